@@ -1,0 +1,94 @@
+"""What a flow may ask for. A flow is a generator that yields effects; a shell performs each and sends the reply back.
+
+The flow decides and does no I/O; the shell does I/O and decides nothing. So the sync and the async library are one code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+from otpkit.models import Event
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script: its name, its text, and the SHA-1 that Redis knows it by."""
+
+    name: str
+    text: str = field(repr=False)
+    sha: str
+
+
+class RunScript:
+    """Run `script` on Redis; the reply is the script's own."""
+
+    __slots__ = ("args", "keys", "script")
+
+    def __init__(self, script: Script, keys: tuple[str, ...], args: tuple[bytes | str | int, ...]) -> None:
+        self.script = script
+        self.keys = keys
+        self.args = args
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """Make one HTTP request, once: no retry, no redirect. The reply is an `HttpResponse`.
+
+    `timeout` is seconds to connect and seconds to answer. The shell throws `NotConnected` or `NoAnswer` into the flow.
+    """
+
+    method: str
+    url: str
+    params: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    timeout: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """An answer that arrived whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str = field(repr=False)
+
+
+class TransportFailure(Exception):
+    """An HTTP exchange that gave no whole answer. It carries the failure's kind alone: the original's text holds the URL."""
+
+
+class NotConnected(TransportFailure):
+    """The connection was never made (refused, DNS, TLS, timed out connecting): the request was certainly not sent."""
+
+
+class NoAnswer(TransportFailure):
+    """The request was, or may have been, written, and no whole answer came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call a function of the user's with one argument (awaited by the async shell if it is async); the reply is what it returns."""
+
+    function: Callable[[Any], Any]
+    argument: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Tell `on_event`. It never fails: an exception of the listener is logged and dropped."""
+
+    event: Event
+
+
+Effect: TypeAlias = RunScript | HttpRequest | Call | Emit
+Flow: TypeAlias = Generator[Effect, Any, T]
+
+
+def http(request: HttpRequest) -> Flow[HttpResponse]:
+    """Make an HTTP request and return its response."""
+    response: HttpResponse = yield request
+    return response

@@ -1,0 +1,230 @@
+"""Every error that otpkit raises, each with the evidence that its handler needs.
+
+::
+
+    OTPError                      .code a stable word, .status an HTTP hint, .retry_after seconds or None
+    ├── ConfigurationError        the deployment is wrong
+    ├── PhoneError                not a mobile number
+    │   └── RegionError           a number of a region that is not allowed
+    ├── RateLimitError            .scope, .challenge
+    ├── BlockedError              too many consecutive failures
+    ├── CodeError
+    │   ├── MalformedCodeError    not N ASCII digits
+    │   ├── WrongCodeError        .attempts_left
+    │   └── ExpiredCodeError      no live challenge
+    ├── TokenError
+    │   ├── InvalidTokenError
+    │   ├── ExpiredTokenError
+    │   └── UsedTokenError
+    ├── GatewayRejectedError      .gateway, .gateway_code, .category: certainly not sent
+    └── StoreUnavailableError     Redis did not answer: nothing is granted, nothing is sent
+
+``str(error)`` is for the developer and the log: what was wrong, who must act, what to do. ``error.message("en")`` and
+``error.message("zh")`` are for the person at the form. Neither holds a code, a secret or a whole phone number.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+from otpkit.models import Challenge
+
+Language = Literal["en", "zh"]
+RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway"]
+RejectionCategory = Literal["account", "configuration", "number", "request", "rate_limit", "connection"]
+
+
+class OTPError(Exception):
+    """The root of all that otpkit raises.
+
+    `retry_after` is a whole number of seconds, at least 1, after which the same call may succeed; None where waiting
+    does not help (RFC 6585 §4, RFC 9110 §10.2.3).
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    _en: ClassVar[str] = "Something went wrong on our side. Please try again later."
+    _zh: ClassVar[str] = "系统出了点问题，请稍后再试。"
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = None if retry_after is None else max(1, math.ceil(retry_after))
+
+    def message(self, lang: Language = "en") -> str:
+        """Return one sentence for the person at the form, in English (`"en"`) or Chinese (`"zh"`)."""
+        if lang not in {"en", "zh"}:
+            raise ConfigurationError(f"message() speaks 'en' and 'zh', not {lang!r:.20}; pass one of these.")
+        text = self._en if lang == "en" else self._zh
+        return text.format(wait=_wait(self.retry_after, lang), **self._evidence())
+
+    def _evidence(self) -> dict[str, object]:
+        return {}
+
+
+class ConfigurationError(OTPError):
+    """The deployment is wrong: the developer or operator must change it; raised as early as it can be."""
+
+    code = "configuration"
+
+
+class PhoneError(OTPError):
+    """What was typed is not a mobile number."""
+
+    code = "phone"
+    status = 422
+    _en = "Please enter a valid mobile number."
+    _zh = "请输入正确的手机号码。"
+
+
+class RegionError(PhoneError):
+    """A number of a region that `Policy.regions` does not allow."""
+
+    code = "region"
+    _en = "Sorry, numbers of this country or region are not supported."
+    _zh = "抱歉，暂不支持该国家或地区的号码。"
+
+
+class RateLimitError(OTPError):
+    """A limit is used up.
+
+    `scope` says whose: of the phone's sends, of an IP address, a region, all sends in total, the phone's wrong codes, or the
+    gateway itself. `challenge` is the live one of the same phone, purpose and bind, or None: while there is one, show the form for
+    the code.
+    """
+
+    code = "rate_limit"
+    status = 429
+    _en = "Too many requests. Please try again {wait}."
+    _zh = "操作太频繁，请{wait}再试。"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        scope: RateLimitScope = "phone",
+        retry_after: float | None = None,
+        challenge: Challenge | None = None,
+    ) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.scope = scope
+        self.challenge = challenge
+
+
+class BlockedError(OTPError):
+    """Too many consecutive wrong codes for this phone; only `unblock` lifts it (NIST SP 800-63B-4 §3.2.2)."""
+
+    code = "blocked"
+    status = 423
+    _en = "This number is locked after too many wrong codes. Please contact support."
+    _zh = "验证码错误次数过多，该号码已被锁定，请联系客服。"
+
+
+class CodeError(OTPError):
+    """The code did not verify."""
+
+    code = "code"
+    status = 422
+
+
+class MalformedCodeError(CodeError):
+    """Not as many ASCII digits as a code has; Redis was not asked and no attempt was spent."""
+
+    code = "malformed_code"
+    _en = "Please enter the digits of the code exactly as in the message."
+    _zh = "请输入短信中的数字验证码。"
+
+
+class WrongCodeError(CodeError):
+    """A wrong code. `attempts_left` is how many more this challenge takes; at 0 a new code must be issued."""
+
+    code = "wrong_code"
+    _en = "That code is not right. Attempts left: {attempts_left}."
+    _zh = "验证码不正确，还可以尝试 {attempts_left} 次。"
+
+    def __init__(self, detail: str = "", *, attempts_left: int = 0) -> None:
+        super().__init__(detail)
+        self.attempts_left = attempts_left
+
+    def _evidence(self) -> dict[str, object]:
+        return {"attempts_left": self.attempts_left}
+
+
+class ExpiredCodeError(CodeError):
+    """No live challenge: never issued, expired, used, revoked or burnt, which are told apart to nobody."""
+
+    code = "expired_code"
+    _en = "This code is no longer valid. Please request a new one."
+    _zh = "验证码已失效，请重新获取。"
+
+
+class TokenError(OTPError):
+    """The token does not prove what it should."""
+
+    code = "token"
+    status = 401
+    _en = "Please verify your phone number again."
+    _zh = "请重新验证手机号码。"
+
+
+class InvalidTokenError(TokenError):
+    """Not a token of ours, or one for another purpose, bind or phone."""
+
+    code = "invalid_token"
+
+
+class ExpiredTokenError(TokenError):
+    """The token's life is over."""
+
+    code = "expired_token"
+
+
+class UsedTokenError(TokenError):
+    """The token was redeemed before, or its record is gone (an erased phone, lost data): it fails closed."""
+
+    code = "used_token"
+
+
+class GatewayRejectedError(OTPError):
+    """The gateway certainly did not send.
+
+    `gateway` is its name, `gateway_code` its own code for the reason ("" where there is none), `category` says who must act:
+    `account` (top up, open the product, check the keys), `configuration` (fix template or signature), `number` (this number can't be
+    served), `request` (a bug on our side), `rate_limit` (wait), `connection` (the gateway could not be reached).
+    """
+
+    code = "gateway_rejected"
+    status = 502
+    _en = "The message could not be sent. Please check the number or try again later."
+    _zh = "短信发送失败，请检查号码或稍后再试。"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        gateway: str = "",
+        gateway_code: str = "",
+        category: RejectionCategory = "request",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.gateway = gateway
+        self.gateway_code = gateway_code
+        self.category: RejectionCategory = category
+
+
+class StoreUnavailableError(OTPError):
+    """Redis did not answer: nothing was granted and nothing is sent."""
+
+    code = "store_unavailable"
+    status = 503
+
+
+def _wait(seconds: int | None, lang: Language) -> str:
+    if seconds is None:
+        return "later" if lang == "en" else "稍后"
+    for size, en, zh in ((86400, "day", "天"), (3600, "hour", "小时"), (60, "minute", "分钟"), (1, "second", "秒")):
+        if seconds >= size:
+            break
+    n = math.ceil(seconds / size)
+    return f"in {n} {en}{'' if n == 1 else 's'}" if lang == "en" else f"{n}{zh}后"

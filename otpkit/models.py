@@ -1,0 +1,96 @@
+"""The values that callers receive. Frozen and slotted; no repr shows a code, a token or a whole phone number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+DeliveryState = Literal["pending", "accepted", "uncertain", "delivered", "failed"]
+
+
+def mask(phone: str) -> str:
+    """Return an E.164 phone with all but its last four digits hidden, as logs and reprs show it."""
+    return f"+{'*' * (len(phone) - 5)}{phone[-4:]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Challenge:
+    """A live question put to a phone.
+
+    `expires_at` and `resend_at` are aware UTC datetimes by the Redis server's clock; `expires_in` and `resend_in` the same in whole
+    seconds from the moment of the answer. `attempts_left` counts the wrong codes it still takes, `sends_left` what the longest window
+    of `Policy.sends` still allows this phone. `delivery` is `pending` (under way), `accepted` by the gateway, or `uncertain` (it may
+    or may not have been sent). `replayed` says that an idempotency key found this send already made.
+    """
+
+    id: str
+    phone: str
+    purpose: str
+    expires_at: datetime
+    expires_in: int
+    resend_at: datetime
+    resend_in: int
+    attempts_left: int
+    sends_left: int
+    delivery: DeliveryState
+    replayed: bool = False
+
+    def __repr__(self) -> str:
+        return (
+            f"Challenge(id={self.id!r}, phone={mask(self.phone)!r}, purpose={self.purpose!r}, expires_in={self.expires_in}, "
+            f"resend_in={self.resend_in}, attempts_left={self.attempts_left}, sends_left={self.sends_left}, "
+            f"delivery={self.delivery!r}, replayed={self.replayed})"
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Proof:
+    """The signed answer to a challenge: who holds `token` has shown that `phone` (E.164) is theirs, for `purpose`.
+
+    Always truthy. `verified_at` and `expires_at` are aware UTC datetimes. `fixed` says that a `FixedCode` was used, so no message
+    was ever received.
+    """
+
+    id: str
+    phone: str
+    purpose: str
+    verified_at: datetime
+    expires_at: datetime
+    fixed: bool
+    _token: str | Callable[[Proof], str] = field(compare=False)
+
+    @property
+    def token(self) -> str:
+        """The token to hand to the form. It shows the phone to whoever reads it: keep it out of URLs."""
+        # Signing costs more than verifying, and many callers never read the token: so it is signed here.
+        return self._token if isinstance(self._token, str) else self._token(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"Proof(id={self.id!r}, phone={mask(self.phone)!r}, purpose={self.purpose!r}, "
+            f"verified_at={self.verified_at.isoformat()!r}, expires_at={self.expires_at.isoformat()!r}, fixed={self.fixed})"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle holds the token, never the signer and its secret.
+        return (type(self), (self.id, self.phone, self.purpose, self.verified_at, self.expires_at, self.fixed, self.token))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What `on_event` is told, for logs and metrics.
+
+    `name` is one of `issued`, `refused` (issue or verify raised), `verified`, `redeemed`, `revoked`, `unblocked`, `erased`,
+    `ip_not_counted` (a loopback or private address was given as `ip`: is it a proxy's?). `phone_id` is the phone's keyed pseudonym:
+    the same phone gives the same text, and the text gives no phone. `outcome` is the delivery of an issue, the `code` of a refusal's
+    error, or "". `detail` is a further word: a limit's scope, a gateway's code, the class of a gateway function's exception.
+    """
+
+    name: str
+    operation: str
+    purpose: str = ""
+    phone_id: str = ""
+    outcome: str = ""
+    detail: str = ""
