@@ -1,0 +1,36 @@
+"""The one place that imports the web libraries, so that a missing one is named once and well."""
+
+from __future__ import annotations
+
+from otpkit.errors import ConfigurationError
+
+try:
+    import h11  # noqa: F401  (uvicorn's protocol, which drops connections here, is built on it)
+    import jinja2
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse, JSONResponse, Response
+    from starlette.routing import BaseRoute, Route
+    from starlette.types import Receive, Scope, Send
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+except ModuleNotFoundError as exc:
+    raise ConfigurationError(
+        f"The sandbox's server needs {exc.name!r}, which is not installed. Run: pip install 'otpkit[sandbox]'"
+    ) from exc
+
+__all__ = [
+    "BaseRoute",
+    "H11Protocol",
+    "HTMLResponse",
+    "JSONResponse",
+    "Receive",
+    "Request",
+    "Response",
+    "Route",
+    "Scope",
+    "Send",
+    "Starlette",
+    "jinja2",
+    "uvicorn",
+]

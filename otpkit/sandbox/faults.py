@@ -1,0 +1,186 @@
+"""The faults that the sandbox can play, and the phone numbers that always play them.
+
+A call has one answer, so the first of its phones that asks for a fault decides for all of them; a receipt is
+each message's own. A fault that was queued comes before a number's own, and faults are played on valid calls
+only: an invalid one gets its error and spends none.
+
+Phone numbers with a fault of their own, for sendSms:
+
+    139000CCCCC    rejected with the code CCCCC, any that does not begin with 0: 13900050001, 13900099998
+    139001000NN    NN below; the last digit says whether the message is sent: 1 yes, 0 no
+        10, 11     HTTP 500
+        20         HTTP 403, throttled
+        30, 31     `success: false` with the code "0"
+        40, 41     the connection is dropped after the request was read
+        50, 51     half an answer, then the connection is closed
+        60, 61     an answer that is not JSON
+        71         accepted, and the receipt says that it failed
+        81         accepted, and the receipt never comes
+        90         accepted, and nothing is ever sent
+    139001001SS    the answer comes after SS seconds; sent
+
+139002CCCCC, 139003000NN (10 to 61) and 139003001SS do the same to querySmsDetail, and their sendSms is an
+ordinary one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Final, Literal
+
+from otpkit.errors import ConfigurationError
+from otpkit.sandbox.messages import subscriber
+
+Api = Literal["sendSms", "querySmsDetail"]
+APIS: Final[tuple[Api, ...]] = ("sendSms", "querySmsDetail")
+
+FaultName = Literal[
+    "reject",
+    "http_500",
+    "throttled",
+    "success_false",
+    "drop",
+    "half",
+    "not_json",
+    "late",
+    "receipt_failed",
+    "receipt_never",
+    "lost",
+]
+
+# Whether the message counts as sent, unless the fault says so itself.
+SENT_BY_DEFAULT: Final[Mapping[FaultName, bool]] = {
+    "reject": False,
+    "http_500": False,
+    "throttled": False,
+    "success_false": True,
+    "drop": True,
+    "half": True,
+    "not_json": True,
+    "late": True,
+    "receipt_failed": True,
+    "receipt_never": True,
+    "lost": False,
+}
+
+DESCRIPTIONS: Final[Mapping[FaultName, str]] = {
+    "reject": "rejected with that code",
+    "http_500": "HTTP 500",
+    "throttled": "HTTP 403, throttled",
+    "success_false": "success: false with code 0",
+    "drop": "the connection is dropped",
+    "half": "half an answer",
+    "not_json": "an answer that is not JSON",
+    "late": "the answer comes after SS seconds",
+    "receipt_failed": "accepted, the receipt says failed",
+    "receipt_never": "accepted, the receipt never comes",
+    "lost": "accepted, never sent",
+}
+
+RECEIPT_FAULTS: Final[frozenset[FaultName]] = frozenset({"receipt_failed", "receipt_never"})
+SEND_ONLY: Final[frozenset[FaultName]] = RECEIPT_FAULTS | {"lost"}
+
+MAX_TIMES: Final = 10_000  # calls
+MAX_DELAY: Final = 600  # s
+LATE_DELAY: Final = 5.0  # s, longer than a patient person waits
+_CODE: Final = re.compile(r"[0-9A-Za-z._-]{1,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong with the next `times` calls.
+
+    `api` and `phone` (any usual spelling) narrow it to calls of one kind and to one number; None is any.
+    `delay`, in seconds up to 600, holds the answer back; `late` does nothing else. `code` is for `reject`.
+    `sent` says whether the message counts as sent; None is what `SENT_BY_DEFAULT` says of the fault.
+
+    Raises:
+        ConfigurationError: a name or a value that is not known.
+    """
+
+    fault: FaultName
+    times: int = 1
+    api: Api | None = None
+    phone: str | None = None
+    delay: float | None = None
+    code: str | None = None
+    sent: bool | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.fault, str) or self.fault not in SENT_BY_DEFAULT:
+            raise ConfigurationError(f"unknown fault {self.fault!r:.40}; known: {', '.join(SENT_BY_DEFAULT)}")
+        _check_scope(self)
+        _check_numbers(self)
+        if self.sent is not None and not isinstance(self.sent, bool):
+            raise ConfigurationError(f"'sent' is true or false, not {self.sent!r:.40}")
+        self._fill_in()
+
+    def _fill_in(self) -> None:
+        resolved = {
+            "phone": None if self.phone is None else subscriber(self.phone),
+            "delay": _default_delay(self.fault) if self.delay is None else float(self.delay),
+            "code": "50001" if self.fault == "reject" and self.code is None else self.code,
+            "sent": SENT_BY_DEFAULT[self.fault] if self.sent is None else self.sent,
+        }
+        for name, value in resolved.items():
+            object.__setattr__(self, name, value)
+
+    def concerns(self, api: Api, phones: tuple[str, ...]) -> bool:
+        """Say whether a call of this kind, to these phones, is one to spoil."""
+        if api != "sendSms" and self.fault in SEND_ONLY:
+            return False
+        return self.api in {None, api} and (self.phone is None or self.phone in phones)
+
+
+FIELDS: Final = tuple(field.name for field in fields(Fault))
+
+
+def fault_from_json(data: object) -> Fault:
+    """Build a fault from a decoded JSON object.
+
+    Raises:
+        ConfigurationError: not an object, or with a field or a value that is not known.
+    """
+    if not isinstance(data, dict):
+        raise ConfigurationError("a fault is a JSON object")
+    unknown = sorted(set(data) - set(FIELDS))
+    if unknown:
+        raise ConfigurationError(f"unknown field {unknown[0]!r:.40}; known: {', '.join(FIELDS)}")
+    if "fault" not in data:
+        raise ConfigurationError(f"'fault' is missing; known: {', '.join(SENT_BY_DEFAULT)}")
+    return Fault(**data)
+
+
+def _default_delay(fault: FaultName) -> float:
+    return LATE_DELAY if fault == "late" else 0.0
+
+
+def _check_scope(fault: Fault) -> None:
+    if fault.api is not None and fault.api not in APIS:
+        raise ConfigurationError(f"unknown api {fault.api!r:.40}; known: {', '.join(APIS)}, or null for any")
+    if fault.api == "querySmsDetail" and fault.fault in SEND_ONLY:
+        raise ConfigurationError(f"{fault.fault!r} is a fault of sendSms alone")
+    if fault.code is None:
+        return
+    if fault.fault != "reject":
+        raise ConfigurationError(f"'code' belongs to the fault 'reject', not to {fault.fault!r}")
+    if not isinstance(fault.code, str) or not _CODE.fullmatch(fault.code):
+        raise ConfigurationError(f"'code' is a string such as '50001', not {fault.code!r:.40}")
+
+
+def _check_numbers(fault: Fault) -> None:
+    times, delay = fault.times, fault.delay
+    if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= MAX_TIMES:
+        raise ConfigurationError(f"'times' is a whole number from 1 to {MAX_TIMES}, not {times!r:.40}")
+    if delay is None:
+        return
+    if (
+        isinstance(delay, bool)
+        or not isinstance(delay, int | float)
+        or math.isnan(delay)
+        or not 0 <= delay <= MAX_DELAY
+    ):
+        raise ConfigurationError(f"'delay' is a number of seconds from 0 to {MAX_DELAY}, not {delay!r:.40}")

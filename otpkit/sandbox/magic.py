@@ -1,0 +1,60 @@
+"""The phone numbers that play a fault by themselves; `faults` has the table in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from otpkit.sandbox.faults import DESCRIPTIONS, SEND_ONLY, Api, Fault, FaultName
+
+# Per call: the six digits before a code to reject with, and the six before the endings below.
+PREFIXES: Final[Mapping[Api, tuple[str, str]]] = {
+    "sendSms": ("139000", "139001"),
+    "querySmsDetail": ("139002", "139003"),
+}
+
+# The last digit says whether the message is sent.
+ENDINGS: Final[Mapping[str, tuple[FaultName, bool]]] = {
+    "00010": ("http_500", False),
+    "00011": ("http_500", True),
+    "00020": ("throttled", False),
+    "00030": ("success_false", False),
+    "00031": ("success_false", True),
+    "00040": ("drop", False),
+    "00041": ("drop", True),
+    "00050": ("half", False),
+    "00051": ("half", True),
+    "00060": ("not_json", False),
+    "00061": ("not_json", True),
+    "00071": ("receipt_failed", True),
+    "00081": ("receipt_never", True),
+    "00090": ("lost", False),
+}
+LATE: Final = "001"  # followed by two digits: seconds
+
+
+def magic_fault(api: Api, phone: str) -> Fault | None:
+    """Return the fault that a phone number of 11 digits asks for by itself, or None for an ordinary one."""
+    rejected, special = PREFIXES[api]
+    prefix, ending = phone[:6], phone[6:]
+    if prefix == rejected and ending[0] != "0":
+        return Fault("reject", code=ending)
+    if prefix != special:
+        return None
+    if ending.startswith(LATE):
+        return Fault("late", delay=float(ending[-2:]))
+    name, sent = ENDINGS.get(ending, (None, False))
+    if name is None or (api != "sendSms" and name in SEND_ONLY):
+        return None
+    return Fault(name, sent=sent)
+
+
+def magic_table() -> Iterator[tuple[str, str]]:
+    """Yield each number of sendSms with what it does, for people to read."""
+    rejected, special = PREFIXES["sendSms"]
+    yield rejected + "CCCCC", DESCRIPTIONS["reject"] + " (13900050001: 50001)"
+    for ending, (name, sent) in ENDINGS.items():
+        both = any(other == (name, not sent) for other in ENDINGS.values())
+        suffix = ("; sent" if sent else "; not sent") if both else ""
+        yield special + ending, DESCRIPTIONS[name] + suffix
+    yield special + LATE + "SS", DESCRIPTIONS["late"] + "; sent"

@@ -1,0 +1,116 @@
+"""What the sandbox keeps of a message, and how its text and code come about. No I/O, no clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final, Literal
+
+from otpkit.errors import ConfigurationError
+
+Status = Literal["waiting", "failed", "delivered"]
+
+# China has one zone and has had no daylight saving since 1991, so no time zone database is needed.
+SHANGHAI: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
+
+_SEPARATORS: Final = re.compile(r"[\s()+.-]")
+_SUBSCRIBER: Final = re.compile(r"(?:86|0086)?(1[0-9]{10})")
+_VARIABLE: Final = re.compile(r"\$\{([^{}]+)\}")
+_DIGITS: Final = re.compile(r"[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Sms:
+    """A send as it was asked for: one text for one phone or several."""
+
+    phones: tuple[str, ...]
+    template: str
+    sign_name: str
+    params: Mapping[str, str]
+    text: str
+    extend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to one phone.
+
+    `phone` has 11 digits, `sent_at` and `receipt_at` are seconds since the epoch. At `receipt_at` the receipt
+    comes in and makes the message `delivered` or, with `fails`, `failed`; None is a receipt that never comes.
+    """
+
+    id: int
+    phone: str
+    code: str | None
+    text: str
+    params: Mapping[str, str]
+    template: str
+    sign_name: str
+    extend: str
+    biz_id: str
+    sent_at: float
+    receipt_at: float | None
+    fails: bool
+
+    def status(self, now: float) -> Status:
+        """Say how the message stands at `now`, in seconds since the epoch."""
+        if self.receipt_at is None or now < self.receipt_at:
+            return "waiting"
+        return "failed" if self.fails else "delivered"
+
+    def as_json(self, now: float) -> dict[str, object]:
+        """Return what `GET /api/messages` shows of it."""
+        return {
+            "id": self.id,
+            "phone": self.phone,
+            "code": self.code,
+            "text": self.text,
+            "params": dict(self.params),
+            "template": self.template,
+            "sign_name": self.sign_name,
+            "extend": self.extend,
+            "biz_id": self.biz_id,
+            "sent_at": datetime.fromtimestamp(self.sent_at, UTC).isoformat(),
+            "status": self.status(now),
+        }
+
+
+def subscriber(phone: str) -> str:
+    """Return the 11 digits of any usual spelling of a mainland number, `+86 138 0013 8000` for one.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    match = _SUBSCRIBER.fullmatch(_SEPARATORS.sub("", phone)) if isinstance(phone, str) else None
+    if match is None:
+        raise ConfigurationError(
+            f"{phone!r:.40} is not a phone number: give 11 digits, or +86 and 11 digits."
+        )
+    return match[1]
+
+
+def variables(template_text: str) -> set[str]:
+    """Return the names of a template's `${variables}`."""
+    return set(_VARIABLE.findall(template_text))
+
+
+def render(template_text: str | None, params: Mapping[str, str]) -> str:
+    """Fill a template in; without its text, show the variables so that a person can read them."""
+    if template_text is None:
+        return ", ".join(f"{name}={value}" for name, value in params.items())
+    return _VARIABLE.sub(lambda match: params[match[1]], template_text)
+
+
+def find_code(params: Mapping[str, str], body: str) -> str | None:
+    """Return the code that a message carries: its variable `code`, or the only digits in its text."""
+    if "code" in params:
+        return params["code"]
+    runs = _DIGITS.findall(body)
+    return runs[0] if len(runs) == 1 else None
+
+
+def shanghai(timestamp: float) -> datetime:
+    """Return seconds since the epoch as a time in China."""
+    return datetime.fromtimestamp(timestamp, SHANGHAI)

@@ -1,0 +1,157 @@
+"""Put the sandbox on a socket: blocking, or in the background of a test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from otpkit.errors import ConfigurationError
+from otpkit.sandbox._web import BaseRoute, H11Protocol, uvicorn
+from otpkit.sandbox.app import create_app
+from otpkit.sandbox.state import Sandbox
+from otpkit.sandbox.wire import TRANSPORT
+
+START_TIMEOUT: Final = 10.0  # s
+STOP_TIMEOUT: Final = 5.0  # s
+GRACE: Final = 1  # s that calls under way have left at the end
+# Long, as a pooled connection that went stale would look like a fault that nobody asked for.
+KEEP_ALIVE: Final = 75  # s
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a sandbox listens."""
+
+    host: str
+    port: int
+
+    @property
+    def base_url(self) -> str:
+        """The inbox page, without the slash at its end."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    @property
+    def gateway_url(self) -> str:
+        """What an Alidayu client takes as its base URL."""
+        return f"{self.base_url}/gw/alidayu"
+
+
+def serve(
+    sandbox: Sandbox,
+    host: str = "127.0.0.1",
+    port: int = 8025,
+    *,
+    extra_routes: Sequence[BaseRoute] = (),
+    allowed_hosts: Collection[str] = (),
+    on_ready: Callable[[Address], object] | None = None,
+) -> None:
+    """Serve until interrupted. `on_ready` is told the address once calls are answered.
+
+    Raises:
+        ConfigurationError: the address can't be had.
+    """
+    with _listen(host, port) as listener:
+        address = _address(host, listener)
+        server = _server(
+            sandbox, extra_routes, allowed_hosts, lambda: on_ready(address) if on_ready else None
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def running(
+    sandbox: Sandbox,
+    port: int = 0,
+    *,
+    host: str = "127.0.0.1",
+    extra_routes: Sequence[BaseRoute] = (),
+    allowed_hosts: Collection[str] = (),
+) -> Iterator[Address]:
+    """Serve from a thread as long as the block runs; port 0 takes a free one.
+
+    Raises:
+        ConfigurationError: the address can't be had.
+    """
+    ready = threading.Event()
+    with _listen(host, port) as listener:
+        server = _server(sandbox, extra_routes, allowed_hosts, ready.set)
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="otpkit-sandbox", daemon=True
+        )
+        thread.start()
+        try:
+            if not ready.wait(START_TIMEOUT):
+                raise ConfigurationError(f"The sandbox's server did not start within {START_TIMEOUT:.0f} s.")
+            yield _address(host, listener)
+        finally:
+            server.should_exit = True
+            thread.join(STOP_TIMEOUT)
+
+
+class _Protocol(H11Protocol):
+    """Hands each request the transport under it, which faults close."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, TRANSPORT: transport}
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._on_ready()
+
+
+def _server(
+    sandbox: Sandbox,
+    extra_routes: Sequence[BaseRoute],
+    allowed_hosts: Collection[str],
+    on_ready: Callable[[], object],
+) -> _Server:
+    app = create_app(sandbox, extra_routes=extra_routes, allowed_hosts=allowed_hosts)
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,  # a library leaves logging to its host
+        log_level="warning",
+        access_log=False,  # its lines would hold the codes
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+    )
+    return _Server(config, on_ready)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol left at 0, asyncio does not turn Nagle's algorithm off: every answer would take 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as exc:
+        listener.close()
+        raise ConfigurationError(
+            f"Can't listen on {host} port {port}: {exc.strerror}. Choose another port."
+        ) from exc
+    return listener
+
+
+def _address(host: str, listener: socket.socket) -> Address:
+    return Address(host, listener.getsockname()[1])
