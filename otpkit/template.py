@@ -1,0 +1,247 @@
+"""The message of a one-time code as the gateway approved it: its variables, its text, how many SMS it takes.
+
+Nothing that is filled in can add a line, a variable or a further substitution to a message.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+from otpkit.errors import ConfigurationError
+
+_TEMPLATE_CODE = re.compile(r"[A-Za-z0-9_-]+")
+_VARIABLE_NAME = re.compile(r"[A-Za-z0-9_]+")
+_BODY_VARIABLE = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
+_PLACEHOLDER = re.compile(r"\{(?:code|minutes)\}")
+_SIGN_MARKS = re.compile(r"[【】\"'“”‘’「」『』]")
+_BRACKETS = re.compile(r"[【】]")
+# Line breaks and controls of any kind, invisible and bidirectional marks, halves of surrogate pairs. The
+# joiners that emoji and some scripts need (U+200C, U+200D) are let through.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+# 3GPP TS 23.038 §6.2.1: the default alphabet, and the extension table, whose characters cost two septets.
+_GSM7_BASIC = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡"
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+_GSM7_EXTENDED = frozenset("\f^{}\\[~]|€")
+# Of a single message, and of each part of a longer one (3GPP TS 23.040 §9.2.3.24.1).
+_GSM7_SEPTETS = (160, 153)
+_UCS2_UNITS = (70, 67)  # of 16 bits
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """An approved template.
+
+    `code` is its id at the gateway, `sign_name` the approved signature without 【】 or quotes. `params`
+    gives each template variable its value, where `{code}` and `{minutes}` are filled in; at least one
+    value holds `{code}`. `body` is the approved text without the signature, its variables as `${name}`:
+    nothing is sent from it, but it lets the variables be checked and the message be shown and counted. A
+    variable whose value comes from `issue(params=…)` stands in `params` too, with the value to use when
+    none is given.
+
+    Raises ConfigurationError for a malformed field, for a `{word}` other than these two, and with `body`
+    for a variable that is missing or surplus in `params`.
+    """
+
+    code: str
+    sign_name: str
+    params: Mapping[str, str] = field(default_factory=lambda: {"code": "{code}"})
+    body: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_template_code(self.code)
+        _check_sign_name(self.sign_name)
+        object.__setattr__(self, "params", MappingProxyType(_checked_params(self.params, "Template.params")))
+        for name, value in self.params.items():
+            _check_placeholders(name, value)
+        if not any("{code}" in value for value in self.params.values()):
+            _refuse("Template.params has no value with {code} in it", 'write params={"code": "{code}"}')
+        if self.body is not None:
+            _check_body(self.body, self.params)
+
+    def sms_params(
+        self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Return every template variable with its value filled in.
+
+        `minutes` is how long the code lives. `params` are values of this one message: taken literally, in
+        place of a template's value or, without `body`, beside them.
+
+        Raises ConfigurationError for a value that is not a str or holds a line break, a control or an
+        invisible character, for a variable that carries the code, and with `body` for one that it lacks.
+        """
+        _check_code(code)
+        _check_minutes(minutes)
+        filled = {
+            name: value.replace("{code}", code).replace("{minutes}", str(minutes))
+            for name, value in self.params.items()
+        }
+        if params is not None:
+            filled.update(self._checked_overrides(params))
+        return filled
+
+    def sms_param(self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None) -> str:
+        """Return `sms_params` as the JSON object that gateways take, Chinese left readable."""
+        return json.dumps(
+            self.sms_params(code, minutes=minutes, params=params), ensure_ascii=False, separators=(",", ":")
+        )
+
+    def render(self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None) -> str:
+        """Return the message as the phone shows it, `【sign】text`; arguments as for `sms_params`.
+
+        Raises ConfigurationError where `sms_params` does, and for a template without `body`.
+        """
+        if self.body is None:
+            _refuse(
+                "Template.body is not set, so there is no text to show", "pass body= with the approved text"
+            )
+        filled = self.sms_params(code, minutes=minutes, params=params)
+        # One pass: what is filled in is never searched for variables.
+        return f"【{self.sign_name}】" + _BODY_VARIABLE.sub(lambda match: filled[match[1]], self.body)
+
+    def segments(self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None) -> int:
+        """Return how many SMS parts the message of `render` takes, its signature included."""
+        return count_segments(self.render(code, minutes=minutes, params=params))
+
+    def _checked_overrides(self, params: Mapping[str, str]) -> dict[str, str]:
+        overrides = _checked_params(params, "params")
+        for name in overrides:
+            if "{code}" in self.params.get(name, ""):
+                _refuse(f"params: {name!r} is the variable that carries the code", "leave it out")
+            if self.body is not None and name not in self.params:
+                _refuse(
+                    f"params: {name!r:.60} is no variable of Template.body", "leave it out, or mend its name"
+                )
+        return overrides
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapping proxy can't be pickled.
+        return partial(Template, body=self.body), (self.code, self.sign_name, dict(self.params))
+
+
+def count_segments(text: str) -> int:
+    """Return how many SMS parts `text` takes.
+
+    160 septets if all of it is in the GSM 7-bit alphabet (`[]{}^~\\|€` and the form feed cost two), 153 each
+    in several parts; else 70 UTF-16 units, 67 each in several. Neither an escape nor a surrogate pair is
+    split between two parts. Source: 3GPP TS 23.038 §6.2.1, TS 23.040 §9.2.3.24.1.
+    """
+    costs, (single, part) = _costs(text)
+    return 1 if sum(costs) <= single else _count_parts(costs, part)
+
+
+def _costs(text: str) -> tuple[list[int], tuple[int, int]]:
+    if all(c in _GSM7_BASIC or c in _GSM7_EXTENDED for c in text):
+        return [2 if c in _GSM7_EXTENDED else 1 for c in text], _GSM7_SEPTETS
+    return [2 if c > "\uffff" else 1 for c in text], _UCS2_UNITS
+
+
+def _count_parts(costs: Iterable[int], size: int) -> int:
+    parts, room = 0, 0
+    for cost in costs:
+        if cost > room:
+            parts, room = parts + 1, size
+        room -= cost
+    return parts
+
+
+def _check_template_code(code: object) -> None:
+    if not isinstance(code, str) or not _TEMPLATE_CODE.fullmatch(code):
+        _refuse(
+            f"Template.code {code!r:.40} is no template id",
+            "copy it from the gateway's console, like 'SMS_585014'",
+        )
+
+
+def _check_sign_name(sign_name: object) -> None:
+    remedy = "pass the approved signature bare, like '阿里大鱼'"
+    if not isinstance(sign_name, str) or not sign_name:
+        _refuse("Template.sign_name is empty or no str", remedy)
+    if _SIGN_MARKS.search(sign_name):
+        _refuse("Template.sign_name holds 【】 or quotes", remedy)
+    if sign_name != sign_name.strip():
+        _refuse("Template.sign_name begins or ends with a blank", remedy)
+    if _UNSAFE.search(sign_name):
+        _refuse("Template.sign_name holds a control or invisible character", remedy)
+
+
+def _checked_params(params: object, where: str) -> dict[str, str]:
+    """Return a copy of `params`, once every name and value in it may stand in a message."""
+    if not isinstance(params, Mapping):
+        _refuse(f"{where} is a {type(params).__name__:.40}", "pass a mapping of variable names to str")
+    copy = dict(params)
+    for name, value in copy.items():
+        if not isinstance(name, str) or not _VARIABLE_NAME.fullmatch(name):
+            _refuse(f"{where}: {name!r:.60} is no variable name", "use ASCII letters, digits and underscores")
+        if not isinstance(value, str):
+            _refuse(f"{where}: the value of {name!r:.60} is a {type(value).__name__:.40}", "pass a str")
+        if _UNSAFE.search(value):
+            _refuse(
+                f"{where}: the value of {name!r:.60} holds a line break, a control or an invisible character",
+                "remove it",
+            )
+    return copy
+
+
+def _check_placeholders(name: str, value: str) -> None:
+    remedy = "write {code} or {minutes}, nothing else in braces"
+    if "${" in value:
+        _refuse(f"Template.params: the value of {name!r:.60} holds a '${{'", remedy + " and no $ before them")
+    rest = _PLACEHOLDER.sub("", value)
+    if "{" in rest or "}" in rest:
+        _refuse(
+            f"Template.params: the value of {name!r:.60} holds an unknown placeholder or a stray brace",
+            remedy,
+        )
+
+
+def _check_body(body: object, params: Mapping[str, str]) -> None:
+    if not isinstance(body, str) or not body:
+        _refuse("Template.body is empty or no str", "pass the approved text, or leave it out")
+    if _BRACKETS.search(body):
+        _refuse("Template.body holds 【】", "leave the signature out, render() puts it in front")
+    if _UNSAFE.search(body.replace("\n", "")):
+        _refuse("Template.body holds a control or invisible character", "remove it")
+    if "${" in _BODY_VARIABLE.sub("", body):
+        _refuse(
+            "Template.body holds a malformed variable",
+            "write ${name} with ASCII letters, digits and underscores",
+        )
+    _check_same_variables(set(_BODY_VARIABLE.findall(body)), set(params))
+
+
+def _check_same_variables(in_body: set[str], in_params: set[str]) -> None:
+    if missing := sorted(in_body - in_params):
+        _refuse(
+            f"Template.params lacks {missing[0]!r:.60}, a variable of Template.body",
+            "add it; for one that issue(params=…) gives, add the value to use when it doesn't",
+        )
+    if surplus := sorted(in_params - in_body):
+        _refuse(
+            f"Template.params has {surplus[0]!r:.60}, which is no variable of Template.body",
+            "remove it, or mend its name",
+        )
+
+
+def _check_code(code: object) -> None:
+    # Never shown, for it may be a live code.
+    if not isinstance(code, str) or not (code.isascii() and code.isalnum()):
+        _refuse("The code to fill in is not a str of ASCII digits or letters", "pass the code as it is typed")
+
+
+def _check_minutes(minutes: object) -> None:
+    if not isinstance(minutes, int) or isinstance(minutes, bool) or minutes < 1:
+        _refuse(f"minutes is {minutes!r:.20}", "pass a whole number of at least 1")
+
+
+def _refuse(problem: str, remedy: str) -> NoReturn:
+    raise ConfigurationError(f"{problem}; {remedy}.")
