@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
-from otpkit.effects import Call, Emit, Flow
-from otpkit.errors import GatewayRejectedError
-from otpkit.models import Event, mask
+from otpkit.effects import Call, Flow
+from otpkit.models import mask
 from otpkit.template import Template
 
 
@@ -88,7 +87,7 @@ class Gateway(ABC):
 
 
 class FunctionGateway(Gateway):
-    """A plain function as gateway: returning is acceptance, `GatewayRejectedError` is rejection, all else is uncertain."""
+    """A plain function as gateway: returning is acceptance, and a text returned is the message id."""
 
     name = "function"
 
@@ -96,14 +95,6 @@ class FunctionGateway(Gateway):
         self.function = function
 
     def send(self, message: Message) -> Flow[Receipt]:
-        try:
-            message_id = yield Call(self.function, message)
-        except GatewayRejectedError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever a user's function raises, the message may be on its way
-            failure = type(error).__name__
-        else:
-            return Receipt(self.name, message_id if isinstance(message_id, str) else "")
-        # The exception's text may hold the code: only its class is told.
-        yield Emit(Event(name="gateway_failed", operation="issue", detail=failure))
-        return Receipt(self.name, outcome="uncertain")
+        """Call the function. What it raises is the flow's to judge."""
+        message_id = yield Call(self.function, message)
+        return Receipt(self.name, message_id if isinstance(message_id, str) else "")

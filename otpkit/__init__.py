@@ -1,0 +1,54 @@
+"""Phone verification in two calls: `otp.issue(phone)` sends a one-time code, `otp.verify(phone, code)` gives a signed proof."""
+
+from otpkit.aio import AsyncOTP
+from otpkit.deployment import FixedCode
+from otpkit.errors import (
+    BlockedError,
+    CodeError,
+    ConfigurationError,
+    ExpiredCodeError,
+    ExpiredTokenError,
+    GatewayRejectedError,
+    InvalidTokenError,
+    MalformedCodeError,
+    OTPError,
+    PhoneError,
+    RateLimitError,
+    RegionError,
+    StoreUnavailableError,
+    TokenError,
+    UsedTokenError,
+    WrongCodeError,
+)
+from otpkit.models import Challenge, Event, Proof
+from otpkit.policy import Policy, Rate
+from otpkit.sync import OTP
+from otpkit.template import Template
+
+__all__ = [
+    "OTP",
+    "AsyncOTP",
+    "BlockedError",
+    "Challenge",
+    "CodeError",
+    "ConfigurationError",
+    "Event",
+    "ExpiredCodeError",
+    "ExpiredTokenError",
+    "FixedCode",
+    "GatewayRejectedError",
+    "InvalidTokenError",
+    "MalformedCodeError",
+    "OTPError",
+    "PhoneError",
+    "Policy",
+    "Proof",
+    "Rate",
+    "RateLimitError",
+    "RegionError",
+    "StoreUnavailableError",
+    "Template",
+    "TokenError",
+    "UsedTokenError",
+    "WrongCodeError",
+]

@@ -1,0 +1,193 @@
+"""`AsyncOTP`: the shell that awaits what flows ask for. It holds no decision."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self, TypeVar
+
+from redis.exceptions import NoScriptError
+
+from otpkit import store
+from otpkit.deployment import Clock, FixedCode, Listener, Secret, TemplateChoice, build
+from otpkit.effects import Call, Effect, Flow, HttpRequest, RunScript
+from otpkit.environment import arguments_from
+from otpkit.errors import ConfigurationError
+from otpkit.flows import Flows
+from otpkit.gateways.base import Delivery
+from otpkit.models import Challenge, Proof
+from otpkit.policy import DEFAULT_POLICY, Policy
+from otpkit.sync import tell
+from otpkit.transport import Transport
+
+T = TypeVar("T")
+_GATEWAY_THREADS = 32
+
+
+class AsyncOTP:
+    """Same as `OTP`, but for asyncio: `redis` is a URL or a client of redis.asyncio, and an async function may be the gateway.
+
+    Redis is awaited; the gateway's HTTP runs on threads of a pool of its own. A cancelled call does nothing further: a message that
+    was on its way stays uncertain.
+    """
+
+    def __init__(
+        self,
+        redis: Any,
+        gateway: Any,
+        template: TemplateChoice,
+        secret: Secret,
+        *,
+        policy: Policy = DEFAULT_POLICY,
+        index_secret: str | bytes | None = None,
+        fixed_codes: Iterable[FixedCode] = (),
+        namespace: str = "otpkit",
+        on_event: Listener | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._owns_client = isinstance(redis, str)
+        self._client = store.open_async(redis) if isinstance(redis, str) else redis
+        if not store.is_async(self._client):
+            raise ConfigurationError("redis must be a URL or a client of redis.asyncio; OTP takes the sync one.")
+        self._deployment = build(
+            gateway,
+            template,
+            secret,
+            policy=policy,
+            index_secret=index_secret,
+            fixed_codes=fixed_codes,
+            namespace=namespace,
+            on_event=on_event,
+            clock=clock,
+            clustered=store.is_clustered(self._client),
+        )
+        self._flows = Flows(self._deployment)
+        self._transport = Transport()
+        self._threads = ThreadPoolExecutor(_GATEWAY_THREADS, thread_name_prefix="otpkit-gateway")
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """Same as `OTP.from_env`."""
+        return cls(**arguments_from(os.environ, overrides))
+
+    async def issue(
+        self,
+        phone: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        ip: str | None = None,
+        params: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Challenge:
+        """Same as `OTP.issue`, but awaited."""
+        return await self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key))
+
+    async def verify(
+        self,
+        phone: str,
+        code: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        ip: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Proof:
+        """Same as `OTP.verify`, but awaited."""
+        return await self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key))
+
+    async def check(self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | None = None) -> Proof:
+        """Same as `OTP.check`, but awaited."""
+        return self._flows.check(token, purpose, bind, phone)
+
+    async def redeem(
+        self,
+        token: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        phone: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Proof:
+        """Same as `OTP.redeem`, but awaited."""
+        return await self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key))
+
+    async def status(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Challenge | None:
+        """Same as `OTP.status`, but awaited."""
+        return await self._drive(self._flows.status(phone, purpose, bind))
+
+    async def delivery(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Delivery:
+        """Same as `OTP.delivery`, but awaited."""
+        return await self._drive(self._flows.delivery(phone, purpose, bind))
+
+    async def revoke(self, phone: str, purpose: str = "signup", *, bind: str = "") -> None:
+        """Same as `OTP.revoke`, but awaited."""
+        await self._drive(self._flows.revoke(phone, purpose, bind))
+
+    async def unblock(self, phone: str) -> None:
+        """Same as `OTP.unblock`, but awaited."""
+        await self._drive(self._flows.unblock(phone))
+
+    async def erase(self, phone: str) -> None:
+        """Same as `OTP.erase`, but awaited."""
+        await self._drive(self._flows.erase(phone))
+
+    async def close(self) -> None:
+        """Same as `OTP.close`, but awaited."""
+        self._threads.shutdown(wait=False)
+        self._transport.close()
+        if self._owns_client:
+            await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def _drive(self, flow: Flow[T]) -> T:
+        try:
+            effect = next(flow)
+            while True:
+                try:
+                    reply = await self._perform(effect)
+                except Exception as error:  # noqa: BLE001 - the flow decides what it means
+                    failure = error
+                else:
+                    effect = flow.send(reply)
+                    continue
+                # Outside the except block, or what the flow raises next would carry it as its context.
+                effect = flow.throw(failure)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def _perform(self, effect: Effect) -> Any:
+        if isinstance(effect, RunScript):
+            return await self._run(effect)
+        if isinstance(effect, HttpRequest):
+            return await self._in_thread(self._transport.exchange, effect)
+        if isinstance(effect, Call):
+            if inspect.iscoroutinefunction(effect.function):
+                return await effect.function(effect.argument)
+            return await self._in_thread(effect.function, effect.argument)
+        return tell(self._deployment.listener, effect)
+
+    async def _run(self, effect: RunScript) -> Any:
+        script, keys = effect.script, effect.keys
+        try:
+            try:
+                return await self._client.evalsha(script.sha, len(keys), *keys, *effect.args)
+            except NoScriptError:
+                return await self._client.eval(script.text, len(keys), *keys, *effect.args)
+        except store.REDIS_ERRORS as error:
+            raise store.store_error(error) from error
+
+    async def _in_thread(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        # A task may be cancelled while its call waits for a thread; the call is then never made.
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, function, argument)

@@ -1,0 +1,142 @@
+"""Codes, and the keyed hashes that stand for phones, codes, purposes and binds at rest.
+
+From each secret three keys are derived, so that none of them opens what another guards: `code` (a code from its nonce, and its
+digest), `index` (pseudonyms and names) and `token` (proofs). A digest's salt is the identity itself, length-prefixed, so that no two
+identities can be written alike (RFC 2104, FIPS 180-4; NIST SP 800-63B-4 §3.1.3.2 asks for at least six random digits).
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Sequence
+from hashlib import sha256
+from hmac import digest as hmac_digest
+from typing import Any
+
+from otpkit.errors import ConfigurationError, MalformedCodeError
+
+MIN_SECRET_BYTES = 32
+DIGEST_BYTES = 16  # 128 bits of a keyed hash: far beyond guessing, and half the memory
+ID_BYTES = 16
+KEY_ID_BYTES = 4
+_VERSION = b"otpkit 1 "
+_SEPARATORS = str.maketrans("", "", " -")
+
+
+def new_id() -> bytes:
+    """Draw 128 random bits: an operation id or a nonce."""
+    return secrets.token_bytes(ID_BYTES)
+
+
+def encode_id(raw: bytes) -> str:
+    """Write an id as 22 characters of `[A-Za-z0-9_-]`."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def decode_id(text: str) -> bytes:
+    """Read what `encode_id` wrote; raises ValueError for anything else."""
+    raw = base64.urlsafe_b64decode(text + "==")
+    if len(raw) != ID_BYTES or encode_id(raw) != text:
+        raise ValueError("not an id")
+    return raw
+
+
+def clean_code(code: object, length: int) -> str:
+    """Return the digits of a typed code, blanks (U+0020) and hyphens dropped.
+
+    Raises `MalformedCodeError` for anything but `length` ASCII digits then.
+    """
+    if isinstance(code, str) and len(code) <= 4 * length:
+        digits = str(code).translate(_SEPARATORS)
+        if len(digits) == length and digits.isascii() and digits.isdigit():
+            return digits
+    raise MalformedCodeError(
+        f"A code is {length} ASCII digits in a str; pass what the person typed, unchanged. Nothing was counted."
+    )
+
+
+def pack(*parts: str) -> bytes:
+    """Join texts so that no two different sequences give the same bytes: each is preceded by its length."""
+    out = b""
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        out += len(raw).to_bytes(4, "big") + raw
+    return out
+
+
+class CodeKey:
+    """The key of one secret that makes codes from nonces, and digests from codes."""
+
+    __slots__ = ("_key", "id")
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = _derive(secret, b"code")
+        self.id = _derive(secret, b"key id")[:KEY_ID_BYTES]
+
+    def code(self, nonce: bytes, identity: bytes, length: int) -> str:
+        """Derive the code of a nonce: uniform over all of `length` digits (256 bits modulo 10^length)."""
+        number = int.from_bytes(hmac_digest(self._key, b"code" + nonce + identity, "sha256"), "big")
+        return f"{number % 10**length:0{length}d}"
+
+    def digest(self, identity: bytes, code: str) -> bytes:
+        """Return what Redis keeps of a code."""
+        return hmac_digest(self._key, b"hash" + identity + code.encode(), "sha256")[:DIGEST_BYTES]
+
+
+class Keys:
+    """All keys of a deployment: a code key for each active secret, newest last, one index key, and the token keys.
+
+    Raises `ConfigurationError` where a secret is short, empty, or missing.
+    """
+
+    __slots__ = ("_index", "by_id", "codes", "tokens")
+
+    def __init__(self, secret: str | bytes | Sequence[str | bytes], index_secret: str | bytes | None) -> None:
+        active = _read_secrets(secret)
+        if index_secret is None and len(active) > 1:
+            raise ConfigurationError(
+                "index_secret is required as soon as there are several secrets, or every limit would start anew: "
+                "pass the first secret that this Redis was used with."
+            )
+        index = active[0] if index_secret is None else _read_secret("index_secret", index_secret)
+        self.codes = tuple(map(CodeKey, active))
+        self.by_id = {key.id: key for key in self.codes}
+        self.tokens = [_derive(raw, b"token") for raw in active]
+        self._index = _derive(index, b"index")
+
+    @property
+    def current(self) -> CodeKey:
+        """The key that new codes are made with."""
+        return self.codes[-1]
+
+    def name(self, kind: bytes, *parts: str, size: int = ID_BYTES) -> bytes:
+        """Return the keyed hash that stands for `parts` at rest; another `kind` gives another hash."""
+        return hmac_digest(self._index, kind + b"\0" + pack(*parts), "sha256")[:size]
+
+    def __reduce__(self) -> Any:
+        raise TypeError("keys are never pickled")
+
+
+def _derive(secret: bytes, use: bytes) -> bytes:
+    return hmac_digest(secret, _VERSION + use, sha256)
+
+
+def _read_secrets(secret: Any) -> list[bytes]:
+    if isinstance(secret, (str, bytes)):
+        return [_read_secret("secret", secret)]
+    if not isinstance(secret, Sequence) or not secret:
+        raise ConfigurationError("secret must be a str or bytes of at least 32 bytes, or a sequence of them, newest last.")
+    found = [_read_secret("secret", item) for item in secret]
+    if len(set(found)) != len(found):
+        raise ConfigurationError("secret holds the same value twice; name each active secret once, newest last.")
+    return found
+
+
+def _read_secret(name: str, value: object) -> bytes:
+    raw = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+    if not isinstance(raw, bytes) or len(raw) < MIN_SECRET_BYTES:
+        raise ConfigurationError(
+            f"{name} must be at least {MIN_SECRET_BYTES} random bytes, as str or bytes; make one with `otpkit keygen`."
+        )
+    return raw

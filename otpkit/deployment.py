@@ -1,0 +1,179 @@
+"""What an `OTP` is built from, checked once, when it is built."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+from otpkit import scripts
+from otpkit.codes import Keys, clean_code
+from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
+from otpkit.gateways.base import FunctionGateway, Gateway
+from otpkit.models import Event, mask
+from otpkit.phone import parse
+from otpkit.policy import Policy
+from otpkit.template import Template
+from otpkit.tokens import TokenSigner
+
+FIXED_CODE_DAYS = 90
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.-]+")
+_MAX_PURPOSE_CHARS = 128
+
+Secret: TypeAlias = str | bytes | Sequence[str | bytes]
+Clock: TypeAlias = Callable[[], float]
+Listener: TypeAlias = Callable[[Event], object]
+TemplateChoice: TypeAlias = Template | Mapping[str, Template]
+
+
+@dataclass(frozen=True, slots=True)
+class FixedCode:
+    """A code that never changes, for the reviewers of app stores: to `phone` nothing is sent, and all limits hold.
+
+    It is in force until `until` (an aware datetime at most 90 days ahead, by the server's time) and for the `purposes` named;
+    after that the phone is one like any other. A `Proof` that it gives says `fixed=True`.
+    """
+
+    phone: str
+    code: str = field(repr=False)
+    until: datetime
+    purposes: Iterable[str]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.until, datetime) or self.until.tzinfo is None:
+            raise ConfigurationError("FixedCode.until must be an aware datetime, such as datetime(2030, 1, 31, tzinfo=UTC).")
+        if isinstance(self.purposes, str) or not (purposes := frozenset(self.purposes)):
+            raise ConfigurationError('FixedCode.purposes must name at least one purpose in a set, such as {"signup"}.')
+        object.__setattr__(self, "purposes", purposes)
+
+    def __repr__(self) -> str:
+        return f"FixedCode(phone={mask(str(self.phone))!r}, until={self.until!r}, purposes={self.purposes!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Everything that flows lean on, and nothing that does I/O."""
+
+    gateway: Gateway
+    template: TemplateChoice
+    policy: Policy
+    keys: Keys
+    signer: TokenSigner
+    scripts: scripts.Scripts
+    fixed: Mapping[tuple[str, str], FixedCode]
+    namespace: str
+    listener: Listener | None
+    clock: Clock | None
+    clustered: bool
+
+    def template_for(self, purpose: str) -> Template:
+        """Return the template of a purpose; raises `ConfigurationError` where there is none."""
+        if isinstance(self.template, Template):
+            return self.template
+        if purpose not in self.template:
+            raise ConfigurationError(f"There is no template for the purpose {purpose!r}; add it to OTP(template={{…}}).")
+        return self.template[purpose]
+
+    def now_arg(self) -> int | str:
+        """Return what scripts are told of the time: milliseconds of the clock given, or "" for the server's own."""
+        return "" if self.clock is None else int(self.clock() * 1000)
+
+    def host_ms(self) -> int:
+        """Return the time of the clock given, or of this host, in milliseconds."""
+        return int((self.clock or time.time)() * 1000)
+
+
+def build(
+    gateway: Any,
+    template: TemplateChoice,
+    secret: Secret,
+    *,
+    policy: Policy,
+    index_secret: str | bytes | None,
+    fixed_codes: Iterable[FixedCode],
+    namespace: str,
+    on_event: Listener | None,
+    clock: Clock | None,
+    clustered: bool,
+) -> Deployment:
+    """Check the arguments of `OTP` and return what they make; raises `ConfigurationError`, naming the field and the remedy."""
+    if not isinstance(policy, Policy):
+        raise ConfigurationError("policy must be a Policy; write policy=Policy(code_length=8).")
+    if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
+        raise ConfigurationError("namespace must be letters, digits, '_', '.' and '-', such as \"otpkit\".")
+    for name, function in (("on_event", on_event), ("clock", clock)):
+        if function is not None and not callable(function):
+            raise ConfigurationError(f"{name} must be a function or None.")
+    keys = Keys(secret, index_secret)
+    return Deployment(
+        _gateway(gateway),
+        _template(template),
+        policy,
+        keys,
+        TokenSigner(keys),
+        scripts.load(policy),
+        _fixed(fixed_codes, policy, clock or time.time),
+        namespace,
+        on_event,
+        clock,
+        clustered,
+    )
+
+
+def check_purpose(purpose: object) -> str:
+    """Return a purpose that is text; raises `ConfigurationError` for anything else."""
+    if isinstance(purpose, str) and 0 < len(purpose) <= _MAX_PURPOSE_CHARS:
+        return purpose
+    raise ConfigurationError(f'A purpose is a text of 1 to {_MAX_PURPOSE_CHARS} characters, such as "signup"; the caller names it.')
+
+
+def check_bind(bind: object) -> str:
+    """Return a bind that is text; raises `ConfigurationError` for anything else."""
+    if isinstance(bind, str):
+        return bind
+    raise ConfigurationError("bind must be text, such as a session id; the empty text binds to nothing.")
+
+
+def _gateway(gateway: Any) -> Gateway:
+    if isinstance(gateway, Gateway):
+        return gateway
+    if callable(gateway) and not isinstance(gateway, type):
+        return FunctionGateway(gateway)
+    raise ConfigurationError("gateway must be a Gateway, such as Alidayu(…), or a function that takes a Message.")
+
+
+def _template(template: Any) -> TemplateChoice:
+    if isinstance(template, Template):
+        return template
+    if isinstance(template, Mapping) and template:
+        chosen = {check_purpose(purpose): value for purpose, value in template.items()}
+        if all(isinstance(value, Template) for value in chosen.values()):
+            return chosen
+    raise ConfigurationError('template must be a Template, or a mapping such as {"signup": Template(…), "login": Template(…)}.')
+
+
+def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> dict[tuple[str, str], FixedCode]:
+    found: dict[tuple[str, str], FixedCode] = {}
+    for fixed in fixed_codes:
+        if not isinstance(fixed, FixedCode):
+            raise ConfigurationError("fixed_codes must hold FixedCode(phone, code, until, purposes).")
+        check_fixed_life(fixed, clock())
+        try:
+            phone = parse(fixed.phone, policy.regions, policy.default_region)
+            clean_code(fixed.code, policy.code_length)
+        except (PhoneError, MalformedCodeError) as error:
+            raise ConfigurationError(f"FixedCode for {fixed.purposes}: {error}") from None
+        for purpose in fixed.purposes:
+            if (phone, purpose) in found:
+                raise ConfigurationError(f"fixed_codes names {mask(phone)} twice for the purpose {purpose!r}; keep one.")
+            found[phone, check_purpose(purpose)] = fixed
+    return found
+
+
+def check_fixed_life(fixed: FixedCode, now_s: float) -> None:
+    """Raise `ConfigurationError` where a fixed code would live for more than 90 days from `now_s`, seconds since the epoch."""
+    if fixed.until > datetime.fromtimestamp(now_s, UTC) + timedelta(days=FIXED_CODE_DAYS):
+        raise ConfigurationError(f"FixedCode.until must be at most {FIXED_CODE_DAYS} days ahead; renew it when it is due.")

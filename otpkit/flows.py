@@ -1,0 +1,209 @@
+"""Every public call as a flow: each decision written once, for the sync and the async shell alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from otpkit.codes import ID_BYTES, clean_code, encode_id, new_id
+from otpkit.deployment import Deployment, check_bind, check_purpose
+from otpkit.effects import Emit, Flow, RunScript
+from otpkit.errors import (
+    BlockedError,
+    ExpiredCodeError,
+    ExpiredTokenError,
+    InvalidTokenError,
+    OTPError,
+    PhoneError,
+    UsedTokenError,
+    WrongCodeError,
+)
+from otpkit.gateways.base import Delivery
+from otpkit.identity import Identity
+from otpkit.issuing import BLOCKED, Issue
+from otpkit.limits import WideLimit, WideLimits, ip_limit, is_countable, read_ip, send_limits
+from otpkit.models import Challenge, Event, Proof
+from otpkit.phone import resolve
+from otpkit.replies import Description, live_challenge, raise_limited, text
+from otpkit.tokens import Claims, from_ms
+
+T = TypeVar("T")
+
+_FUTURE_MS = 30_000  # how far ahead of this host the server's clock may be, for `check`
+_NO_CHALLENGE = "There is no live challenge for this phone, purpose and bind: issue a new code."
+_EXPIRED = "The proof's life is over. Verify the phone again."
+_USED = "The proof was redeemed before, or its record is gone. Verify the phone again."
+
+
+class Flows:
+    """The calls of one deployment. `OTP` and `AsyncOTP` document them."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+
+    def issue(
+        self,
+        phone: object,
+        purpose: str,
+        bind: str,
+        ip: object,
+        params: Mapping[str, str] | None,
+        idempotency_key: str | None,
+    ) -> Flow[Challenge]:
+        d = self._deployment
+        canonical, region = self._resolve(phone)
+        who = Identity(d, canonical, purpose, bind)
+        limits = yield from self._ip_limits(who, "sends", ip, d.policy.ip_sends)
+        limits += send_limits(d, region)
+        flow = Issue(d, who, WideLimits(d, limits), params, idempotency_key).run()
+        return (yield from self._watch(who, "issue", "issued", flow))
+
+    def verify(
+        self, phone: object, code: object, purpose: str, bind: str, ip: object, idempotency_key: str | None
+    ) -> Flow[Proof]:
+        who = self._identify(phone, purpose, bind)
+        flow = self._verify(who, code, ip, idempotency_key)
+        return (yield from self._watch(who, "verify", "verified", flow))
+
+    def _verify(self, who: Identity, code: object, ip: object, idempotency_key: str | None) -> Flow[Proof]:
+        d = self._deployment
+        digits = clean_code(code, d.policy.code_length)
+        # A key counts with its code: it gives the same answer to the same form, and no proof to another code.
+        op = new_id() if idempotency_key is None else who.operation(b"verify", idempotency_key, digits, size=ID_BYTES)
+        digests = b"".join([key.id + key.digest(who.packed, digits) for key in d.keys.codes])
+        limits = WideLimits(d, (yield from self._ip_limits(who, "failures", ip, d.policy.ip_failures)))
+        yield from limits.take(who)
+        reply = yield RunScript(
+            d.scripts.verify,
+            (who.phone_key, who.counter_key, *limits.keys),
+            (d.now_arg(), op, who.slot, digests, *(limit.rates for limit in limits.in_script)),
+        )
+        word = text(reply[0])
+        if word == "proved":
+            yield from limits.give()
+            _, issued_ms, expires_ms, fixed = reply
+            return d.signer.proof(encode_id(op), who.phone, who.purpose, who.bind, issued_ms, expires_ms, fixed == 1)
+        if word == "wrong":
+            raise WrongCodeError(_wrong(reply[1]), attempts_left=reply[1])
+        if word == "limited":
+            raise_limited(who, reply)
+        raise BlockedError(BLOCKED) if word == "blocked" else ExpiredCodeError(_NO_CHALLENGE)
+
+    def check(self, token: object, purpose: str, bind: str, phone: object) -> Proof:
+        d = self._deployment
+        claims = self._claims(token, purpose, bind, phone)
+        now_ms = d.host_ms()
+        if claims.issued_ms > now_ms + _FUTURE_MS:
+            raise InvalidTokenError("The proof was made in the future: mend the clock of this host or of the Redis server.")
+        if claims.expires_ms <= now_ms:
+            raise ExpiredTokenError(_EXPIRED)
+        return claims.proof
+
+    def redeem(
+        self, token: object, purpose: str, bind: str, phone: object, idempotency_key: str | None
+    ) -> Flow[Proof]:
+        d = self._deployment
+        claims = self._claims(token, purpose, bind, phone)
+        who = Identity(d, claims.proof.phone, purpose, bind)
+        op = new_id() if idempotency_key is None else who.operation(b"redeem", idempotency_key, size=ID_BYTES)
+        flow = self._redeem(who, claims, op)
+        return (yield from self._watch(who, "redeem", "redeemed", flow))
+
+    def _redeem(self, who: Identity, claims: Claims, op: bytes) -> Flow[Proof]:
+        d = self._deployment
+        args = (d.now_arg(), op, claims.proof_id, claims.expires_ms)
+        word = text((yield RunScript(d.scripts.redeem, (who.phone_key,), args)))
+        if word == "redeemed":
+            return claims.proof
+        raise ExpiredTokenError(_EXPIRED) if word == "expired" else UsedTokenError(_USED)
+
+    def status(self, phone: object, purpose: str, bind: str) -> Flow[Challenge | None]:
+        d = self._deployment
+        return (yield from live_challenge(d, self._identify(phone, purpose, bind)))
+
+    def delivery(self, phone: object, purpose: str, bind: str) -> Flow[Delivery]:
+        d = self._deployment
+        who = self._identify(phone, purpose, bind)
+        reply = yield RunScript(d.scripts.status, (who.phone_key,), (d.now_arg(), who.slot))
+        unknown = Delivery(state="unknown", gateway=d.gateway.name)
+        if len(reply) == 1:
+            return unknown
+        sent = Description(*reply[2:])
+        if sent.fixed or not d.gateway.can_trace:
+            return unknown
+        send_id = encode_id(bytes.fromhex(text(sent.send_id)))
+        return (yield from d.gateway.trace(who.phone, send_id, from_ms(sent.sent_ms)))
+
+    def revoke(self, phone: object, purpose: str, bind: str) -> Flow[None]:
+        d = self._deployment
+        who = self._identify(phone, purpose, bind)
+        yield RunScript(d.scripts.revoke, (who.phone_key,), (d.now_arg(), who.slot))
+        yield from self._tell(who, "revoke", "revoked")
+
+    def unblock(self, phone: object) -> Flow[None]:
+        d = self._deployment
+        who = self._identify(phone, "operator", "")
+        yield RunScript(d.scripts.unblock, (who.phone_key, who.counter_key), (d.now_arg(),))
+        yield from self._tell(who, "unblock", "unblocked")
+
+    def erase(self, phone: object) -> Flow[None]:
+        d = self._deployment
+        who = self._identify(phone, "operator", "")
+        yield RunScript(d.scripts.erase, (who.phone_key, who.counter_key), ())
+        yield from self._tell(who, "erase", "erased")
+
+    def _resolve(self, phone: object) -> tuple[str, str]:
+        policy = self._deployment.policy
+        return resolve(phone, policy.regions, policy.default_region)
+
+    def _identify(self, phone: object, purpose: object, bind: object) -> Identity:
+        return Identity(self._deployment, self._resolve(phone)[0], purpose, bind)
+
+    def _claims(self, token: object, purpose: str, bind: str, phone: object) -> Claims:
+        canonical = None
+        if phone is not None:
+            try:
+                canonical, _ = self._resolve(phone)
+            except PhoneError:
+                canonical = ""  # what is no phone is not the token's
+        return self._deployment.signer.read(token, check_purpose(purpose), check_bind(bind), canonical)
+
+    def _ip_limits(self, who: Identity, use: str, ip: object, rates: Any) -> Flow[list[WideLimit]]:
+        if ip is None:
+            return []
+        address = read_ip(ip)
+        if is_countable(address):
+            return ip_limit(self._deployment, use, address, rates)
+        yield from self._tell(who, "issue" if use == "sends" else "verify", "ip_not_counted")
+        return []
+
+    def _watch(self, who: Identity, operation: str, done: str, flow: Flow[T]) -> Flow[T]:
+        """Run a flow, and tell the listener how it went."""
+        try:
+            result = yield from flow
+        except OTPError as error:
+            detail = getattr(error, "scope", "") or getattr(error, "gateway_code", "")
+            yield from self._tell(who, operation, "refused", error.code, detail)
+            raise
+        if self._deployment.listener is not None:
+            outcome = result.delivery if isinstance(result, Challenge) else ""
+            yield from self._tell(who, operation, done, outcome)
+        return result
+
+    def _tell(self, who: Identity, operation: str, name: str, outcome: str = "", detail: str = "") -> Flow[None]:
+        if self._deployment.listener is not None:
+            yield Emit(
+                Event(
+                    name=name,
+                    operation=operation,
+                    purpose=who.purpose,
+                    phone_id=who.phone_id,
+                    outcome=outcome,
+                    detail=detail,
+                )
+            )
+
+
+def _wrong(attempts_left: int) -> str:
+    remedy = "let the person try again" if attempts_left else "issue a new code"
+    return f"The code is wrong and was counted; attempts left: {attempts_left}. The form should {remedy}."

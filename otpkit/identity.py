@@ -1,0 +1,43 @@
+"""Who a challenge is put to: phone × purpose × bind, and the names that stand for it at rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otpkit.codes import encode_id, pack
+from otpkit.deployment import Deployment, check_bind, check_purpose
+from otpkit.errors import ConfigurationError
+
+SLOT_BYTES = 8
+IDEMPOTENCY_BYTES = 8
+
+
+class Identity:
+    """A phone (E.164), a purpose and a bind, with the keys of the phone and the slot of its challenge."""
+
+    __slots__ = ("_deployment", "bind", "counter_key", "packed", "phone", "phone_id", "phone_key", "purpose", "slot")
+
+    def __init__(self, deployment: Deployment, phone: str, purpose: object, bind: object) -> None:
+        keys = deployment.keys
+        self._deployment = deployment
+        self.phone = phone
+        self.purpose = check_purpose(purpose)
+        self.bind = check_bind(bind)
+        self.phone_id = encode_id(keys.name(b"phone", phone))
+        # The braces keep all of a phone in one slot of a cluster.
+        self.phone_key = f"{deployment.namespace}:{{{self.phone_id}}}:p"
+        self.counter_key = f"{deployment.namespace}:{{{self.phone_id}}}:c"
+        self.slot = keys.name(b"slot", self.purpose, self.bind, size=SLOT_BYTES)
+        self.packed = pack(self.purpose, self.bind, phone)
+
+    def challenge_id(self, link: str) -> str:
+        """Return a challenge's public id from its slot and generation: it is the same for every resend, and reveals nothing."""
+        return encode_id(self._deployment.keys.name(b"challenge", self.phone, link))
+
+    def operation(self, kind: bytes, idempotency_key: Any, *more: str, size: int) -> bytes:
+        """Return the operation id that an idempotency key of the caller's gives for this identity."""
+        if not isinstance(idempotency_key, str) or not idempotency_key:
+            raise ConfigurationError("idempotency_key must be a non-empty text, such as a form's hidden id, or None.")
+        return self._deployment.keys.name(
+            kind, self.phone, self.purpose, self.bind, idempotency_key, *more, size=size
+        )

@@ -1,0 +1,159 @@
+"""One issue: reserve, send, settle. Reserve comes first, so that a code which could be received can always be verified, and fifty
+parallel calls send one message. After the hand-over the gateway's outcome stands, whatever Redis does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from otpkit.codes import encode_id, new_id
+from otpkit.deployment import Deployment, FixedCode, check_fixed_life
+from otpkit.effects import Emit, Flow, RunScript
+from otpkit.errors import BlockedError, GatewayRejectedError, RateLimitError, StoreUnavailableError
+from otpkit.gateways.base import Message, Receipt
+from otpkit.identity import IDEMPOTENCY_BYTES, Identity
+from otpkit.limits import WideLimits
+from otpkit.models import Challenge, Event
+from otpkit.replies import Description, challenge_of, live_challenge, raise_limited, settled, text
+from otpkit.tokens import from_ms
+
+_GATEWAY_WAIT_S = 60  # the carriers' shortest window, where a gateway does not say how long
+
+BLOCKED = "Too many consecutive wrong codes for this phone. An operator who knows the person calls unblock(phone)."
+
+
+class Issue:
+    """One call of `issue`, from its checks to its settlement."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        who: Identity,
+        limits: WideLimits,
+        params: Mapping[str, str] | None,
+        idempotency_key: str | None,
+    ) -> None:
+        self.deployment = deployment
+        self.who = who
+        self.limits = limits
+        self.params = params
+        self.template = deployment.template_for(who.purpose)
+        # Params that the template refuses are an error before anything is reserved.
+        self.template.sms_params("0" * deployment.policy.code_length, params=params)
+        self.op = new_id()
+        self.idempotency = (
+            b"" if idempotency_key is None else who.operation(b"issue", idempotency_key, size=IDEMPOTENCY_BYTES)
+        )
+
+    def run(self) -> Flow[Challenge]:
+        """Reserve, send, settle."""
+        fixed = yield from self._fixed_in_force()
+        reply = yield from self._reserve(fixed)
+        word, now_ms = text(reply[0]), reply[1]
+        if word == "limited":
+            raise_limited(self.who, reply)
+        if word == "blocked":
+            raise BlockedError(BLOCKED)
+        if word == "replayed":
+            return challenge_of(self.who, now_ms, reply[2:], replayed=True)
+        challenge = challenge_of(self.who, now_ms, reply[4:])
+        if fixed is not None:
+            receipt = Receipt("fixed")
+        else:
+            receipt = yield from self._hand_over(reply)
+        return settled(challenge, receipt.outcome, (yield from self._settle(receipt)))
+
+    def _fixed_in_force(self) -> Flow[FixedCode | None]:
+        d, who = self.deployment, self.who
+        fixed = d.fixed.get((who.phone, who.purpose))
+        if fixed is None:
+            return None
+        now_ms = (yield RunScript(d.scripts.status, (who.phone_key,), (d.now_arg(), who.slot)))[0]
+        check_fixed_life(fixed, now_ms / 1000)
+        return fixed if from_ms(now_ms) < fixed.until else None
+
+    def _reserve(self, fixed: FixedCode | None) -> Flow[Any]:
+        d, who, length = self.deployment, self.who, self.deployment.policy.code_length
+        nonce, key = new_id(), d.keys.current
+        code = key.code(nonce, who.packed, length) if fixed is None else fixed.code
+        known_keys = b"".join(d.keys.by_id)
+        yield from self.limits.take(who)
+        reply = yield RunScript(
+            d.scripts.reserve,
+            (who.phone_key, who.counter_key, *self.limits.keys),
+            (
+                *(d.now_arg(), self.op, who.slot, nonce, key.digest(who.packed, code), key.id),
+                *(length, int(fixed is not None), self.idempotency, known_keys),
+                *(part for limit in self.limits.in_script for part in (limit.scope, limit.rates)),
+            ),
+        )
+        if text(reply[0]) != "reserved":
+            yield from self.limits.give()
+        return reply
+
+    def _hand_over(self, reply: Any) -> Flow[Receipt]:
+        gateway = self.deployment.gateway
+        rejection = None
+        try:
+            return (yield from gateway.send(self._message(reply)))
+        except GatewayRejectedError as error:
+            rejection = error
+        except Exception as error:  # noqa: BLE001 - whatever it was, the message may be on its way
+            failure = type(error).__name__  # its text may hold the code
+        if rejection is None:
+            yield Emit(self._event("gateway_failed", failure))
+            return Receipt(gateway.name, outcome="uncertain")
+        yield from self._undo(rejection, reserved_ms=reply[1])
+        if rejection.category == "rate_limit":
+            rejection = yield from self._gateway_limit(rejection)
+        raise rejection
+
+    def _message(self, reply: Any) -> Message:
+        _, now_ms, nonce, key_id, *described = reply
+        who, policy = self.who, self.deployment.policy
+        key = self.deployment.keys.by_id[bytes.fromhex(text(key_id))]
+        code = key.code(bytes.fromhex(text(nonce)), who.packed, policy.code_length)
+        minutes = max(1, (Description(*described).ends_ms - now_ms) // 60_000)
+        params = self.template.sms_params(code, minutes=minutes, params=self.params)
+        return Message(who.phone, code, self.template, params, encode_id(self.op), from_ms(now_ms))
+
+    def _settle(self, receipt: Receipt) -> Flow[Any]:
+        d = self.deployment
+        try:
+            return (yield RunScript(d.scripts.settle, (self.who.phone_key,), (d.now_arg(), self.op, receipt.outcome[0])))
+        except StoreUnavailableError:
+            return None  # after the hand-over the gateway's outcome stands
+
+    def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[None]:
+        # A loop on bad numbers must not be free, and the carriers have counted what they limited.
+        d, category = self.deployment, rejection.category
+        kept = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "region", "total"}}.get(category, set())
+        returned = [limit for limit in self.limits.in_script if limit.scope not in kept]
+        try:
+            undone = yield RunScript(
+                d.scripts.undo,
+                (self.who.phone_key, *(limit.key for limit in returned)),
+                (d.now_arg(), self.op, int("phone" in kept), reserved_ms, *(limit.rates for limit in returned)),
+            )
+            if undone:
+                yield from self.limits.give(kept)
+        except StoreUnavailableError:
+            pass  # it stays counted, and the challenge's send uncertain: the safe side
+
+    def _gateway_limit(self, rejection: GatewayRejectedError) -> Flow[RateLimitError]:
+        challenge = None
+        try:
+            challenge = yield from live_challenge(self.deployment, self.who)
+        except StoreUnavailableError:
+            pass
+        wait = rejection.retry_after or _GATEWAY_WAIT_S
+        return RateLimitError(
+            f"The gateway {rejection.gateway} limits messages to this phone; nothing was sent. Try again in {wait} s.",
+            scope="gateway",
+            retry_after=wait,
+            challenge=challenge,
+        )
+
+    def _event(self, name: str, detail: str) -> Event:
+        return Event(name=name, operation="issue", purpose=self.who.purpose, phone_id=self.who.phone_id, detail=detail)
+

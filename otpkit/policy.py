@@ -1,0 +1,171 @@
+"""The rules that a deployment may choose, and the bounds within which it may.
+
+Sources: NIST SP 800-63B-4 §3.1.3.2 (ten minutes, six digits) and §3.2.2 (at most 100 consecutive failures), OWASP ASVS 5.0 §6.5–6.6,
+and the Chinese carriers' limits of codes to one number: 1 a minute, 5 an hour, 10 a day, over rolling windows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from otpkit.errors import ConfigurationError
+from otpkit.phone import require_regions
+
+DAY_S = 86_400
+_UNIT_S = {"second": 1, "minute": 60, "hour": 3600, "day": DAY_S}
+_RATE = re.compile(r"(\d{1,9})\s*/\s*(?:(\d{1,5})\s*)?(second|minute|hour|day)s?", re.ASCII)
+_IPV6_SHARE = 5  # an IPv4 address may be a whole carrier's NAT; an IPv6 /64 is one household
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rate:
+    """At most `limit` in `seconds`. Written `"5/hour"` or `"3/10 minutes"` where a rate is asked for."""
+
+    limit: int
+    seconds: int
+
+    def __post_init__(self) -> None:
+        for name, value in (("limit", self.limit), ("seconds", self.seconds)):
+            if type(value) is not int or value < 1:
+                raise ConfigurationError(f"Rate.{name} must be a whole number of at least 1; write Rate(5, 3600).")
+
+    def __str__(self) -> str:
+        for unit, size in _UNIT_S.items():
+            if self.seconds == size:
+                return f"{self.limit}/{unit}"
+        return f"{self.limit}/{self.seconds} seconds"
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """Read `"5/hour"`; raises `ConfigurationError` for anything else."""
+        match = _RATE.fullmatch(text.strip())
+        if match is None:
+            raise ConfigurationError(f'{text[:40]!r} is not a rate; write "5/hour", "3/10 minutes" or Rate(5, 3600).')
+        limit, count, unit = match.groups()
+        return cls(int(limit), int(count or 1) * _UNIT_S[unit])
+
+
+Rates: TypeAlias = str | Rate | Iterable[str | Rate] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The limits and lives of codes and proofs. Every field has a sound default and is checked when built.
+
+    A field of rates takes `"5/hour"`, `Rate(5, 3600)`, several in a tuple or comma-separated, or None for no limit where one may be
+    left out. Raises `ConfigurationError`, naming the field and its bounds.
+
+    Args:
+        code_length: digits of a code, 6–10; all of 000000–999999 occur (NIST SP 800-63B-4 §3.1.3.2).
+        ttl: seconds that a code lives after its latest send, 30–600 (NIST: completed within ten minutes).
+        max_age: seconds that a code lives over all its resends, from `ttl` (at least 120) to 600.
+        attempts: wrong codes that one challenge takes, 1–10; not renewed by a resend.
+        sends: messages to one phone, over all purposes and binds; rolling windows of at most a day, limits of at most 32.
+        failures: wrong codes for one phone, over all purposes and binds; rolling windows of at most a day, limits of at most 64.
+        max_consecutive_failures: 1–100, then the phone is blocked until `unblock` (NIST SP 800-63B-4 §3.2.2).
+        ip_sends: sends for one IPv4 address; an IPv6 /64 is allowed a fifth of it. Windows start at whole multiples in UTC.
+        ip_failures: wrong codes and guesses where no code is, likewise.
+        region_sends: sends to the numbers of a region, by its ISO 3166 code, e.g. `{"CN": "50000/day"}`; UTC windows.
+        total_sends: all sends, e.g. `"100000/day"`; UTC windows. With `region_sends`, what an SMS bill may come to.
+        regions: the regions whose numbers are served: the allow-list against SMS pumping.
+        default_region: the region of a number written without a country code.
+        proof_ttl: seconds that a proof lives, 30–3600.
+    """
+
+    code_length: int = 6
+    ttl: int = 300
+    max_age: int = 600
+    attempts: int = 5
+    sends: Rates = "1/minute, 5/hour, 10/day"
+    failures: Rates = "20/day"
+    max_consecutive_failures: int = 100
+    ip_sends: Rates = "100/hour"
+    ip_failures: Rates = "150/hour"
+    region_sends: Mapping[str, Rates] = field(default_factory=dict)
+    total_sends: Rates = None
+    regions: Iterable[str] = frozenset({"CN"})
+    default_region: str = "CN"
+    proof_ttl: int = 300
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("code_length", 6, 10),
+            ("ttl", 30, 600),
+            ("max_age", 120, 600),
+            ("attempts", 1, 10),
+            ("max_consecutive_failures", 1, 100),
+            ("proof_ttl", 30, 3600),
+        ):
+            _check_int(name, getattr(self, name), low, high)
+        if self.max_age < self.ttl:
+            raise ConfigurationError(f"Policy.max_age ({self.max_age} s) must be at least ttl ({self.ttl} s).")
+        self._normalise("sends", _rates("sends", self.sends, required=True, most=32, longest=DAY_S))
+        self._normalise("failures", _rates("failures", self.failures, required=True, most=64, longest=DAY_S))
+        for name in ("ip_sends", "ip_failures", "total_sends"):
+            self._normalise(name, _rates(name, getattr(self, name)))
+        self._check_regions()
+
+    def _check_regions(self) -> None:
+        if isinstance(self.regions, str) or not isinstance(self.regions, Iterable):
+            raise ConfigurationError('Policy.regions must be a set of region codes; write {"CN"}.')
+        regions = frozenset(self.regions)
+        require_regions(regions, self.default_region)
+        self._normalise("regions", regions)
+        if not isinstance(self.region_sends, Mapping):
+            raise ConfigurationError('Policy.region_sends must map region codes to rates; write {"CN": "50000/day"}.')
+        if stray := sorted(str(region)[:8] for region in self.region_sends if region not in regions):
+            raise ConfigurationError(f"Policy.region_sends limits {', '.join(stray)}, which Policy.regions does not allow.")
+        rates = {region: _rates(f"region_sends[{region!r}]", value) for region, value in self.region_sends.items()}
+        self._normalise("region_sends", MappingProxyType(rates))
+
+    def _normalise(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapping proxy can't be pickled.
+        values = {f.name: getattr(self, f.name) for f in fields(self)} | {"region_sends": dict(self.region_sends)}
+        return (_build, (values,))
+
+
+DEFAULT_POLICY = Policy()
+
+
+def _build(values: dict[str, Any]) -> Policy:
+    return Policy(**values)
+
+
+def ipv6_share(rates: Iterable[Rate]) -> tuple[Rate, ...]:
+    """Return what an IPv6 /64 is allowed where an IPv4 address is allowed `rates`."""
+    return tuple(Rate(max(1, rate.limit // _IPV6_SHARE), rate.seconds) for rate in rates)
+
+
+def _check_int(name: str, value: object, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise ConfigurationError(f"Policy.{name} must be a whole number from {low} to {high}, not {value!r:.20}.")
+
+
+def _rates(
+    name: str, value: Any, *, required: bool = False, most: int = 10**9, longest: int = 31 * DAY_S
+) -> tuple[Rate, ...]:
+    if value is None or isinstance(value, (str, Rate)):
+        value = [] if value is None else [value]
+    if not isinstance(value, Iterable):
+        raise ConfigurationError(f'Policy.{name} must be rates such as "5/hour", not {type(value).__name__}.')
+    rates: list[Rate] = []
+    for item in value:
+        if isinstance(item, str):
+            rates += map(Rate.parse, item.split(","))
+        elif isinstance(item, Rate):
+            rates.append(item)
+        else:
+            raise ConfigurationError(f'Policy.{name} must be rates such as "5/hour", not {type(item).__name__}.')
+    if required and not rates:
+        raise ConfigurationError(f'Policy.{name} must hold at least one rate, such as "5/hour".')
+    for rate in rates:
+        if rate.limit > most or rate.seconds > longest:
+            raise ConfigurationError(f"Policy.{name} takes limits up to {most} in up to {longest} seconds, not {rate}.")
+    return tuple(sorted(set(rates), key=lambda rate: rate.seconds))

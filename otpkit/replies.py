@@ -1,0 +1,102 @@
+"""How scripts' replies are read. They are ASCII and integers, as bytes or as str, whichever the client decodes to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, NoReturn
+
+from otpkit.deployment import Deployment
+from otpkit.effects import Flow, RunScript
+from otpkit.errors import RateLimitError, RateLimitScope
+from otpkit.identity import Identity
+from otpkit.models import Challenge, DeliveryState
+from otpkit.tokens import from_ms
+
+_DELIVERY: dict[str, DeliveryState] = {"p": "pending", "a": "accepted", "u": "uncertain"}
+_WHAT: dict[str, str] = {
+    "phone": "This phone was sent as many messages as Policy.sends allows",
+    "ip": "This IP address has used up Policy.ip_sends or Policy.ip_failures",
+    "region": "The phone's region has used up Policy.region_sends",
+    "total": "All phones together have used up Policy.total_sends",
+    "failures": "This phone has had as many wrong codes as Policy.failures allows",
+}
+
+
+class Description(NamedTuple):
+    """What `describe` in phone.lua tells of a send and its challenge; times in server milliseconds."""
+
+    ends_ms: int
+    resend_ms: int
+    attempts_left: int
+    sends_left: int
+    delivery: Any
+    link: Any
+    fixed: int
+    send_id: Any
+    sent_ms: int
+
+
+def text(value: Any) -> str:
+    """Return a script's word as str."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def challenge_of(who: Identity, now_ms: int, described: Sequence[Any], *, replayed: bool = False) -> Challenge:
+    """Return the challenge that a script described at `now_ms`."""
+    found = Description(*described)
+    return Challenge(
+        id=who.challenge_id(text(found.link)),
+        phone=who.phone,
+        purpose=who.purpose,
+        expires_at=from_ms(found.ends_ms),
+        expires_in=max(0, found.ends_ms - now_ms) // 1000,
+        resend_at=from_ms(found.resend_ms),
+        resend_in=math.ceil(max(0, found.resend_ms - now_ms) / 1000),
+        attempts_left=found.attempts_left,
+        sends_left=found.sends_left,
+        delivery=_DELIVERY[text(found.delivery)],
+        replayed=replayed,
+    )
+
+
+def settled(challenge: Challenge, outcome: DeliveryState, reply: Sequence[int] | None) -> Challenge:
+    """Return a reserved challenge as it is once its send is settled; `reply` is settle.lua's, or None where it failed."""
+    if not reply:
+        return replace(challenge, delivery=outcome)
+    now_ms, resend_ms, sends_left = reply
+    return replace(
+        challenge,
+        delivery=outcome,
+        expires_in=max(0, int((challenge.expires_at.timestamp() * 1000 - now_ms) // 1000)),
+        resend_at=from_ms(resend_ms),
+        resend_in=math.ceil(max(0, resend_ms - now_ms) / 1000),
+        sends_left=sends_left,
+    )
+
+
+def raise_limited(who: Identity, reply: Sequence[Any]) -> NoReturn:
+    """Raise the `RateLimitError` of a script's {'limited', …}."""
+    _, now_ms, scope, wait_ms, *described = reply
+    raise limit_error(text(scope), wait_ms, challenge_of(who, now_ms, described) if described else None)
+
+
+def limit_error(scope: Any, wait_ms: int, challenge: Challenge | None) -> RateLimitError:
+    """Return the error of a limit that will allow one more in `wait_ms`."""
+    known: RateLimitScope = scope
+    seconds = max(1, math.ceil(wait_ms / 1000))
+    return RateLimitError(
+        f"{_WHAT[known]}. Nothing was sent or verified; the same call may succeed in {seconds} s.",
+        scope=known,
+        retry_after=seconds,
+        challenge=challenge,
+    )
+
+
+def live_challenge(deployment: Deployment, who: Identity) -> Flow[Challenge | None]:
+    """Ask for the live challenge of an identity, or None."""
+    reply = yield RunScript(deployment.scripts.status, (who.phone_key,), (deployment.now_arg(), who.slot))
+    if len(reply) == 1 or not reply[1]:
+        return None
+    return challenge_of(who, reply[0], reply[2:])

@@ -1,0 +1,12 @@
+-- Tell of the latest send of a slot, and whether its challenge lives.
+--
+-- KEYS  1 the phone
+-- ARGV  1 now in ms, or ''; 2 slot
+-- Returns {now, live (0 or 1), …description}, or {now} where nothing was sent
+
+local now = server_now()
+local phone = load_phone(KEYS[1], now)
+local live = live_challenge(phone, ARGV[2])
+local send = latest_send(phone, ARGV[2], live and live.generation)
+if not send then return { now } end
+return append({ now, live and 1 or 0 }, describe(phone, send, live))

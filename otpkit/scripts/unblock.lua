@@ -1,0 +1,12 @@
+-- Lift a block and clear the failures.
+--
+-- KEYS  1 the phone; 2 its consecutive-failure counter
+-- ARGV  1 now in ms, or ''
+-- Returns how many consecutive failures there were
+
+local _, count = blocked(KEYS[2])
+redis.call('DEL', KEYS[2])
+for _, failure in ipairs(load_phone(KEYS[1], server_now()).failures) do
+  redis.call('HDEL', KEYS[1], 'f' .. failure.op)
+end
+return count

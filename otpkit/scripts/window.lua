@@ -1,0 +1,38 @@
+-- Window counters for what is wider than a phone: an IP address, a region, all sends. One hash a subject; a field is the window's
+-- length in milliseconds, its value "start count". Windows start at whole multiples of their length, so days are UTC days.
+-- Rates are written "limit/window_ms limit/window_ms".
+
+local function read_window(key, window, now)
+  local start = now - now % window
+  local recorded, count = string.match(redis.call('HGET', key, window) or '', '(%d+) (%d+)')
+  -- A start in the future (a failover to a slower clock) counts as the current one.
+  if recorded and tonumber(recorded) >= start then return start, tonumber(count) end
+  return start, 0
+end
+
+local function window_wait(key, rates, now)
+  local wait = 0
+  for limit, window in string.gmatch(rates, '(%d+)/(%d+)') do
+    local start, count = read_window(key, window, now)
+    if count >= tonumber(limit) then wait = math.max(wait, start + window - now) end
+  end
+  return wait
+end
+
+local function window_take(key, rates, now)
+  for _, window in string.gmatch(rates, '(%d+)/(%d+)') do
+    local start, count = read_window(key, window, now)
+    redis.call('HSET', key, window, string.format('%.0f %d', start, count + 1))
+    keep(key, tonumber(window))
+  end
+end
+
+-- Give back what was taken at `taken`, where that window still runs.
+local function window_give(key, rates, taken)
+  for _, window in string.gmatch(rates, '(%d+)/(%d+)') do
+    local recorded, count = string.match(redis.call('HGET', key, window) or '', '(%d+) (%d+)')
+    if recorded and tonumber(recorded) == taken - taken % window and tonumber(count) > 0 then
+      redis.call('HSET', key, window, string.format('%s %d', recorded, count - 1))
+    end
+  end
+end

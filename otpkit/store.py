@@ -1,0 +1,94 @@
+"""Where Redis is reached: clients from a URL, and Redis's errors turned into ours. For the shells alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
+from redis.retry import Retry
+
+from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
+
+MEMORY_URL = "memory://"
+_CONNECT_S, _ANSWER_S, _RETRIES = 1.0, 1.0, 2
+_SCHEMES = ("redis://", "rediss://", "unix://")
+_REMEDY = 'pass a URL such as "redis://localhost:6379/0", "memory://", or a redis-py client'
+
+
+def open_sync(url: str) -> Any:
+    """Return a client for a URL: bounded timeouts, retries within a bound. It does not connect yet."""
+    _check_url(url)
+    if url == MEMORY_URL:
+        return _fakeredis().FakeRedis(server=_fakeredis().FakeServer())
+    return _from_url(redis.Redis, Retry, url)
+
+
+def open_async(url: str) -> Any:
+    """Same as `open_sync`, but for asyncio."""
+    _check_url(url)
+    if url == MEMORY_URL:
+        return _fakeredis().FakeAsyncRedis(server=_fakeredis().FakeServer())
+    return _from_url(redis.asyncio.Redis, AsyncRetry, url)
+
+
+def is_clustered(client: Any) -> bool:
+    """Whether keys of a client lie on several nodes, so that a script reaches those of one slot alone."""
+    return isinstance(client, (redis.RedisCluster, redis.asyncio.RedisCluster))
+
+
+def is_async(client: Any) -> bool:
+    """Whether a client is to be awaited."""
+    return isinstance(client, (redis.asyncio.Redis, redis.asyncio.RedisCluster))
+
+
+def is_client(client: Any) -> bool:
+    """Whether this is a redis-py client at all."""
+    return isinstance(client, (redis.Redis, redis.RedisCluster)) or is_async(client)
+
+
+def store_error(error: BaseException) -> OTPError:
+    """Return our error for one of Redis's."""
+    if isinstance(error, (AuthenticationError, AuthorizationError, NoPermissionError)):
+        return ConfigurationError("Redis refused the credentials: mend the user, the password or its permissions in the URL.")
+    return StoreUnavailableError(
+        f"Redis did not answer ({type(error).__name__}): nothing was granted. An operator should look at the Redis server."
+    )
+
+
+REDIS_ERRORS = (RedisError, OSError)
+"""What a redis-py client raises where the server could not be asked."""
+
+
+def _check_url(url: str) -> None:
+    if url != MEMORY_URL and not url.startswith(_SCHEMES):
+        raise ConfigurationError(f"redis names no store that otpkit knows; {_REMEDY}.")
+
+
+def _from_url(client: Any, retry: Any, url: str) -> Any:
+    problem = None
+    try:
+        return client.from_url(
+            url,
+            socket_connect_timeout=_CONNECT_S,
+            socket_timeout=_ANSWER_S,
+            retry=retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), _RETRIES),
+        )
+    except (ValueError, TypeError) as error:
+        problem = type(error).__name__
+    # Raised outside the except block: the original holds the URL, and so the password.
+    raise ConfigurationError(f"redis is not a URL that redis-py can read ({problem}); {_REMEDY}.")
+
+
+def _fakeredis() -> Any:
+    try:
+        import fakeredis
+        import lupa  # noqa: F401 - the Lua that the scripts need
+    except ImportError:
+        fakeredis = None
+    if fakeredis is None:
+        raise ConfigurationError("memory:// needs the embedded store: pip install 'otpkit[embedded]'.")
+    return fakeredis

@@ -1,0 +1,261 @@
+"""`OTP`: the shell that performs what flows ask for, one after the other. It holds no decision."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Self, TypeVar
+
+from redis.exceptions import NoScriptError
+
+from otpkit import store
+from otpkit.deployment import Clock, FixedCode, Listener, Secret, TemplateChoice, build
+from otpkit.effects import Call, Effect, Emit, Flow, HttpRequest, RunScript
+from otpkit.environment import arguments_from
+from otpkit.errors import ConfigurationError
+from otpkit.flows import Flows
+from otpkit.gateways.base import Delivery
+from otpkit.models import Challenge, Proof
+from otpkit.policy import DEFAULT_POLICY, Policy
+from otpkit.transport import Transport
+
+T = TypeVar("T")
+_log = logging.getLogger("otpkit")
+
+
+class OTP:
+    """Verify phones by one-time codes. Safe to share between threads, and across a fork.
+
+    Args:
+        redis: a URL (`redis://`, `rediss://`, `unix://`, or `memory://` for a store in this process), or a redis-py client. A client
+            that was passed in is never closed; one made from a URL waits at most 1 s to connect and 1 s for an answer.
+        gateway: a `Gateway`, such as `Alidayu(…)`, or a function that takes a `Message`.
+        template: a `Template`, or a mapping of purpose to `Template`.
+        secret: str or bytes of at least 32 bytes, or a sequence of them: the last one signs, all are accepted. To rotate: deploy the
+            new one first in the sequence, then last, and drop the old one after `max_age + proof_ttl`.
+        policy: the limits and lives.
+        index_secret: the secret that keys phones' pseudonyms. It never changes: required, as the first secret, once there are several.
+        fixed_codes: `FixedCode`s for the reviewers of app stores.
+        namespace: the prefix of all keys in Redis: letters, digits, `_`, `.`, `-`.
+        on_event: a function that is told of every `Event`; what it raises is logged and dropped.
+        clock: a function that gives seconds since the epoch, for tests. None is the Redis server's own clock.
+
+    Raises `ConfigurationError` for anything that can't work, naming the field and the remedy. Nothing is connected to yet.
+    """
+
+    def __init__(
+        self,
+        redis: Any,
+        gateway: Any,
+        template: TemplateChoice,
+        secret: Secret,
+        *,
+        policy: Policy = DEFAULT_POLICY,
+        index_secret: str | bytes | None = None,
+        fixed_codes: Iterable[FixedCode] = (),
+        namespace: str = "otpkit",
+        on_event: Listener | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._owns_client = isinstance(redis, str)
+        self._client = store.open_sync(redis) if isinstance(redis, str) else redis
+        if not store.is_client(self._client) or store.is_async(self._client):
+            raise ConfigurationError("redis must be a URL or a sync redis-py client; AsyncOTP takes the client of redis.asyncio.")
+        self._deployment = build(
+            gateway,
+            template,
+            secret,
+            policy=policy,
+            index_secret=index_secret,
+            fixed_codes=fixed_codes,
+            namespace=namespace,
+            on_event=on_event,
+            clock=clock,
+            clustered=store.is_clustered(self._client),
+        )
+        if inspect.iscoroutinefunction(gateway):
+            raise ConfigurationError("An async function as gateway needs AsyncOTP; OTP takes a plain one.")
+        self._flows = Flows(self._deployment)
+        self._transport = Transport()
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """Build from the environment: `OTPKIT_REDIS_URL`, `OTPKIT_SECRET`, `OTPKIT_GATEWAY`, `OTPKIT_TEMPLATE_CODE`,
+        `OTPKIT_TEMPLATE_SIGN_NAME` and the gateway's own (`OTPKIT_ALIDAYU_APP_KEY`, `OTPKIT_ALIDAYU_APP_SECRET`).
+
+        `overrides` are arguments of `OTP`, which win. Raises `ConfigurationError` that says exactly what is missing.
+        """
+        return cls(**arguments_from(os.environ, overrides))
+
+    def issue(
+        self,
+        phone: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        ip: str | None = None,
+        params: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Challenge:
+        """Send a one-time code to a phone; while one is live, send the same code again.
+
+        Args:
+            phone: any spelling of a mobile number.
+            purpose: what the code is for; a code of one purpose is worth nothing in another.
+            bind: a text that the code must stay tied to, such as a session id; the same must be given to `verify`.
+            ip: the visitor's address, for `Policy.ip_sends`; None counts none.
+            params: further template variables, taken literally.
+            idempotency_key: a text that names this request: a second call with it sends nothing and gives the first one's outcome.
+
+        Returns the `Challenge`, whose `delivery` is `accepted` or `uncertain`: show the form for the code in both cases.
+
+        Raises `PhoneError`, `RegionError`, `RateLimitError`, `BlockedError`, `GatewayRejectedError` (certainly not sent, and given
+        back), `StoreUnavailableError` (nothing was sent).
+        """
+        return self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key))
+
+    def verify(
+        self,
+        phone: str,
+        code: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        ip: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Proof:
+        """Verify the code that a person typed: a right one is used up, a wrong one is counted, in one step.
+
+        Args:
+            phone: any spelling of the number.
+            code: what was typed, blanks and hyphens included.
+            purpose: as given to `issue`.
+            bind: as given to `issue`.
+            ip: the visitor's address, for `Policy.ip_failures`; None counts none.
+            idempotency_key: a text that names this form: sent twice with the same code, it gets the same answer twice.
+
+        Returns a `Proof`. It raises instead of returning False, so that a forgotten `if` lets nobody in (NIST SP 800-63B-4
+        §3.1.3.2, OWASP ASVS 6.5.1).
+
+        Raises `PhoneError`, `MalformedCodeError`, `WrongCodeError`, `ExpiredCodeError`, `RateLimitError`, `BlockedError`,
+        `StoreUnavailableError`.
+        """
+        return self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key))
+
+    def check(self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | None = None) -> Proof:
+        """Check a proof's token without Redis; it may be checked any number of times while it lives.
+
+        Another `phone` than the token's is an error: pass the form's, or use `proof.phone` and never the form's. Judged by `clock`, or
+        this host's. Raises `InvalidTokenError`, `ExpiredTokenError`.
+        """
+        return self._flows.check(token, purpose, bind, phone)
+
+    def redeem(
+        self,
+        token: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        phone: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Proof:
+        """Redeem a proof's token, once ever: call it where the account is created. Judged by the server's time.
+
+        With an `idempotency_key` a form that is sent twice gets the same proof twice, while it lives.
+
+        Raises `InvalidTokenError`, `ExpiredTokenError`, `UsedTokenError`, `StoreUnavailableError`.
+        """
+        return self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key))
+
+    def status(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Challenge | None:
+        """Return the live challenge, or None; sends nothing. Not for strangers: it tells whether a code is live.
+
+        Raises `PhoneError`, `StoreUnavailableError`.
+        """
+        return self._drive(self._flows.status(phone, purpose, bind))
+
+    def delivery(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Delivery:
+        """Ask the gateway what became of the latest message. Not for strangers.
+
+        Returns a `Delivery`: pending, delivered, failed or unknown. Raises `PhoneError`, `GatewayRejectedError`,
+        `StoreUnavailableError`.
+        """
+        return self._drive(self._flows.delivery(phone, purpose, bind))
+
+    def revoke(self, phone: str, purpose: str = "signup", *, bind: str = "") -> None:
+        """End the live challenge; its messages stay counted. Raises `PhoneError`, `StoreUnavailableError`."""
+        self._drive(self._flows.revoke(phone, purpose, bind))
+
+    def unblock(self, phone: str) -> None:
+        """Lift a block and clear the failures: for an operator who knows the person, never for visitors.
+
+        Raises `PhoneError`, `StoreUnavailableError`.
+        """
+        self._drive(self._flows.unblock(phone))
+
+    def erase(self, phone: str) -> None:
+        """Remove all that is kept of a phone, its limits too: for operators, never for visitors (GDPR Art. 17, PIPL Art. 47).
+
+        Raises `PhoneError`, `StoreUnavailableError`.
+        """
+        self._drive(self._flows.erase(phone))
+
+    def close(self) -> None:
+        """Close the connections that this object made; a client that was passed in stays open."""
+        self._transport.close()
+        if self._owns_client:
+            self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _drive(self, flow: Flow[T]) -> T:
+        try:
+            effect = next(flow)
+            while True:
+                try:
+                    reply = self._perform(effect)
+                except Exception as error:  # noqa: BLE001 - the flow decides what it means
+                    failure = error
+                else:
+                    effect = flow.send(reply)
+                    continue
+                # Outside the except block, or what the flow raises next would carry it as its context.
+                effect = flow.throw(failure)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def _perform(self, effect: Effect) -> Any:
+        if isinstance(effect, RunScript):
+            return self._run(effect)
+        if isinstance(effect, HttpRequest):
+            return self._transport.exchange(effect)
+        if isinstance(effect, Call):
+            return effect.function(effect.argument)
+        return tell(self._deployment.listener, effect)
+
+    def _run(self, effect: RunScript) -> Any:
+        script, keys = effect.script, effect.keys
+        try:
+            try:
+                return self._client.evalsha(script.sha, len(keys), *keys, *effect.args)
+            except NoScriptError:
+                return self._client.eval(script.text, len(keys), *keys, *effect.args)
+        except store.REDIS_ERRORS as error:
+            raise store.store_error(error) from error
+
+
+def tell(listener: Listener | None, effect: Emit) -> None:
+    """Hand an event to the listener; what it raises is logged by class alone, for its text may hold anything."""
+    if listener is None:
+        return
+    try:
+        listener(effect.event)
+    except Exception as error:  # noqa: BLE001 - a listener must not undo what has happened
+        _log.error("on_event raised %s for the event %s", type(error).__name__, effect.event.name)
