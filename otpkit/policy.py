@@ -131,9 +131,6 @@ class Policy:
         return (_build, (values,))
 
 
-DEFAULT_POLICY = Policy()
-
-
 def _build(values: dict[str, Any]) -> Policy:
     return Policy(**values)
 
@@ -169,3 +166,6 @@ def _rates(
         if rate.limit > most or rate.seconds > longest:
             raise ConfigurationError(f"Policy.{name} takes limits up to {most} in up to {longest} seconds, not {rate}.")
     return tuple(sorted(set(rates), key=lambda rate: rate.seconds))
+
+
+DEFAULT_POLICY = Policy()

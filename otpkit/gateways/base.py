@@ -27,6 +27,7 @@ class Message:
 
     `phone` is E.164, `code` the digits, `params` the template's variables with the code filled in, and `send_id` the operation id of
     the `issue` that made it: 22 characters of `[A-Za-z0-9_-]`, which a gateway that can echo something carries back in its receipts.
+    `sent_at` is when it was handed over, an aware datetime by the Redis server's clock; None is now, by this host's.
     """
 
     phone: str
@@ -34,6 +35,7 @@ class Message:
     template: Template
     params: Mapping[str, str]
     send_id: str
+    sent_at: datetime | None = None
 
     def __repr__(self) -> str:
         return f"Message(phone={mask(self.phone)!r}, template={self.template.code!r}, send_id={self.send_id!r})"
