@@ -1,0 +1,280 @@
+"""The one module that speaks HTTP: one request on the wire for each `HttpRequest`.
+
+`requests` is imported with the first exchange, so that importing otpkit stays cheap.
+
+What leaves this module is an `HttpResponse` or a `TransportFailure`, which says whether the request may have
+been sent. The errors and log records of `requests` and `urllib3` hold the URL, and so the code that is on its
+way: neither gets out.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlencode
+
+from otpkit.effects import Flow, HttpRequest, HttpResponse, NoAnswer, NotConnected, TransportFailure
+
+if TYPE_CHECKING:
+    import requests
+
+T = TypeVar("T")
+
+MAX_ANSWER = 1024 * 1024  # bytes, on the wire with its header, and again as decoded
+_CHUNK = 64 * 1024  # bytes
+_LOGGERS = ("connection", "connectionpool", "poolmanager", "response", "util.retry")
+
+
+class Transport:
+    """Makes HTTP requests over kept-alive connections; safe to share between threads, and across a fork.
+
+    No retry, no redirect, no cookie, no proxy and no setting from the environment; certificates are verified.
+
+    Args:
+        connections: how many idle connections to keep for each host; more than these are made as needed.
+        ca_file: a file of CA certificates to trust in place of the public ones.
+    """
+
+    def __init__(self, *, connections: int = 32, ca_file: str | None = None) -> None:
+        self._connections = connections
+        self._verify = ca_file or True
+        self._opened: tuple[int, requests.Session] | None = None
+
+    def exchange(self, request: HttpRequest) -> HttpResponse:
+        """Make one request and return its whole answer, whatever its status; its headers' names in lower case.
+
+        The first number of `request.timeout`, in seconds, bounds connecting, for each address of the host; the
+        second the whole answer, from the request's first byte to the answer's last. An answer of more than
+        1 MiB, or with status 200 and not in UTF-8, is none.
+
+        Raises NotConnected where not a byte of the request was written, and NoAnswer for any later failure.
+        """
+        exchange = _Exchange(request.timeout[1])
+        _current.exchange = exchange
+        try:
+            return _read(self._send(request), exchange)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the code
+            kind = _kind(error)
+        finally:
+            _current.exchange = None
+        # Out here, so that neither cause nor context keeps the original.
+        if exchange.written:
+            raise NoAnswer(f"the request may have been sent, and no whole answer came: {kind}")
+        raise NotConnected(f"no connection was made, nothing was sent: {kind}")
+
+    def close(self) -> None:
+        """Close the idle connections. A later exchange makes new ones."""
+        opened, self._opened = self._opened, None
+        if opened is not None and opened[0] == os.getpid():
+            opened[1].close()
+
+    def _send(self, request: HttpRequest) -> requests.Response:
+        session = self._session()
+        # %20 and never + for a blank: every server reads it alike.
+        query = urlencode(request.params, quote_via=quote, safe="")
+        return session.request(
+            request.method,
+            request.url,
+            params=query,
+            headers=request.headers,
+            timeout=request.timeout,
+            allow_redirects=False,
+            stream=True,
+            verify=self._verify,
+        )
+
+    def _session(self) -> requests.Session:
+        # A forked child must not speak on its parent's sockets. There is no lock, which a fork could leave
+        # locked for ever: of two sessions made at once, the loser serves one exchange.
+        opened, pid = self._opened, os.getpid()
+        if opened is None or opened[0] != pid:
+            opened = self._opened = (pid, _open_session(self._connections))
+        return opened[1]
+
+
+def drive(flow: Flow[T], transport: Transport | None = None) -> T:
+    """Perform a gateway's flow here and now, and return what it returns.
+
+    Without `transport` it goes over connections that all such calls of the process share.
+    """
+    transport = transport or _shared
+    reply: HttpResponse | None = None
+    failure: TransportFailure | None = None
+    try:
+        while True:
+            effect = flow.send(reply) if failure is None else flow.throw(failure)
+            if not isinstance(effect, HttpRequest):
+                raise TypeError(f"drive() makes HTTP requests only, not {type(effect).__name__}")
+            reply = failure = None
+            try:
+                reply = transport.exchange(effect)
+            except TransportFailure as error:
+                failure = error
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    finally:
+        flow.close()
+
+
+_shared = Transport()
+
+
+class _Exchange:
+    """An exchange under way: whether any of its request was written, and how long its answer may still take."""
+
+    __slots__ = ("answer_timeout", "deadline", "written")
+
+    def __init__(self, answer_timeout: float) -> None:
+        self.answer_timeout = answer_timeout  # seconds
+        self.deadline = 0.0  # by the monotonic clock
+        self.written = False
+
+    def begin_writing(self) -> None:
+        if not self.written:
+            self.written = True
+            self.deadline = time.monotonic() + self.answer_timeout
+
+
+class _Current(threading.local):
+    exchange: _Exchange | None = None
+
+
+_current = _Current()
+
+
+class _Connection:
+    """Mixed into urllib3's connections: it notes when a request begins to be written.
+
+    That alone tells "not sent" from "perhaps sent" for certain; the classes of errors don't.
+    """
+
+    # Whoever sets it on http.client's own class has all requests printed, secrets included.
+    debuglevel = 0
+    sock: Any
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()  # type: ignore[attr-defined]
+        if _current.exchange is not None:
+            _current.exchange.begin_writing()
+        super().send(data)  # type: ignore[misc]
+
+
+class _Answer:
+    """Mixed into http.client's response: reads no more, and no longer, than the exchange allows."""
+
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(_BoundedSocket(sock), *args, **kwargs)  # type: ignore[call-arg]
+
+
+class _BoundedSocket:
+    """All of a socket that a response needs."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_BoundedReader(self._sock, _current.exchange or _Exchange(0)))
+
+
+class _BoundedReader(io.RawIOBase):
+    def __init__(self, sock: Any, exchange: _Exchange) -> None:
+        self._sock = sock
+        self._file: io.RawIOBase = sock.makefile("rb", buffering=0)
+        self._exchange = exchange
+        self._room = MAX_ANSWER  # bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._exchange.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        # The socket's own timeout starts anew with every byte that drips in.
+        self._sock.settimeout(left)
+        count: int | None = self._file.readinto(buffer)
+        self._room -= count or 0
+        if self._room < 0:
+            raise _TooLarge
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+class _TooLarge(OSError):
+    """The answer is larger than any that a gateway gives."""
+
+
+class _Silence(logging.Filter):
+    """Drops what urllib3 logs of our exchanges, in whatever thread they run, and lets all else pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return _current.exchange is None
+
+
+_silence = _Silence()
+
+
+def _open_session(connections: int) -> requests.Session:
+    import http.client
+    from http.cookiejar import DefaultCookiePolicy
+
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    for name in _LOGGERS:
+        logging.getLogger(f"urllib3.{name}").addFilter(_silence)
+    answer = type("Answer", (_Answer, http.client.HTTPResponse), {})
+    adapter = HTTPAdapter(max_retries=0, pool_maxsize=connections)
+    pools = {}
+    for pool in (HTTPConnectionPool, HTTPSConnectionPool):
+        connection = type("Connection", (_Connection, pool.ConnectionCls), {"response_class": answer})
+        pools[pool.scheme] = type("Pool", (pool,), {"ConnectionCls": connection})
+    adapter.poolmanager.pool_classes_by_scheme = pools
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers.clear()
+    session.headers.update({"User-Agent": "otpkit", "Accept-Encoding": "identity"})
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _read(response: requests.Response, exchange: _Exchange) -> HttpResponse:
+    try:
+        body = bytearray()
+        for chunk in response.iter_content(_CHUNK):
+            body += chunk
+            if len(body) > MAX_ANSWER:
+                raise _TooLarge
+            if time.monotonic() > exchange.deadline:
+                raise TimeoutError
+    finally:
+        response.close()
+    # An error's page may be in any encoding: its status says enough.
+    text = body.decode("utf-8", "strict" if response.status_code == 200 else "replace")
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return HttpResponse(response.status_code, headers, text)
+
+
+def _kind(error: BaseException) -> str:
+    """Return the class of `error`, and that of what it began with: names of classes hold no URL."""
+    first = error
+    for _ in range(16):
+        before = first.__cause__ or first.__context__
+        if before is None:
+            break
+        first = before
+    names = (type(error).__name__, type(first).__name__)
+    return names[0] if names[0] == names[1] else f"{names[0]} ({names[1]})"
