@@ -19,7 +19,7 @@ from otpkit.sandbox.wire import TRANSPORT
 
 START_TIMEOUT: Final = 10.0  # s
 STOP_TIMEOUT: Final = 5.0  # s
-GRACE: Final = 1  # s that calls under way have left at the end
+GRACE: Final = 0.5  # s that answers under way have left at the end; those held back are then dropped
 # Long, as a pooled connection that went stale would look like a fault that nobody asked for.
 KEEP_ALIVE: Final = 75  # s
 
@@ -102,6 +102,10 @@ class _Protocol(H11Protocol):
         super().connection_made(transport)
         self.app_state = {**self.app_state, TRANSPORT: transport}
 
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.loop.call_later(GRACE, self.transport.abort)
+
 
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
@@ -132,7 +136,7 @@ def _server(
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=round(STOP_TIMEOUT / 2),
     )
     return _Server(config, on_ready)
 
@@ -145,11 +149,9 @@ def _listen(host: str, port: int) -> socket.socket:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-    except OSError as exc:
+    except (OSError, OverflowError) as exc:
         listener.close()
-        raise ConfigurationError(
-            f"Can't listen on {host} port {port}: {exc.strerror}. Choose another port."
-        ) from exc
+        raise ConfigurationError(f"Can't listen on {host} port {port}: {exc}. Choose another port.") from exc
     return listener
 
 
