@@ -158,7 +158,7 @@ def _numbers_in(params: Params | None) -> set[str]:
 
 
 def _required(params: Params, name: str) -> str:
-    value = params.get(name, "").strip()
-    if not value:
+    value = params.get(name, "")
+    if not value.strip():
         raise Unacceptable("99998")
     return value
