@@ -44,9 +44,13 @@ class FixedCode:
 
     def __post_init__(self) -> None:
         if not isinstance(self.until, datetime) or self.until.tzinfo is None:
-            raise ConfigurationError("FixedCode.until must be an aware datetime, such as datetime(2030, 1, 31, tzinfo=UTC).")
+            raise ConfigurationError(
+                "FixedCode.until must be an aware datetime, such as datetime(2030, 1, 31, tzinfo=UTC)."
+            )
         if isinstance(self.purposes, str) or not (purposes := frozenset(self.purposes)):
-            raise ConfigurationError('FixedCode.purposes must name at least one purpose in a set, such as {"signup"}.')
+            raise ConfigurationError(
+                'FixedCode.purposes must name at least one purpose in a set, such as {"signup"}.'
+            )
         object.__setattr__(self, "purposes", purposes)
 
     def __repr__(self) -> str:
@@ -74,7 +78,9 @@ class Deployment:
         if isinstance(self.template, Template):
             return self.template
         if purpose not in self.template:
-            raise ConfigurationError(f"There is no template for the purpose {purpose!r}; add it to OTP(template={{…}}).")
+            raise ConfigurationError(
+                f"There is no template for the purpose {purpose!r}; add it to OTP(template={{…}})."
+            )
         return self.template[purpose]
 
     def now_arg(self) -> int | str:
@@ -127,7 +133,9 @@ def check_purpose(purpose: object) -> str:
     """Return a purpose that is text; raises `ConfigurationError` for anything else."""
     if isinstance(purpose, str) and 0 < len(purpose) <= _MAX_PURPOSE_CHARS:
         return purpose
-    raise ConfigurationError(f'A purpose is a text of 1 to {_MAX_PURPOSE_CHARS} characters, such as "signup"; the caller names it.')
+    raise ConfigurationError(
+        f'A purpose is a text of 1 to {_MAX_PURPOSE_CHARS} characters, such as "signup"; the caller names it.'
+    )
 
 
 def check_bind(bind: object) -> str:
@@ -142,7 +150,9 @@ def _gateway(gateway: Any) -> Gateway:
         return gateway
     if callable(gateway) and not isinstance(gateway, type):
         return FunctionGateway(gateway)
-    raise ConfigurationError("gateway must be a Gateway, such as Alidayu(…), or a function that takes a Message.")
+    raise ConfigurationError(
+        "gateway must be a Gateway, such as Alidayu(…), or a function that takes a Message."
+    )
 
 
 def _template(template: Any) -> TemplateChoice:
@@ -152,10 +162,14 @@ def _template(template: Any) -> TemplateChoice:
         chosen = {check_purpose(purpose): value for purpose, value in template.items()}
         if all(isinstance(value, Template) for value in chosen.values()):
             return chosen
-    raise ConfigurationError('template must be a Template, or a mapping such as {"signup": Template(…), "login": Template(…)}.')
+    raise ConfigurationError(
+        'template must be a Template, or a mapping such as {"signup": Template(…), "login": Template(…)}.'
+    )
 
 
-def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> dict[tuple[str, str], FixedCode]:
+def _fixed(
+    fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock
+) -> dict[tuple[str, str], FixedCode]:
     found: dict[tuple[str, str], FixedCode] = {}
     for fixed in fixed_codes:
         if not isinstance(fixed, FixedCode):
@@ -168,7 +182,9 @@ def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> di
             raise ConfigurationError(f"FixedCode for {fixed.purposes}: {error}") from None
         for purpose in fixed.purposes:
             if (phone, purpose) in found:
-                raise ConfigurationError(f"fixed_codes names {mask(phone)} twice for the purpose {purpose!r}; keep one.")
+                raise ConfigurationError(
+                    f"fixed_codes names {mask(phone)} twice for the purpose {purpose!r}; keep one."
+                )
             found[phone, check_purpose(purpose)] = fixed
     return found
 
@@ -176,4 +192,6 @@ def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> di
 def check_fixed_life(fixed: FixedCode, now_s: float) -> None:
     """Raise `ConfigurationError` where a fixed code would live for more than 90 days from `now_s`, seconds since the epoch."""
     if fixed.until > datetime.fromtimestamp(now_s, UTC) + timedelta(days=FIXED_CODE_DAYS):
-        raise ConfigurationError(f"FixedCode.until must be at most {FIXED_CODE_DAYS} days ahead; renew it when it is due.")
+        raise ConfigurationError(
+            f"FixedCode.until must be at most {FIXED_CODE_DAYS} days ahead; renew it when it is due."
+        )

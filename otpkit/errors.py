@@ -223,7 +223,12 @@ class StoreUnavailableError(OTPError):
 def _wait(seconds: int | None, lang: Language) -> str:
     if seconds is None:
         return "later" if lang == "en" else "稍后"
-    for size, en, zh in ((86400, "day", "天"), (3600, "hour", "小时"), (60, "minute", "分钟"), (1, "second", "秒")):
+    for size, en, zh in (
+        (86400, "day", "天"),
+        (3600, "hour", "小时"),
+        (60, "minute", "分钟"),
+        (1, "second", "秒"),
+    ):
         if seconds >= size:
             break
     n = math.ceil(seconds / size)

@@ -21,7 +21,7 @@ from otpkit.errors import (
 from otpkit.gateways.base import Delivery
 from otpkit.identity import Identity
 from otpkit.issuing import BLOCKED, Issue
-from otpkit.limits import WideLimit, WideLimits, ip_limit, is_countable, read_ip, send_limits
+from otpkit.limits import WideLimit, give, ip_limits, is_countable, read_ip, send_limits, take
 from otpkit.models import Challenge, Event, Proof
 from otpkit.phone import resolve
 from otpkit.replies import Description, live_challenge, raise_limited, text
@@ -53,36 +53,41 @@ class Flows:
         d = self._deployment
         canonical, region = self._resolve(phone)
         who = Identity(d, canonical, purpose, bind)
-        limits = yield from self._ip_limits(who, "sends", ip, d.policy.ip_sends)
-        limits += send_limits(d, region)
-        flow = Issue(d, who, WideLimits(d, limits), params, idempotency_key).run()
-        return (yield from self._watch(who, "issue", "issued", flow))
+        limits = self._ip_limits("sends", ip, d.policy.ip_sends) + send_limits(d, region)
+        flow = Issue(d, who, limits, params, idempotency_key).run()
+        return self._watch(who, "issue", "issued", flow, ip)
 
     def verify(
         self, phone: object, code: object, purpose: str, bind: str, ip: object, idempotency_key: str | None
     ) -> Flow[Proof]:
         who = self._identify(phone, purpose, bind)
-        flow = self._verify(who, code, ip, idempotency_key)
-        return (yield from self._watch(who, "verify", "verified", flow))
+        return self._watch(who, "verify", "verified", self._verify(who, code, ip, idempotency_key), ip)
 
     def _verify(self, who: Identity, code: object, ip: object, idempotency_key: str | None) -> Flow[Proof]:
         d = self._deployment
         digits = clean_code(code, d.policy.code_length)
         # A key counts with its code: it gives the same answer to the same form, and no proof to another code.
-        op = new_id() if idempotency_key is None else who.operation(b"verify", idempotency_key, digits, size=ID_BYTES)
-        digests = b"".join([key.id + key.digest(who.packed, digits) for key in d.keys.codes])
-        limits = WideLimits(d, (yield from self._ip_limits(who, "failures", ip, d.policy.ip_failures)))
-        yield from limits.take(who)
+        op = (
+            new_id()
+            if idempotency_key is None
+            else who.operation(b"verify", idempotency_key, digits, size=ID_BYTES)
+        )
+        digests = b"".join([key.digest(who.packed, digits) + key.id for key in d.keys.codes])
+        limits = self._ip_limits("failures", ip, d.policy.ip_failures)
+        taken = yield from take(d, who, limits)
+        charged = () if d.clustered else limits
         reply = yield RunScript(
             d.scripts.verify,
-            (who.phone_key, who.counter_key, *limits.keys),
-            (d.now_arg(), op, who.slot, digests, *(limit.rates for limit in limits.in_script)),
+            (who.phone_key, who.counter_key, *[limit.key for limit in charged]),
+            (d.now_arg(), op, who.slot, digests, *[limit.rates for limit in charged]),
         )
         word = text(reply[0])
         if word == "proved":
-            yield from limits.give()
+            yield from give(d, taken)
             _, issued_ms, expires_ms, fixed = reply
-            return d.signer.proof(encode_id(op), who.phone, who.purpose, who.bind, issued_ms, expires_ms, fixed == 1)
+            return d.signer.proof(
+                encode_id(op), who.phone, who.purpose, who.bind, issued_ms, expires_ms, fixed == 1
+            )
         if word == "wrong":
             raise WrongCodeError(_wrong(reply[1]), attempts_left=reply[1])
         if word == "limited":
@@ -94,7 +99,9 @@ class Flows:
         claims = self._claims(token, purpose, bind, phone)
         now_ms = d.host_ms()
         if claims.issued_ms > now_ms + _FUTURE_MS:
-            raise InvalidTokenError("The proof was made in the future: mend the clock of this host or of the Redis server.")
+            raise InvalidTokenError(
+                "The proof was made in the future: mend the clock of this host or of the Redis server."
+            )
         if claims.expires_ms <= now_ms:
             raise ExpiredTokenError(_EXPIRED)
         return claims.proof
@@ -106,8 +113,7 @@ class Flows:
         claims = self._claims(token, purpose, bind, phone)
         who = Identity(d, claims.proof.phone, purpose, bind)
         op = new_id() if idempotency_key is None else who.operation(b"redeem", idempotency_key, size=ID_BYTES)
-        flow = self._redeem(who, claims, op)
-        return (yield from self._watch(who, "redeem", "redeemed", flow))
+        return self._watch(who, "redeem", "redeemed", self._redeem(who, claims, op))
 
     def _redeem(self, who: Identity, claims: Claims, op: bytes) -> Flow[Proof]:
         d = self._deployment
@@ -119,7 +125,7 @@ class Flows:
 
     def status(self, phone: object, purpose: str, bind: str) -> Flow[Challenge | None]:
         d = self._deployment
-        return (yield from live_challenge(d, self._identify(phone, purpose, bind)))
+        return live_challenge(d, self._identify(phone, purpose, bind))
 
     def delivery(self, phone: object, purpose: str, bind: str) -> Flow[Delivery]:
         d = self._deployment
@@ -168,29 +174,30 @@ class Flows:
                 canonical = ""  # what is no phone is not the token's
         return self._deployment.signer.read(token, check_purpose(purpose), check_bind(bind), canonical)
 
-    def _ip_limits(self, who: Identity, use: str, ip: object, rates: Any) -> Flow[list[WideLimit]]:
-        if ip is None:
-            return []
-        address = read_ip(ip)
-        if is_countable(address):
-            return ip_limit(self._deployment, use, address, rates)
-        yield from self._tell(who, "issue" if use == "sends" else "verify", "ip_not_counted")
-        return []
+    def _ip_limits(self, use: str, ip: object, rates: Any) -> tuple[WideLimit, ...]:
+        return () if ip is None else ip_limits(self._deployment, use, read_ip(ip), rates)
 
-    def _watch(self, who: Identity, operation: str, done: str, flow: Flow[T]) -> Flow[T]:
-        """Run a flow, and tell the listener how it went."""
+    def _watch(self, who: Identity, operation: str, done: str, flow: Flow[T], ip: object = None) -> Flow[T]:
+        """Return a flow as it is, or one that also tells the listener how it went."""
+        if self._deployment.listener is None:
+            return flow
+        return self._told(who, operation, done, flow, ip)
+
+    def _told(self, who: Identity, operation: str, done: str, flow: Flow[T], ip: object) -> Flow[T]:
+        if ip is not None and not is_countable(read_ip(ip)):
+            yield from self._tell(who, operation, "ip_not_counted")
         try:
             result = yield from flow
         except OTPError as error:
             detail = getattr(error, "scope", "") or getattr(error, "gateway_code", "")
             yield from self._tell(who, operation, "refused", error.code, detail)
             raise
-        if self._deployment.listener is not None:
-            outcome = result.delivery if isinstance(result, Challenge) else ""
-            yield from self._tell(who, operation, done, outcome)
+        yield from self._tell(who, operation, done, result.delivery if isinstance(result, Challenge) else "")
         return result
 
-    def _tell(self, who: Identity, operation: str, name: str, outcome: str = "", detail: str = "") -> Flow[None]:
+    def _tell(
+        self, who: Identity, operation: str, name: str, outcome: str = "", detail: str = ""
+    ) -> Flow[None]:
         if self._deployment.listener is not None:
             yield Emit(
                 Event(

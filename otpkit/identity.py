@@ -15,7 +15,17 @@ IDEMPOTENCY_BYTES = 8
 class Identity:
     """A phone (E.164), a purpose and a bind, with the keys of the phone and the slot of its challenge."""
 
-    __slots__ = ("_deployment", "bind", "counter_key", "packed", "phone", "phone_id", "phone_key", "purpose", "slot")
+    __slots__ = (
+        "_deployment",
+        "bind",
+        "counter_key",
+        "packed",
+        "phone",
+        "phone_id",
+        "phone_key",
+        "purpose",
+        "slot",
+    )
 
     def __init__(self, deployment: Deployment, phone: str, purpose: object, bind: object) -> None:
         keys = deployment.keys
@@ -37,7 +47,9 @@ class Identity:
     def operation(self, kind: bytes, idempotency_key: Any, *more: str, size: int) -> bytes:
         """Return the operation id that an idempotency key of the caller's gives for this identity."""
         if not isinstance(idempotency_key, str) or not idempotency_key:
-            raise ConfigurationError("idempotency_key must be a non-empty text, such as a form's hidden id, or None.")
+            raise ConfigurationError(
+                "idempotency_key must be a non-empty text, such as a form's hidden id, or None."
+            )
         return self._deployment.keys.name(
             kind, self.phone, self.purpose, self.bind, idempotency_key, *more, size=size
         )

@@ -12,14 +12,16 @@ from otpkit.effects import Emit, Flow, RunScript
 from otpkit.errors import BlockedError, GatewayRejectedError, RateLimitError, StoreUnavailableError
 from otpkit.gateways.base import Message, Receipt
 from otpkit.identity import IDEMPOTENCY_BYTES, Identity
-from otpkit.limits import WideLimits
+from otpkit.limits import Taken, WideLimit, give, take
 from otpkit.models import Challenge, Event
 from otpkit.replies import Description, challenge_of, live_challenge, raise_limited, settled, text
 from otpkit.tokens import from_ms
 
 _GATEWAY_WAIT_S = 60  # the carriers' shortest window, where a gateway does not say how long
 
-BLOCKED = "Too many consecutive wrong codes for this phone. An operator who knows the person calls unblock(phone)."
+BLOCKED = (
+    "Too many consecutive wrong codes for this phone. An operator who knows the person calls unblock(phone)."
+)
 
 
 class Issue:
@@ -29,20 +31,23 @@ class Issue:
         self,
         deployment: Deployment,
         who: Identity,
-        limits: WideLimits,
+        limits: tuple[WideLimit, ...],
         params: Mapping[str, str] | None,
         idempotency_key: str | None,
     ) -> None:
         self.deployment = deployment
         self.who = who
         self.limits = limits
+        self.taken: list[Taken] = []
         self.params = params
         self.template = deployment.template_for(who.purpose)
         # Params that the template refuses are an error before anything is reserved.
         self.template.sms_params("0" * deployment.policy.code_length, params=params)
         self.op = new_id()
         self.idempotency = (
-            b"" if idempotency_key is None else who.operation(b"issue", idempotency_key, size=IDEMPOTENCY_BYTES)
+            b""
+            if idempotency_key is None
+            else who.operation(b"issue", idempotency_key, size=IDEMPOTENCY_BYTES)
         )
 
     def run(self) -> Flow[Challenge]:
@@ -77,19 +82,24 @@ class Issue:
         nonce, key = new_id(), d.keys.current
         code = key.code(nonce, who.packed, length) if fixed is None else fixed.code
         known_keys = b"".join(d.keys.by_id)
-        yield from self.limits.take(who)
+        self.taken = yield from take(d, who, self.limits)
+        charged = self._charged()
         reply = yield RunScript(
             d.scripts.reserve,
-            (who.phone_key, who.counter_key, *self.limits.keys),
+            (who.phone_key, who.counter_key, *[limit.key for limit in charged]),
             (
-                *(d.now_arg(), self.op, who.slot, nonce, key.digest(who.packed, code), key.id),
+                *(d.now_arg(), self.op, who.slot, nonce, key.digest(who.packed, code) + key.id),
                 *(length, int(fixed is not None), self.idempotency, known_keys),
-                *(part for limit in self.limits.in_script for part in (limit.scope, limit.rates)),
+                *(part for limit in charged for part in (limit.scope, limit.rates)),
             ),
         )
         if text(reply[0]) != "reserved":
-            yield from self.limits.give()
+            yield from give(d, self.taken)
         return reply
+
+    def _charged(self) -> tuple[WideLimit, ...]:
+        """The wider limits that the phone's own script charges."""
+        return () if self.deployment.clustered else self.limits
 
     def _hand_over(self, reply: Any) -> Flow[Receipt]:
         gateway = self.deployment.gateway
@@ -120,23 +130,35 @@ class Issue:
     def _settle(self, receipt: Receipt) -> Flow[Any]:
         d = self.deployment
         try:
-            return (yield RunScript(d.scripts.settle, (self.who.phone_key,), (d.now_arg(), self.op, receipt.outcome[0])))
+            return (
+                yield RunScript(
+                    d.scripts.settle, (self.who.phone_key,), (d.now_arg(), self.op, receipt.outcome[0])
+                )
+            )
         except StoreUnavailableError:
             return None  # after the hand-over the gateway's outcome stands
 
     def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[None]:
         # A loop on bad numbers must not be free, and the carriers have counted what they limited.
         d, category = self.deployment, rejection.category
-        kept = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "region", "total"}}.get(category, set())
-        returned = [limit for limit in self.limits.in_script if limit.scope not in kept]
+        kept = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "region", "total"}}.get(
+            category, set()
+        )
+        returned = [limit for limit in self._charged() if limit.scope not in kept]
         try:
             undone = yield RunScript(
                 d.scripts.undo,
                 (self.who.phone_key, *(limit.key for limit in returned)),
-                (d.now_arg(), self.op, int("phone" in kept), reserved_ms, *(limit.rates for limit in returned)),
+                (
+                    d.now_arg(),
+                    self.op,
+                    int("phone" in kept),
+                    reserved_ms,
+                    *(limit.rates for limit in returned),
+                ),
             )
             if undone:
-                yield from self.limits.give(kept)
+                yield from give(d, [(limit, at) for limit, at in self.taken if limit.scope not in kept])
         except StoreUnavailableError:
             pass  # it stays counted, and the challenge's send uncertain: the safe side
 
@@ -155,5 +177,6 @@ class Issue:
         )
 
     def _event(self, name: str, detail: str) -> Event:
-        return Event(name=name, operation="issue", purpose=self.who.purpose, phone_id=self.who.phone_id, detail=detail)
-
+        return Event(
+            name=name, operation="issue", purpose=self.who.purpose, phone_id=self.who.phone_id, detail=detail
+        )

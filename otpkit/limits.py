@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from otpkit.codes import encode_id
 from otpkit.deployment import Deployment
-from otpkit.effects import Flow, RunScript, Script
+from otpkit.effects import Flow, RunScript
 from otpkit.errors import ConfigurationError, RateLimitScope
 from otpkit.identity import Identity
 from otpkit.policy import Rate, ipv6_share
@@ -47,6 +47,10 @@ class WideLimit:
     rates: str
 
 
+Taken: TypeAlias = tuple[WideLimit, int]
+"""A limit, and when one was taken from it, in server milliseconds."""
+
+
 def read_ip(ip: Any) -> IPAddress:
     """Return an address, an IPv4-mapped IPv6 one as IPv4; raises `ConfigurationError` for anything else."""
     try:
@@ -54,7 +58,9 @@ def read_ip(ip: Any) -> IPAddress:
     except ValueError:
         address = None
     if address is None:
-        raise ConfigurationError("ip must be the visitor's IP address as text, or None; pass what your proxy is trusted to say.")
+        raise ConfigurationError(
+            "ip must be the visitor's IP address as text, or None; pass what your proxy is trusted to say."
+        )
     mapped = getattr(address, "ipv4_mapped", None)
     return mapped if mapped is not None else address
 
@@ -64,52 +70,10 @@ def is_countable(address: IPAddress) -> bool:
     return not any(address in network for network in _NOT_VISITORS)
 
 
-class WideLimits:
-    """The wider limits of one call. On one server the phone's own script charges them, in one step; a cluster keeps them on other
-    nodes, so there each is taken first and given back when the call is refused: a crash leaves it counted, never uncounted.
-    """
-
-    __slots__ = ("_deployment", "_limits", "_taken")
-
-    def __init__(self, deployment: Deployment, limits: Iterable[WideLimit]) -> None:
-        self._deployment = deployment
-        self._limits = tuple(limits)
-        self._taken: list[tuple[WideLimit, int]] = []
-
-    @property
-    def in_script(self) -> tuple[WideLimit, ...]:
-        """The limits that the phone's own script charges."""
-        return () if self._deployment.clustered else self._limits
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Their keys."""
-        return tuple(limit.key for limit in self.in_script)
-
-    def take(self, who: Identity) -> Flow[None]:
-        """Take one from each limit that the phone's script can't charge; raises `RateLimitError` where one is used up."""
-        if not self._deployment.clustered:
-            return
-        for limit in self._limits:
-            now_ms, wait_ms = yield self._run(self._deployment.scripts.take, limit)
-            if wait_ms > 0:
-                yield from self.give()
-                raise limit_error(limit.scope, wait_ms, (yield from live_challenge(self._deployment, who)))
-            self._taken.append((limit, now_ms))
-
-    def give(self, kept: Collection[str] = ()) -> Flow[None]:
-        """Give back what `take` took, but for the scopes to keep."""
-        taken, self._taken = self._taken, []
-        for limit, taken_ms in taken:
-            if limit.scope not in kept:
-                yield self._run(self._deployment.scripts.give, limit, taken_ms)
-
-    def _run(self, script: Script, limit: WideLimit, *more: int) -> RunScript:
-        return RunScript(script, (limit.key,), (self._deployment.now_arg(), limit.rates, *more))
-
-
-def ip_limit(deployment: Deployment, use: str, address: IPAddress, rates: Any) -> list[WideLimit]:
+def ip_limits(deployment: Deployment, use: str, address: IPAddress, rates: Any) -> tuple[WideLimit, ...]:
     """Return the limit of an address for one `use`; an IPv6 address counts as its /64, with a smaller share."""
+    if not is_countable(address):
+        return ()
     subject = str(address)
     if address.version == 6:
         subject = str(ipaddress.ip_network((address, 64), strict=False))
@@ -117,18 +81,44 @@ def ip_limit(deployment: Deployment, use: str, address: IPAddress, rates: Any) -
     return _limit(deployment, "ip", (use, subject), rates)
 
 
-def send_limits(deployment: Deployment, region: str) -> list[WideLimit]:
+def send_limits(deployment: Deployment, region: str) -> tuple[WideLimit, ...]:
     """Return the limits of a region's sends and of all sends, where the policy has them."""
     policy = deployment.policy
     regional = _limit(deployment, "region", (region,), policy.region_sends.get(region, ()))
     return regional + _limit(deployment, "total", (), policy.total_sends)
 
 
-def _limit(deployment: Deployment, scope: RateLimitScope, subject: tuple[str, ...], rates: Any) -> list[WideLimit]:
+def take(deployment: Deployment, who: Identity, limits: Iterable[WideLimit]) -> Flow[list[Taken]]:
+    """Take one from each limit that the phone's own script can't charge, and return what was taken.
+
+    On one server the phone's script charges them all, in one step; a cluster keeps them on other nodes, so there each is taken first and
+    given back when the call is refused: a crash leaves it counted, never uncounted. Raises `RateLimitError` where one is used up.
+    """
+    taken: list[Taken] = []
+    for limit in limits if deployment.clustered else ():
+        now_ms, wait_ms = yield RunScript(
+            deployment.scripts.take, (limit.key,), (deployment.now_arg(), limit.rates)
+        )
+        if wait_ms > 0:
+            yield from give(deployment, taken)
+            raise limit_error(limit.scope, wait_ms, (yield from live_challenge(deployment, who)))
+        taken.append((limit, now_ms))
+    return taken
+
+
+def give(deployment: Deployment, taken: Iterable[Taken]) -> Flow[None]:
+    """Give back what `take` took."""
+    for limit, taken_ms in taken:
+        yield RunScript(deployment.scripts.give, (limit.key,), (deployment.now_arg(), limit.rates, taken_ms))
+
+
+def _limit(
+    deployment: Deployment, scope: RateLimitScope, subject: tuple[str, ...], rates: Any
+) -> tuple[WideLimit, ...]:
     if not rates:
-        return []
+        return ()
     name = encode_id(deployment.keys.name(scope.encode(), *subject))
-    return [WideLimit(scope, f"{deployment.namespace}:{{{name}}}:w", _write(rates))]
+    return (WideLimit(scope, f"{deployment.namespace}:{{{name}}}:w", _write(rates)),)
 
 
 def _write(rates: Iterable[Rate]) -> str:

@@ -75,7 +75,10 @@ class Proof:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle holds the token, never the signer and its secret.
-        return (type(self), (self.id, self.phone, self.purpose, self.verified_at, self.expires_at, self.fixed, self.token))
+        return (
+            type(self),
+            (self.id, self.phone, self.purpose, self.verified_at, self.expires_at, self.fixed, self.token),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,9 @@ def text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def challenge_of(who: Identity, now_ms: int, described: Sequence[Any], *, replayed: bool = False) -> Challenge:
+def challenge_of(
+    who: Identity, now_ms: int, described: Sequence[Any], *, replayed: bool = False
+) -> Challenge:
     """Return the challenge that a script described at `now_ms`."""
     found = Description(*described)
     return Challenge(

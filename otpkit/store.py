@@ -53,7 +53,9 @@ def is_client(client: Any) -> bool:
 def store_error(error: BaseException) -> OTPError:
     """Return our error for one of Redis's."""
     if isinstance(error, (AuthenticationError, AuthorizationError, NoPermissionError)):
-        return ConfigurationError("Redis refused the credentials: mend the user, the password or its permissions in the URL.")
+        return ConfigurationError(
+            "Redis refused the credentials: mend the user, the password or its permissions in the URL."
+        )
     return StoreUnavailableError(
         f"Redis did not answer ({type(error).__name__}): nothing was granted. An operator should look at the Redis server."
     )

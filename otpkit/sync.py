@@ -62,7 +62,9 @@ class OTP:
         self._owns_client = isinstance(redis, str)
         self._client = store.open_sync(redis) if isinstance(redis, str) else redis
         if not store.is_client(self._client) or store.is_async(self._client):
-            raise ConfigurationError("redis must be a URL or a sync redis-py client; AsyncOTP takes the client of redis.asyncio.")
+            raise ConfigurationError(
+                "redis must be a URL or a sync redis-py client; AsyncOTP takes the client of redis.asyncio."
+            )
         self._deployment = build(
             gateway,
             template,
@@ -144,7 +146,9 @@ class OTP:
         """
         return self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key))
 
-    def check(self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | None = None) -> Proof:
+    def check(
+        self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | None = None
+    ) -> Proof:
         """Check a proof's token without Redis; it may be checked any number of times while it lives.
 
         Another `phone` than the token's is an error: pass the form's, or use `proof.phone` and never the form's. Judged by `clock`, or

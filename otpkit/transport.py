@@ -45,11 +45,11 @@ class Transport:
         self._opened: tuple[int, requests.Session] | None = None
 
     def exchange(self, request: HttpRequest) -> HttpResponse:
-        """Make one request and return its whole answer, whatever its status; its headers' names in lower case.
+        """Make one request and return the whole answer, whatever its status.
 
-        The first number of `request.timeout`, in seconds, bounds connecting, for each address of the host; the
-        second the whole answer, from the request's first byte to the answer's last. An answer of more than
-        1 MiB, or with status 200 and not in UTF-8, is none.
+        The first number of `request.timeout`, in seconds, bounds connecting, for each address of the host,
+        the second the whole answer, from the request's first byte to the answer's last. An answer of more
+        than 1 MiB, or with status 200 and not in UTF-8, is none. Names of headers are given in lower case.
 
         Raises NotConnected where not a byte of the request was written, and NoAnswer for any later failure.
         """
@@ -125,7 +125,7 @@ _shared = Transport()
 
 
 class _Exchange:
-    """An exchange under way: whether any of its request was written, and how long its answer may still take."""
+    """An exchange under way: whether any of its request was written, and until when its answer may take."""
 
     __slots__ = ("answer_timeout", "deadline", "written")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any
 
 from otpkit.effects import Script
-from otpkit.policy import Policy, Rate
+from otpkit.policy import Policy, Rate, rates_of
+
+_INCLUDE = re.compile(r"^--# include (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,13 @@ class Scripts:
 
 def load(policy: Policy) -> Scripts:
     """Return the scripts with `policy` written into them."""
-    head = _policy(policy) + _text("phone") + _text("window")
-    return Scripts(*(_script(name, head + _text(name)) for name in Scripts.__dataclass_fields__))
+    numbers = _numbers(policy)
+    return Scripts(*(_script(field.name, numbers) for field in fields(Scripts)))
 
 
-def _script(name: str, text: str) -> Script:
+def _script(name: str, numbers: str) -> Script:
+    # What a script includes stands where it is first needed: defining a function costs Lua time in every call.
+    text = numbers + _INCLUDE.sub(lambda match: "\n".join(map(_text, match[1].split())), _text(name))
     return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -44,14 +48,13 @@ def _text(name: str) -> str:
     return files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
 
-def _policy(policy: Policy) -> str:
-    numbers = (
-        f"ttl = {policy.ttl * 1000}, max_age = {policy.max_age * 1000}, attempts = {policy.attempts}, "
-        f"max_consecutive_failures = {policy.max_consecutive_failures}, proof_ttl = {policy.proof_ttl * 1000}"
+def _numbers(policy: Policy) -> str:
+    return (
+        f"local TTL, MAX_AGE, PROOF_TTL = {policy.ttl * 1000}, {policy.max_age * 1000}, {policy.proof_ttl * 1000}\n"
+        f"local ATTEMPTS, MAX_CONSECUTIVE_FAILURES = {policy.attempts}, {policy.max_consecutive_failures}\n"
+        f"local SENDS, FAILURES = {_table(rates_of(policy.sends))}, {_table(rates_of(policy.failures))}\n"
     )
-    return f"local POLICY = {{ {numbers}, sends = {_rates(policy.sends)}, failures = {_rates(policy.failures)} }}\n"
 
 
-def _rates(rates: Any) -> str:
-    pairs: list[str] = [f"{{ {rate.limit}, {rate.seconds * 1000} }}" for rate in rates if isinstance(rate, Rate)]
-    return f"{{ {', '.join(pairs)} }}"
+def _table(rates: tuple[Rate, ...]) -> str:
+    return f"{{ {', '.join(f'{{ {rate.limit}, {rate.seconds * 1000} }}' for rate in rates)} }}"

@@ -4,13 +4,14 @@
 -- ARGV  1 now in ms, or ''; 2 operation id; 3 the proof's id; 4 when the token expires, in ms
 -- Returns 'redeemed', 'expired', or 'used' (redeemed by another operation, or its record is gone)
 
+--# include base phone
+
 local now = server_now()
-local value = redis.call('HGET', KEYS[1], 'p' .. ARGV[3])
-local proof = value and read_proof(KEYS[1], 'p' .. ARGV[3], value, now)
-if tonumber(ARGV[4]) <= now or (proof and proof.expires <= now) then return 'expired' end
+local proof = load_phone(KEYS[1], now).proofs[ARGV[3]]
+if tonumber(ARGV[4]) <= now or (proof and proof.ends <= now) then return 'expired' end
 if not proof then return 'used' end
 if proof.redeemed_by == '' then
   proof.redeemed_by = ARGV[2]
-  write_proof(KEYS[1], proof)
+  write(KEYS[1], 'p', proof)
 end
 return proof.redeemed_by == ARGV[2] and 'redeemed' or 'used'

@@ -5,14 +5,16 @@
 -- ARGV  1 now in ms, or ''; 2 operation id of the send; 3 its outcome, a(ccepted) or u(ncertain)
 -- Returns {now, when a resend may be, sends left}, or {} where the send is gone
 
+--# include base phone describe
+
 local now = server_now()
 local phone = load_phone(KEYS[1], now)
 local send = find(phone.sends, ARGV[2])
 if not send then return {} end
 if send.state == 'p' then
   send.state, send.time = ARGV[3], now
-  write_send(KEYS[1], send)
+  write(KEYS[1], 's', send)
   keep(KEYS[1], DAY_MS)
   table.sort(phone.sends, newest_first)
 end
-return { now, now + rolling_wait(phone.sends, POLICY.sends, now), sends_left(phone) }
+return { now, resend_at(phone), sends_left(phone) }

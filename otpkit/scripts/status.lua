@@ -4,9 +4,11 @@
 -- ARGV  1 now in ms, or ''; 2 slot
 -- Returns {now, live (0 or 1), …description}, or {now} where nothing was sent
 
+--# include base phone describe
+
 local now = server_now()
 local phone = load_phone(KEYS[1], now)
 local live = live_challenge(phone, ARGV[2])
-local send = latest_send(phone, ARGV[2], live and live.generation)
+local send = latest_send(phone, live and live.link or ARGV[2])
 if not send then return { now } end
-return append({ now, live and 1 or 0 }, describe(phone, send, live))
+return describe({ now, live and 1 or 0 }, phone, send, live)

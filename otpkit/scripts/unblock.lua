@@ -4,6 +4,8 @@
 -- ARGV  1 now in ms, or ''
 -- Returns how many consecutive failures there were
 
+--# include base phone
+
 local _, count = blocked(KEYS[2])
 redis.call('DEL', KEYS[2])
 for _, failure in ipairs(load_phone(KEYS[1], server_now()).failures) do

@@ -1,66 +1,57 @@
 -- Verify a code: consume the challenge or count a failure, in one step.
 --
 -- KEYS  1 the phone; 2 its consecutive-failure counter; [3 the IP address's failures]
--- ARGV  1 now in ms, or ''; 2 operation id; 3 slot; 4 for each active key its id and the digest of the typed code under it
+-- ARGV  1 now in ms, or ''; 2 operation id; 3 slot; 4 for each active key the digest of the typed code under it, and its id
 --       [; 5 the rates of the IP address's failures]
 -- Returns {'proved', issued, expires, fixed} times in ms; the operation id is the proof's
 --         {'wrong', attempts left}, {'none'} no live challenge, {'blocked'},
 --         {'limited', now, scope, wait ms [, …description of the live challenge]}
 
+--# include base phone window
+
+local CONSECUTIVE_LIFE_MS = 400 * DAY_MS
+
 local now = server_now()
-local key, counter, op = KEYS[1], KEYS[2], ARGV[2]
+local key, counter, op, slot, ip = KEYS[1], KEYS[2], ARGV[2], ARGV[3], KEYS[3]
 local phone = load_phone(key, now)
 
 -- The reply was lost, or the form was sent twice: the same answer again, counted once.
-local proof = phone.proofs[op]
-if proof and proof.expires > now then return { 'proved', proof.issued, proof.expires, proof.fixed } end
-local failure = find(phone.failures, op)
+local proof, failure = phone.proofs[op], find(phone.failures, op)
+if proof and proof.ends > now then return { 'proved', proof.time, proof.ends, proof.fixed } end
 if failure then return { 'wrong', failure.left } end
 
-if KEYS[3] then
-  local wait = window_wait(KEYS[3], ARGV[5], now)
-  if wait > 0 then return limited(phone, ARGV[3], 'ip', wait) end
-end
-local function not_proved(answer)
-  if KEYS[3] then window_take(KEYS[3], ARGV[5], now) end
-  return answer
-end
-
+local ip_wait = ip and window_wait(ip, ARGV[5], now) or 0
 local is_blocked, consecutive = blocked(counter)
-if is_blocked then return not_proved({ 'blocked' }) end
-local wait = rolling_wait(phone.failures, POLICY.failures, now)
-if wait > 0 then return not_proved(limited(phone, ARGV[3], 'failures', wait)) end
+local wait = rolling_wait(phone.failures, FAILURES, now)
+local challenge = live_challenge(phone, slot)
 
--- A guess where no challenge is costs the phone nothing.
-local challenge = live_challenge(phone, ARGV[3])
-if not challenge then return not_proved({ 'none' }) end
-
-if contains(ARGV[4], challenge.key_id .. challenge.digest) then
-  proof = { op = op, issued = now, expires = now + POLICY.proof_ttl, fixed = challenge.fixed, redeemed_by = '' }
-  redis.call('HDEL', key, 'c' .. challenge.slot)
-  write_proof(key, proof)
+if ip_wait == 0 and not is_blocked and wait == 0 and challenge and contains(ARGV[4], challenge.digest) then
+  redis.call('HDEL', key, 'c' .. slot)
+  write(key, 'p', { op = op, time = now, ends = now + PROOF_TTL, fixed = challenge.fixed, redeemed_by = '' })
   if consecutive > 0 then redis.call('DEL', counter) end
-  return { 'proved', proof.issued, proof.expires, proof.fixed }
+  return { 'proved', now, now + PROOF_TTL, challenge.fixed }
 end
+
+--# include describe tidy
+
+if ip_wait > 0 then return limited(phone, slot, 'ip', ip_wait) end
+if ip then window_take(ip, ARGV[5], now) end
+if is_blocked then return { 'blocked' } end
+if wait > 0 then return limited(phone, slot, 'failures', wait) end
+if not challenge then return { 'none' } end -- a guess where no challenge is costs the phone nothing
 
 challenge.wrong = challenge.wrong + 1
-local left = math.max(0, POLICY.attempts - challenge.wrong)
-if left > 0 then
-  write_challenge(key, challenge)
-else
-  redis.call('HDEL', key, 'c' .. challenge.slot)
-  phone.challenges[challenge.slot] = nil
-end
-failure = { op = op, time = now, left = left }
-write_failure(key, failure)
+failure = { op = op, time = now, left = max(0, ATTEMPTS - challenge.wrong) }
+write(key, 'f', failure)
 table.insert(phone.failures, 1, failure)
-tidy(phone)
+write(key, 'c', challenge)
+tidy(phone) -- which takes away a challenge that has no attempts left
 keep(key, DAY_MS)
 
 local count = redis.call('INCR', counter)
-if count >= POLICY.max_consecutive_failures then
+if count >= MAX_CONSECUTIVE_FAILURES then
   redis.call('PERSIST', counter)
 elseif count == 1 or redis.call('PTTL', counter) ~= -1 then
   redis.call('PEXPIRE', counter, CONSECUTIVE_LIFE_MS)
 end
-return not_proved({ 'wrong', left })
+return { 'wrong', failure.left }

@@ -14,7 +14,7 @@ local function window_wait(key, rates, now)
   local wait = 0
   for limit, window in string.gmatch(rates, '(%d+)/(%d+)') do
     local start, count = read_window(key, window, now)
-    if count >= tonumber(limit) then wait = math.max(wait, start + window - now) end
+    if count >= tonumber(limit) then wait = max(wait, start + window - now) end
   end
   return wait
 end

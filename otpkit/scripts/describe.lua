@@ -1,0 +1,47 @@
+-- What callers learn of a send and its challenge.
+
+local SETTLE_MS = 30000 -- a send not settled by then is uncertain
+
+local function hex(text)
+  return (string.gsub(text, '.', function(c) return string.format('%02x', byte(c)) end))
+end
+
+-- What the longest window still allows.
+local function sends_left(phone)
+  local longest, sent = SENDS[#SENDS], 0
+  for _, send in ipairs(phone.sends) do
+    if send.time > phone.now - longest[2] then sent = sent + 1 end
+  end
+  return max(0, longest[1] - sent)
+end
+
+local function resend_at(phone)
+  return phone.now + rolling_wait(phone.sends, SENDS, phone.now)
+end
+
+-- The latest send of a slot or of a link, which starts with the slot.
+local function latest_send(phone, start)
+  for _, send in ipairs(phone.sends) do
+    if sub(send.link, 1, #start) == start and send.state ~= 'r' then return send end
+  end
+end
+
+-- Append a description to an answer: when the challenge ends, when a resend may be, attempts left, sends left, delivery, link,
+-- fixed, send id, send time; times in ms, text in hexadecimal, delivery a letter as in a send's state.
+local function describe(words, phone, send, challenge)
+  local delivery = send.state
+  if delivery == 'p' and phone.now - send.time >= SETTLE_MS then delivery = 'u' end
+  for _, word in ipairs({ challenge and challenge.ends or send.ends, resend_at(phone),
+    challenge and max(0, ATTEMPTS - challenge.wrong) or 0, sends_left(phone), delivery,
+    hex(send.link), challenge and challenge.fixed or 0, hex(send.op), send.time }) do
+    words[#words + 1] = word
+  end
+  return words
+end
+
+-- The answer to a call that a limit refuses: {'limited', now, scope, wait ms [, …description of the live challenge]}.
+local function limited(phone, slot, scope, wait)
+  local words, live = { 'limited', phone.now, scope, wait }, live_challenge(phone, slot)
+  if not live then return words end
+  return describe(words, phone, latest_send(phone, live.link), live)
+end
