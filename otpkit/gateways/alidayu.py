@@ -1,0 +1,239 @@
+"""Alidayu (阿里云大鱼): messages by `sendSms`, their records by `querySmsDetail`.
+
+Source: 《阿里云大鱼服务 API 使用文档》.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import ClassVar, Final
+
+from otpkit.effects import Flow, HttpRequest, HttpResponse, NotConnected, TransportFailure, http
+from otpkit.errors import GatewayRejectedError
+from otpkit.gateways import settings
+from otpkit.gateways.alidayu_answers import SmsDetail, SmsDetailPage, read_delivery, read_page, read_receipt
+from otpkit.gateways.alidayu_errors import BAD_DATE, NAME, rejection
+from otpkit.gateways.alidayu_requests import (
+    MAX_PAGE_SIZE,
+    QUERY,
+    SEND,
+    days_around,
+    mainland_number,
+    message_params,
+    query_params,
+    read_day,
+    read_number,
+    read_numbers,
+    require_paging,
+    send_params,
+)
+from otpkit.gateways.base import Delivery, Gateway, Message, Receipt
+from otpkit.transport import drive
+
+__all__ = ["Alidayu", "SmsDetail", "SmsDetailPage"]
+
+TRACE_PAGES: Final = 4  # for each day
+MAX_PAGES: Final = 100  # of one iteration; no number gets 5000 messages a day
+LOOK_TIMEOUT: Final = (2.0, 3.0)  # seconds; a send with its look ends well before it counts as abandoned
+
+
+class Alidayu(Gateway):
+    """The gateway of Aliyun's Alidayu service.
+
+    Args:
+        app_key: the application's AppKey.
+        app_secret: its AppSecret.
+        base_url: where the API is; `http://` is for loopback alone, for the secret travels in clear.
+        timeout: seconds to connect and seconds to answer; one number means both.
+
+    Raises ConfigurationError for anything that can't work, naming the field and the remedy.
+    """
+
+    name: ClassVar[str] = NAME
+    can_trace: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        app_key: str,
+        app_secret: str,
+        *,
+        base_url: str = "https://ca.aliyuncs.com/gw/alidayu",
+        timeout: tuple[float, float] | float = (3, 10),
+    ) -> None:
+        self._headers = {
+            "X-Ca-Key": settings.header_value("app_key", app_key),
+            "X-Ca-Secret": settings.header_value("app_secret", app_secret),
+        }
+        self.base_url = settings.base_url("base_url", base_url)
+        self.timeout = settings.timeouts("timeout", timeout)
+
+    def __repr__(self) -> str:
+        return f"Alidayu(base_url={self.base_url!r}, timeout={self.timeout!r})"
+
+    def send(self, message: Message) -> Flow[Receipt]:
+        """Send one message by one `sendSms`; after an uncertain outcome look once into the records.
+
+        `extend` carries the send id: a record that has it turns an uncertain receipt into an accepted one. To
+        find none proves nothing. The message is never sent again.
+
+        Raises GatewayRejectedError where it was certainly not sent: the document's codes with `success`
+        false, a 4xx, no connection, or a number outside the mainland.
+        """
+        receipt = yield from self._hand_over(self._request(SEND, message_params(message)))
+        if receipt.outcome == "uncertain" and (yield from self._look(message)):
+            return Receipt(self.name)
+        return receipt
+
+    def trace(self, phone: str, send_id: str, sent_at: datetime) -> Flow[Delivery]:
+        """Ask `querySmsDetail` what became of the send `send_id`, made to `phone` (E.164) at about `sent_at`.
+
+        The day is that of Shanghai; within ten minutes of midnight both are asked. The record's `sms_status`
+        alone decides. No answer, or no such record, is state `unknown`.
+
+        Raises GatewayRejectedError where the gateway refuses to say.
+        """
+        detail = yield from self._find(phone, send_id, sent_at, TRACE_PAGES, self.timeout)
+        return Delivery(state="unknown", gateway=self.name) if detail is None else read_delivery(detail)
+
+    def send_sms(
+        self,
+        rec_num: str | Sequence[str],
+        *,
+        template_code: str,
+        sign_name: str,
+        params: Mapping[str, str] | None = None,
+        extend: str | None = None,
+    ) -> Receipt:
+        """Send a message, which need not hold a code, to one number or up to 200, by one HTTP request.
+
+        Args:
+            rec_num: mainland numbers in any usual spelling; each gets one message, however often it is named.
+            template_code: an approved template, like `SMS_585014`.
+            sign_name: an approved signature, without 【】.
+            params: the template's variables; None sends none.
+            extend: a text that comes back in the records.
+
+        Returns a Receipt whose `outcome` is `accepted` or `uncertain`: then it may have been sent.
+
+        Raises GatewayRejectedError where it was certainly not sent (no number is category `request`, more
+        than 200 is code 50010, neither reaches the gateway), PhoneError for what is no mainland mobile
+        number, and ConfigurationError for a malformed template code, signature or value.
+        """
+        fields = send_params(read_numbers(rec_num), template_code, sign_name, params, extend)
+        return drive(self._hand_over(self._request(SEND, fields)))
+
+    def query_sms_detail(
+        self,
+        rec_num: str,
+        query_date: date | str,
+        *,
+        biz_id: str | None = None,
+        page: int = 1,
+        page_size: int = MAX_PAGE_SIZE,
+    ) -> SmsDetailPage:
+        """Ask for one page of the messages sent to a number on a day.
+
+        Args:
+            rec_num: a mainland number in any usual spelling.
+            query_date: the day in Shanghai, one of the last 30: a date, an aware datetime, `20151215` or
+                `2015-12-15`.
+            biz_id: the message id of the send's receipt, to see its records alone.
+            page: from 1.
+            page_size: rows, 1 to 50.
+
+        Raises GatewayRejectedError where the gateway refuses; a date or paging out of bounds (codes 80001 and
+        80002) does not reach it. Category `connection` says that no answer came: the query may be repeated.
+        PhoneError for what is no mainland mobile number.
+        """
+        require_paging(page, page_size)
+        return self._ask_page(read_number(rec_num), read_day(query_date), biz_id, page, page_size)
+
+    def iter_sms_details(
+        self, rec_num: str, query_date: date | str, *, biz_id: str | None = None
+    ) -> Iterator[SmsDetail]:
+        """Iterate over all messages sent to a number on a day, with the arguments of `query_sms_detail`.
+
+        It asks for pages until one is short, whatever `total_page` says, and for at most 100 of 50 rows.
+
+        Raises what `query_sms_detail` raises.
+        """
+        return self._details(read_number(rec_num), read_day(query_date), biz_id)
+
+    def _details(self, number: str, day: date, biz_id: str | None) -> Iterator[SmsDetail]:
+        for page in range(1, MAX_PAGES + 1):
+            details = self._ask_page(number, day, biz_id, page, MAX_PAGE_SIZE).details
+            yield from details
+            if len(details) < MAX_PAGE_SIZE:
+                return
+        raise rejection("request", f"there is no end after {MAX_PAGES} pages", "the developer must ask by biz_id")
+
+    def _ask_page(self, number: str, day: date, biz_id: str | None, page: int, size: int) -> SmsDetailPage:
+        found = drive(self._query(self._request(QUERY, query_params(number, day, page, size, biz_id))))
+        if found is None:
+            raise rejection("connection", "the query got no answer that can be read", "it may be repeated")
+        return found
+
+    def _hand_over(self, request: HttpRequest) -> Flow[Receipt]:
+        answer = yield from _ask(request)
+        if isinstance(answer, NotConnected):
+            remedy = "the operator must check base_url and the way there; then the same call may succeed"
+            raise rejection("connection", str(answer), remedy)
+        if isinstance(answer, TransportFailure):
+            return Receipt(self.name, outcome="uncertain")
+        return read_receipt(answer)
+
+    def _look(self, message: Message) -> Flow[bool]:
+        sent_at = message.sent_at or datetime.now(UTC)
+        (connect, answer), (most_connect, most_answer) = self.timeout, LOOK_TIMEOUT
+        timeout = (min(connect, most_connect), min(answer, most_answer))
+        try:
+            found = yield from self._find(message.phone, message.send_id, sent_at, 1, timeout)
+        except Exception:  # noqa: BLE001 - the message may be on its way, whatever becomes of the look
+            return False
+        return found is not None
+
+    def _find(
+        self, phone: str, send_id: str, sent_at: datetime, pages: int, timeout: tuple[float, float]
+    ) -> Flow[SmsDetail | None]:
+        today, *neighbour = days_around(sent_at)
+        found = yield from self._find_on(today, phone, send_id, pages, timeout)
+        for day in neighbour:
+            try:
+                found = found or (yield from self._find_on(day, phone, send_id, pages, timeout))
+            except GatewayRejectedError as refusal:
+                # A day that the gateway's clock has not reached yet holds no records.
+                if refusal.gateway_code != BAD_DATE:
+                    raise
+        return found
+
+    def _find_on(
+        self, day: date, phone: str, send_id: str, pages: int, timeout: tuple[float, float]
+    ) -> Flow[SmsDetail | None]:
+        number = mainland_number(phone)
+        for page in range(1, pages + 1):
+            found = yield from self._query(self._request(QUERY, query_params(number, day, page), timeout))
+            if found is None:
+                return None
+            for detail in found.details:
+                if detail.extend == send_id:
+                    return detail
+            if len(found.details) < MAX_PAGE_SIZE:
+                return None
+        return None
+
+    def _query(self, request: HttpRequest) -> Flow[SmsDetailPage | None]:
+        answer = yield from _ask(request)
+        return None if isinstance(answer, TransportFailure) else read_page(answer)
+
+    def _request(self, api: str, params: Mapping[str, str], timeout: tuple[float, float] | None = None) -> HttpRequest:
+        # Its repr hides the parameters: no frame that errors are raised in holds them in clear.
+        return HttpRequest("GET", f"{self.base_url}/{api}", params, self._headers, timeout or self.timeout)
+
+
+def _ask(request: HttpRequest) -> Flow[HttpResponse | TransportFailure]:
+    """Make a request; a failure is a value here, so that what is raised for it has no context."""
+    try:
+        return (yield from http(request))
+    except TransportFailure as failure:
+        return failure

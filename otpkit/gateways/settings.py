@@ -1,0 +1,74 @@
+"""What gateways are set up with, checked when they are built. No error shows a key or a secret."""
+
+from __future__ import annotations
+
+import math
+import re
+from ipaddress import ip_address
+from typing import NoReturn
+
+from otpkit.errors import ConfigurationError
+
+# Narrower than URLs may be: parsers of URLs disagree on the rest, and one that is read as loopback by one and
+# as a foreign host by another would send the secret there.
+_BASE_URL = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?"
+)
+_HEADER_VALUE = re.compile(r"[\x21-\x7e\xa1-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa1-\xff])?")
+
+
+def header_value(field: str, value: object) -> str:
+    """Return `value`, once it can travel in an HTTP header (RFC 9110 §5.5); errors call it `field`."""
+    if not isinstance(value, str) or not value:
+        _refuse(f"{field} is empty or no str", "pass it as the gateway's console shows it")
+    if not _HEADER_VALUE.fullmatch(value):
+        _refuse(
+            f"{field} holds a control character, one beyond Latin-1, or a blank at an end",
+            "copy it again from the gateway's console, and nothing else with it",
+        )
+    return value
+
+
+def base_url(field: str, url: object) -> str:
+    """Return `url` without a slash at its end, once a secret may be sent there: by https, or to loopback."""
+    found = _BASE_URL.fullmatch(url) if isinstance(url, str) else None
+    if found is None or not 0 < int(found["port"] or 443) < 65536:
+        _refuse(
+            f"{field} is no plain URL of scheme, host, port and path",
+            "write it like https://gateway.example/path, without user, query or fragment",
+        )
+    if found["scheme"] == "http" and not _is_loopback(found["host"]):
+        _refuse(f"{field} would send the secret unencrypted", "write https://; http:// is for loopback alone")
+    return found[0].removesuffix("/")
+
+
+def timeouts(field: str, value: object) -> tuple[float, float]:
+    """Return seconds to connect and seconds to answer; a single number means both."""
+    both = value if isinstance(value, tuple) else (value, value)
+    if len(both) != 2 or not all(_is_duration(seconds) for seconds in both):
+        _refuse(
+            f"{field} is {value!r:.40}",
+            "pass seconds to connect and to answer as two numbers above 0, like (3, 10), or one for both",
+        )
+    return both
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _is_duration(seconds: object) -> bool:
+    return (
+        isinstance(seconds, int | float)
+        and not isinstance(seconds, bool)
+        and math.isfinite(seconds)
+        and seconds > 0
+    )
+
+
+def _refuse(problem: str, remedy: str) -> NoReturn:
+    raise ConfigurationError(f"{problem}; {remedy}.")
