@@ -116,7 +116,7 @@ def _judge_send(response: HttpResponse) -> Receipt | GatewayRejectedError:
     return Receipt(NAME, outcome="uncertain")
 
 
-def _judge_query(response: HttpResponse, page: int, page_size: int) -> SmsDetailPage | GatewayRejectedError | None:
+def _judge_query(response: HttpResponse) -> SmsDetailPage | GatewayRejectedError | None:
     if 400 <= response.status < 500:
         return _http_refusal(response)
     body = _answer(response)

@@ -62,12 +62,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_duration(seconds: object) -> bool:
-    return (
-        isinstance(seconds, int | float)
-        and not isinstance(seconds, bool)
-        and math.isfinite(seconds)
-        and seconds > 0
-    )
+    return isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds) and seconds > 0
 
 
 def _refuse(problem: str, remedy: str) -> NoReturn:
