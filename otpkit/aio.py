@@ -52,9 +52,7 @@ class AsyncOTP:
         self._owns_client = isinstance(redis, str)
         self._client = store.open_async(redis) if isinstance(redis, str) else redis
         if not store.is_async(self._client):
-            raise ConfigurationError(
-                "redis must be a URL or a client of redis.asyncio; OTP takes the sync one."
-            )
+            raise ConfigurationError("redis must be a URL or a client of redis.asyncio; OTP takes the sync one.")
         self._deployment = build(
             gateway,
             template,
@@ -102,9 +100,7 @@ class AsyncOTP:
         """Same as `OTP.verify`, but awaited."""
         return await self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key))
 
-    async def check(
-        self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | None = None
-    ) -> Proof:
+    async def check(self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | None = None) -> Proof:
         """Same as `OTP.check`, but awaited."""
         return self._flows.check(token, purpose, bind, phone)
 
@@ -194,6 +190,4 @@ class AsyncOTP:
     async def _in_thread(self, function: Callable[[Any], Any], argument: Any) -> Any:
         # A task may be cancelled while its call waits for a thread; the call is then never made.
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, context.run, function, argument
-        )
+        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, function, argument)

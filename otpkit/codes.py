@@ -144,9 +144,7 @@ def _read_secrets(secret: Any) -> list[bytes]:
         )
     found = [_read_secret("secret", item) for item in secret]
     if len(set(found)) != len(found):
-        raise ConfigurationError(
-            "secret holds the same value twice; name each active secret once, newest last."
-        )
+        raise ConfigurationError("secret holds the same value twice; name each active secret once, newest last.")
     return found
 
 

@@ -48,9 +48,7 @@ class FixedCode:
                 "FixedCode.until must be an aware datetime, such as datetime(2030, 1, 31, tzinfo=UTC)."
             )
         if isinstance(self.purposes, str) or not (purposes := frozenset(self.purposes)):
-            raise ConfigurationError(
-                'FixedCode.purposes must name at least one purpose in a set, such as {"signup"}.'
-            )
+            raise ConfigurationError('FixedCode.purposes must name at least one purpose in a set, such as {"signup"}.')
         object.__setattr__(self, "purposes", purposes)
 
     def __repr__(self) -> str:
@@ -150,9 +148,7 @@ def _gateway(gateway: Any) -> Gateway:
         return gateway
     if callable(gateway) and not isinstance(gateway, type):
         return FunctionGateway(gateway)
-    raise ConfigurationError(
-        "gateway must be a Gateway, such as Alidayu(…), or a function that takes a Message."
-    )
+    raise ConfigurationError("gateway must be a Gateway, such as Alidayu(…), or a function that takes a Message.")
 
 
 def _template(template: Any) -> TemplateChoice:
@@ -167,9 +163,7 @@ def _template(template: Any) -> TemplateChoice:
     )
 
 
-def _fixed(
-    fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock
-) -> dict[tuple[str, str], FixedCode]:
+def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> dict[tuple[str, str], FixedCode]:
     found: dict[tuple[str, str], FixedCode] = {}
     for fixed in fixed_codes:
         if not isinstance(fixed, FixedCode):

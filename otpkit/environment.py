@@ -36,9 +36,7 @@ def arguments_from(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> 
 
     Raises `ConfigurationError` that names every variable that is missing at once, and what belongs into it.
     """
-    given = {
-        name: value.strip() for name, value in environ.items() if name.startswith("OTPKIT_") and value.strip()
-    }
+    given = {name: value.strip() for name, value in environ.items() if name.startswith("OTPKIT_") and value.strip()}
     _require(given, overrides)
     arguments: dict[str, Any] = {}
     if "redis" not in overrides:
@@ -70,9 +68,7 @@ def _require(given: Mapping[str, str], overrides: Mapping[str, Any]) -> None:
         needed |= ALIDAYU
     missing = [f"{name} ({why})" for name, why in needed.items() if name not in given]
     if missing:
-        raise ConfigurationError(
-            f"The environment lacks {'; '.join(missing)}. Set what is missing and start again."
-        )
+        raise ConfigurationError(f"The environment lacks {'; '.join(missing)}. Set what is missing and start again.")
 
 
 def _argument(variable: str) -> str:

@@ -67,11 +67,7 @@ class Flows:
         d = self._deployment
         digits = clean_code(code, d.policy.code_length)
         # A key counts with its code: it gives the same answer to the same form, and no proof to another code.
-        op = (
-            new_id()
-            if idempotency_key is None
-            else who.operation(b"verify", idempotency_key, digits, size=ID_BYTES)
-        )
+        op = new_id() if idempotency_key is None else who.operation(b"verify", idempotency_key, digits, size=ID_BYTES)
         digests = b"".join([key.digest(who.packed, digits) + key.id for key in d.keys.codes])
         limits = self._ip_limits("failures", ip, d.policy.ip_failures)
         taken = yield from take(d, who, limits)
@@ -85,9 +81,7 @@ class Flows:
         if word == "proved":
             yield from give(d, taken)
             _, issued_ms, expires_ms, fixed = reply
-            return d.signer.proof(
-                encode_id(op), who.phone, who.purpose, who.bind, issued_ms, expires_ms, fixed == 1
-            )
+            return d.signer.proof(encode_id(op), who.phone, who.purpose, who.bind, issued_ms, expires_ms, fixed == 1)
         if word == "wrong":
             raise WrongCodeError(_wrong(reply[1]), attempts_left=reply[1])
         if word == "limited":
@@ -106,9 +100,7 @@ class Flows:
             raise ExpiredTokenError(_EXPIRED)
         return claims.proof
 
-    def redeem(
-        self, token: object, purpose: str, bind: str, phone: object, idempotency_key: str | None
-    ) -> Flow[Proof]:
+    def redeem(self, token: object, purpose: str, bind: str, phone: object, idempotency_key: str | None) -> Flow[Proof]:
         d = self._deployment
         claims = self._claims(token, purpose, bind, phone)
         who = Identity(d, claims.proof.phone, purpose, bind)
@@ -195,9 +187,7 @@ class Flows:
         yield from self._tell(who, operation, done, result.delivery if isinstance(result, Challenge) else "")
         return result
 
-    def _tell(
-        self, who: Identity, operation: str, name: str, outcome: str = "", detail: str = ""
-    ) -> Flow[None]:
+    def _tell(self, who: Identity, operation: str, name: str, outcome: str = "", detail: str = "") -> Flow[None]:
         if self._deployment.listener is not None:
             yield Emit(
                 Event(

@@ -47,9 +47,5 @@ class Identity:
     def operation(self, kind: bytes, idempotency_key: Any, *more: str, size: int) -> bytes:
         """Return the operation id that an idempotency key of the caller's gives for this identity."""
         if not isinstance(idempotency_key, str) or not idempotency_key:
-            raise ConfigurationError(
-                "idempotency_key must be a non-empty text, such as a form's hidden id, or None."
-            )
-        return self._deployment.keys.name(
-            kind, self.phone, self.purpose, self.bind, idempotency_key, *more, size=size
-        )
+            raise ConfigurationError("idempotency_key must be a non-empty text, such as a form's hidden id, or None.")
+        return self._deployment.keys.name(kind, self.phone, self.purpose, self.bind, idempotency_key, *more, size=size)

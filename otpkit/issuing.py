@@ -14,14 +14,12 @@ from otpkit.gateways.base import Message, Receipt
 from otpkit.identity import IDEMPOTENCY_BYTES, Identity
 from otpkit.limits import Taken, WideLimit, give, take
 from otpkit.models import Challenge, Event
-from otpkit.replies import Description, challenge_of, live_challenge, raise_limited, settled, text
+from otpkit.replies import Description, challenge_of, live_challenge, raise_limited, text
 from otpkit.tokens import from_ms
 
 _GATEWAY_WAIT_S = 60  # the carriers' shortest window, where a gateway does not say how long
 
-BLOCKED = (
-    "Too many consecutive wrong codes for this phone. An operator who knows the person calls unblock(phone)."
-)
+BLOCKED = "Too many consecutive wrong codes for this phone. An operator who knows the person calls unblock(phone)."
 
 
 class Issue:
@@ -41,13 +39,11 @@ class Issue:
         self.taken: list[Taken] = []
         self.params = params
         self.template = deployment.template_for(who.purpose)
-        # Params that the template refuses are an error before anything is reserved.
-        self.template.sms_params("0" * deployment.policy.code_length, params=params)
+        if params is not None:  # what the template refuses is an error before anything is reserved
+            self.template.sms_params("0" * deployment.policy.code_length, params=params)
         self.op = new_id()
         self.idempotency = (
-            b""
-            if idempotency_key is None
-            else who.operation(b"issue", idempotency_key, size=IDEMPOTENCY_BYTES)
+            b"" if idempotency_key is None else who.operation(b"issue", idempotency_key, size=IDEMPOTENCY_BYTES)
         )
 
     def run(self) -> Flow[Challenge]:
@@ -60,13 +56,15 @@ class Issue:
         if word == "blocked":
             raise BlockedError(BLOCKED)
         if word == "replayed":
-            return challenge_of(self.who, now_ms, reply[2:], replayed=True)
-        challenge = challenge_of(self.who, now_ms, reply[4:])
-        if fixed is not None:
-            receipt = Receipt("fixed")
-        else:
-            receipt = yield from self._hand_over(reply)
-        return settled(challenge, receipt.outcome, (yield from self._settle(receipt)))
+            return challenge_of(self.who, now_ms, Description(*reply[2:]), replayed=True)
+        sent = Description(*reply[4:])
+        receipt = Receipt("fixed") if fixed is not None else (yield from self._hand_over(reply, sent))
+        sent = sent._replace(delivery=receipt.outcome[0])
+        settled = yield from self._settle(receipt)
+        if settled:
+            now_ms, resend_ms, sends_left = settled
+            sent = sent._replace(resend_ms=resend_ms, sends_left=sends_left)
+        return challenge_of(self.who, now_ms, sent)
 
     def _fixed_in_force(self) -> Flow[FixedCode | None]:
         d, who = self.deployment, self.who
@@ -101,11 +99,11 @@ class Issue:
         """The wider limits that the phone's own script charges."""
         return () if self.deployment.clustered else self.limits
 
-    def _hand_over(self, reply: Any) -> Flow[Receipt]:
+    def _hand_over(self, reply: Any, sent: Description) -> Flow[Receipt]:
         gateway = self.deployment.gateway
         rejection = None
         try:
-            return (yield from gateway.send(self._message(reply)))
+            return (yield from gateway.send(self._message(reply, sent)))
         except GatewayRejectedError as error:
             rejection = error
         except Exception as error:  # noqa: BLE001 - whatever it was, the message may be on its way
@@ -118,12 +116,12 @@ class Issue:
             rejection = yield from self._gateway_limit(rejection)
         raise rejection
 
-    def _message(self, reply: Any) -> Message:
-        _, now_ms, nonce, key_id, *described = reply
+    def _message(self, reply: Any, sent: Description) -> Message:
+        now_ms, nonce, key_id = reply[1:4]
         who, policy = self.who, self.deployment.policy
         key = self.deployment.keys.by_id[bytes.fromhex(text(key_id))]
         code = key.code(bytes.fromhex(text(nonce)), who.packed, policy.code_length)
-        minutes = max(1, (Description(*described).ends_ms - now_ms) // 60_000)
+        minutes = max(1, (sent.ends_ms - now_ms) // 60_000)
         params = self.template.sms_params(code, minutes=minutes, params=self.params)
         return Message(who.phone, code, self.template, params, encode_id(self.op), from_ms(now_ms))
 
@@ -131,9 +129,7 @@ class Issue:
         d = self.deployment
         try:
             return (
-                yield RunScript(
-                    d.scripts.settle, (self.who.phone_key,), (d.now_arg(), self.op, receipt.outcome[0])
-                )
+                yield RunScript(d.scripts.settle, (self.who.phone_key,), (d.now_arg(), self.op, receipt.outcome[0]))
             )
         except StoreUnavailableError:
             return None  # after the hand-over the gateway's outcome stands
@@ -141,9 +137,7 @@ class Issue:
     def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[None]:
         # A loop on bad numbers must not be free, and the carriers have counted what they limited.
         d, category = self.deployment, rejection.category
-        kept = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "region", "total"}}.get(
-            category, set()
-        )
+        kept = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "region", "total"}}.get(category, set())
         returned = [limit for limit in self._charged() if limit.scope not in kept]
         try:
             undone = yield RunScript(
@@ -177,6 +171,4 @@ class Issue:
         )
 
     def _event(self, name: str, detail: str) -> Event:
-        return Event(
-            name=name, operation="issue", purpose=self.who.purpose, phone_id=self.who.phone_id, detail=detail
-        )
+        return Event(name=name, operation="issue", purpose=self.who.purpose, phone_id=self.who.phone_id, detail=detail)

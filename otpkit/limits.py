@@ -96,9 +96,7 @@ def take(deployment: Deployment, who: Identity, limits: Iterable[WideLimit]) -> 
     """
     taken: list[Taken] = []
     for limit in limits if deployment.clustered else ():
-        now_ms, wait_ms = yield RunScript(
-            deployment.scripts.take, (limit.key,), (deployment.now_arg(), limit.rates)
-        )
+        now_ms, wait_ms = yield RunScript(deployment.scripts.take, (limit.key,), (deployment.now_arg(), limit.rates))
         if wait_ms > 0:
             yield from give(deployment, taken)
             raise limit_error(limit.scope, wait_ms, (yield from live_challenge(deployment, who)))

@@ -36,9 +36,7 @@ def parse(text: object, regions: frozenset[str] = ONLY_MAINLAND, default_region:
     return resolve(text, regions, default_region)[0]
 
 
-def resolve(
-    text: object, regions: frozenset[str] = ONLY_MAINLAND, default_region: str = MAINLAND
-) -> tuple[str, str]:
+def resolve(text: object, regions: frozenset[str] = ONLY_MAINLAND, default_region: str = MAINLAND) -> tuple[str, str]:
     """Return the phone that `text` spells, as E.164, and its region, as ISO 3166-1 alpha-2.
 
     Taken are ASCII or full-width digits; between them blanks, hyphens, dots and pairs of parentheses,
@@ -53,9 +51,7 @@ def resolve(
     """
     # type() rather than isinstance(), which asks the object itself for its __class__.
     if not issubclass(type(text), str):
-        raise PhoneError(
-            f"A phone number is a str, not {type(text).__name__:.40}; pass the text as it was typed."
-        )
+        raise PhoneError(f"A phone number is a str, not {type(text).__name__:.40}; pass the text as it was typed.")
     if default_region == MAINLAND and MAINLAND in regions:
         plain = _PLAIN_MAINLAND.fullmatch(text)  # type: ignore[call-overload]
         if plain is not None:

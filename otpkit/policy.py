@@ -31,9 +31,7 @@ class Rate:
     def __post_init__(self) -> None:
         for name, value in (("limit", self.limit), ("seconds", self.seconds)):
             if type(value) is not int or value < 1:
-                raise ConfigurationError(
-                    f"Rate.{name} must be a whole number of at least 1; write Rate(5, 3600)."
-                )
+                raise ConfigurationError(f"Rate.{name} must be a whole number of at least 1; write Rate(5, 3600).")
 
     def __str__(self) -> str:
         for unit, size in _UNIT_S.items():
@@ -46,9 +44,7 @@ class Rate:
         """Read `"5/hour"`; raises `ConfigurationError` for anything else."""
         match = _RATE.fullmatch(text.strip())
         if match is None:
-            raise ConfigurationError(
-                f'{text[:40]!r} is not a rate; write "5/hour", "3/10 minutes" or Rate(5, 3600).'
-            )
+            raise ConfigurationError(f'{text[:40]!r} is not a rate; write "5/hour", "3/10 minutes" or Rate(5, 3600).')
         limit, count, unit = match.groups()
         return cls(int(limit), int(count or 1) * _UNIT_S[unit])
 
@@ -106,9 +102,7 @@ class Policy:
         ):
             _check_int(name, getattr(self, name), low, high)
         if self.max_age < self.ttl:
-            raise ConfigurationError(
-                f"Policy.max_age ({self.max_age} s) must be at least ttl ({self.ttl} s)."
-            )
+            raise ConfigurationError(f"Policy.max_age ({self.max_age} s) must be at least ttl ({self.ttl} s).")
         self._normalise("sends", _rates("sends", self.sends, required=True, most=32, longest=DAY_S))
         self._normalise("failures", _rates("failures", self.failures, required=True, most=64, longest=DAY_S))
         for name in ("ip_sends", "ip_failures", "total_sends"):
@@ -122,16 +116,12 @@ class Policy:
         require_regions(regions, self.default_region)
         self._normalise("regions", regions)
         if not isinstance(self.region_sends, Mapping):
-            raise ConfigurationError(
-                'Policy.region_sends must map region codes to rates; write {"CN": "50000/day"}.'
-            )
+            raise ConfigurationError('Policy.region_sends must map region codes to rates; write {"CN": "50000/day"}.')
         if stray := sorted(str(region)[:8] for region in self.region_sends if region not in regions):
             raise ConfigurationError(
                 f"Policy.region_sends limits {', '.join(stray)}, which Policy.regions does not allow."
             )
-        rates = {
-            region: _rates(f"region_sends[{region!r}]", value) for region, value in self.region_sends.items()
-        }
+        rates = {region: _rates(f"region_sends[{region!r}]", value) for region, value in self.region_sends.items()}
         self._normalise("region_sends", MappingProxyType(rates))
 
     def _normalise(self, name: str, value: object) -> None:
@@ -139,9 +129,7 @@ class Policy:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy can't be pickled.
-        values = {f.name: getattr(self, f.name) for f in fields(self)} | {
-            "region_sends": dict(self.region_sends)
-        }
+        values = {f.name: getattr(self, f.name) for f in fields(self)} | {"region_sends": dict(self.region_sends)}
         return (_build, (values,))
 
 
@@ -161,9 +149,7 @@ def ipv6_share(rates: Iterable[Rate]) -> tuple[Rate, ...]:
 
 def _check_int(name: str, value: object, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
-        raise ConfigurationError(
-            f"Policy.{name} must be a whole number from {low} to {high}, not {value!r:.20}."
-        )
+        raise ConfigurationError(f"Policy.{name} must be a whole number from {low} to {high}, not {value!r:.20}.")
 
 
 def _rates(
@@ -180,16 +166,12 @@ def _rates(
         elif isinstance(item, Rate):
             rates.append(item)
         else:
-            raise ConfigurationError(
-                f'Policy.{name} must be rates such as "5/hour", not {type(item).__name__}.'
-            )
+            raise ConfigurationError(f'Policy.{name} must be rates such as "5/hour", not {type(item).__name__}.')
     if required and not rates:
         raise ConfigurationError(f'Policy.{name} must hold at least one rate, such as "5/hour".')
     for rate in rates:
         if rate.limit > most or rate.seconds > longest:
-            raise ConfigurationError(
-                f"Policy.{name} takes limits up to {most} in up to {longest} seconds, not {rate}."
-            )
+            raise ConfigurationError(f"Policy.{name} takes limits up to {most} in up to {longest} seconds, not {rate}.")
     return tuple(sorted(set(rates), key=lambda rate: rate.seconds))
 
 

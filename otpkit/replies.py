@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
 
 from otpkit.deployment import Deployment
@@ -43,9 +42,7 @@ def text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def challenge_of(
-    who: Identity, now_ms: int, described: Sequence[Any], *, replayed: bool = False
-) -> Challenge:
+def challenge_of(who: Identity, now_ms: int, described: Sequence[Any], *, replayed: bool = False) -> Challenge:
     """Return the challenge that a script described at `now_ms`."""
     found = Description(*described)
     return Challenge(
@@ -63,25 +60,10 @@ def challenge_of(
     )
 
 
-def settled(challenge: Challenge, outcome: DeliveryState, reply: Sequence[int] | None) -> Challenge:
-    """Return a reserved challenge as it is once its send is settled; `reply` is settle.lua's, or None where it failed."""
-    if not reply:
-        return replace(challenge, delivery=outcome)
-    now_ms, resend_ms, sends_left = reply
-    return replace(
-        challenge,
-        delivery=outcome,
-        expires_in=max(0, int((challenge.expires_at.timestamp() * 1000 - now_ms) // 1000)),
-        resend_at=from_ms(resend_ms),
-        resend_in=math.ceil(max(0, resend_ms - now_ms) / 1000),
-        sends_left=sends_left,
-    )
-
-
 def raise_limited(who: Identity, reply: Sequence[Any]) -> NoReturn:
     """Raise the `RateLimitError` of a script's {'limited', …}."""
     _, now_ms, scope, wait_ms, *described = reply
-    raise limit_error(text(scope), wait_ms, challenge_of(who, now_ms, described) if described else None)
+    raise limit_error(text(scope), wait_ms, challenge_of(who, now_ms, Description(*described)) if described else None)
 
 
 def limit_error(scope: Any, wait_ms: int, challenge: Challenge | None) -> RateLimitError:
@@ -101,4 +83,4 @@ def live_challenge(deployment: Deployment, who: Identity) -> Flow[Challenge | No
     reply = yield RunScript(deployment.scripts.status, (who.phone_key,), (deployment.now_arg(), who.slot))
     if len(reply) == 1 or not reply[1]:
         return None
-    return challenge_of(who, reply[0], reply[2:])
+    return challenge_of(who, reply[0], Description(*reply[2:]))

@@ -8,9 +8,10 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, NoScriptError, RedisError
 from redis.retry import Retry
 
+from otpkit.effects import Script
 from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
 
 MEMORY_URL = "memory://"
@@ -59,6 +60,33 @@ def store_error(error: BaseException) -> OTPError:
     return StoreUnavailableError(
         f"Redis did not answer ({type(error).__name__}): nothing was granted. An operator should look at the Redis server."
     )
+
+
+def evaluate(client: Any, script: Script, keys: tuple[str, ...], args: tuple[bytes | str | int, ...]) -> Any:
+    """Run a script, by its SHA and, where the server does not know it, by its text."""
+    try:
+        return _execute(client, "EVALSHA", script.sha, len(keys), *keys, *args)
+    except NoScriptError:
+        return _execute(client, "EVAL", script.text, len(keys), *keys, *args)
+
+
+def _execute(client: Any, *command: Any) -> Any:
+    if type(client) is not redis.Redis or client.connection is not None:
+        return client.execute_command(*command)
+    # The same as execute_command does, less what only other commands need: a sixth of a call's time.
+    pool = client.connection_pool
+    connection = pool.get_connection()
+    try:
+        return connection.retry.call_with_retry(
+            lambda: _ask(connection, command), lambda error: connection.disconnect()
+        )
+    finally:
+        pool.release(connection)
+
+
+def _ask(connection: Any, command: tuple[Any, ...]) -> Any:
+    connection.send_command(*command)
+    return connection.read_response()
 
 
 REDIS_ERRORS = (RedisError, OSError)

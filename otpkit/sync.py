@@ -8,8 +8,6 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
 
-from redis.exceptions import NoScriptError
-
 from otpkit import store
 from otpkit.deployment import Clock, FixedCode, Listener, Secret, TemplateChoice, build
 from otpkit.effects import Call, Effect, Emit, Flow, HttpRequest, RunScript
@@ -146,9 +144,7 @@ class OTP:
         """
         return self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key))
 
-    def check(
-        self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | None = None
-    ) -> Proof:
+    def check(self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | None = None) -> Proof:
         """Check a proof's token without Redis; it may be checked any number of times while it lives.
 
         Another `phone` than the token's is an error: pass the form's, or use `proof.phone` and never the form's. Judged by `clock`, or
@@ -245,12 +241,8 @@ class OTP:
         return tell(self._deployment.listener, effect)
 
     def _run(self, effect: RunScript) -> Any:
-        script, keys = effect.script, effect.keys
         try:
-            try:
-                return self._client.evalsha(script.sha, len(keys), *keys, *effect.args)
-            except NoScriptError:
-                return self._client.eval(script.text, len(keys), *keys, *effect.args)
+            return store.evaluate(self._client, effect.script, effect.keys, effect.args)
         except store.REDIS_ERRORS as error:
             raise store.store_error(error) from error
 

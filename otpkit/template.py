@@ -68,9 +68,7 @@ class Template:
         if self.body is not None:
             _check_body(self.body, self.params)
 
-    def sms_params(
-        self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None
-    ) -> dict[str, str]:
+    def sms_params(self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return every template variable with its value filled in.
 
         `minutes` is how long the code lives. `params` are values of this one message: taken literally, in
@@ -101,9 +99,7 @@ class Template:
         Raises ConfigurationError where `sms_params` does, and for a template without `body`.
         """
         if self.body is None:
-            _refuse(
-                "Template.body is not set, so there is no text to show", "pass body= with the approved text"
-            )
+            _refuse("Template.body is not set, so there is no text to show", "pass body= with the approved text")
         filled = self.sms_params(code, minutes=minutes, params=params)
         # One pass: what is filled in is never searched for variables.
         return f"【{self.sign_name}】" + _BODY_VARIABLE.sub(lambda match: filled[match[1]], self.body)
@@ -118,9 +114,7 @@ class Template:
             if "{code}" in self.params.get(name, ""):
                 _refuse(f"params: {name!r} is the variable that carries the code", "leave it out")
             if self.body is not None and name not in self.params:
-                _refuse(
-                    f"params: {name!r:.60} is no variable of Template.body", "leave it out, or mend its name"
-                )
+                _refuse(f"params: {name!r:.60} is no variable of Template.body", "leave it out, or mend its name")
         return overrides
 
     def __reduce__(self) -> tuple[Any, ...]:

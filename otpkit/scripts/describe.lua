@@ -3,7 +3,7 @@
 local SETTLE_MS = 30000 -- a send not settled by then is uncertain
 
 local function hex(text)
-  return (string.gsub(text, '.', function(c) return string.format('%02x', byte(c)) end))
+  return string.format(string.rep('%02x', #text), byte(text, 1, #text))
 end
 
 -- What the longest window still allows.

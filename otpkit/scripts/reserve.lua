@@ -62,6 +62,6 @@ write(key, 's', send)
 table.insert(phone.sends, 1, send)
 challenge.ends = challenge_ends(phone, challenge)
 tidy(phone)
-keep(key, DAY_MS)
+keep(key, DAY_MS + SETTLE_MS)
 for i = 3, #KEYS do window_take(KEYS[i], ARGV[2 * i + 5], now) end
 return reserved(send, challenge)

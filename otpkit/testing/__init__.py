@@ -1,0 +1,93 @@
+"""For tests of code that uses otpkit: an outbox in place of a gateway, and a clock that can be moved.
+
+The pytest plug-in beside this module gives both as fixtures, with an `OTP` on the embedded store.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, overload
+
+from otpkit.effects import Flow
+from otpkit.errors import GatewayRejectedError
+from otpkit.gateways.base import Delivery, Gateway, Message, Receipt
+
+DeliveryOutcome = Literal["pending", "delivered", "failed", "unknown"]
+
+
+class Outbox(Gateway, Sequence[Message]):
+    """A gateway that keeps what was "sent": `outbox[-1].code` is the latest code. It accepts everything unless told otherwise."""
+
+    name = "outbox"
+    can_trace = True
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+        self._failures: deque[GatewayRejectedError | None] = deque()
+        self._lock = threading.Lock()
+        self.delivery: DeliveryOutcome = "delivered"
+        """What `otp.delivery()` answers for the messages in here."""
+
+    def reject_next(self, error: GatewayRejectedError | None = None) -> None:
+        """Reject the next message with `error`; by default the account is out of order."""
+        self._failures.append(error or GatewayRejectedError("Rejected as the test asked.", gateway=self.name, category="account"))
+
+    def lose_next(self) -> None:
+        """Leave the next message uncertain, as a gateway does that times out; it is not in the outbox."""
+        self._failures.append(None)
+
+    def clear(self) -> None:
+        """Empty the outbox."""
+        with self._lock:
+            self._messages.clear()
+
+    def send(self, message: Message) -> Flow[Receipt]:
+        """Keep the message, or fail as told."""
+        with self._lock:
+            if self._failures:
+                error = self._failures.popleft()
+                if error is not None:
+                    raise error
+                return Receipt(self.name, outcome="uncertain")
+            self._messages.append(message)
+            return Receipt(self.name, message.send_id)
+        yield  # a flow without effects
+
+    def trace(self, phone: str, send_id: str, sent_at: datetime) -> Flow[Delivery]:
+        """Answer `delivery` for a message that is in here, `unknown` for any other."""
+        known = any(message.send_id == send_id for message in self._messages)
+        return Delivery(state=self.delivery if known else "unknown", gateway=self.name)
+        yield  # a flow without effects
+
+    @overload
+    def __getitem__(self, index: int) -> Message: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Message]: ...
+    def __getitem__(self, index: Any) -> Any:
+        return self._messages[index]
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __repr__(self) -> str:
+        return f"Outbox({self._messages!r})"
+
+
+class MovableClock:
+    """A clock that stands still until it is moved: pass it as `OTP(clock=…)`. Seconds since the epoch."""
+
+    def __init__(self, now: float = 1_767_225_600.0) -> None:  # 2026-01-01T00:00:00Z
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock by `seconds`; negative ones move it back, as a failover to a slower clock would."""
+        self.now += seconds
+
+
+__all__ = ["DeliveryOutcome", "MovableClock", "Outbox"]
