@@ -264,8 +264,15 @@ def _read(response: requests.Response, exchange: _Exchange) -> HttpResponse:
         response.close()
     # An error's page may be in any encoding: its status says enough.
     text = body.decode("utf-8", "strict" if response.status_code == 200 else "replace")
-    headers = {name.lower(): value for name, value in response.headers.items()}
+    headers = _Headers((name.lower(), value) for name, value in response.headers.items())
     return HttpResponse(response.status_code, headers, text)
+
+
+class _Headers(dict[str, str]):
+    """An answer's headers. Their repr shows no values: a gateway's words on a refusal may hold the number."""
+
+    def __repr__(self) -> str:
+        return f"<headers: {', '.join(self)}>"
 
 
 def _kind(error: BaseException) -> str:
