@@ -252,6 +252,7 @@ def _open_session(connections: int) -> requests.Session:
 
 
 def _read(response: requests.Response, exchange: _Exchange) -> HttpResponse:
+    response.raw.enforce_content_length = True  # urllib3 1.26 takes half a body for a whole one
     try:
         body = bytearray()
         for chunk in response.iter_content(_CHUNK):
