@@ -1,4 +1,4 @@
-"""Phone verification in two calls: `otp.issue(phone)` sends a one-time code, `otp.verify(phone, code)` gives a signed proof."""
+"""Phone verification in two calls: `issue(phone)` sends a one-time code, `verify(phone, code)` gives a signed proof."""
 
 from otpkit.aio import AsyncOTP
 from otpkit.deployment import FixedCode

@@ -29,10 +29,10 @@ _GATEWAY_THREADS = 32
 
 
 class AsyncOTP:
-    """Same as `OTP`, but for asyncio: `redis` is a URL or a client of redis.asyncio, and an async function may be the gateway.
+    """Same as `OTP`, but for asyncio: `redis` is a URL or a client of redis.asyncio.
 
-    Redis is awaited; the gateway's HTTP runs on threads of a pool of its own. A cancelled call does nothing further: a message that
-    was on its way stays uncertain.
+    Redis is awaited, and so is a gateway that is an async function; HTTP runs on threads of a pool of its own. A
+    cancelled call does nothing further: a message that was on its way stays uncertain.
     """
 
     def __init__(

@@ -1,8 +1,9 @@
 """Codes, and the keyed hashes that stand for phones, codes, purposes and binds at rest.
 
-From each secret three keys are derived, so that none of them opens what another guards: `code` (a code from its nonce, and its
-digest), `index` (pseudonyms and names) and `token` (proofs). A digest's salt is the identity itself, length-prefixed, so that no two
-identities can be written alike (RFC 2104, FIPS 180-4; NIST SP 800-63B-4 §3.1.3.2 asks for at least six random digits).
+From each secret three keys are derived, so that none of them opens what another guards: `code` (a code from its nonce,
+and its digest), `index` (pseudonyms and names) and `token` (proofs). A digest's salt is the identity itself,
+length-prefixed, so that no two identities can be written alike (RFC 2104, FIPS 180-4; NIST SP 800-63B-4 §3.1.3.2 asks
+for at least six random digits).
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def pack(*parts: str) -> bytes:
 
 
 class Mac:
-    """HMAC-SHA-256 under one key (RFC 2104), its two inner states kept: twice as fast as starting anew for each message."""
+    """HMAC-SHA-256 under one key (RFC 2104); its states are kept, which is twice as fast as starting anew each time."""
 
     __slots__ = ("_inner", "_outer")
 

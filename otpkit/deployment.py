@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
 from otpkit import scripts
@@ -33,8 +34,8 @@ TemplateChoice: TypeAlias = Template | Mapping[str, Template]
 class FixedCode:
     """A code that never changes, for the reviewers of app stores: to `phone` nothing is sent, and all limits hold.
 
-    It is in force until `until` (an aware datetime at most 90 days ahead, by the server's time) and for the `purposes` named;
-    after that the phone is one like any other. A `Proof` that it gives says `fixed=True`.
+    It is in force until `until` (an aware datetime at most 90 days ahead, by the server's time) and for the `purposes`
+    named; after that the phone is one like any other. A `Proof` that it gives says `fixed=True`.
     """
 
     phone: str
@@ -103,14 +104,17 @@ def build(
     clock: Clock | None,
     clustered: bool,
 ) -> Deployment:
-    """Check the arguments of `OTP` and return what they make; raises `ConfigurationError`, naming the field and the remedy."""
+    """Check the arguments of `OTP` and return what they make.
+
+    Raises `ConfigurationError`, naming the field and the remedy.
+    """
     if not isinstance(policy, Policy):
         raise ConfigurationError("policy must be a Policy; write policy=Policy(code_length=8).")
     if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
         raise ConfigurationError("namespace must be letters, digits, '_', '.' and '-', such as \"otpkit\".")
     for name, function in (("on_event", on_event), ("clock", clock)):
-        if function is not None and not callable(function):
-            raise ConfigurationError(f"{name} must be a function or None.")
+        if function is not None and (not callable(function) or iscoroutinefunction(function)):
+            raise ConfigurationError(f"{name} must be a plain function or None.")
     keys = Keys(secret, index_secret)
     return Deployment(
         _gateway(gateway),
@@ -184,7 +188,7 @@ def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> di
 
 
 def check_fixed_life(fixed: FixedCode, now_s: float) -> None:
-    """Raise `ConfigurationError` where a fixed code would live for more than 90 days from `now_s`, seconds since the epoch."""
+    """Raise `ConfigurationError` where a fixed code would live for more than 90 days from `now_s` (epoch seconds)."""
     if fixed.until > datetime.fromtimestamp(now_s, UTC) + timedelta(days=FIXED_CODE_DAYS):
         raise ConfigurationError(
             f"FixedCode.until must be at most {FIXED_CODE_DAYS} days ahead; renew it when it is due."

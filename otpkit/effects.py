@@ -1,6 +1,7 @@
 """What a flow may ask for. A flow is a generator that yields effects; a shell performs each and sends the reply back.
 
-The flow decides and does no I/O; the shell does I/O and decides nothing. So the sync and the async library are one code.
+The flow decides and does no I/O; the shell does I/O and decides nothing. So the sync and the async library are one
+code.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class HttpResponse:
 
 
 class TransportFailure(Exception):
-    """An HTTP exchange that gave no whole answer. It carries the failure's kind alone: the original's text holds the URL."""
+    """An HTTP exchange that gave no whole answer. It carries its kind alone: the original's text holds the URL."""
 
 
 class NotConnected(TransportFailure):
@@ -71,7 +72,7 @@ class NoAnswer(TransportFailure):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call a function of the user's with one argument (awaited by the async shell if it is async); the reply is what it returns."""
+    """Call a function of the user's with one argument; the reply is what it returns. An async one is awaited."""
 
     function: Callable[[Any], Any]
     argument: Any = field(repr=False)

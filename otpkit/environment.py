@@ -58,7 +58,7 @@ def gateway_from(given: Mapping[str, str]) -> Gateway:
     """Return the gateway that the environment names."""
     if given["OTPKIT_GATEWAY"].lower() != "alidayu":
         raise ConfigurationError("OTPKIT_GATEWAY names no gateway that otpkit has; set it to `alidayu`.")
-    options = {"base_url": given[url]} if (url := "OTPKIT_ALIDAYU_BASE_URL") in given else {}
+    options: dict[str, Any] = {"base_url": given[url]} if (url := "OTPKIT_ALIDAYU_BASE_URL") in given else {}
     return Alidayu(given["OTPKIT_ALIDAYU_APP_KEY"], given["OTPKIT_ALIDAYU_APP_SECRET"], **options)
 
 

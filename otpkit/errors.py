@@ -88,9 +88,9 @@ class RegionError(PhoneError):
 class RateLimitError(OTPError):
     """A limit is used up.
 
-    `scope` says whose: of the phone's sends, of an IP address, a region, all sends in total, the phone's wrong codes, or the
-    gateway itself. `challenge` is the live one of the same phone, purpose and bind, or None: while there is one, show the form for
-    the code.
+    `scope` says whose: of the phone's sends, of an IP address, a region, all sends in total, the phone's wrong codes,
+    or the gateway itself. `challenge` is the live one of the same phone, purpose and bind, or None: while there is one,
+    show the form for the code.
     """
 
     code = "rate_limit"
@@ -188,9 +188,10 @@ class UsedTokenError(TokenError):
 class GatewayRejectedError(OTPError):
     """The gateway certainly did not send.
 
-    `gateway` is its name, `gateway_code` its own code for the reason ("" where there is none), `category` says who must act:
-    `account` (top up, open the product, check the keys), `configuration` (fix template or signature), `number` (this number can't be
-    served), `request` (a bug on our side), `rate_limit` (wait), `connection` (the gateway could not be reached).
+    `gateway` is its name, `gateway_code` its own code for the reason ("" where there is none), `category` says who must
+    act: `account` (top up, open the product, check the keys), `configuration` (fix template or signature), `number`
+    (this number can't be served), `request` (a bug on our side), `rate_limit` (wait), `connection` (the gateway could
+    not be reached).
     """
 
     code = "gateway_rejected"
@@ -220,16 +221,12 @@ class StoreUnavailableError(OTPError):
     status = 503
 
 
+_UNITS = ((86400, "day", "天"), (3600, "hour", "小时"), (60, "minute", "分钟"), (1, "second", "秒"))
+
+
 def _wait(seconds: int | None, lang: Language) -> str:
     if seconds is None:
         return "later" if lang == "en" else "稍后"
-    for size, en, zh in (
-        (86400, "day", "天"),
-        (3600, "hour", "小时"),
-        (60, "minute", "分钟"),
-        (1, "second", "秒"),
-    ):
-        if seconds >= size:
-            break
+    size, en, zh = next(unit for unit in _UNITS if seconds >= unit[0])
     n = math.ceil(seconds / size)
     return f"in {n} {en}{'' if n == 1 else 's'}" if lang == "en" else f"{n}{zh}后"

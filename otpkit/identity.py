@@ -41,7 +41,7 @@ class Identity:
         self.packed = pack(self.purpose, self.bind, phone)
 
     def challenge_id(self, link: str) -> str:
-        """Return a challenge's public id from its slot and generation: it is the same for every resend, and reveals nothing."""
+        """Return the public id of the challenge of a link: the same for every resend, and it reveals nothing."""
         return encode_id(self._deployment.keys.name(b"challenge", self.phone, link))
 
     def operation(self, kind: bytes, idempotency_key: Any, *more: str, size: int) -> bytes:

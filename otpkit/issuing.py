@@ -1,9 +1,13 @@
-"""One issue: reserve, send, settle. Reserve comes first, so that a code which could be received can always be verified, and fifty
-parallel calls send one message. After the hand-over the gateway's outcome stands, whatever Redis does."""
+"""One issue: reserve, send, settle.
+
+Reserve comes first, so that a code which could be received can always be verified, and fifty parallel calls send one
+message. After the hand-over the gateway's outcome stands, whatever Redis does. Nothing is ever sent again by itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from otpkit.codes import encode_id, new_id
@@ -100,10 +104,10 @@ class Issue:
         return () if self.deployment.clustered else self.limits
 
     def _hand_over(self, reply: Any, sent: Description) -> Flow[Receipt]:
-        gateway = self.deployment.gateway
+        gateway, message = self.deployment.gateway, self._message(reply, sent)
         rejection = None
         try:
-            return (yield from gateway.send(self._message(reply, sent)))
+            return (yield from gateway.send(message))
         except GatewayRejectedError as error:
             rejection = error
         except Exception as error:  # noqa: BLE001 - whatever it was, the message may be on its way
@@ -113,7 +117,7 @@ class Issue:
             return Receipt(gateway.name, outcome="uncertain")
         yield from self._undo(rejection, reserved_ms=reply[1])
         if rejection.category == "rate_limit":
-            rejection = yield from self._gateway_limit(rejection)
+            raise (yield from self._gateway_limit(rejection))
         raise rejection
 
     def _message(self, reply: Any, sent: Description) -> Message:
@@ -154,14 +158,12 @@ class Issue:
             if undone:
                 yield from give(d, [(limit, at) for limit, at in self.taken if limit.scope not in kept])
         except StoreUnavailableError:
-            pass  # it stays counted, and the challenge's send uncertain: the safe side
+            return  # it stays counted, and the challenge's send uncertain: the safe side
 
     def _gateway_limit(self, rejection: GatewayRejectedError) -> Flow[RateLimitError]:
         challenge = None
-        try:
+        with suppress(StoreUnavailableError):
             challenge = yield from live_challenge(self.deployment, self.who)
-        except StoreUnavailableError:
-            pass
         wait = rejection.retry_after or _GATEWAY_WAIT_S
         return RateLimitError(
             f"The gateway {rejection.gateway} limits messages to this phone; nothing was sent. Try again in {wait} s.",

@@ -17,8 +17,8 @@ from otpkit.replies import limit_error, live_challenge
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Addresses that no visitor has, but that a proxy in front of the site may: loopback, private (RFC 1918, RFC 4193), shared (RFC 6598)
-# and link-local ones. Counting them would lock the whole site.
+# Addresses that no visitor has, but that a proxy in front of the site may: loopback, private (RFC 1918, RFC 4193),
+# shared (RFC 6598) and link-local ones. Counting them would lock the whole site.
 _NOT_VISITORS = tuple(
     map(
         ipaddress.ip_network,
@@ -91,8 +91,9 @@ def send_limits(deployment: Deployment, region: str) -> tuple[WideLimit, ...]:
 def take(deployment: Deployment, who: Identity, limits: Iterable[WideLimit]) -> Flow[list[Taken]]:
     """Take one from each limit that the phone's own script can't charge, and return what was taken.
 
-    On one server the phone's script charges them all, in one step; a cluster keeps them on other nodes, so there each is taken first and
-    given back when the call is refused: a crash leaves it counted, never uncounted. Raises `RateLimitError` where one is used up.
+    On one server the phone's script charges them all, in one step; a cluster keeps them on other nodes, so there each
+    is taken first and given back when the call is refused: a crash leaves it counted, never uncounted. Raises
+    `RateLimitError` where one is used up.
     """
     taken: list[Taken] = []
     for limit in limits if deployment.clustered else ():

@@ -19,10 +19,11 @@ def mask(phone: str) -> str:
 class Challenge:
     """A live question put to a phone.
 
-    `expires_at` and `resend_at` are aware UTC datetimes by the Redis server's clock; `expires_in` and `resend_in` the same in whole
-    seconds from the moment of the answer. `attempts_left` counts the wrong codes it still takes, `sends_left` what the longest window
-    of `Policy.sends` still allows this phone. `delivery` is `pending` (under way), `accepted` by the gateway, or `uncertain` (it may
-    or may not have been sent). `replayed` says that an idempotency key found this send already made.
+    `expires_at` and `resend_at` are aware UTC datetimes by the Redis server's clock; `expires_in` and `resend_in` the
+    same in whole seconds from the moment of the answer. `attempts_left` counts the wrong codes it still takes,
+    `sends_left` what the longest window of `Policy.sends` still allows this phone. `delivery` is `pending` (under way),
+    `accepted` by the gateway, or `uncertain` (it may or may not have been sent). `replayed` says that an idempotency
+    key found this send already made.
     """
 
     id: str
@@ -39,9 +40,9 @@ class Challenge:
 
     def __repr__(self) -> str:
         return (
-            f"Challenge(id={self.id!r}, phone={mask(self.phone)!r}, purpose={self.purpose!r}, expires_in={self.expires_in}, "
-            f"resend_in={self.resend_in}, attempts_left={self.attempts_left}, sends_left={self.sends_left}, "
-            f"delivery={self.delivery!r}, replayed={self.replayed})"
+            f"Challenge(id={self.id!r}, phone={mask(self.phone)!r}, purpose={self.purpose!r}, "
+            f"expires_in={self.expires_in}, resend_in={self.resend_in}, attempts_left={self.attempts_left}, "
+            f"sends_left={self.sends_left}, delivery={self.delivery!r}, replayed={self.replayed})"
         )
 
 
@@ -49,8 +50,8 @@ class Challenge:
 class Proof:
     """The signed answer to a challenge: who holds `token` has shown that `phone` (E.164) is theirs, for `purpose`.
 
-    Always truthy. `verified_at` and `expires_at` are aware UTC datetimes. `fixed` says that a `FixedCode` was used, so no message
-    was ever received.
+    Always truthy. `verified_at` and `expires_at` are aware UTC datetimes. `fixed` says that a `FixedCode` was used, so
+    no message was ever received.
     """
 
     id: str
@@ -69,8 +70,8 @@ class Proof:
 
     def __repr__(self) -> str:
         return (
-            f"Proof(id={self.id!r}, phone={mask(self.phone)!r}, purpose={self.purpose!r}, "
-            f"verified_at={self.verified_at.isoformat()!r}, expires_at={self.expires_at.isoformat()!r}, fixed={self.fixed})"
+            f"Proof(id={self.id!r}, phone={mask(self.phone)!r}, purpose={self.purpose!r}, fixed={self.fixed}, "
+            f"verified_at={self.verified_at.isoformat()!r}, expires_at={self.expires_at.isoformat()!r})"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -85,10 +86,11 @@ class Proof:
 class Event:
     """What `on_event` is told, for logs and metrics.
 
-    `name` is one of `issued`, `refused` (issue or verify raised), `verified`, `redeemed`, `revoked`, `unblocked`, `erased`,
-    `ip_not_counted` (a loopback or private address was given as `ip`: is it a proxy's?). `phone_id` is the phone's keyed pseudonym:
-    the same phone gives the same text, and the text gives no phone. `outcome` is the delivery of an issue, the `code` of a refusal's
-    error, or "". `detail` is a further word: a limit's scope, a gateway's code, the class of a gateway function's exception.
+    `name` is one of `issued`, `refused` (issue or verify raised), `verified`, `redeemed`, `revoked`, `unblocked`,
+    `erased`, `ip_not_counted` (a loopback or private address was given as `ip`: is it a proxy's?). `phone_id` is the
+    phone's keyed pseudonym: the same phone gives the same text, and the text gives no phone. `outcome` is the delivery
+    of an issue, the `code` of a refusal's error, or "". `detail` is a further word: a limit's scope, a gateway's code,
+    the class of a gateway function's exception.
     """
 
     name: str

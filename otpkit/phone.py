@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from types import ModuleType
 from typing import NoReturn
 
@@ -28,7 +29,7 @@ _E164_DIGITS = re.compile(r"[1-9][0-9]{7,14}")  # ITU-T E.164: at most 15, the f
 _REGION_CODE = re.compile(r"[A-Z]{2}")
 
 
-def parse(text: object, regions: frozenset[str] = ONLY_MAINLAND, default_region: str = MAINLAND) -> str:
+def parse(text: object, regions: AbstractSet[str] = ONLY_MAINLAND, default_region: str = MAINLAND) -> str:
     """Return the phone that `text` spells, as E.164 (`+8613800138000`).
 
     The arguments and errors are those of `resolve`.
@@ -36,7 +37,7 @@ def parse(text: object, regions: frozenset[str] = ONLY_MAINLAND, default_region:
     return resolve(text, regions, default_region)[0]
 
 
-def resolve(text: object, regions: frozenset[str] = ONLY_MAINLAND, default_region: str = MAINLAND) -> tuple[str, str]:
+def resolve(text: object, regions: AbstractSet[str] = ONLY_MAINLAND, default_region: str = MAINLAND) -> tuple[str, str]:
     """Return the phone that `text` spells, as E.164, and its region, as ISO 3166-1 alpha-2.
 
     Taken are ASCII or full-width digits; between them blanks, hyphens, dots and pairs of parentheses,
@@ -87,7 +88,7 @@ def require_regions(regions: Iterable[str], default_region: str = MAINLAND) -> f
     return allowed
 
 
-def _require_known(regions: frozenset[str]) -> None:
+def _require_known(regions: AbstractSet[str]) -> None:
     unknown = sorted(regions - _phonenumbers().SUPPORTED_REGIONS)
     if unknown:
         hint = " (the United Kingdom is 'GB')" if "UK" in unknown else ""
@@ -97,7 +98,7 @@ def _require_known(regions: frozenset[str]) -> None:
         )
 
 
-def _resolve_spelling(text: str, regions: frozenset[str], default_region: str) -> tuple[str, str]:
+def _resolve_spelling(text: str, regions: AbstractSet[str], default_region: str) -> tuple[str, str]:
     digits = _digits(text)
     if digits.startswith("+"):
         return _international(digits[1:], regions)
@@ -119,7 +120,7 @@ def _digits(text: str) -> str:
     return _SEPARATORS.sub("", ascii_text)
 
 
-def _international(digits: str, regions: frozenset[str]) -> tuple[str, str]:
+def _international(digits: str, regions: AbstractSet[str]) -> tuple[str, str]:
     if not _E164_DIGITS.fullmatch(digits):
         _refuse("a country code and its number are 8 to 15 digits, the first not 0")
     if digits.startswith("86"):
@@ -133,7 +134,7 @@ def _international(digits: str, regions: frozenset[str]) -> tuple[str, str]:
     return found
 
 
-def _national(digits: str, regions: frozenset[str], default_region: str) -> tuple[str, str]:
+def _national(digits: str, regions: AbstractSet[str], default_region: str) -> tuple[str, str]:
     if default_region == MAINLAND:
         return _mainland(digits, regions)
     phone, region = _by_metadata(digits, default_region, regions)
@@ -141,7 +142,7 @@ def _national(digits: str, regions: frozenset[str], default_region: str) -> tupl
     return _mainland(phone[1:], regions) if phone.startswith("+86") else (phone, region)
 
 
-def _mainland(digits: str, regions: frozenset[str]) -> tuple[str, str]:
+def _mainland(digits: str, regions: AbstractSet[str]) -> tuple[str, str]:
     plain = _PLAIN_MAINLAND.fullmatch(digits)
     if plain is None:
         _refuse("a mainland one is 11 digits from 13 to 19, any other begins with + and its country code")
@@ -151,7 +152,7 @@ def _mainland(digits: str, regions: frozenset[str]) -> tuple[str, str]:
     return phone, MAINLAND
 
 
-def _by_metadata(digits: str, default_region: str | None, regions: frozenset[str]) -> tuple[str, str]:
+def _by_metadata(digits: str, default_region: str | None, regions: AbstractSet[str]) -> tuple[str, str]:
     library = _phonenumbers()
     try:
         number = library.parse(digits, default_region)

@@ -1,13 +1,15 @@
 """The rules that a deployment may choose, and the bounds within which it may.
 
-Sources: NIST SP 800-63B-4 §3.1.3.2 (ten minutes, six digits) and §3.2.2 (at most 100 consecutive failures), OWASP ASVS 5.0 §6.5–6.6,
-and the Chinese carriers' limits of codes to one number: 1 a minute, 5 an hour, 10 a day, over rolling windows.
+Sources: NIST SP 800-63B-4 §3.1.3.2 (ten minutes, six digits) and §3.2.2 (at most 100 consecutive failures), OWASP ASVS
+5.0 §6.5–6.6, and the Chinese carriers' limits of codes to one number: 1 a minute, 5 an hour, 10 a day, over rolling
+windows.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -56,18 +58,21 @@ Rates: TypeAlias = str | Rate | Iterable[str | Rate] | None
 class Policy:
     """The limits and lives of codes and proofs. Every field has a sound default and is checked when built.
 
-    A field of rates takes `"5/hour"`, `Rate(5, 3600)`, several in a tuple or comma-separated, or None for no limit where one may be
-    left out. Raises `ConfigurationError`, naming the field and its bounds.
+    A field of rates takes `"5/hour"`, `Rate(5, 3600)`, several in a tuple or comma-separated, or None for no limit
+    where one may be left out. Raises `ConfigurationError`, naming the field and its bounds.
 
     Args:
         code_length: digits of a code, 6–10; all of 000000–999999 occur (NIST SP 800-63B-4 §3.1.3.2).
         ttl: seconds that a code lives after its latest send, 30–600 (NIST: completed within ten minutes).
         max_age: seconds that a code lives over all its resends, from `ttl` (at least 120) to 600.
         attempts: wrong codes that one challenge takes, 1–10; not renewed by a resend.
-        sends: messages to one phone, over all purposes and binds; rolling windows of at most a day, limits of at most 32.
-        failures: wrong codes for one phone, over all purposes and binds; rolling windows of at most a day, limits of at most 64.
+        sends: messages to one phone, over all purposes and binds; rolling windows of at most a day, limits of at most
+            32.
+        failures: wrong codes for one phone, over all purposes and binds; rolling windows of at most a day, limits of at
+            most 64.
         max_consecutive_failures: 1–100, then the phone is blocked until `unblock` (NIST SP 800-63B-4 §3.2.2).
-        ip_sends: sends for one IPv4 address; an IPv6 /64 is allowed a fifth of it. Windows start at whole multiples in UTC.
+        ip_sends: sends for one IPv4 address; an IPv6 /64 is allowed a fifth of it. Windows start at whole multiples in
+            UTC.
         ip_failures: wrong codes and guesses where no code is, likewise.
         region_sends: sends to the numbers of a region, by its ISO 3166 code, e.g. `{"CN": "50000/day"}`; UTC windows.
         total_sends: all sends, e.g. `"100000/day"`; UTC windows. With `region_sends`, what an SMS bill may come to.
@@ -87,7 +92,7 @@ class Policy:
     ip_failures: Rates = "150/hour"
     region_sends: Mapping[str, Rates] = field(default_factory=dict)
     total_sends: Rates = None
-    regions: Iterable[str] = frozenset({"CN"})
+    regions: AbstractSet[str] = frozenset({"CN"})
     default_region: str = "CN"
     proof_ttl: int = 300
 
@@ -139,7 +144,7 @@ def _build(values: dict[str, Any]) -> Policy:
 
 def rates_of(value: Rates) -> tuple[Rate, ...]:
     """Return a policy's field of rates as the tuple that it is once the policy is built."""
-    return tuple(rate for rate in value or () if isinstance(rate, Rate))
+    return value  # type: ignore[return-value]  # what __post_init__ has made of it
 
 
 def ipv6_share(rates: Iterable[Rate]) -> tuple[Rate, ...]:

@@ -50,7 +50,7 @@ def challenge_of(who: Identity, now_ms: int, described: Sequence[Any], *, replay
         phone=who.phone,
         purpose=who.purpose,
         expires_at=from_ms(found.ends_ms),
-        expires_in=max(0, found.ends_ms - now_ms) // 1000,
+        expires_in=round(max(0, found.ends_ms - now_ms) / 1000),
         resend_at=from_ms(found.resend_ms),
         resend_in=math.ceil(max(0, found.resend_ms - now_ms) / 1000),
         attempts_left=found.attempts_left,

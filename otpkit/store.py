@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import redis
@@ -58,7 +59,7 @@ def store_error(error: BaseException) -> OTPError:
             "Redis refused the credentials: mend the user, the password or its permissions in the URL."
         )
     return StoreUnavailableError(
-        f"Redis did not answer ({type(error).__name__}): nothing was granted. An operator should look at the Redis server."
+        f"Redis did not answer ({type(error).__name__}): nothing was granted. An operator should look at the server."
     )
 
 
@@ -75,7 +76,7 @@ def _execute(client: Any, *command: Any) -> Any:
         return client.execute_command(*command)
     # The same as execute_command does, less what only other commands need: a sixth of a call's time.
     pool = client.connection_pool
-    connection = pool.get_connection()
+    connection: Any = pool.get_connection()
     try:
         return connection.retry.call_with_retry(
             lambda: _ask(connection, command), lambda error: connection.disconnect()
@@ -115,10 +116,8 @@ def _from_url(client: Any, retry: Any, url: str) -> Any:
 
 def _fakeredis() -> Any:
     try:
-        import fakeredis
-        import lupa  # noqa: F401 - the Lua that the scripts need
+        importlib.import_module("lupa")  # the Lua that the scripts need
+        return importlib.import_module("fakeredis")
     except ImportError:
-        fakeredis = None
-    if fakeredis is None:
-        raise ConfigurationError("memory:// needs the embedded store: pip install 'otpkit[embedded]'.")
-    return fakeredis
+        pass
+    raise ConfigurationError("memory:// needs the embedded store: pip install 'otpkit[embedded]'.")

@@ -27,20 +27,24 @@ class OTP:
     """Verify phones by one-time codes. Safe to share between threads, and across a fork.
 
     Args:
-        redis: a URL (`redis://`, `rediss://`, `unix://`, or `memory://` for a store in this process), or a redis-py client. A client
-            that was passed in is never closed; one made from a URL waits at most 1 s to connect and 1 s for an answer.
+        redis: a URL (`redis://`, `rediss://`, `unix://`, or `memory://` for a store in this process), or a redis-py
+            client. A client that was passed in is never closed; one made from a URL waits at most 1 s to connect and 1
+            s for an answer.
         gateway: a `Gateway`, such as `Alidayu(…)`, or a function that takes a `Message`.
         template: a `Template`, or a mapping of purpose to `Template`.
-        secret: str or bytes of at least 32 bytes, or a sequence of them: the last one signs, all are accepted. To rotate: deploy the
-            new one first in the sequence, then last, and drop the old one after `max_age + proof_ttl`.
+        secret: str or bytes of at least 32 bytes, or a sequence of them: the last one signs, all are accepted. To
+            rotate: deploy the new one first in the sequence, then last, and drop the old one after `max_age +
+            proof_ttl`.
         policy: the limits and lives.
-        index_secret: the secret that keys phones' pseudonyms. It never changes: required, as the first secret, once there are several.
+        index_secret: the secret that keys phones' pseudonyms. It never changes: required, as the first secret, once
+            there are several.
         fixed_codes: `FixedCode`s for the reviewers of app stores.
         namespace: the prefix of all keys in Redis: letters, digits, `_`, `.`, `-`.
         on_event: a function that is told of every `Event`; what it raises is logged and dropped.
         clock: a function that gives seconds since the epoch, for tests. None is the Redis server's own clock.
 
-    Raises `ConfigurationError` for anything that can't work, naming the field and the remedy. Nothing is connected to yet.
+    Raises `ConfigurationError` for anything that can't work, naming the field and the remedy. Nothing is connected to
+    yet.
     """
 
     def __init__(
@@ -107,12 +111,14 @@ class OTP:
             bind: a text that the code must stay tied to, such as a session id; the same must be given to `verify`.
             ip: the visitor's address, for `Policy.ip_sends`; None counts none.
             params: further template variables, taken literally.
-            idempotency_key: a text that names this request: a second call with it sends nothing and gives the first one's outcome.
+            idempotency_key: a text that names this request: a second call with it sends nothing and gives the first
+                one's outcome.
 
-        Returns the `Challenge`, whose `delivery` is `accepted` or `uncertain`: show the form for the code in both cases.
+        Returns the `Challenge`, whose `delivery` is `accepted` or `uncertain`: show the form for the code in both
+        cases.
 
-        Raises `PhoneError`, `RegionError`, `RateLimitError`, `BlockedError`, `GatewayRejectedError` (certainly not sent, and given
-        back), `StoreUnavailableError` (nothing was sent).
+        Raises `PhoneError`, `RegionError`, `RateLimitError`, `BlockedError`, `GatewayRejectedError` (certainly not
+        sent, and given back), `StoreUnavailableError` (nothing was sent).
         """
         return self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key))
 
@@ -136,19 +142,19 @@ class OTP:
             ip: the visitor's address, for `Policy.ip_failures`; None counts none.
             idempotency_key: a text that names this form: sent twice with the same code, it gets the same answer twice.
 
-        Returns a `Proof`. It raises instead of returning False, so that a forgotten `if` lets nobody in (NIST SP 800-63B-4
-        §3.1.3.2, OWASP ASVS 6.5.1).
+        Returns a `Proof`. It raises instead of returning False, so that a forgotten `if` lets nobody in (NIST SP
+        800-63B-4 §3.1.3.2, OWASP ASVS 6.5.1).
 
-        Raises `PhoneError`, `MalformedCodeError`, `WrongCodeError`, `ExpiredCodeError`, `RateLimitError`, `BlockedError`,
-        `StoreUnavailableError`.
+        Raises `PhoneError`, `MalformedCodeError`, `WrongCodeError`, `ExpiredCodeError`, `RateLimitError`,
+        `BlockedError`, `StoreUnavailableError`.
         """
         return self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key))
 
     def check(self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | None = None) -> Proof:
         """Check a proof's token without Redis; it may be checked any number of times while it lives.
 
-        Another `phone` than the token's is an error: pass the form's, or use `proof.phone` and never the form's. Judged by `clock`, or
-        this host's. Raises `InvalidTokenError`, `ExpiredTokenError`.
+        Another `phone` than the token's is an error: pass the form's, or use `proof.phone` and never the form's. Judged
+        by `clock`, or this host's. Raises `InvalidTokenError`, `ExpiredTokenError`.
         """
         return self._flows.check(token, purpose, bind, phone)
 
@@ -196,7 +202,7 @@ class OTP:
         self._drive(self._flows.unblock(phone))
 
     def erase(self, phone: str) -> None:
-        """Remove all that is kept of a phone, its limits too: for operators, never for visitors (GDPR Art. 17, PIPL Art. 47).
+        """Remove all that is kept of a phone, its limits too (GDPR Art. 17, PIPL Art. 47): never for visitors.
 
         Raises `PhoneError`, `StoreUnavailableError`.
         """

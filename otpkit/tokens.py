@@ -30,7 +30,7 @@ class Claims:
 
 
 class TokenSigner:
-    """Signs proofs and reads tokens: HMAC-SHA-256 with a salt of its own, the newest key signs, every active one is accepted."""
+    """Signs proofs and reads tokens: HMAC-SHA-256, a salt of its own; the newest key signs, all active ones verify."""
 
     __slots__ = ("_keys", "_serializer")
 

@@ -25,9 +25,10 @@ from otpkit.template import Template
 class Message:
     """One message to hand to a gateway.
 
-    `phone` is E.164, `code` the digits, `params` the template's variables with the code filled in, and `send_id` the operation id of
-    the `issue` that made it: 22 characters of `[A-Za-z0-9_-]`, which a gateway that can echo something carries back in its receipts.
-    `sent_at` is when it was handed over, an aware datetime by the Redis server's clock; None is now, by this host's.
+    `phone` is E.164, `code` the digits, `params` the template's variables with the code filled in, and `send_id` the
+    operation id of the `issue` that made it: 22 characters of `[A-Za-z0-9_-]`, which a gateway that can echo something
+    carries back in its receipts. `sent_at` is when it was handed over, an aware datetime by the Redis server's clock;
+    None is now, by this host's.
     """
 
     phone: str
@@ -43,7 +44,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a gateway said of a message that it did not reject. `message_id` is the gateway's own, "" where it gave none."""
+    """What a gateway said of a message that it did not reject; `message_id` is its own, "" where it gave none."""
 
     gateway: str
     message_id: str = ""
@@ -54,8 +55,9 @@ class Receipt:
 class Delivery:
     """What became of a message.
 
-    `state` is `pending` (accepted, no receipt yet), `delivered`, `failed`, or `unknown` (the gateway can't be asked, did not answer, or
-    does not know the message). `result_code` is the carrier's; `sent_at` and `received_at` are aware UTC datetimes, or None.
+    `state` is `pending` (accepted, no receipt yet), `delivered`, `failed`, or `unknown` (the gateway can't be asked,
+    did not answer, or does not know the message). `result_code` is the carrier's; `sent_at` and `received_at` are aware
+    UTC datetimes, or None.
     """
 
     state: Literal["pending", "delivered", "failed", "unknown"]

@@ -103,9 +103,7 @@ def _query_sms_detail(sandbox: Sandbox, params: Params) -> Answer:
 def _read_day(text: str, today: date) -> date:
     """Read a day in China, `20151215`, of the last 30."""
     try:
-        day = (
-            datetime.strptime(text if _DAY.fullmatch(text) else "", "%Y%m%d").replace(tzinfo=SHANGHAI).date()
-        )
+        day = datetime.strptime(text if _DAY.fullmatch(text) else "", "%Y%m%d").replace(tzinfo=SHANGHAI).date()
     except ValueError:
         raise Unacceptable("80001") from None
     if not today - HISTORY <= day <= today:
@@ -142,9 +140,7 @@ def _time(timestamp: float) -> str:
 def _decode(query: bytes) -> dict[str, str] | None:
     """Return the parameters; None where they are no UTF-8, too many, or one comes twice."""
     try:
-        pairs = parse_qsl(
-            query.decode("latin-1"), keep_blank_values=True, errors="strict", max_num_fields=100
-        )
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
         return None
     params = dict(pairs)

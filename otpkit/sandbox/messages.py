@@ -85,9 +85,7 @@ def subscriber(phone: str) -> str:
     """
     match = _SUBSCRIBER.fullmatch(_SEPARATORS.sub("", phone)) if isinstance(phone, str) else None
     if match is None:
-        raise ConfigurationError(
-            f"{phone!r:.40} is not a phone number: give 11 digits, or +86 and 11 digits."
-        )
+        raise ConfigurationError(f"{phone!r:.40} is not a phone number: give 11 digits, or +86 and 11 digits.")
     return match[1]
 
 

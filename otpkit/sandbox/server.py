@@ -58,9 +58,7 @@ def serve(
     """
     with _listen(host, port) as listener:
         address = _address(host, listener)
-        server = _server(
-            sandbox, extra_routes, allowed_hosts, lambda: on_ready(address) if on_ready else None
-        )
+        server = _server(sandbox, extra_routes, allowed_hosts, lambda: on_ready(address) if on_ready else None)
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
 
@@ -82,9 +80,7 @@ def running(
     ready = threading.Event()
     with _listen(host, port) as listener:
         server = _server(sandbox, extra_routes, allowed_hosts, ready.set)
-        thread = threading.Thread(
-            target=server.run, kwargs={"sockets": [listener]}, name="otpkit-sandbox", daemon=True
-        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="otpkit-sandbox", daemon=True)
         thread.start()
         try:
             if not ready.wait(START_TIMEOUT):

@@ -53,9 +53,7 @@ class Sandbox:
         max_messages: int = 10_000,
     ) -> None:
         if not receipt_after >= 0:
-            raise ConfigurationError(
-                f"receipt_after is a number of seconds from 0, not {receipt_after!r:.40}"
-            )
+            raise ConfigurationError(f"receipt_after is a number of seconds from 0, not {receipt_after!r:.40}")
         if max_messages < 1:
             raise ConfigurationError(f"max_messages is at least 1, not {max_messages!r:.40}")
         self._credentials = (app_key.encode(), app_secret.encode())

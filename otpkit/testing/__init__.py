@@ -19,7 +19,7 @@ DeliveryOutcome = Literal["pending", "delivered", "failed", "unknown"]
 
 
 class Outbox(Gateway, Sequence[Message]):
-    """A gateway that keeps what was "sent": `outbox[-1].code` is the latest code. It accepts everything unless told otherwise."""
+    """A gateway that keeps what was "sent": `outbox[-1].code` is the latest code. It accepts unless told otherwise."""
 
     name = "outbox"
     can_trace = True
@@ -33,7 +33,9 @@ class Outbox(Gateway, Sequence[Message]):
 
     def reject_next(self, error: GatewayRejectedError | None = None) -> None:
         """Reject the next message with `error`; by default the account is out of order."""
-        self._failures.append(error or GatewayRejectedError("Rejected as the test asked.", gateway=self.name, category="account"))
+        self._failures.append(
+            error or GatewayRejectedError("Rejected as the test asked.", gateway=self.name, category="account")
+        )
 
     def lose_next(self) -> None:
         """Leave the next message uncertain, as a gateway does that times out; it is not in the outbox."""

@@ -1,4 +1,4 @@
-"""The pytest plug-in: an `OTP` on the embedded store, with an outbox and a clock that can be moved. It needs no Redis server.
+"""The pytest plug-in: an `OTP` on the embedded store, an outbox, a clock that can be moved. It needs no Redis server.
 
 Installed with otpkit. Override `otp_policy` in a conftest to test another policy.
 """
