@@ -80,9 +80,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Tell `on_event`. It never fails: an exception of the listener is logged and dropped."""
+    """Tell `on_event`, and log `warning` where there is one. It never fails: what the listener raises is dropped."""
 
     event: Event
+    warning: str = ""
 
 
 Effect: TypeAlias = RunScript | HttpRequest | Call | Emit

@@ -13,7 +13,7 @@ from typing import Any
 from otpkit.codes import encode_id, new_id
 from otpkit.deployment import Deployment, FixedCode, check_fixed_life
 from otpkit.effects import Emit, Flow, RunScript
-from otpkit.errors import BlockedError, GatewayRejectedError, RateLimitError, StoreUnavailableError
+from otpkit.errors import BlockedError, GatewayRejectedError, OTPError, RateLimitError
 from otpkit.gateways.base import Message, Receipt
 from otpkit.identity import IDEMPOTENCY_BYTES, Identity
 from otpkit.limits import Taken, WideLimit, give, take
@@ -113,7 +113,16 @@ class Issue:
         except Exception as error:  # noqa: BLE001 - whatever it was, the message may be on its way
             failure = type(error).__name__  # its text may hold the code
         if rejection is None:
-            yield Emit(self._event("gateway_failed", failure))
+            event = Event(
+                name="gateway_failed",
+                operation="issue",
+                purpose=self.who.purpose,
+                phone_id=self.who.phone_id,
+                detail=failure,
+            )
+            yield Emit(
+                event, warning=f"The gateway {gateway.name} raised {failure}: the message is uncertain. Mend it."
+            )
             return Receipt(gateway.name, outcome="uncertain")
         yield from self._undo(rejection, reserved_ms=reply[1])
         if rejection.category == "rate_limit":
@@ -135,7 +144,7 @@ class Issue:
             return (
                 yield RunScript(d.scripts.settle, (self.who.phone_key,), (d.now_arg(), self.op, receipt.outcome[0]))
             )
-        except StoreUnavailableError:
+        except OTPError:
             return None  # after the hand-over the gateway's outcome stands
 
     def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[None]:
@@ -157,12 +166,12 @@ class Issue:
             )
             if undone:
                 yield from give(d, [(limit, at) for limit, at in self.taken if limit.scope not in kept])
-        except StoreUnavailableError:
+        except OTPError:
             return  # it stays counted, and the challenge's send uncertain: the safe side
 
     def _gateway_limit(self, rejection: GatewayRejectedError) -> Flow[RateLimitError]:
         challenge = None
-        with suppress(StoreUnavailableError):
+        with suppress(OTPError):
             challenge = yield from live_challenge(self.deployment, self.who)
         wait = rejection.retry_after or _GATEWAY_WAIT_S
         return RateLimitError(
@@ -171,6 +180,3 @@ class Issue:
             retry_after=wait,
             challenge=challenge,
         )
-
-    def _event(self, name: str, detail: str) -> Event:
-        return Event(name=name, operation="issue", purpose=self.who.purpose, phone_id=self.who.phone_id, detail=detail)

@@ -255,6 +255,8 @@ class OTP:
 
 def tell(listener: Listener | None, effect: Emit) -> None:
     """Hand an event to the listener; what it raises is logged by class alone, for its text may hold anything."""
+    if effect.warning:
+        _log.warning("%s", effect.warning)
     if listener is None:
         return
     try:
