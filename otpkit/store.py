@@ -17,6 +17,7 @@ from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
 
 MEMORY_URL = "memory://"
 _CONNECT_S, _ANSWER_S, _RETRIES = 1.0, 1.0, 2
+_CONNECTIONS, _FREE_CONNECTION_S = 100, 1.0
 _SCHEMES = ("redis://", "rediss://", "unix://")
 _REMEDY = 'pass a URL such as "redis://localhost:6379/0", "memory://", or a redis-py client'
 
@@ -26,7 +27,7 @@ def open_sync(url: str) -> Any:
     _check_url(url)
     if url == MEMORY_URL:
         return _fakeredis().FakeRedis(server=_fakeredis().FakeServer())
-    return _from_url(redis.Redis, Retry, url)
+    return _from_url(redis.Redis, redis.BlockingConnectionPool, Retry, url)
 
 
 def open_async(url: str) -> Any:
@@ -34,7 +35,7 @@ def open_async(url: str) -> Any:
     _check_url(url)
     if url == MEMORY_URL:
         return _fakeredis().FakeAsyncRedis(server=_fakeredis().FakeServer())
-    return _from_url(redis.asyncio.Redis, AsyncRetry, url)
+    return _from_url(redis.asyncio.Redis, redis.asyncio.BlockingConnectionPool, AsyncRetry, url)
 
 
 def is_clustered(client: Any) -> bool:
@@ -99,15 +100,19 @@ def _check_url(url: str) -> None:
         raise ConfigurationError(f"redis names no store that otpkit knows; {_REMEDY}.")
 
 
-def _from_url(client: Any, retry: Any, url: str) -> Any:
+def _from_url(client: Any, pool: Any, retry: Any, url: str) -> Any:
     problem = None
     try:
-        return client.from_url(
+        # A burst waits for a connection: redis-py's plain pool would fail every call beyond its hundredth.
+        connections = pool.from_url(
             url,
+            max_connections=_CONNECTIONS,
+            timeout=_FREE_CONNECTION_S,
             socket_connect_timeout=_CONNECT_S,
             socket_timeout=_ANSWER_S,
             retry=retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), _RETRIES),
         )
+        return client.from_pool(connections)
     except (ValueError, TypeError) as error:
         problem = type(error).__name__
     # Raised outside the except block: the original holds the URL, and so the password.
