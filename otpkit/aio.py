@@ -174,7 +174,8 @@ class AsyncOTP:
         if isinstance(effect, Call):
             if inspect.iscoroutinefunction(effect.function):
                 return await effect.function(effect.argument)
-            return await self._in_thread(effect.function, effect.argument)
+            result = await self._in_thread(effect.function, effect.argument)
+            return await result if inspect.isawaitable(result) else result
         return tell(self._deployment.listener, effect)
 
     async def _run(self, effect: RunScript) -> Any:

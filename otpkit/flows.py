@@ -22,7 +22,7 @@ from otpkit.gateways.base import Delivery
 from otpkit.identity import Identity
 from otpkit.issuing import BLOCKED, Issue
 from otpkit.limits import WideLimit, give, ip_limits, is_countable, read_ip, send_limits, take
-from otpkit.models import Challenge, Event, Proof
+from otpkit.models import Challenge, Proof
 from otpkit.phone import resolve
 from otpkit.replies import Description, live_challenge, raise_limited, text
 from otpkit.tokens import Claims, from_ms
@@ -189,16 +189,7 @@ class Flows:
 
     def _tell(self, who: Identity, operation: str, name: str, outcome: str = "", detail: str = "") -> Flow[None]:
         if self._deployment.listener is not None:
-            yield Emit(
-                Event(
-                    name=name,
-                    operation=operation,
-                    purpose=who.purpose,
-                    phone_id=who.phone_id,
-                    outcome=outcome,
-                    detail=detail,
-                )
-            )
+            yield Emit(who.event(name, operation, outcome, detail))
 
 
 def _wrong(attempts_left: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from otpkit.codes import encode_id, pack
 from otpkit.deployment import Deployment, check_bind, check_purpose
 from otpkit.errors import ConfigurationError
+from otpkit.models import Event
 
 SLOT_BYTES = 8
 IDEMPOTENCY_BYTES = 8
@@ -43,6 +44,12 @@ class Identity:
     def challenge_id(self, link: str) -> str:
         """Return the public id of the challenge of a link: the same for every resend, and it reveals nothing."""
         return encode_id(self._deployment.keys.name(b"challenge", self.phone, link))
+
+    def event(self, name: str, operation: str, outcome: str = "", detail: str = "") -> Event:
+        """Return what the listener is told of this identity, by its pseudonym."""
+        return Event(
+            name=name, operation=operation, purpose=self.purpose, phone_id=self.phone_id, outcome=outcome, detail=detail
+        )
 
     def operation(self, kind: bytes, idempotency_key: Any, *more: str, size: int) -> bytes:
         """Return the operation id that an idempotency key of the caller's gives for this identity."""

@@ -13,11 +13,11 @@ from typing import Any
 from otpkit.codes import encode_id, new_id
 from otpkit.deployment import Deployment, FixedCode, check_fixed_life
 from otpkit.effects import Emit, Flow, RunScript
-from otpkit.errors import BlockedError, GatewayRejectedError, OTPError, RateLimitError
+from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError, OTPError, RateLimitError
 from otpkit.gateways.base import Message, Receipt
 from otpkit.identity import IDEMPOTENCY_BYTES, Identity
 from otpkit.limits import Taken, WideLimit, give, take
-from otpkit.models import Challenge, Event
+from otpkit.models import Challenge
 from otpkit.replies import Description, challenge_of, live_challenge, raise_limited, text
 from otpkit.tokens import from_ms
 
@@ -105,29 +105,24 @@ class Issue:
 
     def _hand_over(self, reply: Any, sent: Description) -> Flow[Receipt]:
         gateway, message = self.deployment.gateway, self._message(reply, sent)
-        rejection = None
+        failure: Exception
         try:
             return (yield from gateway.send(message))
-        except GatewayRejectedError as error:
-            rejection = error
-        except Exception as error:  # noqa: BLE001 - whatever it was, the message may be on its way
-            failure = type(error).__name__  # its text may hold the code
-        if rejection is None:
-            event = Event(
-                name="gateway_failed",
-                operation="issue",
-                purpose=self.who.purpose,
-                phone_id=self.who.phone_id,
-                detail=failure,
-            )
-            yield Emit(
-                event, warning=f"The gateway {gateway.name} raised {failure}: the message is uncertain. Mend it."
-            )
-            return Receipt(gateway.name, outcome="uncertain")
-        yield from self._undo(rejection, reserved_ms=reply[1])
-        if rejection.category == "rate_limit":
-            raise (yield from self._gateway_limit(rejection))
-        raise rejection
+        except Exception as error:  # noqa: BLE001 - each kind has its answer below
+            failure = error
+        if isinstance(failure, GatewayRejectedError):
+            yield from self._undo(failure, reserved_ms=reply[1])
+            raise (yield from self._gateway_limit(failure)) if failure.category == "rate_limit" else failure
+        # Whatever it was, the message may be on its way; and its text may hold the code.
+        uncertain, kind = Receipt(gateway.name, outcome="uncertain"), type(failure).__name__
+        if isinstance(failure, ConfigurationError):
+            yield from self._settle(uncertain)
+            raise failure
+        yield Emit(
+            self.who.event("gateway_failed", "issue", detail=kind),
+            warning=f"The gateway {gateway.name} raised {kind}, so the message is uncertain. Mend the gateway.",
+        )
+        return uncertain
 
     def _message(self, reply: Any, sent: Description) -> Message:
         now_ms, nonce, key_id = reply[1:4]

@@ -243,7 +243,7 @@ class OTP:
         if isinstance(effect, HttpRequest):
             return self._transport.exchange(effect)
         if isinstance(effect, Call):
-            return effect.function(effect.argument)
+            return refuse_awaitable(effect.function(effect.argument))
         return tell(self._deployment.listener, effect)
 
     def _run(self, effect: RunScript) -> Any:
@@ -251,6 +251,15 @@ class OTP:
             return store.evaluate(self._client, effect.script, effect.keys, effect.args)
         except store.REDIS_ERRORS as error:
             raise store.store_error(error) from error
+
+
+def refuse_awaitable(result: Any) -> Any:
+    """Return what a function gave; raises `ConfigurationError` for what was never awaited, and so never done."""
+    if not inspect.isawaitable(result):
+        return result
+    if inspect.iscoroutine(result):
+        result.close()
+    raise ConfigurationError("The gateway function gives an awaitable: use AsyncOTP with it, or a plain function.")
 
 
 def tell(listener: Listener | None, effect: Emit) -> None:

@@ -69,6 +69,7 @@ def code() -> Iterator[Any]:
         "create_account": lambda phone: SimpleNamespace(phone=phone),
         "new_secret": "n" * 32,
         "old_secret": "o" * 32,
+        "secret": "s" * 32,
         "datetime": dt.datetime,
         "timedelta": dt.timedelta,
         "UTC": dt.UTC,
