@@ -89,8 +89,8 @@ class Event:
     `name` is one of `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `erased`; `refused` (the call raised),
     `gateway_failed` (the gateway raised what is no rejection), `ip_not_counted` (a loopback or private address was
     given as `ip`: is it a proxy's?). `phone_id` is the phone's keyed pseudonym: the same phone gives the same text, and
-    the text gives no phone. `outcome` is the delivery of an issue, the `code` of a refusal's error, or "". `detail` is a
-    further word: a limit's scope, a gateway's code, the class of what a gateway raised.
+    the text gives no phone. `outcome` is the delivery of an issue, the `code` of a refusal's error, or "". `detail` is
+    one more word: a limit's scope, a gateway's code, the class of what a gateway raised.
     """
 
     name: str
