@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from redis.exceptions import NoScriptError
 
 from otpkit import store
-from otpkit.deployment import Clock, FixedCode, Listener, Secret, TemplateChoice, build
+from otpkit.deployment import Clock, FixedCode, GatewayChoice, Listener, Secret, TemplateChoice, build
 from otpkit.effects import Call, Effect, Flow, HttpRequest, RunScript
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
@@ -38,7 +38,7 @@ class AsyncOTP:
     def __init__(
         self,
         redis: Any,
-        gateway: Any,
+        gateway: GatewayChoice,
         template: TemplateChoice,
         secret: Secret,
         *,

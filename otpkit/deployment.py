@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from otpkit import scripts
 from otpkit.codes import Keys, clean_code
 from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
-from otpkit.gateways.base import FunctionGateway, Gateway
+from otpkit.gateways.base import FunctionGateway, Gateway, Message
 from otpkit.models import Event, mask
 from otpkit.phone import parse
 from otpkit.policy import Policy
@@ -27,6 +27,7 @@ _MAX_PURPOSE_CHARS = 128
 Secret: TypeAlias = str | bytes | Sequence[str | bytes]
 Clock: TypeAlias = Callable[[], float]
 Listener: TypeAlias = Callable[[Event], object]
+GatewayChoice: TypeAlias = Gateway | Callable[[Message], Any]
 TemplateChoice: TypeAlias = Template | Mapping[str, Template]
 
 
@@ -92,7 +93,7 @@ class Deployment:
 
 
 def build(
-    gateway: Any,
+    gateway: GatewayChoice,
     template: TemplateChoice,
     secret: Secret,
     *,

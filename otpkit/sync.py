@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 from otpkit import store
-from otpkit.deployment import Clock, FixedCode, Listener, Secret, TemplateChoice, build
+from otpkit.deployment import Clock, FixedCode, GatewayChoice, Listener, Secret, TemplateChoice, build
 from otpkit.effects import Call, Effect, Emit, Flow, HttpRequest, RunScript
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
@@ -50,7 +50,7 @@ class OTP:
     def __init__(
         self,
         redis: Any,
-        gateway: Any,
+        gateway: GatewayChoice,
         template: TemplateChoice,
         secret: Secret,
         *,
