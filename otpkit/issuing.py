@@ -54,11 +54,12 @@ class Issue:
         """Reserve, send, settle."""
         fixed = yield from self._fixed_in_force()
         reply = yield from self._reserve(fixed)
-        word, now_ms = text(reply[0]), reply[1]
-        if word == "limited":
-            raise_limited(self.who, reply)
+        word = text(reply[0])
         if word == "blocked":
             raise BlockedError(BLOCKED)
+        if word == "limited":
+            raise_limited(self.who, reply)
+        now_ms = reply[1]
         if word == "replayed":
             return challenge_of(self.who, now_ms, Description(*reply[2:]), replayed=True)
         sent = Description(*reply[4:])
