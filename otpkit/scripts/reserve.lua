@@ -7,7 +7,7 @@
 -- Returns {'reserved', now, nonce, key id, …description} nonce and key id in hexadecimal: hand over the code of that nonce
 --         {'replayed', now, …description} an earlier send under the same idempotency key
 --         {'limited', now, scope, wait ms [, …description of the live challenge]}
---         {'blocked'}
+--         {'blocked', now}
 
 --# include base phone describe tidy window
 
@@ -37,7 +37,7 @@ if idempotency ~= '' then
   end
 end
 
-if blocked(KEYS[2]) then return { 'blocked' } end
+if blocked(KEYS[2]) then return { 'blocked', now } end
 
 local scope, wait = 'failures', rolling_wait(phone.failures, FAILURES, now)
 local function limit(name, its_wait)
