@@ -1,0 +1,205 @@
+"""The commands, and how they end. No output holds a code, a secret or a whole phone number, a usage error's neither."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import secrets
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+from otpkit import OTP
+from otpkit.cli.output import challenge_row, delivery_row, proof_row, show
+from otpkit.errors import ConfigurationError, OTPError
+from otpkit.models import mask
+from otpkit.store import MEMORY_URL
+
+KEY_BYTES = 32
+# Click's UsageError, which typer gives no name of its own.
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="otpkit",
+    help="Phone verification by one-time codes.",
+    epilog="issue, verify and delivery are configured by OTPKIT_REDIS_URL, OTPKIT_SECRET, OTPKIT_GATEWAY, "
+    "OTPKIT_TEMPLATE_CODE, OTPKIT_TEMPLATE_SIGN_NAME and the gateway's own variables.",
+    pretty_exceptions_enable=False,  # its tracebacks would show local variables
+)
+
+Phone = Annotated[
+    str, typer.Argument(help="The number in any spelling; in quotes if it holds blanks.", show_default=False)
+]
+Purpose = Annotated[str, typer.Option(help="What the code is for.")]
+Bind = Annotated[str, typer.Option(help="A text that the code is tied to, such as a session's id.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+Port = Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")]
+
+
+def run() -> int:
+    """Run the command line and return the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")  # a console without Chinese still shows the rest
+    try:
+        return app(prog_name="otpkit", standalone_mode=False) or 0
+    except OTPError as error:
+        return _fail(_line(error), 2 if isinstance(error, ConfigurationError) else 1)
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail("aborted", 130)
+    except _USAGE_ERROR as error:
+        return _fail(_careful(error), 2)
+
+
+@app.command()
+def keygen() -> None:
+    """Print a fresh random secret, for OTPKIT_SECRET."""
+    typer.echo(secrets.token_urlsafe(KEY_BYTES))
+
+
+@app.command()
+def issue(
+    phone: Phone,
+    purpose: Purpose = "signup",
+    bind: Bind = "",
+    param: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A template variable; may be given several times.", show_default=False),
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(help="Names this request: with the same key nothing is sent again.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a code to PHONE; while one is live, the same code again."""
+    params = None if param is None else dict(map(_name_and_value, param))
+    with _configured() as otp:
+        challenge = otp.issue(phone, purpose, bind=bind, params=params, idempotency_key=idempotency_key)
+    show(f"A code for {mask(challenge.phone)}: {challenge.delivery}", challenge_row(challenge), as_json=as_json)
+
+
+@app.command()
+def verify(
+    phone: Phone,
+    code: Annotated[
+        str | None,
+        typer.Argument(help="Left out, it is asked for, or read from standard input.", show_default=False),
+    ] = None,
+    purpose: Purpose = "signup",
+    bind: Bind = "",
+    token: Annotated[bool, typer.Option("--token", help="Print the proof's token, which shows the phone.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Verify the CODE that PHONE received, and use it up."""
+    with _configured() as otp:
+        proof = otp.verify(phone, _read_code() if code is None else code, purpose, bind=bind)
+        show(f"Verified {mask(proof.phone)}", proof_row(proof, with_token=token), as_json=as_json)
+
+
+@app.command()
+def delivery(phone: Phone, purpose: Purpose = "signup", bind: Bind = "", as_json: AsJson = False) -> None:
+    """Ask the gateway what became of the latest message of the live code."""
+    with _configured() as otp:
+        found = otp.delivery(phone, purpose, bind=bind)
+    show(f"The latest message: {found.state}", delivery_row(found), as_json=as_json)
+
+
+@app.command()
+def sandbox(
+    host: Host = "127.0.0.1",
+    port: Port = 8025,
+    app_key: Annotated[str, typer.Option(help="What clients must send as their AppKey.")] = "sandbox",
+    app_secret: Annotated[str, typer.Option(help="And as their AppSecret.")] = "sandbox-secret",  # noqa: S107
+    receipt_after: Annotated[float, typer.Option(help="Seconds until a message's receipt comes in.")] = 1.0,
+) -> None:
+    """Run a local gateway that sends nothing and shows every message on a page, until Ctrl-C."""
+    from otpkit.sandbox import Address, Sandbox, serve
+
+    def ready(listening: Address) -> None:
+        address = Address(_reachable(listening.host), listening.port)
+        variables = {
+            "OTPKIT_GATEWAY": "alidayu",
+            "OTPKIT_ALIDAYU_BASE_URL": address.gateway_url,
+            "OTPKIT_ALIDAYU_APP_KEY": app_key,
+            "OTPKIT_ALIDAYU_APP_SECRET": app_secret,
+        }
+        typer.echo(f"Inbox: {address.base_url}/\nAny template and signature are accepted. To use it:\n")
+        for name, value in variables.items():
+            typer.echo(f"export {name}={shlex.quote(value)}")
+        _warn_if_open(host)
+
+    serve(Sandbox(app_key=app_key, app_secret=app_secret, receipt_after=receipt_after), host, port, on_ready=ready)
+
+
+@app.command()
+def demo(
+    check: Annotated[bool, typer.Option("--check", help="Do it all at once, say what happens, and end.")] = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8025,
+) -> None:
+    """Show what otpkit does, with a local gateway and an embedded store: a sign-up page, until Ctrl-C."""
+    from otpkit.cli.demo import serve_page, tell_story
+
+    if check:
+        tell_story(typer.echo)
+    else:
+        _warn_if_open(host)
+        serve_page(typer.echo, host, port)
+
+
+def _configured() -> OTP:
+    if os.environ.get("OTPKIT_REDIS_URL", "").strip() == MEMORY_URL:
+        raise ConfigurationError(
+            f"OTPKIT_REDIS_URL is {MEMORY_URL}, which forgets the code as soon as the command ends; "
+            "name a Redis server, such as redis://localhost:6379/0."
+        )
+    return OTP.from_env()
+
+
+def _name_and_value(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise typer.BadParameter("write --param NAME=VALUE")
+    return name, value
+
+
+def _read_code() -> str:
+    if sys.stdin.isatty():
+        code: str = typer.prompt("Code", hide_input=True, err=True)
+        return code
+    return sys.stdin.readline().strip()
+
+
+def _reachable(host: str) -> str:
+    """Return where a server can be reached from this machine that listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+
+
+def _warn_if_open(host: str) -> None:
+    try:
+        is_open = not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_open = host != "localhost"
+    if is_open:
+        typer.echo(f"Mind that whoever can reach {host} can read every code.", err=True)
+
+
+def _line(error: OTPError) -> str:
+    return f"{error}" if error.retry_after is None else f"{error} Retry after {error.retry_after} s."
+
+
+def _careful(error: Exception) -> str:
+    """Return a usage error's text without surplus arguments, and without digits: they may be of a phone or a code."""
+    text: str = error.format_message()  # type: ignore[attr-defined]
+    text = re.sub(r"\d", "*", re.sub(r" \(.*\)", "", " ".join(text.split())))
+    return f"{text.rstrip('.')}. Try: otpkit --help"
+
+
+def _fail(line: str, status: int) -> int:
+    typer.echo(f"otpkit: {line}", err=True)
+    return status

@@ -1,0 +1,184 @@
+"""The demonstration: the whole story told step by step, or a page to try it on. Nothing leaves this machine."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from otpkit import OTP, Template
+from otpkit.errors import ExpiredCodeError, OTPError, RateLimitError, UsedTokenError, WrongCodeError
+from otpkit.gateways import Alidayu
+from otpkit.models import Challenge, Proof, mask
+from otpkit.sandbox import Address, Sandbox, running, serve
+
+E = TypeVar("E", bound=OTPError)
+Say = Callable[[str], object]
+
+PHONE = "+8613800138000"
+SHOWN = mask(PHONE)
+BODY = "验证码${code}，您正在进行${product}身份验证，打死不要告诉别人哦！"
+TEMPLATE = Template("SMS_585014", "阿里大鱼", {"code": "{code}", "product": "otpkit"}, body=BODY)
+
+
+class Surprise(OTPError):
+    """Something came out otherwise than it must."""
+
+
+def local_otp(gateway: Address) -> OTP:
+    """Return an `OTP` on an embedded store, which sends by the sandbox that listens at `gateway`."""
+    return OTP(
+        redis="memory://",
+        gateway=Alidayu("sandbox", "sandbox-secret", base_url=gateway.gateway_url),
+        template=TEMPLATE,
+        secret=secrets.token_bytes(32),
+    )
+
+
+def local_sandbox() -> Sandbox:
+    """Return a gateway that knows the one template, and whose receipts come in at once."""
+    return Sandbox(templates={TEMPLATE.code: BODY}, sign_names={TEMPLATE.sign_name}, receipt_after=0)
+
+
+def serve_page(say: Say, host: str, port: int) -> None:
+    """Serve the sign-up page until interrupted."""
+    from otpkit.sandbox.signup import SignUpPage
+
+    sandbox = local_sandbox()
+    page = SignUpPage(sandbox)
+
+    def ready(address: Address) -> None:
+        page.connect(local_otp(address))
+        say(f"Sign up: {address.base_url}/signup\nInbox:   {address.base_url}/")
+        say("Nothing is sent, and all is forgotten at the end. Ctrl-C ends it.")
+
+    try:
+        serve(sandbox, host, port, extra_routes=page.routes(), on_ready=ready)
+    finally:
+        page.close()
+
+
+def tell_story(say: Say) -> None:
+    """Verify a number from beginning to end, over HTTP, and say each step; raises where one comes out otherwise."""
+    sandbox = local_sandbox()
+    with running(sandbox) as address, local_otp(address) as otp:
+        try:
+            _Story(say, address, otp).tell()
+        except Surprise:
+            raise
+        except OTPError as error:
+            problem = f"{type(error).__name__}: {error}"
+        else:
+            return
+    raise Surprise(f"The demonstration failed. {problem}")
+
+
+class _Story:
+    def __init__(self, say: Say, address: Address, otp: OTP) -> None:
+        self._say = say
+        self._address = address
+        self._otp = otp
+        self._steps = 0
+
+    def tell(self) -> None:
+        self._step(
+            "Start a gateway on this machine, and a store in this process",
+            'OTP(redis="memory://", gateway=Alidayu(app_key, app_secret, base_url=…), template=…, secret=…)',
+            f"a gateway that speaks Alidayu's wire format at {self._address.gateway_url}",
+        )
+        challenge = self._issue()
+        code = self._receive()
+        self._ask_for_another()
+        proof = self._verify(code, challenge.attempts_left)
+        self._redeem(proof)
+        self._say("\nAll came out as it must. `otpkit demo` serves a page to try it on.")
+
+    def _issue(self) -> Challenge:
+        challenge = self._otp.issue(PHONE)
+        _expect(challenge.delivery == "accepted", f"the message is {challenge.delivery}, not accepted")
+        self._step(
+            "Send a code",
+            f'otp.issue("{SHOWN}")',
+            f"Challenge: {challenge.delivery}, expires in {challenge.expires_in} s, "
+            f"{challenge.attempts_left} attempts, resend in {challenge.resend_in} s",
+        )
+        return challenge
+
+    def _receive(self) -> str:
+        message, path = self._read_sms()
+        code = message["code"]
+        _expect(code in message["text"], "the message does not show its code")
+        self._step("Read the SMS, as its receiver would", f"GET {self._address.base_url}{path}", message["text"])
+        delivery = self._otp.delivery(PHONE)
+        _expect(delivery.state == "delivered", f"the delivery is {delivery.state}, not delivered")
+        self._step("Ask the gateway whether it arrived", f'otp.delivery("{SHOWN}")', f"Delivery: {delivery.state}")
+        return code
+
+    def _ask_for_another(self) -> None:
+        limited = _refused(RateLimitError, lambda: self._otp.issue(PHONE))
+        _expect(limited.retry_after is not None, "the limit does not say how long to wait")
+        _expect(limited.challenge is not None, "the limit does not show the live challenge")
+        _expect(self._get("/api/stats")["sendSms"]["total"] == 1, "a second message was sent within the minute")
+        self._step(
+            "Ask for another code at once",
+            f'otp.issue("{SHOWN}")',
+            f"RateLimitError: {limited.message()} Nothing was sent; the first code still counts.",
+        )
+
+    def _verify(self, code: str, attempts: int) -> Proof:
+        call = f'otp.verify("{SHOWN}", code)'
+        wrong = _refused(WrongCodeError, lambda: self._otp.verify(PHONE, _other_than(code)))
+        _expect(wrong.attempts_left == attempts - 1, "the wrong code was not counted")
+        self._step("Type a wrong code", call, f"WrongCodeError: {wrong.message()}")
+        proof = self._otp.verify(PHONE, code)
+        _expect(proof.phone == PHONE, "the proof is of another phone")
+        self._step("Type the right code", call, f"Proof {proof.id} of {mask(proof.phone)}")
+        spent = _refused(ExpiredCodeError, lambda: self._otp.verify(PHONE, code))
+        self._step("Type it once more", call, f"ExpiredCodeError: {spent.message()}")
+        return proof
+
+    def _redeem(self, proof: Proof) -> None:
+        call = f'otp.redeem(proof.token, phone="{SHOWN}")'
+        redeemed = self._otp.redeem(proof.token, phone=PHONE)
+        _expect(redeemed == proof, "what was redeemed is not the proof")
+        self._step("Create the account with the proof", call, f"Proof {redeemed.id}, now used up")
+        used = _refused(UsedTokenError, lambda: self._otp.redeem(proof.token, phone=PHONE))
+        self._step("Try to create a second one", call, f"UsedTokenError: {used.message()}")
+
+    def _step(self, what: str, call: str, answer: str) -> None:
+        self._steps += 1
+        self._say(f"{self._steps:2}. {what}\n      {call}\n      -> {answer}")
+
+    def _read_sms(self) -> tuple[dict[str, str], str]:
+        path = f"/api/messages?phone={PHONE[3:]}"
+        messages: list[dict[str, str]] = self._get(path)
+        _expect(len(messages) == 1, f"the inbox holds {len(messages)} messages, not 1")
+        return messages[0], path
+
+    def _get(self, path: str) -> Any:
+        import requests
+
+        try:
+            with requests.Session() as session:
+                session.trust_env = False  # a proxy of the environment's can't reach this machine
+                return session.get(self._address.base_url + path, timeout=10).json()
+        except (requests.RequestException, ValueError) as error:
+            raise Surprise(f"The demonstration failed: the inbox gave no answer ({type(error).__name__}).") from error
+
+
+def _expect(fact: bool, surprise: str) -> None:
+    if not fact:
+        raise Surprise(f"The demonstration failed: {surprise}.")
+
+
+def _refused(kind: type[E], call: Callable[[], object]) -> E:
+    try:
+        call()
+    except kind as error:
+        return error
+    raise Surprise(f"The demonstration failed: {kind.__name__} was due, and the call went through.")
+
+
+def _other_than(code: str) -> str:
+    """Return a code that differs in its last digit."""
+    return f"{code[:-1]}{(int(code[-1]) + 1) % 10}"

@@ -1,0 +1,84 @@
+"""What the commands print: results as a table or as JSON, with phones masked and never a code."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from otpkit.gateways.base import Delivery
+from otpkit.models import Challenge, Proof, mask
+
+Row = dict[str, object]
+
+
+def challenge_row(challenge: Challenge) -> Row:
+    """Return what may be shown of a challenge."""
+    return {
+        "delivery": challenge.delivery,
+        "phone": mask(challenge.phone),
+        "purpose": challenge.purpose,
+        "id": challenge.id,
+        "expires_at": challenge.expires_at,
+        "expires_in": challenge.expires_in,
+        "resend_at": challenge.resend_at,
+        "resend_in": challenge.resend_in,
+        "attempts_left": challenge.attempts_left,
+        "sends_left": challenge.sends_left,
+        "replayed": challenge.replayed,
+    }
+
+
+def proof_row(proof: Proof, *, with_token: bool) -> Row:
+    """Return what may be shown of a proof; its token, which shows the phone, only when asked for."""
+    row: Row = {
+        "id": proof.id,
+        "phone": mask(proof.phone),
+        "purpose": proof.purpose,
+        "verified_at": proof.verified_at,
+        "expires_at": proof.expires_at,
+        "fixed": proof.fixed,
+    }
+    return row | {"token": proof.token} if with_token else row
+
+
+def delivery_row(delivery: Delivery) -> Row:
+    """Return what a gateway said of a message."""
+    return {
+        "state": delivery.state,
+        "gateway": delivery.gateway,
+        "result_code": delivery.result_code,
+        "sent_at": delivery.sent_at,
+        "received_at": delivery.received_at,
+    }
+
+
+def show(title: str, row: Row, *, as_json: bool) -> None:
+    """Print a result: a title and a line for each value, or one JSON object."""
+    if as_json:
+        typer.echo(json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False))
+        return
+    table = Table.grid(padding=(0, 2))
+    for name, value in row.items():
+        table.add_row(f"  {name.replace('_', ' ')}", _text(name, value))
+    # Wide enough for a token: a value cut in two could not be copied.
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console.print(title)
+    console.print(table, width=4096, no_wrap=True, crop=False)
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value == "":
+        return "-"
+    return f"{value} s" if name.endswith("_in") else str(value)
