@@ -70,12 +70,12 @@ class Flows:
         op = new_id() if idempotency_key is None else who.operation(b"verify", idempotency_key, digits, size=ID_BYTES)
         digests = b"".join([key.digest(who.packed, digits) + key.id for key in d.keys.codes])
         limits = self._ip_limits("failures", ip, d.policy.ip_failures)
-        taken = yield from take(d, who, limits)
+        taken, refusal = yield from take(d, limits)
         charged = () if d.clustered else limits
         reply = yield RunScript(
             d.scripts.verify,
             (who.phone_key, who.counter_key, *[limit.key for limit in charged]),
-            (d.now_arg(), op, who.slot, digests, *[limit.rates for limit in charged]),
+            (d.now_arg(), op, who.slot, digests, *[limit.rates for limit in charged], *refusal[1:]),
         )
         word = text(reply[0])
         if word == "proved":

@@ -85,7 +85,7 @@ class Issue:
         nonce, key = new_id(), d.keys.current
         code = key.code(nonce, who.packed, length) if fixed is None else fixed.code
         known_keys = b"".join(d.keys.by_id)
-        self.taken = yield from take(d, who, self.limits)
+        self.taken, refusal = yield from take(d, self.limits)
         charged = self._charged()
         reply = yield RunScript(
             d.scripts.reserve,
@@ -94,6 +94,7 @@ class Issue:
                 *(d.now_arg(), self.op, who.slot, nonce, key.digest(who.packed, code) + key.id),
                 *(length, int(fixed is not None), self.idempotency, known_keys),
                 *(part for limit in charged for part in (limit.scope, limit.rates)),
+                *refusal,
             ),
         )
         if text(reply[0]) != "reserved":

@@ -11,9 +11,7 @@ from otpkit.codes import encode_id
 from otpkit.deployment import Deployment
 from otpkit.effects import Flow, RunScript
 from otpkit.errors import ConfigurationError, RateLimitScope
-from otpkit.identity import Identity
 from otpkit.policy import Rate, ipv6_share
-from otpkit.replies import limit_error, live_challenge
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -49,6 +47,9 @@ class WideLimit:
 
 Taken: TypeAlias = tuple[WideLimit, int]
 """A limit, and when one was taken from it, in server milliseconds."""
+
+Refusal: TypeAlias = tuple[()] | tuple[RateLimitScope, int]
+"""The scope of a limit that is used up, and the milliseconds until it allows one more; empty where none is."""
 
 
 def read_ip(ip: Any) -> IPAddress:
@@ -88,21 +89,21 @@ def send_limits(deployment: Deployment, region: str) -> tuple[WideLimit, ...]:
     return regional + _limit(deployment, "total", (), policy.total_sends)
 
 
-def take(deployment: Deployment, who: Identity, limits: Iterable[WideLimit]) -> Flow[list[Taken]]:
-    """Take one from each limit that the phone's own script can't charge, and return what was taken.
+def take(deployment: Deployment, limits: Iterable[WideLimit]) -> Flow[tuple[list[Taken], Refusal]]:
+    """Take one from each limit that the phone's own script can't charge; return what was taken, or who refused.
 
     On one server the phone's script charges them all, in one step; a cluster keeps them on other nodes, so there each
-    is taken first and given back when the call is refused: a crash leaves it counted, never uncounted. Raises
-    `RateLimitError` where one is used up.
+    is taken first and given back when the call is refused: a crash leaves it counted, never uncounted. A refusal is for
+    the phone's script to tell, which first looks whether it has answered this call before.
     """
     taken: list[Taken] = []
     for limit in limits if deployment.clustered else ():
         now_ms, wait_ms = yield RunScript(deployment.scripts.take, (limit.key,), (deployment.now_arg(), limit.rates))
         if wait_ms > 0:
             yield from give(deployment, taken)
-            raise limit_error(limit.scope, wait_ms, (yield from live_challenge(deployment, who)))
+            return [], (limit.scope, wait_ms)
         taken.append((limit, now_ms))
-    return taken
+    return taken, ()
 
 
 def give(deployment: Deployment, taken: Iterable[Taken]) -> Flow[None]:

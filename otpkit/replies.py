@@ -62,19 +62,14 @@ def challenge_of(who: Identity, now_ms: int, described: Sequence[Any], *, replay
 
 def raise_limited(who: Identity, reply: Sequence[Any]) -> NoReturn:
     """Raise the `RateLimitError` of a script's {'limited', …}."""
-    _, now_ms, scope, wait_ms, *described = reply
-    raise limit_error(text(scope), wait_ms, challenge_of(who, now_ms, Description(*described)) if described else None)
-
-
-def limit_error(scope: Any, wait_ms: int, challenge: Challenge | None) -> RateLimitError:
-    """Return the error of a limit that will allow one more in `wait_ms`."""
-    known: RateLimitScope = scope
+    _, now_ms, word, wait_ms, *described = reply
+    scope: RateLimitScope = text(word)  # type: ignore[assignment]
     seconds = max(1, math.ceil(wait_ms / 1000))
-    return RateLimitError(
-        f"{_WHAT[known]}. Nothing was sent or verified; the same call may succeed in {seconds} s.",
-        scope=known,
+    raise RateLimitError(
+        f"{_WHAT[scope]}. Nothing was sent or verified; the same call may succeed in {seconds} s.",
+        scope=scope,
         retry_after=seconds,
-        challenge=challenge,
+        challenge=challenge_of(who, now_ms, Description(*described)) if described else None,
     )
 
 

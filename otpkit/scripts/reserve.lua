@@ -3,7 +3,8 @@
 -- KEYS  1 the phone; 2 its consecutive-failure counter; 3… one a wider limit
 -- ARGV  1 now in ms, or '' for the server's clock; 2 operation id; 3 slot; 4 nonce and 5 digest with key id of a fresh code;
 --       6 code length; 7 fixed (0 or 1); 8 idempotency key or ''; 9 the ids of all keys this host has;
---       10… for each wider limit its scope and its rates
+--       10… for each wider limit its scope and its rates; without its key, the scope of one that refused on another node and the ms
+--       until it allows one more
 -- Returns {'reserved', now, nonce, key id, …description} nonce and key id in hexadecimal: hand over the code of that nonce
 --         {'replayed', now, …description} an earlier send under the same idempotency key
 --         {'limited', now, scope, wait ms [, …description of the live challenge]}
@@ -45,6 +46,7 @@ local function limit(name, its_wait)
 end
 limit('phone', rolling_wait(phone.sends, SENDS, now))
 for i = 3, #KEYS do limit(ARGV[2 * i + 4], window_wait(KEYS[i], ARGV[2 * i + 5], now)) end
+if not KEYS[3] and ARGV[10] then limit(ARGV[10], tonumber(ARGV[11])) end
 if wait > 0 then return limited(phone, slot, scope, wait) end
 
 -- The same code again, so that a late first message still works; a fresh one where that can't be or is not worth it.

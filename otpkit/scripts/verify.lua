@@ -2,7 +2,7 @@
 --
 -- KEYS  1 the phone; 2 its consecutive-failure counter; [3 the IP address's failures]
 -- ARGV  1 now in ms, or ''; 2 operation id; 3 slot; 4 for each active key the digest of the typed code under it, and its id
---       [; 5 the rates of the IP address's failures]
+--       [; 5 the rates of the IP address's failures; without its key, the ms until another node allows it one more]
 -- Returns {'proved', issued, expires, fixed} times in ms; the operation id is the proof's
 --         {'wrong', attempts left}, {'none'} no live challenge, {'blocked'},
 --         {'limited', now, scope, wait ms [, …description of the live challenge]}
@@ -20,7 +20,7 @@ local proof, failure = phone.proofs[op], find(phone.failures, op)
 if proof and proof.ends > now then return { 'proved', proof.time, proof.ends, proof.fixed } end
 if failure then return { 'wrong', failure.left } end
 
-local ip_wait = ip and window_wait(ip, ARGV[5], now) or 0
+local ip_wait = ip and window_wait(ip, ARGV[5], now) or tonumber(ARGV[5] or 0)
 local is_blocked, consecutive = blocked(counter)
 local wait = rolling_wait(phone.failures, FAILURES, now)
 local challenge = live_challenge(phone, slot)
