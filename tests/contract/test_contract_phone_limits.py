@@ -1,0 +1,194 @@
+"""The limits of a phone: sends and wrong codes over rolling windows, exact to the millisecond."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from contract_world import OTHER_PHONE, PHONE, World, other_codes, wrong
+
+from otpkit import ExpiredCodeError, Policy, RateLimitError, WrongCodeError
+
+
+def fail(otp: Any, world: World, times: int, **kwargs: Any) -> None:
+    for code in other_codes(world.outbox[-1].code, times):
+        with pytest.raises(WrongCodeError):
+            otp.verify(PHONE, code, **kwargs)
+
+
+def test_a_second_send_within_the_minute_is_refused(world: World, otp: Any) -> None:
+    """The refusal says whose limit, how long, and what lives; a millisecond early is refused too."""
+    challenge = otp.issue(PHONE)
+    world.advance(59.999)
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue("138-0013-8000")
+    error = refused.value
+    assert (error.scope, error.retry_after, error.status, error.code) == ("phone", 1, 429, "rate_limit")
+    assert error.challenge.id == challenge.id
+    assert (error.challenge.resend_in, error.challenge.sends_left, error.challenge.expires_in) == (1, 9, 240)
+    assert len(world.outbox) == 1
+    world.advance(0.001)
+    assert otp.issue(PHONE).sends_left == 8
+
+
+def test_waiting_exactly_retry_after_is_enough(world: World, otp: Any) -> None:
+    """As fast as the limits let it, a day takes ten messages and the eleventh comes a day after the first."""
+    born, times = world.clock.now, []
+    while len(times) < 12:
+        try:
+            otp.issue(PHONE)
+            times.append(round(world.clock.now - born))
+        except RateLimitError as error:
+            world.advance(error.retry_after - 0.001)
+            with pytest.raises(RateLimitError):
+                otp.issue(PHONE)
+            world.advance(0.001)
+    minutes = [0, 60, 120, 180, 240]
+    hour_later = [3600 + second for second in minutes]
+    assert times == [*minutes, *hour_later, 86400, 86460]
+
+
+def test_a_refused_send_is_not_counted(world: World, otp: Any) -> None:
+    """Knocking all the time does not put the next send off."""
+    otp.issue(PHONE)
+    for _ in range(5):
+        world.advance(10)
+        with pytest.raises(RateLimitError):
+            otp.issue(PHONE)
+    world.advance(10)
+    assert otp.issue(PHONE).sends_left == 8
+
+
+def test_sends_are_counted_over_all_purposes_and_binds(world: World, otp: Any) -> None:
+    """The challenge of a refusal is the one of the same purpose and bind alone; another phone is free."""
+    otp.issue(PHONE)
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(PHONE, "login", bind="session")
+    assert refused.value.scope == "phone"
+    assert refused.value.retry_after == 60
+    assert refused.value.challenge is None
+    assert otp.issue(OTHER_PHONE).sends_left == 9
+
+
+def test_a_used_code_still_counts_as_a_send(world: World, otp: Any, proved: Any) -> None:
+    """Verifying gives no send back, and a revoked challenge none either."""
+    proved(otp)
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(PHONE)
+    assert (refused.value.retry_after, refused.value.challenge) == (60, None)
+
+
+def test_the_longest_windows_have_the_largest_limits(world: World) -> None:
+    """Thirty-two sends a day can be told from thirty-three."""
+    otp = world.otp(policy=Policy(sends="32/day"))
+    for i in range(32):
+        assert otp.issue(PHONE).sends_left == 31 - i
+        world.advance(600)
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(PHONE)
+    assert refused.value.retry_after == 86400 - 32 * 600
+
+
+def test_two_policies_share_the_history_of_a_phone(world: World) -> None:
+    """Each judges by its own numbers what both have sent and seen fail."""
+    loose = world.otp(policy=Policy(sends="32/day", failures="64/day"))
+    strict = world.otp(policy=Policy(sends="2/hour", failures="3/hour"))
+    loose.issue(PHONE)
+    world.advance(1)
+    strict.issue(PHONE)
+    fail(loose, world, 3)
+    with pytest.raises(RateLimitError) as refused:
+        strict.verify(PHONE, world.outbox[-1].code)
+    assert (refused.value.scope, refused.value.retry_after) == ("failures", 3600)
+    with pytest.raises(RateLimitError) as refused:
+        strict.issue(PHONE)
+    assert refused.value.scope == "failures"
+    assert loose.issue(PHONE).sends_left == 29
+    assert loose.verify(PHONE, world.outbox[-1].code)
+
+
+def test_no_policy_shortens_what_another_remembers(world: World) -> None:
+    """The life of a phone's record is a day whoever writes to it last."""
+    world.otp(policy=Policy(sends="32/day")).issue(PHONE)
+    (key,) = world.stored()
+    before = world.server.pttl(key)
+    world.advance(1)
+    world.otp(policy=Policy(sends="1/second", ttl=30, max_age=120)).issue(PHONE)
+    assert before > 86_400_000
+    assert world.server.pttl(key) > 86_400_000
+
+
+def test_wrong_codes_are_counted_over_all_purposes(world: World) -> None:
+    """The limit refuses a right code and a new message alike, and ends an hour after the first failure."""
+    otp = world.otp(policy=Policy(sends="32/day", failures="4/hour"))
+    otp.issue(PHONE)
+    fail(otp, world, 2)
+    world.advance(100)
+    live = otp.issue(PHONE, "login", bind="session")
+    fail(otp, world, 2, purpose="login", bind="session")
+    with pytest.raises(RateLimitError) as refused:
+        otp.verify(PHONE, world.outbox[-1].code, "login", bind="session")
+    assert (refused.value.scope, refused.value.retry_after) == ("failures", 3500)
+    assert (refused.value.challenge.id, refused.value.challenge.attempts_left) == (live.id, 3)
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(PHONE)
+    assert (refused.value.scope, refused.value.retry_after) == ("failures", 3500)
+    assert len(world.outbox) == 2
+    world.advance(3499.999)
+    with pytest.raises(RateLimitError):
+        otp.issue(PHONE)
+    world.advance(0.001)
+    otp.issue(PHONE)
+    assert otp.verify(PHONE, world.outbox[-1].code).phone == PHONE
+
+
+def test_a_right_code_gives_no_failure_back(world: World) -> None:
+    """The day's wrong codes stay counted when one was right in between."""
+    otp = world.otp(policy=Policy(sends="32/day", failures="3/day"))
+    otp.issue(PHONE)
+    fail(otp, world, 2)
+    assert otp.verify(PHONE, world.outbox[-1].code)
+    otp.issue(PHONE)
+    fail(otp, world, 1)
+    with pytest.raises(RateLimitError) as refused:
+        otp.verify(PHONE, world.outbox[-1].code)
+    assert refused.value.scope == "failures"
+
+
+def test_sixty_four_failures_a_day_are_told_from_sixty_five(world: World) -> None:
+    """The largest limit of failures holds."""
+    otp = world.otp(policy=Policy(sends="32/day", failures="64/day", attempts=10))
+    for left in (10, 10, 10, 10, 10, 10, 4):
+        otp.issue(PHONE)
+        world.advance(1)
+        fail(otp, world, left)
+    with pytest.raises(RateLimitError) as refused:
+        otp.verify(PHONE, world.outbox[-1].code)
+    assert (refused.value.scope, refused.value.retry_after) == ("failures", 86400 - 6)
+
+
+def test_a_guess_where_no_challenge_is_costs_the_phone_nothing(world: World) -> None:
+    """A stranger can neither block a phone nor use up its failures by guessing at what is not there."""
+    otp = world.otp(policy=Policy(failures="1/day", max_consecutive_failures=1))
+    for purpose in ("signup", "login", "signup"):
+        with pytest.raises(ExpiredCodeError):
+            otp.verify(PHONE, "123456", purpose)
+    assert world.stored() == []
+    otp.issue(PHONE, bind="the person's session")
+    with pytest.raises(ExpiredCodeError):
+        otp.verify(PHONE, world.outbox[-1].code)
+    assert otp.status(PHONE, bind="the person's session").attempts_left == 5
+    assert otp.verify(PHONE, world.outbox[-1].code, bind="the person's session")
+
+
+def test_the_longest_wait_is_the_one_that_is_told(world: World) -> None:
+    """Where several limits refuse, waiting as told passes them all."""
+    otp = world.otp(policy=Policy(sends="1/hour", failures="1/10 minutes"))
+    otp.issue(PHONE)
+    with pytest.raises(WrongCodeError):
+        otp.verify(PHONE, wrong(world.outbox[-1].code))
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(PHONE)
+    assert (refused.value.scope, refused.value.retry_after) == ("phone", 3600)
+    world.advance(3600)
+    assert otp.issue(PHONE)

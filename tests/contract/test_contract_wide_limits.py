@@ -1,0 +1,274 @@
+"""The limits that are wider than a phone (IP addresses, regions, all sends), on one server and, a trip more, a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from contract_world import PHONE, VISITOR, LoopThread, World, wrong
+
+from otpkit import ExpiredCodeError, GatewayRejectedError, MalformedCodeError, Policy, RateLimitError, WrongCodeError
+from otpkit import store as otpkit_store
+
+NEXT = [f"+861390013{i:04d}" for i in range(200)]
+"""Phones, a fresh one for each send, so that no phone's own limit is met."""
+
+
+@pytest.fixture(params=["one server", "cluster"])
+def world(
+    request: pytest.FixtureRequest, is_async: bool, store_url: str, namespace: str, loop_thread: LoopThread
+) -> Iterator[World]:
+    """Give a world whose wider limits are charged by the phone's script, or one by one as on a cluster."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "cluster":
+            patch.setattr(otpkit_store, "is_clustered", lambda client: True)
+        world = World(is_async=is_async, store_url=store_url, namespace=namespace, loop=loop_thread)
+        yield world
+        world.close()
+
+
+def refusal(call: Any, *args: Any, **kwargs: Any) -> RateLimitError:
+    with pytest.raises(RateLimitError) as refused:
+        call(*args, **kwargs)
+    error: RateLimitError = refused.value
+    return error
+
+
+def test_an_address_may_send_so_many_an_hour(world: World) -> None:
+    """Over all phones; waiting as told is enough, and the hour is one of UTC."""
+    otp = world.otp(policy=Policy(ip_sends="3/hour"))
+    world.advance(600)
+    for phone in NEXT[:3]:
+        otp.issue(phone, ip=VISITOR)
+    error = refusal(otp.issue, PHONE, ip=VISITOR)
+    assert (error.scope, error.retry_after, error.challenge) == ("ip", 3000, None)
+    assert refusal(otp.issue, NEXT[0], ip=VISITOR).challenge.phone == NEXT[0]
+    otp.issue(PHONE, ip="203.0.113.8")
+    otp.issue(NEXT[4])
+    world.advance(error.retry_after - 0.001)
+    refusal(otp.issue, NEXT[5], ip=VISITOR)
+    world.advance(0.001)
+    assert otp.issue(NEXT[5], ip=VISITOR)
+
+
+def test_an_ipv6_network_is_one_visitor_with_a_fifth(world: World) -> None:
+    """A /64 shares one count, and the next /64 has its own."""
+    otp = world.otp(policy=Policy(ip_sends="10/hour", ip_failures="5/hour"))
+    otp.issue(NEXT[0], ip="2001:db8:1:2::1")
+    otp.issue(NEXT[1], ip="2001:db8:1:2:ffff::2")
+    assert refusal(otp.issue, NEXT[2], ip="2001:db8:1:2::3").scope == "ip"
+    otp.issue(NEXT[2], ip="2001:db8:1:3::1")
+    with pytest.raises(ExpiredCodeError):
+        otp.verify(PHONE, "123456", ip="2001:db8:1:2::1")
+    assert refusal(otp.verify, PHONE, "123456", ip="2001:db8:1:2:ffff::1").scope == "ip"
+
+
+def test_a_share_is_never_less_than_one(world: World) -> None:
+    """A fifth of three is one, not none."""
+    otp = world.otp(policy=Policy(ip_sends="3/hour"))
+    otp.issue(NEXT[0], ip="2001:db8::1")
+    assert refusal(otp.issue, NEXT[1], ip="2001:db8::2").scope == "ip"
+
+
+def test_the_default_shares_are_20_and_30(world: World) -> None:
+    """100 and 150 an hour for an IPv4 address, a fifth for an IPv6 /64."""
+    otp = world.otp()
+    for phone in NEXT[:20]:
+        otp.issue(phone, ip="2001:db8::1")
+    assert refusal(otp.issue, NEXT[20], ip="2001:db8::1").scope == "ip"
+    for _ in range(30):
+        with pytest.raises(ExpiredCodeError):
+            otp.verify(PHONE, "123456", ip="2001:db8::1")
+    assert refusal(otp.verify, PHONE, "123456", ip="2001:db8::1").scope == "ip"
+
+
+def test_an_ipv4_address_mapped_into_ipv6_is_that_address(world: World) -> None:
+    """It has the whole share, and one count with its plain spelling."""
+    otp = world.otp(policy=Policy(ip_sends="2/hour"))
+    otp.issue(NEXT[0], ip=VISITOR)
+    otp.issue(NEXT[1], ip=f"::ffff:{VISITOR}")
+    assert refusal(otp.issue, NEXT[2], ip=VISITOR).scope == "ip"
+    assert refusal(otp.issue, NEXT[2], ip=f"::ffff:{VISITOR}").scope == "ip"
+
+
+@pytest.mark.parametrize(
+    "ip",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.1.1",
+        "100.64.0.1",
+        "::1",
+        "fd00::1",
+        "::ffff:10.0.0.1",
+    ],
+)
+def test_a_proxys_address_is_not_counted_and_an_event_says_so(world: World, ip: str) -> None:
+    """Counting it would lock the whole site."""
+    otp = world.heard(policy=Policy(ip_sends="1/hour", ip_failures="1/hour"))
+    for phone in NEXT[:3]:
+        otp.issue(phone, ip=ip)
+        with pytest.raises(WrongCodeError):
+            otp.verify(phone, wrong(world.outbox[-1].code), ip=ip)
+    named = [(event.name, event.operation) for event in world.events if event.name == "ip_not_counted"]
+    assert named == [("ip_not_counted", "issue"), ("ip_not_counted", "verify")] * 3
+    assert world.stored(":w") == []
+
+
+def test_a_visitors_address_raises_no_such_event(world: World) -> None:
+    """Nor does no address at all."""
+    otp = world.heard()
+    otp.issue(NEXT[0], ip=VISITOR)
+    otp.issue(NEXT[1])
+    assert [event.name for event in world.events] == ["issued", "issued"]
+
+
+def test_an_address_may_guess_so_often(world: World) -> None:
+    """Wrong codes and guesses where none is count; a right code, a malformed one and the limit's own refusal don't."""
+    otp = world.otp(policy=Policy(ip_failures="3/hour"))
+    for phone in NEXT[:5]:
+        otp.issue(phone)
+        assert otp.verify(phone, world.outbox[-1].code, ip=VISITOR)
+        with pytest.raises(MalformedCodeError):
+            otp.verify(phone, "12345", ip=VISITOR)
+    challenge = otp.issue(PHONE)
+    code = world.outbox[-1].code
+    with pytest.raises(WrongCodeError):
+        otp.verify(PHONE, wrong(code), ip=VISITOR)
+    for phone in NEXT[:2]:
+        with pytest.raises(ExpiredCodeError):
+            otp.verify(phone, "123456", ip=VISITOR)
+    error = refusal(otp.verify, PHONE, code, ip=VISITOR)
+    assert (error.scope, error.retry_after, error.challenge.id) == ("ip", 3600, challenge.id)
+    assert error.challenge.attempts_left == 4
+    assert otp.verify(PHONE, code, ip="203.0.113.8").phone == PHONE
+    world.advance(3600)
+    with pytest.raises(ExpiredCodeError):
+        otp.verify(PHONE, code, ip=VISITOR)
+
+
+def test_a_region_and_all_sends_have_utc_days(world: World) -> None:
+    """What an SMS bill may come to: refused until midnight, whatever the phone and the address."""
+    world.advance(80_000)
+    otp = world.otp(policy=Policy(region_sends={"CN": "2/day"}, total_sends="3/day", regions={"CN", "HK"}))
+    otp.issue(NEXT[0])
+    otp.issue(NEXT[1])
+    error = refusal(otp.issue, NEXT[2], ip=VISITOR)
+    assert (error.scope, error.retry_after) == ("region", 6400)
+    otp.issue("+852 6123 4567")
+    error = refusal(otp.issue, "+852 6123 4568")
+    assert (error.scope, error.retry_after) == ("total", 6400)
+    world.advance(6399.999)
+    refusal(otp.issue, NEXT[2])
+    world.advance(0.001)
+    assert otp.issue(NEXT[2])
+
+
+def test_several_rates_of_one_limit_all_hold(world: World) -> None:
+    """The minute's and the hour's are counted beside each other."""
+    otp = world.otp(policy=Policy(total_sends="1/minute, 2/hour"))
+    otp.issue(NEXT[0])
+    assert refusal(otp.issue, NEXT[1]).retry_after == 60
+    world.advance(60)
+    otp.issue(NEXT[1])
+    assert refusal(otp.issue, NEXT[2]).retry_after == 3540
+
+
+@pytest.mark.parametrize("scope", ["phone", "ip", "region", "total"])
+def test_when_one_limit_refuses_none_is_charged(world: World, scope: str) -> None:
+    """After as many refusals as one likes, the others have all that they had."""
+    rates = {"phone": 3, "ip": 3, "region": 3, "total": 3} | {scope: 1}
+    policy = Policy(
+        sends=f"{rates['phone']}/day",
+        ip_sends=f"{rates['ip']}/day",
+        region_sends={"CN": f"{rates['region']}/day"},
+        total_sends=f"{rates['total']}/day",
+    )
+    otp = world.otp(policy=policy)
+    otp.issue(PHONE, ip=VISITOR)
+    for _ in range(5):
+        assert refusal(otp.issue, PHONE, ip=VISITOR).scope == scope
+    others = world.otp(
+        policy=Policy(sends="3/day", ip_sends="3/day", region_sends={"CN": "3/day"}, total_sends="3/day")
+    )
+    assert others.issue(PHONE, ip=VISITOR).sends_left == 1
+    assert others.issue(PHONE, ip=VISITOR).sends_left == 0
+    refusal(others.issue, PHONE, ip=VISITOR)
+
+
+RETURNED = {
+    "account": "ipr",
+    "configuration": "ipr",
+    "request": "ipr",
+    "connection": "ipr",
+    "number": "r",
+    "rate_limit": "",
+}
+
+
+@pytest.mark.parametrize("category", RETURNED)
+def test_what_a_rejection_gives_back_depends_on_whose_fault_it_was(world: World, category: Any) -> None:
+    """All, save the phone's and the address's after a bad number, and save everything where the carrier counted it."""
+    policy = Policy(sends="1/day", ip_sends="1/day", region_sends={"CN": "1/day"}, total_sends="1/day")
+    otp = world.otp(policy=policy)
+    world.outbox.reject_next(GatewayRejectedError("asked", gateway="outbox", category=category))
+    with pytest.raises(RateLimitError if category == "rate_limit" else GatewayRejectedError):
+        otp.issue(PHONE, ip=VISITOR)
+    kept = {"number": ["phone", "ip"], "rate_limit": ["phone", "ip", "region", "total"]}.get(category, [])
+    calls = {
+        "phone": lambda: world.otp(policy=Policy(sends="1/day")).issue(PHONE),
+        "ip": lambda: world.otp(policy=Policy(ip_sends="1/day")).issue(NEXT[0], ip=VISITOR),
+        "region": lambda: world.otp(policy=Policy(region_sends={"CN": "1/day"})).issue(NEXT[1]),
+        "total": lambda: world.otp(policy=Policy(total_sends="1/day")).issue(NEXT[2]),
+    }
+    for scope, call in calls.items():
+        if scope in kept:
+            assert refusal(call).scope == scope
+        else:
+            assert call().delivery == "accepted"
+
+
+def test_a_rejection_after_the_window_gives_nothing_to_the_next_one(world: World) -> None:
+    """What was taken before midnight is not credited to the new day."""
+    policy = Policy(total_sends="2/day")
+    otp = world.otp(policy=policy)
+    world.advance(86400 - 5)
+
+    def slow(message: Any) -> None:
+        world.advance(10)
+        otp.issue(NEXT[1])
+        raise GatewayRejectedError("asked", gateway="slow", category="account")
+
+    with pytest.raises(GatewayRejectedError):
+        world.otp(policy=policy, gateway=slow).issue(NEXT[0])
+    otp.issue(NEXT[2])
+    assert refusal(otp.issue, NEXT[3]).scope == "total"
+
+
+def test_a_key_finds_its_send_before_any_limit_is_looked_at(world: World) -> None:
+    """A form that is sent twice gets its answer, whatever the address or the site has used up meanwhile."""
+    otp = world.otp(policy=Policy(ip_sends="1/hour", total_sends="1/hour"))
+    first = otp.issue(PHONE, ip=VISITOR, idempotency_key="form 1")
+    again = otp.issue(PHONE, ip=VISITOR, idempotency_key="form 1")
+    assert (again.id, again.replayed, again.delivery) == (first.id, True, "accepted")
+    assert len(world.outbox) == 1
+
+
+def test_a_form_that_is_verified_twice_gets_its_answer_twice(world: World) -> None:
+    """Even where the address has used up its failures meanwhile."""
+    otp = world.otp(policy=Policy(ip_failures="2/hour"))
+    otp.issue(PHONE)
+    code = world.outbox[-1].code
+    with pytest.raises(WrongCodeError):
+        otp.verify(PHONE, wrong(code), ip=VISITOR, idempotency_key="form 1")
+    proof = otp.verify(PHONE, code, ip=VISITOR, idempotency_key="form 2")
+    with pytest.raises(ExpiredCodeError):
+        otp.verify(NEXT[0], "123456", ip=VISITOR)
+    assert refusal(otp.verify, NEXT[0], "123456", ip=VISITOR).scope == "ip"
+    assert otp.verify(PHONE, code, ip=VISITOR, idempotency_key="form 2") == proof
+    with pytest.raises(WrongCodeError) as counted:
+        otp.verify(PHONE, wrong(code), ip=VISITOR, idempotency_key="form 1")
+    assert counted.value.attempts_left == 4
