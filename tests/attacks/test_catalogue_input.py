@@ -1,0 +1,177 @@
+"""The attack catalogue, rows 10–16, 33 and 34: what is passed for a phone, a code, a token or a message."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from attack_lab import MINUTE, OTHER_PHONE, PHONE, Lab, outcome, wrong
+
+from otpkit import (
+    ConfigurationError,
+    ExpiredCodeError,
+    ExpiredTokenError,
+    InvalidTokenError,
+    MalformedCodeError,
+    PhoneError,
+    RateLimitError,
+    Template,
+)
+
+FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
+ARABIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
+
+
+def test_row_10_another_spelling_of_a_used_code_is_used_as_well(lab: Lab) -> None:
+    """Row 10: blanks and hyphens are forgiven, and give no second use."""
+    otp = lab.otp()
+    otp.issue(PHONE)
+    code = lab.outbox[-1].code
+    assert otp.verify(PHONE, code)
+    for spelling in (f" {code}", f"{code} ", f"{code[:3]} {code[3:]}", f"{code[:3]}-{code[3:]}"):
+        with pytest.raises(ExpiredCodeError):
+            otp.verify(PHONE, spelling)
+
+
+def test_row_11_digits_of_other_scripts_are_no_digits(lab: Lab) -> None:
+    """Row 11: what `\\d`, `isdigit` or `int` take for the right code is malformed, and costs no attempt."""
+    otp = lab.otp()
+    otp.issue(PHONE)
+    code = lab.outbox[-1].code
+    for spelling in (
+        code.translate(FULL_WIDTH),
+        code.translate(ARABIC),
+        f"{code}\n",
+        f"+{code}",
+        f"{code[0]}_{code[1:]}",
+        f"\u00a0{code}",
+        f"{code}\0",
+    ):
+        with pytest.raises(MalformedCodeError):
+            otp.verify(PHONE, spelling)
+    assert otp.status(PHONE).attempts_left == 5
+
+
+ALIASES = ["13800138000", "138 0013 8000", "138-0013-8000", "8613800138000", "+86 138 0013 8000", "008613800138000"]
+ALIASES += ["（138）00138000", "１３８００１３８０００", "+86 (138) 0013.8000", " 13800138000 "]
+STRANGE = ["\u200b13800138000", "138\u00a000138000", "\u202e13800138000", "++8613800138000", "tel:+8613800138000"]
+STRANGE += ["13800138000;ext=12", "13800138000 x12", "+86 (0)13800138000", "013800138000", "١٣٨٠٠١٣٨٠٠٠"]
+STRANGE += ["13800138000\n", "𝟏𝟑𝟖𝟎𝟎𝟏𝟑𝟖𝟎𝟎𝟎", "0086+13800138000"]
+
+
+def test_row_12_every_accepted_spelling_is_one_phone(lab: Lab) -> None:
+    """Row 12, aliasing: one spelling's send uses up the minute of all others, and one code answers for all."""
+    otp = lab.otp()
+    otp.issue(ALIASES[0])
+    for spelling in ALIASES:
+        with pytest.raises(RateLimitError):
+            otp.issue(spelling)
+        assert otp.status(spelling).phone == PHONE
+    assert len(lab.key_names()) == 1
+    assert otp.verify(ALIASES[-1], lab.outbox[-1].code).phone == PHONE
+
+
+@pytest.mark.parametrize("spelling", STRANGE)
+def test_row_12_every_other_spelling_is_refused(memory_lab: Lab, spelling: str) -> None:
+    """Row 12, aliasing: what only a lenient reader takes for the number opens no second bucket."""
+    with pytest.raises(PhoneError):
+        memory_lab.otp().issue(spelling)
+    assert not memory_lab.outbox
+
+
+@pytest.mark.parametrize("spelling", ["+86138OO138OOO", "138FLOWERS0", "1-380-0138-OOO", "+86 138 0013 8OOO"])
+def test_row_13_letters_are_nobodys_number(memory_lab: Lab, spelling: str) -> None:
+    """Row 13, vanity letters: none is turned into a digit, and so into somebody else's number."""
+    with pytest.raises(PhoneError):
+        memory_lab.otp().issue(spelling)
+
+
+@pytest.mark.parametrize("code", ["", None, " ", "-", "      ", "null", "undefined"])
+@pytest.mark.parametrize("issued", [True, False])
+def test_row_14_nothing_is_no_code(memory_lab: Lab, code: object, issued: bool) -> None:
+    """Row 14: an empty code is malformed, whether a code is live or none ever was."""
+    otp = memory_lab.otp()
+    if issued:
+        otp.issue(PHONE)
+    with pytest.raises(MalformedCodeError):
+        otp.verify(PHONE, code)
+
+
+@pytest.mark.parametrize(
+    "code", [True, 123456, 1.0, ["1", "2"], {"$ne": ""}, b"123456", bytearray(6), "1" * 2**20, object(), {"1": 1}]
+)
+def test_row_15_what_is_no_text_is_no_code(memory_lab: Lab, code: object) -> None:
+    """Row 15: booleans, numbers, arrays and objects from JSON are malformed, as is a megabyte."""
+    otp = memory_lab.otp()
+    otp.issue(PHONE)
+    with pytest.raises(MalformedCodeError):
+        otp.verify(PHONE, code)
+    assert otp.status(PHONE).attempts_left == 5
+
+
+def test_row_16_a_list_of_codes_is_no_batch(lab: Lab) -> None:
+    """Row 16, batching: a list with the right code in it is refused, and single guesses are each counted."""
+    otp = lab.otp()
+    otp.issue(PHONE)
+    code = lab.outbox[-1].code
+    for batch in ([code], [wrong(code), code], (code,), {code}, f"{wrong(code)},{code}", f"{wrong(code)} {code}"):
+        with pytest.raises(MalformedCodeError):
+            otp.verify(PHONE, batch)
+    assert [outcome(otp.verify, PHONE, wrong(code, step)).attempts_left for step in (1, 2, 3)] == [4, 3, 2]
+
+
+def test_row_33_a_token_can_be_neither_forged_nor_changed(memory_lab: Lab) -> None:
+    """Row 33: a flipped bit, `alg: none`, another purpose, bind or phone, and an expired token prove nothing."""
+    lab = memory_lab
+    otp = lab.otp()
+    otp.issue(PHONE, bind="session")
+    proof = otp.verify(PHONE, lab.outbox[-1].code, bind="session")
+    token = proof.token
+    payload, _, signature = token.rpartition(".")
+    header = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).decode().rstrip("=")
+    forged = [f"{header}.{payload}.", f"{payload}.", payload, f"{payload}.{signature[::-1]}", token + "A"]
+    # All places but the last: its character has two bits that no signature needs.
+    forged += [token[:at] + ("B" if token[at] == "A" else "A") + token[at + 1 :] for at in range(len(token) - 1)]
+    for each in forged:
+        with pytest.raises(InvalidTokenError):
+            otp.check(each, bind="session")
+    for purpose, options in (
+        ("login", {"bind": "session"}),
+        ("signup", {"bind": "other"}),
+        ("signup", {"bind": "session", "phone": OTHER_PHONE}),
+    ):
+        for call in (otp.check, otp.redeem):
+            with pytest.raises(InvalidTokenError):
+                call(token, purpose, **options)
+    assert otp.check(token, bind="session", phone="138 0013 8000") == proof
+    lab.clock.advance(5 * MINUTE)
+    for call in (otp.check, otp.redeem):
+        with pytest.raises(ExpiredTokenError):
+            call(token, bind="session")
+
+
+INJECTION = "阿里\n@evil.example #999999"
+
+
+@pytest.mark.parametrize("value", [INJECTION, "a\rb", "a\u2028b", "a\u202eb", "\0", "\ud800"])
+def test_row_34_no_value_adds_a_line_to_a_message(memory_lab: Lab, value: str) -> None:
+    """Row 34, message injection: refused in the template, and in `params` before anything is reserved."""
+    for build in (
+        lambda: Template("SMS_1", sign_name=value),
+        lambda: Template("SMS_1", sign_name="x", params={"code": "{code}", "product": value}),
+    ):
+        with pytest.raises(ConfigurationError):
+            build()
+    with pytest.raises(ConfigurationError):
+        memory_lab.otp().issue(PHONE, params={"product": value})
+    assert (memory_lab.key_names(), len(memory_lab.outbox)) == ([], 0)
+
+
+def test_row_34_values_are_taken_literally(memory_lab: Lab) -> None:
+    """Row 34: `{code}` in a value of the caller's is text, and the variable with the code is nobody's to set."""
+    otp = memory_lab.otp()
+    with pytest.raises(ConfigurationError):
+        otp.issue(PHONE, params={"code": "999999"})
+    otp.issue(PHONE, params={"product": "{code}${code}"})
+    assert memory_lab.outbox[-1].params == {"code": memory_lab.outbox[-1].code, "product": "{code}${code}"}
