@@ -6,6 +6,7 @@ message. After the hand-over the gateway's outcome stands, whatever Redis does. 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -113,8 +114,8 @@ class Issue:
         except Exception as error:  # noqa: BLE001 - each kind has its answer below
             failure = error
         if isinstance(failure, GatewayRejectedError):
-            yield from self._undo(failure, reserved_ms=reply[1])
-            raise (yield from self._gateway_limit(failure)) if failure.category == "rate_limit" else failure
+            wait_ms = yield from self._undo(failure, reserved_ms=reply[1])
+            raise (yield from self._gateway_limit(failure, wait_ms)) if failure.category == "rate_limit" else failure
         # Whatever it was, the message may be on its way; and its text may hold the code.
         uncertain, kind = Receipt(gateway.name, outcome="uncertain"), type(failure).__name__
         if isinstance(failure, ConfigurationError):
@@ -144,13 +145,13 @@ class Issue:
         except OTPError:
             return None  # after the hand-over the gateway's outcome stands
 
-    def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[None]:
+    def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[int]:
         # A loop on bad numbers must not be free, and the carriers have counted what they limited.
         d, category = self.deployment, rejection.category
         kept = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "region", "total"}}.get(category, set())
         returned = [limit for limit in self._charged() if limit.scope not in kept]
         try:
-            undone = yield RunScript(
+            undone, wait_ms = yield RunScript(
                 d.scripts.undo,
                 (self.who.phone_key, *(limit.key for limit in returned)),
                 (
@@ -164,13 +165,15 @@ class Issue:
             if undone:
                 yield from give(d, [(limit, at) for limit, at in self.taken if limit.scope not in kept])
         except OTPError:
-            return  # it stays counted, and the challenge's send uncertain: the safe side
+            return 0  # it stays counted, and the challenge's send uncertain: the safe side
+        return int(wait_ms)
 
-    def _gateway_limit(self, rejection: GatewayRejectedError) -> Flow[RateLimitError]:
+    def _gateway_limit(self, rejection: GatewayRejectedError, wait_ms: int) -> Flow[RateLimitError]:
         challenge = None
         with suppress(OTPError):
             challenge = yield from live_challenge(self.deployment, self.who)
-        wait = rejection.retry_after or _GATEWAY_WAIT_S
+        # The send stays counted, so the phone's own limits may last longer than the gateway's.
+        wait = max(rejection.retry_after or _GATEWAY_WAIT_S, math.ceil(wait_ms / 1000))
         return RateLimitError(
             f"The gateway {rejection.gateway} limits messages to this phone; nothing was sent. Try again in {wait} s.",
             scope="gateway",
