@@ -58,7 +58,7 @@ class Blocking:
         return call
 
 
-def breakable(client_class: Any) -> Any:
+def _breakable(client_class: Any) -> Any:
     """Return a client class whose instances stop answering once `broken` is set."""
 
     class Breakable(client_class):  # type: ignore[misc]
@@ -74,6 +74,8 @@ def breakable(client_class: Any) -> Any:
 
 class World:
     """What one test has for itself. `is_async` says which shell it is about."""
+
+    breakable = staticmethod(_breakable)
 
     def __init__(self, *, is_async: bool, store_url: str, namespace: str, loop: LoopThread) -> None:
         self.is_async = is_async

@@ -1,4 +1,4 @@
-"""The limits that are wider than a phone (IP addresses, regions, all sends), on one server and, a trip more, a cluster."""
+"""The limits wider than a phone (IP addresses, regions, all sends), on one server and, a trip more, on a cluster."""
 
 from __future__ import annotations
 

@@ -1,0 +1,231 @@
+"""Rejected: that send alone is undone, once, and nothing is created that was taken away meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from contract_world import OTHER_PHONE, PHONE, VISITOR, World, in_thread, wrong
+
+from otpkit import ExpiredCodeError, GatewayRejectedError, Policy, RateLimitError, WrongCodeError
+from otpkit.gateways import Message
+
+REFUNDED = ["account", "configuration", "request", "connection"]
+Reject = Callable[..., GatewayRejectedError]
+
+
+@pytest.mark.parametrize("category", REFUNDED)
+def test_a_rejected_first_send_leaves_nothing_behind(world: World, otp: Any, rejected: Reject, category: str) -> None:
+    """The caller gets the gateway's own evidence, and may try again at once with all that it had."""
+    error = rejected(category, gateway_code="isv.OUT_OF_SERVICE")
+    with pytest.raises(GatewayRejectedError) as raised:
+        otp.issue(PHONE)
+    assert raised.value is error
+    assert (error.gateway, error.gateway_code, error.category) == ("outbox", "isv.OUT_OF_SERVICE", category)
+    assert (error.code, error.status) == ("gateway_rejected", 502)
+    assert otp.status(PHONE) is None
+    assert otp.delivery(PHONE).state == "unknown"
+    assert otp.issue(PHONE).sends_left == 9
+
+
+def test_a_bad_number_keeps_its_quota_spent(world: World, otp: Any, rejected: Reject) -> None:
+    """A loop on bad numbers is not free; the challenge is withdrawn all the same."""
+    rejected("number")
+    with pytest.raises(GatewayRejectedError):
+        otp.issue(PHONE)
+    assert otp.status(PHONE) is None
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(PHONE)
+    assert (refused.value.scope, refused.value.retry_after, refused.value.challenge) == ("phone", 60, None)
+    world.advance(60)
+    assert otp.issue(PHONE).sends_left == 8
+
+
+@pytest.mark.parametrize(("said", "told"), [(None, 60), (90, 90), (5, 60)])
+def test_the_gateways_own_limit_is_a_rate_limit(
+    world: World, otp: Any, rejected: Reject, said: int | None, told: int
+) -> None:
+    """Scope gateway; the send stays counted, the challenge is withdrawn, and waiting as told is enough."""
+    rejected("rate_limit", retry_after=said)
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(PHONE)
+    error = refused.value
+    assert (error.scope, error.retry_after, error.challenge) == ("gateway", told, None)
+    assert otp.status(PHONE) is None
+    world.advance(error.retry_after)
+    assert otp.issue(PHONE).sends_left == 8
+
+
+def test_the_gateways_limit_knows_how_long_the_phones_own_last(world: World, rejected: Reject) -> None:
+    """The counted send may have been the hour's last one: then the hour is what is told."""
+    otp = world.otp(policy=Policy(sends="2/hour"))
+    otp.issue(PHONE)
+    world.advance(600)
+    rejected("rate_limit", retry_after=60)
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(PHONE)
+    assert (refused.value.scope, refused.value.retry_after) == ("gateway", 3000)
+    assert refused.value.challenge is None
+    world.advance(3000)
+    assert otp.issue(PHONE)
+
+
+def test_the_gateways_limit_shows_the_challenge_that_lives_on(world: World, otp: Any, rejected: Reject) -> None:
+    """A resend that the carrier limits leaves the first message's code to be typed."""
+    first = otp.issue(PHONE)
+    world.advance(60)
+    rejected("rate_limit")
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(PHONE)
+    assert (refused.value.scope, refused.value.challenge.id) == ("gateway", first.id)
+    assert refused.value.challenge.delivery == "accepted"
+    assert refused.value.challenge.expires_in == 240
+    assert otp.verify(PHONE, world.outbox[-1].code)
+
+
+@pytest.mark.parametrize("category", [*REFUNDED, "number", "rate_limit"])
+def test_a_rejected_resend_leaves_the_first_code_with_its_former_end(
+    world: World, otp: Any, rejected: Reject, category: str
+) -> None:
+    """The renewal of life that the resend brought goes with it; the wrong codes stay counted."""
+    first = otp.issue(PHONE)
+    code = world.outbox[0].code
+    with pytest.raises(WrongCodeError):
+        otp.verify(PHONE, wrong(code))
+    world.advance(100)
+    rejected(category)
+    with pytest.raises((GatewayRejectedError, RateLimitError)):
+        otp.issue(PHONE)
+    live = otp.status(PHONE)
+    assert (live.id, live.expires_in, live.attempts_left, live.delivery) == (first.id, 200, 4, "accepted")
+    assert live.sends_left == (9 if category in REFUNDED else 8)
+    world.advance(199.999)
+    assert otp.status(PHONE).id == first.id
+    assert otp.verify(PHONE, code)
+
+
+def test_after_the_former_end_the_first_code_is_dead(world: World, otp: Any, rejected: Reject) -> None:
+    """Not a millisecond of the rejected renewal is left."""
+    otp.issue(PHONE)
+    world.advance(100)
+    rejected("account")
+    with pytest.raises(GatewayRejectedError):
+        otp.issue(PHONE)
+    world.advance(200)
+    assert otp.status(PHONE) is None
+    with pytest.raises(ExpiredCodeError):
+        otp.verify(PHONE, world.outbox[0].code)
+
+
+def test_a_middle_send_can_be_undone(world: World, otp: Any, rejected: Reject) -> None:
+    """Accepted, rejected, accepted: the life is that of the third, the quota that of two."""
+    otp.issue(PHONE)
+    world.advance(100)
+    rejected("account")
+    with pytest.raises(GatewayRejectedError):
+        otp.issue(PHONE)
+    world.advance(100)
+    third = otp.issue(PHONE)
+    assert (third.expires_in, third.sends_left) == (300, 8)
+
+
+def test_a_rejected_resend_after_an_uncertain_send_withdraws_nothing(world: World, otp: Any, rejected: Reject) -> None:
+    """The first message may have arrived."""
+    world.outbox.lose_next()
+    first = otp.issue(PHONE)
+    world.advance(60)
+    rejected("account")
+    with pytest.raises(GatewayRejectedError):
+        otp.issue(PHONE)
+    live = otp.status(PHONE)
+    assert (live.id, live.delivery, live.expires_in) == (first.id, "uncertain", 240)
+
+
+def test_a_challenge_with_another_send_under_way_stays(world: World) -> None:
+    """The first is still at its gateway while the second is rejected, and is accepted later."""
+    arrived, release = threading.Event(), threading.Event()
+    codes: list[str] = []
+
+    def slow(message: Message) -> None:
+        codes.append(message.code)
+        arrived.set()
+        assert release.wait(30)
+
+    def refuse(message: Message) -> None:
+        raise GatewayRejectedError("asked", gateway="refuse", category="account")
+
+    policy = Policy(sends="5/hour")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(world.otp(gateway=slow, policy=policy).issue, PHONE)
+        assert arrived.wait(30)
+        with pytest.raises(GatewayRejectedError):
+            world.otp(gateway=refuse, policy=policy).issue(PHONE)
+        otp = world.otp(policy=policy)
+        pending = otp.status(PHONE)
+        assert (pending.delivery, pending.sends_left) == ("pending", 4)
+        release.set()
+        assert first.result(30).id == pending.id
+    assert otp.status(PHONE).delivery == "accepted"
+    assert otp.verify(PHONE, codes[0])
+
+
+@pytest.mark.parametrize("category", [None, "account", "number", "rate_limit"])
+@pytest.mark.parametrize("meanwhile", ["erase", "revoke"])
+def test_what_was_taken_away_meanwhile_is_not_created_anew(world: World, category: Any, meanwhile: str) -> None:
+    """Neither a settlement nor an undo brings back an erased phone or a revoked challenge."""
+    other = world.otp()
+
+    def gateway(message: Message) -> None:
+        in_thread(getattr(other, meanwhile), message.phone)
+        if category is not None:
+            raise GatewayRejectedError("asked", gateway="function", category=category)
+
+    otp = world.otp(gateway=gateway)
+    if category is None:
+        assert otp.issue(PHONE).delivery == "accepted"
+    else:
+        with pytest.raises((GatewayRejectedError, RateLimitError)):
+            otp.issue(PHONE)
+    assert other.status(PHONE) is None
+    if meanwhile == "erase":
+        assert world.stored() == []
+
+
+def test_an_undo_finds_its_own_send_alone(world: World) -> None:
+    """Erased and issued anew while the gateway thought it over: the new challenge is not the rejected one."""
+    other = world.otp()
+
+    def gateway(message: Message) -> None:
+        in_thread(other.erase, PHONE)
+        in_thread(other.issue, PHONE)
+        raise GatewayRejectedError("asked", gateway="function", category="account")
+
+    with pytest.raises(GatewayRejectedError):
+        world.otp(gateway=gateway).issue(PHONE)
+    assert other.status(PHONE).sends_left == 9
+    assert other.verify(PHONE, world.outbox[-1].code)
+
+
+def test_a_rejection_that_can_not_be_undone_is_told_all_the_same(world: World) -> None:
+    """With the store gone the send stays counted and in the end uncertain: the safe side."""
+    client = world.client(wrap=world.breakable)
+
+    def gateway(message: Message) -> None:
+        client.broken = True
+        raise GatewayRejectedError("asked", gateway="function", category=next(categories))
+
+    categories: Any = iter(["account", "rate_limit"])
+    otp = world.otp(redis=client, gateway=gateway)
+    with pytest.raises(GatewayRejectedError):
+        otp.issue(PHONE, ip=VISITOR)
+    client.broken = False
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(OTHER_PHONE)
+    assert (refused.value.scope, refused.value.retry_after, refused.value.challenge) == ("gateway", 60, None)
+    client.broken = False
+    world.advance(30)
+    for phone in (PHONE, OTHER_PHONE):
+        assert (otp.status(phone).delivery, otp.status(phone).sends_left) == ("uncertain", 9)
