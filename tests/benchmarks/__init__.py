@@ -1,0 +1,1 @@
+"""What the library costs, beside a bare call and the usual hand-written version: `python -m tests.benchmarks`."""

@@ -1,0 +1,67 @@
+"""The library beside the usual hand-written version, both with a gateway that does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import redis
+
+from tests.benchmarks import handwritten
+from tests.benchmarks.measure import ratio
+from tests.benchmarks.sizes import Sizes
+from tests.benchmarks.subjects import counting_client, new_phone, open_bench, tcp_server, trips
+from tests.benchmarks.table import Row, at_least
+
+
+def beside(server: str, sizes: Sizes) -> Iterator[Row]:
+    """Issue and verify by turns."""
+    with tcp_server(server) as url:
+        yield from _trips(url)
+        bench, client, calls = open_bench(url), redis.Redis.from_url(url), sizes.calls
+        verify = ratio(
+            lambda: _verifying(client, _issued(client, calls)),
+            lambda: bench.verifying(bench.issued(calls)),
+            sizes.rounds,
+        )
+        yield at_least("verify / hand-written verify", verify, 2.0)
+        issue = ratio(lambda: _issuing(client, calls), lambda: bench.issuing(calls), sizes.rounds)
+        yield at_least("issue / hand-written issue", issue, 1.2)
+
+
+def _trips(url: str) -> Iterator[Row]:
+    client, phone = counting_client(url), new_phone()
+    codes: dict[str, str] = {}
+    issue = trips(client, lambda: handwritten.issue(client, phone, codes.__setitem__))
+    wrong = trips(client, lambda: handwritten.verify(client, phone, ""))
+    right = trips(client, lambda: handwritten.verify(client, phone, codes[phone]))
+    yield Row("hand-written: round trips to issue", str(issue))
+    yield Row("hand-written: round trips to verify", f"{right}, a wrong code {wrong}")
+
+
+def _issued(client: redis.Redis, calls: int) -> list[tuple[str, str]]:
+    codes: dict[str, str] = {}
+    for _ in range(calls):
+        handwritten.issue(client, new_phone(), codes.__setitem__)
+    return list(codes.items())
+
+
+def _verifying(client: redis.Redis, pairs: list[tuple[str, str]]) -> Callable[[], None]:
+    def run() -> None:
+        for phone, code in pairs:
+            assert handwritten.verify(client, phone, code)
+
+    return run
+
+
+def _issuing(client: redis.Redis, calls: int) -> Callable[[], None]:
+    phones = [new_phone() for _ in range(calls)]
+
+    def run() -> None:
+        for phone in phones:
+            handwritten.issue(client, phone, _drop)
+
+    return run
+
+
+def _drop(phone: str, code: str) -> None:
+    pass

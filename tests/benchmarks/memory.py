@@ -1,0 +1,76 @@
+"""What a phone takes of Redis's memory, and whether a crowd of live challenges slows a verify."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import redis
+
+from otpkit.codes import ID_BYTES, KEY_ID_BYTES, encode_id
+from otpkit.deployment import Deployment
+from otpkit.identity import SLOT_BYTES
+from tests.benchmarks.measure import ratio
+from tests.benchmarks.sizes import Sizes
+from tests.benchmarks.subjects import Bench, open_bench, tcp_server
+from tests.benchmarks.table import Row, at_least, at_most
+
+FEW = 1000
+BATCH = 1000  # commands of a pipeline
+
+
+def memory(server: str, sizes: Sizes) -> Iterator[Row]:
+    """Weigh phones that were each sent one code, which is live."""
+    with tcp_server(server) as url:
+        bench = open_bench(url)
+        bench.issued(1)  # loads the scripts
+        before = _used_memory(bench.client)
+        bench.issuing(sizes.phones)()
+        each = (_used_memory(bench.client) - before) / sizes.phones
+        yield at_most("memory of a phone with a live challenge", each, 300, "{:.0f} bytes".format)
+
+
+def crowd(server: str, sizes: Sizes) -> Iterator[Row]:
+    """Verify among a thousand live challenges, and among a million, by turns."""
+    with tcp_server(server) as small_url, tcp_server(server) as large_url:
+        small, large = open_bench(small_url), open_bench(large_url)
+        small.issued(FEW)
+        calls = sizes.calls
+        among_many = large.issued(calls * (sizes.rounds + 1))
+        fill(large, sizes.crowd - len(among_many))
+        secrets.SystemRandom().shuffle(among_many)
+        shares = iter([among_many[i : i + calls] for i in range(0, len(among_many), calls)])
+        speed = ratio(
+            lambda: small.verifying(small.issued(calls)),
+            lambda: large.verifying(next(shares)),
+            sizes.rounds,
+        )
+        yield at_least(f"verify among {sizes.crowd:,} challenges / among {FEW:,}", speed, 0.90)
+
+
+def fill(bench: Bench, count: int) -> None:
+    """Store challenges of `count` phones, made by the library's own script of identities drawn at random."""
+    deployment = bench.otp._deployment
+    with bench.client.pipeline(transaction=False) as pipe:
+        for start in range(0, count, BATCH):
+            for _ in range(min(BATCH, count - start)):
+                _reserve(pipe, deployment)
+            assert all(reply[0] == b"reserved" for reply in pipe.execute())
+
+
+def _reserve(pipe: redis.client.Pipeline, deployment: Deployment) -> None:
+    phone = encode_id(secrets.token_bytes(ID_BYTES))
+    slot, digest = secrets.token_bytes(SLOT_BYTES), secrets.token_bytes(ID_BYTES + KEY_ID_BYTES)
+    operation, nonce = secrets.token_bytes(ID_BYTES), secrets.token_bytes(ID_BYTES)
+    pipe.evalsha(
+        deployment.scripts.reserve.sha,
+        2,
+        f"{deployment.namespace}:{{{phone}}}:p",
+        f"{deployment.namespace}:{{{phone}}}:c",
+        *("", operation, slot, nonce, digest, deployment.policy.code_length, 0, b"", b"".join(deployment.keys.by_id)),
+    )
+
+
+def _used_memory(client: redis.Redis) -> int:
+    used: int = client.info("memory")["used_memory"]
+    return used
