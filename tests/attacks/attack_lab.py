@@ -101,3 +101,10 @@ def together(count: int, call: Callable[[int], Any]) -> list[Any]:
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(one, range(count)))
+
+
+class Untouchable(redis.Redis):
+    """A client that fails the test as soon as anything is asked of it."""
+
+    def execute_command(self, *command: Any, **options: Any) -> Any:
+        raise AssertionError(f"Redis was asked: {command[0]}")

@@ -3,7 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from attack_lab import Lab
+from attack_lab import Lab, Untouchable
+
+from otpkit import OTP
 
 
 @pytest.fixture
@@ -25,3 +27,9 @@ def server_url(request: pytest.FixtureRequest) -> str:
     """Give the URL of each real server in turn."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+@pytest.fixture
+def untouched(memory_lab: Lab) -> OTP:
+    """An OTP whose Redis must not be asked."""
+    return memory_lab.otp(redis=memory_lab._stack.enter_context(Untouchable()))
