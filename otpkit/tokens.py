@@ -39,7 +39,6 @@ class TokenSigner:
         self._serializer = URLSafeSerializer(
             keys.tokens,
             salt="otpkit.proof.1",
-            serializer_kwargs={"ensure_ascii": True},  # or half of a surrogate pair in a purpose could not be signed
             signer_kwargs={"key_derivation": "hmac", "digest_method": sha256},
         )
 
