@@ -23,6 +23,7 @@ from otpkit.tokens import TokenSigner
 FIXED_CODE_DAYS = 90
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]+")
 _MAX_PURPOSE_CHARS = 128
+_HALF_PAIR = re.compile("[\ud800-\udfff]")  # of surrogates: it can't be written as UTF-8, and so not into a token
 
 Secret: TypeAlias = str | bytes | Sequence[str | bytes]
 Clock: TypeAlias = Callable[[], float]
@@ -134,7 +135,7 @@ def build(
 
 def check_purpose(purpose: object) -> str:
     """Return a purpose that is text; raises `ConfigurationError` for anything else."""
-    if isinstance(purpose, str) and 0 < len(purpose) <= _MAX_PURPOSE_CHARS:
+    if isinstance(purpose, str) and 0 < len(purpose) <= _MAX_PURPOSE_CHARS and not _HALF_PAIR.search(purpose):
         return purpose
     raise ConfigurationError(
         f'A purpose is a text of 1 to {_MAX_PURPOSE_CHARS} characters, such as "signup"; the caller names it.'
