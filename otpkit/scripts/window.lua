@@ -2,12 +2,17 @@
 -- length in milliseconds, its value "start count". Windows start at whole multiples of their length, so days are UTC days.
 -- Rates are written "limit/window_ms limit/window_ms".
 
+local function write_window(key, window, start, count)
+  redis.call('HSET', key, window, string.format('%.0f %d', start, count))
+end
+
 local function read_window(key, window, now)
   local start = now - now % window
   local recorded, count = string.match(redis.call('HGET', key, window) or '', '(%d+) (%d+)')
-  -- A start in the future (a failover to a slower clock) counts as the current one.
-  if recorded and tonumber(recorded) >= start then return start, tonumber(count) end
-  return start, 0
+  if not recorded or tonumber(recorded) < start then return start, 0 end
+  -- A start in the future (a failover to a slower clock) counts as the current one from here on.
+  if tonumber(recorded) > start then write_window(key, window, start, count) end
+  return start, tonumber(count)
 end
 
 local function window_wait(key, rates, now)
@@ -22,7 +27,7 @@ end
 local function window_take(key, rates, now)
   for _, window in string.gmatch(rates, '(%d+)/(%d+)') do
     local start, count = read_window(key, window, now)
-    redis.call('HSET', key, window, string.format('%.0f %d', start, count + 1))
+    write_window(key, window, start, count + 1)
     keep(key, tonumber(window))
   end
 end
@@ -32,7 +37,7 @@ local function window_give(key, rates, taken)
   for _, window in string.gmatch(rates, '(%d+)/(%d+)') do
     local recorded, count = string.match(redis.call('HGET', key, window) or '', '(%d+) (%d+)')
     if recorded and tonumber(recorded) == taken - taken % window and tonumber(count) > 0 then
-      redis.call('HSET', key, window, string.format('%s %d', recorded, count - 1))
+      write_window(key, window, recorded, count - 1)
     end
   end
 end
