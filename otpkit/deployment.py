@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
@@ -177,7 +177,7 @@ def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> di
         check_fixed_life(fixed, clock())
         try:
             phone = parse(fixed.phone, policy.regions, policy.default_region)
-            clean_code(fixed.code, policy.code_length)
+            code = clean_code(fixed.code, policy.code_length)
         except (PhoneError, MalformedCodeError) as error:
             raise ConfigurationError(f"FixedCode for {fixed.purposes}: {error}") from None
         for purpose in fixed.purposes:
@@ -185,7 +185,7 @@ def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> di
                 raise ConfigurationError(
                     f"fixed_codes names {mask(phone)} twice for the purpose {purpose!r}; keep one."
                 )
-            found[phone, check_purpose(purpose)] = fixed
+            found[phone, check_purpose(purpose)] = replace(fixed, code=code)
     return found
 
 
