@@ -24,6 +24,10 @@ VISITOR = "203.0.113.7"  # RFC 5737: an address of nobody
 MEMORY = "memory://"
 
 
+class Killed(BaseException):
+    """Ends a call as a process's death would: no flow sees it."""
+
+
 class LoopThread:
     """An event loop on a thread of its own, for callers that block."""
 

@@ -7,14 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from contract_world import PHONE, World
+from contract_world import PHONE, Killed, World
 
 from otpkit import RateLimitError
 from otpkit.gateways import Message
-
-
-class Killed(BaseException):
-    """Ends a call as a process's death would: no flow sees it."""
 
 
 def test_an_uncertain_send_stays(world: World, otp: Any) -> None:

@@ -1,0 +1,148 @@
+"""Fixed codes for reviewers of app stores: nothing is sent, and all limits hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from contract_world import OTHER_PHONE, PHONE, VISITOR, World
+
+from otpkit import BlockedError, ConfigurationError, ExpiredCodeError, FixedCode, Policy, RateLimitError, WrongCodeError
+
+
+@pytest.fixture
+def fixed(world: World) -> FixedCode:
+    """Give a code that is in force for a day."""
+    return FixedCode(PHONE, "246810", world.at(86400), {"signup", "login"})
+
+
+def test_nothing_is_sent_and_the_proof_says_so(world: World, fixed: FixedCode) -> None:
+    """The proof, and what is read from its token, say `fixed`."""
+    otp = world.otp(fixed_codes=[fixed])
+    challenge = otp.issue("138 0013 8000")
+    assert (challenge.delivery, challenge.sends_left, challenge.expires_in) == ("accepted", 9, 300)
+    assert len(world.outbox) == 0
+    proof = otp.verify(PHONE, "246-810")
+    assert proof.fixed is True
+    assert otp.check(proof.token).fixed is True
+    assert otp.redeem(proof.token).fixed is True
+
+
+def test_other_phones_and_purposes_are_as_ever(world: World, fixed: FixedCode) -> None:
+    """A real message goes out, and its proof is not fixed."""
+    otp = world.otp(fixed_codes=[fixed])
+    for phone, purpose in ((OTHER_PHONE, "signup"), (PHONE, "payment")):
+        otp.issue(phone, purpose)
+        assert otp.verify(phone, world.outbox[-1].code, purpose).fixed is False
+    assert len(world.outbox) == 2
+
+
+def test_it_is_worth_nothing_before_issue_and_once_after(world: World, fixed: FixedCode) -> None:
+    """It needs a challenge like any code, and is used up."""
+    otp = world.otp(fixed_codes=[fixed])
+    with pytest.raises(ExpiredCodeError):
+        otp.verify(PHONE, "246810")
+    otp.issue(PHONE)
+    otp.verify(PHONE, "246810")
+    with pytest.raises(ExpiredCodeError):
+        otp.verify(PHONE, "246810")
+
+
+def test_all_limits_hold(world: World, fixed: FixedCode) -> None:
+    """Sends, addresses, wrong codes and the block."""
+    policy = Policy(sends="2/hour", ip_sends="1/hour", max_consecutive_failures=2)
+    otp = world.otp(fixed_codes=[fixed], policy=policy)
+    otp.issue(PHONE, ip=VISITOR)
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(PHONE, ip=VISITOR)
+    assert refused.value.scope == "ip"
+    otp.issue(PHONE)
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(PHONE)
+    assert refused.value.scope == "phone"
+    for code in ("111111", "222222"):
+        with pytest.raises(WrongCodeError):
+            otp.verify(PHONE, code)
+    with pytest.raises(BlockedError):
+        otp.verify(PHONE, "246810")
+
+
+def test_a_resend_is_the_same_challenge(world: World, fixed: FixedCode) -> None:
+    """As with any code."""
+    otp = world.otp(fixed_codes=[fixed])
+    first = otp.issue(PHONE)
+    world.advance(60)
+    assert otp.issue(PHONE).id == first.id
+    assert otp.delivery(PHONE).state == "unknown"
+
+
+def test_after_its_day_the_phone_is_one_like_any_other(world: World, fixed: FixedCode) -> None:
+    """A message is sent, with a code of its own."""
+    otp = world.otp(fixed_codes=[fixed])
+    world.advance(86399)
+    otp.issue(PHONE)
+    assert len(world.outbox) == 0
+    world.advance(60)
+    otp.issue(PHONE)
+    (message,) = world.outbox
+    if message.code != "246810":
+        with pytest.raises(WrongCodeError):
+            otp.verify(PHONE, "246810")
+    assert otp.verify(PHONE, message.code).fixed is False
+
+
+def test_a_code_may_be_written_as_people_type_it(world: World) -> None:
+    """Blanks and hyphens are dropped on both sides."""
+    otp = world.otp(fixed_codes=[FixedCode("138 0013 8000", "246 810", world.at(86400), {"signup"})])
+    otp.issue(PHONE)
+    assert otp.verify(PHONE, "246810").fixed
+
+
+def test_ninety_days_is_the_longest(world: World) -> None:
+    """To the second, when it is built."""
+    world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at() + timedelta(days=90), {"signup"})])
+    with pytest.raises(ConfigurationError, match=r"until.*90 days"):
+        world.build(fixed_codes=[FixedCode(PHONE, "246810", world.at() + timedelta(days=90, seconds=1), {"signup"})])
+
+
+def test_the_servers_time_decides_about_the_ninety_days(world: World) -> None:
+    """A host whose clock runs ahead can't have one for longer."""
+    otp = world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at() + timedelta(days=90), {"signup"})])
+    world.advance(-1)
+    with pytest.raises(ConfigurationError, match="until"):
+        otp.issue(PHONE)
+    assert world.stored() == []
+
+
+@pytest.mark.parametrize(
+    ("phone", "code", "purposes", "match"),
+    [
+        (PHONE, "1234567", {"signup"}, "6 ASCII digits"),
+        (PHONE, "abcdef", {"signup"}, "6 ASCII digits"),
+        ("12345", "123456", {"signup"}, "FixedCode"),
+        (PHONE, "123456", "signup", "purposes"),
+        (PHONE, "123456", set(), "purposes"),
+    ],
+)
+def test_what_can_not_work_is_refused_when_built(
+    memory_world: World, phone: str, code: str, purposes: Any, match: str
+) -> None:
+    """Wrong length, no digits, no phone, no purposes."""
+    with pytest.raises(ConfigurationError, match=match):
+        memory_world.build(fixed_codes=[FixedCode(phone, code, memory_world.at(60), purposes)])
+
+
+def test_two_for_the_same_phone_and_purpose_are_refused(memory_world: World, is_async: bool) -> None:
+    """Which of them would it be?"""
+    until = memory_world.at(60)
+    both = [FixedCode(PHONE, "111111", until, {"signup"}), FixedCode("138-0013-8000", "222222", until, {"signup"})]
+    with pytest.raises(ConfigurationError, match="twice"):
+        memory_world.build(fixed_codes=both)
+
+
+def test_a_naive_until_is_refused() -> None:
+    """Nobody knows when it would be."""
+    with pytest.raises(ConfigurationError, match="until"):
+        FixedCode(PHONE, "246810", datetime(2030, 1, 1), {"signup"})  # noqa: DTZ001
+    assert "246810" not in repr(FixedCode(PHONE, "246810", datetime(2030, 1, 1, tzinfo=UTC), {"signup"}))
