@@ -7,7 +7,7 @@ from datetime import datetime
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from otpkit.gateways.base import Delivery
 from otpkit.models import Challenge, Proof, mask
@@ -61,13 +61,11 @@ def show(title: str, row: Row, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False))
         return
-    table = Table.grid(padding=(0, 2))
+    console, width = Console(), max(map(len, row))
+    console.print(Text(title, "bold"), soft_wrap=True)
     for name, value in row.items():
-        table.add_row(f"  {name.replace('_', ' ')}", _text(name, value))
-    # Wide enough for a token: a value cut in two could not be copied.
-    console = Console(markup=False, highlight=False, soft_wrap=True)
-    console.print(title)
-    console.print(table, width=4096, no_wrap=True, crop=False)
+        label = name.replace("_", " ").ljust(width)
+        console.print(Text.assemble("  ", (label, "dim"), "  ", _text(name, value)), soft_wrap=True)
 
 
 def _plain(value: object) -> object:

@@ -1,0 +1,240 @@
+"""`keygen`, `issue`, `verify` and `delivery`, each in a process of its own."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import subprocess
+from typing import Any
+
+import pytest
+from cli_process import COMMAND, PHONE, SECONDS, Ended, environment, otpkit
+
+from otpkit import OTP
+from otpkit.sandbox import Sandbox
+
+Env = dict[str, str]
+
+
+def succeeded(done: Ended) -> str:
+    """Return what a command printed that went well, and left standard error empty."""
+    assert (done.status, done.err) == (0, "")
+    return done.out
+
+
+def refused(done: Ended, status: int) -> str:
+    """Return the one line of a command that failed with `status`."""
+    assert (done.status, done.out) == (status, "")
+    assert done.err.startswith("otpkit: ")
+    assert done.err.count("\n") == 1
+    return done.err
+
+
+def code_of(sandbox: Sandbox) -> str:
+    code = sandbox.messages(PHONE)[0].code
+    assert code
+    return code
+
+
+def other_than(code: str) -> str:
+    return f"{code[:-1]}{(int(code[-1]) + 1) % 10}"
+
+
+def leaks(env: Env, sandbox: Sandbox, *texts: str) -> list[str]:
+    """Return what in `texts` may never be printed: a secret, a code, a whole number."""
+    secrets = [env["OTPKIT_SECRET"], env["OTPKIT_ALIDAYU_APP_SECRET"], PHONE]
+    secrets += [message.code for message in sandbox.messages() if message.code]
+    return [secret for secret in secrets if any(secret in text for text in texts)]
+
+
+def test_keygen_prints_a_fresh_secret_and_nothing_else() -> None:
+    lines = [succeeded(otpkit("keygen")) for _ in range(2)]
+    assert lines[0] != lines[1]
+    for line in lines:
+        assert re.fullmatch(r"[A-Za-z0-9_-]+\n", line)
+        assert len(base64.urlsafe_b64decode(line.strip() + "=")) >= 32
+
+
+def test_a_code_is_issued_traced_and_verified(configured: Env, sandbox: Sandbox) -> None:
+    issued = succeeded(otpkit("issue", "138 0013 8000", env=configured))
+    assert issued.startswith("A code for +*********8000: accepted\n")
+    traced = succeeded(otpkit("delivery", PHONE, env=configured))
+    assert traced.startswith("The latest message: delivered\n")
+    verified = succeeded(otpkit("verify", PHONE, code_of(sandbox), env=configured))
+    assert verified.startswith("Verified +*********8000\n")
+    assert re.search(r"^  id +[A-Za-z0-9_-]{22}$", verified, re.MULTILINE)
+    assert re.search(r"^  expires at +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\+00:00$", verified, re.MULTILINE)
+    assert "token" not in verified
+    assert leaks(configured, sandbox, issued, traced, verified) == []
+
+
+def test_json_has_the_same_values(configured: Env, sandbox: Sandbox) -> None:
+    def run(*args: str) -> dict[str, Any]:
+        out = succeeded(otpkit(*args, "--json", env=configured))
+        assert out.count("\n") == 1
+        assert leaks(configured, sandbox, out) == []
+        row: dict[str, Any] = json.loads(out)
+        return row
+
+    challenge = run("issue", PHONE)
+    assert challenge["delivery"] == "accepted"
+    assert (challenge["phone"], challenge["purpose"]) == ("+*********8000", "signup")
+    assert (challenge["attempts_left"], challenge["sends_left"], challenge["replayed"]) == (5, 9, False)
+    delivery = run("delivery", PHONE)
+    assert (delivery["state"], delivery["gateway"]) == ("delivered", "alidayu")
+    proof = run("verify", PHONE, code_of(sandbox))
+    assert set(proof) == {"id", "phone", "purpose", "verified_at", "expires_at", "fixed"}
+    assert proof["fixed"] is False
+
+
+def test_the_code_is_read_from_standard_input_and_the_token_can_be_redeemed(
+    configured: Env, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeeded(otpkit("issue", PHONE, "--purpose", "login", "--bind", "session 7", env=configured))
+    out = succeeded(
+        otpkit(
+            *("verify", PHONE, "--purpose", "login", "--bind", "session 7", "--token", "--json"),
+            env=configured,
+            stdin=f"{code_of(sandbox)}\n",
+        )
+    )
+    for name, value in configured.items():
+        monkeypatch.setenv(name, value)
+    with OTP.from_env() as otp:
+        assert otp.redeem(json.loads(out)["token"], "login", bind="session 7").phone == f"+86{PHONE}"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a terminal of its own")
+def test_the_code_typed_at_a_terminal_is_not_echoed(configured: Env, sandbox: Sandbox) -> None:
+    succeeded(otpkit("issue", PHONE, env=configured))
+    terminal, end = os.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "verify", PHONE],
+        stdin=end,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(configured),
+        encoding="utf-8",
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            asked = ""
+            while not asked.endswith("Code: "):  # its blank comes once the echo is off
+                assert (letter := process.stderr.read(1))
+                asked += letter
+            os.write(terminal, f"{code_of(sandbox)}\n".encode())
+            out, err = process.communicate(timeout=SECONDS)
+            os.set_blocking(terminal, False)
+            echoed = b""
+            with contextlib.suppress(BlockingIOError):
+                echoed = os.read(terminal, 1000)
+        finally:
+            process.kill()
+            os.close(end)
+            os.close(terminal)
+    assert process.returncode == 0
+    assert out.startswith("Verified +*********8000\n")
+    assert leaks(configured, sandbox, echoed.decode(), out, err) == []
+
+
+def test_a_token_is_printed_whole_in_a_narrow_terminal(configured: Env, sandbox: Sandbox) -> None:
+    succeeded(otpkit("issue", PHONE, env=configured))
+    out = succeeded(otpkit("verify", PHONE, code_of(sandbox), "--token", env=configured | {"COLUMNS": "40"}))
+    assert re.search(r"^  token +\S{80,}$", out, re.MULTILINE)
+
+
+def test_parameters_reach_the_message(configured: Env, sandbox: Sandbox) -> None:
+    succeeded(otpkit("issue", PHONE, "--param", "product=a=b", "--param", "shop=大鱼", env=configured))
+    assert dict(sandbox.messages()[0].params) | {"code": ""} == {"code": "", "product": "a=b", "shop": "大鱼"}
+
+
+def test_the_same_idempotency_key_sends_nothing_again(configured: Env, sandbox: Sandbox) -> None:
+    rows = [
+        json.loads(succeeded(otpkit("issue", PHONE, "--idempotency-key", "form 1", "--json", env=configured)))
+        for _ in range(2)
+    ]
+    assert [row["replayed"] for row in rows] == [False, True]
+    assert len(sandbox.messages()) == 1
+
+
+def test_a_limit_says_how_long_to_wait(configured: Env, sandbox: Sandbox) -> None:
+    succeeded(otpkit("issue", PHONE, env=configured))
+    line = refused(otpkit("issue", PHONE, env=configured), 1)
+    assert re.search(r" Retry after \d+ s\.$", line)
+    assert leaks(configured, sandbox, line) == []
+
+
+def test_a_wrong_code_is_refused_in_one_line(configured: Env, sandbox: Sandbox) -> None:
+    succeeded(otpkit("issue", PHONE, env=configured))
+    wrong = other_than(code_of(sandbox))
+    line = refused(otpkit("verify", PHONE, wrong, env=configured), 1)
+    assert "attempts left: 4" in line
+    assert wrong not in line
+
+
+@pytest.mark.parametrize("typed", ["", "12345", "12345６", "secret"])
+def test_what_is_no_code_is_refused(configured: Env, typed: str) -> None:
+    line = refused(otpkit("verify", PHONE, env=configured, stdin=f"{typed}\n"), 1)
+    assert not typed or typed not in line
+
+
+def test_another_bind_is_refused(configured: Env, sandbox: Sandbox) -> None:
+    succeeded(otpkit("issue", PHONE, "--bind", "one", env=configured))
+    refused(otpkit("verify", PHONE, code_of(sandbox), "--bind", "two", env=configured), 1)
+
+
+def test_what_is_no_phone_is_refused_without_being_shown(configured: Env) -> None:
+    assert "1380013800" not in refused(otpkit("issue", "1380013800", env=configured), 1)
+    assert "85251234567" not in refused(otpkit("delivery", "+85251234567", env=configured), 1)
+
+
+def test_a_rejection_of_the_gateways_is_told(configured: Env) -> None:
+    assert "50001" in refused(otpkit("issue", "13900050001", env=configured), 1)
+
+
+def test_a_store_that_is_away_is_told(configured: Env) -> None:
+    away = configured | {"OTPKIT_REDIS_URL": "unix:///nowhere/at.all"}
+    assert "Redis did not answer" in refused(otpkit("verify", PHONE, "123456", env=away), 1)
+
+
+def test_all_that_the_environment_lacks_is_named_at_once() -> None:
+    line = refused(otpkit("issue", PHONE), 2)
+    for name in ("REDIS_URL", "SECRET", "GATEWAY", "TEMPLATE_CODE", "TEMPLATE_SIGN_NAME", "ALIDAYU_APP_KEY"):
+        assert f"OTPKIT_{name} " in line
+
+
+def test_a_store_that_would_forget_the_code_is_refused(configured: Env, sandbox: Sandbox) -> None:
+    line = refused(otpkit("issue", PHONE, env=configured | {"OTPKIT_REDIS_URL": "memory://"}), 2)
+    assert "redis://localhost:6379/0" in line
+    assert sandbox.messages() == []
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("verify", "138", "0013", "8000"),
+        ("issue", PHONE, "１３９００１３９０００"),
+        (PHONE,),
+        ("issue", PHONE, "--param", "13900139000"),
+        ("issue", f"-{PHONE}"),
+        ("sandbox", "a secret"),
+        ("sandbox", "--port", "8025x"),
+        ("verify",),
+        (),
+    ],
+)
+def test_wrong_usage_is_one_line_that_repeats_nothing_typed(args: tuple[str, ...]) -> None:
+    line = refused(otpkit(*args), 2)
+    assert line.endswith("Try: otpkit --help\n")
+    assert not re.search(r"\d|secret", line)
+
+
+def test_help_names_every_command() -> None:
+    out = succeeded(otpkit("--help"))
+    for name in ("keygen", "issue", "verify", "delivery", "sandbox", "demo"):
+        assert f" {name} " in out
+        assert "Usage: otpkit" in succeeded(otpkit(name, "--help"))
