@@ -83,8 +83,7 @@ class Issue:
 
     def _reserve(self, fixed: FixedCode | None) -> Flow[Any]:
         d, who, length = self.deployment, self.who, self.deployment.policy.code_length
-        nonce, key = new_id(), d.keys.current
-        code = key.code(nonce, who.packed, length) if fixed is None else fixed.code
+        nonce = new_id()
         known_keys = b"".join(d.keys.by_id)
         self.taken, refusal = yield from take(d, self.limits)
         charged = self._charged()
@@ -92,7 +91,7 @@ class Issue:
             d.scripts.reserve,
             (who.phone_key, who.counter_key, *[limit.key for limit in charged]),
             (
-                *(d.now_arg(), self.op, who.slot, nonce, key.digest(who.packed, code) + key.id),
+                *(d.now_arg(), self.op, who.slot, nonce, self._digest(nonce, fixed)),
                 *(length, int(fixed is not None), self.idempotency, known_keys),
                 *(part for limit in charged for part in (limit.scope, limit.rates)),
                 *refusal,
@@ -101,6 +100,12 @@ class Issue:
         if text(reply[0]) != "reserved":
             yield from give(d, self.taken)
         return reply
+
+    def _digest(self, nonce: bytes, fixed: FixedCode | None) -> bytes:
+        """Return the digest of a fresh code, and its key's id. The code stands in no frame that waits for Redis."""
+        key, packed = self.deployment.keys.current, self.who.packed
+        code = key.code(nonce, packed, self.deployment.policy.code_length) if fixed is None else fixed.code
+        return key.digest(packed, code) + key.id
 
     def _charged(self) -> tuple[WideLimit, ...]:
         """The wider limits that the phone's own script charges."""
