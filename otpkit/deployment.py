@@ -58,7 +58,7 @@ class FixedCode:
         return f"FixedCode(phone={mask(str(self.phone))!r}, until={self.until!r}, purposes={self.purposes!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Deployment:
     """Everything that flows lean on, and nothing that does I/O."""
 
