@@ -1,0 +1,233 @@
+"""No code, no secret and no whole phone number in anything that is shown, logged, raised or pickled."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from attack_lab import OTHER_PHONE, PHONE, SECRET, TEMPLATE, Lab, outcome, wrong
+from leak_search import locals_of, ours_within, texts_of
+
+from otpkit import Challenge, FixedCode, GatewayRejectedError, Policy, Proof, Rate, RateLimitError
+from otpkit.effects import Flow
+from otpkit.gateways import Alidayu, Message, Receipt
+from otpkit.sandbox import Fault, Sandbox, running
+
+APP_SECRET = "the-secret-of-the-sandbox"
+POLICY = Policy(code_length=10, sends="32/day")  # ten digits are found nowhere by chance
+FIXED_CODE = "8462957310"
+
+SENT = ["13800138000", "13900100071", "13900100081", "13900100090"]
+UNCERTAIN = ["13900100010", "13900100011", "13900100030", "13900100040", "13900100050", "13900100060", "13900100041"]
+REJECTED = ["13900050001", "13900050009", "13900070001", "13900070003", "13900099998", "13900100020"]
+
+
+class Listening(Alidayu):
+    """Alidayu, with an ear for the codes that it is given."""
+
+    codes: list[str]
+
+    def send(self, message: Message) -> Flow[Receipt]:
+        self.codes.append(message.code)
+        return (yield from super().send(message))
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[tuple[Sandbox, str]]:
+    sandbox = Sandbox(app_secret=APP_SECRET)
+    with running(sandbox) as address:
+        yield sandbox, address.gateway_url
+
+
+@pytest.fixture
+def gateway(sandbox: tuple[Sandbox, str]) -> Listening:
+    found = Listening("sandbox", APP_SECRET, base_url=sandbox[1], timeout=(1, 0.3))
+    found.codes = []
+    return found
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """All that any library logs, from DEBUG on."""
+    caplog.set_level(logging.DEBUG)
+    for name in ("urllib3", "urllib3.connectionpool", "requests", "redis", "otpkit", "asyncio", "http.client"):
+        caplog.set_level(logging.DEBUG, name)
+    return caplog
+
+
+def assert_clean(shown: list[Any], codes: list[str], phone: str, lab: Lab, log: pytest.LogCaptureFixture) -> None:
+    """Fail where a needle stands in any text; the text itself is not repeated."""
+    assert codes
+    values = [*shown, *lab.events]
+    texts = [text for value in values for text in texts_of(value)]
+    texts += [f"{record.getMessage()} {record.args!r} {record.exc_text}" for record in log.records] + [log.text]
+    frames = [frame for value in values for frame in locals_of(value)]
+    everywhere = [*texts, *(text for _, text in frames)]
+    not_passed = [*texts, *(text for passed, text in frames if not passed)]
+    hits = {"phone": any(phone[-11:] in text for text in texts)}
+    hits |= {f"secret {secret}": any(secret in text for text in everywhere) for secret in (SECRET, APP_SECRET)}
+    hits |= {f"code {at}": any(code in text for text in not_passed) for at, code in enumerate(codes)}
+    assert [name for name, hit in hits.items() if hit] == []
+
+
+def life_of(lab: Lab, otp: Any, phone: str, gateway: Listening) -> list[Any]:
+    """Do with a phone all that can be done, and return all that is given or raised."""
+    shown = [outcome(otp.issue, phone, bind="session", params={"product": "x"}), outcome(otp.status, phone)]
+    code = gateway.codes[-1]
+    shown += [outcome(otp.delivery, phone, bind="session"), outcome(otp.verify, phone, wrong(code), bind="session")]
+    proof = outcome(otp.verify, phone, code, bind="session")
+    shown += [proof, outcome(otp.verify, phone, code, bind="session"), outcome(otp.verify, phone, "x" + code)]
+    if isinstance(proof, Proof):
+        shown += [outcome(call, proof.token, bind="session") for call in (otp.check, otp.redeem, otp.redeem)]
+        shown += [outcome(call, proof.token, phone=OTHER_PHONE) for call in (otp.check, otp.redeem)]
+    shown += [outcome(call, phone) for call in (otp.issue, otp.issue, otp.revoke, otp.unblock, otp.erase)]
+    return shown
+
+
+@pytest.mark.parametrize("number", [*SENT, *UNCERTAIN, *REJECTED])
+def test_no_outcome_of_a_gateway_leaks(
+    memory_lab: Lab, gateway: Listening, log: pytest.LogCaptureFixture, capfd: Any, number: str
+) -> None:
+    """Accepted, rejected for each reason, or uncertain in each way: over real HTTP, with every logger at DEBUG."""
+    otp = memory_lab.otp(gateway=gateway, policy=POLICY, clock=None)
+    shown = life_of(memory_lab, otp, f"+86{number}", gateway)
+    if number in REJECTED:
+        assert isinstance(shown[0], (GatewayRejectedError, RateLimitError))
+    else:
+        assert shown[0].delivery in ({"accepted"} if number in SENT else {"uncertain", "accepted"})
+    assert_clean([*shown, *capfd.readouterr()], gateway.codes, number, memory_lab, log)
+
+
+def test_no_gateway_out_of_reach_leaks(
+    memory_lab: Lab, gateway: Listening, sandbox: tuple[Sandbox, str], log: pytest.LogCaptureFixture
+) -> None:
+    """Nor do a refused connection, a wrong key, and an answer that comes too late."""
+    sandbox[0].add_fault(Fault("late", delay=0.6, api="sendSms"))
+    late = memory_lab.otp(gateway=gateway, policy=POLICY, clock=None)
+    shown = [outcome(late.issue, PHONE)]
+    assert shown[0].delivery in {"uncertain", "accepted"}
+    for options in ({"base_url": "http://127.0.0.1:1/gw"}, {"base_url": sandbox[1], "app_key": "another"}):
+        broken = Listening(options.pop("app_key", "sandbox"), APP_SECRET, timeout=(1, 1), **options)
+        broken.codes = gateway.codes
+        shown.append(outcome(memory_lab.otp(gateway=broken, policy=POLICY).issue, PHONE, "login"))
+        assert isinstance(shown[-1], GatewayRejectedError)
+    assert_clean(shown, gateway.codes, PHONE, memory_lab, log)
+
+
+@pytest.mark.parametrize("failing", ["reserve", "settle", "undo", "verify", "wrong type"])
+def test_no_failure_of_redis_leaks(
+    lab: Lab, gateway: Listening, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """Whichever script fails: neither Redis's error nor the frames that it went through hold what was passed."""
+    monkeypatch.setattr("otpkit.codes.CodeKey.code", _remembering(gateway.codes))
+    client = lab.connect()
+    otp = lab.otp(redis=client, gateway=gateway, policy=POLICY, clock=None)
+    sha = getattr(otp._deployment.scripts, failing).sha if failing != "wrong type" else ""
+    if failing == "wrong type":
+        otp.issue(PHONE)
+        for key in lab.key_names():
+            lab.client.set(key, "x")
+    else:
+        send = client.connection_pool.connection_class.send_command if lab.url != "memory://" else None
+        broken = _failing(client, sha, send)
+        monkeypatch.setattr(*broken)
+    number = PHONE[3:] if failing != "undo" else REJECTED[0]
+    shown = life_of(lab, otp, f"+86{number}", gateway)
+    names = {type(each).__name__ for each in shown}
+    assert ("StoreUnavailableError" in names) is (failing in {"reserve", "verify", "wrong type"})
+    monkeypatch.undo()
+    assert_clean(shown, gateway.codes, number, lab, log)
+
+
+def _remembering(codes: list[str]) -> Any:
+    from otpkit.codes import CodeKey
+
+    make = CodeKey.code
+
+    def remember(self: Any, nonce: bytes, identity: bytes, length: int) -> str:
+        codes.append(make(self, nonce, identity, length))
+        return codes[-1]
+
+    return remember
+
+
+def _failing(client: Any, sha: str, send: Any) -> tuple[Any, str, Any]:
+    """Return a patch under which the script with this SHA gets no answer."""
+    from redis import ConnectionError as Lost
+
+    if send is None:
+        execute = client.execute_command
+
+        def lose(*command: Any, **options: Any) -> Any:
+            if sha in command:
+                raise Lost(f"lost {command!r:.20}")
+            return execute(*command, **options)
+
+        return client, "execute_command", lose
+
+    def refuse(self: Any, *command: Any, **options: Any) -> Any:
+        if sha in command:
+            raise Lost("lost")
+        return send(self, *command, **options)
+
+    return client.connection_pool.connection_class, "send_command", refuse
+
+
+def test_a_password_in_the_url_is_not_shown(memory_lab: Lab, log: pytest.LogCaptureFixture) -> None:
+    """Neither by a URL that can't be read, nor by one where nobody answers."""
+    for url in (
+        "redis://:hunter2hunter2@127.0.0.1:1/0",
+        "redis://:hunter2hunter2@127.0.0.1:x/0",
+        "http://:hunter2hunter2@a",
+    ):
+        error = outcome(lambda url=url: memory_lab.otp(redis=url).issue(PHONE))
+        assert not any("hunter2" in text for text in (*texts_of(error), log.text))
+
+
+def test_no_object_shows_a_secret(memory_lab: Lab) -> None:
+    """The repr of an OTP, and of all that it holds, down to the keys."""
+    fixed = FixedCode(PHONE, FIXED_CODE, datetime.fromtimestamp(memory_lab.clock.now, UTC) + timedelta(9), {"signup"})
+    alidayu = Alidayu("key", APP_SECRET)
+    otp = memory_lab.otp(gateway=alidayu, policy=POLICY, fixed_codes=[fixed])
+    found = list(ours_within(otp))
+    assert {"Deployment", "Keys", "TokenSigner", "FixedCode", "Alidayu"} <= {type(each).__name__ for each in found}
+    for each in found:
+        text = f"{each!r} {each}"
+        assert [needle for needle in (SECRET, APP_SECRET, FIXED_CODE, PHONE[3:]) if needle in text] == [], type(each)
+        assert repr(SECRET.encode())[2:-1] not in text
+
+
+def test_values_survive_a_pickle_and_take_no_secret_along(memory_lab: Lab) -> None:
+    """What crosses a process or a cache is what it was; of a proof it is the token, never the key that signs."""
+    lab = memory_lab
+    otp = lab.otp(policy=POLICY)
+    challenge = otp.issue(PHONE)
+    code = lab.outbox[-1].code
+    errors = [outcome(otp.verify, PHONE, wrong(code)), outcome(lab.otp(policy=Policy()).issue, PHONE)]
+    proof = otp.verify(PHONE, code)
+    errors += [outcome(otp.verify, PHONE, code), outcome(otp.check, "x"), outcome(otp.issue, "x")]
+    errors.append(GatewayRejectedError("x", gateway="g", gateway_code="1", category="number", retry_after=3))
+    for value in (challenge, proof, POLICY, Rate(5, 60), TEMPLATE, otp.delivery(PHONE), *lab.events):
+        raw = pickle.dumps(value)
+        assert pickle.loads(raw) == value
+        assert copy.deepcopy(value) == value
+        assert code.encode() not in raw
+        assert SECRET.encode() not in raw
+    for error in errors:
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), again.args, vars(again)) == (type(error), error.args, vars(error))
+    assert pickle.loads(pickle.dumps(proof)).token == proof.token
+    assert isinstance(challenge, Challenge)
+
+
+def test_what_holds_a_secret_can_not_be_pickled(memory_lab: Lab) -> None:
+    """A task queue that pickles its arguments must not carry the keys away."""
+    otp = memory_lab.otp()
+    for each in (otp, otp._deployment, otp._deployment.keys, otp._deployment.signer, otp._deployment.keys.current):
+        with pytest.raises(Exception, match="pickle"):
+            pickle.dumps(each)
