@@ -124,7 +124,8 @@ def test_the_code_typed_at_a_terminal_is_not_echoed(configured: Env, sandbox: Sa
             assert process.stderr is not None
             asked = ""
             while not asked.endswith("Code: "):  # its blank comes once the echo is off
-                assert (letter := process.stderr.read(1))
+                letter = process.stderr.read(1)
+                assert letter
                 asked += letter
             os.write(terminal, f"{code_of(sandbox)}\n".encode())
             out, err = process.communicate(timeout=SECONDS)
