@@ -1,0 +1,211 @@
+"""What a thief of the store would find: nothing in clear, nothing to search offline, nothing for ever."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from itertools import count, product
+from typing import Any
+
+import pytest
+import redis
+from attack_lab import DAY, MINUTE, OTHER_PHONE, PHONE, SECRET, Lab, outcome, wrong
+from servers import find_redis, find_valkey, running, unavailable
+
+from otpkit import OTP, Policy
+
+PURPOSE, BIND, KEY, IP = "a-rare-purpose", "a-rare-bind:of 42", "a-rare-idempotency-key", "203.0.113.77"
+NAMESPACE = "rest"
+EXTREME = Policy(
+    sends="32/day",
+    failures="64/day",
+    attempts=10,
+    code_length=10,
+    ip_sends="100/day",
+    ip_failures="100/day",
+    region_sends={"CN": "1000/day"},
+    total_sends="1000/day",
+)
+
+
+@pytest.fixture(scope="module", params=["valkey", "redis"])
+def own_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server of this module's own: what is found on it is all that was ever written."""
+    binary = find_valkey() if request.param == "valkey" else find_redis()
+    if binary is None:
+        unavailable(f"no {request.param} server")
+    with running(binary) as server:
+        yield server.url
+
+
+@pytest.fixture
+def rest(own_server: str) -> Iterator[Lab]:
+    with Lab(own_server, NAMESPACE) as lab:
+        lab.client.flushall()
+        yield lab
+
+
+class Wire:
+    """All that was ever said to Redis, whether it was kept or not."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.said: list[bytes] = []
+        connection = client.connection_pool.connection_class
+        wire = self
+
+        class Overheard(connection):  # type: ignore[misc,valid-type]
+            def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+                wire.said.append(command if isinstance(command, bytes) else b"".join(command))
+                super().send_packed_command(command, check_health)
+
+        client.connection_pool.connection_class = Overheard
+
+
+def dump(client: redis.Redis) -> bytes:
+    """Return every key, field and value of every type as raw bytes, however it is written."""
+    parts: list[bytes] = []
+    for key in client.scan_iter(count=1000):
+        kind = client.type(key)
+        if kind == b"hash":
+            parts += [key, *(part for pair in client.hgetall(key).items() for part in pair)]
+        elif kind == b"string":
+            parts += [key, client.get(key)]
+        else:
+            pytest.fail(f"a key of type {kind!r}: this search must learn to read it")
+        parts.append(client.dump(key))
+    return b"\n".join(parts)
+
+
+def varied_life(lab: Lab, otp: OTP) -> list[str]:
+    """Issue, resend, fail, reject, lose, verify, redeem and revoke, for two phones; return all codes."""
+    known = {"bind": BIND, "ip": IP}
+    for phone in (PHONE, OTHER_PHONE):
+        for step in (None, lab.outbox.reject_next, lab.outbox.lose_next, None):
+            if step:
+                step()
+            outcome(otp.issue, phone, PURPOSE, **known, idempotency_key=KEY if step is None else f"{KEY}{step}")
+            lab.clock.advance(MINUTE)
+        for _ in range(3):
+            outcome(otp.verify, phone, wrong(lab.outbox[-1].code), PURPOSE, **known, idempotency_key=KEY)
+        outcome(otp.verify, phone, "0" * 10, "a-second-purpose", ip=IP)
+        proof = otp.verify(phone, lab.outbox[-1].code, PURPOSE, **known, idempotency_key=KEY)
+        otp.redeem(proof.token, PURPOSE, bind=BIND, idempotency_key=KEY)
+        otp.issue(phone, PURPOSE, **known)
+        otp.issue(phone, "a-revoked-purpose")
+        otp.revoke(phone, "a-revoked-purpose")
+        otp.issue(phone, "a-live-purpose", bind=BIND)
+        lab.clock.advance(MINUTE)
+    return [message.code for message in lab.outbox]
+
+
+def spellings(phone: str) -> list[str]:
+    return [phone, phone[1:], phone[3:], f"00{phone[1:]}"]
+
+
+def test_nothing_is_kept_in_clear(rest: Lab) -> None:
+    """Neither phone, code, secret, purpose, bind, key nor address; nor is any of them ever said to Redis."""
+    client = rest.connect()
+    wire = Wire(client)
+    codes = varied_life(rest, rest.otp(redis=client, policy=EXTREME))
+    needles = [*spellings(PHONE), *spellings(OTHER_PHONE), PHONE[-8:], OTHER_PHONE[-8:], *codes]
+    needles += [SECRET, PURPOSE, BIND, KEY, IP, "203.0.113", "a-second-purpose", "a-revoked-purpose"]
+    texts = {"kept": dump(rest.client), "said": b"\n".join(wire.said)}
+    assert len(texts["kept"]) > 1000
+    for (where, text), needle in product(texts.items(), needles):
+        raw = needle.encode()
+        for form in (raw, raw.hex().encode(), base64.b64encode(raw).rstrip(b"="), needle.encode("utf-16-le")):
+            assert form not in text, (where, needle)
+
+
+def test_nothing_can_be_searched_offline(rest: Lab) -> None:
+    """No unkeyed hash of a phone, a code, both, or a name is kept, whole or in its first eight bytes."""
+    codes = varied_life(rest, rest.otp(policy=EXTREME))
+    kept = dump(rest.client)
+    phones = [*spellings(PHONE), *spellings(OTHER_PHONE)]
+    texts = [*phones, *codes, PURPOSE, BIND, KEY, IP, SECRET, f"{PURPOSE}{BIND}", f"{PURPOSE}:{BIND}"]
+    pairs = [*product(phones, codes), *product(codes, phones)]
+    texts += [by.join(pair) for pair in pairs for by in ("", ":")]
+    for text, name in product(texts, ("md5", "sha1", "sha224", "sha256", "sha512", "blake2b")):
+        digest = hashlib.new(name, text.encode()).digest()
+        for form in (digest[:8], digest[:8].hex().encode(), digest.hex().upper()[:16].encode()):
+            assert form not in kept, (name, text)
+        assert base64.b64encode(digest)[:10] not in kept
+        assert base64.urlsafe_b64encode(digest)[:10] not in kept
+
+
+def test_every_key_has_a_life_but_a_reached_block(rest: Lab) -> None:
+    """Also after erase, unblock, rejections and an exhausted challenge; and no life is longer than it should be."""
+    otp = rest.otp(policy=EXTREME)
+    varied_life(rest, otp)
+    assert all(0 < life <= 400 * DAY * 1000 for life in rest.lives().values())
+    blocking = rest.otp(policy=Policy(max_consecutive_failures=2, sends="32/day"))
+    third = "+8613700137000"
+    blocking.issue(third)
+    for _ in range(2):
+        outcome(blocking.verify, third, wrong(rest.outbox[-1].code))
+    for_ever = [key for key, life in rest.lives().items() if life == -1]
+    assert len(for_ever) == 1
+    assert for_ever[0].endswith(b":c")
+    blocking.unblock(third)
+    assert -1 not in rest.lives().values()
+
+
+def test_the_same_code_of_two_identities_is_two_records(rest: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though every code is 123456, no two digests are alike: the identity is the salt."""
+    monkeypatch.setattr("otpkit.codes.CodeKey.code", lambda *_: "123456")
+    nonces = count()
+    monkeypatch.setattr("otpkit.issuing.new_id", lambda: next(nonces).to_bytes(16))
+    otp = rest.otp(policy=Policy(sends="32/day"))
+    for phone, (purpose, bind) in product((PHONE, OTHER_PHONE), (("a", ""), ("b", ""), ("a", "b"))):
+        otp.issue(phone, purpose, bind=bind)
+    challenges = [
+        value for key in rest.key_names() for name, value in rest.client.hgetall(key).items() if name[:1] == b"c"
+    ]
+    assert {message.code for message in rest.outbox} == {"123456"}
+    assert len({value[16:32] for value in challenges}) == 6
+
+
+def test_a_phone_is_one_hash_whatever_is_done_with_it(rest: Lab) -> None:
+    """All purposes and binds lie in one key, the consecutive failures in another while there are any."""
+    otp = rest.otp(policy=Policy(sends="32/day"))
+    for purpose, bind in product("abc", "xyz"):
+        otp.issue(PHONE, purpose, bind=bind)
+    assert len(rest.key_names()) == 1
+    outcome(otp.verify, PHONE, wrong(rest.outbox[-1].code), "c", bind="z")
+    assert len(rest.key_names()) == 2
+    otp.verify(PHONE, rest.outbox[-1].code, "c", bind="z")
+    assert len(rest.key_names()) == 1
+
+
+def test_the_hash_stays_compact(rest: Lab) -> None:
+    """With 32 sends and 64 wrong codes in a day Redis still packs it, and no value exceeds 64 bytes."""
+    otp = rest.otp(policy=EXTREME)
+    for number in range(32):
+        otp.issue(PHONE, bind=str(number), idempotency_key=KEY)
+        for _ in range(2):
+            outcome(otp.verify, PHONE, wrong(rest.outbox[-1].code), bind=str(number))
+        if number % 2 and number < 31:
+            token = otp.verify(PHONE, rest.outbox[-1].code, bind=str(number)).token
+            otp.redeem(token, bind=str(number))
+    assert rest.kinds()["s"] == 32
+    assert rest.kinds()["f"] == 64
+    for key in rest.key_names():
+        if key.endswith(b":p"):
+            assert rest.client.object("ENCODING", key) in {b"listpack", b"ziplist"}
+            assert max(len(value) for value in rest.client.hvals(key)) <= 64
+
+
+def test_after_erase_nothing_is_left(rest: Lab) -> None:
+    """Of the phone erased; and all of the other phone's remains."""
+    otp = rest.otp(policy=Policy(sends="32/day", code_length=10))
+    varied_life(rest, otp)
+    outcome(otp.verify, OTHER_PHONE, wrong(rest.outbox[-1].code), "a-live-purpose", bind=BIND)
+    others = [key for key in rest.key_names() if not key.endswith(b":w")]
+    otp.erase(PHONE)
+    left = [key for key in rest.key_names() if not key.endswith(b":w")]
+    assert len(left) == 2
+    assert len(others) == 3
+    otp.erase(OTHER_PHONE)
+    assert [key for key in rest.key_names() if not key.endswith(b":w")] == []
+    assert otp.issue(PHONE).sends_left == 31
