@@ -1,0 +1,207 @@
+"""Proofs: checked without the store any number of times, redeemed with it once ever."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from contract_world import OTHER_PHONE, PHONE, World
+
+from otpkit import (
+    ConfigurationError,
+    ExpiredTokenError,
+    InvalidTokenError,
+    OTPError,
+    Policy,
+    StoreUnavailableError,
+    TokenError,
+    UsedTokenError,
+)
+
+
+def test_check_needs_no_store_and_uses_nothing_up(world: World, proved: Any) -> None:
+    """Twice with the store gone; redeem then says that it is gone, and works once it is back."""
+    client = world.client(wrap=world.breakable)
+    otp = world.otp(redis=client)
+    proof = proved(otp)
+    client.broken = True
+    assert otp.check(proof.token) == proof
+    assert otp.check(proof.token, phone=PHONE) == proof
+    with pytest.raises(StoreUnavailableError):
+        otp.redeem(proof.token)
+    client.broken = False
+    redeemed = otp.redeem(proof.token, phone="138 0013 8000")
+    assert redeemed == proof
+    assert (redeemed.token, redeemed.phone, redeemed.expires_at) == (proof.token, PHONE, proof.expires_at)
+
+
+def test_a_proof_is_redeemed_once_ever(world: World, otp: Any, proved: Any) -> None:
+    """By whichever OTP on the store; check still knows the token."""
+    proof = proved(otp)
+    otp.redeem(proof.token)
+    for other in (otp, world.otp()):
+        with pytest.raises(UsedTokenError) as used:
+            other.redeem(proof.token)
+        assert (used.value.code, used.value.status) == ("used_token", 401)
+        assert isinstance(used.value, TokenError)
+    assert otp.check(proof.token) == proof
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"purpose": "signup"},
+        {"bind": "another"},
+        {"bind": ""},
+        {"phone": OTHER_PHONE},
+        {"phone": "no phone at all"},
+        {"phone": ""},
+        {"phone": "+1 202 555 0123"},
+    ],
+)
+@pytest.mark.parametrize("call", ["check", "redeem"])
+def test_another_purpose_bind_or_phone_is_refused(world: World, otp: Any, proved: Any, call: str, wrong: Any) -> None:
+    """And the refusal uses nothing up."""
+    right = {"purpose": "login", "bind": "session", "phone": PHONE}
+    proof = proved(otp, PHONE, "login", bind="session")
+    with pytest.raises(InvalidTokenError) as refused:
+        getattr(otp, call)(proof.token, **(right | wrong))
+    assert (refused.value.code, refused.value.status) == ("invalid_token", 401)
+    assert otp.redeem(proof.token, **right) == proof
+
+
+def test_a_purpose_left_out_is_signup(world: World, otp: Any, proved: Any) -> None:
+    """A payment must name its own."""
+    proof = proved(otp, PHONE, "payment")
+    for call in (otp.check, otp.redeem):
+        with pytest.raises(InvalidTokenError):
+            call(proof.token)
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", None, 7, b"bytes", "é", "x" * 5000])
+def test_what_is_no_token_is_refused(memory_world: World, token: Any) -> None:
+    """Whatever it is."""
+    otp = memory_world.otp()
+    for call in (otp.check, otp.redeem):
+        with pytest.raises(InvalidTokenError):
+            call(token)
+
+
+def test_a_token_that_was_changed_or_is_another_sites_is_refused(world: World, otp: Any, proved: Any) -> None:
+    """The signature is over all of it."""
+    token = proved(otp).token
+    payload, signature = token.rsplit(".", 1)
+    stranger = world.otp(secret="the secret of another site altogether")
+    for forged in (f"{payload[:-1]}.{signature}", f"{payload}.{signature[:-2]}", payload, token + "x"):
+        with pytest.raises(InvalidTokenError):
+            otp.check(forged)
+    with pytest.raises(InvalidTokenError):
+        stranger.check(token)
+
+
+def test_a_proof_lives_five_minutes(world: World, otp: Any, proved: Any) -> None:
+    """To the millisecond, for both calls."""
+    proof = proved(otp)
+    world.advance(299.999)
+    assert otp.check(proof.token)
+    world.advance(0.001)
+    for call in (otp.check, otp.redeem):
+        with pytest.raises(ExpiredTokenError) as expired:
+            call(proof.token)
+        assert (expired.value.code, expired.value.status) == ("expired_token", 401)
+
+
+def test_a_proofs_life_is_the_policys(world: World, proved: Any) -> None:
+    """An hour at most, and the record lasts as long as the token."""
+    otp = world.otp(policy=Policy(proof_ttl=3600))
+    proof = proved(otp)
+    assert (proof.expires_at - proof.verified_at).total_seconds() == 3600
+    world.advance(3599)
+    assert otp.redeem(proof.token) == proof
+
+
+def test_a_token_from_the_future_is_allowed_30_seconds(world: World, otp: Any, proved: Any) -> None:
+    """A host's clock may be that much behind the server's, for check."""
+    proof = proved(otp)
+    now = world.clock.now
+    assert world.otp(clock=lambda: now - 30).check(proof.token) == proof
+    with pytest.raises(InvalidTokenError):
+        world.otp(clock=lambda: now - 30.001).check(proof.token)
+
+
+def test_redeem_judges_by_the_servers_time_and_check_by_the_hosts(world: World, proved: Any) -> None:
+    """The clock given stands for both; without one, the store's TIME and the host's are what they are."""
+    otp = world.otp(clock=None)
+    proof = proved(otp)
+    assert otp.check(proof.token) == otp.redeem(proof.token) == proof
+    with pytest.raises(UsedTokenError):
+        otp.redeem(proof.token)
+
+
+def test_several_proofs_of_a_phone_live_beside_each_other(world: World, proved: Any) -> None:
+    """Each has an id, and is redeemed by itself."""
+    otp = world.otp(policy=Policy(sends="5/hour"))
+    one, two = proved(otp), proved(otp)
+    assert one.id != two.id
+    assert otp.redeem(two.token) == two
+    assert otp.redeem(one.token) == one
+    with pytest.raises(UsedTokenError):
+        otp.redeem(two.token)
+
+
+def test_an_erased_phones_proof_is_used(world: World, otp: Any, proved: Any) -> None:
+    """A missing record fails closed; check can't know."""
+    proof = proved(otp)
+    otp.erase(PHONE)
+    with pytest.raises(UsedTokenError):
+        otp.redeem(proof.token)
+    assert otp.check(proof.token) == proof
+
+
+def test_lost_data_fails_closed(world: World, otp: Any, proved: Any) -> None:
+    """As after a restart of a store without persistence."""
+    proof = proved(otp)
+    for key in world.stored():
+        world.server.delete(key)
+    with pytest.raises(UsedTokenError):
+        otp.redeem(proof.token)
+
+
+def test_a_proof_outlives_its_challenge_and_the_next_one(world: World, otp: Any, proved: Any) -> None:
+    """A new code in between takes nothing from it, nor does a wrong guess at that."""
+    proof = proved(otp)
+    world.advance(60)
+    otp.issue(PHONE)
+    with pytest.raises(OTPError):
+        otp.verify(PHONE, "000000" if world.outbox[-1].code != "000000" else "000001")
+    otp.revoke(PHONE)
+    assert otp.redeem(proof.token) == proof
+
+
+def test_a_proof_can_be_pickled_and_loses_nothing(world: World, otp: Any, proved: Any) -> None:
+    """For a session store or a task queue."""
+    proof = proved(otp)
+    copy = pickle.loads(pickle.dumps(proof))
+    assert (copy, copy.token) == (proof, proof.token)
+
+
+@pytest.mark.parametrize("purpose", ["", None, 7, "x" * 129])
+def test_a_purpose_is_a_short_text(memory_world: World, purpose: Any) -> None:
+    """The caller names it, so anything else is an error in the code that calls."""
+    otp = memory_world.otp()
+    otp.issue(PHONE)
+    token = otp.verify(PHONE, memory_world.outbox[-1].code).token
+    calls = (
+        lambda: otp.issue(PHONE, purpose),
+        lambda: otp.verify(PHONE, "123456", purpose),
+        lambda: otp.check(token, purpose),
+        lambda: otp.redeem(token, purpose),
+        lambda: otp.status(PHONE, purpose),
+        lambda: otp.delivery(PHONE, purpose),
+        lambda: otp.revoke(PHONE, purpose),
+    )
+    for call in calls:
+        with pytest.raises(ConfigurationError, match="purpose"):
+            call()
+    assert otp.redeem(token)
