@@ -16,7 +16,7 @@ from otpkit.sandbox import Sandbox
 if "CI" not in os.environ:  # there, a test that is skipped would pass for a tested page
     pytest.importorskip("playwright.sync_api")
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ARGS = (
     "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
