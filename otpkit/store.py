@@ -19,6 +19,7 @@ MEMORY_URL = "memory://"
 _CONNECT_S, _ANSWER_S, _RETRIES = 1.0, 1.0, 2
 _CONNECTIONS, _FREE_CONNECTION_S = 100, 1.0
 _SCHEMES = ("redis://", "rediss://", "unix://")
+_REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
 _REMEDY = 'pass a URL such as "redis://localhost:6379/0", "memory://", or a redis-py client'
 
 
@@ -55,7 +56,8 @@ def is_client(client: Any) -> bool:
 
 def store_error(error: BaseException) -> OTPError:
     """Return our error for one of Redis's."""
-    if isinstance(error, (AuthenticationError, AuthorizationError, NoPermissionError)):
+    # redis.asyncio wraps what a new connection is refused with.
+    if isinstance(error, _REFUSALS) or isinstance(error.__cause__, _REFUSALS):
         return ConfigurationError(
             "Redis refused the credentials: mend the user, the password or its permissions in the URL."
         )
