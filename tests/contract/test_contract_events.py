@@ -1,0 +1,126 @@
+"""Events: what an operator is told of each call, and nothing that identifies a person."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from contract_world import PHONE, VISITOR, World, wrong
+
+from otpkit import (
+    BlockedError,
+    ExpiredCodeError,
+    GatewayRejectedError,
+    OTPError,
+    Policy,
+    RateLimitError,
+    UsedTokenError,
+    WrongCodeError,
+)
+
+
+def test_each_call_is_told_once_as_it_went(world: World) -> None:
+    """Name, operation, outcome and the word that says more."""
+    otp = world.heard(policy=Policy(max_consecutive_failures=2))
+    otp.issue(PHONE)
+    with pytest.raises(RateLimitError):
+        otp.issue(PHONE)
+    with pytest.raises(WrongCodeError):
+        otp.verify(PHONE, wrong(world.outbox[-1].code))
+    proof = otp.verify(PHONE, world.outbox[-1].code)
+    with pytest.raises(ExpiredCodeError):
+        otp.verify(PHONE, "123456")
+    otp.redeem(proof.token)
+    with pytest.raises(UsedTokenError):
+        otp.redeem(proof.token)
+    world.advance(60)
+    world.outbox.lose_next()
+    otp.issue(PHONE, "login")
+    otp.revoke(PHONE, "login")
+    otp.unblock(PHONE)
+    otp.erase(PHONE)
+    told = [(event.name, event.operation, event.outcome, event.detail) for event in world.events]
+    assert told == [
+        ("issued", "issue", "accepted", ""),
+        ("refused", "issue", "rate_limit", "phone"),
+        ("refused", "verify", "wrong_code", ""),
+        ("verified", "verify", "", ""),
+        ("refused", "verify", "expired_code", ""),
+        ("redeemed", "redeem", "", ""),
+        ("refused", "redeem", "used_token", ""),
+        ("issued", "issue", "uncertain", ""),
+        ("revoked", "revoke", "", ""),
+        ("unblocked", "unblock", "", ""),
+        ("erased", "erase", "", ""),
+    ]
+    assert [event.purpose for event in world.events[:9]] == ["signup"] * 7 + ["login"] * 2
+
+
+def test_a_rejection_is_told_with_the_gateways_code(world: World) -> None:
+    """So that an operator can look it up."""
+    otp = world.heard()
+    world.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", gateway_code="15", category="account"))
+    with pytest.raises(GatewayRejectedError):
+        otp.issue(PHONE)
+    (event,) = world.events
+    assert (event.name, event.outcome, event.detail) == ("refused", "gateway_rejected", "15")
+
+
+def test_a_block_is_told(world: World) -> None:
+    """And each call that it refuses."""
+    otp = world.heard(policy=Policy(max_consecutive_failures=1))
+    otp.issue(PHONE)
+    with pytest.raises(WrongCodeError):
+        otp.verify(PHONE, wrong(world.outbox[-1].code))
+    for call in (lambda: otp.issue(PHONE), lambda: otp.verify(PHONE, "123456")):
+        with pytest.raises(BlockedError):
+            call()
+    assert [event.outcome for event in world.events][-2:] == ["blocked", "blocked"]
+
+
+def test_the_same_phone_is_the_same_pseudonym_and_no_phone_code_or_bind(world: World) -> None:
+    """Neither the text nor the repr of an event shows whose it is."""
+    otp = world.heard()
+    for phone, bind in ((PHONE, "a secret session"), ("+8613900139000", "")):
+        otp.issue(phone, bind=bind, ip=VISITOR, idempotency_key="a form's key")
+        code = world.outbox[-1].code
+        with pytest.raises(WrongCodeError):
+            otp.verify(phone, wrong(code), bind=bind)
+        otp.redeem(otp.verify(phone, code, bind=bind).token, bind=bind)
+        shown = repr(world.events)
+        for secret in (phone, phone[3:], phone[-4:] + "'", code, bind or "a secret session", VISITOR, "a form's key"):
+            assert secret not in shown
+    one, two = ({event.phone_id for event in world.events[i : i + 4]} for i in (0, 4))
+    assert len(one) == len(two) == 1
+    assert one != two
+
+
+class Listening(Exception):
+    """Holds what must not be logged."""
+
+
+@pytest.mark.parametrize("error", [Listening("13800138000"), OTPError("a listener's own"), StopIteration()])
+def test_a_listener_that_raises_changes_nothing(world: World, caplog: Any, error: Exception) -> None:
+    """It is logged by its class alone."""
+
+    def listener(event: Any) -> None:
+        raise error
+
+    otp = world.otp(on_event=listener)
+    with caplog.at_level(logging.ERROR, "otpkit"):
+        otp.issue(PHONE)
+        with pytest.raises(RateLimitError):
+            otp.issue(PHONE)
+        proof = otp.verify(PHONE, world.outbox[-1].code)
+        assert otp.redeem(proof.token) == proof
+        otp.erase(PHONE)
+    assert len(caplog.records) == 5
+    assert type(error).__name__ in caplog.text
+    assert "13800138000" not in caplog.text
+
+
+def test_without_a_listener_all_goes_as_ever(world: World, otp: Any, proved: Any) -> None:
+    """Nothing is told to anybody."""
+    assert otp.redeem(proved(otp).token)
+    assert world.events == []
