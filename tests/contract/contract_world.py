@@ -99,7 +99,10 @@ class World:
 
     def otp(self, **arguments: Any) -> Any:
         """Return another OTP on the same store, with other arguments than the usual ones."""
-        otp = self.build(**arguments)
+        return self.adopt(self.build(**arguments))
+
+    def adopt(self, otp: Any) -> Any:
+        """Return a bare OTP or AsyncOTP as one that blocks, to be closed with the world."""
         blocking = Blocking(otp, self.loop) if self.is_async else otp
         self._otps.append(blocking)
         return blocking

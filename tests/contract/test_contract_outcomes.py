@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -148,4 +149,33 @@ def test_a_settlement_that_fails_changes_no_answer(world: World, outcome: str) -
     client.broken = False
     world.advance(30)
     assert otp.status(PHONE).delivery == "uncertain"
+    assert otp.verify(PHONE, codes[0])
+
+
+def test_a_cancelled_call_does_nothing_further(world: World) -> None:
+    """It is never a rejection: the send stays under way, then uncertain, and its code works."""
+    if not world.is_async:
+        return
+    codes: list[str] = []
+
+    async def cancelled_at_the_gateway() -> None:
+        arrived = asyncio.Event()
+
+        async def gateway(message: Message) -> None:
+            codes.append(message.code)
+            arrived.set()
+            await asyncio.sleep(60)
+
+        async with world.build(gateway=gateway) as otp:
+            call = asyncio.create_task(otp.issue(PHONE))
+            await arrived.wait()
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+
+    world.loop.run(cancelled_at_the_gateway())
+    otp = world.otp()
+    assert otp.status(PHONE).delivery == "pending"
+    world.advance(30)
+    assert (otp.status(PHONE).delivery, otp.status(PHONE).sends_left) == ("uncertain", 9)
     assert otp.verify(PHONE, codes[0])
