@@ -126,7 +126,11 @@ class Keys:
 
     def name(self, kind: bytes, *parts: str, size: int = ID_BYTES) -> bytes:
         """Return the keyed hash that stands for `parts` at rest; another `kind` gives another hash."""
-        return self._index(kind + b"\0" + pack(*parts))[:size]
+        return self.name_packed(kind, pack(*parts))[:size]
+
+    def name_packed(self, kind: bytes, packed: bytes) -> bytes:
+        """Same as `name`, but for parts that `pack` has joined already."""
+        return self._index(kind + b"\0" + packed)[:ID_BYTES]
 
     def __reduce__(self) -> Any:
         raise TypeError("keys are never pickled")

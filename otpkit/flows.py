@@ -126,11 +126,11 @@ class Flows:
         unknown = Delivery(state="unknown", gateway=d.gateway.name)
         if len(reply) == 1:
             return unknown
-        sent = Description(*reply[2:])
-        if sent.fixed or not d.gateway.can_trace:
+        _, _, send_id, sent_ms, *described = reply
+        if Description(*described).fixed or not d.gateway.can_trace:
             return unknown
-        send_id = encode_id(bytes.fromhex(text(sent.send_id)))
-        return (yield from d.gateway.trace(who.phone, send_id, from_ms(sent.sent_ms)))
+        operation = encode_id(bytes.fromhex(text(send_id)))
+        return (yield from d.gateway.trace(who.phone, operation, from_ms(sent_ms)))
 
     def revoke(self, phone: object, purpose: str, bind: str) -> Flow[None]:
         d = self._deployment

@@ -34,16 +34,17 @@ class Identity:
         self.phone = phone
         self.purpose = check_purpose(purpose)
         self.bind = check_bind(bind)
-        self.phone_id = encode_id(keys.name(b"phone", phone))
+        packed_phone, place = pack(phone), pack(self.purpose, self.bind)
+        self.phone_id = encode_id(keys.name_packed(b"phone", packed_phone))
         # The braces keep all of a phone in one slot of a cluster.
         self.phone_key = f"{deployment.namespace}:{{{self.phone_id}}}:p"
         self.counter_key = f"{deployment.namespace}:{{{self.phone_id}}}:c"
-        self.slot = keys.name(b"slot", self.purpose, self.bind, size=SLOT_BYTES)
-        self.packed = pack(self.purpose, self.bind, phone)
+        self.slot = keys.name_packed(b"slot", place)[:SLOT_BYTES]
+        self.packed = place + packed_phone
 
-    def challenge_id(self, link: str) -> str:
-        """Return the public id of the challenge of a link: the same for every resend, and it reveals nothing."""
-        return encode_id(self._deployment.keys.name(b"challenge", self.phone, link))
+    def challenge_id(self, generation: str) -> str:
+        """Return the public id of a challenge of this slot: the same for every resend, and it reveals nothing."""
+        return encode_id(self._deployment.keys.name(b"challenge", self.phone, self.slot.hex() + generation))
 
     def event(self, name: str, operation: str, outcome: str = "", detail: str = "") -> Event:
         """Return what the listener is told of this identity, by its pseudonym."""

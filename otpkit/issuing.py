@@ -46,7 +46,7 @@ class Issue:
         self.template = deployment.template_for(who.purpose)
         if params is not None:  # what the template refuses is an error before anything is reserved
             self.template.sms_params("0" * deployment.policy.code_length, params=params)
-        self.op = new_id()
+        self.op, self.nonce = new_id(), new_id()
         self.idempotency = (
             b"" if idempotency_key is None else who.operation(b"issue", idempotency_key, size=IDEMPOTENCY_BYTES)
         )
@@ -65,11 +65,9 @@ class Issue:
             return challenge_of(self.who, now_ms, Description(*reply[2:]), replayed=True)
         sent = Description(*reply[4:])
         receipt = Receipt("fixed") if fixed is not None else (yield from self._hand_over(reply, sent))
-        sent = sent._replace(delivery=receipt.outcome[0])
         settled = yield from self._settle(receipt)
-        if settled:
-            now_ms, resend_ms, sends_left = settled
-            sent = sent._replace(resend_ms=resend_ms, sends_left=sends_left)
+        now_ms, resend_ms, sends_left = settled or (now_ms, sent.resend_ms, sent.sends_left)
+        sent = sent._replace(delivery=receipt.outcome[0], resend_ms=resend_ms, sends_left=sends_left)
         return challenge_of(self.who, now_ms, sent)
 
     def _fixed_in_force(self) -> Flow[FixedCode | None]:
@@ -83,7 +81,6 @@ class Issue:
 
     def _reserve(self, fixed: FixedCode | None) -> Flow[Any]:
         d, who, length = self.deployment, self.who, self.deployment.policy.code_length
-        nonce = new_id()
         known_keys = b"".join(d.keys.by_id)
         self.taken, refusal = yield from take(d, self.limits)
         charged = self._charged()
@@ -91,7 +88,7 @@ class Issue:
             d.scripts.reserve,
             (who.phone_key, who.counter_key, *[limit.key for limit in charged]),
             (
-                *(d.now_arg(), self.op, who.slot, nonce, self._digest(nonce, fixed)),
+                *(d.now_arg(), self.op, who.slot, self.nonce, self._digest(fixed)),
                 *(length, int(fixed is not None), self.idempotency, known_keys),
                 *(part for limit in charged for part in (limit.scope, limit.rates)),
                 *refusal,
@@ -101,10 +98,10 @@ class Issue:
             yield from give(d, self.taken)
         return reply
 
-    def _digest(self, nonce: bytes, fixed: FixedCode | None) -> bytes:
+    def _digest(self, fixed: FixedCode | None) -> bytes:
         """Return the digest of a fresh code, and its key's id. The code stands in no frame that waits for Redis."""
         key, packed = self.deployment.keys.current, self.who.packed
-        code = key.code(nonce, packed, self.deployment.policy.code_length) if fixed is None else fixed.code
+        code = key.code(self.nonce, packed, self.deployment.policy.code_length) if fixed is None else fixed.code
         return key.digest(packed, code) + key.id
 
     def _charged(self) -> tuple[WideLimit, ...]:
@@ -134,9 +131,9 @@ class Issue:
 
     def _message(self, reply: Any, sent: Description) -> Message:
         now_ms, nonce, key_id = reply[1:4]
-        who, policy = self.who, self.deployment.policy
-        key = self.deployment.keys.by_id[bytes.fromhex(text(key_id))]
-        code = key.code(bytes.fromhex(text(nonce)), who.packed, policy.code_length)
+        who, d = self.who, self.deployment
+        key = d.keys.by_id[bytes.fromhex(text(key_id))] if key_id else d.keys.current
+        code = key.code(bytes.fromhex(text(nonce)) or self.nonce, who.packed, d.policy.code_length)
         minutes = max(1, (sent.ends_ms - now_ms) // 60_000)
         params = self.template.sms_params(code, minutes=minutes, params=self.params)
         return Message(who.phone, code, self.template, params, encode_id(self.op), from_ms(now_ms))

@@ -24,17 +24,15 @@ _WHAT: dict[str, str] = {
 
 
 class Description(NamedTuple):
-    """What `describe` in phone.lua tells of a send and its challenge; times in server milliseconds."""
+    """What `describe` in describe.lua tells of a send and its challenge; times in server milliseconds."""
 
     ends_ms: int
     resend_ms: int
     attempts_left: int
     sends_left: int
     delivery: Any
-    link: Any
+    generation: Any
     fixed: int
-    send_id: Any
-    sent_ms: int
 
 
 def text(value: Any) -> str:
@@ -42,11 +40,10 @@ def text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def challenge_of(who: Identity, now_ms: int, described: Sequence[Any], *, replayed: bool = False) -> Challenge:
+def challenge_of(who: Identity, now_ms: int, found: Description, *, replayed: bool = False) -> Challenge:
     """Return the challenge that a script described at `now_ms`."""
-    found = Description(*described)
     return Challenge(
-        id=who.challenge_id(text(found.link)),
+        id=who.challenge_id(text(found.generation)),
         phone=who.phone,
         purpose=who.purpose,
         expires_at=from_ms(found.ends_ms),
@@ -78,4 +75,4 @@ def live_challenge(deployment: Deployment, who: Identity) -> Flow[Challenge | No
     reply = yield RunScript(deployment.scripts.status, (who.phone_key,), (deployment.now_arg(), who.slot))
     if len(reply) == 1 or not reply[1]:
         return None
-    return challenge_of(who, reply[0], Description(*reply[2:]))
+    return challenge_of(who, reply[0], Description(*reply[4:]))

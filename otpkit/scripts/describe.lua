@@ -26,22 +26,19 @@ local function latest_send(phone, start)
   end
 end
 
--- Append a description to an answer: when the challenge ends, when a resend may be, attempts left, sends left, delivery, link,
--- fixed, send id, send time; times in ms, text in hexadecimal, delivery a letter as in a send's state.
-local function describe(words, phone, send, challenge)
+-- Return a description, to end an answer with: when the challenge ends, when a resend may be, attempts left, sends left,
+-- delivery, what the link adds to the slot, fixed; times in ms, text in hexadecimal, delivery a letter as in a send's state.
+local function describe(phone, send, challenge)
   local delivery = send.state
   if delivery == 'p' and phone.now - send.time >= SETTLE_MS then delivery = 'u' end
-  for _, word in ipairs({ challenge and challenge.ends or send.ends, resend_at(phone),
+  return challenge and challenge.ends or send.ends, resend_at(phone),
     challenge and max(0, ATTEMPTS - challenge.wrong) or 0, sends_left(phone), delivery,
-    hex(send.link), challenge and challenge.fixed or 0, hex(send.op), send.time }) do
-    words[#words + 1] = word
-  end
-  return words
+    hex(sub(send.link, 9)), challenge and challenge.fixed or 0
 end
 
 -- The answer to a call that a limit refuses: {'limited', now, scope, wait ms [, …description of the live challenge]}.
 local function limited(phone, slot, scope, wait)
-  local words, live = { 'limited', phone.now, scope, wait }, live_challenge(phone, slot)
-  if not live then return words end
-  return describe(words, phone, latest_send(phone, live.link), live)
+  local live = live_challenge(phone, slot)
+  if not live then return { 'limited', phone.now, scope, wait } end
+  return { 'limited', phone.now, scope, wait, describe(phone, latest_send(phone, live.link), live) }
 end

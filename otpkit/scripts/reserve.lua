@@ -5,7 +5,8 @@
 --       6 code length; 7 fixed (0 or 1); 8 idempotency key or ''; 9 the ids of all keys this host has;
 --       10… for each wider limit its scope and its rates; without its key, the scope of one that refused on another node and the ms
 --       until it allows one more
--- Returns {'reserved', now, nonce, key id, …description} nonce and key id in hexadecimal: hand over the code of that nonce
+-- Returns {'reserved', now, nonce, key id, …description} hand over the code of that nonce; both in hexadecimal, and empty for the
+--           fresh code's own
 --         {'replayed', now, …description} an earlier send under the same idempotency key
 --         {'limited', now, scope, wait ms [, …description of the live challenge]}
 --         {'blocked', now}
@@ -23,7 +24,8 @@ local live = live_challenge(phone, slot)
 local function key_id(challenge) return sub(challenge.digest, 17) end
 
 local function reserved(send, challenge)
-  return describe({ 'reserved', now, hex(challenge.nonce), hex(key_id(challenge)) }, phone, send, challenge)
+  if challenge.nonce == ARGV[4] then return { 'reserved', now, '', '', describe(phone, send, challenge) } end
+  return { 'reserved', now, hex(challenge.nonce), hex(key_id(challenge)), describe(phone, send, challenge) }
 end
 
 -- The reply was lost and this is the same call again: it has reserved already.
@@ -33,7 +35,7 @@ if own and live and live.link == own.link then return reserved(own, live) end
 if idempotency ~= '' then
   for _, send in ipairs(phone.sends) do
     if send.idempotency == idempotency and send.state ~= 'r' then
-      return describe({ 'replayed', now }, phone, send, live and live.link == send.link and live or nil)
+      return { 'replayed', now, describe(phone, send, live and live.link == send.link and live or nil) }
     end
   end
 end

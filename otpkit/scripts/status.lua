@@ -2,7 +2,7 @@
 --
 -- KEYS  1 the phone
 -- ARGV  1 now in ms, or ''; 2 slot
--- Returns {now, live (0 or 1), …description}, or {now} where nothing was sent
+-- Returns {now, live (0 or 1), send id in hexadecimal, send time in ms, …description}, or {now} where nothing was sent
 
 --# include base phone describe
 
@@ -11,4 +11,4 @@ local phone = load_phone(KEYS[1], now)
 local live = live_challenge(phone, ARGV[2])
 local send = latest_send(phone, live and live.link or ARGV[2])
 if not send then return { now } end
-return describe({ now, live and 1 or 0 }, phone, send, live)
+return { now, live and 1 or 0, hex(send.op), send.time, describe(phone, send, live) }
