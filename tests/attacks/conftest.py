@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from attack_lab import Lab, Untouchable
+from callers import loaded
+from proxy import Proxy
 
 from otpkit import OTP
 
@@ -29,7 +31,33 @@ def server_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(params=["valkey sync-url", "valkey async-client", "redis sync-client", "redis async-url"])
+def seat(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Give a real server's URL and a kind of caller: each kind once, and each server for sync and async."""
+    server, kind = request.param.split()
+    return request.getfixturevalue(f"{server}_url"), kind
+
+
+@pytest.fixture
+def seat_url(seat: tuple[str, str]) -> str:
+    """Give the server behind the proxy."""
+    return seat[0]
+
+
+@pytest.fixture
+def kind(seat: tuple[str, str]) -> str:
+    """Give the kind of caller before the proxy."""
+    return seat[1]
+
+
 @pytest.fixture
 def untouched(memory_lab: Lab) -> OTP:
     """An OTP whose Redis must not be asked."""
     return memory_lab.otp(redis=memory_lab._stack.enter_context(Untouchable()))
+
+
+@pytest.fixture
+def proxy(seat_url: str) -> Iterator[Proxy]:
+    """A proxy before a real server that knows the scripts."""
+    with loaded(seat_url) as by_sha, Proxy(seat_url, by_sha) as proxy:
+        yield proxy

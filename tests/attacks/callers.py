@@ -1,0 +1,83 @@
+"""The sync and the async library behind one face, so that a test of both is written once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from typing import Any
+
+import redis
+import redis.asyncio
+from attack_lab import SECRET, TEMPLATE
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from otpkit import OTP, AsyncOTP, OTPError, Policy, scripts
+
+KINDS = ["sync-url", "sync-client", "async-url", "async-client"]
+BROAD = Policy(sends="32/day", ip_sends="90/day", ip_failures="90/day", total_sends="1000/day")
+_LOST = [redis.ConnectionError, redis.TimeoutError]
+_THREADS = 220
+
+
+class Caller:
+    """An `OTP` on threads or an `AsyncOTP`, both awaited. Every method of theirs is here under its name."""
+
+    def __init__(self, otp: OTP | AsyncOTP, threads: ThreadPoolExecutor | None) -> None:
+        self.otp = otp
+        self._threads = threads
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self.otp, name)
+        if self._threads is None:
+            return method  # type: ignore[no-any-return]
+        return lambda *args, **options: asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: method(*args, **options)
+        )
+
+
+@contextlib.asynccontextmanager
+async def calling(kind: str, url: str, gateway: Any, **options: Any) -> AsyncIterator[Caller]:
+    """Give a caller whose client retries: otpkit's own from a URL, or a user's with a `Retry` of his."""
+    options = {"template": TEMPLATE, "secret": SECRET, "policy": BROAD} | options
+    library, _, client = kind.partition("-")
+    retry: dict[str, Any] = {"retry_on_error": _LOST, "socket_timeout": 2, "max_connections": 300}
+    if library == "async":
+        own = redis.asyncio.Redis.from_url(url, retry=AsyncRetry(ConstantBackoff(0.001), 3), **retry)
+        async with own, AsyncOTP(own if client == "client" else url, gateway, **options) as otp:
+            yield Caller(otp, None)
+        return
+    with (
+        ThreadPoolExecutor(_THREADS) as threads,
+        redis.Redis.from_url(url, retry=Retry(ConstantBackoff(0.001), 3), **retry) as own_sync,
+        OTP(own_sync if client == "client" else url, gateway, **options) as otp_sync,
+    ):
+        yield Caller(otp_sync, threads)
+
+
+@contextlib.contextmanager
+def loaded(url: str, policy: Policy = BROAD) -> Iterator[dict[str, str]]:
+    """Load a policy's scripts into a server, and give their names by their SHA: so each call is one EVALSHA."""
+    found = scripts.load(policy)
+    by_sha = {getattr(found, field.name).sha: field.name for field in fields(found)}
+    with redis.Redis.from_url(url) as client:
+        for field in fields(found):
+            client.script_load(getattr(found, field.name).text)
+    yield by_sha
+
+
+async def result(call: Awaitable[Any]) -> Any:
+    """Return what a call gives, or the OTPError that it raises."""
+    try:
+        return await call
+    except OTPError as error:
+        return error
+
+
+async def together(count: int, call: Callable[[int], Awaitable[Any]]) -> list[Any]:
+    """Return the results of `count` calls made at once."""
+    return await asyncio.gather(*[result(call(number)) for number in range(count)])

@@ -1,0 +1,57 @@
+"""A caller behind the proxy, and what the server keeps of what he does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import redis
+from callers import Caller, calling
+from proxy import Proxy
+
+from otpkit import Challenge, Proof
+from otpkit.testing import MovableClock, Outbox
+
+
+class Stage:
+    """A caller behind the proxy, his outbox and clock, and a look at what the server keeps of it all."""
+
+    def __init__(self, caller: Caller, proxy: Proxy, outbox: Outbox, clock: MovableClock, server: redis.Redis) -> None:
+        self.caller, self.proxy, self.outbox, self.clock, self.server = caller, proxy, outbox, clock, server
+        self.namespace = caller.otp._deployment.namespace
+        self.spoil: Callable[[], object] = lambda: None
+        """What a story does to the call that comes next."""
+
+    @property
+    def code(self) -> str:
+        return self.outbox[-1].code
+
+    def kept(self) -> tuple[Any, ...]:
+        """Return what is kept, without what differs from run to run: facts by kind, and every counter."""
+        keys = list(self.server.scan_iter(match=f"{self.namespace}:*"))
+        facts = [fact for key in keys if key.endswith(b":p") for fact in self.server.hgetall(key).items()]
+        kinds = Counter(chr(name[0]) for name, _ in facts)
+        wrong_codes = sorted(value[42] for name, value in facts if name[:1] == b"c")
+        counts = [count for key in keys if key.endswith(b":w") for count in self.server.hvals(key)]
+        windows = sorted(int(count.split()[1]) for count in counts)
+        consecutive = sorted(int(self.server.get(key)) for key in keys if key.endswith(b":c"))
+        return dict(kinds), windows, consecutive, wrong_codes, len(self.outbox)
+
+
+def told(answer: Any) -> Any:
+    """Return an answer without what differs from run to run."""
+    if isinstance(answer, Challenge):
+        return (answer.delivery, answer.attempts_left, answer.sends_left, answer.expires_in, answer.replayed)
+    if isinstance(answer, Proof):
+        return ("proof", answer.phone, answer.purpose, answer.verified_at, answer.expires_at)
+    return (type(answer).__name__, str(answer))
+
+
+@contextlib.asynccontextmanager
+async def staged(kind: str, proxy: Proxy, server_url: str, namespace: str) -> AsyncIterator[Stage]:
+    outbox, clock = Outbox(), MovableClock()
+    with redis.Redis.from_url(server_url) as server:
+        async with calling(kind, proxy.url, outbox, namespace=namespace, clock=clock) as caller:
+            yield Stage(caller, proxy, outbox, clock, server)

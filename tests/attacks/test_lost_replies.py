@@ -1,0 +1,205 @@
+"""A lost answer costs nobody anything: the retried script gives the same answer, and counts once.
+
+redis-py runs a script again whose reply was lost. A proxy loses and cuts the replies of a real server; each story is
+told once over a clean connection and once over a spoilt one, and both must end alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from attack_lab import PHONE, Lab, outcome, wrong
+from callers import BROAD, calling, result
+from proxy import Fault, Proxy
+from stage import Stage, staged, told
+
+Story = Callable[[Stage], Awaitable[Any]]
+IP = "203.0.113.7"
+
+
+async def issue(stage: Stage) -> Any:
+    stage.spoil()
+    return await result(stage.caller.issue(PHONE, ip=IP))
+
+
+async def resend(stage: Stage) -> Any:
+    await stage.caller.issue(PHONE, ip=IP)
+    stage.clock.advance(60)
+    return await issue(stage)
+
+
+async def issue_too_soon(stage: Stage) -> Any:
+    await stage.caller.issue(PHONE, ip=IP)
+    return await issue(stage)
+
+
+async def issue_by_key(stage: Stage) -> Any:
+    await stage.caller.issue(PHONE, idempotency_key="key")
+    stage.spoil()
+    return await result(stage.caller.issue(PHONE, idempotency_key="key"))
+
+
+async def issue_rejected(stage: Stage) -> Any:
+    stage.outbox.reject_next()
+    return await issue(stage)
+
+
+async def resend_rejected(stage: Stage) -> Any:
+    """The first message's code lives on."""
+    await stage.caller.issue(PHONE, ip=IP)
+    stage.clock.advance(60)
+    await issue_rejected(stage)
+    return await result(stage.caller.verify(PHONE, stage.code))
+
+
+async def verify_right(stage: Stage) -> Any:
+    await stage.caller.issue(PHONE)
+    stage.spoil()
+    return await result(stage.caller.verify(PHONE, stage.code, ip=IP))
+
+
+async def verify_wrong(stage: Stage) -> Any:
+    await stage.caller.issue(PHONE)
+    stage.spoil()
+    return await result(stage.caller.verify(PHONE, wrong(stage.code), ip=IP))
+
+
+async def verify_last(stage: Stage) -> Any:
+    """The fifth wrong code, which burns the challenge."""
+    await stage.caller.issue(PHONE)
+    for _ in range(4):
+        await result(stage.caller.verify(PHONE, wrong(stage.code)))
+    stage.spoil()
+    return await result(stage.caller.verify(PHONE, wrong(stage.code)))
+
+
+async def verify_none(stage: Stage) -> Any:
+    stage.spoil()
+    return await result(stage.caller.verify(PHONE, "123456"))
+
+
+async def _proof(stage: Stage) -> Any:
+    await stage.caller.issue(PHONE)
+    return await stage.caller.verify(PHONE, stage.code, ip=IP)
+
+
+async def _fail(stage: Stage) -> None:
+    await stage.caller.issue(PHONE)
+    await result(stage.caller.verify(PHONE, wrong(stage.code)))
+
+
+async def redeem(stage: Stage) -> Any:
+    proof = await _proof(stage)
+    stage.spoil()
+    return await result(stage.caller.redeem(proof.token))
+
+
+async def redeem_again(stage: Stage) -> Any:
+    proof = await _proof(stage)
+    await stage.caller.redeem(proof.token)
+    stage.spoil()
+    return await result(stage.caller.redeem(proof.token))
+
+
+async def status(stage: Stage) -> Any:
+    await stage.caller.issue(PHONE)
+    stage.spoil()
+    return await result(stage.caller.status(PHONE))
+
+
+async def revoke(stage: Stage) -> Any:
+    await stage.caller.issue(PHONE)
+    stage.spoil()
+    await stage.caller.revoke(PHONE)
+    return await result(stage.caller.verify(PHONE, stage.code))
+
+
+async def unblock(stage: Stage) -> Any:
+    await _fail(stage)
+    stage.spoil()
+    await stage.caller.unblock(PHONE)
+    return await result(stage.caller.status(PHONE))
+
+
+async def erase(stage: Stage) -> Any:
+    await _fail(stage)
+    stage.spoil()
+    await stage.caller.erase(PHONE)
+    return await result(stage.caller.status(PHONE))
+
+
+STORIES: list[tuple[Story, str]] = [
+    *((story, "reserve") for story in (issue, resend, issue_too_soon, issue_by_key)),
+    *((story, "settle") for story in (issue, resend)),
+    *((story, "undo") for story in (issue_rejected, resend_rejected)),
+    *((story, "verify") for story in (verify_right, verify_wrong, verify_last, verify_none)),
+    *((story, "redeem") for story in (redeem, redeem_again)),
+    *((story, story.__name__) for story in (status, revoke, unblock, erase)),
+]
+
+
+@pytest.mark.parametrize("action", ["drop", "cut", "refuse"])
+@pytest.mark.parametrize(("story", "script"), STORIES, ids=lambda part: getattr(part, "__name__", part))
+async def test_a_story_ends_as_over_a_clean_connection(
+    proxy: Proxy, seat_url: str, namespace: str, kind: str, story: Story, script: str, action: Any
+) -> None:
+    """The same answer, the same counts, one message."""
+    ends = []
+    for faults in ([], [Fault(action)]):
+        async with staged(kind, proxy, seat_url, f"{namespace}.{len(faults)}") as stage:
+            stage.spoil = lambda faults=faults: proxy.expect(script, *faults)
+            answer = await story(stage)
+            assert proxy.planned() == 0
+            ends.append((told(answer), stage.kept()))
+    assert ends[0] == ends[1]
+
+
+async def test_every_reply_may_be_lost_twice(proxy: Proxy, seat_url: str, namespace: str, kind: str) -> None:
+    """Two losses in a row are within what every retry bears."""
+    for script in ("reserve", "settle", "verify", "redeem"):
+        proxy.expect(script, Fault("drop"), Fault("cut"))
+    async with staged(kind, proxy, seat_url, namespace) as stage:
+        assert told(await redeem_again(stage))[0] == "UsedTokenError"
+        assert stage.kept()[0] == {"p": 1, "s": 1}
+        assert Counter(proxy.calls) == {"reserve": 3, "settle": 3, "verify": 3, "redeem": 4}
+
+
+async def test_another_caller_in_between_changes_nothing(
+    proxy: Proxy, seat_url: str, namespace: str, kind: str
+) -> None:
+    """A wrong code of somebody else's, between a lost reply and its retry, is counted, and changes no answer."""
+    async with staged(kind, proxy, seat_url, namespace) as stage, _direct(stage, seat_url) as other:
+        await issue(stage)
+        guess = wrong(stage.code)
+        proxy.expect("verify", Fault("drop", between=lambda: other(guess)), Fault("drop", between=lambda: other(guess)))
+        assert (await result(stage.caller.verify(PHONE, guess))).attempts_left == 4
+        assert (await stage.caller.status(PHONE)).attempts_left == 2
+        proxy.expect("verify", Fault("drop", between=lambda: other(stage.code)))
+        proof = await stage.caller.verify(PHONE, stage.code)
+        proxy.expect("redeem", Fault("cut", between=lambda: other(stage.code)))
+        assert await stage.caller.redeem(proof.token) == proof
+        assert stage.kept()[0] == {"f": 3, "p": 1, "s": 1}
+
+
+@contextlib.asynccontextmanager
+async def _direct(stage: Stage, seat_url: str) -> AsyncIterator[Callable[[str], Any]]:
+    with Lab(seat_url, stage.namespace) as lab:
+        otp = lab.otp(clock=stage.clock, policy=BROAD, on_event=None)
+        yield lambda code: outcome(otp.verify, PHONE, code)
+
+
+async def test_two_issues_around_a_lost_reply_send_one_message(
+    proxy: Proxy, seat_url: str, namespace: str, kind: str
+) -> None:
+    """Whoever asks again while the first reservation's reply is lost is told to wait."""
+    async with staged(kind, proxy, seat_url, namespace) as stage:
+        options = {"namespace": namespace, "clock": stage.clock}
+        async with calling(kind, seat_url, stage.outbox, **options) as second:
+            proxy.expect("reserve", Fault("drop"))
+            await result(stage.caller.issue(PHONE, idempotency_key="form"))
+            again = await result(second.issue(PHONE, idempotency_key="form"))
+        assert (again.replayed, again.delivery, len(stage.outbox)) == (True, "accepted", 1)
