@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from otpkit.errors import ConfigurationError
 from otpkit.sandbox._web import BaseRoute, H11Protocol, uvicorn
@@ -92,7 +93,11 @@ def running(
 
 
 class _Protocol(H11Protocol):
-    """Hands each request the transport under it, which faults close."""
+    """Hands each request the transport under it, which faults close, and logs none: its line would hold the code."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.access_log = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -108,9 +113,28 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._on_ready = on_ready
 
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        with _quietly():
+            super().run(sockets=sockets)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._on_ready()
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what uvicorn says in passing out of the log, where it says it in this thread."""
+    here, logger = threading.get_ident(), logging.getLogger("uvicorn.error")
+
+    def matters(record: logging.LogRecord) -> bool:
+        return record.thread != here or record.levelno >= logging.WARNING
+
+    logger.addFilter(matters)
+    try:
+        yield
+    finally:
+        logger.removeFilter(matters)
 
 
 def _server(
@@ -126,9 +150,7 @@ def _server(
         loop="asyncio",
         ws="none",
         lifespan="off",
-        log_config=None,  # a library leaves logging to its host
-        log_level="warning",
-        access_log=False,  # its lines would hold the codes
+        log_config=None,  # a library leaves logging to its host, which may run uvicorn too: no level, no handler
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,

@@ -68,9 +68,7 @@ def test_a_port_that_is_taken_is_named() -> None:
 def test_two_sandboxes_know_nothing_of_each_other() -> None:
     with running(Sandbox()) as one, running(Sandbox(app_key="k", app_secret="钥匙")) as two:
         assert requests.get(f"{one.gateway_url}/sendSms", sms(), headers=HEADERS, timeout=5).json()["success"]
-        assert (
-            requests.get(f"{two.gateway_url}/sendSms", sms(), headers=HEADERS, timeout=5).status_code == 403
-        )
+        assert requests.get(f"{two.gateway_url}/sendSms", sms(), headers=HEADERS, timeout=5).status_code == 403
         own = {"X-Ca-Key": "k", "X-Ca-Secret": "钥匙".encode()}
         assert requests.get(f"{two.gateway_url}/sendSms", sms(), headers=own, timeout=5).json()["success"]
 
@@ -96,9 +94,24 @@ def test_an_answer_under_way_holds_the_end_up_for_a_moment_only(caplog: pytest.L
 def test_requests_leave_no_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "uvicorn"), running(Sandbox()) as address:
         requests.get(f"{address.gateway_url}/sendSms", sms(), headers=HEADERS, timeout=5)
-    assert "123456" not in "".join(
-        record.getMessage() for record in caplog.records if "uvicorn" in record.name
-    )
+    assert "123456" not in "".join(record.getMessage() for record in caplog.records if "uvicorn" in record.name)
+
+
+def test_the_log_of_a_host_that_runs_uvicorn_too_stays_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    error, access = logging.getLogger("uvicorn.error"), logging.getLogger("uvicorn.access")
+    before = list(error.filters)
+    with caplog.at_level(logging.INFO, "uvicorn.error"), caplog.at_level(logging.INFO, "uvicorn.access"):
+        with running(Sandbox()) as address:
+            requests.get(f"{address.gateway_url}/sendSms", sms(), headers=HEADERS, timeout=5)
+            error.info("the host's own")
+            access.info("the host's own")
+        assert [record.getMessage() for record in caplog.records if "uvicorn" in record.name] == ["the host's own"] * 2
+        assert (error.level, error.filters, access.level, access.propagate) == (
+            logging.INFO,
+            before,
+            logging.INFO,
+            True,
+        )
 
 
 def test_further_routes_can_be_mounted() -> None:
@@ -174,9 +187,7 @@ except ConfigurationError as exc:
 
 @pytest.mark.parametrize("library", ["starlette", "uvicorn", "jinja2"])
 def test_a_missing_library_is_named_with_the_extra_that_brings_it(library: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", MISSING, library], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", MISSING, library], capture_output=True, text=True, check=True)
     assert library in done.stdout
     assert "pip install 'otpkit[sandbox]'" in done.stdout
 
