@@ -23,7 +23,7 @@ async def test_a_reservation_lost_for_good_sends_nothing(
         proxy.expect("reserve", *[Fault(action)] * 3, *[Fault(action)] * (kind.endswith("client")))
         began = time.monotonic()
         assert isinstance(await result(stage.caller.issue(PHONE)), StoreUnavailableError)
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 10
         assert (len(stage.outbox), proxy.planned()) == (0, 0)
         assert (await stage.caller.issue(OTHER_PHONE)).delivery == "accepted"
 

@@ -1,0 +1,205 @@
+"""A cancelled call does nothing further: the send stays, becomes uncertain after 30 s, and is never a rejection."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from attack_lab import PHONE, wrong
+from callers import calling
+from proxy import Fault, Proxy
+from stage import Stage, staged
+
+from otpkit import AsyncOTP
+from otpkit.effects import Call, Flow
+from otpkit.gateways import Gateway, Message, Receipt
+from otpkit.testing import MovableClock
+
+WAIT_S = 10
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock()
+
+
+@pytest.fixture
+def opened(server_url: str, namespace: str, clock: MovableClock) -> Callable[..., Any]:
+    """Open an AsyncOTP with a gateway; its events are collected."""
+
+    def opened(gateway: Any, events: list[Any]) -> Any:
+        return calling("async-url", server_url, gateway, namespace=namespace, clock=clock, on_event=events.append)
+
+    return opened
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def assert_abandoned(otp: Any, clock: MovableClock, events: list[Any]) -> None:
+    """Pending for 30 s, then uncertain; counted; verifiable; and nothing was told of it."""
+    assert (await otp.status(PHONE)).delivery == "pending"
+    clock.advance(29)
+    assert (await otp.status(PHONE)).delivery == "pending"
+    clock.advance(1)
+    challenge = await otp.status(PHONE)
+    assert (challenge.delivery, challenge.sends_left) == ("uncertain", 31)
+    assert [event.name for event in events] == []
+
+
+async def test_cancelled_in_an_async_gateway(opened: Any, clock: MovableClock) -> None:
+    """What was on its way may arrive, and its code is then right."""
+    began, sent, events = asyncio.Event(), [], []
+
+    async def gateway(message: Message) -> None:
+        sent.append(message)
+        began.set()
+        await asyncio.sleep(WAIT_S * 10)
+
+    async with opened(gateway, events) as otp:
+        task = asyncio.ensure_future(otp.issue(PHONE))
+        await asyncio.wait_for(began.wait(), WAIT_S)
+        await cancelled(task)
+        await assert_abandoned(otp, clock, events)
+        assert await otp.verify(PHONE, sent[0].code)
+
+
+async def test_cancelled_while_a_thread_sends(opened: Any, clock: MovableClock) -> None:
+    """The thread can't be stopped; what it ends with, be it an error, changes nothing any more."""
+    began, go, ended, events = threading.Event(), threading.Event(), threading.Event(), []
+
+    def gateway(message: Message) -> None:
+        began.set()
+        go.wait(WAIT_S)
+        ended.set()
+        raise OSError(message.code)
+
+    async with opened(gateway, events) as otp:
+        task = asyncio.ensure_future(otp.issue(PHONE))
+        assert await asyncio.to_thread(began.wait, WAIT_S)
+        await cancelled(task)
+        go.set()
+        assert await asyncio.to_thread(ended.wait, WAIT_S)
+        await assert_abandoned(otp, clock, events)
+
+
+class Steps(Gateway):
+    """A gateway of two steps, which notes whether the second was reached, and what was thrown into it."""
+
+    name = "steps"
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self.seen: list[str] = []
+
+    def send(self, message: Message) -> Flow[Receipt]:
+        try:
+            yield Call(self._first, message)
+        except BaseException as error:
+            self.seen.append(type(error).__name__)
+            raise
+        self.seen.append("went on")
+        return Receipt(self.name)
+
+    async def _first(self, message: Message) -> None:
+        self.began.set()
+        await asyncio.sleep(WAIT_S * 10)
+
+
+async def test_cancelled_in_a_gateway_of_several_steps(opened: Any, clock: MovableClock) -> None:
+    """No further step is made; the flow is closed, as any generator is."""
+    gateway, events = Steps(), []
+    async with opened(gateway, events) as otp:
+        task = asyncio.ensure_future(otp.issue(PHONE))
+        await asyncio.wait_for(gateway.began.wait(), WAIT_S)
+        await cancelled(task)
+        assert set(gateway.seen) <= {"GeneratorExit", "CancelledError"}
+        await assert_abandoned(otp, clock, events)
+
+
+async def test_a_timeout_around_issue_is_a_cancellation(opened: Any, clock: MovableClock) -> None:
+    """`asyncio.timeout` cancels, and the send is as uncertain as any that was cancelled."""
+    events: list[Any] = []
+
+    async def gateway(message: Message) -> None:
+        limit.reschedule(asyncio.get_running_loop().time())
+        await asyncio.sleep(WAIT_S * 10)
+
+    async with opened(gateway, events) as otp:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(None) as limit:
+                await otp.issue(PHONE)
+        await assert_abandoned(otp, clock, events)
+
+
+@pytest.fixture(params=["valkey async-client", "redis async-url"])
+def seat(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Only tasks can be cancelled."""
+    server, kind = request.param.split()
+    return request.getfixturevalue(f"{server}_url"), kind
+
+
+@pytest.fixture
+async def stage(proxy: Proxy, seat_url: str, kind: str, namespace: str) -> AsyncIterator[Stage]:
+    async with staged(kind, proxy, seat_url, namespace) as stage:
+        yield stage
+
+
+async def _cancel_in(stage: Stage, script: str, call: Any) -> None:
+    """Cancel a call when the server has run its script and the reply is held back."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(call)
+    stage.proxy.expect(script, Fault("delay", seconds=WAIT_S, between=lambda: loop.call_soon_threadsafe(task.cancel)))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_cancelled_while_reserving(stage: Stage) -> None:
+    """Reserved it may be, but nothing is handed over."""
+    await _cancel_in(stage, "reserve", stage.caller.issue(PHONE))
+    assert len(stage.outbox) == 0
+    assert (await stage.caller.status(PHONE)).delivery == "pending"
+    stage.clock.advance(30)
+    assert (await stage.caller.status(PHONE)).delivery == "uncertain"
+    assert (len(stage.outbox), stage.kept()[0]) == (0, {"s": 1, "c": 1})
+
+
+async def test_cancelled_while_settling(stage: Stage) -> None:
+    """The message is out, and its code is right."""
+    await _cancel_in(stage, "settle", stage.caller.issue(PHONE))
+    assert (await stage.caller.status(PHONE)).delivery == "accepted"
+    assert await stage.caller.verify(PHONE, stage.code)
+
+
+async def test_cancelled_while_undoing(stage: Stage) -> None:
+    """What was undone is undone once."""
+    stage.outbox.reject_next()
+    await _cancel_in(stage, "undo", stage.caller.issue(PHONE))
+    assert await stage.caller.status(PHONE) is None
+    assert (await stage.caller.issue(PHONE)).sends_left == 31
+
+
+async def test_cancelled_while_verifying(stage: Stage) -> None:
+    """With a key the form that is sent again gets the proof; without one the code is used up, and counted once."""
+    await stage.caller.issue(PHONE)
+    await _cancel_in(stage, "verify", stage.caller.verify(PHONE, wrong(stage.code)))
+    assert (await stage.caller.status(PHONE)).attempts_left == 4
+    await _cancel_in(stage, "verify", stage.caller.verify(PHONE, stage.code, idempotency_key="form"))
+    proof = await stage.caller.verify(PHONE, stage.code, idempotency_key="form")
+    await _cancel_in(stage, "redeem", stage.caller.redeem(proof.token, idempotency_key="form"))
+    assert await stage.caller.redeem(proof.token, idempotency_key="form") == proof
+
+
+async def test_a_cancelled_call_spoils_no_other(stage: Stage) -> None:
+    """The connection that it left in the middle of a reply is not used by the next caller."""
+    assert isinstance(stage.caller.otp, AsyncOTP)
+    for number in range(5):
+        await _cancel_in(stage, "status", stage.caller.status(PHONE))
+        phone = f"+861380013{number:04d}"
+        assert (await stage.caller.issue(phone)).phone == phone
+        assert (await stage.caller.verify(phone, stage.code)).phone == phone
