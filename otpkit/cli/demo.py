@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from otpkit import OTP, Template
+from otpkit.effects import HttpRequest, TransportFailure, http
 from otpkit.errors import ExpiredCodeError, OTPError, RateLimitError, UsedTokenError, WrongCodeError
 from otpkit.gateways import Alidayu
 from otpkit.models import Challenge, Proof, mask
 from otpkit.sandbox import Address, Sandbox, running, serve
+from otpkit.transport import drive
 
 E = TypeVar("E", bound=OTPError)
 Say = Callable[[str], object]
@@ -156,13 +159,10 @@ class _Story:
         return messages[0], path
 
     def _get(self, path: str) -> Any:
-        import requests
-
+        request = HttpRequest("GET", self._address.base_url + path, {}, {}, timeout=(3, 10))
         try:
-            with requests.Session() as session:
-                session.trust_env = False  # a proxy of the environment's can't reach this machine
-                return session.get(self._address.base_url + path, timeout=10).json()
-        except (requests.RequestException, ValueError) as error:
+            return json.loads(drive(http(request)).text)
+        except (TransportFailure, ValueError) as error:
             raise Surprise(f"The demonstration failed: the inbox gave no answer ({type(error).__name__}).") from error
 
 
