@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
-from redis.exceptions import NoScriptError
-
 from otpkit import store
 from otpkit.deployment import Clock, FixedCode, GatewayChoice, Listener, Secret, TemplateChoice, build
 from otpkit.effects import Call, Effect, Flow, HttpRequest, RunScript
@@ -179,12 +177,8 @@ class AsyncOTP:
         return tell(self._deployment.listener, effect)
 
     async def _run(self, effect: RunScript) -> Any:
-        script, keys = effect.script, effect.keys
         try:
-            try:
-                return await self._client.evalsha(script.sha, len(keys), *keys, *effect.args)
-            except NoScriptError:
-                return await self._client.eval(script.text, len(keys), *keys, *effect.args)
+            return await store.evaluate_async(self._client, effect.script, effect.keys, effect.args)
         except store.REDIS_ERRORS as error:
             raise store.store_error(error) from error
 

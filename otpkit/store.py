@@ -74,11 +74,21 @@ def evaluate(client: Any, script: Script, keys: tuple[str, ...], args: tuple[byt
         return _execute(client, "EVAL", script.text, len(keys), *keys, *args)
 
 
+async def evaluate_async(
+    client: Any, script: Script, keys: tuple[str, ...], args: tuple[bytes | str | int, ...]
+) -> Any:
+    """Same as `evaluate`, but for asyncio."""
+    try:
+        return await _execute_async(client, "EVALSHA", script.sha, len(keys), *keys, *args)
+    except NoScriptError:
+        return await _execute_async(client, "EVAL", script.text, len(keys), *keys, *args)
+
+
 def _execute(client: Any, *command: Any) -> Any:
     if type(client) is not redis.Redis or client.connection is not None:
         return client.execute_command(*command)
     # The same as execute_command does, less what only other commands need: a sixth of a call's time.
-    pool = client.connection_pool
+    pool: Any = client.connection_pool
     connection: Any = pool.get_connection()
     try:
         return connection.retry.call_with_retry(
@@ -91,6 +101,24 @@ def _execute(client: Any, *command: Any) -> Any:
 def _ask(connection: Any, command: tuple[Any, ...]) -> Any:
     connection.send_command(*command)
     return connection.read_response()
+
+
+async def _execute_async(client: Any, *command: Any) -> Any:
+    if type(client) is not redis.asyncio.Redis or client.single_connection_client:
+        return await client.execute_command(*command)
+    pool: Any = client.connection_pool
+    connection: Any = await pool.get_connection()
+    try:
+        return await connection.retry.call_with_retry(
+            lambda: _ask_async(connection, command), lambda error: connection.disconnect()
+        )
+    finally:
+        await pool.release(connection)
+
+
+async def _ask_async(connection: Any, command: tuple[Any, ...]) -> Any:
+    await connection.send_command(*command)
+    return await connection.read_response()
 
 
 REDIS_ERRORS = (RedisError, OSError)
