@@ -1,0 +1,288 @@
+"""The shape of the house: who may import whom, who may touch what, and what every room has."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import importlib.metadata
+import inspect
+import pickle
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import otpkit
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "otpkit"
+MAX_LINES = 300
+
+# Lower never imports higher. What stands in one line does not import each other; a folder's own modules may, without a
+# circle.
+LAYERS = [
+    ["models"],
+    ["errors"],
+    ["effects", "phone"],
+    ["codes", "policy", "template"],
+    ["tokens"],
+    ["gateways.base", "scripts", "transport"],
+    ["gateways"],
+    ["deployment"],
+    ["identity"],
+    ["limits", "replies"],
+    ["issuing"],
+    ["flows"],
+    ["environment", "store"],
+    ["sync"],
+    ["aio"],
+    [""],  # the public names
+    ["testing"],
+    ["sandbox"],
+    ["cli"],
+    ["__main__"],
+]
+FLOWS = next(i for i, layer in enumerate(LAYERS) if "flows" in layer)
+
+# Who alone may import a library, and which of them only when it is needed.
+LIBRARIES = {
+    "fakeredis": {"store"},
+    "h11": {"sandbox._web"},
+    "itsdangerous": {"tokens"},
+    "jinja2": {"sandbox._web"},
+    "lupa": {"store"},
+    "phonenumbers": {"phone"},
+    "pytest": {"testing.plugin"},
+    "redis": {"store", "sync", "aio"},
+    "requests": {"transport"},
+    "rich": {"cli.output"},
+    "starlette": {"sandbox._web"},
+    "typer": {"cli.commands", "cli.output"},
+    "urllib3": {"transport"},
+    "uvicorn": {"sandbox._web"},
+}
+LAZY = {"fakeredis", "lupa", "phonenumbers", "requests", "urllib3"}
+# What flows, and all below them, leave to the shells. The transport is the shells' own hand.
+NOT_IN_FLOWS = {
+    *(
+        "asyncio",
+        "concurrent",
+        "ctypes",
+        "http",
+        "io",
+        "logging",
+        "multiprocessing",
+        "os",
+        "pathlib",
+        "queue",
+        "random",
+    ),
+    *("select", "selectors", "shutil", "signal", "socket", "ssl", "subprocess", "tempfile", "threading", "time"),
+    "urllib.request",
+}
+# Who may read the host's clock: for a proof that is checked without Redis, and for a gateway that is used directly.
+HOST_CLOCK = {"deployment": "time", "gateways.alidayu": "datetime.now", "gateways.alidayu_requests": "datetime.now"}
+NOT_CALLED = {"open", "print", "input", "datetime.now", "datetime.today", "datetime.utcnow", "date.today"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """One import: of what, and whether it is in a function."""
+
+    name: str
+    is_lazy: bool
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Return the syntax of every module by its name below `otpkit`; a package has its folder's name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def imports_of(name: str) -> list[Import]:
+    """Return what a module imports when it runs."""
+    return list(_imports(modules()[name], is_lazy=False))
+
+
+def _imports(node: ast.AST, *, is_lazy: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.Import):
+            yield from (Import(alias.name, is_lazy) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, "imports are absolute"
+            for alias in child.names:
+                inner = f"{child.module}.{alias.name}"
+                is_module = inner.removeprefix("otpkit.") in modules() and inner != "otpkit"
+                yield Import(inner if is_module else str(child.module), is_lazy)
+        elif isinstance(child, ast.Call) and ast.unparse(child.func).endswith("import_module"):
+            yield from (Import(a.value, is_lazy) for a in child.args if isinstance(a, ast.Constant))
+        yield from _imports(child, is_lazy=is_lazy or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)))
+
+
+def own_imports(name: str) -> list[str]:
+    """Return the modules of otpkit that one imports, in a function or not."""
+    found = [each.name for each in imports_of(name) if each.name.partition(".")[0] == "otpkit"]
+    return [other.removeprefix("otpkit").removeprefix(".") for other in found]
+
+
+def place_of(name: str) -> tuple[int, str]:
+    """Return the layer of a module, and the room that it stands in there."""
+    rooms = [(i, room) for i, layer in enumerate(LAYERS) for room in layer if f"{name}.".startswith(f"{room}.")]
+    assert rooms, f"otpkit.{name} stands in no layer: add it to LAYERS, where it belongs"
+    return max(rooms, key=lambda place: len(place[1]))
+
+
+def is_below_the_shells(name: str) -> bool:
+    return place_of(name)[0] <= FLOWS and name != "transport"
+
+
+@pytest.mark.parametrize("name", modules())
+def test_imports_run_downwards_only(name: str) -> None:
+    """A layer imports lower ones alone."""
+    height, room = place_of(name)
+    for other in own_imports(name):
+        its_height, its_room = place_of(other)
+        assert its_height < height or its_room == room, f"otpkit.{name} imports otpkit.{other}, which is no lower"
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    """Within a folder too."""
+    TopologicalSorter({name: [other for other in own_imports(name) if other != name] for name in modules()}).prepare()
+
+
+@pytest.mark.parametrize("name", modules())
+def test_each_library_is_imported_in_its_own_place_alone(name: str) -> None:
+    """Redis by the shells, HTTP by the transport, extras in their own folders and only when they are used."""
+    for each in imports_of(name):
+        library = each.name.partition(".")[0]
+        if library in sys.stdlib_module_names or library == "otpkit":
+            continue
+        assert name in LIBRARIES[library], f"otpkit.{name} imports {library}"
+        assert each.is_lazy or library not in LAZY, f"otpkit.{name} imports {library} before it is needed"
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if is_below_the_shells(name)])
+def test_flows_and_all_below_do_no_io(name: str) -> None:
+    """They ask for effects instead, and read no clock but the one declared."""
+    declared = {HOST_CLOCK.get(name)}
+    for each in imports_of(name):
+        assert not {each.name, each.name.partition(".")[0]} & (NOT_IN_FLOWS - declared)
+    calls = {ast.unparse(node.func) for node in ast.walk(modules()[name]) if isinstance(node, ast.Call)}
+    assert not calls & (NOT_CALLED - declared)
+
+
+def test_importing_otpkit_imports_no_extra_and_no_http_library() -> None:
+    """It stays cheap, and works where only the core is installed."""
+    unwanted = {*LAZY, "starlette", "uvicorn", "jinja2", "h11", "typer", "rich", "pytest", "hypothesis"}
+    script = f"import sys, otpkit, otpkit.gateways; print(sorted({unwanted!r} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "[]"
+
+
+# What every room has
+
+
+@pytest.mark.parametrize("name", modules())
+def test_a_module_is_short_and_says_what_it_is(name: str) -> None:
+    """Under 300 lines, with a docstring, and with annotations that are not evaluated."""
+    path = PACKAGE.joinpath(*name.split(".")) if name else PACKAGE
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    assert len(path.read_text(encoding="utf-8").splitlines()) < MAX_LINES
+    assert ast.get_docstring(modules()[name])
+
+
+PUBLIC = ["otpkit", "otpkit.gateways", "otpkit.testing", "otpkit.sandbox"]
+
+
+def _sorting(name: str) -> tuple[int, str]:
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_listed_in_order(name: str) -> None:
+    """In `__all__`: constants, then classes, then functions."""
+    module = importlib.import_module(name)
+    assert module.__all__ == sorted(set(module.__all__), key=_sorting)
+    assert all(hasattr(module, public) for public in module.__all__)
+
+
+def test_the_package_holds_nothing_but_its_public_names() -> None:
+    """No logic in `__init__`, and nothing to import from there by accident."""
+    names = {name for name, value in vars(otpkit).items() if name[0] != "_" and not isinstance(value, ModuleType)}
+    assert names == set(otpkit.__all__)
+    assert all(isinstance(node, (ast.Expr, ast.ImportFrom, ast.Assign)) for node in modules()[""].body)
+
+
+def public_callables() -> Iterator[tuple[str, object]]:
+    """Give what users call by name: classes with their public methods, and functions."""
+    for name in PUBLIC:
+        module = importlib.import_module(name)
+        for public in module.__all__:
+            value = getattr(module, public)
+            if inspect.isfunction(value) or inspect.isclass(value):
+                yield f"{name}.{public}", value
+            if inspect.isclass(value):
+                members = {n: getattr(m, "__func__", m) for n, m in vars(value).items() if n[0] != "_"}
+                methods = {n: m for n, m in members.items() if inspect.isfunction(m) or isinstance(m, property)}
+                yield from ((f"{name}.{public}.{n}", method) for n, method in methods.items())
+
+
+@pytest.mark.parametrize(("name", "value"), [pytest.param(*each, id=each[0]) for each in public_callables()])
+def test_every_public_name_has_a_docstring_of_its_own(name: str, value: object) -> None:
+    """One that dataclasses made up, its signature, is none."""
+    text = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__
+    assert text, f"{name} has no docstring"
+    assert not text.startswith(f"{name.rpartition('.')[2]}(")
+
+
+def test_the_version_is_that_of_the_project_file() -> None:
+    """Installed and declared are one."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert importlib.metadata.version("otpkit") == project["version"]
+
+
+def test_core_dependencies_are_three() -> None:
+    """Redis, HTTP and signatures; all else is an extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert sorted(line.partition(">=")[0] for line in project["dependencies"]) == ["itsdangerous", "redis", "requests"]
+
+
+VALUES = [
+    otpkit.Rate(5, 3600),
+    otpkit.Policy(region_sends={"CN": "5/day"}),
+    otpkit.Template("SMS_1", "otpkit"),
+    otpkit.Event(name="issued", operation="issue"),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_a_value_survives_a_pickle(value: object) -> None:
+    """And comes back equal."""
+    assert pickle.loads(pickle.dumps(value)) == value
+
+
+FROZEN = ["Challenge", "Event", "FixedCode", "Policy", "Proof", "Rate", "Template"]
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_a_value_is_frozen_and_slotted(name: str) -> None:
+    """Nothing can be set on it, not even by a slip of the pen."""
+    kind = getattr(otpkit, name)
+    assert kind.__dataclass_params__.frozen
+    assert "__slots__" in vars(kind)
+    assert not hasattr(object.__new__(kind), "__dict__")
+    with pytest.raises((dataclasses.FrozenInstanceError, TypeError)):
+        object.__new__(kind).surprise = 1
