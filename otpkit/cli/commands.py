@@ -37,7 +37,7 @@ Purpose = Annotated[str, typer.Option(help="What the code is for.")]
 Bind = Annotated[str, typer.Option(help="A text that the code is tied to, such as a session's id.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
-Port = Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")]
+Port = Annotated[int, typer.Option(envvar="PORT", help="The port to listen on; 0 takes a free one.")]
 
 
 def run() -> int:
