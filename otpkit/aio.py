@@ -148,18 +148,21 @@ class AsyncOTP:
         await self.close()
 
     async def _drive(self, flow: Flow[T]) -> T:
+        task = asyncio.current_task()
+        cancelled = 0 if task is None else task.cancelling()
         try:
             effect = next(flow)
             while True:
+                failure: Exception | None = None
                 try:
                     reply = await self._perform(effect)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
-                else:
-                    effect = flow.send(reply)
-                    continue
+                # The wait_for of Python 3.11, which redis-py writes under, can swallow a cancellation.
+                if task is not None and task.cancelling() > cancelled:
+                    raise asyncio.CancelledError
                 # Outside the except block, or what the flow raises next would carry it as its context.
-                effect = flow.throw(failure)
+                effect = flow.send(reply) if failure is None else flow.throw(failure)
         except StopIteration as stop:
             result: T = stop.value
             return result
