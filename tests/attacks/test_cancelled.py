@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -123,6 +124,38 @@ async def test_cancelled_in_a_gateway_of_several_steps(opened: Any, clock: Movab
         await assert_abandoned(otp, clock, events)
 
 
+async def test_a_cancellation_that_was_swallowed_is_one(opened: Any, clock: MovableClock) -> None:
+    """A gateway's, or Python 3.11's `wait_for` under redis-py: the call ends all the same, and does not settle."""
+    began, events = asyncio.Event(), []
+
+    async def gateway(message: Message) -> None:
+        began.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(WAIT_S * 10)
+
+    async with opened(gateway, events) as otp:
+        task = asyncio.ensure_future(otp.issue(PHONE))
+        await asyncio.wait_for(began.wait(), WAIT_S)
+        await cancelled(task)
+        await assert_abandoned(otp, clock, events)
+
+
+async def test_a_task_that_outlived_an_earlier_cancellation_may_still_call(opened: Any) -> None:
+    """Whoever catches his own cancellation, and then cleans up, is served."""
+
+    async def stubborn(otp: Any) -> Any:
+        try:
+            await asyncio.sleep(WAIT_S * 10)
+        except asyncio.CancelledError:
+            return await otp.issue(PHONE)
+
+    async with opened(lambda _: None, []) as otp:
+        task = asyncio.ensure_future(stubborn(otp))
+        await asyncio.sleep(0)
+        task.cancel()
+        assert (await task).delivery == "accepted"
+
+
 async def test_a_timeout_around_issue_is_a_cancellation(opened: Any, clock: MovableClock) -> None:
     """`asyncio.timeout` cancels, and the send is as uncertain as any that was cancelled."""
     events: list[Any] = []
@@ -154,7 +187,8 @@ async def stage(proxy: Proxy, seat_url: str, kind: str, namespace: str) -> Async
 async def _cancel_in(stage: Stage, script: str, call: Any) -> None:
     """Cancel a call when the server has run its script and the reply is held back."""
     loop, task = asyncio.get_running_loop(), asyncio.ensure_future(call)
-    stage.proxy.expect(script, Fault("delay", seconds=WAIT_S, between=lambda: loop.call_soon_threadsafe(task.cancel)))
+    cancel = (loop.call_later, 0.02, task.cancel)
+    stage.proxy.expect(script, Fault("delay", seconds=WAIT_S, between=lambda: loop.call_soon_threadsafe(*cancel)))
     with pytest.raises(asyncio.CancelledError):
         await task
 
