@@ -21,11 +21,13 @@ from otpkit.effects import Flow, HttpRequest, HttpResponse, NoAnswer, NotConnect
 
 if TYPE_CHECKING:
     import requests
+    from requests.adapters import HTTPAdapter
 
 T = TypeVar("T")
 
 MAX_ANSWER = 1024 * 1024  # bytes, on the wire with its header, and again as decoded
 _CHUNK = 64 * 1024  # bytes
+_HEADERS = {"User-Agent": "otpkit", "Accept-Encoding": "identity"}
 _LOGGERS = ("connection", "connectionpool", "poolmanager", "response", "util.retry")
 
 
@@ -42,7 +44,7 @@ class Transport:
     def __init__(self, *, connections: int = 32, ca_file: str | None = None) -> None:
         self._connections = connections
         self._verify = ca_file or True
-        self._opened: tuple[int, requests.Session] | None = None
+        self._opened: tuple[int, HTTPAdapter] | None = None
 
     def exchange(self, request: HttpRequest) -> HttpResponse:
         """Make one request and return the whole answer, whatever its status.
@@ -73,26 +75,21 @@ class Transport:
             opened[1].close()
 
     def _send(self, request: HttpRequest) -> requests.Response:
-        session = self._session()
+        from requests import PreparedRequest
+
         # %20 and never + for a blank: every server reads it alike.
         query = urlencode(request.params, quote_via=quote, safe="")
-        return session.request(
-            request.method,
-            request.url,
-            params=query,
-            headers=request.headers,
-            timeout=request.timeout,
-            allow_redirects=False,
-            stream=True,
-            verify=self._verify,
-        )
+        prepared = PreparedRequest()
+        prepared.prepare(request.method, request.url, {**_HEADERS, **request.headers}, params=query)
+        # A session would add cookies, redirects, and what the environment says.
+        return self._adapter().send(prepared, stream=True, timeout=request.timeout, verify=self._verify)
 
-    def _session(self) -> requests.Session:
+    def _adapter(self) -> HTTPAdapter:
         # A forked child must not speak on its parent's sockets. There is no lock, which a fork could leave
-        # locked for ever: of two sessions made at once, the loser serves one exchange.
+        # locked for ever: of two adapters made at once, the loser serves one exchange.
         opened, pid = self._opened, os.getpid()
         if opened is None or opened[0] != pid:
-            opened = self._opened = (pid, _open_session(self._connections))
+            opened = self._opened = (pid, _open_adapter(self._connections))
         return opened[1]
 
 
@@ -224,11 +221,9 @@ class _Silence(logging.Filter):
 _silence = _Silence()
 
 
-def _open_session(connections: int) -> requests.Session:
+def _open_adapter(connections: int) -> HTTPAdapter:
     import http.client
-    from http.cookiejar import DefaultCookiePolicy
 
-    import requests
     from requests.adapters import HTTPAdapter
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -241,14 +236,7 @@ def _open_session(connections: int) -> requests.Session:
         connection = type("Connection", (_Connection, pool.ConnectionCls), {"response_class": answer})
         pools[pool.scheme] = type("Pool", (pool,), {"ConnectionCls": connection})
     adapter.poolmanager.pool_classes_by_scheme = pools
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers.clear()
-    session.headers.update({"User-Agent": "otpkit", "Accept-Encoding": "identity"})
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
+    return adapter
 
 
 def _read(response: requests.Response, exchange: _Exchange) -> HttpResponse:
