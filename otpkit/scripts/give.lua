@@ -2,6 +2,7 @@
 --
 -- KEYS  1 the limit
 -- ARGV  1 now in ms, or '' (unused); 2 its rates; 3 when it was taken, in ms
+-- Returns 1
 
 --# include base window
 

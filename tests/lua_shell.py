@@ -1,0 +1,145 @@
+"""Runs scripts in a bare Lua, and flows with no Redis and no network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lupa import lua51
+
+from otpkit import Policy, Template
+from otpkit.deployment import build
+from otpkit.effects import Call, RunScript
+from otpkit.errors import GatewayRejectedError, OTPError
+from otpkit.flows import Flows
+from otpkit.gateways import Message
+
+MAX_VALUE = 64  # bytes; beyond it Redis gives up its compact encoding of a hash
+GLOBALS = b"string math table tonumber tostring ipairs pairs unpack type redis KEYS ARGV"
+
+
+class Lua:
+    """Runs scripts on plain dicts, in an environment where a global that nobody declared is an error."""
+
+    def __init__(self) -> None:
+        self.data: dict[bytes, Any] = {}
+        self.seen: set[str] = set()
+        runtime = lua51.LuaRuntime(encoding=None, unpack_returned_tuples=True)
+        self._table = runtime.table_from
+        self._compile = runtime.eval(
+            b"""function(text, names)
+                local known, outer = {}, _G
+                for name in string.gmatch(names, '%S+') do known[name] = true end
+                local room = setmetatable({}, {
+                    __index = function(_, name)
+                        if not known[name] then error('undeclared global read: ' .. name, 2) end
+                        return outer[name]
+                    end,
+                    __newindex = function(_, name) error('global set: ' .. name, 2) end,
+                })
+                return setfenv(assert(loadstring(text)), room)
+            end"""
+        )
+        self._globals = runtime.globals()
+        self._globals.redis = self._table({b"call": self._call})
+
+    def run(self, effect: RunScript) -> Any:
+        """Run one script and return its reply as a client gives it."""
+        self.seen.add(effect.script.name)
+        self._globals.KEYS = self._table([key.encode() for key in effect.keys])
+        self._globals.ARGV = self._table([a if isinstance(a, bytes) else str(a).encode() for a in effect.args])
+        function = self._compile(effect.script.text.encode(), GLOBALS)
+        return self._plain(function())
+
+    def _plain(self, reply: Any) -> Any:
+        if lua51.lua_type(reply) == "table":
+            return [self._plain(item) for item in reply.values()]
+        return int(reply) if isinstance(reply, float) else reply
+
+    def _call(self, command: bytes, key: bytes, *args: Any) -> Any:
+        assert isinstance(key, bytes)
+        texts = [a if isinstance(a, bytes) else f"{a:.14g}".encode() for a in args]
+        return getattr(self, f"_{command.decode().lower()}")(key, *texts)
+
+    def _hgetall(self, key: bytes) -> Any:
+        return self._table([part for item in self.data.get(key, {}).items() for part in item])
+
+    def _hget(self, key: bytes, name: bytes) -> Any:
+        return self.data.get(key, {}).get(name, False)
+
+    def _hset(self, key: bytes, name: bytes, value: bytes) -> int:
+        assert max(len(name), len(value)) <= MAX_VALUE
+        self.data.setdefault(key, {})[name] = value
+        return 1
+
+    def _hdel(self, key: bytes, *names: bytes) -> int:
+        return sum(self.data.get(key, {}).pop(name, None) is not None for name in names)
+
+    def _del(self, *keys: bytes) -> int:
+        return sum(self.data.pop(key, None) is not None for key in keys)
+
+    def _get(self, key: bytes) -> Any:
+        return self.data.get(key, False)
+
+    def _incr(self, key: bytes) -> int:
+        self.data[key] = b"%d" % (int(self.data.get(key, 0)) + 1)
+        return int(self.data[key])
+
+    def _pttl(self, key: bytes) -> int:
+        return -1
+
+    def _pexpire(self, key: bytes, ms: bytes) -> int:
+        assert int(ms) > 0
+        return 1
+
+    def _persist(self, key: bytes) -> int:
+        return 0
+
+
+class Shell:
+    """Flows with no Redis and no network: the smallest shell there can be."""
+
+    def __init__(self, *, clustered: bool) -> None:
+        self.lua = Lua()
+        self.sent: list[Message] = []
+        self.rejects = False
+        self.now = 1_767_225_600.0
+        policy = Policy(
+            sends="30/day", total_sends="20/day", region_sends={"CN": "20/day"}, attempts=2, max_consecutive_failures=3
+        )
+        self.flows = Flows(
+            build(
+                self._gateway,
+                Template("SMS_1", "otpkit"),
+                "a secret for the tests of scripts, and for them alone",
+                policy=policy,
+                index_secret=None,
+                fixed_codes=(),
+                namespace="t",
+                on_event=None,
+                clock=lambda: self.now,
+                clustered=clustered,
+            )
+        )
+
+    def _gateway(self, message: Message) -> str:
+        if self.rejects:
+            raise GatewayRejectedError("no", category="account")
+        self.sent.append(message)
+        return "id"
+
+    def drive(self, flow: Any) -> Any:
+        """Perform a flow."""
+        try:
+            effect = next(flow)
+            while True:
+                assert isinstance(effect, (RunScript, Call))
+                try:
+                    reply = self.lua.run(effect) if isinstance(effect, RunScript) else effect.function(effect.argument)
+                except OTPError as error:
+                    failure = error
+                else:
+                    effect = flow.send(reply)
+                    continue
+                effect = flow.throw(failure)
+        except StopIteration as stop:
+            return stop.value

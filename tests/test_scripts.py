@@ -1,0 +1,161 @@
+"""Every script says what it takes and gives, sets no global, and keeps to small values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lua_shell import MAX_VALUE, Lua, Shell
+from lupa import lua51
+
+from otpkit import Policy, scripts
+from otpkit.effects import RunScript
+from otpkit.errors import ExpiredCodeError, GatewayRejectedError, WrongCodeError
+
+FOLDER = Path(scripts.__file__).parent
+SCRIPTS = [each.name for each in fields(scripts.Scripts)]
+INCLUDED = ["base", "describe", "phone", "tidy", "window"]
+
+
+def parts_of(name: str) -> tuple[str, str]:
+    """Return a script's header, without its dashes, and the rest."""
+    lines = (FOLDER / f"{name}.lua").read_text(encoding="utf-8").splitlines()
+    end = next(i for i, line in enumerate(lines) if not line.startswith("--") or line.startswith("--#"))
+    return "\n".join(line.removeprefix("--").removeprefix(" ") for line in lines[:end]), "\n".join(lines[end:])
+
+
+def section(header: str, name: str) -> str:
+    """Return what a header says under KEYS, ARGV or Returns; "" where it does not."""
+    found = re.search(rf"^{name}(.*?)(?=^(?:KEYS|ARGV|Returns)|\Z)", header, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
+def documented(text: str) -> set[int]:
+    """Return the indices that a section speaks of; `3…` is all from there on."""
+    found = re.findall(r"(?:^|;|\band|\[)\s*(\d+)(…?)\s", text)
+    return {index for first, more in found for index in range(int(first), 32 if more else int(first) + 1)}
+
+
+def used(name: str, body: str) -> set[int]:
+    return {int(index) for index in re.findall(rf"\b{name}\[(\d+)\]", body)}
+
+
+def test_there_is_a_file_for_each_script_and_no_other() -> None:
+    """One a script, one copy."""
+    assert sorted(path.stem for path in FOLDER.glob("*.lua")) == sorted([*SCRIPTS, *INCLUDED])
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, *INCLUDED])
+def test_a_file_begins_by_saying_what_it_is(name: str) -> None:
+    """In a sentence."""
+    header, body = parts_of(name)
+    assert re.match(r"[A-Z].*\.", header, re.DOTALL)
+    assert body.strip()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_header_gives_keys_arguments_and_answer(name: str) -> None:
+    """All that is used is documented."""
+    header, body = parts_of(name)
+    text = scripts.load(Policy()).__getattribute__(name).text
+    assert section(header, "Returns").strip()
+    assert documented(section(header, "KEYS")) >= used("KEYS", body) > set()
+    assert documented(section(header, "ARGV")) >= used("ARGV", body)
+    assert 1 in documented(section(header, "ARGV")) or "ARGV[" not in text
+
+
+@pytest.mark.parametrize("name", INCLUDED)
+def test_what_is_included_reads_no_key_of_its_own(name: str) -> None:
+    """Keys come from the script; of the arguments, the time alone is the same in each."""
+    _, body = parts_of(name)
+    assert not used("KEYS", body)
+    assert used("ARGV", body) <= {1}
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, *INCLUDED])
+def test_every_key_comes_through_keys(name: str) -> None:
+    """A script that builds a key would fail on a cluster: none is written as text."""
+    _, body = parts_of(name)
+    calls = re.findall(r"redis\.call\('([A-Z]+)'(?:, *([^,)]+))?", body)
+    assert all(
+        key == "" if command == "TIME" else re.fullmatch(r"key|counter|phone\.key|KEYS\[\d\]", key)
+        for command, key in calls
+    )
+
+
+def test_names_of_globals_are_not_assigned() -> None:
+    """As far as reading tells: every function is local, every name declared where it is first set."""
+    for name in [*SCRIPTS, *INCLUDED]:
+        _, body = parts_of(name)
+        assert not re.search(r"^function ", body, re.MULTILINE)
+
+
+PHONE, IP = "13800138000", "203.0.113.9"
+
+
+@pytest.fixture(params=[False, True], ids=["one server", "cluster"])
+def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
+    """Give a shell, on one server and on a cluster."""
+    return Shell(clustered=request.param)
+
+
+def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
+    """Each is run, through most of its branches, where that is an error."""
+    flows, drive = shell.flows, shell.drive
+
+    def issue(bind: str = "") -> Any:
+        return drive(flows.issue(PHONE, "signup", bind, IP, None, "key"))
+
+    def verify(code: str, bind: str = "") -> Any:
+        return drive(flows.verify(PHONE, code, "signup", bind, IP, None))
+
+    assert issue().delivery == "accepted"
+    assert issue().replayed
+    assert verify(shell.sent[-1].code).phone == "+8613800138000"
+    with pytest.raises(ExpiredCodeError):
+        verify("000000")
+    issue("guessed")
+    wrong = f"{(int(shell.sent[-1].code) + 1) % 10**6:06d}"
+    for left in (1, 0):
+        with pytest.raises(WrongCodeError) as refused:
+            verify(wrong, "guessed")
+        assert refused.value.attempts_left == left
+    shell.rejects = True
+    with pytest.raises(GatewayRejectedError):
+        issue("rejected")
+    shell.rejects = False
+    issue("revoked")
+    drive(flows.revoke(PHONE, "signup", "revoked"))
+    assert drive(flows.status(PHONE, "signup", "revoked")) is None
+    issue("proved")
+    proof = verify(shell.sent[-1].code, "proved")
+    shell.now += 1
+    assert drive(flows.redeem(proof.token, "signup", "proved", PHONE, None)) == proof
+    drive(flows.unblock(PHONE))
+    drive(flows.erase(PHONE))
+    shell.now += 90_000
+    issue()
+    assert shell.lua.seen == (set(SCRIPTS) if flows._deployment.clustered else set(SCRIPTS) - {"take", "give"})
+
+
+def test_the_environment_of_that_test_does_catch_globals() -> None:
+    """Or it would prove nothing."""
+    for text in ("surprise = 1", "return surprise"):
+        script = scripts.Script("surprise", text, "")
+        with pytest.raises(lua51.LuaError, match="surprise"):
+            Lua().run(RunScript(script, (), ()))
+
+
+def test_a_value_of_a_phone_never_exceeds_64_bytes_whatever_the_policy() -> None:
+    """The largest fields there can be: a send with an idempotency key, a redeemed proof."""
+    shell = Shell(clustered=False)
+    drive, flows = shell.drive, shell.flows
+    drive(flows.issue(PHONE, "p" * 128, "b" * 4096, IP, None, "k" * 4096))
+    proof = drive(flows.verify(PHONE, shell.sent[-1].code, "p" * 128, "b" * 4096, IP, None))
+    drive(flows.redeem(proof.token, "p" * 128, "b" * 4096, PHONE, "k" * 4096))
+    (state,) = (value for key, value in shell.lua.data.items() if key.endswith(b":p"))
+    assert max(map(len, [*state, *state.values()])) <= MAX_VALUE
