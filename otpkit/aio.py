@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
-from otpkit import store
 from otpkit.deployment import Clock, FixedCode, GatewayChoice, Listener, Secret, TemplateChoice, build
 from otpkit.effects import Call, Effect, Flow, HttpRequest, RunScript
 from otpkit.environment import arguments_from
-from otpkit.errors import ConfigurationError
 from otpkit.flows import Flows
 from otpkit.gateways.base import Delivery
 from otpkit.models import Challenge, Proof
 from otpkit.policy import DEFAULT_POLICY, Policy
+from otpkit.store_async import AsyncStore
 from otpkit.sync import tell
 from otpkit.transport import Transport
 
@@ -47,10 +46,7 @@ class AsyncOTP:
         on_event: Listener | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._owns_client = isinstance(redis, str)
-        self._client = store.open_async(redis) if isinstance(redis, str) else redis
-        if not store.is_async(self._client):
-            raise ConfigurationError("redis must be a URL or a client of redis.asyncio; OTP takes the sync one.")
+        self._store = AsyncStore(redis)
         self._deployment = build(
             gateway,
             template,
@@ -61,7 +57,7 @@ class AsyncOTP:
             namespace=namespace,
             on_event=on_event,
             clock=clock,
-            clustered=store.is_clustered(self._client),
+            clustered=self._store.clustered,
         )
         self._flows = Flows(self._deployment)
         self._transport = Transport()
@@ -138,8 +134,7 @@ class AsyncOTP:
         """Same as `OTP.close`, but awaited."""
         self._threads.shutdown(wait=False)
         self._transport.close()
-        if self._owns_client:
-            await self._client.aclose()
+        await self._store.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -169,7 +164,7 @@ class AsyncOTP:
 
     async def _perform(self, effect: Effect) -> Any:
         if isinstance(effect, RunScript):
-            return await self._run(effect)
+            return await self._store.run(effect)
         if isinstance(effect, HttpRequest):
             return await self._in_thread(self._transport.exchange, effect)
         if isinstance(effect, Call):
@@ -178,12 +173,6 @@ class AsyncOTP:
             result = await self._in_thread(effect.function, effect.argument)
             return await result if inspect.isawaitable(result) else result
         return tell(self._deployment.listener, effect)
-
-    async def _run(self, effect: RunScript) -> Any:
-        try:
-            return await store.evaluate_async(self._client, effect.script, effect.keys, effect.args)
-        except store.REDIS_ERRORS as error:
-            raise store.store_error(error) from error
 
     async def _in_thread(self, function: Callable[[Any], Any], argument: Any) -> Any:
         # A task may be cancelled while its call waits for a thread; the call is then never made.

@@ -25,14 +25,17 @@ class Script:
 
 
 class RunScript:
-    """Run `script` on Redis; the reply is the script's own."""
+    """Run `script` on Redis, and wait until so many `replicas` have what it wrote; the reply is the script's own."""
 
-    __slots__ = ("args", "keys", "script")
+    __slots__ = ("args", "keys", "replicas", "script")
 
-    def __init__(self, script: Script, keys: tuple[str, ...], args: tuple[bytes | str | int, ...]) -> None:
+    def __init__(
+        self, script: Script, keys: tuple[str, ...], args: tuple[bytes | str | int, ...], replicas: int = 0
+    ) -> None:
         self.script = script
         self.keys = keys
         self.args = args
+        self.replicas = replicas
 
 
 @dataclass(frozen=True, slots=True)

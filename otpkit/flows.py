@@ -76,6 +76,7 @@ class Flows:
             d.scripts.verify,
             (who.phone_key, who.counter_key, *[limit.key for limit in charged]),
             (d.now_arg(), op, who.slot, digests, *[limit.rates for limit in charged], *refusal[1:]),
+            d.policy.replicas,
         )
         word = text(reply[0])
         if word == "proved":
@@ -110,7 +111,7 @@ class Flows:
     def _redeem(self, who: Identity, claims: Claims, op: bytes) -> Flow[Proof]:
         d = self._deployment
         args = (d.now_arg(), op, claims.proof_id, claims.expires_ms)
-        word = text((yield RunScript(d.scripts.redeem, (who.phone_key,), args)))
+        word = text((yield RunScript(d.scripts.redeem, (who.phone_key,), args, d.policy.replicas)))
         if word == "redeemed":
             return claims.proof
         raise ExpiredTokenError(_EXPIRED) if word == "expired" else UsedTokenError(_USED)
@@ -135,7 +136,7 @@ class Flows:
     def revoke(self, phone: object, purpose: str, bind: str) -> Flow[None]:
         d = self._deployment
         who = self._identify(phone, purpose, bind)
-        yield RunScript(d.scripts.revoke, (who.phone_key,), (d.now_arg(), who.slot))
+        yield RunScript(d.scripts.revoke, (who.phone_key,), (d.now_arg(), who.slot), d.policy.replicas)
         yield from self._tell(who, "revoke", "revoked")
 
     def unblock(self, phone: object) -> Flow[None]:

@@ -93,6 +93,7 @@ class Issue:
                 *(part for limit in charged for part in (limit.scope, limit.rates)),
                 *refusal,
             ),
+            d.policy.replicas,
         )
         if text(reply[0]) != "reserved":
             yield from give(d, self.taken)

@@ -79,6 +79,8 @@ class Policy:
         regions: the regions whose numbers are served: the allow-list against SMS pumping.
         default_region: the region of a number written without a country code.
         proof_ttl: seconds that a proof lives, 30–3600.
+        replicas: how many of Redis's replicas must confirm what issue, verify and redeem write before they answer, 0–8.
+            Redis replicates behind its answers: without this a failover can forget a code that was used.
     """
 
     code_length: int = 6
@@ -95,6 +97,7 @@ class Policy:
     regions: AbstractSet[str] = frozenset({"CN"})
     default_region: str = "CN"
     proof_ttl: int = 300
+    replicas: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -104,6 +107,7 @@ class Policy:
             ("attempts", 1, 10),
             ("max_consecutive_failures", 1, 100),
             ("proof_ttl", 30, 3600),
+            ("replicas", 0, 8),
         ):
             _check_int(name, getattr(self, name), low, high)
         if self.max_age < self.ttl:

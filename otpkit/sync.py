@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
 
-from otpkit import store
 from otpkit.deployment import Clock, FixedCode, GatewayChoice, Listener, Secret, TemplateChoice, build
 from otpkit.effects import Call, Effect, Emit, Flow, HttpRequest, RunScript
 from otpkit.environment import arguments_from
@@ -17,6 +16,7 @@ from otpkit.flows import Flows
 from otpkit.gateways.base import Delivery
 from otpkit.models import Challenge, Proof
 from otpkit.policy import DEFAULT_POLICY, Policy
+from otpkit.store_sync import SyncStore
 from otpkit.transport import Transport
 
 T = TypeVar("T")
@@ -61,12 +61,7 @@ class OTP:
         on_event: Listener | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._owns_client = isinstance(redis, str)
-        self._client = store.open_sync(redis) if isinstance(redis, str) else redis
-        if not store.is_client(self._client) or store.is_async(self._client):
-            raise ConfigurationError(
-                "redis must be a URL or a sync redis-py client; AsyncOTP takes the client of redis.asyncio."
-            )
+        self._store = SyncStore(redis)
         self._deployment = build(
             gateway,
             template,
@@ -77,7 +72,7 @@ class OTP:
             namespace=namespace,
             on_event=on_event,
             clock=clock,
-            clustered=store.is_clustered(self._client),
+            clustered=self._store.clustered,
         )
         if inspect.iscoroutinefunction(gateway):
             raise ConfigurationError("An async function as gateway needs AsyncOTP; OTP takes a plain one.")
@@ -211,8 +206,7 @@ class OTP:
     def close(self) -> None:
         """Close the connections that this object made; a client that was passed in stays open."""
         self._transport.close()
-        if self._owns_client:
-            self._client.close()
+        self._store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -239,18 +233,12 @@ class OTP:
 
     def _perform(self, effect: Effect) -> Any:
         if isinstance(effect, RunScript):
-            return self._run(effect)
+            return self._store.run(effect)
         if isinstance(effect, HttpRequest):
             return self._transport.exchange(effect)
         if isinstance(effect, Call):
             return refuse_awaitable(effect.function(effect.argument))
         return tell(self._deployment.listener, effect)
-
-    def _run(self, effect: RunScript) -> Any:
-        try:
-            return store.evaluate(self._client, effect.script, effect.keys, effect.args)
-        except store.REDIS_ERRORS as error:
-            raise store.store_error(error) from error
 
 
 def refuse_awaitable(result: Any) -> Any:

@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from otpkit import OTP
-from otpkit.cli.output import challenge_row, delivery_row, proof_row, show
+from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report
+from otpkit.doctor import examine
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.models import mask
 from otpkit.store import MEMORY_URL
@@ -25,7 +26,7 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify and delivery are configured by OTPKIT_REDIS_URL, OTPKIT_SECRET, OTPKIT_GATEWAY, "
+    epilog="issue, verify, delivery and doctor are configured by OTPKIT_REDIS_URL, OTPKIT_SECRET, OTPKIT_GATEWAY, "
     "OTPKIT_TEMPLATE_CODE, OTPKIT_TEMPLATE_SIGN_NAME and the gateway's own variables.",
     pretty_exceptions_enable=False,  # its tracebacks would show local variables
 )
@@ -107,6 +108,18 @@ def delivery(phone: Phone, purpose: Purpose = "signup", bind: Bind = "", as_json
     with _configured() as otp:
         found = otp.delivery(phone, purpose, bind=bind)
     show(f"The latest message: {found.state}", delivery_row(found), as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check the configuration, Redis and the gateway, and say what to do; sends nothing.
+
+    A problem keeps otpkit from working or from keeping its promises: the exit status is 1. Warnings are shown, and
+    leave it 0. In Redis it keeps a keyed fingerprint of the index secret, for 400 days.
+    """
+    report = examine(os.environ)
+    show_report(report, as_json=as_json)
+    raise typer.Exit(0 if report.ok else 1)
 
 
 @app.command()

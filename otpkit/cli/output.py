@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from otpkit.doctor.findings import Report, Status
 from otpkit.gateways.base import Delivery
 from otpkit.models import Challenge, Proof, mask
 
 Row = dict[str, object]
+_COLOURS: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 
 def challenge_row(challenge: Challenge) -> Row:
@@ -66,6 +69,23 @@ def show(title: str, row: Row, *, as_json: bool) -> None:
     for name, value in row.items():
         label = name.replace("_", " ").ljust(width)
         console.print(Text.assemble("  ", (label, "dim"), "  ", _text(name, value)), soft_wrap=True)
+
+
+def show_report(report: Report, *, as_json: bool) -> None:
+    """Print the doctor's report: a line for each finding, with its remedy below, or one JSON object."""
+    if as_json:
+        checks = [asdict(finding) for finding in report.findings]
+        typer.echo(json.dumps({"ok": report.ok, "checks": checks}, ensure_ascii=False))
+        return
+    console = Console()
+    width = max(len(finding.name) for finding in report.findings)
+    for finding in report.findings:
+        mark = Text(f"{finding.status:<7}", _COLOURS[finding.status])
+        name = Text(finding.name.replace("_", " ").ljust(width), "bold")
+        console.print(Text.assemble(mark, "  ", name, "  ", finding.found), soft_wrap=True)
+        if finding.remedy:
+            console.print(Text.assemble(" " * (len("problem") + width + 4), "-> ", finding.remedy), soft_wrap=True)
+    console.print(f"Problems: {report.count('problem')}, warnings: {report.count('warning')}.", soft_wrap=True)
 
 
 def _plain(value: object) -> object:

@@ -9,7 +9,8 @@ import pytest
 from contract_world import PHONE, VISITOR, LoopThread, World, wrong
 
 from otpkit import ExpiredCodeError, GatewayRejectedError, MalformedCodeError, Policy, RateLimitError, WrongCodeError
-from otpkit import store as otpkit_store
+from otpkit.store_async import AsyncStore
+from otpkit.store_sync import SyncStore
 
 NEXT = [f"+861390013{i:04d}" for i in range(200)]
 """Phones, a fresh one for each send, so that no phone's own limit is met."""
@@ -22,7 +23,8 @@ def world(
     """Give a world whose wider limits are charged by the phone's script, or one by one as on a cluster."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "cluster":
-            patch.setattr(otpkit_store, "is_clustered", lambda client: True)
+            for store in (SyncStore, AsyncStore):
+                patch.setattr(store, "clustered", True)
         world = World(is_async=is_async, store_url=store_url, namespace=namespace, loop=loop_thread)
         yield world
         world.close()

@@ -1,0 +1,128 @@
+"""The examination: each part of the environment on its own, so that one that is wrong hides no other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from otpkit.codes import Keys, encode_id
+from otpkit.deployment import build
+from otpkit.doctor import settings
+from otpkit.doctor.findings import Finding, Report, refused
+from otpkit.doctor.probe import ask_gateway, connect, facts, remember
+from otpkit.doctor.server import examine_server, unreached
+from otpkit.environment import arguments_from
+from otpkit.errors import ConfigurationError, OTPError
+from otpkit.policy import DEFAULT_POLICY
+from otpkit.store import MEMORY_URL, REDIS_ERRORS, store_error
+from otpkit.template import Template
+
+_PARTS: Final = ("redis", "secret", "gateway", "template")
+_ANY_SECRET: Final = b"\0" * 32
+_ANY_TEMPLATE: Final = Template("any", "any")
+
+
+def examine(environ: Mapping[str, str]) -> Report:
+    """Check what `OTP.from_env` would build from these variables, and what it would connect to.
+
+    It sends no message. In Redis it keeps a keyed fingerprint of the index secret, which reveals nothing, for 400 days.
+    """
+    keys, found = _examine_secrets(environ)
+    return Report((*_examine_redis(environ, keys), *found, *_examine_template(environ), *_examine_gateway(environ)))
+
+
+def _examine_redis(environ: Mapping[str, str], fingerprint: tuple[str, str] | None) -> list[Finding]:
+    url = _part(environ, "redis")
+    if isinstance(url, Finding):
+        return [url]
+    if url == MEMORY_URL:
+        found = f"{MEMORY_URL} is a store for tests: every process has its own, and forgets it when it ends."
+        return [Finding("redis", "problem", found, "Name a Redis server, such as redis://localhost:6379/0.")]
+    try:
+        client = connect(url)
+    except OTPError as error:
+        return [unreached(error)]
+    except REDIS_ERRORS as error:
+        return [unreached(store_error(error))]
+    try:
+        nodes = facts(client)
+        found_there = examine_server(nodes)
+        if fingerprint is not None and any(node.error is None for node in nodes):
+            found_there.append(_examine_index(client, *fingerprint))
+        return found_there
+    finally:
+        client.close()
+
+
+def _examine_index(client: Any, key: str, fingerprint: str) -> Finding:
+    try:
+        return settings.index_secret(remember(client, key, fingerprint), key)
+    except REDIS_ERRORS as error:
+        told = refused("index_secret", store_error(error), "Look at the server: it must take writes.")
+        return Finding(told.name, told.status, f"Its fingerprint can't be kept. {told.found}", told.remedy)
+
+
+def _examine_secrets(environ: Mapping[str, str]) -> tuple[tuple[str, str] | None, list[Finding]]:
+    """Return the key and the value of the index secret's fingerprint, where there is one, and what was found."""
+    given = _part(environ, "secret")
+    if isinstance(given, Finding):
+        return None, [given]
+    raw: list[str] = [given] if isinstance(given, str) else given
+    everything = _arguments(environ, "secret")
+    index, namespace = everything.get("index_secret"), everything.get("namespace", "otpkit")
+    try:
+        Keys(raw, _ANY_SECRET)
+    except ConfigurationError as error:
+        return None, [refused("secret", error, "Mend OTPKIT_SECRET.")]
+    found = [settings.secret(raw)]
+    try:
+        keys = Keys(raw, index)
+    except ConfigurationError as error:
+        remedy = "Set OTPKIT_INDEX_SECRET to the first secret that was used."
+        return None, [*found, refused("index_secret", error, remedy)]
+    try:
+        _check_namespace(namespace)
+    except ConfigurationError as error:
+        return None, [*found, refused("namespace", error, "Mend OTPKIT_NAMESPACE.")]
+    return (f"{namespace}:{{index}}:i", encode_id(keys.name(b"index check"))), found
+
+
+def _check_namespace(namespace: str) -> None:
+    build(
+        lambda message: None,
+        _ANY_TEMPLATE,
+        _ANY_SECRET,
+        policy=DEFAULT_POLICY,
+        index_secret=None,
+        fixed_codes=(),
+        namespace=namespace,
+        on_event=None,
+        clock=None,
+        clustered=False,
+    )
+
+
+def _examine_template(environ: Mapping[str, str]) -> list[Finding]:
+    chosen = _part(environ, "template")
+    return [chosen if isinstance(chosen, Finding) else settings.template(chosen)]
+
+
+def _examine_gateway(environ: Mapping[str, str]) -> list[Finding]:
+    chosen = _part(environ, "gateway")
+    if isinstance(chosen, Finding):
+        return [chosen]
+    if not chosen.can_trace:
+        return [settings.unasked(chosen.name)]
+    return [settings.gateway(chosen.name, ask_gateway(chosen))]
+
+
+def _part(environ: Mapping[str, str], name: str) -> Any:
+    """Return one argument of an `OTP`, or what is wrong with it."""
+    try:
+        return _arguments(environ, name)[name]
+    except ConfigurationError as error:
+        return refused(name, error, f"Mend the variables OTPKIT_{name.upper()}….")
+
+
+def _arguments(environ: Mapping[str, str], name: str) -> dict[str, Any]:
+    return arguments_from(environ, dict.fromkeys(set(_PARTS) - {name}))

@@ -1,0 +1,183 @@
+"""Scripts on Redis by the sync redis-py clients: one server, one behind Sentinels, a cluster, the embedded store."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import redis
+from redis import cluster, sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import AskError, ClusterError, MovedError, NoScriptError
+from redis.retry import Retry
+
+from otpkit import store
+from otpkit.effects import RunScript
+from otpkit.errors import ConfigurationError
+
+# redis-py does not annotate these.
+_node: Any = cluster.ClusterNode
+_sentinel: Any = sentinel.Sentinel
+
+_REDIRECTS = 5  # a slot that moves is followed so often within one attempt
+
+
+class SyncStore:
+    """Runs scripts on what a URL or a client leads to. It connects with the first script, not before."""
+
+    def __init__(self, redis_: Any) -> None:
+        self._address = store.read_url(redis_) if isinstance(redis_, str) else None
+        self._lock = threading.Lock()
+        self._client = redis_
+        if self._address is not None:
+            self._client = None if self._address.kind == "cluster" else _open(self._address)
+        elif not isinstance(redis_, (redis.Redis, redis.RedisCluster)):
+            raise ConfigurationError(
+                "redis must be a URL or a sync redis-py client; AsyncOTP takes the client of redis.asyncio."
+            )
+
+    @property
+    def clustered(self) -> bool:
+        """Whether keys lie on several nodes, so that a script reaches those of one slot alone."""
+        return isinstance(self._client, redis.RedisCluster) or (
+            self._address is not None and self._address.kind == "cluster"
+        )
+
+    def run(self, effect: RunScript) -> Any:
+        """Run a script and return its reply; raises `StoreUnavailableError`, `ConfigurationError`."""
+        patience = store.Patience() if self._address is not None else None
+        while True:
+            try:
+                return self._attempt(effect)
+            except store.REDIS_ERRORS as error:
+                failure = error
+            pause = None
+            if patience is not None and isinstance(failure, store.RETRYABLE):
+                pause = patience.pause(failure)
+            if pause is None:
+                raise store.store_error(failure) from failure
+            time.sleep(pause)
+
+    def close(self) -> None:
+        """Close what was made from a URL; a client that was passed in stays open."""
+        if self._address is not None and self._client is not None:
+            self._client.close()
+
+    def _attempt(self, effect: RunScript) -> Any:
+        client = self._client
+        if client is None:
+            client = self._open_cluster()
+        if isinstance(client, redis.RedisCluster):
+            return self._on_cluster(client, effect)
+        if type(client) is not redis.Redis or client.connection is not None:
+            return _execute(client, effect)
+        # The same as execute_command does, less what only other commands need: a sixth of a call's time.
+        pool: Any = client.connection_pool
+        connection: Any = pool.get_connection()
+        try:
+            return connection.retry.call_with_retry(
+                lambda: _ask(connection, effect), lambda error: connection.disconnect()
+            )
+        finally:
+            pool.release(connection)
+
+    def _open_cluster(self) -> Any:
+        with self._lock:  # a cluster's client connects when it is made: once is enough
+            if self._client is None:
+                address: Any = self._address
+                nodes = [_node(*node) for node in address.nodes]
+                self._client = redis.RedisCluster(startup_nodes=nodes, **address.options, **_timeouts())
+        return self._client
+
+    def _on_cluster(self, client: Any, effect: RunScript) -> Any:
+        if self._address is not None:
+            return self._on_slot(client, effect)
+        return client.retry.call_with_retry(lambda: self._on_slot(client, effect), lambda error: None)
+
+    def _on_slot(self, client: Any, effect: RunScript) -> Any:
+        node, asking = client.get_node_from_key(effect.keys[0]), False
+        for _ in range(_REDIRECTS):
+            try:
+                return _on_node(client.get_redis_connection(node).connection_pool, effect, asking=asking)
+            except MovedError as moved:
+                client.nodes_manager.move_slot(moved)
+                node, asking = client.get_node_from_key(effect.keys[0]), False
+            except AskError as ask:
+                node, asking = client.get_node(host=ask.host, port=ask.port), True
+                if node is None:
+                    raise ClusterError("an unknown node") from None
+            except store.RETRYABLE:
+                client.nodes_manager.initialize(last_failed_node_name=node.name)
+                raise
+        raise ClusterError("too many redirections")
+
+
+def _on_node(pool: Any, effect: RunScript, *, asking: bool) -> Any:
+    connection = pool.get_connection()
+    try:
+        if asking:
+            connection.send_command("ASKING")
+            connection.read_response()
+        return _ask(connection, effect)
+    except store.RETRYABLE:
+        connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
+
+
+def _open(address: store.Address) -> Any:
+    if address.kind == "memory":
+        fakeredis = store.fakeredis()
+        return fakeredis.FakeRedis(server=fakeredis.FakeServer())
+    if address.kind == "sentinel":
+        sentinels = _sentinel(address.nodes, sentinel_kwargs=_timeouts() | address.tls)
+        return sentinels.master_for(address.master, **_timeouts(), **address.options)
+    try:
+        # A burst waits for a connection: redis-py's plain pool would fail every call beyond its hundredth.
+        pool = redis.BlockingConnectionPool.from_url(
+            address.url, max_connections=store.CONNECTIONS, timeout=store.TOTAL_S, **_timeouts()
+        )
+        return redis.Redis.from_pool(pool)
+    except (ValueError, TypeError) as error:
+        problem = type(error).__name__
+    # Raised outside the except block: the original holds the URL, and so the password.
+    raise store.unreadable(problem)
+
+
+def _timeouts() -> dict[str, Any]:
+    # The store itself tries again, within a bound; redis-py's retries would multiply with its.
+    return {
+        "socket_connect_timeout": store.CONNECT_S,
+        "socket_timeout": store.ANSWER_S,
+        "retry": Retry(NoBackoff(), 0),
+    }
+
+
+def _ask(connection: Any, effect: RunScript) -> Any:
+    """Run a script on one connection, by its SHA and, where the server does not know it, by its text."""
+    script, keys, args = effect.script, effect.keys, effect.args
+    try:
+        connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args)
+        reply = connection.read_response()
+    except NoScriptError:
+        connection.send_command("EVAL", script.text, len(keys), *keys, *args)
+        reply = connection.read_response()
+    if effect.replicas:
+        # WAIT counts what this very connection wrote; on another one it would mean nothing.
+        connection.send_command("WAIT", effect.replicas, store.WAIT_MS)
+        store.require_confirmed(connection.read_response(), effect.replicas)
+    return reply
+
+
+def _execute(client: Any, effect: RunScript) -> Any:
+    """Run a script on a client that is not redis-py's own plain one: an embedded store, a subclass."""
+    script, keys, args = effect.script, effect.keys, effect.args
+    try:
+        reply = client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
+    except NoScriptError:
+        reply = client.execute_command("EVAL", script.text, len(keys), *keys, *args)
+    if effect.replicas:
+        raise ConfigurationError(store.NO_REPLICAS)
+    return reply
