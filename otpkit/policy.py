@@ -171,7 +171,7 @@ def _rates(
     rates: list[Rate] = []
     for item in value:
         if isinstance(item, str):
-            rates += map(Rate.parse, item.split(","))
+            rates += _parse(name, item)
         elif isinstance(item, Rate):
             rates.append(item)
         else:
@@ -182,6 +182,13 @@ def _rates(
         if rate.limit > most or rate.seconds > longest:
             raise ConfigurationError(f"Policy.{name} takes limits up to {most} in up to {longest} seconds, not {rate}.")
     return tuple(sorted(set(rates), key=lambda rate: rate.seconds))
+
+
+def _parse(name: str, text: str) -> list[Rate]:
+    try:
+        return [Rate.parse(part) for part in text.split(",")]
+    except ConfigurationError as error:
+        raise ConfigurationError(f"Policy.{name}: {error}") from None
 
 
 DEFAULT_POLICY = Policy()

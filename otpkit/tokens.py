@@ -91,7 +91,7 @@ class TokenSigner:
         if isinstance(token, str) and len(token) <= _MAX_TOKEN_CHARS:
             try:
                 return dict(self._serializer.loads(token))
-            except (BadData, ValueError):
+            except (BadData, ValueError, TypeError):
                 pass
         # Raised outside the except block: an itsdangerous error holds the payload, and so the phone.
         raise InvalidTokenError(_INVALID)

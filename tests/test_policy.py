@@ -1,0 +1,241 @@
+"""A policy takes what is within its bounds, and names the field that is not."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otpkit import ConfigurationError, Policy, Rate
+from otpkit.policy import DEFAULT_POLICY, ipv6_share
+
+DAY = 86_400
+
+# Rates
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("5/hour", Rate(5, 3600)),
+        ("1/second", Rate(1, 1)),
+        ("1/minute", Rate(1, 60)),
+        ("10/day", Rate(10, DAY)),
+        ("3/10 minutes", Rate(3, 600)),
+        ("3/10minutes", Rate(3, 600)),
+        ("2 / 30 seconds", Rate(2, 30)),
+        ("1/1 days", Rate(1, DAY)),
+        ("  7/hours ", Rate(7, 3600)),
+        ("999999999/day", Rate(999_999_999, DAY)),
+    ],
+)
+def test_a_rate_is_read(text: str, rate: Rate) -> None:
+    """In any of its spellings."""
+    assert Rate.parse(text) == rate
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "5", "5/", "/hour", "5//hour", "5 per hour", "5/hour/day", "5/hour;", "5/hour, ", "5/\nhour\n5"),
+        *("5/week", "5/Hour", "0/hour", "5/0 hours", "1000000000/day", "-5/hour", "+5/hour", "5.5/hour", "1e3/hour"),
+        *("5/1.5 hours", "５/hour", "٥/hour"),
+    ],
+)
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    """A limit that is misread would be no limit."""
+    with pytest.raises(ConfigurationError, match=r"[Rr]ate"):
+        Rate.parse(text)
+    with pytest.raises(ConfigurationError, match=r"Policy\.sends: .*[Rr]ate"):
+        Policy(sends=text)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, True, "5", None])
+@pytest.mark.parametrize("field", ["limit", "seconds"])
+def test_a_rate_is_of_whole_numbers_from_one(field: str, value: Any) -> None:
+    """A window of nothing would never end."""
+    with pytest.raises(ConfigurationError, match=rf"Rate\.{field}"):
+        Rate(**{"limit": 1, "seconds": 1} | {field: value})
+
+
+@given(st.integers(1, 10**9 - 1), st.integers(1, 99_999))
+def test_a_rate_is_read_as_it_is_written(limit: int, seconds: int) -> None:
+    """`str` and `parse` are each other's inverse."""
+    rate = Rate(limit, seconds)
+    assert Rate.parse(str(rate)) == rate
+
+
+@pytest.mark.parametrize(
+    "given_rates",
+    ["5/hour, 1/minute", ["1/minute", Rate(5, 3600)], ("5/hour,1/minute",), [Rate(5, 3600), Rate(1, 60), Rate(1, 60)]],
+)
+def test_rates_are_kept_as_one_sorted_tuple(given_rates: Any) -> None:
+    """However they were given: the longest window last."""
+    assert Policy(sends=given_rates).sends == (Rate(1, 60), Rate(5, 3600))
+
+
+def test_an_ipv6_network_has_a_fifth_and_never_nothing() -> None:
+    """20 and 30 of the defaults."""
+    assert ipv6_share(DEFAULT_POLICY.ip_sends) == (Rate(20, 3600),)
+    assert ipv6_share(DEFAULT_POLICY.ip_failures) == (Rate(30, 3600),)
+    assert ipv6_share([Rate(4, 60)]) == (Rate(1, 60),)
+
+
+# Fields
+
+NUMBERS = [  # field, least, most
+    ("code_length", 6, 10),
+    ("ttl", 30, 600),
+    ("max_age", 120, 600),
+    ("attempts", 1, 10),
+    ("max_consecutive_failures", 1, 100),
+    ("proof_ttl", 30, 3600),
+]
+
+
+def policy_with(field: str, value: Any) -> Policy:
+    """Return a policy in which a field's least value does not conflict with another."""
+    return Policy(**({"ttl": 30} if field == "max_age" else {"max_age": 600}) | {field: value})
+
+
+@pytest.mark.parametrize(("field", "least", "most"), NUMBERS)
+def test_a_number_at_its_bounds_is_taken(field: str, least: int, most: int) -> None:
+    """Both ends belong."""
+    for value in (least, most):
+        assert getattr(policy_with(field, value), field) == value
+
+
+@pytest.mark.parametrize(("field", "least", "most"), NUMBERS)
+def test_a_number_beyond_its_bounds_is_refused_by_name(field: str, least: int, most: int) -> None:
+    """With the bounds in the message; a float, a bool or a text is no number."""
+    for value in (least - 1, most + 1, -least, float(least), str(least), True, None, 10**30):
+        with pytest.raises(ConfigurationError, match=rf"Policy\.{field} .*{least} to {most}"):
+            policy_with(field, value)
+
+
+def test_a_code_lives_at_least_as_long_as_after_one_send() -> None:
+    """`max_age` below `ttl` would be a contradiction."""
+    assert Policy(ttl=300, max_age=300).max_age == 300
+    with pytest.raises(ConfigurationError, match=r"Policy\.max_age \(299 s\) must be at least ttl \(300 s\)"):
+        Policy(ttl=300, max_age=299)
+
+
+RATES = [  # field, the largest limit, the longest window in seconds
+    ("sends", 32, DAY),
+    ("failures", 64, DAY),
+    ("ip_sends", 10**9, 31 * DAY),
+    ("ip_failures", 10**9, 31 * DAY),
+    ("total_sends", 10**9, 31 * DAY),
+    ("region_sends", 10**9, 31 * DAY),
+]
+
+
+@pytest.mark.parametrize(("field", "limit", "seconds"), RATES)
+def test_rates_at_their_bounds_are_taken_and_beyond_refused_by_name(field: str, limit: int, seconds: int) -> None:
+    """The history that is kept of a phone is 32 sends and 64 failures, for a day."""
+
+    def build(rate: Any) -> Policy:
+        return Policy(**{field: {"CN": rate} if field == "region_sends" else rate})
+
+    kept = getattr(build(Rate(limit, seconds)), field)
+    assert (kept["CN"] if field == "region_sends" else kept) == (Rate(limit, seconds),)
+    for rate in (Rate(limit + 1, 60), Rate(1, seconds + 1)):
+        with pytest.raises(ConfigurationError, match=rf"Policy\.{field}"):
+            build(rate)
+        with pytest.raises(ConfigurationError, match=rf"Policy\.{field}"):
+            build([Rate(1, 60), rate])
+
+
+@pytest.mark.parametrize("value", [None, "", [], (), " "])
+@pytest.mark.parametrize("field", ["sends", "failures"])
+def test_a_phones_own_limits_can_not_be_left_out(field: str, value: Any) -> None:
+    """Without them a code could be guessed, or a phone flooded."""
+    with pytest.raises(ConfigurationError, match=rf"Policy\.{field}"):
+        Policy(**{field: value})
+
+
+@pytest.mark.parametrize("field", ["ip_sends", "ip_failures", "total_sends"])
+def test_wider_limits_can_be_left_out(field: str) -> None:
+    """By None."""
+    assert getattr(Policy(**{field: None}), field) == ()
+
+
+@pytest.mark.parametrize("value", [5, 5.0, {"CN": 1}, [5], [("5", "hour")], b"5/hour", object()])
+@pytest.mark.parametrize("field", ["sends", "failures", "ip_sends", "ip_failures", "total_sends"])
+def test_what_holds_no_rates_is_refused_by_name(field: str, value: Any) -> None:
+    """A bare number has no window."""
+    with pytest.raises(ConfigurationError, match=rf"Policy\.{field}"):
+        Policy(**{field: value})
+
+
+@pytest.mark.parametrize("value", ["5/day", ["CN"], {"US": "5/day"}, {"cn": "5/day"}, None, {"CN": 5}])
+def test_region_sends_maps_allowed_regions_to_rates(value: Any) -> None:
+    """A limit of a region that is not served would never bind."""
+    with pytest.raises(ConfigurationError, match=r"Policy\.region_sends"):
+        Policy(region_sends=value)
+
+
+@pytest.mark.parametrize("value", ["CN", [], None, ["cn"], ["CHN"], [5], ["XX"]])
+def test_regions_are_checked(value: Any) -> None:
+    """An unknown region would let nobody in."""
+    with pytest.raises(ConfigurationError, match="region"):
+        Policy(regions=value)
+
+
+def test_the_default_region_is_one_of_the_regions() -> None:
+    """Or a number without a country code could not be read."""
+    assert Policy(regions=["CN", "HK"], default_region="HK").regions == {"CN", "HK"}
+    with pytest.raises(ConfigurationError, match="default_region"):
+        Policy(default_region="HK")
+
+
+# All of it
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    """Each has a source."""
+    assert {field.name: getattr(DEFAULT_POLICY, field.name) for field in fields(Policy)} == {
+        "code_length": 6,
+        "ttl": 300,
+        "max_age": 600,
+        "attempts": 5,
+        "sends": (Rate(1, 60), Rate(5, 3600), Rate(10, DAY)),
+        "failures": (Rate(20, DAY),),
+        "max_consecutive_failures": 100,
+        "ip_sends": (Rate(100, 3600),),
+        "ip_failures": (Rate(150, 3600),),
+        "region_sends": {},
+        "total_sends": (),
+        "regions": {"CN"},
+        "default_region": "CN",
+        "proof_ttl": 300,
+    }
+
+
+def test_every_field_is_tested_at_its_bounds() -> None:
+    """A new one belongs into a table above."""
+    tested = {name for name, *_ in NUMBERS + RATES} | {"regions", "default_region"}
+    assert tested == {field.name for field in fields(Policy)}
+
+
+def test_fields_are_given_by_name_and_an_unknown_one_is_an_error() -> None:
+    """A misspelt limit must not pass for a limit."""
+    with pytest.raises(TypeError):
+        Policy(6)  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Policy(max_attempts=3)  # type: ignore[call-arg]
+
+
+def test_a_policy_can_not_be_changed_from_outside() -> None:
+    """Neither by what it was given, nor by what it gives."""
+    regional = {"CN": "5/day"}
+    policy = Policy(region_sends=regional)
+    regional["CN"] = "500/day"
+    assert policy.region_sends == {"CN": (Rate(5, DAY),)}
+    with pytest.raises(TypeError):
+        policy.region_sends["CN"] = ()  # type: ignore[index]
+    assert pickle.loads(pickle.dumps(policy)) == policy
