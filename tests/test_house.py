@@ -41,11 +41,13 @@ LAYERS = [
     ["issuing"],
     ["flows"],
     ["environment", "store"],
+    ["store_async", "store_sync"],
     ["sync"],
     ["aio"],
     [""],  # the public names
     ["testing"],
     ["sandbox"],
+    ["doctor"],
     ["cli"],
     ["__main__"],
 ]
@@ -60,7 +62,7 @@ LIBRARIES = {
     "lupa": {"store"},
     "phonenumbers": {"phone"},
     "pytest": {"testing.plugin"},
-    "redis": {"store", "sync", "aio"},
+    "redis": {"store", "store_sync", "store_async"},
     "requests": {"transport"},
     "rich": {"cli.output"},
     "starlette": {"sandbox._web"},
