@@ -33,6 +33,7 @@ CONNECT_S, ANSWER_S = 1.0, 1.0
 TOTAL_S = 3.0  # all attempts of a call, before it is given up
 _RETRIES = 2  # where a failure comes at once
 CONNECTIONS = 100  # a client keeps at most; further callers wait their turn
+ASYNC_CONNECTIONS = 32  # one event loop fills no more, and making more at once would starve it
 WAIT_MS = 500  # how long replicas may take to confirm; less than ANSWER_S
 MEMORY_URL = "memory://"
 

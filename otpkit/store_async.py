@@ -119,7 +119,7 @@ def _open(address: store.Address) -> Any:
     try:
         # A burst waits for a connection: redis-py's plain pool would fail every call beyond its hundredth.
         pool: Any = redis.BlockingConnectionPool.from_url(
-            address.url, max_connections=store.CONNECTIONS, timeout=store.TOTAL_S, **_timeouts()
+            address.url, max_connections=store.ASYNC_CONNECTIONS, timeout=store.TOTAL_S, **_timeouts()
         )
         return redis.Redis.from_pool(pool)
     except (ValueError, TypeError) as error:

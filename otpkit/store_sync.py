@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import redis
 from redis import cluster, sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, ClusterError, MovedError, NoScriptError
+from redis.exceptions import AskError, ClusterError, MaxConnectionsError, MovedError, NoScriptError
 from redis.retry import Retry
 
 from otpkit import store
@@ -77,7 +80,7 @@ class SyncStore:
         connection: Any = pool.get_connection()
         try:
             return connection.retry.call_with_retry(
-                lambda: _ask(connection, effect), lambda error: connection.disconnect()
+                lambda: _ask(connection, effect), lambda error: _distrust(pool, connection)
             )
         finally:
             pool.release(connection)
@@ -135,15 +138,56 @@ def _open(address: store.Address) -> Any:
         sentinels = _sentinel(address.nodes, sentinel_kwargs=_timeouts() | address.tls)
         return sentinels.master_for(address.master, **_timeouts(), **address.options)
     try:
-        # A burst waits for a connection: redis-py's plain pool would fail every call beyond its hundredth.
-        pool = redis.BlockingConnectionPool.from_url(
-            address.url, max_connections=store.CONNECTIONS, timeout=store.TOTAL_S, **_timeouts()
-        )
-        return redis.Redis.from_pool(pool)
+        return redis.Redis.from_pool(_Pool.from_url(address.url, **_timeouts()))
     except (ValueError, TypeError) as error:
         problem = type(error).__name__
     # Raised outside the except block: the original holds the URL, and so the password.
     raise store.unreadable(problem)
+
+
+class _Pool(redis.ConnectionPool):
+    """Connections to one server, the last used first; a burst waits its turn.
+
+    redis-py's own pools ask the kernel before each use whether a connection still stands, and count it for metrics: a
+    third of a call's time. Here a call that finds its connection broken is made again, which its operation id allows.
+    """
+
+    def reset(self) -> None:
+        """Start anew, as a forked child must, which may not speak on its parent's sockets."""
+        super().reset()
+        self._idle: deque[Any] = deque()
+        self._turns = threading.Semaphore(store.CONNECTIONS)
+
+    def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
+        """Take a connection, or wait for one."""
+        if self.pid != os.getpid():
+            self.reset()
+        if not self._turns.acquire(timeout=store.TOTAL_S):
+            raise MaxConnectionsError("all connections are in use")
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self.connection_class(**self.connection_kwargs)
+
+    def release(self, connection: Any) -> None:
+        """Give a connection back."""
+        if connection.pid == self.pid:
+            self._idle.append(connection)
+            self._turns.release()
+
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close the idle connections; each is made again when it is used."""
+        for _ in range(len(self._idle)):
+            with suppress(IndexError):
+                connection = self._idle.popleft()
+                connection.disconnect()
+                self._idle.append(connection)
+
+
+def _distrust(pool: Any, connection: Any) -> None:
+    """Close a connection that failed, and the idle ones beside it: what broke one may have broken all."""
+    connection.disconnect()
+    pool.disconnect(inuse_connections=False)
 
 
 def _timeouts() -> dict[str, Any]:

@@ -66,10 +66,10 @@ class Lua:
     def _hget(self, key: bytes, name: bytes) -> Any:
         return self.data.get(key, {}).get(name, False)
 
-    def _hset(self, key: bytes, name: bytes, value: bytes) -> int:
-        assert max(len(name), len(value)) <= MAX_VALUE
-        self.data.setdefault(key, {})[name] = value
-        return 1
+    def _hset(self, key: bytes, *names_and_values: bytes) -> int:
+        assert max(map(len, names_and_values)) <= MAX_VALUE
+        self.data.setdefault(key, {}).update(zip(names_and_values[::2], names_and_values[1::2], strict=True))
+        return len(names_and_values) // 2
 
     def _hdel(self, key: bytes, *names: bytes) -> int:
         return sum(self.data.get(key, {}).pop(name, None) is not None for name in names)

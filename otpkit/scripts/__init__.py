@@ -11,7 +11,7 @@ from importlib.resources import files
 from otpkit.effects import Script
 from otpkit.policy import Policy, Rate, rates_of
 
-_INCLUDE = re.compile(r"^--# include (.+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^ *--# include (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +57,4 @@ def _numbers(policy: Policy) -> str:
 
 
 def _table(rates: tuple[Rate, ...]) -> str:
-    return f"{{ {', '.join(f'{{ {rate.limit}, {rate.seconds * 1000} }}' for rate in rates)} }}"
+    return f"{{ {', '.join(f'{rate.limit}, {rate.seconds * 1000}' for rate in rates)} }}"

@@ -1,18 +1,16 @@
 -- What callers learn of a send and its challenge.
 
-local SETTLE_MS = 30000 -- a send not settled by then is uncertain
-
 local function hex(text)
   return string.format(string.rep('%02x', #text), byte(text, 1, #text))
 end
 
 -- What the longest window still allows.
 local function sends_left(phone)
-  local longest, sent = SENDS[#SENDS], 0
+  local sent = 0
   for _, send in ipairs(phone.sends) do
-    if send.time > phone.now - longest[2] then sent = sent + 1 end
+    if send.time > phone.now - SENDS[#SENDS] then sent = sent + 1 end
   end
-  return max(0, longest[1] - sent)
+  return max(0, SENDS[#SENDS - 1] - sent)
 end
 
 local function resend_at(phone)
@@ -22,23 +20,23 @@ end
 -- The latest send of a slot or of a link, which starts with the slot.
 local function latest_send(phone, start)
   for _, send in ipairs(phone.sends) do
-    if sub(send.link, 1, #start) == start and send.state ~= 'r' then return send end
+    if sub(send.value, 14, 13 + #start) == start and byte(send.value, 13) ~= 114 then return send end
   end
 end
 
 -- Return a description, to end an answer with: when the challenge ends, when a resend may be, attempts left, sends left,
 -- delivery, what the link adds to the slot, fixed; times in ms, text in hexadecimal, delivery a letter as in a send's state.
-local function describe(phone, send, challenge)
-  local delivery = send.state
+-- Without a live challenge that the send belongs to, `ends` is nil.
+local function describe(phone, send, challenge, ends)
+  local delivery = sub(send.value, 13, 13)
   if delivery == 'p' and phone.now - send.time >= SETTLE_MS then delivery = 'u' end
-  return challenge and challenge.ends or send.ends, resend_at(phone),
-    challenge and max(0, ATTEMPTS - challenge.wrong) or 0, sends_left(phone), delivery,
-    hex(sub(send.link, 9)), challenge and challenge.fixed or 0
+  return ends or unpack_ms(send.value, 7), resend_at(phone), ends and max(0, ATTEMPTS - byte(challenge, 43)) or 0,
+    sends_left(phone), delivery, hex(sub(send.value, 22, 25)), ends and byte(challenge, 45) or 0
 end
 
 -- The answer to a call that a limit refuses: {'limited', now, scope, wait ms [, …description of the live challenge]}.
 local function limited(phone, slot, scope, wait)
-  local live = live_challenge(phone, slot)
-  if not live then return { 'limited', phone.now, scope, wait } end
-  return { 'limited', phone.now, scope, wait, describe(phone, latest_send(phone, live.link), live) }
+  local challenge, link, ends = live_challenge(phone, slot)
+  if not challenge then return { 'limited', phone.now, scope, wait } end
+  return { 'limited', phone.now, scope, wait, describe(phone, latest_send(phone, link), challenge, ends) }
 end

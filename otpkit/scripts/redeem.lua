@@ -7,11 +7,9 @@
 --# include base phone
 
 local now = server_now()
-local proof = load_phone(KEYS[1], now).proofs[ARGV[3]]
-if tonumber(ARGV[4]) <= now or (proof and proof.ends <= now) then return 'expired' end
+local name = 'p' .. ARGV[3]
+local proof = field(load_phone(KEYS[1], now), name)
+if tonumber(ARGV[4]) <= now or (proof and unpack_ms(proof, 7) <= now) then return 'expired' end
 if not proof then return 'used' end
-if proof.redeemed_by == '' then
-  proof.redeemed_by = ARGV[2]
-  write(KEYS[1], 'p', proof)
-end
-return proof.redeemed_by == ARGV[2] and 'redeemed' or 'used'
+if #proof == 13 then redis.call('HSET', KEYS[1], name, proof .. ARGV[2]) end
+return (#proof == 13 or sub(proof, 14) == ARGV[2]) and 'redeemed' or 'used'

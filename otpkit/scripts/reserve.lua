@@ -19,24 +19,20 @@ local now = server_now()
 local key, op, slot, idempotency = KEYS[1], ARGV[2], ARGV[3], ARGV[8]
 local length, fixed = tonumber(ARGV[6]), tonumber(ARGV[7])
 local phone = load_phone(key, now)
-local live = live_challenge(phone, slot)
+local challenge, link, ends = live_challenge(phone, slot)
 
-local function key_id(challenge) return sub(challenge.digest, 17) end
-
-local function reserved(send, challenge)
-  if challenge.nonce == ARGV[4] then return { 'reserved', now, '', '', describe(phone, send, challenge) } end
-  return { 'reserved', now, hex(challenge.nonce), hex(key_id(challenge)), describe(phone, send, challenge) }
+local function reserved(send)
+  local nonce, key_id = '', ''
+  if sub(challenge, 7, 22) ~= ARGV[4] then nonce, key_id = hex(sub(challenge, 7, 22)), hex(sub(challenge, 39, 42)) end
+  return { 'reserved', now, nonce, key_id, describe(phone, send, challenge, ends) }
 end
 
--- The reply was lost and this is the same call again: it has reserved already.
-local own = find(phone.sends, op)
-if own and live and live.link == own.link then return reserved(own, live) end
-
-if idempotency ~= '' then
-  for _, send in ipairs(phone.sends) do
-    if send.idempotency == idempotency and send.state ~= 'r' then
-      return { 'replayed', now, describe(phone, send, live and live.link == send.link and live or nil) }
-    end
+for _, send in ipairs(phone.sends) do
+  local its_link = sub(send.value, 14, 25)
+  -- The reply was lost and this is the same call again: it has reserved already.
+  if send.name == 's' .. op and its_link == link then return reserved(send) end
+  if idempotency ~= '' and sub(send.value, 26) == idempotency and byte(send.value, 13) ~= 114 then
+    return { 'replayed', now, describe(phone, send, challenge, its_link == link and ends or nil) }
   end
 end
 
@@ -51,21 +47,22 @@ for i = 3, #KEYS do limit(ARGV[2 * i + 4], window_wait(KEYS[i], ARGV[2 * i + 5],
 if not KEYS[3] and ARGV[10] then limit(ARGV[10], tonumber(ARGV[11])) end
 if wait > 0 then return limited(phone, slot, scope, wait) end
 
+if phone.fields[1] then tidy(phone) end
 -- The same code again, so that a late first message still works; a fresh one where that can't be or is not worth it.
-local challenge = live
-if not (live and live.length == length and live.fixed == fixed and live.time + MAX_AGE - now >= FRESH_CODE_MS
-    and contains(ARGV[9], key_id(live))) then
-  challenge = { slot = slot, link = slot .. sub(ARGV[4], 1, 4), nonce = ARGV[4], digest = ARGV[5], time = now, wrong = 0,
-    length = length, fixed = fixed }
-  write(key, 'c', challenge)
-  phone.challenges[slot] = challenge
+local resend = challenge and byte(challenge, 44) == length and byte(challenge, 45) == fixed
+  and unpack_ms(challenge, 1) + MAX_AGE - now >= FRESH_CODE_MS and contains(ARGV[9], sub(challenge, 39, 42))
+local start = resend and unpack_ms(challenge, 1) or now
+local its_end = min(now + TTL, start + MAX_AGE)
+if resend then
+  ends = max(ends, its_end)
+else
+  challenge = pack_ms(now) .. ARGV[4] .. ARGV[5] .. char(0, length, fixed)
+  link, ends = slot .. sub(ARGV[4], 1, 4), its_end
 end
-local send = { op = op, time = now, ends = min(now + TTL, challenge.time + MAX_AGE), state = 'p',
-  link = challenge.link, idempotency = idempotency }
-write(key, 's', send)
-table.insert(phone.sends, 1, send)
-challenge.ends = challenge_ends(phone, challenge)
-tidy(phone)
-keep(key, DAY_MS + SETTLE_MS)
+local send = { name = 's' .. op, value = pack_ms(now) .. pack_ms(its_end) .. 'p' .. link .. idempotency, time = now }
+redis.call('HSET', key, 'c' .. slot, challenge, send.name, send.value)
+-- Never sooner than before: every send gives the phone this life, which outlasts its settlement by a day.
+redis.call('PEXPIRE', key, DAY_MS + SETTLE_MS)
 for i = 3, #KEYS do window_take(KEYS[i], ARGV[2 * i + 5], now) end
-return reserved(send, challenge)
+table.insert(phone.sends, 1, send)
+return reserved(send)

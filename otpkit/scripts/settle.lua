@@ -9,12 +9,16 @@
 
 local now = server_now()
 local phone = load_phone(KEYS[1], now)
-local send = find(phone.sends, ARGV[2])
-if not send then return {} end
-if send.state == 'p' then
-  send.state, send.time = ARGV[3], now
-  write(KEYS[1], 's', send)
-  keep(KEYS[1], DAY_MS)
-  table.sort(phone.sends, newest_first)
+for i, send in ipairs(phone.sends) do
+  if send.name == 's' .. ARGV[2] then
+    if byte(send.value, 13) == 112 then
+      local value = pack_ms(now) .. sub(send.value, 7, 12) .. ARGV[3] .. sub(send.value, 14)
+      redis.call('HSET', KEYS[1], send.name, value)
+      if now - send.time >= SETTLE_MS then redis.call('PEXPIRE', KEYS[1], DAY_MS) end
+      table.insert(phone.sends, 1, table.remove(phone.sends, i))
+      send.time = now
+    end
+    return { now, resend_at(phone), sends_left(phone) }
+  end
 end
-return { now, resend_at(phone), sends_left(phone) }
+return {}

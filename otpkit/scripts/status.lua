@@ -8,7 +8,7 @@
 
 local now = server_now()
 local phone = load_phone(KEYS[1], now)
-local live = live_challenge(phone, ARGV[2])
-local send = latest_send(phone, live and live.link or ARGV[2])
+local challenge, link, ends = live_challenge(phone, ARGV[2])
+local send = latest_send(phone, link or ARGV[2])
 if not send then return { now } end
-return { now, live and 1 or 0, hex(send.op), send.time, describe(phone, send, live) }
+return { now, challenge and 1 or 0, hex(sub(send.name, 2)), send.time, describe(phone, send, challenge, ends) }

@@ -1,20 +1,23 @@
--- Forget what no rule looks at any more.
+-- Forget what no rule looks at any more, before one more send or wrong code is written.
 
 local MOST_SENDS, MOST_FAILURES = 32, 64
 
 local function tidy(phone)
   local now, gone = phone.now, {}
   for i, send in ipairs(phone.sends) do
-    if send.ends <= now and (i > MOST_SENDS or send.time <= now - DAY_MS) then gone[#gone + 1] = 's' .. send.op end
+    if (i >= MOST_SENDS or send.time <= now - DAY_MS) and unpack_ms(send.value, 7) <= now then
+      gone[#gone + 1] = send.name
+    end
   end
   for i, failure in ipairs(phone.failures) do
-    if i > MOST_FAILURES or failure.time <= now - DAY_MS then gone[#gone + 1] = 'f' .. failure.op end
+    if i >= MOST_FAILURES or failure.time <= now - DAY_MS then gone[#gone + 1] = failure.name end
   end
-  for slot in pairs(phone.challenges) do
-    if not live_challenge(phone, slot) then gone[#gone + 1] = 'c' .. slot end
-  end
-  for op, proof in pairs(phone.proofs) do
-    if proof.ends <= now then gone[#gone + 1] = 'p' .. op end
+  for i = 1, #phone.fields, 2 do
+    local name, value = phone.fields[i], phone.fields[i + 1]
+    local kind = byte(name)
+    if (kind == 99 and not live_challenge(phone, sub(name, 2))) or (kind == 112 and unpack_ms(value, 7) <= now) then
+      gone[#gone + 1] = name
+    end
   end
   if gone[1] then redis.call('HDEL', phone.key, unpack(gone)) end
 end

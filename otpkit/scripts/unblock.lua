@@ -9,6 +9,6 @@
 local _, count = blocked(KEYS[2])
 redis.call('DEL', KEYS[2])
 for _, failure in ipairs(load_phone(KEYS[1], server_now()).failures) do
-  redis.call('HDEL', KEYS[1], 'f' .. failure.op)
+  redis.call('HDEL', KEYS[1], failure.name)
 end
 return count

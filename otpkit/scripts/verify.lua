@@ -7,32 +7,37 @@
 --         {'wrong', attempts left}, {'none'} no live challenge, {'blocked'},
 --         {'limited', now, scope, wait ms [, …description of the live challenge]}
 
---# include base phone window
-
-local CONSECUTIVE_LIFE_MS = 400 * DAY_MS
+--# include base phone
 
 local now = server_now()
 local key, counter, op, slot, ip = KEYS[1], KEYS[2], ARGV[2], ARGV[3], KEYS[3]
 local phone = load_phone(key, now)
 
 -- The reply was lost, or the form was sent twice: the same answer again, counted once.
-local proof, failure = phone.proofs[op], find(phone.failures, op)
-if proof and proof.ends > now then return { 'proved', proof.time, proof.ends, proof.fixed } end
-if failure then return { 'wrong', failure.left } end
+local proof, failure = field(phone, 'p' .. op), field(phone, 'f' .. op)
+if proof and unpack_ms(proof, 7) > now then
+  return { 'proved', unpack_ms(proof, 1), unpack_ms(proof, 7), byte(proof, 13) }
+end
+if failure then return { 'wrong', byte(failure, 7) } end
 
-local ip_wait = ip and window_wait(ip, ARGV[5], now) or tonumber(ARGV[5] or 0)
+local ip_wait = tonumber(not ip and ARGV[5] or 0)
+if ip then
+  --# include window
+  ip_wait = window_wait(ip, ARGV[5], now)
+end
 local is_blocked, consecutive = blocked(counter)
-local wait = rolling_wait(phone.failures, FAILURES, now)
+local wait = phone.failures[1] and rolling_wait(phone.failures, FAILURES, now) or 0
 local challenge = live_challenge(phone, slot)
 
-if ip_wait == 0 and not is_blocked and wait == 0 and challenge and contains(ARGV[4], challenge.digest) then
+if ip_wait == 0 and not is_blocked and wait == 0 and challenge and contains(ARGV[4], sub(challenge, 23, 42)) then
+  local fixed = byte(challenge, 45)
   redis.call('HDEL', key, 'c' .. slot)
-  write(key, 'p', { op = op, time = now, ends = now + PROOF_TTL, fixed = challenge.fixed, redeemed_by = '' })
+  redis.call('HSET', key, 'p' .. op, pack_ms(now) .. pack_ms(now + PROOF_TTL) .. char(fixed))
   if consecutive > 0 then redis.call('DEL', counter) end
-  return { 'proved', now, now + PROOF_TTL, challenge.fixed }
+  return { 'proved', now, now + PROOF_TTL, fixed }
 end
 
---# include describe tidy
+--# include describe tidy window
 
 if ip_wait > 0 then return limited(phone, slot, 'ip', ip_wait) end
 if ip then window_take(ip, ARGV[5], now) end
@@ -40,12 +45,16 @@ if is_blocked then return { 'blocked' } end
 if wait > 0 then return limited(phone, slot, 'failures', wait) end
 if not challenge then return { 'none' } end -- a guess where no challenge is costs the phone nothing
 
-challenge.wrong = challenge.wrong + 1
-failure = { op = op, time = now, left = max(0, ATTEMPTS - challenge.wrong) }
-write(key, 'f', failure)
-table.insert(phone.failures, 1, failure)
-write(key, 'c', challenge)
-tidy(phone) -- which takes away a challenge that has no attempts left
+local CONSECUTIVE_LIFE_MS = 400 * DAY_MS
+local wrong = byte(challenge, 43) + 1
+local left = max(0, ATTEMPTS - wrong)
+tidy(phone)
+redis.call('HSET', key, 'f' .. op, pack_ms(now) .. char(left))
+if left == 0 then
+  redis.call('HDEL', key, 'c' .. slot)
+else
+  redis.call('HSET', key, 'c' .. slot, sub(challenge, 1, 42) .. char(wrong) .. sub(challenge, 44))
+end
 keep(key, DAY_MS)
 
 local count = redis.call('INCR', counter)
@@ -54,4 +63,4 @@ if count >= MAX_CONSECUTIVE_FAILURES then
 elseif count == 1 or redis.call('PTTL', counter) ~= -1 then
   redis.call('PEXPIRE', counter, CONSECUTIVE_LIFE_MS)
 end
-return { 'wrong', failure.left }
+return { 'wrong', left }

@@ -24,6 +24,11 @@ local function window_wait(key, rates, now)
   return wait
 end
 
+-- Lengthen the life of a key; never shorten it.
+local function keep(key, ms)
+  if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
+end
+
 local function window_take(key, rates, now)
   for _, window in string.gmatch(rates, '(%d+)/(%d+)') do
     local start, count = read_window(key, window, now)
