@@ -10,7 +10,7 @@ from redis.asyncio import sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, ClusterError, MovedError, NoScriptError
+from redis.exceptions import AskError, ClusterError, MovedError, NoScriptError, ReadOnlyError
 
 from otpkit import store
 from otpkit.effects import RunScript
@@ -69,6 +69,9 @@ class AsyncStore:
             return await connection.retry.call_with_retry(
                 lambda: _ask(connection, effect), lambda error: connection.disconnect()
             )
+        except ReadOnlyError:
+            await connection.disconnect()  # the primary may be found under the same name
+            raise
         finally:
             await pool.release(connection)
 
@@ -119,7 +122,7 @@ def _open(address: store.Address) -> Any:
     try:
         # A burst waits for a connection: redis-py's plain pool would fail every call beyond its hundredth.
         pool: Any = redis.BlockingConnectionPool.from_url(
-            address.url, max_connections=store.CONNECTIONS, timeout=store.TOTAL_S, **_timeouts()
+            address.url, max_connections=store.CONNECTIONS, timeout=store.CONNECT_S, **_timeouts()
         )
         return redis.Redis.from_pool(pool)
     except (ValueError, TypeError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 from redis import cluster, sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, ClusterError, MovedError, NoScriptError
+from redis.exceptions import AskError, ClusterError, MovedError, NoScriptError, ReadOnlyError, ResponseError
 from redis.retry import Retry
 
 from otpkit import store
@@ -79,6 +79,12 @@ class SyncStore:
             return connection.retry.call_with_retry(
                 lambda: _ask(connection, effect), lambda error: connection.disconnect()
             )
+        except BaseException as error:
+            # An answer may still be on its way, for the next caller to take for his own; and whom a replica refuses
+            # may find the primary under the same name.
+            if not isinstance(error, ResponseError) or isinstance(error, ReadOnlyError):
+                connection.disconnect()
+            raise
         finally:
             pool.release(connection)
 
@@ -137,7 +143,7 @@ def _open(address: store.Address) -> Any:
     try:
         # A burst waits for a connection: redis-py's plain pool would fail every call beyond its hundredth.
         pool = redis.BlockingConnectionPool.from_url(
-            address.url, max_connections=store.CONNECTIONS, timeout=store.TOTAL_S, **_timeouts()
+            address.url, max_connections=store.CONNECTIONS, timeout=store.CONNECT_S, **_timeouts()
         )
         return redis.Redis.from_pool(pool)
     except (ValueError, TypeError) as error:
