@@ -82,6 +82,9 @@ RETRYABLE = (
 )
 """Those of them after which another attempt may succeed, under the same operation id."""
 
+STALE = (ClusterDownError, ConnectionError, TimeoutError, RedisClusterException, OSError)
+"""Those after which a cluster's client should learn anew which node serves what."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -151,12 +154,18 @@ class Patience:
         self._started = time.monotonic()
         self._attempts = 0
 
+    def turn(self) -> float:
+        """Return seconds for which a connection may be waited for, so that an answer can be waited for as well."""
+        return max(0.0, TOTAL_S - ANSWER_S - (time.monotonic() - self._started))
+
     def pause(self, error: BaseException) -> float | None:
         """Return seconds to wait before another attempt, or None where one could exceed the whole time."""
         self._attempts += 1
         elapsed = time.monotonic() - self._started
         if isinstance(error, MaxConnectionsError):  # all connections are busy: whoever waits for one waits its turn
-            return 0.01 if elapsed < TOTAL_S else None
+            return 0.01 if elapsed < TOTAL_S - ANSWER_S else None
+        if isinstance(error, TryAgainError):  # a cluster's slot is on its way: answered at once, while it lasts
+            return 0.02 if elapsed + ANSWER_S <= TOTAL_S else None
         if self._attempts > _RETRIES or elapsed + CONNECT_S + ANSWER_S > TOTAL_S + _SLACK_S:
             return None
         longest_pause = min(0.2, 0.01 * 2.0**self._attempts)
