@@ -140,6 +140,19 @@ class AsyncStore:
         errand.result()
 
 
+async def _in_pool(pool: Any, effect: RunScript) -> Any:
+    connection: Any = await pool.get_connection()
+    try:
+        return await connection.retry.call_with_retry(
+            lambda: _ask(connection, effect), lambda error: connection.disconnect()
+        )
+    except ReadOnlyError:
+        await connection.disconnect()  # the primary may be found under the same name
+        raise
+    finally:
+        await pool.release(connection)
+
+
 async def _on_node(node: Any, effect: RunScript, *, asking: bool) -> Any:
     connection = node.acquire_connection()
     try:
