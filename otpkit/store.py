@@ -35,9 +35,11 @@ from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
 CONNECT_S, ANSWER_S = 1.0, 1.0
 TOTAL_S = 3.0  # all attempts of a call, before it is given up
 _SLACK_S = 0.1  # or the first answer that is waited for in vain would leave no time for another attempt
+_TURN_PAUSE_S = 0.01
 _RETRIES = 2  # where a failure comes at once
 CONNECTIONS = 100  # a client keeps at most; further callers wait their turn
 WAIT_MS = 500  # how long replicas may take to confirm; less than ANSWER_S
+NO_CONNECTION = "No connection available"  # redis-py's words, where all of a pool's are in use for too long
 MEMORY_URL = "memory://"
 
 _REMEDY = (
@@ -65,7 +67,7 @@ _REASONS = {
     "MISCONF": "can't write to its disk",
     "BUSY": "is busy with a script",
     "max number of clients": "has as many clients as its maxclients",
-    "No connection available": "has all of this client's connections in use",
+    NO_CONNECTION: "has all of this client's connections in use",
 }
 
 REDIS_ERRORS = (RedisError, RedisClusterException, ChildDeadlockedError, OSError)
@@ -154,22 +156,25 @@ class Patience:
         self._started = time.monotonic()
         self._attempts = 0
 
-    def turn(self) -> float:
-        """Return seconds for which a connection may be waited for, so that an answer can be waited for as well."""
-        return max(0.0, TOTAL_S - ANSWER_S - (time.monotonic() - self._started))
+    def pause(self, error: BaseException, answered: float) -> float | None:
+        """Return seconds to wait before another attempt, or None where one could exceed the whole time.
 
-    def pause(self, error: BaseException) -> float | None:
-        """Return seconds to wait before another attempt, or None where one could exceed the whole time."""
+        `answered` is when the store last answered anybody, by the monotonic clock: in a crowd that is being served,
+        everybody waits his turn, however long.
+        """
+        now = time.monotonic()
+        if _is_crowded(error):
+            silent = now - max(answered, self._started)
+            return _TURN_PAUSE_S if silent + CONNECT_S + ANSWER_S <= TOTAL_S + _SLACK_S else None
         self._attempts += 1
-        elapsed = time.monotonic() - self._started
-        if isinstance(error, MaxConnectionsError):  # all connections are busy: whoever waits for one waits its turn
-            return 0.01 if elapsed < TOTAL_S - ANSWER_S else None
-        if isinstance(error, TryAgainError):  # a cluster's slot is on its way: answered at once, while it lasts
-            return 0.02 if elapsed + ANSWER_S <= TOTAL_S else None
-        if self._attempts > _RETRIES or elapsed + CONNECT_S + ANSWER_S > TOTAL_S + _SLACK_S:
+        if self._attempts > _RETRIES or now - self._started + CONNECT_S + ANSWER_S > TOTAL_S + _SLACK_S:
             return None
         longest_pause = min(0.2, 0.01 * 2.0**self._attempts)
         return random.uniform(0.5, 1.0) * longest_pause  # noqa: S311 - nothing secret
+
+
+def _is_crowded(error: BaseException) -> bool:
+    return isinstance(error, MaxConnectionsError) or NO_CONNECTION in str(error)
 
 
 def require_confirmed(confirmed: int, replicas: int) -> None:

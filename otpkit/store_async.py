@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -38,6 +39,7 @@ class AsyncStore:
     def __init__(self, redis_: Any) -> None:
         self._address = store.read_url(redis_) if isinstance(redis_, str) else None
         self._client = _open(self._address) if self._address is not None else redis_
+        self._answered = 0.0  # when the store last did, by the monotonic clock
         self._turns = asyncio.Semaphore(store.CONNECTIONS)
         self._errand: asyncio.Task[Any] | None = None
         self._is_open = False  # a cluster's nodes are known
@@ -54,12 +56,15 @@ class AsyncStore:
         patience = store.Patience() if self._address is not None else None
         while True:
             try:
-                return await self._attempt(effect, patience)
+                reply = await self._attempt(effect)
             except store.REDIS_ERRORS as error:
                 failure = error
+            else:
+                self._answered = time.monotonic()
+                return reply
             pause = None
             if patience is not None and isinstance(failure, store.RETRYABLE):
-                pause = patience.pause(failure)
+                pause = patience.pause(failure, self._answered)
             if pause is None:
                 raise store.store_error(failure) from failure
             await asyncio.sleep(pause)
@@ -75,7 +80,7 @@ class AsyncStore:
                 for each in self._client.connection_pool.sentinel_manager.sentinels:
                     await each.aclose()
 
-    async def _attempt(self, effect: RunScript, patience: store.Patience | None) -> Any:
+    async def _attempt(self, effect: RunScript) -> Any:
         client = self._client
         if isinstance(client, redis.RedisCluster):
             if self._address is not None:
@@ -83,24 +88,24 @@ class AsyncStore:
             return await client.retry.call_with_retry(lambda: self._on_slot(client, effect), _ignore)
         if type(client) is not redis.Redis or client.single_connection_client:
             return await _execute(client, effect)
-        if patience is None:
+        if self._address is None:
             return await _in_pool(client.connection_pool, effect)
-        await self._take_turn(patience)
+        await self._take_turn()
         try:
             return await _in_pool(client.connection_pool, effect)
         finally:
             self._turns.release()
 
-    async def _take_turn(self, patience: store.Patience) -> None:
+    async def _take_turn(self) -> None:
         """Wait for one of the connections: first come, first served, which redis-py's pools are not."""
         if not self._turns.locked():
             await self._turns.acquire()
             return
         try:
-            async with asyncio.timeout(patience.turn()):
+            async with asyncio.timeout(store.CONNECT_S):
                 await self._turns.acquire()
         except TimeoutError:
-            raise ConnectionError("No connection available.") from None
+            raise ConnectionError(store.NO_CONNECTION) from None
 
     async def _on_slot(self, client: Any, effect: RunScript) -> Any:
         if not self._is_open:

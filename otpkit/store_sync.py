@@ -40,6 +40,7 @@ class SyncStore:
 
     def __init__(self, redis_: Any) -> None:
         self._address = store.read_url(redis_) if isinstance(redis_, str) else None
+        self._answered = 0.0  # when the store last did, by the monotonic clock
         self._lock = threading.Lock()
         self._errand: _Errand | None = None
         self._client = redis_
@@ -62,12 +63,15 @@ class SyncStore:
         patience = store.Patience() if self._address is not None else None
         while True:
             try:
-                return self._attempt(effect)
+                reply = self._attempt(effect)
             except store.REDIS_ERRORS as error:
                 failure = error
+            else:
+                self._answered = time.monotonic()
+                return reply
             pause = None
             if patience is not None and isinstance(failure, store.RETRYABLE):
-                pause = patience.pause(failure)
+                pause = patience.pause(failure, self._answered)
             if pause is None:
                 raise store.store_error(failure) from failure
             time.sleep(pause)

@@ -82,8 +82,8 @@ async def test_a_call_under_which_the_server_hangs_counts_once(own: Mortal, kind
         with loaded(own.url):  # an unknown script would be refused rather than run
             own.hang()
         try:
-            outcomes = [await result(caller.verify(PHONE, wrong(code)))]
-            outcomes += [await result(caller.issue(PHONE, "login"))]
+            calls = caller.verify(PHONE, wrong(code)), caller.issue(PHONE, "login")
+            outcomes = await asyncio.gather(*map(result, calls))
         finally:
             own.go_on()
         assert {type(outcome) for outcome in outcomes} == {StoreUnavailableError}
