@@ -14,8 +14,11 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
+    ChildDeadlockedError,
+    ClusterCrossSlotError,
     ClusterDownError,
     ConnectionError,  # noqa: A004
+    MasterDownError,
     MaxConnectionsError,
     NoPermissionError,
     OutOfMemoryError,
@@ -31,10 +34,12 @@ from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
 
 CONNECT_S, ANSWER_S = 1.0, 1.0
 TOTAL_S = 3.0  # all attempts of a call, before it is given up
+_SLACK_S = 0.1  # or the first answer that is waited for in vain would leave no time for another attempt
+_TURN_PAUSE_S = 0.01
 _RETRIES = 2  # where a failure comes at once
 CONNECTIONS = 100  # a client keeps at most; further callers wait their turn
-ASYNC_CONNECTIONS = 32  # one event loop fills no more, and making more at once would starve it
 WAIT_MS = 500  # how long replicas may take to confirm; less than ANSWER_S
+NO_CONNECTION = "No connection available"  # redis-py's words, where all of a pool's are in use for too long
 MEMORY_URL = "memory://"
 
 _REMEDY = (
@@ -43,12 +48,44 @@ _REMEDY = (
 )
 NO_REPLICAS = "Policy.replicas needs a Redis server with replicas, by a URL or redis-py's own client."
 _REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
+_REFUSED = "Redis refused the credentials: mend the user, the password or its permissions in the URL."
+_NO_DATABASE = "Redis has no such database, or is no cluster: mend the number or the scheme of the URL."
+_HOPELESS = {
+    "user executing the script can't": _REFUSED,
+    "ACL failure in script": _REFUSED,
+    "NOPERM": _REFUSED,
+    "DB index": _NO_DATABASE,
+    "cluster support disabled": _NO_DATABASE,
+    "SELECT is not allowed in cluster mode": _NO_DATABASE,
+    "unknown command": "This server lacks a command that otpkit needs: mend the address or the scheme of the URL, and "
+    "rename or disable no commands.",
+}
+_REASONS = {
+    "OOM command not allowed": "is full",
+    "READONLY": "is a replica, or a failover is under way",
+    "NOREPLICAS": "has fewer replicas than its min-replicas-to-write",
+    "MISCONF": "can't write to its disk",
+    "BUSY": "is busy with a script",
+    "max number of clients": "has as many clients as its maxclients",
+    NO_CONNECTION: "has all of this client's connections in use",
+}
 
-REDIS_ERRORS = (RedisError, RedisClusterException, OSError)
+REDIS_ERRORS = (RedisError, RedisClusterException, ChildDeadlockedError, OSError)
 """What a redis-py client raises where the server could not be asked, or refused."""
 
-RETRYABLE = (ConnectionError, TimeoutError, ClusterDownError, TryAgainError, RedisClusterException, OSError)
+RETRYABLE = (
+    ConnectionError,
+    TimeoutError,
+    ReadOnlyError,
+    ClusterDownError,
+    TryAgainError,
+    RedisClusterException,
+    OSError,
+)
 """Those of them after which another attempt may succeed, under the same operation id."""
+
+STALE = (ClusterDownError, ConnectionError, TimeoutError, RedisClusterException, OSError)
+"""Those after which a cluster's client should learn anew which node serves what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +156,25 @@ class Patience:
         self._started = time.monotonic()
         self._attempts = 0
 
-    def pause(self, error: BaseException) -> float | None:
-        """Return seconds to wait before another attempt, or None where one could exceed the whole time."""
+    def pause(self, error: BaseException, answered: float) -> float | None:
+        """Return seconds to wait before another attempt, or None where one could exceed the whole time.
+
+        `answered` is when the store last answered anybody, by the monotonic clock: in a crowd that is being served,
+        everybody waits his turn, however long.
+        """
+        now = time.monotonic()
+        if _is_crowded(error):
+            silent = now - max(answered, self._started)
+            return _TURN_PAUSE_S if silent + CONNECT_S + ANSWER_S <= TOTAL_S + _SLACK_S else None
         self._attempts += 1
-        elapsed = time.monotonic() - self._started
-        if isinstance(error, MaxConnectionsError):  # all connections are busy: whoever waits for one waits its turn
-            return 0.01 if elapsed < TOTAL_S else None
-        if self._attempts > _RETRIES or elapsed + CONNECT_S + ANSWER_S > TOTAL_S:
+        if self._attempts > _RETRIES or now - self._started + CONNECT_S + ANSWER_S > TOTAL_S + _SLACK_S:
             return None
         longest_pause = min(0.2, 0.01 * 2.0**self._attempts)
         return random.uniform(0.5, 1.0) * longest_pause  # noqa: S311 - nothing secret
+
+
+def _is_crowded(error: BaseException) -> bool:
+    return isinstance(error, MaxConnectionsError) or NO_CONNECTION in str(error)
 
 
 def require_confirmed(confirmed: int, replicas: int) -> None:
@@ -144,33 +190,40 @@ def store_error(error: BaseException) -> OTPError:
     """Return our error for one of Redis's: `ConfigurationError` where no waiting will help."""
     # redis.asyncio wraps what a new connection is refused with.
     for cause in (error, error.__cause__):
-        if isinstance(cause, _REFUSALS):
-            return ConfigurationError(
-                "Redis refused the credentials: mend the user, the password or its permissions in the URL."
-            )
-    if isinstance(error, AskError):  # and MovedError
-        return ConfigurationError("This Redis is a cluster's node: use redis+cluster://, or a RedisCluster client.")
-    text = str(error)
-    if isinstance(error, ResponseError) and ("DB index" in text or "cluster support disabled" in text):
-        return ConfigurationError(
-            "Redis has no such database, or is no cluster: mend the number or the scheme of the URL."
-        )
-    if isinstance(error, RedisClusterException) and "Cluster mode is not enabled" in text:
-        return ConfigurationError("This Redis is no cluster: use redis://.")
+        if cause is not None and (problem := _misconfigured(cause)):
+            return ConfigurationError(problem)
     return StoreUnavailableError(f"Redis {_why(error)} ({type(error).__name__}): nothing was granted. {_who(error)}")
+
+
+def _misconfigured(error: BaseException) -> str:
+    if isinstance(error, _REFUSALS):
+        return _REFUSED
+    if isinstance(error, (AskError, ClusterCrossSlotError)):  # and MovedError
+        return "This Redis is a cluster's node: use redis+cluster://, or a RedisCluster client."
+    text = str(error)
+    if isinstance(error, RedisClusterException):
+        return "This Redis is no cluster: use redis://." if "Cluster mode is not enabled" in text else ""
+    if isinstance(error, ResponseError):
+        return next((problem for words, problem in _HOPELESS.items() if words in text), "")
+    return ""
 
 
 def _why(error: BaseException) -> str:
     for kind, why in (
         (OutOfMemoryError, "is full"),
-        (ReadOnlyError, "is a replica, or a failover is under way"),
+        ((ReadOnlyError, MasterDownError), "is a replica, or a failover is under way"),
         (BusyLoadingError, "is loading its data"),
         (ClusterDownError, "has slots without a primary"),
         (MaxConnectionsError, "has all of this client's connections in use"),
     ):
         if isinstance(error, kind):
             return why
-    return "did not answer"
+    # redis-py has no class for these; scripts wrap them in a text of their own before Redis 7.
+    text = str(error)
+    for words, why in _REASONS.items():
+        if words in text:
+            return why
+    return "refused" if isinstance(error, ResponseError) else "did not answer"
 
 
 def _who(error: BaseException) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import redis.asyncio as redis
@@ -10,7 +13,15 @@ from redis.asyncio import sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, ClusterError, MovedError, NoScriptError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    ConnectionError,  # noqa: A004
+    MovedError,
+    NoScriptError,
+    ReadOnlyError,
+    TryAgainError,
+)
 
 from otpkit import store
 from otpkit.effects import RunScript
@@ -18,6 +29,7 @@ from otpkit.errors import ConfigurationError
 
 _sentinel: Any = sentinel.Sentinel  # redis-py does not annotate it
 
+_CONNECTIONS: dict[str, Any] = {"max_connections": store.CONNECTIONS}
 _REDIRECTS = 5  # a slot that moves is followed so often within one attempt
 
 
@@ -27,6 +39,10 @@ class AsyncStore:
     def __init__(self, redis_: Any) -> None:
         self._address = store.read_url(redis_) if isinstance(redis_, str) else None
         self._client = _open(self._address) if self._address is not None else redis_
+        self._answered = 0.0  # when the store last did, by the monotonic clock
+        self._turns = asyncio.Semaphore(store.CONNECTIONS)
+        self._errand: asyncio.Task[Any] | None = None
+        self._is_open = False  # a cluster's nodes are known
         if not isinstance(self._client, (redis.Redis, redis.RedisCluster)):
             raise ConfigurationError("redis must be a URL or a client of redis.asyncio; OTP takes the sync one.")
 
@@ -40,20 +56,29 @@ class AsyncStore:
         patience = store.Patience() if self._address is not None else None
         while True:
             try:
-                return await self._attempt(effect)
+                reply = await self._attempt(effect)
             except store.REDIS_ERRORS as error:
                 failure = error
+            else:
+                self._answered = time.monotonic()
+                return reply
             pause = None
             if patience is not None and isinstance(failure, store.RETRYABLE):
-                pause = patience.pause(failure)
+                pause = patience.pause(failure, self._answered)
             if pause is None:
                 raise store.store_error(failure) from failure
             await asyncio.sleep(pause)
 
     async def close(self) -> None:
         """Close what was made from a URL; a client that was passed in stays open."""
+        if self._errand is not None:
+            self._errand.cancel()
+            await asyncio.wait({self._errand})
         if self._address is not None:
             await self._client.aclose()
+            if self._address.kind == "sentinel":
+                for each in self._client.connection_pool.sentinel_manager.sentinels:
+                    await each.aclose()
 
     async def _attempt(self, effect: RunScript) -> Any:
         client = self._client
@@ -63,32 +88,74 @@ class AsyncStore:
             return await client.retry.call_with_retry(lambda: self._on_slot(client, effect), _ignore)
         if type(client) is not redis.Redis or client.single_connection_client:
             return await _execute(client, effect)
-        pool: Any = client.connection_pool
-        connection: Any = await pool.get_connection()
+        if self._address is None:
+            return await _in_pool(client.connection_pool, effect)
+        await self._take_turn()
         try:
-            return await connection.retry.call_with_retry(
-                lambda: _ask(connection, effect), lambda error: connection.disconnect()
-            )
+            return await _in_pool(client.connection_pool, effect)
         finally:
-            await pool.release(connection)
+            self._turns.release()
+
+    async def _take_turn(self) -> None:
+        """Wait for one of the connections: first come, first served, which redis-py's pools are not."""
+        if not self._turns.locked():
+            await self._turns.acquire()
+            return
+        try:
+            async with asyncio.timeout(store.CONNECT_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise ConnectionError(store.NO_CONNECTION) from None
 
     async def _on_slot(self, client: Any, effect: RunScript) -> Any:
-        await client.initialize()
-        node, asking = client.get_node_from_key(effect.keys[0]), False
+        if not self._is_open:
+            await self._once(client.initialize)
+            self._is_open = True
+        node = asked = None
         for _ in range(_REDIRECTS):
             try:
-                return await _on_node(node, effect, asking=asking)
+                node = asked or client.get_node_from_key(effect.keys[0])
+                return await _on_node(node, effect, asking=node is asked)
             except MovedError as moved:
                 await client.nodes_manager.move_slot(moved)
-                node, asking = client.get_node_from_key(effect.keys[0]), False
+                asked = None
             except AskError as ask:
-                node, asking = client.get_node(host=ask.host, port=ask.port), True
-                if node is None:
-                    raise ClusterError("an unknown node") from None
-            except store.RETRYABLE:
-                await client.nodes_manager.initialize(last_failed_node_name=node.name)
+                asked = client.get_node(host=ask.host, port=ask.port)
+                if asked is None:
+                    await self._refresh(client)
+                    raise ClusterDownError("a slot moves to an unknown node") from None
+            except store.STALE:
+                await self._refresh(client, node and node.name)
                 raise
-        raise ClusterError("too many redirections")
+        raise TryAgainError("too many redirections")
+
+    async def _refresh(self, client: Any, failed: str | None = None) -> None:
+        """Learn anew who serves which slot, from another node than one that failed; what can't be learnt now stays."""
+        with suppress(*store.REDIS_ERRORS):
+            await self._once(lambda: client.nodes_manager.initialize(last_failed_node_name=failed))
+
+    async def _once(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Do work that hung nodes may prolong: once for all callers, of whom none waits longer than for an answer."""
+        errand = self._errand
+        if errand is None or errand.done():
+            errand = self._errand = asyncio.create_task(work())
+        done, _ = await asyncio.wait({errand}, timeout=store.ANSWER_S)
+        if not done:
+            raise ConnectionError("The cluster's nodes did not answer in time.")
+        errand.result()
+
+
+async def _in_pool(pool: Any, effect: RunScript) -> Any:
+    connection: Any = await pool.get_connection()
+    try:
+        return await connection.retry.call_with_retry(
+            lambda: _ask(connection, effect), lambda error: connection.disconnect()
+        )
+    except ReadOnlyError:
+        await connection.disconnect()  # the primary may be found under the same name
+        raise
+    finally:
+        await pool.release(connection)
 
 
 async def _on_node(node: Any, effect: RunScript, *, asking: bool) -> Any:
@@ -112,15 +179,15 @@ def _open(address: store.Address) -> Any:
         fakeredis = store.fakeredis()
         return fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer())
     if address.kind == "sentinel":
-        sentinels = _sentinel(address.nodes, sentinel_kwargs=_timeouts() | address.tls)
-        return sentinels.master_for(address.master, **options)
+        # They are asked one after the other: together they take no longer than one server.
+        bounds = _timeouts(share=len(address.nodes)) | address.tls
+        sentinels = _sentinel(address.nodes, sentinel_kwargs=bounds)
+        return sentinels.master_for(address.master, **options, **_CONNECTIONS)
     if address.kind == "cluster":
-        return redis.RedisCluster(startup_nodes=[ClusterNode(*node) for node in address.nodes], **options)
+        nodes = [ClusterNode(*node) for node in address.nodes]
+        return redis.RedisCluster(startup_nodes=nodes, **options, **_CONNECTIONS)
     try:
-        # A burst waits for a connection: redis-py's plain pool would fail every call beyond its hundredth.
-        pool: Any = redis.BlockingConnectionPool.from_url(
-            address.url, max_connections=store.ASYNC_CONNECTIONS, timeout=store.TOTAL_S, **_timeouts()
-        )
+        pool: Any = redis.ConnectionPool.from_url(address.url, max_connections=store.CONNECTIONS, **_timeouts())
         return redis.Redis.from_pool(pool)
     except (ValueError, TypeError) as error:
         problem = type(error).__name__
@@ -128,11 +195,11 @@ def _open(address: store.Address) -> Any:
     raise store.unreadable(problem)
 
 
-def _timeouts() -> dict[str, Any]:
+def _timeouts(share: int = 1) -> dict[str, Any]:
     # The store itself tries again, within a bound; redis-py's retries would multiply with its.
     return {
-        "socket_connect_timeout": store.CONNECT_S,
-        "socket_timeout": store.ANSWER_S,
+        "socket_connect_timeout": store.CONNECT_S / share,
+        "socket_timeout": store.ANSWER_S / share,
         "retry": Retry(NoBackoff(), 0),
     }
 

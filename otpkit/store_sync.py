@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import redis
 from redis import cluster, sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, ClusterError, MaxConnectionsError, MovedError, NoScriptError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    ConnectionError,  # noqa: A004
+    MovedError,
+    NoScriptError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.retry import Retry
 
 from otpkit import store
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError
+from otpkit.store_pool import Pool
 
 # redis-py does not annotate these.
 _node: Any = cluster.ClusterNode
 _sentinel: Any = sentinel.Sentinel
 
+_CONNECTIONS: dict[str, Any] = {"max_connections": store.CONNECTIONS}
 _REDIRECTS = 5  # a slot that moves is followed so often within one attempt
 
 
@@ -31,7 +41,9 @@ class SyncStore:
 
     def __init__(self, redis_: Any) -> None:
         self._address = store.read_url(redis_) if isinstance(redis_, str) else None
+        self._answered = 0.0  # when the store last did, by the monotonic clock
         self._lock = threading.Lock()
+        self._errand: _Errand | None = None
         self._client = redis_
         if self._address is not None:
             self._client = None if self._address.kind == "cluster" else _open(self._address)
@@ -52,12 +64,15 @@ class SyncStore:
         patience = store.Patience() if self._address is not None else None
         while True:
             try:
-                return self._attempt(effect)
+                reply = self._attempt(effect)
             except store.REDIS_ERRORS as error:
                 failure = error
+            else:
+                self._answered = time.monotonic()
+                return reply
             pause = None
             if patience is not None and isinstance(failure, store.RETRYABLE):
-                pause = patience.pause(failure)
+                pause = patience.pause(failure, self._answered)
             if pause is None:
                 raise store.store_error(failure) from failure
             time.sleep(pause)
@@ -66,6 +81,9 @@ class SyncStore:
         """Close what was made from a URL; a client that was passed in stays open."""
         if self._address is not None and self._client is not None:
             self._client.close()
+            if self._address.kind == "sentinel":
+                for each in self._client.connection_pool.sentinel_manager.sentinels:
+                    each.close()
 
     def _attempt(self, effect: RunScript) -> Any:
         client = self._client
@@ -82,16 +100,37 @@ class SyncStore:
             return connection.retry.call_with_retry(
                 lambda: _ask(connection, effect), lambda error: _distrust(pool, connection)
             )
+        except BaseException as error:
+            # An answer may still be on its way, for the next caller to take for his own; and whom a replica refuses
+            # may find the primary under the same name.
+            if not isinstance(error, ResponseError) or isinstance(error, ReadOnlyError):
+                connection.disconnect()
+            raise
         finally:
             pool.release(connection)
 
     def _open_cluster(self) -> Any:
-        with self._lock:  # a cluster's client connects when it is made: once is enough
-            if self._client is None:
-                address: Any = self._address
-                nodes = [_node(*node) for node in address.nodes]
-                self._client = redis.RedisCluster(startup_nodes=nodes, **address.options, **_timeouts())
+        self._once(self._connect_cluster)
         return self._client
+
+    def _connect_cluster(self) -> None:
+        if self._client is None:  # a cluster's client connects when it is made: once is enough
+            address: Any = self._address
+            nodes = [_node(*node) for node in address.nodes]
+            self._client = redis.RedisCluster(startup_nodes=nodes, **address.options, **_timeouts(), **_CONNECTIONS)
+
+    def _once(self, work: Callable[[], object]) -> None:
+        """Do work that hung nodes may prolong: once for all callers, of whom none waits longer than for an answer."""
+        with self._lock:
+            errand = self._errand
+            if errand is None or not errand.is_alive():
+                errand = self._errand = _Errand(work)
+                errand.start()
+        errand.join(store.ANSWER_S)
+        if errand.is_alive():
+            raise ConnectionError("The cluster's nodes did not answer in time.")
+        if errand.failure is not None:
+            raise errand.failure
 
     def _on_cluster(self, client: Any, effect: RunScript) -> Any:
         if self._address is not None:
@@ -99,21 +138,43 @@ class SyncStore:
         return client.retry.call_with_retry(lambda: self._on_slot(client, effect), lambda error: None)
 
     def _on_slot(self, client: Any, effect: RunScript) -> Any:
-        node, asking = client.get_node_from_key(effect.keys[0]), False
+        node = asked = None
         for _ in range(_REDIRECTS):
             try:
-                return _on_node(client.get_redis_connection(node).connection_pool, effect, asking=asking)
+                node = asked or client.get_node_from_key(effect.keys[0])
+                return _on_node(client.get_redis_connection(node).connection_pool, effect, asking=node is asked)
             except MovedError as moved:
                 client.nodes_manager.move_slot(moved)
-                node, asking = client.get_node_from_key(effect.keys[0]), False
+                asked = None
             except AskError as ask:
-                node, asking = client.get_node(host=ask.host, port=ask.port), True
-                if node is None:
-                    raise ClusterError("an unknown node") from None
-            except store.RETRYABLE:
-                client.nodes_manager.initialize(last_failed_node_name=node.name)
+                asked = client.get_node(host=ask.host, port=ask.port)
+                if asked is None:
+                    self._refresh(client)
+                    raise ClusterDownError("a slot moves to an unknown node") from None
+            except store.STALE:
+                self._refresh(client, node and node.name)
                 raise
-        raise ClusterError("too many redirections")
+        raise TryAgainError("too many redirections")
+
+    def _refresh(self, client: Any, failed: str | None = None) -> None:
+        """Learn anew who serves which slot, from another node than one that failed; what can't be learnt now stays."""
+        with suppress(*store.REDIS_ERRORS):
+            self._once(lambda: client.nodes_manager.initialize(last_failed_node_name=failed))
+
+
+class _Errand(threading.Thread):
+    """Work on a thread of its own, which does not keep the process alive."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        super().__init__(name="otpkit-cluster", daemon=True)
+        self._work = work
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - for those who wait
+            self.failure = error
 
 
 def _on_node(pool: Any, effect: RunScript, *, asking: bool) -> Any:
@@ -135,66 +196,30 @@ def _open(address: store.Address) -> Any:
         fakeredis = store.fakeredis()
         return fakeredis.FakeRedis(server=fakeredis.FakeServer())
     if address.kind == "sentinel":
-        sentinels = _sentinel(address.nodes, sentinel_kwargs=_timeouts() | address.tls)
-        return sentinels.master_for(address.master, **_timeouts(), **address.options)
+        # They are asked one after the other: together they take no longer than one server.
+        bounds = _timeouts(share=len(address.nodes)) | address.tls
+        sentinels = _sentinel(address.nodes, sentinel_kwargs=bounds)
+        return sentinels.master_for(address.master, **address.options, **_timeouts(), **_CONNECTIONS)
     try:
-        return redis.Redis.from_pool(_Pool.from_url(address.url, **_timeouts()))
+        return redis.Redis.from_pool(Pool.from_url(address.url, **_timeouts()))
     except (ValueError, TypeError) as error:
         problem = type(error).__name__
     # Raised outside the except block: the original holds the URL, and so the password.
     raise store.unreadable(problem)
 
 
-class _Pool(redis.ConnectionPool):
-    """Connections to one server, the last used first; a burst waits its turn.
-
-    redis-py's own pools ask the kernel before each use whether a connection still stands, and count it for metrics: a
-    third of a call's time. Here a call that finds its connection broken is made again, which its operation id allows.
-    """
-
-    def reset(self) -> None:
-        """Start anew, as a forked child must, which may not speak on its parent's sockets."""
-        super().reset()
-        self._idle: deque[Any] = deque()
-        self._turns = threading.Semaphore(store.CONNECTIONS)
-
-    def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
-        """Take a connection, or wait for one."""
-        if self.pid != os.getpid():
-            self.reset()
-        if not self._turns.acquire(timeout=store.TOTAL_S):
-            raise MaxConnectionsError("all connections are in use")
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self.connection_class(**self.connection_kwargs)
-
-    def release(self, connection: Any) -> None:
-        """Give a connection back."""
-        if connection.pid == self.pid:
-            self._idle.append(connection)
-            self._turns.release()
-
-    def disconnect(self, inuse_connections: bool = True) -> None:
-        """Close the idle connections; each is made again when it is used."""
-        for _ in range(len(self._idle)):
-            with suppress(IndexError):
-                connection = self._idle.popleft()
-                connection.disconnect()
-                self._idle.append(connection)
-
-
 def _distrust(pool: Any, connection: Any) -> None:
-    """Close a connection that failed, and the idle ones beside it: what broke one may have broken all."""
+    """Close a connection that failed, and of our own the idle ones beside it: what broke one may have broken all."""
     connection.disconnect()
-    pool.disconnect(inuse_connections=False)
+    if isinstance(pool, Pool):
+        pool.disconnect(inuse_connections=False)
 
 
-def _timeouts() -> dict[str, Any]:
+def _timeouts(share: int = 1) -> dict[str, Any]:
     # The store itself tries again, within a bound; redis-py's retries would multiply with its.
     return {
-        "socket_connect_timeout": store.CONNECT_S,
-        "socket_timeout": store.ANSWER_S,
+        "socket_connect_timeout": store.CONNECT_S / share,
+        "socket_timeout": store.ANSWER_S / share,
         "retry": Retry(NoBackoff(), 0),
     }
 

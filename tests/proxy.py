@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
 
-Action = Literal["drop", "cut", "delay", "refuse"]
+Action = Literal["drop", "cut", "swallow", "delay", "refuse"]
 START_SECONDS = 10.0
 
 
@@ -19,9 +19,9 @@ START_SECONDS = 10.0
 class Fault:
     """What happens to one script call, once the server has run it.
 
-    `drop` closes the connection before the answer, `cut` in the middle of it, `delay` holds it back for `seconds`;
-    `refuse` closes it before the request reaches the server. `between` is called when the server has answered, and
-    the client can't know yet.
+    `drop` closes the connection before the answer, `cut` in the middle of it, `swallow` keeps the answer and the
+    connection, `delay` holds it back for `seconds`; `refuse` closes it before the request reaches the server. `between`
+    is called when the server has answered, and the client can't know yet.
     """
 
     action: Action
@@ -129,6 +129,8 @@ class Proxy:
                     await asyncio.to_thread(planned.between)
                 if planned.action == "drop":
                     return
+                if planned.action == "swallow":
+                    continue
                 if planned.action == "cut":
                     writer.write(data[: max(1, len(data) // 2)])
                     await writer.drain()

@@ -233,9 +233,7 @@ def test_no_error_echoes_what_was_typed(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["+85251234567", "0085251234567", "+1 (201) 555-0123", "＋447400123456"])
-def test_another_country_is_a_region_error_where_only_cn_is_allowed(
-    text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_country_is_a_region_error_where_only_cn_is_allowed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No metadata is needed for it."""
     monkeypatch.setitem(sys.modules, "phonenumbers", None)
     with pytest.raises(RegionError, match=r"Policy\.regions"):
@@ -255,9 +253,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(("region", "phone", "spellings"), OTHERS)
-def test_a_number_of_another_allowed_region_is_one_phone_too(
-    region: str, phone: str, spellings: list[str]
-) -> None:
+def test_a_number_of_another_allowed_region_is_one_phone_too(region: str, phone: str, spellings: list[str]) -> None:
     regions = require_regions({"CN", region}, region)
     for text in [phone, *spellings]:
         assert resolve(text, regions, region) == (phone, region)
@@ -295,9 +291,7 @@ def test_regions_that_share_a_country_code_are_told_apart() -> None:
         ("+852 5123 4567 ext 1", "something else"),
     ],
 )
-def test_a_landline_an_invalid_or_a_mended_number_of_another_region_is_refused(
-    text: str, reason: str
-) -> None:
+def test_a_landline_an_invalid_or_a_mended_number_of_another_region_is_refused(text: str, reason: str) -> None:
     with pytest.raises(PhoneError, match=reason) as caught:
         parse(text, frozenset({"CN", "HK", "GB", "US"}))
     assert not isinstance(caught.value, RegionError)
@@ -345,9 +339,7 @@ def test_regions_are_given_back_as_a_frozenset() -> None:
     assert require_regions(["HK", "CN", "HK"], "HK") == frozenset({"CN", "HK"})
 
 
-@pytest.mark.parametrize(
-    "regions", ["CN", None, 86, (), {"cn"}, {"CHN"}, {"C"}, {"中国"}, {86}, {None}, {"CN\n"}]
-)
+@pytest.mark.parametrize("regions", ["CN", None, 86, (), {"cn"}, {"CHN"}, {"C"}, {"中国"}, {86}, {None}, {"CN\n"}])
 def test_malformed_regions_are_a_configuration_error(regions: object) -> None:
     with pytest.raises(ConfigurationError, match=r"^regions"):
         require_regions(regions)  # type: ignore[arg-type]
@@ -411,9 +403,7 @@ def test_anything_at_all_is_a_canonical_phone_or_a_phone_error(value: object) ->
 
 
 @given(mainland, st.characters(), st.integers(0, 11))
-def test_one_foreign_character_anywhere_never_makes_another_phone(
-    number: str, character: str, position: int
-) -> None:
+def test_one_foreign_character_anywhere_never_makes_another_phone(number: str, character: str, position: int) -> None:
     try:
         phone = parse(number[:position] + character + number[position:])
     except PhoneError:

@@ -19,9 +19,7 @@ BODY = "验证码${code},您正在进行${product}身份验证,打死不要告�
 
 
 def alidayu(body: str | None = BODY) -> Template:
-    return Template(
-        "SMS_585014", sign_name="阿里大鱼", params={"code": "{code}", "product": "alidayu"}, body=body
-    )
+    return Template("SMS_585014", sign_name="阿里大鱼", params={"code": "{code}", "product": "alidayu"}, body=body)
 
 
 UNSAFE = {
@@ -61,9 +59,7 @@ def test_chinese_stays_readable_and_quotes_are_escaped() -> None:
 
 
 def test_code_and_minutes_are_filled_in_wherever_they_stand() -> None:
-    template = Template(
-        "SMS_1", "阿里", {"a": "{code}", "b": "{code}/{code}, {minutes} min", "c": "{minutes}"}
-    )
+    template = Template("SMS_1", "阿里", {"a": "{code}", "b": "{code}/{code}, {minutes} min", "c": "{minutes}"})
     assert template.sms_params("012345", minutes=10) == {
         "a": "012345",
         "b": "012345/012345, 10 min",
@@ -82,9 +78,7 @@ def test_values_of_a_call_override_and_add() -> None:
     assert template.sms_params("123456")["product"] == "alidayu"
 
 
-@pytest.mark.parametrize(
-    "value", ["{code}", "{minutes}", "${code}", "{word}", '","code":"000000', "", "家👨‍👩‍👧"]
-)
+@pytest.mark.parametrize("value", ["{code}", "{minutes}", "${code}", "{word}", '","code":"000000', "", "家👨‍👩‍👧"])
 def test_values_of_a_call_are_taken_literally(value: str) -> None:
     """No substitution and no injection: what is passed is what the variable says."""
     params = {"product": value}
@@ -150,9 +144,7 @@ def test_malformed_values_of_a_call_are_named_with_their_remedy(params: object, 
         alidayu().sms_params("123456", params=params)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "code", [123456, None, True, "", "12 34", "123456\n", "{minutes}", "１２３４５６", b"123456"]
-)
+@pytest.mark.parametrize("code", [123456, None, True, "", "12 34", "123456\n", "{minutes}", "１２３４５６", b"123456"])
 def test_a_code_that_is_no_text_of_digits_is_an_error_that_does_not_show_it(code: object) -> None:
     with pytest.raises(ConfigurationError, match="The code to fill in") as caught:
         alidayu().sms_params(code)  # type: ignore[arg-type]
@@ -246,9 +238,7 @@ def test_a_variable_that_params_have_and_the_body_lacks_is_named() -> None:
         Template("SMS_1", "阿里", {"code": "{code}", "city": "杭州"}, body="码${code}")
 
 
-@pytest.mark.parametrize(
-    "body", ["", 5, "【阿里】码${code}", "码${code}${", "码${code}${产品}", "码${code}${ a }"]
-)
+@pytest.mark.parametrize("body", ["", 5, "【阿里】码${code}", "码${code}${", "码${code}${产品}", "码${code}${ a }"])
 def test_a_malformed_body_is_an_error(body: object) -> None:
     with pytest.raises(ConfigurationError, match=r"Template\.body"):
         Template("SMS_1", "阿里", body=body)  # type: ignore[arg-type]

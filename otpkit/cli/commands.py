@@ -114,8 +114,9 @@ def delivery(phone: Phone, purpose: Purpose = "signup", bind: Bind = "", as_json
 def doctor(as_json: AsJson = False) -> None:
     """Check the configuration, Redis and the gateway, and say what to do; sends nothing.
 
-    A problem keeps otpkit from working or from keeping its promises: the exit status is 1. Warnings are shown, and
-    leave it 0. In Redis it keeps a keyed fingerprint of the index secret, for 400 days.
+    Exit status: 0 if all is well or there are warnings alone, 1 with a problem, 2 where the usage is wrong.
+
+    In Redis it keeps a keyed fingerprint of the index secret, for 400 days.
     """
     report = examine(os.environ)
     show_report(report, as_json=as_json)

@@ -49,8 +49,8 @@ def refused(name: str, error: OTPError, remedy: str) -> Finding:
     text = str(error)
     for mark in _TURNS:
         if turn := mark.search(text):
-            return Finding(name, "problem", _sentence(text[: turn.start()]), _sentence(text[turn.end() :]))
-    return Finding(name, "problem", _sentence(text), remedy)
+            return Finding(name, "problem", _ended(text[: turn.start()]), _sentence(text[turn.end() :]))
+    return Finding(name, "problem", _ended(text), remedy)
 
 
 def worst(findings: Sequence[tuple[str, Finding]]) -> Finding:
@@ -64,5 +64,8 @@ def worst(findings: Sequence[tuple[str, Finding]]) -> Finding:
 
 
 def _sentence(text: str) -> str:
-    text = text.strip().rstrip(".")
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+    return _ended(text[:1].upper() + text[1:])
+
+
+def _ended(text: str) -> str:
+    return f"{text.rstrip('.')}."

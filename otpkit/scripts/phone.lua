@@ -65,6 +65,12 @@ local function field(phone, name)
   end
 end
 
+-- Write again what was written before, where replicas confirm it: WAIT waits for the latest write of its connection, and on
+-- another one than the first there would be none.
+local function repeated(phone, name)
+  if REPLICAS > 0 then redis.call('HSET', phone.key, name, field(phone, name)) end
+end
+
 -- When the challenge of a link ends: with the longest of its sends that were not rejected; nil where none is left.
 local function challenge_ends(phone, link)
   local ends

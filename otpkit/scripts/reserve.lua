@@ -30,8 +30,12 @@ end
 for _, send in ipairs(phone.sends) do
   local its_link = sub(send.value, 14, 25)
   -- The reply was lost and this is the same call again: it has reserved already.
-  if send.name == 's' .. op and its_link == link then return reserved(send) end
+  if send.name == 's' .. op and its_link == link then
+    repeated(phone, send.name)
+    return reserved(send)
+  end
   if idempotency ~= '' and sub(send.value, 26) == idempotency and byte(send.value, 13) ~= 114 then
+    repeated(phone, send.name)
     return { 'replayed', now, describe(phone, send, challenge, its_link == link and ends or nil) }
   end
 end

@@ -16,9 +16,13 @@ local phone = load_phone(key, now)
 -- The reply was lost, or the form was sent twice: the same answer again, counted once.
 local proof, failure = field(phone, 'p' .. op), field(phone, 'f' .. op)
 if proof and unpack_ms(proof, 7) > now then
+  repeated(phone, 'p' .. op)
   return { 'proved', unpack_ms(proof, 1), unpack_ms(proof, 7), byte(proof, 13) }
 end
-if failure then return { 'wrong', byte(failure, 7) } end
+if failure then
+  repeated(phone, 'f' .. op)
+  return { 'wrong', byte(failure, 7) }
+end
 
 local ip_wait = tonumber(not ip and ARGV[5] or 0)
 if ip then

@@ -136,9 +136,7 @@ def test_a_number_beside_the_table_is_an_ordinary_one(client: Client, phone: str
     assert len(client.sent(phone)) == 1
 
 
-@pytest.mark.parametrize(
-    ("phone", "after_a_day"), [("13900100071", 2), ("13900100081", 1), ("13800138000", 3)]
-)
+@pytest.mark.parametrize(("phone", "after_a_day"), [("13900100071", 2), ("13900100081", 1), ("13800138000", 3)])
 def test_a_number_decides_how_its_receipt_turns_out(client: Client, phone: str, after_a_day: int) -> None:
     client.send(phone)
     assert client.sent(phone)[0]["sms_status"] == 1
@@ -179,9 +177,7 @@ def test_a_late_answer_comes_late_and_whole(client: Client) -> None:
 def test_a_client_that_waits_no_longer_finds_its_message_sent(client: Client) -> None:
     queue(client, "late", delay=600, api="sendSms")
     with pytest.raises(requests.ReadTimeout):
-        requests.get(
-            f"{client.address.gateway_url}/sendSms", params=sms(), headers=client.headers, timeout=(5, 0.1)
-        )
+        requests.get(f"{client.address.gateway_url}/sendSms", params=sms(), headers=client.headers, timeout=(5, 0.1))
     assert len(client.sent()) == 1
 
 
@@ -330,9 +326,7 @@ def test_a_fault_that_is_not_known_is_refused_by_name(client: Client, body: obje
     assert client.sandbox.faults() == []
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff", b'{"fault": "late", "delay": NaN}', b" " * 70_000, b"[" * 50_000]
-)
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"fault": "late", "delay": NaN}', b" " * 70_000, b"[" * 50_000])
 def test_a_body_that_is_no_fault_at_all_is_refused(client: Client, body: bytes) -> None:
     reply = client.api("POST", "/api/faults", data=body)
     assert reply.status_code == 422

@@ -38,9 +38,7 @@ def test_messages_come_newest_first_and_show_their_receipts(client: Client) -> N
         ("13900100071", "failed"),
         ("13800138000", "delivered"),
     ]
-    assert [message["phone"] for message in client.api("GET", "/api/messages?limit=1").json()] == [
-        "13900100071"
-    ]
+    assert [message["phone"] for message in client.api("GET", "/api/messages?limit=1").json()] == ["13900100071"]
 
 
 @pytest.mark.parametrize(
@@ -224,8 +222,6 @@ def test_the_gateway_answers_to_any_name(client: Client) -> None:
     assert client.api("GET", "/gw/alidayu/sendSms", headers=headers).json()["code"] == "99998"
 
 
-@pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/nothing"), ("POST", "/api/messages"), ("PUT", "/api/faults")]
-)
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("POST", "/api/messages"), ("PUT", "/api/faults")])
 def test_what_is_not_there_is_not_there(client: Client, method: str, path: str) -> None:
     assert client.api(method, path).status_code in {404, 405}

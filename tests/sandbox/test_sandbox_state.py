@@ -109,8 +109,7 @@ def test_parallel_sends_lose_nothing_and_mix_nothing_up() -> None:
 def test_parallel_sends_never_keep_too_many() -> None:
     sandbox = Sandbox(max_messages=10)
     workers = [
-        threading.Thread(target=lambda n=n: [send(sandbox, f"1380013800{n}") for _ in range(200)])
-        for n in range(8)
+        threading.Thread(target=lambda n=n: [send(sandbox, f"1380013800{n}") for _ in range(200)]) for n in range(8)
     ]
     for worker in workers:
         worker.start()
@@ -177,9 +176,7 @@ def test_what_is_no_phone_number_is_refused(phone: str) -> None:
         subscriber(phone)
 
 
-@pytest.mark.parametrize(
-    "options", [{"receipt_after": -1}, {"receipt_after": float("nan")}, {"max_messages": 0}]
-)
+@pytest.mark.parametrize("options", [{"receipt_after": -1}, {"receipt_after": float("nan")}, {"max_messages": 0}])
 def test_a_sandbox_that_makes_no_sense_is_refused(options: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError):
         Sandbox(**options)

@@ -88,9 +88,7 @@ def test_a_method_other_than_get_sends_nothing(client: Client, method: str) -> N
         ({"rec_num": ",".join(["13800138000"] * 201)}, "50010"),
     ],
 )
-def test_a_wrong_parameter_is_refused_with_its_code(
-    client: Client, params: dict[str, str], code: str
-) -> None:
+def test_a_wrong_parameter_is_refused_with_its_code(client: Client, params: dict[str, str], code: str) -> None:
     reply = client.send(**params)
     assert reply.status_code == 200
     body = reply.json()
@@ -145,9 +143,7 @@ def test_a_value_that_looks_like_a_variable_stays_as_it_is(strict_client: Client
         ({"sms_param": None}, "70003", "短信模板变量缺少参数"),
     ],
 )
-def test_what_is_not_registered_is_refused(
-    strict_client: Client, params: dict[str, str], code: str, msg: str
-) -> None:
+def test_what_is_not_registered_is_refused(strict_client: Client, params: dict[str, str], code: str, msg: str) -> None:
     assert strict_client.send(**params).json() == {"code": code, "model": "", "success": False, "msg": msg}
 
 

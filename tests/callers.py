@@ -46,17 +46,19 @@ async def calling(kind: str, url: str, gateway: Any, **options: Any) -> AsyncIte
     options = {"template": TEMPLATE, "secret": SECRET, "policy": BROAD} | options
     library, _, client = kind.partition("-")
     retry: dict[str, Any] = {"retry_on_error": _LOST, "socket_timeout": 2, "max_connections": 300}
-    if library == "async":
-        own = redis.asyncio.Redis.from_url(url, retry=AsyncRetry(ConstantBackoff(0.001), 3), **retry)
-        async with own, AsyncOTP(own if client == "client" else url, gateway, **options) as otp:
-            yield Caller(otp, None)
-        return
-    with (
-        ThreadPoolExecutor(_THREADS) as threads,
-        redis.Redis.from_url(url, retry=Retry(ConstantBackoff(0.001), 3), **retry) as own_sync,
-        OTP(own_sync if client == "client" else url, gateway, **options) as otp_sync,
-    ):
-        yield Caller(otp_sync, threads)
+    async with contextlib.AsyncExitStack() as stack:
+        store: Any = url
+        if library == "async":
+            if client == "client":
+                own = redis.asyncio.Redis.from_url(url, retry=AsyncRetry(ConstantBackoff(0.001), 3), **retry)
+                store = await stack.enter_async_context(own)
+            yield Caller(await stack.enter_async_context(AsyncOTP(store, gateway, **options)), None)
+            return
+        threads = stack.enter_context(ThreadPoolExecutor(_THREADS))
+        if client == "client":
+            own_sync = redis.Redis.from_url(url, retry=Retry(ConstantBackoff(0.001), 3), **retry)
+            store = stack.enter_context(own_sync)
+        yield Caller(stack.enter_context(OTP(store, gateway, **options)), threads)
 
 
 @contextlib.contextmanager

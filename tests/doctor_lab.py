@@ -1,0 +1,25 @@
+"""What the tests of the doctor share: an environment to examine, and what is found there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from otpkit.doctor import Finding, examine
+from otpkit.doctor.probe import facts
+from otpkit.doctor.server import examine_server
+
+SECRET = "a-secret-that-no-finding-may-ever-show-0123456789"
+OTHER = "another-secret-that-no-finding-may-show-987654321"
+
+
+def settings_of(url: str, **variables: str) -> dict[str, Finding]:
+    """Examine an environment that names a store and secrets, and neither template nor gateway."""
+    named = {f"OTPKIT_{name.upper()}": value for name, value in variables.items()}
+    report = examine({"OTPKIT_REDIS_URL": url, "OTPKIT_SECRET": SECRET} | named)
+    assert not re.search(rf"{SECRET}|{OTHER}|13000000000", repr(report))
+    return {finding.name: finding for finding in report.findings if finding.name not in {"template", "gateway"}}
+
+
+def found_of(client: Any) -> dict[str, Finding]:
+    return {finding.name: finding for finding in examine_server(facts(client))}

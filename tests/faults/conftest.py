@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from mortal import Mortal
+from servers import find_redis, find_valkey, unavailable
+
+
+@pytest.fixture(params=["redis", "valkey"])
+def binary(request: pytest.FixtureRequest) -> str:
+    """Give the path of each server program in turn."""
+    found = find_redis() if request.param == "redis" else find_valkey()
+    if found is None:
+        unavailable(f"no {request.param} server")
+    return found
+
+
+@pytest.fixture
+def own(binary: str) -> Iterator[Mortal]:
+    """Give a server of the test's own, which it may stop, kill, fill and start again."""
+    with Mortal(binary) as server:
+        yield server
+
+
+@pytest.fixture
+def durable(binary: str) -> Iterator[Mortal]:
+    """Give a server of the test's own that has written to its disk whatever it has answered."""
+    with Mortal(binary, "--appendonly", "yes", "--appendfsync", "always") as server:
+        yield server
+
+
+@pytest.fixture(params=["sync-url", "async-url"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Give a kind of caller with a client of otpkit's own: threads, then tasks."""
+    kind: str = request.param
+    return kind

@@ -1,0 +1,113 @@
+"""What people do, one script of which is spoilt: `stage.spoil()` stands before the call that it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from attack_lab import PHONE, wrong
+from callers import result
+from stage import Stage
+
+Story = Callable[[Stage], Awaitable[Any]]
+IP = "203.0.113.7"
+
+
+async def issue(stage: Stage) -> Any:
+    """A first message."""
+    stage.spoil()
+    return await result(stage.caller.issue(PHONE, ip=IP))
+
+
+async def resend(stage: Stage) -> Any:
+    """The same code again."""
+    await stage.caller.issue(PHONE, ip=IP)
+    stage.clock.advance(60)
+    return await issue(stage)
+
+
+async def issue_rejected(stage: Stage) -> Any:
+    """A message that the gateway refuses, and the phone's next one."""
+    stage.outbox.reject_next()
+    first = await issue(stage)
+    assert (await stage.caller.issue(PHONE, ip=IP)).sends_left == 31
+    return first
+
+
+async def issue_uncertain(stage: Stage) -> Any:
+    """A message that may have been sent."""
+    stage.outbox.lose_next()
+    return await issue(stage)
+
+
+async def verify_right(stage: Stage) -> Any:
+    """The code that was sent."""
+    await stage.caller.issue(PHONE)
+    stage.spoil()
+    return await result(stage.caller.verify(PHONE, stage.code, ip=IP))
+
+
+async def verify_wrong(stage: Stage) -> Any:
+    """Another one."""
+    await stage.caller.issue(PHONE)
+    stage.spoil()
+    return await result(stage.caller.verify(PHONE, wrong(stage.code), ip=IP))
+
+
+async def verify_none(stage: Stage) -> Any:
+    """A code where none was sent."""
+    stage.spoil()
+    return await result(stage.caller.verify(PHONE, "123456"))
+
+
+async def redeem(stage: Stage) -> Any:
+    """A proof, used."""
+    await stage.caller.issue(PHONE)
+    proof = await stage.caller.verify(PHONE, stage.code)
+    stage.spoil()
+    return await result(stage.caller.redeem(proof.token))
+
+
+async def status(stage: Stage) -> Any:
+    """A look."""
+    await stage.caller.issue(PHONE)
+    stage.spoil()
+    return await result(stage.caller.status(PHONE))
+
+
+async def revoke(stage: Stage) -> Any:
+    """A code withdrawn."""
+    await stage.caller.issue(PHONE)
+    stage.spoil()
+    await stage.caller.revoke(PHONE)
+    return await result(stage.caller.verify(PHONE, stage.code))
+
+
+async def unblock(stage: Stage) -> Any:
+    """Failures cleared."""
+    await stage.caller.issue(PHONE)
+    await result(stage.caller.verify(PHONE, wrong(stage.code)))
+    stage.spoil()
+    await stage.caller.unblock(PHONE)
+    return await result(stage.caller.status(PHONE))
+
+
+async def erase(stage: Stage) -> Any:
+    """A phone forgotten."""
+    await stage.caller.issue(PHONE)
+    stage.spoil()
+    await stage.caller.erase(PHONE)
+    return await result(stage.caller.status(PHONE))
+
+
+STORIES: list[tuple[Story, str]] = [
+    *((story, "reserve") for story in (issue, resend)),
+    *((story, "settle") for story in (issue, resend, issue_uncertain)),
+    (issue_rejected, "undo"),
+    *((story, "verify") for story in (verify_right, verify_wrong, verify_none)),
+    *((story, story.__name__) for story in (redeem, status, revoke, unblock, erase)),
+]
+CLUSTER_STORIES: list[tuple[Story, str]] = [
+    *((story, "take") for story in (issue, verify_right, verify_wrong)),
+    *((story, "give") for story in (issue_rejected, verify_right)),
+]

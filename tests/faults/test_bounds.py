@@ -1,0 +1,117 @@
+"""How long a call waits: 3 s in all for a server that hangs, no time for one that refuses, its turn in a crowd."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from attack_lab import PHONE, SECRET, TEMPLATE, together, wrong
+from callers import BROAD, calling, loaded, result
+from mortal import Mortal
+
+from otpkit import OTP, AsyncOTP, StoreUnavailableError
+from otpkit.testing import Outbox
+
+TOTAL_S, SLACK_S = 3.0, 1.5
+CROWD = 1000
+CALLS = ["issue", "verify", "status", "revoke", "unblock", "erase"]
+
+
+@pytest.fixture(params=["redis://", "redis+cluster://", "redis+sentinel://"])
+def silent_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the URL of a socket that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        path = "/primary/0" if "sentinel" in request.param else ""
+        yield f"{request.param}127.0.0.1:{server.getsockname()[1]}{path}"
+
+
+@pytest.fixture(params=["redis://", "redis+cluster://", "redis+sentinel://"])
+def closed_url(request: pytest.FixtureRequest) -> str:
+    """Give a URL where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        path = "/primary/0" if "sentinel" in request.param else ""
+        return f"{request.param}127.0.0.1:{server.getsockname()[1]}{path}"
+
+
+async def _unavailable(url: str, kind: str, call: str) -> float:
+    """Return how many seconds a call takes to say that the store is not there."""
+    async with calling(kind, url, Outbox()) as caller:
+        code = ("123456",) if call == "verify" else ()
+        began = time.monotonic()
+        assert isinstance(await result(getattr(caller, call)(PHONE, *code)), StoreUnavailableError)
+        return time.monotonic() - began
+
+
+async def test_a_silent_socket_is_given_up_within_bounds(silent_url: str, kind: str) -> None:
+    """It takes the connection and the request, and that is all; every call gives up alike."""
+    times = await asyncio.gather(*[_unavailable(silent_url, kind, call) for call in CALLS])
+    assert max(times) < TOTAL_S + SLACK_S
+
+
+async def test_a_refused_connection_is_given_up_at_once(closed_url: str, kind: str) -> None:
+    """A few tries cost no time worth the name."""
+    assert min([await _unavailable(closed_url, kind, "issue") for _ in range(2)]) < 1.0
+
+
+async def test_a_server_that_hangs_is_given_up_within_bounds(own: Mortal, kind: str) -> None:
+    """Known connections, and new ones beyond them; those who wait for a connection too. Then all is well by itself."""
+    async with calling(kind, own.url, outbox := Outbox()) as caller:
+        await caller.issue(PHONE)
+        own.hang()
+        try:
+            began = time.monotonic()
+            outcomes = await asyncio.gather(*[result(caller.status(PHONE)) for _ in range(200)])
+            took = time.monotonic() - began
+        finally:
+            own.go_on()
+        assert {type(outcome) for outcome in outcomes} == {StoreUnavailableError}
+        assert took < TOTAL_S + SLACK_S
+        assert await caller.verify(PHONE, outbox[-1].code)
+
+
+async def test_a_call_under_which_the_server_hangs_counts_once(own: Mortal, kind: str) -> None:
+    """The client gave up, yet the server runs what has reached it: twice the same operation, counted once."""
+    async with calling(kind, own.url, outbox := Outbox()) as caller:
+        await caller.issue(PHONE)
+        code = outbox[-1].code
+        await asyncio.gather(*[caller.status(PHONE) for _ in range(20)])  # for several connections
+        with loaded(own.url):  # an unknown script would be refused rather than run
+            own.hang()
+        try:
+            calls = caller.verify(PHONE, wrong(code)), caller.issue(PHONE, "login")
+            outcomes = await asyncio.gather(*map(result, calls))
+        finally:
+            own.go_on()
+        assert {type(outcome) for outcome in outcomes} == {StoreUnavailableError}
+        assert len(outbox) == 1
+        assert (await caller.status(PHONE)).attempts_left == 4
+        assert (await caller.status(PHONE, "login")).sends_left == 30
+        assert await caller.verify(PHONE, code)
+
+
+async def test_a_short_hang_is_not_noticed(own: Mortal, kind: str) -> None:
+    """Half a second more than a client waits: the second attempt gets the first one's answer."""
+    async with calling(kind, own.url, outbox := Outbox()) as caller:
+        await caller.issue(PHONE)
+        own.hang()
+        threading.Timer(1.4, own.go_on).start()
+        proof = await caller.verify(PHONE, outbox[-1].code)
+        assert await caller.redeem(proof.token) == proof
+
+
+def test_a_thousand_threads_wait_their_turn(own: Mortal) -> None:
+    """A hundred connections serve them all; none is refused."""
+    with OTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
+        outcomes = together(CROWD, lambda number: otp.issue(f"+86138{number:08d}"))
+    assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
+
+
+async def test_a_thousand_tasks_wait_their_turn(own: Mortal) -> None:
+    """Likewise."""
+    async with AsyncOTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
+        outcomes = await asyncio.gather(*[result(otp.issue(f"+86138{number:08d}")) for number in range(CROWD)])
+    assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}

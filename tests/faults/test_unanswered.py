@@ -1,0 +1,70 @@
+"""A reply that is swallowed, or comes after its time: the second attempt's answer is the first one's, counted once.
+
+Replies that are cut, or lost with their connection, are among the attacks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from attack_lab import PHONE
+from callers import loaded
+from proxy import Fault, Proxy
+from stage import staged, told
+from stories import STORIES, Story
+
+from otpkit import store
+
+ANSWER_S = 0.3  # in place of a second, for the tests' sake
+FAULTS = {"swallowed": Fault("swallow"), "late": Fault("delay", seconds=2 * ANSWER_S)}
+
+
+@pytest.fixture(params=["valkey sync-url", "redis async-url"])
+def seat(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Give a shared server's URL and a kind of caller: each server, and each kind."""
+    server, kind = request.param.split()
+    return request.getfixturevalue(f"{server}_url"), kind
+
+
+@pytest.fixture
+def proxy(seat: tuple[str, str]) -> Iterator[Proxy]:
+    """A proxy before a server that knows the scripts."""
+    with loaded(seat[0]) as by_sha, Proxy(seat[0], by_sha) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("story", "script"), STORIES, ids=lambda part: getattr(part, "__name__", part))
+async def test_a_story_ends_as_with_every_answer_in_time(
+    proxy: Proxy,
+    seat: tuple[str, str],
+    namespace: str,
+    story: Story,
+    script: str,
+    fault: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same answer, the same counts, the same messages."""
+    monkeypatch.setattr(store, "ANSWER_S", ANSWER_S)
+    url, kind = seat
+    ends = []
+    for faults in ([], [FAULTS[fault]]):
+        async with staged(kind, proxy, url, f"{namespace}.{len(faults)}") as stage:
+            stage.spoil = lambda faults=faults: proxy.expect(script, *faults)
+            answer = await story(stage)
+            assert proxy.planned() == 0
+            ends.append((told(answer), stage.kept()))
+    assert ends[0] == ends[1]
+
+
+async def test_a_swallowed_reply_costs_a_second(proxy: Proxy, seat: tuple[str, str], namespace: str) -> None:
+    """With the timeouts that a URL's client has."""
+    url, kind = seat
+    async with staged(kind, proxy, url, namespace) as stage:
+        proxy.expect("reserve", Fault("swallow"))
+        began = time.monotonic()
+        assert (await stage.caller.issue(PHONE)).sends_left == 31
+        assert 0.9 < time.monotonic() - began < 3.0
+        assert (proxy.calls.count("reserve"), len(stage.outbox)) == (2, 1)

@@ -1,0 +1,192 @@
+"""What the doctor finds of settings, of the index secret that Redis was used with, and of the gateway."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import redis
+from doctor_lab import OTHER, SECRET, found_of, settings_of
+
+from otpkit import Template
+from otpkit.doctor import Finding, Report, examine, settings
+from otpkit.doctor.findings import refused
+from otpkit.doctor.probe import FINGERPRINT_LIFE_S, ask_gateway, remember
+from otpkit.effects import NoAnswer, NotConnected
+from otpkit.errors import ConfigurationError, GatewayRejectedError, RejectionCategory
+from otpkit.gateways import Alidayu
+from otpkit.sandbox import Fault, Sandbox
+from otpkit.sandbox import running as sandbox_running
+
+
+def test_an_empty_environment_is_told_part_by_part() -> None:
+    """Without a traceback, each with what belongs into it."""
+    report = examine({})
+    assert [finding.name for finding in report.findings] == ["redis", "secret", "template", "gateway"]
+    assert {finding.status for finding in report.findings} == {"problem"}
+    assert not report.ok
+    assert "OTPKIT_ALIDAYU_APP_SECRET" in report.findings[-1].found
+
+
+@pytest.mark.parametrize(
+    "url", ["memory://", "http://somewhere", "redis://127.0.0.1:1/0", "redis+cluster://127.0.0.1:1"]
+)
+def test_a_store_that_is_none_is_a_problem_and_hides_nothing(url: str) -> None:
+    found = settings_of(url)
+    assert (found["redis"].status, found["secret"].status) == ("problem", "ok")
+    assert found["redis"].remedy
+
+
+@pytest.mark.parametrize(
+    ("secret", "status", "said"),
+    [
+        (SECRET, "ok", "One, of 49 bytes."),
+        (f"{OTHER} {SECRET}", "ok", "2, the shortest of 49 bytes"),
+        ("short", "problem", "at least 32"),
+        (f"{SECRET} {SECRET}", "problem", "twice"),
+        ("ab" * 20, "warning", "not random"),
+    ],
+)
+def test_secrets_are_counted_and_measured(secret: str, status: str, said: str) -> None:
+    finding = settings_of("memory://", secret=secret, index_secret=OTHER)["secret"]
+    assert finding.status == status
+    assert said in finding.found
+
+
+def test_an_index_secret_that_is_missing_or_short_is_a_problem() -> None:
+    for missing in ({"secret": f"{OTHER} {SECRET}"}, {"index_secret": "short"}):
+        finding = settings_of("memory://", **missing)["index_secret"]
+        assert finding.status == "problem"
+        assert finding.found.startswith("index_secret ")
+
+
+def test_a_bad_namespace_is_a_problem() -> None:
+    assert settings_of("memory://", namespace="a b")["namespace"].status == "problem"
+
+
+def test_an_index_secret_that_changed_is_a_problem(valkey_url: str, namespace: str) -> None:
+    """A rotation that keeps it is none. What Redis keeps reveals nothing, and lives on with every run."""
+
+    def found(**variables: str) -> Finding:
+        return settings_of(valkey_url, namespace=namespace, **variables)["index_secret"]
+
+    assert "recorded now" in found().found
+    assert "used with" in found().found
+    with redis.Redis.from_url(valkey_url) as client:
+        (key,) = client.keys(f"{namespace}:*")
+        kept = client.get(key)
+        client.expire(key, 1000)
+        changed = found(secret=OTHER)
+        assert changed.status == "problem"
+        assert client.ttl(key) <= 1000
+        assert found(secret=f"{SECRET} {OTHER}", index_secret=SECRET).status == "ok"
+        assert FINGERPRINT_LIFE_S - 60 < client.ttl(key) <= FINGERPRINT_LIFE_S
+        assert client.get(key) == kept
+        assert re.fullmatch(rb"[A-Za-z0-9_-]{22}", kept)
+        assert key.decode() in changed.remedy
+        client.delete(key)
+        assert "recorded now" in found(secret=OTHER).found
+
+
+def test_a_client_that_decodes_is_asked_alike(valkey_url: str, namespace: str) -> None:
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
+        assert [remember(client, namespace, text) for text in ("a", "a", "b")] == ["now", "same", "other"]
+        assert found_of(client)["persistence"].found.startswith("None:")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (None, "warning", "approved text"),
+        ("验证码${code}。", "ok", "one SMS"),
+        ("验证码${code}。" + "好" * 70, "warning", "2 SMS"),
+    ],
+)
+def test_a_template_is_compared_with_its_text(body: str | None, status: str, said: str) -> None:
+    finding = settings.template(Template("SMS_1", "otpkit", body=body))
+    assert finding.status == status
+    assert said in finding.found
+
+
+def _refusal(category: RejectionCategory) -> GatewayRejectedError:
+    return GatewayRejectedError("Gate: the reason; what to do.", gateway="gate", gateway_code="1", category=category)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (settings.Answer(status=200, understood=True), "ok"),
+        (settings.Answer(status=200), "warning"),
+        (settings.Answer(status=503), "warning"),
+        (settings.Answer(failure=NoAnswer("late")), "warning"),
+        (settings.Answer(failure=NotConnected("refused")), "problem"),
+        (settings.Answer(_refusal("account"), status=200), "problem"),
+        (settings.Answer(_refusal("account"), status=401), "problem"),
+        (settings.Answer(_refusal("request"), status=403), "problem"),
+        (settings.Answer(_refusal("request"), status=200), "warning"),
+        (settings.Answer(_refusal("rate_limit"), status=403), "warning"),
+        (settings.Answer(_refusal("number"), status=200), "ok"),
+    ],
+)
+def test_what_a_gateway_says_is_judged(answer: settings.Answer, status: str) -> None:
+    finding = settings.gateway("gate", answer)
+    assert finding.status == status
+    assert bool(finding.remedy) == (status != "ok")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "said"),
+    [
+        (None, "ok", "accepts the credentials"),
+        (Fault("reject", code="50001", times=9), "problem", "50001"),
+        (Fault("reject", code="80001", times=9), "warning", "80001"),
+        (Fault("reject", code="50009", times=9), "ok", "accepts the credentials"),
+        (Fault("http_500", times=9), "warning", "HTTP 500"),
+        (Fault("throttled", times=9), "warning", "too many calls"),
+        (Fault("drop", times=9), "warning", "uncertain"),
+        (Fault("half", times=9), "warning", "uncertain"),
+        (Fault("not_json", times=9), "warning", "nothing that can be read"),
+    ],
+    ids=lambda value: value.code or value.fault if isinstance(value, Fault) else None,
+)
+def test_a_gateway_is_asked_without_sending(fault: Fault | None, status: str, said: str) -> None:
+    sandbox = Sandbox()
+    if fault is not None:
+        sandbox.add_fault(fault)
+    with sandbox_running(sandbox) as address:
+        gateway = Alidayu("sandbox", "sandbox-secret", base_url=address.gateway_url)
+        finding = settings.gateway(gateway.name, ask_gateway(gateway))
+    assert finding.status == status
+    assert said in finding.found
+    assert sandbox.messages() == []
+
+
+def test_a_gateway_that_is_away_or_refuses_the_key_is_a_problem() -> None:
+    with sandbox_running(Sandbox()) as address:
+        for url, secret in ((address.gateway_url, OTHER), ("http://127.0.0.1:1/gw", "sandbox-secret")):
+            finding = settings.gateway("alidayu", ask_gateway(Alidayu("sandbox", secret, base_url=url)))
+            assert finding.status == "problem"
+            assert OTHER not in repr(finding)
+
+
+def test_a_gateway_that_can_not_be_asked_is_a_warning() -> None:
+    assert settings.unasked("gate").status == "warning"
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "remedy"),
+    [
+        ("a is wrong; mend it; or not.", "a is wrong.", "Mend it; or not."),
+        ("The environment lacks A (x; y). Set it.", "The environment lacks A (x; y).", "Set it."),
+        ("a is wrong: pass b.", "a is wrong.", "Pass b."),
+        ("a must be b.", "a must be b.", "Else."),
+    ],
+)
+def test_an_error_is_told_as_what_is_wrong_and_what_to_do(text: str, found: str, remedy: str) -> None:
+    assert refused("a", ConfigurationError(text), "Else.") == Finding("a", "problem", found, remedy)
+
+
+def test_warnings_alone_are_no_problem() -> None:
+    warned = Report((Finding("a", "warning", "b", "c"), Finding("d", "ok", "e")))
+    assert warned.ok
+    assert warned.count("warning") == 1
