@@ -166,6 +166,8 @@ class Patience:
         if _is_crowded(error):
             silent = now - max(answered, self._started)
             return _TURN_PAUSE_S if silent + CONNECT_S + ANSWER_S <= TOTAL_S + _SLACK_S else None
+        if isinstance(error, TryAgainError):  # a cluster's slot is on its way: told at once, as long as it moves
+            return _TURN_PAUSE_S if now - self._started + ANSWER_S <= TOTAL_S else None
         self._attempts += 1
         if self._attempts > _RETRIES or now - self._started + CONNECT_S + ANSWER_S > TOTAL_S + _SLACK_S:
             return None

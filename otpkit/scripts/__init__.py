@@ -52,6 +52,7 @@ def _numbers(policy: Policy) -> str:
     return (
         f"local TTL, MAX_AGE, PROOF_TTL = {policy.ttl * 1000}, {policy.max_age * 1000}, {policy.proof_ttl * 1000}\n"
         f"local ATTEMPTS, MAX_CONSECUTIVE_FAILURES = {policy.attempts}, {policy.max_consecutive_failures}\n"
+        f"local REPLICAS = {policy.replicas}\n"
         f"local SENDS, FAILURES = {_table(rates_of(policy.sends))}, {_table(rates_of(policy.failures))}\n"
     )
 

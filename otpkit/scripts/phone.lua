@@ -37,6 +37,12 @@ local function write(key, kind, item)
   redis.call('HSET', key, kind .. name, value)
 end
 
+-- What was written before is written again where replicas confirm it: WAIT waits for the latest write of its connection, and on
+-- another one than the first there would be none.
+local function repeated(key, kind, item)
+  if REPLICAS > 0 then write(key, kind, item) end
+end
+
 -- A recorded time in the future (a failover to a slower clock) counts as now from here on, and what was to end with it ends as
 -- much earlier.
 local function rebase(key, kind, item, now)

@@ -13,5 +13,7 @@ if not proof then return 'used' end
 if proof.redeemed_by == '' then
   proof.redeemed_by = ARGV[2]
   write(KEYS[1], 'p', proof)
+elseif proof.redeemed_by == ARGV[2] then
+  repeated(KEYS[1], 'p', proof)
 end
 return proof.redeemed_by == ARGV[2] and 'redeemed' or 'used'

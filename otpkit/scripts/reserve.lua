@@ -30,11 +30,15 @@ end
 
 -- The reply was lost and this is the same call again: it has reserved already.
 local own = find(phone.sends, op)
-if own and live and live.link == own.link then return reserved(own, live) end
+if own and live and live.link == own.link then
+  repeated(key, 's', own)
+  return reserved(own, live)
+end
 
 if idempotency ~= '' then
   for _, send in ipairs(phone.sends) do
     if send.idempotency == idempotency and send.state ~= 'r' then
+      repeated(key, 's', send)
       return { 'replayed', now, describe(phone, send, live and live.link == send.link and live or nil) }
     end
   end

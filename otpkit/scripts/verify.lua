@@ -17,8 +17,14 @@ local phone = load_phone(key, now)
 
 -- The reply was lost, or the form was sent twice: the same answer again, counted once.
 local proof, failure = phone.proofs[op], find(phone.failures, op)
-if proof and proof.ends > now then return { 'proved', proof.time, proof.ends, proof.fixed } end
-if failure then return { 'wrong', failure.left } end
+if proof and proof.ends > now then
+  repeated(key, 'p', proof)
+  return { 'proved', proof.time, proof.ends, proof.fixed }
+end
+if failure then
+  repeated(key, 'f', failure)
+  return { 'wrong', failure.left }
+end
 
 local ip_wait = ip and window_wait(ip, ARGV[5], now) or tonumber(ARGV[5] or 0)
 local is_blocked, consecutive = blocked(counter)
