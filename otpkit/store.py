@@ -30,6 +30,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from otpkit.effects import Unconfirmed
 from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
 
 CONNECT_S, ANSWER_S = 1.0, 1.0
@@ -180,9 +181,9 @@ def _is_crowded(error: BaseException) -> bool:
 
 
 def require_confirmed(confirmed: int, replicas: int) -> None:
-    """Raise `StoreUnavailableError` where fewer replicas than asked confirmed what a script wrote."""
+    """Raise `Unconfirmed` where fewer replicas than asked confirmed what a script wrote."""
     if confirmed < replicas:
-        raise StoreUnavailableError(
+        raise Unconfirmed(
             f"Only {confirmed} of {replicas} replicas confirmed within {WAIT_MS} ms: nothing was granted. An operator "
             "should look at Redis's replication; the same call may succeed then."
         )

@@ -17,6 +17,7 @@ from redis.exceptions import (
     AskError,
     ClusterDownError,
     ConnectionError,  # noqa: A004
+    MaxConnectionsError,
     MovedError,
     NoScriptError,
     ReadOnlyError,
@@ -124,6 +125,8 @@ class AsyncStore:
                 if asked is None:
                     await self._refresh(client)
                     raise ClusterDownError("a slot moves to an unknown node") from None
+            except MaxConnectionsError:
+                raise
             except store.STALE:
                 await self._refresh(client, node and node.name)
                 raise

@@ -15,6 +15,7 @@ from redis.exceptions import (
     AskError,
     ClusterDownError,
     ConnectionError,  # noqa: A004
+    MaxConnectionsError,
     MovedError,
     NoScriptError,
     ReadOnlyError,
@@ -150,6 +151,8 @@ class SyncStore:
                 if asked is None:
                     self._refresh(client)
                     raise ClusterDownError("a slot moves to an unknown node") from None
+            except MaxConnectionsError:
+                raise
             except store.STALE:
                 self._refresh(client, node and node.name)
                 raise
