@@ -43,9 +43,9 @@ def test_closed_while_threads_call(url: str, namespace: str) -> None:
     threads = [threading.Thread(target=run, args=(area,)) for area in range(8)]
     for thread in threads:
         thread.start()
-    for _ in range(20):
+    for _ in range(1000):
         otp.close()
-        ended.wait(0.01)
+        ended.wait(0.0005)
     ended.set()
     for thread in threads:
         thread.join()
