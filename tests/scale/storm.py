@@ -69,10 +69,11 @@ class Storm:
             self.calls[name] += 1
             return answer
         except Exception as error:
-            self.calls[f"{name} {type(error).__name__}"] += 1
+            unavailable = isinstance(error, StoreUnavailableError)
+            self.calls[f"{name} {'StoreUnavailableError' if unavailable else type(error).__name__}"] += 1
             if not isinstance(error, _REFUSALS[name]):
                 self.foreign.append(f"{name}: {error!r} from {error.__cause__!r}")
-            if isinstance(error, StoreUnavailableError):
+            if unavailable:
                 self.last_error_at = time.monotonic()
                 self.first_error_at = self.first_error_at or self.last_error_at
             return None
