@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
+from otpkit.errors import StoreUnavailableError
 from otpkit.models import Event
 
 T = TypeVar("T")
@@ -36,6 +37,10 @@ class RunScript:
         self.keys = keys
         self.args = args
         self.replicas = replicas
+
+
+class Unconfirmed(StoreUnavailableError):
+    """A script ran, but too few replicas confirmed what it wrote."""
 
 
 @dataclass(frozen=True, slots=True)

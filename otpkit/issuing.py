@@ -13,7 +13,7 @@ from typing import Any
 
 from otpkit.codes import encode_id, new_id
 from otpkit.deployment import Deployment, FixedCode, check_fixed_life
-from otpkit.effects import Emit, Flow, RunScript
+from otpkit.effects import Emit, Flow, RunScript, Unconfirmed
 from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError, OTPError, RateLimitError
 from otpkit.gateways.base import Message, Receipt
 from otpkit.identity import IDEMPOTENCY_BYTES, Identity
@@ -84,7 +84,7 @@ class Issue:
         known_keys = b"".join(d.keys.by_id)
         self.taken, refusal = yield from take(d, self.limits)
         charged = self._charged()
-        reply = yield RunScript(
+        script = RunScript(
             d.scripts.reserve,
             (who.phone_key, who.counter_key, *[limit.key for limit in charged]),
             (
@@ -95,9 +95,26 @@ class Issue:
             ),
             d.policy.replicas,
         )
+        reply: Any = None
+        unconfirmed = None
+        try:
+            reply = yield script
+        except Unconfirmed as error:
+            unconfirmed = error
+        if unconfirmed is not None:
+            yield from self._withdraw()
+            raise unconfirmed
         if text(reply[0]) != "reserved":
             yield from give(d, self.taken)
         return reply
+
+    def _withdraw(self) -> Flow[None]:
+        """Undo a reservation that too few replicas confirmed: nothing is sent for it, and its key is free again."""
+        d = self.deployment
+        with suppress(OTPError):
+            undone, _ = yield RunScript(d.scripts.undo, (self.who.phone_key,), (d.now_arg(), self.op, 0, 0))
+            if undone:
+                yield from give(d, self.taken)
 
     def _digest(self, fixed: FixedCode | None) -> bytes:
         """Return the digest of a fresh code, and its key's id. The code stands in no frame that waits for Redis."""

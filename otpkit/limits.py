@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from otpkit.codes import encode_id
+from otpkit.codes import encode_id, new_id
 from otpkit.deployment import Deployment
 from otpkit.effects import Flow, RunScript
 from otpkit.errors import ConfigurationError, RateLimitScope
@@ -45,8 +45,8 @@ class WideLimit:
     rates: str
 
 
-Taken: TypeAlias = tuple[WideLimit, int]
-"""A limit, and when one was taken from it, in server milliseconds."""
+Taken: TypeAlias = tuple[WideLimit, tuple[str, int]]
+"""A limit, and what was taken from it: the key that remembers it, and when it was, in server milliseconds."""
 
 Refusal: TypeAlias = tuple[()] | tuple[RateLimitScope, int]
 """The scope of a limit that is used up, and the milliseconds until it allows one more; empty where none is."""
@@ -98,18 +98,22 @@ def take(deployment: Deployment, limits: Iterable[WideLimit]) -> Flow[tuple[list
     """
     taken: list[Taken] = []
     for limit in limits if deployment.clustered else ():
-        now_ms, wait_ms = yield RunScript(deployment.scripts.take, (limit.key,), (deployment.now_arg(), limit.rates))
+        # In the limit's slot: redis-py runs a script again whose reply was lost.
+        memory_key = f"{limit.key}:{encode_id(new_id())}"
+        keys, args = (limit.key, memory_key), (deployment.now_arg(), limit.rates)
+        taken_ms, wait_ms = yield RunScript(deployment.scripts.take, keys, args)
         if wait_ms > 0:
             yield from give(deployment, taken)
             return [], (limit.scope, wait_ms)
-        taken.append((limit, now_ms))
+        taken.append((limit, (memory_key, taken_ms)))
     return taken, ()
 
 
 def give(deployment: Deployment, taken: Iterable[Taken]) -> Flow[None]:
-    """Give back what `take` took."""
-    for limit, taken_ms in taken:
-        yield RunScript(deployment.scripts.give, (limit.key,), (deployment.now_arg(), limit.rates, taken_ms))
+    """Give back what `take` took, once; what was taken too long ago stays counted."""
+    for limit, (memory_key, taken_ms) in taken:
+        keys, args = (limit.key, memory_key), (deployment.now_arg(), limit.rates, taken_ms)
+        yield RunScript(deployment.scripts.give, keys, args)
 
 
 def _limit(

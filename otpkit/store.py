@@ -30,6 +30,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from otpkit.effects import Unconfirmed
 from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
 
 CONNECT_S, ANSWER_S = 1.0, 1.0
@@ -166,6 +167,8 @@ class Patience:
         if _is_crowded(error):
             silent = now - max(answered, self._started)
             return _TURN_PAUSE_S if silent + CONNECT_S + ANSWER_S <= TOTAL_S + _SLACK_S else None
+        if isinstance(error, TryAgainError):  # a cluster's slot is on its way: told at once, as long as it moves
+            return _TURN_PAUSE_S if now - self._started + ANSWER_S <= TOTAL_S else None
         self._attempts += 1
         if self._attempts > _RETRIES or now - self._started + CONNECT_S + ANSWER_S > TOTAL_S + _SLACK_S:
             return None
@@ -178,9 +181,9 @@ def _is_crowded(error: BaseException) -> bool:
 
 
 def require_confirmed(confirmed: int, replicas: int) -> None:
-    """Raise `StoreUnavailableError` where fewer replicas than asked confirmed what a script wrote."""
+    """Raise `Unconfirmed` where fewer replicas than asked confirmed what a script wrote."""
     if confirmed < replicas:
-        raise StoreUnavailableError(
+        raise Unconfirmed(
             f"Only {confirmed} of {replicas} replicas confirmed within {WAIT_MS} ms: nothing was granted. An operator "
             "should look at Redis's replication; the same call may succeed then."
         )

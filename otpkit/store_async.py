@@ -17,6 +17,7 @@ from redis.exceptions import (
     AskError,
     ClusterDownError,
     ConnectionError,  # noqa: A004
+    MaxConnectionsError,
     MovedError,
     NoScriptError,
     ReadOnlyError,
@@ -39,6 +40,7 @@ class AsyncStore:
     def __init__(self, redis_: Any) -> None:
         self._address = store.read_url(redis_) if isinstance(redis_, str) else None
         self._client = _open(self._address) if self._address is not None else redis_
+        self._is_closed = False  # redis-py raises anything where a connection is closed that is in use
         self._answered = 0.0  # when the store last did, by the monotonic clock
         self._turns = asyncio.Semaphore(store.CONNECTIONS)
         self._errand: asyncio.Task[Any] | None = None
@@ -59,6 +61,10 @@ class AsyncStore:
                 reply = await self._attempt(effect)
             except store.REDIS_ERRORS as error:
                 failure = error
+            except (AttributeError, TypeError, ValueError) as error:
+                if not self._is_closed:
+                    raise
+                failure = ConnectionError(f"closed under a call ({type(error).__name__})")
             else:
                 self._answered = time.monotonic()
                 return reply
@@ -71,6 +77,7 @@ class AsyncStore:
 
     async def close(self) -> None:
         """Close what was made from a URL; a client that was passed in stays open."""
+        self._is_closed = True
         if self._errand is not None:
             self._errand.cancel()
             await asyncio.wait({self._errand})
@@ -124,6 +131,8 @@ class AsyncStore:
                 if asked is None:
                     await self._refresh(client)
                     raise ClusterDownError("a slot moves to an unknown node") from None
+            except MaxConnectionsError:
+                raise
             except store.STALE:
                 await self._refresh(client, node and node.name)
                 raise

@@ -15,6 +15,7 @@ from redis.exceptions import (
     AskError,
     ClusterDownError,
     ConnectionError,  # noqa: A004
+    MaxConnectionsError,
     MovedError,
     NoScriptError,
     ReadOnlyError,
@@ -41,6 +42,7 @@ class SyncStore:
 
     def __init__(self, redis_: Any) -> None:
         self._address = store.read_url(redis_) if isinstance(redis_, str) else None
+        self._is_closed = False  # redis-py raises anything where another thread closes a connection that is in use
         self._answered = 0.0  # when the store last did, by the monotonic clock
         self._lock = threading.Lock()
         self._errand: _Errand | None = None
@@ -67,6 +69,10 @@ class SyncStore:
                 reply = self._attempt(effect)
             except store.REDIS_ERRORS as error:
                 failure = error
+            except (AttributeError, TypeError, ValueError) as error:
+                if not self._is_closed:
+                    raise
+                failure = ConnectionError(f"closed under a call ({type(error).__name__})")
             else:
                 self._answered = time.monotonic()
                 return reply
@@ -79,6 +85,7 @@ class SyncStore:
 
     def close(self) -> None:
         """Close what was made from a URL; a client that was passed in stays open."""
+        self._is_closed = True
         if self._address is not None and self._client is not None:
             self._client.close()
             if self._address.kind == "sentinel":
@@ -151,6 +158,8 @@ class SyncStore:
                 if asked is None:
                     self._refresh(client)
                     raise ClusterDownError("a slot moves to an unknown node") from None
+            except MaxConnectionsError:
+                raise
             except store.STALE:
                 self._refresh(client, node and node.name)
                 raise

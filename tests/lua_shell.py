@@ -80,6 +80,12 @@ class Lua:
     def _get(self, key: bytes) -> Any:
         return self.data.get(key, False)
 
+    def _set(self, key: bytes, value: bytes, unit: bytes, ms: bytes) -> bytes:
+        assert unit == b"PX"
+        assert int(ms) > 0
+        self.data[key] = value
+        return b"OK"
+
     def _incr(self, key: bytes) -> int:
         self.data[key] = b"%d" % (int(self.data.get(key, 0)) + 1)
         return int(self.data[key])

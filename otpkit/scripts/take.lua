@@ -1,12 +1,20 @@
 -- Take one from a wider limit, where it can't be done in the script of the phone (a cluster keeps them on other nodes).
+-- Run again it takes none, and answers as before.
 --
--- KEYS  1 the limit
+-- KEYS  1 the limit; 2 what remembers this one for a minute
 -- ARGV  1 now in ms, or ''; 2 its rates
--- Returns {now, wait ms}; a wait of 0 says that one was taken
+-- Returns {when it was taken, wait ms}; a wait of 0 says that one was taken
 
 --# include base window
 
+local MEMORY_MS = 60000
+
 local now = server_now()
+local taken = redis.call('GET', KEYS[2])
+if taken then return { tonumber(taken), 0 } end
 local wait = window_wait(KEYS[1], ARGV[2], now)
-if wait == 0 then window_take(KEYS[1], ARGV[2], now) end
+if wait == 0 then
+  window_take(KEYS[1], ARGV[2], now)
+  redis.call('SET', KEYS[2], string.format('%.0f', now), 'PX', MEMORY_MS)
+end
 return { now, wait }

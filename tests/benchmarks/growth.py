@@ -49,22 +49,27 @@ def _costs(options: argparse.Namespace) -> Iterator[Row]:
     while (crowd := max(FEWEST, crowd * 10)) <= options.most:
         _say(f"{crowd:,} live challenges …")
         filler.fill(map(phone_of, range(int(server.client.dbsize()), crowd)))
+        yield Row(f"memory of each of {crowd:,}", f"{server.used_memory() / crowd:.0f} bytes")
         phones = list(islice(fresh, options.calls))
         for name in CALLS:
-            took, server_us = _timed(server, steps[name], phones)
-            yield Row(f"{name} among {crowd:,}", f"{took:.0f} µs; server {server_us:.0f} µs")
+            trip_us, script_us, server_us = _timed(server, steps[name], phones)
+            yield Row(
+                f"{name} among {crowd:,}",
+                f"{trip_us:.0f} µs; scripts {script_us:.0f} µs; server's processor {server_us:.0f} µs",
+            )
     server.remove()
 
 
-def _timed(server: Node, step: Step, phones: Iterable[str]) -> tuple[float, float]:
-    """Return the median time of a call and the server's time of all its scripts, in microseconds."""
+def _timed(server: Node, step: Step, phones: Iterable[str]) -> tuple[float, float, float]:
+    """Return, in microseconds: the median time of a call, its scripts' mean time, and the server's processor time."""
     server.say("CONFIG", "RESETSTAT")
-    took = []
+    before, took = _processor_s(server), list[float]()
     for phone in phones:
         started = time.perf_counter()
         step(phone)
         took.append(time.perf_counter() - started)
-    return median(took) * 1e6, _script_us(server) / len(took)
+    used_s = _processor_s(server) - before
+    return median(took) * 1e6, _script_us(server) / len(took), used_s * 1e6 / len(took)
 
 
 def _script_us(server: Node) -> float:
@@ -77,12 +82,13 @@ def _throughputs(options: argparse.Namespace) -> Iterator[Row]:
     for make, figure in ((lambda: Single(appendfsync="none"), "one server"), (_three, "three primaries")):
         store: Any = make()
         _say(f"{figure} …")
-        calls, seconds, server_s = _together(store, options)
+        calls, seconds, server_s, moved = _together(store, options)
         busy = server_s / seconds
         yield Row(f"{figure}, {options.processes} clients", f"{calls / seconds:,.0f} calls a second")
         yield Row(
             f"{figure}: servers' processor time a call", f"{server_s / calls * 1e6:.0f} µs; {busy:.2f} of a processor"
         )
+        yield Row(f"{figure}: network, a call", f"{moved / calls:.0f} bytes")
         for node in store.nodes:
             node.remove()
 
@@ -91,7 +97,8 @@ def _three() -> Cluster:
     return Cluster(replicas=0)
 
 
-def _together(store: Any, options: argparse.Namespace) -> tuple[int, float, float]:
+def _together(store: Any, options: argparse.Namespace) -> tuple[int, float, float, int]:
+    """Return how many calls there were, in how many seconds, the servers' processor time in seconds, and the bytes."""
     context = multiprocessing.get_context("fork")
     gate, pipes = context.Barrier(options.processes + 1), []
     for number in range(options.processes):
@@ -100,14 +107,24 @@ def _together(store: Any, options: argparse.Namespace) -> tuple[int, float, floa
         context.Process(target=_work, args=arguments, daemon=True).start()
         pipes.append(ours)
     gate.wait()
-    before, started = sum(map(_processor_s, store.nodes)), time.perf_counter()
+    used_s, moved, started = _used(store)
     calls = sum(pipe.recv() for pipe in pipes)
-    return calls, time.perf_counter() - started, sum(map(_processor_s, store.nodes)) - before
+    used_after_s, moved_after, ended = _used(store)
+    return calls, ended - started, used_after_s - used_s, moved_after - moved
+
+
+def _used(store: Any) -> tuple[float, int, float]:
+    return sum(map(_processor_s, store.nodes)), sum(map(_net_bytes, store.nodes)), time.perf_counter()
 
 
 def _processor_s(node: Node) -> float:
     used = node.client.info("cpu")
     return float(used["used_cpu_user"] + used["used_cpu_sys"])
+
+
+def _net_bytes(node: Node) -> int:
+    stats = node.client.info("stats")
+    return int(stats["total_net_input_bytes"] + stats["total_net_output_bytes"])
 
 
 def _work(url: str, number: int, seconds: float, gate: Any, pipe: Any) -> None:

@@ -30,17 +30,17 @@ _PR_SET_PDEATHSIG = 1
 class Node:
     """One server on a TCP port and in a directory of its own, which outlive its process."""
 
-    def __init__(self, *options: str, settings: Path | None = None) -> None:
+    def __init__(self, *options: str, settings: str = "") -> None:
         binary = find_redis()
         if binary is None:
             raise SystemExit("there is no redis-server on the PATH")
         self.port = _free_port()
         self.directory = Path(tempfile.mkdtemp(prefix="otpkit-node-"))
         files = ["--dir", str(self.directory), "--logfile", str(self.directory / "log")]
-        if settings is None:
-            files += ["--save", ""]
-        first = [binary] if settings is None else [binary, str(settings)]
-        self._command = [*first, "--port", str(self.port), "--bind", "127.0.0.1", *files, *options]
+        files += [] if settings else ["--save", ""]
+        path = self.directory / "settings"
+        path.write_text(settings, encoding="ascii")
+        self._command = [binary, str(path), "--port", str(self.port), "--bind", "127.0.0.1", *files, *options]
         self.client: Any = redis.Redis(port=self.port, socket_timeout=PATIENCE_S)
         self.start()
         atexit.register(self.remove)
@@ -64,6 +64,12 @@ class Node:
                     return
             time.sleep(0.02)
         raise RuntimeError(f"the server of port {self.port} did not come round in {PATIENCE_S:.0f} s")
+
+    def used_memory(self) -> int:
+        """Return what its data takes, with the tables that hold it, in bytes."""
+        info = self.client.info("memory")
+        buffers = ("mem_clients_normal", "mem_clients_slaves", "mem_replication_backlog", "mem_aof_buffer")
+        return int(info["used_memory"] - info["used_memory_startup"] - sum(info.get(name, 0) for name in buffers))
 
     def say(self, *words: object) -> Any:
         """Run a command on this node."""

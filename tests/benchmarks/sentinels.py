@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from tempfile import mkdtemp
 
 from tests.benchmarks.nodes import Node
 
@@ -60,11 +58,8 @@ class Sentinels:
         return died, f"primary of port {victim.port}"
 
     def _sentinel(self) -> Node:
-        path = Path(mkdtemp(prefix="otpkit-node-")) / "sentinel.conf"
-        path.write_text(
-            _SETTINGS.format(master=MASTER, port=self.data[0].port, down_after_ms=DOWN_AFTER_MS), encoding="ascii"
-        )
-        return Node("--sentinel", settings=path)
+        settings = _SETTINGS.format(master=MASTER, port=self.data[0].port, down_after_ms=DOWN_AFTER_MS)
+        return Node("--sentinel", settings=settings)
 
 
 def _follows(node: Node) -> bool:

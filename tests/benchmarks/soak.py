@@ -44,7 +44,6 @@ def main() -> int:
     store: Any = _store(options)
     policy = policy_of(0 if options.unconfirmed or isinstance(store, Single) else 1)
     board = Board(options.phones)
-    empty = _used_memory(store)
     with tempfile.TemporaryDirectory(prefix="otpkit-soak-") as directory:
         journals = [Path(directory) / str(number) for number in range(options.processes)]
         crashes, reports = _soak(store, policy, board, journals, options)
@@ -55,7 +54,7 @@ def main() -> int:
         *audit.rows(),
         *keys(store.primaries, policy.max_consecutive_failures),
         *_surprises(reports),
-        Row("memory of a phone", f"{(_used_memory(store) - empty) / _phones(store):.0f} bytes"),
+        Row("memory of a phone", f"{_used_memory(store) / options.phones:.0f} bytes"),
     ]
     print(render(rows))
     print(f"\n{time.monotonic() - started:.0f} s in all. Answers: {_answers(reports)}")
@@ -149,11 +148,7 @@ def _answers(reports: Any) -> str:
 
 
 def _used_memory(store: Any) -> int:
-    return sum(int(node.client.info("memory")["used_memory_dataset"]) for node in store.primaries)
-
-
-def _phones(store: Any) -> int:
-    return max(1, sum(int(node.client.dbsize()) for node in store.primaries))
+    return sum(node.used_memory() for node in store.primaries)
 
 
 def _say(text: str) -> None:

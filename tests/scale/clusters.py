@@ -134,6 +134,8 @@ class Watched:
         """Start it, and wait until it is whole."""
         for node in (*self.servers, *self.sentinels):
             node.start()
+        for sentinel in self.sentinels:
+            sentinel.ask("SENTINEL", "DEBUG", "INFO-PERIOD", 500, "PUBLISH-PERIOD", 500)  # ms; 10 s and 2 s otherwise
         self.heal()
 
     @property
@@ -141,11 +143,15 @@ class Watched:
         """The URL of all Sentinels."""
         return f"redis+sentinel://{','.join(f'127.0.0.1:{node.port}' for node in self.sentinels)}/{MASTER_NAME}"
 
+    def primaries_named(self) -> list[Node]:
+        """Return the server that each Sentinel names: one and the same, but in a failover."""
+        ports = [int(_pairs(each.ask("SENTINEL", "MASTER", MASTER_NAME))["port"]) for each in self.sentinels]
+        return [next(node for node in self.servers if node.port == port) for port in ports]
+
     @property
     def primary(self) -> Node:
         """The server that the first Sentinel names."""
-        port = int(self.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER_NAME)[1])
-        return next(node for node in self.servers if node.port == port)
+        return self.primaries_named()[0]
 
     def replicas(self) -> list[Node]:
         """Return the servers that follow the primary."""

@@ -9,10 +9,6 @@ import pytest
 from clusters import Cluster, Watched, started
 from counters import LIBRARIES, STORES, Counter, cluster_client, opened, sentinel_client
 
-from otpkit import Policy
-
-BROAD = Policy(sends="10/day")
-
 
 @pytest.fixture(scope="session")
 def cluster_of_process() -> Iterator[Cluster]:
@@ -51,7 +47,7 @@ def store(request: pytest.FixtureRequest) -> Any:
     if request.param == "unix-url":
         return request.getfixturevalue("redis_url")
     kind, _, way = request.param.partition("-")
-    place = request.getfixturevalue("cluster" if kind == "cluster" else "watched")
+    place = request.getfixturevalue("cluster_of_process" if kind == "cluster" else "watched_of_process")
     if way == "url":
         return place.url
     return cluster_client(place) if kind == "cluster" else sentinel_client(place)
@@ -60,5 +56,5 @@ def store(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 async def counter(library: str, store: Any, namespace: str) -> AsyncIterator[Counter]:
     """Give the library before each kind of store, sync and async, with ten sends a day."""
-    async with opened(library, store, namespace=namespace, policy=BROAD) as counter:
+    async with opened(library, store, namespace=namespace) as counter:
         yield counter

@@ -18,7 +18,7 @@ from nodes import Node
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
 from redis.cluster import ClusterNode
 
-from otpkit import OTP, AsyncOTP, OTPError, Template
+from otpkit import OTP, AsyncOTP, OTPError, Policy, Template
 from otpkit.testing import Outbox
 
 STORES = ["cluster-url", "cluster-client", "sentinel-url", "sentinel-client", "unix-url"]
@@ -27,6 +27,7 @@ SECRET = "a secret of these tests, longer than 32 bytes"
 TEMPLATE = Template("SMS_585014", sign_name="otpkit")
 VISITOR = "203.0.113.7"  # RFC 5737: an address of nobody
 CALLERS = 16
+BROAD = Policy(sends="10/day")
 
 _numbers = count()
 
@@ -69,7 +70,7 @@ def wrong(code: str) -> str:
 async def opened(library: str, store: Any, **options: Any) -> AsyncIterator[Counter]:
     """Open a counter before a URL, or before a maker of clients that takes a stack to close them with."""
     outbox = Outbox()
-    options = {"template": TEMPLATE, "secret": SECRET} | options
+    options = {"template": TEMPLATE, "secret": SECRET, "policy": BROAD} | options
     async with contextlib.AsyncExitStack() as stack:
         if not isinstance(store, str):
             store = store(stack, library)

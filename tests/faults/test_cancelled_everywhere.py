@@ -1,0 +1,185 @@
+"""A task cancelled at its first await, its second, and so on: a whole state, no rejection, and a pool that works."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from typing import Any
+
+import pytest
+from attack_lab import PHONE, wrong
+from callers import calling, loaded
+
+from otpkit import AsyncOTP, Challenge, ExpiredCodeError, Policy
+from otpkit.gateways import Message
+from otpkit.testing import MovableClock
+
+MANY = 200  # awaits; no call has as many
+FEW = 2  # connections, so that one that is lost is missed
+
+
+class Stepped:
+    """A coroutine whose task is cancelled when it waits for the `number`th time, as the event loop sees it."""
+
+    def __init__(self, call: Coroutine[Any, Any, Any], number: int) -> None:
+        self._call, self._number = call, number
+        self.cancelled = False
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        waits, reply, failure = 0, None, None
+        while True:
+            try:
+                waited = self._call.send(reply) if failure is None else self._call.throw(failure)
+            except StopIteration as stop:
+                return stop.value
+            waits, failure = waits + 1, None
+            if waits == self._number:
+                self.cancelled = True
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+            try:
+                reply = yield waited
+            except BaseException as error:
+                failure = error
+
+    async def run(self) -> Any:
+        return await self
+
+
+async def cancelled_at(number: int, call: Coroutine[Any, Any, Any]) -> Any:
+    """Return what a call gave that was over before its `number`th wait, or None where it was cancelled there."""
+    stepped = Stepped(call, number)
+    try:
+        outcome = await asyncio.ensure_future(stepped.run())
+    except asyncio.CancelledError:
+        assert stepped.cancelled
+        return None
+    assert not stepped.cancelled, "a cancellation was lost"
+    return outcome
+
+
+class World:
+    """An AsyncOTP of few connections, what its gateway was handed, and its clock."""
+
+    def __init__(self, otp: AsyncOTP, sent: list[Message], clock: MovableClock) -> None:
+        self.otp, self.sent, self.clock = otp, sent, clock
+
+    async def is_sound(self) -> None:
+        """All connections are there, and each gives its own caller's answer."""
+        phones = [f"+861380013{number:04d}" for number in range(4 * FEW)]
+        issued = await asyncio.gather(*[self.otp.issue(phone) for phone in phones])
+        assert [challenge.phone for challenge in issued] == phones
+        await asyncio.gather(*[self.otp.erase(phone) for phone in phones])
+
+
+@pytest.fixture(params=["valkey", "redis"])
+async def world(request: pytest.FixtureRequest, namespace: str, monkeypatch: Any) -> AsyncIterator[World]:
+    monkeypatch.setattr("otpkit.store.CONNECTIONS", FEW)
+    sent: list[Message] = []
+    clock = MovableClock()
+
+    async def gateway(message: Message) -> None:
+        sent.append(message)
+        await asyncio.sleep(0)
+
+    url = request.getfixturevalue(f"{request.param}_url")
+    options: dict[str, Any] = {"namespace": namespace, "clock": clock, "policy": Policy()}
+    with loaded(url, Policy()):
+        async with calling("async-url", url, gateway, **options) as caller:
+            yield World(caller.otp, sent, clock)
+
+
+async def each_await(world: World, cold: bool, story: Callable[[int], Awaitable[Any]]) -> None:
+    """Tell a story with a cancellation at each await in turn, until it is over before."""
+    for number in itertools.count(1):
+        assert number < MANY
+        if cold:
+            await world.otp._store._client.connection_pool.disconnect()
+        outcome = await story(number)
+        await world.is_sound()
+        await world.otp.erase(PHONE)
+        world.sent.clear()
+        if outcome is not None:
+            assert number > 1
+            return
+
+
+@pytest.fixture(params=["known connections", "new connections"])
+def cold(request: pytest.FixtureRequest) -> bool:
+    """Whether the cancelled call has to connect first."""
+    return request.param == "new connections"
+
+
+async def test_issue_cancelled_at_every_await(world: World, cold: bool) -> None:
+    """Nothing reserved and nothing sent, or one send that is verifiable; never one that was sent and not reserved."""
+
+    async def story(number: int) -> Any:
+        outcome = await cancelled_at(number, world.otp.issue(PHONE))
+        challenge = await world.otp.status(PHONE)
+        assert len(world.sent) <= 1
+        if challenge is None:
+            assert not world.sent
+            return outcome
+        assert challenge.delivery in ({"pending", "accepted"} if world.sent else {"pending"})
+        assert challenge.sends_left == 9
+        world.clock.advance(30)
+        later = await world.otp.status(PHONE)
+        assert isinstance(later, Challenge)
+        assert later.delivery == ("uncertain" if challenge.delivery == "pending" else "accepted")
+        if world.sent:
+            assert await world.otp.verify(PHONE, world.sent[0].code)
+        return outcome
+
+    await each_await(world, cold, story)
+
+
+async def test_verify_cancelled_at_every_await(world: World, cold: bool) -> None:
+    """The code is used up or it is not; with a key the form that is sent again has its proof."""
+
+    async def story(number: int) -> Any:
+        await world.otp.issue(PHONE)
+        code = world.sent[-1].code
+        await cancelled_at(number, world.otp.verify(PHONE, wrong(code)))
+        challenge = await world.otp.status(PHONE)
+        assert challenge is not None
+        assert challenge.attempts_left in {4, 5}
+        outcome = await cancelled_at(number, world.otp.verify(PHONE, code, idempotency_key="form"))
+        proof = await world.otp.verify(PHONE, code, idempotency_key="form")
+        with pytest.raises(ExpiredCodeError):
+            await world.otp.verify(PHONE, code)
+        await cancelled_at(number, world.otp.redeem(proof.token, idempotency_key="form"))
+        assert await world.otp.redeem(proof.token, idempotency_key="form") == proof
+        return outcome
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.otp, "verify", _quiet(world.otp.verify))
+        await each_await(world, cold, story)
+
+
+def _quiet(verify: Any) -> Any:
+    """Return `verify`, which gives what a wrong code raises; other errors stay."""
+    from otpkit import WrongCodeError
+
+    async def quiet(*args: Any, **options: Any) -> Any:
+        try:
+            return await verify(*args, **options)
+        except WrongCodeError as error:
+            return error
+
+    return quiet
+
+
+async def test_a_crowd_of_which_many_are_cancelled(world: World) -> None:
+    """While they wait for a connection, for an answer, anywhere: the rest is served, and no turn is lost."""
+    for delay in range(20):
+        tasks = [asyncio.ensure_future(world.otp.status(PHONE)) for _ in range(40)]
+        for _ in range(delay):
+            await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} <= {type(None), asyncio.CancelledError}
+        assert {type(outcome) for outcome in outcomes[1::2]} == {type(None)}
+    await world.is_sound()

@@ -1,0 +1,97 @@
+"""Every error of redis-py is one of ours: unavailable, or misconfigured where no waiting will help."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+
+import pytest
+from redis import exceptions
+
+from otpkit import ConfigurationError, StoreUnavailableError
+from otpkit.store import REDIS_ERRORS, store_error
+
+UNAVAILABLE: dict[str, list[Exception]] = {
+    "did not answer": [
+        exceptions.ConnectionError("Connection refused"),
+        exceptions.TimeoutError("Timeout reading from socket"),
+        exceptions.InvalidResponse("Protocol Error"),
+        exceptions.RedisClusterException("Redis Cluster cannot be connected."),
+        exceptions.SlotNotCoveredError("Slot 1 is not covered"),
+        exceptions.ClusterError("TTL exhausted."),
+        exceptions.ChildDeadlockedError(),
+        builtins.ConnectionResetError(104, "reset by peer"),
+        builtins.TimeoutError(),
+    ],
+    "is full": [
+        exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        exceptions.ResponseError("Error running script: -OOM command not allowed when used memory > 'maxmemory'."),
+    ],
+    "is a replica": [
+        exceptions.ReadOnlyError("You can't write against a read only replica."),
+        exceptions.ResponseError("Error running script: -READONLY You can't write against a read only replica."),
+        exceptions.MasterDownError("Link with MASTER is down"),
+    ],
+    "is loading": [exceptions.BusyLoadingError("Redis is loading the dataset in memory")],
+    "without a primary": [exceptions.ClusterDownError("CLUSTERDOWN The cluster is down")],
+    "connections in use": [
+        exceptions.MaxConnectionsError("Too many connections"),
+        exceptions.ConnectionError("No connection available."),
+    ],
+    "maxclients": [exceptions.ConnectionError("max number of clients reached")],
+    "min-replicas": [exceptions.ResponseError("NOREPLICAS Not enough good replicas to write.")],
+    "disk": [exceptions.ResponseError("MISCONF Redis is configured to save RDB snapshots, but it can't persist.")],
+    "busy with a script": [exceptions.ResponseError("BUSY Redis is busy running a script.")],
+    "refused": [exceptions.ResponseError("wrong number of arguments"), exceptions.TryAgainError("Multiple keys")],
+}
+MISCONFIGURED: dict[str, list[Exception]] = {
+    "credentials": [
+        exceptions.AuthenticationError("Authentication required."),
+        exceptions.AuthorizationError("no"),
+        exceptions.NoPermissionError("this user has no permissions to run the 'evalsha' command"),
+        exceptions.ResponseError("The user executing the script can't run this command or subcommand script: 5c"),
+        exceptions.ResponseError("ACL failure in script: No permissions to access a key"),
+    ],
+    "cluster's node": [exceptions.MovedError("1 127.0.0.1:7001"), exceptions.ClusterCrossSlotError("Keys in request")],
+    "no cluster": [exceptions.RedisClusterException("Cluster mode is not enabled on this node")],
+    "database": [
+        exceptions.ResponseError("DB index is out of range"),
+        exceptions.ResponseError("SELECT is not allowed in cluster mode"),
+        exceptions.ResponseError("This instance has cluster support disabled"),
+    ],
+    "lacks a command": [exceptions.ResponseError("unknown command 'SENTINEL', with args beginning with: ")],
+}
+
+
+def pairs(table: dict[str, list[Exception]]) -> list[tuple[str, Exception]]:
+    """Return each error with the words that tell of it."""
+    return [(words, error) for words, errors in table.items() for error in errors]
+
+
+@pytest.mark.parametrize(("words", "error"), pairs(UNAVAILABLE))
+def test_what_may_pass_is_unavailable(words: str, error: Exception) -> None:
+    """The text names the cause, and that nothing was granted."""
+    ours = store_error(error)
+    assert isinstance(ours, StoreUnavailableError)
+    assert words in str(ours)
+    assert "nothing was granted" in str(ours)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"), [(words, error) for words, all_ in MISCONFIGURED.items() for error in all_]
+)
+def test_what_will_not_pass_is_misconfigured(words: str, error: Exception) -> None:
+    """The text names the remedy; redis.asyncio's wrapping hides nothing."""
+    wrapped = exceptions.ConnectionError("Error connecting")
+    wrapped.__cause__ = error
+    for each in (error, wrapped):
+        ours = store_error(each)
+        assert isinstance(ours, ConfigurationError)
+        assert words in str(ours)
+
+
+def test_no_error_of_redis_py_gets_past() -> None:
+    """But those of what otpkit never does: caches' policies."""
+    classes = [each for _, each in inspect.getmembers(exceptions, inspect.isclass) if issubclass(each, Exception)]
+    past = {each.__name__ for each in classes if not issubclass(each, REDIS_ERRORS)}
+    assert past <= {"IncorrectPolicyType"}

@@ -1,0 +1,92 @@
+"""A process killed between reserve and send, or between send and settle: uncertain after 30 s, and nothing stuck."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from attack_lab import PHONE, wrong
+from callers import Caller, calling, result
+
+from otpkit import ExpiredCodeError, Policy, RateLimitError, WrongCodeError
+from otpkit.testing import MovableClock, Outbox
+
+DOOMED = Path(__file__).parent / "doomed.py"
+
+
+class Survivor:
+    """Another process's view: its caller, what it sends, and the clock that both have."""
+
+    def __init__(self, caller: Caller, outbox: Outbox, clock: MovableClock) -> None:
+        self.caller, self.outbox, self.clock = caller, outbox, clock
+        self.code = ""
+        """What the killed process sent, if it did."""
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def url(request: pytest.FixtureRequest) -> str:
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
+
+
+@pytest.fixture(params=["before", "after"])
+async def survivor(request: pytest.FixtureRequest, url: str, namespace: str, kind: str) -> AsyncIterator[Survivor]:
+    """Give the state that a process leaves which dies before, or after, it has sent its message."""
+    clock, outbox = MovableClock(), Outbox()
+    command = [sys.executable, str(DOOMED), url, namespace, str(clock.now), kind.partition("-")[0], request.param]
+    killed = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60, check=False)
+    assert killed.returncode == -9, killed.stderr.decode()
+    async with calling(kind, url, outbox, namespace=namespace, clock=clock, policy=Policy()) as caller:
+        survivor = Survivor(caller, outbox, clock)
+        survivor.code = killed.stdout.decode()
+        assert bool(survivor.code) is (request.param == "after")
+        yield survivor
+
+
+async def test_it_is_pending_and_then_uncertain(survivor: Survivor) -> None:
+    """Nobody can know whether it was sent; the send is counted either way."""
+    for seconds, delivery in ((0, "pending"), (29.9, "pending"), (0.1, "uncertain"), (200, "uncertain")):
+        survivor.clock.advance(seconds)
+        challenge = await survivor.caller.status(PHONE)
+        assert (challenge.delivery, challenge.attempts_left) == (delivery, 5)
+    replayed = await survivor.caller.issue(PHONE, idempotency_key="form")
+    assert (replayed.replayed, replayed.delivery, len(survivor.outbox)) == (True, "uncertain", 0)
+
+
+async def test_the_next_issue_waits_its_minute_and_sends_the_same_code(survivor: Survivor) -> None:
+    """No second message within the minute that the first may have begun; then the same code again."""
+    refused = await result(survivor.caller.issue(PHONE))
+    assert isinstance(refused, RateLimitError)
+    assert refused.retry_after is not None
+    assert refused.retry_after <= 60
+    survivor.clock.advance(refused.retry_after)
+    challenge = await survivor.caller.issue(PHONE)
+    assert (challenge.delivery, challenge.sends_left) == ("accepted", 8)
+    if survivor.code:
+        assert survivor.outbox[-1].code == survivor.code
+    assert await survivor.caller.verify(PHONE, survivor.outbox[-1].code)
+
+
+async def test_what_was_sent_can_be_verified(survivor: Survivor) -> None:
+    """A code that could be received is verifiable, and a wrong one is counted."""
+    if survivor.code:
+        with pytest.raises(WrongCodeError):
+            await survivor.caller.verify(PHONE, wrong(survivor.code))
+        assert await survivor.caller.verify(PHONE, survivor.code)
+    else:
+        await survivor.caller.revoke(PHONE)
+    with pytest.raises(ExpiredCodeError):
+        await survivor.caller.verify(PHONE, survivor.code or "123456")
+
+
+async def test_nothing_is_stuck_longer_than_its_window(survivor: Survivor) -> None:
+    """After the challenge's life it is gone, and after a day its send is no longer counted."""
+    survivor.clock.advance(600)
+    assert await survivor.caller.status(PHONE) is None
+    assert (await survivor.caller.issue(PHONE)).sends_left == 8
+    survivor.clock.advance(86_400)
+    assert (await survivor.caller.issue(PHONE)).sends_left == 9

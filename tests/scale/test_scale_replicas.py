@@ -1,0 +1,188 @@
+"""`Policy(replicas=1)`: nothing is granted or sent that a replica does not have, whatever the replica does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from clusters import Cluster, slot_of
+from counters import BROAD, Counter, new_phone, opened, result
+from nodes import Node, binary, server_node, wait_until
+from servers import find_valkey, unavailable
+
+from otpkit import Policy, Proof, StoreUnavailableError, UsedTokenError
+
+CONFIRMED = Policy(sends="10/day", replicas=1)
+
+
+@pytest.fixture(scope="module", params=["redis", "valkey"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]]:
+    """Give a primary and its replica, of Redis and of Valkey: what WAIT waits for is not the same there."""
+    program = binary() if request.param == "redis" else find_valkey() or unavailable("no Valkey server")
+    place: Path = tmp_path_factory.mktemp("pair")
+    primary = server_node(place, program=program)
+    replica = server_node(place, "--replicaof", f"127.0.0.1 {primary.port}", program=program)
+    try:
+        primary.start()
+        replica.start()
+        wait_until(lambda: follows(replica), "the replica follows")
+        yield primary, replica
+    finally:
+        primary.discard()
+        replica.discard()
+
+
+def follows(replica: Node) -> bool:
+    return bool(replica.info("replication")["master_link_status"] == "up")
+
+
+@contextlib.contextmanager
+def paused(replica: Node) -> Iterator[None]:
+    """Freeze a replica for the length of a with block."""
+    replica.pause()
+    try:
+        yield
+    finally:
+        replica.resume()
+        wait_until(lambda: follows(replica), "the replica follows again")
+
+
+def url(node: Node) -> str:
+    return f"redis://127.0.0.1:{node.port}/0"
+
+
+async def test_a_present_replica_confirms_every_call(library: str, pair: tuple[Node, Node], namespace: str) -> None:
+    async with opened(library, url(pair[0]), namespace=namespace, policy=CONFIRMED) as counter:
+        phone = new_phone()
+        await counter.issue(phone)
+        proof = await counter.verify(phone, counter.code(phone))
+        await counter.redeem(proof.token)
+        with redis.Redis(port=pair[1].port, protocol=2) as kept:
+            facts = kept.hgetall(counter.keys(phone)[0])
+        assert sorted(chr(name[0]) for name in facts) == ["p", "s"]
+
+
+async def test_without_a_replica_nothing_is_sent(library: str, pair: tuple[Node, Node], namespace: str) -> None:
+    async with opened(library, url(pair[0]), namespace=namespace, policy=CONFIRMED) as counter:
+        phone = new_phone()
+        with paused(pair[1]):
+            with pytest.raises(StoreUnavailableError, match="0 of 1 replicas"):
+                await counter.issue(phone, ip="203.0.113.7", idempotency_key="form")
+            assert len(counter.outbox) == 0
+            assert await counter.status(phone) is None
+        challenge = await counter.issue(phone, ip="203.0.113.7", idempotency_key="form")
+        assert (challenge.delivery, challenge.replayed, challenge.sends_left) == ("accepted", False, 9)
+        assert len(counter.outbox) == 1
+
+
+async def test_a_retry_is_confirmed_anew_and_gives_the_answer(
+    library: str, pair: tuple[Node, Node], namespace: str
+) -> None:
+    """On any connection: also one that has written nothing of it."""
+    async with opened(library, url(pair[0]), namespace=namespace, policy=CONFIRMED) as counter:
+        phone = new_phone()
+        await counter.issue(phone)
+        with paused(pair[1]):
+            for _ in range(2):
+                async with opened(library, url(pair[0]), namespace=namespace, policy=CONFIRMED) as other:
+                    calls = [other.verify(phone, counter.code(phone), idempotency_key="form") for _ in range(3)]
+                    answers = await asyncio.gather(*map(result, calls))
+                    assert all(isinstance(answer, StoreUnavailableError) for answer in answers)
+        proof = await counter.verify(phone, counter.code(phone), idempotency_key="form")
+        assert isinstance(proof, Proof)
+        with paused(pair[1]):
+            for _ in range(2):
+                async with opened(library, url(pair[0]), namespace=namespace, policy=CONFIRMED) as other:
+                    with pytest.raises(StoreUnavailableError):
+                        await other.redeem(proof.token, idempotency_key="form")
+        assert await counter.redeem(proof.token, idempotency_key="form") == proof
+        with pytest.raises(UsedTokenError):
+            await counter.redeem(proof.token)
+
+
+async def test_a_wrong_code_is_confirmed_before_it_is_told(
+    library: str, pair: tuple[Node, Node], namespace: str
+) -> None:
+    async with opened(library, url(pair[0]), namespace=namespace, policy=CONFIRMED) as counter:
+        phone = new_phone()
+        await counter.issue(phone)
+        other_code = f"{(int(counter.code(phone)) + 1) % 1_000_000:06d}"
+        with paused(pair[1]):
+            for _ in range(2):
+                with pytest.raises(StoreUnavailableError):
+                    await counter.verify(phone, other_code, idempotency_key="form")
+        answer: Any = await result(counter.verify(phone, other_code, idempotency_key="form"))
+        assert answer.attempts_left == 4  # counted once
+
+
+async def test_without_the_policy_an_absent_replica_hinders_nobody(
+    library: str, pair: tuple[Node, Node], namespace: str
+) -> None:
+    async with opened(library, url(pair[0]), namespace=namespace, policy=BROAD) as counter:
+        with paused(pair[1]):
+            phone = new_phone()
+            await counter.issue(phone)
+            assert isinstance(await counter.verify(phone, counter.code(phone)), Proof)
+
+
+@contextlib.contextmanager
+def watching(node: Node) -> Iterator[list[tuple[str, str]]]:
+    """Give a list that holds, once the with block is over, who sent a server which commands."""
+    heard: list[tuple[str, str]] = []
+    with socket.create_connection(("127.0.0.1", node.port)) as monitor:
+        monitor.sendall(b"MONITOR\r\n")
+        yield heard
+        monitor.settimeout(0.3)
+        text = b""
+        with contextlib.suppress(TimeoutError):
+            while part := monitor.recv(65_536):
+                text += part
+        heard += re.findall(r'\[0 ([\d.:]+)\] "(\w+)"', text.decode(errors="replace"))
+
+
+async def test_wait_runs_where_the_script_ran(library: str, cluster: Cluster, namespace: str) -> None:
+    """In a cluster on the primary of the phone's slot, next on the very connection, and on no other node."""
+    async with opened(library, cluster.url, namespace=namespace, policy=CONFIRMED) as counter:
+        phone = new_phone()
+        primary = cluster.owner(slot_of(counter.keys(phone)[0]))
+        with contextlib.ExitStack() as stack:
+            heard = {node.port: stack.enter_context(watching(node)) for node in cluster.primaries()}
+            await counter.issue(phone)
+            await use_once(counter, phone)
+        told = heard.pop(primary.port)
+        waits = [index for index, (_, command) in enumerate(told) if command == "WAIT"]
+        assert len(waits) == 3
+        for index in waits:
+            earlier = [command for who, command in told[:index] if who == told[index][0]]
+            assert earlier[-1] in {"EVALSHA", "EVAL"}
+        assert not any(command == "WAIT" for others in heard.values() for _, command in others)
+
+
+async def use_once(counter: Counter, phone: str) -> None:
+    proof = await counter.verify(phone, counter.code(phone))
+    await counter.redeem(proof.token)
+
+
+async def test_a_clusters_frozen_replica_stops_its_primarys_phones_alone(
+    library: str, cluster: Cluster, namespace: str
+) -> None:
+    async with opened(library, cluster.url, namespace=namespace, policy=CONFIRMED) as counter:
+        phone = new_phone()
+        primary = cluster.owner(slot_of(counter.keys(phone)[0]))
+        while cluster.owner(slot_of(counter.keys(other := new_phone())[0])) is primary:
+            pass
+        replica = cluster.replica_of(primary)
+        replica.pause()
+        with pytest.raises(StoreUnavailableError, match="replicas"):
+            await counter.issue(phone)
+        assert (await counter.issue(other)).delivery == "accepted"
+        cluster.heal()
+        assert (await counter.issue(phone)).delivery == "accepted"
+        assert len(counter.outbox) == 2
