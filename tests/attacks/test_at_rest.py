@@ -13,7 +13,7 @@ import redis
 from attack_lab import DAY, MINUTE, OTHER_PHONE, PHONE, SECRET, Lab, outcome, wrong
 from servers import find_redis, find_valkey, running, unavailable
 
-from otpkit import OTP, Policy
+from otpkit import OTP, GatewayRejectedError, Policy
 
 PURPOSE, BIND, KEY, IP = "a-rare-purpose", "a-rare-bind:of 42", "a-rare-idempotency-key", "203.0.113.77"
 NAMESPACE = "rest"
@@ -209,3 +209,17 @@ def test_after_erase_nothing_is_left(rest: Lab) -> None:
     otp.erase(OTHER_PHONE)
     assert [key for key in rest.key_names() if not key.endswith(b":w")] == []
     assert otp.issue(PHONE).sends_left == 31
+
+
+@pytest.mark.parametrize("rejected", [False, True])
+def test_a_phone_erased_while_its_message_is_sent_stays_erased(rest: Lab, rejected: bool) -> None:
+    """Neither the settlement nor the undo of that send creates anything."""
+
+    def gateway(_: Any) -> None:
+        otp.erase(PHONE)
+        if rejected:
+            raise GatewayRejectedError("no", gateway="x", category="number")
+
+    otp = rest.otp(gateway=gateway)
+    outcome(otp.issue, PHONE)
+    assert rest.key_names() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha1, sha256
+from itertools import product
 from typing import Any
 
 import pytest
@@ -152,8 +154,11 @@ def _other_tokens(token: str) -> list[Any]:
     claims = URLSafeSerializer("x").loads_unsafe(token)[1]
     keys = Keys(SECRET, None)
     salted = [
-        URLSafeSerializer(keys.tokens, salt=salt, signer_kwargs={"key_derivation": "hmac"}).dumps(claims)
-        for salt in ("otpkit.proof.1", "itsdangerous", "", "otpkit.proof.2")
+        URLSafeSerializer(
+            keys.tokens, salt=salt, signer_kwargs={"key_derivation": "hmac", "digest_method": digest}
+        ).dumps(claims)
+        for salt, digest in product(("otpkit.proof.1", "itsdangerous", "", "otpkit.proof.2"), (sha1, sha256))
+        if (salt, digest) != ("otpkit.proof.1", sha256)
     ]
     plain = [URLSafeSerializer(key).dumps(claims) for key in (SECRET, "", keys.tokens[0])]
     payload, _, signature = token.rpartition(".")

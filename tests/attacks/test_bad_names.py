@@ -62,6 +62,25 @@ def test_any_text_is_a_purpose_a_bind_or_a_key(memory_lab: Lab, text: str) -> No
         otp.check(proof.token, purpose, bind=text + "\0")
 
 
+def test_no_two_names_meet(memory_lab: Lab) -> None:
+    """Purpose, bind and key are told apart wherever their separators stand: each has a challenge of its own."""
+    otp = memory_lab.otp(policy=Policy(sends="32/day"))
+    names = [("a", "b:c"), ("a:b", "c"), ("a\0b", "c"), ("a", "b\0c"), ("a", "\0b\0c"), ("1:a1:b", "c"), ("a1:b", "c")]
+    names += [("x", "\ud83d\ude00"), ("x", "\U0001f600"), ("\U0001f600", ""), ("é", ""), ("e\u0301", "")]
+    names += [("signup", " "), ("signup ", "")]
+    for purpose, bind in names:
+        assert not otp.issue(PHONE, purpose, bind=bind, idempotency_key="key").replayed
+    assert not otp.issue(PHONE, "a", bind="b", idempotency_key=":ckey").replayed
+    assert memory_lab.kinds()["c"] == len(names) + 1
+    tokens = {}
+    for (purpose, bind), message in zip(names, list(memory_lab.outbox)[:-1], strict=True):
+        tokens[purpose, bind] = otp.verify(PHONE, message.code, purpose, bind=bind).token
+    for name, token in tokens.items():
+        for other in names:
+            answer = outcome(otp.check, token, other[0], bind=other[1])
+            assert isinstance(answer, InvalidTokenError) is (name != other)
+
+
 @pytest.mark.parametrize("key", ["", 1, b"key", True, ["key"], object()])
 def test_what_is_no_idempotency_key_is_the_developers_error(memory_lab: Lab, key: Any) -> None:
     """An empty key would make one request of all."""

@@ -12,10 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from attack_lab import PHONE, Lab, outcome, wrong
+from attack_lab import OTHER_PHONE, PHONE, Lab, outcome, wrong
 from callers import BROAD, calling, result
 from proxy import Fault, Proxy
 from stage import Stage, staged, told
+
+from otpkit import GatewayRejectedError
 
 Story = Callable[[Stage], Awaitable[Any]]
 IP = "203.0.113.7"
@@ -45,6 +47,13 @@ async def issue_by_key(stage: Stage) -> Any:
 
 async def issue_rejected(stage: Stage) -> Any:
     stage.outbox.reject_next()
+    return await issue(stage)
+
+
+async def number_rejected(stage: Stage) -> Any:
+    """The phone's and the address's quota stay spent, the total's is given back: once."""
+    await stage.caller.issue(OTHER_PHONE, ip=IP)
+    stage.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", category="number"))
     return await issue(stage)
 
 
@@ -135,7 +144,7 @@ async def erase(stage: Stage) -> Any:
 STORIES: list[tuple[Story, str]] = [
     *((story, "reserve") for story in (issue, resend, issue_too_soon, issue_by_key)),
     *((story, "settle") for story in (issue, resend)),
-    *((story, "undo") for story in (issue_rejected, resend_rejected)),
+    *((story, "undo") for story in (issue_rejected, number_rejected, resend_rejected)),
     *((story, "verify") for story in (verify_right, verify_wrong, verify_last, verify_none)),
     *((story, "redeem") for story in (redeem, redeem_again)),
     *((story, story.__name__) for story in (status, revoke, unblock, erase)),

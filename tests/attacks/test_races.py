@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from attack_lab import PHONE, SECRET, Lab, names, wrong
-from callers import BROAD, Caller, calling, together
+from callers import Caller, calling, together
 
 from otpkit import Policy
 from otpkit.testing import MovableClock, Outbox
@@ -206,8 +206,3 @@ def test_two_processes_share_limits(server_url: str, namespace: str) -> None:
         ends = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
     answers = Counter(answer for end in ends for answer in end[0])
     assert (answers["WrongCodeError"], answers["Challenge"], sum(end[1] for end in ends)) == (5, 1, 1)
-
-
-def test_the_broad_policy_is_broad() -> None:
-    """What the counts above lean on."""
-    assert [rate.limit for rate in BROAD.sends] == [32]

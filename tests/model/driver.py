@@ -174,13 +174,14 @@ class Driver:
         self._compare(actual, _unless_faulty(Answer("none"), faults.get(name)))
 
     def wait(self, seconds: float) -> None:
-        self.clock.advance(seconds)
+        if self.wire.call.gateway is None or seconds < 3600:  # no gateway takes longer to answer
+            self.clock.advance(max(0.0, seconds))
 
-    def wait_until(self, index: int, offset_s: float) -> None:
+    def wait_until(self, kind: str, index: int, offset_s: float) -> None:
         """Let time pass until just before, or on, or just after an instant at which something changes by itself."""
-        instants = self.model.instants(self.wire.now())
+        instants = self.model.instants(kind, self.wire.now())
         if instants:
-            self.clock.advance(max(0.0, instants[index % len(instants)] / 1000 + offset_s - self.clock.now))
+            self.wait(instants[index % len(instants)] / 1000 + offset_s - self.clock.now)
 
     def close(self) -> None:
         """Check what is left in the store, and leave it."""

@@ -142,18 +142,21 @@ class Model:
     def erase(self, phone: str) -> None:
         self.phones.pop(phone, None)
 
-    def instants(self, now: int) -> list[int]:
-        """When, from now on, something changes by itself."""
-        policy, found = self.policy, set[int]()
-        for phone in self.phones.values():
-            for send in phone.sends:
-                found |= {send.ends, send.time + SETTLE_MS, send.challenge.start + policy.max_age * 1000 - FRESH_MS}
-                found |= {send.time + rate.seconds * 1000 for rate in policy.sends}
-            for at, _ in phone.failures.values():
-                found |= {at + rate.seconds * 1000 for rate in policy.failures}
-            found |= {proof.ends for proof in phone.proofs.values()}
-        found |= {start + seconds * 1000 for (_, seconds), (start, _) in self.windows.items()}
-        return sorted(instant for instant in found if instant > now)
+    def instants(self, kind: str, now: int) -> list[int]:
+        """When, from now on, something of a kind changes by itself."""
+        policy, phones = self.policy, self.phones.values()
+        sends = [send for phone in phones for send in phone.sends]
+        failures = [at for phone in phones for at, _ in phone.failures.values()]
+        found: Iterable[int] = {
+            "life": [send.ends for send in sends],
+            "fresh code": [send.challenge.start + policy.max_age * 1000 - FRESH_MS for send in sends],
+            "settled": [send.time + SETTLE_MS for send in sends],
+            "sends": [send.time + rate.seconds * 1000 for send in sends for rate in policy.sends],
+            "failures": [at + rate.seconds * 1000 for at in failures for rate in policy.failures],
+            "proof": [proof.ends for phone in phones for proof in phone.proofs.values()],
+            "window": [start + seconds * 1000 for (_, seconds), (start, _) in self.windows.items()],
+        }[kind]
+        return sorted({instant for instant in found if instant > now})
 
     def remembers(self, now: int, who: Who, key: str) -> bool:
         """Whether the design still says what becomes of a key that was used before: for a day."""

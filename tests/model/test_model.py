@@ -22,7 +22,7 @@ from servers import unavailable
 from otpkit import Policy
 
 GUESSED = Policy(
-    ttl=60, max_age=150, attempts=3, sends="4/minute, 20/hour", failures="9/hour, 12/day", max_consecutive_failures=5
+    ttl=120, max_age=150, attempts=3, sends="4/minute, 20/hour", failures="9/hour, 12/day", max_consecutive_failures=5
 )
 BUSY = Policy(
     ttl=60,
@@ -63,6 +63,7 @@ whos = st.sampled_from(
 ips = st.sampled_from([None] * 5 + ["203.0.113.9", "::ffff:203.0.113.9", "198.51.100.7", "10.0.0.1"])
 keys = st.sampled_from([None, None, None, "k1", "k2"])
 seconds = st.sampled_from([0.125, 1.0, 5.0, 29.875, 30.0, 45.0, 60.0, 61.0, 600.0, 3600.0, 90_000.0])
+kinds = st.sampled_from(["life", "fresh code", "settled", "sends", "failures", "proof", "proof", "window"])
 offsets = st.sampled_from([-0.125, 0.0, 0.125])
 outcomes = st.sampled_from(
     ["accepted"] * 5
@@ -105,6 +106,7 @@ CALLS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         }
     ),
     "wait": st.fixed_dictionaries({"seconds": seconds}),
+    "wait_until": st.fixed_dictionaries({"kind": kinds, "index": st.integers(0, 3), "offset_s": offsets}),
 }
 
 
@@ -157,6 +159,11 @@ class Machine(RuleBasedStateMachine):
         self.driver.verify(who, "right", None, None, {})
         self.driver.redeem(-1, None, {}, claim)
 
+    @rule(who=whos, other=whos, until=CALLS["wait_until"], outcome=outcomes)
+    def answer_late(self, who: Who, other: Who, until: dict[str, Any], outcome: str) -> None:
+        meanwhile = {"who": other, "ip": None, "key": None, "handover": Handover(), "faults": {}}
+        self.driver.issue(who, None, None, Handover(outcome, 0.0, (("wait_until", until), ("issue", meanwhile))), {})
+
     @rule(arguments=CALLS["redeem"])
     def redeem(self, arguments: dict[str, Any]) -> None:
         self.driver.redeem(**arguments)
@@ -173,9 +180,15 @@ class Machine(RuleBasedStateMachine):
     def wait(self, arguments: dict[str, Any]) -> None:
         self.driver.wait(**arguments)
 
-    @rule(index=st.integers(0, 30), offset_s=offsets)
-    def wait_until(self, index: int, offset_s: float) -> None:
-        self.driver.wait_until(index, offset_s)
+    @rule(arguments=CALLS["wait_until"], who=whos, then=st.sampled_from(["issue", "verify", "redeem", "status"]))
+    def wait_until(self, arguments: dict[str, Any], who: Who, then: str) -> None:
+        self.driver.wait_until(**arguments)
+        {
+            "issue": lambda: self.driver.issue(who, None, None, Handover(), {}),
+            "verify": lambda: self.driver.verify(who, "right", None, None, {}),
+            "redeem": lambda: self.driver.redeem(-1, None, {}),
+            "status": lambda: self.driver.status(who),
+        }[then]()
 
     def teardown(self) -> None:
         if hasattr(self, "driver"):
