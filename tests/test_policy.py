@@ -94,6 +94,7 @@ NUMBERS = [  # field, least, most
     ("attempts", 1, 10),
     ("max_consecutive_failures", 1, 100),
     ("proof_ttl", 30, 3600),
+    ("replicas", 0, 8),
 ]
 
 
@@ -112,7 +113,7 @@ def test_a_number_at_its_bounds_is_taken(field: str, least: int, most: int) -> N
 @pytest.mark.parametrize(("field", "least", "most"), NUMBERS)
 def test_a_number_beyond_its_bounds_is_refused_by_name(field: str, least: int, most: int) -> None:
     """With the bounds in the message; a float, a bool or a text is no number."""
-    for value in (least - 1, most + 1, -least, float(least), str(least), True, None, 10**30):
+    for value in (least - 1, most + 1, -most, float(least), str(least), True, None, 10**30):
         with pytest.raises(ConfigurationError, match=rf"Policy\.{field} .*{least} to {most}"):
             policy_with(field, value)
 
@@ -213,6 +214,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "regions": {"CN"},
         "default_region": "CN",
         "proof_ttl": 300,
+        "replicas": 0,
     }
 
 

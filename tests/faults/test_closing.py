@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from attack_lab import PHONE, SECRET, TEMPLATE, outcome
-from callers import BROAD, calling, loaded, result
+from callers import calling, loaded, result
 
-from otpkit import OTP, AsyncOTP, Challenge, StoreUnavailableError
+from otpkit import OTP, AsyncOTP, Challenge, Policy, StoreUnavailableError
 from otpkit.testing import Outbox
+
+ROOMY = Policy(sends="32/day")
 
 LINES = 400  # no call runs as many of the store
 
@@ -27,7 +29,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 def test_closed_while_threads_call(url: str, namespace: str) -> None:
     """Each call ends: with its answer, or with the store unavailable."""
-    otp = OTP(url, Outbox(), TEMPLATE, SECRET, policy=BROAD, namespace=namespace)
+    otp = OTP(url, Outbox(), TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
     ended = threading.Event()
     outcomes: list[Any] = []
 
@@ -55,7 +57,7 @@ def test_closed_while_threads_call(url: str, namespace: str) -> None:
 
 async def test_closed_while_tasks_call(url: str, namespace: str) -> None:
     """Likewise; what a gateway was to send on a thread of the pool is uncertain, never rejected."""
-    otp = AsyncOTP(url, lambda _: None, TEMPLATE, SECRET, policy=BROAD, namespace=namespace)
+    otp = AsyncOTP(url, lambda _: None, TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
     for delay in range(0, 60, 3):
         tasks = [asyncio.ensure_future(result(otp.issue(f"+86138{delay:04d}{number:04d}"))) for number in range(8)]
         for _ in range(delay):
@@ -64,14 +66,14 @@ async def test_closed_while_tasks_call(url: str, namespace: str) -> None:
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(each) for each in outcomes} <= {Challenge, StoreUnavailableError}, outcomes
         await otp.close()
-        otp = AsyncOTP(url, lambda _: None, TEMPLATE, SECRET, policy=BROAD, namespace=namespace)
+        otp = AsyncOTP(url, lambda _: None, TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
     await otp.close()
 
 
 def test_a_thread_pool_shut_down(url: str, namespace: str) -> None:
     """What had begun ends; what had not is never made, and nothing is half-done."""
     outbox = Outbox()
-    with OTP(url, outbox, TEMPLATE, SECRET, policy=BROAD, namespace=namespace) as otp:
+    with OTP(url, outbox, TEMPLATE, SECRET, policy=ROOMY, namespace=namespace) as otp:
         pool = ThreadPoolExecutor(4)
         futures = [pool.submit(otp.issue, f"+86138{number:08d}") for number in range(100)]
         pool.shutdown(wait=True, cancel_futures=True)
@@ -99,7 +101,7 @@ def test_a_thread_interrupted_at_every_line(url: str, namespace: str) -> None:
         return interrupt
 
     tracing = sys.gettrace()
-    with loaded(url), OTP(url, Outbox(), TEMPLATE, SECRET, policy=BROAD, namespace=namespace) as otp:
+    with loaded(url), OTP(url, Outbox(), TEMPLATE, SECRET, policy=ROOMY, namespace=namespace) as otp:
         for number in range(1, LINES):
             left = number
             sys.settrace(interrupt)
