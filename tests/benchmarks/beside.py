@@ -14,7 +14,7 @@ from tests.benchmarks.table import Row, at_least
 
 Verify = Callable[[redis.Redis, str, str], bool]
 VERIFY: dict[str, Verify] = {
-    "hand-written verify": handwritten.verify,
+    "hand-written verify, checking first": handwritten.verify,
     "hand-written verify, counting first": handwritten.verify_counting_first,
 }
 
@@ -30,7 +30,9 @@ def beside(server: str, sizes: Sizes) -> Iterator[Row]:
                 lambda: bench.verifying(bench.issued(calls)),
                 sizes.rounds,
             )
-            yield at_least(f"verify / {figure}", verify, 2.0)
+            # The one that counts before it compares is exact under concurrency, as the library is; the other is not.
+            exact = theirs is handwritten.verify_counting_first
+            yield at_least(f"verify / {figure}", verify, 2.0) if exact else Row(f"verify / {figure}", f"{verify:.2f}")
         issue = ratio(lambda: _issuing(client, calls), lambda: bench.issuing(calls), sizes.rounds)
         yield at_least("issue / hand-written issue", issue, 1.2)
 

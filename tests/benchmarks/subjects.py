@@ -120,11 +120,12 @@ class Bench:
 
 
 def make_bench(client: redis.Redis, *, policy: Policy = POLICY) -> Bench:
-    """Return a `Bench` on a client."""
+    """Return a `Bench` whose OTP was given a client, and works through its pool."""
     codes = Codes()
     return Bench(client, OTP(client, codes, TEMPLATE, SECRET, policy=policy), codes, client.script_load("return 1"))
 
 
 def open_bench(url: str) -> Bench:
-    """Return a `Bench` on a client with redis-py's own settings."""
-    return make_bench(redis.Redis.from_url(url))
+    """Return a `Bench` whose OTP was given the URL, beside redis-py's client of that URL with its own settings."""
+    client, codes = redis.Redis.from_url(url), Codes()
+    return Bench(client, OTP(url, codes, TEMPLATE, SECRET, policy=POLICY), codes, client.script_load("return 1"))
