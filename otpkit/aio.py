@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
 from otpkit.deployment import Clock, FixedCode, GatewayChoice, Listener, Secret, TemplateChoice, build
-from otpkit.effects import Call, Effect, Flow, HttpRequest, RunScript
+from otpkit.effects import Call, Effect, Flow, HttpRequest, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.flows import Flows
 from otpkit.gateways.base import Delivery
@@ -172,6 +172,8 @@ class AsyncOTP:
                 return await effect.function(effect.argument)
             result = await self._in_thread(effect.function, effect.argument)
             return await result if inspect.isawaitable(result) else result
+        if isinstance(effect, Together):
+            return await asyncio.gather(*map(self._store.run, effect.scripts))
         return tell(self._deployment.listener, effect)
 
     async def _in_thread(self, function: Callable[[Any], Any], argument: Any) -> Any:

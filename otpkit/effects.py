@@ -44,6 +44,13 @@ class Unconfirmed(StoreUnavailableError):
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Run scripts that do not depend on each other, side by side where the shell can; the reply is a list of theirs."""
+
+    scripts: tuple[RunScript, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HttpRequest:
     """Make one HTTP request, once: no retry, no redirect. The reply is an `HttpResponse`.
 
@@ -94,7 +101,7 @@ class Emit:
     warning: str = ""
 
 
-Effect: TypeAlias = RunScript | HttpRequest | Call | Emit
+Effect: TypeAlias = RunScript | Together | HttpRequest | Call | Emit
 Flow: TypeAlias = Generator[Effect, Any, T]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from otpkit.codes import encode_id, new_id
 from otpkit.deployment import Deployment
-from otpkit.effects import Flow, RunScript
+from otpkit.effects import Flow, RunScript, Together
 from otpkit.errors import ConfigurationError, RateLimitScope
 from otpkit.policy import Rate, ipv6_share
 
@@ -89,31 +89,46 @@ def send_limits(deployment: Deployment, region: str) -> tuple[WideLimit, ...]:
     return regional + _limit(deployment, "total", (), policy.total_sends)
 
 
-def take(deployment: Deployment, limits: Iterable[WideLimit]) -> Flow[tuple[list[Taken], Refusal]]:
+def take(deployment: Deployment, limits: Sequence[WideLimit]) -> Flow[tuple[list[Taken], Refusal]]:
     """Take one from each limit that the phone's own script can't charge; return what was taken, or who refused.
 
     On one server the phone's script charges them all, in one step; a cluster keeps them on other nodes, so there each
     is taken first and given back when the call is refused: a crash leaves it counted, never uncounted. A refusal is for
     the phone's script to tell, which first looks whether it has answered this call before.
     """
+    if not deployment.clustered or not limits:
+        return [], ()
+    # Each is remembered in its limit's slot: redis-py runs a script again whose reply was lost.
+    memory_keys = [f"{limit.key}:{encode_id(new_id())}" for limit in limits]
+    script, now = deployment.scripts.take, deployment.now_arg()
+    replies = yield Together(
+        tuple(
+            RunScript(script, (limit.key, memory_key), (now, limit.rates))
+            for limit, memory_key in zip(limits, memory_keys, strict=True)
+        )
+    )
     taken: list[Taken] = []
-    for limit in limits if deployment.clustered else ():
-        # In the limit's slot: redis-py runs a script again whose reply was lost.
-        memory_key = f"{limit.key}:{encode_id(new_id())}"
-        keys, args = (limit.key, memory_key), (deployment.now_arg(), limit.rates)
-        taken_ms, wait_ms = yield RunScript(deployment.scripts.take, keys, args)
-        if wait_ms > 0:
-            yield from give(deployment, taken)
-            return [], (limit.scope, wait_ms)
-        taken.append((limit, (memory_key, taken_ms)))
+    longest: Refusal = ()
+    for limit, memory_key, (taken_ms, wait_ms) in zip(limits, memory_keys, replies, strict=True):
+        if wait_ms == 0:
+            taken.append((limit, (memory_key, taken_ms)))
+        elif not longest or wait_ms > longest[1]:
+            longest = (limit.scope, wait_ms)
+    if longest:
+        yield from give(deployment, taken)
+        return [], longest
     return taken, ()
 
 
 def give(deployment: Deployment, taken: Iterable[Taken]) -> Flow[None]:
     """Give back what `take` took, once; what was taken too long ago stays counted."""
-    for limit, (memory_key, taken_ms) in taken:
-        keys, args = (limit.key, memory_key), (deployment.now_arg(), limit.rates, taken_ms)
-        yield RunScript(deployment.scripts.give, keys, args)
+    script, now = deployment.scripts.give, deployment.now_arg()
+    scripts = tuple(
+        RunScript(script, (limit.key, memory_key), (now, limit.rates, taken_ms))
+        for limit, (memory_key, taken_ms) in taken
+    )
+    if scripts:
+        yield Together(scripts)
 
 
 def _limit(

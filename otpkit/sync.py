@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 from otpkit.deployment import Clock, FixedCode, GatewayChoice, Listener, Secret, TemplateChoice, build
-from otpkit.effects import Call, Effect, Emit, Flow, HttpRequest, RunScript
+from otpkit.effects import Call, Effect, Emit, Flow, HttpRequest, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.flows import Flows
@@ -238,6 +238,8 @@ class OTP:
             return self._transport.exchange(effect)
         if isinstance(effect, Call):
             return refuse_awaitable(effect.function(effect.argument))
+        if isinstance(effect, Together):
+            return [self._store.run(script) for script in effect.scripts]
         return tell(self._deployment.listener, effect)
 
 

@@ -8,7 +8,7 @@ from lupa import lua51
 
 from otpkit import Policy, Template
 from otpkit.deployment import build
-from otpkit.effects import Call, RunScript
+from otpkit.effects import Call, RunScript, Together
 from otpkit.errors import GatewayRejectedError, OTPError
 from otpkit.flows import Flows
 from otpkit.gateways import Message
@@ -133,14 +133,19 @@ class Shell:
         self.sent.append(message)
         return "id"
 
+    def _perform(self, effect: Any) -> Any:
+        if isinstance(effect, Together):
+            return [self.lua.run(script) for script in effect.scripts]
+        assert isinstance(effect, (RunScript, Call))
+        return self.lua.run(effect) if isinstance(effect, RunScript) else effect.function(effect.argument)
+
     def drive(self, flow: Any) -> Any:
         """Perform a flow."""
         try:
             effect = next(flow)
             while True:
-                assert isinstance(effect, (RunScript, Call))
                 try:
-                    reply = self.lua.run(effect) if isinstance(effect, RunScript) else effect.function(effect.argument)
+                    reply = self._perform(effect)
                 except OTPError as error:
                     failure = error
                 else:

@@ -32,7 +32,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     try:
         primary.start()
         replica.start()
-        wait_until(lambda: follows(replica), "the replica follows")
+        wait_until(lambda: follows(replica) and confirms(primary), "the replica follows")
         yield primary, replica
     finally:
         primary.discard()
@@ -41,6 +41,13 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def follows(replica: Node) -> bool:
     return bool(replica.info("replication")["master_link_status"] == "up")
+
+
+def confirms(primary: Node) -> bool:
+    """Whether the primary hears of its replica: that follows a while after the replica says that the link is up."""
+    with redis.Redis(port=primary.port, protocol=2) as client:
+        client.set("heard", "1", px=1000)
+        return bool(client.wait(1, 200) == 1)
 
 
 @contextlib.contextmanager
