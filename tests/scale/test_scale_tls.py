@@ -1,0 +1,53 @@
+"""A server that is reached by TLS alone."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from servers import find_redis, running, unavailable
+
+from otpkit import OTP, AsyncOTP, StoreUnavailableError, Template
+from otpkit.testing import Outbox
+
+PEM = Path(__file__).parents[1] / "gateways" / "loopback.pem"
+PHONE, TEMPLATE, SECRET = "13800138000", Template("SMS_1", "otpkit"), "a secret of these tests, and of them alone"
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Give the port of a server that speaks TLS there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    options = ["--tls-port", str(found), "--tls-cert-file", str(PEM), "--tls-key-file", str(PEM)]
+    options += ["--tls-ca-cert-file", str(PEM), "--tls-auth-clients", "no", "--bind", "127.0.0.1"]
+    with running(find_redis() or unavailable("no redis-server"), *options):
+        yield found
+
+
+def test_a_phone_is_verified_by_tls(port: int, namespace: str) -> None:
+    outbox = Outbox()
+    url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={PEM}"
+    with OTP(url, outbox, TEMPLATE, SECRET, namespace=namespace) as otp:
+        otp.issue(PHONE)
+        assert otp.redeem(otp.verify(PHONE, outbox[-1].code).token).phone == "+8613800138000"
+
+
+async def test_a_phone_is_verified_by_tls_with_asyncio(port: int, namespace: str) -> None:
+    outbox = Outbox()
+    url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={PEM}"
+    async with AsyncOTP(url, outbox, TEMPLATE, SECRET, namespace=namespace) as otp:
+        await otp.issue(PHONE)
+        proof = await otp.verify(PHONE, outbox[-1].code)
+        assert (await otp.redeem(proof.token)).phone == "+8613800138000"
+
+
+def test_a_certificate_that_nobody_vouches_for_is_no_store(port: int, namespace: str) -> None:
+    outbox = Outbox()
+    with OTP(f"rediss://127.0.0.1:{port}/0", outbox, TEMPLATE, SECRET, namespace=namespace) as otp:
+        with pytest.raises(StoreUnavailableError):
+            otp.issue(PHONE)
+        assert not outbox
