@@ -13,6 +13,8 @@ from redis.exceptions import MaxConnectionsError
 
 from otpkit import store
 
+_MOST = 32  # threads share one interpreter: more would only delay each other, most of all while they connect
+
 
 class Pool(redis.ConnectionPool):
     """Connections to one server, the last used first; a burst waits its turn.
@@ -25,7 +27,7 @@ class Pool(redis.ConnectionPool):
         """Start anew, as a forked child must, which may not speak on its parent's sockets."""
         super().reset()
         self._idle: deque[Any] = deque()
-        self._turns = threading.Semaphore(store.CONNECTIONS)
+        self._turns = threading.Semaphore(_MOST)
 
     def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
         """Take a connection, or wait for one."""
