@@ -39,8 +39,8 @@ _SLACK_S = 0.1  # or the first answer that is waited for in vain would leave no 
 _TURN_PAUSE_S = 0.01
 _RETRIES = 2  # where a failure comes at once
 CONNECTIONS = 100  # a client keeps at most; further callers wait their turn
+THREADS = 32  # of a server's callers at once: more would only delay each other, most of all while they connect
 WAIT_MS = 500  # how long replicas may take to confirm; less than ANSWER_S
-NO_CONNECTION = "No connection available"  # redis-py's words, where all of a pool's are in use for too long
 MEMORY_URL = "memory://"
 
 _REMEDY = (
@@ -68,7 +68,7 @@ _REASONS = {
     "MISCONF": "can't write to its disk",
     "BUSY": "is busy with a script",
     "max number of clients": "has as many clients as its maxclients",
-    NO_CONNECTION: "has all of this client's connections in use",
+    "No connection available": "has all of this client's connections in use",
 }
 
 REDIS_ERRORS = (RedisError, RedisClusterException, ChildDeadlockedError, OSError)
@@ -149,35 +149,40 @@ def _options(url: str) -> dict[str, Any]:
 
 
 class Patience:
-    """How long a call goes on trying: `TOTAL_S` in all, also where the server hangs rather than refuses."""
+    """How long a call goes on trying: `TOTAL_S` in all, also where the server hangs rather than refuses.
 
-    __slots__ = ("_attempts", "_started")
+    In a crowd that is being served everybody waits his turn, however long: what counts then is the time since the store
+    last answered anybody. `answered` is when that was, by the monotonic clock.
+    """
+
+    __slots__ = ("_attempts", "_began", "_since")
 
     def __init__(self) -> None:
-        self._started = time.monotonic()
+        self._since = self._began = time.monotonic()
         self._attempts = 0
 
-    def pause(self, error: BaseException, answered: float) -> float | None:
-        """Return seconds to wait before another attempt, or None where one could exceed the whole time.
+    def turn_s(self, answered: float) -> float:
+        """Return seconds that a turn may still be waited for; what was waited while others were served is forgotten."""
+        self._began = time.monotonic()
+        self._since = max(self._since, answered)
+        return self._since + TOTAL_S - ANSWER_S - self._began
 
-        `answered` is when the store last answered anybody, by the monotonic clock: in a crowd that is being served,
-        everybody waits his turn, however long.
-        """
+    def pause_s(self, error: BaseException, answered: float) -> float | None:
+        """Return seconds to wait before another attempt, or None where one could exceed the whole time."""
+        if isinstance(error, MaxConnectionsError):
+            return _TURN_PAUSE_S if self.turn_s(answered) > 0 else None
         now = time.monotonic()
-        if _is_crowded(error):
-            silent = now - max(answered, self._started)
-            return _TURN_PAUSE_S if silent + CONNECT_S + ANSWER_S <= TOTAL_S + _SLACK_S else None
+        # Where a server hangs, another attempt lasts as long as this one did.
+        left = self._since + TOTAL_S + _SLACK_S - now - max(ANSWER_S, now - self._began)
         if isinstance(error, TryAgainError):  # a cluster's slot is on its way: told at once, as long as it moves
-            return _TURN_PAUSE_S if now - self._started + ANSWER_S <= TOTAL_S else None
+            return _TURN_PAUSE_S if left > 0 else None
         self._attempts += 1
-        if self._attempts > _RETRIES or now - self._started + CONNECT_S + ANSWER_S > TOTAL_S + _SLACK_S:
+        if self._attempts > _RETRIES or left < 0:
             return None
         longest_pause = min(0.2, 0.01 * 2.0**self._attempts)
-        return random.uniform(0.5, 1.0) * longest_pause  # noqa: S311 - nothing secret
-
-
-def _is_crowded(error: BaseException) -> bool:
-    return isinstance(error, MaxConnectionsError) or NO_CONNECTION in str(error)
+        pause = random.uniform(0.5, 1.0) * longest_pause  # noqa: S311 - nothing secret
+        self._began = now + pause
+        return pause
 
 
 def require_confirmed(confirmed: int, replicas: int) -> None:
@@ -221,7 +226,7 @@ def _why(error: BaseException) -> str:
     ):
         if isinstance(error, kind):
             return why
-    # redis-py has no class for these; scripts wrap them in a text of their own before Redis 7.
+    # redis-py has no class for these, or not always; scripts wrap them in a text of their own before Redis 7.
     text = str(error)
     for words, why in _REASONS.items():
         if words in text:

@@ -58,7 +58,7 @@ class AsyncStore:
         patience = store.Patience() if self._address is not None else None
         while True:
             try:
-                reply = await self._attempt(effect)
+                reply = await self._attempt(effect, patience)
             except store.REDIS_ERRORS as error:
                 failure = error
             except (AttributeError, TypeError, ValueError) as error:
@@ -70,7 +70,7 @@ class AsyncStore:
                 return reply
             pause = None
             if patience is not None and isinstance(failure, store.RETRYABLE):
-                pause = patience.pause(failure, self._answered)
+                pause = patience.pause_s(failure, self._answered)
             if pause is None:
                 raise store.store_error(failure) from failure
             await asyncio.sleep(pause)
@@ -87,7 +87,7 @@ class AsyncStore:
                 for each in self._client.connection_pool.sentinel_manager.sentinels:
                     await each.aclose()
 
-    async def _attempt(self, effect: RunScript) -> Any:
+    async def _attempt(self, effect: RunScript, patience: store.Patience | None) -> Any:
         client = self._client
         if isinstance(client, redis.RedisCluster):
             if self._address is not None:
@@ -95,24 +95,26 @@ class AsyncStore:
             return await client.retry.call_with_retry(lambda: self._on_slot(client, effect), _ignore)
         if type(client) is not redis.Redis or client.single_connection_client:
             return await _execute(client, effect)
-        if self._address is None:
+        if patience is None:
             return await _in_pool(client.connection_pool, effect)
-        await self._take_turn()
+        await self._take_turn(patience)
         try:
             return await _in_pool(client.connection_pool, effect)
         finally:
             self._turns.release()
 
-    async def _take_turn(self) -> None:
-        """Wait for one of the connections: first come, first served, which redis-py's pools are not."""
+    async def _take_turn(self, patience: store.Patience) -> None:
+        """Same as `SyncStore._take_turn`: first come, first served, which redis-py's pools are not."""
         if not self._turns.locked():
             await self._turns.acquire()
             return
-        try:
-            async with asyncio.timeout(store.CONNECT_S):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise ConnectionError(store.NO_CONNECTION) from None
+        while (left := patience.turn_s(self._answered)) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._turns.acquire()
+                patience.turn_s(self._answered)
+                return
+        raise MaxConnectionsError("all connections are in use")
 
     async def _on_slot(self, client: Any, effect: RunScript) -> Any:
         if not self._is_open:

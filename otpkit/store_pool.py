@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from contextlib import suppress
 from typing import Any
 
 import redis
-from redis.exceptions import MaxConnectionsError
-
-from otpkit import store
-
-_MOST = 32  # threads share one interpreter: more would only delay each other, most of all while they connect
 
 
 class Pool(redis.ConnectionPool):
-    """Connections to one server, the last used first; a burst waits its turn.
+    """Connections to one server, the last used first; how many there are is for the store to say, which gives turns.
 
     redis-py's own pools ask the kernel before each use whether a connection still stands, and count it for metrics: a
     third of a call's time. Here a call that finds its connection broken is made again, which its operation id allows.
@@ -27,14 +21,11 @@ class Pool(redis.ConnectionPool):
         """Start anew, as a forked child must, which may not speak on its parent's sockets."""
         super().reset()
         self._idle: deque[Any] = deque()
-        self._turns = threading.Semaphore(_MOST)
 
     def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
-        """Take a connection, or wait for one."""
+        """Take a connection that is idle, or a new one."""
         if self.pid != os.getpid():
             self.reset()
-        if not self._turns.acquire(timeout=store.CONNECT_S):
-            raise MaxConnectionsError("all connections are in use")
         try:
             return self._idle.pop()
         except IndexError:
@@ -44,7 +35,6 @@ class Pool(redis.ConnectionPool):
         """Give a connection back."""
         if connection.pid == self.pid:
             self._idle.append(connection)
-            self._turns.release()
 
     def disconnect(self, inuse_connections: bool = True) -> None:
         """Close the idle connections; each is made again when it is used."""

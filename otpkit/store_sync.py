@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -44,6 +45,7 @@ class SyncStore:
         self._address = store.read_url(redis_) if isinstance(redis_, str) else None
         self._is_closed = False  # redis-py raises anything where another thread closes a connection that is in use
         self._answered = 0.0  # when the store last did, by the monotonic clock
+        self._turns = _Turns()
         self._lock = threading.Lock()
         self._errand: _Errand | None = None
         self._client = redis_
@@ -66,7 +68,7 @@ class SyncStore:
         patience = store.Patience() if self._address is not None else None
         while True:
             try:
-                reply = self._attempt(effect)
+                reply = self._attempt(effect, patience)
             except store.REDIS_ERRORS as error:
                 failure = error
             except (AttributeError, TypeError, ValueError) as error:
@@ -78,7 +80,7 @@ class SyncStore:
                 return reply
             pause = None
             if patience is not None and isinstance(failure, store.RETRYABLE):
-                pause = patience.pause(failure, self._answered)
+                pause = patience.pause_s(failure, self._answered)
             if pause is None:
                 raise store.store_error(failure) from failure
             time.sleep(pause)
@@ -92,29 +94,35 @@ class SyncStore:
                 for each in self._client.connection_pool.sentinel_manager.sentinels:
                     each.close()
 
-    def _attempt(self, effect: RunScript) -> Any:
+    def _attempt(self, effect: RunScript, patience: store.Patience | None) -> Any:
         client = self._client
         if client is None:
             client = self._open_cluster()
-        if isinstance(client, redis.RedisCluster):
-            return self._on_cluster(client, effect)
         if type(client) is not redis.Redis or client.connection is not None:
+            # Asked for second: RedisCluster's class is a protocol, and slow to tell.
+            if isinstance(client, redis.RedisCluster):
+                return self._on_cluster(client, effect)
             return _execute(client, effect)
-        # The same as execute_command does, less what only other commands need: a sixth of a call's time.
-        pool: Any = client.connection_pool
-        connection: Any = pool.get_connection()
+        if patience is None:
+            return _in_pool(client.connection_pool, effect)
+        turns = self._take_turn(patience)
         try:
-            return connection.retry.call_with_retry(
-                lambda: _ask(connection, effect), lambda error: _distrust(pool, connection)
-            )
-        except BaseException as error:
-            # An answer may still be on its way, for the next caller to take for his own; and whom a replica refuses
-            # may find the primary under the same name.
-            if not isinstance(error, ResponseError) or isinstance(error, ReadOnlyError):
-                connection.disconnect()
-            raise
+            return _in_pool(client.connection_pool, effect)
         finally:
-            pool.release(connection)
+            turns.release()
+
+    def _take_turn(self, patience: store.Patience) -> threading.Semaphore:
+        """Wait for one of the connections, as long as the store answers somebody; return what to give it back to."""
+        if self._turns.pid != os.getpid():
+            self._turns = _Turns()  # the parent's threads may hold some, for ever
+        turns = self._turns
+        if turns.acquire(blocking=False):
+            return turns
+        while (left := patience.turn_s(self._answered)) > 0:
+            if turns.acquire(timeout=left):
+                patience.turn_s(self._answered)
+                return turns
+        raise MaxConnectionsError("all connections are in use")
 
     def _open_cluster(self) -> Any:
         self._once(self._connect_cluster)
@@ -171,6 +179,14 @@ class SyncStore:
             self._once(lambda: client.nodes_manager.initialize(last_failed_node_name=failed))
 
 
+class _Turns(threading.Semaphore):
+    """The turns of the threads of one process."""
+
+    def __init__(self) -> None:
+        super().__init__(store.THREADS)
+        self.pid = os.getpid()
+
+
 class _Errand(threading.Thread):
     """Work on a thread of its own, which does not keep the process alive."""
 
@@ -184,6 +200,23 @@ class _Errand(threading.Thread):
             self._work()
         except Exception as error:  # noqa: BLE001 - for those who wait
             self.failure = error
+
+
+def _in_pool(pool: Any, effect: RunScript) -> Any:
+    # The same as execute_command does, less what only other commands need: a sixth of a call's time.
+    connection: Any = pool.get_connection()
+    try:
+        return connection.retry.call_with_retry(
+            lambda: _ask(connection, effect), lambda error: _distrust(pool, connection)
+        )
+    except BaseException as error:
+        # An answer may still be on its way, for the next caller to take for his own; and whom a replica refuses
+        # may find the primary under the same name.
+        if not isinstance(error, ResponseError) or isinstance(error, ReadOnlyError):
+            connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
 
 
 def _on_node(pool: Any, effect: RunScript, *, asking: bool) -> Any:

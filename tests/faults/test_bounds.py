@@ -104,7 +104,7 @@ async def test_a_short_hang_is_not_noticed(own: Mortal, kind: str) -> None:
 
 
 def test_a_thousand_threads_wait_their_turn(own: Mortal) -> None:
-    """A hundred connections serve them all; none is refused."""
+    """A few connections serve them all; none is refused."""
     with OTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
         outcomes = together(CROWD, lambda number: otp.issue(f"+86138{number:08d}"))
     assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
@@ -115,3 +115,40 @@ async def test_a_thousand_tasks_wait_their_turn(own: Mortal) -> None:
     async with AsyncOTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
         outcomes = await asyncio.gather(*[result(otp.issue(f"+86138{number:08d}")) for number in range(CROWD)])
     assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
+
+
+def test_a_thousand_threads_wait_through_a_short_hang(own: Mortal) -> None:
+    """Neither those who wait for a connection nor those who have one give up sooner than a lone caller would."""
+    with OTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
+        hanging(own)
+        outcomes = together(CROWD, lambda number: otp.issue(f"+86138{number:08d}"))
+    assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
+
+
+async def test_a_thousand_tasks_wait_through_a_short_hang(own: Mortal) -> None:
+    """Likewise."""
+    async with AsyncOTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
+        hanging(own)
+        outcomes = await asyncio.gather(*[result(otp.issue(f"+86138{number:08d}")) for number in range(CROWD)])
+    assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
+
+
+def test_a_crowd_gives_a_server_up_that_hangs(own: Mortal) -> None:
+    """Everybody within the bound, whether or not he ever had a connection."""
+    with OTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
+        otp.issue(PHONE)
+        own.hang()
+        try:
+            began = time.monotonic()
+            outcomes = together(CROWD, lambda number: otp.issue(f"+86138{number:08d}"))
+            took = time.monotonic() - began
+        finally:
+            own.go_on()
+    assert {type(outcome) for outcome in outcomes} == {StoreUnavailableError}
+    assert took < TOTAL_S + SLACK_S
+
+
+def hanging(server: Mortal) -> None:
+    """Let a server hang soon, for somewhat longer than a client waits for an answer."""
+    threading.Timer(0.15, server.hang).start()
+    threading.Timer(0.15 + 1.4, server.go_on).start()
