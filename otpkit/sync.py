@@ -245,7 +245,7 @@ class OTP:
 
 def refuse_awaitable(result: Any) -> Any:
     """Return what a function gave; raises `ConfigurationError` for what was never awaited, and so never done."""
-    if not inspect.isawaitable(result):
+    if result is None or not inspect.isawaitable(result):
         return result
     if inspect.iscoroutine(result):
         result.close()
