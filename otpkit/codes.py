@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from binascii import b2a_base64
 from collections.abc import Sequence
 from hashlib import sha256
 from hmac import digest as hmac_digest
@@ -22,6 +23,7 @@ DIGEST_BYTES = 16  # 128 bits of a keyed hash: far beyond guessing, and half the
 ID_BYTES = 16
 KEY_ID_BYTES = 4
 _VERSION = b"otpkit 1 "
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64.urlsafe_b64encode does the same in twice the time
 _SEPARATORS = str.maketrans("", "", " -")
 
 
@@ -32,7 +34,7 @@ def new_id() -> bytes:
 
 def encode_id(raw: bytes) -> str:
     """Write an id as 22 characters of `[A-Za-z0-9_-]`."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def decode_id(text: str) -> bytes:
@@ -96,6 +98,10 @@ class CodeKey:
     def digest(self, identity: bytes, code: str) -> bytes:
         """Return what Redis keeps of a code."""
         return self._mac(b"hash" + identity + code.encode())[:DIGEST_BYTES]
+
+    def challenge(self, nonce: bytes, identity: bytes, code: str, *, fixed: bool = False) -> bytes:
+        """Return a fresh challenge as `phone.lua` keeps it, but for its time."""
+        return nonce + self.digest(identity, code) + self.id + bytes((0, len(code), fixed))
 
 
 class Keys:

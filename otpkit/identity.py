@@ -44,7 +44,7 @@ class Identity:
 
     def challenge_id(self, generation: str) -> str:
         """Return the public id of a challenge of this slot: the same for every resend, and it reveals nothing."""
-        return encode_id(self._deployment.keys.name(b"challenge", self.phone, self.slot.hex() + generation))
+        return encode_id(self._deployment.keys.name_packed(b"challenge", self.packed + generation.encode()))
 
     def event(self, name: str, operation: str, outcome: str = "", detail: str = "") -> Event:
         """Return what the listener is told of this identity, by its pseudonym."""

@@ -53,7 +53,7 @@ class Issue:
 
     def run(self) -> Flow[Challenge]:
         """Reserve, send, settle."""
-        fixed = yield from self._fixed_in_force()
+        fixed = (yield from self._fixed_in_force()) if self.deployment.fixed else None
         reply = yield from self._reserve(fixed)
         word = text(reply[0])
         if word == "blocked":
@@ -80,7 +80,7 @@ class Issue:
         return fixed if from_ms(now_ms) < fixed.until else None
 
     def _reserve(self, fixed: FixedCode | None) -> Flow[Any]:
-        d, who, length = self.deployment, self.who, self.deployment.policy.code_length
+        d, who = self.deployment, self.who
         known_keys = b"".join(d.keys.by_id)
         self.taken, refusal = yield from take(d, self.limits)
         charged = self._charged()
@@ -88,8 +88,7 @@ class Issue:
             d.scripts.reserve,
             (who.phone_key, who.counter_key, *[limit.key for limit in charged]),
             (
-                *(d.now_arg(), self.op, who.slot, self.nonce, self._digest(fixed)),
-                *(length, int(fixed is not None), self.idempotency, known_keys),
+                *(d.now_arg(), self.op, who.slot, self._fresh(fixed), self.idempotency, known_keys),
                 *(part for limit in charged for part in (limit.scope, limit.rates)),
                 *refusal,
             ),
@@ -116,11 +115,11 @@ class Issue:
             if undone:
                 yield from give(d, self.taken)
 
-    def _digest(self, fixed: FixedCode | None) -> bytes:
-        """Return the digest of a fresh code, and its key's id. The code stands in no frame that waits for Redis."""
+    def _fresh(self, fixed: FixedCode | None) -> bytes:
+        """Return a fresh challenge. Its code stands in no frame that waits for Redis."""
         key, packed = self.deployment.keys.current, self.who.packed
         code = key.code(self.nonce, packed, self.deployment.policy.code_length) if fixed is None else fixed.code
-        return key.digest(packed, code) + key.id
+        return key.challenge(self.nonce, packed, code, fixed=fixed is not None)
 
     def _charged(self) -> tuple[WideLimit, ...]:
         """The wider limits that the phone's own script charges."""
@@ -151,7 +150,7 @@ class Issue:
         now_ms, nonce, key_id = reply[1:4]
         who, d = self.who, self.deployment
         key = d.keys.by_id[bytes.fromhex(text(key_id))] if key_id else d.keys.current
-        code = key.code(bytes.fromhex(text(nonce)) or self.nonce, who.packed, d.policy.code_length)
+        code = key.code(bytes.fromhex(text(nonce)) if nonce else self.nonce, who.packed, d.policy.code_length)
         minutes = max(1, (sent.ends_ms - now_ms) // 60_000)
         params = self.template.sms_params(code, minutes=minutes, params=self.params)
         return Message(who.phone, code, self.template, params, encode_id(self.op), from_ms(now_ms))

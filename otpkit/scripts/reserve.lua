@@ -1,29 +1,27 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
 -- KEYS  1 the phone; 2 its consecutive-failure counter; 3… one a wider limit
--- ARGV  1 now in ms, or '' for the server's clock; 2 operation id; 3 slot; 4 nonce and 5 digest with key id of a fresh code;
---       6 code length; 7 fixed (0 or 1); 8 idempotency key or ''; 9 the ids of all keys this host has;
---       10… for each wider limit its scope and its rates; without its key, the scope of one that refused on another node and the ms
---       until it allows one more
+-- ARGV  1 now in ms, or '' for the server's clock; 2 operation id; 3 slot; 4 a fresh challenge as phone.lua keeps it, but for its
+--       time; 5 idempotency key or ''; 6 the ids of all keys this host has; 7… for each wider limit its scope and its rates;
+--       without its key, the scope of one that refused on another node and the ms until it allows one more
 -- Returns {'reserved', now, nonce, key id, …description} hand over the code of that nonce; both in hexadecimal, and empty for the
 --           fresh code's own
 --         {'replayed', now, …description} an earlier send under the same idempotency key
 --         {'limited', now, scope, wait ms [, …description of the live challenge]}
 --         {'blocked', now}
 
---# include base phone describe tidy window
+--# include base phone describe
 
 local FRESH_CODE_MS = 60000 -- with less of its whole life left, a code is not worth another message
 
 local now = server_now()
-local key, op, slot, idempotency = KEYS[1], ARGV[2], ARGV[3], ARGV[8]
-local length, fixed = tonumber(ARGV[6]), tonumber(ARGV[7])
+local key, op, slot, fresh, idempotency = KEYS[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local phone = load_phone(key, now)
 local challenge, link, ends = live_challenge(phone, slot)
 
 local function reserved(send)
   local nonce, key_id = '', ''
-  if sub(challenge, 7, 22) ~= ARGV[4] then nonce, key_id = hex(sub(challenge, 7, 22)), hex(sub(challenge, 39, 42)) end
+  if sub(challenge, 7, 22) ~= sub(fresh, 1, 16) then nonce, key_id = hex(sub(challenge, 7, 22)), hex(sub(challenge, 39, 42)) end
   return { 'reserved', now, nonce, key_id, describe(phone, send, challenge, ends) }
 end
 
@@ -47,26 +45,35 @@ local function limit(name, its_wait)
   if its_wait > wait then scope, wait = name, its_wait end
 end
 limit('phone', rolling_wait(phone.sends, SENDS, now))
-for i = 3, #KEYS do limit(ARGV[2 * i + 4], window_wait(KEYS[i], ARGV[2 * i + 5], now)) end
-if not KEYS[3] and ARGV[10] then limit(ARGV[10], tonumber(ARGV[11])) end
+if KEYS[3] then
+  --# include window
+  for i = 3, #KEYS do limit(ARGV[2 * i + 1], window_wait(KEYS[i], ARGV[2 * i + 2], now)) end
+  if wait == 0 then -- nothing below refuses
+    for i = 3, #KEYS do window_take(KEYS[i], ARGV[2 * i + 2], now) end
+  end
+elseif ARGV[7] then
+  limit(ARGV[7], tonumber(ARGV[8]))
+end
 if wait > 0 then return limited(phone, slot, scope, wait) end
 
-if phone.fields[1] then tidy(phone) end
+if phone.fields[1] then
+  --# include tidy
+  tidy(phone)
+end
 -- The same code again, so that a late first message still works; a fresh one where that can't be or is not worth it.
-local resend = challenge and byte(challenge, 44) == length and byte(challenge, 45) == fixed
-  and unpack_ms(challenge, 1) + MAX_AGE - now >= FRESH_CODE_MS and contains(ARGV[9], sub(challenge, 39, 42))
+local resend = challenge and sub(challenge, 44) == sub(fresh, 38) -- as long, and fixed or not
+  and unpack_ms(challenge, 1) + MAX_AGE - now >= FRESH_CODE_MS and contains(ARGV[6], sub(challenge, 39, 42))
 local start = resend and unpack_ms(challenge, 1) or now
 local its_end = min(now + TTL, start + MAX_AGE)
 if resend then
   ends = max(ends, its_end)
 else
-  challenge = pack_ms(now) .. ARGV[4] .. ARGV[5] .. char(0, length, fixed)
-  link, ends = slot .. sub(ARGV[4], 1, 4), its_end
+  challenge = pack_ms(now) .. fresh
+  link, ends = slot .. sub(fresh, 1, 4), its_end
 end
 local send = { name = 's' .. op, value = pack_ms(now) .. pack_ms(its_end) .. 'p' .. link .. idempotency, time = now }
 redis.call('HSET', key, 'c' .. slot, challenge, send.name, send.value)
 -- Never sooner than before: every send gives the phone this life, which outlasts its settlement by a day.
 redis.call('PEXPIRE', key, DAY_MS + SETTLE_MS)
-for i = 3, #KEYS do window_take(KEYS[i], ARGV[2 * i + 5], now) end
 table.insert(phone.sends, 1, send)
 return reserved(send)

@@ -66,9 +66,8 @@ class Filler:
 
     def _reserve(self, pipe: Any, who: Identity) -> str:
         d, nonce = self._deployment, new_id()
-        key, length = d.keys.current, d.policy.code_length
-        code = key.code(nonce, who.packed, length)
-        digest, known = key.digest(who.packed, code) + key.id, b"".join(d.keys.by_id)
-        arguments = (d.now_arg(), new_id(), who.slot, nonce, digest, length, 0, b"", known)
+        key, known = d.keys.current, b"".join(d.keys.by_id)
+        code = key.code(nonce, who.packed, d.policy.code_length)
+        arguments = (d.now_arg(), new_id(), who.slot, key.challenge(nonce, who.packed, code), b"", known)
         pipe.evalsha(d.scripts.reserve.sha, 2, who.phone_key, who.counter_key, *arguments)
         return code

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import redis
 
-from otpkit.codes import ID_BYTES, KEY_ID_BYTES, encode_id
+from otpkit.codes import ID_BYTES, encode_id
 from otpkit.deployment import Deployment
 from otpkit.identity import SLOT_BYTES
 from tests.benchmarks.measure import ratio
@@ -60,14 +60,14 @@ def fill(bench: Bench, count: int) -> None:
 
 def _reserve(pipe: redis.client.Pipeline, deployment: Deployment) -> None:
     phone = encode_id(secrets.token_bytes(ID_BYTES))
-    slot, digest = secrets.token_bytes(SLOT_BYTES), secrets.token_bytes(ID_BYTES + KEY_ID_BYTES)
-    operation, nonce = secrets.token_bytes(ID_BYTES), secrets.token_bytes(ID_BYTES)
+    slot, operation = secrets.token_bytes(SLOT_BYTES), secrets.token_bytes(ID_BYTES)
+    challenge = deployment.keys.current.challenge(secrets.token_bytes(ID_BYTES), phone.encode(), "123456")
     pipe.evalsha(
         deployment.scripts.reserve.sha,
         2,
         f"{deployment.namespace}:{{{phone}}}:p",
         f"{deployment.namespace}:{{{phone}}}:c",
-        *("", operation, slot, nonce, digest, deployment.policy.code_length, 0, b"", b"".join(deployment.keys.by_id)),
+        *("", operation, slot, challenge, b"", b"".join(deployment.keys.by_id)),
     )
 
 
