@@ -12,6 +12,7 @@ import base64
 import secrets
 from binascii import b2a_base64
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from hmac import digest as hmac_digest
 from typing import Any
@@ -110,7 +111,7 @@ class Keys:
     Raises `ConfigurationError` where a secret is short, empty, or missing.
     """
 
-    __slots__ = ("_index", "by_id", "codes", "tokens")
+    __slots__ = ("_index", "by_id", "codes", "name_remembered", "tokens")
 
     def __init__(self, secret: str | bytes | Sequence[str | bytes], index_secret: str | bytes | None) -> None:
         active = _read_secrets(secret)
@@ -124,6 +125,8 @@ class Keys:
         self.by_id = {key.id: key for key in self.codes}
         self.tokens = [_derive(raw, b"token") for raw in active]
         self._index = Mac(_derive(index, b"index"))
+        # For the few names that come with every call, such as that of a purpose without a bind.
+        self.name_remembered = lru_cache(maxsize=64)(self.name_packed)
 
     @property
     def current(self) -> CodeKey:

@@ -54,7 +54,8 @@ class Together:
 class HttpRequest:
     """Make one HTTP request, once: no retry, no redirect. The reply is an `HttpResponse`.
 
-    `timeout` is seconds to connect and seconds to answer. The shell throws `NotConnected` or `NoAnswer` into the flow.
+    `params` are the URL's query, in UTF-8 with `%20` for a blank. `timeout` is seconds to connect and seconds to
+    answer. The shell throws `NotConnected` or `NoAnswer` into the flow.
     """
 
     method: str
@@ -62,6 +63,7 @@ class HttpRequest:
     params: Mapping[str, str] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     timeout: tuple[float, float]
+    body: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from otpkit.models import Challenge
 
 Language = Literal["en", "zh"]
 RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway"]
-RejectionCategory = Literal["account", "configuration", "number", "request", "rate_limit", "connection"]
+RejectionCategory = Literal["account", "configuration", "number", "request", "rate_limit", "quota", "connection"]
 
 
 class OTPError(Exception):
@@ -190,8 +190,8 @@ class GatewayRejectedError(OTPError):
 
     `gateway` is its name, `gateway_code` its own code for the reason ("" where there is none), `category` says who must
     act: `account` (top up, open the product, check the keys), `configuration` (fix template or signature), `number`
-    (this number can't be served), `request` (a bug on our side), `rate_limit` (wait), `connection` (the gateway could
-    not be reached).
+    (this number can't be served), `request` (a bug on our side), `rate_limit` (wait), `quota` (the account's own daily
+    or monthly allowance is used up), `connection` (the gateway could not be reached).
     """
 
     code = "gateway_rejected"

@@ -39,7 +39,8 @@ class Identity:
         # The braces keep all of a phone in one slot of a cluster.
         self.phone_key = f"{deployment.namespace}:{{{self.phone_id}}}:p"
         self.counter_key = f"{deployment.namespace}:{{{self.phone_id}}}:c"
-        self.slot = keys.name_packed(b"slot", place)[:SLOT_BYTES]
+        name = keys.name_packed if self.bind else keys.name_remembered
+        self.slot = name(b"slot", place)[:SLOT_BYTES]
         self.packed = place + packed_phone
 
     def challenge_id(self, generation: str) -> str:

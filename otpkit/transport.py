@@ -84,6 +84,8 @@ class Transport:
         prepared.prepare_headers({**_HEADERS, **request.headers})
         # As it is: prepare_url would take the URL apart and encode it anew, a twentieth of an exchange.
         prepared.url = f"{request.url}?{query}" if query else request.url
+        prepared.body = request.body
+        prepared.prepare_content_length(request.body)
         # A session would add cookies, redirects, and what the environment says.
         return self._adapter().send(prepared, stream=True, timeout=request.timeout, verify=self._verify)
 

@@ -34,6 +34,7 @@ LAYERS = [
     ["codes", "policy", "template"],
     ["tokens"],
     ["gateways.base", "scripts", "transport"],
+    ["gateways.provider"],
     ["gateways"],
     ["deployment"],
     ["identity"],

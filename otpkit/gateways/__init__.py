@@ -1,6 +1,17 @@
 """The gateways, and the values that they speak in."""
 
 from otpkit.gateways.alidayu import Alidayu, SmsDetail, SmsDetailPage
-from otpkit.gateways.base import Delivery, FunctionGateway, Gateway, Message, Receipt
+from otpkit.gateways.base import Delivery, FunctionGateway, Gateway, Message, Push, Receipt, Receipts
 
-__all__ = ["Alidayu", "Delivery", "FunctionGateway", "Gateway", "Message", "Receipt", "SmsDetail", "SmsDetailPage"]
+__all__ = [
+    "Alidayu",
+    "Delivery",
+    "FunctionGateway",
+    "Gateway",
+    "Message",
+    "Push",
+    "Receipt",
+    "Receipts",
+    "SmsDetail",
+    "SmsDetailPage",
+]

@@ -85,7 +85,7 @@ class Alidayu(Gateway):
             return Receipt(self.name)
         return receipt
 
-    def trace(self, phone: str, send_id: str, sent_at: datetime) -> Flow[Delivery]:
+    def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
         """Ask `querySmsDetail` what became of the send `send_id`, made to `phone` (E.164) at about `sent_at`.
 
         The day is that of Shanghai; within ten minutes of midnight both are asked. The record's `sms_status`

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from otpkit.effects import Call, Flow
+from otpkit.errors import ConfigurationError
 from otpkit.models import mask
 from otpkit.template import Template
+
+Channel = Literal["sms", "voice"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -28,7 +31,7 @@ class Message:
     `phone` is E.164, `code` the digits, `params` the template's variables with the code filled in, and `send_id` the
     operation id of the `issue` that made it: 22 characters of `[A-Za-z0-9_-]`, which a gateway that can echo something
     carries back in its receipts. `sent_at` is when it was handed over, an aware datetime by the Redis server's clock;
-    None is now, by this host's.
+    None is now, by this host's. `channel` is how it is to reach the person, one of the gateway's `channels`.
     """
 
     phone: str
@@ -37,6 +40,7 @@ class Message:
     params: Mapping[str, str]
     send_id: str
     sent_at: datetime | None = None
+    channel: Channel = "sms"
 
     def __repr__(self) -> str:
         return f"Message(phone={mask(self.phone)!r}, template={self.template.code!r}, send_id={self.send_id!r})"
@@ -57,7 +61,8 @@ class Delivery:
 
     `state` is `pending` (accepted, no receipt yet), `delivered`, `failed`, or `unknown` (the gateway can't be asked,
     did not answer, or does not know the message). `result_code` is the carrier's; `sent_at` and `received_at` are aware
-    UTC datetimes, or None.
+    UTC datetimes, or None. Of a receipt that was pushed, `phone` (E.164) and `send_id`, or the gateway's own
+    `message_id`, say which message it is of; a `send_id` may be the beginning of one, of at least 15 characters.
     """
 
     state: Literal["pending", "delivered", "failed", "unknown"]
@@ -65,14 +70,47 @@ class Delivery:
     result_code: str = ""
     sent_at: datetime | None = None
     received_at: datetime | None = None
+    phone: str = field(default="", repr=False)
+    send_id: str = ""
+    message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """An HTTP request by which a provider tells what became of messages.
+
+    `url` is whole, as the provider called it, and `headers` are its headers, whatever the case of their names.
+    """
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """What a push said, and the HTTP answer that its provider wants: `status`, `content_type` and `body`."""
+
+    deliveries: tuple[Delivery, ...]
+    status: int = 200
+    content_type: str = "application/json"
+    body: bytes = b""
 
 
 class Gateway(ABC):
     """The adapter that delivers a message. It yields effects and does no I/O of its own."""
 
     name: ClassVar[str]
+    channels: ClassVar[frozenset[Channel]] = frozenset({"sms"})
+    """How its messages reach a person."""
     can_trace: ClassVar[bool] = False
     """Whether the gateway can be asked what became of a message."""
+    knows_message_id: ClassVar[bool] = False
+    """Whether `trace` or `receipts` know a message by the gateway's own id alone: then it is kept with the send."""
+
+    def check(self, template: Template) -> None:  # noqa: B027 - most gateways can send any
+        """Raise ConfigurationError for a template that this gateway can't send, naming the field and the remedy."""
 
     @abstractmethod
     def send(self, message: Message) -> Flow[Receipt]:
@@ -81,13 +119,22 @@ class Gateway(ABC):
         Raises `GatewayRejectedError` where it was certainly not sent.
         """
 
-    def trace(self, phone: str, send_id: str, sent_at: datetime) -> Flow[Delivery]:
+    def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
         """Ask what became of the send `send_id`, made to `phone` (E.164) at about `sent_at`.
+
+        `message_id` is that of its receipt, where the gateway `knows_message_id`; "" where it gave none.
 
         Raises `GatewayRejectedError` where the gateway refuses to say. An answer that never came is state `unknown`.
         """
         return Delivery(state="unknown", gateway=self.name)
         yield  # a flow without effects
+
+    def receipts(self, push: Push) -> Receipts:
+        """Read what the provider pushed, and say what to answer. It does no I/O, and a stranger's push says nothing.
+
+        Raises ConfigurationError for a gateway whose provider pushes none.
+        """
+        raise ConfigurationError(f"The gateway {self.name} is pushed no receipts: ask by OTP.delivery().")
 
 
 class FunctionGateway(Gateway):

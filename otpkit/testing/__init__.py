@@ -58,7 +58,7 @@ class Outbox(Gateway, Sequence[Message]):
             return Receipt(self.name, message.send_id)
         yield  # a flow without effects
 
-    def trace(self, phone: str, send_id: str, sent_at: datetime) -> Flow[Delivery]:
+    def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
         """Answer `delivery` for a message that is in here, `unknown` for any other."""
         known = any(message.send_id == send_id for message in self._messages)
         return Delivery(state=self.delivery if known else "unknown", gateway=self.name)

@@ -1,0 +1,128 @@
+"""What the providers' adapters share: one exchange, its failures told apart, and answers read with suspicion."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from otpkit.effects import Flow, HttpRequest, HttpResponse, NotConnected, TransportFailure, http
+from otpkit.errors import GatewayRejectedError, RejectionCategory
+from otpkit.gateways.base import Receipt
+
+# A short word without a whole mobile number in it; anything longer may be a message.
+_TOKEN: Final = re.compile(r"(?!.*[0-9]{10})[A-Za-z0-9._-]{1,64}")
+_MESSAGE_ID: Final = re.compile(r"[!-~]{1,128}")
+_SECONDS: Final = re.compile(r"[0-9]{1,5}")
+
+
+class Refusal(NamedTuple):
+    """A row of a provider's table of errors: what is wrong, and who must do what."""
+
+    category: RejectionCategory
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider as errors and receipts name it: a word, and a title for people."""
+
+    name: str
+    title: str
+
+    def rejection(
+        self,
+        category: RejectionCategory,
+        problem: str,
+        remedy: str,
+        code: str = "",
+        retry_after: int | None = None,
+    ) -> GatewayRejectedError:
+        """Return the error for a refusal; `retry_after` in seconds."""
+        said = f"{self.title}, error {code}" if code else self.title
+        return GatewayRejectedError(
+            f"{said}: {problem}; {remedy}.",
+            gateway=self.name,
+            gateway_code=code,
+            category=category,
+            retry_after=retry_after,
+        )
+
+    def refused(self, row: Refusal, code: str = "", retry_after: int | None = None) -> GatewayRejectedError:
+        """Return the error for a row of the provider's table."""
+        return self.rejection(*row, code, retry_after)
+
+    def uncertain(self) -> Receipt:
+        """Return the receipt of a message that may or may not have been sent."""
+        return Receipt(self.name, outcome="uncertain")
+
+    def hand_over(
+        self, request: HttpRequest, read: Callable[[HttpResponse], Receipt | GatewayRejectedError]
+    ) -> Flow[Receipt]:
+        """Make the request that sends, and let `read` judge its answer.
+
+        Raises GatewayRejectedError where `read` gives one, and where no connection was made. What may have been sent
+        and got no whole answer is uncertain.
+        """
+        answer = yield from ask(request)
+        if isinstance(answer, NotConnected):
+            remedy = "the operator must check the address and the way there; then the same call may succeed"
+            raise self.rejection("connection", str(answer), remedy)
+        if isinstance(answer, TransportFailure):
+            return self.uncertain()
+        verdict = read(answer)
+        if isinstance(verdict, GatewayRejectedError):
+            raise verdict
+        return verdict
+
+
+def ask(request: HttpRequest) -> Flow[HttpResponse | TransportFailure]:
+    """Make a request; a failure is a value here, so that what is raised for it has no context."""
+    try:
+        return (yield from http(request))
+    except TransportFailure as failure:
+        return failure
+
+
+def json_object(response: HttpResponse) -> dict[str, Any]:
+    """Return the JSON object that a response is, or an empty one."""
+    found = read_json(response.text)
+    return found if isinstance(found, dict) else {}
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return what a JSON text says, or None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def text_of(value: object) -> str:
+    """Return a string or a whole number as text; anything else is ""."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def token(value: object) -> str:
+    """Return a provider's word, such as an error code; "" for what is none, or may hold a number."""
+    return matched(_TOKEN, text_of(value))
+
+
+def message_id(value: object) -> str:
+    """Return a provider's id of a message, or ""."""
+    return matched(_MESSAGE_ID, value)
+
+
+def seconds(value: object) -> int | None:
+    """Return a header's whole number of seconds, or None."""
+    return int(value) if isinstance(value, str) and _SECONDS.fullmatch(value) else None
+
+
+def matched(pattern: re.Pattern[str], value: object) -> str:
+    """Return a text that has a form, or ""."""
+    return value if isinstance(value, str) and pattern.fullmatch(value) else ""
