@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
-from otpkit.deployment import Clock, FixedCode, GatewayChoice, Listener, Secret, TemplateChoice, build
+from otpkit.deployment import Clock, FixedCode, Listener, Secret, build
 from otpkit.effects import Call, Effect, Flow, HttpRequest, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.flows import Flows
-from otpkit.gateways.base import Delivery
+from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof
 from otpkit.policy import DEFAULT_POLICY, Policy
+from otpkit.routing import GatewayChoice, TemplateChoice
 from otpkit.store_async import AsyncStore
 from otpkit.sync import tell
 from otpkit.transport import Transport
@@ -77,9 +78,10 @@ class AsyncOTP:
         ip: str | None = None,
         params: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        channel: Channel = "sms",
     ) -> Challenge:
         """Same as `OTP.issue`, but awaited."""
-        return await self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key))
+        return await self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key, channel))
 
     async def verify(
         self,
@@ -117,6 +119,10 @@ class AsyncOTP:
     async def delivery(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Delivery:
         """Same as `OTP.delivery`, but awaited."""
         return await self._drive(self._flows.delivery(phone, purpose, bind))
+
+    async def receive(self, push: Push, *, gateway: str = "") -> Receipts:
+        """Same as `OTP.receive`, but awaited."""
+        return await self._drive(self._flows.receive(push, gateway))
 
     async def revoke(self, phone: str, purpose: str = "signup", *, bind: str = "") -> None:
         """Same as `OTP.revoke`, but awaited."""

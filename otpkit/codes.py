@@ -23,6 +23,7 @@ MIN_SECRET_BYTES = 32
 DIGEST_BYTES = 16  # 128 bits of a keyed hash: far beyond guessing, and half the memory
 ID_BYTES = 16
 KEY_ID_BYTES = 4
+_MIN_START = 12  # characters: 72 bits
 _VERSION = b"otpkit 1 "
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64.urlsafe_b64encode does the same in twice the time
 _SEPARATORS = str.maketrans("", "", " -")
@@ -43,6 +44,17 @@ def decode_id(text: str) -> bytes:
     raw = base64.urlsafe_b64decode(text + "==")
     if len(raw) != ID_BYTES or encode_id(raw) != text:
         raise ValueError("not an id")
+    return raw
+
+
+def decode_start(text: str) -> bytes:
+    """Read the beginning of what `encode_id` wrote, at least 12 characters; raises ValueError for anything else."""
+    if len(text) == 22:
+        return decode_id(text)
+    start = text[: len(text) // 4 * 4]
+    raw = base64.urlsafe_b64decode(start)
+    if len(start) < _MIN_START or len(raw) > ID_BYTES or encode_id(raw) != start:
+        raise ValueError("not the beginning of an id")
     return raw
 
 

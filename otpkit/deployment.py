@@ -8,28 +8,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from inspect import iscoroutinefunction
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from otpkit import scripts
 from otpkit.codes import Keys, clean_code
 from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
-from otpkit.gateways.base import FunctionGateway, Gateway, Message
 from otpkit.models import Event, mask
+from otpkit.names import check_purpose
 from otpkit.phone import parse
 from otpkit.policy import Policy
-from otpkit.template import Template
+from otpkit.routing import GatewayChoice, Routing, TemplateChoice, route
 from otpkit.tokens import TokenSigner
 
 FIXED_CODE_DAYS = 90
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]+")
-_MAX_PURPOSE_CHARS = 128
-_HALF_PAIR = re.compile("[\ud800-\udfff]")  # of surrogates: it can't be written as UTF-8, and so not into a token
 
 Secret: TypeAlias = str | bytes | Sequence[str | bytes]
 Clock: TypeAlias = Callable[[], float]
 Listener: TypeAlias = Callable[[Event], object]
-GatewayChoice: TypeAlias = Gateway | Callable[[Message], Any]
-TemplateChoice: TypeAlias = Template | Mapping[str, Template]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +58,7 @@ class FixedCode:
 class Deployment:
     """Everything that flows lean on, and nothing that does I/O."""
 
-    gateway: Gateway
-    template: TemplateChoice
+    routing: Routing
     policy: Policy
     keys: Keys
     signer: TokenSigner
@@ -73,16 +68,6 @@ class Deployment:
     listener: Listener | None
     clock: Clock | None
     clustered: bool
-
-    def template_for(self, purpose: str) -> Template:
-        """Return the template of a purpose; raises `ConfigurationError` where there is none."""
-        if isinstance(self.template, Template):
-            return self.template
-        if purpose not in self.template:
-            raise ConfigurationError(
-                f"There is no template for the purpose {purpose!r}; add it to OTP(template={{…}})."
-            )
-        return self.template[purpose]
 
     def now_arg(self) -> int | str:
         """Return what scripts are told of the time: milliseconds of the clock given, or "" for the server's own."""
@@ -119,8 +104,7 @@ def build(
             raise ConfigurationError(f"{name} must be a plain function or None.")
     keys = Keys(secret, index_secret)
     return Deployment(
-        _gateway(gateway),
-        _template(template),
+        route(gateway, template, policy.regions),
         policy,
         keys,
         TokenSigner(keys),
@@ -130,42 +114,6 @@ def build(
         on_event,
         clock,
         clustered,
-    )
-
-
-def check_purpose(purpose: object) -> str:
-    """Return a purpose that is text; raises `ConfigurationError` for anything else."""
-    if isinstance(purpose, str) and 0 < len(purpose) <= _MAX_PURPOSE_CHARS and not _HALF_PAIR.search(purpose):
-        return purpose
-    raise ConfigurationError(
-        f'A purpose is a text of 1 to {_MAX_PURPOSE_CHARS} characters, such as "signup"; the caller names it.'
-    )
-
-
-def check_bind(bind: object) -> str:
-    """Return a bind that is text; raises `ConfigurationError` for anything else."""
-    if isinstance(bind, str):
-        return bind
-    raise ConfigurationError("bind must be text, such as a session id; the empty text binds to nothing.")
-
-
-def _gateway(gateway: Any) -> Gateway:
-    if isinstance(gateway, Gateway):
-        return gateway
-    if callable(gateway) and not isinstance(gateway, type):
-        return FunctionGateway(gateway)
-    raise ConfigurationError("gateway must be a Gateway, such as Alidayu(…), or a function that takes a Message.")
-
-
-def _template(template: Any) -> TemplateChoice:
-    if isinstance(template, Template):
-        return template
-    if isinstance(template, Mapping) and template:
-        chosen = {check_purpose(purpose): value for purpose, value in template.items()}
-        if all(isinstance(value, Template) for value in chosen.values()):
-            return chosen
-    raise ConfigurationError(
-        'template must be a Template, or a mapping such as {"signup": Template(…), "login": Template(…)}.'
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from otpkit.codes import ID_BYTES, clean_code, encode_id, new_id
-from otpkit.deployment import Deployment, check_bind, check_purpose
-from otpkit.effects import Emit, Flow, RunScript
+from otpkit.codes import ID_BYTES, clean_code, decode_start, encode_id, new_id
+from otpkit.deployment import Deployment
+from otpkit.effects import Emit, Flow, RunScript, Together
 from otpkit.errors import (
     BlockedError,
     ExpiredCodeError,
@@ -18,17 +20,20 @@ from otpkit.errors import (
     UsedTokenError,
     WrongCodeError,
 )
-from otpkit.gateways.base import Delivery
+from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.identity import Identity
 from otpkit.issuing import BLOCKED, Issue
 from otpkit.limits import WideLimit, give, ip_limits, is_countable, read_ip, send_limits, take
 from otpkit.models import Challenge, Proof
+from otpkit.names import check_bind, check_purpose
 from otpkit.phone import resolve
-from otpkit.replies import Description, live_challenge, raise_limited, text
+from otpkit.replies import DELIVERY, Description, live_challenge, raise_limited, text
 from otpkit.tokens import Claims, from_ms
 
 T = TypeVar("T")
 
+_ARRIVED = {"delivered": "delivered", "failed": "undelivered"}  # states, and the events that tell of them
+_MOST_RECEIPTS = 1000  # of one push; providers send at most some hundred
 _FUTURE_MS = 30_000  # how far ahead of this host the server's clock may be, for `check`
 _NO_CHALLENGE = "There is no live challenge for this phone, purpose and bind: issue a new code."
 _EXPIRED = "The proof's life is over. Verify the phone again."
@@ -49,12 +54,14 @@ class Flows:
         ip: object,
         params: Mapping[str, str] | None,
         idempotency_key: str | None,
+        channel: Channel,
     ) -> Flow[Challenge]:
         d = self._deployment
         canonical, region = self._resolve(phone)
         who = Identity(d, canonical, purpose, bind)
         limits = self._ip_limits("sends", ip, d.policy.ip_sends) + send_limits(d, region)
-        flow = Issue(d, who, limits, params, idempotency_key).run()
+        plan = d.routing.plan_for(region)
+        flow = Issue(d, who, limits, plan, params, idempotency_key, channel).run()
         return self._watch(who, "issue", "issued", flow, ip)
 
     def verify(
@@ -124,14 +131,51 @@ class Flows:
         d = self._deployment
         who = self._identify(phone, purpose, bind)
         reply = yield RunScript(d.scripts.status, (who.phone_key,), (d.now_arg(), who.slot))
-        unknown = Delivery(state="unknown", gateway=d.gateway.name)
         if len(reply) == 1:
-            return unknown
+            return Delivery(state="unknown", gateway=who.served_by("", fixed=False)[0])
         _, _, send_id, sent_ms, *described = reply
-        if Description(*described).fixed or not d.gateway.can_trace:
-            return unknown
-        operation = encode_id(bytes.fromhex(text(send_id)))
-        return (yield from d.gateway.trace(who.phone, operation, from_ms(sent_ms)))
+        found, op = Description(*described), bytes.fromhex(text(send_id))
+        name, message_id = who.served_by(text(found.served_by), fixed=found.fixed == 1)
+        told = DELIVERY[text(found.delivery)]
+        known = Delivery(state=told if told in {"delivered", "failed"} else "unknown", gateway=name)
+        member = d.routing.members.get(name)
+        if member is None or not member.gateway.can_trace:
+            return known
+        answer = yield from member.gateway.trace(who.phone, encode_id(op), from_ms(sent_ms), message_id)
+        if answer.state == "unknown":
+            return known
+        yield from self._record([(who, answer, op, "")])
+        return replace(answer, gateway=name)
+
+    def receive(self, push: Push, gateway: str) -> Flow[Receipts]:
+        member = self._deployment.routing.member(gateway)
+        receipts = member.gateway.receipts(push)
+        told = []
+        for delivery in receipts.deliveries[:_MOST_RECEIPTS]:
+            with suppress(PhoneError, ValueError):
+                who = self._identify(delivery.phone, "receipt", "")
+                op = decode_start(delivery.send_id) if delivery.send_id else b""
+                told.append((who, delivery, op, f"{member.name} {delivery.message_id}"))
+        yield from self._record(told)
+        return receipts
+
+    def _record(self, told: Sequence[tuple[Identity, Delivery, bytes, str]]) -> Flow[None]:
+        """Keep what became of messages: of each the phone, the send's id or its beginning, or who served it."""
+        d = self._deployment
+        settled = [(who, delivery, op, record) for who, delivery, op, record in told if delivery.state in _ARRIVED]
+        if not settled:
+            return
+        replies = yield Together(
+            tuple(
+                RunScript(d.scripts.receive, (who.phone_key,), (d.now_arg(), op, record, delivery.state[0]))
+                for who, delivery, op, record in settled
+            )
+        )
+        for (who, delivery, _, record), is_news in zip(settled, replies, strict=True):
+            if is_news:
+                name = record.partition(" ")[0] or delivery.gateway
+                detail = f"{name} {delivery.result_code}".strip()
+                yield from self._tell(who, "receive", _ARRIVED[delivery.state], detail=detail)
 
     def revoke(self, phone: object, purpose: str, bind: str) -> Flow[None]:
         d = self._deployment
@@ -185,7 +229,8 @@ class Flows:
             detail = getattr(error, "scope", "") or getattr(error, "gateway_code", "")
             yield from self._tell(who, operation, "refused", error.code, detail)
             raise
-        yield from self._tell(who, operation, done, result.delivery if isinstance(result, Challenge) else "")
+        issued = (result.delivery, result.gateway) if isinstance(result, Challenge) else ("", "")
+        yield from self._tell(who, operation, done, *issued)
         return result
 
     def _tell(self, who: Identity, operation: str, name: str, outcome: str = "", detail: str = "") -> Flow[None]:

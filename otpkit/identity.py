@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from otpkit.codes import encode_id, pack
-from otpkit.deployment import Deployment, check_bind, check_purpose
+from otpkit.deployment import Deployment
 from otpkit.errors import ConfigurationError
 from otpkit.models import Event
+from otpkit.names import check_bind, check_purpose
 
 SLOT_BYTES = 8
 IDEMPOTENCY_BYTES = 8
@@ -46,6 +47,14 @@ class Identity:
     def challenge_id(self, generation: str) -> str:
         """Return the public id of a challenge of this slot: the same for every resend, and it reveals nothing."""
         return encode_id(self._deployment.keys.name_packed(b"challenge", self.packed + generation.encode()))
+
+    def served_by(self, record: str, *, fixed: bool) -> tuple[str, str]:
+        """Return the name of the gateway that `phone.lua` keeps as a send's, and its id of the message, where known."""
+        if fixed:
+            return "fixed", ""
+        only = self._deployment.routing.only
+        name, _, message_id = record.partition(" ")
+        return name or (only.name if only is not None else ""), message_id
 
     def event(self, name: str, operation: str, outcome: str = "", detail: str = "") -> Event:
         """Return what the listener is told of this identity, by its pseudonym."""

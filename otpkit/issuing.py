@@ -13,15 +13,18 @@ from typing import Any
 
 from otpkit.codes import encode_id, new_id
 from otpkit.deployment import Deployment, FixedCode, check_fixed_life
-from otpkit.effects import Emit, Flow, RunScript, Unconfirmed
+from otpkit.effects import Flow, RunScript, Unconfirmed
 from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError, OTPError, RateLimitError
-from otpkit.gateways.base import Message, Receipt
+from otpkit.gateways.base import Channel, Message, Receipt
+from otpkit.handover import Handover
 from otpkit.identity import IDEMPOTENCY_BYTES, Identity
 from otpkit.limits import Taken, WideLimit, give, take
 from otpkit.models import Challenge
 from otpkit.replies import Description, challenge_of, live_challenge, raise_limited, text
+from otpkit.routing import Member, Plan
 from otpkit.tokens import from_ms
 
+_MAX_RECORD = 64  # bytes of a value, beyond which Redis gives up its compact encoding
 _GATEWAY_WAIT_S = 60  # the carriers' shortest window, where a gateway does not say how long
 
 BLOCKED = "Too many consecutive wrong codes for this phone. An operator who knows the person calls unblock(phone)."
@@ -35,17 +38,22 @@ class Issue:
         deployment: Deployment,
         who: Identity,
         limits: tuple[WideLimit, ...],
+        plan: Plan,
         params: Mapping[str, str] | None,
         idempotency_key: str | None,
+        channel: Channel,
     ) -> None:
         self.deployment = deployment
         self.who = who
         self.limits = limits
         self.taken: list[Taken] = []
         self.params = params
-        self.template = deployment.template_for(who.purpose)
-        if params is not None:  # what the template refuses is an error before anything is reserved
-            self.template.sms_params("0" * deployment.policy.code_length, params=params)
+        self.plan, self.channel = plan, channel
+        self.candidates = plan.candidates(channel)
+        for member in self.candidates:
+            template = member.template_for(who.purpose)
+            if params is not None:  # what a template refuses is an error before anything is reserved
+                template.sms_params("0" * deployment.policy.code_length, params=params)
         self.op, self.nonce = new_id(), new_id()
         self.idempotency = (
             b"" if idempotency_key is None else who.operation(b"issue", idempotency_key, size=IDEMPOTENCY_BYTES)
@@ -63,11 +71,14 @@ class Issue:
         now_ms = reply[1]
         if word == "replayed":
             return challenge_of(self.who, now_ms, Description(*reply[2:]), replayed=True)
-        sent = Description(*reply[4:])
-        receipt = Receipt("fixed") if fixed is not None else (yield from self._hand_over(reply, sent))
-        settled = yield from self._settle(receipt)
+        sent = Description(*reply[5:])
+        receipt, record = Receipt("fixed"), ""
+        if fixed is None:
+            member, receipt = yield from self._hand_over(reply, sent)
+            record = self._record(member, receipt)
+        settled = yield from self._settle(receipt, record)
         now_ms, resend_ms, sends_left = settled or (now_ms, sent.resend_ms, sent.sends_left)
-        sent = sent._replace(delivery=receipt.outcome[0], resend_ms=resend_ms, sends_left=sends_left)
+        sent = sent._replace(delivery=receipt.outcome[0], resend_ms=resend_ms, sends_left=sends_left, served_by=record)
         return challenge_of(self.who, now_ms, sent)
 
     def _fixed_in_force(self) -> Flow[FixedCode | None]:
@@ -125,42 +136,46 @@ class Issue:
         """The wider limits that the phone's own script charges."""
         return () if self.deployment.clustered else self.limits
 
-    def _hand_over(self, reply: Any, sent: Description) -> Flow[Receipt]:
-        gateway, message = self.deployment.gateway, self._message(reply, sent)
-        failure: Exception
+    def _hand_over(self, reply: Any, sent: Description) -> Flow[tuple[Member, Receipt]]:
+        now_ms, before = reply[1], text(reply[4])
+        handover = Handover(
+            self.deployment, self.who, self.plan, self.candidates, lambda member: self._message(member, reply, sent)
+        )
+        failure: OTPError
         try:
-            return (yield from gateway.send(message))
-        except Exception as error:  # noqa: BLE001 - each kind has its answer below
+            return (yield from handover.run(before, now_ms))
+        except (GatewayRejectedError, ConfigurationError) as error:
             failure = error
         if isinstance(failure, GatewayRejectedError):
-            wait_ms = yield from self._undo(failure, reserved_ms=reply[1])
+            wait_ms = yield from self._undo(failure, reserved_ms=now_ms)
             raise (yield from self._gateway_limit(failure, wait_ms)) if failure.category == "rate_limit" else failure
-        # Whatever it was, the message may be on its way; and its text may hold the code.
-        uncertain, kind = Receipt(gateway.name, outcome="uncertain"), type(failure).__name__
-        if isinstance(failure, ConfigurationError):
-            yield from self._settle(uncertain)
-            raise failure
-        yield Emit(
-            self.who.event("gateway_failed", "issue", detail=kind),
-            warning=f"The gateway {gateway.name} raised {kind}, so the message is uncertain. Mend the gateway.",
-        )
-        return uncertain
+        # It may be on its way all the same.
+        yield from self._settle(Receipt("", outcome="uncertain"), "")
+        raise failure
 
-    def _message(self, reply: Any, sent: Description) -> Message:
+    def _message(self, member: Member, reply: Any, sent: Description) -> Message:
         now_ms, nonce, key_id = reply[1:4]
-        who, d = self.who, self.deployment
+        who, d, template = self.who, self.deployment, member.template_for(self.who.purpose)
         key = d.keys.by_id[bytes.fromhex(text(key_id))] if key_id else d.keys.current
         code = key.code(bytes.fromhex(text(nonce)) if nonce else self.nonce, who.packed, d.policy.code_length)
         minutes = max(1, (sent.ends_ms - now_ms) // 60_000)
-        params = self.template.sms_params(code, minutes=minutes, params=self.params)
-        return Message(who.phone, code, self.template, params, encode_id(self.op), from_ms(now_ms))
+        params = template.sms_params(code, minutes=minutes, params=self.params)
+        channel = member.channel_for(self.channel)
+        return Message(who.phone, code, template, params, encode_id(self.op), from_ms(now_ms), channel)
 
-    def _settle(self, receipt: Receipt) -> Flow[Any]:
+    def _record(self, member: Member, receipt: Receipt) -> str:
+        """Return what is kept of who served: nothing where it goes without saying."""
+        message_id = receipt.message_id if member.gateway.knows_message_id else ""
+        if not message_id and self.deployment.routing.only is not None:
+            return ""
+        record = f"{member.name} {message_id}".rstrip()
+        return record if len(record) <= _MAX_RECORD else member.name
+
+    def _settle(self, receipt: Receipt, record: str) -> Flow[Any]:
         d = self.deployment
+        args = (d.now_arg(), self.op, receipt.outcome[0], record)
         try:
-            return (
-                yield RunScript(d.scripts.settle, (self.who.phone_key,), (d.now_arg(), self.op, receipt.outcome[0]))
-            )
+            return (yield RunScript(d.scripts.settle, (self.who.phone_key,), args))
         except OTPError:
             return None  # after the hand-over the gateway's outcome stands
 

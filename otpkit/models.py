@@ -22,8 +22,9 @@ class Challenge:
     `expires_at` and `resend_at` are aware UTC datetimes by the Redis server's clock; `expires_in` and `resend_in` the
     same in whole seconds from the moment of the answer. `attempts_left` counts the wrong codes it still takes,
     `sends_left` what the longest window of `Policy.sends` still allows this phone. `delivery` is `pending` (under way),
-    `accepted` by the gateway, or `uncertain` (it may or may not have been sent). `replayed` says that an idempotency
-    key found this send already made.
+    `accepted` by the gateway, `uncertain` (it may or may not have been sent), or, once a receipt told so, `delivered`
+    or `failed`. `replayed` says that an idempotency key found this send already made. `gateway` is the name of the one
+    that served it, "" while that is not known.
     """
 
     id: str
@@ -37,12 +38,14 @@ class Challenge:
     sends_left: int
     delivery: DeliveryState
     replayed: bool = False
+    gateway: str = ""
 
     def __repr__(self) -> str:
         return (
             f"Challenge(id={self.id!r}, phone={mask(self.phone)!r}, purpose={self.purpose!r}, "
             f"expires_in={self.expires_in}, resend_in={self.resend_in}, attempts_left={self.attempts_left}, "
-            f"sends_left={self.sends_left}, delivery={self.delivery!r}, replayed={self.replayed})"
+            f"sends_left={self.sends_left}, delivery={self.delivery!r}, "
+            f"replayed={self.replayed}, gateway={self.gateway!r})"
         )
 
 
@@ -86,11 +89,12 @@ class Proof:
 class Event:
     """What `on_event` is told, for logs and metrics.
 
-    `name` is one of `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `erased`; `refused` (the call raised),
-    `gateway_failed` (the gateway raised what is no rejection), `ip_not_counted` (a loopback or private address was
-    given as `ip`: is it a proxy's?). `phone_id` is the phone's keyed pseudonym: the same phone gives the same text, and
-    the text gives no phone. `outcome` is the delivery of an issue, the `code` of a refusal's error, or "". `detail` is
-    one more word: a limit's scope, a gateway's code, the class of what a gateway raised.
+    `name` is one of `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `erased`; `delivered` and `undelivered`
+    (a receipt told so), `refused` (the call raised), `gateway_failed` (the gateway raised what is no rejection, or the
+    next one's turn came), `ip_not_counted` (a loopback or private address was given as `ip`: is it a proxy's?).
+    `phone_id` is the phone's keyed pseudonym: the same phone gives the same text, and the text gives no phone.
+    `outcome` is the delivery of an issue, the `code` of a refusal's error, how a gateway failed, or "". `detail` is one
+    more word or two: who served, a limit's scope, a gateway's code, the class of what it raised.
     """
 
     name: str

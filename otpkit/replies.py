@@ -13,7 +13,13 @@ from otpkit.identity import Identity
 from otpkit.models import Challenge, DeliveryState
 from otpkit.tokens import from_ms
 
-_DELIVERY: dict[str, DeliveryState] = {"p": "pending", "a": "accepted", "u": "uncertain"}
+DELIVERY: dict[str, DeliveryState] = {
+    "p": "pending",
+    "a": "accepted",
+    "u": "uncertain",
+    "d": "delivered",
+    "f": "failed",
+}
 _WHAT: dict[str, str] = {
     "phone": "This phone was sent as many messages as Policy.sends allows",
     "ip": "This IP address has used up Policy.ip_sends or Policy.ip_failures",
@@ -33,6 +39,7 @@ class Description(NamedTuple):
     delivery: Any
     generation: Any
     fixed: int
+    served_by: Any
 
 
 def text(value: Any) -> str:
@@ -52,8 +59,9 @@ def challenge_of(who: Identity, now_ms: int, found: Description, *, replayed: bo
         resend_in=math.ceil(max(0, found.resend_ms - now_ms) / 1000),
         attempts_left=found.attempts_left,
         sends_left=found.sends_left,
-        delivery=_DELIVERY[text(found.delivery)],
+        delivery=DELIVERY[text(found.delivery)],
         replayed=replayed,
+        gateway=who.served_by(text(found.served_by), fixed=found.fixed == 1)[0],
     )
 
 

@@ -8,14 +8,15 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
 
-from otpkit.deployment import Clock, FixedCode, GatewayChoice, Listener, Secret, TemplateChoice, build
+from otpkit.deployment import Clock, FixedCode, Listener, Secret, build
 from otpkit.effects import Call, Effect, Emit, Flow, HttpRequest, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.flows import Flows
-from otpkit.gateways.base import Delivery
+from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof
 from otpkit.policy import DEFAULT_POLICY, Policy
+from otpkit.routing import GatewayChoice, TemplateChoice, is_async
 from otpkit.store_sync import SyncStore
 from otpkit.transport import Transport
 
@@ -30,7 +31,8 @@ class OTP:
         redis: a URL (`redis://`, `rediss://`, `unix://`, or `memory://` for a store in this process), or a redis-py
             client. A client that was passed in is never closed; one made from a URL waits at most 1 s to connect and 1
             s for an answer.
-        gateway: a `Gateway`, such as `Alidayu(…)`, or a function that takes a `Message`.
+        gateway: a `Gateway`, such as `Alidayu(…)`, a function that takes a `Message`, a `Failover([…])`, or a mapping
+            of regions to these, `{"CN": …, "*": …}`.
         template: a `Template`, or a mapping of purpose to `Template`.
         secret: str or bytes of at least 32 bytes, or a sequence of them: the last one signs, all are accepted. To
             rotate: deploy the new one first in the sequence, then last, and drop the old one after `max_age +
@@ -74,7 +76,7 @@ class OTP:
             clock=clock,
             clustered=self._store.clustered,
         )
-        if inspect.iscoroutinefunction(gateway):
+        if any(is_async(member.gateway) for member in self._deployment.routing.members.values()):
             raise ConfigurationError("An async function as gateway needs AsyncOTP; OTP takes a plain one.")
         self._flows = Flows(self._deployment)
         self._transport = Transport()
@@ -97,6 +99,7 @@ class OTP:
         ip: str | None = None,
         params: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        channel: Channel = "sms",
     ) -> Challenge:
         """Send a one-time code to a phone; while one is live, send the same code again.
 
@@ -108,6 +111,8 @@ class OTP:
             params: further template variables, taken literally.
             idempotency_key: a text that names this request: a second call with it sends nothing and gives the first
                 one's outcome.
+            channel: `"voice"` has a gateway that can do so call the phone and speak the code: the live challenge's same
+                code, within the same limits.
 
         Returns the `Challenge`, whose `delivery` is `accepted` or `uncertain`: show the form for the code in both
         cases.
@@ -115,7 +120,7 @@ class OTP:
         Raises `PhoneError`, `RegionError`, `RateLimitError`, `BlockedError`, `GatewayRejectedError` (certainly not
         sent, and given back), `StoreUnavailableError` (nothing was sent).
         """
-        return self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key))
+        return self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key, channel))
 
     def verify(
         self,
@@ -184,6 +189,17 @@ class OTP:
         `StoreUnavailableError`.
         """
         return self._drive(self._flows.delivery(phone, purpose, bind))
+
+    def receive(self, push: Push, *, gateway: str = "") -> Receipts:
+        """Record what a provider pushed of messages sent here, and return what to answer it.
+
+        `gateway` is the name of the one that the push is of, as `Challenge.gateway` has it; "" where there is only one.
+        A receipt that is told twice, or of a message that was not sent here, changes nothing.
+
+        Raises `ConfigurationError` for a gateway that is pushed no receipts, and `StoreUnavailableError`: answer the
+        provider with its `status`, and it pushes again.
+        """
+        return self._drive(self._flows.receive(push, gateway))
 
     def revoke(self, phone: str, purpose: str = "signup", *, bind: str = "") -> None:
         """End the live challenge; its messages stay counted. Raises `PhoneError`, `StoreUnavailableError`."""

@@ -8,10 +8,11 @@ from lupa import lua51
 
 from otpkit import Policy, Template
 from otpkit.deployment import build
-from otpkit.effects import Call, RunScript, Together
+from otpkit.effects import Call, Emit, RunScript, Together
 from otpkit.errors import GatewayRejectedError, OTPError
 from otpkit.flows import Flows
-from otpkit.gateways import Message
+from otpkit.gateways import Failover, Message
+from otpkit.testing import Outbox
 
 MAX_VALUE = 64  # bytes; beyond it Redis gives up its compact encoding of a hash
 GLOBALS = b"string math table tonumber tostring ipairs pairs unpack type redis KEYS ARGV"
@@ -108,13 +109,14 @@ class Shell:
         self.lua = Lua()
         self.sent: list[Message] = []
         self.rejects = False
+        self.suspends = False
         self.now = 1_767_225_600.0
         policy = Policy(
             sends="30/day", total_sends="20/day", region_sends={"CN": "20/day"}, attempts=2, max_consecutive_failures=3
         )
         self.flows = Flows(
             build(
-                self._gateway,
+                Failover([self._gateway, Outbox()]),
                 Template("SMS_1", "otpkit"),
                 "a secret for the tests of scripts, and for them alone",
                 policy=policy,
@@ -129,6 +131,8 @@ class Shell:
 
     def _gateway(self, message: Message) -> str:
         if self.rejects:
+            raise GatewayRejectedError("no", category="number")
+        if self.suspends:
             raise GatewayRejectedError("no", category="account")
         self.sent.append(message)
         return "id"
@@ -136,6 +140,8 @@ class Shell:
     def _perform(self, effect: Any) -> Any:
         if isinstance(effect, Together):
             return [self.lua.run(script) for script in effect.scripts]
+        if isinstance(effect, Emit):
+            return None
         assert isinstance(effect, (RunScript, Call))
         return self.lua.run(effect) if isinstance(effect, RunScript) else effect.function(effect.argument)
 

@@ -108,7 +108,7 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     flows, drive = shell.flows, shell.drive
 
     def issue(bind: str = "") -> Any:
-        return drive(flows.issue(PHONE, "signup", bind, IP, None, "key"))
+        return drive(flows.issue(PHONE, "signup", bind, IP, None, "key", "sms"))
 
     def verify(code: str, bind: str = "") -> Any:
         return drive(flows.verify(PHONE, code, "signup", bind, IP, None))
@@ -128,6 +128,10 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     with pytest.raises(GatewayRejectedError):
         issue("rejected")
     shell.rejects = False
+    shell.suspends = True
+    assert issue("sent by the next gateway").gateway == "outbox"
+    shell.suspends = False
+    drive(flows.delivery(PHONE, "signup", "sent by the next gateway"))
     issue("revoked")
     drive(flows.revoke(PHONE, "signup", "revoked"))
     assert drive(flows.status(PHONE, "signup", "revoked")) is None
@@ -154,7 +158,7 @@ def test_a_value_of_a_phone_never_exceeds_64_bytes_whatever_the_policy() -> None
     """The largest fields there can be: a send with an idempotency key, a redeemed proof."""
     shell = Shell(clustered=False)
     drive, flows = shell.drive, shell.flows
-    drive(flows.issue(PHONE, "p" * 128, "b" * 4096, IP, None, "k" * 4096))
+    drive(flows.issue(PHONE, "p" * 128, "b" * 4096, IP, None, "k" * 4096, "sms"))
     proof = drive(flows.verify(PHONE, shell.sent[-1].code, "p" * 128, "b" * 4096, IP, None))
     drive(flows.redeem(proof.token, "p" * 128, "b" * 4096, PHONE, "k" * 4096))
     (state,) = (value for key, value in shell.lua.data.items() if key.endswith(b":p"))

@@ -29,6 +29,9 @@ class Scripts:
     erase: Script
     take: Script
     give: Script
+    receive: Script
+    resting: Script
+    faltered: Script
 
 
 def load(policy: Policy) -> Scripts:

@@ -24,14 +24,19 @@ local function latest_send(phone, start)
   end
 end
 
+-- Who served a send, as phone.lua keeps it, or ''.
+local function served_by(phone, send)
+  return field(phone, 'g' .. sub(send.name, 2)) or ''
+end
+
 -- Return a description, to end an answer with: when the challenge ends, when a resend may be, attempts left, sends left,
--- delivery, what the link adds to the slot, fixed; times in ms, text in hexadecimal, delivery a letter as in a send's state.
--- Without a live challenge that the send belongs to, `ends` is nil.
+-- delivery, what the link adds to the slot, fixed, who served; times in ms, text in hexadecimal, delivery a letter as in a send's
+-- state. Without a live challenge that the send belongs to, `ends` is nil.
 local function describe(phone, send, challenge, ends)
   local delivery = sub(send.value, 13, 13)
   if delivery == 'p' and phone.now - send.time >= SETTLE_MS then delivery = 'u' end
   return ends or unpack_ms(send.value, 7), resend_at(phone), ends and max(0, ATTEMPTS - byte(challenge, 43)) or 0,
-    sends_left(phone), delivery, hex(sub(send.value, 22, 25)), ends and byte(challenge, 45) or 0
+    sends_left(phone), delivery, hex(sub(send.value, 22, 25)), ends and byte(challenge, 45) or 0, served_by(phone, send)
 end
 
 -- The answer to a call that a limit refuses: {'limited', now, scope, wait ms [, …description of the live challenge]}.

@@ -4,10 +4,11 @@
 --   c<slot 8>   a challenge    time 6, nonce 16, digest 16 and key id 4, wrong codes 1, length 1, fixed 1
 --   f<op 16>    a wrong code   time 6, attempts left 1
 --   p<op 16>    a proof        time 6, ends 6, fixed 1 [, redeemed by op 16]
+--   g<op 16>    who served that send, where it must be known: the gateway's name [, a blank, its id of the message]
 --
 -- Times are server milliseconds, big-endian. A slot is the keyed hash of purpose and bind; a link ties a send to its
--- challenge: the slot and the first 4 bytes of the nonce. A send's state is p(ending), a(ccepted), u(ncertain) or r(ejected, yet
--- counted). A challenge lives as long as the longest of its sends that were not rejected: so undoing a send takes back the life
+-- challenge: the slot and the first 4 bytes of the nonce. A send's state is p(ending), a(ccepted), u(ncertain), d(elivered),
+-- f(ailed on its way) or r(ejected, yet counted). A challenge lives as long as the longest of its sends that were not rejected: so undoing a send takes back the life
 -- that it brought. No value exceeds 64 bytes, beyond which Redis gives up its compact encoding of a hash.
 --
 -- Values are taken apart only where a rule looks at them: in a call that takes 20 microseconds, each substring is felt.
@@ -34,8 +35,9 @@ end
 local function load_phone(key, now)
   local fields, sends, failures = redis.call('HGETALL', key), {}, {}
   for i = 1, #fields, 2 do
-    local name, value, time = fields[i], fields[i + 1], unpack_ms(fields[i + 1], 1)
+    local name, value = fields[i], fields[i + 1]
     local kind = byte(name)
+    local time = kind == 103 and 0 or unpack_ms(value, 1)
     if time > now then
       -- A recorded time in the future (a failover to a slower clock) counts as now from here on, and what was to end with
       -- it ends as much earlier.

@@ -4,8 +4,8 @@
 -- ARGV  1 now in ms, or '' for the server's clock; 2 operation id; 3 slot; 4 a fresh challenge as phone.lua keeps it, but for its
 --       time; 5 idempotency key or ''; 6 the ids of all keys this host has; 7… for each wider limit its scope and its rates;
 --       without its key, the scope of one that refused on another node and the ms until it allows one more
--- Returns {'reserved', now, nonce, key id, …description} hand over the code of that nonce; both in hexadecimal, and empty for the
---           fresh code's own
+-- Returns {'reserved', now, nonce, key id, before, …description} hand over the code of that nonce; both in hexadecimal, and empty
+--           for the fresh code's own; `before` is who served the same code last, that send's state and time in ms, or ''
 --         {'replayed', now, …description} an earlier send under the same idempotency key
 --         {'limited', now, scope, wait ms [, …description of the live challenge]}
 --         {'blocked', now}
@@ -19,10 +19,20 @@ local key, op, slot, fresh, idempotency = KEYS[1], ARGV[2], ARGV[3], ARGV[4], AR
 local phone = load_phone(key, now)
 local challenge, link, ends = live_challenge(phone, slot)
 
+local function before(send)
+  for _, each in ipairs(phone.sends) do
+    local served = each.name ~= send.name and sub(each.value, 14, 25) == link and served_by(phone, each)
+    if served and served ~= '' then
+      return string.format('%s %s %.0f', string.match(served, '^%S+'), sub(each.value, 13, 13), each.time)
+    end
+  end
+  return ''
+end
+
 local function reserved(send)
   local nonce, key_id = '', ''
   if sub(challenge, 7, 22) ~= sub(fresh, 1, 16) then nonce, key_id = hex(sub(challenge, 7, 22)), hex(sub(challenge, 39, 42)) end
-  return { 'reserved', now, nonce, key_id, describe(phone, send, challenge, ends) }
+  return { 'reserved', now, nonce, key_id, before(send), describe(phone, send, challenge, ends) }
 end
 
 for _, send in ipairs(phone.sends) do

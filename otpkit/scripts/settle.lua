@@ -2,7 +2,7 @@
 -- windows start. It never creates anything.
 --
 -- KEYS  1 the phone
--- ARGV  1 now in ms, or ''; 2 operation id of the send; 3 its outcome, a(ccepted) or u(ncertain)
+-- ARGV  1 now in ms, or ''; 2 operation id of the send; 3 its outcome, a(ccepted) or u(ncertain); 4 who served it, or ''
 -- Returns {now, when a resend may be, sends left}, or {} where the send is gone
 
 --# include base phone describe
@@ -11,6 +11,7 @@ local now = server_now()
 local phone = load_phone(KEYS[1], now)
 for i, send in ipairs(phone.sends) do
   if send.name == 's' .. ARGV[2] then
+    if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'g' .. ARGV[2], ARGV[4]) end
     if byte(send.value, 13) == 112 then
       local value = pack_ms(now) .. sub(send.value, 7, 12) .. ARGV[3] .. sub(send.value, 14)
       redis.call('HSET', KEYS[1], send.name, value)

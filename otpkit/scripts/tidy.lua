@@ -7,6 +7,7 @@ local function tidy(phone)
   for i, send in ipairs(phone.sends) do
     if (i >= MOST_SENDS or send.time <= now - DAY_MS) and unpack_ms(send.value, 7) <= now then
       gone[#gone + 1] = send.name
+      gone[#gone + 1] = 'g' .. sub(send.name, 2)
     end
   end
   for i, failure in ipairs(phone.failures) do

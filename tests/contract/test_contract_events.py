@@ -42,14 +42,14 @@ def test_each_call_is_told_once_as_it_went(world: World) -> None:
     otp.erase(PHONE)
     told = [(event.name, event.operation, event.outcome, event.detail) for event in world.events]
     assert told == [
-        ("issued", "issue", "accepted", ""),
+        ("issued", "issue", "accepted", "outbox"),
         ("refused", "issue", "rate_limit", "phone"),
         ("refused", "verify", "wrong_code", ""),
         ("verified", "verify", "", ""),
         ("refused", "verify", "expired_code", ""),
         ("redeemed", "redeem", "", ""),
         ("refused", "redeem", "used_token", ""),
-        ("issued", "issue", "uncertain", ""),
+        ("issued", "issue", "uncertain", "outbox"),
         ("revoked", "revoke", "", ""),
         ("unblocked", "unblock", "", ""),
         ("erased", "erase", "", ""),

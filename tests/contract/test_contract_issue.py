@@ -36,6 +36,7 @@ def test_a_challenge_says_when_it_ends_and_when_a_resend_may_be(world: World, ot
         sends_left=9,
         delivery="accepted",
         replayed=False,
+        gateway="outbox",
     )
     assert challenge.expires_at.utcoffset().total_seconds() == 0
 

@@ -43,7 +43,7 @@ def test_delivery_is_what_the_gateway_says_of_the_latest_message(world: World, o
     """Pending, delivered, failed; unknown where nothing was sent or the gateway does not know it."""
     assert otp.delivery(PHONE) == Delivery(state="unknown", gateway="outbox")
     otp.issue(PHONE)
-    for state in ("pending", "delivered", "failed", "unknown"):
+    for state in ("unknown", "pending", "failed", "delivered"):
         world.outbox.delivery = state
         assert otp.delivery("138 0013 8000") == Delivery(state=state, gateway="outbox")
     world.outbox.delivery = "delivered"
@@ -81,8 +81,8 @@ def test_a_gateway_is_asked_for_the_send_by_its_id_and_time(world: World) -> Non
             return Receipt(self.name)
             yield
 
-        def trace(self, phone: str, send_id: str, sent_at: Any) -> Flow[Delivery]:
-            asked.append((phone, send_id, sent_at))
+        def trace(self, phone: str, send_id: str, sent_at: Any, message_id: str = "") -> Flow[Delivery]:
+            asked.append((phone, send_id, sent_at, message_id))
             raise GatewayRejectedError("no", gateway=self.name, category="account")
             yield
 
@@ -92,7 +92,7 @@ def test_a_gateway_is_asked_for_the_send_by_its_id_and_time(world: World) -> Non
         otp.delivery(PHONE)
     assert refused.value.gateway == "tracing"
     sent, traced = asked
-    assert traced == (*sent, world.at())
+    assert traced == (*sent, world.at(), "")
 
 
 def test_revoke_ends_the_live_challenge_alone(world: World) -> None:

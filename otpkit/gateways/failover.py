@@ -1,0 +1,88 @@
+"""Several gateways: which is tried after which, and what each sends. Values alone; the flows act on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from otpkit.errors import ConfigurationError
+from otpkit.gateways.base import Gateway, Message
+from otpkit.template import Template
+
+_NAME = re.compile(r"[a-z0-9_-]{1,24}")
+MAX_MEMBERS = 8
+MAX_REST_S = 3600
+
+OneGateway: TypeAlias = "Gateway | Callable[[Message], Any] | Route"
+TemplateChoice: TypeAlias = Template | Mapping[str, Template]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A gateway with templates of its own, or with a name of its own.
+
+    Args:
+        gateway: a `Gateway`, or a function that takes a `Message`.
+        template: a `Template`, or a mapping of purpose to `Template`, in place of those of `OTP(template=…)`.
+        name: what the gateway is called in challenges, events and Redis: at most 24 of `a-z`, `0-9`, `_`, `-`. Its own
+            name unless said; of two alike the second is called `name-2`.
+    """
+
+    gateway: Gateway | Callable[[Message], Any]
+    template: TemplateChoice | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or (self.name and not _NAME.fullmatch(self.name)):
+            raise ConfigurationError("Route.name must be at most 24 of a-z, 0-9, '_' and '-', such as \"aliyun-eu\".")
+
+
+class Failover:
+    """Gateways in the order in which they are tried.
+
+    The next one is tried after a rejection that another gateway can mend: of category `account`, `configuration`,
+    `connection` or `quota`; never after `number` or `rate_limit`, for that would defeat the carriers' own protection of
+    a number. One that failed `rest_after` times in a row rests: the others are tried first; all processes share that
+    through Redis. Together the gateways' timeouts should stay below 30 s, after which a send counts as abandoned.
+
+    Args:
+        gateways: two to eight gateways, functions or `Route`s. One that carries voice alone calls the person.
+        on_uncertain: `"stop"`, or `"next"`: after an uncertain send too the next one is tried, with the same code, so
+            that a person may get it twice.
+        undelivered_after: seconds. When the person asks again, and the last message was not delivered so long after it
+            was sent, or failed, the gateway after that one's is tried first. None leaves the order as it is.
+        rest_after: failures in a row, 1–100.
+        rest: seconds of a rest, 1–3600.
+    """
+
+    def __init__(
+        self,
+        gateways: Sequence[OneGateway],
+        *,
+        on_uncertain: Literal["stop", "next"] = "stop",
+        undelivered_after: float | None = None,
+        rest_after: int = 3,
+        rest: float = 60,
+    ) -> None:
+        if not isinstance(gateways, Sequence) or not 2 <= len(gateways) <= MAX_MEMBERS:
+            raise ConfigurationError(f"Failover takes a list of 2 to {MAX_MEMBERS} gateways.")
+        if on_uncertain not in {"stop", "next"}:
+            raise ConfigurationError('Failover.on_uncertain must be "stop" or "next".')
+        _check_number("undelivered_after", 0 if undelivered_after is None else undelivered_after, 0, MAX_REST_S)
+        _check_number("rest_after", rest_after, 1, 100)
+        _check_number("rest", rest, 1, MAX_REST_S)
+        self.gateways = tuple(gateways)
+        self.on_uncertain = on_uncertain
+        self.undelivered_after = undelivered_after
+        self.rest_after = int(rest_after)
+        self.rest = rest
+
+    def __repr__(self) -> str:
+        return f"Failover({list(self.gateways)!r}, on_uncertain={self.on_uncertain!r})"
+
+
+def _check_number(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ConfigurationError(f"Failover.{name} must be a number from {low} to {high}, not {value!r:.20}.")

@@ -1,0 +1,131 @@
+"""Handing a message over: to one gateway, or to the next where the first can't serve.
+
+Whatever happens, one call of `issue` puts one message on the wire, or, with `Failover(on_uncertain="next")`, one for
+each gateway. Once a send was uncertain, no later rejection makes it certain that nothing was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from otpkit.deployment import Deployment
+from otpkit.effects import Emit, Flow, RunScript
+from otpkit.errors import ConfigurationError, GatewayRejectedError, OTPError
+from otpkit.gateways.base import Message, Receipt
+from otpkit.identity import Identity
+from otpkit.routing import Member, Plan
+
+MENDABLE = frozenset({"account", "configuration", "connection", "quota"})
+"""The rejections that another gateway could mend."""
+
+_RESTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """One message, and who may carry it. `compose` makes the message of one gateway."""
+
+    deployment: Deployment
+    who: Identity
+    plan: Plan
+    candidates: tuple[Member, ...]
+    compose: Callable[[Member], Message]
+
+    def run(self, before: str, now_ms: int) -> Flow[tuple[Member, Receipt]]:
+        """Return who served, and its receipt; `before` is as `reserve.lua` tells it.
+
+        Raises `GatewayRejectedError` where certainly nothing was sent, `ConfigurationError` where a gateway raises it.
+        """
+        if len(self.candidates) == 1:
+            only = self.candidates[0]
+            outcome = yield from self._attempt(only)
+            if isinstance(outcome, GatewayRejectedError):
+                raise outcome
+            return only, outcome
+        return (yield from self._in_turn(self._order(before, now_ms)))
+
+    def _in_turn(self, order: Sequence[Member]) -> Flow[tuple[Member, Receipt]]:
+        states = yield from self._states(order)
+        uncertain: tuple[Member, Receipt] | None = None
+        refusal: GatewayRejectedError | None = None
+        for member in sorted(order, key=lambda member: states[member.name] == _RESTS):
+            outcome = yield from self._attempt(member)
+            if isinstance(outcome, Receipt):
+                if outcome.outcome == "accepted":
+                    if states[member.name]:
+                        yield from self._report(member, served=True)
+                    return member, outcome
+                uncertain = uncertain or (member, outcome)
+                yield from self._failed(member, "uncertain")
+                if not self.plan.tries_after_uncertain:
+                    break
+            else:
+                refusal = outcome
+                if refusal.category not in MENDABLE:
+                    break
+                yield from self._failed(member, refusal.category, refusal.gateway_code)
+        if uncertain is not None:
+            return uncertain
+        raise refusal or AssertionError("no gateway was tried")
+
+    def _attempt(self, member: Member) -> Flow[Receipt | GatewayRejectedError]:
+        """Let one gateway send; a rejection is a value here, and what is none is uncertain."""
+        failure: Exception
+        try:
+            return (yield from member.gateway.send(self.compose(member)))
+        except Exception as error:  # noqa: BLE001 - each kind has its answer below
+            failure = error
+        if isinstance(failure, GatewayRejectedError):
+            return failure
+        if isinstance(failure, ConfigurationError):
+            raise failure
+        # Whatever it was, the message may be on its way; and its text may hold the code.
+        kind = type(failure).__name__
+        yield Emit(
+            self.who.event("gateway_failed", "issue", detail=kind),
+            warning=f"The gateway {member.name} raised {kind}, so the message is uncertain. Mend the gateway.",
+        )
+        return Receipt(member.gateway.name, outcome="uncertain")
+
+    def _order(self, before: str, now_ms: int) -> tuple[Member, ...]:
+        """Begin after the gateway whose last message has not arrived, where the plan says so."""
+        after_ms = self.plan.undelivered_after_ms
+        if not before or after_ms is None:
+            return self.candidates
+        name, state, sent_ms = before.split()
+        is_overdue = state == "f" or (state != "d" and now_ms - int(sent_ms) >= after_ms)
+        place = next((i for i, member in enumerate(self.candidates, 1) if member.name == name), 0)
+        return self.candidates[place:] + self.candidates[:place] if is_overdue else self.candidates
+
+    def _states(self, members: Sequence[Member]) -> Flow[dict[str, int]]:
+        names = [member.name for member in members]
+        states = [0] * len(names)
+        with suppress(OTPError):  # the message matters more than the order
+            states = yield RunScript(self.deployment.scripts.resting, (self._key,), (self.deployment.now_arg(), *names))
+        return dict(zip(names, states, strict=True))
+
+    def _failed(self, member: Member, how: str, code: str = "") -> Flow[None]:
+        rests = yield from self._report(member, served=False)
+        detail = f"{member.name} {code}".strip()
+        yield Emit(
+            self.who.event("gateway_failed", "issue", how, detail),
+            warning=f"The gateway {member.name} failed {self.plan.rest_after} times in a row and rests now."
+            if rests
+            else "",
+        )
+
+    def _report(self, member: Member, *, served: bool) -> Flow[bool]:
+        plan, rests = self.plan, 0
+        with suppress(OTPError):
+            rests = yield RunScript(
+                self.deployment.scripts.faltered,
+                (self._key,),
+                (self.deployment.now_arg(), member.name, 0 if served else plan.rest_after, plan.rest_ms),
+            )
+        return rests == 1
+
+    @property
+    def _key(self) -> str:
+        return f"{self.deployment.namespace}:{{gateways}}:g"

@@ -1,0 +1,26 @@
+-- Record what became of a send. It never creates anything; told twice it changes nothing the second time.
+--
+-- KEYS  1 the phone
+-- ARGV  1 now in ms, or ''; 2 the send's operation id, or at least 9 bytes of its beginning, or ''; 3 without it, who served it;
+--       4 its state, d(elivered) or f(ailed)
+-- Returns 1 where that is news, else 0
+
+--# include base phone
+
+local phone = load_phone(KEYS[1], server_now())
+
+local function is_meant(send)
+  if ARGV[2] ~= '' then return sub(send.name, 2, 1 + #ARGV[2]) == ARGV[2] end
+  return field(phone, 'g' .. sub(send.name, 2)) == ARGV[3]
+end
+
+for _, send in ipairs(phone.sends) do
+  if is_meant(send) then
+    local state = sub(send.value, 13, 13)
+    -- What was delivered stays so: receipts may overtake each other.
+    if state == 'r' or state == 'd' or state == ARGV[4] then return 0 end
+    redis.call('HSET', KEYS[1], send.name, sub(send.value, 1, 12) .. ARGV[4] .. sub(send.value, 14))
+    return 1
+  end
+end
+return 0

@@ -1,0 +1,321 @@
+"""Several gateways: the next after a rejection that it can mend, rest for one that keeps failing, regions, voice."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from contract_world import PHONE, World
+
+from otpkit import (
+    ConfigurationError,
+    FixedCode,
+    GatewayRejectedError,
+    MalformedCodeError,
+    Policy,
+    RateLimitError,
+    RegionError,
+    Template,
+)
+from otpkit.gateways import Failover, Message, Route
+from otpkit.testing import Outbox
+
+MENDABLE = ["account", "configuration", "connection", "quota"]
+OFTEN = Policy(sends="32/day", ttl=600, max_age=600)
+HONG_KONG = "+85251234567"
+
+
+class Phonebox(Outbox):
+    """A gateway that calls, and can do nothing else."""
+
+    name = "phonebox"
+    channels = frozenset({"voice"})
+
+
+def refusal(category: str, **evidence: Any) -> GatewayRejectedError:
+    return GatewayRejectedError("no", gateway="outbox", category=category, **evidence)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def spare() -> Outbox:
+    return Outbox()
+
+
+@pytest.fixture
+def both(world: World, spare: Outbox) -> Any:
+    """Give an OTP whose `world.outbox` is tried before `spare`."""
+    return world.otp(gateway=Failover([world.outbox, spare]), policy=OFTEN)
+
+
+@pytest.mark.parametrize("category", MENDABLE)
+def test_the_next_one_is_tried_after_a_rejection_that_it_can_mend(
+    world: World, both: Any, spare: Outbox, category: str
+) -> None:
+    """The challenge says who served, status too, and the code is the one that was sent."""
+    world.outbox.reject_next(refusal(category))
+    challenge = both.issue(PHONE)
+    assert (challenge.delivery, challenge.gateway, challenge.sends_left) == ("accepted", "outbox-2", 31)
+    assert (len(world.outbox), len(spare)) == (0, 1)
+    assert both.status(PHONE).gateway == "outbox-2"
+    assert both.verify(PHONE, spare[-1].code).phone == PHONE
+
+
+@pytest.mark.parametrize("category", ["number", "request"])
+def test_no_other_is_tried_where_none_could_mend_it(world: World, both: Any, spare: Outbox, category: str) -> None:
+    """A bad number is one everywhere; what is wrong with the request is ours to mend."""
+    world.outbox.reject_next(error := refusal(category))
+    with pytest.raises(GatewayRejectedError) as raised:
+        both.issue(PHONE)
+    assert raised.value is error
+    assert len(spare) == 0
+
+
+def test_a_gateways_own_limit_is_not_got_round(world: World, both: Any, spare: Outbox) -> None:
+    """That would defeat the carriers' protection of a number."""
+    world.outbox.reject_next(refusal("rate_limit"))
+    with pytest.raises(RateLimitError) as raised:
+        both.issue(PHONE)
+    assert raised.value.scope == "gateway"
+    assert len(spare) == 0
+
+
+def test_where_all_reject_nothing_is_left_behind(world: World, both: Any, spare: Outbox) -> None:
+    """The last one's evidence is raised, and all is given back."""
+    world.outbox.reject_next(refusal("account"))
+    spare.reject_next(last := refusal("quota", gateway_code="isv.DAY_LIMIT_CONTROL"))
+    with pytest.raises(GatewayRejectedError) as raised:
+        both.issue(PHONE)
+    assert raised.value is last
+    assert both.status(PHONE) is None
+    assert both.issue(PHONE).sends_left == 31
+
+
+def test_an_uncertain_send_stays_where_it_is(world: World, both: Any, spare: Outbox) -> None:
+    """It may be on its way: nothing else is put on the wire."""
+    world.outbox.lose_next()
+    challenge = both.issue(PHONE)
+    assert (challenge.delivery, challenge.gateway, len(spare)) == ("uncertain", "outbox", 0)
+
+
+@pytest.mark.parametrize(
+    ("second", "outcome", "gateway"), [("accepts", "accepted", "outbox-2"), ("rejects", "uncertain", "outbox")]
+)
+def test_the_next_one_gets_the_same_code_after_an_uncertain_send_where_that_is_asked_for(
+    world: World, spare: Outbox, second: str, outcome: str, gateway: str
+) -> None:
+    """One message more; and no later rejection makes it certain that nothing was sent."""
+    otp = world.otp(gateway=Failover([world.outbox, spare], on_uncertain="next"), policy=OFTEN)
+    otp.issue(PHONE)
+    world.outbox.lose_next()
+    if second == "rejects":
+        spare.reject_next(refusal("number"))
+    challenge = otp.issue(PHONE)
+    assert (challenge.delivery, challenge.gateway) == (outcome, gateway)
+    assert [message.code for message in spare] == [world.outbox[0].code] * (second == "accepts")
+    assert otp.verify(PHONE, world.outbox[0].code)
+
+
+def test_one_that_keeps_failing_rests_in_all_processes(world: World, both: Any, spare: Outbox) -> None:
+    """Three failures in a row; a minute later it is tried again, and one success clears it."""
+    for number in range(3):
+        world.outbox.reject_next(refusal("account"))
+        assert both.issue(f"+861380000000{number}").gateway == "outbox-2"
+    elsewhere = world.otp(gateway=Failover([world.outbox, spare]), policy=OFTEN)
+    assert elsewhere.issue(PHONE).gateway == "outbox-2"
+    world.advance(60)
+    world.outbox.reject_next(refusal("account"))
+    assert elsewhere.issue(PHONE).gateway == "outbox-2"
+    assert both.issue(PHONE).gateway == "outbox-2"  # the trial failed: it rests again
+    world.advance(60)
+    for _ in range(2):
+        assert both.issue(PHONE).gateway == "outbox"
+    world.outbox.reject_next(refusal("account"))
+    both.issue(PHONE)
+    assert both.issue(PHONE).gateway == "outbox"
+
+
+def test_a_gateway_that_rests_serves_where_no_other_does(world: World, spare: Outbox) -> None:
+    """Rest changes the order, and nothing else."""
+    otp = world.otp(gateway=Failover([world.outbox, spare], rest_after=1), policy=OFTEN)
+    world.outbox.reject_next(refusal("account"))
+    otp.issue(PHONE)
+    spare.reject_next(refusal("account"))
+    assert otp.issue(PHONE).gateway == "outbox"
+
+
+def test_events_tell_who_failed_and_who_served(world: World, spare: Outbox) -> None:
+    """With the gateway's code."""
+    otp = world.heard(gateway=Failover([world.outbox, spare]), policy=OFTEN)
+    world.outbox.reject_next(refusal("account", gateway_code="isv.OUT_OF_SERVICE"))
+    otp.issue(PHONE)
+    assert [(event.name, event.outcome, event.detail) for event in world.events] == [
+        ("gateway_failed", "account", "outbox isv.OUT_OF_SERVICE"),
+        ("issued", "accepted", "outbox-2"),
+    ]
+
+
+def test_each_gateway_may_have_templates_and_a_name_of_its_own(world: World, spare: Outbox) -> None:
+    """A template approved by one provider means nothing to another."""
+    other = Route(spare, template={"signup": Template("T-2", "spare", {"1": "{code}"})}, name="second")
+    otp = world.otp(gateway=Failover([world.outbox, other]), policy=OFTEN)
+    world.outbox.reject_next(refusal("account"))
+    assert otp.issue(PHONE).gateway == "second"
+    assert (spare[-1].template.code, dict(spare[-1].params)) == ("T-2", {"1": spare[-1].code})
+    with pytest.raises(ConfigurationError, match="login"):
+        otp.issue(PHONE, "login")
+
+
+def test_a_region_has_gateways_of_its_own(world: World, spare: Outbox) -> None:
+    """And `*` is for all others."""
+    policy = Policy(regions={"CN", "HK"})
+    otp = world.otp(gateway={"CN": world.outbox, "*": Route(spare, name="abroad")}, policy=policy)
+    assert otp.issue(PHONE).gateway == "outbox"
+    assert otp.issue(HONG_KONG).gateway == "abroad"
+    assert (world.outbox[-1].phone, spare[-1].phone) == (PHONE, HONG_KONG)
+    with pytest.raises(RegionError):
+        otp.issue("+12015550123")
+
+
+def test_voice_speaks_the_live_code_within_the_same_limits(world: World) -> None:
+    """The same challenge, code and life; a gateway that only writes is not asked."""
+    calls = Phonebox()
+    otp = world.otp(gateway=Failover([world.outbox, calls]))
+    first = otp.issue(PHONE)
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(PHONE, channel="voice")
+    world.advance(refused.value.retry_after)
+    second = otp.issue(PHONE, channel="voice")
+    assert (second.id, second.gateway, second.sends_left) == (first.id, "phonebox", 8)
+    assert (calls[-1].code, calls[-1].channel) == (world.outbox[-1].code, "voice")
+    assert world.outbox[-1].channel == "sms"
+    assert otp.verify(PHONE, calls[-1].code)
+
+
+def test_a_call_can_be_the_last_resort_of_a_message(world: World) -> None:
+    """Who lists a gateway that calls after those that write means so."""
+    otp = world.otp(gateway=Failover([world.outbox, calls := Phonebox()]))
+    world.outbox.reject_next(refusal("account"))
+    assert otp.issue(PHONE).gateway == "phonebox"
+    assert calls[-1].channel == "voice"
+
+
+def test_voice_without_a_gateway_that_calls_is_a_configuration_error(world: World, otp: Any) -> None:
+    """Before anything is reserved; so is a channel that there is not."""
+    for channel, said in (("voice", "AliyunVoice"), ("fax", "channel")):
+        with pytest.raises(ConfigurationError, match=said):
+            otp.issue(PHONE, channel=channel)
+    assert otp.issue(PHONE).sends_left == 9
+
+
+def test_a_fixed_code_is_sent_by_nobody(world: World, spare: Outbox) -> None:
+    """Whatever the gateways are."""
+    fixed = FixedCode(PHONE, code="135790", until=world.at() + timedelta(days=1), purposes={"signup"})
+    otp = world.otp(gateway=Failover([world.outbox, spare]), fixed_codes=[fixed])
+    assert otp.issue(PHONE).gateway == "fixed"
+    assert otp.status(PHONE).gateway == "fixed"
+    assert otp.delivery(PHONE).state == "unknown"
+    assert (len(world.outbox), len(spare)) == (0, 0)
+
+
+def test_gateways_at_once_send_one_message(world: World, both: Any, spare: Outbox) -> None:
+    """Fifty double clicks, the first gateway out of order."""
+    otp = world.otp(gateway=Failover([world.outbox, spare]))
+    for _ in range(50):
+        world.outbox.reject_next(refusal("account"))
+
+    def once(_: int) -> object:
+        try:
+            return otp.issue(PHONE).gateway
+        except RateLimitError as error:
+            return error.scope
+
+    with ThreadPoolExecutor(16) as pool:
+        outcomes = list(pool.map(once, range(50)))
+    assert sorted(map(str, outcomes)) == ["outbox-2", *["phone"] * 49]
+    assert len(spare) == 1
+
+
+WRONG: dict[str, Any] = {
+    "one gateway": lambda: Failover([Outbox()]),
+    "no list": lambda: Failover(Outbox()),
+    "nine": lambda: Failover([Outbox() for _ in range(9)]),
+    "on_uncertain": lambda: Failover([Outbox(), Outbox()], on_uncertain="again"),  # type: ignore[arg-type]
+    "rest": lambda: Failover([Outbox(), Outbox()], rest=0),
+    "rest_after": lambda: Failover([Outbox(), Outbox()], rest_after=0),
+    "undelivered_after": lambda: Failover([Outbox(), Outbox()], undelivered_after=-1),
+    "name": lambda: Route(Outbox(), name="Two Words"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_failover_that_can_not_be_is_an_error_when_it_is_built(wrong: str) -> None:
+    """It names the field."""
+    with pytest.raises(ConfigurationError):
+        WRONG[wrong]()
+
+
+CHOICES: dict[str, Any] = {
+    "a gateway that is none": lambda: Failover([Outbox(), 7]),  # type: ignore[list-item]
+    "a class": lambda: Failover([Outbox, Outbox()]),  # type: ignore[list-item]
+    "a region that is not allowed": lambda: {"CN": Outbox(), "US": Outbox()},
+    "a region without a gateway": lambda: {"HK": Outbox()},
+    "no region": dict,
+    "a template that is none": lambda: Route(Outbox(), template="SMS_1"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_gateways_that_can_not_be_are_an_error_when_the_otp_is_built(world: World, choice: str) -> None:
+    """Not when the first message is sent."""
+    with pytest.raises(ConfigurationError):
+        world.otp(gateway=CHOICES[choice](), policy=Policy(regions={"CN", "HK"}))
+
+
+def test_a_function_may_be_one_of_several(world: World) -> None:
+    """What it raises that is no rejection is uncertain."""
+    sent: list[Message] = []
+
+    def broken(message: Message) -> None:
+        sent.append(message)
+        raise RuntimeError(message.code)
+
+    otp = world.otp(gateway=Failover([broken, world.outbox], on_uncertain="next"))
+    assert otp.issue(PHONE).gateway == "outbox"
+    assert sent[-1].code == world.outbox[-1].code
+
+
+@pytest.fixture
+def overdue(world: World, spare: Outbox) -> Any:
+    """Give an OTP whose messages are overdue after 20 s."""
+    return world.otp(gateway=Failover([world.outbox, spare], undelivered_after=20), policy=OFTEN)
+
+
+def test_who_asks_again_is_served_by_the_next_gateway_where_the_message_did_not_arrive(
+    world: World, overdue: Any, spare: Outbox
+) -> None:
+    """After so many seconds without a receipt, with the same code; and then by the first one again."""
+    assert overdue.issue(PHONE).gateway == "outbox"
+    world.advance(19)
+    assert overdue.issue(PHONE).gateway == "outbox"
+    world.advance(20)
+    assert overdue.issue(PHONE).gateway == "outbox-2"
+    world.advance(20)
+    assert overdue.issue(PHONE).gateway == "outbox"
+    assert len({message.code for message in [*world.outbox, *spare]}) == 1
+
+
+def test_what_was_delivered_is_not_overdue(world: World, overdue: Any, spare: Outbox) -> None:
+    """Nor is another challenge of the same phone; what failed is, at once."""
+    overdue.issue(PHONE)
+    assert overdue.delivery(PHONE).state == "delivered"
+    world.advance(30)
+    assert overdue.issue(PHONE).gateway == "outbox"
+    world.advance(30)
+    assert overdue.issue(PHONE, "login").gateway == "outbox"
+    world.outbox.delivery = "failed"
+    assert overdue.delivery(PHONE, "login").state == "failed"
+    assert overdue.issue(PHONE, "login").gateway == "outbox-2"
+    with pytest.raises(MalformedCodeError):
+        overdue.verify(PHONE, "")

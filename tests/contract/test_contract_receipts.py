@@ -1,0 +1,191 @@
+"""Receipts: pushed by providers or asked for, kept with the challenge, told as events; strangers change nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from contract_world import OTHER_PHONE, PHONE, World
+
+from otpkit import ConfigurationError, StoreUnavailableError
+from otpkit.gateways import Delivery, Failover, Push, Receipts
+from otpkit.testing import Outbox
+
+
+class Pushing(Outbox):
+    """A gateway whose provider pushes a JSON list of deliveries."""
+
+    name = "pushing"
+
+    def receipts(self, push: Push) -> Receipts:
+        """Take what stands there at its word."""
+        told = tuple(Delivery(gateway=self.name, **each) for each in json.loads(push.body))
+        return Receipts(told, body=b'{"code":0}')
+
+
+class Numbered(Pushing):
+    """One that knows messages by its own ids alone."""
+
+    name = "numbered"
+    knows_message_id = True
+    can_trace = False
+
+
+def push(*told: dict[str, str]) -> Push:
+    return Push("https://site.example/receipts", {}, json.dumps(told).encode())
+
+
+def receipt(gateway: Outbox, state: str = "delivered", **changed: str) -> dict[str, str]:
+    message = gateway[-1]
+    return {"state": state, "phone": message.phone, "send_id": message.send_id} | changed
+
+
+@pytest.fixture
+def pushing() -> Pushing:
+    return Pushing()
+
+
+@pytest.fixture
+def otp(world: World, pushing: Pushing) -> Any:
+    return world.heard(gateway=pushing)
+
+
+@pytest.mark.parametrize(("state", "event"), [("delivered", "delivered"), ("failed", "undelivered")])
+def test_a_pushed_receipt_is_kept_with_the_challenge_and_told(
+    world: World, otp: Any, pushing: Pushing, state: str, event: str
+) -> None:
+    """Once, however often it is pushed; the provider gets the answer that it wants."""
+    otp.issue(PHONE)
+    for _ in range(2):
+        answer = otp.receive(push(receipt(pushing, state, result_code="DELIVRD")))
+        assert (answer.status, answer.body) == (200, b'{"code":0}')
+    assert otp.status(PHONE).delivery == state
+    told = [(each.name, each.detail) for each in world.events if each.operation == "receive"]
+    assert told == [(event, "pushing DELIVRD")]
+    assert otp.verify(PHONE, pushing[-1].code)
+
+
+def test_receipts_may_overtake_each_other(otp: Any, pushing: Pushing) -> None:
+    """What was delivered stays so; what failed may be delivered after all."""
+    otp.issue(PHONE)
+    for state, kept in (("failed", "failed"), ("delivered", "delivered"), ("failed", "delivered")):
+        otp.receive(push(receipt(pushing, state)))
+        assert otp.status(PHONE).delivery == kept
+
+
+def test_the_beginning_of_a_send_id_is_enough(otp: Any, pushing: Pushing) -> None:
+    """Some providers carry back no more than 15 characters."""
+    otp.issue(PHONE)
+    otp.receive(push(receipt(pushing, send_id=pushing[-1].send_id[:15])))
+    assert otp.status(PHONE).delivery == "delivered"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"send_id": "A" * 22},
+        {"send_id": "A" * 15},
+        {"send_id": "no id"},
+        {"send_id": "ü" * 22},
+        {"send_id": ""},
+        {"phone": OTHER_PHONE},
+        {"phone": "nobody"},
+        {"phone": ""},
+        {"state": "pending"},
+        {"state": "unknown"},
+    ],
+    ids=str,
+)
+def test_what_strangers_push_changes_nothing(world: World, otp: Any, pushing: Pushing, changed: dict[str, str]) -> None:
+    """Ids that were never sent, other phones, nonsense: the provider's answer is the same."""
+    otp.issue(PHONE)
+    before = world.stored()
+    assert otp.receive(push(receipt(pushing) | changed)).status == 200
+    assert otp.status(PHONE).delivery == "accepted"
+    assert world.stored() == before
+    assert [event.name for event in world.events] == ["issued"]
+
+
+def test_a_message_is_found_by_the_gateways_own_id_where_that_is_all_it_tells(world: World) -> None:
+    """Of several gateways it is the one that the push is of."""
+    first, second = Numbered(), Numbered()
+    otp = world.otp(gateway=Failover([first, second]))
+    otp.issue(PHONE)
+    told = {"state": "delivered", "phone": PHONE, "send_id": "", "message_id": first[-1].send_id}
+    otp.receive(push(told), gateway="numbered-2")
+    assert otp.status(PHONE).delivery == "accepted"
+    otp.receive(push(told), gateway="numbered")
+    assert otp.status(PHONE).delivery == "delivered"
+    assert otp.delivery(PHONE) == Delivery(state="delivered", gateway="numbered")
+
+
+def test_a_gateway_is_asked_by_its_own_id_of_the_message(world: World) -> None:
+    """And the one that served is asked, not another."""
+    asked: list[tuple[str, str]] = []
+
+    class Asked(Outbox):
+        knows_message_id = True
+
+        def trace(self, phone: str, send_id: str, sent_at: Any, message_id: str = "") -> Any:
+            asked.append((send_id, message_id))
+            return super().trace(phone, send_id, sent_at, message_id)
+
+    first, second = Asked(), Asked()
+    otp = world.otp(gateway=Failover([first, second]))
+    first.reject_next()
+    otp.issue(PHONE)
+    assert otp.delivery(PHONE) == Delivery(state="delivered", gateway="outbox-2")
+    assert asked == [(second[-1].send_id, second[-1].send_id)]
+    assert otp.status(PHONE).delivery == "delivered"
+
+
+def test_what_a_push_told_is_known_where_the_gateway_can_not_be_asked(world: World) -> None:
+    """Nothing else is: accepted is not delivered."""
+    otp = world.otp(gateway=(numbered := Numbered()))
+    otp.issue(PHONE)
+    assert otp.delivery(PHONE).state == "unknown"
+    otp.receive(push(receipt(numbered)))
+    assert otp.delivery(PHONE) == Delivery(state="delivered", gateway="numbered")
+
+
+def test_a_receipt_before_the_settlement_stands(world: World) -> None:
+    """A quick provider: the message is delivered before its acceptance is recorded."""
+
+    class Quick(Pushing):
+        def send(self, message: Any) -> Any:
+            result = yield from super().send(message)
+            told.append(otp.flows.receive(push(receipt(self)), ""))
+            yield from told[-1]
+            return result
+
+    told: list[Any] = []
+    otp: Any = world.otp(gateway=Quick())
+    otp.flows = getattr(otp, "target", otp)._flows
+    otp.issue(PHONE)
+    assert otp.status(PHONE).delivery == "delivered"
+
+
+def test_a_gateway_without_pushes_and_one_that_there_is_not_are_configuration_errors(
+    world: World, pushing: Pushing
+) -> None:
+    """They name the gateway, and the ones that there are."""
+    otp = world.otp(gateway=Failover([world.outbox, pushing]))
+    for name, said in (("outbox", "outbox"), ("other", "outbox, pushing"), ("", "outbox, pushing")):
+        with pytest.raises(ConfigurationError, match=said):
+            otp.receive(push(), gateway=name)
+
+
+def test_a_push_is_to_come_again_where_the_store_is_away(world: World, pushing: Pushing) -> None:
+    """The error's status, 503, tells the provider so."""
+    client = world.client(world.breakable)
+    otp = world.otp(gateway=pushing, redis=client)
+    otp.issue(PHONE)
+    told = push(receipt(pushing))
+    client.broken = True
+    with pytest.raises(StoreUnavailableError) as away:
+        otp.receive(told)
+    assert away.value.status == 503
+    client.broken = False
+    otp.receive(told)
+    assert otp.status(PHONE).delivery == "delivered"
