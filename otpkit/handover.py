@@ -25,13 +25,14 @@ _RESTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """One message, and who may carry it. `compose` makes the message of one gateway."""
+    """One message, and who may carry it. `compose` makes the message of one gateway, `operation` is the send's id."""
 
     deployment: Deployment
     who: Identity
     plan: Plan
     candidates: tuple[Member, ...]
     compose: Callable[[Member], Message]
+    operation: str
 
     def run(self, before: str, now_ms: int) -> Flow[tuple[Member, Receipt]]:
         """Return who served, and its receipt; `before` is as `reserve.lua` tells it.
@@ -122,7 +123,13 @@ class Handover:
             rests = yield RunScript(
                 self.deployment.scripts.faltered,
                 (self._key,),
-                (self.deployment.now_arg(), member.name, 0 if served else plan.rest_after, plan.rest_ms),
+                (
+                    self.deployment.now_arg(),
+                    member.name,
+                    0 if served else plan.rest_after,
+                    plan.rest_ms,
+                    self.operation,
+                ),
             )
         return rests == 1
 

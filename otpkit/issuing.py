@@ -139,7 +139,12 @@ class Issue:
     def _hand_over(self, reply: Any, sent: Description) -> Flow[tuple[Member, Receipt]]:
         now_ms, before = reply[1], text(reply[4])
         handover = Handover(
-            self.deployment, self.who, self.plan, self.candidates, lambda member: self._message(member, reply, sent)
+            self.deployment,
+            self.who,
+            self.plan,
+            self.candidates,
+            lambda member: self._message(member, reply, sent),
+            encode_id(self.op),
         )
         failure: OTPError
         try:

@@ -100,7 +100,7 @@ def route(choice: Any, template: Any, regions: Iterable[str]) -> Routing:
     Raises `ConfigurationError`, naming the field and the remedy.
     """
     builder = _Builder(check_templates(template))
-    if not isinstance(choice, Mapping):
+    if callable(choice) or not isinstance(choice, Mapping):
         return Routing({_OTHERS: builder.plan(choice)}, builder.members)
     allowed = set(regions)
     if stray := sorted(str(region)[:8] for region in choice if region not in allowed | {_OTHERS}):

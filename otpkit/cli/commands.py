@@ -75,12 +75,20 @@ def issue(
         str | None,
         typer.Option(help="Names this request: with the same key nothing is sent again.", show_default=False),
     ] = None,
+    voice: Annotated[bool, typer.Option("--voice", help="Call the phone, and speak the code.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send a code to PHONE; while one is live, the same code again."""
     params = None if param is None else dict(map(_name_and_value, param))
     with _configured() as otp:
-        challenge = otp.issue(phone, purpose, bind=bind, params=params, idempotency_key=idempotency_key)
+        challenge = otp.issue(
+            phone,
+            purpose,
+            bind=bind,
+            params=params,
+            idempotency_key=idempotency_key,
+            channel="voice" if voice else "sms",
+        )
     show(f"A code for {mask(challenge.phone)}: {challenge.delivery}", challenge_row(challenge), as_json=as_json)
 
 

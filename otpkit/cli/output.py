@@ -32,6 +32,7 @@ def challenge_row(challenge: Challenge) -> Row:
         "attempts_left": challenge.attempts_left,
         "sends_left": challenge.sends_left,
         "replayed": challenge.replayed,
+        "gateway": challenge.gateway,
     }
 
 

@@ -8,7 +8,7 @@
 
 local now, states = server_now(), {}
 for i = 2, #ARGV do
-  local ends = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '', '^%d+ (%d+)$')
+  local ends = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '', '^%d+ (%d+)')
   states[i - 1] = ends and (tonumber(ends) > now and 2 or 1) or 0
 end
 return states
