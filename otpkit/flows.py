@@ -23,7 +23,7 @@ from otpkit.errors import (
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.identity import Identity
 from otpkit.issuing import BLOCKED, Issue
-from otpkit.limits import WideLimit, give, ip_limits, is_countable, read_ip, send_limits, take
+from otpkit.limits import WideLimit, give, ip_limits, is_countable, memory_key, read_ip, send_limits, take
 from otpkit.models import Challenge, Proof
 from otpkit.names import check_bind, check_purpose
 from otpkit.phone import resolve
@@ -81,7 +81,7 @@ class Flows:
         charged = () if d.clustered else limits
         reply = yield RunScript(
             d.scripts.verify,
-            (who.phone_key, who.counter_key, *[limit.key for limit in charged]),
+            (who.phone_key, who.counter_key, *[key for limit in charged for key in (limit.key, memory_key(limit, op))]),
             (d.now_arg(), op, who.slot, digests, *[limit.rates for limit in charged], *refusal[1:]),
             d.policy.replicas,
         )

@@ -99,19 +99,19 @@ def take(deployment: Deployment, limits: Sequence[WideLimit]) -> Flow[tuple[list
     if not deployment.clustered or not limits:
         return [], ()
     # Each is remembered in its limit's slot: redis-py runs a script again whose reply was lost.
-    memory_keys = [f"{limit.key}:{encode_id(new_id())}" for limit in limits]
+    memory_keys = [memory_key(limit, new_id()) for limit in limits]
     script, now = deployment.scripts.take, deployment.now_arg()
     replies = yield Together(
         tuple(
-            RunScript(script, (limit.key, memory_key), (now, limit.rates))
-            for limit, memory_key in zip(limits, memory_keys, strict=True)
+            RunScript(script, (limit.key, memory), (now, limit.rates))
+            for limit, memory in zip(limits, memory_keys, strict=True)
         )
     )
     taken: list[Taken] = []
     longest: Refusal = ()
-    for limit, memory_key, (taken_ms, wait_ms) in zip(limits, memory_keys, replies, strict=True):
+    for limit, memory, (taken_ms, wait_ms) in zip(limits, memory_keys, replies, strict=True):
         if wait_ms == 0:
-            taken.append((limit, (memory_key, taken_ms)))
+            taken.append((limit, (memory, taken_ms)))
         elif not longest or wait_ms > longest[1]:
             longest = (limit.scope, wait_ms)
     if longest:
@@ -120,12 +120,16 @@ def take(deployment: Deployment, limits: Sequence[WideLimit]) -> Flow[tuple[list
     return taken, ()
 
 
+def memory_key(limit: WideLimit, op: bytes) -> str:
+    """Return the key that remembers, for a minute, that an operation was charged to a limit."""
+    return f"{limit.key}:{encode_id(op)}"
+
+
 def give(deployment: Deployment, taken: Iterable[Taken]) -> Flow[None]:
     """Give back what `take` took, once; what was taken too long ago stays counted."""
     script, now = deployment.scripts.give, deployment.now_arg()
     scripts = tuple(
-        RunScript(script, (limit.key, memory_key), (now, limit.rates, taken_ms))
-        for limit, (memory_key, taken_ms) in taken
+        RunScript(script, (limit.key, memory), (now, limit.rates, taken_ms)) for limit, (memory, taken_ms) in taken
     )
     if scripts:
         yield Together(scripts)

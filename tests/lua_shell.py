@@ -78,6 +78,9 @@ class Lua:
     def _del(self, *keys: bytes) -> int:
         return sum(self.data.pop(key, None) is not None for key in keys)
 
+    def _exists(self, key: bytes) -> int:
+        return int(key in self.data)
+
     def _get(self, key: bytes) -> Any:
         return self.data.get(key, False)
 

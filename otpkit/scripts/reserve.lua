@@ -35,18 +35,24 @@ local function reserved(send)
   return { 'reserved', now, nonce, key_id, before(send), describe(phone, send, challenge, ends) }
 end
 
-for _, send in ipairs(phone.sends) do
+local own
+for i, send in ipairs(phone.sends) do
   local its_link = sub(send.value, 14, 25)
   -- The reply was lost and this is the same call again: it has reserved already.
-  if send.name == 's' .. op and its_link == link then
-    repeated(phone, send.name)
-    return reserved(send)
-  end
-  if idempotency ~= '' and sub(send.value, 26) == idempotency and byte(send.value, 13) ~= 114 then
+  if send.name == 's' .. op then
+    own = i
+    if its_link == link then
+      repeated(phone, send.name)
+      return reserved(send)
+    end
+  elseif idempotency ~= '' and sub(send.value, 26) == idempotency and byte(send.value, 13) ~= 114 then
     repeated(phone, send.name)
     return { 'replayed', now, describe(phone, send, challenge, its_link == link and ends or nil) }
   end
 end
+
+-- Its challenge was used or revoked meanwhile: it begins anew, and the wider limits have been charged.
+if own then redis.call('HDEL', key, table.remove(phone.sends, own).name) end
 
 if blocked(KEYS[2]) then return { 'blocked', now } end
 
@@ -55,7 +61,9 @@ local function limit(name, its_wait)
   if its_wait > wait then scope, wait = name, its_wait end
 end
 limit('phone', rolling_wait(phone.sends, SENDS, now))
-if KEYS[3] then
+if own then
+  -- nothing to check, nothing to charge
+elseif KEYS[3] then
   --# include window
   for i = 3, #KEYS do limit(ARGV[2 * i + 1], window_wait(KEYS[i], ARGV[2 * i + 2], now)) end
   if wait == 0 then -- nothing below refuses

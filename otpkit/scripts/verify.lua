@@ -1,6 +1,6 @@
 -- Verify a code: consume the challenge or count a failure, in one step.
 --
--- KEYS  1 the phone; 2 its consecutive-failure counter; [3 the IP address's failures]
+-- KEYS  1 the phone; 2 its consecutive-failure counter; [3 the IP address's failures; 4 what remembers this one for a minute]
 -- ARGV  1 now in ms, or ''; 2 operation id; 3 slot; 4 for each active key the digest of the typed code under it, and its id
 --       [; 5 the rates of the IP address's failures; without its key, the ms until another node allows it one more]
 -- Returns {'proved', issued, expires, fixed} times in ms; the operation id is the proof's
@@ -8,6 +8,8 @@
 --         {'limited', now, scope, wait ms [, …description of the live challenge]}
 
 --# include base phone
+
+local MEMORY_MS = 60000
 
 local now = server_now()
 local key, counter, op, slot, ip = KEYS[1], KEYS[2], ARGV[2], ARGV[3], KEYS[3]
@@ -25,7 +27,8 @@ if failure then
 end
 
 local ip_wait = tonumber(not ip and ARGV[5] or 0)
-if ip then
+local is_charged = ip and redis.call('EXISTS', KEYS[4]) == 1 -- a guess that leaves no trace in the phone, made again
+if ip and not is_charged then
   --# include window
   ip_wait = window_wait(ip, ARGV[5], now)
 end
@@ -44,7 +47,8 @@ end
 --# include describe tidy window
 
 if ip_wait > 0 then return limited(phone, slot, 'ip', ip_wait) end
-if ip then window_take(ip, ARGV[5], now) end
+if ip and not is_charged then window_take(ip, ARGV[5], now) end
+if ip and (is_blocked or wait > 0 or not challenge) then redis.call('SET', KEYS[4], '', 'PX', MEMORY_MS) end
 if is_blocked then return { 'blocked' } end
 if wait > 0 then return limited(phone, slot, 'failures', wait) end
 if not challenge then return { 'none' } end -- a guess where no challenge is costs the phone nothing

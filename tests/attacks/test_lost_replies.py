@@ -88,7 +88,7 @@ async def verify_last(stage: Stage) -> Any:
 
 async def verify_none(stage: Stage) -> Any:
     stage.spoil()
-    return await result(stage.caller.verify(PHONE, "123456"))
+    return await result(stage.caller.verify(PHONE, "123456", ip="203.0.113.7"))
 
 
 async def _proof(stage: Stage) -> Any:
@@ -192,6 +192,23 @@ async def test_another_caller_in_between_changes_nothing(
         proxy.expect("redeem", Fault("cut", between=lambda: other(stage.code)))
         assert await stage.caller.redeem(proof.token) == proof
         assert stage.kept()[0] == {"f": 3, "p": 1, "s": 1}
+
+
+async def test_a_code_used_around_a_lost_reply_is_sent_anew(
+    proxy: Proxy, seat_url: str, namespace: str, kind: str
+) -> None:
+    """The resend's reservation is lost, and the first message's code used: what goes out is a code that can be used."""
+    async with staged(kind, proxy, seat_url, namespace) as stage, _direct(stage, seat_url) as other:
+        await issue(stage)
+        stage.clock.advance(60)
+        used = stage.code
+        proxy.expect("reserve", Fault("drop", between=lambda: other(used)))
+        again = await result(stage.caller.issue(PHONE, ip="203.0.113.7", idempotency_key="form"))
+        assert (again.delivery, again.sends_left, again.replayed) == ("accepted", 30, False)
+        assert stage.code != used
+        assert await stage.caller.verify(PHONE, stage.code)
+        _, windows, *_, messages = stage.kept()
+        assert (set(windows), messages) == ({2}, 2)
 
 
 @contextlib.asynccontextmanager

@@ -27,6 +27,7 @@ class Model:
         self.policy = policy
         self.phones: dict[str, Phone] = defaultdict(Phone)
         self.windows: dict[tuple[Hashable, int], tuple[int, int]] = {}
+        self.guesses: set[Hashable] = set()  # charged to an address, and leaving no trace in a phone
 
     # Sending
 
@@ -36,16 +37,20 @@ class Model:
         if mine and live is mine.challenge:
             return Answer("reserved", self._describe(now, who, mine, live), live)
         for send in phone.sends:
-            if key is not None and (send.who, send.key) == (who, key) and send.state != "rejected":
+            is_same = key is not None and (send.who, send.key) == (who, key) and send is not mine
+            if is_same and send.state != "rejected":
                 described = self._describe(now, who, send, live if live is send.challenge else None)
                 return Answer("replayed", described | {"replayed": True}, send.challenge)
+        if mine:  # its challenge is gone: it begins anew, and has been charged
+            phone.sends.remove(mine)
+        wide = [] if mine else self._wide(ip)
         if self._is_blocked(who):
             return Answer("blocked")
         waits = {
             "failures": rolling_wait((at for at, _ in phone.failures.values()), policy.failures, now),
             "phone": rolling_wait((send.time for send in phone.sends), policy.sends, now),
         }
-        waits |= {scope: self._window_wait(subject, rates, now) for scope, subject, rates in self._wide(ip)}
+        waits |= {scope: self._window_wait(subject, rates, now) for scope, subject, rates in wide}
         if max(waits.values()):
             return self._limited(now, who, waits)
         start_again = live is None or live.start + policy.max_age * 1000 - now < FRESH_MS
@@ -53,7 +58,7 @@ class Model:
         phone.challenges[who.purpose, who.bind] = challenge
         ends = min(now + policy.ttl * 1000, challenge.start + policy.max_age * 1000)
         phone.sends.append(send := Send(op, now, ends, challenge, who, key))
-        self._charge(self._wide(ip), now)
+        self._charge(wide, now)
         return Answer("reserved", self._describe(now, who, send, challenge), challenge)
 
     def settle(self, now: int, op: Hashable, who: Who, outcome: str) -> dict[str, Any]:
@@ -92,7 +97,7 @@ class Model:
             return self._proved(proof)
         if op in phone.failures:
             return Answer("wrong_code", {"attempts_left": phone.failures[op][1]})
-        charged = [] if ip is None else [("ip", ("failures", ip), policy.ip_failures)]
+        charged = [] if ip is None or op in self.guesses else [("ip", ("failures", ip), policy.ip_failures)]
         if wait := max([self._window_wait(subject, rates, now) for _, subject, rates in charged], default=0):
             return self._limited(now, who, {"ip": wait})
         wait = rolling_wait((at for at, _ in phone.failures.values()), policy.failures, now)
@@ -103,6 +108,8 @@ class Model:
             del phone.challenges[who.purpose, who.bind]
             return self._proved(proof)
         self._charge(charged, now)
+        if self._is_blocked(who) or wait or live is None:
+            self.guesses.add(op)
         if self._is_blocked(who):
             return Answer("blocked")
         if wait:
