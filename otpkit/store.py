@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import random
+import ssl
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -196,16 +198,27 @@ def require_confirmed(confirmed: int, replicas: int) -> None:
 
 def store_error(error: BaseException) -> OTPError:
     """Return our error for one of Redis's: `ConfigurationError` where no waiting will help."""
-    # redis.asyncio wraps what a new connection is refused with.
-    for cause in (error, error.__cause__):
-        if cause is not None and (problem := _misconfigured(cause)):
+    for cause in _causes(error):
+        if problem := _misconfigured(cause):
             return ConfigurationError(problem)
     return StoreUnavailableError(f"Redis {_why(error)} ({type(error).__name__}): nothing was granted. {_who(error)}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it began with: redis-py wraps what a new connection is refused with."""
+    cause: BaseException | None = error
+    for _ in range(8):
+        if cause is None:
+            return
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _misconfigured(error: BaseException) -> str:
     if isinstance(error, _REFUSALS):
         return _REFUSED
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "Redis's certificate is not trusted: mend the host in the URL, or add ?ssl_ca_certs=/path/to/ca.pem."
     if isinstance(error, (AskError, ClusterCrossSlotError)):  # and MovedError
         return "This Redis is a cluster's node: use redis+cluster://, or a RedisCluster client."
     text = str(error)

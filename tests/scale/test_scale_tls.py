@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from servers import find_redis, running, unavailable
 
-from otpkit import OTP, AsyncOTP, StoreUnavailableError, Template
+from otpkit import OTP, AsyncOTP, ConfigurationError, Template
 from otpkit.testing import Outbox
 
 PEM = Path(__file__).parents[1] / "gateways" / "loopback.pem"
@@ -45,9 +45,14 @@ async def test_a_phone_is_verified_by_tls_with_asyncio(port: int, namespace: str
         assert (await otp.redeem(proof.token)).phone == "+8613800138000"
 
 
-def test_a_certificate_that_nobody_vouches_for_is_no_store(port: int, namespace: str) -> None:
+async def test_a_certificate_that_nobody_vouches_for_is_a_configuration_error(port: int, namespace: str) -> None:
+    """No waiting will help: it says what to mend, and nothing is sent."""
     outbox = Outbox()
-    with OTP(f"rediss://127.0.0.1:{port}/0", outbox, TEMPLATE, SECRET, namespace=namespace) as otp:
-        with pytest.raises(StoreUnavailableError):
-            otp.issue(PHONE)
-        assert not outbox
+    url = f"rediss://127.0.0.1:{port}/0"
+    otp = OTP(url, outbox, TEMPLATE, SECRET, namespace=namespace)
+    with otp, pytest.raises(ConfigurationError, match="ssl_ca_certs"):
+        otp.issue(PHONE)
+    async with AsyncOTP(url, outbox, TEMPLATE, SECRET, namespace=namespace) as async_otp:
+        with pytest.raises(ConfigurationError, match="ssl_ca_certs"):
+            await async_otp.issue(PHONE)
+    assert not outbox
