@@ -23,9 +23,33 @@ MENDABLE = frozenset({"account", "configuration", "connection", "quota"})
 _RESTS = 2
 
 
+def send_by(who: Identity, member: Member, message: Message) -> Flow[Receipt]:
+    """Let one gateway send; what it raises that is no rejection is uncertain.
+
+    Raises `GatewayRejectedError` where certainly nothing was sent, `ConfigurationError` where the gateway raises it.
+    """
+    failure: Exception
+    try:
+        return (yield from member.gateway.send(message))
+    except Exception as error:  # noqa: BLE001 - each kind has its answer below
+        failure = error
+    if isinstance(failure, (GatewayRejectedError, ConfigurationError)):
+        raise failure
+    # Whatever it was, the message may be on its way; and its text may hold the code.
+    kind = type(failure).__name__
+    yield Emit(
+        who.event("gateway_failed", "issue", detail=kind),
+        warning=f"The gateway {member.name} raised {kind}, so the message is uncertain. Mend the gateway.",
+    )
+    return Receipt(member.gateway.name, outcome="uncertain")
+
+
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """One message, and who may carry it. `compose` makes the message of one gateway, `operation` is the send's id."""
+    """One message, and the gateways that may carry it, in turn.
+
+    `compose` makes the message of one gateway, `operation` is the send's id.
+    """
 
     deployment: Deployment
     who: Identity
@@ -35,19 +59,8 @@ class Handover:
     operation: str
 
     def run(self, before: str, now_ms: int) -> Flow[tuple[Member, Receipt]]:
-        """Return who served, and its receipt; `before` is as `reserve.lua` tells it.
-
-        Raises `GatewayRejectedError` where certainly nothing was sent, `ConfigurationError` where a gateway raises it.
-        """
-        if len(self.candidates) == 1:
-            only = self.candidates[0]
-            outcome = yield from self._attempt(only)
-            if isinstance(outcome, GatewayRejectedError):
-                raise outcome
-            return only, outcome
-        return (yield from self._in_turn(self._order(before, now_ms)))
-
-    def _in_turn(self, order: Sequence[Member]) -> Flow[tuple[Member, Receipt]]:
+        """Return who served, and its receipt; `before` is as `reserve.lua` tells it. Raises what `send_by` raises."""
+        order = self._order(before, now_ms)
         states = yield from self._states(order)
         uncertain: tuple[Member, Receipt] | None = None
         refusal: GatewayRejectedError | None = None
@@ -72,23 +85,11 @@ class Handover:
         raise refusal or AssertionError("no gateway was tried")
 
     def _attempt(self, member: Member) -> Flow[Receipt | GatewayRejectedError]:
-        """Let one gateway send; a rejection is a value here, and what is none is uncertain."""
-        failure: Exception
+        """Let one gateway send; a rejection is a value here."""
         try:
-            return (yield from member.gateway.send(self.compose(member)))
-        except Exception as error:  # noqa: BLE001 - each kind has its answer below
-            failure = error
-        if isinstance(failure, GatewayRejectedError):
-            return failure
-        if isinstance(failure, ConfigurationError):
-            raise failure
-        # Whatever it was, the message may be on its way; and its text may hold the code.
-        kind = type(failure).__name__
-        yield Emit(
-            self.who.event("gateway_failed", "issue", detail=kind),
-            warning=f"The gateway {member.name} raised {kind}, so the message is uncertain. Mend the gateway.",
-        )
-        return Receipt(member.gateway.name, outcome="uncertain")
+            return (yield from send_by(self.who, member, self.compose(member)))
+        except GatewayRejectedError as rejection:
+            return rejection
 
     def _order(self, before: str, now_ms: int) -> tuple[Member, ...]:
         """Begin after the gateway whose last message has not arrived, where the plan says so."""

@@ -16,7 +16,7 @@ from otpkit.deployment import Deployment, FixedCode, check_fixed_life
 from otpkit.effects import Flow, RunScript, Unconfirmed
 from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError, OTPError, RateLimitError
 from otpkit.gateways.base import Channel, Message, Receipt
-from otpkit.handover import Handover
+from otpkit.handover import Handover, send_by
 from otpkit.identity import IDEMPOTENCY_BYTES, Identity
 from otpkit.limits import Taken, WideLimit, give, take
 from otpkit.models import Challenge
@@ -137,26 +137,27 @@ class Issue:
         return () if self.deployment.clustered else self.limits
 
     def _hand_over(self, reply: Any, sent: Description) -> Flow[tuple[Member, Receipt]]:
-        now_ms, before = reply[1], text(reply[4])
-        handover = Handover(
-            self.deployment,
-            self.who,
-            self.plan,
-            self.candidates,
-            lambda member: self._message(member, reply, sent),
-            encode_id(self.op),
-        )
         failure: OTPError
         try:
-            return (yield from handover.run(before, now_ms))
+            if len(self.candidates) == 1:
+                member = self.candidates[0]
+                return member, (yield from send_by(self.who, member, self._message(member, reply, sent)))
+            return (yield from self._in_turn(reply, sent))
         except (GatewayRejectedError, ConfigurationError) as error:
             failure = error
         if isinstance(failure, GatewayRejectedError):
-            wait_ms = yield from self._undo(failure, reserved_ms=now_ms)
+            wait_ms = yield from self._undo(failure, reserved_ms=reply[1])
             raise (yield from self._gateway_limit(failure, wait_ms)) if failure.category == "rate_limit" else failure
         # It may be on its way all the same.
         yield from self._settle(Receipt("", outcome="uncertain"), "")
         raise failure
+
+    def _in_turn(self, reply: Any, sent: Description) -> Flow[tuple[Member, Receipt]]:
+        def compose(member: Member) -> Message:
+            return self._message(member, reply, sent)
+
+        handover = Handover(self.deployment, self.who, self.plan, self.candidates, compose, encode_id(self.op))
+        return (yield from handover.run(text(reply[4]), reply[1]))
 
     def _message(self, member: Member, reply: Any, sent: Description) -> Message:
         now_ms, nonce, key_id = reply[1:4]

@@ -76,11 +76,7 @@ class Routing:
 
     plans: Mapping[str, Plan]
     members: Mapping[str, Member]
-
-    @property
-    def only(self) -> Member | None:
-        """The one gateway of a deployment that has no other."""
-        return next(iter(self.members.values())) if len(self.members) == 1 else None
+    only: Member | None  # the one gateway of a deployment that has no other
 
     def plan_for(self, region: str) -> Plan:
         """Return the plan of an allowed region."""
@@ -101,13 +97,13 @@ def route(choice: Any, template: Any, regions: Iterable[str]) -> Routing:
     """
     builder = _Builder(check_templates(template))
     if callable(choice) or not isinstance(choice, Mapping):
-        return Routing({_OTHERS: builder.plan(choice)}, builder.members)
+        return builder.routing({_OTHERS: builder.plan(choice)})
     allowed = set(regions)
     if stray := sorted(str(region)[:8] for region in choice if region not in allowed | {_OTHERS}):
         raise ConfigurationError(f"gateway routes {', '.join(stray)}, which Policy.regions does not allow.")
     if _OTHERS not in choice and (lost := sorted(allowed - set(choice))):
         raise ConfigurationError(f'gateway names none for {", ".join(lost)}: add {{"*": …}} for all other regions.')
-    return Routing({region: builder.plan(each) for region, each in choice.items()}, builder.members)
+    return builder.routing({region: builder.plan(each) for region, each in choice.items()})
 
 
 def check_templates(template: Any) -> TemplateChoice:
@@ -147,6 +143,10 @@ class _Builder:
             choice.rest_after,
             int(choice.rest * 1000),
         )
+
+    def routing(self, plans: Mapping[str, Plan]) -> Routing:
+        only = next(iter(self.members.values())) if len(self.members) == 1 else None
+        return Routing(plans, self.members, only)
 
     def _member(self, choice: Any) -> Member:
         if id(choice) not in self._known:
