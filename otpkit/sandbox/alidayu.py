@@ -19,6 +19,7 @@ from otpkit.sandbox.reading import (
     NUMBER,
     Params,
     decode,
+    numbers_in,
     recent_day,
     template_values,
     time_text,
@@ -36,7 +37,7 @@ def answer(sandbox: Sandbox, api: Api, request: WireRequest) -> Answer:
     if request.method != "GET":
         return system_error(405, "MethodNotAllowed", "Use GET")
     params = decode(request.query)
-    sandbox.count(api, _numbers_in(params))
+    sandbox.count(api, numbers_in(params, "rec_num"))
     if not sandbox.knows(request.headers.get(b"x-ca-key", b""), request.headers.get(b"x-ca-secret", b"")):
         return system_error(403, "InvalidAppKey", "Invalid AppKey or AppSecret")
     try:
@@ -95,12 +96,6 @@ def _row(message: Message, now: float) -> dict[str, object]:
         "sms_send_time": time_text(message.sent_at),
         "sms_status": _STATUSES[status],
     }
-
-
-def _numbers_in(params: Params | None) -> set[str]:
-    """Return the phone numbers of a request, however wrong the rest of it may be."""
-    listed = (params or {}).get("rec_num", "").split(",", MAX_NUMBERS)
-    return {number for number in listed if NUMBER.fullmatch(number)}
 
 
 def _required(params: Params, name: str) -> str:

@@ -13,14 +13,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox import alidayu
+from otpkit.sandbox import alibaba, alidayu
 from otpkit.sandbox._web import (
     BaseRoute,
     HTMLResponse,
     JSONResponse,
+    Match,
     Request,
     Response,
     Route,
+    Scope,
     Starlette,
     jinja2,
 )
@@ -64,7 +66,20 @@ def _gateway_routes(sandbox: Sandbox) -> list[BaseRoute]:
     known = calls_of("alidayu")
     calls = [Route(f"{GATEWAY_PATH}/{api}", WireEndpoint(partial(alidayu.answer, sandbox, api))) for api in known]
     unknown = system_error(404, "ApiNotFound", f"Known: {', '.join(known)}")
-    return [*calls, Route(f"{GATEWAY_PATH}/{{rest:path}}", WireEndpoint(lambda _: unknown))]
+    return [
+        *calls,
+        Route(f"{GATEWAY_PATH}/{{rest:path}}", WireEndpoint(lambda _: unknown)),
+        _AlibabaRoute("/", WireEndpoint(partial(alibaba.answer, sandbox))),
+    ]
+
+
+class _AlibabaRoute(Route):
+    """Takes what names a call in a header, and leaves the rest to the inbox, which has the same path."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "http" or all(name != alibaba.ACTION for name, _ in scope["headers"]):
+            return Match.NONE, {}
+        return super().matches(scope)
 
 
 class _Interface:

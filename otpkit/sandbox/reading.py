@@ -17,9 +17,11 @@ Params = Mapping[str, str]
 MAX_PAGE_SIZE: Final = 50  # rows
 HISTORY: Final = timedelta(days=30)
 NUMBER: Final = re.compile(r"1[0-9]{10}")
+RECIPIENT: Final = re.compile(r"(?:\+86|0086|86)?(1[0-9]{10})")
 
 _DAY: Final = re.compile(r"[0-9]{8}")
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
+_MOST_COUNTED: Final = 1_000  # numbers of one request
 
 
 def decode(*encoded: bytes) -> dict[str, str] | None:
@@ -34,6 +36,12 @@ def decode(*encoded: bytes) -> dict[str, str] | None:
         return None
     params = dict(pairs)
     return params if len(params) == len(pairs) else None
+
+
+def numbers_in(params: Params | None, *names: str) -> set[str]:
+    """Return the phone numbers of a request, however wrong the rest of it may be."""
+    listed = [number for name in names for number in (params or {}).get(name, "").split(",", _MOST_COUNTED)]
+    return {found[1] for found in map(RECIPIENT.fullmatch, listed) if found is not None}
 
 
 def template_values(text: str, otherwise: str) -> dict[str, str]:
