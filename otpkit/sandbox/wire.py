@@ -80,10 +80,11 @@ async def _gone_within(seconds: float, receive: Receive) -> bool:
 
 async def _body(receive: Receive) -> bytes | None:
     """Return the whole body, or None where it is longer than any that means well."""
-    body = bytearray()
-    while len(body) <= MAX_BODY:
+    body, more = bytearray(), True
+    while more:
         event = await receive()
         body += event.get("body", b"")
-        if not event.get("more_body", False):
-            return bytes(body)
-    return None
+        more = event.get("more_body", False)
+        if len(body) > MAX_BODY:
+            return None
+    return bytes(body)
