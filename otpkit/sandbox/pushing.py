@@ -19,9 +19,10 @@ _CHUNK: Final = 65_536  # bytes
 async def push_receipts(sandbox: Sandbox) -> None:
     """Push what is due, one after the other, until cancelled; what is not taken is pushed again later."""
     while True:
+        now = sandbox.now()
         for url, push in sandbox.take_pushes():
             if not await _is_taken(url, push_body(push)):
-                sandbox.push_again(push)
+                sandbox.push_again(push, now)
         await asyncio.sleep(TICK)
 
 

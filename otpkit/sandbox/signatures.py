@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import re
 from datetime import UTC, datetime
-from typing import Final
-from urllib.parse import parse_qsl, quote
+from hashlib import sha256
 
+from otpkit.gateways.acs3 import Authorization, read_authorization, signature
 from otpkit.sandbox.calls import WireRequest
 from otpkit.sandbox.denials import Denied
 from otpkit.sandbox.nonces import WINDOW
+from otpkit.sandbox.reading import decode
 from otpkit.sandbox.state import Sandbox
-
-_AUTHORIZATION: Final = re.compile(
-    r"ACS3-HMAC-SHA256 +Credential=(?P<key>[^,\s]+), *SignedHeaders=(?P<signed>[^,\s]+), *Signature=(?P<signature>\S+)"
-)
 
 
 def check_signature(sandbox: Sandbox, request: WireRequest) -> None:
@@ -25,15 +20,15 @@ def check_signature(sandbox: Sandbox, request: WireRequest) -> None:
     Raises:
         Denied: it is not.
     """
-    given = _AUTHORIZATION.fullmatch(request.header("authorization"))
-    if given is None:
+    said = read_authorization(request.header("authorization"))
+    if said is None:
         raise Denied("IncompleteSignature", "The request signature does not conform to Aliyun standards.")
-    secret = sandbox.secret_of(given["key"])
+    secret = sandbox.secret_of(said.access_key_id)
     if secret is None:
         raise Denied("InvalidAccessKeyId.NotFound", "Specified access key is not found.", status=404)
     nonce = _mandatory_header(request, "x-acs-signature-nonce")
     _check_date(_mandatory_header(request, "x-acs-date"), sandbox.now())
-    if not _is_signed(request, given["signed"].split(";"), given["signature"], secret):
+    if not _is_signed(request, said, secret):
         raise Denied("SignatureDoesNotMatch", "Specified signature is not matched with our calculation.")
     # Last, so that only who knows the secret can fill the memory.
     if not sandbox.first_use(nonce):
@@ -57,20 +52,15 @@ def _check_date(text: str, now: float) -> None:
         raise Denied("InvalidTimeStamp.Expired", "Specified time stamp or date value is expired.")
 
 
-def _is_signed(request: WireRequest, signed: list[str], signature: str, secret: str) -> bool:
-    """Say whether the signature is right, and is of all that must be signed."""
-    present = {name.decode("latin-1") for name in request.headers}
-    needed = {name for name in present if name.startswith("x-acs-") or name in {"host", "content-type"}}
-    body = hashlib.sha256(request.body).hexdigest()
-    if not needed <= set(signed) <= present or request.header("x-acs-content-sha256") != body:
+def _is_signed(request: WireRequest, said: Authorization, secret: str) -> bool:
+    """Say whether the signature is right, and is of all that must be signed: the host and what speaks of the call."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
+    needed = {name for name in headers if name.startswith("x-acs-") or name in {"host", "content-type"}}
+    body, params = sha256(request.body).hexdigest(), decode(request.query)
+    if params is None or not needed <= set(said.signed_headers) <= headers.keys():
         return False
-    return hmac.compare_digest(_signature(request, signed, body, secret), signature.encode())
-
-
-def _signature(request: WireRequest, signed: list[str], body: str, secret: str) -> bytes:
-    pairs = sorted(parse_qsl(request.query.decode("latin-1"), keep_blank_values=True))
-    query = "&".join(f"{quote(k, safe='~')}={quote(v, safe='~')}" for k, v in pairs)
-    lines = "".join(f"{name}:{request.header(name)}\n" for name in sorted(signed))
-    canonical = f"{request.method}\n{request.path.decode()}\n{query}\n{lines}\n{';'.join(sorted(signed))}\n{body}"
-    to_sign = "ACS3-HMAC-SHA256\n" + hashlib.sha256(canonical.encode()).hexdigest()
-    return hmac.new(secret.encode(), to_sign.encode(), hashlib.sha256).hexdigest().encode()
+    if headers.get("x-acs-content-sha256") != body:
+        return False
+    path = request.path.decode("latin-1")
+    expected = signature(request.method, path, params, headers, said.signed_headers, body, secret)
+    return hmac.compare_digest(expected, said.signature)

@@ -43,8 +43,8 @@ class Sandbox:
         receipt_after: seconds until a message's receipt comes in; 0 is at once.
         receipts_url: where the server pushes the receipts of Dysmsapi and Dyvmsapi, on any host; `{provider}` in it
             is replaced by that word. None pushes none.
-        receipt_retries: seconds to wait before each further push, where the answer was not HTTP 200. Aliyun waits
-            1, 5 and 10 minutes.
+        receipt_retries: seconds from each push to the next one, where the answer was not HTTP 200. Aliyun lets 1, 5
+            and 10 minutes pass.
         clock: gives seconds since the epoch.
         max_messages: how many are kept, the newest; as many phones are counted.
     """
@@ -238,11 +238,11 @@ class Sandbox:
             due = self._pushes.take_due(self._clock())
         return [] if url is None else [(url.replace("{provider}", push.provider), push) for push in due]
 
-    def push_again(self, push: Push) -> None:
-        """Repeat a push that was not taken, after the wait that is due, or never where none is left."""
+    def push_again(self, push: Push, since: float) -> None:
+        """Repeat a push that was made at `since` and not taken, after the wait that is due; without one, never."""
         if push.attempt < len(self._receipt_retries):
             with self._lock:
-                at = self._clock() + self._receipt_retries[push.attempt]
+                at = since + self._receipt_retries[push.attempt]
                 self._pushes.add(at, replace(push, attempt=push.attempt + 1))
 
     # Faults

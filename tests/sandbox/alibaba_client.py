@@ -1,4 +1,4 @@
-"""The official SDKs, pointed at a sandbox. They sign; only the date is the sandbox's, so that its clock can be moved."""
+"""The official SDKs, pointed at a sandbox. They sign; the date is the sandbox's, so that its clock can be moved."""
 
 from __future__ import annotations
 
