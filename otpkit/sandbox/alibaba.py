@@ -17,13 +17,13 @@ from otpkit.sandbox.state import Sandbox, Unacceptable
 ACTION: Final = b"x-acs-action"  # the header that tells a call from a visit to the inbox
 VERSION: Final = "2017-05-25"  # of both products
 
-_CALLS: Final[Mapping[str, tuple[Api, Callable[[Sandbox, Params], Answer]]]] = {
-    "SendSms": ("SendSms", dysmsapi.send_sms),
-    "QuerySendDetails": ("QuerySendDetails", dysmsapi.query_send_details),
-    "SingleCallByTts": ("SingleCallByTts", dyvmsapi.single_call_by_tts),
-    "SingleCallByVoice": ("SingleCallByVoice", dyvmsapi.single_call_by_voice),
-    "ClickToDial": ("ClickToDial", dyvmsapi.click_to_dial),
-    "QueryCallDetailByCallId": ("QueryCallDetailByCallId", dyvmsapi.query_call_detail_by_call_id),
+_CALLS: Final[Mapping[Api, Callable[[Sandbox, Params], Answer]]] = {
+    "SendSms": dysmsapi.send_sms,
+    "QuerySendDetails": dysmsapi.query_send_details,
+    "SingleCallByTts": dyvmsapi.single_call_by_tts,
+    "SingleCallByVoice": dyvmsapi.single_call_by_voice,
+    "ClickToDial": dyvmsapi.click_to_dial,
+    "QueryCallDetailByCallId": dyvmsapi.query_call_detail_by_call_id,
 }
 _PHONES: Final = ("PhoneNumbers", "PhoneNumber", "CalledNumber")
 
@@ -37,22 +37,23 @@ def answer(sandbox: Sandbox, request: WireRequest) -> Answer:
 
 
 def _answer(sandbox: Sandbox, request: WireRequest) -> Answer:
-    api, call = _call_of(request)
+    api = _api_of(request)
     params = decode(request.query, _form(request))
     sandbox.count(api, numbers_in(params, *_PHONES))
     if params is None:
         raise Denied("InvalidParameter", "The parameters can't be read, or one of them comes twice.")
     check_signature(sandbox, request)
     try:
-        return call(sandbox, params)
+        return _CALLS[api](sandbox, params)
     except Unacceptable as no:
         return refused(api, no.code)
 
 
-def _call_of(request: WireRequest) -> tuple[Api, Callable[[Sandbox, Params], Answer]]:
+def _api_of(request: WireRequest) -> Api:
     if request.header("x-acs-version") != VERSION:
         raise Denied("InvalidVersion", "Specified parameter Version is not valid.", status=404)
-    found = _CALLS.get(request.header("x-acs-action"))
+    action = request.header("x-acs-action")
+    found = next((api for api in _CALLS if api == action), None)
     if found is None or request.method not in {"GET", "POST"}:
         message = "Specified api is not found, please check your url and method."
         raise Denied("InvalidAction.NotFound", message, status=404)

@@ -99,7 +99,7 @@ LATE_DELAY: Final = 5.0  # s, longer than a patient person waits
 _LATE: Final[frozenset[FaultName]] = frozenset({"late", "receipt_late"})
 # What `reject` says unless told otherwise: out of service, which no client mends.
 _REJECTED: Final = {"alidayu": "50001", "dysmsapi": "isv.OUT_OF_SERVICE", "dyvmsapi": "isv.OUT_OF_SERVICE"}
-_CODE: Final = re.compile(r"[0-9A-Za-z._-]{1,32}")
+_CODE: Final = re.compile(r"[0-9A-Za-z._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ ENDINGS: Final[Mapping[str, tuple[FaultName, bool]]] = {
 }
 LATE: Final = "001"  # followed by two digits: seconds
 STATE: Final = "200"  # followed by the last two digits of a call's state
-HEARD: Final = "200000"
+HEARD: Final = "200000"  # the state of a call that was listened to
 
 
 def magic_fault(api: Api, phone: str) -> Fault | None:

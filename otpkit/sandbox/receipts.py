@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 from otpkit.errors import ConfigurationError
 from otpkit.sandbox.calls import CALLS, Api, Channel, Provider
 from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault
-from otpkit.sandbox.magic import magic_fault
+from otpkit.sandbox.magic import HEARD, magic_fault
 from otpkit.sandbox.messages import Message
 
 MAX_BATCH: Final = 100  # receipts in one push
 PUSHED: Final[frozenset[Provider]] = frozenset({"dysmsapi", "dyvmsapi"})
 
-# What a receipt says, good and bad. A call that fails is not answered.
-_RESULTS: Final[dict[Channel, tuple[str, str]]] = {"sms": ("DELIVERED", "UNDELIV"), "voice": ("200000", "200003")}
+# What a receipt says, good and bad. Nobody answers a call that fails.
+_RESULTS: Final[dict[Channel, tuple[str, str]]] = {"sms": ("DELIVERED", "UNDELIV"), "voice": (HEARD, "200003")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,18 @@ def outcome(api: Api, phone: str, fault: Fault | None) -> Outcome:
     if fault is None or fault.fault not in RECEIPT_FAULTS:
         fault = magic_fault(api, phone)
     good, bad = _RESULTS[CALLS[api].channel]
-    kind = fault.fault if fault is not None else None
-    fails = kind == "receipt_failed"
-    return Outcome(
-        delay=None if kind == "receipt_never" else fault.receipt_delay if fault is not None else 0.0,
-        fails=fails,
-        result_code=(fault.code if fault is not None and fails and fault.code else bad) if fails else good,
-        copies=2 if kind == "receipt_twice" else 1,
-    )
+    usual = Outcome(delay=0.0, fails=False, result_code=good, copies=1)
+    if fault is None:
+        return usual
+    match fault.fault:
+        case "receipt_failed":
+            return replace(usual, fails=True, result_code=fault.code or bad)
+        case "receipt_never":
+            return replace(usual, delay=None)
+        case "receipt_twice":
+            return replace(usual, copies=2)
+        case _:
+            return replace(usual, delay=fault.receipt_delay)
 
 
 @dataclass(frozen=True, slots=True)

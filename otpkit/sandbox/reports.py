@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from otpkit.sandbox.magic import HEARD
 from otpkit.sandbox.messages import Message
 from otpkit.sandbox.reading import time_text
 from otpkit.sandbox.receipts import Push
 
 # The states of a call in which it was answered.
-HEARD: Final = "200000"
 ANSWERED: Final = frozenset({HEARD, "200001"})
 STATES: Final = {
     HEARD: "用户听完",

@@ -45,7 +45,7 @@ class Sandbox:
             is replaced by that word. None pushes none.
         receipt_retries: seconds from each push to the next one, where the answer was not HTTP 200. Aliyun lets 1, 5
             and 10 minutes pass.
-        clock: gives seconds since the epoch.
+        clock: gives seconds since the epoch; the dates of signed requests are judged by it too.
         max_messages: how many are kept, the newest; as many phones are counted.
     """
 

@@ -16,7 +16,6 @@ from sandbox_client import Client, Clock
 
 from otpkit.errors import ConfigurationError
 from otpkit.sandbox import Fault, Sandbox, running
-from otpkit.sandbox.calls import calls_of
 from otpkit.sandbox.messages import Sms
 
 QUIET = 0.3  # s in which a push that is not due would have come
@@ -280,6 +279,6 @@ def test_waits_that_make_no_sense_are_refused(retries: list[float]) -> None:
 def test_no_more_pushes_wait_than_there_is_room_for(clock: Clock) -> None:
     sandbox = Sandbox(clock=clock, max_messages=2, receipts_url="http://localhost/")
     for _ in range(9):
-        sandbox.submit(Sms(("13800138000",), "SMS_1", "签名", {}, "你好", "", calls_of("dysmsapi")[0]))
+        sandbox.submit(Sms(("13800138000",), "SMS_1", "签名", {}, "你好", "", "SendSms"))
     clock.now += 1
     assert sum(len(push.messages) for _, push in sandbox.take_pushes()) == 4
