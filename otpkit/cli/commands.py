@@ -137,7 +137,13 @@ def sandbox(
     port: Port = 8025,
     app_key: Annotated[str, typer.Option(help="What clients must send as their AppKey.")] = "sandbox",
     app_secret: Annotated[str, typer.Option(help="And as their AppSecret.")] = "sandbox-secret",  # noqa: S107
+    access_key_id: Annotated[str, typer.Option(help="Whose signature Dysmsapi and Dyvmsapi take.")] = "sandbox",
+    access_key_secret: Annotated[str, typer.Option(help="What it is made with.")] = "sandbox-secret",  # noqa: S107
     receipt_after: Annotated[float, typer.Option(help="Seconds until a message's receipt comes in.")] = 1.0,
+    receipts_url: Annotated[
+        str | None,
+        typer.Option(help="Where receipts of Dysmsapi and Dyvmsapi are pushed; {provider} in it is the one's name."),
+    ] = None,
 ) -> None:
     """Run a local gateway that sends nothing and shows every message on a page, until Ctrl-C."""
     from otpkit.sandbox import Address, Sandbox, serve
@@ -150,12 +156,22 @@ def sandbox(
             "OTPKIT_ALIDAYU_APP_KEY": app_key,
             "OTPKIT_ALIDAYU_APP_SECRET": app_secret,
         }
-        typer.echo(f"Inbox: {address.base_url}/\nAny template and signature are accepted. To use it:\n")
+        typer.echo(f"Inbox: {address.base_url}/")
+        typer.echo(f"Dysmsapi and Dyvmsapi: {address.base_url}, with the access key {shlex.quote(access_key_id)}")
+        typer.echo("Any template and signature are accepted. To use it with Alidayu's calls:\n")
         for name, value in variables.items():
             typer.echo(f"export {name}={shlex.quote(value)}")
         _warn_if_open(host)
 
-    serve(Sandbox(app_key=app_key, app_secret=app_secret, receipt_after=receipt_after), host, port, on_ready=ready)
+    local = Sandbox(
+        app_key=app_key,
+        app_secret=app_secret,
+        access_key_id=access_key_id,
+        access_key_secret=access_key_secret,
+        receipt_after=receipt_after,
+        receipts_url=receipts_url,
+    )
+    serve(local, host, port, on_ready=ready)
 
 
 @app.command()

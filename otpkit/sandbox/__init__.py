@@ -2,7 +2,8 @@
 
 `Sandbox` holds the rules and the messages and needs nothing but the standard library. `running` and `serve`
 put it on a socket, with an inbox page at `/` and a JSON interface under `/api`; they need the extra
-`otpkit[sandbox]`.
+`otpkit[sandbox]`. Alidayu's calls are under `/gw/alidayu`, those of Dysmsapi and Dyvmsapi at `/`, where the header
+`x-acs-action` tells them from a visit to the inbox. Receipts are pushed as long as `running` or `serve` runs.
 """
 
 from __future__ import annotations

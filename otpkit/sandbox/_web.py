@@ -5,13 +5,13 @@ from __future__ import annotations
 from otpkit.errors import ConfigurationError
 
 try:
-    import h11  # noqa: F401  (uvicorn's protocol, which drops connections here, is built on it)
+    import h11
     import jinja2
     import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import HTMLResponse, JSONResponse, Response
-    from starlette.routing import BaseRoute, Route
+    from starlette.routing import BaseRoute, Match, Route
     from starlette.types import Receive, Scope, Send
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ModuleNotFoundError as exc:
@@ -24,6 +24,7 @@ __all__ = [
     "H11Protocol",
     "HTMLResponse",
     "JSONResponse",
+    "Match",
     "Receive",
     "Request",
     "Response",
@@ -31,6 +32,7 @@ __all__ = [
     "Scope",
     "Send",
     "Starlette",
+    "h11",
     "jinja2",
     "uvicorn",
 ]

@@ -7,32 +7,37 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from otpkit.errors import ConfigurationError
+from otpkit.sandbox import alibaba, alidayu
 from otpkit.sandbox._web import (
     BaseRoute,
     HTMLResponse,
     JSONResponse,
+    Match,
     Request,
     Response,
     Route,
+    Scope,
     Starlette,
     jinja2,
 )
-from otpkit.sandbox.faults import APIS, fault_from_json
+from otpkit.sandbox.alidayu_answers import system_error
+from otpkit.sandbox.calls import calls_of
+from otpkit.sandbox.faults import fault_from_json
 from otpkit.sandbox.magic import magic_table
 from otpkit.sandbox.messages import Message, shanghai
 from otpkit.sandbox.state import Sandbox
-from otpkit.sandbox.wire import AlidayuEndpoint, UnknownApi
+from otpkit.sandbox.wire import MAX_BODY, WireEndpoint
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 GATEWAY_PATH: Final = "/gw/alidayu"
 INBOX_SIZE: Final = 100  # messages shown
-MAX_BODY: Final = 65_536  # bytes
 _NO_STORE: Final = {"cache-control": "no-store"}
 
 _templates = jinja2.Environment(
@@ -58,8 +63,23 @@ def create_app(
 
 
 def _gateway_routes(sandbox: Sandbox) -> list[BaseRoute]:
-    calls = [Route(f"{GATEWAY_PATH}/{api}", AlidayuEndpoint(sandbox, api)) for api in APIS]
-    return [*calls, Route(f"{GATEWAY_PATH}/{{rest:path}}", UnknownApi())]
+    known = calls_of("alidayu")
+    calls = [Route(f"{GATEWAY_PATH}/{api}", WireEndpoint(partial(alidayu.answer, sandbox, api))) for api in known]
+    unknown = system_error(404, "ApiNotFound", f"Known: {', '.join(known)}")
+    return [
+        *calls,
+        Route(f"{GATEWAY_PATH}/{{rest:path}}", WireEndpoint(lambda _: unknown)),
+        _AlibabaRoute("/", WireEndpoint(partial(alibaba.answer, sandbox))),
+    ]
+
+
+class _AlibabaRoute(Route):
+    """Takes what names a call in a header, and leaves the rest to the inbox, which has the same path."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "http" or all(name != alibaba.ACTION for name, _ in scope["headers"]):
+            return Match.NONE, {}
+        return super().matches(scope)
 
 
 class _Interface:

@@ -4,23 +4,27 @@ A call has one answer, so the first of its phones that asks for a fault decides 
 each message's own. A fault that was queued comes before a number's own, and faults are played on valid calls
 only: an invalid one gets its error and spends none.
 
-Phone numbers with a fault of their own, for sendSms:
+Phone numbers with a fault of their own, for the calls that send:
 
-    139000CCCCC    rejected with the code CCCCC, any that does not begin with 0: 13900050001, 13900099998
+    139000CCCCC    rejected with the code CCCCC, any that does not begin with 0: 13900050001, 13900099998;
+                   Dysmsapi and Dyvmsapi give their own code of the same meaning
     139001000NN    NN below; the last digit says whether the message is sent: 1 yes, 0 no
         10, 11     HTTP 500
-        20         HTTP 403, throttled
-        30, 31     `success: false` with the code "0"
+        20         throttled before the call is reached: HTTP 403, of Dysmsapi and Dyvmsapi 400
+        30, 31     `success: false` with the code "0", of Dysmsapi and Dyvmsapi "isp.SYSTEM_ERROR"
         40, 41     the connection is dropped after the request was read
         50, 51     half an answer, then the connection is closed
         60, 61     an answer that is not JSON
         71         accepted, and the receipt says that it failed
+        72         accepted, and the receipt is pushed twice
         81         accepted, and the receipt never comes
+        82         accepted, and the receipt comes 5 s late
         90         accepted, and nothing is ever sent
     139001001SS    the answer comes after SS seconds; sent
+    139001200SS    a voice call ends in the state 2000SS: 13900120002 is busy
 
-139002CCCCC, 139003000NN (10 to 61) and 139003001SS do the same to querySmsDetail, and their sendSms is an
-ordinary one.
+139002CCCCC, 139003000NN (10 to 61) and 139003001SS do the same to the calls that ask, and messages to them are
+ordinary ones.
 """
 
 from __future__ import annotations
@@ -32,10 +36,8 @@ from dataclasses import dataclass, fields
 from typing import Final, Literal
 
 from otpkit.errors import ConfigurationError
+from otpkit.sandbox.calls import APIS, CALLS, Api, calls_of
 from otpkit.sandbox.messages import subscriber
-
-Api = Literal["sendSms", "querySmsDetail"]
-APIS: Final[tuple[Api, ...]] = ("sendSms", "querySmsDetail")
 
 FaultName = Literal[
     "reject",
@@ -48,6 +50,8 @@ FaultName = Literal[
     "late",
     "receipt_failed",
     "receipt_never",
+    "receipt_twice",
+    "receipt_late",
     "lost",
 ]
 
@@ -63,30 +67,39 @@ SENT_BY_DEFAULT: Final[Mapping[FaultName, bool]] = {
     "late": True,
     "receipt_failed": True,
     "receipt_never": True,
+    "receipt_twice": True,
+    "receipt_late": True,
     "lost": False,
 }
 
 DESCRIPTIONS: Final[Mapping[FaultName, str]] = {
     "reject": "rejected with that code",
     "http_500": "HTTP 500",
-    "throttled": "HTTP 403, throttled",
-    "success_false": "success: false with code 0",
+    "throttled": "throttled, HTTP 403 or 400",
+    "success_false": "success: false with code 0, or isp.SYSTEM_ERROR",
     "drop": "the connection is dropped",
     "half": "half an answer",
     "not_json": "an answer that is not JSON",
     "late": "the answer comes after SS seconds",
     "receipt_failed": "accepted, the receipt says failed",
     "receipt_never": "accepted, the receipt never comes",
+    "receipt_twice": "accepted, the receipt is pushed twice",
+    "receipt_late": "accepted, the receipt comes 5 s late",
     "lost": "accepted, never sent",
 }
 
-RECEIPT_FAULTS: Final[frozenset[FaultName]] = frozenset({"receipt_failed", "receipt_never"})
+RECEIPT_FAULTS: Final[frozenset[FaultName]] = frozenset(
+    {"receipt_failed", "receipt_never", "receipt_twice", "receipt_late"}
+)
 SEND_ONLY: Final[frozenset[FaultName]] = RECEIPT_FAULTS | {"lost"}
 
 MAX_TIMES: Final = 10_000  # calls
 MAX_DELAY: Final = 600  # s
 LATE_DELAY: Final = 5.0  # s, longer than a patient person waits
-_CODE: Final = re.compile(r"[0-9A-Za-z._-]{1,32}")
+_LATE: Final[frozenset[FaultName]] = frozenset({"late", "receipt_late"})
+# What `reject` says unless told otherwise: out of service, which no client mends.
+_REJECTED: Final = {"alidayu": "50001", "dysmsapi": "isv.OUT_OF_SERVICE", "dyvmsapi": "isv.OUT_OF_SERVICE"}
+_CODE: Final = re.compile(r"[0-9A-Za-z._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +107,8 @@ class Fault:
     """What goes wrong with the next `times` calls.
 
     `api` and `phone` (any usual spelling) narrow it to calls of one kind and to one number; None is any.
-    `delay`, in seconds up to 600, holds the answer back; `late` does nothing else. `code` is for `reject`.
+    `delay`, in seconds up to 600, holds the answer back; `late` does nothing else, and `receipt_late` holds the
+    receipt back instead. `code` is what `reject` answers, or what the receipt of `receipt_failed` says.
     `sent` says whether the message counts as sent; None is what `SENT_BY_DEFAULT` says of the fault.
 
     Raises:
@@ -122,7 +136,7 @@ class Fault:
         resolved = {
             "phone": None if self.phone is None else subscriber(self.phone),
             "delay": _default_delay(self.fault) if self.delay is None else float(self.delay),
-            "code": "50001" if self.fault == "reject" and self.code is None else self.code,
+            "code": _default_code(self.api) if self.fault == "reject" and self.code is None else self.code,
             "sent": SENT_BY_DEFAULT[self.fault] if self.sent is None else self.sent,
         }
         for name, value in resolved.items():
@@ -130,9 +144,19 @@ class Fault:
 
     def concerns(self, api: Api, phones: tuple[str, ...]) -> bool:
         """Say whether a call of this kind, to these phones, is one to spoil."""
-        if api != "sendSms" and self.fault in SEND_ONLY:
+        if not CALLS[api].sends and self.fault in SEND_ONLY:
             return False
         return self.api in {None, api} and (self.phone is None or self.phone in phones)
+
+    @property
+    def answer_delay(self) -> float:
+        """For how many seconds the answer is held back."""
+        return 0.0 if self.fault == "receipt_late" else self.delay or 0.0
+
+    @property
+    def receipt_delay(self) -> float:
+        """For how many seconds the receipt is."""
+        return self.delay or 0.0 if self.fault == "receipt_late" else 0.0
 
 
 FIELDS: Final = tuple(field.name for field in fields(Fault))
@@ -155,18 +179,23 @@ def fault_from_json(data: object) -> Fault:
 
 
 def _default_delay(fault: FaultName) -> float:
-    return LATE_DELAY if fault == "late" else 0.0
+    return LATE_DELAY if fault in _LATE else 0.0
+
+
+def _default_code(api: Api | None) -> str:
+    return _REJECTED["alidayu" if api is None else CALLS[api].provider]
 
 
 def _check_scope(fault: Fault) -> None:
     if fault.api is not None and fault.api not in APIS:
         raise ConfigurationError(f"unknown api {fault.api!r:.40}; known: {', '.join(APIS)}, or null for any")
-    if fault.api == "querySmsDetail" and fault.fault in SEND_ONLY:
-        raise ConfigurationError(f"{fault.fault!r} is a fault of sendSms alone")
+    if fault.api is not None and not CALLS[fault.api].sends and fault.fault in SEND_ONLY:
+        sending = [api for api in calls_of(CALLS[fault.api].provider) if CALLS[api].sends]
+        raise ConfigurationError(f"{fault.fault!r} is a fault of {', '.join(sending)} alone")
     if fault.code is None:
         return
-    if fault.fault != "reject":
-        raise ConfigurationError(f"'code' belongs to the fault 'reject', not to {fault.fault!r}")
+    if fault.fault not in {"reject", "receipt_failed"}:
+        raise ConfigurationError(f"'code' belongs to 'reject' and 'receipt_failed', not to {fault.fault!r}")
     if not isinstance(fault.code, str) or not _CODE.fullmatch(fault.code):
         raise ConfigurationError(f"'code' is a string such as '50001', not {fault.code!r:.40}")
 

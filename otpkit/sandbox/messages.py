@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, Literal
 
 from otpkit.errors import ConfigurationError
+from otpkit.sandbox.calls import CALLS, Api, Channel, Provider
 
 Status = Literal["waiting", "failed", "delivered"]
 
@@ -23,7 +24,10 @@ _DIGITS: Final = re.compile(r"[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Sms:
-    """A send as it was asked for: one text for one phone or several."""
+    """A send as it was asked for by `api`: one text for one phone or several.
+
+    Of a voice call, `sign_name` is the number that is shown to the person called.
+    """
 
     phones: tuple[str, ...]
     template: str
@@ -31,14 +35,16 @@ class Sms:
     params: Mapping[str, str]
     text: str
     extend: str
+    api: Api = "sendSms"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message to one phone.
+    """One message to one phone, or one call.
 
     `phone` has 11 digits, `sent_at` and `receipt_at` are seconds since the epoch. At `receipt_at` the receipt
-    comes in and makes the message `delivered` or, with `fails`, `failed`; None is a receipt that never comes.
+    comes in, with `result_code`, and makes the message `delivered` or, with `fails`, `failed`; None is a receipt
+    that never comes. `extend` is the sender's own id, and `biz_id` the provider's.
     """
 
     id: int
@@ -53,6 +59,18 @@ class Message:
     sent_at: float
     receipt_at: float | None
     fails: bool
+    result_code: str
+    api: Api
+
+    @property
+    def provider(self) -> Provider:
+        """Whose call sent it."""
+        return CALLS[self.api].provider
+
+    @property
+    def channel(self) -> Channel:
+        """How it reaches the person."""
+        return CALLS[self.api].channel
 
     def status(self, now: float) -> Status:
         """Say how the message stands at `now`, in seconds since the epoch."""
@@ -64,6 +82,8 @@ class Message:
         """Return what `GET /api/messages` shows of it."""
         return {
             "id": self.id,
+            "provider": self.provider,
+            "channel": self.channel,
             "phone": self.phone,
             "code": self.code,
             "text": self.text,
@@ -112,3 +132,14 @@ def find_code(params: Mapping[str, str], body: str) -> str | None:
 def shanghai(timestamp: float) -> datetime:
     """Return seconds since the epoch as a time in China."""
     return datetime.fromtimestamp(timestamp, SHANGHAI)
+
+
+def biz_id_of(provider: Provider, serial: int) -> str:
+    """Return a provider's id of a send, in its own form."""
+    match provider:
+        case "alidayu":
+            return f"{100_000 + serial}^{1_000_000 + serial}"
+        case "dysmsapi":
+            return f"{100_000_000_000_000_000 + serial}^0"
+        case "dyvmsapi":
+            return f"{100_000_000_000 + serial}^{200_000_000_000 + serial}"

@@ -15,6 +15,7 @@ from typing import Any, Final
 from otpkit.errors import ConfigurationError
 from otpkit.sandbox._web import BaseRoute, H11Protocol, uvicorn
 from otpkit.sandbox.app import create_app
+from otpkit.sandbox.pushing import push_receipts
 from otpkit.sandbox.state import Sandbox
 from otpkit.sandbox.wire import TRANSPORT
 
@@ -34,7 +35,7 @@ class Address:
 
     @property
     def base_url(self) -> str:
-        """The inbox page, without the slash at its end."""
+        """The inbox page, without the slash at its end; also what clients of Dysmsapi and Dyvmsapi take."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     @property
@@ -109,9 +110,11 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
+    def __init__(self, config: uvicorn.Config, sandbox: Sandbox, on_ready: Callable[[], object]) -> None:
         super().__init__(config)
+        self._sandbox = sandbox
         self._on_ready = on_ready
+        self._pushing: asyncio.Task[None] | None = None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         with _quietly():
@@ -119,7 +122,15 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
+        self._pushing = asyncio.create_task(push_receipts(self._sandbox))
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._pushing is not None:
+            self._pushing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._pushing
+        await super().shutdown(sockets=sockets)
 
 
 @contextlib.contextmanager
@@ -156,7 +167,7 @@ def _server(
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=round(STOP_TIMEOUT / 2),
     )
-    return _Server(config, on_ready)
+    return _Server(config, sandbox, on_ready)
 
 
 def _listen(host: str, port: int) -> socket.socket:

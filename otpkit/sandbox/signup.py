@@ -17,8 +17,9 @@ from urllib.parse import parse_qsl
 
 from otpkit.errors import ConfigurationError, Language, OTPError, RateLimitError, TokenError
 from otpkit.sandbox._web import BaseRoute, HTMLResponse, Request, Response, Route
-from otpkit.sandbox.app import MAX_BODY, _error, _foreign, _templates
+from otpkit.sandbox.app import _error, _foreign, _templates
 from otpkit.sandbox.state import Sandbox
+from otpkit.sandbox.wire import MAX_BODY
 from otpkit.sync import OTP
 
 PATH: Final = "/signup"

@@ -6,18 +6,20 @@ import hmac
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import count, islice
-from typing import Final
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox.faults import APIS, RECEIPT_FAULTS, Api, Fault, FaultName
+from otpkit.sandbox.calls import CALLS, Api, Provider
+from otpkit.sandbox.counts import Counts
+from otpkit.sandbox.fault_queue import FaultQueue
+from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault
 from otpkit.sandbox.magic import magic_fault
-from otpkit.sandbox.messages import Message, Sms, find_code, render, shanghai, subscriber, variables
-
-MAX_FAULTS: Final = 1_000  # queued at a time
+from otpkit.sandbox.messages import Message, Sms, biz_id_of, find_code, render, shanghai, subscriber, variables
+from otpkit.sandbox.nonces import Nonces
+from otpkit.sandbox.receipts import PUSHED, Push, PushQueue, checked_url, outcome
 
 
 class Unacceptable(Exception):
@@ -34,10 +36,16 @@ class Sandbox:
     Args:
         app_key: what a client must send as `X-Ca-Key`.
         app_secret: and as `X-Ca-Secret`.
+        access_key_id: whose signature Dysmsapi and Dyvmsapi take.
+        access_key_secret: what it is made with.
         templates: the approved templates, code to text with `${variables}`; None accepts any.
         sign_names: the approved signatures; None accepts any.
         receipt_after: seconds until a message's receipt comes in; 0 is at once.
-        clock: gives seconds since the epoch.
+        receipts_url: where the server pushes the receipts of Dysmsapi and Dyvmsapi, on any host; `{provider}` in it
+            is replaced by that word. None pushes none.
+        receipt_retries: seconds from each push to the next one, where the answer was not HTTP 200. Aliyun lets 1, 5
+            and 10 minutes pass.
+        clock: gives seconds since the epoch; the dates of signed requests are judged by it too.
         max_messages: how many are kept, the newest; as many phones are counted.
     """
 
@@ -46,9 +54,13 @@ class Sandbox:
         *,
         app_key: str = "sandbox",
         app_secret: str = "sandbox-secret",  # noqa: S107  (it guards nothing; a client must have one to send)
+        access_key_id: str = "sandbox",
+        access_key_secret: str = "sandbox-secret",  # noqa: S107
         templates: Mapping[str, str] | None = None,
         sign_names: Collection[str] | None = None,
         receipt_after: float = 1.0,
+        receipts_url: str | None = None,
+        receipt_retries: Sequence[float] = (1.0, 5.0, 10.0),
         clock: Callable[[], float] = time.time,
         max_messages: int = 10_000,
     ) -> None:
@@ -56,10 +68,15 @@ class Sandbox:
             raise ConfigurationError(f"receipt_after is a number of seconds from 0, not {receipt_after!r:.40}")
         if max_messages < 1:
             raise ConfigurationError(f"max_messages is at least 1, not {max_messages!r:.40}")
+        if not all(wait >= 0 for wait in receipt_retries):
+            raise ConfigurationError(f"receipt_retries are numbers of seconds from 0, not {receipt_retries!r:.40}")
         self._credentials = (app_key.encode(), app_secret.encode())
+        self._access_keys = {access_key_id: access_key_secret}
         self._templates = None if templates is None else dict(templates)
         self._sign_names = None if sign_names is None else frozenset(sign_names)
         self._receipt_after = receipt_after
+        self._receipts_url = checked_url(receipts_url)
+        self._receipt_retries = tuple(receipt_retries)
         self._clock = clock
         self._max_messages = max_messages
         self._lock = threading.Lock()
@@ -68,13 +85,14 @@ class Sandbox:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all messages, faults and counts."""
+        """Forget all messages with the receipts still to be pushed, faults, counts and nonces."""
         with self._lock:
             self._messages: deque[Message] = deque()
             self._by_phone: dict[str, deque[Message]] = {}
-            self._faults: list[Fault] = []
-            self._totals: dict[Api, int] = dict.fromkeys(APIS, 0)
-            self._counts: dict[Api, dict[str, int]] = {api: {} for api in APIS}
+            self._faults = FaultQueue()
+            self._counts = Counts(self._max_messages)
+            self._nonces = Nonces()
+            self._pushes = PushQueue(2 * self._max_messages)
 
     def now(self) -> float:
         """Return the sandbox's time, in seconds since the epoch."""
@@ -85,10 +103,19 @@ class Sandbox:
         key, secret = self._credentials
         return hmac.compare_digest(app_key, key) & hmac.compare_digest(app_secret, secret)
 
+    def secret_of(self, access_key_id: str) -> str | None:
+        """Return what requests with an access key are signed with, or None for an unknown one."""
+        return self._access_keys.get(access_key_id)
+
+    def first_use(self, nonce: str) -> bool:
+        """Say whether a signed request's nonce is new, and remember it."""
+        with self._lock:
+            return self._nonces.first_use(nonce, self._clock())
+
     # Messages
 
-    def compose(self, template: str, sign_name: str, params: Mapping[str, str]) -> str:
-        """Return the text of a message, `【sign】…`.
+    def compose(self, template: str, sign_name: str | None, params: Mapping[str, str]) -> str:
+        """Return the text of a message, `【sign】…`; a call's has no signature.
 
         Raises:
             Unacceptable: 70001 template, 70002 signature, 70003 a variable is missing.
@@ -96,16 +123,23 @@ class Sandbox:
         text = None if self._templates is None else self._templates.get(template)
         if text is None and self._templates is not None:
             raise Unacceptable("70001")
-        if self._sign_names is not None and sign_name not in self._sign_names:
+        if self._sign_names is not None and sign_name is not None and sign_name not in self._sign_names:
             raise Unacceptable("70002")
         if text is not None and not variables(text) <= params.keys():
             raise Unacceptable("70003")
-        return f"【{sign_name}】{render(text, params)}"
+        return f"{'' if sign_name is None else f'【{sign_name}】'}{render(text, params)}"
 
-    def new_biz_id(self) -> str:
-        """Return the id of a send, in the gateway's form `134523^4351232`; no two are alike."""
-        serial = next(self._serials)
-        return f"{100_000 + serial}^{1_000_000 + serial}"
+    def submit(self, sms: Sms) -> tuple[str, Fault | None]:
+        """Take in what a valid call sends: return its id, and the fault that the call must play."""
+        fault = self.take_fault(sms.api, sms.phones)
+        biz_id = self.new_biz_id(CALLS[sms.api].provider)
+        if fault is None or fault.sent:
+            self.record(sms, biz_id, fault)
+        return biz_id, fault
+
+    def new_biz_id(self, provider: Provider = "alidayu") -> str:
+        """Return the id of a send, in the provider's form such as `134523^4351232`; no two are alike."""
+        return biz_id_of(provider, next(self._serials))
 
     def record(self, sms: Sms, biz_id: str, fault: Fault | None = None) -> None:
         """Keep what was sent, one message a phone; a receipt fault decides how its receipts turn out."""
@@ -113,7 +147,8 @@ class Sandbox:
         with self._lock:
             sent_at = self._clock()
             for phone in sms.phones:
-                receipt = _receipt(phone, fault)
+                becomes = outcome(sms.api, phone, fault)
+                due = None if becomes.delay is None else sent_at + self._receipt_after + becomes.delay
                 self._keep(
                     Message(
                         id=next(self._ids),
@@ -126,9 +161,12 @@ class Sandbox:
                         extend=sms.extend,
                         biz_id=biz_id,
                         sent_at=sent_at,
-                        receipt_at=None if receipt == "receipt_never" else sent_at + self._receipt_after,
-                        fails=receipt == "receipt_failed",
-                    )
+                        receipt_at=due,
+                        fails=becomes.fails,
+                        result_code=becomes.result_code,
+                        api=sms.api,
+                    ),
+                    becomes.copies,
                 )
 
     def messages(self, phone: str | None = None, limit: int | None = None) -> list[Message]:
@@ -142,33 +180,70 @@ class Sandbox:
             kept = self._messages if wanted is None else self._by_phone.get(wanted, ())
             return list(islice(reversed(kept), limit))
 
-    def sent_on(self, phone: str, day: date, biz_id: str | None = None) -> list[Message]:
-        """Return what was sent to a phone on one day in China, newest first."""
+    def sent_on(
+        self, phone: str, day: date, biz_id: str | None = None, provider: Provider = "alidayu"
+    ) -> list[Message]:
+        """Return what a provider sent to a phone on one day in China, newest first."""
         return [
             message
             for message in self.messages(phone)
-            if shanghai(message.sent_at).date() == day and biz_id in {None, message.biz_id}
+            if message.provider == provider
+            and shanghai(message.sent_at).date() == day
+            and biz_id in {None, message.biz_id}
         ]
 
+    def call_of(self, call_id: str) -> Message | None:
+        """Return the voice call with an id, or None."""
+        found = (message for message in self.messages() if message.channel == "voice" and message.biz_id == call_id)
+        return next(found, None)
+
     def clear_messages(self) -> int:
-        """Forget all messages; return how many there were."""
+        """Forget all messages, with the receipts still to be pushed; return how many there were."""
         with self._lock:
             forgotten = len(self._messages)
             self._messages.clear()
             self._by_phone.clear()
+            self._pushes = PushQueue(2 * self._max_messages)
             return forgotten
 
-    def _keep(self, message: Message) -> None:
+    def _keep(self, message: Message, copies: int) -> None:
         self._messages.append(message)
         self._by_phone.setdefault(message.phone, deque()).append(message)
         if len(self._messages) > self._max_messages:
             self._drop_oldest()
+        if self._receipts_url is not None and message.provider in PUSHED and message.receipt_at is not None:
+            for copy in range(copies):
+                self._pushes.add(message.receipt_at, Push(message.provider, copy, 0, (message,)))
 
     def _drop_oldest(self) -> None:
         phone = self._messages.popleft().phone
         self._by_phone[phone].popleft()
         if not self._by_phone[phone]:
             del self._by_phone[phone]
+
+    # Pushed receipts
+
+    def push_receipts_to(self, url: str | None) -> None:
+        """Have the receipts of messages sent from now on pushed there, as `receipts_url` would.
+
+        Raises:
+            ConfigurationError: it is no such URL.
+        """
+        self._receipts_url = checked_url(url)
+
+    def take_pushes(self) -> list[tuple[str, Push]]:
+        """Take the pushes that are due, each with its URL."""
+        with self._lock:
+            url = self._receipts_url
+            due = self._pushes.take_due(self._clock())
+        return [] if url is None else [(url.replace("{provider}", push.provider), push) for push in due]
+
+    def push_again(self, push: Push, since: float) -> None:
+        """Repeat a push that was made at `since` and not taken, after the wait that is due; without one, never."""
+        if push.attempt < len(self._receipt_retries):
+            with self._lock:
+                at = since + self._receipt_retries[push.attempt]
+                self._pushes.add(at, replace(push, attempt=push.attempt + 1))
 
     # Faults
 
@@ -179,37 +254,27 @@ class Sandbox:
             ConfigurationError: too many are queued.
         """
         with self._lock:
-            if len(self._faults) >= MAX_FAULTS:
-                raise ConfigurationError(f"{MAX_FAULTS} faults are queued already; clear them first")
-            self._faults.append(fault)
+            self._faults.add(fault)
 
     def take_fault(self, api: Api, phones: tuple[str, ...]) -> Fault | None:
         """Take the fault that a call must play, or None: a queued one, or that of a phone number."""
         with self._lock:
-            for place, fault in enumerate(self._faults):
-                if fault.concerns(api, phones):
-                    self._spend(place)
-                    return fault
+            queued = self._faults.take(api, phones)
+        if queued is not None:
+            return queued
         own = (magic_fault(api, phone) for phone in phones)
         return next((fault for fault in own if fault is not None and fault.fault not in RECEIPT_FAULTS), None)
-
-    def _spend(self, place: int) -> None:
-        fault = self._faults[place]
-        if fault.times > 1:
-            self._faults[place] = replace(fault, times=fault.times - 1)
-        else:
-            del self._faults[place]
 
     def faults(self) -> list[Fault]:
         """Return the queued faults, the next one first, `times` being what is left of them."""
         with self._lock:
-            return list(self._faults)
+            return self._faults.waiting()
 
     def clear_faults(self) -> int:
         """Forget the queued faults; return how many there were."""
         with self._lock:
-            forgotten = len(self._faults)
-            self._faults.clear()
+            forgotten = len(self._faults.waiting())
+            self._faults = FaultQueue()
             return forgotten
 
     # Counts
@@ -217,27 +282,14 @@ class Sandbox:
     def count(self, api: Api, phones: Collection[str]) -> None:
         """Count a request that came in, whatever will become of it."""
         with self._lock:
-            self._totals[api] += 1
-            counts = self._counts[api]
-            for phone in phones:
-                counts[phone] = counts.get(phone, 0) + 1
-            for oldest in list(islice(counts, max(0, len(counts) - self._max_messages))):
-                del counts[oldest]
+            self._counts.add(api, phones)
 
     def stats(self) -> dict[Api, dict[str, object]]:
         """Return the requests received: `{"sendSms": {"total": 1, "by_phone": {"13800138000": 1}}, …}`."""
         with self._lock:
-            return {api: {"total": self._totals[api], "by_phone": dict(self._counts[api])} for api in APIS}
+            return self._counts.shown()
 
     def clear_stats(self) -> None:
         """Start the counts from 0."""
         with self._lock:
-            self._totals = dict.fromkeys(APIS, 0)
-            self._counts = {api: {} for api in APIS}
-
-
-def _receipt(phone: str, fault: Fault | None) -> FaultName | None:
-    """Return the receipt fault of one message: that of its call, else that of its number alone."""
-    if fault is None or fault.fault not in RECEIPT_FAULTS:
-        fault = magic_fault("sendSms", phone)
-    return fault.fault if fault is not None else None
+            self._counts = Counts(self._max_messages)

@@ -1,46 +1,36 @@
-"""The gateway as ASGI: from a request to an answer, and the answer onto the wire, faults included."""
+"""The gateways as ASGI: from a request to an answer, and the answer onto the wire, faults included."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox import alidayu
 from otpkit.sandbox._web import Receive, Scope, Send
-from otpkit.sandbox.answers import Answer, Headers, system_error
-from otpkit.sandbox.faults import APIS, Api
-from otpkit.sandbox.state import Sandbox
+from otpkit.sandbox.answers import Answer, Headers
+from otpkit.sandbox.calls import WireRequest
 
 TRANSPORT: Final = "otpkit.sandbox.transport"  # the key in the request's state under which `server` puts it
+MAX_BODY: Final = 65_536  # bytes
 
 
-class AlidayuEndpoint:
-    """One call of the gateway as a bare ASGI application: no request object, no thread, next to no cost."""
+class WireEndpoint:
+    """What answers a request, as a bare ASGI application: no request object, no thread, next to no cost."""
 
-    def __init__(self, sandbox: Sandbox, api: Api) -> None:
-        self._sandbox = sandbox
-        self._api = api
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        await hand_over(self._answer(scope), scope, receive, send)
-
-    def _answer(self, scope: Scope) -> Answer:
-        if scope["method"] != "GET":
-            return system_error(405, "MethodNotAllowed", "Use GET")
-        headers = dict(scope["headers"])
-        key, secret = headers.get(b"x-ca-key", b""), headers.get(b"x-ca-secret", b"")
-        return alidayu.call(self._sandbox, self._api, scope["query_string"], key, secret)
-
-
-class UnknownApi:
-    """A path under the gateway's that is none of its calls."""
+    def __init__(self, answer: Callable[[WireRequest], Answer]) -> None:
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        answer = system_error(404, "ApiNotFound", f"Known: {', '.join(APIS)}")
+        body = await _body(receive) if scope["method"] == "POST" else b""
+        if body is None:
+            answer = Answer(413, b"")
+        else:
+            headers = dict(scope["headers"])
+            path = scope.get("raw_path") or scope["path"].encode()
+            answer = self._answer(WireRequest(scope["method"], path, scope["query_string"], headers, body))
         await hand_over(answer, scope, receive, send)
 
 
@@ -86,3 +76,15 @@ async def _gone_within(seconds: float, receive: Receive) -> bool:
             await _gone(receive)
             return True
     return False
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Return the whole body, or None where it is longer than any that means well."""
+    body, more = bytearray(), True
+    while more:
+        event = await receive()
+        body += event.get("body", b"")
+        more = event.get("more_body", False)
+        if len(body) > MAX_BODY:
+            return None
+    return bytes(body)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 import socket
+from datetime import UTC, datetime
 
 import pytest
 import requests
 from cli_process import PHONE, Ended, otpkit, python, running
 
 from otpkit import OTP
+from otpkit.gateways.acs3 import Credentials, signed_headers
 
 QUIET = Ended(0, "", "")
 
@@ -39,6 +41,31 @@ def test_the_printed_variables_reach_the_local_gateway(monkeypatch: pytest.Monke
         assert sandbox.interrupt() == QUIET
 
 
+def test_the_sandbox_takes_an_access_key_and_pushes_receipts_where_it_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as receiver:
+        receiver.settimeout(20)
+        url = f"http://127.0.0.1:{receiver.getsockname()[1]}/{{provider}}"
+        args = ("--access-key-id", "an-id", "--access-key-secret", "s", "--receipts-url", url, "--receipt-after", "0")
+        with running("sandbox", "--port", "0", *args, until="APP_SECRET") as sandbox:
+            assert f"Dysmsapi and Dyvmsapi: {sandbox.base_url}, with the access key an-id\n" in sandbox.head
+            params = {"PhoneNumbers": PHONE, "SignName": "阿里大鱼", "TemplateCode": "SMS_1"}
+            headers = signed_headers(
+                Credentials("an-id", "s"),
+                action="SendSms",
+                version="2017-05-25",
+                host=sandbox.base_url.removeprefix("http://"),
+                params=params,
+                date=datetime.now(UTC),
+                nonce="once",
+            )
+            sent = requests.post(sandbox.base_url, params=params, headers=headers, timeout=10).json()
+            assert sent["Code"] == "OK"
+            connection, _ = receiver.accept()
+            with connection:
+                assert connection.recv(65_536).startswith(b"POST /dysmsapi HTTP/1.1\r\n")
+            assert sandbox.interrupt() == QUIET
+
+
 def test_the_demo_serves_its_page_and_the_inbox_until_interrupted() -> None:
     with running("demo", "--port", "0", until="Ctrl-C") as demo, requests.Session() as session:
         assert f"{demo.base_url}/signup\n" in demo.head
@@ -65,6 +92,12 @@ def test_receipts_from_the_past_are_refused() -> None:
     done = otpkit("sandbox", "--port", "0", "--receipt-after", "-1")
     assert (done.status, done.out) == (2, "")
     assert "receipt_after" in done.err
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    done = otpkit("sandbox", "--port", "0", "--receipts-url", "hook")
+    assert (done.status, done.out) == (2, "")
+    assert "'hook' is no URL to push receipts to" in done.err
 
 
 def test_an_open_address_is_warned_of_and_printed_so_that_it_can_be_reached() -> None:

@@ -10,7 +10,11 @@ import requests
 from otpkit.sandbox import Address, Sandbox
 
 NOON = 1_800_000_000.0 - 1_800_000_000 % 86_400 + 4 * 3600  # 2027-01-15, noon in Shanghai
-TEMPLATES = {"SMS_585014": "验证码${code},您正在进行${product}身份验证,打死不要告诉别人哦!"}
+TEMPLATES = {
+    "SMS_585014": "验证码${code},您正在进行${product}身份验证,打死不要告诉别人哦!",
+    "TTS_1": "您的验证码是${code}",
+    "a.wav": "您好",
+}
 
 
 class Clock:

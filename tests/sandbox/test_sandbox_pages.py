@@ -16,6 +16,8 @@ def test_messages_tell_all_that_was_sent(client: Client) -> None:
     [message] = reply.json()
     assert isinstance(message.pop("id"), int)
     assert message == {
+        "provider": "alidayu",
+        "channel": "sms",
         "phone": "13800138000",
         "code": "123456",
         "text": "【阿里大鱼】code=123456, product=alidayu",
@@ -91,7 +93,8 @@ def test_every_request_is_counted_whatever_became_of_it(client: Client) -> None:
         client.send("13900100040")
     client.send("13800138000,13700137000,13700137000,1")
     client.query("13800138000")
-    assert client.api("GET", "/api/stats").json() == {
+    stats = client.api("GET", "/api/stats").json()
+    assert {api: counts for api, counts in stats.items() if counts["total"]} == {
         "sendSms": {
             "total": 6,
             "by_phone": {"13800138000": 4, "13900050001": 1, "13900100040": 1, "13700137000": 1},

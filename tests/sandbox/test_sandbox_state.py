@@ -154,9 +154,9 @@ def test_a_magic_number_is_read_by_its_digits(phone: str, fault: Fault | None) -
 
 def test_every_number_of_the_table_is_a_phone_number_with_a_fault() -> None:
     numbers = [number for number, _ in magic_table()]
-    assert len(numbers) == 16
+    assert len(numbers) == 19
     for number in numbers:
-        assert magic_fault("sendSms", number.replace("CCCCC", "50001").replace("SS", "07")) is not None
+        assert magic_fault("SingleCallByTts", number.replace("CCCCC", "50001").replace("SS", "07")) is not None
 
 
 @pytest.mark.parametrize(

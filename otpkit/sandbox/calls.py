@@ -1,0 +1,62 @@
+"""The calls that the sandbox answers, of all providers. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+Provider = Literal["alidayu", "dysmsapi", "dyvmsapi"]
+Channel = Literal["sms", "voice"]
+Api = Literal[
+    "sendSms",
+    "querySmsDetail",
+    "SendSms",
+    "QuerySendDetails",
+    "SingleCallByTts",
+    "SingleCallByVoice",
+    "ClickToDial",
+    "QueryCallDetailByCallId",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one call is: whose, by which channel, and whether it sends or asks."""
+
+    provider: Provider
+    channel: Channel
+    sends: bool
+
+
+CALLS: Final[Mapping[Api, Call]] = {
+    "sendSms": Call("alidayu", "sms", sends=True),
+    "querySmsDetail": Call("alidayu", "sms", sends=False),
+    "SendSms": Call("dysmsapi", "sms", sends=True),
+    "QuerySendDetails": Call("dysmsapi", "sms", sends=False),
+    "SingleCallByTts": Call("dyvmsapi", "voice", sends=True),
+    "SingleCallByVoice": Call("dyvmsapi", "voice", sends=True),
+    "ClickToDial": Call("dyvmsapi", "voice", sends=True),
+    "QueryCallDetailByCallId": Call("dyvmsapi", "voice", sends=False),
+}
+APIS: Final[tuple[Api, ...]] = tuple(CALLS)
+
+
+def calls_of(*providers: Provider) -> tuple[Api, ...]:
+    """Return the names of some providers' calls."""
+    return tuple(api for api, call in CALLS.items() if call.provider in providers)
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """An HTTP request as it came in; names of headers are in lower case."""
+
+    method: str
+    path: bytes
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    body: bytes = field(default=b"", repr=False)
+
+    def header(self, name: str) -> str:
+        """Return a header's value without the blanks around it, or ""."""
+        return self.headers.get(name.encode(), b"").decode("latin-1").strip()

@@ -1,0 +1,124 @@
+"""Dyvmsapi 2017-05-25: SingleCallByTts, SingleCallByVoice, ClickToDial and QueryCallDetailByCallId. No I/O.
+
+Mobile numbers alone can be called. ClickToDial is as the older official SDK has it, under today's signature. The
+document's editions differ on which calls QueryDate finds, those of its day or of the 24 hours after it: both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from otpkit.sandbox.alibaba_answers import FAILURES, done
+from otpkit.sandbox.answers import Answer, spoilt
+from otpkit.sandbox.calls import Api
+from otpkit.sandbox.denials import mandatory
+from otpkit.sandbox.messages import Message, Sms, shanghai
+from otpkit.sandbox.reading import NUMBER, Params, template_values, time_text
+from otpkit.sandbox.reports import ANSWERED, STATES, seconds_heard
+from otpkit.sandbox.state import Sandbox, Unacceptable
+
+PRODUCTS: Final[Mapping[Api, str]] = {
+    "SingleCallByTts": "11010000138001",
+    "SingleCallByVoice": "11000000300006",
+    "ClickToDial": "11000000300004",
+}
+MAX_OUT_ID: Final = 15  # bytes
+_DAY: Final = 86_400  # s
+_BOUNDS: Final = {"PlayTimes": (1, 3), "Volume": (0, 100), "Speed": (-500, 500)}
+_WHOLE: Final = re.compile(r"-?[0-9]{1,15}")
+
+
+def single_call_by_tts(sandbox: Sandbox, params: Params) -> Answer:
+    """Answer SingleCallByTts: read a template out."""
+    phone, template = mandatory(params, "CalledNumber", "TtsCode")
+    values = template_values(params.get("TtsParam", ""), otherwise="isv.INVALID_JSON_PARAM")
+    return _call(sandbox, "SingleCallByTts", params, phone, template, values)
+
+
+def single_call_by_voice(sandbox: Sandbox, params: Params) -> Answer:
+    """Answer SingleCallByVoice: play a file, whose words stand among the templates."""
+    phone, file = mandatory(params, "CalledNumber", "VoiceCode")
+    return _call(sandbox, "SingleCallByVoice", params, phone, file, {})
+
+
+def _call(sandbox: Sandbox, api: Api, params: Params, phone: str, template: str, values: Mapping[str, str]) -> Answer:
+    out_id = _checked(params, phone)
+    text = sandbox.compose(template, None, values)
+    shown = params.get("CalledShowNumber", "")
+    return _submit(sandbox, Sms((phone,), template, shown, values, text, out_id, api))
+
+
+def click_to_dial(sandbox: Sandbox, params: Params) -> Answer:
+    """Answer ClickToDial: connect two people."""
+    names = ("CallerNumber", "CalledNumber", "CallerShowNumber", "CalledShowNumber")
+    caller, called, _, shown = mandatory(params, *names)
+    out_id = _checked(params, caller, called)
+    sms = Sms((called,), "", shown, {"CallerNumber": caller}, f"{caller} ↔ {called}", out_id, "ClickToDial")
+    return _submit(sandbox, sms)
+
+
+def _submit(sandbox: Sandbox, sms: Sms) -> Answer:
+    call_id, fault = sandbox.submit(sms)
+    return spoilt(done(CallId=call_id), sms.api, fault, FAILURES)
+
+
+def _checked(params: Params, *phones: str) -> str:
+    """Return OutId, once all that the calls share is as it should be."""
+    if not all(map(NUMBER.fullmatch, phones)):
+        raise Unacceptable("isv.MOBILE_NUMBER_ILLEGAL")
+    for name, (least, most) in _BOUNDS.items():
+        if name in params and not least <= _whole(params[name]) <= most:
+            raise Unacceptable("isv.INVALID_PARAMETERS")
+    out_id = params.get("OutId")
+    if out_id is not None and not 1 <= len(out_id.encode()) <= MAX_OUT_ID:
+        raise Unacceptable("isv.INVALID_PARAMETERS")
+    return out_id or ""
+
+
+def query_call_detail_by_call_id(sandbox: Sandbox, params: Params) -> Answer:
+    """Answer QueryCallDetailByCallId: what became of a call that has ended; Data is empty for any other."""
+    call_id, product, query_date = mandatory(params, "CallId", "ProdId", "QueryDate")
+    _whole(product)
+    asked = _whole(query_date) / 1000
+    message = sandbox.call_of(call_id)
+    fault = sandbox.take_fault("QueryCallDetailByCallId", () if message is None else (message.phone,))
+    data = ""
+    if message is not None and PRODUCTS[message.api] == product and _covers(asked, message.sent_at):
+        data = _detail(message, sandbox.now())
+    return spoilt(done(Data=data), "QueryCallDetailByCallId", fault, FAILURES)
+
+
+def _covers(asked: float, sent_at: float) -> bool:
+    try:
+        same_day = shanghai(asked).date() == shanghai(sent_at).date()
+    except (ValueError, OverflowError, OSError):
+        raise Unacceptable("isv.INVALID_PARAMETERS") from None
+    return same_day or 0 <= sent_at - asked <= _DAY
+
+
+def _detail(message: Message, now: float) -> str:
+    if message.status(now) == "waiting" or message.receipt_at is None:
+        return ""
+    answered = message.result_code in ANSWERED
+    detail = {
+        "caller": message.params.get("CallerNumber", message.sign_name),
+        "callee": message.phone,
+        "callerShowNumber": message.sign_name,
+        "calleeShowNumber": message.sign_name,
+        "gmtCreate": time_text(message.sent_at),
+        "startDate": time_text(message.sent_at) if answered else "",
+        "endDate": time_text(message.receipt_at) if answered else "",
+        "duration": seconds_heard(message),
+        "state": message.result_code,
+        "stateDesc": STATES.get(message.result_code, message.result_code),
+    }
+    return json.dumps(detail, ensure_ascii=False)
+
+
+def _whole(text: str) -> int:
+    if not _WHOLE.fullmatch(text):
+        raise Unacceptable("isv.INVALID_PARAMETERS")
+    return int(text)

@@ -1,0 +1,83 @@
+"""What the providers' wire formats read alike. `otherwise` is the provider's code for what can't be read. No I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Final
+from urllib.parse import parse_qsl
+
+from otpkit.sandbox.messages import SHANGHAI, shanghai
+from otpkit.sandbox.state import Unacceptable
+
+Params = Mapping[str, str]
+
+MAX_PAGE_SIZE: Final = 50  # rows
+HISTORY: Final = timedelta(days=30)
+NUMBER: Final = re.compile(r"1[0-9]{10}")
+RECIPIENT: Final = re.compile(r"(?:\+86|0086|86)?(1[0-9]{10})")
+
+_DAY: Final = re.compile(r"[0-9]{8}")
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
+_MOST_COUNTED: Final = 1_000  # numbers of one request
+
+
+def decode(*encoded: bytes) -> dict[str, str] | None:
+    """Return the parameters of a query and a form; None where they are no UTF-8, too many, or one comes twice."""
+    try:
+        pairs = [
+            pair
+            for text in encoded
+            for pair in parse_qsl(text.decode("latin-1"), keep_blank_values=True, errors="strict", max_num_fields=100)
+        ]
+    except ValueError:
+        return None
+    params = dict(pairs)
+    return params if len(params) == len(pairs) else None
+
+
+def numbers_in(params: Params | None, *names: str) -> set[str]:
+    """Return the phone numbers of a request, however wrong the rest of it may be."""
+    listed = [number for name in names for number in (params or {}).get(name, "").split(",", _MOST_COUNTED)]
+    return {found[1] for found in map(RECIPIENT.fullmatch, listed) if found is not None}
+
+
+def template_values(text: str, otherwise: str) -> dict[str, str]:
+    """Read the variables of a template, which may be left out: a JSON object whose values are strings."""
+    if not text:
+        return {}
+    try:
+        values = json.loads(text)
+        json.dumps(values, ensure_ascii=False).encode()  # half of a surrogate pair can't be shown again
+    except (ValueError, RecursionError):
+        raise Unacceptable(otherwise) from None
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise Unacceptable(otherwise)
+    return values
+
+
+def recent_day(text: str, now: float, otherwise: str) -> date:
+    """Read a day in China, `20151215`, of the last 30."""
+    today = shanghai(now).date()
+    try:
+        day = datetime.strptime(text if _DAY.fullmatch(text) else "", "%Y%m%d").replace(tzinfo=SHANGHAI).date()
+    except ValueError:
+        raise Unacceptable(otherwise) from None
+    if not today - HISTORY <= day <= today:
+        raise Unacceptable(otherwise)
+    return day
+
+
+def whole_number(text: str, otherwise: str, *, most: int | None = None) -> int:
+    """Read a number from 1."""
+    number = int(text) if _COUNT.fullmatch(text) else 0
+    if number < 1 or (most is not None and number > most):
+        raise Unacceptable(otherwise)
+    return number
+
+
+def time_text(timestamp: float) -> str:
+    """Return seconds since the epoch as the providers write a time in China."""
+    return f"{shanghai(timestamp):%Y-%m-%d %H:%M:%S}"

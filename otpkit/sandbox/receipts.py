@@ -1,0 +1,98 @@
+"""How receipts turn out, and which of them are to be pushed when. No I/O, no lock: the sandbox has one."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Final
+from urllib.parse import urlsplit
+
+from otpkit.errors import ConfigurationError
+from otpkit.sandbox.calls import CALLS, Api, Channel, Provider
+from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault
+from otpkit.sandbox.magic import HEARD, magic_fault
+from otpkit.sandbox.messages import Message
+
+MAX_BATCH: Final = 100  # receipts in one push
+PUSHED: Final[frozenset[Provider]] = frozenset({"dysmsapi", "dyvmsapi"})
+
+# What a receipt says, good and bad. Nobody answers a call that fails.
+_RESULTS: Final[dict[Channel, tuple[str, str]]] = {"sms": ("DELIVERED", "UNDELIV"), "voice": (HEARD, "200003")}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of one message: its receipt comes `delay` seconds later than usual, None is never."""
+
+    delay: float | None
+    fails: bool
+    result_code: str
+    copies: int
+
+
+def outcome(api: Api, phone: str, fault: Fault | None) -> Outcome:
+    """Decide by the receipt fault of a message's call, or else by that of its number alone."""
+    if fault is None or fault.fault not in RECEIPT_FAULTS:
+        fault = magic_fault(api, phone)
+    good, bad = _RESULTS[CALLS[api].channel]
+    usual = Outcome(delay=0.0, fails=False, result_code=good, copies=1)
+    if fault is None:
+        return usual
+    match fault.fault:
+        case "receipt_failed":
+            return replace(usual, fails=True, result_code=fault.code or bad)
+        case "receipt_never":
+            return replace(usual, delay=None)
+        case "receipt_twice":
+            return replace(usual, copies=2)
+        case _:
+            return replace(usual, delay=fault.receipt_delay)
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Receipts that one HTTP request tells of; `copy` and `attempt` count from 0."""
+
+    provider: Provider
+    copy: int
+    attempt: int
+    messages: tuple[Message, ...]
+
+
+class PushQueue:
+    """The receipts that wait to be pushed, `max_size` of them at most: further ones are not."""
+
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        self._serials = count()
+        self._waiting: list[tuple[float, int, Push]] = []
+
+    def add(self, at: float, push: Push) -> None:
+        """Push at `at`, in seconds since the epoch."""
+        if len(self._waiting) < self._max_size:
+            heapq.heappush(self._waiting, (at, next(self._serials), push))
+
+    def take_due(self, now: float) -> list[Push]:
+        """Take what is due; receipts of one kind are told of together."""
+        batches: dict[tuple[Provider, int, int], list[Message]] = {}
+        while self._waiting and self._waiting[0][0] <= now:
+            push = heapq.heappop(self._waiting)[2]
+            batches.setdefault((push.provider, push.copy, push.attempt), []).extend(push.messages)
+        return [
+            Push(*kind, tuple(messages[start : start + MAX_BATCH]))
+            for kind, messages in batches.items()
+            for start in range(0, len(messages), MAX_BATCH)
+        ]
+
+
+def checked_url(url: str | None) -> str | None:
+    """Return a URL that receipts can be pushed to; it was chosen by who runs the sandbox, so any host will do."""
+    try:
+        parts = urlsplit(url or "")
+        good = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc and parts.port != 0
+    except ValueError:
+        good = False
+    if url is not None and not (good and url.isascii() and url.isprintable() and " " not in url):
+        raise ConfigurationError(f"{url!r:.80} is no URL to push receipts to: give http://host:port/path")
+    return url
