@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from otpkit.effects import Flow, HttpRequest, HttpResponse, NoAnswer, NotConnected, TransportFailure
+from otpkit.effects import Call, Flow, HttpRequest, HttpResponse, NoAnswer, NotConnected
 
 if TYPE_CHECKING:
     import requests
@@ -104,17 +104,17 @@ def drive(flow: Flow[T], transport: Transport | None = None) -> T:
     Without `transport` it goes over connections that all such calls of the process share.
     """
     transport = transport or _shared
-    reply: HttpResponse | None = None
-    failure: TransportFailure | None = None
+    reply: Any = None
+    failure: Exception | None = None
     try:
         while True:
             effect = flow.send(reply) if failure is None else flow.throw(failure)
-            if not isinstance(effect, HttpRequest):
-                raise TypeError(f"drive() makes HTTP requests only, not {type(effect).__name__}")
+            if not isinstance(effect, HttpRequest | Call):
+                raise TypeError(f"drive() makes HTTP requests and calls only, not {type(effect).__name__}")
             reply = failure = None
             try:
-                reply = transport.exchange(effect)
-            except TransportFailure as error:
+                reply = effect.function(effect.argument) if isinstance(effect, Call) else transport.exchange(effect)
+            except Exception as error:  # noqa: BLE001 - the flow's to judge
                 failure = error
     except StopIteration as stop:
         value: T = stop.value
