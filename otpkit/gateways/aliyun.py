@@ -199,7 +199,7 @@ class Aliyun(Gateway):
         params |= {"CurrentPage": str(page)} | ({} if biz_id is None else {"BizId": biz_id})
         credentials = yield from self._api.credentials()
         body = yield from self._api.query(self._api.request(credentials, QUERY, params, timeout=timeout))
-        return body and read_page(body)
+        return None if body is None else read_page(body)
 
 
 def _message_params(message: Message) -> dict[str, str]:

@@ -82,6 +82,8 @@ def tts_params(number: str, tts_code: str, params: Mapping[str, str] | None, out
         if not isinstance(name, str) or not isinstance(value, str):
             kind = type(value).__name__
             raise ConfigurationError(f"params: the value of {name!r:.60} is a {kind:.40}; pass a str.")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise ConfigurationError(f"params: the value of {name!r:.60} holds half a surrogate pair; remove it.")
     return fields | {"TtsParam": json.dumps(dict(params), ensure_ascii=False, separators=(",", ":"))}
 
 

@@ -27,6 +27,8 @@ _VALUES = "the developer must pass every variable of the approved template, each
 _REPORT = "the developer must check what was passed, and report it to otpkit if all of it is right"
 _KEY = "the operator must check the AccessKey, or the function that gives credentials"
 _GRANT = "the account's owner must grant the RAM user this call"
+_ADDRESS = "the operator must check base_url"
+_SHOWN = "the developer must set called_show_number to a number that the account bought, or leave it out"
 _OTHER_NUMBER = "the person at the form must give another mobile number"
 
 # Of the gateway in front of all APIs: with HTTP 400, 403 or 404.
@@ -44,12 +46,10 @@ _COMMON: Final[dict[str, Refusal]] = {
     "ActionUnauthorized": Refusal("account", "the account may not make this call", _GRANT),
     "InsufficientBalance": Refusal("account", "the balance is too small (余额不足)", _PAY),
     "IncompleteSignature": Refusal("request", "the signature is malformed", _REPORT),
-    "InvalidAction*": Refusal("request", "there is no such call", "the operator must check base_url"),
-    "InvalidApi*": Refusal("request", "there is no such call", "the operator must check base_url"),
-    "InvalidProduct*": Refusal(
-        "request", "there is no such product at this address", "the operator must check base_url"
-    ),
-    "InvalidVersion": Refusal("request", "there is no such version of the API", "the operator must check base_url"),
+    "InvalidAction*": Refusal("request", "there is no such call", _ADDRESS),
+    "InvalidApi*": Refusal("request", "there is no such call", _ADDRESS),
+    "InvalidProduct*": Refusal("request", "there is no such product at this address", _ADDRESS),
+    "InvalidVersion": Refusal("request", "there is no such version of the API", _ADDRESS),
     "InvalidParameter*": Refusal("request", "a parameter is not valid", _REPORT),
     "Missing*": Refusal("request", "a parameter is missing", _REPORT),
     "UnsupportedHTTPMethod": Refusal("request", "the HTTP method is not taken", _REPORT),
@@ -134,17 +134,17 @@ VOICE_REFUSALS: Final[dict[str, Refusal]] = _COMMON | {
     "isv.DISPLAY_NUMBER_ILLEGAL": Refusal(
         "configuration",
         "the number to show is not valid (号显不合法)",
-        "the developer must set called_show_number to a number that the account bought, or leave it out",
+        _SHOWN,
     ),
     "isv.BILLID_NOT_EXIST": Refusal(
         "configuration",
         "the number to show is not the account's (计费账号不存在)",
-        "the developer must set called_show_number to a number that the account bought, or leave it out",
+        _SHOWN,
     ),
     "BillidNotExist": Refusal(
         "configuration",
         "the number to show is not the account's (号码不存在)",
-        "the developer must set called_show_number to a number that the account bought, or leave it out",
+        _SHOWN,
     ),
     "isv.BLACK_KEY_CONTROL_LIMIT": Refusal(
         "configuration", "a variable holds a word of a blacklist (模板变量中存在黑名单关键字)", _VALUES

@@ -235,7 +235,7 @@ class AliyunVoice(Gateway):
 
     def _query(self, call_id: str, prod_id: int, day: date) -> Flow[CallDetail | None]:
         body = yield from self._ask(call_id, prod_id, day)
-        return body and read_call(body)
+        return None if body is None else read_call(body)
 
     def _ask(self, call_id: str, prod_id: int, day: date) -> Flow[dict[str, Any] | None]:
         params = {"CallId": call_id, "ProdId": str(prod_id), "QueryDate": str(day_begins(day))}
