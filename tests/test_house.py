@@ -95,7 +95,6 @@ NOT_IN_FLOWS = {
 HOST_CLOCK = {
     "deployment": "time",
     "gateways.alidayu": "datetime.now",
-    "gateways.alidayu_requests": "datetime.now",
     "gateways.aliyun": "datetime.now",
     "gateways.aliyun_api": "datetime.now",
     "gateways.shanghai": "datetime.now",
