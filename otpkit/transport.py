@@ -9,6 +9,7 @@ way: neither gets out.
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
 import os
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from otpkit.effects import Call, Flow, HttpRequest, HttpResponse, NoAnswer, NotConnected
+from otpkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import requests
@@ -113,7 +115,7 @@ def drive(flow: Flow[T], transport: Transport | None = None) -> T:
                 raise TypeError(f"drive() makes HTTP requests and calls only, not {type(effect).__name__}")
             reply = failure = None
             try:
-                reply = effect.function(effect.argument) if isinstance(effect, Call) else transport.exchange(effect)
+                reply = _called(effect) if isinstance(effect, Call) else transport.exchange(effect)
             except Exception as error:  # noqa: BLE001 - the flow's to judge
                 failure = error
     except StopIteration as stop:
@@ -121,6 +123,14 @@ def drive(flow: Flow[T], transport: Transport | None = None) -> T:
         return value
     finally:
         flow.close()
+
+
+def _called(effect: Call) -> Any:
+    reply = effect.function(effect.argument)
+    if inspect.iscoroutine(reply):
+        reply.close()
+        raise ConfigurationError("An async function is awaited by AsyncOTP alone: pass a plain one.")
+    return reply
 
 
 _shared = Transport()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from otpkit import phone as phones
@@ -190,7 +191,27 @@ def _source(
 
 def _fetched(source: CredentialsSource) -> Flow[Credentials | None]:
     try:
-        found = yield Call(lambda _: source(), None)
-    except Exception:  # noqa: BLE001 - whatever it is, its text may hold a secret
+        found: Credentials | None = yield Call(_guarded(source), None)
+    except Exception:  # noqa: BLE001 - an async function where none is awaited
         return None
-    return found if isinstance(found, Credentials) else None
+    return found
+
+
+def _guarded(source: CredentialsSource) -> Callable[[None], Any]:
+    """Return a function that gives credentials or None: whatever else `source` gives or raises may hold a secret."""
+
+    def plain(_: None) -> Credentials | None:
+        try:
+            found = source()
+        except Exception:  # noqa: BLE001
+            return None
+        return found if isinstance(found, Credentials) else None
+
+    async def awaited(_: None) -> Credentials | None:
+        try:
+            found = await cast("Awaitable[Credentials]", source())
+        except Exception:  # noqa: BLE001
+            return None
+        return found if isinstance(found, Credentials) else None
+
+    return awaited if inspect.iscoroutinefunction(source) else plain
