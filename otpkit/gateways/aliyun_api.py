@@ -15,7 +15,7 @@ from otpkit.effects import Call, Flow, HttpRequest, HttpResponse, TransportFailu
 from otpkit.errors import ConfigurationError, GatewayRejectedError
 from otpkit.gateways import acs3, settings
 from otpkit.gateways.acs3 import Credentials
-from otpkit.gateways.aliyun_errors import row_of, says_nothing
+from otpkit.gateways.aliyun_errors import NO_RECORD, row_of, says_nothing
 from otpkit.gateways.base import Receipt
 from otpkit.gateways.provider import Provider, Refusal, ask, json_object, message_id, seconds, token
 
@@ -110,7 +110,7 @@ class Api:
     def _read_query(self, response: HttpResponse) -> dict[str, Any] | GatewayRejectedError | None:
         body = json_object(response)
         code = token(body.get("Code"))
-        if response.status == 200 and code == "OK":
+        if (response.status == 200 and code == "OK") or code in NO_RECORD:
             return body
         refusal = self._refusal(response)
         if refusal is None and response.status == 200 and code and not says_nothing(code):

@@ -18,6 +18,7 @@ VOICE: Final = Provider("aliyun_voice", "Aliyun Voice")
 
 BAD_NUMBER: Final = "isv.MOBILE_NUMBER_ILLEGAL"
 BAD_PARAMETERS: Final = "isv.INVALID_PARAMETERS"
+NO_RECORD: Final = frozenset({"100008", "100008.0"})  # 数据不存在, by HTTP 400: an answer, and no refusal
 
 _PAY = "its owner must top it up in the console's expense centre"
 _SUPPORT = "its owner must contact Aliyun's support"

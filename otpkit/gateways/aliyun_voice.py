@@ -218,13 +218,13 @@ class AliyunVoice(Gateway):
                 `2017-05-25`.
 
         Raises GatewayRejectedError where the gateway refuses; a date out of bounds does not reach it. Category
-        `connection` says that no answer came: the query may be repeated.
+        `connection` says that no answer came: the query may be repeated. ConfigurationError for a malformed call id.
         """
         day = recent_day(query_date)
         if day is None:
             remedy = "the developer must ask for one of the last 30 days in China"
             raise VOICE.rejection("request", "the date can't be asked for", remedy, BAD_PARAMETERS)
-        body = drive(self._ask(call_id, prod_id, day))
+        body = drive(self._ask(word("call_id", call_id), prod_id, day))
         if body is None:
             raise VOICE.rejection("connection", "the query got no answer that can be read", "it may be repeated")
         return read_call(body)

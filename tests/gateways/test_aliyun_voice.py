@@ -257,6 +257,7 @@ class TestTracing:
             reply("", 500),
             reply("<html>"),
             reply({"Code": "OK"}),
+            reply({"Code": "100008.0", "Message": "Data not available."}, 400),
             reply({"Code": "OK", "Data": "null"}),
             reply({"Code": "OK", "Data": "{}"}),
             reply({"Code": "OK", "Data": "[" * 10_000}),
