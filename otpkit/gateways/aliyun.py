@@ -1,6 +1,6 @@
 """Aliyun's SMS service of today (阿里云短信服务, Dysmsapi 2017-05-25): SendSms, QuerySendDetails, SmsReport.
 
-Sources: help.aliyun.com/document_detail/419273.html (SendSms), 419277.html (QuerySendDetails), 101867.html (SmsReport).
+Sources: help.aliyun.com/document_detail/55284.html (SendSms), 419277.html (QuerySendDetails), 101867.html (SmsReport).
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ LOOK_TIMEOUT: Final = (2.0, 3.0)  # seconds; a send with its look ends well befo
 
 class Aliyun(Gateway):
     """The gateway of Aliyun's SMS service, which whoever signs up today gets.
+
+    Numbers of other regions go as country code and number, as its documents say. Most of North America (+1 and ten
+    digits, the first from 3 to 9) then reads like a mainland number, and they do not say how it tells the two apart:
+    try that before you allow the region.
 
     Args:
         access_key_id: the AccessKey of a RAM user who may make these two calls.
