@@ -9,6 +9,7 @@ way: neither gets out.
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
 import os
@@ -17,7 +18,8 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from otpkit.effects import Flow, HttpRequest, HttpResponse, NoAnswer, NotConnected, TransportFailure
+from otpkit.effects import Call, Flow, HttpRequest, HttpResponse, NoAnswer, NotConnected
+from otpkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import requests
@@ -104,23 +106,31 @@ def drive(flow: Flow[T], transport: Transport | None = None) -> T:
     Without `transport` it goes over connections that all such calls of the process share.
     """
     transport = transport or _shared
-    reply: HttpResponse | None = None
-    failure: TransportFailure | None = None
+    reply: Any = None
+    failure: Exception | None = None
     try:
         while True:
             effect = flow.send(reply) if failure is None else flow.throw(failure)
-            if not isinstance(effect, HttpRequest):
-                raise TypeError(f"drive() makes HTTP requests only, not {type(effect).__name__}")
+            if not isinstance(effect, HttpRequest | Call):
+                raise TypeError(f"drive() makes HTTP requests and calls only, not {type(effect).__name__}")
             reply = failure = None
             try:
-                reply = transport.exchange(effect)
-            except TransportFailure as error:
+                reply = _called(effect) if isinstance(effect, Call) else transport.exchange(effect)
+            except Exception as error:  # noqa: BLE001 - the flow's to judge
                 failure = error
     except StopIteration as stop:
         value: T = stop.value
         return value
     finally:
         flow.close()
+
+
+def _called(effect: Call) -> Any:
+    reply = effect.function(effect.argument)
+    if inspect.iscoroutine(reply):
+        reply.close()
+        raise ConfigurationError("An async function is awaited by AsyncOTP alone: pass a plain one.")
+    return reply
 
 
 _shared = Transport()

@@ -9,16 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import ClassVar, Final
 
-from otpkit.effects import Flow, HttpRequest, HttpResponse, NotConnected, TransportFailure, http
+from otpkit.effects import Flow, HttpRequest, TransportFailure
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways import settings
 from otpkit.gateways.alidayu_answers import SmsDetail, SmsDetailPage, read_delivery, read_page, read_receipt
-from otpkit.gateways.alidayu_errors import BAD_DATE, NAME, rejection
+from otpkit.gateways.alidayu_errors import ALIDAYU, BAD_DATE
 from otpkit.gateways.alidayu_requests import (
     MAX_PAGE_SIZE,
     QUERY,
     SEND,
-    days_around,
     mainland_number,
     message_params,
     query_params,
@@ -29,6 +28,8 @@ from otpkit.gateways.alidayu_requests import (
     send_params,
 )
 from otpkit.gateways.base import Delivery, Gateway, Message, Receipt
+from otpkit.gateways.provider import ask
+from otpkit.gateways.shanghai import days_around
 from otpkit.transport import drive
 
 __all__ = ["Alidayu", "SmsDetail", "SmsDetailPage"]
@@ -50,7 +51,7 @@ class Alidayu(Gateway):
     Raises ConfigurationError for anything that can't work, naming the field and the remedy.
     """
 
-    name: ClassVar[str] = NAME
+    name: ClassVar[str] = ALIDAYU.name
     can_trace: ClassVar[bool] = True
 
     def __init__(
@@ -80,7 +81,7 @@ class Alidayu(Gateway):
         Raises GatewayRejectedError where it was certainly not sent: the document's codes with `success`
         false, a 4xx, no connection, or a number outside the mainland.
         """
-        receipt = yield from self._hand_over(self._request(SEND, message_params(message)))
+        receipt = yield from ALIDAYU.hand_over(self._request(SEND, message_params(message)), read_receipt)
         if receipt.outcome == "uncertain" and (yield from self._look(message)):
             return Receipt(self.name)
         return receipt
@@ -121,7 +122,7 @@ class Alidayu(Gateway):
         number, and ConfigurationError for a malformed template code, signature or value.
         """
         fields = send_params(read_numbers(rec_num), template_code, sign_name, params, extend)
-        return drive(self._hand_over(self._request(SEND, fields)))
+        return drive(ALIDAYU.hand_over(self._request(SEND, fields), read_receipt))
 
     def query_sms_detail(
         self,
@@ -166,22 +167,15 @@ class Alidayu(Gateway):
             yield from details
             if len(details) < MAX_PAGE_SIZE:
                 return
-        raise rejection("request", f"there is no end after {MAX_PAGES} pages", "the developer must ask by biz_id")
+        raise ALIDAYU.rejection(
+            "request", f"there is no end after {MAX_PAGES} pages", "the developer must ask by biz_id"
+        )
 
     def _ask_page(self, number: str, day: date, biz_id: str | None, page: int, size: int) -> SmsDetailPage:
         found = drive(self._query(self._request(QUERY, query_params(number, day, page, size, biz_id))))
         if found is None:
-            raise rejection("connection", "the query got no answer that can be read", "it may be repeated")
+            raise ALIDAYU.rejection("connection", "the query got no answer that can be read", "it may be repeated")
         return found
-
-    def _hand_over(self, request: HttpRequest) -> Flow[Receipt]:
-        answer = yield from _ask(request)
-        if isinstance(answer, NotConnected):
-            remedy = "the operator must check base_url and the way there; then the same call may succeed"
-            raise rejection("connection", str(answer), remedy)
-        if isinstance(answer, TransportFailure):
-            return Receipt(self.name, outcome="uncertain")
-        return read_receipt(answer)
 
     def _look(self, message: Message) -> Flow[bool]:
         sent_at = message.sent_at or datetime.now(UTC)
@@ -223,17 +217,9 @@ class Alidayu(Gateway):
         return None
 
     def _query(self, request: HttpRequest) -> Flow[SmsDetailPage | None]:
-        answer = yield from _ask(request)
+        answer = yield from ask(request)
         return None if isinstance(answer, TransportFailure) else read_page(answer)
 
     def _request(self, api: str, params: Mapping[str, str], timeout: tuple[float, float] | None = None) -> HttpRequest:
         # Its repr hides the parameters: no frame that errors are raised in holds them in clear.
         return HttpRequest("GET", f"{self.base_url}/{api}", params, self._headers, timeout or self.timeout)
-
-
-def _ask(request: HttpRequest) -> Flow[HttpResponse | TransportFailure]:
-    """Make a request; a failure is a value here, so that what is raised for it has no context."""
-    try:
-        return (yield from http(request))
-    except TransportFailure as failure:
-        return failure

@@ -7,7 +7,6 @@ number or a code.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,15 +14,12 @@ from typing import Any, Final, Literal
 
 from otpkit.effects import HttpResponse
 from otpkit.errors import GatewayRejectedError
-from otpkit.gateways.alidayu_errors import BUSINESS_ERRORS, NAME, business_error, rejection
-from otpkit.gateways.alidayu_requests import SHANGHAI
+from otpkit.gateways.alidayu_errors import ALIDAYU, BUSINESS_ERRORS, business_error
 from otpkit.gateways.base import Delivery, Receipt
+from otpkit.gateways.provider import count, json_object, message_id, seconds, text_of, token
+from otpkit.gateways.shanghai import read_moment
 
-# A short word without a whole mobile number in it; anything longer may be a message.
-_TOKEN = re.compile(r"(?!.*1[0-9]{10})[A-Za-z0-9._-]{1,64}")
-_MESSAGE_ID = re.compile(r"[!-~]{1,128}")
 _THROTTLED = re.compile(r"throttl|flow[ _-]?control|流控", re.IGNORECASE)
-_SHORT_NUMBER = re.compile(r"[0-9]{1,5}")
 
 SmsStatus = Literal["waiting", "failed", "delivered", "unknown"]
 _STATUS: Final[dict[str, SmsStatus]] = {"1": "waiting", "2": "failed", "3": "delivered"}
@@ -68,15 +64,18 @@ class SmsDetailPage:
     details: tuple[SmsDetail, ...]
 
 
-def read_receipt(response: HttpResponse) -> Receipt:
-    """Read the answer to sendSms: a receipt, accepted or uncertain.
-
-    Raises GatewayRejectedError where it clearly was not sent.
-    """
-    verdict = _judge_send(response)
-    if isinstance(verdict, GatewayRejectedError):
-        raise verdict
-    return verdict
+def read_receipt(response: HttpResponse) -> Receipt | GatewayRejectedError:
+    """Judge the answer to sendSms: a receipt, accepted or uncertain, or an error where it clearly was not sent."""
+    if 400 <= response.status < 500:
+        return _http_refusal(response)
+    body = _answer(response)
+    if body.get("success") is True:
+        return Receipt(ALIDAYU.name, message_id(body.get("model")))
+    code = token(body.get("code"))
+    # The document's own sample of a success says `false`, with code 0: neither a success nor a failure.
+    if body.get("success") is False and code in BUSINESS_ERRORS:
+        return business_error(code)
+    return ALIDAYU.uncertain()
 
 
 def read_page(response: HttpResponse) -> SmsDetailPage | None:
@@ -96,24 +95,11 @@ def read_delivery(detail: SmsDetail) -> Delivery:
     settled = state in {"delivered", "failed"}
     return Delivery(
         state=state,
-        gateway=NAME,
+        gateway=ALIDAYU.name,
         result_code=detail.result_code if settled else "",
         sent_at=detail.sent_at and detail.sent_at.astimezone(UTC),
         received_at=detail.received_at.astimezone(UTC) if settled and detail.received_at else None,
     )
-
-
-def _judge_send(response: HttpResponse) -> Receipt | GatewayRejectedError:
-    if 400 <= response.status < 500:
-        return _http_refusal(response)
-    body = _answer(response)
-    if body.get("success") is True:
-        return Receipt(NAME, _matched(_MESSAGE_ID, body.get("model")))
-    code = _token(body.get("code"))
-    # The document's own sample of a success says `false`, with code 0: neither a success nor a failure.
-    if body.get("success") is False and code in BUSINESS_ERRORS:
-        return business_error(code)
-    return Receipt(NAME, outcome="uncertain")
 
 
 def _judge_query(response: HttpResponse) -> SmsDetailPage | GatewayRejectedError | None:
@@ -121,32 +107,34 @@ def _judge_query(response: HttpResponse) -> SmsDetailPage | GatewayRejectedError
         return _http_refusal(response)
     body = _answer(response)
     rows = body.get("values")
-    code = _token(body.get("code")) or _token(body.get("errorCode"))
+    code = token(body.get("code")) or token(body.get("errorCode"))
     # Three envelopes: rows, {success, code, msg}, {errorCode, errorMessage}.
     if not rows and code not in {"", "0"} and body.get("success") is not True:
         return _query_refusal(response, code)
     if not isinstance(rows, list):
         return None
     return SmsDetailPage(
-        current_page=_count(body.get("current_page")),
-        page_size=_count(body.get("page_size")),
-        total_count=_count(body.get("total_count")),
-        total_page=_count(body.get("total_page")),
+        current_page=count(body.get("current_page")),
+        page_size=count(body.get("page_size")),
+        total_count=count(body.get("total_count")),
+        total_page=count(body.get("total_page")),
         details=tuple(_detail(row if isinstance(row, dict) else {}) for row in rows),
     )
 
 
 def _http_refusal(response: HttpResponse) -> GatewayRejectedError:
     """Judge a 4xx. API gateways throttle by 403 too, so that it does not mean a bad key."""
-    code = _token(_object(response).get("errorCode")) or _token(_headers(response).get("x-ca-error-code"))
+    code = token(json_object(response).get("errorCode")) or token(_headers(response).get("x-ca-error-code"))
     status = f"HTTP {response.status}"
     if response.status == 429 or _is_throttled(response):
         return _throttling(response, code)
     if response.status == 401:
         problem = f"the key or the secret is not accepted ({status})"
-        return rejection("account", problem, "the operator must check app_key and app_secret", code)
+        return ALIDAYU.rejection("account", problem, "the operator must check app_key and app_secret", code)
     problem = f"the request is refused ({status})"
-    return rejection("request", problem, "the operator must look its code up, and check base_url and app_key", code)
+    return ALIDAYU.rejection(
+        "request", problem, "the operator must look its code up, and check base_url and app_key", code
+    )
 
 
 def _query_refusal(response: HttpResponse, code: str) -> GatewayRejectedError:
@@ -154,22 +142,21 @@ def _query_refusal(response: HttpResponse, code: str) -> GatewayRejectedError:
         return business_error(code)
     if _is_throttled(response):
         return _throttling(response, code)
-    return rejection("request", "the query is refused", "the operator must look its code up", code)
+    return ALIDAYU.rejection("request", "the query is refused", "the operator must look its code up", code)
 
 
 def _throttling(response: HttpResponse, code: str) -> GatewayRejectedError:
-    seconds = _matched(_SHORT_NUMBER, _headers(response).get("retry-after"))
-    return rejection(
+    return ALIDAYU.rejection(
         "rate_limit",
         f"too many calls (HTTP {response.status})",
         "wait, or the operator must have the application's limit raised",
         code,
-        int(seconds) if seconds else None,
+        seconds(_headers(response).get("retry-after")),
     )
 
 
 def _is_throttled(response: HttpResponse) -> bool:
-    body = _object(response)
+    body = json_object(response)
     said = [value for name, value in _headers(response).items() if name.startswith("x-ca-error-")]
     said += [str(body.get("errorCode")), str(body.get("errorMessage"))]
     return any(_THROTTLED.search(text) for text in said)
@@ -184,53 +171,17 @@ def _headers(response: HttpResponse) -> dict[str, str]:
 
 
 def _answer(response: HttpResponse) -> dict[str, Any]:
-    return _object(response) if response.status == 200 else {}
-
-
-def _object(response: HttpResponse) -> dict[str, Any]:
-    """Return the JSON object that the response is, or an empty one."""
-    try:
-        body = json.loads(response.text)
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
+    return json_object(response) if response.status == 200 else {}
 
 
 def _detail(row: dict[str, Any]) -> SmsDetail:
     return SmsDetail(
-        extend=_text(row.get("extend")),
-        rec_num=_text(row.get("rec_num")),
-        result_code=_token(row.get("result_code")),
-        template_code=_text(row.get("sms_code")),
-        content=_text(row.get("sms_content")),
-        sent_at=_moment(row.get("sms_send_time")),
-        received_at=_moment(row.get("sms_receiver_time")),
+        extend=text_of(row.get("extend")),
+        rec_num=text_of(row.get("rec_num")),
+        result_code=token(row.get("result_code")),
+        template_code=text_of(row.get("sms_code")),
+        content=text_of(row.get("sms_content")),
+        sent_at=read_moment(text_of(row.get("sms_send_time"))),
+        received_at=read_moment(text_of(row.get("sms_receiver_time"))),
         status=_STATUS.get(str(row.get("sms_status")), "unknown"),
     )
-
-
-def _moment(value: object) -> datetime | None:
-    try:
-        return datetime.strptime(_text(value), "%Y-%m-%d %H:%M:%S").replace(tzinfo=SHANGHAI)
-    except ValueError:
-        return None
-
-
-def _text(value: object) -> str:
-    """Return a string or a whole number as text; anything else is ""."""
-    if isinstance(value, str):
-        return value
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
-
-
-def _count(value: object) -> int:
-    text = _text(value)
-    return int(text) if _SHORT_NUMBER.fullmatch(text) else 0
-
-
-def _token(value: object) -> str:
-    return _matched(_TOKEN, _text(value))
-
-
-def _matched(pattern: re.Pattern[str], value: object) -> str:
-    return value if isinstance(value, str) and pattern.fullmatch(value) else ""

@@ -5,29 +5,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date
 from typing import Final
 
 from otpkit import phone as phones
 from otpkit.errors import ConfigurationError
 from otpkit.gateways.alidayu_errors import (
+    ALIDAYU,
     BAD_DATE,
     BAD_NUMBER,
     BAD_PAGING,
     TOO_MANY_NUMBERS,
     business_error,
-    rejection,
 )
 from otpkit.gateways.base import Message
+from otpkit.gateways.shanghai import recent_day
 from otpkit.template import Template
 
 SEND: Final = "sendSms"
 QUERY: Final = "querySmsDetail"
 MAX_NUMBERS: Final = 200  # of one sendSms
 MAX_PAGE_SIZE: Final = 50  # rows; the parameter's table says 100, error 80002 says 50
-MAX_AGE: Final = timedelta(days=30)  # of a record
-SHANGHAI: Final = timezone(timedelta(hours=8))  # no summer time since 1991
-MIDNIGHT_MARGIN: Final = timedelta(minutes=10)
 
 _MAINLAND = re.compile(r"\+86(1[0-9]{10})")
 
@@ -80,7 +78,7 @@ def mainland_number(phone: str) -> str:
     """
     number = _MAINLAND.fullmatch(phone)
     if number is None:
-        raise rejection(
+        raise ALIDAYU.rejection(
             "number",
             "it serves mainland numbers only (+86 and 11 digits)",
             "the person at the form must give one, or the operator another gateway",
@@ -101,7 +99,7 @@ def read_numbers(rec_num: str | Sequence[str]) -> list[str]:
     """
     numbers = list(dict.fromkeys(map(read_number, [rec_num] if isinstance(rec_num, str) else rec_num)))
     if not numbers:
-        raise rejection("request", "there is no number", "the developer must pass 1 to 200")
+        raise ALIDAYU.rejection("request", "there is no number", "the developer must pass 1 to 200")
     if len(numbers) > MAX_NUMBERS:
         raise business_error(TOO_MANY_NUMBERS)
     return numbers
@@ -112,11 +110,8 @@ def read_day(query_date: date | str) -> date:
 
     Raises GatewayRejectedError, code 80001.
     """
-    day = _day(query_date)
-    now = datetime.now(SHANGHAI)
-    # The clock may be somewhat off.
-    first, last = (now - MIDNIGHT_MARGIN - MAX_AGE).date(), (now + MIDNIGHT_MARGIN).date()
-    if day is None or not first <= day <= last:
+    day = recent_day(query_date)
+    if day is None:
         raise business_error(BAD_DATE)
     return day
 
@@ -128,13 +123,6 @@ def require_paging(page: object, page_size: object) -> None:
             raise business_error(BAD_PAGING)
 
 
-def days_around(moment: datetime) -> tuple[date, ...]:
-    """Return the day of `moment` in Shanghai, then the neighbouring one if midnight is within ten minutes."""
-    local = moment.astimezone(SHANGHAI)
-    near = {(local - MIDNIGHT_MARGIN).date(), (local + MIDNIGHT_MARGIN).date()} - {local.date()}
-    return (local.date(), *near)
-
-
 def _send_params(
     rec_num: str, template_code: str, sign_name: str, params: Mapping[str, str] | None, extend: str | None
 ) -> dict[str, str]:
@@ -143,14 +131,3 @@ def _send_params(
     if params is not None:
         fields["sms_param"] = json.dumps(dict(params), ensure_ascii=False, separators=(",", ":"))
     return fields | {"rec_num": rec_num, "sms_template_code": template_code}
-
-
-def _day(query_date: date | str) -> date | None:
-    if isinstance(query_date, datetime):
-        return (query_date if query_date.tzinfo is None else query_date.astimezone(SHANGHAI)).date()
-    if isinstance(query_date, date):
-        return query_date
-    try:
-        return date.fromisoformat(query_date)
-    except (TypeError, ValueError):
-        return None

@@ -15,7 +15,7 @@ from otpkit.gateways.base import Receipt
 # A short word without a whole mobile number in it; anything longer may be a message.
 _TOKEN: Final = re.compile(r"(?!.*[0-9]{10})[A-Za-z0-9._-]{1,64}")
 _MESSAGE_ID: Final = re.compile(r"[!-~]{1,128}")
-_SECONDS: Final = re.compile(r"[0-9]{1,5}")
+_SHORT_NUMBER: Final = re.compile(r"[0-9]{1,5}")
 
 
 class Refusal(NamedTuple):
@@ -120,7 +120,13 @@ def message_id(value: object) -> str:
 
 def seconds(value: object) -> int | None:
     """Return a header's whole number of seconds, or None."""
-    return int(value) if isinstance(value, str) and _SECONDS.fullmatch(value) else None
+    return int(value) if isinstance(value, str) and _SHORT_NUMBER.fullmatch(value) else None
+
+
+def count(value: object) -> int:
+    """Return a small whole number, given as such or as text; 0 for what is none."""
+    text = text_of(value)
+    return int(text) if _SHORT_NUMBER.fullmatch(text) else 0
 
 
 def matched(pattern: re.Pattern[str], value: object) -> str:

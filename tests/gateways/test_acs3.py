@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import pytest
 
+from otpkit.errors import ConfigurationError
 from otpkit.gateways.acs3 import (
     Authorization,
     Credentials,
@@ -126,7 +127,7 @@ def test_a_temporary_keys_token_is_signed() -> None:
     assert headers["x-acs-security-token"] == "the-token"
     assert said is not None
     assert "x-acs-security-token" in said.signed_headers
-    assert "x-acs-security-token" not in headers_of(Credentials("key", SECRET, ""))
+    assert "x-acs-security-token" not in headers_of(Credentials("key", SECRET))
 
 
 def test_an_authorization_is_read_as_it_was_written() -> None:
@@ -152,6 +153,15 @@ def test_an_authorization_is_read_as_it_was_written() -> None:
 def test_another_authorization_is_none(header: str) -> None:
     """Whatever it is."""
     assert read_authorization(header) is None
+
+
+@pytest.mark.parametrize(
+    "fields", [("", "s"), ("k", ""), ("k", "s", ""), ("a,b", "s"), ("a b", "s"), ("k", "s\n"), (None, "s"), ("k", None)]
+)
+def test_credentials_that_can_not_be_right_are_refused(fields: tuple[str, ...]) -> None:
+    """When they are built, without being shown."""
+    with pytest.raises(ConfigurationError, match=r"^(access_key_id|access_key_secret|security_token) "):
+        Credentials(*fields)
 
 
 def test_credentials_show_their_id_alone() -> None:

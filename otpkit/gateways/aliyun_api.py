@@ -1,0 +1,217 @@
+"""What Alibaba Cloud's SMS and voice APIs share: credentials, a signed request, and an answer's verdict."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from otpkit import phone as phones
+from otpkit.effects import Call, Flow, HttpRequest, HttpResponse, TransportFailure
+from otpkit.errors import ConfigurationError, GatewayRejectedError
+from otpkit.gateways import acs3, settings
+from otpkit.gateways.acs3 import Credentials
+from otpkit.gateways.aliyun_errors import NO_RECORD, row_of, says_nothing
+from otpkit.gateways.base import Receipt
+from otpkit.gateways.provider import Provider, Refusal, ask, json_object, message_id, seconds, token
+
+VERSION: Final = "2017-05-25"  # of both APIs
+
+CredentialsSource = Callable[[], Credentials | Awaitable[Credentials]]
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_MAINLAND = re.compile(r"\+86(1[0-9]{10})")
+_ELSEWHERE = re.compile(r"\+((?!86)[1-9][0-9]{7,14})")
+_PUSHED = re.compile(r"(?P<plus>\+|00)?(?P<digits>[0-9]{8,15})")
+_PLAIN_MAINLAND = re.compile(r"(?:86)?(1[3-9][0-9]{9})")
+
+
+class Api:
+    """One of the two APIs: where it is, who signs, and what its error codes mean."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        rows: Mapping[str, Refusal],
+        static: tuple[str | None, str | None, str | None],
+        credentials: CredentialsSource | None,
+        base_url: str,
+        timeout: tuple[float, float] | float,
+    ) -> None:
+        self.provider = provider
+        self.rows = rows
+        self._source = _source(static, credentials)
+        self.base_url = settings.base_url("base_url", base_url)
+        self.timeout = settings.timeouts("timeout", timeout)
+        parts = urlsplit(self.base_url)
+        self._host = parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])  # as HTTP writes it
+        self._path = f"{parts.path}/"
+
+    def credentials(self) -> Flow[Credentials]:
+        """Return the credentials to sign with; a function that gives them is called each time.
+
+        Raises GatewayRejectedError of category `account` where it raises, or gives none: nothing was sent.
+        """
+        if isinstance(self._source, Credentials):
+            return self._source
+        found = yield from _fetched(self._source)
+        if found is None:
+            problem = "the function that gives credentials failed, nothing was sent"
+            raise self.provider.rejection("account", problem, "the operator must look into what it calls")
+        return found
+
+    def request(
+        self,
+        credentials: Credentials,
+        action: str,
+        params: Mapping[str, str],
+        *,
+        at: datetime | None = None,
+        timeout: tuple[float, float] | None = None,
+    ) -> HttpRequest:
+        """Return a signed request, made `at` this time; None is now, by this host's clock."""
+        # Its repr hides the parameters: no frame that errors are raised in holds them in clear.
+        headers = acs3.signed_headers(
+            credentials,
+            action=action,
+            version=VERSION,
+            host=self._host,
+            params=params,
+            date=at or datetime.now(UTC),
+            nonce=secrets.token_hex(16),
+            path=self._path,
+        )
+        return HttpRequest("POST", f"{self.base_url}/", params, headers, timeout or self.timeout)
+
+    def read_receipt(self, response: HttpResponse, id_field: str) -> Receipt | GatewayRejectedError:
+        """Judge the answer to a call that sends: accepted where `Code` is OK, rejected where it surely is not."""
+        body = json_object(response) if response.status == 200 else {}
+        if body.get("Code") == "OK":
+            return Receipt(self.provider.name, message_id(body.get(id_field)))
+        return self._refusal(response) or self.provider.uncertain()
+
+    def query(self, request: HttpRequest) -> Flow[dict[str, Any] | None]:
+        """Ask, and return the answer's object, once its `Code` is OK; None where there is no such answer.
+
+        Raises GatewayRejectedError where the API refuses to say.
+        """
+        answer = yield from ask(request)
+        if isinstance(answer, TransportFailure):
+            return None
+        verdict = self._read_query(answer)
+        if isinstance(verdict, GatewayRejectedError):
+            raise verdict
+        return verdict
+
+    def _read_query(self, response: HttpResponse) -> dict[str, Any] | GatewayRejectedError | None:
+        body = json_object(response)
+        code = token(body.get("Code"))
+        if (response.status == 200 and code == "OK") or code in NO_RECORD:
+            return body
+        refusal = self._refusal(response)
+        if refusal is None and response.status == 200 and code and not says_nothing(code):
+            return self.provider.rejection(
+                "request", "the query is refused", "the operator must look its code up", code
+            )
+        return refusal
+
+    def _refusal(self, response: HttpResponse) -> GatewayRejectedError | None:
+        """Return the error for what was certainly refused; None where the answer leaves it open."""
+        if response.status != 200 and not 400 <= response.status < 500:
+            return None
+        code = token(json_object(response).get("Code"))
+        wait = seconds(response.headers.get("retry-after"))
+        row = row_of(code, self.rows)
+        if row is not None:
+            return self.provider.refused(row, code, wait if row.category == "rate_limit" else None)
+        if response.status == 200 or says_nothing(code):
+            return None
+        status = f"HTTP {response.status}"
+        if response.status == 429:
+            return self.provider.rejection("rate_limit", f"too many calls ({status})", "wait", code, wait)
+        if response.status == 401:
+            problem = f"the AccessKey is not accepted ({status})"
+            return self.provider.rejection("account", problem, "the operator must check the AccessKey", code)
+        problem = f"the request is refused ({status})"
+        return self.provider.rejection(
+            "request", problem, "the operator must look its code up, and check base_url", code
+        )
+
+
+def local_number(provider: Provider, row: Refusal, code: str, phone: str) -> str:
+    """Return an E.164 phone as the APIs take it: 11 digits of the mainland, or country code and number without +.
+
+    Raises GatewayRejectedError, by `row` and `code`, for what is neither.
+    """
+    found = _MAINLAND.fullmatch(phone) or _ELSEWHERE.fullmatch(phone)
+    if found is None:
+        raise provider.refused(row, code)
+    return found[1]
+
+
+def read_phone(text: str) -> str:
+    """Return as E.164 a mainland number in any usual spelling; one of another region must be E.164 as it stands.
+
+    Raises PhoneError for what is neither.
+    """
+    return text if isinstance(text, str) and _ELSEWHERE.fullmatch(text) else phones.parse(text)
+
+
+def pushed_phone(text: str) -> str:
+    """Return as E.164 the number of a receipt, which may stand there with 86 or without; "" for what is none.
+
+    Eleven digits from 13 to 19 are a mainland number, whatever else they could be.
+    """
+    found = _PUSHED.fullmatch(text)
+    if found is None:
+        return ""
+    mainland = _PLAIN_MAINLAND.fullmatch(found["digits"])
+    if mainland and not (found["plus"] and len(found["digits"]) == 11):
+        return f"+86{mainland[1]}"
+    return f"+{found['digits']}"
+
+
+def _source(
+    static: tuple[str | None, str | None, str | None], credentials: CredentialsSource | None
+) -> Credentials | CredentialsSource:
+    if credentials is None:
+        key_id, secret, security_token = static
+        # None is refused by name, like any other value that is no key.
+        return Credentials(key_id, secret, security_token)  # type: ignore[arg-type]
+    if not callable(credentials):
+        raise ConfigurationError("credentials is no function; pass one that returns Credentials(…).")
+    if static != (None, None, None):
+        raise ConfigurationError("credentials stands beside an access key; pass one or the other.")
+    return credentials
+
+
+def _fetched(source: CredentialsSource) -> Flow[Credentials | None]:
+    try:
+        found: Credentials | None = yield Call(_guarded(source), None)
+    except Exception:  # noqa: BLE001 - an async function where none is awaited
+        return None
+    return found
+
+
+def _guarded(source: CredentialsSource) -> Callable[[None], Any]:
+    """Return a function that gives credentials or None: whatever else `source` gives or raises may hold a secret."""
+
+    def plain(_: None) -> Credentials | None:
+        try:
+            found = source()
+        except Exception:  # noqa: BLE001
+            return None
+        return found if isinstance(found, Credentials) else None
+
+    async def awaited(_: None) -> Credentials | None:
+        try:
+            found = await cast("Awaitable[Credentials]", source())
+        except Exception:  # noqa: BLE001
+            return None
+        return found if isinstance(found, Credentials) else None
+
+    return awaited if inspect.iscoroutinefunction(source) else plain

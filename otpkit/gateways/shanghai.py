@@ -1,0 +1,45 @@
+"""Days and times as Alibaba's gateways count them: in Asia/Shanghai, wherever this host is."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from typing import Final
+
+SHANGHAI: Final = timezone(timedelta(hours=8))  # no summer time since 1991
+MAX_AGE: Final = timedelta(days=30)  # of a record
+MIDNIGHT_MARGIN: Final = timedelta(minutes=10)
+
+
+def days_around(moment: datetime) -> tuple[date, ...]:
+    """Return the day of `moment` in Shanghai, then the neighbouring one if midnight is within ten minutes."""
+    local = moment.astimezone(SHANGHAI)
+    near = {(local - MIDNIGHT_MARGIN).date(), (local + MIDNIGHT_MARGIN).date()} - {local.date()}
+    return (local.date(), *near)
+
+
+def recent_day(query_date: date | str) -> date | None:
+    """Return the day in Shanghai that is meant, once it is one of the last 30 by this host's clock; else None."""
+    day = _day(query_date)
+    now = datetime.now(SHANGHAI)
+    # The clock may be somewhat off.
+    first, last = (now - MIDNIGHT_MARGIN - MAX_AGE).date(), (now + MIDNIGHT_MARGIN).date()
+    return day if day is not None and first <= day <= last else None
+
+
+def read_moment(text: str) -> datetime | None:
+    """Return the time that `2017-05-25 00:00:00` says, at UTC+8, or None for what is none."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=SHANGHAI)
+    except ValueError:
+        return None
+
+
+def _day(query_date: date | str) -> date | None:
+    if isinstance(query_date, datetime):
+        return (query_date if query_date.tzinfo is None else query_date.astimezone(SHANGHAI)).date()
+    if isinstance(query_date, date):
+        return query_date
+    try:
+        return date.fromisoformat(query_date)
+    except (TypeError, ValueError):
+        return None
