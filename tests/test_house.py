@@ -33,7 +33,7 @@ LAYERS = [
     ["effects", "phone"],
     ["codes", "policy", "template"],
     ["tokens"],
-    ["gateways.base", "scripts", "transport"],
+    ["gateways.base", "notifier", "scripts", "transport"],
     ["gateways.provider"],
     ["gateways"],
     ["deployment"],
@@ -57,6 +57,7 @@ FLOWS = next(i for i, layer in enumerate(LAYERS) if "flows" in layer)
 
 # Who alone may import a library, and which of them only when it is needed.
 LIBRARIES = {
+    "apprise": {"notifier"},
     "fakeredis": {"store"},
     "h11": {"sandbox._web"},
     "itsdangerous": {"tokens"},
@@ -72,8 +73,9 @@ LIBRARIES = {
     "urllib3": {"transport"},
     "uvicorn": {"sandbox._web"},
 }
-LAZY = {"fakeredis", "lupa", "phonenumbers", "requests", "urllib3"}
-# What flows, and all below them, leave to the shells. The transport is the shells' own hand.
+LAZY = {"apprise", "fakeredis", "lupa", "phonenumbers", "requests", "urllib3"}
+# What flows, and all below them, leave to the shells. These are the shells' own hands.
+HANDS = {"notifier", "transport"}
 NOT_IN_FLOWS = {
     *(
         "asyncio",
@@ -92,7 +94,13 @@ NOT_IN_FLOWS = {
     "urllib.request",
 }
 # Who may read the host's clock: for a proof that is checked without Redis, and for a gateway that is used directly.
-HOST_CLOCK = {"deployment": "time", "gateways.alidayu": "datetime.now", "gateways.alidayu_requests": "datetime.now"}
+HOST_CLOCK = {
+    "deployment": "time",
+    "gateways.alidayu": "datetime.now",
+    "gateways.alidayu_requests": "datetime.now",
+    "gateways.tencent": "datetime.now",
+    "gateways.webhook": "datetime.now",
+}
 NOT_CALLED = {"open", "print", "input", "datetime.now", "datetime.today", "datetime.utcnow", "date.today"}
 
 
@@ -150,7 +158,7 @@ def place_of(name: str) -> tuple[int, str]:
 
 
 def is_below_the_shells(name: str) -> bool:
-    return place_of(name)[0] <= FLOWS and name != "transport"
+    return place_of(name)[0] <= FLOWS and name not in HANDS
 
 
 @pytest.mark.parametrize("name", modules())
