@@ -46,7 +46,9 @@ def _quietly(url: str, text: str | None) -> Any:
         service = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))
         if not service.add(url):
             return 0
-        return len(service) if text is None else service.notify(body=text, body_format=apprise.NotifyFormat.TEXT)
+        if text is None:
+            return sum(map(len, service))
+        return service.notify(body=text, body_format=apprise.NotifyFormat.TEXT)
     finally:
         _busy.reset(before)
 

@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
+from urllib.parse import parse_qsl
 
 from otpkit.effects import Flow, HttpRequest, HttpResponse
-from otpkit.errors import ExpiredTokenError, GatewayRejectedError, InvalidTokenError
+from otpkit.errors import ConfigurationError, ExpiredTokenError, GatewayRejectedError, InvalidTokenError
 from otpkit.gateways import settings
 from otpkit.gateways.base import Channel, Gateway, Message, Receipt
 from otpkit.gateways.provider import Provider, header, json_object, message_id, read_json, seconds
@@ -45,13 +46,14 @@ class Webhook(Gateway):
     channels: ClassVar[frozenset[Channel]] = frozenset({"sms", "voice"})
 
     def __init__(self, url: str, secret: str | bytes, *, timeout: tuple[float, float] | float = (3, 10)) -> None:
-        self._url = settings.whole_url("url", url)
+        self.url, _, query = settings.whole_url("url", url).partition("?")
+        # Apart, for a query may be a key, and no repr shows a request's.
+        self._query = _query(query)
         self._secret = settings.secret_bytes("secret", secret)
         self.timeout = settings.timeouts("timeout", timeout)
 
     def __repr__(self) -> str:
-        # A query may be a key.
-        return f"Webhook(url={self._url.partition('?')[0]!r}, timeout={self.timeout!r})"
+        return f"Webhook(url={self.url!r}, timeout={self.timeout!r})"
 
     def send(self, message: Message) -> Flow[Receipt]:
         """Send one message by one POST.
@@ -69,7 +71,7 @@ class Webhook(Gateway):
             TIMESTAMP: timestamp,
             SIGNATURE: _signature(self._secret, timestamp, body),
         }
-        return HttpRequest("POST", self._url, {}, headers, self.timeout, body)
+        return HttpRequest("POST", self.url, self._query, headers, self.timeout, body)
 
 
 def verify_webhook(
@@ -97,6 +99,13 @@ def verify_webhook(
     if not isinstance(message, dict):
         raise InvalidTokenError("The webhook's body is no JSON object; answer 401.")
     return message
+
+
+def _query(query: str) -> dict[str, str]:
+    pairs = parse_qsl(query, keep_blank_values=True)
+    if len(dict(pairs)) != len(pairs):
+        raise ConfigurationError("url names a parameter twice in its query; keep one.")
+    return dict(pairs)
 
 
 def _body(message: Message) -> bytes:
