@@ -15,6 +15,8 @@ from otpkit import OTP, AsyncOTP, ConfigurationError, notifier
 from otpkit.effects import Call
 from otpkit.gateways import Apprise, Receipt
 
+# One of its plug-ins imports this, up to Python 3.12.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 SECRET = "s" * 32
 KEY = "k3y-of-the-service"
 
