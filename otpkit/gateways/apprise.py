@@ -56,5 +56,5 @@ class Apprise(Gateway):
         return Receipt(self.name) if sent is True else PROVIDER.uncertain()
 
     def _notify(self, message: Message) -> bool:
-        url = self._url.replace(_PHONE, message.phone.removeprefix("+"))
-        return notifier.notify((url, message.template.fill(message.params)))
+        text = message.template.fill(message.params)
+        return notifier.notify((self._url.replace(_PHONE, message.phone.removeprefix("+")), text))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, ClassVar, Final, Literal
 
 from otpkit.effects import Flow, HttpRequest, HttpResponse, TransportFailure
-from otpkit.errors import GatewayRejectedError
+from otpkit.errors import GatewayRejectedError, RejectionCategory
 from otpkit.gateways import settings, tc3
 from otpkit.gateways.base import Delivery, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.provider import ask, json_object, message_id, phone, read_json, seconds, text_of, token
@@ -27,6 +27,7 @@ _STATES: Final[dict[str, _State]] = {
     "FAIL": "failed",
     "": "pending",  # the carrier has not reported yet
 }
+_STATUSES: Final[dict[int, RejectionCategory]] = {401: "account", 429: "quota"}
 _THANKS: Final = b'{"result":0,"errmsg":"OK"}'
 _PUZZLED: Final = b'{"result":1,"errmsg":"not an array of receipts"}'
 
@@ -177,7 +178,7 @@ def _refused_by_status(response: HttpResponse) -> GatewayRejectedError:
     if code in REFUSALS:
         return PROVIDER.refused(REFUSALS[code], code)
     problem, wait = f"the request is refused (HTTP {response.status})", seconds(response.headers.get("retry-after"))
-    category: Final = "quota" if response.status == 429 else "account" if response.status == 401 else "request"
+    category = _STATUSES.get(response.status, "request")
     return PROVIDER.rejection(category, problem, "the operator must check base_url and the keys", code, wait)
 
 

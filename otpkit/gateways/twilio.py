@@ -70,9 +70,9 @@ class Twilio(Gateway):
         basic = base64.b64encode(f"{account_sid}:{auth_token}".encode()).decode()
         self._headers = {"Authorization": f"Basic {basic}"}
         self._from = _origin(sender, messaging_service_sid)
-        self._voice_from = voice_sender and settings.header_value("voice_sender", voice_sender)
+        self._voice_from = None if voice_sender is None else settings.header_value("voice_sender", voice_sender)
         self.channels = _channels(self._from, self._voice_from)  # type: ignore[misc]
-        self._callback = status_callback and settings.whole_url("status_callback", status_callback)
+        self._callback = None if status_callback is None else settings.whole_url("status_callback", status_callback)
         self._language = language
         self.base_url = settings.base_url("base_url", base_url)
         self._account_url = f"{self.base_url}/2010-04-01/Accounts/{account_sid}"
@@ -115,10 +115,8 @@ class Twilio(Gateway):
 
     def receipts(self, push: Push) -> Receipts:
         """Read a status callback of a message or a call; one that Twilio has not signed is answered by 403."""
-        params = read_form(push.body)
-        if params is None or not is_signed(
-            push.url, params, header(push.headers, "x-twilio-signature"), self._auth_token
-        ):
+        params, signature = read_form(push.body), header(push.headers, "x-twilio-signature")
+        if params is None or not is_signed(push.url, params, signature, self._auth_token):
             return Receipts((), 403, "text/plain")
         delivery = read_push(dict(params), push.url)
         return Receipts(() if delivery is None else (delivery,), content_type="text/xml", body=b"<Response/>")

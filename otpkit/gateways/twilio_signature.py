@@ -16,7 +16,7 @@ def is_signed(url: str, params: Sequence[tuple[str, str]], signature: str, auth_
 
     Twilio may or may not have had the URL's default port in mind, so it counts with it and without it.
     """
-    given = signature.encode()
+    given = signature.encode("utf-8", "replace")
     return any(hmac.compare_digest(sign(each, params, auth_token), given) for each in _spellings(url))
 
 

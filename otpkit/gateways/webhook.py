@@ -32,7 +32,7 @@ class Webhook(Gateway):
 
     The body is a JSON object of `send_id`, `phone` (E.164), `code`, `channel` (`sms` or `voice`), `template` (its
     code), `sign_name`, `params` and, where the template has a `body`, `text`. A JSON answer's `id` is the message id.
-    The server should know a `send_id` that it has seen: it is the same in whatever is sent again of one request.
+    A message is posted once: a `send_id` that the server has seen before is a replay.
 
     Args:
         url: where to POST to, with a query or without; `http://` is for loopback alone, for the code travels in clear.
@@ -90,8 +90,10 @@ def verify_webhook(
     same request may have been seen before), and ConfigurationError for a secret that is too short.
     """
     timestamp, given = header(headers, TIMESTAMP.lower()), header(headers, SIGNATURE.lower())
-    expected = _signature(settings.secret_bytes("secret", secret), timestamp, body)
-    if not hmac.compare_digest(given.encode(), expected.encode()) or not _TIMESTAMP.fullmatch(timestamp):
+    key = settings.secret_bytes("secret", secret)
+    if not _TIMESTAMP.fullmatch(timestamp) or not hmac.compare_digest(
+        given.encode("utf-8", "replace"), _signature(key, timestamp, body).encode()
+    ):
         raise InvalidTokenError("The webhook's signature is missing or wrong; answer 401.")
     if abs(now - int(timestamp)) > tolerance:
         raise ExpiredTokenError(f"The webhook's message is not within {tolerance:g} s of now; answer 401.")

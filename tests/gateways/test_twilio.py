@@ -299,6 +299,8 @@ class TestSettings:
             ({"sender": None}, "voice_sender"),
             ({"messaging_service_sid": "MG1"}, "messaging_service_sid"),
             ({"voice_sender": 7}, "voice_sender"),
+            ({"voice_sender": ""}, "voice_sender"),
+            ({"status_callback": ""}, "status_callback"),
             ({"language": 'en"/><Play>'}, "language"),
             ({"language": None}, "language"),
             ({"status_callback": "http://me.example"}, "status_callback"),

@@ -110,6 +110,8 @@ class TestVerifying:
             {"otpkit-signature": "v1="},
             {"otpkit-signature": "v1=" + "0" * 64},
             {"otpkit-signature": "é"},
+            {"otpkit-signature": "\ud800"},
+            {"otpkit-timestamp": "\ud800"},
             {"otpkit-timestamp": ""},
             {"otpkit-timestamp": str(int(TIME) + 1)},
             {"otpkit-timestamp": f" {int(TIME)}"},
