@@ -196,8 +196,9 @@ class TestSending:
             assert drive(gateway_at(server).send(message()), transport) == UNCERTAIN
         assert len(server.requests) == 1
 
-    def test_is_uncertain_where_one_envelope_contradicts_the_other(self, transport: Transport) -> None:
-        both = {"Response": said("Ok")["Response"] | failed("Something.New")["Response"]}
+    @pytest.mark.parametrize("code", ["Something.New", "", None, f"{NUMBER} {CODE}"])
+    def test_is_uncertain_where_one_envelope_contradicts_the_other(self, transport: Transport, code: Any) -> None:
+        both = {"Response": said("Ok")["Response"] | failed(code)["Response"]}
         with WireServer(reply(both)) as server:
             assert drive(gateway_at(server).send(message()), transport) == UNCERTAIN
 
