@@ -4,30 +4,83 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from otpkit import gateways
 from otpkit.errors import ConfigurationError
-from otpkit.gateways.alidayu import Alidayu
 from otpkit.gateways.base import Gateway
 from otpkit.template import Template
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A gateway that `OTPKIT_GATEWAY` may name: its class, and the variables that become its arguments.
+
+    `OTPKIT_{the gateway's name}_BASE_URL` is the argument `base_url`, and so on. `one_of` are variables of which at
+    least one is needed.
+    """
+
+    class_name: str
+    required: Mapping[str, str]
+    optional: tuple[str, ...] = ()
+    one_of: Mapping[str, str] = field(default_factory=dict)
+
+
+GATEWAYS = {
+    "alidayu": Choice(
+        "Alidayu",
+        {
+            "OTPKIT_ALIDAYU_APP_KEY": "the application's AppKey",
+            "OTPKIT_ALIDAYU_APP_SECRET": "the application's AppSecret",
+        },
+        ("OTPKIT_ALIDAYU_BASE_URL",),
+    ),
+    "tencent": Choice(
+        "Tencent",
+        {
+            "OTPKIT_TENCENT_SECRET_ID": "the key's SecretId",
+            "OTPKIT_TENCENT_SECRET_KEY": "its SecretKey",
+            "OTPKIT_TENCENT_SDK_APP_ID": "the SMS application's SdkAppId",
+        },
+        ("OTPKIT_TENCENT_REGION", "OTPKIT_TENCENT_TOKEN", "OTPKIT_TENCENT_BASE_URL"),
+    ),
+    "twilio": Choice(
+        "Twilio",
+        {
+            "OTPKIT_TWILIO_ACCOUNT_SID": "the account's SID",
+            "OTPKIT_TWILIO_AUTH_TOKEN": "its auth token",
+        },
+        ("OTPKIT_TWILIO_STATUS_CALLBACK", "OTPKIT_TWILIO_LANGUAGE", "OTPKIT_TWILIO_BASE_URL"),
+        {
+            "OTPKIT_TWILIO_SENDER": "the number that messages come from",
+            "OTPKIT_TWILIO_MESSAGING_SERVICE_SID": "or the Messaging Service that picks one",
+            "OTPKIT_TWILIO_VOICE_SENDER": "or the number that calls come from",
+        },
+    ),
+    "webhook": Choice(
+        "Webhook",
+        {
+            "OTPKIT_WEBHOOK_URL": "where messages are posted to",
+            "OTPKIT_WEBHOOK_SECRET": "at least 32 random bytes, which sign them",
+        },
+    ),
+    "console": Choice("Console", {"OTPKIT_DEVELOPMENT": "1, for codes are printed: for development alone"}),
+}
+DEFAULT_GATEWAY = "alidayu"  # whose variables are named where none is chosen
 
 REQUIRED = {
     "OTPKIT_REDIS_URL": "where codes are kept, such as redis://localhost:6379/0",
     "OTPKIT_SECRET": "at least 32 random bytes, from `otpkit keygen`; several, newest last, are separated by blanks",
-    "OTPKIT_GATEWAY": "the gateway, `alidayu`",
+    "OTPKIT_GATEWAY": f"the gateway: {', '.join(GATEWAYS)}",
     "OTPKIT_TEMPLATE_CODE": "the approved template, such as SMS_585014",
     "OTPKIT_TEMPLATE_SIGN_NAME": "the approved signature",
-}
-ALIDAYU = {
-    "OTPKIT_ALIDAYU_APP_KEY": "the application's AppKey",
-    "OTPKIT_ALIDAYU_APP_SECRET": "the application's AppSecret",
 }
 OPTIONAL = {
     "OTPKIT_INDEX_SECRET": "the first secret, once there are several",
     "OTPKIT_NAMESPACE": "the prefix of all keys, otpkit unless said",
     "OTPKIT_TEMPLATE_PARAMS": 'the template\'s variables as JSON, {"code": "{code}"} unless said',
     "OTPKIT_TEMPLATE_BODY": "the approved text, to check the variables against",
-    "OTPKIT_ALIDAYU_BASE_URL": "another address of the gateway, such as the local one of `otpkit sandbox`",
 }
 
 
@@ -56,16 +109,32 @@ def arguments_from(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> 
 
 def gateway_from(given: Mapping[str, str]) -> Gateway:
     """Return the gateway that the environment names."""
-    if given["OTPKIT_GATEWAY"].lower() != "alidayu":
-        raise ConfigurationError("OTPKIT_GATEWAY names no gateway that otpkit has; set it to `alidayu`.")
-    options: dict[str, Any] = {"base_url": given[url]} if (url := "OTPKIT_ALIDAYU_BASE_URL") in given else {}
-    return Alidayu(given["OTPKIT_ALIDAYU_APP_KEY"], given["OTPKIT_ALIDAYU_APP_SECRET"], **options)
+    name = given["OTPKIT_GATEWAY"].lower()
+    choice = GATEWAYS.get(name)
+    if choice is None:
+        raise ConfigurationError(f"OTPKIT_GATEWAY names no gateway; set it to one of: {', '.join(GATEWAYS)}.")
+    options: dict[str, Any] = {
+        _option(name, variable): given[variable]
+        for variable in (*choice.required, *choice.one_of, *choice.optional)
+        if variable in given
+    }
+    if "development" in options:
+        options["development"] = options["development"] == "1"
+    gateway: Gateway = getattr(gateways, choice.class_name)(**options)
+    return gateway
+
+
+def _option(gateway: str, variable: str) -> str:
+    prefix = f"OTPKIT_{gateway.upper().replace('-', '_')}_"
+    return variable.removeprefix(prefix).removeprefix("OTPKIT_").lower()
 
 
 def _require(given: Mapping[str, str], overrides: Mapping[str, Any]) -> None:
     needed = {name: why for name, why in REQUIRED.items() if _argument(name) not in overrides}
-    if "gateway" not in overrides and given.get("OTPKIT_GATEWAY", "alidayu").lower() == "alidayu":
-        needed |= ALIDAYU
+    choice = GATEWAYS.get(given.get("OTPKIT_GATEWAY", DEFAULT_GATEWAY).lower())
+    if "gateway" not in overrides and choice is not None:
+        needed |= choice.required
+        needed |= {} if given.keys() & choice.one_of.keys() else choice.one_of
     missing = [f"{name} ({why})" for name, why in needed.items() if name not in given]
     if missing:
         raise ConfigurationError(f"The environment lacks {'; '.join(missing)}. Set what is missing and start again.")

@@ -98,9 +98,15 @@ class Template:
 
         Raises ConfigurationError where `sms_params` does, and for a template without `body`.
         """
+        return self.fill(self.sms_params(code, minutes=minutes, params=params) if self.body is not None else {})
+
+    def fill(self, filled: Mapping[str, str]) -> str:
+        """Return the message of `render` from variables that `sms_params` has filled in, as a `Message` carries them.
+
+        Raises ConfigurationError for a template without `body`.
+        """
         if self.body is None:
             _refuse("Template.body is not set, so there is no text to show", "pass body= with the approved text")
-        filled = self.sms_params(code, minutes=minutes, params=params)
         # One pass: what is filled in is never searched for variables.
         return f"【{self.sign_name}】" + _BODY_VARIABLE.sub(lambda match: filled[match[1]], self.body)
 

@@ -33,7 +33,7 @@ LAYERS = [
     ["effects", "phone"],
     ["codes", "names", "policy", "template"],
     ["tokens"],
-    ["gateways.base", "scripts", "transport"],
+    ["gateways.base", "notifier", "scripts", "transport"],
     ["gateways.provider"],
     ["gateways"],
     ["routing"],
@@ -58,6 +58,7 @@ FLOWS = next(i for i, layer in enumerate(LAYERS) if "flows" in layer)
 
 # Who alone may import a library, and which of them only when it is needed.
 LIBRARIES = {
+    "apprise": {"notifier"},
     "fakeredis": {"store"},
     "h11": {"sandbox._web"},
     "itsdangerous": {"tokens"},
@@ -73,8 +74,9 @@ LIBRARIES = {
     "urllib3": {"transport"},
     "uvicorn": {"sandbox._web"},
 }
-LAZY = {"fakeredis", "lupa", "phonenumbers", "requests", "urllib3"}
-# What flows, and all below them, leave to the shells. The transport is the shells' own hand.
+LAZY = {"apprise", "fakeredis", "lupa", "phonenumbers", "requests", "urllib3"}
+# What flows, and all below them, leave to the shells. These are the shells' own hands.
+HANDS = {"notifier", "transport"}
 NOT_IN_FLOWS = {
     *(
         "asyncio",
@@ -99,6 +101,8 @@ HOST_CLOCK = {
     "gateways.aliyun": "datetime.now",
     "gateways.aliyun_api": "datetime.now",
     "gateways.shanghai": "datetime.now",
+    "gateways.tencent": "datetime.now",
+    "gateways.webhook": "datetime.now",
 }
 NOT_CALLED = {"open", "print", "input", "datetime.now", "datetime.today", "datetime.utcnow", "date.today"}
 
@@ -157,7 +161,7 @@ def place_of(name: str) -> tuple[int, str]:
 
 
 def is_below_the_shells(name: str) -> bool:
-    return place_of(name)[0] <= FLOWS and name != "transport"
+    return place_of(name)[0] <= FLOWS and name not in HANDS
 
 
 @pytest.mark.parametrize("name", modules())

@@ -1,17 +1,29 @@
-"""The gateways, and the values that they speak in."""
+"""The gateways, and the values that they speak in. A provider's module is imported when it is first asked for."""
 
-from otpkit.gateways.acs3 import Credentials
-from otpkit.gateways.alidayu import Alidayu, SmsDetail, SmsDetailPage
-from otpkit.gateways.aliyun import Aliyun, SendDetail, SendDetailPage
-from otpkit.gateways.aliyun_voice import AliyunVoice, CallDetail
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from otpkit.gateways.base import Delivery, FunctionGateway, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.failover import Failover, Route
+
+if TYPE_CHECKING:
+    from otpkit.gateways.acs3 import Credentials
+    from otpkit.gateways.alidayu import Alidayu, SmsDetail, SmsDetailPage
+    from otpkit.gateways.aliyun import Aliyun, SendDetail, SendDetailPage
+    from otpkit.gateways.aliyun_voice import AliyunVoice, CallDetail
+    from otpkit.gateways.apprise import Apprise
+    from otpkit.gateways.console import Console
+    from otpkit.gateways.tencent import Tencent
+    from otpkit.gateways.twilio import Twilio
+    from otpkit.gateways.webhook import Webhook, verify_webhook
 
 __all__ = [
     "Alidayu",
     "Aliyun",
     "AliyunVoice",
+    "Apprise",
     "CallDetail",
+    "Console",
     "Credentials",
     "Delivery",
     "Failover",
@@ -26,4 +38,34 @@ __all__ = [
     "SendDetailPage",
     "SmsDetail",
     "SmsDetailPage",
+    "Tencent",
+    "Twilio",
+    "Webhook",
+    "verify_webhook",
 ]
+
+_MODULES = {
+    "Alidayu": "alidayu",
+    "Aliyun": "aliyun",
+    "AliyunVoice": "aliyun_voice",
+    "Apprise": "apprise",
+    "CallDetail": "aliyun_voice",
+    "Console": "console",
+    "Credentials": "acs3",
+    "SendDetail": "aliyun",
+    "SendDetailPage": "aliyun",
+    "SmsDetail": "alidayu",
+    "SmsDetailPage": "alidayu",
+    "Tencent": "tencent",
+    "Twilio": "twilio",
+    "Webhook": "webhook",
+    "verify_webhook": "webhook",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from otpkit.effects import Flow, HttpRequest, HttpResponse, NotConnected, TransportFailure, http
-from otpkit.errors import GatewayRejectedError, RejectionCategory
+from otpkit.errors import ConfigurationError, GatewayRejectedError, RejectionCategory
 from otpkit.gateways.base import Receipt
+from otpkit.template import Template
 
 # A short word without a whole mobile number in it; anything longer may be a message.
 _TOKEN: Final = re.compile(r"(?!.*[0-9]{10})[A-Za-z0-9._-]{1,64}")
 _MESSAGE_ID: Final = re.compile(r"[!-~]{1,128}")
 _SHORT_NUMBER: Final = re.compile(r"[0-9]{1,5}")
+_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 class Refusal(NamedTuple):
@@ -58,6 +60,14 @@ class Provider:
     def uncertain(self) -> Receipt:
         """Return the receipt of a message that may or may not have been sent."""
         return Receipt(self.name, outcome="uncertain")
+
+    def require_body(self, template: Template) -> None:
+        """Raise ConfigurationError for a template without the text that this provider is handed."""
+        if template.body is None:
+            raise ConfigurationError(
+                f"Template.body is not set, and {self.title} sends a text, not a template; "
+                "pass body= with the text, its variables as ${name}."
+            )
 
     def hand_over(
         self, request: HttpRequest, read: Callable[[HttpResponse], Receipt | GatewayRejectedError]
@@ -116,6 +126,16 @@ def token(value: object) -> str:
 def message_id(value: object) -> str:
     """Return a provider's id of a message, or ""."""
     return matched(_MESSAGE_ID, value)
+
+
+def phone(value: object) -> str:
+    """Return a phone that is E.164, or ""."""
+    return matched(_E164, value)
+
+
+def header(headers: Mapping[str, str], name: str) -> str:
+    """Return a header of a request that was pushed, whatever the case of its name; "" where it has none."""
+    return next((value for each, value in headers.items() if each.lower() == name), "")
 
 
 def seconds(value: object) -> int | None:

@@ -15,6 +15,8 @@ _BASE_URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
     r"(?::(?P<port>[0-9]{1,5}))?(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?"
 )
+_URL = re.compile(_BASE_URL.pattern + r"(?:\?[A-Za-z0-9._~!$'()*+,;:@/?&=%-]+)?")
+_SECRET_BYTES = 32
 _HEADER_VALUE = re.compile(r"[\x21-\x7e\xa1-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa1-\xff])?")
 
 
@@ -32,15 +34,12 @@ def header_value(field: str, value: object) -> str:
 
 def base_url(field: str, url: object) -> str:
     """Return `url` without a slash at its end, once a secret may be sent there: by https, or to loopback."""
-    found = _BASE_URL.fullmatch(url) if isinstance(url, str) else None
-    if found is None or not 0 < int(found["port"] or 443) < 65536:
-        _refuse(
-            f"{field} is no plain URL of scheme, host, port and path",
-            "write it like https://gateway.example/path, without user, query or fragment",
-        )
-    if found["scheme"] == "http" and not _is_loopback(found["host"]):
-        _refuse(f"{field} would send the secret unencrypted", "write https://; http:// is for loopback alone")
-    return found[0].removesuffix("/")
+    return _checked_url(field, url, _BASE_URL, "query or fragment").removesuffix("/")
+
+
+def whole_url(field: str, url: object) -> str:
+    """Return `url`, which may have a query, once a secret may be sent there: by https, or to loopback."""
+    return _checked_url(field, url, _URL, "blank or fragment")
 
 
 def timeouts(field: str, value: object) -> tuple[float, float]:
@@ -52,6 +51,29 @@ def timeouts(field: str, value: object) -> tuple[float, float]:
             "pass seconds to connect and to answer as two numbers above 0, like (3, 10), or one for both",
         )
     return both
+
+
+def secret_bytes(field: str, value: object) -> bytes:
+    """Return a secret of the deployment's own as bytes, once it is long enough."""
+    secret = value.encode() if isinstance(value, str) else value
+    if not isinstance(secret, bytes) or len(secret) < _SECRET_BYTES:
+        _refuse(
+            f"{field} is no str or bytes of at least {_SECRET_BYTES} bytes",
+            "pass random ones, such as `otpkit keygen` prints",
+        )
+    return secret
+
+
+def _checked_url(field: str, url: object, form: re.Pattern[str], without: str) -> str:
+    found = form.fullmatch(url) if isinstance(url, str) else None
+    if found is None or not 0 < int(found["port"] or 443) < 65536:
+        _refuse(
+            f"{field} is no plain URL of scheme, host, port and path",
+            f"write it like https://gateway.example/path, without user, {without}",
+        )
+    if found["scheme"] == "http" and not _is_loopback(found["host"]):
+        _refuse(f"{field} would send the secret unencrypted", "write https://; http:// is for loopback alone")
+    return found[0]
 
 
 def _is_loopback(host: str) -> bool:

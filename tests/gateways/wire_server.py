@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import struct
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl
 
 CERTIFICATE = str(Path(__file__).with_name("loopback.pem"))  # for 127.0.0.1 and localhost, until 2126
@@ -40,8 +41,22 @@ class Request(NamedTuple):
         return dict(pairs)
 
     @property
+    def body(self) -> bytes:
+        return self.raw.partition(b"\r\n\r\n")[2]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def form(self) -> dict[str, str]:
+        pairs = parse_qsl(self.body.decode(), keep_blank_values=True, strict_parsing=True, errors="strict")
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    @property
     def headers(self) -> dict[str, str]:
-        lines = self.raw.decode("latin-1").split("\r\n")[1:]
+        lines = self.raw.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
         return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines) if name}
 
 
@@ -138,12 +153,18 @@ class WireServer:
 
 def read_request(sock: socket.socket) -> bytes:
     raw = b""
-    while not raw.endswith(b"\r\n\r\n"):
+    while not is_whole(raw):
         data = sock.recv(65536)
         if not data:
             return b""
         raw += data
     return raw
+
+
+def is_whole(raw: bytes) -> bool:
+    head, end, body = raw.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
+    return bool(end) and len(body) >= int(length[1] if length else 0)
 
 
 def reply(body: object = "", status: int = 200, headers: dict[str, str] | None = None) -> Act:

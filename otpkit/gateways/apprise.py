@@ -1,0 +1,60 @@
+"""Apprise (https://github.com/caronc/apprise): messages by one of the services that it knows. Extra `apprise`.
+
+It says whether a service took a message and no more: there is no message id, there are no receipts, and what it calls a
+failure may have been sent.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from otpkit import notifier
+from otpkit.effects import Call, Flow
+from otpkit.errors import ConfigurationError
+from otpkit.gateways.base import Gateway, Message, Receipt
+from otpkit.gateways.provider import Provider
+from otpkit.template import Template
+
+PROVIDER: Final = Provider("apprise", "Apprise")
+_PHONE: Final = "{phone}"
+_ANY_PHONE: Final = "8613800138000"
+
+
+class Apprise(Gateway):
+    """The gateway of an Apprise URL in which `{phone}` stands for the number, its country code first and without `+`.
+
+        Apprise("vonage://key:secret@sender/{phone}")
+
+    It sends a text, so its templates need `body`. How long the service may take is the URL's own `cto` and `rto`.
+
+    Raises ConfigurationError without Apprise, for several URLs (each would be a message), for one without `{phone}`
+    (every code would go to one place), and for one that makes several messages, as by several targets or `retry`.
+    """
+
+    name: ClassVar[str] = PROVIDER.name
+
+    def __init__(self, *urls: str) -> None:
+        if len(urls) != 1 or not isinstance(urls[0], str) or urls[0].count(_PHONE) != 1:
+            raise ConfigurationError(
+                "Apprise takes one URL with one {phone} in it, where the number belongs; pass it like "
+                '"vonage://key:secret@sender/{phone}".'
+            )
+        self._url = urls[0]
+        notifier.check(self._url.replace(_PHONE, _ANY_PHONE))
+
+    def __repr__(self) -> str:
+        # The rest of the URL holds keys.
+        return f"Apprise({self._url.partition('://')[0] + '://…'!r})"
+
+    def check(self, template: Template) -> None:
+        """Raise ConfigurationError for a template without `body`."""
+        PROVIDER.require_body(template)
+
+    def send(self, message: Message) -> Flow[Receipt]:
+        """Send one message. What Apprise does not call a success is uncertain."""
+        sent = yield Call(self._notify, message)
+        return Receipt(self.name) if sent is True else PROVIDER.uncertain()
+
+    def _notify(self, message: Message) -> bool:
+        text = message.template.fill(message.params)
+        return notifier.notify((self._url.replace(_PHONE, message.phone.removeprefix("+")), text))

@@ -1,0 +1,44 @@
+"""The console: messages are printed and not sent, for development alone."""
+
+from __future__ import annotations
+
+import sys
+from typing import ClassVar, TextIO
+
+from otpkit.effects import Call, Flow
+from otpkit.errors import ConfigurationError
+from otpkit.gateways.base import Channel, Gateway, Message, Receipt
+
+
+class Console(Gateway):
+    """Prints each message, with its code and its whole number, to `stream`: standard output unless said.
+
+    Raises ConfigurationError without `development=True`: who sees the log could log in as anybody.
+    """
+
+    name: ClassVar[str] = "console"
+    channels: ClassVar[frozenset[Channel]] = frozenset({"sms", "voice"})
+
+    def __init__(self, stream: TextIO | None = None, *, development: bool = False) -> None:
+        if development is not True:
+            raise ConfigurationError(
+                "Console prints codes, which is for development alone; pass development=True there "
+                "(OTPKIT_DEVELOPMENT=1), and another gateway anywhere else."
+            )
+        self._stream = stream
+
+    def __repr__(self) -> str:
+        return "Console(development=True)"
+
+    def send(self, message: Message) -> Flow[Receipt]:
+        """Print one message. What the stream raises leaves it uncertain."""
+        yield Call(self._print, message)
+        return Receipt(self.name)
+
+    def _print(self, message: Message) -> None:
+        # Standard output as it is now: tests and servers exchange it.
+        stream = sys.stdout if self._stream is None else self._stream
+        template = message.template
+        text = f"【{template.sign_name}】{message.code}" if template.body is None else template.fill(message.params)
+        stream.write(f"[{message.channel} to {message.phone}] {text}\n")
+        stream.flush()

@@ -1,0 +1,166 @@
+"""Twilio: messages by the resource Messages, calls that speak the code by the resource Calls.
+
+Sources: https://www.twilio.com/docs/messaging/api/message-resource, https://www.twilio.com/docs/voice/api/call-resource.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from html import escape
+from typing import ClassVar, Final
+from urllib.parse import urlencode
+
+from otpkit.effects import Flow, HttpRequest, TransportFailure
+from otpkit.errors import ConfigurationError, GatewayRejectedError
+from otpkit.gateways import settings
+from otpkit.gateways.base import Channel, Delivery, Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways.provider import ask, header, matched
+from otpkit.gateways.twilio_answers import SEND_ID, SID, judge_send, judge_trace, read_form, read_push
+from otpkit.gateways.twilio_errors import PROVIDER
+from otpkit.gateways.twilio_signature import is_signed
+from otpkit.template import Template
+
+_ACCOUNT: Final = re.compile(r"[A-Za-z0-9]+")
+_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*")
+
+
+class Twilio(Gateway):
+    """The gateway of Twilio. It sends a text, so its templates need `body`; a call says the digits of the code, twice.
+
+    Args:
+        account_sid: the account's SID.
+        auth_token: its auth token, with which pushed receipts are signed too.
+        sender: the number or sender id that messages come from; or
+        messaging_service_sid: the Messaging Service that picks one.
+        voice_sender: the number that calls come from; with it `channels` has `voice`.
+        status_callback: the URL, as Twilio calls it, whose requests are given to `receipts`; the send id is added to
+            its query.
+        language: of the voice that says the digits.
+        base_url: where the API is; `http://` is for loopback alone, for the token travels in clear.
+        timeout: seconds to connect and seconds to answer; one number means both.
+
+    Raises ConfigurationError for anything that can't work, naming the field and the remedy.
+    """
+
+    name: ClassVar[str] = PROVIDER.name
+    can_trace: ClassVar[bool] = True
+    knows_message_id: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        account_sid: str,
+        auth_token: str,
+        *,
+        sender: str | None = None,
+        messaging_service_sid: str | None = None,
+        voice_sender: str | None = None,
+        status_callback: str | None = None,
+        language: str = "en-US",
+        base_url: str = "https://api.twilio.com",
+        timeout: tuple[float, float] | float = (3, 10),
+    ) -> None:
+        if not matched(_ACCOUNT, account_sid):
+            raise ConfigurationError("account_sid is no SID; copy it from Twilio's console, like AC and 32 digits.")
+        if not matched(_LANGUAGE, language):
+            raise ConfigurationError("language is no language tag; write it like en-US or cmn-CN.")
+        self._auth_token = settings.header_value("auth_token", auth_token)
+        basic = base64.b64encode(f"{account_sid}:{auth_token}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {basic}"}
+        self._from = _origin(sender, messaging_service_sid)
+        self._voice_from = None if voice_sender is None else settings.header_value("voice_sender", voice_sender)
+        self.channels = _channels(self._from, self._voice_from)  # type: ignore[misc]
+        self._callback = None if status_callback is None else settings.whole_url("status_callback", status_callback)
+        self._language = language
+        self.base_url = settings.base_url("base_url", base_url)
+        self._account_url = f"{self.base_url}/2010-04-01/Accounts/{account_sid}"
+        self.timeout = settings.timeouts("timeout", timeout)
+
+    def __repr__(self) -> str:
+        return f"Twilio(base_url={self.base_url!r}, timeout={self.timeout!r}, channels={sorted(self.channels)})"
+
+    def check(self, template: Template) -> None:
+        """Raise ConfigurationError for a template without `body`, where messages are sent and not calls alone."""
+        if "sms" in self.channels:
+            PROVIDER.require_body(template)
+
+    def send(self, message: Message) -> Flow[Receipt]:
+        """Send one message, or make one call, by one POST.
+
+        Raises GatewayRejectedError where it was certainly not sent: a 4xx, no connection, a channel without a sender.
+        """
+        if message.channel not in self.channels:
+            field = "voice_sender" if message.channel == "voice" else "sender or messaging_service_sid"
+            raise PROVIDER.rejection(
+                "configuration", f"it has nobody to send {message.channel} from", f"the operator must pass {field}"
+            )
+        return (yield from PROVIDER.hand_over(self._send_request(message), judge_send))
+
+    def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
+        """Ask for the message or the call that the receipt's `message_id` names; without one nothing is known.
+
+        Raises GatewayRejectedError where the gateway refuses to say.
+        """
+        if not matched(SID, message_id):
+            return Delivery(state="unknown", gateway=self.name)
+        resource = "Calls" if message_id.startswith("CA") else "Messages"
+        url = f"{self._account_url}/{resource}/{message_id}.json"
+        answer = yield from ask(HttpRequest("GET", url, {}, self._headers, self.timeout))
+        found = None if isinstance(answer, TransportFailure) else judge_trace(answer)
+        if isinstance(found, GatewayRejectedError):
+            raise found
+        return found or Delivery(state="unknown", gateway=self.name)
+
+    def receipts(self, push: Push) -> Receipts:
+        """Read a status callback of a message or a call; one that Twilio has not signed is answered by 403."""
+        params, signature = read_form(push.body), header(push.headers, "x-twilio-signature")
+        if params is None or not is_signed(push.url, params, signature, self._auth_token):
+            return Receipts((), 403, "text/plain")
+        delivery = read_push(dict(params), push.url)
+        return Receipts(() if delivery is None else (delivery,), content_type="text/xml", body=b"<Response/>")
+
+    def _send_request(self, message: Message) -> HttpRequest:
+        fields = {"To": message.phone}
+        if message.channel == "voice":
+            resource = "Calls"
+            fields |= {"From": self._voice_from or "", "Twiml": _spoken(message.code, self._language)}
+        else:
+            resource = "Messages"
+            fields |= {**self._from, "Body": message.template.fill(message.params)}
+        if self._callback:
+            joint = "&" if "?" in self._callback else "?"
+            fields["StatusCallback"] = f"{self._callback}{joint}{SEND_ID}={message.send_id}"
+        headers = {**self._headers, "Content-Type": "application/x-www-form-urlencoded"}
+        url = f"{self._account_url}/{resource}.json"
+        return HttpRequest("POST", url, {}, headers, self.timeout, urlencode(fields).encode())
+
+
+def _origin(sender: str | None, messaging_service_sid: str | None) -> dict[str, str]:
+    if sender is not None and messaging_service_sid is not None:
+        raise ConfigurationError(
+            "sender and messaging_service_sid are both set; pass one, for the service picks a sender."
+        )
+    if sender is not None:
+        return {"From": settings.header_value("sender", sender)}
+    if messaging_service_sid is not None:
+        return {"MessagingServiceSid": settings.header_value("messaging_service_sid", messaging_service_sid)}
+    return {}
+
+
+def _channels(origin: Mapping[str, str], voice_from: str | None) -> frozenset[Channel]:
+    sms: set[Channel] = {"sms"} if origin else set()
+    voice: set[Channel] = {"voice"} if voice_from else set()
+    if not sms | voice:
+        raise ConfigurationError(
+            "There is no sender; pass sender or messaging_service_sid for messages, voice_sender for calls."
+        )
+    return frozenset(sms | voice)
+
+
+def _spoken(code: str, language: str) -> str:
+    # Commas make a pause, and keep the digits from being read as one number.
+    digits = escape(", ".join(code))
+    say = f'<Say language="{escape(language)}">{digits}</Say>'
+    return f'<Response><Pause length="1"/>{say}<Pause length="1"/>{say}</Response>'

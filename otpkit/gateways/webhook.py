@@ -1,0 +1,143 @@
+"""A webhook of one's own: each message is a POST of JSON, signed with HMAC-SHA-256; any 2xx accepts it.
+
+`verify_webhook` is for the receiving side, and is a pure function: no clock, no network.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
+from urllib.parse import parse_qsl
+
+from otpkit.effects import Flow, HttpRequest, HttpResponse
+from otpkit.errors import ConfigurationError, ExpiredTokenError, GatewayRejectedError, InvalidTokenError
+from otpkit.gateways import settings
+from otpkit.gateways.base import Channel, Gateway, Message, Receipt
+from otpkit.gateways.provider import Provider, header, json_object, message_id, read_json, seconds
+
+PROVIDER: Final = Provider("webhook", "The webhook")
+TIMESTAMP: Final = "Otpkit-Timestamp"
+SIGNATURE: Final = "Otpkit-Signature"
+_SCHEME: Final = "v1="  # HMAC-SHA-256 over "timestamp.body", in hex
+_TIMESTAMP: Final = re.compile(r"[0-9]{1,11}")
+_LOOK: Final = "the operator must see why, in the log of the webhook's server"
+
+
+class Webhook(Gateway):
+    """Hands each message to a server of your own.
+
+    The body is a JSON object of `send_id`, `phone` (E.164), `code`, `channel` (`sms` or `voice`), `template` (its
+    code), `sign_name`, `params` and, where the template has a `body`, `text`. A JSON answer's `id` is the message id.
+    A message is posted once: a `send_id` that the server has seen before is a replay.
+
+    Args:
+        url: where to POST to, with a query or without; `http://` is for loopback alone, for the code travels in clear.
+        secret: at least 32 bytes, which sign and never travel.
+        timeout: seconds to connect and seconds to answer; one number means both.
+
+    Raises ConfigurationError for anything that can't work, naming the field and the remedy.
+    """
+
+    name: ClassVar[str] = PROVIDER.name
+    channels: ClassVar[frozenset[Channel]] = frozenset({"sms", "voice"})
+
+    def __init__(self, url: str, secret: str | bytes, *, timeout: tuple[float, float] | float = (3, 10)) -> None:
+        self.url, _, query = settings.whole_url("url", url).partition("?")
+        # Apart, for a query may be a key, and no repr shows a request's.
+        self._query = _query(query)
+        self._secret = settings.secret_bytes("secret", secret)
+        self.timeout = settings.timeouts("timeout", timeout)
+
+    def __repr__(self) -> str:
+        return f"Webhook(url={self.url!r}, timeout={self.timeout!r})"
+
+    def send(self, message: Message) -> Flow[Receipt]:
+        """Send one message by one POST.
+
+        Raises GatewayRejectedError where it was certainly not sent: a 4xx, or no connection. A 429 is taken for a limit
+        of the phone's, with its `Retry-After` in seconds. Any other status is uncertain.
+        """
+        return (yield from PROVIDER.hand_over(self._request(message), _judge))
+
+    def _request(self, message: Message) -> HttpRequest:
+        body = _body(message)
+        timestamp = str(int((message.sent_at or datetime.now(UTC)).timestamp()))
+        headers = {
+            "Content-Type": "application/json",
+            TIMESTAMP: timestamp,
+            SIGNATURE: _signature(self._secret, timestamp, body),
+        }
+        return HttpRequest("POST", self.url, self._query, headers, self.timeout, body)
+
+
+def verify_webhook(
+    body: bytes, headers: Mapping[str, str], secret: str | bytes, *, now: float, tolerance: float = 300
+) -> dict[str, Any]:
+    """Return the message that a webhook was sent, once it is known to be from who has the secret.
+
+    Args:
+        body: the request's body, byte for byte as it came.
+        headers: its headers, whatever the case of their names.
+        secret: that of `Webhook`.
+        now: the time, in seconds since the epoch: `time.time()`.
+        tolerance: seconds that the message's time may differ from it.
+
+    Raises InvalidTokenError where the signature is missing or wrong, ExpiredTokenError where it is of another time (the
+    same request may have been seen before), and ConfigurationError for a secret that is too short.
+    """
+    timestamp, given = header(headers, TIMESTAMP.lower()), header(headers, SIGNATURE.lower())
+    key = settings.secret_bytes("secret", secret)
+    if not _TIMESTAMP.fullmatch(timestamp) or not hmac.compare_digest(
+        given.encode("utf-8", "replace"), _signature(key, timestamp, body).encode()
+    ):
+        raise InvalidTokenError("The webhook's signature is missing or wrong; answer 401.")
+    if abs(now - int(timestamp)) > tolerance:
+        raise ExpiredTokenError(f"The webhook's message is not within {tolerance:g} s of now; answer 401.")
+    message = read_json(body)
+    if not isinstance(message, dict):
+        raise InvalidTokenError("The webhook's body is no JSON object; answer 401.")
+    return message
+
+
+def _query(query: str) -> dict[str, str]:
+    pairs = parse_qsl(query, keep_blank_values=True)
+    if len(dict(pairs)) != len(pairs):
+        raise ConfigurationError("url names a parameter twice in its query; keep one.")
+    return dict(pairs)
+
+
+def _body(message: Message) -> bytes:
+    template = message.template
+    fields: dict[str, Any] = {
+        "send_id": message.send_id,
+        "phone": message.phone,
+        "code": message.code,
+        "channel": message.channel,
+        "template": template.code,
+        "sign_name": template.sign_name,
+        "params": dict(message.params),
+    }
+    if template.body is not None:
+        fields["text"] = template.fill(message.params)
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _signature(secret: bytes, timestamp: str, body: bytes) -> str:
+    return _SCHEME + hmac.digest(secret, timestamp.encode() + b"." + body, "sha256").hex()
+
+
+def _judge(response: HttpResponse) -> Receipt | GatewayRejectedError:
+    if 200 <= response.status < 300:
+        return Receipt(PROVIDER.name, message_id(json_object(response).get("id")))
+    if not 400 <= response.status < 500:
+        return PROVIDER.uncertain()
+    problem = f"the message is refused (HTTP {response.status})"
+    if response.status == 429:
+        return PROVIDER.rejection("rate_limit", problem, "wait", "", seconds(response.headers.get("retry-after")))
+    if response.status in {401, 403}:
+        return PROVIDER.rejection("account", problem, "the operator must check url and secret")
+    return PROVIDER.rejection("request", problem, _LOOK)

@@ -1,0 +1,98 @@
+"""Which gateway the environment names, and what of it is missing."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from otpkit import OTP, ConfigurationError, gateways
+from otpkit.environment import GATEWAYS, arguments_from
+
+COMMON = {
+    "OTPKIT_REDIS_URL": "memory://",
+    "OTPKIT_SECRET": "s" * 32,
+    "OTPKIT_TEMPLATE_CODE": "585014",
+    "OTPKIT_TEMPLATE_SIGN_NAME": "阿里大鱼",
+    "OTPKIT_TEMPLATE_BODY": "验证码${code}",
+}
+COMPLETE = {
+    "alidayu": {"OTPKIT_ALIDAYU_APP_KEY": "key", "OTPKIT_ALIDAYU_APP_SECRET": "gateway's secret"},
+    "tencent": {
+        "OTPKIT_TENCENT_SECRET_ID": "id",
+        "OTPKIT_TENCENT_SECRET_KEY": "gateway's secret",
+        "OTPKIT_TENCENT_SDK_APP_ID": "1400006666",
+    },
+    "twilio": {
+        "OTPKIT_TWILIO_ACCOUNT_SID": "AC0",
+        "OTPKIT_TWILIO_AUTH_TOKEN": "gateway's secret",
+        "OTPKIT_TWILIO_SENDER": "+15551234567",
+    },
+    "webhook": {"OTPKIT_WEBHOOK_URL": "https://me.example/hook", "OTPKIT_WEBHOOK_SECRET": "gateway's secret" * 2},
+    "console": {"OTPKIT_DEVELOPMENT": "1"},
+}
+
+
+def gateway_of(name: str, **variables: str) -> Any:
+    return arguments_from(COMMON | {"OTPKIT_GATEWAY": name} | variables, {})["gateway"]
+
+
+def test_every_gateway_is_tested() -> None:
+    """Here and below."""
+    assert set(COMPLETE) == set(GATEWAYS)
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
+@pytest.mark.parametrize("spell", [str.lower, str.upper])
+def test_a_gateway_is_built_from_its_variables(name: str, spell: Any) -> None:
+    """By its name in any case; and an OTP of it."""
+    gateway = gateway_of(spell(name), **COMPLETE[name])
+    assert type(gateway) is getattr(gateways, GATEWAYS[name].class_name)
+    with OTP(**arguments_from(COMMON | {"OTPKIT_GATEWAY": name} | COMPLETE[name], {})) as otp:
+        assert otp.status("+8613800138000") is None
+
+
+@pytest.mark.parametrize(("name", "variable"), [(name, each) for name, own in COMPLETE.items() for each in own])
+def test_each_variable_that_is_missing_is_named(name: str, variable: str) -> None:
+    """That one alone, or those of which one would do; and nothing that is there is shown."""
+    given = {each: value for each, value in COMPLETE[name].items() if each != variable}
+    with pytest.raises(ConfigurationError) as refused:
+        gateway_of(name, **given)
+    alternatives = set(GATEWAYS[name].one_of)
+    expected = alternatives if variable in alternatives else {variable}
+    assert set(re.findall(r"OTPKIT_\w+", str(refused.value))) == expected
+    assert "gateway's secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
+def test_every_optional_variable_is_an_argument(name: str) -> None:
+    """One that the class does not take would be a TypeError."""
+    values = {"BASE_URL": "http://127.0.0.1:8025", "STATUS_CALLBACK": "https://me.example/t", "LANGUAGE": "en-GB"}
+    choice = GATEWAYS[name]
+    optional = {each: values.get(each.removeprefix(f"OTPKIT_{name.upper()}_"), "x") for each in choice.optional}
+    assert gateway_of(name, **COMPLETE[name], **optional)
+    if "_BASE_URL" in "".join(choice.optional):
+        assert gateway_of(name, **COMPLETE[name], **optional).base_url == "http://127.0.0.1:8025"
+
+
+def test_twilio_may_call_only_or_send_by_a_service() -> None:
+    """One of three senders is enough."""
+    own = {each: COMPLETE["twilio"][each] for each in ("OTPKIT_TWILIO_ACCOUNT_SID", "OTPKIT_TWILIO_AUTH_TOKEN")}
+    assert gateway_of("twilio", **own, OTPKIT_TWILIO_VOICE_SENDER="+15551234567").channels == {"voice"}
+    assert gateway_of("twilio", **own, OTPKIT_TWILIO_MESSAGING_SERVICE_SID="MG0").channels == {"sms"}
+
+
+@pytest.mark.parametrize("value", ["0", "true", "yes", "no"])
+def test_the_console_needs_a_development_that_is_literally_1(value: str) -> None:
+    """It prints codes."""
+    with pytest.raises(ConfigurationError, match="OTPKIT_DEVELOPMENT=1"):
+        gateway_of("console", OTPKIT_DEVELOPMENT=value)
+
+
+@pytest.mark.parametrize("name", ["pigeon", "apprise", "", "otp"])
+def test_any_other_name_is_refused_with_those_that_there_are(name: str) -> None:
+    """All of them."""
+    with pytest.raises(ConfigurationError, match="OTPKIT_GATEWAY") as refused:
+        gateway_of(name)
+    assert all(each in str(refused.value) for each in GATEWAYS)
