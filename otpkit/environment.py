@@ -27,6 +27,12 @@ class Choice:
     one_of: Mapping[str, str] = field(default_factory=dict)
 
 
+def _aliyun(name: str, class_name: str, *more: str) -> Choice:
+    prefix = f"OTPKIT_{name.upper()}_"
+    required = {f"{prefix}ACCESS_KEY_ID": "the AccessKey's id", f"{prefix}ACCESS_KEY_SECRET": "its secret"}
+    return Choice(class_name, required, tuple(prefix + each for each in ("SECURITY_TOKEN", "BASE_URL", *more)))
+
+
 GATEWAYS = {
     "alidayu": Choice(
         "Alidayu",
@@ -36,6 +42,8 @@ GATEWAYS = {
         },
         ("OTPKIT_ALIDAYU_BASE_URL",),
     ),
+    "aliyun": _aliyun("aliyun", "Aliyun"),
+    "aliyun-voice": _aliyun("aliyun_voice", "AliyunVoice", "CALLED_SHOW_NUMBER"),
     "tencent": Choice(
         "Tencent",
         {

@@ -19,6 +19,11 @@ COMMON = {
 }
 COMPLETE = {
     "alidayu": {"OTPKIT_ALIDAYU_APP_KEY": "key", "OTPKIT_ALIDAYU_APP_SECRET": "gateway's secret"},
+    "aliyun": {"OTPKIT_ALIYUN_ACCESS_KEY_ID": "id", "OTPKIT_ALIYUN_ACCESS_KEY_SECRET": "gateway's secret"},
+    "aliyun-voice": {
+        "OTPKIT_ALIYUN_VOICE_ACCESS_KEY_ID": "id",
+        "OTPKIT_ALIYUN_VOICE_ACCESS_KEY_SECRET": "gateway's secret",
+    },
     "tencent": {
         "OTPKIT_TENCENT_SECRET_ID": "id",
         "OTPKIT_TENCENT_SECRET_KEY": "gateway's secret",
@@ -70,7 +75,10 @@ def test_every_optional_variable_is_an_argument(name: str) -> None:
     """One that the class does not take would be a TypeError."""
     values = {"BASE_URL": "http://127.0.0.1:8025", "STATUS_CALLBACK": "https://me.example/t", "LANGUAGE": "en-GB"}
     choice = GATEWAYS[name]
-    optional = {each: values.get(each.removeprefix(f"OTPKIT_{name.upper()}_"), "x") for each in choice.optional}
+    optional = {
+        each: values.get(each.removeprefix(f"OTPKIT_{name.upper().replace('-', '_')}_"), "x")
+        for each in choice.optional
+    }
     assert gateway_of(name, **COMPLETE[name], **optional)
     if "_BASE_URL" in "".join(choice.optional):
         assert gateway_of(name, **COMPLETE[name], **optional).base_url == "http://127.0.0.1:8025"

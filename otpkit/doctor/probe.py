@@ -72,7 +72,8 @@ def ask_gateway(gateway: Gateway) -> Answer:
     if refusal is not None or failure is not None or response is None:
         return Answer(refusal, failure, 0 if response is None else response.status)
     read = _READERS.get(gateway.name)
-    return Answer(status=response.status, understood=read is None or read(response) is not None)
+    is_understood = response.status == 200 if read is None else read(response) is not None
+    return Answer(status=response.status, understood=is_understood)
 
 
 class _Watched(Transport):

@@ -65,7 +65,7 @@ class AliyunVoice(Gateway):
     """
 
     name: ClassVar[str] = VOICE.name
-    channels: ClassVar[frozenset[Channel]] = frozenset({"voice"})
+    channels: frozenset[Channel] = frozenset({"voice"})
     can_trace: ClassVar[bool] = True
     knows_message_id: ClassVar[bool] = True
 

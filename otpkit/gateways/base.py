@@ -102,7 +102,7 @@ class Gateway(ABC):
     """The adapter that delivers a message. It yields effects and does no I/O of its own."""
 
     name: ClassVar[str]
-    channels: ClassVar[frozenset[Channel]] = frozenset({"sms"})
+    channels: frozenset[Channel] = frozenset({"sms"})
     """How its messages reach a person."""
     can_trace: ClassVar[bool] = False
     """Whether the gateway can be asked what became of a message."""

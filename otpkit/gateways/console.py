@@ -17,7 +17,7 @@ class Console(Gateway):
     """
 
     name: ClassVar[str] = "console"
-    channels: ClassVar[frozenset[Channel]] = frozenset({"sms", "voice"})
+    channels: frozenset[Channel] = frozenset({"sms", "voice"})
 
     def __init__(self, stream: TextIO | None = None, *, development: bool = False) -> None:
         if development is not True:

@@ -71,7 +71,7 @@ class Twilio(Gateway):
         self._headers = {"Authorization": f"Basic {basic}"}
         self._from = _origin(sender, messaging_service_sid)
         self._voice_from = None if voice_sender is None else settings.header_value("voice_sender", voice_sender)
-        self.channels = _channels(self._from, self._voice_from)  # type: ignore[misc]
+        self.channels = _channels(self._from, self._voice_from)
         self._callback = None if status_callback is None else settings.whole_url("status_callback", status_callback)
         self._language = language
         self.base_url = settings.base_url("base_url", base_url)

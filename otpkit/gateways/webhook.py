@@ -43,7 +43,7 @@ class Webhook(Gateway):
     """
 
     name: ClassVar[str] = PROVIDER.name
-    channels: ClassVar[frozenset[Channel]] = frozenset({"sms", "voice"})
+    channels: frozenset[Channel] = frozenset({"sms", "voice"})
 
     def __init__(self, url: str, secret: str | bytes, *, timeout: tuple[float, float] | float = (3, 10)) -> None:
         self.url, _, query = settings.whole_url("url", url).partition("?")
