@@ -14,7 +14,7 @@ from typing import Final
 from otpkit.gateways.provider import Provider, Refusal
 
 SMS: Final = Provider("aliyun", "Aliyun SMS")
-VOICE: Final = Provider("aliyun_voice", "Aliyun Voice")
+VOICE: Final = Provider("aliyun-voice", "Aliyun Voice")
 
 BAD_NUMBER: Final = "isv.MOBILE_NUMBER_ILLEGAL"
 BAD_PARAMETERS: Final = "isv.INVALID_PARAMETERS"

@@ -36,7 +36,7 @@ MIDNIGHT_MS = 1779638400000  # 2026-05-25 00:00:00 in Shanghai
 TEMPLATE = Template("TTS_10001", "阿里大鱼", {"code": "{code}"})
 CALL_ID = "116012354148^10281378410"
 ACCEPTED = {"Code": "OK", "Message": "OK", "CallId": CALL_ID, "RequestId": "A1"}
-UNCERTAIN = Receipt("aliyun_voice", "", "uncertain")
+UNCERTAIN = Receipt("aliyun-voice", "", "uncertain")
 
 VOICE_CODES = [
     ("isv.TTS_TEMPLATE_ILLEGAL", "configuration"),
@@ -75,7 +75,7 @@ def send(server: WireServer, transport: Transport, phone: str = f"+86{NUMBER}", 
 
 
 def refused(call: Callable[[], object]) -> GatewayRejectedError:
-    return refusal_of(call, "aliyun_voice")
+    return refusal_of(call, "aliyun-voice")
 
 
 def actions(server: WireServer) -> list[str]:
@@ -85,7 +85,7 @@ def actions(server: WireServer) -> list[str]:
 class TestCalling:
     def test_makes_exactly_the_documented_request(self, transport: Transport) -> None:
         with WireServer(reply(ACCEPTED)) as server:
-            assert send(server, transport) == Receipt("aliyun_voice", CALL_ID, "accepted")
+            assert send(server, transport) == Receipt("aliyun-voice", CALL_ID, "accepted")
         (request,) = server.requests
         assert request.line.startswith("POST /?")
         assert request.params == {
@@ -227,7 +227,7 @@ class TestTracing:
         settled = state != "pending"
         assert delivery == Delivery(
             state=state,  # type: ignore[arg-type]
-            gateway="aliyun_voice",
+            gateway="aliyun-voice",
             result_code=str(code) if settled else "",
             sent_at=datetime(2026, 5, 25, 4, 0, 3, tzinfo=UTC),
             received_at=datetime(2026, 5, 25, 4, 0, 21, tzinfo=UTC) if settled else None,
@@ -265,7 +265,7 @@ class TestTracing:
     )
     def test_is_unknown_where_there_is_no_answer_or_no_record(self, transport: Transport, act: Act) -> None:
         with WireServer(act) as server:
-            assert self.trace(server, transport) == Delivery(state="unknown", gateway="aliyun_voice")
+            assert self.trace(server, transport) == Delivery(state="unknown", gateway="aliyun-voice")
 
     def test_is_unknown_without_a_call_id_and_asks_nobody(self) -> None:
         flow = AliyunVoice(KEY, SECRET).trace(f"+86{NUMBER}", SEND_ID, NOON)
@@ -288,7 +288,7 @@ class TestDirectUse:
             gateway = gateway_at(server, play_times=3)
             receipt = gateway.single_call_by_tts("138 0013 8000", tts_code="TTS_1", params={"a": "b"}, out_id="x")
             gateway.single_call_by_tts("+85251234567", tts_code="TTS_2")
-        assert receipt == Receipt("aliyun_voice", CALL_ID)
+        assert receipt == Receipt("aliyun-voice", CALL_ID)
         assert server.requests[0].params == {
             "CalledNumber": NUMBER,
             "TtsCode": "TTS_1",
@@ -301,7 +301,7 @@ class TestDirectUse:
     def test_plays_a_file_to_a_number(self) -> None:
         with WireServer(reply(ACCEPTED)) as server:
             receipt = gateway_at(server, volume=80).single_call_by_voice(NUMBER, voice_code="2d4c.wav", out_id="x")
-        assert receipt == Receipt("aliyun_voice", CALL_ID)
+        assert receipt == Receipt("aliyun-voice", CALL_ID)
         assert actions(server) == ["SingleCallByVoice"]
         assert server.requests[0].params == {
             "CalledNumber": NUMBER,
@@ -318,7 +318,7 @@ class TestDirectUse:
             gateway = gateway_at(server)
             receipt = gateway.click_to_dial(**numbers, **shown, session_timeout=60, record=False, out_id="x")
             gateway.click_to_dial(**numbers, **shown)
-        assert receipt == Receipt("aliyun_voice", CALL_ID)
+        assert receipt == Receipt("aliyun-voice", CALL_ID)
         assert actions(server) == ["ClickToDial", "ClickToDial"]
         required = {
             "CallerNumber": NUMBER,
@@ -422,7 +422,7 @@ class TestReceipts:
             == (
                 Delivery(
                     state=state,  # type: ignore[arg-type]
-                    gateway="aliyun_voice",
+                    gateway="aliyun-voice",
                     result_code=code,
                     sent_at=datetime(2026, 5, 25, 4, 0, 3, tzinfo=UTC),
                     received_at=datetime(2026, 5, 25, 4, 0, 21, tzinfo=UTC),
@@ -459,7 +459,7 @@ class TestSettings:
     def test_are_aliyuns_by_default(self) -> None:
         gateway = AliyunVoice(KEY, SECRET)
         assert (gateway.base_url, gateway.timeout) == ("https://dyvmsapi.aliyuncs.com", (3, 10))
-        assert (gateway.name, gateway.channels) == ("aliyun_voice", {"voice"})
+        assert (gateway.name, gateway.channels) == ("aliyun-voice", {"voice"})
         assert (gateway.can_trace, gateway.knows_message_id) == (True, True)
 
     def test_are_shown_without_keys_and_nothing_is_logged(
