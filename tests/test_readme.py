@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from http.server import HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +22,7 @@ import pytest
 import requests
 
 import otpkit
-from otpkit import OTP, OTPError, Policy, Template, WrongCodeError
+from otpkit import OTP, OTPError, Policy, Template, WrongCodeError, gateways
 from otpkit.gateways import Alidayu
 from otpkit.sandbox import Sandbox, running
 from otpkit.testing import MovableClock, Outbox
@@ -168,6 +170,52 @@ def test_a_function_is_a_gateway(code: Any) -> None:
     with OTP("memory://", scope["my_gateway"], template, "s" * 32) as otp:
         assert otp.issue("13800138000").delivery == "accepted"
     assert sent[0]["text"].startswith("【阿里大鱼】验证码")
+
+
+def test_several_gateways_serve_two_regions(code: Any) -> None:
+    abroad = Outbox()
+    scope = code(
+        block_with("failover = Failover(", PYTHON),
+        **{name: getattr(gateways, name) for name in ("Aliyun", "AliyunVoice", "Failover", "Route", "Tencent")},
+        key_id="id",
+        key_secret="s",
+        secret_id="id",
+        secret_key="s",
+        twilio=abroad,
+    )
+    assert scope["otp"].issue("+85251234567").gateway == "outbox"
+    assert len(abroad) == 1
+
+
+def test_a_code_is_spoken(code: Any) -> None:
+    class Calls(Outbox):
+        channels = frozenset({"voice"})
+
+    with OTP("memory://", calls := Calls(), Template("TTS_1", "阿里大鱼"), "s" * 32) as otp:
+        code(block_with('channel="voice"', PYTHON), otp=otp)
+    assert calls[-1].channel == "voice"
+
+
+def test_a_view_takes_receipts(code: Any) -> None:
+    with OTP("memory://", gateways.Aliyun("id", "s"), Template("SMS_1", "阿里大鱼"), "s" * 32) as otp:
+        scope = code(block_with("def receipts_view", PYTHON), otp=otp, Push=gateways.Push)
+        request = SimpleNamespace(url="https://me.example/secret", headers={}, get_data=lambda: b"[]")
+        assert scope["receipts_view"](request)[:2] == (b'{"code":0,"msg":"ok"}', 200)
+
+
+def test_a_gateway_of_ones_own_sends(code: Any) -> None:
+    names = runpy.run_path(str(ROOT / "examples" / "custom_gateway.py"))  # its imports, and its server
+    carrier = code(block_with("class Carrier(", PYTHON), **names)["Carrier"]
+    template = Template("text", "otpkit", body="Your code is ${code}")
+    with HTTPServer(("127.0.0.1", 0), names["Provided"]) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/messages"
+        with OTP("memory://", carrier(url, "a key"), template, "s" * 32) as otp:
+            assert otp.issue("13800138000").delivery == "accepted"
+            assert otp.verify("13800138000", names["Provided"].texts[-1][-6:])
+        server.shutdown()
+        thread.join()
 
 
 def test_the_test_of_a_user_passes(otp: OTP, otp_outbox: Outbox, otp_clock: MovableClock, code: Any) -> None:
