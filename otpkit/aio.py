@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
@@ -24,6 +24,7 @@ from otpkit.transport import Transport
 
 T = TypeVar("T")
 _GATEWAY_THREADS = 32
+_SIDE_BY_SIDE = 8  # scripts of one call
 
 
 class AsyncOTP:
@@ -179,10 +180,31 @@ class AsyncOTP:
             result = await self._in_thread(effect.function, effect.argument)
             return await result if inspect.isawaitable(result) else result
         if isinstance(effect, Together):
-            return await asyncio.gather(*map(self._store.run, effect.scripts))
+            return await self._together(effect.scripts)
         return tell(self._deployment.listener, effect)
+
+    async def _together(self, scripts: Sequence[RunScript]) -> list[Any]:
+        """Run scripts a few at a time: a client passed in may have few connections, and a push many receipts."""
+        replies: list[Any] = []
+        for start in range(0, len(scripts), _SIDE_BY_SIDE):
+            batch = scripts[start : start + _SIDE_BY_SIDE]
+            # All of them, whatever one raises: nothing is to run on after the call.
+            for reply in await asyncio.gather(*map(self._store.run, batch), return_exceptions=True):
+                if isinstance(reply, BaseException):
+                    raise reply
+                replies.append(reply)
+        return replies
 
     async def _in_thread(self, function: Callable[[Any], Any], argument: Any) -> Any:
         # A task may be cancelled while its call waits for a thread; the call is then never made.
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, function, argument)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, _called, function, argument)
+
+
+def _called(function: Callable[[Any], Any], argument: Any) -> Any:
+    """Call a function; its StopIteration is none of ours: no future carries one, and the caller would wait for ever."""
+    try:
+        return function(argument)
+    except StopIteration:
+        pass
+    raise RuntimeError("StopIteration")

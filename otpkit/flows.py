@@ -21,6 +21,7 @@ from otpkit.errors import (
     WrongCodeError,
 )
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
+from otpkit.gateways.provider import message_id
 from otpkit.identity import Identity
 from otpkit.issuing import BLOCKED, Issue
 from otpkit.limits import WideLimit, give, ip_limits, is_countable, memory_key, read_ip, send_limits, take
@@ -33,6 +34,7 @@ from otpkit.tokens import Claims, from_ms
 T = TypeVar("T")
 
 _ARRIVED = {"delivered": "delivered", "failed": "undelivered"}  # states, and the events that tell of them
+_KNOWLEDGE = ("unknown", "pending", "failed", "delivered")  # of two states of a message the later one here stands
 _MOST_RECEIPTS = 1000  # of one push; providers send at most some hundred
 _FUTURE_MS = 30_000  # how far ahead of this host the server's clock may be, for `check`
 _NO_CHALLENGE = "There is no live challenge for this phone, purpose and bind: issue a new code."
@@ -135,16 +137,16 @@ class Flows:
             return Delivery(state="unknown", gateway=who.served_by("", fixed=False)[0])
         _, _, send_id, sent_ms, *described = reply
         found, op = Description(*described), bytes.fromhex(text(send_id))
-        name, message_id = who.served_by(text(found.served_by), fixed=found.fixed == 1)
+        name, its_id = who.served_by(text(found.served_by), fixed=found.fixed == 1)
         told = DELIVERY[text(found.delivery)]
         known = Delivery(state=told if told in {"delivered", "failed"} else "unknown", gateway=name)
         member = d.routing.members.get(name)
         if member is None or not member.gateway.can_trace:
             return known
-        answer = yield from member.gateway.trace(who.phone, encode_id(op), from_ms(sent_ms), message_id)
-        if answer.state == "unknown":
+        answer = yield from member.gateway.trace(who.phone, encode_id(op), from_ms(sent_ms), its_id)
+        if _KNOWLEDGE.index(answer.state) < _KNOWLEDGE.index(known.state) or answer.state == "unknown":
             return known
-        yield from self._record([(who, answer, op, "")])
+        yield from self._record([(who, answer, op, name)])
         return replace(answer, gateway=name)
 
     def receive(self, push: Push, gateway: str) -> Flow[Receipts]:
@@ -155,7 +157,7 @@ class Flows:
             with suppress(PhoneError, ValueError):
                 who = self._identify(delivery.phone, "receipt", "")
                 op = decode_start(delivery.send_id) if delivery.send_id else b""
-                told.append((who, delivery, op, f"{member.name} {delivery.message_id}"))
+                told.append((who, delivery, op, f"{member.name} {message_id(delivery.message_id)}"))
         yield from self._record(told)
         return receipts
 

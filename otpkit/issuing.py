@@ -16,6 +16,7 @@ from otpkit.deployment import Deployment, FixedCode, check_fixed_life
 from otpkit.effects import Flow, RunScript, Unconfirmed
 from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError, OTPError, RateLimitError
 from otpkit.gateways.base import Channel, Message, Receipt
+from otpkit.gateways.provider import message_id
 from otpkit.handover import Handover, send_by
 from otpkit.identity import IDEMPOTENCY_BYTES, Identity
 from otpkit.limits import Taken, WideLimit, give, take
@@ -171,10 +172,10 @@ class Issue:
 
     def _record(self, member: Member, receipt: Receipt) -> str:
         """Return what is kept of who served: nothing where it goes without saying."""
-        message_id = receipt.message_id if member.gateway.knows_message_id else ""
-        if not message_id and self.deployment.routing.only is not None:
+        its_id = message_id(receipt.message_id) if member.gateway.knows_message_id else ""
+        if not its_id and self.deployment.routing.only is not None:
             return ""
-        record = f"{member.name} {message_id}".rstrip()
+        record = f"{member.name} {its_id}".rstrip()
         return record if len(record) <= _MAX_RECORD else member.name
 
     def _settle(self, receipt: Receipt, record: str) -> Flow[Any]:

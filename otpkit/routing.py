@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from otpkit.errors import ConfigurationError
 from otpkit.gateways.base import Channel, FunctionGateway, Gateway, Message
-from otpkit.gateways.failover import Failover, Route, TemplateChoice
+from otpkit.gateways.failover import NAME, Failover, Route, TemplateChoice
 from otpkit.names import check_purpose
 from otpkit.template import Template
 
@@ -159,13 +159,23 @@ class _Builder:
         templates = self._templates if route.template is None else check_templates(route.template)
         for template in [templates] if isinstance(templates, Template) else templates.values():
             gateway.check(template)
-        member = Member(self._unused(route.name or gateway.name), gateway, templates)
+        member = Member(self._unused(route.name or _name(gateway)), gateway, templates)
         self.members[member.name] = member
         return member
 
     def _unused(self, name: str) -> str:
         names = (name if number == 1 else f"{name}-{number}" for number in range(1, len(self.members) + 2))
         return next(each for each in names if each not in self.members)
+
+
+def _name(gateway: Gateway) -> str:
+    name = getattr(gateway, "name", None)
+    if isinstance(name, str) and NAME.fullmatch(name):
+        return name
+    raise ConfigurationError(
+        f"{type(gateway).__name__}.name must be at most 24 of a-z, 0-9, '_' and '-', such as \"aliyun-eu\"; "
+        "Route(…, name=…) gives another one."
+    )
 
 
 def _gateway(gateway: Any) -> Gateway:

@@ -19,8 +19,9 @@ class Pool(redis.ConnectionPool):
 
     def reset(self) -> None:
         """Start anew, as a forked child must, which may not speak on its parent's sockets."""
-        super().reset()
+        # First: redis-py sets the pid last, from when on other threads take what is idle.
         self._idle: deque[Any] = deque()
+        super().reset()
 
     def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
         """Take a connection that is idle, or a new one."""

@@ -11,7 +11,7 @@ from otpkit.errors import ConfigurationError
 from otpkit.gateways.base import Gateway, Message
 from otpkit.template import Template
 
-_NAME = re.compile(r"[a-z0-9_-]{1,24}")
+NAME = re.compile(r"[a-z0-9_-]{1,24}")
 MAX_MEMBERS = 8
 MAX_REST_S = 3600
 
@@ -35,7 +35,7 @@ class Route:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or (self.name and not _NAME.fullmatch(self.name)):
+        if not isinstance(self.name, str) or (self.name and not NAME.fullmatch(self.name)):
             raise ConfigurationError("Route.name must be at most 24 of a-z, 0-9, '_' and '-', such as \"aliyun-eu\".")
 
 

@@ -1,8 +1,8 @@
 -- Record what became of a send. It never creates anything; told twice it changes nothing the second time.
 --
 -- KEYS  1 the phone
--- ARGV  1 now in ms, or ''; 2 the send's operation id, or at least 9 bytes of its beginning, or ''; 3 without it, who served it;
---       4 its state, d(elivered) or f(ailed)
+-- ARGV  1 now in ms, or ''; 2 the send's operation id, or at least 9 bytes of its beginning, or ''; 3 who served it, which without
+--       an id is all that tells; 4 its state, d(elivered) or f(ailed)
 -- Returns 1 where that is news, else 0
 
 --# include base phone
@@ -19,6 +19,9 @@ for _, send in ipairs(phone.sends) do
     local state = sub(send.value, 13, 13)
     -- What was delivered stays so: receipts may overtake each other.
     if state == 'r' or state == 'd' or state == ARGV[4] then return 0 end
+    -- Two may have been given the message: that one of them failed says nothing of the other, who served.
+    local served = string.match(field(phone, 'g' .. sub(send.name, 2)) or '', '^%S+')
+    if ARGV[4] == 'f' and served and served ~= string.match(ARGV[3], '^%S+') then return 0 end
     redis.call('HSET', KEYS[1], send.name, sub(send.value, 1, 12) .. ARGV[4] .. sub(send.value, 14))
     return 1
   end

@@ -27,6 +27,12 @@ OFTEN = Policy(sends="32/day", ttl=600, max_age=600)
 HONG_KONG = "+85251234567"
 
 
+class TwoWords(Outbox):
+    """A gateway whose name could not be told from what stands after it."""
+
+    name = "two words"
+
+
 class Phonebox(Outbox):
     """A gateway that calls, and can do nothing else."""
 
@@ -262,6 +268,7 @@ CHOICES: dict[str, Any] = {
     "a region that is not allowed": lambda: {"CN": Outbox(), "US": Outbox()},
     "a region without a gateway": lambda: {"HK": Outbox()},
     "no region": dict,
+    "a name that can not be kept": TwoWords,
     "a template that is none": lambda: Route(Outbox(), template="SMS_1"),  # type: ignore[arg-type]
 }
 
@@ -271,6 +278,12 @@ def test_gateways_that_can_not_be_are_an_error_when_the_otp_is_built(world: Worl
     """Not when the first message is sent."""
     with pytest.raises(ConfigurationError):
         world.otp(gateway=CHOICES[choice](), policy=Policy(regions={"CN", "HK"}))
+
+
+def test_a_route_names_a_gateway_whose_own_name_will_not_do(world: World) -> None:
+    """It is the name that is kept."""
+    otp = world.otp(gateway=Failover([Route(TwoWords(), name="words"), world.outbox]))
+    assert otp.issue(PHONE).gateway == otp.delivery(PHONE).gateway == "words"
 
 
 def test_a_function_may_be_one_of_several(world: World) -> None:
@@ -284,6 +297,15 @@ def test_a_function_may_be_one_of_several(world: World) -> None:
     otp = world.otp(gateway=Failover([broken, world.outbox], on_uncertain="next"))
     assert otp.issue(PHONE).gateway == "outbox"
     assert sent[-1].code == world.outbox[-1].code
+
+
+def test_a_function_may_raise_what_ends_generators(world: World) -> None:
+    """As `next()` does on a list of nothing: it is uncertain like all else, and nobody waits for ever."""
+
+    def exhausted(message: Message) -> object:
+        return next(iter([]))
+
+    assert world.otp(gateway=exhausted).issue(PHONE).delivery == "uncertain"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from contract_world import OTHER_PHONE, PHONE, World
 
 from otpkit import ConfigurationError, StoreUnavailableError
-from otpkit.gateways import Delivery, Failover, Push, Receipts
+from otpkit.gateways import Delivery, Failover, Push, Receipt, Receipts
 from otpkit.testing import Outbox
 
 
@@ -147,6 +147,61 @@ def test_what_a_push_told_is_known_where_the_gateway_can_not_be_asked(world: Wor
     assert otp.delivery(PHONE).state == "unknown"
     otp.receive(push(receipt(numbered)))
     assert otp.delivery(PHONE) == Delivery(state="delivered", gateway="numbered")
+
+
+def test_an_answer_that_knows_less_than_a_push_does_not_replace_it(otp: Any, pushing: Pushing) -> None:
+    """The gateway's own records may lag behind what it pushed."""
+    otp.issue(PHONE)
+    for pushed, asked, known in (
+        ("failed", "pending", "failed"),
+        ("failed", "delivered", "delivered"),
+        ("delivered", "pending", "delivered"),
+        ("delivered", "failed", "delivered"),
+    ):
+        otp.receive(push(receipt(pushing, pushed)))
+        pushing.delivery = asked  # type: ignore[assignment]
+        assert (otp.delivery(PHONE).state, otp.status(PHONE).delivery) == (known, known)
+
+
+def test_a_failure_at_another_gateway_than_the_one_that_served_says_nothing(world: World) -> None:
+    """Two were given the message, for the first send was uncertain; what arrived has arrived, whoever brought it."""
+    first, second = Pushing(), Pushing()
+    otp = world.heard(gateway=Failover([first, second], on_uncertain="next"))
+    first.lose_next()
+    assert otp.issue(PHONE).gateway == "pushing-2"
+    otp.receive(push(receipt(second, "failed")), gateway="pushing")
+    assert otp.status(PHONE).delivery == "accepted"
+    assert "undelivered" not in [event.name for event in world.events]
+    otp.receive(push(receipt(second, "failed")), gateway="pushing-2")
+    assert otp.status(PHONE).delivery == "failed"
+    otp.receive(push(receipt(second)), gateway="pushing")
+    assert otp.status(PHONE).delivery == "delivered"
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "号" * 30, " ", "a\nb", "x" * 60, None], ids=lambda odd: ascii(odd)[:12])
+def test_an_id_of_a_message_that_can_not_be_kept_is_none(world: World, odd: Any) -> None:
+    """The message was sent all the same; no value in Redis exceeds 64 bytes, and no push is refused for such an id."""
+
+    class Odd(Numbered):
+        def send(self, message: Any) -> Any:
+            yield from super().send(message)
+            return Receipt(self.name, odd)
+
+    otp = world.otp(gateway=Odd())
+    assert otp.issue(PHONE).delivery == "accepted"
+    assert otp.receive(push({"state": "delivered", "phone": PHONE, "message_id": odd})).status == 200
+    assert otp.status(PHONE).delivery == "accepted"
+    values = world.server.hvals(*world.stored(":p"))
+    assert max(map(len, values)) <= 64
+
+
+def test_a_push_of_many_receipts_takes_few_connections(world: World, pushing: Pushing) -> None:
+    """A client that was passed in has as many as it has; and a push that fails would come again, for ever."""
+    otp = world.otp(gateway=pushing, redis=world.client(max_connections=20))
+    otp.issue(PHONE)
+    crowd = [receipt(pushing, phone=f"+86139{number:08d}") for number in range(300)]
+    assert otp.receive(push(*crowd, receipt(pushing))).status == 200
+    assert otp.status(PHONE).delivery == "delivered"
 
 
 def test_a_receipt_before_the_settlement_stands(world: World) -> None:

@@ -13,10 +13,12 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import pytest
+import redis
 from attack_lab import SECRET, TEMPLATE
 from callers import BROAD
 
 from otpkit import OTP
+from otpkit.store_pool import Pool
 from otpkit.testing import Outbox
 
 CHILD_S = 30.0
@@ -84,6 +86,24 @@ def test_a_child_may_close_what_it_inherited(url: str, namespace: str) -> None:
         work(otp, outbox, 0)
         assert status_of(in_a_fork(lambda: otp.close() is None)) == 0
         assert work(otp, outbox, 1) == ROUNDS
+
+
+def test_no_thread_of_a_child_takes_a_connection_of_the_parents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one that asks at the very moment when another one has noticed the fork."""
+    pool = Pool.from_url("redis://127.0.0.1:1")
+    pool.release(parents := pool.get_connection())
+    pool.pid = -1  # as it is in a child
+    taken: list[Any] = []
+    reset = redis.ConnectionPool.reset
+
+    def reset_beside_another_thread(self: Any) -> None:
+        reset(self)
+        taken.append(self.get_connection())
+
+    monkeypatch.setattr(redis.ConnectionPool, "reset", reset_beside_another_thread)
+    taken.append(pool.get_connection())
+    assert len(taken) == 2
+    assert parents not in taken
 
 
 def test_forks_in_the_midst_of_threads(url: str, namespace: str) -> None:
