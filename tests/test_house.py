@@ -97,9 +97,8 @@ NOT_IN_FLOWS = {
 # Who may read the host's clock: for a proof that is checked without Redis, and for a gateway that is used directly.
 HOST_CLOCK = {
     "deployment": "time",
-    "gateways.alidayu": "datetime.now",
-    "gateways.aliyun": "datetime.now",
     "gateways.aliyun_api": "datetime.now",
+    "gateways.records": "datetime.now",
     "gateways.shanghai": "datetime.now",
     "gateways.tencent": "datetime.now",
     "gateways.webhook": "datetime.now",

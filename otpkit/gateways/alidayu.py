@@ -6,16 +6,14 @@ Source: 《阿里云大鱼服务 API 使用文档》.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
-from typing import ClassVar, Final
+from datetime import date, datetime
+from typing import ClassVar
 
 from otpkit.effects import Flow, HttpRequest, TransportFailure
-from otpkit.errors import GatewayRejectedError
 from otpkit.gateways import settings
 from otpkit.gateways.alidayu_answers import SmsDetail, SmsDetailPage, read_delivery, read_page, read_receipt
 from otpkit.gateways.alidayu_errors import ALIDAYU, BAD_DATE
 from otpkit.gateways.alidayu_requests import (
-    MAX_PAGE_SIZE,
     QUERY,
     SEND,
     mainland_number,
@@ -29,14 +27,10 @@ from otpkit.gateways.alidayu_requests import (
 )
 from otpkit.gateways.base import Delivery, Gateway, Message, Receipt
 from otpkit.gateways.provider import ask
-from otpkit.gateways.shanghai import days_around
+from otpkit.gateways.records import MAX_PAGE_SIZE, Query, Records, answered
 from otpkit.transport import drive
 
 __all__ = ["Alidayu", "SmsDetail", "SmsDetailPage"]
-
-TRACE_PAGES: Final = 4  # for each day
-MAX_PAGES: Final = 100  # of one iteration; no number gets 5000 messages a day
-LOOK_TIMEOUT: Final = (2.0, 3.0)  # seconds; a send with its look ends well before it counts as abandoned
 
 
 class Alidayu(Gateway):
@@ -68,6 +62,9 @@ class Alidayu(Gateway):
         }
         self.base_url = settings.base_url("base_url", base_url)
         self.timeout = settings.timeouts("timeout", timeout)
+        self._records = Records(
+            ALIDAYU, self._ask, lambda detail: detail.extend, lambda refusal: refusal.gateway_code == BAD_DATE
+        )
 
     def __repr__(self) -> str:
         return f"Alidayu(base_url={self.base_url!r}, timeout={self.timeout!r})"
@@ -82,7 +79,9 @@ class Alidayu(Gateway):
         false, a 4xx, no connection, or a number outside the mainland.
         """
         receipt = yield from ALIDAYU.hand_over(self._request(SEND, message_params(message)), read_receipt)
-        if receipt.outcome == "uncertain" and (yield from self._look(message)):
+        if receipt.outcome == "uncertain" and (
+            yield from self._records.looked_for(message, mainland_number(message.phone), self.timeout)
+        ):
             return Receipt(self.name)
         return receipt
 
@@ -94,7 +93,7 @@ class Alidayu(Gateway):
 
         Raises GatewayRejectedError where the gateway refuses to say.
         """
-        detail = yield from self._find(phone, send_id, sent_at, TRACE_PAGES, self.timeout)
+        detail = yield from self._records.find(mainland_number(phone), send_id, sent_at)
         return Delivery(state="unknown", gateway=self.name) if detail is None else read_delivery(detail)
 
     def send_sms(
@@ -148,7 +147,8 @@ class Alidayu(Gateway):
         PhoneError for what is no mainland mobile number.
         """
         require_paging(page, page_size)
-        return self._ask_page(read_number(rec_num), read_day(query_date), biz_id, page, page_size)
+        query = Query(read_number(rec_num), read_day(query_date), biz_id, page, page_size)
+        return answered(ALIDAYU, self._ask(query))
 
     def iter_sms_details(
         self, rec_num: str, query_date: date | str, *, biz_id: str | None = None
@@ -159,65 +159,11 @@ class Alidayu(Gateway):
 
         Raises what `query_sms_detail` raises.
         """
-        return self._details(read_number(rec_num), read_day(query_date), biz_id)
+        return self._records.each(read_number(rec_num), read_day(query_date), biz_id)
 
-    def _details(self, number: str, day: date, biz_id: str | None) -> Iterator[SmsDetail]:
-        for page in range(1, MAX_PAGES + 1):
-            details = self._ask_page(number, day, biz_id, page, MAX_PAGE_SIZE).details
-            yield from details
-            if len(details) < MAX_PAGE_SIZE:
-                return
-        raise ALIDAYU.rejection(
-            "request", f"there is no end after {MAX_PAGES} pages", "the developer must ask by biz_id"
-        )
-
-    def _ask_page(self, number: str, day: date, biz_id: str | None, page: int, size: int) -> SmsDetailPage:
-        found = drive(self._query(self._request(QUERY, query_params(number, day, page, size, biz_id))))
-        if found is None:
-            raise ALIDAYU.rejection("connection", "the query got no answer that can be read", "it may be repeated")
-        return found
-
-    def _look(self, message: Message) -> Flow[bool]:
-        sent_at = message.sent_at or datetime.now(UTC)
-        (connect, answer), (most_connect, most_answer) = self.timeout, LOOK_TIMEOUT
-        timeout = (min(connect, most_connect), min(answer, most_answer))
-        try:
-            found = yield from self._find(message.phone, message.send_id, sent_at, 1, timeout)
-        except Exception:  # noqa: BLE001 - the message may be on its way, whatever becomes of the look
-            return False
-        return found is not None
-
-    def _find(
-        self, phone: str, send_id: str, sent_at: datetime, pages: int, timeout: tuple[float, float]
-    ) -> Flow[SmsDetail | None]:
-        today, *neighbour = days_around(sent_at)
-        found = yield from self._find_on(today, phone, send_id, pages, timeout)
-        for day in neighbour:
-            try:
-                found = found or (yield from self._find_on(day, phone, send_id, pages, timeout))
-            except GatewayRejectedError as refusal:
-                # A day that the gateway's clock has not reached yet holds no records.
-                if refusal.gateway_code != BAD_DATE:
-                    raise
-        return found
-
-    def _find_on(
-        self, day: date, phone: str, send_id: str, pages: int, timeout: tuple[float, float]
-    ) -> Flow[SmsDetail | None]:
-        number = mainland_number(phone)
-        for page in range(1, pages + 1):
-            found = yield from self._query(self._request(QUERY, query_params(number, day, page), timeout))
-            if found is None:
-                return None
-            for detail in found.details:
-                if detail.extend == send_id:
-                    return detail
-            if len(found.details) < MAX_PAGE_SIZE:
-                return None
-        return None
-
-    def _query(self, request: HttpRequest) -> Flow[SmsDetailPage | None]:
-        answer = yield from ask(request)
+    def _ask(self, query: Query) -> Flow[SmsDetailPage | None]:
+        params = query_params(query.number, query.day, query.page, query.page_size, query.biz_id)
+        answer = yield from ask(self._request(QUERY, params, query.timeout))
         return None if isinstance(answer, TransportFailure) else read_page(answer)
 
     def _request(self, api: str, params: Mapping[str, str], timeout: tuple[float, float] | None = None) -> HttpRequest:

@@ -19,13 +19,14 @@ from otpkit.gateways.alidayu_errors import (
     business_error,
 )
 from otpkit.gateways.base import Message
+from otpkit.gateways.records import MAX_PAGE_SIZE  # the parameter's table says 100, error 80002 says 50
 from otpkit.gateways.shanghai import recent_day
 from otpkit.template import Template
 
 SEND: Final = "sendSms"
 QUERY: Final = "querySmsDetail"
 MAX_NUMBERS: Final = 200  # of one sendSms
-MAX_PAGE_SIZE: Final = 50  # rows; the parameter's table says 100, error 80002 says 50
+
 
 _MAINLAND = re.compile(r"\+86(1[0-9]{10})")
 

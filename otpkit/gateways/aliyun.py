@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import ClassVar, Final
 
 from otpkit.effects import Flow
@@ -16,25 +16,20 @@ from otpkit.gateways.aliyun_answers import SendDetail, SendDetailPage, read_deli
 from otpkit.gateways.aliyun_api import Api, CredentialsSource, local_number, read_phone
 from otpkit.gateways.aliyun_errors import BAD_NUMBER, BAD_PARAMETERS, SMS, SMS_REFUSALS
 from otpkit.gateways.base import Delivery, Gateway, Message, Push, Receipt, Receipts
-from otpkit.gateways.shanghai import days_around, recent_day
-from otpkit.transport import drive
+from otpkit.gateways.records import MAX_PAGE_SIZE, Query, Records, answered
+from otpkit.gateways.shanghai import recent_day
 
 __all__ = ["Aliyun", "SendDetail", "SendDetailPage"]
 
 SEND: Final = "SendSms"
 QUERY: Final = "QuerySendDetails"
-MAX_PAGE_SIZE: Final = 50  # rows
-TRACE_PAGES: Final = 4  # for each day
-MAX_PAGES: Final = 100  # of one iteration; no number gets 5000 messages a day
-LOOK_TIMEOUT: Final = (2.0, 3.0)  # seconds; a send with its look ends well before it counts as abandoned
 
 
 class Aliyun(Gateway):
     """The gateway of Aliyun's SMS service, which whoever signs up today gets.
 
-    Numbers of other regions go as country code and number, as its documents say. Most of North America (+1 and ten
-    digits, the first from 3 to 9) then reads like a mainland number, and they do not say how it tells the two apart:
-    try that before you allow the region.
+    Numbers of other regions go as country code and number, as its documents say. Most of North America's (+1, and ten
+    digits of which the first is 3 to 9) would then read like mainland ones: they are refused, category `configuration`.
 
     Args:
         access_key_id: the AccessKey of a RAM user who may make these two calls.
@@ -64,6 +59,7 @@ class Aliyun(Gateway):
         static = (access_key_id, access_key_secret, security_token)
         self._api = Api(SMS, SMS_REFUSALS, static, credentials, base_url, timeout)
         self.base_url, self.timeout = self._api.base_url, self._api.timeout
+        self._records = Records(SMS, self._ask, lambda detail: detail.out_id, _is_early)
 
     def __repr__(self) -> str:
         return f"Aliyun(base_url={self.base_url!r}, timeout={self.timeout!r})"
@@ -80,7 +76,9 @@ class Aliyun(Gateway):
         credentials = yield from self._api.credentials()
         request = self._api.request(credentials, SEND, _message_params(message), at=message.sent_at)
         receipt = yield from SMS.hand_over(request, lambda answer: self._api.read_receipt(answer, "BizId"))
-        if receipt.outcome == "uncertain" and (yield from self._look(message)):
+        if receipt.outcome == "uncertain" and (
+            yield from self._records.looked_for(message, _number(message.phone), self.timeout)
+        ):
             return Receipt(self.name)
         return receipt
 
@@ -92,7 +90,7 @@ class Aliyun(Gateway):
 
         Raises GatewayRejectedError where the gateway refuses to say.
         """
-        detail = yield from self._find(phone, send_id, sent_at, TRACE_PAGES, self.timeout)
+        detail = yield from self._records.find(_number(phone), send_id, sent_at)
         return Delivery(state="unknown", gateway=self.name) if detail is None else read_delivery(detail)
 
     def receipts(self, push: Push) -> Receipts:
@@ -124,7 +122,7 @@ class Aliyun(Gateway):
         Category `connection` says that no answer came: the query may be repeated. PhoneError for what is no number.
         """
         _require_paging(page, page_size)
-        return self._ask_page(_read_number(phone), _read_day(send_date), biz_id, page, page_size)
+        return answered(SMS, self._ask(Query(_read_number(phone), _read_day(send_date), biz_id, page, page_size)))
 
     def iter_send_details(
         self, phone: str, send_date: date | str, *, biz_id: str | None = None
@@ -135,75 +133,19 @@ class Aliyun(Gateway):
 
         Raises what `query_send_details` raises.
         """
-        return self._details(_read_number(phone), _read_day(send_date), biz_id)
+        return self._records.each(_read_number(phone), _read_day(send_date), biz_id)
 
-    def _details(self, number: str, day: date, biz_id: str | None) -> Iterator[SendDetail]:
-        for page in range(1, MAX_PAGES + 1):
-            details = self._ask_page(number, day, biz_id, page, MAX_PAGE_SIZE).details
-            yield from details
-            if len(details) < MAX_PAGE_SIZE:
-                return
-        raise SMS.rejection("request", f"there is no end after {MAX_PAGES} pages", "the developer must ask by biz_id")
-
-    def _ask_page(self, number: str, day: date, biz_id: str | None, page: int, size: int) -> SendDetailPage:
-        found = drive(self._query(number, day, biz_id, page, size))
-        if found is None:
-            raise SMS.rejection("connection", "the query got no answer that can be read", "it may be repeated")
-        return found
-
-    def _look(self, message: Message) -> Flow[bool]:
-        sent_at = message.sent_at or datetime.now(UTC)
-        (connect, answer), (most_connect, most_answer) = self.timeout, LOOK_TIMEOUT
-        timeout = (min(connect, most_connect), min(answer, most_answer))
-        try:
-            found = yield from self._find(message.phone, message.send_id, sent_at, 1, timeout)
-        except Exception:  # noqa: BLE001 - the message may be on its way, whatever becomes of the look
-            return False
-        return found is not None
-
-    def _find(
-        self, phone: str, send_id: str, sent_at: datetime, pages: int, timeout: tuple[float, float]
-    ) -> Flow[SendDetail | None]:
-        today, *neighbour = days_around(sent_at)
-        found = yield from self._find_on(today, phone, send_id, pages, timeout)
-        for day in neighbour:
-            try:
-                found = found or (yield from self._find_on(day, phone, send_id, pages, timeout))
-            except GatewayRejectedError as refusal:
-                # A day that the gateway's clock has not reached yet holds no records.
-                if refusal.category not in {"request", "configuration"}:
-                    raise
-        return found
-
-    def _find_on(
-        self, day: date, phone: str, send_id: str, pages: int, timeout: tuple[float, float]
-    ) -> Flow[SendDetail | None]:
-        number = _number(phone)
-        for page in range(1, pages + 1):
-            found = yield from self._query(number, day, None, page, MAX_PAGE_SIZE, timeout)
-            if found is None:
-                return None
-            for detail in found.details:
-                if detail.out_id == send_id:
-                    return detail
-            if len(found.details) < MAX_PAGE_SIZE:
-                return None
-        return None
-
-    def _query(
-        self,
-        number: str,
-        day: date,
-        biz_id: str | None,
-        page: int,
-        size: int,
-        timeout: tuple[float, float] | None = None,
-    ) -> Flow[SendDetailPage | None]:
-        params = {"PhoneNumber": number, "SendDate": day.strftime("%Y%m%d"), "PageSize": str(size)}
-        params |= {"CurrentPage": str(page)} | ({} if biz_id is None else {"BizId": biz_id})
+    def _ask(self, query: Query) -> Flow[SendDetailPage | None]:
+        params = {"PhoneNumber": query.number, "SendDate": query.day.strftime("%Y%m%d")}
+        params |= {"PageSize": str(query.page_size), "CurrentPage": str(query.page)}
+        params |= {} if query.biz_id is None else {"BizId": query.biz_id}
         credentials = yield from self._api.credentials()
-        body = yield from self._api.query(self._api.request(credentials, QUERY, params, timeout=timeout))
+        body = yield from self._api.query(self._api.request(credentials, QUERY, params, timeout=query.timeout))
         return None if body is None else read_page(body)
+
+
+def _is_early(refusal: GatewayRejectedError) -> bool:
+    return refusal.category in {"request", "configuration"}
 
 
 def _message_params(message: Message) -> dict[str, str]:

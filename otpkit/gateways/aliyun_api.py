@@ -26,6 +26,7 @@ CredentialsSource = Callable[[], Credentials | Awaitable[Credentials]]
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _MAINLAND = re.compile(r"\+86(1[0-9]{10})")
 _ELSEWHERE = re.compile(r"\+((?!86)[1-9][0-9]{7,14})")
+_LIKE_MAINLAND = re.compile(r"1[3-9][0-9]{9}")
 _PUSHED = re.compile(r"(?P<plus>\+|00)?(?P<digits>[0-9]{8,15})")
 _PLAIN_MAINLAND = re.compile(r"(?:86)?(1[3-9][0-9]{9})")
 
@@ -145,11 +146,16 @@ class Api:
 def local_number(provider: Provider, row: Refusal, code: str, phone: str) -> str:
     """Return an E.164 phone as the APIs take it: 11 digits of the mainland, or country code and number without +.
 
-    Raises GatewayRejectedError, by `row` and `code`, for what is neither.
+    Raises GatewayRejectedError, by `row` and `code`, for what is neither, and for a number of another region that reads
+    like a mainland one without its +: most of North America's do, and the code must not go to somebody else.
     """
-    found = _MAINLAND.fullmatch(phone) or _ELSEWHERE.fullmatch(phone)
-    if found is None:
+    if (found := _MAINLAND.fullmatch(phone)) is not None:
+        return found[1]
+    if (found := _ELSEWHERE.fullmatch(phone)) is None:
         raise provider.refused(row, code)
+    if _LIKE_MAINLAND.fullmatch(found[1]):
+        problem = "its documents don't tell numbers like this one, of +1, from mainland ones"
+        raise provider.rejection("configuration", problem, "the operator must route this region to another gateway")
     return found[1]
 
 

@@ -68,6 +68,8 @@ class Failover:
     ) -> None:
         if not isinstance(gateways, Sequence) or not 2 <= len(gateways) <= MAX_MEMBERS:
             raise ConfigurationError(f"Failover takes a list of 2 to {MAX_MEMBERS} gateways.")
+        if len(set(map(id, gateways))) != len(gateways):
+            raise ConfigurationError("Failover names a gateway twice; name each once.")
         if on_uncertain not in {"stop", "next"}:
             raise ConfigurationError('Failover.on_uncertain must be "stop" or "next".')
         _check_number("undelivered_after", 0 if undelivered_after is None else undelivered_after, 0, MAX_REST_S)
@@ -80,7 +82,9 @@ class Failover:
         self.rest = rest
 
     def __repr__(self) -> str:
-        return f"Failover({list(self.gateways)!r}, on_uncertain={self.on_uncertain!r})"
+        # No reprs of functions: a partial's shows its arguments.
+        names = [getattr(each, "name", "") or type(each).__name__ for each in self.gateways]
+        return f"Failover({', '.join(names)}; on_uncertain={self.on_uncertain!r})"
 
 
 def _check_number(name: str, value: Any, low: int, high: int) -> None:

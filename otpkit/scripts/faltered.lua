@@ -2,7 +2,7 @@
 --
 -- KEYS  1 the gateways: a field each, "failures ends operation": when its rest ends in ms, 0 for none, and who told of it last
 -- ARGV  1 now in ms, or ''; 2 its name; 3 failures in a row before a rest, 0 where it served; 4 the rest in ms; 5 operation id
--- Returns 1 where it rests from now on, else 0
+-- Returns 1 where this failure sent it to rest, else 0
 
 --# include base
 
@@ -13,11 +13,11 @@ if ARGV[3] == '0' then
   return 0
 end
 local now = server_now()
-local failures, ends, operation = string.match(redis.call('HGET', KEYS[1], ARGV[2]) or '0 0 -', '(%d+) (%d+) (%S+)')
+local failures, operation = string.match(redis.call('HGET', KEYS[1], ARGV[2]) or '0 0 -', '(%d+) %d+ (%S+)')
 if operation ~= ARGV[5] then
   failures = failures + 1
-  ends = failures >= tonumber(ARGV[3]) and now + ARGV[4] or 0
+  local ends = failures >= tonumber(ARGV[3]) and now + ARGV[4] or 0
   redis.call('HSET', KEYS[1], ARGV[2], string.format('%d %.0f %s', failures, ends, ARGV[5]))
   redis.call('PEXPIRE', KEYS[1], MEMORY_MS)
 end
-return tonumber(ends) > now and 1 or 0
+return tonumber(failures) == tonumber(ARGV[3]) and 1 or 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -246,6 +247,7 @@ def test_gateways_at_once_send_one_message(world: World, both: Any, spare: Outbo
 WRONG: dict[str, Any] = {
     "one gateway": lambda: Failover([Outbox()]),
     "no list": lambda: Failover(Outbox()),
+    "one twice": lambda: Failover([same := Outbox(), same]),
     "nine": lambda: Failover([Outbox() for _ in range(9)]),
     "on_uncertain": lambda: Failover([Outbox(), Outbox()], on_uncertain="again"),  # type: ignore[arg-type]
     "rest": lambda: Failover([Outbox(), Outbox()], rest=0),
@@ -284,6 +286,11 @@ def test_a_route_names_a_gateway_whose_own_name_will_not_do(world: World) -> Non
     """It is the name that is kept."""
     otp = world.otp(gateway=Failover([Route(TwoWords(), name="words"), world.outbox]))
     assert otp.issue(PHONE).gateway == otp.delivery(PHONE).gateway == "words"
+
+
+def test_its_repr_shows_no_arguments(spare: Outbox) -> None:
+    """A partial's may hold a secret."""
+    assert "a secret" not in repr(Failover([partial(print, "a secret"), spare]))
 
 
 def test_a_function_may_be_one_of_several(world: World) -> None:

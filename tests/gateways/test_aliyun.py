@@ -160,6 +160,15 @@ class TestSending:
             send(server, transport, phone=phone)
         assert server.requests[0].params["PhoneNumbers"] == sent
 
+    @pytest.mark.parametrize("phone", ["+13105550123", "+19175550123"])
+    def test_refuses_a_number_that_would_read_like_one_of_the_mainland(self, transport: Transport, phone: str) -> None:
+        """Without its + it is somebody else's, who would get the code."""
+        with WireServer(reply(ACCEPTED)) as server:
+            error = refused(lambda: send(server, transport, phone=phone))
+            assert server.requests == []
+        assert error.category == "configuration"
+        assert "another gateway" in str(error)
+
     @pytest.mark.parametrize("phone", ["+8612345", "+86138001380000", NUMBER, "", "+1", f"+86{NUMBER},{NUMBER}", "+a"])
     def test_refuses_what_is_no_number_before_anything_is_sent(self, phone: str) -> None:
         flow = Aliyun(KEY, SECRET).send(message(phone))

@@ -1,0 +1,113 @@
+"""A provider's records of what it sent: asked for by number and day in Shanghai, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+from otpkit.effects import Flow
+from otpkit.errors import GatewayRejectedError
+from otpkit.gateways.base import Message
+from otpkit.gateways.provider import Provider
+from otpkit.gateways.shanghai import days_around
+from otpkit.transport import drive
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+P = TypeVar("P", bound="Page[object]")
+
+MAX_PAGE_SIZE: Final = 50  # rows
+TRACE_PAGES: Final = 4  # for each day
+MAX_PAGES: Final = 100  # of one iteration; no number gets 5000 messages a day
+LOOK_TIMEOUT: Final = (2.0, 3.0)  # seconds; a send with its look ends well before it counts as abandoned
+
+Timeout = tuple[float, float]
+
+
+class Page(Protocol[T_co]):
+    """One page of records."""
+
+    @property
+    def details(self) -> tuple[T_co, ...]:
+        """Its rows."""
+
+
+class Query(NamedTuple):
+    """What is asked for: `number` as the provider writes it; `timeout` in seconds, None for the gateway's own."""
+
+    number: str
+    day: date
+    biz_id: str | None = None
+    page: int = 1
+    page_size: int = MAX_PAGE_SIZE
+    timeout: Timeout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Records(Generic[T]):
+    """The records of one gateway.
+
+    `ask` makes one query and gives None where no answer can be read; `send_id_of` tells whose send a row is; `is_early`
+    tells of a refusal whether it says that the day has not begun for the gateway, and so holds no records.
+    """
+
+    provider: Provider
+    ask: Callable[[Query], Flow[Page[T] | None]]
+    send_id_of: Callable[[T], str]
+    is_early: Callable[[GatewayRejectedError], bool]
+
+    def looked_for(self, message: Message, number: str, timeout: Timeout) -> Flow[bool]:
+        """Look once, within a bound, whether the gateway has a message that may have been sent. It never fails."""
+        sent_at = message.sent_at or datetime.now(UTC)
+        (connect, answer), (most_connect, most_answer) = timeout, LOOK_TIMEOUT
+        bounded = (min(connect, most_connect), min(answer, most_answer))
+        try:
+            return (yield from self.find(number, message.send_id, sent_at, pages=1, timeout=bounded)) is not None
+        except Exception:  # noqa: BLE001 - the message may be on its way, whatever becomes of the look
+            return False
+
+    def find(
+        self, number: str, send_id: str, sent_at: datetime, *, pages: int = TRACE_PAGES, timeout: Timeout | None = None
+    ) -> Flow[T | None]:
+        """Return the record of a send made at about `sent_at`: of that day, or of the next one around midnight."""
+        today, *neighbour = days_around(sent_at)
+        found = yield from self._find_on(Query(number, today, timeout=timeout), send_id, pages)
+        for day in neighbour:
+            try:
+                found = found or (yield from self._find_on(Query(number, day, timeout=timeout), send_id, pages))
+            except GatewayRejectedError as refusal:
+                if not self.is_early(refusal):
+                    raise
+        return found
+
+    def _find_on(self, query: Query, send_id: str, pages: int) -> Flow[T | None]:
+        for page in range(1, pages + 1):
+            found = yield from self.ask(query._replace(page=page))
+            if found is None:
+                return None
+            for detail in found.details:
+                if self.send_id_of(detail) == send_id:
+                    return detail
+            if len(found.details) < MAX_PAGE_SIZE:
+                return None
+        return None
+
+    def each(self, number: str, day: date, biz_id: str | None) -> Iterator[T]:
+        """Iterate over a day's records here and now, until a page is short."""
+        for page in range(1, MAX_PAGES + 1):
+            details = answered(self.provider, self.ask(Query(number, day, biz_id, page))).details
+            yield from details
+            if len(details) < MAX_PAGE_SIZE:
+                return
+        problem = f"there is no end after {MAX_PAGES} pages"
+        raise self.provider.rejection("request", problem, "the developer must ask by biz_id")
+
+
+def answered(provider: Provider, asking: Flow[P | None]) -> P:
+    """Make one query here and now; raises GatewayRejectedError where no answer to it can be read."""
+    found = drive(asking)
+    if found is None:
+        raise provider.rejection("connection", "the query got no answer that can be read", "it may be repeated")
+    return found
