@@ -50,6 +50,19 @@ async def test_forgotten_scripts_cost_a_reload(counter: Counter, request: pytest
         await use(counter)
 
 
+def promote(heir: Node, old: Node) -> None:
+    """Make a replica the primary; an election on a busy machine may come to nothing, and Redis gives up after 5 s."""
+    for tries_left in (2, 1, 0):
+        heir.ask("CLUSTER", "FAILOVER", "FORCE")
+        try:
+            wait_until(lambda: heir.is_master and not old.is_master, "the replica is promoted", 6.0)
+        except RuntimeError:
+            if not tries_left:
+                raise
+        else:
+            return
+
+
 async def test_a_promoted_replica_of_a_cluster_learns_the_scripts(
     library: str, cluster: Cluster, namespace: str
 ) -> None:
@@ -58,8 +71,7 @@ async def test_a_promoted_replica_of_a_cluster_learns_the_scripts(
         old = cluster.owner(slot_of(counter.keys(phone)[0]))
         heir = cluster.replica_of(old)
         heir.ask("SCRIPT", "FLUSH")
-        heir.ask("CLUSTER", "FAILOVER", "FORCE")
-        wait_until(lambda: heir.is_master and not old.is_master, "the replica is promoted")
+        promote(heir, old)
         await counter.erase(phone)
         assert (await counter.issue(phone)).delivery == "accepted"
         assert (await counter.verify(phone, counter.code(phone))).phone == phone
