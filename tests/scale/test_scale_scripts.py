@@ -86,6 +86,6 @@ async def test_a_promoted_replica_behind_sentinels_learns_the_scripts(
         for replica in watched.replicas():
             replica.ask("SCRIPT", "FLUSH")
         watched.sentinels[0].ask("SENTINEL", "FAILOVER", "otp")
-        wait_until(lambda: old not in watched.primaries_named(), "a replica is promoted")
+        wait_until(lambda: old not in watched.primaries_named(), "a replica is promoted", 20.0)
         old.kill()  # which would take some time to learn that it is a replica now
         await use(counter)
