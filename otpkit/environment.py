@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from otpkit import gateways
 from otpkit.errors import ConfigurationError
@@ -13,8 +13,7 @@ from otpkit.gateways.base import Gateway
 from otpkit.template import Template
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """A gateway that `OTPKIT_GATEWAY` may name: its class, and the variables that become its arguments.
 
     `OTPKIT_{the gateway's name}_BASE_URL` is the argument `base_url`, and so on. `one_of` are variables of which at
@@ -24,7 +23,7 @@ class Choice:
     class_name: str
     required: Mapping[str, str]
     optional: tuple[str, ...] = ()
-    one_of: Mapping[str, str] = field(default_factory=dict)
+    one_of: Mapping[str, str] = MappingProxyType({})
 
 
 def _aliyun(name: str, class_name: str, *more: str) -> Choice:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from otpkit.deployment import Deployment
 from otpkit.effects import Emit, Flow, RunScript
@@ -44,8 +44,7 @@ def send_by(who: Identity, member: Member, message: Message) -> Flow[Receipt]:
     return Receipt(member.gateway.name, outcome="uncertain")
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
+class Handover(NamedTuple):
     """One message, and the gateways that may carry it, in turn.
 
     `compose` makes the message of one gateway, `operation` is the send's id.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from inspect import iscoroutinefunction
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from otpkit.errors import ConfigurationError
 from otpkit.gateways.base import Channel, FunctionGateway, Gateway, Message
@@ -25,8 +24,7 @@ __all__ = ["GatewayChoice", "Member", "Plan", "Routing", "TemplateChoice", "chec
 _OTHERS = "*"
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A gateway of a deployment, by a name that no other has, and its templates."""
 
     name: str
@@ -48,8 +46,7 @@ class Member:
         return wanted if wanted in self.gateway.channels else next(iter(self.gateway.channels))
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """The gateways of a region in their order, and what `Failover` says of them."""
 
     members: tuple[Member, ...]
@@ -70,8 +67,7 @@ class Plan:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(NamedTuple):
     """The plans of a deployment, by region, and all its gateways, by name."""
 
     plans: Mapping[str, Plan]
