@@ -1,4 +1,4 @@
-"""Days and times as Alibaba's gateways count them: in Asia/Shanghai, wherever this host is."""
+"""Days and times as Chinese gateways count them: in Asia/Shanghai, wherever this host is."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, Literal
 
 from otpkit.effects import Flow, HttpRequest, HttpResponse, TransportFailure
@@ -15,10 +15,10 @@ from otpkit.errors import GatewayRejectedError, RejectionCategory
 from otpkit.gateways import settings, tc3
 from otpkit.gateways.base import Delivery, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.provider import ask, json_object, message_id, phone, read_json, seconds, text_of, token
+from otpkit.gateways.shanghai import read_moment
 from otpkit.gateways.tencent_errors import PROVIDER, REFUSALS
 
 VERSION: Final = "2021-01-11"
-SHANGHAI: Final = timezone(timedelta(hours=8))
 _MARGIN: Final = timedelta(minutes=10)  # that clocks may differ by
 _ROWS: Final = 100  # the most of one answer
 _State = Literal["pending", "delivered", "failed", "unknown"]
@@ -204,8 +204,9 @@ def _read_push(row: Mapping[str, Any]) -> Delivery | None:
     to, sid = phone(f"+{text_of(row.get('nationcode'))}{text_of(row.get('mobile'))}"), message_id(row.get("sid"))
     if not to or not sid:
         return None
-    received_at = _local_moment(row.get("user_receive_time"))
-    return _delivery(row.get("report_status"), row.get("errmsg"), received_at, phone=to, message_id=sid)
+    received_at = read_moment(text_of(row.get("user_receive_time")))
+    at = received_at and received_at.astimezone(UTC)
+    return _delivery(row.get("report_status"), row.get("errmsg"), at, phone=to, message_id=sid)
 
 
 def _delivery(
@@ -226,10 +227,3 @@ def _delivery(
 def _moment(value: object) -> datetime | None:
     in_range = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**32
     return datetime.fromtimestamp(value, UTC) if isinstance(value, int) and in_range else None
-
-
-def _local_moment(value: object) -> datetime | None:
-    try:
-        return datetime.strptime(text_of(value), "%Y-%m-%d %H:%M:%S").replace(tzinfo=SHANGHAI).astimezone(UTC)
-    except ValueError:
-        return None
