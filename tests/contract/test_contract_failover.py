@@ -124,6 +124,24 @@ def test_the_next_one_gets_the_same_code_after_an_uncertain_send_where_that_is_a
     assert otp.verify(PHONE, world.outbox[0].code)
 
 
+def test_where_all_are_uncertain_the_first_is_the_one_that_may_have_served(world: World, spare: Outbox) -> None:
+    """It is the one to be asked."""
+    otp = world.otp(gateway=Failover([world.outbox, spare], on_uncertain="next"), policy=OFTEN)
+    world.outbox.lose_next()
+    spare.lose_next()
+    challenge = otp.issue(PHONE)
+    assert (challenge.delivery, challenge.gateway) == ("uncertain", "outbox")
+
+
+def test_who_served_is_forgotten_with_the_send(world: World, both: Any) -> None:
+    """After a day, when the next one is written."""
+    both.issue(PHONE)
+    world.advance(2 * 86_400)
+    both.issue(PHONE)
+    (key,) = world.stored(":p")
+    assert sorted(chr(name[0]) for name in world.server.hkeys(key)) == ["c", "g", "s"]
+
+
 def test_one_that_keeps_failing_rests_in_all_processes(world: World, both: Any, spare: Outbox) -> None:
     """Three failures in a row; a minute later it is tried again, and one success clears it."""
     for number in range(3):
@@ -286,6 +304,23 @@ def test_a_route_names_a_gateway_whose_own_name_will_not_do(world: World) -> Non
     """It is the name that is kept."""
     otp = world.otp(gateway=Failover([Route(TwoWords(), name="words"), world.outbox]))
     assert otp.issue(PHONE).gateway == otp.delivery(PHONE).gateway == "words"
+
+
+def test_a_gateway_refuses_a_template_that_it_can_not_send_when_the_otp_is_built(world: World) -> None:
+    """Its own, where it has one, and each purpose's."""
+
+    class Picky(Outbox):
+        def check(self, template: Template) -> None:
+            if template.body is None:
+                raise ConfigurationError("Template.body is missing.")
+
+    spoken = Template("T-2", "otpkit", body="code ${code}")
+    world.otp(gateway=Failover([world.outbox, Route(Picky(), template=spoken)]))
+    for gateway in (Picky(), Failover([world.outbox, Picky()]), {"CN": Picky()}):
+        with pytest.raises(ConfigurationError, match="body"):
+            world.otp(gateway=gateway)
+        with pytest.raises(ConfigurationError, match="body"):
+            world.otp(gateway=gateway, template={"signup": spoken, "login": Template("T-3", "otpkit")})
 
 
 def test_its_repr_shows_no_arguments(spare: Outbox) -> None:
