@@ -134,7 +134,8 @@ class Gateway(ABC):
 
         Raises ConfigurationError for a gateway whose provider pushes none.
         """
-        raise ConfigurationError(f"The gateway {self.name} is pushed no receipts: ask by OTP.delivery().")
+        remedy = "ask by OTP.delivery()" if self.can_trace else "it can't be asked either, so remove this call"
+        raise ConfigurationError(f"The gateway {self.name} is pushed no receipts: {remedy}.")
 
 
 class FunctionGateway(Gateway):

@@ -75,7 +75,8 @@ def _refused(response: HttpResponse) -> GatewayRejectedError:
     problem = f"the request is refused (HTTP {response.status})"
     if response.status == 401:
         return PROVIDER.rejection("account", problem, "the operator must check account_sid and auth_token", code)
-    return PROVIDER.rejection("request", problem, "the operator must look its code up at twilio.com/docs", code)
+    act = "look its code up at twilio.com/docs" if code else "check base_url and account_sid"
+    return PROVIDER.rejection("request", problem, f"the operator must {act}", code)
 
 
 def read_form(body: bytes) -> list[tuple[str, str]] | None:

@@ -231,6 +231,13 @@ def test_a_gateway_without_pushes_and_one_that_there_is_not_are_configuration_er
             otp.receive(push(), gateway=name)
 
 
+def test_a_gateway_without_pushes_is_asked_only_where_it_can_be(world: World) -> None:
+    """The remedy is one that helps: a function can't be asked either."""
+    for gateway, said in ((world.outbox, "ask by OTP.delivery"), (lambda _: None, "can't be asked either")):
+        with pytest.raises(ConfigurationError, match=said):
+            world.otp(gateway=gateway).receive(push())
+
+
 def test_a_push_is_to_come_again_where_the_store_is_away(world: World, pushing: Pushing) -> None:
     """The error's status, 503, tells the provider so."""
     client = world.client(world.breakable)

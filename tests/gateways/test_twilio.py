@@ -101,6 +101,14 @@ class TestMessages:
             error = refused(lambda: drive(flow, transport), "twilio")
         assert (error.category, error.retry_after) == ("quota", 2)
 
+    def test_without_a_code_point_at_the_settings(self, transport: Transport) -> None:
+        with WireServer(reply({}, 404), reply({"code": 99999}, 400)) as server:
+            bare, coded = (
+                refused(lambda: drive(gateway_at(server).send(message()), transport), "twilio") for _ in range(2)
+            )
+        assert "check base_url and account_sid" in str(bare)
+        assert "look its code up" in str(coded)
+
     def test_that_failed_as_they_were_made_are_refused_or_uncertain(self, transport: Transport) -> None:
         acts = [created(status="failed", error_code=30005), created(status="failed", error_code=99999)]
         with WireServer(*acts) as server:
