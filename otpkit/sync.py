@@ -28,9 +28,9 @@ class OTP:
     """Verify phones by one-time codes. Safe to share between threads, and across a fork.
 
     Args:
-        redis: a URL (`redis://`, `rediss://`, `unix://`, or `memory://` for a store in this process), or a redis-py
-            client. A client that was passed in is never closed; one made from a URL waits at most 1 s to connect and 1
-            s for an answer.
+        redis: a URL (`redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`, or `memory://` for a
+            store in this process), or a redis-py client. A client that was passed in is never closed; one made from a
+            URL waits at most 1 s to connect and 1 s for an answer, and 3 s in all for a call.
         gateway: a `Gateway`, such as `Alidayu(…)`, a function that takes a `Message`, a `Failover([…])`, or a mapping
             of regions to these, `{"CN": …, "*": …}`.
         template: a `Template`, or a mapping of purpose to `Template`.
@@ -46,7 +46,7 @@ class OTP:
         clock: a function that gives seconds since the epoch, for tests. None is the Redis server's own clock.
 
     Raises `ConfigurationError` for anything that can't work, naming the field and the remedy. Nothing is connected to
-    yet.
+    yet. The methods raise it too, for a wrong argument of the developer's, such as a purpose without a template.
     """
 
     def __init__(
@@ -153,8 +153,10 @@ class OTP:
     def check(self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | None = None) -> Proof:
         """Check a proof's token without Redis; it may be checked any number of times while it lives.
 
-        Another `phone` than the token's is an error: pass the form's, or use `proof.phone` and never the form's. Judged
-        by `clock`, or this host's. Raises `InvalidTokenError`, `ExpiredTokenError`.
+        `purpose` and `bind` are as given to `verify`. Another `phone` than the token's is an error: pass the form's, or
+        use `proof.phone` and never the form's. Judged by `clock`, or this host's.
+
+        Raises `InvalidTokenError`, `ExpiredTokenError`.
         """
         return self._flows.check(token, purpose, bind, phone)
 
@@ -169,9 +171,10 @@ class OTP:
     ) -> Proof:
         """Redeem a proof's token, once ever: call it where the account is created. Judged by the server's time.
 
-        With an `idempotency_key` a form that is sent twice gets the same proof twice, while it lives.
+        `purpose`, `bind` and `phone` are as for `check`. With an `idempotency_key` a form that is sent twice gets the
+        same proof twice, while it lives.
 
-        Raises `InvalidTokenError`, `ExpiredTokenError`, `UsedTokenError`, `StoreUnavailableError`.
+        Returns the `Proof`. Raises `InvalidTokenError`, `ExpiredTokenError`, `UsedTokenError`, `StoreUnavailableError`.
         """
         return self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key))
 
@@ -183,10 +186,11 @@ class OTP:
         return self._drive(self._flows.status(phone, purpose, bind))
 
     def delivery(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Delivery:
-        """Ask the gateway what became of the latest message. Not for strangers.
+        """Ask the gateway what became of the live challenge's latest message. Not for strangers.
 
-        Returns a `Delivery`: pending, delivered, failed or unknown. Raises `PhoneError`, `GatewayRejectedError`,
-        `StoreUnavailableError`.
+        Returns a `Delivery`: pending, delivered, failed or unknown (as where no challenge is live).
+
+        Raises `PhoneError`, `GatewayRejectedError`, `StoreUnavailableError`.
         """
         return self._drive(self._flows.delivery(phone, purpose, bind))
 
@@ -196,8 +200,8 @@ class OTP:
         `gateway` is the name of the one that the push is of, as `Challenge.gateway` has it; "" where there is only one.
         A receipt that is told twice, or of a message that was not sent here, changes nothing.
 
-        Raises `ConfigurationError` for a gateway that is pushed no receipts, and `StoreUnavailableError`: answer the
-        provider with its `status`, and it pushes again.
+        Raises `ConfigurationError` for a name that no gateway has and for a gateway that is pushed no receipts, and
+        `StoreUnavailableError`: answer the provider with its `status`, and it pushes again.
         """
         return self._drive(self._flows.receive(push, gateway))
 

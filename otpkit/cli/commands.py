@@ -142,7 +142,9 @@ def sandbox(
     receipt_after: Annotated[float, typer.Option(help="Seconds until a message's receipt comes in.")] = 1.0,
     receipts_url: Annotated[
         str | None,
-        typer.Option(help="Where receipts of Dysmsapi and Dyvmsapi are pushed; {provider} in it is the one's name."),
+        typer.Option(
+            help="Where receipts of Dysmsapi and Dyvmsapi are pushed; {provider} in it is dysmsapi or dyvmsapi."
+        ),
     ] = None,
 ) -> None:
     """Run a local gateway that sends nothing and shows every message on a page, until Ctrl-C."""

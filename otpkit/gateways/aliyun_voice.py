@@ -45,7 +45,8 @@ QUERY: Final = "QueryCallDetailByCallId"
 class AliyunVoice(Gateway):
     """The gateway of Aliyun's voice service: it calls the phone and reads the template's text with the code.
 
-    Of a template its `code` (like `TTS_10001`) and `params` are used, its `sign_name` is not.
+    Of a template its `code` (like `TTS_10001`) and `params` are used, its `sign_name` is not. Outside the mainland
+    Aliyun has called for some of its customers alone since March 2022: such numbers are passed on for it to judge.
 
     Args:
         access_key_id: the AccessKey of a RAM user who may make these calls.

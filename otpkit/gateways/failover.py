@@ -28,6 +28,8 @@ class Route:
         template: a `Template`, or a mapping of purpose to `Template`, in place of those of `OTP(template=…)`.
         name: what the gateway is called in challenges, events and Redis: at most 24 of `a-z`, `0-9`, `_`, `-`. Its own
             name unless said; of two alike the second is called `name-2`.
+
+    Raises ConfigurationError for what is no name.
     """
 
     gateway: Gateway | Callable[[Message], Any]
@@ -52,9 +54,11 @@ class Failover:
         on_uncertain: `"stop"`, or `"next"`: after an uncertain send too the next one is tried, with the same code, so
             that a person may get it twice.
         undelivered_after: seconds. When the person asks again, and the last message was not delivered so long after it
-            was sent, or failed, the gateway after that one's is tried first. None leaves the order as it is.
+            was sent, or failed, the gateway after that one's is tried first. 0–3600; None leaves the order as it is.
         rest_after: failures in a row, 1–100.
         rest: seconds of a rest, 1–3600.
+
+    Raises ConfigurationError for anything that can't work, naming the field.
     """
 
     def __init__(

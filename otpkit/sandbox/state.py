@@ -42,7 +42,7 @@ class Sandbox:
         sign_names: the approved signatures; None accepts any.
         receipt_after: seconds until a message's receipt comes in; 0 is at once.
         receipts_url: where the server pushes the receipts of Dysmsapi and Dyvmsapi, on any host; `{provider}` in it
-            is replaced by that word. None pushes none.
+            is replaced by `dysmsapi` or `dyvmsapi`. None pushes none.
         receipt_retries: seconds from each push to the next one, where the answer was not HTTP 200. Aliyun lets 1, 5
             and 10 minutes pass.
         clock: gives seconds since the epoch; the dates of signed requests are judged by it too.
