@@ -27,7 +27,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _MAINLAND = re.compile(r"\+86(1[0-9]{10})")
 _ELSEWHERE = re.compile(r"\+((?!86)[1-9][0-9]{7,14})")
 _LIKE_MAINLAND = re.compile(r"1[3-9][0-9]{9}")
-_PUSHED = re.compile(r"(?P<plus>\+|00)?(?P<digits>[0-9]{8,15})")
+_PUSHED = re.compile(r"(?P<plus>\+|00)?(?P<digits>[1-9][0-9]{7,14})")
 _PLAIN_MAINLAND = re.compile(r"(?:86)?(1[3-9][0-9]{9})")
 
 

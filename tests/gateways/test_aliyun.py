@@ -588,6 +588,16 @@ class TestReceipts:
         assert (last.send_id, last.message_id, last.result_code) == ("", "1234^1234", "")
         assert (last.sent_at, last.received_at) == (None, None)
 
+    def test_of_a_time_that_utc_has_not_lose_the_time_alone(self) -> None:
+        rows = [REPORT, REPORT | {"send_time": "0001-01-01 00:00:00", "report_time": "0001-01-01 07:59:59"}]
+        first, last = Aliyun(KEY, SECRET).receipts(pushed(rows)).deliveries
+        assert first.state == last.state
+        assert (last.sent_at, last.received_at) == (None, None)
+
+    @pytest.mark.parametrize("written", [f"0{NUMBER}", f"000{NUMBER}", "+08613800138000", "0001234567"])
+    def test_of_what_is_no_number_are_left_out(self, written: str) -> None:
+        assert Aliyun(KEY, SECRET).receipts(pushed([REPORT | {"phone_number": written}])).deliveries == ()
+
     @pytest.mark.parametrize("body", [b"", b"\xff", b"<html>", b"{}", b"null", b"[" * 100_000, b"[[[]]]"])
     def test_that_can_not_be_read_say_nothing_and_are_not_repeated(self, body: bytes) -> None:
         found = Aliyun(KEY, SECRET).receipts(pushed(body))

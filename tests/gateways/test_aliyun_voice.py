@@ -449,6 +449,11 @@ class TestReceipts:
         assert (delivery.send_id, delivery.message_id) == ("", CALL_ID)
         assert (delivery.sent_at, delivery.received_at) == (None, None)
 
+    def test_of_a_time_that_utc_has_not_lose_the_time_alone(self) -> None:
+        row = REPORT | {"originate_time": "0001-01-01 00:00:00", "end_time": "0001-01-01 07:59:59"}
+        (delivery,) = AliyunVoice(KEY, SECRET).receipts(pushed([row])).deliveries
+        assert (delivery.sent_at, delivery.received_at) == (None, None)
+
     @pytest.mark.parametrize("body", [b"", b"\xff", b"{}", b"null", b"[" * 100_000])
     def test_that_can_not_be_read_say_nothing_and_are_not_repeated(self, body: bytes) -> None:
         found = AliyunVoice(KEY, SECRET).receipts(pushed(body))
