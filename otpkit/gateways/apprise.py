@@ -51,10 +51,17 @@ class Apprise(Gateway):
         PROVIDER.require_body(template)
 
     def send(self, message: Message) -> Flow[Receipt]:
-        """Send one message. What Apprise does not call a success is uncertain."""
+        """Send one message. What Apprise does not call a success is uncertain.
+
+        Raises GatewayRejectedError, category `configuration`, for a number that the service does not take: as a rule
+        one of fewer than 10 digits or more than 14.
+        """
         sent = yield Call(self._notify, message)
+        if sent is None:
+            remedy = "the operator must route the number's region to another gateway"
+            raise PROVIDER.rejection("configuration", "the service does not take a number like this", remedy)
         return Receipt(self.name) if sent is True else PROVIDER.uncertain()
 
-    def _notify(self, message: Message) -> bool:
-        text = message.template.fill(message.params)
-        return notifier.notify((self._url.replace(_PHONE, message.phone.removeprefix("+")), text))
+    def _notify(self, message: Message) -> bool | None:
+        text, number = message.template.fill(message.params), message.phone.removeprefix("+")
+        return notifier.notify((self._url.replace(_PHONE, number), text, number))
