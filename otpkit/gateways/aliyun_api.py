@@ -206,16 +206,18 @@ def _fetched(source: CredentialsSource) -> Flow[Credentials | None]:
 def _guarded(source: CredentialsSource) -> Callable[[None], Any]:
     """Return a function that gives credentials or None: whatever else `source` gives or raises may hold a secret."""
 
-    def plain(_: None) -> Credentials | None:
+    def plain(_: None) -> Credentials | Awaitable[Credentials | None] | None:
         try:
             found = source()
         except Exception:  # noqa: BLE001
             return None
+        if inspect.isawaitable(found):
+            return awaited(None, found)
         return found if isinstance(found, Credentials) else None
 
-    async def awaited(_: None) -> Credentials | None:
+    async def awaited(_: None, giving: Awaitable[Credentials] | None = None) -> Credentials | None:
         try:
-            found = await cast("Awaitable[Credentials]", source())
+            found = await (giving or cast("Awaitable[Credentials]", source()))
         except Exception:  # noqa: BLE001
             return None
         return found if isinstance(found, Credentials) else None

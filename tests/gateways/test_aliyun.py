@@ -23,6 +23,7 @@ from aliyun_stage import (
     at_send,
     refusal_of,
 )
+from leaks import reachable_text
 from wire_server import Act, WireServer, drop, refusing_port, reply, silence
 
 from otpkit import OTP, AsyncOTP
@@ -274,6 +275,29 @@ class TestCredentials:
                 assert refused(lambda: plain.issue(f"+86{NUMBER}")).category == "account"
             assert refused(lambda: gateway.query_send_details(NUMBER, today())).category == "account"
         assert len(server.requests) == 1
+
+    async def test_may_be_awaited_of_whatever_gives_an_awaitable(self) -> None:
+        async def give(token: str) -> Credentials:
+            return Credentials(KEY, SECRET, token)
+
+        async def fail(secret: str) -> Credentials:
+            raise RuntimeError(f"no STS with {secret}")
+
+        class Source:
+            async def __call__(self) -> Credentials:
+                return await give("awaited")
+
+        for source in (lambda: give("awaited"), Source()):
+            with WireServer(reply(ACCEPTED)) as server:
+                gateway = gateway_at(server, credentials=source)
+                async with AsyncOTP("memory://", gateway, TEMPLATE, "s" * 32) as otp:
+                    assert (await otp.issue(f"+86{NUMBER}")).delivery == "accepted"
+            assert [request.headers["x-acs-security-token"] for request in server.requests] == ["awaited"]
+        async with AsyncOTP("memory://", Aliyun(credentials=lambda: fail("a secret")), TEMPLATE, "s" * 32) as otp:
+            with pytest.raises(GatewayRejectedError) as caught:
+                await otp.issue(f"+86{NUMBER}")
+        assert caught.value.category == "account"
+        assert "no STS with a secret" not in reachable_text(caught.value)
 
     def test_that_fail_leave_the_look_out(self, transport: Transport) -> None:
         given = iter([Credentials(KEY, SECRET)])
