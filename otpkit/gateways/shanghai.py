@@ -37,11 +37,9 @@ def read_moment(text: str) -> datetime | None:
 
 
 def _day(query_date: date | str) -> date | None:
-    if isinstance(query_date, datetime):
-        return (query_date if query_date.tzinfo is None else query_date.astimezone(SHANGHAI)).date()
-    if isinstance(query_date, date):
-        return query_date
     try:
-        return date.fromisoformat(query_date)
-    except (TypeError, ValueError):
+        if isinstance(query_date, datetime):
+            return (query_date if query_date.tzinfo is None else query_date.astimezone(SHANGHAI)).date()
+        return query_date if isinstance(query_date, date) else date.fromisoformat(query_date)
+    except (TypeError, ValueError, OverflowError):
         return None

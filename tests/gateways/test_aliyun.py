@@ -501,7 +501,9 @@ class TestDirectUse:
         with pytest.raises(PhoneError):
             Aliyun(KEY, SECRET).query_send_details(number, today())
 
-    @pytest.mark.parametrize("day", ["20151301", "soon", None, date(2015, 1, 1)])
+    @pytest.mark.parametrize(
+        "day", ["20151301", "soon", None, date(2015, 1, 1), datetime(9999, 12, 31, 23, tzinfo=UTC)]
+    )
     def test_refuses_a_day_that_can_not_be_asked_for(self, day: Any) -> None:
         error = refused(lambda: Aliyun(KEY, SECRET).query_send_details(NUMBER, day))
         assert (error.category, error.gateway_code) == ("request", "isv.INVALID_PARAMETERS")

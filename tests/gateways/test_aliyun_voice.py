@@ -342,10 +342,12 @@ class TestDirectUse:
             {"out_id": ""},
             {"out_id": "x" * 16},
             {"out_id": "签名签名签名"},
+            {"out_id": "\ud800"},
             {"tts_code": ""},
             {"tts_code": None},
             {"params": {"code": 730452}},
             {"params": {"code": "730452\ud800"}},
+            {"params": {"\ud800": "730452"}},
         ],
     )
     def test_refuses_what_is_malformed(self, changes: dict[str, Any]) -> None:
