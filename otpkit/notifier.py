@@ -50,6 +50,8 @@ def _quietly(url: str, text: str | None = None, number: str = "") -> Any:
         if not service.add(url):
             return None
         if text is None:
+            if any(each.overflow_mode != apprise.OverflowMode.UPSTREAM for each in service):
+                raise ConfigurationError("overflow cuts a long text, or makes several messages of it; leave it out.")
             return sum(map(len, service))
         # A number that a plug-in does not take is dropped, and many then send to the account's own. Some leave the
         # country code out.

@@ -28,7 +28,8 @@ class Apprise(Gateway):
     It sends a text, so its templates need `body`. How long the service may take is the URL's own `cto` and `rto`.
 
     Raises ConfigurationError without Apprise, for several URLs (each would be a message), for one without `{phone}`
-    (every code would go to one place), and for one that makes several messages, as by several targets or `retry`.
+    (every code would go to one place), and for one that makes several messages, as by several targets, `retry` or
+    `overflow`.
     """
 
     name: ClassVar[str] = PROVIDER.name

@@ -154,6 +154,8 @@ def test_a_template_needs_a_text() -> None:
         ("json://127.0.0.1/{phone}/{phone}",),
         ("nonsense {phone}",),
         ("json://127.0.0.1/{phone}?retry=1",),
+        ("vonage://abcd1234:0123456789abcdef@15551234567/{phone}?overflow=split",),
+        ("vonage://abcd1234:0123456789abcdef@15551234567/{phone}?overflow=truncate",),
         (f"twilio://AC{'0' * 32}:{'a' * 32}@15551234567/{{phone}}/8613900139000",),
         (None,),
     ],
