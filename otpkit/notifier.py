@@ -15,29 +15,32 @@ from typing import Any
 from otpkit.errors import ConfigurationError
 
 _LOGGERS = ("apprise", *(f"urllib3.{name}" for name in ("connection", "connectionpool", "poolmanager", "util.retry")))
+_NATIONAL = 8  # digits at the end of a number that no plug-in leaves out
 _busy: ContextVar[bool] = ContextVar("otpkit_notifying", default=False)
 
 
 def check(url: str) -> None:
     """Raise ConfigurationError where Apprise is not installed, or where `url` does not make exactly one message."""
-    if (count := _quietly(url, None)) != 1:
+    if (count := _quietly(url) or 0) != 1:
         problem = "Apprise can't read the URL" if count == 0 else f"the URL makes up to {count} messages of one"
         raise ConfigurationError(f"{problem}; name one service, one {{phone}} and no retry in it.")
 
 
-def notify(order: tuple[str, str]) -> bool:
-    """Send a text by a URL, the two of `order`, and say whether the service took it. Never raises.
+def notify(order: tuple[str, str, str]) -> bool | None:
+    """Send a text by a URL to the number that stands in it, the three of `order`. Never raises.
 
-    False says nothing: the service may have taken it nevertheless.
+    True says that the service took it; False says nothing: it may have been taken nevertheless. None says that nothing
+    was sent, for the service does not take the number.
     """
     try:
-        return bool(_quietly(*order))
+        sent: bool | None = _quietly(*order)
+        return sent
     except Exception:  # noqa: BLE001 - whatever it is, its text may hold the code
         return False
 
 
-def _quietly(url: str, text: str | None) -> Any:
-    """Send `text`, or without one count the messages that it would make."""
+def _quietly(url: str, text: str | None = None, number: str = "") -> Any:
+    """Send `text` to `number`, or without one count the messages that it would make; None where it can't be done."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_silence)
     before = _busy.set(True)
@@ -45,10 +48,16 @@ def _quietly(url: str, text: str | None) -> Any:
         apprise = _library()
         service = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))
         if not service.add(url):
-            return 0
+            return None
         if text is None:
+            if any(each.overflow_mode != apprise.OverflowMode.UPSTREAM for each in service):
+                raise ConfigurationError("overflow cuts a long text, or makes several messages of it; leave it out.")
             return sum(map(len, service))
-        return service.notify(body=text, body_format=apprise.NotifyFormat.TEXT)
+        # A number that a plug-in does not take is dropped, and many then send to the account's own. Some leave the
+        # country code out.
+        if number[-_NATIONAL:] not in service[0].url():
+            return None
+        return bool(service.notify(body=text, body_format=apprise.NotifyFormat.TEXT))
     finally:
         _busy.reset(before)
 

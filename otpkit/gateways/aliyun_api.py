@@ -27,7 +27,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _MAINLAND = re.compile(r"\+86(1[0-9]{10})")
 _ELSEWHERE = re.compile(r"\+((?!86)[1-9][0-9]{7,14})")
 _LIKE_MAINLAND = re.compile(r"1[3-9][0-9]{9}")
-_PUSHED = re.compile(r"(?P<plus>\+|00)?(?P<digits>[0-9]{8,15})")
+_PUSHED = re.compile(r"(?P<plus>\+|00)?(?P<digits>[1-9][0-9]{7,14})")
 _PLAIN_MAINLAND = re.compile(r"(?:86)?(1[3-9][0-9]{9})")
 
 
@@ -206,16 +206,18 @@ def _fetched(source: CredentialsSource) -> Flow[Credentials | None]:
 def _guarded(source: CredentialsSource) -> Callable[[None], Any]:
     """Return a function that gives credentials or None: whatever else `source` gives or raises may hold a secret."""
 
-    def plain(_: None) -> Credentials | None:
+    def plain(_: None) -> Credentials | Awaitable[Credentials | None] | None:
         try:
             found = source()
         except Exception:  # noqa: BLE001
             return None
+        if inspect.isawaitable(found):
+            return awaited(None, found)
         return found if isinstance(found, Credentials) else None
 
-    async def awaited(_: None) -> Credentials | None:
+    async def awaited(_: None, giving: Awaitable[Credentials] | None = None) -> Credentials | None:
         try:
-            found = await cast("Awaitable[Credentials]", source())
+            found = await (giving or cast("Awaitable[Credentials]", source()))
         except Exception:  # noqa: BLE001
             return None
         return found if isinstance(found, Credentials) else None

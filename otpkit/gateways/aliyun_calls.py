@@ -82,8 +82,8 @@ def tts_params(number: str, tts_code: str, params: Mapping[str, str] | None, out
         if not isinstance(name, str) or not isinstance(value, str):
             kind = type(value).__name__
             raise ConfigurationError(f"params: the value of {name!r:.60} is a {kind:.40}; pass a str.")
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise ConfigurationError(f"params: the value of {name!r:.60} holds half a surrogate pair; remove it.")
+        if not _is_whole(name + value):
+            raise ConfigurationError(f"params: {name!r:.60} or its value holds half a surrogate pair; remove it.")
     return fields | {"TtsParam": json.dumps(dict(params), ensure_ascii=False, separators=(",", ":"))}
 
 
@@ -91,7 +91,7 @@ def out_id_param(out_id: str | None) -> dict[str, str]:
     """Return the parameter that comes back in receipts, at most 15 bytes; none for None."""
     if out_id is None:
         return {}
-    if not isinstance(out_id, str) or not 1 <= len(out_id.encode("utf-8", "replace")) <= MAX_OUT_ID:
+    if not isinstance(out_id, str) or not _is_whole(out_id) or not 1 <= len(out_id.encode()) <= MAX_OUT_ID:
         raise ConfigurationError("out_id is no text of 1 to 15 bytes; shorten it, or leave it out.")
     return {"OutId": out_id}
 
@@ -177,6 +177,10 @@ def _pushed(row: dict[str, Any]) -> Delivery | None:
         send_id=message_id(row.get("out_id")),
         message_id=call_id,
     )
+
+
+def _is_whole(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _check_range(name: str, value: object, least: int, most: int) -> None:

@@ -28,7 +28,8 @@ class Apprise(Gateway):
     It sends a text, so its templates need `body`. How long the service may take is the URL's own `cto` and `rto`.
 
     Raises ConfigurationError without Apprise, for several URLs (each would be a message), for one without `{phone}`
-    (every code would go to one place), and for one that makes several messages, as by several targets or `retry`.
+    (every code would go to one place), and for one that makes several messages, as by several targets, `retry` or
+    `overflow`.
     """
 
     name: ClassVar[str] = PROVIDER.name
@@ -51,10 +52,17 @@ class Apprise(Gateway):
         PROVIDER.require_body(template)
 
     def send(self, message: Message) -> Flow[Receipt]:
-        """Send one message. What Apprise does not call a success is uncertain."""
+        """Send one message. What Apprise does not call a success is uncertain.
+
+        Raises GatewayRejectedError, category `configuration`, for a number that the service does not take: as a rule
+        one of fewer than 10 digits or more than 14.
+        """
         sent = yield Call(self._notify, message)
+        if sent is None:
+            remedy = "the operator must route the number's region to another gateway"
+            raise PROVIDER.rejection("configuration", "the service does not take a number like this", remedy)
         return Receipt(self.name) if sent is True else PROVIDER.uncertain()
 
-    def _notify(self, message: Message) -> bool:
-        text = message.template.fill(message.params)
-        return notifier.notify((self._url.replace(_PHONE, message.phone.removeprefix("+")), text))
+    def _notify(self, message: Message) -> bool | None:
+        text, number = message.template.fill(message.params), message.phone.removeprefix("+")
+        return notifier.notify((self._url.replace(_PHONE, number), text, number))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Final
 
 SHANGHAI: Final = timezone(timedelta(hours=8))  # no summer time since 1991
@@ -29,17 +29,17 @@ def recent_day(query_date: date | str) -> date | None:
 def read_moment(text: str) -> datetime | None:
     """Return the time that `2017-05-25 00:00:00` says, at UTC+8, or None for what is none."""
     try:
-        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=SHANGHAI)
-    except ValueError:
+        moment = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=SHANGHAI)
+        moment.astimezone(UTC)  # which has no first hours of the year 1
+    except (ValueError, OverflowError):
         return None
+    return moment
 
 
 def _day(query_date: date | str) -> date | None:
-    if isinstance(query_date, datetime):
-        return (query_date if query_date.tzinfo is None else query_date.astimezone(SHANGHAI)).date()
-    if isinstance(query_date, date):
-        return query_date
     try:
-        return date.fromisoformat(query_date)
-    except (TypeError, ValueError):
+        if isinstance(query_date, datetime):
+            return (query_date if query_date.tzinfo is None else query_date.astimezone(SHANGHAI)).date()
+        return query_date if isinstance(query_date, date) else date.fromisoformat(query_date)
+    except (TypeError, ValueError, OverflowError):
         return None

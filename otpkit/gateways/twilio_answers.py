@@ -112,5 +112,5 @@ def _delivery(status: object, error_code: object, **known: Any) -> Delivery:
 def _moment(value: object) -> datetime | None:
     try:
         return parsedate_to_datetime(text_of(value)).astimezone(UTC)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

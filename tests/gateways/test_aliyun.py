@@ -23,6 +23,7 @@ from aliyun_stage import (
     at_send,
     refusal_of,
 )
+from leaks import reachable_text
 from wire_server import Act, WireServer, drop, refusing_port, reply, silence
 
 from otpkit import OTP, AsyncOTP
@@ -275,6 +276,29 @@ class TestCredentials:
             assert refused(lambda: gateway.query_send_details(NUMBER, today())).category == "account"
         assert len(server.requests) == 1
 
+    async def test_may_be_awaited_of_whatever_gives_an_awaitable(self) -> None:
+        async def give(token: str) -> Credentials:
+            return Credentials(KEY, SECRET, token)
+
+        async def fail(secret: str) -> Credentials:
+            raise RuntimeError(f"no STS with {secret}")
+
+        class Source:
+            async def __call__(self) -> Credentials:
+                return await give("awaited")
+
+        for source in (lambda: give("awaited"), Source()):
+            with WireServer(reply(ACCEPTED)) as server:
+                gateway = gateway_at(server, credentials=source)
+                async with AsyncOTP("memory://", gateway, TEMPLATE, "s" * 32) as otp:
+                    assert (await otp.issue(f"+86{NUMBER}")).delivery == "accepted"
+            assert [request.headers["x-acs-security-token"] for request in server.requests] == ["awaited"]
+        async with AsyncOTP("memory://", Aliyun(credentials=lambda: fail("a secret")), TEMPLATE, "s" * 32) as otp:
+            with pytest.raises(GatewayRejectedError) as caught:
+                await otp.issue(f"+86{NUMBER}")
+        assert caught.value.category == "account"
+        assert "no STS with a secret" not in reachable_text(caught.value)
+
     def test_that_fail_leave_the_look_out(self, transport: Transport) -> None:
         given = iter([Credentials(KEY, SECRET)])
         with WireServer(drop) as server:
@@ -477,7 +501,9 @@ class TestDirectUse:
         with pytest.raises(PhoneError):
             Aliyun(KEY, SECRET).query_send_details(number, today())
 
-    @pytest.mark.parametrize("day", ["20151301", "soon", None, date(2015, 1, 1)])
+    @pytest.mark.parametrize(
+        "day", ["20151301", "soon", None, date(2015, 1, 1), datetime(9999, 12, 31, 23, tzinfo=UTC)]
+    )
     def test_refuses_a_day_that_can_not_be_asked_for(self, day: Any) -> None:
         error = refused(lambda: Aliyun(KEY, SECRET).query_send_details(NUMBER, day))
         assert (error.category, error.gateway_code) == ("request", "isv.INVALID_PARAMETERS")
@@ -587,6 +613,16 @@ class TestReceipts:
         assert first.send_id == SEND_ID
         assert (last.send_id, last.message_id, last.result_code) == ("", "1234^1234", "")
         assert (last.sent_at, last.received_at) == (None, None)
+
+    def test_of_a_time_that_utc_has_not_lose_the_time_alone(self) -> None:
+        rows = [REPORT, REPORT | {"send_time": "0001-01-01 00:00:00", "report_time": "0001-01-01 07:59:59"}]
+        first, last = Aliyun(KEY, SECRET).receipts(pushed(rows)).deliveries
+        assert first.state == last.state
+        assert (last.sent_at, last.received_at) == (None, None)
+
+    @pytest.mark.parametrize("written", [f"0{NUMBER}", f"000{NUMBER}", "+08613800138000", "0001234567"])
+    def test_of_what_is_no_number_are_left_out(self, written: str) -> None:
+        assert Aliyun(KEY, SECRET).receipts(pushed([REPORT | {"phone_number": written}])).deliveries == ()
 
     @pytest.mark.parametrize("body", [b"", b"\xff", b"<html>", b"{}", b"null", b"[" * 100_000, b"[[[]]]"])
     def test_that_can_not_be_read_say_nothing_and_are_not_repeated(self, body: bytes) -> None:

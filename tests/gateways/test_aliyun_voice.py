@@ -342,10 +342,12 @@ class TestDirectUse:
             {"out_id": ""},
             {"out_id": "x" * 16},
             {"out_id": "签名签名签名"},
+            {"out_id": "\ud800"},
             {"tts_code": ""},
             {"tts_code": None},
             {"params": {"code": 730452}},
             {"params": {"code": "730452\ud800"}},
+            {"params": {"\ud800": "730452"}},
         ],
     )
     def test_refuses_what_is_malformed(self, changes: dict[str, Any]) -> None:
@@ -447,6 +449,11 @@ class TestReceipts:
         ]
         (delivery,) = AliyunVoice(KEY, SECRET).receipts(pushed(rows)).deliveries
         assert (delivery.send_id, delivery.message_id) == ("", CALL_ID)
+        assert (delivery.sent_at, delivery.received_at) == (None, None)
+
+    def test_of_a_time_that_utc_has_not_lose_the_time_alone(self) -> None:
+        row = REPORT | {"originate_time": "0001-01-01 00:00:00", "end_time": "0001-01-01 07:59:59"}
+        (delivery,) = AliyunVoice(KEY, SECRET).receipts(pushed([row])).deliveries
         assert (delivery.sent_at, delivery.received_at) == (None, None)
 
     @pytest.mark.parametrize("body", [b"", b"\xff", b"{}", b"null", b"[" * 100_000])

@@ -8,12 +8,13 @@ import sys
 from typing import Any
 
 import pytest
-from provider_lab import BARE, CODE, NUMBER, PHONE, TEMPLATE, message
+from provider_lab import BARE, CODE, NUMBER, PHONE, TEMPLATE, message, refused
 from wire_server import WireServer, drop, refusing_port, reply
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, notifier
 from otpkit.effects import Call
 from otpkit.gateways import Apprise, Receipt
+from otpkit.transport import drive
 
 # One of its plug-ins imports this, up to Python 3.12.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -76,6 +77,48 @@ def test_what_apprise_raises_is_uncertain_and_stays_in_it(monkeypatch: pytest.Mo
         assert outcome(gateway).outcome == "uncertain"
 
 
+@pytest.mark.parametrize(
+    ("url", "phone"),
+    [
+        ("vonage://abcd1234:0123456789abcdef@15551234567/{phone}", "+376312345"),
+        ("vonage://abcd1234:0123456789abcdef@15551234567/{phone}", "+123456789012345"),
+        (f"sinch://{'a' * 32}:{'b' * 32}@15551234567/{{phone}}", "+376312345"),
+        ("voipms://password:user@example.com/15551234567/{phone}", "+4915123456789"),
+        (f"plivo://MA{'a' * 18}@{'b' * 40}/15551234567/{{phone}}", "+376312345"),
+    ],
+)
+def test_a_number_that_the_service_drops_is_refused_and_not_sent_to_its_own(
+    url: str, phone: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    posts: list[object] = []
+    for method in ("get", "post"):
+        monkeypatch.setattr(f"requests.{method}", lambda *args, **kwargs: posts.append((args, kwargs)))
+    error = refused(lambda: drive(Apprise(url).send(message(phone=phone))), "apprise")
+    assert error.category == "configuration"
+    assert phone[1:] not in str(error)
+    assert posts == []
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("url", "phone"),
+    [
+        ("vonage://abcd1234:0123456789abcdef@15551234567/{phone}", "+8613800138000"),
+        ("voipms://password:user@example.com/15551234567/{phone}", "+12125550123"),
+    ],
+)
+def test_a_number_that_the_service_takes_is_where_it_goes(
+    url: str, phone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posts: list[str] = []
+    for method in ("get", "post"):
+        monkeypatch.setattr(f"requests.{method}", lambda *args, **kwargs: posts.append(repr((args, kwargs))))
+    assert drive(Apprise(url).send(message(phone=phone))).outcome == "uncertain"
+    (sent,) = posts
+    assert phone[-10:] in sent
+
+
 def test_other_peoples_logs_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with WireServer(reply("")) as server:
@@ -111,6 +154,8 @@ def test_a_template_needs_a_text() -> None:
         ("json://127.0.0.1/{phone}/{phone}",),
         ("nonsense {phone}",),
         ("json://127.0.0.1/{phone}?retry=1",),
+        ("vonage://abcd1234:0123456789abcdef@15551234567/{phone}?overflow=split",),
+        ("vonage://abcd1234:0123456789abcdef@15551234567/{phone}?overflow=truncate",),
         (f"twilio://AC{'0' * 32}:{'a' * 32}@15551234567/{{phone}}/8613900139000",),
         (None,),
     ],

@@ -293,6 +293,11 @@ class TestReceipts:
         assert (read.status, json.loads(read.body)) == (200, {"result": 0, "errmsg": "OK"})
         assert NUMBER not in repr(read)
 
+    def test_of_a_time_that_utc_has_not_lose_the_time_alone(self) -> None:
+        row = {"nationcode": "86", "mobile": NUMBER, "report_status": "SUCCESS", "sid": SERIAL}
+        (delivery,) = self.push([row | {"user_receive_time": "0001-01-01 07:59:59"}]).deliveries
+        assert (delivery.state, delivery.received_at) == ("delivered", None)
+
     @pytest.mark.parametrize(
         "row",
         [

@@ -185,6 +185,14 @@ class TestTracing:
         assert server.requests[0].headers["authorization"].startswith("Basic ")
 
     @pytest.mark.parametrize(
+        "date_sent", ["Fri, 31 Dec 9999 23:59:59 -2300", f"1 Jan 2{'0' * 30} 00:00:00 +0000", "soon", 7]
+    )
+    def test_a_date_that_is_none_loses_the_date_alone(self, transport: Transport, date_sent: object) -> None:
+        with WireServer(reply({"sid": SID, "status": "delivered", "date_sent": date_sent})) as server:
+            found = drive(gateway_at(server).trace(PHONE, SEND_ID, NOW, SID), transport)
+        assert (found.state, found.sent_at) == ("delivered", None)
+
+    @pytest.mark.parametrize(
         ("status", "state"),
         [
             *((word, "pending") for word in ("queued", "initiated", "ringing", "in-progress")),
