@@ -146,7 +146,8 @@ class Flows:
         answer = yield from member.gateway.trace(who.phone, encode_id(op), from_ms(sent_ms), its_id)
         if _KNOWLEDGE.index(answer.state) < _KNOWLEDGE.index(known.state) or answer.state == "unknown":
             return known
-        yield from self._record([(who, answer, op, name)])
+        with suppress(OTPError):  # what the gateway said is an answer, kept or not
+            yield from self._record([(who, answer, op, name)])
         return replace(answer, gateway=name)
 
     def receive(self, push: Push, gateway: str) -> Flow[Receipts]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -144,6 +145,19 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     shell.now += 90_000
     issue()
     assert shell.lua.seen == (set(SCRIPTS) if flows._deployment.clustered else set(SCRIPTS) - {"take", "give"})
+
+
+def test_a_reservation_that_was_settled_long_ago_changes_nothing(shell: Shell) -> None:
+    """A hung server may run a request after its retry has done all the work, and the code was used."""
+    ran: list[RunScript] = []
+    run = shell.lua.run
+    shell.lua.run = lambda effect: (ran.append(effect), run(effect))[1]  # type: ignore[method-assign]
+    shell.drive(shell.flows.issue(PHONE, "signup", "", None, None, None, "sms"))
+    shell.drive(shell.flows.verify(PHONE, shell.sent[-1].code, "signup", "", None, None))
+    (late,) = [effect for effect in ran if effect.script.name == "reserve"]
+    before = copy.deepcopy(shell.lua.data)
+    assert run(late)[0] == b"replayed"
+    assert shell.lua.data == before
 
 
 def test_the_environment_of_that_test_does_catch_globals() -> None:

@@ -8,8 +8,9 @@
 --
 -- Times are server milliseconds, big-endian. A slot is the keyed hash of purpose and bind; a link ties a send to its
 -- challenge: the slot and the first 4 bytes of the nonce. A send's state is p(ending), a(ccepted), u(ncertain), d(elivered),
--- f(ailed on its way) or r(ejected, yet counted). A challenge lives as long as the longest of its sends that were not rejected: so undoing a send takes back the life
--- that it brought. No value exceeds 64 bytes, beyond which Redis gives up its compact encoding of a hash.
+-- f(ailed on its way) or r(ejected, yet counted). A challenge lives as long as the longest of its sends that were not rejected:
+-- so undoing a send takes back the life that it brought. No value exceeds 64 bytes, beyond which Redis gives up its compact
+-- encoding of a hash.
 --
 -- Values are taken apart only where a rule looks at them: in a call that takes 20 microseconds, each substring is felt.
 

@@ -6,7 +6,7 @@
 --       without its key, the scope of one that refused on another node and the ms until it allows one more
 -- Returns {'reserved', now, nonce, key id, before, …description} hand over the code of that nonce; both in hexadecimal, and empty
 --           for the fresh code's own; `before` is who served the same code last, that send's state and time in ms, or ''
---         {'replayed', now, …description} an earlier send under the same idempotency key
+--         {'replayed', now, …description} an earlier send under the same idempotency key, or this very one, settled long ago
 --         {'limited', now, scope, wait ms [, …description of the live challenge]}
 --         {'blocked', now}
 
@@ -40,11 +40,13 @@ for i, send in ipairs(phone.sends) do
   local its_link = sub(send.value, 14, 25)
   -- The reply was lost and this is the same call again: it has reserved already.
   if send.name == 's' .. op then
-    own = i
     if its_link == link then
       repeated(phone, send.name)
       return reserved(send)
     end
+    -- Settled long ago: this is a request that lay in a hung server's queue, and nobody waits for its answer.
+    if byte(send.value, 13) ~= 112 then return { 'replayed', now, describe(phone, send, challenge) } end
+    own = i
   elseif idempotency ~= '' and sub(send.value, 26) == idempotency and byte(send.value, 13) ~= 114 then
     repeated(phone, send.name)
     return { 'replayed', now, describe(phone, send, challenge, its_link == link and ends or nil) }

@@ -204,6 +204,22 @@ def test_a_push_of_many_receipts_takes_few_connections(world: World, pushing: Pu
     assert otp.status(PHONE).delivery == "delivered"
 
 
+def test_what_the_gateway_says_is_told_although_it_can_not_be_kept(world: World) -> None:
+    """Redis goes away after it said whom to ask."""
+    client = world.client(world.breakable)
+
+    class Last(Outbox):
+        def trace(self, *args: Any) -> Any:
+            client.broken = True
+            return super().trace(*args)
+
+    otp = world.otp(gateway=Last(), redis=client)
+    otp.issue(PHONE)
+    assert otp.delivery(PHONE).state == "delivered"
+    client.broken = False
+    assert otp.status(PHONE).delivery == "accepted"
+
+
 def test_a_receipt_before_the_settlement_stands(world: World) -> None:
     """A quick provider: the message is delivered before its acceptance is recorded."""
 
