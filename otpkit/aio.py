@@ -70,6 +70,11 @@ class AsyncOTP:
         """Same as `OTP.from_env`."""
         return cls(**arguments_from(os.environ, overrides))
 
+    @property
+    def policy(self) -> Policy:
+        """Same as `OTP.policy`."""
+        return self._deployment.policy
+
     async def issue(
         self,
         phone: str,

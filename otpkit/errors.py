@@ -26,9 +26,12 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from otpkit.models import Challenge
+
+if TYPE_CHECKING:
+    from otpkit.policy import Rate
 
 Language = Literal["en", "zh"]
 RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway"]
@@ -89,8 +92,8 @@ class RateLimitError(OTPError):
     """A limit is used up.
 
     `scope` says whose: of the phone's sends, of an IP address, a region, all sends in total, the phone's wrong codes,
-    or the gateway itself. `challenge` is the live one of the same phone, purpose and bind, or None: while there is one,
-    show the form for the code.
+    or the gateway itself. `rate` is the one that is used up, or None where a gateway does not tell. `challenge` is the
+    live one of the same phone, purpose and bind, or None: while there is one, show the form for the code.
     """
 
     code = "rate_limit"
@@ -103,11 +106,13 @@ class RateLimitError(OTPError):
         detail: str = "",
         *,
         scope: RateLimitScope = "phone",
+        rate: Rate | None = None,
         retry_after: float | None = None,
         challenge: Challenge | None = None,
     ) -> None:
         super().__init__(detail, retry_after=retry_after)
         self.scope = scope
+        self.rate = rate
         self.challenge = challenge
 
 

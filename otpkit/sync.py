@@ -90,6 +90,11 @@ class OTP:
         """
         return cls(**arguments_from(os.environ, overrides))
 
+    @property
+    def policy(self) -> Policy:
+        """The limits and lives, as they were given."""
+        return self._deployment.policy
+
     def issue(
         self,
         phone: str,

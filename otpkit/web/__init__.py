@@ -1,0 +1,26 @@
+"""What web frameworks need of otpkit, whichever they are: problem documents, the visitor's address, two forms.
+
+The modules of `otpkit.integrations` are thin on top of it; so can be yours for another framework.
+"""
+
+from otpkit.web.forms import Answer, Asked, PhoneForms, State, View, read_form
+from otpkit.web.problems import MEDIA_TYPE, Problem, plain_problem, problem
+from otpkit.web.turns import drive, drive_async
+from otpkit.web.visitors import client_ip, preferred_language
+
+__all__ = [
+    "MEDIA_TYPE",
+    "Answer",
+    "Asked",
+    "PhoneForms",
+    "Problem",
+    "State",
+    "View",
+    "client_ip",
+    "drive",
+    "drive_async",
+    "plain_problem",
+    "preferred_language",
+    "problem",
+    "read_form",
+]

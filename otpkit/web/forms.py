@@ -1,0 +1,248 @@
+"""The two forms of a sign-up or a login, one for the number and one for the code: what is shown, and what is done.
+
+How far a visitor has come is kept in the session of the web framework: `state`, a mapping of this page's own, of texts
+alone. Its random `id` is what the visitor's codes are bound to; its `csrf` stands in the forms, which another site
+can't read. All else is asked of the `OTP` whenever the page is shown, so that it tells what is true.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from urllib.parse import parse_qsl
+
+from otpkit import Challenge, ConfigurationError, OTPError, Policy, Proof, RateLimitError, TokenError
+from otpkit.errors import Language
+from otpkit.phone import parse
+from otpkit.web.regions import Region, regions_of
+from otpkit.web.turns import Turn
+from otpkit.web.visitors import preferred_language
+
+MAX_BODY: Final = 16_384  # bytes of a form
+MAX_FIELDS: Final = 20
+
+State = MutableMapping[str, str]
+Step = Literal["phone", "code"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a page needs to know of a request.
+
+    `url` is its path, which the forms are sent to and which the visitor is sent back to; `language` is the one chosen
+    by `?lang=`; `hidden` are further hidden fields of every form, such as a framework's own token.
+    """
+
+    url: str
+    ip: str | None = None
+    accept_language: str = ""
+    language: str = ""
+    hidden: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What there is to show.
+
+    `challenge` is the live one of the visitor's number, or None. `problem` is a sentence for him, the word `stale` (the
+    form is of an earlier visit, or cookies are off), or "". `retry_in` are the seconds until a code may be asked for, 0
+    where it may be now. `hidden` are the hidden fields of every form; a further one is `action`, with the value `send`,
+    `verify` or `restart`.
+    """
+
+    purpose: str
+    step: Step
+    language: Language
+    url: str
+    hidden: Mapping[str, str]
+    regions: tuple[Region, ...]
+    region: str  # the one chosen
+    typed: str  # the number as it was typed, after a refusal
+    phone: str  # E.164, at the step `code`
+    code_length: int
+    challenge: Challenge | None
+    retry_in: int
+    problem: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to answer: a page, or a redirect; or, with a `proof`, whatever the application does for a verified phone."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str = ""
+    proof: Proof | None = None
+
+
+class PhoneForms:
+    """The forms for one purpose.
+
+    Args:
+        purpose: what the codes are for.
+        policy: that of the `OTP`: how long a code is, and which regions' numbers are taken.
+        render: makes the HTML of a `View`.
+        keep_proof: whether a proof is kept in the session once the code was right, for a later form to redeem.
+    """
+
+    def __init__(self, purpose: str, policy: Policy, render: Callable[[View], str], *, keep_proof: bool = True) -> None:
+        self.purpose = purpose
+        self._policy = policy
+        self._render = render
+        self._keep_proof = keep_proof
+        self._regions = regions_of(policy.regions)
+
+    def show(self, state: State, asked: Asked) -> Turn[Answer]:
+        """Answer a GET."""
+        _begin(state)
+        if asked.language in {"en", "zh"}:
+            state["language"] = asked.language
+            return _redirect(asked.url)
+        if "token" in state:
+            try:
+                proof = yield lambda otp: otp.check(state["token"], self.purpose, bind=state["id"])
+            except TokenError:
+                del state["token"]
+            else:
+                return _verified(proof)
+        return (yield from self._page(state, asked))
+
+    def submit(self, state: State, form: Mapping[str, str], asked: Asked) -> Turn[Answer]:
+        """Answer a POST. A form that comes twice is answered twice alike, and does nothing twice."""
+        if not _is_ours(state, form):
+            _begin(state)
+            return (yield from self._page(state, asked, "stale", 403))
+        try:
+            return (yield from self._take(state, form, asked))
+        except ConfigurationError:
+            raise  # the developer's, not the visitor's
+        except OTPError as error:
+            if isinstance(error, RateLimitError) and error.challenge is not None:
+                state["phone"] = error.challenge.phone  # a code is live: it can still be typed
+            problem = error.message(_language(state, asked))
+            return (yield from self._page(state, asked, problem, error.status, error.retry_after or 0, form))
+
+    def redeem(self, state: State, *, idempotency_key: str | None = None) -> Turn[Proof]:
+        """Redeem the proof that is kept, once ever, for the form that creates the account.
+
+        With an `idempotency_key` a form that is sent twice gets the same proof twice. Whatever comes of it, the visitor
+        begins anew when he comes back to the page. Raises what `OTP.redeem` raises.
+        """
+        state["redeemed"] = token = state.pop("token", "") or state.get("redeemed", "")
+        state.pop("phone", None)
+        proof: Proof = yield lambda otp: otp.redeem(
+            token, self.purpose, bind=state.get("id", ""), idempotency_key=idempotency_key
+        )
+        return proof
+
+    def _take(self, state: State, form: Mapping[str, str], asked: Asked) -> Turn[Answer]:
+        action, key = form.get("action"), form.get("key") or None
+        options = {"bind": state["id"], "ip": asked.ip, "idempotency_key": key}
+        if action == "send":
+            phone = self._number(form) if "phone" in form else state.get("phone", "")
+            challenge = yield lambda otp: otp.issue(phone, self.purpose, **options)
+            state["phone"] = challenge.phone
+        elif action == "verify" and "phone" in state:
+            proof = yield lambda otp: otp.verify(state["phone"], form.get("code", ""), self.purpose, **options)
+            if self._keep_proof:
+                state["token"] = proof.token
+            return _verified(proof)
+        elif action == "restart":
+            state.pop("phone", None)
+            state.pop("token", None)
+        return _redirect(asked.url)
+
+    def _number(self, form: Mapping[str, str]) -> str:
+        """Return the number of the form: one without a country code is of the region that was chosen beside it."""
+        policy, chosen = self._policy, form.get("region", "")
+        return parse(form["phone"], policy.regions, chosen if chosen in policy.regions else policy.default_region)
+
+    def _page(
+        self,
+        state: State,
+        asked: Asked,
+        problem: str = "",
+        status: int = 200,
+        retry_in: int = 0,
+        form: Mapping[str, str] | None = None,
+    ) -> Turn[Answer]:
+        phone, typed, challenge = state.get("phone", ""), form or {}, None
+        language = _language(state, asked)
+        if phone:
+            try:
+                challenge = yield lambda otp: otp.status(phone, self.purpose, bind=state["id"])
+            except ConfigurationError:
+                raise
+            except OTPError as error:
+                problem, status = problem or error.message(language), max(status, error.status)
+        nonce = secrets.token_urlsafe(16)
+        view = View(
+            purpose=self.purpose,
+            step="code" if phone else "phone",
+            language=language,
+            url=asked.url,
+            hidden={"csrf": state["csrf"], "key": secrets.token_urlsafe(16), **asked.hidden},
+            regions=self._regions,
+            region=typed.get("region", self._policy.default_region),
+            typed=typed.get("phone", ""),
+            phone=phone,
+            code_length=self._policy.code_length,
+            challenge=challenge,
+            retry_in=max(retry_in, challenge.resend_in if challenge else 0),
+            problem=problem,
+            nonce=nonce,
+        )
+        return Answer(status, _headers(language, nonce, retry_in), self._render(view))
+
+
+def read_form(body: bytes) -> dict[str, str]:
+    """Return the fields of a form as a browser sends them; none where there are too many or the body is too long."""
+    if len(body) > MAX_BODY:
+        return {}
+    try:
+        return dict(parse_qsl(body.decode("ascii", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError:
+        return {}
+
+
+def _begin(state: State) -> None:
+    for name in ("id", "csrf"):
+        state.setdefault(name, secrets.token_urlsafe(16))
+
+
+def _is_ours(state: State, form: Mapping[str, str]) -> bool:
+    given, own = form.get("csrf", ""), state.get("csrf", "")
+    return bool(own) and "id" in state and secrets.compare_digest(given.encode(), own.encode())
+
+
+def _language(state: State, asked: Asked) -> Language:
+    chosen = state.get("language", "")
+    return chosen if chosen in {"en", "zh"} else preferred_language(asked.accept_language)  # type: ignore[return-value]
+
+
+def _redirect(url: str) -> Answer:
+    # The browser asks for the page anew: reloading it then sends no form twice.
+    return Answer(303, {"Location": url, "Cache-Control": "no-store"})
+
+
+def _verified(proof: Proof) -> Answer:
+    return Answer(303, {"Cache-Control": "no-store"}, proof=proof)
+
+
+def _headers(language: Language, nonce: str, retry_after: int) -> dict[str, str]:
+    headers = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Language": "zh-CN" if language == "zh" else "en",
+        "Content-Security-Policy": (
+            f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; "
+            "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+        ),
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "same-origin",
+        "X-Content-Type-Options": "nosniff",
+        "Vary": "Accept-Language, Cookie",
+    }
+    return headers | ({"Retry-After": str(retry_after)} if retry_after else {})

@@ -1,0 +1,100 @@
+"""What an error is to a web client: a problem document (RFC 9457), and the headers that go with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from otpkit.errors import (
+    GatewayRejectedError,
+    Language,
+    OTPError,
+    RateLimitError,
+    WrongCodeError,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+# A registered type, which clients may know (draft-ietf-httpapi-ratelimit-headers §7.1); the others are our own.
+QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+_TITLES: Final = {
+    "configuration": "The deployment is wrong",
+    "phone": "Not a mobile number",
+    "region": "Numbers of this region are not served",
+    "rate_limit": "A limit is used up",
+    "blocked": "The number is blocked",
+    "malformed_code": "Not a code",
+    "wrong_code": "The code is wrong",
+    "expired_code": "There is no live code",
+    "invalid_token": "The token proves nothing here",
+    "expired_token": "The token's life is over",
+    "used_token": "The token was redeemed before",
+    "gateway_rejected": "The message was not sent",
+    "store_unavailable": "The store did not answer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A problem document: its HTTP status, the headers to send with it, and its members."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Mapping[str, object]
+
+    def json(self) -> bytes:
+        """Return the document."""
+        return json.dumps(self.body, ensure_ascii=False).encode()
+
+
+def problem(error: OTPError, language: Language = "en") -> Problem:
+    """Return what to tell a web client of an error.
+
+    `detail` is for the person at the form, in `language`; `code` is the error's stable word. Where a limit is used up
+    the headers are `Retry-After`, `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers). Nothing of
+    it may be cached (RFC 6585 §4). It holds no code, no secret and no phone.
+    """
+    headers = {"Content-Language": "zh-CN" if language == "zh" else "en"}
+    evidence: dict[str, object] = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+        evidence["retry_after"] = error.retry_after
+    if isinstance(error, RateLimitError):
+        headers |= _rate_limit_headers(error)
+        evidence |= {
+            "type": QUOTA_EXCEEDED,
+            "violated-policies": [error.scope],
+            "scope": error.scope,
+            "code_is_live": error.challenge is not None,
+        }
+    elif isinstance(error, WrongCodeError):
+        evidence["attempts_left"] = error.attempts_left
+    elif isinstance(error, GatewayRejectedError):
+        evidence["category"] = error.category
+    title = _TITLES.get(error.code, "It did not work")
+    return plain_problem(error.status, error.code, title, error.message(language), headers, evidence)
+
+
+def plain_problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    evidence: Mapping[str, object] | None = None,
+) -> Problem:
+    """Return a problem that is no `OTPError`'s, such as a request that can't be read."""
+    body = {"type": f"urn:otpkit:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
+    return Problem(status, {"Cache-Control": "no-store", **(headers or {})}, body | dict(evidence or {}))
+
+
+def _rate_limit_headers(error: RateLimitError) -> dict[str, str]:
+    name, wait = f'"{error.scope}"', error.retry_after
+    headers = {}
+    if wait is not None:
+        headers["RateLimit"] = f"{name};r=0;t={wait}"
+    if error.rate is not None:
+        headers["RateLimit-Policy"] = f"{name};q={error.rate.limit};w={error.rate.seconds}"
+    return headers
