@@ -46,8 +46,9 @@ class Asked:
 class View:
     """What there is to show.
 
-    `challenge` is the live one of the visitor's number, or None. `problem` is a sentence for him, the word `stale` (the
-    form is of an earlier visit, or cookies are off), or "". `retry_in` are the seconds until a code may be asked for, 0
+    `challenge` is the live one of the visitor's number, or None; `attempts` is how many wrong codes a fresh one takes.
+    `problem` is a sentence for him, the word `stale` (the form is of an earlier visit, or cookies are off), or "", and
+    `error` the stable word of the error that it tells of. `retry_in` are the seconds until a code may be asked for, 0
     where it may be now. `hidden` are the hidden fields of every form; a further one is `action`, with the value `send`,
     `verify` or `restart`.
     """
@@ -62,9 +63,11 @@ class View:
     typed: str  # the number as it was typed, after a refusal
     phone: str  # E.164, at the step `code`
     code_length: int
+    attempts: int
     challenge: Challenge | None
     retry_in: int
     problem: str
+    error: str
     nonce: str
 
 
@@ -114,7 +117,7 @@ class PhoneForms:
         """Answer a POST. A form that comes twice is answered twice alike, and does nothing twice."""
         if not _is_ours(state, form):
             _begin(state)
-            return (yield from self._page(state, asked, "stale", 403))
+            return (yield from self._page(state, asked, stale=True))
         try:
             return (yield from self._take(state, form, asked))
         except ConfigurationError:
@@ -122,8 +125,7 @@ class PhoneForms:
         except OTPError as error:
             if isinstance(error, RateLimitError) and error.challenge is not None:
                 state["phone"] = error.challenge.phone  # a code is live: it can still be typed
-            problem = error.message(_language(state, asked))
-            return (yield from self._page(state, asked, problem, error.status, error.retry_after or 0, form))
+            return (yield from self._page(state, asked, error=error, form=form))
 
     def redeem(self, state: State, *, idempotency_key: str | None = None) -> Turn[Proof]:
         """Redeem the proof that is kept, once ever, for the form that creates the account.
@@ -157,17 +159,20 @@ class PhoneForms:
 
     def _number(self, form: Mapping[str, str]) -> str:
         """Return the number of the form: one without a country code is of the region that was chosen beside it."""
-        policy, chosen = self._policy, form.get("region", "")
-        return parse(form["phone"], policy.regions, chosen if chosen in policy.regions else policy.default_region)
+        return parse(form["phone"], self._policy.regions, self._region(form))
+
+    def _region(self, form: Mapping[str, str]) -> str:
+        chosen = form.get("region", "")
+        return chosen if chosen in self._policy.regions else self._policy.default_region
 
     def _page(
         self,
         state: State,
         asked: Asked,
-        problem: str = "",
-        status: int = 200,
-        retry_in: int = 0,
+        *,
+        error: OTPError | None = None,
         form: Mapping[str, str] | None = None,
+        stale: bool = False,
     ) -> Turn[Answer]:
         phone, typed, challenge = state.get("phone", ""), form or {}, None
         language = _language(state, asked)
@@ -176,8 +181,9 @@ class PhoneForms:
                 challenge = yield lambda otp: otp.status(phone, self.purpose, bind=state["id"])
             except ConfigurationError:
                 raise
-            except OTPError as error:
-                problem, status = problem or error.message(language), max(status, error.status)
+            except OTPError as silent:
+                error = error or silent
+        retry_after = (error and error.retry_after) or 0
         nonce = secrets.token_urlsafe(16)
         view = View(
             purpose=self.purpose,
@@ -186,16 +192,19 @@ class PhoneForms:
             url=asked.url,
             hidden={"csrf": state["csrf"], "key": secrets.token_urlsafe(16), **asked.hidden},
             regions=self._regions,
-            region=typed.get("region", self._policy.default_region),
+            region=self._region(typed),
             typed=typed.get("phone", ""),
             phone=phone,
             code_length=self._policy.code_length,
+            attempts=self._policy.attempts,
             challenge=challenge,
-            retry_in=max(retry_in, challenge.resend_in if challenge else 0),
-            problem=problem,
+            retry_in=max(retry_after, challenge.resend_in if challenge else 0),
+            problem="stale" if stale else error.message(language) if error else "",
+            error=error.code if error else "",
             nonce=nonce,
         )
-        return Answer(status, _headers(language, nonce, retry_in), self._render(view))
+        status = 403 if stale else error.status if error else 200
+        return Answer(status, _headers(language, nonce, retry_after), self._render(view))
 
 
 def read_form(body: bytes) -> dict[str, str]:
