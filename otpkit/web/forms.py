@@ -117,7 +117,7 @@ class PhoneForms:
         """Answer a POST. A form that comes twice is answered twice alike, and does nothing twice."""
         if not _is_ours(state, form):
             _begin(state)
-            return (yield from self._page(state, asked, stale=True))
+            return (yield from self._page(state, asked, "stale", 403))
         try:
             return (yield from self._take(state, form, asked))
         except ConfigurationError:
@@ -169,10 +169,11 @@ class PhoneForms:
         self,
         state: State,
         asked: Asked,
+        problem: str = "",
+        status: int = 200,
         *,
         error: OTPError | None = None,
         form: Mapping[str, str] | None = None,
-        stale: bool = False,
     ) -> Turn[Answer]:
         phone, typed, challenge = state.get("phone", ""), form or {}, None
         language = _language(state, asked)
@@ -183,6 +184,8 @@ class PhoneForms:
                 raise
             except OTPError as silent:
                 error = error or silent
+        if error:
+            problem, status = problem or error.message(language), max(status, error.status)
         retry_after = (error and error.retry_after) or 0
         nonce = secrets.token_urlsafe(16)
         view = View(
@@ -199,11 +202,10 @@ class PhoneForms:
             attempts=self._policy.attempts,
             challenge=challenge,
             retry_in=max(retry_after, challenge.resend_in if challenge else 0),
-            problem="stale" if stale else error.message(language) if error else "",
+            problem=problem,
             error=error.code if error else "",
             nonce=nonce,
         )
-        status = 403 if stale else error.status if error else 200
         return Answer(status, _headers(language, nonce, retry_after), self._render(view))
 
 
