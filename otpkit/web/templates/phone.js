@@ -28,7 +28,11 @@ if (code) {
   }
   function take() {
     const digits = read(code.value);
-    if (code.value !== digits) code.value = digits;
+    if (code.value !== digits) {
+      const caret = read(code.value.slice(0, code.selectionStart)).length;
+      code.value = digits;
+      code.setSelectionRange(caret, caret);
+    }
     mark();
     if (digits.length < boxes.length) last = "";
     else if (digits !== last && !isSent) {
