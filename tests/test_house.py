@@ -80,6 +80,7 @@ LIBRARIES = {
     "typer": {"cli.commands", "cli.output"},
     "urllib3": {"transport"},
     "uvicorn": {"sandbox._web", "service"},
+    "werkzeug": {"integrations.flask"},
 }
 LAZY = {"apprise", "fakeredis", "lupa", "phonenumbers", "requests", "urllib3"}
 # What flows, and all below them, leave to the shells. These are the shells' own hands.

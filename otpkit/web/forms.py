@@ -8,7 +8,7 @@ can't read. All else is asked of the `OTP` whenever the page is shown, so that i
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import parse_qsl
@@ -17,13 +17,13 @@ from otpkit import Challenge, ConfigurationError, OTPError, Policy, Proof, RateL
 from otpkit.errors import Language
 from otpkit.phone import parse
 from otpkit.web.regions import Region, regions_of
+from otpkit.web.sessions import State, bind_of, take_proof
 from otpkit.web.turns import Turn
 from otpkit.web.visitors import preferred_language
 
 MAX_BODY: Final = 16_384  # bytes of a form
 MAX_FIELDS: Final = 20
 
-State = MutableMapping[str, str]
 Step = Literal["phone", "code"]
 
 
@@ -133,11 +133,8 @@ class PhoneForms:
         With an `idempotency_key` a form that is sent twice gets the same proof twice. Whatever comes of it, the visitor
         begins anew when he comes back to the page. Raises what `OTP.redeem` raises.
         """
-        state["redeemed"] = token = state.pop("token", "") or state.get("redeemed", "")
-        state.pop("phone", None)
-        proof: Proof = yield lambda otp: otp.redeem(
-            token, self.purpose, bind=state.get("id", ""), idempotency_key=idempotency_key
-        )
+        token, bind = take_proof(state), bind_of(state)
+        proof: Proof = yield lambda otp: otp.redeem(token, self.purpose, bind=bind, idempotency_key=idempotency_key)
         return proof
 
     def _take(self, state: State, form: Mapping[str, str], asked: Asked) -> Turn[Answer]:
@@ -220,8 +217,8 @@ def read_form(body: bytes) -> dict[str, str]:
 
 
 def _begin(state: State) -> None:
-    for name in ("id", "csrf"):
-        state.setdefault(name, secrets.token_urlsafe(16))
+    bind_of(state)
+    state.setdefault("csrf", secrets.token_urlsafe(16))
 
 
 def _is_ours(state: State, form: Mapping[str, str]) -> bool:
