@@ -56,7 +56,7 @@ def spaced(phone: str, regions: Iterable[Region]) -> str:
 
 
 def duration(seconds: int, units: list[str]) -> str:
-    """Return a time in the largest of the units seconds, minutes and hours that loses little; `phone.js` does the same."""
+    """Return a time in seconds, minutes or hours, rounded up; `phone.js` does the same."""
     size, unit = (1, units[0]) if seconds < 120 else (60, units[1]) if seconds < 7200 else (3600, units[2])
     return f"{math.ceil(seconds / size)} {unit}"
 

@@ -43,7 +43,7 @@ class PageSite:
 
 @contextlib.contextmanager
 def page_site(purpose: str = "signup", policy: Policy | None = None) -> Iterator[PageSite]:
-    """Serve the pages of a purpose for the length of the block; a verified visitor comes to a page that welcomes him."""
+    """Serve the pages of a purpose for the length of the block; who is verified is welcomed at `/`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         site = PageSite(f"http://127.0.0.1:{listener.getsockname()[1]}/{purpose}")
         otp = AsyncOTP(
@@ -56,7 +56,9 @@ def page_site(purpose: str = "signup", policy: Policy | None = None) -> Iterator
         )
         app = FastAPI()
         app.add_middleware(SessionMiddleware, secret_key="a secret for tests alone")
-        app.include_router(PhoneVerification(otp).pages(purpose, next_url="/"), prefix=f"/{purpose}")
+        phones = PhoneVerification(otp)
+        phones.install(app)
+        app.include_router(phones.pages(purpose, next_url="/"), prefix=f"/{purpose}")
         app.add_api_route("/", lambda: HTMLResponse(HOME))
         with _served(app, listener):
             yield site

@@ -175,7 +175,8 @@ def test_reloading_and_going_back_do_no_harm(site: PageSite, open_page: Open) ->
 BOXES = """field => {
   const digit = document.createElement("canvas").getContext("2d");
   digit.font = getComputedStyle(field).font;
-  const style = getComputedStyle(field), width = digit.measureText("0").width, left = field.getBoundingClientRect().left;
+  const style = getComputedStyle(field), left = field.getBoundingClientRect().left;
+  const width = digit.measureText("0").width;
   return [...document.querySelectorAll(".code i")].map((box, place) => {
     const { left: from, right: to } = box.getBoundingClientRect();
     const start = left + parseFloat(style.textIndent) + place * (width + parseFloat(style.letterSpacing));

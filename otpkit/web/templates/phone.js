@@ -16,6 +16,7 @@ document.addEventListener("submit", (event) => {
   setTimeout(settle, 20_000, false); // the answer never came
 });
 addEventListener("pageshow", (event) => event.persisted && settle(false));
+document.querySelector("[autofocus]").focus(); // in a frame browsers heed the attribute once alone
 
 if (code) {
   const boxes = [...code.parentElement.querySelectorAll("i")];
