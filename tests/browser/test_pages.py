@@ -34,6 +34,14 @@ def test_a_person_signs_up(site: PageSite, open_page: Open, scripts: bool) -> No
     assert [message.phone for message in site.outbox] == ["+8613800138000"]
 
 
+def test_full_width_digits_are_digits_without_scripts_too(site: PageSite, open_page: Open) -> None:
+    page = open_page(site.url, java_script_enabled=False)
+    ask_for_code(page, "１３８００１３８０００")
+    code_field(page).fill(site.code.translate(str.maketrans("0123456789", "０１２３４５６７８９")))
+    page.get_by_role("button", name="Verify").click()
+    is_welcomed(page)
+
+
 def test_what_is_no_number_is_refused_and_can_be_mended(site: PageSite, open_page: Open) -> None:
     page = open_page(site.url)
     field = page.get_by_label("Mobile number")
