@@ -159,7 +159,7 @@ class PhoneVerification:
         """
         with visit(_session(), purpose) as state:
             token = take_proof(state, sec_fetch_site=request.headers.get("Sec-Fetch-Site", ""))
-            return current_otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key)
+            return current_otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key or None)
 
     def _asked(self) -> Asked:
         forwarded_for = ",".join(request.headers.getlist("X-Forwarded-For"))
