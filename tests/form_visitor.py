@@ -20,6 +20,11 @@ class _Hidden(HTMLParser):
             self.fields[str(given["name"])] = given.get("value") or ""
 
 
+def hidden(page: str) -> dict[str, str]:
+    """Return the hidden fields of a page."""
+    return _Hidden(page).fields
+
+
 @dataclass
 class FormVisitor:
     """`url` is that of the forms, `page` what was answered last."""
@@ -36,7 +41,7 @@ class FormVisitor:
 
     def form(self, action: str, **typed: str) -> dict[str, str]:
         """Fill in the form of the page with this action."""
-        return _Hidden(self.page.text).fields | {"action": action} | typed
+        return hidden(self.page.text) | {"action": action} | typed
 
     def send(self, form: dict[str, str], *, follow: bool = True, **headers: str) -> requests.Response:
         """Send a form, and go where it leads unless told otherwise."""

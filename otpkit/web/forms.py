@@ -212,7 +212,7 @@ def _begin(state: State) -> None:
 
 def _is_ours(state: State, form: Mapping[str, str]) -> bool:
     given, own = form.get("csrf", ""), state.get("csrf", "")
-    return bool(own) and "id" in state and secrets.compare_digest(given.encode(), own.encode())
+    return bool(own) and "id" in state and secrets.compare_digest(given.encode(errors="replace"), own.encode())
 
 
 def _language(state: State, asked: Asked) -> Language:
