@@ -163,7 +163,7 @@ class PhoneVerification:
                 visitor's, never empty. Left out it is the session's, which needs `SessionMiddleware`.
 
         Other sites can't use the visitor's cookie here: it is `SameSite=Lax`, and only `application/json` is read,
-        which a browser sends to another site only if that allows it (CORS): allow credentials to your own alone.
+        which a browser sends to another site only where that allows it (CORS): allow credentials to no strange origin.
         """
         return json_router(purpose, bind or session_bind(purpose), self._ip)
 
