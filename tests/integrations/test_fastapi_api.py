@@ -90,7 +90,9 @@ def test_an_application_signs_up(app: App, phone: str) -> None:
     assert refused.json()["code"] == "wrong_code"
     assert refused.json()["attempts_left"] == 4
     assert refused.json()["detail"] == "验证码不正确，还可以尝试 4 次。"
-    answer = app.verify(phone, app.served.code(phone)).json()
+    right = app.verify(phone, app.served.code(phone))
+    assert right.headers["Cache-Control"] == "no-store"
+    answer = right.json()
     assert (answer["phone"], answer["expires_in"]) == (phone, 300)
     assert app.post("/account", Phone_Proof=answer["token"]).json() == {"phone": phone}
     assert app.post("/account", Phone_Proof=answer["token"]).json()["code"] == "used_token"

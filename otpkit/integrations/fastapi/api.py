@@ -84,11 +84,13 @@ class _Route(APIRoute):
                 detail = "Send the header Content-Type: application/json."
                 return _respond(plain_problem(415, "not_json", "Not JSON", detail))
             try:
-                return await handle(request)
+                response = await handle(request)
             except RequestValidationError as error:
                 wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
                 detail = "; ".join(wrong)[:_MAX_DETAIL]
                 return _respond(plain_problem(422, "malformed_request", "The request can't be read", detail))
+            response.headers["Cache-Control"] = "no-store"  # a proof, or what holds for a moment
+            return response
 
         return answer
 
