@@ -133,8 +133,8 @@ class PhoneForms:
         With an `idempotency_key` a form that is sent twice gets the same proof twice. Whatever comes of it, the visitor
         begins anew when he comes back to the page. Raises what `OTP.redeem` raises.
         """
-        token, bind = take_proof(state), bind_of(state)
-        proof: Proof = yield lambda otp: otp.redeem(token, self.purpose, bind=bind, idempotency_key=idempotency_key)
+        token, bind, key = take_proof(state), bind_of(state), idempotency_key or None
+        proof: Proof = yield lambda otp: otp.redeem(token, self.purpose, bind=bind, idempotency_key=key)
         return proof
 
     def _take(self, state: State, form: Mapping[str, str], asked: Asked) -> Turn[Answer]:
@@ -223,7 +223,7 @@ def _begin(state: State) -> None:
 
 def _is_ours(state: State, form: Mapping[str, str]) -> bool:
     given, own = form.get("csrf", ""), state.get("csrf", "")
-    return bool(own) and "id" in state and secrets.compare_digest(given.encode(), own.encode())
+    return bool(own) and "id" in state and secrets.compare_digest(given.encode(errors="replace"), own.encode())
 
 
 def _language(state: State, asked: Asked) -> Language:
