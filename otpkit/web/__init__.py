@@ -5,7 +5,7 @@ The modules of `otpkit.integrations` are thin on top of it; so can be yours for 
 
 from otpkit.web.forms import Answer, Asked, PhoneForms, State, View, read_form
 from otpkit.web.problems import MEDIA_TYPE, Problem, plain_problem, problem
-from otpkit.web.turns import drive, drive_async
+from otpkit.web.turns import Turn, drive, drive_async
 from otpkit.web.visitors import client_ip, preferred_language
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "PhoneForms",
     "Problem",
     "State",
+    "Turn",
     "View",
     "client_ip",
     "drive",

@@ -138,6 +138,13 @@ class PhoneForms:
         )
         return proof
 
+    def refuse(self, state: State, asked: Asked, problem: str, status: int = 403) -> Turn[Answer]:
+        """Show the form for the number again with a sentence of the application's, such as that there is no account."""
+        for name in ("phone", "token"):
+            state.pop(name, None)
+        _begin(state)
+        return (yield from self._page(state, asked, problem, status))
+
     def _take(self, state: State, form: Mapping[str, str], asked: Asked) -> Turn[Answer]:
         action, key = form.get("action"), form.get("key") or None
         options = {"bind": state["id"], "ip": asked.ip, "idempotency_key": key}
