@@ -138,9 +138,7 @@ class PhoneForms:
         )
         return proof
 
-    def refuse(
-        self, state: State, asked: Asked, problem: Mapping[Language, str], status: int = 403
-    ) -> Turn[Answer]:
+    def refuse(self, state: State, asked: Asked, problem: Mapping[Language, str], status: int = 403) -> Turn[Answer]:
         """Show the form for the number again with a sentence of the application's, by language: no account, say."""
         for name in ("phone", "token"):
             state.pop(name, None)
