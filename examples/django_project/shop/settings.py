@@ -7,6 +7,7 @@ SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY", "")
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 ROOT_URLCONF = "shop.urls"
+TIME_ZONE = "UTC"
 USE_TZ = True
 
 INSTALLED_APPS = [
