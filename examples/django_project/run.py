@@ -48,6 +48,7 @@ def local_gateway() -> Iterator[None]:
 def prepare(folder: str) -> None:
     """Set Django up with a database in a folder, and an administrator."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
+    os.environ.setdefault("DJANGO_DEBUG", "1")
     os.environ.setdefault("DJANGO_SECRET_KEY", secrets.token_urlsafe(32))
     os.environ["DJANGO_DATABASE"] = os.path.join(folder, "db.sqlite3")
     django.setup()

@@ -1,6 +1,7 @@
 """A Django site in the test process: set up once, when this module is imported, with a database in memory.
 
-Its users are Django's own, whose `username` holds the phone. Tests take `User` from here: it can't be imported before.
+Its users are Django's own, whose `username` holds the phone. Tests take the models from here, for they can't be
+imported before.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ if not settings.configured:
     django.setup()
 
 from django.contrib import admin
-from django.contrib.auth.models import User
+from django.contrib.admin.models import LogEntry  # noqa: F401
+from django.contrib.auth.models import Permission, User  # noqa: F401
 from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings

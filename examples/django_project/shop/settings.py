@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY", "")
-DEBUG = False
+DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 ROOT_URLCONF = "shop.urls"
 TIME_ZONE = "UTC"

@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from otpkit import ConfigurationError, OTPError
 from otpkit.integrations.django.conf import get_otp, language
-from otpkit.integrations.django.forms import PhoneField
+from otpkit.integrations.django.forms import PhoneField, PhoneInput
 from otpkit.integrations.django.models import Phone
 from otpkit.models import mask
 
@@ -28,7 +28,7 @@ from otpkit.models import mask
 class PhoneForm(forms.Form):
     """Which number to look at."""
 
-    phone = PhoneField(label=_("Phone number"))
+    phone = PhoneField(label=_("Phone number"), widget=PhoneInput({"autocomplete": "off"}))
 
 
 @admin.register(Phone)
@@ -37,8 +37,7 @@ class PhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # at runtime Djan
 
     def get_urls(self) -> list[URLPattern]:
         """Return the one page's, under the name that the index looks for."""
-        view = method_decorator(sensitive_post_parameters("phone"))(self.changelist_view)
-        return [path("", self.admin_site.admin_view(view), name="otpkit_phone_changelist")]
+        return [path("", self.admin_site.admin_view(self.changelist_view), name="otpkit_phone_changelist")]
 
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
         """Nothing can be added."""
@@ -48,6 +47,7 @@ class PhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # at runtime Djan
         """Nothing can be deleted."""
         return False
 
+    @method_decorator(sensitive_post_parameters("phone"))
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Ask for a number, show how it stands, and unblock it."""
         if not self.has_view_or_change_permission(request):
