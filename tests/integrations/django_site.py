@@ -74,6 +74,7 @@ from otpkit import OTPError, Policy, Proof, Template
 from otpkit.integrations.django.sessions import log_in, redeem
 from otpkit.integrations.django.views import LoginView, PhoneView, SignupView
 from otpkit.testing import MovableClock, Outbox
+from otpkit.web import View
 
 PHONE = "+8613900139000"
 SECRET = "s" * 32
@@ -90,6 +91,13 @@ class CustomView(PhoneView):
 
     def verified(self, proof: Proof) -> HttpResponse:
         return HttpResponse(f"verified {proof.phone}")
+
+
+class OwnPageView(PhoneView):
+    purpose = "own page"
+
+    def render(self, view: View) -> str:
+        return f"<p>{view.step} {view.language}</p>"
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -111,6 +119,7 @@ urlpatterns = [
     path("login/", LoginView.as_view()),
     path("payment/", PaymentView.as_view()),
     path("custom/", CustomView.as_view()),
+    path("own-page/", OwnPageView.as_view()),
     path("nowhere/", PhoneView.as_view(purpose="nowhere")),
     path("account/", account, name="account"),
     path("home/", home),

@@ -59,7 +59,13 @@ def test_a_proof_stands_in_a_session_of_its_own_too(live: Site) -> None:
     assert thief.post("/account/", {"csrfmiddlewaretoken": token}).content == b"invalid_token"
 
 
-def test_a_login_form_that_comes_twice_logs_in_twice_alike(live: Site) -> None:
+@pytest.fixture(params=["db", "cache", "cached_db", "signed_cookies"])
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    with override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{request.param}"):
+        yield request.param
+
+
+def test_a_login_form_that_comes_twice_logs_in_twice_alike(live: Site, engine: str) -> None:
     User.objects.create(username=PHONE)
     browser = Browser()
     browser.fill("/login/", phone=PHONE)
@@ -181,6 +187,39 @@ def test_a_view_of_ones_own_decides_what_a_proof_is_for(live: Site) -> None:
     browser = Browser()
     assert browser.verify(live, "/custom/").content.decode() == f"verified {PHONE}"
     assert browser.verify(live, "/payment/")["Location"] == "/paid/"
+
+
+def test_a_page_of_ones_own_is_shown_by_the_same_rules(live: Site) -> None:
+    browser = Browser()
+    page = browser.get("/own-page/")
+    assert page.content.decode() == "<p>phone en</p>"
+    assert page["Cache-Control"] == "no-store"
+    assert "nonce-" in page["Content-Security-Policy"]
+    assert browser.post("/own-page/", {}).status_code == 403
+
+
+@pytest.mark.parametrize("url", ["/signup/", "/login/", "/custom/"])
+def test_reports_of_errors_hide_the_number_and_the_code(live: Site, url: str) -> None:
+    answer = Browser().fill(url, phone=PHONE)
+    assert answer.wsgi_request.sensitive_post_parameters == ("phone", "code")
+
+
+def test_who_is_logged_in_stays_so_while_a_number_is_verified(live: Site) -> None:
+    browser = Browser()
+    browser.force_login(User.objects.create(username="ada"), "django.contrib.auth.backends.ModelBackend")
+    assert browser.verify(live, "/payment/")["Location"] == "/paid/"
+    assert browser.get("/home/").content == b"ada"
+
+
+def test_logging_in_as_somebody_else_ends_the_session_before(live: Site) -> None:
+    User.objects.create(username=PHONE)
+    browser = Browser()
+    browser.force_login(User.objects.create(username="ada"), "django.contrib.auth.backends.ModelBackend")
+    before = session_of(browser)
+    browser.verify(live, "/login/")
+    assert browser.get("/home/").content.decode() == PHONE
+    browser.cookies[settings.SESSION_COOKIE_NAME] = before
+    assert browser.get("/home/").content == b""
 
 
 def test_a_view_that_leads_nowhere_says_what_it_needs(live: Site) -> None:
