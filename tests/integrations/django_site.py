@@ -25,7 +25,6 @@ if not settings.configured:
             "django.contrib.auth.backends.ModelBackend",
         ],
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         INSTALLED_APPS=[
             "otpkit.integrations.django",
             "django.contrib.admin",

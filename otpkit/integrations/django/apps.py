@@ -11,6 +11,7 @@ class OTPKitConfig(AppConfig):
 
     name = "otpkit.integrations.django"
     label = "otpkit"
+    default_auto_field = "django.db.models.BigAutoField"  # of a model without a table; else Django asks for it
     verbose_name = _("Phone verification")
 
     def ready(self) -> None:

@@ -39,7 +39,8 @@ class PhoneView(View):
         keep_proof: whether the session keeps the proof for `redeem`. While it lives `verified` is then called whenever
             the visitor comes to the page.
 
-    The visitor's code is tied to the session. The page speaks Django's active language, English or Chinese.
+    The visitor's code is tied to the session. The page speaks Django's active language, English or Chinese. Whoever may
+    send the form makes you pay for a message: a CAPTCHA or a risk check belongs into `post`, before `super().post(…)`.
     """
 
     purpose: str = ""
