@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import router, transaction
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -53,32 +53,34 @@ class PhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # at runtime Djan
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         form = PhoneForm(request.POST or None)
-        standing = None
-        if form.is_valid():
-            phone = form.cleaned_data["phone"]
-            try:
-                if "unblock" in request.POST:
-                    self._unblock(request, phone)
-                standing = get_otp().standing(phone)
-            except ConfigurationError:
-                raise
-            except OTPError as error:
-                self.message_user(request, error.message(language()), messages.ERROR)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Phone numbers"),
             "opts": self.opts,
             "form": form,
-            "standing": standing,
+            "standing": self._standing(request, form.cleaned_data["phone"]) if form.is_valid() else None,
             "can_unblock": self.has_change_permission(request),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/otpkit/phone.html", context)
 
+    def _standing(self, request: HttpRequest, phone: str) -> Any:
+        try:
+            if "unblock" in request.POST:
+                self._unblock(request, phone)
+            return get_otp().standing(phone)
+        except ConfigurationError:
+            raise
+        except OTPError as error:
+            self.message_user(request, error.message(language()), messages.ERROR)
+            return None
+
     def _unblock(self, request: HttpRequest, phone: str) -> None:
         if not self.has_change_permission(request):
             raise PermissionDenied
-        with transaction.atomic():  # no unblocking without its entry, and no entry without it
+        with transaction.atomic(
+            using=router.db_for_write(LogEntry)
+        ):  # no unblocking without its entry, and no entry without it
             LogEntry.objects.create(
                 user_id=request.user.pk,
                 content_type=ContentType.objects.get_for_model(Phone),
