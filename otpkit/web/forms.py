@@ -137,6 +137,13 @@ class PhoneForms:
         proof: Proof = yield lambda otp: otp.redeem(token, self.purpose, bind=bind, idempotency_key=key)
         return proof
 
+    def refuse(self, state: State, asked: Asked, problem: Mapping[Language, str], status: int = 403) -> Turn[Answer]:
+        """Show the form for the number again with a sentence of the application's, by language: no account, say."""
+        for name in ("phone", "token"):
+            state.pop(name, None)
+        _begin(state)
+        return (yield from self._page(state, asked, problem[_language(state, asked)], status))
+
     def _take(self, state: State, form: Mapping[str, str], asked: Asked) -> Turn[Answer]:
         action, key = form.get("action"), form.get("key") or None
         options = {"bind": state["id"], "ip": asked.ip, "idempotency_key": key}
