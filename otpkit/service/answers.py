@@ -19,7 +19,7 @@ _NO_STORE: Final = {"Cache-Control": "no-store"}
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class Refused(Exception):  # noqa: N818 - not an error of ours, but a request that is answered by a problem
+class Refused(Exception):
     """A request that is answered by a problem document before anything is asked of the `AsyncOTP`."""
 
     def __init__(self, refusal: Problem) -> None:

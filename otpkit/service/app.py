@@ -51,8 +51,9 @@ def create_app(
     """
     service = _Service(otp, keys, metrics or Metrics(), forwarded_hops, receipts_secret, public_url)
     app = FastAPI(title="otpkit", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.router.routes.extend(service.routes())
-    app.add_middleware(Guard, metrics=service.metrics)
+    routes = list(service.routes())
+    app.router.routes.extend(routes)
+    app.add_middleware(Guard, metrics=service.metrics, paths={route.endpoint: route.path for route in routes})
     app.add_exception_handler(HTTPException, _no_route)
     app.openapi = service.document  # type: ignore[method-assign]
     return app

@@ -170,7 +170,7 @@ class HealthAnswer(Answer):
 class FieldError(Answer):
     """What is wrong with one field."""
 
-    pointer: str = Field(description="Where, as a JSON pointer.", examples=["#/phone"])
+    pointer: str = Field(description="Where: a JSON pointer into the body, or a header.", examples=["#/phone"])
     kind: str = Field(description="What is wrong, as pydantic names it.", examples=["missing"])
 
 

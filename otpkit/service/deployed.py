@@ -1,4 +1,4 @@
-"""What the contract owes to the deployment: how phones and codes are spelled, and what may be sent. And whether it is up.
+"""What the contract owes to the deployment: how phones and codes are spelled, what may be sent, whether it is up.
 
 The one module that looks into an `AsyncOTP`.
 """
@@ -90,5 +90,5 @@ def _any_number() -> str:
 
 def _digits(some: str) -> str:
     """Return a class of digits in ASCII or full width."""
-    wide = some.translate({ord(ascii): ord("０") + int(ascii) for ascii in "0123456789"})
+    wide = some.translate(str.maketrans("0123456789", "０１２３４５６７８９"))
     return f"[{some}{wide}]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from collections.abc import Mapping
 
 from otpkit.errors import OTPError
 from otpkit.service._web import ASGIApp, ClientDisconnect, Message, Receive, Scope, Send
@@ -17,11 +18,12 @@ OTHER = "other"
 
 
 class Guard:
-    """ASGI middleware."""
+    """ASGI middleware; `paths` are those of the endpoints, by which requests are counted."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, paths: Mapping[object, str]) -> None:
         self._app = app
         self._metrics = metrics
+        self._paths = paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -33,7 +35,9 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._metrics.on_answer(_route(scope), status, time.perf_counter() - start)
+                self._metrics.on_answer(
+                    self._paths.get(scope.get("endpoint"), OTHER), status, time.perf_counter() - start
+                )
             await send(message)
 
         try:
@@ -63,8 +67,3 @@ _FAULT = plain_problem(
     "Something went wrong on our side. Please try again later.",
     {"Content-Language": "en"},
 )
-
-
-def _route(scope: Scope) -> str:
-    path: str = getattr(scope.get("route"), "path", OTHER)
-    return path

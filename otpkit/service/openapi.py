@@ -22,8 +22,8 @@ _DESCRIPTION: Final = """Phone verification by one-time codes: issue, verify, re
 
 Every error is a problem document (RFC 9457) whose `code` is a stable word. **401** and **403** are about the API key,
 **422** says that the same request can never succeed, **409** that the code or the proof does not hold, **429** and
-**503** that it may succeed later. `Accept-Language` chooses between English and Chinese for `detail`. Unknown fields are
-refused. Times are RFC 3339, durations whole seconds.
+**503** that it may succeed later. `Accept-Language` chooses between English and Chinese for `detail`. Unknown fields
+are refused. Times are RFC 3339, durations whole seconds.
 
 With an `Idempotency-Key` a request that is sent twice has one effect, and the same answer while what it made lives.
 """
@@ -137,7 +137,7 @@ def _receipts() -> JSON:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in ("secret", "gateway")
     ]
-    texts = dict.fromkeys(("application/json", "text/xml", "text/plain"), {"schema": {}})
+    texts: JSON = {kind: {"schema": {}} for kind in ("application/json", "text/xml", "text/plain")}
     answers = {
         "200": {"description": "What this provider wants to hear.", "content": texts},
         "400": {"description": "It can't be read.", "content": texts},

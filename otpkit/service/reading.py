@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from otpkit.service._web import BaseModel, Request, ValidationError
 from otpkit.service.answers import Refused, refused
@@ -64,7 +64,7 @@ def idempotency_key(request: Request) -> str | None:
         return None
     if len(given) == 1 and len(given[0]) <= _MAX_KEY and _IDEMPOTENCY_KEY.fullmatch(given[0]):
         return given[0]
-    raise invalid("idempotency-key", f"Idempotency-Key must be 1 to {_MAX_KEY} visible ASCII characters, given once.")
+    raise invalid("Idempotency-Key", f"Idempotency-Key must be 1 to {_MAX_KEY} visible ASCII characters, given once.")
 
 
 def invalid(pointer: str, detail: str, kind: str = "value_error") -> Refused:
@@ -77,7 +77,7 @@ def _invalid(detail: str, errors: list[dict[str, str]]) -> Refused:
 
 
 def _unreadable(error: ValidationError) -> Refused:
-    found: list[dict[str, Any]] = list(error.errors(include_url=False, include_context=False, include_input=False))
+    found = error.errors(include_url=False, include_context=False, include_input=False)
     if any(each["type"] == "json_invalid" for each in found):
         return refused(400, "invalid_json", "Not JSON", "The body is not a JSON document in UTF-8.")
     errors = [{"pointer": _pointer(each["loc"]), "kind": str(each["type"])} for each in found]

@@ -64,9 +64,7 @@ class _Protocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """The server of one application; where it runs in another thread than the main one, signals are not its own."""
 
-    def __init__(
-        self, app: ASGIApp, on_ready: Callable[[], object], on_stop: Callable[[], Awaitable[object]]
-    ) -> None:
+    def __init__(self, app: ASGIApp, on_ready: Callable[[], object], on_stop: Callable[[], Awaitable[object]]) -> None:
         config = uvicorn.Config(
             app,
             http=_Protocol,

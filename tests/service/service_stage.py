@@ -34,7 +34,13 @@ class Stage:
     session: requests.Session
 
     def post(
-        self, path: str, body: Any = None, *, key: str | None = KEY, headers: Mapping[str, str] | None = None, **more: Any
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = KEY,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> requests.Response:
         """POST a JSON body with an API key."""
         auth = {} if key is None else {"Authorization": f"Bearer {key}"}
@@ -56,7 +62,11 @@ class Stage:
 
 @contextlib.contextmanager
 def serving(
-    url: str, namespace: str = "service", gateway: Any = None, otp_options: Mapping[str, Any] | None = None, **options: Any
+    url: str,
+    namespace: str = "service",
+    gateway: Any = None,
+    otp_options: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Iterator[Stage]:
     """Serve in a thread, by the same server as `otpkit serve`."""
     outbox, metrics, ready = Outbox(), Metrics(), threading.Event()
