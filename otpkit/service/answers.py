@@ -11,10 +11,11 @@ from typing import Any, Final
 from otpkit.errors import CodeError, Language, MalformedCodeError, OTPError, TokenError
 from otpkit.gateways.base import Delivery
 from otpkit.models import Challenge, Proof
-from otpkit.service._web import Response
+from otpkit.service._web import HTTPException, Response
 from otpkit.web import MEDIA_TYPE, Problem, plain_problem, problem
 
 CONFLICT: Final = 409
+_NO_ROUTE: Final = {404: ("not_found", "There is nothing here"), 405: ("method_not_allowed", "Not by this method")}
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -42,6 +43,14 @@ def refused(
 def problem_answer(found: Problem) -> Response:
     """Return the answer of a problem document."""
     return Response(found.json(), found.status, dict(found.headers), MEDIA_TYPE)
+
+
+def no_route(error: HTTPException) -> Response:
+    """Return the answer to a request that no route takes: 404, or 405 with `Allow`."""
+    code, title = _NO_ROUTE.get(error.status_code, ("refused", "The request was refused"))
+    headers = {"Content-Language": "en", **(error.headers or {})}
+    detail = "See /openapi.json for what there is."
+    return problem_answer(plain_problem(error.status_code, code, title, detail, headers))
 
 
 def error_answer(error: OTPError, language: Language) -> Response:

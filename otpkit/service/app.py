@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from hmac import compare_digest
-from typing import Any, Final
+from typing import Any
 
 from otpkit import AsyncOTP, ConfigurationError, OTPError
 from otpkit.gateways.base import Push
-from otpkit.service._web import FastAPI, HTTPException, Request, Response, Route
+from otpkit.service._web import FastAPI, HTTPException, Receive, Request, Response, Route, Scope, Send
 from otpkit.service.answers import Refused, error_answer, json_answer, problem_answer, refused
 from otpkit.service.deployed import Deployed
 from otpkit.service.guard import Guard, log_fault
@@ -18,11 +18,9 @@ from otpkit.service.metrics import CONTENT_TYPE, Metrics
 from otpkit.service.openapi import document
 from otpkit.service.operations import OPERATIONS, Asked, Operation
 from otpkit.service.reading import idempotency_key, invalid, read_body, read_json
-from otpkit.web import client_ip, plain_problem, preferred_language
+from otpkit.web import client_ip, preferred_language
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-_TITLES: Final = {404: ("not_found", "There is nothing here"), 405: ("method_not_allowed", "Not by this method")}
+Answer = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(
@@ -53,9 +51,9 @@ def create_app(
     app = FastAPI(title="otpkit", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     routes = list(service.routes())
     app.router.routes.extend(routes)
-    app.add_middleware(Guard, metrics=service.metrics, paths={route.endpoint: route.path for route in routes})
-    app.add_exception_handler(HTTPException, _no_route)
     app.openapi = service.document  # type: ignore[method-assign]
+    # In place of the six layers that FastAPI would lay around its router, for a tenth of a request's time.
+    app.middleware_stack = Guard(app.router, service.metrics, {route.endpoint: route.path for route in routes})
     return app
 
 
@@ -86,18 +84,18 @@ class _Service:
     def routes(self) -> Iterable[Route]:
         """Give every route."""
         for operation in OPERATIONS:
-            yield Route(operation.path, _answered(self._endpoint(operation)), methods=["POST"])
-        for path, endpoint in (
+            yield Route(operation.path, _Endpoint(self._answer(operation)), methods=["POST"])
+        for path, answer in (
             ("/healthz", self._live),
             ("/readyz", self._ready),
             ("/metrics", self._metrics),
             ("/openapi.json", self._openapi),
         ):
-            yield _get(path, _answered(endpoint))
-        yield Route("/receipts/{secret}/{gateway}", _answered(self._receive), methods=["POST"])
+            yield _get(path, _Endpoint(answer))
+        yield Route("/receipts/{secret}/{gateway}", _Endpoint(self._receive), methods=["POST"])
 
-    def _endpoint(self, operation: Operation) -> Endpoint:
-        async def endpoint(request: Request) -> Response:
+    def _answer(self, operation: Operation) -> Answer:
+        async def answer(request: Request) -> Response:
             key = self._key_of(request)
             body: Any = await read_json(request, operation.body)
             if body.purpose not in key.purposes:
@@ -107,7 +105,7 @@ class _Service:
             asked = Asked(body, ip, idempotency_key(request) if operation.takes_key else None)
             return await operation.run(self._otp, asked)
 
-        return endpoint
+        return answer
 
     def _key_of(self, request: Request) -> ApiKey:
         key = self._keys.find(request.headers.get("authorization", ""))
@@ -165,31 +163,28 @@ class _Service:
         return Response(self._document_text, media_type="application/json")
 
 
-def _answered(endpoint: Endpoint) -> Endpoint:
-    """Return an endpoint whose refusals and errors are answers."""
+class _Endpoint:
+    """A route's own ASGI application: whatever refuses or raises is an answer."""
 
-    async def answered(request: Request) -> Response:
+    __slots__ = ("_answer",)
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
         try:
-            return await endpoint(request)
+            response = await self._answer(request)
         except Refused as refusal:
-            return problem_answer(refusal.problem)
+            response = problem_answer(refusal.problem)
         except OTPError as error:
             if isinstance(error, ConfigurationError):
                 log_fault(error)
-            return error_answer(error, preferred_language(request.headers.get("accept-language", "")))
+            response = error_answer(error, preferred_language(request.headers.get("accept-language", "")))
+        await response(scope, receive, send)
 
-    return answered
 
-
-def _get(path: str, endpoint: Endpoint) -> Route:
+def _get(path: str, endpoint: _Endpoint) -> Route:
     route = Route(path, endpoint, methods=["GET"])
     route.methods = {"GET"}  # starlette adds HEAD, which the document would have to name
     return route
-
-
-async def _no_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
-    code, title = _TITLES.get(error.status_code, ("refused", "The request was refused"))
-    headers = {"Content-Language": "en", **(error.headers or {})}
-    detail = "See /openapi.json for what there is."
-    return problem_answer(plain_problem(error.status_code, code, title, detail, headers))

@@ -1,4 +1,7 @@
-"""The outermost layer: each request is counted, and a fault of our own is answered and logged with nothing of it."""
+"""The one layer around the routes: requests are counted, and what no route answers is answered here.
+
+A fault of our own is logged with nothing of the request in it.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ import traceback
 from collections.abc import Mapping
 
 from otpkit.errors import OTPError
-from otpkit.service._web import ASGIApp, ClientDisconnect, Message, Receive, Scope, Send
-from otpkit.service.answers import problem_answer
+from otpkit.service._web import ASGIApp, ClientDisconnect, HTTPException, Message, Receive, Scope, Send
+from otpkit.service.answers import no_route, problem_answer
 from otpkit.service.metrics import Metrics
 from otpkit.web import plain_problem
 
@@ -18,7 +21,7 @@ OTHER = "other"
 
 
 class Guard:
-    """ASGI middleware; `paths` are those of the endpoints, by which requests are counted."""
+    """ASGI around the router; `paths` are those of the endpoints, by which requests are counted."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Mapping[object, str]) -> None:
         self._app = app
@@ -44,12 +47,15 @@ class Guard:
             await self._app(scope, receive, counted)
         except ClientDisconnect:
             return  # nobody waits for an answer
+        except HTTPException as error:
+            answer = no_route(error)
         except Exception as error:  # noqa: BLE001 - a fault of our own, whatever it is
             log_fault(error)
+            answer = problem_answer(_FAULT)
         else:
             return
         if not status:
-            await problem_answer(_FAULT)(scope, receive, counted)
+            await answer(scope, receive, counted)
 
 
 def log_fault(error: Exception) -> None:

@@ -25,7 +25,7 @@ import redis.asyncio
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from otpkit import OTP, AsyncOTP, Template
+from otpkit import OTP, AsyncOTP
 from otpkit.gateways import Message
 from otpkit.service import ApiKey, Metrics, create_app
 from otpkit.service.server import Server, listen
@@ -122,8 +122,8 @@ def request(path: str, body: dict[str, str] | None) -> Request:
     """Return a request as it goes over the wire."""
     content = b"" if body is None else json.dumps(body).encode()
     kind = "" if body is None else "content-type: application/json\r\n"
-    head = f"POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {KEY}\r\n{kind}content-length: {len(content)}\r\n"
-    return f"{head}\r\n".encode() + content
+    head = f"POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {KEY}\r\n{kind}"
+    return f"{head}content-length: {len(content)}\r\n\r\n".encode() + content
 
 
 class _Connection(asyncio.Protocol):
@@ -226,7 +226,7 @@ async def rows(url: str, bare_port: int, port: int, calls: int, rounds: int) -> 
     }
     ok = b"HTTP/1.1 200"
     yardstick = [request("/with-body", {"phone": "+8613800138000", "code": "123456"})] * calls
-    found = [Row("bare FastAPI route, one EVALSHA", _rate((await load(bare_port, yardstick, ok))))]
+    found = [Row("bare FastAPI route, one EVALSHA", _rate(await load(bare_port, yardstick, ok)))]
     bodiless = await load(bare_port, [request("/without-body", None)] * calls, ok)
     found.append(Row("the same without a body", _rate(bodiless)))
     for name, (make, expect) in kinds.items():
