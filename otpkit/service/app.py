@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from hmac import compare_digest
 from typing import Any
@@ -19,6 +20,8 @@ from otpkit.service.openapi import document
 from otpkit.service.operations import OPERATIONS, Asked, Operation
 from otpkit.service.reading import idempotency_key, invalid, read_body, read_json
 from otpkit.web import client_ip, preferred_language
+
+_log = logging.getLogger("otpkit.service")
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -138,7 +141,7 @@ class _Service:
         try:
             receipts = await self._otp.receive(push, gateway=request.path_params["gateway"])
         except ConfigurationError as error:
-            log_fault(error)  # the URL that the provider was given is wrong: no gateway of that name, or a dumb one
+            _log.warning("A receipt was not taken; is the URL right that the provider was given? %s", error)
             raise HTTPException(404) from None
         return Response(receipts.body, receipts.status, media_type=receipts.content_type)
 
