@@ -20,7 +20,7 @@ from otpkit.errors import (
     UsedTokenError,
     WrongCodeError,
 )
-from otpkit.models import Challenge, Event, Proof
+from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
 from otpkit.template import Template
@@ -46,6 +46,7 @@ __all__ = [
     "Rate",
     "RateLimitError",
     "RegionError",
+    "Standing",
     "StoreUnavailableError",
     "Template",
     "TokenError",

@@ -15,7 +15,7 @@ from otpkit.effects import Call, Effect, Flow, HttpRequest, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.flows import Flows
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
-from otpkit.models import Challenge, Proof
+from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.routing import GatewayChoice, TemplateChoice
 from otpkit.store_async import AsyncStore
@@ -121,6 +121,10 @@ class AsyncOTP:
     async def status(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Challenge | None:
         """Same as `OTP.status`, but awaited."""
         return await self._drive(self._flows.status(phone, purpose, bind))
+
+    async def standing(self, phone: str) -> Standing:
+        """Same as `OTP.standing`, but awaited."""
+        return await self._drive(self._flows.standing(phone))
 
     async def delivery(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Delivery:
         """Same as `OTP.delivery`, but awaited."""

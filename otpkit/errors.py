@@ -6,7 +6,7 @@
     ├── ConfigurationError        the deployment is wrong
     ├── PhoneError                not a mobile number
     │   └── RegionError           a number of a region that is not allowed
-    ├── RateLimitError            .scope, .challenge
+    ├── RateLimitError            .scope, .rate, .challenge
     ├── BlockedError              too many consecutive failures
     ├── CodeError
     │   ├── MalformedCodeError    not N ASCII digits
@@ -92,8 +92,9 @@ class RateLimitError(OTPError):
     """A limit is used up.
 
     `scope` says whose: of the phone's sends, of an IP address, a region, all sends in total, the phone's wrong codes,
-    or the gateway itself. `rate` is the one that is used up, or None where a gateway does not tell. `challenge` is the
-    live one of the same phone, purpose and bind, or None: while there is one, show the form for the code.
+    or the gateway itself. `rate` is the one that is used up, of several the one that takes longest to allow one more
+    (for an IPv6 /64 its share); None where a gateway refuses, which does not tell. `challenge` is the live one of the
+    same phone, purpose and bind, or None: while there is one, show the form for the code.
     """
 
     code = "rate_limit"

@@ -25,10 +25,10 @@ from otpkit.gateways.provider import message_id
 from otpkit.identity import Identity
 from otpkit.issuing import BLOCKED, Issue
 from otpkit.limits import WideLimit, give, ip_limits, is_countable, memory_key, read_ip, send_limits, take
-from otpkit.models import Challenge, Proof
+from otpkit.models import Challenge, Proof, Standing
 from otpkit.names import check_bind, check_purpose
 from otpkit.phone import resolve
-from otpkit.replies import DELIVERY, Description, live_challenge, raise_limited, text
+from otpkit.replies import DELIVERY, Description, live_challenge, raise_limited, standing_of, text
 from otpkit.tokens import Claims, from_ms
 
 T = TypeVar("T")
@@ -128,6 +128,12 @@ class Flows:
     def status(self, phone: object, purpose: str, bind: str) -> Flow[Challenge | None]:
         d = self._deployment
         return live_challenge(d, self._identify(phone, purpose, bind))
+
+    def standing(self, phone: object) -> Flow[Standing]:
+        d = self._deployment
+        who = self._identify(phone, "operator", "")
+        reply = yield RunScript(d.scripts.standing, (who.phone_key, who.counter_key), (d.now_arg(),))
+        return standing_of(who, reply)
 
     def delivery(self, phone: object, purpose: str, bind: str) -> Flow[Delivery]:
         d = self._deployment

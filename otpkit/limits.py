@@ -48,8 +48,9 @@ class WideLimit:
 Taken: TypeAlias = tuple[WideLimit, tuple[str, int]]
 """A limit, and what was taken from it: the key that remembers it, and when it was, in server milliseconds."""
 
-Refusal: TypeAlias = tuple[()] | tuple[RateLimitScope, int]
-"""The scope of a limit that is used up, and the milliseconds until it allows one more; empty where none is."""
+Refusal: TypeAlias = tuple[()] | tuple[RateLimitScope, int, int, int]
+"""Of a limit that is used up: its scope, the milliseconds until it allows one more, and the rate of it that takes so
+long, as its limit and its window in milliseconds; empty where none is."""
 
 
 def read_ip(ip: Any) -> IPAddress:
@@ -109,11 +110,11 @@ def take(deployment: Deployment, limits: Sequence[WideLimit]) -> Flow[tuple[list
     )
     taken: list[Taken] = []
     longest: Refusal = ()
-    for limit, memory, (taken_ms, wait_ms) in zip(limits, memory_keys, replies, strict=True):
+    for limit, memory, (taken_ms, wait_ms, *rate) in zip(limits, memory_keys, replies, strict=True):
         if wait_ms == 0:
             taken.append((limit, (memory, taken_ms)))
         elif not longest or wait_ms > longest[1]:
-            longest = (limit.scope, wait_ms)
+            longest = (limit.scope, wait_ms, *rate)
     if longest:
         yield from give(deployment, taken)
         return [], longest

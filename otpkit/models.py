@@ -49,6 +49,38 @@ class Challenge:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Standing:
+    """What a phone's own limits still allow it, and whether it is blocked: for operators, never for visitors.
+
+    `blocked` says that `consecutive_failures`, wrong codes without a right one in between, have reached
+    `Policy.max_consecutive_failures`: it gets neither message nor proof until `unblock`, whatever the other values.
+    `sends_left` and `failures_left` are what the longest windows of `Policy.sends` and `Policy.failures` still allow.
+    `send_in` and `verify_in` are whole seconds until the phone may be sent a code, and until it may try one; 0 where it
+    may now. Both wait for `Policy.failures`, `send_in` for `Policy.sends` too.
+    """
+
+    phone: str
+    blocked: bool
+    consecutive_failures: int
+    sends_left: int
+    send_in: int
+    failures_left: int
+    verify_in: int
+
+    @property
+    def limited(self) -> bool:
+        """Whether it must wait, to be sent a code or to try one."""
+        return self.send_in > 0 or self.verify_in > 0
+
+    def __repr__(self) -> str:
+        return (
+            f"Standing(phone={mask(self.phone)!r}, blocked={self.blocked}, "
+            f"consecutive_failures={self.consecutive_failures}, sends_left={self.sends_left}, "
+            f"send_in={self.send_in}, failures_left={self.failures_left}, verify_in={self.verify_in})"
+        )
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Proof:
     """The signed answer to a challenge: who holds `token` has shown that `phone` (E.164) is theirs, for `purpose`.

@@ -10,7 +10,8 @@ from otpkit.deployment import Deployment
 from otpkit.effects import Flow, RunScript
 from otpkit.errors import RateLimitError, RateLimitScope
 from otpkit.identity import Identity
-from otpkit.models import Challenge, DeliveryState
+from otpkit.models import Challenge, DeliveryState, Standing
+from otpkit.policy import Rate
 from otpkit.tokens import from_ms
 
 DELIVERY: dict[str, DeliveryState] = {
@@ -67,14 +68,30 @@ def challenge_of(who: Identity, now_ms: int, found: Description, *, replayed: bo
 
 def raise_limited(who: Identity, reply: Sequence[Any]) -> NoReturn:
     """Raise the `RateLimitError` of a script's {'limited', …}."""
-    _, now_ms, word, wait_ms, *described = reply
+    _, now_ms, word, wait_ms, limit, window_ms, *described = reply
     scope: RateLimitScope = text(word)  # type: ignore[assignment]
+    rate = Rate(limit, window_ms // 1000)
     seconds = max(1, math.ceil(wait_ms / 1000))
     raise RateLimitError(
-        f"{_WHAT[scope]}. Nothing was sent or verified; the same call may succeed in {seconds} s.",
+        f"{_WHAT[scope]} ({rate}). Nothing was sent or verified; the same call may succeed in {seconds} s.",
         scope=scope,
+        rate=rate,
         retry_after=seconds,
         challenge=challenge_of(who, now_ms, Description(*described)) if described else None,
+    )
+
+
+def standing_of(who: Identity, reply: Sequence[Any]) -> Standing:
+    """Return the standing of a phone, as standing.lua tells it."""
+    blocked, consecutive_failures, sends_left, send_ms, failures_left, verify_ms = reply
+    return Standing(
+        phone=who.phone,
+        blocked=blocked == 1,
+        consecutive_failures=consecutive_failures,
+        sends_left=sends_left,
+        send_in=math.ceil(send_ms / 1000),
+        failures_left=failures_left,
+        verify_in=math.ceil(verify_ms / 1000),
     )
 
 

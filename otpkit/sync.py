@@ -14,7 +14,7 @@ from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.flows import Flows
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
-from otpkit.models import Challenge, Proof
+from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.routing import GatewayChoice, TemplateChoice, is_async
 from otpkit.store_sync import SyncStore
@@ -189,6 +189,14 @@ class OTP:
         Raises `PhoneError`, `StoreUnavailableError`.
         """
         return self._drive(self._flows.status(phone, purpose, bind))
+
+    def standing(self, phone: str) -> Standing:
+        """Tell whether a phone is limited or blocked; changes nothing. For operators, never for visitors.
+
+        Of its own limits alone: those of an IP address, a region and all sends are no phone's. Raises `PhoneError`,
+        `StoreUnavailableError`.
+        """
+        return self._drive(self._flows.standing(phone))
 
     def delivery(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Delivery:
         """Ask the gateway what became of the live challenge's latest message. Not for strangers.

@@ -61,6 +61,7 @@ FLOWS = next(i for i, layer in enumerate(LAYERS) if "flows" in layer)
 # Who alone may import a library (a folder's name stands for all in it), and which of them only when it is needed.
 LIBRARIES = {
     "apprise": {"notifier"},
+    "asgiref": {"integrations.django"},
     "django": {"integrations.django"},
     "fakeredis": {"store"},
     "fastapi": {"cli.demo_site", "integrations.fastapi", "service"},

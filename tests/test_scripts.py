@@ -140,6 +140,7 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     proof = verify(shell.sent[-1].code, "proved")
     shell.now += 1
     assert drive(flows.redeem(proof.token, "signup", "proved", PHONE, None)) == proof
+    assert drive(flows.standing(PHONE)).failures_left == 18
     drive(flows.unblock(PHONE))
     drive(flows.erase(PHONE))
     shell.now += 90_000

@@ -109,7 +109,7 @@ class PhoneVerification:
 
         Args:
             purpose: what the codes are for.
-            next_url: where the visitor is sent once his code was right; the proof is then kept in the session for
+            next_url: where on this site the visitor is sent once his code was right; the session keeps the proof for
                 `redeem`.
             on_verified: a function of the `Proof` that gives the response instead, such as one that logs him in. A form
                 that comes twice calls it twice, with the same proof. Nothing is kept then. Where it logs somebody in it
@@ -159,7 +159,7 @@ class PhoneVerification:
         """
         with visit(_session(), purpose) as state:
             token = take_proof(state, sec_fetch_site=request.headers.get("Sec-Fetch-Site", ""))
-            return current_otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key)
+            return current_otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key or None)
 
     def _asked(self) -> Asked:
         forwarded_for = ",".join(request.headers.getlist("X-Forwarded-For"))

@@ -24,6 +24,7 @@ class Scripts:
     verify: Script
     redeem: Script
     status: Script
+    standing: Script
     revoke: Script
     unblock: Script
     erase: Script

@@ -5,12 +5,16 @@ local function hex(text)
 end
 
 -- What the longest window still allows.
-local function sends_left(phone)
-  local sent = 0
-  for _, send in ipairs(phone.sends) do
-    if send.time > phone.now - SENDS[#SENDS] then sent = sent + 1 end
+local function rolling_left(newest, rates, now)
+  local counted = 0
+  for _, each in ipairs(newest) do
+    if each.time > now - rates[#rates] then counted = counted + 1 end
   end
-  return max(0, SENDS[#SENDS - 1] - sent)
+  return max(0, rates[#rates - 1] - counted)
+end
+
+local function sends_left(phone)
+  return rolling_left(phone.sends, SENDS, phone.now)
 end
 
 local function resend_at(phone)
@@ -39,9 +43,10 @@ local function describe(phone, send, challenge, ends)
     sends_left(phone), delivery, hex(sub(send.value, 22, 25)), ends and byte(challenge, 45) or 0, served_by(phone, send)
 end
 
--- The answer to a call that a limit refuses: {'limited', now, scope, wait ms [, …description of the live challenge]}.
-local function limited(phone, slot, scope, wait)
+-- The answer to a call that a rate refuses: {'limited', now, scope, wait ms, limit, window ms [, …description of the live
+-- challenge]}.
+local function limited(phone, slot, scope, wait, limit, window)
   local challenge, link, ends = live_challenge(phone, slot)
-  if not challenge then return { 'limited', phone.now, scope, wait } end
-  return { 'limited', phone.now, scope, wait, describe(phone, latest_send(phone, link), challenge, ends) }
+  if not challenge then return { 'limited', phone.now, scope, wait, limit, window } end
+  return { 'limited', phone.now, scope, wait, limit, window, describe(phone, latest_send(phone, link), challenge, ends) }
 end

@@ -95,14 +95,18 @@ local function live_challenge(phone, slot)
   if ends and ends > phone.now then return challenge, link, ends end
 end
 
--- How long until all rolling rates allow one more; 0 where they do now.
+-- How long until all rolling rates allow one more; 0 where they do now, else also which of them takes longest: its limit and its
+-- window.
 local function rolling_wait(newest, rates, now)
-  local wait = 0
+  local wait, limit, window = 0
   for i = 1, #rates, 2 do
     local nth = newest[rates[i]]
-    if nth and nth.time + rates[i + 1] - now > wait then wait = nth.time + rates[i + 1] - now end
+    if nth and nth.time + rates[i + 1] - now > wait then
+      limit, window = rates[i], rates[i + 1]
+      wait = nth.time + window - now
+    end
   end
-  return wait
+  return wait, limit, window
 end
 
 -- Whether the phone is blocked, and how many consecutive wrong codes there were. A reached block never expires.

@@ -3,11 +3,12 @@
 -- KEYS  1 the phone; 2 its consecutive-failure counter; 3… one a wider limit
 -- ARGV  1 now in ms, or '' for the server's clock; 2 operation id; 3 slot; 4 a fresh challenge as phone.lua keeps it, but for its
 --       time; 5 idempotency key or ''; 6 the ids of all keys this host has; 7… for each wider limit its scope and its rates;
---       without its key, the scope of one that refused on another node and the ms until it allows one more
+--       without its key, the scope of one that refused on another node, the ms until it allows one more, and which rate of it
+--       that is: its limit and its window in ms
 -- Returns {'reserved', now, nonce, key id, before, …description} hand over the code of that nonce; both in hexadecimal, and empty
 --           for the fresh code's own; `before` is who served the same code last, that send's state and time in ms, or ''
 --         {'replayed', now, …description} an earlier send under the same idempotency key, or this very one, settled long ago
---         {'limited', now, scope, wait ms [, …description of the live challenge]}
+--         {'limited', now, scope, wait ms, limit, window ms [, …description of the live challenge]} of the rate that takes longest
 --         {'blocked', now}
 
 --# include base phone describe
@@ -58,23 +59,23 @@ if own then redis.call('HDEL', key, table.remove(phone.sends, own).name) end
 
 if blocked(KEYS[2]) then return { 'blocked', now } end
 
-local scope, wait = 'failures', rolling_wait(phone.failures, FAILURES, now)
-local function limit(name, its_wait)
-  if its_wait > wait then scope, wait = name, its_wait end
+local scope, wait, limit, window = 'failures', rolling_wait(phone.failures, FAILURES, now)
+local function consider(its_scope, its_wait, its_limit, its_window)
+  if its_wait > wait then scope, wait, limit, window = its_scope, its_wait, its_limit, its_window end
 end
-limit('phone', rolling_wait(phone.sends, SENDS, now))
+consider('phone', rolling_wait(phone.sends, SENDS, now))
 if own then
   -- nothing to check, nothing to charge
 elseif KEYS[3] then
   --# include window
-  for i = 3, #KEYS do limit(ARGV[2 * i + 1], window_wait(KEYS[i], ARGV[2 * i + 2], now)) end
+  for i = 3, #KEYS do consider(ARGV[2 * i + 1], window_wait(KEYS[i], ARGV[2 * i + 2], now)) end
   if wait == 0 then -- nothing below refuses
     for i = 3, #KEYS do window_take(KEYS[i], ARGV[2 * i + 2], now) end
   end
 elseif ARGV[7] then
-  limit(ARGV[7], tonumber(ARGV[8]))
+  consider(ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]))
 end
-if wait > 0 then return limited(phone, slot, scope, wait) end
+if wait > 0 then return limited(phone, slot, scope, wait, limit, window) end
 
 if phone.fields[1] then
   --# include tidy

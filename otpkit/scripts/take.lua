@@ -3,7 +3,7 @@
 --
 -- KEYS  1 the limit; 2 what remembers this one for a minute
 -- ARGV  1 now in ms, or ''; 2 its rates
--- Returns {when it was taken, wait ms}; a wait of 0 says that one was taken
+-- Returns {when it was taken, 0}, or {now, wait ms, limit, window ms} of the rate that is used up and takes longest
 
 --# include base window
 
@@ -12,9 +12,9 @@ local MEMORY_MS = 60000
 local now = server_now()
 local taken = redis.call('GET', KEYS[2])
 if taken then return { tonumber(taken), 0 } end
-local wait = window_wait(KEYS[1], ARGV[2], now)
+local wait, limit, window = window_wait(KEYS[1], ARGV[2], now)
 if wait == 0 then
   window_take(KEYS[1], ARGV[2], now)
   redis.call('SET', KEYS[2], string.format('%.0f', now), 'PX', MEMORY_MS)
 end
-return { now, wait }
+return { now, wait, limit, window }

@@ -2,10 +2,11 @@
 --
 -- KEYS  1 the phone; 2 its consecutive-failure counter; [3 the IP address's failures; 4 what remembers this one for a minute]
 -- ARGV  1 now in ms, or ''; 2 operation id; 3 slot; 4 for each active key the digest of the typed code under it, and its id
---       [; 5 the rates of the IP address's failures; without its key, the ms until another node allows it one more]
+--       [; 5 the rates of the IP address's failures; without its key, the ms until another node allows it one more; 6 and 7 which
+--       rate that is: its limit and its window in ms]
 -- Returns {'proved', issued, expires, fixed} times in ms; the operation id is the proof's
 --         {'wrong', attempts left}, {'none'} no live challenge, {'blocked'},
---         {'limited', now, scope, wait ms [, …description of the live challenge]}
+--         {'limited', now, scope, wait ms, limit, window ms [, …description of the live challenge]} of the rate that takes longest
 
 --# include base phone
 
@@ -26,14 +27,15 @@ if failure then
   return { 'wrong', byte(failure, 7) }
 end
 
-local ip_wait = tonumber(not ip and ARGV[5] or 0)
+local ip_wait, ip_limit, ip_window = tonumber(not ip and ARGV[5] or 0), ARGV[6], ARGV[7]
 local is_charged = ip and redis.call('EXISTS', KEYS[4]) == 1 -- a guess that leaves no trace in the phone, made again
 if ip and not is_charged then
   --# include window
-  ip_wait = window_wait(ip, ARGV[5], now)
+  ip_wait, ip_limit, ip_window = window_wait(ip, ARGV[5], now)
 end
 local is_blocked, consecutive = blocked(counter)
-local wait = phone.failures[1] and rolling_wait(phone.failures, FAILURES, now) or 0
+local wait, limit, window = 0
+if phone.failures[1] then wait, limit, window = rolling_wait(phone.failures, FAILURES, now) end
 local challenge = live_challenge(phone, slot)
 
 if ip_wait == 0 and not is_blocked and wait == 0 and challenge and contains(ARGV[4], sub(challenge, 23, 42)) then
@@ -46,11 +48,11 @@ end
 
 --# include describe tidy window
 
-if ip_wait > 0 then return limited(phone, slot, 'ip', ip_wait) end
+if ip_wait > 0 then return limited(phone, slot, 'ip', ip_wait, tonumber(ip_limit), tonumber(ip_window)) end
 if ip and not is_charged then window_take(ip, ARGV[5], now) end
 if ip and (is_blocked or wait > 0 or not challenge) then redis.call('SET', KEYS[4], '', 'PX', MEMORY_MS) end
 if is_blocked then return { 'blocked' } end
-if wait > 0 then return limited(phone, slot, 'failures', wait) end
+if wait > 0 then return limited(phone, slot, 'failures', wait, limit, window) end
 if not challenge then return { 'none' } end -- a guess where no challenge is costs the phone nothing
 
 local CONSECUTIVE_LIFE_MS = 400 * DAY_MS

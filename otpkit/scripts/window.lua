@@ -15,13 +15,16 @@ local function read_window(key, window, now)
   return start, tonumber(count)
 end
 
+-- How long until all rates allow one more, and which of them takes longest, as rolling_wait tells it.
 local function window_wait(key, rates, now)
-  local wait = 0
+  local wait, longest, its_window = 0
   for limit, window in string.gmatch(rates, '(%d+)/(%d+)') do
     local start, count = read_window(key, window, now)
-    if count >= tonumber(limit) then wait = max(wait, start + window - now) end
+    if count >= tonumber(limit) and start + window - now > wait then
+      wait, longest, its_window = start + window - now, tonumber(limit), tonumber(window)
+    end
   end
-  return wait
+  return wait, longest, its_window
 end
 
 -- Lengthen the life of a key; never shorten it.

@@ -134,9 +134,16 @@ class PhoneForms:
         With an `idempotency_key` a form that is sent twice gets the same proof twice. Whatever comes of it, the visitor
         begins anew when he comes back to the page. Raises what `OTP.redeem` raises.
         """
-        token, bind = take_proof(state), bind_of(state)
-        proof: Proof = yield lambda otp: otp.redeem(token, self.purpose, bind=bind, idempotency_key=idempotency_key)
+        token, bind, key = take_proof(state), bind_of(state), idempotency_key or None
+        proof: Proof = yield lambda otp: otp.redeem(token, self.purpose, bind=bind, idempotency_key=key)
         return proof
+
+    def refuse(self, state: State, asked: Asked, problem: Mapping[Language, str], status: int = 403) -> Turn[Answer]:
+        """Show the form for the number again with a sentence of the application's, by language: no account, say."""
+        for name in ("phone", "token"):
+            state.pop(name, None)
+        _begin(state)
+        return (yield from self._page(state, asked, problem[_language(state, asked)], status))
 
     def _take(self, state: State, form: Mapping[str, str], asked: Asked) -> Turn[Answer]:
         action, key = form.get("action"), form.get("key") or None
@@ -225,7 +232,7 @@ def _begin(state: State) -> None:
 
 def _is_ours(state: State, form: Mapping[str, str]) -> bool:
     given, own = form.get("csrf", ""), state.get("csrf", "")
-    return bool(own) and "id" in state and secrets.compare_digest(given.encode(), own.encode())
+    return bool(own) and "id" in state and secrets.compare_digest(given.encode(errors="replace"), own.encode())
 
 
 def _language(state: State, asked: Asked) -> Language:

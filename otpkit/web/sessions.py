@@ -39,7 +39,7 @@ def take_proof(state: State, *, sec_fetch_site: str = "") -> str:
 
     A token that was taken is still given to a form that comes twice: whether it is redeemed twice is decided by its
     idempotency key. `sec_fetch_site` is the header `Sec-Fetch-Site`, by which browsers say whose page a request is
-    from: another site's finds nothing (W3C Fetch Metadata §2.4).
+    from: another site's finds nothing (W3C, Fetch Metadata Request Headers).
     """
     if sec_fetch_site not in _OWN:
         return ""

@@ -113,7 +113,7 @@ class PhoneVerification:
 
         Args:
             purpose: what the codes are for.
-            next_url: where the visitor is sent once his code was right; the proof is then kept in the session for
+            next_url: where on this site the visitor is sent once his code was right; the session keeps the proof for
                 `VerifiedPhone`.
             on_verified: a function, async or not, of the request and the `Proof`, that gives the response instead, such
                 as one that logs him in. A form that comes twice calls it twice, with the same proof. Nothing is kept
@@ -163,7 +163,7 @@ class PhoneVerification:
                 visitor's, never empty. Left out it is the session's, which needs `SessionMiddleware`.
 
         Other sites can't use the visitor's cookie here: it is `SameSite=Lax`, and only `application/json` is read,
-        which a browser sends to another site only if that allows it (CORS): allow credentials to your own alone.
+        which a browser sends to another site only where that allows it (CORS): allow credentials to no strange origin.
         """
         return json_router(purpose, bind or session_bind(purpose), self._ip)
 

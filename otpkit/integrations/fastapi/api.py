@@ -17,20 +17,20 @@ from otpkit.web import MEDIA_TYPE, Problem, plain_problem
 _MAX_DETAIL = 300  # characters of what is wrong with a body, which may have named anything
 
 
-class Number(BaseModel):
+class PhoneToVerify(BaseModel):
     """Whose code it is."""
 
     model_config = ConfigDict(extra="forbid")
     phone: str = Field(description="Any spelling of a mobile number.", examples=["+8613800138000"], repr=False)
 
 
-class Typed(Number):
+class CodeToVerify(PhoneToVerify):
     """What the person typed."""
 
     code: str = Field(description="As typed, blanks and hyphens included.", examples=["123456"], repr=False)
 
 
-class Live(BaseModel):
+class PhoneChallenge(BaseModel):
     """A live challenge. Show the form for the code, also where the delivery is uncertain."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -41,7 +41,7 @@ class Live(BaseModel):
     sends_left: int = Field(description="Messages that the phone may still get.")
 
 
-class Verified(BaseModel):
+class PhoneProof(BaseModel):
     """A verified phone."""
 
     token: str = Field(description="The proof, to be redeemed once: keep it out of URLs.", repr=False)
@@ -84,11 +84,13 @@ class _Route(APIRoute):
                 detail = "Send the header Content-Type: application/json."
                 return _respond(plain_problem(415, "not_json", "Not JSON", detail))
             try:
-                return await handle(request)
+                response = await handle(request)
             except RequestValidationError as error:
                 wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
                 detail = "; ".join(wrong)[:_MAX_DETAIL]
                 return _respond(plain_problem(422, "malformed_request", "The request can't be read", detail))
+            response.headers["Cache-Control"] = "no-store"  # a proof, or what holds for a moment
+            return response
 
         return answer
 
@@ -103,30 +105,34 @@ def json_router(purpose: str, bind: Bind, address: Callable[[Request], str | Non
         return given
 
     @router.post("/challenges", status_code=202)
-    async def issue(body: Number, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None) -> Live:
+    async def issue(
+        body: PhoneToVerify, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None
+    ) -> PhoneChallenge:
         """Send a code; while one is live, send the same code again."""
         ip = address(request)
         return _live(await otp.issue(body.phone, purpose, bind=own, ip=ip, idempotency_key=key))
 
     @router.post("/challenges/status")
-    async def status(body: Number, otp: Otp, own: str = Depends(bound)) -> Live | None:
+    async def status(body: PhoneToVerify, otp: Otp, own: str = Depends(bound)) -> PhoneChallenge | None:
         """Tell of the live challenge that was asked for here, or null."""
         found = await otp.status(body.phone, purpose, bind=own)
         return None if found is None else _live(found)
 
     @router.post("/verifications")
-    async def verify(body: Typed, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None) -> Verified:
+    async def verify(
+        body: CodeToVerify, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None
+    ) -> PhoneProof:
         """Verify a code: a right one is used up, a wrong one is counted."""
         ip = address(request)
         proof = await otp.verify(body.phone, body.code, purpose, bind=own, ip=ip, idempotency_key=key)
         life = proof.expires_at - proof.verified_at
-        return Verified(token=proof.token, phone=proof.phone, expires_in=int(life.total_seconds()))
+        return PhoneProof(token=proof.token, phone=proof.phone, expires_in=int(life.total_seconds()))
 
     return router
 
 
-def _live(challenge: Challenge) -> Live:
-    return Live.model_validate(challenge)
+def _live(challenge: Challenge) -> PhoneChallenge:
+    return PhoneChallenge.model_validate(challenge)
 
 
 def _is_json(request: Request) -> bool:
