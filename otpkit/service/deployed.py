@@ -45,7 +45,10 @@ class Deployed:
         return sorted({name for template in self._templates() for name in _variables(template)})
 
     def takes(self, purpose: str, params: dict[str, str]) -> bool:
-        """Whether every template of a purpose takes `params`; one that the caller can't give a value is refused."""
+        """Whether every template of a purpose takes `params`: values for its variables, but for the one of the code.
+
+        Raises `ConfigurationError` where the purpose has no template.
+        """
         for template in self._templates(purpose):
             if not params.keys() <= _variables(template) or any(len(value) > MAX_PARAM for value in params.values()):
                 return False
