@@ -24,7 +24,9 @@ class Deployed:
     def __init__(self, otp: AsyncOTP) -> None:
         self._otp = otp
         self._deployment = otp._deployment
-        self.channels = sorted({c for m in self._deployment.routing.members.values() for c in m.gateway.channels})
+        speaks = any("voice" in member.gateway.channels for member in self._deployment.routing.members.values())
+        # A message is taken everywhere: a gateway that only calls carries it as a call.
+        self.channels = ["sms", "voice"] if speaks else ["sms"]
 
     @property
     def phone_schema(self) -> dict[str, Any]:

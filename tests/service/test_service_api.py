@@ -201,6 +201,28 @@ def test_wrong_fields_are_named_and_nothing_of_them_is_repeated(
         assert secret not in answer.text
 
 
+def test_an_answer_is_short_however_much_is_wrong(stage: Stage, phone: str) -> None:
+    answer = stage.post("/v1/challenges", {"phone": phone} | {f"x{n}": 1 for n in range(1_000)})
+    assert len(refusal(answer, 422, "invalid_request")["errors"]) == 10
+
+
+def test_where_gateways_only_call_everything_works_by_calls() -> None:
+    class Voice(Outbox):
+        channels = frozenset({"voice"})
+
+    outbox = Voice()
+    with serving("memory://", gateway=outbox) as stage:
+        channel = stage.get("/openapi.json").json()["components"]["schemas"]["ChallengeRequest"]["properties"][
+            "channel"
+        ]
+        assert channel["enum"] == ["sms", "voice"]
+        phone = "+8613800138000"
+        assert stage.post("/v1/challenges", {"phone": phone, "channel": "voice"}).status_code == 201
+        assert outbox[-1].channel == "voice"
+        assert stage.post("/v1/verifications", {"phone": phone, "code": outbox[-1].code}).status_code == 200
+        assert stage.post("/v1/challenges", {"phone": "+8613800138001"}).status_code == 201
+
+
 def test_what_is_no_phone_and_no_code_is_told_to_the_person(stage: Stage, phone: str) -> None:
     chinese = {"Accept-Language": "zh"}
     answer = stage.post("/v1/challenges", {"phone": "12345"}, headers=chinese)
