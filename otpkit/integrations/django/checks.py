@@ -21,7 +21,7 @@ from otpkit.integrations.django.backends import PhoneBackend
 from otpkit.integrations.django.conf import forwarded_hops, get_otp, options, user_phone_field
 from otpkit.integrations.django.views import LoginView
 
-_BACKEND: Final = "otpkit.integrations.django.backends.PhoneBackend"
+_BACKENDS: Final = ["django.contrib.auth.backends.ModelBackend", "otpkit.integrations.django.backends.PhoneBackend"]
 
 
 @register(Tags.security)
@@ -30,12 +30,13 @@ def check_otp(**_: Any) -> Iterator[CheckMessage]:
     try:
         get_otp()
         forwarded_hops()
+        user_phone_field()
     except ConfigurationError as error:
         hint = "Correct the setting OTPKIT, or the OTPKIT_ variables of the environment where it is silent."
         yield Error(str(error), hint=hint, id="otpkit.E001")
     else:
         if settings.SECRET_KEY in _secrets():
-            hint = "Make another with `otpkit keygen`: each is then rotated, and stolen, by itself."
+            hint = "Make another with `otpkit keygen`, so that each can be rotated, or stolen, without the other."
             yield Warning("The secret of OTPKIT is Django's SECRET_KEY.", hint=hint, id="otpkit.W001")
 
 
@@ -57,7 +58,7 @@ def check_login(**_: Any) -> Iterator[CheckMessage]:
     has_backend = any(isinstance(load_backend(path), PhoneBackend) for path in settings.AUTHENTICATION_BACKENDS)
     uses_login = _uses_login()
     if uses_login and not has_backend:
-        hint = f"Add {_BACKEND!r} to AUTHENTICATION_BACKENDS."
+        hint = f"Add it: AUTHENTICATION_BACKENDS = {_BACKENDS}, where the first is the one for passwords."
         yield Error("LoginView is used without a PhoneBackend, so nobody could log in.", hint=hint, id="otpkit.E003")
     if uses_login or has_backend:
         yield from _check_phone_field()
@@ -74,10 +75,12 @@ def check_cookies(**_: Any) -> Iterator[CheckMessage]:
 
 
 def _check_phone_field() -> Iterator[CheckMessage]:
-    hint = 'Name a unique field that holds the number as E.164: OTPKIT = {"USER_PHONE_FIELD": …}.'
     try:
         model, field = _find_field(get_user_model(), user_phone_field())
-    except (ConfigurationError, FieldDoesNotExist) as error:
+    except ConfigurationError:
+        return  # E001 says so
+    except FieldDoesNotExist as error:
+        hint = 'Name a unique field that holds the number as E.164: OTPKIT = {"USER_PHONE_FIELD": …}.'
         yield Error(f"The user model has no field for the number: {error}", hint=hint, id="otpkit.E004")
         return
     constraints = getattr(model._meta, "total_unique_constraints", ())
