@@ -168,9 +168,13 @@ def test_the_administrator_unblocks_a_number_and_redis_may_go_away() -> None:
             log = admin.get(f"{app.url}/admin/", timeout=20).text
             assert "7000" in log
             assert ADA[1:] not in log + "".join(app.printed)
-            server.stop()
-            with requests.Session() as browser:
-                assert fill(browser, f"{app.url}/signup/", phone=BOB).status_code == 503
+            with requests.Session() as browser, requests.Session() as late:
+                fill(browser, f"{app.url}/signup/", phone=EVE)
+                code = requests.get(f"{local.base_url}/api/messages", {"phone": EVE}, timeout=20).json()[0]["code"]
+                account = fill(browser, f"{app.url}/signup/", code=code).url
+                server.stop()
+                assert fill(late, f"{app.url}/signup/", phone=BOB).status_code == 503
+                assert "Please try again later." in fill(browser, account, name="Eve").text
             assert admin.post(url, hidden(shown) | {"phone": ADA, "unblock": "1"}, timeout=20).status_code == 200
 
 

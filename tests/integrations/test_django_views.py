@@ -227,6 +227,14 @@ def test_a_view_that_leads_nowhere_says_what_it_needs(live: Site) -> None:
         Browser().verify(live, "/nowhere/")
 
 
+def test_without_its_backend_a_login_says_what_it_needs(live: Site) -> None:
+    with (
+        override_settings(AUTHENTICATION_BACKENDS=["django.contrib.auth.backends.ModelBackend"]),
+        pytest.raises(ConfigurationError, match="PhoneBackend"),
+    ):
+        Browser().verify(live, "/login/")
+
+
 def test_without_sessions_the_view_says_what_it_needs(live: Site) -> None:
     with (
         override_settings(MIDDLEWARE=["django.middleware.common.CommonMiddleware"]),

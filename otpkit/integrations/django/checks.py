@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from django.conf import settings
-from django.contrib.auth import get_user_model, load_backend
+from django.contrib.auth import get_user_model
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
 from django.core.exceptions import FieldDoesNotExist
@@ -17,7 +17,7 @@ from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 from otpkit import ConfigurationError
-from otpkit.integrations.django.backends import PhoneBackend
+from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import forwarded_hops, get_otp, options, user_phone_field
 from otpkit.integrations.django.views import LoginView
 
@@ -55,8 +55,7 @@ def check_middleware(**_: Any) -> Iterator[CheckMessage]:
 @register(Tags.security)
 def check_login(**_: Any) -> Iterator[CheckMessage]:
     """E003: who logs in has a backend. E004 and E005: the user model has a field for the number, and it is unique."""
-    has_backend = any(isinstance(load_backend(path), PhoneBackend) for path in settings.AUTHENTICATION_BACKENDS)
-    uses_login = _uses_login()
+    has_backend, uses_login = has_phone_backend(), _uses_login()
     if uses_login and not has_backend:
         hint = f"Add it: AUTHENTICATION_BACKENDS = {_BACKENDS}, where the first is the one for passwords."
         yield Error("LoginView is used without a PhoneBackend, so nobody could log in.", hint=hint, id="otpkit.E003")

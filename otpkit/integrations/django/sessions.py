@@ -7,6 +7,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
 from otpkit import ConfigurationError, Proof
+from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import get_otp
 from otpkit.web import PhoneForms, State, drive
 from otpkit.web.pages import render
@@ -32,7 +33,14 @@ def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: st
 
 
 def log_in(request: HttpRequest, proof: Proof) -> AbstractBaseUser | None:
-    """Log in the user with the verified number, in a session of its own, and return him; None where there is none."""
+    """Log in the user with the verified number, in a session of its own, and return him; None where there is none.
+
+    Raises `ConfigurationError` where no `PhoneBackend` could say who that is.
+    """
+    if not has_phone_backend():
+        raise ConfigurationError(
+            "Add 'otpkit.integrations.django.backends.PhoneBackend' to AUTHENTICATION_BACKENDS: nobody could log in."
+        )
     user: AbstractBaseUser | None = authenticate(request, proof=proof)
     if user is not None:
         leave_session(request)
