@@ -61,14 +61,16 @@ FLOWS = next(i for i, layer in enumerate(LAYERS) if "flows" in layer)
 # Who alone may import a library (a folder's name stands for all in it), and which of them only when it is needed.
 LIBRARIES = {
     "apprise": {"notifier"},
+    "asgiref": {"integrations.django"},
     "django": {"integrations.django"},
     "fakeredis": {"store"},
-    "fastapi": {"integrations.fastapi", "service"},
+    "fastapi": {"cli.demo_site", "integrations.fastapi", "service"},
     "flask": {"integrations.flask"},
     "h11": {"sandbox._web"},
     "itsdangerous": {"tokens"},
-    "jinja2": {"sandbox._web", "web.pages"},
+    "jinja2": {"cli.demo_site", "sandbox._web", "web.pages"},
     "lupa": {"store"},
+    "markupsafe": {"web.pages"},
     "phonenumbers": {"phone"},
     "prometheus_client": {"service"},
     "pydantic": {"integrations.fastapi", "service"},
@@ -76,10 +78,11 @@ LIBRARIES = {
     "redis": {"store", "store_pool", "store_sync", "store_async"},
     "requests": {"transport"},
     "rich": {"cli.output"},
-    "starlette": {"sandbox._web", "integrations.fastapi", "service"},
+    "starlette": {"cli.demo_site", "sandbox._web", "integrations.fastapi", "service"},
     "typer": {"cli.commands", "cli.output"},
     "urllib3": {"transport"},
     "uvicorn": {"sandbox._web", "service"},
+    "werkzeug": {"integrations.flask"},
 }
 LAZY = {"apprise", "fakeredis", "lupa", "phonenumbers", "requests", "urllib3"}
 # What flows, and all below them, leave to the shells. These are the shells' own hands.

@@ -26,8 +26,8 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, delivery and doctor are configured by OTPKIT_REDIS_URL, OTPKIT_SECRET, OTPKIT_GATEWAY, "
-    "OTPKIT_TEMPLATE_CODE, OTPKIT_TEMPLATE_SIGN_NAME and the gateway's own variables.",
+    epilog="issue, verify, delivery, doctor and serve are configured by OTPKIT_REDIS_URL, OTPKIT_SECRET, "
+    "OTPKIT_GATEWAY, OTPKIT_TEMPLATE_CODE, OTPKIT_TEMPLATE_SIGN_NAME and the gateway's own variables.",
     pretty_exceptions_enable=False,  # its tracebacks would show local variables
 )
 
@@ -58,7 +58,7 @@ def run() -> int:
 
 @app.command()
 def keygen() -> None:
-    """Print a fresh random secret, for OTPKIT_SECRET."""
+    """Print a fresh random secret, for OTPKIT_SECRET or an API key."""
     typer.echo(secrets.token_urlsafe(KEY_BYTES))
 
 
@@ -174,6 +174,37 @@ def sandbox(
         receipts_url=receipts_url,
     )
     serve(local, host, port, on_ready=ready)
+
+
+@app.command()
+def serve(
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A TOML file with the settings; the environment overrides it.",
+            show_default=False,
+        ),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[
+        int | None, typer.Option(envvar="PORT", help="The port to listen on; 0 takes a free one.", show_default="8000")
+    ] = None,
+) -> None:
+    """Serve the HTTP API until SIGTERM or Ctrl-C; GET /openapi.json describes it.
+
+    Beside the settings of the other commands it needs API keys, in FILE or OTPKIT_API_KEYS.
+    """
+    from otpkit.service.command import run
+    from otpkit.service.settings import read_settings
+
+    settings = read_settings(os.environ, config)
+    run(
+        settings,
+        settings.host if host is None else host,
+        settings.port if port is None else port,
+        lambda url: typer.echo(f"Listening on {url}"),
+    )
 
 
 @app.command()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
-from otpkit import OTP, Template
+from otpkit import OTP, AsyncOTP, Template
 from otpkit.effects import HttpRequest, TransportFailure, http
 from otpkit.errors import ExpiredCodeError, OTPError, RateLimitError, UsedTokenError, WrongCodeError
 from otpkit.gateways import Alidayu
@@ -28,14 +30,14 @@ class Surprise(OTPError):
     """Something came out otherwise than it must."""
 
 
-def local_otp(gateway: Address) -> OTP:
-    """Return an `OTP` on an embedded store, which sends by the sandbox that listens at `gateway`."""
-    return OTP(
-        redis="memory://",
-        gateway=Alidayu("sandbox", "sandbox-secret", base_url=gateway.gateway_url),
-        template=TEMPLATE,
-        secret=secrets.token_bytes(32),
-    )
+def settings(gateway: Address) -> dict[str, Any]:
+    """Return the arguments of an `OTP` on an embedded store, which sends by the sandbox that listens at `gateway`."""
+    return {
+        "redis": "memory://",
+        "gateway": Alidayu("sandbox", "sandbox-secret", base_url=gateway.gateway_url),
+        "template": TEMPLATE,
+        "secret": secrets.token_bytes(32),
+    }
 
 
 def local_sandbox() -> Sandbox:
@@ -45,26 +47,25 @@ def local_sandbox() -> Sandbox:
 
 def serve_page(say: Say, host: str, port: int) -> None:
     """Serve the sign-up page until interrupted."""
-    from otpkit.sandbox.signup import SignUpPage
+    from otpkit.cli.demo_site import PATH, DemoSite
 
-    sandbox = local_sandbox()
-    page = SignUpPage(sandbox)
+    site = DemoSite()
 
     def ready(address: Address) -> None:
-        page.connect(local_otp(address))
-        say(f"Sign up: {address.base_url}/signup\nInbox:   {address.base_url}/")
+        otp = AsyncOTP(**settings(address))
+        ending.callback(lambda: asyncio.run(otp.close()))
+        site.connect(otp)
+        say(f"Sign up: {address.base_url}{PATH}\nInbox:   {address.base_url}/")
         say("Nothing is sent, and all is forgotten at the end. Ctrl-C ends it.")
 
-    try:
-        serve(sandbox, host, port, extra_routes=page.routes(), on_ready=ready)
-    finally:
-        page.close()
+    with ExitStack() as ending:
+        serve(local_sandbox(), host, port, extra_routes=site.routes(), on_ready=ready)
 
 
 def tell_story(say: Say) -> None:
     """Verify a number from beginning to end, over HTTP, and say each step; raises where one comes out otherwise."""
     sandbox = local_sandbox()
-    with running(sandbox) as address, local_otp(address) as otp:
+    with running(sandbox) as address, OTP(**settings(address)) as otp:
         try:
             _Story(say, address, otp).tell()
         except Surprise:

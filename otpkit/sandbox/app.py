@@ -165,7 +165,7 @@ def _page(messages: list[Message], phone: str, problem: str, now: float) -> Resp
     )
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
-        "img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
     )
     headers = {"content-security-policy": policy, "referrer-policy": "same-origin", **_NO_STORE}
     return HTMLResponse(html, headers=headers, status_code=422 if problem else 200)

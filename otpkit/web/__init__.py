@@ -3,19 +3,23 @@
 The modules of `otpkit.integrations` are thin on top of it; so can be yours for another framework.
 """
 
-from otpkit.web.forms import Answer, Asked, PhoneForms, State, View, read_form
+from otpkit.web.forms import MAX_BODY, Answer, Asked, PhoneForms, View, read_form
 from otpkit.web.problems import MEDIA_TYPE, Problem, plain_problem, problem
-from otpkit.web.turns import drive, drive_async
+from otpkit.web.sessions import State, bind_of, take_proof, visit
+from otpkit.web.turns import Turn, drive, drive_async
 from otpkit.web.visitors import client_ip, preferred_language
 
 __all__ = [
+    "MAX_BODY",
     "MEDIA_TYPE",
     "Answer",
     "Asked",
     "PhoneForms",
     "Problem",
     "State",
+    "Turn",
     "View",
+    "bind_of",
     "client_ip",
     "drive",
     "drive_async",
@@ -23,4 +27,6 @@ __all__ = [
     "preferred_language",
     "problem",
     "read_form",
+    "take_proof",
+    "visit",
 ]

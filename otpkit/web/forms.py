@@ -8,7 +8,7 @@ can't read. All else is asked of the `OTP` whenever the page is shown, so that i
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import parse_qsl
@@ -17,13 +17,13 @@ from otpkit import Challenge, ConfigurationError, OTPError, Policy, Proof, RateL
 from otpkit.errors import Language
 from otpkit.phone import parse
 from otpkit.web.regions import Region, regions_of
+from otpkit.web.sessions import State, bind_of, take_proof
 from otpkit.web.turns import Turn
 from otpkit.web.visitors import preferred_language
 
 MAX_BODY: Final = 16_384  # bytes of a form
 MAX_FIELDS: Final = 20
 
-State = MutableMapping[str, str]
 Step = Literal["phone", "code"]
 
 
@@ -46,8 +46,9 @@ class Asked:
 class View:
     """What there is to show.
 
-    `challenge` is the live one of the visitor's number, or None. `problem` is a sentence for him, the word `stale` (the
-    form is of an earlier visit, or cookies are off), or "". `retry_in` are the seconds until a code may be asked for, 0
+    `challenge` is the live one of the visitor's number, or None; `attempts` is how many wrong codes a fresh one takes.
+    `problem` is a sentence for him, the word `stale` (the form is of an earlier visit, or cookies are off), or "", and
+    `error` the stable word of the error that it tells of. `retry_in` are the seconds until a code may be asked for, 0
     where it may be now. `hidden` are the hidden fields of every form; a further one is `action`, with the value `send`,
     `verify` or `restart`.
     """
@@ -62,9 +63,11 @@ class View:
     typed: str  # the number as it was typed, after a refusal
     phone: str  # E.164, at the step `code`
     code_length: int
+    attempts: int
     challenge: Challenge | None
     retry_in: int
     problem: str
+    error: str
     nonce: str
 
 
@@ -122,8 +125,7 @@ class PhoneForms:
         except OTPError as error:
             if isinstance(error, RateLimitError) and error.challenge is not None:
                 state["phone"] = error.challenge.phone  # a code is live: it can still be typed
-            problem = error.message(_language(state, asked))
-            return (yield from self._page(state, asked, problem, error.status, error.retry_after or 0, form))
+            return (yield from self._page(state, asked, error=error, form=form))
 
     def redeem(self, state: State, *, idempotency_key: str | None = None) -> Turn[Proof]:
         """Redeem the proof that is kept, once ever, for the form that creates the account.
@@ -131,12 +133,16 @@ class PhoneForms:
         With an `idempotency_key` a form that is sent twice gets the same proof twice. Whatever comes of it, the visitor
         begins anew when he comes back to the page. Raises what `OTP.redeem` raises.
         """
-        state["redeemed"] = token = state.pop("token", "") or state.get("redeemed", "")
-        state.pop("phone", None)
-        proof: Proof = yield lambda otp: otp.redeem(
-            token, self.purpose, bind=state.get("id", ""), idempotency_key=idempotency_key
-        )
+        token, bind, key = take_proof(state), bind_of(state), idempotency_key or None
+        proof: Proof = yield lambda otp: otp.redeem(token, self.purpose, bind=bind, idempotency_key=key)
         return proof
+
+    def refuse(self, state: State, asked: Asked, problem: Mapping[Language, str], status: int = 403) -> Turn[Answer]:
+        """Show the form for the number again with a sentence of the application's, by language: no account, say."""
+        for name in ("phone", "token"):
+            state.pop(name, None)
+        _begin(state)
+        return (yield from self._page(state, asked, problem[_language(state, asked)], status))
 
     def _take(self, state: State, form: Mapping[str, str], asked: Asked) -> Turn[Answer]:
         action, key = form.get("action"), form.get("key") or None
@@ -157,8 +163,11 @@ class PhoneForms:
 
     def _number(self, form: Mapping[str, str]) -> str:
         """Return the number of the form: one without a country code is of the region that was chosen beside it."""
-        policy, chosen = self._policy, form.get("region", "")
-        return parse(form["phone"], policy.regions, chosen if chosen in policy.regions else policy.default_region)
+        return parse(form["phone"], self._policy.regions, self._region(form))
+
+    def _region(self, form: Mapping[str, str]) -> str:
+        chosen = form.get("region", "")
+        return chosen if chosen in self._policy.regions else self._policy.default_region
 
     def _page(
         self,
@@ -166,7 +175,8 @@ class PhoneForms:
         asked: Asked,
         problem: str = "",
         status: int = 200,
-        retry_in: int = 0,
+        *,
+        error: OTPError | None = None,
         form: Mapping[str, str] | None = None,
     ) -> Turn[Answer]:
         phone, typed, challenge = state.get("phone", ""), form or {}, None
@@ -176,8 +186,11 @@ class PhoneForms:
                 challenge = yield lambda otp: otp.status(phone, self.purpose, bind=state["id"])
             except ConfigurationError:
                 raise
-            except OTPError as error:
-                problem, status = problem or error.message(language), max(status, error.status)
+            except OTPError as silent:
+                error = error or silent
+        if error:
+            problem, status = problem or error.message(language), max(status, error.status)
+        retry_after = (error and error.retry_after) or 0
         nonce = secrets.token_urlsafe(16)
         view = View(
             purpose=self.purpose,
@@ -186,16 +199,18 @@ class PhoneForms:
             url=asked.url,
             hidden={"csrf": state["csrf"], "key": secrets.token_urlsafe(16), **asked.hidden},
             regions=self._regions,
-            region=typed.get("region", self._policy.default_region),
+            region=self._region(typed),
             typed=typed.get("phone", ""),
             phone=phone,
             code_length=self._policy.code_length,
+            attempts=self._policy.attempts,
             challenge=challenge,
-            retry_in=max(retry_in, challenge.resend_in if challenge else 0),
+            retry_in=max(retry_after, challenge.resend_in if challenge else 0),
             problem=problem,
+            error=error.code if error else "",
             nonce=nonce,
         )
-        return Answer(status, _headers(language, nonce, retry_in), self._render(view))
+        return Answer(status, _headers(language, nonce, retry_after), self._render(view))
 
 
 def read_form(body: bytes) -> dict[str, str]:
@@ -209,13 +224,13 @@ def read_form(body: bytes) -> dict[str, str]:
 
 
 def _begin(state: State) -> None:
-    for name in ("id", "csrf"):
-        state.setdefault(name, secrets.token_urlsafe(16))
+    bind_of(state)
+    state.setdefault("csrf", secrets.token_urlsafe(16))
 
 
 def _is_ours(state: State, form: Mapping[str, str]) -> bool:
     given, own = form.get("csrf", ""), state.get("csrf", "")
-    return bool(own) and "id" in state and secrets.compare_digest(given.encode(), own.encode())
+    return bool(own) and "id" in state and secrets.compare_digest(given.encode(errors="replace"), own.encode())
 
 
 def _language(state: State, asked: Asked) -> Language:

@@ -71,8 +71,9 @@ def test_the_demo_serves_its_page_and_the_inbox_until_interrupted() -> None:
         assert f"{demo.base_url}/signup\n" in demo.head
         page = session.get(f"{demo.base_url}/signup", timeout=10)
         assert page.status_code == 200
+        page = session.get(f"{demo.base_url}/signup/account", timeout=10)  # the frame beside the inbox
         fields = dict(re.findall(r'name="(action|csrf|key)" value="([^"]*)"', page.text))
-        shown = session.post(f"{demo.base_url}/signup", data=fields | {"phone": PHONE}, timeout=10)
+        shown = session.post(page.url, data=fields | {"phone": PHONE}, timeout=10)
         assert "+86 138 0013 8000" in shown.text
         assert "【阿里大鱼】" in session.get(demo.base_url, timeout=10).text
         assert demo.interrupt() == QUIET  # with a connection still open

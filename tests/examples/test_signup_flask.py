@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import pytest
 import requests
 from example_process import Example, example, other_than
+from form_visitor import FormVisitor, hidden
 
 from otpkit.sandbox import Sandbox, running
 
-PHONE = "13800138000"
+_numbers = count(13800138000)
 
 
 @pytest.fixture(scope="module")
@@ -21,99 +22,104 @@ def app() -> Iterator[Example]:
         yield app
 
 
-@dataclass
-class Visitor:
-    """A browser."""
-
-    app: Example
-    session: requests.Session = field(default_factory=requests.Session)
-    page: str = ""
-
-    def look(self) -> None:
-        self.page = self.session.get(self.app.url, timeout=10).text
-
-    def form(self, action: str, **typed: str) -> dict[str, str]:
-        """Fill in the page's form with this action."""
-        form = re.search(rf'action="{action}".*?</form>', self.page, re.DOTALL)
-        assert form, self.page
-        return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form[0])) | typed
-
-    def send(self, action: str, form: dict[str, str], language: str = "en") -> requests.Response:
-        url, headers = f"{self.app.url}{action}", {"Accept-Language": language}
-        answer = self.session.post(url, form, headers=headers, timeout=10)
-        self.page = answer.text
-        return answer
-
-    def post(self, action: str, **typed: str) -> requests.Response:
-        return self.send(action, self.form(action, **typed))
+@pytest.fixture
+def phone() -> str:
+    return str(next(_numbers))
 
 
 @pytest.fixture
-def visitor(app: Example) -> Iterator[Visitor]:
-    visitor = Visitor(app)
-    with visitor.session:
-        visitor.look()
-        yield visitor
+def visitor(app: Example) -> Iterator[Person]:
+    with requests.Session() as session:
+        person = Person(f"{app.url}/signup", session, app=app)
+        person.look()
+        yield person
 
 
-def test_a_person_signs_up(visitor: Visitor) -> None:
-    assert visitor.post("/code", phone="138 0013 8000").status_code == 200
-    code = visitor.app.code(PHONE)
-    wrong = visitor.post("/verify", code=other_than(code))
+class Person(FormVisitor):
+    """Somebody who signs up."""
+
+    def __init__(self, url: str, session: requests.Session, *, app: Example) -> None:
+        super().__init__(url, session)
+        self.account_url = f"{app.url}/account"
+
+    def account_form(self, name: str = "Ada") -> dict[str, str]:
+        return {**hidden(self.session.get(self.account_url, timeout=10).text), "name": name}
+
+    def create(self, form: dict[str, str]) -> requests.Response:
+        return self.session.post(self.account_url, form, timeout=10)
+
+
+def test_a_person_signs_up(app: Example, visitor: Person, phone: str) -> None:
+    assert visitor.session.get(app.url, timeout=10).url == visitor.url  # the way in
+    assert visitor.post("send", phone=phone).status_code == 200
+    code = app.code(phone)
+    wrong = visitor.post("verify", code=other_than(code))
     assert wrong.status_code == 422
     assert "Attempts left: 4." in wrong.text
-    limited = visitor.post("/code")
+    limited = visitor.post("send")
     assert limited.status_code == 429
     assert 1 <= int(limited.headers["Retry-After"]) <= 60
-    visitor.post("/verify", code=code)
-    account = visitor.form("/account", name="<Ada>")
-    answers = [visitor.send("/account", account) for _ in range(2)]
+    assert visitor.post("verify", code=code).url == visitor.account_url
+    form = visitor.account_form("<Ada>")
+    answers = [visitor.create(form) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert "Welcome, &lt;Ada&gt;!" in answers[1].text
-    again = visitor.send("/account", account | {"key": "another form", "name": "Eve"})
-    assert again.status_code == 401
-    assert "Please verify your phone number again." in again.text
+    again = visitor.create(form | {"key": "another form", "name": "Eve"})
+    assert again.url == visitor.url  # to begin anew
 
 
-def test_a_form_sent_twice_gets_the_same_answer_twice(visitor: Visitor) -> None:
-    phone = "13800138001"
-    send = visitor.form("/code", phone=phone)
-    assert [visitor.send("/code", send).status_code for _ in range(2)] == [200, 200]
-    assert len(visitor.app.messages(phone)) == 1
-    verify = visitor.form("/verify", code=visitor.app.code(phone))
-    tokens = []
-    for _ in range(2):
-        assert visitor.send("/verify", verify).status_code == 200
-        tokens.append(visitor.form("/account")["token"])
-    assert tokens[0] == tokens[1]
+def test_a_form_sent_twice_at_once_is_one_account(app: Example, visitor: Person, phone: str) -> None:
+    visitor.post("send", phone=phone)
+    visitor.post("verify", code=app.code(phone))
+    form, cookies = visitor.account_form(), visitor.cookies()
+
+    def create(key: str) -> requests.Response:
+        return requests.post(visitor.account_url, form | {"key": key}, cookies=cookies, timeout=10)
+
+    with ThreadPoolExecutor(8) as pool:
+        same = list(pool.map(create, ["a"] * 8))
+        others = list(pool.map(create, "bcdefghi"))
+    assert all("Welcome, Ada!" in answer.text for answer in same)
+    assert not any("Welcome" in answer.text for answer in others)
 
 
-def test_the_token_is_worth_nothing_in_another_session(visitor: Visitor) -> None:
-    phone = "13800138002"
-    visitor.post("/code", phone=phone)
-    visitor.post("/verify", code=visitor.app.code(phone))
+def test_the_proof_is_worth_nothing_in_another_session(app: Example, visitor: Person, phone: str) -> None:
+    visitor.post("send", phone=phone)
+    visitor.post("verify", code=app.code(phone))
+    form = visitor.account_form()
     with requests.Session() as session:
-        assert Visitor(visitor.app, session).send("/account", visitor.form("/account", name="Eve")).status_code == 401
-    assert visitor.post("/account", name="Ada").status_code == 200
+        stranger = Person(visitor.url, session, app=app)
+        assert "Welcome" not in stranger.create(form).text
+    assert "Welcome, Ada!" in visitor.create(form).text
 
 
-def test_errors_speak_the_visitors_language(visitor: Visitor) -> None:
-    answer = visitor.send("/code", visitor.form("/code", phone="12"), "zh-CN,zh;q=0.9")
+def test_another_sites_form_creates_no_account(app: Example, visitor: Person, phone: str) -> None:
+    visitor.post("send", phone=phone)
+    visitor.post("verify", code=app.code(phone))
+    form = {"name": "Eve", "key": "guessed"}
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    assert "Welcome" not in visitor.session.post(visitor.account_url, form, headers=headers, timeout=10).text
+    assert "Welcome, Ada!" in visitor.create(visitor.account_form()).text
+
+
+def test_errors_speak_the_visitors_language(visitor: Person) -> None:
+    answer = visitor.send(visitor.form("send", phone="12"), Accept_Language="zh-CN,zh;q=0.9")
     assert answer.status_code == 422
     assert "请输入正确的手机号码。" in answer.text
 
 
-def test_the_log_holds_no_phone_and_no_code(visitor: Visitor) -> None:
-    phone = "13800138003"
-    visitor.post("/code", phone=phone)
-    code = visitor.app.code(phone)
-    visitor.post("/verify", code=code)
-    printed = "".join(visitor.app.printed)
+def test_the_log_holds_no_phone_and_no_code(app: Example, visitor: Person, phone: str) -> None:
+    visitor.post("send", phone=phone)
+    code = app.code(phone)
+    visitor.post("verify", code=code)
+    visitor.create(visitor.account_form())
+    printed = "".join(app.printed)
+    assert "/account" in printed
     assert phone not in printed
     assert code not in printed
 
 
-def test_the_environment_is_used_where_it_is_set(valkey_url: str, namespace: str) -> None:
+def test_the_environment_is_used_where_it_is_set(valkey_url: str, namespace: str, phone: str) -> None:
     sandbox = Sandbox()
     with running(sandbox) as gateway:
         env = {
@@ -128,8 +134,8 @@ def test_the_environment_is_used_where_it_is_set(valkey_url: str, namespace: str
             "OTPKIT_TEMPLATE_SIGN_NAME": "阿里大鱼",
         }
         with example("signup_flask.py", env) as app:
-            visitor = Visitor(app, app.session)
-            visitor.look()
-            visitor.post("/code", phone=PHONE)
-            assert visitor.post("/verify", code=str(sandbox.messages(PHONE)[0].code)).status_code == 200
+            person = Person(f"{app.url}/signup", app.session, app=app)
+            person.look()
+            person.post("send", phone=phone)
+            assert person.post("verify", code=str(sandbox.messages(phone)[0].code)).url == person.account_url
     assert app.inbox == ""

@@ -1,0 +1,45 @@
+"""The form that creates an account, and the page of whoever is logged in."""
+
+from __future__ import annotations
+
+import secrets
+
+from django import forms
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.views.generic import FormView, TemplateView
+
+from otpkit import TokenError
+from otpkit.integrations.django.sessions import log_in, redeem
+
+from .models import User
+
+
+class AccountForm(forms.Form):
+    name = forms.CharField(max_length=80, widget=forms.TextInput({"autocomplete": "name"}))
+    key = forms.CharField(widget=forms.HiddenInput)
+
+
+class AccountView(FormView):  # type: ignore[type-arg]
+    form_class = AccountForm
+    template_name = "account.html"
+
+    def get_initial(self) -> dict[str, str]:
+        return {"key": secrets.token_urlsafe(16)}  # sent twice, the form is answered twice alike
+
+    def form_valid(self, form: AccountForm) -> HttpResponse:
+        try:
+            proof = redeem(self.request, idempotency_key=form.cleaned_data["key"])
+        except TokenError:
+            return redirect("signup")  # too late, or never verified
+        # Whoever has an account already is logged in to it. The phone is the proof's, never a form's.
+        new = {"first_name": form.cleaned_data["name"], "password": make_password(None)}
+        User.objects.get_or_create(phone=proof.phone, defaults=new)
+        log_in(self.request, proof)
+        return redirect("profile")
+
+
+class ProfileView(LoginRequiredMixin, TemplateView):
+    template_name = "profile.html"

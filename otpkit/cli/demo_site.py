@@ -1,0 +1,167 @@
+"""The page that `otpkit demo` serves: signing up on one side, the phone's inbox on the other.
+
+Signing up is what an application of yours would have: the pages of the FastAPI integration, and behind them a form of
+its own, which creates the account with the proof.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from otpkit import AsyncOTP, ConfigurationError, Proof, TokenError
+from otpkit.errors import Language
+from otpkit.integrations.fastapi import PhoneVerification
+from otpkit.web import State, bind_of, preferred_language, read_form, take_proof, visit
+from otpkit.web.pages import TEMPLATES, spaced
+from otpkit.web.regions import regions_of
+
+try:
+    import jinja2
+    from fastapi import FastAPI, Request, Response
+    from fastapi.responses import HTMLResponse, RedirectResponse
+    from starlette.middleware.sessions import SessionMiddleware
+    from starlette.routing import BaseRoute, Mount
+    from starlette.types import ASGIApp, Receive, Scope, Send
+except ImportError as missing:
+    raise ConfigurationError("The demonstration needs FastAPI; run: pip install 'otpkit[demo]'") from missing
+
+PATH: Final = "/signup"
+PHONE_PATH: Final = f"{PATH}/phone"
+ACCOUNT_PATH: Final = f"{PATH}/account"
+PURPOSE: Final = "signup"
+MAX_NAME: Final = 40  # characters
+
+_templates: Final = jinja2.Environment(
+    loader=jinja2.FileSystemLoader([Path(__file__).parent / "templates", TEMPLATES]),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class DemoSite:
+    """The site beside a sandbox. It serves once `connect` has given it the `AsyncOTP` that sends by this sandbox."""
+
+    def __init__(self) -> None:
+        self._app: ASGIApp | None = None
+
+    def connect(self, otp: AsyncOTP) -> None:
+        """Verify by `otp`; whoever made it closes it."""
+        self._app = create_app(otp)
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the routes, for `serve(…, extra_routes=…)`."""
+        return [Mount("", app=self)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve as an ASGI application."""
+        if self._app is None:
+            raise ConfigurationError("The demonstration has no OTP yet; call connect(otp) before it is visited.")
+        await self._app(scope, receive, send)
+
+
+def create_app(otp: AsyncOTP) -> FastAPI:
+    """Build the application: it keeps its accounts in memory."""
+    app = FastAPI(openapi_url=None)
+    app.add_middleware(SessionMiddleware, secret_key=secrets.token_urlsafe(32), session_cookie="otpkit_demo")
+    phones = PhoneVerification(otp)
+    phones.install(app)
+    app.include_router(phones.pages(PURPOSE, next_url=ACCOUNT_PATH), prefix=PHONE_PATH)
+    app.add_api_route(PATH, _show_both, methods=["GET"])
+    accounts = _Accounts(otp)
+    app.add_api_route(ACCOUNT_PATH, accounts.show, methods=["GET"])
+    app.add_api_route(ACCOUNT_PATH, accounts.submit, methods=["POST"])
+    return app
+
+
+async def _show_both(request: Request) -> Response:
+    with visit(request.session, PURPOSE) as state:
+        return _page("demo.html", _language(request, state), account_path=ACCOUNT_PATH)
+
+
+class _Accounts:
+    """The form that creates an account, and the accounts: a name for each phone."""
+
+    def __init__(self, otp: AsyncOTP) -> None:
+        self._otp = otp
+        self._names: dict[str, str] = {}
+
+    async def show(self, request: Request) -> Response:
+        with visit(request.session, PURPOSE) as state:
+            if "account" in state or "token" in state:
+                return self._page(request, state)
+        return _go(PHONE_PATH)
+
+    async def submit(self, request: Request) -> Response:
+        form = read_form(await request.body())
+        with visit(request.session, PURPOSE) as state:
+            if not _is_ours(state, form):
+                return _go(ACCOUNT_PATH)  # nothing is done, and the page shown anew
+            if form.get("action") == "restart":
+                state.pop("account", None)
+                return _go(PHONE_PATH)
+            return await self._create(request, state, form.get("name", "").strip()[:MAX_NAME], form.get("key") or None)
+
+    async def _create(self, request: Request, state: State, name: str, key: str | None) -> Response:
+        if "account" in state:
+            return _go(ACCOUNT_PATH)
+        if not name:
+            return self._page(request, state, "nameless", 422)
+        try:
+            proof = await self._otp.redeem(take_proof(state), PURPOSE, bind=bind_of(state), idempotency_key=key)
+        except TokenError as error:
+            return self._page(request, state, error.message(_language(request, state)), error.status)
+        self._keep(state, proof, name)
+        return _go(ACCOUNT_PATH)
+
+    def _keep(self, state: State, proof: Proof, name: str) -> None:
+        self._names.setdefault(proof.phone, name)  # a phone has one account, whatever name is typed next time
+        state["account"] = proof.phone
+
+    def _page(self, request: Request, state: State, problem: str = "", status: int = 200) -> Response:
+        phone = state.get("account", "")
+        return _page(
+            "account.html",
+            _language(request, state),
+            status,
+            problem=problem,
+            step="done" if phone else "name" if "token" in state else "over",
+            name=self._names.get(phone, ""),
+            phone=spaced(phone, regions_of(self._otp.policy.regions)),
+            csrf=state.get("csrf", ""),
+            key=secrets.token_urlsafe(16),
+            max_name=MAX_NAME,
+            account_path=ACCOUNT_PATH,
+            phone_path=PHONE_PATH,
+        )
+
+
+def _is_ours(state: State, form: Mapping[str, str]) -> bool:
+    own = state.get("csrf", "")
+    return bool(own) and secrets.compare_digest(form.get("csrf", "").encode(), own.encode())
+
+
+def _language(request: Request, state: State) -> Language:
+    chosen = state.get("language", "")  # on the pages, where the switch is
+    return "zh" if (chosen or preferred_language(request.headers.get("accept-language", ""))) == "zh" else "en"
+
+
+def _go(path: str) -> Response:
+    return RedirectResponse(path, 303, {"cache-control": "no-store"})
+
+
+def _page(template: str, language: Language, status: int = 200, **values: object) -> Response:
+    nonce = secrets.token_urlsafe(16)
+    html = _templates.get_template(template).render(language=language, nonce=nonce, **values)
+    policy = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; frame-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+    )
+    headers = {"content-security-policy": policy, "cache-control": "no-store", "referrer-policy": "same-origin"}
+    return HTMLResponse(
+        html, status, headers | {"vary": "accept-language, cookie", "x-content-type-options": "nosniff"}
+    )

@@ -1,0 +1,18 @@
+"""Django: form fields, views, an authentication backend, an admin page and system checks. It needs the extra `django`.
+
+Add `"otpkit.integrations.django"` to `INSTALLED_APPS`; `conf` says what the setting `OTPKIT` may hold. Views are in
+`views`, fields in `forms`, the backend in `backends`, and `redeem` and `log_in` in `sessions`.
+"""
+
+from __future__ import annotations
+
+from otpkit import ConfigurationError
+
+try:
+    import django  # noqa: F401
+except ImportError as missing:
+    raise ConfigurationError("otpkit.integrations.django needs Django; run: pip install 'otpkit[django]'") from missing
+
+from otpkit.integrations.django.conf import get_otp
+
+__all__ = ["get_otp"]

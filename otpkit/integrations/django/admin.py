@@ -1,0 +1,92 @@
+"""The admin page that shows whether a number is limited or blocked, and unblocks it. It never shows a code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
+from django.db import router, transaction
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_post_parameters
+
+from otpkit import ConfigurationError, OTPError
+from otpkit.integrations.django.conf import get_otp, language
+from otpkit.integrations.django.forms import PhoneField, PhoneInput
+from otpkit.integrations.django.models import Phone
+from otpkit.models import mask
+
+
+class PhoneForm(forms.Form):
+    """Which number to look at."""
+
+    phone = PhoneField(label=_("Phone number"), widget=PhoneInput({"autocomplete": "off"}))
+
+
+@admin.register(Phone)
+class PhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # at runtime Django's takes no argument
+    """One page. The number comes by POST and stands in no URL; each unblocking is in the admin's log, masked."""
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the one page's, under the name that the index looks for."""
+        return [path("", self.admin_site.admin_view(self.changelist_view), name="otpkit_phone_changelist")]
+
+    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
+        """Nothing can be added."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, *_: Any) -> bool:
+        """Nothing can be deleted."""
+        return False
+
+    @method_decorator(sensitive_post_parameters("phone"))
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Ask for a number, show how it stands, and unblock it."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        form = PhoneForm(request.POST or None)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Phone numbers"),
+            "opts": self.opts,
+            "form": form,
+            "standing": self._standing(request, form.cleaned_data["phone"]) if form.is_valid() else None,
+            "can_unblock": self.has_change_permission(request),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/otpkit/phone.html", context)
+
+    def _standing(self, request: HttpRequest, phone: str) -> Any:
+        try:
+            if "unblock" in request.POST:
+                self._unblock(request, phone)
+            return get_otp().standing(phone)
+        except ConfigurationError:
+            raise
+        except OTPError as error:
+            self.message_user(request, error.message(language()), messages.ERROR)
+            return None
+
+    def _unblock(self, request: HttpRequest, phone: str) -> None:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        with transaction.atomic(
+            using=router.db_for_write(LogEntry)
+        ):  # no unblocking without its entry, and no entry without it
+            LogEntry.objects.create(
+                user_id=request.user.pk,
+                content_type=ContentType.objects.get_for_model(Phone),
+                object_repr=mask(phone),
+                action_flag=CHANGE,
+                change_message="Unblocked",
+            )
+            get_otp().unblock(phone)
+        self.message_user(request, gettext("The number is unblocked."), messages.SUCCESS)

@@ -1,0 +1,71 @@
+"""Form fields for a number and for a code, which clean as `OTP` does and speak the person's language."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from otpkit import MalformedCodeError, PhoneError
+from otpkit.codes import clean_code
+from otpkit.integrations.django.conf import get_otp, language
+from otpkit.phone import MAX_LENGTH, parse
+
+
+class PhoneInput(forms.TextInput):
+    """An input for a number: telephones show their keys for it, and browsers offer the person's own number."""
+
+    input_type = "tel"
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__({"autocomplete": "tel", "maxlength": str(MAX_LENGTH), **(attrs or {})})
+
+
+class CodeInput(forms.TextInput):
+    """An input for a code: telephones show digits for it, and offer the code of the message that has just come."""
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__({"autocomplete": "one-time-code", "inputmode": "numeric", **(attrs or {})})
+
+
+class PhoneField(forms.CharField):
+    """A mobile number. It cleans to E.164 by the regions of the policy: every accepted spelling gives one text."""
+
+    widget = PhoneInput
+
+    def __init__(self, **options: Any) -> None:
+        # What to strip is for the strict parse to say: CharField would drop invisible characters too.
+        super().__init__(**{"strip": False, **options})
+
+    def to_python(self, value: Any) -> str:
+        """Return the number as E.164, or "" for none."""
+        text = super().to_python(value)
+        if text in self.empty_values:
+            return ""
+        policy = get_otp().policy
+        try:
+            return parse(text, policy.regions, policy.default_region)
+        except PhoneError as error:
+            refusal = ValidationError(error.message(language()), code=error.code)
+        raise refusal
+
+
+class CodeField(forms.CharField):
+    """A one-time code. It cleans to the digits alone, as many as the policy says; blanks and hyphens are dropped."""
+
+    widget = CodeInput
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"strip": False, **options})
+
+    def to_python(self, value: Any) -> str:
+        """Return the digits of the code, or "" for none."""
+        text = super().to_python(value)
+        if text in self.empty_values:
+            return ""
+        try:
+            return clean_code(text, get_otp().policy.code_length)
+        except MalformedCodeError as error:
+            refusal = ValidationError(error.message(language()), code=error.code)
+        raise refusal

@@ -1,0 +1,154 @@
+"""The two forms of a sign-up or a login as class-based views: `path("login/", LoginView.as_view())`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.middleware.csrf import get_token
+from django.shortcuts import resolve_url
+from django.utils.decorators import method_decorator
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views import View
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.debug import sensitive_post_parameters
+
+from otpkit import ConfigurationError, Proof, web
+from otpkit.errors import Language
+from otpkit.integrations.django.conf import forwarded_hops, get_otp, language
+from otpkit.integrations.django.sessions import keep, leave_session, log_in, state_of
+from otpkit.web import forms, pages
+
+_NO_ACCOUNT: Final[Mapping[Language, str]] = {
+    "en": "There is no account with this number.",
+    "zh": "该号码没有可登录的账号。",
+}
+
+
+@method_decorator((sensitive_post_parameters("phone", "code"), csrf_protect), name="dispatch")
+class PhoneView(View):
+    """The forms for one purpose; the base of the two below, and of yours for others.
+
+    Attributes, which `as_view` takes too:
+        purpose: what the codes are for, such as `payment`.
+        success_url: where the visitor goes once the code was right: a URL, or the name of one. A `?next=` of this site,
+            which the page was called with, comes first.
+        keep_proof: whether the session keeps the proof for `redeem`. While it lives `verified` is then called whenever
+            the visitor comes to the page.
+
+    The visitor's code is tied to the session. The page speaks Django's active language, English or Chinese. Whoever may
+    send the form makes you pay for a message: a CAPTCHA or a risk check belongs into `post`, before `super().post(…)`.
+    """
+
+    purpose: str = ""
+    success_url: Any = None
+    keep_proof: bool = True
+    _next_url: str = ""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show the form for the number, or that for the code."""
+        state = state_of(request, self.purpose)
+        wanted = request.GET.get("next", "")
+        if url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure()):
+            state["next"] = wanted
+        return self._answer(state, self._forms().show(state, self._asked()))
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Send a code, verify one, or begin anew."""
+        state = state_of(request, self.purpose)
+        form = request.POST.dict()
+        if sum(map(len, form.values())) > forms.MAX_BODY:
+            form = {}  # none of ours: it is answered as one that is out of date
+        return self._answer(state, self._forms().submit(state, form, self._asked()))
+
+    def verified(self, proof: Proof) -> HttpResponse:
+        """Answer for a number that is verified. Override it; a form that comes twice has it called twice."""
+        return HttpResponseRedirect(self.get_success_url())
+
+    def get_success_url(self) -> str:
+        """Return where the visitor goes once the code was right."""
+        return self._next_url or self._own_url()
+
+    def render(self, view: web.View) -> str:
+        """Return the HTML of the page. Override it for a template of yours: the page's policy wants `view.nonce`."""
+        return pages.render(view)
+
+    def refuse(self, problem: Mapping[Language, str], status: int = 403) -> HttpResponse:
+        """Show the form for the number again, with a sentence for the visitor: one in each language, `en` and `zh`."""
+        state = state_of(self.request, self.purpose)
+        return self._answer(state, self._forms().refuse(state, self._asked(), problem, status))
+
+    def _own_url(self) -> str:
+        if self.success_url is None:
+            raise ConfigurationError(f"{type(self).__name__} needs success_url: give it to as_view() or the class.")
+        return resolve_url(self.success_url)
+
+    def _forms(self) -> web.PhoneForms:
+        return web.PhoneForms(self.purpose, get_otp().policy, self.render, keep_proof=self.keep_proof)
+
+    def _asked(self) -> web.Asked:
+        meta = self.request.META
+        return web.Asked(
+            url=self.request.path,
+            ip=web.client_ip(meta.get("REMOTE_ADDR"), meta.get("HTTP_X_FORWARDED_FOR", ""), forwarded_hops()),
+            accept_language=language(),
+            language=self.request.GET.get("lang", ""),
+            hidden={"csrfmiddlewaretoken": get_token(self.request)},
+        )
+
+    def _answer(self, state: web.State, turn: web.Turn[web.Answer]) -> HttpResponse:
+        answer = web.drive(turn, get_otp())
+        if answer.proof is None:
+            keep(self.request, self.purpose, state)
+            return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+        self._next_url = state.pop("next", "")
+        if self.request.method == "POST":
+            leave_session(self.request)
+        if not self.keep_proof:
+            state = {name: state[name] for name in ("language",) if name in state}  # all else is over
+        keep(self.request, self.purpose, state)
+        response = self.verified(answer.proof)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class SignupView(PhoneView):
+    """Verifies a number and goes to `success_url`, the form that creates the account: there call `redeem`.
+
+    It does the same for a number that has an account already: strangers can't learn which do. A `?next=` is handed on
+    to that form.
+    """
+
+    purpose = "signup"
+
+    def get_success_url(self) -> str:
+        """Return where the form is that creates the account."""
+        url = self._own_url()
+        if self._next_url:
+            url += ("&" if "?" in url else "?") + urlencode({"next": self._next_url})
+        return url
+
+
+class LoginView(PhoneView):
+    """Logs in the user with the verified number, in a session of its own, by the backend `PhoneBackend`.
+
+    Goes to `?next=`, `success_url` or `settings.LOGIN_REDIRECT_URL`. Whether a number has an account is told once it is
+    verified and not before.
+    """
+
+    purpose = "login"
+    keep_proof = False
+
+    def verified(self, proof: Proof) -> HttpResponse:
+        """Log in."""
+        return super().verified(proof) if log_in(self.request, proof) else self.no_account(proof)
+
+    def no_account(self, proof: Proof) -> HttpResponse:
+        """Answer for a verified number that no active user has. Override it, to offer a sign-up for one."""
+        return self.refuse(_NO_ACCOUNT)
+
+    def _own_url(self) -> str:
+        return resolve_url(self.success_url or settings.LOGIN_REDIRECT_URL)

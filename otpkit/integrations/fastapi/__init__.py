@@ -1,0 +1,194 @@
+"""FastAPI: pages, a JSON router, and dependencies that give a verified phone. It needs the extra `fastapi`.
+
+::
+
+    otp = AsyncOTP.from_env()
+
+
+    @asynccontextmanager
+    async def lifespan(app):
+        async with otp:  # whoever makes an OTP closes it
+            yield
+
+
+    app = FastAPI(lifespan=lifespan)
+    app.add_middleware(SessionMiddleware, secret_key=…, https_only=True)
+    phones = PhoneVerification(otp)
+    phones.install(app)
+    app.include_router(phones.pages(next_url="/account"), prefix="/signup")  # for browsers
+    app.include_router(phones.router(), prefix="/api/signup")  # for applications
+
+
+    @app.post("/accounts")
+    async def create_account(proof: VerifiedPhone):
+        return await create(proof.phone)
+
+A code is tied to the visitor's session, and so of no use to somebody who talked him into reading it out. The session is
+a signed cookie: the visitor can read it and can send an old one again (`otpkit.web.sessions` says what follows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+
+from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
+from otpkit.web import (
+    MAX_BODY,
+    MEDIA_TYPE,
+    Answer,
+    Asked,
+    PhoneForms,
+    State,
+    Turn,
+    View,
+    client_ip,
+    drive_async,
+    preferred_language,
+    problem,
+    read_form,
+    visit,
+)
+
+try:
+    from fastapi import APIRouter, FastAPI, Request, Response
+    from fastapi.concurrency import run_in_threadpool
+    from fastapi.responses import RedirectResponse
+except ImportError as missing:
+    raise ConfigurationError(
+        "otpkit.integrations.fastapi needs FastAPI; run: pip install 'otpkit[fastapi]'"
+    ) from missing
+
+from otpkit.integrations.fastapi.api import json_router
+from otpkit.integrations.fastapi.dependencies import (
+    Bind,
+    Otp,
+    VerifiedPhone,
+    get_otp,
+    session_bind,
+    session_of,
+    verified_phone,
+)
+
+__all__ = ["Otp", "PhoneVerification", "VerifiedPhone", "get_otp", "verified_phone"]
+
+Verified = Callable[[Request, Proof], Response | Awaitable[Response]]
+
+
+class PhoneVerification:
+    """Phone verification for one application.
+
+    Args:
+        otp: what verifies. Close it where you made it, such as in the application's lifespan.
+        forwarded_hops: how many proxies of yours stand before the application, for the visitor's address; 0 where the
+            server is told of them itself (uvicorn's `--forwarded-allow-ips`).
+
+    Raises `ConfigurationError` for an `OTP`, which would block the event loop.
+    """
+
+    def __init__(self, otp: AsyncOTP, *, forwarded_hops: int = 0) -> None:
+        if isinstance(otp, OTP):
+            raise ConfigurationError("PhoneVerification for FastAPI needs an AsyncOTP: an OTP blocks the event loop.")
+        self.otp = otp
+        self._hops = forwarded_hops
+
+    def install(self, app: FastAPI) -> None:
+        """Put the `AsyncOTP` on `app.state`, and have every `OTPError` answered with a problem document (RFC 9457).
+
+        It is in the visitor's language, with `Retry-After` and `RateLimit` where a limit is used up. A
+        `ConfigurationError` is not the visitor's: it goes on to the server's log.
+        """
+        app.state.otpkit = self.otp
+        app.add_exception_handler(OTPError, _refuse)
+
+    def pages(
+        self,
+        purpose: str = "signup",
+        *,
+        next_url: str = "/",
+        on_verified: Verified | None = None,
+        render: Callable[[View], str] | None = None,
+    ) -> APIRouter:
+        """Return a router with the two forms of a purpose, to be included under a prefix. Needs `SessionMiddleware`.
+
+        Args:
+            purpose: what the codes are for.
+            next_url: where on this site the visitor is sent once his code was right; the proof is then kept in the session for
+                `VerifiedPhone`.
+            on_verified: a function, async or not, of the request and the `Proof`, that gives the response instead, such
+                as one that logs him in. A form that comes twice calls it twice, with the same proof. Nothing is kept
+                then. Where it logs somebody in it clears the session first (OWASP ASVS 7.2.4).
+            render: makes the HTML of a `View`, in place of the pages that come with otpkit.
+        """
+        from otpkit.web.pages import render as own
+
+        forms = PhoneForms(purpose, self.otp.policy, render or own, keep_proof=on_verified is None)
+        router = APIRouter(include_in_schema=False)
+
+        async def answer(request: Request, otp: AsyncOTP, turn: Callable[[State], Turn[Answer]]) -> Response:
+            with visit(session_of(request), purpose) as state:
+                found = await drive_async(turn(state), otp)
+            if found.proof is None:
+                return Response(found.body, found.status, dict(found.headers))
+            if on_verified is None:
+                return RedirectResponse(next_url, found.status, dict(found.headers))
+            response = await run_in_threadpool(on_verified, request, found.proof)
+            return await response if isawaitable(response) else response
+
+        @router.get("")
+        async def show(request: Request, otp: Otp) -> Response:
+            return await answer(request, otp, lambda state: forms.show(state, self._asked(request)))
+
+        @router.post("")
+        async def submit(request: Request, otp: Otp) -> Response:
+            form = read_form(await _body(request))
+            return await answer(request, otp, lambda state: forms.submit(state, form, self._asked(request)))
+
+        return router
+
+    def router(self, purpose: str = "signup", *, bind: Bind | None = None) -> APIRouter:
+        """Return a router with JSON calls for a purpose, for single-page and mobile apps; include it under a prefix.
+
+        - `POST /challenges` `{"phone"}` sends a code: 202 with its `delivery`, `expires_in`, `resend_in`, …
+        - `POST /challenges/status` `{"phone"}` tells the same of the live one, or null; it sends nothing.
+        - `POST /verifications` `{"phone", "code"}` gives a `token`, which `VerifiedPhone` takes as `Phone-Proof`.
+
+        An `Idempotency-Key` makes the first and the last safe to repeat. The purpose is yours, never the visitor's.
+        Whoever may ask makes you pay for an SMS: a CAPTCHA or a risk check belongs before it, as a dependency
+        (`include_router(…, dependencies=[…])`).
+
+        Args:
+            purpose: what the codes are for.
+            bind: a dependency that gives the text which the codes are tied to, such as a device's id: a secret of the
+                visitor's, never empty. Left out it is the session's, which needs `SessionMiddleware`.
+
+        Other sites can't use the visitor's cookie here: it is `SameSite=Lax`, and only `application/json` is read,
+        which a browser sends to another site only where that allows it (CORS): allow credentials to no strange origin.
+        """
+        return json_router(purpose, bind or session_bind(purpose), self._ip)
+
+    def _asked(self, request: Request) -> Asked:
+        return Asked(
+            url=request.url.path,
+            ip=self._ip(request),
+            accept_language=request.headers.get("accept-language", ""),
+            language=request.query_params.get("lang", ""),
+        )
+
+    def _ip(self, request: Request) -> str | None:
+        peer = request.client.host if request.client else None
+        return client_ip(peer, ",".join(request.headers.getlist("x-forwarded-for")), self._hops)
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():  # read to its end, or the answer might not be
+        body = (body + chunk)[: MAX_BODY + 1]
+    return body
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, ConfigurationError) or not isinstance(error, OTPError):
+        raise error
+    found = problem(error, preferred_language(request.headers.get("accept-language", "")))
+    return Response(found.json(), found.status, dict(found.headers), MEDIA_TYPE)

@@ -1,0 +1,143 @@
+"""The JSON calls of a purpose, with strict bodies and declared problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field
+
+from otpkit import Challenge, ConfigurationError
+from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp
+from otpkit.web import MEDIA_TYPE, Problem, plain_problem
+
+_MAX_DETAIL = 300  # characters of what is wrong with a body, which may have named anything
+
+
+class PhoneToVerify(BaseModel):
+    """Whose code it is."""
+
+    model_config = ConfigDict(extra="forbid")
+    phone: str = Field(description="Any spelling of a mobile number.", examples=["+8613800138000"], repr=False)
+
+
+class CodeToVerify(PhoneToVerify):
+    """What the person typed."""
+
+    code: str = Field(description="As typed, blanks and hyphens included.", examples=["123456"], repr=False)
+
+
+class PhoneChallenge(BaseModel):
+    """A live challenge. Show the form for the code, also where the delivery is uncertain."""
+
+    model_config = ConfigDict(from_attributes=True)
+    delivery: Literal["pending", "accepted", "uncertain", "delivered", "failed"]
+    expires_in: int = Field(description="Seconds that the code lives.")
+    resend_in: int = Field(description="Seconds until it may be sent again.")
+    attempts_left: int = Field(description="Wrong codes that it still takes.")
+    sends_left: int = Field(description="Messages that the phone may still get.")
+
+
+class PhoneProof(BaseModel):
+    """A verified phone."""
+
+    token: str = Field(description="The proof, to be redeemed once: keep it out of URLs.", repr=False)
+    phone: str = Field(description="E.164.", repr=False)
+    expires_in: int = Field(description="Seconds that the proof lives, from the verification on.")
+
+
+class ProblemDocument(BaseModel):
+    """What went wrong (RFC 9457); `code` is a stable word, `detail` is for the person, in his language."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+_MEANINGS: Final = {
+    415: "Not JSON",
+    422: "Not a number, not a code, a wrong or dead code, or a body that can't be read",
+    423: "The number is blocked",
+    429: "A limit is used up: `Retry-After` says for how long",
+    502: "The message was certainly not sent",
+    503: "The store did not answer: nothing was sent, nothing is granted",
+}
+_CONTENT: Final = {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"description": meaning, "content": _CONTENT} for status, meaning in _MEANINGS.items()
+}
+
+
+class _Route(APIRoute):
+    """Says with a problem document what can't be read; FastAPI's own answer would repeat the number and the code."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            if not _is_json(request):
+                detail = "Send the header Content-Type: application/json."
+                return _respond(plain_problem(415, "not_json", "Not JSON", detail))
+            try:
+                response = await handle(request)
+            except RequestValidationError as error:
+                wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+                detail = "; ".join(wrong)[:_MAX_DETAIL]
+                return _respond(plain_problem(422, "malformed_request", "The request can't be read", detail))
+            response.headers["Cache-Control"] = "no-store"  # a proof, or what holds for a moment
+            return response
+
+        return answer
+
+
+def json_router(purpose: str, bind: Bind, address: Callable[[Request], str | None]) -> APIRouter:
+    """Return the router of `PhoneVerification.router`."""
+    router = APIRouter(route_class=_Route, responses=PROBLEMS)
+
+    async def bound(given: str = Depends(bind)) -> str:
+        if not given:  # strangers would share their challenges
+            raise ConfigurationError("bind= gave an empty text: have it give what is the visitor's alone.")
+        return given
+
+    @router.post("/challenges", status_code=202)
+    async def issue(
+        body: PhoneToVerify, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None
+    ) -> PhoneChallenge:
+        """Send a code; while one is live, send the same code again."""
+        ip = address(request)
+        return _live(await otp.issue(body.phone, purpose, bind=own, ip=ip, idempotency_key=key))
+
+    @router.post("/challenges/status")
+    async def status(body: PhoneToVerify, otp: Otp, own: str = Depends(bound)) -> PhoneChallenge | None:
+        """Tell of the live challenge that was asked for here, or null."""
+        found = await otp.status(body.phone, purpose, bind=own)
+        return None if found is None else _live(found)
+
+    @router.post("/verifications")
+    async def verify(
+        body: CodeToVerify, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None
+    ) -> PhoneProof:
+        """Verify a code: a right one is used up, a wrong one is counted."""
+        ip = address(request)
+        proof = await otp.verify(body.phone, body.code, purpose, bind=own, ip=ip, idempotency_key=key)
+        life = proof.expires_at - proof.verified_at
+        return PhoneProof(token=proof.token, phone=proof.phone, expires_in=int(life.total_seconds()))
+
+    return router
+
+
+def _live(challenge: Challenge) -> PhoneChallenge:
+    return PhoneChallenge.model_validate(challenge)
+
+
+def _is_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+def _respond(found: Problem) -> Response:
+    return Response(found.json(), found.status, dict(found.headers), MEDIA_TYPE)

@@ -1,0 +1,198 @@
+"""Flask: an extension with pages, answers for errors, and the redeeming of proofs. It needs the extra `flask`.
+
+::
+
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY=…, SESSION_COOKIE_SECURE=True, SESSION_COOKIE_SAMESITE="Lax")
+    phones = PhoneVerification(app)  # configured by OTPKIT_… variables, unless an OTP is given
+    app.register_blueprint(phones.blueprint(next_url="/account"), url_prefix="/signup")
+
+
+    @app.post("/account")
+    def create_account():
+        proof = phones.redeem(idempotency_key=request.form["key"])
+        return create(proof.phone)
+
+A code is tied to the visitor's session, and so of no use to somebody who talked him into reading it out. The session is
+a signed cookie: the visitor can read it and can send an old one again (`otpkit.web.sessions` says what follows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from html import escape
+from typing import Any, Final, cast
+
+from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
+from otpkit.web import (
+    MAX_BODY,
+    MEDIA_TYPE,
+    Answer,
+    Asked,
+    PhoneForms,
+    State,
+    Turn,
+    View,
+    bind_of,
+    client_ip,
+    drive,
+    preferred_language,
+    problem,
+    read_form,
+    take_proof,
+    visit,
+)
+
+try:
+    from flask import Blueprint, Flask, Response, current_app, redirect, request, session
+    from flask.sessions import NullSession
+    from flask.typing import ResponseReturnValue
+    from werkzeug.local import LocalProxy
+except ImportError as missing:
+    raise ConfigurationError("otpkit.integrations.flask needs Flask; run: pip install 'otpkit[flask]'") from missing
+
+_EXTENSION: Final = "otpkit"
+
+Verified = Callable[[Proof], ResponseReturnValue]
+
+
+def _installed() -> OTP:
+    if _EXTENSION not in current_app.extensions:
+        raise ConfigurationError("The application has no OTP: call PhoneVerification(…).init_app(app).")
+    return cast("OTP", current_app.extensions[_EXTENSION])
+
+
+current_otp: OTP = LocalProxy(_installed)  # type: ignore[assignment]
+"""The `OTP` of the application that serves the request."""
+
+
+class PhoneVerification:
+    """Phone verification for Flask applications.
+
+    Args:
+        app: the application, or None where `init_app` is called later.
+        otp: what verifies; None is `OTP.from_env()`, made by `init_app`. Threads and forked workers share it; close it
+            where you made it.
+        forwarded_hops: how many proxies of yours stand before the application, for the visitor's address; 0 where
+            werkzeug's `ProxyFix` is told of them.
+
+    Raises `ConfigurationError` for an `AsyncOTP`, and what `OTP.from_env` raises.
+    """
+
+    def __init__(self, app: Flask | None = None, otp: OTP | None = None, *, forwarded_hops: int = 0) -> None:
+        if isinstance(otp, AsyncOTP):
+            raise ConfigurationError("PhoneVerification for Flask needs an OTP, not an AsyncOTP.")
+        self._otp = otp
+        self._hops = forwarded_hops
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Put the `OTP` at `app.extensions["otpkit"]`, and have every `OTPError` answered.
+
+        A client gets a problem document (RFC 9457) in the visitor's language, with `Retry-After` and `RateLimit` where
+        a limit is used up; one that prefers HTML, such as a browser, gets a page with the sentence alone. A
+        `ConfigurationError` is not the visitor's: it goes on to the application's log.
+        """
+        app.extensions[_EXTENSION] = self._otp or OTP.from_env()
+        app.register_error_handler(OTPError, _refuse)
+
+    def blueprint(
+        self,
+        purpose: str = "signup",
+        *,
+        next_url: str = "/",
+        on_verified: Verified | None = None,
+        render: Callable[[View], str] | None = None,
+    ) -> Blueprint:
+        """Return a blueprint with the two forms of a purpose, at `/{purpose}` unless it is registered elsewhere.
+
+        Args:
+            purpose: what the codes are for.
+            next_url: where on this site the visitor is sent once his code was right; the proof is then kept in the session for
+                `redeem`.
+            on_verified: a function of the `Proof` that gives the response instead, such as one that logs him in. A form
+                that comes twice calls it twice, with the same proof. Nothing is kept then. Where it logs somebody in it
+                clears the session first (OWASP ASVS 7.2.4).
+            render: makes the HTML of a `View`, in place of the pages that come with otpkit.
+        """
+        from otpkit.web.pages import render as own
+
+        blueprint = Blueprint(f"otpkit_{purpose}".replace(".", "_"), __name__, url_prefix=f"/{purpose}")
+
+        def answer(turn: Callable[[PhoneForms, State], Turn[Answer]]) -> ResponseReturnValue:
+            forms = PhoneForms(purpose, current_otp.policy, render or own, keep_proof=on_verified is None)
+            with visit(_session(), purpose) as state:
+                found = drive(turn(forms, state), current_otp)
+            if found.proof is None:
+                return Response(found.body, found.status, dict(found.headers))
+            if on_verified is not None:
+                return on_verified(found.proof)
+            response = redirect(next_url, found.status)
+            response.headers.update(found.headers)
+            return response
+
+        @blueprint.get("")
+        def show() -> ResponseReturnValue:
+            return answer(lambda forms, state: forms.show(state, self._asked()))
+
+        @blueprint.post("")
+        def submit() -> ResponseReturnValue:
+            form = read_form(_body())
+            return answer(lambda forms, state: forms.submit(state, form, self._asked()))
+
+        return blueprint
+
+    def redeem(self, purpose: str = "signup", *, idempotency_key: str | None = None) -> Proof:
+        """Redeem the proof that the pages kept in the session, once ever: `proof.phone` is verified.
+
+        Args:
+            purpose: as given to `blueprint`.
+            idempotency_key: a text that names the form, such as a hidden field of it: sent twice, it gets the same
+                proof twice. A unique constraint on the phone belongs where the account is created.
+
+        A request of another site's page finds no proof, in browsers that tell (`Sec-Fetch-Site`); give your form a
+        token of its own too (Flask-WTF).
+
+        Raises `InvalidTokenError` where there is no proof, what `OTP.redeem` raises, and `ConfigurationError` for an
+        application without a `SECRET_KEY`.
+        """
+        with visit(_session(), purpose) as state:
+            token = take_proof(state, sec_fetch_site=request.headers.get("Sec-Fetch-Site", ""))
+            return current_otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key or None)
+
+    def _asked(self) -> Asked:
+        forwarded_for = ",".join(request.headers.getlist("X-Forwarded-For"))
+        return Asked(
+            url=request.script_root + request.path,
+            ip=client_ip(request.remote_addr, forwarded_for, self._hops),
+            accept_language=request.headers.get("Accept-Language", ""),
+            language=request.args.get("lang", ""),
+        )
+
+
+def _session() -> MutableMapping[str, Any]:
+    if isinstance(session, NullSession):
+        raise ConfigurationError('Codes are tied to the session, and it has no key: set app.config["SECRET_KEY"].')
+    return session
+
+
+def _body() -> bytes:
+    # A browser says how long a form is.
+    return request.get_data() if 0 < (request.content_length or 0) <= MAX_BODY else b""
+
+
+def _refuse(error: OTPError) -> ResponseReturnValue:
+    if isinstance(error, ConfigurationError):
+        raise error
+    language = preferred_language(request.headers.get("Accept-Language", ""))
+    found = problem(error, language)
+    kinds = [MEDIA_TYPE, "application/json", "text/html"]
+    if request.accept_mimetypes.best_match(kinds) != "text/html":
+        return Response(found.json(), found.status, dict(found.headers), content_type=MEDIA_TYPE)
+    page = (
+        f'<!doctype html><html lang="{found.headers["Content-Language"]}"><meta name="viewport" '
+        f'content="width=device-width"><title>{escape(str(found.body["title"]))}</title><p role="alert">'
+        f"{escape(error.message(language))}</p></html>"
+    )
+    return Response(page, found.status, dict(found.headers))

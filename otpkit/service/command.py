@@ -1,0 +1,32 @@
+"""What `otpkit serve` does, once its settings are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from otpkit import AsyncOTP
+from otpkit.service.app import create_app
+from otpkit.service.metrics import Metrics
+from otpkit.service.server import listen, serve
+from otpkit.service.settings import Settings
+
+
+def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], object]) -> None:
+    """Serve until SIGTERM or Ctrl-C; `on_ready` is told the URL once requests are answered.
+
+    Raises `ConfigurationError` for what can't work, before anything is served. Redis need not be there yet.
+    """
+    metrics = Metrics()
+    otp = AsyncOTP(**settings.otp, on_event=metrics.on_event)
+    app = create_app(
+        otp,
+        settings.keys,
+        metrics=metrics,
+        forwarded_hops=settings.forwarded_hops,
+        receipts_secret=settings.receipts_secret,
+        public_url=settings.public_url,
+    )
+    with listen(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{listener.getsockname()[1]}"
+        serve(app, listener, on_ready=lambda: on_ready(url), on_stop=otp.close)

@@ -1,0 +1,94 @@
+"""What the contract owes to the deployment: how phones and codes are spelled, what may be sent, whether it is up.
+
+The one module that looks into an `AsyncOTP`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from otpkit import AsyncOTP, ConfigurationError, Template
+from otpkit.effects import Flow, RunScript
+from otpkit.identity import SLOT_BYTES
+from otpkit.phone import MAINLAND, MAX_LENGTH, ONLY_MAINLAND
+
+MAX_PARAM: Final = 64  # characters of a template variable's value
+_SEPARATORS: Final = "[-. －．　]*"
+_BLANKS: Final = "[ 　]*"
+
+
+class Deployed:
+    """An `AsyncOTP`, as the contract sees it."""
+
+    def __init__(self, otp: AsyncOTP) -> None:
+        self._otp = otp
+        self._deployment = otp._deployment
+        self.channels = sorted({c for m in self._deployment.routing.members.values() for c in m.gateway.channels})
+
+    @property
+    def phone_schema(self) -> dict[str, Any]:
+        """What a phone looks like: exactly where mainland numbers alone are served, but for parentheses."""
+        policy = self._deployment.policy
+        only_mainland = policy.regions == ONLY_MAINLAND and policy.default_region == MAINLAND
+        return {"pattern": _mainland() if only_mainland else _any_number(), "maxLength": MAX_LENGTH}
+
+    @property
+    def code_schema(self) -> dict[str, Any]:
+        """What a code looks like."""
+        length = self._deployment.policy.code_length
+        return {"pattern": f"^[- ]*([0-9][- ]*){{{length}}}$", "maxLength": 4 * length}
+
+    @property
+    def param_names(self) -> list[str]:
+        """The variables that `params` may give, over all templates."""
+        return sorted({name for template in self._templates() for name in _variables(template)})
+
+    def takes(self, purpose: str, params: dict[str, str]) -> bool:
+        """Whether every template of a purpose takes `params`; one that the caller can't give a value is refused."""
+        for template in self._templates(purpose):
+            if not params.keys() <= _variables(template) or any(len(value) > MAX_PARAM for value in params.values()):
+                return False
+            try:
+                template.sms_params("0" * self._deployment.policy.code_length, params=params)
+            except ConfigurationError:
+                return False
+        return True
+
+    async def ping(self) -> None:
+        """Ask the store for anything; raises `StoreUnavailableError`."""
+        await self._otp._drive(self._ping())
+
+    def _ping(self) -> Flow[None]:
+        d = self._deployment
+        yield RunScript(d.scripts.status, (f"{d.namespace}:{{ready}}:p",), (d.now_arg(), bytes(SLOT_BYTES)))
+
+    def _templates(self, purpose: str | None = None) -> Iterator[Template]:
+        for member in self._deployment.routing.members.values():
+            if purpose is not None or isinstance(member.templates, Template):
+                yield member.template_for(purpose or "")
+            else:
+                yield from member.templates.values()
+
+
+def _variables(template: Template) -> set[str]:
+    return {name for name, value in template.params.items() if "{code}" not in value}
+
+
+def _mainland() -> str:
+    one, rest = _digits("1"), _SEPARATORS.join((_digits("3-9"), *[_digits("0-9")] * 9))
+    bare = _digits("8") + _SEPARATORS + _digits("6") + _SEPARATORS
+    zeros = (_digits("0") + _SEPARATORS) * 2
+    country = f"([+＋]{_BLANKS}{bare}|{zeros}{bare}|{bare})?"
+    return f"^{_BLANKS}{country}{one}{_SEPARATORS}{rest}{_BLANKS}$"
+
+
+def _any_number() -> str:
+    digit = _digits("0-9")
+    return f"^[ (　（]*[+＋]?[ (　（]*{digit}([-. ()－．　（）]*{digit})*[ )　）]*$"
+
+
+def _digits(some: str) -> str:
+    """Return a class of digits in ASCII or full width."""
+    wide = some.translate(str.maketrans("0123456789", "０１２３４５６７８９"))
+    return f"[{some}{wide}]"

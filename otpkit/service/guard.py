@@ -1,0 +1,75 @@
+"""The one layer around the routes: requests are counted, and what no route answers is answered here.
+
+A fault of our own is logged with nothing of the request in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Mapping
+
+from otpkit.errors import OTPError
+from otpkit.service._web import ASGIApp, ClientDisconnect, HTTPException, Message, Receive, Scope, Send
+from otpkit.service.answers import no_route, problem_answer
+from otpkit.service.metrics import Metrics
+from otpkit.web import plain_problem
+
+_log = logging.getLogger("otpkit.service")
+OTHER = "other"
+
+
+class Guard:
+    """ASGI around the router; `paths` are those of the endpoints, by which requests are counted."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, paths: Mapping[object, str]) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._paths = paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status, start = 0, time.perf_counter()
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._metrics.on_answer(
+                    self._paths.get(scope.get("endpoint"), OTHER), status, time.perf_counter() - start
+                )
+            await send(message)
+
+        try:
+            await self._app(scope, receive, counted)
+        except ClientDisconnect:
+            return  # nobody waits for an answer
+        except HTTPException as error:
+            answer = no_route(error)
+        except Exception as error:  # noqa: BLE001 - a fault of our own, whatever it is
+            log_fault(error)
+            answer = problem_answer(_FAULT)
+        else:
+            return
+        if not status:
+            await answer(scope, receive, counted)
+
+
+def log_fault(error: Exception) -> None:
+    """Log a fault by its class and its place: the text of a foreign exception may hold a code or a phone."""
+    said = f": {error}" if isinstance(error, OTPError) else ""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    place = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    _log.error("A request failed by %s%s (%s)", type(error).__name__, said, place)
+
+
+_FAULT = plain_problem(
+    500,
+    "error",
+    "A fault of the service",
+    "Something went wrong on our side. Please try again later.",
+    {"Content-Language": "en"},
+)

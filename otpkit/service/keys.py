@@ -1,0 +1,78 @@
+"""API keys: who may ask, and for which purposes. Only their SHA-256 digests are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Final, Self
+
+from otpkit.errors import ConfigurationError
+from otpkit.names import check_purpose
+
+MIN_KEY_CHARS: Final = 32
+_KEY: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1: what `Authorization: Bearer` can carry
+_DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
+_SCHEME: Final = "bearer "
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ApiKey:
+    """A key by its digest: `name` is for people, `purposes` is what it may issue, verify and redeem for.
+
+    A key without purposes may read the metrics, and nothing else. Raises `ConfigurationError`.
+    """
+
+    name: str
+    digest: bytes
+    purposes: frozenset[str]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.purposes, str) or not isinstance(self.purposes, Iterable):
+            raise ConfigurationError(f'The key {self.name!r} needs purposes, a list such as ["signup"].')
+        object.__setattr__(self, "purposes", frozenset(map(check_purpose, self.purposes)))
+
+    @classmethod
+    def of(cls, name: str, key: object, purposes: Iterable[str]) -> Self:
+        """Return the key whose text is `key`: at least 32 characters, as `otpkit keygen` makes them."""
+        if not isinstance(key, str) or len(key) < MIN_KEY_CHARS or not _KEY.fullmatch(key):
+            raise ConfigurationError(
+                f"The key {name!r} must be at least {MIN_KEY_CHARS} of A-Z, a-z, 0-9 and -._~+/; "
+                "make one with `otpkit keygen`."
+            )
+        return cls(name, sha256(key.encode()).digest(), purposes)  # type: ignore[arg-type]  # __post_init__ makes it so
+
+    @classmethod
+    def of_digest(cls, name: str, digest: object, purposes: Iterable[str]) -> Self:
+        """Return the key whose SHA-256 is `digest`, in hex."""
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            raise ConfigurationError(f"The key {name!r} must have the 64 hexadecimal digits of a SHA-256.")
+        return cls(name, bytes.fromhex(digest), purposes)  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        return f"ApiKey(name={self.name!r}, purposes={sorted(self.purposes)!r})"
+
+
+class Keyring:
+    """The keys of a service. Raises `ConfigurationError` where two are the same, or have one name."""
+
+    def __init__(self, keys: Iterable[ApiKey]) -> None:
+        self._keys = tuple(keys)
+        if not self._keys:
+            raise ConfigurationError("There is no API key, so nobody could ask for anything; add one.")
+        for what, values in (("name", {k.name for k in self._keys}), ("key", {k.digest for k in self._keys})):
+            if len(values) < len(self._keys):
+                raise ConfigurationError(f"Two API keys have the same {what}; give each its own.")
+
+    def find(self, authorization: str) -> ApiKey | None:
+        """Return whose key the header `Authorization` carries, or None. How long it takes tells nothing of any key."""
+        if authorization[: len(_SCHEME)].lower() != _SCHEME:
+            return None
+        given = sha256(authorization[len(_SCHEME) :].strip(" ").encode("utf-8", "surrogatepass")).digest()
+        found = None
+        for key in self._keys:
+            if compare_digest(key.digest, given):
+                found = key
+        return found

@@ -1,0 +1,50 @@
+"""What Prometheus is told: events and requests, in a registry of the application's own. No phone, nor its pseudonym."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from otpkit import Event
+from otpkit.service._web import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """The counters of one service; `on_event` is for the `AsyncOTP` that it serves."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        events = Counter(
+            "otpkit_events",
+            "What happened, as Event tells it.",
+            ("name", "operation", "purpose", "outcome"),
+            registry=self.registry,
+        )
+        requests = Counter("otpkit_requests", "Answers.", ("route", "status"), registry=self.registry)
+        seconds = Histogram(
+            "otpkit_request_seconds",
+            "From a request's head to its answer's.",
+            ("route",),
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        # A child is looked up once; labels() takes a lock and longer than counting.
+        self._event = cache(lambda *labels: events.labels(*labels).inc)
+        self._request = cache(lambda route, status: requests.labels(route, str(status)).inc)
+        self._seconds = cache(lambda route: seconds.labels(route).observe)
+
+    def on_event(self, event: Event) -> None:
+        """Count an event."""
+        self._event(event.name, event.operation, event.purpose, event.outcome)()
+
+    def on_answer(self, route: str, status: int, seconds: float) -> None:
+        """Count an answer: `route` is its path in the OpenAPI document, or "other"."""
+        self._request(route, status)()
+        self._seconds(route)(seconds)
+
+    def text(self) -> bytes:
+        """Return all of it, as `/metrics` tells it."""
+        return generate_latest(self.registry)

@@ -1,0 +1,195 @@
+"""The OpenAPI document: every operation with every status that it answers, its headers, and examples."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, Final
+
+from otpkit.service import bodies
+from otpkit.service._web import BaseModel, models_json_schema
+from otpkit.service.deployed import MAX_PARAM, Deployed
+from otpkit.service.operations import ALWAYS, OPERATIONS, Operation
+from otpkit.web import MEDIA_TYPE
+
+JSON = dict[str, Any]
+
+_REFERENCE: Final = "#/components/schemas/"
+# No line break, control, invisible or bidirectional character: what `Template` refuses in a value.
+_PLAIN_TEXT: Final = (
+    "^[^\\x00-\\x1f\\x7f-\\x9f\\xad\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]*$"
+)
+_DESCRIPTION: Final = """Phone verification by one-time codes: issue, verify, redeem.
+
+Every error is a problem document (RFC 9457) whose `code` is a stable word. **401** and **403** are about the API key,
+**422** says that the same request can never succeed, **409** that the code or the proof does not hold, **429** and
+**503** that it may succeed later. `Accept-Language` chooses between English and Chinese for `detail`. Unknown fields
+are refused. Times are RFC 3339, durations whole seconds.
+
+With an `Idempotency-Key` a request that is sent twice has one effect, and the same answer while what it made lives.
+"""
+_MEANINGS: Final = {
+    400: "The body is not JSON.",
+    401: "The API key is missing or unknown.",
+    403: "The API key may not be used for this purpose.",
+    404: "There is no live challenge.",
+    409: "The code or the proof does not hold: `wrong_code`, `expired_code`, `invalid_token`, `expired_token`, "
+    "`used_token`.",
+    413: "The body has more than 16 KiB.",
+    415: "The body is not sent as application/json.",
+    422: "A field is missing, unknown or not what it must be: `invalid_request`, `phone`, `region`, `malformed_code`.",
+    423: "Too many wrong codes in a row for this number: only an operator can help.",
+    429: "A limit is used up.",
+    500: "A fault of the service.",
+    502: "The gateway refused: certainly not sent.",
+    503: "The store did not answer: nothing was granted, nothing was sent.",
+}
+_KEY_PARAMETER: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Names this request, such as a form's hidden id.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "example": "7f9c2ba4",
+}
+_MODELS: Final = (
+    bodies.ChallengeRequest,
+    bodies.ChallengeQuery,
+    bodies.VerificationRequest,
+    bodies.RedemptionRequest,
+    bodies.ChallengeAnswer,
+    bodies.ProofAnswer,
+    bodies.DeliveryAnswer,
+    bodies.HealthAnswer,
+    bodies.ProblemDocument,
+)
+
+
+def document(deployed: Deployed) -> JSON:
+    """Return the document of a deployment, whose policy says how long a code is and what a phone looks like."""
+    paths: JSON = {operation.path: {"post": _operation(operation)} for operation in OPERATIONS}
+    paths |= {
+        "/healthz": {"get": _read("live", "Whether the process lives", _json_answer(bodies.HealthAnswer))},
+        "/readyz": {"get": _read("ready", "Whether the store answers", _json_answer(bodies.HealthAnswer), 503)},
+        "/metrics": {"get": _read("metrics", "Counters for Prometheus", _text_answer(), 401, secured=True)},
+        "/openapi.json": {"get": _read("openapi", "This document", {"application/json": {"schema": {}}})},
+        "/receipts/{secret}/{gateway}": {"post": _receipts()},
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "otpkit", "version": version("otpkit"), "description": _DESCRIPTION},
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(deployed),
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}},
+        },
+    }
+
+
+def _schemas(deployed: Deployed) -> JSON:
+    _, found = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_REFERENCE + "{model}")
+    schemas: JSON = found["$defs"]
+    for schema in schemas.values():
+        fields = schema["properties"]
+        if schema.get("additionalProperties") is False:  # of a request
+            for name in fields.keys() & {"phone", "code"}:
+                _text(fields[name]).update(deployed.phone_schema if name == "phone" else deployed.code_schema)
+        if "channel" in fields:
+            fields["channel"].update(enum=deployed.channels)
+            value = {"type": "string", "maxLength": MAX_PARAM, "pattern": _PLAIN_TEXT}
+            _text(fields["params"]).update(
+                properties=dict.fromkeys(deployed.param_names, value), additionalProperties=False
+            )
+    return schemas
+
+
+def _text(schema: JSON) -> JSON:
+    """Return the schema itself, or of an optional field the one that is not null."""
+    found: JSON = schema.get("anyOf", [schema])[0]
+    return found
+
+
+def _operation(operation: Operation) -> JSON:
+    answers = {
+        str(status): _answer(meaning, _json_answer(model) if model else None)
+        for status, (meaning, model) in operation.answers.items()
+    }
+    return {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "description": operation.description,
+        "security": [{"key": []}],
+        "parameters": [_KEY_PARAMETER] if operation.takes_key else [],
+        "requestBody": {"required": True, "content": _json_answer(operation.body)},
+        "responses": answers | _problems(*ALWAYS, *operation.problems),
+    }
+
+
+def _read(name: str, summary: str, content: JSON, *problems: int, secured: bool = False) -> JSON:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "security": [{"key": []}] if secured else [],
+        "responses": {"200": {"description": "It is so.", "content": content}} | _problems(*problems, 500),
+    }
+
+
+def _receipts() -> JSON:
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in ("secret", "gateway")
+    ]
+    texts: JSON = {kind: {"schema": {}} for kind in ("application/json", "text/xml", "text/plain")}
+    answers = {
+        "200": {"description": "What this provider wants to hear.", "content": texts},
+        "400": {"description": "It can't be read.", "content": texts},
+        "403": {"description": "It is not signed by the provider.", "content": texts},
+    }
+    return {
+        "operationId": "receive",
+        "summary": "Take a gateway's receipts",
+        "description": "For gateways alone, at the URL that they are given: `secret` is the service's own.",
+        "security": [],
+        "parameters": parameters,
+        "requestBody": {"required": False, "content": {"*/*": {"schema": {}}}},
+        "responses": answers | _problems(404, 413, 500, 503),
+    }
+
+
+def _problems(*statuses: int) -> JSON:
+    return {
+        str(status): _answer(
+            _MEANINGS[status],
+            {MEDIA_TYPE: {"schema": {"$ref": f"{_REFERENCE}ProblemDocument"}}},
+            _problem_headers(status),
+        )
+        for status in sorted(statuses)
+    }
+
+
+def _problem_headers(status: int) -> JSON:
+    language = {"Content-Language": _header({"type": "string", "enum": ["en", "zh-CN"]}, required=True)}
+    if status == 401:
+        language["WWW-Authenticate"] = _header({"type": "string", "const": "Bearer"}, required=True)
+    if status in {429, 502, 503}:
+        language["Retry-After"] = _header({"type": "integer", "minimum": 1})
+    if status == 429:
+        language["RateLimit"] = _header({"type": "string"})
+        language["RateLimit-Policy"] = _header({"type": "string"})
+    return language
+
+
+def _answer(description: str, content: JSON | None, headers: JSON | None = None) -> JSON:
+    no_store = {"Cache-Control": _header({"type": "string", "const": "no-store"}, required=True)}
+    answer: JSON = {"description": description, "headers": no_store | (headers or {})}
+    return answer | ({} if content is None else {"content": content})
+
+
+def _header(schema: JSON, *, required: bool = False) -> JSON:
+    return {"required": required, "schema": schema}
+
+
+def _json_answer(model: type[BaseModel]) -> JSON:
+    return {"application/json": {"schema": {"$ref": _REFERENCE + model.__name__}}}
+
+
+def _text_answer() -> JSON:
+    return {"text/plain": {"schema": {"type": "string"}}}

@@ -1,0 +1,165 @@
+"""What the service can be asked to do: each operation with its path, its body, its answers and its problems."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from otpkit import AsyncOTP
+from otpkit.service import bodies
+from otpkit.service._web import BaseModel, Response
+from otpkit.service.answers import challenge_json, delivery_json, json_answer, proof_json, refused
+
+# Refusals of every operation: what can't be read, by whom it was asked, and a service that can't.
+ALWAYS: Final = (400, 401, 403, 413, 415, 422, 500, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an operation needs of a request: its body, the visitor's address and the idempotency key, or None."""
+
+    body: Any
+    ip: str | None
+    idempotency_key: str | None
+
+
+Run = Callable[[AsyncOTP, Asked], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation, a POST of JSON.
+
+    `answers` are its successes by status: what they mean, and their model. `problems` are the statuses of its refusals,
+    beside those of every operation. `takes_key` says whether `Idempotency-Key` is looked at.
+    """
+
+    path: str
+    name: str
+    summary: str
+    description: str
+    body: type[BaseModel]
+    answers: Mapping[int, tuple[str, type[BaseModel] | None]]
+    problems: tuple[int, ...] = ()
+    takes_key: bool = False
+    run: Run
+
+
+async def _issue(otp: AsyncOTP, asked: Asked) -> Response:
+    body: bodies.ChallengeRequest = asked.body
+    challenge = await otp.issue(
+        body.phone,
+        body.purpose,
+        bind=body.bind,
+        ip=asked.ip,
+        params=body.params,
+        idempotency_key=asked.idempotency_key,
+        channel=body.channel,
+    )
+    return json_answer(challenge_json(challenge), 202 if challenge.delivery in {"pending", "uncertain"} else 201)
+
+
+async def _verify(otp: AsyncOTP, asked: Asked) -> Response:
+    body: bodies.VerificationRequest = asked.body
+    proof = await otp.verify(
+        body.phone, body.code, body.purpose, bind=body.bind, ip=asked.ip, idempotency_key=asked.idempotency_key
+    )
+    return json_answer(proof_json(proof))
+
+
+async def _redeem(otp: AsyncOTP, asked: Asked) -> Response:
+    body: bodies.RedemptionRequest = asked.body
+    proof = await otp.redeem(
+        body.token, body.purpose, bind=body.bind, phone=body.phone, idempotency_key=asked.idempotency_key
+    )
+    return json_answer(proof_json(proof))
+
+
+async def _status(otp: AsyncOTP, asked: Asked) -> Response:
+    body: bodies.ChallengeQuery = asked.body
+    challenge = await otp.status(body.phone, body.purpose, bind=body.bind)
+    if challenge is None:
+        raise refused(404, "no_challenge", "There is no live challenge", "Issue a code to begin one.")
+    return json_answer(challenge_json(challenge))
+
+
+async def _delivery(otp: AsyncOTP, asked: Asked) -> Response:
+    body: bodies.ChallengeQuery = asked.body
+    return json_answer(delivery_json(await otp.delivery(body.phone, body.purpose, bind=body.bind)))
+
+
+async def _revoke(otp: AsyncOTP, asked: Asked) -> Response:
+    body: bodies.ChallengeQuery = asked.body
+    await otp.revoke(body.phone, body.purpose, bind=body.bind)
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+
+OPERATIONS: Final = (
+    Operation(
+        path="/v1/challenges",
+        name="issue",
+        summary="Send a code",
+        description="While a code of the same phone, purpose and bind is live, the same code is sent again. "
+        "A CAPTCHA, a first factor or a risk check belongs before it: whoever may make you send spends your money.",
+        body=bodies.ChallengeRequest,
+        answers={
+            201: ("The gateway took the message.", bodies.ChallengeAnswer),
+            202: ("It may or may not have been sent, or is under way: show the form.", bodies.ChallengeAnswer),
+        },
+        problems=(423, 429, 502),
+        takes_key=True,
+        run=_issue,
+    ),
+    Operation(
+        path="/v1/challenges/status",
+        name="status",
+        summary="Look at the live challenge",
+        description="Nothing is sent or counted. It tells whether a code is live: show it to no stranger.",
+        body=bodies.ChallengeQuery,
+        answers={200: ("The live challenge.", bodies.ChallengeAnswer)},
+        problems=(404,),
+        run=_status,
+    ),
+    Operation(
+        path="/v1/challenges/delivery",
+        name="delivery",
+        summary="Ask what became of the latest message",
+        description="The gateway is asked where it can be. Show it to no stranger.",
+        body=bodies.ChallengeQuery,
+        answers={200: ("What is known.", bodies.DeliveryAnswer)},
+        problems=(502,),
+        run=_delivery,
+    ),
+    Operation(
+        path="/v1/challenges/revoke",
+        name="revoke",
+        summary="End the live challenge",
+        description="Its code is dead; where there is none, nothing happens.",
+        body=bodies.ChallengeQuery,
+        answers={204: ("There is no live challenge any more.", None)},
+        run=_revoke,
+    ),
+    Operation(
+        path="/v1/verifications",
+        name="verify",
+        summary="Verify a code",
+        description="A right code is used up and gives a proof. A wrong one is counted.",
+        body=bodies.VerificationRequest,
+        answers={200: ("The code is right.", bodies.ProofAnswer)},
+        problems=(409, 423, 429),
+        takes_key=True,
+        run=_verify,
+    ),
+    Operation(
+        path="/v1/proofs/redeem",
+        name="redeem",
+        summary="Redeem a proof, once ever",
+        description="By the form that creates the account; use the phone of the answer, never the form's.",
+        body=bodies.RedemptionRequest,
+        answers={200: ("The proof holds, and is now used up.", bodies.ProofAnswer)},
+        problems=(409,),
+        takes_key=True,
+        run=_redeem,
+    ),
+)

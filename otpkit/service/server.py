@@ -1,0 +1,106 @@
+"""Put the service on a socket, until it is told to stop; requests under way are then finished."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
+
+from otpkit.errors import ConfigurationError
+from otpkit.service._web import ASGIApp, HttpToolsProtocol, uvicorn
+from otpkit.service.reading import malformed_answer
+
+GRACE: Final = 60  # s that requests under way have left at the end: a gateway and its stand-in take up to 26
+# Longer than the proxies in front keep theirs (nginx 60 s): a connection that this side closes first costs a request.
+KEEP_ALIVE: Final = 75  # s
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve(
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    on_ready: Callable[[], object],
+    on_stop: Callable[[], Awaitable[object]],
+) -> None:
+    """Serve until SIGTERM or Ctrl-C, then return. Both calls are made in the server's event loop.
+
+    Nothing of a request is logged, faults by their place alone.
+    """
+    logging.basicConfig(level=logging.WARNING, format="otpkit: %(message)s")
+    # A malformed request is its sender's mistake; uvicorn warns of each, and anybody could fill the disk with them.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    Server(app, on_ready, on_stop).run(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there; raises `ConfigurationError` where the address can't be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol left at 0, asyncio does not turn Nagle's algorithm off: every answer would take 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except (OSError, OverflowError) as exc:
+        listener.close()
+        raise ConfigurationError(f"Can't listen on {host} port {port}: {exc}. Choose another port.") from exc
+    return listener
+
+
+class _Protocol(HttpToolsProtocol):
+    """Answers what is no HTTP by a problem document too."""
+
+    def send_400_response(self, msg: str) -> None:
+        self.transport.write(malformed_answer())
+        self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """The server of one application; where it runs in another thread than the main one, signals are not its own."""
+
+    def __init__(self, app: ASGIApp, on_ready: Callable[[], object], on_stop: Callable[[], Awaitable[object]]) -> None:
+        config = uvicorn.Config(
+            app,
+            http=_Protocol,
+            loop="auto",  # uvloop where there is one
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,  # no line of it would say more than the metrics do
+            server_header=False,
+            proxy_headers=False,  # whom to believe is `forwarded_hops` to say
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=GRACE,
+        )
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._on_stop = on_stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and tell so."""
+        await super().startup(sockets=sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is under way."""
+        await super().shutdown(sockets=sockets)
+        await self._on_stop()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals that end the service; uvicorn raises them again at the end, and so spoils the status."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {each: signal.signal(each, self.handle_exit) for each in _SIGNALS}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)

@@ -1,0 +1,266 @@
+"""`otpkit serve` beside a bare FastAPI route that makes one EVALSHA: one worker, 32 connections, a gateway that does
+nothing, a Redis of its own.
+
+    python -m tests.benchmarks.service [--quick]
+
+Both servers run with the same settings of uvicorn, and are asked by turns from one client. Only ratios mean something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import multiprocessing
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import redis.asyncio
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from otpkit import OTP, AsyncOTP
+from otpkit.gateways import Message
+from otpkit.service import ApiKey, Metrics, create_app
+from otpkit.service.server import Server, listen
+from tests.benchmarks.subjects import POLICY, SECRET, TEMPLATE, Codes, new_phone, tcp_server
+from tests.benchmarks.table import Row, at_least, at_most, render
+
+CONNECTIONS = 32
+KEY = "key-of-the-benchmarks-0123456789-0123456789"
+RATE_GOAL, P99_GOAL = 0.6, 2.0
+Request = bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How a load went: requests a second, and the 99th percentile of their seconds."""
+
+    rate: float
+    p99: float
+
+
+class Bare(BaseModel):
+    """A body of the same shape as a verification's."""
+
+    phone: str
+    code: str
+    purpose: str = "signup"
+    bind: str = ""
+
+
+class BareAnswer(BaseModel):
+    """An answer of the same shape as a proof's."""
+
+    id: str
+    phone: str
+    purpose: str
+    result: int
+
+
+def bare_app(url: str) -> FastAPI:
+    """Return the yardstick: what one would write with FastAPI to ask Redis one thing."""
+    app, client = FastAPI(), redis.asyncio.Redis.from_url(url)
+    sha = ""
+
+    @app.post("/with-body")
+    async def with_body(body: Bare) -> BareAnswer:
+        result = await client.evalsha(await loaded(), 1, "bench:{key}", body.code)  # type: ignore[misc]
+        return BareAnswer(id="q0Zf3yJm1hW8cV5tR2nXbA", phone=body.phone, purpose=body.purpose, result=result)
+
+    @app.post("/without-body")
+    async def without_body() -> dict[str, int]:
+        return {"result": await client.evalsha(await loaded(), 1, "bench:{key}", "argument")}  # type: ignore[misc]
+
+    async def loaded() -> str:
+        nonlocal sha
+        sha = sha or await client.script_load("return 1")
+        return sha
+
+    return app
+
+
+async def accept(_: Message) -> None:
+    """Send nothing."""
+
+
+def service_app(url: str) -> FastAPI:
+    """Return the service as `otpkit serve` makes it."""
+    metrics = Metrics()
+    otp = AsyncOTP(url, accept, TEMPLATE, SECRET, policy=POLICY, on_event=metrics.on_event)
+    return create_app(otp, [ApiKey.of("bench", KEY, ["signup"])], metrics=metrics)
+
+
+def _serve(make: Any, url: str, listener: socket.socket) -> None:
+    async def nothing() -> None: ...
+
+    Server(make(url), lambda: None, nothing).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def served(make: Any, url: str) -> Iterator[int]:
+    """Serve an application in a process of its own, and give its port."""
+    listener = listen("127.0.0.1", 0)
+    listener.listen(128)
+    process = multiprocessing.get_context("fork").Process(target=_serve, args=(make, url, listener))
+    process.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        process.terminate()
+        process.join()
+        listener.close()
+
+
+def request(path: str, body: dict[str, str] | None) -> Request:
+    """Return a request as it goes over the wire."""
+    content = b"" if body is None else json.dumps(body).encode()
+    kind = "" if body is None else "content-type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {KEY}\r\n{kind}"
+    return f"{head}content-length: {len(content)}\r\n\r\n".encode() + content
+
+
+class _Connection(asyncio.Protocol):
+    """One that asks again as soon as it was answered."""
+
+    def __init__(
+        self, todo: Iterator[Request], seconds: list[float], expect: bytes, bodies: list[bytes] | None
+    ) -> None:
+        self._todo, self._seconds, self._expect, self._bodies = todo, seconds, expect, bodies
+        self._buffer = b""
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        self._ask()
+
+    def _ask(self) -> None:
+        following = next(self._todo, None)
+        if following is None:
+            self._transport.close()
+            self.done.set_result(None)
+            return
+        self._start = time.perf_counter()
+        self._transport.write(following)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, end, body = self._buffer.partition(b"\r\n\r\n")
+        if not end:
+            return
+        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        if len(body) < length:
+            return
+        self._seconds.append(time.perf_counter() - self._start)
+        if not head.startswith(self._expect):
+            raise SystemExit(f"not {self._expect!r}: {self._buffer!r}")
+        if self._bodies is not None:
+            self._bodies.append(body)
+        self._buffer = b""
+        self._ask()
+
+
+async def load(port: int, requests: list[Request], expect: bytes, bodies: list[bytes] | None = None) -> Taken:
+    """Make the requests by 32 connections, and say how long they took."""
+    todo, seconds, loop = iter(requests), [], asyncio.get_running_loop()
+    start = time.perf_counter()
+    made = [
+        await loop.create_connection(lambda: _Connection(todo, seconds, expect, bodies), "127.0.0.1", port)
+        for _ in range(CONNECTIONS)
+    ]
+    await asyncio.gather(*(protocol.done for _, protocol in made))
+    took = time.perf_counter() - start
+    seconds.sort()
+    return Taken(len(requests) / took, seconds[int(len(seconds) * 0.99)])
+
+
+class Subjects:
+    """Requests to the service, each made once: prepared by an `OTP` on the same Redis, which is not measured."""
+
+    def __init__(self, url: str) -> None:
+        self._codes = Codes()
+        self._otp = OTP(url, self._codes, TEMPLATE, SECRET, policy=POLICY)
+
+    def issuing(self, calls: int) -> list[Request]:
+        """Return requests for codes, each for a new phone."""
+        return [request("/v1/challenges", {"phone": new_phone()}) for _ in range(calls)]
+
+    def verifying(self, calls: int) -> list[Request]:
+        """Return requests that verify a right code each."""
+        return [request("/v1/verifications", {"phone": phone, "code": self._issue(phone)}) for phone in _phones(calls)]
+
+    def redeeming(self, calls: int) -> list[Request]:
+        """Return requests that redeem a fresh proof each."""
+        proofs = [self._otp.verify(phone, self._issue(phone)) for phone in _phones(calls)]
+        return [request("/v1/proofs/redeem", {"token": proof.token, "phone": proof.phone}) for proof in proofs]
+
+    def mixed(self, calls: int) -> list[Request]:
+        """Return as many of each, by turns."""
+        third = calls // 3
+        return list(
+            itertools.chain(*zip(self.issuing(third), self.verifying(third), self.redeeming(third), strict=True))
+        )
+
+    def _issue(self, phone: str) -> str:
+        self._otp.issue(phone)
+        return self._codes.pop(phone)
+
+
+def _phones(calls: int) -> Iterator[str]:
+    return (new_phone() for _ in range(calls))
+
+
+async def rows(url: str, bare_port: int, port: int, calls: int, rounds: int) -> list[Row]:
+    """Measure, and return the table's rows."""
+    subjects = Subjects(url)
+    kinds = {
+        "verify": (subjects.verifying, b"HTTP/1.1 200"),
+        "issue": (subjects.issuing, b"HTTP/1.1 201"),
+        "issue, verify, redeem": (subjects.mixed, b"HTTP/1.1 20"),
+    }
+    ok = b"HTTP/1.1 200"
+    yardstick = [request("/with-body", {"phone": "+8613800138000", "code": "123456"})] * calls
+    found = [Row("bare FastAPI route, one EVALSHA", _rate(await load(bare_port, yardstick, ok)))]
+    bodiless = await load(bare_port, [request("/without-body", None)] * calls, ok)
+    found.append(Row("the same without a body", _rate(bodiless)))
+    for name, (make, expect) in kinds.items():
+        await load(port, make(calls), expect)  # warms up
+        rates, tails, last = [], [], None
+        for number in range(rounds):
+            asked = make(calls)
+            if number % 2:
+                last, bare = await load(port, asked, expect), await load(bare_port, yardstick, ok)
+            else:
+                bare, last = await load(bare_port, yardstick, ok), await load(port, asked, expect)
+            rates.append(last.rate / bare.rate)
+            tails.append(last.p99 / bare.p99)
+        assert last is not None
+        found.append(Row(f"{name}, the last round", _rate(last)))
+        found.append(at_least(f"{name}, rate / bare", median(rates), RATE_GOAL))
+        found.append(at_most(f"{name}, p99 / bare", median(tails), P99_GOAL))
+    return found
+
+
+def _rate(taken: Taken) -> str:
+    return f"{taken.rate:.0f}/s, p99 {taken.p99 * 1000:.1f} ms"
+
+
+def main() -> None:
+    """Run as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer calls and rounds")
+    parser.add_argument("--server", default="redis", choices=("redis", "valkey"))
+    options = parser.parse_args()
+    calls, rounds = (1_500, 5) if options.quick else (4_500, 15)
+    with tcp_server(options.server) as url, served(bare_app, url) as bare_port, served(service_app, url) as port:
+        print(render(asyncio.run(rows(url, bare_port, port, calls, rounds))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The pages of the FastAPI integration on a socket: an outbox for a gateway, and a clock that moves when told to."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from starlette.middleware.sessions import SessionMiddleware
+
+from otpkit import AsyncOTP, Policy, Template
+from otpkit.integrations.fastapi import PhoneVerification
+from otpkit.testing import MovableClock, Outbox
+
+HOME = "<!doctype html><html lang=en><title>Home</title><main><h1>Welcome</h1></main></html>"
+
+
+@dataclass(frozen=True, slots=True)
+class PageSite:
+    """A site with the pages of a purpose."""
+
+    url: str
+    outbox: Outbox = field(default_factory=Outbox)
+    clock: MovableClock = field(default_factory=MovableClock)
+
+    @property
+    def code(self) -> str:
+        """The code of the newest message."""
+        code: str = self.outbox[-1].code
+        return code
+
+    @property
+    def wrong_code(self) -> str:
+        """A code that differs in its last digit."""
+        return f"{self.code[:-1]}{(int(self.code[-1]) + 1) % 10}"
+
+
+@contextlib.contextmanager
+def page_site(purpose: str = "signup", policy: Policy | None = None) -> Iterator[PageSite]:
+    """Serve the pages of a purpose for the length of the block; who is verified is welcomed at `/`."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        site = PageSite(f"http://127.0.0.1:{listener.getsockname()[1]}/{purpose}")
+        otp = AsyncOTP(
+            "memory://",
+            site.outbox,
+            Template("SMS_1", "otpkit"),
+            "a secret for tests, and for tests alone",
+            policy=policy or Policy(),
+            clock=site.clock,
+        )
+        app = FastAPI()
+        app.add_middleware(SessionMiddleware, secret_key="a secret for tests alone")
+        phones = PhoneVerification(otp)
+        phones.install(app)
+        app.include_router(phones.pages(purpose, next_url="/"), prefix=f"/{purpose}")
+        app.add_api_route("/", lambda: HTMLResponse(HOME))
+        with _served(app, listener):
+            yield site
+
+
+@contextlib.contextmanager
+def _served(app: Any, listener: socket.socket) -> Iterator[None]:
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(10)

@@ -1,0 +1,179 @@
+"""Signing up in a real browser: the way to the end, and what goes wrong on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from page_site import PageSite, page_site
+from page_visitor import PHONE, ask_for_code, code_field, come_back_after, is_welcomed, problem, type_code
+from playwright.sync_api import Page, expect
+
+from otpkit import GatewayRejectedError, Policy
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def site() -> Iterator[PageSite]:
+    with page_site() as site:
+        yield site
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_a_person_signs_up(site: PageSite, open_page: Open, scripts: bool) -> None:
+    page = open_page(site.url, java_script_enabled=scripts)
+    ask_for_code(page)
+    expect(page.get_by_text("We sent it to")).to_contain_text("+86 138 0013 8000")
+    code_field(page).fill(f"{site.code[:3]} {site.code[3:]}")
+    if not scripts:
+        page.get_by_role("button", name="Verify").click()
+    is_welcomed(page)
+    assert [message.phone for message in site.outbox] == ["+8613800138000"]
+
+
+def test_what_is_no_number_is_refused_and_can_be_mended(site: PageSite, open_page: Open) -> None:
+    page = open_page(site.url)
+    field = page.get_by_label("Mobile number")
+    field.fill("12")
+    field.press("Enter")
+    expect(problem(page)).to_have_text("Please enter a valid mobile number.")
+    expect(page).to_have_title("Please enter a valid mobile number. – Sign up")
+    expect(field).to_be_focused()
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_have_accessible_description(re.compile("Please enter a valid mobile number"))
+    expect(field).to_have_value("12")
+    ask_for_code(page)
+
+
+def test_a_message_that_was_not_sent_blames_no_field(site: PageSite, open_page: Open) -> None:
+    page = open_page(site.url)
+    site.outbox.reject_next(GatewayRejectedError("Out of order.", gateway="outbox", category="account"))
+    page.get_by_label("Mobile number").fill(PHONE)
+    page.get_by_role("button", name="Send code").click()
+    expect(problem(page)).to_contain_text("could not be sent")
+    expect(page.get_by_label("Mobile number")).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_a_wrong_code_costs_an_attempt_and_says_so(site: PageSite, open_page: Open) -> None:
+    page = open_page(site.url)
+    ask_for_code(page)
+    type_code(page, site.wrong_code)
+    expect(problem(page)).to_have_text("That code is not right. Attempts left: 4.")
+    expect(page).to_have_title(re.compile("^That code is not right"))
+    expect(code_field(page)).to_be_focused()
+    expect(code_field(page)).to_have_attribute("aria-invalid", "true")
+    page.goto(site.url)
+    expect(code_field(page)).to_have_accessible_description(re.compile(r"4 attempts left\. Valid for 5 min\."))
+    type_code(page, site.code)
+    is_welcomed(page)
+
+
+def test_after_the_last_wrong_code_there_is_a_way_out(open_page: Open) -> None:
+    with page_site(policy=Policy(attempts=1)) as site:
+        page = open_page(site.url)
+        ask_for_code(page)
+        type_code(page, site.wrong_code)
+        expect(problem(page)).to_have_text("That code is not right. Attempts left: 0.")
+        expect(page.get_by_role("heading")).to_have_text("You need a new code")
+        expect(code_field(page)).to_have_count(0)
+        come_back_after(site, page, 60)
+        page.get_by_role("button", name="Send a new code").click()
+        expect(code_field(page)).to_be_focused()
+        type_code(page, site.code)
+        is_welcomed(page)
+
+
+def test_an_expired_code_is_told_and_a_new_one_helps(site: PageSite, open_page: Open) -> None:
+    page = open_page(site.url)
+    ask_for_code(page)
+    late = site.code
+    site.clock.advance(301)
+    type_code(page, late)
+    expect(problem(page)).to_have_text("This code is no longer valid. Please request a new one.")
+    expect(page.get_by_role("button", name="Send a new code")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(code_field(page)).to_be_focused()
+    expect(problem(page)).to_have_count(0)
+    type_code(page, site.code)
+    is_welcomed(page)
+
+
+def test_a_code_that_expires_before_ones_eyes_is_told_once(site: PageSite, open_page: Open) -> None:
+    page = open_page(site.url)
+    page.clock.install()
+    ask_for_code(page)
+    page.clock.fast_forward(298_000)
+    expect(page.get_by_text("Valid for 5 min.")).to_be_visible()
+    page.clock.fast_forward(3_000)
+    expect(page.get_by_role("status").filter(has_text="This code has expired. Please send a new one.")).to_be_visible()
+
+
+def test_sending_again_waits_for_its_minute(site: PageSite, open_page: Open) -> None:
+    page = open_page(site.url)
+    page.clock.install()
+    ask_for_code(page)
+    again, first = page.get_by_role("button", name="Send again"), site.code
+    expect(again).to_be_disabled()
+    page.clock.fast_forward(30_000)
+    expect(page.get_by_text(re.compile("^in (30|29|28) s$"))).to_be_visible()
+    assert page.locator("[role=status]:has(.wait), .wait [role=status]").count() == 0  # nobody hears each second
+    page.clock.fast_forward(31_000)
+    expect(again).to_be_enabled()
+    expect(page.get_by_role("status").filter(has_text="You can send it again now.")).to_have_count(1)
+    site.clock.advance(60)
+    again.click()
+    expect(again).to_be_disabled()
+    assert [message.code for message in site.outbox] == [first, first]
+
+
+def test_the_sixth_message_within_an_hour_must_wait(site: PageSite, open_page: Open) -> None:
+    page = open_page(site.url, java_script_enabled=False)  # with it the button waits
+    ask_for_code(page)
+    for _ in range(4):
+        site.clock.advance(61)
+        with page.expect_navigation():
+            page.get_by_role("button", name="Send again").click()
+        expect(problem(page)).to_have_count(0)
+    site.clock.advance(61)
+    page.get_by_role("button", name="Send again").click()
+    expect(problem(page)).to_have_text("Too many requests. Please try again in 55 minutes.")
+    expect(page.get_by_text("in 55 min", exact=True)).to_be_visible()
+    expect(code_field(page)).not_to_have_attribute("aria-invalid", "true")
+    assert len(site.outbox) == 5
+    code_field(page).fill(site.code)
+    page.get_by_role("button", name="Verify").click()
+    is_welcomed(page)
+
+
+def test_a_doubtful_message_is_told_honestly(site: PageSite, open_page: Open) -> None:
+    page = open_page(site.url)
+    site.outbox.lose_next()
+    ask_for_code(page)
+    expect(page.get_by_text("We can't tell whether it was sent to +86 138 0013 8000.")).to_be_visible()
+
+
+def test_another_number_can_be_taken(site: PageSite, open_page: Open) -> None:
+    page = open_page(site.url)
+    ask_for_code(page)
+    page.get_by_role("button", name="Another number").click()
+    ask_for_code(page, "13900139009")
+    expect(page.get_by_text("+86 139 0013 9009")).to_be_visible()
+
+
+def test_a_number_of_another_region_is_read_by_the_region_beside_it(open_page: Open) -> None:
+    with page_site("login", Policy(regions={"CN", "HK"})) as site:
+        page = open_page(site.url)
+        expect(page.get_by_role("heading")).to_have_text("Log in")
+        region = page.get_by_label("Country or region")
+        assert region.locator("option").all_inner_texts() == ["China +86", "Hong Kong +852"]
+        region.select_option("HK")
+        page.get_by_label("Mobile number").fill("12")
+        page.keyboard.press("Enter")
+        expect(problem(page)).to_be_visible()
+        expect(region).to_have_value("HK")
+        ask_for_code(page, "5123 4567")
+        expect(page.get_by_text("+852 5123 4567")).to_be_visible()
+        expect(page.get_by_role("button", name="Log in")).to_be_enabled()
+        assert site.outbox[-1].phone == "+85251234567"

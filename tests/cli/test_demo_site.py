@@ -1,0 +1,188 @@
+"""The demonstration's site over HTTP: what a browser without scripts sends, and what nobody should send."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+
+import pytest
+import requests
+from demo_stage import DemoStage, demo_stage
+
+PHONE = "+8613800138000"
+
+
+class Visitor:
+    """A browser without scripts; `page` is what it shows."""
+
+    def __init__(self, stage: DemoStage, language: str = "en") -> None:
+        self.stage = stage
+        self.session = requests.Session()
+        self.session.headers["Accept-Language"] = language
+        self.page = self.session.get(f"{stage.base_url}/signup/account", timeout=10)
+
+    def post(self, action: str, **typed: str) -> requests.Response:
+        """Fill in one of the page's forms, and send it."""
+        return self.send(self.page.url, self.fields() | {"action": action} | typed)
+
+    def send(self, url: str, form: dict[str, str]) -> requests.Response:
+        """Send a form, and go where the answer leads."""
+        self.page = self.session.post(url, form, timeout=10)
+        return self.page
+
+    def fields(self) -> dict[str, str]:
+        """Return the hidden fields of the page's forms."""
+        return dict(re.findall(r'name="(csrf|key)" value="([^"]*)"', self.page.text))
+
+    def verify(self, phone: str = PHONE) -> None:
+        """Come to the form for the name."""
+        self.post("send", phone=phone)
+        self.post("verify", code=self.stage.code(phone))
+        assert 'name="name"' in self.page.text
+
+    def sign_up(self, name: str = "Ada", phone: str = PHONE) -> None:
+        """Come to the end."""
+        self.verify(phone)
+        self.post("create", name=name)
+        assert "Account created" in self.page.text
+
+
+@pytest.fixture
+def stage() -> Iterator[DemoStage]:
+    with demo_stage() as stage:
+        yield stage
+
+
+@pytest.fixture
+def visitor(stage: DemoStage) -> Iterator[Visitor]:
+    visitor = Visitor(stage)
+    with visitor.session:
+        yield visitor
+
+
+def test_a_person_signs_up(visitor: Visitor) -> None:
+    assert visitor.page.url == f"{visitor.stage.base_url}/signup/phone"
+    visitor.sign_up()
+    assert visitor.page.url == f"{visitor.stage.base_url}/signup/account"
+    assert 'Welcome, <b class="number">Ada</b>' in visitor.page.text
+    assert "+86 138 0013 8000" in visitor.page.text
+    again = visitor.session.get(visitor.page.url, timeout=10)
+    assert "Account created" in again.text
+
+
+def test_the_page_shows_the_sign_up_and_the_inbox_side_by_side(visitor: Visitor) -> None:
+    answer = visitor.session.get(f"{visitor.stage.base_url}/signup", timeout=10)
+    assert re.findall(r'<iframe[^>]* src="([^"]+)"', answer.text) == ["/signup/account", "/"]
+    for path in ("/signup/account", "/signup/phone", "/"):
+        framed = visitor.session.get(visitor.stage.base_url + path, timeout=10)
+        assert "frame-ancestors 'self'" in framed.headers["content-security-policy"]
+
+
+def test_an_account_is_made_once_for_a_phone(visitor: Visitor) -> None:
+    visitor.sign_up("Ada")
+    visitor.post("restart")
+    visitor.stage.clock.advance(61)
+    visitor.verify()
+    visitor.post("create", name="Eve")
+    assert 'Welcome, <b class="number">Ada</b>' in visitor.page.text
+
+
+def test_a_double_click_creates_one_account(visitor: Visitor) -> None:
+    visitor.verify()
+    url, form, cookies = visitor.page.url, visitor.fields() | {"action": "create"}, visitor.session.cookies.get_dict()
+    statuses: list[int] = []
+
+    def click(name: str) -> None:
+        answer = requests.post(url, form | {"name": name}, cookies=cookies, allow_redirects=False, timeout=10)
+        statuses.append(answer.status_code)
+
+    clicks = [threading.Thread(target=click, args=(f"name {n}",)) for n in range(8)]
+    for thread in clicks:
+        thread.start()
+    for thread in clicks:
+        thread.join()
+    assert statuses == [303] * 8
+
+
+def test_a_proof_is_used_up_by_one_account(visitor: Visitor) -> None:
+    visitor.verify()
+    url, cookies = visitor.page.url, visitor.session.cookies.get_dict()
+    visitor.post("create", name="Ada")
+    copy = requests.get(url, cookies=cookies, timeout=10)  # of the cookie from before
+    form = dict(re.findall(r'name="(csrf|key)" value="([^"]*)"', copy.text)) | {"action": "create", "name": "Eve"}
+    answer = requests.post(url, form, cookies=cookies, timeout=10)
+    assert answer.status_code == 401
+    assert "Please verify your phone number again." in answer.text
+    assert "/signup/phone" in answer.text
+
+
+def test_a_proof_that_has_expired_leads_back_to_the_number(visitor: Visitor) -> None:
+    visitor.verify()
+    visitor.stage.clock.advance(301)
+    assert visitor.post("create", name="Ada").status_code == 401
+    assert "Please verify your phone number again." in visitor.page.text
+    visitor.page = visitor.session.get(f"{visitor.stage.base_url}/signup/phone", timeout=10)
+    visitor.sign_up()
+
+
+def test_an_account_needs_a_name(visitor: Visitor) -> None:
+    visitor.verify()
+    for name in ("", "  "):
+        assert visitor.post("create", name=name).status_code == 422
+        assert "Please enter a name." in visitor.page.text
+    visitor.post("create", name="x" * 100)
+    assert f">{'x' * 40}<" in visitor.page.text
+
+
+def test_a_name_is_text(visitor: Visitor) -> None:
+    visitor.verify()
+    visitor.post("create", name="<script>alert(1)</script>")
+    assert "&lt;script&gt;" in visitor.page.text
+    assert "<script>alert" not in visitor.page.text
+
+
+def test_a_form_of_another_site_creates_nothing(visitor: Visitor) -> None:
+    visitor.verify()
+    url = visitor.page.url
+    for csrf in ({}, {"csrf": ""}, {"csrf": "é"}):
+        visitor.send(url, {"action": "create", "name": "Eve", **csrf})
+        assert 'name="name"' in visitor.page.text
+    visitor.post("create", name="Ada")
+    assert "Ada" in visitor.page.text
+
+
+def test_without_a_verified_number_there_is_no_account(visitor: Visitor) -> None:
+    answer = visitor.send(f"{visitor.stage.base_url}/signup/account", visitor.fields() | {"name": "Eve"})
+    assert answer.status_code == 401
+    assert "Please verify your phone number again." in answer.text
+    empty = requests.post(f"{visitor.stage.base_url}/signup/account", {"name": "Eve"}, timeout=10)
+    assert empty.url == f"{visitor.stage.base_url}/signup/phone"
+
+
+def test_all_of_it_speaks_chinese(stage: DemoStage) -> None:
+    visitor = Visitor(stage, "zh-CN,zh;q=0.9")
+    with visitor.session:
+        assert "otpkit 演示" in visitor.session.get(f"{stage.base_url}/signup", timeout=10).text
+        assert "注册" in visitor.page.text
+        visitor.verify()
+        assert "创建账号" in visitor.page.text
+        visitor.post("create", name="小明")
+        assert "账号已创建" in visitor.page.text
+
+
+def test_the_language_that_was_chosen_is_that_of_the_other_pages(visitor: Visitor) -> None:
+    visitor.session.get(f"{visitor.stage.base_url}/signup/phone?lang=zh", timeout=10)
+    assert "otpkit 演示" in visitor.session.get(f"{visitor.stage.base_url}/signup", timeout=10).text
+
+
+def test_the_gateway_and_the_inbox_are_where_they_are_alone(visitor: Visitor) -> None:
+    visitor.verify()
+    assert visitor.stage.code(PHONE) in visitor.session.get(f"{visitor.stage.base_url}/", timeout=10).text
+    assert visitor.session.get(f"{visitor.stage.base_url}/nowhere", timeout=10).status_code == 404
+
+
+@pytest.mark.parametrize(("phone", "status"), [("13900050001", 502), ("13900100040", 200)])
+def test_numbers_that_misbehave_do_so_here(visitor: Visitor, phone: str, status: int) -> None:
+    assert visitor.post("send", phone=phone).status_code == status
+    assert ("We can't tell whether it was sent" in visitor.page.text) == (status == 200)

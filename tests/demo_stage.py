@@ -1,0 +1,45 @@
+"""What `otpkit demo` serves, on a socket, with a clock that moves when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from otpkit import AsyncOTP
+from otpkit.cli.demo import local_sandbox, settings
+from otpkit.cli.demo_site import DemoSite
+from otpkit.sandbox import Sandbox, running
+from otpkit.testing import MovableClock
+
+
+@dataclass(frozen=True, slots=True)
+class DemoStage:
+    """A demonstration that is served."""
+
+    base_url: str
+    sandbox: Sandbox
+    clock: MovableClock
+
+    def code(self, phone: str) -> str:
+        """Return the code of the newest message to a phone."""
+        code = self.sandbox.messages(phone)[0].code
+        assert code
+        return code
+
+
+@contextlib.contextmanager
+def demo_stage() -> Iterator[DemoStage]:
+    """Serve a demonstration for the length of the block."""
+    sandbox, clock, site = local_sandbox(), MovableClock(time.time()), DemoSite()
+    with running(sandbox, extra_routes=site.routes()) as address:
+        otp = AsyncOTP(**settings(address), clock=clock)
+        site.connect(otp)
+        try:
+            yield DemoStage(address.base_url, sandbox, clock)
+        finally:
+            with ThreadPoolExecutor(1) as elsewhere:  # than where Playwright has a loop running
+                elsewhere.submit(asyncio.run, otp.close()).result()

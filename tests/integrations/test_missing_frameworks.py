@@ -1,0 +1,17 @@
+"""Where a framework is not installed, its integration says what to install."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["fastapi", "flask"])
+def test_what_to_install_is_said(name: str) -> None:
+    script = f"import sys; sys.modules[{name!r}] = None; import otpkit.integrations.{name}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("otpkit.errors.ConfigurationError")
+    assert f"pip install 'otpkit[{name}]'" in done.stderr

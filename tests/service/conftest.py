@@ -1,0 +1,24 @@
+"""A service for the tests of a module, and numbers that no other test of it uses."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from service_stage import RECEIPTS_SECRET, Stage, serving
+
+_numbers = itertools.count(10_000_000)
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    """A service on an embedded store, whose gateway is an outbox."""
+    with serving("memory://", receipts_secret=RECEIPTS_SECRET) as served:
+        yield served
+
+
+@pytest.fixture
+def phone() -> str:
+    """A number of this test's own."""
+    return f"+86138{next(_numbers)}"

@@ -1,0 +1,89 @@
+"""A service on a real socket in a thread of this process, and a client for it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from otpkit import AsyncOTP, Template
+from otpkit.service import ApiKey, Metrics, create_app
+from otpkit.service.server import Server, listen
+from otpkit.testing import Outbox
+
+KEY = "key-of-the-shop-0123456789-0123456789"
+OTHER_KEY = "key-of-the-scraper-0123456789-012345"
+SECRET = "the-secret-that-no-output-may-ever-show"
+RECEIPTS_SECRET = "receipts-secret-of-the-tests-0123456789"
+PHONE = "+8613800138000"
+TEMPLATE = Template("SMS_585014", "阿里大鱼", {"code": "{code}", "product": "alidayu"})
+KEYS = (ApiKey.of("shop", KEY, ["signup", "login"]), ApiKey.of("scraper", OTHER_KEY, []))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a service listens, and what stands behind it."""
+
+    base_url: str
+    port: int
+    outbox: Outbox
+    session: requests.Session
+
+    def post(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = KEY,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> requests.Response:
+        """POST a JSON body with an API key."""
+        auth = {} if key is None else {"Authorization": f"Bearer {key}"}
+        if body is not None:
+            more["json"] = body
+        return self.session.post(self.base_url + path, headers=auth | dict(headers or {}), timeout=20, **more)
+
+    def get(self, path: str, *, key: str | None = None) -> requests.Response:
+        """GET a path."""
+        auth = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return self.session.get(self.base_url + path, headers=auth, timeout=20)
+
+    def issue(self, phone: str = PHONE, **fields: Any) -> str:
+        """Issue a code, and return it."""
+        answer = self.post("/v1/challenges", {"phone": phone, **fields})
+        assert answer.status_code == 201, answer.text
+        return self.outbox[-1].code
+
+
+@contextlib.contextmanager
+def serving(
+    url: str,
+    namespace: str = "service",
+    gateway: Any = None,
+    otp_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Iterator[Stage]:
+    """Serve in a thread, by the same server as `otpkit serve`."""
+    outbox, metrics, ready = Outbox(), Metrics(), threading.Event()
+    listener = listen("127.0.0.1", 0)
+    otp = AsyncOTP(
+        url, gateway or outbox, TEMPLATE, SECRET, namespace=namespace, on_event=metrics.on_event, **(otp_options or {})
+    )
+    server = Server(create_app(otp, KEYS, metrics=metrics, **options), ready.set, otp.close)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    port = listener.getsockname()[1]
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            yield Stage(f"http://127.0.0.1:{port}", port, outbox, session)
+        finally:
+            session.close()
+            server.should_exit = True
+            thread.join(10)

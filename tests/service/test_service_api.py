@@ -1,0 +1,255 @@
+"""What the operations answer, over HTTP."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import requests
+from service_stage import KEY, OTHER_KEY, Stage, serving
+
+from otpkit.errors import GatewayRejectedError
+
+
+def wrong(code: str) -> str:
+    """Return another code."""
+    return f"{code[:-1]}{(int(code[-1]) + 1) % 10}"
+
+
+def refusal(answer: requests.Response, status: int, code: str) -> dict[str, Any]:
+    """Return a problem document, once it is certain that it is one."""
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-language"] in {"en", "zh-CN"}
+    found: dict[str, Any] = answer.json()
+    assert (found["status"], found["code"]) == (status, code)
+    assert {"type", "title", "detail"} <= found.keys()
+    return found
+
+
+def test_a_number_is_verified_from_beginning_to_end(stage: Stage, phone: str) -> None:
+    issued = stage.post("/v1/challenges", {"phone": phone})
+    assert issued.status_code == 201
+    assert issued.headers["cache-control"] == "no-store"
+    challenge = issued.json()
+    assert (challenge["phone"], challenge["purpose"], challenge["delivery"]) == (phone, "signup", "accepted")
+    assert (challenge["expires_in"], challenge["resend_in"]) == (300, 60)
+    expires = datetime.fromisoformat(challenge["expires_at"])
+    assert expires.tzinfo is not None
+    assert abs((expires - datetime.now(UTC)).total_seconds() - 300) < 30
+
+    assert stage.post("/v1/challenges/status", {"phone": phone}).json()["id"] == challenge["id"]
+    delivery = stage.post("/v1/challenges/delivery", {"phone": phone}).json()
+    assert (delivery["state"], delivery["gateway"]) == ("delivered", "outbox")
+
+    verified = stage.post("/v1/verifications", {"phone": phone, "code": stage.outbox[-1].code})
+    assert verified.status_code == 200
+    proof = verified.json()
+    assert (proof["phone"], proof["fixed"]) == (phone, False)
+
+    redeemed = stage.post("/v1/proofs/redeem", {"token": proof["token"], "phone": phone})
+    assert (redeemed.status_code, redeemed.json()["id"]) == (200, proof["id"])
+    refusal(stage.post("/v1/proofs/redeem", {"token": proof["token"]}), 409, "used_token")
+    refusal(stage.post("/v1/challenges/status", {"phone": phone}), 404, "no_challenge")
+
+
+def test_a_wrong_code_is_counted_and_says_what_is_left(stage: Stage, phone: str) -> None:
+    code = stage.issue(phone)
+    for left in (4, 3):
+        found = refusal(stage.post("/v1/verifications", {"phone": phone, "code": wrong(code)}), 409, "wrong_code")
+        assert found["attempts_left"] == left
+    assert stage.post("/v1/verifications", {"phone": phone, "code": code}).status_code == 200
+    refusal(stage.post("/v1/verifications", {"phone": phone, "code": code}), 409, "expired_code")
+
+
+def test_a_limit_says_how_long_to_wait_and_for_whom_in_his_language(stage: Stage, phone: str) -> None:
+    stage.issue(phone)
+    answer = stage.post("/v1/challenges", {"phone": phone}, headers={"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"})
+    found = refusal(answer, 429, "rate_limit")
+    assert 0 < int(answer.headers["retry-after"]) <= 60
+    assert answer.headers["ratelimit"] == f'"phone";r=0;t={answer.headers["retry-after"]}'
+    assert (found["scope"], found["code_is_live"], found["retry_after"]) == (
+        "phone",
+        True,
+        int(answer.headers["retry-after"]),
+    )
+    assert "再试" in found["detail"]
+    assert answer.headers["content-language"] == "zh-CN"
+
+
+def test_a_message_that_may_be_on_its_way_is_202_and_its_code_works(stage: Stage, phone: str) -> None:
+    stage.outbox.lose_next()
+    answer = stage.post("/v1/challenges", {"phone": phone})
+    assert (answer.status_code, answer.json()["delivery"]) == (202, "uncertain")
+
+
+def test_a_gateways_refusal_is_502_and_tells_who_must_act(stage: Stage, phone: str) -> None:
+    stage.outbox.reject_next(GatewayRejectedError("no money: 123456", gateway="outbox", category="account"))
+    answer = stage.post("/v1/challenges", {"phone": phone})
+    assert refusal(answer, 502, "gateway_rejected")["category"] == "account"
+    assert "123456" not in answer.text
+    stage.issue(phone)  # nothing was counted
+
+
+def test_a_request_sent_twice_with_one_key_has_one_effect_and_one_answer(stage: Stage, phone: str) -> None:
+    once = {"Idempotency-Key": f"form-{phone}"}
+    first, second = (stage.post("/v1/challenges", {"phone": phone}, headers=once) for _ in range(2))
+    assert (first.json()["replayed"], second.json()["replayed"]) == (False, True)
+    assert first.json()["id"] == second.json()["id"]
+    code = stage.outbox[-1].code
+    assert [message.phone for message in stage.outbox].count(phone) == 1
+
+    proofs = [stage.post("/v1/verifications", {"phone": phone, "code": code}, headers=once).json() for _ in range(2)]
+    assert proofs[0]["id"] == proofs[1]["id"]
+    form = {"token": proofs[0]["token"]}
+    statuses = [stage.post("/v1/proofs/redeem", form, headers=once).status_code for _ in range(2)]
+    assert statuses == [200, 200]
+    refusal(stage.post("/v1/proofs/redeem", form), 409, "used_token")
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a b", "caf\u00e9", "a\tb"])
+def test_a_key_that_is_none_is_refused(stage: Stage, phone: str, key: str) -> None:
+    answer = stage.post("/v1/challenges", {"phone": phone}, headers={"Idempotency-Key": key.encode("latin-1")})  # type: ignore[dict-item]
+    assert refusal(answer, 422, "invalid_request")["errors"] == [{"pointer": "Idempotency-Key", "kind": "value_error"}]
+
+
+def test_a_code_is_worth_nothing_with_another_purpose_bind_or_phone(stage: Stage, phone: str) -> None:
+    code = stage.issue(phone, purpose="login", bind="session-1")
+    body = {"phone": phone, "code": code, "purpose": "login", "bind": "session-1"}
+    for other in ({"purpose": "signup"}, {"bind": ""}, {"bind": "session-2"}, {"phone": f"{phone[:-1]}x"[:-1] + "0"}):
+        if body | other != body:
+            refusal(stage.post("/v1/verifications", body | other), 409, "expired_code")
+    token = stage.post("/v1/verifications", body).json()["token"]
+    redeem = {"token": token, "purpose": "login", "bind": "session-1", "phone": phone}
+    for other in ({"purpose": "signup"}, {"bind": "x"}, {"phone": "+8613900000000"}, {"token": token[:-3] + "abc"}):
+        refusal(stage.post("/v1/proofs/redeem", redeem | other), 409, "invalid_token")
+    assert stage.post("/v1/proofs/redeem", redeem).status_code == 200
+
+
+def test_a_revoked_code_is_dead(stage: Stage, phone: str) -> None:
+    code = stage.issue(phone)
+    for _ in range(2):
+        revoked = stage.post("/v1/challenges/revoke", {"phone": phone})
+        assert (revoked.status_code, revoked.content) == (204, b"")
+    refusal(stage.post("/v1/verifications", {"phone": phone, "code": code}), 409, "expired_code")
+
+
+def test_values_of_the_templates_variables_reach_the_message(stage: Stage, phone: str) -> None:
+    stage.issue(phone, params={"product": "商城"})
+    assert stage.outbox[-1].params["product"] == "商城"
+
+
+@pytest.mark.parametrize("params", [{"code": "000000"}, {"prodcut": "x"}, {"product": "a\nb"}, {"product": "x" * 65}])
+def test_values_that_the_template_does_not_take_are_refused(stage: Stage, phone: str, params: dict[str, str]) -> None:
+    found = refusal(stage.post("/v1/challenges", {"phone": phone, "params": params}), 422, "invalid_request")
+    assert found["errors"][0]["pointer"] == "#/params"
+
+
+def test_a_call_is_refused_where_no_gateway_calls(stage: Stage, phone: str) -> None:
+    found = refusal(stage.post("/v1/challenges", {"phone": phone, "channel": "voice"}), 422, "invalid_request")
+    assert found["errors"] == [{"pointer": "#/channel", "kind": "value_error"}]
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer ", f"Basic {KEY}", f"Bearer {KEY}x", "Bearer \xff", KEY]
+)
+def test_without_a_known_key_nothing_is_done(stage: Stage, phone: str, header: str | None) -> None:
+    headers = {} if header is None else {"Authorization": header.encode("latin-1")}
+    answer = stage.post("/v1/challenges", {"phone": phone}, key=None, headers=headers)  # type: ignore[arg-type]
+    refusal(answer, 401, "unauthorized")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert not [message for message in stage.outbox if message.phone == phone]
+
+
+def test_a_key_is_good_for_its_purposes_alone(stage: Stage, phone: str) -> None:
+    refusal(stage.post("/v1/challenges", {"phone": phone, "purpose": "payment"}), 403, "forbidden")
+    refusal(stage.post("/v1/challenges", {"phone": phone}, key=OTHER_KEY), 403, "forbidden")
+    assert stage.post("/v1/challenges", {"phone": phone}, headers={"authorization": f"bearer {KEY}"}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer", "kind"),
+    [
+        ({"code": True}, "#/code", "string_type"),
+        ({"code": 123456}, "#/code", "string_type"),
+        ({"code": ["1", "2"]}, "#/code", "string_type"),
+        ({"code": {"$ne": ""}}, "#/code", "string_type"),
+        ({"code": None}, "#/code", "string_type"),
+        ({"phone": 13800138000}, "#/phone", "string_type"),
+        ({"purpose": ""}, "#/purpose", "string_too_short"),
+        ({"purpose": "x" * 129}, "#/purpose", "string_too_long"),
+        ({"bind": None}, "#/bind", "string_type"),
+        ({"bind": "x" * 513}, "#/bind", "string_too_long"),
+        ({"ip": "fe80::1%eth0"}, "#/ip", "value_error"),
+        ({"ip": "127.1"}, "#/ip", "value_error"),
+        ({"ip": 1}, "#/ip", "string_type"),
+        ({"captcha": "x"}, "#/captcha", "extra_forbidden"),
+        ({"13800138000": "654321"}, "#/*", "extra_forbidden"),
+    ],
+)
+def test_wrong_fields_are_named_and_nothing_of_them_is_repeated(
+    stage: Stage, phone: str, fields: dict[str, Any], pointer: str, kind: str
+) -> None:
+    answer = stage.post("/v1/verifications", {"phone": phone, "code": "654321"} | fields)
+    assert refusal(answer, 422, "invalid_request")["errors"] == [{"pointer": pointer, "kind": kind}]
+    for secret in ("654321", "123456", "13800138000", phone[3:]):
+        assert secret not in answer.text
+
+
+def test_what_is_no_phone_and_no_code_is_told_to_the_person(stage: Stage, phone: str) -> None:
+    chinese = {"Accept-Language": "zh"}
+    answer = stage.post("/v1/challenges", {"phone": "12345"}, headers=chinese)
+    assert refusal(answer, 422, "phone")["detail"] == "请输入正确的手机号码。"
+    refusal(stage.post("/v1/challenges", {"phone": "+14155550123"}), 422, "region")
+    for code in ("12345", "１２３４５６", "123456\n", "x" * 10_000):
+        refusal(stage.post("/v1/verifications", {"phone": phone, "code": code}), 422, "malformed_code")
+
+
+@pytest.mark.parametrize("spelled", ["{0}", "0086{0}", " {0} ", "+86 {0}", "86-{0}", "(86){0}"])
+def test_every_spelling_of_a_number_is_one_phone(stage: Stage, phone: str, spelled: str) -> None:
+    code = stage.issue(phone)
+    answer = stage.post("/v1/verifications", {"phone": spelled.format(phone[3:]), "code": f" {code[:3]}-{code[3:]}"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind", "status", "code"),
+    [
+        (b"", "application/json", 400, "invalid_json"),
+        (b"{", "application/json", 400, "invalid_json"),
+        (b'{"phone": "\xff"}', "application/json", 400, "invalid_json"),
+        (b'{"phone": "\\ud800"}', "application/json", 400, "invalid_json"),
+        (b"[" * 16_000, "application/json", 400, "invalid_json"),
+        (b"null", "application/json", 422, "invalid_request"),
+        (b"[]", "application/json", 422, "invalid_request"),
+        (b'{"phone": NaN}', "application/json", 422, "invalid_request"),
+        (b"{}", "application/json; charset=utf-8", 422, "invalid_request"),
+        (b"{}", "application/json; charset=gbk", 415, "unsupported_media_type"),
+        (b"{}", "text/json", 415, "unsupported_media_type"),
+        (b"phone=1", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
+    ],
+)
+def test_what_is_no_json_is_refused(stage: Stage, sent: bytes, kind: str, status: int, code: str) -> None:
+    refusal(stage.post("/v1/challenges", data=sent, headers={"Content-Type": kind}), status, code)
+
+
+def test_other_paths_and_methods_are_refused_by_problems_too(stage: Stage) -> None:
+    refusal(stage.get("/nothing"), 404, "not_found")
+    refusal(stage.get("/v1/challenges/"), 404, "not_found")
+    answer = stage.get("/v1/challenges")
+    refusal(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"
+    assert stage.post("/healthz").headers["allow"] == "GET"
+
+
+def test_without_a_store_nothing_is_granted_and_the_process_lives(phone: str) -> None:
+    with serving("redis://127.0.0.1:1/0") as stage:
+        refusal(stage.post("/v1/challenges", {"phone": phone}), 503, "store_unavailable")
+        assert not stage.outbox
+        refusal(stage.get("/readyz"), 503, "store_unavailable")
+        assert stage.get("/healthz").json() == {"status": "ok"}
+
+
+def test_it_is_ready_when_the_store_answers(stage: Stage) -> None:
+    assert (stage.get("/readyz").status_code, stage.get("/readyz").json()) == (200, {"status": "ok"})

