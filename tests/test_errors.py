@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import otpkit
-from otpkit import Challenge, ConfigurationError, OTPError, errors
+from otpkit import Challenge, ConfigurationError, OTPError, Rate, errors
 
 TREE = {  # class: parent, code, status
     "OTPError": ("Exception", "error", 500),
@@ -44,7 +44,7 @@ CHALLENGE = Challenge(
     delivery="accepted",
 )
 EVIDENCE: dict[str, dict[str, Any]] = {
-    "RateLimitError": {"scope": "ip", "retry_after": 90, "challenge": CHALLENGE},
+    "RateLimitError": {"scope": "ip", "rate": Rate(1, 90), "retry_after": 90, "challenge": CHALLENGE},
     "WrongCodeError": {"attempts_left": 3},
     "GatewayRejectedError": {"gateway": "g", "gateway_code": "isv.X", "category": "account", "retry_after": 7},
 }

@@ -290,6 +290,15 @@ VALUES = [
     otpkit.Policy(region_sends={"CN": "5/day"}),
     otpkit.Template("SMS_1", "otpkit"),
     otpkit.Event(name="issued", operation="issue"),
+    otpkit.Standing(
+        phone="+8613800138000",
+        blocked=True,
+        consecutive_failures=100,
+        sends_left=9,
+        send_in=60,
+        failures_left=0,
+        verify_in=0,
+    ),
 ]
 
 
@@ -299,7 +308,7 @@ def test_a_value_survives_a_pickle(value: object) -> None:
     assert pickle.loads(pickle.dumps(value)) == value
 
 
-FROZEN = ["Challenge", "Event", "FixedCode", "Policy", "Proof", "Rate", "Template"]
+FROZEN = ["Challenge", "Event", "FixedCode", "Policy", "Proof", "Rate", "Standing", "Template"]
 
 
 @pytest.mark.parametrize("name", FROZEN)

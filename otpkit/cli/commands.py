@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from otpkit import OTP
-from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report
+from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report, standing_row, standing_word
 from otpkit.doctor import examine
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.models import mask
@@ -26,8 +26,8 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, delivery, doctor and serve are configured by OTPKIT_REDIS_URL, OTPKIT_SECRET, "
-    "OTPKIT_GATEWAY, OTPKIT_TEMPLATE_CODE, OTPKIT_TEMPLATE_SIGN_NAME and the gateway's own variables.",
+    epilog="issue, verify, delivery, standing, unblock, doctor and serve are configured by OTPKIT_REDIS_URL, "
+    "OTPKIT_SECRET, OTPKIT_GATEWAY, OTPKIT_TEMPLATE_CODE, OTPKIT_TEMPLATE_SIGN_NAME and the gateway's own variables.",
     pretty_exceptions_enable=False,  # its tracebacks would show local variables
 )
 
@@ -116,6 +116,23 @@ def delivery(phone: Phone, purpose: Purpose = "signup", bind: Bind = "", as_json
     with _configured() as otp:
         found = otp.delivery(phone, purpose, bind=bind)
     show(f"The latest message: {found.state}", delivery_row(found), as_json=as_json)
+
+
+@app.command()
+def standing(phone: Phone, as_json: AsJson = False) -> None:
+    """Tell whether PHONE is limited or blocked, and for how long."""
+    with _configured() as otp:
+        found = otp.standing(phone)
+    show(f"The phone {mask(found.phone)}: {standing_word(found)}", standing_row(found), as_json=as_json)
+
+
+@app.command()
+def unblock(phone: Phone, as_json: AsJson = False) -> None:
+    """Lift a block of PHONE and clear its wrong codes; its messages stay counted."""
+    with _configured() as otp:
+        otp.unblock(phone)
+        found = otp.standing(phone)
+    show(f"Unblocked {mask(found.phone)}", standing_row(found), as_json=as_json)
 
 
 @app.command()

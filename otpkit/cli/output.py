@@ -12,7 +12,7 @@ from rich.text import Text
 
 from otpkit.doctor.findings import Report, Status
 from otpkit.gateways.base import Delivery
-from otpkit.models import Challenge, Proof, mask
+from otpkit.models import Challenge, Proof, Standing, mask
 
 Row = dict[str, object]
 _COLOURS: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -58,6 +58,25 @@ def delivery_row(delivery: Delivery) -> Row:
         "sent_at": delivery.sent_at,
         "received_at": delivery.received_at,
     }
+
+
+def standing_row(standing: Standing) -> Row:
+    """Return what may be shown of how a phone stands."""
+    return {
+        "phone": mask(standing.phone),
+        "blocked": standing.blocked,
+        "limited": standing.limited,
+        "consecutive_failures": standing.consecutive_failures,
+        "sends_left": standing.sends_left,
+        "send_in": standing.send_in,
+        "failures_left": standing.failures_left,
+        "verify_in": standing.verify_in,
+    }
+
+
+def standing_word(standing: Standing) -> str:
+    """Return how a phone stands, in a word or two."""
+    return "blocked" if standing.blocked else "limited" if standing.limited else "all clear"
 
 
 def show(title: str, row: Row, *, as_json: bool) -> None:

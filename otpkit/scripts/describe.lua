@@ -13,10 +13,6 @@ local function rolling_left(newest, rates, now)
   return max(0, rates[#rates - 1] - counted)
 end
 
-local function sends_left(phone)
-  return rolling_left(phone.sends, SENDS, phone.now)
-end
-
 local function resend_at(phone)
   return phone.now + rolling_wait(phone.sends, SENDS, phone.now)
 end
@@ -40,7 +36,8 @@ local function describe(phone, send, challenge, ends)
   local delivery = sub(send.value, 13, 13)
   if delivery == 'p' and phone.now - send.time >= SETTLE_MS then delivery = 'u' end
   return ends or unpack_ms(send.value, 7), resend_at(phone), ends and max(0, ATTEMPTS - byte(challenge, 43)) or 0,
-    sends_left(phone), delivery, hex(sub(send.value, 22, 25)), ends and byte(challenge, 45) or 0, served_by(phone, send)
+    rolling_left(phone.sends, SENDS, phone.now), delivery, hex(sub(send.value, 22, 25)), ends and byte(challenge, 45) or 0,
+    served_by(phone, send)
 end
 
 -- The answer to a call that a rate refuses: {'limited', now, scope, wait ms, limit, window ms [, …description of the live

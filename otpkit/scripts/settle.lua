@@ -19,7 +19,7 @@ for i, send in ipairs(phone.sends) do
       table.insert(phone.sends, 1, table.remove(phone.sends, i))
       send.time = now
     end
-    return { now, resend_at(phone), sends_left(phone) }
+    return { now, resend_at(phone), rolling_left(phone.sends, SENDS, now) }
   end
 end
 return {}

@@ -14,7 +14,7 @@ local verify_wait = rolling_wait(phone.failures, FAILURES, now)
 return {
   consecutive >= MAX_CONSECUTIVE_FAILURES and 1 or 0,
   consecutive,
-  sends_left(phone),
+  rolling_left(phone.sends, SENDS, now),
   max(rolling_wait(phone.sends, SENDS, now), verify_wait), -- reserve.lua looks at both
   rolling_left(phone.failures, FAILURES, now),
   verify_wait,

@@ -27,7 +27,7 @@ if failure then
   return { 'wrong', byte(failure, 7) }
 end
 
-local ip_wait, ip_limit, ip_window = tonumber(not ip and ARGV[5] or 0), ARGV[6], ARGV[7]
+local ip_wait, ip_limit, ip_window = tonumber(not ip and ARGV[5] or 0)
 local is_charged = ip and redis.call('EXISTS', KEYS[4]) == 1 -- a guess that leaves no trace in the phone, made again
 if ip and not is_charged then
   --# include window
@@ -48,7 +48,9 @@ end
 
 --# include describe tidy window
 
-if ip_wait > 0 then return limited(phone, slot, 'ip', ip_wait, tonumber(ip_limit), tonumber(ip_window)) end
+if ip_wait > 0 then
+  return limited(phone, slot, 'ip', ip_wait, ip_limit or tonumber(ARGV[6]), ip_window or tonumber(ARGV[7]))
+end
 if ip and not is_charged then window_take(ip, ARGV[5], now) end
 if ip and (is_blocked or wait > 0 or not challenge) then redis.call('SET', KEYS[4], '', 'PX', MEMORY_MS) end
 if is_blocked then return { 'blocked' } end

@@ -108,6 +108,7 @@ def test_what_is_no_phone_is_a_phone_error_in_every_call(untouched: OTP, phone: 
     calls = (
         untouched.issue,
         untouched.status,
+        untouched.standing,
         untouched.delivery,
         untouched.revoke,
         untouched.unblock,

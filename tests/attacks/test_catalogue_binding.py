@@ -209,6 +209,7 @@ def test_row_31_without_the_store_nothing_is_sent_or_granted(
         lambda: otp.verify(OTHER_PHONE, code, ip="1.2.3.4"),
         lambda: otp.redeem(token),
         lambda: otp.status(PHONE),
+        lambda: otp.standing(PHONE),
         lambda: otp.delivery(PHONE),
         lambda: otp.revoke(PHONE),
         lambda: otp.unblock(PHONE),

@@ -65,7 +65,7 @@ TEXTS: dict[str, tuple[Raise, str]] = {
     ),
     "RateLimitError": (
         lambda lab: _after_a_code(lab, lambda otp, _: outcome(otp.issue, PHONE)),
-        r"Policy\.sends allows\. Nothing was sent or verified; the same call may succeed in 60 s",
+        r"Policy\.sends allows \(1/minute\)\. Nothing was sent or verified; the same call may succeed in 60 s",
     ),
     "RateLimitError of the gateway": (_rejected, r"gateway x limits .+; nothing was sent\. Try again in 99 s"),
     "BlockedError": (

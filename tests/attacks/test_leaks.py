@@ -85,7 +85,7 @@ def life_of(lab: Lab, otp: Any, phone: str, gateway: Listening) -> list[Any]:
     if isinstance(proof, Proof):
         shown += [outcome(call, proof.token, bind="session") for call in (otp.check, otp.redeem, otp.redeem)]
         shown += [outcome(call, proof.token, phone=OTHER_PHONE) for call in (otp.check, otp.redeem)]
-    shown += [outcome(call, phone) for call in (otp.issue, otp.issue, otp.revoke, otp.unblock, otp.erase)]
+    shown += [outcome(call, phone) for call in (otp.issue, otp.issue, otp.standing, otp.revoke, otp.unblock, otp.erase)]
     return shown
 
 

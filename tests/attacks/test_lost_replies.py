@@ -120,6 +120,12 @@ async def status(stage: Stage) -> Any:
     return await result(stage.caller.status(PHONE))
 
 
+async def standing(stage: Stage) -> Any:
+    await _fail(stage)
+    stage.spoil()
+    return await result(stage.caller.standing(PHONE))
+
+
 async def revoke(stage: Stage) -> Any:
     await stage.caller.issue(PHONE)
     stage.spoil()
@@ -147,7 +153,7 @@ STORIES: list[tuple[Story, str]] = [
     *((story, "undo") for story in (issue_rejected, number_rejected, resend_rejected)),
     *((story, "verify") for story in (verify_right, verify_wrong, verify_last, verify_none)),
     *((story, "redeem") for story in (redeem, redeem_again)),
-    *((story, story.__name__) for story in (status, revoke, unblock, erase)),
+    *((story, story.__name__) for story in (status, standing, revoke, unblock, erase)),
 ]
 
 

@@ -1,4 +1,4 @@
-"""`keygen`, `issue`, `verify` and `delivery`, each in a process of its own."""
+"""`keygen`, `issue`, `verify`, `delivery`, `standing` and `unblock`, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import json
 import os
 import re
 import subprocess
+import time
 from typing import Any
 
 import pytest
 from cli_process import COMMAND, PHONE, SECONDS, Ended, environment, otpkit
 
-from otpkit import OTP
+from otpkit import OTP, Policy, WrongCodeError
 from otpkit.sandbox import Sandbox
+from otpkit.testing import MovableClock
 
 Env = dict[str, str]
+DAY_S = 86_400
 
 
 def succeeded(done: Ended) -> str:
@@ -41,6 +44,18 @@ def code_of(sandbox: Sandbox) -> str:
 
 def other_than(code: str) -> str:
     return f"{code[:-1]}{(int(code[-1]) + 1) % 10}"
+
+
+def block(sandbox: Sandbox) -> None:
+    """Type a hundred wrong codes in a row, some days ago."""
+    clock = MovableClock(time.time() - 9 * DAY_S)
+    with OTP.from_env(clock=clock, policy=Policy(sends="32/day", failures="64/day", attempts=10)) as otp:
+        for _ in range(10):
+            otp.issue(PHONE)
+            for _ in range(10):
+                with pytest.raises(WrongCodeError):
+                    otp.verify(PHONE, other_than(code_of(sandbox)))
+            clock.advance(DAY_S / 4)
 
 
 def leaks(env: Env, sandbox: Sandbox, *texts: str) -> list[str]:
@@ -169,6 +184,44 @@ def test_a_limit_says_how_long_to_wait(configured: Env, sandbox: Sandbox) -> Non
     assert leaks(configured, sandbox, line) == []
 
 
+def test_an_operator_sees_how_a_phone_stands(configured: Env, sandbox: Sandbox) -> None:
+    clear = succeeded(otpkit("standing", "138 0013 8000", env=configured))
+    assert clear.startswith("The phone +*********8000: all clear\n")
+    assert re.search(r"^  sends left +10$", clear, re.MULTILINE)
+    succeeded(otpkit("issue", PHONE, env=configured))
+    limited = succeeded(otpkit("standing", PHONE, env=configured))
+    assert limited.startswith("The phone +*********8000: limited\n")
+    assert re.search(r"^  send in +\d\d? s$", limited, re.MULTILINE)
+    assert leaks(configured, sandbox, clear, limited) == []
+
+
+def test_an_operator_lifts_a_block(configured: Env, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in configured.items():
+        monkeypatch.setenv(name, value)
+    block(sandbox)
+    found = succeeded(otpkit("standing", PHONE, env=configured))
+    assert found.startswith("The phone +*********8000: blocked\n")
+    row = json.loads(succeeded(otpkit("standing", PHONE, "--json", env=configured)))
+    assert row == {
+        "phone": "+*********8000",
+        "blocked": True,
+        "limited": False,
+        "consecutive_failures": 100,
+        "sends_left": 10,
+        "send_in": 0,
+        "failures_left": 20,
+        "verify_in": 0,
+    }
+    assert "unblock" in refused(otpkit("issue", PHONE, env=configured), 1)
+    lifted = succeeded(otpkit("unblock", PHONE, env=configured))
+    assert lifted.startswith("Unblocked +*********8000\n")
+    assert re.search(r"^  blocked +no$", lifted, re.MULTILINE)
+    succeeded(otpkit("issue", PHONE, env=configured))
+    row = json.loads(succeeded(otpkit("unblock", PHONE, "--json", env=configured)))
+    assert (row["phone"], row["consecutive_failures"], row["sends_left"]) == ("+*********8000", 0, 9)
+    assert leaks(configured, sandbox, found, lifted) == []
+
+
 def test_a_wrong_code_is_refused_in_one_line(configured: Env, sandbox: Sandbox) -> None:
     succeeded(otpkit("issue", PHONE, env=configured))
     wrong = other_than(code_of(sandbox))
@@ -191,6 +244,8 @@ def test_another_bind_is_refused(configured: Env, sandbox: Sandbox) -> None:
 def test_what_is_no_phone_is_refused_without_being_shown(configured: Env) -> None:
     assert "1380013800" not in refused(otpkit("issue", "1380013800", env=configured), 1)
     assert "85251234567" not in refused(otpkit("delivery", "+85251234567", env=configured), 1)
+    for command in ("standing", "unblock"):
+        assert "1380013800" not in refused(otpkit(command, "1380013800", env=configured), 1)
 
 
 def test_a_rejection_of_the_gateways_is_told(configured: Env) -> None:
@@ -236,6 +291,6 @@ def test_wrong_usage_is_one_line_that_repeats_nothing_typed(args: tuple[str, ...
 
 def test_help_names_every_command() -> None:
     out = succeeded(otpkit("--help"))
-    for name in ("keygen", "issue", "verify", "delivery", "sandbox", "demo"):
+    for name in ("keygen", "issue", "verify", "delivery", "standing", "unblock", "sandbox", "demo"):
         assert f" {name} " in out
         assert "Usage: otpkit" in succeeded(otpkit(name, "--help"))

@@ -114,7 +114,7 @@ def test_revoke_ends_the_live_challenge_alone(world: World) -> None:
 
 def test_revoke_where_nothing_is_creates_nothing(world: World, otp: Any) -> None:
     """Nor does any other of the operators' calls."""
-    for call in (otp.revoke, otp.unblock, otp.erase, otp.status, otp.delivery):
+    for call in (otp.revoke, otp.unblock, otp.erase, otp.status, otp.standing, otp.delivery):
         call(PHONE)
     assert world.stored() == []
 
@@ -155,7 +155,7 @@ def test_erase_leaves_what_is_of_no_phone(world: World) -> None:
     assert refused.value.scope == "ip"
 
 
-@pytest.mark.parametrize("call", ["status", "delivery", "revoke", "unblock", "erase"])
+@pytest.mark.parametrize("call", ["status", "standing", "delivery", "revoke", "unblock", "erase"])
 def test_what_is_no_phone_is_refused(memory_world: World, call: str) -> None:
     """As in issue and verify."""
     with pytest.raises(PhoneError):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from contract_world import OTHER_PHONE, PHONE, World, other_codes, wrong
 
-from otpkit import ExpiredCodeError, Policy, RateLimitError, WrongCodeError
+from otpkit import ExpiredCodeError, Policy, Rate, RateLimitError, WrongCodeError
 
 
 def fail(otp: Any, world: World, times: int, **kwargs: Any) -> None:
@@ -192,3 +192,71 @@ def test_the_longest_wait_is_the_one_that_is_told(world: World) -> None:
     assert (refused.value.scope, refused.value.retry_after) == ("phone", 3600)
     world.advance(3600)
     assert otp.issue(PHONE)
+
+
+def test_of_several_rates_of_sends_the_one_that_takes_longest_is_told(world: World) -> None:
+    """At each moment, whichever of them are used up; the developer reads it too."""
+    otp = world.otp(policy=Policy(sends="1/minute, 2/10 minutes, 3/hour"))
+
+    def told() -> tuple[Rate | None, int | None]:
+        with pytest.raises(RateLimitError) as refused:
+            otp.issue(PHONE)
+        assert f"Policy.sends allows ({refused.value.rate})." in str(refused.value)
+        return refused.value.rate, refused.value.retry_after
+
+    otp.issue(PHONE)
+    assert told() == (Rate(1, 60), 60)
+    world.advance(60)
+    otp.issue(PHONE)
+    assert told() == (Rate(2, 600), 540)  # the minute's has 60 s to go
+    world.advance(540)
+    otp.issue(PHONE)
+    assert told() == (Rate(3, 3600), 3000)  # of all three
+    world.advance(60)
+    assert told() == (Rate(3, 3600), 2940)  # the others have room again
+    world.advance(2940)
+    otp.issue(PHONE)
+    assert told() == (Rate(1, 60), 60)  # the hour's next one is 60 s away too
+
+
+def test_the_shortest_of_rates_that_end_together_is_told(world: World) -> None:
+    """Which is enough: the others then allow one more as well."""
+    otp = world.otp(policy=Policy(sends="1/minute, 2/2 minutes"))
+    otp.issue(PHONE)
+    world.advance(60)
+    otp.issue(PHONE)
+    with pytest.raises(RateLimitError) as refused:
+        otp.issue(PHONE)
+    assert (refused.value.rate, refused.value.retry_after) == (Rate(1, 60), 60)
+
+
+def test_the_rate_of_wrong_codes_is_told_in_both_calls(world: World) -> None:
+    """With its own name in the text, and of a replay's limits as well as of a first call's."""
+    otp = world.otp(policy=Policy(sends="32/day", failures="2/10 minutes, 3/day"))
+    otp.issue(PHONE)
+    fail(otp, world, 2)
+    for call in (lambda: otp.verify(PHONE, world.outbox[-1].code), lambda: otp.issue(PHONE, idempotency_key="form")):
+        with pytest.raises(RateLimitError, match=r"Policy\.failures allows \(2/600 seconds\)\.") as refused:
+            call()
+        assert (refused.value.scope, refused.value.rate) == ("failures", Rate(2, 600))
+    world.advance(600)
+    otp.issue(PHONE)
+    fail(otp, world, 1)
+    with pytest.raises(RateLimitError) as refused:
+        otp.verify(PHONE, world.outbox[-1].code)
+    assert (refused.value.scope, refused.value.rate) == ("failures", Rate(3, 86400))
+
+
+def test_the_rate_is_that_of_the_limit_that_is_told(world: World) -> None:
+    """Of sends and wrong codes, both used up, the one that takes longer, whichever that is."""
+    for sends, failures, scope, rate in (
+        ("1/hour", "1/10 minutes", "phone", Rate(1, 3600)),
+        ("1/10 minutes", "1/hour", "failures", Rate(1, 3600)),
+    ):
+        otp = world.otp(policy=Policy(sends=sends, failures=failures))
+        otp.issue(PHONE)
+        fail(otp, world, 1)
+        with pytest.raises(RateLimitError) as refused:
+            otp.issue(PHONE)
+        assert (refused.value.scope, refused.value.rate, refused.value.retry_after) == (scope, rate, 3600)
+        otp.erase(PHONE)

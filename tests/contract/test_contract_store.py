@@ -14,6 +14,7 @@ from otpkit import (
     ConfigurationError,
     GatewayRejectedError,
     Policy,
+    Rate,
     RateLimitError,
     StoreUnavailableError,
     WrongCodeError,
@@ -40,6 +41,7 @@ def calls(otp: Any, token: str) -> list[Callable[[], Any]]:
         lambda: otp.verify(PHONE, "123456", ip=VISITOR),
         lambda: otp.redeem(token),
         lambda: otp.status(PHONE),
+        lambda: otp.standing(PHONE),
         lambda: otp.delivery(PHONE),
         lambda: otp.revoke(PHONE),
         lambda: otp.unblock(PHONE),
@@ -103,7 +105,7 @@ def test_a_client_that_decodes_works_too(world: World) -> None:
     code = world.outbox[-1].code
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE)
-    assert refused.value.challenge.id == challenge.id
+    assert (refused.value.challenge.id, refused.value.rate) == (challenge.id, Rate(1, 60))
     with pytest.raises(WrongCodeError):
         otp.verify(PHONE, wrong(code), ip=VISITOR)
     assert world.otp().status(PHONE) == otp.status(PHONE)

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from contract_world import PHONE, VISITOR, LoopThread, World, wrong
 
-from otpkit import ExpiredCodeError, GatewayRejectedError, MalformedCodeError, Policy, RateLimitError, WrongCodeError
+from otpkit import (
+    ExpiredCodeError,
+    GatewayRejectedError,
+    MalformedCodeError,
+    Policy,
+    Rate,
+    RateLimitError,
+    WrongCodeError,
+)
 from otpkit.store_async import AsyncStore
 from otpkit.store_sync import SyncStore
 
@@ -274,3 +282,68 @@ def test_a_form_that_is_verified_twice_gets_its_answer_twice(world: World) -> No
     with pytest.raises(WrongCodeError) as counted:
         otp.verify(PHONE, wrong(code), ip=VISITOR, idempotency_key="form 1")
     assert counted.value.attempts_left == 4
+
+
+def test_the_rate_that_is_used_up_is_told(world: World) -> None:
+    """Whose scope it is, and of its rates the one that takes longest; the developer reads it too."""
+    limits = {
+        "ip": Policy(sends="9/day", ip_sends="1/10 minutes, 5/day"),
+        "region": Policy(sends="9/day", region_sends={"CN": "1/10 minutes, 5/day"}),
+        "total": Policy(sends="9/day", total_sends="1/10 minutes, 5/day"),
+    }
+    for (scope, policy), phone in zip(limits.items(), NEXT, strict=False):
+        otp = world.otp(policy=policy)
+        otp.issue(phone, ip=VISITOR)
+        error = refusal(otp.issue, phone, ip=VISITOR)
+        assert (error.scope, error.rate, error.retry_after) == (scope, Rate(1, 600), 600)
+        assert "(1/600 seconds)" in str(error)
+        world.advance(600)
+
+
+def test_of_several_limits_the_one_that_takes_longest_is_told_with_its_rate(world: World) -> None:
+    """The phone's, the address's, the region's and all sends' used up at once."""
+    rates = {"ip_sends": "1/hour", "region_sends": {"CN": "1/minute"}, "total_sends": "1/minute"}
+    otp = world.otp(policy=Policy(sends="1/minute", **rates))
+    otp.issue(PHONE, ip=VISITOR)
+    error = refusal(otp.issue, PHONE, ip=VISITOR)
+    assert (error.scope, error.rate, error.challenge.phone) == ("ip", Rate(1, 3600), PHONE)
+    error = refusal(otp.issue, NEXT[0])
+    assert (error.scope, error.rate) == ("region", Rate(1, 60))
+    otp = world.otp(policy=Policy(sends="1/2 hours", **rates))
+    error = refusal(otp.issue, PHONE, ip=VISITOR)
+    assert (error.scope, error.rate, error.retry_after) == ("phone", Rate(1, 7200), 7200)
+
+
+def test_of_a_windows_rates_the_longest_wait_is_told_until_the_end(world: World) -> None:
+    """A window in UTC may end before a shorter one's wait would: it is the wait that counts, not the length."""
+    world.advance(86400 - 100)
+    otp = world.otp(policy=Policy(sends="9/day", total_sends="1/hour, 1/7 minutes"))
+    otp.issue(NEXT[0])
+    error = refusal(otp.issue, NEXT[1])
+    end = -(-world.clock.now // 420) * 420
+    assert end - world.clock.now > 100
+    assert (error.rate, error.retry_after) == (Rate(1, 420), end - world.clock.now)
+    world.advance(101)
+    assert refusal(otp.issue, NEXT[1]).rate == Rate(1, 420)
+
+
+def test_a_network_is_told_its_share_of_guesses_and_of_sends(world: World) -> None:
+    """A /64 has a fifth, and is told that; an IPv4 address the whole."""
+    otp = world.otp(policy=Policy(ip_sends="5/hour", ip_failures="5/day"))
+    otp.issue(NEXT[0], ip="2001:db8::1")
+    assert refusal(otp.issue, NEXT[1], ip="2001:db8::2").rate == Rate(1, 3600)
+    with pytest.raises(ExpiredCodeError):
+        otp.verify(PHONE, "123456", ip="2001:db8::1")
+    error = refusal(otp.verify, PHONE, "123456", ip="2001:db8::1")
+    assert (error.scope, error.rate) == ("ip", Rate(1, 86400))
+    for _ in range(5):
+        with pytest.raises(ExpiredCodeError):
+            otp.verify(PHONE, "123456", ip=VISITOR)
+    assert refusal(otp.verify, PHONE, "123456", ip=VISITOR).rate == Rate(5, 86400)
+
+
+def test_a_gateways_limit_has_no_rate(world: World) -> None:
+    """It does not tell."""
+    world.outbox.reject_next(GatewayRejectedError("asked", gateway="outbox", category="rate_limit"))
+    error = refusal(world.otp().issue, PHONE)
+    assert (error.scope, error.rate) == ("gateway", None)

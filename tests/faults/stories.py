@@ -75,6 +75,13 @@ async def status(stage: Stage) -> Any:
     return await result(stage.caller.status(PHONE))
 
 
+async def standing(stage: Stage) -> Any:
+    """A look at a phone."""
+    await stage.caller.issue(PHONE)
+    stage.spoil()
+    return await result(stage.caller.standing(PHONE))
+
+
 async def revoke(stage: Stage) -> Any:
     """A code withdrawn."""
     await stage.caller.issue(PHONE)
@@ -105,7 +112,7 @@ STORIES: list[tuple[Story, str]] = [
     *((story, "settle") for story in (issue, resend, issue_uncertain)),
     (issue_rejected, "undo"),
     *((story, "verify") for story in (verify_right, verify_wrong, verify_none)),
-    *((story, story.__name__) for story in (redeem, status, revoke, unblock, erase)),
+    *((story, story.__name__) for story in (redeem, status, standing, revoke, unblock, erase)),
 ]
 CLUSTER_STORIES: list[tuple[Story, str]] = [
     *((story, "take") for story in (issue, verify_right, verify_wrong)),

@@ -18,7 +18,7 @@ from otpkit.testing import Outbox
 
 TOTAL_S, SLACK_S = 3.0, 1.5
 CROWD = 1000
-CALLS = ["issue", "verify", "status", "revoke", "unblock", "erase"]
+CALLS = ["issue", "verify", "status", "standing", "revoke", "unblock", "erase"]
 
 
 @pytest.fixture(params=["redis://", "redis+cluster://", "redis+sentinel://"])

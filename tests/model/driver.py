@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -15,8 +15,8 @@ from facts import Answer, Who, whole_seconds
 from rules import Model
 from wire import Call, Wire
 
-from otpkit import OTP, Challenge, OTPError, Policy, Proof, Template
-from otpkit.errors import GatewayRejectedError
+from otpkit import OTP, Challenge, OTPError, Policy, Proof, Standing, Template
+from otpkit.errors import GatewayRejectedError, RateLimitError
 from otpkit.gateways import Message
 from otpkit.testing import MovableClock
 
@@ -121,7 +121,7 @@ class Driver:
             return Answer("gateway_rejected", {"category": outcome, "gateway_code": "42"})
         status = Answer("none") if faults.get("status") in NO_ANSWER else seen["status"]
         wait_ms = 0 if faults.get("undo") in NO_ANSWER else seen["wait_ms"]
-        evidence = {"scope": "gateway", "retry_after": max(60, math.ceil(wait_ms / 1000))}
+        evidence = {"limit": ("gateway", None), "retry_after": max(60, math.ceil(wait_ms / 1000))}
         return Answer("rate_limit", evidence | status.evidence, status.subject)
 
     def verify(self, who: Who, pick: str, ip: str | None, key: str | None, faults: Faults, typed: str = "{}") -> None:
@@ -163,6 +163,12 @@ class Driver:
         seen: dict[str, Answer] = {}
         with self._during(Call({"status": lambda now: seen.update(answer=self.model.status(now, who))})):
             actual, _ = self._observe(who, lambda: self.otp.status(who.phone, who.purpose, bind=who.bind))
+        self._compare(actual, seen["answer"])
+
+    def standing(self, who: Who) -> None:
+        seen: dict[str, Answer] = {}
+        with self._during(Call({"standing": lambda now: seen.update(answer=self.model.standing(now, who.phone))})):
+            actual, _ = self._observe(who, lambda: self.otp.standing(who.phone))
         self._compare(actual, seen["answer"])
 
     def operate(self, name: str, who: Who, faults: Faults) -> None:
@@ -209,8 +215,10 @@ class Driver:
         try:
             result = call()
         except OTPError as error:
-            names = ("attempts_left", "scope", "retry_after", "category", "gateway_code")
+            names = ("attempts_left", "retry_after", "category", "gateway_code")
             evidence = {name: getattr(error, name) for name in names if getattr(error, name, None) is not None}
+            if isinstance(error, RateLimitError):
+                evidence["limit"] = (error.scope, error.rate)
             shown = _shown(who, getattr(error, "challenge", None))
             return Answer(error.code, evidence | shown.evidence, shown.subject), None
         except Died:
@@ -270,6 +278,10 @@ def _unless_faulty(answer: Answer, fault: str | None) -> Answer:
 
 
 def _shown(who: Who, challenge: object) -> Answer:
+    if isinstance(challenge, Standing):
+        evidence = asdict(challenge)
+        assert evidence.pop("phone") == who.phone
+        return Answer("standing", evidence)
     if not isinstance(challenge, Challenge):
         assert challenge is None
         return Answer("none")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -107,10 +107,19 @@ def whole_seconds(ms: int) -> OneOf:
     return OneOf({ms // 1000, -(-ms // 1000)})
 
 
+def rolling_waits(times: Iterable[int], rates: Iterable[Rate], now: int) -> dict[Rate, int]:
+    """How long until a rate allows one more, of each that has been used so often."""
+    newest = sorted(times, reverse=True)
+    return {
+        rate: max(0, newest[rate.limit - 1] + rate.seconds * 1000 - now) for rate in rates if len(newest) >= rate.limit
+    }
+
+
 def rolling_wait(times: Iterable[int], rates: Iterable[Rate], now: int) -> int:
     """How long until every rate allows one more."""
-    newest, wait = sorted(times, reverse=True), 0
-    for rate in rates:
-        if len(newest) >= rate.limit:
-            wait = max(wait, newest[rate.limit - 1] + rate.seconds * 1000 - now)
-    return wait
+    return max(rolling_waits(times, rates, now).values(), default=0)
+
+
+def rolling_left(times: Iterable[int], rates: Sequence[Rate], now: int) -> int:
+    """What the longest window still allows."""
+    return max(0, rates[-1].limit - sum(time > now - rates[-1].seconds * 1000 for time in times))

@@ -11,7 +11,20 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-from facts import SETTLE_MS, Answer, Challenge, OneOf, Phone, Proof, Send, Who, rolling_wait, whole_seconds
+from facts import (
+    SETTLE_MS,
+    Answer,
+    Challenge,
+    OneOf,
+    Phone,
+    Proof,
+    Send,
+    Who,
+    rolling_left,
+    rolling_wait,
+    rolling_waits,
+    whole_seconds,
+)
 
 from otpkit import Policy, Rate
 
@@ -44,14 +57,14 @@ class Model:
         if mine:  # its challenge is gone: it begins anew, and has been charged
             phone.sends.remove(mine)
         wide = [] if mine else self._wide(ip)
-        if self._is_blocked(who):
+        if self._is_blocked(who.phone):
             return Answer("blocked")
         waits = {
-            "failures": rolling_wait((at for at, _ in phone.failures.values()), policy.failures, now),
-            "phone": rolling_wait((send.time for send in phone.sends), policy.sends, now),
+            "failures": rolling_waits((at for at, _ in phone.failures.values()), policy.failures, now),
+            "phone": rolling_waits((send.time for send in phone.sends), policy.sends, now),
         }
-        waits |= {scope: self._window_wait(subject, rates, now) for scope, subject, rates in wide}
-        if max(waits.values()):
+        waits |= {scope: self._window_waits(subject, rates, now) for scope, subject, rates in wide}
+        if any(wait for its_waits in waits.values() for wait in its_waits.values()):
             return self._limited(now, who, waits)
         start_again = live is None or live.start + policy.max_age * 1000 - now < FRESH_MS
         challenge = Challenge(now) if start_again else live
@@ -98,22 +111,24 @@ class Model:
         if op in phone.failures:
             return Answer("wrong_code", {"attempts_left": phone.failures[op][1]})
         charged = [] if ip is None or op in self.guesses else [("ip", ("failures", ip), policy.ip_failures)]
-        if wait := max([self._window_wait(subject, rates, now) for _, subject, rates in charged], default=0):
-            return self._limited(now, who, {"ip": wait})
-        wait = rolling_wait((at for at, _ in phone.failures.values()), policy.failures, now)
+        for _, subject, rates in charged:
+            if waits := self._window_waits(subject, rates, now):
+                return self._limited(now, who, {"ip": waits})
+        waits = rolling_waits((at for at, _ in phone.failures.values()), policy.failures, now)
+        wait = max(waits.values(), default=0)
         live = phone.live(who, now)
-        if not self._is_blocked(who) and not wait and live and live.code == code:
+        if not self._is_blocked(who.phone) and not wait and live and live.code == code:
             phone.proofs[op] = proof = Proof(now, now + policy.proof_ttl * 1000)
             phone.consecutive = 0
             del phone.challenges[who.purpose, who.bind]
             return self._proved(proof)
         self._charge(charged, now)
-        if self._is_blocked(who) or wait or live is None:
+        if self._is_blocked(who.phone) or wait or live is None:
             self.guesses.add(op)
-        if self._is_blocked(who):
+        if self._is_blocked(who.phone):
             return Answer("blocked")
         if wait:
-            return self._limited(now, who, {"failures": wait})
+            return self._limited(now, who, {"failures": waits})
         if live is None:
             return Answer("expired_code")
         live.wrong += 1
@@ -138,6 +153,20 @@ class Model:
     def status(self, now: int, who: Who) -> Answer:
         live = self.phones[who.phone].live(who, now)
         return Answer("none") if live is None else Answer("challenge", self._describe(now, who, None, live), live)
+
+    def standing(self, now: int, phone: str) -> Answer:
+        policy, sends = self.policy, [send.time for send in self.phones[phone].sends]
+        failures = [at for at, _ in self.phones[phone].failures.values()]
+        verify_ms = rolling_wait(failures, policy.failures, now)
+        evidence = {
+            "blocked": self._is_blocked(phone),
+            "consecutive_failures": self.phones[phone].consecutive,
+            "sends_left": rolling_left(sends, policy.sends, now),
+            "send_in": math.ceil(max(verify_ms, rolling_wait(sends, policy.sends, now)) / 1000),
+            "failures_left": rolling_left(failures, policy.failures, now),
+            "verify_in": math.ceil(verify_ms / 1000),
+        }
+        return Answer("standing", evidence)
 
     def revoke(self, who: Who) -> None:
         self.phones[who.phone].challenges.pop((who.purpose, who.bind), None)
@@ -173,21 +202,21 @@ class Model:
 
     # What these lean on
 
-    def _is_blocked(self, who: Who) -> bool:
-        return self.phones[who.phone].consecutive >= self.policy.max_consecutive_failures
+    def _is_blocked(self, phone: str) -> bool:
+        return self.phones[phone].consecutive >= self.policy.max_consecutive_failures
 
     def _wide(self, ip: str | None) -> list[tuple[str, Hashable, tuple[Rate, ...]]]:
         limits = [("region", "CN", self.policy.region_sends.get("CN", ())), ("total", "all", self.policy.total_sends)]
         return limits if ip is None else [("ip", ("sends", ip), self.policy.ip_sends), *limits]
 
-    def _window_wait(self, subject: Hashable, rates: Iterable[Rate], now: int) -> int:
-        wait = 0
+    def _window_waits(self, subject: Hashable, rates: Iterable[Rate], now: int) -> dict[Rate, int]:
+        waits = {}
         for rate in rates:
             window = rate.seconds * 1000
             start, count = self.windows.get((subject, rate.seconds), (0, 0))
             if start == now - now % window and count >= rate.limit:
-                wait = max(wait, start + window - now)
-        return wait
+                waits[rate] = start + window - now
+        return waits
 
     def _charge(self, limits: Iterable[tuple[str, Hashable, tuple[Rate, ...]]], now: int) -> None:
         for _, subject, rates in limits:
@@ -196,10 +225,11 @@ class Model:
                 start, count = self.windows.get((subject, rate.seconds), (0, 0))
                 self.windows[subject, rate.seconds] = (current, count + 1 if start == current else 1)
 
-    def _limited(self, now: int, who: Who, waits: dict[str, int]) -> Answer:
-        wait, status = max(waits.values()), self.status(now, who)
-        scope = OneOf(scope for scope, its_wait in waits.items() if its_wait == wait)
-        evidence = {"scope": scope, "retry_after": math.ceil(wait / 1000)}
+    def _limited(self, now: int, who: Who, waits: dict[str, dict[Rate, int]]) -> Answer:
+        by_limit = {(scope, rate): wait for scope, its_waits in waits.items() for rate, wait in its_waits.items()}
+        wait, status = max(by_limit.values()), self.status(now, who)
+        longest = OneOf(limit for limit, its_wait in by_limit.items() if its_wait == wait)
+        evidence = {"limit": longest, "retry_after": math.ceil(wait / 1000)}
         return Answer("rate_limit", evidence | status.evidence, status.subject)
 
     def _describe(self, now: int, who: Who, send: Send | None, live: Challenge | None) -> dict[str, Any]:
@@ -218,13 +248,12 @@ class Model:
         }
 
     def _sends_evidence(self, now: int, who: Who) -> dict[str, Any]:
-        times, longest = [send.time for send in self.phones[who.phone].sends], self.policy.sends[-1]
+        times = [send.time for send in self.phones[who.phone].sends]
         wait = rolling_wait(times, self.policy.sends, now)
-        sent = sum(time > now - longest.seconds * 1000 for time in times)
         return {
             "resend_at": now + wait,
             "resend_in": math.ceil(wait / 1000),
-            "sends_left": max(0, longest.limit - sent),
+            "sends_left": rolling_left(times, self.policy.sends, now),
         }
 
     def _proved(self, proof: Proof) -> Answer:

@@ -98,6 +98,7 @@ CALLS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         }
     ),
     "status": st.fixed_dictionaries({"who": whos}),
+    "standing": st.fixed_dictionaries({"who": whos}),
     "operate": st.fixed_dictionaries(
         {
             "name": st.sampled_from(["revoke", "revoke", "unblock", "unblock", "erase"]),
@@ -172,6 +173,10 @@ class Machine(RuleBasedStateMachine):
     def status(self, arguments: dict[str, Any]) -> None:
         self.driver.status(**arguments)
 
+    @rule(arguments=CALLS["standing"])
+    def standing(self, arguments: dict[str, Any]) -> None:
+        self.driver.standing(**arguments)
+
     @rule(arguments=CALLS["operate"])
     def operate(self, arguments: dict[str, Any]) -> None:
         self.driver.operate(**arguments)
@@ -180,7 +185,11 @@ class Machine(RuleBasedStateMachine):
     def wait(self, arguments: dict[str, Any]) -> None:
         self.driver.wait(**arguments)
 
-    @rule(arguments=CALLS["wait_until"], who=whos, then=st.sampled_from(["issue", "verify", "redeem", "status"]))
+    @rule(
+        arguments=CALLS["wait_until"],
+        who=whos,
+        then=st.sampled_from(["issue", "verify", "redeem", "status", "standing"]),
+    )
     def wait_until(self, arguments: dict[str, Any], who: Who, then: str) -> None:
         self.driver.wait_until(**arguments)
         {
@@ -188,6 +197,7 @@ class Machine(RuleBasedStateMachine):
             "verify": lambda: self.driver.verify(who, "right", None, None, {}),
             "redeem": lambda: self.driver.redeem(-1, None, {}),
             "status": lambda: self.driver.status(who),
+            "standing": lambda: self.driver.standing(who),
         }[then]()
 
     def teardown(self) -> None:

@@ -14,6 +14,7 @@ from otpkit import (
     GatewayRejectedError,
     Policy,
     Proof,
+    Rate,
     RateLimitError,
     UsedTokenError,
     WrongCodeError,
@@ -25,6 +26,7 @@ LIMITED: dict[str, Policy] = {
     "region": Policy(sends="10/day", region_sends={"CN": "2/day"}),
     "total": Policy(sends="10/day", total_sends="2/day"),
 }
+RATES = {"phone": Rate(2, 86400), "ip": Rate(2, 3600), "region": Rate(2, 86400), "total": Rate(2, 86400)}
 
 
 async def test_a_code_is_worth_one_proof_and_a_proof_one_redemption(counter: Counter) -> None:
@@ -72,7 +74,7 @@ async def test_many_issues_at_once_send_as_many_as_a_limit_allows(
         answers = await asyncio.gather(*[result(counter.issue(phone, ip=VISITOR)) for phone in phones])
         refused = [answer for answer in answers if isinstance(answer, RateLimitError)]
         assert (len(counter.outbox), len(refused)) == (2, CALLERS - 2)
-        assert {error.scope for error in refused} == {scope}
+        assert {(error.scope, error.rate) for error in refused} == {(scope, RATES[scope])}
 
 
 async def test_guesses_from_one_address_are_limited_and_a_right_code_is_not_counted(
@@ -86,6 +88,7 @@ async def test_guesses_from_one_address_are_limited_and_a_right_code_is_not_coun
             await counter.verify(phone, counter.code(phone), ip=VISITOR)
         guesses = [await result(counter.verify(new_phone(), "123456", ip=VISITOR)) for _ in range(3)]
         assert [type(guess) for guess in guesses] == [ExpiredCodeError, ExpiredCodeError, RateLimitError]
+        assert guesses[-1].rate == Rate(2, 3600)
 
 
 async def test_a_rejected_send_is_given_back_to_every_limit(library: str, store: Any, namespace: str) -> None:
@@ -120,7 +123,11 @@ async def test_operators_can_revoke_erase_and_unblock(library: str, store: Any, 
             await counter.verify(phone, wrong(counter.code(phone)))
         with pytest.raises(BlockedError):
             await counter.verify(phone, counter.code(phone))
+        standing = await counter.standing(phone)
+        assert (standing.blocked, standing.consecutive_failures, standing.sends_left) == (True, 1, 0)
+        assert (standing.failures_left, standing.verify_in) == (19, 0)
         await counter.unblock(phone)
+        assert not (await counter.standing(phone)).blocked
         assert (await counter.status(phone)).attempts_left == 4
         await counter.revoke(phone)
         assert await counter.status(phone) is None

@@ -18,6 +18,7 @@ async def use(counter: Counter) -> str:
     await counter.redeem(proof.token)
     await counter.issue(phone)
     await counter.status(phone)
+    await counter.standing(phone)
     await counter.revoke(phone)
     await counter.unblock(phone)
     return phone
