@@ -21,6 +21,7 @@ MISSING = {  # what is tried without an extra: what it says
     "import otpkit; otpkit.Policy(regions={'CN', 'HK'})": "pip install 'otpkit[intl]'",
     "from otpkit.sandbox import create_app": "otpkit[sandbox]",
     "from otpkit.cli import main; main()": "pip install 'otpkit[cli]'",
+    "from otpkit.service import create_app": "pip install 'otpkit[service]'",
 }
 STORY = f"""
 import otpkit

@@ -109,7 +109,7 @@ class PhoneVerification:
 
         Args:
             purpose: what the codes are for.
-            next_url: where on this site the visitor is sent once his code was right; the proof is then kept in the session for
+            next_url: where on this site the visitor is sent once his code was right; the session keeps the proof for
                 `redeem`.
             on_verified: a function of the `Proof` that gives the response instead, such as one that logs him in. A form
                 that comes twice calls it twice, with the same proof. Nothing is kept then. Where it logs somebody in it

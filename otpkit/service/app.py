@@ -73,6 +73,8 @@ class _Service:
         self._otp = otp
         self._deployed = Deployed(otp)
         self._keys = Keyring(keys)
+        for purpose in self._keys.purposes:
+            self._deployed.takes(purpose, {})  # raises where no template serves it
         self._hops = forwarded_hops
         self._receipts_secret = receipts_secret
         self._public_url = (public_url or "").rstrip("/")
@@ -146,10 +148,10 @@ class _Service:
         return Response(receipts.body, receipts.status, media_type=receipts.content_type)
 
     def _url_of(self, request: Request) -> str:
-        if not self._public_url:
-            return str(request.url)
-        query = f"?{request.url.query}" if request.url.query else ""
-        return f"{self._public_url}{request.url.path}{query}"
+        scope = request.scope
+        host = self._public_url or f"{scope['scheme']}://{request.headers.get('host', '')}"
+        path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
+        return f"{host}{path}?{query}" if query else f"{host}{path}"
 
     async def _live(self, request: Request) -> Response:
         return json_answer({"status": "ok"})

@@ -24,7 +24,9 @@ class Deployed:
     def __init__(self, otp: AsyncOTP) -> None:
         self._otp = otp
         self._deployment = otp._deployment
-        self.channels = sorted({c for m in self._deployment.routing.members.values() for c in m.gateway.channels})
+        speaks = any("voice" in member.gateway.channels for member in self._deployment.routing.members.values())
+        # A message is taken everywhere: a gateway that only calls carries it as a call.
+        self.channels = ["sms", "voice"] if speaks else ["sms"]
 
     @property
     def phone_schema(self) -> dict[str, Any]:
@@ -45,7 +47,10 @@ class Deployed:
         return sorted({name for template in self._templates() for name in _variables(template)})
 
     def takes(self, purpose: str, params: dict[str, str]) -> bool:
-        """Whether every template of a purpose takes `params`; one that the caller can't give a value is refused."""
+        """Whether every template of a purpose takes `params`: values for its variables, but for the one of the code.
+
+        Raises `ConfigurationError` where the purpose has no template.
+        """
         for template in self._templates(purpose):
             if not params.keys() <= _variables(template) or any(len(value) > MAX_PARAM for value in params.values()):
                 return False

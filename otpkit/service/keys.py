@@ -66,6 +66,11 @@ class Keyring:
             if len(values) < len(self._keys):
                 raise ConfigurationError(f"Two API keys have the same {what}; give each its own.")
 
+    @property
+    def purposes(self) -> frozenset[str]:
+        """All that any key may be used for."""
+        return frozenset().union(*(key.purposes for key in self._keys))
+
     def find(self, authorization: str) -> ApiKey | None:
         """Return whose key the header `Authorization` carries, or None. How long it takes tells nothing of any key."""
         if authorization[: len(_SCHEME)].lower() != _SCHEME:

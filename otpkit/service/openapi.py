@@ -31,7 +31,7 @@ _MEANINGS: Final = {
     400: "The body is not JSON.",
     401: "The API key is missing or unknown.",
     403: "The API key may not be used for this purpose.",
-    404: "There is no live challenge.",
+    404: "There is no live challenge, or nothing at this path.",
     409: "The code or the proof does not hold: `wrong_code`, `expired_code`, `invalid_token`, `expired_token`, "
     "`used_token`.",
     413: "The body has more than 16 KiB.",

@@ -14,6 +14,7 @@ MAX_BODY: Final = 16_384  # bytes
 # writes is reset, and most clients then never see the answer.
 _DRAINED: Final = 1_048_576
 _MAX_KEY: Final = 255  # characters
+_MAX_ERRORS: Final = 10
 _JSON: Final = re.compile(r'application/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
 _IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]+")
 _NAME: Final = re.compile(r"[A-Za-z_]{1,32}")  # that may be repeated: a code or a phone has digits
@@ -80,7 +81,7 @@ def _unreadable(error: ValidationError) -> Refused:
     found = error.errors(include_url=False, include_context=False, include_input=False)
     if any(each["type"] == "json_invalid" for each in found):
         return refused(400, "invalid_json", "Not JSON", "The body is not a JSON document in UTF-8.")
-    errors = [{"pointer": _pointer(each["loc"]), "kind": str(each["type"])} for each in found]
+    errors = [{"pointer": _pointer(each["loc"]), "kind": str(each["type"])} for each in found[:_MAX_ERRORS]]
     return _invalid("Some fields are missing, unknown, or not what they must be; see errors.", errors)
 
 

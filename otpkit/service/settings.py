@@ -112,11 +112,9 @@ class _Reader:
         known = {each.name: table[each.name] for each in fields(Policy) if each.name in table}
         if isinstance(known.get("regions"), list):
             known["regions"] = frozenset(map(str, known["regions"]))
-        for names in (*_JOINT, *((name,) for name in known)):
-            if some := {name: known[name] for name in names if name in known}:
-                is_joint = len(names) == 1 and any(names[0] in joint for joint in _JOINT)
-                if not is_joint:
-                    self._try(Policy, **some)
+        joint = {name for names in _JOINT for name in names}
+        for names in (*_JOINT, *((name,) for name in known if name not in joint)):
+            self._try(Policy, **{name: known[name] for name in names if name in known})
         try:
             return Policy(**known)
         except ConfigurationError:

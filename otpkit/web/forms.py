@@ -8,6 +8,7 @@ can't read. All else is asked of the `OTP` whenever the page is shown, so that i
 from __future__ import annotations
 
 import secrets
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -152,7 +153,8 @@ class PhoneForms:
             challenge = yield lambda otp: otp.issue(phone, self.purpose, **options)
             state["phone"] = challenge.phone
         elif action == "verify" and "phone" in state:
-            proof = yield lambda otp: otp.verify(state["phone"], form.get("code", ""), self.purpose, **options)
+            code = unicodedata.normalize("NFKC", form.get("code", ""))  # full-width digits, as a number may have
+            proof = yield lambda otp: otp.verify(state["phone"], code, self.purpose, **options)
             if self._keep_proof:
                 state["token"] = proof.token
             return _verified(proof)

@@ -1,16 +1,16 @@
 """The HTML of the forms: one template, two languages, no third party.
 
-`templates/` holds all of it: the page, its style and its script, and the texts. Copy the folder to make it yours: a
-`render` of your own takes a `View` and returns the page.
+`templates/` holds the page, its style and its script, and the texts. To make it yours copy that folder and this file,
+and pass your `render`.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,9 +50,12 @@ def render(view: View) -> str:
 
 
 def spaced(phone: str, regions: Iterable[Region]) -> str:
-    """Return an E.164 phone as people read it: its calling code, and the rest in blocks."""
+    """Return an E.164 phone as people read it: its calling code, and the rest in even blocks of up to four digits."""
     calling = next((each.calling_code for each in regions if phone.startswith(each.calling_code)), "")
-    return f"{calling} {re.sub(r'(?<=[0-9]{2})(?=(?:[0-9]{4})+$)', ' ', phone[len(calling) :])}".strip()
+    rest = phone.removeprefix(calling)
+    blocks = math.ceil(len(rest) / 4)
+    ends = [len(rest) * block // max(blocks, 1) for block in range(blocks + 1)]
+    return " ".join([calling, *(rest[start:end] for start, end in pairwise(ends))]).strip()
 
 
 def duration(seconds: int, units: list[str]) -> str:

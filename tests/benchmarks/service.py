@@ -1,7 +1,7 @@
 """`otpkit serve` beside a bare FastAPI route that makes one EVALSHA: one worker, 32 connections, a gateway that does
 nothing, a Redis of its own.
 
-    python -m tests.benchmarks.service [--quick]
+    python -m tests.benchmarks.service [--quick | --tiny]
 
 Both servers run with the same settings of uvicorn, and are asked by turns from one client. Only ratios mean something.
 """
@@ -254,10 +254,12 @@ def _rate(taken: Taken) -> str:
 def main() -> None:
     """Run as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer calls and rounds")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="fewer calls and rounds")
+    size.add_argument("--tiny", action="store_true", help="just to see that it runs")
     parser.add_argument("--server", default="redis", choices=("redis", "valkey"))
     options = parser.parse_args()
-    calls, rounds = (1_500, 5) if options.quick else (4_500, 15)
+    calls, rounds = (96, 1) if options.tiny else (1_500, 5) if options.quick else (4_500, 15)
     with tcp_server(options.server) as url, served(bare_app, url) as bare_port, served(service_app, url) as port:
         print(render(asyncio.run(rows(url, bare_port, port, calls, rounds))))
 

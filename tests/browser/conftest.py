@@ -22,7 +22,7 @@ ARGS = (
 TIMEOUT_MS = 20_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it lives an event loop runs in this thread, and no async test could
 def browser() -> Iterator[Browser]:
     """Start Chromium: `OTPKIT_TEST_CHROMIUM`, or the one on the PATH."""
     chromium = os.environ.get("OTPKIT_TEST_CHROMIUM") or shutil.which("chromium")

@@ -11,6 +11,7 @@ from page_visitor import PHONE, ask_for_code, code_field, come_back_after, is_we
 from playwright.sync_api import Page, expect
 
 from otpkit import GatewayRejectedError, Policy
+from otpkit.web.pages import duration
 
 Open = Callable[..., Page]
 
@@ -31,6 +32,14 @@ def test_a_person_signs_up(site: PageSite, open_page: Open, scripts: bool) -> No
         page.get_by_role("button", name="Verify").click()
     is_welcomed(page)
     assert [message.phone for message in site.outbox] == ["+8613800138000"]
+
+
+def test_full_width_digits_are_digits_without_scripts_too(site: PageSite, open_page: Open) -> None:
+    page = open_page(site.url, java_script_enabled=False)
+    ask_for_code(page, "１３８００１３８０００")
+    code_field(page).fill(site.code.translate(str.maketrans("0123456789", "０１２３４５６７８９")))
+    page.get_by_role("button", name="Verify").click()
+    is_welcomed(page)
 
 
 def test_what_is_no_number_is_refused_and_can_be_mended(site: PageSite, open_page: Open) -> None:
@@ -126,6 +135,14 @@ def test_sending_again_waits_for_its_minute(site: PageSite, open_page: Open) -> 
     again.click()
     expect(again).to_be_disabled()
     assert [message.code for message in site.outbox] == [first, first]
+
+
+def test_the_script_tells_times_as_the_page_does(site: PageSite, open_page: Open) -> None:
+    page, units = open_page(site.url), ["s", "min", "h"]
+    for seconds in (0, 1, 59, 60, 119, 120, 121, 3600, 7199, 7200, 7201, 86_400):
+        assert page.evaluate("([seconds, units]) => duration(seconds, units)", [seconds, units]) == duration(
+            seconds, units
+        )
 
 
 def test_the_sixth_message_within_an_hour_must_wait(site: PageSite, open_page: Open) -> None:

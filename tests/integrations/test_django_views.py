@@ -180,6 +180,7 @@ def test_next_leads_to_this_site_alone(live: Site, asked: str, leads_to: str) ->
 def test_a_sign_up_hands_next_on_to_the_account_form(live: Site) -> None:
     browser = Browser()
     browser.get("/signup/", {"next": "/cart/?a=1&b=2"})
+    browser.get("/signup/", {"lang": "zh"})  # which leads back to the page without its query
     assert browser.verify(live, "/signup/")["Location"] == "/account/?next=%2Fcart%2F%3Fa%3D1%26b%3D2"
 
 
@@ -225,6 +226,14 @@ def test_logging_in_as_somebody_else_ends_the_session_before(live: Site) -> None
 def test_a_view_that_leads_nowhere_says_what_it_needs(live: Site) -> None:
     with pytest.raises(ConfigurationError, match="needs success_url"):
         Browser().verify(live, "/nowhere/")
+
+
+def test_without_its_backend_a_login_says_what_it_needs(live: Site) -> None:
+    with (
+        override_settings(AUTHENTICATION_BACKENDS=["django.contrib.auth.backends.ModelBackend"]),
+        pytest.raises(ConfigurationError, match="PhoneBackend"),
+    ):
+        Browser().verify(live, "/login/")
 
 
 def test_without_sessions_the_view_says_what_it_needs(live: Site) -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("name", ["fastapi", "flask"])
+@pytest.mark.parametrize("name", ["django", "fastapi", "flask"])
 def test_what_to_install_is_said(name: str) -> None:
     script = f"import sys; sys.modules[{name!r}] = None; import otpkit.integrations.{name}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)

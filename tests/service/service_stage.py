@@ -72,7 +72,13 @@ def serving(
     outbox, metrics, ready = Outbox(), Metrics(), threading.Event()
     listener = listen("127.0.0.1", 0)
     otp = AsyncOTP(
-        url, gateway or outbox, TEMPLATE, SECRET, namespace=namespace, on_event=metrics.on_event, **(otp_options or {})
+        url,
+        outbox if gateway is None else gateway,
+        TEMPLATE,
+        SECRET,
+        namespace=namespace,
+        on_event=metrics.on_event,
+        **(otp_options or {}),
     )
     server = Server(create_app(otp, KEYS, metrics=metrics, **options), ready.set, otp.close)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

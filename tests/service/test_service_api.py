@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import requests
-from service_stage import KEY, OTHER_KEY, Stage, serving
+from service_stage import KEY, OTHER_KEY, SECRET, TEMPLATE, Stage, serving
 
+from otpkit import AsyncOTP, ConfigurationError
 from otpkit.errors import GatewayRejectedError
+from otpkit.service import ApiKey, create_app
+from otpkit.testing import Outbox
 
 
 def wrong(code: str) -> str:
@@ -197,6 +201,28 @@ def test_wrong_fields_are_named_and_nothing_of_them_is_repeated(
         assert secret not in answer.text
 
 
+def test_an_answer_is_short_however_much_is_wrong(stage: Stage, phone: str) -> None:
+    answer = stage.post("/v1/challenges", {"phone": phone} | {f"x{n}": 1 for n in range(1_000)})
+    assert len(refusal(answer, 422, "invalid_request")["errors"]) == 10
+
+
+def test_where_gateways_only_call_everything_works_by_calls() -> None:
+    class Voice(Outbox):
+        channels = frozenset({"voice"})
+
+    outbox = Voice()
+    with serving("memory://", gateway=outbox) as stage:
+        channel = stage.get("/openapi.json").json()["components"]["schemas"]["ChallengeRequest"]["properties"][
+            "channel"
+        ]
+        assert channel["enum"] == ["sms", "voice"]
+        phone = "+8613800138000"
+        assert stage.post("/v1/challenges", {"phone": phone, "channel": "voice"}).status_code == 201
+        assert outbox[-1].channel == "voice"
+        assert stage.post("/v1/verifications", {"phone": phone, "code": outbox[-1].code}).status_code == 200
+        assert stage.post("/v1/challenges", {"phone": "+8613800138001"}).status_code == 201
+
+
 def test_what_is_no_phone_and_no_code_is_told_to_the_person(stage: Stage, phone: str) -> None:
     chinese = {"Accept-Language": "zh"}
     answer = stage.post("/v1/challenges", {"phone": "12345"}, headers=chinese)
@@ -253,3 +279,48 @@ def test_without_a_store_nothing_is_granted_and_the_process_lives(phone: str) ->
 
 def test_it_is_ready_when_the_store_answers(stage: Stage) -> None:
     assert (stage.get("/readyz").status_code, stage.get("/readyz").json()) == (200, {"status": "ok"})
+
+
+def test_forty_double_clicks_send_one_message_and_give_one_proof(stage: Stage, phone: str) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        issued = list(pool.map(lambda _: post(stage, "/v1/challenges", {"phone": phone}), range(40)))
+        assert sorted({answer.status_code for answer in issued}) == [201, 429]
+        assert [answer.status_code for answer in issued].count(201) == 1
+        assert [message.phone for message in stage.outbox].count(phone) == 1
+        body = {"phone": phone, "code": next(m.code for m in stage.outbox if m.phone == phone)}
+        verified = list(pool.map(lambda _: post(stage, "/v1/verifications", body), range(40)))
+        assert [answer.status_code for answer in verified].count(200) == 1
+        token = next(answer.json()["token"] for answer in verified if answer.status_code == 200)
+        redeemed = list(pool.map(lambda _: post(stage, "/v1/proofs/redeem", {"token": token}), range(40)))
+        assert [answer.status_code for answer in redeemed].count(200) == 1
+
+
+def post(stage: Stage, path: str, body: dict[str, str]) -> requests.Response:
+    """POST by a connection of its own: a session is no thing for threads."""
+    return requests.post(stage.base_url + path, json=body, headers={"Authorization": f"Bearer {KEY}"}, timeout=20)
+
+
+def test_a_fault_of_our_own_is_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Outbox):
+        def trace(self, *args: Any) -> Any:
+            raise ZeroDivisionError(f"the code is {self[-1].code}")
+
+    gateway = Broken()
+    with serving("memory://", gateway=gateway) as stage:
+        phone = "+8613800138000"
+        assert stage.post("/v1/challenges", {"phone": phone}).status_code == 201
+        answer = stage.post("/v1/challenges/delivery", {"phone": phone})
+        refusal(answer, 500, "error")
+        assert stage.get("/healthz").status_code == 200
+    logged = [record.getMessage() for record in caplog.records if record.name == "otpkit.service"]
+    assert len(logged) == 1
+    assert logged[0].startswith("A request failed by ZeroDivisionError (")
+    for secret in (gateway[-1].code, phone[3:], "Traceback"):
+        assert secret not in answer.text + logged[0]
+
+
+def test_a_purpose_that_no_template_serves_is_refused_at_the_start() -> None:
+    otp = AsyncOTP("memory://", Outbox(), {"login": TEMPLATE}, SECRET)
+    create_app(otp, [ApiKey.of("shop", KEY, ["login"])])
+    with pytest.raises(ConfigurationError, match="no template for the purpose 'signup'"):
+        create_app(otp, [ApiKey.of("shop", KEY, ["login", "signup"])])

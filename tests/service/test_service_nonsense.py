@@ -127,7 +127,10 @@ def request(rng: random.Random) -> tuple[str, bytes]:
     method = "POST" if rng.random() < 0.8 else rng.choice(METHODS)
     path = rng.choice(PATHS[:6] if rng.random() < 0.7 else PATHS)
     content = body(rng)
-    headers = [b"host: x", b"content-type: " + rng.choice(KINDS).encode("latin-1")]
+    headers = [
+        b"host: " + rng.choice((b"x", b"x", b"", b"[::1", b"x:99999999", b"\xff", b"a/b?c#d@e")),
+        b"content-type: " + rng.choice(KINDS).encode("latin-1"),
+    ]
     if rng.random() < 0.9:
         headers.append(f"authorization: Bearer {KEY}".encode())
     if rng.random() < 0.2:

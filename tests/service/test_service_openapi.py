@@ -17,8 +17,8 @@ from service_stage import KEY, Stage, serving
 from otpkit import PhoneError, Policy
 from otpkit.phone import parse
 
-SECONDS = 100
-EXAMPLES = 40  # of each operation, beside those that cover every keyword of the document
+SECONDS = 115  # on a machine that does much else; alone it takes 6
+EXAMPLES = 20  # of each operation, beside those that cover every keyword of the document
 
 
 @pytest.fixture(scope="module")

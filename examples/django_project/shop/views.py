@@ -11,7 +11,8 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.views.generic import FormView, TemplateView
 
-from otpkit import TokenError
+from otpkit import OTPError, TokenError
+from otpkit.integrations.django.conf import language
 from otpkit.integrations.django.sessions import log_in, redeem
 
 from .models import User
@@ -34,6 +35,9 @@ class AccountView(FormView):  # type: ignore[type-arg]
             proof = redeem(self.request, idempotency_key=form.cleaned_data["key"])
         except TokenError:
             return redirect("signup")  # too late, or never verified
+        except OTPError as error:
+            form.add_error(None, error.message(language()))  # Redis is away: the same form may be sent again
+            return self.form_invalid(form)
         # Whoever has an account already is logged in to it. The phone is the proof's, never a form's.
         new = {"first_name": form.cleaned_data["name"], "password": make_password(None)}
         User.objects.get_or_create(phone=proof.phone, defaults=new)

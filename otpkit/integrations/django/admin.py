@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
-from otpkit import ConfigurationError, OTPError
+from otpkit import ConfigurationError, OTPError, Standing
 from otpkit.integrations.django.conf import get_otp, language
 from otpkit.integrations.django.forms import PhoneField, PhoneInput
 from otpkit.integrations.django.models import Phone
@@ -64,7 +64,7 @@ class PhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # at runtime Djan
         }
         return TemplateResponse(request, "admin/otpkit/phone.html", context)
 
-    def _standing(self, request: HttpRequest, phone: str) -> Any:
+    def _standing(self, request: HttpRequest, phone: str) -> Standing | None:
         try:
             if "unblock" in request.POST:
                 self._unblock(request, phone)

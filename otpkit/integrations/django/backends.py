@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth import get_user_model
+from django.contrib.auth import get_backends, get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import FieldError
@@ -45,3 +45,8 @@ class PhoneBackend(ModelBackend):
         if len(users) > 1:
             raise ConfigurationError(f"Two users have the same number in {name!r}; make that field unique.")
         return users[0] if users else None
+
+
+def has_phone_backend() -> bool:
+    """Return whether a `PhoneBackend` is in `AUTHENTICATION_BACKENDS`."""
+    return any(isinstance(each, PhoneBackend) for each in get_backends())

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from django.conf import settings
-from django.contrib.auth import get_user_model, load_backend
+from django.contrib.auth import get_user_model
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
 from django.core.exceptions import FieldDoesNotExist
@@ -17,11 +17,11 @@ from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 from otpkit import ConfigurationError
-from otpkit.integrations.django.backends import PhoneBackend
+from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import forwarded_hops, get_otp, options, user_phone_field
 from otpkit.integrations.django.views import LoginView
 
-_BACKEND: Final = "otpkit.integrations.django.backends.PhoneBackend"
+_BACKENDS: Final = ["django.contrib.auth.backends.ModelBackend", "otpkit.integrations.django.backends.PhoneBackend"]
 
 
 @register(Tags.security)
@@ -30,12 +30,13 @@ def check_otp(**_: Any) -> Iterator[CheckMessage]:
     try:
         get_otp()
         forwarded_hops()
+        user_phone_field()
     except ConfigurationError as error:
         hint = "Correct the setting OTPKIT, or the OTPKIT_ variables of the environment where it is silent."
         yield Error(str(error), hint=hint, id="otpkit.E001")
     else:
         if settings.SECRET_KEY in _secrets():
-            hint = "Make another with `otpkit keygen`: each is then rotated, and stolen, by itself."
+            hint = "Make another with `otpkit keygen`, so that each can be rotated, or stolen, without the other."
             yield Warning("The secret of OTPKIT is Django's SECRET_KEY.", hint=hint, id="otpkit.W001")
 
 
@@ -54,10 +55,9 @@ def check_middleware(**_: Any) -> Iterator[CheckMessage]:
 @register(Tags.security)
 def check_login(**_: Any) -> Iterator[CheckMessage]:
     """E003: who logs in has a backend. E004 and E005: the user model has a field for the number, and it is unique."""
-    has_backend = any(isinstance(load_backend(path), PhoneBackend) for path in settings.AUTHENTICATION_BACKENDS)
-    uses_login = _uses_login()
+    has_backend, uses_login = has_phone_backend(), _uses_login()
     if uses_login and not has_backend:
-        hint = f"Add {_BACKEND!r} to AUTHENTICATION_BACKENDS."
+        hint = f"Add it: AUTHENTICATION_BACKENDS = {_BACKENDS}, where the first is the one for passwords."
         yield Error("LoginView is used without a PhoneBackend, so nobody could log in.", hint=hint, id="otpkit.E003")
     if uses_login or has_backend:
         yield from _check_phone_field()
@@ -74,10 +74,12 @@ def check_cookies(**_: Any) -> Iterator[CheckMessage]:
 
 
 def _check_phone_field() -> Iterator[CheckMessage]:
-    hint = 'Name a unique field that holds the number as E.164: OTPKIT = {"USER_PHONE_FIELD": …}.'
     try:
         model, field = _find_field(get_user_model(), user_phone_field())
-    except (ConfigurationError, FieldDoesNotExist) as error:
+    except ConfigurationError:
+        return  # E001 says so
+    except FieldDoesNotExist as error:
+        hint = 'Name a unique field that holds the number as E.164: OTPKIT = {"USER_PHONE_FIELD": …}.'
         yield Error(f"The user model has no field for the number: {error}", hint=hint, id="otpkit.E004")
         return
     constraints = getattr(model._meta, "total_unique_constraints", ())

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from django.contrib.auth import SESSION_KEY, authenticate, login
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
 from otpkit import ConfigurationError, Proof
+from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import get_otp
-from otpkit.web import PhoneForms, State, drive
-from otpkit.web.pages import render
-
-_SESSION = "otpkit"  # the key in the session under which all of it stands
+from otpkit.web import bind_of, take_proof, visit
 
 
 def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: str | None = None) -> Proof:
@@ -23,16 +22,20 @@ def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: st
     Raises `TokenError` where there is no proof, or none any more: send the visitor to the phone's form again; and
     `StoreUnavailableError`.
     """
-    state, otp = state_of(request, purpose), get_otp()
-    forms = PhoneForms(purpose, otp.policy, render)
-    try:
-        return drive(forms.redeem(state, idempotency_key=idempotency_key), otp)
-    finally:
-        keep(request, purpose, state)
+    with visit(session_of(request), purpose) as state:
+        token = take_proof(state, sec_fetch_site=request.headers.get("Sec-Fetch-Site", ""))
+        return get_otp().redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key or None)
 
 
 def log_in(request: HttpRequest, proof: Proof) -> AbstractBaseUser | None:
-    """Log in the user with the verified number, in a session of its own, and return him; None where there is none."""
+    """Log in the user with the verified number, in a session of its own, and return him; None where there is none.
+
+    Raises `ConfigurationError` where no `PhoneBackend` could say who that is.
+    """
+    if not has_phone_backend():
+        raise ConfigurationError(
+            "Add 'otpkit.integrations.django.backends.PhoneBackend' to AUTHENTICATION_BACKENDS: nobody could log in."
+        )
     user: AbstractBaseUser | None = authenticate(request, proof=proof)
     if user is not None:
         leave_session(request)
@@ -53,17 +56,10 @@ def leave_session(request: HttpRequest) -> None:
         request.session.update(dict(old.items()))
 
 
-def state_of(request: HttpRequest, purpose: str) -> State:
-    """Return what the session holds of the forms for a purpose."""
+def session_of(request: HttpRequest) -> SessionBase:
+    """Return the session, in which the forms keep their state."""
     if not hasattr(request, "session"):
         raise ConfigurationError(
             "The forms keep their state in the session: add django.contrib.sessions.middleware.SessionMiddleware."
         )
-    return dict(request.session.get(_SESSION, {}).get(purpose, {}))
-
-
-def keep(request: HttpRequest, purpose: str, state: State) -> None:
-    """Put back into the session what it is to hold, which is saved only where it has changed."""
-    held = request.session.get(_SESSION, {})
-    if held.get(purpose, {}) != state:
-        request.session[_SESSION] = {**held, purpose: dict(state)}
+    return request.session

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -19,8 +19,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from otpkit import ConfigurationError, Proof, web
 from otpkit.errors import Language
 from otpkit.integrations.django.conf import forwarded_hops, get_otp, language
-from otpkit.integrations.django.sessions import keep, leave_session, log_in, state_of
-from otpkit.web import forms, pages
+from otpkit.integrations.django.sessions import leave_session, log_in, session_of
+from otpkit.web import pages
 
 _NO_ACCOUNT: Final[Mapping[Language, str]] = {
     "en": "There is no account with this number.",
@@ -50,19 +50,22 @@ class PhoneView(View):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Show the form for the number, or that for the code."""
-        state = state_of(request, self.purpose)
         wanted = request.GET.get("next", "")
-        if url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure()):
-            state["next"] = wanted
-        return self._answer(state, self._forms().show(state, self._asked()))
+        is_ours = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
+
+        def show(forms: web.PhoneForms, state: web.State) -> web.Turn[web.Answer]:
+            if is_ours:
+                state["next"] = wanted
+            return forms.show(state, self._asked())
+
+        return self._answer(show)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Send a code, verify one, or begin anew."""
-        state = state_of(request, self.purpose)
         form = request.POST.dict()
-        if sum(map(len, form.values())) > forms.MAX_BODY:
+        if sum(map(len, form.values())) > web.MAX_BODY:
             form = {}  # none of ours: it is answered as one that is out of date
-        return self._answer(state, self._forms().submit(state, form, self._asked()))
+        return self._answer(lambda forms, state: forms.submit(state, form, self._asked()))
 
     def verified(self, proof: Proof) -> HttpResponse:
         """Answer for a number that is verified. Override it; a form that comes twice has it called twice."""
@@ -78,16 +81,12 @@ class PhoneView(View):
 
     def refuse(self, problem: Mapping[Language, str], status: int = 403) -> HttpResponse:
         """Show the form for the number again, with a sentence for the visitor: one in each language, `en` and `zh`."""
-        state = state_of(self.request, self.purpose)
-        return self._answer(state, self._forms().refuse(state, self._asked(), problem, status))
+        return self._answer(lambda forms, state: forms.refuse(state, self._asked(), problem, status))
 
     def _own_url(self) -> str:
         if self.success_url is None:
             raise ConfigurationError(f"{type(self).__name__} needs success_url: give it to as_view() or the class.")
         return resolve_url(self.success_url)
-
-    def _forms(self) -> web.PhoneForms:
-        return web.PhoneForms(self.purpose, get_otp().policy, self.render, keep_proof=self.keep_proof)
 
     def _asked(self) -> web.Asked:
         meta = self.request.META
@@ -99,20 +98,26 @@ class PhoneView(View):
             hidden={"csrfmiddlewaretoken": get_token(self.request)},
         )
 
-    def _answer(self, state: web.State, turn: web.Turn[web.Answer]) -> HttpResponse:
-        answer = web.drive(turn, get_otp())
+    def _answer(self, turn: Callable[[web.PhoneForms, web.State], web.Turn[web.Answer]]) -> HttpResponse:
+        otp = get_otp()
+        forms = web.PhoneForms(self.purpose, otp.policy, self.render, keep_proof=self.keep_proof)
+        with web.visit(session_of(self.request), self.purpose) as state:
+            answer = web.drive(turn(forms, state), otp)
+            if answer.proof is not None:
+                self._end(state)
         if answer.proof is None:
-            keep(self.request, self.purpose, state)
             return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
-        self._next_url = state.pop("next", "")
-        if self.request.method == "POST":
+        if self.request.method == "POST":  # the new session has the proof, the old one is not saved
             leave_session(self.request)
-        if not self.keep_proof:
-            state = {name: state[name] for name in ("language",) if name in state}  # all else is over
-        keep(self.request, self.purpose, state)
         response = self.verified(answer.proof)
         response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+    def _end(self, state: web.State) -> None:
+        self._next_url = state.pop("next", "")
+        if not self.keep_proof:  # all is over, but for the language
+            for name in set(state) - {"language"}:
+                del state[name]
 
 
 class SignupView(PhoneView):

@@ -16,7 +16,7 @@ document.addEventListener("submit", (event) => {
   setTimeout(settle, 20_000, false); // the answer never came
 });
 addEventListener("pageshow", (event) => event.persisted && settle(false));
-document.querySelector("[autofocus]").focus(); // in a frame browsers heed the attribute once alone
+document.querySelector("[autofocus]")?.focus(); // in a frame browsers heed the attribute once alone
 
 if (code) {
   const boxes = [...code.parentElement.querySelectorAll("i")];
@@ -24,8 +24,8 @@ if (code) {
 
   function read(text) { // full-width digits too, and a whole message that was pasted
     const plain = text.normalize("NFKC");
-    const alone = plain.match(new RegExp(`(?<!\\d)\\d{${boxes.length}}(?!\\d)`));
-    return alone ? alone[0] : plain.replace(/\D/g, "").slice(0, boxes.length);
+    const whole = plain.split(/\D+/).find((digits) => digits.length === boxes.length);
+    return whole ?? plain.replace(/\D/g, "").slice(0, boxes.length);
   }
   function take() {
     const digits = read(code.value);
