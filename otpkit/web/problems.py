@@ -46,7 +46,8 @@ class Problem:
 
     def json(self) -> bytes:
         """Return the document."""
-        return json.dumps(self.body, ensure_ascii=False).encode()
+        # Half a character that a client sent has no UTF-8; written with a backslash it is JSON's escape.
+        return json.dumps(self.body, ensure_ascii=False).encode(errors="backslashreplace")
 
 
 def problem(error: OTPError, language: Language = "en") -> Problem:

@@ -25,8 +25,8 @@ def client_ip(peer: str | None, forwarded_for: str = "", hops: int = 0) -> str |
     With 0 the header is not looked at. Where it has fewer entries than `hops`, or no address there, somebody came past
     the proxies: then it is the peer's.
     """
-    chain = [part.strip() for part in forwarded_for.split(",")] if hops > 0 else []
-    said = _address(chain[-hops]) if len(chain) >= hops > 0 else None
+    chain = forwarded_for.rsplit(",", hops) if hops > 0 else []
+    said = _address(chain[-hops].strip()) if len(chain) >= hops > 0 else None
     return said or _address(peer or "")
 
 
@@ -42,6 +42,6 @@ def _address(text: str) -> str | None:
     if port := _PORT.fullmatch(text):
         text = port[1] or port[2] or ""
     try:
-        return str(ipaddress.ip_address(text))
+        return str(ipaddress.ip_address(text)).partition("%")[0]  # the zone of a link is any text
     except ValueError:
         return None

@@ -1,0 +1,286 @@
+"""What a web client is told of every error: a problem document (RFC 9457), its headers, and nothing that is secret."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from otpkit import OTP, GatewayRejectedError, OTPError, Policy, Rate, RateLimitError, Template, WrongCodeError, errors
+from otpkit.testing import MovableClock, Outbox
+from otpkit.web import MEDIA_TYPE, Problem, plain_problem, problem
+
+PHONE, VISITOR = "+8613800138000", "203.0.113.7"
+SECRET = "a secret of these tests, longer than 32 bytes"
+TEMPLATE = Template("SMS_1", "otpkit")
+DEPLOYED: dict[str, dict[str, Any]] = {  # where it takes another deployment than the usual one
+    "configuration": {"template": {"login": TEMPLATE}},
+    "store_unavailable": {"redis": "redis://127.0.0.1:1/0"},
+    "blocked": {"policy": Policy(max_consecutive_failures=1)},
+}
+LANGUAGES = {"en": "en", "zh": "zh-CN"}
+# The numbers of a parameter are integers of RFC 9651, the name is one of its strings.
+POLICY_FIELD = re.compile(r'"([a-z]+)";q=(\d{1,15});w=(\d{1,15})')
+LIMIT_FIELD = re.compile(r'"([a-z]+)";r=0;t=(\d{1,15})')
+
+Provoked = tuple[OTPError, list[str]]
+
+
+class Site:
+    """An OTP of the library's own, and what must never be told of what it did."""
+
+    def __init__(self) -> None:
+        self.outbox, self.clock = Outbox(), MovableClock()
+        self.tokens: list[str] = []
+
+    def refusal(self, code: str) -> OTPError:
+        """Return the error of a code, provoked as it happens to people."""
+        arguments = {"redis": "memory://", "gateway": self.outbox, "template": TEMPLATE, "clock": self.clock}
+        with OTP(**arguments | {"secret": SECRET} | DEPLOYED.get(code, {})) as otp:
+            with pytest.raises(OTPError) as raised:
+                getattr(self, code)(otp)
+            assert raised.value.code == code
+            return raised.value
+
+    def secrets(self) -> list[str]:
+        """Return what no document may hold."""
+        return [SECRET, PHONE[3:], *(message.code for message in self.outbox), *self.tokens]
+
+    def phone(self, otp: OTP) -> None:
+        otp.issue(PHONE[:-1])
+
+    def region(self, otp: OTP) -> None:
+        otp.issue("+852 6123 4567")
+
+    def rate_limit(self, otp: OTP) -> None:
+        otp.issue(PHONE)
+        otp.issue(PHONE)
+
+    def blocked(self, otp: OTP) -> None:
+        with pytest.raises(WrongCodeError):
+            self.wrong_code(otp)
+        otp.verify(PHONE, self.outbox[-1].code)
+
+    def malformed_code(self, otp: OTP) -> None:
+        otp.issue(PHONE)
+        otp.verify(PHONE, f"{self.outbox[-1].code}x")
+
+    def wrong_code(self, otp: OTP) -> None:
+        otp.issue(PHONE)
+        otp.verify(PHONE, wrong(self.outbox[-1].code))
+
+    def expired_code(self, otp: OTP) -> None:
+        otp.verify(PHONE, "271828")
+
+    def invalid_token(self, otp: OTP) -> None:
+        otp.check(f"{self._token(otp)}x")
+
+    def expired_token(self, otp: OTP) -> None:
+        token = self._token(otp)
+        self.clock.advance(86_400)
+        otp.redeem(token)
+
+    def used_token(self, otp: OTP) -> None:
+        token = self._token(otp)
+        otp.redeem(token)
+        otp.redeem(token)
+
+    def gateway_rejected(self, otp: OTP) -> None:
+        self.outbox.reject_next(GatewayRejectedError(f"No {PHONE}", gateway="g", gateway_code="42", category="account"))
+        otp.issue(PHONE)
+
+    def store_unavailable(self, otp: OTP) -> None:
+        otp.issue(PHONE)
+
+    def configuration(self, otp: OTP) -> None:
+        otp.issue(PHONE)
+
+    def _token(self, otp: OTP) -> str:
+        otp.issue(PHONE)
+        token = otp.verify(PHONE, self.outbox[-1].code).token
+        self.tokens.append(token)
+        return token
+
+
+def wrong(code: str) -> str:
+    """Return another code."""
+    return f"{code[:-1]}{(int(code[-1]) + 1) % 10}"
+
+
+KINDS = {kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, OTPError)}
+RAISED = sorted(KINDS.keys() - {"error", "code", "token"})  # these are families of errors
+
+
+@pytest.fixture(scope="module", params=RAISED)
+def provoked(request: pytest.FixtureRequest) -> Provoked:
+    """Give each error that the library raises, and what may not be told of it."""
+    site = Site()
+    return site.refusal(request.param), site.secrets()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_error_is_a_problem_document_in_both_languages(provoked: Provoked, language: Any) -> None:
+    """Its members are those of RFC 9457, and the words are for the person at the form."""
+    error, _ = provoked
+    told = problem(error, language)
+    document = json.loads(told.json())
+    assert document == told.body
+    assert (document["status"], document["code"]) == (told.status, error.code) == (error.status, error.code)
+    assert urlsplit(document["type"]).scheme in {"urn", "https"}
+    assert document["title"] != "It did not work"
+    assert document["detail"] == error.message(language)
+    assert bool(re.search(r"[\u4e00-\u9fff]", document["detail"])) == (language == "zh")
+    assert told.headers["Content-Language"] == LANGUAGES[language]
+
+
+def test_no_document_may_be_cached_and_no_header_is_more_than_a_line(provoked: Provoked) -> None:
+    """And a client that is to wait is told how long in both places alike (RFC 9110 §10.2.3)."""
+    error, _ = provoked
+    told = problem(error)
+    assert told.headers["Cache-Control"] == "no-store"
+    assert all(re.fullmatch(r"[\x20-\x7e]+", value) for value in told.headers.values())
+    wait = error.retry_after
+    assert told.headers.get("Retry-After") == (None if wait is None else str(wait))
+    assert told.body.get("retry_after") == wait
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_document_holds_a_phone_a_code_or_a_secret(provoked: Provoked, language: Any) -> None:
+    """Nor what a gateway said: that is for the log."""
+    error, secrets = provoked
+    told = problem(error, language)
+    text = told.json().decode() + str(dict(told.headers))
+    assert [secret for secret in secrets if secret in text] == []
+    assert not re.search(r"\d{6}", text)
+
+
+def test_an_errors_evidence_is_in_its_document() -> None:
+    """What a client may do next: type again, or ask for another code."""
+    assert problem(Site().refusal("wrong_code")).body["attempts_left"] == 4
+    assert problem(Site().refusal("gateway_rejected")).body["category"] == "account"
+    limited = problem(Site().refusal("rate_limit")).body
+    assert limited["type"] == "https://iana.org/assignments/http-problem-types#quota-exceeded"
+    assert (limited["violated-policies"], limited["scope"], limited["code_is_live"]) == (["phone"], "phone", True)
+
+
+def test_types_are_each_an_errors_own() -> None:
+    """And so are their titles."""
+    told = [problem(KINDS[code]()).body for code in RAISED]
+    assert len({document["type"] for document in told}) == len({document["title"] for document in told}) == len(RAISED)
+
+
+LIMITED = {
+    "phone": (Policy(sends="1/minute"), "phone", 1, 60),
+    "failures": (Policy(sends="9/day", failures="2/10 minutes"), "failures", 2, 600),
+    "an address": (Policy(sends="9/day", ip_sends="1/hour"), "ip", 1, 3600),
+    "region": (Policy(sends="9/day", region_sends={"CN": "1/hour"}), "region", 1, 3600),
+    "total": (Policy(sends="9/day", total_sends="1/2 hours"), "total", 1, 7200),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITED)
+def test_a_limit_is_told_by_the_rate_that_is_used_up(limit: str) -> None:
+    """As the RateLimit fields of HTTP have it (draft-ietf-httpapi-ratelimit-headers §3, §4)."""
+    policy, scope, quota, window_s = LIMITED[limit]
+    outbox = Outbox()
+    with OTP("memory://", outbox, TEMPLATE, SECRET, policy=policy, clock=MovableClock()) as otp:
+        otp.issue(PHONE, ip=VISITOR)
+        if scope == "failures":
+            for step in range(quota):
+                with pytest.raises(WrongCodeError):
+                    otp.verify(PHONE, f"{(int(outbox[-1].code) + 1 + step) % 10**6:06d}")
+        with pytest.raises(RateLimitError) as refused:
+            otp.issue(PHONE, ip=VISITOR)
+    headers = problem(refused.value).headers
+    policy_field, limit_field = (
+        POLICY_FIELD.fullmatch(headers["RateLimit-Policy"]),
+        LIMIT_FIELD.fullmatch(headers["RateLimit"]),
+    )
+    assert policy_field
+    assert policy_field.groups() == (scope, str(quota), str(window_s))
+    assert limit_field
+    assert limit_field.groups() == (scope, headers["Retry-After"])
+    assert 0 < int(headers["Retry-After"]) <= window_s
+
+
+def test_a_gateways_limit_has_no_policy_to_tell() -> None:
+    """It says for how long, and that is all that is known."""
+    site = Site()
+    site.outbox.reject_next(GatewayRejectedError("no", gateway="g", category="rate_limit", retry_after=90))
+    with OTP("memory://", site.outbox, TEMPLATE, SECRET) as otp, pytest.raises(RateLimitError) as it:
+        otp.issue(PHONE)
+    headers = problem(it.value).headers
+    assert headers["RateLimit"] == '"gateway";r=0;t=90'
+    assert "RateLimit-Policy" not in headers
+
+
+def test_a_limit_of_unknown_length_is_told_by_its_policy_alone() -> None:
+    """There is no wait to tell."""
+    headers = problem(RateLimitError("x", scope="ip", rate=Rate(100, 3600))).headers
+    assert headers["RateLimit-Policy"] == '"ip";q=100;w=3600'
+    assert not {"RateLimit", "Retry-After"} & set(headers)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\x00\r\nSet-Cookie: a=b", "1" * 2**20, '"}{', "验证码"])
+def test_a_document_is_json_whatever_it_says(text: str) -> None:
+    """What a client sent may be in it, half a character too."""
+    told = plain_problem(400, "odd", "Odd", text, evidence={"given": text})
+    assert json.loads(told.json()) == told.body
+
+
+@contextmanager
+def served(otp: OTP) -> Iterator[str]:
+    """Serve one endpoint, the way a framework of the reader's own might, and give its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            try:
+                otp.issue(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                self._answer(Problem(202, {}, {}), "application/json")
+            except OTPError as error:
+                self._answer(problem(error, "zh"), MEDIA_TYPE)
+
+        def _answer(self, told: Problem, media_type: str) -> None:
+            self.send_response(told.status)
+            for name, value in {**told.headers, "Content-Type": media_type}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(told.json())
+
+        def log_message(self, *_: Any) -> None:
+            """Be silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_client_reads_the_limit_over_http() -> None:
+    """The second of two requests is told what it ran into, how long to wait, and in which language."""
+    with (
+        OTP("memory://", Outbox(), TEMPLATE, SECRET, clock=MovableClock()) as otp,
+        served(otp) as url,
+    ):
+        first, second, odd = (requests.post(url, data=phone, timeout=10) for phone in (PHONE, PHONE, "１３８"))
+    assert (first.status_code, second.status_code, odd.status_code) == (202, 429, 422)
+    assert second.headers["Content-Type"] == "application/problem+json"
+    assert second.headers["RateLimit-Policy"] == '"phone";q=1;w=60'
+    assert second.headers["RateLimit"] == '"phone";r=0;t=60'
+    assert second.headers["Retry-After"] == "60"
+    assert second.headers["Content-Language"] == "zh-CN"
+    assert second.json()["detail"] == "操作太频繁，请1分钟后再试。"
+    assert odd.json()["type"] == "urn:otpkit:problem:phone"
+    assert not {"RateLimit", "RateLimit-Policy", "Retry-After"} & set(odd.headers)
