@@ -17,7 +17,9 @@ from urllib.parse import parse_qsl
 
 from otpkit.errors import ConfigurationError, Language, OTPError, RateLimitError, TokenError
 from otpkit.sandbox._web import BaseRoute, HTMLResponse, Request, Response, Route
-from otpkit.sandbox.app import _error, _foreign, _templates
+from otpkit.sandbox.guard import error as _error
+from otpkit.sandbox.guard import foreign as _foreign
+from otpkit.sandbox.inbox import TEMPLATES as _templates
 from otpkit.sandbox.state import Sandbox
 from otpkit.sandbox.wire import MAX_BODY
 from otpkit.sync import OTP
