@@ -18,11 +18,11 @@ from otpkit.sandbox.messages import Message, shanghai
 from otpkit.sandbox.state import Sandbox
 
 INBOX_SIZE: Final = 100  # messages shown
-LONGEST_TEXT: Final = 500  # characters shown of one before its details are opened
+LONGEST_TEXT: Final = 200  # characters shown of one before its details are opened
 LONGEST_CODE: Final = 12  # characters that can still be a code to type
 PROVIDERS: Final = {"alidayu": "Alidayu", "dysmsapi": "Dysmsapi", "dyvmsapi": "Dyvmsapi"}
 
-TEMPLATES: Final = jinja2.Environment(
+templates: Final = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
@@ -84,7 +84,7 @@ class Inbox:
 
 def _answer(status: int, **context: Any) -> Response:
     nonce = secrets.token_urlsafe(16)
-    html = TEMPLATES.get_template("inbox.html").render(**_CONSTANTS, **context, nonce=nonce)
+    html = templates.get_template("inbox.html").render(**_CONSTANTS, **context, nonce=nonce)
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
         "img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"

@@ -19,7 +19,7 @@ from otpkit.errors import ConfigurationError, Language, OTPError, RateLimitError
 from otpkit.sandbox._web import BaseRoute, HTMLResponse, Request, Response, Route
 from otpkit.sandbox.guard import error as _error
 from otpkit.sandbox.guard import foreign as _foreign
-from otpkit.sandbox.inbox import TEMPLATES as _templates
+from otpkit.sandbox.inbox import templates as _templates
 from otpkit.sandbox.state import Sandbox
 from otpkit.sandbox.wire import MAX_BODY
 from otpkit.sync import OTP

@@ -29,7 +29,7 @@ def watch(sandbox: Sandbox, request: Request) -> Response:
 
 
 async def _frames(sandbox: Sandbox, last: int) -> AsyncIterator[bytes]:
-    """Each watcher reads the one log at its own pace; one that falls too far behind is told so, and nothing piles up."""
+    """Read the one log at this watcher's own pace: who falls too far behind is told so, and nothing piles up."""
     yield f"retry: {RETRY}\n\n".encode()
     loop = asyncio.get_running_loop()
     spoke = loop.time()

@@ -64,13 +64,18 @@ async function look() {
 
 /* A page that nobody sees has no stream: a browser has few connections to one host, and other pages need them. */
 let stream = null;
+const away = document.getElementById("away");
 function watch() {
   stream?.close();
   stream = null;
   if (document.hidden) return;
   stream = new EventSource("/api/events");
   for (const name of ["open", "message", "receipt", "cleared", "faults", "missed"]) stream.addEventListener(name, look);
-  stream.addEventListener("error", () => { if (stream?.readyState === EventSource.CLOSED) setTimeout(watch, 2000); });
+  stream.addEventListener("open", () => { away.hidden = true; });
+  stream.addEventListener("error", ({ target }) => {
+    away.hidden = false;
+    if (target.readyState === EventSource.CLOSED) setTimeout(watch, 2000); /* else it tries again by itself */
+  });
 }
 document.addEventListener("visibilitychange", watch);
 watch();
@@ -108,6 +113,7 @@ document.addEventListener("submit", async (event) => {
     const answer = await fetch(form.action, { method: "post", body: new URLSearchParams(new FormData(form)) });
     show(await answer.text(), ["fault-problem"]);
     if (answer.ok) form.reset();
+    if (!form.isConnected) document.getElementById("fault").focus();
   } catch {
     say("The sandbox does not answer");
   }
