@@ -17,6 +17,8 @@ from otpkit.sandbox.messages import Message
 EventName = Literal["message", "receipt", "cleared", "faults", "missed"]
 
 MAX_EVENTS: Final = 1_000  # kept, the newest
+# No line ends of the stream, but of Python's splitlines, by which many a client reads it. JSON escapes the others.
+_LINE_ENDS: Final = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,8 @@ class Event:
         data: object = {} if self.message is None else self.message.as_json(self.at)
         if self.name == "faults":
             data = [asdict(fault) for fault in self.faults]
-        return f"id: {self.id}\nevent: {self.name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+        text = json.dumps(data, ensure_ascii=False).translate(_LINE_ENDS)
+        return f"id: {self.id}\nevent: {self.name}\ndata: {text}\n\n".encode()
 
 
 class EventLog:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl
@@ -14,11 +15,12 @@ from otpkit.sandbox.calls import APIS
 from otpkit.sandbox.faults import DESCRIPTIONS, MAX_TIMES, SENT_BY_DEFAULT, Fault, FaultName
 from otpkit.sandbox.guard import body_of
 from otpkit.sandbox.magic import magic_table
-from otpkit.sandbox.messages import Message, shanghai
+from otpkit.sandbox.messages import Message, Status, shanghai
 from otpkit.sandbox.state import Sandbox
 
 INBOX_SIZE: Final = 100  # messages shown
 LONGEST_TEXT: Final = 200  # characters shown of one before its details are opened
+LONGEST_NAME: Final = 40  # characters shown and read out of a signature
 LONGEST_CODE: Final = 12  # characters that can still be a code to type
 PROVIDERS: Final = {"alidayu": "Alidayu", "dysmsapi": "Dysmsapi", "dyvmsapi": "Dyvmsapi"}
 
@@ -123,6 +125,17 @@ def _fault(form: Mapping[str, str]) -> Fault:
     )
 
 
+@lru_cache(maxsize=10 * INBOX_SIZE)
+def _bubble(message: Message, status: Status) -> str:
+    """Return the HTML of a message, made once: all open pages ask for it, and the gateway must not wait for them."""
+    return cast("str", _message_template().bubble(message, status))
+
+
+@cache
+def _message_template() -> Any:
+    return templates.get_template("message.html").make_module(dict(_CONSTANTS))
+
+
 def _fault_words(name: FaultName) -> str:
     words = DESCRIPTIONS[name]
     if words.startswith("accepted"):
@@ -132,8 +145,10 @@ def _fault_words(name: FaultName) -> str:
 
 _CONSTANTS: Final[Mapping[str, Any]] = {
     "apis": APIS,
+    "bubble": _bubble,
     "choices": {name: _fault_words(name) for name in DESCRIPTIONS},
     "longest_code": LONGEST_CODE,
+    "longest_name": LONGEST_NAME,
     "longest_text": LONGEST_TEXT,
     "magic_numbers": tuple(magic_table()),
     "max_times": MAX_TIMES,

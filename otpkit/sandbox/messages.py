@@ -70,7 +70,7 @@ class Message:
     phone: str
     code: str | None
     text: str
-    params: Mapping[str, str]
+    params: Mapping[str, str] = field(hash=False)
     template: str
     sign_name: str
     extend: str
@@ -80,7 +80,7 @@ class Message:
     fails: bool
     result_code: str
     api: Api
-    request: Recorded | None = field(default=None, repr=False)
+    request: Recorded | None = field(default=None, repr=False, hash=False)
 
     @property
     def provider(self) -> Provider:
