@@ -13,6 +13,7 @@ from otpkit.errors import ConfigurationError
 from otpkit.sandbox import alibaba, alidayu
 from otpkit.sandbox._web import BaseRoute, JSONResponse, Match, Request, Response, Route, Scope, Starlette
 from otpkit.sandbox.alidayu_answers import system_error
+from otpkit.sandbox.assets import asset_routes
 from otpkit.sandbox.calls import calls_of
 from otpkit.sandbox.faults import fault_from_json
 from otpkit.sandbox.guard import body_of, error, foreign
@@ -38,7 +39,7 @@ def create_app(
     The gateway answers to any name, as it asks for credentials.
     """
     interface = _Interface(sandbox, frozenset(allowed_hosts))
-    return Starlette(routes=[*_gateway_routes(sandbox), *interface.routes(), *extra_routes])
+    return Starlette(routes=[*_gateway_routes(sandbox), *interface.routes(), *asset_routes(), *extra_routes])
 
 
 def _gateway_routes(sandbox: Sandbox) -> list[BaseRoute]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from otpkit.errors import ConfigurationError
 from otpkit.sandbox._web import HTMLResponse, Request, Response, jinja2
+from otpkit.sandbox.assets import asset_url
 from otpkit.sandbox.calls import APIS
 from otpkit.sandbox.faults import DESCRIPTIONS, MAX_TIMES, SENT_BY_DEFAULT, Fault, FaultName
 from otpkit.sandbox.guard import body_of
@@ -23,6 +23,17 @@ LONGEST_TEXT: Final = 200  # characters shown of one before its details are open
 LONGEST_NAME: Final = 40  # characters shown and read out of a signature
 LONGEST_CODE: Final = 12  # characters that can still be a code to type
 PROVIDERS: Final = {"alidayu": "Alidayu", "dysmsapi": "Dysmsapi", "dyvmsapi": "Dyvmsapi"}
+
+_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'self'"
+)
+_HEADERS: Final = {
+    "content-security-policy": _POLICY,
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+}
 
 templates: Final = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -85,19 +96,8 @@ class Inbox:
 
 
 def _answer(status: int, **context: Any) -> Response:
-    nonce = secrets.token_urlsafe(16)
-    html = templates.get_template("inbox.html").render(**_CONSTANTS, **context, nonce=nonce)
-    policy = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
-        "img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
-    )
-    headers = {
-        "content-security-policy": policy,
-        "referrer-policy": "same-origin",
-        "x-content-type-options": "nosniff",
-        "cache-control": "no-store",
-    }
-    return HTMLResponse(html, status, headers)
+    html = templates.get_template("inbox.html").render(**_CONSTANTS, **context)
+    return HTMLResponse(html, status, _HEADERS)
 
 
 def _back(request: Request) -> Response:
@@ -145,6 +145,7 @@ def _fault_words(name: FaultName) -> str:
 
 _CONSTANTS: Final[Mapping[str, Any]] = {
     "apis": APIS,
+    "asset_url": asset_url,
     "bubble": _bubble,
     "choices": {name: _fault_words(name) for name in DESCRIPTIONS},
     "longest_code": LONGEST_CODE,
