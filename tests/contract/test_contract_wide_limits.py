@@ -181,10 +181,12 @@ def test_several_rates_of_one_limit_all_hold(world: World) -> None:
     """The minute's and the hour's are counted beside each other."""
     otp = world.otp(policy=Policy(total_sends="1/minute, 2/hour"))
     otp.issue(NEXT[0])
-    assert refusal(otp.issue, NEXT[1]).retry_after == 60
+    error = refusal(otp.issue, NEXT[1])
+    assert (error.rate, error.retry_after) == (Rate(1, 60), 60)
     world.advance(60)
     otp.issue(NEXT[1])
-    assert refusal(otp.issue, NEXT[2]).retry_after == 3540
+    error = refusal(otp.issue, NEXT[2])
+    assert (error.rate, error.retry_after) == (Rate(2, 3600), 3540)
 
 
 @pytest.mark.parametrize("scope", ["phone", "ip", "region", "total"])
