@@ -10,7 +10,7 @@ try:
     import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.responses import HTMLResponse, JSONResponse, Response
+    from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
     from starlette.routing import BaseRoute, Match, Route
     from starlette.types import Receive, Scope, Send
     from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -32,6 +32,7 @@ __all__ = [
     "Scope",
     "Send",
     "Starlette",
+    "StreamingResponse",
     "h11",
     "jinja2",
     "uvicorn",

@@ -17,7 +17,7 @@ from otpkit.sandbox.state import Sandbox, Unacceptable
 ACTION: Final = b"x-acs-action"  # the header that tells a call from a visit to the inbox
 VERSION: Final = "2017-05-25"  # of both products
 
-_CALLS: Final[Mapping[Api, Callable[[Sandbox, Params], Answer]]] = {
+_CALLS: Final[Mapping[Api, Callable[[Sandbox, Params, WireRequest], Answer]]] = {
     "SendSms": dysmsapi.send_sms,
     "QuerySendDetails": dysmsapi.query_send_details,
     "SingleCallByTts": dyvmsapi.single_call_by_tts,
@@ -44,7 +44,7 @@ def _answer(sandbox: Sandbox, request: WireRequest) -> Answer:
         raise Denied("InvalidParameter", "The parameters can't be read, or one of them comes twice.")
     check_signature(sandbox, request)
     try:
-        return _CALLS[api](sandbox, params)
+        return _CALLS[api](sandbox, params, request)
     except Unacceptable as no:
         return refused(api, no.code)
 

@@ -43,13 +43,13 @@ def answer(sandbox: Sandbox, api: Api, request: WireRequest) -> Answer:
     try:
         if params is None:
             raise Unacceptable("99998")
-        return _send_sms(sandbox, params) if api == "sendSms" else _query_sms_detail(sandbox, params)
+        return _send_sms(sandbox, params, request) if api == "sendSms" else _query_sms_detail(sandbox, params)
     except Unacceptable as no:
         return refused(api, no.code)
 
 
-def _send_sms(sandbox: Sandbox, params: Params) -> Answer:
-    biz_id, fault = sandbox.submit(_read_sms(sandbox, params))
+def _send_sms(sandbox: Sandbox, params: Params, request: WireRequest) -> Answer:
+    biz_id, fault = sandbox.submit(_read_sms(sandbox, params), request)
     return spoilt(accepted(biz_id), "sendSms", fault, FAILURES)
 
 
@@ -89,7 +89,7 @@ def _row(message: Message, now: float) -> dict[str, object]:
     return {
         "extend": message.extend,
         "rec_num": message.phone,
-        "result_code": message.result_code if status == "failed" else "000",
+        "result_code": "000" if status == "waiting" else message.result_code,
         "sms_code": message.template,
         "sms_content": message.text,
         "sms_receiver_time": time_text(received_at),

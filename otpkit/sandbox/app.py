@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import secrets
+import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from otpkit.errors import ConfigurationError
 from otpkit.sandbox import alibaba, alidayu
-from otpkit.sandbox._web import (
-    BaseRoute,
-    HTMLResponse,
-    JSONResponse,
-    Match,
-    Request,
-    Response,
-    Route,
-    Scope,
-    Starlette,
-    jinja2,
-)
+from otpkit.sandbox._web import BaseRoute, JSONResponse, Match, Request, Response, Route, Scope, Starlette
 from otpkit.sandbox.alidayu_answers import system_error
+from otpkit.sandbox.assets import asset_routes
 from otpkit.sandbox.calls import calls_of
 from otpkit.sandbox.faults import fault_from_json
-from otpkit.sandbox.magic import magic_table
-from otpkit.sandbox.messages import Message, shanghai
+from otpkit.sandbox.guard import body_of, error, foreign
+from otpkit.sandbox.inbox import Inbox
 from otpkit.sandbox.state import Sandbox
-from otpkit.sandbox.wire import MAX_BODY, WireEndpoint
+from otpkit.sandbox.watching import watch
+from otpkit.sandbox.wire import WireEndpoint
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 GATEWAY_PATH: Final = "/gw/alidayu"
-INBOX_SIZE: Final = 100  # messages shown
 _NO_STORE: Final = {"cache-control": "no-store"}
-
-_templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_LIMIT: Final = re.compile(r"[0-9]{1,9}")
 
 
 def create_app(
@@ -59,7 +39,7 @@ def create_app(
     The gateway answers to any name, as it asks for credentials.
     """
     interface = _Interface(sandbox, frozenset(allowed_hosts))
-    return Starlette(routes=[*_gateway_routes(sandbox), *interface.routes(), *extra_routes])
+    return Starlette(routes=[*_gateway_routes(sandbox), *interface.routes(), *asset_routes(), *extra_routes])
 
 
 def _gateway_routes(sandbox: Sandbox) -> list[BaseRoute]:
@@ -88,8 +68,13 @@ class _Interface:
         self._allowed_hosts = allowed_hosts
 
     def routes(self) -> list[BaseRoute]:
+        inbox = Inbox(self._sandbox)
         return [
-            self._route("/", self.inbox),
+            self._route("/", inbox.show),
+            self._route("/clear", inbox.clear, "POST", form=True),
+            self._route("/faults", inbox.add_fault, "POST", form=True),
+            self._route("/faults/clear", inbox.clear_faults, "POST", form=True),
+            self._route("/api/events", self.events),
             self._route("/api/messages", self.messages),
             self._route("/api/messages", self.clear_messages, "DELETE"),
             self._route("/api/faults", self.faults),
@@ -99,33 +84,28 @@ class _Interface:
             self._route("/api/stats", self.clear_stats, "DELETE"),
         ]
 
-    def _route(self, path: str, endpoint: Endpoint, method: str = "GET") -> Route:
+    def _route(self, path: str, endpoint: Endpoint, method: str = "GET", *, form: bool = False) -> Route:
         async def guarded(request: Request) -> Response:
-            problem = _foreign(request, self._allowed_hosts)
+            problem = foreign(request, self._allowed_hosts, form=form)
             if problem:
-                return _error(problem, 403)
+                return error(problem, 403)
             try:
                 return await endpoint(request)
             except ConfigurationError as exc:
-                return _error(str(exc), 422)
+                return error(str(exc), 422)
 
         return Route(path, guarded, methods=[method])
 
-    async def inbox(self, request: Request) -> Response:
-        phone = request.query_params.get("phone", "").strip()
-        problem = ""
-        messages: list[Message] = []
-        try:
-            messages = self._sandbox.messages(phone or None)
-        except ConfigurationError:
-            problem = "This is not a phone number: 11 digits, or +86 and 11 digits."
-        return _page(messages, phone, problem, self._sandbox.now())
+    async def events(self, request: Request) -> Response:
+        return watch(self._sandbox, request)
 
     async def messages(self, request: Request) -> Response:
-        phone, limit = request.query_params.get("phone"), request.query_params.get("limit")
-        if limit is not None and not (limit.isascii() and limit.isdigit()):
+        asked = request.query_params
+        phone, limit = asked.get("phone"), asked.get("limit")
+        if limit is not None and not _LIMIT.fullmatch(limit):
             raise ConfigurationError(f"'limit' is a whole number, not {limit!r:.40}")
-        found = self._sandbox.messages(phone or None, None if limit is None else int(limit))
+        most = None if limit is None else int(limit)
+        found = self._sandbox.messages(phone or None, most, q=asked.get("q", ""))
         now = self._sandbox.now()
         return JSONResponse([message.as_json(now) for message in found], headers=_NO_STORE)
 
@@ -151,65 +131,8 @@ class _Interface:
         return JSONResponse({})
 
 
-def _page(messages: list[Message], phone: str, problem: str, now: float) -> Response:
-    nonce = secrets.token_urlsafe(16)
-    html = _templates.get_template("inbox.html").render(
-        messages=messages[:INBOX_SIZE],
-        total=len(messages),
-        phone=phone,
-        problem=problem,
-        now=now,
-        nonce=nonce,
-        shanghai=shanghai,
-        magic_numbers=magic_table(),
-    )
-    policy = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
-        "img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
-    )
-    headers = {"content-security-policy": policy, "referrer-policy": "same-origin", **_NO_STORE}
-    return HTMLResponse(html, headers=headers, status_code=422 if problem else 200)
-
-
-def _foreign(request: Request, allowed_hosts: frozenset[str]) -> str:
-    """Say why a request must come from another site's page, or nothing where it does not."""
-    host = request.headers.get("host", "")
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        name = ""
-    if name not in allowed_hosts and not _is_local_name(name):
-        return f"{name!r:.80} is not a name of this server; allow it with allowed_hosts"
-    origin = request.headers.get("origin")
-    if request.method in {"POST", "DELETE"} and origin not in {None, f"http://{host}", f"https://{host}"}:
-        return "a page of another site may not do this"
-    return ""
-
-
-def _is_local_name(name: str) -> bool:
-    """Say whether no web site can bear this name: only names with a dot are for sale."""
-    if name and "." not in name and ":" not in name:
-        return True
-    if name.endswith(".localhost"):
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
 async def _json_body(request: Request) -> object:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise ConfigurationError(f"the body is longer than {MAX_BODY} bytes")
     try:
-        return json.loads(body)
+        return json.loads(await body_of(request))
     except (ValueError, RecursionError):
         raise ConfigurationError("the body is not JSON") from None
-
-
-def _error(problem: str, status: int) -> Response:
-    return JSONResponse({"error": problem}, status)

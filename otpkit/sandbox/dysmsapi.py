@@ -7,6 +7,7 @@ from typing import Final
 
 from otpkit.sandbox.alibaba_answers import FAILURES, done
 from otpkit.sandbox.answers import Answer, spoilt
+from otpkit.sandbox.calls import WireRequest
 from otpkit.sandbox.denials import mandatory
 from otpkit.sandbox.messages import Message, Sms, Status
 from otpkit.sandbox.reading import (
@@ -26,9 +27,9 @@ MAX_NUMBERS: Final = 1_000  # a call
 _STATUSES: Final[Mapping[Status, int]] = {"waiting": 1, "failed": 2, "delivered": 3}
 
 
-def send_sms(sandbox: Sandbox, params: Params) -> Answer:
+def send_sms(sandbox: Sandbox, params: Params, request: WireRequest) -> Answer:
     """Answer SendSms."""
-    biz_id, fault = sandbox.submit(_read_sms(sandbox, params))
+    biz_id, fault = sandbox.submit(_read_sms(sandbox, params), request)
     return spoilt(done(BizId=biz_id), "SendSms", fault, FAILURES)
 
 
@@ -50,7 +51,7 @@ def _recipient(phone: str) -> str:
     return found[1]
 
 
-def query_send_details(sandbox: Sandbox, params: Params) -> Answer:
+def query_send_details(sandbox: Sandbox, params: Params, _: WireRequest) -> Answer:
     """Answer QuerySendDetails: a page of what was sent to one number on one day in China, newest first."""
     phone, send_date, size, page = mandatory(params, "PhoneNumber", "SendDate", "PageSize", "CurrentPage")
     if not NUMBER.fullmatch(phone):

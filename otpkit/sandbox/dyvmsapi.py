@@ -13,7 +13,7 @@ from typing import Final
 
 from otpkit.sandbox.alibaba_answers import FAILURES, done
 from otpkit.sandbox.answers import Answer, spoilt
-from otpkit.sandbox.calls import Api
+from otpkit.sandbox.calls import Api, WireRequest
 from otpkit.sandbox.denials import mandatory
 from otpkit.sandbox.messages import Message, Sms, shanghai
 from otpkit.sandbox.reading import NUMBER, Params, template_values, time_text
@@ -31,37 +31,37 @@ _BOUNDS: Final = {"PlayTimes": (1, 3), "Volume": (0, 100), "Speed": (-500, 500)}
 _WHOLE: Final = re.compile(r"-?[0-9]{1,15}")
 
 
-def single_call_by_tts(sandbox: Sandbox, params: Params) -> Answer:
+def single_call_by_tts(sandbox: Sandbox, params: Params, request: WireRequest) -> Answer:
     """Answer SingleCallByTts: read a template out."""
     phone, template = mandatory(params, "CalledNumber", "TtsCode")
     values = template_values(params.get("TtsParam", ""), otherwise="isv.INVALID_JSON_PARAM")
-    return _call(sandbox, "SingleCallByTts", params, phone, template, values)
+    return _submit(sandbox, _read_call(sandbox, "SingleCallByTts", params, phone, template, values), request)
 
 
-def single_call_by_voice(sandbox: Sandbox, params: Params) -> Answer:
+def single_call_by_voice(sandbox: Sandbox, params: Params, request: WireRequest) -> Answer:
     """Answer SingleCallByVoice: play a file, whose words stand among the templates."""
     phone, file = mandatory(params, "CalledNumber", "VoiceCode")
-    return _call(sandbox, "SingleCallByVoice", params, phone, file, {})
+    return _submit(sandbox, _read_call(sandbox, "SingleCallByVoice", params, phone, file, {}), request)
 
 
-def _call(sandbox: Sandbox, api: Api, params: Params, phone: str, template: str, values: Mapping[str, str]) -> Answer:
+def _read_call(sandbox: Sandbox, api: Api, params: Params, phone: str, template: str, values: Mapping[str, str]) -> Sms:
     out_id = _checked(params, phone)
     text = sandbox.compose(template, None, values)
     shown = params.get("CalledShowNumber", "")
-    return _submit(sandbox, Sms((phone,), template, shown, values, text, out_id, api))
+    return Sms((phone,), template, shown, values, text, out_id, api)
 
 
-def click_to_dial(sandbox: Sandbox, params: Params) -> Answer:
+def click_to_dial(sandbox: Sandbox, params: Params, request: WireRequest) -> Answer:
     """Answer ClickToDial: connect two people."""
     names = ("CallerNumber", "CalledNumber", "CallerShowNumber", "CalledShowNumber")
     caller, called, _, shown = mandatory(params, *names)
     out_id = _checked(params, caller, called)
     sms = Sms((called,), "", shown, {"CallerNumber": caller}, f"{caller} ↔ {called}", out_id, "ClickToDial")
-    return _submit(sandbox, sms)
+    return _submit(sandbox, sms, request)
 
 
-def _submit(sandbox: Sandbox, sms: Sms) -> Answer:
-    call_id, fault = sandbox.submit(sms)
+def _submit(sandbox: Sandbox, sms: Sms, request: WireRequest) -> Answer:
+    call_id, fault = sandbox.submit(sms, request)
     return spoilt(done(CallId=call_id), sms.api, fault, FAILURES)
 
 
@@ -78,17 +78,22 @@ def _checked(params: Params, *phones: str) -> str:
     return out_id or ""
 
 
-def query_call_detail_by_call_id(sandbox: Sandbox, params: Params) -> Answer:
+def query_call_detail_by_call_id(sandbox: Sandbox, params: Params, _: WireRequest) -> Answer:
     """Answer QueryCallDetailByCallId: what became of a call that has ended; Data is empty for any other."""
     call_id, product, query_date = mandatory(params, "CallId", "ProdId", "QueryDate")
     _whole(product)
     asked = _whole(query_date) / 1000
-    message = sandbox.call_of(call_id)
+    message = _find(sandbox, call_id)
     fault = sandbox.take_fault("QueryCallDetailByCallId", () if message is None else (message.phone,))
     data = ""
     if message is not None and PRODUCTS[message.api] == product and _covers(asked, message.sent_at):
         data = _detail(message, sandbox.now())
     return spoilt(done(Data=data), "QueryCallDetailByCallId", fault, FAILURES)
+
+
+def _find(sandbox: Sandbox, call_id: str) -> Message | None:
+    found = (message for message in sandbox.messages() if message.channel == "voice" and message.biz_id == call_id)
+    return next(found, None)
 
 
 def _covers(asked: float, sent_at: float) -> bool:

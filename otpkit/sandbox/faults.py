@@ -73,14 +73,14 @@ SENT_BY_DEFAULT: Final[Mapping[FaultName, bool]] = {
 }
 
 DESCRIPTIONS: Final[Mapping[FaultName, str]] = {
-    "reject": "rejected with that code",
+    "reject": "rejected",
     "http_500": "HTTP 500",
     "throttled": "throttled, HTTP 403 or 400",
     "success_false": "success: false with code 0, or isp.SYSTEM_ERROR",
     "drop": "the connection is dropped",
     "half": "half an answer",
     "not_json": "an answer that is not JSON",
-    "late": "the answer comes after SS seconds",
+    "late": "the answer comes 5 s late",
     "receipt_failed": "accepted, the receipt says failed",
     "receipt_never": "accepted, the receipt never comes",
     "receipt_twice": "accepted, the receipt is pushed twice",

@@ -58,12 +58,12 @@ def magic_fault(api: Api, phone: str) -> Fault | None:
 def magic_table() -> Iterator[tuple[str, str]]:
     """Yield each number of the calls that send with what it does, for people to read."""
     rejected, special = SENDING
-    yield rejected + "CCCCC", DESCRIPTIONS["reject"] + " (13900050001: 50001)"
+    yield rejected + "CCCCC", "rejected with that code (13900050001: 50001)"
     for ending, (name, sent) in ENDINGS.items():
         both = any(other == (name, not sent) for other in ENDINGS.values())
         suffix = ("; sent" if sent else "; not sent") if both else ""
         yield special + ending, DESCRIPTIONS[name] + suffix
-    yield special + LATE + "SS", DESCRIPTIONS["late"] + "; sent"
+    yield special + LATE + "SS", "the answer comes after SS seconds; sent"
     yield special + STATE + "SS", "a voice call ends in the state 2000SS (13900120002: busy)"
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from otpkit.errors import ConfigurationError
 from otpkit.sandbox.calls import CALLS, Api, Channel, Provider
+from otpkit.sandbox.recording import Recorded
 
 Status = Literal["waiting", "failed", "delivered"]
 
 # China has one zone and has had no daylight saving since 1991, so no time zone database is needed.
 SHANGHAI: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
 
-_SEPARATORS: Final = re.compile(r"[\s()+.-]")
+SEPARATORS: Final = re.compile(r"[\s()+.-]")
 _SUBSCRIBER: Final = re.compile(r"(?:86|0086)?(1[0-9]{10})")
 _VARIABLE: Final = re.compile(r"\$\{([^{}]+)\}")
 _DIGITS: Final = re.compile(r"[0-9]+")
@@ -26,7 +27,8 @@ _DIGITS: Final = re.compile(r"[0-9]+")
 class Sms:
     """A send as it was asked for by `api`: one text for one phone or several.
 
-    Of a voice call, `sign_name` is the number that is shown to the person called.
+    Of a voice call, `sign_name` is the number that is shown to the person called. `request` is what asked for it,
+    where that came over the wire.
     """
 
     phones: tuple[str, ...]
@@ -36,6 +38,22 @@ class Sms:
     text: str
     extend: str
     api: Api = "sendSms"
+    request: Recorded | None = field(default=None, repr=False)
+
+    def message_to(self, phone: str, **fate: Any) -> Message:
+        """Return the message to one of the phones; `fate` is the rest of its fields."""
+        return Message(
+            phone=phone,
+            code=find_code(self.params, self.text.removeprefix(f"【{self.sign_name}】")),
+            text=self.text,
+            params=self.params,
+            template=self.template,
+            sign_name=self.sign_name,
+            extend=self.extend,
+            api=self.api,
+            request=self.request,
+            **fate,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +62,15 @@ class Message:
 
     `phone` has 11 digits, `sent_at` and `receipt_at` are seconds since the epoch. At `receipt_at` the receipt
     comes in, with `result_code`, and makes the message `delivered` or, with `fails`, `failed`; None is a receipt
-    that never comes. `extend` is the sender's own id, and `biz_id` the provider's.
+    that never comes. `extend` is the sender's own id, and `biz_id` the provider's. `request` is what sent it, where
+    it came over the wire.
     """
 
     id: int
     phone: str
     code: str | None
     text: str
-    params: Mapping[str, str]
+    params: Mapping[str, str] = field(hash=False)
     template: str
     sign_name: str
     extend: str
@@ -61,6 +80,7 @@ class Message:
     fails: bool
     result_code: str
     api: Api
+    request: Recorded | None = field(default=None, repr=False, hash=False)
 
     @property
     def provider(self) -> Provider:
@@ -92,9 +112,16 @@ class Message:
             "sign_name": self.sign_name,
             "extend": self.extend,
             "biz_id": self.biz_id,
-            "sent_at": datetime.fromtimestamp(self.sent_at, UTC).isoformat(),
+            "sent_at": _iso(self.sent_at),
             "status": self.status(now),
+            "receipt": self._receipt(now),
+            "request": None if self.request is None else self.request.as_json(),
         }
+
+    def _receipt(self, now: float) -> dict[str, object] | None:
+        if self.receipt_at is None or self.status(now) == "waiting":
+            return None
+        return {"result_code": self.result_code, "received_at": _iso(self.receipt_at)}
 
 
 def subscriber(phone: str) -> str:
@@ -103,7 +130,7 @@ def subscriber(phone: str) -> str:
     Raises:
         ConfigurationError: it is none.
     """
-    match = _SUBSCRIBER.fullmatch(_SEPARATORS.sub("", phone)) if isinstance(phone, str) else None
+    match = _SUBSCRIBER.fullmatch(SEPARATORS.sub("", phone)) if isinstance(phone, str) else None
     if match is None:
         raise ConfigurationError(f"{phone!r:.40} is not a phone number: give 11 digits, or +86 and 11 digits.")
     return match[1]
@@ -132,6 +159,10 @@ def find_code(params: Mapping[str, str], body: str) -> str | None:
 def shanghai(timestamp: float) -> datetime:
     """Return seconds since the epoch as a time in China."""
     return datetime.fromtimestamp(timestamp, SHANGHAI)
+
+
+def _iso(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat()
 
 
 def biz_id_of(provider: Provider, serial: int) -> str:

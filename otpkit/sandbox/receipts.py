@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox.calls import CALLS, Api, Channel, Provider
+from otpkit.sandbox.calls import CALLS, Api, Provider
 from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault
 from otpkit.sandbox.magic import HEARD, magic_fault
 from otpkit.sandbox.messages import Message
@@ -18,7 +18,11 @@ MAX_BATCH: Final = 100  # receipts in one push
 PUSHED: Final[frozenset[Provider]] = frozenset({"dysmsapi", "dyvmsapi"})
 
 # What a receipt says, good and bad. Nobody answers a call that fails.
-_RESULTS: Final[dict[Channel, tuple[str, str]]] = {"sms": ("DELIVERED", "UNDELIV"), "voice": (HEARD, "200003")}
+_RESULTS: Final[dict[Provider, tuple[str, str]]] = {
+    "alidayu": ("000", "UNDELIV"),
+    "dysmsapi": ("DELIVERED", "UNDELIV"),
+    "dyvmsapi": (HEARD, "200003"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ def outcome(api: Api, phone: str, fault: Fault | None) -> Outcome:
     """Decide by the receipt fault of a message's call, or else by that of its number alone."""
     if fault is None or fault.fault not in RECEIPT_FAULTS:
         fault = magic_fault(api, phone)
-    good, bad = _RESULTS[CALLS[api].channel]
+    good, bad = _RESULTS[CALLS[api].provider]
     usual = Outcome(delay=0.0, fails=False, result_code=good, copies=1)
     if fault is None:
         return usual

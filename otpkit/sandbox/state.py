@@ -5,21 +5,23 @@ from __future__ import annotations
 import hmac
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import count, islice
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox.calls import CALLS, Api, Provider
+from otpkit.sandbox.calls import CALLS, Api, Provider, WireRequest
 from otpkit.sandbox.counts import Counts
+from otpkit.sandbox.events import Event, EventLog
 from otpkit.sandbox.fault_queue import FaultQueue
 from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault
 from otpkit.sandbox.magic import magic_fault
-from otpkit.sandbox.messages import Message, Sms, biz_id_of, find_code, render, shanghai, subscriber, variables
+from otpkit.sandbox.mailbox import Mailbox, showing
+from otpkit.sandbox.messages import Message, Sms, biz_id_of, render, shanghai, subscriber, variables
 from otpkit.sandbox.nonces import Nonces
 from otpkit.sandbox.receipts import PUSHED, Push, PushQueue, checked_url, outcome
+from otpkit.sandbox.recording import recorded
 
 
 class Unacceptable(Exception):
@@ -82,17 +84,16 @@ class Sandbox:
         self._lock = threading.Lock()
         self._serials = count(1)
         self._ids = count(1)
+        self._events = EventLog(max_messages)
         self.reset()
 
     def reset(self) -> None:
         """Forget all messages with the receipts still to be pushed, faults, counts and nonces."""
         with self._lock:
-            self._messages: deque[Message] = deque()
-            self._by_phone: dict[str, deque[Message]] = {}
-            self._faults = FaultQueue()
+            self._empty_mailbox()
+            self._empty_faults()
             self._counts = Counts(self._max_messages)
             self._nonces = Nonces()
-            self._pushes = PushQueue(2 * self._max_messages)
 
     def now(self) -> float:
         """Return the sandbox's time, in seconds since the epoch."""
@@ -129,8 +130,10 @@ class Sandbox:
             raise Unacceptable("70003")
         return f"{'' if sign_name is None else f'【{sign_name}】'}{render(text, params)}"
 
-    def submit(self, sms: Sms) -> tuple[str, Fault | None]:
-        """Take in what a valid call sends: return its id, and the fault that the call must play."""
+    def submit(self, sms: Sms, request: WireRequest | None = None) -> tuple[str, Fault | None]:
+        """Take in what a valid call sends, by `request`: return its id, and the fault that the call must play."""
+        if request is not None:
+            sms = replace(sms, request=recorded(request))
         fault = self.take_fault(sms.api, sms.phones)
         biz_id = self.new_biz_id(CALLS[sms.api].provider)
         if fault is None or fault.sent:
@@ -143,42 +146,35 @@ class Sandbox:
 
     def record(self, sms: Sms, biz_id: str, fault: Fault | None = None) -> None:
         """Keep what was sent, one message a phone; a receipt fault decides how its receipts turn out."""
-        code = find_code(sms.params, sms.text.removeprefix(f"【{sms.sign_name}】"))
         with self._lock:
             sent_at = self._clock()
             for phone in sms.phones:
                 becomes = outcome(sms.api, phone, fault)
                 due = None if becomes.delay is None else sent_at + self._receipt_after + becomes.delay
-                self._keep(
-                    Message(
-                        id=next(self._ids),
-                        phone=phone,
-                        code=code,
-                        text=sms.text,
-                        params=sms.params,
-                        template=sms.template,
-                        sign_name=sms.sign_name,
-                        extend=sms.extend,
-                        biz_id=biz_id,
-                        sent_at=sent_at,
-                        receipt_at=due,
-                        fails=becomes.fails,
-                        result_code=becomes.result_code,
-                        api=sms.api,
-                    ),
-                    becomes.copies,
+                message = sms.message_to(
+                    phone,
+                    id=next(self._ids),
+                    biz_id=biz_id,
+                    sent_at=sent_at,
+                    receipt_at=due,
+                    fails=becomes.fails,
+                    result_code=becomes.result_code,
                 )
+                self._keep(message, becomes.copies)
 
-    def messages(self, phone: str | None = None, limit: int | None = None) -> list[Message]:
+    def messages(self, phone: str | None = None, limit: int | None = None, *, q: str = "") -> list[Message]:
         """Return what was sent, newest first; to one phone in any usual spelling, or to all.
+
+        `q` leaves those that show it in their number, in any spelling or in part, or in any of their texts.
 
         Raises:
             ConfigurationError: `phone` is not a phone number.
         """
         wanted = None if phone is None else subscriber(phone)
         with self._lock:
-            kept = self._messages if wanted is None else self._by_phone.get(wanted, ())
-            return list(islice(reversed(kept), limit))
+            kept = list(self._mailbox.newest_first(wanted))
+        found = filter(showing(q), kept) if q.strip() else kept
+        return list(islice(found, limit))
 
     def sent_on(
         self, phone: str, day: date, biz_id: str | None = None, provider: Provider = "alidayu"
@@ -192,34 +188,24 @@ class Sandbox:
             and biz_id in {None, message.biz_id}
         ]
 
-    def call_of(self, call_id: str) -> Message | None:
-        """Return the voice call with an id, or None."""
-        found = (message for message in self.messages() if message.channel == "voice" and message.biz_id == call_id)
-        return next(found, None)
-
     def clear_messages(self) -> int:
         """Forget all messages, with the receipts still to be pushed; return how many there were."""
         with self._lock:
-            forgotten = len(self._messages)
-            self._messages.clear()
-            self._by_phone.clear()
-            self._pushes = PushQueue(2 * self._max_messages)
+            forgotten = len(self._mailbox)
+            self._empty_mailbox()
             return forgotten
 
+    def _empty_mailbox(self) -> None:
+        self._mailbox = Mailbox(self._max_messages)
+        self._pushes = PushQueue(2 * self._max_messages)
+        self._events.cleared(self._clock())
+
     def _keep(self, message: Message, copies: int) -> None:
-        self._messages.append(message)
-        self._by_phone.setdefault(message.phone, deque()).append(message)
-        if len(self._messages) > self._max_messages:
-            self._drop_oldest()
+        self._mailbox.keep(message)
+        self._events.sent(message)
         if self._receipts_url is not None and message.provider in PUSHED and message.receipt_at is not None:
             for copy in range(copies):
                 self._pushes.add(message.receipt_at, Push(message.provider, copy, 0, (message,)))
-
-    def _drop_oldest(self) -> None:
-        phone = self._messages.popleft().phone
-        self._by_phone[phone].popleft()
-        if not self._by_phone[phone]:
-            del self._by_phone[phone]
 
     # Pushed receipts
 
@@ -255,13 +241,15 @@ class Sandbox:
         """
         with self._lock:
             self._faults.add(fault)
+            self._tell_of_faults()
 
     def take_fault(self, api: Api, phones: tuple[str, ...]) -> Fault | None:
         """Take the fault that a call must play, or None: a queued one, or that of a phone number."""
         with self._lock:
             queued = self._faults.take(api, phones)
-        if queued is not None:
-            return queued
+            if queued is not None:
+                self._tell_of_faults()
+                return queued
         own = (magic_fault(api, phone) for phone in phones)
         return next((fault for fault in own if fault is not None and fault.fault not in RECEIPT_FAULTS), None)
 
@@ -274,8 +262,24 @@ class Sandbox:
         """Forget the queued faults; return how many there were."""
         with self._lock:
             forgotten = len(self._faults.waiting())
-            self._faults = FaultQueue()
+            self._empty_faults()
             return forgotten
+
+    def _empty_faults(self) -> None:
+        self._faults = FaultQueue()
+        self._tell_of_faults()
+
+    def _tell_of_faults(self) -> None:
+        self._events.faults(self._faults.waiting(), self._clock())
+
+    def last_event(self) -> int:
+        """Return the id of the newest event."""
+        return self._events.last
+
+    def events(self, last: int) -> list[Event]:
+        """Return what happened after the event with the id `last`, the oldest first: the newest 1,000 are kept."""
+        with self._lock:
+            return self._events.since(last, self._clock())
 
     # Counts
 

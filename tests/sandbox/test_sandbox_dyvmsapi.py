@@ -47,7 +47,7 @@ def test_a_call_is_in_the_inbox(client: Client, alibaba: Alibaba) -> None:
         "extend": "1234",
     }
     page = client.api("GET", "/").text
-    assert "Voice call from 057100000000" in page
+    assert "Voice call from <bdi>057100000000</bdi>" in page
     assert "code=123456, product=alidayu" in page
 
 

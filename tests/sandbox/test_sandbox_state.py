@@ -35,7 +35,7 @@ def test_a_phone_whose_messages_are_all_gone_takes_no_memory(clock: Clock) -> No
     sandbox = Sandbox(clock=clock, max_messages=2)
     for n in range(10):
         send(sandbox, f"1380013800{n}")
-    assert len(sandbox._by_phone) == 2
+    assert len(sandbox._mailbox._by_phone) == 2
 
 
 def test_counts_are_kept_of_the_newest_phones(clock: Clock) -> None:

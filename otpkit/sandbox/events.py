@@ -1,0 +1,84 @@
+"""What happened, for pages and tools that watch. No I/O, no lock: the sandbox has one."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import deque
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import count, takewhile
+from typing import Final, Literal
+
+from otpkit.sandbox.faults import Fault
+from otpkit.sandbox.messages import Message
+
+# `faults` is any change of the queue; `missed` is told to who comes too late for some events, and must look anew.
+EventName = Literal["message", "receipt", "cleared", "faults", "missed"]
+
+MAX_EVENTS: Final = 1_000  # kept, the newest
+# No line ends of the stream, but of Python's splitlines, by which many a client reads it. JSON escapes the others.
+_LINE_ENDS: Final = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"})
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """One event, at a time in seconds since the epoch. It is not slotted, so that all who watch share one `frame`."""
+
+    id: int
+    name: EventName
+    at: float
+    message: Message | None = None
+    faults: tuple[Fault, ...] = ()
+
+    @cached_property
+    def frame(self) -> bytes:
+        """The event as `text/event-stream` has it; its data is JSON, as `/api/messages` and `/api/faults` have it."""
+        data: object = {} if self.message is None else self.message.as_json(self.at)
+        if self.name == "faults":
+            data = [asdict(fault) for fault in self.faults]
+        text = json.dumps(data, ensure_ascii=False).translate(_LINE_ENDS)
+        return f"id: {self.id}\nevent: {self.name}\ndata: {text}\n\n".encode()
+
+
+class EventLog:
+    """The newest events, and the receipts that are to come: `max_receipts` of them at most, others are not told of."""
+
+    def __init__(self, max_receipts: int) -> None:
+        self._max_receipts = max_receipts
+        self._ids = count(1)
+        self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._receipts: list[tuple[float, int, Message]] = []
+        self.last = 0  # the id of the newest
+
+    def sent(self, message: Message) -> None:
+        """Tell of a message, and later of its receipt."""
+        self._add("message", message.sent_at, message)
+        if message.receipt_at is not None and len(self._receipts) < self._max_receipts:
+            heapq.heappush(self._receipts, (message.receipt_at, message.id, message))
+
+    def cleared(self, now: float) -> None:
+        """Tell that all messages are gone, and forget them too."""
+        self._events.clear()
+        self._receipts.clear()
+        self._add("cleared", now)
+
+    def faults(self, waiting: list[Fault], now: float) -> None:
+        """Tell of the faults that are left in the queue."""
+        self._add("faults", now, faults=tuple(waiting))
+
+    def since(self, last: int, now: float) -> list[Event]:
+        """Return what happened after the event with the id `last`, the oldest first."""
+        while self._receipts and self._receipts[0][0] <= now:
+            self._add("receipt", now, heapq.heappop(self._receipts)[2])
+        if last == self.last:
+            return []
+        # All that came before the messages were cleared is of no more interest.
+        first = self._events[0]
+        if last > self.last or (first.id > last + 1 and first.name != "cleared"):
+            return [Event(self.last, "missed", now)]
+        return list(takewhile(lambda event: event.id > last, reversed(self._events)))[::-1]
+
+    def _add(self, name: EventName, at: float, message: Message | None = None, faults: tuple[Fault, ...] = ()) -> None:
+        self.last = next(self._ids)
+        self._events.append(Event(self.last, name, at, message, faults))

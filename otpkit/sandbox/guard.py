@@ -1,0 +1,74 @@
+"""Who may use the pages and the interface, and what they may send. The gateway asks for credentials instead."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from typing import Final
+from urllib.parse import urlsplit
+
+from otpkit.errors import ConfigurationError
+from otpkit.sandbox._web import JSONResponse, Request, Response
+from otpkit.sandbox.wire import MAX_BODY
+
+_UNSAFE: Final = frozenset({"POST", "DELETE"})
+
+
+def foreign(request: Request, allowed_hosts: Collection[str], *, form: bool = False) -> str:
+    """Say why a request must come from another site's page, or nothing where it does not.
+
+    A `form` must show where it comes from, as all browsers do (Fetch §3.2); whoever calls the JSON interface may be no
+    browser at all. Another site's page may link to the inbox, and ask for nothing else: how long an answer takes, and
+    whether there is one, would tell it what was sent (https://web.dev/articles/fetch-metadata).
+    """
+    host = request.headers.get("host", "")
+    name = _name_of(host)
+    if name not in allowed_hosts and not _is_local_name(name):
+        return f"{name!r:.80} is not a name of this server; allow it with allowed_hosts"
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    is_own = site == "same-origin" if origin is None else origin in {f"http://{host}", f"https://{host}"}
+    is_told = origin is not None or site is not None
+    if request.method in _UNSAFE and not is_own and (form or is_told):
+        return "a page of another site may not do this"
+    if site == "cross-site" and request.headers.get("sec-fetch-mode") != "navigate":
+        return "a page of another site may not ask for this"
+    return ""
+
+
+def error(problem: str, status: int) -> Response:
+    """Say no to a caller of the interface."""
+    return JSONResponse({"error": problem}, status)
+
+
+async def body_of(request: Request) -> bytes:
+    """Read a body.
+
+    Raises:
+        ConfigurationError: it is longer than any that means well.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise ConfigurationError(f"the body is longer than {MAX_BODY} bytes")
+    return bytes(body)
+
+
+def _name_of(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_local_name(name: str) -> bool:
+    """Say whether no web site can bear this name: only names with a dot are for sale."""
+    if name and "." not in name and ":" not in name:
+        return True
+    if name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

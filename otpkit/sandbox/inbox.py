@@ -1,0 +1,158 @@
+"""The inbox page and its forms, which need no script: a POST, then the page anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import parse_qsl
+
+from otpkit.errors import ConfigurationError
+from otpkit.sandbox._web import HTMLResponse, Request, Response, jinja2
+from otpkit.sandbox.assets import asset_url
+from otpkit.sandbox.calls import APIS
+from otpkit.sandbox.faults import DESCRIPTIONS, MAX_TIMES, SENT_BY_DEFAULT, Fault, FaultName
+from otpkit.sandbox.guard import body_of
+from otpkit.sandbox.magic import magic_table
+from otpkit.sandbox.messages import Message, Status, shanghai
+from otpkit.sandbox.state import Sandbox
+
+INBOX_SIZE: Final = 100  # messages shown
+LONGEST_TEXT: Final = 200  # characters shown of one before its details are opened
+LONGEST_NAME: Final = 40  # characters shown and read out of a signature
+LONGEST_CODE: Final = 12  # characters that can still be a code to type
+PROVIDERS: Final = {"alidayu": "Alidayu", "dysmsapi": "Dysmsapi", "dyvmsapi": "Dyvmsapi"}
+
+_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'self'"
+)
+_HEADERS: Final = {
+    "content-security-policy": _POLICY,
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+}
+
+templates: Final = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class Inbox:
+    """The page of one sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def show(self, request: Request) -> Response:
+        """Show the messages, all or those that `phone` and `q` name."""
+        return self._page(request)
+
+    async def clear(self, request: Request) -> Response:
+        """Forget all messages."""
+        self._sandbox.clear_messages()
+        return _back(request)
+
+    async def add_fault(self, request: Request) -> Response:
+        """Queue the fault of the form."""
+        form = await _form(request)
+        try:
+            self._sandbox.add_fault(_fault(form))
+        except ConfigurationError as exc:
+            return self._page(request, form, str(exc))
+        return _back(request)
+
+    async def clear_faults(self, request: Request) -> Response:
+        """Forget the queued faults."""
+        self._sandbox.clear_faults()
+        return _back(request)
+
+    def _page(self, request: Request, typed: Mapping[str, str] | None = None, fault_problem: str = "") -> Response:
+        phone, q = (request.query_params.get(name, "").strip() for name in ("phone", "q"))
+        problem, messages = "", list[Message]()
+        try:
+            messages = self._sandbox.messages(phone or None, q=q)
+        except ConfigurationError:
+            problem = "This is not a phone number: 11 digits, or +86 and 11 digits."
+        return _answer(
+            422 if problem or fault_problem else 200,
+            messages=messages[:INBOX_SIZE],
+            total=len(messages),
+            phone=phone,
+            q=q,
+            query=f"?{request.url.query}" if request.url.query else "",
+            problem=problem,
+            faults=self._sandbox.faults(),
+            fault_problem=fault_problem,
+            typed=typed or {},
+            now=self._sandbox.now(),
+        )
+
+
+def _answer(status: int, **context: Any) -> Response:
+    html = templates.get_template("inbox.html").render(**_CONSTANTS, **context)
+    return HTMLResponse(html, status, _HEADERS)
+
+
+def _back(request: Request) -> Response:
+    """Have the browser ask for the page that the form stood on: reloading it then sends no form twice."""
+    query = request.url.query
+    return Response(status_code=303, headers={"location": f"/?{query}" if query else "/"})
+
+
+async def _form(request: Request) -> Mapping[str, str]:
+    try:
+        pairs = parse_qsl((await body_of(request)).decode("ascii", "replace"), max_num_fields=20)
+    except ValueError:
+        raise ConfigurationError("the form has too many fields") from None
+    return {name: value.strip() for name, value in pairs if value.strip()}
+
+
+def _fault(form: Mapping[str, str]) -> Fault:
+    """Build the fault of a form; a field left empty says nothing. `Fault` refuses what makes no sense."""
+    times = form.get("times", "1")
+    return Fault(
+        cast("FaultName", form.get("fault", "")),
+        times=int(times) if times.isascii() and times.isdigit() and len(times) < 10 else cast("int", times),
+        api=cast("Any", form.get("api")),
+        phone=form.get("phone"),
+    )
+
+
+@lru_cache(maxsize=10 * INBOX_SIZE)
+def _bubble(message: Message, status: Status) -> str:
+    """Return the HTML of a message, made once: all open pages ask for it, and the gateway must not wait for them."""
+    return cast("str", _message_template().bubble(message, status))
+
+
+@cache
+def _message_template() -> Any:
+    return templates.get_template("message.html").make_module(dict(_CONSTANTS))
+
+
+def _fault_words(name: FaultName) -> str:
+    words = DESCRIPTIONS[name]
+    if words.startswith("accepted"):
+        return words
+    return f"{words}; {'sent' if SENT_BY_DEFAULT[name] else 'not sent'}"
+
+
+_CONSTANTS: Final[Mapping[str, Any]] = {
+    "apis": APIS,
+    "asset_url": asset_url,
+    "bubble": _bubble,
+    "choices": {name: _fault_words(name) for name in DESCRIPTIONS},
+    "longest_code": LONGEST_CODE,
+    "longest_name": LONGEST_NAME,
+    "longest_text": LONGEST_TEXT,
+    "magic_numbers": tuple(magic_table()),
+    "max_times": MAX_TIMES,
+    "providers": PROVIDERS,
+    "shanghai": shanghai,
+}

@@ -1,0 +1,120 @@
+"use strict";
+const list = document.getElementById("messages");
+const news = document.getElementById("news");
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/* Emptied first, as the same words twice would not be read out twice. */
+async function say(words) {
+  news.textContent = "";
+  await pause(50);
+  news.textContent = words;
+}
+
+function replaceParts(scope, next, names) {
+  for (const name of names) {
+    const old = scope.querySelector(`[data-part="${name}"]`), part = next.querySelector(`[data-part="${name}"]`);
+    if (old.outerHTML !== part.outerHTML) old.replaceWith(part);
+  }
+}
+
+/* What stays is not touched, so that open details, the focus and a selection stay too. */
+function replaceMessages(items) {
+  let place = list.firstElementChild, first = null;
+  const known = new Map([...list.children].map((item) => [item.id, item]));
+  for (const item of items) {
+    const old = known.get(item.id);
+    if (old) {
+      known.delete(item.id);
+      replaceParts(old, item, ["status", "receipt"]);
+      place = old.nextElementSibling;
+    } else {
+      list.insertBefore(item, place);
+      first ??= item;
+    }
+  }
+  for (const gone of known.values()) gone.remove();
+  return first;
+}
+
+function show(html, names) {
+  const next = new DOMParser().parseFromString(html, "text/html");
+  const fresh = replaceMessages([...next.getElementById("messages").children]);
+  replaceParts(document, next, ["count", "empty", "queue", ...names]);
+  offerCopies();
+  if (fresh) say(fresh.dataset.news);
+}
+
+/* One look at a time, with pauses that leave the server most of its own, however much happens. */
+let looking = false, due = false;
+async function look() {
+  due = true;
+  if (looking) return;
+  looking = true;
+  while (due) {
+    due = false;
+    const since = performance.now();
+    try {
+      const answer = await fetch("/" + location.search, { cache: "no-store" });
+      show(await answer.text(), []);
+    } catch { /* the server is away: the stream looks for it, and asks for another look */ }
+    await pause(Math.max(100, 4 * (performance.now() - since)));
+  }
+  looking = false;
+}
+
+/* A page that nobody sees has no stream: a browser has few connections to one host, and other pages need them. */
+let stream = null;
+const away = document.getElementById("away");
+function watch() {
+  stream?.close();
+  stream = null;
+  if (document.hidden) return;
+  stream = new EventSource("/api/events");
+  for (const name of ["open", "message", "receipt", "cleared", "faults", "missed"]) stream.addEventListener(name, look);
+  stream.addEventListener("open", () => { away.hidden = true; });
+  stream.addEventListener("error", ({ target }) => {
+    away.hidden = false;
+    if (target.readyState === EventSource.CLOSED) setTimeout(watch, 2000); /* else it tries again by itself */
+  });
+}
+document.addEventListener("visibilitychange", watch);
+watch();
+
+function offerCopies() {
+  for (const button of document.querySelectorAll(".copy[hidden]")) button.hidden = false;
+}
+offerCopies();
+
+/* The clipboard's own interface is there on local addresses and by https alone; else a selection is copied. */
+async function copy(code) {
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    return true;
+  } catch {
+    getSelection().selectAllChildren(code);
+    return document.execCommand("copy");
+  }
+}
+
+document.addEventListener("click", async ({ target }) => {
+  if (!target.matches(".copy")) return;
+  const copied = await copy(target.parentElement.querySelector("bdi"));
+  target.textContent = copied ? "Copied" : "Selected";
+  say(copied ? "Copied" : "The code is selected; copy it with your keyboard");
+  await pause(2000);
+  target.textContent = "Copy";
+});
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  event.preventDefault();
+  try {
+    const answer = await fetch(form.action, { method: "post", body: new URLSearchParams(new FormData(form)) });
+    show(await answer.text(), ["fault-problem"]);
+    if (answer.ok) form.reset();
+    if (!form.isConnected) document.getElementById("fault").focus();
+  } catch {
+    say("The sandbox does not answer");
+  }
+});
