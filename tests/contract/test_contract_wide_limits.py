@@ -316,6 +316,24 @@ def test_of_several_limits_the_one_that_takes_longest_is_told_with_its_rate(worl
     assert (error.scope, error.rate, error.retry_after) == ("phone", Rate(1, 7200), 7200)
 
 
+def test_of_an_addresss_and_a_phones_wrong_codes_the_longer_wait_is_told(world: World) -> None:
+    """Whichever it is, and neither call is charged to the address."""
+    for ip_failures, failures, scope, rate in (
+        ("2/hour", "2/10 minutes", "ip", Rate(2, 3600)),
+        ("2/minute", "2/10 minutes", "failures", Rate(2, 600)),
+    ):
+        otp = world.otp(policy=Policy(sends="9/day", ip_failures=ip_failures, failures=failures))
+        challenge = otp.issue(PHONE)
+        code = world.outbox[-1].code
+        for _ in range(2):
+            with pytest.raises(WrongCodeError):
+                otp.verify(PHONE, wrong(code), ip=VISITOR)
+        error = refusal(otp.verify, PHONE, code, ip=VISITOR)
+        assert (error.scope, error.rate, error.challenge.id) == (scope, rate, challenge.id)
+        assert error.retry_after == rate.seconds
+        world.advance(3600)
+
+
 def test_of_a_windows_rates_the_longest_wait_is_told_until_the_end(world: World) -> None:
     """A window in UTC may end before a shorter one's wait would: it is the wait that counts, not the length."""
     world.advance(86400 - 100)
