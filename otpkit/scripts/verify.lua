@@ -49,6 +49,7 @@ end
 --# include describe tidy window
 
 if ip_wait > 0 then
+  if wait > ip_wait then return limited(phone, slot, 'failures', wait, limit, window) end
   return limited(phone, slot, 'ip', ip_wait, ip_limit or tonumber(ARGV[6]), ip_window or tonumber(ARGV[7]))
 end
 if ip and not is_charged then window_take(ip, ARGV[5], now) end

@@ -181,10 +181,12 @@ def test_several_rates_of_one_limit_all_hold(world: World) -> None:
     """The minute's and the hour's are counted beside each other."""
     otp = world.otp(policy=Policy(total_sends="1/minute, 2/hour"))
     otp.issue(NEXT[0])
-    assert refusal(otp.issue, NEXT[1]).retry_after == 60
+    error = refusal(otp.issue, NEXT[1])
+    assert (error.rate, error.retry_after) == (Rate(1, 60), 60)
     world.advance(60)
     otp.issue(NEXT[1])
-    assert refusal(otp.issue, NEXT[2]).retry_after == 3540
+    error = refusal(otp.issue, NEXT[2])
+    assert (error.rate, error.retry_after) == (Rate(2, 3600), 3540)
 
 
 @pytest.mark.parametrize("scope", ["phone", "ip", "region", "total"])
@@ -312,6 +314,24 @@ def test_of_several_limits_the_one_that_takes_longest_is_told_with_its_rate(worl
     otp = world.otp(policy=Policy(sends="1/2 hours", **rates))
     error = refusal(otp.issue, PHONE, ip=VISITOR)
     assert (error.scope, error.rate, error.retry_after) == ("phone", Rate(1, 7200), 7200)
+
+
+def test_of_an_addresss_and_a_phones_wrong_codes_the_longer_wait_is_told(world: World) -> None:
+    """Whichever it is, and neither call is charged to the address."""
+    for ip_failures, failures, scope, rate in (
+        ("2/hour", "2/10 minutes", "ip", Rate(2, 3600)),
+        ("2/minute", "2/10 minutes", "failures", Rate(2, 600)),
+    ):
+        otp = world.otp(policy=Policy(sends="9/day", ip_failures=ip_failures, failures=failures))
+        challenge = otp.issue(PHONE)
+        code = world.outbox[-1].code
+        for _ in range(2):
+            with pytest.raises(WrongCodeError):
+                otp.verify(PHONE, wrong(code), ip=VISITOR)
+        error = refusal(otp.verify, PHONE, code, ip=VISITOR)
+        assert (error.scope, error.rate, error.challenge.id) == (scope, rate, challenge.id)
+        assert error.retry_after == rate.seconds
+        world.advance(3600)
 
 
 def test_of_a_windows_rates_the_longest_wait_is_told_until_the_end(world: World) -> None:

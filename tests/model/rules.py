@@ -111,11 +111,11 @@ class Model:
         if op in phone.failures:
             return Answer("wrong_code", {"attempts_left": phone.failures[op][1]})
         charged = [] if ip is None or op in self.guesses else [("ip", ("failures", ip), policy.ip_failures)]
-        for _, subject, rates in charged:
-            if waits := self._window_waits(subject, rates, now):
-                return self._limited(now, who, {"ip": waits})
         waits = rolling_waits((at for at, _ in phone.failures.values()), policy.failures, now)
         wait = max(waits.values(), default=0)
+        for _, subject, rates in charged:
+            if ip_waits := self._window_waits(subject, rates, now):
+                return self._limited(now, who, {"ip": ip_waits, "failures": waits})
         live = phone.live(who, now)
         if not self._is_blocked(who.phone) and not wait and live and live.code == code:
             phone.proofs[op] = proof = Proof(now, now + policy.proof_ttl * 1000)
