@@ -71,13 +71,14 @@ class EventLog:
         """Return what happened after the event with the id `last`, the oldest first."""
         while self._receipts and self._receipts[0][0] <= now:
             self._add("receipt", now, heapq.heappop(self._receipts)[2])
-        if last == self.last:
-            return []
-        # All that came before the messages were cleared is of no more interest.
-        first = self._events[0]
-        if last > self.last or (first.id > last + 1 and first.name != "cleared"):
+        if last > self.last or self._lacks(last + 1):
             return [Event(self.last, "missed", now)]
         return list(takewhile(lambda event: event.id > last, reversed(self._events)))[::-1]
+
+    def _lacks(self, wanted: int) -> bool:
+        oldest = next(iter(self._events), None)
+        # All that came before the messages were cleared is of no more interest.
+        return oldest is not None and oldest.id > wanted and oldest.name != "cleared"
 
     def _add(self, name: EventName, at: float, message: Message | None = None, faults: tuple[Fault, ...] = ()) -> None:
         self.last = next(self._ids)

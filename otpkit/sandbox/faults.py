@@ -80,11 +80,11 @@ DESCRIPTIONS: Final[Mapping[FaultName, str]] = {
     "drop": "the connection is dropped",
     "half": "half an answer",
     "not_json": "an answer that is not JSON",
-    "late": "the answer comes 5 s late",
+    "late": "the answer comes late",
     "receipt_failed": "accepted, the receipt says failed",
     "receipt_never": "accepted, the receipt never comes",
     "receipt_twice": "accepted, the receipt is pushed twice",
-    "receipt_late": "accepted, the receipt comes 5 s late",
+    "receipt_late": "accepted, the receipt comes late",
     "lost": "accepted, never sent",
 }
 
@@ -157,6 +157,16 @@ class Fault:
     def receipt_delay(self) -> float:
         """For how many seconds the receipt is."""
         return self.delay or 0.0 if self.fault == "receipt_late" else 0.0
+
+    @property
+    def in_words(self) -> str:
+        """What happens, for people to read."""
+        words = DESCRIPTIONS[self.fault]
+        if not words.startswith("accepted"):
+            words += "; sent" if self.sent else "; not sent"
+        if self.code:
+            words += f"; code {self.code}"
+        return words + (f"; {self.delay:g} s" if self.delay else "")
 
 
 FIELDS: Final = tuple(field.name for field in fields(Fault))

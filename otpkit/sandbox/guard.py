@@ -27,8 +27,8 @@ def foreign(request: Request, allowed_hosts: Collection[str], *, form: bool = Fa
         return f"{name!r:.80} is not a name of this server; allow it with allowed_hosts"
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
     is_own = site == "same-origin" if origin is None else origin in {f"http://{host}", f"https://{host}"}
-    is_told = origin is not None or site is not None
-    if request.method in _UNSAFE and not is_own and (form or is_told):
+    is_of_a_browser = form or origin is not None or site is not None
+    if request.method in _UNSAFE and is_of_a_browser and not is_own:
         return "a page of another site may not do this"
     if site == "cross-site" and request.headers.get("sec-fetch-mode") != "navigate":
         return "a page of another site may not ask for this"

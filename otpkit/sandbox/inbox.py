@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from otpkit.errors import ConfigurationError
 from otpkit.sandbox._web import HTMLResponse, Request, Response, jinja2
 from otpkit.sandbox.assets import asset_url
 from otpkit.sandbox.calls import APIS
-from otpkit.sandbox.faults import DESCRIPTIONS, MAX_TIMES, SENT_BY_DEFAULT, Fault, FaultName
+from otpkit.sandbox.faults import DESCRIPTIONS, MAX_TIMES, Fault
 from otpkit.sandbox.guard import body_of
 from otpkit.sandbox.magic import magic_table
 from otpkit.sandbox.messages import Message, Status, shanghai
@@ -24,6 +25,7 @@ LONGEST_NAME: Final = 40  # characters shown and read out of a signature
 LONGEST_CODE: Final = 12  # characters that can still be a code to type
 PROVIDERS: Final = {"alidayu": "Alidayu", "dysmsapi": "Dysmsapi", "dyvmsapi": "Dyvmsapi"}
 
+_TIMES: Final = re.compile(r"[0-9]{1,9}")
 _POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'self'"
@@ -80,8 +82,8 @@ class Inbox:
             messages = self._sandbox.messages(phone or None, q=q)
         except ConfigurationError:
             problem = "This is not a phone number: 11 digits, or +86 and 11 digits."
-        return _answer(
-            422 if problem or fault_problem else 200,
+        html = templates.get_template("inbox.html").render(
+            **_CONSTANTS,
             messages=messages[:INBOX_SIZE],
             total=len(messages),
             phone=phone,
@@ -93,11 +95,7 @@ class Inbox:
             typed=typed or {},
             now=self._sandbox.now(),
         )
-
-
-def _answer(status: int, **context: Any) -> Response:
-    html = templates.get_template("inbox.html").render(**_CONSTANTS, **context)
-    return HTMLResponse(html, status, _HEADERS)
+        return HTMLResponse(html, 422 if problem or fault_problem else 200, _HEADERS)
 
 
 def _back(request: Request) -> Response:
@@ -116,13 +114,9 @@ async def _form(request: Request) -> Mapping[str, str]:
 
 def _fault(form: Mapping[str, str]) -> Fault:
     """Build the fault of a form; a field left empty says nothing. `Fault` refuses what makes no sense."""
-    times = form.get("times", "1")
-    return Fault(
-        cast("FaultName", form.get("fault", "")),
-        times=int(times) if times.isascii() and times.isdigit() and len(times) < 10 else cast("int", times),
-        api=cast("Any", form.get("api")),
-        phone=form.get("phone"),
-    )
+    fields: dict[str, Any] = {name: form.get(name) for name in ("fault", "api", "phone")}
+    times: Any = form.get("times", "1")
+    return Fault(times=int(times) if _TIMES.fullmatch(times) else times, **fields)
 
 
 @lru_cache(maxsize=10 * INBOX_SIZE)
@@ -136,18 +130,11 @@ def _message_template() -> Any:
     return templates.get_template("message.html").make_module(dict(_CONSTANTS))
 
 
-def _fault_words(name: FaultName) -> str:
-    words = DESCRIPTIONS[name]
-    if words.startswith("accepted"):
-        return words
-    return f"{words}; {'sent' if SENT_BY_DEFAULT[name] else 'not sent'}"
-
-
 _CONSTANTS: Final[Mapping[str, Any]] = {
     "apis": APIS,
     "asset_url": asset_url,
     "bubble": _bubble,
-    "choices": {name: _fault_words(name) for name in DESCRIPTIONS},
+    "choices": {name: Fault(name).in_words for name in DESCRIPTIONS},
     "longest_code": LONGEST_CODE,
     "longest_name": LONGEST_NAME,
     "longest_text": LONGEST_TEXT,

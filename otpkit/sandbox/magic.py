@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from otpkit.sandbox.calls import CALLS, Api
-from otpkit.sandbox.faults import DESCRIPTIONS, SEND_ONLY, Fault, FaultName
+from otpkit.sandbox.faults import SEND_ONLY, Fault, FaultName
 
 # The six digits before a code to reject with, and the six before the endings below.
 SENDING: Final = ("139000", "139001")
@@ -60,9 +60,7 @@ def magic_table() -> Iterator[tuple[str, str]]:
     rejected, special = SENDING
     yield rejected + "CCCCC", "rejected with that code (13900050001: 50001)"
     for ending, (name, sent) in ENDINGS.items():
-        both = any(other == (name, not sent) for other in ENDINGS.values())
-        suffix = ("; sent" if sent else "; not sent") if both else ""
-        yield special + ending, DESCRIPTIONS[name] + suffix
+        yield special + ending, Fault(name, sent=sent).in_words
     yield special + LATE + "SS", "the answer comes after SS seconds; sent"
     yield special + STATE + "SS", "a voice call ends in the state 2000SS (13900120002: busy)"
 

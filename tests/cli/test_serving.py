@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import socket
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -77,6 +78,18 @@ def test_the_demo_serves_its_page_and_the_inbox_until_interrupted() -> None:
         assert "+86 138 0013 8000" in shown.text
         assert "【阿里大鱼】" in session.get(demo.base_url, timeout=10).text
         assert demo.interrupt() == QUIET  # with a connection still open
+
+
+@pytest.mark.parametrize(("command", "until"), [("sandbox", "APP_SECRET"), ("demo", "Ctrl-C")])
+def test_pages_that_watch_the_inbox_do_not_hold_up_the_end(command: str, until: str) -> None:
+    with running(command, "--port", "0", until=until) as served:
+        streams = [requests.get(f"{served.base_url}/api/events", stream=True, timeout=10) for _ in range(3)]
+        assert [stream.status_code for stream in streams] == [200] * 3
+        start = time.monotonic()
+        assert served.interrupt() == QUIET
+        assert time.monotonic() - start < 5
+        for stream in streams:
+            stream.close()
 
 
 def test_a_port_that_is_taken_is_named() -> None:

@@ -10,6 +10,8 @@ import pytest
 import requests
 from sandbox_client import Client, lookup, sms
 
+from otpkit.sandbox import Fault
+
 SEND_CODES = [
     "50001",
     "50002",
@@ -331,3 +333,18 @@ def test_a_body_that_is_no_fault_at_all_is_refused(client: Client, body: bytes) 
     reply = client.api("POST", "/api/faults", data=body)
     assert reply.status_code == 422
     assert reply.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("http_500"), "HTTP 500; not sent"),
+        (Fault("http_500", sent=True), "HTTP 500; sent"),
+        (Fault("reject", code="50002"), "rejected; not sent; code 50002"),
+        (Fault("late", delay=1.5), "the answer comes late; sent; 1.5 s"),
+        (Fault("receipt_late"), "accepted, the receipt comes late; 5 s"),
+        (Fault("lost"), "accepted, never sent"),
+    ],
+)
+def test_a_fault_says_what_it_does(fault: Fault, words: str) -> None:
+    assert fault.in_words == words
