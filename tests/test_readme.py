@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import requests
+from readme_blocks import PYTHON, ROOT, SHELL, TEXT, block_with
 
 import otpkit
 from otpkit import OTP, OTPError, Policy, Template, WrongCodeError, gateways
@@ -27,21 +28,7 @@ from otpkit.gateways import Alidayu
 from otpkit.sandbox import Sandbox, running
 from otpkit.testing import MovableClock, Outbox
 
-ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-
-
-PYTHON, SHELL = blocks("python"), blocks("sh")
-
-
-def block_with(mark: str, among: list[str]) -> str:
-    (found,) = [block for block in among if mark in block]
-    return found
 
 
 @pytest.fixture
@@ -118,32 +105,32 @@ def test_the_first_example_has_about_ten_lines() -> None:
 
 
 def test_the_form_redeems_the_proof(code: Any) -> None:
-    scope = code(block_with("create_account", PYTHON))
+    scope = code(block_with("create_account"))
     assert scope["account"].phone == "+8613800138000"
 
 
 def test_the_form_answers_an_error_in_the_persons_language(code: Any) -> None:
-    scope = code(block_with("create_account", PYTHON), code_typed="000000")
+    scope = code(block_with("create_account"), code_typed="000000")
     assert scope["answer"][0] == WrongCodeError.status
     assert "验证码" in scope["answer"][1]
     assert isinstance(scope["error"] if "error" in scope else OTPError(), OTPError)
 
 
 def test_a_login_is_the_same_two_calls(code: Any) -> None:
-    assert code(block_with('"login", bind=session_id', PYTHON))["proof"].purpose == "login"
+    assert code(block_with('"login", bind=session_id'))["proof"].purpose == "login"
 
 
 def test_the_policy_says_what_a_bill_may_come_to(code: Any) -> None:
-    policy: Policy = code(block_with("region_sends=", PYTHON))["policy"]
+    policy: Policy = code(block_with("region_sends="))["policy"]
     assert policy.code_length == 8
 
 
 def test_the_secret_is_rotated_in_two_steps(code: Any) -> None:
-    code(block_with("new_secret, old_secret", PYTHON))
+    code(block_with("new_secret, old_secret"))
 
 
 def test_a_reviewer_gets_a_number_to_which_nothing_is_sent(code: Any) -> None:
-    scope = code(block_with("FixedCode(", PYTHON))
+    scope = code(block_with("FixedCode("))
     scope["otp"].issue("13800000000")
     assert scope["otp"].verify("13800000000", "135790").fixed
 
@@ -152,7 +139,7 @@ def test_the_gateway_is_used_directly(code: Any, capsys: pytest.CaptureFixture[s
     china = dt.timezone(dt.timedelta(hours=8))
     with running(Sandbox(receipt_after=0)) as local:
         scope = code(
-            block_with("gateway.send_sms", PYTHON),
+            block_with("gateway.send_sms"),
             app_key="sandbox",
             app_secret="sandbox-secret",
             gateway_url=local.gateway_url,
@@ -165,7 +152,7 @@ def test_the_gateway_is_used_directly(code: Any, capsys: pytest.CaptureFixture[s
 def test_a_function_is_a_gateway(code: Any) -> None:
     sent: list[dict[str, Any]] = []
     service = SimpleNamespace(send=lambda **message: sent.append(message))
-    scope = code(block_with("def my_gateway", PYTHON), my_sms_service=service)
+    scope = code(block_with("def my_gateway"), my_sms_service=service)
     template = Template("SMS_1", "阿里大鱼", body="验证码${code}")
     with OTP("memory://", scope["my_gateway"], template, "s" * 32) as otp:
         assert otp.issue("13800138000").delivery == "accepted"
@@ -175,7 +162,7 @@ def test_a_function_is_a_gateway(code: Any) -> None:
 def test_several_gateways_serve_two_regions(code: Any) -> None:
     abroad = Outbox()
     scope = code(
-        block_with("failover = Failover(", PYTHON),
+        block_with("failover = Failover("),
         **{name: getattr(gateways, name) for name in ("Aliyun", "AliyunVoice", "Failover", "Route", "Tencent")},
         key_id="id",
         key_secret="s",
@@ -192,20 +179,20 @@ def test_a_code_is_spoken(code: Any) -> None:
         channels = frozenset({"voice"})
 
     with OTP("memory://", calls := Calls(), Template("TTS_1", "阿里大鱼"), "s" * 32) as otp:
-        code(block_with('channel="voice"', PYTHON), otp=otp)
+        code(block_with('channel="voice"'), otp=otp)
     assert calls[-1].channel == "voice"
 
 
 def test_a_view_takes_receipts(code: Any) -> None:
     with OTP("memory://", gateways.Aliyun("id", "s"), Template("SMS_1", "阿里大鱼"), "s" * 32) as otp:
-        scope = code(block_with("def receipts_view", PYTHON), otp=otp, Push=gateways.Push)
+        scope = code(block_with("def receipts_view"), otp=otp, Push=gateways.Push)
         request = SimpleNamespace(url="https://me.example/secret", headers={}, get_data=lambda: b"[]")
         assert scope["receipts_view"](request)[:2] == (b'{"code":0,"msg":"ok"}', 200)
 
 
 def test_a_gateway_of_ones_own_sends(code: Any) -> None:
     names = runpy.run_path(str(ROOT / "examples" / "custom_gateway.py"))  # its imports, and its server
-    carrier = code(block_with("class Carrier(", PYTHON), **names)["Carrier"]
+    carrier = code(block_with("class Carrier("), **names)["Carrier"]
     template = Template("text", "otpkit", body="Your code is ${code}")
     with HTTPServer(("127.0.0.1", 0), names["Provided"]) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -219,7 +206,7 @@ def test_a_gateway_of_ones_own_sends(code: Any) -> None:
 
 
 def test_the_test_of_a_user_passes(otp: OTP, otp_outbox: Outbox, otp_clock: MovableClock, code: Any) -> None:
-    code(block_with("def test_signup", PYTHON))["test_signup"](otp, otp_outbox, otp_clock)
+    code(block_with("def test_signup"))["test_signup"](otp, otp_outbox, otp_clock)
 
 
 def in_shell(script: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -232,7 +219,7 @@ def in_shell(script: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 def test_the_environment_of_production_configures_an_otp() -> None:
     exports = block_with("export OTPKIT_SECRET", SHELL)
-    from_env = block_with("OTP.from_env(", PYTHON)
+    from_env = block_with("OTP.from_env(")
     check = f"from otpkit import OTP, Policy\n{from_env}\nprint(otp)"
     done = in_shell(f"{exports}\npython -c '{check}'")
     assert done.returncode == 0, done.stderr
