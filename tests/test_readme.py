@@ -105,12 +105,12 @@ def test_the_first_example_has_about_ten_lines() -> None:
 
 
 def test_the_form_redeems_the_proof(code: Any) -> None:
-    scope = code(block_with("create_account"))
+    scope = code(block_with("account = create_account"))
     assert scope["account"].phone == "+8613800138000"
 
 
 def test_the_form_answers_an_error_in_the_persons_language(code: Any) -> None:
-    scope = code(block_with("create_account"), code_typed="000000")
+    scope = code(block_with("account = create_account"), code_typed="000000")
     assert scope["answer"][0] == WrongCodeError.status
     assert "验证码" in scope["answer"][1]
     assert isinstance(scope["error"] if "error" in scope else OTPError(), OTPError)

@@ -19,7 +19,7 @@ def without_blocks(text: str) -> str:
 def blocks(text: str) -> list[str]:
     """Return the code blocks with their languages, without comments: these are translated."""
     found = re.findall(r"^```(\w+\n.*?)^```", text, re.MULTILINE | re.DOTALL)
-    return [re.sub(r"(^|  )#.*$", "", block, flags=re.MULTILINE) for block in found]
+    return [re.sub(r"(^| +)# .*$", "", block, flags=re.MULTILINE) for block in found]
 
 
 def sections(text: str) -> list[str]:
