@@ -26,12 +26,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 from otpkit.models import Challenge
-
-if TYPE_CHECKING:
-    from otpkit.policy import Rate
 
 Language = Literal["en", "zh"]
 RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway"]
@@ -88,6 +85,16 @@ class RegionError(PhoneError):
     _zh = "抱歉，暂不支持该国家或地区的号码。"
 
 
+class UsedUpRate(Protocol):
+    """A `Rate` of the policy, which stands above the errors: at most `limit` in `seconds`."""
+
+    @property
+    def limit(self) -> int: ...
+
+    @property
+    def seconds(self) -> int: ...
+
+
 class RateLimitError(OTPError):
     """A limit is used up.
 
@@ -107,7 +114,7 @@ class RateLimitError(OTPError):
         detail: str = "",
         *,
         scope: RateLimitScope = "phone",
-        rate: Rate | None = None,
+        rate: UsedUpRate | None = None,
         retry_after: float | None = None,
         challenge: Challenge | None = None,
     ) -> None:
