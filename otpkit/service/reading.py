@@ -10,6 +10,7 @@ from otpkit.service.answers import Refused, refused
 from otpkit.web import MEDIA_TYPE, plain_problem
 
 MAX_BODY: Final = 16_384  # bytes
+MAX_HEAD: Final = 65_536  # bytes
 # A body that is too long is read on for so many bytes, and dropped: a connection that is closed while its client still
 # writes is reset, and most clients then never see the answer.
 _DRAINED: Final = 1_048_576
@@ -92,8 +93,18 @@ def _pointer(location: tuple[object, ...]) -> str:
 
 def malformed_answer() -> bytes:
     """Return the whole answer to what is no HTTP."""
-    found = plain_problem(400, "invalid_http", "Not HTTP", "The request is not HTTP/1.1; see RFC 9112.").json()
-    head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(found)}\r\n"
+    return _last_answer(400, "Bad Request", "invalid_http", "Not HTTP", "The request is not HTTP/1.1; see RFC 9112.")
+
+
+def head_too_long_answer() -> bytes:
+    """Return the whole answer to a request whose head does not end (RFC 6585 §5)."""
+    detail = f"The request's line and headers have at most {MAX_HEAD} bytes."
+    return _last_answer(431, "Request Header Fields Too Large", "head_too_long", "The head is too long", detail)
+
+
+def _last_answer(status: int, reason: str, code: str, title: str, detail: str) -> bytes:
+    found = plain_problem(status, code, title, detail).json()
+    head = f"HTTP/1.1 {status} {reason}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(found)}\r\n"
     return f"{head}cache-control: no-store\r\nconnection: close\r\n\r\n".encode() + found
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from otpkit.errors import ConfigurationError
 from otpkit.service._web import ASGIApp, HttpToolsProtocol, uvicorn
-from otpkit.service.reading import malformed_answer
+from otpkit.service.reading import MAX_HEAD, head_too_long_answer, malformed_answer
 
 # s that requests under way have left at the end: a gateway takes up to 26, to send and to be asked; Kubernetes kills
 # after 30.
@@ -56,10 +56,34 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class _Protocol(HttpToolsProtocol):
-    """Answers what is no HTTP by a problem document too."""
+    """Answers what is no HTTP by a problem document too, and reads no head without end."""
+
+    _extra = 0  # bytes of the message that are not of its body, since the read that began it
+    _of_body = 0  # bytes of the body, in the latest read
+
+    def data_received(self, data: bytes) -> None:
+        before, self._of_body = self.scope, 0
+        super().data_received(data)
+        self._extra = self._extra + len(data) - self._of_body if self.scope is before else 0
+        if self._extra > MAX_HEAD:  # chunks' extensions and trailers count too
+            self._end(head_too_long_answer())
+
+    def on_body(self, body: bytes) -> None:
+        self._of_body += len(body)
+        super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
-        self.transport.write(malformed_answer())
+        self._end(malformed_answer())
+
+    def _end(self, answer: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            if not self.cycle.more_body:  # whole, and under way: `answer` would be taken for its own
+                self.cycle.keep_alive = False
+                return
+            self.cycle.disconnected = True
+        self.transport.write(answer)
         self.transport.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, TypeVar
@@ -22,6 +23,7 @@ DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
 _MIN_RECEIPTS_SECRET: Final = 32  # characters
 _URL_SAFE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")  # of which a path is asked: it ends before a query
 # Kubernetes sets these two for a Service that is called otpkit, to that Service's address. So they are for the file and
 # the command line alone.
 _OF_KUBERNETES: Final = frozenset({"OTPKIT_SERVICE_HOST", "OTPKIT_SERVICE_PORT"})
@@ -140,7 +142,7 @@ class _Reader:
         tables = self._object("OTPKIT_API_KEYS", "an API key for each name")
         keys = tuple(key for name, table in tables.items() if (key := self._try(self._key, name, table)) is not None)
         if templates is not None:
-            declared = self._object("OTPKIT_TEMPLATES", "").keys()
+            declared = self._object("OTPKIT_TEMPLATES", "a template for each purpose").keys()
             for key in keys:
                 for purpose in sorted(key.purposes - declared):
                     self.problems.append(f"keys.{key.name} names the purpose {purpose!r}, which no template serves.")
@@ -169,7 +171,7 @@ class _Reader:
 
     def _public_url(self) -> str | None:
         url = self.given.get("OTPKIT_SERVICE_PUBLIC_URL")
-        if url is not None and not url.startswith(("https://", "http://")):
+        if url is not None and not _URL.fullmatch(url):
             self.problems.append('service.public_url must be a URL, such as "https://otp.example.com".')
         return url
 

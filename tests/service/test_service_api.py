@@ -266,7 +266,13 @@ def test_other_paths_and_methods_are_refused_by_problems_too(stage: Stage) -> No
     answer = stage.get("/v1/challenges")
     refusal(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
-    assert stage.post("/healthz").headers["allow"] == "GET"
+    assert set(stage.post("/healthz").headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_load_balancer_may_ask_by_head(stage: Stage, path: str) -> None:
+    answer = stage.session.head(stage.base_url + path, timeout=20)
+    assert (answer.status_code, answer.content) == (200, b"")
 
 
 def test_without_a_store_nothing_is_granted_and_the_process_lives(phone: str) -> None:

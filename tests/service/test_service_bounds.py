@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -130,3 +131,41 @@ def test_the_metrics_count_events_and_answers_and_name_no_phone() -> None:
         assert phone[1:] not in text
         assert code not in re.sub(r"\d+\.\d+(e[+-]\d+)?", "", text)
         assert "nothing-of-the-kind" not in text
+
+
+FLOODS = {
+    "header": b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-flood: ",
+    "path": b"GET /",
+    "extension": f"{HEAD}transfer-encoding: chunked\r\n\r\n1;".encode(),
+    "trailer": f"{HEAD}transfer-encoding: chunked\r\n\r\n1\r\n1\r\n0\r\nx-flood: ".encode(),
+}
+
+
+@pytest.mark.parametrize("where", FLOODS)
+def test_a_head_without_end_is_cut_off(stage: Stage, where: str) -> None:
+    with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as connection:
+        connection.sendall(FLOODS[where])
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            connection.sendall(b"a" * 64 * 1_048_576)
+
+
+def test_a_head_that_is_too_long_is_told_so(stage: Stage) -> None:
+    with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n")
+        time.sleep(0.05)  # so that the next bytes are another read
+        connection.sendall(b"x-flood: " + b"a" * 65_536)
+        found = connection.recv(65_536)
+    assert found.startswith(b"HTTP/1.1 431 ")
+    assert b'"head_too_long"' in found
+
+
+def test_rubbish_after_a_request_does_not_take_its_answer(
+    stage: Stage, phone: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = json.dumps({"phone": phone}).encode()
+    asked = f"{HEAD}content-length: {len(body)}\r\n\r\n".encode() + body
+    found = answered(stage, asked + b"rubbish\r\n\r\n")
+    assert found.startswith(b"HTTP/1.1 201 ")
+    assert b"connection: close" in found
+    assert answered(stage, f"{HEAD}transfer-encoding: chunked\r\n\r\nZZ\r\n".encode()).startswith(b"HTTP/1.1 400 ")
+    assert [each for each in caplog.records if each.levelname == "ERROR"] == []

@@ -291,3 +291,15 @@ def test_every_key_is_compared_whichever_it_is(monkeypatch: pytest.MonkeyPatch) 
         found = ring.find(f"Bearer {name * 40}")
         assert (found.name if found else None) == (name if name != "d" else None)
         assert len(compared) == 3
+
+
+def test_what_is_no_object_is_told_once() -> None:
+    said = problems(ENVIRONMENT | {"OTPKIT_TEMPLATES": "5"})
+    assert [line for line in said if line.startswith("OTPKIT_TEMPLATES")] == [
+        "OTPKIT_TEMPLATES must be a JSON object with a template for each purpose."
+    ]
+
+
+@pytest.mark.parametrize("url", ["https://", "https:// a", "http://x y", "https://x/?a=1", "https://x\nhost: y"])
+def test_a_public_url_that_no_provider_could_ask_is_refused(url: str) -> None:
+    assert any("service.public_url" in line for line in problems(ENVIRONMENT | {"OTPKIT_SERVICE_PUBLIC_URL": url}))
