@@ -38,7 +38,6 @@ from otpkit.web import (
     drive,
     preferred_language,
     problem,
-    read_form,
     take_proof,
     visit,
 )
@@ -138,7 +137,7 @@ class PhoneVerification:
 
         @blueprint.post("")
         def submit() -> ResponseReturnValue:
-            form = read_form(_body())
+            form = _form()
             return answer(lambda forms, state: forms.submit(state, form, self._asked()))
 
         return blueprint
@@ -177,9 +176,9 @@ def _session() -> MutableMapping[str, Any]:
     return session
 
 
-def _body() -> bytes:
-    # A browser says how long a form is.
-    return request.get_data() if 0 < (request.content_length or 0) <= MAX_BODY else b""
+def _form() -> dict[str, str]:
+    # A browser says how long a form is. The application may have read it before, for a CAPTCHA.
+    return request.form.to_dict() if 0 < (request.content_length or 0) <= MAX_BODY else {}
 
 
 def _refuse(error: OTPError) -> ResponseReturnValue:

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from otpkit import Challenge, ConfigurationError, OTPError, Policy, Proof, RateLimitError, TokenError
 from otpkit.errors import Language
@@ -32,8 +32,8 @@ Step = Literal["phone", "code"]
 class Asked:
     """What a page needs to know of a request.
 
-    `url` is its path, which the forms are sent to and which the visitor is sent back to; `language` is the one chosen
-    by `?lang=`; `hidden` are further hidden fields of every form, such as a framework's own token.
+    `url` is its path, decoded, which the forms are sent to and which the visitor is sent back to; `language` is the one
+    chosen by `?lang=`; `hidden` are further hidden fields of every form, such as a framework's own token.
     """
 
     url: str
@@ -104,7 +104,7 @@ class PhoneForms:
         _begin(state)
         if asked.language in {"en", "zh"}:
             state["language"] = asked.language
-            return _redirect(asked.url)
+            return _redirect(asked)
         if "token" in state:
             try:
                 proof = yield lambda otp: otp.check(state["token"], self.purpose, bind=state["id"])
@@ -161,7 +161,7 @@ class PhoneForms:
         elif action == "restart":
             state.pop("phone", None)
             state.pop("token", None)
-        return _redirect(asked.url)
+        return _redirect(asked)
 
     def _number(self, form: Mapping[str, str]) -> str:
         """Return the number of the form: one without a country code is of the region that was chosen beside it."""
@@ -198,7 +198,7 @@ class PhoneForms:
             purpose=self.purpose,
             step="code" if phone else "phone",
             language=language,
-            url=asked.url,
+            url=_address(asked),
             hidden={"csrf": state["csrf"], "key": secrets.token_urlsafe(16), **asked.hidden},
             regions=self._regions,
             region=self._region(typed),
@@ -231,6 +231,8 @@ def _begin(state: State) -> None:
 
 
 def _is_ours(state: State, form: Mapping[str, str]) -> bool:
+    if sum(map(len, form.values())) > MAX_BODY:
+        return False  # a framework may have read any
     given, own = form.get("csrf", ""), state.get("csrf", "")
     return bool(own) and "id" in state and secrets.compare_digest(given.encode(errors="replace"), own.encode())
 
@@ -240,9 +242,14 @@ def _language(state: State, asked: Asked) -> Language:
     return chosen if chosen in {"en", "zh"} else preferred_language(asked.accept_language)  # type: ignore[return-value]
 
 
-def _redirect(url: str) -> Answer:
+def _redirect(asked: Asked) -> Answer:
     # The browser asks for the page anew: reloading it then sends no form twice.
-    return Answer(303, {"Location": url, "Cache-Control": "no-store"})
+    return Answer(303, {"Location": _address(asked), "Cache-Control": "no-store"})
+
+
+def _address(asked: Asked) -> str:
+    # A router may take any path, and one that began with two slashes would lead to another site.
+    return "/" + quote(asked.url.lstrip("/"), errors="replace")
 
 
 def _verified(proof: Proof) -> Answer:

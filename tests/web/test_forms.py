@@ -254,6 +254,22 @@ def test_the_language_that_was_chosen_is_kept(page: Page) -> None:
     assert page.show(Asked(url="/signup", language="fr")).status == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("/甲/signup", "/%E7%94%B2/signup"),
+        ("//evil.example/signup", "/evil.example/signup"),
+        ("/\\evil.example/signup", "/%5Cevil.example/signup"),
+        ("/a?b#c%\r\nX: y/signup", "/a%3Fb%23c%25%0D%0AX%3A%20y/signup"),
+        ("/\udcff/signup", "/%3F/signup"),
+    ],
+)
+def test_a_path_stays_on_this_site_whatever_stands_in_it(page: Page, path: str, url: str) -> None:
+    assert page.show(Asked(url=path, language="zh")).headers["Location"] == url
+    page.show(Asked(url=path))
+    assert page.view.url == url
+
+
 def test_where_the_store_is_away_the_page_says_so() -> None:
     views: list[View] = []
     policy = Policy()

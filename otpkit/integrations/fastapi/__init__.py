@@ -141,7 +141,7 @@ class PhoneVerification:
 
         @router.post("")
         async def submit(request: Request, otp: Otp) -> Response:
-            form = read_form(await _body(request))
+            form = await _form(request)
             return await answer(request, otp, lambda state: forms.submit(state, form, self._asked(request)))
 
         return router
@@ -169,7 +169,7 @@ class PhoneVerification:
 
     def _asked(self, request: Request) -> Asked:
         return Asked(
-            url=request.url.path,
+            url=_path(request),
             ip=self._ip(request),
             accept_language=request.headers.get("accept-language", ""),
             language=request.query_params.get("lang", ""),
@@ -178,6 +178,19 @@ class PhoneVerification:
     def _ip(self, request: Request) -> str | None:
         peer = request.client.host if request.client else None
         return client_ip(peer, ",".join(request.headers.getlist("x-forwarded-for")), self._hops)
+
+
+def _path(request: Request) -> str:
+    # Behind a proxy that strips a prefix the path may be without it.
+    root, path = request.scope.get("root_path", ""), request.scope["path"]
+    return path if f"{path}/".startswith(f"{root}/") else f"{root}{path}"
+
+
+async def _form(request: Request) -> dict[str, str]:
+    try:
+        return read_form(await _body(request))
+    except RuntimeError:  # a dependency, such as a CAPTCHA's, has read it as a form
+        return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
 
 
 async def _body(request: Request) -> bytes:
