@@ -106,6 +106,8 @@ class PhoneVerification:
     ) -> Blueprint:
         """Return a blueprint with the two forms of a purpose, at `/{purpose}` unless it is registered elsewhere.
 
+        Its forms have a token of their own: where Flask-WTF's `CSRFProtect` guards the application, exempt it.
+
         Args:
             purpose: what the codes are for.
             next_url: where on this site the visitor is sent once his code was right; the session keeps the proof for

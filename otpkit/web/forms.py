@@ -16,9 +16,10 @@ from urllib.parse import parse_qsl, quote
 
 from otpkit import Challenge, ConfigurationError, OTPError, Policy, Proof, RateLimitError, TokenError
 from otpkit.errors import Language
+from otpkit.names import check_purpose
 from otpkit.phone import parse
 from otpkit.web.regions import Region, regions_of
-from otpkit.web.sessions import State, bind_of, take_proof
+from otpkit.web.sessions import State, bind_of
 from otpkit.web.turns import Turn
 from otpkit.web.visitors import preferred_language
 
@@ -90,10 +91,12 @@ class PhoneForms:
         policy: that of the `OTP`: how long a code is, and which regions' numbers are taken.
         render: makes the HTML of a `View`.
         keep_proof: whether a proof is kept in the session once the code was right, for a later form to redeem.
+
+    Raises `ConfigurationError` for a purpose that is none.
     """
 
     def __init__(self, purpose: str, policy: Policy, render: Callable[[View], str], *, keep_proof: bool = True) -> None:
-        self.purpose = purpose
+        self.purpose = check_purpose(purpose)
         self._policy = policy
         self._render = render
         self._keep_proof = keep_proof
@@ -127,16 +130,6 @@ class PhoneForms:
             if isinstance(error, RateLimitError) and error.challenge is not None:
                 state["phone"] = error.challenge.phone  # a code is live: it can still be typed
             return (yield from self._page(state, asked, error=error, form=form))
-
-    def redeem(self, state: State, *, idempotency_key: str | None = None) -> Turn[Proof]:
-        """Redeem the proof that is kept, once ever, for the form that creates the account.
-
-        With an `idempotency_key` a form that is sent twice gets the same proof twice. Whatever comes of it, the visitor
-        begins anew when he comes back to the page. Raises what `OTP.redeem` raises.
-        """
-        token, bind, key = take_proof(state), bind_of(state), idempotency_key or None
-        proof: Proof = yield lambda otp: otp.redeem(token, self.purpose, bind=bind, idempotency_key=key)
-        return proof
 
     def refuse(self, state: State, asked: Asked, problem: Mapping[Language, str], status: int = 403) -> Turn[Answer]:
         """Show the form for the number again with a sentence of the application's, by language: no account, say."""
