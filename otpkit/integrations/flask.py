@@ -114,7 +114,8 @@ class PhoneVerification:
                 `redeem`.
             on_verified: a function of the `Proof` that gives the response instead, such as one that logs him in. A form
                 that comes twice calls it twice, with the same proof. Nothing is kept then. Where it logs somebody in it
-                clears the session first (OWASP ASVS 7.2.4).
+                clears the session first (OWASP ASVS 7.2.4). It redirects within this site: browsers keep the form's
+                answer from leading elsewhere (CSP, `form-action`).
             render: makes the HTML of a `View`, in place of the pages that come with otpkit.
         """
         from otpkit.web.pages import render as own

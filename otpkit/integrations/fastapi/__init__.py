@@ -34,7 +34,6 @@ from inspect import isawaitable
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
 from otpkit.web import (
-    MAX_BODY,
     MEDIA_TYPE,
     Answer,
     Asked,
@@ -60,6 +59,7 @@ except ImportError as missing:
     ) from missing
 
 from otpkit.integrations.fastapi.api import json_router
+from otpkit.integrations.fastapi.bodies import read_body
 from otpkit.integrations.fastapi.dependencies import (
     Bind,
     Otp,
@@ -117,7 +117,8 @@ class PhoneVerification:
                 `VerifiedPhone`.
             on_verified: a function, async or not, of the request and the `Proof`, that gives the response instead, such
                 as one that logs him in. A form that comes twice calls it twice, with the same proof. Nothing is kept
-                then. Where it logs somebody in it clears the session first (OWASP ASVS 7.2.4).
+                then. Where it logs somebody in it clears the session first (OWASP ASVS 7.2.4). It redirects within this
+                site: browsers keep the form's answer from leading elsewhere (CSP, `form-action`).
             render: makes the HTML of a `View`, in place of the pages that come with otpkit.
         """
         from otpkit.web.pages import render as own
@@ -188,16 +189,9 @@ def _path(request: Request) -> str:
 
 async def _form(request: Request) -> dict[str, str]:
     try:
-        return read_form(await _body(request))
+        return read_form(await read_body(request))
     except RuntimeError:  # a dependency, such as a CAPTCHA's, has read it as a form
         return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():  # read to its end, or the answer might not be
-        body = (body + chunk)[: MAX_BODY + 1]
-    return body
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
