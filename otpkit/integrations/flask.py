@@ -106,7 +106,7 @@ class PhoneVerification:
     ) -> Blueprint:
         """Return a blueprint with the two forms of a purpose, at `/{purpose}` unless it is registered elsewhere.
 
-        Its forms have a token of their own: where Flask-WTF's `CSRFProtect` guards the application, exempt it.
+        Its forms have a token of their own: have Flask-WTF's `CSRFProtect`, where there is one, exempt the blueprint.
 
         Args:
             purpose: what the codes are for.
