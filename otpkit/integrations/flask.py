@@ -38,7 +38,6 @@ from otpkit.web import (
     drive,
     preferred_language,
     problem,
-    read_form,
     take_proof,
     visit,
 )
@@ -107,13 +106,16 @@ class PhoneVerification:
     ) -> Blueprint:
         """Return a blueprint with the two forms of a purpose, at `/{purpose}` unless it is registered elsewhere.
 
+        Its forms have a token of their own: have Flask-WTF's `CSRFProtect`, where there is one, exempt the blueprint.
+
         Args:
             purpose: what the codes are for.
             next_url: where on this site the visitor is sent once his code was right; the session keeps the proof for
                 `redeem`.
             on_verified: a function of the `Proof` that gives the response instead, such as one that logs him in. A form
                 that comes twice calls it twice, with the same proof. Nothing is kept then. Where it logs somebody in it
-                clears the session first (OWASP ASVS 7.2.4).
+                clears the session first (OWASP ASVS 7.2.4). It redirects within this site: browsers keep the form's
+                answer from leading elsewhere (CSP, `form-action`).
             render: makes the HTML of a `View`, in place of the pages that come with otpkit.
         """
         from otpkit.web.pages import render as own
@@ -138,7 +140,7 @@ class PhoneVerification:
 
         @blueprint.post("")
         def submit() -> ResponseReturnValue:
-            form = read_form(_body())
+            form = _form()
             return answer(lambda forms, state: forms.submit(state, form, self._asked()))
 
         return blueprint
@@ -177,9 +179,9 @@ def _session() -> MutableMapping[str, Any]:
     return session
 
 
-def _body() -> bytes:
-    # A browser says how long a form is.
-    return request.get_data() if 0 < (request.content_length or 0) <= MAX_BODY else b""
+def _form() -> dict[str, str]:
+    # A browser says how long a form is. The application may have read it before, for a CAPTCHA.
+    return request.form.to_dict() if 0 < (request.content_length or 0) <= MAX_BODY else {}
 
 
 def _refuse(error: OTPError) -> ResponseReturnValue:

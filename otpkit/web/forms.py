@@ -12,13 +12,14 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from otpkit import Challenge, ConfigurationError, OTPError, Policy, Proof, RateLimitError, TokenError
 from otpkit.errors import Language
+from otpkit.names import check_purpose
 from otpkit.phone import parse
 from otpkit.web.regions import Region, regions_of
-from otpkit.web.sessions import State, bind_of, take_proof
+from otpkit.web.sessions import State, bind_of
 from otpkit.web.turns import Turn
 from otpkit.web.visitors import preferred_language
 
@@ -32,8 +33,8 @@ Step = Literal["phone", "code"]
 class Asked:
     """What a page needs to know of a request.
 
-    `url` is its path, which the forms are sent to and which the visitor is sent back to; `language` is the one chosen
-    by `?lang=`; `hidden` are further hidden fields of every form, such as a framework's own token.
+    `url` is its path, decoded, which the forms are sent to and which the visitor is sent back to; `language` is the one
+    chosen by `?lang=`; `hidden` are further hidden fields of every form, such as a framework's own token.
     """
 
     url: str
@@ -90,10 +91,12 @@ class PhoneForms:
         policy: that of the `OTP`: how long a code is, and which regions' numbers are taken.
         render: makes the HTML of a `View`.
         keep_proof: whether a proof is kept in the session once the code was right, for a later form to redeem.
+
+    Raises `ConfigurationError` for a purpose that is none.
     """
 
     def __init__(self, purpose: str, policy: Policy, render: Callable[[View], str], *, keep_proof: bool = True) -> None:
-        self.purpose = purpose
+        self.purpose = check_purpose(purpose)
         self._policy = policy
         self._render = render
         self._keep_proof = keep_proof
@@ -104,7 +107,7 @@ class PhoneForms:
         _begin(state)
         if asked.language in {"en", "zh"}:
             state["language"] = asked.language
-            return _redirect(asked.url)
+            return _redirect(asked)
         if "token" in state:
             try:
                 proof = yield lambda otp: otp.check(state["token"], self.purpose, bind=state["id"])
@@ -127,16 +130,6 @@ class PhoneForms:
             if isinstance(error, RateLimitError) and error.challenge is not None:
                 state["phone"] = error.challenge.phone  # a code is live: it can still be typed
             return (yield from self._page(state, asked, error=error, form=form))
-
-    def redeem(self, state: State, *, idempotency_key: str | None = None) -> Turn[Proof]:
-        """Redeem the proof that is kept, once ever, for the form that creates the account.
-
-        With an `idempotency_key` a form that is sent twice gets the same proof twice. Whatever comes of it, the visitor
-        begins anew when he comes back to the page. Raises what `OTP.redeem` raises.
-        """
-        token, bind, key = take_proof(state), bind_of(state), idempotency_key or None
-        proof: Proof = yield lambda otp: otp.redeem(token, self.purpose, bind=bind, idempotency_key=key)
-        return proof
 
     def refuse(self, state: State, asked: Asked, problem: Mapping[Language, str], status: int = 403) -> Turn[Answer]:
         """Show the form for the number again with a sentence of the application's, by language: no account, say."""
@@ -161,7 +154,7 @@ class PhoneForms:
         elif action == "restart":
             state.pop("phone", None)
             state.pop("token", None)
-        return _redirect(asked.url)
+        return _redirect(asked)
 
     def _number(self, form: Mapping[str, str]) -> str:
         """Return the number of the form: one without a country code is of the region that was chosen beside it."""
@@ -198,7 +191,7 @@ class PhoneForms:
             purpose=self.purpose,
             step="code" if phone else "phone",
             language=language,
-            url=asked.url,
+            url=_address(asked),
             hidden={"csrf": state["csrf"], "key": secrets.token_urlsafe(16), **asked.hidden},
             regions=self._regions,
             region=self._region(typed),
@@ -231,6 +224,8 @@ def _begin(state: State) -> None:
 
 
 def _is_ours(state: State, form: Mapping[str, str]) -> bool:
+    if sum(map(len, form.values())) > MAX_BODY:
+        return False  # a framework may have read any
     given, own = form.get("csrf", ""), state.get("csrf", "")
     return bool(own) and "id" in state and secrets.compare_digest(given.encode(errors="replace"), own.encode())
 
@@ -240,9 +235,14 @@ def _language(state: State, asked: Asked) -> Language:
     return chosen if chosen in {"en", "zh"} else preferred_language(asked.accept_language)  # type: ignore[return-value]
 
 
-def _redirect(url: str) -> Answer:
+def _redirect(asked: Asked) -> Answer:
     # The browser asks for the page anew: reloading it then sends no form twice.
-    return Answer(303, {"Location": url, "Cache-Control": "no-store"})
+    return Answer(303, {"Location": _address(asked), "Cache-Control": "no-store"})
+
+
+def _address(asked: Asked) -> str:
+    # A router may take any path, and one that began with two slashes would lead to another site.
+    return "/" + quote(asked.url.lstrip("/"), errors="replace")
 
 
 def _verified(proof: Proof) -> Answer:

@@ -15,12 +15,13 @@ from otpkit import (
     ExpiredTokenError,
     InvalidTokenError,
     Policy,
+    Proof,
     StoreUnavailableError,
     Template,
     UsedTokenError,
 )
 from otpkit.testing import MovableClock, Outbox
-from otpkit.web import Answer, Asked, PhoneForms, View, drive, read_form, take_proof, visit
+from otpkit.web import Answer, Asked, PhoneForms, View, bind_of, drive, read_form, take_proof, visit
 
 PHONE = "+8613800138000"
 ASKED = Asked(url="/signup", ip="203.0.113.7")
@@ -63,6 +64,10 @@ class Page:
         if answer.headers.get("Location"):
             self.show()
         return answer
+
+    def redeem(self, state: dict[str, str], key: str | None = None) -> Proof:
+        """Do what an application's next form does."""
+        return self.otp.redeem(take_proof(state), bind=bind_of(state), idempotency_key=key)
 
     def verify(self) -> Answer:
         self.post("send", phone=PHONE)
@@ -173,7 +178,7 @@ def test_a_right_code_keeps_the_proof_for_the_next_form(page: Page) -> None:
     assert page.state["token"] == answer.proof.token
     again = page.show()
     assert again.proof == answer.proof
-    assert drive(page.forms.redeem(page.state), page.otp).phone == PHONE
+    assert page.redeem(page.state).phone == PHONE
     assert page.show().proof is None
     assert page.view.step == "phone"
 
@@ -183,7 +188,7 @@ def test_where_the_application_takes_the_proof_at_once_none_is_kept() -> None:
     assert page.verify().proof is not None
     assert "token" not in page.state
     with pytest.raises(InvalidTokenError):
-        drive(page.forms.redeem(page.state), page.otp)
+        page.redeem(page.state)
     page.otp.close()
 
 
@@ -197,10 +202,10 @@ def test_a_form_that_comes_twice_is_answered_twice_alike(page: Page) -> None:
     first, second = page.send(form).proof, page.send(form).proof
     assert first is not None
     assert first == second
-    redeemed = [drive(page.forms.redeem(page.state, idempotency_key="one"), page.otp) for _ in range(2)]
+    redeemed = [page.redeem(page.state, "one") for _ in range(2)]
     assert redeemed == [first, first]
     with pytest.raises(UsedTokenError):
-        drive(page.forms.redeem(page.state, idempotency_key="other"), page.otp)
+        page.redeem(page.state, "other")
 
 
 def test_a_proof_whose_life_is_over_begins_anew(page: Page) -> None:
@@ -210,15 +215,15 @@ def test_a_proof_whose_life_is_over_begins_anew(page: Page) -> None:
     assert page.show().proof is None
     assert "token" not in page.state
     with pytest.raises(ExpiredTokenError):
-        drive(page.forms.redeem(kept), page.otp)
+        page.redeem(kept)
 
 
 def test_a_proof_of_another_session_is_none(page: Page) -> None:
     page.verify()
     stolen = {**page.state, "id": "another"}
     with pytest.raises(InvalidTokenError):
-        drive(page.forms.redeem(stolen), page.otp)
-    assert drive(page.forms.redeem(page.state), page.otp)
+        page.redeem(stolen)
+    assert page.redeem(page.state)
 
 
 @pytest.mark.parametrize("forged", [{}, {"csrf": ""}, {"csrf": "x"}, {"csrf": "ü"}, {"csrf": "\ud800"}])
@@ -254,6 +259,22 @@ def test_the_language_that_was_chosen_is_kept(page: Page) -> None:
     assert page.show(Asked(url="/signup", language="fr")).status == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("/甲/signup", "/%E7%94%B2/signup"),
+        ("//evil.example/signup", "/evil.example/signup"),
+        ("/\\evil.example/signup", "/%5Cevil.example/signup"),
+        ("/a?b#c%\r\nX: y/signup", "/a%3Fb%23c%25%0D%0AX%3A%20y/signup"),
+        ("/\udcff/signup", "/%3F/signup"),
+    ],
+)
+def test_a_path_stays_on_this_site_whatever_stands_in_it(page: Page, path: str, url: str) -> None:
+    assert page.show(Asked(url=path, language="zh")).headers["Location"] == url
+    page.show(Asked(url=path))
+    assert page.view.url == url
+
+
 def test_where_the_store_is_away_the_page_says_so() -> None:
     views: list[View] = []
     policy = Policy()
@@ -271,6 +292,12 @@ def test_what_is_the_developers_fault_is_not_told_to_the_visitor() -> None:
         forms = PhoneForms("signup", otp.policy, lambda view: "")
         with pytest.raises(ConfigurationError, match="signup"):
             drive(forms.submit({"id": "i", "csrf": "c"}, {"csrf": "c", "action": "send", "phone": PHONE}, ASKED), otp)
+
+
+@pytest.mark.parametrize("purpose", ["", "p" * 129, None])
+def test_a_purpose_that_is_none_is_told_before_a_visitor_comes(page: Page, purpose: Any) -> None:
+    with pytest.raises(ConfigurationError, match="purpose"):
+        PhoneForms(purpose, page.otp.policy, page.render)
 
 
 def test_the_page_forbids_all_but_its_own(page: Page) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
+
+from otpkit import ConfigurationError
 
 
 class OTPKitConfig(AppConfig):
@@ -15,5 +17,10 @@ class OTPKitConfig(AppConfig):
     verbose_name = _("Phone verification")
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks. Raises `ConfigurationError` for a site without users."""
+        if not apps.is_installed("django.contrib.auth"):
+            raise ConfigurationError(
+                "otpkit.integrations.django needs django.contrib.auth and django.contrib.contenttypes: add them to "
+                "INSTALLED_APPS."
+            )
         import otpkit.integrations.django.checks  # noqa: F401

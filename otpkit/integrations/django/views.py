@@ -34,8 +34,9 @@ class PhoneView(View):
 
     Attributes, which `as_view` takes too:
         purpose: what the codes are for, such as `payment`.
-        success_url: where the visitor goes once the code was right: a URL, or the name of one. A `?next=` of this site,
-            which the page was called with, comes first.
+        success_url: where the visitor goes once the code was right: a URL of this site, for browsers keep a form's
+            answer from leading elsewhere (CSP, `form-action`), or the name of one. A `?next=` of this site, which the
+            page was called with, comes first.
         keep_proof: whether the session keeps the proof for `redeem`. While it lives `verified` is then called whenever
             the visitor comes to the page.
 
@@ -63,8 +64,6 @@ class PhoneView(View):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Send a code, verify one, or begin anew."""
         form = request.POST.dict()
-        if sum(map(len, form.values())) > web.MAX_BODY:
-            form = {}  # none of ours: it is answered as one that is out of date
         return self._answer(lambda forms, state: forms.submit(state, form, self._asked()))
 
     def verified(self, proof: Proof) -> HttpResponse:

@@ -34,7 +34,6 @@ from inspect import isawaitable
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
 from otpkit.web import (
-    MAX_BODY,
     MEDIA_TYPE,
     Answer,
     Asked,
@@ -60,6 +59,7 @@ except ImportError as missing:
     ) from missing
 
 from otpkit.integrations.fastapi.api import json_router
+from otpkit.integrations.fastapi.bodies import read_body
 from otpkit.integrations.fastapi.dependencies import (
     Bind,
     Otp,
@@ -117,7 +117,8 @@ class PhoneVerification:
                 `VerifiedPhone`.
             on_verified: a function, async or not, of the request and the `Proof`, that gives the response instead, such
                 as one that logs him in. A form that comes twice calls it twice, with the same proof. Nothing is kept
-                then. Where it logs somebody in it clears the session first (OWASP ASVS 7.2.4).
+                then. Where it logs somebody in it clears the session first (OWASP ASVS 7.2.4). It redirects within this
+                site: browsers keep the form's answer from leading elsewhere (CSP, `form-action`).
             render: makes the HTML of a `View`, in place of the pages that come with otpkit.
         """
         from otpkit.web.pages import render as own
@@ -141,7 +142,7 @@ class PhoneVerification:
 
         @router.post("")
         async def submit(request: Request, otp: Otp) -> Response:
-            form = read_form(await _body(request))
+            form = await _form(request)
             return await answer(request, otp, lambda state: forms.submit(state, form, self._asked(request)))
 
         return router
@@ -169,7 +170,7 @@ class PhoneVerification:
 
     def _asked(self, request: Request) -> Asked:
         return Asked(
-            url=request.url.path,
+            url=_path(request),
             ip=self._ip(request),
             accept_language=request.headers.get("accept-language", ""),
             language=request.query_params.get("lang", ""),
@@ -180,11 +181,17 @@ class PhoneVerification:
         return client_ip(peer, ",".join(request.headers.getlist("x-forwarded-for")), self._hops)
 
 
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():  # read to its end, or the answer might not be
-        body = (body + chunk)[: MAX_BODY + 1]
-    return body
+def _path(request: Request) -> str:
+    # Behind a proxy that strips a prefix the path may be without it.
+    root, path = request.scope.get("root_path", ""), request.scope["path"]
+    return path if f"{path}/".startswith(f"{root}/") else f"{root}{path}"
+
+
+async def _form(request: Request) -> dict[str, str]:
+    try:
+        return read_form(await read_body(request))
+    except RuntimeError:  # a dependency, such as a CAPTCHA's, has read it as a form
+        return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -9,10 +9,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Message
 
 from otpkit import Challenge, ConfigurationError
+from otpkit.integrations.fastapi.bodies import read_body
 from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp
-from otpkit.web import MEDIA_TYPE, Problem, plain_problem
+from otpkit.web import MAX_BODY, MEDIA_TYPE, Problem, plain_problem
 
 _MAX_DETAIL = 300  # characters of what is wrong with a body, which may have named anything
 
@@ -60,6 +62,7 @@ class ProblemDocument(BaseModel):
 
 
 _MEANINGS: Final = {
+    413: "The body has more than 16 KiB",
     415: "Not JSON",
     422: "Not a number, not a code, a wrong or dead code, or a body that can't be read",
     423: "The number is blocked",
@@ -83,8 +86,11 @@ class _Route(APIRoute):
             if not _is_json(request):
                 detail = "Send the header Content-Type: application/json."
                 return _respond(plain_problem(415, "not_json", "Not JSON", detail))
+            body = await read_body(request)
+            if len(body) > MAX_BODY:
+                return _respond(plain_problem(413, "too_long", "Too long", f"Send at most {MAX_BODY} bytes."))
             try:
-                response = await handle(request)
+                response = await handle(_with_body(request, body))
             except RequestValidationError as error:
                 wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
                 detail = "; ".join(wrong)[:_MAX_DETAIL]
@@ -133,6 +139,13 @@ def json_router(purpose: str, bind: Bind, address: Callable[[Request], str | Non
 
 def _live(challenge: Challenge) -> PhoneChallenge:
     return PhoneChallenge.model_validate(challenge)
+
+
+def _with_body(request: Request, body: bytes) -> Request:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    return Request(request.scope, receive)
 
 
 def _is_json(request: Request) -> bool:
