@@ -27,7 +27,7 @@ class Stream:
     def __init__(self, reply: requests.Response) -> None:
         self.reply = reply
         self.last_id = ""
-        self._lines = reply.iter_lines(chunk_size=1, decode_unicode=True)
+        self._lines = reply.iter_lines(chunk_size=None, decode_unicode=True)  # a chunk as it comes
         assert self._next_block() == {"retry": "1000"}
 
     def next(self) -> Told:
