@@ -304,6 +304,15 @@ def test_nothing_is_cut_off_at_any_width(inbox: Inbox, open_page: Open, width: i
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_whatever_is_clicked_is_large_enough(inbox: Inbox, open_page: Open) -> None:
+    fill(inbox)
+    page = open_page(f"{inbox.address.base_url}/?q=13", viewport={"width": 375, "height": 700})
+    for each in page.locator("button:visible, summary, input, select, main a").all():
+        box = each.bounding_box()
+        assert box
+        assert min(box["width"], box["height"]) >= 24, each.inner_text()  # WCAG 2.2 §2.5.8
+
+
 def test_a_page_of_the_same_site_can_show_the_inbox_of_one_phone_in_a_frame(open_page: Open) -> None:
     async def beside(_: Request) -> HTMLResponse:
         return HTMLResponse(f'<iframe title="Inbox" src="/?phone={PHONE}" width="480" height="600"></iframe>')
