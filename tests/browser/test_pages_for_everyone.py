@@ -99,6 +99,7 @@ def test_what_the_browser_fills_in_hides_no_box(site: PageSite, open_page: Open)
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
 def test_a_keyboard_is_enough(site: PageSite, open_page: Open, scripts: bool) -> None:
     page = open_page(site.url, java_script_enabled=scripts)
+    expect(page.get_by_label("Mobile number")).to_be_focused()  # the browser heeds `autofocus` a little later
     page.keyboard.type("13800138000\n")
     expect(code_field(page)).to_be_focused()
     page.keyboard.press("Tab")
