@@ -16,7 +16,7 @@ from otpkit.sandbox.alidayu_answers import system_error
 from otpkit.sandbox.assets import asset_routes
 from otpkit.sandbox.calls import calls_of
 from otpkit.sandbox.faults import fault_from_json
-from otpkit.sandbox.guard import body_of, error, foreign
+from otpkit.sandbox.guard import INERT, body_of, error, foreign
 from otpkit.sandbox.inbox import Inbox
 from otpkit.sandbox.state import Sandbox
 from otpkit.sandbox.watching import watch
@@ -86,15 +86,21 @@ class _Interface:
 
     def _route(self, path: str, endpoint: Endpoint, method: str = "GET", *, form: bool = False) -> Route:
         async def guarded(request: Request) -> Response:
-            problem = foreign(request, self._allowed_hosts, form=form)
-            if problem:
-                return error(problem, 403)
-            try:
-                return await endpoint(request)
-            except ConfigurationError as exc:
-                return error(str(exc), 422)
+            response = await self._answer(request, endpoint, form=form)
+            for header, value in INERT.items():
+                response.headers.setdefault(header, value)
+            return response
 
         return Route(path, guarded, methods=[method])
+
+    async def _answer(self, request: Request, endpoint: Endpoint, *, form: bool) -> Response:
+        problem = foreign(request, self._allowed_hosts, form=form)
+        if problem:
+            return error(problem, 403)
+        try:
+            return await endpoint(request)
+        except ConfigurationError as exc:
+            return error(str(exc), 422)
 
     async def events(self, request: Request) -> Response:
         return watch(self._sandbox, request)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from otpkit.sandbox._web import BaseRoute, Request, Response, Route
+from otpkit.sandbox.guard import INERT
 
 PATH: Final = "/static"
 
@@ -26,5 +27,5 @@ def asset_routes() -> list[BaseRoute]:
 
 async def _serve(request: Request) -> Response:
     name = request.url.path.rpartition("/")[2]
-    headers = {"cache-control": "max-age=31536000, immutable", "x-content-type-options": "nosniff"}
+    headers = INERT | {"cache-control": "max-age=31536000, immutable"}
     return Response(_FILES[name], media_type=_TYPES[name], headers=headers)

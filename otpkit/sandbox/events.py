@@ -6,10 +6,11 @@ import heapq
 import json
 from collections import deque
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import count, takewhile
 from typing import Final, Literal
 
+from otpkit.sandbox.fault_queue import MAX_FAULTS
 from otpkit.sandbox.faults import Fault
 from otpkit.sandbox.messages import Message
 
@@ -34,11 +35,18 @@ class Event:
     @cached_property
     def frame(self) -> bytes:
         """The event as `text/event-stream` has it; its data is JSON, as `/api/messages` and `/api/faults` have it."""
-        data: object = {} if self.message is None else self.message.as_json(self.at)
         if self.name == "faults":
-            data = [asdict(fault) for fault in self.faults]
-        text = json.dumps(data, ensure_ascii=False).translate(_LINE_ENDS)
+            text = f"[{', '.join(map(_fault_json, self.faults))}]"
+        else:
+            data = {} if self.message is None else self.message.as_json(self.at)
+            text = json.dumps(data, ensure_ascii=False).translate(_LINE_ENDS)
         return f"id: {self.id}\nevent: {self.name}\ndata: {text}\n\n".encode()
+
+
+@lru_cache(maxsize=2 * MAX_FAULTS)
+def _fault_json(fault: Fault) -> str:
+    """Return a fault as JSON, made once: a long queue is told anew with each of its changes."""
+    return json.dumps(asdict(fault))
 
 
 class EventLog:

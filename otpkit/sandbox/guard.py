@@ -11,6 +11,11 @@ from otpkit.errors import ConfigurationError
 from otpkit.sandbox._web import JSONResponse, Request, Response
 from otpkit.sandbox.wire import MAX_BODY
 
+# Headers of what is no page: shown as one all the same, it does nothing.
+INERT: Final = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+}
 _UNSAFE: Final = frozenset({"POST", "DELETE"})
 
 

@@ -36,7 +36,8 @@ async def _frames(sandbox: Sandbox, last: int) -> AsyncIterator[bytes]:
     while True:
         if events := sandbox.events(last):
             last = events[-1].id
-            yield b"".join(event.frame for event in events)
+            for event in events:  # one by one: a slow reader holds one of them, not a copy of all
+                yield event.frame
             spoke = loop.time()
         elif loop.time() - spoke > HEARTBEAT:
             yield b":\n\n"

@@ -18,7 +18,7 @@ FAKE_WEB_OTP = """
 window.OTPCredential = class {};
 CredentialsContainer.prototype.get = (options) => new Promise((resolve, reject) => {
   window.asked = JSON.stringify(options.otp);
-  window.receive = (code) => resolve({ code });
+  window.receive = (code) => resolve(code && { code });
   options.signal.addEventListener("abort", () => { sessionStorage.aborted = "yes"; reject(new Error("aborted")); });
 });
 """
@@ -89,6 +89,15 @@ def test_a_code_that_was_typed_ends_the_waiting_for_the_message(site: PageSite, 
     type_code(page, site.code)
     is_welcomed(page)
     assert page.evaluate("sessionStorage.aborted") == "yes"
+
+
+def test_a_browser_that_has_no_message_to_give_breaks_nothing(site: PageSite, open_page: Open) -> None:
+    page = open_page(site.url)
+    page.add_init_script(FAKE_WEB_OTP)
+    ask_for_code(page)
+    page.evaluate("receive(null)")
+    type_code(page, site.code)
+    is_welcomed(page)
 
 
 def test_letters_are_left_out_and_surplus_digits_too(site: PageSite, open_page: Open) -> None:

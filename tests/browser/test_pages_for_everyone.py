@@ -71,9 +71,35 @@ def test_nothing_sticks_out_at_320_pixels(site: PageSite, open_page: Open, local
             assert box["height"] >= 43, state  # WCAG 2.2 §2.5.5: 44 pixels, less a rounding
 
 
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_nothing_is_lost_where_text_is_twice_as_large(site: PageSite, open_page: Open, locale: str) -> None:
+    page = open_page(site.url, locale=locale, viewport={"width": 320, "height": 568})
+    twice = "document.documentElement.style.fontSize = '200%'"
+    for state in states(site, page):
+        page.evaluate(twice)  # WCAG 2.2 §1.4.4
+        for each in page.locator("h1, header a, .steps li, .number, p:visible, label, button").all():
+            box = each.bounding_box()
+            assert box, state
+            assert box["x"] + box["width"] <= 320, (state, each.inner_text())
+
+
+def test_what_the_browser_fills_in_hides_no_box(site: PageSite, open_page: Open) -> None:
+    page = open_page(site.url, color_scheme="dark")
+    ask_for_code(page)
+    tools = page.context.new_cdp_session(page)
+    tools.send("DOM.enable")
+    tools.send("CSS.enable")
+    root = tools.send("DOM.getDocument")["root"]["nodeId"]
+    field = tools.send("DOM.querySelector", {"nodeId": root, "selector": "#code"})["nodeId"]
+    tools.send("CSS.forcePseudoState", {"nodeId": field, "forcedPseudoClasses": ["autofill"]})
+    assert code_field(page).evaluate("field => field.matches(':autofill')")
+    assert code_field(page).evaluate("field => getComputedStyle(field).backgroundClip") == "text"
+
+
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
 def test_a_keyboard_is_enough(site: PageSite, open_page: Open, scripts: bool) -> None:
     page = open_page(site.url, java_script_enabled=scripts)
+    expect(page.get_by_label("Mobile number")).to_be_focused()  # the browser heeds `autofocus` a little later
     page.keyboard.type("13800138000\n")
     expect(code_field(page)).to_be_focused()
     page.keyboard.press("Tab")

@@ -16,6 +16,7 @@ from sandbox_client import Client, Clock
 
 from otpkit.sandbox import Fault, Sandbox, running
 from otpkit.sandbox.events import MAX_EVENTS
+from otpkit.sandbox.fault_queue import MAX_FAULTS
 from otpkit.sandbox.messages import Sms
 
 Told = tuple[str, Any]
@@ -27,7 +28,7 @@ class Stream:
     def __init__(self, reply: requests.Response) -> None:
         self.reply = reply
         self.last_id = ""
-        self._lines = reply.iter_lines(chunk_size=1, decode_unicode=True)
+        self._lines = reply.iter_lines(chunk_size=None, decode_unicode=True)  # a chunk as it comes
         assert self._next_block() == {"retry": "1000"}
 
     def next(self) -> Told:
@@ -210,3 +211,16 @@ def test_a_reader_that_reads_nothing_holds_nobody_up(client: Client) -> None:
                 client.sandbox.record(Sms(("13800138000",), "T", "S", {}, "长" * 20_000, ""), "1")
             assert [stream.next()[0] for _ in range(50)] == ["message"] * 50
             assert client.send().json()["success"]
+
+
+def test_a_long_queue_that_changes_often_holds_nobody_up(client: Client) -> None:
+    first = str(client.sandbox.last_event())
+    for _ in range(MAX_FAULTS - 1):
+        client.sandbox.add_fault(Fault("drop", phone="13700137000"))
+    with watching(client.address.base_url, Last_Event_ID=first) as stream:
+        before = time.monotonic()
+        assert client.send().json()["success"]
+        assert time.monotonic() - before < 2
+        told = [stream.next() for _ in range(MAX_FAULTS - 1)]
+        assert [len(faults) for _, faults in told] == list(range(1, MAX_FAULTS))
+        assert told[-1] == ("faults", client.api("GET", "/api/faults").json())

@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+import requests
 from sandbox_client import Client
 
 
@@ -239,3 +240,11 @@ def test_the_gateway_answers_to_any_name(client: Client) -> None:
 @pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("POST", "/api/messages"), ("PUT", "/api/faults")])
 def test_what_is_not_there_is_not_there(client: Client, method: str, path: str) -> None:
     assert client.api(method, path).status_code in {404, 405}
+
+
+@pytest.mark.parametrize("path", ["/", "/api/messages", "/api/messages?phone=12", "/api/stats", "/static/inbox.js"])
+@pytest.mark.parametrize("host", ["localhost", "evil.example"])
+def test_whatever_is_answered_runs_no_script_of_anothers(client: Client, path: str, host: str) -> None:
+    reply = requests.get(client.address.base_url + path, headers={"host": host}, timeout=10)
+    assert reply.headers["content-security-policy"].startswith("default-src 'none'; ")
+    assert reply.headers["x-content-type-options"] == "nosniff"

@@ -51,6 +51,7 @@ if (code) {
 
   if ("OTPCredential" in window) {
     navigator.credentials.get({ otp: { transport: ["sms"] }, signal: sms.signal }).then((found) => {
+      if (!found) return; // as credentials.get may answer
       code.value = found.code;
       take();
     }, () => {}); // refused, or none came
