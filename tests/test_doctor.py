@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 import redis
 from doctor_lab import OTHER, SECRET, found_of, settings_of
 
 from otpkit import Template
-from otpkit.doctor import Finding, Report, examine, settings
+from otpkit.doctor import Finding, Report, examine, probe, settings
 from otpkit.doctor.findings import refused
 from otpkit.doctor.probe import FINGERPRINT_LIFE_S, ask_gateway, remember
 from otpkit.effects import NoAnswer, NotConnected
@@ -190,3 +191,19 @@ def test_warnings_alone_are_no_problem() -> None:
     warned = Report((Finding("a", "warning", "b", "c"), Finding("d", "ok", "e")))
     assert warned.ok
     assert warned.count("warning") == 1
+
+
+def test_the_last_minutes_of_a_day_in_china_are_like_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway refuses to look into a day that has not begun; the doctor asks for no such day."""
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    late = yesterday.replace(hour=15, minute=55)  # 23:55 in Shanghai
+
+    class Late(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return late.astimezone(tz)
+
+    monkeypatch.setattr(probe, "datetime", Late)
+    with sandbox_running(Sandbox(clock=late.timestamp)) as local:
+        answer = probe.ask_gateway(Alidayu("sandbox", "sandbox-secret", base_url=local.gateway_url))
+    assert (answer.refusal, answer.understood) == (None, True)

@@ -145,7 +145,7 @@ class PhoneForms:
             phone = self._number(form) if "phone" in form else state.get("phone", "")
             challenge = yield lambda otp: otp.issue(phone, self.purpose, **options)
             state["phone"] = challenge.phone
-        elif action == "verify" and "phone" in state:
+        elif action == "verify" and "phone" in state and form.get("phone") in {None, state["phone"]}:
             code = unicodedata.normalize("NFKC", form.get("code", ""))  # full-width digits, as a number may have
             proof = yield lambda otp: otp.verify(state["phone"], code, self.purpose, **options)
             if self._keep_proof:
@@ -192,7 +192,13 @@ class PhoneForms:
             step="code" if phone else "phone",
             language=language,
             url=_address(asked),
-            hidden={"csrf": state["csrf"], "key": secrets.token_urlsafe(16), **asked.hidden},
+            hidden={
+                "csrf": state["csrf"],
+                "key": secrets.token_urlsafe(16),
+                # Of two tabs each goes on with its own number: a code is not tried on the other's.
+                **({"phone": phone} if phone else {}),
+                **asked.hidden,
+            },
             regions=self._regions,
             region=self._region(typed),
             typed=typed.get("phone", ""),

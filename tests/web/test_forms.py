@@ -246,6 +246,18 @@ def test_an_action_that_has_nothing_to_act_on_leads_back(page: Page, action: str
     assert page.view.step == "phone"
 
 
+def test_of_two_tabs_none_tries_its_code_on_the_number_of_the_other(page: Page) -> None:
+    page.post("send", phone=PHONE)
+    first = page.fill("verify", code=page.outbox[-1].code)
+    page.post("restart")
+    page.post("send", phone="13900139000")
+    assert page.send(first).headers["Location"] == ASKED.url
+    page.show()
+    assert page.view.challenge is not None
+    assert page.view.challenge.attempts_left == 5
+    assert page.post("verify", code=page.outbox[-1].code).proof is not None
+
+
 def test_restart_forgets_the_number_and_the_proof(page: Page) -> None:
     page.verify()
     page.send(page.fill("restart"))
