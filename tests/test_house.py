@@ -48,7 +48,7 @@ LAYERS = [
     ["sync"],
     ["aio"],
     [""],  # the public names
-    ["testing"],
+    ["listening", "testing"],
     ["web"],
     ["integrations"],
     ["sandbox"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from otpkit.errors import ConfigurationError
+from otpkit.listening import listen
 from otpkit.sandbox._web import BaseRoute, H11Protocol, uvicorn
 from otpkit.sandbox.app import create_app
 from otpkit.sandbox.pushing import push_receipts
@@ -58,7 +58,7 @@ def serve(
     Raises:
         ConfigurationError: the address can't be had.
     """
-    with _listen(host, port) as listener:
+    with listen(host, port) as listener:
         address = _address(host, listener)
         server = _server(sandbox, extra_routes, allowed_hosts, lambda: on_ready(address) if on_ready else None)
         with contextlib.suppress(KeyboardInterrupt):
@@ -80,7 +80,7 @@ def running(
         ConfigurationError: the address can't be had.
     """
     ready = threading.Event()
-    with _listen(host, port) as listener:
+    with listen(host, port) as listener:
         server = _server(sandbox, extra_routes, allowed_hosts, ready.set)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="otpkit-sandbox", daemon=True)
         thread.start()
@@ -168,20 +168,6 @@ def _server(
         timeout_graceful_shutdown=round(STOP_TIMEOUT / 2),
     )
     return _Server(config, sandbox, on_ready)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol left at 0, asyncio does not turn Nagle's algorithm off: every answer would take 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except (OSError, OverflowError) as exc:
-        listener.close()
-        raise ConfigurationError(f"Can't listen on {host} port {port}: {exc}. Choose another port.") from exc
-    return listener
 
 
 def _address(host: str, listener: socket.socket) -> Address:

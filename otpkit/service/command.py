@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from otpkit import AsyncOTP
+from otpkit.listening import listen
 from otpkit.service.app import create_app
 from otpkit.service.metrics import Metrics
-from otpkit.service.server import listen, serve
+from otpkit.service.server import serve
 from otpkit.service.settings import Settings
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
-from otpkit.errors import ConfigurationError
 from otpkit.service._web import ASGIApp, HttpToolsProtocol, uvicorn
 from otpkit.service.reading import MAX_HEAD, head_too_long_answer, malformed_answer
 
@@ -38,21 +36,6 @@ def serve(
     # A malformed request is its sender's mistake; uvicorn warns of each, and anybody could fill the disk with them.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     Server(app, on_ready, on_stop).run(sockets=[listener])
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there; raises `ConfigurationError` where the address can't be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol left at 0, asyncio does not turn Nagle's algorithm off: every answer would take 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except (OSError, OverflowError) as exc:
-        listener.close()
-        raise ConfigurationError(f"Can't listen on {host} port {port}: {exc}. Choose another port.") from exc
-    return listener
 
 
 class _Protocol(HttpToolsProtocol):

@@ -27,8 +27,9 @@ from pydantic import BaseModel
 
 from otpkit import OTP, AsyncOTP
 from otpkit.gateways import Message
+from otpkit.listening import listen
 from otpkit.service import ApiKey, Metrics, create_app
-from otpkit.service.server import Server, listen
+from otpkit.service.server import Server
 from tests.benchmarks.subjects import POLICY, SECRET, TEMPLATE, Codes, new_phone, tcp_server
 from tests.benchmarks.table import Row, at_least, at_most, render
 

@@ -11,8 +11,9 @@ from typing import Any
 import requests
 
 from otpkit import AsyncOTP, Template
+from otpkit.listening import listen
 from otpkit.service import ApiKey, Metrics, create_app
-from otpkit.service.server import Server, listen
+from otpkit.service.server import Server
 from otpkit.testing import Outbox
 
 KEY = "key-of-the-shop-0123456789-0123456789"

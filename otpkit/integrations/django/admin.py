@@ -78,9 +78,8 @@ class PhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # at runtime Djan
     def _unblock(self, request: HttpRequest, phone: str) -> None:
         if not self.has_change_permission(request):
             raise PermissionDenied
-        with transaction.atomic(
-            using=router.db_for_write(LogEntry)
-        ):  # no unblocking without its entry, and no entry without it
+        # No unblocking without its entry, and no entry without it.
+        with transaction.atomic(using=router.db_for_write(LogEntry)):
             LogEntry.objects.create(
                 user_id=request.user.pk,
                 content_type=ContentType.objects.get_for_model(Phone),
