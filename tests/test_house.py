@@ -23,7 +23,7 @@ import otpkit
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "otpkit"
-MAX_LINES = 300
+MAX_LINES = 400  # a hint: a file is split by subject, never by length
 
 # Lower never imports higher. What stands in one line does not import each other; a folder's own modules may, without a
 # circle.
