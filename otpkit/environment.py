@@ -81,7 +81,7 @@ REQUIRED = {
     "OTPKIT_SECRET": "at least 32 random bytes, from `otpkit keygen`; several, newest last, are separated by blanks",
     "OTPKIT_GATEWAY": f"the gateway: {', '.join(GATEWAYS)}",
     "OTPKIT_TEMPLATE_CODE": "the approved template, such as SMS_585014",
-    "OTPKIT_TEMPLATE_SIGN_NAME": "the approved signature",
+    "OTPKIT_TEMPLATE_SIGN_NAME": "the approved signature, for a gateway that puts it in front of the text",
 }
 OPTIONAL = {
     "OTPKIT_INDEX_SECRET": "the first secret, once there are several",
@@ -139,12 +139,21 @@ def _option(gateway: str, variable: str) -> str:
 def _require(given: Mapping[str, str], overrides: Mapping[str, Any]) -> None:
     needed = {name: why for name, why in REQUIRED.items() if _argument(name) not in overrides}
     choice = GATEWAYS.get(given.get("OTPKIT_GATEWAY", DEFAULT_GATEWAY).lower())
+    if not _adds_signature(overrides.get("gateway"), choice):
+        needed.pop("OTPKIT_TEMPLATE_SIGN_NAME", None)
     if "gateway" not in overrides and choice is not None:
         needed |= choice.required
         needed |= {} if given.keys() & choice.one_of.keys() else choice.one_of
     missing = [f"{name} ({why})" for name, why in needed.items() if name not in given]
     if missing:
         raise ConfigurationError(f"The environment lacks {'; '.join(missing)}. Set what is missing and start again.")
+
+
+def _adds_signature(gateway: Any, choice: Choice | None) -> bool:
+    """Return whether a template needs a signature; True where that can't be told yet."""
+    if gateway is None and choice is not None:
+        gateway = getattr(gateways, choice.class_name)
+    return bool(getattr(gateway, "adds_signature", True))
 
 
 def _argument(variable: str) -> str:
@@ -161,5 +170,5 @@ def _template(given: Mapping[str, str]) -> Template:
             params = None
     if not isinstance(params, dict):
         raise ConfigurationError('OTPKIT_TEMPLATE_PARAMS must be a JSON object, such as {"code": "{code}"}.')
-    body = given.get("OTPKIT_TEMPLATE_BODY")
-    return Template(given["OTPKIT_TEMPLATE_CODE"], given["OTPKIT_TEMPLATE_SIGN_NAME"], params, body=body)
+    named = {"sign_name": sign} if (sign := given.get("OTPKIT_TEMPLATE_SIGN_NAME")) else {}
+    return Template(given["OTPKIT_TEMPLATE_CODE"], params=params, body=given.get("OTPKIT_TEMPLATE_BODY"), **named)

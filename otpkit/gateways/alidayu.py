@@ -46,6 +46,7 @@ class Alidayu(Gateway):
     """
 
     name: ClassVar[str] = ALIDAYU.name
+    adds_signature: ClassVar[bool] = True
     can_trace: ClassVar[bool] = True
 
     def __init__(

@@ -44,6 +44,7 @@ class Aliyun(Gateway):
     """
 
     name: ClassVar[str] = SMS.name
+    adds_signature: ClassVar[bool] = True
     can_trace: ClassVar[bool] = True
 
     def __init__(

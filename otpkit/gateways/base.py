@@ -104,13 +104,20 @@ class Gateway(ABC):
     name: ClassVar[str]
     channels: frozenset[Channel] = frozenset({"sms"})
     """How its messages reach a person."""
+    adds_signature: ClassVar[bool] = False
+    """Whether the provider puts `【sign_name】` in front of the text; all others get the text as it is written."""
     can_trace: ClassVar[bool] = False
     """Whether the gateway can be asked what became of a message."""
     knows_message_id: ClassVar[bool] = False
     """Whether `trace` or `receipts` know a message by the gateway's own id alone: then it is kept with the send."""
 
-    def check(self, template: Template) -> None:  # noqa: B027 - most gateways can send any
+    def check(self, template: Template) -> None:
         """Raise ConfigurationError for a template that this gateway can't send, naming the field and the remedy."""
+        if self.adds_signature and not template.sign_name:
+            raise ConfigurationError(
+                f"Template.sign_name is not set, and {self.name} sends no message without one; pass the approved "
+                "signature bare, like '阿里大鱼'."
+            )
 
     @abstractmethod
     def send(self, message: Message) -> Flow[Receipt]:

@@ -51,6 +51,7 @@ class Tencent(Gateway):
     """
 
     name: ClassVar[str] = PROVIDER.name
+    adds_signature: ClassVar[bool] = True
     can_trace: ClassVar[bool] = True
     knows_message_id: ClassVar[bool] = True
 

@@ -28,7 +28,7 @@ _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*")
 
 
 class Twilio(Gateway):
-    """The gateway of Twilio. It sends a text, so its templates need `body`; a call says the digits of the code, twice.
+    """The gateway of Twilio. It sends a template's `body` as it is written; a call says the code's digits, twice.
 
     Args:
         account_sid: the account's SID.
@@ -128,7 +128,7 @@ class Twilio(Gateway):
             fields |= {"From": self._voice_from or "", "Twiml": _spoken(message.code, self._language)}
         else:
             resource = "Messages"
-            fields |= {**self._from, "Body": message.template.fill(message.params)}
+            fields |= {**self._from, "Body": message.template.fill(message.params, signed=False)}
         if self._callback:
             joint = "&" if "?" in self._callback else "?"
             fields["StatusCallback"] = f"{self._callback}{joint}{SEND_ID}={message.send_id}"

@@ -31,8 +31,8 @@ class Webhook(Gateway):
     """Hands each message to a server of your own.
 
     The body is a JSON object of `send_id`, `phone` (E.164), `code`, `channel` (`sms` or `voice`), `template` (its
-    code), `sign_name`, `params` and, where the template has a `body`, `text`. A JSON answer's `id` is the message id.
-    A message is posted once: a `send_id` that the server has seen before is a replay.
+    code), `sign_name` (or ""), `params` and, where the template has a `body`, `text`, without the signature. A JSON
+    answer's `id` is the message id. A message is posted once: a `send_id` that the server has seen before is a replay.
 
     Args:
         url: where to POST to, with a query or without; `http://` is for loopback alone, for the code travels in clear.
@@ -122,7 +122,7 @@ def _body(message: Message) -> bytes:
         "params": dict(message.params),
     }
     if template.body is not None:
-        fields["text"] = template.fill(message.params)
+        fields["text"] = template.fill(message.params, signed=False)
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -129,11 +129,11 @@ class _Reader:
         for purpose, table in self._object("OTPKIT_TEMPLATES", "a template for each purpose").items():
             where = f"templates.{purpose}"
             if not isinstance(table, dict) or not isinstance(table.get("code"), str):
-                self.problems.append(f"{where} must have the fields code and sign_name.")
+                self.problems.append(f"{where} must have the field code.")
                 continue
             self._refuse_unknown(where, table, _TEMPLATE_FIELDS)
-            named = {name: table[name] for name in ("params", "body") if name in table}
-            template = self._try(Template, table["code"], table.get("sign_name", ""), **named)
+            named = {name: table[name] for name in ("sign_name", "params", "body") if name in table}
+            template = self._try(Template, table["code"], **named)
             if template is not None:
                 found[purpose] = template
         return found

@@ -55,7 +55,7 @@ class TestMessages:
         assert request.form == {
             "To": PHONE,
             "From": SENDER,
-            "Body": f'【阿里大鱼】验证码{CODE}，您正在进行大鱼 "x" <&>+~*%😀身份验证',
+            "Body": f'验证码{CODE}，您正在进行大鱼 "x" <&>+~*%😀身份验证',
             "StatusCallback": f"{CALLBACK}?send_id={SEND_ID}",
         }
 

@@ -44,7 +44,7 @@ class TestSending:
             "template": "585014",
             "sign_name": "阿里大鱼",
             "params": {"code": CODE, "product": '大鱼 "x" <&>+~*%😀'},
-            "text": f'【阿里大鱼】验证码{CODE}，您正在进行大鱼 "x" <&>+~*%😀身份验证',
+            "text": f'验证码{CODE}，您正在进行大鱼 "x" <&>+~*%😀身份验证',
         }
         assert SECRET.encode() not in request.raw
 
