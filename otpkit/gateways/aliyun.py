@@ -1,6 +1,7 @@
 """Aliyun's SMS service of today (阿里云短信服务, Dysmsapi 2017-05-25): SendSms, QuerySendDetails, SmsReport.
 
-Sources: help.aliyun.com/document_detail/55284.html (SendSms), 419277.html (QuerySendDetails), 101867.html (SmsReport).
+Sources: help.aliyun.com/document_detail/55284.html (SendSms), 419277.html (QuerySendDetails), 101867.html (SmsReport),
+help.aliyun.com/zh/sms/smsreport-http-intl (SmsReport of other regions).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.aliyun_answers import SendDetail, SendDetailPage, read_delivery, read_page, read_receipts
 from otpkit.gateways.aliyun_api import Api, CredentialsSource, local_number, read_phone
 from otpkit.gateways.aliyun_errors import BAD_NUMBER, BAD_PARAMETERS, SMS, SMS_REFUSALS
-from otpkit.gateways.base import Delivery, Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways.base import MAX_BATCH, Delivery, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.records import MAX_PAGE_SIZE, Query, Records, answered
 from otpkit.gateways.shanghai import recent_day
 
@@ -46,6 +47,7 @@ class Aliyun(Gateway):
     name: ClassVar[str] = SMS.name
     adds_signature: ClassVar[bool] = True
     can_trace: ClassVar[bool] = True
+    max_push: ClassVar[int] = MAX_BATCH
 
     def __init__(
         self,
@@ -94,10 +96,15 @@ class Aliyun(Gateway):
         detail = yield from self._records.find(_number(phone), send_id, sent_at)
         return Delivery(state="unknown", gateway=self.name) if detail is None else read_delivery(detail)
 
-    def receipts(self, push: Push) -> Receipts:
-        """Read an SmsReport, and answer that it was taken, even where it can't be read: so it is not repeated.
+    def keeps_message_id(self, phone: str) -> bool:
+        """Return whether `phone` is outside the mainland: the receipts of such messages may name them by it alone."""
+        return not phone.startswith("+86")
 
-        Aliyun signs no push: the URL that it calls must hold a secret.
+    def receipts(self, push: Push) -> Receipts:
+        """Read an SmsReport, of the mainland or of other regions, and answer that it was taken.
+
+        That is the answer even where it can't be read: so it is not repeated. Aliyun signs no push: the URL that it
+        calls must hold a secret.
         """
         return read_receipts(push)
 

@@ -30,7 +30,7 @@ from otpkit.gateways.aliyun_calls import (
     word,
 )
 from otpkit.gateways.aliyun_errors import BAD_NUMBER, BAD_PARAMETERS, VOICE, VOICE_REFUSALS
-from otpkit.gateways.base import Channel, Delivery, Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways.base import MAX_BATCH, Channel, Delivery, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.shanghai import days_around, recent_day
 from otpkit.transport import drive
 
@@ -69,6 +69,7 @@ class AliyunVoice(Gateway):
     channels: frozenset[Channel] = frozenset({"voice"})
     can_trace: ClassVar[bool] = True
     knows_message_id: ClassVar[bool] = True
+    max_push: ClassVar[int] = MAX_BATCH
 
     def __init__(
         self,

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Final, Literal
 from otpkit.effects import Flow, HttpRequest, HttpResponse, TransportFailure
 from otpkit.errors import GatewayRejectedError, RejectionCategory
 from otpkit.gateways import settings, tc3
-from otpkit.gateways.base import Delivery, Gateway, Message, Push, Receipt, Receipts
-from otpkit.gateways.provider import ask, json_object, message_id, phone, read_json, seconds, text_of, token
+from otpkit.gateways.base import MAX_BATCH, Delivery, Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways.provider import NO_ROWS, ask, json_object, message_id, phone, read_json, seconds, text_of, token
 from otpkit.gateways.shanghai import read_moment
 from otpkit.gateways.tencent_errors import PROVIDER, REFUSALS
 
@@ -54,6 +54,7 @@ class Tencent(Gateway):
     adds_signature: ClassVar[bool] = True
     can_trace: ClassVar[bool] = True
     knows_message_id: ClassVar[bool] = True
+    max_push: ClassVar[int] = MAX_BATCH
 
     def __init__(
         self,
@@ -113,7 +114,7 @@ class Tencent(Gateway):
         """Read receipts that Tencent Cloud pushed (短信下发状态通知): a JSON array, which nobody has signed."""
         rows = read_json(push.body)
         if not isinstance(rows, list):
-            return Receipts((), 400, body=_PUZZLED)
+            return Receipts((), 400, body=_PUZZLED, problem=NO_ROWS)
         read = (_read_push(row) for row in rows if isinstance(row, dict))
         return Receipts(tuple(delivery for delivery in read if delivery is not None), body=_THANKS)
 

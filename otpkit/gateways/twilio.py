@@ -18,13 +18,19 @@ from otpkit.errors import ConfigurationError, GatewayRejectedError
 from otpkit.gateways import settings
 from otpkit.gateways.base import Channel, Delivery, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.provider import ask, header, matched
-from otpkit.gateways.twilio_answers import SEND_ID, SID, judge_send, judge_trace, read_form, read_push
+from otpkit.gateways.twilio_answers import SEND_ID, SID, judge_send, judge_trace, origin, read_form, read_push
 from otpkit.gateways.twilio_errors import PROVIDER
 from otpkit.gateways.twilio_signature import is_signed
 from otpkit.template import Template
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9]+")
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*")
+
+
+# Said of a signature that is none.
+_REMEDY: Final = (
+    "behind a proxy give Push the URL that Twilio calls (service.public_url of `otpkit serve`), and check auth_token"
+)
 
 
 class Twilio(Gateway):
@@ -116,8 +122,15 @@ class Twilio(Gateway):
     def receipts(self, push: Push) -> Receipts:
         """Read a status callback of a message or a call; one that Twilio has not signed is answered by 403."""
         params, signature = read_form(push.body), header(push.headers, "x-twilio-signature")
-        if params is None or not is_signed(push.url, params, signature, self._auth_token):
-            return Receipts((), 403, "text/plain")
+        problem = ""
+        if params is None:
+            problem = "its body is no form: give Push the body's bytes as they came"
+        elif not signature:
+            problem = "it has no X-Twilio-Signature: a stranger's, or a proxy drops the header"
+        elif not is_signed(push.url, params, signature, self._auth_token):
+            problem = f"its signature is not that of {origin(push.url)}, where it was read: {_REMEDY}"
+        if params is None or problem:
+            return Receipts((), 403, "text/plain", problem=problem)
         delivery = read_push(dict(params), push.url)
         return Receipts(() if delivery is None else (delivery,), content_type="text/xml", body=b"<Response/>")
 
