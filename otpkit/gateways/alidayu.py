@@ -109,7 +109,8 @@ class Alidayu(Gateway):
         """Send a message, which need not hold a code, to one number or up to 200, by one HTTP request.
 
         Args:
-            rec_num: mainland numbers in any usual spelling; each gets one message, however often it is named.
+            rec_num: mainland numbers in any usual spelling: a list, or a text with commas between them. Each gets one
+                message, however often it is named.
             template_code: an approved template, like `SMS_585014`.
             sign_name: an approved signature, without 【】.
             params: the template's variables; None sends none.
