@@ -14,10 +14,16 @@ from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
 from otpkit.effects import Flow, HttpRequest, HttpResponse
-from otpkit.errors import ConfigurationError, ExpiredTokenError, GatewayRejectedError, InvalidTokenError
+from otpkit.errors import (
+    ConfigurationError,
+    ExpiredTokenError,
+    GatewayRejectedError,
+    InvalidTokenError,
+    RejectionCategory,
+)
 from otpkit.gateways import settings
 from otpkit.gateways.base import Channel, Gateway, Message, Receipt
-from otpkit.gateways.provider import Provider, header, json_object, message_id, read_json, seconds
+from otpkit.gateways.provider import Provider, header, json_object, message_id, read_json, seconds, text_of, token
 
 PROVIDER: Final = Provider("webhook", "The webhook")
 TIMESTAMP: Final = "Otpkit-Timestamp"
@@ -25,6 +31,17 @@ SIGNATURE: Final = "Otpkit-Signature"
 _SCHEME: Final = "v1="  # HMAC-SHA-256 over "timestamp.body", in hex
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,11}")
 _LOOK: Final = "the operator must see why, in the log of the webhook's server"
+_KEYS: Final = "the operator must check url and secret"
+# What a refusal may name: who must do what.
+_REMEDIES: Final[dict[RejectionCategory, str]] = {
+    "number": "the person at the form must give another number",
+    "rate_limit": "wait",
+    "quota": "the operator must raise the limit of the account behind the webhook, or wait",
+    "account": _LOOK,
+    "configuration": _LOOK,
+    "request": _LOOK,
+}
+_CATEGORIES: Final[dict[int, RejectionCategory]] = {401: "account", 403: "account", 429: "rate_limit"}
 
 
 class Webhook(Gateway):
@@ -33,6 +50,10 @@ class Webhook(Gateway):
     The body is a JSON object of `send_id`, `phone` (E.164), `code`, `channel` (`sms` or `voice`), `template` (its
     code), `sign_name` (or ""), `params` and, where the template has a `body`, `text`, without the signature. A JSON
     answer's `id` is the message id. A message is posted once: a `send_id` that the server has seen before is a replay.
+
+    A 4xx says that it was certainly not sent. Its JSON may say why, as `category`: `number` (nobody can serve it),
+    `rate_limit` (of the phone), `quota` (of your account, so another gateway may serve), `account`, `configuration` or
+    `request`; and as `code`, a word for your log.
 
     Args:
         url: where to POST to, with a query or without; `http://` is for loopback alone, for the code travels in clear.
@@ -58,8 +79,9 @@ class Webhook(Gateway):
     def send(self, message: Message) -> Flow[Receipt]:
         """Send one message by one POST.
 
-        Raises GatewayRejectedError where it was certainly not sent: a 4xx, or no connection. A 429 is taken for a limit
-        of the phone's, with its `Retry-After` in seconds. Any other status is uncertain.
+        Raises GatewayRejectedError where it was certainly not sent: a 4xx, or no connection. Its category is the one
+        that the answer names; without one a 429 is `rate_limit`, a 401 or 403 `account`, any other `request`.
+        `Retry-After`, in seconds, tells how long a limit holds. Any other status is uncertain.
         """
         return (yield from PROVIDER.hand_over(self._request(message), _judge))
 
@@ -135,9 +157,11 @@ def _judge(response: HttpResponse) -> Receipt | GatewayRejectedError:
         return Receipt(PROVIDER.name, message_id(json_object(response).get("id")))
     if not 400 <= response.status < 500:
         return PROVIDER.uncertain()
-    problem = f"the message is refused (HTTP {response.status})"
-    if response.status == 429:
-        return PROVIDER.rejection("rate_limit", problem, "wait", "", seconds(response.headers.get("retry-after")))
-    if response.status in {401, 403}:
-        return PROVIDER.rejection("account", problem, "the operator must check url and secret")
-    return PROVIDER.rejection("request", problem, _LOOK)
+    body, status = json_object(response), response.status
+    said = text_of(body.get("category"))
+    category = said if said in _REMEDIES else _CATEGORIES.get(status, "request")
+    remedy = _KEYS if said not in _REMEDIES and category == "account" else _REMEDIES[category]
+    wait = seconds(response.headers.get("retry-after")) if category in {"rate_limit", "quota"} else None
+    return PROVIDER.rejection(
+        category, f"the message is refused (HTTP {status})", remedy, token(body.get("code")), wait
+    )
