@@ -17,13 +17,18 @@ class Choice(NamedTuple):
     """A gateway that `OTPKIT_GATEWAY` may name: its class, and the variables that become its arguments.
 
     `OTPKIT_{the gateway's name}_BASE_URL` is the argument `base_url`, and so on. `one_of` are variables of which at
-    least one is needed.
+    least one is needed, `replaced` those required ones that another variable makes unnecessary.
     """
 
     class_name: str
     required: Mapping[str, str]
     optional: tuple[str, ...] = ()
     one_of: Mapping[str, str] = MappingProxyType({})
+    replaced: Mapping[str, str] = MappingProxyType({})
+
+    def needed(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return the required variables, and what belongs into each, without those that `given` replaces."""
+        return {name: why for name, why in self.required.items() if self.replaced.get(name) not in given}
 
 
 def _aliyun(name: str, class_name: str, *more: str) -> Choice:
@@ -56,14 +61,21 @@ GATEWAYS = {
         "Twilio",
         {
             "OTPKIT_TWILIO_ACCOUNT_SID": "the account's SID",
-            "OTPKIT_TWILIO_AUTH_TOKEN": "its auth token",
+            "OTPKIT_TWILIO_AUTH_TOKEN": "its auth token, or the SID and secret of an API key",
         },
-        ("OTPKIT_TWILIO_STATUS_CALLBACK", "OTPKIT_TWILIO_LANGUAGE", "OTPKIT_TWILIO_BASE_URL"),
+        (
+            "OTPKIT_TWILIO_API_KEY_SID",
+            "OTPKIT_TWILIO_API_KEY_SECRET",
+            "OTPKIT_TWILIO_STATUS_CALLBACK",
+            "OTPKIT_TWILIO_LANGUAGE",
+            "OTPKIT_TWILIO_BASE_URL",
+        ),
         {
             "OTPKIT_TWILIO_SENDER": "the number that messages come from",
             "OTPKIT_TWILIO_MESSAGING_SERVICE_SID": "or the Messaging Service that picks one",
             "OTPKIT_TWILIO_VOICE_SENDER": "or the number that calls come from",
         },
+        {"OTPKIT_TWILIO_AUTH_TOKEN": "OTPKIT_TWILIO_API_KEY_SID"},
     ),
     "webhook": Choice(
         "Webhook",
@@ -142,7 +154,7 @@ def _require(given: Mapping[str, str], overrides: Mapping[str, Any]) -> None:
     if not _adds_signature(overrides.get("gateway"), choice):
         needed.pop("OTPKIT_TEMPLATE_SIGN_NAME", None)
     if "gateway" not in overrides and choice is not None:
-        needed |= choice.required
+        needed |= choice.needed(given)
         needed |= {} if given.keys() & choice.one_of.keys() else choice.one_of
     missing = [f"{name} ({why})" for name, why in needed.items() if name not in given]
     if missing:

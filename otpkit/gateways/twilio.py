@@ -38,7 +38,10 @@ class Twilio(Gateway):
 
     Args:
         account_sid: the account's SID.
-        auth_token: its auth token, with which pushed receipts are signed too.
+        auth_token: its auth token. Twilio signs receipts with it, whoever sent the message; so it is needed beside an
+            API key where receipts are pushed here, and may be left out elsewhere.
+        api_key_sid: the SID of an API key, to send with in place of the auth token; and
+        api_key_secret: its secret.
         sender: the number or sender id that messages come from; or
         messaging_service_sid: the Messaging Service that picks one.
         voice_sender: the number that calls come from; with it `channels` has `voice`.
@@ -58,8 +61,10 @@ class Twilio(Gateway):
     def __init__(
         self,
         account_sid: str,
-        auth_token: str,
+        auth_token: str | None = None,
         *,
+        api_key_sid: str | None = None,
+        api_key_secret: str | None = None,
         sender: str | None = None,
         messaging_service_sid: str | None = None,
         voice_sender: str | None = None,
@@ -72,13 +77,20 @@ class Twilio(Gateway):
             raise ConfigurationError("account_sid is no SID; copy it from Twilio's console, like AC and 32 digits.")
         if not matched(_LANGUAGE, language):
             raise ConfigurationError("language is no language tag; write it like en-US or cmn-CN.")
-        self._auth_token = settings.header_value("auth_token", auth_token)
-        basic = base64.b64encode(f"{account_sid}:{auth_token}".encode()).decode()
+        key_given = api_key_sid is not None or api_key_secret is not None
+        # Without a key None is refused by name, like any other value that is no token.
+        self._auth_token = None if auth_token is None and key_given else settings.header_value("auth_token", auth_token)
+        user, password = (account_sid, auth_token)
+        if key_given:
+            user, password = _api_key(api_key_sid, api_key_secret)
+        basic = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {basic}"}
         self._from = _origin(sender, messaging_service_sid)
         self._voice_from = None if voice_sender is None else settings.header_value("voice_sender", voice_sender)
         self.channels = _channels(self._from, self._voice_from)
         self._callback = None if status_callback is None else settings.whole_url("status_callback", status_callback)
+        if self._callback and self._auth_token is None:
+            raise ConfigurationError("status_callback needs auth_token: Twilio signs what it pushes there with it.")
         self._language = language
         self.base_url = settings.base_url("base_url", base_url)
         self._account_url = f"{self.base_url}/2010-04-01/Accounts/{account_sid}"
@@ -120,7 +132,12 @@ class Twilio(Gateway):
         return found or Delivery(state="unknown", gateway=self.name)
 
     def receipts(self, push: Push) -> Receipts:
-        """Read a status callback of a message or a call; one that Twilio has not signed is answered by 403."""
+        """Read a status callback of a message or a call; one that Twilio has not signed is answered by 403.
+
+        Raises ConfigurationError without the auth token, with which it is signed.
+        """
+        if self._auth_token is None:
+            raise ConfigurationError("Twilio signs receipts with the auth token: pass auth_token beside the API key.")
         params, signature = read_form(push.body), header(push.headers, "x-twilio-signature")
         problem = ""
         if params is None:
@@ -148,6 +165,12 @@ class Twilio(Gateway):
         headers = {**self._headers, "Content-Type": "application/x-www-form-urlencoded"}
         url = f"{self._account_url}/{resource}.json"
         return HttpRequest("POST", url, {}, headers, self.timeout, urlencode(fields).encode())
+
+
+def _api_key(sid: object, secret: object) -> tuple[str, str]:
+    if not matched(_ACCOUNT, sid):
+        raise ConfigurationError("api_key_sid is no SID; copy it from Twilio's console, like SK and 32 digits.")
+    return str(sid), settings.header_value("api_key_secret", secret)
 
 
 def _origin(sender: str | None, messaging_service_sid: str | None) -> dict[str, str]:

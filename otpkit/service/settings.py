@@ -97,7 +97,7 @@ class _Reader:
         if templates is not None:
             overrides["template"] = templates
         choice = GATEWAYS.get(self.given.get("OTPKIT_GATEWAY", "").lower())
-        if choice is not None and not choice.required.keys() - self.given.keys():
+        if choice is not None and not choice.needed(self.given).keys() - self.given.keys():
             overrides["gateway"] = self._try(gateway_from, self.given)
         arguments = self._try(arguments_from, self.given, overrides) or {}
         # What follows is looked at whether or not something else is missing, so that all is told at once.
