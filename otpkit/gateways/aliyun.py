@@ -14,9 +14,10 @@ from typing import ClassVar, Final
 from otpkit.effects import Flow
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.aliyun_answers import SendDetail, SendDetailPage, read_delivery, read_page, read_receipts
-from otpkit.gateways.aliyun_api import Api, CredentialsSource, local_number, read_phone
+from otpkit.gateways.aliyun_api import Api, local_number, read_phone
 from otpkit.gateways.aliyun_errors import BAD_NUMBER, BAD_PARAMETERS, SMS, SMS_REFUSALS
 from otpkit.gateways.base import MAX_BATCH, Delivery, Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways.credentials import CredentialsSource
 from otpkit.gateways.records import MAX_PAGE_SIZE, Query, Records, answered
 from otpkit.gateways.shanghai import recent_day
 

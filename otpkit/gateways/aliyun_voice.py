@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 from otpkit.effects import Flow, HttpResponse
 from otpkit.errors import GatewayRejectedError
-from otpkit.gateways.aliyun_api import Api, CredentialsSource, local_number, read_phone
+from otpkit.gateways.aliyun_api import Api, local_number, read_phone
 from otpkit.gateways.aliyun_calls import (
     MAX_OUT_ID,
     TTS_CALLS,
@@ -31,6 +31,7 @@ from otpkit.gateways.aliyun_calls import (
 )
 from otpkit.gateways.aliyun_errors import BAD_NUMBER, BAD_PARAMETERS, VOICE, VOICE_REFUSALS
 from otpkit.gateways.base import MAX_BATCH, Channel, Delivery, Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways.credentials import CredentialsSource
 from otpkit.gateways.shanghai import days_around, recent_day
 from otpkit.transport import drive
 
