@@ -13,11 +13,14 @@ import inspect
 import io
 import logging
 import os
+import socket
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
+from otpkit.connecting import connect
 from otpkit.effects import Call, Flow, HttpRequest, HttpResponse, NoAnswer, NotConnected
 from otpkit.errors import ConfigurationError
 
@@ -51,8 +54,8 @@ class Transport:
     def exchange(self, request: HttpRequest) -> HttpResponse:
         """Make one request and return the whole answer, whatever its status.
 
-        The first number of `request.timeout`, in seconds, bounds connecting, for each address of the host,
-        the second the whole answer, from the request's first byte to the answer's last. An answer of more
+        The first number of `request.timeout`, in seconds, bounds the look-up of the host's name, then connecting,
+        for each of its addresses; the second the whole answer, from the request's first byte to the answer's last. An answer of more
         than 1 MiB, or with status 200 and not in UTF-8, is none. Names of headers are given in lower case.
 
         Raises NotConnected where not a byte of the request was written, and NoAnswer for any later failure.
@@ -168,6 +171,21 @@ class _Connection:
     # Whoever sets it on http.client's own class has all requests printed, secrets included.
     debuglevel = 0
     sock: Any
+    host: str
+    port: int
+    timeout: float
+    socket_options: Any
+    _dns_host: str
+
+    def _new_conn(self) -> socket.socket:
+        sys.audit("http.client.connect", self, self.host, self.port)
+        try:
+            return connect(self._dns_host, self.port, self.timeout, self.socket_options or ())
+        except TimeoutError as error:
+            from urllib3.exceptions import ConnectTimeoutError
+
+            # A bare one would be called a timeout of reading.
+            raise ConnectTimeoutError(self, "") from error
 
     def send(self, data: Any) -> None:
         if self.sock is None:
