@@ -34,7 +34,7 @@ class Choice(NamedTuple):
 def _aliyun(name: str, class_name: str, *more: str) -> Choice:
     prefix = f"OTPKIT_{name.upper()}_"
     required = {f"{prefix}ACCESS_KEY_ID": "the AccessKey's id", f"{prefix}ACCESS_KEY_SECRET": "its secret"}
-    return Choice(class_name, required, tuple(prefix + each for each in ("SECURITY_TOKEN", "BASE_URL", *more)))
+    return Choice(class_name, required, tuple(prefix + each for each in ("SECURITY_TOKEN", "BASE_URL", "PROXY", *more)))
 
 
 GATEWAYS = {
@@ -44,7 +44,7 @@ GATEWAYS = {
             "OTPKIT_ALIDAYU_APP_KEY": "the application's AppKey",
             "OTPKIT_ALIDAYU_APP_SECRET": "the application's AppSecret",
         },
-        ("OTPKIT_ALIDAYU_BASE_URL",),
+        ("OTPKIT_ALIDAYU_BASE_URL", "OTPKIT_ALIDAYU_PROXY"),
     ),
     "aliyun": _aliyun("aliyun", "Aliyun"),
     "aliyun-voice": _aliyun("aliyun_voice", "AliyunVoice", "CALLED_SHOW_NUMBER"),
@@ -55,7 +55,7 @@ GATEWAYS = {
             "OTPKIT_TENCENT_SECRET_KEY": "its SecretKey",
             "OTPKIT_TENCENT_SDK_APP_ID": "the SMS application's SdkAppId",
         },
-        ("OTPKIT_TENCENT_REGION", "OTPKIT_TENCENT_TOKEN", "OTPKIT_TENCENT_BASE_URL"),
+        ("OTPKIT_TENCENT_REGION", "OTPKIT_TENCENT_TOKEN", "OTPKIT_TENCENT_BASE_URL", "OTPKIT_TENCENT_PROXY"),
     ),
     "twilio": Choice(
         "Twilio",
@@ -69,6 +69,7 @@ GATEWAYS = {
             "OTPKIT_TWILIO_STATUS_CALLBACK",
             "OTPKIT_TWILIO_LANGUAGE",
             "OTPKIT_TWILIO_BASE_URL",
+            "OTPKIT_TWILIO_PROXY",
         ),
         {
             "OTPKIT_TWILIO_SENDER": "the number that messages come from",
@@ -83,6 +84,7 @@ GATEWAYS = {
             "OTPKIT_WEBHOOK_URL": "where messages are posted to",
             "OTPKIT_WEBHOOK_SECRET": "at least 32 random bytes, which sign them",
         },
+        ("OTPKIT_WEBHOOK_PROXY",),
     ),
     "console": Choice("Console", {"OTPKIT_DEVELOPMENT": "1, for codes are printed: for development alone"}),
 }

@@ -41,6 +41,8 @@ class Alidayu(Gateway):
         app_secret: its AppSecret.
         base_url: where the API is; `http://` is for loopback alone, for the secret travels in clear.
         timeout: seconds to connect and seconds to answer; one number means both.
+        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
+            says of proxies counts for nothing, and `http://` of loopback goes directly.
 
     Raises ConfigurationError for anything that can't work, naming the field and the remedy.
     """
@@ -56,6 +58,7 @@ class Alidayu(Gateway):
         *,
         base_url: str = "https://ca.aliyuncs.com/gw/alidayu",
         timeout: tuple[float, float] | float = (3, 10),
+        proxy: str | None = None,
     ) -> None:
         self._headers = {
             "X-Ca-Key": settings.header_value("app_key", app_key),
@@ -63,6 +66,7 @@ class Alidayu(Gateway):
         }
         self.base_url = settings.base_url("base_url", base_url)
         self.timeout = settings.timeouts("timeout", timeout)
+        self._proxy = settings.proxy_url("proxy", proxy)
         self._records = Records(
             ALIDAYU, self._ask, lambda detail: detail.extend, lambda refusal: refusal.gateway_code == BAD_DATE
         )
@@ -170,4 +174,6 @@ class Alidayu(Gateway):
 
     def _request(self, api: str, params: Mapping[str, str], timeout: tuple[float, float] | None = None) -> HttpRequest:
         # Its repr hides the parameters: no frame that errors are raised in holds them in clear.
-        return HttpRequest("GET", f"{self.base_url}/{api}", params, self._headers, timeout or self.timeout)
+        return HttpRequest(
+            "GET", f"{self.base_url}/{api}", params, self._headers, timeout or self.timeout, proxy=self._proxy
+        )

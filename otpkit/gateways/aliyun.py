@@ -41,6 +41,8 @@ class Aliyun(Gateway):
             one with AsyncOTP alone.
         base_url: where the API is; `http://` is for loopback alone.
         timeout: seconds to connect and seconds to answer; one number means both.
+        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
+            says of proxies counts for nothing, and `http://` of loopback goes directly.
 
     Raises ConfigurationError for anything that can't work, naming the field and the remedy.
     """
@@ -59,9 +61,10 @@ class Aliyun(Gateway):
         credentials: CredentialsSource | None = None,
         base_url: str = "https://dysmsapi.aliyuncs.com",
         timeout: tuple[float, float] | float = (3, 10),
+        proxy: str | None = None,
     ) -> None:
         static = (access_key_id, access_key_secret, security_token)
-        self._api = Api(SMS, SMS_REFUSALS, static, credentials, base_url, timeout)
+        self._api = Api(SMS, SMS_REFUSALS, static, credentials, base_url, timeout, proxy)
         self.base_url, self.timeout = self._api.base_url, self._api.timeout
         self._records = Records(SMS, self._ask, lambda detail: detail.out_id, _is_early)
 

@@ -40,12 +40,14 @@ class Api:
         credentials: CredentialsSource | None,
         base_url: str,
         timeout: tuple[float, float] | float,
+        proxy: str | None,
     ) -> None:
         self.provider = provider
         self.rows = rows
         self._source = source(static, credentials)
         self.base_url = settings.base_url("base_url", base_url)
         self.timeout = settings.timeouts("timeout", timeout)
+        self._proxy = settings.proxy_url("proxy", proxy)
         parts = urlsplit(self.base_url)
         self._host = parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])  # as HTTP writes it
         self._path = f"{parts.path}/"
@@ -78,7 +80,7 @@ class Api:
             nonce=secrets.token_hex(16),
             path=self._path,
         )
-        return HttpRequest("POST", f"{self.base_url}/", params, headers, timeout or self.timeout)
+        return HttpRequest("POST", f"{self.base_url}/", params, headers, timeout or self.timeout, proxy=self._proxy)
 
     def read_receipt(self, response: HttpResponse, id_field: str) -> Receipt | GatewayRejectedError:
         """Judge the answer to a call that sends: accepted where `Code` is OK, rejected where it surely is not."""

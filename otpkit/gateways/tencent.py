@@ -50,6 +50,8 @@ class Tencent(Gateway):
             each request; an async one with AsyncOTP alone.
         base_url: where the API is; `http://` is for loopback alone.
         timeout: seconds to connect and seconds to answer; one number means both.
+        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
+            says of proxies counts for nothing, and `http://` of loopback goes directly.
 
     Raises ConfigurationError for anything that can't work, naming the field and the remedy.
     """
@@ -71,6 +73,7 @@ class Tencent(Gateway):
         credentials: CredentialsSource | None = None,
         base_url: str = "https://sms.tencentcloudapi.com",
         timeout: tuple[float, float] | float = (3, 10),
+        proxy: str | None = None,
     ) -> None:
         if credentials is None:
             settings.header_value("secret_id", secret_id)
@@ -87,6 +90,7 @@ class Tencent(Gateway):
             "X-TC-Region": settings.header_value("region", region),
         }
         self.timeout = settings.timeouts("timeout", timeout)
+        self._proxy = settings.proxy_url("proxy", proxy)
 
     def __repr__(self) -> str:
         return f"Tencent(base_url={self.base_url!r}, timeout={self.timeout!r})"
@@ -157,7 +161,7 @@ class Tencent(Gateway):
         headers = {"X-TC-Action": action, "X-TC-Timestamp": str(timestamp), "Authorization": signature}
         if credentials.security_token is not None:
             headers["X-TC-Token"] = credentials.security_token
-        return HttpRequest("POST", f"{self.base_url}/", {}, self._headers | headers, self.timeout, body)
+        return HttpRequest("POST", f"{self.base_url}/", {}, self._headers | headers, self.timeout, body, self._proxy)
 
 
 def _judge_send(response: HttpResponse) -> Receipt | GatewayRejectedError:

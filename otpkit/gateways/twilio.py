@@ -50,6 +50,8 @@ class Twilio(Gateway):
         language: of the voice that says the digits.
         base_url: where the API is; `http://` is for loopback alone, for the token travels in clear.
         timeout: seconds to connect and seconds to answer; one number means both.
+        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
+            says of proxies counts for nothing, and `http://` of loopback goes directly.
 
     Raises ConfigurationError for anything that can't work, naming the field and the remedy.
     """
@@ -72,6 +74,7 @@ class Twilio(Gateway):
         language: str = "en-US",
         base_url: str = "https://api.twilio.com",
         timeout: tuple[float, float] | float = (3, 10),
+        proxy: str | None = None,
     ) -> None:
         if not matched(_ACCOUNT, account_sid):
             raise ConfigurationError("account_sid is no SID; copy it from Twilio's console, like AC and 32 digits.")
@@ -95,6 +98,7 @@ class Twilio(Gateway):
         self.base_url = settings.base_url("base_url", base_url)
         self._account_url = f"{self.base_url}/2010-04-01/Accounts/{account_sid}"
         self.timeout = settings.timeouts("timeout", timeout)
+        self._proxy = settings.proxy_url("proxy", proxy)
 
     def __repr__(self) -> str:
         return f"Twilio(base_url={self.base_url!r}, timeout={self.timeout!r}, channels={sorted(self.channels)})"
@@ -125,7 +129,7 @@ class Twilio(Gateway):
             return Delivery(state="unknown", gateway=self.name)
         resource = "Calls" if message_id.startswith("CA") else "Messages"
         url = f"{self._account_url}/{resource}/{message_id}.json"
-        answer = yield from ask(HttpRequest("GET", url, {}, self._headers, self.timeout))
+        answer = yield from ask(HttpRequest("GET", url, {}, self._headers, self.timeout, proxy=self._proxy))
         found = None if isinstance(answer, TransportFailure) else judge_trace(answer)
         if isinstance(found, GatewayRejectedError):
             raise found
@@ -164,7 +168,7 @@ class Twilio(Gateway):
             fields["StatusCallback"] = f"{self._callback}{joint}{SEND_ID}={message.send_id}"
         headers = {**self._headers, "Content-Type": "application/x-www-form-urlencoded"}
         url = f"{self._account_url}/{resource}.json"
-        return HttpRequest("POST", url, {}, headers, self.timeout, urlencode(fields).encode())
+        return HttpRequest("POST", url, {}, headers, self.timeout, urlencode(fields).encode(), self._proxy)
 
 
 def _api_key(sid: object, secret: object) -> tuple[str, str]:

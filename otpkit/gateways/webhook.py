@@ -59,6 +59,8 @@ class Webhook(Gateway):
         url: where to POST to, with a query or without; `http://` is for loopback alone, for the code travels in clear.
         secret: at least 32 bytes, which sign and never travel.
         timeout: seconds to connect and seconds to answer; one number means both.
+        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
+            says of proxies counts for nothing, and `http://` of loopback goes directly.
 
     Raises ConfigurationError for anything that can't work, naming the field and the remedy.
     """
@@ -66,12 +68,20 @@ class Webhook(Gateway):
     name: ClassVar[str] = PROVIDER.name
     channels: frozenset[Channel] = frozenset({"sms", "voice"})
 
-    def __init__(self, url: str, secret: str | bytes, *, timeout: tuple[float, float] | float = (3, 10)) -> None:
+    def __init__(
+        self,
+        url: str,
+        secret: str | bytes,
+        *,
+        timeout: tuple[float, float] | float = (3, 10),
+        proxy: str | None = None,
+    ) -> None:
         self.url, _, query = settings.whole_url("url", url).partition("?")
         # Apart, for a query may be a key, and no repr shows a request's.
         self._query = _query(query)
         self._secret = settings.secret_bytes("secret", secret)
         self.timeout = settings.timeouts("timeout", timeout)
+        self._proxy = settings.proxy_url("proxy", proxy)
 
     def __repr__(self) -> str:
         return f"Webhook(url={self.url!r}, timeout={self.timeout!r})"
@@ -93,7 +103,7 @@ class Webhook(Gateway):
             TIMESTAMP: timestamp,
             SIGNATURE: _signature(self._secret, timestamp, body),
         }
-        return HttpRequest("POST", self.url, self._query, headers, self.timeout, body)
+        return HttpRequest("POST", self.url, self._query, headers, self.timeout, body, self._proxy)
 
 
 def verify_webhook(
