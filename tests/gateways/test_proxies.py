@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -49,18 +50,22 @@ BUILDERS: dict[str, Callable[..., Gateway]] = {
 }
 
 
+OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
 class Proxy:
     """Opens a way to where CONNECT says, or answers as it is told; it records what passes."""
 
-    def __init__(
-        self, answer: bytes | Callable[[socket.socket], None] = b"HTTP/1.1 200 Connection established\r\n\r\n"
-    ):
+    def __init__(self, answer: bytes | Callable[[socket.socket], None] = OPEN, *, tls: bool = False) -> None:
         self.answer = answer
         self.heads: list[bytes] = []
         self.passed = bytearray()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self.url = f"http://{QUOTED}@127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://{QUOTED}@127.0.0.1:{self.port}"
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
+        if self._context is not None:
+            self._context.load_cert_chain(CERTIFICATE)
         self._sockets: list[socket.socket] = []
 
     def __enter__(self) -> Self:
@@ -83,6 +88,12 @@ class Proxy:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
+        if self._context is not None:
+            try:
+                client = self._context.wrap_socket(client, server_side=True)
+            except OSError:
+                return
+            self._sockets.append(client)
         with client, suppress(OSError):
             head = read_request(client)
             self.heads.append(head)
@@ -181,6 +192,20 @@ def test_proxy_without_a_user_is_told_none(trusting: Transport) -> None:
     with WireServer(reply("ok"), tls=True) as server, Proxy() as proxy:
         trusting.exchange(request_to(server.url, f"http://127.0.0.1:{proxy.port}"))
     assert b"authorization" not in proxy.heads[0].lower()
+
+
+def test_proxy_may_be_spoken_to_by_tls(trusting: Transport) -> None:
+    """Verified like any other server; what fails before the way is open was not sent, what fails after it may be."""
+    with WireServer(reply("ok"), drop, tls=True) as server, Proxy(tls=True) as proxy:
+        untrusting = Transport()
+        assert isinstance(fails(untrusting, request_to(server.url, proxy.url)), NotConnected)
+        untrusting.close()
+        assert proxy.heads == []
+        assert trusting.exchange(request_to(server.url, proxy.url)).text == "ok"
+        assert isinstance(fails(trusting, request_to(server.url, proxy.url)), NoAnswer)
+    assert f"Proxy-Authorization: Basic {basic()}".encode() in proxy.heads[0]
+    with WireServer(reply("ok"), tls=True) as server, Proxy(b"HTTP/1.1 407 X\r\n\r\n", tls=True) as proxy:
+        assert isinstance(fails(trusting, request_to(server.url, proxy.url)), NotConnected)
 
 
 def test_loopback_without_tls_goes_directly(trusting: Transport) -> None:
