@@ -17,7 +17,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, Final, TypeAlias
 
-MAX_LOOK_UPS: Final = 32  # at a time, in a process; the callers beyond wait for their turn, within their own bound
+MAX_LOOK_UPS: Final = 32  # At a time, in a process. Further callers wait, within their own bound.
 THREAD_NAME: Final = "otpkit-look-up"
 
 Address: TypeAlias = tuple[int, int, int, Any]
@@ -62,7 +62,7 @@ def _version(host: str) -> int | None:
 
 
 def _look_up_name(host: str, port: int, timeout: float) -> list[Address]:
-    deadline, turns = time.monotonic() + timeout, _turns_of_process()
+    deadline, look_ups = time.monotonic() + timeout, _semaphore()
     answers: queue.SimpleQueue[list[Address] | Exception] = queue.SimpleQueue()
 
     def ask() -> None:
@@ -73,10 +73,10 @@ def _look_up_name(host: str, port: int, timeout: float) -> list[Address]:
         except Exception as error:  # noqa: BLE001 - the caller's to raise
             answer = error
         finally:
-            turns.release()
+            look_ups.release()
         answers.put(answer)
 
-    if not turns.acquire(timeout=timeout):
+    if not look_ups.acquire(timeout=timeout):
         raise TimeoutError
     # A daemon: a look-up that hangs must not keep the process from ending.
     thread = threading.Thread(target=ask, name=THREAD_NAME, daemon=True)
@@ -84,7 +84,7 @@ def _look_up_name(host: str, port: int, timeout: float) -> list[Address]:
         thread.start()
     finally:
         if thread.ident is None:  # it could not be started
-            turns.release()
+            look_ups.release()
     answer: list[Address] | Exception = TimeoutError()
     with suppress(queue.Empty):
         answer = answers.get(timeout=max(0, deadline - time.monotonic()))
@@ -108,9 +108,9 @@ def _connected(
     return opened
 
 
-_turns: dict[int, threading.Semaphore] = {}
+_semaphores: dict[int, threading.Semaphore] = {}  # by process
 
 
-def _turns_of_process() -> threading.Semaphore:
-    # A forked child has none of its parent's threads, which would give their turns back.
-    return _turns.get(os.getpid()) or _turns.setdefault(os.getpid(), threading.Semaphore(MAX_LOOK_UPS))
+def _semaphore() -> threading.Semaphore:
+    # A forked child has none of its parent's threads, so nobody would release the parent's semaphore there.
+    return _semaphores.get(os.getpid()) or _semaphores.setdefault(os.getpid(), threading.Semaphore(MAX_LOOK_UPS))

@@ -182,8 +182,8 @@ class Flows:
         problem = receipts.problem or f"it was answered by {receipts.status}"
         yield Emit(
             Event(name="push_refused", operation="receive", detail=name),
-            warning=f"A push of the gateway {name} counts for nothing: {problem}. "
-            "Further ones within a minute are not logged.",
+            warning=f"The gateway {name} was pushed receipts that are not accepted: {problem}. "
+            "This is logged at most once a minute.",
         )
 
     def _record(self, told: Sequence[tuple[Identity, Delivery, bytes, str]]) -> Flow[None]:

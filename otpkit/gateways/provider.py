@@ -19,7 +19,7 @@ from otpkit.template import Template
 _TOKEN: Final = re.compile(r"(?!.*[0-9]{10})[A-Za-z0-9._-]{1,64}")
 _MESSAGE_ID: Final = re.compile(r"[!-~]{1,128}")
 _SHORT_NUMBER: Final = re.compile(r"[0-9]{1,5}")
-NO_ROWS: Final = "its body is no JSON array: give Push the body's bytes as they came"
+NO_ROWS: Final = "the body is no JSON array; pass Push the body's bytes unchanged"
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -137,7 +137,7 @@ def phone(value: object) -> str:
 
 
 def mail_date(value: object) -> datetime | None:
-    """Return the time that a text like `Thu, 25 Nov 2021 10:27:00 +0800` says, at UTC, or None for what is none."""
+    """Return the time that a text like `Thu, 25 Nov 2021 10:27:00 +0800` says, at UTC, or None."""
     try:
         return parsedate_to_datetime(text_of(value)).astimezone(UTC)
     except (ValueError, TypeError, OverflowError):

@@ -27,9 +27,8 @@ _ACCOUNT: Final = re.compile(r"[A-Za-z0-9]+")
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*")
 
 
-# Said of a signature that is none.
 _REMEDY: Final = (
-    "behind a proxy give Push the URL that Twilio calls (service.public_url of `otpkit serve`), and check auth_token"
+    "behind a proxy, pass Push the URL that Twilio calls (service.public_url of `otpkit serve`); check auth_token too"
 )
 
 
@@ -145,11 +144,11 @@ class Twilio(Gateway):
         params, signature = read_form(push.body), header(push.headers, "x-twilio-signature")
         problem = ""
         if params is None:
-            problem = "its body is no form: give Push the body's bytes as they came"
+            problem = "the body is no form; pass Push the body's bytes unchanged"
         elif not signature:
-            problem = "it has no X-Twilio-Signature: a stranger's, or a proxy drops the header"
+            problem = "X-Twilio-Signature is missing; Twilio did not send this, or a proxy removes the header"
         elif not is_signed(push.url, params, signature, self._auth_token):
-            problem = f"its signature is not that of {origin(push.url)}, where it was read: {_REMEDY}"
+            problem = f"the signature does not match the URL{origin(push.url)}; {_REMEDY}"
         if params is None or problem:
             return Receipts((), 403, "text/plain", problem=problem)
         delivery = read_push(dict(params), push.url)

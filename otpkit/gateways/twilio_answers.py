@@ -89,7 +89,7 @@ def read_form(body: bytes) -> list[tuple[str, str]] | None:
 def origin(url: str) -> str:
     """Return the scheme and host of a URL to log. Its path may hold a secret, and a stranger's host a number."""
     found = _ORIGIN.match(url)
-    return found[0] if found else "its URL"
+    return f" as it was read, {found[0]}/…" if found else ""
 
 
 def read_push(params: Mapping[str, str], url: str) -> Delivery | None:

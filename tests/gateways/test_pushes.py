@@ -140,16 +140,16 @@ class TestTwilio:
             (CALLED, "https://internal.example:8000"),
             ("http://10.0.0.1/receipts/a-secret-in-the-path", "http://10.0.0.1"),
             ("http://localhost:8000?a-secret-in-the-path", "http://localhost:8000"),
-            ("http://13800138000/a-secret-in-the-path", "its URL"),
-            ("http://x.example\n/a-secret-in-the-path", "its URL"),
-            (f"http://{'x' * 999}/a-secret-in-the-path", "its URL"),
-            ("a-secret-in-the-path", "its URL"),
+            ("http://13800138000/a-secret-in-the-path", ""),
+            ("http://x.example\n/a-secret-in-the-path", ""),
+            (f"http://{'x' * 999}/a-secret-in-the-path", ""),
+            ("a-secret-in-the-path", ""),
         ],
     )
     def test_wrong_signature_names_where_it_was_read(self, url: str, shown: str) -> None:
         """The scheme and host, which a proxy changes; no path, and no host that may be a number."""
         problem = self.problem(url, **{"X-Twilio-Signature": "x"})
-        assert f"not that of {shown}, " in problem
+        assert f"the URL as it was read, {shown}/…; " in problem if shown else "the URL; " in problem
         assert "public_url" in problem
         assert "auth_token" in problem
         assert "a-secret-in-the-path" not in problem
