@@ -107,7 +107,7 @@ def build(
         route(gateway, template, policy.regions),
         policy,
         keys,
-        TokenSigner(keys),
+        TokenSigner(keys, namespace),
         scripts.load(policy),
         _fixed(fixed_codes, policy, clock or time.time),
         namespace,

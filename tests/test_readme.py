@@ -109,6 +109,13 @@ def test_the_form_redeems_the_proof(code: Any) -> None:
     assert scope["account"].phone == "+8613800138000"
 
 
+@pytest.mark.parametrize("missing", [None, ""])
+def test_the_form_without_a_phone_creates_nothing(code: Any, missing: Any) -> None:
+    scope = code(block_with("account = create_account"), form_phone=missing)
+    assert scope["answer"][0] == 401
+    assert "account" not in scope
+
+
 def test_the_form_answers_an_error_in_the_persons_language(code: Any) -> None:
     scope = code(block_with("account = create_account"), code_typed="000000")
     assert scope["answer"][0] == WrongCodeError.status

@@ -11,7 +11,7 @@
     @app.post("/account")
     def create_account():
         proof = phones.redeem(idempotency_key=request.form["key"])
-        return create(proof.phone)
+        return find(proof.phone) if proof.replayed else create(proof.phone)
 
 A code is tied to the visitor's session, and so of no use to somebody who talked him into reading it out. The session is
 a signed cookie: the visitor can read it and can send an old one again (`otpkit.web.sessions` says what follows).
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
 from html import escape
-from typing import Any, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
 from otpkit.web import (
@@ -36,11 +36,13 @@ from otpkit.web import (
     bind_of,
     client_ip,
     drive,
+    fingerprint,
     preferred_language,
     problem,
     take_proof,
     visit,
 )
+from otpkit.web.fingerprints import Fields, is_form
 
 try:
     from flask import Blueprint, Flask, Response, current_app, redirect, request, session
@@ -151,7 +153,13 @@ class PhoneVerification:
         Args:
             purpose: as given to `blueprint`.
             idempotency_key: a text that names the form, such as a hidden field of it: sent twice, it gets the same
-                proof twice. A unique constraint on the phone belongs where the account is created.
+                proof twice. None and the empty text stand for none: a form that is sent again is then a
+                `UsedTokenError`, and so is another request with the same key: one that differs in method, URL or body,
+                a form's token against forgery aside.
+
+        The visitor may choose the key, and one proof makes one account: where `proof.replayed` is True, return the
+        account that exists. Where there is none, for the process or the connection ended before it was made, make it; a
+        unique constraint on the phone belongs there.
 
         A request of another site's page finds no proof, in browsers that tell (`Sec-Fetch-Site`); give your form a
         token of its own too (Flask-WTF).
@@ -161,7 +169,9 @@ class PhoneVerification:
         """
         with visit(_session(), purpose) as state:
             token = take_proof(state, sec_fetch_site=request.headers.get("Sec-Fetch-Site", ""))
-            return current_otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key or None)
+            key = idempotency_key or None
+            asked = None if key is None else _fingerprint()
+            return current_otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=key, request=asked)
 
     def _asked(self) -> Asked:
         forwarded_for = ",".join(request.headers.getlist("X-Forwarded-For"))
@@ -182,6 +192,17 @@ def _session() -> MutableMapping[str, Any]:
 def _form() -> dict[str, str]:
     # A browser says how long a form is. The application may have read it before, for a CAPTCHA.
     return request.form.to_dict() if 0 < (request.content_length or 0) <= MAX_BODY else {}
+
+
+def _fingerprint() -> str:
+    content: bytes | Fields
+    if is_form(request.mimetype):
+        files = [(name, cast("BinaryIO", file.stream)) for name, file in request.files.items(multi=True)]
+        content = [*request.form.items(multi=True), *files]
+    else:
+        content = request.get_data()
+    csrf_field = current_app.config.get("WTF_CSRF_FIELD_NAME", "")  # of Flask-WTF
+    return fingerprint(request.method, request.full_path, content, csrf_field=csrf_field)
 
 
 def _refuse(error: OTPError) -> ResponseReturnValue:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from otpkit import AsyncOTP
+from otpkit.names import NOT_GIVEN
 from otpkit.service import bodies
 from otpkit.service._web import BaseModel, Response
 from otpkit.service.answers import challenge_json, delivery_json, json_answer, proof_json, refused
@@ -71,7 +72,12 @@ async def _verify(otp: AsyncOTP, asked: Asked) -> Response:
 async def _redeem(otp: AsyncOTP, asked: Asked) -> Response:
     body: bodies.RedemptionRequest = asked.body
     proof = await otp.redeem(
-        body.token, body.purpose, bind=body.bind, phone=body.phone, idempotency_key=asked.idempotency_key
+        body.token,
+        body.purpose,
+        bind=body.bind,
+        phone=body.phone if "phone" in body.model_fields_set else NOT_GIVEN,
+        idempotency_key=asked.idempotency_key,
+        request=body.request,
     )
     return json_answer(proof_json(proof))
 
@@ -155,7 +161,8 @@ OPERATIONS: Final = (
         path="/v1/proofs/redeem",
         name="redeem",
         summary="Redeem a proof, once ever",
-        description="By the form that creates the account; use the phone of the answer, never the form's.",
+        description="By the form that creates the account; use the phone of the answer, never the form's. Where "
+        "the visitor may choose the Idempotency-Key, look at `replayed`: one proof makes one account.",
         body=bodies.RedemptionRequest,
         answers={200: ("The proof holds, and is now used up.", bodies.ProofAnswer)},
         problems=(409,),

@@ -3,6 +3,7 @@
 The modules of `otpkit.integrations` are thin on top of it; so can be yours for another framework.
 """
 
+from otpkit.web.fingerprints import fingerprint
 from otpkit.web.forms import MAX_BODY, Answer, Asked, PhoneForms, View, read_form
 from otpkit.web.problems import MEDIA_TYPE, Problem, plain_problem, problem
 from otpkit.web.sessions import State, bind_of, take_proof, visit
@@ -23,6 +24,7 @@ __all__ = [
     "client_ip",
     "drive",
     "drive_async",
+    "fingerprint",
     "plain_problem",
     "preferred_language",
     "problem",

@@ -81,14 +81,17 @@ def test_fastapi_serves_pages_and_json_and_redeems() -> None:
     with on_uvicorn(scope["app"]) as url, requests.Session() as session:
         session.cookies = OverHttp()
         sign_up(url, outbox, session)
-        assert session.post(f"{url}/account", timeout=20).json() == {"phone": PHONE}
+        fixed = {"Idempotency-Key": "fixed"}
+        answers = [session.post(f"{url}/account", headers=fixed, timeout=20).json() for _ in range(20)]
+        assert answers[0] == {"phone": PHONE}
+        assert [answer["code"] for answer in answers[1:]] == ["used_token"] * 19
         assert session.post(f"{url}/account", timeout=20).json()["code"] == "used_token"
         sent = session.post(f"{url}/api/signup/challenges", json={"phone": "13900139000"}, timeout=20)
         assert (sent.status_code, sent.json()["delivery"]) == (202, "accepted")
 
 
 def test_flask_serves_pages_and_redeems() -> None:
-    outbox, app = Outbox(), flask.Flask("readme")
+    outbox, app, accounts = Outbox(), flask.Flask("readme"), []
     app.secret_key = SECRET
     with OTP("memory://", outbox, TEMPLATE, SECRET) as otp:
         scope = {
@@ -97,14 +100,18 @@ def test_flask_serves_pages_and_redeems() -> None:
             "otp": otp,
             "request": flask.request,
             "log_in": lambda proof: {"user": proof.phone},
-            "create_account": lambda phone: {"phone": phone},
+            "create_account": lambda phone: accounts.append(phone) or {"phone": phone},
+            "find_account": lambda phone: {"phone": accounts[accounts.index(phone)]},
         }
         exec(compile(block_with("phones.blueprint"), "README.md", "exec", dont_inherit=True), scope)
         with on_werkzeug(app) as url, requests.Session() as session:
             assert requests.get(f"{url}/login", timeout=20).status_code == 200
             sign_up(url, outbox, session)
-            for _ in range(2):  # a form that is sent twice
+            for _ in range(20):  # a form that is sent again and again
                 assert session.post(f"{url}/account", {"key": "form"}, timeout=20).json() == {"phone": PHONE}
+            other = session.post(f"{url}/account", {"key": "form", "name": "another"}, timeout=20)
+            assert other.json()["code"] == "used_token"
+    assert accounts == [PHONE]
 
 
 DJANGO_URLS = """

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import BinaryIO, cast
+
 from django.contrib.auth import SESSION_KEY, authenticate, login
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
+from django.http.request import RawPostDataException
 
 from otpkit import ConfigurationError, Proof
 from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import get_otp
-from otpkit.web import bind_of, take_proof, visit
+from otpkit.web import bind_of, fingerprint, take_proof, visit
+from otpkit.web.fingerprints import Fields, is_form
 
 
 def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: str | None = None) -> Proof:
     """Redeem the proof that the session keeps, once ever: call it in the form that creates the account.
 
     With an `idempotency_key`, such as a random hidden field of that form, the form may come twice and gets the same
-    proof twice.
+    proof twice. None and the empty text stand for none: a form that is sent again is then a `UsedTokenError`, and so is
+    another request with the same key: one that differs in method, URL or body, the CSRF token aside. (A body that was
+    read from the request as a stream is gone, and not looked at.)
+
+    The visitor may choose the key, and one proof makes one account: where `proof.replayed` is True, return the account
+    that exists. Where there is none, for the process or the connection ended before it was made, make it; a unique
+    constraint on the phone belongs there.
 
     Raises `TokenError` where there is no proof, or none any more: send the visitor to the phone's form again; and
     `StoreUnavailableError`.
     """
     with visit(session_of(request), purpose) as state:
         token = take_proof(state, sec_fetch_site=request.headers.get("Sec-Fetch-Site", ""))
-        return get_otp().redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key or None)
+        key = idempotency_key or None
+        asked = None if key is None else _fingerprint(request)
+        return get_otp().redeem(token, purpose, bind=bind_of(state), idempotency_key=key, request=asked)
 
 
 def log_in(request: HttpRequest, proof: Proof) -> AbstractBaseUser | None:
@@ -54,6 +67,17 @@ def leave_session(request: HttpRequest) -> None:
     if old.session_key is not None and SESSION_KEY not in old:
         request.session = type(old)()
         request.session.update(dict(old.items()))
+
+
+def _fingerprint(request: HttpRequest) -> str:
+    content: bytes | Fields = b""
+    if request.method == "POST" and is_form(request.content_type or ""):
+        files = [(name, cast("BinaryIO", file.file)) for name, each in request.FILES.lists() for file in each]
+        content = [*((name, str(value)) for name, each in request.POST.lists() for value in each), *files]
+    else:
+        with suppress(RawPostDataException):
+            content = request.body
+    return fingerprint(request.method or "", request.get_full_path(), content)
 
 
 def session_of(request: HttpRequest) -> SessionBase:

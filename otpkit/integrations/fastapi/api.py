@@ -9,11 +9,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.types import Message
 
-from otpkit import Challenge, ConfigurationError
-from otpkit.integrations.fastapi.bodies import read_body
-from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp
+from otpkit import Challenge
+from otpkit.integrations.fastapi.bodies import read_body, with_body
+from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp, require_bind
 from otpkit.web import MAX_BODY, MEDIA_TYPE, Problem, plain_problem
 
 _MAX_DETAIL = 300  # characters of what is wrong with a body, which may have named anything
@@ -90,7 +89,7 @@ class _Route(APIRoute):
             if len(body) > MAX_BODY:
                 return _respond(plain_problem(413, "too_long", "Too long", f"Send at most {MAX_BODY} bytes."))
             try:
-                response = await handle(_with_body(request, body))
+                response = await handle(with_body(request, body))
             except RequestValidationError as error:
                 wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
                 detail = "; ".join(wrong)[:_MAX_DETAIL]
@@ -106,9 +105,7 @@ def json_router(purpose: str, bind: Bind, address: Callable[[Request], str | Non
     router = APIRouter(route_class=_Route, responses=PROBLEMS)
 
     async def bound(given: str = Depends(bind)) -> str:
-        if not given:  # strangers would share their challenges
-            raise ConfigurationError("bind= gave an empty text: have it give what is the visitor's alone.")
-        return given
+        return require_bind(given)
 
     @router.post("/challenges", status_code=202)
     async def issue(
@@ -139,13 +136,6 @@ def json_router(purpose: str, bind: Bind, address: Callable[[Request], str | Non
 
 def _live(challenge: Challenge) -> PhoneChallenge:
     return PhoneChallenge.model_validate(challenge)
-
-
-def _with_body(request: Request, body: bytes) -> Request:
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body}
-
-    return Request(request.scope, receive)
 
 
 def _is_json(request: Request) -> bool:
