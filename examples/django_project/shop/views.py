@@ -41,7 +41,9 @@ class AccountView(FormView):  # type: ignore[type-arg]
         # Whoever has an account already is logged in to it. The phone is the proof's, never a form's.
         new = {"first_name": form.cleaned_data["name"], "password": make_password(None)}
         User.objects.get_or_create(phone=proof.phone, defaults=new)
-        log_in(self.request, proof)
+        if log_in(self.request, proof) is None:  # inactive, or of the staff, for whom an SMS is too weak
+            form.add_error(None, "No account that can log in by phone has this number.")
+            return self.form_invalid(form)
         return redirect("profile")
 
 

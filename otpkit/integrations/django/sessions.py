@@ -28,7 +28,11 @@ def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: st
 
 
 def log_in(request: HttpRequest, proof: Proof) -> AbstractBaseUser | None:
-    """Log in the user with the verified number, in a session of its own, and return him; None where there is none.
+    """Log in the user with the verified number, in a session of its own, and return them, or None.
+
+    None where nobody with the number may log in by an SMS alone: no user, an inactive one, staff or a superuser
+    (`OTPKIT["LOGIN_STAFF"]`), or a proof of another purpose than `OTPKIT["LOGIN_PURPOSES"]`. Show the same page for all
+    of them. Call it with a proof of `redeem`, or the one that `verified` is given.
 
     Raises `ConfigurationError` where no `PhoneBackend` could say who that is.
     """

@@ -140,7 +140,8 @@ class LoginView(PhoneView):
     """Logs in the user with the verified number, in a session of its own, by the backend `PhoneBackend`.
 
     Goes to `?next=`, `success_url` or `settings.LOGIN_REDIRECT_URL`. Whether a number has an account is told once it is
-    verified and not before.
+    verified and not before. Staff, superusers and inactive users get the answer of a number without one, so that it
+    does not tell whose number it is. A `purpose` of your own must stand in `OTPKIT["LOGIN_PURPOSES"]`.
     """
 
     purpose = "login"
@@ -151,7 +152,11 @@ class LoginView(PhoneView):
         return super().verified(proof) if log_in(self.request, proof) else self.no_account(proof)
 
     def no_account(self, proof: Proof) -> HttpResponse:
-        """Answer for a verified number that no active user has. Override it, to offer a sign-up for one."""
+        """Answer for a verified number whose user may not log in by phone, or that has none.
+
+        Override it to offer a sign-up. The number may still be that of an inactive user or of the staff: let that form
+        find the user who exists, as `get_or_create` does, and `log_in` refuse them.
+        """
         return self.refuse(_NO_ACCOUNT)
 
     def _own_url(self) -> str:
