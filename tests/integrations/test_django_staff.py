@@ -31,7 +31,7 @@ def live() -> Iterator[Site]:
         yield live
 
 
-@pytest.fixture(params=STAFF, ids=lambda flags: "+".join(flags))
+@pytest.fixture(params=STAFF, ids="+".join)
 def staff(request: pytest.FixtureRequest, live: Site) -> User:
     return User.objects.create(username=PHONE, **request.param)
 

@@ -159,6 +159,6 @@ def _purposes_in(patterns: Iterable[Any]) -> Iterator[str]:
         if hasattr(each, "url_patterns"):
             yield from _purposes_in(each.url_patterns)
             continue
-        view = getattr(each.callback, "view_class", object)
+        view: Any = getattr(each.callback, "view_class", object)
         if issubclass(view, LoginView):
             yield str(each.callback.view_initkwargs.get("purpose", view.purpose))
