@@ -30,11 +30,13 @@ from otpkit.web import (
     Answer,
     Asked,
     PhoneForms,
+    ProofCookie,
     State,
     Turn,
     View,
     bind_of,
     client_ip,
+    cookie_name,
     drive,
     preferred_language,
     problem,
@@ -47,6 +49,7 @@ try:
     from flask.sessions import NullSession
     from flask.typing import ResponseReturnValue
     from werkzeug.local import LocalProxy
+    from werkzeug.wrappers import Response as BaseResponse
 except ImportError as missing:
     raise ConfigurationError("otpkit.integrations.flask needs Flask; run: pip install 'otpkit[flask]'") from missing
 
@@ -132,16 +135,18 @@ class PhoneVerification:
                 return on_verified(found.proof)
             response = redirect(next_url, found.status)
             response.headers.update(found.headers)
+            if found.cookie is not None:
+                _set_cookie(response, found.cookie)
             return response
 
         @blueprint.get("")
         def show() -> ResponseReturnValue:
-            return answer(lambda forms, state: forms.show(state, self._asked()))
+            return answer(lambda forms, state: forms.show(state, self._asked(purpose)))
 
         @blueprint.post("")
         def submit() -> ResponseReturnValue:
             form = _form()
-            return answer(lambda forms, state: forms.submit(state, form, self._asked()))
+            return answer(lambda forms, state: forms.submit(state, form, self._asked(purpose)))
 
         return blueprint
 
@@ -160,16 +165,18 @@ class PhoneVerification:
         application without a `SECRET_KEY`.
         """
         with visit(_session(), purpose) as state:
-            token = take_proof(state, sec_fetch_site=request.headers.get("Sec-Fetch-Site", ""))
+            site, cookie = request.headers.get("Sec-Fetch-Site", ""), _proof_cookie(purpose)
+            token = take_proof(state, sec_fetch_site=site, cookie=cookie)
             return current_otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key or None)
 
-    def _asked(self) -> Asked:
+    def _asked(self, purpose: str) -> Asked:
         forwarded_for = ",".join(request.headers.getlist("X-Forwarded-For"))
         return Asked(
             url=request.script_root + request.path,
             ip=client_ip(request.remote_addr, forwarded_for, self._hops),
             accept_language=request.headers.get("Accept-Language", ""),
             language=request.args.get("lang", ""),
+            cookie=_proof_cookie(purpose),
         )
 
 
@@ -177,6 +184,25 @@ def _session() -> MutableMapping[str, Any]:
     if isinstance(session, NullSession):
         raise ConfigurationError('Codes are tied to the session, and it has no key: set app.config["SECRET_KEY"].')
     return session
+
+
+def _proof_cookie(purpose: str) -> str:
+    return request.cookies.get(cookie_name(purpose), "")
+
+
+def _set_cookie(response: BaseResponse, cookie: ProofCookie) -> None:
+    """Set the cookie that the kept proof is tied to, where the session's own is sent."""
+    interface = current_app.session_interface
+    response.set_cookie(
+        cookie.name,
+        cookie.value,
+        max_age=cookie.max_age,
+        httponly=True,
+        domain=interface.get_cookie_domain(current_app),
+        path=interface.get_cookie_path(current_app),
+        secure=interface.get_cookie_secure(current_app) or request.is_secure,
+        samesite=interface.get_cookie_samesite(current_app) or "Lax",
+    )
 
 
 def _form() -> dict[str, str]:

@@ -5,7 +5,7 @@ The modules of `otpkit.integrations` are thin on top of it; so can be yours for 
 
 from otpkit.web.forms import MAX_BODY, Answer, Asked, PhoneForms, View, read_form
 from otpkit.web.problems import MEDIA_TYPE, Problem, plain_problem, problem
-from otpkit.web.sessions import State, bind_of, take_proof, visit
+from otpkit.web.sessions import ProofCookie, State, bind_of, cookie_name, take_proof, visit
 from otpkit.web.turns import Turn, drive, drive_async
 from otpkit.web.visitors import client_ip, preferred_language
 
@@ -16,11 +16,13 @@ __all__ = [
     "Asked",
     "PhoneForms",
     "Problem",
+    "ProofCookie",
     "State",
     "Turn",
     "View",
     "bind_of",
     "client_ip",
+    "cookie_name",
     "drive",
     "drive_async",
     "plain_problem",

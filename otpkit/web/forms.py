@@ -19,7 +19,7 @@ from otpkit.errors import Language
 from otpkit.names import check_purpose
 from otpkit.phone import parse
 from otpkit.web.regions import Region, regions_of
-from otpkit.web.sessions import State, bind_of
+from otpkit.web.sessions import ProofCookie, State, bind_of, cookie_of, is_tied
 from otpkit.web.turns import Turn
 from otpkit.web.visitors import preferred_language
 
@@ -34,7 +34,8 @@ class Asked:
     """What a page needs to know of a request.
 
     `url` is its path, decoded, which the forms are sent to and which the visitor is sent back to; `language` is the one
-    chosen by `?lang=`; `hidden` are further hidden fields of every form, such as a framework's own token.
+    chosen by `?lang=`; `hidden` are further hidden fields of every form, such as a framework's own token. `cookie` is
+    the value of the cookie `cookie_name(purpose)`, "" where there is none, None to leave it unchecked (`take_proof`).
     """
 
     url: str
@@ -42,6 +43,7 @@ class Asked:
     accept_language: str = ""
     language: str = ""
     hidden: Mapping[str, str] = field(default_factory=dict)
+    cookie: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +77,16 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer: a page, or a redirect; or, with a `proof`, whatever the application does for a verified phone."""
+    """What to answer: a page, or a redirect; or, with a `proof`, whatever the application does for a verified phone.
+
+    Set `cookie`, where there is one, with the answer: `take_proof` wants it back.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: str = ""
     proof: Proof | None = None
+    cookie: ProofCookie | None = None
 
 
 class PhoneForms:
@@ -108,7 +114,7 @@ class PhoneForms:
         if asked.language in {"en", "zh"}:
             state["language"] = asked.language
             return _redirect(asked)
-        if "token" in state:
+        if "token" in state and is_tied(state["token"], asked.cookie):
             try:
                 proof = yield lambda otp: otp.check(state["token"], self.purpose, bind=state["id"])
             except TokenError:
@@ -148,9 +154,10 @@ class PhoneForms:
         elif action == "verify" and "phone" in state and form.get("phone") in {None, state["phone"]}:
             code = unicodedata.normalize("NFKC", form.get("code", ""))  # full-width digits, as a number may have
             proof = yield lambda otp: otp.verify(state["phone"], code, self.purpose, **options)
-            if self._keep_proof:
-                state["token"] = proof.token
-            return _verified(proof)
+            if not self._keep_proof:
+                return _verified(proof)
+            state["token"] = proof.token
+            return _verified(proof, cookie_of(proof))
         elif action == "restart":
             state.pop("phone", None)
             state.pop("token", None)
@@ -251,8 +258,8 @@ def _address(asked: Asked) -> str:
     return "/" + quote(asked.url.lstrip("/"), errors="replace")
 
 
-def _verified(proof: Proof) -> Answer:
-    return Answer(303, {"Cache-Control": "no-store"}, proof=proof)
+def _verified(proof: Proof, cookie: ProofCookie | None = None) -> Answer:
+    return Answer(303, {"Cache-Control": "no-store"}, proof=proof, cookie=cookie)
 
 
 def _headers(language: Language, nonce: str, retry_after: int) -> dict[str, str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY, authenticate, login
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.sessions.backends.base import SessionBase
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from otpkit import ConfigurationError, Proof
 from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import get_otp
-from otpkit.web import bind_of, take_proof, visit
+from otpkit.web import ProofCookie, bind_of, cookie_name, take_proof, visit
 
 
 def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: str | None = None) -> Proof:
@@ -23,7 +24,8 @@ def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: st
     `StoreUnavailableError`.
     """
     with visit(session_of(request), purpose) as state:
-        token = take_proof(state, sec_fetch_site=request.headers.get("Sec-Fetch-Site", ""))
+        site, cookie = request.headers.get("Sec-Fetch-Site", ""), proof_cookie(request, purpose)
+        token = take_proof(state, sec_fetch_site=site, cookie=cookie)
         return get_otp().redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key or None)
 
 
@@ -58,6 +60,25 @@ def leave_session(request: HttpRequest) -> None:
     if old.session_key is not None and SESSION_KEY not in old:
         request.session = type(old)()
         request.session.update(dict(old.items()))
+
+
+def proof_cookie(request: HttpRequest, purpose: str) -> str:
+    """Return the value of the cookie that the kept proof is tied to, "" where there is none."""
+    return request.COOKIES.get(cookie_name(purpose), "")
+
+
+def set_proof_cookie(response: HttpResponse, cookie: ProofCookie) -> None:
+    """Set the cookie that the kept proof is tied to, where the session's own is sent."""
+    response.set_cookie(
+        cookie.name,
+        cookie.value,
+        max_age=cookie.max_age,
+        httponly=True,
+        domain=settings.SESSION_COOKIE_DOMAIN,
+        path=settings.SESSION_COOKIE_PATH,
+        secure=settings.SESSION_COOKIE_SECURE,
+        samesite=settings.SESSION_COOKIE_SAMESITE,
+    )
 
 
 def session_of(request: HttpRequest) -> SessionBase:

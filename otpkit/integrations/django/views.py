@@ -19,7 +19,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from otpkit import ConfigurationError, Proof, web
 from otpkit.errors import Language
 from otpkit.integrations.django.conf import forwarded_hops, get_otp, language
-from otpkit.integrations.django.sessions import leave_session, log_in, session_of
+from otpkit.integrations.django.sessions import leave_session, log_in, proof_cookie, session_of, set_proof_cookie
 from otpkit.web import pages
 
 _NO_ACCOUNT: Final[Mapping[Language, str]] = {
@@ -95,6 +95,7 @@ class PhoneView(View):
             accept_language=language(),
             language=self.request.GET.get("lang", ""),
             hidden={"csrfmiddlewaretoken": get_token(self.request)},
+            cookie=proof_cookie(self.request, self.purpose),
         )
 
     def _answer(self, turn: Callable[[web.PhoneForms, web.State], web.Turn[web.Answer]]) -> HttpResponse:
@@ -110,6 +111,8 @@ class PhoneView(View):
             leave_session(self.request)
         response = self.verified(answer.proof)
         response.headers.setdefault("Cache-Control", "no-store")
+        if answer.cookie is not None:
+            set_proof_cookie(response, answer.cookie)
         return response
 
     def _end(self, state: web.State) -> None:

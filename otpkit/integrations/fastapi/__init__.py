@@ -29,8 +29,9 @@ a signed cookie: the visitor can read it and can send an old one again (`otpkit.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
+from typing import Any
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
 from otpkit.web import (
@@ -65,6 +66,7 @@ from otpkit.integrations.fastapi.dependencies import (
     Otp,
     VerifiedPhone,
     get_otp,
+    proof_cookie,
     session_bind,
     session_of,
     verified_phone,
@@ -82,15 +84,18 @@ class PhoneVerification:
         otp: what verifies. Close it where you made it, such as in the application's lifespan.
         forwarded_hops: how many proxies of yours stand before the application, for the visitor's address; 0 where the
             server is told of them itself (uvicorn's `--forwarded-allow-ips`).
+        cookie: arguments of `Response.set_cookie` for the cookie that a kept proof is tied to, where the session's
+            cookie has others than `path="/"`, `samesite="lax"` and, by HTTPS, `secure=True`: such as its `domain`.
 
     Raises `ConfigurationError` for an `OTP`, which would block the event loop.
     """
 
-    def __init__(self, otp: AsyncOTP, *, forwarded_hops: int = 0) -> None:
+    def __init__(self, otp: AsyncOTP, *, forwarded_hops: int = 0, cookie: Mapping[str, Any] | None = None) -> None:
         if isinstance(otp, OTP):
             raise ConfigurationError("PhoneVerification for FastAPI needs an AsyncOTP: an OTP blocks the event loop.")
         self.otp = otp
         self._hops = forwarded_hops
+        self._cookie = dict(cookie or {})
 
     def install(self, app: FastAPI) -> None:
         """Put the `AsyncOTP` on `app.state`, and have every `OTPError` answered with a problem document (RFC 9457).
@@ -132,18 +137,18 @@ class PhoneVerification:
             if found.proof is None:
                 return Response(found.body, found.status, dict(found.headers))
             if on_verified is None:
-                return RedirectResponse(next_url, found.status, dict(found.headers))
+                return self._go_on(request, next_url, found)
             response = await run_in_threadpool(on_verified, request, found.proof)
             return await response if isawaitable(response) else response
 
         @router.get("")
         async def show(request: Request, otp: Otp) -> Response:
-            return await answer(request, otp, lambda state: forms.show(state, self._asked(request)))
+            return await answer(request, otp, lambda state: forms.show(state, self._asked(request, purpose)))
 
         @router.post("")
         async def submit(request: Request, otp: Otp) -> Response:
             form = await _form(request)
-            return await answer(request, otp, lambda state: forms.submit(state, form, self._asked(request)))
+            return await answer(request, otp, lambda state: forms.submit(state, form, self._asked(request, purpose)))
 
         return router
 
@@ -168,12 +173,21 @@ class PhoneVerification:
         """
         return json_router(purpose, bind or session_bind(purpose), self._ip)
 
-    def _asked(self, request: Request) -> Asked:
+    def _go_on(self, request: Request, url: str, found: Answer) -> Response:
+        response = RedirectResponse(url, found.status, dict(found.headers))
+        if found.cookie is not None:
+            cookie, secure = found.cookie, request.url.scheme == "https"
+            usual: dict[str, Any] = {"max_age": cookie.max_age, "httponly": True, "secure": secure, "samesite": "lax"}
+            response.set_cookie(cookie.name, cookie.value, **(usual | self._cookie))
+        return response
+
+    def _asked(self, request: Request, purpose: str) -> Asked:
         return Asked(
             url=_path(request),
             ip=self._ip(request),
             accept_language=request.headers.get("accept-language", ""),
             language=request.query_params.get("lang", ""),
+            cookie=proof_cookie(request, purpose),
         )
 
     def _ip(self, request: Request) -> str | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from fastapi import Depends, Header, Request
 
 from otpkit import AsyncOTP, ConfigurationError, Proof
-from otpkit.web import bind_of, take_proof, visit
+from otpkit.web import bind_of, cookie_name, take_proof, visit
 
 Bind: TypeAlias = Callable[..., str | Awaitable[str]]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
@@ -36,6 +36,11 @@ def session_of(request: Request) -> MutableMapping[str, Any]:
         )
     session: MutableMapping[str, Any] = request.session
     return session
+
+
+def proof_cookie(request: Request, purpose: str) -> str:
+    """Return the value of the cookie that the kept proof is tied to, "" where there is none."""
+    return request.cookies.get(cookie_name(purpose), "")
 
 
 @cache
@@ -75,7 +80,8 @@ def verified_phone(purpose: str = "signup", *, bind: Bind | None = None) -> Call
 def _kept(purpose: str) -> Callable[..., Awaitable[Proof]]:
     async def redeem(request: Request, otp: Otp, token: Token = "", key: Key = None) -> Proof:
         with visit(session_of(request), purpose) as state:
-            token = token or take_proof(state, sec_fetch_site=request.headers.get("sec-fetch-site", ""))
+            site, cookie = request.headers.get("sec-fetch-site", ""), proof_cookie(request, purpose)
+            token = token or take_proof(state, sec_fetch_site=site, cookie=cookie)
             return await otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=key)
 
     return redeem
