@@ -13,12 +13,17 @@
         proof = phones.redeem(idempotency_key=request.form["key"])
         return create(proof.phone)
 
-A code is tied to the visitor's session, and so of no use to somebody who talked him into reading it out. The session is
-a signed cookie: the visitor can read it and can send an old one again (`otpkit.web.sessions` says what follows).
+A code is tied to the visitor's session, and so of no use to somebody who talked them into reading it out. The session
+is a signed cookie: the visitor can read it and can send an old one again (`otpkit.web.sessions` says what follows).
+
+Where a library keeps the session on the server, a stranger may have planted its id in the visitor's browser. A kept
+proof is of no use to the stranger, and what follows `redeem` or happens in `on_verified`, such as a login, is in a
+session of another id with Flask-Session. With another library give it a new id there: clearing it keeps the old one.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, MutableMapping
 from html import escape
 from typing import Any, Final, cast
@@ -117,8 +122,9 @@ class PhoneVerification:
                 `redeem`.
             on_verified: a function of the `Proof` that gives the response instead, such as one that logs him in. A form
                 that comes twice calls it twice, with the same proof. Nothing is kept then. Where it logs somebody in it
-                clears the session first (OWASP ASVS 7.2.4). It redirects within this site: browsers keep the form's
-                answer from leading elsewhere (CSP, `form-action`).
+                clears the session first, and gives it a new id if it is kept on the server by another library than
+                Flask-Session (OWASP ASVS 7.2.4). An SMS alone is too weak for administrators: refuse them (6.3.4). It
+                redirects within this site: browsers keep the form's answer from leading elsewhere (CSP, `form-action`).
             render: makes the HTML of a `View`, in place of the pages that come with otpkit.
         """
         from otpkit.web.pages import render as own
@@ -132,6 +138,7 @@ class PhoneVerification:
             if found.proof is None:
                 return Response(found.body, found.status, dict(found.headers))
             if on_verified is not None:
+                _leave_session()
                 return on_verified(found.proof)
             response = redirect(next_url, found.status)
             response.headers.update(found.headers)
@@ -167,7 +174,9 @@ class PhoneVerification:
         with visit(_session(), purpose) as state:
             site, cookie = request.headers.get("Sec-Fetch-Site", ""), _proof_cookie(purpose)
             token = take_proof(state, sec_fetch_site=site, cookie=cookie)
-            return current_otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key or None)
+            proof = current_otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key or None)
+        _leave_session()
+        return proof
 
     def _asked(self, purpose: str) -> Asked:
         forwarded_for = ",".join(request.headers.getlist("X-Forwarded-For"))
@@ -184,6 +193,15 @@ def _session() -> MutableMapping[str, Any]:
     if isinstance(session, NullSession):
         raise ConfigurationError('Codes are tied to the session, and it has no key: set app.config["SECRET_KEY"].')
     return session
+
+
+def _leave_session() -> None:
+    """Go on in a session of another id, with Flask-Session: a stranger who planted this one is not logged in too.
+
+    Its own `regenerate` would delete the old one, by which a form that was sent twice is answered again.
+    """
+    if hasattr(session, "sid"):
+        session.sid, session.modified = secrets.token_urlsafe(32), True
 
 
 def _proof_cookie(purpose: str) -> str:

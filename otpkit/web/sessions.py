@@ -7,7 +7,7 @@ store's.
 A session may also be kept on the server, under an id that a stranger put into the visitor's browser and shares. So a
 proof that is kept for `take_proof` is of use only together with a cookie of its own, which is set with the answer to
 the right code (`Answer.cookie`): the stranger never sees it. Until then the stranger sees what the visitor's page
-shows, such as the number that was typed. An application that logs somebody in gives the session a new id.
+shows, such as the number that was typed. Where somebody logs in, the session gets a new id.
 """
 
 from __future__ import annotations

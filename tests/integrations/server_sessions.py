@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from flask_session import Session
 from served_apps import SECRET, TEMPLATE, Served, on_uvicorn, on_werkzeug
-from starsessions import InMemoryStore, SessionAutoloadMiddleware, SessionMiddleware, regenerate_session_id
+from starsessions import InMemoryStore, SessionAutoloadMiddleware, SessionMiddleware
 
 from otpkit import OTP, AsyncOTP, Proof
 from otpkit.integrations import fastapi as in_fastapi
@@ -26,7 +26,7 @@ Kind = Literal["fastapi", "fastapi-async", "flask", "flask-redis"]
 
 @contextlib.contextmanager
 def serving(kind: Kind, redis_url: str = "") -> Iterator[Served]:
-    """Serve sign-up and payment pages, JSON, and a login that gives the session a new id, as the documentation says."""
+    """Serve pages, JSON, and two ways to log in: by the login page, and by the form that creates the account."""
     outbox = Outbox()
     if kind.startswith("fastapi"):
         app = fastapi_app(AsyncOTP("memory://", outbox, TEMPLATE, SECRET), is_async=kind == "fastapi-async")
@@ -51,7 +51,6 @@ def fastapi_app(otp: AsyncOTP, *, is_async: bool) -> FastAPI:
     def log_in(request: Request, proof: Proof) -> Response:
         request.session.clear()
         request.session["user"] = proof.phone
-        regenerate_session_id(request)
         return JSONResponse({"user": proof.phone})
 
     async def log_in_async(request: Request, proof: Proof) -> Response:
@@ -65,12 +64,14 @@ def fastapi_app(otp: AsyncOTP, *, is_async: bool) -> FastAPI:
     if is_async:
 
         @app.post("/account")
-        async def create_account(proof: in_fastapi.VerifiedPhone) -> dict[str, str]:
+        async def create_account(request: Request, proof: in_fastapi.VerifiedPhone) -> dict[str, str]:
+            request.session["user"] = proof.phone
             return {"phone": proof.phone}
     else:
 
         @app.post("/account")
-        def create_account(proof: in_fastapi.VerifiedPhone) -> dict[str, str]:
+        def create_account(request: Request, proof: in_fastapi.VerifiedPhone) -> dict[str, str]:
+            request.session["user"] = proof.phone
             return {"phone": proof.phone}
 
     @app.get("/account")
@@ -98,7 +99,6 @@ def flask_app(otp: OTP, client: redis.Redis | None) -> flask.Flask:
     def log_in(proof: Proof) -> dict[str, str]:
         flask.session.clear()
         flask.session["user"] = proof.phone
-        app.session_interface.regenerate(flask.session)  # type: ignore[attr-defined]
         return {"user": proof.phone}
 
     app.register_blueprint(phones.blueprint(next_url="/account"))
@@ -111,7 +111,9 @@ def flask_app(otp: OTP, client: redis.Redis | None) -> flask.Flask:
 
     @app.post("/account")
     def create_account() -> dict[str, str]:
-        return {"phone": phones.redeem(idempotency_key=flask.request.headers.get("Idempotency-Key")).phone}
+        proof = phones.redeem(idempotency_key=flask.request.headers.get("Idempotency-Key"))
+        flask.session["user"] = proof.phone
+        return {"phone": proof.phone}
 
     @app.get("/me")
     def me() -> Any:

@@ -152,12 +152,37 @@ def test_lost_cookie_leads_back_to_the_form(served: Served, phone: str) -> None:
     assert visitor.look().url == visitor.url
 
 
-def test_login_with_a_new_id_leaves_the_planted_session(served: Served, phone: str) -> None:
+def me(served: Served, visitor: FormVisitor) -> str | None:
+    name: str | None = visitor.session.get(f"{served.url}/me", timeout=20).json()
+    return name
+
+
+def test_login_page_leaves_the_planted_session(served: Served, phone: str) -> None:
     victim, attacker = planted(served, "/login")
     assert verify(served, victim, phone).json() == {"user": phone}
-    assert victim.session.get(f"{served.url}/me", timeout=20).json() == phone
-    assert attacker.session.get(f"{served.url}/me", timeout=20).json() is None
+    assert (me(served, victim), me(served, attacker)) == (phone, None)
     assert proof_cookies(victim) == {}  # nothing is kept
+
+
+def test_account_form_leaves_the_planted_session(served: Served, phone: str) -> None:
+    """It logs in the person whose account it has created."""
+    victim, attacker = planted(served)
+    verify(served, victim, phone)
+    assert is_refused(account(served, attacker))
+    account(served, victim)
+    assert (me(served, victim), me(served, attacker)) == (phone, None)
+    assert victim.cookies()["session"] != attacker.cookies()["session"]
+
+
+def test_login_form_that_comes_twice_logs_in_twice_alike(served: Served, phone: str) -> None:
+    victim, attacker = planted(served, "/login")
+    victim.post("send", phone=phone)
+    form = victim.form("verify", code=served.code(phone))
+    twin = victim.twin()
+    for each in (victim, twin):
+        assert each.send(form).json() == {"user": phone}
+        assert me(served, each) == phone
+    assert me(served, attacker) is None
 
 
 @pytest.mark.parametrize("kind", FASTAPI)
@@ -171,6 +196,7 @@ def test_json_calls_in_a_planted_session_give_the_attacker_nothing(kind: Kind, p
         again = attacker.session.post(f"{served.url}/api/signup/verifications", json=body, timeout=20)
         assert again.json()["code"] == "expired_code"
         assert account(served, victim, Phone_Proof=answer.json()["token"]).json() == {"phone": phone}
+        assert (me(served, victim), me(served, attacker)) == (phone, None)
 
 
 @pytest.mark.parametrize("framework", ["fastapi", "flask"])

@@ -23,8 +23,12 @@
     async def create_account(proof: VerifiedPhone):
         return await create(proof.phone)
 
-A code is tied to the visitor's session, and so of no use to somebody who talked him into reading it out. The session is
-a signed cookie: the visitor can read it and can send an old one again (`otpkit.web.sessions` says what follows).
+A code is tied to the visitor's session, and so of no use to somebody who talked them into reading it out. The session
+is a signed cookie: the visitor can read it and can send an old one again (`otpkit.web.sessions` says what follows).
+
+Where a library keeps the session on the server, a stranger may have planted its id in the visitor's browser. A kept
+proof is of no use to the stranger, and what follows `VerifiedPhone` or happens in `on_verified`, such as a login, is in
+a session of another id with starsessions. With another library give it a new id there: clearing it keeps the old one.
 """
 
 from __future__ import annotations
@@ -66,6 +70,7 @@ from otpkit.integrations.fastapi.dependencies import (
     Otp,
     VerifiedPhone,
     get_otp,
+    leave_session,
     proof_cookie,
     session_bind,
     session_of,
@@ -121,9 +126,11 @@ class PhoneVerification:
             next_url: where on this site the visitor is sent once his code was right; the session keeps the proof for
                 `VerifiedPhone`.
             on_verified: a function, async or not, of the request and the `Proof`, that gives the response instead, such
-                as one that logs him in. A form that comes twice calls it twice, with the same proof. Nothing is kept
-                then. Where it logs somebody in it clears the session first (OWASP ASVS 7.2.4). It redirects within this
-                site: browsers keep the form's answer from leading elsewhere (CSP, `form-action`).
+                as one that logs them in. A form that comes twice calls it twice, with the same proof. Nothing is kept
+                then. Where it logs somebody in it clears the session first, and gives it a new id if it is kept on the
+                server by another library than starsessions (OWASP ASVS 7.2.4). An SMS alone is too weak for
+                administrators: refuse them (6.3.4). It redirects within this site: browsers keep the form's answer from
+                leading elsewhere (CSP, `form-action`).
             render: makes the HTML of a `View`, in place of the pages that come with otpkit.
         """
         from otpkit.web.pages import render as own
@@ -138,6 +145,7 @@ class PhoneVerification:
                 return Response(found.body, found.status, dict(found.headers))
             if on_verified is None:
                 return self._go_on(request, next_url, found)
+            leave_session(request)
             response = await run_in_threadpool(on_verified, request, found.proof)
             return await response if isawaitable(response) else response
 

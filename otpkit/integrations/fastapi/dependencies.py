@@ -38,6 +38,13 @@ def session_of(request: Request) -> MutableMapping[str, Any]:
     return session
 
 
+def leave_session(request: Request) -> None:
+    """Go on in a session of another id, with starsessions: a stranger who planted this one is not logged in too."""
+    handler: Any = request.scope.get("session_handler")
+    if getattr(handler, "is_loaded", False) and hasattr(handler, "regenerate_id"):
+        handler.regenerate_id()
+
+
 def proof_cookie(request: Request, purpose: str) -> str:
     """Return the value of the cookie that the kept proof is tied to, "" where there is none."""
     return request.cookies.get(cookie_name(purpose), "")
@@ -82,15 +89,21 @@ def _kept(purpose: str) -> Callable[..., Awaitable[Proof]]:
         with visit(session_of(request), purpose) as state:
             site, cookie = request.headers.get("sec-fetch-site", ""), proof_cookie(request, purpose)
             token = token or take_proof(state, sec_fetch_site=site, cookie=cookie)
-            return await otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=key)
+            proof = await otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=key)
+        leave_session(request)
+        return proof
 
     return redeem
 
 
 @cache
 def _sent(purpose: str, bind: Bind) -> Callable[..., Awaitable[Proof]]:
-    async def redeem(otp: Otp, bound: str = Depends(bind), token: Token = "", key: Key = None) -> Proof:
-        return await otp.redeem(token, purpose, bind=bound, idempotency_key=key)
+    async def redeem(
+        request: Request, otp: Otp, bound: str = Depends(bind), token: Token = "", key: Key = None
+    ) -> Proof:
+        proof = await otp.redeem(token, purpose, bind=bound, idempotency_key=key)
+        leave_session(request)
+        return proof
 
     return redeem
 
