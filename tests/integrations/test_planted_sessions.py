@@ -11,10 +11,16 @@ from itertools import count
 
 import pytest
 import requests
+from fastapi import FastAPI
 from form_visitor import FormVisitor
-from served_apps import Served
+from served_apps import SECRET, TEMPLATE, Served, flask_app, on_uvicorn, on_werkzeug
 from served_apps import serving as serving_cookie_sessions
 from server_sessions import Kind, serving
+from starlette.middleware.sessions import SessionMiddleware as CookieSessions
+
+from otpkit import OTP, AsyncOTP
+from otpkit.integrations.fastapi import PhoneVerification
+from otpkit.testing import Outbox
 
 KINDS: list[Kind] = ["fastapi", "fastapi-async", "flask", "flask-redis"]
 FASTAPI: list[Kind] = ["fastapi", "fastapi-async"]
@@ -211,3 +217,37 @@ def test_cookie_is_for_this_site_and_for_no_script(framework: str, phone: str) -
     assert {"httponly", "path=/", "samesite=lax", "max-age=300"} <= parts
     assert "secure" not in parts  # as the connection is
     assert phone[1:] not in line
+
+
+def set_cookies(url: str, served: Served, phone: str, **headers: str) -> list[str]:
+    """Verify a number and return the attributes of the cookie that the proof is tied to."""
+    with requests.Session() as session:
+        visitor = FormVisitor(url, session)
+        visitor.look()
+        visitor.post("send", phone=phone)
+        answer = visitor.send(visitor.form("verify", code=served.code(phone)), follow=False, **headers)
+        found = [each for each in answer.raw.headers.getlist("Set-Cookie") if each.startswith("otpkit")]
+    return [part.strip().lower() for part in found[0].split(";")[1:]]
+
+
+def test_cookie_is_secure_by_https_and_has_the_attributes_that_are_given(phone: str) -> None:
+    outbox = Outbox()
+    app = FastAPI()
+    app.add_middleware(CookieSessions, secret_key=SECRET)
+    cookie = {"domain": "127.0.0.1", "samesite": "strict"}
+    phones = PhoneVerification(AsyncOTP("memory://", outbox, TEMPLATE, SECRET), cookie=cookie)
+    phones.install(app)
+    app.include_router(phones.pages(), prefix="/signup")
+    with on_uvicorn(app) as url:
+        parts = set_cookies(f"{url}/signup", Served(url, outbox), phone, X_Forwarded_Proto="https")
+    assert {"secure", "httponly", "domain=127.0.0.1", "samesite=strict"} <= set(parts)
+
+
+def test_cookie_is_sent_where_flasks_session_is(phone: str) -> None:
+    outbox = Outbox()
+    with OTP("memory://", outbox, TEMPLATE, SECRET) as otp:
+        app = flask_app(otp)
+        app.config.update(SESSION_COOKIE_SAMESITE="Strict", APPLICATION_ROOT="/signup")
+        with on_werkzeug(app) as url:
+            parts = set_cookies(f"{url}/signup", Served(url, outbox), phone)
+    assert {"httponly", "path=/signup", "samesite=strict"} <= set(parts)
