@@ -111,6 +111,7 @@ class PhoneVerification:
         next_url: str = "/",
         on_verified: Verified | None = None,
         render: Callable[[View], str] | None = None,
+        discreet: bool = False,
     ) -> Blueprint:
         """Return a blueprint with the two forms of a purpose, at `/{purpose}` unless it is registered elsewhere.
 
@@ -126,13 +127,16 @@ class PhoneVerification:
                 Flask-Session (OWASP ASVS 7.2.4). An SMS alone is too weak for administrators: refuse them (6.3.4). It
                 redirects within this site: browsers keep the form's answer from leading elsewhere (CSP, `form-action`).
             render: makes the HTML of a `View`, in place of the pages that come with otpkit.
+            discreet: whether strangers are shown the same, whatever was sent to a number before or guessed for it; see
+                `otpkit.web.discreet`.
         """
         from otpkit.web.pages import render as own
 
         blueprint = Blueprint(f"otpkit_{purpose}".replace(".", "_"), __name__, url_prefix=f"/{purpose}")
 
         def answer(turn: Callable[[PhoneForms, State], Turn[Answer]]) -> ResponseReturnValue:
-            forms = PhoneForms(purpose, current_otp.policy, render or own, keep_proof=on_verified is None)
+            keeps, policy = on_verified is None, current_otp.policy
+            forms = PhoneForms(purpose, policy, render or own, keep_proof=keeps, discreet=discreet)
             with visit(_session(), purpose) as state:
                 found = drive(turn(forms, state), current_otp)
             if found.proof is None:

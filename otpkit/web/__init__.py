@@ -3,6 +3,7 @@
 The modules of `otpkit.integrations` are thin on top of it; so can be yours for another framework.
 """
 
+from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.forms import MAX_BODY, Answer, Asked, PhoneForms, View, read_form
 from otpkit.web.problems import MEDIA_TYPE, Problem, plain_problem, problem
 from otpkit.web.sessions import ProofCookie, State, bind_of, cookie_name, take_proof, visit
@@ -14,6 +15,7 @@ __all__ = [
     "MEDIA_TYPE",
     "Answer",
     "Asked",
+    "CodeRefusedError",
     "PhoneForms",
     "Problem",
     "ProofCookie",
@@ -27,8 +29,10 @@ __all__ = [
     "drive_async",
     "plain_problem",
     "preferred_language",
+    "presumed_challenge",
     "problem",
     "read_form",
     "take_proof",
+    "tells_of_number",
     "visit",
 ]

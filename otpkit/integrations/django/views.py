@@ -39,6 +39,8 @@ class PhoneView(View):
             page was called with, comes first.
         keep_proof: whether the session keeps the proof for `redeem`. While it lives `verified` is then called whenever
             the visitor comes to the page.
+        discreet: whether strangers are shown the same, whatever was sent to a number before or guessed for it; see
+            `otpkit.web.discreet`.
 
     The visitor's code is tied to the session. The page speaks Django's active language, English or Chinese. Whoever may
     send the form makes you pay for a message: a CAPTCHA or a risk check belongs into `post`, before `super().post(…)`.
@@ -47,6 +49,7 @@ class PhoneView(View):
     purpose: str = ""
     success_url: Any = None
     keep_proof: bool = True
+    discreet: bool = False
     _next_url: str = ""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -100,7 +103,8 @@ class PhoneView(View):
 
     def _answer(self, turn: Callable[[web.PhoneForms, web.State], web.Turn[web.Answer]]) -> HttpResponse:
         otp = get_otp()
-        forms = web.PhoneForms(self.purpose, otp.policy, self.render, keep_proof=self.keep_proof)
+        keeps, discreet = self.keep_proof, self.discreet
+        forms = web.PhoneForms(self.purpose, otp.policy, self.render, keep_proof=keeps, discreet=discreet)
         with web.visit(session_of(self.request), self.purpose) as state:
             answer = web.drive(turn(forms, state), otp)
             if answer.proof is not None:

@@ -118,6 +118,7 @@ class PhoneVerification:
         next_url: str = "/",
         on_verified: Verified | None = None,
         render: Callable[[View], str] | None = None,
+        discreet: bool = False,
     ) -> APIRouter:
         """Return a router with the two forms of a purpose, to be included under a prefix. Needs `SessionMiddleware`.
 
@@ -132,10 +133,13 @@ class PhoneVerification:
                 administrators: refuse them (6.3.4). It redirects within this site: browsers keep the form's answer from
                 leading elsewhere (CSP, `form-action`).
             render: makes the HTML of a `View`, in place of the pages that come with otpkit.
+            discreet: whether strangers are shown the same, whatever was sent to a number before or guessed for it; see
+                `otpkit.web.discreet`.
         """
         from otpkit.web.pages import render as own
 
-        forms = PhoneForms(purpose, self.otp.policy, render or own, keep_proof=on_verified is None)
+        keeps, policy = on_verified is None, self.otp.policy
+        forms = PhoneForms(purpose, policy, render or own, keep_proof=keeps, discreet=discreet)
         router = APIRouter(include_in_schema=False)
 
         async def answer(request: Request, otp: AsyncOTP, turn: Callable[[State], Turn[Answer]]) -> Response:
@@ -160,7 +164,7 @@ class PhoneVerification:
 
         return router
 
-    def router(self, purpose: str = "signup", *, bind: Bind | None = None) -> APIRouter:
+    def router(self, purpose: str = "signup", *, bind: Bind | None = None, discreet: bool = False) -> APIRouter:
         """Return a router with JSON calls for a purpose, for single-page and mobile apps; include it under a prefix.
 
         - `POST /challenges` `{"phone"}` sends a code: 202 with its `delivery`, `expires_in`, `resend_in`, …
@@ -175,11 +179,13 @@ class PhoneVerification:
             purpose: what the codes are for.
             bind: a dependency that gives the text which the codes are tied to, such as a device's id: a secret of the
                 visitor's, never empty. Left out it is the session's, which needs `SessionMiddleware`.
+            discreet: whether strangers are told the same, whatever was sent to a number before or guessed for it; see
+                `otpkit.web.discreet`. `POST /challenges/status` is then not there.
 
         Other sites can't use the visitor's cookie here: it is `SameSite=Lax`, and only `application/json` is read,
         which a browser sends to another site only where that allows it (CORS): allow credentials to no strange origin.
         """
-        return json_router(purpose, bind or session_bind(purpose), self._ip)
+        return json_router(purpose, bind or session_bind(purpose), self._ip, discreet=discreet)
 
     def _go_on(self, request: Request, url: str, found: Answer) -> Response:
         response = RedirectResponse(url, found.status, dict(found.headers))
