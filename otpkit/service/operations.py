@@ -102,8 +102,8 @@ OPERATIONS: Final = (
         summary="Send a code",
         description="While a code of the same phone, purpose and bind is live, the same code is sent again. "
         "A CAPTCHA, a first factor or a risk check belongs before it: whoever may make you send spends your money. "
-        "With 423 and 429 (scopes `phone`, `failures`, `gateway`) nothing is sent, and they tell what others did with the "
-        "number: show strangers the answer of 202 instead.",
+        "423 and 429 (scopes `phone`, `failures`, `gateway`) tell what others did with the number, and nothing is sent: "
+        "show strangers the answer of 202 instead.",
         body=bodies.ChallengeRequest,
         answers={
             201: ("The gateway took the message.", bodies.ChallengeAnswer),
