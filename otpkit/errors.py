@@ -101,7 +101,9 @@ class RateLimitError(OTPError):
     `scope` says whose: of the phone's sends, of an IP address, a region, all sends in total, the phone's wrong codes,
     or the gateway itself. `rate` is the one that is used up, of several the one that takes longest to allow one more
     (for an IPv6 /64 its share); None where a gateway refuses, which does not tell. `challenge` is the live one of the
-    same phone, purpose and bind, or None: while there is one, show the form for the code.
+    same phone, purpose and bind, or None: while there is one, show the form for the code. Where it is None,
+    `retry_after` of the scope `phone` tells when others had a code sent to the number: `otpkit.web.discreet` has one
+    answer for strangers.
     """
 
     code = "rate_limit"

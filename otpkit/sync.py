@@ -125,6 +125,9 @@ class OTP:
 
         Raises `PhoneError`, `RegionError`, `RateLimitError`, `BlockedError`, `GatewayRejectedError` (certainly not
         sent, and given back), `StoreUnavailableError` (nothing was sent).
+
+        `RateLimitError.retry_after` and `BlockedError` tell, whatever the bind, what others did with the number, and
+        send nothing: `otpkit.web.discreet` has one answer for strangers.
         """
         return self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key, channel))
 

@@ -61,6 +61,35 @@ def test_a_proof_stands_in_a_session_of_its_own_too(live: Site) -> None:
     assert thief.post("/account/", {"csrfmiddlewaretoken": token}).content == b"invalid_token"
 
 
+@pytest.mark.parametrize("is_logged_in", [False, True])
+@pytest.mark.parametrize("engine", ["db", "cache", "cached_db"])
+def test_a_planted_session_redeems_nothing(live: Site, engine: str, is_logged_in: bool) -> None:
+    """Also one that the attacker is logged in to, which goes on under the same id."""
+    with override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}"):
+        attacker, victim = Browser(), Browser()
+        if is_logged_in:
+            attacker.force_login(User.objects.create(username="mallory"), "django.contrib.auth.backends.ModelBackend")
+        attacker.get("/signup/")
+        victim.cookies[settings.SESSION_COOKIE_NAME] = session_of(attacker)
+        assert victim.verify(live, "/signup/")["Location"] == "/account/"
+        form = {"key": "one"}
+        for browser, answer in ((attacker, b"invalid_token"), (victim, PHONE.encode()), (attacker, b"invalid_token")):
+            token = hidden(browser.get("/custom/"))["csrfmiddlewaretoken"]
+            assert browser.post("/account/", form | {"csrfmiddlewaretoken": token}).content == answer
+
+
+def test_the_proofs_cookie_is_sent_where_the_sessions_is(live: Site) -> None:
+    named = {"SECURE": True, "DOMAIN": "testserver", "PATH": "/", "SAMESITE": "Strict"}
+    with override_settings(**{f"SESSION_COOKIE_{name}": value for name, value in named.items()}):
+        browser = Browser()
+        browser.verify(live, "/signup/")
+    cookie, session = browser.cookies["otpkit_proof_signup"], browser.cookies[settings.SESSION_COOKIE_NAME]
+    for name in ("secure", "domain", "path", "samesite", "httponly"):
+        assert cookie[name] == session[name]
+    assert (cookie["httponly"], cookie["max-age"]) == (True, 300)
+    assert PHONE[1:] not in cookie.value
+
+
 @pytest.fixture(params=["db", "cache", "cached_db", "signed_cookies"])
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     with override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{request.param}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from otpkit import (
     UsedTokenError,
 )
 from otpkit.testing import MovableClock, Outbox
-from otpkit.web import Answer, Asked, PhoneForms, View, bind_of, drive, read_form, take_proof, visit
+from otpkit.web import Answer, Asked, PhoneForms, View, bind_of, cookie_name, drive, read_form, take_proof, visit
 
 PHONE = "+8613800138000"
 ASKED = Asked(url="/signup", ip="203.0.113.7")
@@ -190,6 +191,41 @@ def test_where_the_application_takes_the_proof_at_once_none_is_kept() -> None:
     with pytest.raises(InvalidTokenError):
         page.redeem(page.state)
     page.otp.close()
+
+
+def test_a_kept_proof_is_found_by_the_browser_that_has_its_cookie(page: Page) -> None:
+    """Where the framework gives the cookie; without it, as with sessions that are signed cookies, all is as before."""
+    cookie = page.verify().cookie
+    assert cookie is not None
+    assert (cookie.name, cookie.max_age) == (cookie_name("signup"), 300)
+    assert cookie.value not in repr(cookie)
+    for wrong in ("", "x", "ü", "\ud800", cookie.value[:-1], cookie.value.upper(), page.state["token"]):
+        before = dict(page.state)
+        assert page.show(Asked(url="/signup", cookie=wrong)).proof is None
+        assert take_proof(page.state, cookie=wrong) == ""
+        assert page.state == before
+    assert page.show(Asked(url="/signup", cookie=cookie.value)).proof is not None
+    token = take_proof(page.state, cookie=cookie.value)
+    assert [take_proof(page.state, cookie=value) for value in (cookie.value, "", None)] == [token, "", token]
+
+
+def test_a_token_that_was_taken_is_found_beside_a_newer_one(page: Page) -> None:
+    """Two browsers share the session: each goes on with the proof of its own."""
+    first = page.verify().cookie
+    taken = take_proof(page.state)
+    page.post("restart")
+    page.post("send", phone="13900139000")
+    second = page.post("verify", code=page.outbox[-1].code).cookie
+    assert first is not None
+    assert second is not None
+    assert take_proof(page.state, cookie=first.value) == taken
+    assert page.otp.check(take_proof(page.state, cookie=second.value), bind=page.state["id"]).phone == "+8613900139000"
+
+
+@pytest.mark.parametrize("purpose", ["signup", "own page", "支付", "a=b; c", "p" * 128, "支" * 40])
+def test_the_name_of_the_cookie_is_one_for_every_purpose(purpose: str) -> None:
+    assert re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,1200}", cookie_name(purpose))
+    assert cookie_name(purpose) != cookie_name(purpose + "x")
 
 
 def test_a_form_that_comes_twice_is_answered_twice_alike(page: Page) -> None:

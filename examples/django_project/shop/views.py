@@ -43,7 +43,9 @@ class AccountView(FormView):  # type: ignore[type-arg]
         if not (proof.replayed and User.objects.filter(phone=proof.phone).exists()):
             new = {"first_name": form.cleaned_data["name"], "password": make_password(None)}
             User.objects.get_or_create(phone=proof.phone, defaults=new)
-        log_in(self.request, proof)
+        if log_in(self.request, proof) is None:  # inactive, or of the staff, for whom an SMS is too weak
+            form.add_error(None, "No account that can log in by phone has this number.")
+            return self.form_invalid(form)
         return redirect("profile")
 
 

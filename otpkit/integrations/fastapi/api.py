@@ -10,10 +10,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
-from otpkit import Challenge
+from otpkit import Challenge, OTPError
 from otpkit.integrations.fastapi.bodies import read_body, with_body
 from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp, require_bind
-from otpkit.web import MAX_BODY, MEDIA_TYPE, Problem, plain_problem
+from otpkit.web import (
+    MAX_BODY,
+    MEDIA_TYPE,
+    CodeRefusedError,
+    Problem,
+    plain_problem,
+    presumed_challenge,
+    tells_of_number,
+)
 
 _MAX_DETAIL = 300  # characters of what is wrong with a body, which may have named anything
 
@@ -100,7 +108,9 @@ class _Route(APIRoute):
         return answer
 
 
-def json_router(purpose: str, bind: Bind, address: Callable[[Request], str | None]) -> APIRouter:
+def json_router(
+    purpose: str, bind: Bind, address: Callable[[Request], str | None], *, discreet: bool = False
+) -> APIRouter:
     """Return the router of `PhoneVerification.router`."""
     router = APIRouter(route_class=_Route, responses=PROBLEMS)
 
@@ -113,13 +123,20 @@ def json_router(purpose: str, bind: Bind, address: Callable[[Request], str | Non
     ) -> PhoneChallenge:
         """Send a code; while one is live, send the same code again."""
         ip = address(request)
-        return _live(await otp.issue(body.phone, purpose, bind=own, ip=ip, idempotency_key=key))
+        try:
+            challenge = await otp.issue(body.phone, purpose, bind=own, ip=ip, idempotency_key=key)
+        except OTPError as error:
+            if not (discreet and tells_of_number(error)):
+                raise
+        return _live(presumed_challenge(body.phone, purpose, otp.policy) if discreet else challenge)
 
-    @router.post("/challenges/status")
     async def status(body: PhoneToVerify, otp: Otp, own: str = Depends(bound)) -> PhoneChallenge | None:
         """Tell of the live challenge that was asked for here, or null."""
         found = await otp.status(body.phone, purpose, bind=own)
         return None if found is None else _live(found)
+
+    if not discreet:
+        router.post("/challenges/status")(status)
 
     @router.post("/verifications")
     async def verify(
@@ -127,7 +144,12 @@ def json_router(purpose: str, bind: Bind, address: Callable[[Request], str | Non
     ) -> PhoneProof:
         """Verify a code: a right one is used up, a wrong one is counted."""
         ip = address(request)
-        proof = await otp.verify(body.phone, body.code, purpose, bind=own, ip=ip, idempotency_key=key)
+        try:
+            proof = await otp.verify(body.phone, body.code, purpose, bind=own, ip=ip, idempotency_key=key)
+        except OTPError as error:
+            if discreet and tells_of_number(error):
+                raise CodeRefusedError from None
+            raise
         life = proof.expires_at - proof.verified_at
         return PhoneProof(token=proof.token, phone=proof.phone, expires_in=int(life.total_seconds()))
 

@@ -10,7 +10,7 @@ from fastapi import Depends, Header, Request
 
 from otpkit import AsyncOTP, ConfigurationError, Proof, UsedTokenError
 from otpkit.integrations.fastapi.bodies import fingerprint_of
-from otpkit.web import bind_of, take_proof, visit
+from otpkit.web import bind_of, cookie_name, take_proof, visit
 
 Bind: TypeAlias = Callable[..., str | Awaitable[str]]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
@@ -41,6 +41,18 @@ def session_of(request: Request) -> MutableMapping[str, Any]:
         )
     session: MutableMapping[str, Any] = request.session
     return session
+
+
+def leave_session(request: Request) -> None:
+    """Go on in a session of another id, with starsessions: a stranger who planted this one is not logged in too."""
+    handler: Any = request.scope.get("session_handler")
+    if getattr(handler, "is_loaded", False) and hasattr(handler, "regenerate_id"):
+        handler.regenerate_id()
+
+
+def proof_cookie(request: Request, purpose: str) -> str:
+    """Return the value of the cookie that the kept proof is tied to, "" where there is none."""
+    return request.cookies.get(cookie_name(purpose), "")
 
 
 @cache
@@ -96,8 +108,11 @@ def verified_phone(
 def _kept(purpose: str, replay: bool) -> Callable[..., Awaitable[Proof]]:
     async def redeem(request: Request, otp: Otp, token: Token = "", key: Key = None) -> Proof:
         with visit(session_of(request), purpose) as state:
-            token = token or take_proof(state, sec_fetch_site=request.headers.get("sec-fetch-site", ""))
-            return await _redeem(request, otp, token, key, purpose=purpose, bind=bind_of(state), replay=replay)
+            site, cookie = request.headers.get("sec-fetch-site", ""), proof_cookie(request, purpose)
+            token = token or take_proof(state, sec_fetch_site=site, cookie=cookie)
+            proof = await _redeem(request, otp, token, key, purpose=purpose, bind=bind_of(state), replay=replay)
+        leave_session(request)
+        return proof
 
     return redeem
 
@@ -107,7 +122,10 @@ def _sent(purpose: str, bind: Bind, replay: bool) -> Callable[..., Awaitable[Pro
     async def redeem(
         request: Request, otp: Otp, bound: str = Depends(bind), token: Token = "", key: Key = None
     ) -> Proof:
-        return await _redeem(request, otp, token, key, purpose=purpose, bind=require_bind(bound), replay=replay)
+        bound = require_bind(bound)
+        proof = await _redeem(request, otp, token, key, purpose=purpose, bind=bound, replay=replay)
+        leave_session(request)
+        return proof
 
     return redeem
 
