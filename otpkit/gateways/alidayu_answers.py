@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from otpkit.effects import HttpResponse
 from otpkit.errors import GatewayRejectedError
-from otpkit.gateways.alidayu_errors import ALIDAYU, BUSINESS_ERRORS, GATEWAY_ERRORS, business_error
+from otpkit.gateways.alidayu_errors import ALIDAYU, BUSINESS_ERRORS, GATEWAY_ERRORS, UNCERTAIN, business_error
 from otpkit.gateways.base import Delivery, Receipt
 from otpkit.gateways.provider import count, family_of, json_object, matched, message_id, seconds, text_of, token
 from otpkit.gateways.shanghai import read_moment
@@ -68,7 +68,7 @@ class SmsDetailPage:
 def read_receipt(response: HttpResponse) -> Receipt | GatewayRejectedError:
     """Judge the answer to sendSms: a receipt, accepted or uncertain, or an error where it clearly was not sent."""
     if 400 <= response.status < 500:
-        return _http_refusal(response)
+        return _http_refusal(response) or ALIDAYU.uncertain()
     body = _answer(response)
     if body.get("success") is True:
         return Receipt(ALIDAYU.name, message_id(body.get("model")))
@@ -123,8 +123,10 @@ def _judge_query(response: HttpResponse) -> SmsDetailPage | GatewayRejectedError
     )
 
 
-def _http_refusal(response: HttpResponse) -> GatewayRejectedError:
-    """Judge a 4xx. API gateways throttle by 403 too, so that it does not mean a bad key."""
+def _http_refusal(response: HttpResponse) -> GatewayRejectedError | None:
+    """Judge a 4xx. API gateways throttle by 403 too, so that it does not mean a bad key. None leaves it open."""
+    if any(reason in UNCERTAIN for reason in _reasons(response)):
+        return None
     if (refusal := _gateway_refusal(response)) is not None:
         return refusal
     code = token(json_object(response).get("errorCode")) or token(_headers(response).get("x-ca-error-code"))
