@@ -16,11 +16,10 @@ from otpkit.effects import HttpResponse
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.alidayu_errors import ALIDAYU, BUSINESS_ERRORS, GATEWAY_ERRORS, UNCERTAIN, business_error
 from otpkit.gateways.base import Delivery, Receipt
-from otpkit.gateways.provider import count, family_of, json_object, matched, message_id, seconds, text_of, token
+from otpkit.gateways.provider import count, family_of, json_object, message_id, seconds, text_of, token
 from otpkit.gateways.shanghai import read_moment
 
 _THROTTLED = re.compile(r"throttl|flow[ _-]?control|流控", re.IGNORECASE)
-_WORDS = re.compile(r"(?=.{1,64}$)[A-Za-z-]+(?: [A-Za-z-]+)*")  # no digit, so no number and no code
 
 SmsStatus = Literal["waiting", "failed", "delivered", "unknown"]
 _STATUS: Final[dict[str, SmsStatus]] = {"1": "waiting", "2": "failed", "3": "delivered"}
@@ -153,15 +152,19 @@ def _gateway_refusal(response: HttpResponse) -> GatewayRejectedError | None:
     wait = seconds(_headers(response).get("retry-after"))
     reasons = _reasons(response)
     for reason in reasons:
-        # A phrase may go on, such as by what it is about.
-        phrases = (phrase for phrase in GATEWAY_ERRORS if " " in phrase and reason.startswith(phrase))
-        if (name := family_of(reason, GATEWAY_ERRORS) or next(phrases, None)) is not None:
+        if (name := _name_of(reason)) is not None:
             row = GATEWAY_ERRORS[name]
-            code = matched(_WORDS, reason) or token(reason) or name.rstrip("*")
+            code = token(reason) or name.rstrip("*")
             return ALIDAYU.refused(row, code, wait if row.category == "quota" else None)
     if response.status == 429 or any(map(_THROTTLED.search, reasons)):
         return ALIDAYU.refused(GATEWAY_ERRORS["Throttled*"], next(filter(None, map(token, reasons[:2])), ""), wait)
     return None
+
+
+def _name_of(reason: str) -> str | None:
+    """Return the documented name of a reason. A text begins with it; what follows may be anything."""
+    phrases = [name for name in GATEWAY_ERRORS if " " in name and reason.startswith(name.rstrip("*"))]
+    return max(phrases, key=len, default=None) or family_of(reason, GATEWAY_ERRORS)
 
 
 def _reasons(response: HttpResponse) -> list[str]:

@@ -115,8 +115,9 @@ _SIGNATURE: Final = Refusal("request", "a signature is asked for, or is not vali
 GATEWAY_ERRORS: Final[dict[str, Refusal]] = documented(
     _GATEWAY_PAGE,
     {
+        **{f"Throttled by {whose} Flow Control": _THROTTLED for whose in ("USER", "APP", "API", "DOMAIN", "GROUP")},
+        "TThrottled by GROUP Flow Control": _THROTTLED,  # as the table writes it
         "Throttled*": _THROTTLED,
-        "TThrottled*": _THROTTLED,  # so the table writes it, of GROUP
         "T429*": _THROTTLED,
         "Quota Exhausted": _EXHAUSTED,
         "B403MQ": _EXHAUSTED,
