@@ -86,7 +86,11 @@ class Flows:
         reply = yield RunScript(
             d.scripts.verify,
             (who.phone_key, who.counter_key, *[key for limit in charged for key in (limit.key, memory_key(limit, op))]),
-            (d.now_arg(), op, who.slot, digests, *[limit.rates for limit in charged], *refusal[1:]),
+            (
+                *(d.now_arg(), op, who.slot, digests, who.fixed_ends_ms, int(who.is_fixed_code(digits))),
+                *[limit.rates for limit in charged],
+                *refusal[1:],
+            ),
             d.policy.replicas,
         )
         word = text(reply[0])

@@ -16,7 +16,6 @@ _BASE_URL = re.compile(
     r"(?::(?P<port>[0-9]{1,5}))?(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?"
 )
 _URL = re.compile(_BASE_URL.pattern + r"(?:\?[A-Za-z0-9._~!$'()*+,;:@/?&=%-]+)?")
-_SECRET_BYTES = 32
 _HEADER_VALUE = re.compile(r"[\x21-\x7e\xa1-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa1-\xff])?")
 
 
@@ -51,17 +50,6 @@ def timeouts(field: str, value: object) -> tuple[float, float]:
             "pass seconds to connect and to answer as two numbers above 0, like (3, 10), or one for both",
         )
     return both
-
-
-def secret_bytes(field: str, value: object) -> bytes:
-    """Return a secret of the deployment's own as bytes, once it is long enough."""
-    secret = value.encode() if isinstance(value, str) else value
-    if not isinstance(secret, bytes) or len(secret) < _SECRET_BYTES:
-        _refuse(
-            f"{field} is no str or bytes of at least {_SECRET_BYTES} bytes",
-            "pass random ones, such as `otpkit keygen` prints",
-        )
-    return secret
 
 
 def _checked_url(field: str, url: object, form: re.Pattern[str], without: str) -> str:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 from example_process import Example, example, other_than
+from secrets_of_tests import SECRET
 from servers import find_valkey, running, unavailable
 
 from otpkit import OTP, Policy, Template, WrongCodeError
@@ -17,7 +18,6 @@ from otpkit.sandbox import running as running_sandbox
 from otpkit.testing import Outbox
 
 ADA, BOB, EVE, DAN, FAY = (f"+861370013700{i}" for i in range(5))
-SECRET = "s" * 32
 
 
 @pytest.fixture(scope="module")

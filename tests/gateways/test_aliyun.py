@@ -24,6 +24,7 @@ from aliyun_stage import (
 )
 from documented_codes import ALIYUN_PUBLIC, ALIYUN_SMS, refusals
 from leaks import reachable_text
+from secrets_of_tests import OTHER_SECRET
 from wire_server import Act, WireServer, drop, refusing_port, reply, silence
 
 from otpkit import OTP, AsyncOTP
@@ -242,11 +243,11 @@ class TestCredentials:
 
         with WireServer(reply(ACCEPTED)) as server:
             gateway = gateway_at(server, credentials=give)
-            async with AsyncOTP("memory://", gateway, TEMPLATE, "s" * 32) as otp:
+            async with AsyncOTP("memory://", gateway, TEMPLATE, OTHER_SECRET) as otp:
                 challenge = await otp.issue(f"+86{NUMBER}")
             assert challenge.delivery == "accepted"
             assert server.requests[0].headers["x-acs-security-token"] == "awaited"
-            with OTP("memory://", gateway, TEMPLATE, "s" * 32) as plain:
+            with OTP("memory://", gateway, TEMPLATE, OTHER_SECRET) as plain:
                 assert refused(lambda: plain.issue(f"+86{NUMBER}")).category == "account"
             assert refused(lambda: gateway.query_send_details(NUMBER, today())).category == "account"
         assert len(server.requests) == 1
@@ -265,10 +266,10 @@ class TestCredentials:
         for source in (lambda: give("awaited"), Source()):
             with WireServer(reply(ACCEPTED)) as server:
                 gateway = gateway_at(server, credentials=source)
-                async with AsyncOTP("memory://", gateway, TEMPLATE, "s" * 32) as otp:
+                async with AsyncOTP("memory://", gateway, TEMPLATE, OTHER_SECRET) as otp:
                     assert (await otp.issue(f"+86{NUMBER}")).delivery == "accepted"
             assert [request.headers["x-acs-security-token"] for request in server.requests] == ["awaited"]
-        async with AsyncOTP("memory://", Aliyun(credentials=lambda: fail("a secret")), TEMPLATE, "s" * 32) as otp:
+        async with AsyncOTP("memory://", Aliyun(credentials=lambda: fail("a secret")), TEMPLATE, OTHER_SECRET) as otp:
             with pytest.raises(GatewayRejectedError) as caught:
                 await otp.issue(f"+86{NUMBER}")
         assert caught.value.category == "account"

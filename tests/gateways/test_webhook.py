@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from provider_lab import BARE, CODE, NOW, PHONE, SECRET, SEND_ID, TEMPLATE, message, refused
+from secrets_of_tests import OTHER_SECRET
 from wire_server import Request, WireServer, reply
 
 from otpkit.errors import ConfigurationError, ExpiredTokenError, InvalidTokenError
@@ -129,7 +130,7 @@ class TestVerifying:
         other = request.body.replace(PHONE.encode(), b"+8613900139000")
         for body, headers, secret in (
             (other, request.headers, SECRET),
-            (request.body, request.headers, "x" * 32),
+            (request.body, request.headers, OTHER_SECRET),
             (request.body, {}, SECRET),
         ):
             with pytest.raises(InvalidTokenError):

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import django
 from django.conf import settings
+from secrets_of_tests import SECRET
 
 if not settings.configured:
     settings.configure(
@@ -76,7 +77,6 @@ from otpkit.testing import MovableClock, Outbox
 from otpkit.web import View
 
 PHONE = "+8613900139000"
-SECRET = "s" * 32
 
 
 class PaymentView(PhoneView):

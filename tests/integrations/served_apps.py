@@ -13,6 +13,7 @@ import flask
 import uvicorn
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
+from secrets_of_tests import SECRET
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import Response
 from werkzeug.serving import make_server
@@ -23,7 +24,6 @@ from otpkit.integrations import flask as in_flask
 from otpkit.testing import Outbox
 
 Framework = Literal["fastapi", "flask"]
-SECRET = "a secret for tests, and for tests alone"
 TEMPLATE = Template("SMS_1", "otpkit")
 
 

@@ -136,7 +136,7 @@ INSTALLED_APPS = [app for app in INSTALLED_APPS if "otpkit" not in app]
 outbox = Outbox()
 ROOT_URLCONF, DEBUG, SECRET_KEY, ALLOWED_HOSTS = "readme_urls", False, "django's own", ["testserver"]
 DATABASES["default"]["NAME"] = ":memory:"
-OTPKIT |= {{"REDIS": "memory://", "GATEWAY": outbox, "SECRET": "s" * 32}}
+OTPKIT |= {{"REDIS": "memory://", "GATEWAY": outbox, "SECRET": {secret!r}}}
 """
 DJANGO_STORY = """
 import django
@@ -166,7 +166,9 @@ assert "_auth_user_id" in visitor.session
 def test_django_signs_up_and_logs_in(tmp_path: Path) -> None:
     block = block_with("INSTALLED_APPS")
     _, settings, urls, view = re.split(r"^# (?:settings|urls|views)\.py.*\n", block, flags=re.MULTILINE)
-    (tmp_path / "readme_settings.py").write_text(DJANGO_SETTINGS.format(settings=settings), encoding="utf-8")
+    (tmp_path / "readme_settings.py").write_text(
+        DJANGO_SETTINGS.format(settings=settings, secret=SECRET), encoding="utf-8"
+    )
     (tmp_path / "readme_urls.py").write_text(DJANGO_URLS.format(urls=urls, view=view.strip()), encoding="utf-8")
     paths = [str(tmp_path), str(ROOT / "examples" / "django_project"), str(ROOT / "tests")]
     env = os.environ | {
@@ -187,7 +189,7 @@ def test_the_service_is_configured_by_the_file_and_asked_by_curl(
     if shutil.which("curl") is None:
         unavailable("no curl on the PATH")
     serve, curl = block_with("otpkit serve", SHELL).splitlines()
-    key, (settings,) = "k" * 43, TOML
+    key, (settings,) = SECRET, TOML
     assert tomllib.loads(settings)["keys"]["shop"]["purposes"] == ["signup"]
     file = tmp_path / "otpkit.toml"
     file.write_text(settings.replace("c2a5…", hashlib.sha256(key.encode()).hexdigest()), encoding="utf-8")
@@ -198,7 +200,7 @@ def test_the_service_is_configured_by_the_file_and_asked_by_curl(
             "PORT": "0",
             "OTPKIT_REDIS_URL": valkey_url,
             "OTPKIT_NAMESPACE": namespace,
-            "OTPKIT_SECRET": "s" * 32,
+            "OTPKIT_SECRET": SECRET,
             "OTPKIT_ALIDAYU_APP_KEY": "sandbox",
             "OTPKIT_ALIDAYU_APP_SECRET": "sandbox-secret",
             "OTPKIT_ALIDAYU_BASE_URL": local.gateway_url,

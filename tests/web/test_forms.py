@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from secrets_of_tests import SECRET
 
 from otpkit import (
     OTP,
@@ -78,7 +79,7 @@ class Page:
 def new_page(policy: Policy | None = None, *, keep_proof: bool = True) -> Page:
     outbox, clock = Outbox(), MovableClock()
     template = Template("SMS_1", "otpkit")
-    otp = OTP("memory://", outbox, template, "s" * 32, policy=policy or Policy(), clock=clock)
+    otp = OTP("memory://", outbox, template, SECRET, policy=policy or Policy(), clock=clock)
     page = Page(otp, outbox, clock, keep_proof=keep_proof)
     page.show()
     return page
@@ -327,7 +328,7 @@ def test_where_the_store_is_away_the_page_says_so() -> None:
     views: list[View] = []
     policy = Policy()
     forms = PhoneForms("signup", policy, lambda view: views.append(view) or "page")  # type: ignore[func-returns-value]
-    with OTP("redis://127.0.0.1:1/0", Outbox(), Template("SMS_1", "otpkit"), "s" * 32) as otp:
+    with OTP("redis://127.0.0.1:1/0", Outbox(), Template("SMS_1", "otpkit"), SECRET) as otp:
         state = {"phone": PHONE, "id": "i", "csrf": "c"}
         assert drive(forms.show(state, ASKED), otp).status == 503
         assert views[-1].problem == StoreUnavailableError().message()
@@ -336,7 +337,7 @@ def test_where_the_store_is_away_the_page_says_so() -> None:
 
 def test_what_is_the_developers_fault_is_not_told_to_the_visitor() -> None:
     templates = {"login": Template("SMS_1", "otpkit")}
-    with OTP("memory://", Outbox(), templates, "s" * 32) as otp:
+    with OTP("memory://", Outbox(), templates, SECRET) as otp:
         forms = PhoneForms("signup", otp.policy, lambda view: "")
         with pytest.raises(ConfigurationError, match="signup"):
             drive(forms.submit({"id": "i", "csrf": "c"}, {"csrf": "c", "action": "send", "phone": PHONE}, ASKED), otp)
