@@ -102,7 +102,7 @@ OPERATIONS: Final = (
         summary="Send a code",
         description="While a code of the same phone, purpose and bind is live, the same code is sent again. "
         "A CAPTCHA, a first factor or a risk check belongs before it: whoever may make you send spends your money. "
-        "423 and 429 (scopes `phone`, `failures`, `gateway`) tell what others did with the number, and nothing is sent: "
+        "423 and 429 (scopes `phone`, `failures`, `gateway`) send nothing, and tell what others did with the number: "
         "show strangers the answer of 202 instead.",
         body=bodies.ChallengeRequest,
         answers={
