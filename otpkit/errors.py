@@ -16,7 +16,7 @@
     │   ├── InvalidTokenError
     │   ├── ExpiredTokenError
     │   └── UsedTokenError
-    ├── GatewayRejectedError      .gateway, .gateway_code, .category, .scope: certainly not sent
+    ├── GatewayRejectedError      .gateway, .gateway_code, .category, .concerns: certainly not sent
     └── StoreUnavailableError     Redis did not answer: nothing is granted, nothing is sent
 
 ``str(error)`` is for the developer and the log: what was wrong, who must act, what to do. ``error.message("en")`` and
@@ -33,7 +33,7 @@ from otpkit.models import Challenge
 Language = Literal["en", "zh"]
 RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway"]
 RejectionCategory = Literal["account", "configuration", "number", "request", "rate_limit", "quota", "connection"]
-RejectionScope = Literal["gateway", "message"]
+RejectionConcern = Literal["gateway", "message"]
 
 
 class OTPError(Exception):
@@ -208,11 +208,12 @@ class GatewayRejectedError(OTPError):
     """The gateway certainly did not send.
 
     `gateway` is its name, `gateway_code` its own code for the reason ("" where there is none), `category` says who must
-    act: `account` (top up, open the product, check the keys), `configuration` (fix template or signature), `number`
-    (this number can't be served), `request` (a bug on our side), `rate_limit` (wait), `quota` (the account's own daily
-    or monthly allowance is used up, or it makes too many calls), `connection` (the gateway could not be reached).
+    act: `account` (top up, open the product, check the keys), `configuration` (fix template, signature or settings, or
+    have another gateway for a number that this one can't carry), `number` (this number can't be served), `request` (a
+    bug on our side), `rate_limit` (wait), `quota` (the account's own daily or monthly allowance is used up, or it makes
+    too many calls), `connection` (the gateway could not be reached).
 
-    `scope` says what the rejection concerns: `gateway` is every message, `message` this one alone, by its number,
+    `concerns` says what the rejection is about: `gateway` is every message, `message` this one alone, by its number,
     region, template or text. A `Failover` counts only the first towards a gateway's rest. Where it is not given,
     `account`, `quota` and `connection` concern the gateway, all others the message.
     """
@@ -229,14 +230,14 @@ class GatewayRejectedError(OTPError):
         gateway: str = "",
         gateway_code: str = "",
         category: RejectionCategory = "request",
-        scope: RejectionScope | None = None,
+        concerns: RejectionConcern | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(detail, retry_after=retry_after)
         self.gateway = gateway
         self.gateway_code = gateway_code
         self.category: RejectionCategory = category
-        self.scope: RejectionScope = scope or ("gateway" if category in _OF_THE_GATEWAY else "message")
+        self.concerns: RejectionConcern = concerns or ("gateway" if category in _OF_THE_GATEWAY else "message")
 
 
 class StoreUnavailableError(OTPError):

@@ -80,7 +80,7 @@ class Handover(NamedTuple):
                     if states[member.name]:
                         yield from self._report(member, served=True)  # it judged a phone, so it works
                     break
-                counts = refusal.scope == "gateway"
+                counts = refusal.concerns == "gateway"
                 yield from self._failed(member, refusal.category, refusal.gateway_code, counts=counts)
         if uncertain is not None:
             return uncertain

@@ -154,7 +154,7 @@ def _gateway_refusal(response: HttpResponse) -> GatewayRejectedError | None:
     for reason in reasons:
         if (name := _name_of(reason)) is not None:
             row = GATEWAY_ERRORS[name]
-            code = token(reason) or name.rstrip("*")
+            code = next(filter(None, map(token, [*reasons[:2], reason])), name.rstrip("*"))
             return ALIDAYU.refused(row, code, wait if row.category == "quota" else None)
     if response.status == 429 or any(map(_THROTTLED.search, reasons)):
         return ALIDAYU.refused(GATEWAY_ERRORS["Throttled*"], next(filter(None, map(token, reasons[:2])), ""), wait)

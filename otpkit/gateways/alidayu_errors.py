@@ -98,19 +98,19 @@ _THROTTLED: Final = Refusal(
     "the application makes too many calls (流控)",
     "the operator must have the application's limit raised, or have another gateway",
 )
-_BAD_KEY: Final = Refusal("configuration", "the AppKey is not valid", _KEYS, scope="gateway")
-_BAD_SECRET: Final = Refusal("configuration", "the AppSecret is wrong", _KEYS, scope="gateway")
+_BAD_KEY: Final = Refusal("configuration", "the AppKey is not valid", _KEYS, concerns="gateway")
+_BAD_SECRET: Final = Refusal("configuration", "the AppSecret is wrong", _KEYS, concerns="gateway")
 _UNAUTHORIZED: Final = Refusal(
-    "configuration", "the application may not call this API (未被授权)", _OWNER, scope="gateway"
+    "configuration", "the application may not call this API (未被授权)", _OWNER, concerns="gateway"
 )
 _EXHAUSTED: Final = Refusal("quota", "the calls that were bought are used up (调用次数已用完)", _BUY)
 _EXPIRED: Final = Refusal("account", "the calls that were bought have expired (购买次数已过期)", _BUY)
 _ARREARS: Final = Refusal("account", "the account is in arrears (用户已欠费)", "its owner must top it up")
 _DENIED: Final = Refusal("account", "this host's address may not call the API", _OWNER)
 _CLOSED: Final = Refusal("account", "the API's domain is closed", _OWNER)
-_NO_API: Final = Refusal("request", "there is no such API at this address", _ADDRESS, scope="gateway")
+_NO_API: Final = Refusal("request", "there is no such API at this address", _ADDRESS, concerns="gateway")
 _MALFORMED: Final = Refusal("request", "the request is malformed", _REPORT)
-_SIGNATURE: Final = Refusal("request", "a signature is asked for, or is not valid", _ADDRESS, scope="gateway")
+_SIGNATURE: Final = Refusal("request", "a signature is asked for, or is not valid", _ADDRESS, concerns="gateway")
 
 GATEWAY_ERRORS: Final[dict[str, Refusal]] = documented(
     _GATEWAY_PAGE,

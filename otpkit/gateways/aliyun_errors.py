@@ -46,7 +46,7 @@ _ASK = "the operator must look into the records, and contact Aliyun's support if
 
 def _request(problem: str, remedy: str = _REPORT) -> Refusal:
     """Return a row of what is wrong with every request, whatever its message."""
-    return Refusal("request", problem, remedy, scope="gateway")
+    return Refusal("request", problem, remedy, concerns="gateway")
 
 
 # Of the gateway in front of all APIs: with HTTP 400, 403 or 404.
@@ -157,7 +157,7 @@ SMS_REFUSALS: Final[dict[str, Refusal]] = (
                 "account",
                 "to mainland numbers no message is taken from an address outside (IP地址所在的地区被禁用)",
                 "the operator must send from a mainland address",
-                scope="message",
+                concerns="message",
             ),
             "isv.SMS_TEMPLATE_ILLEGAL": Refusal("configuration", "the template is not valid (模板不合法)", _TEMPLATE),
             "isv.SMS_SIGNATURE_*": _UNFIT_SIGN,

@@ -46,9 +46,9 @@ class Failover:
 
     The next one is tried after a rejection of any category but `number` and `rate_limit`: to go on after these would
     defeat the carriers' own protection of a number. One that failed `rest_after` times in a row rests: the others are
-    tried first; all processes share that through Redis. What counts are uncertain sends and rejections whose `scope` is
-    `gateway`, not those of one number, region, template or text. Together the gateways' timeouts should stay below
-    30 s, after which a send counts as abandoned.
+    tried first; all processes share that through Redis. Uncertain sends count, and rejections that concern the gateway
+    (`GatewayRejectedError.concerns`), not those of one number, region, template or text. Together the gateways'
+    timeouts should stay below 30 s, after which a send counts as abandoned.
 
     Args:
         gateways: two to eight gateways, functions or `Route`s. One that carries voice alone calls the person.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
 from otpkit.effects import Flow, HttpRequest, HttpResponse, NotConnected, TransportFailure, http
-from otpkit.errors import ConfigurationError, GatewayRejectedError, RejectionCategory, RejectionScope
+from otpkit.errors import ConfigurationError, GatewayRejectedError, RejectionCategory, RejectionConcern
 from otpkit.gateways.base import Receipt
 from otpkit.template import Template
 
@@ -28,16 +28,16 @@ DAY: Final = 86_400
 class Refusal(NamedTuple):
     """A row of a provider's table of errors: the code says that nothing was sent.
 
-    `source` is the document that has the code. `scope` is as in `GatewayRejectedError`; None leaves it to the category.
-    `retry_after` is the length, in seconds, of the limit's window, where the code alone says it. After so long a
-    rolling window has ended, and a calendar day too, in whatever zone.
+    `source` is the document that has the code. `concerns` is as in `GatewayRejectedError`; None leaves it to the
+    category. `retry_after` is the length, in seconds, of the limit's window, where the code alone says it: after so
+    long a rolling window has ended, and a calendar day too, in whatever zone.
     """
 
     category: RejectionCategory
     problem: str
     remedy: str
     source: str = ""
-    scope: RejectionScope | None = None
+    concerns: RejectionConcern | None = None
     retry_after: int | None = None
 
 
@@ -85,7 +85,7 @@ class Provider:
         remedy: str,
         code: str = "",
         retry_after: int | None = None,
-        scope: RejectionScope | None = None,
+        concerns: RejectionConcern | None = None,
     ) -> GatewayRejectedError:
         """Return the error for a refusal; `retry_after` in seconds."""
         said = f"{self.title}, error {code}" if code else self.title
@@ -94,14 +94,14 @@ class Provider:
             gateway=self.name,
             gateway_code=code,
             category=category,
-            scope=scope,
+            concerns=concerns,
             retry_after=retry_after,
         )
 
     def refused(self, row: Refusal, code: str = "", retry_after: int | None = None) -> GatewayRejectedError:
         """Return the error for a row of the provider's table; `retry_after` is what the answer says, in seconds."""
         wait = retry_after if retry_after is not None else row.retry_after
-        return self.rejection(row.category, row.problem, row.remedy, code, wait, row.scope)
+        return self.rejection(row.category, row.problem, row.remedy, code, wait, row.concerns)
 
     def uncertain(self) -> Receipt:
         """Return the receipt of a message that may or may not have been sent."""

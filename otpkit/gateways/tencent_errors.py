@@ -57,36 +57,38 @@ _SENDING: Final = {
         "configuration", "a variable holds a URL", _PARAMS
     ),
     "InvalidParameterValue.SdkAppIdNotExist": Refusal(
-        "configuration", "there is no such application", "the operator must check sdk_app_id", scope="gateway"
+        "configuration", "there is no such application", "the operator must check sdk_app_id", concerns="gateway"
     ),
     "InternalError.RequestTimeException": Refusal(
-        "configuration", "the request is of another time, by more than 10 minutes", _CLOCKS, scope="gateway"
+        "configuration", "the request is of another time, by more than 10 minutes", _CLOCKS, concerns="gateway"
     ),
     "InternalError.RestApiInterfaceNotExist": Refusal(
-        "configuration", "there is no such call", "the operator must check base_url", scope="gateway"
+        "configuration", "there is no such call", "the operator must check base_url", concerns="gateway"
     ),
-    "InternalError.SigFieldMissing": Refusal("configuration", "the signature is missing", _KEYS, scope="gateway"),
-    "InternalError.SigVerificationFail": Refusal("configuration", "the signature is wrong", _KEYS, scope="gateway"),
+    "InternalError.SigFieldMissing": Refusal("configuration", "the signature is missing", _KEYS, concerns="gateway"),
+    "InternalError.SigVerificationFail": Refusal("configuration", "the signature is wrong", _KEYS, concerns="gateway"),
     "InvalidParameterValue.TemplateParameterFormatError": Refusal(
         "configuration", "a variable is not of up to 6 digits", _PARAMS
     ),
     "InvalidParameterValue.TemplateParameterLengthLimit": Refusal("configuration", "a variable is too long", _PARAMS),
     "LimitExceeded.AppCountryOrRegionDailyLimit": Refusal(
-        "quota", "the region's daily limit is reached", _RAISE, scope="message"
+        "quota", "the region's daily limit is reached", _RAISE, concerns="message"
     ),
     "LimitExceeded.AppCountryOrRegionInBlacklist": Refusal("configuration", "the region is not opened", _OPEN),
     "LimitExceeded.AppDailyLimit": Refusal("quota", "the application's daily limit is reached", _RAISE),
-    "LimitExceeded.AppGlobalDailyLimit": Refusal("quota", "the daily limit abroad is reached", _RAISE, scope="message"),
+    "LimitExceeded.AppGlobalDailyLimit": Refusal(
+        "quota", "the daily limit abroad is reached", _RAISE, concerns="message"
+    ),
     "LimitExceeded.AppMainlandChinaDailyLimit": Refusal(
-        "quota", "the mainland's daily limit is reached", _RAISE, scope="message"
+        "quota", "the mainland's daily limit is reached", _RAISE, concerns="message"
     ),
     "LimitExceeded.DailyLimit": Refusal(
-        "quota", "the account's daily limit abroad is reached", _RAISE, scope="message"
+        "quota", "the account's daily limit abroad is reached", _RAISE, concerns="message"
     ),
     # By the console's rules of frequency, which are for each phone; a day is a calendar day (自然日).
     "LimitExceeded.DeliveryFrequencyLimit": Refusal("rate_limit", "too many messages", _WAIT),
     "LimitExceeded.GlobalSmsSendingRateLimit": Refusal(
-        "quota", "too many messages a second abroad", _SLOWER, scope="message"
+        "quota", "too many messages a second abroad", _SLOWER, concerns="message"
     ),
     "LimitExceeded.PhoneNumberCountLimit": Refusal("request", "there are more than 200 numbers", _REPORT),
     "LimitExceeded.PhoneNumberDailyLimit": Refusal(
@@ -130,9 +132,9 @@ _SENDING: Final = {
 
 # Of every API of Tencent Cloud.
 _COMMON: Final = {
-    "ActionOffline": Refusal("request", "the API is withdrawn", _REPORT, scope="gateway"),
+    "ActionOffline": Refusal("request", "the API is withdrawn", _REPORT, concerns="gateway"),
     "AuthFailure.InvalidAuthorization": Refusal(
-        "request", "the signature's header is malformed", _REPORT, scope="gateway"
+        "request", "the signature's header is malformed", _REPORT, concerns="gateway"
     ),
     "AuthFailure.InvalidSecretId": Refusal("account", "secret_id is none of the API's", _KEYS),
     "AuthFailure.MFAFailure": Refusal("account", "the account asks for a second factor", _KEYS),
@@ -143,30 +145,30 @@ _COMMON: Final = {
     "AuthFailure.UnauthorizedOperation": Refusal(
         "account", "the key may not send", "the account's owner must allow it SendSms in CAM"
     ),
-    "InvalidAction": Refusal("request", "there is no such action", _REPORT, scope="gateway"),
+    "InvalidAction": Refusal("request", "there is no such action", _REPORT, concerns="gateway"),
     "InvalidParameter": Refusal("request", "a parameter is not valid", _REPORT),
     "InvalidParameterValue": Refusal("request", "a parameter's value is not valid", _REPORT),
     "IpInBlacklist": Refusal("account", "this host's address is blocked", _SUPPORT),
     "IpNotInWhitelist": Refusal("account", "this host's address is not on the account's list", _SUPPORT),
     "LimitExceeded": Refusal("quota", "a quota of the account is used up", _RAISE),
     "MissingParameter": Refusal("request", "a parameter is missing", _REPORT),
-    "NoSuchVersion": Refusal("request", "there is no such version", _REPORT, scope="gateway"),
+    "NoSuchVersion": Refusal("request", "there is no such version", _REPORT, concerns="gateway"),
     "RequestLimitExceeded": Refusal("quota", "too many calls", _SLOWER),
     "RequestLimitExceeded.GlobalRegionUinLimitExceeded": _TOO_MANY_CALLS,
     "RequestLimitExceeded.IPLimitExceeded": Refusal("quota", "too many calls from this host", _SLOWER),
     "RequestLimitExceeded.UinLimitExceeded": _TOO_MANY_CALLS,
     "UnauthorizedOperation": Refusal("account", "the account has no permission", _SUPPORT),
     "UnsupportedOperation": Refusal("request", "the operation is not supported", _REPORT),
-    "DryRunOperation": Refusal("request", "it was a dry run", _REPORT, scope="gateway"),
+    "DryRunOperation": Refusal("request", "it was a dry run", _REPORT, concerns="gateway"),
     "InvalidRequest": Refusal("request", "the body is malformed", _REPORT),
     "NoSuchProduct": Refusal(
-        "request", "there is no such product", "the operator must check base_url", scope="gateway"
+        "request", "there is no such product", "the operator must check base_url", concerns="gateway"
     ),
     "RequestSizeLimitExceeded": Refusal("request", "the request is too large", _REPORT),
     "UnknownParameter": Refusal("request", "a parameter is not known", _REPORT),
-    "UnsupportedProtocol": Refusal("request", "the HTTP method is not taken", _REPORT, scope="gateway"),
+    "UnsupportedProtocol": Refusal("request", "the HTTP method is not taken", _REPORT, concerns="gateway"),
     "UnsupportedRegion": Refusal(
-        "configuration", "the API is not called in this region", "the operator must check region", scope="gateway"
+        "configuration", "the API is not called in this region", "the operator must check region", concerns="gateway"
     ),
 }
 

@@ -37,7 +37,7 @@ _WAIT: Final = "wait"
 
 def _all(category: RejectionCategory, problem: str, remedy: str) -> Refusal:
     """Return a row of what every message or call would be refused for."""
-    return Refusal(category, problem, remedy, scope="gateway")
+    return Refusal(category, problem, remedy, concerns="gateway")
 
 
 _PARAMETER: Final = Refusal("request", "a parameter is not valid", _REPORT)
@@ -64,9 +64,9 @@ REFUSALS: Final[dict[str, Refusal]] = documented(
         "30037": Refusal("account", "the account may not send messages", _OWNER),
         "32005": Refusal("account", "the account may not call", _OWNER),
         # A trial account, and a number that is not verified for it.
-        "14111": Refusal("account", "a trial account sends to verified numbers only", _UPGRADE, scope="message"),
-        "21219": Refusal("account", "a trial account calls verified numbers only", _UPGRADE, scope="message"),
-        "21608": Refusal("account", "a trial account sends to verified numbers only", _UPGRADE, scope="message"),
+        "14111": Refusal("account", "a trial account sends to verified numbers only", _UPGRADE, concerns="message"),
+        "21219": Refusal("account", "a trial account calls verified numbers only", _UPGRADE, concerns="message"),
+        "21608": Refusal("account", "a trial account sends to verified numbers only", _UPGRADE, concerns="message"),
         # How much, and how fast.
         "10004": Refusal("quota", "too many calls at once", _SLOWER),
         "14107": Refusal("rate_limit", "too many messages to the phone", _WAIT),
@@ -74,10 +74,10 @@ REFUSALS: Final[dict[str, Refusal]] = documented(
         "21611": Refusal("quota", "the sender's queue is full", _SLOWER),
         "22005": Refusal("quota", "the queue of calls is full", _SLOWER),
         "30001": Refusal("quota", "the sender's queue is full", _SLOWER),
-        "30017": Refusal("quota", "the carrier is congested", _SLOWER, scope="message"),
-        "30022": Refusal("quota", "the US carriers' limit of the campaign is reached", _SLOWER, scope="message"),
-        "30023": Refusal("quota", "the US carriers' daily limit of the brand is reached", _SLOWER, scope="message"),
-        "30027": Refusal("quota", "a US carrier's daily limit of the brand is reached", _SLOWER, scope="message"),
+        "30017": Refusal("quota", "the carrier is congested", _SLOWER, concerns="message"),
+        "30022": Refusal("quota", "the US carriers' limit of the campaign is reached", _SLOWER, concerns="message"),
+        "30023": Refusal("quota", "the US carriers' daily limit of the brand is reached", _SLOWER, concerns="message"),
+        "30027": Refusal("quota", "a US carrier's daily limit of the brand is reached", _SLOWER, concerns="message"),
         "30454": Refusal("quota", "the account's limit of messages is reached", _SLOWER),
         "63017": Refusal("quota", "too many messages a second", _SLOWER),
         "63018": Refusal("quota", "too many messages a second", _SLOWER),

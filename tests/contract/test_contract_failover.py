@@ -174,18 +174,18 @@ def test_what_concerns_one_message_sends_no_gateway_to_rest(
 
 
 @pytest.mark.parametrize(
-    ("category", "scope", "served_by"),
+    ("category", "concerns", "served_by"),
     [
         *(("account", None, "outbox-2"), ("quota", None, "outbox-2"), ("connection", None, "outbox-2")),
         *(("account", "message", "outbox"), ("quota", "message", "outbox"), ("connection", "message", "outbox")),
         *(("configuration", "gateway", "outbox-2"), ("request", "gateway", "outbox-2")),
     ],
 )
-def test_the_scope_of_a_rejection_decides_whether_it_counts(
-    world: World, both: Any, category: str, scope: str | None, served_by: str
+def test_what_a_rejection_concerns_decides_whether_it_counts(
+    world: World, both: Any, category: str, concerns: str | None, served_by: str
 ) -> None:
     for number in range(3):
-        world.outbox.reject_next(refusal(category, scope=scope))
+        world.outbox.reject_next(refusal(category, concerns=concerns))
         assert both.issue(f"+861380000000{number}").gateway == "outbox-2"
     assert both.issue(PHONE).gateway == served_by
 

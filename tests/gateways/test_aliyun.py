@@ -154,7 +154,7 @@ class TestSending:
         """A phone was checked before: what this gateway can't write, another one may."""
         flow = Aliyun(KEY, SECRET).send(message(phone))
         error = refused(lambda: next(flow))
-        assert (error.category, error.scope, error.gateway_code) == ("configuration", "message", "")
+        assert (error.category, error.concerns, error.gateway_code) == ("configuration", "message", "")
 
     def test_refuses_by_connection_where_none_was_made(self, transport: Transport) -> None:
         with refusing_port() as port:

@@ -117,7 +117,7 @@ class TestCalling:
     @pytest.mark.parametrize("phone", ["+8612345", NUMBER, "", "+1"])
     def test_refuses_what_it_can_not_write_before_there_is_a_call(self, phone: str) -> None:
         error = refused(lambda: next(AliyunVoice(KEY, SECRET).send(message(phone))))
-        assert (error.category, error.scope, error.gateway_code) == ("configuration", "message", "")
+        assert (error.category, error.concerns, error.gateway_code) == ("configuration", "message", "")
 
     def test_refuses_by_connection_where_none_was_made(self, transport: Transport) -> None:
         with refusing_port() as port:

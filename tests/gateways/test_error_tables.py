@@ -67,7 +67,7 @@ def test_each_row_has_a_category_a_remedy_and_a_source() -> None:
         assert re.match(r"https://\S+$|《.+》|tencentcloud-sdk-python-sms, ", row.source), row
         if isinstance(row, Refusal):
             assert row.category in get_args(RejectionCategory)
-            assert not (row.category in {"number", "rate_limit"} and row.scope), "such a row is of a phone"
+            assert not (row.category in {"number", "rate_limit"} and row.concerns), "such a row is of a phone"
 
 
 @pytest.mark.parametrize("tables", [tables for tables, _ in LISTS.values()])

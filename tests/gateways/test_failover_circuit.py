@@ -164,5 +164,5 @@ def test_each_row_that_names_a_number_or_a_region_is_of_one_message() -> None:
     for table in tables:
         for code, row in table.items():
             if any(word in row.problem for word in words):
-                scope = row.scope or GatewayRejectedError(category=row.category).scope
-                assert scope == "message", code
+                concerns = row.concerns or GatewayRejectedError(category=row.category).concerns
+                assert concerns == "message", code
