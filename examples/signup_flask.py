@@ -57,7 +57,9 @@ def create_app(otp: OTP) -> Flask:
         # twice gets the same answer twice. What else a form may get wrong is looked at before.
         name = request.form["name"]
         proof = phones.redeem(idempotency_key=request.form["key"])
-        name = accounts.setdefault(proof.phone, name)  # proof.phone, never a form's
+        # The visitor may send the form as often as they like: it is answered with the account that it made.
+        existing = accounts.get(proof.phone) if proof.replayed else None
+        name = existing or accounts.setdefault(proof.phone, name)  # proof.phone, never a form's
         return render_template_string(WELCOME, name=name)
 
     @app.errorhandler(TokenError)

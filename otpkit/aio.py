@@ -16,6 +16,7 @@ from otpkit.environment import arguments_from
 from otpkit.flows import Flows
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof, Standing
+from otpkit.names import NOT_GIVEN, NotGiven
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.routing import GatewayChoice, TemplateChoice
 from otpkit.store_async import AsyncStore
@@ -102,7 +103,9 @@ class AsyncOTP:
         """Same as `OTP.verify`, but awaited."""
         return await self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key))
 
-    async def check(self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | None = None) -> Proof:
+    async def check(
+        self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | NotGiven | None = NOT_GIVEN
+    ) -> Proof:
         """Same as `OTP.check`, but awaited."""
         return self._flows.check(token, purpose, bind, phone)
 
@@ -112,11 +115,12 @@ class AsyncOTP:
         purpose: str = "signup",
         *,
         bind: str = "",
-        phone: str | None = None,
+        phone: str | NotGiven | None = NOT_GIVEN,
         idempotency_key: str | None = None,
+        request: str | None = None,
     ) -> Proof:
         """Same as `OTP.redeem`, but awaited."""
-        return await self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key))
+        return await self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key, request))
 
     async def status(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Challenge | None:
         """Same as `OTP.status`, but awaited."""

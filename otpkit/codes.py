@@ -18,8 +18,8 @@ from hmac import digest as hmac_digest
 from typing import Any
 
 from otpkit.errors import ConfigurationError, MalformedCodeError
+from otpkit.secret import read_secret
 
-MIN_SECRET_BYTES = 32
 DIGEST_BYTES = 16  # 128 bits of a keyed hash: far beyond guessing, and half the memory
 ID_BYTES = 16
 KEY_ID_BYTES = 4
@@ -120,7 +120,7 @@ class CodeKey:
 class Keys:
     """All keys of a deployment: a code key for each active secret, newest last, one index key, and the token keys.
 
-    Raises `ConfigurationError` where a secret is short, empty, or missing.
+    Raises `ConfigurationError` where a secret is missing, short, or not random.
     """
 
     __slots__ = ("_index", "by_id", "codes", "name_remembered", "tokens")
@@ -132,7 +132,7 @@ class Keys:
                 "index_secret is required as soon as there are several secrets, or every limit would start anew: "
                 "pass the first secret that this Redis was used with."
             )
-        index = active[0] if index_secret is None else _read_secret("index_secret", index_secret)
+        index = active[0] if index_secret is None else read_secret("index_secret", index_secret)
         self.codes = tuple(map(CodeKey, active))
         self.by_id = {key.id: key for key in self.codes}
         self.tokens = [_derive(raw, b"token") for raw in active]
@@ -163,21 +163,12 @@ def _derive(secret: bytes, use: bytes) -> bytes:
 
 def _read_secrets(secret: Any) -> list[bytes]:
     if isinstance(secret, (str, bytes)):
-        return [_read_secret("secret", secret)]
+        return [read_secret("secret", secret)]
     if not isinstance(secret, Sequence) or not secret:
         raise ConfigurationError(
             "secret must be a str or bytes of at least 32 bytes, or a sequence of them, newest last."
         )
-    found = [_read_secret("secret", item) for item in secret]
+    found = [read_secret("secret", item) for item in secret]
     if len(set(found)) != len(found):
         raise ConfigurationError("secret holds the same value twice; name each active secret once, newest last.")
     return found
-
-
-def _read_secret(name: str, value: object) -> bytes:
-    raw = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
-    if not isinstance(raw, bytes) or len(raw) < MIN_SECRET_BYTES:
-        raise ConfigurationError(
-            f"{name} must be at least {MIN_SECRET_BYTES} random bytes, as str or bytes; make one with `otpkit keygen`."
-        )
-    return raw

@@ -21,6 +21,7 @@ from otpkit.routing import GatewayChoice, Routing, TemplateChoice, route
 from otpkit.tokens import TokenSigner
 
 FIXED_CODE_DAYS = 90
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]+")
 
 Secret: TypeAlias = str | bytes | Sequence[str | bytes]
@@ -33,7 +34,8 @@ class FixedCode:
     """A code that never changes, for the reviewers of app stores: to `phone` nothing is sent, and all limits hold.
 
     It is in force until `until` (an aware datetime at most 90 days ahead, by the server's time) and for the `purposes`
-    named; after that the phone is one like any other. A `Proof` that it gives says `fixed=True`.
+    named; after that the phone is one like any other. A code that is removed, changed or ended verifies nothing from
+    then on, a live challenge neither. A `Proof` that it gives says `fixed=True`.
     """
 
     phone: str
@@ -107,7 +109,7 @@ def build(
         route(gateway, template, policy.regions),
         policy,
         keys,
-        TokenSigner(keys),
+        TokenSigner(keys, namespace),
         scripts.load(policy),
         _fixed(fixed_codes, policy, clock or time.time),
         namespace,
@@ -135,6 +137,11 @@ def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> di
                 )
             found[phone, check_purpose(purpose)] = replace(fixed, code=code)
     return found
+
+
+def fixed_ends_ms(fixed: FixedCode) -> int:
+    """Return the first server millisecond at which a fixed code is not in force any more."""
+    return -((_EPOCH - fixed.until) // timedelta(milliseconds=1))
 
 
 def check_fixed_life(fixed: FixedCode, now_s: float) -> None:

@@ -16,7 +16,7 @@
     │   ├── InvalidTokenError
     │   ├── ExpiredTokenError
     │   └── UsedTokenError
-    ├── GatewayRejectedError      .gateway, .gateway_code, .category: certainly not sent
+    ├── GatewayRejectedError      .gateway, .gateway_code, .category, .concerns: certainly not sent
     └── StoreUnavailableError     Redis did not answer: nothing is granted, nothing is sent
 
 ``str(error)`` is for the developer and the log: what was wrong, who must act, what to do. ``error.message("en")`` and
@@ -33,6 +33,7 @@ from otpkit.models import Challenge
 Language = Literal["en", "zh"]
 RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway"]
 RejectionCategory = Literal["account", "configuration", "number", "request", "rate_limit", "quota", "connection"]
+RejectionConcern = Literal["gateway", "message"]
 
 
 class OTPError(Exception):
@@ -101,7 +102,9 @@ class RateLimitError(OTPError):
     `scope` says whose: of the phone's sends, of an IP address, a region, all sends in total, the phone's wrong codes,
     or the gateway itself. `rate` is the one that is used up, of several the one that takes longest to allow one more
     (for an IPv6 /64 its share); None where a gateway refuses, which does not tell. `challenge` is the live one of the
-    same phone, purpose and bind, or None: while there is one, show the form for the code.
+    same phone, purpose and bind, or None: while there is one, show the form for the code. Where it is None,
+    `retry_after` of the scope `phone` tells when others had a code sent to the number: `otpkit.web.discreet` has one
+    answer for strangers.
     """
 
     code = "rate_limit"
@@ -198,13 +201,21 @@ class UsedTokenError(TokenError):
     code = "used_token"
 
 
+_OF_THE_GATEWAY = frozenset({"account", "quota", "connection"})
+
+
 class GatewayRejectedError(OTPError):
     """The gateway certainly did not send.
 
     `gateway` is its name, `gateway_code` its own code for the reason ("" where there is none), `category` says who must
-    act: `account` (top up, open the product, check the keys), `configuration` (fix template or signature), `number`
-    (this number can't be served), `request` (a bug on our side), `rate_limit` (wait), `quota` (the account's own daily
-    or monthly allowance is used up), `connection` (the gateway could not be reached).
+    act: `account` (top up, open the product, check the keys), `configuration` (fix template, signature or settings, or
+    have another gateway for a number that this one can't carry), `number` (this number can't be served), `request` (a
+    bug on our side), `rate_limit` (wait), `quota` (the account's own daily or monthly allowance is used up, or it makes
+    too many calls), `connection` (the gateway could not be reached).
+
+    `concerns` says what the rejection is about: `gateway` is every message, `message` this one alone, by its number,
+    region, template or text. A `Failover` counts only the first towards a gateway's rest. Where it is not given,
+    `account`, `quota` and `connection` concern the gateway, all others the message.
     """
 
     code = "gateway_rejected"
@@ -219,12 +230,14 @@ class GatewayRejectedError(OTPError):
         gateway: str = "",
         gateway_code: str = "",
         category: RejectionCategory = "request",
+        concerns: RejectionConcern | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(detail, retry_after=retry_after)
         self.gateway = gateway
         self.gateway_code = gateway_code
         self.category: RejectionCategory = category
+        self.concerns: RejectionConcern = concerns or ("gateway" if category in _OF_THE_GATEWAY else "message")
 
 
 class StoreUnavailableError(OTPError):

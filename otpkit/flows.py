@@ -26,7 +26,7 @@ from otpkit.identity import Identity
 from otpkit.issuing import BLOCKED, Issue
 from otpkit.limits import WideLimit, give, ip_limits, is_countable, memory_key, read_ip, send_limits, take
 from otpkit.models import Challenge, Event, Proof, Standing
-from otpkit.names import check_bind, check_purpose
+from otpkit.names import DEFAULT_NAMESPACE, NOT_GIVEN, check_bind, check_purpose, check_request
 from otpkit.phone import resolve
 from otpkit.replies import DELIVERY, Description, live_challenge, raise_limited, standing_of, text
 from otpkit.tokens import Claims, from_ms
@@ -37,9 +37,11 @@ _ARRIVED = {"delivered": "delivered", "failed": "undelivered"}  # states, and th
 _KNOWLEDGE = ("unknown", "pending", "failed", "delivered")  # of two states of a message the later one here stands
 _BATCH = 500  # receipts that are recorded together
 _WARNING_MS = 60_000  # between two warnings of one gateway's pushes: a stranger must not fill the log
+_CALL_BYTES = 8  # of a redeem's id
 _FUTURE_MS = 30_000  # how far ahead of this host the server's clock may be, for `check`
 _NO_CHALLENGE = "There is no live challenge for this phone, purpose and bind: issue a new code."
 _EXPIRED = "The proof's life is over. Verify the phone again."
+_NO_AUDIENCE = "The proof is of an earlier version and names no namespace. Redeem it, or verify the phone again."
 _USED = "The proof was redeemed before, or its record is gone. Verify the phone again."
 
 
@@ -86,7 +88,11 @@ class Flows:
         reply = yield RunScript(
             d.scripts.verify,
             (who.phone_key, who.counter_key, *[key for limit in charged for key in (limit.key, memory_key(limit, op))]),
-            (d.now_arg(), op, who.slot, digests, *[limit.rates for limit in charged], *refusal[1:]),
+            (
+                *(d.now_arg(), op, who.slot, digests, who.fixed_ends_ms, int(who.is_fixed_code(digits))),
+                *[limit.rates for limit in charged],
+                *refusal[1:],
+            ),
             d.policy.replicas,
         )
         word = text(reply[0])
@@ -103,6 +109,9 @@ class Flows:
     def check(self, token: object, purpose: str, bind: str, phone: object) -> Proof:
         d = self._deployment
         claims = self._claims(token, purpose, bind, phone)
+        if not claims.has_audience and d.namespace != DEFAULT_NAMESPACE:
+            # A process of the version before made it. `redeem` takes it: its record shows that it is ours.
+            raise InvalidTokenError(_NO_AUDIENCE)
         now_ms = d.host_ms()
         if claims.issued_ms > now_ms + _FUTURE_MS:
             raise InvalidTokenError(
@@ -112,19 +121,34 @@ class Flows:
             raise ExpiredTokenError(_EXPIRED)
         return claims.proof
 
-    def redeem(self, token: object, purpose: str, bind: str, phone: object, idempotency_key: str | None) -> Flow[Proof]:
+    def redeem(
+        self,
+        token: object,
+        purpose: str,
+        bind: str,
+        phone: object,
+        idempotency_key: str | None,
+        request: str | None = None,
+    ) -> Flow[Proof]:
         d = self._deployment
         claims = self._claims(token, purpose, bind, phone)
         who = Identity(d, claims.proof.phone, purpose, bind)
-        op = new_id() if idempotency_key is None else who.operation(b"redeem", idempotency_key, size=ID_BYTES)
-        return self._watch(who, "redeem", "redeemed", self._redeem(who, claims, op))
+        asked = () if request is None else (check_request(request),)
+        op, call = new_id(), b""
+        if idempotency_key is not None:
+            # The calls of a key with one request are one operation. Each has an id, to know its own repetition by.
+            op, call = who.operation(b"redeem", idempotency_key, *asked, size=ID_BYTES), op[:_CALL_BYTES]
+        return self._watch(who, "redeem", "redeemed", self._redeem(who, claims, op, call))
 
-    def _redeem(self, who: Identity, claims: Claims, op: bytes) -> Flow[Proof]:
+    def _redeem(self, who: Identity, claims: Claims, op: bytes, call: bytes) -> Flow[Proof]:
         d = self._deployment
-        args = (d.now_arg(), op, claims.proof_id, claims.expires_ms)
+        args = (d.now_arg(), op, claims.proof_id, claims.expires_ms, *([call] if call else []))
         word = text((yield RunScript(d.scripts.redeem, (who.phone_key,), args, d.policy.replicas)))
         if word == "redeemed":
             return claims.proof
+        if word == "repeated":
+            # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
+            return replace(claims.proof, replayed=bool(call))
         raise ExpiredTokenError(_EXPIRED) if word == "expired" else UsedTokenError(_USED)
 
     def status(self, phone: object, purpose: str, bind: str) -> Flow[Challenge | None]:
@@ -231,11 +255,11 @@ class Flows:
 
     def _claims(self, token: object, purpose: str, bind: str, phone: object) -> Claims:
         canonical = None
-        if phone is not None:
+        if phone is not NOT_GIVEN:
             try:
                 canonical, _ = self._resolve(phone)
             except PhoneError:
-                canonical = ""  # what is no phone is not the token's
+                canonical = ""  # what is no phone, None included, is not the token's
         return self._deployment.signer.read(token, check_purpose(purpose), check_bind(bind), canonical)
 
     def _ip_limits(self, use: str, ip: object, rates: Any) -> tuple[WideLimit, ...]:

@@ -17,8 +17,8 @@ from otpkit.gateways.base import Message, Receipt
 from otpkit.identity import Identity
 from otpkit.routing import Member, Plan
 
-MENDABLE = frozenset({"account", "configuration", "connection", "quota"})
-"""The rejections that another gateway could mend."""
+_ABOUT_THE_PHONE = frozenset({"number", "rate_limit"})
+"""The rejections after which no other gateway is tried: they would be got round, and the carriers' limits with them."""
 
 _RESTS = 2
 
@@ -76,9 +76,12 @@ class Handover(NamedTuple):
                     break
             else:
                 refusal = outcome
-                if refusal.category not in MENDABLE:
+                if refusal.category in _ABOUT_THE_PHONE:
+                    if states[member.name]:
+                        yield from self._report(member, served=True)  # it judged a phone, so it works
                     break
-                yield from self._failed(member, refusal.category, refusal.gateway_code)
+                counts = refusal.concerns == "gateway"
+                yield from self._failed(member, refusal.category, refusal.gateway_code, counts=counts)
         if uncertain is not None:
             return uncertain
         raise refusal or AssertionError("no gateway was tried")
@@ -107,8 +110,9 @@ class Handover(NamedTuple):
             states = yield RunScript(self.deployment.scripts.resting, (self._key,), (self.deployment.now_arg(), *names))
         return dict(zip(names, states, strict=True))
 
-    def _failed(self, member: Member, how: str, code: str = "") -> Flow[None]:
-        rests = yield from self._report(member, served=False)
+    def _failed(self, member: Member, how: str, code: str = "", *, counts: bool = True) -> Flow[None]:
+        """Tell of a failure; it `counts` towards a rest where it says something about every message."""
+        rests = counts and (yield from self._report(member, served=False))
         detail = f"{member.name} {code}".strip()
         yield Emit(
             self.who.event("gateway_failed", "issue", how, detail),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from hmac import compare_digest
 from typing import Any
 
 from otpkit.codes import encode_id, pack
-from otpkit.deployment import Deployment
+from otpkit.deployment import Deployment, FixedCode, fixed_ends_ms
 from otpkit.errors import ConfigurationError
 from otpkit.models import Event
 from otpkit.names import check_bind, check_purpose
@@ -55,6 +56,21 @@ class Identity:
         only = self._deployment.routing.only
         name, _, message_id = record.partition(" ")
         return name or (only.name if only is not None else ""), message_id
+
+    @property
+    def fixed_ends_ms(self) -> int:
+        """When the fixed code of this phone and purpose ends, in server milliseconds; 0 where there is none."""
+        fixed = self._fixed
+        return 0 if fixed is None else fixed_ends_ms(fixed)
+
+    def is_fixed_code(self, code: str) -> bool:
+        """Return whether `code` is the fixed code of this phone and purpose."""
+        fixed = self._fixed
+        return fixed is not None and compare_digest(code, fixed.code)
+
+    @property
+    def _fixed(self) -> FixedCode | None:
+        return self._deployment.fixed.get((self.phone, self.purpose))
 
     def event(self, name: str, operation: str, outcome: str = "", detail: str = "") -> Event:
         """Return what the listener is told of this identity, by its pseudonym."""

@@ -89,7 +89,7 @@ class Issue:
             return None
         now_ms = (yield RunScript(d.scripts.status, (who.phone_key,), (d.now_arg(), who.slot)))[0]
         check_fixed_life(fixed, now_ms / 1000)
-        return fixed if from_ms(now_ms) < fixed.until else None
+        return fixed if now_ms < who.fixed_ends_ms else None
 
     def _reserve(self, fixed: FixedCode | None) -> Flow[Any]:
         d, who = self.deployment, self.who

@@ -86,7 +86,10 @@ class Proof:
     """The signed answer to a challenge: who holds `token` has shown that `phone` (E.164) is theirs, for `purpose`.
 
     Always truthy. `verified_at` and `expires_at` are aware UTC datetimes. `fixed` says that a `FixedCode` was used, so
-    no message was ever received.
+    no message was ever received. `replayed` says that `redeem` found this proof redeemed already, by an earlier call
+    with the same idempotency key and request: return what that call made, and make nothing new. It is False from
+    `verify` and `check`: however often they return a proof, it is redeemed once. Proofs that differ in it alone are
+    equal.
     """
 
     id: str
@@ -96,6 +99,7 @@ class Proof:
     expires_at: datetime
     fixed: bool
     _token: str | Callable[[Proof], str] = field(compare=False)
+    replayed: bool = field(default=False, compare=False)
 
     @property
     def token(self) -> str:
@@ -106,15 +110,15 @@ class Proof:
     def __repr__(self) -> str:
         return (
             f"Proof(id={self.id!r}, phone={mask(self.phone)!r}, purpose={self.purpose!r}, fixed={self.fixed}, "
-            f"verified_at={self.verified_at.isoformat()!r}, expires_at={self.expires_at.isoformat()!r})"
+            f"verified_at={self.verified_at.isoformat()!r}, expires_at={self.expires_at.isoformat()!r}, "
+            f"replayed={self.replayed})"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle holds the token, never the signer and its secret.
-        return (
-            type(self),
-            (self.id, self.phone, self.purpose, self.verified_at, self.expires_at, self.fixed, self.token),
-        )
+        facts = (self.id, self.phone, self.purpose, self.verified_at, self.expires_at, self.fixed, self.token)
+        # Processes of the version before read seven values.
+        return type(self), (*facts, True) if self.replayed else facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

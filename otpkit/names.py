@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
+from typing import Final
 
 from otpkit.errors import ConfigurationError
 
+DEFAULT_NAMESPACE: Final = "otpkit"
 _MAX_PURPOSE_CHARS = 128
+
+
+class NotGiven(Enum):
+    """The type of `NOT_GIVEN`."""
+
+    NOT_GIVEN = "not given"
+
+
+NOT_GIVEN: Final = NotGiven.NOT_GIVEN
+"""Stands for an argument that is left out, where None is a value: what a form without the field gives."""
+
 _HALF_PAIR = re.compile("[\ud800-\udfff]")  # of surrogates: it can't be written as UTF-8, and so not into a token
 
 
@@ -24,3 +38,10 @@ def check_bind(bind: object) -> str:
     if isinstance(bind, str):
         return bind
     raise ConfigurationError("bind must be text, such as a session id; the empty text binds to nothing.")
+
+
+def check_request(request: object) -> str:
+    """Return the fingerprint of a request that is text; raises `ConfigurationError` for anything else."""
+    if isinstance(request, str):
+        return request
+    raise ConfigurationError("request must be a text, the same for the same request, such as a digest of its fields.")

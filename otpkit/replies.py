@@ -50,6 +50,8 @@ def text(value: Any) -> str:
 
 def challenge_of(who: Identity, now_ms: int, found: Description, *, replayed: bool = False) -> Challenge:
     """Return the challenge that a script described at `now_ms`."""
+    if found.fixed == 1:
+        found = _ended_with_its_code(found, who.fixed_ends_ms or now_ms, now_ms)
     return Challenge(
         id=who.challenge_id(text(found.generation)),
         phone=who.phone,
@@ -77,7 +79,7 @@ def raise_limited(who: Identity, reply: Sequence[Any]) -> NoReturn:
         scope=scope,
         rate=rate,
         retry_after=seconds,
-        challenge=challenge_of(who, now_ms, Description(*described)) if described else None,
+        challenge=_live(challenge_of(who, now_ms, Description(*described))) if described else None,
     )
 
 
@@ -100,4 +102,15 @@ def live_challenge(deployment: Deployment, who: Identity) -> Flow[Challenge | No
     reply = yield RunScript(deployment.scripts.status, (who.phone_key,), (deployment.now_arg(), who.slot))
     if len(reply) == 1 or not reply[1]:
         return None
-    return challenge_of(who, reply[0], Description(*reply[4:]))
+    return _live(challenge_of(who, reply[0], Description(*reply[4:])))
+
+
+def _ended_with_its_code(found: Description, ends_ms: int, now_ms: int) -> Description:
+    """Return what a fixed challenge is whose code is in force until `ends_ms`."""
+    attempts = found.attempts_left if now_ms < ends_ms else 0
+    return found._replace(ends_ms=min(found.ends_ms, ends_ms), attempts_left=attempts)
+
+
+def _live(challenge: Challenge) -> Challenge | None:
+    """Return a challenge, or None where it has ended with its fixed code."""
+    return challenge if challenge.attempts_left else None

@@ -15,6 +15,7 @@ from otpkit.errors import ConfigurationError
 from otpkit.flows import Flows
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof, Standing
+from otpkit.names import NOT_GIVEN, NotGiven
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.routing import GatewayChoice, TemplateChoice, is_async
 from otpkit.store_sync import SyncStore
@@ -124,6 +125,9 @@ class OTP:
 
         Raises `PhoneError`, `RegionError`, `RateLimitError`, `BlockedError`, `GatewayRejectedError` (certainly not
         sent, and given back), `StoreUnavailableError` (nothing was sent).
+
+        `RateLimitError.retry_after` and `BlockedError` tell, whatever the bind, what others did with the number, and
+        send nothing: `otpkit.web.discreet` has one answer for strangers.
         """
         return self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key, channel))
 
@@ -146,6 +150,7 @@ class OTP:
             bind: as given to `issue`.
             ip: the visitor's address, for `Policy.ip_failures`; None counts none.
             idempotency_key: a text that names this form: sent twice with the same code, it gets the same answer twice.
+                Both have one proof, with one id, which is redeemed once.
 
         Returns a `Proof`. It raises instead of returning False, so that a forgotten `if` lets nobody in (NIST SP
         800-63B-4 §3.1.3.2, OWASP ASVS 6.5.1).
@@ -155,13 +160,22 @@ class OTP:
         """
         return self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key))
 
-    def check(self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | None = None) -> Proof:
+    def check(
+        self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | NotGiven | None = NOT_GIVEN
+    ) -> Proof:
         """Check a proof's token without Redis; it may be checked any number of times while it lives.
 
-        `purpose` and `bind` are as given to `verify`. Another `phone` than the token's is an error: pass the form's, or
-        use `proof.phone` and never the form's. Judged by `clock`, or this host's.
+        A proof that was redeemed is still read. Judged by `clock`, or this host's.
 
-        Raises `InvalidTokenError`, `ExpiredTokenError`.
+        Args:
+            token: `Proof.token`.
+            purpose: as given to `verify`.
+            bind: as given to `verify`.
+            phone: the form's phone; any but the token's is an error, and so is None, which a form without the field
+                gives. Left out, nothing is compared: use `proof.phone` then, never the form's.
+
+        Returns the `Proof`. Raises `InvalidTokenError`, also for a token of another namespace and, in a namespace but
+        the default one, for a token of the first version, which names none; `ExpiredTokenError`.
         """
         return self._flows.check(token, purpose, bind, phone)
 
@@ -171,17 +185,31 @@ class OTP:
         purpose: str = "signup",
         *,
         bind: str = "",
-        phone: str | None = None,
+        phone: str | NotGiven | None = NOT_GIVEN,
         idempotency_key: str | None = None,
+        request: str | None = None,
     ) -> Proof:
         """Redeem a proof's token, once ever: call it where the account is created. Judged by the server's time.
 
-        `purpose`, `bind` and `phone` are as for `check`. With an `idempotency_key` a form that is sent twice gets the
-        same proof twice, while it lives.
+        Args:
+            token: `Proof.token`.
+            purpose: as given to `verify`.
+            bind: as given to `verify`.
+            phone: the form's phone; any but the token's is an error, and so is None, which a form without the field
+                gives. Left out, nothing is compared: use `proof.phone` then, never the form's.
+            idempotency_key: a text that names this form: sent twice, it gets the same proof twice, while it lives. None
+                stands for none: a second call is then a `UsedTokenError`. The visitor may choose it, so look at
+                `Proof.replayed`.
+            request: a text that is the same for the same request, such as `otpkit.web.fingerprint` returns: another
+                request with the same `idempotency_key` is a `UsedTokenError`. None compares nothing.
 
-        Returns the `Proof`. Raises `InvalidTokenError`, `ExpiredTokenError`, `UsedTokenError`, `StoreUnavailableError`.
+        Returns the `Proof`. Where its `replayed` is True, an earlier call redeemed it: return what that call made. A
+        call that repeats itself after a lost reply is not replayed; one that was made anew after a
+        `StoreUnavailableError` may be, though nothing was made.
+
+        Raises `InvalidTokenError`, `ExpiredTokenError`, `UsedTokenError`, `StoreUnavailableError`.
         """
-        return self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key))
+        return self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key, request))
 
     def status(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Challenge | None:
         """Return the live challenge, or None; sends nothing. Not for strangers: it tells whether a code is live.

@@ -14,9 +14,10 @@ from itsdangerous import BadData, URLSafeSerializer
 from otpkit.codes import Keys, decode_id
 from otpkit.errors import InvalidTokenError
 from otpkit.models import Proof
+from otpkit.names import DEFAULT_NAMESPACE
 
-_MAX_TOKEN_CHARS = 1024
-_INVALID = "This is not a proof token of ours for this purpose, bind and phone. Verify the phone again."
+_MAX_TOKEN_CHARS = 4096
+_INVALID = "This is not a proof token of ours for this namespace, purpose, bind and phone. Verify the phone again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +28,20 @@ class Claims:
     proof: Proof
     issued_ms: int
     expires_ms: int
+    has_audience: bool  # Tokens of the first version have none.
 
 
 class TokenSigner:
-    """Signs proofs and reads tokens: HMAC-SHA-256, a salt of its own; the newest key signs, all active ones verify."""
+    """Signs proofs and reads tokens: HMAC-SHA-256, a salt of its own; the newest key signs, all active ones verify.
 
-    __slots__ = ("_keys", "_serializer")
+    `audience` is the namespace that the tokens are for (OWASP ASVS 9.2.3, 9.2.4): another one's may share the secret.
+    """
 
-    def __init__(self, keys: Keys) -> None:
+    __slots__ = ("_audience", "_keys", "_serializer")
+
+    def __init__(self, keys: Keys, audience: str = DEFAULT_NAMESPACE) -> None:
         self._keys = keys
+        self._audience = audience
         self._serializer = URLSafeSerializer(
             keys.tokens,
             salt="otpkit.proof.1",
@@ -56,6 +62,7 @@ class TokenSigner:
                 "iat": issued_ms,
                 "exp": expires_ms,
                 "amr": "sms",
+                "aud": self._audience,
             }
             if fixed:
                 claims["fixed"] = True
@@ -66,13 +73,15 @@ class TokenSigner:
     def read(self, token: object, purpose: str, bind: str, phone: str | None) -> Claims:
         """Return what `token` says; its life is the caller's to judge.
 
-        Raises `InvalidTokenError` for anything that was not signed for this purpose, bind and phone (None: whichever).
+        Raises `InvalidTokenError` for anything that was not signed for this audience, purpose, bind and phone (None:
+        any phone). A token that names no audience is read: `Claims.has_audience` says so.
         """
         claims = self._load(token)
         if (
             claims.get("purpose") != purpose
             or not compare_digest(str(claims.get("bind")).encode(), self._bind_digest(purpose, bind).encode())
             or (phone is not None and claims.get("phone") != phone)
+            or claims.get("aud", self._audience) != self._audience
         ):
             raise InvalidTokenError(_INVALID)
         issued_ms, expires_ms = claims["iat"], claims["exp"]
@@ -85,7 +94,7 @@ class TokenSigner:
             claims.get("fixed") is True,
             str(token),
         )
-        return Claims(decode_id(claims["id"]), proof, issued_ms, expires_ms)
+        return Claims(decode_id(claims["id"]), proof, issued_ms, expires_ms, "aud" in claims)
 
     def _load(self, token: object) -> dict[str, Any]:
         if isinstance(token, str) and len(token) <= _MAX_TOKEN_CHARS:

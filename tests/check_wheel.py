@@ -6,6 +6,7 @@ A script, not a test: it asks the package index for what the wheel needs, and ta
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CORE = ["import otpkit", "import otpkit.gateways, otpkit.sandbox, otpkit.testing"]
-ARGUMENTS = "gateway=print, template=otpkit.Template('SMS_1', 'otpkit'), secret='x' * 32"
+ARGUMENTS = f"gateway=print, template=otpkit.Template('SMS_1', 'otpkit'), secret='{secrets.token_hex(32)}'"
 MISSING = {  # what is tried without an extra: what it says
     f"import otpkit; otpkit.OTP('memory://', {ARGUMENTS})": "pip install 'otpkit[embedded]'",
     "import otpkit; otpkit.Policy(regions={'CN', 'HK'})": "pip install 'otpkit[intl]'",

@@ -47,6 +47,10 @@ class Proxy:
         """Spoil the next calls of a script, one fault each, in this order."""
         self._plans.setdefault(script, deque()).extend(faults)
 
+    def forget(self) -> None:
+        """Spoil nothing further."""
+        self._plans.clear()
+
     def planned(self) -> int:
         """Return how many expected faults have not happened yet."""
         return sum(map(len, self._plans.values()))

@@ -45,7 +45,7 @@ def told(answer: Any) -> Any:
     if isinstance(answer, Challenge):
         return (answer.delivery, answer.attempts_left, answer.sends_left, answer.expires_in, answer.replayed)
     if isinstance(answer, Proof):
-        return ("proof", answer.phone, answer.purpose, answer.verified_at, answer.expires_at)
+        return ("proof", answer.phone, answer.purpose, answer.verified_at, answer.expires_at, answer.replayed)
     return (type(answer).__name__, str(answer))
 
 

@@ -192,7 +192,7 @@ def test_no_key_is_longer_than_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 64 bytes: a longer one would have to be hashed first, which is left out. Ours have 32, whatever the secret."""
     keys = []
     monkeypatch.setattr("otpkit.codes.Mac", lambda key: keys.append(key) or Mac(key))
-    Keys([b"x" * 32, b"y" * 5000], b"z" * 700)
+    Keys([SECRET, SECRET * 99], OTHER * 9)
     assert [len(key) for key in keys] == [32, 32, 32]
     assert len(set(keys)) == 3
 
@@ -255,7 +255,7 @@ def test_names_are_those_of_the_index_secret_whatever_signs() -> None:
 
 def test_a_text_and_its_bytes_are_one_secret() -> None:
     """In UTF-8."""
-    text = "秘密" * 6
+    text = "秘密啊这是我们自己编的一句话"
     assert Keys(text, None).tokens == Keys(text.encode(), None).tokens
 
 

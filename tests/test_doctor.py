@@ -45,7 +45,7 @@ def test_a_store_that_is_none_is_a_problem_and_hides_nothing(url: str) -> None:
         (f"{OTHER} {SECRET}", "ok", "2, the shortest of 49 bytes"),
         ("short", "problem", "at least 32"),
         (f"{SECRET} {SECRET}", "problem", "twice"),
-        ("ab" * 20, "warning", "not random"),
+        ("ab" * 20, "problem", "must be random"),
     ],
 )
 def test_secrets_are_counted_and_measured(secret: str, status: str, said: str) -> None:

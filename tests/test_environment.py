@@ -6,13 +6,14 @@ import re
 from typing import Any
 
 import pytest
+from secrets_of_tests import OTHER_SECRET, SECRET
 
 from otpkit import OTP, ConfigurationError, gateways
 from otpkit.environment import GATEWAYS, arguments_from
 
 COMMON = {
     "OTPKIT_REDIS_URL": "memory://",
-    "OTPKIT_SECRET": "s" * 32,
+    "OTPKIT_SECRET": SECRET,
     "OTPKIT_TEMPLATE_CODE": "585014",
     "OTPKIT_TEMPLATE_SIGN_NAME": "阿里大鱼",
     "OTPKIT_TEMPLATE_BODY": "验证码${code}",
@@ -34,7 +35,7 @@ COMPLETE = {
         "OTPKIT_TWILIO_AUTH_TOKEN": "gateway's secret",
         "OTPKIT_TWILIO_SENDER": "+15551234567",
     },
-    "webhook": {"OTPKIT_WEBHOOK_URL": "https://me.example/hook", "OTPKIT_WEBHOOK_SECRET": "gateway's secret" * 2},
+    "webhook": {"OTPKIT_WEBHOOK_URL": "https://me.example/hook", "OTPKIT_WEBHOOK_SECRET": OTHER_SECRET},
     "console": {"OTPKIT_DEVELOPMENT": "1"},
 }
 

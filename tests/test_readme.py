@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import requests
 from readme_blocks import PYTHON, ROOT, SHELL, TEXT, block_with
+from secrets_of_tests import OTHER_SECRET, SECRET
 
 import otpkit
 from otpkit import OTP, OTPError, Policy, Template, WrongCodeError, gateways
@@ -43,7 +44,7 @@ def code() -> Iterator[Any]:
         def __str__(self) -> str:
             return outbox[-1].code
 
-    otp = OTP(**arguments, secret="s" * 32)
+    otp = OTP(**arguments, secret=SECRET)
     real_verify = otp.verify
     otp.verify = lambda phone, typed, *a, **k: real_verify(phone, str(typed), *a, **k)  # type: ignore[method-assign]
     names = {
@@ -56,9 +57,9 @@ def code() -> Iterator[Any]:
         "session_id": "a session",
         "code_typed": Codes(),
         "create_account": lambda phone: SimpleNamespace(phone=phone),
-        "new_secret": "n" * 32,
-        "old_secret": "o" * 32,
-        "secret": "s" * 32,
+        "new_secret": OTHER_SECRET,
+        "old_secret": SECRET,
+        "secret": SECRET,
         "datetime": dt.datetime,
         "timedelta": dt.timedelta,
         "UTC": dt.UTC,
@@ -109,6 +110,13 @@ def test_the_form_redeems_the_proof(code: Any) -> None:
     assert scope["account"].phone == "+8613800138000"
 
 
+@pytest.mark.parametrize("missing", [None, ""])
+def test_the_form_without_a_phone_creates_nothing(code: Any, missing: Any) -> None:
+    scope = code(block_with("account = create_account"), form_phone=missing)
+    assert scope["answer"][0] == 401
+    assert "account" not in scope
+
+
 def test_the_form_answers_an_error_in_the_persons_language(code: Any) -> None:
     scope = code(block_with("account = create_account"), code_typed="000000")
     assert scope["answer"][0] == WrongCodeError.status
@@ -154,7 +162,7 @@ def test_a_function_is_a_gateway(code: Any) -> None:
     service = SimpleNamespace(send=lambda **message: sent.append(message))
     scope = code(block_with("def my_gateway"), my_sms_service=service)
     template = Template("SMS_1", "阿里大鱼", body="验证码${code}")
-    with OTP("memory://", scope["my_gateway"], template, "s" * 32) as otp:
+    with OTP("memory://", scope["my_gateway"], template, SECRET) as otp:
         assert otp.issue("13800138000").delivery == "accepted"
     assert sent[0]["text"].startswith("【阿里大鱼】验证码")
 
@@ -178,13 +186,13 @@ def test_a_code_is_spoken(code: Any) -> None:
     class Calls(Outbox):
         channels = frozenset({"voice"})
 
-    with OTP("memory://", calls := Calls(), Template("TTS_1", "阿里大鱼"), "s" * 32) as otp:
+    with OTP("memory://", calls := Calls(), Template("TTS_1", "阿里大鱼"), SECRET) as otp:
         code(block_with('channel="voice"'), otp=otp)
     assert calls[-1].channel == "voice"
 
 
 def test_a_view_takes_receipts(code: Any) -> None:
-    with OTP("memory://", gateways.Aliyun("id", "s"), Template("SMS_1", "阿里大鱼"), "s" * 32) as otp:
+    with OTP("memory://", gateways.Aliyun("id", "s"), Template("SMS_1", "阿里大鱼"), SECRET) as otp:
         scope = code(block_with("def receipts_view"), otp=otp, Push=gateways.Push)
         request = SimpleNamespace(url="https://me.example/secret", headers={}, get_data=lambda: b"[]")
         assert scope["receipts_view"](request)[:2] == (b'{"code":0,"msg":"ok"}', 200)
@@ -198,7 +206,7 @@ def test_a_gateway_of_ones_own_sends(code: Any) -> None:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}/messages"
-        with OTP("memory://", carrier(url, "a key"), template, "s" * 32) as otp:
+        with OTP("memory://", carrier(url, "a key"), template, SECRET) as otp:
             assert otp.issue("13800138000").delivery == "accepted"
             assert otp.verify("13800138000", names["Provided"].texts[-1][-6:])
         server.shutdown()

@@ -65,7 +65,9 @@ def test_a_token_is_read_as_it_was_signed() -> None:
 def test_a_token_says_what_the_design_says_and_no_more(fixed: bool) -> None:
     """And never the bind in clear."""
     claims = claims_of(proof_of(fixed=fixed).token)
-    assert set(claims) == {"id", "phone", "purpose", "bind", "iat", "exp", "amr"} | ({"fixed"} if fixed else set())
+    expected = {"id", "phone", "purpose", "bind", "iat", "exp", "amr", "aud"}
+    assert set(claims) == expected | ({"fixed"} if fixed else set())
+    assert claims["aud"] == "otpkit"
     assert (claims["amr"], claims["phone"], claims["iat"], claims["exp"]) == ("sms", PHONE, ISSUED, EXPIRES)
     assert BIND not in str(claims)
     assert SIGNER.read(proof_of(fixed=fixed).token, PURPOSE, BIND, None).proof.fixed is fixed
@@ -78,6 +80,30 @@ def test_a_token_is_for_its_own_purpose_bind_and_phone_alone() -> None:
     assert refused(TOKEN, bind="")
     assert refused(TOKEN, phone="+8613800138001")
     assert refused(TOKEN, phone="")
+
+
+def test_a_token_is_for_its_own_audience_alone() -> None:
+    """A deployment with the same secret and another namespace refuses it; None and texts alike are no other's."""
+    shop, bank = TokenSigner(KEYS, "shop"), TokenSigner(KEYS, "bank")
+    assert shop.read(proof_of(shop).token, PURPOSE, BIND, None).has_audience
+    for signer in (bank, SIGNER):
+        with pytest.raises(InvalidTokenError):
+            signer.read(proof_of(shop).token, PURPOSE, BIND, None)
+    serializer = shop._serializer
+    claims = claims_of(proof_of(shop).token)
+    for other in (None, "", ["bank"], ["shop", "bank"], "shop\0"):
+        with pytest.raises(InvalidTokenError):
+            shop.read(serializer.dumps(claims | {"aud": other}), PURPOSE, BIND, None)
+    del claims["aud"]
+    assert not bank.read(serializer.dumps(claims), PURPOSE, BIND, None).has_audience
+
+
+def test_the_longest_token_is_read() -> None:
+    """With the longest purpose, of characters that JSON escapes, and a namespace of 255."""
+    signer = TokenSigner(KEYS, string.ascii_letters * 4 + string.ascii_lowercase + string.digits * 2)
+    purpose = "".join(chr(0x10000 + 7919 * n) for n in range(128))
+    token = signer.proof(ID, PHONE, purpose, BIND, ISSUED, EXPIRES, True).token
+    assert signer.read(token, purpose, BIND, PHONE).proof.token == token
 
 
 def test_purpose_and_bind_don_t_run_into_each_other() -> None:
@@ -95,6 +121,7 @@ FORGERIES = {
     "iat": ISSUED + 1,
     "exp": EXPIRES + 1,
     "amr": "pwd",
+    "aud": "bank",
     "fixed": True,
 }
 

@@ -14,7 +14,7 @@ from typing import Final
 from otpkit import AsyncOTP, ConfigurationError, Proof, TokenError
 from otpkit.errors import Language
 from otpkit.integrations.fastapi import PhoneVerification
-from otpkit.web import State, bind_of, preferred_language, read_form, take_proof, visit
+from otpkit.web import State, bind_of, cookie_name, preferred_language, read_form, take_proof, visit
 from otpkit.web.pages import TEMPLATES, spaced
 from otpkit.web.regions import regions_of
 
@@ -112,7 +112,8 @@ class _Accounts:
         if not name:
             return self._page(request, state, "nameless", 422)
         try:
-            proof = await self._otp.redeem(take_proof(state), PURPOSE, bind=bind_of(state), idempotency_key=key)
+            token = take_proof(state, cookie=request.cookies.get(cookie_name(PURPOSE), ""))
+            proof = await self._otp.redeem(token, PURPOSE, bind=bind_of(state), idempotency_key=key)
         except TokenError as error:
             return self._page(request, state, error.message(_language(request, state)), error.status)
         self._keep(state, proof, name)

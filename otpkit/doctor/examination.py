@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from secrets import token_bytes
 from typing import Any, Final
 
 from otpkit.codes import Keys, encode_id
@@ -18,7 +19,7 @@ from otpkit.store import MEMORY_URL, REDIS_ERRORS, store_error
 from otpkit.template import Template
 
 _PARTS: Final = ("redis", "secret", "gateway", "template")
-_ANY_SECRET: Final = b"\0" * 32
+_ANY_SECRET: Final = token_bytes(32)
 _ANY_TEMPLATE: Final = Template("any", "any")
 
 

@@ -1,8 +1,8 @@
 """What Alidayu's answers mean: pure functions from a response to a receipt, a page of records, or a refusal.
 
 The document contradicts itself in places; where it does, nothing counts as sent or as refused that is not
-clearly said so. `msg` and `errorMessage` are never matched on, but for throttling, nor shown: they may hold a
-number or a code.
+clearly said so. `msg` is never matched on. Of the API gateway's reasons only the documented ones are shown: any other
+text may hold a number or a code.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Final, Literal
 
 from otpkit.effects import HttpResponse
 from otpkit.errors import GatewayRejectedError
-from otpkit.gateways.alidayu_errors import ALIDAYU, BUSINESS_ERRORS, business_error
+from otpkit.gateways.alidayu_errors import ALIDAYU, BUSINESS_ERRORS, GATEWAY_ERRORS, UNCERTAIN, business_error
 from otpkit.gateways.base import Delivery, Receipt
-from otpkit.gateways.provider import count, json_object, message_id, seconds, text_of, token
+from otpkit.gateways.provider import count, family_of, json_object, message_id, seconds, text_of, token
 from otpkit.gateways.shanghai import read_moment
 
 _THROTTLED = re.compile(r"throttl|flow[ _-]?control|流控", re.IGNORECASE)
@@ -67,7 +67,7 @@ class SmsDetailPage:
 def read_receipt(response: HttpResponse) -> Receipt | GatewayRejectedError:
     """Judge the answer to sendSms: a receipt, accepted or uncertain, or an error where it clearly was not sent."""
     if 400 <= response.status < 500:
-        return _http_refusal(response)
+        return _http_refusal(response) or ALIDAYU.uncertain()
     body = _answer(response)
     if body.get("success") is True:
         return Receipt(ALIDAYU.name, message_id(body.get("model")))
@@ -122,12 +122,14 @@ def _judge_query(response: HttpResponse) -> SmsDetailPage | GatewayRejectedError
     )
 
 
-def _http_refusal(response: HttpResponse) -> GatewayRejectedError:
-    """Judge a 4xx. API gateways throttle by 403 too, so that it does not mean a bad key."""
+def _http_refusal(response: HttpResponse) -> GatewayRejectedError | None:
+    """Judge a 4xx. API gateways throttle by 403 too, so that it does not mean a bad key. None leaves it open."""
+    if any(reason in UNCERTAIN for reason in _reasons(response)):
+        return None
+    if (refusal := _gateway_refusal(response)) is not None:
+        return refusal
     code = token(json_object(response).get("errorCode")) or token(_headers(response).get("x-ca-error-code"))
     status = f"HTTP {response.status}"
-    if response.status == 429 or _is_throttled(response):
-        return _throttling(response, code)
     if response.status == 401:
         problem = f"the key or the secret is not accepted ({status})"
         return ALIDAYU.rejection("account", problem, "the operator must check app_key and app_secret", code)
@@ -140,26 +142,40 @@ def _http_refusal(response: HttpResponse) -> GatewayRejectedError:
 def _query_refusal(response: HttpResponse, code: str) -> GatewayRejectedError:
     if code in BUSINESS_ERRORS:
         return business_error(code)
-    if _is_throttled(response):
-        return _throttling(response, code)
-    return ALIDAYU.rejection("request", "the query is refused", "the operator must look its code up", code)
-
-
-def _throttling(response: HttpResponse, code: str) -> GatewayRejectedError:
-    return ALIDAYU.rejection(
-        "rate_limit",
-        f"too many calls (HTTP {response.status})",
-        "wait, or the operator must have the application's limit raised",
-        code,
-        seconds(_headers(response).get("retry-after")),
+    return _gateway_refusal(response) or ALIDAYU.rejection(
+        "request", "the query is refused", "the operator must look its code up", code
     )
 
 
-def _is_throttled(response: HttpResponse) -> bool:
-    body = json_object(response)
-    said = [value for name, value in _headers(response).items() if name.startswith("x-ca-error-")]
-    said += [str(body.get("errorCode")), str(body.get("errorMessage"))]
-    return any(_THROTTLED.search(text) for text in said)
+def _gateway_refusal(response: HttpResponse) -> GatewayRejectedError | None:
+    """Return the error for the first reason that the API gateway's table has; None where it has none of them."""
+    wait = seconds(_headers(response).get("retry-after"))
+    reasons = _reasons(response)
+    for reason in reasons:
+        if (name := _name_of(reason)) is not None:
+            row = GATEWAY_ERRORS[name]
+            code = next(filter(None, map(token, [*reasons[:2], reason])), name.rstrip("*"))
+            return ALIDAYU.refused(row, code, wait if row.category == "quota" else None)
+    if response.status == 429 or any(map(_THROTTLED.search, reasons)):
+        return ALIDAYU.refused(GATEWAY_ERRORS["Throttled*"], next(filter(None, map(token, reasons[:2])), ""), wait)
+    return None
+
+
+def _name_of(reason: str) -> str | None:
+    """Return the documented name of a reason. A text begins with it; what follows may be anything."""
+    phrases = [name for name in GATEWAY_ERRORS if " " in name and reason.startswith(name.rstrip("*"))]
+    return max(phrases, key=len, default=None) or family_of(reason, GATEWAY_ERRORS)
+
+
+def _reasons(response: HttpResponse) -> list[str]:
+    """Return what may name the reason: the codes of body and headers, then their texts."""
+    body, headers = json_object(response), _headers(response)
+    return [
+        text_of(body.get("errorCode")),
+        headers.get("x-ca-error-code", ""),
+        headers.get("x-ca-error-message", ""),
+        text_of(body.get("errorMessage")),
+    ]
 
 
 def _headers(response: HttpResponse) -> dict[str, str]:

@@ -13,7 +13,6 @@ from otpkit.errors import ConfigurationError
 from otpkit.gateways.alidayu_errors import (
     ALIDAYU,
     BAD_DATE,
-    BAD_NUMBER,
     BAD_PAGING,
     TOO_MANY_NUMBERS,
     business_error,
@@ -34,7 +33,7 @@ _MAINLAND = re.compile(r"\+86(1[0-9]{10})")
 def message_params(message: Message) -> dict[str, str]:
     """Return the parameters that send a message to one number; `extend` is its send id.
 
-    Raises GatewayRejectedError of category `number` for a phone outside the mainland.
+    Raises GatewayRejectedError of category `configuration` for a phone outside the mainland.
     """
     number, template = mainland_number(message.phone), message.template
     return _send_params(number, template.code, template.sign_name, message.params, message.send_id)
@@ -75,16 +74,12 @@ def query_params(
 def mainland_number(phone: str) -> str:
     """Return the 11 digits of an E.164 phone, without 0 or +86.
 
-    Raises GatewayRejectedError of category `number` for a phone outside the mainland.
+    Raises GatewayRejectedError of category `configuration` for a phone outside the mainland.
     """
     number = _MAINLAND.fullmatch(phone)
     if number is None:
-        raise ALIDAYU.rejection(
-            "number",
-            "it serves mainland numbers only (+86 and 11 digits)",
-            "the person at the form must give one, or the operator another gateway",
-            BAD_NUMBER,
-        )
+        problem = "it serves mainland numbers only (+86 and 11 digits)"
+        raise ALIDAYU.rejection("configuration", problem, "the operator must route this region to another gateway")
     return number[1]
 
 

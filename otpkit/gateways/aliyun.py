@@ -15,7 +15,7 @@ from otpkit.effects import Flow
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.aliyun_answers import SendDetail, SendDetailPage, read_delivery, read_page, read_receipts
 from otpkit.gateways.aliyun_api import Api, local_number, read_phone
-from otpkit.gateways.aliyun_errors import BAD_NUMBER, BAD_PARAMETERS, SMS, SMS_REFUSALS
+from otpkit.gateways.aliyun_errors import BAD_PARAMETERS, SMS, SMS_REFUSALS
 from otpkit.gateways.base import MAX_BATCH, Delivery, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.credentials import CredentialsSource
 from otpkit.gateways.records import MAX_PAGE_SIZE, Query, Records, answered
@@ -78,7 +78,7 @@ class Aliyun(Gateway):
         none proves nothing. The message is never sent again.
 
         Raises GatewayRejectedError where it was certainly not sent: a documented code, another 4xx, no connection, no
-        credentials, or what is no number.
+        credentials, or a number that it can't be told.
         """
         credentials = yield from self._api.credentials()
         request = self._api.request(credentials, SEND, _message_params(message), at=message.sent_at)
@@ -171,7 +171,7 @@ def _message_params(message: Message) -> dict[str, str]:
 
 
 def _number(phone: str) -> str:
-    return local_number(SMS, SMS_REFUSALS[BAD_NUMBER], BAD_NUMBER, phone)
+    return local_number(SMS, phone)
 
 
 def _read_number(text: str) -> str:

@@ -14,7 +14,7 @@ from otpkit.effects import Flow, HttpRequest, HttpResponse, TransportFailure
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways import acs3, settings
 from otpkit.gateways.acs3 import Credentials
-from otpkit.gateways.aliyun_errors import NO_RECORD, row_of, says_nothing
+from otpkit.gateways.aliyun_errors import NO_RECORD, flow_control_window, row_of, says_nothing
 from otpkit.gateways.base import Receipt
 from otpkit.gateways.credentials import CredentialsSource, current, source
 from otpkit.gateways.provider import Provider, Refusal, ask, json_object, message_id, seconds, token
@@ -118,16 +118,20 @@ class Api:
         """Return the error for what was certainly refused; None where the answer leaves it open."""
         if response.status != 200 and not 400 <= response.status < 500:
             return None
-        code = token(json_object(response).get("Code"))
+        body = json_object(response)
+        code = token(body.get("Code"))
         wait = seconds(response.headers.get("retry-after"))
         row = row_of(code, self.rows)
         if row is not None:
-            return self.provider.refused(row, code, wait if row.category == "rate_limit" else None)
+            if row.category == "rate_limit":
+                wait = flow_control_window(body.get("Message")) or wait
+            return self.provider.refused(row, code, wait if row.category in {"rate_limit", "quota"} else None)
         if response.status == 200 or says_nothing(code):
             return None
         status = f"HTTP {response.status}"
         if response.status == 429:
-            return self.provider.rejection("rate_limit", f"too many calls ({status})", "wait", code, wait)
+            remedy = "the account's owner must have the limit raised, or the operator have another gateway"
+            return self.provider.rejection("quota", f"the account makes too many calls ({status})", remedy, code, wait)
         if response.status == 401:
             problem = f"the AccessKey is not accepted ({status})"
             return self.provider.rejection("account", problem, "the operator must check the AccessKey", code)
@@ -137,20 +141,21 @@ class Api:
         )
 
 
-def local_number(provider: Provider, row: Refusal, code: str, phone: str) -> str:
+def local_number(provider: Provider, phone: str) -> str:
     """Return an E.164 phone as the APIs take it: 11 digits of the mainland, or country code and number without +.
 
-    Raises GatewayRejectedError, by `row` and `code`, for what is neither, and for a number of another region that reads
-    like a mainland one without its +: most of North America's do, and the code must not go to somebody else.
+    Raises GatewayRejectedError of category `configuration` for a number that they can't be told: what is neither, and a
+    number of another region that reads like a mainland one without its +. Most of North America's do, and the code must
+    not go to somebody else.
     """
     if (found := _MAINLAND.fullmatch(phone)) is not None:
         return found[1]
-    if (found := _ELSEWHERE.fullmatch(phone)) is None:
-        raise provider.refused(row, code)
-    if _LIKE_MAINLAND.fullmatch(found[1]):
+    problem = "its documents have no way to write a number like this one"
+    if (found := _ELSEWHERE.fullmatch(phone)) is not None:
+        if not _LIKE_MAINLAND.fullmatch(found[1]):
+            return found[1]
         problem = "its documents don't tell numbers like this one, of +1, from mainland ones"
-        raise provider.rejection("configuration", problem, "the operator must route this region to another gateway")
-    return found[1]
+    raise provider.rejection("configuration", problem, "the operator must route this region to another gateway")
 
 
 def read_phone(text: str) -> str:

@@ -29,7 +29,7 @@ from otpkit.gateways.aliyun_calls import (
     tts_params,
     word,
 )
-from otpkit.gateways.aliyun_errors import BAD_NUMBER, BAD_PARAMETERS, VOICE, VOICE_REFUSALS
+from otpkit.gateways.aliyun_errors import BAD_PARAMETERS, VOICE, VOICE_REFUSALS
 from otpkit.gateways.base import MAX_BATCH, Channel, Delivery, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.credentials import CredentialsSource
 from otpkit.gateways.shanghai import days_around, recent_day
@@ -257,7 +257,7 @@ class AliyunVoice(Gateway):
 
 
 def _number(phone: str) -> str:
-    return local_number(VOICE, VOICE_REFUSALS[BAD_NUMBER], BAD_NUMBER, phone)
+    return local_number(VOICE, phone)
 
 
 def _read_number(text: str) -> str:

@@ -44,10 +44,11 @@ class Route:
 class Failover:
     """Gateways in the order in which they are tried.
 
-    The next one is tried after a rejection that another gateway can mend: of category `account`, `configuration`,
-    `connection` or `quota`; never after `number` or `rate_limit`, for that would defeat the carriers' own protection of
-    a number. One that failed `rest_after` times in a row rests: the others are tried first; all processes share that
-    through Redis. Together the gateways' timeouts should stay below 30 s, after which a send counts as abandoned.
+    The next one is tried after a rejection of any category but `number` and `rate_limit`: to go on after these would
+    defeat the carriers' own protection of a number. One that failed `rest_after` times in a row rests: the others are
+    tried first; all processes share that through Redis. Uncertain sends count, and rejections that concern the gateway
+    (`GatewayRejectedError.concerns`), not those of one number, region, template or text. Together the gateways'
+    timeouts should stay below 30 s, after which a send counts as abandoned.
 
     Args:
         gateways: two to eight gateways, functions or `Route`s. One that carries voice alone calls the person.

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from otpkit.effects import Flow, HttpRequest, HttpResponse, NotConnected, TransportFailure, http
-from otpkit.errors import ConfigurationError, GatewayRejectedError, RejectionCategory
+from otpkit.errors import ConfigurationError, GatewayRejectedError, RejectionCategory, RejectionConcern
 from otpkit.gateways.base import Receipt
 from otpkit.template import Template
 
@@ -23,12 +23,55 @@ NO_ROWS: Final = "the body is no JSON array; pass Push the body's bytes unchange
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
+MINUTE: Final = 60  # seconds
+HOUR: Final = 3600
+DAY: Final = 86_400
+
+
 class Refusal(NamedTuple):
-    """A row of a provider's table of errors: what is wrong, and who must do what."""
+    """A row of a provider's table of errors: the code says that nothing was sent.
+
+    `source` is the document that has the code. `concerns` is as in `GatewayRejectedError`; None leaves it to the
+    category. `retry_after` is the length, in seconds, of the limit's window, where the code alone says it: after so
+    long a rolling window has ended, and a calendar day too, in whatever zone.
+    """
 
     category: RejectionCategory
     problem: str
     remedy: str
+    source: str = ""
+    concerns: RejectionConcern | None = None
+    retry_after: int | None = None
+
+
+class Doubt(NamedTuple):
+    """A row for a code that leaves open whether anything was sent."""
+
+    problem: str
+    remedy: str
+    source: str = ""
+
+
+Row = TypeVar("Row", Refusal, Doubt)
+
+
+def documented(source: str, rows: Mapping[str, Row]) -> dict[str, Row]:
+    """Return rows by their codes, each with the document that has it."""
+    return {code: row._replace(source=source) for code, row in rows.items()}
+
+
+def family_of(text: str, rows: Mapping[str, Row]) -> str | None:
+    """Return the code in the table that a text is, or the longest that ends in `*` and that it begins with."""
+    if text in rows:
+        return text
+    families = [family for family in rows if family.endswith("*") and text.startswith(family[:-1])]
+    return max(families, key=len, default=None)
+
+
+def row_of(code: str, rows: Mapping[str, Row]) -> Row | None:
+    """Return the row of a code, or of the most particular family that it belongs to."""
+    family = family_of(code, rows)
+    return None if family is None else rows[family]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +88,7 @@ class Provider:
         remedy: str,
         code: str = "",
         retry_after: int | None = None,
+        concerns: RejectionConcern | None = None,
     ) -> GatewayRejectedError:
         """Return the error for a refusal; `retry_after` in seconds."""
         said = f"{self.title}, error {code}" if code else self.title
@@ -53,12 +97,14 @@ class Provider:
             gateway=self.name,
             gateway_code=code,
             category=category,
+            concerns=concerns,
             retry_after=retry_after,
         )
 
     def refused(self, row: Refusal, code: str = "", retry_after: int | None = None) -> GatewayRejectedError:
-        """Return the error for a row of the provider's table."""
-        return self.rejection(*row, code, retry_after)
+        """Return the error for a row of the provider's table; `retry_after` is what the answer says, in seconds."""
+        wait = retry_after if retry_after is not None else row.retry_after
+        return self.rejection(row.category, row.problem, row.remedy, code, wait, row.concerns)
 
     def uncertain(self) -> Receipt:
         """Return the receipt of a message that may or may not have been sent."""

@@ -20,7 +20,6 @@ _PROXY = re.compile(
     r"(?:(?P<scheme>https?)://)?(?:[A-Za-z0-9._~!$&'()*+,;=%-]+(?::[A-Za-z0-9._~!$&'()*+,;=%-]*)?@)?"
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?"
 )
-_SECRET_BYTES = 32
 _HEADER_VALUE = re.compile(r"[\x21-\x7e\xa1-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa1-\xff])?")
 
 
@@ -69,17 +68,6 @@ def timeouts(field: str, value: object) -> tuple[float, float]:
             "pass seconds to connect and to answer as two numbers above 0, like (3, 10), or one for both",
         )
     return both
-
-
-def secret_bytes(field: str, value: object) -> bytes:
-    """Return a secret of the deployment's own as bytes, once it is long enough."""
-    secret = value.encode() if isinstance(value, str) else value
-    if not isinstance(secret, bytes) or len(secret) < _SECRET_BYTES:
-        _refuse(
-            f"{field} is no str or bytes of at least {_SECRET_BYTES} bytes",
-            "pass random ones, such as `otpkit keygen` prints",
-        )
-    return secret
 
 
 def _checked_url(field: str, url: object, form: re.Pattern[str], without: str) -> str:

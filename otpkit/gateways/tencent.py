@@ -18,7 +18,7 @@ from otpkit.gateways.base import MAX_BATCH, Delivery, Gateway, Message, Push, Re
 from otpkit.gateways.credentials import CredentialsSource, current, source
 from otpkit.gateways.provider import NO_ROWS, ask, json_object, message_id, phone, read_json, seconds, text_of, token
 from otpkit.gateways.shanghai import read_moment
-from otpkit.gateways.tencent_errors import PROVIDER, REFUSALS
+from otpkit.gateways.tencent_errors import PROVIDER, REFUSALS, UNCERTAIN
 
 VERSION: Final = "2021-01-11"
 _MARGIN: Final = timedelta(minutes=10)  # that clocks may differ by
@@ -166,7 +166,7 @@ class Tencent(Gateway):
 
 def _judge_send(response: HttpResponse) -> Receipt | GatewayRejectedError:
     if 400 <= response.status < 500:
-        return _refused_by_status(response)
+        return _refused_by_status(response) or PROVIDER.uncertain()
     body = _answer(response)
     statuses = body.get("SendStatusSet")
     status = statuses[0] if isinstance(statuses, list) and len(statuses) == 1 else None
@@ -182,20 +182,22 @@ def _judge_trace(response: HttpResponse) -> list[dict[str, Any]] | GatewayReject
         return _refused_by_status(response)
     body = _answer(response)
     if code := _code(body):
-        if code.startswith("InternalError"):
-            return None
         if code in REFUSALS:
             return PROVIDER.refused(REFUSALS[code], code)
+        if code in UNCERTAIN or code.startswith("InternalError"):
+            return None
         return PROVIDER.rejection("request", "the query is refused", "the operator must look its code up", code)
     rows = body.get("PullSmsSendStatusSet")
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
 
 
-def _refused_by_status(response: HttpResponse) -> GatewayRejectedError:
-    code = _code(_envelope(response))
+def _refused_by_status(response: HttpResponse) -> GatewayRejectedError | None:
+    code, wait = _code(_envelope(response)), seconds(response.headers.get("retry-after"))
     if code in REFUSALS:
-        return PROVIDER.refused(REFUSALS[code], code)
-    problem, wait = f"the request is refused (HTTP {response.status})", seconds(response.headers.get("retry-after"))
+        return PROVIDER.refused(REFUSALS[code], code, wait)
+    if code in UNCERTAIN:
+        return None
+    problem = f"the request is refused (HTTP {response.status})"
     category = _STATUSES.get(response.status, "request")
     return PROVIDER.rejection(category, problem, "the operator must check base_url and the keys", code, wait)
 

@@ -1,20 +1,21 @@
-"""Why Tencent Cloud SMS refuses: the documented error codes of SendSms, and who must do what about each.
-
-Sources: 短信 API 3.0 发送错误码 (https://cloud.tencent.com/document/api/382/59177), 公共错误码
-(https://cloud.tencent.com/document/api/382/38780), and the codes that the official SDK lists for SendSms.
+"""Why Tencent Cloud SMS refuses: the documented error codes of its API, and who must do what about each.
 
 What is counted for each phone is `rate_limit`: another gateway must not be used to get round it. What is counted for
-the account is `quota`, the API's own throttling too: another gateway has an allowance of its own. InternalError.* is
-not here, nor is anything that is not documented: whether it was sent is uncertain.
+the account is `quota`, the API's own throttling too: another gateway has an allowance of its own. What is not
+documented is not here: whether it was sent is uncertain.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from otpkit.gateways.provider import Provider, Refusal
+from otpkit.gateways.provider import DAY, HOUR, Doubt, Provider, Refusal, documented
 
 PROVIDER: Final = Provider("tencent", "Tencent Cloud")
+
+_SMS_PAGE: Final = "https://cloud.tencent.com/document/api/382/59177"  # 短信 API 3.0 发送错误码
+_COMMON_PAGE: Final = "https://cloud.tencent.com/document/api/382/38780"  # 公共错误码
+_SDK: Final = "tencentcloud-sdk-python-sms, tencentcloud/sms/v20210111/errorcodes.py"
 
 _CONSOLE: Final = "console.cloud.tencent.com/smsv2"
 _KEYS: Final = "the operator must check secret_id, secret_key and token"
@@ -27,8 +28,13 @@ _SUPPORT: Final = "the account's owner must contact Tencent Cloud's support"
 _OTHER: Final = "the person at the form must give another mobile number"
 _SLOWER: Final = "the operator must have the account's limit raised, or have another gateway"
 _WAIT: Final = "wait"
+_CLOCKS: Final = "the operator must set the clocks of Redis and of this host"
+_ASK: Final = "the operator must look into the records, and contact Tencent Cloud's support if it lasts"
 
-REFUSALS: Final[dict[str, Refusal]] = {
+_ANOTHER_CALL: Final = Refusal("configuration", "the code is one of another call", "the operator must check base_url")
+_TOO_MANY_CALLS: Final = Refusal("quota", "too many calls of the account", _SLOWER)
+
+_SENDING: Final = {
     "FailedOperation.ContainSensitiveWord": Refusal("configuration", "the text holds a forbidden word", _SUPPORT),
     "FailedOperation.FailResolvePacket": Refusal("request", "the request can't be read", _REPORT),
     "FailedOperation.InsufficientBalanceInSmsPackage": Refusal(
@@ -51,29 +57,51 @@ REFUSALS: Final[dict[str, Refusal]] = {
         "configuration", "a variable holds a URL", _PARAMS
     ),
     "InvalidParameterValue.SdkAppIdNotExist": Refusal(
-        "configuration", "there is no such application", "the operator must check sdk_app_id"
+        "configuration", "there is no such application", "the operator must check sdk_app_id", concerns="gateway"
     ),
+    "InternalError.RequestTimeException": Refusal(
+        "configuration", "the request is of another time, by more than 10 minutes", _CLOCKS, concerns="gateway"
+    ),
+    "InternalError.RestApiInterfaceNotExist": Refusal(
+        "configuration", "there is no such call", "the operator must check base_url", concerns="gateway"
+    ),
+    "InternalError.SigFieldMissing": Refusal("configuration", "the signature is missing", _KEYS, concerns="gateway"),
+    "InternalError.SigVerificationFail": Refusal("configuration", "the signature is wrong", _KEYS, concerns="gateway"),
     "InvalidParameterValue.TemplateParameterFormatError": Refusal(
         "configuration", "a variable is not of up to 6 digits", _PARAMS
     ),
     "InvalidParameterValue.TemplateParameterLengthLimit": Refusal("configuration", "a variable is too long", _PARAMS),
-    "LimitExceeded.AppCountryOrRegionDailyLimit": Refusal("quota", "the region's daily limit is reached", _RAISE),
+    "LimitExceeded.AppCountryOrRegionDailyLimit": Refusal(
+        "quota", "the region's daily limit is reached", _RAISE, concerns="message"
+    ),
     "LimitExceeded.AppCountryOrRegionInBlacklist": Refusal("configuration", "the region is not opened", _OPEN),
     "LimitExceeded.AppDailyLimit": Refusal("quota", "the application's daily limit is reached", _RAISE),
-    "LimitExceeded.AppGlobalDailyLimit": Refusal("quota", "the daily limit abroad is reached", _RAISE),
-    "LimitExceeded.AppMainlandChinaDailyLimit": Refusal("quota", "the mainland's daily limit is reached", _RAISE),
-    "LimitExceeded.DailyLimit": Refusal("quota", "the account's daily limit abroad is reached", _RAISE),
-    # By the console's rules of frequency, which are for each phone.
+    "LimitExceeded.AppGlobalDailyLimit": Refusal(
+        "quota", "the daily limit abroad is reached", _RAISE, concerns="message"
+    ),
+    "LimitExceeded.AppMainlandChinaDailyLimit": Refusal(
+        "quota", "the mainland's daily limit is reached", _RAISE, concerns="message"
+    ),
+    "LimitExceeded.DailyLimit": Refusal(
+        "quota", "the account's daily limit abroad is reached", _RAISE, concerns="message"
+    ),
+    # By the console's rules of frequency, which are for each phone; a day is a calendar day (自然日).
     "LimitExceeded.DeliveryFrequencyLimit": Refusal("rate_limit", "too many messages", _WAIT),
-    "LimitExceeded.GlobalSmsSendingRateLimit": Refusal("quota", "too many messages a second abroad", _SLOWER),
+    "LimitExceeded.GlobalSmsSendingRateLimit": Refusal(
+        "quota", "too many messages a second abroad", _SLOWER, concerns="message"
+    ),
     "LimitExceeded.PhoneNumberCountLimit": Refusal("request", "there are more than 200 numbers", _REPORT),
-    "LimitExceeded.PhoneNumberDailyLimit": Refusal("rate_limit", "too many messages to the phone in a day", _WAIT),
-    "LimitExceeded.PhoneNumberOneHourLimit": Refusal("rate_limit", "too many messages to the phone in an hour", _WAIT),
+    "LimitExceeded.PhoneNumberDailyLimit": Refusal(
+        "rate_limit", "too many messages to the phone in a day", _WAIT, retry_after=DAY
+    ),
+    "LimitExceeded.PhoneNumberOneHourLimit": Refusal(
+        "rate_limit", "too many messages to the phone in an hour", _WAIT, retry_after=HOUR
+    ),
     "LimitExceeded.PhoneNumberSameContentDailyLimit": Refusal(
-        "rate_limit", "the same text was sent to the phone too often in a day", _WAIT
+        "rate_limit", "the same text was sent to the phone too often in a day", _WAIT, retry_after=DAY
     ),
     "LimitExceeded.PhoneNumberThirtySecondLimit": Refusal(
-        "rate_limit", "too many messages to the phone in 30 seconds", _WAIT
+        "rate_limit", "too many messages to the phone in 30 seconds", _WAIT, retry_after=30
     ),
     "MissingParameter.EmptyPhoneNumberSet": Refusal("request", "there is no number", _REPORT),
     "UnauthorizedOperation.IndividualUserMarketingSmsPermissionDeny": Refusal(
@@ -90,7 +118,6 @@ REFUSALS: Final[dict[str, Refusal]] = {
     "UnauthorizedOperation.SmsSdkAppIdVerifyFail": Refusal(
         "account", "the application is another account's", "the operator must check sdk_app_id and secret_id"
     ),
-    "UnsupportedOperation": Refusal("request", "the operation is not supported", _REPORT),
     "UnsupportedOperation.ChineseMainlandTemplateToGlobalPhone": Refusal(
         "configuration", "the template is for the mainland, the phone is not", _APPROVED
     ),
@@ -101,31 +128,117 @@ REFUSALS: Final[dict[str, Refusal]] = {
         "configuration", "the template is for abroad, the phone is not", _APPROVED
     ),
     "UnsupportedOperation.UnsupportedRegion": Refusal("configuration", "the region is not served", _OPEN),
-    # Of every API of Tencent Cloud.
-    "ActionOffline": Refusal("request", "the API is withdrawn", _REPORT),
-    "AuthFailure.InvalidAuthorization": Refusal("request", "the signature's header is malformed", _REPORT),
+}
+
+# Of every API of Tencent Cloud.
+_COMMON: Final = {
+    "ActionOffline": Refusal("request", "the API is withdrawn", _REPORT, concerns="gateway"),
+    "AuthFailure.InvalidAuthorization": Refusal(
+        "request", "the signature's header is malformed", _REPORT, concerns="gateway"
+    ),
     "AuthFailure.InvalidSecretId": Refusal("account", "secret_id is none of the API's", _KEYS),
     "AuthFailure.MFAFailure": Refusal("account", "the account asks for a second factor", _KEYS),
     "AuthFailure.SecretIdNotFound": Refusal("account", "secret_id is deleted or disabled", _KEYS),
-    "AuthFailure.SignatureExpire": Refusal(
-        "account", "the signature is of another time", "the operator must set the clocks of Redis and of this host"
-    ),
+    "AuthFailure.SignatureExpire": Refusal("account", "the signature is of another time", _CLOCKS),
     "AuthFailure.SignatureFailure": Refusal("account", "the signature is wrong", _KEYS),
     "AuthFailure.TokenFailure": Refusal("account", "the token is wrong", _KEYS),
     "AuthFailure.UnauthorizedOperation": Refusal(
         "account", "the key may not send", "the account's owner must allow it SendSms in CAM"
     ),
-    "InvalidAction": Refusal("request", "there is no such action", _REPORT),
+    "InvalidAction": Refusal("request", "there is no such action", _REPORT, concerns="gateway"),
     "InvalidParameter": Refusal("request", "a parameter is not valid", _REPORT),
     "InvalidParameterValue": Refusal("request", "a parameter's value is not valid", _REPORT),
     "IpInBlacklist": Refusal("account", "this host's address is blocked", _SUPPORT),
     "IpNotInWhitelist": Refusal("account", "this host's address is not on the account's list", _SUPPORT),
     "LimitExceeded": Refusal("quota", "a quota of the account is used up", _RAISE),
     "MissingParameter": Refusal("request", "a parameter is missing", _REPORT),
-    "NoSuchVersion": Refusal("request", "there is no such version", _REPORT),
+    "NoSuchVersion": Refusal("request", "there is no such version", _REPORT, concerns="gateway"),
     "RequestLimitExceeded": Refusal("quota", "too many calls", _SLOWER),
-    "RequestLimitExceeded.GlobalRegionUinLimitExceeded": Refusal("quota", "too many calls of the account", _SLOWER),
+    "RequestLimitExceeded.GlobalRegionUinLimitExceeded": _TOO_MANY_CALLS,
     "RequestLimitExceeded.IPLimitExceeded": Refusal("quota", "too many calls from this host", _SLOWER),
-    "RequestLimitExceeded.UinLimitExceeded": Refusal("quota", "too many calls of the account", _SLOWER),
+    "RequestLimitExceeded.UinLimitExceeded": _TOO_MANY_CALLS,
     "UnauthorizedOperation": Refusal("account", "the account has no permission", _SUPPORT),
+    "UnsupportedOperation": Refusal("request", "the operation is not supported", _REPORT),
+    "DryRunOperation": Refusal("request", "it was a dry run", _REPORT, concerns="gateway"),
+    "InvalidRequest": Refusal("request", "the body is malformed", _REPORT),
+    "NoSuchProduct": Refusal(
+        "request", "there is no such product", "the operator must check base_url", concerns="gateway"
+    ),
+    "RequestSizeLimitExceeded": Refusal("request", "the request is too large", _REPORT),
+    "UnknownParameter": Refusal("request", "a parameter is not known", _REPORT),
+    "UnsupportedProtocol": Refusal("request", "the HTTP method is not taken", _REPORT, concerns="gateway"),
+    "UnsupportedRegion": Refusal(
+        "configuration", "the API is not called in this region", "the operator must check region", concerns="gateway"
+    ),
 }
+
+# In the SDK's list, but not in that of sending; most are of other calls.
+_OTHERS: Final = {
+    "FailedOperation.NotEnterpriseCertification": Refusal("account", "the account is not an enterprise's", _SUPPORT),
+    "FailedOperation.PhoneNumberParseFail": Refusal("number", "the number is not valid", _OTHER),
+    "FailedOperation.ProhibitSubAccountUse": Refusal("account", "a sub-account may not make this call", _SUPPORT),
+    "FailedOperation.SignIdNotExist": Refusal("configuration", "there is no such signature", _APPROVED),
+    "FailedOperation.TemplateIdNotExist": Refusal("configuration", "there is no such template", _APPROVED),
+    "InvalidParameter.AppidAndBizId": Refusal(
+        "account", "the application is another account's", "the operator must check sdk_app_id and secret_id"
+    ),
+    "InvalidParameter.DirtyWordFound": Refusal("configuration", "the text holds a forbidden word", _SUPPORT),
+    "InvalidParameter.InvalidParameters": Refusal("request", "a parameter is not valid", _REPORT),
+    "InvalidParameterValue.BeginTimeVerifyFail": Refusal("request", "the time is not valid", _REPORT),
+    "InvalidParameterValue.EndTimeVerifyFail": Refusal("request", "the time is not valid", _REPORT),
+    "InvalidParameterValue.InvalidStartTime": Refusal("request", "the time is not valid", _REPORT),
+    "InvalidParameterValue.LimitVerifyFail": Refusal("request", "the paging is not valid", _REPORT),
+    "InvalidParameterValue.OffsetVerifyFail": Refusal("request", "the paging is not valid", _REPORT),
+    "InvalidParameterValue.TemplateWithDirtyWords": Refusal(
+        "configuration", "the template holds a forbidden word", _APPROVED
+    ),
+    **dict.fromkeys(
+        (
+            *("FailedOperation.ForbidAddMarketingTemplates", "FailedOperation.MissingSignature"),
+            *("FailedOperation.MissingSignatureList", "FailedOperation.MissingSignatureToModify"),
+            *("FailedOperation.MissingTemplateList", "FailedOperation.MissingTemplateToModify"),
+            *("FailedOperation.QualificationIdNotApproved", "FailedOperation.SignNumberLimit"),
+            *("FailedOperation.TemplateAlreadyPassedCheck", "FailedOperation.TemplateNumberLimit"),
+            *("InvalidParameterValue.ImageInvalid", "InvalidParameterValue.InvalidDocumentType"),
+            *("InvalidParameterValue.InvalidInternational", "InvalidParameterValue.InvalidSignPurpose"),
+            *("InvalidParameterValue.InvalidSmsType", "InvalidParameterValue.InvalidTemplateFormat"),
+            *("InvalidParameterValue.InvalidUsedMethod", "InvalidParameterValue.MultiSmsInfoSetEmpty"),
+            *("InvalidParameterValue.MarketingTemplateWithoutUnsubscribe",),
+            *("InvalidParameterValue.QualificationIdNotFound", "InvalidParameterValue.SignAlreadyPassedCheck"),
+            *("InvalidParameterValue.SignExistAndUnapproved", "InvalidParameterValue.SignNameLengthTooLong"),
+            *("InvalidParameterValue.UnsupportedTemplateVariable",),
+            *("UnsupportedOperation.ContainDomesticPhoneNumber",),
+        ),
+        _ANOTHER_CALL,
+    ),
+}
+
+REFUSALS: Final[dict[str, Refusal]] = (
+    documented(_SMS_PAGE, _SENDING) | documented(_COMMON_PAGE, _COMMON) | documented(_SDK, _OTHERS)
+)
+
+UNCERTAIN: Final[dict[str, Doubt]] = documented(
+    _SMS_PAGE,
+    {
+        "FailedOperation.OtherError": Doubt("something failed", _ASK),
+        "FailedOperation.ParametersOtherError": Doubt("something unknown failed", _ASK),
+        "InternalError.JsonParseFail": Doubt("the parameters could not be read", _ASK),
+        "InternalError.OtherError": Doubt("something failed at Tencent Cloud", _ASK),
+        "InternalError.ParseBackendResponseFail": Doubt("the carrier's answer could not be read", _ASK),
+        "InternalError.SendAndRecvFail": Doubt("the carrier did not answer", _ASK),
+        "InternalError.Timeout": Doubt("the message was not taken in time", _ASK),
+        "InternalError.UnknownError": Doubt("something unknown failed", _ASK),
+    },
+) | documented(
+    _COMMON_PAGE,
+    {
+        "FailedOperation": Doubt("something failed", _ASK),
+        "InternalError": Doubt("something failed at Tencent Cloud", _ASK),
+        "ResourceInUse": Doubt("a resource is in use", _ASK),
+        "ResourceInsufficient": Doubt("a resource is used up", _ASK),
+        "ResourceNotFound": Doubt("a resource is not there", _ASK),
+        "ResourceUnavailable": Doubt("a resource is not available", _ASK),
+        "ResponseSizeLimitExceeded": Doubt("the answer would be too large", _ASK),
+        "ServiceUnavailable": Doubt("the service is not available", _ASK),
+    },
+)

@@ -11,7 +11,7 @@ from otpkit.effects import HttpResponse
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.base import Delivery, Receipt
 from otpkit.gateways.provider import json_object, mail_date, matched, phone, seconds, text_of, token
-from otpkit.gateways.twilio_errors import PROVIDER, REFUSALS
+from otpkit.gateways.twilio_errors import PROVIDER, REFUSALS, UNCERTAIN
 
 SEND_ID: Final = "send_id"  # in the query of the callback's URL
 SID: Final = re.compile(r"(?:SM|MM|CA)[0-9A-Za-z]{32}")
@@ -44,7 +44,7 @@ _STATES: Final[dict[str, _State]] = {
 def judge_send(response: HttpResponse) -> Receipt | GatewayRejectedError:
     """Judge the answer to a POST of a message or a call."""
     if 400 <= response.status < 500:
-        return _refused(response)
+        return _refused(response) or PROVIDER.uncertain()
     body = json_object(response) if response.status in {200, 201} else {}
     code = token(body.get("error_code"))
     # Made and failed in one: nothing has left Twilio.
@@ -65,10 +65,12 @@ def judge_trace(response: HttpResponse) -> Delivery | GatewayRejectedError | Non
     return _delivery(body.get("status"), body.get("error_code"), sent_at=sent_at)
 
 
-def _refused(response: HttpResponse) -> GatewayRejectedError:
+def _refused(response: HttpResponse) -> GatewayRejectedError | None:
     code, wait = token(json_object(response).get("code")), seconds(response.headers.get("retry-after"))
     if code in REFUSALS:
         return PROVIDER.refused(REFUSALS[code], code, wait)
+    if code in UNCERTAIN:
+        return None
     if response.status == 429:
         return PROVIDER.refused(REFUSALS["20429"], code, wait)
     problem = f"the request is refused (HTTP {response.status})"

@@ -24,6 +24,7 @@ from otpkit.errors import (
 from otpkit.gateways import settings
 from otpkit.gateways.base import Channel, Gateway, Message, Receipt
 from otpkit.gateways.provider import Provider, header, json_object, message_id, read_json, seconds, text_of, token
+from otpkit.secret import read_secret
 
 PROVIDER: Final = Provider("webhook", "The webhook")
 TIMESTAMP: Final = "Otpkit-Timestamp"
@@ -57,7 +58,7 @@ class Webhook(Gateway):
 
     Args:
         url: where to POST to, with a query or without; `http://` is for loopback alone, for the code travels in clear.
-        secret: at least 32 bytes, which sign and never travel.
+        secret: at least 32 random bytes, which sign and never travel.
         timeout: seconds to connect and seconds to answer; one number means both.
         proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
             says of proxies counts for nothing, and `http://` of loopback goes directly.
@@ -79,7 +80,7 @@ class Webhook(Gateway):
         self.url, _, query = settings.whole_url("url", url).partition("?")
         # Apart, for a query may be a key, and no repr shows a request's.
         self._query = _query(query)
-        self._secret = settings.secret_bytes("secret", secret)
+        self._secret = read_secret("secret", secret)
         self.timeout = settings.timeouts("timeout", timeout)
         self._proxy = settings.proxy_url("proxy", proxy)
 
@@ -119,10 +120,10 @@ def verify_webhook(
         tolerance: seconds that the message's time may differ from it.
 
     Raises InvalidTokenError where the signature is missing or wrong, ExpiredTokenError where it is of another time (the
-    same request may have been seen before), and ConfigurationError for a secret that is too short.
+    same request may have been seen before), and ConfigurationError for a secret that is too short or not random.
     """
     timestamp, given = header(headers, TIMESTAMP.lower()), header(headers, SIGNATURE.lower())
-    key = settings.secret_bytes("secret", secret)
+    key = read_secret("secret", secret)
     if not _TIMESTAMP.fullmatch(timestamp) or not hmac.compare_digest(
         given.encode("utf-8", "replace"), _signature(key, timestamp, body).encode()
     ):

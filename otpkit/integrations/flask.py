@@ -11,17 +11,22 @@
     @app.post("/account")
     def create_account():
         proof = phones.redeem(idempotency_key=request.form["key"])
-        return create(proof.phone)
+        return find(proof.phone) if proof.replayed else create(proof.phone)
 
-A code is tied to the visitor's session, and so of no use to somebody who talked him into reading it out. The session is
-a signed cookie: the visitor can read it and can send an old one again (`otpkit.web.sessions` says what follows).
+A code is tied to the visitor's session, and so of no use to somebody who talked them into reading it out. The session
+is a signed cookie: the visitor can read it and can send an old one again (`otpkit.web.sessions` says what follows).
+
+Where a library keeps the session on the server, a stranger may have planted its id in the visitor's browser. A kept
+proof is of no use to the stranger, and what follows `redeem` or happens in `on_verified`, such as a login, is in a
+session of another id with Flask-Session. With another library give it a new id there: clearing it keeps the old one.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, MutableMapping
 from html import escape
-from typing import Any, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
 from otpkit.web import (
@@ -30,23 +35,28 @@ from otpkit.web import (
     Answer,
     Asked,
     PhoneForms,
+    ProofCookie,
     State,
     Turn,
     View,
     bind_of,
     client_ip,
+    cookie_name,
     drive,
+    fingerprint,
     preferred_language,
     problem,
     take_proof,
     visit,
 )
+from otpkit.web.fingerprints import Fields, is_form
 
 try:
     from flask import Blueprint, Flask, Response, current_app, redirect, request, session
     from flask.sessions import NullSession
     from flask.typing import ResponseReturnValue
     from werkzeug.local import LocalProxy
+    from werkzeug.wrappers import Response as BaseResponse
 except ImportError as missing:
     raise ConfigurationError("otpkit.integrations.flask needs Flask; run: pip install 'otpkit[flask]'") from missing
 
@@ -103,6 +113,7 @@ class PhoneVerification:
         next_url: str = "/",
         on_verified: Verified | None = None,
         render: Callable[[View], str] | None = None,
+        discreet: bool = False,
     ) -> Blueprint:
         """Return a blueprint with the two forms of a purpose, at `/{purpose}` unless it is registered elsewhere.
 
@@ -114,34 +125,41 @@ class PhoneVerification:
                 `redeem`.
             on_verified: a function of the `Proof` that gives the response instead, such as one that logs him in. A form
                 that comes twice calls it twice, with the same proof. Nothing is kept then. Where it logs somebody in it
-                clears the session first (OWASP ASVS 7.2.4). It redirects within this site: browsers keep the form's
-                answer from leading elsewhere (CSP, `form-action`).
+                clears the session first, and gives it a new id if it is kept on the server by another library than
+                Flask-Session (OWASP ASVS 7.2.4). An SMS alone is too weak for administrators: refuse them (6.3.4). It
+                redirects within this site: browsers keep the form's answer from leading elsewhere (CSP, `form-action`).
             render: makes the HTML of a `View`, in place of the pages that come with otpkit.
+            discreet: whether strangers are shown the same, whatever was sent to a number before or guessed for it; see
+                `otpkit.web.discreet`.
         """
         from otpkit.web.pages import render as own
 
         blueprint = Blueprint(f"otpkit_{purpose}".replace(".", "_"), __name__, url_prefix=f"/{purpose}")
 
         def answer(turn: Callable[[PhoneForms, State], Turn[Answer]]) -> ResponseReturnValue:
-            forms = PhoneForms(purpose, current_otp.policy, render or own, keep_proof=on_verified is None)
+            keeps, policy = on_verified is None, current_otp.policy
+            forms = PhoneForms(purpose, policy, render or own, keep_proof=keeps, discreet=discreet)
             with visit(_session(), purpose) as state:
                 found = drive(turn(forms, state), current_otp)
             if found.proof is None:
                 return Response(found.body, found.status, dict(found.headers))
             if on_verified is not None:
+                _leave_session()
                 return on_verified(found.proof)
             response = redirect(next_url, found.status)
             response.headers.update(found.headers)
+            if found.cookie is not None:
+                _set_cookie(response, found.cookie)
             return response
 
         @blueprint.get("")
         def show() -> ResponseReturnValue:
-            return answer(lambda forms, state: forms.show(state, self._asked()))
+            return answer(lambda forms, state: forms.show(state, self._asked(purpose)))
 
         @blueprint.post("")
         def submit() -> ResponseReturnValue:
             form = _form()
-            return answer(lambda forms, state: forms.submit(state, form, self._asked()))
+            return answer(lambda forms, state: forms.submit(state, form, self._asked(purpose)))
 
         return blueprint
 
@@ -151,7 +169,13 @@ class PhoneVerification:
         Args:
             purpose: as given to `blueprint`.
             idempotency_key: a text that names the form, such as a hidden field of it: sent twice, it gets the same
-                proof twice. A unique constraint on the phone belongs where the account is created.
+                proof twice. None and the empty text stand for none: a form that is sent again is then a
+                `UsedTokenError`, and so is another request with the same key: one that differs in method, URL or body,
+                a form's token against forgery aside.
+
+        The visitor may choose the key, and one proof makes one account: where `proof.replayed` is True, return the
+        account that exists. Where there is none, for the process or the connection ended before it was made, make it; a
+        unique constraint on the phone belongs there.
 
         A request of another site's page finds no proof, in browsers that tell (`Sec-Fetch-Site`); give your form a
         token of its own too (Flask-WTF).
@@ -160,16 +184,22 @@ class PhoneVerification:
         application without a `SECRET_KEY`.
         """
         with visit(_session(), purpose) as state:
-            token = take_proof(state, sec_fetch_site=request.headers.get("Sec-Fetch-Site", ""))
-            return current_otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key or None)
+            site, cookie = request.headers.get("Sec-Fetch-Site", ""), _proof_cookie(purpose)
+            token = take_proof(state, sec_fetch_site=site, cookie=cookie)
+            key = idempotency_key or None
+            asked = None if key is None else _fingerprint()
+            proof = current_otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=key, request=asked)
+        _leave_session()
+        return proof
 
-    def _asked(self) -> Asked:
+    def _asked(self, purpose: str) -> Asked:
         forwarded_for = ",".join(request.headers.getlist("X-Forwarded-For"))
         return Asked(
             url=request.script_root + request.path,
             ip=client_ip(request.remote_addr, forwarded_for, self._hops),
             accept_language=request.headers.get("Accept-Language", ""),
             language=request.args.get("lang", ""),
+            cookie=_proof_cookie(purpose),
         )
 
 
@@ -179,9 +209,48 @@ def _session() -> MutableMapping[str, Any]:
     return session
 
 
+def _leave_session() -> None:
+    """Go on in a session of another id, with Flask-Session: a stranger who planted this one is not logged in too.
+
+    Its own `regenerate` would delete the old one, by which a form that was sent twice is answered again.
+    """
+    if hasattr(session, "sid"):
+        session.sid, session.modified = secrets.token_urlsafe(32), True
+
+
+def _proof_cookie(purpose: str) -> str:
+    return request.cookies.get(cookie_name(purpose), "")
+
+
+def _set_cookie(response: BaseResponse, cookie: ProofCookie) -> None:
+    """Set the cookie that the kept proof is tied to, where the session's own is sent."""
+    interface = current_app.session_interface
+    response.set_cookie(
+        cookie.name,
+        cookie.value,
+        max_age=cookie.max_age,
+        httponly=True,
+        domain=interface.get_cookie_domain(current_app),
+        path=interface.get_cookie_path(current_app),
+        secure=interface.get_cookie_secure(current_app) or request.is_secure,
+        samesite=interface.get_cookie_samesite(current_app) or "Lax",
+    )
+
+
 def _form() -> dict[str, str]:
     # A browser says how long a form is. The application may have read it before, for a CAPTCHA.
     return request.form.to_dict() if 0 < (request.content_length or 0) <= MAX_BODY else {}
+
+
+def _fingerprint() -> str:
+    content: bytes | Fields
+    if is_form(request.mimetype):
+        files = [(name, cast("BinaryIO", file.stream)) for name, file in request.files.items(multi=True)]
+        content = [*request.form.items(multi=True), *files]
+    else:
+        content = request.get_data()
+    csrf_field = current_app.config.get("WTF_CSRF_FIELD_NAME", "")  # of Flask-WTF
+    return fingerprint(request.method, request.full_path, content, csrf_field=csrf_field)
 
 
 def _refuse(error: OTPError) -> ResponseReturnValue:

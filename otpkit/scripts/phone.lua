@@ -4,6 +4,7 @@
 --   c<slot 8>   a challenge    time 6, nonce 16, digest 16 and key id 4, wrong codes 1, length 1, fixed 1
 --   f<op 16>    a wrong code   time 6, attempts left 1
 --   p<op 16>    a proof        time 6, ends 6, fixed 1 [, redeemed by op 16]
+--   r<op 16>    the call that redeemed that proof by an idempotency key, to know its own repetition   time 6, call 8
 --   g<op 16>    who served that send, where it must be known: the gateway's name [, a blank, its id of the message]
 --
 -- Times are server milliseconds, big-endian. A slot is the keyed hash of purpose and bind; a link ties a send to its

@@ -2,20 +2,28 @@
 --
 -- KEYS  1 the phone
 -- ARGV  1 now in ms, or ''; 2 operation id; 3 the proof's id; 4 when the token expires, in ms
--- Returns 'redeemed', 'expired', or 'used' (redeemed by another operation, or its record is gone)
+--       [; 5 an id of this call alone, where an idempotency key gives several calls one operation]
+-- Returns 'redeemed'; 'repeated' where the same operation had redeemed it before, in another call as far as is known;
+--         'expired'; or 'used' (redeemed by another operation, or its record is gone)
 
 --# include base phone
 
 local now = server_now()
-local name = 'p' .. ARGV[3]
+local name, redeemer = 'p' .. ARGV[3], 'r' .. ARGV[3]
 local phone = load_phone(KEYS[1], now)
 local proof = field(phone, name)
 if tonumber(ARGV[4]) <= now or (proof and unpack_ms(proof, 7) <= now) then return 'expired' end
 if not proof then return 'used' end
 if #proof == 13 then
-  redis.call('HSET', KEYS[1], name, proof .. ARGV[2])
+  if ARGV[5] then
+    redis.call('HSET', KEYS[1], name, proof .. ARGV[2], redeemer, pack_ms(now) .. ARGV[5])
+  else
+    redis.call('HSET', KEYS[1], name, proof .. ARGV[2])
+  end
   return 'redeemed'
 end
 if sub(proof, 14) ~= ARGV[2] then return 'used' end
 repeated(phone, name)
-return 'redeemed'
+-- This call's own reply was lost, and it asks again.
+if ARGV[5] and sub(field(phone, redeemer) or '', 7) == ARGV[5] then return 'redeemed' end
+return 'repeated'

@@ -18,6 +18,7 @@ local function tidy(phone)
     local kind = byte(name)
     if (kind == 99 and not live_challenge(phone, sub(name, 2))) or (kind == 112 and unpack_ms(value, 7) <= now) then
       gone[#gone + 1] = name
+      if kind == 112 then gone[#gone + 1] = 'r' .. sub(name, 2) end
     end
   end
   if gone[1] then redis.call('HDEL', phone.key, unpack(gone)) end

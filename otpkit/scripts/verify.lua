@@ -1,8 +1,9 @@
 -- Verify a code: consume the challenge or count a failure, in one step.
 --
 -- KEYS  1 the phone; 2 its consecutive-failure counter; [3 the IP address's failures; 4 what remembers this one for a minute]
--- ARGV  1 now in ms, or ''; 2 operation id; 3 slot; 4 for each active key the digest of the typed code under it, and its id
---       [; 5 the rates of the IP address's failures; without its key, the ms until another node allows it one more; 6 and 7 which
+-- ARGV  1 now in ms, or ''; 2 operation id; 3 slot; 4 for each active key the digest of the typed code under it, and its id;
+--       5 until when the phone has a fixed code, in ms, or 0; 6 1 where the typed code is that one, or 0
+--       [; 7 the rates of the IP address's failures; without its key, the ms until another node allows it one more; 8 and 9 which
 --       rate that is: its limit and its window in ms]
 -- Returns {'proved', issued, expires, fixed} times in ms; the operation id is the proof's
 --         {'wrong', attempts left}, {'none'} no live challenge, {'blocked'},
@@ -27,18 +28,22 @@ if failure then
   return { 'wrong', byte(failure, 7) }
 end
 
-local ip_wait, ip_limit, ip_window = tonumber(not ip and ARGV[5] or 0)
+local ip_wait, ip_limit, ip_window = tonumber(not ip and ARGV[7] or 0)
 local is_charged = ip and redis.call('EXISTS', KEYS[4]) == 1 -- a guess that leaves no trace in the phone, made again
 if ip and not is_charged then
   --# include window
-  ip_wait, ip_limit, ip_window = window_wait(ip, ARGV[5], now)
+  ip_wait, ip_limit, ip_window = window_wait(ip, ARGV[7], now)
 end
 local is_blocked, consecutive = blocked(counter)
 local wait, limit, window = 0
 if phone.failures[1] then wait, limit, window = rolling_wait(phone.failures, FAILURES, now) end
 local challenge = live_challenge(phone, slot)
+-- A fixed challenge lives while its phone has a fixed code, and takes the one that it has now.
+local is_fixed = challenge and byte(challenge, 45) == 1
+if is_fixed and now >= tonumber(ARGV[5]) then challenge = nil end
 
-if ip_wait == 0 and not is_blocked and wait == 0 and challenge and contains(ARGV[4], sub(challenge, 23, 42)) then
+if ip_wait == 0 and not is_blocked and wait == 0 and challenge
+  and (is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challenge, 23, 42))) then
   local fixed = byte(challenge, 45)
   redis.call('HDEL', key, 'c' .. slot)
   redis.call('HSET', key, 'p' .. op, pack_ms(now) .. pack_ms(now + PROOF_TTL) .. char(fixed))
@@ -50,9 +55,9 @@ end
 
 if ip_wait > 0 then
   if wait > ip_wait then return limited(phone, slot, 'failures', wait, limit, window) end
-  return limited(phone, slot, 'ip', ip_wait, ip_limit or tonumber(ARGV[6]), ip_window or tonumber(ARGV[7]))
+  return limited(phone, slot, 'ip', ip_wait, ip_limit or tonumber(ARGV[8]), ip_window or tonumber(ARGV[9]))
 end
-if ip and not is_charged then window_take(ip, ARGV[5], now) end
+if ip and not is_charged then window_take(ip, ARGV[7], now) end
 if ip and (is_blocked or wait > 0 or not challenge) then redis.call('SET', KEYS[4], '', 'PX', MEMORY_MS) end
 if is_blocked then return { 'blocked' } end
 if wait > 0 then return limited(phone, slot, 'failures', wait, limit, window) end

@@ -98,6 +98,7 @@ def proof_json(proof: Proof) -> dict[str, Any]:
         "verified_at": _time(proof.verified_at),
         "expires_at": _time(proof.expires_at),
         "fixed": proof.fixed,
+        "replayed": proof.replayed,
         "token": proof.token,
     }
 

@@ -14,7 +14,7 @@ from otpkit.service._web import FastAPI, HTTPException, Receive, Request, Respon
 from otpkit.service.answers import Refused, error_answer, json_answer, problem_answer, refused
 from otpkit.service.deployed import Deployed
 from otpkit.service.guard import Guard, log_fault
-from otpkit.service.keys import ApiKey, Keyring
+from otpkit.service.keys import ApiKey, Keyring, require_receipts_secret
 from otpkit.service.metrics import CONTENT_TYPE, Metrics
 from otpkit.service.openapi import document
 from otpkit.service.operations import OPERATIONS, Asked, Operation
@@ -76,6 +76,8 @@ class _Service:
         for purpose in self._keys.purposes:
             self._deployed.takes(purpose, {})  # raises where no template serves it
         self._hops = forwarded_hops
+        if receipts_secret is not None:
+            require_receipts_secret(receipts_secret)
         self._receipts_secret = receipts_secret
         self._public_url = (public_url or "").rstrip("/")
         self.metrics = metrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from otpkit.service._web import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -76,6 +76,11 @@ Token = Annotated[
 ]
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    """Say in the schema of a field that it can be left out, which is not the same as null."""
+    schema.pop("default", None)
+
+
 class _About(Body):
     phone: Phone
     purpose: Purpose = "signup"
@@ -109,7 +114,19 @@ class RedemptionRequest(Body):
     token: Token
     purpose: Purpose = "signup"
     bind: Bind = ""
-    phone: Phone | None = Field(None, description="If given, the proof must be of this phone.")
+    phone: Phone | None = Field(
+        None,
+        description="If given, the proof must be of this phone; null is no phone's. Left out, any phone's will do: use "
+        "the answer's then, never the form's.",
+        json_schema_extra=_without_default,
+    )
+    request: str | None = Field(
+        None,
+        max_length=512,
+        description="A text that is the same for the same form, such as a digest of its fields: with the same "
+        "Idempotency-Key another one is `used_token`.",
+        examples=["9f86d081884c7d65"],
+    )
 
 
 class Answer(BaseModel):
@@ -148,6 +165,10 @@ class ProofAnswer(Answer):
     verified_at: Time
     expires_at: Time
     fixed: bool = Field(description="A fixed code for reviewers was used: no message was ever received.")
+    replayed: bool = Field(
+        description="This proof was redeemed before, by its Idempotency-Key: return what exists, make nothing new. "
+        "False for a verification."
+    )
     token: Token
 
 

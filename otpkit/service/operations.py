@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from otpkit import AsyncOTP
+from otpkit.names import NOT_GIVEN
 from otpkit.service import bodies
 from otpkit.service._web import BaseModel, Response
 from otpkit.service.answers import challenge_json, delivery_json, json_answer, proof_json, refused
@@ -71,7 +72,12 @@ async def _verify(otp: AsyncOTP, asked: Asked) -> Response:
 async def _redeem(otp: AsyncOTP, asked: Asked) -> Response:
     body: bodies.RedemptionRequest = asked.body
     proof = await otp.redeem(
-        body.token, body.purpose, bind=body.bind, phone=body.phone, idempotency_key=asked.idempotency_key
+        body.token,
+        body.purpose,
+        bind=body.bind,
+        phone=body.phone if "phone" in body.model_fields_set else NOT_GIVEN,
+        idempotency_key=asked.idempotency_key,
+        request=body.request,
     )
     return json_answer(proof_json(proof))
 
@@ -101,7 +107,9 @@ OPERATIONS: Final = (
         name="issue",
         summary="Send a code",
         description="While a code of the same phone, purpose and bind is live, the same code is sent again. "
-        "A CAPTCHA, a first factor or a risk check belongs before it: whoever may make you send spends your money.",
+        "A CAPTCHA, a first factor or a risk check belongs before it: whoever may make you send spends your money. "
+        "423 and 429 (scopes `phone`, `failures`, `gateway`) tell what others did with the number; nothing is sent: "
+        "show strangers the answer of 202 instead.",
         body=bodies.ChallengeRequest,
         answers={
             201: ("The gateway took the message.", bodies.ChallengeAnswer),
@@ -155,7 +163,8 @@ OPERATIONS: Final = (
         path="/v1/proofs/redeem",
         name="redeem",
         summary="Redeem a proof, once ever",
-        description="By the form that creates the account; use the phone of the answer, never the form's.",
+        description="By the form that creates the account; use the phone of the answer, never the form's. Where "
+        "the visitor may choose the Idempotency-Key, look at `replayed`: one proof makes one account.",
         body=bodies.RedemptionRequest,
         answers={200: ("The proof holds, and is now used up.", bodies.ProofAnswer)},
         problems=(409,),

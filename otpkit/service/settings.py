@@ -13,7 +13,7 @@ from otpkit.environment import GATEWAYS, arguments_from, gateway_from
 from otpkit.errors import ConfigurationError
 from otpkit.policy import Policy
 from otpkit.service.config_file import nearest, read_file
-from otpkit.service.keys import ApiKey, Keyring
+from otpkit.service.keys import ApiKey, Keyring, require_receipts_secret
 from otpkit.store import read_url
 from otpkit.template import Template
 
@@ -21,8 +21,6 @@ T = TypeVar("T")
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
-_MIN_RECEIPTS_SECRET: Final = 32  # characters
-_URL_SAFE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")  # of which a path is asked: it ends before a query
 # Kubernetes sets these two for a Service that is called otpkit, to that Service's address. So they are for the file and
 # the command line alone.
@@ -162,11 +160,8 @@ class _Reader:
 
     def _receipts_secret(self) -> str | None:
         secret = self.given.get("OTPKIT_SERVICE_RECEIPTS_SECRET")
-        if secret is not None and (len(secret) < _MIN_RECEIPTS_SECRET or not set(secret) <= _URL_SAFE):
-            self.problems.append(
-                f"service.receipts_secret must be at least {_MIN_RECEIPTS_SECRET} characters that a URL can hold; "
-                "make one with `otpkit keygen`."
-            )
+        if secret is not None:
+            self._try(require_receipts_secret, secret)
         return secret
 
     def _public_url(self) -> str | None:

@@ -59,13 +59,15 @@ def async_otp(otp_outbox: Outbox, otp_clock: MovableClock, otp_policy: Policy) -
 
 
 def _arguments(outbox: Outbox, clock: MovableClock, policy: Policy) -> dict[str, Any]:
+    from secrets import token_bytes
+
     from otpkit import Template
 
     return {
         "redis": "memory://",
         "gateway": outbox,
         "template": Template("SMS_000000", sign_name="otpkit"),
-        "secret": "a secret for tests, and for tests alone",
+        "secret": token_bytes(32),
         "policy": policy,
         "clock": clock,
     }

@@ -8,6 +8,7 @@ can't read. All else is asked of the `OTP` whenever the page is shown, so that i
 from __future__ import annotations
 
 import secrets
+import time
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +19,9 @@ from otpkit import Challenge, ConfigurationError, OTPError, Policy, Proof, RateL
 from otpkit.errors import Language
 from otpkit.names import check_purpose
 from otpkit.phone import parse
+from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.regions import Region, regions_of
-from otpkit.web.sessions import State, bind_of
+from otpkit.web.sessions import ProofCookie, State, bind_of, cookie_of, is_tied
 from otpkit.web.turns import Turn
 from otpkit.web.visitors import preferred_language
 
@@ -34,7 +36,8 @@ class Asked:
     """What a page needs to know of a request.
 
     `url` is its path, decoded, which the forms are sent to and which the visitor is sent back to; `language` is the one
-    chosen by `?lang=`; `hidden` are further hidden fields of every form, such as a framework's own token.
+    chosen by `?lang=`; `hidden` are further hidden fields of every form, such as a framework's own token. `cookie` is
+    the value of the cookie `cookie_name(purpose)`, "" where there is none, None to leave it unchecked (`take_proof`).
     """
 
     url: str
@@ -42,6 +45,7 @@ class Asked:
     accept_language: str = ""
     language: str = ""
     hidden: Mapping[str, str] = field(default_factory=dict)
+    cookie: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +79,16 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer: a page, or a redirect; or, with a `proof`, whatever the application does for a verified phone."""
+    """What to answer: a page, or a redirect; or, with a `proof`, whatever the application does for a verified phone.
+
+    Set `cookie`, where there is one, with the answer: `take_proof` wants it back.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: str = ""
     proof: Proof | None = None
+    cookie: ProofCookie | None = None
 
 
 class PhoneForms:
@@ -91,15 +99,26 @@ class PhoneForms:
         policy: that of the `OTP`: how long a code is, and which regions' numbers are taken.
         render: makes the HTML of a `View`.
         keep_proof: whether a proof is kept in the session once the code was right, for a later form to redeem.
+        discreet: whether a visitor is shown the same, whatever was sent to the number before or guessed for it; see
+            `otpkit.web.discreet`.
 
     Raises `ConfigurationError` for a purpose that is none.
     """
 
-    def __init__(self, purpose: str, policy: Policy, render: Callable[[View], str], *, keep_proof: bool = True) -> None:
+    def __init__(
+        self,
+        purpose: str,
+        policy: Policy,
+        render: Callable[[View], str],
+        *,
+        keep_proof: bool = True,
+        discreet: bool = False,
+    ) -> None:
         self.purpose = check_purpose(purpose)
         self._policy = policy
         self._render = render
         self._keep_proof = keep_proof
+        self._discreet = discreet
         self._regions = regions_of(policy.regions)
 
     def show(self, state: State, asked: Asked) -> Turn[Answer]:
@@ -108,7 +127,7 @@ class PhoneForms:
         if asked.language in {"en", "zh"}:
             state["language"] = asked.language
             return _redirect(asked)
-        if "token" in state:
+        if "token" in state and is_tied(state["token"], asked.cookie):
             try:
                 proof = yield lambda otp: otp.check(state["token"], self.purpose, bind=state["id"])
             except TokenError:
@@ -129,7 +148,8 @@ class PhoneForms:
         except OTPError as error:
             if isinstance(error, RateLimitError) and error.challenge is not None:
                 state["phone"] = error.challenge.phone  # a code is live: it can still be typed
-            return (yield from self._page(state, asked, error=error, form=form))
+            shown = CodeRefusedError() if self._hides(error) else error
+            return (yield from self._page(state, asked, error=shown, form=form))
 
     def refuse(self, state: State, asked: Asked, problem: Mapping[Language, str], status: int = 403) -> Turn[Answer]:
         """Show the form for the number again with a sentence of the application's, by language: no account, say."""
@@ -143,18 +163,36 @@ class PhoneForms:
         options = {"bind": state["id"], "ip": asked.ip, "idempotency_key": key}
         if action == "send":
             phone = self._number(form) if "phone" in form else state.get("phone", "")
-            challenge = yield lambda otp: otp.issue(phone, self.purpose, **options)
-            state["phone"] = challenge.phone
+            yield from self._issue(state, phone, options)
         elif action == "verify" and "phone" in state and form.get("phone") in {None, state["phone"]}:
             code = unicodedata.normalize("NFKC", form.get("code", ""))  # full-width digits, as a number may have
             proof = yield lambda otp: otp.verify(state["phone"], code, self.purpose, **options)
-            if self._keep_proof:
-                state["token"] = proof.token
-            return _verified(proof)
+            if not self._keep_proof:
+                return _verified(proof)
+            state["token"] = proof.token
+            return _verified(proof, cookie_of(proof))
         elif action == "restart":
             state.pop("phone", None)
             state.pop("token", None)
         return _redirect(asked)
+
+    def _issue(self, state: State, phone: str, options: Mapping[str, str | None]) -> Turn[None]:
+        try:
+            challenge = yield lambda otp: otp.issue(phone, self.purpose, **options)
+            phone = challenge.phone
+        except OTPError as error:
+            if not self._hides(error):
+                raise
+        if self._discreet and (phone != state.get("phone") or not self._presumed(phone, state).resend_in):
+            state["asked"] = str(int(time.time()))  # of a code that is sent again too soon the first time stands
+        state["phone"] = phone
+
+    def _hides(self, error: OTPError) -> bool:
+        return self._discreet and tells_of_number(error)
+
+    def _presumed(self, phone: str, state: State) -> Challenge:
+        age = int(time.time()) - int(state.setdefault("asked", str(int(time.time()))))
+        return presumed_challenge(phone, self.purpose, self._policy, age=max(0, age))
 
     def _number(self, form: Mapping[str, str]) -> str:
         """Return the number of the form: one without a country code is of the region that was chosen beside it."""
@@ -176,7 +214,10 @@ class PhoneForms:
     ) -> Turn[Answer]:
         phone, typed, challenge = state.get("phone", ""), form or {}, None
         language = _language(state, asked)
-        if phone:
+        if phone and self._discreet:
+            presumed = self._presumed(phone, state)
+            challenge = presumed if presumed.expires_in else None
+        elif phone:
             try:
                 challenge = yield lambda otp: otp.status(phone, self.purpose, bind=state["id"])
             except ConfigurationError:
@@ -251,8 +292,8 @@ def _address(asked: Asked) -> str:
     return "/" + quote(asked.url.lstrip("/"), errors="replace")
 
 
-def _verified(proof: Proof) -> Answer:
-    return Answer(303, {"Cache-Control": "no-store"}, proof=proof)
+def _verified(proof: Proof, cookie: ProofCookie | None = None) -> Answer:
+    return Answer(303, {"Cache-Control": "no-store"}, proof=proof, cookie=cookie)
 
 
 def _headers(language: Language, nonce: str, retry_after: int) -> dict[str, str]:

@@ -55,7 +55,8 @@ def problem(error: OTPError, language: Language = "en") -> Problem:
 
     `detail` is for the person at the form, in `language`; `code` is the error's stable word. Where a limit is used up
     the headers are `Retry-After`, `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers). Nothing of
-    it may be cached (RFC 6585 §4). It holds no code, no secret and no phone.
+    it may be cached (RFC 6585 §4). It holds no code, no secret and no phone, but tells what others did with the number:
+    `otpkit.web.discreet` has one answer for strangers.
     """
     headers = {"Content-Language": "zh-CN" if language == "zh" else "en"}
     evidence: dict[str, object] = {}

@@ -1,20 +1,65 @@
 """How far a visitor has come with a purpose, kept in the session of a web framework.
 
 A session is often a signed cookie: the visitor can read it and can send an old one again. So nothing here is a secret
-from him, and nothing that counts is kept here: attempts and limits, and whether a proof was redeemed, are the store's.
+from the visitor, and nothing that counts is kept here: attempts and limits, and whether a proof was redeemed, are the
+store's.
+
+A session may also be kept on the server, under an id that a stranger put into the visitor's browser and shares. So a
+proof that is kept for `take_proof` is of use only together with a cookie of its own, which is set with the answer to
+the right code (`Answer.cookie`): the stranger never sees it. Until then the stranger sees what the visitor's page
+shows, such as the number that was typed. Where somebody logs in, the session gets a new id.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
 import secrets
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
+from urllib.parse import quote
+
+from otpkit import Proof
 
 _KEY: Final = "otpkit"  # of the session, under which all of it stands, by purpose
 _OWN: Final = {"", "same-origin", "none"}  # "" is a browser older than the header, or none
 
 State: TypeAlias = MutableMapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofCookie:
+    """The cookie that a kept proof is tied to.
+
+    Set it with the attributes of the session's cookie, `HttpOnly` and `SameSite=Lax`. `max_age` is in seconds.
+    """
+
+    name: str
+    value: str = field(repr=False)
+    max_age: int
+
+
+def cookie_name(purpose: str) -> str:
+    """Return the name of the cookie that a kept proof of a purpose is tied to."""
+    return f"otpkit_proof_{quote(purpose, safe='')}"
+
+
+def cookie_of(proof: Proof) -> ProofCookie:
+    """Return the cookie to set where a proof is kept: the same for a form that comes twice, as the proof is."""
+    life = (proof.expires_at - proof.verified_at).total_seconds()
+    return ProofCookie(name=cookie_name(proof.purpose), value=_cookie_value(proof.token), max_age=math.ceil(life))
+
+
+def is_tied(token: str, cookie: str | None) -> bool:
+    """Return whether a token is the one that a cookie's value was made for; True where `cookie` is None."""
+    return cookie is None or secrets.compare_digest(_cookie_value(token).encode(), cookie.encode(errors="replace"))
+
+
+def _cookie_value(token: str) -> str:
+    # Only this server and the browser that typed the code know the token, or what follows from it.
+    return hashlib.sha256(f"otpkit proof cookie:{token}".encode()).hexdigest()
 
 
 @contextmanager
@@ -34,17 +79,26 @@ def bind_of(state: State) -> str:
     return state.setdefault("id", secrets.token_urlsafe(16))
 
 
-def take_proof(state: State, *, sec_fetch_site: str = "") -> str:
+def take_proof(state: State, *, sec_fetch_site: str = "", cookie: str | None = None) -> str:
     """Return the token that is kept for `OTP.redeem`, "" where there is none; the visitor begins anew afterwards.
 
     A token that was taken is still given to a form that comes twice: whether it is redeemed twice is decided by its
-    idempotency key. `sec_fetch_site` is the header `Sec-Fetch-Site`, by which browsers say whose page a request is
-    from: another site's finds nothing (W3C, Fetch Metadata Request Headers).
+    idempotency key.
+
+    Args:
+        state: what the session keeps of the purpose.
+        sec_fetch_site: the header `Sec-Fetch-Site`, by which browsers say whose page a request is from: another site's
+            finds nothing (W3C, Fetch Metadata Request Headers).
+        cookie: the value of the request's cookie `cookie_name(purpose)`, "" where there is none: only the browser that
+            typed the code finds the token. None leaves that unchecked, which is safe where no two browsers can share a
+            session, as with one that is a signed cookie.
     """
-    if sec_fetch_site not in _OWN:
+    kept = [state.get(name, "") for name in ("token", "redeemed")]
+    token = next((each for each in kept if each and is_tied(each, cookie)), "")
+    if not token or sec_fetch_site not in _OWN:
         return ""
-    token = state.pop("token", "") or state.get("redeemed", "")
+    if state.get("token") == token:
+        del state["token"]
     state.pop("phone", None)
-    if token:
-        state["redeemed"] = token
+    state["redeemed"] = token
     return token

@@ -114,6 +114,28 @@ async def redeem_again(stage: Stage) -> Any:
     return await result(stage.caller.redeem(proof.token))
 
 
+async def redeem_by_key(stage: Stage) -> Any:
+    """The call that repeats itself is no replay."""
+    proof = await _proof(stage)
+    stage.spoil()
+    return await result(stage.caller.redeem(proof.token, idempotency_key="form", request="fields"))
+
+
+async def redeem_again_by_key(stage: Stage) -> Any:
+    """The form that comes again is one, however often its reply is lost."""
+    proof = await _proof(stage)
+    await stage.caller.redeem(proof.token, idempotency_key="form", request="fields")
+    stage.spoil()
+    return await result(stage.caller.redeem(proof.token, idempotency_key="form", request="fields"))
+
+
+async def redeem_another_by_key(stage: Stage) -> Any:
+    proof = await _proof(stage)
+    await stage.caller.redeem(proof.token, idempotency_key="form", request="fields")
+    stage.spoil()
+    return await result(stage.caller.redeem(proof.token, idempotency_key="form", request="others"))
+
+
 async def status(stage: Stage) -> Any:
     await stage.caller.issue(PHONE)
     stage.spoil()
@@ -152,7 +174,7 @@ STORIES: list[tuple[Story, str]] = [
     *((story, "settle") for story in (issue, resend)),
     *((story, "undo") for story in (issue_rejected, number_rejected, resend_rejected)),
     *((story, "verify") for story in (verify_right, verify_wrong, verify_last, verify_none)),
-    *((story, "redeem") for story in (redeem, redeem_again)),
+    *((story, "redeem") for story in (redeem, redeem_again, redeem_by_key, redeem_again_by_key, redeem_another_by_key)),
     *((story, story.__name__) for story in (status, standing, revoke, unblock, erase)),
 ]
 
@@ -215,6 +237,38 @@ async def test_a_code_used_around_a_lost_reply_is_sent_anew(
         assert await stage.caller.verify(PHONE, stage.code)
         _, windows, *_, messages = stage.kept()
         assert (set(windows), messages) == ({2}, 2)
+
+
+async def test_a_form_sent_again_around_a_lost_reply_is_replayed(
+    proxy: Proxy, seat_url: str, namespace: str, kind: str
+) -> None:
+    """The first call's reply is lost, the second form is answered, the first call asks again: one of them is new."""
+    async with staged(kind, proxy, seat_url, namespace) as stage:
+        proof = await _proof(stage)
+        seen: list[bool] = []
+        with Lab(seat_url, namespace) as lab:
+            other = lab.otp(clock=stage.clock, policy=BROAD, on_event=None)
+
+            def again() -> None:
+                seen.append(other.redeem(proof.token, idempotency_key="form").replayed)
+
+            proxy.expect("redeem", Fault("drop", between=again), Fault("cut", between=again))
+            first = await stage.caller.redeem(proof.token, idempotency_key="form")
+        assert (first.replayed, seen) == (False, [True, True])
+
+
+async def test_a_redeem_that_was_never_answered_is_repeated_by_its_key(
+    proxy: Proxy, seat_url: str, namespace: str, kind: str
+) -> None:
+    """All replies are lost: the same form, sent again, gets the proof, and is told that it may be a replay."""
+    async with staged(kind, proxy, seat_url, namespace) as stage:
+        proof = await _proof(stage)
+        proxy.expect("redeem", *[Fault("drop")] * 100)
+        lost = await result(stage.caller.redeem(proof.token, idempotency_key="form"))
+        assert told(lost)[0] == "StoreUnavailableError"
+        proxy.forget()
+        answer = await stage.caller.redeem(proof.token, idempotency_key="form")
+        assert (answer, answer.replayed) == (proof, True)
 
 
 @contextlib.asynccontextmanager

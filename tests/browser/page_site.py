@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
+from secrets_of_tests import SECRET
 from starlette.middleware.sessions import SessionMiddleware
 
 from otpkit import AsyncOTP, Policy, Template
@@ -50,7 +51,7 @@ def page_site(purpose: str = "signup", policy: Policy | None = None) -> Iterator
             "memory://",
             site.outbox,
             Template("SMS_1", "otpkit"),
-            "a secret for tests, and for tests alone",
+            SECRET,
             policy=policy or Policy(),
             clock=site.clock,
         )

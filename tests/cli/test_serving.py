@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import pytest
 import requests
 from cli_process import PHONE, Ended, otpkit, python, running
+from secrets_of_tests import SECRET
 
 from otpkit import OTP
 from otpkit.gateways.acs3 import Credentials, signed_headers
@@ -34,7 +35,7 @@ def test_the_printed_variables_reach_the_local_gateway(monkeypatch: pytest.Monke
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("OTPKIT_TEMPLATE_CODE", "SMS_585014")
         monkeypatch.setenv("OTPKIT_TEMPLATE_SIGN_NAME", "阿里大鱼")
-        with OTP.from_env(redis="memory://", secret="a secret for tests, and for tests alone") as otp:
+        with OTP.from_env(redis="memory://", secret=SECRET) as otp:
             assert otp.issue(PHONE).delivery == "accepted"
             assert otp.delivery(PHONE).state == "delivered"
         assert f"Inbox: {sandbox.base_url}/\n" in sandbox.head

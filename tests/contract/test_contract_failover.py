@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -23,7 +24,7 @@ from otpkit import (
 from otpkit.gateways import Failover, Message, Route
 from otpkit.testing import Outbox
 
-MENDABLE = ["account", "configuration", "connection", "quota"]
+MENDABLE = ["account", "configuration", "connection", "quota", "request"]
 OFTEN = Policy(sends="32/day", ttl=600, max_age=600)
 HONG_KONG = "+85251234567"
 
@@ -69,10 +70,9 @@ def test_the_next_one_is_tried_after_a_rejection_that_it_can_mend(
     assert both.verify(PHONE, spare[-1].code).phone == PHONE
 
 
-@pytest.mark.parametrize("category", ["number", "request"])
-def test_no_other_is_tried_where_none_could_mend_it(world: World, both: Any, spare: Outbox, category: str) -> None:
-    """A bad number is one everywhere; what is wrong with the request is ours to mend."""
-    world.outbox.reject_next(error := refusal(category))
+def test_no_other_is_tried_for_a_bad_number(world: World, both: Any, spare: Outbox) -> None:
+    """It is one everywhere."""
+    world.outbox.reject_next(error := refusal("number"))
     with pytest.raises(GatewayRejectedError) as raised:
         both.issue(PHONE)
     assert raised.value is error
@@ -159,6 +159,53 @@ def test_one_that_keeps_failing_rests_in_all_processes(world: World, both: Any, 
     world.outbox.reject_next(refusal("account"))
     both.issue(PHONE)
     assert both.issue(PHONE).gateway == "outbox"
+
+
+@pytest.mark.parametrize("category", ["number", "rate_limit", "configuration", "request"])
+def test_what_concerns_one_message_sends_no_gateway_to_rest(
+    world: World, both: Any, spare: Outbox, category: str
+) -> None:
+    """A number, a region, a template, a text: a stranger can repeat it, and it says nothing of anybody else's."""
+    for number in range(3):
+        world.outbox.reject_next(refusal(category))
+        with suppress(GatewayRejectedError, RateLimitError):
+            both.issue(f"+861380000000{number}")
+    assert both.issue(PHONE).gateway == "outbox"
+
+
+@pytest.mark.parametrize(
+    ("category", "concerns", "served_by"),
+    [
+        *(("account", None, "outbox-2"), ("quota", None, "outbox-2"), ("connection", None, "outbox-2")),
+        *(("account", "message", "outbox"), ("quota", "message", "outbox"), ("connection", "message", "outbox")),
+        *(("configuration", "gateway", "outbox-2"), ("request", "gateway", "outbox-2")),
+    ],
+)
+def test_what_a_rejection_concerns_decides_whether_it_counts(
+    world: World, both: Any, category: str, concerns: str | None, served_by: str
+) -> None:
+    for number in range(3):
+        world.outbox.reject_next(refusal(category, concerns=concerns))
+        assert both.issue(f"+861380000000{number}").gateway == "outbox-2"
+    assert both.issue(PHONE).gateway == served_by
+
+
+@pytest.mark.parametrize("category", ["number", "rate_limit"])
+def test_an_answer_about_a_phone_breaks_a_row_of_failures(world: World, both: Any, category: str) -> None:
+    """The gateway works: it judged a phone."""
+    for number, each in enumerate(["account", "account", category, "account", "account"]):
+        world.outbox.reject_next(refusal(each))
+        with suppress(GatewayRejectedError, RateLimitError):
+            both.issue(f"+861380000000{number}")
+    assert both.issue(PHONE).gateway == "outbox"
+
+
+def test_what_concerns_one_message_breaks_no_row_of_failures(world: World, both: Any) -> None:
+    """It may be refused before the gateway is asked at all."""
+    for number, each in enumerate(["account", "account", "configuration", "account"]):
+        world.outbox.reject_next(refusal(each))
+        both.issue(f"+861380000000{number}")
+    assert both.issue(PHONE).gateway == "outbox-2"
 
 
 def test_a_gateway_that_rests_serves_where_no_other_does(world: World, spare: Outbox) -> None:

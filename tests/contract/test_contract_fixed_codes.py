@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -90,6 +91,100 @@ def test_after_its_day_the_phone_is_one_like_any_other(world: World, fixed: Fixe
         with pytest.raises(WrongCodeError):
             otp.verify(PHONE, "246810")
     assert otp.verify(PHONE, message.code).fixed is False
+
+
+def refused(otp: Any, code: str, error: type[Exception] = ExpiredCodeError, **options: Any) -> None:
+    """Fail where a code verifies, and where there seems to be a challenge although no code could."""
+    for _ in range(2):
+        with pytest.raises(error):
+            otp.verify(PHONE, code, **options)
+    assert (otp.status(PHONE, **options) is None) is (error is ExpiredCodeError)
+
+
+@pytest.mark.parametrize("bind", ["", "session"])
+def test_removed_code_verifies_no_live_challenge(world: World, fixed: FixedCode, bind: str) -> None:
+    """What is configured now decides. A guess costs nothing, for none can be right; a resend is a real code."""
+    world.otp(fixed_codes=[fixed]).issue(PHONE, bind=bind)
+    elsewhere = FixedCode(OTHER_PHONE, "246810", world.at(86400), {"signup"})
+    for codes in ([], [elsewhere], [FixedCode(PHONE, "246810", world.at(86400), {"payment"})]):
+        refused(world.otp(fixed_codes=codes), "246810", bind=bind)
+    otp = world.otp()
+    assert otp.standing(PHONE).consecutive_failures == 0
+    world.advance(60)
+    otp.issue(PHONE, bind=bind)
+    assert otp.verify(PHONE, world.outbox[-1].code, bind=bind).fixed is False
+
+
+def test_changed_code_replaces_that_of_a_live_challenge(world: World, fixed: FixedCode) -> None:
+    """The old one is a wrong code from then on, and is counted; the new one verifies."""
+    world.otp(fixed_codes=[fixed]).issue(PHONE)
+    otp = world.otp(fixed_codes=[FixedCode(PHONE, "135790", world.at(86400), {"signup"})])
+    refused(otp, "246810", WrongCodeError)
+    assert otp.status(PHONE).attempts_left == 3
+    assert otp.standing(PHONE).consecutive_failures == 2
+    world.advance(60)
+    assert otp.issue(PHONE).attempts_left == 3
+    assert otp.verify(PHONE, "135790").fixed
+
+
+def test_changed_code_needs_a_challenge_of_a_fixed_code(world: World, fixed: FixedCode) -> None:
+    """One that was sent is verified by what was sent."""
+    world.otp().issue(PHONE)
+    otp, sent = world.otp(fixed_codes=[fixed]), world.outbox[-1].code
+    with pytest.raises(WrongCodeError):
+        otp.verify(PHONE, "246810" if sent != "246810" else "246811")
+    assert otp.verify(PHONE, sent).fixed is False
+
+
+def test_code_ends_with_its_until(world: World) -> None:
+    """To the millisecond, by the clock of the store; the challenge says so when it is issued."""
+    otp = world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at(100), {"signup"})])
+    assert otp.issue(PHONE).expires_in == 100
+    world.advance(99.999)
+    assert otp.status(PHONE).expires_at == world.at(0.001)
+    world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at(100), {"signup"})]).verify(PHONE, "246810")
+    world.advance(60)
+    otp = world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at(30), {"signup"})])
+    otp.issue(PHONE)
+    world.advance(30)
+    refused(otp, "246810")
+    assert otp.delivery(PHONE).state == "unknown"
+
+
+def test_longer_until_is_in_force_at_once(world: World) -> None:
+    """For a live challenge too."""
+    world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at(10), {"signup"})]).issue(PHONE)
+    otp = world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at(86400), {"signup"})])
+    world.advance(20)
+    assert otp.status(PHONE).expires_in == 280
+    assert otp.verify(PHONE, "246810").fixed
+
+
+def test_ended_code_is_no_challenge_in_a_refusal(world: World, fixed: FixedCode) -> None:
+    """Where a limit refuses, no form for the code is offered; nor by an earlier answer under the same key."""
+    world.otp(fixed_codes=[fixed]).issue(PHONE, idempotency_key="form")
+    otp = world.otp(policy=Policy(sends="1/day", failures="1/day"))
+    with pytest.raises(RateLimitError) as limited:
+        otp.issue(PHONE)
+    assert limited.value.challenge is None
+    again = otp.issue(PHONE, idempotency_key="form")
+    assert (again.replayed, again.expires_in, again.attempts_left) == (True, 0, 0)
+
+
+def test_ended_code_is_refused_by_the_servers_own_time(world: World) -> None:
+    """Without a clock of the caller's, and with limits for the visitor's address."""
+    if world.store_url == "memory://":
+        pytest.skip("the embedded store has the clock of this host")
+    until = datetime.now(UTC) + timedelta(seconds=1.5)
+    code = FixedCode(PHONE, "246810", until, {"signup"})
+    otp = world.otp(fixed_codes=[code], clock=None)
+    otp.issue(PHONE, ip=VISITOR)
+    otp.issue(OTHER_PHONE, ip=VISITOR)
+    with pytest.raises(WrongCodeError):
+        otp.verify(PHONE, "111111", ip=VISITOR)
+    time.sleep(max(0, (until - datetime.now(UTC)).total_seconds()) + 0.1)
+    with pytest.raises(ExpiredCodeError):
+        otp.verify(PHONE, "246810", ip=VISITOR)
 
 
 def test_a_code_may_be_written_as_people_type_it(world: World) -> None:

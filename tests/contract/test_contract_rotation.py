@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from contract_world import OTHER_PHONE, PHONE, World, wrong
+from secrets_of_tests import SECRET
 
 from otpkit import ConfigurationError, ExpiredCodeError, InvalidTokenError, Policy, RateLimitError, WrongCodeError
 
@@ -127,6 +128,6 @@ def test_secrets_that_can_not_work_are_refused(memory_world: World, arguments: A
 
 def test_32_bytes_are_enough_and_bytes_are_counted(memory_world: World) -> None:
     """Eleven Chinese characters are 33 bytes; one secret in a sequence needs no index_secret."""
-    assert memory_world.otp(secret="x" * 32)
-    assert memory_world.otp(secret="密" * 11)
+    assert memory_world.otp(secret=SECRET[:32])
+    assert memory_world.otp(secret="天地玄黄宇宙洪荒日月盈")
     assert memory_world.otp(secret=[OLD])

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from example_process import EXAMPLES, SECONDS
+from secrets_of_tests import SECRET
 
 from otpkit import OTP, ConfigurationError, GatewayRejectedError, Template
 from otpkit.gateways import Gateway
@@ -45,7 +46,7 @@ def kind() -> Any:
 
 
 def issue(gateway: Gateway) -> str:
-    with OTP("memory://", gateway, TEMPLATE, "s" * 32) as otp:
+    with OTP("memory://", gateway, TEMPLATE, SECRET) as otp:
         return otp.issue(PHONE).delivery
 
 

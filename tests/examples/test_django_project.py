@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 from example_process import Example, example, other_than
+from secrets_of_tests import SECRET
 from servers import find_valkey, running, unavailable
 
 from otpkit import OTP, Policy, Template, WrongCodeError
@@ -16,8 +17,7 @@ from otpkit.sandbox import Sandbox
 from otpkit.sandbox import running as running_sandbox
 from otpkit.testing import Outbox
 
-ADA, BOB, EVE, DAN = (f"+861370013700{i}" for i in range(4))
-SECRET = "s" * 32
+ADA, BOB, EVE, DAN, FAY = (f"+861370013700{i}" for i in range(5))
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +61,25 @@ def test_a_person_signs_up_leaves_and_logs_in(app: Example, browser: requests.Se
     assert limited.status_code == 429
 
 
+def administrator_of(app: Example) -> tuple[str, str]:
+    """Return the administrator's phone and password, as the example prints them."""
+    said = re.search(r"administrator is (\S+), the password (\S+)", "".join(app.printed))
+    assert said
+    return said[1], said[2]
+
+
 def test_a_person_logs_in(app: Example, browser: requests.Session) -> None:
-    administrator = "+8613800138000"
-    fill(browser, f"{app.url}/login/?next=/admin/", phone=administrator)
+    phone, password = administrator_of(app)
+    with requests.Session() as admin:
+        fill(admin, f"{app.url}/admin/login/", username=phone, password=password)
+        added = fill(admin, f"{app.url}/admin/shop/user/add/", phone=FAY, first_name="Fay", is_active="on")
+        assert added.url == f"{app.url}/admin/shop/user/"
+    fill(browser, f"{app.url}/login/?next=/", phone=FAY)
     planted = browser.cookies["sessionid"]
-    wrong = fill(browser, f"{app.url}/login/", code=other_than(app.code(administrator)))
+    wrong = fill(browser, f"{app.url}/login/", code=other_than(app.code(FAY)))
     assert wrong.status_code == 422
-    form = hidden(wrong) | {"code": app.code(administrator)}
-    assert browser.post(wrong.url, form, timeout=20).url == f"{app.url}/admin/"
+    form = hidden(wrong) | {"code": app.code(FAY)}
+    assert f"Welcome, Fay! Your number is {FAY}." in browser.post(wrong.url, form, timeout=20).text
     assert browser.cookies["sessionid"] != planted
     with requests.Session() as thief:  # who had planted the session, or has seen the form since
         thief.cookies.set("sessionid", planted)
@@ -76,6 +87,15 @@ def test_a_person_logs_in(app: Example, browser: requests.Session) -> None:
         thief.cookies.set("csrftoken", browser.cookies["csrftoken"])
         again = thief.post(f"{app.url}/login/", form | hidden(thief.get(f"{app.url}/login/", timeout=20)), timeout=20)
         assert "Welcome" not in again.text
+
+
+def test_an_sms_does_not_open_the_administrators_account(app: Example, browser: requests.Session) -> None:
+    """Neither by the login nor by the form that creates accounts, which says why."""
+    phone, _ = administrator_of(app)
+    refused = sign_up(app, browser, phone, "Mallory")
+    assert "No account that can log in by phone has this number." in refused.text
+    for path in ("/", "/admin/"):
+        assert "login/" in browser.get(f"{app.url}{path}", timeout=20).url
 
 
 def test_forms_sent_many_times_at_once_make_one_message_and_one_account(
@@ -154,10 +174,9 @@ def test_the_administrator_unblocks_a_number_and_redis_may_go_away() -> None:
         }
         spend_failures(server.url)
         with example("django_project/run.py", {f"OTPKIT_{name}": value for name, value in env.items()}) as app:
-            said = re.search(r"administrator is (\S+), the password (\S+)", "".join(app.printed))
-            assert said
+            phone, password = administrator_of(app)
             admin = app.session
-            fill(admin, f"{app.url}/admin/login/", username=said[1], password=said[2])
+            fill(admin, f"{app.url}/admin/login/", username=phone, password=password)
             url = f"{app.url}/admin/otpkit/phone/"
             page = admin.get(url, timeout=20)
             shown = admin.post(url, hidden(page) | {"phone": "137 0013 7000"}, timeout=20)

@@ -10,6 +10,7 @@ import pytest
 import requests
 from example_process import Example, example, other_than
 from form_visitor import FormVisitor, hidden
+from secrets_of_tests import SECRET
 
 from otpkit.sandbox import Sandbox, running
 
@@ -125,7 +126,7 @@ def test_the_environment_is_used_where_it_is_set(valkey_url: str, namespace: str
         env = {
             "OTPKIT_REDIS_URL": valkey_url,
             "OTPKIT_NAMESPACE": namespace,
-            "OTPKIT_SECRET": "a-secret-for-tests-and-for-tests-alone",
+            "OTPKIT_SECRET": SECRET,
             "OTPKIT_GATEWAY": "alidayu",
             "OTPKIT_ALIDAYU_BASE_URL": gateway.gateway_url,
             "OTPKIT_ALIDAYU_APP_KEY": "sandbox",

@@ -44,51 +44,6 @@ UNCERTAIN_ACTS = [
     pytest.param(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"), id="half an answer"),
 ]
 
-# Of the gateway in front of all APIs, and of both services.
-COMMON_CODES = [
-    ("Throttling", "rate_limit"),
-    ("Throttling.User", "rate_limit"),
-    ("Throttling.Api", "rate_limit"),
-    ("InvalidAccessKeyId.NotFound", "account"),
-    ("InvalidAccessKeyId.Inactive", "account"),
-    ("SignatureDoesNotMatch", "account"),
-    ("InvalidSecurityToken.Expired", "account"),
-    ("InvalidSecurityToken.MismatchWithAccessKey", "account"),
-    ("MissingSecurityToken", "account"),
-    ("InvalidTimeStamp.Expired", "account"),
-    ("Forbidden.RAM", "account"),
-    ("Forbidden.RiskControl", "account"),
-    ("NoPermission", "account"),
-    ("ActionUnauthorized", "account"),
-    ("InsufficientBalance", "account"),
-    ("IncompleteSignature", "request"),
-    ("InvalidAction.NotFound", "request"),
-    ("InvalidApi.NotFound", "request"),
-    ("InvalidProduct.NotFound", "request"),
-    ("InvalidVersion", "request"),
-    ("InvalidParameter", "request"),
-    ("MissingParameter", "request"),
-    ("MissingPhoneNumbers", "request"),
-    ("UnsupportedHTTPMethod", "request"),
-    ("UnsupportedParameter", "request"),
-    ("isv.BUSINESS_LIMIT_CONTROL", "rate_limit"),
-    ("isv.OUT_OF_SERVICE", "account"),
-    ("isv.AMOUNT_NOT_ENOUGH", "account"),
-    ("isv.ACCOUNT_NOT_EXISTS", "account"),
-    ("isv.ACCOUNT_ABNORMAL", "account"),
-    ("isv.PRODUCT_UN_SUBSCRIPT", "account"),
-    ("isv.PRODUCT_UNSUBSCRIBE", "account"),
-    ("isp.RAM_PERMISSION_DENY", "account"),
-    ("isv.RAM_PERMISSION_DENY", "account"),
-    ("isv.TEMPLATE_MISSING_PARAMETERS", "configuration"),
-    ("isv.TEMPLATE_PARAMS_ILLEGAL", "configuration"),
-    ("isv.PARAM_NOT_SUPPORT_URL", "configuration"),
-    ("isv.PARAM_LENGTH_LIMIT", "configuration"),
-    ("isv.INVALID_PARAMETERS", "configuration"),
-    ("isv.MOBILE_NUMBER_ILLEGAL", "number"),
-    ("isv.MOBILE_COUNT_OVER_LIMIT", "request"),
-]
-
 
 def refusal_of(call: Callable[[], object], gateway: str) -> GatewayRejectedError:
     """Return what a call raises, once nothing secret can be reached from it."""

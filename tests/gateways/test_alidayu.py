@@ -110,7 +110,8 @@ class TestSending:
     def test_refuses_a_phone_outside_the_mainland_before_anything_is_sent(self, phone: str) -> None:
         flow = Alidayu("key", SECRET).send(message(phone))
         error = refused(lambda: next(flow))
-        assert error.category == "number"
+        assert (error.category, error.concerns, error.gateway_code) == ("configuration", "message", "")
+        assert "another gateway" in str(error)
 
     def test_refuses_by_connection_where_none_was_made(self, transport: Transport) -> None:
         with refusing_port() as port:
@@ -185,7 +186,7 @@ class TestSending:
         data = answer(body, status, {"Retry-After": "7"}).replace(b"\r\n", b"\r\n" + head, 1)
         with WireServer(raw(data)) as server:
             error = refused(lambda: send(server, transport))
-        assert (error.category, error.retry_after) == ("rate_limit", 7)
+        assert (error.category, error.concerns, error.retry_after) == ("quota", "gateway", 7)
 
     @pytest.mark.parametrize(
         "code", [f"no {NUMBER}", NUMBER, f"x{NUMBER}", "a b", "x" * 65, "拒绝", "a\n", "", None, {"a": 1}, True]
@@ -404,7 +405,7 @@ class TestTracing:
             (reply({"success": False, "code": "50003"}), "account", "50003"),
             (reply({"success": False, "code": "60000"}), "request", "60000"),
             (reply({"errorCode": "50001", "errorMessage": NUMBER}), "account", "50001"),
-            (reply({"errorCode": "Throttling", "errorMessage": ""}), "rate_limit", "Throttling"),
+            (reply({"errorCode": "Throttling", "errorMessage": ""}), "quota", "Throttling"),
             (reply({"errorCode": "X", "errorMessage": NUMBER}, 400), "request", "X"),
             (reply("", 401), "account", ""),
         ],

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from provider_lab import BARE, CODE, NUMBER, PHONE, TEMPLATE, message, refused
+from secrets_of_tests import SECRET
 from wire_server import WireServer, drop, refusing_port, reply
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, notifier
@@ -18,7 +19,6 @@ from otpkit.transport import drive
 
 # One of its plug-ins imports this, up to Python 3.12.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-SECRET = "s" * 32
 KEY = "k3y-of-the-service"
 
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 from provider_lab import BARE, CODE, PHONE, TEMPLATE, message
+from secrets_of_tests import SECRET
 
 from otpkit import OTP, ConfigurationError
 from otpkit.effects import Call
 from otpkit.gateways import Console, Receipt
-
-SECRET = "s" * 32
 
 
 def test_a_message_is_printed_with_its_code_and_accepted(capsys: pytest.CaptureFixture[str]) -> None:

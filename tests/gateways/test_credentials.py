@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from leaks import reachable_text
 from provider_lab import PHONE, SECRET, SEND_ID, message, refused
+from secrets_of_tests import SECRET as OTP_SECRET
 from wire_server import Act, WireServer, reply
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, GatewayRejectedError, Template
@@ -104,11 +105,11 @@ async def test_are_awaited_by_the_async_shell_alone(name: str) -> None:
 
     with WireServer(accepted()) as server:
         gateway = gateway_of(name, server, credentials=give)
-        async with AsyncOTP("memory://", gateway, TEMPLATE, "s" * 32) as otp:
+        async with AsyncOTP("memory://", gateway, TEMPLATE, OTP_SECRET) as otp:
             assert (await otp.issue(PHONE)).delivery == "accepted"
-        with OTP("memory://", gateway, TEMPLATE, "s" * 32) as plain:
+        with OTP("memory://", gateway, TEMPLATE, OTP_SECRET) as plain:
             assert refused(lambda: plain.issue(PHONE), name).category == "account"
-        async with AsyncOTP("memory://", gateway_of(name, server, credentials=fail), TEMPLATE, "s" * 32) as otp:
+        async with AsyncOTP("memory://", gateway_of(name, server, credentials=fail), TEMPLATE, OTP_SECRET) as otp:
             with pytest.raises(GatewayRejectedError) as caught:
                 await otp.issue(PHONE)
     assert SECRET not in reachable_text(caught.value)

@@ -35,11 +35,12 @@ MENDABLE: dict[str, Act] = {
     "suspended": reply({"success": False, "code": "50001"}),
     "a bad signature": reply({"success": False, "code": "70002"}),
     "a bad key": reply("", 401),
+    "throttled": reply({"errorCode": "Throttled", "errorMessage": "Throttled by USER Flow Control"}, 403),
+    "a bad parameter": reply({"success": False, "code": "99998"}),
+    "an unknown 4xx": reply({"errorCode": "Unheard.Of"}, 418),
 }
 FINAL: dict[str, Act] = {
     "a bad number": reply({"success": False, "code": "50009"}),
-    "throttled": reply({"errorCode": "Throttled", "errorMessage": "Throttled by USER Flow Control"}, 403),
-    "a bad parameter": reply({"success": False, "code": "99998"}),
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from leaks import errors_of
+from secrets_of_tests import SECRET as OTP_SECRET
 from wire_server import WireServer, refusing_port, reply
 
 from otpkit import OTP, AsyncOTP, GatewayRejectedError, Template
@@ -83,15 +84,15 @@ def test_look_up_that_hangs_takes_no_longer_than_connecting_may(transport: Trans
 @pytest.mark.parametrize("shell", ["sync", "async"])
 def test_look_up_that_hangs_means_that_nothing_was_sent(resolver: Resolver, shell: str) -> None:
     """Category `connection`, so that another gateway may serve."""
-    gateway, template = Webhook(f"https://{NAME}", "s" * 32, timeout=(0.3, 5)), Template("text", body="${code}")
+    gateway, template = Webhook(f"https://{NAME}", OTP_SECRET, timeout=(0.3, 5)), Template("text", body="${code}")
 
     async def issue() -> None:
-        async with AsyncOTP("memory://", gateway, template, "s" * 32) as otp:
+        async with AsyncOTP("memory://", gateway, template, OTP_SECRET) as otp:
             await otp.issue("13800138000")
 
     calls: dict[str, Callable[[], object]] = {
         "async": lambda: asyncio.run(issue()),
-        "sync": lambda: OTP("memory://", gateway, template, "s" * 32).issue("13800138000"),
+        "sync": lambda: OTP("memory://", gateway, template, OTP_SECRET).issue("13800138000"),
     }
     began = time.monotonic()
     with pytest.raises(GatewayRejectedError) as caught:

@@ -16,6 +16,7 @@ from typing import Any, Self
 import pytest
 from leaks import errors_of, reachable_text
 from provider_lab import CODE, NUMBER, PHONE, SECRET, SEND_ID, TEMPLATE, message, refused
+from secrets_of_tests import SECRET as OTP_SECRET
 from wire_server import CERTIFICATE, WireServer, drip, drop, read_request, refusing_port, reply, silence
 
 from otpkit import OTP, AsyncOTP, ConfigurationError
@@ -165,7 +166,7 @@ def test_every_gateway_goes_through_its_proxy(name: str, trusting: Transport) ->
 @pytest.mark.parametrize("shell", ["sync", "async"])
 def test_both_shells_go_through_it(shell: str, trusting: Transport) -> None:
     async def issue(gateway: Gateway) -> str:
-        async with AsyncOTP("memory://", gateway, TEMPLATE, "s" * 32) as otp:
+        async with AsyncOTP("memory://", gateway, TEMPLATE, OTP_SECRET) as otp:
             otp._transport = trusting
             return (await otp.issue(PHONE)).delivery
 
@@ -174,7 +175,7 @@ def test_both_shells_go_through_it(shell: str, trusting: Transport) -> None:
         if shell == "async":
             assert asyncio.run(issue(gateway)) == "accepted"
         else:
-            otp = OTP("memory://", gateway, TEMPLATE, "s" * 32)
+            otp = OTP("memory://", gateway, TEMPLATE, OTP_SECRET)
             otp._transport = trusting
             assert otp.issue(PHONE).delivery == "accepted"
     assert len(proxy.heads) == 1
@@ -345,7 +346,7 @@ class TestSettings:
         file.write_text(f'[{name}]\nproxy = "{WELL[0]}"')
         given = read_file(str(file), problems)
         assert (given, problems) == ({f"{prefix}PROXY": WELL[0]}, [])
-        required = dict.fromkeys((*GATEWAYS[name].required, *GATEWAYS[name].one_of), "s" * 32)
+        required = dict.fromkeys((*GATEWAYS[name].required, *GATEWAYS[name].one_of), OTP_SECRET)
         required.pop("OTPKIT_TWILIO_MESSAGING_SERVICE_SID", None)
         environ = {"OTPKIT_GATEWAY": name, **required, **given}
         if name == "webhook":

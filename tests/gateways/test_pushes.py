@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from provider_lab import SECRET, SEND_ID
+from secrets_of_tests import SECRET as OTP_SECRET
 from wire_server import WireServer, reply
 
 from otpkit import OTP, Policy, Template
@@ -88,7 +89,7 @@ class TestAliyunAbroad:
         """By the id that SendSms gave it, or by the send id where the task's id carries that."""
         with WireServer(reply({"Code": "OK", "BizId": "1234^0"})) as server:
             gateway = Aliyun("key", SECRET, base_url=server.url)
-            with OTP("memory://", gateway, Template("SMS_1", "x"), "s" * 32, policy=POLICY) as otp:
+            with OTP("memory://", gateway, Template("SMS_1", "x"), OTP_SECRET, policy=POLICY) as otp:
                 otp.issue("+85251234567", idempotency_key="one")
                 send_id = server.requests[0].params["OutId"]
                 told = {

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from provider_lab import CODE, PHONE, SECRET, message
+from secrets_of_tests import SECRET as OTP_SECRET
 from wire_server import WireServer, reply
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, Template, gateways
@@ -76,12 +77,12 @@ def test_only_a_provider_that_adds_a_signature_needs_one(gateway: Gateway) -> No
     """The others take a template without; the error names the field when the OTP is built."""
     assert gateway.adds_signature == (gateway in WITH_TEMPLATES)
     for shell in (OTP, AsyncOTP):
-        assert shell("memory://", gateway, SIGNED, "s" * 32)
+        assert shell("memory://", gateway, SIGNED, OTP_SECRET)
         if gateway in WITHOUT:
-            assert shell("memory://", gateway, UNSIGNED, "s" * 32)
+            assert shell("memory://", gateway, UNSIGNED, OTP_SECRET)
         else:
             with pytest.raises(ConfigurationError, match=r"Template\.sign_name is not set"):
-                shell("memory://", gateway, UNSIGNED, "s" * 32)
+                shell("memory://", gateway, UNSIGNED, OTP_SECRET)
 
 
 def test_template_without_a_signature_is_a_value_like_any_other() -> None:
@@ -107,7 +108,7 @@ def test_alidayus_own_call_needs_a_signature() -> None:
 def test_environment_names_a_signature_only_where_it_is_needed(name: str) -> None:
     given = {
         "OTPKIT_REDIS_URL": "memory://",
-        "OTPKIT_SECRET": "s" * 32,
+        "OTPKIT_SECRET": OTP_SECRET,
         "OTPKIT_GATEWAY": name,
         "OTPKIT_TEMPLATE_CODE": "login",
         "OTPKIT_TEMPLATE_BODY": ENGLISH,
@@ -117,7 +118,7 @@ def test_environment_names_a_signature_only_where_it_is_needed(name: str) -> Non
         "OTPKIT_TWILIO_AUTH_TOKEN": "token",
         "OTPKIT_TWILIO_SENDER": "+15551234567",
         "OTPKIT_WEBHOOK_URL": "https://me.example",
-        "OTPKIT_WEBHOOK_SECRET": "s" * 32,
+        "OTPKIT_WEBHOOK_SECRET": OTP_SECRET,
     }
     if name == "alidayu":
         with pytest.raises(ConfigurationError, match="OTPKIT_TEMPLATE_SIGN_NAME"):
@@ -129,6 +130,6 @@ def test_environment_names_a_signature_only_where_it_is_needed(name: str) -> Non
 def test_console_shows_the_signature_of_a_template_that_has_one(capsys: pytest.CaptureFixture[str]) -> None:
     """It stands in for whichever gateway the template is for."""
     for template, shown in ((SIGNED, "【Acme】Your code"), (UNSIGNED, f"{PHONE}] Your code")):
-        with OTP("memory://", Console(development=True), template, "s" * 32) as otp:
+        with OTP("memory://", Console(development=True), template, OTP_SECRET) as otp:
             otp.issue(PHONE)
         assert shown in capsys.readouterr().out

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from provider_lab import BARE, CODE, NOW, PHONE, SECRET, SEND_ID, TEMPLATE, message, refused
+from secrets_of_tests import OTHER_SECRET
+from secrets_of_tests import SECRET as OTP_SECRET
 from wire_server import Request, WireServer, reply
 
 from otpkit import OTP
@@ -118,7 +120,7 @@ class TestSending:
     def test_lets_another_gateway_serve_a_quota_and_not_a_number(self, category: str, served: str) -> None:
         with WireServer(reply({"category": category}, 422)) as server:
             failover = Failover([Webhook(server.url, SECRET), Outbox()])
-            with OTP("memory://", failover, TEMPLATE, "s" * 32) as otp:
+            with OTP("memory://", failover, TEMPLATE, OTP_SECRET) as otp:
                 if served:
                     assert otp.issue(PHONE).gateway == served
                 else:
@@ -172,7 +174,7 @@ class TestVerifying:
         other = request.body.replace(PHONE.encode(), b"+8613900139000")
         for body, headers, secret in (
             (other, request.headers, SECRET),
-            (request.body, request.headers, "x" * 32),
+            (request.body, request.headers, OTHER_SECRET),
             (request.body, {}, SECRET),
         ):
             with pytest.raises(InvalidTokenError):

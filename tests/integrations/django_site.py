@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import django
 from django.conf import settings
+from secrets_of_tests import SECRET
 
 if not settings.configured:
     settings.configure(
@@ -65,7 +66,7 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry  # noqa: F401
 from django.contrib.auth.models import Permission, User  # noqa: F401
 from django.core.management import call_command
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import Client, override_settings
 from django.urls import path
 
@@ -76,7 +77,6 @@ from otpkit.testing import MovableClock, Outbox
 from otpkit.web import View
 
 PHONE = "+8613900139000"
-SECRET = "s" * 32
 
 
 class PaymentView(PhoneView):
@@ -113,7 +113,20 @@ def account(request: HttpRequest) -> HttpResponse:
     return HttpResponse(proof.phone)
 
 
+def redeem_twice(request: HttpRequest) -> HttpResponse:
+    """Tell whether a proof is a replay, and what file came with it."""
+    if "Read-Before" in request.headers:
+        request.read()
+    try:
+        proof = redeem(request, idempotency_key=request.headers.get("Key") or request.POST.get("key"))
+    except OTPError as error:
+        return HttpResponse(error.code, status=error.status)
+    files = {name: file.read().decode() for name, file in request.FILES.items()}
+    return JsonResponse({"phone": proof.phone, "replayed": proof.replayed, **files})
+
+
 urlpatterns = [
+    path("redeem/", redeem_twice),
     path("signup/", SignupView.as_view(success_url="account")),
     path("login/", LoginView.as_view()),
     path("payment/", PaymentView.as_view()),

@@ -7,12 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import flask
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
+from secrets_of_tests import SECRET
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import Response
 from werkzeug.serving import make_server
@@ -23,7 +24,6 @@ from otpkit.integrations import flask as in_flask
 from otpkit.testing import Outbox
 
 Framework = Literal["fastapi", "flask"]
-SECRET = "a secret for tests, and for tests alone"
 TEMPLATE = Template("SMS_1", "otpkit")
 
 
@@ -77,7 +77,9 @@ def fastapi_app(otp: AsyncOTP, hops: int = 0) -> FastAPI:
         return "the account form"
 
     @app.post("/account")
-    async def create_account(proof: in_fastapi.VerifiedPhone) -> dict[str, str]:
+    async def create_account(
+        proof: Annotated[Proof, Depends(in_fastapi.verified_phone(replay=True))],
+    ) -> dict[str, str]:
         return {"phone": proof.phone}
 
     @app.get("/me")

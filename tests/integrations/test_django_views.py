@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
+from django.core.files.base import ContentFile
 from django.test import Client, override_settings
 from django.urls import get_script_prefix
 from django_site import PHONE, Browser, Site, User, hidden, site
@@ -57,6 +59,35 @@ def test_a_proof_stands_in_a_session_of_its_own_too(live: Site) -> None:
     thief.cookies[settings.SESSION_COOKIE_NAME] = planted
     token = hidden(thief.get("/custom/"))["csrfmiddlewaretoken"]
     assert thief.post("/account/", {"csrfmiddlewaretoken": token}).content == b"invalid_token"
+
+
+@pytest.mark.parametrize("is_logged_in", [False, True])
+@pytest.mark.parametrize("engine", ["db", "cache", "cached_db"])
+def test_a_planted_session_redeems_nothing(live: Site, engine: str, is_logged_in: bool) -> None:
+    """Also one that the attacker is logged in to, which goes on under the same id."""
+    with override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}"):
+        attacker, victim = Browser(), Browser()
+        if is_logged_in:
+            attacker.force_login(User.objects.create(username="mallory"), "django.contrib.auth.backends.ModelBackend")
+        attacker.get("/signup/")
+        victim.cookies[settings.SESSION_COOKIE_NAME] = session_of(attacker)
+        assert victim.verify(live, "/signup/")["Location"] == "/account/"
+        form = {"key": "one"}
+        for browser, answer in ((attacker, b"invalid_token"), (victim, PHONE.encode()), (attacker, b"invalid_token")):
+            token = hidden(browser.get("/custom/"))["csrfmiddlewaretoken"]
+            assert browser.post("/account/", form | {"csrfmiddlewaretoken": token}).content == answer
+
+
+def test_the_proofs_cookie_is_sent_where_the_sessions_is(live: Site) -> None:
+    named = {"SECURE": True, "DOMAIN": "testserver", "PATH": "/", "SAMESITE": "Strict"}
+    with override_settings(**{f"SESSION_COOKIE_{name}": value for name, value in named.items()}):
+        browser = Browser()
+        browser.verify(live, "/signup/")
+    cookie, session = browser.cookies["otpkit_proof_signup"], browser.cookies[settings.SESSION_COOKIE_NAME]
+    for name in ("secure", "domain", "path", "samesite", "httponly"):
+        assert cookie[name] == session[name]
+    assert (cookie["httponly"], cookie["max-age"]) == (True, 300)
+    assert PHONE[1:] not in cookie.value
 
 
 @pytest.fixture(params=["db", "cache", "cached_db", "signed_cookies"])
@@ -343,3 +374,59 @@ def test_the_site_may_stand_below_a_prefix(live: Site) -> None:
     assert get_script_prefix() == "/"
     page = Browser().get("/signup/", SCRIPT_NAME="/shop")
     assert 'action="/shop/signup/"' in page.content.decode()
+
+
+FIRST = {"key": "fixed", "name": "Ada"}
+
+
+def redeemed(browser: Browser, form: Any, path: str = "/redeem/", **options: Any) -> Any:
+    answer = Client.post(browser, path, form, **options)
+    return answer.json() if answer.status_code == 200 else answer.content.decode()
+
+
+@pytest.mark.parametrize("kind", ["multipart", "urlencoded", "json"])
+def test_another_request_under_the_same_key_is_used(live: Site, kind: str) -> None:
+    """In its fields, its query or its path; the same one is replayed, with any CSRF token."""
+    browser = Browser()
+    browser.handler.enforce_csrf_checks = False
+    browser.verify(live, "/signup/")
+
+    def send(form: dict[str, str], path: str = "/redeem/") -> Any:
+        if kind == "multipart":
+            return redeemed(browser, form, path)
+        if kind == "json":
+            return redeemed(browser, form, path, content_type="application/json", headers={"Key": form["key"]})
+        return redeemed(browser, urlencode(form), path, content_type="application/x-www-form-urlencoded")
+
+    assert send(FIRST) == {"phone": PHONE, "replayed": False}
+    assert send(FIRST) == {"phone": PHONE, "replayed": True}
+    if kind != "json":
+        assert send(FIRST | {"csrfmiddlewaretoken": "another"})["replayed"] is True
+    for form, path in (
+        (FIRST | {"name": "Eve"}, "/redeem/"),
+        (FIRST | {"more": ""}, "/redeem/"),
+        (FIRST, "/redeem/?more"),
+        (FIRST | {"key": "other"}, "/redeem/"),
+    ):
+        assert send(form, path) == "used_token"
+    assert send(FIRST)["replayed"] is True
+
+
+def test_another_file_under_the_same_key_is_used(live: Site) -> None:
+    """Its content counts, and the view can read it."""
+    browser = Browser()
+    browser.handler.enforce_csrf_checks = False
+    browser.verify(live, "/signup/")
+    for content, expected in (("Ada", False), ("Ada", True), ("Eve", None)):
+        answer = redeemed(browser, FIRST | {"file": ContentFile(content, "name.txt")})
+        assert answer == ("used_token" if expected is None else {"phone": PHONE, "replayed": expected, "file": content})
+
+
+def test_a_body_that_was_read_as_a_stream_is_not_looked_at(live: Site) -> None:
+    """As Django REST framework reads it: the second request is still known to be a replay."""
+    browser = Browser()
+    browser.handler.enforce_csrf_checks = False
+    browser.verify(live, "/signup/")
+    options: Any = {"content_type": "application/json", "headers": {"Key": "fixed", "Read-Before": "1"}}
+    answers = [redeemed(browser, {"name": name}, **options)["replayed"] for name in ("Ada", "Ada", "Eve")]
+    assert answers == [False, True, True]

@@ -47,7 +47,7 @@ def test_an_error_is_a_page_for_browsers_and_a_problem_for_others(otp: OTP, acce
 def test_one_extension_serves_applications_with_an_otp_each(monkeypatch: pytest.MonkeyPatch) -> None:
     env = {
         "REDIS_URL": "memory://",
-        "SECRET": "s" * 32,
+        "SECRET": SECRET,
         "GATEWAY": "console",
         "DEVELOPMENT": "1",
         "TEMPLATE_CODE": "SMS_1",

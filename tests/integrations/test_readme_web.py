@@ -81,14 +81,17 @@ def test_fastapi_serves_pages_and_json_and_redeems() -> None:
     with on_uvicorn(scope["app"]) as url, requests.Session() as session:
         session.cookies = OverHttp()
         sign_up(url, outbox, session)
-        assert session.post(f"{url}/account", timeout=20).json() == {"phone": PHONE}
+        fixed = {"Idempotency-Key": "fixed"}
+        answers = [session.post(f"{url}/account", headers=fixed, timeout=20).json() for _ in range(20)]
+        assert answers[0] == {"phone": PHONE}
+        assert [answer["code"] for answer in answers[1:]] == ["used_token"] * 19
         assert session.post(f"{url}/account", timeout=20).json()["code"] == "used_token"
         sent = session.post(f"{url}/api/signup/challenges", json={"phone": "13900139000"}, timeout=20)
         assert (sent.status_code, sent.json()["delivery"]) == (202, "accepted")
 
 
 def test_flask_serves_pages_and_redeems() -> None:
-    outbox, app = Outbox(), flask.Flask("readme")
+    outbox, app, accounts = Outbox(), flask.Flask("readme"), []
     app.secret_key = SECRET
     with OTP("memory://", outbox, TEMPLATE, SECRET) as otp:
         scope = {
@@ -97,14 +100,18 @@ def test_flask_serves_pages_and_redeems() -> None:
             "otp": otp,
             "request": flask.request,
             "log_in": lambda proof: {"user": proof.phone},
-            "create_account": lambda phone: {"phone": phone},
+            "create_account": lambda phone: accounts.append(phone) or {"phone": phone},
+            "find_account": lambda phone: {"phone": accounts[accounts.index(phone)]},
         }
         exec(compile(block_with("phones.blueprint"), "README.md", "exec", dont_inherit=True), scope)
         with on_werkzeug(app) as url, requests.Session() as session:
             assert requests.get(f"{url}/login", timeout=20).status_code == 200
             sign_up(url, outbox, session)
-            for _ in range(2):  # a form that is sent twice
+            for _ in range(20):  # a form that is sent again and again
                 assert session.post(f"{url}/account", {"key": "form"}, timeout=20).json() == {"phone": PHONE}
+            other = session.post(f"{url}/account", {"key": "form", "name": "another"}, timeout=20)
+            assert other.json()["code"] == "used_token"
+    assert accounts == [PHONE]
 
 
 DJANGO_URLS = """
@@ -129,7 +136,7 @@ INSTALLED_APPS = [app for app in INSTALLED_APPS if "otpkit" not in app]
 outbox = Outbox()
 ROOT_URLCONF, DEBUG, SECRET_KEY, ALLOWED_HOSTS = "readme_urls", False, "django's own", ["testserver"]
 DATABASES["default"]["NAME"] = ":memory:"
-OTPKIT |= {{"REDIS": "memory://", "GATEWAY": outbox, "SECRET": "s" * 32}}
+OTPKIT |= {{"REDIS": "memory://", "GATEWAY": outbox, "SECRET": {secret!r}}}
 """
 DJANGO_STORY = """
 import django
@@ -159,7 +166,9 @@ assert "_auth_user_id" in visitor.session
 def test_django_signs_up_and_logs_in(tmp_path: Path) -> None:
     block = block_with("INSTALLED_APPS")
     _, settings, urls, view = re.split(r"^# (?:settings|urls|views)\.py.*\n", block, flags=re.MULTILINE)
-    (tmp_path / "readme_settings.py").write_text(DJANGO_SETTINGS.format(settings=settings), encoding="utf-8")
+    (tmp_path / "readme_settings.py").write_text(
+        DJANGO_SETTINGS.format(settings=settings, secret=SECRET), encoding="utf-8"
+    )
     (tmp_path / "readme_urls.py").write_text(DJANGO_URLS.format(urls=urls, view=view.strip()), encoding="utf-8")
     paths = [str(tmp_path), str(ROOT / "examples" / "django_project"), str(ROOT / "tests")]
     env = os.environ | {
@@ -180,7 +189,7 @@ def test_the_service_is_configured_by_the_file_and_asked_by_curl(
     if shutil.which("curl") is None:
         unavailable("no curl on the PATH")
     serve, curl = block_with("otpkit serve", SHELL).splitlines()
-    key, (settings,) = "k" * 43, TOML
+    key, (settings,) = SECRET, TOML
     assert tomllib.loads(settings)["keys"]["shop"]["purposes"] == ["signup"]
     file = tmp_path / "otpkit.toml"
     file.write_text(settings.replace("c2a5…", hashlib.sha256(key.encode()).hexdigest()), encoding="utf-8")
@@ -191,7 +200,7 @@ def test_the_service_is_configured_by_the_file_and_asked_by_curl(
             "PORT": "0",
             "OTPKIT_REDIS_URL": valkey_url,
             "OTPKIT_NAMESPACE": namespace,
-            "OTPKIT_SECRET": "s" * 32,
+            "OTPKIT_SECRET": SECRET,
             "OTPKIT_ALIDAYU_APP_KEY": "sandbox",
             "OTPKIT_ALIDAYU_APP_SECRET": "sandbox-secret",
             "OTPKIT_ALIDAYU_BASE_URL": local.gateway_url,

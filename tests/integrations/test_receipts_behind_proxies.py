@@ -17,6 +17,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django.views.decorators.csrf import csrf_exempt
 from fastapi import FastAPI, Request, Response
+from secrets_of_tests import SECRET
 from twilio.request_validator import RequestValidator
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.serving import make_server
@@ -27,7 +28,7 @@ from otpkit.gateways import Push, Twilio
 TOKEN, HOST, PATH = "the-auth-token", "otp.example.com", "/receipts/twilio?a=%20b"
 PARAMS = {"MessageSid": f"SM{'1' * 32}", "MessageStatus": "delivered", "To": "+8613800138000"}
 SIGNATURE = RequestValidator(TOKEN).compute_signature(f"https://{HOST}{PATH}", PARAMS)
-ARGUMENTS = ("memory://", Twilio("AC0", TOKEN, voice_sender="+15551234567"), Template("x"), "s" * 32)
+ARGUMENTS = ("memory://", Twilio("AC0", TOKEN, voice_sender="+15551234567"), Template("x"), SECRET)
 
 
 def called(url: str, headers: Mapping[str, str]) -> int:

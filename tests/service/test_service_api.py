@@ -107,9 +107,37 @@ def test_a_request_sent_twice_with_one_key_has_one_effect_and_one_answer(stage: 
     proofs = [stage.post("/v1/verifications", {"phone": phone, "code": code}, headers=once).json() for _ in range(2)]
     assert proofs[0]["id"] == proofs[1]["id"]
     form = {"token": proofs[0]["token"]}
-    statuses = [stage.post("/v1/proofs/redeem", form, headers=once).status_code for _ in range(2)]
-    assert statuses == [200, 200]
+    assert [proof["replayed"] for proof in proofs] == [False, False]
+    answers = [stage.post("/v1/proofs/redeem", form, headers=once) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [answer.json()["replayed"] for answer in answers] == [False, True]
     refusal(stage.post("/v1/proofs/redeem", form), 409, "used_token")
+    refusal(stage.post("/v1/proofs/redeem", form | {"request": "fields"}, headers=once), 409, "used_token")
+
+
+def test_a_key_is_good_for_one_request(stage: Stage, phone: str) -> None:
+    once = {"Idempotency-Key": "fixed"}
+    token = stage.token(phone)
+    bodies = [{"token": token, "request": request} for request in ("fields", "fields", "other fields", None)]
+    answers = [stage.post("/v1/proofs/redeem", body, headers=once) for body in bodies]
+    assert [answer.status_code for answer in answers] == [200, 200, 409, 409]
+    assert [answer.json()["replayed"] for answer in answers[:2]] == [False, True]
+    refusal(answers[2], 409, "used_token")
+
+
+@pytest.mark.parametrize("request_", [7, ["fields"], {"name": "Ada"}, "x" * 513])
+def test_a_request_that_is_no_short_text_is_refused(stage: Stage, phone: str, request_: Any) -> None:
+    token = stage.token(phone)
+    found = refusal(stage.post("/v1/proofs/redeem", {"token": token, "request": request_}), 422, "invalid_request")
+    assert found["errors"][0]["pointer"] == "#/request"
+    assert stage.post("/v1/proofs/redeem", {"token": token}).status_code == 200
+
+
+@pytest.mark.parametrize("missing", [None, "", " "])
+def test_a_phone_that_is_null_or_empty_is_not_the_tokens(stage: Stage, phone: str, missing: str | None) -> None:
+    token = stage.token(phone)
+    refusal(stage.post("/v1/proofs/redeem", {"token": token, "phone": missing}), 409, "invalid_token")
+    assert stage.post("/v1/proofs/redeem", {"token": token}).json()["phone"] == phone
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "caf\u00e9", "a\tb"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from secrets_of_tests import secret_of
 from service_stage import KEY, OTHER_KEY, SECRET
 
 from otpkit import AsyncOTP, ConfigurationError, Rate
@@ -285,10 +286,10 @@ def test_every_key_is_compared_whichever_it_is(monkeypatch: pytest.MonkeyPatch) 
         return own == given
 
     monkeypatch.setattr("otpkit.service.keys.compare_digest", compare)
-    ring = Keyring([ApiKey.of(name, name * 40, []) for name in "abc"])
+    ring = Keyring([ApiKey.of(name, secret_of(name), []) for name in "abc"])
     for name in "abcd":
         compared.clear()
-        found = ring.find(f"Bearer {name * 40}")
+        found = ring.find(f"Bearer {secret_of(name)}")
         assert (found.name if found else None) == (name if name != "d" else None)
         assert len(compared) == 3
 

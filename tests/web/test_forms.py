@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from secrets_of_tests import SECRET
 
 from otpkit import (
     OTP,
@@ -21,7 +23,7 @@ from otpkit import (
     UsedTokenError,
 )
 from otpkit.testing import MovableClock, Outbox
-from otpkit.web import Answer, Asked, PhoneForms, View, bind_of, drive, read_form, take_proof, visit
+from otpkit.web import Answer, Asked, PhoneForms, View, bind_of, cookie_name, drive, read_form, take_proof, visit
 
 PHONE = "+8613800138000"
 ASKED = Asked(url="/signup", ip="203.0.113.7")
@@ -77,7 +79,7 @@ class Page:
 def new_page(policy: Policy | None = None, *, keep_proof: bool = True) -> Page:
     outbox, clock = Outbox(), MovableClock()
     template = Template("SMS_1", "otpkit")
-    otp = OTP("memory://", outbox, template, "s" * 32, policy=policy or Policy(), clock=clock)
+    otp = OTP("memory://", outbox, template, SECRET, policy=policy or Policy(), clock=clock)
     page = Page(otp, outbox, clock, keep_proof=keep_proof)
     page.show()
     return page
@@ -192,6 +194,41 @@ def test_where_the_application_takes_the_proof_at_once_none_is_kept() -> None:
     page.otp.close()
 
 
+def test_a_kept_proof_is_found_by_the_browser_that_has_its_cookie(page: Page) -> None:
+    """Where the framework gives the cookie; without it, as with sessions that are signed cookies, all is as before."""
+    cookie = page.verify().cookie
+    assert cookie is not None
+    assert (cookie.name, cookie.max_age) == (cookie_name("signup"), 300)
+    assert cookie.value not in repr(cookie)
+    for wrong in ("", "x", "ü", "\ud800", cookie.value[:-1], cookie.value.upper(), page.state["token"]):
+        before = dict(page.state)
+        assert page.show(Asked(url="/signup", cookie=wrong)).proof is None
+        assert take_proof(page.state, cookie=wrong) == ""
+        assert page.state == before
+    assert page.show(Asked(url="/signup", cookie=cookie.value)).proof is not None
+    token = take_proof(page.state, cookie=cookie.value)
+    assert [take_proof(page.state, cookie=value) for value in (cookie.value, "", None)] == [token, "", token]
+
+
+def test_a_token_that_was_taken_is_found_beside_a_newer_one(page: Page) -> None:
+    """Two browsers share the session: each goes on with the proof of its own."""
+    first = page.verify().cookie
+    taken = take_proof(page.state)
+    page.post("restart")
+    page.post("send", phone="13900139000")
+    second = page.post("verify", code=page.outbox[-1].code).cookie
+    assert first is not None
+    assert second is not None
+    assert take_proof(page.state, cookie=first.value) == taken
+    assert page.otp.check(take_proof(page.state, cookie=second.value), bind=page.state["id"]).phone == "+8613900139000"
+
+
+@pytest.mark.parametrize("purpose", ["signup", "own page", "支付", "a=b; c", "p" * 128, "支" * 40])
+def test_the_name_of_the_cookie_is_one_for_every_purpose(purpose: str) -> None:
+    assert re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,1200}", cookie_name(purpose))
+    assert cookie_name(purpose) != cookie_name(purpose + "x")
+
+
 def test_a_form_that_comes_twice_is_answered_twice_alike(page: Page) -> None:
     form = page.fill("send", phone=PHONE)
     answers = [page.send(form) for _ in range(2)]
@@ -291,7 +328,7 @@ def test_where_the_store_is_away_the_page_says_so() -> None:
     views: list[View] = []
     policy = Policy()
     forms = PhoneForms("signup", policy, lambda view: views.append(view) or "page")  # type: ignore[func-returns-value]
-    with OTP("redis://127.0.0.1:1/0", Outbox(), Template("SMS_1", "otpkit"), "s" * 32) as otp:
+    with OTP("redis://127.0.0.1:1/0", Outbox(), Template("SMS_1", "otpkit"), SECRET) as otp:
         state = {"phone": PHONE, "id": "i", "csrf": "c"}
         assert drive(forms.show(state, ASKED), otp).status == 503
         assert views[-1].problem == StoreUnavailableError().message()
@@ -300,7 +337,7 @@ def test_where_the_store_is_away_the_page_says_so() -> None:
 
 def test_what_is_the_developers_fault_is_not_told_to_the_visitor() -> None:
     templates = {"login": Template("SMS_1", "otpkit")}
-    with OTP("memory://", Outbox(), templates, "s" * 32) as otp:
+    with OTP("memory://", Outbox(), templates, SECRET) as otp:
         forms = PhoneForms("signup", otp.policy, lambda view: "")
         with pytest.raises(ConfigurationError, match="signup"):
             drive(forms.submit({"id": "i", "csrf": "c"}, {"csrf": "c", "action": "send", "phone": PHONE}, ASKED), otp)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from secrets_of_tests import SECRET
 
 from otpkit import OTP, AsyncOTP, ExpiredCodeError, PhoneError, Proof, Template
 from otpkit.testing import Outbox
@@ -21,13 +22,13 @@ def outbox() -> Outbox:
 
 @pytest.fixture
 def otp(outbox: Outbox) -> Iterator[OTP]:
-    with OTP("memory://", outbox, TEMPLATE, "s" * 32) as otp:
+    with OTP("memory://", outbox, TEMPLATE, SECRET) as otp:
         yield otp
 
 
 @pytest.fixture
 async def async_otp(outbox: Outbox) -> AsyncIterator[AsyncOTP]:
-    async with AsyncOTP("memory://", outbox, TEMPLATE, "s" * 32) as otp:
+    async with AsyncOTP("memory://", outbox, TEMPLATE, SECRET) as otp:
         yield otp
 
 

@@ -7,6 +7,7 @@ import random
 import string
 
 import pytest
+from secrets_of_tests import SECRET
 
 from otpkit import OTP, Policy, RateLimitError, Template
 from otpkit.testing import Outbox
@@ -95,7 +96,7 @@ def test_whatever_is_written_the_answer_is_an_address_that_otpkit_takes() -> Non
 def test_a_visitor_who_writes_the_header_himself_stays_one_visitor() -> None:
     """However he changes it: his sends are counted under the address that the proxy saw."""
     policy = Policy(ip_sends="3/hour")
-    with OTP("memory://", Outbox(), Template("SMS_1", "otpkit"), "s" * 32, policy=policy) as otp:
+    with OTP("memory://", Outbox(), Template("SMS_1", "otpkit"), SECRET, policy=policy) as otp:
         for number in range(3):
             otp.issue(f"+861380013800{number}", ip=client_ip(PROXY, f"198.51.100.{number}, {VISITOR}", 1))
         with pytest.raises(RateLimitError) as refused:

@@ -55,7 +55,7 @@ STATIC_URL = "static/"
 AUTH_USER_MODEL = "shop.User"
 AUTHENTICATION_BACKENDS = [
     "otpkit.integrations.django.backends.PhoneBackend",  # people, by phone
-    "django.contrib.auth.backends.ModelBackend",  # administrators, by password: an SMS is too weak for them
+    "django.contrib.auth.backends.ModelBackend",  # administrators, by password: PhoneBackend refuses them
 ]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "profile"

@@ -38,10 +38,14 @@ class AccountView(FormView):  # type: ignore[type-arg]
         except OTPError as error:
             form.add_error(None, error.message(language()))  # Redis is away: the same form may be sent again
             return self.form_invalid(form)
-        # Whoever has an account already is logged in to it. The phone is the proof's, never a form's.
-        new = {"first_name": form.cleaned_data["name"], "password": make_password(None)}
-        User.objects.get_or_create(phone=proof.phone, defaults=new)
-        log_in(self.request, proof)
+        # The same form again is logged in to the account that it made, and so is a phone that has one already. The
+        # phone is the proof's, never a form's, and unique.
+        if not (proof.replayed and User.objects.filter(phone=proof.phone).exists()):
+            new = {"first_name": form.cleaned_data["name"], "password": make_password(None)}
+            User.objects.get_or_create(phone=proof.phone, defaults=new)
+        if log_in(self.request, proof) is None:  # inactive, or of the staff, for whom an SMS is too weak
+            form.add_error(None, "No account that can log in by phone has this number.")
+            return self.form_invalid(form)
         return redirect("profile")
 
 

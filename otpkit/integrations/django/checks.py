@@ -18,7 +18,14 @@ from django.utils.module_loading import import_string
 
 from otpkit import ConfigurationError
 from otpkit.integrations.django.backends import has_phone_backend
-from otpkit.integrations.django.conf import forwarded_hops, get_otp, options, user_phone_field
+from otpkit.integrations.django.conf import (
+    allows_staff,
+    forwarded_hops,
+    get_otp,
+    login_purposes,
+    options,
+    user_phone_field,
+)
 from otpkit.integrations.django.views import LoginView
 
 _BACKENDS: Final = ["django.contrib.auth.backends.ModelBackend", "otpkit.integrations.django.backends.PhoneBackend"]
@@ -31,6 +38,8 @@ def check_otp(**_: Any) -> Iterator[CheckMessage]:
         get_otp()
         forwarded_hops()
         user_phone_field()
+        login_purposes()
+        allows_staff()
     except ConfigurationError as error:
         hint = "Correct the setting OTPKIT, or the OTPKIT_ variables of the environment where it is silent."
         yield Error(str(error), hint=hint, id="otpkit.E001")
@@ -54,13 +63,19 @@ def check_middleware(**_: Any) -> Iterator[CheckMessage]:
 
 @register(Tags.security)
 def check_login(**_: Any) -> Iterator[CheckMessage]:
-    """E003: who logs in has a backend. E004 and E005: the user model has a field for the number, and it is unique."""
-    has_backend, uses_login = has_phone_backend(), _uses_login()
+    """Check what a login needs.
+
+    E003: there is a backend. E004 and E005: the user model has a field for the number, and it is unique. E006: the
+    proofs of each login page log in.
+    """
+    purposes = _login_pages()
+    has_backend, uses_login = has_phone_backend(), bool(purposes)
     if uses_login and not has_backend:
         hint = f"Add it: AUTHENTICATION_BACKENDS = {_BACKENDS}, where the first is the one for passwords."
         yield Error("LoginView is used without a PhoneBackend, so nobody could log in.", hint=hint, id="otpkit.E003")
     if uses_login or has_backend:
         yield from _check_phone_field()
+    yield from _check_purposes(purposes)
 
 
 @register(Tags.security, deploy=True)
@@ -71,6 +86,30 @@ def check_cookies(**_: Any) -> Iterator[CheckMessage]:
             "SESSION_COOKIE_SECURE is not set: who reads the session's cookie on its way has the visitor's proof too."
         )
         yield Warning(text, hint="Set SESSION_COOKIE_SECURE = True and serve by HTTPS alone.", id="otpkit.W003")
+
+
+@register(Tags.security, deploy=True)
+def check_staff(**_: Any) -> Iterator[CheckMessage]:
+    """W004: an SMS alone opens no account of the staff."""
+    try:
+        is_open = allows_staff()
+    except ConfigurationError:
+        return  # E001 says so
+    if is_open:
+        text = "OTPKIT['LOGIN_STAFF'] lets an SMS alone log in staff and superusers."
+        hint = "Remove it, and have them log in by a password and a second factor (OWASP ASVS 6.1.3, 6.3.4)."
+        yield Warning(text, hint=hint, id="otpkit.W004")
+
+
+def _check_purposes(purposes: Iterable[str]) -> Iterator[CheckMessage]:
+    try:
+        allowed = login_purposes()
+    except ConfigurationError:
+        return  # E001 says so
+    if others := sorted(set(purposes) - allowed):
+        hint = f"Add it: OTPKIT = {{'LOGIN_PURPOSES': {sorted(allowed) + others}}}."
+        text = f"A LoginView has the purpose {others[0]!r}, whose proofs log nobody in."
+        yield Error(text, hint=hint, id="otpkit.E006")
 
 
 def _check_phone_field() -> Iterator[CheckMessage]:
@@ -108,14 +147,18 @@ def _has_middleware(kind: type) -> bool:
     return any(isinstance(each, type) and issubclass(each, kind) for each in found)
 
 
-def _uses_login() -> bool:
-    return bool(getattr(settings, "ROOT_URLCONF", None)) and any(
-        _is_login(each) for each in get_resolver().url_patterns
-    )
+def _login_pages() -> list[str]:
+    """Return the purpose of each `LoginView` in the site's URLs."""
+    if not getattr(settings, "ROOT_URLCONF", None):
+        return []
+    return list(_purposes_in(get_resolver().url_patterns))
 
 
-def _is_login(pattern: Any) -> bool:
-    if hasattr(pattern, "url_patterns"):
-        return any(_is_login(each) for each in pattern.url_patterns)
-    view = getattr(pattern.callback, "view_class", object)
-    return issubclass(view, LoginView)
+def _purposes_in(patterns: Iterable[Any]) -> Iterator[str]:
+    for each in patterns:
+        if hasattr(each, "url_patterns"):
+            yield from _purposes_in(each.url_patterns)
+            continue
+        view: Any = getattr(each.callback, "view_class", object)
+        if issubclass(view, LoginView):
+            yield str(each.callback.view_initkwargs.get("purpose", view.purpose))

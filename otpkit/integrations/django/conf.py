@@ -7,6 +7,9 @@
 - `FORWARDED_HOPS`: how many proxies of yours stand before the application, 0 unless said; see `otpkit.web.client_ip`.
 - `USER_PHONE_FIELD`: the field of the user model that holds the number as E.164, `phone` unless said. It must be unique
   and may be a related model's: `profile__phone`.
+- `LOGIN_PURPOSES`: the purposes whose proofs log in, `["login", "signup"]` unless said.
+- `LOGIN_STAFF`: whether an SMS alone logs in users with `is_staff` or `is_superuser`, False unless said. Leave it so:
+  give them a stronger way, such as a password and a second factor (OWASP ASVS 6.1.3, 6.3.4).
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from otpkit.errors import Language
 from otpkit.web import preferred_language
 
 _ARGUMENTS: Final = {name.upper(): name for name in inspect.signature(OTP).parameters}
-_NAMES: Final = {"OTP", "FORWARDED_HOPS", "USER_PHONE_FIELD", *_ARGUMENTS}
+_NAMES: Final = {"OTP", "FORWARDED_HOPS", "USER_PHONE_FIELD", "LOGIN_PURPOSES", "LOGIN_STAFF", *_ARGUMENTS}
 _PATHS: Final = {"OTP", "GATEWAY", "ON_EVENT"}  # what may be a dotted path
 
 _built: dict[str, OTP] = {}
@@ -61,6 +64,23 @@ def user_phone_field() -> str:
     if not isinstance(name, str) or not name:
         raise ConfigurationError("OTPKIT['USER_PHONE_FIELD'] must be the name of a field of the user model.")
     return name
+
+
+def login_purposes() -> frozenset[str]:
+    """Return the purposes whose proofs log in."""
+    given = options().get("LOGIN_PURPOSES", ("login", "signup"))
+    is_list = isinstance(given, (list, tuple, set, frozenset)) and bool(given)
+    if not is_list or not all(isinstance(each, str) and each for each in given):
+        raise ConfigurationError("OTPKIT['LOGIN_PURPOSES'] must be a list of purposes, such as ['login', 'signup'].")
+    return frozenset(given)
+
+
+def allows_staff() -> bool:
+    """Return whether an SMS alone logs in users with `is_staff` or `is_superuser`."""
+    given = options().get("LOGIN_STAFF", False)
+    if not isinstance(given, bool):
+        raise ConfigurationError("OTPKIT['LOGIN_STAFF'] must be True or False.")
+    return given
 
 
 def language() -> Language:

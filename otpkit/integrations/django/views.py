@@ -19,7 +19,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from otpkit import ConfigurationError, Proof, web
 from otpkit.errors import Language
 from otpkit.integrations.django.conf import forwarded_hops, get_otp, language
-from otpkit.integrations.django.sessions import leave_session, log_in, session_of
+from otpkit.integrations.django.sessions import leave_session, log_in, proof_cookie, session_of, set_proof_cookie
 from otpkit.web import pages
 
 _NO_ACCOUNT: Final[Mapping[Language, str]] = {
@@ -39,6 +39,8 @@ class PhoneView(View):
             page was called with, comes first.
         keep_proof: whether the session keeps the proof for `redeem`. While it lives `verified` is then called whenever
             the visitor comes to the page.
+        discreet: whether strangers are shown the same, whatever was sent to a number before or guessed for it; see
+            `otpkit.web.discreet`.
 
     The visitor's code is tied to the session. The page speaks Django's active language, English or Chinese. Whoever may
     send the form makes you pay for a message: a CAPTCHA or a risk check belongs into `post`, before `super().post(…)`.
@@ -47,6 +49,7 @@ class PhoneView(View):
     purpose: str = ""
     success_url: Any = None
     keep_proof: bool = True
+    discreet: bool = False
     _next_url: str = ""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -95,11 +98,13 @@ class PhoneView(View):
             accept_language=language(),
             language=self.request.GET.get("lang", ""),
             hidden={"csrfmiddlewaretoken": get_token(self.request)},
+            cookie=proof_cookie(self.request, self.purpose),
         )
 
     def _answer(self, turn: Callable[[web.PhoneForms, web.State], web.Turn[web.Answer]]) -> HttpResponse:
         otp = get_otp()
-        forms = web.PhoneForms(self.purpose, otp.policy, self.render, keep_proof=self.keep_proof)
+        keeps, discreet = self.keep_proof, self.discreet
+        forms = web.PhoneForms(self.purpose, otp.policy, self.render, keep_proof=keeps, discreet=discreet)
         with web.visit(session_of(self.request), self.purpose) as state:
             answer = web.drive(turn(forms, state), otp)
             if answer.proof is not None:
@@ -110,6 +115,8 @@ class PhoneView(View):
             leave_session(self.request)
         response = self.verified(answer.proof)
         response.headers.setdefault("Cache-Control", "no-store")
+        if answer.cookie is not None:
+            set_proof_cookie(response, answer.cookie)
         return response
 
     def _end(self, state: web.State) -> None:
@@ -140,7 +147,8 @@ class LoginView(PhoneView):
     """Logs in the user with the verified number, in a session of its own, by the backend `PhoneBackend`.
 
     Goes to `?next=`, `success_url` or `settings.LOGIN_REDIRECT_URL`. Whether a number has an account is told once it is
-    verified and not before.
+    verified and not before. Staff, superusers and inactive users get the answer of a number without one, so that it
+    does not tell whose number it is. A `purpose` of your own must stand in `OTPKIT["LOGIN_PURPOSES"]`.
     """
 
     purpose = "login"
@@ -151,7 +159,11 @@ class LoginView(PhoneView):
         return super().verified(proof) if log_in(self.request, proof) else self.no_account(proof)
 
     def no_account(self, proof: Proof) -> HttpResponse:
-        """Answer for a verified number that no active user has. Override it, to offer a sign-up for one."""
+        """Answer for a verified number whose user may not log in by phone, or that has none.
+
+        Override it to offer a sign-up. The number may still be that of an inactive user or of the staff: let that form
+        find the user who exists, as `get_or_create` does, and `log_in` refuse them.
+        """
         return self.refuse(_NO_ACCOUNT)
 
     def _own_url(self) -> str:

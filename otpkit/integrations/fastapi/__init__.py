@@ -23,14 +23,19 @@
     async def create_account(proof: VerifiedPhone):
         return await create(proof.phone)
 
-A code is tied to the visitor's session, and so of no use to somebody who talked him into reading it out. The session is
-a signed cookie: the visitor can read it and can send an old one again (`otpkit.web.sessions` says what follows).
+A code is tied to the visitor's session, and so of no use to somebody who talked them into reading it out. The session
+is a signed cookie: the visitor can read it and can send an old one again (`otpkit.web.sessions` says what follows).
+
+Where a library keeps the session on the server, a stranger may have planted its id in the visitor's browser. A kept
+proof is of no use to the stranger, and what follows `VerifiedPhone` or happens in `on_verified`, such as a login, is in
+a session of another id with starsessions. With another library give it a new id there: clearing it keeps the old one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
+from typing import Any
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
 from otpkit.web import (
@@ -65,6 +70,8 @@ from otpkit.integrations.fastapi.dependencies import (
     Otp,
     VerifiedPhone,
     get_otp,
+    leave_session,
+    proof_cookie,
     session_bind,
     session_of,
     verified_phone,
@@ -82,15 +89,18 @@ class PhoneVerification:
         otp: what verifies. Close it where you made it, such as in the application's lifespan.
         forwarded_hops: how many proxies of yours stand before the application, for the visitor's address; 0 where the
             server is told of them itself (uvicorn's `--forwarded-allow-ips`).
+        cookie: arguments of `Response.set_cookie` for the cookie that a kept proof is tied to, where the session's
+            cookie has others than `path="/"`, `samesite="lax"` and, by HTTPS, `secure=True`: such as its `domain`.
 
     Raises `ConfigurationError` for an `OTP`, which would block the event loop.
     """
 
-    def __init__(self, otp: AsyncOTP, *, forwarded_hops: int = 0) -> None:
+    def __init__(self, otp: AsyncOTP, *, forwarded_hops: int = 0, cookie: Mapping[str, Any] | None = None) -> None:
         if isinstance(otp, OTP):
             raise ConfigurationError("PhoneVerification for FastAPI needs an AsyncOTP: an OTP blocks the event loop.")
         self.otp = otp
         self._hops = forwarded_hops
+        self._cookie = dict(cookie or {})
 
     def install(self, app: FastAPI) -> None:
         """Put the `AsyncOTP` on `app.state`, and have every `OTPError` answered with a problem document (RFC 9457).
@@ -108,6 +118,7 @@ class PhoneVerification:
         next_url: str = "/",
         on_verified: Verified | None = None,
         render: Callable[[View], str] | None = None,
+        discreet: bool = False,
     ) -> APIRouter:
         """Return a router with the two forms of a purpose, to be included under a prefix. Needs `SessionMiddleware`.
 
@@ -116,14 +127,19 @@ class PhoneVerification:
             next_url: where on this site the visitor is sent once his code was right; the session keeps the proof for
                 `VerifiedPhone`.
             on_verified: a function, async or not, of the request and the `Proof`, that gives the response instead, such
-                as one that logs him in. A form that comes twice calls it twice, with the same proof. Nothing is kept
-                then. Where it logs somebody in it clears the session first (OWASP ASVS 7.2.4). It redirects within this
-                site: browsers keep the form's answer from leading elsewhere (CSP, `form-action`).
+                as one that logs them in. A form that comes twice calls it twice, with the same proof. Nothing is kept
+                then. Where it logs somebody in it clears the session first, and gives it a new id if it is kept on the
+                server by another library than starsessions (OWASP ASVS 7.2.4). An SMS alone is too weak for
+                administrators: refuse them (6.3.4). It redirects within this site: browsers keep the form's answer from
+                leading elsewhere (CSP, `form-action`).
             render: makes the HTML of a `View`, in place of the pages that come with otpkit.
+            discreet: whether strangers are shown the same, whatever was sent to a number before or guessed for it; see
+                `otpkit.web.discreet`.
         """
         from otpkit.web.pages import render as own
 
-        forms = PhoneForms(purpose, self.otp.policy, render or own, keep_proof=on_verified is None)
+        keeps, policy = on_verified is None, self.otp.policy
+        forms = PhoneForms(purpose, policy, render or own, keep_proof=keeps, discreet=discreet)
         router = APIRouter(include_in_schema=False)
 
         async def answer(request: Request, otp: AsyncOTP, turn: Callable[[State], Turn[Answer]]) -> Response:
@@ -132,22 +148,23 @@ class PhoneVerification:
             if found.proof is None:
                 return Response(found.body, found.status, dict(found.headers))
             if on_verified is None:
-                return RedirectResponse(next_url, found.status, dict(found.headers))
+                return self._go_on(request, next_url, found)
+            leave_session(request)
             response = await run_in_threadpool(on_verified, request, found.proof)
             return await response if isawaitable(response) else response
 
         @router.get("")
         async def show(request: Request, otp: Otp) -> Response:
-            return await answer(request, otp, lambda state: forms.show(state, self._asked(request)))
+            return await answer(request, otp, lambda state: forms.show(state, self._asked(request, purpose)))
 
         @router.post("")
         async def submit(request: Request, otp: Otp) -> Response:
             form = await _form(request)
-            return await answer(request, otp, lambda state: forms.submit(state, form, self._asked(request)))
+            return await answer(request, otp, lambda state: forms.submit(state, form, self._asked(request, purpose)))
 
         return router
 
-    def router(self, purpose: str = "signup", *, bind: Bind | None = None) -> APIRouter:
+    def router(self, purpose: str = "signup", *, bind: Bind | None = None, discreet: bool = False) -> APIRouter:
         """Return a router with JSON calls for a purpose, for single-page and mobile apps; include it under a prefix.
 
         - `POST /challenges` `{"phone"}` sends a code: 202 with its `delivery`, `expires_in`, `resend_in`, …
@@ -162,18 +179,29 @@ class PhoneVerification:
             purpose: what the codes are for.
             bind: a dependency that gives the text which the codes are tied to, such as a device's id: a secret of the
                 visitor's, never empty. Left out it is the session's, which needs `SessionMiddleware`.
+            discreet: whether strangers are told the same, whatever was sent to a number before or guessed for it; see
+                `otpkit.web.discreet`. `POST /challenges/status` is then not there.
 
         Other sites can't use the visitor's cookie here: it is `SameSite=Lax`, and only `application/json` is read,
         which a browser sends to another site only where that allows it (CORS): allow credentials to no strange origin.
         """
-        return json_router(purpose, bind or session_bind(purpose), self._ip)
+        return json_router(purpose, bind or session_bind(purpose), self._ip, discreet=discreet)
 
-    def _asked(self, request: Request) -> Asked:
+    def _go_on(self, request: Request, url: str, found: Answer) -> Response:
+        response = RedirectResponse(url, found.status, dict(found.headers))
+        if found.cookie is not None:
+            cookie, secure = found.cookie, request.url.scheme == "https"
+            usual: dict[str, Any] = {"max_age": cookie.max_age, "httponly": True, "secure": secure, "samesite": "lax"}
+            response.set_cookie(cookie.name, cookie.value, **(usual | self._cookie))
+        return response
+
+    def _asked(self, request: Request, purpose: str) -> Asked:
         return Asked(
             url=_path(request),
             ip=self._ip(request),
             accept_language=request.headers.get("accept-language", ""),
             language=request.query_params.get("lang", ""),
+            cookie=proof_cookie(request, purpose),
         )
 
     def _ip(self, request: Request) -> str | None:

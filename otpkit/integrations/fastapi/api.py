@@ -9,12 +9,19 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.types import Message
 
-from otpkit import Challenge, ConfigurationError
-from otpkit.integrations.fastapi.bodies import read_body
-from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp
-from otpkit.web import MAX_BODY, MEDIA_TYPE, Problem, plain_problem
+from otpkit import Challenge, OTPError
+from otpkit.integrations.fastapi.bodies import read_body, with_body
+from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp, require_bind
+from otpkit.web import (
+    MAX_BODY,
+    MEDIA_TYPE,
+    CodeRefusedError,
+    Problem,
+    plain_problem,
+    presumed_challenge,
+    tells_of_number,
+)
 
 _MAX_DETAIL = 300  # characters of what is wrong with a body, which may have named anything
 
@@ -90,7 +97,7 @@ class _Route(APIRoute):
             if len(body) > MAX_BODY:
                 return _respond(plain_problem(413, "too_long", "Too long", f"Send at most {MAX_BODY} bytes."))
             try:
-                response = await handle(_with_body(request, body))
+                response = await handle(with_body(request, body))
             except RequestValidationError as error:
                 wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
                 detail = "; ".join(wrong)[:_MAX_DETAIL]
@@ -101,14 +108,14 @@ class _Route(APIRoute):
         return answer
 
 
-def json_router(purpose: str, bind: Bind, address: Callable[[Request], str | None]) -> APIRouter:
+def json_router(
+    purpose: str, bind: Bind, address: Callable[[Request], str | None], *, discreet: bool = False
+) -> APIRouter:
     """Return the router of `PhoneVerification.router`."""
     router = APIRouter(route_class=_Route, responses=PROBLEMS)
 
     async def bound(given: str = Depends(bind)) -> str:
-        if not given:  # strangers would share their challenges
-            raise ConfigurationError("bind= gave an empty text: have it give what is the visitor's alone.")
-        return given
+        return require_bind(given)
 
     @router.post("/challenges", status_code=202)
     async def issue(
@@ -116,13 +123,20 @@ def json_router(purpose: str, bind: Bind, address: Callable[[Request], str | Non
     ) -> PhoneChallenge:
         """Send a code; while one is live, send the same code again."""
         ip = address(request)
-        return _live(await otp.issue(body.phone, purpose, bind=own, ip=ip, idempotency_key=key))
+        try:
+            challenge = await otp.issue(body.phone, purpose, bind=own, ip=ip, idempotency_key=key)
+        except OTPError as error:
+            if not (discreet and tells_of_number(error)):
+                raise
+        return _live(presumed_challenge(body.phone, purpose, otp.policy) if discreet else challenge)
 
-    @router.post("/challenges/status")
     async def status(body: PhoneToVerify, otp: Otp, own: str = Depends(bound)) -> PhoneChallenge | None:
         """Tell of the live challenge that was asked for here, or null."""
         found = await otp.status(body.phone, purpose, bind=own)
         return None if found is None else _live(found)
+
+    if not discreet:
+        router.post("/challenges/status")(status)
 
     @router.post("/verifications")
     async def verify(
@@ -130,7 +144,12 @@ def json_router(purpose: str, bind: Bind, address: Callable[[Request], str | Non
     ) -> PhoneProof:
         """Verify a code: a right one is used up, a wrong one is counted."""
         ip = address(request)
-        proof = await otp.verify(body.phone, body.code, purpose, bind=own, ip=ip, idempotency_key=key)
+        try:
+            proof = await otp.verify(body.phone, body.code, purpose, bind=own, ip=ip, idempotency_key=key)
+        except OTPError as error:
+            if discreet and tells_of_number(error):
+                raise CodeRefusedError from None
+            raise
         life = proof.expires_at - proof.verified_at
         return PhoneProof(token=proof.token, phone=proof.phone, expires_in=int(life.total_seconds()))
 
@@ -139,13 +158,6 @@ def json_router(purpose: str, bind: Bind, address: Callable[[Request], str | Non
 
 def _live(challenge: Challenge) -> PhoneChallenge:
     return PhoneChallenge.model_validate(challenge)
-
-
-def _with_body(request: Request, body: bytes) -> Request:
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body}
-
-    return Request(request.scope, receive)
 
 
 def _is_json(request: Request) -> bool:

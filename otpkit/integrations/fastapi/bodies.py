@@ -1,10 +1,17 @@
-"""Bodies that are read within bounds."""
+"""Bodies: read within bounds, and told apart."""
 
 from __future__ import annotations
 
-from fastapi import Request
+from collections.abc import Iterable
+from math import inf
 
-from otpkit.web import MAX_BODY
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.types import Message
+
+from otpkit.web import MAX_BODY, fingerprint
+from otpkit.web.fingerprints import Fields, is_form
 
 
 async def read_body(request: Request) -> bytes:
@@ -13,3 +20,40 @@ async def read_body(request: Request) -> bytes:
     async for chunk in request.stream():  # read to its end, or the answer might not be
         body = (body + chunk)[: MAX_BODY + 1]
     return body
+
+
+def with_body(request: Request, body: bytes) -> Request:
+    """Return the same request with a body that was read before."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    return Request(request.scope, receive)
+
+
+async def fingerprint_of(request: Request) -> str:
+    """Return the fingerprint of a request for `AsyncOTP.redeem`; its body can be read again by the endpoint.
+
+    A body that a middleware has read as a stream is gone, and not looked at.
+    """
+    url = f"{request.url.path}?{request.url.query}"
+    try:
+        body = await request.body()
+    except RuntimeError:
+        # FastAPI has read it as a form, for an endpoint that declares its fields, and keeps that.
+        try:
+            return fingerprint(request.method, url, _fields((await request.form()).multi_items()))
+        except RuntimeError:
+            return fingerprint(request.method, url)
+    if not is_form(request.headers.get("content-type", "")):
+        return fingerprint(request.method, url, body)
+    try:
+        # Of a copy: what an endpoint reads by itself is within its own bounds.
+        async with with_body(request, body).form(max_files=inf, max_fields=inf, max_part_size=len(body)) as form:
+            return fingerprint(request.method, url, _fields(form.multi_items()))
+    except (AssertionError, HTTPException):  # no python-multipart, or no form in spite of its name
+        return fingerprint(request.method, url, body)
+
+
+def _fields(items: Iterable[tuple[str, UploadFile | str]]) -> Fields:
+    return [(name, value if isinstance(value, str) else value.file) for name, value in items]

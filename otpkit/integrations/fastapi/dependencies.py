@@ -8,12 +8,17 @@ from typing import Annotated, Any, TypeAlias
 
 from fastapi import Depends, Header, Request
 
-from otpkit import AsyncOTP, ConfigurationError, Proof
-from otpkit.web import bind_of, take_proof, visit
+from otpkit import AsyncOTP, ConfigurationError, Proof, UsedTokenError
+from otpkit.integrations.fastapi.bodies import fingerprint_of
+from otpkit.web import bind_of, cookie_name, take_proof, visit
 
 Bind: TypeAlias = Callable[..., str | Awaitable[str]]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 Token = Annotated[str, Header(alias="Phone-Proof", description="The token of a verification.")]
+_REPLAYED = (
+    "The proof was redeemed by an earlier request with this Idempotency-Key. Verify the phone again; an endpoint that "
+    "returns what exists may take verified_phone(replay=True)."
+)
 
 
 async def get_otp(request: Request) -> AsyncOTP:
@@ -38,6 +43,18 @@ def session_of(request: Request) -> MutableMapping[str, Any]:
     return session
 
 
+def leave_session(request: Request) -> None:
+    """Go on in a session of another id, with starsessions: a stranger who planted this one is not logged in too."""
+    handler: Any = request.scope.get("session_handler")
+    if getattr(handler, "is_loaded", False) and hasattr(handler, "regenerate_id"):
+        handler.regenerate_id()
+
+
+def proof_cookie(request: Request, purpose: str) -> str:
+    """Return the value of the cookie that the kept proof is tied to, "" where there is none."""
+    return request.cookies.get(cookie_name(purpose), "")
+
+
 @cache
 def session_bind(purpose: str) -> Callable[[Request], Awaitable[str]]:
     """Return the dependency that ties codes to the session."""
@@ -49,7 +66,16 @@ def session_bind(purpose: str) -> Callable[[Request], Awaitable[str]]:
     return bind
 
 
-def verified_phone(purpose: str = "signup", *, bind: Bind | None = None) -> Callable[..., Awaitable[Proof]]:
+def require_bind(given: str) -> str:
+    """Return what a `bind=` of the application's gave; raises `ConfigurationError` where it is empty."""
+    if not given:  # strangers would share their challenges
+        raise ConfigurationError("bind= gave an empty text: have it give what is the visitor's alone.")
+    return given
+
+
+def verified_phone(
+    purpose: str = "signup", *, bind: Bind | None = None, replay: bool = False
+) -> Callable[..., Awaitable[Proof]]:
     """Return a dependency that redeems a proof, once ever, and gives it: `proof.phone` is verified.
 
     ::
@@ -58,35 +84,60 @@ def verified_phone(purpose: str = "signup", *, bind: Bind | None = None) -> Call
 
     The token is the header `Phone-Proof`, or what the pages kept in the session, which no other site's page can use. An
     endpoint that refuses has used it up all the same, and so has a body that is refused: FastAPI reads its fields after
-    this. With an `Idempotency-Key` the client may send the request again, corrected, while the proof lives; it reaches
-    the endpoint each time, so a unique constraint on the phone belongs there.
+    this. Where that must not cost the visitor another verification, check the fields first and call `otp.redeem` in the
+    endpoint.
+
+    A request that is sent again with its `Idempotency-Key`, while the proof lives, is a `UsedTokenError`: the key is
+    the client's, and one proof makes one account. With `replay=True` it reaches the endpoint, if it is the same in
+    method, URL and body (a form's token against forgery aside), and `proof.replayed` is True: return the account that
+    exists. Where there is none, for the process or the connection ended before it was made, make it; a unique
+    constraint on the phone belongs there.
 
     Args:
         purpose: as given to `pages` or `router`.
         bind: as given to `router`; the token is then the header alone.
+        replay: whether a request that is sent again with its `Idempotency-Key` reaches the endpoint.
 
     The same arguments give the same dependency, for `app.dependency_overrides` in tests. It raises `TokenError`s and
     `StoreUnavailableError`.
     """
-    return _kept(purpose) if bind is None else _sent(purpose, bind)
+    return _kept(purpose, replay) if bind is None else _sent(purpose, bind, replay)
 
 
 @cache
-def _kept(purpose: str) -> Callable[..., Awaitable[Proof]]:
+def _kept(purpose: str, replay: bool) -> Callable[..., Awaitable[Proof]]:
     async def redeem(request: Request, otp: Otp, token: Token = "", key: Key = None) -> Proof:
         with visit(session_of(request), purpose) as state:
-            token = token or take_proof(state, sec_fetch_site=request.headers.get("sec-fetch-site", ""))
-            return await otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=key)
+            site, cookie = request.headers.get("sec-fetch-site", ""), proof_cookie(request, purpose)
+            token = token or take_proof(state, sec_fetch_site=site, cookie=cookie)
+            proof = await _redeem(request, otp, token, key, purpose=purpose, bind=bind_of(state), replay=replay)
+        leave_session(request)
+        return proof
 
     return redeem
 
 
 @cache
-def _sent(purpose: str, bind: Bind) -> Callable[..., Awaitable[Proof]]:
-    async def redeem(otp: Otp, bound: str = Depends(bind), token: Token = "", key: Key = None) -> Proof:
-        return await otp.redeem(token, purpose, bind=bound, idempotency_key=key)
+def _sent(purpose: str, bind: Bind, replay: bool) -> Callable[..., Awaitable[Proof]]:
+    async def redeem(
+        request: Request, otp: Otp, bound: str = Depends(bind), token: Token = "", key: Key = None
+    ) -> Proof:
+        bound = require_bind(bound)
+        proof = await _redeem(request, otp, token, key, purpose=purpose, bind=bound, replay=replay)
+        leave_session(request)
+        return proof
 
     return redeem
+
+
+async def _redeem(
+    request: Request, otp: AsyncOTP, token: str, key: str | None, *, purpose: str, bind: str, replay: bool
+) -> Proof:
+    fingerprint = None if key is None else await fingerprint_of(request)
+    proof = await otp.redeem(token, purpose, bind=bind, idempotency_key=key, request=fingerprint)
+    if proof.replayed and not replay:
+        raise UsedTokenError(_REPLAYED)
+    return proof
 
 
 VerifiedPhone = Annotated[Proof, Depends(verified_phone())]
