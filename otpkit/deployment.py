@@ -34,8 +34,8 @@ class FixedCode:
     """A code that never changes, for the reviewers of app stores: to `phone` nothing is sent, and all limits hold.
 
     It is in force until `until` (an aware datetime at most 90 days ahead, by the server's time) and for the `purposes`
-    named; after that the phone is one like any other. A code that is removed, changed or ended verifies nothing from then
-    on, a live challenge neither. A `Proof` that it gives says `fixed=True`.
+    named; after that the phone is one like any other. A code that is removed, changed or ended verifies nothing from
+    then on, a live challenge neither. A `Proof` that it gives says `fixed=True`.
     """
 
     phone: str

@@ -55,7 +55,8 @@ class HttpRequest:
     """Make one HTTP request, once: no retry, no redirect. The reply is an `HttpResponse`.
 
     `params` are the URL's query, in UTF-8 with `%20` for a blank. `timeout` is seconds to connect and seconds to
-    answer. The shell throws `NotConnected` or `NoAnswer` into the flow.
+    answer. `proxy` is the URL of the proxy that https:// goes through, or None. The shell throws `NotConnected` or
+    `NoAnswer` into the flow.
     """
 
     method: str
@@ -64,6 +65,7 @@ class HttpRequest:
     headers: Mapping[str, str] = field(repr=False)
     timeout: tuple[float, float]
     body: bytes | None = field(default=None, repr=False)
+    proxy: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

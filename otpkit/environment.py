@@ -17,19 +17,24 @@ class Choice(NamedTuple):
     """A gateway that `OTPKIT_GATEWAY` may name: its class, and the variables that become its arguments.
 
     `OTPKIT_{the gateway's name}_BASE_URL` is the argument `base_url`, and so on. `one_of` are variables of which at
-    least one is needed.
+    least one is needed, `replaced` those required ones that another variable makes unnecessary.
     """
 
     class_name: str
     required: Mapping[str, str]
     optional: tuple[str, ...] = ()
     one_of: Mapping[str, str] = MappingProxyType({})
+    replaced: Mapping[str, str] = MappingProxyType({})
+
+    def needed(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return the required variables, and what belongs into each, without those that `given` replaces."""
+        return {name: why for name, why in self.required.items() if self.replaced.get(name) not in given}
 
 
 def _aliyun(name: str, class_name: str, *more: str) -> Choice:
     prefix = f"OTPKIT_{name.upper()}_"
     required = {f"{prefix}ACCESS_KEY_ID": "the AccessKey's id", f"{prefix}ACCESS_KEY_SECRET": "its secret"}
-    return Choice(class_name, required, tuple(prefix + each for each in ("SECURITY_TOKEN", "BASE_URL", *more)))
+    return Choice(class_name, required, tuple(prefix + each for each in ("SECURITY_TOKEN", "BASE_URL", "PROXY", *more)))
 
 
 GATEWAYS = {
@@ -39,7 +44,7 @@ GATEWAYS = {
             "OTPKIT_ALIDAYU_APP_KEY": "the application's AppKey",
             "OTPKIT_ALIDAYU_APP_SECRET": "the application's AppSecret",
         },
-        ("OTPKIT_ALIDAYU_BASE_URL",),
+        ("OTPKIT_ALIDAYU_BASE_URL", "OTPKIT_ALIDAYU_PROXY"),
     ),
     "aliyun": _aliyun("aliyun", "Aliyun"),
     "aliyun-voice": _aliyun("aliyun_voice", "AliyunVoice", "CALLED_SHOW_NUMBER"),
@@ -50,20 +55,28 @@ GATEWAYS = {
             "OTPKIT_TENCENT_SECRET_KEY": "its SecretKey",
             "OTPKIT_TENCENT_SDK_APP_ID": "the SMS application's SdkAppId",
         },
-        ("OTPKIT_TENCENT_REGION", "OTPKIT_TENCENT_TOKEN", "OTPKIT_TENCENT_BASE_URL"),
+        ("OTPKIT_TENCENT_REGION", "OTPKIT_TENCENT_TOKEN", "OTPKIT_TENCENT_BASE_URL", "OTPKIT_TENCENT_PROXY"),
     ),
     "twilio": Choice(
         "Twilio",
         {
             "OTPKIT_TWILIO_ACCOUNT_SID": "the account's SID",
-            "OTPKIT_TWILIO_AUTH_TOKEN": "its auth token",
+            "OTPKIT_TWILIO_AUTH_TOKEN": "its auth token, or the SID and secret of an API key",
         },
-        ("OTPKIT_TWILIO_STATUS_CALLBACK", "OTPKIT_TWILIO_LANGUAGE", "OTPKIT_TWILIO_BASE_URL"),
+        (
+            "OTPKIT_TWILIO_API_KEY_SID",
+            "OTPKIT_TWILIO_API_KEY_SECRET",
+            "OTPKIT_TWILIO_STATUS_CALLBACK",
+            "OTPKIT_TWILIO_LANGUAGE",
+            "OTPKIT_TWILIO_BASE_URL",
+            "OTPKIT_TWILIO_PROXY",
+        ),
         {
             "OTPKIT_TWILIO_SENDER": "the number that messages come from",
             "OTPKIT_TWILIO_MESSAGING_SERVICE_SID": "or the Messaging Service that picks one",
             "OTPKIT_TWILIO_VOICE_SENDER": "or the number that calls come from",
         },
+        {"OTPKIT_TWILIO_AUTH_TOKEN": "OTPKIT_TWILIO_API_KEY_SID"},
     ),
     "webhook": Choice(
         "Webhook",
@@ -71,6 +84,7 @@ GATEWAYS = {
             "OTPKIT_WEBHOOK_URL": "where messages are posted to",
             "OTPKIT_WEBHOOK_SECRET": "at least 32 random bytes, which sign them",
         },
+        ("OTPKIT_WEBHOOK_PROXY",),
     ),
     "console": Choice("Console", {"OTPKIT_DEVELOPMENT": "1, for codes are printed: for development alone"}),
 }
@@ -81,7 +95,7 @@ REQUIRED = {
     "OTPKIT_SECRET": "at least 32 random bytes, from `otpkit keygen`; several, newest last, are separated by blanks",
     "OTPKIT_GATEWAY": f"the gateway: {', '.join(GATEWAYS)}",
     "OTPKIT_TEMPLATE_CODE": "the approved template, such as SMS_585014",
-    "OTPKIT_TEMPLATE_SIGN_NAME": "the approved signature",
+    "OTPKIT_TEMPLATE_SIGN_NAME": "the approved signature, for a gateway that puts it in front of the text",
 }
 OPTIONAL = {
     "OTPKIT_INDEX_SECRET": "the first secret, once there are several",
@@ -139,12 +153,21 @@ def _option(gateway: str, variable: str) -> str:
 def _require(given: Mapping[str, str], overrides: Mapping[str, Any]) -> None:
     needed = {name: why for name, why in REQUIRED.items() if _argument(name) not in overrides}
     choice = GATEWAYS.get(given.get("OTPKIT_GATEWAY", DEFAULT_GATEWAY).lower())
+    if not _adds_signature(overrides.get("gateway"), choice):
+        needed.pop("OTPKIT_TEMPLATE_SIGN_NAME", None)
     if "gateway" not in overrides and choice is not None:
-        needed |= choice.required
+        needed |= choice.needed(given)
         needed |= {} if given.keys() & choice.one_of.keys() else choice.one_of
     missing = [f"{name} ({why})" for name, why in needed.items() if name not in given]
     if missing:
         raise ConfigurationError(f"The environment lacks {'; '.join(missing)}. Set what is missing and start again.")
+
+
+def _adds_signature(gateway: Any, choice: Choice | None) -> bool:
+    """Return whether a template needs a signature; True where that can't be told yet."""
+    if gateway is None and choice is not None:
+        gateway = getattr(gateways, choice.class_name)
+    return bool(getattr(gateway, "adds_signature", True))
 
 
 def _argument(variable: str) -> str:
@@ -161,5 +184,5 @@ def _template(given: Mapping[str, str]) -> Template:
             params = None
     if not isinstance(params, dict):
         raise ConfigurationError('OTPKIT_TEMPLATE_PARAMS must be a JSON object, such as {"code": "{code}"}.')
-    body = given.get("OTPKIT_TEMPLATE_BODY")
-    return Template(given["OTPKIT_TEMPLATE_CODE"], given["OTPKIT_TEMPLATE_SIGN_NAME"], params, body=body)
+    named = {"sign_name": sign} if (sign := given.get("OTPKIT_TEMPLATE_SIGN_NAME")) else {}
+    return Template(given["OTPKIT_TEMPLATE_CODE"], params=params, body=given.get("OTPKIT_TEMPLATE_BODY"), **named)

@@ -25,7 +25,7 @@ from otpkit.gateways.provider import message_id
 from otpkit.identity import Identity
 from otpkit.issuing import BLOCKED, Issue
 from otpkit.limits import WideLimit, give, ip_limits, is_countable, memory_key, read_ip, send_limits, take
-from otpkit.models import Challenge, Proof, Standing
+from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.names import DEFAULT_NAMESPACE, NOT_GIVEN, check_bind, check_purpose, check_request
 from otpkit.phone import resolve
 from otpkit.replies import DELIVERY, Description, live_challenge, raise_limited, standing_of, text
@@ -35,7 +35,8 @@ T = TypeVar("T")
 
 _ARRIVED = {"delivered": "delivered", "failed": "undelivered"}  # states, and the events that tell of them
 _KNOWLEDGE = ("unknown", "pending", "failed", "delivered")  # of two states of a message the later one here stands
-_MOST_RECEIPTS = 1000  # of one push; providers send at most some hundred
+_BATCH = 500  # receipts that are recorded together
+_WARNING_MS = 60_000  # between two warnings of one gateway's pushes: a stranger must not fill the log
 _CALL_BYTES = 8  # of a redeem's id
 _FUTURE_MS = 30_000  # how far ahead of this host the server's clock may be, for `check`
 _NO_CHALLENGE = "There is no live challenge for this phone, purpose and bind: issue a new code."
@@ -49,6 +50,7 @@ class Flows:
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
+        self._warned_ms: dict[str, int] = {}  # when a gateway's pushes were last warned of
 
     def issue(
         self,
@@ -183,14 +185,30 @@ class Flows:
     def receive(self, push: Push, gateway: str) -> Flow[Receipts]:
         member = self._deployment.routing.member(gateway)
         receipts = member.gateway.receipts(push)
-        told = []
-        for delivery in receipts.deliveries[:_MOST_RECEIPTS]:
-            with suppress(PhoneError, ValueError):
-                who = self._identify(delivery.phone, "receipt", "")
-                op = decode_start(delivery.send_id) if delivery.send_id else b""
-                told.append((who, delivery, op, f"{member.name} {message_id(delivery.message_id)}"))
-        yield from self._record(told)
+        if receipts.problem or receipts.status >= 400:
+            yield from self._warn_of(member.name, receipts)
+        # All of them: a provider that was answered does not tell a row again.
+        for start in range(0, len(receipts.deliveries), _BATCH):
+            told = []
+            for delivery in receipts.deliveries[start : start + _BATCH]:
+                with suppress(PhoneError, ValueError):
+                    who = self._identify(delivery.phone, "receipt", "")
+                    told.append((who, delivery, _op_of(delivery), f"{member.name} {message_id(delivery.message_id)}"))
+            yield from self._record(told)
         return receipts
+
+    def _warn_of(self, name: str, receipts: Receipts) -> Flow[None]:
+        """Warn of a push that was not believed or not read, once in a while."""
+        now_ms = self._deployment.host_ms()
+        if abs(now_ms - self._warned_ms.get(name, -_WARNING_MS)) < _WARNING_MS:
+            return
+        self._warned_ms[name] = now_ms
+        problem = receipts.problem or f"it was answered by {receipts.status}"
+        yield Emit(
+            Event(name="push_refused", operation="receive", detail=name),
+            warning=f"The gateway {name} was pushed receipts that are not accepted: {problem}. "
+            "This is logged at most once a minute.",
+        )
 
     def _record(self, told: Sequence[tuple[Identity, Delivery, bytes, str]]) -> Flow[None]:
         """Keep what became of messages: of each the phone, the send's id or its beginning, or who served it."""
@@ -269,6 +287,21 @@ class Flows:
     def _tell(self, who: Identity, operation: str, name: str, outcome: str = "", detail: str = "") -> Flow[None]:
         if self._deployment.listener is not None:
             yield Emit(who.event(name, operation, outcome, detail))
+
+
+def _op_of(delivery: Delivery) -> bytes:
+    """Return the send's operation id, or its beginning; b"" where the gateway's own id says which message it is.
+
+    Raises ValueError where neither does.
+    """
+    if not delivery.send_id:
+        return b""
+    try:
+        return decode_start(delivery.send_id)
+    except ValueError:
+        if not delivery.message_id:
+            raise
+        return b""
 
 
 def _wrong(attempts_left: int) -> str:

@@ -172,7 +172,7 @@ class Issue:
 
     def _record(self, member: Member, receipt: Receipt) -> str:
         """Return what is kept of who served: nothing where it goes without saying."""
-        its_id = message_id(receipt.message_id) if member.gateway.knows_message_id else ""
+        its_id = message_id(receipt.message_id) if member.gateway.keeps_message_id(self.who.phone) else ""
         if not its_id and self.deployment.routing.only is not None:
             return ""
         record = f"{member.name} {its_id}".rstrip()

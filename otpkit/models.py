@@ -127,7 +127,8 @@ class Event:
 
     `name` is one of `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `erased`; `delivered` and `undelivered`
     (a receipt told so), `refused` (the call raised), `gateway_failed` (the gateway raised what is no rejection, or the
-    next one's turn came), `ip_not_counted` (a loopback or private address was given as `ip`: is it a proxy's?).
+    next one's turn came), `push_refused` (a push of receipts was not believed or not read; one a minute for each
+    gateway), `ip_not_counted` (a loopback or private address was given as `ip`: is it a proxy's?).
     `phone_id` is the phone's keyed pseudonym: the same phone gives the same text, and the text gives no phone.
     `outcome` is the delivery of an issue, the `code` of a refusal's error, how a gateway failed, or "". `detail` is one
     more word or two: who served, a limit's scope, a gateway's code, the class of what it raised.

@@ -239,7 +239,8 @@ class OTP:
         """Record what a provider pushed of messages sent here, and return what to answer it.
 
         `gateway` is the name of the one that the push is of, as `Challenge.gateway` has it; "" where there is only one.
-        A receipt that is told twice, or of a message that was not sent here, changes nothing.
+        Every receipt of the push is recorded, however many they are; one that is told twice, or of a message that was
+        not sent here, changes nothing.
 
         Raises `ConfigurationError` for a name that no gateway has and for a gateway that is pushed no receipts, and
         `StoreUnavailableError`: answer the provider with its `status`, and it pushes again.

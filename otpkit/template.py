@@ -37,23 +37,30 @@ _GSM7_SEPTETS = (160, 153)
 _UCS2_UNITS = (70, 67)  # of 16 bits
 
 
+class _Unsigned(str):
+    """The `sign_name` of a template that was given none; an empty one that was passed is a mistake."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """An approved template.
 
-    `code` is its id at the gateway, `sign_name` the approved signature without 【】 or quotes. `params`
-    gives each template variable its value, where `{code}` and `{minutes}` are filled in; at least one
-    value holds `{code}`. `body` is the approved text without the signature, its variables as `${name}`:
-    nothing is sent from it, but it lets the variables be checked and the message be shown and counted. A
-    variable whose value comes from `issue(params=…)` stands in `params` too, with the value to use when
-    none is given.
+    `code` is its id at the gateway. `sign_name` is the approved signature without 【】 or quotes; leave it
+    out where the gateway adds none, as Twilio. `params` gives each template variable its value, where
+    `{code}` and `{minutes}` are filled in; at least one value holds `{code}`. `body` is the approved text
+    without the signature, its variables as `${name}`: gateways that have templates send nothing of it, but
+    it lets the variables be checked and the message be shown and counted; all others send it as it is
+    written. A variable whose value comes from `issue(params=…)` stands in `params` too, with the value to
+    use when none is given.
 
     Raises ConfigurationError for a malformed field, for a `{word}` other than these two, and with `body`
     for a variable that is missing or surplus in `params`.
     """
 
     code: str
-    sign_name: str
+    sign_name: str = _Unsigned()
     params: Mapping[str, str] = field(default_factory=lambda: {"code": "{code}"})
     body: str | None = field(default=None, kw_only=True)
 
@@ -93,26 +100,41 @@ class Template:
             self.sms_params(code, minutes=minutes, params=params), ensure_ascii=False, separators=(",", ":")
         )
 
-    def render(self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None) -> str:
-        """Return the message as the phone shows it, `【sign】text`; arguments as for `sms_params`.
+    def render(
+        self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None, signed: bool = True
+    ) -> str:
+        """Return the message as the phone shows it: `【sign】text`, or the text alone without a `sign_name`.
+
+        Args:
+            code: as for `sms_params`; likewise `minutes` and `params`.
+            signed: whether the gateway puts the signature in front (`Gateway.adds_signature`); False gives the text
+                as all other gateways send it.
 
         Raises ConfigurationError where `sms_params` does, and for a template without `body`.
         """
-        return self.fill(self.sms_params(code, minutes=minutes, params=params) if self.body is not None else {})
+        filled = self.sms_params(code, minutes=minutes, params=params) if self.body is not None else {}
+        return self.fill(filled, signed=signed)
 
-    def fill(self, filled: Mapping[str, str]) -> str:
-        """Return the message of `render` from variables that `sms_params` has filled in, as a `Message` carries them.
+    def fill(self, filled: Mapping[str, str], *, signed: bool = True) -> str:
+        """Return the message of `render` from values that are filled in, for a gateway that sends texts.
+
+        Args:
+            filled: the variables' values, as `sms_params` gives them and a `Message` carries them.
+            signed: whether to put `【sign】` in front, as some providers want it; False gives the text as written.
 
         Raises ConfigurationError for a template without `body`.
         """
         if self.body is None:
             _refuse("Template.body is not set, so there is no text to show", "pass body= with the approved text")
         # One pass: what is filled in is never searched for variables.
-        return f"【{self.sign_name}】" + _BODY_VARIABLE.sub(lambda match: filled[match[1]], self.body)
+        text = _BODY_VARIABLE.sub(lambda match: filled[match[1]], self.body)
+        return f"【{self.sign_name}】{text}" if signed and self.sign_name else text
 
-    def segments(self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None) -> int:
-        """Return how many SMS parts the message of `render` takes, its signature included."""
-        return count_segments(self.render(code, minutes=minutes, params=params))
+    def segments(
+        self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None, signed: bool = True
+    ) -> int:
+        """Return how many SMS parts the message of `render` takes, with the same arguments."""
+        return count_segments(self.render(code, minutes=minutes, params=params, signed=signed))
 
     def _checked_overrides(self, params: Mapping[str, str]) -> dict[str, str]:
         overrides = _checked_params(params, "params")
@@ -164,6 +186,8 @@ def _check_template_code(code: object) -> None:
 
 def _check_sign_name(sign_name: object) -> None:
     remedy = "pass the approved signature bare, like '阿里大鱼'"
+    if isinstance(sign_name, _Unsigned):
+        return
     if not isinstance(sign_name, str) or not sign_name:
         _refuse("Template.sign_name is empty or no str", remedy)
     if _SIGN_MARKS.search(sign_name):
@@ -208,7 +232,7 @@ def _check_body(body: object, params: Mapping[str, str]) -> None:
     if not isinstance(body, str) or not body:
         _refuse("Template.body is empty or no str", "pass the approved text, or leave it out")
     if _BRACKETS.search(body):
-        _refuse("Template.body holds 【】", "leave the signature out, render() puts it in front")
+        _refuse("Template.body holds 【】", "leave the signature out, the gateway puts it in front")
     if _UNSAFE.search(body.replace("\n", "")):
         _refuse("Template.body holds a control or invisible character", "remove it")
     if "${" in _BODY_VARIABLE.sub("", body):

@@ -9,15 +9,19 @@ way: neither gets out.
 
 from __future__ import annotations
 
+import base64
 import inspect
 import io
 import logging
 import os
+import socket
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
+from otpkit.connecting import connect
 from otpkit.effects import Call, Flow, HttpRequest, HttpResponse, NoAnswer, NotConnected
 from otpkit.errors import ConfigurationError
 
@@ -36,7 +40,8 @@ _LOGGERS = ("connection", "connectionpool", "poolmanager", "response", "util.ret
 class Transport:
     """Makes HTTP requests over kept-alive connections; safe to share between threads, and across a fork.
 
-    No retry, no redirect, no cookie, no proxy and no setting from the environment; certificates are verified.
+    No retry, no redirect, no cookie, no setting from the environment, and no proxy but the request's own; certificates
+    are verified.
 
     Args:
         connections: how many idle connections to keep for each host; more than these are made as needed.
@@ -51,9 +56,10 @@ class Transport:
     def exchange(self, request: HttpRequest) -> HttpResponse:
         """Make one request and return the whole answer, whatever its status.
 
-        The first number of `request.timeout`, in seconds, bounds connecting, for each address of the host,
-        the second the whole answer, from the request's first byte to the answer's last. An answer of more
-        than 1 MiB, or with status 200 and not in UTF-8, is none. Names of headers are given in lower case.
+        The first number of `request.timeout`, in seconds, bounds the look-up of the host's name, then connecting,
+        for each of its addresses, and then a proxy's part; the second the whole answer, from the request's first
+        byte to the answer's last. An answer of more than 1 MiB, or with status 200 and not in UTF-8, is none. Names
+        of headers are given in lower case.
 
         Raises NotConnected where not a byte of the request was written, and NoAnswer for any later failure.
         """
@@ -89,7 +95,11 @@ class Transport:
         prepared.body = request.body
         prepared.prepare_content_length(request.body)
         # A session would add cookies, redirects, and what the environment says.
-        return self._adapter().send(prepared, stream=True, timeout=request.timeout, verify=self._verify)
+        # http:// is for loopback, which no proxy leads to.
+        proxies = None if request.proxy is None else {"https": request.proxy}
+        return self._adapter().send(
+            prepared, stream=True, timeout=request.timeout, verify=self._verify, proxies=proxies
+        )
 
     def _adapter(self) -> HTTPAdapter:
         # A forked child must not speak on its parent's sockets. There is no lock, which a fork could leave
@@ -139,15 +149,16 @@ _shared = Transport()
 class _Exchange:
     """An exchange under way: whether any of its request was written, and until when its answer may take."""
 
-    __slots__ = ("answer_timeout", "deadline", "written")
+    __slots__ = ("answer_timeout", "deadline", "tunnelling", "written")
 
     def __init__(self, answer_timeout: float) -> None:
         self.answer_timeout = answer_timeout  # seconds
         self.deadline = 0.0  # by the monotonic clock
         self.written = False
+        self.tunnelling = False  # what is written now is for the proxy
 
     def begin_writing(self) -> None:
-        if not self.written:
+        if not self.written and not self.tunnelling:
             self.written = True
             self.deadline = time.monotonic() + self.answer_timeout
 
@@ -168,6 +179,31 @@ class _Connection:
     # Whoever sets it on http.client's own class has all requests printed, secrets included.
     debuglevel = 0
     sock: Any
+    host: str
+    port: int
+    timeout: float
+    socket_options: Any
+    _dns_host: str
+
+    def _new_conn(self) -> socket.socket:
+        sys.audit("http.client.connect", self, self.host, self.port)
+        try:
+            return connect(self._dns_host, self.port, self.timeout, self.socket_options or ())
+        except TimeoutError as error:
+            from urllib3.exceptions import ConnectTimeoutError
+
+            # A bare one would be called a timeout of reading.
+            raise ConnectTimeoutError(self, "") from error
+
+    def _tunnel(self) -> None:
+        """Ask the proxy for a way to the host, by CONNECT: nothing of the request is in it."""
+        exchange = _current.exchange or _Exchange(0)
+        exchange.tunnelling, exchange.deadline = True, time.monotonic() + self.timeout
+        try:
+            super()._tunnel()  # type: ignore[misc]
+        finally:
+            exchange.tunnelling = False
+        self.sock.settimeout(self.timeout)
 
     def send(self, data: Any) -> None:
         if self.sock is None:
@@ -241,17 +277,42 @@ def _open_adapter(connections: int) -> HTTPAdapter:
 
     from requests.adapters import HTTPAdapter
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+    from urllib3.poolmanager import proxy_from_url
 
     for name in _LOGGERS:
         logging.getLogger(f"urllib3.{name}").addFilter(_silence)
     answer = type("Answer", (_Answer, http.client.HTTPResponse), {})
-    adapter = HTTPAdapter(max_retries=0, pool_maxsize=connections)
     pools = {}
     for pool in (HTTPConnectionPool, HTTPSConnectionPool):
         connection = type("Connection", (_Connection, pool.ConnectionCls), {"response_class": answer})
         pools[pool.scheme] = type("Pool", (pool,), {"ConnectionCls": connection})
+
+    class Adapter(HTTPAdapter):
+        def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+            if proxy not in self.proxy_manager:
+                manager = proxy_from_url(
+                    _without_user(proxy), proxy_headers=_proxy_headers(proxy), maxsize=connections, **kwargs
+                )
+                manager.pool_classes_by_scheme = pools
+                self.proxy_manager.setdefault(proxy, manager)  # whole, for other threads
+            return self.proxy_manager[proxy]
+
+    adapter = Adapter(max_retries=0, pool_maxsize=connections)
     adapter.poolmanager.pool_classes_by_scheme = pools
     return adapter
+
+
+def _proxy_headers(proxy: str) -> dict[str, str]:
+    parts = urlsplit(proxy)
+    if parts.username is None:
+        return {}
+    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
+
+
+def _without_user(proxy: str) -> str:
+    parts = urlsplit(proxy)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _read(response: requests.Response, exchange: _Exchange) -> HttpResponse:

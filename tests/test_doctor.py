@@ -109,6 +109,34 @@ def test_a_template_is_compared_with_its_text(body: str | None, status: str, sai
     assert said in finding.found
 
 
+@pytest.mark.parametrize(
+    ("gateway", "signed", "said"),
+    [
+        ("twilio", True, "one SMS"),
+        ("twilio", False, "one SMS"),
+        ("alidayu", True, "2 SMS"),
+        ("alidayu", False, "lacks"),
+    ],
+)
+def test_a_template_is_counted_as_its_gateway_sends_it(gateway: str, signed: bool, said: str) -> None:
+    """The signature makes UCS-2 of an English text, where the provider adds one; elsewhere none is needed."""
+    variables = {
+        "GATEWAY": gateway,
+        "TEMPLATE_CODE": "login",
+        "TEMPLATE_BODY": "Your code is ${code}. It is valid for five minutes. Never share it with anybody.",
+        "ALIDAYU_APP_KEY": "key",
+        "ALIDAYU_APP_SECRET": SECRET,
+        "ALIDAYU_BASE_URL": "http://127.0.0.1:1",
+        "TWILIO_ACCOUNT_SID": "AC0",
+        "TWILIO_AUTH_TOKEN": SECRET,
+        "TWILIO_SENDER": "+15551234567",
+        "TWILIO_BASE_URL": "http://127.0.0.1:1",
+    } | ({"TEMPLATE_SIGN_NAME": "Acme"} if signed else {})
+    report = examine({f"OTPKIT_{name}": value for name, value in variables.items()})
+    (finding,) = (each for each in report.findings if each.name == "template")
+    assert said in finding.found
+
+
 def _refusal(category: RejectionCategory) -> GatewayRejectedError:
     return GatewayRejectedError("Gate: the reason; what to do.", gateway="gate", gateway_code="1", category=category)
 

@@ -90,6 +90,17 @@ def test_twilio_may_call_only_or_send_by_a_service() -> None:
     assert gateway_of("twilio", **own, OTPKIT_TWILIO_MESSAGING_SERVICE_SID="MG0").channels == {"sms"}
 
 
+def test_twilio_may_have_an_api_key_in_place_of_the_auth_token() -> None:
+    """Its SID and its secret; half of it is named."""
+    own = {each: COMPLETE["twilio"][each] for each in ("OTPKIT_TWILIO_ACCOUNT_SID", "OTPKIT_TWILIO_SENDER")}
+    key = {"OTPKIT_TWILIO_API_KEY_SID": "SK0", "OTPKIT_TWILIO_API_KEY_SECRET": "gateway's secret"}
+    assert gateway_of("twilio", **own, **key).channels == {"sms"}
+    with pytest.raises(ConfigurationError, match="api_key_secret"):
+        gateway_of("twilio", **own, OTPKIT_TWILIO_API_KEY_SID="SK0")
+    with pytest.raises(ConfigurationError, match="OTPKIT_TWILIO_AUTH_TOKEN"):
+        gateway_of("twilio", **own, OTPKIT_TWILIO_API_KEY_SECRET="x")
+
+
 @pytest.mark.parametrize("value", ["0", "true", "yes", "no"])
 def test_the_console_needs_a_development_that_is_literally_1(value: str) -> None:
     """It prints codes."""

@@ -31,7 +31,7 @@ LAYERS = [
     ["models"],
     ["errors"],
     ["effects", "phone", "secret"],
-    ["codes", "names", "policy", "template"],
+    ["codes", "connecting", "names", "policy", "template"],
     ["tokens"],
     ["gateways.base", "notifier", "scripts", "transport"],
     ["gateways.provider"],
@@ -86,7 +86,7 @@ LIBRARIES = {
 }
 LAZY = {"apprise", "fakeredis", "lupa", "phonenumbers", "requests", "urllib3"}
 # What flows, and all below them, leave to the shells. These are the shells' own hands.
-HANDS = {"notifier", "transport"}
+HANDS = {"connecting", "notifier", "transport"}
 NOT_IN_FLOWS = {
     *(
         "asyncio",

@@ -105,7 +105,9 @@ def _check_namespace(namespace: str) -> None:
 
 def _examine_template(environ: Mapping[str, str]) -> list[Finding]:
     chosen = _part(environ, "template")
-    return [chosen if isinstance(chosen, Finding) else settings.template(chosen)]
+    if isinstance(chosen, Finding):
+        return [chosen]
+    return [settings.template(chosen, signed=getattr(_part(environ, "gateway"), "adds_signature", True))]
 
 
 def _examine_gateway(environ: Mapping[str, str]) -> list[Finding]:

@@ -55,8 +55,8 @@ def index_secret(recorded: Recorded, key: str) -> Finding:
     )
 
 
-def template(chosen: Template) -> Finding:
-    """Whether the variables are those of the approved text, and how many SMS it takes."""
+def template(chosen: Template, *, signed: bool = True) -> Finding:
+    """Whether the variables are those of the approved text, and how many SMS it takes; `signed` as in `segments`."""
     names = ", ".join(chosen.params)
     if chosen.body is None:
         return Finding(
@@ -65,7 +65,7 @@ def template(chosen: Template) -> Finding:
             f"Variables: {names}. Without the approved text they can't be compared with it.",
             "Set OTPKIT_TEMPLATE_BODY to the text that the gateway approved.",
         )
-    parts = chosen.segments(SAMPLE_CODE)
+    parts = chosen.segments(SAMPLE_CODE, signed=signed)
     if parts == 1:
         return Finding("template", "ok", f"Variables: {names}, as in the approved text; one SMS.")
     return Finding(

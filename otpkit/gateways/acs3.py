@@ -31,7 +31,9 @@ _AUTHORIZATION = re.compile(
 class Credentials:
     """An AccessKey; with `security_token` it is a temporary one of the Security Token Service (STS).
 
-    Its repr shows the id alone. Raises ConfigurationError for a field that can't be right.
+    For Tencent Cloud the three are SecretId, SecretKey and Token. Its repr shows the id alone.
+
+    Raises ConfigurationError for a field that can't be right.
     """
 
     access_key_id: str

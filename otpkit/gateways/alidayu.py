@@ -41,11 +41,14 @@ class Alidayu(Gateway):
         app_secret: its AppSecret.
         base_url: where the API is; `http://` is for loopback alone, for the secret travels in clear.
         timeout: seconds to connect and seconds to answer; one number means both.
+        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
+            says of proxies counts for nothing, and `http://` of loopback goes directly.
 
     Raises ConfigurationError for anything that can't work, naming the field and the remedy.
     """
 
     name: ClassVar[str] = ALIDAYU.name
+    adds_signature: ClassVar[bool] = True
     can_trace: ClassVar[bool] = True
 
     def __init__(
@@ -55,6 +58,7 @@ class Alidayu(Gateway):
         *,
         base_url: str = "https://ca.aliyuncs.com/gw/alidayu",
         timeout: tuple[float, float] | float = (3, 10),
+        proxy: str | None = None,
     ) -> None:
         self._headers = {
             "X-Ca-Key": settings.header_value("app_key", app_key),
@@ -62,6 +66,7 @@ class Alidayu(Gateway):
         }
         self.base_url = settings.base_url("base_url", base_url)
         self.timeout = settings.timeouts("timeout", timeout)
+        self._proxy = settings.proxy_url("proxy", proxy)
         self._records = Records(
             ALIDAYU, self._ask, lambda detail: detail.extend, lambda refusal: refusal.gateway_code == BAD_DATE
         )
@@ -108,7 +113,8 @@ class Alidayu(Gateway):
         """Send a message, which need not hold a code, to one number or up to 200, by one HTTP request.
 
         Args:
-            rec_num: mainland numbers in any usual spelling; each gets one message, however often it is named.
+            rec_num: mainland numbers in any usual spelling: a list, or a text with commas between them. Each gets one
+                message, however often it is named.
             template_code: an approved template, like `SMS_585014`.
             sign_name: an approved signature, without 【】.
             params: the template's variables; None sends none.
@@ -168,4 +174,6 @@ class Alidayu(Gateway):
 
     def _request(self, api: str, params: Mapping[str, str], timeout: tuple[float, float] | None = None) -> HttpRequest:
         # Its repr hides the parameters: no frame that errors are raised in holds them in clear.
-        return HttpRequest("GET", f"{self.base_url}/{api}", params, self._headers, timeout or self.timeout)
+        return HttpRequest(
+            "GET", f"{self.base_url}/{api}", params, self._headers, timeout or self.timeout, proxy=self._proxy
+        )

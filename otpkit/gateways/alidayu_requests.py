@@ -89,11 +89,11 @@ def read_number(text: str) -> str:
 
 
 def read_numbers(rec_num: str | Sequence[str]) -> list[str]:
-    """Return one number or several, each once, in their order.
+    """Return one number or several, in a list or with commas between them, each once, in their order.
 
     Raises GatewayRejectedError for none and for more than 200, PhoneError for one that is none.
     """
-    numbers = list(dict.fromkeys(map(read_number, [rec_num] if isinstance(rec_num, str) else rec_num)))
+    numbers = list(dict.fromkeys(map(read_number, rec_num.split(",") if isinstance(rec_num, str) else rec_num)))
     if not numbers:
         raise ALIDAYU.rejection("request", "there is no number", "the developer must pass 1 to 200")
     if len(numbers) > MAX_NUMBERS:

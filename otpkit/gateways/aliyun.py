@@ -1,6 +1,7 @@
 """Aliyun's SMS service of today (阿里云短信服务, Dysmsapi 2017-05-25): SendSms, QuerySendDetails, SmsReport.
 
-Sources: help.aliyun.com/document_detail/55284.html (SendSms), 419277.html (QuerySendDetails), 101867.html (SmsReport).
+Sources: help.aliyun.com/document_detail/55284.html (SendSms), 419277.html (QuerySendDetails), 101867.html (SmsReport),
+help.aliyun.com/zh/sms/smsreport-http-intl (SmsReport of other regions).
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import ClassVar, Final
 from otpkit.effects import Flow
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.aliyun_answers import SendDetail, SendDetailPage, read_delivery, read_page, read_receipts
-from otpkit.gateways.aliyun_api import Api, CredentialsSource, local_number, read_phone
+from otpkit.gateways.aliyun_api import Api, local_number, read_phone
 from otpkit.gateways.aliyun_errors import BAD_PARAMETERS, SMS, SMS_REFUSALS
-from otpkit.gateways.base import Delivery, Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways.base import MAX_BATCH, Delivery, Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways.credentials import CredentialsSource
 from otpkit.gateways.records import MAX_PAGE_SIZE, Query, Records, answered
 from otpkit.gateways.shanghai import recent_day
 
@@ -39,12 +41,16 @@ class Aliyun(Gateway):
             one with AsyncOTP alone.
         base_url: where the API is; `http://` is for loopback alone.
         timeout: seconds to connect and seconds to answer; one number means both.
+        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
+            says of proxies counts for nothing, and `http://` of loopback goes directly.
 
     Raises ConfigurationError for anything that can't work, naming the field and the remedy.
     """
 
     name: ClassVar[str] = SMS.name
+    adds_signature: ClassVar[bool] = True
     can_trace: ClassVar[bool] = True
+    max_push: ClassVar[int] = MAX_BATCH
 
     def __init__(
         self,
@@ -55,9 +61,10 @@ class Aliyun(Gateway):
         credentials: CredentialsSource | None = None,
         base_url: str = "https://dysmsapi.aliyuncs.com",
         timeout: tuple[float, float] | float = (3, 10),
+        proxy: str | None = None,
     ) -> None:
         static = (access_key_id, access_key_secret, security_token)
-        self._api = Api(SMS, SMS_REFUSALS, static, credentials, base_url, timeout)
+        self._api = Api(SMS, SMS_REFUSALS, static, credentials, base_url, timeout, proxy)
         self.base_url, self.timeout = self._api.base_url, self._api.timeout
         self._records = Records(SMS, self._ask, lambda detail: detail.out_id, _is_early)
 
@@ -93,10 +100,15 @@ class Aliyun(Gateway):
         detail = yield from self._records.find(_number(phone), send_id, sent_at)
         return Delivery(state="unknown", gateway=self.name) if detail is None else read_delivery(detail)
 
-    def receipts(self, push: Push) -> Receipts:
-        """Read an SmsReport, and answer that it was taken, even where it can't be read: so it is not repeated.
+    def keeps_message_id(self, phone: str) -> bool:
+        """Return whether `phone` is outside the mainland: the receipts of such messages may name them by it alone."""
+        return not phone.startswith("+86")
 
-        Aliyun signs no push: the URL that it calls must hold a secret.
+    def receipts(self, push: Push) -> Receipts:
+        """Read an SmsReport, of the mainland or of other regions, and answer that it was taken.
+
+        That is the answer even where it can't be read: so it is not repeated. Aliyun signs no push: the URL that it
+        calls must hold a secret.
         """
         return read_receipts(push)
 

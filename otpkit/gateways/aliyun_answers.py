@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -10,9 +10,11 @@ from typing import Any, Final, Literal
 from otpkit.gateways.aliyun_api import pushed_phone
 from otpkit.gateways.aliyun_errors import SMS
 from otpkit.gateways.base import Delivery, Push, Receipts
-from otpkit.gateways.provider import count, message_id, read_json, text_of, token
+from otpkit.gateways.provider import NO_ROWS, count, mail_date, message_id, read_json, text_of, token
 from otpkit.gateways.shanghai import read_moment
 
+# Of a receipt of another region's: delivered, failed, expired.
+_ELSEWHERE: Final[dict[str, Literal["delivered", "failed"]]] = {"1": "delivered", "2": "failed", "6": "failed"}
 # Also for a push that can't be read: it would be no better when repeated, and any other answer has it repeated.
 TAKEN: Final = b'{"code":0,"msg":"ok"}'
 
@@ -77,13 +79,15 @@ def read_delivery(detail: SendDetail) -> Delivery:
 
 def read_receipts(push: Push) -> Receipts:
     """Read an SmsReport, the JSON array that Aliyun pushes."""
-    return Receipts(tuple(each for row in pushed_rows(push) if (each := _pushed(row))), body=TAKEN)
+    return receipts_of(push, lambda row: _pushed_elsewhere(row) if "To" in row else _pushed(row))
 
 
-def pushed_rows(push: Push) -> list[dict[str, Any]]:
-    """Return the objects of the JSON array that was pushed; none of what is no such array."""
+def receipts_of(push: Push, read: Callable[[dict[str, Any]], Delivery | None]) -> Receipts:
+    """Return what `read` makes of the objects of the JSON array that was pushed."""
     rows = read_json(push.body)
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    if not isinstance(rows, list):
+        return Receipts((), body=TAKEN, problem=NO_ROWS)
+    return Receipts(tuple(each for row in rows if isinstance(row, dict) and (each := read(row))), body=TAKEN)
 
 
 def in_utc(moment: datetime | None) -> datetime | None:
@@ -106,6 +110,23 @@ def _pushed(row: dict[str, Any]) -> Delivery | None:
         phone=phone,
         send_id=send_id,
         message_id=biz_id,
+    )
+
+
+def _pushed_elsewhere(row: dict[str, Any]) -> Delivery | None:
+    state, phone = _ELSEWHERE.get(text_of(row.get("Status"))), pushed_phone(text_of(row.get("To")))
+    task_id, its_id = message_id(row.get("TaskId")), message_id(row.get("MessageId"))
+    if state is None or not phone or not (task_id or its_id):
+        return None
+    return Delivery(
+        state=state,
+        gateway=SMS.name,
+        result_code=token(row.get("ErrorCode")),
+        sent_at=mail_date(row.get("SendDate")),
+        received_at=mail_date(row.get("ReceiveDate")),
+        phone=phone,
+        send_id=task_id,
+        message_id=its_id,
     )
 
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from otpkit import phone as phones
-from otpkit.effects import Call, Flow, HttpRequest, HttpResponse, TransportFailure
-from otpkit.errors import ConfigurationError, GatewayRejectedError
+from otpkit.effects import Flow, HttpRequest, HttpResponse, TransportFailure
+from otpkit.errors import GatewayRejectedError
 from otpkit.gateways import acs3, settings
 from otpkit.gateways.acs3 import Credentials
 from otpkit.gateways.aliyun_errors import NO_RECORD, flow_control_window, row_of, says_nothing
 from otpkit.gateways.base import Receipt
+from otpkit.gateways.credentials import CredentialsSource, current, source
 from otpkit.gateways.provider import Provider, Refusal, ask, json_object, message_id, seconds, token
 
 VERSION: Final = "2017-05-25"  # of both APIs
-
-CredentialsSource = Callable[[], Credentials | Awaitable[Credentials]]
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _MAINLAND = re.compile(r"\+86(1[0-9]{10})")
@@ -42,12 +40,14 @@ class Api:
         credentials: CredentialsSource | None,
         base_url: str,
         timeout: tuple[float, float] | float,
+        proxy: str | None,
     ) -> None:
         self.provider = provider
         self.rows = rows
-        self._source = _source(static, credentials)
+        self._source = source(static, credentials)
         self.base_url = settings.base_url("base_url", base_url)
         self.timeout = settings.timeouts("timeout", timeout)
+        self._proxy = settings.proxy_url("proxy", proxy)
         parts = urlsplit(self.base_url)
         self._host = parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])  # as HTTP writes it
         self._path = f"{parts.path}/"
@@ -57,13 +57,7 @@ class Api:
 
         Raises GatewayRejectedError of category `account` where it raises, or gives none: nothing was sent.
         """
-        if isinstance(self._source, Credentials):
-            return self._source
-        found = yield from _fetched(self._source)
-        if found is None:
-            problem = "the function that gives credentials failed, nothing was sent"
-            raise self.provider.rejection("account", problem, "the operator must look into what it calls")
-        return found
+        return (yield from current(self.provider, self._source))
 
     def request(
         self,
@@ -86,7 +80,7 @@ class Api:
             nonce=secrets.token_hex(16),
             path=self._path,
         )
-        return HttpRequest("POST", f"{self.base_url}/", params, headers, timeout or self.timeout)
+        return HttpRequest("POST", f"{self.base_url}/", params, headers, timeout or self.timeout, proxy=self._proxy)
 
     def read_receipt(self, response: HttpResponse, id_field: str) -> Receipt | GatewayRejectedError:
         """Judge the answer to a call that sends: accepted where `Code` is OK, rejected where it surely is not."""
@@ -184,47 +178,3 @@ def pushed_phone(text: str) -> str:
     if mainland and not (found["plus"] and len(found["digits"]) == 11):
         return f"+86{mainland[1]}"
     return f"+{found['digits']}"
-
-
-def _source(
-    static: tuple[str | None, str | None, str | None], credentials: CredentialsSource | None
-) -> Credentials | CredentialsSource:
-    if credentials is None:
-        key_id, secret, security_token = static
-        # None is refused by name, like any other value that is no key.
-        return Credentials(key_id, secret, security_token)  # type: ignore[arg-type]
-    if not callable(credentials):
-        raise ConfigurationError("credentials is no function; pass one that returns Credentials(…).")
-    if static != (None, None, None):
-        raise ConfigurationError("credentials stands beside an access key; pass one or the other.")
-    return credentials
-
-
-def _fetched(source: CredentialsSource) -> Flow[Credentials | None]:
-    try:
-        found: Credentials | None = yield Call(_guarded(source), None)
-    except Exception:  # noqa: BLE001 - an async function where none is awaited
-        return None
-    return found
-
-
-def _guarded(source: CredentialsSource) -> Callable[[None], Any]:
-    """Return a function that gives credentials or None: whatever else `source` gives or raises may hold a secret."""
-
-    def plain(_: None) -> Credentials | Awaitable[Credentials | None] | None:
-        try:
-            found = source()
-        except Exception:  # noqa: BLE001
-            return None
-        if inspect.isawaitable(found):
-            return awaited(None, found)
-        return found if isinstance(found, Credentials) else None
-
-    async def awaited(_: None, giving: Awaitable[Credentials] | None = None) -> Credentials | None:
-        try:
-            found = await (giving or cast("Awaitable[Credentials]", source()))
-        except Exception:  # noqa: BLE001
-            return None
-        return found if isinstance(found, Credentials) else None
-
-    return awaited if inspect.iscoroutinefunction(source) else plain

@@ -9,7 +9,7 @@ from datetime import date, datetime, time
 from typing import Any, Final, Literal
 
 from otpkit.errors import ConfigurationError
-from otpkit.gateways.aliyun_answers import TAKEN, in_utc, pushed_rows
+from otpkit.gateways.aliyun_answers import in_utc, receipts_of
 from otpkit.gateways.aliyun_api import pushed_phone
 from otpkit.gateways.aliyun_errors import VOICE
 from otpkit.gateways.base import Delivery, Push, Receipts
@@ -159,7 +159,7 @@ def state_of(code: str) -> Literal["pending", "delivered", "failed"]:
 
 def read_call_receipts(push: Push) -> Receipts:
     """Read a VoiceReport, the JSON array that Aliyun pushes when calls have ended."""
-    return Receipts(tuple(each for row in pushed_rows(push) if (each := _pushed(row))), body=TAKEN)
+    return receipts_of(push, _pushed)
 
 
 def _pushed(row: dict[str, Any]) -> Delivery | None:

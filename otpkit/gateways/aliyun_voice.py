@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 from otpkit.effects import Flow, HttpResponse
 from otpkit.errors import GatewayRejectedError
-from otpkit.gateways.aliyun_api import Api, CredentialsSource, local_number, read_phone
+from otpkit.gateways.aliyun_api import Api, local_number, read_phone
 from otpkit.gateways.aliyun_calls import (
     MAX_OUT_ID,
     TTS_CALLS,
@@ -30,7 +30,8 @@ from otpkit.gateways.aliyun_calls import (
     word,
 )
 from otpkit.gateways.aliyun_errors import BAD_PARAMETERS, VOICE, VOICE_REFUSALS
-from otpkit.gateways.base import Channel, Delivery, Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways.base import MAX_BATCH, Channel, Delivery, Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways.credentials import CredentialsSource
 from otpkit.gateways.shanghai import days_around, recent_day
 from otpkit.transport import drive
 
@@ -61,6 +62,8 @@ class AliyunVoice(Gateway):
         speed: -500 to 500.
         base_url: where the API is; `http://` is for loopback alone.
         timeout: seconds to connect and seconds to answer; one number means both.
+        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
+            says of proxies counts for nothing, and `http://` of loopback goes directly.
 
     What is None is left to Aliyun. Raises ConfigurationError for anything that can't work.
     """
@@ -69,6 +72,7 @@ class AliyunVoice(Gateway):
     channels: frozenset[Channel] = frozenset({"voice"})
     can_trace: ClassVar[bool] = True
     knows_message_id: ClassVar[bool] = True
+    max_push: ClassVar[int] = MAX_BATCH
 
     def __init__(
         self,
@@ -83,9 +87,10 @@ class AliyunVoice(Gateway):
         speed: int | None = None,
         base_url: str = "https://dyvmsapi.aliyuncs.com",
         timeout: tuple[float, float] | float = (3, 10),
+        proxy: str | None = None,
     ) -> None:
         static = (access_key_id, access_key_secret, security_token)
-        self._api = Api(VOICE, VOICE_REFUSALS, static, credentials, base_url, timeout)
+        self._api = Api(VOICE, VOICE_REFUSALS, static, credentials, base_url, timeout, proxy)
         self.base_url, self.timeout = self._api.base_url, self._api.timeout
         self._playing = Playing(
             called_show_number=called_show_number, play_times=play_times, volume=volume, speed=speed

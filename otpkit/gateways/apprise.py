@@ -25,7 +25,7 @@ class Apprise(Gateway):
 
         Apprise("vonage://key:secret@sender/{phone}")
 
-    It sends a text, so its templates need `body`. How long the service may take is the URL's own `cto` and `rto`.
+    It sends `body` of its templates as it is written. How long the service may take is the URL's own `cto` and `rto`.
 
     Raises ConfigurationError without Apprise, for several URLs (each would be a message), for one without `{phone}`
     (every code would go to one place), and for one that makes several messages, as by several targets, `retry` or
@@ -64,5 +64,5 @@ class Apprise(Gateway):
         return Receipt(self.name) if sent is True else PROVIDER.uncertain()
 
     def _notify(self, message: Message) -> bool | None:
-        text, number = message.template.fill(message.params), message.phone.removeprefix("+")
+        text, number = message.template.fill(message.params, signed=False), message.phone.removeprefix("+")
         return notifier.notify((self._url.replace(_PHONE, number), text, number))

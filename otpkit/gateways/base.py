@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from otpkit.effects import Call, Flow
 from otpkit.errors import ConfigurationError
@@ -22,6 +22,7 @@ from otpkit.models import mask
 from otpkit.template import Template
 
 Channel = Literal["sms", "voice"]
+MAX_BATCH: Final = 524_288  # bytes of a push that holds many receipts: some 2000 rows, where a provider names no number
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -90,12 +91,17 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """What a push said, and the HTTP answer that its provider wants: `status`, `content_type` and `body`."""
+    """What a push said, and the HTTP answer that its provider wants: `status`, `content_type` and `body`.
+
+    `problem` is why nothing of it could be believed or read, and what the operator should check; it is logged, at most
+    once a minute.
+    """
 
     deliveries: tuple[Delivery, ...]
     status: int = 200
     content_type: str = "application/json"
     body: bytes = b""
+    problem: str = field(default="", compare=False)
 
 
 class Gateway(ABC):
@@ -104,13 +110,22 @@ class Gateway(ABC):
     name: ClassVar[str]
     channels: frozenset[Channel] = frozenset({"sms"})
     """How its messages reach a person."""
+    adds_signature: ClassVar[bool] = False
+    """Whether the provider puts `【sign_name】` in front of the text; all others get the text as it is written."""
     can_trace: ClassVar[bool] = False
     """Whether the gateway can be asked what became of a message."""
     knows_message_id: ClassVar[bool] = False
     """Whether `trace` or `receipts` know a message by the gateway's own id alone: then it is kept with the send."""
+    max_push: ClassVar[int] = 65_536
+    """How many bytes a push of the provider's may have; `otpkit serve` refuses a longer one."""
 
-    def check(self, template: Template) -> None:  # noqa: B027 - most gateways can send any
+    def check(self, template: Template) -> None:
         """Raise ConfigurationError for a template that this gateway can't send, naming the field and the remedy."""
+        if self.adds_signature and not template.sign_name:
+            raise ConfigurationError(
+                f"Template.sign_name is not set, and {self.name} sends no message without one; pass the approved "
+                "signature bare, like '阿里大鱼'."
+            )
 
     @abstractmethod
     def send(self, message: Message) -> Flow[Receipt]:
@@ -128,6 +143,10 @@ class Gateway(ABC):
         """
         return Delivery(state="unknown", gateway=self.name)
         yield  # a flow without effects
+
+    def keeps_message_id(self, phone: str) -> bool:
+        """Return whether the id of a message to `phone` (E.164) is kept with the send, as by `knows_message_id`."""
+        return self.knows_message_id
 
     def receipts(self, push: Push) -> Receipts:
         """Read what the provider pushed, and say what to answer. It does no I/O, and a stranger's push says nothing.

@@ -39,6 +39,7 @@ class Console(Gateway):
         # Standard output as it is now: tests and servers exchange it.
         stream = sys.stdout if self._stream is None else self._stream
         template = message.template
-        text = f"【{template.sign_name}】{message.code}" if template.body is None else template.fill(message.params)
+        sign = f"【{template.sign_name}】" if template.sign_name else ""
+        text = f"{sign}{message.code}" if template.body is None else template.fill(message.params)
         stream.write(f"[{message.channel} to {message.phone}] {text}\n")
         stream.flush()

@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
 from otpkit.effects import Flow, HttpRequest, HttpResponse, NotConnected, TransportFailure, http
@@ -17,6 +19,7 @@ from otpkit.template import Template
 _TOKEN: Final = re.compile(r"(?!.*[0-9]{10})[A-Za-z0-9._-]{1,64}")
 _MESSAGE_ID: Final = re.compile(r"[!-~]{1,128}")
 _SHORT_NUMBER: Final = re.compile(r"[0-9]{1,5}")
+NO_ROWS: Final = "the body is no JSON array; pass Push the body's bytes unchanged"
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -177,6 +180,14 @@ def message_id(value: object) -> str:
 def phone(value: object) -> str:
     """Return a phone that is E.164, or ""."""
     return matched(_E164, value)
+
+
+def mail_date(value: object) -> datetime | None:
+    """Return the time that a text like `Thu, 25 Nov 2021 10:27:00 +0800` says, at UTC, or None."""
+    try:
+        return parsedate_to_datetime(text_of(value)).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def header(headers: Mapping[str, str], name: str) -> str:

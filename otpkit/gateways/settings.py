@@ -16,6 +16,10 @@ _BASE_URL = re.compile(
     r"(?::(?P<port>[0-9]{1,5}))?(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?"
 )
 _URL = re.compile(_BASE_URL.pattern + r"(?:\?[A-Za-z0-9._~!$'()*+,;:@/?&=%-]+)?")
+_PROXY = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?:[A-Za-z0-9._~!$&'()*+,;=%-]+(?::[A-Za-z0-9._~!$&'()*+,;=%-]*)?@)?"
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?"
+)
 _HEADER_VALUE = re.compile(r"[\x21-\x7e\xa1-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa1-\xff])?")
 
 
@@ -39,6 +43,20 @@ def base_url(field: str, url: object) -> str:
 def whole_url(field: str, url: object) -> str:
     """Return `url`, which may have a query, once a secret may be sent there: by https, or to loopback."""
     return _checked_url(field, url, _URL, "blank or fragment")
+
+
+def proxy_url(field: str, url: object) -> str | None:
+    """Return the URL of a proxy, whose scheme is http where it has none; None for None. No error shows it."""
+    if url is None:
+        return None
+    found = _PROXY.fullmatch(url) if isinstance(url, str) else None
+    if found is None or not 0 < int(found["port"] or 80) < 65536:
+        _refuse(
+            f"{field} is no URL of a proxy",
+            "write it like http://user:password@proxy.example:3128, with special characters of user and password as "
+            "%40 for @",
+        )
+    return found[0] if found["scheme"] else f"http://{found[0]}"
 
 
 def timeouts(field: str, value: object) -> tuple[float, float]:

@@ -13,8 +13,10 @@ from typing import Any, ClassVar, Final, Literal
 from otpkit.effects import Flow, HttpRequest, HttpResponse, TransportFailure
 from otpkit.errors import GatewayRejectedError, RejectionCategory
 from otpkit.gateways import settings, tc3
-from otpkit.gateways.base import Delivery, Gateway, Message, Push, Receipt, Receipts
-from otpkit.gateways.provider import ask, json_object, message_id, phone, read_json, seconds, text_of, token
+from otpkit.gateways.acs3 import Credentials
+from otpkit.gateways.base import MAX_BATCH, Delivery, Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways.credentials import CredentialsSource, current, source
+from otpkit.gateways.provider import NO_ROWS, ask, json_object, message_id, phone, read_json, seconds, text_of, token
 from otpkit.gateways.shanghai import read_moment
 from otpkit.gateways.tencent_errors import PROVIDER, REFUSALS, UNCERTAIN
 
@@ -43,30 +45,41 @@ class Tencent(Gateway):
         secret_key: its SecretKey, which signs and never travels.
         sdk_app_id: the SMS application's SdkAppId.
         region: where the API is called.
-        token: of temporary credentials.
+        token: the Token of a temporary key.
+        credentials: in place of id, key and token, a function that returns `Credentials(id, key, token)`, called for
+            each request; an async one with AsyncOTP alone.
         base_url: where the API is; `http://` is for loopback alone.
         timeout: seconds to connect and seconds to answer; one number means both.
+        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
+            says of proxies counts for nothing, and `http://` of loopback goes directly.
 
     Raises ConfigurationError for anything that can't work, naming the field and the remedy.
     """
 
     name: ClassVar[str] = PROVIDER.name
+    adds_signature: ClassVar[bool] = True
     can_trace: ClassVar[bool] = True
     knows_message_id: ClassVar[bool] = True
+    max_push: ClassVar[int] = MAX_BATCH
 
     def __init__(
         self,
-        secret_id: str,
-        secret_key: str,
+        secret_id: str | None = None,
+        secret_key: str | None = None,
         *,
         sdk_app_id: str,
         region: str = "ap-guangzhou",
         token: str | None = None,
+        credentials: CredentialsSource | None = None,
         base_url: str = "https://sms.tencentcloudapi.com",
         timeout: tuple[float, float] | float = (3, 10),
+        proxy: str | None = None,
     ) -> None:
-        self._secret_id = settings.header_value("secret_id", secret_id)
-        self._secret_key = settings.header_value("secret_key", secret_key)
+        if credentials is None:
+            settings.header_value("secret_id", secret_id)
+            settings.header_value("secret_key", secret_key)
+            settings.header_value("token", "none" if token is None else token)
+        self._source = source((secret_id, secret_key, token), credentials)
         self._sdk_app_id = settings.header_value("sdk_app_id", sdk_app_id)
         self.base_url = settings.base_url("base_url", base_url)
         self._host = self.base_url.partition("://")[2].partition("/")[0]
@@ -76,9 +89,8 @@ class Tencent(Gateway):
             "X-TC-Version": VERSION,
             "X-TC-Region": settings.header_value("region", region),
         }
-        if token is not None:
-            self._headers["X-TC-Token"] = settings.header_value("token", token)
         self.timeout = settings.timeouts("timeout", timeout)
+        self._proxy = settings.proxy_url("proxy", proxy)
 
     def __repr__(self) -> str:
         return f"Tencent(base_url={self.base_url!r}, timeout={self.timeout!r})"
@@ -86,9 +98,11 @@ class Tencent(Gateway):
     def send(self, message: Message) -> Flow[Receipt]:
         """Send one message by one `SendSms`; `SessionContext` carries the send id.
 
-        Raises GatewayRejectedError where it was certainly not sent: a documented code, a 4xx, no connection.
+        Raises GatewayRejectedError where it was certainly not sent: a documented code, a 4xx, no connection, no
+        credentials.
         """
-        return (yield from PROVIDER.hand_over(self._send_request(message), _judge_send))
+        credentials = yield from current(PROVIDER, self._source)
+        return (yield from PROVIDER.hand_over(self._send_request(credentials, message), _judge_send))
 
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
         """Ask `PullSmsSendStatusByPhoneNumber` what became of a send; it knows the last seven days.
@@ -97,7 +111,8 @@ class Tencent(Gateway):
 
         Raises GatewayRejectedError where the gateway refuses to say.
         """
-        answer = yield from ask(self._trace_request(phone, sent_at))
+        credentials = yield from current(PROVIDER, self._source)
+        answer = yield from ask(self._trace_request(credentials, phone, sent_at))
         found = None if isinstance(answer, TransportFailure) else _judge_trace(answer)
         if isinstance(found, GatewayRejectedError):
             raise found
@@ -112,11 +127,11 @@ class Tencent(Gateway):
         """Read receipts that Tencent Cloud pushed (短信下发状态通知): a JSON array, which nobody has signed."""
         rows = read_json(push.body)
         if not isinstance(rows, list):
-            return Receipts((), 400, body=_PUZZLED)
+            return Receipts((), 400, body=_PUZZLED, problem=NO_ROWS)
         read = (_read_push(row) for row in rows if isinstance(row, dict))
         return Receipts(tuple(delivery for delivery in read if delivery is not None), body=_THANKS)
 
-    def _send_request(self, message: Message) -> HttpRequest:
+    def _send_request(self, credentials: Credentials, message: Message) -> HttpRequest:
         fields = {
             "PhoneNumberSet": [message.phone],
             "SmsSdkAppId": self._sdk_app_id,
@@ -125,9 +140,9 @@ class Tencent(Gateway):
             "TemplateParamSet": list(message.params.values()),
             "SessionContext": message.send_id,
         }
-        return self._request("SendSms", fields, message.sent_at or datetime.now(UTC))
+        return self._request(credentials, "SendSms", fields, message.sent_at or datetime.now(UTC))
 
-    def _trace_request(self, phone: str, sent_at: datetime) -> HttpRequest:
+    def _trace_request(self, credentials: Credentials, phone: str, sent_at: datetime) -> HttpRequest:
         fields = {
             "BeginTime": int((sent_at - _MARGIN).timestamp()),
             "Offset": 0,
@@ -135,15 +150,18 @@ class Tencent(Gateway):
             "PhoneNumber": phone,
             "SmsSdkAppId": self._sdk_app_id,
         }
-        return self._request("PullSmsSendStatusByPhoneNumber", fields, datetime.now(UTC))
+        return self._request(credentials, "PullSmsSendStatusByPhoneNumber", fields, datetime.now(UTC))
 
-    def _request(self, action: str, fields: Mapping[str, Any], moment: datetime) -> HttpRequest:
+    def _request(
+        self, credentials: Credentials, action: str, fields: Mapping[str, Any], moment: datetime
+    ) -> HttpRequest:
         body, timestamp = json.dumps(fields).encode(), int(moment.timestamp())
-        signature = tc3.authorization(
-            self._secret_id, self._secret_key, service="sms", host=self._host, body=body, timestamp=timestamp
-        )
+        key_id, key = credentials.access_key_id, credentials.access_key_secret
+        signature = tc3.authorization(key_id, key, service="sms", host=self._host, body=body, timestamp=timestamp)
         headers = {"X-TC-Action": action, "X-TC-Timestamp": str(timestamp), "Authorization": signature}
-        return HttpRequest("POST", f"{self.base_url}/", {}, self._headers | headers, self.timeout, body)
+        if credentials.security_token is not None:
+            headers["X-TC-Token"] = credentials.security_token
+        return HttpRequest("POST", f"{self.base_url}/", {}, self._headers | headers, self.timeout, body, self._proxy)
 
 
 def _judge_send(response: HttpResponse) -> Receipt | GatewayRejectedError:

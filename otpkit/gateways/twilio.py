@@ -18,7 +18,7 @@ from otpkit.errors import ConfigurationError, GatewayRejectedError
 from otpkit.gateways import settings
 from otpkit.gateways.base import Channel, Delivery, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.provider import ask, header, matched
-from otpkit.gateways.twilio_answers import SEND_ID, SID, judge_send, judge_trace, read_form, read_push
+from otpkit.gateways.twilio_answers import SEND_ID, SID, judge_send, judge_trace, origin, read_form, read_push
 from otpkit.gateways.twilio_errors import PROVIDER
 from otpkit.gateways.twilio_signature import is_signed
 from otpkit.template import Template
@@ -27,12 +27,20 @@ _ACCOUNT: Final = re.compile(r"[A-Za-z0-9]+")
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*")
 
 
+_REMEDY: Final = (
+    "behind a proxy, pass Push the URL that Twilio calls (service.public_url of `otpkit serve`); check auth_token too"
+)
+
+
 class Twilio(Gateway):
-    """The gateway of Twilio. It sends a text, so its templates need `body`; a call says the digits of the code, twice.
+    """The gateway of Twilio. It sends a template's `body` as it is written; a call says the code's digits, twice.
 
     Args:
         account_sid: the account's SID.
-        auth_token: its auth token, with which pushed receipts are signed too.
+        auth_token: its auth token. Twilio signs receipts with it, whoever sent the message; so it is needed beside an
+            API key where receipts are pushed here, and may be left out elsewhere.
+        api_key_sid: the SID of an API key, to send with in place of the auth token; and
+        api_key_secret: its secret.
         sender: the number or sender id that messages come from; or
         messaging_service_sid: the Messaging Service that picks one.
         voice_sender: the number that calls come from; with it `channels` has `voice`.
@@ -41,6 +49,8 @@ class Twilio(Gateway):
         language: of the voice that says the digits.
         base_url: where the API is; `http://` is for loopback alone, for the token travels in clear.
         timeout: seconds to connect and seconds to answer; one number means both.
+        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
+            says of proxies counts for nothing, and `http://` of loopback goes directly.
 
     Raises ConfigurationError for anything that can't work, naming the field and the remedy.
     """
@@ -52,8 +62,10 @@ class Twilio(Gateway):
     def __init__(
         self,
         account_sid: str,
-        auth_token: str,
+        auth_token: str | None = None,
         *,
+        api_key_sid: str | None = None,
+        api_key_secret: str | None = None,
         sender: str | None = None,
         messaging_service_sid: str | None = None,
         voice_sender: str | None = None,
@@ -61,22 +73,31 @@ class Twilio(Gateway):
         language: str = "en-US",
         base_url: str = "https://api.twilio.com",
         timeout: tuple[float, float] | float = (3, 10),
+        proxy: str | None = None,
     ) -> None:
         if not matched(_ACCOUNT, account_sid):
             raise ConfigurationError("account_sid is no SID; copy it from Twilio's console, like AC and 32 digits.")
         if not matched(_LANGUAGE, language):
             raise ConfigurationError("language is no language tag; write it like en-US or cmn-CN.")
-        self._auth_token = settings.header_value("auth_token", auth_token)
-        basic = base64.b64encode(f"{account_sid}:{auth_token}".encode()).decode()
+        key_given = api_key_sid is not None or api_key_secret is not None
+        # Without a key None is refused by name, like any other value that is no token.
+        self._auth_token = None if auth_token is None and key_given else settings.header_value("auth_token", auth_token)
+        user, password = (account_sid, auth_token)
+        if key_given:
+            user, password = _api_key(api_key_sid, api_key_secret)
+        basic = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {basic}"}
         self._from = _origin(sender, messaging_service_sid)
         self._voice_from = None if voice_sender is None else settings.header_value("voice_sender", voice_sender)
         self.channels = _channels(self._from, self._voice_from)
         self._callback = None if status_callback is None else settings.whole_url("status_callback", status_callback)
+        if self._callback and self._auth_token is None:
+            raise ConfigurationError("status_callback needs auth_token: Twilio signs what it pushes there with it.")
         self._language = language
         self.base_url = settings.base_url("base_url", base_url)
         self._account_url = f"{self.base_url}/2010-04-01/Accounts/{account_sid}"
         self.timeout = settings.timeouts("timeout", timeout)
+        self._proxy = settings.proxy_url("proxy", proxy)
 
     def __repr__(self) -> str:
         return f"Twilio(base_url={self.base_url!r}, timeout={self.timeout!r}, channels={sorted(self.channels)})"
@@ -107,17 +128,29 @@ class Twilio(Gateway):
             return Delivery(state="unknown", gateway=self.name)
         resource = "Calls" if message_id.startswith("CA") else "Messages"
         url = f"{self._account_url}/{resource}/{message_id}.json"
-        answer = yield from ask(HttpRequest("GET", url, {}, self._headers, self.timeout))
+        answer = yield from ask(HttpRequest("GET", url, {}, self._headers, self.timeout, proxy=self._proxy))
         found = None if isinstance(answer, TransportFailure) else judge_trace(answer)
         if isinstance(found, GatewayRejectedError):
             raise found
         return found or Delivery(state="unknown", gateway=self.name)
 
     def receipts(self, push: Push) -> Receipts:
-        """Read a status callback of a message or a call; one that Twilio has not signed is answered by 403."""
+        """Read a status callback of a message or a call; one that Twilio has not signed is answered by 403.
+
+        Raises ConfigurationError without the auth token, with which it is signed.
+        """
+        if self._auth_token is None:
+            raise ConfigurationError("Twilio signs receipts with the auth token: pass auth_token beside the API key.")
         params, signature = read_form(push.body), header(push.headers, "x-twilio-signature")
-        if params is None or not is_signed(push.url, params, signature, self._auth_token):
-            return Receipts((), 403, "text/plain")
+        problem = ""
+        if params is None:
+            problem = "the body is no form; pass Push the body's bytes unchanged"
+        elif not signature:
+            problem = "X-Twilio-Signature is missing; Twilio did not send this, or a proxy removes the header"
+        elif not is_signed(push.url, params, signature, self._auth_token):
+            problem = f"the signature does not match the URL{origin(push.url)}; {_REMEDY}"
+        if params is None or problem:
+            return Receipts((), 403, "text/plain", problem=problem)
         delivery = read_push(dict(params), push.url)
         return Receipts(() if delivery is None else (delivery,), content_type="text/xml", body=b"<Response/>")
 
@@ -128,13 +161,19 @@ class Twilio(Gateway):
             fields |= {"From": self._voice_from or "", "Twiml": _spoken(message.code, self._language)}
         else:
             resource = "Messages"
-            fields |= {**self._from, "Body": message.template.fill(message.params)}
+            fields |= {**self._from, "Body": message.template.fill(message.params, signed=False)}
         if self._callback:
             joint = "&" if "?" in self._callback else "?"
             fields["StatusCallback"] = f"{self._callback}{joint}{SEND_ID}={message.send_id}"
         headers = {**self._headers, "Content-Type": "application/x-www-form-urlencoded"}
         url = f"{self._account_url}/{resource}.json"
-        return HttpRequest("POST", url, {}, headers, self.timeout, urlencode(fields).encode())
+        return HttpRequest("POST", url, {}, headers, self.timeout, urlencode(fields).encode(), self._proxy)
+
+
+def _api_key(sid: object, secret: object) -> tuple[str, str]:
+    if not matched(_ACCOUNT, sid):
+        raise ConfigurationError("api_key_sid is no SID; copy it from Twilio's console, like SK and 32 digits.")
+    return str(sid), settings.header_value("api_key_secret", secret)
 
 
 def _origin(sender: str | None, messaging_service_sid: str | None) -> dict[str, str]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from otpkit.effects import HttpResponse
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.base import Delivery, Receipt
-from otpkit.gateways.provider import json_object, matched, phone, seconds, text_of, token
+from otpkit.gateways.provider import json_object, mail_date, matched, phone, seconds, text_of, token
 from otpkit.gateways.twilio_errors import PROVIDER, REFUSALS, UNCERTAIN
 
 SEND_ID: Final = "send_id"  # in the query of the callback's URL
 SID: Final = re.compile(r"(?:SM|MM|CA)[0-9A-Za-z]{32}")
+_ORIGIN: Final = re.compile(r"https?://(?!.*[0-9]{7})[A-Za-z0-9.-]{1,64}(?::[0-9]{1,5})?(?=[/?#]|$)")
 _SEND_ID: Final = re.compile(r"[A-Za-z0-9_-]{15,22}")
 
 _State = Literal["pending", "delivered", "failed"]
@@ -62,7 +61,7 @@ def judge_trace(response: HttpResponse) -> Delivery | GatewayRejectedError | Non
     if 400 <= response.status < 500:
         return _refused(response)
     body = json_object(response) if response.status == 200 else {}
-    sent_at = _moment(body.get("date_sent") or body.get("start_time"))
+    sent_at = mail_date(body.get("date_sent") or body.get("start_time"))
     return _delivery(body.get("status"), body.get("error_code"), sent_at=sent_at)
 
 
@@ -89,6 +88,12 @@ def read_form(body: bytes) -> list[tuple[str, str]] | None:
         return None
 
 
+def origin(url: str) -> str:
+    """Return the scheme and host of a URL to log. Its path may hold a secret, and a stranger's host a number."""
+    found = _ORIGIN.match(url)
+    return f" as it was read, {found[0]}/…" if found else ""
+
+
 def read_push(params: Mapping[str, str], url: str) -> Delivery | None:
     """Return what a status callback says, or None where it is none."""
     sid = matched(SID, params.get("MessageSid") or params.get("CallSid"))
@@ -109,10 +114,3 @@ def _delivery(status: object, error_code: object, **known: Any) -> Delivery:
     state = _STATES.get(text_of(status))
     reason = token(error_code) if state == "failed" else ""
     return Delivery(state=state or "unknown", gateway=PROVIDER.name, result_code=reason, **known)
-
-
-def _moment(value: object) -> datetime | None:
-    try:
-        return parsedate_to_datetime(text_of(value)).astimezone(UTC)
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -14,10 +14,16 @@ from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
 from otpkit.effects import Flow, HttpRequest, HttpResponse
-from otpkit.errors import ConfigurationError, ExpiredTokenError, GatewayRejectedError, InvalidTokenError
+from otpkit.errors import (
+    ConfigurationError,
+    ExpiredTokenError,
+    GatewayRejectedError,
+    InvalidTokenError,
+    RejectionCategory,
+)
 from otpkit.gateways import settings
 from otpkit.gateways.base import Channel, Gateway, Message, Receipt
-from otpkit.gateways.provider import Provider, header, json_object, message_id, read_json, seconds
+from otpkit.gateways.provider import Provider, header, json_object, message_id, read_json, seconds, text_of, token
 from otpkit.secret import read_secret
 
 PROVIDER: Final = Provider("webhook", "The webhook")
@@ -26,19 +32,36 @@ SIGNATURE: Final = "Otpkit-Signature"
 _SCHEME: Final = "v1="  # HMAC-SHA-256 over "timestamp.body", in hex
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,11}")
 _LOOK: Final = "the operator must see why, in the log of the webhook's server"
+_KEYS: Final = "the operator must check url and secret"
+# What a refusal may name: who must do what.
+_REMEDIES: Final[dict[RejectionCategory, str]] = {
+    "number": "the person at the form must give another number",
+    "rate_limit": "wait",
+    "quota": "the operator must raise the limit of the account behind the webhook, or wait",
+    "account": _LOOK,
+    "configuration": _LOOK,
+    "request": _LOOK,
+}
+_CATEGORIES: Final[dict[int, RejectionCategory]] = {401: "account", 403: "account", 429: "rate_limit"}
 
 
 class Webhook(Gateway):
     """Hands each message to a server of your own.
 
     The body is a JSON object of `send_id`, `phone` (E.164), `code`, `channel` (`sms` or `voice`), `template` (its
-    code), `sign_name`, `params` and, where the template has a `body`, `text`. A JSON answer's `id` is the message id.
-    A message is posted once: a `send_id` that the server has seen before is a replay.
+    code), `sign_name` (or ""), `params` and, where the template has a `body`, `text`, without the signature. A JSON
+    answer's `id` is the message id. A message is posted once: a `send_id` that the server has seen before is a replay.
+
+    A 4xx says that it was certainly not sent. Its JSON may say why, as `category`: `number` (nobody can serve it),
+    `rate_limit` (of the phone), `quota` (of your account, so another gateway may serve), `account`, `configuration` or
+    `request`; and as `code`, a word for your log.
 
     Args:
         url: where to POST to, with a query or without; `http://` is for loopback alone, for the code travels in clear.
         secret: at least 32 random bytes, which sign and never travel.
         timeout: seconds to connect and seconds to answer; one number means both.
+        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
+            says of proxies counts for nothing, and `http://` of loopback goes directly.
 
     Raises ConfigurationError for anything that can't work, naming the field and the remedy.
     """
@@ -46,12 +69,20 @@ class Webhook(Gateway):
     name: ClassVar[str] = PROVIDER.name
     channels: frozenset[Channel] = frozenset({"sms", "voice"})
 
-    def __init__(self, url: str, secret: str | bytes, *, timeout: tuple[float, float] | float = (3, 10)) -> None:
+    def __init__(
+        self,
+        url: str,
+        secret: str | bytes,
+        *,
+        timeout: tuple[float, float] | float = (3, 10),
+        proxy: str | None = None,
+    ) -> None:
         self.url, _, query = settings.whole_url("url", url).partition("?")
         # Apart, for a query may be a key, and no repr shows a request's.
         self._query = _query(query)
         self._secret = read_secret("secret", secret)
         self.timeout = settings.timeouts("timeout", timeout)
+        self._proxy = settings.proxy_url("proxy", proxy)
 
     def __repr__(self) -> str:
         return f"Webhook(url={self.url!r}, timeout={self.timeout!r})"
@@ -59,8 +90,9 @@ class Webhook(Gateway):
     def send(self, message: Message) -> Flow[Receipt]:
         """Send one message by one POST.
 
-        Raises GatewayRejectedError where it was certainly not sent: a 4xx, or no connection. A 429 is taken for a limit
-        of the phone's, with its `Retry-After` in seconds. Any other status is uncertain.
+        Raises GatewayRejectedError where it was certainly not sent: a 4xx, or no connection. Its category is the one
+        that the answer names; without one a 429 is `rate_limit`, a 401 or 403 `account`, any other `request`.
+        `Retry-After`, in seconds, tells how long a limit holds. Any other status is uncertain.
         """
         return (yield from PROVIDER.hand_over(self._request(message), _judge))
 
@@ -72,7 +104,7 @@ class Webhook(Gateway):
             TIMESTAMP: timestamp,
             SIGNATURE: _signature(self._secret, timestamp, body),
         }
-        return HttpRequest("POST", self.url, self._query, headers, self.timeout, body)
+        return HttpRequest("POST", self.url, self._query, headers, self.timeout, body, self._proxy)
 
 
 def verify_webhook(
@@ -123,7 +155,7 @@ def _body(message: Message) -> bytes:
         "params": dict(message.params),
     }
     if template.body is not None:
-        fields["text"] = template.fill(message.params)
+        fields["text"] = template.fill(message.params, signed=False)
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -136,9 +168,11 @@ def _judge(response: HttpResponse) -> Receipt | GatewayRejectedError:
         return Receipt(PROVIDER.name, message_id(json_object(response).get("id")))
     if not 400 <= response.status < 500:
         return PROVIDER.uncertain()
-    problem = f"the message is refused (HTTP {response.status})"
-    if response.status == 429:
-        return PROVIDER.rejection("rate_limit", problem, "wait", "", seconds(response.headers.get("retry-after")))
-    if response.status in {401, 403}:
-        return PROVIDER.rejection("account", problem, "the operator must check url and secret")
-    return PROVIDER.rejection("request", problem, _LOOK)
+    body, status = json_object(response), response.status
+    said = text_of(body.get("category"))
+    category = said if said in _REMEDIES else _CATEGORIES.get(status, "request")
+    remedy = _KEYS if said not in _REMEDIES and category == "account" else _REMEDIES[category]
+    wait = seconds(response.headers.get("retry-after")) if category in {"rate_limit", "quota"} else None
+    return PROVIDER.rejection(
+        category, f"the message is refused (HTTP {status})", remedy, token(body.get("code")), wait
+    )

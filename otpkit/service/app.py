@@ -141,9 +141,11 @@ class _Service:
         given, own = request.path_params["secret"], self._receipts_secret or ""
         if not own or not compare_digest(given.encode("utf-8", "surrogatepass"), own.encode()):
             raise HTTPException(404)
-        push = Push(self._url_of(request), dict(request.headers), await read_body(request))
+        gateway = request.path_params["gateway"]
         try:
-            receipts = await self._otp.receive(push, gateway=request.path_params["gateway"])
+            body = await read_body(request, self._deployed.max_push(gateway))
+            push = Push(self._url_of(request), dict(request.headers), body)
+            receipts = await self._otp.receive(push, gateway=gateway)
         except ConfigurationError as error:
             _log.warning("A receipt was not taken; is the URL right that the provider was given? %s", error)
             raise HTTPException(404) from None

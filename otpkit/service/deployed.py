@@ -60,6 +60,10 @@ class Deployed:
                 return False
         return True
 
+    def max_push(self, gateway: str) -> int:
+        """Return how many bytes a gateway's provider may push; raises `ConfigurationError` for a name that none has."""
+        return self._deployment.routing.member(gateway).gateway.max_push
+
     async def ping(self) -> None:
         """Ask the store for anything; raises `StoreUnavailableError`."""
         await self._otp._drive(self._ping())

@@ -34,7 +34,7 @@ _MEANINGS: Final = {
     404: "There is no live challenge, or nothing at this path.",
     409: "The code or the proof does not hold: `wrong_code`, `expired_code`, `invalid_token`, `expired_token`, "
     "`used_token`.",
-    413: "The body has more than 16 KiB.",
+    413: "The body is too long: more than 16 KiB, or of receipts more than the gateway's provider pushes.",
     415: "The body is not sent as application/json.",
     422: "A field is missing, unknown or not what it must be: `invalid_request`, `phone`, `region`, `malformed_code`.",
     423: "Too many wrong codes in a row for this number: only an operator can help.",

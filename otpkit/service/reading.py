@@ -23,20 +23,20 @@ _NAME: Final = re.compile(r"[A-Za-z_]{1,32}")  # that may be repeated: a code or
 M = TypeVar("M", bound=BaseModel)
 
 
-async def read_body(request: Request) -> bytes:
-    """Return the body, of at most 16 KiB; a longer one is refused without keeping it or reading it to its end."""
+async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
+    """Return the body, of at most `most` bytes; a longer one is refused without keeping it or reading it to its end."""
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:12]) > _DRAINED:
-        raise _too_long()
+        raise _too_long(most)
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size <= MAX_BODY:
+        if size <= most:
             chunks.append(chunk)
         elif size > _DRAINED:
             break
-    if size > MAX_BODY:
-        raise _too_long()
+    if size > most:
+        raise _too_long(most)
     return b"".join(chunks)
 
 
@@ -108,11 +108,11 @@ def _last_answer(status: int, reason: str, code: str, title: str, detail: str) -
     return f"{head}cache-control: no-store\r\nconnection: close\r\n\r\n".encode() + found
 
 
-def _too_long() -> Refused:
+def _too_long(most: int) -> Refused:
     return refused(
         413,
         "body_too_long",
         "The body is too long",
-        f"A body is at most {MAX_BODY} bytes.",
+        f"A body is at most {most} bytes.",
         {"Connection": "close"},
     )

@@ -95,7 +95,7 @@ class _Reader:
         if templates is not None:
             overrides["template"] = templates
         choice = GATEWAYS.get(self.given.get("OTPKIT_GATEWAY", "").lower())
-        if choice is not None and not choice.required.keys() - self.given.keys():
+        if choice is not None and not choice.needed(self.given).keys() - self.given.keys():
             overrides["gateway"] = self._try(gateway_from, self.given)
         arguments = self._try(arguments_from, self.given, overrides) or {}
         # What follows is looked at whether or not something else is missing, so that all is told at once.
@@ -127,11 +127,11 @@ class _Reader:
         for purpose, table in self._object("OTPKIT_TEMPLATES", "a template for each purpose").items():
             where = f"templates.{purpose}"
             if not isinstance(table, dict) or not isinstance(table.get("code"), str):
-                self.problems.append(f"{where} must have the fields code and sign_name.")
+                self.problems.append(f"{where} must have the field code.")
                 continue
             self._refuse_unknown(where, table, _TEMPLATE_FIELDS)
-            named = {name: table[name] for name in ("params", "body") if name in table}
-            template = self._try(Template, table["code"], table.get("sign_name", ""), **named)
+            named = {name: table[name] for name in ("sign_name", "params", "body") if name in table}
+            template = self._try(Template, table["code"], **named)
             if template is not None:
                 found[purpose] = template
         return found

@@ -204,6 +204,63 @@ def test_a_push_of_many_receipts_takes_few_connections(world: World, pushing: Pu
     assert otp.status(PHONE).delivery == "delivered"
 
 
+@pytest.mark.parametrize("size", [999, 1001, 2600])
+def test_no_row_of_a_long_push_is_lost(memory_world: World, pushing: Pushing, size: int) -> None:
+    """The first and the last count like any other: the provider was answered, and tells none of them again."""
+    otp = memory_world.otp(gateway=pushing)
+    for phone in (PHONE, OTHER_PHONE):
+        otp.issue(phone)
+    crowd = [receipt(pushing, phone=f"+86139{number:08d}") for number in range(size - 2)]
+    first, last = (
+        {"state": "delivered", "phone": each.phone, "send_id": each.send_id} for each in (pushing[0], pushing[1])
+    )
+    otp.receive(push(first, *crowd, last))
+    assert [otp.status(phone).delivery for phone in (PHONE, OTHER_PHONE)] == ["delivered", "delivered"]
+
+
+def test_a_long_push_is_repeated_whole_where_the_store_goes_away_halfway(world: World, pushing: Pushing) -> None:
+    """The provider is told so by the error's 503; what was recorded before changes nothing the second time."""
+    client = world.client(world.breakable)
+    otp = world.otp(gateway=pushing, redis=client)
+    for phone in (PHONE, OTHER_PHONE):
+        otp.issue(phone)
+    first, last = (
+        {"state": "delivered", "phone": each.phone, "send_id": each.send_id} for each in (pushing[0], pushing[1])
+    )
+    crowd = [{"state": "pending", "phone": PHONE, "send_id": "A" * 22}] * 600
+    otp.receive(push(first, *crowd))
+    client.broken = True
+    with pytest.raises(StoreUnavailableError):
+        otp.receive(push(first, *crowd, last))
+    client.broken = False
+    otp.receive(push(first, *crowd, last))
+    assert [otp.status(phone).delivery for phone in (PHONE, OTHER_PHONE)] == ["delivered", "delivered"]
+
+
+def test_a_push_that_is_refused_is_logged_once_in_a_while(
+    memory_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the gateway's reason, and as one event: a stranger who repeats it must not fill the log."""
+
+    class Refusing(Pushing):
+        def receipts(self, push: Push) -> Receipts:
+            return Receipts((), 403, problem="its signature is another's: check public_url")
+
+    otp = memory_world.heard(gateway=Refusing())
+    for _ in range(50):
+        assert otp.receive(push()).status == 403
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "pushing" in record.getMessage()
+    assert "its signature is another's: check public_url" in record.getMessage()
+    assert [(event.name, event.operation, event.detail) for event in memory_world.events] == [
+        ("push_refused", "receive", "pushing")
+    ]
+    memory_world.clock.advance(61)
+    otp.receive(push())
+    assert len(caplog.records) == 2
+
+
 def test_what_the_gateway_says_is_told_although_it_can_not_be_kept(world: World) -> None:
     """Redis goes away after it said whom to ask."""
     client = world.client(world.breakable)

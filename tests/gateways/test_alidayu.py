@@ -469,7 +469,37 @@ class TestDirectUse:
         assert len(server.requests) == 1
         assert server.requests[0].params["rec_num"].count(",") == 199
 
-    @pytest.mark.parametrize("number", ["1380013800", "12345678901", "+85251234567", "13800138000,13900139000", ""])
+    @pytest.mark.parametrize(
+        ("text", "numbers"),
+        [
+            ("13800138000,13900139000", "13800138000,13900139000"),
+            ("18600000000,13911111111,13322222222", "18600000000,13911111111,13322222222"),
+            ("+86 138 0013 8000, 0086-139-0013-9000", "13800138000,13900139000"),
+            ("13800138000,13800138000", "13800138000"),
+        ],
+    )
+    def test_takes_a_text_of_several_numbers_as_the_document_has_it(self, text: str, numbers: str) -> None:
+        """Whatever their spelling, each once."""
+        with WireServer(reply(ACCEPTED)) as server:
+            gateway_at(server).send_sms(text, template_code="S", sign_name="签名")
+        assert server.requests[0].params["rec_num"] == numbers
+
+    def test_takes_a_text_of_at_most_200_numbers(self) -> None:
+        numbers = [f"139{index:08}" for index in range(201)]
+        with WireServer(reply(ACCEPTED)) as server:
+            gateway_at(server).send_sms(",".join(numbers[:200]), template_code="S", sign_name="签名")
+            error = refused(lambda: gateway_at(server).send_sms(",".join(numbers), template_code="S", sign_name="签名"))
+        assert (error.category, error.gateway_code) == ("request", "50010")
+        assert len(server.requests) == 1
+        assert server.requests[0].params["rec_num"].count(",") == 199
+
+    @pytest.mark.parametrize("text", [",", "13800138000,", ",13800138000", "13800138000,1", "13800138000，13900139000"])
+    def test_refuses_a_text_with_one_that_is_none(self, text: str) -> None:
+        """An empty one too, and any other comma: nothing is sent to the others."""
+        with pytest.raises(PhoneError):
+            Alidayu("key", SECRET).send_sms(text, template_code="S", sign_name="签名")
+
+    @pytest.mark.parametrize("number", ["1380013800", "12345678901", "+85251234567", ""])
     def test_refuses_what_is_no_mainland_mobile_number(self, number: str) -> None:
         gateway = Alidayu("key", SECRET)
         with pytest.raises(PhoneError):

@@ -45,7 +45,7 @@ def test_a_message_is_one_notification_and_is_accepted(caplog: pytest.LogCapture
         assert outcome(gateway) == Receipt("apprise")
     (request,) = server.requests
     assert request.path == f"/86{NUMBER}"
-    assert request.json["message"] == f'【阿里大鱼】验证码{CODE}，您正在进行大鱼 "x" <&>+~*%😀身份验证'
+    assert request.json["message"] == f'验证码{CODE}，您正在进行大鱼 "x" <&>+~*%😀身份验证'
     assert caplog.records == []
     assert KEY not in repr(gateway)
 

@@ -55,7 +55,7 @@ class TestMessages:
         assert request.form == {
             "To": PHONE,
             "From": SENDER,
-            "Body": f'【阿里大鱼】验证码{CODE}，您正在进行大鱼 "x" <&>+~*%😀身份验证',
+            "Body": f'验证码{CODE}，您正在进行大鱼 "x" <&>+~*%😀身份验证',
             "StatusCallback": f"{CALLBACK}?send_id={SEND_ID}",
         }
 
@@ -294,6 +294,56 @@ class TestReceipts:
         params = self.PARAMS | {"To": "whatsapp:+1", "MessageStatus": "failed", "ErrorCode": f"{NUMBER} {CODE}"}
         (delivery,) = self.read(params, f"{CALLBACK}?send_id=a%20b").deliveries
         assert delivery == Delivery(state="failed", gateway="twilio", message_id=SID)
+
+
+class TestApiKeys:
+    """A key of its own signs in, in place of the account's auth token, which still signs what is pushed."""
+
+    KEY: ClassVar = {"api_key_sid": f"SK{'7' * 32}", "api_key_secret": "the-keys-own-secret"}
+
+    @pytest.mark.parametrize("token", [None, SECRET])
+    def test_send_and_trace_by_the_key(self, transport: Transport, token: str | None) -> None:
+        with WireServer(created(), reply({"sid": SID, "status": "delivered"})) as server:
+            gateway = Twilio(ACCOUNT, token, sender=SENDER, base_url=server.url, **self.KEY)
+            drive(gateway.send(message()), transport)
+            drive(gateway.trace(PHONE, SEND_ID, NOW, SID), transport)
+        for request in server.requests:
+            assert f"/Accounts/{ACCOUNT}/" in request.path
+            basic = base64.b64decode(request.headers["authorization"].removeprefix("Basic ")).decode()
+            assert basic == f"{self.KEY['api_key_sid']}:{self.KEY['api_key_secret']}"
+            assert SECRET.encode() not in request.raw
+        assert not any(secret in repr(gateway) for secret in self.KEY.values())
+
+    def test_receipts_are_read_by_the_auth_token_beside_the_key(self) -> None:
+        gateway = Twilio(ACCOUNT, SECRET, sender=SENDER, status_callback=CALLBACK, **self.KEY)
+        params = TestReceipts.PARAMS
+        for token, status in ((SECRET, 200), (self.KEY["api_key_secret"], 403)):
+            headers = {"X-Twilio-Signature": RequestValidator(token).compute_signature(CALLBACK, params)}
+            assert gateway.receipts(Push(CALLBACK, headers, urlencode(params).encode())).status == status
+
+    def test_receipts_without_the_auth_token_are_a_mistake(self) -> None:
+        """Said when the gateway is built, where it asks for them, and when one is read."""
+        with pytest.raises(ConfigurationError, match="status_callback needs auth_token"):
+            Twilio(ACCOUNT, sender=SENDER, status_callback=CALLBACK, **self.KEY)
+        with pytest.raises(ConfigurationError, match="pass auth_token beside the API key"):
+            Twilio(ACCOUNT, sender=SENDER, **self.KEY).receipts(Push(CALLBACK, {}, b""))
+
+    @pytest.mark.parametrize(
+        ("changes", "field"),
+        [
+            ({"api_key_sid": None}, "api_key_sid"),
+            ({"api_key_sid": ""}, "api_key_sid"),
+            ({"api_key_sid": "SK:1"}, "api_key_sid"),
+            ({"api_key_secret": None}, "api_key_secret"),
+            ({"api_key_secret": ""}, "api_key_secret"),
+            ({"api_key_secret": "a\nb"}, "api_key_secret"),
+            ({"api_key_sid": None, "api_key_secret": None}, "auth_token"),
+        ],
+    )
+    def test_half_a_key_or_none_is_refused(self, changes: dict[str, Any], field: str) -> None:
+        with pytest.raises(ConfigurationError, match=rf"\b{field}\b") as caught:
+            Twilio(ACCOUNT, sender=SENDER, **(self.KEY | changes))
+        assert self.KEY["api_key_secret"] not in str(caught.value)
 
 
 class TestSettings:

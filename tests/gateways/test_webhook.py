@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from provider_lab import BARE, CODE, NOW, PHONE, SECRET, SEND_ID, TEMPLATE, message, refused
 from secrets_of_tests import OTHER_SECRET
+from secrets_of_tests import SECRET as OTP_SECRET
 from wire_server import Request, WireServer, reply
 
-from otpkit.errors import ConfigurationError, ExpiredTokenError, InvalidTokenError
-from otpkit.gateways import Receipt, Webhook, verify_webhook
+from otpkit import OTP
+from otpkit.errors import ConfigurationError, ExpiredTokenError, GatewayRejectedError, InvalidTokenError
+from otpkit.gateways import Failover, Receipt, Webhook, verify_webhook
+from otpkit.testing import Outbox
 from otpkit.transport import Transport, drive
 
 TIME = NOW.timestamp()
@@ -45,7 +48,7 @@ class TestSending:
             "template": "585014",
             "sign_name": "阿里大鱼",
             "params": {"code": CODE, "product": '大鱼 "x" <&>+~*%😀'},
-            "text": f'【阿里大鱼】验证码{CODE}，您正在进行大鱼 "x" <&>+~*%😀身份验证',
+            "text": f'验证码{CODE}，您正在进行大鱼 "x" <&>+~*%😀身份验证',
         }
         assert SECRET.encode() not in request.raw
 
@@ -82,6 +85,47 @@ class TestSending:
         with WireServer(reply("", 429, {"Retry-After": "90"})) as server:
             error = refused(lambda: drive(Webhook(server.url, SECRET).send(message()), transport), "webhook")
         assert (error.category, error.retry_after) == ("rate_limit", 90)
+
+    @pytest.mark.parametrize("category", ["number", "quota", "rate_limit", "account", "configuration", "request"])
+    @pytest.mark.parametrize("status", [400, 401, 422, 429])
+    def test_is_refused_for_the_reason_that_a_4xx_names(self, transport: Transport, category: str, status: int) -> None:
+        """Whatever the status; how long a limit holds is told where there is one."""
+        said = {"category": category, "code": "E.1", "message": f"{PHONE} {CODE}"}
+        with WireServer(reply(said, status, {"Retry-After": "90"})) as server:
+            error = refused(lambda: drive(Webhook(server.url, SECRET).send(message()), transport), "webhook")
+        assert (error.category, error.gateway_code) == (category, "E.1")
+        assert error.retry_after == (90 if category in {"rate_limit", "quota"} else None)
+
+    @pytest.mark.parametrize(
+        "said", ["connection", "NUMBER", "", "x" * 99, None, 7, ["number"], {"number": 1}], ids=str
+    )
+    def test_is_refused_as_by_the_status_where_no_category_is_named(self, transport: Transport, said: object) -> None:
+        """`connection` would say that nothing reached the server that answers."""
+        with WireServer(reply({"category": said, "code": f"{PHONE}"}, 422), reply({"category": said}, 429)) as server:
+            for category in ("request", "rate_limit"):
+                error = refused(lambda: drive(Webhook(server.url, SECRET).send(message()), transport), "webhook")
+                assert (error.category, error.gateway_code) == (category, "")
+
+    @pytest.mark.parametrize("status", [300, 500, 503])
+    def test_is_uncertain_with_any_other_status_whatever_it_names(self, transport: Transport, status: int) -> None:
+        with WireServer(reply({"category": "number"}, status)) as server:
+            receipt = drive(Webhook(server.url, SECRET).send(message()), transport)
+        assert receipt.outcome == "uncertain"
+
+    def test_accepts_with_a_2xx_whatever_it_names(self, transport: Transport) -> None:
+        with WireServer(reply({"category": "number", "id": "m"}, 202)) as server:
+            assert drive(Webhook(server.url, SECRET).send(message()), transport) == Receipt("webhook", "m")
+
+    @pytest.mark.parametrize(("category", "served"), [("quota", "outbox"), ("number", "")])
+    def test_lets_another_gateway_serve_a_quota_and_not_a_number(self, category: str, served: str) -> None:
+        with WireServer(reply({"category": category}, 422)) as server:
+            failover = Failover([Webhook(server.url, SECRET), Outbox()])
+            with OTP("memory://", failover, TEMPLATE, OTP_SECRET) as otp:
+                if served:
+                    assert otp.issue(PHONE).gateway == served
+                else:
+                    with pytest.raises(GatewayRejectedError):
+                        otp.issue(PHONE)
 
 
 class TestVerifying:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import requests
 from service_stage import RECEIPTS_SECRET, Stage, serving
+from twilio.request_validator import RequestValidator
 
 from otpkit.effects import Flow
-from otpkit.gateways import Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways import Gateway, Message, Push, Receipt, Receipts, Tencent, Twilio
 from otpkit.gateways.base import Delivery
 
 
@@ -81,6 +82,62 @@ def test_a_stranger_learns_nothing(pushed: Stage, gateway: Pushing) -> None:
     assert gateway.urls == []
     answer = push(pushed, f"/receipts/{RECEIPTS_SECRET}/pushing", {})
     assert (answer.status_code, answer.content) == (403, b"")
+
+
+def rows_of_tencent(count: int) -> list[dict[str, str]]:
+    return [
+        {
+            "user_receive_time": "2015-10-17 08:03:04",
+            "nationcode": "86",
+            "mobile": f"139{number:08d}",
+            "report_status": "SUCCESS",
+            "errmsg": "DELIVRD",
+            "description": "用户短信送达成功",
+            "sid": f"2019:{number:030d}",
+        }
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 100, 1000])
+def test_a_batch_of_the_size_that_providers_push_is_taken(count: int) -> None:
+    """A hundred rows of Tencent's are 20 KB, which is more than any other body may have."""
+    tencent = Tencent("id", "key", sdk_app_id="1")
+    with serving("memory://", gateway=tencent, receipts_secret=RECEIPTS_SECRET) as stage:
+        answer = push(stage, f"/receipts/{RECEIPTS_SECRET}/tencent", rows_of_tencent(count))
+        assert (answer.status_code, answer.json()) == (200, {"result": 0, "errmsg": "OK"})
+
+
+def test_a_longer_push_than_the_gateways_own_bound_is_refused(gateway: Pushing) -> None:
+    """The bound is the gateway's, and a name that no gateway has is not found before the body is read."""
+    with serving("memory://", gateway=gateway, receipts_secret=RECEIPTS_SECRET) as stage:
+        path = f"/receipts/{RECEIPTS_SECRET}/pushing"
+        for size, status in ((gateway.max_push, 200), (gateway.max_push + 1, 413), (2_000_000, 413)):
+            told = b'{"state":"pending","phone":"","send_id":""}'
+            answer = stage.session.post(
+                stage.base_url + path, data=told.ljust(size), headers={"X-Signed": "yes"}, timeout=10
+            )
+            assert answer.status_code == status
+        long = b"x" * 600_000
+        answer = stage.session.post(f"{stage.base_url}/receipts/{RECEIPTS_SECRET}/x", data=long, timeout=10)
+        assert answer.status_code == 404
+
+
+def test_receipts_of_twilio_behind_a_proxy_say_what_is_missing(caplog: pytest.LogCaptureFixture) -> None:
+    """Signed for the URL that the proxy serves: refused without `public_url`, and logged once; taken with it."""
+    twilio = Twilio("AC0", "auth-token", voice_sender="+15551234567")
+    outside, path = "https://otp.example.com", f"/receipts/{RECEIPTS_SECRET}/twilio?send_id={'A' * 22}"
+    params = {"MessageSid": f"SM{'1' * 32}", "MessageStatus": "delivered", "To": "+8613800138000"}
+    headers = {"X-Twilio-Signature": RequestValidator("auth-token").compute_signature(outside + path, params)}
+    for options, status, logged in (({}, 403, 1), ({"public_url": outside}, 200, 0)):
+        caplog.clear()
+        with serving("memory://", gateway=twilio, receipts_secret=RECEIPTS_SECRET, **options) as stage:
+            for _ in range(20):
+                answer = stage.session.post(stage.base_url + path, data=params, headers=headers, timeout=10)
+                assert answer.status_code == status
+        assert len(caplog.records) == logged
+        assert "public_url" in caplog.text or not logged
+        assert RECEIPTS_SECRET not in caplog.text
 
 
 def test_without_a_secret_no_receipts_are_taken() -> None:

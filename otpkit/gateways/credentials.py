@@ -1,0 +1,76 @@
+"""Whose key signs a request: one that was given, or what a function gives for each request."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from otpkit.effects import Call, Flow
+from otpkit.errors import ConfigurationError
+from otpkit.gateways.acs3 import Credentials
+from otpkit.gateways.provider import Provider
+
+CredentialsSource = Callable[[], Credentials | Awaitable[Credentials]]
+
+
+def current(provider: Provider, source: Credentials | CredentialsSource) -> Flow[Credentials]:
+    """Return the credentials to sign with now; a function that gives them is called each time.
+
+    Raises GatewayRejectedError of category `account` where it raises, or gives none: nothing was sent.
+    """
+    if isinstance(source, Credentials):
+        return source
+    found = yield from _fetched(source)
+    if found is None:
+        problem = "the function that gives credentials failed, nothing was sent"
+        raise provider.rejection("account", problem, "the operator must look into what it calls")
+    return found
+
+
+def source(
+    static: tuple[str | None, str | None, str | None], credentials: CredentialsSource | None
+) -> Credentials | CredentialsSource:
+    """Return whose key signs: that of `static` (id, secret, token), or the function `credentials`, which gives it.
+
+    Raises ConfigurationError where there are none, or both.
+    """
+    if credentials is None:
+        key_id, secret, security_token = static
+        # None is refused by name, like any other value that is no key.
+        return Credentials(key_id, secret, security_token)  # type: ignore[arg-type]
+    if not callable(credentials):
+        raise ConfigurationError("credentials is no function; pass one that returns Credentials(…).")
+    if static != (None, None, None):
+        raise ConfigurationError("credentials stands beside an access key; pass one or the other.")
+    return credentials
+
+
+def _fetched(source: CredentialsSource) -> Flow[Credentials | None]:
+    try:
+        found: Credentials | None = yield Call(_guarded(source), None)
+    except Exception:  # noqa: BLE001 - an async function where none is awaited
+        return None
+    return found
+
+
+def _guarded(source: CredentialsSource) -> Callable[[None], Any]:
+    """Return a function that gives credentials or None: whatever else `source` gives or raises may hold a secret."""
+
+    def plain(_: None) -> Credentials | Awaitable[Credentials | None] | None:
+        try:
+            found = source()
+        except Exception:  # noqa: BLE001
+            return None
+        if inspect.isawaitable(found):
+            return awaited(None, found)
+        return found if isinstance(found, Credentials) else None
+
+    async def awaited(_: None, giving: Awaitable[Credentials] | None = None) -> Credentials | None:
+        try:
+            found = await (giving or cast("Awaitable[Credentials]", source()))
+        except Exception:  # noqa: BLE001
+            return None
+        return found if isinstance(found, Credentials) else None
+
+    return awaited if inspect.iscoroutinefunction(source) else plain

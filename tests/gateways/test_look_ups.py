@@ -1,0 +1,215 @@
+"""Connecting is bounded, the look-up of the host's name included; nothing was sent, and no thread piles up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from leaks import errors_of
+from secrets_of_tests import SECRET as OTP_SECRET
+from wire_server import WireServer, refusing_port, reply
+
+from otpkit import OTP, AsyncOTP, GatewayRejectedError, Template
+from otpkit.connecting import MAX_LOOK_UPS, THREAD_NAME, look_up
+from otpkit.effects import HttpRequest, NotConnected
+from otpkit.gateways import Webhook
+from otpkit.transport import Transport
+
+REAL = socket.getaddrinfo
+NAME = "gateway.example"
+
+
+class Resolver:
+    """In the place of `getaddrinfo`: it hangs until it is let go, and then says what it is to say."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.asked = 0
+        self.found: Callable[[], Any] = lambda: REAL("127.0.0.1", 1, type=socket.SOCK_STREAM)
+
+    def __call__(self, *_: object, **__: object) -> Any:
+        self.asked += 1
+        assert self.release.wait(20)
+        return self.found()
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
+    resolver = Resolver()
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    yield resolver
+    resolver.release.set()
+    deadline = time.monotonic() + 10
+    while looking_up() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not looking_up()
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    transport = Transport()
+    yield transport
+    transport.close()
+
+
+def looking_up() -> int:
+    return sum(thread.name == THREAD_NAME for thread in threading.enumerate())
+
+
+def request_to(url: str, connect: float = 0.3) -> HttpRequest:
+    return HttpRequest("GET", url, {}, {}, (connect, 5))
+
+
+def fails(transport: Transport, url: str = f"https://{NAME}", connect: float = 0.3) -> tuple[float, NotConnected]:
+    began = time.monotonic()
+    with pytest.raises(NotConnected) as caught:
+        transport.exchange(request_to(url, connect))
+    assert list(errors_of(caught.value)) == [caught.value]
+    return time.monotonic() - began, caught.value
+
+
+def test_look_up_that_hangs_takes_no_longer_than_connecting_may(transport: Transport, resolver: Resolver) -> None:
+    took, failure = fails(transport)
+    assert 0.29 < took < 2
+    assert "ConnectTimeout (TimeoutError)" in str(failure)
+
+
+@pytest.mark.parametrize("shell", ["sync", "async"])
+def test_look_up_that_hangs_means_that_nothing_was_sent(resolver: Resolver, shell: str) -> None:
+    """Category `connection`, so that another gateway may serve."""
+    gateway, template = Webhook(f"https://{NAME}", OTP_SECRET, timeout=(0.3, 5)), Template("text", body="${code}")
+
+    async def issue() -> None:
+        async with AsyncOTP("memory://", gateway, template, OTP_SECRET) as otp:
+            await otp.issue("13800138000")
+
+    calls: dict[str, Callable[[], object]] = {
+        "async": lambda: asyncio.run(issue()),
+        "sync": lambda: OTP("memory://", gateway, template, OTP_SECRET).issue("13800138000"),
+    }
+    began = time.monotonic()
+    with pytest.raises(GatewayRejectedError) as caught:
+        calls[shell]()
+    assert caught.value.category == "connection"
+    assert time.monotonic() - began < 3
+
+
+def test_look_ups_that_hang_do_not_pile_up(transport: Transport, resolver: Resolver) -> None:
+    """Whoever comes when there are too many waits for a turn, within the same bound; later all is well again."""
+    for _ in range(MAX_LOOK_UPS + 8):
+        took, _ = fails(transport, connect=0.02)
+        assert took < 2
+    assert resolver.asked == looking_up() == MAX_LOOK_UPS
+    with WireServer(reply("ok")) as server:
+        resolver.found = lambda: REAL("127.0.0.1", server.port, type=socket.SOCK_STREAM)
+        resolver.release.set()
+        assert transport.exchange(request_to(f"http://localhost:{server.port}", 5)).text == "ok"
+
+
+def test_crowd_of_look_ups_is_served_in_turns(resolver: Resolver, transport: Transport) -> None:
+    """More at once than may be under way at a time: none of them fails for that."""
+    answers: list[str] = []
+    with WireServer(reply("ok")) as server:
+        resolver.found = lambda: REAL("127.0.0.1", server.port, type=socket.SOCK_STREAM)
+        crowd = [
+            threading.Thread(
+                target=lambda: answers.append(
+                    transport.exchange(request_to(f"http://localhost:{server.port}", 10)).text
+                )
+            )
+            for _ in range(MAX_LOOK_UPS + 16)
+        ]
+        for thread in crowd:
+            thread.start()
+        time.sleep(0.2)
+        assert looking_up() <= MAX_LOOK_UPS
+        resolver.release.set()
+        for thread in crowd:
+            thread.join(10)
+    assert answers == ["ok"] * len(crowd)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_child_has_turns_of_its_own(transport: Transport, resolver: Resolver) -> None:
+    for _ in range(MAX_LOOK_UPS):
+        fails(transport, connect=0.01)
+    child = os.fork()
+    if child == 0:
+        socket.getaddrinfo = REAL
+        try:
+            os._exit(0 if look_up("localhost", 80, 5) else 1)
+        except BaseException:  # no test of the parent's may go on in here
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no such timer here")
+def test_caller_that_waits_can_be_interrupted(resolver: Resolver) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            look_up(NAME, 443, 15)
+        assert time.monotonic() - began < 5
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "::1"])
+def test_address_needs_no_look_up(resolver: Resolver, host: str) -> None:
+    assert look_up(host, 443, 0.1)[0][3][:2] == (host.strip("[]"), 443)
+    assert resolver.asked == 0
+
+
+def test_each_address_of_a_name_is_tried(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    with refusing_port() as refusing, WireServer(reply("ok")) as server:
+        found = [*REAL("127.0.0.1", refusing, type=socket.SOCK_STREAM), *REAL("127.0.0.1", server.port)[:1]]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        assert transport.exchange(request_to("http://localhost:1")).text == "ok"
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found[:1])
+        transport.close()
+        assert "ConnectionRefusedError" in str(fails(transport, "http://localhost:1")[1])
+
+
+@pytest.mark.parametrize(
+    "raised", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long"), OSError()], ids=repr
+)
+def test_look_up_that_fails_is_told_by_its_kind(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    assert type(raised).__name__ in str(fails(transport)[1])
+    assert looking_up() == 0
+
+
+def test_name_without_an_address_is_no_connection(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
+    fails(transport)
+
+
+def test_thread_that_can_not_be_started_takes_no_turn(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for _ in range(MAX_LOOK_UPS + 1):
+            assert "RuntimeError" in str(fails(transport)[1])
+    with WireServer(reply("ok")) as server:
+        assert transport.exchange(request_to(f"http://localhost:{server.port}", 5)).text == "ok"
