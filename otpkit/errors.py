@@ -184,7 +184,7 @@ class TokenError(OTPError):
 
 
 class InvalidTokenError(TokenError):
-    """Not a token of ours, or one for another purpose, bind or phone."""
+    """Not a token of ours, or one for another namespace, purpose, bind or phone."""
 
     code = "invalid_token"
 

@@ -144,11 +144,10 @@ class Flows:
         d = self._deployment
         args = (d.now_arg(), op, claims.proof_id, claims.expires_ms, *([call] if call else []))
         word = text((yield RunScript(d.scripts.redeem, (who.phone_key,), args, d.policy.replicas)))
-        if word == "redeemed":
-            return claims.proof
-        if word == "repeated":
+        if word in {"redeemed", "repeated"}:
             # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
-            return replace(claims.proof, replayed=bool(call))
+            is_replay = word == "repeated" and bool(call)
+            return replace(claims.proof, replayed=True) if is_replay else claims.proof
         raise ExpiredTokenError(_EXPIRED) if word == "expired" else UsedTokenError(_USED)
 
     def status(self, phone: object, purpose: str, bind: str) -> Flow[Challenge | None]:

@@ -113,7 +113,8 @@ class OTP:
             phone: any spelling of a mobile number.
             purpose: what the code is for; a code of one purpose is worth nothing in another.
             bind: a text that the code must stay tied to, such as a session id; the same must be given to `verify`.
-            ip: the visitor's address, for `Policy.ip_sends`; None counts none.
+            ip: the visitor's address, for `Policy.ip_sends`, as your proxy is trusted to say it, never a form. None, as
+                a header that is missing gives, counts none.
             params: further template variables, taken literally.
             idempotency_key: a text that names this request: a second call with it sends nothing and gives the first
                 one's outcome.
@@ -148,7 +149,7 @@ class OTP:
             code: what was typed, blanks and hyphens included.
             purpose: as given to `issue`.
             bind: as given to `issue`.
-            ip: the visitor's address, for `Policy.ip_failures`; None counts none.
+            ip: the visitor's address, for `Policy.ip_failures`, as in `issue`. None counts none.
             idempotency_key: a text that names this form: sent twice with the same code, it gets the same answer twice.
                 Both have one proof, with one id, which is redeemed once.
 

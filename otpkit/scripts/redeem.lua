@@ -25,5 +25,5 @@ end
 if sub(proof, 14) ~= ARGV[2] then return 'used' end
 repeated(phone, name)
 -- This call's own reply was lost, and it asks again.
-if ARGV[5] and sub(field(phone, redeemer) or '', 7) == ARGV[5] then return 'redeemed' end
+if ARGV[5] and sub(redis.call('HGET', KEYS[1], redeemer) or '', 7) == ARGV[5] then return 'redeemed' end
 return 'repeated'

@@ -25,7 +25,8 @@ Every error is a problem document (RFC 9457) whose `code` is a stable word. **40
 **503** that it may succeed later. `Accept-Language` chooses between English and Chinese for `detail`. Unknown fields
 are refused. Times are RFC 3339, durations whole seconds.
 
-With an `Idempotency-Key` a request that is sent twice has one effect, and the same answer while what it made lives.
+With an `Idempotency-Key` a request that is sent twice has one effect, and the same answer while what it made lives;
+`replayed` in the answer tells the second one of a challenge and of a redemption.
 """
 _MEANINGS: Final = {
     400: "The body is not JSON.",

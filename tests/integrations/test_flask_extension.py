@@ -120,3 +120,22 @@ def test_an_application_that_is_mounted_below_a_path_leads_back_there(otp: OTP) 
     page = client.get("/signup", base_url="http://localhost/mounted")
     assert 'action="/mounted/signup"' in page.text
     assert client.get("/signup?lang=zh", base_url="http://localhost/mounted").location == "/mounted/signup"
+
+
+@pytest.mark.parametrize("name", ["csrf_token", "my_token"])
+def test_a_form_with_a_fresh_token_of_flask_wtf_is_the_same(otp: OTP, name: str) -> None:
+    """By the field's own name, which can be set."""
+    outbox = otp._deployment.routing.members["outbox"].gateway  # the fixture's
+    app = flask_app(otp)
+    if name != "csrf_token":
+        app.config["WTF_CSRF_FIELD_NAME"] = name
+
+    with on_werkzeug(app) as url, requests.Session() as session:
+        visitor = FormVisitor(f"{url}/signup", session)
+        visitor.look()
+        visitor.post("send", phone="13800138000")
+        visitor.post("verify", code=outbox[-1].code)
+        headers = {"Idempotency-Key": "one"}
+        forms = [{"name": "Ada", name: "first"}, {"name": "Ada", name: "second"}, {"name": "Eve", name: "first"}]
+        answers = [session.post(f"{url}/account", form, headers=headers, timeout=20) for form in forms]
+    assert [answer.status_code for answer in answers] == [200, 200, 401]

@@ -12,6 +12,7 @@ from otpkit import (
     BlockedError,
     ExpiredCodeError,
     GatewayRejectedError,
+    InvalidTokenError,
     Policy,
     Proof,
     Rate,
@@ -109,8 +110,14 @@ async def test_a_key_repeats_the_answer(counter: Counter) -> None:
     assert len(counter.outbox) == 1
     proofs = [await counter.verify(phone, counter.code(phone), idempotency_key="form") for _ in range(2)]
     assert proofs[0] == proofs[1]
-    again = [await counter.redeem(proofs[0].token, idempotency_key="form") for _ in range(2)]
-    assert again[0] == again[1]
+    redeemed = [await counter.redeem(proofs[0].token, idempotency_key="form", request="fields") for _ in range(2)]
+    assert redeemed[0] == redeemed[1]
+    assert [proof.replayed for proof in redeemed] == [False, True]
+    for other in ("other fields", None):
+        with pytest.raises(UsedTokenError):
+            await counter.redeem(proofs[0].token, idempotency_key="form", request=other)
+    with pytest.raises(InvalidTokenError):
+        await counter.redeem(proofs[0].token, phone=None, idempotency_key="form", request="fields")
 
 
 async def test_operators_can_revoke_erase_and_unblock(library: str, store: Any, namespace: str) -> None:

@@ -36,7 +36,7 @@ async def fingerprint_of(request: Request) -> str:
 
     A body that a middleware has read as a stream is gone, and not looked at.
     """
-    url = f"{request.url.path}?{request.url.query}"
+    url = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}"
     try:
         body = await request.body()
     except RuntimeError:
