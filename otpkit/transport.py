@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode
 
 from otpkit.effects import Call, Flow, HttpRequest, HttpResponse, NoAnswer, NotConnected
 from otpkit.errors import ConfigurationError
+from otpkit.frames import without_locals
 
 if TYPE_CHECKING:
     import requests
@@ -60,6 +61,7 @@ class Transport:
         exchange = _Exchange(request.timeout[1])
         _current.exchange = exchange
         try:
+            exchange.query = _query_of(request)
             return _read(self._send(request), exchange)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the code
             kind = _kind(error)
@@ -79,13 +81,11 @@ class Transport:
     def _send(self, request: HttpRequest) -> requests.Response:
         from requests import PreparedRequest
 
-        # %20 and never + for a blank: every server reads it alike.
-        query = urlencode(request.params, quote_via=quote, safe="")
         prepared = PreparedRequest()
         prepared.prepare_method(request.method)
         prepared.prepare_headers({**_HEADERS, **request.headers})
         # As it is: prepare_url would take the URL apart and encode it anew, a twentieth of an exchange.
-        prepared.url = f"{request.url}?{query}" if query else request.url
+        prepared.url = request.url.partition("?")[0]
         prepared.body = request.body
         prepared.prepare_content_length(request.body)
         # A session would add cookies, redirects, and what the environment says.
@@ -100,6 +100,7 @@ class Transport:
         return opened[1]
 
 
+@without_locals
 def drive(flow: Flow[T], transport: Transport | None = None) -> T:
     """Perform a gateway's flow here and now, and return what it returns.
 
@@ -137,19 +138,30 @@ _shared = Transport()
 
 
 class _Exchange:
-    """An exchange under way: whether any of its request was written, and until when its answer may take."""
+    """An exchange under way: whether any of its request was written, and until when its answer may take.
 
-    __slots__ = ("answer_timeout", "deadline", "written")
+    The query, in which a gateway may want the code and the number, is added as the request is written: error reporters
+    and tracers record each URL that urllib3 and http.client are given.
+    """
+
+    __slots__ = ("answer_timeout", "deadline", "query", "written")
 
     def __init__(self, answer_timeout: float) -> None:
+        self.query = b""
         self.answer_timeout = answer_timeout  # seconds
         self.deadline = 0.0  # by the monotonic clock
         self.written = False
 
-    def begin_writing(self) -> None:
-        if not self.written:
-            self.written = True
-            self.deadline = time.monotonic() + self.answer_timeout
+    def write(self, data: Any) -> Any:
+        """Return what is written in place of `data`; of a request, its first line is the first of it."""
+        if self.written:
+            return data
+        self.written = True
+        self.deadline = time.monotonic() + self.answer_timeout
+        if not self.query:
+            return data
+        target, end, rest = data.partition(b" HTTP/1.1\r\n")
+        return target + b"?" + self.query + end + rest
 
 
 class _Current(threading.local):
@@ -173,7 +185,7 @@ class _Connection:
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
         if _current.exchange is not None:
-            _current.exchange.begin_writing()
+            data = _current.exchange.write(data)
         super().send(data)  # type: ignore[misc]
 
 
@@ -252,6 +264,12 @@ def _open_adapter(connections: int) -> HTTPAdapter:
         pools[pool.scheme] = type("Pool", (pool,), {"ConnectionCls": connection})
     adapter.poolmanager.pool_classes_by_scheme = pools
     return adapter
+
+
+def _query_of(request: HttpRequest) -> bytes:
+    # %20 and never + for a blank: every server reads it alike.
+    query = urlencode(request.params, quote_via=quote, safe="")
+    return "&".join(filter(None, (request.url.partition("?")[2], query))).encode()
 
 
 def _read(response: requests.Response, exchange: _Exchange) -> HttpResponse:
