@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 
 from otpkit.effects import Call, Flow
 from otpkit.errors import ConfigurationError
+from otpkit.frames import without_locals
 from otpkit.models import mask
 from otpkit.template import Template
 
@@ -108,6 +109,11 @@ class Gateway(ABC):
     """Whether the gateway can be asked what became of a message."""
     knows_message_id: ClassVar[bool] = False
     """Whether `trace` or `receipts` know a message by the gateway's own id alone: then it is kept with the send."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith("otpkit."):  # an author's own frames are the author's
+            without_locals(cls)
 
     def check(self, template: Template) -> None:  # noqa: B027 - most gateways can send any
         """Raise ConfigurationError for a template that this gateway can't send, naming the field and the remedy."""

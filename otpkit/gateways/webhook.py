@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from otpkit.effects import Flow, HttpRequest, HttpResponse
 from otpkit.errors import ConfigurationError, ExpiredTokenError, GatewayRejectedError, InvalidTokenError
+from otpkit.frames import without_locals
 from otpkit.gateways import settings
 from otpkit.gateways.base import Channel, Gateway, Message, Receipt
 from otpkit.gateways.provider import Provider, header, json_object, message_id, read_json, seconds
@@ -75,6 +76,7 @@ class Webhook(Gateway):
         return HttpRequest("POST", self.url, self._query, headers, self.timeout, body)
 
 
+@without_locals
 def verify_webhook(
     body: bytes, headers: Mapping[str, str], secret: str | bytes, *, now: float, tolerance: float = 300
 ) -> dict[str, Any]:

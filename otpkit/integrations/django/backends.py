@@ -12,9 +12,11 @@ from django.core.exceptions import FieldError
 from django.http import HttpRequest
 
 from otpkit import ConfigurationError, Proof
+from otpkit.frames import without_locals
 from otpkit.integrations.django.conf import user_phone_field
 
 
+@without_locals
 class PhoneBackend(ModelBackend):
     """Authenticates by a `Proof`, never by a number or a password; permissions are those of `ModelBackend`."""
 

@@ -8,11 +8,13 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
 from otpkit import ConfigurationError, Proof
+from otpkit.frames import without_locals
 from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import get_otp
 from otpkit.web import bind_of, take_proof, visit
 
 
+@without_locals
 def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: str | None = None) -> Proof:
     """Redeem the proof that the session keeps, once ever: call it in the form that creates the account.
 
@@ -27,6 +29,7 @@ def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: st
         return get_otp().redeem(token, purpose, bind=bind_of(state), idempotency_key=idempotency_key or None)
 
 
+@without_locals
 def log_in(request: HttpRequest, proof: Proof) -> AbstractBaseUser | None:
     """Log in the user with the verified number, in a session of its own, and return him; None where there is none.
 

@@ -59,7 +59,7 @@ except ImportError as missing:
     ) from missing
 
 from otpkit.integrations.fastapi.api import json_router
-from otpkit.integrations.fastapi.bodies import read_body
+from otpkit.integrations.fastapi.bodies import PrivateRoute, read_body
 from otpkit.integrations.fastapi.dependencies import (
     Bind,
     Otp,
@@ -124,7 +124,7 @@ class PhoneVerification:
         from otpkit.web.pages import render as own
 
         forms = PhoneForms(purpose, self.otp.policy, render or own, keep_proof=on_verified is None)
-        router = APIRouter(include_in_schema=False)
+        router = APIRouter(include_in_schema=False, route_class=PrivateRoute)
 
         async def answer(request: Request, otp: AsyncOTP, turn: Callable[[State], Turn[Answer]]) -> Response:
             with visit(session_of(request), purpose) as state:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Message
 
 from otpkit import Challenge, ConfigurationError
+from otpkit.frames import without_locals
 from otpkit.integrations.fastapi.bodies import read_body
 from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp
 from otpkit.web import MAX_BODY, MEDIA_TYPE, Problem, plain_problem
@@ -82,6 +83,7 @@ class _Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
+        @without_locals
         async def answer(request: Request) -> Response:
             if not _is_json(request):
                 detail = "Send the header Content-Type: application/json."

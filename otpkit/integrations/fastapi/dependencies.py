@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from fastapi import Depends, Header, Request
 
 from otpkit import AsyncOTP, ConfigurationError, Proof
+from otpkit.frames import without_locals
 from otpkit.web import bind_of, take_proof, visit
 
 Bind: TypeAlias = Callable[..., str | Awaitable[str]]
@@ -74,11 +75,16 @@ def verified_phone(purpose: str = "signup", *, bind: Bind | None = None) -> Call
 @cache
 def _kept(purpose: str) -> Callable[..., Awaitable[Proof]]:
     async def redeem(request: Request, otp: Otp, token: Token = "", key: Key = None) -> Proof:
-        with visit(session_of(request), purpose) as state:
-            token = token or take_proof(state, sec_fetch_site=request.headers.get("sec-fetch-site", ""))
-            return await otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=key)
+        return await _redeem_kept(request, otp, token, key, purpose)
 
     return redeem
+
+
+@without_locals
+async def _redeem_kept(request: Request, otp: AsyncOTP, token: str, key: str | None, purpose: str) -> Proof:
+    with visit(session_of(request), purpose) as state:
+        token = token or take_proof(state, sec_fetch_site=request.headers.get("sec-fetch-site", ""))
+        return await otp.redeem(token, purpose, bind=bind_of(state), idempotency_key=key)
 
 
 @cache
