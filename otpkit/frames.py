@@ -44,6 +44,19 @@ def without_locals(call: C) -> C:
                 raise
 
         return cast("C", awaited)
+    if isgeneratorfunction(call):
+
+        @wraps(call)
+        def given(*args: Any, **kwargs: Any) -> Any:
+            handled = sys.exception()
+            try:
+                return (yield from call(*args, **kwargs))
+            except BaseException as error:
+                _clear(error, handled)
+                del args, kwargs, handled
+                raise
+
+        return cast("C", given)
 
     @wraps(call)
     def called(*args: Any, **kwargs: Any) -> Any:
