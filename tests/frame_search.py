@@ -24,6 +24,7 @@ def held(error: BaseException, *needles: str, modules: tuple[str, ...] = ("otpki
 
 
 def _inside(value: Any) -> str:
-    """Return what a closure holds: a reporter that follows it would show it too."""
-    cells = getattr(value, "__closure__", None) or ()
+    """Return what a closure of otpkit's holds: a reporter that follows it would show it too."""
+    ours = str(getattr(value, "__module__", "")).startswith("otpkit")
+    cells = (getattr(value, "__closure__", None) or ()) if ours else ()
     return " ".join(repr(cell.cell_contents) for cell in cells if not callable(cell.cell_contents))
