@@ -30,7 +30,7 @@ MAX_LINES = 400  # a hint: a file is split by subject, never by length
 LAYERS = [
     ["models"],
     ["errors"],
-    ["effects", "phone", "secret"],
+    ["effects", "frames", "phone", "secret"],
     ["codes", "connecting", "names", "policy", "template"],
     ["tokens"],
     ["gateways.base", "notifier", "scripts", "transport"],

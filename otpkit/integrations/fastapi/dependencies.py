@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from fastapi import Depends, Header, Request
 
 from otpkit import AsyncOTP, ConfigurationError, Proof, UsedTokenError
+from otpkit.frames import without_locals
 from otpkit.integrations.fastapi.bodies import fingerprint_of
 from otpkit.web import bind_of, cookie_name, take_proof, visit
 
@@ -107,14 +108,21 @@ def verified_phone(
 @cache
 def _kept(purpose: str, replay: bool) -> Callable[..., Awaitable[Proof]]:
     async def redeem(request: Request, otp: Otp, token: Token = "", key: Key = None) -> Proof:
-        with visit(session_of(request), purpose) as state:
-            site, cookie = request.headers.get("sec-fetch-site", ""), proof_cookie(request, purpose)
-            token = token or take_proof(state, sec_fetch_site=site, cookie=cookie)
-            proof = await _redeem(request, otp, token, key, purpose=purpose, bind=bind_of(state), replay=replay)
-        leave_session(request)
-        return proof
+        return await _redeem_kept(request, otp, token, key, purpose=purpose, replay=replay)
 
     return redeem
+
+
+@without_locals
+async def _redeem_kept(
+    request: Request, otp: AsyncOTP, token: str, key: str | None, *, purpose: str, replay: bool
+) -> Proof:
+    with visit(session_of(request), purpose) as state:
+        site, cookie = request.headers.get("sec-fetch-site", ""), proof_cookie(request, purpose)
+        token = token or take_proof(state, sec_fetch_site=site, cookie=cookie)
+        proof = await _redeem(request, otp, token, key, purpose=purpose, bind=bind_of(state), replay=replay)
+    leave_session(request)
+    return proof
 
 
 @cache
@@ -130,6 +138,7 @@ def _sent(purpose: str, bind: Bind, replay: bool) -> Callable[..., Awaitable[Pro
     return redeem
 
 
+@without_locals
 async def _redeem(
     request: Request, otp: AsyncOTP, token: str, key: str | None, *, purpose: str, bind: str, replay: bool
 ) -> Proof:
