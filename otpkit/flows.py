@@ -121,7 +121,7 @@ class Flows:
         d = self._deployment
         args = (d.now_arg(), op, claims.proof_id, claims.expires_ms)
         word = text((yield RunScript(d.scripts.redeem, (who.phone_key,), args, d.policy.replicas)))
-        if word == "redeemed":
+        if word in {"redeemed", "repeated"}:
             return claims.proof
         raise ExpiredTokenError(_EXPIRED) if word == "expired" else UsedTokenError(_USED)
 

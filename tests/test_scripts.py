@@ -15,7 +15,7 @@ from lupa import lua51
 
 from otpkit import Policy, scripts
 from otpkit.effects import RunScript
-from otpkit.errors import ExpiredCodeError, GatewayRejectedError, WrongCodeError
+from otpkit.errors import ExpiredCodeError, GatewayRejectedError, UsedTokenError, WrongCodeError
 
 FOLDER = Path(scripts.__file__).parent
 SCRIPTS = [each.name for each in fields(scripts.Scripts)]
@@ -178,3 +178,17 @@ def test_a_value_of_a_phone_never_exceeds_64_bytes_whatever_the_policy() -> None
     drive(flows.redeem(proof.token, "p" * 128, "b" * 4096, PHONE, "k" * 4096))
     (state,) = (value for key, value in shell.lua.data.items() if key.endswith(b":p"))
     assert max(map(len, [*state, *state.values()])) <= MAX_VALUE
+
+
+def test_redeeming_again_by_the_same_operation_is_told(shell: Shell) -> None:
+    """The first redemption is 'redeemed', the same operation's again 'repeated', another's 'used'."""
+    shell.drive(shell.flows.issue(PHONE, "signup", "", None, None, None, "sms"))
+    proof = shell.drive(shell.flows.verify(PHONE, shell.sent[-1].code, "signup", "", None, None))
+    said: list[Any] = []
+    run = shell.lua.run
+    shell.lua.run = lambda effect: (said.append(run(effect)), said[-1])[1]  # type: ignore[method-assign]
+    for key in ("one", "one", "one"):
+        assert shell.drive(shell.flows.redeem(proof.token, "signup", "", PHONE, key)) == proof
+    with pytest.raises(UsedTokenError):
+        shell.drive(shell.flows.redeem(proof.token, "signup", "", PHONE, "another"))
+    assert said == [b"redeemed", b"repeated", b"repeated", b"used"]

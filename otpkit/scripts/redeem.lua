@@ -2,7 +2,8 @@
 --
 -- KEYS  1 the phone
 -- ARGV  1 now in ms, or ''; 2 operation id; 3 the proof's id; 4 when the token expires, in ms
--- Returns 'redeemed', 'expired', or 'used' (redeemed by another operation, or its record is gone)
+-- Returns 'redeemed', 'repeated' (redeemed before, by this very operation), 'expired', or 'used' (redeemed by another operation,
+--         or its record is gone)
 
 --# include base phone
 
@@ -18,4 +19,4 @@ if #proof == 13 then
 end
 if sub(proof, 14) ~= ARGV[2] then return 'used' end
 repeated(phone, name)
-return 'redeemed'
+return 'repeated'
