@@ -9,7 +9,7 @@
 
 local now = server_now()
 local name = 'p' .. ARGV[3]
-local phone = load_phone(KEYS[1], now)
+local phone = load_phone(now)
 local proof = field(phone, name)
 if tonumber(ARGV[4]) <= now or (proof and unpack_ms(proof, 7) <= now) then return 'expired' end
 if not proof then return 'used' end
@@ -17,6 +17,6 @@ if #proof == 13 then
   redis.call('HSET', KEYS[1], name, proof .. ARGV[2])
   return 'redeemed'
 end
-if sub(proof, 14) ~= ARGV[2] then return 'used' end
+if sub(proof, 14, 29) ~= ARGV[2] then return 'used' end
 repeated(phone, name)
 return 'repeated'
