@@ -90,8 +90,8 @@ if reply[1] == 'proved' then
   for _, each in ipairs(ip) do
     if each[3] > 0 then write_window(3, each[1], each[2], each[3]) else redis.call('HDEL', KEYS[3], each[1]) end
   end
-  return reply
+elseif reply[1] ~= 'wrong' then
+  redis.call('SET', KEYS[4], '', 'PX', MEMORY_MS)
 end
-if reply[1] ~= 'wrong' then redis.call('SET', KEYS[4], '', 'PX', MEMORY_MS) end
 window_keep(3, ip)
 return reply

@@ -63,7 +63,8 @@ end
 local function window_keep(i, found)
   local longest = 0
   for _, each in ipairs(found) do longest = max(longest, tonumber(each[1])) end
-  if life_of(i) < longest then set_life(i, longest) end
+  local life = life_of(i)
+  if life < longest and life ~= -2 then set_life(i, longest) end -- -2: all was given back, and the key is gone
 end
 
 -- Give back what was taken at `taken`, where that window still runs.
