@@ -1,4 +1,4 @@
-"""Real servers that refuse all writes, or one command: no guess is free, and nothing is granted that was not written."""
+"""Real servers that refuse all writes, or one command: no guess is free, and what was not written is not granted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -51,7 +50,7 @@ STATES: dict[str, tuple[Change, Change]] = {
 
 @pytest.mark.parametrize("state", STATES)
 async def test_a_server_that_takes_no_writes_answers_no_guess(own: Mortal, kind: str, state: str) -> None:
-    """Right and wrong codes get the same error, whatever was there before, and cost nothing; nor is a proof redeemed."""
+    """Right and wrong codes get the same error, whatever was there before, and no proof is redeemed."""
     begin, end = STATES[state]
     async with calling(kind, own.url, outbox := Outbox()) as caller:
         for purpose in ("signup", "login", "tidied"):

@@ -1,7 +1,7 @@
 """A server that refuses one write of a script: what was written before it stays, and must be safe as it is.
 
-Each fault is a write by its number, a command, or a command on one kind of key, as an ACL, a renamed command or a value of
-another type brings it. The scripts run in a bare Lua, on one server and on a cluster.
+Each fault is a write by its number, a command, or a command on one kind of key, as an ACL, a renamed command or a
+value of another type brings it. The scripts run in a bare Lua, on one server and on a cluster.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def named(fault: Fault) -> str:
 @pytest.fixture(params=[False, True], ids=["server", "cluster"])
 def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
     """Give a shell, on one server and on a cluster."""
-    yield Shell(clustered=request.param, policy=POLICY)
+    return Shell(clustered=request.param, policy=POLICY)
 
 
 class Bench:
