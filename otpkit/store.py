@@ -53,7 +53,14 @@ NO_REPLICAS = "Policy.replicas needs a Redis server with replicas, by a URL or r
 _REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
 _REFUSED = "Redis refused the credentials: mend the user, the password or its permissions in the URL."
 _NO_DATABASE = "Redis has no such database, or is no cluster: mend the number or the scheme of the URL."
+_NODES = "; or connect to the cluster's nodes themselves, by redis+cluster://."
 _HOPELESS = {
+    # What proxies of managed clusters refuse by rules of their own; the words are Alibaba Cloud's.
+    "bad lua script for redis cluster": "This managed Redis checks scripts, and refuses otpkit's. Set its parameter "
+    "script_check_enable to 0" + _NODES,
+    "must be in same slot": "This managed Redis is a cluster behind a proxy, which takes no script with keys of "
+    "several slots. Leave out ip, region_sends and total_sends" + _NODES,
+    "not support for normal user": "This managed Redis allows no scripts. Upgrade its version" + _NODES,
     "user executing the script can't": _REFUSED,
     "ACL failure in script": _REFUSED,
     "NOPERM": _REFUSED,

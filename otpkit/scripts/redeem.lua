@@ -10,7 +10,7 @@
 
 local now = server_now()
 local name, redeemer = 'p' .. ARGV[3], 'r' .. ARGV[3]
-local phone = load_phone(KEYS[1], now)
+local phone = load_phone(now)
 local proof = field(phone, name)
 if tonumber(ARGV[4]) <= now or (proof and unpack_ms(proof, 7) <= now) then return 'expired' end
 if not proof then return 'used' end
@@ -22,7 +22,7 @@ if #proof == 13 then
   end
   return 'redeemed'
 end
-if sub(proof, 14) ~= ARGV[2] then return 'used' end
+if sub(proof, 14, 29) ~= ARGV[2] then return 'used' end
 repeated(phone, name)
 -- This call's own reply was lost, and it asks again.
 if ARGV[5] and sub(redis.call('HGET', KEYS[1], redeemer) or '', 7) == ARGV[5] then return 'redeemed' end

@@ -14,8 +14,8 @@
 local MEMORY_MS = 60000
 
 local now = server_now()
-local key, counter, op, slot, ip = KEYS[1], KEYS[2], ARGV[2], ARGV[3], KEYS[3]
-local phone = load_phone(key, now)
+local op, slot = ARGV[2], ARGV[3]
+local phone = load_phone(now)
 
 -- The reply was lost, or the form was sent twice: the same answer again, counted once.
 local proof, failure = field(phone, 'p' .. op), field(phone, 'f' .. op)
@@ -28,13 +28,7 @@ if failure then
   return { 'wrong', byte(failure, 7) }
 end
 
-local ip_wait, ip_limit, ip_window = tonumber(not ip and ARGV[7] or 0)
-local is_charged = ip and redis.call('EXISTS', KEYS[4]) == 1 -- a guess that leaves no trace in the phone, made again
-if ip and not is_charged then
-  --# include window
-  ip_wait, ip_limit, ip_window = window_wait(ip, ARGV[7], now)
-end
-local is_blocked, consecutive = blocked(counter)
+local is_blocked, consecutive = blocked()
 local wait, limit, window = 0
 if phone.failures[1] then wait, limit, window = rolling_wait(phone.failures, FAILURES, now) end
 local challenge = live_challenge(phone, slot)
@@ -42,43 +36,71 @@ local challenge = live_challenge(phone, slot)
 local is_fixed = challenge and byte(challenge, 45) == 1
 if is_fixed and now >= tonumber(ARGV[5]) then challenge = nil end
 
-if ip_wait == 0 and not is_blocked and wait == 0 and challenge
-  and (is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challenge, 23, 42))) then
-  local fixed = byte(challenge, 45)
-  redis.call('HDEL', key, 'c' .. slot)
-  redis.call('HSET', key, 'p' .. op, pack_ms(now) .. pack_ms(now + PROOF_TTL) .. char(fixed))
-  if consecutive > 0 then redis.call('DEL', counter) end
-  return { 'proved', now, now + PROOF_TTL, fixed }
+local function is_right()
+  if is_fixed then return ARGV[6] == '1' end
+  return contains(ARGV[4], sub(challenge, 23, 42))
 end
 
---# include describe tidy window
-
-if ip_wait > 0 then
-  if wait > ip_wait then return limited(phone, slot, 'failures', wait, limit, window) end
-  return limited(phone, slot, 'ip', ip_wait, ip_limit or tonumber(ARGV[8]), ip_window or tonumber(ARGV[9]))
+local function refused(scope, its_wait, its_limit, its_window)
+  --# include describe
+  return limited(phone, slot, scope, its_wait, its_limit, its_window)
 end
-if ip and not is_charged then window_take(ip, ARGV[7], now) end
-if ip and (is_blocked or wait > 0 or not challenge) then redis.call('SET', KEYS[4], '', 'PX', MEMORY_MS) end
-if is_blocked then return { 'blocked' } end
-if wait > 0 then return limited(phone, slot, 'failures', wait, limit, window) end
-if not challenge then return { 'none' } end -- a guess where no challenge is costs the phone nothing
 
-local CONSECUTIVE_LIFE_MS = 400 * DAY_MS
-local wrong = byte(challenge, 43) + 1
-local left = max(0, ATTEMPTS - wrong)
-tidy(phone)
-redis.call('HSET', key, 'f' .. op, pack_ms(now) .. char(left))
-if left == 0 then
-  redis.call('HDEL', key, 'c' .. slot)
-else
-  redis.call('HSET', key, 'c' .. slot, sub(challenge, 1, 42) .. char(wrong) .. sub(challenge, 44))
+-- The answer as far as the phone goes. What a guess may cost is written before it is compared: where the server refuses that,
+-- nobody learns whether it was right.
+local function answer()
+  if is_blocked then return { 'blocked' } end
+  if wait > 0 then return refused('failures', wait, limit, window) end
+  if not challenge then return { 'none' } end -- a guess where no challenge is costs the phone nothing
+  redis.call('INCR', KEYS[2])
+  local name, spent = 'c' .. slot, string.rep('\0', 42) .. '\255\0\0' -- a used up challenge, in every version and policy
+  if is_right() then
+    local fixed = byte(challenge, 45)
+    -- Together: a proof beside a live challenge would be two grants for one code.
+    redis.call('HSET', KEYS[1], 'p' .. op, pack_ms(now) .. pack_ms(now + PROOF_TTL) .. char(fixed), name, spent)
+    redis.call('HDEL', KEYS[1], name)
+    redis.call('DEL', KEYS[2])
+    return { 'proved', now, now + PROOF_TTL, fixed }
+  end
+  local wrong = byte(challenge, 43) + 1
+  local left = max(0, ATTEMPTS - wrong)
+  local counted = left > 0 and sub(challenge, 1, 42) .. char(wrong) .. sub(challenge, 44) or spent
+  redis.call('HSET', KEYS[1], 'f' .. op, pack_ms(now) .. char(left), name, counted)
+  if left == 0 then redis.call('HDEL', KEYS[1], name) end
+  --# include tidy
+  tidy(phone, name)
+  keep(phone, DAY_MS)
+  if consecutive + 1 >= MAX_CONSECUTIVE_FAILURES then
+    redis.call('PERSIST', KEYS[2])
+  elseif consecutive == 0 then
+    redis.call('SET', KEYS[2], 1, 'PX', CONSECUTIVE_LIFE_MS)
+  else
+    local life = redis.call('PTTL', KEYS[2])
+    if life ~= -1 and life < CONSECUTIVE_LIFE_MS then redis.call('PEXPIRE', KEYS[2], CONSECUTIVE_LIFE_MS) end
+  end
+  return { 'wrong', left }
 end
-keep(key, DAY_MS)
 
-local count = redis.call('INCR', counter)
-if count >= MAX_CONSECUTIVE_FAILURES then
-  redis.call('PERSIST', counter)
-elseif count == 1 or redis.call('PTTL', counter) ~= -1 then
-  redis.call('PEXPIRE', counter, CONSECUTIVE_LIFE_MS)
+if not KEYS[3] then
+  local ip_wait = tonumber(ARGV[7] or 0)
+  if ip_wait > 0 and ip_wait >= wait then return refused('ip', ip_wait, tonumber(ARGV[8]), tonumber(ARGV[9])) end
+  if ip_wait > 0 then return refused('failures', wait, limit, window) end
+  return answer()
 end
-return { 'wrong', left }
+if redis.call('EXISTS', KEYS[4]) == 1 then return answer() end -- a guess that leaves no trace in the phone, made again
+
+--# include window
+local ip = window_read(3, ARGV[7], now)
+if ip.wait > 0 and ip.wait >= wait then return refused('ip', ip.wait, ip.limit, ip.window) end
+if ip.wait > 0 then return refused('failures', wait, limit, window) end
+window_take(3, ip)
+local reply = answer()
+if reply[1] == 'proved' then
+  for _, each in ipairs(ip) do
+    if each[3] > 0 then write_window(3, each[1], each[2], each[3]) else redis.call('HDEL', KEYS[3], each[1]) end
+  end
+elseif reply[1] ~= 'wrong' then
+  redis.call('SET', KEYS[4], '', 'PX', MEMORY_MS)
+end
+window_keep(3, ip)
+return reply
