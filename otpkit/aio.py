@@ -18,6 +18,7 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.routing import GatewayChoice, TemplateChoice
+from otpkit.store import require_replicas
 from otpkit.store_async import AsyncStore
 from otpkit.sync import tell
 from otpkit.transport import Transport
@@ -61,6 +62,7 @@ class AsyncOTP:
             clock=clock,
             clustered=self._store.clustered,
         )
+        require_replicas(policy.replicas, self._store.confirms)
         self._flows = Flows(self._deployment)
         self._transport = Transport()
         self._threads = ThreadPoolExecutor(_GATEWAY_THREADS, thread_name_prefix="otpkit-gateway")

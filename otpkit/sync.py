@@ -17,6 +17,7 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.routing import GatewayChoice, TemplateChoice, is_async
+from otpkit.store import require_replicas
 from otpkit.store_sync import SyncStore
 from otpkit.transport import Transport
 
@@ -76,6 +77,7 @@ class OTP:
             clock=clock,
             clustered=self._store.clustered,
         )
+        require_replicas(policy.replicas, self._store.confirms)
         if any(is_async(member.gateway) for member in self._deployment.routing.members.values()):
             raise ConfigurationError("An async function as gateway needs AsyncOTP; OTP takes a plain one.")
         self._flows = Flows(self._deployment)

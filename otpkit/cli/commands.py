@@ -17,7 +17,7 @@ from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show
 from otpkit.doctor import examine
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.models import mask
-from otpkit.store import MEMORY_URL
+from otpkit.store_url import MEMORY_URL
 
 KEY_BYTES = 32
 # Click's UsageError, which typer gives no name of its own.

@@ -14,7 +14,7 @@ from otpkit.errors import ConfigurationError
 from otpkit.policy import Policy
 from otpkit.service.config_file import nearest, read_file
 from otpkit.service.keys import ApiKey, Keyring
-from otpkit.store import read_url
+from otpkit.store_url import read_url
 from otpkit.template import Template
 
 T = TypeVar("T")
