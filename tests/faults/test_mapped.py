@@ -73,7 +73,8 @@ MISCONFIGURED: dict[str, list[Exception]] = {
         exceptions.NoPermissionError("No permissions to access a key"),
         exceptions.ResponseError(f"ACL failure in script: No permissions to access a key script: 5c, {AT}"),
         exceptions.ResponseError(
-            f"The user executing the script can't access at least one of the keys mentioned in the command arguments {AT}"
+            "The user executing the script can't access at least one of the keys mentioned in the command arguments "
+            f"script: 5c, {AT}"
         ),
     ],
     "cluster's node": [exceptions.MovedError("1 127.0.0.1:7001"), exceptions.ClusterCrossSlotError("Keys in request")],
