@@ -31,6 +31,8 @@ from otpkit.errors import ConfigurationError, OTPError
 _sentinel: Any = sentinel.Sentinel  # redis-py does not annotate it
 
 _CONNECTIONS: dict[str, Any] = {"max_connections": store.CONNECTIONS}
+# A child keeps what it inherited: closing a socket would take it from the parent's event loop, which they share.
+_of_parent: list[Any] = []
 _REDIRECTS = 5  # a slot that moves is followed so often within one attempt
 
 
@@ -105,6 +107,15 @@ class AsyncStore:
             except store.REDIS_ERRORS as error:
                 answers.append(error)
         return store.unnamed_primary(failure, answers)
+
+    def after_fork(self) -> None:
+        """Take over no task and no connection of the parent's."""
+        _of_parent.append((self._client, self._errand))
+        self._turns, self._errand, self._is_open = asyncio.Semaphore(store.CONNECTIONS), None, False
+        if self._address is None:
+            _forget_connections(self._client)
+        elif self._address.kind != "memory":
+            self._client = _open(self._address)
 
     async def _attempt(self, effect: RunScript, patience: store.Patience | None) -> Any:
         client = self._client
@@ -255,6 +266,19 @@ async def _execute(client: Any, effect: RunScript) -> Any:
     if effect.replicas:
         raise ConfigurationError(store.NO_REPLICAS)
     return reply
+
+
+def _forget_connections(client: Any) -> None:
+    """Have a client that was passed in connect anew."""
+    if isinstance(client, redis.RedisCluster):
+        for node in {*client.nodes_manager.nodes_cache.values(), *client.nodes_manager.startup_nodes.values()}:
+            _of_parent.append((node._connections, list(node._free)))
+            node._connections = []
+            node._free.clear()
+        return
+    pool = client.connection_pool
+    _of_parent.append((pool._available_connections, list(pool._in_use_connections)))
+    pool.reset()
 
 
 async def _ignore(_error: Exception) -> None:

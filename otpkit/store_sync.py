@@ -35,6 +35,7 @@ _node: Any = cluster.ClusterNode
 _sentinel: Any = sentinel.Sentinel
 
 _CONNECTIONS: dict[str, Any] = {"max_connections": store.CONNECTIONS}
+_of_parent: list[Any] = []  # A child keeps what it inherited: dropping it would wait for the parent's locks.
 _REDIRECTS = 5  # a slot that moves is followed so often within one attempt
 
 
@@ -112,6 +113,14 @@ class SyncStore:
             except store.REDIS_ERRORS as error:
                 answers.append(error)
         return store.unnamed_primary(failure, answers)
+
+    def after_fork(self) -> None:
+        """Take over no lock and no thread of the parent's: they may be held, and stand still, for ever."""
+        self._lock = threading.Lock()
+        self._errand = None
+        if self._address is not None and self._address.kind == "cluster":
+            _of_parent.append(self._client)
+            self._client = None
 
     def _attempt(self, effect: RunScript, patience: store.Patience | None) -> Any:
         client = self._client

@@ -48,16 +48,17 @@ class Transport:
         self._verify = ca_file or True
         self._opened: tuple[int, HTTPAdapter] | None = None
 
-    def exchange(self, request: HttpRequest) -> HttpResponse:
+    def exchange(self, request: HttpRequest, latest: float | None = None) -> HttpResponse:
         """Make one request and return the whole answer, whatever its status.
 
         The first number of `request.timeout`, in seconds, bounds connecting, for each address of the host,
         the second the whole answer, from the request's first byte to the answer's last. An answer of more
         than 1 MiB, or with status 200 and not in UTF-8, is none. Names of headers are given in lower case.
+        After `latest`, by the monotonic clock, no request is begun.
 
         Raises NotConnected where not a byte of the request was written, and NoAnswer for any later failure.
         """
-        exchange = _Exchange(request.timeout[1])
+        exchange = _Exchange(request.timeout[1], latest)
         _current.exchange = exchange
         try:
             return _read(self._send(request), exchange)
@@ -139,17 +140,21 @@ _shared = Transport()
 class _Exchange:
     """An exchange under way: whether any of its request was written, and until when its answer may take."""
 
-    __slots__ = ("answer_timeout", "deadline", "written")
+    __slots__ = ("answer_timeout", "deadline", "latest", "written")
 
-    def __init__(self, answer_timeout: float) -> None:
+    def __init__(self, answer_timeout: float, latest: float | None = None) -> None:
         self.answer_timeout = answer_timeout  # seconds
+        self.latest = latest  # when the request may still begin, by the monotonic clock
         self.deadline = 0.0  # by the monotonic clock
         self.written = False
 
     def begin_writing(self) -> None:
         if not self.written:
+            now = time.monotonic()
+            if self.latest is not None and now > self.latest:
+                raise TimeoutError
             self.written = True
-            self.deadline = time.monotonic() + self.answer_timeout
+            self.deadline = now + self.answer_timeout
 
 
 class _Current(threading.local):

@@ -8,7 +8,7 @@ from lupa import lua51
 
 from otpkit import Policy, Template
 from otpkit.deployment import build
-from otpkit.effects import Call, Emit, RunScript, Together
+from otpkit.effects import Call, Emit, Outbound, RunScript, Together
 from otpkit.errors import GatewayRejectedError, OTPError
 from otpkit.flows import Flows
 from otpkit.gateways import Failover, Message
@@ -145,8 +145,11 @@ class Shell:
             return [self.lua.run(script) for script in effect.scripts]
         if isinstance(effect, Emit):
             return None
-        assert isinstance(effect, (RunScript, Call))
-        return self.lua.run(effect) if isinstance(effect, RunScript) else effect.function(effect.argument)
+        if isinstance(effect, RunScript):
+            return self.lua.run(effect)
+        assert isinstance(effect, Outbound)
+        assert isinstance(effect.effect, Call)
+        return effect.effect.function(effect.effect.argument)
 
     def drive(self, flow: Any) -> Any:
         """Perform a flow."""
