@@ -45,17 +45,17 @@ WAIT_MS = 500  # how long replicas may take to confirm; less than ANSWER_S
 
 NO_REPLICAS = "Policy.replicas needs a Redis server with replicas, by a URL or redis-py's own client."
 _REFUSED = (
-    "Redis refused the credentials: check the user name and the password in the URL, for Sentinels sentinel_username "
+    "Redis refused the credentials. Check the user name and the password in the URL, for Sentinels sentinel_username "
     "and sentinel_password."
 )
-_NO_KEYS = "Redis keeps keys from its user: allow it those of the namespace (ACL SETUSER … ~namespace:*)."
-_NOT_ALLOWED = "Redis keeps {command} from its user: allow it (ACL SETUSER … +command); otpkit needs {command}."
+_NO_KEYS = "Redis keeps keys from its user. Allow it those of the namespace (ACL SETUSER … ~namespace:*)."
+_NOT_ALLOWED = "Redis keeps {command} from its user. Allow {command} by the user's ACL; otpkit needs it."
 _NO_COMMAND = (
-    "This server lacks {command}, which otpkit needs: check the address and the scheme of the URL; rename or disable "
+    "This server lacks {command}, which otpkit needs. Check the address and the scheme of the URL, and rename or disable "
     "no commands."
 )
-_NO_PRIMARY = "No Sentinel knows a primary of this name: check the name after the hosts in the URL."
-_NO_DATABASE = "Redis has no such database, or is no cluster: mend the number or the scheme of the URL."
+_NO_PRIMARY = "No Sentinel knows a primary of this name. Check the name after the hosts in the URL."
+_NO_DATABASE = "Redis has no such database, or is no cluster. Check the number and the scheme of the URL."
 _HOPELESS = {
     "access a key": _NO_KEYS,
     "access one of the keys": _NO_KEYS,
@@ -193,7 +193,7 @@ def _misconfigured(error: BaseException) -> str:
     if isinstance(error, (AuthenticationError, AuthorizationError)):
         return _REFUSED
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "Redis's certificate is not trusted: mend the host in the URL, or add ?ssl_ca_certs=/path/to/ca.pem."
+        return "Redis's certificate is not trusted. Check the host in the URL, or add ?ssl_ca_certs=/path/to/ca.pem."
     if isinstance(error, (AskError, ClusterCrossSlotError)):  # and MovedError
         return "This Redis is a cluster's node: use redis+cluster://, or a RedisCluster client."
     text = str(error)

@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
+_MAX_GATEWAY_WAIT: Final = 30  # seconds; after as many a send counts as abandoned
 _MIN_RECEIPTS_SECRET: Final = 32  # characters
 _URL_SAFE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")  # of which a path is asked: it ends before a query
@@ -93,7 +94,8 @@ class _Reader:
             return None
 
     def _arguments(self, templates: Mapping[str, Template] | None) -> dict[str, Any]:
-        overrides: dict[str, Any] = {"policy": self._policy()}
+        wait = self._number("OTPKIT_SERVICE_GATEWAY_WAIT", 5, 0, _MAX_GATEWAY_WAIT)
+        overrides: dict[str, Any] = {"policy": self._policy(), "gateway_wait": wait}
         if templates is not None:
             overrides["template"] = templates
         choice = GATEWAYS.get(self.given.get("OTPKIT_GATEWAY", "").lower())
