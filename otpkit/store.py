@@ -51,7 +51,7 @@ _REFUSED = (
 _NO_KEYS = "Redis keeps keys from its user. Allow it those of the namespace (ACL SETUSER … ~namespace:*)."
 _NOT_ALLOWED = "Redis keeps {command} from its user. Allow {command} by the user's ACL; otpkit needs it."
 _NO_COMMAND = (
-    "This server lacks {command}, which otpkit needs. Check the address and the scheme of the URL, and rename or disable "
+    "This server lacks {command}, which otpkit needs. Check the address and the scheme of the URL, rename and disable "
     "no commands."
 )
 _NO_PRIMARY = "No Sentinel knows a primary of this name. Check the name after the hosts in the URL."

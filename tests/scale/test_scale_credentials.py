@@ -7,11 +7,17 @@ from typing import Any
 
 import guarded
 import pytest
+import redis.asyncio.retry
+import redis.asyncio.sentinel
+import redis.sentinel
+from attack_lab import SECRET, TEMPLATE, outcome
 from callers import calling, result
 from guarded import NAME, PEM, PRIMARY, SENTINEL, encoded
 from nodes import Node, free_port
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from otpkit import ConfigurationError, StoreUnavailableError
+from otpkit import OTP, AsyncOTP, ConfigurationError, StoreUnavailableError
 from otpkit.testing import Outbox
 
 PHONE = "+8613800138000"
@@ -157,3 +163,31 @@ async def test_sentinels_of_a_private_ca(kind: str, namespace: str) -> None:
         assert_refused(await refused(kind, url, namespace), "ssl_ca_certs")
         assert (await verified(kind, f"{url}&{CA}", namespace)).phone == PHONE
         assert (await verified(kind, f"{url}&ssl_cert_reqs=none", namespace + "n")).phone == PHONE
+
+
+@pytest.mark.parametrize("library", ["sync", "async"])
+async def test_a_client_passed_in_is_told_the_same(place: Any, tls: bool, library: str, namespace: str) -> None:
+    """Its Sentinels know no such name, or want a password."""
+    nodes = [("127.0.0.1", int(part.rpartition(":")[2])) for part in place[0].split(",")]
+    module: Any = redis.sentinel if library == "sync" else redis.asyncio.sentinel
+    shared: dict[str, Any] = {"ssl": True, "ssl_ca_certs": str(PEM)} if tls else {}
+    shared["retry"] = (Retry if library == "sync" else redis.asyncio.retry.Retry)(NoBackoff(), 0)
+    user = {"username": PRIMARY[0], "password": PRIMARY[1], **shared}
+    own = {"username": SENTINEL[0], "password": SENTINEL[1], **shared}
+    for name, credentials, words in ((NAME, own, ""), ("other", own, "name"), (NAME, shared, "sentinel_password")):
+        sentinels = module.Sentinel(nodes, sentinel_kwargs=credentials)
+        client = sentinels.master_for(name, **user)
+        if library == "sync":
+            with OTP(client, Outbox(), TEMPLATE, SECRET, namespace=namespace + words) as otp:
+                told = outcome(otp.issue, PHONE)
+            client.close()
+        else:
+            async with AsyncOTP(client, Outbox(), TEMPLATE, SECRET, namespace=namespace + words) as async_otp:
+                told = await result(async_otp.issue(PHONE))
+            await client.aclose()
+            for each in sentinels.sentinels:
+                await each.aclose()
+        if words:
+            assert_refused(told, words)
+        else:
+            assert told.phone == PHONE
