@@ -231,3 +231,14 @@ def test_a_request_that_connected_too_late_is_not_written() -> None:
         with connection:
             assert connection.recv(1) == b""
         transport.close()
+
+
+async def test_closed_while_calls_wait_for_a_thread(url: str, namespace: str, slow: Slow) -> None:
+    """They are under way, and end as usual."""
+    otp = build(url, slow, namespace, gateway_wait=20)
+    tasks = [asyncio.ensure_future(otp.issue(phone)) for phone in PHONES]
+    await asyncio.to_thread(slow.busy.wait, 10)
+    await otp.close()
+    slow.go_on.set()
+    assert {each.delivery for each in await asyncio.gather(*tasks)} == {"accepted"}
+    assert len(slow.sent) == CROWD
