@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from otpkit.codes import ID_BYTES, clean_code, decode_start, encode_id, new_id
 from otpkit.deployment import Deployment
-from otpkit.effects import Emit, Flow, RunScript, Together
+from otpkit.effects import Emit, Flow, NotStarted, RunScript, Together, outbound
 from otpkit.errors import (
     BlockedError,
     ExpiredCodeError,
@@ -174,7 +174,10 @@ class Flows:
         member = d.routing.members.get(name)
         if member is None or not member.gateway.can_trace:
             return known
-        answer = yield from member.gateway.trace(who.phone, encode_id(op), from_ms(sent_ms), its_id)
+        trace = member.gateway.trace(who.phone, encode_id(op), from_ms(sent_ms), its_id)
+        answer = known
+        with suppress(NotStarted):
+            answer = yield from outbound(f"{name}-trace", trace)
         if _KNOWLEDGE.index(answer.state) < _KNOWLEDGE.index(known.state) or answer.state == "unknown":
             return known
         with suppress(OTPError):  # what the gateway said is an answer, kept or not

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib
 import random
+import re
 import ssl
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from redis.exceptions import (
     AskError,
@@ -43,16 +42,20 @@ _RETRIES = 2  # where a failure comes at once
 CONNECTIONS = 100  # a client keeps at most; further callers wait their turn
 THREADS = 32  # of a server's callers at once: more would only delay each other, most of all while they connect
 WAIT_MS = 500  # how long replicas may take to confirm; less than ANSWER_S
-MEMORY_URL = "memory://"
 
-_REMEDY = (
-    "pass a URL such as redis://localhost:6379/0 (or rediss://, unix://, redis+cluster://host:port,host:port, "
-    "redis+sentinel://host:port/master-name/db, memory://), or a redis-py client"
-)
 NO_REPLICAS = "Policy.replicas needs a Redis server with replicas, by a URL or redis-py's own client."
-_REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
-_REFUSED = "Redis refused the credentials: mend the user, the password or its permissions in the URL."
-_NO_DATABASE = "Redis has no such database, or is no cluster: mend the number or the scheme of the URL."
+_REFUSED = (
+    "Redis refused the credentials. Check the user name and the password in the URL, for Sentinels sentinel_username "
+    "and sentinel_password."
+)
+_NO_KEYS = "Redis keeps keys from its user. Allow it those of the namespace (ACL SETUSER … ~namespace:*)."
+_NOT_ALLOWED = "Redis keeps {command} from its user. Allow {command} by the user's ACL; otpkit needs it."
+_NO_COMMAND = (
+    "This server lacks {command}, which otpkit needs. Check the address and the scheme of the URL, rename and disable "
+    "no commands."
+)
+_NO_PRIMARY = "No Sentinel knows a primary of this name. Check the name after the hosts in the URL."
+_NO_DATABASE = "Redis has no such database, or is no cluster. Check the number and the scheme of the URL."
 _NODES = "; or connect to the cluster's nodes themselves, by redis+cluster://."
 _HOPELESS = {
     # What proxies of managed clusters refuse by rules of their own; the words are Alibaba Cloud's.
@@ -61,15 +64,23 @@ _HOPELESS = {
     "must be in same slot": "This managed Redis is a cluster behind a proxy, which takes no script with keys of "
     "several slots. Leave out ip, region_sends and total_sends" + _NODES,
     "not support for normal user": "This managed Redis allows no scripts. Upgrade its version" + _NODES,
-    "user executing the script can't": _REFUSED,
-    "ACL failure in script": _REFUSED,
-    "NOPERM": _REFUSED,
+    "access a key": _NO_KEYS,
+    "access one of the keys": _NO_KEYS,
+    "can't access at least one of the keys": _NO_KEYS,
+    "user executing the script can't": _NOT_ALLOWED,
+    "ACL failure in script": _NOT_ALLOWED,
+    "NOPERM": _NOT_ALLOWED,
+    "no permissions to run": _NOT_ALLOWED,
     "DB index": _NO_DATABASE,
+    "Unknown Redis command": _NO_COMMAND,
+    "Unknown command": _NO_COMMAND,
+    "unknown command": _NO_COMMAND,
     "cluster support disabled": _NO_DATABASE,
     "SELECT is not allowed in cluster mode": _NO_DATABASE,
-    "unknown command": "This server lacks a command that otpkit needs: mend the address or the scheme of the URL, and "
-    "rename or disable no commands.",
 }
+_NAMED = re.compile(r"(?:no permissions to run the|unknown command) ['`]([^'`]{1,40})")
+_LINE = re.compile(r"user_script:\s*([0-9]+)")
+_CALLED = re.compile(r"redis\.p?call\(\s*['\"]([A-Za-z]+)")
 _REASONS = {
     "OOM command not allowed": "is full",
     "READONLY": "is a replica, or a failover is under way",
@@ -96,65 +107,6 @@ RETRYABLE = (
 
 STALE = (ClusterDownError, ConnectionError, TimeoutError, RedisClusterException, OSError)
 """Those after which a cluster's client should learn anew which node serves what."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """What a URL says. `options` are redis-py's; `url` is set for a single server, which redis-py reads by itself."""
-
-    kind: Literal["memory", "single", "cluster", "sentinel"]
-    url: str = field(default="", repr=False)
-    nodes: tuple[tuple[str, int], ...] = ()
-    master: str = ""
-    options: dict[str, Any] = field(default_factory=dict, repr=False)
-
-    @property
-    def tls(self) -> dict[str, Any]:
-        """The options that concern TLS alone, which Sentinels share with their primary."""
-        return {name: value for name, value in self.options.items() if name == "ssl"}
-
-
-def read_url(url: str) -> Address:
-    """Read a store's URL; raises `ConfigurationError`, without the URL, which may hold a password."""
-    scheme = url.partition("://")[0]
-    if url == MEMORY_URL:
-        return Address("memory")
-    if scheme in {"redis", "rediss", "unix"}:
-        return Address("single", url)
-    try:
-        if scheme.removeprefix("rediss").removeprefix("redis") == "+cluster":
-            return Address("cluster", nodes=_nodes(url, 6379), options=_options(url))
-        if scheme.removeprefix("rediss").removeprefix("redis") == "+sentinel":
-            master, _, db = urlsplit(url).path.strip("/").partition("/")
-            if not master:
-                raise ValueError
-            return Address("sentinel", "", _nodes(url, 26379), master, _options(url) | {"db": int(db or 0)})
-    except ValueError:
-        pass
-    raise ConfigurationError(f"redis names no store that otpkit can read; {_REMEDY}.")
-
-
-def _nodes(url: str, default_port: int) -> tuple[tuple[str, int], ...]:
-    nodes = []
-    for part in urlsplit(url).netloc.rpartition("@")[2].split(","):
-        split = urlsplit(f"//{part}")
-        if not split.hostname or split.username is not None:
-            raise ValueError
-        nodes.append((split.hostname, split.port or default_port))
-    return tuple(nodes)
-
-
-def _options(url: str) -> dict[str, Any]:
-    split = urlsplit(url)
-    if split.query or split.fragment:
-        raise ValueError
-    user, _, password = split.netloc.rpartition("@")[0].partition(":")
-    options: dict[str, Any] = {"ssl": True} if split.scheme.startswith("rediss") else {}
-    if user:
-        options["username"] = unquote(user)
-    if password:
-        options["password"] = unquote(password)
-    return options
 
 
 class Patience:
@@ -203,12 +155,35 @@ def require_confirmed(confirmed: int, replicas: int) -> None:
         )
 
 
-def store_error(error: BaseException) -> OTPError:
-    """Return our error for one of Redis's: `ConfigurationError` where no waiting will help."""
+def store_error(error: BaseException, script: str = "") -> OTPError:
+    """Return our error for one of Redis's: `ConfigurationError` where no waiting will help.
+
+    `script` is the text of the script that it came from, by whose lines Redis tells of a command.
+    """
     for cause in _causes(error):
         if problem := _misconfigured(cause):
-            return ConfigurationError(problem)
+            return ConfigurationError(problem.format(command=_command(str(cause), script)))
     return StoreUnavailableError(f"Redis {_why(error)} ({type(error).__name__}): nothing was granted. {_who(error)}")
+
+
+def _command(text: str, script: str) -> str:
+    """Return the command that Redis refused, by its name or by the line of the script that calls it."""
+    if named := _NAMED.search(text):
+        return named[1].upper().replace("|", " ")
+    line = _LINE.search(text)
+    lines = script.splitlines()
+    calls = _CALLED.findall(lines[int(line[1]) - 1]) if line and 0 < int(line[1]) <= len(lines) else []
+    return " or ".join(dict.fromkeys(calls)).upper() or "a command"
+
+
+def unnamed_primary(failure: BaseException, answers: Sequence[bool | BaseException]) -> OTPError:
+    """Return our error where Sentinels name no primary: each said whether it knows the name, or failed."""
+    if True in answers:  # it is down, and a failover may be under way
+        return store_error(failure)
+    for answer in answers:
+        if isinstance(answer, BaseException) and isinstance(error := store_error(answer), ConfigurationError):
+            return error
+    return ConfigurationError(_NO_PRIMARY) if False in answers else store_error(failure)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -222,17 +197,18 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _misconfigured(error: BaseException) -> str:
-    if isinstance(error, _REFUSALS):
+    if isinstance(error, (AuthenticationError, AuthorizationError)):
         return _REFUSED
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "Redis's certificate is not trusted: mend the host in the URL, or add ?ssl_ca_certs=/path/to/ca.pem."
+        return "Redis's certificate is not trusted. Check the host in the URL, or add ?ssl_ca_certs=/path/to/ca.pem."
     if isinstance(error, (AskError, ClusterCrossSlotError)):  # and MovedError
         return "This Redis is a cluster's node: use redis+cluster://, or a RedisCluster client."
     text = str(error)
     if isinstance(error, RedisClusterException):
         return "This Redis is no cluster: use redis://." if "Cluster mode is not enabled" in text else ""
     if isinstance(error, ResponseError):
-        return next((problem for words, problem in _HOPELESS.items() if words in text), "")
+        found = next((problem for words, problem in _HOPELESS.items() if words in text), "")
+        return found or (_NOT_ALLOWED if isinstance(error, NoPermissionError) else "")
     return ""
 
 
@@ -260,6 +236,12 @@ def _who(error: BaseException) -> str:
     return "An operator should look at the server; the same call may succeed later."
 
 
+def require_replicas(replicas: int, confirms: bool) -> None:
+    """Raise `ConfigurationError` where replicas are asked for and none can be waited for."""
+    if replicas and not confirms:
+        raise ConfigurationError(NO_REPLICAS)
+
+
 def fakeredis() -> Any:
     """Return the embedded store's library; raises `ConfigurationError` that names the extra where it is missing."""
     try:
@@ -268,8 +250,3 @@ def fakeredis() -> Any:
     except ImportError:
         pass
     raise ConfigurationError("memory:// needs the embedded store: pip install 'otpkit[embedded]'.")
-
-
-def unreadable(problem: str) -> ConfigurationError:
-    """Return the error of a URL that redis-py can't read."""
-    return ConfigurationError(f"redis is not a URL that redis-py can read ({problem}); {_REMEDY}.")

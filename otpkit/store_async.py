@@ -24,13 +24,15 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from otpkit import store
+from otpkit import store, store_url
 from otpkit.effects import RunScript
-from otpkit.errors import ConfigurationError
+from otpkit.errors import ConfigurationError, OTPError
 
 _sentinel: Any = sentinel.Sentinel  # redis-py does not annotate it
 
 _CONNECTIONS: dict[str, Any] = {"max_connections": store.CONNECTIONS}
+# A child keeps what it inherited: closing a socket would take it from the parent's event loop, which they share.
+_of_parent: list[Any] = []
 _REDIRECTS = 5  # a slot that moves is followed so often within one attempt
 
 
@@ -38,7 +40,7 @@ class AsyncStore:
     """Same as `SyncStore`, but awaited."""
 
     def __init__(self, redis_: Any) -> None:
-        self._address = store.read_url(redis_) if isinstance(redis_, str) else None
+        self._address = store_url.read_url(redis_) if isinstance(redis_, str) else None
         self._client = _open(self._address) if self._address is not None else redis_
         self._is_closed = False  # redis-py raises anything where a connection is closed that is in use
         self._answered = 0.0  # when the store last did, by the monotonic clock
@@ -52,6 +54,12 @@ class AsyncStore:
     def clustered(self) -> bool:
         """Whether keys lie on several nodes, so that a script reaches those of one slot alone."""
         return isinstance(self._client, redis.RedisCluster)
+
+    @property
+    def confirms(self) -> bool:
+        """Whether replicas can be waited for on the connection that wrote."""
+        client = self._client
+        return self.clustered or (type(client) is redis.Redis and not client.single_connection_client)
 
     async def run(self, effect: RunScript) -> Any:
         """Run a script and return its reply; raises `StoreUnavailableError`, `ConfigurationError`."""
@@ -72,7 +80,7 @@ class AsyncStore:
             if patience is not None and isinstance(failure, store.RETRYABLE):
                 pause = patience.pause_s(failure, self._answered)
             if pause is None:
-                raise store.store_error(failure) from failure
+                raise await self._error(failure, effect) from failure
             await asyncio.sleep(pause)
 
     async def close(self) -> None:
@@ -86,6 +94,28 @@ class AsyncStore:
             if self._address.kind == "sentinel":
                 for each in self._client.connection_pool.sentinel_manager.sentinels:
                     await each.aclose()
+
+    async def _error(self, failure: Exception, effect: RunScript) -> OTPError:
+        """Return our error for one of Redis's. Sentinels that name no primary are asked why, unless they hang."""
+        if not isinstance(failure, sentinel.MasterNotFoundError) or "Timeout" in str(failure):
+            return store.store_error(failure, effect.script.text)
+        pool: Any = self._client.connection_pool
+        answers: list[Any] = []
+        for each in pool.sentinel_manager.sentinels:
+            try:
+                answers.append(pool.service_name in (await each.sentinel_masters()))
+            except store.REDIS_ERRORS as error:
+                answers.append(error)
+        return store.unnamed_primary(failure, answers)
+
+    def after_fork(self) -> None:
+        """Take over no task and no connection of the parent's."""
+        _of_parent.append((self._client, self._errand))
+        self._turns, self._errand, self._is_open = asyncio.Semaphore(store.CONNECTIONS), None, False
+        if self._address is None:
+            _forget_connections(self._client)
+        elif self._address.kind != "memory":
+            self._client = _open(self._address)
 
     async def _attempt(self, effect: RunScript, patience: store.Patience | None) -> Any:
         client = self._client
@@ -184,26 +214,21 @@ async def _on_node(node: Any, effect: RunScript, *, asking: bool) -> Any:
         node.release(connection)
 
 
-def _open(address: store.Address) -> Any:
-    options = address.options | _timeouts()
+def _open(address: store_url.Address) -> Any:
+    options = _timeouts() | address.options
     if address.kind == "memory":
         fakeredis = store.fakeredis()
         return fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer())
     if address.kind == "sentinel":
         # They are asked one after the other: together they take no longer than one server.
-        bounds = _timeouts(share=len(address.nodes)) | address.tls
+        bounds = _timeouts(share=len(address.nodes)) | address.sentinel_options
         sentinels = _sentinel(address.nodes, sentinel_kwargs=bounds)
         return sentinels.master_for(address.master, **options, **_CONNECTIONS)
     if address.kind == "cluster":
         nodes = [ClusterNode(*node) for node in address.nodes]
         return redis.RedisCluster(startup_nodes=nodes, **options, **_CONNECTIONS)
-    try:
-        pool: Any = redis.ConnectionPool.from_url(address.url, max_connections=store.CONNECTIONS, **_timeouts())
-        return redis.Redis.from_pool(pool)
-    except (ValueError, TypeError) as error:
-        problem = type(error).__name__
-    # Raised outside the except block: the original holds the URL, and so the password.
-    raise store.unreadable(problem)
+    pool: Any = redis.ConnectionPool(**(_timeouts() | address.connection(redis)), **_CONNECTIONS)
+    return redis.Redis.from_pool(pool)
 
 
 def _timeouts(share: int = 1) -> dict[str, Any]:
@@ -241,6 +266,19 @@ async def _execute(client: Any, effect: RunScript) -> Any:
     if effect.replicas:
         raise ConfigurationError(store.NO_REPLICAS)
     return reply
+
+
+def _forget_connections(client: Any) -> None:
+    """Have a client that was passed in connect anew."""
+    if isinstance(client, redis.RedisCluster):
+        for node in {*client.nodes_manager.nodes_cache.values(), *client.nodes_manager.startup_nodes.values()}:
+            _of_parent.append((node._connections, list(node._free)))
+            node._connections = []
+            node._free.clear()
+        return
+    pool = client.connection_pool
+    _of_parent.append((pool._available_connections, list(pool._in_use_connections)))
+    pool.reset()
 
 
 async def _ignore(_error: Exception) -> None:

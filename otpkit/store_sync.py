@@ -25,9 +25,9 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from otpkit import store
+from otpkit import store, store_url
 from otpkit.effects import RunScript
-from otpkit.errors import ConfigurationError
+from otpkit.errors import ConfigurationError, OTPError
 from otpkit.store_pool import Pool
 
 # redis-py does not annotate these.
@@ -35,6 +35,7 @@ _node: Any = cluster.ClusterNode
 _sentinel: Any = sentinel.Sentinel
 
 _CONNECTIONS: dict[str, Any] = {"max_connections": store.CONNECTIONS}
+_of_parent: list[Any] = []  # A child keeps what it inherited: dropping it would wait for the parent's locks.
 _REDIRECTS = 5  # a slot that moves is followed so often within one attempt
 
 
@@ -42,7 +43,7 @@ class SyncStore:
     """Runs scripts on what a URL or a client leads to. It connects with the first script, not before."""
 
     def __init__(self, redis_: Any) -> None:
-        self._address = store.read_url(redis_) if isinstance(redis_, str) else None
+        self._address = store_url.read_url(redis_) if isinstance(redis_, str) else None
         self._is_closed = False  # redis-py raises anything where another thread closes a connection that is in use
         self._answered = 0.0  # when the store last did, by the monotonic clock
         self._turns = _Turns()
@@ -63,6 +64,12 @@ class SyncStore:
             self._address is not None and self._address.kind == "cluster"
         )
 
+    @property
+    def confirms(self) -> bool:
+        """Whether replicas can be waited for on the connection that wrote."""
+        client = self._client
+        return self.clustered or (type(client) is redis.Redis and client.connection is None)
+
     def run(self, effect: RunScript) -> Any:
         """Run a script and return its reply; raises `StoreUnavailableError`, `ConfigurationError`."""
         patience = store.Patience() if self._address is not None else None
@@ -82,7 +89,7 @@ class SyncStore:
             if patience is not None and isinstance(failure, store.RETRYABLE):
                 pause = patience.pause_s(failure, self._answered)
             if pause is None:
-                raise store.store_error(failure) from failure
+                raise self._error(failure, effect) from failure
             time.sleep(pause)
 
     def close(self) -> None:
@@ -93,6 +100,27 @@ class SyncStore:
             if self._address.kind == "sentinel":
                 for each in self._client.connection_pool.sentinel_manager.sentinels:
                     each.close()
+
+    def _error(self, failure: Exception, effect: RunScript) -> OTPError:
+        """Return our error for one of Redis's. Sentinels that name no primary are asked why, unless they hang."""
+        if not isinstance(failure, sentinel.MasterNotFoundError) or "Timeout" in str(failure):
+            return store.store_error(failure, effect.script.text)
+        pool: Any = self._client.connection_pool
+        answers: list[Any] = []
+        for each in pool.sentinel_manager.sentinels:
+            try:
+                answers.append(pool.service_name in each.sentinel_masters())
+            except store.REDIS_ERRORS as error:
+                answers.append(error)
+        return store.unnamed_primary(failure, answers)
+
+    def after_fork(self) -> None:
+        """Take over no lock and no thread of the parent's: they may be held, and stand still, for ever."""
+        self._lock = threading.Lock()
+        self._errand = None
+        if self._address is not None and self._address.kind == "cluster":
+            _of_parent.append(self._client)
+            self._client = None
 
     def _attempt(self, effect: RunScript, patience: store.Patience | None) -> Any:
         client = self._client
@@ -132,7 +160,7 @@ class SyncStore:
         if self._client is None:  # a cluster's client connects when it is made: once is enough
             address: Any = self._address
             nodes = [_node(*node) for node in address.nodes]
-            self._client = redis.RedisCluster(startup_nodes=nodes, **address.options, **_timeouts(), **_CONNECTIONS)
+            self._client = redis.RedisCluster(startup_nodes=nodes, **(_timeouts() | address.options), **_CONNECTIONS)
 
     def _once(self, work: Callable[[], object]) -> None:
         """Do work that hung nodes may prolong: once for all callers, of whom none waits longer than for an answer."""
@@ -233,21 +261,17 @@ def _on_node(pool: Any, effect: RunScript, *, asking: bool) -> Any:
         pool.release(connection)
 
 
-def _open(address: store.Address) -> Any:
+def _open(address: store_url.Address) -> Any:
     if address.kind == "memory":
         fakeredis = store.fakeredis()
         return fakeredis.FakeRedis(server=fakeredis.FakeServer())
+    options = _timeouts() | address.options
     if address.kind == "sentinel":
         # They are asked one after the other: together they take no longer than one server.
-        bounds = _timeouts(share=len(address.nodes)) | address.tls
+        bounds = _timeouts(share=len(address.nodes)) | address.sentinel_options
         sentinels = _sentinel(address.nodes, sentinel_kwargs=bounds)
-        return sentinels.master_for(address.master, **address.options, **_timeouts(), **_CONNECTIONS)
-    try:
-        return redis.Redis.from_pool(Pool.from_url(address.url, **_timeouts()))
-    except (ValueError, TypeError) as error:
-        problem = type(error).__name__
-    # Raised outside the except block: the original holds the URL, and so the password.
-    raise store.unreadable(problem)
+        return sentinels.master_for(address.master, **options, **_CONNECTIONS)
+    return redis.Redis.from_pool(Pool(**(_timeouts() | address.connection(redis))))
 
 
 def _distrust(pool: Any, connection: Any) -> None:

@@ -9,7 +9,7 @@ from lupa import lua51
 
 from otpkit import Policy, Template
 from otpkit.deployment import build
-from otpkit.effects import Call, Emit, RunScript, Together
+from otpkit.effects import Call, Emit, Outbound, RunScript, Together
 from otpkit.errors import GatewayRejectedError, OTPError, StoreUnavailableError
 from otpkit.flows import Flows
 from otpkit.gateways import Failover, Message
@@ -190,8 +190,11 @@ class Shell:
             return [self._run(script) for script in effect.scripts]
         if isinstance(effect, Emit):
             return None
-        assert isinstance(effect, (RunScript, Call))
-        return self._run(effect) if isinstance(effect, RunScript) else effect.function(effect.argument)
+        if isinstance(effect, RunScript):
+            return self._run(effect)
+        assert isinstance(effect, Outbound)
+        assert isinstance(effect.effect, Call)
+        return effect.effect.function(effect.effect.argument)
 
     def _run(self, effect: RunScript) -> Any:
         try:

@@ -246,7 +246,7 @@ def test_what_a_user_may_not_ask_is_a_warning(binary: str) -> None:
         assert "does not say whether there are snapshots" in told["persistence"].found
         wrong = settings_of(server.url.replace("unix://", "unix://app:a-wrong-password@"))
         assert wrong["redis"].found == "Redis refused the credentials."
-        assert wrong["redis"].remedy.startswith("Mend the user")
+        assert wrong["redis"].remedy.startswith("Check the user")
         assert "wrong-password" not in repr(wrong)
 
 

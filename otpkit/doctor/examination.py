@@ -16,7 +16,8 @@ from otpkit.doctor.server import examine_server, unreached
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.policy import DEFAULT_POLICY
-from otpkit.store import MEMORY_URL, REDIS_ERRORS, store_error
+from otpkit.store import REDIS_ERRORS, store_error
+from otpkit.store_url import MEMORY_URL
 from otpkit.template import Template
 
 _PARTS: Final = ("redis", "secret", "gateway", "template")
