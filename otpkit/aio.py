@@ -18,7 +18,7 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.routing import GatewayChoice, TemplateChoice
-from otpkit.store import require_replicas
+from otpkit.store import Patience, require_replicas
 from otpkit.store_async import AsyncStore
 from otpkit.sync import tell
 from otpkit.transport import Transport
@@ -163,12 +163,13 @@ class AsyncOTP:
     async def _drive(self, flow: Flow[T]) -> T:
         task = asyncio.current_task()
         cancelled = 0 if task is None else task.cancelling()
+        patience = Patience()
         try:
             effect = next(flow)
             while True:
                 failure: Exception | None = None
                 try:
-                    reply = await self._perform(effect)
+                    reply = await self._perform(effect, patience)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
                 # The wait_for of Python 3.11, which redis-py writes under, can swallow a cancellation.
@@ -180,9 +181,9 @@ class AsyncOTP:
             result: T = stop.value
             return result
 
-    async def _perform(self, effect: Effect) -> Any:
+    async def _perform(self, effect: Effect, patience: Patience) -> Any:
         if isinstance(effect, RunScript):
-            return await self._store.run(effect)
+            return await self._store.run(effect, patience)
         if isinstance(effect, HttpRequest):
             return await self._in_thread(self._transport.exchange, effect)
         if isinstance(effect, Call):
@@ -191,16 +192,19 @@ class AsyncOTP:
             result = await self._in_thread(effect.function, effect.argument)
             return await result if inspect.isawaitable(result) else result
         if isinstance(effect, Together):
-            return await self._together(effect.scripts)
+            return await self._together(effect.scripts, patience)
         return tell(self._deployment.listener, effect)
 
-    async def _together(self, scripts: Sequence[RunScript]) -> list[Any]:
+    async def _together(self, scripts: Sequence[RunScript], patience: Patience) -> list[Any]:
         """Run scripts a few at a time: a client passed in may have few connections, and a push many receipts."""
         replies: list[Any] = []
         for start in range(0, len(scripts), _SIDE_BY_SIDE):
             batch = scripts[start : start + _SIDE_BY_SIDE]
+            parts = patience.split(len(batch))
             # All of them, whatever one raises: nothing is to run on after the call.
-            for reply in await asyncio.gather(*map(self._store.run, batch), return_exceptions=True):
+            answers = await asyncio.gather(*map(self._store.run, batch, parts), return_exceptions=True)
+            patience.join(parts)
+            for reply in answers:
                 if isinstance(reply, BaseException):
                     raise reply
                 replies.append(reply)

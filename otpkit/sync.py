@@ -17,7 +17,7 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.routing import GatewayChoice, TemplateChoice, is_async
-from otpkit.store import require_replicas
+from otpkit.store import Patience, require_replicas
 from otpkit.store_sync import SyncStore
 from otpkit.transport import Transport
 
@@ -250,11 +250,12 @@ class OTP:
         self.close()
 
     def _drive(self, flow: Flow[T]) -> T:
+        patience = Patience()
         try:
             effect = next(flow)
             while True:
                 try:
-                    reply = self._perform(effect)
+                    reply = self._perform(effect, patience)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
                 else:
@@ -266,15 +267,15 @@ class OTP:
             result: T = stop.value
             return result
 
-    def _perform(self, effect: Effect) -> Any:
+    def _perform(self, effect: Effect, patience: Patience) -> Any:
         if isinstance(effect, RunScript):
-            return self._store.run(effect)
+            return self._store.run(effect, patience)
         if isinstance(effect, HttpRequest):
             return self._transport.exchange(effect)
         if isinstance(effect, Call):
             return refuse_awaitable(effect.function(effect.argument))
         if isinstance(effect, Together):
-            return [self._store.run(script) for script in effect.scripts]
+            return [self._store.run(script, patience) for script in effect.scripts]
         return tell(self._deployment.listener, effect)
 
 
