@@ -123,7 +123,7 @@ class AsyncStore:
             binding = self._bindings.get(loop)
             if self._address is None:
                 latest = self._latest
-                if latest is not None and latest.loop is not loop and latest.loop.is_running():
+                if latest is not None and latest.loop is not loop and not latest.loop.is_closed():
                     raise foreign_client()
                 abandon_all(self._client, but=loop)
                 self._bindings.clear()

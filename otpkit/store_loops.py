@@ -38,9 +38,12 @@ class Binding:
         await anext(self.keeper)
 
     async def close(self) -> None:
-        """Close the client: in its own loop properly, else by dropping its connections."""
+        """Close the client, in its own loop; one that does not run now closes it when it ends."""
         if self.loop is not asyncio.get_running_loop():
-            abandon_all(self.client)
+            if self.loop.is_closed():
+                abandon_all(self.client)
+            elif self.loop.is_running():
+                asyncio.run_coroutine_threadsafe(self.close(), self.loop)
             return
         if self.errand is not None:
             self.errand.cancel()
@@ -73,7 +76,7 @@ def abandon(connection: Any) -> None:
         return
     if not loop.is_closed():
         with suppress(RuntimeError):
-            loop.call_soon_threadsafe(transport.abort)
+            loop.call_soon_threadsafe(_abort, writer)
             return
     with suppress(RuntimeError):  # asyncio can't do it without the loop; the socket would stay open.
         transport.abort()
@@ -82,6 +85,10 @@ def abandon(connection: Any) -> None:
     if (socket := getattr(transport, "_sock", None)) is not None:
         socket.close()
         transport._sock = None
+
+
+def _abort(writer: Any) -> None:
+    writer.transport.abort()
 
 
 def abandon_idle(pool: Any, but: asyncio.AbstractEventLoop | None = None) -> None:
