@@ -133,10 +133,11 @@ class Patience:
         self._attempts = 0
         return self._spent < TOTAL_S
 
-    def end(self, now: float) -> None:
-        """Count what a script took."""
-        if now - self._began > _AT_ONCE_S:
-            self._spent = max(self._spent, now + TOTAL_S - self.until)
+    def end(self, now: float, answered: float) -> None:
+        """Count what a script took, since it began or the store last answered anybody."""
+        took = now - max(self._began, answered)
+        if took > _AT_ONCE_S:
+            self._spent += took
 
     def split(self, count: int) -> list[Patience]:
         """Return what each of so many scripts side by side has left."""
@@ -254,7 +255,7 @@ def _why(error: BaseException) -> str:
         (BusyLoadingError, "is loading its data"),
         (ClusterDownError, "has slots without a primary"),
         (MaxConnectionsError, "has all of this client's connections in use"),
-        (InvalidResponse, "gave an answer that none of otpkit's scripts gives"),
+        (UnknownReply, "gave an answer that none of otpkit's scripts gives"),
     ):
         if isinstance(error, kind):
             return why
@@ -269,7 +270,7 @@ def _why(error: BaseException) -> str:
 def _who(error: BaseException) -> str:
     if isinstance(error, OutOfMemoryError):
         return "An operator should raise maxmemory; keep maxmemory-policy noeviction."
-    if isinstance(error, InvalidResponse):
+    if isinstance(error, UnknownReply):
         return "An operator should check that the address is Redis's own, with no proxy that changes answers."
     return "An operator should look at the server; the same call may succeed later."
 

@@ -89,16 +89,17 @@ class SyncStore:
             except store.UNREADABLE as error:
                 failure = store.unreadable(error, is_closed=self._is_closed)
             else:
-                self._answered = now = time.monotonic()
+                now = time.monotonic()
                 if patience is not None:
-                    patience.end(now)
+                    patience.end(now, self._answered)
+                self._answered = now
                 return reply
             pause = None
             if patience is not None and isinstance(failure, store.RETRYABLE):
                 pause = patience.pause_s(failure, self._answered)
             if pause is None:
                 if patience is not None:
-                    patience.end(time.monotonic())
+                    patience.end(time.monotonic(), self._answered)
                 raise self._error(failure, effect) from failure
             time.sleep(pause)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import sys
 from types import FrameType
 from typing import Any
@@ -11,7 +13,7 @@ import redis
 from clusters import Cluster
 from counters import SECRET, TEMPLATE, cluster_client, new_phone, sentinel_client
 
-from otpkit import OTP, ExpiredCodeError, Policy, store, store_sync
+from otpkit import OTP, ExpiredCodeError, OTPError, Policy, store, store_sync
 from otpkit.testing import Outbox
 
 LINES = 3000  # No call runs as many.
@@ -24,7 +26,16 @@ FILES = (
     "redis/retry.py",
 )
 ROOMY = Policy(sends="32/day")
-STORES = ["unix-url", "unix-client", "unix-single", "unix-subclass", "cluster-url", "cluster-client", "sentinel-url"]
+STORES = [
+    "unix-url",
+    "unix-client",
+    "unix-single",
+    "unix-subclass",
+    "cluster-url",
+    "cluster-client",
+    "sentinel-url",
+    "sentinel-client",
+]
 
 
 class TimeLimit(BaseException):
@@ -39,7 +50,7 @@ class Subclass(redis.Redis):
     """A client that is not redis-py's own plain one."""
 
 
-@pytest.fixture(params=STORES + ["sentinel-client"])
+@pytest.fixture(params=STORES)
 def place(request: pytest.FixtureRequest) -> Any:
     """Give what an OTP takes for each kind of store; with few connections, so that a lost one is missed."""
     kind, _, way = request.param.partition("-")
@@ -95,12 +106,12 @@ def test_no_reply_reaches_the_next_call(
         for number in range(1, LINES):
             if is_cold:
                 drop(otp)
-            try:
-                with Interruption(number, error):
-                    otp.status(phone)
+            interruption = Interruption(number, error)
+            with contextlib.suppress(error, OTPError), interruption:
+                otp.status(phone)
+            if interruption.left > 0:
                 break
-            except error:
-                pass
+            gc.collect()  # What the interrupted call lost comes back when Python drops it.
             assert otp.status(stranger) is None, number
             with pytest.raises(ExpiredCodeError):
                 otp.verify(stranger, "123456")
