@@ -161,9 +161,8 @@ def test_cancelled_loops_leave_nothing_behind(url: str, namespace: str) -> None:
     otp = AsyncOTP(url, Outbox(), TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
 
     async def unfinished() -> None:
-        for _ in range(5):
-            asyncio.ensure_future(otp.status(PHONE))
-        await asyncio.sleep(0.002)
+        tasks = [asyncio.ensure_future(otp.status(PHONE)) for _ in range(5)]
+        await asyncio.wait(tasks, timeout=0.002)
 
     for _ in range(20):
         asyncio.run(unfinished())
