@@ -174,14 +174,16 @@ class Turns:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self._free: SimpleQueue[Turn] = SimpleQueue()
+        free: SimpleQueue[Turn] = SimpleQueue()
+        self._get, self._get_at_once, self.give_back = free.get, free.get_nowait, free.put
+        _TURNS[id(self)] = self
         for _ in range(store.THREADS):
-            self._free.put(Turn(weakref.ref(self._free)))
+            self.give_back(Turn(id(self)))
 
     def take(self, seconds: float | None = None) -> Turn | None:
         """Return a turn, or None where none is free at once, or within so many seconds."""
         try:
-            return self._free.get_nowait() if seconds is None else self._free.get(timeout=seconds)
+            return self._get_at_once() if seconds is None else self._get(timeout=seconds)
         except Empty:
             return None
 
@@ -189,18 +191,16 @@ class Turns:
 class Turn:
     """Leave to use a connection. One object each, so that it is there once, whenever its holder is interrupted."""
 
-    __slots__ = ("_free",)
+    __slots__ = ("_turns",)
 
-    def __init__(self, free: weakref.ref[SimpleQueue[Turn]]) -> None:
-        self._free = free
-
-    def give_back(self) -> None:
-        """Let the next one have it."""
-        free = self._free()
-        if free is not None:
-            free.put(self)
+    def __init__(self, turns: int) -> None:
+        self._turns = turns
 
     def __del__(self) -> None:
-        free = self._free()
-        if free is not None:
-            free.put(Turn(self._free))
+        turns = _TURNS and _TURNS.get(self._turns)  # None when the interpreter ends
+        if turns is not None:
+            turns.give_back(Turn(self._turns))
+
+
+# Not a reference of the turn's own: Python clears those of what it drops before `__del__` runs.
+_TURNS: weakref.WeakValueDictionary[int, Turns] = weakref.WeakValueDictionary()

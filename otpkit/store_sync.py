@@ -137,23 +137,20 @@ class SyncStore:
             return _execute(client, effect)
         if patience is None:
             return _in_pool(client.connection_pool, effect)
-        turn = None
+        if self._turns.pid != os.getpid():
+            self._turns = Turns()  # the parent's threads may hold some, for ever
+        turns, turn = self._turns, None
         try:
-            turn = self._take_turn(patience)
+            turn = turns.take() or self._wait_for_turn(turns, patience)
             return _in_pool(client.connection_pool, effect)
         finally:
             if turn is not None:
-                turn.give_back()
+                turns.give_back(turn)
 
-    def _take_turn(self, patience: store.Patience) -> Turn:
+    def _wait_for_turn(self, turns: Turns, patience: store.Patience) -> Turn:
         """Wait for one of the connections, as long as the store answers somebody."""
-        if self._turns.pid != os.getpid():
-            self._turns = Turns()  # the parent's threads may hold some, for ever
-        turn = self._turns.take()
-        if turn is not None:
-            return turn
         while (left := patience.turn_s(self._answered)) > 0:
-            turn = self._turns.take(left)
+            turn = turns.take(left)
             if turn is not None:
                 patience.turn_s(self._answered)
                 BOUND.until = patience.until

@@ -103,6 +103,8 @@ def test_no_reply_reaches_the_next_call(
     phone, stranger = new_phone(), new_phone()
     with OTP(place, Outbox(), TEMPLATE, SECRET, policy=ROOMY, namespace=namespace) as otp:
         otp.issue(phone)
+        gc.collect()
+        gc.freeze()  # or collecting what was there before would take most of the time
         for number in range(1, LINES):
             if is_cold:
                 drop(otp)
@@ -116,6 +118,7 @@ def test_no_reply_reaches_the_next_call(
             with pytest.raises(ExpiredCodeError):
                 otp.verify(stranger, "123456")
             assert otp.status(phone) is not None, number
+        gc.unfreeze()
         assert 10 < number < LINES - 1
 
 
