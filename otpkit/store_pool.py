@@ -197,7 +197,7 @@ class Turn:
         self._turns = turns
 
     def __del__(self) -> None:
-        turns = _TURNS and _TURNS.get(self._turns)  # None when the interpreter ends
+        turns = None if _TURNS is None else _TURNS.get(self._turns)  # None when the interpreter ends.
         if turns is not None:
             turns.give_back(Turn(self._turns))
 
