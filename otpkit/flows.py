@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from otpkit.codes import ID_BYTES, clean_code, decode_start, encode_id, new_id
 from otpkit.deployment import Deployment
-from otpkit.effects import Emit, Flow, NotStarted, RunScript, Together, outbound
+from otpkit.effects import Emit, Flow, NotStarted, RunScript, Together, Unconfirmed, outbound
 from otpkit.errors import (
     BlockedError,
     ExpiredCodeError,
@@ -17,6 +17,7 @@ from otpkit.errors import (
     InvalidTokenError,
     OTPError,
     PhoneError,
+    StoreUnavailableError,
     UsedTokenError,
     WrongCodeError,
 )
@@ -81,12 +82,21 @@ class Flows:
         limits = self._ip_limits("failures", ip, d.policy.ip_failures)
         taken, refusal = yield from take(d, limits)
         charged = () if d.clustered else limits
-        reply = yield RunScript(
+        script = RunScript(
             d.scripts.verify,
             (who.phone_key, who.counter_key, *[key for limit in charged for key in (limit.key, memory_key(limit, op))]),
             (d.now_arg(), op, who.slot, digests, *[limit.rates for limit in charged], *refusal[1:]),
             d.policy.replicas,
         )
+        reply: Any = None
+        unconfirmed = None
+        try:
+            reply = yield script
+        except Unconfirmed as error:
+            unconfirmed = error
+        if unconfirmed is not None:
+            undo = RunScript(d.scripts.unverify, (who.phone_key, who.counter_key), (d.now_arg(), op, who.slot))
+            raise (yield from _take_back(undo, unconfirmed, is_named=idempotency_key is not None))
         word = text(reply[0])
         if word == "proved":
             yield from give(d, taken)
@@ -115,12 +125,22 @@ class Flows:
         claims = self._claims(token, purpose, bind, phone)
         who = Identity(d, claims.proof.phone, purpose, bind)
         op = new_id() if idempotency_key is None else who.operation(b"redeem", idempotency_key, size=ID_BYTES)
-        return self._watch(who, "redeem", "redeemed", self._redeem(who, claims, op))
+        is_named = idempotency_key is not None
+        return self._watch(who, "redeem", "redeemed", self._redeem(who, claims, op, is_named=is_named))
 
-    def _redeem(self, who: Identity, claims: Claims, op: bytes) -> Flow[Proof]:
+    def _redeem(self, who: Identity, claims: Claims, op: bytes, *, is_named: bool) -> Flow[Proof]:
         d = self._deployment
         args = (d.now_arg(), op, claims.proof_id, claims.expires_ms)
-        word = text((yield RunScript(d.scripts.redeem, (who.phone_key,), args, d.policy.replicas)))
+        reply: Any = None
+        unconfirmed = None
+        try:
+            reply = yield RunScript(d.scripts.redeem, (who.phone_key,), args, d.policy.replicas)
+        except Unconfirmed as error:
+            unconfirmed = error
+        if unconfirmed is not None:
+            undo = RunScript(d.scripts.unredeem, (who.phone_key,), (d.now_arg(), op, claims.proof_id))
+            raise (yield from _take_back(undo, unconfirmed, is_named=is_named))
+        word = text(reply)
         if word == "redeemed":
             return claims.proof
         raise ExpiredTokenError(_EXPIRED) if word == "expired" else UsedTokenError(_USED)
@@ -248,6 +268,22 @@ class Flows:
     def _tell(self, who: Identity, operation: str, name: str, outcome: str = "", detail: str = "") -> Flow[None]:
         if self._deployment.listener is not None:
             yield Emit(who.event(name, operation, outcome, detail))
+
+
+def _take_back(undo: RunScript, unconfirmed: Unconfirmed, *, is_named: bool) -> Flow[StoreUnavailableError]:
+    """Take back what too few replicas confirmed, and return the error to raise.
+
+    An operation that the caller named stays: a call beside this one may have been confirmed, and a repeat finds it.
+    """
+    if is_named:
+        return unconfirmed
+    with suppress(OTPError):
+        if (yield undo) == 1:
+            return unconfirmed
+    return StoreUnavailableError(
+        "Too few replicas confirmed a code or a proof that was used, and it could not be taken back: nothing was "
+        "granted, but it may be used up. Issue a new code; with an idempotency_key the same call may be repeated."
+    )
 
 
 def _wrong(attempts_left: int) -> str:

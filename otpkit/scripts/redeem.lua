@@ -14,6 +14,9 @@ if tonumber(ARGV[4]) <= now or (proof and unpack_ms(proof, 7) <= now) then retur
 if not proof then return 'used' end
 if #proof == 13 then
   redis.call('HSET', KEYS[1], name, proof .. ARGV[2])
+  for i = 1, REPLICAS > 0 and #phone.fields or 0, 2 do -- unverify.lua gives the challenge of a redeemed proof back no more
+    if byte(phone.fields[i]) == 99 and sub(phone.fields[i + 1], 47) == ARGV[3] then redis.call('HDEL', KEYS[1], phone.fields[i]) end
+  end
   return 'redeemed'
 end
 if sub(proof, 14) ~= ARGV[2] then return 'used' end

@@ -40,7 +40,13 @@ local challenge = live_challenge(phone, slot)
 
 if ip_wait == 0 and not is_blocked and wait == 0 and challenge and contains(ARGV[4], sub(challenge, 23, 42)) then
   local fixed = byte(challenge, 45)
-  redis.call('HDEL', key, 'c' .. slot)
+  if REPLICAS > 0 then
+    -- Used up, yet kept: unverify.lua gives it back where too few replicas confirm.
+    local spent = sub(challenge, 1, 42) .. char(128 + byte(challenge, 43)) .. sub(challenge, 44, 45) .. char(min(consecutive, 255)) .. op
+    redis.call('HSET', key, 'c' .. slot, spent)
+  else
+    redis.call('HDEL', key, 'c' .. slot)
+  end
   redis.call('HSET', key, 'p' .. op, pack_ms(now) .. pack_ms(now + PROOF_TTL) .. char(fixed))
   if consecutive > 0 then redis.call('DEL', counter) end
   return { 'proved', now, now + PROOF_TTL, fixed }
