@@ -53,10 +53,10 @@ def place(request: pytest.FixtureRequest, url: str) -> Any:
 
 
 async def closed(otp: AsyncOTP, place: Any) -> None:
-    await otp.close()
     if not isinstance(place, str):
         await otp.status(PHONE)  # The connections of other loops are dropped; then the client is closed in its loop.
         await place.aclose()
+    await otp.close()
 
 
 async def dropped(client: Any) -> None:
