@@ -6,7 +6,7 @@ code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
@@ -18,11 +18,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script: its name, its text, and the SHA-1 that Redis knows it by."""
+    """A Lua script: its name, its text, the SHA-1 that Redis knows it by, and what it can have replied.
+
+    `fits` takes a reply and the arguments, and returns whether this script can have said so.
+    """
 
     name: str
     text: str = field(repr=False)
     sha: str
+    fits: Callable[[Any, Sequence[Any]], bool] = field(repr=False, default=lambda reply, arguments: True)
 
 
 class RunScript:

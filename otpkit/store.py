@@ -7,7 +7,7 @@ import random
 import re
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from redis.exceptions import (
@@ -19,6 +19,7 @@ from redis.exceptions import (
     ClusterCrossSlotError,
     ClusterDownError,
     ConnectionError,  # noqa: A004
+    InvalidResponse,
     MasterDownError,
     MaxConnectionsError,
     NoPermissionError,
@@ -35,8 +36,8 @@ from otpkit.effects import Unconfirmed
 from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
 
 CONNECT_S, ANSWER_S = 1.0, 1.0
-TOTAL_S = 3.0  # all attempts of a call, before it is given up
-_SLACK_S = 0.1  # or the first answer that is waited for in vain would leave no time for another attempt
+TOTAL_S = 3.0  # all attempts of all scripts of a call, before it is given up
+_AT_ONCE_S = 0.05
 _TURN_PAUSE_S = 0.01
 _RETRIES = 2  # where a failure comes at once
 CONNECTIONS = 100  # a client keeps at most; further callers wait their turn
@@ -101,58 +102,100 @@ RETRYABLE = (
     ClusterDownError,
     TryAgainError,
     RedisClusterException,
+    InvalidResponse,
     OSError,
 )
 """Those of them after which another attempt may succeed, under the same operation id."""
+
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a redis-py client raises besides, where it can't take a reply apart, or is closed under a call."""
 
 STALE = (ClusterDownError, ConnectionError, TimeoutError, RedisClusterException, OSError)
 """Those after which a cluster's client should learn anew which node serves what."""
 
 
-class Patience:
-    """How long a call goes on trying: `TOTAL_S` in all, also where the server hangs rather than refuses.
+class UnknownReply(InvalidResponse):
+    """A reply that the script can't have given: another server's or a proxy's, or that of another request."""
 
-    In a crowd that is being served everybody waits his turn, however long: what counts then is the time since the store
-    last answered anybody. `answered` is when that was, by the monotonic clock.
+
+class Patience:
+    """How long a call goes on asking Redis: `TOTAL_S` for all its scripts, also where the server hangs or drips.
+
+    What a gateway takes between two scripts is not counted, nor is an answer that came at once, or a thousand of them
+    would be too many. In a crowd that is being served each caller waits for a turn, however long: what counts then is
+    the time since the store last answered anybody. `answered` is when that was; all times are of the monotonic clock.
     """
 
-    __slots__ = ("_attempts", "_began", "_since")
+    __slots__ = ("_attempts", "_began", "_spent", "until")
 
-    def __init__(self) -> None:
-        self._since = self._began = time.monotonic()
+    def __init__(self, spent: float = 0.0) -> None:
+        self._spent = spent
+        self._began = self.until = 0.0
         self._attempts = 0
+
+    def begin(self) -> bool:
+        """Begin with a script; return whether any time is left for it."""
+        self._began = time.monotonic()
+        self.until = self._began + TOTAL_S - self._spent
+        self._attempts = 0
+        return self._spent < TOTAL_S
+
+    def end(self, now: float, answered: float) -> None:
+        """Count what a script took, since it began or the store last answered anybody."""
+        took = now - max(self._began, answered)
+        if took > _AT_ONCE_S:
+            self._spent += took
+
+    def split(self, count: int) -> list[Patience]:
+        """Return what each of so many scripts side by side has left."""
+        return [Patience(self._spent) for _ in range(count)]
+
+    def join(self, parts: Iterable[Patience]) -> None:
+        """Count what the slowest of the scripts side by side took."""
+        self._spent = max(part._spent for part in parts)
 
     def turn_s(self, answered: float) -> float:
         """Return seconds that a turn may still be waited for; what was waited while others were served is forgotten."""
-        self._began = time.monotonic()
-        self._since = max(self._since, answered)
-        return self._since + TOTAL_S - ANSWER_S - self._began
+        self.until = max(self.until, answered + TOTAL_S - self._spent)
+        return self.until - ANSWER_S - time.monotonic()
 
     def pause_s(self, error: BaseException, answered: float) -> float | None:
-        """Return seconds to wait before another attempt, or None where one could exceed the whole time."""
+        """Return seconds to wait before another attempt, or None where there is to be none."""
         if isinstance(error, MaxConnectionsError):
             return _TURN_PAUSE_S if self.turn_s(answered) > 0 else None
-        now = time.monotonic()
-        # Where a server hangs, another attempt lasts as long as this one did.
-        left = self._since + TOTAL_S + _SLACK_S - now - max(ANSWER_S, now - self._began)
+        left = self.until - time.monotonic()
         if isinstance(error, TryAgainError):  # a cluster's slot is on its way: told at once, as long as it moves
-            return _TURN_PAUSE_S if left > 0 else None
+            return _TURN_PAUSE_S if left > _TURN_PAUSE_S else None
         self._attempts += 1
-        if self._attempts > _RETRIES or left < 0:
-            return None
         longest_pause = min(0.2, 0.01 * 2.0**self._attempts)
-        pause = random.uniform(0.5, 1.0) * longest_pause  # noqa: S311 - nothing secret
-        self._began = now + pause
-        return pause
+        if self._attempts > _RETRIES or left < longest_pause:
+            return None
+        return random.uniform(0.5, 1.0) * longest_pause  # noqa: S311 - nothing secret
 
 
-def require_confirmed(confirmed: int, replicas: int) -> None:
+def is_answer(error: BaseException) -> bool:
+    """Whether an error is the server's own whole answer, after which the connection may be used again.
+
+    After READONLY and the like, connecting anew may reach the new primary.
+    """
+    return isinstance(error, ResponseError) and not isinstance(error, RETRYABLE)
+
+
+def require_confirmed(confirmed: Any, replicas: int) -> None:
     """Raise `Unconfirmed` where fewer replicas than asked confirmed what a script wrote."""
+    if type(confirmed) is not int:
+        raise UnknownReply
     if confirmed < replicas:
         raise Unconfirmed(
             f"Only {confirmed} of {replicas} replicas confirmed within {WAIT_MS} ms: nothing was granted. An operator "
             "should look at Redis's replication; the same call may succeed then."
         )
+
+
+def unreadable(error: Exception, *, is_closed: bool) -> RedisError:
+    """Return what to make of a client's error that is none of redis-py's own."""
+    problem = type(error).__name__
+    return ConnectionError(f"closed under a call ({problem})") if is_closed else UnknownReply(problem)
 
 
 def store_error(error: BaseException, script: str = "") -> OTPError:
@@ -219,6 +262,7 @@ def _why(error: BaseException) -> str:
         (BusyLoadingError, "is loading its data"),
         (ClusterDownError, "has slots without a primary"),
         (MaxConnectionsError, "has all of this client's connections in use"),
+        (UnknownReply, "gave an answer that none of otpkit's scripts gives"),
     ):
         if isinstance(error, kind):
             return why
@@ -233,6 +277,8 @@ def _why(error: BaseException) -> str:
 def _who(error: BaseException) -> str:
     if isinstance(error, OutOfMemoryError):
         return "An operator should raise maxmemory; keep maxmemory-policy noeviction."
+    if isinstance(error, UnknownReply):
+        return "An operator should check that the address is Redis's own, with no proxy that changes answers."
     return "An operator should look at the server; the same call may succeed later."
 
 

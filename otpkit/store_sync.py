@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -19,8 +20,8 @@ from redis.exceptions import (
     MaxConnectionsError,
     MovedError,
     NoScriptError,
-    ReadOnlyError,
     ResponseError,
+    TimeoutError,  # noqa: A004
     TryAgainError,
 )
 from redis.retry import Retry
@@ -28,7 +29,7 @@ from redis.retry import Retry
 from otpkit import store, store_url
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError, OTPError
-from otpkit.store_pool import Pool
+from otpkit.store_pool import BOUND, NodePool, Pool, SentinelPool, Turn, Turns, adopt, bounded
 
 # redis-py does not annotate these.
 _node: Any = cluster.ClusterNode
@@ -46,7 +47,7 @@ class SyncStore:
         self._address = store_url.read_url(redis_) if isinstance(redis_, str) else None
         self._is_closed = False  # redis-py raises anything where another thread closes a connection that is in use
         self._answered = 0.0  # when the store last did, by the monotonic clock
-        self._turns = _Turns()
+        self._turns = Turns()
         self._lock = threading.Lock()
         self._errand: _Errand | None = None
         self._client = redis_
@@ -70,25 +71,36 @@ class SyncStore:
         client = self._client
         return self.clustered or (type(client) is redis.Redis and client.connection is None)
 
-    def run(self, effect: RunScript) -> Any:
-        """Run a script and return its reply; raises `StoreUnavailableError`, `ConfigurationError`."""
-        patience = store.Patience() if self._address is not None else None
+    def run(self, effect: RunScript, patience: store.Patience | None = None) -> Any:
+        """Run a script and return its reply; raises `StoreUnavailableError`, `ConfigurationError`.
+
+        `patience` is the whole call's; a client that was passed in has timeouts of its own.
+        """
+        if self._address is None:
+            patience = None
+        elif patience is None:
+            patience = store.Patience()
+        if patience is not None and not patience.begin():
+            raise store.store_error(TimeoutError())
         while True:
             try:
                 reply = self._attempt(effect, patience)
             except store.REDIS_ERRORS as error:
                 failure = error
-            except (AttributeError, TypeError, ValueError) as error:
-                if not self._is_closed:
-                    raise
-                failure = ConnectionError(f"closed under a call ({type(error).__name__})")
+            except store.UNREADABLE as error:
+                failure = store.unreadable(error, is_closed=self._is_closed)
             else:
-                self._answered = time.monotonic()
+                now = time.monotonic()
+                if patience is not None:
+                    patience.end(now, self._answered)
+                self._answered = now
                 return reply
             pause = None
             if patience is not None and isinstance(failure, store.RETRYABLE):
                 pause = patience.pause_s(failure, self._answered)
             if pause is None:
+                if patience is not None:
+                    patience.end(time.monotonic(), self._answered)
                 raise self._error(failure, effect) from failure
             time.sleep(pause)
 
@@ -124,6 +136,7 @@ class SyncStore:
 
     def _attempt(self, effect: RunScript, patience: store.Patience | None) -> Any:
         client = self._client
+        BOUND.until = math.inf if patience is None else patience.until
         if client is None:
             client = self._open_cluster()
         if type(client) is not redis.Redis or client.connection is not None:
@@ -133,23 +146,24 @@ class SyncStore:
             return _execute(client, effect)
         if patience is None:
             return _in_pool(client.connection_pool, effect)
-        turns = self._take_turn(patience)
+        if self._turns.pid != os.getpid():
+            self._turns = Turns()  # the parent's threads may hold some, for ever
+        turns, turn = self._turns, None
         try:
+            turn = turns.take() or self._wait_for_turn(turns, patience)
             return _in_pool(client.connection_pool, effect)
         finally:
-            turns.release()
+            if turn is not None:
+                turns.give_back(turn)
 
-    def _take_turn(self, patience: store.Patience) -> threading.Semaphore:
-        """Wait for one of the connections, as long as the store answers somebody; return what to give it back to."""
-        if self._turns.pid != os.getpid():
-            self._turns = _Turns()  # the parent's threads may hold some, for ever
-        turns = self._turns
-        if turns.acquire(blocking=False):
-            return turns
+    def _wait_for_turn(self, turns: Turns, patience: store.Patience) -> Turn:
+        """Wait for one of the connections, as long as the store answers somebody."""
         while (left := patience.turn_s(self._answered)) > 0:
-            if turns.acquire(timeout=left):
+            turn = turns.take(left)
+            if turn is not None:
                 patience.turn_s(self._answered)
-                return turns
+                BOUND.until = patience.until
+                return turn
         raise MaxConnectionsError("all connections are in use")
 
     def _open_cluster(self) -> Any:
@@ -169,7 +183,7 @@ class SyncStore:
             if errand is None or not errand.is_alive():
                 errand = self._errand = _Errand(work)
                 errand.start()
-        errand.join(store.ANSWER_S)
+        errand.join(max(0.0, min(store.ANSWER_S, BOUND.until - time.monotonic())))
         if errand.is_alive():
             raise ConnectionError("The cluster's nodes did not answer in time.")
         if errand.failure is not None:
@@ -181,11 +195,15 @@ class SyncStore:
         return client.retry.call_with_retry(lambda: self._on_slot(client, effect), lambda error: None)
 
     def _on_slot(self, client: Any, effect: RunScript) -> Any:
-        node = asked = None
+        node: Any = None
+        asked: Any = None
         for _ in range(_REDIRECTS):
             try:
                 node = asked or client.get_node_from_key(effect.keys[0])
-                return _on_node(client.get_redis_connection(node).connection_pool, effect, asking=node is asked)
+                pool = client.get_redis_connection(node).connection_pool
+                if self._address is not None and type(pool) is not NodePool:
+                    adopt(pool)
+                return _on_node(pool, effect, asking=node is asked)
             except MovedError as moved:
                 client.nodes_manager.move_slot(moved)
                 asked = None
@@ -207,14 +225,6 @@ class SyncStore:
             self._once(lambda: client.nodes_manager.initialize(last_failed_node_name=failed))
 
 
-class _Turns(threading.Semaphore):
-    """The turns of the threads of one process."""
-
-    def __init__(self) -> None:
-        super().__init__(store.THREADS)
-        self.pid = os.getpid()
-
-
 class _Errand(threading.Thread):
     """Work on a thread of its own, which does not keep the process alive."""
 
@@ -232,33 +242,48 @@ class _Errand(threading.Thread):
 
 def _in_pool(pool: Any, effect: RunScript) -> Any:
     # The same as execute_command does, less what only other commands need: a sixth of a call's time.
-    connection: Any = pool.get_connection()
+    connection: Any = None
+    is_clean = False
     try:
-        return connection.retry.call_with_retry(
+        connection = pool.get_connection()
+        reply = connection.retry.call_with_retry(
             lambda: _ask(connection, effect), lambda error: _distrust(pool, connection)
         )
-    except BaseException as error:
-        # An answer may still be on its way, for the next caller to take for his own; and whom a replica refuses
-        # may find the primary under the same name.
-        if not isinstance(error, ResponseError) or isinstance(error, ReadOnlyError):
-            connection.disconnect()
+        is_clean = True
+        return reply
+    except store.REDIS_ERRORS as error:
+        is_clean = connection is None or store.is_answer(error)
         raise
     finally:
-        pool.release(connection)
+        _put_back(pool, connection, is_clean=is_clean)
 
 
 def _on_node(pool: Any, effect: RunScript, *, asking: bool) -> Any:
-    connection = pool.get_connection()
+    connection: Any = None
+    is_clean = False
     try:
+        connection = pool.get_connection()
         if asking:
             connection.send_command("ASKING")
             connection.read_response()
-        return _ask(connection, effect)
-    except store.RETRYABLE:
-        connection.disconnect()
+        reply = _ask(connection, effect)
+        is_clean = True
+        return reply
+    except store.REDIS_ERRORS as error:
+        is_clean = connection is None or store.is_answer(error)
         raise
     finally:
+        _put_back(pool, connection, is_clean=is_clean)
+
+
+def _put_back(pool: Any, connection: Any, *, is_clean: bool) -> None:
+    """Give a connection back; drop it first unless it is known to be clean: the next caller would read its reply."""
+    if connection is not None:
+        if not is_clean:
+            connection.disconnect()
         pool.release(connection)
+    elif not is_clean:
+        pool.disconnect(inuse_connections=False)  # redis-py keeps one whose handshake was interrupted.
 
 
 def _open(address: store_url.Address) -> Any:
@@ -270,7 +295,9 @@ def _open(address: store_url.Address) -> Any:
         # They are asked one after the other: together they take no longer than one server.
         bounds = _timeouts(share=len(address.nodes)) | address.sentinel_options
         sentinels = _sentinel(address.nodes, sentinel_kwargs=bounds)
-        return sentinels.master_for(address.master, **options, **_CONNECTIONS)
+        for each in sentinels.sentinels:
+            each.connection_pool.connection_class = bounded(each.connection_pool.connection_class)
+        return sentinels.master_for(address.master, connection_pool_class=SentinelPool, **options, **_CONNECTIONS)
     return redis.Redis.from_pool(Pool(**(_timeouts() | address.connection(redis))))
 
 
@@ -299,6 +326,8 @@ def _ask(connection: Any, effect: RunScript) -> Any:
     except NoScriptError:
         connection.send_command("EVAL", script.text, len(keys), *keys, *args)
         reply = connection.read_response()
+    if not script.fits(reply, args):
+        raise store.UnknownReply
     if effect.replicas:
         # WAIT counts what this very connection wrote; on another one it would mean nothing.
         connection.send_command("WAIT", effect.replicas, store.WAIT_MS)
@@ -309,10 +338,22 @@ def _ask(connection: Any, effect: RunScript) -> Any:
 def _execute(client: Any, effect: RunScript) -> Any:
     """Run a script on a client that is not redis-py's own plain one: an embedded store, a subclass."""
     script, keys, args = effect.script, effect.keys, effect.args
+    is_clean = False
     try:
-        reply = client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
-    except NoScriptError:
-        reply = client.execute_command("EVAL", script.text, len(keys), *keys, *args)
+        try:
+            reply = client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            reply = client.execute_command("EVAL", script.text, len(keys), *keys, *args)
+        is_clean = script.fits(reply, args)
+    except ResponseError:
+        is_clean = True
+        raise
+    finally:
+        if not is_clean:  # The client has given its connection back, maybe with a reply to come.
+            own: Any = client.connection
+            own.disconnect() if own is not None else client.connection_pool.disconnect(inuse_connections=False)
+    if not is_clean:
+        raise store.UnknownReply
     if effect.replicas:
         raise ConfigurationError(store.NO_REPLICAS)
     return reply

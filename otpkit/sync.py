@@ -21,7 +21,7 @@ from otpkit.models import Challenge, Proof, Standing
 from otpkit.names import NOT_GIVEN, NotGiven
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.routing import GatewayChoice, TemplateChoice, is_async
-from otpkit.store import require_replicas
+from otpkit.store import Patience, require_replicas
 from otpkit.store_sync import SyncStore
 from otpkit.transport import Transport
 
@@ -303,12 +303,13 @@ class OTP:
         self.close()
 
     def _drive(self, flow: Flow[T]) -> T:
+        patience = Patience()
         try:
             self._calls.begin(flow)
             effect = next(flow)
             while True:
                 try:
-                    reply = self._perform(effect)
+                    reply = self._perform(effect, patience)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
                 else:
@@ -323,11 +324,11 @@ class OTP:
             if self._calls.end(flow):
                 self._release()
 
-    def _perform(self, effect: Effect) -> Any:
+    def _perform(self, effect: Effect, patience: Patience) -> Any:
         if isinstance(effect, RunScript):
-            return self._store.run(effect)
+            return self._store.run(effect, patience)
         if isinstance(effect, Together):
-            return [self._store.run(script) for script in effect.scripts]
+            return [self._store.run(script, patience) for script in effect.scripts]
         if isinstance(effect, Emit):
             return tell(self._deployment.listener, effect)
         return self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))

@@ -43,7 +43,7 @@ LAYERS = [
     ["issuing"],
     ["flows"],
     ["environment", "store"],
-    ["lanes", "lifetime", "store_pool", "store_url"],
+    ["lanes", "lifetime", "store_loops", "store_pool", "store_url"],
     ["store_async", "store_sync"],
     ["sync"],
     ["aio"],

@@ -2,6 +2,7 @@
 --
 --   s<op 16>    a send         time 6, ends 6, state 1, link 12 [, idempotency key 8]
 --   c<slot 8>   a challenge    time 6, nonce 16, digest 16 and key id 4, wrong codes 1, length 1, fixed 1
+--                              used up while replicas may not confirm it: wrong codes + 128, and [failures 1, proved by op 16]
 --   f<op 16>    a wrong code   time 6, attempts left 1
 --   p<op 16>    a proof        time 6, ends 6, fixed 1 [, redeemed by op 16]
 --   r<op 16>    the call that redeemed that proof by an idempotency key, to know its own repetition   time 6, call 8

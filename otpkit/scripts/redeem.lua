@@ -20,6 +20,11 @@ if #proof == 13 then
   else
     redis.call('HSET', KEYS[1], name, proof .. ARGV[2])
   end
+  for i = 1, REPLICAS > 0 and #phone.fields or 0, 2 do -- unverify.lua gives the challenge of a redeemed proof back no more
+    if byte(phone.fields[i]) == 99 and sub(phone.fields[i + 1], 47, 62) == ARGV[3] then
+      redis.call('HDEL', KEYS[1], phone.fields[i])
+    end
+  end
   return 'redeemed'
 end
 if sub(proof, 14, 29) ~= ARGV[2] then return 'used' end
