@@ -263,10 +263,14 @@ async def _in_pool(pool: Any, effect: RunScript, loop: asyncio.AbstractEventLoop
     connection: Any = None
     is_clean = False
     try:
-        connection = await (pool.get_connection() if loop is None else _of_loop(pool, loop))
-        reply = await connection.retry.call_with_retry(
-            lambda: _ask(connection, effect), lambda error: connection.disconnect()
-        )
+        if loop is None:  # Made from a URL, without redis-py's retries.
+            connection = await pool.get_connection()
+            reply = await _ask(connection, effect)
+        else:
+            connection = await _of_loop(pool, loop)
+            reply = await connection.retry.call_with_retry(
+                lambda: _ask(connection, effect), lambda error: connection.disconnect()
+            )
         is_clean = True
         return reply
     except store.REDIS_ERRORS as error:

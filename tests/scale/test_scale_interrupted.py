@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import sys
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 import pytest
 import redis
-from clusters import Cluster
 from counters import SECRET, TEMPLATE, cluster_client, new_phone, sentinel_client
 
 from otpkit import OTP, ExpiredCodeError, OTPError, Policy, store, store_sync
@@ -50,23 +51,28 @@ class Subclass(redis.Redis):
     """A client that is not redis-py's own plain one."""
 
 
+CLIENTS: dict[str, Callable[[str], Any]] = {
+    "client": redis.Redis.from_url,
+    "single": lambda url: redis.Redis.from_url(url, single_connection_client=True),
+    "subclass": Subclass.from_url,
+}
+
+
 @pytest.fixture(params=STORES)
-def place(request: pytest.FixtureRequest) -> Any:
+def place(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Give what an OTP takes for each kind of store; with few connections, so that a lost one is missed."""
     kind, _, way = request.param.partition("-")
-    if kind == "cluster":
-        cluster: Cluster = request.getfixturevalue("cluster_of_process")
-        return cluster.url if way == "url" else cluster_client(cluster)
-    if kind == "sentinel":
-        watched = request.getfixturevalue("watched_of_process")
-        return watched.url if way == "url" else sentinel_client(watched)
-    url = request.getfixturevalue("redis_url")
-    return {
-        "url": lambda: url,
-        "client": lambda: redis.Redis.from_url(url),
-        "single": lambda: redis.Redis.from_url(url, single_connection_client=True),
-        "subclass": lambda: Subclass.from_url(url),
-    }[way]()
+    if kind == "unix":
+        url = request.getfixturevalue("redis_url")
+        yield url if way == "url" else CLIENTS[way](url)
+        return
+    whole: Any = request.getfixturevalue("cluster_of_process" if kind == "cluster" else "watched_of_process")
+    if way == "url":
+        yield whole.url
+        return
+    stack = contextlib.AsyncExitStack()
+    yield (cluster_client if kind == "cluster" else sentinel_client)(whole)(stack, "sync")
+    asyncio.run(stack.aclose())
 
 
 class Interruption:
