@@ -29,7 +29,8 @@ _SIDE_BY_SIDE = 8  # scripts of one call
 
 
 class AsyncOTP:
-    """Same as `OTP`, but for asyncio: `redis` is a URL or a client of redis.asyncio.
+    """Same as `OTP`, but for asyncio: `redis` is a URL, which serves any number of event loops, or a client of
+    redis.asyncio, which serves one at a time.
 
     Redis is awaited, and so is a gateway that is an async function; HTTP runs on threads of a pool of its own. A
     cancelled call does nothing further: a message that was on its way stays uncertain.

@@ -31,7 +31,7 @@ class OTP:
     Args:
         redis: a URL (`redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`, or `memory://` for a
             store in this process), or a redis-py client. A client that was passed in is never closed; one made from a
-            URL waits at most 1 s to connect and 1 s for an answer, and 3 s in all for a call.
+            URL waits at most 1 s to connect and 1 s for an answer, and 3 s in all for what a call asks of Redis.
         gateway: a `Gateway`, such as `Alidayu(…)`, a function that takes a `Message`, a `Failover([…])`, or a mapping
             of regions to these, `{"CN": …, "*": …}`.
         template: a `Template`, or a mapping of purpose to `Template`.

@@ -49,8 +49,7 @@ def _is_description(described: Sequence[Any]) -> bool:
     ends, resend, attempts, sends, state, generation, fixed, served_by = described
     kind = type(state)
     return (
-        type(ends + resend + attempts + sends + fixed) is int
-        and 0 <= ends <= _MOST
+        0 <= ends <= _MOST
         and 0 <= resend <= _MOST
         and 0 <= attempts <= _MOST
         and 0 <= sends <= _MOST
@@ -121,8 +120,7 @@ def _status(reply: Any, _: Arguments) -> bool:
         return type(reply[0]) is int and 0 <= reply[0] <= _MOST
     now, live, send_id, sent = reply[:4]
     return (
-        type(now + live + sent) is int
-        and 0 <= now <= _MOST
+        0 <= now <= _MOST
         and 0 <= live <= 1
         and 0 <= sent <= _MOST
         and len(send_id) == 32
