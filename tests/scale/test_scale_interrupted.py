@@ -18,6 +18,7 @@ from otpkit import OTP, ExpiredCodeError, OTPError, Policy, store, store_sync
 from otpkit.testing import Outbox
 
 LINES = 3000  # No call runs as many.
+FEW = 8  # connections and turns, so that lost ones are missed
 FILES = (
     "store_sync.py",
     "store_pool.py",
@@ -99,18 +100,19 @@ class Interruption:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("error", [TimeLimit, SoftTimeLimit, KeyboardInterrupt])
-@pytest.mark.parametrize("is_cold", [False, True], ids=["known connections", "new connections"])
+@pytest.mark.parametrize(
+    ("error", "is_cold"),
+    [(TimeLimit, False), (SoftTimeLimit, False), (KeyboardInterrupt, True)],
+    ids=["time limit", "soft limit", "Ctrl-C while connecting"],
+)
 def test_no_reply_reaches_the_next_call(
     place: Any, namespace: str, error: type[BaseException], is_cold: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "THREADS", 1)
-    monkeypatch.setitem(store_sync._CONNECTIONS, "max_connections", 3)
+    monkeypatch.setattr(store, "THREADS", FEW)
+    monkeypatch.setitem(store_sync._CONNECTIONS, "max_connections", FEW)
     phone, stranger = new_phone(), new_phone()
     with OTP(place, Outbox(), TEMPLATE, SECRET, policy=ROOMY, namespace=namespace) as otp:
         otp.issue(phone)
-        gc.collect()
-        gc.freeze()  # or collecting what was there before would take most of the time
         for number in range(1, LINES):
             if is_cold:
                 drop(otp)
@@ -119,12 +121,12 @@ def test_no_reply_reaches_the_next_call(
                 otp.status(phone)
             if interruption.left > 0:
                 break
-            gc.collect()  # What the interrupted call lost comes back when Python drops it.
+            if number % (FEW - 2) == 0:
+                gc.collect()  # What an interrupted call lost comes back when Python drops it.
             assert otp.status(stranger) is None, number
             with pytest.raises(ExpiredCodeError):
                 otp.verify(stranger, "123456")
             assert otp.status(phone) is not None, number
-        gc.unfreeze()
         assert 10 < number < LINES - 1
 
 
