@@ -36,7 +36,8 @@ _SIDE_BY_SIDE = 8  # scripts of one call
 
 @without_locals
 class AsyncOTP:
-    """Same as `OTP`, but for asyncio: `redis` is a URL or a client of redis.asyncio.
+    """Same as `OTP`, but for asyncio: `redis` is a URL, which serves any number of event loops, or a client of
+    redis.asyncio, which serves one at a time.
 
     Redis is awaited, and so is a gateway that is an async function; HTTP and plain functions run on threads, 32 for
     each gateway. A cancelled call does nothing further: a message that was on its way stays uncertain, one that waited

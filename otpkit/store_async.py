@@ -174,7 +174,10 @@ class AsyncStore:
                 return await client.retry.call_with_retry(
                     lambda: self._on_slot(binding, effect, binding.loop, math.inf), _ignore
                 )
-            return await _within(patience.until, binding.is_open, self._on_slot(binding, effect, None, patience.until))
+            if binding.is_open and patience.until - time.monotonic() >= store.ANSWER_S * 2:
+                return await self._on_slot(binding, effect, None, patience.until)
+            async with asyncio.timeout(patience.until - time.monotonic()):
+                return await self._on_slot(binding, effect, None, patience.until)
         if type(client) is not redis.Redis or client.single_connection_client:
             return await _execute(client, effect, binding.loop)
         if patience is None:
@@ -183,8 +186,10 @@ class AsyncStore:
         try:
             pool: Any = client.connection_pool
             idle = pool._available_connections
-            is_warm = bool(idle) and idle[-1].is_connected
-            return await _within(patience.until, is_warm, _in_pool(pool, effect, None))
+            if idle and idle[-1].is_connected and patience.until - time.monotonic() >= store.ANSWER_S * 2:
+                return await _in_pool(pool, effect, None)  # redis-py's own timeouts do, and cost less.
+            async with asyncio.timeout(patience.until - time.monotonic()):
+                return await _in_pool(pool, effect, None)
         finally:
             binding.turns.release()
 
@@ -253,23 +258,19 @@ async def _once(binding: Binding, work: Callable[[], Coroutine[Any, Any, Any]]) 
     errand.result()
 
 
-async def _within(until: float, is_warm: bool, work: Coroutine[Any, Any, Any]) -> Any:
-    """Await work until then at most. Where there is time for all of it, redis-py's own timeouts do, and cost less."""
-    if is_warm and until - time.monotonic() >= store.ANSWER_S * 2:
-        return await work
-    async with asyncio.timeout(until - time.monotonic()):
-        return await work
-
-
 async def _in_pool(pool: Any, effect: RunScript, loop: asyncio.AbstractEventLoop | None) -> Any:
     """Run a script on a connection of a pool. `loop` is set where the pool may hold connections of other loops."""
     connection: Any = None
     is_clean = False
     try:
-        connection = await (pool.get_connection() if loop is None else _of_loop(pool, loop))
-        reply = await connection.retry.call_with_retry(
-            lambda: _ask(connection, effect), lambda error: connection.disconnect()
-        )
+        if loop is None:  # Made from a URL, without redis-py's retries.
+            connection = await pool.get_connection()
+            reply = await _ask(connection, effect)
+        else:
+            connection = await _of_loop(pool, loop)
+            reply = await connection.retry.call_with_retry(
+                lambda: _ask(connection, effect), lambda error: connection.disconnect()
+            )
         is_clean = True
         return reply
     except store.REDIS_ERRORS as error:

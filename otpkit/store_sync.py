@@ -246,16 +246,22 @@ def _in_pool(pool: Any, effect: RunScript) -> Any:
     is_clean = False
     try:
         connection = pool.get_connection()
-        reply = connection.retry.call_with_retry(
-            lambda: _ask(connection, effect), lambda error: _distrust(pool, connection)
-        )
+        if type(pool) is Pool:  # redis-py's retries are none there.
+            reply = _ask(connection, effect)
+        else:
+            reply = connection.retry.call_with_retry(
+                lambda: _ask(connection, effect), lambda error: connection.disconnect()
+            )
         is_clean = True
         return reply
     except store.REDIS_ERRORS as error:
         is_clean = connection is None or store.is_answer(error)
         raise
     finally:
-        _put_back(pool, connection, is_clean=is_clean)
+        if is_clean and connection is not None:
+            pool.release(connection)
+        else:
+            _put_back(pool, connection, is_clean=is_clean)
 
 
 def _on_node(pool: Any, effect: RunScript, *, asking: bool) -> Any:
@@ -281,6 +287,8 @@ def _put_back(pool: Any, connection: Any, *, is_clean: bool) -> None:
     if connection is not None:
         if not is_clean:
             connection.disconnect()
+            if type(pool) is Pool:  # What broke one may have broken all.
+                pool.disconnect(inuse_connections=False)
         pool.release(connection)
     elif not is_clean:
         pool.disconnect(inuse_connections=False)  # redis-py keeps one whose handshake was interrupted.
@@ -299,13 +307,6 @@ def _open(address: store_url.Address) -> Any:
             each.connection_pool.connection_class = bounded(each.connection_pool.connection_class)
         return sentinels.master_for(address.master, connection_pool_class=SentinelPool, **options, **_CONNECTIONS)
     return redis.Redis.from_pool(Pool(**(_timeouts() | address.connection(redis))))
-
-
-def _distrust(pool: Any, connection: Any) -> None:
-    """Close a connection that failed, and of our own the idle ones beside it: what broke one may have broken all."""
-    connection.disconnect()
-    if isinstance(pool, Pool):
-        pool.disconnect(inuse_connections=False)
 
 
 def _timeouts(share: int = 1) -> dict[str, Any]:

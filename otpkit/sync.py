@@ -38,7 +38,7 @@ class OTP:
             store in this process), or a redis-py client. A URL's query takes redis-py's options, such as
             `ssl_ca_certs`, and for Sentinels `sentinel_username` and `sentinel_password`. A client that was passed in
             is never closed; one made from a URL waits at most 1 s to connect and 1 s for an answer, and 3 s in all for
-            a call.
+            what a call asks of Redis.
         gateway: a `Gateway`, such as `Alidayu(…)`, a function that takes a `Message`, a `Failover([…])`, or a mapping
             of regions to these, `{"CN": …, "*": …}`.
         template: a `Template`, or a mapping of purpose to `Template`.
