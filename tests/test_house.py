@@ -23,7 +23,7 @@ import otpkit
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "otpkit"
-MAX_LINES = 400  # a hint: a file is split by subject, never by length
+MAX_LINES = 400  # a hint: split a file by subject, never by length
 
 # Lower never imports higher. What stands in one line does not import each other; a folder's own modules may, without a
 # circle.
@@ -222,10 +222,10 @@ def test_importing_otpkit_imports_no_extra_and_no_http_library() -> None:
 
 @pytest.mark.parametrize("name", modules())
 def test_a_module_is_short_and_says_what_it_is(name: str) -> None:
-    """Under 300 lines, with a docstring, and with annotations that are not evaluated."""
+    """At most 400 lines, with a docstring, and with annotations that are not evaluated."""
     path = PACKAGE.joinpath(*name.split(".")) if name else PACKAGE
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    assert len(path.read_text(encoding="utf-8").splitlines()) < MAX_LINES
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
     assert ast.get_docstring(modules()[name])
 
 
