@@ -58,7 +58,8 @@ if ip_wait > 0 or wait > 0 then
 end
 if not challenge then return { 'none' } end -- a guess where no challenge is costs the phone nothing
 
-local name, spent = 'c' .. slot, string.rep('\0', 42) .. '\255\0\0' -- a used up challenge, in every version and policy
+local name = 'c' .. slot
+local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0' -- in place of a challenge: more wrong codes than any policy allows
 if contains(ARGV[4], sub(challenge, 23, 42)) then
   local fixed = byte(challenge, 45)
   redis.call('SET', KEYS[2], consecutive, 'XX', 'KEEPTTL') -- as it is, or nothing
