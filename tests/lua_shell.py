@@ -16,7 +16,7 @@ from otpkit.gateways import Failover, Message
 from otpkit.testing import Outbox
 
 MAX_VALUE = 64  # bytes; beyond it Redis gives up its compact encoding of a hash
-WRITES = ("HSET", "HDEL", "DEL", "SET", "INCR", "PEXPIRE", "PERSIST")
+WRITES = ("HSET", "HDEL", "DEL", "SET", "PEXPIRE", "PERSIST")
 GLOBALS = b"string math table tonumber tostring ipairs pairs unpack type redis KEYS ARGV"
 
 
@@ -126,16 +126,18 @@ class Lua:
     def _get(self, key: bytes) -> Any:
         return self.data.get(key, False)
 
-    def _set(self, key: bytes, value: bytes, unit: bytes, ms: bytes) -> bytes:
-        assert unit == b"PX"
-        assert int(ms) > 0
+    def _set(self, key: bytes, value: bytes, *options: bytes) -> Any:
+        if options == (b"XX", b"KEEPTTL"):
+            if key not in self.data:
+                return False
+        elif options:
+            assert options[0] == b"PX"
+            self.lives[key] = int(options[1])
+            assert self.lives[key] > 0
+        else:
+            self.lives.pop(key, None)
         self.data[key] = value
-        self.lives[key] = int(ms)
         return b"OK"
-
-    def _incr(self, key: bytes) -> int:
-        self.data[key] = b"%d" % (int(self.data.get(key, 0)) + 1)
-        return int(self.data[key])
 
     def _pttl(self, key: bytes) -> int:
         return self.lives.get(key, -1) if key in self.data else -2

@@ -15,7 +15,7 @@ from otpkit.errors import ConfigurationError
 from otpkit.policy import Policy
 from otpkit.store import REDIS_ERRORS, store_error
 
-_SCRIPTS: Final = scripts.load(Policy(max_consecutive_failures=1))  # one wrong code blocks, which needs PERSIST
+_SCRIPTS: Final = scripts.load(Policy(max_consecutive_failures=1))  # one wrong code blocks, and the next needs PERSIST
 _RATES: Final = "9/60000"
 _SLOT: Final = b"slot-8-b"
 _RIGHT, _WRONG, _KEY_ID = b"digest-16-bytes.", b"other-16-bytes..", b"key4"
@@ -34,7 +34,6 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "PERSIST": ("{key}",),
     "EXISTS": ("{key}",),
     "GET": ("{key}:n",),
-    "INCR": ("{key}:n",),
     "SET": ("{key}:n", "1", "PX", "60000"),
     "DEL": ("{key}", "{key}:n"),
     "EVALSHA": ("0" * 40, "1", "{key}"),  # the last, as there is no such script
@@ -115,6 +114,7 @@ def _steps(key: str, limit: str) -> Iterator[_Step]:
     yield s.erase, (phone, counter), ()
     yield reserve(new_id())
     yield s.verify, (phone, counter, window, memory), ("", new_id(), _SLOT, _WRONG + _KEY_ID, 0, 0, _RATES)
+    yield s.verify, (phone, counter), ("", new_id(), _SLOT, _WRONG + _KEY_ID, 0, 0)
     yield s.standing, (phone, counter), ("",)
     yield s.unblock, (phone, counter), ("",)
     yield s.revoke, (phone,), ("", _SLOT)

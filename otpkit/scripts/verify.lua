@@ -36,74 +36,69 @@ local challenge = live_challenge(phone, slot)
 local is_fixed = challenge and byte(challenge, 45) == 1
 if is_fixed and now >= tonumber(ARGV[5]) then challenge = nil end
 
-local function is_right()
-  if is_fixed then return ARGV[6] == '1' end
-  return contains(ARGV[4], sub(challenge, 23, 42))
-end
-
-local function refused(scope, its_wait, its_limit, its_window)
-  --# include describe
-  return limited(phone, slot, scope, its_wait, its_limit, its_window)
-end
-
--- The answer as far as the phone goes. What a guess may cost is written before it is compared: where the server refuses that,
--- nobody learns whether it was right.
-local function answer()
-  if is_blocked then return { 'blocked' } end
-  if wait > 0 then return refused('failures', wait, limit, window) end
-  if not challenge then return { 'none' } end -- a guess where no challenge is costs the phone nothing
-  redis.call('INCR', KEYS[2])
-  local name, spent = 'c' .. slot, string.rep('\0', 42) .. '\255\0\0' -- a used up challenge, in every version and policy
-  if is_right() then
-    local fixed = byte(challenge, 45)
-    -- Together: a proof beside a live challenge would be two grants for one code.
-    if REPLICAS > 0 then -- kept: unverify.lua gives it back where too few replicas confirm
-      spent = sub(challenge, 1, 42) .. char(128 + byte(challenge, 43)) .. sub(challenge, 44, 45) .. char(min(consecutive, 255)) .. op
-    end
-    redis.call('HSET', KEYS[1], 'p' .. op, pack_ms(now) .. pack_ms(now + PROOF_TTL) .. char(fixed), name, spent)
-    if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
-    redis.call('DEL', KEYS[2])
-    return { 'proved', now, now + PROOF_TTL, fixed }
-  end
-  local wrong = byte(challenge, 43) + 1
-  local left = max(0, ATTEMPTS - wrong)
-  local counted = left > 0 and sub(challenge, 1, 42) .. char(wrong) .. sub(challenge, 44) or spent
-  redis.call('HSET', KEYS[1], 'f' .. op, pack_ms(now) .. char(left), name, counted)
-  if left == 0 then redis.call('HDEL', KEYS[1], name) end
-  --# include tidy
-  tidy(phone, name)
-  keep(phone, DAY_MS)
-  if consecutive + 1 >= MAX_CONSECUTIVE_FAILURES then
-    redis.call('PERSIST', KEYS[2])
-  elseif consecutive == 0 then
-    redis.call('SET', KEYS[2], 1, 'PX', CONSECUTIVE_LIFE_MS)
-  else
-    local life = redis.call('PTTL', KEYS[2])
-    if life ~= -1 and life < CONSECUTIVE_LIFE_MS then redis.call('PEXPIRE', KEYS[2], CONSECUTIVE_LIFE_MS) end
-  end
-  return { 'wrong', left }
-end
-
+-- A right code writes first what a wrong one would, by the same commands on the same keys: a server that refuses to count the
+-- guess refuses both, and nobody learns which it was. What follows is flat: a function that uses so many locals costs a twentieth
+-- of a call.
+local ip, ip_wait, ip_limit, ip_window = nil, 0
 if not KEYS[3] then
-  local ip_wait = tonumber(ARGV[7] or 0)
-  if ip_wait > 0 and ip_wait >= wait then return refused('ip', ip_wait, tonumber(ARGV[8]), tonumber(ARGV[9])) end
-  if ip_wait > 0 then return refused('failures', wait, limit, window) end
-  return answer()
-end
-if redis.call('EXISTS', KEYS[4]) == 1 then return answer() end -- a guess that leaves no trace in the phone, made again
-
---# include window
-local ip = window_read(3, ARGV[7], now)
-if ip.wait > 0 and ip.wait >= wait then return refused('ip', ip.wait, ip.limit, ip.window) end
-if ip.wait > 0 then return refused('failures', wait, limit, window) end
-window_take(3, ip)
-local reply = answer()
-if reply[1] == 'proved' then
-  for _, each in ipairs(ip) do
-    if each[3] > 0 then write_window(3, each[1], each[2], each[3]) else redis.call('HDEL', KEYS[3], each[1]) end
+  if ARGV[7] then ip_wait, ip_limit, ip_window = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]) end
+elseif redis.call('EXISTS', KEYS[4]) == 0 then -- else a guess that leaves no trace in the phone, made again
+  --# include window
+  ip = window_read(3, ARGV[7], now)
+  ip_wait, ip_limit, ip_window = ip.wait, ip.limit, ip.window
+  if ip_wait == 0 then
+    window_take(3, ip)
+    if is_blocked or wait > 0 or not challenge then
+      redis.call('SET', KEYS[4], '', 'PX', MEMORY_MS)
+      window_keep(3, ip)
+    end
   end
-elseif reply[1] ~= 'wrong' then
-  redis.call('SET', KEYS[4], '', 'PX', MEMORY_MS)
 end
-window_keep(3, ip)
-return reply
+if ip_wait == 0 and is_blocked then return { 'blocked' } end
+if ip_wait > 0 or wait > 0 then
+  --# include describe
+  if ip_wait >= wait then return limited(phone, slot, 'ip', ip_wait, ip_limit, ip_window) end
+  return limited(phone, slot, 'failures', wait, limit, window)
+end
+if not challenge then return { 'none' } end -- a guess where no challenge is costs the phone nothing
+
+local name = 'c' .. slot
+local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0' -- in place of a challenge: more wrong codes than any policy allows
+if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challenge, 23, 42)) then
+  local fixed = byte(challenge, 45)
+  redis.call('SET', KEYS[2], consecutive, 'XX', 'KEEPTTL') -- as it is, or nothing
+  if REPLICAS > 0 then -- kept: unverify.lua gives it back where too few replicas confirm
+    spent = sub(challenge, 1, 42) .. char(128 + byte(challenge, 43)) .. sub(challenge, 44, 45) .. char(min(consecutive, 255)) .. op
+  end
+  -- Together: a proof beside a live challenge would be two grants for one code.
+  redis.call('HSET', KEYS[1], 'p' .. op, pack_ms(now) .. pack_ms(now + PROOF_TTL) .. char(fixed), name, spent)
+  if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
+  if consecutive > 0 then redis.call('DEL', KEYS[2]) end
+  if ip then
+    for _, each in ipairs(ip) do
+      if each[3] > 0 then
+        redis.call('HSET', KEYS[3], each[1], string.format('%.0f %d', each[2], each[3]))
+      else
+        redis.call('HDEL', KEYS[3], each[1])
+      end
+    end
+  end
+  return { 'proved', now, now + PROOF_TTL, fixed }
+end
+
+--# include tidy
+local wrong = byte(challenge, 43) + 1
+local left = max(0, ATTEMPTS - wrong)
+local life = consecutive > 0 and redis.call('PTTL', KEYS[2]) or 0
+if consecutive + 1 >= MAX_CONSECUTIVE_FAILURES or life == -1 then
+  redis.call('SET', KEYS[2], consecutive + 1) -- a reached block never expires, nor one that a stricter policy reached
+else
+  redis.call('SET', KEYS[2], consecutive + 1, 'PX', max(life, CONSECUTIVE_LIFE_MS))
+end
+local counted = left > 0 and sub(challenge, 1, 42) .. char(wrong) .. sub(challenge, 44) or spent
+redis.call('HSET', KEYS[1], 'f' .. op, pack_ms(now) .. char(left), name, counted)
+if left == 0 then redis.call('HDEL', KEYS[1], name) end
+tidy(phone, name)
+keep(phone, DAY_MS)
+if ip and redis.call('PTTL', KEYS[3]) < ip.longest then redis.call('PEXPIRE', KEYS[3], ip.longest) end
+return { 'wrong', left }

@@ -35,9 +35,9 @@ local function set_life(i, ms)
 end
 
 -- Read a limit: of each rate {window, start, count}. `wait` is how long until all rates allow one more, and `limit` and `window`
--- name the rate that takes longest.
+-- name the rate that takes longest; `longest` is the longest window.
 local function window_read(i, rates, now)
-  local found = { wait = 0 }
+  local found = { wait = 0, longest = 0 }
   for limit, window in string.gmatch(rates, '(%d+)/(%d+)') do
     local start, count = now - now % window, 0
     local recorded, counted = string.match(read_window(i, window) or '', '(%d+) (%d+)')
@@ -50,6 +50,7 @@ local function window_read(i, rates, now)
       found.wait, found.limit, found.window = start + window - now, tonumber(limit), tonumber(window)
     end
     found[#found + 1] = { window, start, count }
+    found.longest = max(found.longest, tonumber(window))
   end
   return found
 end
@@ -61,10 +62,7 @@ end
 
 -- Lengthen the life of a limit to that of its longest window; never shorten it.
 local function window_keep(i, found)
-  local longest = 0
-  for _, each in ipairs(found) do longest = max(longest, tonumber(each[1])) end
-  local life = life_of(i)
-  if life < longest and life ~= -2 then set_life(i, longest) end -- -2: all was given back, and the key is gone
+  if life_of(i) < found.longest then set_life(i, found.longest) end
 end
 
 -- Give back what was taken at `taken`, where that window still runs.
