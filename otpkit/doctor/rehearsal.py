@@ -15,7 +15,8 @@ from otpkit.errors import ConfigurationError
 from otpkit.policy import Policy
 from otpkit.store import REDIS_ERRORS, store_error
 
-_SCRIPTS: Final = scripts.load(Policy(max_consecutive_failures=1))  # one wrong code blocks, and the next needs PERSIST
+# One wrong code blocks, and the next needs PERSIST; what replicas did not confirm can be taken back.
+_SCRIPTS: Final = scripts.load(Policy(max_consecutive_failures=1, replicas=1))
 _RATES: Final = "9/60000"
 _SLOT: Final = b"slot-8-b"
 _RIGHT, _WRONG, _KEY_ID = b"digest-16-bytes.", b"other-16-bytes..", b"key4"
@@ -98,7 +99,8 @@ def _steps(key: str, limit: str) -> Iterator[_Step]:
     """Yield every script with keys and arguments by which it comes to what it does."""
     phone, counter, gateways = f"{key}:p", f"{key}:c", f"{key}:g"
     window, memory = f"{limit}:w", f"{limit}:w:m"
-    s, send, proof = _SCRIPTS, new_id(), new_id()
+    s, send, taken_back, proof, redemption = _SCRIPTS, new_id(), new_id(), new_id(), new_id()
+    call = redemption[:8]
 
     def reserve(op: bytes) -> _Step:
         fresh = op + _RIGHT + _KEY_ID + b"\0\6\0"
@@ -108,8 +110,11 @@ def _steps(key: str, limit: str) -> Iterator[_Step]:
     yield s.settle, (phone,), ("", send, "a", "gateway")
     yield s.receive, (phone,), ("", send, "gateway", "d")
     yield s.status, (phone,), ("", _SLOT)
+    yield s.verify, (phone, counter), ("", taken_back, _SLOT, _RIGHT + _KEY_ID, 0, 0)
+    yield s.unverify, (phone, counter), ("", taken_back, _SLOT)
     yield s.verify, (phone, counter), ("", proof, _SLOT, _RIGHT + _KEY_ID, 0, 0)
-    yield s.redeem, (phone,), ("", new_id(), proof, _FAR_MS)
+    yield s.redeem, (phone,), ("", redemption, proof, _FAR_MS, call)
+    yield s.unredeem, (phone,), ("", redemption, proof, call)
     yield s.undo, (phone, window), ("", new_id(), 0, 0, _RATES)
     yield s.erase, (phone, counter), ()
     yield reserve(new_id())

@@ -14,7 +14,8 @@ local challenge = field(phone, 'c' .. ARGV[3])
 if #proof > 13 or not challenge or sub(challenge, 47, 62) ~= ARGV[2] then return 0 end
 local consecutive = byte(challenge, 46)
 if consecutive > 0 then
-  redis.call('SET', KEYS[2], (redis.call('GET', KEYS[2]) or 0) + consecutive, 'PX', CONSECUTIVE_LIFE_MS)
+  local since = redis.call('GET', KEYS[2]) or 0
+  redis.call('SET', KEYS[2], since + consecutive, 'PX', CONSECUTIVE_LIFE_MS)
 end
 redis.call('HDEL', KEYS[1], 'p' .. ARGV[2])
 redis.call('HSET', KEYS[1], 'c' .. ARGV[3], sub(challenge, 1, 42) .. char(byte(challenge, 43) - 128) .. sub(challenge, 44, 45))
