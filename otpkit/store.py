@@ -32,7 +32,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from otpkit.effects import Unconfirmed
+from otpkit.effects import RunScript, Unconfirmed
 from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
 
 CONNECT_S, ANSWER_S = 1.0, 1.0
@@ -112,6 +112,23 @@ UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeEr
 
 STALE = (ClusterDownError, ConnectionError, TimeoutError, RedisClusterException, OSError)
 """Those after which a cluster's client should learn anew which node serves what."""
+
+
+try:
+    import hiredis
+except ImportError:
+    _pack: Any = None
+else:
+    _pack = hiredis.pack_command
+
+
+def packed(connection: Any, effect: RunScript) -> Sequence[bytes]:
+    """Return the call of a script, by its SHA, as it goes on the wire; redis-py's own packing takes thrice as long."""
+    command = ("EVALSHA", effect.script.sha, len(effect.keys), *effect.keys, *effect.args)
+    if _pack is not None:
+        return (_pack(command),)
+    own: Sequence[bytes] = connection.pack_command(*command)
+    return own
 
 
 class UnknownReply(InvalidResponse):

@@ -322,7 +322,7 @@ def _ask(connection: Any, effect: RunScript) -> Any:
     """Run a script on one connection, by its SHA and, where the server does not know it, by its text."""
     script, keys, args = effect.script, effect.keys, effect.args
     try:
-        connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args)
+        connection.send_packed_command(store.packed(connection, effect))
         reply = connection.read_response()
     except NoScriptError:
         connection.send_command("EVAL", script.text, len(keys), *keys, *args)
