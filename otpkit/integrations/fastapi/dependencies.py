@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, cast
 
 from fastapi import Depends, Header, Request
 
-from otpkit import AsyncOTP, ConfigurationError, Proof, UsedTokenError
+from otpkit import AsyncOTP, ConfigurationError, Proof, TokenError, UsedTokenError
 from otpkit.integrations.fastapi.bodies import fingerprint_of
-from otpkit.web import bind_of, cookie_name, take_proof, visit
+from otpkit.integrations.fastapi.deferred import Redeem, defer
+from otpkit.web import State, bind_of, cookie_name, take_proof, visit
 
 Bind: TypeAlias = Callable[..., str | Awaitable[str]]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 Token = Annotated[str, Header(alias="Phone-Proof", description="The token of a verification.")]
+PURPOSE: Final = "otpkit.purpose"  # in the scope of a request that redeems
 _REPLAYED = (
     "The proof was redeemed by an earlier request with this Idempotency-Key. Verify the phone again; an endpoint that "
     "returns what exists may take verified_phone(replay=True)."
@@ -82,10 +85,10 @@ def verified_phone(
 
         LoginProof = Annotated[Proof, Depends(verified_phone("login"))]
 
-    The token is the header `Phone-Proof`, or what the pages kept in the session, which no other site's page can use. An
-    endpoint that refuses has used it up all the same, and so has a body that is refused: FastAPI reads its fields after
-    this. Where that must not cost the visitor another verification, check the fields first and call `otp.redeem` in the
-    endpoint.
+    The token is the header `Phone-Proof`, or what the pages kept in the session, which no other site's page can use. It
+    is redeemed right before the endpoint runs: a request that is refused for a field or by another dependency leaves it
+    for the corrected one. An endpoint that refuses has used it up. A dependency of yours that takes the proof, and an
+    endpoint that streams its answer, have it redeemed before the endpoint's fields are read.
 
     A request that is sent again with its `Idempotency-Key`, while the proof lives, is a `UsedTokenError`: the key is
     the client's, and one proof makes one account. With `replay=True` it reaches the endpoint, if it is the same in
@@ -107,12 +110,19 @@ def verified_phone(
 @cache
 def _kept(purpose: str, replay: bool) -> Callable[..., Awaitable[Proof]]:
     async def redeem(request: Request, otp: Otp, token: Token = "", key: Key = None) -> Proof:
+        asked = _Asked(request, otp, purpose, key, replay, await _fingerprint(request, key))
+        site, cookie = request.headers.get("sec-fetch-site", ""), proof_cookie(request, purpose)
+
+        def take(state: State) -> str:
+            return token or take_proof(state, sec_fetch_site=site, cookie=cookie)
+
+        async def finish() -> Proof:
+            with visit(session_of(request), purpose) as state:
+                return await asked.redeem(take(state), bind_of(state))
+
         with visit(session_of(request), purpose) as state:
-            site, cookie = request.headers.get("sec-fetch-site", ""), proof_cookie(request, purpose)
-            token = token or take_proof(state, sec_fetch_site=site, cookie=cookie)
-            proof = await _redeem(request, otp, token, key, purpose=purpose, bind=bind_of(state), replay=replay)
-        leave_session(request)
-        return proof
+            kept, bind = take(dict(state)), bind_of(state)
+        return await asked.redeem_last(redeem, finish, kept, bind)
 
     return redeem
 
@@ -123,21 +133,49 @@ def _sent(purpose: str, bind: Bind, replay: bool) -> Callable[..., Awaitable[Pro
         request: Request, otp: Otp, bound: str = Depends(bind), token: Token = "", key: Key = None
     ) -> Proof:
         bound = require_bind(bound)
-        proof = await _redeem(request, otp, token, key, purpose=purpose, bind=bound, replay=replay)
-        leave_session(request)
-        return proof
+        asked = _Asked(request, otp, purpose, key, replay, await _fingerprint(request, key))
+        return await asked.redeem_last(redeem, lambda: asked.redeem(token, bound), token, bound)
 
     return redeem
 
 
-async def _redeem(
-    request: Request, otp: AsyncOTP, token: str, key: str | None, *, purpose: str, bind: str, replay: bool
-) -> Proof:
-    fingerprint = None if key is None else await fingerprint_of(request)
-    proof = await otp.redeem(token, purpose, bind=bind, idempotency_key=key, request=fingerprint)
-    if proof.replayed and not replay:
-        raise UsedTokenError(_REPLAYED)
-    return proof
+async def _fingerprint(request: Request, key: str | None) -> str | None:
+    return None if key is None else await fingerprint_of(request)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that redeems."""
+
+    request: Request
+    otp: AsyncOTP
+    purpose: str
+    key: str | None
+    replay: bool
+    fingerprint: str | None
+
+    async def redeem_last(self, dependency: Callable[..., Any], finish: Redeem, token: str, bind: str) -> Proof:
+        """Refuse a token that is none; `finish` with one that may be good, once the rest of the request is valid."""
+        self.request.scope[PURPOSE] = self.purpose
+
+        async def redeem() -> Proof:
+            proof = await finish()
+            leave_session(self.request)  # with what is kept in it by now
+            return proof
+
+        try:
+            await self.otp.check(token, self.purpose, bind=bind)
+        except TokenError:
+            return await redeem()  # raises the same, or takes a token of the version before, which check does not
+        deferred = defer(self.request, dependency, redeem)
+        return await redeem() if deferred is None else cast("Proof", deferred)
+
+    async def redeem(self, token: str, bind: str) -> Proof:
+        key, asked = self.key, self.fingerprint
+        proof = await self.otp.redeem(token, self.purpose, bind=bind, idempotency_key=key, request=asked)
+        if proof.replayed and not self.replay:
+            raise UsedTokenError(_REPLAYED)
+        return proof
 
 
 VerifiedPhone = Annotated[Proof, Depends(verified_phone())]
