@@ -14,6 +14,7 @@ from otpkit.deployment import Clock, FixedCode, Listener, Secret, build
 from otpkit.effects import Call, Effect, Flow, HttpRequest, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.flows import Flows
+from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.names import NOT_GIVEN, NotGiven
@@ -28,6 +29,7 @@ _GATEWAY_THREADS = 32
 _SIDE_BY_SIDE = 8  # scripts of one call
 
 
+@without_locals
 class AsyncOTP:
     """Same as `OTP`, but for asyncio: `redis` is a URL or a client of redis.asyncio.
 

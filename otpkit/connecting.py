@@ -35,13 +35,16 @@ def connect(host: str, port: int, timeout: float, options: Iterable[tuple[Any, .
 
     Raises OSError: a `TimeoutError` where the bound is reached, a `gaierror` where there is no such name.
     """
-    failure: OSError | None = None
+    failure = OSError("the name has no address")
     for family, kind, protocol, address in look_up(host, port, timeout):
         try:
             return _connected(family, kind, protocol, address, timeout, options)
         except OSError as error:
             failure = error
-    raise failure or OSError("the name has no address")
+    try:
+        raise failure
+    finally:
+        del failure  # Its traceback holds this frame: without a cycle both go as soon as the caller is done with it.
 
 
 def look_up(host: str, port: int, timeout: float) -> list[Address]:
@@ -66,15 +69,13 @@ def _look_up_name(host: str, port: int, timeout: float) -> list[Address]:
     answers: queue.SimpleQueue[list[Address] | Exception] = queue.SimpleQueue()
 
     def ask() -> None:
-        answer: list[Address] | Exception
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answer = [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
-        except Exception as error:  # noqa: BLE001 - the caller's to raise
-            answer = error
+            answers.put([(family, kind, protocol, address) for family, kind, protocol, _, address in found])
+        except Exception as error:  # noqa: BLE001 - the caller's to raise, without the frames of this thread
+            answers.put(error.with_traceback(None))
         finally:
             look_ups.release()
-        answers.put(answer)
 
     if not look_ups.acquire(timeout=timeout):
         raise TimeoutError
@@ -88,9 +89,12 @@ def _look_up_name(host: str, port: int, timeout: float) -> list[Address]:
     answer: list[Address] | Exception = TimeoutError()
     with suppress(queue.Empty):
         answer = answers.get(timeout=max(0, deadline - time.monotonic()))
-    if isinstance(answer, Exception):
+    if not isinstance(answer, Exception):
+        return answer
+    try:
         raise answer
-    return answer
+    finally:
+        del answer  # as above
 
 
 def _connected(

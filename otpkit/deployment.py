@@ -13,6 +13,7 @@ from typing import TypeAlias
 from otpkit import scripts
 from otpkit.codes import Keys, clean_code
 from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
+from otpkit.frames import without_locals
 from otpkit.models import Event, mask
 from otpkit.names import check_purpose
 from otpkit.phone import parse
@@ -29,13 +30,14 @@ Clock: TypeAlias = Callable[[], float]
 Listener: TypeAlias = Callable[[Event], object]
 
 
+@without_locals
 @dataclass(frozen=True, slots=True)
 class FixedCode:
     """A code that never changes, for the reviewers of app stores: to `phone` nothing is sent, and all limits hold.
 
     It is in force until `until` (an aware datetime at most 90 days ahead, by the server's time) and for the `purposes`
     named; after that the phone is one like any other. A code that is removed, changed or ended verifies nothing from
-    then on, a live challenge neither. A `Proof` that it gives says `fixed=True`.
+    then on, whatever was issued before. A `Proof` that it gives says `fixed=True`.
     """
 
     phone: str

@@ -13,6 +13,7 @@ from otpkit.effects import Call, Effect, Emit, Flow, HttpRequest, RunScript, Tog
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.flows import Flows
+from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.names import NOT_GIVEN, NotGiven
@@ -25,6 +26,7 @@ T = TypeVar("T")
 _log = logging.getLogger("otpkit")
 
 
+@without_locals
 class OTP:
     """Verify phones by one-time codes. Safe to share between threads, and across a fork.
 

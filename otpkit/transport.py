@@ -24,6 +24,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 from otpkit.connecting import connect
 from otpkit.effects import Call, Flow, HttpRequest, HttpResponse, NoAnswer, NotConnected
 from otpkit.errors import ConfigurationError
+from otpkit.frames import without_locals
 
 if TYPE_CHECKING:
     import requests
@@ -66,6 +67,7 @@ class Transport:
         exchange = _Exchange(request.timeout[1])
         _current.exchange = exchange
         try:
+            exchange.query = _query_of(request)
             return _read(self._send(request), exchange)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the code
             kind = _kind(error)
@@ -85,13 +87,11 @@ class Transport:
     def _send(self, request: HttpRequest) -> requests.Response:
         from requests import PreparedRequest
 
-        # %20 and never + for a blank: every server reads it alike.
-        query = urlencode(request.params, quote_via=quote, safe="")
         prepared = PreparedRequest()
         prepared.prepare_method(request.method)
         prepared.prepare_headers({**_HEADERS, **request.headers})
         # As it is: prepare_url would take the URL apart and encode it anew, a twentieth of an exchange.
-        prepared.url = f"{request.url}?{query}" if query else request.url
+        prepared.url = request.url.partition("?")[0]
         prepared.body = request.body
         prepared.prepare_content_length(request.body)
         # A session would add cookies, redirects, and what the environment says.
@@ -110,6 +110,7 @@ class Transport:
         return opened[1]
 
 
+@without_locals
 def drive(flow: Flow[T], transport: Transport | None = None) -> T:
     """Perform a gateway's flow here and now, and return what it returns.
 
@@ -147,20 +148,31 @@ _shared = Transport()
 
 
 class _Exchange:
-    """An exchange under way: whether any of its request was written, and until when its answer may take."""
+    """An exchange under way: whether any of its request was written, and until when its answer may take.
 
-    __slots__ = ("answer_timeout", "deadline", "tunnelling", "written")
+    The query, in which a gateway may want the code and the number, is added as the request is written: error reporters
+    and tracers record each URL that urllib3 and http.client are given.
+    """
+
+    __slots__ = ("answer_timeout", "deadline", "query", "tunnelling", "written")
 
     def __init__(self, answer_timeout: float) -> None:
+        self.query = b""
         self.answer_timeout = answer_timeout  # seconds
         self.deadline = 0.0  # by the monotonic clock
         self.written = False
         self.tunnelling = False  # what is written now is for the proxy
 
-    def begin_writing(self) -> None:
-        if not self.written and not self.tunnelling:
-            self.written = True
-            self.deadline = time.monotonic() + self.answer_timeout
+    def write(self, data: Any) -> Any:
+        """Return what is written in place of `data`; of a request, its first line is the first of it."""
+        if self.written or self.tunnelling:
+            return data
+        self.written = True
+        self.deadline = time.monotonic() + self.answer_timeout
+        if not self.query:
+            return data
+        target, end, rest = data.partition(b" HTTP/1.1\r\n")
+        return target + b"?" + self.query + end + rest
 
 
 class _Current(threading.local):
@@ -209,7 +221,7 @@ class _Connection:
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
         if _current.exchange is not None:
-            _current.exchange.begin_writing()
+            data = _current.exchange.write(data)
         super().send(data)  # type: ignore[misc]
 
 
@@ -313,6 +325,12 @@ def _proxy_headers(proxy: str) -> dict[str, str]:
 def _without_user(proxy: str) -> str:
     parts = urlsplit(proxy)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _query_of(request: HttpRequest) -> bytes:
+    # %20 and never + for a blank: every server reads it alike.
+    query = urlencode(request.params, quote_via=quote, safe="")
+    return "&".join(filter(None, (request.url.partition("?")[2], query))).encode()
 
 
 def _read(response: requests.Response, exchange: _Exchange) -> HttpResponse:

@@ -30,7 +30,7 @@ MAX_LINES = 400  # a hint: a file is split by subject, never by length
 LAYERS = [
     ["models"],
     ["errors"],
-    ["effects", "phone", "secret"],
+    ["effects", "frames", "phone", "secret"],
     ["codes", "connecting", "names", "policy", "template"],
     ["tokens"],
     ["gateways.base", "notifier", "scripts", "transport"],
@@ -60,6 +60,7 @@ FLOWS = next(i for i, layer in enumerate(LAYERS) if "flows" in layer)
 
 # Who alone may import a library (a folder's name stands for all in it), and which of them only when it is needed.
 LIBRARIES = {
+    "anyio": {"integrations.fastapi"},
     "apprise": {"notifier"},
     "asgiref": {"integrations.django"},
     "django": {"integrations.django"},

@@ -16,6 +16,7 @@ from otpkit import OTP
 from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report, standing_row, standing_word
 from otpkit.doctor import examine
 from otpkit.errors import ConfigurationError, OTPError
+from otpkit.frames import without_locals
 from otpkit.models import mask
 from otpkit.store import MEMORY_URL
 
@@ -41,6 +42,7 @@ Host = Annotated[str, typer.Option(help="The address to listen on.")]
 Port = Annotated[int, typer.Option(envvar="PORT", help="The port to listen on; 0 takes a free one.")]
 
 
+@without_locals
 def run() -> int:
     """Run the command line and return the exit status."""
     for stream in (sys.stdout, sys.stderr):

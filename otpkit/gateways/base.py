@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from otpkit.effects import Call, Flow
 from otpkit.errors import ConfigurationError
+from otpkit.frames import without_locals
 from otpkit.models import mask
 from otpkit.template import Template
 
@@ -118,6 +119,11 @@ class Gateway(ABC):
     """Whether `trace` or `receipts` know a message by the gateway's own id alone: then it is kept with the send."""
     max_push: ClassVar[int] = 65_536
     """How many bytes a push of the provider's may have; `otpkit serve` refuses a longer one."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith("otpkit."):  # an author's own frames are the author's
+            without_locals(cls)
 
     def check(self, template: Template) -> None:
         """Raise ConfigurationError for a template that this gateway can't send, naming the field and the remedy."""

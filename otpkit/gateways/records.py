@@ -9,6 +9,7 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from otpkit.effects import Flow
 from otpkit.errors import GatewayRejectedError
+from otpkit.frames import without_locals
 from otpkit.gateways.base import Message
 from otpkit.gateways.provider import Provider
 from otpkit.gateways.shanghai import days_around
@@ -94,6 +95,7 @@ class Records(Generic[T]):
                 return None
         return None
 
+    @without_locals
     def each(self, number: str, day: date, biz_id: str | None) -> Iterator[T]:
         """Iterate over a day's records here and now, until a page is short."""
         for page in range(1, MAX_PAGES + 1):

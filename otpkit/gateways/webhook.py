@@ -21,6 +21,7 @@ from otpkit.errors import (
     InvalidTokenError,
     RejectionCategory,
 )
+from otpkit.frames import without_locals
 from otpkit.gateways import settings
 from otpkit.gateways.base import Channel, Gateway, Message, Receipt
 from otpkit.gateways.provider import Provider, header, json_object, message_id, read_json, seconds, text_of, token
@@ -107,6 +108,7 @@ class Webhook(Gateway):
         return HttpRequest("POST", self.url, self._query, headers, self.timeout, body, self._proxy)
 
 
+@without_locals
 def verify_webhook(
     body: bytes, headers: Mapping[str, str], secret: str | bytes, *, now: float, tolerance: float = 300
 ) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from html import escape
 from typing import Any, BinaryIO, Final, cast
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
+from otpkit.frames import without_locals
 from otpkit.web import (
     MAX_BODY,
     MEDIA_TYPE,
@@ -75,6 +76,7 @@ current_otp: OTP = LocalProxy(_installed)  # type: ignore[assignment]
 """The `OTP` of the application that serves the request."""
 
 
+@without_locals
 class PhoneVerification:
     """Phone verification for Flask applications.
 
@@ -153,10 +155,12 @@ class PhoneVerification:
             return response
 
         @blueprint.get("")
+        @without_locals
         def show() -> ResponseReturnValue:
             return answer(lambda forms, state: forms.show(state, self._asked(purpose)))
 
         @blueprint.post("")
+        @without_locals
         def submit() -> ResponseReturnValue:
             form = _form()
             return answer(lambda forms, state: forms.submit(state, form, self._asked(purpose)))

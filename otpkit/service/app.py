@@ -143,13 +143,21 @@ class _Service:
             raise HTTPException(404)
         gateway = request.path_params["gateway"]
         try:
-            body = await read_body(request, self._deployed.max_push(gateway))
+            body = await self._read_push(request, self._deployed.max_push(gateway))
             push = Push(self._url_of(request), dict(request.headers), body)
             receipts = await self._otp.receive(push, gateway=gateway)
         except ConfigurationError as error:
             _log.warning("A receipt was not taken; is the URL right that the provider was given? %s", error)
             raise HTTPException(404) from None
         return Response(receipts.body, receipts.status, media_type=receipts.content_type)
+
+    async def _read_push(self, request: Request, most: int) -> bytes:
+        try:
+            return await read_body(request, most)
+        except Refused:
+            gateway = request.path_params["gateway"]
+            _log.warning("Receipts for the gateway %s were not taken: the push has more than %d bytes.", gateway, most)
+            raise
 
     def _url_of(self, request: Request) -> str:
         scope = request.scope

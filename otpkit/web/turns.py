@@ -10,12 +10,14 @@ from collections.abc import Callable, Generator
 from typing import Any, TypeAlias, TypeVar
 
 from otpkit import OTP, AsyncOTP, OTPError
+from otpkit.frames import without_locals
 
 T = TypeVar("T")
 Ask: TypeAlias = Callable[[Any], Any]
 Turn: TypeAlias = Generator[Ask, Any, T]
 
 
+@without_locals
 def drive(turn: Turn[T], otp: OTP) -> T:
     """Run a turn to its end."""
     try:
@@ -34,6 +36,7 @@ def drive(turn: Turn[T], otp: OTP) -> T:
         return result
 
 
+@without_locals
 async def drive_async(turn: Turn[T], otp: AsyncOTP) -> T:
     """Same as `drive`, but awaited."""
     try:

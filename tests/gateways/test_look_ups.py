@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from secrets_of_tests import SECRET as OTP_SECRET
 from wire_server import WireServer, refusing_port, reply
 
 from otpkit import OTP, AsyncOTP, GatewayRejectedError, Template
-from otpkit.connecting import MAX_LOOK_UPS, THREAD_NAME, look_up
+from otpkit.connecting import MAX_LOOK_UPS, THREAD_NAME, connect, look_up
 from otpkit.effects import HttpRequest, NotConnected
 from otpkit.gateways import Webhook
 from otpkit.transport import Transport
@@ -196,6 +198,32 @@ def test_look_up_that_fails_is_told_by_its_kind(
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     assert type(raised).__name__ in str(fails(transport)[1])
     assert looking_up() == 0
+
+
+@pytest.mark.parametrize("kind", ["unknown", "refused"])
+def test_failure_leaves_no_cycle_behind(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Else the frames that a request passed through would stay until the next collection."""
+    gc.collect()
+    gc.disable()
+    try:
+        with refusing_port() as port:
+            found = REAL("127.0.0.1", port, type=socket.SOCK_STREAM)
+
+            def answer(*_: object, **__: object) -> Any:
+                if kind == "unknown":
+                    raise socket.gaierror(-2, "Name or service not known")
+                return found
+
+            monkeypatch.setattr(socket, "getaddrinfo", answer)
+            with suppress(OSError):
+                connect(NAME, port, 5)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        assert not [each for each in gc.garbage if isinstance(each, (socket.gaierror, ConnectionRefusedError))]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 def test_name_without_an_address_is_no_connection(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import flask
 import redis
 from cachelib import SimpleCache
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from flask_session import Session
 from served_apps import SECRET, TEMPLATE, Served, on_uvicorn, on_werkzeug
@@ -21,6 +21,7 @@ from otpkit.integrations import fastapi as in_fastapi
 from otpkit.integrations import flask as in_flask
 from otpkit.testing import Outbox
 
+Replayable = Annotated[Proof, Depends(in_fastapi.verified_phone(replay=True))]
 Kind = Literal["fastapi", "fastapi-async", "flask", "flask-redis"]
 
 
@@ -64,13 +65,13 @@ def fastapi_app(otp: AsyncOTP, *, is_async: bool) -> FastAPI:
     if is_async:
 
         @app.post("/account")
-        async def create_account(request: Request, proof: in_fastapi.VerifiedPhone) -> dict[str, str]:
+        async def create_account(request: Request, proof: Replayable) -> dict[str, str]:
             request.session["user"] = proof.phone
             return {"phone": proof.phone}
     else:
 
         @app.post("/account")
-        def create_account(request: Request, proof: in_fastapi.VerifiedPhone) -> dict[str, str]:
+        def create_account(request: Request, proof: Replayable) -> dict[str, str]:
             request.session["user"] = proof.phone
             return {"phone": proof.phone}
 

@@ -102,7 +102,7 @@ def make_app(otp: AsyncOTP) -> FastAPI:
     async def twice(proof: VerifiedPhone, phone: Annotated[str, Depends(phone_of)]) -> str:
         return phone if phone == proof.phone else ""
 
-    @router.post("/streamed", response_class=StreamingResponse)
+    @router.post("/streamed", response_class=StreamingResponse, response_model=None)
     async def streamed(proof: VerifiedPhone) -> AsyncIterator[str]:
         yield proof.phone
 

@@ -108,8 +108,10 @@ def test_a_batch_of_the_size_that_providers_push_is_taken(count: int) -> None:
         assert (answer.status_code, answer.json()) == (200, {"result": 0, "errmsg": "OK"})
 
 
-def test_a_longer_push_than_the_gateways_own_bound_is_refused(gateway: Pushing) -> None:
-    """The bound is the gateway's, and a name that no gateway has is not found before the body is read."""
+def test_a_longer_push_than_the_gateways_own_bound_is_refused(
+    gateway: Pushing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And logged; the bound is the gateway's, and a name that no gateway has is not found before the body is read."""
     with serving("memory://", gateway=gateway, receipts_secret=RECEIPTS_SECRET) as stage:
         path = f"/receipts/{RECEIPTS_SECRET}/pushing"
         for size, status in ((gateway.max_push, 200), (gateway.max_push + 1, 413), (2_000_000, 413)):
@@ -118,6 +120,9 @@ def test_a_longer_push_than_the_gateways_own_bound_is_refused(gateway: Pushing) 
                 stage.base_url + path, data=told.ljust(size), headers={"X-Signed": "yes"}, timeout=10
             )
             assert answer.status_code == status
+        assert [record.getMessage() for record in caplog.records].count(
+            f"Receipts for the gateway pushing were not taken: the push has more than {gateway.max_push} bytes."
+        ) == 2
         long = b"x" * 600_000
         answer = stage.session.post(f"{stage.base_url}/receipts/{RECEIPTS_SECRET}/x", data=long, timeout=10)
         assert answer.status_code == 404

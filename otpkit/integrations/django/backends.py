@@ -13,11 +13,13 @@ from django.core.exceptions import FieldError
 from django.http import HttpRequest
 
 from otpkit import ConfigurationError, Proof
+from otpkit.frames import without_locals
 from otpkit.integrations.django.conf import allows_staff, login_purposes, user_phone_field
 
 _log: Final = logging.getLogger("otpkit.integrations.django")
 
 
+@without_locals
 class PhoneBackend(ModelBackend):
     """Authenticates by a `Proof`, never by a number or a password; permissions are those of `ModelBackend`.
 

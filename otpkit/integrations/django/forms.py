@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 
 from otpkit import MalformedCodeError, PhoneError
 from otpkit.codes import clean_code
+from otpkit.frames import without_locals
 from otpkit.integrations.django.conf import get_otp, language
 from otpkit.phone import MAX_LENGTH, parse
 
@@ -29,6 +30,7 @@ class CodeInput(forms.TextInput):
         super().__init__({"autocomplete": "one-time-code", "inputmode": "numeric", **(attrs or {})})
 
 
+@without_locals
 class PhoneField(forms.CharField):
     """A mobile number. It cleans to E.164 by the regions of the policy: every accepted spelling gives one text."""
 
@@ -51,6 +53,7 @@ class PhoneField(forms.CharField):
         raise refusal
 
 
+@without_locals
 class CodeField(forms.CharField):
     """A one-time code. It cleans to the digits alone, as many as the policy says; blanks and hyphens are dropped."""
 

@@ -13,12 +13,14 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import RawPostDataException
 
 from otpkit import ConfigurationError, Proof
+from otpkit.frames import without_locals
 from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import get_otp
 from otpkit.web import ProofCookie, bind_of, cookie_name, fingerprint, take_proof, visit
 from otpkit.web.fingerprints import Fields, is_form
 
 
+@without_locals
 def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: str | None = None) -> Proof:
     """Redeem the proof that the session keeps, once ever: call it in the form that creates the account.
 
@@ -42,6 +44,7 @@ def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: st
         return get_otp().redeem(token, purpose, bind=bind_of(state), idempotency_key=key, request=asked)
 
 
+@without_locals
 def log_in(request: HttpRequest, proof: Proof) -> AbstractBaseUser | None:
     """Log in the user with the verified number, in a session of its own, and return them, or None.
 

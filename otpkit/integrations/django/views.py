@@ -18,6 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from otpkit import ConfigurationError, Proof, web
 from otpkit.errors import Language
+from otpkit.frames import without_locals
 from otpkit.integrations.django.conf import forwarded_hops, get_otp, language
 from otpkit.integrations.django.sessions import leave_session, log_in, proof_cookie, session_of, set_proof_cookie
 from otpkit.web import pages
@@ -28,6 +29,7 @@ _NO_ACCOUNT: Final[Mapping[Language, str]] = {
 }
 
 
+@without_locals
 @method_decorator((sensitive_post_parameters("phone", "code"), csrf_protect), name="dispatch")
 class PhoneView(View):
     """The forms for one purpose; the base of the two below, and of yours for others.

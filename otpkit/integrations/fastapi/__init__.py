@@ -64,7 +64,7 @@ except ImportError as missing:
     ) from missing
 
 from otpkit.integrations.fastapi.api import json_router
-from otpkit.integrations.fastapi.bodies import read_body
+from otpkit.integrations.fastapi.bodies import PrivateRoute, read_body
 from otpkit.integrations.fastapi.dependencies import (
     Bind,
     Otp,
@@ -140,7 +140,7 @@ class PhoneVerification:
 
         keeps, policy = on_verified is None, self.otp.policy
         forms = PhoneForms(purpose, policy, render or own, keep_proof=keeps, discreet=discreet)
-        router = APIRouter(include_in_schema=False)
+        router = APIRouter(include_in_schema=False, route_class=PrivateRoute)
 
         async def answer(request: Request, otp: AsyncOTP, turn: Callable[[State], Turn[Answer]]) -> Response:
             with visit(session_of(request), purpose) as state:

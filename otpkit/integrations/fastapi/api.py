@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
 from otpkit import Challenge, OTPError
+from otpkit.frames import without_locals
 from otpkit.integrations.fastapi.bodies import read_body, with_body
 from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp, require_bind
 from otpkit.web import (
@@ -89,6 +90,7 @@ class _Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
+        @without_locals
         async def answer(request: Request) -> Response:
             if not _is_json(request):
                 detail = "Send the header Content-Type: application/json."

@@ -1,17 +1,28 @@
-"""Bodies: read within bounds, and told apart."""
+"""Bodies: read within bounds, told apart, and kept out of what an error shows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from math import inf
+from typing import Any
 
-from fastapi import Request
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.types import Message
 
+from otpkit.frames import without_locals
 from otpkit.web import MAX_BODY, fingerprint
 from otpkit.web.fingerprints import Fields, is_form
+
+
+class PrivateRoute(APIRoute):
+    """A route whose errors show nothing of the body, not in FastAPI's own frames either."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler."""
+        return without_locals(super().get_route_handler())
 
 
 async def read_body(request: Request) -> bytes:

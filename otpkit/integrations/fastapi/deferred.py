@@ -99,6 +99,9 @@ def _wrap(dependant: Dependant) -> None:
         proofs = {id(each): await each.redeem() for each in waiting}
         return {name: proofs.get(id(value), value) for name, value in values.items()}
 
+    def call_in_thread(request: Request | None, values: dict[str, Any]) -> Any:
+        return call(**from_thread.run(redeemed, request, values))
+
     async def call_async(request: Request | None, values: dict[str, Any]) -> Any:
         return await call(**await redeemed(request, values))
 
@@ -106,9 +109,7 @@ def _wrap(dependant: Dependant) -> None:
     def endpoint(**values: Any) -> Any:
         # A request that was solved before the first one redeemed, with the dependency overridden, has none.
         request = values.get(name) if own_name else values.pop(name, None)
-        if _is_in_event_loop():
-            return call_async(request, values)
-        return call(**from_thread.run(redeemed, request, values))
+        return (call_async if _is_in_event_loop() else call_in_thread)(request, values)
 
     setattr(endpoint, _IS_WRAPPED, True)
     dependant.call = endpoint

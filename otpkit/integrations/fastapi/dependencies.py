@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, TypeAlias, cast
 from fastapi import Depends, Header, Request
 
 from otpkit import AsyncOTP, ConfigurationError, Proof, TokenError, UsedTokenError
+from otpkit.frames import without_locals
 from otpkit.integrations.fastapi.bodies import fingerprint_of
 from otpkit.integrations.fastapi.deferred import Redeem, defer
 from otpkit.web import State, bind_of, cookie_name, take_proof, visit
@@ -110,19 +111,8 @@ def verified_phone(
 @cache
 def _kept(purpose: str, replay: bool) -> Callable[..., Awaitable[Proof]]:
     async def redeem(request: Request, otp: Otp, token: Token = "", key: Key = None) -> Proof:
-        asked = _Asked(request, otp, purpose, key, replay, await _fingerprint(request, key))
-        site, cookie = request.headers.get("sec-fetch-site", ""), proof_cookie(request, purpose)
-
-        def take(state: State) -> str:
-            return token or take_proof(state, sec_fetch_site=site, cookie=cookie)
-
-        async def finish() -> Proof:
-            with visit(session_of(request), purpose) as state:
-                return await asked.redeem(take(state), bind_of(state))
-
-        with visit(session_of(request), purpose) as state:
-            kept, bind = take(dict(state)), bind_of(state)
-        return await asked.redeem_last(redeem, finish, kept, bind)
+        asked = await _Asked.of(request, otp, key, purpose=purpose, replay=replay)
+        return await _redeem_kept(asked, redeem, token)
 
     return redeem
 
@@ -132,50 +122,72 @@ def _sent(purpose: str, bind: Bind, replay: bool) -> Callable[..., Awaitable[Pro
     async def redeem(
         request: Request, otp: Otp, bound: str = Depends(bind), token: Token = "", key: Key = None
     ) -> Proof:
+        asked = await _Asked.of(request, otp, key, purpose=purpose, replay=replay)
         bound = require_bind(bound)
-        asked = _Asked(request, otp, purpose, key, replay, await _fingerprint(request, key))
-        return await asked.redeem_last(redeem, lambda: asked.redeem(token, bound), token, bound)
+        return await _redeem_last(asked, redeem, lambda: _redeem(asked, token, bound), token, bound)
 
     return redeem
 
 
-async def _fingerprint(request: Request, key: str | None) -> str | None:
-    return None if key is None else await fingerprint_of(request)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class _Asked:
-    """A request that redeems."""
+    """A request that redeems. Its body may be gone when it does."""
 
     request: Request
     otp: AsyncOTP
-    purpose: str
     key: str | None
-    replay: bool
     fingerprint: str | None
+    purpose: str
+    replay: bool
 
-    async def redeem_last(self, dependency: Callable[..., Any], finish: Redeem, token: str, bind: str) -> Proof:
-        """Refuse a token that is none; `finish` with one that may be good, once the rest of the request is valid."""
-        self.request.scope[PURPOSE] = self.purpose
+    @classmethod
+    async def of(cls, request: Request, otp: AsyncOTP, key: str | None, *, purpose: str, replay: bool) -> _Asked:
+        request.scope[PURPOSE] = purpose
+        fingerprint = None if key is None else await fingerprint_of(request)
+        return cls(request=request, otp=otp, key=key, fingerprint=fingerprint, purpose=purpose, replay=replay)
 
-        async def redeem() -> Proof:
-            proof = await finish()
-            leave_session(self.request)  # with what is kept in it by now
-            return proof
 
-        try:
-            await self.otp.check(token, self.purpose, bind=bind)
-        except TokenError:
-            return await redeem()  # raises the same, or takes a token of the version before, which check does not
-        deferred = defer(self.request, dependency, redeem)
-        return await redeem() if deferred is None else cast("Proof", deferred)
+@without_locals
+async def _redeem_kept(asked: _Asked, dependency: Callable[..., Any], given: str) -> Proof:
+    request, purpose = asked.request, asked.purpose
+    site, cookie = request.headers.get("sec-fetch-site", ""), proof_cookie(request, purpose)
 
-    async def redeem(self, token: str, bind: str) -> Proof:
-        key, asked = self.key, self.fingerprint
-        proof = await self.otp.redeem(token, self.purpose, bind=bind, idempotency_key=key, request=asked)
-        if proof.replayed and not self.replay:
-            raise UsedTokenError(_REPLAYED)
+    def take(state: State) -> str:
+        return given or take_proof(state, sec_fetch_site=site, cookie=cookie)
+
+    async def finish() -> Proof:
+        with visit(session_of(request), purpose) as state:
+            return await _redeem(asked, take(state), bind_of(state))
+
+    with visit(session_of(request), purpose) as state:
+        token, bind = take(dict(state)), bind_of(state)
+    return await _redeem_last(asked, dependency, finish, token, bind)
+
+
+@without_locals
+async def _redeem_last(asked: _Asked, dependency: Callable[..., Any], finish: Redeem, token: str, bind: str) -> Proof:
+    """Refuse a token that is none; `finish` with one that may be good, once the rest of the request is valid."""
+
+    @without_locals
+    async def redeem() -> Proof:
+        proof = await finish()
+        leave_session(asked.request)  # with what is kept in it by now
         return proof
+
+    try:
+        await asked.otp.check(token, asked.purpose, bind=bind)
+    except TokenError:
+        return await redeem()  # raises the same, or takes a token of the version before, which check does not
+    deferred = defer(asked.request, dependency, redeem)
+    return await redeem() if deferred is None else cast("Proof", deferred)
+
+
+async def _redeem(asked: _Asked, token: str, bind: str) -> Proof:
+    key, request = asked.key, asked.fingerprint
+    proof = await asked.otp.redeem(token, asked.purpose, bind=bind, idempotency_key=key, request=request)
+    if proof.replayed and not asked.replay:
+        raise UsedTokenError(_REPLAYED)
+    return proof
 
 
 VerifiedPhone = Annotated[Proof, Depends(verified_phone())]
