@@ -76,6 +76,15 @@ def visit(session: MutableMapping[str, Any], purpose: str) -> Iterator[State]:
             session[_KEY] = {**session.get(_KEY, {}), purpose: state}
 
 
+def redeemed(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a session keeps that a form which is sent twice is answered by, and of each page the language."""
+    kept = {}
+    for purpose, state in session.get(_KEY, {}).items():
+        names = {"id", "redeemed", "language"} if "redeemed" in state else {"language"}
+        kept[purpose] = {name: value for name, value in state.items() if name in names}
+    return {_KEY: kept}
+
+
 def language_of(session: Mapping[str, Any], purpose: str, accept_language: str) -> Language:
     """Return the language that the visitor chose on the pages of a purpose, or that of their browser."""
     chosen = session.get(_KEY, {}).get(purpose, {}).get("language", "")
