@@ -7,7 +7,7 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import Resolver404, get_resolver, get_script_prefix, resolve
+from django.urls import Resolver404, get_resolver, resolve
 
 from otpkit import ConfigurationError, OTPError
 from otpkit.integrations.django.conf import language
@@ -42,13 +42,15 @@ class PhoneErrorMiddleware:
         purpose, headers = getattr(request, "otpkit_purpose", "signup"), request.headers
         method, path = request.method or "", request.get_full_path()
         back = back_path(method, path, headers.get("Referer", ""), request.get_host())
-        verify_url = verify_again(_page_of(purpose), purpose, back)
+        page = _page_of(purpose)
+        page = page and request.path.removesuffix(request.path_info) + page  # the site may stand below a prefix
+        verify_url = verify_again(page, purpose, back)
         found = refusal(error, language(), accept=headers.get("Accept", ""), verify_url=verify_url, back_url=back)
         return HttpResponse(found.body, status=found.status, headers=dict(found.headers))
 
 
 def _page_of(purpose: str) -> str:
-    """Return the path of the site's page for a purpose, "" where there is none, or it takes an argument."""
+    """Return the path of a purpose's page in the site, "" where there is none, or it takes an argument."""
     for path in _paths(get_resolver().url_patterns, "/"):
         try:
             view: Any = resolve(path).func
@@ -56,7 +58,7 @@ def _page_of(purpose: str) -> str:
             continue  # a pattern that is not its own path
         kind: Any = getattr(view, "view_class", object)
         if issubclass(kind, PhoneView) and view.view_initkwargs.get("purpose", kind.purpose) == purpose:
-            return get_script_prefix().rstrip("/") + path
+            return path
     return ""
 
 
