@@ -3,38 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from otpkit.deployment import Clock, FixedCode, Listener, Secret, build
-from otpkit.effects import Call, Effect, Flow, HttpRequest, RunScript, Together
+from otpkit.effects import Effect, Emit, Flow, HttpRequest, Outbound, RunScript, Together
 from otpkit.environment import arguments_from
+from otpkit.errors import ConfigurationError
 from otpkit.flows import Flows
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
+from otpkit.lanes import Lanes
+from otpkit.lifetime import Calls, renew_in_children
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.names import NOT_GIVEN, NotGiven
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.routing import GatewayChoice, TemplateChoice
+from otpkit.store import Patience, require_replicas
 from otpkit.store_async import AsyncStore
 from otpkit.sync import tell
 from otpkit.transport import Transport
 
 T = TypeVar("T")
-_GATEWAY_THREADS = 32
 _SIDE_BY_SIDE = 8  # scripts of one call
 
 
 @without_locals
 class AsyncOTP:
-    """Same as `OTP`, but for asyncio: `redis` is a URL or a client of redis.asyncio.
+    """Same as `OTP`, but for asyncio: `redis` is a URL, which serves any number of event loops, or a client of
+    redis.asyncio, which serves one at a time.
 
-    Redis is awaited, and so is a gateway that is an async function; HTTP runs on threads of a pool of its own. A
-    cancelled call does nothing further: a message that was on its way stays uncertain.
+    Redis is awaited, and so is a gateway that is an async function; HTTP and plain functions run on threads, 32 for
+    each gateway. A cancelled call does nothing further: a message that was on its way stays uncertain, one that waited
+    for a thread is never sent.
+
+    Args:
+        gateway_wait: seconds that a message may wait for one of its gateway's threads. After that it is certainly not
+            sent: the next gateway of a `Failover` is tried, or the call raises `GatewayRejectedError`, category
+            `connection`, and gives back what it took.
+
+    Under any other event loop than asyncio's, as trio's, every call raises `ConfigurationError`.
     """
 
     def __init__(
@@ -50,6 +64,7 @@ class AsyncOTP:
         namespace: str = "otpkit",
         on_event: Listener | None = None,
         clock: Clock | None = None,
+        gateway_wait: float = 5,
     ) -> None:
         self._store = AsyncStore(redis)
         self._deployment = build(
@@ -64,9 +79,12 @@ class AsyncOTP:
             clock=clock,
             clustered=self._store.clustered,
         )
+        require_replicas(policy.replicas, self._store.confirms)
         self._flows = Flows(self._deployment)
         self._transport = Transport()
-        self._threads = ThreadPoolExecutor(_GATEWAY_THREADS, thread_name_prefix="otpkit-gateway")
+        self._lanes = Lanes(gateway_wait)
+        self._calls = Calls()
+        renew_in_children(self)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -153,26 +171,41 @@ class AsyncOTP:
         await self._drive(self._flows.erase(phone))
 
     async def close(self) -> None:
-        """Same as `OTP.close`, but awaited."""
-        self._threads.shutdown(wait=False)
+        """Same as `OTP.close`, but awaited; calls under way in other tasks end as usual."""
+        _require_asyncio()
+        if self._calls.close():
+            await self._release()
+
+    def _after_fork(self) -> None:
+        """Leave the parent's threads, tasks and connections alone; Python calls this in a forked child."""
+        self._calls.forget()
+        self._lanes.after_fork()
+        self._store.after_fork()
+
+    async def _release(self) -> None:
+        self._lanes.close()
         self._transport.close()
         await self._store.close()
 
     async def __aenter__(self) -> Self:
+        _require_asyncio()
+        self._calls.require_open()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     async def _drive(self, flow: Flow[T]) -> T:
-        task = asyncio.current_task()
+        task = _require_asyncio()
         cancelled = 0 if task is None else task.cancelling()
+        patience = Patience()
         try:
+            self._calls.begin(flow)
             effect = next(flow)
             while True:
                 failure: Exception | None = None
                 try:
-                    reply = await self._perform(effect)
+                    reply = await self._perform(effect, patience)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
                 # The wait_for of Python 3.11, which redis-py writes under, can swallow a cancellation.
@@ -183,43 +216,57 @@ class AsyncOTP:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        finally:
+            if self._calls.end(flow):
+                await self._release()
 
-    async def _perform(self, effect: Effect) -> Any:
+    async def _perform(self, effect: Effect, patience: Patience) -> Any:
         if isinstance(effect, RunScript):
-            return await self._store.run(effect)
-        if isinstance(effect, HttpRequest):
-            return await self._in_thread(self._transport.exchange, effect)
-        if isinstance(effect, Call):
-            if inspect.iscoroutinefunction(effect.function):
-                return await effect.function(effect.argument)
-            result = await self._in_thread(effect.function, effect.argument)
-            return await result if inspect.isawaitable(result) else result
+            return await self._store.run(effect, patience)
         if isinstance(effect, Together):
-            return await self._together(effect.scripts)
-        return tell(self._deployment.listener, effect)
+            return await self._together(effect.scripts, patience)
+        if isinstance(effect, Emit):
+            return tell(self._deployment.listener, effect)
+        return await self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
 
-    async def _together(self, scripts: Sequence[RunScript]) -> list[Any]:
+    async def _together(self, scripts: Sequence[RunScript], patience: Patience) -> list[Any]:
         """Run scripts a few at a time: a client passed in may have few connections, and a push many receipts."""
         replies: list[Any] = []
         for start in range(0, len(scripts), _SIDE_BY_SIDE):
             batch = scripts[start : start + _SIDE_BY_SIDE]
+            parts = patience.split(len(batch))
             # All of them, whatever one raises: nothing is to run on after the call.
-            for reply in await asyncio.gather(*map(self._store.run, batch), return_exceptions=True):
+            answers = await asyncio.gather(*map(self._store.run, batch, parts), return_exceptions=True)
+            patience.join(parts)
+            for reply in answers:
                 if isinstance(reply, BaseException):
                     raise reply
                 replies.append(reply)
         return replies
 
-    async def _in_thread(self, function: Callable[[Any], Any], argument: Any) -> Any:
-        # A task may be cancelled while its call waits for a thread; the call is then never made.
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, _called, function, argument)
+    async def _hand_over(self, outbound: Outbound) -> Any:
+        effect, within = outbound.effect, outbound.within
+        if isinstance(effect, HttpRequest):
+            latest = None if within is None else time.monotonic() + within
+            exchange = partial(self._transport.exchange, latest=latest)
+            return await self._lanes.run(outbound.lane, exchange, effect, within)
+        if inspect.iscoroutinefunction(effect.function):
+            return await effect.function(effect.argument)
+        result = await self._lanes.run(outbound.lane, effect.function, effect.argument, within)
+        return await result if inspect.isawaitable(result) else result
 
 
-def _called(function: Callable[[Any], Any], argument: Any) -> Any:
-    """Call a function; its StopIteration is none of ours: no future carries one, and the caller would wait for ever."""
+def _require_asyncio() -> asyncio.Task[Any] | None:
+    """Return the task that runs; raises `ConfigurationError` where it is none of asyncio's."""
     try:
-        return function(argument)
-    except StopIteration:
-        pass
-    raise RuntimeError("StopIteration")
+        task, library = asyncio.current_task(), "asyncio"
+    except RuntimeError:
+        task, library = None, ""
+    if task is None and "sniffio" in sys.modules:  # trio's guest mode has a loop of asyncio's beside its own
+        with suppress(sys.modules["sniffio"].AsyncLibraryNotFoundError):
+            library = sys.modules["sniffio"].current_async_library()
+    if library != "asyncio":
+        raise ConfigurationError(
+            "AsyncOTP needs asyncio: run it by asyncio.run, or with trio use OTP on a thread (trio.to_thread.run_sync)."
+        )
+    return task

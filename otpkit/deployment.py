@@ -81,6 +81,10 @@ class Deployment:
         """Return the time of the clock given, or of this host, in milliseconds."""
         return int((self.clock or time.time)() * 1000)
 
+    def elapsed_s(self) -> float:
+        """Return seconds that only differences of count, by the clock given or this host's monotonic one."""
+        return (self.clock or time.monotonic)()
+
 
 def build(
     gateway: GatewayChoice,

@@ -6,7 +6,7 @@ code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
@@ -18,11 +18,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script: its name, its text, and the SHA-1 that Redis knows it by."""
+    """A Lua script: its name, its text, the SHA-1 that Redis knows it by, and what it can have replied.
+
+    `fits` takes a reply and the arguments, and returns whether this script can have said so.
+    """
 
     name: str
     text: str = field(repr=False)
     sha: str
+    fits: Callable[[Any, Sequence[Any]], bool] = field(repr=False, default=lambda reply, arguments: True)
 
 
 class RunScript:
@@ -85,6 +89,10 @@ class NotConnected(TransportFailure):
     """The connection was never made (refused, DNS, TLS, timed out connecting): the request was certainly not sent."""
 
 
+class NotStarted(NotConnected):
+    """Nothing was begun: no thread was free in time, or the code would have died on the way."""
+
+
 class NoAnswer(TransportFailure):
     """The request was, or may have been, written, and no whole answer came."""
 
@@ -98,6 +106,19 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Outbound:
+    """Perform an effect of a gateway's flow, on threads of its `lane` where the shell has threads.
+
+    `within` is seconds in which it must begin, an HTTP request be written; None is no bound. Otherwise the shell throws
+    `NotStarted` into the flow.
+    """
+
+    lane: str
+    effect: HttpRequest | Call
+    within: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Emit:
     """Tell `on_event`, and log `warning` where there is one. It never fails: what the listener raises is dropped."""
 
@@ -105,7 +126,7 @@ class Emit:
     warning: str = ""
 
 
-Effect: TypeAlias = RunScript | Together | HttpRequest | Call | Emit
+Effect: TypeAlias = RunScript | Together | HttpRequest | Call | Outbound | Emit
 Flow: TypeAlias = Generator[Effect, Any, T]
 
 
@@ -113,3 +134,36 @@ def http(request: HttpRequest) -> Flow[HttpResponse]:
     """Make an HTTP request and return its response."""
     response: HttpResponse = yield request
     return response
+
+
+def outbound(lane: str, flow: Flow[T], left: Callable[[], float] | None = None) -> Flow[T]:
+    """Return what a gateway's flow returns, its effects performed on a lane of their own.
+
+    `left` gives the seconds in which each must begin. Raises `NotStarted` where the first one did not: then the gateway
+    did nothing at all. Of a later one the flow is told.
+    """
+    reply: Any = None
+    failure: Exception | None = None
+    has_begun = False
+    try:
+        while True:
+            effect = flow.send(reply) if failure is None else flow.throw(failure)
+            reply = failure = None
+            within = None if left is None else left()
+            if within is not None and within <= 0:
+                failure = NotStarted("the code would have died on the way")
+            elif isinstance(effect, HttpRequest | Call):
+                effect = Outbound(lane, effect, within)
+            if failure is None:
+                try:
+                    reply = yield effect
+                except Exception as error:  # noqa: BLE001 - the gateway's flow decides what it means
+                    failure = error
+            if isinstance(failure, NotStarted) and not has_begun:
+                raise failure
+            has_begun = True
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    finally:
+        flow.close()

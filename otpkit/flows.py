@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from otpkit.codes import ID_BYTES, clean_code, decode_start, encode_id, new_id
 from otpkit.deployment import Deployment
-from otpkit.effects import Emit, Flow, RunScript, Together
+from otpkit.effects import Emit, Flow, NotStarted, RunScript, Together, Unconfirmed, outbound
 from otpkit.errors import (
     BlockedError,
     ExpiredCodeError,
@@ -17,6 +17,7 @@ from otpkit.errors import (
     InvalidTokenError,
     OTPError,
     PhoneError,
+    StoreUnavailableError,
     UsedTokenError,
     WrongCodeError,
 )
@@ -85,7 +86,7 @@ class Flows:
         limits = self._ip_limits("failures", ip, d.policy.ip_failures)
         taken, refusal = yield from take(d, limits)
         charged = () if d.clustered else limits
-        reply = yield RunScript(
+        script = RunScript(
             d.scripts.verify,
             (who.phone_key, who.counter_key, *[key for limit in charged for key in (limit.key, memory_key(limit, op))]),
             (
@@ -95,6 +96,17 @@ class Flows:
             ),
             d.policy.replicas,
         )
+        reply: Any = None
+        unconfirmed = None
+        try:
+            reply = yield script
+        except Unconfirmed as error:
+            unconfirmed = error
+        if unconfirmed is not None:
+            if idempotency_key is not None:
+                raise unconfirmed  # A call beside this one may have been confirmed. A repeat finds the same proof.
+            undo = RunScript(d.scripts.unverify, (who.phone_key, who.counter_key), (d.now_arg(), op, who.slot))
+            raise (yield from _take_back(undo, unconfirmed))
         word = text(reply[0])
         if word == "proved":
             yield from give(d, taken)
@@ -143,7 +155,16 @@ class Flows:
     def _redeem(self, who: Identity, claims: Claims, op: bytes, call: bytes) -> Flow[Proof]:
         d = self._deployment
         args = (d.now_arg(), op, claims.proof_id, claims.expires_ms, *([call] if call else []))
-        word = text((yield RunScript(d.scripts.redeem, (who.phone_key,), args, d.policy.replicas)))
+        reply: Any = None
+        unconfirmed = None
+        try:
+            reply = yield RunScript(d.scripts.redeem, (who.phone_key,), args, d.policy.replicas)
+        except Unconfirmed as error:
+            unconfirmed = error
+        if unconfirmed is not None:
+            undo = RunScript(d.scripts.unredeem, (who.phone_key,), (d.now_arg(), op, claims.proof_id, call))
+            raise (yield from _take_back(undo, unconfirmed))
+        word = text(reply)
         if word in {"redeemed", "repeated"}:
             # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
             is_replay = word == "repeated" and bool(call)
@@ -174,7 +195,10 @@ class Flows:
         member = d.routing.members.get(name)
         if member is None or not member.gateway.can_trace:
             return known
-        answer = yield from member.gateway.trace(who.phone, encode_id(op), from_ms(sent_ms), its_id)
+        trace = member.gateway.trace(who.phone, encode_id(op), from_ms(sent_ms), its_id)
+        answer = known
+        with suppress(NotStarted):
+            answer = yield from outbound(f"{name}-trace", trace)
         if _KNOWLEDGE.index(answer.state) < _KNOWLEDGE.index(known.state) or answer.state == "unknown":
             return known
         with suppress(OTPError):  # what the gateway said is an answer, kept or not
@@ -301,6 +325,17 @@ def _op_of(delivery: Delivery) -> bytes:
         if not delivery.message_id:
             raise
         return b""
+
+
+def _take_back(undo: RunScript, unconfirmed: Unconfirmed) -> Flow[StoreUnavailableError]:
+    """Take back what too few replicas confirmed, and return the error to raise."""
+    with suppress(OTPError):
+        if (yield undo) == 1:
+            return unconfirmed
+    return StoreUnavailableError(
+        "Too few replicas confirmed a code or a proof that was used, and it could not be taken back: nothing was "
+        "granted, but it may be used up. Issue a new code; with an idempotency_key the same call may be repeated."
+    )
 
 
 def _wrong(attempts_left: int) -> str:

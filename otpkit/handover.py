@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from otpkit.deployment import Deployment
-from otpkit.effects import Emit, Flow, RunScript
+from otpkit.effects import Emit, Flow, NotStarted, RunScript, outbound
 from otpkit.errors import ConfigurationError, GatewayRejectedError, OTPError
 from otpkit.gateways.base import Message, Receipt
 from otpkit.identity import Identity
@@ -23,14 +23,23 @@ _ABOUT_THE_PHONE = frozenset({"number", "rate_limit"})
 _RESTS = 2
 
 
-def send_by(who: Identity, member: Member, message: Message) -> Flow[Receipt]:
+def send_by(who: Identity, member: Member, message: Message, left: Callable[[], float]) -> Flow[Receipt]:
     """Let one gateway send; what it raises that is no rejection is uncertain.
 
-    Raises `GatewayRejectedError` where certainly nothing was sent, `ConfigurationError` where the gateway raises it.
+    `left` gives the seconds in which the message must leave. Raises `GatewayRejectedError` where certainly nothing was
+    sent, `ConfigurationError` where the gateway raises it.
     """
     failure: Exception
     try:
-        return (yield from member.gateway.send(message))
+        return (yield from outbound(member.name, member.gateway.send(message), left))
+    except NotStarted as error:
+        failure = GatewayRejectedError(
+            f"The gateway {member.name} was not handed the message, so nothing was sent: {error}. The operator should "
+            "look for what slows the gateway down; the same call may succeed later.",
+            gateway=member.gateway.name,
+            category="connection",
+            concerns="message",
+        )
     except Exception as error:  # noqa: BLE001 - each kind has its answer below
         failure = error
     if isinstance(failure, (GatewayRejectedError, ConfigurationError)):
@@ -47,7 +56,8 @@ def send_by(who: Identity, member: Member, message: Message) -> Flow[Receipt]:
 class Handover(NamedTuple):
     """One message, and the gateways that may carry it, in turn.
 
-    `compose` makes the message of one gateway, `operation` is the send's id.
+    `compose` makes the message of one gateway, `operation` is the send's id, `left` gives the seconds in which it must
+    leave.
     """
 
     deployment: Deployment
@@ -56,6 +66,7 @@ class Handover(NamedTuple):
     candidates: tuple[Member, ...]
     compose: Callable[[Member], Message]
     operation: str
+    left: Callable[[], float]
 
     def run(self, before: str, now_ms: int) -> Flow[tuple[Member, Receipt]]:
         """Return who served, and its receipt; `before` is as `reserve.lua` tells it. Raises what `send_by` raises."""
@@ -64,6 +75,8 @@ class Handover(NamedTuple):
         uncertain: tuple[Member, Receipt] | None = None
         refusal: GatewayRejectedError | None = None
         for member in sorted(order, key=lambda member: states[member.name] == _RESTS):
+            if (uncertain or refusal) and self.left() <= 0:
+                break  # the code would have died on the way
             outcome = yield from self._attempt(member)
             if isinstance(outcome, Receipt):
                 if outcome.outcome == "accepted":
@@ -89,7 +102,7 @@ class Handover(NamedTuple):
     def _attempt(self, member: Member) -> Flow[Receipt | GatewayRejectedError]:
         """Let one gateway send; a rejection is a value here."""
         try:
-            return (yield from send_by(self.who, member, self.compose(member)))
+            return (yield from send_by(self.who, member, self.compose(member), self.left))
         except GatewayRejectedError as rejection:
             return rejection
 

@@ -26,6 +26,7 @@ from otpkit.routing import Member, Plan
 from otpkit.tokens import from_ms
 
 _MAX_RECORD = 64  # bytes of a value, beyond which Redis gives up its compact encoding
+_LEAST_LIFE_S = 10  # of a code, when its message leaves: the person must still receive it and type it
 _GATEWAY_WAIT_S = 60  # the carriers' shortest window, where a gateway does not say how long
 
 BLOCKED = "Too many consecutive wrong codes for this phone. An operator who knows the person calls unblock(phone)."
@@ -56,6 +57,7 @@ class Issue:
             if params is not None:  # what a template refuses is an error before anything is reserved
                 template.sms_params("0" * deployment.policy.code_length, params=params)
         self.op, self.nonce = new_id(), new_id()
+        self.leaves_by = 0.0  # by `Deployment.elapsed_s`
         self.idempotency = (
             b"" if idempotency_key is None else who.operation(b"issue", idempotency_key, size=IDEMPOTENCY_BYTES)
         )
@@ -75,6 +77,7 @@ class Issue:
         sent = Description(*reply[5:])
         receipt, record = Receipt("fixed"), ""
         if fixed is None:
+            self.leaves_by += (sent.ends_ms - now_ms) / 1000
             member, receipt = yield from self._hand_over(reply, sent)
             record = self._record(member, receipt)
         settled = yield from self._settle(receipt, record)
@@ -108,6 +111,7 @@ class Issue:
         )
         reply: Any = None
         unconfirmed = None
+        self.leaves_by = d.elapsed_s() - _LEAST_LIFE_S
         try:
             reply = yield script
         except Unconfirmed as error:
@@ -142,7 +146,7 @@ class Issue:
         try:
             if len(self.candidates) == 1:
                 member = self.candidates[0]
-                return member, (yield from send_by(self.who, member, self._message(member, reply, sent)))
+                return member, (yield from send_by(self.who, member, self._message(member, reply, sent), self._left_s))
             return (yield from self._in_turn(reply, sent))
         except (GatewayRejectedError, ConfigurationError) as error:
             failure = error
@@ -157,8 +161,14 @@ class Issue:
         def compose(member: Member) -> Message:
             return self._message(member, reply, sent)
 
-        handover = Handover(self.deployment, self.who, self.plan, self.candidates, compose, encode_id(self.op))
+        handover = Handover(
+            self.deployment, self.who, self.plan, self.candidates, compose, encode_id(self.op), self._left_s
+        )
         return (yield from handover.run(text(reply[4]), reply[1]))
+
+    def _left_s(self) -> float:
+        """Return the seconds in which the message must leave, for its code to live long enough."""
+        return self.leaves_by - self.deployment.elapsed_s()
 
     def _message(self, member: Member, reply: Any, sent: Description) -> Message:
         now_ms, nonce, key_id = reply[1:4]

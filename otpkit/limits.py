@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from otpkit.codes import encode_id, new_id
 from otpkit.deployment import Deployment
 from otpkit.effects import Flow, RunScript, Together
-from otpkit.errors import ConfigurationError, RateLimitScope
+from otpkit.errors import ConfigurationError, OTPError, RateLimitScope
 from otpkit.policy import Rate, ipv6_share
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -127,13 +128,14 @@ def memory_key(limit: WideLimit, op: bytes) -> str:
 
 
 def give(deployment: Deployment, taken: Iterable[Taken]) -> Flow[None]:
-    """Give back what `take` took, once; what was taken too long ago stays counted."""
+    """Give back what `take` took, once. What was taken too long ago stays counted, and so does what Redis refuses."""
     script, now = deployment.scripts.give, deployment.now_arg()
     scripts = tuple(
         RunScript(script, (limit.key, memory), (now, limit.rates, taken_ms)) for limit, (memory, taken_ms) in taken
     )
     if scripts:
-        yield Together(scripts)
+        with suppress(OTPError):
+            yield Together(scripts)
 
 
 def _limit(

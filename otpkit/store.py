@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib
 import random
+import re
 import ssl
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from redis.exceptions import (
     AskError,
@@ -20,6 +19,7 @@ from redis.exceptions import (
     ClusterCrossSlotError,
     ClusterDownError,
     ConnectionError,  # noqa: A004
+    InvalidResponse,
     MasterDownError,
     MaxConnectionsError,
     NoPermissionError,
@@ -32,37 +32,56 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from otpkit.effects import Unconfirmed
+from otpkit.effects import RunScript, Unconfirmed
 from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
 
 CONNECT_S, ANSWER_S = 1.0, 1.0
-TOTAL_S = 3.0  # all attempts of a call, before it is given up
-_SLACK_S = 0.1  # or the first answer that is waited for in vain would leave no time for another attempt
+TOTAL_S = 3.0  # all attempts of all scripts of a call, before it is given up
+_AT_ONCE_S = 0.05
 _TURN_PAUSE_S = 0.01
 _RETRIES = 2  # where a failure comes at once
 CONNECTIONS = 100  # a client keeps at most; further callers wait their turn
 THREADS = 32  # of a server's callers at once: more would only delay each other, most of all while they connect
 WAIT_MS = 500  # how long replicas may take to confirm; less than ANSWER_S
-MEMORY_URL = "memory://"
 
-_REMEDY = (
-    "pass a URL such as redis://localhost:6379/0 (or rediss://, unix://, redis+cluster://host:port,host:port, "
-    "redis+sentinel://host:port/master-name/db, memory://), or a redis-py client"
-)
 NO_REPLICAS = "Policy.replicas needs a Redis server with replicas, by a URL or redis-py's own client."
-_REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
-_REFUSED = "Redis refused the credentials: mend the user, the password or its permissions in the URL."
-_NO_DATABASE = "Redis has no such database, or is no cluster: mend the number or the scheme of the URL."
+_REFUSED = (
+    "Redis refused the credentials. Check the user name and the password in the URL, for Sentinels sentinel_username "
+    "and sentinel_password."
+)
+_NO_KEYS = "Redis keeps keys from its user. Allow it those of the namespace (ACL SETUSER … ~namespace:*)."
+_NOT_ALLOWED = "Redis keeps {command} from its user. Allow {command} by the user's ACL; otpkit needs it."
+_NO_COMMAND = (
+    "This server lacks {command}, which otpkit needs. Check the address and the scheme of the URL, rename and disable "
+    "no commands."
+)
+_NO_PRIMARY = "No Sentinel knows a primary of this name. Check the name after the hosts in the URL."
+_NO_DATABASE = "Redis has no such database, or is no cluster. Check the number and the scheme of the URL."
+_NODES = "; or connect to the cluster's nodes themselves, by redis+cluster://."
 _HOPELESS = {
-    "user executing the script can't": _REFUSED,
-    "ACL failure in script": _REFUSED,
-    "NOPERM": _REFUSED,
+    # What proxies of managed clusters refuse by rules of their own; the words are Alibaba Cloud's.
+    "bad lua script for redis cluster": "This managed Redis checks scripts, and refuses otpkit's. Set its parameter "
+    "script_check_enable to 0" + _NODES,
+    "must be in same slot": "This managed Redis is a cluster behind a proxy, which takes no script with keys of "
+    "several slots. Leave out ip, region_sends and total_sends" + _NODES,
+    "not support for normal user": "This managed Redis allows no scripts. Upgrade its version" + _NODES,
+    "access a key": _NO_KEYS,
+    "access one of the keys": _NO_KEYS,
+    "can't access at least one of the keys": _NO_KEYS,
+    "user executing the script can't": _NOT_ALLOWED,
+    "ACL failure in script": _NOT_ALLOWED,
+    "NOPERM": _NOT_ALLOWED,
+    "no permissions to run": _NOT_ALLOWED,
     "DB index": _NO_DATABASE,
+    "Unknown Redis command": _NO_COMMAND,
+    "Unknown command": _NO_COMMAND,
+    "unknown command": _NO_COMMAND,
     "cluster support disabled": _NO_DATABASE,
     "SELECT is not allowed in cluster mode": _NO_DATABASE,
-    "unknown command": "This server lacks a command that otpkit needs: mend the address or the scheme of the URL, and "
-    "rename or disable no commands.",
 }
+_NAMED = re.compile(r"(?:no permissions to run the|unknown command) ['`]([^'`]{1,40})")
+_LINE = re.compile(r"user_script:\s*([0-9]+)")
+_CALLED = re.compile(r"redis\.p?call\(\s*['\"]([A-Za-z]+)")
 _REASONS = {
     "OOM command not allowed": "is full",
     "READONLY": "is a replica, or a failover is under way",
@@ -83,112 +102,106 @@ RETRYABLE = (
     ClusterDownError,
     TryAgainError,
     RedisClusterException,
+    InvalidResponse,
     OSError,
 )
 """Those of them after which another attempt may succeed, under the same operation id."""
+
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a redis-py client raises besides, where it can't take a reply apart, or is closed under a call."""
 
 STALE = (ClusterDownError, ConnectionError, TimeoutError, RedisClusterException, OSError)
 """Those after which a cluster's client should learn anew which node serves what."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """What a URL says. `options` are redis-py's; `url` is set for a single server, which redis-py reads by itself."""
-
-    kind: Literal["memory", "single", "cluster", "sentinel"]
-    url: str = field(default="", repr=False)
-    nodes: tuple[tuple[str, int], ...] = ()
-    master: str = ""
-    options: dict[str, Any] = field(default_factory=dict, repr=False)
-
-    @property
-    def tls(self) -> dict[str, Any]:
-        """The options that concern TLS alone, which Sentinels share with their primary."""
-        return {name: value for name, value in self.options.items() if name == "ssl"}
+try:
+    import hiredis
+except ImportError:
+    _pack: Any = None
+else:
+    _pack = hiredis.pack_command
 
 
-def read_url(url: str) -> Address:
-    """Read a store's URL; raises `ConfigurationError`, without the URL, which may hold a password."""
-    scheme = url.partition("://")[0]
-    if url == MEMORY_URL:
-        return Address("memory")
-    if scheme in {"redis", "rediss", "unix"}:
-        return Address("single", url)
-    try:
-        if scheme.removeprefix("rediss").removeprefix("redis") == "+cluster":
-            return Address("cluster", nodes=_nodes(url, 6379), options=_options(url))
-        if scheme.removeprefix("rediss").removeprefix("redis") == "+sentinel":
-            master, _, db = urlsplit(url).path.strip("/").partition("/")
-            if not master:
-                raise ValueError
-            return Address("sentinel", "", _nodes(url, 26379), master, _options(url) | {"db": int(db or 0)})
-    except ValueError:
-        pass
-    raise ConfigurationError(f"redis names no store that otpkit can read; {_REMEDY}.")
+def packed(connection: Any, effect: RunScript) -> Sequence[bytes]:
+    """Return the call of a script, by its SHA, as it goes on the wire; redis-py's own packing takes thrice as long."""
+    command = ("EVALSHA", effect.script.sha, len(effect.keys), *effect.keys, *effect.args)
+    if _pack is not None:
+        return (_pack(command),)
+    own: Sequence[bytes] = connection.pack_command(*command)
+    return own
 
 
-def _nodes(url: str, default_port: int) -> tuple[tuple[str, int], ...]:
-    nodes = []
-    for part in urlsplit(url).netloc.rpartition("@")[2].split(","):
-        split = urlsplit(f"//{part}")
-        if not split.hostname or split.username is not None:
-            raise ValueError
-        nodes.append((split.hostname, split.port or default_port))
-    return tuple(nodes)
-
-
-def _options(url: str) -> dict[str, Any]:
-    split = urlsplit(url)
-    if split.query or split.fragment:
-        raise ValueError
-    user, _, password = split.netloc.rpartition("@")[0].partition(":")
-    options: dict[str, Any] = {"ssl": True} if split.scheme.startswith("rediss") else {}
-    if user:
-        options["username"] = unquote(user)
-    if password:
-        options["password"] = unquote(password)
-    return options
+class UnknownReply(InvalidResponse):
+    """A reply that the script can't have given: another server's or a proxy's, or that of another request."""
 
 
 class Patience:
-    """How long a call goes on trying: `TOTAL_S` in all, also where the server hangs rather than refuses.
+    """How long a call goes on asking Redis: `TOTAL_S` for all its scripts, also where the server hangs or drips.
 
-    In a crowd that is being served everybody waits his turn, however long: what counts then is the time since the store
-    last answered anybody. `answered` is when that was, by the monotonic clock.
+    What a gateway takes between two scripts is not counted, nor is an answer that came at once, or a thousand of them
+    would be too many. In a crowd that is being served each caller waits for a turn, however long: what counts then is
+    the time since the store last answered anybody. `answered` is when that was; all times are of the monotonic clock.
     """
 
-    __slots__ = ("_attempts", "_began", "_since")
+    __slots__ = ("_attempts", "_began", "_spent", "until")
 
-    def __init__(self) -> None:
-        self._since = self._began = time.monotonic()
+    def __init__(self, spent: float = 0.0) -> None:
+        self._spent = spent
+        self._began = self.until = 0.0
         self._attempts = 0
+
+    def begin(self) -> bool:
+        """Begin with a script; return whether any time is left for it."""
+        self._began = time.monotonic()
+        self.until = self._began + TOTAL_S - self._spent
+        self._attempts = 0
+        return self._spent < TOTAL_S
+
+    def end(self, now: float, answered: float) -> None:
+        """Count what a script took, since it began or the store last answered anybody."""
+        took = now - max(self._began, answered)
+        if took > _AT_ONCE_S:
+            self._spent += took
+
+    def split(self, count: int) -> list[Patience]:
+        """Return what each of so many scripts side by side has left."""
+        return [Patience(self._spent) for _ in range(count)]
+
+    def join(self, parts: Iterable[Patience]) -> None:
+        """Count what the slowest of the scripts side by side took."""
+        self._spent = max(part._spent for part in parts)
 
     def turn_s(self, answered: float) -> float:
         """Return seconds that a turn may still be waited for; what was waited while others were served is forgotten."""
-        self._began = time.monotonic()
-        self._since = max(self._since, answered)
-        return self._since + TOTAL_S - ANSWER_S - self._began
+        self.until = max(self.until, answered + TOTAL_S - self._spent)
+        return self.until - ANSWER_S - time.monotonic()
 
     def pause_s(self, error: BaseException, answered: float) -> float | None:
-        """Return seconds to wait before another attempt, or None where one could exceed the whole time."""
+        """Return seconds to wait before another attempt, or None where there is to be none."""
         if isinstance(error, MaxConnectionsError):
             return _TURN_PAUSE_S if self.turn_s(answered) > 0 else None
-        now = time.monotonic()
-        # Where a server hangs, another attempt lasts as long as this one did.
-        left = self._since + TOTAL_S + _SLACK_S - now - max(ANSWER_S, now - self._began)
+        left = self.until - time.monotonic()
         if isinstance(error, TryAgainError):  # a cluster's slot is on its way: told at once, as long as it moves
-            return _TURN_PAUSE_S if left > 0 else None
+            return _TURN_PAUSE_S if left > _TURN_PAUSE_S else None
         self._attempts += 1
-        if self._attempts > _RETRIES or left < 0:
-            return None
         longest_pause = min(0.2, 0.01 * 2.0**self._attempts)
-        pause = random.uniform(0.5, 1.0) * longest_pause  # noqa: S311 - nothing secret
-        self._began = now + pause
-        return pause
+        if self._attempts > _RETRIES or left < longest_pause:
+            return None
+        return random.uniform(0.5, 1.0) * longest_pause  # noqa: S311 - nothing secret
 
 
-def require_confirmed(confirmed: int, replicas: int) -> None:
+def is_answer(error: BaseException) -> bool:
+    """Whether an error is the server's own whole answer, after which the connection may be used again.
+
+    After READONLY and the like, connecting anew may reach the new primary.
+    """
+    return isinstance(error, ResponseError) and not isinstance(error, RETRYABLE)
+
+
+def require_confirmed(confirmed: Any, replicas: int) -> None:
     """Raise `Unconfirmed` where fewer replicas than asked confirmed what a script wrote."""
+    if type(confirmed) is not int:
+        raise UnknownReply
     if confirmed < replicas:
         raise Unconfirmed(
             f"Only {confirmed} of {replicas} replicas confirmed within {WAIT_MS} ms: nothing was granted. An operator "
@@ -196,12 +209,41 @@ def require_confirmed(confirmed: int, replicas: int) -> None:
         )
 
 
-def store_error(error: BaseException) -> OTPError:
-    """Return our error for one of Redis's: `ConfigurationError` where no waiting will help."""
+def unreadable(error: Exception, *, is_closed: bool) -> RedisError:
+    """Return what to make of a client's error that is none of redis-py's own."""
+    problem = type(error).__name__
+    return ConnectionError(f"closed under a call ({problem})") if is_closed else UnknownReply(problem)
+
+
+def store_error(error: BaseException, script: str = "") -> OTPError:
+    """Return our error for one of Redis's: `ConfigurationError` where no waiting will help.
+
+    `script` is the text of the script that it came from, by whose lines Redis tells of a command.
+    """
     for cause in _causes(error):
         if problem := _misconfigured(cause):
-            return ConfigurationError(problem)
+            return ConfigurationError(problem.format(command=_command(str(cause), script)))
     return StoreUnavailableError(f"Redis {_why(error)} ({type(error).__name__}): nothing was granted. {_who(error)}")
+
+
+def _command(text: str, script: str) -> str:
+    """Return the command that Redis refused, by its name or by the line of the script that calls it."""
+    if named := _NAMED.search(text):
+        return named[1].upper().replace("|", " ")
+    line = _LINE.search(text)
+    lines = script.splitlines()
+    calls = _CALLED.findall(lines[int(line[1]) - 1]) if line and 0 < int(line[1]) <= len(lines) else []
+    return " or ".join(dict.fromkeys(calls)).upper() or "a command"
+
+
+def unnamed_primary(failure: BaseException, answers: Sequence[bool | BaseException]) -> OTPError:
+    """Return our error where Sentinels name no primary: each said whether it knows the name, or failed."""
+    if True in answers:  # it is down, and a failover may be under way
+        return store_error(failure)
+    for answer in answers:
+        if isinstance(answer, BaseException) and isinstance(error := store_error(answer), ConfigurationError):
+            return error
+    return ConfigurationError(_NO_PRIMARY) if False in answers else store_error(failure)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -215,17 +257,18 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _misconfigured(error: BaseException) -> str:
-    if isinstance(error, _REFUSALS):
+    if isinstance(error, (AuthenticationError, AuthorizationError)):
         return _REFUSED
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "Redis's certificate is not trusted: mend the host in the URL, or add ?ssl_ca_certs=/path/to/ca.pem."
+        return "Redis's certificate is not trusted. Check the host in the URL, or add ?ssl_ca_certs=/path/to/ca.pem."
     if isinstance(error, (AskError, ClusterCrossSlotError)):  # and MovedError
         return "This Redis is a cluster's node: use redis+cluster://, or a RedisCluster client."
     text = str(error)
     if isinstance(error, RedisClusterException):
         return "This Redis is no cluster: use redis://." if "Cluster mode is not enabled" in text else ""
     if isinstance(error, ResponseError):
-        return next((problem for words, problem in _HOPELESS.items() if words in text), "")
+        found = next((problem for words, problem in _HOPELESS.items() if words in text), "")
+        return found or (_NOT_ALLOWED if isinstance(error, NoPermissionError) else "")
     return ""
 
 
@@ -236,6 +279,7 @@ def _why(error: BaseException) -> str:
         (BusyLoadingError, "is loading its data"),
         (ClusterDownError, "has slots without a primary"),
         (MaxConnectionsError, "has all of this client's connections in use"),
+        (UnknownReply, "gave an answer that none of otpkit's scripts gives"),
     ):
         if isinstance(error, kind):
             return why
@@ -250,7 +294,15 @@ def _why(error: BaseException) -> str:
 def _who(error: BaseException) -> str:
     if isinstance(error, OutOfMemoryError):
         return "An operator should raise maxmemory; keep maxmemory-policy noeviction."
+    if isinstance(error, UnknownReply):
+        return "An operator should check that the address is Redis's own, with no proxy that changes answers."
     return "An operator should look at the server; the same call may succeed later."
+
+
+def require_replicas(replicas: int, confirms: bool) -> None:
+    """Raise `ConfigurationError` where replicas are asked for and none can be waited for."""
+    if replicas and not confirms:
+        raise ConfigurationError(NO_REPLICAS)
 
 
 def fakeredis() -> Any:
@@ -261,8 +313,3 @@ def fakeredis() -> Any:
     except ImportError:
         pass
     raise ConfigurationError("memory:// needs the embedded store: pip install 'otpkit[embedded]'.")
-
-
-def unreadable(problem: str) -> ConfigurationError:
-    """Return the error of a URL that redis-py can't read."""
-    return ConfigurationError(f"redis is not a URL that redis-py can read ({problem}); {_REMEDY}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -19,22 +20,23 @@ from redis.exceptions import (
     MaxConnectionsError,
     MovedError,
     NoScriptError,
-    ReadOnlyError,
     ResponseError,
+    TimeoutError,  # noqa: A004
     TryAgainError,
 )
 from redis.retry import Retry
 
-from otpkit import store
+from otpkit import store, store_url
 from otpkit.effects import RunScript
-from otpkit.errors import ConfigurationError
-from otpkit.store_pool import Pool
+from otpkit.errors import ConfigurationError, OTPError
+from otpkit.store_pool import BOUND, NodePool, Pool, SentinelPool, Turn, Turns, adopt, bounded
 
 # redis-py does not annotate these.
 _node: Any = cluster.ClusterNode
 _sentinel: Any = sentinel.Sentinel
 
 _CONNECTIONS: dict[str, Any] = {"max_connections": store.CONNECTIONS}
+_of_parent: list[Any] = []  # A child keeps what it inherited: dropping it would wait for the parent's locks.
 _REDIRECTS = 5  # a slot that moves is followed so often within one attempt
 
 
@@ -42,10 +44,10 @@ class SyncStore:
     """Runs scripts on what a URL or a client leads to. It connects with the first script, not before."""
 
     def __init__(self, redis_: Any) -> None:
-        self._address = store.read_url(redis_) if isinstance(redis_, str) else None
+        self._address = store_url.read_url(redis_) if isinstance(redis_, str) else None
         self._is_closed = False  # redis-py raises anything where another thread closes a connection that is in use
         self._answered = 0.0  # when the store last did, by the monotonic clock
-        self._turns = _Turns()
+        self._turns = Turns()
         self._lock = threading.Lock()
         self._errand: _Errand | None = None
         self._client = redis_
@@ -63,26 +65,43 @@ class SyncStore:
             self._address is not None and self._address.kind == "cluster"
         )
 
-    def run(self, effect: RunScript) -> Any:
-        """Run a script and return its reply; raises `StoreUnavailableError`, `ConfigurationError`."""
-        patience = store.Patience() if self._address is not None else None
+    @property
+    def confirms(self) -> bool:
+        """Whether replicas can be waited for on the connection that wrote."""
+        client = self._client
+        return self.clustered or (type(client) is redis.Redis and client.connection is None)
+
+    def run(self, effect: RunScript, patience: store.Patience | None = None) -> Any:
+        """Run a script and return its reply; raises `StoreUnavailableError`, `ConfigurationError`.
+
+        `patience` is the whole call's; a client that was passed in has timeouts of its own.
+        """
+        if self._address is None:
+            patience = None
+        elif patience is None:
+            patience = store.Patience()
+        if patience is not None and not patience.begin():
+            raise store.store_error(TimeoutError())
         while True:
             try:
                 reply = self._attempt(effect, patience)
             except store.REDIS_ERRORS as error:
                 failure = error
-            except (AttributeError, TypeError, ValueError) as error:
-                if not self._is_closed:
-                    raise
-                failure = ConnectionError(f"closed under a call ({type(error).__name__})")
+            except store.UNREADABLE as error:
+                failure = store.unreadable(error, is_closed=self._is_closed)
             else:
-                self._answered = time.monotonic()
+                now = time.monotonic()
+                if patience is not None:
+                    patience.end(now, self._answered)
+                self._answered = now
                 return reply
             pause = None
             if patience is not None and isinstance(failure, store.RETRYABLE):
                 pause = patience.pause_s(failure, self._answered)
             if pause is None:
-                raise store.store_error(failure) from failure
+                if patience is not None:
+                    patience.end(time.monotonic(), self._answered)
+                raise self._error(failure, effect) from failure
             time.sleep(pause)
 
     def close(self) -> None:
@@ -94,8 +113,30 @@ class SyncStore:
                 for each in self._client.connection_pool.sentinel_manager.sentinels:
                     each.close()
 
+    def _error(self, failure: Exception, effect: RunScript) -> OTPError:
+        """Return our error for one of Redis's. Sentinels that name no primary are asked why, unless they hang."""
+        if not isinstance(failure, sentinel.MasterNotFoundError) or "Timeout" in str(failure):
+            return store.store_error(failure, effect.script.text)
+        pool: Any = self._client.connection_pool
+        answers: list[Any] = []
+        for each in pool.sentinel_manager.sentinels:
+            try:
+                answers.append(pool.service_name in each.sentinel_masters())
+            except store.REDIS_ERRORS as error:
+                answers.append(error)
+        return store.unnamed_primary(failure, answers)
+
+    def after_fork(self) -> None:
+        """Take over no lock and no thread of the parent's: they may be held, and stand still, for ever."""
+        self._lock = threading.Lock()
+        self._errand = None
+        if self._address is not None and self._address.kind == "cluster":
+            _of_parent.append(self._client)
+            self._client = None
+
     def _attempt(self, effect: RunScript, patience: store.Patience | None) -> Any:
         client = self._client
+        BOUND.until = math.inf if patience is None else patience.until
         if client is None:
             client = self._open_cluster()
         if type(client) is not redis.Redis or client.connection is not None:
@@ -105,23 +146,24 @@ class SyncStore:
             return _execute(client, effect)
         if patience is None:
             return _in_pool(client.connection_pool, effect)
-        turns = self._take_turn(patience)
+        if self._turns.pid != os.getpid():
+            self._turns = Turns()  # the parent's threads may hold some, for ever
+        turns, turn = self._turns, None
         try:
+            turn = turns.take() or self._wait_for_turn(turns, patience)
             return _in_pool(client.connection_pool, effect)
         finally:
-            turns.release()
+            if turn is not None:
+                turns.give_back(turn)
 
-    def _take_turn(self, patience: store.Patience) -> threading.Semaphore:
-        """Wait for one of the connections, as long as the store answers somebody; return what to give it back to."""
-        if self._turns.pid != os.getpid():
-            self._turns = _Turns()  # the parent's threads may hold some, for ever
-        turns = self._turns
-        if turns.acquire(blocking=False):
-            return turns
+    def _wait_for_turn(self, turns: Turns, patience: store.Patience) -> Turn:
+        """Wait for one of the connections, as long as the store answers somebody."""
         while (left := patience.turn_s(self._answered)) > 0:
-            if turns.acquire(timeout=left):
+            turn = turns.take(left)
+            if turn is not None:
                 patience.turn_s(self._answered)
-                return turns
+                BOUND.until = patience.until
+                return turn
         raise MaxConnectionsError("all connections are in use")
 
     def _open_cluster(self) -> Any:
@@ -132,7 +174,7 @@ class SyncStore:
         if self._client is None:  # a cluster's client connects when it is made: once is enough
             address: Any = self._address
             nodes = [_node(*node) for node in address.nodes]
-            self._client = redis.RedisCluster(startup_nodes=nodes, **address.options, **_timeouts(), **_CONNECTIONS)
+            self._client = redis.RedisCluster(startup_nodes=nodes, **(_timeouts() | address.options), **_CONNECTIONS)
 
     def _once(self, work: Callable[[], object]) -> None:
         """Do work that hung nodes may prolong: once for all callers, of whom none waits longer than for an answer."""
@@ -141,7 +183,7 @@ class SyncStore:
             if errand is None or not errand.is_alive():
                 errand = self._errand = _Errand(work)
                 errand.start()
-        errand.join(store.ANSWER_S)
+        errand.join(max(0.0, min(store.ANSWER_S, BOUND.until - time.monotonic())))
         if errand.is_alive():
             raise ConnectionError("The cluster's nodes did not answer in time.")
         if errand.failure is not None:
@@ -153,11 +195,15 @@ class SyncStore:
         return client.retry.call_with_retry(lambda: self._on_slot(client, effect), lambda error: None)
 
     def _on_slot(self, client: Any, effect: RunScript) -> Any:
-        node = asked = None
+        node: Any = None
+        asked: Any = None
         for _ in range(_REDIRECTS):
             try:
                 node = asked or client.get_node_from_key(effect.keys[0])
-                return _on_node(client.get_redis_connection(node).connection_pool, effect, asking=node is asked)
+                pool = client.get_redis_connection(node).connection_pool
+                if self._address is not None and type(pool) is not NodePool:
+                    adopt(pool)
+                return _on_node(pool, effect, asking=node is asked)
             except MovedError as moved:
                 client.nodes_manager.move_slot(moved)
                 asked = None
@@ -179,14 +225,6 @@ class SyncStore:
             self._once(lambda: client.nodes_manager.initialize(last_failed_node_name=failed))
 
 
-class _Turns(threading.Semaphore):
-    """The turns of the threads of one process."""
-
-    def __init__(self) -> None:
-        super().__init__(store.THREADS)
-        self.pid = os.getpid()
-
-
 class _Errand(threading.Thread):
     """Work on a thread of its own, which does not keep the process alive."""
 
@@ -204,57 +242,71 @@ class _Errand(threading.Thread):
 
 def _in_pool(pool: Any, effect: RunScript) -> Any:
     # The same as execute_command does, less what only other commands need: a sixth of a call's time.
-    connection: Any = pool.get_connection()
+    connection: Any = None
+    is_clean = False
     try:
-        return connection.retry.call_with_retry(
-            lambda: _ask(connection, effect), lambda error: _distrust(pool, connection)
-        )
-    except BaseException as error:
-        # An answer may still be on its way, for the next caller to take for his own; and whom a replica refuses
-        # may find the primary under the same name.
-        if not isinstance(error, ResponseError) or isinstance(error, ReadOnlyError):
-            connection.disconnect()
+        connection = pool.get_connection()
+        if type(pool) is Pool:  # redis-py's retries are none there.
+            reply = _ask(connection, effect)
+        else:
+            reply = connection.retry.call_with_retry(
+                lambda: _ask(connection, effect), lambda error: connection.disconnect()
+            )
+        is_clean = True
+        return reply
+    except store.REDIS_ERRORS as error:
+        is_clean = connection is None or store.is_answer(error)
         raise
     finally:
-        pool.release(connection)
+        if is_clean and connection is not None:
+            pool.release(connection)
+        else:
+            _put_back(pool, connection, is_clean=is_clean)
 
 
 def _on_node(pool: Any, effect: RunScript, *, asking: bool) -> Any:
-    connection = pool.get_connection()
+    connection: Any = None
+    is_clean = False
     try:
+        connection = pool.get_connection()
         if asking:
             connection.send_command("ASKING")
             connection.read_response()
-        return _ask(connection, effect)
-    except store.RETRYABLE:
-        connection.disconnect()
+        reply = _ask(connection, effect)
+        is_clean = True
+        return reply
+    except store.REDIS_ERRORS as error:
+        is_clean = connection is None or store.is_answer(error)
         raise
     finally:
+        _put_back(pool, connection, is_clean=is_clean)
+
+
+def _put_back(pool: Any, connection: Any, *, is_clean: bool) -> None:
+    """Give a connection back; drop it first unless it is known to be clean: the next caller would read its reply."""
+    if connection is not None:
+        if not is_clean:
+            connection.disconnect()
+            if type(pool) is Pool:  # What broke one may have broken all.
+                pool.disconnect(inuse_connections=False)
         pool.release(connection)
+    elif not is_clean:
+        pool.disconnect(inuse_connections=False)  # redis-py keeps one whose handshake was interrupted.
 
 
-def _open(address: store.Address) -> Any:
+def _open(address: store_url.Address) -> Any:
     if address.kind == "memory":
         fakeredis = store.fakeredis()
         return fakeredis.FakeRedis(server=fakeredis.FakeServer())
+    options = _timeouts() | address.options
     if address.kind == "sentinel":
         # They are asked one after the other: together they take no longer than one server.
-        bounds = _timeouts(share=len(address.nodes)) | address.tls
+        bounds = _timeouts(share=len(address.nodes)) | address.sentinel_options
         sentinels = _sentinel(address.nodes, sentinel_kwargs=bounds)
-        return sentinels.master_for(address.master, **address.options, **_timeouts(), **_CONNECTIONS)
-    try:
-        return redis.Redis.from_pool(Pool.from_url(address.url, **_timeouts()))
-    except (ValueError, TypeError) as error:
-        problem = type(error).__name__
-    # Raised outside the except block: the original holds the URL, and so the password.
-    raise store.unreadable(problem)
-
-
-def _distrust(pool: Any, connection: Any) -> None:
-    """Close a connection that failed, and of our own the idle ones beside it: what broke one may have broken all."""
-    connection.disconnect()
-    if isinstance(pool, Pool):
-        pool.disconnect(inuse_connections=False)
+        for each in sentinels.sentinels:
+            each.connection_pool.connection_class = bounded(each.connection_pool.connection_class)
+        return sentinels.master_for(address.master, connection_pool_class=SentinelPool, **options, **_CONNECTIONS)
+    return redis.Redis.from_pool(Pool(**(_timeouts() | address.connection(redis))))
 
 
 def _timeouts(share: int = 1) -> dict[str, Any]:
@@ -270,11 +322,13 @@ def _ask(connection: Any, effect: RunScript) -> Any:
     """Run a script on one connection, by its SHA and, where the server does not know it, by its text."""
     script, keys, args = effect.script, effect.keys, effect.args
     try:
-        connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args)
+        connection.send_packed_command(store.packed(connection, effect))
         reply = connection.read_response()
     except NoScriptError:
         connection.send_command("EVAL", script.text, len(keys), *keys, *args)
         reply = connection.read_response()
+    if not script.fits(reply, args):
+        raise store.UnknownReply
     if effect.replicas:
         # WAIT counts what this very connection wrote; on another one it would mean nothing.
         connection.send_command("WAIT", effect.replicas, store.WAIT_MS)
@@ -285,10 +339,22 @@ def _ask(connection: Any, effect: RunScript) -> Any:
 def _execute(client: Any, effect: RunScript) -> Any:
     """Run a script on a client that is not redis-py's own plain one: an embedded store, a subclass."""
     script, keys, args = effect.script, effect.keys, effect.args
+    is_clean = False
     try:
-        reply = client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
-    except NoScriptError:
-        reply = client.execute_command("EVAL", script.text, len(keys), *keys, *args)
+        try:
+            reply = client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            reply = client.execute_command("EVAL", script.text, len(keys), *keys, *args)
+        is_clean = script.fits(reply, args)
+    except ResponseError:
+        is_clean = True
+        raise
+    finally:
+        if not is_clean:  # The client has given its connection back, maybe with a reply to come.
+            own: Any = client.connection
+            own.disconnect() if own is not None else client.connection_pool.disconnect(inuse_connections=False)
+    if not is_clean:
+        raise store.UnknownReply
     if effect.replicas:
         raise ConfigurationError(store.NO_REPLICAS)
     return reply

@@ -5,20 +5,23 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 from otpkit.deployment import Clock, FixedCode, Listener, Secret, build
-from otpkit.effects import Call, Effect, Emit, Flow, HttpRequest, RunScript, Together
+from otpkit.effects import Effect, Emit, Flow, HttpRequest, Outbound, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.flows import Flows
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
+from otpkit.lifetime import Calls, renew_in_children
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.names import NOT_GIVEN, NotGiven
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.routing import GatewayChoice, TemplateChoice, is_async
+from otpkit.store import Patience, require_replicas
 from otpkit.store_sync import SyncStore
 from otpkit.transport import Transport
 
@@ -32,8 +35,10 @@ class OTP:
 
     Args:
         redis: a URL (`redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`, or `memory://` for a
-            store in this process), or a redis-py client. A client that was passed in is never closed; one made from a
-            URL waits at most 1 s to connect and 1 s for an answer, and 3 s in all for a call.
+            store in this process), or a redis-py client. A URL's query takes redis-py's options, such as
+            `ssl_ca_certs`, and for Sentinels `sentinel_username` and `sentinel_password`. A client that was passed in
+            is never closed; one made from a URL waits at most 1 s to connect and 1 s for an answer, and 3 s in all for
+            what a call asks of Redis.
         gateway: a `Gateway`, such as `Alidayu(…)`, a function that takes a `Message`, a `Failover([…])`, or a mapping
             of regions to these, `{"CN": …, "*": …}`.
         template: a `Template`, or a mapping of purpose to `Template`.
@@ -79,10 +84,13 @@ class OTP:
             clock=clock,
             clustered=self._store.clustered,
         )
+        require_replicas(policy.replicas, self._store.confirms)
         if any(is_async(member.gateway) for member in self._deployment.routing.members.values()):
             raise ConfigurationError("An async function as gateway needs AsyncOTP; OTP takes a plain one.")
         self._flows = Flows(self._deployment)
         self._transport = Transport()
+        self._calls = Calls()
+        renew_in_children(self)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -269,22 +277,39 @@ class OTP:
         self._drive(self._flows.erase(phone))
 
     def close(self) -> None:
-        """Close the connections that this object made; a client that was passed in stays open."""
+        """Refuse further calls, and close the connections that this object made.
+
+        Every call but `check`, which needs no connection, then raises `ConfigurationError` before anything is written
+        or sent. Calls under way in other threads end as usual, and the last one closes the connections. A client that
+        was passed in stays open. Closing again does nothing.
+        """
+        if self._calls.close():
+            self._release()
+
+    def _after_fork(self) -> None:
+        """Leave the parent's locks and connections alone; Python calls this in a forked child."""
+        self._calls.forget()
+        self._store.after_fork()
+
+    def _release(self) -> None:
         self._transport.close()
         self._store.close()
 
     def __enter__(self) -> Self:
+        self._calls.require_open()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def _drive(self, flow: Flow[T]) -> T:
+        patience = Patience()
         try:
+            self._calls.begin(flow)
             effect = next(flow)
             while True:
                 try:
-                    reply = self._perform(effect)
+                    reply = self._perform(effect, patience)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
                 else:
@@ -295,17 +320,24 @@ class OTP:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        finally:
+            if self._calls.end(flow):
+                self._release()
 
-    def _perform(self, effect: Effect) -> Any:
+    def _perform(self, effect: Effect, patience: Patience) -> Any:
         if isinstance(effect, RunScript):
-            return self._store.run(effect)
-        if isinstance(effect, HttpRequest):
-            return self._transport.exchange(effect)
-        if isinstance(effect, Call):
-            return refuse_awaitable(effect.function(effect.argument))
+            return self._store.run(effect, patience)
         if isinstance(effect, Together):
-            return [self._store.run(script) for script in effect.scripts]
-        return tell(self._deployment.listener, effect)
+            return [self._store.run(script, patience) for script in effect.scripts]
+        if isinstance(effect, Emit):
+            return tell(self._deployment.listener, effect)
+        return self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
+
+    def _hand_over(self, outbound: Outbound) -> Any:
+        effect, within = outbound.effect, outbound.within
+        if isinstance(effect, HttpRequest):
+            return self._transport.exchange(effect, None if within is None else time.monotonic() + within)
+        return refuse_awaitable(effect.function(effect.argument))
 
 
 def refuse_awaitable(result: Any) -> Any:

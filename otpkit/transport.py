@@ -54,17 +54,17 @@ class Transport:
         self._verify = ca_file or True
         self._opened: tuple[int, HTTPAdapter] | None = None
 
-    def exchange(self, request: HttpRequest) -> HttpResponse:
+    def exchange(self, request: HttpRequest, latest: float | None = None) -> HttpResponse:
         """Make one request and return the whole answer, whatever its status.
 
         The first number of `request.timeout`, in seconds, bounds the look-up of the host's name, then connecting,
         for each of its addresses, and then a proxy's part; the second the whole answer, from the request's first
         byte to the answer's last. An answer of more than 1 MiB, or with status 200 and not in UTF-8, is none. Names
-        of headers are given in lower case.
+        of headers are given in lower case. After `latest`, by the monotonic clock, no request is begun.
 
         Raises NotConnected where not a byte of the request was written, and NoAnswer for any later failure.
         """
-        exchange = _Exchange(request.timeout[1])
+        exchange = _Exchange(request.timeout[1], latest)
         _current.exchange = exchange
         try:
             exchange.query = _query_of(request)
@@ -154,11 +154,12 @@ class _Exchange:
     and tracers record each URL that urllib3 and http.client are given.
     """
 
-    __slots__ = ("answer_timeout", "deadline", "query", "tunnelling", "written")
+    __slots__ = ("answer_timeout", "deadline", "latest", "query", "tunnelling", "written")
 
-    def __init__(self, answer_timeout: float) -> None:
+    def __init__(self, answer_timeout: float, latest: float | None = None) -> None:
         self.query = b""
         self.answer_timeout = answer_timeout  # seconds
+        self.latest = latest  # when the request may still begin, by the monotonic clock
         self.deadline = 0.0  # by the monotonic clock
         self.written = False
         self.tunnelling = False  # what is written now is for the proxy
@@ -167,8 +168,11 @@ class _Exchange:
         """Return what is written in place of `data`; of a request, its first line is the first of it."""
         if self.written or self.tunnelling:
             return data
+        now = time.monotonic()
+        if self.latest is not None and now > self.latest:
+            raise TimeoutError
         self.written = True
-        self.deadline = time.monotonic() + self.answer_timeout
+        self.deadline = now + self.answer_timeout
         if not self.query:
             return data
         target, end, rest = data.partition(b" HTTP/1.1\r\n")

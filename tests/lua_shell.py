@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from lupa import lua51
 
 from otpkit import Policy, Template
 from otpkit.deployment import build
-from otpkit.effects import Call, Emit, RunScript, Together
-from otpkit.errors import GatewayRejectedError, OTPError
+from otpkit.effects import Call, Emit, Outbound, RunScript, Together
+from otpkit.errors import GatewayRejectedError, OTPError, StoreUnavailableError
 from otpkit.flows import Flows
 from otpkit.gateways import Failover, Message
 from otpkit.testing import Outbox
 
 MAX_VALUE = 64  # bytes; beyond it Redis gives up its compact encoding of a hash
+WRITES = ("HSET", "HDEL", "DEL", "SET", "PEXPIRE", "PERSIST")
 GLOBALS = b"string math table tonumber tostring ipairs pairs unpack type redis KEYS ARGV"
+
+
+class Refused(Exception):
+    """The server refuses a command of a script; what the script wrote before it stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a server refuses: the `nth` write of a run, or every `command`; of one script, or on one kind of key."""
+
+    nth: int = 0
+    command: str = ""
+    script: str = ""
+    key_end: str = ""
+
+    def hits(self, script: str, command: str, key: bytes, nth: int) -> bool:
+        """Whether this call is refused; `nth` counts the writes of a run from 1."""
+        return (
+            (not self.script or script == self.script)
+            and key.endswith(self.key_end.encode())
+            and (command == self.command if self.command else nth == self.nth)
+        )
 
 
 class Lua:
@@ -23,6 +47,12 @@ class Lua:
 
     def __init__(self) -> None:
         self.data: dict[bytes, Any] = {}
+        self.lives: dict[bytes, int] = {}
+        """The life in milliseconds of each key that has one; no time passes."""
+        self.fault: Fault | None = None
+        self.writes = 0
+        """How many the latest run tried."""
+        self._running = ""
         self.seen: set[str] = set()
         runtime = lua51.LuaRuntime(encoding=None, unpack_returned_tuples=True)
         self._table = runtime.table_from
@@ -46,6 +76,7 @@ class Lua:
     def run(self, effect: RunScript) -> Any:
         """Run one script and return its reply as a client gives it."""
         self.seen.add(effect.script.name)
+        self._running, self.writes = effect.script.name, 0
         self._globals.KEYS = self._table([key.encode() for key in effect.keys])
         self._globals.ARGV = self._table([a if isinstance(a, bytes) else str(a).encode() for a in effect.args])
         function = self._compile(effect.script.text.encode(), GLOBALS)
@@ -59,7 +90,15 @@ class Lua:
     def _call(self, command: bytes, key: bytes, *args: Any) -> Any:
         assert isinstance(key, bytes)
         texts = [a if isinstance(a, bytes) else f"{a:.14g}".encode() for a in args]
-        return getattr(self, f"_{command.decode().lower()}")(key, *texts)
+        name = command.decode()
+        if name in WRITES:
+            self.writes += 1
+            if self.fault is not None and self.fault.hits(self._running, name, key, self.writes):
+                raise Refused(f"{name} of {self._running}")
+        reply = getattr(self, f"_{name.lower()}")(key, *texts)
+        for gone in self.lives.keys() - self.data.keys():
+            del self.lives[gone]
+        return reply
 
     def _hgetall(self, key: bytes) -> Any:
         return self._table([part for item in self.data.get(key, {}).items() for part in item])
@@ -73,7 +112,10 @@ class Lua:
         return len(names_and_values) // 2
 
     def _hdel(self, key: bytes, *names: bytes) -> int:
-        return sum(self.data.get(key, {}).pop(name, None) is not None for name in names)
+        found = sum(self.data.get(key, {}).pop(name, None) is not None for name in names)
+        if self.data.get(key) == {}:
+            del self.data[key]
+        return found
 
     def _del(self, *keys: bytes) -> int:
         return sum(self.data.pop(key, None) is not None for key in keys)
@@ -84,37 +126,42 @@ class Lua:
     def _get(self, key: bytes) -> Any:
         return self.data.get(key, False)
 
-    def _set(self, key: bytes, value: bytes, unit: bytes, ms: bytes) -> bytes:
-        assert unit == b"PX"
-        assert int(ms) > 0
+    def _set(self, key: bytes, value: bytes, *options: bytes) -> Any:
+        if options == (b"XX", b"KEEPTTL"):
+            if key not in self.data:
+                return False
+        elif options:
+            assert options[0] == b"PX"
+            self.lives[key] = int(options[1])
+            assert self.lives[key] > 0
+        else:
+            self.lives.pop(key, None)
         self.data[key] = value
         return b"OK"
 
-    def _incr(self, key: bytes) -> int:
-        self.data[key] = b"%d" % (int(self.data.get(key, 0)) + 1)
-        return int(self.data[key])
-
     def _pttl(self, key: bytes) -> int:
-        return -1
+        return self.lives.get(key, -1) if key in self.data else -2
 
     def _pexpire(self, key: bytes, ms: bytes) -> int:
         assert int(ms) > 0
-        return 1
+        if key in self.data:
+            self.lives[key] = int(ms)
+        return int(key in self.data)
 
     def _persist(self, key: bytes) -> int:
-        return 0
+        return int(self.lives.pop(key, None) is not None)
 
 
 class Shell:
     """Flows with no Redis and no network: the smallest shell there can be."""
 
-    def __init__(self, *, clustered: bool) -> None:
+    def __init__(self, *, clustered: bool, policy: Policy | None = None) -> None:
         self.lua = Lua()
         self.sent: list[Message] = []
         self.rejects = False
         self.suspends = False
         self.now = 1_767_225_600.0
-        policy = Policy(
+        policy = policy or Policy(
             sends="30/day", total_sends="20/day", region_sends={"CN": "20/day"}, attempts=2, max_consecutive_failures=3
         )
         self.flows = Flows(
@@ -142,11 +189,21 @@ class Shell:
 
     def _perform(self, effect: Any) -> Any:
         if isinstance(effect, Together):
-            return [self.lua.run(script) for script in effect.scripts]
+            return [self._run(script) for script in effect.scripts]
         if isinstance(effect, Emit):
             return None
-        assert isinstance(effect, (RunScript, Call))
-        return self.lua.run(effect) if isinstance(effect, RunScript) else effect.function(effect.argument)
+        if isinstance(effect, RunScript):
+            return self._run(effect)
+        assert isinstance(effect, Outbound)
+        assert isinstance(effect.effect, Call)
+        return effect.effect.function(effect.effect.argument)
+
+    def _run(self, effect: RunScript) -> Any:
+        try:
+            return self.lua.run(effect)
+        except Refused as error:
+            refusal = str(error)
+        raise StoreUnavailableError(refusal)
 
     def drive(self, flow: Any) -> Any:
         """Perform a flow."""

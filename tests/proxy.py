@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
 
-Action = Literal["drop", "cut", "swallow", "delay", "refuse"]
+Action = Literal["drop", "cut", "swallow", "delay", "refuse", "say", "drip"]
 START_SECONDS = 10.0
 
 
@@ -20,13 +20,15 @@ class Fault:
     """What happens to one script call, once the server has run it.
 
     `drop` closes the connection before the answer, `cut` in the middle of it, `swallow` keeps the answer and the
-    connection, `delay` holds it back for `seconds`; `refuse` closes it before the request reaches the server. `between`
-    is called when the server has answered, and the client can't know yet.
+    connection, `delay` holds it back for `seconds`, `drip` lets a byte of it through every `seconds`, `say` gives
+    `reply` instead; `refuse` closes it before the request reaches the server. `between` is called when the server has
+    answered, and the client can't know yet.
     """
 
     action: Action
     seconds: float = 0.0
     between: Callable[[], object] | None = None
+    reply: bytes = b""
 
 
 class Proxy:
@@ -48,7 +50,7 @@ class Proxy:
         self._plans.setdefault(script, deque()).extend(faults)
 
     def forget(self) -> None:
-        """Spoil nothing further."""
+        """Spoil nothing from here on."""
         self._plans.clear()
 
     def planned(self) -> int:
@@ -141,6 +143,13 @@ class Proxy:
                     writer.close()
                     await asyncio.sleep(0.01)  # for the half to arrive before the end
                     return
+                if planned.action == "drip":
+                    for byte in data:
+                        writer.write(bytes([byte]))
+                        await asyncio.sleep(planned.seconds)
+                    continue
+                if planned.action == "say":
+                    data = planned.reply
                 await asyncio.sleep(planned.seconds)
             writer.write(data)
             await writer.drain()

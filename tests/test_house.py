@@ -23,7 +23,7 @@ import otpkit
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "otpkit"
-MAX_LINES = 400  # a hint: a file is split by subject, never by length
+MAX_LINES = 400  # a hint: split a file by subject, never by length
 
 # Lower never imports higher. What stands in one line does not import each other; a folder's own modules may, without a
 # circle.
@@ -43,7 +43,7 @@ LAYERS = [
     ["issuing"],
     ["flows"],
     ["environment", "store"],
-    ["store_pool"],
+    ["lanes", "lifetime", "store_loops", "store_pool", "store_url"],
     ["store_async", "store_sync"],
     ["sync"],
     ["aio"],
@@ -68,6 +68,7 @@ LIBRARIES = {
     "fastapi": {"cli.demo_site", "integrations.fastapi", "service"},
     "flask": {"integrations.flask"},
     "h11": {"sandbox._web"},
+    "hiredis": {"store"},
     "itsdangerous": {"tokens"},
     "jinja2": {"cli.demo_site", "sandbox._web", "web.pages"},
     "lupa": {"store"},
@@ -76,7 +77,7 @@ LIBRARIES = {
     "prometheus_client": {"service"},
     "pydantic": {"integrations.fastapi", "service"},
     "pytest": {"testing.plugin"},
-    "redis": {"store", "store_pool", "store_sync", "store_async"},
+    "redis": {"store", "store_pool", "store_sync", "store_async", "store_url"},
     "requests": {"transport"},
     "rich": {"cli.output"},
     "starlette": {"cli.demo_site", "sandbox._web", "integrations.fastapi", "service"},
@@ -223,10 +224,10 @@ def test_importing_otpkit_imports_no_extra_and_no_http_library() -> None:
 
 @pytest.mark.parametrize("name", modules())
 def test_a_module_is_short_and_says_what_it_is(name: str) -> None:
-    """Under 300 lines, with a docstring, and with annotations that are not evaluated."""
+    """At most 400 lines, with a docstring, and with annotations that are not evaluated."""
     path = PACKAGE.joinpath(*name.split(".")) if name else PACKAGE
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    assert len(path.read_text(encoding="utf-8").splitlines()) < MAX_LINES
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
     assert ast.get_docstring(modules()[name])
 
 

@@ -18,7 +18,7 @@ from otpkit.doctor import examine
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.frames import without_locals
 from otpkit.models import mask
-from otpkit.store import MEMORY_URL
+from otpkit.store_url import MEMORY_URL
 
 KEY_BYTES = 32
 # Click's UsageError, which typer gives no name of its own.

@@ -11,11 +11,13 @@ from otpkit.deployment import build
 from otpkit.doctor import settings
 from otpkit.doctor.findings import Finding, Report, refused
 from otpkit.doctor.probe import ask_gateway, connect, facts, remember
+from otpkit.doctor.rehearsal import examine_scripts
 from otpkit.doctor.server import examine_server, unreached
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.policy import DEFAULT_POLICY
-from otpkit.store import MEMORY_URL, REDIS_ERRORS, store_error
+from otpkit.store import REDIS_ERRORS, store_error
+from otpkit.store_url import MEMORY_URL
 from otpkit.template import Template
 
 _PARTS: Final = ("redis", "secret", "gateway", "template")
@@ -26,7 +28,8 @@ _ANY_TEMPLATE: Final = Template("any", "any")
 def examine(environ: Mapping[str, str]) -> Report:
     """Check what `OTP.from_env` would build from these variables, and what it would connect to.
 
-    It sends no message. In Redis it keeps a keyed fingerprint of the index secret, which reveals nothing, for 400 days.
+    It sends no message. In Redis it runs every script on keys of its own, which it removes, and keeps a keyed
+    fingerprint of the index secret, which reveals nothing, for 400 days.
     """
     keys, found = _examine_secrets(environ)
     return Report((*_examine_redis(environ, keys), *found, *_examine_template(environ), *_examine_gateway(environ)))
@@ -36,6 +39,7 @@ def _examine_redis(environ: Mapping[str, str], fingerprint: tuple[str, str] | No
     url = _part(environ, "redis")
     if isinstance(url, Finding):
         return [url]
+    namespace = fingerprint[0].partition(":")[0] if fingerprint is not None else "otpkit"
     if url == MEMORY_URL:
         found = f"{MEMORY_URL} is a store for tests: every process has its own, and forgets it when it ends."
         return [Finding("redis", "problem", found, "Name a Redis server, such as redis://localhost:6379/0.")]
@@ -48,8 +52,10 @@ def _examine_redis(environ: Mapping[str, str], fingerprint: tuple[str, str] | No
     try:
         nodes = facts(client)
         found_there = examine_server(nodes)
-        if fingerprint is not None and any(node.error is None for node in nodes):
-            found_there.append(_examine_index(client, *fingerprint))
+        if any(node.error is None for node in nodes):
+            found_there.append(examine_scripts(client, namespace))
+            if fingerprint is not None:
+                found_there.append(_examine_index(client, *fingerprint))
         return found_there
     finally:
         client.close()

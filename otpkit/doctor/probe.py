@@ -85,9 +85,9 @@ class _Watched(Transport):
     response: HttpResponse | None = None
     failure: TransportFailure | None = None
 
-    def exchange(self, request: HttpRequest) -> HttpResponse:
+    def exchange(self, request: HttpRequest, latest: float | None = None) -> HttpResponse:
         try:
-            self.response = super().exchange(request)
+            self.response = super().exchange(request, latest)
         except TransportFailure as failure:
             self.failure = failure
             raise

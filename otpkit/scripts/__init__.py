@@ -10,6 +10,7 @@ from importlib.resources import files
 
 from otpkit.effects import Script
 from otpkit.policy import Policy, Rate, rates_of
+from otpkit.scripts.shapes import CHECKS
 
 _INCLUDE = re.compile(r"^ *--# include (.+)$", re.MULTILINE)
 
@@ -22,7 +23,9 @@ class Scripts:
     settle: Script
     undo: Script
     verify: Script
+    unverify: Script
     redeem: Script
+    unredeem: Script
     status: Script
     standing: Script
     revoke: Script
@@ -44,7 +47,7 @@ def load(policy: Policy) -> Scripts:
 def _script(name: str, numbers: str) -> Script:
     # What a script includes stands where it is first needed: defining a function costs Lua time in every call.
     text = numbers + _INCLUDE.sub(lambda match: "\n".join(map(_text, match[1].split())), _text(name))
-    return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest(), CHECKS[name])
 
 
 @cache

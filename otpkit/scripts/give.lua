@@ -6,5 +6,5 @@
 
 --# include base window
 
-if redis.call('DEL', KEYS[2]) == 1 then window_give(KEYS[1], ARGV[2], tonumber(ARGV[3])) end
+if redis.call('DEL', KEYS[2]) == 1 then window_give(1, ARGV[2], tonumber(ARGV[3])) end
 return 1

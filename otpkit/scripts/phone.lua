@@ -2,10 +2,13 @@
 --
 --   s<op 16>    a send         time 6, ends 6, state 1, link 12 [, idempotency key 8]
 --   c<slot 8>   a challenge    time 6, nonce 16, digest 16 and key id 4, wrong codes 1, length 1, fixed 1
+--                              used up while replicas may not confirm it: wrong codes + 128, and [failures 1, proved by op 16]
 --   f<op 16>    a wrong code   time 6, attempts left 1
 --   p<op 16>    a proof        time 6, ends 6, fixed 1 [, redeemed by op 16]
 --   r<op 16>    the call that redeemed that proof by an idempotency key, to know its own repetition   time 6, call 8
 --   g<op 16>    who served that send, where it must be known: the gateway's name [, a blank, its id of the message]
+--
+-- A later version may write fields of other kinds, and longer values: what is not known here is skipped and never written.
 --
 -- Times are server milliseconds, big-endian. A slot is the keyed hash of purpose and bind; a link ties a send to its
 -- challenge: the slot and the first 4 bytes of the nonce. A send's state is p(ending), a(ccepted), u(ncertain), d(elivered),
@@ -33,32 +36,49 @@ local function unpack_ms(text, at)
   return ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f
 end
 
--- Read a phone: `fields` as HGETALL gives them, and of the sends and the wrong codes {name, value, time}, the newest first.
-local function load_phone(key, now)
-  local fields, sends, failures = redis.call('HGETALL', key), {}, {}
+-- Lengthen the life of the phone's key; never shorten it.
+local function keep(phone, ms)
+  if phone.life < ms then
+    redis.call('PEXPIRE', KEYS[1], ms)
+    phone.life = ms
+  end
+end
+
+-- Read a phone: `fields` as HGETALL gives them, the name of an unknown one blank; of the sends and the wrong codes {name, value,
+-- time}, the newest first; and `life`, how many ms the key still lives.
+local function load_phone(now)
+  local fields, sends, failures = redis.call('HGETALL', KEYS[1]), {}, {}
   for i = 1, #fields, 2 do
     local name, value = fields[i], fields[i + 1]
     local kind = byte(name)
-    local time = kind == 103 and 0 or unpack_ms(value, 1)
-    if time > now then
-      -- A recorded time in the future (a failover to a slower clock) counts as now from here on, and what was to end with
-      -- it ends as much earlier.
-      local rest = sub(value, 7)
-      if kind == 115 or kind == 112 then rest = pack_ms(unpack_ms(value, 7) - (time - now)) .. sub(value, 13) end
-      value, time = pack_ms(now) .. rest, now
-      fields[i + 1] = value
-      redis.call('HSET', key, name, value)
-    end
-    if kind == 115 then
-      sends[#sends + 1] = { name = name, value = value, time = time }
-    elseif kind == 102 then
-      failures[#failures + 1] = { name = name, value = value, time = time }
+    -- The bytes that a value of a kind has at least; a table of them would be made anew, and felt, in each call.
+    local least = kind == 115 and 25 or kind == 99 and 45 or kind == 112 and 13 or kind == 102 and 7
+    if least and #value >= least and #name == (kind == 99 and 9 or 17) then
+      local time = unpack_ms(value, 1)
+      if time > now then
+        -- A recorded time in the future (a failover to a slower clock) counts as now from here on, and what was to end with
+        -- it ends as much earlier.
+        local rest = sub(value, 7)
+        if kind == 115 or kind == 112 then rest = pack_ms(unpack_ms(value, 7) - (time - now)) .. sub(value, 13) end
+        value, time = pack_ms(now) .. rest, now
+        fields[i + 1] = value
+        redis.call('HSET', KEYS[1], name, value)
+      end
+      if kind == 115 then
+        sends[#sends + 1] = { name = name, value = value, time = time }
+      elseif kind == 102 then
+        failures[#failures + 1] = { name = name, value = value, time = time }
+      end
+    elseif kind ~= 103 then
+      fields[i] = ''
     end
   end
   local function newest_first(a, b) return a.time > b.time end
   if sends[2] then table.sort(sends, newest_first) end
   if failures[2] then table.sort(failures, newest_first) end
-  return { key = key, now = now, fields = fields, sends = sends, failures = failures }
+  local phone = { now = now, fields = fields, sends = sends, failures = failures, life = fields[1] and redis.call('PTTL', KEYS[1]) or 0 }
+  if phone.life == -1 then keep(phone, DAY_MS) end -- its PEXPIRE was refused
+  return phone
 end
 
 -- The value of a field of a phone that was read, or nil.
@@ -72,7 +92,7 @@ end
 -- Write again what was written before, where replicas confirm it: WAIT waits for the latest write of its connection, and on
 -- another one than the first there would be none.
 local function repeated(phone, name)
-  if REPLICAS > 0 then redis.call('HSET', phone.key, name, field(phone, name)) end
+  if REPLICAS > 0 then redis.call('HSET', KEYS[1], name, field(phone, name)) end
 end
 
 -- When the challenge of a link ends: with the longest of its sends that were not rejected; nil where none is left.
@@ -110,12 +130,18 @@ local function rolling_wait(newest, rates, now)
   return wait, limit, window
 end
 
+local CONSECUTIVE_LIFE_MS = 400 * DAY_MS
+
 -- Whether the phone is blocked, and how many consecutive wrong codes there were. A reached block never expires.
-local function blocked(counter)
-  local count = tonumber(redis.call('GET', counter) or 0)
-  if count < MAX_CONSECUTIVE_FAILURES then return false, count end
-  redis.call('PERSIST', counter)
-  return true, count
+local function blocked()
+  local count = tonumber(redis.call('GET', KEYS[2]) or 0)
+  if count >= MAX_CONSECUTIVE_FAILURES then
+    redis.call('PERSIST', KEYS[2])
+    return true, count
+  end
+  -- A first failure has a life, if a server did not refuse it; a higher count without one is a stricter policy's block.
+  if count == 1 and redis.call('PTTL', KEYS[2]) == -1 then redis.call('PEXPIRE', KEYS[2], CONSECUTIVE_LIFE_MS) end
+  return false, count
 end
 
 -- Whether `list`, digests or key ids set end to end, holds `item`.

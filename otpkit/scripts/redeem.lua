@@ -10,7 +10,7 @@
 
 local now = server_now()
 local name, redeemer = 'p' .. ARGV[3], 'r' .. ARGV[3]
-local phone = load_phone(KEYS[1], now)
+local phone = load_phone(now)
 local proof = field(phone, name)
 if tonumber(ARGV[4]) <= now or (proof and unpack_ms(proof, 7) <= now) then return 'expired' end
 if not proof then return 'used' end
@@ -20,9 +20,14 @@ if #proof == 13 then
   else
     redis.call('HSET', KEYS[1], name, proof .. ARGV[2])
   end
+  for i = 1, REPLICAS > 0 and #phone.fields or 0, 2 do -- unverify.lua gives the challenge of a redeemed proof back no more
+    if byte(phone.fields[i]) == 99 and sub(phone.fields[i + 1], 47, 62) == ARGV[3] then
+      redis.call('HDEL', KEYS[1], phone.fields[i])
+    end
+  end
   return 'redeemed'
 end
-if sub(proof, 14) ~= ARGV[2] then return 'used' end
+if sub(proof, 14, 29) ~= ARGV[2] then return 'used' end
 repeated(phone, name)
 -- This call's own reply was lost, and it asks again.
 if ARGV[5] and sub(redis.call('HGET', KEYS[1], redeemer) or '', 7) == ARGV[5] then return 'redeemed' end

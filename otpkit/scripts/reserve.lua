@@ -16,8 +16,8 @@
 local FRESH_CODE_MS = 60000 -- with less of its whole life left, a code is not worth another message
 
 local now = server_now()
-local key, op, slot, fresh, idempotency = KEYS[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local phone = load_phone(key, now)
+local op, slot, fresh, idempotency = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local phone = load_phone(now)
 local challenge, link, ends = live_challenge(phone, slot)
 
 local function before(send)
@@ -48,41 +48,45 @@ for i, send in ipairs(phone.sends) do
     -- Settled long ago: this is a request that lay in a hung server's queue, and nobody waits for its answer.
     if byte(send.value, 13) ~= 112 then return { 'replayed', now, describe(phone, send, challenge) } end
     own = i
-  elseif idempotency ~= '' and sub(send.value, 26) == idempotency and byte(send.value, 13) ~= 114 then
+  elseif idempotency ~= '' and sub(send.value, 26, 33) == idempotency and byte(send.value, 13) ~= 114 then
     repeated(phone, send.name)
     return { 'replayed', now, describe(phone, send, challenge, its_link == link and ends or nil) }
   end
 end
 
 -- Its challenge was used or revoked meanwhile: it begins anew, and the wider limits have been charged.
-if own then redis.call('HDEL', key, table.remove(phone.sends, own).name) end
+if own then table.remove(phone.sends, own) end
 
-if blocked(KEYS[2]) then return { 'blocked', now } end
+if blocked() then return { 'blocked', now } end
 
 local scope, wait, limit, window = 'failures', rolling_wait(phone.failures, FAILURES, now)
 local function consider(its_scope, its_wait, its_limit, its_window)
   if its_wait > wait then scope, wait, limit, window = its_scope, its_wait, its_limit, its_window end
 end
 consider('phone', rolling_wait(phone.sends, SENDS, now))
+local keep_limits
 if own then
   -- nothing to check, nothing to charge
 elseif KEYS[3] then
   --# include window
-  for i = 3, #KEYS do consider(ARGV[2 * i + 1], window_wait(KEYS[i], ARGV[2 * i + 2], now)) end
+  local limits = {}
+  for i = 3, #KEYS do
+    limits[i] = window_read(i, ARGV[2 * i + 2], now)
+    consider(ARGV[2 * i + 1], limits[i].wait, limits[i].limit, limits[i].window)
+  end
   if wait == 0 then -- nothing below refuses
-    for i = 3, #KEYS do window_take(KEYS[i], ARGV[2 * i + 2], now) end
+    for i = 3, #KEYS do window_take(i, limits[i]) end
+    keep_limits = function()
+      for i = 3, #KEYS do window_keep(i, limits[i]) end
+    end
   end
 elseif ARGV[7] then
   consider(ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]))
 end
 if wait > 0 then return limited(phone, slot, scope, wait, limit, window) end
 
-if phone.fields[1] then
-  --# include tidy
-  tidy(phone)
-end
 -- The same code again, so that a late first message still works; a fresh one where that can't be or is not worth it.
-local resend = challenge and sub(challenge, 44) == sub(fresh, 38) -- as long, and fixed or not
+local resend = challenge and sub(challenge, 44, 45) == sub(fresh, 38) -- as long, and fixed or not
   and unpack_ms(challenge, 1) + MAX_AGE - now >= FRESH_CODE_MS and contains(ARGV[6], sub(challenge, 39, 42))
 local start = resend and unpack_ms(challenge, 1) or now
 local its_end = min(now + TTL, start + MAX_AGE)
@@ -93,8 +97,12 @@ else
   link, ends = slot .. sub(fresh, 1, 4), its_end
 end
 local send = { name = 's' .. op, value = pack_ms(now) .. pack_ms(its_end) .. 'p' .. link .. idempotency, time = now }
-redis.call('HSET', key, 'c' .. slot, challenge, send.name, send.value)
--- Never sooner than before: every send gives the phone this life, which outlasts its settlement by a day.
-redis.call('PEXPIRE', key, DAY_MS + SETTLE_MS)
+redis.call('HSET', KEYS[1], 'c' .. slot, challenge, send.name, send.value)
+if phone.fields[1] then
+  --# include tidy
+  tidy(phone, 'c' .. slot)
+end
+if keep_limits then keep_limits() end
+keep(phone, DAY_MS + SETTLE_MS) -- which outlasts the settlement by a day
 table.insert(phone.sends, 1, send)
 return reserved(send)

@@ -8,14 +8,14 @@
 --# include base phone describe
 
 local now = server_now()
-local phone = load_phone(KEYS[1], now)
+local phone = load_phone(now)
 for i, send in ipairs(phone.sends) do
   if send.name == 's' .. ARGV[2] then
     if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'g' .. ARGV[2], ARGV[4]) end
     if byte(send.value, 13) == 112 then
       local value = pack_ms(now) .. sub(send.value, 7, 12) .. ARGV[3] .. sub(send.value, 14)
       redis.call('HSET', KEYS[1], send.name, value)
-      if now - send.time >= SETTLE_MS then redis.call('PEXPIRE', KEYS[1], DAY_MS) end
+      keep(phone, DAY_MS)
       table.insert(phone.sends, 1, table.remove(phone.sends, i))
       send.time = now
     end

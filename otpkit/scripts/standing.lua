@@ -1,4 +1,4 @@
--- Tell whether a phone is blocked, and what its own limits still allow. It writes nothing but what load_phone mends.
+-- Tell whether a phone is blocked, and what its own limits still allow. It writes nothing but what load_phone corrects.
 --
 -- KEYS  1 the phone; 2 its consecutive-failure counter
 -- ARGV  1 now in ms, or ''
@@ -8,7 +8,7 @@
 --# include base phone describe
 
 local now = server_now()
-local phone = load_phone(KEYS[1], now)
+local phone = load_phone(now)
 local consecutive = tonumber(redis.call('GET', KEYS[2]) or 0) -- `blocked` would write: it makes a reached block last
 local verify_wait = rolling_wait(phone.failures, FAILURES, now)
 return {

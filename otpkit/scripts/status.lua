@@ -7,7 +7,7 @@
 --# include base phone describe
 
 local now = server_now()
-local phone = load_phone(KEYS[1], now)
+local phone = load_phone(now)
 local challenge, link, ends = live_challenge(phone, ARGV[2])
 local send = latest_send(phone, link or ARGV[2])
 if not send then return { now } end

@@ -12,9 +12,10 @@ local MEMORY_MS = 60000
 local now = server_now()
 local taken = redis.call('GET', KEYS[2])
 if taken then return { tonumber(taken), 0 } end
-local wait, limit, window = window_wait(KEYS[1], ARGV[2], now)
-if wait == 0 then
-  window_take(KEYS[1], ARGV[2], now)
+local found = window_read(1, ARGV[2], now)
+if found.wait == 0 then
+  window_take(1, found)
   redis.call('SET', KEYS[2], string.format('%.0f', now), 'PX', MEMORY_MS)
+  window_keep(1, found)
 end
-return { now, wait, limit, window }
+return { now, found.wait, found.limit, found.window }

@@ -7,24 +7,24 @@
 
 --# include base phone window
 
-local key, now = KEYS[1], server_now()
-local phone = load_phone(key, now)
+local now = server_now()
+local phone = load_phone(now)
 local wait = rolling_wait(phone.sends, SENDS, now)
 local name = 's' .. ARGV[2]
 local value = field(phone, name)
 if not value or byte(value, 13) ~= 112 then return { 0, wait } end
 local link = sub(value, 14, 25)
 if ARGV[3] == '1' then
-  redis.call('HSET', key, name, sub(value, 1, 12) .. 'r' .. sub(value, 14))
+  redis.call('HSET', KEYS[1], name, sub(value, 1, 12) .. 'r' .. sub(value, 14))
 else
-  redis.call('HDEL', key, name)
+  redis.call('HDEL', KEYS[1], name)
 end
 for i, send in ipairs(phone.sends) do
   if send.name == name then table.remove(phone.sends, i) break end
 end
 local challenge = field(phone, 'c' .. sub(link, 1, 8))
 if challenge and sub(challenge, 7, 10) == sub(link, 9) and not challenge_ends(phone, link) then
-  redis.call('HDEL', key, 'c' .. sub(link, 1, 8))
+  redis.call('HDEL', KEYS[1], 'c' .. sub(link, 1, 8))
 end
-for i = 2, #KEYS do window_give(KEYS[i], ARGV[i + 3], tonumber(ARGV[4])) end
+for i = 2, #KEYS do window_give(i, ARGV[i + 3], tonumber(ARGV[4])) end
 return { 1, wait }

@@ -1,51 +1,76 @@
 -- Window counters for what is wider than a phone: an IP address, a region, all sends. One hash a subject; a field is the window's
 -- length in milliseconds, its value "start count". Windows start at whole multiples of their length, so days are UTC days.
--- Rates are written "limit/window_ms limit/window_ms".
+-- Rates are written "limit/window_ms limit/window_ms". A limit is named by its place in KEYS, 1 to 5.
 
-local function write_window(key, window, start, count)
-  redis.call('HSET', key, window, string.format('%.0f %d', start, count))
+-- Managed clusters accept a script only if each key is spelled out as KEYS[digit]: so each place has a line.
+local function read_window(i, window)
+  if i == 1 then return redis.call('HGET', KEYS[1], window) end
+  if i == 2 then return redis.call('HGET', KEYS[2], window) end
+  if i == 3 then return redis.call('HGET', KEYS[3], window) end
+  if i == 4 then return redis.call('HGET', KEYS[4], window) end
+  if i == 5 then return redis.call('HGET', KEYS[5], window) end
 end
 
-local function read_window(key, window, now)
-  local start = now - now % window
-  local recorded, count = string.match(redis.call('HGET', key, window) or '', '(%d+) (%d+)')
-  if not recorded or tonumber(recorded) < start then return start, 0 end
-  -- A start in the future (a failover to a slower clock) counts as the current one from here on.
-  if tonumber(recorded) > start then write_window(key, window, start, count) end
-  return start, tonumber(count)
+local function write_window(i, window, start, count)
+  local value = string.format('%.0f %d', start, count)
+  if i == 1 then redis.call('HSET', KEYS[1], window, value) end
+  if i == 2 then redis.call('HSET', KEYS[2], window, value) end
+  if i == 3 then redis.call('HSET', KEYS[3], window, value) end
+  if i == 4 then redis.call('HSET', KEYS[4], window, value) end
+  if i == 5 then redis.call('HSET', KEYS[5], window, value) end
 end
 
--- How long until all rates allow one more, and which of them takes longest, as rolling_wait tells it.
-local function window_wait(key, rates, now)
-  local wait, longest, its_window = 0
+local function life_of(i)
+  if i == 1 then return redis.call('PTTL', KEYS[1]) end
+  if i == 3 then return redis.call('PTTL', KEYS[3]) end
+  if i == 4 then return redis.call('PTTL', KEYS[4]) end
+  if i == 5 then return redis.call('PTTL', KEYS[5]) end
+end
+
+local function set_life(i, ms)
+  if i == 1 then redis.call('PEXPIRE', KEYS[1], ms) end
+  if i == 3 then redis.call('PEXPIRE', KEYS[3], ms) end
+  if i == 4 then redis.call('PEXPIRE', KEYS[4], ms) end
+  if i == 5 then redis.call('PEXPIRE', KEYS[5], ms) end
+end
+
+-- Read a limit: of each rate {window, start, count}. `wait` is how long until all rates allow one more, and `limit` and `window`
+-- name the rate that takes longest; `longest` is the longest window.
+local function window_read(i, rates, now)
+  local found = { wait = 0, longest = 0 }
   for limit, window in string.gmatch(rates, '(%d+)/(%d+)') do
-    local start, count = read_window(key, window, now)
-    if count >= tonumber(limit) and start + window - now > wait then
-      wait, longest, its_window = start + window - now, tonumber(limit), tonumber(window)
+    local start, count = now - now % window, 0
+    local recorded, counted = string.match(read_window(i, window) or '', '(%d+) (%d+)')
+    if recorded and tonumber(recorded) >= start then
+      count = tonumber(counted)
+      -- A start in the future (a failover to a slower clock) counts as the current one from here on.
+      if tonumber(recorded) > start then write_window(i, window, start, count) end
     end
+    if count >= tonumber(limit) and start + window - now > found.wait then
+      found.wait, found.limit, found.window = start + window - now, tonumber(limit), tonumber(window)
+    end
+    found[#found + 1] = { window, start, count }
+    found.longest = max(found.longest, tonumber(window))
   end
-  return wait, longest, its_window
+  return found
 end
 
--- Lengthen the life of a key; never shorten it.
-local function keep(key, ms)
-  if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
+-- Take one on top of what `window_read` found.
+local function window_take(i, found)
+  for _, each in ipairs(found) do write_window(i, each[1], each[2], each[3] + 1) end
 end
 
-local function window_take(key, rates, now)
-  for _, window in string.gmatch(rates, '(%d+)/(%d+)') do
-    local start, count = read_window(key, window, now)
-    write_window(key, window, start, count + 1)
-    keep(key, tonumber(window))
-  end
+-- Lengthen the life of a limit to that of its longest window; never shorten it.
+local function window_keep(i, found)
+  if life_of(i) < found.longest then set_life(i, found.longest) end
 end
 
 -- Give back what was taken at `taken`, where that window still runs.
-local function window_give(key, rates, taken)
+local function window_give(i, rates, taken)
   for _, window in string.gmatch(rates, '(%d+)/(%d+)') do
-    local recorded, count = string.match(redis.call('HGET', key, window) or '', '(%d+) (%d+)')
+    local recorded, count = string.match(read_window(i, window) or '', '(%d+) (%d+)')
     if recorded and tonumber(recorded) == taken - taken % window and tonumber(count) > 0 then
-      write_window(key, window, recorded, count - 1)
+      write_window(i, window, recorded, count - 1)
     end
   end
 end

@@ -18,7 +18,7 @@ from typing import Any, Final
 from otpkit.environment import GATEWAYS, OPTIONAL, REQUIRED
 from otpkit.errors import ConfigurationError
 
-_SERVICE: Final = ("host", "port", "forwarded_hops", "receipts_secret", "public_url")
+_SERVICE: Final = ("host", "port", "gateway_wait", "forwarded_hops", "receipts_secret", "public_url")
 _WHOLE: Final = {
     "OTPKIT_POLICY": "OTPKIT_POLICY",
     "OTPKIT_TEMPLATES": "OTPKIT_TEMPLATES",

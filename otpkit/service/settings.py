@@ -14,13 +14,14 @@ from otpkit.errors import ConfigurationError
 from otpkit.policy import Policy
 from otpkit.service.config_file import nearest, read_file
 from otpkit.service.keys import ApiKey, Keyring, require_receipts_secret
-from otpkit.store import read_url
+from otpkit.store_url import read_url
 from otpkit.template import Template
 
 T = TypeVar("T")
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
+_MAX_GATEWAY_WAIT: Final = 30  # seconds; after as many a send counts as abandoned
 _URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")  # of which a path is asked: it ends before a query
 # Kubernetes sets these two for a Service that is called otpkit, to that Service's address. So they are for the file and
 # the command line alone.
@@ -91,7 +92,8 @@ class _Reader:
             return None
 
     def _arguments(self, templates: Mapping[str, Template] | None) -> dict[str, Any]:
-        overrides: dict[str, Any] = {"policy": self._policy()}
+        wait = self._number("OTPKIT_SERVICE_GATEWAY_WAIT", 5, 0, _MAX_GATEWAY_WAIT)
+        overrides: dict[str, Any] = {"policy": self._policy(), "gateway_wait": wait}
         if templates is not None:
             overrides["template"] = templates
         choice = GATEWAYS.get(self.given.get("OTPKIT_GATEWAY", "").lower())

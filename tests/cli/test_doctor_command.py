@@ -13,7 +13,7 @@ from otpkit.sandbox import Sandbox
 Env = dict[str, str]
 NAMES = [
     *("redis", "version", "latency", "clock", "eviction", "persistence", "replication", "cluster"),
-    *("index_secret", "secret", "template", "gateway"),
+    *("scripts", "index_secret", "secret", "template", "gateway"),
 ]
 
 

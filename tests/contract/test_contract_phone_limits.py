@@ -118,6 +118,20 @@ def test_no_policy_shortens_what_another_remembers(world: World) -> None:
     assert world.server.pttl(key) > 86_400_000
 
 
+@pytest.mark.parametrize("late_s", [0, 29, 31, 600])
+def test_a_late_settlement_shortens_no_life(world: World, late_s: int) -> None:
+    """However long the gateway takes to answer."""
+    lives: list[int] = []
+
+    def gateway(message: object) -> None:
+        lives.append(world.server.pttl(world.stored(":p")[0]))
+        world.advance(late_s)
+
+    world.otp(gateway=gateway).issue(PHONE)
+    (key,) = world.stored(":p")
+    assert world.server.pttl(key) > lives[0] - 5_000 > 86_400_000
+
+
 def test_wrong_codes_are_counted_over_all_purposes(world: World) -> None:
     """The limit refuses a right code and a new message alike, and ends an hour after the first failure."""
     otp = world.otp(policy=Policy(sends="32/day", failures="4/hour"))

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType
 from typing import Any
 
 import pytest
 from attack_lab import PHONE, SECRET, TEMPLATE, outcome
-from callers import calling, loaded, result
+from callers import KINDS, calling, loaded, result
+from mortal import Mortal
 
-from otpkit import OTP, AsyncOTP, Challenge, Policy, StoreUnavailableError
+from otpkit import OTP, AsyncOTP, Challenge, ConfigurationError, Policy
+from otpkit.gateways import Failover, Push, Webhook
 from otpkit.testing import Outbox
 
 ROOMY = Policy(sends="32/day")
@@ -27,47 +32,197 @@ def url(request: pytest.FixtureRequest) -> str:
     return found
 
 
-def test_closed_while_threads_call(url: str, namespace: str) -> None:
-    """Each call ends: with its answer, or with the store unavailable."""
-    otp = OTP(url, Outbox(), TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
-    ended = threading.Event()
-    outcomes: list[Any] = []
+class Hook:
+    """An HTTP server that accepts each message of a `Webhook`, after `pause` seconds."""
 
-    def run(area: int) -> None:
-        number = 0
-        while not ended.is_set():
-            number += 1
-            try:
-                outcomes.append(outcome(otp.issue, f"+86138{area:04d}{number:04d}"))
-            except BaseException as error:
-                outcomes.append(error)
+    def __init__(self) -> None:
+        hook = self
+        self.pause, self.posts = 0.0, 0
+        self.begun = threading.Event()
 
-    threads = [threading.Thread(target=run, args=(area,)) for area in range(8)]
-    for thread in threads:
-        thread.start()
-    for _ in range(1000):
-        otp.close()
-        ended.wait(0.0005)
-    ended.set()
-    for thread in threads:
-        thread.join()
-    otp.close()
-    assert {type(each) for each in outcomes} <= {Challenge, StoreUnavailableError}, outcomes
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                hook.posts += 1
+                hook.begun.set()
+                self.rfile.read(int(self.headers["Content-Length"]))
+                time.sleep(hook.pause)
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        self.gateway = Webhook(f"http://127.0.0.1:{self.server.server_address[1]}/", SECRET)
 
 
-async def test_closed_while_tasks_call(url: str, namespace: str) -> None:
-    """Likewise; what a gateway was to send on a thread of the pool is uncertain, never rejected."""
-    otp = AsyncOTP(url, lambda _: None, TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
-    for delay in range(0, 60, 3):
-        tasks = [asyncio.ensure_future(result(otp.issue(f"+86138{delay:04d}{number:04d}"))) for number in range(8)]
-        for _ in range(delay):
-            await asyncio.sleep(0)
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    hook = Hook()
+    yield hook
+    hook.server.shutdown()
+    hook.server.server_close()
+
+
+CALLS: dict[str, tuple[Any, ...]] = {
+    "issue": (PHONE, "login"),
+    "verify": (PHONE, "123456"),
+    "redeem": ("token",),
+    "status": (PHONE,),
+    "standing": (PHONE,),
+    "delivery": (PHONE,),
+    "receive": (Push("/", {}, b"", "POST"),),
+    "revoke": (PHONE,),
+    "unblock": (PHONE,),
+    "erase": (PHONE,),
+}
+
+
+def test_every_public_call_is_in_the_table() -> None:
+    """But `check`, which needs nothing that closing ends."""
+    public = {name for name in vars(OTP) if not name.startswith("_") and callable(getattr(OTP, name))}
+    assert public - {"check", "close", "from_env"} == set(CALLS)
+
+
+@pytest.mark.parametrize(
+    ("every_kind", "gateway"),
+    [
+        (kind, gateway)
+        for kind in KINDS
+        for gateway in ("function", "http", "outbox", "failover", "async function")
+        if gateway != "async function" or kind.startswith("async")
+    ],
+)
+async def test_a_closed_otp_refuses_every_call(own: Mortal, every_kind: str, gateway: str, hook: Hook) -> None:
+    """Before anything is written or sent, in both shells, for a URL and a client alike; a second close does nothing."""
+    outbox, sent = Outbox(), []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    gateways = {
+        "function": sent.append,
+        "http": hook.gateway,
+        "outbox": outbox,
+        "failover": Failover([hook.gateway, sent.append]),
+        "async function": send,
+    }
+    async with calling(every_kind, own.url, gateways[gateway]) as caller:
+        await caller.issue(PHONE)
+        handed_over = (len(outbox), len(sent), hook.posts)
+        before = own.dump()
+        for _ in range(2):
+            closing = caller.otp.close()
+            if closing is not None:
+                await closing
+            for name, arguments in (CALLS | {"redeem": (token_of(caller),)}).items():
+                with pytest.raises(ConfigurationError, match="closed"):
+                    await getattr(caller, name)(*arguments)
+        assert (await caller.check(token_of(caller))).phone == PHONE
+        with pytest.raises(ConfigurationError, match="closed"):
+            await enter(caller.otp)
+        assert (own.dump(), (len(outbox), len(sent), hook.posts)) == (before, handed_over)
+
+
+def token_of(caller: Any) -> str:
+    """Return the token of a proof, made without a call."""
+    now_ms = int(time.time() * 1000)
+    signer = caller.otp._deployment.signer
+    token: str = signer.proof("A" * 22, PHONE, "signup", "", now_ms, now_ms + 60_000, False).token
+    return token
+
+
+async def enter(otp: Any) -> None:
+    """Enter the with statement of an OTP of either kind."""
+    if isinstance(otp, AsyncOTP):
+        async with otp:
+            return
+    with otp:
+        return
+
+
+@pytest.mark.parametrize("gateway", ["function", "http"])
+@pytest.mark.parametrize("every_kind", KINDS)
+async def test_calls_under_way_end_as_usual(own: Mortal, every_kind: str, gateway: str, hook: Hook) -> None:
+    """Whenever it is closed: what was sent is settled, what was refused is not reserved, and the last one cleans up."""
+    sent: list[str] = []
+
+    def send(message: Any) -> None:
+        time.sleep(0.005)
+        sent.append(message.phone)
+
+    hook.pause = 0.005
+    for delay in (0, 0.002, 0.005, 0.01, 0.02, 0.04):
+        phones = [f"+86138{int(delay * 1000):04d}{number:04d}" for number in range(8)]
+        async with calling(every_kind, own.url, hook.gateway if gateway == "http" else send) as caller:
+            tasks = [asyncio.ensure_future(result(caller.issue(phone))) for phone in phones]
+            await asyncio.sleep(delay)
+            closing = caller.otp.close()
+            if closing is not None:
+                await closing
+            outcomes = await asyncio.gather(*tasks)
+        with OTP(own.url, Outbox(), TEMPLATE, SECRET, policy=ROOMY) as other:
+            for phone, each in zip(phones, outcomes, strict=True):
+                if isinstance(each, Challenge):
+                    assert each.delivery == "accepted"
+                    found = other.status(phone)
+                    assert found is not None
+                    assert found.delivery == "accepted"
+                else:
+                    assert isinstance(each, ConfigurationError), each
+                    assert other.status(phone) is None
+                    assert phone not in sent
+    with own.client() as client:
+        deadline = time.monotonic() + 5
+        while len(client.client_list()) > 1:
+            assert time.monotonic() < deadline, "a connection was left open"
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("gateway", ["function", "http"])
+async def test_closed_while_a_gateway_hangs(own: Mortal, kind: str, gateway: str, hook: Hook) -> None:
+    """The hand-over is finished and settled, though the OTP was closed in its midst."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def send(_: Any) -> None:
+        begun.set()
+        go_on.wait(10)
+
+    hook.pause, hook.begun = 0.3, begun
+    async with calling(kind, own.url, hook.gateway if gateway == "http" else send) as caller:
+        task = asyncio.ensure_future(result(caller.issue(PHONE)))
+        await asyncio.to_thread(begun.wait, 10)
+        closing = caller.otp.close()
+        if closing is not None:
+            await closing
+        refused = await result(caller.issue("+8613900139000"))
+        go_on.set()
+        assert (await task).delivery == "accepted"
+        assert isinstance(refused, ConfigurationError)
+    with OTP(own.url, Outbox(), TEMPLATE, SECRET, policy=ROOMY) as other:
+        found = other.status(PHONE)
+        assert found is not None
+        assert found.delivery == "accepted"
+
+
+def test_closed_from_a_gateway_function(url: str, namespace: str) -> None:
+    """It waits for nobody, so a call that closes its own OTP is not stuck."""
+    otp = OTP(url, lambda _: otp.close(), TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
+    assert otp.issue(PHONE).delivery == "accepted"
+    assert isinstance(outcome(otp.issue, PHONE), ConfigurationError)
+
+
+async def test_closed_from_an_async_gateway(url: str, namespace: str) -> None:
+    """Likewise."""
+
+    async def send(_: Any) -> None:
         await otp.close()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        assert {type(each) for each in outcomes} <= {Challenge, StoreUnavailableError}, outcomes
-        await otp.close()
-        otp = AsyncOTP(url, lambda _: None, TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
-    await otp.close()
+
+    otp = AsyncOTP(url, send, TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
+    assert (await otp.issue(PHONE)).delivery == "accepted"
+    assert isinstance(await result(otp.issue(PHONE)), ConfigurationError)
 
 
 def test_a_thread_pool_shut_down(url: str, namespace: str) -> None:

@@ -44,13 +44,38 @@ UNAVAILABLE: dict[str, list[Exception]] = {
     "busy with a script": [exceptions.ResponseError("BUSY Redis is busy running a script.")],
     "refused": [exceptions.ResponseError("wrong number of arguments"), exceptions.TryAgainError("Multiple keys")],
 }
+SCRIPT = "local key = KEYS[1]\nredis.call('HSET', key, 'a', 'b')\n"
+AT = "on @user_script:2."
 MISCONFIGURED: dict[str, list[Exception]] = {
     "credentials": [
         exceptions.AuthenticationError("Authentication required."),
         exceptions.AuthorizationError("no"),
+    ],
+    "EVALSHA from its user": [
         exceptions.NoPermissionError("this user has no permissions to run the 'evalsha' command"),
-        exceptions.ResponseError("The user executing the script can't run this command or subcommand script: 5c"),
-        exceptions.ResponseError("ACL failure in script: No permissions to access a key"),
+        exceptions.NoPermissionError("User bob has no permissions to run the 'evalsha' command"),
+    ],
+    "SENTINEL MASTERS from": [
+        exceptions.NoPermissionError("User bob has no permissions to run the 'sentinel|masters' command"),
+    ],
+    "HSET from its user": [
+        exceptions.ResponseError(
+            f"The user executing the script can't run this command or subcommand script: 5c, {AT}"
+        ),
+        exceptions.ResponseError(
+            "Error running script (call to f_5c): @user_script:2: @user_script: 2: The user "
+            "executing the script can't run this command or subcommand"
+        ),
+        exceptions.ResponseError(f"ACL failure in script: User bob has no permissions to run the 'hset' command {AT}"),
+    ],
+    "keys from its user": [
+        exceptions.NoPermissionError("this user has no permissions to access one of the keys used as arguments"),
+        exceptions.NoPermissionError("No permissions to access a key"),
+        exceptions.ResponseError(f"ACL failure in script: No permissions to access a key script: 5c, {AT}"),
+        exceptions.ResponseError(
+            "The user executing the script can't access at least one of the keys mentioned in the command arguments "
+            f"script: 5c, {AT}"
+        ),
     ],
     "cluster's node": [exceptions.MovedError("1 127.0.0.1:7001"), exceptions.ClusterCrossSlotError("Keys in request")],
     "no cluster": [exceptions.RedisClusterException("Cluster mode is not enabled on this node")],
@@ -59,7 +84,13 @@ MISCONFIGURED: dict[str, list[Exception]] = {
         exceptions.ResponseError("SELECT is not allowed in cluster mode"),
         exceptions.ResponseError("This instance has cluster support disabled"),
     ],
-    "lacks a command": [exceptions.ResponseError("unknown command 'SENTINEL', with args beginning with: ")],
+    "lacks SENTINEL": [exceptions.ResponseError("unknown command 'SENTINEL', with args beginning with: ")],
+    "lacks EVALSHA": [exceptions.ResponseError("unknown command `EVALSHA`, with args beginning with: `5c`, `1`, ")],
+    "lacks HSET": [
+        exceptions.ResponseError(f"Unknown Redis command called from script script: 5c, {AT}"),
+        exceptions.ResponseError(f"Unknown command called from script script: {AT}"),
+    ],
+    "lacks a command": [exceptions.ResponseError("Unknown command called from script")],
 }
 
 
@@ -85,7 +116,7 @@ def test_what_will_not_pass_is_misconfigured(words: str, error: Exception) -> No
     wrapped = exceptions.ConnectionError("Error connecting")
     wrapped.__cause__ = error
     for each in (error, wrapped):
-        ours = store_error(each)
+        ours = store_error(each, SCRIPT)
         assert isinstance(ours, ConfigurationError)
         assert words in str(ours)
 

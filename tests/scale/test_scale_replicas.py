@@ -17,7 +17,7 @@ from counters import BROAD, Counter, new_phone, opened, result
 from nodes import Node, binary, server_node, wait_until
 from servers import find_valkey, unavailable
 
-from otpkit import Policy, Proof, StoreUnavailableError, UsedTokenError
+from otpkit import ExpiredCodeError, Policy, Proof, StoreUnavailableError, UsedTokenError, WrongCodeError
 
 CONFIRMED = Policy(sends="10/day", replicas=1)
 
@@ -59,6 +59,10 @@ def paused(replica: Node) -> Iterator[None]:
     finally:
         replica.resume()
         wait_until(lambda: follows(replica), "the replica follows again")
+
+
+def wrong(code: str) -> str:
+    return f"{(int(code) + 1) % 1_000_000:06d}"
 
 
 def url(node: Node) -> str:
@@ -137,6 +141,73 @@ async def test_without_the_policy_an_absent_replica_hinders_nobody(
             phone = new_phone()
             await counter.issue(phone)
             assert isinstance(await counter.verify(phone, counter.code(phone)), Proof)
+
+
+async def test_an_unconfirmed_call_can_be_repeated(library: str, pair: tuple[Node, Node], namespace: str) -> None:
+    """The code and the proof are given back, without any idempotency key; each is worth one answer all the same."""
+    async with opened(library, url(pair[0]), namespace=namespace, policy=CONFIRMED) as counter:
+        phone = new_phone()
+        await counter.issue(phone)
+        code = counter.code(phone)
+        with pytest.raises(WrongCodeError):
+            await counter.verify(phone, wrong(code))
+        with paused(pair[1]):
+            for _ in range(2):
+                with pytest.raises(StoreUnavailableError, match="the same call may succeed"):
+                    await counter.verify(phone, code)
+            with pytest.raises(StoreUnavailableError, match="the same call may succeed"):
+                await counter.verify(phone, wrong(code))
+            assert (await counter.status(phone)).attempts_left == 3  # the wrong ones stay counted
+            assert (await counter.standing(phone)).consecutive_failures == 2
+        proof = await counter.verify(phone, code)
+        with pytest.raises(ExpiredCodeError):
+            await counter.verify(phone, code)
+        assert (await counter.standing(phone)).consecutive_failures == 0
+        with paused(pair[1]):
+            for _ in range(2):
+                with pytest.raises(StoreUnavailableError, match="the same call may succeed"):
+                    await counter.redeem(proof.token)
+        assert await counter.redeem(proof.token) == proof
+        with pytest.raises(UsedTokenError):
+            await counter.redeem(proof.token)
+
+
+async def test_fifty_unconfirmed_at_once_are_worth_one(library: str, pair: tuple[Node, Node], namespace: str) -> None:
+    """Whatever order they are taken back in; while some are confirmed, one proof is given."""
+    async with opened(library, url(pair[0]), namespace=namespace, policy=CONFIRMED) as counter:
+        phone = new_phone()
+        await counter.issue(phone)
+        code = counter.code(phone)
+        with paused(pair[1]):
+            answers = await asyncio.gather(*[result(counter.verify(phone, code)) for _ in range(50)])
+        assert not [answer for answer in answers if isinstance(answer, Proof)]
+        answers = await asyncio.gather(*[result(counter.verify(phone, code)) for _ in range(50)])
+        (proof,) = [answer for answer in answers if isinstance(answer, Proof)]
+        with paused(pair[1]):
+            answers = await asyncio.gather(*[result(counter.redeem(proof.token)) for _ in range(50)])
+        assert not [answer for answer in answers if isinstance(answer, Proof)]
+        answers = await asyncio.gather(*[result(counter.redeem(proof.token)) for _ in range(50)])
+        assert [answer for answer in answers if isinstance(answer, Proof)] == [proof]
+
+
+async def test_a_code_that_was_ended_is_not_given_back(library: str, pair: tuple[Node, Node], namespace: str) -> None:
+    """Revoked or erased between the verification and its being taken back."""
+    async with (
+        opened(library, url(pair[0]), namespace=namespace, policy=CONFIRMED) as counter,
+        opened(library, url(pair[0]), namespace=namespace, policy=BROAD) as other,
+    ):
+        phones = new_phone(), new_phone()
+        for phone in phones:
+            await counter.issue(phone)
+        with paused(pair[1]):
+            calls = [asyncio.ensure_future(result(counter.verify(phone, counter.code(phone)))) for phone in phones]
+            await asyncio.sleep(0.2)
+            await other.revoke(phones[0])
+            await other.erase(phones[1])
+            assert all(isinstance(answer, StoreUnavailableError) for answer in await asyncio.gather(*calls))
+        for phone in phones:
+            with pytest.raises(ExpiredCodeError):
+                await counter.verify(phone, counter.code(phone))
 
 
 @contextlib.contextmanager

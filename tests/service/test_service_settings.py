@@ -59,6 +59,7 @@ purposes = []
 [service]
 host = "::1"
 port = 8443
+gateway_wait = 3
 forwarded_hops = 2
 receipts_secret = "{SECRET}"
 public_url = "https://otp.example.com"
@@ -97,6 +98,7 @@ def test_a_file_says_all_that_there_is_to_say(tmp_path: Path) -> None:
     settings = read_settings({}, written(tmp_path, WHOLE))
     assert isinstance(settings.otp["gateway"], Twilio)
     assert settings.otp["secret"] == [SECRET, f"{SECRET}-2"]
+    assert settings.otp["gateway_wait"] == 3
     assert (settings.otp["index_secret"], settings.otp["namespace"]) == (SECRET, "shop")
     policy = settings.otp["policy"]
     assert (policy.code_length, policy.regions) == (8, {"CN", "HK"})
@@ -115,7 +117,8 @@ def test_a_file_says_all_that_there_is_to_say(tmp_path: Path) -> None:
 def test_the_environment_says_the_same_and_wins(tmp_path: Path) -> None:
     settings = read_settings(ENVIRONMENT)
     assert (settings.host, settings.port, settings.forwarded_hops) == ("127.0.0.1", 8000, 0)
-    assert (settings.receipts_secret, settings.public_url) == (None, None)
+    assert (settings.receipts_secret, settings.public_url, settings.otp["gateway_wait"]) == (None, None, 5)
+    assert "service.gateway_wait" in problems({**ENVIRONMENT, "OTPKIT_SERVICE_GATEWAY_WAIT": "soon"})[0]
     over = {
         "OTPKIT_POLICY": '{"ttl": 60}',
         "OTPKIT_TEMPLATES": json.dumps({"reset": {"code": "SMS_9", "sign_name": "x", "body": "${code}"}}),

@@ -1,0 +1,152 @@
+"""Runs every script once on a real server, as a call would, on keys of its own that it removes again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import fields
+from typing import Any, Final
+
+from otpkit import scripts
+from otpkit.codes import encode_id, new_id
+from otpkit.doctor.findings import Finding, refused, worst
+from otpkit.effects import Script
+from otpkit.errors import ConfigurationError
+from otpkit.policy import Policy
+from otpkit.store import REDIS_ERRORS, store_error
+
+# One wrong code blocks, and the next needs PERSIST; what replicas did not confirm can be taken back.
+_SCRIPTS: Final = scripts.load(Policy(max_consecutive_failures=1, replicas=1))
+_RATES: Final = "9/60000"
+_SLOT: Final = b"slot-8-b"
+_RIGHT, _WRONG, _KEY_ID = b"digest-16-bytes.", b"other-16-bytes..", b"key4"
+_FAR_MS: Final = 10**14
+_DRAWS: Final = 10_000
+
+COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "EVAL": ("return 1", "1", "{key}"),
+    "TIME": (),
+    "HGETALL": ("{key}",),
+    "HGET": ("{key}", "a"),
+    "HSET": ("{key}", "a", "1"),
+    "HDEL": ("{key}", "b"),
+    "PTTL": ("{key}",),
+    "PEXPIRE": ("{key}", "60000"),
+    "PERSIST": ("{key}",),
+    "EXISTS": ("{key}",),
+    "GET": ("{key}:n",),
+    "SET": ("{key}:n", "1", "PX", "60000"),
+    "DEL": ("{key}", "{key}:n"),
+    "EVALSHA": ("0" * 40, "1", "{key}"),  # the last, as there is no such script
+}
+"""Every command that scripts need, as it can be tried by itself."""
+
+_Step = tuple[Script, tuple[str, ...], tuple[Any, ...]]
+
+
+def examine_scripts(client: Any, namespace: str) -> Finding:
+    """Return whether a sync redis-py client may run all scripts, on each primary of a cluster."""
+    return worst([(node, _rehearse(client, namespace, tag)) for node, tag in _places(client)])
+
+
+def _places(client: Any) -> list[tuple[str, str]]:
+    """Return a name of no phone for one server, or of each primary of a cluster one that lies there."""
+    if not hasattr(client, "get_primaries"):
+        return [("", _tag())]
+    found: dict[str, str] = {}
+    wanted = len(client.get_primaries())
+    for _ in range(_DRAWS):
+        tag = _tag()
+        with suppress(*REDIS_ERRORS):  # a slot that nobody serves
+            found.setdefault(str(client.get_node_from_key(f"{{{tag}}}").name), tag)
+        if len(found) == wanted:
+            break
+    return sorted(found.items()) or [("", _tag())]
+
+
+def _tag() -> str:
+    return f"doctor-{encode_id(new_id())}"
+
+
+def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
+    key = f"{namespace}:{{{tag}}}"
+    # A limit lies in another slot than the phone; on a cluster no script takes both.
+    limit = key if hasattr(client, "get_primaries") else f"{namespace}:{{{tag}-limit}}"
+    error = None
+    try:
+        for script, keys, args in _steps(key, limit):
+            client.execute_command("EVAL", script.text, len(keys), *keys, *args)
+        client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)  # the last one, which only reads
+    except REDIS_ERRORS as refusal:
+        error = refusal
+    try:
+        if error is None:
+            return Finding("scripts", "ok", f"All {len(fields(scripts.Scripts))} run.")
+        denied = _denied(client, key)
+    finally:
+        _clean(client, [*(f"{key}:{end}" for end in ("p", "c", "g", "t", "t:n")), f"{limit}:w", f"{limit}:w:m"])
+    if denied:
+        return Finding(
+            "scripts",
+            "problem",
+            f"Redis refuses commands that otpkit needs: {', '.join(denied)}.",
+            "Allow the user of OTPKIT_REDIS_URL " + " ".join(f"+{name.lower()}" for name in denied) + ".",
+        )
+    return refused("scripts", store_error(error), "Look at the server: it must run scripts and take writes.")
+
+
+def _steps(key: str, limit: str) -> Iterator[_Step]:
+    """Yield every script with keys and arguments by which it comes to what it does."""
+    phone, counter, gateways = f"{key}:p", f"{key}:c", f"{key}:g"
+    window, memory = f"{limit}:w", f"{limit}:w:m"
+    s, send, taken_back, proof, redemption = _SCRIPTS, new_id(), new_id(), new_id(), new_id()
+    call = redemption[:8]
+
+    def reserve(op: bytes) -> _Step:
+        fresh = op + _RIGHT + _KEY_ID + b"\0\6\0"
+        return s.reserve, (phone, counter, window), ("", op, _SLOT, fresh, "", _KEY_ID, "total", _RATES)
+
+    yield reserve(send)
+    yield s.settle, (phone,), ("", send, "a", "gateway")
+    yield s.receive, (phone,), ("", send, "gateway", "d")
+    yield s.status, (phone,), ("", _SLOT)
+    yield s.verify, (phone, counter), ("", taken_back, _SLOT, _RIGHT + _KEY_ID, 0, 0)
+    yield s.unverify, (phone, counter), ("", taken_back, _SLOT)
+    yield s.verify, (phone, counter), ("", proof, _SLOT, _RIGHT + _KEY_ID, 0, 0)
+    yield s.redeem, (phone,), ("", redemption, proof, _FAR_MS, call)
+    yield s.unredeem, (phone,), ("", redemption, proof, call)
+    yield s.undo, (phone, window), ("", new_id(), 0, 0, _RATES)
+    yield s.erase, (phone, counter), ()
+    yield reserve(new_id())
+    yield s.verify, (phone, counter, window, memory), ("", new_id(), _SLOT, _WRONG + _KEY_ID, 0, 0, _RATES)
+    yield s.verify, (phone, counter), ("", new_id(), _SLOT, _WRONG + _KEY_ID, 0, 0)
+    yield s.standing, (phone, counter), ("",)
+    yield s.unblock, (phone, counter), ("",)
+    yield s.revoke, (phone,), ("", _SLOT)
+    yield s.take, (window, memory), ("", _RATES)
+    yield s.give, (window, memory), ("", _RATES, 0)
+    yield s.faltered, (gateways,), ("", "gateway", 1, 1000, "operation")
+    yield s.faltered, (gateways,), ("", "gateway", 0, 1000, "operation")
+    yield s.resting, (gateways,), ("", "gateway")
+
+
+def _denied(client: Any, key: str) -> list[str]:
+    """Return the commands that the server will never run for this user, tried one by one."""
+    denied = []
+    for name, arguments in COMMANDS.items():
+        try:
+            client.execute_command(name, *[each.format(key=f"{key}:t") for each in arguments])
+        except REDIS_ERRORS as error:
+            if not isinstance(store_error(error), ConfigurationError):
+                break  # it may pass: the server is full, or gone
+            denied.append(name)
+    return denied
+
+
+def _clean(client: Any, keys: list[str]) -> None:
+    for key in keys:
+        try:
+            client.execute_command("DEL", key)
+        except REDIS_ERRORS:
+            with suppress(*REDIS_ERRORS):
+                client.execute_command("PEXPIRE", key, 1)

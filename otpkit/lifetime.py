@@ -1,0 +1,72 @@
+"""The life of an OTP: the calls under way, its end, and a fork of its process."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from otpkit.errors import ConfigurationError
+
+CLOSED = "This OTP is closed: build another one, or close it after the last call."
+
+
+class Calls:
+    """The calls of an OTP that are under way. A closed one takes no more, and its connections close with the last.
+
+    There is no lock, which a fork could leave locked for ever. Each step is one operation on a set, in such an order
+    that the call sees that the OTP is closed, or `close` sees the call.
+    """
+
+    def __init__(self) -> None:
+        self._is_closed = False
+        self._under_way: set[Any] = set()
+
+    def require_open(self) -> None:
+        """Raise `ConfigurationError` where the OTP is closed."""
+        if self._is_closed:
+            raise ConfigurationError(CLOSED)
+
+    def begin(self, call: object) -> None:
+        """Note a call, which must `end` whatever this raises: `ConfigurationError` where the OTP is closed."""
+        self._under_way.add(call)
+        if self._is_closed:
+            raise ConfigurationError(CLOSED)
+
+    def end(self, call: object) -> bool:
+        """Forget a call; return whether it was the last one of a closed OTP, whose connections it then closes."""
+        self._under_way.discard(call)
+        return self._is_closed and not self._under_way
+
+    def close(self) -> bool:
+        """Refuse further calls; return whether none is under way."""
+        self._is_closed = True
+        return not self._under_way
+
+    def forget(self) -> None:
+        """Forget the calls of a parent process, which never end in its child."""
+        self._under_way = set()
+
+
+class Inherited(Protocol):
+    """What a forked child must not take over as it is."""
+
+    def _after_fork(self) -> None:
+        """Make anew, in a child, the threads, locks and connections that are the parent's."""
+
+
+_inherited: WeakSet[Inherited] = WeakSet()
+
+
+def renew_in_children(owner: Inherited) -> None:
+    """Have `owner._after_fork()` called in every process that is forked from this one."""
+    _inherited.add(owner)
+
+
+def _renew() -> None:
+    for owner in list(_inherited):
+        owner._after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_renew)

@@ -1,0 +1,15 @@
+-- Take back a redemption that too few replicas confirmed: the proof can be redeemed again.
+--
+-- KEYS  1 the phone
+-- ARGV  1 now in ms, or ''; 2 operation id of the redemption; 3 the proof's id; 4 the id of the call, where an idempotency key gives
+--       several calls one operation, or ''
+-- Returns 1: the call has redeemed nothing
+
+--# include base phone
+
+local proof = field(load_phone(server_now()), 'p' .. ARGV[3])
+if proof and sub(proof, 14, 29) == ARGV[2]
+  and (ARGV[4] == '' or sub(redis.call('HGET', KEYS[1], 'r' .. ARGV[3]) or '', 7) == ARGV[4]) then
+  redis.call('HSET', KEYS[1], 'p' .. ARGV[3], sub(proof, 1, 13))
+end
+return 1

@@ -1,0 +1,22 @@
+-- Take back a verification that too few replicas confirmed: its proof goes, and the challenge can be tried again.
+--
+-- KEYS  1 the phone; 2 its consecutive-failure counter
+-- ARGV  1 now in ms, or ''; 2 operation id of the verification; 3 slot
+-- Returns 1 where it left no proof, taken back or never given; 0 where its proof stays
+
+--# include base phone
+
+local phone = load_phone(server_now())
+local proof = field(phone, 'p' .. ARGV[2])
+if not proof then return 1 end
+local challenge = field(phone, 'c' .. ARGV[3])
+-- Another challenge may have taken its place meanwhile, and a redeemed proof was given.
+if #proof > 13 or not challenge or sub(challenge, 47, 62) ~= ARGV[2] then return 0 end
+local consecutive = byte(challenge, 46)
+if consecutive > 0 then
+  local since = redis.call('GET', KEYS[2]) or 0
+  redis.call('SET', KEYS[2], since + consecutive, 'PX', CONSECUTIVE_LIFE_MS)
+end
+redis.call('HDEL', KEYS[1], 'p' .. ARGV[2])
+redis.call('HSET', KEYS[1], 'c' .. ARGV[3], sub(challenge, 1, 42) .. char(byte(challenge, 43) - 128) .. sub(challenge, 44, 45))
+return 1

@@ -1,0 +1,203 @@
+"""Replies that no script of ours gives, from a proxy or a wrong server: the store is unavailable, whatever the call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from attack_lab import OTHER_PHONE, PHONE, SECRET, TEMPLATE, wrong
+from callers import BROAD, calling, loaded, result
+from proxy import Fault, Proxy
+from stage import Stage, staged
+
+from otpkit import OTP, AsyncOTP, Challenge, GatewayRejectedError, Proof, StoreUnavailableError, scripts
+from otpkit.effects import RunScript
+from otpkit.gateways import Failover
+from otpkit.testing import Outbox
+
+IP = "203.0.113.7"
+SCRIPTS = [field.name for field in fields(scripts.Scripts)]
+OP = bytes(range(16))
+PHONE_KEYS = ("t:{p}:p", "t:{p}:c")
+ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {
+    "reserve": (PHONE_KEYS, ("", OP, b"12345678", b"n" * 39, b"", b"keyA")),
+    "settle": (PHONE_KEYS[:1], ("", OP, "a", "")),
+    "undo": (PHONE_KEYS[:1], ("", OP, 0, 0)),
+    "verify": (PHONE_KEYS, ("", OP, b"12345678", b"d" * 20)),
+    "unverify": (PHONE_KEYS, ("", OP, b"12345678")),
+    "redeem": (PHONE_KEYS[:1], ("", OP, OP, 10**15)),
+    "unredeem": (PHONE_KEYS[:1], ("", OP, OP)),
+    "status": (PHONE_KEYS[:1], ("", b"12345678")),
+    "standing": (PHONE_KEYS, ("",)),
+    "revoke": (PHONE_KEYS[:1], ("", b"12345678")),
+    "unblock": (PHONE_KEYS, ("",)),
+    "erase": (PHONE_KEYS, ()),
+    "take": (("t:{l}:w", "t:{l}:w:1"), ("", "5/1000")),
+    "give": (("t:{l}:w", "t:{l}:w:1"), ("", "5/1000", 1)),
+    "receive": (PHONE_KEYS[:1], ("", OP, "", "d")),
+    "resting": (("t:{g}:g",), ("", "one", "two")),
+    "faltered": (("t:{g}:g",), ("", "one", 3, 1000, "operation")),
+}
+_DESCRIBED = b":%d\r\n:%d\r\n:5\r\n:4\r\n$1\r\n%s\r\n$8\r\nabcdef01\r\n:0\r\n$0\r\n\r\n"
+SHAPES = {
+    "ok": b"+OK\r\n",
+    "queued": b"+QUEUED\r\n",
+    "negative": b":-1\r\n",
+    "huge": b":9223372036854775807\r\n",
+    "nil": b"$-1\r\n",
+    "empty text": b"$0\r\n\r\n",
+    "text": b"$6\r\nproved\r\n",
+    "not UTF-8": b"$3\r\n\xff\xfe\xfd\r\n",
+    "nil list": b"*-1\r\n",
+    "list of nothing": b"*1\r\n$-1\r\n",
+    "nested": b"*1\r\n*1\r\n*1\r\n:1\r\n",
+    "one text": b"*1\r\n$2\r\nhi\r\n",
+    "numbers": b"*5\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n",
+    "negative numbers": b"*3\r\n:-1\r\n:-2\r\n:-3\r\n",
+    "texts for numbers": b"*4\r\n$6\r\nproved\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n0\r\n",
+    "a proof without end": b"*2\r\n$6\r\nproved\r\n:1\r\n",
+    "a proof for ever": b"*4\r\n$6\r\nproved\r\n:1\r\n:9223372036854775807\r\n:0\r\n",
+    "a limit of no scope": b"*6\r\n$7\r\nlimited\r\n:1\r\n$4\r\nmoon\r\n:1\r\n:1\r\n:1000\r\n",
+    "a word alone": b"*1\r\n$8\r\nreserved\r\n",
+    "no such state": b"*10\r\n$8\r\nreplayed\r\n:1\r\n" + _DESCRIBED % (2, 2, b"?"),
+    "an unknown key": b"*13\r\n$8\r\nreserved\r\n:1\r\n$32\r\n%s\r\n$8\r\n00000000\r\n$0\r\n\r\n" % (b"0" * 32)
+    + _DESCRIBED % (2, 2, b"p"),
+    "a time past all": b"*13\r\n$8\r\nreserved\r\n:1\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n"
+    + _DESCRIBED % (9223372036854775807, 2, b"p"),
+    "an error": b"-ERR something of a proxy's own\r\n",
+    "a list with an error": b"*2\r\n-ERR no\r\n:1\r\n",
+    "a map": b"%1\r\n+a\r\n:1\r\n",
+    "a page": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "no number": b":one\r\n",
+    "MOVED to nowhere": b"-MOVED\r\n",
+}
+
+
+@pytest.fixture
+def proxy(valkey_url: str) -> Iterator[Proxy]:
+    with loaded(valkey_url) as by_sha, Proxy(valkey_url, by_sha) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("kind", ["sync-url", "sync-client", "async-url", "async-client"])
+@pytest.mark.parametrize("script", SCRIPTS)
+async def test_no_script_takes_another_shape_for_its_reply(proxy: Proxy, kind: str, script: str) -> None:
+    """And the connection is dropped: the next call, with a reply of its own, gets that."""
+    async with calling(kind, proxy.url, Outbox()) as caller:
+        store: Any = caller.otp._store
+        keys, arguments = ARGUMENTS[script]
+        effect = RunScript(getattr(caller.otp._deployment.scripts, script), keys, arguments)
+        for name, shape in SHAPES.items():
+            proxy.expect(script, *[Fault("say", reply=shape)] * 5)
+            run = asyncio.to_thread(store.run, effect) if kind.startswith("sync") else store.run(effect)
+            outcome = await result(run)
+            assert isinstance(outcome, Exception), (name, outcome)
+            assert type(outcome).__module__ == "otpkit.errors", (name, outcome)
+            proxy.forget()
+            assert await caller.status(PHONE) is None, name
+
+
+async def rejected(stage: Stage) -> Any:
+    stage.outbox.reject_next()
+    return await stage.caller.issue(PHONE)
+
+
+async def issued_then(stage: Stage, call: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+    await stage.caller.issue(OTHER_PHONE)
+    return await call(OTHER_PHONE, *arguments)
+
+
+async def redeemed(stage: Stage) -> Any:
+    await stage.caller.issue(OTHER_PHONE)
+    proof = await stage.caller.verify(OTHER_PHONE, stage.code)
+    return await stage.caller.redeem(proof.token)
+
+
+CALLS: dict[str, tuple[str, Callable[[Stage], Awaitable[Any]], type]] = {
+    "issue": ("reserve", lambda stage: stage.caller.issue(PHONE), StoreUnavailableError),
+    "issue, sent": ("settle", lambda stage: stage.caller.issue(PHONE), Challenge),
+    "issue, rejected": ("undo", rejected, GatewayRejectedError),
+    "verify": (
+        "verify",
+        lambda stage: issued_then(stage, lambda phone: stage.caller.verify(phone, stage.code)),
+        StoreUnavailableError,
+    ),
+    "verify, wrong": (
+        "verify",
+        lambda stage: issued_then(stage, lambda phone: stage.caller.verify(phone, wrong(stage.code))),
+        StoreUnavailableError,
+    ),
+    "redeem": ("redeem", redeemed, StoreUnavailableError),
+    "status": ("status", lambda stage: stage.caller.status(PHONE), StoreUnavailableError),
+    "standing": ("standing", lambda stage: stage.caller.standing(PHONE), StoreUnavailableError),
+    "delivery": ("status", lambda stage: stage.caller.delivery(PHONE), StoreUnavailableError),
+    "revoke": ("revoke", lambda stage: stage.caller.revoke(PHONE), StoreUnavailableError),
+    "unblock": ("unblock", lambda stage: stage.caller.unblock(PHONE), StoreUnavailableError),
+    "erase": ("erase", lambda stage: stage.caller.erase(PHONE), StoreUnavailableError),
+}
+
+
+@pytest.mark.parametrize("kind", ["sync-url", "async-client"])
+@pytest.mark.parametrize(
+    "shape", ["ok", "nil", "empty text", "numbers", "nested", "negative", "a word alone", "no number"]
+)
+@pytest.mark.parametrize("call", CALLS)
+async def test_each_call_says_that_the_store_is_unavailable(
+    proxy: Proxy, valkey_url: str, namespace: str, kind: str, call: str, shape: str
+) -> None:
+    """After the hand-over what the gateway did stands."""
+    script, story, expected = CALLS[call]
+    async with staged(kind, proxy, valkey_url, namespace) as stage:
+        proxy.expect(script, *[Fault("say", reply=SHAPES[shape])] * 5)
+        outcome = await result(story(stage))
+        proxy.forget()
+        assert type(outcome) is expected, outcome
+
+
+@pytest.mark.parametrize("library", [OTP, AsyncOTP])
+@pytest.mark.parametrize("script", ["resting", "faltered", "take", "give"])
+async def test_what_is_beside_the_message_stops_none(
+    proxy: Proxy, namespace: str, library: Any, script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of gateways and their failures; a limit that can't be given back stays charged."""
+    otp = library(proxy.url, _failover(), TEMPLATE, SECRET, policy=BROAD, namespace=namespace)
+    monkeypatch.setattr(type(otp._store), "clustered", True)
+    otp = library(proxy.url, _failover(), TEMPLATE, SECRET, policy=BROAD, namespace=namespace)
+    sent.clear()
+
+    async def call(name: str, *arguments: Any, **options: Any) -> Any:
+        if library is OTP:
+            return await result(asyncio.to_thread(getattr(otp, name), *arguments, **options))
+        return await result(getattr(otp, name)(*arguments, **options))
+
+    if script != "give":
+        proxy.expect(script, *[Fault("say", reply=b"+OK\r\n")] * 20)
+    issued = await call("issue", PHONE, ip=IP)
+    proxy.forget()
+    if script == "take":
+        assert type(issued) is StoreUnavailableError
+        assert not sent
+    else:
+        assert issued.delivery == "accepted"
+        proxy.expect(script, *[Fault("say", reply=b"+OK\r\n")] * 20)
+        assert isinstance(await call("verify", PHONE, sent[-1], ip=IP), Proof)
+        proxy.forget()
+    closing = otp.close()
+    if closing is not None:
+        await closing
+
+
+sent: list[str] = []
+
+
+def _failover() -> Failover:
+    def broken(message: Any) -> None:
+        raise GatewayRejectedError("no", gateway="broken", category="connection")
+
+    def sound(message: Any) -> None:
+        sent.append(message.code)
+
+    return Failover([broken, sound])

@@ -1,0 +1,135 @@
+"""A call waits 3 s at most for Redis, over all its scripts; what a gateway takes is not counted."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from attack_lab import PHONE
+from callers import Caller, calling, loaded, result
+from mortal import Mortal
+from proxy import Fault, Proxy
+
+from otpkit import Challenge, GatewayRejectedError, StoreUnavailableError
+from otpkit.gateways import Failover, Message
+from otpkit.store_async import AsyncStore
+from otpkit.store_sync import SyncStore
+from otpkit.testing import Outbox
+
+TOTAL_S, SLACK_S = 3.0, 0.8
+IP = "203.0.113.7"
+
+
+def rejecting(before: Callable[[], object]) -> Any:
+    def gateway(message: Message) -> None:
+        before()
+        raise GatewayRejectedError("no", gateway="broken", category="connection")
+
+    return gateway
+
+
+async def timed(call: Any) -> tuple[Any, float]:
+    began = time.monotonic()
+    outcome = await result(call)
+    return outcome, time.monotonic() - began
+
+
+GATEWAYS: dict[str, Callable[[Callable[[], object]], Any]] = {
+    "accepted": lambda hang: lambda message: hang(),
+    "rejected": rejecting,
+    "a failover of two": lambda hang: Failover([rejecting(hang), rejecting(hang)]),
+    "a failover of four": lambda hang: Failover([rejecting(hang) for _ in range(4)]),
+}
+
+
+@pytest.mark.parametrize("clustered", [False, True], ids=["one server", "limits on other nodes"])
+@pytest.mark.parametrize("gateway", GATEWAYS)
+async def test_a_server_that_hangs_at_the_hand_over(
+    own: Mortal, kind: str, gateway: str, clustered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left to be said to Redis shares the time that is left: settle, undo, reports, what is given back."""
+    for store in (SyncStore, AsyncStore):
+        monkeypatch.setattr(store, "clustered", clustered)
+    with loaded(own.url):
+        async with calling(kind, own.url, GATEWAYS[gateway](own.hang)) as caller:
+            try:
+                outcome, took = await timed(caller.issue(PHONE, ip=IP))
+            finally:
+                own.go_on()
+    assert isinstance(outcome, Challenge if gateway == "accepted" else GatewayRejectedError), outcome
+    assert took < TOTAL_S + SLACK_S
+
+
+async def test_what_a_gateway_takes_is_not_counted(own: Mortal, kind: str) -> None:
+    """A message that took longer than all of Redis's time is settled all the same."""
+    with loaded(own.url):
+        async with calling(kind, own.url, lambda message: time.sleep(TOTAL_S + 0.5)) as caller:
+            assert (await caller.issue(PHONE)).delivery == "accepted"
+            assert (await caller.status(PHONE)).delivery == "accepted"
+
+
+@contextlib.asynccontextmanager
+async def proxied(kind: str, url: str, gateway: Any, **options: Any) -> AsyncIterator[tuple[Caller, Proxy]]:
+    with loaded(url) as by_sha, Proxy(url, by_sha) as proxy:
+        async with calling(kind, proxy.url, gateway, **options) as caller:
+            yield caller, proxy
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.9])
+@pytest.mark.parametrize("call", ["status", "standing", "issue", "verify"])
+async def test_a_reply_that_drips_in(own: Mortal, kind: str, call: str, seconds: float) -> None:
+    """Each byte comes in time, the whole never."""
+    async with proxied(kind, own.url, Outbox()) as (caller, proxy):
+        await caller.issue("+8613900139000")
+        script = {"issue": "reserve"}.get(call, call)
+        proxy.expect(script, *[Fault("drip", seconds)] * 5)
+        arguments = ("123456",) if call == "verify" else ()
+        outcome, took = await timed(getattr(caller, call)(PHONE, *arguments))
+        assert isinstance(outcome, StoreUnavailableError)
+        assert took < TOTAL_S + SLACK_S
+        proxy.forget()
+        assert isinstance(await caller.issue("+8613900139001"), Challenge)
+
+
+async def test_slow_answers_add_up(own: Mortal, kind: str) -> None:
+    """Each script's answer takes 0.8 s: the call's time is over before its last script."""
+    async with proxied(kind, own.url, Failover([rejecting(lambda: None)] * 1 + [rejecting(lambda: None)])) as (
+        caller,
+        proxy,
+    ):
+        await caller.status(PHONE)
+        for script in ("reserve", "resting", "faltered", "undo", "status"):
+            proxy.expect(script, *[Fault("delay", 0.8)] * 5)
+        outcome, took = await timed(caller.issue(PHONE))
+        assert isinstance(outcome, GatewayRejectedError)
+        assert took < TOTAL_S + SLACK_S
+
+
+async def test_many_quick_scripts_are_no_slow_call(own: Mortal, kind: str) -> None:
+    """Hundreds of receipts, each answered at once, take as long as they take."""
+    async with proxied(kind, own.url, Outbox()) as (caller, _):
+        from otpkit.effects import RunScript, Together
+
+        scripts = caller.otp._deployment.scripts
+
+        def flow() -> Any:
+            for _ in range(150):
+                yield Together((RunScript(scripts.status, ("t:{p}:p",), ("", b"12345678")),) * 8)
+            return "done"
+
+        began = time.monotonic()
+        done = caller._drive(flow())
+        assert await done == "done"
+        assert time.monotonic() - began < 60
+
+
+async def test_the_next_call_has_its_own_time(own: Mortal, kind: str) -> None:
+    async with proxied(kind, own.url, Outbox()) as (caller, proxy):
+        await caller.status(PHONE)
+        proxy.expect("status", *[Fault("swallow")] * 5)
+        assert isinstance(await result(caller.status(PHONE)), StoreUnavailableError)
+        proxy.forget()
+        assert isinstance(await caller.issue(PHONE), Challenge)

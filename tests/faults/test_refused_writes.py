@@ -1,0 +1,257 @@
+"""A server that refuses one write of a script: what was written before it stays, and must be safe as it is.
+
+Each fault is a write by its number, a command, or a command on one kind of key, as an ACL, a renamed command or a
+value of another type brings it. The scripts run in a bare Lua, on one server and on a cluster.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from lua_shell import WRITES, Fault, Shell
+
+from otpkit import Policy
+from otpkit.errors import (
+    ExpiredCodeError,
+    GatewayRejectedError,
+    OTPError,
+    StoreUnavailableError,
+    UsedTokenError,
+    WrongCodeError,
+)
+from otpkit.models import Proof, Standing
+
+PHONE, IP = "13800138000", "203.0.113.9"
+POLICY = Policy(
+    sends="30/day",
+    total_sends="20/hour, 90/day",
+    region_sends={"CN": "20/day"},
+    ip_sends="20/hour, 90/day",
+    ip_failures="20/hour, 90/day",
+    attempts=3,
+)
+LAST_WRITE = 16
+KEYS = (":p", ":c", ":w", "")
+BY_COMMAND = [Fault(command=command, key_end=key) for command in WRITES for key in KEYS]
+FAULTS = [*(Fault(nth=nth) for nth in range(1, LAST_WRITE)), *BY_COMMAND]
+FAULTS_OF_SENDS = [
+    *(
+        Fault(nth, script=script)
+        for script in ("reserve", "settle", "undo", "take", "give", "faltered")
+        for nth in range(1, LAST_WRITE)
+    ),
+    *BY_COMMAND,
+]
+
+
+def named(fault: Fault) -> str:
+    return f"{fault.script}{fault.nth or fault.command}{fault.key_end}"
+
+
+@pytest.fixture(params=[False, True], ids=["server", "cluster"])
+def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
+    """Give a shell, on one server and on a cluster."""
+    return Shell(clustered=request.param, policy=POLICY)
+
+
+class Bench:
+    """The calls of one shell, and what is counted there."""
+
+    proof: Any = None
+
+    def __init__(self, shell: Shell) -> None:
+        self.shell, self.lua = shell, shell.lua
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Return what a call gives or raises."""
+        try:
+            return self.shell.drive(getattr(self.shell.flows, name)(*args))
+        except OTPError as error:
+            return error
+
+    def issue(self, bind: str = "", key: str | None = None) -> Any:
+        return self.call("issue", PHONE, "signup", bind, IP, None, key, "sms")
+
+    def verify(self, code: str, key: str | None = None, ip: str | None = IP) -> Any:
+        return self.call("verify", PHONE, code, "signup", "", ip, key)
+
+    def right(self) -> str:
+        return self.shell.sent[-1].code
+
+    def wrong(self) -> str:
+        return f"{(int(self.right()) + 1) % 10**6:06d}"
+
+    def standing(self) -> Standing:
+        standing = self.call("standing", PHONE)
+        assert isinstance(standing, Standing)
+        return standing
+
+    def windows(self) -> list[int]:
+        """Return what is counted in each window of the wider limits."""
+        hashes = [fields for key, fields in self.lua.data.items() if key.endswith(b":w")]
+        return [int(value.split()[1]) for fields in hashes for _, value in sorted(fields.items())]
+
+    def guesses(self) -> tuple[int, ...]:
+        """Return what guesses have cost so far: the challenge, the phone, its counter, the IP address."""
+        challenge = self.call("status", PHONE, "signup", "")
+        standing = self.standing()
+        attempts = 0 if challenge is None else challenge.attempts_left
+        return (
+            POLICY.attempts - attempts,
+            20 - standing.failures_left,
+            standing.consecutive_failures,
+            sum(self.windows()),
+        )
+
+    def saved(self) -> Callable[[], None]:
+        """Return a function that brings back the state as it is now."""
+        data, lives = copy.deepcopy(self.lua.data), dict(self.lua.lives)
+
+        def restore() -> None:
+            self.lua.data, self.lua.lives, self.lua.fault = copy.deepcopy(data), dict(lives), None
+
+        return restore
+
+
+def ready(shell: Shell, failures: int) -> Bench:
+    bench = Bench(shell)
+    assert bench.issue().delivery == "accepted"
+    for _ in range(failures):
+        assert isinstance(bench.verify(bench.wrong()), WrongCodeError)
+    return bench
+
+
+@pytest.mark.parametrize("ip", [None, IP], ids=["no ip", "ip"])
+@pytest.mark.parametrize("failures", [0, 1, POLICY.attempts - 1])
+@pytest.mark.parametrize("fault", FAULTS, ids=named)
+def test_no_guess_is_free(shell: Shell, fault: Fault, failures: int, ip: str | None) -> None:
+    """Where a wrong code is not counted in full, the right one is refused just so."""
+    bench = ready(shell, failures)
+    restore, before = bench.saved(), bench.guesses()
+    bench.lua.fault = fault
+    outcome = bench.verify(bench.wrong(), ip=ip)
+    bench.lua.fault = None
+    after = bench.guesses()
+    assert all(new >= old for new, old in zip(after, before, strict=True))
+    rates = len(POLICY.ip_failures)
+    due = [1, 1, 1, rates if ip else 0]
+    is_counted = all(new >= old + more for new, old, more in zip(after, before, due, strict=True))
+    restore()
+    bench.lua.fault = fault
+    passed = bench.verify(bench.right(), ip=ip)
+    assert isinstance(outcome, (WrongCodeError, StoreUnavailableError))
+    assert isinstance(passed, (Proof, StoreUnavailableError))
+    if isinstance(outcome, WrongCodeError) or isinstance(passed, Proof):
+        assert is_counted
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+@pytest.mark.parametrize("fault", FAULTS, ids=named)
+def test_a_code_is_one_proof_whatever_is_refused(shell: Shell, fault: Fault, failures: int) -> None:
+    """The same form again, another form, and the first again: together they get one proof, which is good once."""
+    bench = ready(shell, failures)
+    bench.lua.fault = fault
+    tries = [bench.verify(bench.right(), "one")]
+    tries.append(bench.verify(bench.right(), "two"))
+    bench.lua.fault = None
+    tries += [bench.verify(bench.right(), key) for key in ("two", "one", "three", "one", "two")]
+    proofs = {proof.id: proof for proof in tries if isinstance(proof, Proof)}
+    assert len(proofs) <= 1
+    assert all(isinstance(each, (Proof, ExpiredCodeError, StoreUnavailableError)) for each in tries)
+    for proof in proofs.values():
+        bench.lua.fault = fault
+        first = bench.call("redeem", proof.token, "signup", "", PHONE, "one")
+        bench.lua.fault = None
+        second = bench.call("redeem", proof.token, "signup", "", PHONE, "two")
+        again = bench.call("redeem", proof.token, "signup", "", PHONE, "one")
+        assert [isinstance(each, Proof) for each in (first, second, again)] in (
+            [True, False, True],
+            [False, True, False],
+            [False, False, True],
+        )
+        assert isinstance(second, (Proof, UsedTokenError))
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_SENDS, ids=named)
+def test_every_message_is_counted(shell: Shell, fault: Fault) -> None:
+    """What went out is charged to all its limits, whatever is refused; what did not may be."""
+    bench = ready(shell, 0)
+    bench.lua.fault = fault
+    outcomes = [bench.issue(bind) for bind in ("", "a", "a")]
+    shell.rejects = True
+    outcomes += [bench.issue("b"), bench.issue("")]
+    shell.rejects, shell.suspends = False, True
+    outcomes.append(bench.issue("c"))
+    bench.lua.fault = None
+    # An outbox took the message that the first gateway's account could not send.
+    went_out = len(shell.sent) + (not isinstance(outcomes[-1], OTPError))
+    assert 30 - bench.standing().sends_left >= went_out
+    assert len(bench.windows()) == 5
+    assert min(bench.windows()) >= went_out
+    for outcome in outcomes:
+        if isinstance(outcome, OTPError):
+            assert isinstance(outcome, (StoreUnavailableError, GatewayRejectedError))
+
+
+CALLS: dict[str, Callable[[Bench], Any]] = {
+    "issue": lambda bench: bench.issue("another"),
+    "issue, refused": lambda bench: [bench.issue(f"{n}") for n in range(20)],
+    "verify": lambda bench: bench.verify(bench.right()),
+    "verify, wrong": lambda bench: bench.verify(bench.wrong()),
+    "verify, none": lambda bench: bench.call("verify", PHONE, "000000", "payment", "", IP, None),
+    "status": lambda bench: bench.call("status", PHONE, "signup", ""),
+    "standing": lambda bench: bench.call("standing", PHONE),
+    "delivery": lambda bench: bench.call("delivery", PHONE, "signup", ""),
+    "unblock": lambda bench: bench.call("unblock", PHONE),
+    "redeem": lambda bench: bench.call("redeem", bench.proof.token, "signup", "proved", PHONE, None),
+}
+READS = {"status", "standing", "delivery", "redeem"}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_next_call_gives_a_key_its_life(shell: Shell, name: str) -> None:
+    """Where a server refused PEXPIRE before: those of a phone, and those of the limits that the call is charged to."""
+    bench = Bench(shell)
+    bench.issue("proved")
+    bench.proof = bench.call("verify", PHONE, bench.right(), "signup", "proved", None, None)
+    bench.issue()
+    bench.verify(bench.wrong(), ip=None)
+    assert bench.lua.lives.keys() == bench.lua.data.keys()
+    kinds = (":p",) if name in READS else (":p", ":c", ":w") if name == "issue" else (":p", ":c")
+    for key in list(bench.lua.data):
+        if key.decode().endswith(kinds):
+            del bench.lua.lives[key]
+    CALLS[name](bench)
+    assert bench.lua.lives.keys() >= bench.lua.data.keys()
+
+
+@pytest.mark.parametrize("command", WRITES)
+def test_no_key_stays_without_a_life(shell: Shell, command: str) -> None:
+    """A user who may not run one command writes keys that never end; once it is allowed, they end."""
+    bench = ready(shell, 0)
+    for fault in (Fault(command=command), None):
+        bench.lua.fault = fault
+        bench.issue("a", "key")
+        bench.verify(bench.wrong())
+        bench.verify(bench.right())
+        bench.issue("a", "key")
+        bench.verify(bench.wrong())
+    assert bench.lua.data.keys() == bench.lua.lives.keys()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_no_call_shortens_a_life(shell: Shell, name: str) -> None:
+    """A later version may give a longer one."""
+    bench = ready(shell, 1)
+    bench.issue("proved")
+    bench.proof = bench.call("verify", PHONE, bench.right(), "signup", "proved", None, None)
+    bench.issue()
+    bench.verify(bench.wrong())
+    year = 2 * 366 * 86_400_000
+    before = set(bench.lua.data)
+    bench.lua.lives = dict.fromkeys(bench.lua.data, year)
+    CALLS[name](bench)
+    assert all(bench.lua.lives[key] == year for key in before & bench.lua.data.keys())
