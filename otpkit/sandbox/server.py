@@ -37,7 +37,7 @@ class Address:
 
     @property
     def base_url(self) -> str:
-        """The inbox page, without the slash at its end; also what clients of Dysmsapi and Dyvmsapi take."""
+        """The inbox page, without the slash at its end; also what clients of all providers but Alidayu take."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     @property
