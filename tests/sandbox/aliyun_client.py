@@ -8,7 +8,7 @@ from unittest import mock
 
 from aliyunsdkcore.acs_exception.exceptions import ServerException
 from aliyunsdkcore.auth.composer import rpc_signature_composer
-from aliyunsdkcore.auth.credentials import StsTokenCredential
+from aliyunsdkcore.auth.credentials import AccessKeyCredential, StsTokenCredential
 from aliyunsdkcore.client import AcsClient
 from aliyunsdkcore.request import CommonRequest, RpcRequest
 from aliyunsdkdysmsapi.request.v20170525.QuerySendDetailsRequest import QuerySendDetailsRequest
@@ -40,8 +40,8 @@ class Aliyun:
         self, client: Client, *, key: str = "sandbox", secret: str = "sandbox-secret", token: str | None = None
     ) -> None:
         self.client = client
-        credential = StsTokenCredential(key, secret, token) if token else None
-        self.acs = AcsClient(key, secret, "cn-hangzhou", credential=credential, auto_retry=False)
+        credential = StsTokenCredential(key, secret, token) if token else AccessKeyCredential(key, secret)
+        self.acs = AcsClient(region_id="cn-hangzhou", credential=credential, auto_retry=False)
 
     def call(self, action: str, fields: dict[str, Any], *, method: str | None = None) -> Any:
         """Make a call by its own request class."""

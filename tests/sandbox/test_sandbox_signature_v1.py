@@ -9,9 +9,13 @@ import json
 import uuid
 import xml.etree.ElementTree as ET
 from typing import Any
+from unittest import mock
 from urllib.parse import quote, urlencode
 
 import pytest
+import requests
+from alibaba_client import Alibaba
+from alibabacloud_tea_openapi import client as tea_openapi
 from aliyun_client import Aliyun, CommonRequest, ServerException
 from sandbox_client import Client
 
@@ -78,9 +82,31 @@ def test_parameters_may_be_in_the_form(client: Client, aliyun: Aliyun) -> None:
 
 def test_temporary_credentials_are_signed_along(client: Client) -> None:
     assert Aliyun(client, token="CAIS+the/token==").call("SendSms", SMS)["Code"] == "OK"
-    recorded = client.sandbox.messages()[0].request
-    assert recorded is not None
-    assert "the%2Ftoken" not in recorded.query
+    assert get(client, {**signed(client, SecurityToken="one"), "SecurityToken": "two"}) == (
+        400,
+        "SignatureDoesNotMatch",
+    )
+
+
+def test_todays_sdk_can_sign_as_the_older_ones_do(client: Client) -> None:
+    alibaba = Alibaba(client, signature_algorithm="v2")
+    date = mock.Mock(return_value=client.utc())
+    with mock.patch.object(tea_openapi.Utils, "get_timestamp", date):
+        assert alibaba.send()["Code"] == alibaba.say()["Code"] == alibaba.send_batch("13800138000")["Code"] == "OK"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_secrets_of_a_request_are_not_shown(client: Client, method: str) -> None:
+    params = signed(client, method, SecurityToken="CAIS+the/token==", OutId="Signature=x")
+    where = "params" if method == "GET" else "data"
+    assert client.api(method, "/", **{where: params}).json()["Code"] == "OK"
+    [message] = client.sandbox.messages()
+    assert message.request is not None
+    shown = f"{message.request.query}&{message.request.body}"
+    assert shown.count("***") == 2
+    assert "token" not in shown.replace("SecurityToken=***", "")
+    assert quote(params["Signature"], safe="") not in shown
+    assert "OutId=Signature%3Dx" in shown
 
 
 @pytest.mark.parametrize(
@@ -257,3 +283,16 @@ def test_answer_is_xml_where_the_format_says_so(client: Client) -> None:
 
 def test_answer_is_json_where_no_format_is_named(client: Client) -> None:
     assert get(client, signed(client, Format=None)) == (200, "OK")
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_page_of_another_site_sends_nothing(client: Client, site: str) -> None:
+    """The default secret is known, so such a page could sign."""
+    reply = client.api("GET", "/", params=signed(client), headers={"Sec-Fetch-Site": site})
+    assert (reply.status_code, client.sandbox.messages()) == (403, [])
+    url = f"{client.address.base_url}/2010-04-01/Accounts/ACsandbox/Messages.json"
+    keys = ("ACsandbox", "sandbox-secret")
+    form = {"To": "+8613800138000", "From": "1", "Body": "1", "StatusCallback": client.address.base_url}
+    assert requests.post(url, data=form, auth=keys, headers={"Sec-Fetch-Site": site}, timeout=5).status_code == 403
+    assert client.sandbox.messages() == []
+    assert requests.post(url, data=form, auth=keys, timeout=5).status_code == 201
