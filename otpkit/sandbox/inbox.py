@@ -88,7 +88,7 @@ class Inbox:
         try:
             messages = self._sandbox.messages(phone or None, q=q)
         except ConfigurationError:
-            problem = "This is not a phone number: 11 digits, or + with country code and number."
+            problem = "This is not a phone number: 11 digits, or +86 and 11 digits."
         html = templates.get_template("inbox.html").render(
             **_CONSTANTS,
             messages=messages[:INBOX_SIZE],
