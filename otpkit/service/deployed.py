@@ -13,7 +13,6 @@ from otpkit.effects import Flow, RunScript
 from otpkit.identity import SLOT_BYTES
 from otpkit.phone import MAINLAND, MAX_LENGTH, ONLY_MAINLAND
 
-MAX_PARAM: Final = 64  # characters of a template variable's value
 _SEPARATORS: Final = "[-. －．　]*"
 _BLANKS: Final = "[ 　]*"
 
@@ -52,7 +51,7 @@ class Deployed:
         Raises `ConfigurationError` where the purpose has no template.
         """
         for template in self._templates(purpose):
-            if not params.keys() <= _variables(template) or any(len(value) > MAX_PARAM for value in params.values()):
+            if not params.keys() <= _variables(template):
                 return False
             try:
                 template.sms_params("0" * self._deployment.policy.code_length, params=params)
