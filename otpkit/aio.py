@@ -151,9 +151,7 @@ class AsyncOTP:
         """Same as `OTP.receive`, but awaited."""
         return await self._drive(self._flows.receive(push, gateway))
 
-    async def revoke(
-        self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None
-    ) -> None:
+    async def revoke(self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None) -> None:
         """Same as `OTP.revoke`, but awaited."""
         await self._drive(self._flows.revoke(phone, purpose, bind, region))
 

@@ -251,10 +251,9 @@ def _allowed(number: Any, regions: AbstractSet[str]) -> tuple[str, str]:
     region: str = library.region_code_for_number(number)
     if region in regions:
         return phone, region
-    for other in library.region_codes_for_country_code(number.country_code):
-        if other in regions and library.is_valid_number_for_region(number, other):
-            return phone, other
-    _refuse_region(phone, region, regions)
+    shared = library.region_codes_for_country_code(number.country_code)
+    others = [each for each in shared if each in regions and library.is_valid_number_for_region(number, each)]
+    return (phone, others[0]) if others else _refuse_region(phone, region, regions)
 
 
 def _current(phone: str) -> str:

@@ -54,8 +54,8 @@ def normalize(text: str, region: str = MAINLAND, *, regions: AbstractSet[str] | 
         region: the region of a number without a country code, as ISO 3166-1 alpha-2, such as `HK`.
         regions: the regions to take, such as `Policy.regions`; None takes all. Others than CN need the extra `intl`.
 
-    Raises `PhoneError` for what is no mobile number, `RegionError` for a region or a number of one that `regions` lacks,
-    and `ConfigurationError` for a `region` that is none.
+    Raises `PhoneError` for what is no mobile number, `RegionError` for a region that `regions` lacks, and
+    `ConfigurationError` for a `region` that is none.
     """
     if not isinstance(text, str):
         raise PhoneError(f"A phone number is a str, not {type(text).__name__:.40}; pass the text as it was typed.")

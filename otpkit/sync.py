@@ -242,9 +242,7 @@ class OTP:
         """
         return self._drive(self._flows.standing(phone, region))
 
-    def delivery(
-        self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None
-    ) -> Delivery:
+    def delivery(self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None) -> Delivery:
         """Ask the gateway what became of the live challenge's latest message. Not for strangers.
 
         Returns a `Delivery`: pending, delivered, failed or unknown (as where no challenge is live).
@@ -264,9 +262,7 @@ class OTP:
         """
         return self._drive(self._flows.receive(push, gateway))
 
-    def revoke(
-        self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None
-    ) -> None:
+    def revoke(self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None) -> None:
         """End the live challenge; its messages stay counted. Raises `PhoneError`, `StoreUnavailableError`."""
         self._drive(self._flows.revoke(phone, purpose, bind, region))
 

@@ -41,6 +41,11 @@ class Deployed:
         return {"pattern": f"^[- ]*([0-9][- ]*){{{length}}}$", "maxLength": 4 * length}
 
     @property
+    def regions(self) -> list[str]:
+        """The regions that are served."""
+        return sorted(self._deployment.policy.regions)
+
+    @property
     def param_names(self) -> list[str]:
         """The variables that `params` may give, over all templates."""
         return sorted({name for template in self._templates() for name in _variables(template)})

@@ -91,6 +91,8 @@ def _schemas(deployed: Deployed) -> JSON:
         if schema.get("additionalProperties") is False:  # of a request
             for name in fields.keys() & {"phone", "code"}:
                 _text(fields[name]).update(deployed.phone_schema if name == "phone" else deployed.code_schema)
+            if "region" in fields:
+                _text(fields["region"]).update(enum=deployed.regions)
         if "channel" in fields:
             fields["channel"].update(enum=deployed.channels)
             value = {"type": "string", "maxLength": MAX_PARAM, "pattern": PLAIN_TEXT}
