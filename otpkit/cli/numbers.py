@@ -134,7 +134,7 @@ def _delimiter(head: str) -> str:
 def _opened(file: str, encoding: str) -> Iterator[TextIO]:
     try:
         source = sys.stdin.fileno() if file == "-" else file
-        # Bytes of another encoding, in a name, say, are no reason to lose a row: numbers are ASCII in nearly all of them.
+        # Bytes of another encoding, in a name, say, are no reason to lose a row.
         stream = open(source, encoding=encoding, errors="surrogateescape", newline="", closefd=file != "-")  # noqa: SIM115
     except (OSError, LookupError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
