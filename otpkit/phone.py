@@ -239,7 +239,8 @@ def _e164(number: Any) -> str:
 def _has_trunk(digits: str, number: Any) -> bool:
     """Return whether `digits` are those of `number` with its plan's trunk prefix after the country code."""
     library = _phonenumbers()
-    prefix = library.ndd_prefix_for_region_code(library.region_code_for_number(number), True)
+    metadata = library.PhoneMetadata.metadata_for_region(library.region_code_for_number(number), None)
+    prefix = None if metadata is None else metadata.national_prefix
     code = str(number.country_code)
     return bool(prefix) and digits == code + prefix + _e164(number)[1 + len(code) :]
 
