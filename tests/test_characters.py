@@ -48,9 +48,7 @@ def test_no_character_of_an_unseen_category_passes(category: str) -> None:
     assert {point for point in points if not INVISIBLE.search(chr(point))} <= SEEN_FORMATS
 
 
-@pytest.mark.parametrize(
-    "text", ["阿里大鱼", "Ádám", "한국", "日本", "שלום", "مرحبا", "नमस्ते", "a b"]
-)
+@pytest.mark.parametrize("text", ["阿里大鱼", "Ádám", "한국", "日本", "שלום", "مرحبا", "नमस्ते", "a b"])
 def test_letters_of_all_scripts_pass(text: str) -> None:
     assert not INVISIBLE.search(text)
 

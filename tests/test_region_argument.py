@@ -14,7 +14,7 @@ from otpkit import OTP, AsyncOTP, ConfigurationError, InvalidTokenError, Policy,
 from otpkit.testing import Outbox
 
 PHONE, NATIONAL = "+85251234567", "5123 4567"
-POLICY = Policy(regions={"CN", "HK", "US"}, total_sends="100/day", region_sends={"HK": "1/day"})
+POLICY = Policy(regions={"CN", "HK", "US"}, total_sends="100/day", region_sends={"HK": "5/day"})
 
 Call = Callable[..., Any]
 
