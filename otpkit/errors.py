@@ -4,8 +4,8 @@
 
     OTPError                      .code a stable word, .status an HTTP hint, .retry_after seconds or None
     ├── ConfigurationError        the deployment is wrong
-    ├── PhoneError                not a mobile number
-    │   └── RegionError           a number of a region that is not allowed
+    ├── PhoneError                .kind: not a mobile number
+    │   └── RegionError           .served: a number of a region that is not allowed
     ├── RateLimitError            .scope, .rate, .challenge
     ├── BlockedError              too many consecutive failures
     ├── CodeError
@@ -90,8 +90,8 @@ class PhoneError(OTPError):
     _en = "Please enter a valid mobile number.{hint_en}"
     _zh = "请输入正确的手机号码。{hint_zh}"
 
-    def __init__(self, detail: str = "", *, kind: PhoneProblem = "spelling") -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str = "", *, kind: PhoneProblem = "spelling", retry_after: float | None = None) -> None:
+        super().__init__(detail, retry_after=retry_after)
         self.kind = kind
 
     def _evidence(self) -> dict[str, object]:
@@ -106,8 +106,8 @@ class RegionError(PhoneError):
     _en = "Sorry, numbers of this country or region are not supported.{hint_en}"
     _zh = "抱歉，暂不支持该国家或地区的号码。{hint_zh}"
 
-    def __init__(self, detail: str = "", *, served: tuple[str, ...] = ()) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str = "", *, served: tuple[str, ...] = (), retry_after: float | None = None) -> None:
+        super().__init__(detail, retry_after=retry_after)
         self.served = served
 
     def _evidence(self) -> dict[str, object]:

@@ -68,7 +68,13 @@ def parse(text: object, regions: AbstractSet[str] = ONLY_MAINLAND, default_regio
     return resolve(text, regions, default_region)[0]
 
 
-def resolve(text: object, regions: AbstractSet[str] = ONLY_MAINLAND, default_region: str = MAINLAND) -> tuple[str, str]:
+def resolve(
+    text: object,
+    regions: AbstractSet[str] = ONLY_MAINLAND,
+    default_region: str = MAINLAND,
+    *,
+    takes_trunk: bool = False,
+) -> tuple[str, str]:
     """Return the phone that `text` spells, as E.164, and its region, as ISO 3166-1 alpha-2.
 
     Taken are ASCII or full-width digits; between them blanks, hyphens, dots and pairs of parentheses,
@@ -81,6 +87,9 @@ def resolve(text: object, regions: AbstractSet[str] = ONLY_MAINLAND, default_reg
     code and 8 to 15 digits is then a RegionError. A number that the numbering plan gives to several regions
     is of the main one, as `phonenumbers` has it, where that is allowed (Vatican mobiles are IT), and else of
     the first that is: with AX alone, Finland's mobiles are of AX.
+
+    With `takes_trunk` a trunk prefix after the country code, as in `+44 (0)7400 123456`, is dropped where the
+    numbering plan proves the reading: with it there is no such number, without it there is.
     """
     # type() rather than isinstance(), which asks the object itself for its __class__.
     if not issubclass(type(text), str):
@@ -89,15 +98,7 @@ def resolve(text: object, regions: AbstractSet[str] = ONLY_MAINLAND, default_reg
         plain = _PLAIN_MAINLAND.fullmatch(text)  # type: ignore[call-overload]
         if plain is not None:
             return "+86" + plain[1], MAINLAND
-    return _resolve_spelling(str.__str__(text), regions, default_region, takes_trunk=False)
-
-
-def resolve_leniently(text: str, regions: AbstractSet[str], default_region: str) -> tuple[str, str]:
-    """Do as `resolve`, and drop a trunk prefix that is written after the country code, as in `+44 (0)7400 123456`.
-
-    Only where the numbering plan proves the reading: with the prefix there is no such number, without it there is.
-    """
-    return _resolve_spelling(str.__str__(text), regions, default_region, takes_trunk=True)
+    return _resolve_spelling(str.__str__(text), regions, default_region, takes_trunk=takes_trunk)
 
 
 def require_regions(regions: Iterable[str], default_region: str = MAINLAND) -> frozenset[str]:
@@ -240,7 +241,7 @@ def _has_trunk(digits: str, number: Any) -> bool:
     """Return whether `digits` are those of `number` with its plan's trunk prefix after the country code."""
     library = _phonenumbers()
     metadata = library.PhoneMetadata.metadata_for_region(library.region_code_for_number(number), None)
-    prefix = None if metadata is None else metadata.national_prefix
+    prefix: str = (metadata and metadata.national_prefix) or ""
     code = str(number.country_code)
     return bool(prefix) and digits == code + prefix + _e164(number)[1 + len(code) :]
 

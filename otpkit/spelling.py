@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 
 from otpkit.characters import IGNORABLE
 from otpkit.errors import ConfigurationError, PhoneError, RegionError
-from otpkit.phone import EVERY_REGION, MAINLAND, MAX_LENGTH, calling_codes, require_regions, resolve_leniently
+from otpkit.phone import EVERY_REGION, MAINLAND, MAX_LENGTH, calling_codes, require_regions, resolve
 
 _HYPHENS = frozenset("\u02d7\u2043\u2212")  # beside those of the category Pd: modifier, bullet and minus
 
@@ -65,7 +65,7 @@ def normalize(text: str, region: str = MAINLAND, *, regions: AbstractSet[str] | 
             require_regions({region}, region)
     else:
         check_region(region, regions)
-    return resolve_leniently(fold(text), regions, region)[0]
+    return resolve(fold(text), regions, region, takes_trunk=True)[0]
 
 
 def check_region(region: object, regions: AbstractSet[str]) -> None:

@@ -44,7 +44,7 @@ if (code) {
   }
 
   // Of a whole message the code is taken: the one that the text names, else the only one that is as long. Where that
-  // leaves a choice nothing is: another number would cost an attempt.
+  // leaves a choice nothing is: another number would count as a wrong code.
   function read(text) {
     const plain = fold(text), digits = plain.replace(/\D/g, "");
     const named = new Set([...codes(plain, after), ...codes(plain, before)]);
