@@ -150,10 +150,10 @@ def unblock(phone: Phone, region: Region = None, as_json: AsJson = False) -> Non
 
 @app.command()
 def numbers(
-    file: Annotated[str, typer.Argument(help="A CSV file, or - for standard input.", show_default=False)],
+    file: Annotated[str, typer.Argument(help="A CSV file; - is standard input.")] = "-",
     column: Annotated[
         str | None,
-        typer.Option(help="Which column has the numbers: its name, or its place from 1 on.", show_default="the first"),
+        typer.Option(help="Which column has the numbers: its name, or its place from 1 on.", show_default="phone"),
     ] = None,
     region: Annotated[str, typer.Option(help="The region of a number without a country code.")] = "CN",
     encoding: Annotated[str, typer.Option(help="How the file is encoded, such as gb18030.")] = "utf-8-sig",

@@ -15,6 +15,7 @@ from typing import Final, TextIO
 from otpkit import ConfigurationError, PhoneError, normalize
 
 _DELIMITERS: Final = ",;\t|"
+_USUAL: Final = frozenset({"phone", "phone_number", "mobile", "tel", "telephone", "手机", "手机号", "手机号码", "电话"})
 _MAX_FIELD: Final = 2**31 - 1  # characters of a cell: a long one is no reason to lose its row
 _COUNTED: Final = ("rows", "e164", "to_change", "twice", "not_numbers", "empty")
 _LABELS: Final = ("Rows", "as E.164", "to change", "standing twice", "no mobile numbers", "empty")
@@ -117,6 +118,8 @@ def _place(cells: list[str], column: str | None) -> tuple[int, bool]:
     if column is not None and column in names:
         return names.index(column), True
     if column is None and len(cells) > 1:
+        if len(usual := [place for place, name in enumerate(names) if name.lower() in _USUAL]) == 1:
+            return usual[0], True
         raise ConfigurationError("The table has several columns. Say which has the numbers: --column phone.")
     if column is not None and not (column.isascii() and column.isdigit() and 0 < int(column) <= len(cells)):
         raise ConfigurationError(

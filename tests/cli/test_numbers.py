@@ -76,6 +76,12 @@ def test_columns_are_divided_by_what_the_first_row_has(delimiter: str) -> None:
     assert findings[0]["becomes"] == "+8613900139009"
 
 
+@pytest.mark.parametrize("name", ["phone", "Mobile", "手机号"])
+def test_a_column_with_a_usual_name_is_found(name: str) -> None:
+    findings, _ = rows(otpkit("numbers", "--json", env=NO_SETTINGS, stdin=f"id,{name}\n1,13900139009\n"))
+    assert findings[0]["becomes"] == "+8613900139009"
+
+
 def test_a_region_reads_national_numbers() -> None:
     findings, _ = rows(otpkit("numbers", "-", "--region", "HK", "--json", env=NO_SETTINGS, stdin="5123 4567\n"))
     assert findings[0]["becomes"] == "+85251234567"
@@ -106,6 +112,7 @@ def test_many_rows_are_all_counted(tmp_path: Path) -> None:
     [
         (("/nowhere.csv",), "", "can't be opened"),
         (("-",), "a,b\n1,2\n", "several columns"),
+        (("-",), "phone,mobile\n1,2\n", "several columns"),
         (("-", "--column", "phone"), "a,b\n1,2\n", "no column 'phone'"),
         (("-", "--column", "3"), "a,b\n1,2\n", "no column '3'"),
         (("-",), '13900139009\n"13900139010\n13900139011\n', "can't be read from line 2"),

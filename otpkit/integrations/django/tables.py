@@ -46,7 +46,7 @@ def _check_table(users: QuerySet[Model], name: str, region: str, database: str) 
     try:
         with transaction.atomic(using=database):  # PostgreSQL goes on after an error only in a block of its own
             odd, twice = _odd_numbers(users, name, region)
-    except (DatabaseError, FieldError):
+    except (DatabaseError, FieldError, TypeError, ValueError):
         return  # the table is not made yet, or the field holds no text
     where = f"{users.model.__name__}.{name} in the database {database!r}"
     if odd:
