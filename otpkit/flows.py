@@ -116,6 +116,7 @@ class Flows:
                 raise unconfirmed  # A call beside this one may have been confirmed. A repeat finds the same proof.
             undo = RunScript(d.scripts.unverify, (who.phone_key, who.counter_key), (d.now_arg(), op, who.slot))
             raise (yield from _take_back(undo, unconfirmed))
+        reply = reply[1:]  # It begins with the operation, which the store has checked.
         word = text(reply[0])
         if word == "proved":
             yield from give(d, taken)
@@ -174,7 +175,7 @@ class Flows:
         if unconfirmed is not None:
             undo = RunScript(d.scripts.unredeem, (who.phone_key,), (d.now_arg(), op, claims.proof_id, call))
             raise (yield from _take_back(undo, unconfirmed))
-        word = text(reply)
+        word = text(reply[1])
         if word in {"redeemed", "repeated"}:
             # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
             is_replay = word == "repeated" and bool(call)

@@ -119,6 +119,7 @@ class Issue:
         if unconfirmed is not None:
             yield from self._withdraw()
             raise unconfirmed
+        reply = reply[1:]  # It begins with the operation, which the store has checked.
         if text(reply[0]) != "reserved":
             yield from give(d, self.taken)
         return reply

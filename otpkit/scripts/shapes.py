@@ -31,6 +31,13 @@ def _list(check: Check) -> Check:
     return checked
 
 
+def _of_operation(check: Check) -> Check:
+    """Return the check of a reply that begins with the operation it is for, as answer.lua names it."""
+    return _list(
+        lambda reply, arguments: reply[0] == int.from_bytes(arguments[1][:6], "big") and check(reply[1:], arguments)
+    )
+
+
 def _text(value: Any) -> str:
     text: str = value.decode("ascii") if type(value) is bytes else value
     return text
@@ -115,6 +122,11 @@ def _verify(reply: Any, _: Arguments) -> bool:
     return word in {"none", "blocked"} and len(reply) == 1
 
 
+def _redeem(reply: Any, _: Arguments) -> bool:
+    (word,) = reply
+    return _text(word) in {"redeemed", "repeated", "expired", "used"}
+
+
 def _status(reply: Any, _: Arguments) -> bool:
     if len(reply) == 1:
         return type(reply[0]) is int and 0 <= reply[0] <= _MOST
@@ -138,22 +150,17 @@ def _take(reply: Any, _: Arguments) -> bool:
     return is_whole and type(sum(reply)) is int and min(reply) >= 0 and max(reply) <= _MOST
 
 
-def _word(*words: str) -> Check:
-    known: dict[type, Any] = {bytes: frozenset(map(str.encode, words)), str: frozenset(words)}
-    return lambda reply, _: reply in known.get(type(reply), ())
-
-
 def _number(most: int = _MOST) -> Check:
     return lambda reply, _: type(reply) is int and 0 <= reply <= most
 
 
 CHECKS: dict[str, Check] = {
-    "reserve": _list(_reserve),
+    "reserve": _of_operation(_reserve),
     "settle": _numbers(0, 3),
     "undo": _numbers(2),
-    "verify": _list(_verify),
+    "verify": _of_operation(_verify),
     "unverify": _number(1),
-    "redeem": _word("redeemed", "repeated", "expired", "used"),
+    "redeem": _of_operation(_redeem),
     "unredeem": _number(1),
     "status": _list(_status),
     "standing": _numbers(6),
