@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import functools
 import os
 import re
 import runpy
@@ -154,7 +153,7 @@ def test_a_reviewer_gets_a_number_to_which_nothing_is_sent(paste: Any) -> None:
 
 def test_the_gateway_is_used_directly(paste: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert paste("gateway.send_sms")["receipt"].outcome == "accepted"
-    assert re.search("delivered|pending", capsys.readouterr().out)
+    assert re.search("delivered|waiting", capsys.readouterr().out)
 
 
 def test_a_function_is_a_gateway(paste: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,12 +166,17 @@ def test_a_function_is_a_gateway(paste: Any, capsys: pytest.CaptureFixture[str])
 def test_several_gateways_serve_two_regions(paste: Any) -> None:
     otp = paste("failover = Failover(")["otp"]
     assert otp.policy.regions == {"CN", "HK"}
-    assert {"aliyun", "tencent", "aliyun_voice", "twilio"} <= set(otp._deployment.routing.members)
+    assert len(otp._deployment.routing.members) >= 4
 
 
 def test_a_code_is_spoken(paste: Any, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    voiced = functools.partial(gateways.AliyunVoice, base_url=inbox.url)
-    monkeypatch.setattr(gateways, "AliyunVoice", voiced)
+    real = gateways.AliyunVoice
+
+    def voice(key_id: str, key_secret: str) -> Any:
+        assert (key_id, key_secret) == ("key-id", "key-secret")  # which the reader replaces
+        return real("sandbox", "sandbox-secret", base_url=inbox.url)
+
+    monkeypatch.setattr("otpkit.gateways.AliyunVoice", voice)
     paste('channel="voice"')["call"]("13800138000")
     assert len(inbox.code()) == 6
 
@@ -211,7 +215,7 @@ def in_shell(script: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 def test_the_environment_of_production_configures_an_otp() -> None:
     exports = block_with("export OTPKIT_SECRET", SHELL)
-    from_env = block_with("OTP.from_env(")
+    from_env = block_with("OTP.from_env(policy")
     done = in_shell(f"{exports}\npython -c '{from_env}print(otp)'")
     assert done.returncode == 0, done.stderr
     assert "OTP" in done.stdout
