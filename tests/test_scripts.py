@@ -72,7 +72,7 @@ def test_a_header_gives_keys_arguments_and_answer(name: str) -> None:
 
 @pytest.mark.parametrize("name", INCLUDED)
 def test_what_is_included_reads_no_argument_but_the_time(name: str) -> None:
-    """It is the same in each script; a phone is the first key of each, its counter the second. `answer` reads the id."""
+    """It is the same in each script; a phone is the first key, its counter the second. `answer` reads the id."""
     _, body = parts_of(name)
     assert used("ARGV", body) <= {1, *([2] if name == "answer" else [])}
     assert used("KEYS", body) <= {1, 2} or name == "window"

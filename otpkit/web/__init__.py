@@ -9,7 +9,7 @@ from otpkit.web.forms import MAX_BODY, Answer, Asked, PhoneForms, View, read_for
 from otpkit.web.paths import back_path, onward, own_path, verify_again
 from otpkit.web.problems import MEDIA_TYPE, Problem, plain_problem, problem
 from otpkit.web.refusals import refusal
-from otpkit.web.sessions import ProofCookie, State, bind_of, cookie_name, language_of, redeemed, take_proof, visit
+from otpkit.web.sessions import ProofCookie, State, bind_of, cookie_name, language_of, take_proof, visit
 from otpkit.web.turns import Turn, drive, drive_async
 from otpkit.web.visitors import client_ip, preferred_language, prefers_html
 
@@ -41,7 +41,6 @@ __all__ = [
     "presumed_challenge",
     "problem",
     "read_form",
-    "redeemed",
     "refusal",
     "take_proof",
     "tells_of_number",

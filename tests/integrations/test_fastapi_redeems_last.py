@@ -94,6 +94,10 @@ def make_app(otp: AsyncOTP) -> FastAPI:
 
     router.add_api_route("/object", Create(), methods=["POST"])
 
+    @router.post("/own")
+    async def own(name: Name) -> str:
+        return name
+
     @router.post("/nested")
     async def nested(phone: Annotated[str, Depends(phone_of)]) -> str:
         return phone
@@ -191,6 +195,26 @@ def test_of_parallel_requests_one_is_served(visitor: Visitor, path: str) -> None
 def test_without_a_proof_nothing_else_is_looked_at(visitor: Visitor, path: str) -> None:
     answer = visitor.post(path, **content(path, "A"))
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
+
+
+BROWSER = {"Accept": "text/html,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("prefix", ["", "/again", "/sub"])
+def test_a_visitor_who_made_a_mistake_gets_a_page_that_leads_back(visitor: Visitor, prefix: str) -> None:
+    """A client gets FastAPI's own answer."""
+    phone, path = visitor.verify(), f"{prefix}/form"
+    request = content(path, "A")
+    answer = visitor.post(path, headers={**BROWSER, "Referer": f"{visitor.url}/account?a=1"}, **request)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (422, "text/html; charset=utf-8")
+    assert 'href="/account?a=1"' in answer.text
+    assert "stays verified" in answer.text
+    assert visitor.post(path, **request).json()["detail"][0]["type"] == "string_too_short"
+    assert visitor.post(path, headers=BROWSER, **content(path, "Anna")).json() == phone
+
+
+def test_a_form_of_the_applications_own_is_its_own_matter(visitor: Visitor) -> None:
+    assert visitor.post("/own", headers=BROWSER, data={"name": "A"}).json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["/nested", "/twice", "/streamed"])

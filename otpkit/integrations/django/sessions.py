@@ -16,8 +16,9 @@ from otpkit import ConfigurationError, Proof
 from otpkit.frames import without_locals
 from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import get_otp
-from otpkit.web import ProofCookie, bind_of, cookie_name, fingerprint, redeemed, take_proof, visit
+from otpkit.web import ProofCookie, bind_of, cookie_name, fingerprint, take_proof, visit
 from otpkit.web.fingerprints import Fields, is_form
+from otpkit.web.sessions import redeemed
 
 
 @without_locals

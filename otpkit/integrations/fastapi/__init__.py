@@ -52,6 +52,7 @@ from otpkit.web import (
     language_of,
     onward,
     own_path,
+    prefers_html,
     read_form,
     refusal,
     verify_again,
@@ -61,6 +62,8 @@ from otpkit.web import (
 try:
     from fastapi import APIRouter, FastAPI, Request, Response
     from fastapi.concurrency import run_in_threadpool
+    from fastapi.exception_handlers import request_validation_exception_handler
+    from fastapi.exceptions import RequestValidationError
     from fastapi.responses import RedirectResponse
     from starlette.routing import NoMatchFound
 except ImportError as missing:
@@ -114,9 +117,14 @@ class PhoneVerification:
         A client gets a problem document (RFC 9457) in the visitor's language, with `Retry-After` and `RateLimit` where
         a limit is used up; a browser gets a page that leads on: to the pages of the purpose where a proof is missing or
         used, else back. A `ConfigurationError` is not the visitor's: it goes on to the server's log.
+
+        A browser gets a page too where another field of an endpoint that takes a proof is refused, unless the
+        application has a handler of its own for `RequestValidationError`.
         """
         app.state.otpkit = self.otp
         app.add_exception_handler(OTPError, _refuse)
+        if app.exception_handlers.get(RequestValidationError) is request_validation_exception_handler:
+            app.add_exception_handler(RequestValidationError, _refuse_fields)
 
     def pages(
         self,
@@ -240,6 +248,23 @@ def _next(request: Request) -> str:
 
 def _name(purpose: str) -> str:
     return f"otpkit_{purpose}"  # of the route, by which the page of a purpose is found
+
+
+class _FieldsError(OTPError):
+    """A field of the application's form was refused."""
+
+    code = "fields"
+    status = 422
+    _en = "Some of what you entered can't be used. Please go back and check it. Your number stays verified."
+    _zh = "填写的内容有误，请返回检查。手机号仍为已验证状态。"
+
+
+async def _refuse_fields(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    if PURPOSE in request.scope and prefers_html(request.headers.get("accept", "")):
+        return await _refuse(request, _FieldsError())
+    return await request_validation_exception_handler(request, error)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
