@@ -7,6 +7,7 @@ from otpkit.errors import ConfigurationError
 try:
     import uvicorn
     from fastapi import FastAPI
+    from httptools import HttpParserError, HttpParserUpgrade
     from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
     from prometheus_client.exposition import CONTENT_TYPE_LATEST
     from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -35,6 +36,8 @@ __all__ = [
     "Field",
     "HTTPException",
     "Histogram",
+    "HttpParserError",
+    "HttpParserUpgrade",
     "HttpToolsProtocol",
     "Message",
     "Receive",

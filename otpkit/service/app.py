@@ -14,7 +14,7 @@ from otpkit.service._web import FastAPI, HTTPException, Receive, Request, Respon
 from otpkit.service.answers import Refused, error_answer, json_answer, problem_answer, refused
 from otpkit.service.deployed import Deployed
 from otpkit.service.guard import Guard, log_fault
-from otpkit.service.keys import ApiKey, Keyring, require_receipts_secret
+from otpkit.service.keys import KNOWN, ApiKey, Keyring, require_receipts_secret
 from otpkit.service.metrics import CONTENT_TYPE, Metrics
 from otpkit.service.openapi import document
 from otpkit.service.operations import OPERATIONS, Asked, Operation
@@ -124,6 +124,7 @@ class _Service:
                 "Send Authorization: Bearer and one of the service's keys.",
                 {"WWW-Authenticate": "Bearer"},
             )
+        request.scope.setdefault("state", {})[KNOWN] = True
         return key
 
     def _check_sendable(self, body: Any) -> None:

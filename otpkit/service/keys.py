@@ -17,6 +17,7 @@ from otpkit.names import check_purpose
 from otpkit.secret import require_random
 
 MIN_KEY_CHARS: Final = 32
+KNOWN: Final = "otpkit.known"  # In a request's state, once it has shown one of the keys.
 _KEY: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1: what `Authorization: Bearer` can carry
 _MIN_RECEIPTS_SECRET: Final = 32  # characters
 _URL_SAFE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
