@@ -7,7 +7,7 @@ from otpkit.errors import ConfigurationError
 try:
     import uvicorn
     from fastapi import FastAPI
-    from httptools import HttpParserError, HttpParserUpgrade
+    from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
     from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
     from prometheus_client.exposition import CONTENT_TYPE_LATEST
     from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -38,6 +38,7 @@ __all__ = [
     "Histogram",
     "HttpParserError",
     "HttpParserUpgrade",
+    "HttpRequestParser",
     "HttpToolsProtocol",
     "Message",
     "Receive",

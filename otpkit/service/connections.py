@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, Final
 
-from otpkit.service._web import HttpParserError, HttpParserUpgrade, HttpToolsProtocol
+from otpkit.service._web import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpToolsProtocol
 from otpkit.service.keys import KNOWN
 from otpkit.service.reading import (
     MAX_HEAD,
@@ -165,6 +165,7 @@ class Http(HttpToolsProtocol):
         self._ended = False  # The client sends nothing more.
         self._known = False
         self._stops = False  # The server does.
+        self._replays = False  # A head is parsed again, which was told.
         self._last = b""  # The answer after which the connection is closed.
         self._refusal = b""
         self._reads = 0  # Since the last answer.
@@ -219,7 +220,9 @@ class Http(HttpToolsProtocol):
     def ended(self) -> bool:
         """Return whether an answer is still to be written to a client that sends nothing more."""
         self._ended = True
-        return self._running is not None and not self._begun and not self._wire.is_closing()
+        if self._wire.is_closing() or (self._running is not None and self._running.more_body):
+            return False
+        return self._running is not None or bool(self.pipeline or self._held)
 
     def pause_writing(self) -> None:
         """Let answers wait until the client has taken what is written."""
@@ -236,15 +239,25 @@ class Http(HttpToolsProtocol):
     # What uvicorn's parser and cycles call.
 
     def on_message_begin(self) -> None:
+        if self._replays:
+            return
         self._begun = True
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        if not self._replays:
+            super().on_url(url)
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._replays:
+            return
         if len(self.headers) >= MAX_HEADERS:  # Those of trailers are among them.
             self._refuse_parsing(head_too_long_answer())
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._replays:
+            return
         if self.parser.get_http_version() == "1.1" and [name for name, _ in self.headers].count(b"host") != 1:
             self._refuse_parsing(no_host_answer())
         super().on_headers_complete()
@@ -256,6 +269,8 @@ class Http(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade() and self._framing():
+            return  # httptools takes what follows for another protocol's; it is the body.
         self._begun = False
         super().on_message_complete()
 
@@ -317,11 +332,28 @@ class Http(HttpToolsProtocol):
             self.parser.feed_data(part)
         except HttpParserUpgrade as upgrade:  # Which is not offered: the request is answered as any other.
             self._held = part[upgrade.args[0] :] + self._held
+            if framing := self._framing():
+                self._parse_body(framing)
         except HttpParserError:
             self._refuse(self._refusal or malformed_answer())
         self._extra = self._extra + len(part) - self._of_body if self.scope is before else 0
         if self._extra > MAX_HEAD:  # Chunks' extensions and trailers count too.
             self._refuse(head_too_long_answer())
+
+    def _framing(self) -> bytes:
+        """Return the headers that say how long the body is."""
+        said = [(name, value) for name, value in self.headers if name in {b"content-length", b"transfer-encoding"}]
+        return b"".join(b"%b: %b\r\n" % pair for pair in said)
+
+    def _parse_body(self, framing: bytes) -> None:
+        """Begin anew, behind the head of a request that offered an upgrade."""
+        self.parser = HttpRequestParser(self)
+        self._replays = True
+        try:
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % framing)
+        except HttpParserError:
+            self._refuse(malformed_answer())
+        self._replays = False
 
     def _refuse_parsing(self, answer: bytes) -> None:
         self._refusal = answer
