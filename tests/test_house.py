@@ -67,6 +67,7 @@ LIBRARIES = {
     "fastapi": {"cli.demo_site", "integrations.fastapi", "service"},
     "flask": {"integrations.flask"},
     "h11": {"sandbox._web"},
+    "httptools": {"service"},
     "itsdangerous": {"tokens"},
     "jinja2": {"cli.demo_site", "sandbox._web", "web.pages"},
     "lupa": {"store"},

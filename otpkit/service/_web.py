@@ -8,7 +8,7 @@ try:
     import uvicorn
     from fastapi import FastAPI
     from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-    from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+    from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, generate_latest
     from prometheus_client.exposition import CONTENT_TYPE_LATEST
     from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
     from pydantic.json_schema import models_json_schema
@@ -41,6 +41,7 @@ __all__ = [
     "HttpRequestParser",
     "HttpToolsProtocol",
     "Message",
+    "Metric",
     "Receive",
     "Request",
     "Response",

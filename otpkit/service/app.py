@@ -174,8 +174,8 @@ class _Service:
         return json_answer({"status": "ok"})
 
     async def _metrics(self, request: Request) -> Response:
-        self._key_of(request)
-        return Response(self.metrics.text(), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+        shown = self._keys.readable(self._key_of(request))
+        return Response(self.metrics.text(shown), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
     async def _openapi(self, request: Request) -> Response:
         return Response(self._document_text, media_type="application/json")

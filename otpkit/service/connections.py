@@ -7,11 +7,11 @@ has shown an API key is known; the others are strangers, and wait in line where 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable
 from typing import Any, Final
 
 from otpkit.service._web import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpToolsProtocol
+from otpkit.service.crowd import DISCARD, Crowd
 from otpkit.service.keys import KNOWN
 from otpkit.service.reading import (
     MAX_HEAD,
@@ -24,58 +24,10 @@ from otpkit.service.reading import (
 
 # Seconds for a client to send a whole request, from its first byte, and to take an answer.
 PATIENCE: Final = 30
-MAX_CONNECTIONS: Final = 2_048
-_READ: Final = 16_384  # Bytes that are read at once, and kept while a request before them is answered.
-_DISCARD: Final = 65_536  # Bytes that are read at once where nothing of them is kept.
 _MOST_DISCARDED: Final = 16_777_216  # Bytes that are read on after a last answer.
 _PART: Final = 256  # Bytes that are parsed at once: at most 14 requests, each of which costs some kilobytes.
 _WRITE: Final = 16_384  # Bytes of answers that a client has not taken yet, beyond which the next answer waits.
 _FREE_READS: Final = 8  # Reads without an answer between them, beyond which a stranger waits in line for the next.
-_PAUSE: Final = 0.005  # Seconds between two looks at the line.
-_AT_ONCE: Final = 4  # Strangers in line who go on at a time.
-_SEARCHED: Final = 64  # Connections that are looked at, to find one to close in favour of a new one.
-
-
-class Crowd:
-    """What the connections of one server share: a buffer, their number, and the line in which strangers wait."""
-
-    def __init__(self, most: int = MAX_CONNECTIONS) -> None:
-        self.most = most
-        self.strangers: dict[Http, None] = {}  # The oldest first.
-        # Filled and emptied within one turn of the event loop.
-        self.discard = memoryview(bytearray(_DISCARD))
-        self.buffer = self.discard[:_READ]
-        self._line: dict[Http, Callable[[], None]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-
-    def wait(self, connection: Http, go_on: Callable[[], None]) -> None:
-        """Call `go_on` once it is the connection's turn."""
-        self._line[connection] = go_on
-        if self._timer is None:
-            self._timer = connection.loop.call_later(_PAUSE, self._serve, connection.loop)
-
-    def forget(self, connection: Http) -> None:
-        """Drop a connection that is closed."""
-        self.strangers.pop(connection, None)
-        self._line.pop(connection, None)
-
-    def make_room(self, connections: int) -> bool:
-        """Return whether there is room for a new connection, if need be by closing a stranger's that waits."""
-        if connections < self.most:
-            return True
-        for connection, _ in zip(list(self.strangers), range(_SEARCHED), strict=False):
-            if connection.is_idle:
-                self.forget(connection)
-                connection.transport.abort()
-                return True
-        return False
-
-    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        served = list(itertools.islice(self._line, _AT_ONCE))
-        self._timer = loop.call_later(_PAUSE, self._serve, loop) if len(self._line) > len(served) else None
-        for connection in served:
-            if go_on := self._line.pop(connection, None):  # It may have been closed for one before it.
-                go_on()
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -211,7 +163,7 @@ class Http(HttpToolsProtocol):
             self._unset_keepalive_if_required()
             self._held += data
             self._parse_held()
-        elif self._reads > _MOST_DISCARDED // _DISCARD:
+        elif self._reads > _MOST_DISCARDED // DISCARD:
             self._wire.abort()
         if self._reads > _FREE_READS and not self._known and not self._held and self._running is None:
             self.flow.pause_reading()

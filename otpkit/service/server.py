@@ -14,7 +14,8 @@ from functools import partial
 from typing import Final
 
 from otpkit.service._web import ASGIApp, uvicorn
-from otpkit.service.connections import MAX_CONNECTIONS, Connection, Crowd
+from otpkit.service.connections import Connection
+from otpkit.service.crowd import MAX_CONNECTIONS, Crowd
 
 # s that requests under way have left at the end: a gateway takes up to 26, to send and to be asked; Kubernetes kills
 # after 30.
