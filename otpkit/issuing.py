@@ -73,6 +73,7 @@ class Issue:
             raise_limited(self.who, reply)
         now_ms = reply[1]
         if word == "replayed":
+            self.who.replayed = True
             return challenge_of(self.who, now_ms, Description(*reply[2:]), replayed=True)
         sent = Description(*reply[5:])
         receipt, record = Receipt("fixed"), ""

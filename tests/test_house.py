@@ -69,6 +69,7 @@ LIBRARIES = {
     "flask": {"integrations.flask"},
     "h11": {"sandbox._web"},
     "hiredis": {"store"},
+    "httptools": {"service"},
     "itsdangerous": {"tokens"},
     "jinja2": {"cli.demo_site", "sandbox._web", "web.pages"},
     "lupa": {"store"},

@@ -113,10 +113,16 @@ def _is_limited(reply: Any) -> bool:
 def _verify(reply: Any, _: Arguments) -> bool:
     word = _text(reply[0])
     if word == "proved":
-        _word, issued, expires, fixed = reply
-        return type(issued + expires + fixed) is int and 0 <= issued < expires <= _MOST and 0 <= fixed <= 1
+        _word, issued, expires, fixed, *repeated = reply
+        return (
+            type(issued + expires + fixed) is int
+            and 0 <= issued < expires <= _MOST
+            and 0 <= fixed <= 1
+            and repeated in ([], [1])
+        )
     if word == "wrong":
-        return len(reply) == 2 and type(reply[1]) is int and 0 <= reply[1] <= _MOST
+        _word, left, *repeated = reply
+        return type(left) is int and 0 <= left <= _MOST and repeated in ([], [1])
     if word == "limited":
         return _is_limited(reply)
     return word in {"none", "blocked"} and len(reply) == 1

@@ -6,8 +6,8 @@
 --       [; 7 the rates of the IP address's failures; without its key, the ms until another node allows it one more; 8 and 9 which
 --       rate that is: its limit and its window in ms]
 -- Returns, behind the operation as answer.lua names it:
---         {'proved', issued, expires, fixed} times in ms; the operation id is the proof's
---         {'wrong', attempts left}, {'none'} no live challenge, {'blocked'},
+--         {'proved', issued, expires, fixed [, 1]} times in ms; the operation id is the proof's. 1 at the end: repeated
+--         {'wrong', attempts left [, 1]}, {'none'} no live challenge, {'blocked'},
 --         {'limited', now, scope, wait ms, limit, window ms [, …description of the live challenge]} of the rate that takes longest
 
 --# include base phone answer
@@ -22,11 +22,11 @@ local phone = load_phone(now)
 local proof, failure = field(phone, 'p' .. op), field(phone, 'f' .. op)
 if proof and unpack_ms(proof, 7) > now then
   repeated(phone, 'p' .. op)
-  return answer('proved', unpack_ms(proof, 1), unpack_ms(proof, 7), byte(proof, 13))
+  return answer('proved', unpack_ms(proof, 1), unpack_ms(proof, 7), byte(proof, 13), 1)
 end
 if failure then
   repeated(phone, 'f' .. op)
-  return answer('wrong', byte(failure, 7))
+  return answer('wrong', byte(failure, 7), 1)
 end
 
 local is_blocked, consecutive = blocked()
