@@ -73,6 +73,7 @@ class Issue:
             raise_limited(self.who, reply)
         now_ms = reply[1]
         if word == "replayed":
+            self.who.replayed = True
             return challenge_of(self.who, now_ms, Description(*reply[2:]), replayed=True)
         sent = Description(*reply[5:])
         receipt, record = Receipt("fixed"), ""
@@ -119,6 +120,7 @@ class Issue:
         if unconfirmed is not None:
             yield from self._withdraw()
             raise unconfirmed
+        reply = reply[1:]  # It begins with the operation, which the store has checked.
         if text(reply[0]) != "reserved":
             yield from give(d, self.taken)
         return reply

@@ -1,4 +1,7 @@
-"""The commands, and how they end. No output holds a code, a secret or a whole phone number, a usage error's neither."""
+"""The commands, and how they end. No output holds a code, a secret or a whole phone number, a usage error's neither.
+
+`numbers` alone prints numbers: those of the user's own table.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from otpkit import OTP
+from otpkit import OTP, fold
 from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report, standing_row, standing_word
 from otpkit.doctor import examine
 from otpkit.errors import ConfigurationError, OTPError
@@ -33,7 +36,11 @@ app = typer.Typer(
 )
 
 Phone = Annotated[
-    str, typer.Argument(help="The number in any spelling; in quotes if it holds blanks.", show_default=False)
+    str,
+    typer.Argument(help="The number in any spelling; in quotes if it holds blanks.", show_default=False, callback=fold),
+]
+Region = Annotated[
+    str | None, typer.Option(help="The region of a number without a country code, such as CN.", show_default=False)
 ]
 Purpose = Annotated[str, typer.Option(help="What the code is for.")]
 Bind = Annotated[str, typer.Option(help="A text that the code is tied to, such as a session's id.", show_default=False)]
@@ -69,6 +76,7 @@ def issue(
     phone: Phone,
     purpose: Purpose = "signup",
     bind: Bind = "",
+    region: Region = None,
     param: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A template variable; may be given several times.", show_default=False),
@@ -90,6 +98,7 @@ def issue(
             params=params,
             idempotency_key=idempotency_key,
             channel="voice" if voice else "sms",
+            region=region,
         )
     show(f"A code for {mask(challenge.phone)}: {challenge.delivery}", challenge_row(challenge), as_json=as_json)
 
@@ -103,38 +112,64 @@ def verify(
     ] = None,
     purpose: Purpose = "signup",
     bind: Bind = "",
+    region: Region = None,
     token: Annotated[bool, typer.Option("--token", help="Print the proof's token, which shows the phone.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Verify the CODE that PHONE received, and use it up."""
     with _configured() as otp:
-        proof = otp.verify(phone, _read_code() if code is None else code, purpose, bind=bind)
+        typed = fold(_read_code() if code is None else code)
+        proof = otp.verify(phone, typed, purpose, bind=bind, region=region)
         show(f"Verified {mask(proof.phone)}", proof_row(proof, with_token=token), as_json=as_json)
 
 
 @app.command()
-def delivery(phone: Phone, purpose: Purpose = "signup", bind: Bind = "", as_json: AsJson = False) -> None:
+def delivery(
+    phone: Phone, purpose: Purpose = "signup", bind: Bind = "", region: Region = None, as_json: AsJson = False
+) -> None:
     """Ask the gateway what became of the latest message of the live code."""
     with _configured() as otp:
-        found = otp.delivery(phone, purpose, bind=bind)
+        found = otp.delivery(phone, purpose, bind=bind, region=region)
     show(f"The latest message: {found.state}", delivery_row(found), as_json=as_json)
 
 
 @app.command()
-def standing(phone: Phone, as_json: AsJson = False) -> None:
+def standing(phone: Phone, region: Region = None, as_json: AsJson = False) -> None:
     """Tell whether PHONE is limited or blocked, and for how long."""
     with _configured() as otp:
-        found = otp.standing(phone)
+        found = otp.standing(phone, region=region)
     show(f"The phone {mask(found.phone)}: {standing_word(found)}", standing_row(found), as_json=as_json)
 
 
 @app.command()
-def unblock(phone: Phone, as_json: AsJson = False) -> None:
+def unblock(phone: Phone, region: Region = None, as_json: AsJson = False) -> None:
     """Lift a block of PHONE and clear its wrong codes; its messages stay counted."""
     with _configured() as otp:
-        otp.unblock(phone)
-        found = otp.standing(phone)
+        otp.unblock(phone, region=region)
+        found = otp.standing(phone, region=region)
     show(f"Unblocked {mask(found.phone)}", standing_row(found), as_json=as_json)
+
+
+@app.command()
+def numbers(
+    file: Annotated[str, typer.Argument(help="A CSV file; - is standard input.")] = "-",
+    column: Annotated[
+        str | None,
+        typer.Option(help="Which column has the numbers: its name, or its place from 1 on.", show_default="phone"),
+    ] = None,
+    region: Annotated[str, typer.Option(help="The region of a number without a country code.")] = "CN",
+    encoding: Annotated[str, typer.Option(help="How the file is encoded, such as gb18030.")] = "utf-8-sig",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each finding, and the sum.")] = False,
+) -> None:
+    """Check a table of users: which numbers are not E.164 or stand twice, and what each becomes. It needs no settings.
+
+    The rows stand in FILE as before. What is printed holds whole numbers.
+
+    Exit status: 0 if all are E.164 and stand once, 1 with a finding, 2 where the table can't be read.
+    """
+    from otpkit.cli.numbers import check_numbers
+
+    raise typer.Exit(check_numbers(typer.echo, file, column, region, encoding, as_json=as_json))
 
 
 @app.command()
@@ -156,13 +191,20 @@ def sandbox(
     port: Port = 8025,
     app_key: Annotated[str, typer.Option(help="What clients must send as their AppKey.")] = "sandbox",
     app_secret: Annotated[str, typer.Option(help="And as their AppSecret.")] = "sandbox-secret",  # noqa: S107
-    access_key_id: Annotated[str, typer.Option(help="Whose signature Dysmsapi and Dyvmsapi take.")] = "sandbox",
+    access_key_id: Annotated[
+        str, typer.Option(help="Whose signature Dysmsapi, Dyvmsapi and Tencent Cloud take.")
+    ] = "sandbox",
     access_key_secret: Annotated[str, typer.Option(help="What it is made with.")] = "sandbox-secret",  # noqa: S107
+    account_sid: Annotated[str, typer.Option(help="The account of Twilio; SK in place of AC is an API key.")] = (
+        "ACsandbox"
+    ),
+    auth_token: Annotated[str, typer.Option(help="Its auth token, and its API key's secret.")] = "sandbox-secret",  # noqa: S107
     receipt_after: Annotated[float, typer.Option(help="Seconds until a message's receipt comes in.")] = 1.0,
     receipts_url: Annotated[
         str | None,
         typer.Option(
-            help="Where receipts of Dysmsapi and Dyvmsapi are pushed; {provider} in it is dysmsapi or dyvmsapi."
+            help="Where receipts of Dysmsapi, Dyvmsapi and Tencent Cloud are pushed; {provider} in it is dysmsapi, "
+            "dyvmsapi or tencent. Twilio's go to the StatusCallback of each request."
         ),
     ] = None,
 ) -> None:
@@ -179,6 +221,8 @@ def sandbox(
         }
         typer.echo(f"Inbox: {address.base_url}/")
         typer.echo(f"Dysmsapi and Dyvmsapi: {address.base_url}, with the access key {shlex.quote(access_key_id)}")
+        typer.echo(f"Tencent Cloud: {address.base_url}, with the same as its SecretId")
+        typer.echo(f"Twilio: {address.base_url}, with the account {shlex.quote(account_sid)}")
         typer.echo("Any template and signature are accepted. To use it with Alidayu's calls:\n")
         for name, value in variables.items():
             typer.echo(f"export {name}={shlex.quote(value)}")
@@ -189,6 +233,8 @@ def sandbox(
         app_secret=app_secret,
         access_key_id=access_key_id,
         access_key_secret=access_key_secret,
+        account_sid=account_sid,
+        auth_token=auth_token,
         receipt_after=receipt_after,
         receipts_url=receipts_url,
     )

@@ -38,14 +38,11 @@ end
 
 -- Lengthen the life of the phone's key; never shorten it.
 local function keep(phone, ms)
-  if phone.life < ms then
-    redis.call('PEXPIRE', KEYS[1], ms)
-    phone.life = ms
-  end
+  if not phone.fields[1] or redis.call('PTTL', KEYS[1]) < ms then redis.call('PEXPIRE', KEYS[1], ms) end
 end
 
--- Read a phone: `fields` as HGETALL gives them, the name of an unknown one blank; of the sends and the wrong codes {name, value,
--- time}, the newest first; and `life`, how many ms the key still lives.
+-- Read a phone: `fields` as HGETALL gives them, the name of an unknown one blank; and of the sends and the wrong codes {name, value,
+-- time}, the newest first.
 local function load_phone(now)
   local fields, sends, failures = redis.call('HGETALL', KEYS[1]), {}, {}
   for i = 1, #fields, 2 do
@@ -76,8 +73,9 @@ local function load_phone(now)
   local function newest_first(a, b) return a.time > b.time end
   if sends[2] then table.sort(sends, newest_first) end
   if failures[2] then table.sort(failures, newest_first) end
-  local phone = { now = now, fields = fields, sends = sends, failures = failures, life = fields[1] and redis.call('PTTL', KEYS[1]) or 0 }
-  if phone.life == -1 then keep(phone, DAY_MS) end -- its PEXPIRE was refused
+  local phone = { now = now, fields = fields, sends = sends, failures = failures }
+  -- A send is pending where the PEXPIRE that follows its first write was refused: its key has no life yet.
+  if sends[1] and byte(sends[1].value, 13) == 112 and redis.call('PTTL', KEYS[1]) == -1 then keep(phone, DAY_MS) end
   return phone
 end
 

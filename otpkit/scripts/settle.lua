@@ -15,7 +15,7 @@ for i, send in ipairs(phone.sends) do
     if byte(send.value, 13) == 112 then
       local value = pack_ms(now) .. sub(send.value, 7, 12) .. ARGV[3] .. sub(send.value, 14)
       redis.call('HSET', KEYS[1], send.name, value)
-      keep(phone, DAY_MS)
+      if now - send.time >= SETTLE_MS then keep(phone, DAY_MS) end
       table.insert(phone.sends, 1, table.remove(phone.sends, i))
       send.time = now
     end

@@ -9,16 +9,25 @@ from __future__ import annotations
 
 import secrets
 import time
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 from urllib.parse import parse_qsl, quote
 
-from otpkit import BlockedError, Challenge, ConfigurationError, OTPError, Policy, Proof, RateLimitError, TokenError
+from otpkit import (
+    BlockedError,
+    Challenge,
+    ConfigurationError,
+    OTPError,
+    Policy,
+    Proof,
+    RateLimitError,
+    TokenError,
+    fold,
+    normalize,
+)
 from otpkit.errors import Language
 from otpkit.names import check_purpose
-from otpkit.phone import parse
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.paths import own_path, with_next
 from otpkit.web.regions import Region, regions_of
@@ -179,7 +188,7 @@ class PhoneForms:
         elif action == "verify" and form.get("phone") not in {None, state.get("phone")}:
             state["notice"] = "switched"
         elif action == "verify" and "phone" in state:
-            code = unicodedata.normalize("NFKC", form.get("code", ""))  # full-width digits, as a number may have
+            code = fold(form.get("code", ""))
             proof = yield lambda otp: otp.verify(state["phone"], code, self.purpose, **options)
             if not self._keep_proof:
                 return _verified(proof)
@@ -219,7 +228,7 @@ class PhoneForms:
 
     def _number(self, form: Mapping[str, str]) -> str:
         """Return the number of the form: one without a country code is of the region that was chosen beside it."""
-        return parse(form["phone"], self._policy.regions, self._region(form))
+        return normalize(form["phone"], self._region(form), regions=self._policy.regions)
 
     def _region(self, form: Mapping[str, str]) -> str:
         chosen = form.get("region", "")
