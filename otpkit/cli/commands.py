@@ -258,7 +258,8 @@ def serve(
 ) -> None:
     """Serve the HTTP API until SIGTERM or Ctrl-C; GET /openapi.json describes it.
 
-    Beside the settings of the other commands it needs API keys, in FILE or OTPKIT_API_KEYS.
+    Beside the settings of the other commands it needs API keys, in FILE or OTPKIT_API_KEYS. Settings are read at the
+    start alone: SIGHUP, SIGUSR1 and SIGUSR2 are ignored.
     """
     from otpkit.service.command import run
     from otpkit.service.settings import read_settings

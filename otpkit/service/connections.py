@@ -184,9 +184,10 @@ class Http(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """Write on."""
         super().resume_writing()
-        self._due = None
-        if self._running is None:
-            self._wait_for_client()
+        if not self._wire.closed:
+            self._due = None
+            if self._running is None:
+                self._wait_for_client()
 
     # What uvicorn's parser and cycles call.
 
@@ -242,7 +243,7 @@ class Http(HttpToolsProtocol):
         self._stops = True
         self._held = b""
         if self._running is None:
-            self._wire.close_now()
+            self._close()
         else:
             self._running.keep_alive = False
 
@@ -258,7 +259,7 @@ class Http(HttpToolsProtocol):
         if self._running is None and self._last:
             self._say_last()
         elif self._running is None and self._stops:
-            self._wire.close_now()
+            self._close()
         else:
             self._parse_held()
 
@@ -269,10 +270,12 @@ class Http(HttpToolsProtocol):
             self._parse(part)
         if self._held:
             self.flow.pause_reading()
-        elif self._running is None or self._begun:
-            self._wait_for_client()
-        else:
+        if self.flow.write_paused or self._last or self._wire.is_closing():
+            return
+        if self._is_busy:
             self._due = None
+        else:
+            self._wait_for_client()
 
     @property
     def _is_busy(self) -> bool:
@@ -325,7 +328,7 @@ class Http(HttpToolsProtocol):
                 cycle.disconnected, self._running = True, None
                 cycle.message_event.set()
                 if cycle.response_started:
-                    self._wire.close_now()
+                    self._close()
         if self._running is None and not self.pipeline:
             self._say_last()
 
@@ -333,12 +336,17 @@ class Http(HttpToolsProtocol):
         self._wire.write(self._last)
         self._wire.close()
 
+    def _close(self) -> None:
+        """Close, once the client has taken what is written."""
+        self._due = self.loop.time() + PATIENCE
+        self._wire.close_now()
+
     def _linger_or_close(self) -> None:
         """Close; while a client still writes, read on first: a reset would come before it sees the answer."""
-        self._due = self.loop.time() + PATIENCE
         if self._stops or self._ended or not (self._begun or self._held or self._last):
-            self._wire.close_now()
+            self._close()
             return
+        self._due = self.loop.time() + PATIENCE
         self.lingers, self._held, self._reads = True, b"", 0
         self._wire.write_eof()
         self.flow.resume_reading()
@@ -346,7 +354,7 @@ class Http(HttpToolsProtocol):
     def _wait_for_client(self) -> None:
         """Set by when the client must have sent the rest of a request; a whole answer is followed by a longer wait."""
         if self._ended:
-            self._wire.close_now()
+            self._close()
         elif self._begun or self.cycle is None:
             self._due = self._due or self.loop.time() + PATIENCE
         else:
@@ -365,4 +373,4 @@ class Http(HttpToolsProtocol):
             self._due = None
             self._refuse(too_slow_answer())
         else:
-            self._wire.close_now()
+            self._close()

@@ -11,7 +11,7 @@ MAX_CONNECTIONS: Final = 2_048
 _READ: Final = 16_384  # Bytes that are read at once, and kept while a request before them is answered.
 DISCARD: Final = 65_536  # Bytes that are read at once where nothing of them is kept.
 _PAUSE: Final = 0.005  # Seconds between two looks at the line.
-_AT_ONCE: Final = 4  # Strangers in line who go on at a time.
+_AT_ONCE: Final = 2  # Strangers in line who go on at a time.
 _SEARCHED: Final = 64  # Connections that are looked at, to find one to close in favour of a new one.
 
 

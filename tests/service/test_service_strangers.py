@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -260,3 +261,36 @@ def test_a_thousand_strangers_take_little_memory() -> None:
     lines = {line[:24].strip(): line for line in done.stdout.splitlines()}
     assert lines["memory with 1000, at mos"].split()[-1] == "met", done.stdout
     assert lines["lines in the log"].split()[-1] == "met", done.stdout
+
+
+async def slow_gateway(_: object) -> None:
+    await asyncio.sleep(2.5)
+
+
+@pytest.mark.parametrize("behind", [b"", HEALTH, HEALTH * 20, HEALTH[:30]])
+def test_a_client_is_not_hurried_while_it_is_answered(behind: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a request that came in pieces ends with its last, whatever follows."""
+    monkeypatch.setattr(connections, "PATIENCE", 1)
+    body = b'{"phone": "13800138000"}'
+    with serving("memory://", gateway=slow_gateway) as served, connected(served) as connection:
+        connection.sendall(WITH_KEY)
+        time.sleep(0.1)
+        connection.sendall(b"content-length: %d\r\n\r\n" % len(body) + body + behind)
+        whole, found = behind.count(b"\r\n\r\n"), b""
+        while found.count(b"HTTP/1.1 ") <= whole and (chunk := connection.recv(65_536)):
+            found += chunk
+        assert found.startswith(b"HTTP/1.1 201 ")
+        assert found.count(ALIVE) == whole
+
+
+def test_one_that_ends_and_reads_nothing_is_closed(hasty: Stage) -> None:
+    """Also where the answers to what it sent are more than the kernel holds."""
+    with connected(hasty) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            connection.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 5_000)
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+        time.sleep(4)
+        assert hasty.connections() == 0
