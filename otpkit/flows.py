@@ -25,7 +25,17 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.gateways.provider import message_id
 from otpkit.identity import Identity
 from otpkit.issuing import BLOCKED, Issue
-from otpkit.limits import WideLimit, give, ip_limits, is_countable, memory_key, read_ip, send_limits, take
+from otpkit.limits import (
+    NOTHING_TAKEN,
+    WideLimit,
+    give,
+    ip_limits,
+    is_countable,
+    memory_key,
+    read_ip,
+    send_limits,
+    take,
+)
 from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.names import DEFAULT_NAMESPACE, NOT_GIVEN, check_bind, check_purpose, check_request
 from otpkit.phone import resolve
@@ -93,7 +103,7 @@ class Flows:
         op = new_id() if idempotency_key is None else who.operation(b"verify", idempotency_key, digits, size=ID_BYTES)
         digests = b"".join([key.digest(who.packed, digits) + key.id for key in d.keys.codes])
         limits = self._ip_limits("failures", ip, d.policy.ip_failures)
-        taken, refusal = yield from take(d, limits)
+        taken, refusal = (yield from take(d, limits)) if limits else NOTHING_TAKEN
         charged = () if d.clustered else limits
         script = RunScript(
             d.scripts.verify,
@@ -122,7 +132,8 @@ class Flows:
             # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
             who.replayed = idempotency_key is not None and len(reply) == (5 if word == "proved" else 3)
         if word == "proved":
-            yield from give(d, taken)
+            if taken:
+                yield from give(d, taken)
             issued_ms, expires_ms, fixed = reply[1:4]
             return d.signer.proof(encode_id(op), who.phone, who.purpose, who.bind, issued_ms, expires_ms, fixed == 1)
         if word == "wrong":
