@@ -187,3 +187,30 @@ def test_regions_stand_in_the_order_of_their_language(open_page: Open) -> None:
         page.locator("#language").click()
         names = [each.split(" +")[0] for each in page.locator("#region option").all_inner_texts()]
         assert names == sorted(names)
+
+
+@pytest.mark.parametrize(("locale", "link"), [("en-US", "Verify my number"), ("zh-CN", "验证手机号")])
+def test_a_page_that_lacks_a_proof_leads_to_the_form_and_back(
+    open_page: Open, shut_out: Callable[[Page], list[str]], locale: str, link: str
+) -> None:
+    with page_site("payment") as site:
+        account = site.url.replace("/payment", "/account?order=42")
+        page = open_page(account, locale=locale, viewport={"width": 320, "height": 600})
+        assert shut_out(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        page.get_by_role("link", name=link).click()
+        page.locator("#phone").fill(PHONE)
+        page.keyboard.press("Enter")
+        expect(page.locator("#code")).to_be_focused()
+        page.locator("#code").press_sequentially(site.code)
+        is_welcomed(page)
+        assert page.url == account
+
+
+def test_notices_shut_nobody_out(site: PageSite, open_page: Open, shut_out: Callable[[Page], list[str]]) -> None:
+    page = open_page(site.url)
+    ask_for_code(page)
+    come_back_after(site, page, 60)
+    page.get_by_role("button", name="Send again").click()
+    expect(page.locator("#notice")).to_be_visible()
+    assert shut_out(page) == []
