@@ -209,9 +209,12 @@ def test_a_half_closed_connection_is_answered(stage: Stage) -> None:
 def test_an_upgrade_that_is_not_offered_is_passed_over(stage: Stage, upgrade: bytes) -> None:
     offer = b"connection: upgrade, http2-settings\r\nupgrade: " + upgrade + b"\r\nhttp2-settings: AAMAAABk\r\n"
     get = HEALTH[:-2] + offer + b"\r\n"
-    post = WITH_KEY.replace(b"challenges", b"challenges/status") + offer + b"content-length: 2\r\n\r\n{}"
-    found = answer(stage, get + post + HEALTH + LAST)
-    assert [each.split()[0] for each in found.split(b"HTTP/1.1 ")[1:]] == [b"200", b"422", b"200", b"200"]
+    post = WITH_KEY.replace(b"challenges", b"challenges/status") + offer
+    whole = post + b"content-length: 2\r\n\r\n{}"
+    chunked = post + b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"
+    found = answer(stage, get + whole + HEALTH + chunked + get, post + b"content-length: 2\r\n\r\n", b"{}", LAST)
+    statuses = [each.split()[0] for each in found.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [b"200", b"422", b"200", b"422", b"200", b"422", b"200"]
 
 
 def test_a_body_that_is_asked_for_is_told_to_come(stage: Stage) -> None:
