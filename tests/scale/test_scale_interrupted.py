@@ -76,6 +76,14 @@ def place(request: pytest.FixtureRequest) -> Iterator[Any]:
     asyncio.run(stack.aclose())
 
 
+@pytest.fixture(autouse=True)
+def quick_collections() -> Iterator[None]:
+    """Leave what other tests have made out of `gc.collect`, which these tests call some hundred times."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 class Interruption:
     """Raises an error at the `number`th line of those files that a call runs."""
 
