@@ -22,6 +22,7 @@ from otpkit.errors import (
 )
 from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.policy import Policy, Rate
+from otpkit.spelling import fold, normalize
 from otpkit.sync import OTP
 from otpkit.template import Template
 
@@ -52,4 +53,6 @@ __all__ = [
     "TokenError",
     "UsedTokenError",
     "WrongCodeError",
+    "fold",
+    "normalize",
 ]

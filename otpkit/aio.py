@@ -106,9 +106,10 @@ class AsyncOTP:
         params: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         channel: Channel = "sms",
+        region: str | None = None,
     ) -> Challenge:
         """Same as `OTP.issue`, but awaited."""
-        return await self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key, channel))
+        return await self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key, channel, region))
 
     async def verify(
         self,
@@ -119,15 +120,22 @@ class AsyncOTP:
         bind: str = "",
         ip: str | None = None,
         idempotency_key: str | None = None,
+        region: str | None = None,
     ) -> Proof:
         """Same as `OTP.verify`, but awaited."""
-        return await self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key))
+        return await self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key, region))
 
     async def check(
-        self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | NotGiven | None = NOT_GIVEN
+        self,
+        token: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        phone: str | NotGiven | None = NOT_GIVEN,
+        region: str | None = None,
     ) -> Proof:
         """Same as `OTP.check`, but awaited."""
-        return self._flows.check(token, purpose, bind, phone)
+        return self._flows.check(token, purpose, bind, phone, region)
 
     async def redeem(
         self,
@@ -138,37 +146,42 @@ class AsyncOTP:
         phone: str | NotGiven | None = NOT_GIVEN,
         idempotency_key: str | None = None,
         request: str | None = None,
+        region: str | None = None,
     ) -> Proof:
         """Same as `OTP.redeem`, but awaited."""
-        return await self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key, request))
+        return await self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key, request, region))
 
-    async def status(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Challenge | None:
+    async def status(
+        self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None
+    ) -> Challenge | None:
         """Same as `OTP.status`, but awaited."""
-        return await self._drive(self._flows.status(phone, purpose, bind))
+        return await self._drive(self._flows.status(phone, purpose, bind, region))
 
-    async def standing(self, phone: str) -> Standing:
+    async def standing(self, phone: str, *, region: str | None = None) -> Standing:
         """Same as `OTP.standing`, but awaited."""
-        return await self._drive(self._flows.standing(phone))
+        return await self._drive(self._flows.standing(phone, region))
 
-    async def delivery(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Delivery:
+    async def delivery(
+        self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None
+    ) -> Delivery:
         """Same as `OTP.delivery`, but awaited."""
-        return await self._drive(self._flows.delivery(phone, purpose, bind))
+        return await self._drive(self._flows.delivery(phone, purpose, bind, region))
 
     async def receive(self, push: Push, *, gateway: str = "") -> Receipts:
         """Same as `OTP.receive`, but awaited."""
         return await self._drive(self._flows.receive(push, gateway))
 
-    async def revoke(self, phone: str, purpose: str = "signup", *, bind: str = "") -> None:
+    async def revoke(self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None) -> None:
         """Same as `OTP.revoke`, but awaited."""
-        await self._drive(self._flows.revoke(phone, purpose, bind))
+        await self._drive(self._flows.revoke(phone, purpose, bind, region))
 
-    async def unblock(self, phone: str) -> None:
+    async def unblock(self, phone: str, *, region: str | None = None) -> None:
         """Same as `OTP.unblock`, but awaited."""
-        await self._drive(self._flows.unblock(phone))
+        await self._drive(self._flows.unblock(phone, region))
 
-    async def erase(self, phone: str) -> None:
+    async def erase(self, phone: str, *, region: str | None = None) -> None:
         """Same as `OTP.erase`, but awaited."""
-        await self._drive(self._flows.erase(phone))
+        await self._drive(self._flows.erase(phone, region))
 
     async def close(self) -> None:
         """Same as `OTP.close`, but awaited; calls under way in other tasks end as usual."""

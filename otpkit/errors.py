@@ -4,8 +4,8 @@
 
     OTPError                      .code a stable word, .status an HTTP hint, .retry_after seconds or None
     ├── ConfigurationError        the deployment is wrong
-    ├── PhoneError                not a mobile number
-    │   └── RegionError           a number of a region that is not allowed
+    ├── PhoneError                .kind: not a mobile number
+    │   └── RegionError           .served: a number of a region that is not allowed
     ├── RateLimitError            .scope, .rate, .challenge
     ├── BlockedError              too many consecutive failures
     ├── CodeError
@@ -34,6 +34,7 @@ Language = Literal["en", "zh"]
 RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway"]
 RejectionCategory = Literal["account", "configuration", "number", "request", "rate_limit", "quota", "connection"]
 RejectionConcern = Literal["gateway", "message"]
+PhoneProblem = Literal["spelling", "landline", "unknown"]
 
 
 class OTPError(Exception):
@@ -69,21 +70,51 @@ class ConfigurationError(OTPError):
     code = "configuration"
 
 
+_PHONE_HINTS: dict[PhoneProblem, tuple[str, str]] = {
+    "spelling": ("", ""),
+    "landline": (" This one is not a mobile.", "该号码不是手机号码。"),
+    "unknown": (" There is no such number: check its digits and its country code.", "该号码不存在，请检查号码和区号。"),
+}
+_MOST_SERVED = 3  # country codes in a sentence
+
+
 class PhoneError(OTPError):
-    """What was typed is not a mobile number."""
+    """What was typed is not a mobile number.
+
+    `kind` says why: `spelling` (its characters or how many digits it has), `landline`, or `unknown` (no numbering plan
+    has such a number).
+    """
 
     code = "phone"
     status = 422
-    _en = "Please enter a valid mobile number."
-    _zh = "请输入正确的手机号码。"
+    _en = "Please enter a valid mobile number.{hint_en}"
+    _zh = "请输入正确的手机号码。{hint_zh}"
+
+    def __init__(self, detail: str = "", *, kind: PhoneProblem = "spelling", retry_after: float | None = None) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.kind = kind
+
+    def _evidence(self) -> dict[str, object]:
+        en, zh = _PHONE_HINTS[self.kind]
+        return {"hint_en": en, "hint_zh": zh}
 
 
 class RegionError(PhoneError):
-    """A number of a region that `Policy.regions` does not allow."""
+    """A number of a region that `Policy.regions` does not allow. `served` are the country codes of those it does."""
 
     code = "region"
-    _en = "Sorry, numbers of this country or region are not supported."
-    _zh = "抱歉，暂不支持该国家或地区的号码。"
+    _en = "Sorry, numbers of this country or region are not supported.{hint_en}"
+    _zh = "抱歉，暂不支持该国家或地区的号码。{hint_zh}"
+
+    def __init__(self, detail: str = "", *, served: tuple[str, ...] = (), retry_after: float | None = None) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.served = served
+
+    def _evidence(self) -> dict[str, object]:
+        if not 0 < len(self.served) <= _MOST_SERVED:
+            return {"hint_en": "", "hint_zh": ""}
+        en, zh = " or ".join(self.served), "或 ".join(f"{code} " for code in self.served)
+        return {"hint_en": f" Please enter one that begins with {en}.", "hint_zh": f"请输入以 {zh}开头的号码。"}
 
 
 class UsedUpRate(Protocol):

@@ -30,6 +30,7 @@ from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.names import DEFAULT_NAMESPACE, NOT_GIVEN, check_bind, check_purpose, check_request
 from otpkit.phone import resolve
 from otpkit.replies import DELIVERY, Description, live_challenge, raise_limited, standing_of, text
+from otpkit.spelling import check_region
 from otpkit.tokens import Claims, from_ms
 
 T = TypeVar("T")
@@ -62,19 +63,27 @@ class Flows:
         params: Mapping[str, str] | None,
         idempotency_key: str | None,
         channel: Channel,
+        region: str | None = None,
     ) -> Flow[Challenge]:
         d = self._deployment
-        canonical, region = self._resolve(phone)
+        canonical, served_region = self._resolve(phone, region)
         who = Identity(d, canonical, purpose, bind)
-        limits = self._ip_limits("sends", ip, d.policy.ip_sends) + send_limits(d, region)
-        plan = d.routing.plan_for(region)
+        limits = self._ip_limits("sends", ip, d.policy.ip_sends) + send_limits(d, served_region)
+        plan = d.routing.plan_for(served_region)
         flow = Issue(d, who, limits, plan, params, idempotency_key, channel).run()
         return self._watch(who, "issue", "issued", flow, ip)
 
     def verify(
-        self, phone: object, code: object, purpose: str, bind: str, ip: object, idempotency_key: str | None
+        self,
+        phone: object,
+        code: object,
+        purpose: str,
+        bind: str,
+        ip: object,
+        idempotency_key: str | None,
+        region: str | None = None,
     ) -> Flow[Proof]:
-        who = self._identify(phone, purpose, bind)
+        who = self._identify(phone, purpose, bind, region)
         return self._watch(who, "verify", "verified", self._verify(who, code, ip, idempotency_key), ip)
 
     def _verify(self, who: Identity, code: object, ip: object, idempotency_key: str | None) -> Flow[Proof]:
@@ -118,9 +127,9 @@ class Flows:
             raise_limited(who, reply)
         raise BlockedError(BLOCKED) if word == "blocked" else ExpiredCodeError(_NO_CHALLENGE)
 
-    def check(self, token: object, purpose: str, bind: str, phone: object) -> Proof:
+    def check(self, token: object, purpose: str, bind: str, phone: object, region: str | None = None) -> Proof:
         d = self._deployment
-        claims = self._claims(token, purpose, bind, phone)
+        claims = self._claims(token, purpose, bind, phone, region)
         if not claims.has_audience and d.namespace != DEFAULT_NAMESPACE:
             # A process of the version before made it. `redeem` takes it: its record shows that it is ours.
             raise InvalidTokenError(_NO_AUDIENCE)
@@ -141,9 +150,10 @@ class Flows:
         phone: object,
         idempotency_key: str | None,
         request: str | None = None,
+        region: str | None = None,
     ) -> Flow[Proof]:
         d = self._deployment
-        claims = self._claims(token, purpose, bind, phone)
+        claims = self._claims(token, purpose, bind, phone, region)
         who = Identity(d, claims.proof.phone, purpose, bind)
         asked = () if request is None else (check_request(request),)
         op, call = new_id(), b""
@@ -171,19 +181,19 @@ class Flows:
             return replace(claims.proof, replayed=True) if is_replay else claims.proof
         raise ExpiredTokenError(_EXPIRED) if word == "expired" else UsedTokenError(_USED)
 
-    def status(self, phone: object, purpose: str, bind: str) -> Flow[Challenge | None]:
+    def status(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[Challenge | None]:
         d = self._deployment
-        return live_challenge(d, self._identify(phone, purpose, bind))
+        return live_challenge(d, self._identify(phone, purpose, bind, region))
 
-    def standing(self, phone: object) -> Flow[Standing]:
+    def standing(self, phone: object, region: str | None = None) -> Flow[Standing]:
         d = self._deployment
-        who = self._identify(phone, "operator", "")
+        who = self._identify(phone, "operator", "", region)
         reply = yield RunScript(d.scripts.standing, (who.phone_key, who.counter_key), (d.now_arg(),))
         return standing_of(who, reply)
 
-    def delivery(self, phone: object, purpose: str, bind: str) -> Flow[Delivery]:
+    def delivery(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[Delivery]:
         d = self._deployment
-        who = self._identify(phone, purpose, bind)
+        who = self._identify(phone, purpose, bind, region)
         reply = yield RunScript(d.scripts.status, (who.phone_key,), (d.now_arg(), who.slot))
         if len(reply) == 1:
             return Delivery(state="unknown", gateway=who.served_by("", fixed=False)[0])
@@ -251,36 +261,39 @@ class Flows:
                 detail = f"{name} {delivery.result_code}".strip()
                 yield from self._tell(who, "receive", _ARRIVED[delivery.state], detail=detail)
 
-    def revoke(self, phone: object, purpose: str, bind: str) -> Flow[None]:
+    def revoke(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[None]:
         d = self._deployment
-        who = self._identify(phone, purpose, bind)
+        who = self._identify(phone, purpose, bind, region)
         yield RunScript(d.scripts.revoke, (who.phone_key,), (d.now_arg(), who.slot), d.policy.replicas)
         yield from self._tell(who, "revoke", "revoked")
 
-    def unblock(self, phone: object) -> Flow[None]:
+    def unblock(self, phone: object, region: str | None = None) -> Flow[None]:
         d = self._deployment
-        who = self._identify(phone, "operator", "")
+        who = self._identify(phone, "operator", "", region)
         yield RunScript(d.scripts.unblock, (who.phone_key, who.counter_key), (d.now_arg(),))
         yield from self._tell(who, "unblock", "unblocked")
 
-    def erase(self, phone: object) -> Flow[None]:
+    def erase(self, phone: object, region: str | None = None) -> Flow[None]:
         d = self._deployment
-        who = self._identify(phone, "operator", "")
+        who = self._identify(phone, "operator", "", region)
         yield RunScript(d.scripts.erase, (who.phone_key, who.counter_key), ())
         yield from self._tell(who, "erase", "erased")
 
-    def _resolve(self, phone: object) -> tuple[str, str]:
+    def _resolve(self, phone: object, region: str | None = None) -> tuple[str, str]:
         policy = self._deployment.policy
-        return resolve(phone, policy.regions, policy.default_region)
+        if region is None:
+            return resolve(phone, policy.regions, policy.default_region)
+        check_region(region, policy.regions)
+        return resolve(phone, policy.regions, region)
 
-    def _identify(self, phone: object, purpose: object, bind: object) -> Identity:
-        return Identity(self._deployment, self._resolve(phone)[0], purpose, bind)
+    def _identify(self, phone: object, purpose: object, bind: object, region: str | None = None) -> Identity:
+        return Identity(self._deployment, self._resolve(phone, region)[0], purpose, bind)
 
-    def _claims(self, token: object, purpose: str, bind: str, phone: object) -> Claims:
+    def _claims(self, token: object, purpose: str, bind: str, phone: object, region: str | None) -> Claims:
         canonical = None
         if phone is not NOT_GIVEN:
             try:
-                canonical, _ = self._resolve(phone)
+                canonical, _ = self._resolve(phone, region)
             except PhoneError:
                 canonical = ""  # what is no phone, None included, is not the token's
         return self._deployment.signer.read(token, check_purpose(purpose), check_bind(bind), canonical)

@@ -2,7 +2,8 @@
 
 Mainland numbers (`1[3-9]` and nine digits) go by a rule of our own. Numbers of other regions go through
 `phonenumbers`, but only after the same check of characters: by itself it takes letters (and turns them into
-somebody else's number), extensions, invisible characters and digits of any script.
+somebody else's number), extensions, invisible characters and digits of any script. `otpkit.spelling` folds what people
+paste before it asks here.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import re
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, Final, NoReturn
 
-from otpkit.errors import ConfigurationError, PhoneError, RegionError
+from otpkit.errors import ConfigurationError, PhoneError, PhoneProblem, RegionError
 from otpkit.models import mask
 
 MAINLAND = "CN"
@@ -21,12 +22,42 @@ ONLY_MAINLAND = frozenset({MAINLAND})
 MAX_LENGTH = 64  # characters: fifteen digits with ample separators
 
 _PLAIN_MAINLAND = re.compile(r"(?:\+86|0086|86)?(1[3-9][0-9]{9})")
+_TRUNK_MAINLAND = re.compile(r"(?:86)?0(1[3-9][0-9]{9})")
 _TO_ASCII = str.maketrans("０１２３４５６７８９＋－．（）　", "0123456789+-.() ")
 _SPELLING = re.compile(r"[ (]*\+?[ (]*[0-9](?:[-. ()]*[0-9])*[ )]*")
 _NOT_PARENTHESES = re.compile(r"[^()]+")
 _SEPARATORS = re.compile(r"[-. ()]+")
-_E164_DIGITS = re.compile(r"[1-9][0-9]{7,14}")  # ITU-T E.164: at most 15, the first not 0
+_E164_DIGITS = re.compile(r"[1-9][0-9]{6,14}")  # ITU-T E.164: at most 15, the first not 0; Tokelau has 7
+_MIN_FOREIGN = 8  # digits of what is certainly another country's number, where no metadata is read
 _REGION_CODE = re.compile(r"[A-Z]{2}")
+
+# Numbers that the metadata takes in an old spelling beside the current one; each must stay one phone. None refuses the
+# old spelling: which number it has become can't be told from its digits.
+_RENUMBERED: Final[tuple[tuple[re.Pattern[str], str | None], ...]] = (
+    # Gabon, 2019: a digit of the operator comes first, the 0 is gone. The old numbers were switched off on 2024-04-06.
+    (re.compile(r"\+2410?([256][0-9]{6})"), r"+2416\1"),
+    (re.compile(r"\+2410?([47][0-9]{6})"), r"+2417\1"),
+    (re.compile(r"\+2410?3[0-9]{6}"), None),
+    # Brazil, 2012-2016: mobiles have a ninth digit. What still had eight was trunked radio, switched off in 2018.
+    (re.compile(r"\+55[0-9]{2}7[0-9]{7}"), None),
+    # The Gambia: two digits of the operator come before the seven. While both work, the phone is the old spelling.
+    (re.compile(r"\+220(?:83(?=[35])|86(?=[68])|87(?=[247])|89(?=9))([0-9]{7})"), r"+220\1"),
+    # Liberia and Niue: longer mobile numbers took the place of those with seven and four digits.
+    (re.compile(r"\+231[4-6][0-9]{6}"), None),
+    (re.compile(r"\+683[56][0-9]{3}"), None),
+)
+
+
+class _EveryRegion(frozenset[str]):
+    """Stands for all regions that there are, without the metadata that lists them."""
+
+    __slots__ = ()
+
+    def __contains__(self, region: object) -> bool:
+        return True
+
+
+EVERY_REGION: Final[AbstractSet[str]] = _EveryRegion({MAINLAND, "001"})
 
 
 def parse(text: object, regions: AbstractSet[str] = ONLY_MAINLAND, default_region: str = MAINLAND) -> str:
@@ -37,7 +68,13 @@ def parse(text: object, regions: AbstractSet[str] = ONLY_MAINLAND, default_regio
     return resolve(text, regions, default_region)[0]
 
 
-def resolve(text: object, regions: AbstractSet[str] = ONLY_MAINLAND, default_region: str = MAINLAND) -> tuple[str, str]:
+def resolve(
+    text: object,
+    regions: AbstractSet[str] = ONLY_MAINLAND,
+    default_region: str = MAINLAND,
+    *,
+    takes_trunk: bool = False,
+) -> tuple[str, str]:
     """Return the phone that `text` spells, as E.164, and its region, as ISO 3166-1 alpha-2.
 
     Taken are ASCII or full-width digits; between them blanks, hyphens, dots and pairs of parentheses,
@@ -47,8 +84,12 @@ def resolve(text: object, regions: AbstractSet[str] = ONLY_MAINLAND, default_reg
 
     Raises PhoneError for what is not a mobile number in such a spelling, and RegionError for a number of a
     region that is not allowed. While CN alone is allowed no metadata is read: whatever has a foreign country
-    code and 8 to 15 digits is then a RegionError. Territories that share a numbering plan count as its main
-    one, as `phonenumbers` has it (Vatican mobiles are IT).
+    code and 8 to 15 digits is then a RegionError. A number that the numbering plan gives to several regions
+    is of the main one, as `phonenumbers` has it, where that is allowed (Vatican mobiles are IT), and else of
+    the first that is: with AX alone, Finland's mobiles are of AX.
+
+    With `takes_trunk` a trunk prefix after the country code, as in `+44 (0)7400 123456`, is dropped where the
+    numbering plan proves the reading: with it there is no such number, without it there is.
     """
     # type() rather than isinstance(), which asks the object itself for its __class__.
     if not issubclass(type(text), str):
@@ -57,15 +98,15 @@ def resolve(text: object, regions: AbstractSet[str] = ONLY_MAINLAND, default_reg
         plain = _PLAIN_MAINLAND.fullmatch(text)  # type: ignore[call-overload]
         if plain is not None:
             return "+86" + plain[1], MAINLAND
-    return _resolve_spelling(str.__str__(text), regions, default_region)
+    return _resolve_spelling(str.__str__(text), regions, default_region, takes_trunk=takes_trunk)
 
 
 def require_regions(regions: Iterable[str], default_region: str = MAINLAND) -> frozenset[str]:
     """Return `regions` as a frozenset, once it is certain that their numbers can be read here.
 
     For whoever builds a policy. Raises ConfigurationError for an empty set, a code that is not ISO 3166-1
-    alpha-2 in upper case or that `phonenumbers` does not know, a `default_region` outside `regions`, and for
-    any region but CN while the extra `intl` is not installed.
+    alpha-2 in upper case or that `phonenumbers` does not know, one without mobile numbers, a `default_region`
+    outside `regions`, and for any region but CN while the extra `intl` is not installed.
     """
     if isinstance(regions, str) or not isinstance(regions, Iterable):
         raise ConfigurationError('regions must be a set of region codes; write regions={"CN"}.')
@@ -89,22 +130,36 @@ def require_regions(regions: Iterable[str], default_region: str = MAINLAND) -> f
 
 
 def _require_known(regions: AbstractSet[str]) -> None:
-    unknown = sorted(regions - _phonenumbers().SUPPORTED_REGIONS)
+    library = _phonenumbers()
+    unknown = sorted(regions - library.SUPPORTED_REGIONS)
     if unknown:
         hint = " (the United Kingdom is 'GB')" if "UK" in unknown else ""
         raise ConfigurationError(
             f"regions: {unknown[0]!r} is no region that phonenumbers knows{hint}; "
             "write ISO 3166-1 alpha-2 in upper case, like 'HK'."
         )
+    mobile = library.PhoneNumberType.MOBILE
+    if unserved := sorted(code for code in regions if mobile not in library.supported_types_for_region(code)):
+        raise ConfigurationError(f"regions: {unserved[0]!r} has no mobile numbers, so none could pass; leave it out.")
 
 
-def _resolve_spelling(text: str, regions: AbstractSet[str], default_region: str) -> tuple[str, str]:
+def calling_codes(regions: AbstractSet[str]) -> tuple[str, ...]:
+    """Return the country codes of regions, such as `("+86", "+852")`, each once."""
+    if regions == ONLY_MAINLAND:
+        return ("+86",)
+    library = _phonenumbers()
+    return tuple(f"+{code}" for code in sorted({library.country_code_for_region(region) for region in regions}))
+
+
+def _resolve_spelling(
+    text: str, regions: AbstractSet[str], default_region: str, *, takes_trunk: bool
+) -> tuple[str, str]:
     digits = _digits(text)
     if digits.startswith("+"):
-        return _international(digits[1:], regions)
+        return _international(digits[1:], regions, takes_trunk=takes_trunk)
     if digits.startswith("00"):
-        return _international(digits[2:], regions)
-    return _national(digits, regions, default_region)
+        return _international(digits[2:], regions, takes_trunk=takes_trunk)
+    return _national(digits, regions, default_region, takes_trunk=takes_trunk)
 
 
 def _digits(text: str) -> str:
@@ -120,55 +175,100 @@ def _digits(text: str) -> str:
     return _SEPARATORS.sub("", ascii_text)
 
 
-def _international(digits: str, regions: AbstractSet[str]) -> tuple[str, str]:
+def _international(digits: str, regions: AbstractSet[str], *, takes_trunk: bool) -> tuple[str, str]:
     if not _E164_DIGITS.fullmatch(digits):
-        _refuse("a country code and its number are 8 to 15 digits, the first not 0")
+        _refuse("a country code and its number are 7 to 15 digits, the first not 0")
     if digits.startswith("86"):
-        return _mainland(digits, regions)
+        return _mainland(digits, regions, takes_trunk=takes_trunk)
     if regions == ONLY_MAINLAND:
-        _refuse_region("+" + digits, "another region than CN")
-    found = _by_metadata("+" + digits, None, regions)
-    # phonenumbers mends, for one, a trunk 0 after the country code; a number that needs mending is refused.
-    if found[0] != "+" + digits:
+        if len(digits) < _MIN_FOREIGN:
+            _refuse("it has too few digits")
+        _refuse_region("+" + digits, "another region than CN", regions)
+    number = _by_metadata("+" + digits, None)
+    # phonenumbers drops, for one, a trunk 0 after the country code; the strict reading refuses such a number.
+    if _e164(number) != "+" + digits and not (takes_trunk and _has_trunk(digits, number)):
         _refuse("after the country code no trunk prefix belongs")
-    return found
+    return _allowed(number, regions)
 
 
-def _national(digits: str, regions: AbstractSet[str], default_region: str) -> tuple[str, str]:
+def _national(digits: str, regions: AbstractSet[str], default_region: str, *, takes_trunk: bool) -> tuple[str, str]:
     if default_region == MAINLAND:
-        return _mainland(digits, regions)
-    phone, region = _by_metadata(digits, default_region, regions)
+        return _mainland(digits, regions, takes_trunk=takes_trunk)
+    number = _by_metadata(digits, default_region)
     # A region's own international prefix (011 in the US) can lead to a mainland number: our own rule again.
-    return _mainland(phone[1:], regions) if phone.startswith("+86") else (phone, region)
+    if number.country_code == 86:
+        return _mainland(_e164(number)[1:], regions, takes_trunk=False)
+    return _allowed(number, regions)
 
 
-def _mainland(digits: str, regions: AbstractSet[str]) -> tuple[str, str]:
-    plain = _PLAIN_MAINLAND.fullmatch(digits)
+def _mainland(digits: str, regions: AbstractSet[str], *, takes_trunk: bool) -> tuple[str, str]:
+    plain = _PLAIN_MAINLAND.fullmatch(digits) or (_TRUNK_MAINLAND.fullmatch(digits) if takes_trunk else None)
     if plain is None:
         _refuse("a mainland one is 11 digits from 13 to 19, any other begins with + and its country code")
     phone = "+86" + plain[1]
     if MAINLAND not in regions:
-        _refuse_region(phone, MAINLAND)
+        _refuse_region(phone, MAINLAND, regions)
     return phone, MAINLAND
 
 
-def _by_metadata(digits: str, default_region: str | None, regions: AbstractSet[str]) -> tuple[str, str]:
+def _by_metadata(digits: str, default_region: str | None) -> Any:
+    """Return the mobile number of `digits`, as `phonenumbers` has it and in its current spelling."""
     library = _phonenumbers()
-    try:
-        number = library.parse(digits, default_region)
-    except library.NumberParseException:
-        number = None
-    # Outside of the except block, so that our error carries no context with the number in its frames.
+    number = _parsed(digits, default_region)
     if number is None or not library.is_valid_number(number):
-        _refuse("no region has such a number")
+        _refuse("no region has such a number", kind="unknown")
     kinds = library.PhoneNumberType
     if library.number_type(number) not in {kinds.MOBILE, kinds.FIXED_LINE_OR_MOBILE}:
-        _refuse("it is no mobile number")
+        _refuse("it is no mobile number", kind="landline")
+    return number
+
+
+def _parsed(digits: str, default_region: str | None) -> Any:
+    library = _phonenumbers()
+    try:
+        return library.parse(digits, default_region)
+    except library.NumberParseException:
+        return None  # so that our error carries no context with the number in its frames
+
+
+def _e164(number: Any) -> str:
+    library = _phonenumbers()
     phone: str = library.format_number(number, library.PhoneNumberFormat.E164)
+    return phone
+
+
+def _has_trunk(digits: str, number: Any) -> bool:
+    """Return whether `digits` are those of `number` with its plan's trunk prefix after the country code."""
+    library = _phonenumbers()
+    metadata = library.PhoneMetadata.metadata_for_region(library.region_code_for_number(number), None)
+    prefix: str = (metadata and metadata.national_prefix) or ""
+    code = str(number.country_code)
+    return bool(prefix) and digits == code + prefix + _e164(number)[1 + len(code) :]
+
+
+def _allowed(number: Any, regions: AbstractSet[str]) -> tuple[str, str]:
+    """Return the phone of a mobile number and its region; raises RegionError where none of its regions is allowed."""
+    library = _phonenumbers()
+    phone = _current(_e164(number))
     region: str = library.region_code_for_number(number)
-    if region not in regions:
-        _refuse_region(phone, region)
-    return phone, region
+    if region in regions:
+        return phone, region
+    shared = library.region_codes_for_country_code(number.country_code)
+    others = [each for each in shared if each in regions and library.is_valid_number_for_region(number, each)]
+    return (phone, others[0]) if others else _refuse_region(phone, region, regions)
+
+
+def _current(phone: str) -> str:
+    """Return the one spelling of a phone whose numbering plan has changed."""
+    library = _phonenumbers()
+    for old, new in _RENUMBERED:
+        if (found := old.fullmatch(phone)) is None:
+            continue
+        if new is None:
+            _refuse("it is written as it was before its country's numbering plan changed", kind="unknown")
+        current = found.expand(new)
+        return current if library.is_valid_number(_parsed(current, None)) else phone
+    return phone
 
 
 def _phonenumbers() -> ModuleType:
@@ -181,12 +281,13 @@ def _phonenumbers() -> ModuleType:
     return phonenumbers
 
 
-def _refuse(reason: str) -> NoReturn:
-    raise PhoneError(f"Not a mobile number: {reason}; ask the person at the form to correct it.")
+def _refuse(reason: str, kind: PhoneProblem = "spelling") -> NoReturn:
+    raise PhoneError(f"Not a mobile number: {reason}; ask the person at the form to correct it.", kind=kind)
 
 
-def _refuse_region(phone: str, region: str) -> NoReturn:
+def _refuse_region(phone: str, region: str, regions: AbstractSet[str]) -> NoReturn:
     raise RegionError(
         f"{mask(phone)} is a number of {region}, which Policy.regions does not allow; "
-        "ask for another number, or add its region there."
+        "ask for another number, or add its region there.",
+        served=calling_codes(regions),
     )

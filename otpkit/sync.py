@@ -116,11 +116,12 @@ class OTP:
         params: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         channel: Channel = "sms",
+        region: str | None = None,
     ) -> Challenge:
         """Send a one-time code to a phone; while one is live, send the same code again.
 
         Args:
-            phone: any spelling of a mobile number.
+            phone: any spelling of a mobile number; fold what people paste by `otpkit.normalize` first.
             purpose: what the code is for; a code of one purpose is worth nothing in another.
             bind: a text that the code must stay tied to, such as a session id; the same must be given to `verify`.
             ip: the visitor's address, for `Policy.ip_sends`, as your proxy is trusted to say it, never a form. None, as
@@ -130,6 +131,8 @@ class OTP:
                 one's outcome.
             channel: `"voice"` has a gateway that can do so call the phone and speak the code: the live challenge's same
                 code, within the same limits.
+            region: the region of a number without a country code, one of `Policy.regions`; None is
+                `Policy.default_region`. All calls that take a phone take it.
 
         Returns the `Challenge`, whose `delivery` is `accepted` or `uncertain`: show the form for the code in both
         cases.
@@ -140,7 +143,7 @@ class OTP:
         `RateLimitError.retry_after` and `BlockedError` tell, whatever the bind, what others did with the number, and
         send nothing: `otpkit.web.discreet` has one answer for strangers.
         """
-        return self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key, channel))
+        return self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key, channel, region))
 
     def verify(
         self,
@@ -151,6 +154,7 @@ class OTP:
         bind: str = "",
         ip: str | None = None,
         idempotency_key: str | None = None,
+        region: str | None = None,
     ) -> Proof:
         """Verify the code that a person typed: a right one is used up, a wrong one is counted, in one step.
 
@@ -162,6 +166,7 @@ class OTP:
             ip: the visitor's address, for `Policy.ip_failures`, as in `issue`. None counts none.
             idempotency_key: a text that names this form: sent twice with the same code, it gets the same answer twice.
                 Both have one proof, with one id, which is redeemed once.
+            region: as given to `issue`.
 
         Returns a `Proof`. It raises instead of returning False, so that a forgotten `if` lets nobody in (NIST SP
         800-63B-4 §3.1.3.2, OWASP ASVS 6.5.1).
@@ -169,10 +174,16 @@ class OTP:
         Raises `PhoneError`, `MalformedCodeError`, `WrongCodeError`, `ExpiredCodeError`, `RateLimitError`,
         `BlockedError`, `StoreUnavailableError`.
         """
-        return self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key))
+        return self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key, region))
 
     def check(
-        self, token: str, purpose: str = "signup", *, bind: str = "", phone: str | NotGiven | None = NOT_GIVEN
+        self,
+        token: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        phone: str | NotGiven | None = NOT_GIVEN,
+        region: str | None = None,
     ) -> Proof:
         """Check a proof's token without Redis; it may be checked any number of times while it lives.
 
@@ -184,11 +195,12 @@ class OTP:
             bind: as given to `verify`.
             phone: the form's phone; any but the token's is an error, and so is None, which a form without the field
                 gives. Left out, nothing is compared: use `proof.phone` then, never the form's.
+            region: as given to `issue`.
 
         Returns the `Proof`. Raises `InvalidTokenError`, also for a token of another namespace and, in a namespace but
         the default one, for a token of the first version, which names none; `ExpiredTokenError`.
         """
-        return self._flows.check(token, purpose, bind, phone)
+        return self._flows.check(token, purpose, bind, phone, region)
 
     def redeem(
         self,
@@ -199,6 +211,7 @@ class OTP:
         phone: str | NotGiven | None = NOT_GIVEN,
         idempotency_key: str | None = None,
         request: str | None = None,
+        region: str | None = None,
     ) -> Proof:
         """Redeem a proof's token, once ever: call it where the account is created. Judged by the server's time.
 
@@ -213,6 +226,7 @@ class OTP:
                 `Proof.replayed`.
             request: a text that is the same for the same request, such as `otpkit.web.fingerprint` returns: another
                 request with the same `idempotency_key` is a `UsedTokenError`. None compares nothing.
+            region: as given to `issue`.
 
         Returns the `Proof`. Where its `replayed` is True, an earlier call redeemed it: return what that call made. A
         call that repeats itself after a lost reply is not replayed; one that was made anew after a
@@ -220,31 +234,33 @@ class OTP:
 
         Raises `InvalidTokenError`, `ExpiredTokenError`, `UsedTokenError`, `StoreUnavailableError`.
         """
-        return self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key, request))
+        return self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key, request, region))
 
-    def status(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Challenge | None:
+    def status(
+        self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None
+    ) -> Challenge | None:
         """Return the live challenge, or None; sends nothing. Not for strangers: it tells whether a code is live.
 
         Raises `PhoneError`, `StoreUnavailableError`.
         """
-        return self._drive(self._flows.status(phone, purpose, bind))
+        return self._drive(self._flows.status(phone, purpose, bind, region))
 
-    def standing(self, phone: str) -> Standing:
+    def standing(self, phone: str, *, region: str | None = None) -> Standing:
         """Tell whether a phone is limited or blocked; changes nothing. For operators, never for visitors.
 
         Of its own limits alone: those of an IP address, a region and all sends are no phone's. Raises `PhoneError`,
         `StoreUnavailableError`.
         """
-        return self._drive(self._flows.standing(phone))
+        return self._drive(self._flows.standing(phone, region))
 
-    def delivery(self, phone: str, purpose: str = "signup", *, bind: str = "") -> Delivery:
+    def delivery(self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None) -> Delivery:
         """Ask the gateway what became of the live challenge's latest message. Not for strangers.
 
         Returns a `Delivery`: pending, delivered, failed or unknown (as where no challenge is live).
 
         Raises `PhoneError`, `GatewayRejectedError`, `StoreUnavailableError`.
         """
-        return self._drive(self._flows.delivery(phone, purpose, bind))
+        return self._drive(self._flows.delivery(phone, purpose, bind, region))
 
     def receive(self, push: Push, *, gateway: str = "") -> Receipts:
         """Record what a provider pushed of messages sent here, and return what to answer it.
@@ -258,23 +274,23 @@ class OTP:
         """
         return self._drive(self._flows.receive(push, gateway))
 
-    def revoke(self, phone: str, purpose: str = "signup", *, bind: str = "") -> None:
+    def revoke(self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None) -> None:
         """End the live challenge; its messages stay counted. Raises `PhoneError`, `StoreUnavailableError`."""
-        self._drive(self._flows.revoke(phone, purpose, bind))
+        self._drive(self._flows.revoke(phone, purpose, bind, region))
 
-    def unblock(self, phone: str) -> None:
+    def unblock(self, phone: str, *, region: str | None = None) -> None:
         """Lift a block and clear the failures: for an operator who knows the person, never for visitors.
 
         Raises `PhoneError`, `StoreUnavailableError`.
         """
-        self._drive(self._flows.unblock(phone))
+        self._drive(self._flows.unblock(phone, region))
 
-    def erase(self, phone: str) -> None:
+    def erase(self, phone: str, *, region: str | None = None) -> None:
         """Remove all that is kept of a phone, its limits too (GDPR Art. 17, PIPL Art. 47): never for visitors.
 
         Raises `PhoneError`, `StoreUnavailableError`.
         """
-        self._drive(self._flows.erase(phone))
+        self._drive(self._flows.erase(phone, region))
 
     def close(self) -> None:
         """Refuse further calls, and close the connections that this object made.

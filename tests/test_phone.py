@@ -325,8 +325,8 @@ def test_every_regions_example_number_is_one_phone_in_each_of_its_spellings() ->
         if number is None or phonenumbers.region_code_for_number(number) != region:
             continue
         phone = phonenumbers.format_number(number, formats.E164)
-        if len(phone) < 9:
-            continue
+        if region == "GA":
+            continue  # its example is of the plan before 2019
         for spelling in (formats.INTERNATIONAL, formats.NATIONAL):
             text = phonenumbers.format_number(number, spelling)
             assert resolve(text, frozenset({region}), region) == (phone, region)

@@ -1,4 +1,7 @@
-"""The commands, and how they end. No output holds a code, a secret or a whole phone number, a usage error's neither."""
+"""The commands, and how they end. No output holds a code, a secret or a whole phone number, a usage error's neither.
+
+`numbers` alone prints numbers: those of the user's own table.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from otpkit import OTP
+from otpkit import OTP, fold
 from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report, standing_row, standing_word
 from otpkit.doctor import examine
 from otpkit.errors import ConfigurationError, OTPError
@@ -33,7 +36,11 @@ app = typer.Typer(
 )
 
 Phone = Annotated[
-    str, typer.Argument(help="The number in any spelling; in quotes if it holds blanks.", show_default=False)
+    str,
+    typer.Argument(help="The number in any spelling; in quotes if it holds blanks.", show_default=False, callback=fold),
+]
+Region = Annotated[
+    str | None, typer.Option(help="The region of a number without a country code, such as CN.", show_default=False)
 ]
 Purpose = Annotated[str, typer.Option(help="What the code is for.")]
 Bind = Annotated[str, typer.Option(help="A text that the code is tied to, such as a session's id.", show_default=False)]
@@ -69,6 +76,7 @@ def issue(
     phone: Phone,
     purpose: Purpose = "signup",
     bind: Bind = "",
+    region: Region = None,
     param: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A template variable; may be given several times.", show_default=False),
@@ -90,6 +98,7 @@ def issue(
             params=params,
             idempotency_key=idempotency_key,
             channel="voice" if voice else "sms",
+            region=region,
         )
     show(f"A code for {mask(challenge.phone)}: {challenge.delivery}", challenge_row(challenge), as_json=as_json)
 
@@ -103,38 +112,64 @@ def verify(
     ] = None,
     purpose: Purpose = "signup",
     bind: Bind = "",
+    region: Region = None,
     token: Annotated[bool, typer.Option("--token", help="Print the proof's token, which shows the phone.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Verify the CODE that PHONE received, and use it up."""
     with _configured() as otp:
-        proof = otp.verify(phone, _read_code() if code is None else code, purpose, bind=bind)
+        typed = fold(_read_code() if code is None else code)
+        proof = otp.verify(phone, typed, purpose, bind=bind, region=region)
         show(f"Verified {mask(proof.phone)}", proof_row(proof, with_token=token), as_json=as_json)
 
 
 @app.command()
-def delivery(phone: Phone, purpose: Purpose = "signup", bind: Bind = "", as_json: AsJson = False) -> None:
+def delivery(
+    phone: Phone, purpose: Purpose = "signup", bind: Bind = "", region: Region = None, as_json: AsJson = False
+) -> None:
     """Ask the gateway what became of the latest message of the live code."""
     with _configured() as otp:
-        found = otp.delivery(phone, purpose, bind=bind)
+        found = otp.delivery(phone, purpose, bind=bind, region=region)
     show(f"The latest message: {found.state}", delivery_row(found), as_json=as_json)
 
 
 @app.command()
-def standing(phone: Phone, as_json: AsJson = False) -> None:
+def standing(phone: Phone, region: Region = None, as_json: AsJson = False) -> None:
     """Tell whether PHONE is limited or blocked, and for how long."""
     with _configured() as otp:
-        found = otp.standing(phone)
+        found = otp.standing(phone, region=region)
     show(f"The phone {mask(found.phone)}: {standing_word(found)}", standing_row(found), as_json=as_json)
 
 
 @app.command()
-def unblock(phone: Phone, as_json: AsJson = False) -> None:
+def unblock(phone: Phone, region: Region = None, as_json: AsJson = False) -> None:
     """Lift a block of PHONE and clear its wrong codes; its messages stay counted."""
     with _configured() as otp:
-        otp.unblock(phone)
-        found = otp.standing(phone)
+        otp.unblock(phone, region=region)
+        found = otp.standing(phone, region=region)
     show(f"Unblocked {mask(found.phone)}", standing_row(found), as_json=as_json)
+
+
+@app.command()
+def numbers(
+    file: Annotated[str, typer.Argument(help="A CSV file; - is standard input.")] = "-",
+    column: Annotated[
+        str | None,
+        typer.Option(help="Which column has the numbers: its name, or its place from 1 on.", show_default="phone"),
+    ] = None,
+    region: Annotated[str, typer.Option(help="The region of a number without a country code.")] = "CN",
+    encoding: Annotated[str, typer.Option(help="How the file is encoded, such as gb18030.")] = "utf-8-sig",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each finding, and the sum.")] = False,
+) -> None:
+    """Check a table of users: which numbers are not E.164 or stand twice, and what each becomes. It needs no settings.
+
+    The rows stand in FILE as before. What is printed holds whole numbers.
+
+    Exit status: 0 if all are E.164 and stand once, 1 with a finding, 2 where the table can't be read.
+    """
+    from otpkit.cli.numbers import check_numbers
+
+    raise typer.Exit(check_numbers(typer.echo, file, column, region, encoding, as_json=as_json))
 
 
 @app.command()

@@ -30,13 +30,22 @@ Phone = Annotated[
     str,
     Field(
         description="The number as it was typed: ASCII or full-width digits, with blanks, hyphens and dots between "
-        "them; pairs of parentheses are taken too.",
+        "them; pairs of parentheses are taken too. What people paste is folded to that first: marks of direction, "
+        "digits of other scripts, other blanks and hyphens.",
         examples=[EXAMPLE_PHONE],
     ),
 ]
 Code = Annotated[
     str,
-    Field(description="The code as it was typed; blanks and hyphens are dropped.", examples=["123456"]),
+    Field(
+        description="The code as it was typed; blanks and hyphens are dropped, and what people paste is folded as in "
+        "`phone`.",
+        examples=["123456"],
+    ),
+]
+Region = Annotated[
+    str,
+    Field(description="The region of a number without a country code; the policy's own if left out.", examples=["CN"]),
 ]
 Purpose = Annotated[
     str,
@@ -83,6 +92,7 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 class _About(Body):
     phone: Phone
+    region: Region | None = None
     purpose: Purpose = "signup"
     bind: Bind = ""
 
@@ -120,6 +130,7 @@ class RedemptionRequest(Body):
         "the answer's then, never the form's.",
         json_schema_extra=_without_default,
     )
+    region: Region | None = None
     request: str | None = Field(
         None,
         max_length=512,

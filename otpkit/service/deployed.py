@@ -13,7 +13,6 @@ from otpkit.effects import Flow, RunScript
 from otpkit.identity import SLOT_BYTES
 from otpkit.phone import MAINLAND, MAX_LENGTH, ONLY_MAINLAND
 
-MAX_PARAM: Final = 64  # characters of a template variable's value
 _SEPARATORS: Final = "[-. －．　]*"
 _BLANKS: Final = "[ 　]*"
 
@@ -42,6 +41,11 @@ class Deployed:
         return {"pattern": f"^[- ]*([0-9][- ]*){{{length}}}$", "maxLength": 4 * length}
 
     @property
+    def regions(self) -> list[str]:
+        """The regions that are served."""
+        return sorted(self._deployment.policy.regions)
+
+    @property
     def param_names(self) -> list[str]:
         """The variables that `params` may give, over all templates."""
         return sorted({name for template in self._templates() for name in _variables(template)})
@@ -52,7 +56,7 @@ class Deployed:
         Raises `ConfigurationError` where the purpose has no template.
         """
         for template in self._templates(purpose):
-            if not params.keys() <= _variables(template) or any(len(value) > MAX_PARAM for value in params.values()):
+            if not params.keys() <= _variables(template):
                 return False
             try:
                 template.sms_params("0" * self._deployment.policy.code_length, params=params)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any, Final
 
+from otpkit.characters import PLAIN_TEXT
 from otpkit.service import bodies
 from otpkit.service._web import BaseModel, models_json_schema
-from otpkit.service.deployed import MAX_PARAM, Deployed
+from otpkit.service.deployed import Deployed
 from otpkit.service.operations import ALWAYS, OPERATIONS, Operation
+from otpkit.template import MAX_PARAM
 from otpkit.web import MEDIA_TYPE
 
 JSON = dict[str, Any]
 
 _REFERENCE: Final = "#/components/schemas/"
-# No line break, control, invisible or bidirectional character: what `Template` refuses in a value.
-_PLAIN_TEXT: Final = (
-    "^[^\\x00-\\x1f\\x7f-\\x9f\\xad\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]*$"
-)
 _DESCRIPTION: Final = """Phone verification by one-time codes: issue, verify, redeem.
 
 Every error is a problem document (RFC 9457) whose `code` is a stable word. **401** and **403** are about the API key,
@@ -94,9 +92,11 @@ def _schemas(deployed: Deployed) -> JSON:
         if schema.get("additionalProperties") is False:  # of a request
             for name in fields.keys() & {"phone", "code"}:
                 _text(fields[name]).update(deployed.phone_schema if name == "phone" else deployed.code_schema)
+            if "region" in fields:
+                _text(fields["region"]).update(enum=deployed.regions)
         if "channel" in fields:
             fields["channel"].update(enum=deployed.channels)
-            value = {"type": "string", "maxLength": MAX_PARAM, "pattern": _PLAIN_TEXT}
+            value = {"type": "string", "maxLength": MAX_PARAM, "pattern": PLAIN_TEXT}
             _text(fields["params"]).update(
                 properties=dict.fromkeys(deployed.param_names, value), additionalProperties=False
             )

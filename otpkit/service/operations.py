@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from otpkit import AsyncOTP
-from otpkit.names import NOT_GIVEN
+from otpkit import AsyncOTP, PhoneError, fold, normalize
+from otpkit.names import NOT_GIVEN, NotGiven
 from otpkit.service import bodies
 from otpkit.service._web import BaseModel, Response
 from otpkit.service.answers import challenge_json, delivery_json, json_answer, proof_json, refused
+from otpkit.spelling import check_region
 
 # Refusals of every operation: what can't be read, by whom it was asked, and a service that can't.
 ALWAYS: Final = (400, 401, 403, 413, 415, 422, 500, 503)
@@ -47,10 +48,27 @@ class Operation:
     run: Run
 
 
+def _phone(otp: AsyncOTP, body: Any) -> str:
+    """Return the phone that a body names, as E.164, from whatever a person pasted."""
+    region = otp.policy.default_region if body.region is None else body.region
+    return normalize(body.phone, region, regions=otp.policy.regions)
+
+
+def _phone_of_proof(otp: AsyncOTP, body: bodies.RedemptionRequest) -> str | NotGiven | None:
+    if body.region is not None:
+        check_region(body.region, otp.policy.regions)
+    if body.phone is None:
+        return None if "phone" in body.model_fields_set else NOT_GIVEN
+    try:
+        return _phone(otp, body)
+    except PhoneError:
+        return ""  # what is no phone is not the proof's
+
+
 async def _issue(otp: AsyncOTP, asked: Asked) -> Response:
     body: bodies.ChallengeRequest = asked.body
     challenge = await otp.issue(
-        body.phone,
+        _phone(otp, body),
         body.purpose,
         bind=body.bind,
         ip=asked.ip,
@@ -64,7 +82,12 @@ async def _issue(otp: AsyncOTP, asked: Asked) -> Response:
 async def _verify(otp: AsyncOTP, asked: Asked) -> Response:
     body: bodies.VerificationRequest = asked.body
     proof = await otp.verify(
-        body.phone, body.code, body.purpose, bind=body.bind, ip=asked.ip, idempotency_key=asked.idempotency_key
+        _phone(otp, body),
+        fold(body.code),
+        body.purpose,
+        bind=body.bind,
+        ip=asked.ip,
+        idempotency_key=asked.idempotency_key,
     )
     return json_answer(proof_json(proof))
 
@@ -75,7 +98,7 @@ async def _redeem(otp: AsyncOTP, asked: Asked) -> Response:
         body.token,
         body.purpose,
         bind=body.bind,
-        phone=body.phone if "phone" in body.model_fields_set else NOT_GIVEN,
+        phone=_phone_of_proof(otp, body),
         idempotency_key=asked.idempotency_key,
         request=body.request,
     )
@@ -84,7 +107,7 @@ async def _redeem(otp: AsyncOTP, asked: Asked) -> Response:
 
 async def _status(otp: AsyncOTP, asked: Asked) -> Response:
     body: bodies.ChallengeQuery = asked.body
-    challenge = await otp.status(body.phone, body.purpose, bind=body.bind)
+    challenge = await otp.status(_phone(otp, body), body.purpose, bind=body.bind)
     if challenge is None:
         raise refused(404, "no_challenge", "There is no live challenge", "Issue a code to begin one.")
     return json_answer(challenge_json(challenge))
@@ -92,12 +115,12 @@ async def _status(otp: AsyncOTP, asked: Asked) -> Response:
 
 async def _delivery(otp: AsyncOTP, asked: Asked) -> Response:
     body: bodies.ChallengeQuery = asked.body
-    return json_answer(delivery_json(await otp.delivery(body.phone, body.purpose, bind=body.bind)))
+    return json_answer(delivery_json(await otp.delivery(_phone(otp, body), body.purpose, bind=body.bind)))
 
 
 async def _revoke(otp: AsyncOTP, asked: Asked) -> Response:
     body: bodies.ChallengeQuery = asked.body
-    await otp.revoke(body.phone, body.purpose, bind=body.bind)
+    await otp.revoke(_phone(otp, body), body.purpose, bind=body.bind)
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import secrets
 import time
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import parse_qsl, quote
 
-from otpkit import Challenge, ConfigurationError, OTPError, Policy, Proof, RateLimitError, TokenError
+from otpkit import Challenge, ConfigurationError, OTPError, Policy, Proof, RateLimitError, TokenError, fold, normalize
 from otpkit.errors import Language
 from otpkit.names import check_purpose
-from otpkit.phone import parse
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.regions import Region, regions_of
 from otpkit.web.sessions import ProofCookie, State, bind_of, cookie_of, is_tied
@@ -165,7 +163,7 @@ class PhoneForms:
             phone = self._number(form) if "phone" in form else state.get("phone", "")
             yield from self._issue(state, phone, options)
         elif action == "verify" and "phone" in state and form.get("phone") in {None, state["phone"]}:
-            code = unicodedata.normalize("NFKC", form.get("code", ""))  # full-width digits, as a number may have
+            code = fold(form.get("code", ""))
             proof = yield lambda otp: otp.verify(state["phone"], code, self.purpose, **options)
             if not self._keep_proof:
                 return _verified(proof)
@@ -196,7 +194,7 @@ class PhoneForms:
 
     def _number(self, form: Mapping[str, str]) -> str:
         """Return the number of the form: one without a country code is of the region that was chosen beside it."""
-        return parse(form["phone"], self._policy.regions, self._region(form))
+        return normalize(form["phone"], self._region(form), regions=self._policy.regions)
 
     def _region(self, form: Mapping[str, str]) -> str:
         chosen = form.get("region", "")

@@ -35,6 +35,10 @@ def _site() -> Iterator[None]:
         "0086 139.0013.9000",
         "１３９００１３９０００",
         " 13900139000 ",
+        "\u202d139 0013 9000\u202c",
+        "139\u00a00013\u00a09000",
+        "+86\u00a0139\u20110013\u20119000",
+        "۱۳۹۰۰۱۳۹۰۰۰",
         13900139000,
     ],
 )
@@ -48,7 +52,7 @@ def test_every_accepted_spelling_of_a_number_cleans_to_one(spelling: Any) -> Non
         "12",
         "1390013900a",
         "13900139000\n",
-        "\u200b13900139000",
+        "139\n00139000",
         "13900139000\x00",
         "1" * 1_000_000,
         " ",
@@ -74,14 +78,14 @@ def test_the_policy_says_which_regions_are_allowed_and_how_long_a_code_is() -> N
         assert CodeField().clean("1234-5678") == "12345678"
 
 
-@pytest.mark.parametrize("typed", ["012345", "012 345", "012-345", " 012345 "])
+@pytest.mark.parametrize(
+    "typed", ["012345", "012 345", "012-345", " 012345 ", "０１２３４５", "٠١٢٣٤٥", "\u202d012\u2011345\u202c"]
+)
 def test_a_code_cleans_to_its_digits(typed: str) -> None:
     assert CodeField().clean(typed) == "012345"
 
 
-@pytest.mark.parametrize(
-    "typed", ["12345", "1234567", "１２３４５６", "12345\n6", "abcdef", "1" * 1_000_000, ["123456"], " "]
-)
+@pytest.mark.parametrize("typed", ["12345", "1234567", "12345\n6", "abcdef", "1" * 1_000_000, ["123456"], " "])
 def test_what_is_no_code_is_refused(typed: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         CodeField().clean(typed)

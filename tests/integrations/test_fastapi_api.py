@@ -164,13 +164,13 @@ def test_what_is_no_text_is_refused(app: App, phone: Any) -> None:
     assert "body.phone" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("phone", ["", "12", "\u202e13800138000", "1" * 15_000, "\ud800", "13800138000\n", "+86 OOO"])
+@pytest.mark.parametrize("phone", ["", "12", "138\n00138000", "1" * 15_000, "\ud800", "13800138000\n", "+86 OOO"])
 def test_what_is_no_number_is_refused(app: App, phone: str) -> None:
     answer = app.issue(phone)
     assert (answer.status_code, answer.json()["code"]) == (422, "phone")
 
 
-@pytest.mark.parametrize("code", ["", "１２３４５６", "123456\n", "1" * 15_000, "\ud800", "12345", "+123456"])
+@pytest.mark.parametrize("code", ["", "12345\n6", "123456\n", "1" * 15_000, "\ud800", "12345", "+123456"])
 def test_what_is_no_code_costs_no_attempt(app: App, phone: str, code: str) -> None:
     app.issue(phone)
     assert app.verify(phone, code).json()["code"] == "malformed_code"

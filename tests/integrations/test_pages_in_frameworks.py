@@ -183,7 +183,7 @@ def test_pages_and_problems_speak_the_visitors_language(
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "１２", "1" * 15_000, "+86138\n00138000", "\u202e13800138000", "<script>", "\x00"]
+    "typed", ["", "１２", "1" * 15_000, "+86138\n00138000", "\u202e1380013800", "<script>", "\x00"]
 )
 def test_what_is_no_number_is_refused_on_the_page(visitor: FormVisitor, typed: str) -> None:
     assert visitor.post("send", phone=typed).status_code == 422

@@ -23,4 +23,5 @@ class OTPKitConfig(AppConfig):
                 "otpkit.integrations.django needs django.contrib.auth and django.contrib.contenttypes: add them to "
                 "INSTALLED_APPS."
             )
-        import otpkit.integrations.django.checks  # noqa: F401
+        import otpkit.integrations.django.checks
+        import otpkit.integrations.django.tables  # noqa: F401

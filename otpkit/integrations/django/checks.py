@@ -11,7 +11,6 @@ from django.contrib.auth import get_user_model
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Model
 from django.middleware.csrf import CsrfViewMiddleware
 from django.urls import get_resolver
 from django.utils.module_loading import import_string
@@ -20,6 +19,7 @@ from otpkit import ConfigurationError
 from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import (
     allows_staff,
+    find_field,
     forwarded_hops,
     get_otp,
     login_purposes,
@@ -114,7 +114,7 @@ def _check_purposes(purposes: Iterable[str]) -> Iterator[CheckMessage]:
 
 def _check_phone_field() -> Iterator[CheckMessage]:
     try:
-        model, field = _find_field(get_user_model(), user_phone_field())
+        model, field = find_field(get_user_model(), user_phone_field())
     except ConfigurationError:
         return  # E001 says so
     except FieldDoesNotExist as error:
@@ -125,16 +125,6 @@ def _check_phone_field() -> Iterator[CheckMessage]:
     if not getattr(field, "unique", False) and (field.name,) not in {tuple(each.fields) for each in constraints}:
         text = f"{model.__name__}.{field.name} is not unique: two users with one number could not be told apart."
         yield Error(text, hint="Give it unique=True.", id="otpkit.E005")
-
-
-def _find_field(model: type[Model], path: str) -> tuple[type[Model], Any]:
-    first, _, rest = path.partition("__")
-    field = model._meta.get_field(first)
-    if not rest:
-        return model, field
-    if field.related_model is None:
-        raise FieldDoesNotExist(f"{model.__name__}.{first} leads to no other model.")
-    return _find_field(field.related_model, rest)
 
 
 def _secrets() -> Iterable[Any]:

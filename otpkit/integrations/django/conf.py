@@ -19,7 +19,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.exceptions import FieldDoesNotExist
 from django.core.signals import setting_changed
+from django.db.models import Model
 from django.utils.module_loading import import_string
 from django.utils.translation import get_language
 
@@ -64,6 +66,17 @@ def user_phone_field() -> str:
     if not isinstance(name, str) or not name:
         raise ConfigurationError("OTPKIT['USER_PHONE_FIELD'] must be the name of a field of the user model.")
     return name
+
+
+def find_field(model: type[Model], path: str) -> tuple[type[Model], Any]:
+    """Return the model and the field that a path such as `profile__phone` leads to; raises `FieldDoesNotExist`."""
+    first, _, rest = path.partition("__")
+    field = model._meta.get_field(first)
+    if not rest:
+        return model, field
+    if field.related_model is None:
+        raise FieldDoesNotExist(f"{model.__name__}.{first} leads to no other model.")
+    return find_field(field.related_model, rest)
 
 
 def login_purposes() -> frozenset[str]:

@@ -171,6 +171,8 @@ class PhoneVerification:
         - `POST /challenges/status` `{"phone"}` tells the same of the live one, or null; it sends nothing.
         - `POST /verifications` `{"phone", "code"}` gives a `token`, which `VerifiedPhone` takes as `Phone-Proof`.
 
+        A `region` beside the phone is that of a number without a country code; what people paste is folded first.
+
         An `Idempotency-Key` makes the first and the last safe to repeat. The purpose is yours, never the visitor's.
         Whoever may ask makes you pay for an SMS: a CAPTCHA or a risk check belongs before it, as a dependency
         (`include_router(…, dependencies=[…])`).

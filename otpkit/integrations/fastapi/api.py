@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
-from otpkit import Challenge, OTPError
+from otpkit import AsyncOTP, Challenge, OTPError, fold, normalize
 from otpkit.frames import without_locals
 from otpkit.integrations.fastapi.bodies import read_body, with_body
 from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp, require_bind
@@ -31,13 +31,18 @@ class PhoneToVerify(BaseModel):
     """Whose code it is."""
 
     model_config = ConfigDict(extra="forbid")
-    phone: str = Field(description="Any spelling of a mobile number.", examples=["+8613800138000"], repr=False)
+    phone: str = Field(
+        description="A mobile number as it was typed or pasted.", examples=["+8613800138000"], repr=False
+    )
+    region: str | None = Field(
+        None, description="The region of a number without a country code (ISO 3166-1 alpha-2).", examples=["CN"]
+    )
 
 
 class CodeToVerify(PhoneToVerify):
     """What the person typed."""
 
-    code: str = Field(description="As typed, blanks and hyphens included.", examples=["123456"], repr=False)
+    code: str = Field(description="The code as it was typed or pasted.", examples=["123456"], repr=False)
 
 
 class PhoneChallenge(BaseModel):
@@ -124,17 +129,17 @@ def json_router(
         body: PhoneToVerify, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None
     ) -> PhoneChallenge:
         """Send a code; while one is live, send the same code again."""
-        ip = address(request)
+        ip, phone = address(request), _phone(body, otp)
         try:
-            challenge = await otp.issue(body.phone, purpose, bind=own, ip=ip, idempotency_key=key)
+            challenge = await otp.issue(phone, purpose, bind=own, ip=ip, idempotency_key=key)
         except OTPError as error:
             if not (discreet and tells_of_number(error)):
                 raise
-        return _live(presumed_challenge(body.phone, purpose, otp.policy) if discreet else challenge)
+        return _live(presumed_challenge(phone, purpose, otp.policy) if discreet else challenge)
 
     async def status(body: PhoneToVerify, otp: Otp, own: str = Depends(bound)) -> PhoneChallenge | None:
         """Tell of the live challenge that was asked for here, or null."""
-        found = await otp.status(body.phone, purpose, bind=own)
+        found = await otp.status(_phone(body, otp), purpose, bind=own)
         return None if found is None else _live(found)
 
     if not discreet:
@@ -145,9 +150,9 @@ def json_router(
         body: CodeToVerify, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None
     ) -> PhoneProof:
         """Verify a code: a right one is used up, a wrong one is counted."""
-        ip = address(request)
+        ip, phone = address(request), _phone(body, otp)
         try:
-            proof = await otp.verify(body.phone, body.code, purpose, bind=own, ip=ip, idempotency_key=key)
+            proof = await otp.verify(phone, fold(body.code), purpose, bind=own, ip=ip, idempotency_key=key)
         except OTPError as error:
             if discreet and tells_of_number(error):
                 raise CodeRefusedError from None
@@ -156,6 +161,11 @@ def json_router(
         return PhoneProof(token=proof.token, phone=proof.phone, expires_in=int(life.total_seconds()))
 
     return router
+
+
+def _phone(body: PhoneToVerify, otp: AsyncOTP) -> str:
+    region = otp.policy.default_region if body.region is None else body.region
+    return normalize(body.phone, region, regions=otp.policy.regions)
 
 
 def _live(challenge: Challenge) -> PhoneChallenge:

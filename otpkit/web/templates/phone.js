@@ -22,21 +22,47 @@ if (code) {
   const boxes = [...code.parentElement.querySelectorAll("i")];
   let last = ""; // what was sent by itself: a code that was wrong is not sent again
 
-  function read(text) { // full-width digits too, and a whole message that was pasted
-    const plain = text.normalize("NFKC");
-    const whole = plain.split(/\D+/).find((digits) => digits.length === boxes.length);
-    return whole ?? plain.replace(/\D/g, "").slice(0, boxes.length);
+  const length = boxes.length;
+  const group = "(\\d(?:[ -]?\\d)*)"; // digits as they are written, such as 482 913
+  const word = "验证码|驗證碼|校验码|校驗碼|动态码|動態碼|确认码|code|password|pin|otp";
+  const after = new RegExp(`(?:${word})(?:\\s|[:：=#"'“”「」【】()（）]|is|为|為|是)*${group}`, "gi");
+  const before = new RegExp(`${group}\\s*(?:is|为|為|是)[^\\d.,;，。；]{0,40}?(?:${word})`, "gi");
+
+  function fold(text) { // digits of any script, ten in a row each; no marks of direction; one blank, one hyphen
+    return text.normalize("NFKC").replace(/\p{Cf}/gu, "").replace(/\p{Pd}/gu, "-").replace(/\p{Nd}/gu, (digit) => {
+      let zero = digit.codePointAt(0);
+      while (/\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero--;
+      return (digit.codePointAt(0) - zero) % 10;
+    });
+  }
+  function codes(text, pattern) { // a group as a whole, or a run of digits in it
+    const groups = [...text.matchAll(pattern)].map((match) => match[1]);
+    return new Set(groups.flatMap((each) => {
+      const whole = each.replace(/\D/g, "");
+      return whole.length === length ? [whole] : each.split(/\D/).filter((run) => run.length === length);
+    }));
+  }
+
+  // Of a whole message the code is taken: the one that the text names, else the only one that is as long. Where that
+  // leaves a choice nothing is: another number would count as a wrong code.
+  function read(text) {
+    const plain = fold(text), digits = plain.replace(/\D/g, "");
+    const named = new Set([...codes(plain, after), ...codes(plain, before)]);
+    const found = named.size ? named : codes(plain, new RegExp(group, "g"));
+    if (found.size) return { digits: found.size === 1 ? [...found][0] : "", isSure: true };
+    const isMessage = digits.length > length && /\p{L}/u.test(plain);
+    return { digits: isMessage ? "" : digits.slice(0, length), isSure: digits.length === length };
   }
   function take() {
-    const digits = read(code.value);
+    const { digits, isSure } = read(code.value);
     if (code.value !== digits) {
-      const caret = read(code.value.slice(0, code.selectionStart)).length;
+      const caret = read(code.value.slice(0, code.selectionStart)).digits.length;
       code.value = digits;
       code.setSelectionRange(caret, caret);
     }
     mark();
-    if (digits.length < boxes.length) last = "";
-    else if (digits !== last && !isSent) {
+    if (digits.length < length) last = "";
+    else if (isSure && digits !== last && !isSent) {
       last = digits;
       code.form.requestSubmit();
     }
