@@ -17,7 +17,7 @@ import typer
 
 from otpkit import OTP, fold
 from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report, standing_row, standing_word
-from otpkit.doctor import examine
+from otpkit.doctor import Finding, Report, examine
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.frames import without_locals
 from otpkit.models import mask
@@ -45,6 +45,12 @@ Region = Annotated[
 Purpose = Annotated[str, typer.Option(help="What the code is for.")]
 Bind = Annotated[str, typer.Option(help="A text that the code is tied to, such as a session's id.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="A TOML file with the settings; the environment overrides it.", show_default=False
+    ),
+]
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 Port = Annotated[int, typer.Option(envvar="PORT", help="The port to listen on; 0 takes a free one.")]
 
@@ -173,14 +179,16 @@ def numbers(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(config: Config = None, as_json: AsJson = False) -> None:
     """Check the configuration, Redis and the gateway, and say what to do; sends nothing.
+
+    With --config it checks what `otpkit serve` would run with: FILE, the environment over it, and the API keys too.
 
     Exit status: 0 if all is well or there are warnings alone, 1 with a problem, 2 where the usage is wrong.
 
     In Redis it keeps a keyed fingerprint of the index secret, for 400 days.
     """
-    report = examine(os.environ)
+    report = examine(os.environ) if config is None else _examine_service(config)
     show_report(report, as_json=as_json)
     raise typer.Exit(0 if report.ok else 1)
 
@@ -232,14 +240,7 @@ def sandbox(
 
 @app.command()
 def serve(
-    config: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="A TOML file with the settings; the environment overrides it.",
-            show_default=False,
-        ),
-    ] = None,
+    config: Config = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[
         int | None, typer.Option(envvar="PORT", help="The port to listen on; 0 takes a free one.", show_default="8000")
@@ -284,6 +285,19 @@ def _configured() -> OTP:
             "name a Redis server, such as redis://localhost:6379/0."
         )
     return OTP.from_env()
+
+
+def _examine_service(config: str) -> Report:
+    from otpkit.service.settings import read_settings, read_variables
+
+    try:
+        read_settings(os.environ, config)
+    except ConfigurationError as error:
+        said = " ".join(line.removeprefix("- ") for line in str(error).splitlines())
+        finding = Finding("service", "problem", said, f"Correct {config}, or the environment, which overrides it.")
+    else:
+        finding = Finding("service", "ok", f"`otpkit serve` starts with {config}.")
+    return Report((*examine(read_variables(os.environ, config, [])).findings, finding))
 
 
 def _name_and_value(text: str) -> tuple[str, str]:

@@ -57,16 +57,21 @@ def read_settings(environ: Mapping[str, str], path: str | None = None) -> Settin
     return _Reader(environ, path).settings()
 
 
+def read_variables(environ: Mapping[str, str], path: str | None, problems: list[str]) -> dict[str, str]:
+    """Return the variables of a TOML file and of the environment, which overrides it; `problems` as in `read_file`."""
+    from_file = {} if path is None else read_file(path, problems)
+    said = {
+        name: value.strip()
+        for name, value in environ.items()
+        if name.startswith("OTPKIT_") and name not in _OF_KUBERNETES and value.strip()
+    }
+    return {**from_file, **said}
+
+
 class _Reader:
     def __init__(self, environ: Mapping[str, str], path: str | None) -> None:
         self.problems: list[str] = []
-        from_file = {} if path is None else read_file(path, self.problems)
-        said = {
-            name: value.strip()
-            for name, value in environ.items()
-            if name.startswith("OTPKIT_") and name not in _OF_KUBERNETES and value.strip()
-        }
-        self.given = {**from_file, **said}
+        self.given = read_variables(environ, path, self.problems)
 
     def settings(self) -> Settings:
         templates = read_templates(self.given, self.problems)
