@@ -19,7 +19,7 @@ from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.alidayu_answers import read_page
 from otpkit.gateways.base import Gateway
 from otpkit.gateways.shanghai import SHANGHAI
-from otpkit.store_sync import SyncStore
+from otpkit.store_sync import SyncStore, error_of
 from otpkit.transport import Transport, drive
 
 T = TypeVar("T")
@@ -100,7 +100,7 @@ def _ask_node(client: Any, name: str = "", *, clustered: bool = False) -> Node:
     try:
         client.ping()
     except store.REDIS_ERRORS as error:
-        return Node(name=name, clustered=clustered, error=store.store_error(error), info={}, config={})
+        return Node(name=name, clustered=clustered, error=error_of(client, error), info={}, config={})
     return Node(
         name=name,
         clustered=clustered,
