@@ -10,12 +10,7 @@ from otpkit.environment import REQUIRED
 from otpkit.errors import ConfigurationError
 from otpkit.store_url import MEMORY_URL
 
-# Three lines, where an error would name everything at once.
-_NOTHING = (
-    "Nothing is configured: no OTPKIT_… variable is set.\n"
-    f"Set {', '.join(REQUIRED)} and the gateway's own.\n"
-    "`otpkit doctor` says what belongs into each and what is missing; `otpkit demo` needs none of them."
-)
+_ONWARD = "`otpkit doctor` says what belongs into each and what is missing; `otpkit demo` needs none of them."
 
 
 def configured() -> OTP:
@@ -29,10 +24,13 @@ def configured() -> OTP:
     return OTP.from_env()
 
 
-def require_settings() -> None:
-    """Raise `ConfigurationError`, three short lines, where not one variable is set."""
+def require_settings(onward: str = _ONWARD) -> None:
+    """Raise `ConfigurationError` where not one variable is set: three short lines, the last one is `onward`."""
     if not any(name.startswith("OTPKIT_") and value.strip() for name, value in os.environ.items()):
-        raise ConfigurationError(_NOTHING)
+        raise ConfigurationError(
+            "Nothing is configured: no OTPKIT_… variable is set.\n"
+            f"Set {', '.join(REQUIRED)} and the gateway's own.\n{onward}"
+        )
 
 
 def examine_service(config: str) -> Report:

@@ -80,7 +80,9 @@ def serve(
     from otpkit.service.settings import read_settings
 
     if config is None:
-        require_settings()
+        require_settings(
+            "Add an API key in OTPKIT_API_KEYS; or write it all in a file: otpkit serve --config otpkit.toml."
+        )
     settings = read_settings(os.environ, config)
     run(
         settings,
