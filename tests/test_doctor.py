@@ -207,6 +207,7 @@ def test_a_gateway_that_can_not_be_asked_is_a_warning() -> None:
     ("text", "found", "remedy"),
     [
         ("a is wrong; mend it; or not.", "a is wrong.", "Mend it; or not."),
+        ("redis names no primary: write redis+sentinel://…", "redis names no primary.", "Write redis+sentinel://…."),
         ("The environment lacks A (x; y). Set it.", "The environment lacks A (x; y).", "Set it."),
         ("a is wrong: pass b.", "a is wrong.", "Pass b."),
         ("a must be b.", "a must be b.", "Else."),

@@ -204,6 +204,8 @@ def test_a_cluster_is_whole_and_spoken_to_as_one(binary: str) -> None:
             assert (found["cluster"].status, found["replication"].status) == ("ok", "warning")
             by_url = settings_of(f"redis+cluster://127.0.0.1:{port}")
             assert {by_url[name].status for name in ("cluster", "scripts", "index_secret")} == {"ok"}
+            waiting = settings_of(f"redis+cluster://127.0.0.1:{port}", policy='{"replicas": 1}')["replicas"]
+            assert (waiting.status, "and 0 did" in waiting.found) == ("problem", True)
             assert client.dbsize() == 1  # the fingerprint alone
             assert remember(whole, "otpkit:{other}:i", "one") == "now"
             assert remember(whole, "otpkit:{other}:i", "one") == "same"
@@ -321,6 +323,7 @@ def test_replicas_that_the_policy_asks_for_are_counted_by_a_write(binary: str) -
                 otp.issue("13800138000")
             with running(binary, "--replicaof", "127.0.0.1", str(port)) as replica, client_of(replica) as its:
                 eventually(lambda: its.info()["master_link_status"] == "up")
+                eventually(lambda: client.set("written", 1, px=1) and client.wait(1, 500) == 1)
                 found_there = settings_of(primary.url, policy=policy)
                 assert found_there["replicas"].status == "ok"
                 assert found_there["replication"].status == "ok"  # without min-replicas-to-write too
@@ -365,3 +368,14 @@ def test_an_address_that_can_not_be_reached_is_named() -> None:
         found = settings_of(url)["redis"].found
         assert said in found
         assert "pass" not in found
+
+
+def test_a_user_who_may_not_wait_is_named(binary: str) -> None:
+    """With what to allow, as an OTP that waits for replicas would be refused."""
+    with running(binary) as server, client_of(server) as client:
+        client.execute_command("ACL", "SETUSER", "app", "on", f">{OTHER}", "~*", "+@all", "-wait")
+        url = server.url.replace("unix://", f"unix://app:{OTHER}@")
+        found = settings_of(url, policy='{"replicas": 1}')["replicas"]
+        assert found.status == "problem"
+        assert "WAIT" in found.found
+        assert "replicas" not in settings_of(url)

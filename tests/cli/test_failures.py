@@ -91,7 +91,7 @@ def test_a_gateway_that_can_not_be_reached_is_named(configured: Env, host: str) 
     url = f"http://{host}/gw" if host[0] == "1" else f"https://{host}/gw"
     done = otpkit("issue", PHONE, env=configured | {"OTPKIT_ALIDAYU_BASE_URL": url})
     assert done.status == 8
-    assert host.partition(":")[0] in done.err
+    assert f"no connection to {host} was made" in done.err
 
 
 @pytest.mark.parametrize(
