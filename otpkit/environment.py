@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from otpkit import gateways
 from otpkit.errors import ConfigurationError
 from otpkit.gateways.base import Gateway
+from otpkit.policy import Policy
 from otpkit.template import Template
+
+T = TypeVar("T")
 
 
 class Choice(NamedTuple):
@@ -103,6 +108,16 @@ OPTIONAL = {
     "OTPKIT_TEMPLATE_PARAMS": 'the template\'s variables as JSON, {"code": "{code}"} unless said',
     "OTPKIT_TEMPLATE_BODY": "the approved text, to check the variables against",
 }
+JSON = {
+    "OTPKIT_POLICY": "a policy",  # its fields, such as {"code_length": 8}
+    "OTPKIT_TEMPLATES": "a template for each purpose",
+}
+"""The variables that hold a JSON object, and what is in it."""
+
+_POLICY_FIELDS: Final = tuple(each.name for each in fields(Policy))
+_TEMPLATE_FIELDS: Final = ("code", "sign_name", "params", "body")
+# Fields that are checked together, for what one may be depends on the others.
+_JOINT: Final = (("ttl", "max_age"), ("regions", "default_region", "region_sends"))
 
 
 def arguments_from(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +136,10 @@ def arguments_from(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> 
     if "gateway" not in overrides:
         arguments["gateway"] = gateway_from(given)
     if "template" not in overrides:
-        arguments["template"] = _template(given)
+        templates = _whole("OTPKIT_TEMPLATES", read_templates, given)
+        arguments["template"] = _template(given) if templates is None else templates
+    if "policy" not in overrides and (policy := _whole("OTPKIT_POLICY", read_policy, given)) is not None:
+        arguments["policy"] = policy
     for name in ("index_secret", "namespace"):
         if value := given.get(f"OTPKIT_{name.upper()}"):
             arguments[name] = value
@@ -145,6 +163,79 @@ def gateway_from(given: Mapping[str, str]) -> Gateway:
     return gateway
 
 
+def read_policy(given: Mapping[str, str], problems: list[str]) -> Policy | None:
+    """Return the policy of `OTPKIT_POLICY`; None where there is none. What is wrong with it is added to `problems`."""
+    if "OTPKIT_POLICY" not in given:
+        return None
+    table = read_object(given, "OTPKIT_POLICY", JSON["OTPKIT_POLICY"], problems)
+    refuse_unknown("policy", table, _POLICY_FIELDS, problems)
+    known = {name: table[name] for name in _POLICY_FIELDS if name in table}
+    if isinstance(known.get("regions"), list):
+        known["regions"] = frozenset(map(str, known["regions"]))
+    joint = {name for names in _JOINT for name in names}
+    for names in (*_JOINT, *((name,) for name in known if name not in joint)):
+        tried(problems, Policy, **{name: known[name] for name in names if name in known})
+    return tried([], Policy, **known)  # what is wrong was added above, field by field
+
+
+def read_templates(given: Mapping[str, str], problems: list[str]) -> dict[str, Template] | None:
+    """Return the templates of `OTPKIT_TEMPLATES` by purpose; None where it is not given."""
+    if "OTPKIT_TEMPLATES" not in given:
+        return None
+    found = {}
+    for purpose, table in read_object(given, "OTPKIT_TEMPLATES", JSON["OTPKIT_TEMPLATES"], problems).items():
+        where = f"templates.{purpose}"
+        if not isinstance(table, dict) or not isinstance(table.get("code"), str):
+            problems.append(f"{where} must have the field code.")
+            continue
+        refuse_unknown(where, table, _TEMPLATE_FIELDS, problems)
+        named = {name: table[name] for name in _TEMPLATE_FIELDS if name in table}
+        if (template := tried(problems, Template, **named)) is not None:
+            found[purpose] = template
+    return found
+
+
+def read_object(given: Mapping[str, str], variable: str, what: str, problems: list[str]) -> dict[str, Any]:
+    """Return the JSON object of a variable, {} where it is not given or, with a problem, no object."""
+    try:
+        found = json.loads(given.get(variable, "{}"))
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict):
+        return found
+    problems.append(f"{variable} must be a JSON object with {what}.")
+    return {}
+
+
+def refuse_unknown(where: str, table: Iterable[str], known: tuple[str, ...], problems: list[str]) -> None:
+    """Add a problem for every field that is not known, with the one that may be meant."""
+    problems += [f"{where} has no field {name!r:.40}{nearest(name, known)}" for name in table if name not in known]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the known name that is most like another one, and the end of the sentence."""
+    found = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {found[0]}?" if found else "."
+
+
+def tried(problems: list[str], build: Callable[..., T], *args: Any, **named: Any) -> T | None:
+    """Return what `build` makes; None, and the problem added, where that is a `ConfigurationError`."""
+    try:
+        return build(*args, **named)
+    except ConfigurationError as error:
+        problems.append(str(error))
+        return None
+
+
+def _whole(variable: str, read: Callable[[Mapping[str, str], list[str]], T], given: Mapping[str, str]) -> T:
+    """Return what is read of a variable; raises `ConfigurationError` that names it, and all that is wrong with it."""
+    problems: list[str] = []
+    found = read(given, problems)
+    if problems:
+        raise ConfigurationError(f"Correct {variable}: {' '.join(dict.fromkeys(problems))}")
+    return found
+
+
 def _option(gateway: str, variable: str) -> str:
     prefix = f"OTPKIT_{gateway.upper().replace('-', '_')}_"
     return variable.removeprefix(prefix).removeprefix("OTPKIT_").lower()
@@ -152,6 +243,8 @@ def _option(gateway: str, variable: str) -> str:
 
 def _require(given: Mapping[str, str], overrides: Mapping[str, Any]) -> None:
     needed = {name: why for name, why in REQUIRED.items() if _argument(name) not in overrides}
+    if "OTPKIT_TEMPLATES" in given:
+        needed = {name: why for name, why in needed.items() if _argument(name) != "template"}
     choice = GATEWAYS.get(given.get("OTPKIT_GATEWAY", DEFAULT_GATEWAY).lower())
     if not _adds_signature(overrides.get("gateway"), choice):
         needed.pop("OTPKIT_TEMPLATE_SIGN_NAME", None)

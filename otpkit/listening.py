@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 
@@ -17,7 +18,20 @@ def listen(host: str, port: int) -> socket.socket:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-    except (OSError, OverflowError) as exc:
+    except (OSError, OverflowError, ValueError) as error:
         listener.close()
-        raise ConfigurationError(f"Can't listen on {host} port {port}: {exc}. Choose another port.") from exc
-    return listener
+        problem = _problem(error, host, port)
+    else:
+        return listener
+    # Out here, so that the error has no context.
+    raise ConfigurationError(problem)
+
+
+def _problem(error: Exception, host: str, port: int) -> str:
+    if isinstance(error, OverflowError):
+        return f"Can't listen on port {port}: a port is a whole number from 0 to 65535. Choose another port."
+    if isinstance(error, socket.gaierror) or not isinstance(error, OSError):
+        return f"Can't listen on {host!r:.80}: no such host can be found (DNS). Choose an address of this machine."
+    reason = error.strerror or type(error).__name__
+    remedy = "an address of this machine" if error.errno == errno.EADDRNOTAVAIL else "another port"
+    return f"Can't listen on {host} port {port}: {reason}. Choose {remedy}."

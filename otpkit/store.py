@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import random
 import re
+import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -80,6 +82,7 @@ _HOPELESS = {
     "SELECT is not allowed in cluster mode": _NO_DATABASE,
 }
 _NAMED = re.compile(r"(?:no permissions to run the|unknown command) ['`]([^'`]{1,40})")
+_CONNECTING = re.compile(r"Error (-?\d+) connecting to (\S+?)\.(?:\s|$)")
 _LINE = re.compile(r"user_script:\s*([0-9]+)")
 _CALLED = re.compile(r"redis\.p?call\(\s*['\"]([A-Za-z]+)")
 _REASONS = {
@@ -243,7 +246,10 @@ def unnamed_primary(failure: BaseException, answers: Sequence[bool | BaseExcepti
     for answer in answers:
         if isinstance(answer, BaseException) and isinstance(error := store_error(answer), ConfigurationError):
             return error
-    return ConfigurationError(_NO_PRIMARY) if False in answers else store_error(failure)
+    if False in answers:
+        return ConfigurationError(_NO_PRIMARY)
+    unreached = (answer for answer in answers if isinstance(answer, BaseException) and _unreached(answer))
+    return store_error(next(unreached, failure))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -291,11 +297,24 @@ def _why(error: BaseException) -> str:
     return "refused" if isinstance(error, ResponseError) else "did not answer"
 
 
+def _unreached(error: BaseException) -> str:
+    """Return which address could not be reached, and why; "" where the error doesn't say."""
+    for cause in _causes(error):
+        if found := _CONNECTING.search(str(cause)):
+            number, place = int(found[1]), found[2]
+            if number < 0 or any(isinstance(each, socket.gaierror) for each in _causes(error)):
+                return f"the host of {place} can't be resolved (DNS)"
+            return f"{place} refuses connections" if number == errno.ECONNREFUSED else f"{place} can't be reached"
+    return ""
+
+
 def _who(error: BaseException) -> str:
     if isinstance(error, OutOfMemoryError):
         return "An operator should raise maxmemory; keep maxmemory-policy noeviction."
     if isinstance(error, UnknownReply):
         return "An operator should check that the address is Redis's own, with no proxy that changes answers."
+    if place := _unreached(error):
+        return f"An operator should look at the server: {place}. The same call may succeed later."
     return "An operator should look at the server; the same call may succeed later."
 
 

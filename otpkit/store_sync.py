@@ -114,17 +114,7 @@ class SyncStore:
                     each.close()
 
     def _error(self, failure: Exception, effect: RunScript) -> OTPError:
-        """Return our error for one of Redis's. Sentinels that name no primary are asked why, unless they hang."""
-        if not isinstance(failure, sentinel.MasterNotFoundError) or "Timeout" in str(failure):
-            return store.store_error(failure, effect.script.text)
-        pool: Any = self._client.connection_pool
-        answers: list[Any] = []
-        for each in pool.sentinel_manager.sentinels:
-            try:
-                answers.append(pool.service_name in each.sentinel_masters())
-            except store.REDIS_ERRORS as error:
-                answers.append(error)
-        return store.unnamed_primary(failure, answers)
+        return error_of(self._client, failure, effect.script.text)
 
     def after_fork(self) -> None:
         """Take over no lock and no thread of the parent's: they may be held, and stand still, for ever."""
@@ -358,3 +348,17 @@ def _execute(client: Any, effect: RunScript) -> Any:
     if effect.replicas:
         raise ConfigurationError(store.NO_REPLICAS)
     return reply
+
+
+def error_of(client: Any, failure: Exception, script: str = "") -> OTPError:
+    """Return our error for one of a sync client's. Sentinels that name no primary are asked why, unless they hang."""
+    if not isinstance(failure, sentinel.MasterNotFoundError) or "Timeout" in str(failure):
+        return store.store_error(failure, script)
+    pool: Any = client.connection_pool
+    answers: list[Any] = []
+    for each in pool.sentinel_manager.sentinels:
+        try:
+            answers.append(pool.service_name in each.sentinel_masters())
+        except store.REDIS_ERRORS as error:
+            answers.append(error)
+    return store.unnamed_primary(failure, answers)

@@ -39,6 +39,11 @@ _URLS: Final = (
     "percent-encode @, :, /, ?, #, & and %"
 )
 
+_UNENCODED: Final = (
+    "The URL of redis holds a raw @, :, /, ?, #, [ or ] in its user name or password; percent-encode it: %40 is @, %3A "
+    "is :, %2F is /, %3F is ?, %23 is #, %25 is %."
+)
+
 # redis-py's own table says how values are read. Some releases lack the first two.
 _TABLE: Any = URL_QUERY_ARGUMENT_PARSERS
 _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {"protocol": int, "ssl_min_version": int} | dict(_TABLE)
@@ -98,14 +103,13 @@ class Address:
 
 def read_url(url: str) -> Address:
     """Return what a store's URL says; raises `ConfigurationError` that names the option, never the URL."""
+    if _is_unencoded(url):
+        raise ConfigurationError(_UNENCODED)
     try:
         split = urlsplit(url)
         kind = _SCHEMES[url.partition("://")[0]]
         nodes = () if split.scheme in {"memory", "unix"} else _nodes(kind, split)
         pairs = parse_qsl(split.query, keep_blank_values=True)
-        # Both are signs of a password that is not percent-encoded.
-        if split.fragment or any("@" in name + value and name not in _SECRET for name, value in pairs):
-            raise ValueError
         if kind == "memory" and (split.netloc or split.path):
             raise ValueError
     except (KeyError, ValueError):
@@ -116,6 +120,23 @@ def read_url(url: str) -> Address:
     return _address(kind, split, nodes, pairs)
 
 
+def _is_unencoded(url: str) -> bool:
+    """Return whether a URL looks as if a user name or password in it were not percent-encoded, and so ended early."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in _SCHEMES:
+        return False
+    rest, _, fragment = rest.partition("#")
+    rest, _, query = rest.partition("?")
+    authority, _, path = rest.partition("/")
+    user, at, _ = authority.rpartition("@")
+    if fragment or any(sign in user for sign in "[]"):
+        return True
+    # The path of a unix socket may hold an @, and its URL has no host.
+    cut = ":" in authority and not at if scheme == "unix" else "@" in path
+    pairs = parse_qsl(query, keep_blank_values=True)
+    return cut or any("@" in name + value and name not in _SECRET for name, value in pairs)
+
+
 def _address(
     kind: Kind, split: SplitResult, nodes: tuple[tuple[str, int], ...], pairs: list[tuple[str, str]]
 ) -> Address:
@@ -123,7 +144,7 @@ def _address(
     path, master = split.path, ""
     if split.scheme == "unix":
         path, database = unquote(path), ""
-        if not path:
+        if not path or (split.netloc and "@" not in split.netloc):  # unix://tmp/s would be /s
             raise ConfigurationError(f"redis names no unix socket; {_URLS}.")
     elif kind == "sentinel":
         master, _, database = path.strip("/").partition("/")

@@ -96,6 +96,7 @@ class OTP:
     def from_env(cls, **overrides: Any) -> Self:
         """Build from the environment: `OTPKIT_REDIS_URL`, `OTPKIT_SECRET`, `OTPKIT_GATEWAY`, `OTPKIT_TEMPLATE_CODE`,
         `OTPKIT_TEMPLATE_SIGN_NAME` and the gateway's own (`OTPKIT_ALIDAYU_APP_KEY`, `OTPKIT_ALIDAYU_APP_SECRET`).
+        `OTPKIT_POLICY` and `OTPKIT_TEMPLATES`, JSON objects, are the policy's fields and a template for each purpose.
 
         `overrides` are arguments of `OTP`, which win. Raises `ConfigurationError` that says exactly what is missing.
         """

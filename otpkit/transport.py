@@ -76,7 +76,8 @@ class Transport:
         # Out here, so that neither cause nor context keeps the original.
         if exchange.written:
             raise NoAnswer(f"the request may have been sent, and no whole answer came: {kind}")
-        raise NotConnected(f"no connection was made, nothing was sent: {kind}")
+        place = urlsplit(request.proxy or request.url).netloc.rpartition("@")[2]
+        raise NotConnected(f"no connection to {place} was made, nothing was sent: {kind}")
 
     def close(self) -> None:
         """Close the idle connections. A later exchange makes new ones."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -206,6 +207,7 @@ def test_a_gateway_that_can_not_be_asked_is_a_warning() -> None:
     ("text", "found", "remedy"),
     [
         ("a is wrong; mend it; or not.", "a is wrong.", "Mend it; or not."),
+        ("redis names no primary: write redis+sentinel://…", "redis names no primary.", "Write redis+sentinel://…."),
         ("The environment lacks A (x; y). Set it.", "The environment lacks A (x; y).", "Set it."),
         ("a is wrong: pass b.", "a is wrong.", "Pass b."),
         ("a must be b.", "a must be b.", "Else."),
@@ -235,3 +237,32 @@ def test_the_last_minutes_of_a_day_in_china_are_like_all_others(monkeypatch: pyt
     with sandbox_running(Sandbox(clock=late.timestamp)) as local:
         answer = probe.ask_gateway(Alidayu("sandbox", "sandbox-secret", base_url=local.gateway_url))
     assert (answer.refusal, answer.understood) == (None, True)
+
+
+def policy_of(text: str) -> Finding:
+    return settings_of("memory://", policy=text)["policy"]
+
+
+def test_a_policy_of_the_environment_is_examined() -> None:
+    """What is wrong with it is one finding, with the variable; without it there is none."""
+    assert "policy" not in settings_of("memory://")
+    found = policy_of('{"code_length": 8, "sends": "1/hour", "total_sends": "9/day"}')
+    assert (found.status, found.found) == ("ok", "Codes of 8 digits, for 300 s; 1/hour to a phone, 9/day to all.")
+    for text in ("{", '{"attemps": 3}', '{"ttl": 5}', '{"regions": []}'):
+        found = policy_of(text)
+        assert (found.status, found.remedy) == ("problem", "Correct OTPKIT_POLICY.")
+    found = policy_of('{"attemps": 3, "ttl": 5}')
+    assert "did you mean attempts?" in found.found
+    assert "Policy.ttl must be a whole number from 30 to 600" in found.found
+
+
+def test_templates_of_the_environment_are_examined_one_by_one() -> None:
+    """Each with its purpose."""
+    one, other = {"code": "SMS_1", "sign_name": "x", "body": "${code}"}, {"code": "SMS_2", "sign_name": "x"}
+    environ = {"OTPKIT_TEMPLATES": json.dumps({"signup": one, "login": other})}
+    found = [each for each in examine(environ).findings if each.name == "template"]
+    assert [each.status for each in found] == ["ok", "warning"]
+    assert found[1].remedy == "Set body of 'login' in OTPKIT_TEMPLATES to the text that the gateway approved."
+    environ = {"OTPKIT_TEMPLATES": json.dumps({"signup": {"code": 1}})}
+    (broken,) = [each for each in examine(environ).findings if each.name == "template"]
+    assert (broken.status, broken.remedy) == ("problem", "Correct OTPKIT_TEMPLATES.")

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any
 
 import pytest
 import redis
-from doctor_lab import OTHER, found_of, settings_of
+from doctor_lab import OTHER, SECRET, found_of, settings_of
 from servers import Server, find_redis, find_valkey, running, unavailable
 
+from otpkit import OTP, OTPError, Policy, Template
 from otpkit.doctor import Finding
 from otpkit.doctor.probe import facts, remember
 from otpkit.doctor.server import CHECKS, Node, examine_server
@@ -202,6 +204,8 @@ def test_a_cluster_is_whole_and_spoken_to_as_one(binary: str) -> None:
             assert (found["cluster"].status, found["replication"].status) == ("ok", "warning")
             by_url = settings_of(f"redis+cluster://127.0.0.1:{port}")
             assert {by_url[name].status for name in ("cluster", "scripts", "index_secret")} == {"ok"}
+            waiting = settings_of(f"redis+cluster://127.0.0.1:{port}", policy='{"replicas": 1}')["replicas"]
+            assert (waiting.status, "and 0 did" in waiting.found) == ("problem", True)
             assert client.dbsize() == 1  # the fingerprint alone
             assert remember(whole, "otpkit:{other}:i", "one") == "now"
             assert remember(whole, "otpkit:{other}:i", "one") == "same"
@@ -262,3 +266,116 @@ def test_a_server_that_hangs_does_not_hold_the_doctor(binary: str) -> None:
             os.kill(server.pid, signal.SIGCONT)
         assert finding.status == "problem"
         assert finding.found.startswith("Redis did not answer")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--save", ""], ["--save", "900 1"], ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]],
+    ids=["none", "snapshots", "always"],
+)
+def test_a_used_code_is_good_once_more_where_the_doctor_says_so(binary: str, options: list[str]) -> None:
+    """A code is used and a proof redeemed after the last snapshot; then the server crashes and comes back."""
+    with tempfile.TemporaryDirectory() as folder:
+        sent: list[str] = []
+        with running(binary, *options, "--dir", folder) as server:
+            with client_of(server) as client, otp_of(server, sent) as otp:
+                finding = found_of(client)["persistence"]
+                otp.issue("13800138000")
+                otp.issue("13900138001")
+                token = otp.verify("13900138001", sent[1]).token
+                if "900 1" in options:
+                    client.save()
+                otp.verify("13800138000", sent[0])
+                otp.redeem(token)
+            os.kill(server.pid, signal.SIGKILL)
+            server.process.wait()
+        with running(binary, *options, "--dir", folder) as server, otp_of(server, sent) as otp:
+            outcomes = [is_good(otp.verify, "13800138000", sent[0]), is_good(otp.redeem, token)]
+            is_limited = not is_good(otp.issue, "13800138000")
+    says_so = "may then be good once more" in finding.found
+    assert outcomes == [says_so, says_so]
+    assert is_limited == ("a restart forgets all" not in finding.found)
+
+
+def otp_of(server: Server, sent: list[str]) -> OTP:
+    template = Template("SMS_1", "x")
+    return OTP(server.url, lambda message: sent.append(message.code), template, SECRET)
+
+
+def is_good(call: Any, *args: str) -> bool:
+    try:
+        call(*args)
+    except OTPError:
+        return False
+    return True
+
+
+def test_replicas_that_the_policy_asks_for_are_counted_by_a_write(binary: str) -> None:
+    """A problem where an OTP with that policy is refused, and none where it is served."""
+    port, sent = free_port(), []
+    primary_options = ("--port", str(port), "--repl-diskless-sync-delay", "0")
+    with running(binary, *primary_options) as primary, client_of(primary) as client:
+        policy = '{"replicas": 1}'
+        found = settings_of(primary.url, policy=policy)["replicas"]
+        assert (found.status, "1 confirm each write, and 0 did" in found.found) == ("problem", True)
+        with OTP(primary.url, sent.append, Template("1", "x"), SECRET, policy=Policy(replicas=1)) as otp:
+            with pytest.raises(StoreUnavailableError):
+                otp.issue("13800138000")
+            with running(binary, "--replicaof", "127.0.0.1", str(port)) as replica, client_of(replica) as its:
+                eventually(lambda: its.info()["master_link_status"] == "up")
+                eventually(lambda: client.set("written", 1, px=1) and client.wait(1, 500) == 1)
+                found_there = settings_of(primary.url, policy=policy)
+                assert found_there["replicas"].status == "ok"
+                assert found_there["replication"].status == "ok"  # without min-replicas-to-write too
+                assert settings_of(primary.url)["replication"].status == "warning"
+                assert settings_of(primary.url, policy='{"replicas": 2}')["replicas"].status == "problem"
+                otp.issue("13900138001")
+                os.kill(replica.pid, signal.SIGSTOP)
+                assert settings_of(primary.url, policy=policy)["replicas"].status == "problem"
+                os.kill(replica.pid, signal.SIGCONT)
+        assert client.keys("*doctor*") == []
+
+
+def test_policies_for_keys_with_an_end_spare_blocks(binary: str) -> None:
+    """Which have none, as the doctor says."""
+    with running(binary, "--maxmemory", "50mb", "--maxmemory-policy", "volatile-ttl") as server:
+        sent: list[str] = []
+        with (
+            client_of(server) as client,
+            OTP(
+                server.url,
+                lambda message: sent.append(message.code),
+                Template("1", "x"),
+                SECRET,
+                policy=Policy(max_consecutive_failures=1),
+            ) as otp,
+        ):
+            assert "drops codes and limits before" in found_of(client)["eviction"].found
+            otp.issue("13800138000")
+            assert not is_good(otp.verify, "13800138000", f"{(int(sent[0]) + 1) % 10**6:06}")
+            assert otp.standing("13800138000").blocked
+            assert -1 in [client.ttl(key) for key in client.keys("otpkit:*")]
+
+
+def test_an_address_that_can_not_be_reached_is_named() -> None:
+    """By its host and port, with why."""
+    for url, said in (
+        ("redis://:pass@127.0.0.1:1/0", "127.0.0.1:1 refuses connections"),
+        ("redis://:pass@nohost.invalid:6380", "the host of nohost.invalid:6380 can't be resolved (DNS)"),
+        ("redis+cluster://nohost.invalid:6380", "the host of nohost.invalid:6380 can't be resolved (DNS)"),
+        ("redis+sentinel://127.0.0.1:1/main", "127.0.0.1:1 refuses connections"),
+    ):
+        found = settings_of(url)["redis"].found
+        assert said in found
+        assert "pass" not in found
+
+
+def test_a_user_who_may_not_wait_is_named(binary: str) -> None:
+    """With what to allow, as an OTP that waits for replicas would be refused."""
+    with running(binary) as server, client_of(server) as client:
+        client.execute_command("ACL", "SETUSER", "app", "on", f">{OTHER}", "~*", "+@all", "-wait")
+        url = server.url.replace("unix://", f"unix://app:{OTHER}@")
+        found = settings_of(url, policy='{"replicas": 1}')["replicas"]
+        assert found.status == "problem"
+        assert "WAIT" in found.found
+        assert "replicas" not in settings_of(url)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
 from secrets_of_tests import OTHER_SECRET, SECRET
 
-from otpkit import OTP, ConfigurationError, gateways
+from otpkit import OTP, AsyncOTP, ConfigurationError, Policy, Rate, gateways
 from otpkit.environment import GATEWAYS, arguments_from
+from otpkit.service.settings import read_settings
 
 COMMON = {
     "OTPKIT_REDIS_URL": "memory://",
@@ -114,3 +116,87 @@ def test_any_other_name_is_refused_with_those_that_there_are(name: str) -> None:
     with pytest.raises(ConfigurationError, match="OTPKIT_GATEWAY") as refused:
         gateway_of(name)
     assert all(each in str(refused.value) for each in GATEWAYS)
+
+
+WHOLE = {
+    "OTPKIT_POLICY": json.dumps(
+        {"code_length": 8, "sends": "1/hour", "regions": ["CN", "HK"], "region_sends": {"HK": "5/day"}}
+    ),
+    "OTPKIT_TEMPLATES": json.dumps(
+        {
+            "signup": {"code": "SMS_1", "sign_name": "阿里大鱼", "body": "验证码${code}"},
+            "login": {"code": "SMS_2", "sign_name": "阿里大鱼", "params": {"code": "{code}", "shop": "x"}},
+        }
+    ),
+}
+SERVED = {"OTPKIT_API_KEYS": json.dumps({"shop": {"key": SECRET, "purposes": ["signup"]}})}
+
+
+def deployed(**variables: str) -> dict[str, str]:
+    own = {name: value for name, value in COMMON.items() if not name.startswith("OTPKIT_TEMPLATE")}
+    return own | {"OTPKIT_GATEWAY": "alidayu"} | COMPLETE["alidayu"] | WHOLE | variables
+
+
+@pytest.mark.parametrize("shell", [OTP, AsyncOTP])
+def test_policy_and_templates_are_read_from_the_environment(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `otpkit serve` reads them."""
+    for name, value in deployed().items():
+        monkeypatch.setenv(name, value)
+    otp = shell.from_env()
+    assert (otp.policy.code_length, otp.policy.sends) == (8, (Rate(1, 3600),))
+    assert otp.policy == read_settings(deployed() | SERVED).otp["policy"]
+    assert otp.policy.region_sends == {"HK": (Rate(5, 86_400),)}
+    own = arguments_from(deployed(), {})
+    assert own["template"] == read_settings(deployed() | SERVED).otp["template"]
+    assert list(own["template"]) == ["signup", "login"]
+
+
+def test_what_serve_takes_of_the_environment_from_env_takes_too() -> None:
+    """All arguments of an OTP but how long a message waits for a thread of the server."""
+    variables = deployed(OTPKIT_INDEX_SECRET=SECRET, OTPKIT_NAMESPACE="shop")
+    served = dict(read_settings(variables | SERVED).otp)
+    own = arguments_from(variables, {})
+    assert set(served) - set(own) == {"gateway_wait"}
+    assert {name: served[name] for name in own if name != "gateway"} == {
+        name: own[name] for name in own if name != "gateway"
+    }
+
+
+def test_overrides_win_over_policy_and_templates() -> None:
+    """They are not even looked at."""
+    broken = deployed(OTPKIT_POLICY="{", OTPKIT_TEMPLATES="{")
+    arguments = arguments_from(broken, {"policy": Policy(ttl=60), "template": "any"})
+    assert (arguments["policy"].ttl, arguments["template"]) == (60, "any")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "words"),
+    [
+        ("OTPKIT_POLICY", "{", "a JSON object with a policy"),
+        ("OTPKIT_POLICY", "[]", "a JSON object with a policy"),
+        ("OTPKIT_POLICY", "[" * 100_000, "a JSON object"),
+        ("OTPKIT_POLICY", '{"attemps": 3, "ttl": 5}', "did you mean attempts?"),
+        ("OTPKIT_POLICY", '{"attemps": 3, "ttl": 5}', "Policy.ttl must be a whole number from 30 to 600"),
+        ("OTPKIT_POLICY", '{"code_length": "8"}', "Policy.code_length"),
+        ("OTPKIT_POLICY", '{"code_length": true}', "Policy.code_length"),
+        ("OTPKIT_POLICY", '{"default_region": []}', "default_region"),
+        ("OTPKIT_POLICY", '{"default_region": "HK"}', "default_region"),
+        ("OTPKIT_POLICY", '{"regions": 5}', "regions"),
+        ("OTPKIT_POLICY", '{"regions": [[1]]}', "regions"),
+        ("OTPKIT_POLICY", '{"region_sends": {"US": "1/day"}}', "region_sends"),
+        ("OTPKIT_POLICY", '{"region_sends": []}', "region_sends"),
+        ("OTPKIT_POLICY", '{"sends": {"a": 1}}', "Policy.sends"),
+        ("OTPKIT_POLICY", '{"sends": null}', "Policy.sends"),
+        ("OTPKIT_TEMPLATES", "5", "a JSON object with a template for each purpose"),
+        ("OTPKIT_TEMPLATES", '{"signup": 1, "login": {"code": 3}}', "templates.login must have the field code"),
+        ("OTPKIT_TEMPLATES", '{"signup": {"code": "SMS_1", "params": 5}}', "Template.params"),
+        ("OTPKIT_TEMPLATES", '{"signup": {"code": "SMS_1", "sign_name": null}}', "sign_name"),
+        ("OTPKIT_TEMPLATES", '{"signup": {"code": "SMS_1", "sing_name": "x"}}', "did you mean sign_name?"),
+    ],
+)
+def test_what_is_wrong_with_them_is_named_with_the_variable(variable: str, text: str, words: str) -> None:
+    """All at once, and nothing but our own error."""
+    with pytest.raises(ConfigurationError) as refused:
+        arguments_from(deployed(**{variable: text}), {})
+    assert str(refused.value).startswith(f"Correct {variable}: ")
+    assert words in str(refused.value)

@@ -82,7 +82,7 @@ LIBRARIES = {
     "requests": {"transport"},
     "rich": {"cli.output"},
     "starlette": {"cli.demo_site", "sandbox._web", "integrations.fastapi", "service"},
-    "typer": {"cli.commands", "cli.output"},
+    "typer": {"cli.commands", "cli.failures", "cli.output", "cli.serving"},
     "urllib3": {"transport"},
     "uvicorn": {"sandbox._web", "service"},
     "werkzeug": {"integrations.flask"},

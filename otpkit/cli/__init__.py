@@ -8,7 +8,7 @@ _LIBRARIES = {"typer", "rich"}
 
 
 def main() -> None:
-    """Run the command and end the process: status 0, 1 where a call was refused, 2 where set-up or usage is wrong."""
+    """Run the command and end the process, with a status for each kind of error: see `otpkit.cli.failures`."""
     try:
         from otpkit.cli.commands import run
     except ModuleNotFoundError as missing:

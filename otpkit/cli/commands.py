@@ -5,33 +5,34 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
 import secrets
-import shlex
 import sys
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from otpkit import OTP, fold
+from otpkit import fold
+from otpkit.cli.configured import configured, examine_service
+from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_usage, wants_json
 from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report, standing_row, standing_word
+from otpkit.cli.serving import Config, demo, sandbox, serve
 from otpkit.doctor import examine
-from otpkit.errors import ConfigurationError, OTPError
+from otpkit.environment import REQUIRED
+from otpkit.errors import OTPError
 from otpkit.frames import without_locals
 from otpkit.models import mask
-from otpkit.store_url import MEMORY_URL
+from otpkit.names import NOT_GIVEN
 
 KEY_BYTES = 32
-# Click's UsageError, which typer gives no name of its own.
-_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
-
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, delivery, standing, unblock, doctor and serve are configured by OTPKIT_REDIS_URL, "
-    "OTPKIT_SECRET, OTPKIT_GATEWAY, OTPKIT_TEMPLATE_CODE, OTPKIT_TEMPLATE_SIGN_NAME and the gateway's own variables.",
+    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, erase, doctor and serve are configured "
+    f"by {', '.join(REQUIRED)} and the gateway's own variables. OTPKIT_POLICY and OTPKIT_TEMPLATES, JSON objects, are "
+    f"the policy's fields and a template for each purpose.\n\n{HELP}",
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # its tracebacks would show local variables
 )
 
@@ -45,8 +46,6 @@ Region = Annotated[
 Purpose = Annotated[str, typer.Option(help="What the code is for.")]
 Bind = Annotated[str, typer.Option(help="A text that the code is tied to, such as a session's id.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Host = Annotated[str, typer.Option(help="The address to listen on.")]
-Port = Annotated[int, typer.Option(envvar="PORT", help="The port to listen on; 0 takes a free one.")]
 
 
 @without_locals
@@ -55,14 +54,30 @@ def run() -> int:
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # a console without Chinese still shows the rest
+    as_json = wants_json(sys.argv[1:])
     try:
         return app(prog_name="otpkit", standalone_mode=False) or 0
     except OTPError as error:
-        return _fail(_line(error), 2 if isinstance(error, ConfigurationError) else 1)
+        return fail(error, as_json=as_json)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("aborted", 130)
-    except _USAGE_ERROR as error:
-        return _fail(_careful(error), 2)
+        return fail_aborted(as_json=as_json)
+    except USAGE_ERROR as error:
+        return fail_usage(error, as_json=as_json)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"otpkit {version('otpkit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -90,7 +105,7 @@ def issue(
 ) -> None:
     """Send a code to PHONE; while one is live, the same code again."""
     params = None if param is None else dict(map(_name_and_value, param))
-    with _configured() as otp:
+    with configured() as otp:
         challenge = otp.issue(
             phone,
             purpose,
@@ -117,10 +132,62 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Verify the CODE that PHONE received, and use it up."""
-    with _configured() as otp:
-        typed = fold(_read_code() if code is None else code)
+    with configured() as otp:
+        typed = fold(_read_secret("Code") if code is None else code)
         proof = otp.verify(phone, typed, purpose, bind=bind, region=region)
         show(f"Verified {mask(proof.phone)}", proof_row(proof, with_token=token), as_json=as_json)
+
+
+@app.command()
+def redeem(
+    token: Annotated[
+        str | None,
+        typer.Argument(help="Left out, it is asked for, or read from standard input.", show_default=False),
+    ] = None,
+    purpose: Purpose = "signup",
+    bind: Bind = "",
+    phone: Annotated[str | None, typer.Option(help="The phone that the token must be of.", show_default=False)] = None,
+    region: Region = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="Names this request: with the same key the same proof again.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Redeem the TOKEN of a proof, once ever."""
+    with configured() as otp:
+        proof = otp.redeem(
+            _read_secret("Token") if token is None else token,
+            purpose,
+            bind=bind,
+            phone=NOT_GIVEN if phone is None else fold(phone),
+            idempotency_key=idempotency_key,
+            region=region,
+        )
+    row = proof_row(proof, with_token=False) | {"replayed": proof.replayed}
+    show(f"Redeemed the proof of {mask(proof.phone)}", row, as_json=as_json)
+
+
+@app.command()
+def status(
+    phone: Phone, purpose: Purpose = "signup", bind: Bind = "", region: Region = None, as_json: AsJson = False
+) -> None:
+    """Show the live code's challenge, if there is one; sends nothing."""
+    with configured() as otp:
+        found = otp.status(phone, purpose, bind=bind, region=region)
+    title = "No code is live" if found is None else f"A code for {mask(found.phone)} is live"
+    show(title, {"live": found is not None} | ({} if found is None else challenge_row(found)), as_json=as_json)
+
+
+@app.command()
+def revoke(
+    phone: Phone, purpose: Purpose = "signup", bind: Bind = "", region: Region = None, as_json: AsJson = False
+) -> None:
+    """End the live code of PHONE, if there is one; its messages stay counted."""
+    with configured() as otp:
+        otp.revoke(phone, purpose, bind=bind, region=region)
+        found = otp.standing(phone, region=region)
+    shown = mask(found.phone)
+    show(f"No code for {shown} is live", {"phone": shown, "purpose": purpose, "live": False}, as_json=as_json)
 
 
 @app.command()
@@ -128,7 +195,7 @@ def delivery(
     phone: Phone, purpose: Purpose = "signup", bind: Bind = "", region: Region = None, as_json: AsJson = False
 ) -> None:
     """Ask the gateway what became of the latest message of the live code."""
-    with _configured() as otp:
+    with configured() as otp:
         found = otp.delivery(phone, purpose, bind=bind, region=region)
     show(f"The latest message: {found.state}", delivery_row(found), as_json=as_json)
 
@@ -136,7 +203,7 @@ def delivery(
 @app.command()
 def standing(phone: Phone, region: Region = None, as_json: AsJson = False) -> None:
     """Tell whether PHONE is limited or blocked, and for how long."""
-    with _configured() as otp:
+    with configured() as otp:
         found = otp.standing(phone, region=region)
     show(f"The phone {mask(found.phone)}: {standing_word(found)}", standing_row(found), as_json=as_json)
 
@@ -144,10 +211,19 @@ def standing(phone: Phone, region: Region = None, as_json: AsJson = False) -> No
 @app.command()
 def unblock(phone: Phone, region: Region = None, as_json: AsJson = False) -> None:
     """Lift a block of PHONE and clear its wrong codes; its messages stay counted."""
-    with _configured() as otp:
+    with configured() as otp:
         otp.unblock(phone, region=region)
         found = otp.standing(phone, region=region)
     show(f"Unblocked {mask(found.phone)}", standing_row(found), as_json=as_json)
+
+
+@app.command()
+def erase(phone: Phone, region: Region = None, as_json: AsJson = False) -> None:
+    """Remove all that is kept of PHONE, its limits and a block too."""
+    with configured() as otp:
+        otp.erase(phone, region=region)
+        found = otp.standing(phone, region=region)
+    show(f"Erased {mask(found.phone)}", standing_row(found), as_json=as_json)
 
 
 @app.command()
@@ -173,129 +249,22 @@ def numbers(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(config: Config = None, as_json: AsJson = False) -> None:
     """Check the configuration, Redis and the gateway, and say what to do; sends nothing.
+
+    With --config it checks what `otpkit serve` would run with: FILE, the environment over it, and the API keys too.
 
     Exit status: 0 if all is well or there are warnings alone, 1 with a problem, 2 where the usage is wrong.
 
     In Redis it keeps a keyed fingerprint of the index secret, for 400 days.
     """
-    report = examine(os.environ)
+    report = examine(os.environ) if config is None else examine_service(config)
     show_report(report, as_json=as_json)
     raise typer.Exit(0 if report.ok else 1)
 
 
-@app.command()
-def sandbox(
-    host: Host = "127.0.0.1",
-    port: Port = 8025,
-    app_key: Annotated[str, typer.Option(help="What clients must send as their AppKey.")] = "sandbox",
-    app_secret: Annotated[str, typer.Option(help="And as their AppSecret.")] = "sandbox-secret",  # noqa: S107
-    access_key_id: Annotated[
-        str, typer.Option(help="Whose signature Dysmsapi, Dyvmsapi and Tencent Cloud take.")
-    ] = "sandbox",
-    access_key_secret: Annotated[str, typer.Option(help="What it is made with.")] = "sandbox-secret",  # noqa: S107
-    account_sid: Annotated[str, typer.Option(help="The account of Twilio; SK in place of AC is an API key.")] = (
-        "ACsandbox"
-    ),
-    auth_token: Annotated[str, typer.Option(help="Its auth token, and its API key's secret.")] = "sandbox-secret",  # noqa: S107
-    receipt_after: Annotated[float, typer.Option(help="Seconds until a message's receipt comes in.")] = 1.0,
-    receipts_url: Annotated[
-        str | None,
-        typer.Option(
-            help="Where receipts of Dysmsapi, Dyvmsapi and Tencent Cloud are pushed; {provider} in it is dysmsapi, "
-            "dyvmsapi or tencent. Twilio's go to the StatusCallback of each request."
-        ),
-    ] = None,
-) -> None:
-    """Run a local gateway that sends nothing and shows every message on a page, until Ctrl-C."""
-    from otpkit.sandbox import Address, Sandbox, serve
-
-    def ready(listening: Address) -> None:
-        address = Address(_reachable(listening.host), listening.port)
-        variables = {
-            "OTPKIT_GATEWAY": "alidayu",
-            "OTPKIT_ALIDAYU_BASE_URL": address.gateway_url,
-            "OTPKIT_ALIDAYU_APP_KEY": app_key,
-            "OTPKIT_ALIDAYU_APP_SECRET": app_secret,
-        }
-        typer.echo(f"Inbox: {address.base_url}/")
-        typer.echo(f"Dysmsapi and Dyvmsapi: {address.base_url}, with the access key {shlex.quote(access_key_id)}")
-        typer.echo(f"Tencent Cloud: {address.base_url}, with the same as its SecretId")
-        typer.echo(f"Twilio: {address.base_url}, with the account {shlex.quote(account_sid)}")
-        typer.echo("Any template and signature are accepted. To use it with Alidayu's calls:\n")
-        for name, value in variables.items():
-            typer.echo(f"export {name}={shlex.quote(value)}")
-        _warn_if_open(host)
-
-    local = Sandbox(
-        app_key=app_key,
-        app_secret=app_secret,
-        access_key_id=access_key_id,
-        access_key_secret=access_key_secret,
-        account_sid=account_sid,
-        auth_token=auth_token,
-        receipt_after=receipt_after,
-        receipts_url=receipts_url,
-    )
-    serve(local, host, port, on_ready=ready)
-
-
-@app.command()
-def serve(
-    config: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="A TOML file with the settings; the environment overrides it.",
-            show_default=False,
-        ),
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
-    port: Annotated[
-        int | None, typer.Option(envvar="PORT", help="The port to listen on; 0 takes a free one.", show_default="8000")
-    ] = None,
-) -> None:
-    """Serve the HTTP API until SIGTERM or Ctrl-C; GET /openapi.json describes it.
-
-    Beside the settings of the other commands it needs API keys, in FILE or OTPKIT_API_KEYS. Settings are read at the
-    start alone: SIGHUP, SIGUSR1 and SIGUSR2 are ignored.
-    """
-    from otpkit.service.command import run
-    from otpkit.service.settings import read_settings
-
-    settings = read_settings(os.environ, config)
-    run(
-        settings,
-        settings.host if host is None else host,
-        settings.port if port is None else port,
-        lambda url: typer.echo(f"Listening on {url}"),
-    )
-
-
-@app.command()
-def demo(
-    check: Annotated[bool, typer.Option("--check", help="Do it all at once, say what happens, and end.")] = False,
-    host: Host = "127.0.0.1",
-    port: Port = 8025,
-) -> None:
-    """Show what otpkit does, with a local gateway and an embedded store: a sign-up page, until Ctrl-C."""
-    from otpkit.cli.demo import serve_page, tell_story
-
-    if check:
-        tell_story(typer.echo)
-    else:
-        _warn_if_open(host)
-        serve_page(typer.echo, host, port)
-
-
-def _configured() -> OTP:
-    if os.environ.get("OTPKIT_REDIS_URL", "").strip() == MEMORY_URL:
-        raise ConfigurationError(
-            f"OTPKIT_REDIS_URL is {MEMORY_URL}, which forgets the code as soon as the command ends; "
-            "name a Redis server, such as redis://localhost:6379/0."
-        )
-    return OTP.from_env()
+for _command in (sandbox, serve, demo):
+    app.command()(_command)
 
 
 def _name_and_value(text: str) -> tuple[str, str]:
@@ -305,38 +274,8 @@ def _name_and_value(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _read_code() -> str:
+def _read_secret(name: str) -> str:
     if sys.stdin.isatty():
-        code: str = typer.prompt("Code", hide_input=True, err=True)
-        return code
+        typed: str = typer.prompt(name, hide_input=True, err=True)
+        return typed
     return sys.stdin.readline().strip()
-
-
-def _reachable(host: str) -> str:
-    """Return where a server can be reached from this machine that listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-
-
-def _warn_if_open(host: str) -> None:
-    try:
-        is_open = not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_open = host != "localhost"
-    if is_open:
-        typer.echo(f"Mind that whoever can reach {host} can read every code.", err=True)
-
-
-def _line(error: OTPError) -> str:
-    return f"{error}" if error.retry_after is None else f"{error} Retry after {error.retry_after} s."
-
-
-def _careful(error: Exception) -> str:
-    """Return a usage error's text without surplus arguments, and without digits: they may be of a phone or a code."""
-    text: str = error.format_message()  # type: ignore[attr-defined]
-    text = re.sub(r"\d", "*", re.sub(r" \(.*\)", "", " ".join(text.split())))
-    return f"{text.rstrip('.')}. Try: otpkit --help"
-
-
-def _fail(line: str, status: int) -> int:
-    typer.echo(f"otpkit: {line}", err=True)
-    return status

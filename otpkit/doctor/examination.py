@@ -11,16 +11,16 @@ from otpkit.deployment import build
 from otpkit.doctor import settings
 from otpkit.doctor.findings import Finding, Report, refused
 from otpkit.doctor.probe import ask_gateway, connect, facts, remember
-from otpkit.doctor.rehearsal import examine_scripts
+from otpkit.doctor.rehearsal import examine_replicas, examine_scripts
 from otpkit.doctor.server import examine_server, unreached
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError, OTPError
-from otpkit.policy import DEFAULT_POLICY
+from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store import REDIS_ERRORS, store_error
 from otpkit.store_url import MEMORY_URL
 from otpkit.template import Template
 
-_PARTS: Final = ("redis", "secret", "gateway", "template")
+_PARTS: Final = ("redis", "secret", "gateway", "template", "policy")
 _ANY_SECRET: Final = token_bytes(32)
 _ANY_TEMPLATE: Final = Template("any", "any")
 
@@ -32,10 +32,12 @@ def examine(environ: Mapping[str, str]) -> Report:
     fingerprint of the index secret, which reveals nothing, for 400 days.
     """
     keys, found = _examine_secrets(environ)
-    return Report((*_examine_redis(environ, keys), *found, *_examine_template(environ), *_examine_gateway(environ)))
+    policy, judged = _examine_policy(environ)
+    there = _examine_redis(environ, keys, policy.replicas)
+    return Report((*there, *found, *judged, *_examine_template(environ), *_examine_gateway(environ)))
 
 
-def _examine_redis(environ: Mapping[str, str], fingerprint: tuple[str, str] | None) -> list[Finding]:
+def _examine_redis(environ: Mapping[str, str], fingerprint: tuple[str, str] | None, replicas: int) -> list[Finding]:
     url = _part(environ, "redis")
     if isinstance(url, Finding):
         return [url]
@@ -50,10 +52,12 @@ def _examine_redis(environ: Mapping[str, str], fingerprint: tuple[str, str] | No
     except REDIS_ERRORS as error:
         return [unreached(store_error(error))]
     try:
-        nodes = facts(client)
+        nodes = facts(client, replicas)
         found_there = examine_server(nodes)
         if any(node.error is None for node in nodes):
             found_there.append(examine_scripts(client, namespace))
+            if replicas:
+                found_there.append(examine_replicas(client, namespace, replicas))
             if fingerprint is not None:
                 found_there.append(_examine_index(client, *fingerprint))
         return found_there
@@ -80,7 +84,7 @@ def _examine_secrets(environ: Mapping[str, str]) -> tuple[tuple[str, str] | None
     try:
         Keys(raw, _ANY_SECRET)
     except ConfigurationError as error:
-        return None, [refused("secret", error, "Mend OTPKIT_SECRET.")]
+        return None, [refused("secret", error, "Correct OTPKIT_SECRET.")]
     found = [settings.secret(raw)]
     try:
         keys = Keys(raw, index)
@@ -90,7 +94,7 @@ def _examine_secrets(environ: Mapping[str, str]) -> tuple[tuple[str, str] | None
     try:
         _check_namespace(namespace)
     except ConfigurationError as error:
-        return None, [*found, refused("namespace", error, "Mend OTPKIT_NAMESPACE.")]
+        return None, [*found, refused("namespace", error, "Correct OTPKIT_NAMESPACE.")]
     return (f"{namespace}:{{index}}:i", encode_id(keys.name(b"index check"))), found
 
 
@@ -109,11 +113,25 @@ def _check_namespace(namespace: str) -> None:
     )
 
 
+def _examine_policy(environ: Mapping[str, str]) -> tuple[Policy, list[Finding]]:
+    """Return the policy, the default one where it can't be read, and what was found of one that is given."""
+    if not environ.get("OTPKIT_POLICY", "").strip():
+        return DEFAULT_POLICY, []
+    chosen = _part(environ, "policy")
+    if isinstance(chosen, Finding):
+        return DEFAULT_POLICY, [chosen]
+    return chosen, [settings.policy(chosen)]
+
+
 def _examine_template(environ: Mapping[str, str]) -> list[Finding]:
     chosen = _part(environ, "template")
     if isinstance(chosen, Finding):
         return [chosen]
-    return [settings.template(chosen, signed=getattr(_part(environ, "gateway"), "adds_signature", True))]
+    signed = getattr(_part(environ, "gateway"), "adds_signature", True)
+    if isinstance(chosen, Template):
+        return [settings.template(chosen, signed=signed)]
+    found = [settings.template(each, purpose, signed=signed) for purpose, each in chosen.items()]
+    return found or [Finding("template", "problem", "OTPKIT_TEMPLATES has no template.", "Add one for each purpose.")]
 
 
 def _examine_gateway(environ: Mapping[str, str]) -> list[Finding]:
@@ -133,7 +151,10 @@ def _part(environ: Mapping[str, str], name: str) -> Any:
     try:
         return _arguments(environ, name)[name]
     except ConfigurationError as error:
-        return refused(name, error, f"Mend the variables OTPKIT_{name.upper()}….")
+        remedy, _, found = str(error).partition(": ")
+        if remedy.startswith("Correct OTPKIT_"):  # a variable of JSON, with all that is wrong in it
+            return Finding(name, "problem", found, f"{remedy}.")
+        return refused(name, error, f"Correct the variables OTPKIT_{name.upper()}….")
 
 
 def _arguments(environ: Mapping[str, str], name: str) -> dict[str, Any]:

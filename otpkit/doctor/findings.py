@@ -11,7 +11,7 @@ from otpkit.errors import OTPError
 
 Status = Literal["ok", "warning", "problem"]
 # Where errors turn from what is wrong to what to do.
-_TURNS = (re.compile(r"\. (?=[A-Z])"), re.compile(": (?=(?:mend|pass|use) )"), re.compile("; "))
+_TURNS = (re.compile(r"\. (?=[A-Z])"), re.compile(": (?=(?:mend|pass|use|write) )"), re.compile("; "))
 _SEVERITY: dict[Status, int] = {"ok": 0, "warning": 1, "problem": 2}
 
 

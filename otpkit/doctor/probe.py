@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from hmac import compare_digest
 from statistics import median
@@ -18,7 +19,7 @@ from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.alidayu_answers import read_page
 from otpkit.gateways.base import Gateway
 from otpkit.gateways.shanghai import SHANGHAI
-from otpkit.store_sync import SyncStore
+from otpkit.store_sync import SyncStore, error_of
 from otpkit.transport import Transport, drive
 
 T = TypeVar("T")
@@ -40,12 +41,13 @@ def connect(url: str) -> Any:
     return opened._open_cluster() if opened._client is None else opened._client
 
 
-def facts(client: Any) -> tuple[Node, ...]:
+def facts(client: Any, confirming: int = 0) -> tuple[Node, ...]:
     """Ask a sync redis-py client for what its server, or each primary of its cluster, says of itself."""
     if not hasattr(client, "get_primaries"):
-        return (_ask_node(client),)
+        return (replace(_ask_node(client), confirming=confirming),)
     nodes = sorted(client.get_primaries(), key=lambda node: str(node.name))
-    return tuple(_ask_node(client.get_redis_connection(node), str(node.name), clustered=True) for node in nodes)
+    asked = (_ask_node(client.get_redis_connection(node), str(node.name), clustered=True) for node in nodes)
+    return tuple(replace(node, confirming=confirming) for node in asked)
 
 
 def remember(client: Any, key: str, fingerprint: str) -> Recorded:
@@ -98,7 +100,7 @@ def _ask_node(client: Any, name: str = "", *, clustered: bool = False) -> Node:
     try:
         client.ping()
     except store.REDIS_ERRORS as error:
-        return Node(name=name, clustered=clustered, error=store.store_error(error), info={}, config={})
+        return Node(name=name, clustered=clustered, error=error_of(client, error), info={}, config={})
     return Node(
         name=name,
         clustered=clustered,

@@ -13,7 +13,7 @@ from otpkit.doctor.findings import Finding, refused, worst
 from otpkit.effects import Script
 from otpkit.errors import ConfigurationError
 from otpkit.policy import Policy
-from otpkit.store import REDIS_ERRORS, store_error
+from otpkit.store import REDIS_ERRORS, WAIT_MS, store_error
 
 # One wrong code blocks, and the next needs PERSIST; what replicas did not confirm can be taken back.
 _SCRIPTS: Final = scripts.load(Policy(max_consecutive_failures=1, replicas=1))
@@ -47,6 +47,33 @@ _Step = tuple[Script, tuple[str, ...], tuple[Any, ...]]
 def examine_scripts(client: Any, namespace: str) -> Finding:
     """Return whether a sync redis-py client may run all scripts, on each primary of a cluster."""
     return worst([(node, _rehearse(client, namespace, tag)) for node, tag in _places(client)])
+
+
+def examine_replicas(client: Any, namespace: str, replicas: int) -> Finding:
+    """Return whether as many replicas as the policy asks for confirm a write, on each primary of a cluster."""
+    return worst([(node, _confirm(client, f"{namespace}:{{{tag}}}:t", replicas)) for node, tag in _places(client)])
+
+
+def _confirm(client: Any, key: str, replicas: int) -> Finding:
+    try:
+        server = client
+        if hasattr(client, "get_primaries"):
+            server = client.get_redis_connection(client.get_node_from_key(key))
+        with server.client() as connection:  # WAIT counts what this very connection wrote
+            connection.set(key, "1", px=60_000)
+            confirmed = connection.execute_command("WAIT", replicas, WAIT_MS)
+            connection.delete(key)
+    except REDIS_ERRORS as error:
+        return refused("replicas", store_error(error), "Look at the server: it must take writes.")
+    if confirmed >= replicas:
+        return Finding("replicas", "ok", f"{confirmed} confirmed a write; the policy asks for {replicas}.")
+    return Finding(
+        "replicas",
+        "problem",
+        f"The policy asks that {replicas} confirm each write, and {confirmed} did within {WAIT_MS} ms: no code can be "
+        "issued or verified, and no proof redeemed.",
+        "Connect replicas that keep up, or lower replicas in OTPKIT_POLICY.",
+    )
 
 
 def _places(client: Any) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ class Node:
 
     `info` and `cluster` are the answers to INFO and CLUSTER INFO, `config` what could be read of its settings. `name`
     is its address, where there are several. `ahead_s` is by how many seconds its clock is before this host's.
+    `confirming` is how many replicas must confirm each write, as `Policy.replicas` says.
     """
 
     name: str = ""
@@ -33,6 +34,7 @@ class Node:
     info: Mapping[str, Any]
     config: Mapping[str, str]
     cluster: Mapping[str, str] | None = None
+    confirming: int = 0
 
 
 def examine_server(nodes: Sequence[Node]) -> list[Finding]:
@@ -54,7 +56,9 @@ def unreached(error: OTPError) -> Finding:
     """What an error says that came before any answer."""
     remedy = "See that the server runs, and that OTPKIT_REDIS_URL leads to it."
     if isinstance(error, StoreUnavailableError):
-        return Finding("redis", "problem", f"{str(error).partition(':')[0]}.", remedy)
+        said, _, rest = str(error).partition(": nothing")
+        place = rest.partition("look at the server: ")[2].partition(". The same")[0]
+        return Finding("redis", "problem", f"{said}: {place}." if place else f"{said}.", remedy)
     return refused("redis", error, remedy)
 
 
@@ -103,12 +107,14 @@ def eviction(node: Node) -> Finding:
     if not policy:
         return Finding("eviction", "warning", "It does not say.", "Set maxmemory-policy noeviction.")
     if policy != "noeviction":
+        # A block has no end of its own, so the policies for keys that have one spare it.
+        dropped = "codes, limits and blocks" if policy.startswith("allkeys") else "codes and limits"
         return Finding(
             "eviction",
             "problem" if most else "warning",
             f"maxmemory-policy is {policy}: "
             + ("when" if most else "once there is a maxmemory, which is 0 now, and")
-            + " memory is full, it drops codes, limits and blocks before their time.",
+            + f" memory is full, it drops {dropped} before their time.",
             "Set maxmemory-policy noeviction: a full Redis then refuses new codes, and forgets no limit.",
         )
     if most and int(node.info.get("used_memory", 0)) > FULL * most:
@@ -134,12 +140,18 @@ def persistence(node: Node) -> Finding:
     if has_aof:
         return _append_only(config.get("appendfsync", ""))
     if saves:
-        lost = "Snapshots alone: a crash forgets all since the last one,"
+        found = f"Snapshots alone: a crash forgets all since the last one: live codes, limits and blocks. {_TWICE}"
     elif saves is None:
-        lost = "No append-only file, and it does not say whether there are snapshots: a crash may forget all,"
+        found = (
+            "No append-only file, and it does not say whether there are snapshots: a crash forgets all, or all since "
+            f"the last one: live codes, limits and blocks. {_TWICE}"
+        )
     else:
-        lost = "None: a restart forgets all,"
-    return Finding("persistence", "warning", f"{lost} live codes, limits and blocks. {_TWICE}", _PERSIST)
+        found = (
+            "None: a restart forgets all: live codes, limits and blocks. No code or proof from before is good then, "
+            "but a blocked phone is free, and every limit starts anew."
+        )
+    return Finding("persistence", "warning", found, _PERSIST)
 
 
 def replication(node: Node) -> Finding:
@@ -208,11 +220,13 @@ def _apply(name: str, node: Node) -> Finding:
 
 def _append_only(fsync: str) -> Finding:
     if fsync == "always":
-        return Finding("persistence", "ok", "Append-only file, written with every command: a crash forgets nothing.")
+        return Finding(
+            "persistence", "ok", "Append-only file, flushed to the disk with every command: a crash forgets nothing."
+        )
     lost = {
-        "everysec": "written every second: a crash may forget the last one or two.",
-        "no": "written when the system likes: a crash may forget half a minute.",
-    }.get(fsync, "and it does not say how often it is written: a crash may forget some seconds.")
+        "everysec": "flushed to the disk every second: a crash of the machine may forget the last one or two.",
+        "no": "flushed to the disk when the system likes: a crash of the machine may forget half a minute.",
+    }.get(fsync, "and it does not say how often it is flushed: a crash of the machine may forget some seconds.")
     remedy = "Set appendfsync always where that matters more than speed."
     if fsync != "everysec":
         remedy = "Set appendfsync everysec, or always where that matters more than speed."
@@ -230,12 +244,12 @@ def _primary(node: Node, replicas: int) -> Finding:
             f"{has}, of which {keeping_up} keep up; min-replicas-to-write asks for {wanted}, so it takes no writes.",
             "Bring the replicas back, or lower min-replicas-to-write.",
         )
-    if replicas and keeping_up is None:
+    if replicas and keeping_up is None and not node.confirming:
         return Finding(
             "replication",
             "warning",
             f"{has}, and no min-replicas-to-write: a failover forgets what had not reached one. {_TWICE}",
-            "Build OTP with Policy(replicas=1), and set min-replicas-to-write 1.",
+            'Set "replicas": 1 in OTPKIT_POLICY, or pass Policy(replicas=1); and set min-replicas-to-write 1.',
         )
     if not replicas and node.clustered:
         return Finding(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from otpkit.doctor.findings import Finding, refused
 from otpkit.effects import NotConnected, TransportFailure
 from otpkit.errors import GatewayRejectedError
+from otpkit.policy import Policy, rates_of
 from otpkit.template import Template
 
 SAMPLE_CODE: Final = "000000"
@@ -55,8 +56,27 @@ def index_secret(recorded: Recorded, key: str) -> Finding:
     )
 
 
-def template(chosen: Template, *, signed: bool = True) -> Finding:
-    """Whether the variables are those of the approved text, and how many SMS it takes; `signed` as in `segments`."""
+def policy(chosen: Policy) -> Finding:
+    """Return the policy in short: what of it is most often mistaken."""
+    sends = ", ".join(map(str, rates_of(chosen.sends)))
+    total = ", ".join(map(str, rates_of(chosen.total_sends))) or "any number"
+    found = f"Codes of {chosen.code_length} digits, for {chosen.ttl} s; {sends} to a phone, {total} to all."
+    return Finding("policy", "ok", found)
+
+
+def template(chosen: Template, purpose: str | None = None, *, signed: bool = True) -> Finding:
+    """Whether the variables are those of the approved text, and how many SMS it takes; `signed` as in `segments`.
+
+    `purpose` is the template's, where there is one for each.
+    """
+    finding = _template(chosen, signed=signed)
+    if purpose is None:
+        return finding
+    remedy = finding.remedy.replace("OTPKIT_TEMPLATE_BODY", f"body of {purpose!r:.40} in OTPKIT_TEMPLATES")
+    return replace(finding, found=f"For {purpose!r:.40}: {finding.found}", remedy=remedy)
+
+
+def _template(chosen: Template, *, signed: bool) -> Finding:
     names = ", ".join(chosen.params)
     if chosen.body is None:
         return Finding(

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from otpkit.environment import GATEWAYS, OPTIONAL, REQUIRED
+from otpkit.environment import GATEWAYS, JSON, OPTIONAL, REQUIRED, nearest
 from otpkit.errors import ConfigurationError
 
 _SERVICE: Final = ("host", "port", "gateway_wait", "forwarded_hops", "receipts_secret", "public_url")
 _WHOLE: Final = {
-    "OTPKIT_POLICY": "OTPKIT_POLICY",
-    "OTPKIT_TEMPLATES": "OTPKIT_TEMPLATES",
+    **{name: name for name in JSON},
     "OTPKIT_KEYS": "OTPKIT_API_KEYS",
     "OTPKIT_TEMPLATE_PARAMS": "OTPKIT_TEMPLATE_PARAMS",
 }
@@ -56,12 +54,6 @@ def read_file(path: str, problems: list[str]) -> dict[str, str]:
         else:
             found[_WHOLE.get(variable, variable)] = text
     return found
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint at the known name that is most like another one, and the end of the sentence."""
-    found = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else "."
 
 
 def _flat(table: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[str, str, Any]]:

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import time
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -40,6 +41,24 @@ def code_of(sandbox: Sandbox) -> str:
     code = sandbox.messages(PHONE)[0].code
     assert code
     return code
+
+
+def test_the_environments_policy_and_templates_hold_for_commands_too(configured: Env, sandbox: Sandbox) -> None:
+    """Not for `otpkit serve` alone."""
+    template = {"code": "SMS_2", "sign_name": "阿里大鱼"}
+    own = configured | {
+        "OTPKIT_POLICY": '{"code_length": 8, "sends": "1/hour"}',
+        "OTPKIT_TEMPLATES": json.dumps({"signup": template}),
+    }
+    del own["OTPKIT_TEMPLATE_CODE"]
+    succeeded(otpkit("issue", PHONE, env=own))
+    assert re.fullmatch(r"\d{8}", code_of(sandbox))
+    assert "1/hour" in refused(otpkit("issue", PHONE, env=own), 6)
+    done = otpkit("issue", PHONE, env=own | {"OTPKIT_POLICY": '{"code_lenght": 8}'})
+    assert (done.status, done.err.splitlines()) == (
+        2,
+        ["otpkit: Correct OTPKIT_POLICY: policy has no field 'code_lenght'; did you mean code_length?"],
+    )
 
 
 def other_than(code: str) -> str:
@@ -190,7 +209,7 @@ def test_the_same_idempotency_key_sends_nothing_again(configured: Env, sandbox: 
 
 def test_a_limit_says_how_long_to_wait(configured: Env, sandbox: Sandbox) -> None:
     succeeded(otpkit("issue", PHONE, env=configured))
-    line = refused(otpkit("issue", PHONE, env=configured), 1)
+    line = refused(otpkit("issue", PHONE, env=configured), 6)
     assert re.search(r" Retry after \d+ s\.$", line)
     assert leaks(configured, sandbox, line) == []
 
@@ -223,7 +242,7 @@ def test_an_operator_lifts_a_block(configured: Env, sandbox: Sandbox, monkeypatc
         "failures_left": 20,
         "verify_in": 0,
     }
-    assert "unblock" in refused(otpkit("issue", PHONE, env=configured), 1)
+    assert "unblock" in refused(otpkit("issue", PHONE, env=configured), 7)
     lifted = succeeded(otpkit("unblock", PHONE, env=configured))
     assert lifted.startswith("Unblocked +*********8000\n")
     assert re.search(r"^  blocked +no$", lifted, re.MULTILINE)
@@ -236,42 +255,60 @@ def test_an_operator_lifts_a_block(configured: Env, sandbox: Sandbox, monkeypatc
 def test_a_wrong_code_is_refused_in_one_line(configured: Env, sandbox: Sandbox) -> None:
     succeeded(otpkit("issue", PHONE, env=configured))
     wrong = other_than(code_of(sandbox))
-    line = refused(otpkit("verify", PHONE, wrong, env=configured), 1)
+    line = refused(otpkit("verify", PHONE, wrong, env=configured), 4)
     assert "attempts left: 4" in line
     assert wrong not in line
 
 
 @pytest.mark.parametrize("typed", ["", "12345", "12345６", "secret"])
 def test_what_is_no_code_is_refused(configured: Env, typed: str) -> None:
-    line = refused(otpkit("verify", PHONE, env=configured, stdin=f"{typed}\n"), 1)
+    line = refused(otpkit("verify", PHONE, env=configured, stdin=f"{typed}\n"), 4)
     assert not typed or typed not in line
 
 
 def test_another_bind_is_refused(configured: Env, sandbox: Sandbox) -> None:
     succeeded(otpkit("issue", PHONE, "--bind", "one", env=configured))
-    refused(otpkit("verify", PHONE, code_of(sandbox), "--bind", "two", env=configured), 1)
+    refused(otpkit("verify", PHONE, code_of(sandbox), "--bind", "two", env=configured), 4)
 
 
 def test_what_is_no_phone_is_refused_without_being_shown(configured: Env) -> None:
-    assert "1380013800" not in refused(otpkit("issue", "1380013800", env=configured), 1)
-    assert "85251234567" not in refused(otpkit("delivery", "+85251234567", env=configured), 1)
+    assert "1380013800" not in refused(otpkit("issue", "1380013800", env=configured), 3)
+    assert "85251234567" not in refused(otpkit("delivery", "+85251234567", env=configured), 3)
     for command in ("standing", "unblock"):
-        assert "1380013800" not in refused(otpkit(command, "1380013800", env=configured), 1)
+        assert "1380013800" not in refused(otpkit(command, "1380013800", env=configured), 3)
 
 
 def test_a_rejection_of_the_gateways_is_told(configured: Env) -> None:
-    assert "50001" in refused(otpkit("issue", "13900050001", env=configured), 1)
+    assert "50001" in refused(otpkit("issue", "13900050001", env=configured), 8)
 
 
 def test_a_store_that_is_away_is_told(configured: Env) -> None:
     away = configured | {"OTPKIT_REDIS_URL": "unix:///nowhere/at.all"}
-    assert "Redis did not answer" in refused(otpkit("verify", PHONE, "123456", env=away), 1)
+    line = refused(otpkit("verify", PHONE, "123456", env=away), 9)
+    assert "Redis did not answer" in line
+    assert "/nowhere/at.all can't be reached" in line
 
 
-def test_all_that_the_environment_lacks_is_named_at_once() -> None:
-    line = refused(otpkit("issue", PHONE), 2)
+@pytest.mark.parametrize("args", [("issue", PHONE), ("verify", PHONE, "123456"), ("redeem", "x"), ("serve",)])
+def test_with_nothing_configured_three_short_lines_are_printed(args: tuple[str, ...]) -> None:
+    """They name what is needed, and where to go on."""
+    done = otpkit(*args, env={"OTPKIT_NAMESPACE": "  "})
+    assert (done.status, done.out) == (2, "")
+    lines = done.err.splitlines()
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 130
+    for name in ("REDIS_URL", "SECRET", "GATEWAY", "TEMPLATE_CODE", "TEMPLATE_SIGN_NAME"):
+        assert f"OTPKIT_{name}" in lines[1]
+    assert ("API key" if args == ("serve",) else "otpkit doctor") in lines[2]
+
+
+def test_all_that_the_environment_lacks_is_named_in_lines_that_fit() -> None:
+    done = otpkit("issue", PHONE, env={"OTPKIT_NAMESPACE": "x"})
+    assert (done.status, done.out) == (2, "")
+    assert max(map(len, done.err.splitlines())) <= 130
+    text = " ".join(done.err.split())
     for name in ("REDIS_URL", "SECRET", "GATEWAY", "TEMPLATE_CODE", "TEMPLATE_SIGN_NAME", "ALIDAYU_APP_KEY"):
-        assert f"OTPKIT_{name} " in line
+        assert f"OTPKIT_{name} " in text
 
 
 def test_a_store_that_would_forget_the_code_is_refused(configured: Env, sandbox: Sandbox) -> None:
@@ -302,6 +339,13 @@ def test_wrong_usage_is_one_line_that_repeats_nothing_typed(args: tuple[str, ...
 
 def test_help_names_every_command() -> None:
     out = succeeded(otpkit("--help"))
-    for name in ("keygen", "issue", "verify", "delivery", "standing", "unblock", "sandbox", "demo"):
+    commands = ("keygen", "issue", "verify", "redeem", "status", "revoke", "delivery", "standing", "unblock", "erase")
+    for name in (*commands, "numbers", "doctor", "sandbox", "serve", "demo"):
         assert f" {name} " in out
         assert "Usage: otpkit" in succeeded(otpkit(name, "--help"))
+    assert succeeded(otpkit("-h")) == out
+    assert succeeded(otpkit("erase", "-h")) == succeeded(otpkit("erase", "--help"))
+
+
+def test_the_version_is_the_packages() -> None:
+    assert succeeded(otpkit("--version")) == f"otpkit {metadata.version('otpkit')}\n"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from cli_process import Ended, otpkit
+from secrets_of_tests import SECRET
 
 from otpkit.sandbox import Sandbox
 
@@ -27,9 +29,9 @@ def doctor(env: Env, *args: str) -> Ended:
     return done
 
 
-def checks(env: Env, status: int) -> dict[str, dict[str, str]]:
+def checks(env: Env, status: int, *args: str) -> dict[str, dict[str, str]]:
     """Run it with `--json`, and return the checks by name once it has ended with `status`."""
-    done = doctor(env, "--json")
+    done = doctor(env, "--json", *args)
     assert done.status == status
     assert done.out.count("\n") == 1
     report: dict[str, Any] = json.loads(done.out)
@@ -88,3 +90,47 @@ def test_wrong_usage_is_status_2(configured: Env) -> None:
 
 def test_help_tells_the_exit_status() -> None:
     assert "Exit status: 0" in otpkit("doctor", "--help").out
+
+
+FILE = """
+[policy]
+code_length = 8
+sends = "1/hour"
+
+[templates.signup]
+code = "SMS_1"
+sign_name = "阿里大鱼"
+body = "验证码${code}"
+
+[keys.shop]
+key = "%s"
+purposes = ["signup"]
+"""
+
+
+def test_the_file_of_the_service_is_examined(configured: Env, tmp_path: Path) -> None:
+    """With its policy, its templates and its keys; the environment wins over it."""
+    file = tmp_path / "otpkit.toml"
+    file.write_text(FILE % SECRET, encoding="utf-8")
+    del configured["OTPKIT_TEMPLATE_CODE"]
+    config = ("--config", str(file))
+    found = checks(configured, 0, *config)
+    assert list(found) == [*NAMES[:-2], "policy", *NAMES[-2:], "service"]
+    assert found["policy"]["found"].startswith("Codes of 8 digits")
+    assert found["template"]["found"].startswith("For 'signup': ")
+    assert found["service"]["status"] == "ok"
+    found = checks(configured | {"OTPKIT_POLICY": '{"replicas": 2}'}, 1, *config)
+    assert found["replicas"]["status"] == "problem"
+    assert "asks that 2 confirm each write, and 0 did" in found["replicas"]["found"]
+
+
+def test_what_is_wrong_in_the_file_is_a_problem(configured: Env, tmp_path: Path) -> None:
+    """In the policy, in the keys, and a setting that there is not."""
+    file = tmp_path / "otpkit.toml"
+    text = FILE.replace("code_length = 8", "code_lenght = 8").replace('["signup"]', '["login"]') % SECRET
+    file.write_text(f'namepsace = "x"\n{text}', encoding="utf-8")
+    found = checks(configured, 1, "--config", str(file))
+    assert (found["policy"]["status"], found["service"]["status"]) == ("problem", "problem")
+    assert "did you mean code_length?" in found["policy"]["found"]
+    for words in ("did you mean namespace?", "names the purpose 'login', which no template serves"):
+        assert words in found["service"]["found"]

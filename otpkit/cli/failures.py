@@ -1,0 +1,102 @@
+"""How a command fails: one exit status for each kind of error, and one message, or JSON object, on standard error."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Mapping
+from typing import Final
+
+import typer
+
+from otpkit.errors import (
+    BlockedError,
+    CodeError,
+    ConfigurationError,
+    GatewayRejectedError,
+    OTPError,
+    PhoneError,
+    RateLimitError,
+    StoreUnavailableError,
+    TokenError,
+)
+
+FINDING: Final = 1
+WRONG_USE: Final = 2
+ABORTED: Final = 130  # as a shell has it for a process that SIGINT ended
+EXIT_STATUS: Final[Mapping[type[OTPError], int]] = {
+    ConfigurationError: WRONG_USE,
+    PhoneError: 3,
+    CodeError: 4,
+    TokenError: 5,
+    RateLimitError: 6,
+    BlockedError: 7,
+    GatewayRejectedError: 8,
+    StoreUnavailableError: 9,
+}
+HELP: Final = (
+    "Exit status: 0 done; 1 a finding of doctor or numbers; 2 wrong usage or settings; 3 no mobile number, or one of "
+    "another region; 4 the code does not verify; 5 the token does not prove it; 6 a limit is used up; 7 the phone is "
+    "blocked; 8 the gateway rejected the message; 9 the store is unavailable; 130 interrupted. With --json the error "
+    "is one JSON object on standard error."
+)
+
+_EVIDENCE: Final = ("retry_after", "attempts_left", "scope", "kind", "gateway", "gateway_code", "category")
+_LONG: Final = 300  # characters, from which on a message is folded
+_WIDTH: Final = 100
+# Click's UsageError, which typer gives no name of its own.
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def exit_status(error: OTPError) -> int:
+    """Return the exit status of an error's kind."""
+    return next((status for kind, status in EXIT_STATUS.items() if isinstance(error, kind)), FINDING)
+
+
+def fail(error: OTPError, *, as_json: bool) -> int:
+    """Write what an error says to standard error, and return its exit status."""
+    status = exit_status(error)
+    if as_json:
+        evidence = {name: getattr(error, name) for name in _EVIDENCE if hasattr(error, name)}
+        return _fail_json(error.code, str(error), status, evidence)
+    line = f"{error}" if error.retry_after is None else f"{error} Retry after {error.retry_after} s."
+    return _fail_text(line, status)
+
+
+def fail_usage(error: Exception, *, as_json: bool) -> int:
+    """Write that the command was used wrongly to standard error, and return the exit status."""
+    text = _careful(error)
+    return _fail_json("usage", text, WRONG_USE, {}) if as_json else _fail_text(text, WRONG_USE)
+
+
+def fail_aborted(*, as_json: bool) -> int:
+    """Write that the command was interrupted to standard error, and return the exit status."""
+    return _fail_json("aborted", "aborted", ABORTED, {}) if as_json else _fail_text("aborted", ABORTED)
+
+
+def wants_json(arguments: list[str]) -> bool:
+    """Return whether a command line asks for JSON; also where it can't be parsed."""
+    return "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+
+
+def _careful(error: Exception) -> str:
+    """Return a usage error's text without surplus arguments, and without digits: they may be of a phone or a code."""
+    text: str = error.format_message()  # type: ignore[attr-defined]
+    text = re.sub(r"\d", "*", re.sub(r" \(.*\)", "", " ".join(text.split())))
+    return f"{text.rstrip('.')}. Try: otpkit --help"
+
+
+def _fail_text(text: str, status: int) -> int:
+    if len(text) > _LONG:
+        lines = text.splitlines()
+        folding = textwrap.TextWrapper(_WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        text = "\n".join(map(folding.fill, lines))
+    typer.echo(f"otpkit: {text}", err=True)
+    return status
+
+
+def _fail_json(code: str, message: str, status: int, evidence: Mapping[str, object]) -> int:
+    found = {"code": code, "message": message, "exit_status": status, **evidence}
+    typer.echo(json.dumps(found, ensure_ascii=False), err=True)
+    return status

@@ -1,0 +1,155 @@
+"""How commands end: a status for each kind of error, and what they write of it, as text or as JSON."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_process import PHONE, otpkit
+from secrets_of_tests import SECRET
+
+import otpkit as package
+from otpkit import OTPError
+from otpkit.cli.failures import EXIT_STATUS, HELP, exit_status
+from otpkit.sandbox import Sandbox
+
+Env = dict[str, str]
+ROOT = Path(__file__).parents[2]
+KINDS = [each for each in vars(package).values() if inspect.isclass(each) and OTPError in each.__bases__]
+
+
+def failed(*args: str, env: Env | None = None) -> dict[str, Any]:
+    """Run a command with `--json` that fails, and return what it wrote, with its status."""
+    done = otpkit(*args, "--json", env=env)
+    assert done.out == ""
+    assert done.err.count("\n") == 1
+    found: dict[str, Any] = json.loads(done.err)
+    assert found["exit_status"] == done.status
+    assert found["message"]
+    assert SECRET not in done.err
+    return found
+
+
+def test_every_kind_of_error_has_a_status_of_its_own() -> None:
+    """A new kind needs one; all are in the help, and in both READMEs."""
+    assert set(EXIT_STATUS) == set(KINDS)
+    assert len(set(EXIT_STATUS.values())) == len(EXIT_STATUS)
+    assert exit_status(OTPError()) == 1
+    for status in (0, 1, *EXIT_STATUS.values(), 130):
+        assert re.search(rf"\b{status} ", HELP)
+        for readme in ("README.md", "README.zh-CN.md"):
+            assert f"\n| {status} |" in (ROOT / readme).read_text(encoding="utf-8")
+
+
+def test_errors_are_json_on_standard_error(configured: Env, sandbox: Sandbox) -> None:
+    """With the evidence that a script needs."""
+    assert failed("issue", "12345", env=configured)["code"] == "phone"
+    assert failed("issue", "+85251234567", env=configured)["exit_status"] == 3
+    assert otpkit("issue", PHONE, env=configured).status == 0
+    limited = failed("issue", PHONE, env=configured)
+    assert (limited["code"], limited["exit_status"], limited["scope"]) == ("rate_limit", 6, "phone")
+    assert 0 < limited["retry_after"] <= 60
+    code = sandbox.messages(PHONE)[0].code or ""
+    wrong = failed("verify", PHONE, f"{(int(code) + 1) % 10**6:06}", env=configured)
+    assert (wrong["code"], wrong["attempts_left"], wrong["exit_status"]) == ("wrong_code", 4, 4)
+    assert failed("redeem", "nonsense", env=configured)["code"] == "invalid_token"
+    rejected = failed("issue", "13900050001", env=configured)
+    assert (rejected["code"], rejected["exit_status"], rejected["gateway"]) == ("gateway_rejected", 8, "alidayu")
+    away = failed("status", PHONE, env=configured | {"OTPKIT_REDIS_URL": "redis://127.0.0.1:1"})
+    assert (away["code"], away["exit_status"]) == ("store_unavailable", 9)
+
+
+def test_usage_and_settings_are_json_too() -> None:
+    """Also where the command line can't be parsed, and with nothing configured."""
+    assert failed("issue")["code"] == "usage"
+    assert failed("nonsense")["code"] == "usage"
+    assert failed("issue", PHONE, "--nonsense")["code"] == "usage"
+    assert failed("issue", PHONE)["code"] == "configuration"
+    assert failed("numbers", "/nowhere.csv")["code"] == "configuration"
+    assert failed("doctor", "--config", "/nowhere.toml")["code"] == "configuration"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://:a-password@127.0.0.1:1/0", "127.0.0.1:1 refuses connections"),
+        ("redis://:a-password@nohost.invalid:6380/0", "the host of nohost.invalid:6380 can't be resolved (DNS)"),
+    ],
+)
+def test_a_store_that_can_not_be_reached_is_named(configured: Env, url: str, said: str) -> None:
+    line = otpkit("status", PHONE, env=configured | {"OTPKIT_REDIS_URL": url}).err
+    assert said in line
+    assert "a-password" not in line
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "nohost.invalid"])
+def test_a_gateway_that_can_not_be_reached_is_named(configured: Env, host: str) -> None:
+    url = f"http://{host}/gw" if host[0] == "1" else f"https://{host}/gw"
+    done = otpkit("issue", PHONE, env=configured | {"OTPKIT_ALIDAYU_BASE_URL": url})
+    assert done.status == 8
+    assert f"no connection to {host} was made" in done.err
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--port", "70000"), "a port is a whole number from 0 to 65535. Choose another port."),
+        (("--port", "-1"), "a port is a whole number from 0 to 65535. Choose another port."),
+        (("--host", "nohost.invalid"), "no such host can be found (DNS). Choose an address of this machine."),
+        (("--host", "a..b"), "no such host can be found (DNS). Choose an address of this machine."),
+        (("--host", "192.0.2.1"), "Choose an address of this machine."),
+    ],
+)
+@pytest.mark.parametrize("command", ["sandbox", "demo"])
+def test_where_nothing_can_listen_is_told_in_a_sentence(command: str, args: tuple[str, str], said: str) -> None:
+    done = otpkit(command, *args)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.endswith(f"{said}\n")
+    assert ".." not in done.err.replace("a..b", "")
+    assert "Errno" not in done.err
+
+
+def test_a_phone_is_erased_and_its_code_revoked(configured: Env, sandbox: Sandbox) -> None:
+    """`status` shows what there is."""
+
+    def row(*args: str) -> dict[str, Any]:
+        done = otpkit(*args, "--json", env=configured)
+        assert (done.status, done.err) == (0, "")
+        found: dict[str, Any] = json.loads(done.out)
+        assert PHONE not in done.out
+        return found
+
+    assert row("status", PHONE) == {"live": False}
+    otpkit("issue", PHONE, env=configured)
+    live = row("status", PHONE)
+    assert (live["live"], live["phone"], live["sends_left"]) == (True, "+*********8000", 9)
+    assert row("revoke", PHONE) == {"phone": "+*********8000", "purpose": "signup", "live": False}
+    assert row("status", PHONE) == {"live": False}
+    assert row("standing", PHONE)["limited"] is True
+    erased = row("erase", "138 0013 8000")
+    assert (erased["phone"], erased["limited"], erased["sends_left"]) == ("+*********8000", False, 10)
+    assert len(sandbox.messages()) == 1
+    assert otpkit("status", PHONE, env=configured).out.startswith("No code is live\n")
+    assert otpkit("erase", PHONE, env=configured).out.startswith("Erased +*********8000\n")
+    assert otpkit("revoke", PHONE, env=configured).out.startswith("No code for +*********8000 is live\n")
+
+
+def test_a_token_is_redeemed_once(configured: Env, sandbox: Sandbox) -> None:
+    """It is an argument or the input; a key makes it repeatable."""
+    otpkit("issue", PHONE, "--bind", "b", env=configured)
+    code = sandbox.messages(PHONE)[0].code or ""
+    proved = json.loads(otpkit("verify", PHONE, code, "--bind", "b", "--token", "--json", env=configured).out)
+    token = proved["token"]
+    other = otpkit("redeem", token, "--bind", "b", "--phone", "13900139000", env=configured)
+    assert (other.status, token in other.err) == (5, False)
+    for replayed in (False, True):
+        args = ("redeem", "--bind", "b", "--phone", "138 0013 8000", "--idempotency-key", "k", "--json")
+        done = otpkit(*args, env=configured, stdin=f"{token}\n")
+        found = json.loads(done.out)
+        assert (found["id"], found["phone"], found["replayed"]) == (proved["id"], "+*********8000", replayed)
+        assert token not in done.out
+    assert failed("redeem", token, "--bind", "b", env=configured)["code"] == "used_token"
