@@ -251,8 +251,12 @@ class GatewayRejectedError(OTPError):
 
     code = "gateway_rejected"
     status = 502
-    _en = "The message could not be sent. Please check the number or try again later."
-    _zh = "短信发送失败，请检查号码或稍后再试。"
+    _en = "The message could not be sent. The problem is on our side: please try again {wait}."
+    _zh = "短信发送失败，这是我们的问题，请{wait}再试。"
+    _number: ClassVar[dict[Language, str]] = {
+        "en": "The message could not be sent to this number. Please check it.",
+        "zh": "短信无法发送至该号码，请检查号码。",
+    }
 
     def __init__(
         self,
@@ -269,6 +273,11 @@ class GatewayRejectedError(OTPError):
         self.gateway_code = gateway_code
         self.category: RejectionCategory = category
         self.concerns: RejectionConcern = concerns or ("gateway" if category in _OF_THE_GATEWAY else "message")
+
+    def message(self, lang: Language = "en") -> str:
+        """Return one sentence for the person at the form: to check the number only where it is to blame."""
+        text = super().message(lang)
+        return self._number[lang] if self.category == "number" else text
 
 
 class StoreUnavailableError(OTPError):

@@ -25,7 +25,17 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.gateways.provider import message_id
 from otpkit.identity import Identity
 from otpkit.issuing import BLOCKED, Issue
-from otpkit.limits import WideLimit, give, ip_limits, is_countable, memory_key, read_ip, send_limits, take
+from otpkit.limits import (
+    NOTHING_TAKEN,
+    WideLimit,
+    give,
+    ip_limits,
+    is_countable,
+    memory_key,
+    read_ip,
+    send_limits,
+    take,
+)
 from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.names import DEFAULT_NAMESPACE, NOT_GIVEN, check_bind, check_purpose, check_request
 from otpkit.phone import resolve
@@ -67,7 +77,7 @@ class Flows:
     ) -> Flow[Challenge]:
         d = self._deployment
         canonical, served_region = self._resolve(phone, region)
-        who = Identity(d, canonical, purpose, bind)
+        who = Identity(d, canonical, purpose, bind, served_region)
         limits = self._ip_limits("sends", ip, d.policy.ip_sends) + send_limits(d, served_region)
         plan = d.routing.plan_for(served_region)
         flow = Issue(d, who, limits, plan, params, idempotency_key, channel).run()
@@ -93,7 +103,7 @@ class Flows:
         op = new_id() if idempotency_key is None else who.operation(b"verify", idempotency_key, digits, size=ID_BYTES)
         digests = b"".join([key.digest(who.packed, digits) + key.id for key in d.keys.codes])
         limits = self._ip_limits("failures", ip, d.policy.ip_failures)
-        taken, refusal = yield from take(d, limits)
+        taken, refusal = (yield from take(d, limits)) if limits else NOTHING_TAKEN
         charged = () if d.clustered else limits
         script = RunScript(
             d.scripts.verify,
@@ -116,10 +126,15 @@ class Flows:
                 raise unconfirmed  # A call beside this one may have been confirmed. A repeat finds the same proof.
             undo = RunScript(d.scripts.unverify, (who.phone_key, who.counter_key), (d.now_arg(), op, who.slot))
             raise (yield from _take_back(undo, unconfirmed))
+        reply = reply[1:]  # It begins with the operation, which the store has checked.
         word = text(reply[0])
+        if word in {"proved", "wrong"}:
+            # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
+            who.replayed = idempotency_key is not None and len(reply) == (5 if word == "proved" else 3)
         if word == "proved":
-            yield from give(d, taken)
-            _, issued_ms, expires_ms, fixed = reply
+            if taken:
+                yield from give(d, taken)
+            issued_ms, expires_ms, fixed = reply[1:4]
             return d.signer.proof(encode_id(op), who.phone, who.purpose, who.bind, issued_ms, expires_ms, fixed == 1)
         if word == "wrong":
             raise WrongCodeError(_wrong(reply[1]), attempts_left=reply[1])
@@ -154,7 +169,7 @@ class Flows:
     ) -> Flow[Proof]:
         d = self._deployment
         claims = self._claims(token, purpose, bind, phone, region)
-        who = Identity(d, claims.proof.phone, purpose, bind)
+        who = Identity(d, claims.proof.phone, purpose, bind, self._region_of(claims.proof.phone))
         asked = () if request is None else (check_request(request),)
         op, call = new_id(), b""
         if idempotency_key is not None:
@@ -174,11 +189,11 @@ class Flows:
         if unconfirmed is not None:
             undo = RunScript(d.scripts.unredeem, (who.phone_key,), (d.now_arg(), op, claims.proof_id, call))
             raise (yield from _take_back(undo, unconfirmed))
-        word = text(reply)
+        word = text(reply[1])
         if word in {"redeemed", "repeated"}:
             # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
-            is_replay = word == "repeated" and bool(call)
-            return replace(claims.proof, replayed=True) if is_replay else claims.proof
+            who.replayed = word == "repeated" and bool(call)
+            return replace(claims.proof, replayed=True) if who.replayed else claims.proof
         raise ExpiredTokenError(_EXPIRED) if word == "expired" else UsedTokenError(_USED)
 
     def status(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[Challenge | None]:
@@ -238,7 +253,7 @@ class Flows:
         self._warned_ms[name] = now_ms
         problem = receipts.problem or f"it was answered by {receipts.status}"
         yield Emit(
-            Event(name="push_refused", operation="receive", detail=name),
+            Event(name="push_refused", operation="receive", detail=name, gateway=name),
             warning=f"The gateway {name} was pushed receipts that are not accepted: {problem}. "
             "This is logged at most once a minute.",
         )
@@ -259,7 +274,7 @@ class Flows:
             if is_news:
                 name = record.partition(" ")[0] or delivery.gateway
                 detail = f"{name} {delivery.result_code}".strip()
-                yield from self._tell(who, "receive", _ARRIVED[delivery.state], detail=detail)
+                yield from self._tell(who, "receive", _ARRIVED[delivery.state], detail=detail, gateway=name)
 
     def revoke(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[None]:
         d = self._deployment
@@ -287,7 +302,15 @@ class Flows:
         return resolve(phone, policy.regions, region)
 
     def _identify(self, phone: object, purpose: object, bind: object, region: str | None = None) -> Identity:
-        return Identity(self._deployment, self._resolve(phone, region)[0], purpose, bind)
+        canonical, served_region = self._resolve(phone, region)
+        return Identity(self._deployment, canonical, purpose, bind, served_region)
+
+    def _region_of(self, phone: str) -> str:
+        """Return the region of a token's phone, which the listener is told; "" where it is none of the policy's now."""
+        if self._deployment.listener is not None:
+            with suppress(PhoneError):
+                return self._resolve(phone)[1]
+        return ""
 
     def _claims(self, token: object, purpose: str, bind: str, phone: object, region: str | None) -> Claims:
         canonical = None
@@ -313,16 +336,23 @@ class Flows:
         try:
             result = yield from flow
         except OTPError as error:
-            detail = getattr(error, "scope", "") or getattr(error, "gateway_code", "")
-            yield from self._tell(who, operation, "refused", error.code, detail)
+            scope, gateway = getattr(error, "scope", ""), getattr(error, "gateway", "")
+            detail, name = scope or getattr(error, "gateway_code", ""), "replayed" if who.replayed else "refused"
+            yield from self._tell(who, operation, name, error.code, detail, scope=scope, gateway=gateway)
             raise
-        issued = (result.delivery, result.gateway) if isinstance(result, Challenge) else ("", "")
-        yield from self._tell(who, operation, done, *issued)
+        name = "replayed" if who.replayed else done
+        if isinstance(result, Challenge):
+            outcome, gateway = result.delivery, result.gateway
+            yield from self._tell(who, operation, name, outcome, gateway, gateway=gateway)
+        else:
+            yield from self._tell(who, operation, name)
         return result
 
-    def _tell(self, who: Identity, operation: str, name: str, outcome: str = "", detail: str = "") -> Flow[None]:
+    def _tell(
+        self, who: Identity, operation: str, name: str, outcome: str = "", detail: str = "", **more: str
+    ) -> Flow[None]:
         if self._deployment.listener is not None:
-            yield Emit(who.event(name, operation, outcome, detail))
+            yield Emit(who.event(name, operation, outcome, detail, **more))
 
 
 def _op_of(delivery: Delivery) -> bytes:

@@ -47,7 +47,7 @@ def send_by(who: Identity, member: Member, message: Message, left: Callable[[], 
     # Whatever it was, the message may be on its way; and its text may hold the code.
     kind = type(failure).__name__
     yield Emit(
-        who.event("gateway_failed", "issue", detail=kind),
+        who.event("gateway_failed", "issue", detail=kind, gateway=member.name),
         warning=f"The gateway {member.name} raised {kind}, so the message is uncertain. Mend the gateway.",
     )
     return Receipt(member.gateway.name, outcome="uncertain")
@@ -128,7 +128,7 @@ class Handover(NamedTuple):
         rests = counts and (yield from self._report(member, served=False))
         detail = f"{member.name} {code}".strip()
         yield Emit(
-            self.who.event("gateway_failed", "issue", how, detail),
+            self.who.event("gateway_failed", "issue", how, detail, gateway=member.name),
             warning=f"The gateway {member.name} failed {self.plan.rest_after} times in a row and rests now."
             if rests
             else "",

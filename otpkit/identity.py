@@ -27,13 +27,17 @@ class Identity:
         "phone_id",
         "phone_key",
         "purpose",
+        "region",
+        "replayed",
         "slot",
     )
 
-    def __init__(self, deployment: Deployment, phone: str, purpose: object, bind: object) -> None:
+    def __init__(self, deployment: Deployment, phone: str, purpose: object, bind: object, region: str = "") -> None:
         keys = deployment.keys
         self._deployment = deployment
         self.phone = phone
+        self.region = region
+        self.replayed = False  # An idempotency key found the answer of an earlier call.
         self.purpose = check_purpose(purpose)
         self.bind = check_bind(bind)
         packed_phone, place = pack(phone), pack(self.purpose, self.bind)
@@ -72,10 +76,17 @@ class Identity:
     def _fixed(self) -> FixedCode | None:
         return self._deployment.fixed.get((self.phone, self.purpose))
 
-    def event(self, name: str, operation: str, outcome: str = "", detail: str = "") -> Event:
-        """Return what the listener is told of this identity, by its pseudonym."""
+    def event(self, name: str, operation: str, outcome: str = "", detail: str = "", **more: str) -> Event:
+        """Return what the listener is told of this identity, by its pseudonym; `more` are a gateway and a scope."""
         return Event(
-            name=name, operation=operation, purpose=self.purpose, phone_id=self.phone_id, outcome=outcome, detail=detail
+            name=name,
+            operation=operation,
+            purpose=self.purpose,
+            phone_id=self.phone_id,
+            outcome=outcome,
+            detail=detail,
+            region=self.region,
+            **more,
         )
 
     def operation(self, kind: bytes, idempotency_key: Any, *more: str, size: int) -> bytes:

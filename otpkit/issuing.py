@@ -7,7 +7,7 @@ message. After the hand-over the gateway's outcome stands, whatever Redis does. 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ from otpkit.gateways.base import Channel, Message, Receipt
 from otpkit.gateways.provider import message_id
 from otpkit.handover import Handover, send_by
 from otpkit.identity import IDEMPOTENCY_BYTES, Identity
-from otpkit.limits import Taken, WideLimit, give, take
+from otpkit.limits import NOTHING_TAKEN, Taken, WideLimit, give, take
 from otpkit.models import Challenge
 from otpkit.replies import Description, challenge_of, live_challenge, raise_limited, text
 from otpkit.routing import Member, Plan
@@ -48,7 +48,7 @@ class Issue:
         self.deployment = deployment
         self.who = who
         self.limits = limits
-        self.taken: list[Taken] = []
+        self.taken: Sequence[Taken] = ()
         self.params = params
         self.plan, self.channel = plan, channel
         self.candidates = plan.candidates(channel)
@@ -73,6 +73,7 @@ class Issue:
             raise_limited(self.who, reply)
         now_ms = reply[1]
         if word == "replayed":
+            self.who.replayed = True
             return challenge_of(self.who, now_ms, Description(*reply[2:]), replayed=True)
         sent = Description(*reply[5:])
         receipt, record = Receipt("fixed"), ""
@@ -97,7 +98,7 @@ class Issue:
     def _reserve(self, fixed: FixedCode | None) -> Flow[Any]:
         d, who = self.deployment, self.who
         known_keys = b"".join(d.keys.by_id)
-        self.taken, refusal = yield from take(d, self.limits)
+        self.taken, refusal = (yield from take(d, self.limits)) if self.limits else NOTHING_TAKEN
         charged = self._charged()
         script = RunScript(
             d.scripts.reserve,
@@ -119,6 +120,7 @@ class Issue:
         if unconfirmed is not None:
             yield from self._withdraw()
             raise unconfirmed
+        reply = reply[1:]  # It begins with the operation, which the store has checked.
         if text(reply[0]) != "reserved":
             yield from give(d, self.taken)
         return reply

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from otpkit.codes import encode_id, new_id
 from otpkit.deployment import Deployment
@@ -89,6 +89,10 @@ def send_limits(deployment: Deployment, region: str) -> tuple[WideLimit, ...]:
     policy = deployment.policy
     regional = _limit(deployment, "region", (region,), policy.region_sends.get(region, ()))
     return regional + _limit(deployment, "total", (), policy.total_sends)
+
+
+NOTHING_TAKEN: Final[tuple[Sequence[Taken], Refusal]] = ((), ())
+"""What `take` returns where there are no limits."""
 
 
 def take(deployment: Deployment, limits: Sequence[WideLimit]) -> Flow[tuple[list[Taken], Refusal]]:

@@ -125,13 +125,15 @@ class Proof:
 class Event:
     """What `on_event` is told, for logs and metrics.
 
-    `name` is one of `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `erased`; `delivered` and `undelivered`
+    `name` is one of `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `erased`; `replayed` (an idempotency key
+    found the answer of an earlier call, and nothing was sent, counted or used up); `delivered` and `undelivered`
     (a receipt told so), `refused` (the call raised), `gateway_failed` (the gateway raised what is no rejection, or the
     next one's turn came), `push_refused` (a push of receipts was not believed or not read; one a minute for each
     gateway), `ip_not_counted` (a loopback or private address was given as `ip`: is it a proxy's?).
     `phone_id` is the phone's keyed pseudonym: the same phone gives the same text, and the text gives no phone.
-    `outcome` is the delivery of an issue, the `code` of a refusal's error, how a gateway failed, or "". `detail` is one
-    more word or two: who served, a limit's scope, a gateway's code, the class of what it raised.
+    `outcome` is the delivery of an issue, the `code` of a refusal's error, how a gateway failed, or "". `gateway` is
+    the name of the gateway that served or failed, `region` the phone's, `scope` that of the limit that refused; or "".
+    `detail` is one more word or two: who served, a limit's scope, a gateway's code, the class of what it raised.
     """
 
     name: str
@@ -140,3 +142,6 @@ class Event:
     phone_id: str = ""
     outcome: str = ""
     detail: str = ""
+    gateway: str = ""
+    region: str = ""
+    scope: str = ""

@@ -46,8 +46,8 @@ def normalize(text: str, region: str = MAINLAND, *, regions: AbstractSet[str] | 
     """Return the mobile number that a person wrote, as E.164 (`+8613800138000`): for a table of users, or a form.
 
     What can't be seen is folded first, as `fold` does. A trunk prefix after the country code, as in
-    `+44 (0)7400 123456`, is dropped where the numbering plan proves that reading. Spellings that an earlier numbering
-    plan had become the current one.
+    `+44 (0)7400 123456`, is dropped where the numbering plan proves that reading. A spelling of an earlier numbering
+    plan becomes the current one, or is refused.
 
     Args:
         text: the number.

@@ -54,6 +54,7 @@ class Binding:
         await self.client.aclose()
         for each in _sentinels(self.client):
             await each.aclose()
+        await asyncio.sleep(0)  # A transport that was closed ends in the loop's next turn, which may be the last one.
 
 
 async def _keeper(binding: Binding) -> AsyncGenerator[None, None]:
@@ -110,7 +111,7 @@ def abandon_foreign(pool: Any, loop: asyncio.AbstractEventLoop) -> None:
 def abandon_all(client: Any, but: asyncio.AbstractEventLoop | None = None) -> None:
     """Close all idle connections of a client at once, but not those of one loop."""
     if hasattr(client, "nodes_manager"):
-        for node in client.nodes_manager.nodes_cache.values():
+        for node in _nodes(client):
             for connection in list(node._free):
                 _abandon(connection, but)
         return
@@ -125,7 +126,7 @@ def leave_to_parent(client: Any, *more: object) -> None:
     """Have a client connect anew in a forked child, without a word on the parent's connections."""
     _of_parent.append((client, more))
     if hasattr(client, "nodes_manager"):
-        for node in {*client.nodes_manager.nodes_cache.values(), *client.nodes_manager.startup_nodes.values()}:
+        for node in _nodes(client):
             _of_parent.append((node._connections, list(node._free)))
             node._connections = []
             node._free.clear()
@@ -140,6 +141,11 @@ def leave_to_parent(client: Any, *more: object) -> None:
 def _abandon(connection: Any, but: asyncio.AbstractEventLoop | None) -> None:
     if but is None or getattr(connection._reader, "_loop", None) is not but:
         abandon(connection)
+
+
+def _nodes(client: Any) -> list[Any]:
+    """Return the nodes of a cluster's client, and those it began with: equal, but with connections of their own."""
+    return [*client.nodes_manager.nodes_cache.values(), *client.nodes_manager.startup_nodes.values()]
 
 
 def _sentinels(client: Any) -> Iterator[Any]:

@@ -6,7 +6,7 @@ import copy
 import pickle
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -158,3 +158,11 @@ def test_no_repr_shows_a_phone() -> None:
     """Not even by the challenge that an error carries."""
     error = make("RateLimitError")
     assert "13800138000" not in f"{error!r} {error.challenge!r} {error}"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("category", get_args(errors.RejectionCategory))
+def test_the_number_alone_is_asked_to_be_checked(category: errors.RejectionCategory) -> None:
+    """What the account, the template or the network is to blame for is ours."""
+    error = errors.GatewayRejectedError(category=category)
+    assert ("check" in error.message("en"), "请检查号码" in error.message("zh")) == (category == "number",) * 2
+    assert ("our side" in error.message("en"), "我们的问题" in error.message("zh")) == (category != "number",) * 2

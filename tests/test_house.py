@@ -60,6 +60,7 @@ FLOWS = next(i for i, layer in enumerate(LAYERS) if "flows" in layer)
 
 # Who alone may import a library (a folder's name stands for all in it), and which of them only when it is needed.
 LIBRARIES = {
+    "anyio": {"integrations.fastapi"},
     "apprise": {"notifier"},
     "asgiref": {"integrations.django"},
     "django": {"integrations.django"},
@@ -68,6 +69,7 @@ LIBRARIES = {
     "flask": {"integrations.flask"},
     "h11": {"sandbox._web"},
     "hiredis": {"store"},
+    "httptools": {"service"},
     "itsdangerous": {"tokens"},
     "jinja2": {"cli.demo_site", "sandbox._web", "web.pages"},
     "lupa": {"store"},

@@ -26,13 +26,20 @@ def sandbox(
     port: Port = 8025,
     app_key: Annotated[str, typer.Option(help="What clients must send as their AppKey.")] = "sandbox",
     app_secret: Annotated[str, typer.Option(help="And as their AppSecret.")] = "sandbox-secret",  # noqa: S107
-    access_key_id: Annotated[str, typer.Option(help="Whose signature Dysmsapi and Dyvmsapi take.")] = "sandbox",
+    access_key_id: Annotated[
+        str, typer.Option(help="Whose signature Dysmsapi, Dyvmsapi and Tencent Cloud take.")
+    ] = "sandbox",
     access_key_secret: Annotated[str, typer.Option(help="What it is made with.")] = "sandbox-secret",  # noqa: S107
+    account_sid: Annotated[str, typer.Option(help="The account of Twilio; SK in place of AC is an API key.")] = (
+        "ACsandbox"
+    ),
+    auth_token: Annotated[str, typer.Option(help="Its auth token, and its API key's secret.")] = "sandbox-secret",  # noqa: S107
     receipt_after: Annotated[float, typer.Option(help="Seconds until a message's receipt comes in.")] = 1.0,
     receipts_url: Annotated[
         str | None,
         typer.Option(
-            help="Where receipts of Dysmsapi and Dyvmsapi are pushed; {provider} in it is dysmsapi or dyvmsapi."
+            help="Where receipts of Dysmsapi, Dyvmsapi and Tencent Cloud are pushed; {provider} in it is dysmsapi, "
+            "dyvmsapi or tencent. Twilio's go to the StatusCallback of each request."
         ),
     ] = None,
 ) -> None:
@@ -49,6 +56,8 @@ def sandbox(
         }
         typer.echo(f"Inbox: {address.base_url}/")
         typer.echo(f"Dysmsapi and Dyvmsapi: {address.base_url}, with the access key {shlex.quote(access_key_id)}")
+        typer.echo(f"Tencent Cloud: {address.base_url}, with the same as its SecretId")
+        typer.echo(f"Twilio: {address.base_url}, with the account {shlex.quote(account_sid)}")
         typer.echo("Any template and signature are accepted. To use it with Alidayu's calls:\n")
         for name, value in variables.items():
             typer.echo(f"export {name}={shlex.quote(value)}")
@@ -59,6 +68,8 @@ def sandbox(
         app_secret=app_secret,
         access_key_id=access_key_id,
         access_key_secret=access_key_secret,
+        account_sid=account_sid,
+        auth_token=auth_token,
         receipt_after=receipt_after,
         receipts_url=receipts_url,
     )
@@ -74,7 +85,8 @@ def serve(
 ) -> None:
     """Serve the HTTP API until SIGTERM or Ctrl-C; GET /openapi.json describes it.
 
-    Beside the settings of the other commands it needs API keys, in FILE or OTPKIT_API_KEYS.
+    Beside the settings of the other commands it needs API keys, in FILE or OTPKIT_API_KEYS. Settings are read at the
+    start alone: SIGHUP, SIGUSR1 and SIGUSR2 are ignored.
     """
     from otpkit.service.command import run
     from otpkit.service.settings import read_settings

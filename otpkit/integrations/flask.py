@@ -25,14 +25,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, MutableMapping
-from html import escape
+from contextlib import suppress
 from typing import Any, BinaryIO, Final, cast
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
 from otpkit.frames import without_locals
 from otpkit.web import (
     MAX_BODY,
-    MEDIA_TYPE,
     Answer,
     Asked,
     PhoneForms,
@@ -40,23 +39,28 @@ from otpkit.web import (
     State,
     Turn,
     View,
+    back_path,
     bind_of,
     client_ip,
     cookie_name,
     drive,
     fingerprint,
-    preferred_language,
-    problem,
+    language_of,
+    onward,
+    own_path,
+    refusal,
     take_proof,
+    verify_again,
     visit,
 )
 from otpkit.web.fingerprints import Fields, is_form
 
 try:
-    from flask import Blueprint, Flask, Response, current_app, redirect, request, session
+    from flask import Blueprint, Flask, Response, current_app, g, redirect, request, session, url_for
     from flask.sessions import NullSession
     from flask.typing import ResponseReturnValue
     from werkzeug.local import LocalProxy
+    from werkzeug.routing import BuildError
     from werkzeug.wrappers import Response as BaseResponse
 except ImportError as missing:
     raise ConfigurationError("otpkit.integrations.flask needs Flask; run: pip install 'otpkit[flask]'") from missing
@@ -102,8 +106,9 @@ class PhoneVerification:
         """Put the `OTP` at `app.extensions["otpkit"]`, and have every `OTPError` answered.
 
         A client gets a problem document (RFC 9457) in the visitor's language, with `Retry-After` and `RateLimit` where
-        a limit is used up; one that prefers HTML, such as a browser, gets a page with the sentence alone. A
-        `ConfigurationError` is not the visitor's: it goes on to the application's log.
+        a limit is used up; one that prefers HTML, such as a browser, gets a page that leads on: to the pages of the
+        purpose where a proof is missing or used, else back. A `ConfigurationError` is not the visitor's: it goes on to
+        the application's log.
         """
         app.extensions[_EXTENSION] = self._otp or OTP.from_env()
         app.register_error_handler(OTPError, _refuse)
@@ -123,20 +128,23 @@ class PhoneVerification:
 
         Args:
             purpose: what the codes are for.
-            next_url: where on this site the visitor is sent once his code was right; the session keeps the proof for
-                `redeem`.
-            on_verified: a function of the `Proof` that gives the response instead, such as one that logs him in. A form
-                that comes twice calls it twice, with the same proof. Nothing is kept then. Where it logs somebody in it
-                clears the session first, and gives it a new id if it is kept on the server by another library than
-                Flask-Session (OWASP ASVS 7.2.4). An SMS alone is too weak for administrators: refuse them (6.3.4). It
-                redirects within this site: browsers keep the form's answer from leading elsewhere (CSP, `form-action`).
+            next_url: where on this site the visitor is sent once their code was right; the session keeps the proof for
+                `redeem`. A `?next=` that the page was called with, a path of this site, comes first; with the purpose
+                `signup` it is handed on to `next_url`, the form that creates the account.
+            on_verified: a function of the `Proof` that gives the response instead, such as one that logs them in. A
+                form that comes twice calls it twice, with the same proof. Nothing is kept then. A path to go to is
+                `request.args.get("next")`, which the page was called with, if `otpkit.web.own_path` returns it. Where
+                it logs somebody in it clears the session first, and gives it a new id if it is kept on the server by
+                another library than Flask-Session (OWASP ASVS 7.2.4). An SMS alone is too weak for administrators:
+                refuse them (6.3.4). It redirects within this site: browsers keep the form's answer from leading
+                elsewhere (CSP, `form-action`).
             render: makes the HTML of a `View`, in place of the pages that come with otpkit.
             discreet: whether strangers are shown the same, whatever was sent to a number before or guessed for it; see
                 `otpkit.web.discreet`.
         """
         from otpkit.web.pages import render as own
 
-        blueprint = Blueprint(f"otpkit_{purpose}".replace(".", "_"), __name__, url_prefix=f"/{purpose}")
+        blueprint = Blueprint(_name(purpose), __name__, url_prefix=f"/{purpose}")
 
         def answer(turn: Callable[[PhoneForms, State], Turn[Answer]]) -> ResponseReturnValue:
             keeps, policy = on_verified is None, current_otp.policy
@@ -148,7 +156,7 @@ class PhoneVerification:
             if on_verified is not None:
                 _leave_session()
                 return on_verified(found.proof)
-            response = redirect(next_url, found.status)
+            response = redirect(onward(purpose, next_url, _next()), found.status)
             response.headers.update(found.headers)
             if found.cookie is not None:
                 _set_cookie(response, found.cookie)
@@ -187,6 +195,7 @@ class PhoneVerification:
         Raises `InvalidTokenError` where there is no proof, what `OTP.redeem` raises, and `ConfigurationError` for an
         application without a `SECRET_KEY`.
         """
+        g.otpkit_purpose = purpose  # for the page, where this is refused
         with visit(_session(), purpose) as state:
             site, cookie = request.headers.get("Sec-Fetch-Site", ""), _proof_cookie(purpose)
             token = take_proof(state, sec_fetch_site=site, cookie=cookie)
@@ -204,6 +213,7 @@ class PhoneVerification:
             accept_language=request.headers.get("Accept-Language", ""),
             language=request.args.get("lang", ""),
             cookie=_proof_cookie(purpose),
+            next=_next(),
         )
 
 
@@ -257,17 +267,30 @@ def _fingerprint() -> str:
     return fingerprint(request.method, request.full_path, content, csrf_field=csrf_field)
 
 
+def _name(purpose: str) -> str:
+    return f"otpkit_{purpose}".replace(".", "_")
+
+
+def _next() -> str:
+    return own_path(request.args.get("next", ""))
+
+
+def _page_of(purpose: str) -> str:
+    """Return the URL of the pages of a purpose, "" where the application has none."""
+    for name in current_app.blueprints:
+        if name.rpartition(".")[2] == _name(purpose):
+            with suppress(BuildError):  # its prefix takes an argument
+                return url_for(f"{name}.show")
+    return ""
+
+
 def _refuse(error: OTPError) -> ResponseReturnValue:
     if isinstance(error, ConfigurationError):
         raise error
-    language = preferred_language(request.headers.get("Accept-Language", ""))
-    found = problem(error, language)
-    kinds = [MEDIA_TYPE, "application/json", "text/html"]
-    if request.accept_mimetypes.best_match(kinds) != "text/html":
-        return Response(found.json(), found.status, dict(found.headers), content_type=MEDIA_TYPE)
-    page = (
-        f'<!doctype html><html lang="{found.headers["Content-Language"]}"><meta name="viewport" '
-        f'content="width=device-width"><title>{escape(str(found.body["title"]))}</title><p role="alert">'
-        f"{escape(error.message(language))}</p></html>"
-    )
-    return Response(page, found.status, dict(found.headers))
+    purpose, headers = g.get("otpkit_purpose", "signup"), request.headers
+    own = (request.script_root + request.full_path).rstrip("?")
+    back = back_path(request.method, own, headers.get("Referer", ""), request.host)
+    language = language_of(session or {}, purpose, headers.get("Accept-Language", ""))
+    verify_url = verify_again(_page_of(purpose), purpose, back)
+    found = refusal(error, language, accept=headers.get("Accept", ""), verify_url=verify_url, back_url=back)
+    return Response(found.body, found.status, dict(found.headers))

@@ -2,9 +2,9 @@
 
 `Sandbox` holds the rules and the messages and needs nothing but the standard library. `running` and `serve`
 put it on a socket, with an inbox page at `/` and a JSON interface under `/api`, where `/api/events` tells of what
-happens as it happens; they need the extra `otpkit[sandbox]`. Alidayu's calls are under `/gw/alidayu`, those of
-Dysmsapi and Dyvmsapi at `/`, where the header `x-acs-action` tells them from a visit to the inbox. Receipts are pushed
-as long as `running` or `serve` runs.
+happens as it happens; they need the extra `otpkit[sandbox]`. Alidayu's calls are under `/gw/alidayu`, Twilio's under
+`/2010-04-01`, those of Dysmsapi, Dyvmsapi and Tencent Cloud at `/`, where the call that a request names tells it from
+a visit to the inbox. Receipts are pushed as long as `running` or `serve` runs.
 """
 
 from __future__ import annotations

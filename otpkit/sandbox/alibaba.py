@@ -1,4 +1,8 @@
-"""Alibaba Cloud's wire format: a signed request in, an answer of Dysmsapi or Dyvmsapi out. No I/O."""
+"""Alibaba Cloud's wire format: a signed request in, an answer of Dysmsapi or Dyvmsapi out. No I/O.
+
+A call is named by headers and signed with ACS3-HMAC-SHA256, as today's clients do, or named by parameters and signed
+with version 1.0. Clients of old send the headers too, so it is the parameter `Action` that tells them apart.
+"""
 
 from __future__ import annotations
 
@@ -6,60 +10,73 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from otpkit.sandbox import dysmsapi, dyvmsapi
-from otpkit.sandbox.alibaba_answers import refused, system_error
+from otpkit.sandbox.alibaba_answers import as_xml, refused, system_error
 from otpkit.sandbox.answers import Answer
 from otpkit.sandbox.calls import Api, WireRequest
-from otpkit.sandbox.denials import Denied
-from otpkit.sandbox.reading import Params, decode, numbers_in
+from otpkit.sandbox.denials import Denied, mandatory
+from otpkit.sandbox.reading import Params, decode, form_of, numbers_in
+from otpkit.sandbox.signature_v1 import check_signature_v1
 from otpkit.sandbox.signatures import check_signature
 from otpkit.sandbox.state import Sandbox, Unacceptable
 
-ACTION: Final = b"x-acs-action"  # the header that tells a call from a visit to the inbox
 VERSION: Final = "2017-05-25"  # of both products
 
 _CALLS: Final[Mapping[Api, Callable[[Sandbox, Params, WireRequest], Answer]]] = {
     "SendSms": dysmsapi.send_sms,
+    "SendBatchSms": dysmsapi.send_batch_sms,
     "QuerySendDetails": dysmsapi.query_send_details,
     "SingleCallByTts": dyvmsapi.single_call_by_tts,
     "SingleCallByVoice": dyvmsapi.single_call_by_voice,
     "ClickToDial": dyvmsapi.click_to_dial,
     "QueryCallDetailByCallId": dyvmsapi.query_call_detail_by_call_id,
 }
-_PHONES: Final = ("PhoneNumbers", "PhoneNumber", "CalledNumber")
+_PHONES: Final = ("PhoneNumbers", "PhoneNumber", "PhoneNumberJson", "CalledNumber")
 
 
 def answer(sandbox: Sandbox, request: WireRequest) -> Answer:
-    """Answer one request."""
+    """Answer one request, in JSON or, where the parameter `Format` says so, in XML."""
+    params = decode(request.query, form_of(request))
     try:
-        return _answer(sandbox, request)
+        reply = _answer(sandbox, request, params)
     except Denied as no:
-        return system_error(no.status, no.code, no.message, request.header("host"))
+        reply = system_error(no.status, no.code, no.message, request.header("host"))
+    wants_xml = params is not None and params.get("Format", "").upper() == "XML"
+    return as_xml(reply, params["Action"]) if params is not None and wants_xml and "Action" in params else reply
 
 
-def _answer(sandbox: Sandbox, request: WireRequest) -> Answer:
-    api = _api_of(request)
-    params = decode(request.query, _form(request))
+def _answer(sandbox: Sandbox, request: WireRequest, params: Params | None) -> Answer:
+    is_old = not request.header("authorization") and "Action" in (params or {})
+    if is_old and params is not None:
+        action, version = mandatory(params, "Action", "Version")
+    else:
+        action, version = request.header("x-acs-action"), request.header("x-acs-version")
+    if params is None and not action:
+        raise _unreadable()
+    api = _api_of(request.method, action, version)
     sandbox.count(api, numbers_in(params, *_PHONES))
     if params is None:
-        raise Denied("InvalidParameter", "The parameters can't be read, or one of them comes twice.")
-    check_signature(sandbox, request)
+        raise _unreadable()
+    if is_old:
+        check_signature_v1(sandbox, request.method, params)
+    else:
+        check_signature(sandbox, request)
     try:
         return _CALLS[api](sandbox, params, request)
     except Unacceptable as no:
         return refused(api, no.code)
 
 
-def _api_of(request: WireRequest) -> Api:
-    if request.header("x-acs-version") != VERSION:
+def _unreadable() -> Denied:
+    return Denied("InvalidParameter", "The parameters can't be read, or one of them comes twice.")
+
+
+def _api_of(method: str, action: str, version: str) -> Api:
+    if not action:
+        raise Denied("MissingAction", "Action is mandatory for this action.")
+    if version != VERSION:
         raise Denied("InvalidVersion", "Specified parameter Version is not valid.", status=404)
-    action = request.header("x-acs-action")
     found = next((api for api in _CALLS if api == action), None)
-    if found is None or request.method not in {"GET", "POST"}:
+    if found is None or method not in {"GET", "POST"}:
         message = "Specified api is not found, please check your url and method."
         raise Denied("InvalidAction.NotFound", message, status=404)
     return found
-
-
-def _form(request: WireRequest) -> bytes:
-    kind = request.header("content-type").partition(";")[0].strip().lower()
-    return request.body if kind == "application/x-www-form-urlencoded" else b""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
+from html import escape
 from typing import Final
 from uuid import uuid4
 
@@ -71,6 +74,24 @@ def system_error(status: int, code: str, message: str, host: str) -> Answer:
         },
         status=status,
     )
+
+
+def as_xml(answer: Answer, action: str) -> Answer:
+    """Return an answer in XML; what is no JSON object stays as it is."""
+    try:
+        fields = json.loads(answer.body)
+    except ValueError:
+        return answer
+    name = f"{action}Response" if answer.status == 200 else "Error"
+    body = f"<?xml version='1.0' encoding='UTF-8'?>{_element(name, fields)}"
+    return replace(answer, body=body.encode(), headers=((b"content-type", b"text/xml;charset=utf-8"),))
+
+
+def _element(name: str, value: object) -> str:
+    if isinstance(value, list):
+        return "".join(_element(name, each) for each in value)
+    inner = "".join(_element(*pair) for pair in value.items()) if isinstance(value, dict) else escape(str(value))
+    return f"<{name}>{inner}</{name}>"
 
 
 def _code(api: Api, code: str) -> str:

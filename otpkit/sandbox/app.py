@@ -10,11 +10,12 @@ from functools import partial
 from typing import Final
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox import alibaba, alidayu
+from otpkit.sandbox import alibaba, alidayu, tencent, twilio
 from otpkit.sandbox._web import BaseRoute, JSONResponse, Match, Request, Response, Route, Scope, Starlette
 from otpkit.sandbox.alidayu_answers import system_error
+from otpkit.sandbox.answers import Answer
 from otpkit.sandbox.assets import asset_routes
-from otpkit.sandbox.calls import calls_of
+from otpkit.sandbox.calls import WireRequest, calls_of
 from otpkit.sandbox.faults import fault_from_json
 from otpkit.sandbox.guard import INERT, body_of, error, foreign
 from otpkit.sandbox.inbox import Inbox
@@ -25,6 +26,8 @@ from otpkit.sandbox.wire import WireEndpoint
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 GATEWAY_PATH: Final = "/gw/alidayu"
+TWILIO_PATH: Final = "/2010-04-01"
+_ACTION_HEADERS: Final = frozenset({b"x-acs-action", b"x-tc-action"})
 _NO_STORE: Final = {"cache-control": "no-store"}
 _LIMIT: Final = re.compile(r"[0-9]{1,9}")
 
@@ -49,17 +52,35 @@ def _gateway_routes(sandbox: Sandbox) -> list[BaseRoute]:
     return [
         *calls,
         Route(f"{GATEWAY_PATH}/{{rest:path}}", WireEndpoint(lambda _: unknown)),
-        _AlibabaRoute("/", WireEndpoint(partial(alibaba.answer, sandbox))),
+        Route(f"{TWILIO_PATH}/{{rest:path}}", WireEndpoint(partial(twilio.answer, sandbox))),
+        _CallsRoute("/", WireEndpoint(partial(_answer_call, sandbox))),
     ]
 
 
-class _AlibabaRoute(Route):
-    """Takes what names a call in a header, and leaves the rest to the inbox, which has the same path."""
+def _answer_call(sandbox: Sandbox, request: WireRequest) -> Answer:
+    """Answer a call of Alibaba Cloud or Tencent Cloud: both have the path `/`."""
+    return tencent.answer(sandbox, request) if tencent.speaks(request) else alibaba.answer(sandbox, request)
+
+
+class _CallsRoute(Route):
+    """Takes what names a call, in a header or a parameter, and leaves visits to the inbox, which has the same path."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] != "http" or all(name != alibaba.ACTION for name, _ in scope["headers"]):
+        if scope["type"] != "http" or not _names_call(scope):
             return Match.NONE, {}
         return super().matches(scope)
+
+
+def _names_call(scope: Scope) -> bool:
+    if b"Action=" in scope["query_string"]:
+        return True
+    return any(
+        name in _ACTION_HEADERS or (name == b"content-type" and _is_form(value)) for name, value in scope["headers"]
+    )
+
+
+def _is_form(content_type: bytes) -> bool:
+    return content_type.lower().startswith(b"application/x-www-form-urlencoded")
 
 
 class _Interface:

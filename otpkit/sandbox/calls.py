@@ -1,4 +1,4 @@
-"""The calls that the sandbox answers, of all providers. No I/O."""
+"""The calls that the sandbox answers, of all providers. Alibaba's have their plain names. No I/O."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-Provider = Literal["alidayu", "dysmsapi", "dyvmsapi"]
+Provider = Literal["alidayu", "dysmsapi", "dyvmsapi", "tencent", "twilio"]
 Channel = Literal["sms", "voice"]
 Api = Literal[
     "sendSms",
     "querySmsDetail",
     "SendSms",
+    "SendBatchSms",
     "QuerySendDetails",
     "SingleCallByTts",
     "SingleCallByVoice",
     "ClickToDial",
     "QueryCallDetailByCallId",
+    "tencent.SendSms",
+    "tencent.PullSmsSendStatus",
+    "tencent.PullSmsSendStatusByPhoneNumber",
+    "twilio.CreateMessage",
+    "twilio.CreateCall",
+    "twilio.FetchMessage",
+    "twilio.FetchCall",
 ]
 
 
@@ -33,11 +41,19 @@ CALLS: Final[Mapping[Api, Call]] = {
     "sendSms": Call("alidayu", "sms", sends=True),
     "querySmsDetail": Call("alidayu", "sms", sends=False),
     "SendSms": Call("dysmsapi", "sms", sends=True),
+    "SendBatchSms": Call("dysmsapi", "sms", sends=True),
     "QuerySendDetails": Call("dysmsapi", "sms", sends=False),
     "SingleCallByTts": Call("dyvmsapi", "voice", sends=True),
     "SingleCallByVoice": Call("dyvmsapi", "voice", sends=True),
     "ClickToDial": Call("dyvmsapi", "voice", sends=True),
     "QueryCallDetailByCallId": Call("dyvmsapi", "voice", sends=False),
+    "tencent.SendSms": Call("tencent", "sms", sends=True),
+    "tencent.PullSmsSendStatus": Call("tencent", "sms", sends=False),
+    "tencent.PullSmsSendStatusByPhoneNumber": Call("tencent", "sms", sends=False),
+    "twilio.CreateMessage": Call("twilio", "sms", sends=True),
+    "twilio.CreateCall": Call("twilio", "voice", sends=True),
+    "twilio.FetchMessage": Call("twilio", "sms", sends=False),
+    "twilio.FetchCall": Call("twilio", "voice", sends=False),
 }
 APIS: Final[tuple[Api, ...]] = tuple(CALLS)
 

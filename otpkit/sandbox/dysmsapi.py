@@ -1,4 +1,4 @@
-"""Dysmsapi 2017-05-25: SendSms and QuerySendDetails. No I/O."""
+"""Dysmsapi 2017-05-25: SendSms, SendBatchSms and QuerySendDetails. No I/O."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from otpkit.sandbox.denials import mandatory
 from otpkit.sandbox.messages import Message, Sms, Status
 from otpkit.sandbox.reading import (
     MAX_PAGE_SIZE,
-    NUMBER,
-    RECIPIENT,
     Params,
+    checked_values,
+    read_json,
     recent_day,
+    recipient,
     template_values,
     time_text,
     whole_number,
 )
 from otpkit.sandbox.state import Sandbox, Unacceptable
 
-MAX_NUMBERS: Final = 1_000  # a call
+MAX_NUMBERS: Final = 1_000  # a call of SendSms
+MAX_BATCH: Final = 100  # a call of SendBatchSms
 
 _STATUSES: Final[Mapping[Status, int]] = {"waiting": 1, "failed": 2, "delivered": 3}
 
@@ -44,18 +46,53 @@ def _read_sms(sandbox: Sandbox, params: Params) -> Sms:
     return Sms(recipients, template, sign_name, values, text, params.get("OutId", ""), "SendSms")
 
 
-def _recipient(phone: str) -> str:
-    found = RECIPIENT.fullmatch(phone)
-    if found is None:
+def _recipient(number: str) -> str:
+    phone = recipient(number)
+    if phone is None:
         raise Unacceptable("isv.MOBILE_NUMBER_ILLEGAL")
-    return found[1]
+    return phone
+
+
+def send_batch_sms(sandbox: Sandbox, params: Params, request: WireRequest) -> Answer:
+    """Answer SendBatchSms: one template, with a signature and variables for each number; one BizId for all."""
+    biz_id, fault = sandbox.submit(_read_batch(sandbox, params), request)
+    return spoilt(done(BizId=biz_id), "SendBatchSms", fault, FAILURES)
+
+
+def _read_batch(sandbox: Sandbox, params: Params) -> list[Sms]:
+    listed, signs, template = mandatory(params, "PhoneNumberJson", "SignNameJson", "TemplateCode")
+    phones, sign_names = _texts(listed), _texts(signs)
+    if len(phones) > MAX_BATCH:
+        raise Unacceptable("isv.MOBILE_COUNT_OVER_LIMIT")
+    values = _all_values(params.get("TemplateParamJson", ""), len(phones))
+    if not phones or not len(phones) == len(sign_names) == len(values):
+        raise Unacceptable("isv.INVALID_PARAMETERS")
+    out_id = params.get("OutId", "")
+    return [
+        Sms((_recipient(phone),), template, sign, each, sandbox.compose(template, sign, each), out_id, "SendBatchSms")
+        for phone, sign, each in zip(phones, sign_names, values, strict=True)
+    ]
+
+
+def _texts(text: str) -> list[str]:
+    listed = read_json(text, "isv.INVALID_JSON_PARAM")
+    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+        raise Unacceptable("isv.INVALID_JSON_PARAM")
+    return listed
+
+
+def _all_values(text: str, number: int) -> list[dict[str, str]]:
+    """Read TemplateParamJson, which may be left out where the template has no variables."""
+    listed = read_json(text, "isv.INVALID_JSON_PARAM") if text else [{}] * number
+    if not isinstance(listed, list):
+        raise Unacceptable("isv.INVALID_JSON_PARAM")
+    return [checked_values(each, "isv.INVALID_JSON_PARAM") for each in listed]
 
 
 def query_send_details(sandbox: Sandbox, params: Params, _: WireRequest) -> Answer:
     """Answer QuerySendDetails: a page of what was sent to one number on one day in China, newest first."""
     phone, send_date, size, page = mandatory(params, "PhoneNumber", "SendDate", "PageSize", "CurrentPage")
-    if not NUMBER.fullmatch(phone):
-        raise Unacceptable("isv.MOBILE_NUMBER_ILLEGAL")
+    phone = _recipient(phone)
     day = recent_day(send_date, sandbox.now(), otherwise="isv.INVALID_PARAMETERS")
     page_size = whole_number(size, otherwise="isv.INVALID_PARAMETERS", most=MAX_PAGE_SIZE)
     start = (whole_number(page, otherwise="isv.INVALID_PARAMETERS") - 1) * page_size
@@ -71,7 +108,7 @@ def query_send_details(sandbox: Sandbox, params: Params, _: WireRequest) -> Answ
 def _row(message: Message, now: float) -> dict[str, object]:
     status = message.status(now)
     row: dict[str, object] = {
-        "PhoneNum": message.phone,
+        "PhoneNum": message.phone.removeprefix("+"),
         "SendStatus": _STATUSES[status],
         "TemplateCode": message.template,
         "Content": message.text,

@@ -7,11 +7,13 @@ only: an invalid one gets its error and spends none.
 Phone numbers with a fault of their own, for the calls that send:
 
     139000CCCCC    rejected with the code CCCCC, any that does not begin with 0: 13900050001, 13900099998;
-                   Dysmsapi and Dyvmsapi give their own code of the same meaning
+                   the other providers give their own code of the same meaning, Twilio its own ones: 13900021610
     139001000NN    NN below; the last digit says whether the message is sent: 1 yes, 0 no
         10, 11     HTTP 500
-        20         throttled before the call is reached: HTTP 403, of Dysmsapi and Dyvmsapi 400
-        30, 31     `success: false` with the code "0", of Dysmsapi and Dyvmsapi "isp.SYSTEM_ERROR"
+        20         throttled before the call is reached: HTTP 403, of Dysmsapi and Dyvmsapi 400, of Twilio 429, of
+                   Tencent Cloud "RequestLimitExceeded"
+        30, 31     `success: false` with the code "0", of Dysmsapi and Dyvmsapi "isp.SYSTEM_ERROR", of Tencent Cloud
+                   "InternalError.OtherError", of Twilio HTTP 503
         40, 41     the connection is dropped after the request was read
         50, 51     half an answer, then the connection is closed
         60, 61     an answer that is not JSON
@@ -98,7 +100,13 @@ MAX_DELAY: Final = 600  # s
 LATE_DELAY: Final = 5.0  # s, longer than a patient person waits
 _LATE: Final[frozenset[FaultName]] = frozenset({"late", "receipt_late"})
 # What `reject` says unless told otherwise: out of service, which no client mends.
-_REJECTED: Final = {"alidayu": "50001", "dysmsapi": "isv.OUT_OF_SERVICE", "dyvmsapi": "isv.OUT_OF_SERVICE"}
+_REJECTED: Final = {
+    "alidayu": "50001",
+    "dysmsapi": "isv.OUT_OF_SERVICE",
+    "dyvmsapi": "isv.OUT_OF_SERVICE",
+    "tencent": "FailedOperation.InsufficientBalanceInSmsPackage",
+    "twilio": "20005",
+}
 _CODE: Final = re.compile(r"[0-9A-Za-z._-]{1,64}")
 
 

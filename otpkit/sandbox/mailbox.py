@@ -60,7 +60,7 @@ def _texts(message: Message) -> tuple[str, ...]:
 def _digits(text: str) -> str:
     """Return a number or a part of one without what stands between its digits; "" where there is more to it."""
     try:
-        return subscriber(text)
+        return subscriber(text).removeprefix("+")
     except ConfigurationError:
-        digits = SEPARATORS.sub("", text)
+        digits = SEPARATORS.sub("", text).removeprefix("+")
         return digits if digits.isascii() and digits.isdigit() else ""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
 from otpkit.sandbox._web import h11
-from otpkit.sandbox.reports import push_body
+from otpkit.sandbox.reports import is_taken, push_request
 from otpkit.sandbox.state import Sandbox
 
 TICK: Final = 0.05  # s between two looks at what is due; the sandbox's clock may be moved, so no sleep can be exact
@@ -21,41 +22,38 @@ async def push_receipts(sandbox: Sandbox) -> None:
     while True:
         now = sandbox.now()
         for url, push in sandbox.take_pushes():
-            if not await _is_taken(url, push_body(push)):
+            headers, body = push_request(url, push, sandbox)
+            if not is_taken(push, await _status_of(url, headers, body)):
                 sandbox.push_again(push, now)
         await asyncio.sleep(TICK)
 
 
-async def _is_taken(url: str, body: bytes) -> bool:
-    """POST once, and say whether the answer was a whole one with HTTP status 200."""
+async def _status_of(url: str, headers: Mapping[str, str], body: bytes) -> int:
+    """POST once, and return the status of a whole answer; 0 where none came."""
     try:
         async with asyncio.timeout(TIMEOUT):
-            return await _post(url, body) == 200
+            return await _post(url, headers, body)
     except (OSError, TimeoutError, h11.ProtocolError, UnicodeError):
-        return False
+        return 0
 
 
-async def _post(url: str, body: bytes) -> int:
+async def _post(url: str, headers: Mapping[str, str], body: bytes) -> int:
     parts = urlsplit(url)
     context = ssl.create_default_context() if parts.scheme == "https" else None
     port = parts.port or (80 if context is None else 443)
     reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
     try:
-        writer.write(_request(parts.netloc, f"{parts.path or '/'}{parts.query and '?'}{parts.query}", body))
+        target = f"{parts.path or '/'}{parts.query and '?'}{parts.query}"
+        writer.write(_request(target, {"Host": parts.netloc, **headers}, body))
         await writer.drain()
         return await _status(reader)
     finally:
         writer.transport.abort()
 
 
-def _request(host: str, target: str, body: bytes) -> bytes:
-    headers = [
-        ("Host", host),
-        ("Content-Type", "application/json;charset=utf-8"),
-        ("Content-Length", str(len(body))),
-        ("Connection", "close"),
-    ]
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+def _request(target: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    sent = {**headers, "Content-Length": str(len(body)), "Connection": "close"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
     return f"POST {target} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qsl
 
+from otpkit.sandbox.calls import WireRequest
 from otpkit.sandbox.messages import SHANGHAI, shanghai
 from otpkit.sandbox.state import Unacceptable
 
@@ -17,11 +18,15 @@ Params = Mapping[str, str]
 MAX_PAGE_SIZE: Final = 50  # rows
 HISTORY: Final = timedelta(days=30)
 NUMBER: Final = re.compile(r"1[0-9]{10}")
-RECIPIENT: Final = re.compile(r"(?:\+86|0086|86)?(1[0-9]{10})")
+# As the documents of Dysmsapi and Tencent Cloud spell them: 11 digits, with `+86`, `0086`, `86` or `+` before them; or
+# another country's code and number, `85251234567`. Eleven digits that begin with 1 are always a mainland number.
+_MAINLAND: Final = re.compile(r"(?:\+86|0086|86|\+)?(1[0-9]{10})")
+_ELSEWHERE: Final = re.compile(r"(?:00)?(85[23][0-9]{8}|(?!86|85[23])[2-9][0-9]{6,14})|00(1[2-9][0-9]{9})")
 
 _DAY: Final = re.compile(r"[0-9]{8}")
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
 _MOST_COUNTED: Final = 1_000  # numbers of one request
+_BETWEEN_NUMBERS: Final = re.compile(r'[\s,"\[\]]+')
 
 
 def decode(*encoded: bytes) -> dict[str, str] | None:
@@ -38,24 +43,46 @@ def decode(*encoded: bytes) -> dict[str, str] | None:
     return params if len(params) == len(pairs) else None
 
 
+def form_of(request: WireRequest) -> bytes:
+    """Return the form that a request has for its body, still encoded, or nothing."""
+    kind = request.header("content-type").partition(";")[0].strip().lower()
+    return request.body if kind == "application/x-www-form-urlencoded" else b""
+
+
 def numbers_in(params: Params | None, *names: str) -> set[str]:
     """Return the phone numbers of a request, however wrong the rest of it may be."""
-    listed = [number for name in names for number in (params or {}).get(name, "").split(",", _MOST_COUNTED)]
-    return {found[1] for found in map(RECIPIENT.fullmatch, listed) if found is not None}
+    listed = [each for name in names for each in _BETWEEN_NUMBERS.split((params or {}).get(name, ""), _MOST_COUNTED)]
+    return {phone for phone in map(recipient, listed) if phone is not None}
+
+
+def recipient(number: str) -> str | None:
+    """Return whom a number means: 11 digits of the mainland, `+` and all digits elsewhere; None where it is none."""
+    if (found := _MAINLAND.fullmatch(number)) is not None:
+        return found[1]
+    found = _ELSEWHERE.fullmatch(number)
+    return None if found is None else f"+{found[1] or found[2]}"
 
 
 def template_values(text: str, otherwise: str) -> dict[str, str]:
     """Read the variables of a template, which may be left out: a JSON object whose values are strings."""
-    if not text:
-        return {}
-    try:
-        values = json.loads(text)
-        json.dumps(values, ensure_ascii=False).encode()  # half of a surrogate pair can't be shown again
-    except (ValueError, RecursionError):
-        raise Unacceptable(otherwise) from None
+    return checked_values(read_json(text, otherwise), otherwise) if text else {}
+
+
+def checked_values(values: object, otherwise: str) -> dict[str, str]:
+    """Return the variables of a template, decoded: an object whose values are strings."""
     if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
         raise Unacceptable(otherwise)
     return values
+
+
+def read_json(text: str, otherwise: str) -> object:
+    """Decode JSON that can be shown again."""
+    try:
+        decoded: object = json.loads(text)
+        json.dumps(decoded, ensure_ascii=False).encode()  # half of a surrogate pair can't be shown again
+    except (ValueError, RecursionError):
+        raise Unacceptable(otherwise) from None
+    return decoded
 
 
 def recent_day(text: str, now: float, otherwise: str) -> date:

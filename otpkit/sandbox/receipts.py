@@ -15,14 +15,16 @@ from otpkit.sandbox.magic import HEARD, magic_fault
 from otpkit.sandbox.messages import Message
 
 MAX_BATCH: Final = 100  # receipts in one push
-PUSHED: Final[frozenset[Provider]] = frozenset({"dysmsapi", "dyvmsapi"})
+PUSHED: Final[frozenset[Provider]] = frozenset({"dysmsapi", "dyvmsapi", "tencent"})
 
 # What a receipt says, good and bad. Nobody answers a call that fails.
 _RESULTS: Final[dict[Provider, tuple[str, str]]] = {
     "alidayu": ("000", "UNDELIV"),
     "dysmsapi": ("DELIVERED", "UNDELIV"),
-    "dyvmsapi": (HEARD, "200003"),
+    "tencent": ("DELIVRD", "UNDELIV"),
+    "twilio": ("delivered", "30003"),
 }
+_CALL_RESULTS: Final = (HEARD, "200003")  # of all providers
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ def outcome(api: Api, phone: str, fault: Fault | None) -> Outcome:
     """Decide by the receipt fault of a message's call, or else by that of its number alone."""
     if fault is None or fault.fault not in RECEIPT_FAULTS:
         fault = magic_fault(api, phone)
-    good, bad = _RESULTS[CALLS[api].provider]
+    call = CALLS[api]
+    good, bad = _CALL_RESULTS if call.channel == "voice" else _RESULTS[call.provider]
     usual = Outcome(delay=0.0, fails=False, result_code=good, copies=1)
     if fault is None:
         return usual
@@ -84,10 +87,14 @@ class PushQueue:
             push = heapq.heappop(self._waiting)[2]
             batches.setdefault((push.provider, push.copy, push.attempt), []).extend(push.messages)
         return [
-            Push(*kind, tuple(messages[start : start + MAX_BATCH]))
+            Push(*kind, tuple(messages[start : start + _batch(kind[0])]))
             for kind, messages in batches.items()
-            for start in range(0, len(messages), MAX_BATCH)
+            for start in range(0, len(messages), _batch(kind[0]))
         ]
+
+
+def _batch(provider: Provider) -> int:
+    return 1 if provider == "twilio" else MAX_BATCH
 
 
 def checked_url(url: str | None) -> str | None:

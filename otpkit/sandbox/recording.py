@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -10,7 +11,10 @@ from otpkit.sandbox.calls import WireRequest
 MAX_RECORDED: Final = 16_384  # characters of one request; what is beyond them is cut off
 MASK: Final = "***"
 
-_SECRET: Final = frozenset({"x-ca-secret", "x-ca-signature", "x-acs-security-token", "cookie", "proxy-authorization"})
+_SECRET: Final = frozenset(
+    {"x-ca-secret", "x-ca-signature", "x-acs-security-token", "x-tc-token", "cookie", "proxy-authorization"}
+)
+_SECRET_PARAMS: Final = re.compile(r"(?<![^&])(Signature|SecurityToken|Token)=[^&]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,9 @@ def recorded(request: WireRequest) -> Recorded:
     return Recorded(
         method=fit(request.method),
         path=fit(request.path.decode("latin-1")),
-        query=fit(request.query.decode("latin-1")),
+        query=fit(_SECRET_PARAMS.sub(rf"\1={MASK}", request.query.decode("latin-1"))),
         headers={fit(name): fit(value) for name, value in _masked(request) if left},
-        body=fit(request.body.decode("utf-8", "replace")),
+        body=fit(_SECRET_PARAMS.sub(rf"\1={MASK}", request.body.decode("utf-8", "replace"))),
         is_cut=is_cut,
     )
 

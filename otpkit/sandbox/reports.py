@@ -1,14 +1,27 @@
-"""The receipts that Alibaba Cloud pushes: SmsReport of Dysmsapi, VoiceReport of Dyvmsapi. No I/O."""
+"""The receipts that are pushed, as the providers word them. No I/O.
+
+SmsReport of Dysmsapi, VoiceReport of Dyvmsapi and Tencent Cloud's statuses are arrays of JSON; a status callback of
+Twilio is a signed form, of one message or call.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import urlencode
 
+from otpkit.gateways.twilio_signature import sign
+from otpkit.sandbox.calls import Provider
 from otpkit.sandbox.magic import HEARD
-from otpkit.sandbox.messages import Message
+from otpkit.sandbox.messages import Message, country_and_number
 from otpkit.sandbox.reading import time_text
 from otpkit.sandbox.receipts import Push
+from otpkit.sandbox.state import Sandbox
+from otpkit.sandbox.twilio_answers import status_callback
+
+JSON: Final = "application/json;charset=utf-8"
+FORM: Final = "application/x-www-form-urlencoded; charset=utf-8"
 
 # The states of a call in which it was answered.
 ANSWERED: Final = frozenset({HEARD, "200001"})
@@ -26,10 +39,19 @@ _LONGEST_SINGLE: Final = 70  # characters of one SMS
 _LONGEST_PART: Final = 67  # of each part of a longer one
 
 
-def push_body(push: Push) -> bytes:
-    """Return the JSON array that a push carries."""
-    report = _sms_report if push.provider == "dysmsapi" else _voice_report
-    return json.dumps([report(message) for message in push.messages], ensure_ascii=False).encode()
+def push_request(url: str, push: Push, sandbox: Sandbox) -> tuple[dict[str, str], bytes]:
+    """Return the headers and the body that a push to `url` has."""
+    if push.provider == "twilio":
+        params = status_callback(push.messages[0], sandbox.account_sid)
+        signature = sign(url, params, sandbox.auth_token).decode()
+        return {"Content-Type": FORM, "X-Twilio-Signature": signature}, urlencode(params).encode()
+    rows = [_REPORTS[push.provider](message) for message in push.messages]
+    return {"Content-Type": JSON}, json.dumps(rows, ensure_ascii=False).encode()
+
+
+def is_taken(push: Push, status: int) -> bool:
+    """Say whether an answer's HTTP status ends a push; Twilio is content with any success."""
+    return status // 100 == 2 if push.provider == "twilio" else status == 200
 
 
 def seconds_heard(message: Message) -> int:
@@ -42,7 +64,7 @@ def seconds_heard(message: Message) -> int:
 def _sms_report(message: Message) -> dict[str, object]:
     length = len(message.text)
     return {
-        "phone_number": message.phone,
+        "phone_number": message.phone.removeprefix("+"),
         "send_time": time_text(message.sent_at),
         "report_time": time_text(message.receipt_at or message.sent_at),
         "success": not message.fails,
@@ -71,3 +93,23 @@ def _voice_report(message: Message) -> dict[str, object]:
         "dtmf": "",
         "voice_type": "voice",
     }
+
+
+def _tencent_report(message: Message) -> dict[str, object]:
+    country, number = country_and_number(message.phone)
+    return {
+        "user_receive_time": time_text(message.receipt_at or message.sent_at),
+        "nationcode": country,
+        "mobile": number,
+        "report_status": "FAIL" if message.fails else "SUCCESS",
+        "errmsg": message.result_code,
+        "description": "用户短信送达失败" if message.fails else "用户短信送达成功",
+        "sid": message.biz_id,
+    }
+
+
+_REPORTS: Final[Mapping[Provider, Callable[[Message], dict[str, object]]]] = {
+    "dysmsapi": _sms_report,
+    "dyvmsapi": _voice_report,
+    "tencent": _tencent_report,
+}

@@ -17,6 +17,7 @@ from otpkit.sandbox._web import BaseRoute, H11Protocol, uvicorn
 from otpkit.sandbox.app import create_app
 from otpkit.sandbox.pushing import push_receipts
 from otpkit.sandbox.state import Sandbox
+from otpkit.sandbox.targets import LenientConnection
 from otpkit.sandbox.wire import TRANSPORT
 
 START_TIMEOUT: Final = 10.0  # s
@@ -24,6 +25,7 @@ STOP_TIMEOUT: Final = 5.0  # s
 GRACE: Final = 0.5  # s that answers under way have left at the end; those held back are then dropped
 # Long, as a pooled connection that went stale would look like a fault that nobody asked for.
 KEEP_ALIVE: Final = 75  # s
+_MAX_HEAD: Final = 65_536  # bytes of a request line with its headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Address:
 
     @property
     def base_url(self) -> str:
-        """The inbox page, without the slash at its end; also what clients of Dysmsapi and Dyvmsapi take."""
+        """The inbox page, without the slash at its end; also what clients of all providers but Alidayu take."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     @property
@@ -94,11 +96,16 @@ def running(
 
 
 class _Protocol(H11Protocol):
-    """Hands each request the transport under it, which faults close, and logs none: its line would hold the code."""
+    """Reads Chinese in a URL, hands each request the transport under it, which faults close, and logs none.
+
+    The line of a log would hold the code.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.access_log = False
+        size = self.config.h11_max_incomplete_event_size
+        self.conn = LenientConnection(max_incomplete_event_size=size or _MAX_HEAD)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hmac
-from datetime import UTC, datetime
 from hashlib import sha256
 
 from otpkit.gateways.acs3 import Authorization, read_authorization, signature
 from otpkit.sandbox.calls import WireRequest
-from otpkit.sandbox.denials import Denied
-from otpkit.sandbox.nonces import WINDOW
+from otpkit.sandbox.denials import Denied, check_date
 from otpkit.sandbox.reading import decode
 from otpkit.sandbox.state import Sandbox
 
@@ -27,7 +25,7 @@ def check_signature(sandbox: Sandbox, request: WireRequest) -> None:
     if secret is None:
         raise Denied("InvalidAccessKeyId.NotFound", "Specified access key is not found.", status=404)
     nonce = _mandatory_header(request, "x-acs-signature-nonce")
-    _check_date(_mandatory_header(request, "x-acs-date"), sandbox.now())
+    check_date(_mandatory_header(request, "x-acs-date"), sandbox.now())
     if not _is_signed(request, said, secret):
         raise Denied("SignatureDoesNotMatch", "Specified signature is not matched with our calculation.")
     # Last, so that only who knows the secret can fill the memory.
@@ -40,16 +38,6 @@ def _mandatory_header(request: WireRequest, name: str) -> str:
     if not value:
         raise Denied("MissingParameter", f"The header {name} that is mandatory for this request is not supplied.")
     return value
-
-
-def _check_date(text: str, now: float) -> None:
-    try:
-        date = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        message = "Specified time stamp or date value is not well formatted."
-        raise Denied("InvalidTimeStamp.Format", message) from None
-    if abs(date - now) > WINDOW:
-        raise Denied("InvalidTimeStamp.Expired", "Specified time stamp or date value is expired.")
 
 
 def _is_signed(request: WireRequest, said: Authorization, secret: str) -> bool:

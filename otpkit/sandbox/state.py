@@ -11,7 +11,7 @@ from datetime import date
 from itertools import count, islice
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox.calls import CALLS, Api, Provider, WireRequest
+from otpkit.sandbox.calls import CALLS, Api, Channel, Provider, WireRequest
 from otpkit.sandbox.counts import Counts
 from otpkit.sandbox.events import Event, EventLog
 from otpkit.sandbox.fault_queue import FaultQueue
@@ -38,13 +38,16 @@ class Sandbox:
     Args:
         app_key: what a client must send as `X-Ca-Key`.
         app_secret: and as `X-Ca-Secret`.
-        access_key_id: whose signature Dysmsapi and Dyvmsapi take.
-        access_key_secret: what it is made with.
+        access_key_id: whose signature Dysmsapi, Dyvmsapi and Tencent Cloud take; the latter's SecretId.
+        access_key_secret: what it is made with; Tencent Cloud's SecretKey.
+        account_sid: Twilio's; `SK` in place of its `AC` is an API key.
+        auth_token: Twilio's, with which status callbacks are signed; the API key's secret too.
         templates: the approved templates, code to text with `${variables}`; None accepts any.
         sign_names: the approved signatures; None accepts any.
         receipt_after: seconds until a message's receipt comes in; 0 is at once.
-        receipts_url: where the server pushes the receipts of Dysmsapi and Dyvmsapi, on any host; `{provider}` in it
-            is replaced by `dysmsapi` or `dyvmsapi`. None pushes none.
+        receipts_url: where the server pushes the receipts of Dysmsapi, Dyvmsapi and Tencent Cloud, on any host;
+            `{provider}` in it is replaced by `dysmsapi`, `dyvmsapi` or `tencent`. None pushes none. Twilio's go to the
+            `StatusCallback` of each message and call.
         receipt_retries: seconds from each push to the next one, where the answer was not HTTP 200. Aliyun lets 1, 5
             and 10 minutes pass.
         clock: gives seconds since the epoch; the dates of signed requests are judged by it too.
@@ -58,6 +61,8 @@ class Sandbox:
         app_secret: str = "sandbox-secret",  # noqa: S107  (it guards nothing; a client must have one to send)
         access_key_id: str = "sandbox",
         access_key_secret: str = "sandbox-secret",  # noqa: S107
+        account_sid: str = "ACsandbox",
+        auth_token: str = "sandbox-secret",  # noqa: S107
         templates: Mapping[str, str] | None = None,
         sign_names: Collection[str] | None = None,
         receipt_after: float = 1.0,
@@ -74,6 +79,8 @@ class Sandbox:
             raise ConfigurationError(f"receipt_retries are numbers of seconds from 0, not {receipt_retries!r:.40}")
         self._credentials = (app_key.encode(), app_secret.encode())
         self._access_keys = {access_key_id: access_key_secret}
+        self.account_sid = account_sid
+        self.auth_token = auth_token
         self._templates = None if templates is None else dict(templates)
         self._sign_names = None if sign_names is None else frozenset(sign_names)
         self._receipt_after = receipt_after
@@ -104,6 +111,11 @@ class Sandbox:
         key, secret = self._credentials
         return hmac.compare_digest(app_key, key) & hmac.compare_digest(app_secret, secret)
 
+    def knows_account(self, user: str, password: str) -> bool:
+        """Say whether these are Twilio's account and its token, or an API key and its secret."""
+        users = {self.account_sid, f"SK{self.account_sid[2:]}"}
+        return (user in users) & hmac.compare_digest(password.encode("utf-8", "replace"), self.auth_token.encode())
+
     def secret_of(self, access_key_id: str) -> str | None:
         """Return what requests with an access key are signed with, or None for an unknown one."""
         return self._access_keys.get(access_key_id)
@@ -130,19 +142,28 @@ class Sandbox:
             raise Unacceptable("70003")
         return f"{'' if sign_name is None else f'【{sign_name}】'}{render(text, params)}"
 
-    def submit(self, sms: Sms, request: WireRequest | None = None) -> tuple[str, Fault | None]:
-        """Take in what a valid call sends, by `request`: return its id, and the fault that the call must play."""
-        if request is not None:
-            sms = replace(sms, request=recorded(request))
-        fault = self.take_fault(sms.api, sms.phones)
-        biz_id = self.new_biz_id(CALLS[sms.api].provider)
-        if fault is None or fault.sent:
-            self.record(sms, biz_id, fault)
-        return biz_id, fault
+    def submit(self, sms: Sms | Sequence[Sms], request: WireRequest | None = None) -> tuple[str, Fault | None]:
+        """Take in what a valid call sends, by `request`: return its one id, and the fault that the call must play."""
+        ids, fault = self.submit_each([sms] if isinstance(sms, Sms) else sms, request, one_id=True)
+        return ids[0], fault
 
-    def new_biz_id(self, provider: Provider = "alidayu") -> str:
+    def submit_each(
+        self, batch: Sequence[Sms], request: WireRequest | None = None, *, one_id: bool = False
+    ) -> tuple[list[str], Fault | None]:
+        """Take in what a valid call sends; each of the batch has an id of its own, unless `one_id` is for all."""
+        call = CALLS[batch[0].api]
+        fault = self.take_fault(batch[0].api, tuple(phone for sms in batch for phone in sms.phones))
+        ids = [self.new_biz_id(call.provider, call.channel) for _ in (batch[:1] if one_id else batch)]
+        ids *= len(batch) if one_id else 1
+        if fault is None or fault.sent:
+            origin = None if request is None else recorded(request)
+            for sms, biz_id in zip(batch, ids, strict=True):
+                self.record(replace(sms, request=origin or sms.request), biz_id, fault)
+        return ids, fault
+
+    def new_biz_id(self, provider: Provider = "alidayu", channel: Channel = "sms") -> str:
         """Return the id of a send, in the provider's form such as `134523^4351232`; no two are alike."""
-        return biz_id_of(provider, next(self._serials))
+        return biz_id_of(provider, next(self._serials), channel)
 
     def record(self, sms: Sms, biz_id: str, fault: Fault | None = None) -> None:
         """Keep what was sent, one message a phone; a receipt fault decides how its receipts turn out."""
@@ -188,6 +209,20 @@ class Sandbox:
             and biz_id in {None, message.biz_id}
         ]
 
+    def pull(self, provider: Provider, limit: int) -> list[Message]:
+        """Take the oldest of a provider's messages whose receipt has come in and was not taken so before."""
+        with self._lock:
+            now, kept = self._clock(), list(self._mailbox.newest_first())[::-1]
+            self._pulled &= {message.id for message in kept}
+            come_in = (
+                message
+                for message in kept
+                if message.provider == provider and message.id not in self._pulled and message.status(now) != "waiting"
+            )
+            taken = list(islice(come_in, limit))
+            self._pulled |= {message.id for message in taken}
+            return taken
+
     def clear_messages(self) -> int:
         """Forget all messages, with the receipts still to be pushed; return how many there were."""
         with self._lock:
@@ -198,12 +233,14 @@ class Sandbox:
     def _empty_mailbox(self) -> None:
         self._mailbox = Mailbox(self._max_messages)
         self._pushes = PushQueue(2 * self._max_messages)
+        self._pulled: set[int] = set()
         self._events.cleared(self._clock())
 
     def _keep(self, message: Message, copies: int) -> None:
         self._mailbox.keep(message)
         self._events.sent(message)
-        if self._receipts_url is not None and message.provider in PUSHED and message.receipt_at is not None:
+        is_pushed = bool(message.callback) or (self._receipts_url is not None and message.provider in PUSHED)
+        if is_pushed and message.receipt_at is not None:
             for copy in range(copies):
                 self._pushes.add(message.receipt_at, Push(message.provider, copy, 0, (message,)))
 
@@ -222,7 +259,8 @@ class Sandbox:
         with self._lock:
             url = self._receipts_url
             due = self._pushes.take_due(self._clock())
-        return [] if url is None else [(url.replace("{provider}", push.provider), push) for push in due]
+        found = [(push.messages[0].callback or (url or "").replace("{provider}", push.provider), push) for push in due]
+        return [(url, push) for url, push in found if url]
 
     def push_again(self, push: Push, since: float) -> None:
         """Repeat a push that was made at `since` and not taken, after the wait that is due; without one, never."""

@@ -14,6 +14,7 @@ from otpkit.sandbox.calls import WireRequest
 
 TRANSPORT: Final = "otpkit.sandbox.transport"  # the key in the request's state under which `server` puts it
 MAX_BODY: Final = 65_536  # bytes
+_OWN_SITES: Final = frozenset({b"none", b"same-origin"})  # what browsers say of a person's own request (Fetch Metadata)
 
 
 class WireEndpoint:
@@ -23,12 +24,14 @@ class WireEndpoint:
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request. Another site's page could sign with the default secret, so it is turned away."""
+        headers = dict(scope["headers"])
         body = await _body(receive) if scope["method"] == "POST" else b""
         if body is None:
             answer = Answer(413, b"")
+        elif headers.get(b"sec-fetch-site", b"none") not in _OWN_SITES:
+            answer = Answer(403, b"")
         else:
-            headers = dict(scope["headers"])
             path = scope.get("raw_path") or scope["path"].encode()
             answer = self._answer(WireRequest(scope["method"], path, scope["query_string"], headers, body))
         await hand_over(answer, scope, receive, send)

@@ -39,11 +39,3 @@ local function describe(phone, send, challenge, ends)
     rolling_left(phone.sends, SENDS, phone.now), delivery, hex(sub(send.value, 22, 25)), ends and byte(challenge, 45) or 0,
     served_by(phone, send)
 end
-
--- The answer to a call that a rate refuses: {'limited', now, scope, wait ms, limit, window ms [, …description of the live
--- challenge]}.
-local function limited(phone, slot, scope, wait, limit, window)
-  local challenge, link, ends = live_challenge(phone, slot)
-  if not challenge then return { 'limited', phone.now, scope, wait, limit, window } end
-  return { 'limited', phone.now, scope, wait, limit, window, describe(phone, latest_send(phone, link), challenge, ends) }
-end

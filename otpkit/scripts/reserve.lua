@@ -5,13 +5,14 @@
 --       time; 5 idempotency key or ''; 6 the ids of all keys this host has; 7… for each wider limit its scope and its rates;
 --       without its key, the scope of one that refused on another node, the ms until it allows one more, and which rate of it
 --       that is: its limit and its window in ms
--- Returns {'reserved', now, nonce, key id, before, …description} hand over the code of that nonce; both in hexadecimal, and empty
+-- Returns, behind the operation as answer.lua names it:
+--         {'reserved', now, nonce, key id, before, …description} hand over the code of that nonce; both in hexadecimal, and empty
 --           for the fresh code's own; `before` is who served the same code last, that send's state and time in ms, or ''
 --         {'replayed', now, …description} an earlier send under the same idempotency key, or this very one, settled long ago
 --         {'limited', now, scope, wait ms, limit, window ms [, …description of the live challenge]} of the rate that takes longest
 --         {'blocked', now}
 
---# include base phone describe
+--# include base phone answer describe limited
 
 local FRESH_CODE_MS = 60000 -- with less of its whole life left, a code is not worth another message
 
@@ -33,7 +34,7 @@ end
 local function reserved(send)
   local nonce, key_id = '', ''
   if sub(challenge, 7, 22) ~= sub(fresh, 1, 16) then nonce, key_id = hex(sub(challenge, 7, 22)), hex(sub(challenge, 39, 42)) end
-  return { 'reserved', now, nonce, key_id, before(send), describe(phone, send, challenge, ends) }
+  return answer('reserved', now, nonce, key_id, before(send), describe(phone, send, challenge, ends))
 end
 
 local own
@@ -46,18 +47,18 @@ for i, send in ipairs(phone.sends) do
       return reserved(send)
     end
     -- Settled long ago: this is a request that lay in a hung server's queue, and nobody waits for its answer.
-    if byte(send.value, 13) ~= 112 then return { 'replayed', now, describe(phone, send, challenge) } end
+    if byte(send.value, 13) ~= 112 then return answer('replayed', now, describe(phone, send, challenge)) end
     own = i
   elseif idempotency ~= '' and sub(send.value, 26, 33) == idempotency and byte(send.value, 13) ~= 114 then
     repeated(phone, send.name)
-    return { 'replayed', now, describe(phone, send, challenge, its_link == link and ends or nil) }
+    return answer('replayed', now, describe(phone, send, challenge, its_link == link and ends or nil))
   end
 end
 
 -- Its challenge was used or revoked meanwhile: it begins anew, and the wider limits have been charged.
 if own then table.remove(phone.sends, own) end
 
-if blocked() then return { 'blocked', now } end
+if blocked() then return answer('blocked', now) end
 
 local scope, wait, limit, window = 'failures', rolling_wait(phone.failures, FAILURES, now)
 local function consider(its_scope, its_wait, its_limit, its_window)

@@ -31,6 +31,13 @@ def _list(check: Check) -> Check:
     return checked
 
 
+def _of_operation(check: Check) -> Check:
+    """Return the check of a reply that begins with the operation it is for, as answer.lua names it."""
+    return _list(
+        lambda reply, arguments: reply[0] == int.from_bytes(arguments[1][:6], "big") and check(reply[1:], arguments)
+    )
+
+
 def _text(value: Any) -> str:
     text: str = value.decode("ascii") if type(value) is bytes else value
     return text
@@ -106,13 +113,24 @@ def _is_limited(reply: Any) -> bool:
 def _verify(reply: Any, _: Arguments) -> bool:
     word = _text(reply[0])
     if word == "proved":
-        _word, issued, expires, fixed = reply
-        return type(issued + expires + fixed) is int and 0 <= issued < expires <= _MOST and 0 <= fixed <= 1
+        _word, issued, expires, fixed, *repeated = reply
+        return (
+            type(issued + expires + fixed) is int
+            and 0 <= issued < expires <= _MOST
+            and 0 <= fixed <= 1
+            and repeated in ([], [1])
+        )
     if word == "wrong":
-        return len(reply) == 2 and type(reply[1]) is int and 0 <= reply[1] <= _MOST
+        _word, left, *repeated = reply
+        return type(left) is int and 0 <= left <= _MOST and repeated in ([], [1])
     if word == "limited":
         return _is_limited(reply)
     return word in {"none", "blocked"} and len(reply) == 1
+
+
+def _redeem(reply: Any, _: Arguments) -> bool:
+    (word,) = reply
+    return _text(word) in {"redeemed", "repeated", "expired", "used"}
 
 
 def _status(reply: Any, _: Arguments) -> bool:
@@ -138,22 +156,17 @@ def _take(reply: Any, _: Arguments) -> bool:
     return is_whole and type(sum(reply)) is int and min(reply) >= 0 and max(reply) <= _MOST
 
 
-def _word(*words: str) -> Check:
-    known: dict[type, Any] = {bytes: frozenset(map(str.encode, words)), str: frozenset(words)}
-    return lambda reply, _: reply in known.get(type(reply), ())
-
-
 def _number(most: int = _MOST) -> Check:
     return lambda reply, _: type(reply) is int and 0 <= reply <= most
 
 
 CHECKS: dict[str, Check] = {
-    "reserve": _list(_reserve),
+    "reserve": _of_operation(_reserve),
     "settle": _numbers(0, 3),
     "undo": _numbers(2),
-    "verify": _list(_verify),
+    "verify": _of_operation(_verify),
     "unverify": _number(1),
-    "redeem": _word("redeemed", "repeated", "expired", "used"),
+    "redeem": _of_operation(_redeem),
     "unredeem": _number(1),
     "status": _list(_status),
     "standing": _numbers(6),

@@ -7,7 +7,8 @@ from otpkit.errors import ConfigurationError
 try:
     import uvicorn
     from fastapi import FastAPI
-    from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+    from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+    from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, generate_latest
     from prometheus_client.exposition import CONTENT_TYPE_LATEST
     from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
     from pydantic.json_schema import models_json_schema
@@ -35,8 +36,12 @@ __all__ = [
     "Field",
     "HTTPException",
     "Histogram",
+    "HttpParserError",
+    "HttpParserUpgrade",
+    "HttpRequestParser",
     "HttpToolsProtocol",
     "Message",
+    "Metric",
     "Receive",
     "Request",
     "Response",

@@ -14,7 +14,7 @@ from otpkit.service._web import FastAPI, HTTPException, Receive, Request, Respon
 from otpkit.service.answers import Refused, error_answer, json_answer, problem_answer, refused
 from otpkit.service.deployed import Deployed
 from otpkit.service.guard import Guard, log_fault
-from otpkit.service.keys import ApiKey, Keyring, require_receipts_secret
+from otpkit.service.keys import KNOWN, ApiKey, Keyring, require_receipts_secret
 from otpkit.service.metrics import CONTENT_TYPE, Metrics
 from otpkit.service.openapi import document
 from otpkit.service.operations import OPERATIONS, Asked, Operation
@@ -124,6 +124,7 @@ class _Service:
                 "Send Authorization: Bearer and one of the service's keys.",
                 {"WWW-Authenticate": "Bearer"},
             )
+        request.scope.setdefault("state", {})[KNOWN] = True
         return key
 
     def _check_sendable(self, body: Any) -> None:
@@ -173,8 +174,8 @@ class _Service:
         return json_answer({"status": "ok"})
 
     async def _metrics(self, request: Request) -> Response:
-        self._key_of(request)
-        return Response(self.metrics.text(), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+        shown = self._keys.readable(self._key_of(request))
+        return Response(self.metrics.text(shown), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
     async def _openapi(self, request: Request) -> Response:
         return Response(self._document_text, media_type="application/json")

@@ -17,6 +17,7 @@ from otpkit.names import check_purpose
 from otpkit.secret import require_random
 
 MIN_KEY_CHARS: Final = 32
+KNOWN: Final = "otpkit.known"  # In a request's state, once it has shown one of the keys.
 _KEY: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1: what `Authorization: Bearer` can carry
 _MIN_RECEIPTS_SECRET: Final = 32  # characters
 _URL_SAFE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -28,7 +29,8 @@ _SCHEME: Final = "bearer "
 class ApiKey:
     """A key by its digest: `name` is for people, `purposes` is what it may issue, verify and redeem for.
 
-    A key without purposes may read the metrics, and nothing else. Raises `ConfigurationError`.
+    A key without purposes reads all metrics, and may do nothing else; one that has some reads the events of these, and
+    all only where no other key has more. Raises `ConfigurationError`.
     """
 
     name: str
@@ -73,6 +75,10 @@ class Keyring:
     def purposes(self) -> frozenset[str]:
         """All that any key may be used for."""
         return frozenset().union(*(key.purposes for key in self._keys))
+
+    def readable(self, key: ApiKey) -> frozenset[str] | None:
+        """Return the purposes whose events the key may read; None is all there is to read."""
+        return key.purposes if key.purposes and key.purposes < self.purposes else None
 
     def find(self, authorization: str) -> ApiKey | None:
         """Return whose key the header `Authorization` carries, or None. How long it takes tells nothing of any key.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Final
 
 from otpkit import Event
-from otpkit.service._web import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from otpkit.service._web import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, Metric, generate_latest
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -20,7 +22,7 @@ class Metrics:
         events = Counter(
             "otpkit_events",
             "What happened, as Event tells it.",
-            ("name", "operation", "purpose", "outcome"),
+            ("name", "operation", "purpose", "outcome", "gateway", "region", "scope"),
             registry=self.registry,
         )
         requests = Counter("otpkit_requests", "Answers.", ("route", "status"), registry=self.registry)
@@ -38,13 +40,28 @@ class Metrics:
 
     def on_event(self, event: Event) -> None:
         """Count an event."""
-        self._event(event.name, event.operation, event.purpose, event.outcome)()
+        # Each is one of a few words: never a detail, which holds what gateways say, and never phone_id.
+        self._event(
+            event.name, event.operation, event.purpose, event.outcome, event.gateway, event.region, event.scope
+        )()
 
     def on_answer(self, route: str, status: int, seconds: float) -> None:
         """Count an answer: `route` is its path in the OpenAPI document, or "other"."""
         self._request(route, status)()
         self._seconds(route)(seconds)
 
-    def text(self) -> bytes:
-        """Return all of it, as `/metrics` tells it."""
-        return generate_latest(self.registry)
+    def text(self, purposes: AbstractSet[str] | None = None) -> bytes:
+        """Return all of it, as `/metrics` tells it, or the events of some purposes alone."""
+        return generate_latest(self.registry if purposes is None else _Share(self.registry, purposes))
+
+
+class _Share:
+    def __init__(self, registry: CollectorRegistry, purposes: AbstractSet[str]) -> None:
+        self._registry = registry
+        self._purposes = purposes
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [each for each in metric.samples if each.labels.get("purpose") in self._purposes]
+            if metric.samples:
+                yield metric

@@ -63,13 +63,24 @@ _MODELS: Final = (
 )
 
 
+_METRICS = "Counters for Prometheus: all, or where the key is for some of the purposes, the events of these"
+
+
 def document(deployed: Deployed) -> JSON:
     """Return the document of a deployment, whose policy says how long a code is and what a phone looks like."""
     paths: JSON = {operation.path: {"post": _operation(operation)} for operation in OPERATIONS}
     paths |= {
         "/healthz": {"get": _read("live", "Whether the process lives", _json_answer(bodies.HealthAnswer))},
         "/readyz": {"get": _read("ready", "Whether the store answers", _json_answer(bodies.HealthAnswer), 503)},
-        "/metrics": {"get": _read("metrics", "Counters for Prometheus", _text_answer(), 401, secured=True)},
+        "/metrics": {
+            "get": _read(
+                "metrics",
+                "Counters for Prometheus: of events, those of the key's purposes",
+                _text_answer(),
+                401,
+                secured=True,
+            )
+        },
         "/openapi.json": {"get": _read("openapi", "This document", {"application/json": {"schema": {}}})},
         "/receipts/{secret}/{gateway}": {"post": _receipts()},
     }

@@ -10,7 +10,8 @@ from otpkit.service.answers import Refused, refused
 from otpkit.web import MEDIA_TYPE, plain_problem
 
 MAX_BODY: Final = 16_384  # bytes
-MAX_HEAD: Final = 65_536  # bytes
+MAX_HEAD: Final = 32_768  # bytes
+MAX_HEADERS: Final = 100
 # A body that is too long is read on for so many bytes, and dropped: a connection that is closed while its client still
 # writes is reset, and most clients then never see the answer.
 _DRAINED: Final = 1_048_576
@@ -96,10 +97,20 @@ def malformed_answer() -> bytes:
     return _last_answer(400, "Bad Request", "invalid_http", "Not HTTP", "The request is not HTTP/1.1; see RFC 9112.")
 
 
+def no_host_answer() -> bytes:
+    """Return the whole answer to a request that does not name one host (RFC 9112 §3.2)."""
+    return _last_answer(400, "Bad Request", "no_host", "No host", "Send the header Host, once.")
+
+
 def head_too_long_answer() -> bytes:
     """Return the whole answer to a request whose head does not end (RFC 6585 §5)."""
-    detail = f"The request's line and headers have at most {MAX_HEAD} bytes."
+    detail = f"The request's line and headers have at most {MAX_HEAD} bytes, in at most {MAX_HEADERS} headers."
     return _last_answer(431, "Request Header Fields Too Large", "head_too_long", "The head is too long", detail)
+
+
+def too_slow_answer() -> bytes:
+    """Return the whole answer to a request that does not end in time (RFC 9110 §15.5.9)."""
+    return _last_answer(408, "Request Timeout", "too_slow", "Too slow", "The request did not arrive in time.")
 
 
 def _last_answer(status: int, reason: str, code: str, title: str, detail: str) -> bytes:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Final
 
-from otpkit.service._web import ASGIApp, HttpToolsProtocol, uvicorn
-from otpkit.service.reading import MAX_HEAD, head_too_long_answer, malformed_answer
+from otpkit.service._web import ASGIApp, uvicorn
+from otpkit.service.connections import Connection
+from otpkit.service.crowd import MAX_CONNECTIONS, Crowd
 
 # s that requests under way have left at the end: a gateway takes up to 26, to send and to be asked; Kubernetes kills
 # after 30.
 GRACE: Final = 27
 # Longer than the proxies in front keep theirs (nginx 60 s): a connection that this side closes first costs a request.
 KEEP_ALIVE: Final = 75  # s
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM)
+# Their default is to end the process, and they are sent to have settings or logs opened anew: neither is done here.
+_IGNORED: Final = ("SIGHUP", "SIGUSR1", "SIGUSR2")  # Windows has none of them.
+_OWN_FILES: Final = 256  # descriptors for all that is not a client's connection: Redis, gateways, the log
 
 
 def serve(
@@ -35,39 +42,10 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="otpkit: %(message)s")
     # A malformed request is its sender's mistake; uvicorn warns of each, and anybody could fill the disk with them.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    # What is there now stays: a full collection that looked at it would hold up every client for 40 ms.
+    gc.collect()
+    gc.freeze()
     Server(app, on_ready, on_stop).run(sockets=[listener])
-
-
-class _Protocol(HttpToolsProtocol):
-    """Answers what is no HTTP by a problem document too, and reads no head without end."""
-
-    _extra = 0  # bytes of the message that are not of its body, since the read that began it
-    _of_body = 0  # bytes of the body, in the latest read
-
-    def data_received(self, data: bytes) -> None:
-        before, self._of_body = self.scope, 0
-        super().data_received(data)
-        self._extra = self._extra + len(data) - self._of_body if self.scope is before else 0
-        if self._extra > MAX_HEAD:  # chunks' extensions and trailers count too
-            self._end(head_too_long_answer())
-
-    def on_body(self, body: bytes) -> None:
-        self._of_body += len(body)
-        super().on_body(body)
-
-    def send_400_response(self, msg: str) -> None:
-        self._end(malformed_answer())
-
-    def _end(self, answer: bytes) -> None:
-        if self.transport.is_closing():
-            return
-        if self.cycle is not None and not self.cycle.response_complete:
-            if not self.cycle.more_body:  # whole, and under way: `answer` would be taken for its own
-                self.cycle.keep_alive = False
-                return
-            self.cycle.disconnected = True
-        self.transport.write(answer)
-        self.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -76,7 +54,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: ASGIApp, on_ready: Callable[[], object], on_stop: Callable[[], Awaitable[object]]) -> None:
         config = uvicorn.Config(
             app,
-            http=_Protocol,
+            http=partial(Connection, Crowd(_max_connections())),  # type: ignore[arg-type]  # makes one, as its class would
             loop="auto",  # uvloop where there is one
             ws="none",
             lifespan="off",
@@ -96,6 +74,14 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         self._on_ready()
 
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: once in each, end the connections whose clients have taken too long."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                connection.check(now)  # type: ignore[union-attr]  # it is one of ours
+        return await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what is under way."""
         await super().shutdown(sockets=sockets)
@@ -107,9 +93,31 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {each: signal.signal(each, self.handle_exit) for each in _SIGNALS}
+        handlers = dict.fromkeys(_ENDING, self.handle_exit) | ignored_signals()
+        before = {each: signal.signal(each, handler) for each, handler in handlers.items()}
         try:
             yield
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+
+def ignored_signals() -> dict[signal.Signals, signal.Handlers]:
+    """Return the signals that a service must live through, each to be ignored."""
+    return {signal.Signals[name]: signal.SIG_IGN for name in _IGNORED if name in signal.Signals.__members__}
+
+
+def _max_connections() -> int:
+    """Return how many connections this process may have from clients, after asking for as many as the host allows."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return MAX_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + _OWN_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        return max(soft // 2, soft - _OWN_FILES)
+    return MAX_CONNECTIONS

@@ -6,10 +6,12 @@ The modules of `otpkit.integrations` are thin on top of it; so can be yours for 
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.fingerprints import fingerprint
 from otpkit.web.forms import MAX_BODY, Answer, Asked, PhoneForms, View, read_form
+from otpkit.web.paths import back_path, onward, own_path, verify_again
 from otpkit.web.problems import MEDIA_TYPE, Problem, plain_problem, problem
-from otpkit.web.sessions import ProofCookie, State, bind_of, cookie_name, take_proof, visit
+from otpkit.web.refusals import refusal
+from otpkit.web.sessions import ProofCookie, State, bind_of, cookie_name, language_of, take_proof, visit
 from otpkit.web.turns import Turn, drive, drive_async
-from otpkit.web.visitors import client_ip, preferred_language
+from otpkit.web.visitors import client_ip, preferred_language, prefers_html
 
 __all__ = [
     "MAX_BODY",
@@ -23,18 +25,25 @@ __all__ = [
     "State",
     "Turn",
     "View",
+    "back_path",
     "bind_of",
     "client_ip",
     "cookie_name",
     "drive",
     "drive_async",
     "fingerprint",
+    "language_of",
+    "onward",
+    "own_path",
     "plain_problem",
     "preferred_language",
+    "prefers_html",
     "presumed_challenge",
     "problem",
     "read_form",
+    "refusal",
     "take_proof",
     "tells_of_number",
+    "verify_again",
     "visit",
 ]

@@ -11,13 +11,25 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 from urllib.parse import parse_qsl, quote
 
-from otpkit import Challenge, ConfigurationError, OTPError, Policy, Proof, RateLimitError, TokenError, fold, normalize
+from otpkit import (
+    BlockedError,
+    Challenge,
+    ConfigurationError,
+    OTPError,
+    Policy,
+    Proof,
+    RateLimitError,
+    TokenError,
+    fold,
+    normalize,
+)
 from otpkit.errors import Language
 from otpkit.names import check_purpose
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
+from otpkit.web.paths import own_path, with_next
 from otpkit.web.regions import Region, regions_of
 from otpkit.web.sessions import ProofCookie, State, bind_of, cookie_of, is_tied
 from otpkit.web.turns import Turn
@@ -36,6 +48,7 @@ class Asked:
     `url` is its path, decoded, which the forms are sent to and which the visitor is sent back to; `language` is the one
     chosen by `?lang=`; `hidden` are further hidden fields of every form, such as a framework's own token. `cookie` is
     the value of the cookie `cookie_name(purpose)`, "" where there is none, None to leave it unchecked (`take_proof`).
+    `next` is the `?next=` of the request, which is kept in the page's address where it is a path of this site.
     """
 
     url: str
@@ -44,6 +57,7 @@ class Asked:
     language: str = ""
     hidden: Mapping[str, str] = field(default_factory=dict)
     cookie: str | None = field(default=None, repr=False)
+    next: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +65,13 @@ class View:
     """What there is to show.
 
     `challenge` is the live one of the visitor's number, or None; `attempts` is how many wrong codes a fresh one takes.
-    `problem` is a sentence for him, the word `stale` (the form is of an earlier visit, or cookies are off), or "", and
-    `error` the stable word of the error that it tells of. `retry_in` are the seconds until a code may be asked for, 0
-    where it may be now. `hidden` are the hidden fields of every form; a further one is `action`, with the value `send`,
-    `verify` or `restart`.
+    `problem` is a sentence for the visitor, or one of the words `stale` (the form is of an earlier visit, or cookies
+    are off) and `switched` (the form is of a number that another tab has left), or "". `error` is the stable word of
+    the error that it tells of; with `blocked` the number gets no code. `notice` says that the same code was sent again:
+    `again`, or `again_unsure` where that is not certain. `retry_in` are the seconds until a code may be asked for, and
+    `verify_in` those until one may be tried, 0 where it may be now. `hidden` are the hidden fields of every form; a
+    further one is `action`, with the value `send`, `verify` or `restart`. `next` is the `?next=` to keep in the address
+    that forms are sent to.
     """
 
     purpose: str
@@ -73,6 +90,9 @@ class View:
     problem: str
     error: str
     nonce: str
+    next: str = ""
+    notice: str = ""
+    verify_in: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +137,7 @@ class PhoneForms:
         self._render = render
         self._keep_proof = keep_proof
         self._discreet = discreet
-        self._regions = regions_of(policy.regions)
+        self._regions = {language: regions_of(policy.regions, language) for language in get_args(Language)}
 
     def show(self, state: State, asked: Asked) -> Turn[Answer]:
         """Answer a GET."""
@@ -132,7 +152,10 @@ class PhoneForms:
                 del state["token"]
             else:
                 return _verified(proof)
-        return (yield from self._page(state, asked))
+        notice = state.pop("notice", "")
+        if notice == "switched":
+            return (yield from self._page(state, asked, notice))
+        return (yield from self._page(state, asked, notice=notice))
 
     def submit(self, state: State, form: Mapping[str, str], asked: Asked) -> Turn[Answer]:
         """Answer a POST. A form that comes twice is answered twice alike, and does nothing twice."""
@@ -162,7 +185,9 @@ class PhoneForms:
         if action == "send":
             phone = self._number(form) if "phone" in form else state.get("phone", "")
             yield from self._issue(state, phone, options)
-        elif action == "verify" and "phone" in state and form.get("phone") in {None, state["phone"]}:
+        elif action == "verify" and form.get("phone") not in {None, state.get("phone")}:
+            state["notice"] = "switched"
+        elif action == "verify" and "phone" in state:
             code = fold(form.get("code", ""))
             proof = yield lambda otp: otp.verify(state["phone"], code, self.purpose, **options)
             if not self._keep_proof:
@@ -170,20 +195,29 @@ class PhoneForms:
             state["token"] = proof.token
             return _verified(proof, cookie_of(proof))
         elif action == "restart":
-            state.pop("phone", None)
-            state.pop("token", None)
+            for name in ("phone", "token", "challenge", "key"):
+                state.pop(name, None)
         return _redirect(asked)
 
     def _issue(self, state: State, phone: str, options: Mapping[str, str | None]) -> Turn[None]:
+        key = options["idempotency_key"] or ""
         try:
             challenge = yield lambda otp: otp.issue(phone, self.purpose, **options)
-            phone = challenge.phone
         except OTPError as error:
             if not self._hides(error):
                 raise
-        if self._discreet and (phone != state.get("phone") or not self._presumed(phone, state).resend_in):
-            state["asked"] = str(int(time.time()))  # of a code that is sent again too soon the first time stands
-        state["phone"] = phone
+        else:
+            phone = challenge.phone
+        if self._discreet:
+            is_again, delivery = phone == state.get("phone") and bool(self._presumed(phone, state).expires_in), ""
+            if phone != state.get("phone") or not self._presumed(phone, state).resend_in:
+                state["asked"] = str(int(time.time()))  # of a code that is sent again too soon the first time stands
+        else:
+            is_again, delivery = challenge.id == state.get("challenge"), challenge.delivery
+            state["challenge"] = challenge.id
+        if is_again and key != state.get("key"):  # not the first form, sent twice
+            state["notice"] = "again" if delivery in {"accepted", "delivered"} else "again_unsure"
+        state["phone"], state["key"] = phone, key
 
     def _hides(self, error: OTPError) -> bool:
         return self._discreet and tells_of_number(error)
@@ -209,22 +243,16 @@ class PhoneForms:
         *,
         error: OTPError | None = None,
         form: Mapping[str, str] | None = None,
+        notice: str = "",
     ) -> Turn[Answer]:
-        phone, typed, challenge = state.get("phone", ""), form or {}, None
+        phone, typed = state.get("phone", ""), form or {}
         language = _language(state, asked)
-        if phone and self._discreet:
-            presumed = self._presumed(phone, state)
-            challenge = presumed if presumed.expires_in else None
-        elif phone:
-            try:
-                challenge = yield lambda otp: otp.status(phone, self.purpose, bind=state["id"])
-            except ConfigurationError:
-                raise
-            except OTPError as silent:
-                error = error or silent
+        challenge, send_in, silent = yield from self._live(state) if phone else _nothing()
+        error = error or silent
         if error:
             problem, status = problem or error.message(language), max(status, error.status)
         retry_after = (error and error.retry_after) or 0
+        is_failures = isinstance(error, RateLimitError) and error.scope == "failures"
         nonce = secrets.token_urlsafe(16)
         view = View(
             purpose=self.purpose,
@@ -238,19 +266,40 @@ class PhoneForms:
                 **({"phone": phone} if phone else {}),
                 **asked.hidden,
             },
-            regions=self._regions,
+            regions=self._regions[language],
             region=self._region(typed),
             typed=typed.get("phone", ""),
             phone=phone,
             code_length=self._policy.code_length,
             attempts=self._policy.attempts,
             challenge=challenge,
-            retry_in=max(retry_after, challenge.resend_in if challenge else 0),
+            retry_in=max(retry_after, send_in),
             problem=problem,
             error=error.code if error else "",
             nonce=nonce,
+            next=own_path(asked.next),
+            notice=notice,
+            verify_in=retry_after if is_failures else 0,
         )
-        return Answer(status, _headers(language, nonce, retry_after), self._render(view))
+        return Answer(status, page_headers(language, nonce, retry_after), self._render(view))
+
+    def _live(self, state: State) -> Turn[tuple[Challenge | None, int, OTPError | None]]:
+        """Return the live challenge of the visitor's number, when a code may be sent, and why that can't be told."""
+        phone = state["phone"]
+        if self._discreet:
+            presumed = self._presumed(phone, state)
+            return (presumed, presumed.resend_in, None) if presumed.expires_in else (None, 0, None)
+        try:
+            challenge = yield lambda otp: otp.status(phone, self.purpose, bind=state["id"])
+            if challenge is not None:
+                return challenge, challenge.resend_in, None
+            # No more than what `issue` would answer. It saves the visitor asking in vain.
+            standing = yield lambda otp: otp.standing(phone)
+        except ConfigurationError:
+            raise
+        except OTPError as silent:
+            return None, 0, silent
+        return None, standing.send_in, BlockedError() if standing.blocked else None
 
 
 def read_form(body: bytes) -> dict[str, str]:
@@ -261,6 +310,11 @@ def read_form(body: bytes) -> dict[str, str]:
         return dict(parse_qsl(body.decode("ascii", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError:
         return {}
+
+
+def _nothing() -> Turn[tuple[None, int, None]]:
+    return None, 0, None
+    yield  # a turn that asks for nothing
 
 
 def _begin(state: State) -> None:
@@ -282,7 +336,8 @@ def _language(state: State, asked: Asked) -> Language:
 
 def _redirect(asked: Asked) -> Answer:
     # The browser asks for the page anew: reloading it then sends no form twice.
-    return Answer(303, {"Location": _address(asked), "Cache-Control": "no-store"})
+    location = with_next(_address(asked), own_path(asked.next))
+    return Answer(303, {"Location": location, "Cache-Control": "no-store"})
 
 
 def _address(asked: Asked) -> str:
@@ -294,7 +349,8 @@ def _verified(proof: Proof, cookie: ProofCookie | None = None) -> Answer:
     return Answer(303, {"Cache-Control": "no-store"}, proof=proof, cookie=cookie)
 
 
-def _headers(language: Language, nonce: str, retry_after: int) -> dict[str, str]:
+def page_headers(language: Language, nonce: str, retry_after: int) -> dict[str, str]:
+    """Return the headers of a page: what it may load, and that it is kept nowhere."""
     headers = {
         "Content-Type": "text/html; charset=utf-8",
         "Content-Language": "zh-CN" if language == "zh" else "en",

@@ -13,8 +13,9 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
-from otpkit.errors import ConfigurationError
+from otpkit.errors import ConfigurationError, Language, OTPError, TokenError
 from otpkit.web.forms import View
 from otpkit.web.regions import Region
 
@@ -33,20 +34,43 @@ def render(view: View) -> str:
     """Return the page for a view."""
     texts = _texts()[view.language]
     purpose = view.purpose if view.purpose in texts["title"] else "other"
-    is_gone = view.step == "code" and view.challenge is None and view.error != "store_unavailable"
+    is_code, is_blocked = view.step == "code", view.step == "code" and view.error == "blocked"
+    is_gone = is_blocked or (is_code and view.challenge is None and view.error != "store_unavailable")
     title = texts["title"][purpose]
-    return _template().render(
+    problem = {"stale": texts["stale"], "switched": texts["switched"][view.step]}.get(view.problem, view.problem)
+    return _template("phone.html").render(
         view=view,
         t=texts,
         purpose=purpose,
         title=title,
-        heading=title if view.step == "phone" else texts["gone_title" if is_gone else "code_title"],
-        problem=texts["stale"] if view.problem == "stale" else view.problem,
+        heading=texts[_heading(is_gone, is_blocked)] if is_code else title,
+        problem=problem,
+        notice=texts[view.notice] if view.notice and not is_gone else "",
         is_gone=is_gone,
+        is_blocked=is_blocked,
+        query=urlencode({"next": view.next}) if view.next else "",
         phone=spaced(view.phone, view.regions),
         other="en" if view.language == "zh" else "zh",
         duration=lambda seconds: duration(seconds, texts["units"]),
     )
+
+
+def render_refusal(error: OTPError, language: Language, nonce: str, *, verify_url: str, back_url: str) -> str:
+    """Return the page for an error outside of the forms: what is wrong, and a link to the phone's form, or back."""
+    texts, is_token = _texts()[language]["refused"], isinstance(error, TokenError)
+    return _template("refused.html").render(
+        t=texts,
+        title=texts["token" if is_token else "other"],
+        problem=error.message(language),
+        language=language,
+        nonce=nonce,
+        verify_url=verify_url if is_token else "",
+        back_url=back_url,
+    )
+
+
+def _heading(is_gone: bool, is_blocked: bool) -> str:
+    return "blocked_title" if is_blocked else "gone_title" if is_gone else "code_title"
 
 
 def spaced(phone: str, regions: Iterable[Region]) -> str:
@@ -76,7 +100,7 @@ def _texts() -> dict[str, Any]:
 
 
 @cache
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -85,4 +109,4 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["safe_format"] = _safe_format
-    return environment.get_template("phone.html")
+    return environment.get_template(name)

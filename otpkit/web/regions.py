@@ -8,20 +8,27 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from otpkit.errors import Language
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region: its ISO 3166-1 alpha-2 code, its calling code such as `+86`, and its name in two languages."""
+    """A region: its ISO 3166-1 alpha-2 code, its calling code such as `+86`, and its name in two languages.
+
+    `place` is that of its Chinese name in a Chinese list: CLDR's order, by pinyin.
+    """
 
     code: str
     calling_code: str
     en: str
     zh: str
+    place: int = 0
 
 
-def regions_of(codes: Iterable[str]) -> tuple[Region, ...]:
-    """Return regions by their English names."""
-    return tuple(sorted((_region(code) for code in codes), key=lambda region: region.en))
+def regions_of(codes: Iterable[str], language: Language = "en") -> tuple[Region, ...]:
+    """Return regions in the order of their names in a language."""
+    regions = [_region(code) for code in codes]
+    return tuple(sorted(regions, key=lambda region: (region.place if language == "zh" else 0, region.en)))
 
 
 def _region(code: str) -> Region:
@@ -29,6 +36,8 @@ def _region(code: str) -> Region:
 
 
 @cache
-def _table() -> dict[str, list[str]]:
-    table: dict[str, list[str]] = json.loads(files(__package__).joinpath("regions.json").read_text(encoding="utf-8"))
+def _table() -> dict[str, tuple[str, str, str, int]]:
+    table: dict[str, tuple[str, str, str, int]] = json.loads(
+        files(__package__).joinpath("regions.json").read_text(encoding="utf-8")
+    )
     return table

@@ -15,13 +15,15 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from otpkit import Proof
+from otpkit.errors import Language
+from otpkit.web.visitors import preferred_language
 
 _KEY: Final = "otpkit"  # of the session, under which all of it stands, by purpose
 _OWN: Final = {"", "same-origin", "none"}  # "" is a browser older than the header, or none
@@ -72,6 +74,21 @@ def visit(session: MutableMapping[str, Any], purpose: str) -> Iterator[State]:
     finally:
         if state != before:
             session[_KEY] = {**session.get(_KEY, {}), purpose: state}
+
+
+def redeemed(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a session keeps that a form which is sent twice is answered by, and of each page the language."""
+    kept = {}
+    for purpose, state in session.get(_KEY, {}).items():
+        names = {"id", "redeemed", "language"} if "redeemed" in state else {"language"}
+        kept[purpose] = {name: value for name, value in state.items() if name in names}
+    return {_KEY: kept}
+
+
+def language_of(session: Mapping[str, Any], purpose: str, accept_language: str) -> Language:
+    """Return the language that the visitor chose on the pages of a purpose, or that of their browser."""
+    chosen = session.get(_KEY, {}).get(purpose, {}).get("language", "")
+    return chosen if chosen in {"en", "zh"} else preferred_language(accept_language)
 
 
 def bind_of(state: State) -> str:

@@ -1,4 +1,4 @@
-"""Who asks: the visitor's address behind proxies, and his language."""
+"""Who asks: the visitor's address behind proxies, their language, and whether they look at pages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Final, cast
 from otpkit.errors import Language
 
 _LANGUAGE: Final = re.compile(r"\s*(en|zh)\b[^;]*(?:;\s*q=([01](?:\.[0-9]{0,3})?)\s*)?", re.IGNORECASE)
+_QUALITY: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)", re.ASCII)
+_LONGEST: Final = 1000  # characters of a header that are read
 _PORT: Final = re.compile(r"\[([^]]*)\](?::\d+)?|([\d.]+):\d+")
 
 
@@ -31,11 +33,32 @@ def client_ip(peer: str | None, forwarded_for: str = "", hops: int = 0) -> str |
 
 
 def preferred_language(accept_language: str) -> Language:
-    """Return the visitor's choice between English and Chinese (RFC 9110 §12.5.4); English where there is none."""
-    parts = accept_language.split(",")
+    """Return the visitor's choice between English and Chinese (RFC 9110 §12.5.4); English where there is none.
+
+    Only the first thousand characters are read, which are more than browsers send.
+    """
+    parts = accept_language[:_LONGEST].split(",")
     found = [(float(match[2] or 1), match[1].lower()) for part in parts if (match := _LANGUAGE.fullmatch(part))]
     weight, best = max(found, key=lambda choice: choice[0], default=(0.0, "en"))
     return cast("Language", best if weight else "en")
+
+
+def prefers_html(accept: str) -> bool:
+    """Return whether a header `Accept` names HTML, and JSON with no greater weight: browsers do, other clients don't.
+
+    A script's `*/*` is no wish for a page.
+    """
+    weights: dict[str, float] = {}
+    for part in accept[:_LONGEST].lower().split(","):
+        kind, *parameters = (each.strip() for each in part.split(";"))
+        weights[kind] = next((_weight(each) for each in parameters if each.startswith("q=")), 1)
+    html = max(weights.get("text/html", 0), weights.get("application/xhtml+xml", 0))
+    return html > 0 and html >= max(weights.get("application/json", 0), weights.get("application/problem+json", 0))
+
+
+def _weight(parameter: str) -> float:
+    match = _QUALITY.fullmatch(parameter)
+    return float(match[1]) if match else 0
 
 
 def _address(text: str) -> str | None:

@@ -76,6 +76,27 @@ SHAPES = {
 }
 
 
+def _tagged(shape: bytes) -> bytes:
+    """Return a list that begins with the operation of `ARGUMENTS`, as answer.lua names it."""
+    size, _, rest = shape.partition(b"\r\n")
+    return b"*%d\r\n:%d\r\n" % (int(size[1:]) + 1, int.from_bytes(OP[:6], "big")) + rest
+
+
+SHAPES |= {
+    f"{name}, of the operation": _tagged(shape)
+    for name, shape in SHAPES.items()
+    if shape.startswith(b"*") and name not in {"nil list", "numbers"}
+}
+SHAPES |= {
+    "a proof of another operation": b"*5\r\n:7\r\n$6\r\nproved\r\n:1\r\n:2\r\n:0\r\n",
+    "a wrong code of another operation": b"*3\r\n:7\r\n$5\r\nwrong\r\n:4\r\n",
+    "a redemption of another operation": b"*2\r\n:7\r\n$8\r\nredeemed\r\n",
+    "a reservation of another operation": b"*14\r\n:7\r\n$8\r\nreserved\r\n:1\r\n"
+    + b"$0\r\n\r\n" * 3
+    + _DESCRIBED % (9, 9, b"p"),
+}
+
+
 @pytest.fixture
 def proxy(valkey_url: str) -> Iterator[Proxy]:
     with loaded(valkey_url) as by_sha, Proxy(valkey_url, by_sha) as proxy:

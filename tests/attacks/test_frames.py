@@ -56,9 +56,9 @@ class Failing:
         self.error: BaseException = ERRORS[0]
         run, send = self.otp._store.run, self.outbox.send
 
-        def run_or_fail(effect: Any) -> Any:
+        def run_or_fail(effect: Any, patience: Any) -> Any:
             self.count()
-            return run(effect)
+            return run(effect, patience)
 
         def send_or_fail(message: Any) -> Any:
             self.count()

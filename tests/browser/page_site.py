@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse
 from secrets_of_tests import SECRET
 from starlette.middleware.sessions import SessionMiddleware
 
-from otpkit import AsyncOTP, Policy, Template
-from otpkit.integrations.fastapi import PhoneVerification
+from otpkit import AsyncOTP, Policy, Proof, Template
+from otpkit.integrations.fastapi import PhoneVerification, verified_phone
 from otpkit.testing import MovableClock, Outbox
 
 HOME = "<!doctype html><html lang=en><title>Home</title><main><h1>Welcome</h1></main></html>"
@@ -61,6 +61,11 @@ def page_site(purpose: str = "signup", policy: Policy | None = None) -> Iterator
         phones.install(app)
         app.include_router(phones.pages(purpose, next_url="/"), prefix=f"/{purpose}")
         app.add_api_route("/", lambda: HTMLResponse(HOME))
+
+        @app.get("/account")
+        async def account(proof: Proof = Depends(verified_phone(purpose))) -> HTMLResponse:  # noqa: B008
+            return HTMLResponse(HOME)
+
         with _served(app, listener):
             yield site
 

@@ -105,6 +105,17 @@ def test_a_code_is_issued_traced_and_verified(configured: Env, sandbox: Sandbox)
     assert leaks(configured, sandbox, issued, traced, verified) == []
 
 
+def test_a_pasted_number_and_its_region_are_read(configured: Env, sandbox: Sandbox) -> None:
+    pasted = "\u202d138\u00a00013\u20118000\u202c"
+    succeeded(otpkit("issue", pasted, "--region", "CN", env=configured))
+    code = code_of(sandbox).translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩"))
+    succeeded(otpkit("delivery", pasted, "--region", "CN", env=configured))
+    succeeded(otpkit("verify", pasted, code, "--region", "CN", env=configured))
+    succeeded(otpkit("standing", pasted, "--region", "CN", env=configured))
+    succeeded(otpkit("unblock", pasted, "--region", "CN", env=configured))
+    assert "Policy.regions" in refused(otpkit("standing", PHONE, "--region", "HK", env=configured), 1)
+
+
 def test_json_has_the_same_values(configured: Env, sandbox: Sandbox) -> None:
     def run(*args: str) -> dict[str, Any]:
         out = succeeded(otpkit(*args, "--json", env=configured))

@@ -57,6 +57,52 @@ def test_each_call_is_told_once_as_it_went(world: World) -> None:
     assert [event.purpose for event in world.events[:9]] == ["signup"] * 7 + ["login"] * 2
 
 
+def test_a_replay_is_told_as_such(world: World) -> None:
+    """What an idempotency key found was sent, counted and used up once."""
+    otp = world.heard()
+    for _ in range(2):
+        otp.issue(PHONE, idempotency_key="form-1")
+    code = world.outbox[-1].code
+    for _ in range(2):
+        with pytest.raises(WrongCodeError):
+            otp.verify(PHONE, wrong(code), idempotency_key="form-2")
+    proofs = [otp.verify(PHONE, code, idempotency_key="form-3") for _ in range(2)]
+    for _ in range(2):
+        otp.redeem(proofs[0].token, idempotency_key="form-4")
+    assert proofs[0] == proofs[1]
+    assert not proofs[1].replayed
+    assert [(event.name, event.operation, event.outcome) for event in world.events] == [
+        ("issued", "issue", "accepted"),
+        ("replayed", "issue", "accepted"),
+        ("refused", "verify", "wrong_code"),
+        ("replayed", "verify", "wrong_code"),
+        ("verified", "verify", ""),
+        ("replayed", "verify", ""),
+        ("redeemed", "redeem", ""),
+        ("replayed", "redeem", ""),
+    ]
+
+
+def test_an_event_names_gateway_region_and_scope(world: World) -> None:
+    """Each in a field of its own, for the labels of metrics."""
+    otp = world.heard()
+    otp.issue(PHONE)
+    with pytest.raises(RateLimitError):
+        otp.issue(PHONE)
+    proof = otp.verify(PHONE, world.outbox[-1].code)
+    otp.redeem(proof.token)
+    world.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", gateway_code="15", category="account"))
+    with pytest.raises(GatewayRejectedError):
+        otp.issue("+8613900139000")
+    assert [(event.gateway, event.region, event.scope) for event in world.events] == [
+        ("outbox", "CN", ""),
+        ("", "CN", "phone"),
+        ("", "CN", ""),
+        ("", "CN", ""),
+        ("outbox", "CN", ""),
+    ]
+
+
 def test_a_rejection_is_told_with_the_gateways_code(world: World) -> None:
     """So that an operator can look it up."""
     otp = world.heard()

@@ -17,7 +17,7 @@ from otpkit.sandbox import Fault, Sandbox, running
 PHONE = "+8613800138000"
 SECRET = "a secret of these tests, longer than 32 bytes"
 TEMPLATE = Template("SMS_585014", "otpkit")
-OFTEN = Policy(sends="32/day", ttl=600, max_age=600)
+OFTEN = Policy(sends="32/day", ttl=600, max_age=600, regions={"CN", "HK"}, region_sends={"HK": "9/day"})
 KEY = ("sandbox", "sandbox-secret")
 NAMES = {"dysmsapi": "aliyun", "dyvmsapi": "aliyun-voice"}
 
@@ -137,3 +137,15 @@ def test_an_account_that_is_out_of_service_is_mended_by_a_call(site: Site) -> No
     assert site.otp.issue(PHONE).gateway == "aliyun-voice"
     failed = [event.detail for event in site.events if event.name == "gateway_failed"]
     assert failed == ["aliyun isv.OUT_OF_SERVICE"]
+
+
+def test_hong_kong_is_served(site: Site) -> None:
+    """Its receipt names the number without a plus."""
+    phone = "+85251234567"
+    assert site.otp.issue(phone).gateway == "aliyun"
+    until = time.monotonic() + 10
+    while site.otp.status(phone).delivery != "delivered":
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert site.otp.delivery(phone).state == "delivered"
+    assert site.otp.verify(phone, site.sandbox.messages(phone)[0].code)

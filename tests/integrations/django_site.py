@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import django
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from secrets_of_tests import SECRET
 
@@ -68,7 +69,7 @@ from django.contrib.auth.models import Permission, User  # noqa: F401
 from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import Client, override_settings
-from django.urls import path
+from django.urls import include, path
 
 from otpkit import OTPError, Policy, Proof, Template
 from otpkit.integrations.django.sessions import log_in, redeem
@@ -125,7 +126,30 @@ def redeem_twice(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"phone": proof.phone, "replayed": proof.replayed, **files})
 
 
+def pay(request: HttpRequest, order: int = 0) -> HttpResponse:
+    """Redeem as the simplest view does."""
+    return HttpResponse(redeem(request, "payment").phone)
+
+
+def deep(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(redeem(request, "deep").phone)
+
+
+def plain_account(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(redeem(request).phone)
+
+
+async def async_account(request: HttpRequest) -> HttpResponse:
+    return HttpResponse((await sync_to_async(redeem)(request)).phone)
+
+
 urlpatterns = [
+    path("pay/<int:order>/", pay),
+    path("plain/", plain_account),
+    path("async/", async_account),
+    path(
+        "nested/", include([path("deep/", PhoneView.as_view(purpose="deep", success_url="/")), path("deep/er/", deep)])
+    ),
     path("redeem/", redeem_twice),
     path("signup/", SignupView.as_view(success_url="account")),
     path("login/", LoginView.as_view()),

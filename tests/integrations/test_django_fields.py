@@ -78,6 +78,16 @@ def test_the_policy_says_which_regions_are_allowed_and_how_long_a_code_is() -> N
         assert CodeField().clean("1234-5678") == "12345678"
 
 
+def test_a_field_may_have_a_region_of_its_own() -> None:
+    with site(POLICY=Policy(regions={"CN", "GB"})):
+        assert PhoneField(region="GB").clean("07400 123456") == "+447400123456"
+        assert PhoneField(region="GB").clean("+44 (0)7400\u00a0123456") == "+447400123456"
+        assert PhoneField().clean("13900139000") == PHONE
+    with pytest.raises(ValidationError) as refused:
+        PhoneField(region="GB").clean("07400 123456")
+    assert refused.value.error_list[0].code == "region"
+
+
 @pytest.mark.parametrize(
     "typed", ["012345", "012 345", "012-345", " 012345 ", "０１２３４５", "٠١٢٣٤٥", "\u202d012\u2011345\u202c"]
 )

@@ -30,10 +30,10 @@ class Refusing:
         self._run = otp._store.run
         otp._store.run = self
 
-    def __call__(self, effect: Any) -> Any:
+    def __call__(self, *arguments: Any) -> Any:
         if self.error is not None:
             raise self.error
-        return self._run(effect)
+        return self._run(*arguments)
 
 
 def check(send: Any, refusing: Refusing, error: Exception, outbox: Outbox, form: dict[str, str]) -> None:

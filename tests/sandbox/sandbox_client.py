@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import requests
 
@@ -36,6 +37,10 @@ class Client:
     clock: Clock
     session: requests.Session = field(default_factory=requests.Session)
     headers = {"X-Ca-Key": "sandbox", "X-Ca-Secret": "sandbox-secret"}  # noqa: RUF012
+
+    def utc(self, after: float = 0) -> str:
+        """Return the sandbox's time as signed requests write it."""
+        return f"{datetime.fromtimestamp(self.clock.now + after, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
     def send(self, phone: str = "13800138000", **params: str | None) -> requests.Response:
         """Call sendSms; a parameter given as None is left out."""

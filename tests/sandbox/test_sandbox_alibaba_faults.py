@@ -18,6 +18,7 @@ DIAL = {"CallerNumber": "13700137000", "CallerShowNumber": "1", "CalledShowNumbe
 
 SENDING: dict[str, Calling] = {
     "SendSms": lambda alibaba, phone: alibaba.send(phone),
+    "SendBatchSms": lambda alibaba, phone: alibaba.send_batch(phone),
     "SingleCallByTts": lambda alibaba, phone: alibaba.say(phone),
     "SingleCallByVoice": lambda alibaba, phone: alibaba.play(phone),
     "ClickToDial": lambda alibaba, phone: alibaba.call("ClickToDial", {**DIAL, "CalledNumber": phone}),
@@ -193,10 +194,10 @@ def test_a_call_that_is_refused_spends_no_fault(client: Client, alibaba: Alibaba
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"fault": "lost", "api": "QuerySendDetails"}, "SendSms alone"),
+        ({"fault": "lost", "api": "QuerySendDetails"}, "SendSms, SendBatchSms alone"),
         ({"fault": "receipt_twice", "api": "QueryCallDetailByCallId"}, "SingleCallByVoice, ClickToDial alone"),
         ({"fault": "receipt_twice", "code": "1"}, "'reject' and 'receipt_failed'"),
-        ({"fault": "drop", "api": "SendBatchSms"}, "SingleCallByTts"),
+        ({"fault": "drop", "api": "SendCardSms"}, "SingleCallByTts"),
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused_by_name(client: Client, body: dict[str, str], words: str) -> None:

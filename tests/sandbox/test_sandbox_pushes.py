@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from alibaba_client import Alibaba
+from push_receiver import Receiver, receiving
 from sandbox_client import Client, Clock
 
 from otpkit.errors import ConfigurationError
@@ -21,46 +19,10 @@ from otpkit.sandbox.messages import Sms
 QUIET = 0.3  # s in which a push that is not due would have come
 
 
-class Receiver:
-    """A server that takes pushes, and answers each with the next of `answers`, or with 200."""
-
-    def __init__(self) -> None:
-        self.pushes: list[tuple[str, dict[str, str], list[dict[str, Any]]]] = []
-        self.answers: list[int] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.pushes.append((self.path, dict(self.headers), body))
-                self.send_response(receiver.answers.pop(0) if receiver.answers else 200)
-                self.end_headers()
-                self.wfile.write(b'{"code":0,"msg":"ok"}')
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook/secret?via={{provider}}"
-
-    def wait_for(self, number: int) -> list[dict[str, Any]]:
-        """Return all receipts that were pushed, once so many pushes have come."""
-        until = time.monotonic() + 10
-        while len(self.pushes) < number and time.monotonic() < until:
-            time.sleep(0.01)
-        assert len(self.pushes) == number
-        return [receipt for _, _, body in self.pushes for receipt in body]
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    thread = threading.Thread(target=receiver.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield receiver
-    receiver.server.shutdown()
-    thread.join()
-    receiver.server.server_close()
+    with receiving() as receiver:
+        yield receiver
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_a_replayed_request_is_refused(client: Client, monkeypatch: pytest.Monke
         ("user-agent", "another", (400, "SignatureDoesNotMatch")),
         ("x-acs-version", "2018-05-01", (404, "InvalidVersion")),
         ("x-acs-version", None, (404, "InvalidVersion")),
-        ("x-acs-action", "SendBatchSms", (404, "InvalidAction.NotFound")),
+        ("x-acs-action", "SendCardSms", (404, "InvalidAction.NotFound")),
         ("x-acs-action", "sendSms", (404, "InvalidAction.NotFound")),
         ("x-acs-action", "QuerySendDetails", (400, "SignatureDoesNotMatch")),
     ],

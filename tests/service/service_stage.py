@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,13 @@ class Stage:
     port: int
     outbox: Outbox
     session: requests.Session
+    server: Server
+
+    def connections(self) -> int:
+        """Return how many connections there are, beside the session's."""
+        self.session.close()
+        time.sleep(0.1)
+        return len(self.server.server_state.connections)
 
     def post(
         self,
@@ -94,7 +102,7 @@ def serving(
     with requests.Session() as session:
         session.trust_env = False
         try:
-            yield Stage(f"http://127.0.0.1:{port}", port, outbox, session)
+            yield Stage(f"http://127.0.0.1:{port}", port, outbox, session, server)
         finally:
             session.close()
             server.should_exit = True

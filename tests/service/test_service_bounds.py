@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import service_stage
 from service_stage import KEY, OTHER_KEY, Stage, serving
 
 from otpkit import Policy
+from otpkit.service import ApiKey
 
 HEAD = f"POST /v1/challenges HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n"
 
@@ -120,10 +122,13 @@ def test_the_metrics_count_events_and_answers_and_name_no_phone() -> None:
         assert answer.headers["content-type"].startswith("text/plain; version=")
         text = answer.text
         counted = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-        event = 'otpkit_events_total{{name="{}",operation="{}",outcome="{}",purpose="signup"}}'
-        assert counted[event.format("issued", "issue", "accepted")] == "1.0"
-        assert counted[event.format("refused", "issue", "rate_limit")] == "1.0"
-        assert counted[event.format("verified", "verify", "")] == "1.0"
+        event = (
+            'otpkit_events_total{{gateway="{}",name="{}",operation="{}",outcome="{}",'
+            'purpose="signup",region="CN",scope="{}"}}'
+        )
+        assert counted[event.format("outbox", "issued", "issue", "accepted", "")] == "1.0"
+        assert counted[event.format("", "refused", "issue", "rate_limit", "phone")] == "1.0"
+        assert counted[event.format("", "verified", "verify", "", "")] == "1.0"
         assert counted['otpkit_requests_total{route="/v1/challenges",status="201"}'] == "1.0"
         assert counted['otpkit_requests_total{route="/v1/challenges",status="429"}'] == "1.0"
         assert counted['otpkit_requests_total{route="other",status="404"}'] == "1.0"
@@ -131,6 +136,56 @@ def test_the_metrics_count_events_and_answers_and_name_no_phone() -> None:
         assert phone[1:] not in text
         assert code not in re.sub(r"\d+\.\d+(e[+-]\d+)?", "", text)
         assert "nothing-of-the-kind" not in text
+
+
+def purposes_in(text: str) -> set[str]:
+    return set(re.findall(r'purpose="(\w*)"', text))
+
+
+def test_a_key_reads_the_metrics_of_its_purposes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without purposes is the operator's and reads all, and so does one that has them all."""
+    login = "key-of-the-login-page-" + KEY[::-1]
+    keys = [ApiKey.of("login", login, ["login"]), *service_stage.KEYS]
+    monkeypatch.setattr(service_stage, "KEYS", keys)
+    with serving("memory://") as stage:
+        stage.issue("13800138000", purpose="login")
+        stage.issue("13800138001", purpose="signup")
+        stage.post("/v1/challenges/revoke", {"phone": "13800138002", "purpose": "signup"})
+        found = {key: stage.get("/metrics", key=key).text for key in (login, KEY, OTHER_KEY)}
+    assert {key: purposes_in(text) for key, text in found.items()} == {
+        login: {"login"},
+        KEY: {"login", "signup"},
+        OTHER_KEY: {"login", "signup"},
+    }
+    assert ["otpkit_requests_total" in found[key] for key in (login, KEY, OTHER_KEY)] == [False, True, True]
+
+
+def test_replays_are_counted_as_such(stage: Stage, phone: str) -> None:
+    """However often a form is sent: one message, one verification, one redemption."""
+
+    def counted(name: str, operation: str) -> float:
+        text = stage.get("/metrics", key=OTHER_KEY).text
+        lines = [line for line in text.splitlines() if line.startswith("otpkit_events_total")]
+        found = [line for line in lines if f'name="{name}",operation="{operation}"' in line]
+        return sum(float(line.rpartition(" ")[2]) for line in found)
+
+    names = [("issued", "issue"), ("verified", "verify"), ("redeemed", "redeem")]
+    before = {name: counted(*name) for name in names}
+    replayed = {operation: counted("replayed", operation) for _, operation in names}
+    headers = {"Idempotency-Key": f"form-of-{phone}"}
+    for _ in range(3):
+        stage.post("/v1/challenges", {"phone": phone}, headers=headers)
+    body = {"phone": phone, "code": stage.outbox[-1].code}
+    for _ in range(3):
+        token = stage.post("/v1/verifications", body, headers=headers).json()["token"]
+    for _ in range(3):
+        assert stage.post("/v1/proofs/redeem", {"token": token}, headers=headers).status_code == 200
+    assert {name: counted(*name) - before[name] for name in names} == dict.fromkeys(names, 1)
+    assert {operation: counted("replayed", operation) - replayed[operation] for _, operation in names} == {
+        "issue": 2,
+        "verify": 2,
+        "redeem": 2,
+    }
 
 
 FLOODS = {

@@ -163,6 +163,17 @@ def test_what_is_asked_is_never_printed(valkey_url: str, namespace: str, tmp_pat
         assert ended(process) == (0, "", "")
 
 
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGPIPE"])
+def test_a_signal_that_asks_for_no_end_ends_nothing(name: str, tmp_path: Path, webhook: Slow) -> None:
+    """Supervisors send them to have settings or logs opened anew; neither is done yet."""
+    with serving(config(tmp_path, "memory://", webhook)) as (process, url):
+        for _ in range(3):
+            process.send_signal(getattr(signal, name))
+            assert requests.get(f"{url}/healthz", timeout=SECONDS).status_code == 200
+        process.terminate()
+        assert ended(process) == (0, "", "")
+
+
 def test_redis_may_come_later_and_come_back(tmp_path: Path, webhook: Slow) -> None:
     binary = find_valkey()
     if binary is None:

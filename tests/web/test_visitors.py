@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 import random
 import string
+import time
 
 import pytest
 from secrets_of_tests import SECRET
 
 from otpkit import OTP, Policy, RateLimitError, Template
 from otpkit.testing import Outbox
-from otpkit.web import client_ip, preferred_language
+from otpkit.web import client_ip, preferred_language, prefers_html
 
 PROXY, VISITOR, LIE = "10.0.0.1", "203.0.113.7", "198.51.100.9"
 
@@ -143,3 +144,46 @@ def test_a_huge_header_is_read_in_linear_time(part: str) -> None:
     """A server lets some 64 kB through."""
     assert preferred_language(part * (2**18 // len(part))) in {"en", "zh"}
     assert client_ip(PROXY, f"{LIE}," * 2**17 + VISITOR, 1) == VISITOR
+
+
+@pytest.mark.parametrize("part", ["en,", "en;q=0.1,", ",", " ", "zh ", "en;", "x" * 100 + ",", "\t\t,"])
+def test_a_long_header_costs_no_time(part: str) -> None:
+    """64 KB of it are what servers let through."""
+    header = part * (65_536 // len(part))
+    start = time.perf_counter()
+    for _ in range(10):
+        preferred_language(header)
+        prefers_html(header)
+    assert time.perf_counter() - start < 0.05
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+        "text/html",
+        "TEXT/HTML; Q=0.5, */*;q=0.1",
+        "application/xhtml+xml, application/json;q=0.9",
+        "application/json;q=0.8, text/html;q=0.8",
+    ],
+)
+def test_who_names_html_gets_pages(accept: str) -> None:
+    assert prefers_html(accept)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "",
+        "*/*",
+        "application/json",
+        "application/json, text/html;q=0.9",
+        "application/problem+json, text/html;q=0.5",
+        "text/html;q=0",
+        "text/html;q=nonsense",
+        "text/plain, */*",
+        ";;,,;q=",
+    ],
+)
+def test_all_others_get_none(accept: str) -> None:
+    assert not prefers_html(accept)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.apps import AppConfig, apps
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from otpkit import ConfigurationError
+
+_MIDDLEWARE: Final = "otpkit.integrations.django.middleware.PhoneErrorMiddleware"
 
 
 class OTPKitConfig(AppConfig):
@@ -17,7 +22,7 @@ class OTPKitConfig(AppConfig):
     verbose_name = _("Phone verification")
 
     def ready(self) -> None:
-        """Register the system checks. Raises `ConfigurationError` for a site without users."""
+        """Register the system checks and the middleware. Raises `ConfigurationError` for a site without users."""
         if not apps.is_installed("django.contrib.auth"):
             raise ConfigurationError(
                 "otpkit.integrations.django needs django.contrib.auth and django.contrib.contenttypes: add them to "
@@ -25,3 +30,6 @@ class OTPKitConfig(AppConfig):
             )
         import otpkit.integrations.django.checks
         import otpkit.integrations.django.tables  # noqa: F401
+
+        if _MIDDLEWARE not in settings.MIDDLEWARE:
+            settings.MIDDLEWARE = [_MIDDLEWARE, *settings.MIDDLEWARE]

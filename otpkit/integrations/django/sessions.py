@@ -18,6 +18,7 @@ from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import get_otp
 from otpkit.web import ProofCookie, bind_of, cookie_name, fingerprint, take_proof, visit
 from otpkit.web.fingerprints import Fields, is_form
+from otpkit.web.sessions import redeemed
 
 
 @without_locals
@@ -33,9 +34,10 @@ def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: st
     that exists. Where there is none, for the process or the connection ended before it was made, make it; a unique
     constraint on the phone belongs there.
 
-    Raises `TokenError` where there is no proof, or none any more: send the visitor to the phone's form again; and
-    `StoreUnavailableError`.
+    Raises `TokenError` where there is no proof, or none any more, and `StoreUnavailableError`. A view that lets them
+    through is answered by `PhoneErrorMiddleware`: with a page that leads to the phone's form again.
     """
+    request.otpkit_purpose = purpose  # type: ignore[attr-defined]
     with visit(session_of(request), purpose) as state:
         site, cookie = request.headers.get("Sec-Fetch-Site", ""), proof_cookie(request, purpose)
         token = take_proof(state, sec_fetch_site=site, cookie=cookie)
@@ -47,6 +49,9 @@ def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: st
 @without_locals
 def log_in(request: HttpRequest, proof: Proof) -> AbstractBaseUser | None:
     """Log in the user with the verified number, in a session of its own, and return them, or None.
+
+    Nothing of the visitor's session is kept, for a stranger may have planted it with all that is in it: copy what
+    you need, such as a cart, before the call. The session of somebody who is logged in is Django's `login` to end.
 
     None where nobody with the number may log in by an SMS alone: no user, an inactive one, staff or a superuser
     (`OTPKIT["LOGIN_STAFF"]`), or a proof of another purpose than `OTPKIT["LOGIN_PURPOSES"]`. Show the same page for all
@@ -60,22 +65,24 @@ def log_in(request: HttpRequest, proof: Proof) -> AbstractBaseUser | None:
         )
     user: AbstractBaseUser | None = authenticate(request, proof=proof)
     if user is not None:
-        leave_session(request)
+        leave_session(request, with_content=False)
         login(request, user)
     return user
 
 
-def leave_session(request: HttpRequest) -> None:
-    """Go on in a new session with all that this one holds, so that one which was planted is worth nothing.
+def leave_session(request: HttpRequest, *, with_content: bool = True) -> None:
+    """Go on in a new session, so that one which was planted is worth nothing.
+
+    It has all that this one holds, or nothing but what answers a form that is sent twice.
 
     `cycle_key` would delete the old one; then a form that was sent twice would find nothing to be answered by, and the
     second answer, which is the one that a browser shows, would undo the first. What stays there is no more than what
     was there before. A session that somebody is logged in with isn't left behind: `login` ends it.
     """
     old = request.session
-    if old.session_key is not None and SESSION_KEY not in old:
+    if SESSION_KEY not in old and (old.session_key is not None or not with_content):
         request.session = type(old)()
-        request.session.update(dict(old.items()))
+        request.session.update(dict(old.items()) if with_content else redeemed(old))
 
 
 def proof_cookie(request: HttpRequest, purpose: str) -> str:

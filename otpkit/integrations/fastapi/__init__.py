@@ -34,30 +34,38 @@ a session of another id with starsessions. With another library give it a new id
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from inspect import isawaitable
 from typing import Any
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
 from otpkit.web import (
-    MEDIA_TYPE,
     Answer,
     Asked,
     PhoneForms,
     State,
     Turn,
     View,
+    back_path,
     client_ip,
     drive_async,
-    preferred_language,
-    problem,
+    language_of,
+    onward,
+    own_path,
+    prefers_html,
     read_form,
+    refusal,
+    verify_again,
     visit,
 )
 
 try:
     from fastapi import APIRouter, FastAPI, Request, Response
     from fastapi.concurrency import run_in_threadpool
+    from fastapi.exception_handlers import request_validation_exception_handler
+    from fastapi.exceptions import RequestValidationError
     from fastapi.responses import RedirectResponse
+    from starlette.routing import NoMatchFound
 except ImportError as missing:
     raise ConfigurationError(
         "otpkit.integrations.fastapi needs FastAPI; run: pip install 'otpkit[fastapi]'"
@@ -66,6 +74,7 @@ except ImportError as missing:
 from otpkit.integrations.fastapi.api import json_router
 from otpkit.integrations.fastapi.bodies import PrivateRoute, read_body
 from otpkit.integrations.fastapi.dependencies import (
+    PURPOSE,
     Bind,
     Otp,
     VerifiedPhone,
@@ -103,13 +112,19 @@ class PhoneVerification:
         self._cookie = dict(cookie or {})
 
     def install(self, app: FastAPI) -> None:
-        """Put the `AsyncOTP` on `app.state`, and have every `OTPError` answered with a problem document (RFC 9457).
+        """Put the `AsyncOTP` on `app.state`, and have every `OTPError` answered.
 
-        It is in the visitor's language, with `Retry-After` and `RateLimit` where a limit is used up. A
-        `ConfigurationError` is not the visitor's: it goes on to the server's log.
+        A client gets a problem document (RFC 9457) in the visitor's language, with `Retry-After` and `RateLimit` where
+        a limit is used up; a browser gets a page that leads on: to the pages of the purpose where a proof is missing or
+        used, else back. A `ConfigurationError` is not the visitor's: it goes on to the server's log.
+
+        A browser gets a page too where another field of an endpoint that takes a proof is refused, unless the
+        application has a handler of its own for `RequestValidationError`.
         """
         app.state.otpkit = self.otp
         app.add_exception_handler(OTPError, _refuse)
+        if app.exception_handlers.get(RequestValidationError) is request_validation_exception_handler:
+            app.add_exception_handler(RequestValidationError, _refuse_fields)
 
     def pages(
         self,
@@ -124,14 +139,16 @@ class PhoneVerification:
 
         Args:
             purpose: what the codes are for.
-            next_url: where on this site the visitor is sent once his code was right; the session keeps the proof for
-                `VerifiedPhone`.
+            next_url: where on this site the visitor is sent once their code was right; the session keeps the proof for
+                `VerifiedPhone`. A `?next=` that the page was called with, a path of this site, comes first; with the
+                purpose `signup` it is handed on to `next_url`, the form that creates the account.
             on_verified: a function, async or not, of the request and the `Proof`, that gives the response instead, such
                 as one that logs them in. A form that comes twice calls it twice, with the same proof. Nothing is kept
-                then. Where it logs somebody in it clears the session first, and gives it a new id if it is kept on the
-                server by another library than starsessions (OWASP ASVS 7.2.4). An SMS alone is too weak for
-                administrators: refuse them (6.3.4). It redirects within this site: browsers keep the form's answer from
-                leading elsewhere (CSP, `form-action`).
+                then. A path to go to is `request.query_params.get("next")`, which the page was called with, if
+                `otpkit.web.own_path` returns it. Where it logs somebody in it clears the session first, and gives it a
+                new id if it is kept on the server by another library than starsessions (OWASP ASVS 7.2.4). An SMS alone
+                is too weak for administrators: refuse them (6.3.4). It redirects within this site: browsers keep the
+                form's answer from leading elsewhere (CSP, `form-action`).
             render: makes the HTML of a `View`, in place of the pages that come with otpkit.
             discreet: whether strangers are shown the same, whatever was sent to a number before or guessed for it; see
                 `otpkit.web.discreet`.
@@ -148,12 +165,12 @@ class PhoneVerification:
             if found.proof is None:
                 return Response(found.body, found.status, dict(found.headers))
             if on_verified is None:
-                return self._go_on(request, next_url, found)
+                return self._go_on(request, onward(purpose, next_url, _next(request)), found)
             leave_session(request)
             response = await run_in_threadpool(on_verified, request, found.proof)
             return await response if isawaitable(response) else response
 
-        @router.get("")
+        @router.get("", name=_name(purpose))
         async def show(request: Request, otp: Otp) -> Response:
             return await answer(request, otp, lambda state: forms.show(state, self._asked(request, purpose)))
 
@@ -204,6 +221,7 @@ class PhoneVerification:
             accept_language=request.headers.get("accept-language", ""),
             language=request.query_params.get("lang", ""),
             cookie=proof_cookie(request, purpose),
+            next=_next(request),
         )
 
     def _ip(self, request: Request) -> str | None:
@@ -224,8 +242,41 @@ async def _form(request: Request) -> dict[str, str]:
         return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
 
 
+def _next(request: Request) -> str:
+    return own_path(request.query_params.get("next", ""))
+
+
+def _name(purpose: str) -> str:
+    return f"otpkit_{purpose}"  # of the route, by which the page of a purpose is found
+
+
+class _FieldsError(OTPError):
+    """A field of the application's form was refused."""
+
+    code = "fields"
+    status = 422
+    _en = "Some of what you entered can't be used. Please go back and check it. Your number stays verified."
+    _zh = "填写的内容有误，请返回检查。手机号仍为已验证状态。"
+
+
+async def _refuse_fields(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    if PURPOSE in request.scope and prefers_html(request.headers.get("accept", "")):
+        return await _refuse(request, _FieldsError())
+    return await request_validation_exception_handler(request, error)
+
+
 async def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, ConfigurationError) or not isinstance(error, OTPError):
         raise error
-    found = problem(error, preferred_language(request.headers.get("accept-language", "")))
-    return Response(found.json(), found.status, dict(found.headers), MEDIA_TYPE)
+    purpose, headers = request.scope.get(PURPOSE, "signup"), request.headers
+    page = ""
+    with suppress(NoMatchFound):
+        page = request.url_for(_name(purpose)).path
+    own = f"{_path(request)}?{request.url.query}".rstrip("?")
+    back = back_path(request.method, own, headers.get("referer", ""), headers.get("host", ""))
+    language = language_of(request.scope.get("session", {}), purpose, headers.get("accept-language", ""))
+    verify_url = verify_again(page, purpose, back)
+    found = refusal(error, language, accept=headers.get("accept", ""), verify_url=verify_url, back_url=back)
+    return Response(found.body, found.status, dict(found.headers))

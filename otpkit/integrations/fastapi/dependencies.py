@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, cast
 
 from fastapi import Depends, Header, Request
 
-from otpkit import AsyncOTP, ConfigurationError, Proof, UsedTokenError
+from otpkit import AsyncOTP, ConfigurationError, Proof, TokenError, UsedTokenError
 from otpkit.frames import without_locals
 from otpkit.integrations.fastapi.bodies import fingerprint_of
-from otpkit.web import bind_of, cookie_name, take_proof, visit
+from otpkit.integrations.fastapi.deferred import Redeem, defer
+from otpkit.web import State, bind_of, cookie_name, take_proof, visit
 
 Bind: TypeAlias = Callable[..., str | Awaitable[str]]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 Token = Annotated[str, Header(alias="Phone-Proof", description="The token of a verification.")]
+PURPOSE: Final = "otpkit.purpose"  # in the scope of a request that redeems
 _REPLAYED = (
     "The proof was redeemed by an earlier request with this Idempotency-Key. Verify the phone again; an endpoint that "
     "returns what exists may take verified_phone(replay=True)."
@@ -83,10 +86,10 @@ def verified_phone(
 
         LoginProof = Annotated[Proof, Depends(verified_phone("login"))]
 
-    The token is the header `Phone-Proof`, or what the pages kept in the session, which no other site's page can use. An
-    endpoint that refuses has used it up all the same, and so has a body that is refused: FastAPI reads its fields after
-    this. Where that must not cost the visitor another verification, check the fields first and call `otp.redeem` in the
-    endpoint.
+    The token is the header `Phone-Proof`, or what the pages kept in the session, which no other site's page can use. It
+    is redeemed right before the endpoint runs: a request that is refused for a field or by another dependency leaves it
+    for the corrected one. An endpoint that refuses has used it up. A dependency of yours that takes the proof, and an
+    endpoint that streams its answer, have it redeemed before the endpoint's fields are read.
 
     A request that is sent again with its `Idempotency-Key`, while the proof lives, is a `UsedTokenError`: the key is
     the client's, and one proof makes one account. With `replay=True` it reaches the endpoint, if it is the same in
@@ -108,21 +111,10 @@ def verified_phone(
 @cache
 def _kept(purpose: str, replay: bool) -> Callable[..., Awaitable[Proof]]:
     async def redeem(request: Request, otp: Otp, token: Token = "", key: Key = None) -> Proof:
-        return await _redeem_kept(request, otp, token, key, purpose=purpose, replay=replay)
+        asked = await _Asked.of(request, otp, key, purpose=purpose, replay=replay)
+        return await _redeem_kept(asked, redeem, token)
 
     return redeem
-
-
-@without_locals
-async def _redeem_kept(
-    request: Request, otp: AsyncOTP, token: str, key: str | None, *, purpose: str, replay: bool
-) -> Proof:
-    with visit(session_of(request), purpose) as state:
-        site, cookie = request.headers.get("sec-fetch-site", ""), proof_cookie(request, purpose)
-        token = token or take_proof(state, sec_fetch_site=site, cookie=cookie)
-        proof = await _redeem(request, otp, token, key, purpose=purpose, bind=bind_of(state), replay=replay)
-    leave_session(request)
-    return proof
 
 
 @cache
@@ -130,21 +122,70 @@ def _sent(purpose: str, bind: Bind, replay: bool) -> Callable[..., Awaitable[Pro
     async def redeem(
         request: Request, otp: Otp, bound: str = Depends(bind), token: Token = "", key: Key = None
     ) -> Proof:
+        asked = await _Asked.of(request, otp, key, purpose=purpose, replay=replay)
         bound = require_bind(bound)
-        proof = await _redeem(request, otp, token, key, purpose=purpose, bind=bound, replay=replay)
-        leave_session(request)
-        return proof
+        return await _redeem_last(asked, redeem, lambda: _redeem(asked, token, bound), token, bound)
 
     return redeem
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class _Asked:
+    """A request that redeems. Its body may be gone when it does."""
+
+    request: Request
+    otp: AsyncOTP
+    key: str | None
+    fingerprint: str | None
+    purpose: str
+    replay: bool
+
+    @classmethod
+    async def of(cls, request: Request, otp: AsyncOTP, key: str | None, *, purpose: str, replay: bool) -> _Asked:
+        request.scope[PURPOSE] = purpose
+        fingerprint = None if key is None else await fingerprint_of(request)
+        return cls(request=request, otp=otp, key=key, fingerprint=fingerprint, purpose=purpose, replay=replay)
+
+
 @without_locals
-async def _redeem(
-    request: Request, otp: AsyncOTP, token: str, key: str | None, *, purpose: str, bind: str, replay: bool
-) -> Proof:
-    fingerprint = None if key is None else await fingerprint_of(request)
-    proof = await otp.redeem(token, purpose, bind=bind, idempotency_key=key, request=fingerprint)
-    if proof.replayed and not replay:
+async def _redeem_kept(asked: _Asked, dependency: Callable[..., Any], given: str) -> Proof:
+    request, purpose = asked.request, asked.purpose
+    site, cookie = request.headers.get("sec-fetch-site", ""), proof_cookie(request, purpose)
+
+    def take(state: State) -> str:
+        return given or take_proof(state, sec_fetch_site=site, cookie=cookie)
+
+    async def finish() -> Proof:
+        with visit(session_of(request), purpose) as state:
+            return await _redeem(asked, take(state), bind_of(state))
+
+    with visit(session_of(request), purpose) as state:
+        token, bind = take(dict(state)), bind_of(state)
+    return await _redeem_last(asked, dependency, finish, token, bind)
+
+
+@without_locals
+async def _redeem_last(asked: _Asked, dependency: Callable[..., Any], finish: Redeem, token: str, bind: str) -> Proof:
+    """Refuse a token that is none; `finish` with one that may be good, once the rest of the request is valid."""
+
+    @without_locals
+    async def redeem() -> Proof:
+        proof = await finish()
+        leave_session(asked.request)  # with what is kept in it by now
+        return proof
+
+    try:
+        await asked.otp.check(token, asked.purpose, bind=bind)
+    except TokenError:
+        return await redeem()  # raises the same, or takes a token of the version before, which check does not
+    deferred = defer(asked.request, dependency, redeem)
+    return await redeem() if deferred is None else cast("Proof", deferred)
+
+
+async def _redeem(asked: _Asked, token: str, bind: str) -> Proof:
+    key, request = asked.key, asked.fingerprint
+    proof = await asked.otp.redeem(token, asked.purpose, bind=bind, idempotency_key=key, request=request)
+    if proof.replayed and not asked.replay:
         raise UsedTokenError(_REPLAYED)
     return proof
 

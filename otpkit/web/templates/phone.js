@@ -16,7 +16,23 @@ document.addEventListener("submit", (event) => {
   setTimeout(settle, 20_000, false); // the answer never came
 });
 addEventListener("pageshow", (event) => event.persisted && settle(false));
-document.querySelector("[autofocus]")?.focus(); // in a frame browsers heed the attribute once alone
+// Browsers heed the attribute first, and in a frame once alone. Where they did, there is nothing left to do.
+requestAnimationFrame(() => setTimeout(() => {
+  if (document.activeElement === document.body) document.querySelector("[autofocus]")?.focus();
+}));
+
+// What is typed stays when the language changes, which loads the page anew.
+const TYPED = "otpkit.typed";
+const fields = [...document.querySelectorAll("input:not([type=hidden]), select")];
+const kept = () => JSON.stringify([location.pathname, ...fields.map((field) => field.id)]);
+try { // a browser may allow no storage
+  const [where, values] = JSON.parse(sessionStorage.getItem(TYPED)) ?? [];
+  if (where === kept()) fields.forEach((field, place) => { field.value = values[place]; });
+  sessionStorage.removeItem(TYPED);
+  document.querySelector("#language").addEventListener("click", () => {
+    sessionStorage.setItem(TYPED, JSON.stringify([kept(), fields.map((field) => field.value)]));
+  });
+} catch {}
 
 if (code) {
   const boxes = [...code.parentElement.querySelectorAll("i")];
@@ -62,7 +78,7 @@ if (code) {
     }
     mark();
     if (digits.length < length) last = "";
-    else if (isSure && digits !== last && !isSent) {
+    else if (isSure && digits !== last && !isSent && !code.form.querySelector("button").disabled) {
       last = digits;
       code.form.requestSubmit();
     }

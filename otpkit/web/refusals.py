@@ -1,0 +1,32 @@
+"""What a visitor gets for an error outside of the two forms: a page with a way onward, or a problem document."""
+
+from __future__ import annotations
+
+import secrets
+
+from otpkit.errors import Language, OTPError
+from otpkit.web.forms import Answer, page_headers
+from otpkit.web.problems import MEDIA_TYPE, problem
+from otpkit.web.visitors import prefers_html
+
+
+def refusal(error: OTPError, language: Language, *, accept: str, verify_url: str = "", back_url: str = "") -> Answer:
+    """Return the answer for an error: a page for browsers, a problem document (RFC 9457) for all others.
+
+    Args:
+        error: what a call of the `OTP` raised.
+        language: the visitor's.
+        accept: the request's header `Accept`.
+        verify_url: the phone's form, where a page that lacks a proof leads; "" where the site has none.
+        back_url: the page that the visitor was at, "" where it isn't known.
+    """
+    vary = {"Vary": "Accept, Accept-Language, Cookie"}
+    if not prefers_html(accept):
+        found = problem(error, language)
+        return Answer(found.status, {**found.headers, **vary, "Content-Type": MEDIA_TYPE}, found.json().decode())
+    from otpkit.web.pages import render_refusal
+
+    nonce = secrets.token_urlsafe(16)
+    headers = page_headers(language, nonce, error.retry_after or 0)
+    body = render_refusal(error, language, nonce, verify_url=verify_url, back_url=back_url)
+    return Answer(error.status, headers | vary, body)

@@ -1,0 +1,18 @@
+"""Print the extras that are for users, as pip takes them: all but those for examples and tests."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+NOT_FOR_USERS = {"examples", "test"}
+
+
+def names() -> list[str]:
+    """Return them."""
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    return sorted(set(tomllib.loads(text)["project"]["optional-dependencies"]) - NOT_FOR_USERS)
+
+
+if __name__ == "__main__":
+    print(",".join(names()))

@@ -1,0 +1,358 @@
+"""Each extra does its main thing once, with the versions that are installed beside this Python.
+
+    python tests/smoke/extras.py [NAME …]
+
+A script of the standard library and otpkit alone, for environments without the tests' own libraries: those of the
+lowest versions, and of another Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+import threading
+import traceback
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import version
+from typing import Any
+
+from otpkit import OTP, AsyncOTP, Policy, Template, WrongCodeError
+from otpkit.testing import Outbox
+
+PHONE = "+8613800138000"
+TEMPLATE = Template("SMS_1", "otpkit", {"code": "{code}"}, body="Code ${code}")
+SECRET = secrets.token_urlsafe(32)
+KEY = secrets.token_urlsafe(32)
+SECONDS = 60
+
+
+def verify(otp: OTP, codes: Callable[[], str], phone: str = PHONE) -> None:
+    """Issue, guess wrong, verify and redeem."""
+    otp.issue(phone)
+    code = codes()
+    try:
+        otp.verify(phone, f"{(int(code) + 1) % 1_000_000:06}")
+    except WrongCodeError:
+        pass
+    else:
+        raise AssertionError("a wrong code is taken")
+    proof = otp.verify(phone, code)
+    assert otp.check(proof.token) == otp.redeem(proof.token)
+
+
+def embedded() -> None:
+    """Verify on the store in the process, by both shells."""
+    outbox = Outbox()
+    with OTP("memory://", outbox, TEMPLATE, SECRET) as otp:
+        verify(otp, lambda: outbox[-1].code)
+
+    async def story() -> None:
+        async with AsyncOTP("memory://", outbox, TEMPLATE, SECRET) as otp:
+            await otp.issue(PHONE)
+            proof = await otp.verify(PHONE, outbox[-1].code)
+            assert (await otp.redeem(proof.token)).phone == PHONE
+
+    asyncio.run(story())
+
+
+def speed() -> None:
+    """Read a server's replies by hiredis; OTPKIT_SMOKE_REDIS is the URL of one, where there is one."""
+    import hiredis
+    from redis.connection import DefaultParser
+
+    assert "hiredis" in DefaultParser.__name__.lower(), DefaultParser
+    reader = hiredis.Reader()
+    reader.feed(b"*2\r\n$2\r\nok\r\n:1\r\n")
+    assert reader.gets() == [b"ok", 1]
+    if url := os.environ.get("OTPKIT_SMOKE_REDIS"):
+        outbox = Outbox()
+        with OTP(url, outbox, TEMPLATE, SECRET, namespace=f"smoke-{secrets.token_hex(4)}") as otp:
+            verify(otp, lambda: outbox[-1].code)
+
+
+def intl() -> None:
+    """Verify numbers of other regions."""
+    outbox = Outbox()
+    policy = Policy(regions={"CN", "GB", "HK", "US"})
+    with OTP("memory://", outbox, TEMPLATE, SECRET, policy=policy) as otp:
+        for phone in ("+447400123456", "+85251234567", "+12015550123"):
+            verify(otp, lambda: outbox[-1].code, phone)
+
+
+@contextmanager
+def told() -> Iterator[tuple[int, list[Any]]]:
+    """Listen for JSON on a port of this machine."""
+    found: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            found.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port, found
+        server.shutdown()
+
+
+def apprise() -> None:
+    """Send by an Apprise URL."""
+    from otpkit.gateways import Apprise
+
+    with (
+        told() as (port, found),
+        OTP("memory://", Apprise(f"json://127.0.0.1:{port}/{{phone}}"), TEMPLATE, SECRET) as otp,
+    ):
+        verify(otp, lambda: re.findall(r"\d{6}", found[-1]["message"])[0])
+
+
+def command(*args: str, **env: str) -> str:
+    """Run the command line, and return what it prints."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("OTPKIT_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "otpkit", *args],
+        env=own | env,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), (args, done)
+    return done.stdout
+
+
+def cli() -> None:
+    """Print the help, each command's too, and make a key."""
+    for name in ("", "issue", "verify", "serve", "doctor", "demo", "sandbox"):
+        assert "Usage" in command(*filter(None, (name,)), "--help")
+    assert len(command("keygen").strip()) >= 32
+
+
+def sandbox() -> None:
+    """Send by the Alidayu gateway to the local one."""
+    from otpkit.gateways import Alidayu
+    from otpkit.sandbox import Sandbox, running
+
+    with running(Sandbox()) as local:
+        gateway = Alidayu("sandbox", "sandbox-secret", base_url=local.gateway_url)
+        with OTP("memory://", gateway, Template("SMS_585014", "阿里大鱼"), SECRET) as otp:
+            assert otp.issue(PHONE).delivery == "accepted"
+        with urllib.request.urlopen(local.base_url, timeout=9) as page:
+            assert page.status == 200
+
+
+def demo() -> None:
+    """Tell the whole story, with the local gateway."""
+    command("demo", "--check")
+
+
+def fastapi() -> None:
+    """Show the page and take a number, by ASGI."""
+    from fastapi import FastAPI
+    from starlette.middleware.sessions import SessionMiddleware
+
+    from otpkit.integrations.fastapi import PhoneVerification
+
+    async def asked(app: Any, method: str, path: str, body: bytes, kind: str) -> tuple[int, bytes]:
+        sent: list[Any] = []
+        headers = [(b"host", b"x"), (b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path}
+        more = {"raw_path": path.encode(), "query_string": b"", "root_path": "", "scheme": "http", "headers": headers}
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await app(scope | more | {"client": ("203.0.113.9", 1), "server": ("x", 80)}, receive, send)
+        return sent[0]["status"], b"".join(each.get("body", b"") for each in sent[1:])
+
+    async def story() -> None:
+        outbox = Outbox()
+        async with AsyncOTP("memory://", outbox, TEMPLATE, SECRET) as otp:
+            app = FastAPI()
+            app.add_middleware(SessionMiddleware, secret_key=KEY)
+            phones = PhoneVerification(otp)
+            phones.install(app)
+            app.include_router(phones.pages(next_url="/account"), prefix="/signup")
+            app.include_router(phones.router(), prefix="/api")
+            status, page = await asked(app, "GET", "/signup", b"", "text/html")
+            assert status == 200, page
+            assert b"<form" in page
+            paths = app.openapi()["paths"]
+            challenges = next(path for path in paths if path.endswith("/challenges"))
+            status, answer = await asked(app, "POST", challenges, b'{"phone": "13800138000"}', "application/json")
+            assert status in {201, 202}, answer
+            assert len(outbox) == 1
+
+    asyncio.run(story())
+
+
+def flask() -> None:
+    """Take a number and a code by the pages."""
+    from flask import Flask
+
+    from otpkit.integrations.flask import PhoneVerification
+
+    outbox = Outbox()
+    with OTP("memory://", outbox, TEMPLATE, SECRET) as otp:
+        app = Flask(__name__)
+        app.config["SECRET_KEY"] = KEY
+        phones = PhoneVerification(app, otp)
+        app.register_blueprint(phones.blueprint(next_url="/account"))
+        app.add_url_rule("/account", "account", lambda: "account")
+        visit(app.test_client(), "/signup", outbox, lambda page: page.get_data(as_text=True))
+
+
+def django() -> None:
+    """Take a number and a code by the views, and run the system checks."""
+    import django as library
+    from django.conf import settings
+
+    outbox = Outbox()
+    settings.configure(
+        ALLOWED_HOSTS=["testserver"],
+        AUTHENTICATION_BACKENDS=["otpkit.integrations.django.backends.PhoneBackend"],
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        INSTALLED_APPS=[
+            "otpkit.integrations.django",
+            "django.contrib.auth",
+            "django.contrib.contenttypes",
+            "django.contrib.sessions",
+        ],
+        MIDDLEWARE=[
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.middleware.csrf.CsrfViewMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+        ],
+        OTPKIT={
+            "REDIS": "memory://",
+            "GATEWAY": outbox,
+            "TEMPLATE": TEMPLATE,
+            "SECRET": SECRET,
+            "USER_PHONE_FIELD": "username",
+        },
+        ROOT_URLCONF="extras_urls",
+        SECRET_KEY=KEY,
+        SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
+        TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
+        USE_TZ=True,
+    )
+    library.setup()
+    from types import ModuleType
+
+    from django.core.management import call_command
+    from django.http import HttpResponse
+    from django.test import Client
+    from django.urls import path
+
+    from otpkit.integrations.django.views import SignupView
+
+    urls: Any = ModuleType("extras_urls")
+    urls.urlpatterns = [
+        path("signup", SignupView.as_view(success_url="/account")),
+        path("account", lambda request: HttpResponse("account")),
+    ]
+    sys.modules["extras_urls"] = urls
+    call_command("check")
+    visit(Client(), "/signup", outbox, lambda page: page.content.decode())
+
+
+def visit(client: Any, url: str, outbox: Outbox, text: Callable[[Any], str]) -> None:
+    """Fill in the forms of a site's pages."""
+
+    def filled(page: str, **fields: str) -> dict[str, str]:
+        hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.partition("</form>")[0])
+        return dict(hidden) | fields
+
+    page = text(client.get(url))
+    answer = client.post(url, data=filled(page, phone="13800138000"))
+    assert len(outbox) == 1, text(answer)
+    page = text(client.get(url)) if answer.status_code in {302, 303} else text(answer)
+    answer = client.post(url, data=filled(page, code=outbox[-1].code))
+    assert answer.status_code in {302, 303}, text(answer)
+
+
+def service() -> None:
+    """Serve over a socket, and verify by HTTP."""
+    with told() as (port, found):
+        env = {name: value for name, value in os.environ.items() if not name.startswith("OTPKIT_")} | {
+            "OTPKIT_REDIS_URL": "memory://",
+            "OTPKIT_SECRET": SECRET,
+            "OTPKIT_GATEWAY": "webhook",
+            "OTPKIT_WEBHOOK_URL": f"http://127.0.0.1:{port}/",
+            "OTPKIT_WEBHOOK_SECRET": secrets.token_urlsafe(32),
+            "OTPKIT_TEMPLATE_CODE": "SMS_1",
+            "OTPKIT_SIGN_NAME": "otpkit",
+            "OTPKIT_API_KEYS": json.dumps({"smoke": {"key": KEY, "purposes": ["signup"]}}),
+        }
+        with subprocess.Popen(
+            [sys.executable, "-m", "otpkit", "serve", "--port", "0"],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("Listening on "), (line, process.communicate(timeout=9))
+            base = line.split()[-1]
+
+            def asked(path: str, body: Any) -> Any:
+                headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+                data = None if body is None else json.dumps(body).encode()
+                request = urllib.request.Request(base + path, data, headers)
+                with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+                    return answer.read()
+
+            try:
+                asked("/v1/challenges", {"phone": PHONE})
+                proof = json.loads(asked("/v1/verifications", {"phone": PHONE, "code": found[-1]["code"]}))
+                assert json.loads(asked("/v1/proofs/redeem", {"token": proof["token"]}))["phone"] == PHONE
+                assert b"otpkit_events_total" in asked("/metrics", None)
+                assert json.loads(asked("/openapi.json", None))["openapi"]
+            finally:
+                process.terminate()
+                _, errors = process.communicate(timeout=SECONDS)
+            assert (process.returncode, errors) == (0, ""), errors
+
+
+CHECKS: dict[str, Callable[[], None]] = {
+    each.__name__: each
+    for each in (embedded, speed, intl, apprise, cli, sandbox, demo, fastapi, flask, django, service)
+}
+
+
+def main() -> None:
+    """Check the extras that the command line names, or all; the status is 1 where one fails."""
+    names = sys.argv[1:] or list(CHECKS)
+    print(f"Python {sys.version.split()[0]}, otpkit {version('otpkit')}")
+    failed = 0
+    for name in names:
+        try:
+            CHECKS[name]()
+        except Exception:
+            failed += 1
+            traceback.print_exc()
+            print(f"FAILED {name}")
+        else:
+            print(f"ok     {name}")
+    print(f"{len(names) - failed} passed, {failed} failed")
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()
