@@ -44,7 +44,7 @@ async def test_an_answer_lost_for_good_grants_nothing(
         second = await result(stage.caller.redeem(proof.token, idempotency_key="form"))
         assert isinstance(second, StoreUnavailableError) is (script == "redeem")
         assert await stage.caller.redeem(proof.token, idempotency_key="form") == proof
-        assert stage.kept()[0] == {"p": 1, "s": 1}
+        assert stage.kept()[0] == {"p": 1, "r": 1, "s": 1}
 
 
 @pytest.mark.parametrize("action", ["drop", "refuse"])
