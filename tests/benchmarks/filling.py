@@ -55,7 +55,7 @@ class Filler:
                 pipes[client] = client.pipeline(transaction=False)
             codes.append(self._reserve(pipes[client], who))
         for pipe in pipes.values():
-            assert all(reply[0] == b"reserved" for reply in pipe.execute())
+            assert all(reply[1] == b"reserved" for reply in pipe.execute())
         ended = time.time()
         return [(phone, code, began, ended) for phone, code in zip(phones, codes, strict=True)]
 

@@ -55,7 +55,7 @@ def fill(bench: Bench, count: int) -> None:
         for start in range(0, count, BATCH):
             for _ in range(min(BATCH, count - start)):
                 _reserve(pipe, deployment)
-            assert all(reply[0] == b"reserved" for reply in pipe.execute())
+            assert all(reply[1] == b"reserved" for reply in pipe.execute())
 
 
 def _reserve(pipe: redis.client.Pipeline, deployment: Deployment) -> None:
