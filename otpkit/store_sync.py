@@ -95,6 +95,8 @@ class SyncStore:
                     patience.end(now, self._answered)
                 self._answered = now
                 return reply
+            finally:
+                BOUND.until = math.inf  # What else this thread asks of Redis has no bound of ours.
             pause = None
             if patience is not None and isinstance(failure, store.RETRYABLE):
                 pause = patience.pause_s(failure, self._answered)
