@@ -270,7 +270,7 @@ class AsyncOTP:
 
 
 def _require_asyncio() -> asyncio.Task[Any] | None:
-    """Return the task that runs; raises `ConfigurationError` where it is none of asyncio's."""
+    """Return the running task; raises `ConfigurationError` outside asyncio."""
     try:
         task, library = asyncio.current_task(), "asyncio"
     except RuntimeError:
