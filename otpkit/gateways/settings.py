@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from ipaddress import ip_address
 from typing import NoReturn
 
 from otpkit.errors import ConfigurationError
+from otpkit.hosts import is_loopback
 
 # Narrower than URLs may be: parsers of URLs disagree on the rest, and one that is read as loopback by one and
 # as a foreign host by another would send the secret there.
@@ -77,16 +77,9 @@ def _checked_url(field: str, url: object, form: re.Pattern[str], without: str) -
             f"{field} is no plain URL of scheme, host, port and path",
             f"write it like https://gateway.example/path, without user, {without}",
         )
-    if found["scheme"] == "http" and not _is_loopback(found["host"]):
+    if found["scheme"] == "http" and not is_loopback(found["host"]):
         _refuse(f"{field} would send the secret unencrypted", "write https://; http:// is for loopback alone")
     return found[0]
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _is_duration(seconds: object) -> bool:
