@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 from otpkit import notifier
 from otpkit.effects import Call, Flow
 from otpkit.errors import ConfigurationError
+from otpkit.gateways import settings
 from otpkit.gateways.base import Gateway, Message, Receipt
 from otpkit.gateways.provider import Provider
 from otpkit.template import Template
@@ -27,21 +28,28 @@ class Apprise(Gateway):
 
     It sends `body` of its templates as it is written. How long the service may take is the URL's own `cto` and `rto`.
 
+    Args:
+        urls: one URL of Apprise.
+        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
+            says of proxies counts for nothing, and `http://` of loopback goes directly. A URL of Apprise that means
+            `http://`, such as `json://`, goes through the proxy in clear, as it would without one.
+
     Raises ConfigurationError without Apprise, for several URLs (each would be a message), for one without `{phone}`
     (every code would go to one place), and for one that makes several messages, as by several targets, `retry` or
-    `overflow`.
+    `overflow`. With `proxy` also for a service that is not reached by HTTP alone, such as `mailto://` and `mqtt://`.
     """
 
     name: ClassVar[str] = PROVIDER.name
 
-    def __init__(self, *urls: str) -> None:
+    def __init__(self, *urls: str, proxy: str | None = None) -> None:
         if len(urls) != 1 or not isinstance(urls[0], str) or urls[0].count(_PHONE) != 1:
             raise ConfigurationError(
                 "Apprise takes one URL with one {phone} in it, where the number belongs; pass it like "
                 '"vonage://key:secret@sender/{phone}".'
             )
         self._url = urls[0]
-        notifier.check(self._url.replace(_PHONE, _ANY_PHONE))
+        self._proxy = settings.proxy_url("proxy", proxy)
+        notifier.check(self._url.replace(_PHONE, _ANY_PHONE), self._proxy)
 
     def __repr__(self) -> str:
         # The rest of the URL holds keys.
@@ -65,4 +73,4 @@ class Apprise(Gateway):
 
     def _notify(self, message: Message) -> bool | None:
         text, number = message.template.fill(message.params, signed=False), message.phone.removeprefix("+")
-        return notifier.notify((self._url.replace(_PHONE, number), text, number))
+        return notifier.notify(notifier.Order(self._url.replace(_PHONE, number), text, number, self._proxy))
