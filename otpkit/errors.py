@@ -188,10 +188,19 @@ class WrongCodeError(CodeError):
     code = "wrong_code"
     _en = "That code is not right. Attempts left: {attempts_left}."
     _zh = "验证码不正确，还可以尝试 {attempts_left} 次。"
+    _used_up: ClassVar[dict[Language, str]] = {
+        "en": "That code is not right, and there are no attempts left. Please request a new one.",
+        "zh": "验证码不正确，尝试次数已用完，请重新获取。",
+    }
 
     def __init__(self, detail: str = "", *, attempts_left: int = 0) -> None:
         super().__init__(detail)
         self.attempts_left = attempts_left
+
+    def message(self, lang: Language = "en") -> str:
+        """Return what to tell the person at the form: to ask for a new code where this one takes no more attempts."""
+        text = super().message(lang)
+        return text if self.attempts_left else self._used_up[lang]
 
     def _evidence(self) -> dict[str, object]:
         return {"attempts_left": self.attempts_left}

@@ -149,9 +149,12 @@ def test_an_error_survives_a_pickle_with_its_evidence(name: str, copier: Any) ->
 
 
 def test_the_words_for_a_wrong_code_count_the_attempts() -> None:
-    """At 0 too."""
-    assert "3" in errors.WrongCodeError(attempts_left=3).message("en")
-    assert "0 次" in errors.WrongCodeError().message("zh")
+    """Where there are none they ask for a new code."""
+    assert errors.WrongCodeError(attempts_left=3).message("en") == "That code is not right. Attempts left: 3."
+    assert errors.WrongCodeError(attempts_left=3).message("zh") == "验证码不正确，还可以尝试 3 次。"
+    used_up = errors.WrongCodeError(attempts_left=0)
+    assert used_up.message() == "That code is not right, and there are no attempts left. Please request a new one."
+    assert used_up.message("zh") == "验证码不正确，尝试次数已用完，请重新获取。"
 
 
 def test_no_repr_shows_a_phone() -> None:

@@ -248,7 +248,8 @@ class PhoneForms:
         phone, typed = state.get("phone", ""), form or {}
         language = _language(state, asked)
         challenge, send_in, silent = yield from self._live(state) if phone else _nothing()
-        error = error or silent
+        # A number that is locked gets no new code, whatever the last one was refused for.
+        error = silent if isinstance(silent, BlockedError) else error or silent
         if error:
             problem, status = problem or error.message(language), max(status, error.status)
         retry_after = (error and error.retry_after) or 0

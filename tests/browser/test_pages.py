@@ -84,7 +84,10 @@ def test_after_the_last_wrong_code_there_is_a_way_out(open_page: Open) -> None:
         page = open_page(site.url)
         ask_for_code(page)
         type_code(page, site.wrong_code)
-        expect(problem(page)).to_have_text("That code is not right. Attempts left: 0.")
+        expect(problem(page)).to_have_text(
+            "That code is not right, and there are no attempts left. Please request a new one."
+        )
+        expect(page.get_by_role("main")).not_to_contain_text("Attempts left")
         expect(page.get_by_role("heading")).to_have_text("You need a new code")
         expect(code_field(page)).to_have_count(0)
         come_back_after(site, page, 60)

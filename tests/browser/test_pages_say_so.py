@@ -28,23 +28,68 @@ def consoled(page: Page) -> list[str]:
     return lines
 
 
-def test_after_the_last_wrong_code_the_page_says_when_a_new_one_can_be_had(site: PageSite, open_page: Open) -> None:
-    page = open_page(site.url)
-    ask_for_code(page)
+@pytest.mark.parametrize(
+    ("locale", "heading", "said", "button", "wait"),
+    [
+        (
+            "en-US",
+            "You need a new code",
+            [
+                "The code for +86 138 0013 8000 was entered wrongly too often and can no longer be used.",
+                "That code is not right, and there are no attempts left. Please request a new one.",
+            ],
+            "Send a new code",
+            r"^You can get a new code in \d+ s\.$",
+        ),
+        (
+            "zh-CN",
+            "验证码已失效",
+            [
+                "发送至 +86 138 0013 8000 的验证码错误次数过多，不能再使用。",
+                "验证码不正确，尝试次数已用完，请重新获取。",
+            ],
+            "重新获取验证码",
+            r"^\d+ 秒后可以重新获取验证码。$",
+        ),
+    ],
+)
+def test_after_the_last_wrong_code_the_page_says_when_a_new_one_can_be_had(
+    site: PageSite, open_page: Open, locale: str, heading: str, said: list[str], button: str, wait: str
+) -> None:
+    """It names no attempts, for there are none, and fits a narrow screen."""
+    page = open_page(site.url, locale=locale, viewport={"width": 375, "height": 667})
+    page.locator("#phone").fill(PHONE)
+    page.locator("#phone").press("Enter")
     for _ in range(5):
-        type_code(page, site.wrong_code)
+        page.locator("#code").press_sequentially(site.wrong_code)
         expect(problem(page)).to_be_visible()
-    expect(page.get_by_role("heading")).to_have_text("You need a new code")
-    button = page.get_by_role("button", name="Send a new code")
-    expect(button).to_be_disabled()
-    expect(page.locator(".wait")).to_have_text(re.compile(r"^in \d+ s$"))
+    expect(page.get_by_role("heading")).to_have_text(heading)
+    expect(page.locator("#lead, #problem")).to_have_text(said)
+    renew = page.get_by_role("button", name=button)
+    expect(renew).to_be_disabled()
+    expect(page.locator(".wait")).to_have_text(re.compile(wait))
+    expect(page.get_by_role("main")).not_to_contain_text(re.compile(r"\b0\b|left: |还可"))
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
     page.goto(site.url)  # looked at again
-    expect(button).to_be_disabled()
+    expect(renew).to_be_disabled()
     come_back_after(site, page, 60)
     expect(page.locator(".wait")).to_have_count(0)
-    button.click()
-    type_code(page, site.code)
+    renew.click()
+    page.locator("#code").press_sequentially(site.code)
     is_welcomed(page)
+
+
+def test_last_wrong_code_that_locks_the_number_asks_for_no_new_one(open_page: Open) -> None:
+    """Nobody sends one."""
+    with page_site(policy=Policy(attempts=2, max_consecutive_failures=2)) as site:
+        page = open_page(site.url)
+        ask_for_code(page)
+        type_code(page, site.wrong_code)
+        expect(problem(page)).to_have_text("That code is not right. Attempts left: 1.")
+        type_code(page, site.wrong_code)
+        expect(page.get_by_role("heading")).to_have_text("This number is locked")
+        expect(problem(page)).to_contain_text("contact support")
+        expect(page.get_by_role("button")).to_have_text(["Another number"])
 
 
 def test_a_locked_number_is_offered_no_code(open_page: Open) -> None:

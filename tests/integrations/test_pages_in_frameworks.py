@@ -60,6 +60,16 @@ def test_a_person_signs_up(served: Served, visitor: FormVisitor, phone: str) -> 
     assert account(served, visitor).json() == {"phone": phone}
 
 
+def test_last_wrong_code_asks_for_a_new_one(served: Served, visitor: FormVisitor, phone: str) -> None:
+    visitor.post("send", phone=phone)
+    for _ in range(5):
+        refused = visitor.post("verify", code=wrong(served.code(phone)))
+    assert refused.status_code == 422
+    assert "there are no attempts left. Please request a new one." in refused.text
+    assert "Attempts left" not in refused.text
+    assert "You can get a new code in <b" in refused.text
+
+
 def test_a_proof_is_redeemed_once(served: Served, visitor: FormVisitor, phone: str) -> None:
     verified(served, visitor, phone)
     before = visitor.twin()

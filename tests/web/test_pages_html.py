@@ -71,6 +71,16 @@ def test_what_became_of_the_message_is_told_honestly(delivery: DeliveryState, en
     assert zh in text_of(challenge=challenge, language="zh")
 
 
+@pytest.mark.parametrize(
+    ("error", "said"), [("wrong_code", "was entered wrongly too often"), ("", "has expired, was used, or was")]
+)
+def test_code_that_is_gone_is_told_why_where_that_is_known(error: str, said: str) -> None:
+    """And when there can be a new one, without a script too."""
+    shown = text_of(challenge=None, error=error)
+    assert f"The code for +86 138 0013 8000 {said}" in shown
+    assert "Send a new code You can get a new code in 60 s." in shown
+
+
 def test_a_store_that_is_away_is_not_called_an_expired_code() -> None:
     away = render(dataclasses.replace(VIEW, challenge=None, error="store_unavailable", problem="Try later."))
     assert 'id="code"' in away

@@ -165,6 +165,9 @@ def test_no_document_holds_a_phone_a_code_or_a_secret(provoked: Provoked, langua
 def test_an_errors_evidence_is_in_its_document() -> None:
     """What a client may do next: type again, or ask for another code."""
     assert problem(Site().refusal("wrong_code")).body["attempts_left"] == 4
+    used_up = problem(WrongCodeError(attempts_left=0)).body
+    assert (used_up["attempts_left"], used_up["code"]) == (0, "wrong_code")
+    assert used_up["detail"] == "That code is not right, and there are no attempts left. Please request a new one."
     assert problem(Site().refusal("gateway_rejected")).body["category"] == "account"
     limited = problem(Site().refusal("rate_limit")).body
     assert limited["type"] == "https://iana.org/assignments/http-problem-types#quota-exceeded"
