@@ -109,7 +109,7 @@ class Flows:
             d.scripts.verify,
             (who.phone_key, who.counter_key, *[key for limit in charged for key in (limit.key, memory_key(limit, op))]),
             (
-                *(d.now_arg(), op, who.slot, digests, who.fixed_ends_ms, int(who.is_fixed_code(digits))),
+                *(d.now_arg(), op, who.slot, digests, *who.fixed(digits)),
                 *[limit.rates for limit in charged],
                 *refusal[1:],
             ),

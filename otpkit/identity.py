@@ -61,20 +61,13 @@ class Identity:
         name, _, message_id = record.partition(" ")
         return name or (only.name if only is not None else ""), message_id
 
-    @property
-    def fixed_ends_ms(self) -> int:
-        """When the fixed code of this phone and purpose ends, in server milliseconds; 0 where there is none."""
-        fixed = self._fixed
-        return 0 if fixed is None else fixed_ends_ms(fixed)
+    def fixed(self, code: str) -> tuple[int, int]:
+        """Return when the fixed code of this phone and purpose ends, in server milliseconds, and 1 where `code` is it.
 
-    def is_fixed_code(self, code: str) -> bool:
-        """Return whether `code` is the fixed code of this phone and purpose."""
-        fixed = self._fixed
-        return fixed is not None and compare_digest(code, fixed.code)
-
-    @property
-    def _fixed(self) -> FixedCode | None:
-        return self._deployment.fixed.get((self.phone, self.purpose))
+        Both are 0 where there is none.
+        """
+        fixed = self._deployment.fixed.get((self.phone, self.purpose))
+        return (0, 0) if fixed is None else (fixed_ends_ms(fixed), int(compare_digest(code, fixed.code)))
 
     def event(self, name: str, operation: str, outcome: str = "", detail: str = "", **more: str) -> Event:
         """Return what the listener is told of this identity, by its pseudonym; `more` are a gateway and a scope."""
