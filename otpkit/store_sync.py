@@ -316,7 +316,7 @@ def _ask(connection: Any, effect: RunScript) -> Any:
     script, keys, args = effect.script, effect.keys, effect.args
     try:
         packed = store.packed(connection, effect)
-        if type(connection) in PLAIN and connection._sock is not None:
+        if type(connection) in PLAIN and connection._sock is not None and not connection.health_check_interval:
             reply = _exchange(connection, packed)
         else:
             connection.send_packed_command(packed)
@@ -335,8 +335,6 @@ def _ask(connection: Any, effect: RunScript) -> Any:
 
 def _exchange(connection: Any, packed: Sequence[bytes]) -> Any:
     """Send a command and return the reply, without what redis-py does for other commands: a tenth of a call's time."""
-    if connection.health_check_interval:
-        connection.check_health()
     try:
         for part in packed:
             connection._sock.sendall(part)
