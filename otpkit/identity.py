@@ -61,6 +61,11 @@ class Identity:
         name, _, message_id = record.partition(" ")
         return name or (only.name if only is not None else ""), message_id
 
+    @property
+    def fixed_ends_ms(self) -> int:
+        """When the fixed code of this phone and purpose ends, in server milliseconds; 0 where there is none."""
+        return self.fixed("")[0]
+
     def fixed(self, code: str) -> tuple[int, int]:
         """Return when the fixed code of this phone and purpose ends, in server milliseconds, and 1 where `code` is it.
 

@@ -63,7 +63,8 @@ end
 if not challenge then return { operation, 'none' } end -- a guess where no challenge is costs the phone nothing
 
 local name = 'c' .. slot
-local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0' -- in place of a challenge: more wrong codes than any policy allows
+-- In place of a challenge: more wrong codes than any policy allows.
+local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0'
 if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challenge, 23, 42)) then
   local fixed = byte(challenge, 45)
   redis.call('SET', KEYS[2], consecutive, 'XX', 'KEEPTTL') -- as it is, or nothing
