@@ -6,7 +6,7 @@ from hmac import compare_digest
 from typing import Any
 
 from otpkit.codes import encode_id, pack
-from otpkit.deployment import Deployment, FixedCode, fixed_ends_ms
+from otpkit.deployment import Deployment, fixed_ends_ms
 from otpkit.errors import ConfigurationError
 from otpkit.models import Event
 from otpkit.names import check_bind, check_purpose

@@ -175,63 +175,6 @@ def _failing(client: Any, sha: str, *, embedded: bool) -> tuple[Any, str, Any]:
     return store_sync, "_ask", refuse
 
 
-@pytest.mark.parametrize("failing", ["reserve", "settle", "undo", "verify", "wrong type"])
-def test_no_failure_of_redis_leaks(
-    lab: Lab, gateway: Listening, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, failing: str
-) -> None:
-    """Whichever script fails: neither Redis's error nor the frames that it went through hold what was passed."""
-    monkeypatch.setattr("otpkit.codes.CodeKey.code", _remembering(gateway.codes))
-    client = lab.connect()
-    otp = lab.otp(redis=client, gateway=gateway, policy=POLICY, clock=None)
-    sha = getattr(otp._deployment.scripts, failing).sha if failing != "wrong type" else ""
-    if failing == "wrong type":
-        otp.issue(PHONE)
-        for key in lab.key_names():
-            lab.client.set(key, "x")
-    else:
-        monkeypatch.setattr(*_failing(client, sha, embedded=lab.url == "memory://"))
-    number = PHONE[3:] if failing != "undo" else REJECTED[0]
-    shown = life_of(lab, otp, f"+86{number}", gateway)
-    names = {type(each).__name__ for each in shown}
-    assert ("StoreUnavailableError" in names) is (failing in {"reserve", "verify", "wrong type"})
-    monkeypatch.undo()
-    assert_clean(shown, gateway.codes, number, lab, log)
-
-
-def _remembering(codes: list[str]) -> Any:
-    from otpkit.codes import CodeKey
-
-    make = CodeKey.code
-
-    def remember(self: Any, nonce: bytes, identity: bytes, length: int) -> str:
-        codes.append(make(self, nonce, identity, length))
-        return codes[-1]
-
-    return remember
-
-
-def _failing(client: Any, sha: str, *, embedded: bool) -> tuple[Any, str, Any]:
-    """Return a patch under which the script with this SHA gets no answer."""
-    from redis import ConnectionError as Lost
-
-    if embedded:
-        execute = client.execute_command
-
-        def lose(*command: Any, **options: Any) -> Any:
-            if sha in command:
-                raise Lost(f"lost {command!r:.20}")
-            return execute(*command, **options)
-
-        return client, "execute_command", lose
-
-    def refuse(self: Any, command: Any, **options: Any) -> Any:
-        if sha.encode() in b"".join(command):
-            raise Lost("lost")
-        return send(self, command, **options)
-
-    return client.connection_pool.connection_class, "send_packed_command", refuse
-
-
 def test_a_password_in_the_url_is_not_shown(memory_lab: Lab, log: pytest.LogCaptureFixture) -> None:
     """Neither by a URL that can't be read, nor by one where nobody answers."""
     for url in (
