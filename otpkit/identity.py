@@ -11,7 +11,6 @@ from otpkit.errors import ConfigurationError
 from otpkit.models import Event
 from otpkit.names import check_bind, check_purpose
 
-SLOT_BYTES = 8
 IDEMPOTENCY_BYTES = 8
 
 
@@ -40,13 +39,12 @@ class Identity:
         self.replayed = False  # An idempotency key found the answer of an earlier call.
         self.purpose = check_purpose(purpose)
         self.bind = check_bind(bind)
-        packed_phone, place = pack(phone), pack(self.purpose, self.bind)
+        packed_phone = pack(phone)
+        place, self.slot = (keys.slot if self.bind else keys.slot_remembered)(self.purpose, self.bind)
         self.phone_id = encode_id(keys.name_packed(b"phone", packed_phone))
         # The braces keep all of a phone in one slot of a cluster.
         self.phone_key = f"{deployment.namespace}:{{{self.phone_id}}}:p"
         self.counter_key = f"{deployment.namespace}:{{{self.phone_id}}}:c"
-        name = keys.name_packed if self.bind else keys.name_remembered
-        self.slot = name(b"slot", place)[:SLOT_BYTES]
         self.packed = place + packed_phone
 
     def challenge_id(self, generation: str) -> str:

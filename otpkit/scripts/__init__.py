@@ -47,8 +47,8 @@ def load(policy: Policy) -> Scripts:
 
 
 def _script(name: str, numbers: Mapping[str, str]) -> Script:
-    # What a script includes stands where it is first needed: defining a function costs Lua time in every call. So does a
-    # local variable, and so the policy's numbers stand where they are used.
+    # Defining a function or a variable costs Lua time in every call. So what a script includes stands where it is first
+    # needed, and the policy's numbers stand where they are used.
     text = _INCLUDE.sub(lambda match: "\n".join(map(_text, match[1].split())), _text(name))
     text = _NUMBER.sub(lambda match: numbers[match[0]], text)
     return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest(), CHECKS[name])

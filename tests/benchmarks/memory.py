@@ -9,7 +9,6 @@ import redis
 
 from otpkit.codes import ID_BYTES, encode_id
 from otpkit.deployment import Deployment
-from otpkit.identity import SLOT_BYTES
 from tests.benchmarks.measure import ratio
 from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.subjects import Bench, open_bench, tcp_server
