@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import redis
 
-from otpkit.codes import ID_BYTES, encode_id
+from otpkit.codes import ID_BYTES, SLOT_BYTES, encode_id
 from otpkit.deployment import Deployment
 from tests.benchmarks.measure import ratio
 from tests.benchmarks.sizes import Sizes
