@@ -23,6 +23,7 @@ from otpkit.secret import read_secret
 DIGEST_BYTES = 16  # 128 bits of a keyed hash: far beyond guessing, and half the memory
 ID_BYTES = 16
 KEY_ID_BYTES = 4
+SLOT_BYTES = 8
 _MIN_START = 12  # characters: 72 bits
 _VERSION = b"otpkit 1 "
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64.urlsafe_b64encode does the same in twice the time
@@ -123,7 +124,7 @@ class Keys:
     Raises `ConfigurationError` where a secret is missing, short, or not random.
     """
 
-    __slots__ = ("_index", "by_id", "codes", "name_remembered", "tokens")
+    __slots__ = ("_index", "by_id", "codes", "slot_remembered", "tokens")
 
     def __init__(self, secret: str | bytes | Sequence[str | bytes], index_secret: str | bytes | None) -> None:
         active = _read_secrets(secret)
@@ -137,8 +138,7 @@ class Keys:
         self.by_id = {key.id: key for key in self.codes}
         self.tokens = [_derive(raw, b"token") for raw in active]
         self._index = Mac(_derive(index, b"index"))
-        # For the few names that come with every call, such as that of a purpose without a bind.
-        self.name_remembered = lru_cache(maxsize=64)(self.name_packed)
+        self.slot_remembered = lru_cache(maxsize=64)(self.slot)  # for the few purposes, which come with every call
 
     @property
     def current(self) -> CodeKey:
@@ -152,6 +152,11 @@ class Keys:
     def name_packed(self, kind: bytes, packed: bytes) -> bytes:
         """Same as `name`, but for parts that `pack` has joined already."""
         return self._index(kind + b"\0" + packed)[:ID_BYTES]
+
+    def slot(self, purpose: str, bind: str) -> tuple[bytes, bytes]:
+        """Return a purpose and a bind joined, and the name that stands for both at rest."""
+        place = pack(purpose, bind)
+        return place, self.name_packed(b"slot", place)[:SLOT_BYTES]
 
     def __reduce__(self) -> Any:
         raise TypeError("keys are never pickled")

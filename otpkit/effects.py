@@ -105,7 +105,6 @@ class Call:
     argument: Any = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
 class Outbound:
     """Perform an effect of a gateway's flow, on threads of its `lane` where the shell has threads.
 
@@ -113,9 +112,12 @@ class Outbound:
     `NotStarted` into the flow.
     """
 
-    lane: str
-    effect: HttpRequest | Call
-    within: float | None
+    __slots__ = ("effect", "lane", "within")
+
+    def __init__(self, lane: str, effect: HttpRequest | Call, within: float | None) -> None:
+        self.lane = lane
+        self.effect = effect
+        self.within = within
 
 
 @dataclass(frozen=True, slots=True)

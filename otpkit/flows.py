@@ -104,17 +104,12 @@ class Flows:
         digests = b"".join([key.digest(who.packed, digits) + key.id for key in d.keys.codes])
         limits = self._ip_limits("failures", ip, d.policy.ip_failures)
         taken, refusal = (yield from take(d, limits)) if limits else NOTHING_TAKEN
-        charged = () if d.clustered else limits
-        script = RunScript(
-            d.scripts.verify,
-            (who.phone_key, who.counter_key, *[key for limit in charged for key in (limit.key, memory_key(limit, op))]),
-            (
-                *(d.now_arg(), op, who.slot, digests, who.fixed_ends_ms, int(who.is_fixed_code(digits))),
-                *[limit.rates for limit in charged],
-                *refusal[1:],
-            ),
-            d.policy.replicas,
-        )
+        keys: tuple[str, ...] = (who.phone_key, who.counter_key)
+        args: tuple[bytes | str | int, ...] = (d.now_arg(), op, who.slot, digests, *who.fixed(digits))
+        if limits and not d.clustered:
+            keys += tuple(key for limit in limits for key in (limit.key, memory_key(limit, op)))
+            args += tuple(limit.rates for limit in limits)
+        script = RunScript(d.scripts.verify, keys, (*args, *refusal[1:]), d.policy.replicas)
         reply: Any = None
         unconfirmed = None
         try:

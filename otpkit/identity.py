@@ -6,12 +6,11 @@ from hmac import compare_digest
 from typing import Any
 
 from otpkit.codes import encode_id, pack
-from otpkit.deployment import Deployment, FixedCode, fixed_ends_ms
+from otpkit.deployment import Deployment, fixed_ends_ms
 from otpkit.errors import ConfigurationError
 from otpkit.models import Event
 from otpkit.names import check_bind, check_purpose
 
-SLOT_BYTES = 8
 IDEMPOTENCY_BYTES = 8
 
 
@@ -40,13 +39,12 @@ class Identity:
         self.replayed = False  # An idempotency key found the answer of an earlier call.
         self.purpose = check_purpose(purpose)
         self.bind = check_bind(bind)
-        packed_phone, place = pack(phone), pack(self.purpose, self.bind)
+        packed_phone = pack(phone)
+        place, self.slot = (keys.slot if self.bind else keys.slot_remembered)(self.purpose, self.bind)
         self.phone_id = encode_id(keys.name_packed(b"phone", packed_phone))
         # The braces keep all of a phone in one slot of a cluster.
         self.phone_key = f"{deployment.namespace}:{{{self.phone_id}}}:p"
         self.counter_key = f"{deployment.namespace}:{{{self.phone_id}}}:c"
-        name = keys.name_packed if self.bind else keys.name_remembered
-        self.slot = name(b"slot", place)[:SLOT_BYTES]
         self.packed = place + packed_phone
 
     def challenge_id(self, generation: str) -> str:
@@ -64,17 +62,15 @@ class Identity:
     @property
     def fixed_ends_ms(self) -> int:
         """When the fixed code of this phone and purpose ends, in server milliseconds; 0 where there is none."""
-        fixed = self._fixed
-        return 0 if fixed is None else fixed_ends_ms(fixed)
+        return self.fixed("")[0]
 
-    def is_fixed_code(self, code: str) -> bool:
-        """Return whether `code` is the fixed code of this phone and purpose."""
-        fixed = self._fixed
-        return fixed is not None and compare_digest(code, fixed.code)
+    def fixed(self, code: str) -> tuple[int, int]:
+        """Return when the fixed code of this phone and purpose ends, in server milliseconds, and 1 where `code` is it.
 
-    @property
-    def _fixed(self) -> FixedCode | None:
-        return self._deployment.fixed.get((self.phone, self.purpose))
+        Both are 0 where there is none.
+        """
+        fixed = self._deployment.fixed.get((self.phone, self.purpose))
+        return (0, 0) if fixed is None else (fixed_ends_ms(fixed), int(compare_digest(code, fixed.code)))
 
     def event(self, name: str, operation: str, outcome: str = "", detail: str = "", **more: str) -> Event:
         """Return what the listener is told of this identity, by its pseudonym; `more` are a gateway and a scope."""

@@ -99,17 +99,12 @@ class Issue:
         d, who = self.deployment, self.who
         known_keys = b"".join(d.keys.by_id)
         self.taken, refusal = (yield from take(d, self.limits)) if self.limits else NOTHING_TAKEN
-        charged = self._charged()
-        script = RunScript(
-            d.scripts.reserve,
-            (who.phone_key, who.counter_key, *[limit.key for limit in charged]),
-            (
-                *(d.now_arg(), self.op, who.slot, self._fresh(fixed), self.idempotency, known_keys),
-                *(part for limit in charged for part in (limit.scope, limit.rates)),
-                *refusal,
-            ),
-            d.policy.replicas,
-        )
+        keys: tuple[str, ...] = (who.phone_key, who.counter_key)
+        args = (d.now_arg(), self.op, who.slot, self._fresh(fixed), self.idempotency, known_keys, *refusal)
+        if charged := self._charged():
+            keys += tuple(limit.key for limit in charged)
+            args += tuple(part for limit in charged for part in (limit.scope, limit.rates))
+        script = RunScript(d.scripts.reserve, keys, args, d.policy.replicas)
         reply: Any = None
         unconfirmed = None
         self.leaves_by = d.elapsed_s() - _LEAST_LIFE_S

@@ -26,7 +26,11 @@ _HALF_PAIR = re.compile("[\ud800-\udfff]")  # of surrogates: it can't be written
 
 def check_purpose(purpose: object) -> str:
     """Return a purpose that is text; raises `ConfigurationError` for anything else."""
-    if isinstance(purpose, str) and 0 < len(purpose) <= _MAX_PURPOSE_CHARS and not _HALF_PAIR.search(purpose):
+    if (
+        isinstance(purpose, str)
+        and 0 < len(purpose) <= _MAX_PURPOSE_CHARS
+        and (purpose.isascii() or not _HALF_PAIR.search(purpose))
+    ):
         return purpose
     raise ConfigurationError(
         f'A purpose is a text of 1 to {_MAX_PURPOSE_CHARS} characters, such as "signup"; the caller names it.'

@@ -32,37 +32,37 @@ BOUND = _Bound()
 class BoundedSocket:
     """A socket that reads until `BOUND.until` at most. Its own timeout is for each single read."""
 
-    __slots__ = ("_is_short", "_socket", "_timeout", "sendall")
+    __slots__ = ("_is_short", "_recv", "_recv_into", "_socket", "_timeout", "sendall")
 
     def __init__(self, socket: Any) -> None:
         self._socket = socket
-        self._timeout = socket.gettimeout()
+        self._timeout: float = socket.gettimeout() or math.inf
         self._is_short = False
-        self.sendall = socket.sendall
+        self.sendall, self._recv, self._recv_into = socket.sendall, socket.recv, socket.recv_into
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
 
     def recv(self, *args: Any) -> Any:
         """Same as `socket.recv`."""
-        self._bound()
-        return self._socket.recv(*args)
+        left = BOUND.until - monotonic()
+        if self._is_short or left < self._timeout:
+            self._bound(left)
+        return self._recv(*args)
 
     def recv_into(self, *args: Any) -> Any:
         """Same as `socket.recv_into`."""
-        self._bound()
-        return self._socket.recv_into(*args)
-
-    def _bound(self) -> None:
         left = BOUND.until - monotonic()
-        if left < (self._timeout or math.inf):
-            if left <= 0:
-                raise TimeoutError
-            self._socket.settimeout(None if left == math.inf else left)
-            self._is_short = True
-        elif self._is_short:
-            self._socket.settimeout(self._timeout)
-            self._is_short = False
+        if self._is_short or left < self._timeout:
+            self._bound(left)
+        return self._recv_into(*args)
+
+    def _bound(self, left: float) -> None:
+        if left <= 0:
+            raise TimeoutError
+        least = min(left, self._timeout)
+        self._socket.settimeout(None if least == math.inf else least)
+        self._is_short = least < self._timeout
 
 
 class _Bounds:
@@ -93,10 +93,17 @@ class _Bounds:
                 self.disconnect()
 
 
+PLAIN: set[type] = {redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection}
+"""Connections whose socket and parser are redis-py's own; an instrumented or embedded one may do more."""
+
+
 @cache
 def bounded(kind: type) -> type:
     """Return redis-py's class of connections, made to keep to `BOUND`."""
-    return type(f"Bounded{kind.__name__}", (_Bounds, kind), {})
+    made = type(f"Bounded{kind.__name__}", (_Bounds, kind), {})
+    if kind in PLAIN:
+        PLAIN.add(made)
+    return made
 
 
 class Pool(redis.ConnectionPool):

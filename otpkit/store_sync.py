@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -29,7 +30,7 @@ from redis.retry import Retry
 from otpkit import store, store_url
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError, OTPError
-from otpkit.store_pool import BOUND, NodePool, Pool, SentinelPool, Turn, Turns, adopt, bounded
+from otpkit.store_pool import BOUND, PLAIN, NodePool, Pool, SentinelPool, Turn, Turns, adopt, bounded
 
 # redis-py does not annotate these.
 _node: Any = cluster.ClusterNode
@@ -314,8 +315,12 @@ def _ask(connection: Any, effect: RunScript) -> Any:
     """Run a script on one connection, by its SHA and, where the server does not know it, by its text."""
     script, keys, args = effect.script, effect.keys, effect.args
     try:
-        connection.send_packed_command(store.packed(connection, effect))
-        reply = connection.read_response()
+        packed = store.packed(connection, effect)
+        if type(connection) in PLAIN and connection._sock is not None and not connection.health_check_interval:
+            reply = _exchange(connection, packed)
+        else:
+            connection.send_packed_command(packed)
+            reply = connection.read_response()
     except NoScriptError:
         connection.send_command("EVAL", script.text, len(keys), *keys, *args)
         reply = connection.read_response()
@@ -325,6 +330,20 @@ def _ask(connection: Any, effect: RunScript) -> Any:
         # WAIT counts what this very connection wrote; on another one it would mean nothing.
         connection.send_command("WAIT", effect.replicas, store.WAIT_MS)
         store.require_confirmed(connection.read_response(), effect.replicas)
+    return reply
+
+
+def _exchange(connection: Any, packed: Sequence[bytes]) -> Any:
+    """Send a command and return the reply, without what redis-py does for other commands: a tenth of a call's time."""
+    try:
+        for part in packed:
+            connection._sock.sendall(part)
+        reply = connection._parser.read_response()
+    except OSError as error:
+        failure = TimeoutError if isinstance(error, builtins.TimeoutError) else ConnectionError
+        raise failure(str(error)) from error
+    if isinstance(reply, ResponseError):
+        raise reply
     return reply
 
 

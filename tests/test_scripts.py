@@ -19,7 +19,7 @@ from otpkit.errors import ExpiredCodeError, GatewayRejectedError, UsedTokenError
 
 FOLDER = Path(scripts.__file__).parent
 SCRIPTS = [each.name for each in fields(scripts.Scripts)]
-INCLUDED = ["answer", "base", "describe", "limited", "phone", "tidy", "window"]
+INCLUDED = ["base", "describe", "limited", "operation", "phone", "tidy", "window"]
 
 
 def parts_of(name: str) -> tuple[str, str]:
@@ -72,9 +72,9 @@ def test_a_header_gives_keys_arguments_and_answer(name: str) -> None:
 
 @pytest.mark.parametrize("name", INCLUDED)
 def test_what_is_included_reads_no_argument_but_the_time(name: str) -> None:
-    """It is the same in each script; a phone is the first key, its counter the second. `answer` reads the id."""
+    """It is the same in each script; a phone is the first key, its counter the second. `operation` reads the id."""
     _, body = parts_of(name)
-    assert used("ARGV", body) <= {1, *([2] if name == "answer" else [])}
+    assert used("ARGV", body) <= {1, *([2] if name == "operation" else [])}
     assert used("KEYS", body) <= {1, 2} or name == "window"
 
 

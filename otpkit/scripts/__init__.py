@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from hashlib import sha1
@@ -12,6 +13,7 @@ from otpkit.effects import Script
 from otpkit.policy import Policy, Rate, rates_of
 from otpkit.scripts.shapes import CHECKS
 
+_NUMBER = re.compile(r"\b(?:TTL|MAX_AGE|PROOF_TTL|ATTEMPTS|MAX_CONSECUTIVE_FAILURES|REPLICAS|SENDS|FAILURES)\b")
 _INCLUDE = re.compile(r"^ *--# include (.+)$", re.MULTILINE)
 
 
@@ -44,9 +46,11 @@ def load(policy: Policy) -> Scripts:
     return Scripts(*(_script(field.name, numbers) for field in fields(Scripts)))
 
 
-def _script(name: str, numbers: str) -> Script:
-    # What a script includes stands where it is first needed: defining a function costs Lua time in every call.
-    text = numbers + _INCLUDE.sub(lambda match: "\n".join(map(_text, match[1].split())), _text(name))
+def _script(name: str, numbers: Mapping[str, str]) -> Script:
+    # Defining a function or a variable costs Lua time in every call. So what a script includes stands where it is first
+    # needed, and the policy's numbers stand where they are used.
+    text = _INCLUDE.sub(lambda match: "\n".join(map(_text, match[1].split())), _text(name))
+    text = _NUMBER.sub(lambda match: numbers[match[0]], text)
     return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest(), CHECKS[name])
 
 
@@ -55,13 +59,17 @@ def _text(name: str) -> str:
     return files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
 
-def _numbers(policy: Policy) -> str:
-    return (
-        f"local TTL, MAX_AGE, PROOF_TTL = {policy.ttl * 1000}, {policy.max_age * 1000}, {policy.proof_ttl * 1000}\n"
-        f"local ATTEMPTS, MAX_CONSECUTIVE_FAILURES = {policy.attempts}, {policy.max_consecutive_failures}\n"
-        f"local REPLICAS = {policy.replicas}\n"
-        f"local SENDS, FAILURES = {_table(rates_of(policy.sends))}, {_table(rates_of(policy.failures))}\n"
-    )
+def _numbers(policy: Policy) -> dict[str, str]:
+    return {
+        "TTL": str(policy.ttl * 1000),
+        "MAX_AGE": str(policy.max_age * 1000),
+        "PROOF_TTL": str(policy.proof_ttl * 1000),
+        "ATTEMPTS": str(policy.attempts),
+        "MAX_CONSECUTIVE_FAILURES": str(policy.max_consecutive_failures),
+        "REPLICAS": str(policy.replicas),
+        "SENDS": _table(rates_of(policy.sends)),
+        "FAILURES": _table(rates_of(policy.failures)),
+    }
 
 
 def _table(rates: tuple[Rate, ...]) -> str:

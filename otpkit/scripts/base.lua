@@ -1,4 +1,4 @@
--- What every script leans on. The policy's numbers are defined above this text, by the loader: times in milliseconds, rates as
+-- What every script leans on: `now` is the time in ms. The policy's numbers are defined above this text, by the loader: times in milliseconds, rates as
 -- limit, window, limit, window…, the longest window last.
 
 local byte, char, sub, max, min = string.byte, string.char, string.sub, math.max, math.min
@@ -6,8 +6,9 @@ local byte, char, sub, max, min = string.byte, string.char, string.sub, math.max
 local DAY_MS = 86400000
 local SETTLE_MS = 30000 -- a send not settled by then is uncertain
 
-local function server_now()
-  if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
+local now = tonumber(ARGV[1])
+if not now then
   local time = redis.call('TIME') -- read once: it moves inside a script on some servers
-  return time[1] * 1000 + (time[2] - time[2] % 1000) / 1000
+  local us = tonumber(time[2])
+  now = time[1] * 1000 + (us - us % 1000) / 1000
 end

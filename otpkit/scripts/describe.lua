@@ -1,5 +1,7 @@
 -- What callers learn of a send and its challenge.
 
+local SEND_RATES = SENDS -- one table for all that looks at it
+
 local function hex(text)
   return string.format(string.rep('%02x', #text), byte(text, 1, #text))
 end
@@ -14,7 +16,7 @@ local function rolling_left(newest, rates, now)
 end
 
 local function resend_at(phone)
-  return phone.now + rolling_wait(phone.sends, SENDS, phone.now)
+  return phone.now + rolling_wait(phone.sends, SEND_RATES, phone.now)
 end
 
 -- The latest send of a slot or of a link, which starts with the slot.
@@ -36,6 +38,6 @@ local function describe(phone, send, challenge, ends)
   local delivery = sub(send.value, 13, 13)
   if delivery == 'p' and phone.now - send.time >= SETTLE_MS then delivery = 'u' end
   return ends or unpack_ms(send.value, 7), resend_at(phone), ends and max(0, ATTEMPTS - byte(challenge, 43)) or 0,
-    rolling_left(phone.sends, SENDS, phone.now), delivery, hex(sub(send.value, 22, 25)), ends and byte(challenge, 45) or 0,
+    rolling_left(phone.sends, SEND_RATES, phone.now), delivery, hex(sub(send.value, 22, 25)), ends and byte(challenge, 45) or 0,
     served_by(phone, send)
 end

@@ -12,7 +12,6 @@ if ARGV[3] == '0' then
   redis.call('HDEL', KEYS[1], ARGV[2])
   return 0
 end
-local now = server_now()
 local failures, operation = string.match(redis.call('HGET', KEYS[1], ARGV[2]) or '0 0 -', '(%d+) %d+ (%S+)')
 if operation ~= ARGV[5] then
   failures = failures + 1

@@ -2,6 +2,6 @@
 -- challenge]}.
 local function limited(phone, slot, scope, wait, limit, window)
   local challenge, link, ends = live_challenge(phone, slot)
-  if not challenge then return answer('limited', phone.now, scope, wait, limit, window) end
-  return answer('limited', phone.now, scope, wait, limit, window, describe(phone, latest_send(phone, link), challenge, ends))
+  if not challenge then return { operation, 'limited', phone.now, scope, wait, limit, window } end
+  return { operation, 'limited', phone.now, scope, wait, limit, window, describe(phone, latest_send(phone, link), challenge, ends) }
 end

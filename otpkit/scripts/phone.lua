@@ -70,9 +70,11 @@ local function load_phone(now)
       fields[i] = ''
     end
   end
-  local function newest_first(a, b) return a.time > b.time end
-  if sends[2] then table.sort(sends, newest_first) end
-  if failures[2] then table.sort(failures, newest_first) end
+  if sends[2] or failures[2] then
+    local function newest_first(a, b) return a.time > b.time end
+    table.sort(sends, newest_first)
+    table.sort(failures, newest_first)
+  end
   local phone = { now = now, fields = fields, sends = sends, failures = failures }
   -- A send is pending where the PEXPIRE that follows its first write was refused: its key has no life yet.
   if sends[1] and byte(sends[1].value, 13) == 112 and redis.call('PTTL', KEYS[1]) == -1 then keep(phone, DAY_MS) end
@@ -95,10 +97,11 @@ end
 
 -- When the challenge of a link ends: with the longest of its sends that were not rejected; nil where none is left.
 local function challenge_ends(phone, link)
-  local ends
-  for _, send in ipairs(phone.sends) do
-    if sub(send.value, 14, 25) == link and byte(send.value, 13) ~= 114 then
-      local its_end = unpack_ms(send.value, 7)
+  local sends, ends = phone.sends
+  for i = 1, #sends do
+    local value = sends[i].value
+    if sub(value, 14, 25) == link and byte(value, 13) ~= 114 then
+      local its_end = unpack_ms(value, 7)
       if ends == nil or its_end > ends then ends = its_end end
     end
   end

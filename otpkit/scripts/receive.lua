@@ -7,7 +7,7 @@
 
 --# include base phone
 
-local phone = load_phone(server_now())
+local phone = load_phone(now)
 
 local function is_meant(send)
   if ARGV[2] ~= '' then return sub(send.name, 2, 1 + #ARGV[2]) == ARGV[2] end

@@ -3,17 +3,16 @@
 -- KEYS  1 the phone
 -- ARGV  1 now in ms, or ''; 2 operation id; 3 the proof's id; 4 when the token expires, in ms
 --       [; 5 an id of this call alone, where an idempotency key gives several calls one operation]
--- Returns, behind the operation as answer.lua names it: 'redeemed'; 'repeated' where the same operation had redeemed it before, in
+-- Returns, behind the operation as operation.lua has it: 'redeemed'; 'repeated' where the same operation had redeemed it before, in
 --         another call as far as is known; 'expired'; or 'used' (redeemed by another operation, or its record is gone)
 
---# include base phone answer
+--# include base phone operation
 
-local now = server_now()
 local name, redeemer = 'p' .. ARGV[3], 'r' .. ARGV[3]
 local phone = load_phone(now)
 local proof = field(phone, name)
-if tonumber(ARGV[4]) <= now or (proof and unpack_ms(proof, 7) <= now) then return answer('expired') end
-if not proof then return answer('used') end
+if tonumber(ARGV[4]) <= now or (proof and unpack_ms(proof, 7) <= now) then return { operation, 'expired' } end
+if not proof then return { operation, 'used' } end
 if #proof == 13 then
   if ARGV[5] then
     redis.call('HSET', KEYS[1], name, proof .. ARGV[2], redeemer, pack_ms(now) .. ARGV[5])
@@ -25,10 +24,10 @@ if #proof == 13 then
       redis.call('HDEL', KEYS[1], phone.fields[i])
     end
   end
-  return answer('redeemed')
+  return { operation, 'redeemed' }
 end
-if sub(proof, 14, 29) ~= ARGV[2] then return answer('used') end
+if sub(proof, 14, 29) ~= ARGV[2] then return { operation, 'used' } end
 repeated(phone, name)
 -- This call's own reply was lost, and it asks again.
-if ARGV[5] and sub(redis.call('HGET', KEYS[1], redeemer) or '', 7) == ARGV[5] then return answer('redeemed') end
-return answer('repeated')
+if ARGV[5] and sub(redis.call('HGET', KEYS[1], redeemer) or '', 7) == ARGV[5] then return { operation, 'redeemed' } end
+return { operation, 'repeated' }

@@ -5,18 +5,17 @@
 --       time; 5 idempotency key or ''; 6 the ids of all keys this host has; 7… for each wider limit its scope and its rates;
 --       without its key, the scope of one that refused on another node, the ms until it allows one more, and which rate of it
 --       that is: its limit and its window in ms
--- Returns, behind the operation as answer.lua names it:
+-- Returns, behind the operation as operation.lua has it:
 --         {'reserved', now, nonce, key id, before, …description} hand over the code of that nonce; both in hexadecimal, and empty
 --           for the fresh code's own; `before` is who served the same code last, that send's state and time in ms, or ''
 --         {'replayed', now, …description} an earlier send under the same idempotency key, or this very one, settled long ago
 --         {'limited', now, scope, wait ms, limit, window ms [, …description of the live challenge]} of the rate that takes longest
 --         {'blocked', now}
 
---# include base phone answer describe limited
+--# include base phone operation describe limited
 
 local FRESH_CODE_MS = 60000 -- with less of its whole life left, a code is not worth another message
 
-local now = server_now()
 local op, slot, fresh, idempotency = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local phone = load_phone(now)
 local challenge, link, ends = live_challenge(phone, slot)
@@ -34,7 +33,7 @@ end
 local function reserved(send)
   local nonce, key_id = '', ''
   if sub(challenge, 7, 22) ~= sub(fresh, 1, 16) then nonce, key_id = hex(sub(challenge, 7, 22)), hex(sub(challenge, 39, 42)) end
-  return answer('reserved', now, nonce, key_id, before(send), describe(phone, send, challenge, ends))
+  return { operation, 'reserved', now, nonce, key_id, before(send), describe(phone, send, challenge, ends) }
 end
 
 local own
@@ -47,24 +46,24 @@ for i, send in ipairs(phone.sends) do
       return reserved(send)
     end
     -- Settled long ago: this is a request that lay in a hung server's queue, and nobody waits for its answer.
-    if byte(send.value, 13) ~= 112 then return answer('replayed', now, describe(phone, send, challenge)) end
+    if byte(send.value, 13) ~= 112 then return { operation, 'replayed', now, describe(phone, send, challenge) } end
     own = i
   elseif idempotency ~= '' and sub(send.value, 26, 33) == idempotency and byte(send.value, 13) ~= 114 then
     repeated(phone, send.name)
-    return answer('replayed', now, describe(phone, send, challenge, its_link == link and ends or nil))
+    return { operation, 'replayed', now, describe(phone, send, challenge, its_link == link and ends or nil) }
   end
 end
 
 -- Its challenge was used or revoked meanwhile: it begins anew, and the wider limits have been charged.
 if own then table.remove(phone.sends, own) end
 
-if blocked() then return answer('blocked', now) end
+if blocked() then return { operation, 'blocked', now } end
 
 local scope, wait, limit, window = 'failures', rolling_wait(phone.failures, FAILURES, now)
 local function consider(its_scope, its_wait, its_limit, its_window)
   if its_wait > wait then scope, wait, limit, window = its_scope, its_wait, its_limit, its_window end
 end
-consider('phone', rolling_wait(phone.sends, SENDS, now))
+consider('phone', rolling_wait(phone.sends, SEND_RATES, now))
 local keep_limits
 if own then
   -- nothing to check, nothing to charge

@@ -6,7 +6,7 @@
 
 --# include base
 
-local now, states = server_now(), {}
+local states = {}
 for i = 2, #ARGV do
   local ends = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '', '^%d+ (%d+)')
   states[i - 1] = ends and (tonumber(ends) > now and 2 or 1) or 0

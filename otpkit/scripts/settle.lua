@@ -7,7 +7,6 @@
 
 --# include base phone describe
 
-local now = server_now()
 local phone = load_phone(now)
 for i, send in ipairs(phone.sends) do
   if send.name == 's' .. ARGV[2] then
@@ -19,7 +18,7 @@ for i, send in ipairs(phone.sends) do
       table.insert(phone.sends, 1, table.remove(phone.sends, i))
       send.time = now
     end
-    return { now, resend_at(phone), rolling_left(phone.sends, SENDS, now) }
+    return { now, resend_at(phone), rolling_left(phone.sends, SEND_RATES, now) }
   end
 end
 return {}

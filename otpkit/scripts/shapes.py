@@ -32,10 +32,19 @@ def _list(check: Check) -> Check:
 
 
 def _of_operation(check: Check) -> Check:
-    """Return the check of a reply that begins with the operation it is for, as answer.lua names it."""
-    return _list(
-        lambda reply, arguments: reply[0] == int.from_bytes(arguments[1][:6], "big") and check(reply[1:], arguments)
-    )
+    """Return the check of a reply that begins with the operation it is for, as operation.lua has it."""
+
+    def checked(reply: Any, arguments: Arguments) -> bool:
+        try:
+            return (
+                type(reply) is list
+                and reply[0] == int.from_bytes(arguments[1][:6], "big")
+                and check(reply[1:], arguments)
+            )
+        except _UNFIT:
+            return False
+
+    return checked
 
 
 def _text(value: Any) -> str:

@@ -7,15 +7,14 @@
 
 --# include base phone describe
 
-local now = server_now()
 local phone = load_phone(now)
 local consecutive = tonumber(redis.call('GET', KEYS[2]) or 0) -- `blocked` would write: it makes a reached block last
 local verify_wait = rolling_wait(phone.failures, FAILURES, now)
 return {
   consecutive >= MAX_CONSECUTIVE_FAILURES and 1 or 0,
   consecutive,
-  rolling_left(phone.sends, SENDS, now),
-  max(rolling_wait(phone.sends, SENDS, now), verify_wait), -- reserve.lua looks at both
+  rolling_left(phone.sends, SEND_RATES, now),
+  max(rolling_wait(phone.sends, SEND_RATES, now), verify_wait), -- reserve.lua looks at both
   rolling_left(phone.failures, FAILURES, now),
   verify_wait,
 }

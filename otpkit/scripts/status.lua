@@ -6,7 +6,6 @@
 
 --# include base phone describe
 
-local now = server_now()
 local phone = load_phone(now)
 local challenge, link, ends = live_challenge(phone, ARGV[2])
 local send = latest_send(phone, link or ARGV[2])

@@ -9,7 +9,6 @@
 
 local MEMORY_MS = 60000
 
-local now = server_now()
 local taken = redis.call('GET', KEYS[2])
 if taken then return { tonumber(taken), 0 } end
 local found = window_read(1, ARGV[2], now)

@@ -8,7 +8,7 @@
 
 local count = tonumber(redis.call('GET', KEYS[2]) or 0)
 redis.call('DEL', KEYS[2])
-for _, failure in ipairs(load_phone(server_now()).failures) do
+for _, failure in ipairs(load_phone(now).failures) do
   redis.call('HDEL', KEYS[1], failure.name)
 end
 return count

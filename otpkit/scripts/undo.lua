@@ -7,7 +7,6 @@
 
 --# include base phone window
 
-local now = server_now()
 local phone = load_phone(now)
 local wait = rolling_wait(phone.sends, SENDS, now)
 local name = 's' .. ARGV[2]

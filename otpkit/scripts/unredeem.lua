@@ -7,7 +7,7 @@
 
 --# include base phone
 
-local proof = field(load_phone(server_now()), 'p' .. ARGV[3])
+local proof = field(load_phone(now), 'p' .. ARGV[3])
 if proof and sub(proof, 14, 29) == ARGV[2]
   and (ARGV[4] == '' or sub(redis.call('HGET', KEYS[1], 'r' .. ARGV[3]) or '', 7) == ARGV[4]) then
   redis.call('HSET', KEYS[1], 'p' .. ARGV[3], sub(proof, 1, 13))

@@ -6,7 +6,7 @@
 
 --# include base phone
 
-local phone = load_phone(server_now())
+local phone = load_phone(now)
 local proof = field(phone, 'p' .. ARGV[2])
 if not proof then return 1 end
 local challenge = field(phone, 'c' .. ARGV[3])

@@ -5,16 +5,15 @@
 --       5 until when the phone has a fixed code, in ms, or 0; 6 1 where the typed code is that one, or 0
 --       [; 7 the rates of the IP address's failures; without its key, the ms until another node allows it one more; 8 and 9 which
 --       rate that is: its limit and its window in ms]
--- Returns, behind the operation as answer.lua names it:
+-- Returns, behind the operation as operation.lua has it:
 --         {'proved', issued, expires, fixed [, 1]} times in ms; the operation id is the proof's. 1 at the end: repeated
 --         {'wrong', attempts left [, 1]}, {'none'} no live challenge, {'blocked'},
 --         {'limited', now, scope, wait ms, limit, window ms [, …description of the live challenge]} of the rate that takes longest
 
---# include base phone answer
+--# include base phone operation
 
 local MEMORY_MS = 60000
 
-local now = server_now()
 local op, slot = ARGV[2], ARGV[3]
 local phone = load_phone(now)
 
@@ -22,11 +21,11 @@ local phone = load_phone(now)
 local proof, failure = field(phone, 'p' .. op), field(phone, 'f' .. op)
 if proof and unpack_ms(proof, 7) > now then
   repeated(phone, 'p' .. op)
-  return answer('proved', unpack_ms(proof, 1), unpack_ms(proof, 7), byte(proof, 13), 1)
+  return { operation, 'proved', unpack_ms(proof, 1), unpack_ms(proof, 7), byte(proof, 13), 1 }
 end
 if failure then
   repeated(phone, 'f' .. op)
-  return answer('wrong', byte(failure, 7), 1)
+  return { operation, 'wrong', byte(failure, 7), 1 }
 end
 
 local is_blocked, consecutive = blocked()
@@ -55,16 +54,17 @@ elseif redis.call('EXISTS', KEYS[4]) == 0 then -- else a guess that leaves no tr
     end
   end
 end
-if ip_wait == 0 and is_blocked then return answer('blocked') end
+if ip_wait == 0 and is_blocked then return { operation, 'blocked' } end
 if ip_wait > 0 or wait > 0 then
   --# include describe limited
   if ip_wait >= wait then return limited(phone, slot, 'ip', ip_wait, ip_limit, ip_window) end
   return limited(phone, slot, 'failures', wait, limit, window)
 end
-if not challenge then return answer('none') end -- a guess where no challenge is costs the phone nothing
+if not challenge then return { operation, 'none' } end -- a guess where no challenge is costs the phone nothing
 
 local name = 'c' .. slot
-local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0' -- in place of a challenge: more wrong codes than any policy allows
+-- In place of a challenge: more wrong codes than any policy allows.
+local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0'
 if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challenge, 23, 42)) then
   local fixed = byte(challenge, 45)
   redis.call('SET', KEYS[2], consecutive, 'XX', 'KEEPTTL') -- as it is, or nothing
@@ -84,7 +84,7 @@ if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challen
       end
     end
   end
-  return answer('proved', now, now + PROOF_TTL, fixed)
+  return { operation, 'proved', now, now + PROOF_TTL, fixed }
 end
 
 --# include tidy
@@ -102,4 +102,4 @@ if left == 0 then redis.call('HDEL', KEYS[1], name) end
 tidy(phone, name)
 keep(phone, DAY_MS)
 if ip and redis.call('PTTL', KEYS[3]) < ip.longest then redis.call('PEXPIRE', KEYS[3], ip.longest) end
-return answer('wrong', left)
+return { operation, 'wrong', left }

@@ -77,7 +77,7 @@ SHAPES = {
 
 
 def _tagged(shape: bytes) -> bytes:
-    """Return a list that begins with the operation of `ARGUMENTS`, as answer.lua names it."""
+    """Return a list that begins with the operation of `ARGUMENTS`, as operation.lua has it."""
     size, _, rest = shape.partition(b"\r\n")
     return b"*%d\r\n:%d\r\n" % (int(size[1:]) + 1, int.from_bytes(OP[:6], "big")) + rest
 

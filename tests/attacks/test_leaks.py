@@ -13,7 +13,7 @@ import pytest
 from attack_lab import OTHER_PHONE, PHONE, SECRET, TEMPLATE, Lab, outcome, wrong
 from leak_search import locals_of, ours_within, texts_of
 
-from otpkit import Challenge, FixedCode, GatewayRejectedError, Policy, Proof, Rate, RateLimitError
+from otpkit import Challenge, FixedCode, GatewayRejectedError, Policy, Proof, Rate, RateLimitError, store_sync
 from otpkit.effects import Flow
 from otpkit.gateways import Alidayu, Message, Receipt
 from otpkit.sandbox import Fault, Sandbox, running
@@ -131,9 +131,7 @@ def test_no_failure_of_redis_leaks(
         for key in lab.key_names():
             lab.client.set(key, "x")
     else:
-        send = client.connection_pool.connection_class.send_packed_command if lab.url != "memory://" else None
-        broken = _failing(client, sha, send)
-        monkeypatch.setattr(*broken)
+        monkeypatch.setattr(*_failing(client, sha, embedded=lab.url == "memory://"))
     number = PHONE[3:] if failing != "undo" else REJECTED[0]
     shown = life_of(lab, otp, f"+86{number}", gateway)
     names = {type(each).__name__ for each in shown}
@@ -154,11 +152,11 @@ def _remembering(codes: list[str]) -> Any:
     return remember
 
 
-def _failing(client: Any, sha: str, send: Any) -> tuple[Any, str, Any]:
+def _failing(client: Any, sha: str, *, embedded: bool) -> tuple[Any, str, Any]:
     """Return a patch under which the script with this SHA gets no answer."""
     from redis import ConnectionError as Lost
 
-    if send is None:
+    if embedded:
         execute = client.execute_command
 
         def lose(*command: Any, **options: Any) -> Any:
@@ -168,12 +166,13 @@ def _failing(client: Any, sha: str, send: Any) -> tuple[Any, str, Any]:
 
         return client, "execute_command", lose
 
-    def refuse(self: Any, command: Any, **options: Any) -> Any:
-        if sha.encode() in b"".join(command):
+    def refuse(connection: Any, effect: Any) -> Any:
+        if effect.script.sha == sha:
             raise Lost("lost")
-        return send(self, command, **options)
+        return ask(connection, effect)
 
-    return client.connection_pool.connection_class, "send_packed_command", refuse
+    ask = store_sync._ask
+    return store_sync, "_ask", refuse
 
 
 def test_a_password_in_the_url_is_not_shown(memory_lab: Lab, log: pytest.LogCaptureFixture) -> None:
