@@ -1,7 +1,8 @@
 """Phone verification in two calls: `issue(phone)` sends a one-time code, `verify(phone, code)` gives a signed proof."""
 
 from otpkit.aio import AsyncOTP
-from otpkit.deployment import FixedCode
+from otpkit.core.config import FixedCode
+from otpkit.core.spelling import fold, normalize
 from otpkit.errors import (
     BlockedError,
     CodeError,
@@ -22,7 +23,6 @@ from otpkit.errors import (
 )
 from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.policy import Policy, Rate
-from otpkit.spelling import fold, normalize
 from otpkit.sync import OTP
 from otpkit.template import Template
 

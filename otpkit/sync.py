@@ -9,21 +9,21 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
 
-from otpkit.deployment import Clock, FixedCode, Listener, Secret, build
+from otpkit.core.arguments import NOT_GIVEN, NotGiven
+from otpkit.core.config import Clock, FixedCode, Listener, Secret, build
+from otpkit.core.flows import Flows
+from otpkit.core.lifetime import Calls, renew_in_children
+from otpkit.core.routing import GatewayChoice, TemplateChoice, is_async
 from otpkit.effects import Effect, Emit, Flow, HttpRequest, Outbound, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
-from otpkit.flows import Flows
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
-from otpkit.lifetime import Calls, renew_in_children
 from otpkit.models import Challenge, Proof, Standing
-from otpkit.names import NOT_GIVEN, NotGiven
 from otpkit.policy import DEFAULT_POLICY, Policy
-from otpkit.routing import GatewayChoice, TemplateChoice, is_async
-from otpkit.store import Patience, require_replicas
-from otpkit.store_sync import SyncStore
-from otpkit.transport import Transport
+from otpkit.store.errors import Patience, require_replicas
+from otpkit.store.sync import SyncStore
+from otpkit.transport.http import Transport
 
 T = TypeVar("T")
 _log = logging.getLogger("otpkit")

@@ -16,7 +16,8 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from otpkit import OTP, AsyncOTP, OTPError, Policy, scripts
+from otpkit import OTP, AsyncOTP, OTPError, Policy
+from otpkit.core import scripts
 
 KINDS = ["sync-url", "sync-client", "async-url", "async-client"]
 BROAD = Policy(sends="32/day", ip_sends="90/day", ip_failures="90/day", total_sends="1000/day")

@@ -8,10 +8,10 @@ from typing import Any
 from lupa import lua51
 
 from otpkit import Policy, Template
-from otpkit.deployment import build
+from otpkit.core.config import build
+from otpkit.core.flows import Flows
 from otpkit.effects import Call, Emit, Outbound, RunScript, Together
 from otpkit.errors import GatewayRejectedError, OTPError, StoreUnavailableError
-from otpkit.flows import Flows
 from otpkit.gateways import Failover, Message
 from otpkit.testing import Outbox
 

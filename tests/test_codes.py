@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpkit.codes import (
+from otpkit.core.crypto import (
     DIGEST_BYTES,
     ID_BYTES,
     KEY_ID_BYTES,
@@ -77,7 +77,7 @@ class Fixed:
 def test_the_first_and_the_last_code_are_codes(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Zero is written in full."""
     for number, code in ((0, "0" * length), (10**length - 1, "9" * length), (10**length, "0" * length)):
-        monkeypatch.setattr("otpkit.codes.Mac", lambda _key, number=number: Fixed(number))
+        monkeypatch.setattr("otpkit.core.crypto.Mac", lambda _key, number=number: Fixed(number))
         assert CodeKey(SECRET).code(nonce(0), b"", length) == code
 
 
@@ -191,7 +191,7 @@ def test_a_mac_gives_the_answers_of_rfc_4231() -> None:
 def test_no_key_is_longer_than_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 64 bytes: a longer one would have to be hashed first, which is left out. Ours have 32, whatever the secret."""
     keys = []
-    monkeypatch.setattr("otpkit.codes.Mac", lambda key: keys.append(key) or Mac(key))
+    monkeypatch.setattr("otpkit.core.crypto.Mac", lambda key: keys.append(key) or Mac(key))
     Keys([SECRET, SECRET * 99], OTHER * 9)
     assert [len(key) for key in keys] == [32, 32, 32]
     assert len(set(keys)) == 3

@@ -13,7 +13,8 @@ import pytest
 from lua_shell import MAX_VALUE, Lua, Shell
 from lupa import lua51
 
-from otpkit import Policy, scripts
+from otpkit import Policy
+from otpkit.core import scripts
 from otpkit.effects import RunScript
 from otpkit.errors import ExpiredCodeError, GatewayRejectedError, UsedTokenError, WrongCodeError
 

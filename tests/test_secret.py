@@ -16,15 +16,15 @@ from readme_blocks import ROOT
 from secrets_of_tests import OTHER_SECRET, SECRET
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, Template
-from otpkit.codes import Keys
+from otpkit.core.crypto import Keys
+from otpkit.core.secret import read_secret
+from otpkit.core.tokens import TokenSigner
 from otpkit.doctor import examine
 from otpkit.gateways import Webhook, verify_webhook
-from otpkit.secret import read_secret
 from otpkit.service import ApiKey, create_app
 from otpkit.service.keys import Keyring
 from otpkit.service.settings import read_settings
 from otpkit.testing import Outbox
-from otpkit.tokens import TokenSigner
 
 TEMPLATE = Template("SMS_1", "otpkit")
 FILE_SAFE = [  # weak ones that every place could take, by their length and letters

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from otpkit import ConfigurationError
-from otpkit.store_url import read_url
+from otpkit.store.url import read_url
 
 PLACES = {
     "redis://{}@db.example:6379/0": "redis",

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from itsdangerous import Signer, TimestampSigner, URLSafeSerializer
 
-from otpkit.codes import Keys, encode_id
+from otpkit.core.crypto import Keys, encode_id
+from otpkit.core.tokens import TokenSigner, from_ms
 from otpkit.errors import InvalidTokenError
 from otpkit.models import Proof
-from otpkit.tokens import TokenSigner, from_ms
 
 OLD, NEW = b"the older secret of the tests of tokens", b"the newer secret of the tests of tokens"
 KEYS = Keys(OLD, None)

@@ -18,12 +18,12 @@ from otpkit.cli.configured import configured, examine_service
 from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_usage, wants_json
 from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report, standing_row, standing_word
 from otpkit.cli.serving import Config, demo, sandbox, serve
+from otpkit.core.arguments import NOT_GIVEN
 from otpkit.doctor import examine
 from otpkit.environment import REQUIRED
 from otpkit.errors import OTPError
 from otpkit.frames import without_locals
 from otpkit.models import mask
-from otpkit.names import NOT_GIVEN
 
 KEY_BYTES = 32
 app = typer.Typer(

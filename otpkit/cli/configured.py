@@ -8,7 +8,7 @@ from otpkit import OTP
 from otpkit.doctor import Finding, Report, examine
 from otpkit.environment import REQUIRED
 from otpkit.errors import ConfigurationError
-from otpkit.store_url import MEMORY_URL
+from otpkit.store.url import MEMORY_URL
 
 _ONWARD = "`otpkit doctor` says what belongs into each and what is missing; `otpkit demo` needs none of them."
 

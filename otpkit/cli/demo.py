@@ -15,7 +15,7 @@ from otpkit.errors import ExpiredCodeError, OTPError, RateLimitError, UsedTokenE
 from otpkit.gateways import Alidayu
 from otpkit.models import Challenge, Proof, mask
 from otpkit.sandbox import Address, Sandbox, running, serve
-from otpkit.transport import drive
+from otpkit.transport.http import drive
 
 E = TypeVar("E", bound=OTPError)
 Say = Callable[[str], object]

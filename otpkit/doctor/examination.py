@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from secrets import token_bytes
 from typing import Any, Final
 
-from otpkit.codes import Keys, encode_id
-from otpkit.deployment import build
+from otpkit.core.config import build
+from otpkit.core.crypto import Keys, encode_id
 from otpkit.doctor import settings
 from otpkit.doctor.findings import Finding, Report, refused
 from otpkit.doctor.probe import ask_gateway, connect, facts, remember
@@ -16,8 +16,8 @@ from otpkit.doctor.server import examine_server, unreached
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.policy import DEFAULT_POLICY, Policy
-from otpkit.store import REDIS_ERRORS, store_error
-from otpkit.store_url import MEMORY_URL
+from otpkit.store.errors import REDIS_ERRORS, store_error
+from otpkit.store.url import MEMORY_URL
 from otpkit.template import Template
 
 _PARTS: Final = ("redis", "secret", "gateway", "template", "policy")

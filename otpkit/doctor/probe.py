@@ -10,17 +10,17 @@ from hmac import compare_digest
 from statistics import median
 from typing import Any, Final, TypeVar
 
-from otpkit import store
-from otpkit.codes import encode_id, new_id
+from otpkit.core.crypto import encode_id, new_id
 from otpkit.doctor.server import Node
 from otpkit.doctor.settings import Answer, Recorded
 from otpkit.effects import HttpRequest, HttpResponse, TransportFailure
 from otpkit.errors import GatewayRejectedError
-from otpkit.gateways.alidayu_answers import read_page
+from otpkit.gateways.alidayu.responses import read_page
 from otpkit.gateways.base import Gateway
 from otpkit.gateways.shanghai import SHANGHAI
-from otpkit.store_sync import SyncStore, error_of
-from otpkit.transport import Transport, drive
+from otpkit.store import errors as store
+from otpkit.store.sync import SyncStore, error_of
+from otpkit.transport.http import Transport, drive
 
 T = TypeVar("T")
 

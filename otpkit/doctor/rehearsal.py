@@ -7,13 +7,13 @@ from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Final
 
-from otpkit import scripts
-from otpkit.codes import encode_id, new_id
+from otpkit.core import scripts
+from otpkit.core.crypto import encode_id, new_id
 from otpkit.doctor.findings import Finding, refused, worst
 from otpkit.effects import Script
 from otpkit.errors import ConfigurationError
 from otpkit.policy import Policy
-from otpkit.store import REDIS_ERRORS, WAIT_MS, store_error
+from otpkit.store.errors import REDIS_ERRORS, WAIT_MS, store_error
 
 # One wrong code blocks, and the next needs PERSIST; what replicas did not confirm can be taken back.
 _SCRIPTS: Final = scripts.load(Policy(max_consecutive_failures=1, replicas=1))

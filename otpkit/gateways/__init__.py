@@ -7,10 +7,10 @@ from otpkit.gateways.base import Delivery, FunctionGateway, Gateway, Message, Pu
 from otpkit.gateways.failover import Failover, Route
 
 if TYPE_CHECKING:
-    from otpkit.gateways.acs3 import Credentials
     from otpkit.gateways.alidayu import Alidayu, SmsDetail, SmsDetailPage
     from otpkit.gateways.aliyun import Aliyun, SendDetail, SendDetailPage
-    from otpkit.gateways.aliyun_voice import AliyunVoice, CallDetail
+    from otpkit.gateways.aliyun.signing import Credentials
+    from otpkit.gateways.aliyun.voice import AliyunVoice, CallDetail
     from otpkit.gateways.apprise import Apprise
     from otpkit.gateways.console import Console
     from otpkit.gateways.tencent import Tencent
@@ -47,11 +47,11 @@ __all__ = [
 _MODULES = {
     "Alidayu": "alidayu",
     "Aliyun": "aliyun",
-    "AliyunVoice": "aliyun_voice",
+    "AliyunVoice": "aliyun.voice",
     "Apprise": "apprise",
-    "CallDetail": "aliyun_voice",
+    "CallDetail": "aliyun.voice",
     "Console": "console",
-    "Credentials": "acs3",
+    "Credentials": "aliyun.signing",
     "SendDetail": "aliyun",
     "SendDetailPage": "aliyun",
     "SmsDetail": "alidayu",

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from otpkit import notifier
 from otpkit.effects import Call, Flow
 from otpkit.errors import ConfigurationError
-from otpkit.gateways import settings
+from otpkit.gateways import validation
 from otpkit.gateways.base import Gateway, Message, Receipt
 from otpkit.gateways.provider import Provider
 from otpkit.template import Template
+from otpkit.transport import notifier
 
 PROVIDER: Final = Provider("apprise", "Apprise")
 _PHONE: Final = "{phone}"
@@ -48,7 +48,7 @@ class Apprise(Gateway):
                 '"vonage://key:secret@sender/{phone}".'
             )
         self._url = urls[0]
-        self._proxy = settings.proxy_url("proxy", proxy)
+        self._proxy = validation.proxy_url("proxy", proxy)
         notifier.check(self._url.replace(_PHONE, _ANY_PHONE), self._proxy)
 
     def __repr__(self) -> str:

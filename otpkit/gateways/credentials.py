@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from otpkit.effects import Call, Flow
 from otpkit.errors import ConfigurationError
-from otpkit.gateways.acs3 import Credentials
+from otpkit.gateways.aliyun.signing import Credentials
 from otpkit.gateways.provider import Provider
 
 CredentialsSource = Callable[[], Credentials | Awaitable[Credentials]]

@@ -13,7 +13,7 @@ from otpkit.frames import without_locals
 from otpkit.gateways.base import Message
 from otpkit.gateways.provider import Provider
 from otpkit.gateways.shanghai import days_around
-from otpkit.transport import drive
+from otpkit.transport.http import drive
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

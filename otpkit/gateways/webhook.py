@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
+from otpkit.core.secret import read_secret
 from otpkit.effects import Flow, HttpRequest, HttpResponse
 from otpkit.errors import (
     ConfigurationError,
@@ -22,10 +23,9 @@ from otpkit.errors import (
     RejectionCategory,
 )
 from otpkit.frames import without_locals
-from otpkit.gateways import settings
+from otpkit.gateways import validation
 from otpkit.gateways.base import Channel, Gateway, Message, Receipt
 from otpkit.gateways.provider import Provider, header, json_object, message_id, read_json, seconds, text_of, token
-from otpkit.secret import read_secret
 
 PROVIDER: Final = Provider("webhook", "The webhook")
 TIMESTAMP: Final = "Otpkit-Timestamp"
@@ -78,12 +78,12 @@ class Webhook(Gateway):
         timeout: tuple[float, float] | float = (3, 10),
         proxy: str | None = None,
     ) -> None:
-        self.url, _, query = settings.whole_url("url", url).partition("?")
+        self.url, _, query = validation.whole_url("url", url).partition("?")
         # Apart, for a query may be a key, and no repr shows a request's.
         self._query = _query(query)
         self._secret = read_secret("secret", secret)
-        self.timeout = settings.timeouts("timeout", timeout)
-        self._proxy = settings.proxy_url("proxy", proxy)
+        self.timeout = validation.timeouts("timeout", timeout)
+        self._proxy = validation.proxy_url("proxy", proxy)
 
     def __repr__(self) -> str:
         return f"Webhook(url={self.url!r}, timeout={self.timeout!r})"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlencode
 
-from otpkit.gateways.twilio_signature import sign
+from otpkit.gateways.twilio.signing import sign
 from otpkit.sandbox.calls import Provider
 from otpkit.sandbox.magic import HEARD
 from otpkit.sandbox.messages import Message, country_and_number

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from otpkit.gateways.acs3 import canonical_query
+from otpkit.gateways.aliyun.signing import canonical_query
 from otpkit.sandbox.denials import Denied, check_date, mandatory
 from otpkit.sandbox.reading import Params
 from otpkit.sandbox.state import Sandbox

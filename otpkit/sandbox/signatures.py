@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from hashlib import sha256
 
-from otpkit.gateways.acs3 import Authorization, read_authorization, signature
+from otpkit.gateways.aliyun.signing import Authorization, read_authorization, signature
 from otpkit.sandbox.calls import WireRequest
 from otpkit.sandbox.denials import Denied, check_date
 from otpkit.sandbox.reading import decode

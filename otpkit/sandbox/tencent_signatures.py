@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from otpkit.gateways import tc3
+from otpkit.gateways.tencent import signing
 from otpkit.sandbox.calls import WireRequest
 from otpkit.sandbox.reading import Params
 from otpkit.sandbox.state import Sandbox
@@ -23,7 +23,7 @@ _METHODS: Final = {"HmacSHA1": "sha1", "HmacSHA256": "sha256"}
 _PORT: Final = re.compile(r":[0-9]+$")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,10}")
 _AUTHORIZATION: Final = re.compile(
-    rf"{tc3.ALGORITHM} Credential=(?P<id>[^/\s]+)/(?P<date>[0-9-]{{10}})/(?P<service>[a-z0-9]+)/tc3_request, ?"
+    rf"{signing.ALGORITHM} Credential=(?P<id>[^/\s]+)/(?P<date>[0-9-]{{10}})/(?P<service>[a-z0-9]+)/tc3_request, ?"
     r"SignedHeaders=(?P<names>[a-z0-9;-]+), ?Signature=(?P<hex>[0-9a-f]{64})"
 )
 
@@ -47,8 +47,8 @@ def check_v3(sandbox: Sandbox, request: WireRequest) -> None:
         raise TencentError("AuthFailure.SignatureFailure", "The headers Content-Type and Host must be signed.")
 
     def signed_for(host: str) -> bytes:
-        canonical = tc3.canonical_request(request.method, query, {**headers, "host": host}, names, body)
-        return tc3.signature(secret, service=said["service"], request=canonical, timestamp=timestamp).encode()
+        canonical = signing.canonical_request(request.method, query, {**headers, "host": host}, names, body)
+        return signing.signature(secret, service=said["service"], request=canonical, timestamp=timestamp).encode()
 
     _check(headers["host"], signed_for, said["hex"])
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from otpkit import AsyncOTP, ConfigurationError, Template
-from otpkit.codes import SLOT_BYTES
+from otpkit.core.crypto import SLOT_BYTES
 from otpkit.effects import Flow, RunScript
 from otpkit.phone import MAINLAND, MAX_LENGTH, ONLY_MAINLAND
 

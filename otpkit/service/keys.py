@@ -12,9 +12,9 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Final, Self
 
+from otpkit.core.arguments import check_purpose
+from otpkit.core.secret import require_random
 from otpkit.errors import ConfigurationError
-from otpkit.names import check_purpose
-from otpkit.secret import require_random
 
 MIN_KEY_CHARS: Final = 32
 KNOWN: Final = "otpkit.known"  # In a request's state, once it has shown one of the keys.

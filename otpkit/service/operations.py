@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from otpkit import AsyncOTP, PhoneError, fold, normalize
-from otpkit.names import NOT_GIVEN, NotGiven
+from otpkit.core.arguments import NOT_GIVEN, NotGiven
+from otpkit.core.spelling import check_region
 from otpkit.service import bodies
 from otpkit.service._web import BaseModel, Response
 from otpkit.service.answers import challenge_json, delivery_json, json_answer, proof_json, refused
-from otpkit.spelling import check_region
 
 # Refusals of every operation: what can't be read, by whom it was asked, and a service that can't.
 ALWAYS: Final = (400, 401, 403, 413, 415, 422, 500, 503)

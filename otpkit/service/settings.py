@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from otpkit.codes import Keys
+from otpkit.core.crypto import Keys
 from otpkit.environment import (
     GATEWAYS,
     JSON,
@@ -23,7 +23,7 @@ from otpkit.errors import ConfigurationError
 from otpkit.policy import Policy
 from otpkit.service.config_file import read_file
 from otpkit.service.keys import ApiKey, Keyring, require_receipts_secret
-from otpkit.store_url import read_url
+from otpkit.store.url import read_url
 from otpkit.template import Template
 
 DEFAULT_HOST: Final = "127.0.0.1"

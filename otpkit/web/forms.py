@@ -26,8 +26,8 @@ from otpkit import (
     fold,
     normalize,
 )
+from otpkit.core.arguments import check_purpose
 from otpkit.errors import Language
-from otpkit.names import check_purpose
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.paths import own_path, with_next
 from otpkit.web.regions import Region, regions_of

@@ -153,9 +153,9 @@ def test_every_key_has_a_life_but_a_reached_block(rest: Lab) -> None:
 
 def test_the_same_code_of_two_identities_is_two_records(rest: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though every code is 123456, no two digests are alike: the identity is the salt."""
-    monkeypatch.setattr("otpkit.codes.CodeKey.code", lambda *_: "123456")
+    monkeypatch.setattr("otpkit.core.crypto.CodeKey.code", lambda *_: "123456")
     nonces = count()
-    monkeypatch.setattr("otpkit.issuing.new_id", lambda: next(nonces).to_bytes(16))
+    monkeypatch.setattr("otpkit.core.issue.new_id", lambda: next(nonces).to_bytes(16))
     otp = rest.otp(policy=Policy(sends="32/day"))
     for phone, (purpose, bind) in product((PHONE, OTHER_PHONE), (("a", ""), ("b", ""), ("a", "b"))):
         otp.issue(phone, purpose, bind=bind)

@@ -17,7 +17,7 @@ from otpkit import (
     PhoneError,
     WrongCodeError,
 )
-from otpkit.codes import Keys
+from otpkit.core.crypto import Keys
 
 
 class Sly(str):

@@ -13,7 +13,8 @@ from callers import BROAD, calling, loaded, result
 from proxy import Fault, Proxy
 from stage import Stage, staged
 
-from otpkit import OTP, AsyncOTP, Challenge, GatewayRejectedError, Proof, StoreUnavailableError, scripts
+from otpkit import OTP, AsyncOTP, Challenge, GatewayRejectedError, Proof, StoreUnavailableError
+from otpkit.core import scripts
 from otpkit.effects import RunScript
 from otpkit.gateways import Failover
 from otpkit.testing import Outbox

@@ -13,10 +13,11 @@ import pytest
 from attack_lab import OTHER_PHONE, PHONE, SECRET, TEMPLATE, Lab, outcome, wrong
 from leak_search import locals_of, ours_within, texts_of
 
-from otpkit import Challenge, FixedCode, GatewayRejectedError, Policy, Proof, Rate, RateLimitError, store_sync
+from otpkit import Challenge, FixedCode, GatewayRejectedError, Policy, Proof, Rate, RateLimitError
 from otpkit.effects import Flow
 from otpkit.gateways import Alidayu, Message, Receipt
 from otpkit.sandbox import Fault, Sandbox, running
+from otpkit.store import sync as store_sync
 
 APP_SECRET = "the-secret-of-the-sandbox"
 POLICY = Policy(code_length=10, sends="32/day")  # ten digits are found nowhere by chance
@@ -122,7 +123,7 @@ def test_no_failure_of_redis_leaks(
     lab: Lab, gateway: Listening, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     """Whichever script fails: neither Redis's error nor the frames that it went through hold what was passed."""
-    monkeypatch.setattr("otpkit.codes.CodeKey.code", _remembering(gateway.codes))
+    monkeypatch.setattr("otpkit.core.crypto.CodeKey.code", _remembering(gateway.codes))
     client = lab.connect()
     otp = lab.otp(redis=client, gateway=gateway, policy=POLICY, clock=None)
     sha = getattr(otp._deployment.scripts, failing).sha if failing != "wrong type" else ""
@@ -141,7 +142,7 @@ def test_no_failure_of_redis_leaks(
 
 
 def _remembering(codes: list[str]) -> Any:
-    from otpkit.codes import CodeKey
+    from otpkit.core.crypto import CodeKey
 
     make = CodeKey.code
 

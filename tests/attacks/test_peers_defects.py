@@ -9,7 +9,7 @@ import pytest
 from attack_lab import DAY, HOUR, MINUTE, OTHER_PHONE, PHONE, SECRET, Lab, names, outcome, together, wrong
 
 from otpkit import ExpiredCodeError, GatewayRejectedError, Policy, RateLimitError, WrongCodeError
-from otpkit.codes import CodeKey
+from otpkit.core.crypto import CodeKey
 from otpkit.gateways import Alidayu
 from otpkit.sandbox import Fault, Sandbox, running
 

@@ -20,7 +20,7 @@ from otpkit import (
 )
 from otpkit.effects import HttpResponse
 from otpkit.gateways import Alidayu
-from otpkit.gateways.alidayu_answers import read_receipt
+from otpkit.gateways.alidayu.responses import read_receipt
 
 
 def test_defect_16_the_code_is_stored_before_it_is_sent(lab: Lab) -> None:

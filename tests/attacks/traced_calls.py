@@ -24,7 +24,7 @@ from sentry_sdk.transport import Transport
 from wire_server import WireServer, drop, reply
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Policy, Template, gateways
-from otpkit.codes import CodeKey
+from otpkit.core.crypto import CodeKey
 
 PHONE = "+8613800138000"
 TEMPLATE = Template("1234567", "otpkit", {"code": "{code}"}, body="Your code is ${code}.")

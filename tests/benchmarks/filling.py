@@ -10,8 +10,8 @@ import redis
 from redis import sentinel
 
 from otpkit import OTP
-from otpkit.codes import new_id
-from otpkit.identity import Identity
+from otpkit.core.crypto import new_id
+from otpkit.core.subject import Identity
 
 BATCH = 500  # commands of a pipeline
 PURPOSE = "signup"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import redis
 
-from otpkit.codes import ID_BYTES, SLOT_BYTES, encode_id
-from otpkit.deployment import Deployment
+from otpkit.core.config import Deployment
+from otpkit.core.crypto import ID_BYTES, SLOT_BYTES, encode_id
 from tests.benchmarks.measure import ratio
 from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.subjects import Bench, open_bench, tcp_server

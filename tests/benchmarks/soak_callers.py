@@ -21,7 +21,7 @@ from otpkit import (
     UsedTokenError,
     WrongCodeError,
 )
-from otpkit.codes import decode_id
+from otpkit.core.crypto import decode_id
 from otpkit.errors import RateLimitError
 from otpkit.gateways import Message
 from tests.benchmarks.filling import Filler

@@ -14,7 +14,7 @@ from cli_process import PHONE, Ended, otpkit, python, running
 from secrets_of_tests import SECRET
 
 from otpkit import OTP
-from otpkit.gateways.acs3 import Credentials, signed_headers
+from otpkit.gateways.aliyun.signing import Credentials, signed_headers
 
 QUIET = Ended(0, "", "")
 

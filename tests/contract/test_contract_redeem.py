@@ -13,8 +13,8 @@ from contract_world import PHONE, SECRET, World
 from itsdangerous import URLSafeSerializer
 
 from otpkit import ConfigurationError, InvalidTokenError, Policy, UsedTokenError
-from otpkit.codes import Keys
-from otpkit.tokens import TokenSigner
+from otpkit.core.crypto import Keys
+from otpkit.core.tokens import TokenSigner
 
 KEY = "the visitor's own"
 REQUEST = "the fields of the form"

@@ -13,7 +13,7 @@ from contract_world import MEMORY, World
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS
 
 from otpkit import ConfigurationError, Policy
-from otpkit.store_url import read_url
+from otpkit.store.url import read_url
 
 PEM = Path(__file__).parents[1] / "gateways" / "loopback.pem"
 PASSWORD = "hunter22"

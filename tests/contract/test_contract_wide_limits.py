@@ -17,8 +17,8 @@ from otpkit import (
     RateLimitError,
     WrongCodeError,
 )
-from otpkit.store_async import AsyncStore
-from otpkit.store_sync import SyncStore
+from otpkit.store.aio import AsyncStore
+from otpkit.store.sync import SyncStore
 
 NEXT = [f"+861390013{i:04d}" for i in range(200)]
 """Phones, a fresh one for each send, so that no phone's own limit is met."""

@@ -15,8 +15,8 @@ from proxy import Fault, Proxy
 
 from otpkit import Challenge, GatewayRejectedError, StoreUnavailableError
 from otpkit.gateways import Failover, Message
-from otpkit.store_async import AsyncStore
-from otpkit.store_sync import SyncStore
+from otpkit.store.aio import AsyncStore
+from otpkit.store.sync import SyncStore
 from otpkit.testing import Outbox
 
 TOTAL_S, SLACK_S = 3.0, 0.8

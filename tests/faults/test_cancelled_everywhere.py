@@ -76,7 +76,7 @@ class World:
 
 @pytest.fixture(params=["valkey", "redis"])
 async def world(request: pytest.FixtureRequest, namespace: str, monkeypatch: Any) -> AsyncIterator[World]:
-    monkeypatch.setattr("otpkit.store.CONNECTIONS", FEW)
+    monkeypatch.setattr("otpkit.store.errors.CONNECTIONS", FEW)
     sent: list[Message] = []
     clock = MovableClock()
 

@@ -16,7 +16,7 @@ import redis.asyncio
 from attack_lab import PHONE, SECRET, TEMPLATE
 
 from otpkit import AsyncOTP, ConfigurationError, Policy
-from otpkit.store_loops import abandon_all
+from otpkit.store.loops import abandon_all
 from otpkit.testing import Outbox
 
 ROOMY = Policy(sends="32/day")

@@ -16,9 +16,9 @@ from callers import result
 from otpkit import OTP, AsyncOTP, Challenge, ConfigurationError, GatewayRejectedError, Policy
 from otpkit.effects import Call, Flow, HttpRequest, NotConnected
 from otpkit.gateways import Delivery, Failover, Gateway, Message, Receipt
-from otpkit.lanes import THREADS
 from otpkit.testing import MovableClock, Outbox
-from otpkit.transport import Transport
+from otpkit.transport.http import Transport
+from otpkit.transport.lanes import THREADS
 
 POLICY = Policy(sends="32/day", ttl=30)
 CROWD = THREADS + 20
@@ -163,7 +163,7 @@ async def test_no_message_waits_beyond_its_codes_life(
     url: str, namespace: str, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long it may wait: of a code of 30 s, here with 1.5 s of them left for leaving."""
-    monkeypatch.setattr("otpkit.issuing._LEAST_LIFE_S", 28.5)
+    monkeypatch.setattr("otpkit.core.issue._LEAST_LIFE_S", 28.5)
     async with build(url, slow, namespace, gateway_wait=3600) as otp:
         outcomes = await crowd(otp, slow)
         refused = [each for each in outcomes if isinstance(each, GatewayRejectedError)]

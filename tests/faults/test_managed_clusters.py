@@ -13,7 +13,8 @@ from doctor_lab import found_of, settings_of
 from managed import LENIENT, STRICT, ManagedProxy, is_accepted
 from mortal import Mortal
 
-from otpkit import ConfigurationError, Policy, WrongCodeError, scripts
+from otpkit import ConfigurationError, Policy, WrongCodeError
+from otpkit.core import scripts
 from otpkit.doctor.rehearsal import COMMANDS, _steps, examine_scripts
 from otpkit.errors import ExpiredCodeError
 from otpkit.gateways import Failover

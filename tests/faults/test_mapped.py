@@ -9,7 +9,7 @@ import pytest
 from redis import exceptions
 
 from otpkit import ConfigurationError, StoreUnavailableError
-from otpkit.store import REDIS_ERRORS, store_error
+from otpkit.store.errors import REDIS_ERRORS, store_error
 
 UNAVAILABLE: dict[str, list[Exception]] = {
     "did not answer": [

@@ -11,7 +11,8 @@ from attack_lab import PHONE, wrong
 from callers import BROAD, calling, result
 from mortal import Mortal
 
-from otpkit import ConfigurationError, Policy, scripts
+from otpkit import ConfigurationError, Policy
+from otpkit.core import scripts
 from otpkit.testing import Outbox
 
 IP = "203.0.113.7"

@@ -18,7 +18,7 @@ from attack_lab import SECRET, TEMPLATE
 from callers import BROAD
 
 from otpkit import OTP
-from otpkit.store_pool import Pool
+from otpkit.store.pool import Pool
 from otpkit.testing import Outbox
 
 CHILD_S = 30.0

@@ -15,7 +15,7 @@ from proxy import Fault, Proxy
 from stage import staged, told
 from stories import STORIES, Story
 
-from otpkit import store
+from otpkit.store import errors as store
 
 ANSWER_S = 0.3  # in place of a second, for the tests' sake
 FAULTS = {"swallowed": Fault("swallow"), "late": Fault("delay", seconds=2 * ANSWER_S)}

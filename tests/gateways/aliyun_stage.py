@@ -10,7 +10,7 @@ from leaks import errors_of, reachable_text
 from wire_server import Act, Request, drop, raw, reply, reset
 
 from otpkit.errors import GatewayRejectedError
-from otpkit.gateways.acs3 import read_authorization, signature
+from otpkit.gateways.aliyun.signing import read_authorization, signature
 
 CODE, NUMBER, SEND_ID = "730452", "13800138000", "Zm9vYmFyYmF6cXV4MTIzNA"
 KEY, SECRET, TOKEN = "LTAI-the-key", "s3cr3t-of-the-key", "CAIS-the-sts-token"

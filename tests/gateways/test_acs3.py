@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 
 from otpkit.errors import ConfigurationError
-from otpkit.gateways.acs3 import (
+from otpkit.gateways.aliyun.signing import (
     Authorization,
     Credentials,
     authorization,

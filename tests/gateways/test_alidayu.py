@@ -15,10 +15,10 @@ from wire_server import Act, Peer, WireServer, answer, drop, raw, refusing_port,
 from otpkit.effects import HttpRequest, HttpResponse
 from otpkit.errors import ConfigurationError, GatewayRejectedError, PhoneError
 from otpkit.gateways import Alidayu, Delivery, Message, Receipt, SmsDetail, SmsDetailPage
-from otpkit.gateways.alidayu_errors import BUSINESS_ERRORS
+from otpkit.gateways.alidayu.errors import BUSINESS_ERRORS
 from otpkit.gateways.shanghai import SHANGHAI
 from otpkit.template import Template
-from otpkit.transport import Transport, drive
+from otpkit.transport.http import Transport, drive
 
 CODE, NUMBER, SECRET, SEND_ID = "730452", "13800138000", "s3cr3t-of-the-app", "Zm9vYmFyYmF6cXV4MTIzNA"
 NOON = datetime(2015, 12, 15, 4, tzinfo=UTC)  # in Shanghai

@@ -33,7 +33,7 @@ from otpkit.errors import ConfigurationError, GatewayRejectedError, PhoneError
 from otpkit.gateways import Aliyun, Credentials, Delivery, Message, Push, Receipt, SendDetail, SendDetailPage
 from otpkit.gateways.shanghai import SHANGHAI
 from otpkit.template import Template
-from otpkit.transport import Transport, drive
+from otpkit.transport.http import Transport, drive
 
 NOON = datetime(2026, 5, 25, 4, tzinfo=UTC)  # in Shanghai
 TEMPLATE = Template("SMS_10000", "阿里大鱼", {"code": "{code}", "product": "p"})

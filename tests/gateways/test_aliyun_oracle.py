@@ -13,7 +13,9 @@ from aliyun_stage import KEY, NUMBER, SECRET, SEND_ID, TOKEN, assert_signed
 from wire_server import Request, WireServer, reply
 
 from otpkit.gateways import Aliyun, AliyunVoice, Message
-from otpkit.gateways.acs3 import (
+from otpkit.gateways.aliyun.api import VERSION
+from otpkit.gateways.aliyun.calls import day_begins
+from otpkit.gateways.aliyun.signing import (
     Authorization,
     Credentials,
     authorization,
@@ -21,11 +23,9 @@ from otpkit.gateways.acs3 import (
     signature,
     signed_headers,
 )
-from otpkit.gateways.aliyun_api import VERSION
-from otpkit.gateways.aliyun_calls import day_begins
 from otpkit.gateways.shanghai import SHANGHAI
 from otpkit.template import Template
-from otpkit.transport import drive
+from otpkit.transport.http import drive
 
 # The SDKs', under newer Pythons; nothing of ours calls it.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")

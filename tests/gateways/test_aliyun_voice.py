@@ -28,7 +28,7 @@ from otpkit.errors import ConfigurationError, GatewayRejectedError, PhoneError
 from otpkit.gateways import AliyunVoice, CallDetail, Credentials, Delivery, Message, Push, Receipt
 from otpkit.gateways.shanghai import SHANGHAI
 from otpkit.template import Template
-from otpkit.transport import Transport, drive
+from otpkit.transport.http import Transport, drive
 
 NOON = datetime(2026, 5, 25, 4, tzinfo=UTC)  # in Shanghai
 MIDNIGHT_MS = 1779638400000  # 2026-05-25 00:00:00 in Shanghai

@@ -12,10 +12,11 @@ from provider_lab import BARE, CODE, NUMBER, PHONE, TEMPLATE, message, refused
 from secrets_of_tests import SECRET
 from wire_server import WireServer, drop, refusing_port, reply
 
-from otpkit import OTP, AsyncOTP, ConfigurationError, notifier
+from otpkit import OTP, AsyncOTP, ConfigurationError
 from otpkit.effects import Call
 from otpkit.gateways import Apprise, Receipt
-from otpkit.transport import drive
+from otpkit.transport import notifier
+from otpkit.transport.http import drive
 
 # One of its plug-ins imports this, up to Python 3.12.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

@@ -19,7 +19,7 @@ from wire_server import CERTIFICATE, WireServer, refusing_port, reply
 
 from otpkit import AsyncOTP, ConfigurationError
 from otpkit.gateways import Apprise, Receipt
-from otpkit.transport import drive
+from otpkit.transport.http import drive
 
 # One of its plug-ins imports this, up to Python 3.12.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

@@ -7,7 +7,7 @@ from test_failover_circuit import MAKE, SECRET, TEMPLATE
 from wire_server import Act, WireServer, reply
 
 from otpkit import OTP, RateLimitError
-from otpkit.gateways.aliyun_errors import flow_control_window
+from otpkit.gateways.aliyun.errors import flow_control_window
 from otpkit.testing import MovableClock
 
 PHONE = "+8613800138000"

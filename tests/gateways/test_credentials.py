@@ -15,8 +15,8 @@ from wire_server import Act, WireServer, reply
 from otpkit import OTP, AsyncOTP, ConfigurationError, GatewayRejectedError, Template
 from otpkit.effects import Call
 from otpkit.gateways import Aliyun, AliyunVoice, Credentials, Tencent
-from otpkit.gateways.tc3 import authorization
-from otpkit.transport import Transport, drive
+from otpkit.gateways.tencent.signing import authorization
+from otpkit.transport.http import Transport, drive
 
 TEMPLATE = Template("585014", "阿里大鱼")
 GATEWAYS: dict[str, tuple[Any, dict[str, Any], str]] = {

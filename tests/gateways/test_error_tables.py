@@ -12,9 +12,12 @@ from tencentcloud.sms.v20210111 import errorcodes
 
 from otpkit.effects import HttpResponse
 from otpkit.errors import RejectionCategory
-from otpkit.gateways import alidayu_errors, aliyun_errors, tencent_errors, twilio_errors
-from otpkit.gateways.alidayu_answers import read_receipt
+from otpkit.gateways.alidayu import errors as alidayu_errors
+from otpkit.gateways.alidayu.responses import read_receipt
+from otpkit.gateways.aliyun import errors as aliyun_errors
 from otpkit.gateways.provider import Doubt, Refusal, family_of, row_of
+from otpkit.gateways.tencent import errors as tencent_errors
+from otpkit.gateways.twilio import errors as twilio_errors
 
 Tables = tuple[Mapping[str, Refusal], Mapping[str, Doubt]]
 

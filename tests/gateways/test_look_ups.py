@@ -19,10 +19,10 @@ from secrets_of_tests import SECRET as OTP_SECRET
 from wire_server import WireServer, refusing_port, reply
 
 from otpkit import OTP, AsyncOTP, GatewayRejectedError, Template
-from otpkit.connecting import MAX_LOOK_UPS, THREAD_NAME, connect, look_up
 from otpkit.effects import HttpRequest, NotConnected
 from otpkit.gateways import Webhook
-from otpkit.transport import Transport
+from otpkit.transport.connecting import MAX_LOOK_UPS, THREAD_NAME, connect, look_up
+from otpkit.transport.http import Transport
 
 REAL = socket.getaddrinfo
 NAME = "gateway.example"

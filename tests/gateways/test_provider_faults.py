@@ -11,7 +11,7 @@ from wire_server import Act, Peer, WireServer, answer, drip, drop, raw, refusing
 
 from otpkit.effects import HttpRequest
 from otpkit.gateways import Gateway, Message, Receipt, Tencent, Twilio, Webhook
-from otpkit.transport import Transport, drive
+from otpkit.transport.http import Transport, drive
 
 SID = f"AC{'0' * 32}"
 Make = Callable[[str], Gateway]

@@ -23,7 +23,7 @@ from otpkit.effects import HttpRequest, NoAnswer, NotConnected, TransportFailure
 from otpkit.environment import GATEWAYS, arguments_from
 from otpkit.gateways import Alidayu, Aliyun, AliyunVoice, Gateway, Tencent, Twilio, Webhook
 from otpkit.service.config_file import read_file
-from otpkit.transport import Transport, drive
+from otpkit.transport.http import Transport, drive
 
 ACCEPTED = {
     "Code": "OK",

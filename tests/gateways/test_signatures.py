@@ -17,7 +17,7 @@ from otpkit import OTP, AsyncOTP, ConfigurationError, Template, gateways
 from otpkit.environment import arguments_from
 from otpkit.gateways import Alidayu, Aliyun, AliyunVoice, Console, Gateway, Tencent, Twilio, Webhook
 from otpkit.template import count_segments
-from otpkit.transport import Transport, drive
+from otpkit.transport.http import Transport, drive
 
 # One SMS as it is written, and two with a signature in Chinese brackets.
 ENGLISH = "Your code is ${code}. It is valid for five minutes. Never share it: none of us will ask for it."

@@ -22,9 +22,9 @@ from wire_server import Act, Request, WireServer, reply
 from otpkit.effects import HttpRequest
 from otpkit.errors import ConfigurationError
 from otpkit.gateways import Delivery, Push, Receipt, Receipts, Tencent, tencent_errors
-from otpkit.gateways.tencent_errors import REFUSALS
+from otpkit.gateways.tencent.errors import REFUSALS
 from otpkit.template import Template
-from otpkit.transport import Transport, drive
+from otpkit.transport.http import Transport, drive
 
 # The SDK's own, from Python 3.12 on.
 pytestmark = pytest.mark.filterwarnings(

@@ -35,7 +35,7 @@ from wire_server import (
 
 from otpkit.effects import Emit, Flow, HttpRequest, NoAnswer, NotConnected, TransportFailure, http
 from otpkit.models import Event
-from otpkit.transport import MAX_ANSWER, Transport, drive
+from otpkit.transport.http import MAX_ANSWER, Transport, drive
 
 CODE, NUMBER, SECRET = "730452", "13800138000", "s3cr3t-of-the-app"
 PARAMS = {"rec_num": NUMBER, "sms_param": f'{{"code":"{CODE}"}}'}
@@ -379,7 +379,7 @@ class TestSharing:
         script = """
 import os, sys
 from otpkit.effects import HttpRequest
-from otpkit.transport import Transport
+from otpkit.transport.http import Transport
 transport, request = Transport(), HttpRequest("GET", sys.argv[1], {}, {}, (5, 5))
 assert transport.exchange(request).text == "ok"
 if not os.fork():
@@ -403,7 +403,9 @@ assert transport.exchange(request).text == "ok"
         assert server.connections == 2
 
     def test_requests_is_not_imported_before_the_first_exchange(self) -> None:
-        script = "import sys; from otpkit.transport import Transport; Transport(); assert 'requests' not in sys.modules"
+        script = (
+            "import sys; from otpkit.transport.http import Transport; Transport(); assert 'requests' not in sys.modules"
+        )
         subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 

@@ -17,8 +17,8 @@ from wire_server import Act, WireServer, reply
 
 from otpkit.errors import ConfigurationError
 from otpkit.gateways import Delivery, Push, Receipt, Receipts, Twilio
-from otpkit.gateways.twilio_errors import REFUSALS
-from otpkit.transport import Transport, drive
+from otpkit.gateways.twilio.errors import REFUSALS
+from otpkit.transport.http import Transport, drive
 
 ACCOUNT, SENDER, VOICE = f"AC{'0' * 32}", "+15551234567", "+15557654321"
 SID, CALL = f"SM{'1a' * 16}", f"CA{'2b' * 16}"

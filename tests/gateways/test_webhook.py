@@ -16,7 +16,7 @@ from otpkit import OTP
 from otpkit.errors import ConfigurationError, ExpiredTokenError, GatewayRejectedError, InvalidTokenError
 from otpkit.gateways import Failover, Receipt, Webhook, verify_webhook
 from otpkit.testing import Outbox
-from otpkit.transport import Transport, drive
+from otpkit.transport.http import Transport, drive
 
 TIME = NOW.timestamp()
 

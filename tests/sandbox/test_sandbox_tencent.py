@@ -12,7 +12,7 @@ from push_receiver import Receiver, receiving
 from sandbox_client import Client, Clock
 from tencent_client import TencentCloud, TencentCloudSDKException
 
-from otpkit.gateways import tc3
+from otpkit.gateways.tencent import signing
 from otpkit.sandbox import Fault, Sandbox, running
 
 
@@ -131,7 +131,7 @@ BODY = json.dumps({"PhoneNumberSet": ["13800138000"], "SmsSdkAppId": "1", "Templ
 def post(client: Client, body: bytes = BODY, *, after: int = 0, **changes: str | None) -> str:
     """Send a request that was signed as it should be and changed then, and return the code of its error or status."""
     host, now = f"{client.address.host}:{client.address.port}", int(client.clock.now) + after
-    signed = tc3.authorization("sandbox", "sandbox-secret", service="sms", host=host, body=BODY, timestamp=now)
+    signed = signing.authorization("sandbox", "sandbox-secret", service="sms", host=host, body=BODY, timestamp=now)
     headers = {
         "Content-Type": "application/json",
         "Authorization": signed,

@@ -17,7 +17,9 @@ import pytest
 import redis
 from counters import SECRET, TEMPLATE, cluster_client, new_phone, sentinel_client
 
-from otpkit import OTP, ExpiredCodeError, OTPError, Policy, store, store_sync
+from otpkit import OTP, ExpiredCodeError, OTPError, Policy
+from otpkit.store import errors as store
+from otpkit.store import sync as store_sync
 from otpkit.testing import Outbox
 
 LINES = 3000  # No call runs as many.

@@ -17,7 +17,7 @@ from clusters import MASTER_NAME, Cluster, Watched
 from redis.asyncio.cluster import ClusterNode
 
 from otpkit import AsyncOTP, Policy
-from otpkit.store_loops import abandon_all
+from otpkit.store.loops import abandon_all
 from otpkit.testing import Outbox
 
 ROOMY = Policy(sends="32/day")

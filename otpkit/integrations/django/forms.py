@@ -8,7 +8,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from otpkit import MalformedCodeError, PhoneError, fold, normalize
-from otpkit.codes import clean_code
+from otpkit.core.crypto import clean_code
 from otpkit.frames import without_locals
 from otpkit.integrations.django.conf import get_otp, language
 from otpkit.phone import MAX_LENGTH

@@ -1,0 +1,158 @@
+"""What an `OTP` is built from, checked once, when it is built."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from inspect import iscoroutinefunction
+from typing import TypeAlias
+
+from otpkit.core import scripts
+from otpkit.core.arguments import check_purpose
+from otpkit.core.crypto import Keys, clean_code
+from otpkit.core.routing import GatewayChoice, Routing, TemplateChoice, route
+from otpkit.core.tokens import TokenSigner
+from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
+from otpkit.frames import without_locals
+from otpkit.models import Event, mask
+from otpkit.phone import parse
+from otpkit.policy import Policy
+
+FIXED_CODE_DAYS = 90
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.-]+")
+
+Secret: TypeAlias = str | bytes | Sequence[str | bytes]
+Clock: TypeAlias = Callable[[], float]
+Listener: TypeAlias = Callable[[Event], object]
+
+
+@without_locals
+@dataclass(frozen=True, slots=True)
+class FixedCode:
+    """A code that never changes, for the reviewers of app stores: to `phone` nothing is sent, and all limits hold.
+
+    It is in force until `until` (an aware datetime at most 90 days ahead, by the server's time) and for the `purposes`
+    named; after that the phone is one like any other. A code that is removed, changed or ended verifies nothing from
+    then on, whatever was issued before. A `Proof` that it gives says `fixed=True`.
+    """
+
+    phone: str
+    code: str = field(repr=False)
+    until: datetime
+    purposes: Iterable[str]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.until, datetime) or self.until.tzinfo is None:
+            raise ConfigurationError(
+                "FixedCode.until must be an aware datetime, such as datetime(2030, 1, 31, tzinfo=UTC)."
+            )
+        if isinstance(self.purposes, str) or not (purposes := frozenset(self.purposes)):
+            raise ConfigurationError('FixedCode.purposes must name at least one purpose in a set, such as {"signup"}.')
+        object.__setattr__(self, "purposes", purposes)
+
+    def __repr__(self) -> str:
+        return f"FixedCode(phone={mask(str(self.phone))!r}, until={self.until!r}, purposes={self.purposes!r})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Deployment:
+    """Everything that flows lean on, and nothing that does I/O."""
+
+    routing: Routing
+    policy: Policy
+    keys: Keys
+    signer: TokenSigner
+    scripts: scripts.Scripts
+    fixed: Mapping[tuple[str, str], FixedCode]
+    namespace: str
+    listener: Listener | None
+    clock: Clock | None
+    clustered: bool
+
+    def now_arg(self) -> int | str:
+        """Return what scripts are told of the time: milliseconds of the clock given, or "" for the server's own."""
+        return "" if self.clock is None else int(self.clock() * 1000)
+
+    def host_ms(self) -> int:
+        """Return the time of the clock given, or of this host, in milliseconds."""
+        return int((self.clock or time.time)() * 1000)
+
+    def elapsed_s(self) -> float:
+        """Return seconds that only differences of count, by the clock given or this host's monotonic one."""
+        return (self.clock or time.monotonic)()
+
+
+def build(
+    gateway: GatewayChoice,
+    template: TemplateChoice,
+    secret: Secret,
+    *,
+    policy: Policy,
+    index_secret: str | bytes | None,
+    fixed_codes: Iterable[FixedCode],
+    namespace: str,
+    on_event: Listener | None,
+    clock: Clock | None,
+    clustered: bool,
+) -> Deployment:
+    """Check the arguments of `OTP` and return what they make.
+
+    Raises `ConfigurationError`, naming the field and the remedy.
+    """
+    if not isinstance(policy, Policy):
+        raise ConfigurationError("policy must be a Policy; write policy=Policy(code_length=8).")
+    if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
+        raise ConfigurationError("namespace must be letters, digits, '_', '.' and '-', such as \"otpkit\".")
+    for name, function in (("on_event", on_event), ("clock", clock)):
+        if function is not None and (not callable(function) or iscoroutinefunction(function)):
+            raise ConfigurationError(f"{name} must be a plain function or None.")
+    keys = Keys(secret, index_secret)
+    return Deployment(
+        route(gateway, template, policy.regions),
+        policy,
+        keys,
+        TokenSigner(keys, namespace),
+        scripts.load(policy),
+        _fixed(fixed_codes, policy, clock or time.time),
+        namespace,
+        on_event,
+        clock,
+        clustered,
+    )
+
+
+def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> dict[tuple[str, str], FixedCode]:
+    found: dict[tuple[str, str], FixedCode] = {}
+    for fixed in fixed_codes:
+        if not isinstance(fixed, FixedCode):
+            raise ConfigurationError("fixed_codes must hold FixedCode(phone, code, until, purposes).")
+        check_fixed_life(fixed, clock())
+        try:
+            phone = parse(fixed.phone, policy.regions, policy.default_region)
+            code = clean_code(fixed.code, policy.code_length)
+        except (PhoneError, MalformedCodeError) as error:
+            raise ConfigurationError(f"FixedCode for {fixed.purposes}: {error}") from None
+        for purpose in fixed.purposes:
+            if (phone, purpose) in found:
+                raise ConfigurationError(
+                    f"fixed_codes names {mask(phone)} twice for the purpose {purpose!r}; keep one."
+                )
+            found[phone, check_purpose(purpose)] = replace(fixed, code=code)
+    return found
+
+
+def fixed_ends_ms(fixed: FixedCode) -> int:
+    """Return the first server millisecond at which a fixed code is not in force any more."""
+    return -((_EPOCH - fixed.until) // timedelta(milliseconds=1))
+
+
+def check_fixed_life(fixed: FixedCode, now_s: float) -> None:
+    """Raise `ConfigurationError` where a fixed code would live for more than 90 days from `now_s` (epoch seconds)."""
+    if fixed.until > datetime.fromtimestamp(now_s, UTC) + timedelta(days=FIXED_CODE_DAYS):
+        raise ConfigurationError(
+            f"FixedCode.until must be at most {FIXED_CODE_DAYS} days ahead; renew it when it is due."
+        )

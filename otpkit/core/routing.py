@@ -1,0 +1,185 @@
+"""Which gateway, with which template, serves a message: what `OTP(gateway=…, template=…)` says, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from inspect import iscoroutinefunction
+from typing import Any, NamedTuple, TypeAlias
+
+from otpkit.core.arguments import check_purpose
+from otpkit.errors import ConfigurationError
+from otpkit.gateways.base import Channel, FunctionGateway, Gateway, Message
+from otpkit.gateways.failover import NAME, Failover, Route, TemplateChoice
+from otpkit.template import Template
+
+GatewayChoice: TypeAlias = (
+    Gateway
+    | Callable[[Message], Any]
+    | Route
+    | Failover
+    | Mapping[str, Gateway | Callable[[Message], Any] | Route | Failover]
+)
+__all__ = ["GatewayChoice", "Member", "Plan", "Routing", "TemplateChoice", "check_templates", "is_async", "route"]
+
+_OTHERS = "*"
+
+
+class Member(NamedTuple):
+    """A gateway of a deployment, by a name that no other has, and its templates."""
+
+    name: str
+    gateway: Gateway
+    templates: TemplateChoice
+
+    def template_for(self, purpose: str) -> Template:
+        """Return the template of a purpose; raises `ConfigurationError` where there is none."""
+        if isinstance(self.templates, Template):
+            return self.templates
+        if purpose not in self.templates:
+            raise ConfigurationError(
+                f"There is no template for the purpose {purpose!r}; add it to OTP(template={{…}})."
+            )
+        return self.templates[purpose]
+
+    def channel_for(self, wanted: Channel) -> Channel:
+        """Return how this gateway carries a message that was to go by `wanted`."""
+        return wanted if wanted in self.gateway.channels else next(iter(self.gateway.channels))
+
+
+class Plan(NamedTuple):
+    """The gateways of a region in their order, and what `Failover` says of them."""
+
+    members: tuple[Member, ...]
+    tries_after_uncertain: bool = False
+    undelivered_after_ms: float | None = None
+    rest_after: int = 0
+    rest_ms: int = 0
+
+    def candidates(self, channel: Channel) -> tuple[Member, ...]:
+        """Return who may carry a message: for voice those that speak, else all; raises `ConfigurationError`."""
+        if channel == "sms":
+            return self.members
+        if channel != "voice":
+            raise ConfigurationError('channel must be "sms" or "voice".')
+        found = tuple(member for member in self.members if channel in member.gateway.channels)
+        if not found:
+            raise ConfigurationError("No gateway here can call a phone: add one that does, such as AliyunVoice(…).")
+        return found
+
+
+class Routing(NamedTuple):
+    """The plans of a deployment, by region, and all its gateways, by name."""
+
+    plans: Mapping[str, Plan]
+    members: Mapping[str, Member]
+    only: Member | None  # the one gateway of a deployment that has no other
+
+    def plan_for(self, region: str) -> Plan:
+        """Return the plan of an allowed region."""
+        return self.plans.get(region) or self.plans[_OTHERS]
+
+    def member(self, name: str) -> Member:
+        """Return a gateway by its name, which may be "" where there is one; raises `ConfigurationError`."""
+        found = self.members.get(name) if name else self.only
+        if found is None:
+            raise ConfigurationError(f"There is no gateway {name!r:.40}: name one of {', '.join(self.members)}.")
+        return found
+
+
+def route(choice: Any, template: Any, regions: Iterable[str]) -> Routing:
+    """Check what `OTP(gateway=…, template=…)` was given, for the allowed regions.
+
+    Raises `ConfigurationError`, naming the field and the remedy.
+    """
+    builder = _Builder(check_templates(template))
+    if callable(choice) or not isinstance(choice, Mapping):
+        return builder.routing({_OTHERS: builder.plan(choice)})
+    allowed = set(regions)
+    if stray := sorted(str(region)[:8] for region in choice if region not in allowed | {_OTHERS}):
+        raise ConfigurationError(f"gateway routes {', '.join(stray)}, which Policy.regions does not allow.")
+    if _OTHERS not in choice and (lost := sorted(allowed - set(choice))):
+        raise ConfigurationError(f'gateway names none for {", ".join(lost)}: add {{"*": …}} for all other regions.')
+    return builder.routing({region: builder.plan(each) for region, each in choice.items()})
+
+
+def check_templates(template: Any) -> TemplateChoice:
+    """Return what `template=` was given; raises `ConfigurationError` for what is none."""
+    if isinstance(template, Template):
+        return template
+    if isinstance(template, Mapping) and template:
+        chosen = {check_purpose(purpose): value for purpose, value in template.items()}
+        if all(isinstance(value, Template) for value in chosen.values()):
+            return chosen
+    raise ConfigurationError(
+        'template must be a Template, or a mapping such as {"signup": Template(…), "login": Template(…)}.'
+    )
+
+
+def is_async(gateway: Gateway) -> bool:
+    """Whether a gateway is an async function."""
+    return isinstance(gateway, FunctionGateway) and iscoroutinefunction(gateway.function)
+
+
+class _Builder:
+    """Names the gateways of a deployment; one that stands in two places is one."""
+
+    def __init__(self, templates: TemplateChoice) -> None:
+        self._templates = templates
+        self._known: dict[int, tuple[Any, Member]] = {}
+        self.members: dict[str, Member] = {}
+
+    def plan(self, choice: Any) -> Plan:
+        if not isinstance(choice, Failover):
+            return Plan((self._member(choice),))
+        after = choice.undelivered_after
+        return Plan(
+            tuple(map(self._member, choice.gateways)),
+            choice.on_uncertain == "next",
+            None if after is None else after * 1000,
+            choice.rest_after,
+            int(choice.rest * 1000),
+        )
+
+    def routing(self, plans: Mapping[str, Plan]) -> Routing:
+        only = next(iter(self.members.values())) if len(self.members) == 1 else None
+        return Routing(plans, self.members, only)
+
+    def _member(self, choice: Any) -> Member:
+        if id(choice) not in self._known:
+            self._known[id(choice)] = (choice, self._new_member(choice))
+        return self._known[id(choice)][1]
+
+    def _new_member(self, choice: Any) -> Member:
+        route = choice if isinstance(choice, Route) else Route(choice)
+        gateway = _gateway(route.gateway)
+        templates = self._templates if route.template is None else check_templates(route.template)
+        for template in [templates] if isinstance(templates, Template) else templates.values():
+            gateway.check(template)
+        member = Member(self._unused(route.name or _name(gateway)), gateway, templates)
+        self.members[member.name] = member
+        return member
+
+    def _unused(self, name: str) -> str:
+        names = (name if number == 1 else f"{name}-{number}" for number in range(1, len(self.members) + 2))
+        return next(each for each in names if each not in self.members)
+
+
+def _name(gateway: Gateway) -> str:
+    name = getattr(gateway, "name", None)
+    if isinstance(name, str) and NAME.fullmatch(name):
+        return name
+    raise ConfigurationError(
+        f"{type(gateway).__name__}.name must be at most 24 of a-z, 0-9, '_' and '-', such as \"aliyun-eu\"; "
+        "Route(…, name=…) gives another one."
+    )
+
+
+def _gateway(gateway: Any) -> Gateway:
+    if isinstance(gateway, Gateway):
+        return gateway
+    if callable(gateway) and not isinstance(gateway, type):
+        return FunctionGateway(gateway)
+    raise ConfigurationError(
+        "gateway must be a Gateway, such as Alidayu(…), a function that takes a Message, a Failover([…]), or a mapping "
+        'of regions to these, such as {"CN": …, "*": …}.'
+    )

@@ -1,0 +1,5 @@
+"""Tencent Cloud's SMS service."""
+
+from otpkit.gateways.tencent.gateway import Tencent
+
+__all__ = ["Tencent"]

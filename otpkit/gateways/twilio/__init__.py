@@ -1,0 +1,5 @@
+"""Twilio."""
+
+from otpkit.gateways.twilio.gateway import Twilio
+
+__all__ = ["Twilio"]

@@ -1,0 +1,1 @@
+"""Scripts on Redis: one server, one behind Sentinels, a cluster, the embedded store."""

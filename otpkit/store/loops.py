@@ -1,0 +1,153 @@
+"""Connections of event loops: redis-py's belong to the loop that made them, and break in another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
+from typing import Any
+
+from otpkit.errors import ConfigurationError
+from otpkit.store import errors as store
+
+# A child keeps what it inherited: closing a socket would take it from its parent's event loop, which they share.
+_of_parent: list[Any] = []
+
+
+def foreign_client() -> ConfigurationError:
+    """Return the error of a client that can't serve this loop."""
+    return ConfigurationError(
+        "The redis.asyncio client that was passed in belongs to another event loop: nothing was asked of Redis. Pass "
+        "a URL, which serves any number of loops, or build an AsyncOTP and a client in each loop."
+    )
+
+
+class Binding:
+    """What a store has in one event loop."""
+
+    __slots__ = ("client", "errand", "is_open", "keeper", "loop", "turns")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, client: Any) -> None:
+        self.loop = loop
+        self.client = client
+        self.turns = asyncio.Semaphore(store.CONNECTIONS)
+        self.errand: asyncio.Task[Any] | None = None
+        self.is_open = False  # a cluster's nodes are known
+        self.keeper: AsyncGenerator[None, None] | None = None
+
+    async def keep(self) -> None:
+        """Have the client closed with the loop, as `asyncio.run` and its like end all async generators first."""
+        self.keeper = _keeper(self)
+        await anext(self.keeper)
+
+    async def close(self) -> None:
+        """Close the client, in its own loop; one that does not run now closes it when it ends."""
+        if self.loop is not asyncio.get_running_loop():
+            if self.loop.is_closed():
+                abandon_all(self.client)
+            elif self.loop.is_running():
+                asyncio.run_coroutine_threadsafe(self.close(), self.loop)
+            return
+        if self.errand is not None:
+            self.errand.cancel()
+            await asyncio.wait({self.errand})
+        await self.client.aclose()
+        for each in _sentinels(self.client):
+            await each.aclose()
+        await asyncio.sleep(0)  # A transport that was closed ends in the loop's next turn, which may be the last one.
+
+
+async def _keeper(binding: Binding) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await binding.close()
+
+
+def is_foreign(connection: Any, loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a connection was made in another loop; one that is not connected belongs to none."""
+    reader = connection._reader
+    return reader is not None and getattr(reader, "_loop", loop) is not loop
+
+
+def abandon(connection: Any) -> None:
+    """Close a connection at once, from any loop, its own being closed or not; it is made anew when it is used."""
+    reader, writer = connection._reader, connection._writer
+    connection._reader = connection._writer = None
+    connection._parser.on_disconnect()
+    loop, transport = getattr(reader, "_loop", None), getattr(writer, "transport", None)
+    if loop is None or transport is None:
+        return
+    if not loop.is_closed():
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_abort, writer)
+            return
+    with suppress(RuntimeError):  # asyncio can't do it without the loop; the socket would stay open.
+        transport.abort()
+    while (tls := getattr(transport, "_ssl_protocol", None)) is not None:
+        transport = tls._transport
+    if (socket := getattr(transport, "_sock", None)) is not None:
+        socket.close()
+        transport._sock = None
+
+
+def _abort(writer: Any) -> None:
+    writer.transport.abort()
+
+
+def abandon_idle(pool: Any, but: asyncio.AbstractEventLoop | None = None) -> None:
+    """Close the idle connections of a pool at once, but not those of one loop."""
+    for connection in list(getattr(pool, "_available_connections", ())):
+        _abandon(connection, but)
+
+
+def abandon_foreign(pool: Any, loop: asyncio.AbstractEventLoop) -> None:
+    """Close the connection that a pool gives next, where it is another loop's."""
+    idle = getattr(pool, "_available_connections", None)
+    if idle and is_foreign(idle[-1], loop):
+        abandon(idle[-1])
+
+
+def abandon_all(client: Any, but: asyncio.AbstractEventLoop | None = None) -> None:
+    """Close all idle connections of a client at once, but not those of one loop."""
+    if hasattr(client, "nodes_manager"):
+        for node in _nodes(client):
+            for connection in list(node._free):
+                _abandon(connection, but)
+        return
+    if client.connection is not None:
+        _abandon(client.connection, but)
+    abandon_idle(client.connection_pool, but)
+    for each in _sentinels(client):
+        abandon_idle(each.connection_pool, but)
+
+
+def leave_to_parent(client: Any, *more: object) -> None:
+    """Have a client connect anew in a forked child, without a word on the parent's connections."""
+    _of_parent.append((client, more))
+    if hasattr(client, "nodes_manager"):
+        for node in _nodes(client):
+            _of_parent.append((node._connections, list(node._free)))
+            node._connections = []
+            node._free.clear()
+        return
+    _of_parent.append(client.connection)
+    client.connection = None
+    for pool in (client.connection_pool, *(each.connection_pool for each in _sentinels(client))):
+        _of_parent.append((pool._available_connections, list(pool._in_use_connections)))
+        pool.reset()
+
+
+def _abandon(connection: Any, but: asyncio.AbstractEventLoop | None) -> None:
+    if but is None or getattr(connection._reader, "_loop", None) is not but:
+        abandon(connection)
+
+
+def _nodes(client: Any) -> list[Any]:
+    """Return the nodes of a cluster's client, and those it began with: equal, but with connections of their own."""
+    return [*client.nodes_manager.nodes_cache.values(), *client.nodes_manager.startup_nodes.values()]
+
+
+def _sentinels(client: Any) -> Iterator[Any]:
+    pool = getattr(client, "connection_pool", None)
+    return iter(getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()))

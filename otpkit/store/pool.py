@@ -1,0 +1,213 @@
+"""Connections of the sync client, by a URL: which may be used again, and how long they are waited for."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any
+
+import redis
+from redis import sentinel
+
+from otpkit.store import errors as store
+
+
+class _Bound(threading.local):
+    """Until when a thread waits for Redis, by the monotonic clock."""
+
+    until = math.inf
+
+
+BOUND = _Bound()
+
+
+class BoundedSocket:
+    """A socket that reads until `BOUND.until` at most. Its own timeout is for each single read."""
+
+    __slots__ = ("_is_short", "_recv", "_recv_into", "_socket", "_timeout", "sendall")
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+        self._timeout: float = socket.gettimeout() or math.inf
+        self._is_short = False
+        self.sendall, self._recv, self._recv_into = socket.sendall, socket.recv, socket.recv_into
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def recv(self, *args: Any) -> Any:
+        """Same as `socket.recv`."""
+        left = BOUND.until - monotonic()
+        if self._is_short or left < self._timeout:
+            self._bound(left)
+        return self._recv(*args)
+
+    def recv_into(self, *args: Any) -> Any:
+        """Same as `socket.recv_into`."""
+        left = BOUND.until - monotonic()
+        if self._is_short or left < self._timeout:
+            self._bound(left)
+        return self._recv_into(*args)
+
+    def _bound(self, left: float) -> None:
+        if left <= 0:
+            raise TimeoutError
+        least = min(left, self._timeout)
+        self._socket.settimeout(None if least == math.inf else least)
+        self._is_short = least < self._timeout
+
+
+class _Bounds:
+    """What the connections of every kind have here in common."""
+
+    socket_connect_timeout: float | None
+    disconnect: Callable[[], None]
+
+    def _connect(self) -> Any:
+        usual, left = self.socket_connect_timeout, BOUND.until - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if left < (usual or math.inf) and left != math.inf:
+            self.socket_connect_timeout = left
+        try:
+            return BoundedSocket(super()._connect())  # type: ignore[misc]
+        finally:
+            self.socket_connect_timeout = usual
+
+    def connect_check_health(self, *args: Any, **options: Any) -> None:
+        """Connect, or leave nothing: redis-py would keep a connection whose handshake was interrupted."""
+        is_whole = False
+        try:
+            super().connect_check_health(*args, **options)  # type: ignore[misc]
+            is_whole = True
+        finally:
+            if not is_whole:
+                self.disconnect()
+
+
+PLAIN: set[type] = {redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection}
+"""Connections whose socket and parser are redis-py's own; an instrumented or embedded one may do more."""
+
+
+@cache
+def bounded(kind: type) -> type:
+    """Return redis-py's class of connections, made to keep to `BOUND`."""
+    made = type(f"Bounded{kind.__name__}", (_Bounds, kind), {})
+    if kind in PLAIN:
+        PLAIN.add(made)
+    return made
+
+
+class Pool(redis.ConnectionPool):
+    """Connections to one server, the last used first; how many there are is for the store to say, which gives turns.
+
+    redis-py's own pools ask the kernel before each use whether a connection still stands, and count it for metrics: a
+    third of a call's time. Here a call that finds its connection broken is made again, which its operation id allows.
+    """
+
+    def __init__(self, connection_class: Any = redis.Connection, **options: Any) -> None:
+        super().__init__(connection_class=bounded(connection_class), **options)
+
+    def reset(self) -> None:
+        """Start anew, as a forked child must, which may not speak on its parent's sockets."""
+        # First: redis-py sets the pid last, from when on other threads take what is idle.
+        self._idle: deque[Any] = deque()
+        super().reset()
+
+    def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
+        """Take a connection that is idle, or a new one."""
+        if self.pid != os.getpid():
+            self.reset()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self.connection_class(**self.connection_kwargs)
+
+    def release(self, connection: Any) -> None:
+        """Give a connection back."""
+        if connection.pid == self.pid:
+            self._idle.append(connection)
+
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close the idle connections; each is made again when it is used."""
+        for _ in range(len(self._idle)):
+            with suppress(IndexError):
+                connection = self._idle.popleft()
+                connection.disconnect()
+                self._idle.append(connection)
+
+
+class NodePool(redis.ConnectionPool):
+    """redis-py's own pool, for the nodes of a cluster and behind Sentinels; a lost connection takes up no place."""
+
+    def __init__(self, connection_class: Any = redis.Connection, **options: Any) -> None:
+        super().__init__(connection_class=bounded(connection_class), **options)
+
+    def reset(self) -> None:
+        """Start anew, as a forked child must."""
+        super().reset()
+        self._in_use_connections: Any = weakref.WeakSet()  # An interrupted caller gives none back.
+
+    def make_connection(self) -> Any:
+        """Return a new connection, where there are fewer than allowed."""
+        self._created_connections = len(self._available_connections) + len(self._in_use_connections)
+        return super().make_connection()
+
+
+class SentinelPool(sentinel.SentinelConnectionPool, NodePool):
+    """Same as `NodePool`, but of the primary that Sentinels name."""
+
+
+def adopt(pool: Any) -> None:
+    """Turn a pool that redis-py made for a cluster's node into a `NodePool`; its idle connections are made anew."""
+    with pool._lock:
+        pool.connection_class = bounded(pool.connection_class)
+        pool._in_use_connections = weakref.WeakSet(pool._in_use_connections)
+        while pool._available_connections:
+            pool._available_connections.pop().disconnect()
+        pool.__class__ = NodePool
+
+
+class Turns:
+    """The turns of the threads of one process. One whose holder was interrupted comes back when Python drops it."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        free: SimpleQueue[Turn] = SimpleQueue()
+        self._get, self._get_at_once, self.give_back = free.get, free.get_nowait, free.put
+        _TURNS[id(self)] = self
+        for _ in range(store.THREADS):
+            self.give_back(Turn(id(self)))
+
+    def take(self, seconds: float | None = None) -> Turn | None:
+        """Return a turn, or None where none is free at once, or within so many seconds."""
+        try:
+            return self._get_at_once() if seconds is None else self._get(timeout=seconds)
+        except Empty:
+            return None
+
+
+class Turn:
+    """Leave to use a connection. One object each, so that it is there once, whenever its holder is interrupted."""
+
+    __slots__ = ("_turns",)
+
+    def __init__(self, turns: int) -> None:
+        self._turns = turns
+
+    def __del__(self) -> None:
+        turns = None if _TURNS is None else _TURNS.get(self._turns)  # None when the interpreter ends.
+        if turns is not None:
+            turns.give_back(Turn(self._turns))
+
+
+# Not a reference of the turn's own: Python clears those of what it drops before `__del__` runs.
+_TURNS: weakref.WeakValueDictionary[int, Turns] = weakref.WeakValueDictionary()

@@ -1,0 +1,1 @@
+"""What gateways send by: HTTP requests that know whether they were written, and Apprise."""
