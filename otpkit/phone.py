@@ -2,8 +2,8 @@
 
 Mainland numbers (`1[3-9]` and nine digits) go by a rule of our own. Numbers of other regions go through
 `phonenumbers`, but only after the same check of characters: by itself it takes letters (and turns them into
-somebody else's number), extensions, invisible characters and digits of any script. `otpkit.core.spelling` folds what people
-paste before it asks here.
+somebody else's number), extensions, invisible characters and digits of any script. `otpkit.core.spelling` folds
+what people paste before it asks here.
 """
 
 from __future__ import annotations
