@@ -10,17 +10,19 @@ from functools import partial
 from typing import Final
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox import alibaba, alidayu, tencent, twilio
 from otpkit.sandbox._web import BaseRoute, JSONResponse, Match, Request, Response, Route, Scope, Starlette
-from otpkit.sandbox.alidayu_answers import system_error
+from otpkit.sandbox.access import INERT, body_of, error, foreign
 from otpkit.sandbox.answers import Answer
 from otpkit.sandbox.assets import asset_routes
 from otpkit.sandbox.calls import WireRequest, calls_of
 from otpkit.sandbox.faults import fault_from_json
-from otpkit.sandbox.guard import INERT, body_of, error, foreign
 from otpkit.sandbox.inbox import Inbox
+from otpkit.sandbox.interface import watch
+from otpkit.sandbox.providers import alidayu, twilio
+from otpkit.sandbox.providers.alidayu_answers import system_error
+from otpkit.sandbox.providers.aliyun import dispatch as aliyun
+from otpkit.sandbox.providers.tencent import sms as tencent
 from otpkit.sandbox.state import Sandbox
-from otpkit.sandbox.watching import watch
 from otpkit.sandbox.wire import WireEndpoint
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -59,7 +61,7 @@ def _gateway_routes(sandbox: Sandbox) -> list[BaseRoute]:
 
 def _answer_call(sandbox: Sandbox, request: WireRequest) -> Answer:
     """Answer a call of Alibaba Cloud or Tencent Cloud: both have the path `/`."""
-    return tencent.answer(sandbox, request) if tencent.speaks(request) else alibaba.answer(sandbox, request)
+    return tencent.answer(sandbox, request) if tencent.speaks(request) else aliyun.answer(sandbox, request)
 
 
 class _CallsRoute(Route):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from otpkit.sandbox._web import BaseRoute, Request, Response, Route
-from otpkit.sandbox.guard import INERT
+from otpkit.sandbox.access import INERT
 
 PATH: Final = "/static"
 

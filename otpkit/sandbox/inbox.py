@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl
 
 from otpkit.errors import ConfigurationError
 from otpkit.sandbox._web import HTMLResponse, Request, Response, jinja2
+from otpkit.sandbox.access import body_of
 from otpkit.sandbox.assets import asset_url
 from otpkit.sandbox.calls import APIS
 from otpkit.sandbox.faults import DESCRIPTIONS, MAX_TIMES, Fault
-from otpkit.sandbox.guard import body_of
 from otpkit.sandbox.magic import magic_table
 from otpkit.sandbox.messages import Message, Status, shanghai
 from otpkit.sandbox.state import Sandbox

@@ -15,10 +15,10 @@ from otpkit.gateways.twilio.signing import sign
 from otpkit.sandbox.calls import Provider
 from otpkit.sandbox.magic import HEARD
 from otpkit.sandbox.messages import Message, country_and_number
-from otpkit.sandbox.reading import time_text
+from otpkit.sandbox.providers.reading import time_text
+from otpkit.sandbox.providers.twilio_answers import status_callback
 from otpkit.sandbox.receipts import Push
 from otpkit.sandbox.state import Sandbox
-from otpkit.sandbox.twilio_answers import status_callback
 
 JSON: Final = "application/json;charset=utf-8"
 FORM: Final = "application/x-www-form-urlencoded; charset=utf-8"

@@ -15,7 +15,7 @@ from otpkit.errors import ConfigurationError
 from otpkit.listening import listen
 from otpkit.sandbox._web import BaseRoute, H11Protocol, uvicorn
 from otpkit.sandbox.app import create_app
-from otpkit.sandbox.pushing import push_receipts
+from otpkit.sandbox.callbacks import push_receipts
 from otpkit.sandbox.state import Sandbox
 from otpkit.sandbox.targets import LenientConnection
 from otpkit.sandbox.wire import TRANSPORT

@@ -11,12 +11,12 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from otpkit.sandbox.alibaba_answers import FAILURES, done
 from otpkit.sandbox.answers import Answer, spoilt
 from otpkit.sandbox.calls import Api, WireRequest
-from otpkit.sandbox.denials import mandatory
 from otpkit.sandbox.messages import Message, Sms, shanghai
-from otpkit.sandbox.reading import NUMBER, Params, template_values, time_text
+from otpkit.sandbox.providers.aliyun.denials import mandatory
+from otpkit.sandbox.providers.aliyun.responses import FAILURES, done
+from otpkit.sandbox.providers.reading import NUMBER, Params, template_values, time_text
 from otpkit.sandbox.reports import ANSWERED, STATES, seconds_heard
 from otpkit.sandbox.state import Sandbox, Unacceptable
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from otpkit.gateways.aliyun.signing import canonical_query
-from otpkit.sandbox.denials import Denied, check_date, mandatory
-from otpkit.sandbox.reading import Params
+from otpkit.sandbox.providers.aliyun.denials import Denied, check_date, mandatory
+from otpkit.sandbox.providers.reading import Params
 from otpkit.sandbox.state import Sandbox
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from otpkit.sandbox.alidayu_answers import FAILURES, accepted, page, refused, system_error
 from otpkit.sandbox.answers import Answer, spoilt
 from otpkit.sandbox.calls import Api, WireRequest
 from otpkit.sandbox.messages import Message, Sms, Status
-from otpkit.sandbox.reading import (
+from otpkit.sandbox.providers.alidayu_answers import FAILURES, accepted, page, refused, system_error
+from otpkit.sandbox.providers.reading import (
     MAX_PAGE_SIZE,
     NUMBER,
     Params,

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from otpkit.sandbox import dysmsapi, dyvmsapi
-from otpkit.sandbox.alibaba_answers import as_xml, refused, system_error
 from otpkit.sandbox.answers import Answer
 from otpkit.sandbox.calls import Api, WireRequest
-from otpkit.sandbox.denials import Denied, mandatory
-from otpkit.sandbox.reading import Params, decode, form_of, numbers_in
-from otpkit.sandbox.signature_v1 import check_signature_v1
-from otpkit.sandbox.signatures import check_signature
+from otpkit.sandbox.providers.aliyun import dysmsapi, dyvmsapi
+from otpkit.sandbox.providers.aliyun.denials import Denied, mandatory
+from otpkit.sandbox.providers.aliyun.responses import as_xml, refused, system_error
+from otpkit.sandbox.providers.aliyun.signature_v1 import check_signature_v1
+from otpkit.sandbox.providers.aliyun.signatures import check_signature
+from otpkit.sandbox.providers.reading import Params, decode, form_of, numbers_in
 from otpkit.sandbox.state import Sandbox, Unacceptable
 
 VERSION: Final = "2017-05-25"  # of both products

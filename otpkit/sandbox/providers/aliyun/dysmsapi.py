@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from otpkit.sandbox.alibaba_answers import FAILURES, done
 from otpkit.sandbox.answers import Answer, spoilt
 from otpkit.sandbox.calls import WireRequest
-from otpkit.sandbox.denials import mandatory
 from otpkit.sandbox.messages import Message, Sms, Status
-from otpkit.sandbox.reading import (
+from otpkit.sandbox.providers.aliyun.denials import mandatory
+from otpkit.sandbox.providers.aliyun.responses import FAILURES, done
+from otpkit.sandbox.providers.reading import (
     MAX_PAGE_SIZE,
     Params,
     checked_values,

@@ -14,10 +14,10 @@ from typing import Any, Final
 from otpkit.sandbox.answers import Answer, spoilt
 from otpkit.sandbox.calls import Api, WireRequest
 from otpkit.sandbox.messages import Message, Sms, country_and_number, e164
-from otpkit.sandbox.reading import decode, form_of, recipient
+from otpkit.sandbox.providers.reading import decode, form_of, recipient
+from otpkit.sandbox.providers.tencent.responses import TencentError, done, failed, failures, send_status
+from otpkit.sandbox.providers.tencent.signatures import check_v1, check_v3
 from otpkit.sandbox.state import Sandbox, Unacceptable
-from otpkit.sandbox.tencent_answers import TencentError, done, failed, failures, send_status
-from otpkit.sandbox.tencent_signatures import check_v1, check_v3
 
 VERSION: Final = "2021-01-11"
 MAX_NUMBERS: Final = 200  # a call

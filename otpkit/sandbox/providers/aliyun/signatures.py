@@ -7,8 +7,8 @@ from hashlib import sha256
 
 from otpkit.gateways.aliyun.signing import Authorization, read_authorization, signature
 from otpkit.sandbox.calls import WireRequest
-from otpkit.sandbox.denials import Denied, check_date
-from otpkit.sandbox.reading import decode
+from otpkit.sandbox.providers.aliyun.denials import Denied, check_date
+from otpkit.sandbox.providers.reading import decode
 from otpkit.sandbox.state import Sandbox
 
 

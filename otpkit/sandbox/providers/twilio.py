@@ -17,10 +17,10 @@ from otpkit.errors import ConfigurationError
 from otpkit.sandbox.answers import Answer, spoilt
 from otpkit.sandbox.calls import Api, WireRequest
 from otpkit.sandbox.messages import Message, Sms, subscriber
-from otpkit.sandbox.reading import form_of
+from otpkit.sandbox.providers.reading import form_of
+from otpkit.sandbox.providers.twilio_answers import FAILURES, created, failed, resource, shown
 from otpkit.sandbox.receipts import checked_url
 from otpkit.sandbox.state import Sandbox
-from otpkit.sandbox.twilio_answers import FAILURES, created, failed, resource, shown
 
 MAX_BODY: Final = 1_600  # characters
 _PATH: Final = re.compile(rb"/2010-04-01/Accounts/(?P<account>\w+)/(?P<kind>Messages|Calls)(?:/(?P<sid>\w+))?\.json")
