@@ -1,73 +1,103 @@
-"""Push receipts over HTTP, as long as the server runs."""
+"""Push receipts over HTTP, in the words of the provider that each is of, as long as the server runs.
+
+SmsReport of Dysmsapi, VoiceReport of Dyvmsapi and Tencent Cloud's statuses are arrays of JSON. A status callback of
+Twilio is a signed form, of one message or call.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import json
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urlencode
 
-from otpkit.sandbox._web import h11
-from otpkit.sandbox.reports import is_taken, push_request
+from otpkit.effects import HttpRequest, TransportFailure
+from otpkit.gateways.twilio.signing import sign
+from otpkit.sandbox.calls import Provider
+from otpkit.sandbox.messages import Message
+from otpkit.sandbox.providers.aliyun.dysmsapi import sms_report
+from otpkit.sandbox.providers.aliyun.dyvmsapi import voice_report
+from otpkit.sandbox.providers.tencent.sms import status_report
+from otpkit.sandbox.providers.twilio import status_callback
+from otpkit.sandbox.receipts import ReceiptPush
 from otpkit.sandbox.state import Sandbox
+from otpkit.transport.http import Transport
 
 TICK: Final = 0.05  # s between two looks at what is due; the sandbox's clock may be moved, so no sleep can be exact
-TIMEOUT: Final = 2.0  # s that one push may take; Aliyun gives up after 0.7, which a loaded machine may need longer for
-_CHUNK: Final = 65_536  # bytes
+# Seconds to connect and to answer; Aliyun gives up after 0.7, and a loaded machine may need longer.
+TIMEOUT: Final = (1.0, 2.0)
+JSON: Final = "application/json;charset=utf-8"
+FORM: Final = "application/x-www-form-urlencoded; charset=utf-8"
+
+_REPORTS: Final[Mapping[Provider, Callable[[Message], dict[str, object]]]] = {
+    "dysmsapi": sms_report,
+    "dyvmsapi": voice_report,
+    "tencent": status_report,
+}
 
 
-async def push_receipts(sandbox: Sandbox) -> None:
-    """Push what is due, one after the other, until cancelled; what is not taken is pushed again later."""
-    while True:
+@contextlib.contextmanager
+def pushing(sandbox: Sandbox) -> Iterator[None]:
+    """Push what is due from a thread, one push after the other, as long as the block runs."""
+    stopped = threading.Event()
+    thread = threading.Thread(target=_push_until, args=(sandbox, stopped), name="otpkit-receipts", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join(sum(TIMEOUT))
+
+
+def _push_until(sandbox: Sandbox, stopped: threading.Event) -> None:
+    """Push what is due until `stopped`; what is not taken is pushed again later."""
+    transport = Transport(ca_file=_ca_file(), decoding="replace")
+    while not stopped.wait(TICK):
         now = sandbox.now()
         for url, push in sandbox.take_pushes():
+            if stopped.is_set():
+                return
             headers, body = push_request(url, push, sandbox)
-            if not is_taken(push, await _status_of(url, headers, body)):
+            if not is_taken(push, _status_of(transport, url, headers, body)):
                 sandbox.push_again(push, now)
-        await asyncio.sleep(TICK)
 
 
-async def _status_of(url: str, headers: Mapping[str, str], body: bytes) -> int:
+def _status_of(transport: Transport, url: str, headers: Mapping[str, str], body: bytes) -> int:
     """POST once, and return the status of a whole answer; 0 where none came."""
+    request = HttpRequest(
+        method="POST",
+        url=urldefrag(url).url,
+        params={},
+        # A connection that was kept and went stale would look like a receiver that does not answer.
+        headers={**headers, "Connection": "close"},
+        timeout=TIMEOUT,
+        body=body,
+    )
     try:
-        async with asyncio.timeout(TIMEOUT):
-            return await _post(url, headers, body)
-    except (OSError, TimeoutError, h11.ProtocolError, UnicodeError):
+        return transport.exchange(request).status
+    except TransportFailure:
         return 0
 
 
-async def _post(url: str, headers: Mapping[str, str], body: bytes) -> int:
-    parts = urlsplit(url)
-    context = ssl.create_default_context() if parts.scheme == "https" else None
-    port = parts.port or (80 if context is None else 443)
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
-    try:
-        target = f"{parts.path or '/'}{parts.query and '?'}{parts.query}"
-        writer.write(_request(target, {"Host": parts.netloc, **headers}, body))
-        await writer.drain()
-        return await _status(reader)
-    finally:
-        writer.transport.abort()
+def _ca_file() -> str | None:
+    """Return the CA certificates that this host trusts, its own for development among them; None if it names none."""
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile or paths.capath
 
 
-def _request(target: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    sent = {**headers, "Content-Length": str(len(body)), "Connection": "close"}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
-    return f"POST {target} HTTP/1.1\r\n{lines}\r\n".encode() + body
+def push_request(url: str, push: ReceiptPush, sandbox: Sandbox) -> tuple[dict[str, str], bytes]:
+    """Return the headers and the body that a push to `url` has."""
+    if push.provider == "twilio":
+        params = status_callback(push.messages[0], sandbox.account_sid)
+        signature = sign(url, params, sandbox.auth_token).decode()
+        return {"Content-Type": FORM, "X-Twilio-Signature": signature}, urlencode(params).encode()
+    rows = [_REPORTS[push.provider](message) for message in push.messages]
+    return {"Content-Type": JSON}, json.dumps(rows, ensure_ascii=False).encode()
 
 
-async def _status(reader: asyncio.StreamReader) -> int:
-    """Read one whole answer and return its status."""
-    connection = h11.Connection(our_role=h11.CLIENT)
-    connection.send(h11.Request(method="POST", target="/", headers=[("Host", "-")]))
-    connection.send(h11.EndOfMessage())
-    status = 0
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(_CHUNK))
-        elif isinstance(event, h11.Response):
-            status = event.status_code
-        elif isinstance(event, (h11.EndOfMessage, h11.ConnectionClosed)):
-            return status
+def is_taken(push: ReceiptPush, status: int) -> bool:
+    """Return whether an answer's HTTP status ends a push; Twilio is content with any success."""
+    return status // 100 == 2 if push.provider == "twilio" else status == 200

@@ -1,7 +1,11 @@
-"""The calls that the sandbox answers, of all providers. Alibaba's have their plain names. No I/O."""
+"""The calls that the sandbox answers, of all providers, and what they travel in. No I/O.
+
+Alibaba Cloud's calls have their plain names.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -76,3 +80,32 @@ class WireRequest:
     def header(self, name: str) -> str:
         """Return a header's value without the blanks around it, or ""."""
         return self.headers.get(name.encode(), b"").decode("latin-1").strip()
+
+
+Headers = tuple[tuple[bytes, bytes], ...]
+Ending = Literal["whole", "half", "drop"]
+JSON: Final[Headers] = ((b"content-type", b"application/json; charset=utf-8"),)
+
+
+@dataclass(frozen=True, slots=True)
+class WireResponse:
+    """An HTTP answer, and how it is handed over: after `delay` seconds; whole, cut in half, or not at all."""
+
+    status: int
+    body: bytes
+    headers: Headers = JSON
+    delay: float = 0.0
+    ending: Ending = "whole"
+
+
+def json_response(content: dict[str, object], *, status: int = 200, headers: Headers = JSON) -> WireResponse:
+    """Return an answer whose body is a JSON object, Chinese left readable."""
+    return WireResponse(status, json.dumps(content, ensure_ascii=False).encode(), headers)
+
+
+class Unacceptable(Exception):
+    """A send or a query that the gateway refuses; `code` is its code for the reason."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code

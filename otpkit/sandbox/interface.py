@@ -1,13 +1,20 @@
-"""`GET /api/events`: what happens, as it happens, as server-sent events (HTML §9.2)."""
+"""The JSON interface under `/api` for tests and tools: messages, faults, counts, and events as they happen."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from typing import Final
 
-from otpkit.sandbox._web import Request, Response, StreamingResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from otpkit.errors import ConfigurationError
+from otpkit.sandbox.access import body_of
+from otpkit.sandbox.faults import fault_from_json
 from otpkit.sandbox.state import Sandbox
 
 MEDIA_TYPE: Final = "text/event-stream"
@@ -16,6 +23,64 @@ HEARTBEAT: Final = 15.0  # s of silence after which a comment finds out whether 
 RETRY: Final = 1_000  # ms after which a browser connects anew
 
 _ID: Final = re.compile(r"[0-9]{1,15}")
+_LIMIT: Final = re.compile(r"[0-9]{1,9}")
+_NO_STORE: Final = {"cache-control": "no-store"}
+
+
+class Interface:
+    """The interface of one sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def events(self, request: Request) -> Response:
+        """Answer with what happens, as it happens, as server-sent events (HTML §9.2)."""
+        return watch(self._sandbox, request)
+
+    async def messages(self, request: Request) -> Response:
+        """Return the messages, newest first: all, or those that `phone`, `q` and `limit` leave."""
+        asked = request.query_params
+        phone, limit = asked.get("phone"), asked.get("limit")
+        if limit is not None and not _LIMIT.fullmatch(limit):
+            raise ConfigurationError(f"'limit' is a whole number, not {limit!r:.40}")
+        most = None if limit is None else int(limit)
+        found = self._sandbox.messages(phone or None, most, q=asked.get("q", ""))
+        now = self._sandbox.now()
+        return JSONResponse([message.as_json(now) for message in found], headers=_NO_STORE)
+
+    async def clear_messages(self, _: Request) -> Response:
+        """Forget all messages."""
+        return JSONResponse({"deleted": self._sandbox.clear_messages()})
+
+    async def faults(self, _: Request) -> Response:
+        """Return the queued faults."""
+        return JSONResponse([asdict(fault) for fault in self._sandbox.faults()], headers=_NO_STORE)
+
+    async def add_fault(self, request: Request) -> Response:
+        """Queue the fault that the body is."""
+        fault = fault_from_json(await _json_body(request))
+        self._sandbox.add_fault(fault)
+        return JSONResponse(asdict(fault), 201)
+
+    async def clear_faults(self, _: Request) -> Response:
+        """Forget the queued faults."""
+        return JSONResponse({"deleted": self._sandbox.clear_faults()})
+
+    async def stats(self, _: Request) -> Response:
+        """Return how many requests came in."""
+        return JSONResponse(self._sandbox.stats(), headers=_NO_STORE)
+
+    async def clear_stats(self, _: Request) -> Response:
+        """Start the counts from 0."""
+        self._sandbox.clear_stats()
+        return JSONResponse({})
+
+
+async def _json_body(request: Request) -> object:
+    try:
+        return json.loads(await body_of(request))
+    except (ValueError, RecursionError):
+        raise ConfigurationError("the body is not JSON") from None
 
 
 def watch(sandbox: Sandbox, request: Request) -> Response:

@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 from otpkit.errors import ConfigurationError
 from otpkit.sandbox.calls import CALLS, Api, Provider
-from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault
-from otpkit.sandbox.magic import HEARD, magic_fault
+from otpkit.sandbox.faults import HEARD, RECEIPT_FAULTS, Fault, magic_fault
 from otpkit.sandbox.messages import Message
 
 MAX_BATCH: Final = 100  # receipts in one push
@@ -58,7 +57,7 @@ def outcome(api: Api, phone: str, fault: Fault | None) -> Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Push:
+class ReceiptPush:
     """Receipts that one HTTP request tells of; `copy` and `attempt` count from 0."""
 
     provider: Provider
@@ -73,21 +72,21 @@ class PushQueue:
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._serials = count()
-        self._waiting: list[tuple[float, int, Push]] = []
+        self._waiting: list[tuple[float, int, ReceiptPush]] = []
 
-    def add(self, at: float, push: Push) -> None:
+    def add(self, at: float, push: ReceiptPush) -> None:
         """Push at `at`, in seconds since the epoch."""
         if len(self._waiting) < self._max_size:
             heapq.heappush(self._waiting, (at, next(self._serials), push))
 
-    def take_due(self, now: float) -> list[Push]:
+    def take_due(self, now: float) -> list[ReceiptPush]:
         """Take what is due; receipts of one kind are told of together."""
         batches: dict[tuple[Provider, int, int], list[Message]] = {}
         while self._waiting and self._waiting[0][0] <= now:
             push = heapq.heappop(self._waiting)[2]
             batches.setdefault((push.provider, push.copy, push.attempt), []).extend(push.messages)
         return [
-            Push(*kind, tuple(messages[start : start + _batch(kind[0])]))
+            ReceiptPush(*kind, tuple(messages[start : start + _batch(kind[0])]))
             for kind, messages in batches.items()
             for start in range(0, len(messages), _batch(kind[0]))
         ]

@@ -11,25 +11,13 @@ from datetime import date
 from itertools import count, islice
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox.calls import CALLS, Api, Channel, Provider, WireRequest
-from otpkit.sandbox.counts import Counts
-from otpkit.sandbox.events import Event, EventLog
-from otpkit.sandbox.fault_queue import FaultQueue
-from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault
-from otpkit.sandbox.magic import magic_fault
-from otpkit.sandbox.mailbox import Mailbox, showing
-from otpkit.sandbox.messages import Message, Sms, biz_id_of, render, shanghai, subscriber, variables
-from otpkit.sandbox.nonces import Nonces
-from otpkit.sandbox.receipts import PUSHED, Push, PushQueue, checked_url, outcome
-from otpkit.sandbox.recording import recorded
-
-
-class Unacceptable(Exception):
-    """A send or a query that the gateway refuses; `code` is its code for the reason."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
+from otpkit.sandbox.calls import CALLS, Api, Channel, Provider, Unacceptable, WireRequest
+from otpkit.sandbox.events import EventLog, SandboxEvent
+from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault, FaultQueue, magic_fault
+from otpkit.sandbox.messages import Message, Sms, biz_id_of, recorded, render, shanghai, variables
+from otpkit.sandbox.phones import subscriber
+from otpkit.sandbox.receipts import PUSHED, PushQueue, ReceiptPush, checked_url, outcome
+from otpkit.sandbox.storage import Counts, Mailbox, Nonces, showing
 
 
 class Sandbox:
@@ -242,7 +230,7 @@ class Sandbox:
         is_pushed = bool(message.callback) or (self._receipts_url is not None and message.provider in PUSHED)
         if is_pushed and message.receipt_at is not None:
             for copy in range(copies):
-                self._pushes.add(message.receipt_at, Push(message.provider, copy, 0, (message,)))
+                self._pushes.add(message.receipt_at, ReceiptPush(message.provider, copy, 0, (message,)))
 
     # Pushed receipts
 
@@ -254,7 +242,7 @@ class Sandbox:
         """
         self._receipts_url = checked_url(url)
 
-    def take_pushes(self) -> list[tuple[str, Push]]:
+    def take_pushes(self) -> list[tuple[str, ReceiptPush]]:
         """Take the pushes that are due, each with its URL."""
         with self._lock:
             url = self._receipts_url
@@ -262,7 +250,7 @@ class Sandbox:
         found = [(push.messages[0].callback or (url or "").replace("{provider}", push.provider), push) for push in due]
         return [(url, push) for url, push in found if url]
 
-    def push_again(self, push: Push, since: float) -> None:
+    def push_again(self, push: ReceiptPush, since: float) -> None:
         """Repeat a push that was made at `since` and not taken, after the wait that is due; without one, never."""
         if push.attempt < len(self._receipt_retries):
             with self._lock:
@@ -314,7 +302,7 @@ class Sandbox:
         """Return the id of the newest event."""
         return self._events.last
 
-    def events(self, last: int) -> list[Event]:
+    def events(self, last: int) -> list[SandboxEvent]:
         """Return what happened after the event with the id `last`, the oldest first: the newest 1,000 are kept."""
         with self._lock:
             return self._events.since(last, self._clock())

@@ -13,7 +13,7 @@ from typing import Final
 
 from otpkit.gateways.tencent import signing
 from otpkit.sandbox.calls import WireRequest
-from otpkit.sandbox.providers.reading import Params
+from otpkit.sandbox.providers.shared import Params
 from otpkit.sandbox.providers.tencent.responses import TencentError
 from otpkit.sandbox.state import Sandbox
 
