@@ -1,8 +1,12 @@
-"""The gateways, and the values that they speak in. A provider's module is imported when it is first asked for."""
+"""The gateways, the values that they speak in, and what the author of a gateway needs.
+
+A provider's module is imported when it is first asked for.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from otpkit.effects import Flow, HttpRequest, HttpResponse
 from otpkit.gateways.base import Delivery, FunctionGateway, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.failover import Failover, Route
 
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
     from otpkit.gateways.aliyun.voice import AliyunVoice, CallDetail
     from otpkit.gateways.apprise import Apprise
     from otpkit.gateways.console import Console
+    from otpkit.gateways.provider import Provider, json_object, message_id
     from otpkit.gateways.tencent import Tencent
     from otpkit.gateways.twilio import Twilio
     from otpkit.gateways.webhook import Webhook, verify_webhook
@@ -27,9 +32,13 @@ __all__ = [
     "Credentials",
     "Delivery",
     "Failover",
+    "Flow",
     "FunctionGateway",
     "Gateway",
+    "HttpRequest",
+    "HttpResponse",
     "Message",
+    "Provider",
     "Push",
     "Receipt",
     "Receipts",
@@ -41,6 +50,8 @@ __all__ = [
     "Tencent",
     "Twilio",
     "Webhook",
+    "json_object",
+    "message_id",
     "verify_webhook",
 ]
 
@@ -52,6 +63,7 @@ _MODULES = {
     "CallDetail": "aliyun.voice",
     "Console": "console",
     "Credentials": "aliyun.signing",
+    "Provider": "provider",
     "SendDetail": "aliyun",
     "SendDetailPage": "aliyun",
     "SmsDetail": "alidayu",
@@ -59,6 +71,8 @@ _MODULES = {
     "Tencent": "tencent",
     "Twilio": "twilio",
     "Webhook": "webhook",
+    "json_object": "provider",
+    "message_id": "provider",
     "verify_webhook": "webhook",
 }
 

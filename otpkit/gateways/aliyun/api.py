@@ -81,7 +81,14 @@ class Api:
             nonce=secrets.token_hex(16),
             path=self._path,
         )
-        return HttpRequest("POST", f"{self.base_url}/", params, headers, timeout or self.timeout, proxy=self._proxy)
+        return HttpRequest(
+            method="POST",
+            url=f"{self.base_url}/",
+            params=params,
+            headers=headers,
+            timeout=timeout or self.timeout,
+            proxy=self._proxy,
+        )
 
     def read_receipt(self, response: HttpResponse, id_field: str) -> Receipt | GatewayRejectedError:
         """Judge the answer to a call that sends: accepted where `Code` is OK, rejected where it surely is not."""

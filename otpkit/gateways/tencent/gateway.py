@@ -162,7 +162,14 @@ class Tencent(Gateway):
         headers = {"X-TC-Action": action, "X-TC-Timestamp": str(timestamp), "Authorization": signature}
         if credentials.security_token is not None:
             headers["X-TC-Token"] = credentials.security_token
-        return HttpRequest("POST", f"{self.base_url}/", {}, self._headers | headers, self.timeout, body, self._proxy)
+        return HttpRequest(
+            method="POST",
+            url=f"{self.base_url}/",
+            headers=self._headers | headers,
+            timeout=self.timeout,
+            body=body,
+            proxy=self._proxy,
+        )
 
 
 def _judge_send(response: HttpResponse) -> Receipt | GatewayRejectedError:
