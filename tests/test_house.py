@@ -112,7 +112,7 @@ HOST_CLOCK = {
     "core.config": "time",
     "gateways.aliyun.api": "datetime.now",
     "gateways.records": "datetime.now",
-    "gateways.shanghai": "datetime.now",
+    "gateways.china_time": "datetime.now",
     "gateways.tencent.gateway": "datetime.now",
     "gateways.webhook": "datetime.now",
 }

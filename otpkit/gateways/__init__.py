@@ -13,10 +13,10 @@ from otpkit.gateways.failover import Failover, Route
 if TYPE_CHECKING:
     from otpkit.gateways.alidayu import Alidayu, SmsDetail, SmsDetailPage
     from otpkit.gateways.aliyun import Aliyun, SendDetail, SendDetailPage
-    from otpkit.gateways.aliyun.signing import Credentials
     from otpkit.gateways.aliyun.voice import AliyunVoice, CallDetail
     from otpkit.gateways.apprise import Apprise
     from otpkit.gateways.console import Console
+    from otpkit.gateways.credentials import Credentials
     from otpkit.gateways.provider import Provider, json_object, message_id
     from otpkit.gateways.tencent import Tencent
     from otpkit.gateways.twilio import Twilio
@@ -55,26 +55,20 @@ __all__ = [
     "verify_webhook",
 ]
 
-_MODULES = {
-    "Alidayu": "alidayu",
-    "Aliyun": "aliyun",
-    "AliyunVoice": "aliyun.voice",
-    "Apprise": "apprise",
-    "CallDetail": "aliyun.voice",
-    "Console": "console",
-    "Credentials": "aliyun.signing",
-    "Provider": "provider",
-    "SendDetail": "aliyun",
-    "SendDetailPage": "aliyun",
-    "SmsDetail": "alidayu",
-    "SmsDetailPage": "alidayu",
-    "Tencent": "tencent",
-    "Twilio": "twilio",
-    "Webhook": "webhook",
-    "json_object": "provider",
-    "message_id": "provider",
-    "verify_webhook": "webhook",
+# Each module that is imported when it is first asked for, and its public names: a line for each provider.
+_NAMES = {
+    "alidayu": ("Alidayu", "SmsDetail", "SmsDetailPage"),
+    "aliyun": ("Aliyun", "SendDetail", "SendDetailPage"),
+    "aliyun.voice": ("AliyunVoice", "CallDetail"),
+    "apprise": ("Apprise",),
+    "console": ("Console",),
+    "credentials": ("Credentials",),
+    "provider": ("Provider", "json_object", "message_id"),
+    "tencent": ("Tencent",),
+    "twilio": ("Twilio",),
+    "webhook": ("Webhook", "verify_webhook"),
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from otpkit.gateways.china_time import SHANGHAI
 from otpkit.sandbox.calls import CALLS, Api, Channel, Provider, WireRequest
 
 Status = Literal["waiting", "failed", "delivered"]
 
-# China has one zone and has had no daylight saving since 1991, so no time zone database is needed.
-SHANGHAI: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
 
 # Alibaba's `${code}`, and Tencent Cloud's `{1}`.
 _VARIABLE: Final = re.compile(r"\$\{([^{}]+)\}|(?<!\$)\{([0-9]{1,2})\}")

@@ -11,7 +11,9 @@ from typing import Final
 from otpkit.errors import ConfigurationError
 
 SEPARATORS: Final = re.compile(r"[\s().-]")
-_SUBSCRIBER: Final = re.compile(r"(?:\+?86|0086)?(1[0-9]{10})")
+_MAINLAND: Final = "1[0-9]{10}"  # as the providers judge; wider than a mobile number
+NUMBER: Final = re.compile(_MAINLAND)
+_SUBSCRIBER: Final = re.compile(rf"(?:\+?86|0086)?({_MAINLAND})")
 # Numbers of other regions: those of Hong Kong, Macau and Taiwan without `+` too, as the providers' documents have them.
 _NEARBY: Final = r"85[23][0-9]{8}|886[0-9]{9}"
 _ELSEWHERE: Final = re.compile(rf"(?:\+|00)(?!86|85[23])([1-9][0-9]{{6,14}})|(?:\+|00)?({_NEARBY})")
@@ -45,10 +47,9 @@ def country_and_number(phone: str) -> tuple[str, str]:
     return ("", phone) if found is None else (found[1], found[2])
 
 
-NUMBER: Final = re.compile(r"1[0-9]{10}")
 # As the documents of Dysmsapi and Tencent Cloud spell them: 11 digits, with `+86`, `0086`, `86` or `+` before them; or
 # another country's code and number, `85251234567`. Eleven digits that begin with 1 are always a mainland number.
-_MAINLAND_RECIPIENT: Final = re.compile(r"(?:\+86|0086|86|\+)?(1[0-9]{10})")
+_MAINLAND_RECIPIENT: Final = re.compile(rf"(?:\+86|0086|86|\+)?({_MAINLAND})")
 _ELSEWHERE_RECIPIENT: Final = re.compile(r"(?:00)?(85[23][0-9]{8}|(?!86|85[23])[2-9][0-9]{6,14})|00(1[2-9][0-9]{9})")
 
 

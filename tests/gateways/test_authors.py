@@ -29,6 +29,14 @@ def test_names_for_authors_are_public() -> None:
     assert set(NAMES) <= set(gateways.__all__)
 
 
+def test_registry_and_public_names_agree() -> None:
+    """A provider is one line of the registry; its names are public, and its module is not imported before."""
+    registered = [name for names in gateways._NAMES.values() for name in names]
+    assert len(registered) == len(set(registered))
+    eager = {"Delivery", "Failover", "Flow", "FunctionGateway", "Gateway", "HttpRequest", "HttpResponse", "Message"}
+    assert set(registered) == set(gateways.__all__) - eager - {"Push", "Receipt", "Receipts", "Route"}
+
+
 @pytest.mark.parametrize(("module", "names"), OLDER.items(), ids=OLDER)
 def test_older_paths_give_the_same(module: str, names: list[str]) -> None:
     for name in names:

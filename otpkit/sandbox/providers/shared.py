@@ -13,9 +13,10 @@ from datetime import date, datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qsl
 
+from otpkit.gateways.china_time import SHANGHAI
 from otpkit.sandbox.calls import Api, Unacceptable, WireRequest, WireResponse
 from otpkit.sandbox.faults import Fault
-from otpkit.sandbox.messages import SHANGHAI, shanghai
+from otpkit.sandbox.messages import shanghai
 from otpkit.sandbox.phones import recipient
 
 Params = Mapping[str, str]
