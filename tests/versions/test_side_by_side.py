@@ -92,7 +92,7 @@ class Pair:
 
     def __init__(self, folders: tuple[Path, Path], redis: str, namespace: str) -> None:
         self._folders = folders
-        self._settings = {"redis": redis, "namespace": namespace, "secret": secrets.token_hex(32)}
+        self._settings = {"redis": redis, "namespace": namespace, "secret": secrets.token_hex(32), "now": NOW}
         self.stack = ExitStack()
 
     def __call__(self, **options: Any) -> tuple[Version, Version]:

@@ -18,8 +18,8 @@ from otpkit.gateways import Delivery, Failover, Message, Route
 class Process:
     """One OTP of this version, with a clock and gateways that the test rules."""
 
-    def __init__(self, redis: str, namespace: str, secret: str, options: dict[str, Any]) -> None:
-        self.now = 0.0
+    def __init__(self, redis: str, namespace: str, secret: str, now: float, options: dict[str, Any]) -> None:
+        self.now = now
         self.sent: list[dict[str, str]] = []
         self.outcome = "accepted"
         policy = Policy(**options.pop("policy", {}))
