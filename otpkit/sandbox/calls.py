@@ -6,7 +6,7 @@ Alibaba Cloud's calls have their plain names.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -30,6 +30,66 @@ Api = Literal[
     "twilio.FetchMessage",
     "twilio.FetchCall",
 ]
+
+
+HEARD: Final = "200000"  # the state of a call that was listened to
+CALL_RESULTS: Final = (HEARD, "200003")  # of all providers' calls; nobody answers one that fails
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRow:
+    """What is a provider's own beside its wire format.
+
+    `results` are the result codes of a good and of a bad receipt. `rejection` is what the fault `reject` answers
+    unless told otherwise: out of service, which no client can remedy. `send_id` makes the provider's id of a send from
+    a serial number. `own_id` is what the sender's own id is called. `is_pushed` tells whether its receipts are pushed
+    to the sandbox's one URL.
+    """
+
+    title: str
+    results: tuple[str, str]
+    rejection: str
+    send_id: Callable[[int, Channel], str]
+    own_id: str = "OutId"
+    is_pushed: bool = True
+
+
+PROVIDERS: Final[Mapping[Provider, ProviderRow]] = {
+    "alidayu": ProviderRow(
+        title="Alidayu",
+        results=("000", "UNDELIV"),
+        rejection="50001",
+        send_id=lambda serial, _: f"{100_000 + serial}^{1_000_000 + serial}",
+        own_id="Extend",
+        is_pushed=False,
+    ),
+    "dysmsapi": ProviderRow(
+        title="Dysmsapi",
+        results=("DELIVERED", "UNDELIV"),
+        rejection="isv.OUT_OF_SERVICE",
+        send_id=lambda serial, _: f"{100_000_000_000_000_000 + serial}^0",
+    ),
+    "dyvmsapi": ProviderRow(
+        title="Dyvmsapi",
+        results=CALL_RESULTS,
+        rejection="isv.OUT_OF_SERVICE",
+        send_id=lambda serial, _: f"{100_000_000_000 + serial}^{200_000_000_000 + serial}",
+    ),
+    "tencent": ProviderRow(
+        title="Tencent Cloud",
+        results=("DELIVRD", "UNDELIV"),
+        rejection="FailedOperation.InsufficientBalanceInSmsPackage",
+        send_id=lambda serial, _: f"5000:{10**27 + serial}",
+        own_id="SessionContext",
+    ),
+    "twilio": ProviderRow(
+        title="Twilio",
+        results=("delivered", "30003"),
+        rejection="20005",
+        send_id=lambda serial, channel: f"{'CA' if channel == 'voice' else 'SM'}{serial:032x}",
+        is_pushed=False,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox.calls import APIS, CALLS, Api, calls_of
+from otpkit.sandbox.calls import APIS, CALLS, HEARD, PROVIDERS, Api, calls_of
 from otpkit.sandbox.phones import subscriber
 
 FaultName = Literal[
@@ -101,14 +101,6 @@ MAX_TIMES: Final = 10_000  # calls
 MAX_DELAY: Final = 600  # s
 LATE_DELAY: Final = 5.0  # s, longer than a patient person waits
 _LATE: Final[frozenset[FaultName]] = frozenset({"late", "receipt_late"})
-# What `reject` says unless told otherwise: out of service, which no client mends.
-_REJECTED: Final = {
-    "alidayu": "50001",
-    "dysmsapi": "isv.OUT_OF_SERVICE",
-    "dyvmsapi": "isv.OUT_OF_SERVICE",
-    "tencent": "FailedOperation.InsufficientBalanceInSmsPackage",
-    "twilio": "20005",
-}
 _CODE: Final = re.compile(r"[0-9A-Za-z._-]{1,64}")
 
 
@@ -203,7 +195,7 @@ def _default_delay(fault: FaultName) -> float:
 
 
 def _default_code(api: Api | None) -> str:
-    return _REJECTED["alidayu" if api is None else CALLS[api].provider]
+    return PROVIDERS["alidayu" if api is None else CALLS[api].provider].rejection
 
 
 def _check_scope(fault: Fault) -> None:
@@ -260,7 +252,6 @@ ENDINGS: Final[Mapping[str, tuple[FaultName, bool]]] = {
 }
 LATE: Final = "001"  # followed by two digits: seconds
 STATE: Final = "200"  # followed by the last two digits of a call's state
-HEARD: Final = "200000"  # the state of a call that was listened to
 
 
 def magic_fault(api: Api, phone: str) -> Fault | None:

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from otpkit.errors import ConfigurationError
 from otpkit.sandbox.access import INERT, body_of
-from otpkit.sandbox.calls import APIS
+from otpkit.sandbox.calls import APIS, PROVIDERS
 from otpkit.sandbox.faults import DESCRIPTIONS, MAX_TIMES, Fault, magic_table
 from otpkit.sandbox.messages import Message, Status, shanghai
 from otpkit.sandbox.state import Sandbox
@@ -48,14 +48,6 @@ INBOX_SIZE: Final = 100  # messages shown
 LONGEST_TEXT: Final = 200  # characters shown of one before its details are opened
 LONGEST_NAME: Final = 40  # characters shown and read out of a signature
 LONGEST_CODE: Final = 12  # characters that can still be a code to type
-PROVIDERS: Final = {
-    "alidayu": "Alidayu",
-    "dysmsapi": "Dysmsapi",
-    "dyvmsapi": "Dyvmsapi",
-    "tencent": "Tencent Cloud",
-    "twilio": "Twilio",
-}
-OWN_IDS: Final = {"alidayu": "Extend", "tencent": "SessionContext"}  # what the sender's own id is called
 
 _TIMES: Final = re.compile(r"[0-9]{1,9}")
 _POLICY: Final = (
@@ -172,7 +164,6 @@ _CONSTANTS: Final[Mapping[str, Any]] = {
     "longest_text": LONGEST_TEXT,
     "magic_numbers": tuple(magic_table()),
     "max_times": MAX_TIMES,
-    "own_ids": OWN_IDS,
     "providers": PROVIDERS,
     "shanghai": shanghai,
 }

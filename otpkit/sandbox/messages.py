@@ -155,21 +155,6 @@ def _iso(timestamp: float) -> str:
     return datetime.fromtimestamp(timestamp, UTC).isoformat()
 
 
-def biz_id_of(provider: Provider, serial: int, channel: Channel = "sms") -> str:
-    """Return a provider's id of a send, in its own form."""
-    match provider:
-        case "alidayu":
-            return f"{100_000 + serial}^{1_000_000 + serial}"
-        case "dysmsapi":
-            return f"{100_000_000_000_000_000 + serial}^0"
-        case "dyvmsapi":
-            return f"{100_000_000_000 + serial}^{200_000_000_000 + serial}"
-        case "tencent":
-            return f"5000:{10**27 + serial}"
-        case "twilio":
-            return f"{'CA' if channel == 'voice' else 'SM'}{serial:032x}"
-
-
 MAX_RECORDED: Final = 16_384  # characters of one request; what is beyond them is cut off
 MASK: Final = "***"
 

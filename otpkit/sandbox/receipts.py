@@ -9,21 +9,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox.calls import CALLS, Api, Provider
-from otpkit.sandbox.faults import HEARD, RECEIPT_FAULTS, Fault, magic_fault
+from otpkit.sandbox.calls import CALL_RESULTS, CALLS, PROVIDERS, Api, Provider
+from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault, magic_fault
 from otpkit.sandbox.messages import Message
 
 MAX_BATCH: Final = 100  # receipts in one push
-PUSHED: Final[frozenset[Provider]] = frozenset({"dysmsapi", "dyvmsapi", "tencent"})
-
-# What a receipt says, good and bad. Nobody answers a call that fails.
-_RESULTS: Final[dict[Provider, tuple[str, str]]] = {
-    "alidayu": ("000", "UNDELIV"),
-    "dysmsapi": ("DELIVERED", "UNDELIV"),
-    "tencent": ("DELIVRD", "UNDELIV"),
-    "twilio": ("delivered", "30003"),
-}
-_CALL_RESULTS: Final = (HEARD, "200003")  # of all providers
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +31,7 @@ def outcome(api: Api, phone: str, fault: Fault | None) -> Outcome:
     if fault is None or fault.fault not in RECEIPT_FAULTS:
         fault = magic_fault(api, phone)
     call = CALLS[api]
-    good, bad = _CALL_RESULTS if call.channel == "voice" else _RESULTS[call.provider]
+    good, bad = CALL_RESULTS if call.channel == "voice" else PROVIDERS[call.provider].results
     usual = Outcome(delay=0.0, fails=False, result_code=good, copies=1)
     if fault is None:
         return usual

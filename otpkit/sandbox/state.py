@@ -11,12 +11,12 @@ from datetime import date
 from itertools import count, islice
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox.calls import CALLS, Api, Channel, Provider, Unacceptable, WireRequest
+from otpkit.sandbox.calls import CALLS, PROVIDERS, Api, Channel, Provider, Unacceptable, WireRequest
 from otpkit.sandbox.events import EventLog, SandboxEvent
 from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault, FaultQueue, magic_fault
-from otpkit.sandbox.messages import Message, Sms, biz_id_of, recorded, render, shanghai, variables
+from otpkit.sandbox.messages import Message, Sms, recorded, render, shanghai, variables
 from otpkit.sandbox.phones import subscriber
-from otpkit.sandbox.receipts import PUSHED, PushQueue, ReceiptPush, checked_url, outcome
+from otpkit.sandbox.receipts import PushQueue, ReceiptPush, checked_url, outcome
 from otpkit.sandbox.storage import Counts, Mailbox, Nonces, showing
 
 
@@ -151,7 +151,7 @@ class Sandbox:
 
     def new_biz_id(self, provider: Provider = "alidayu", channel: Channel = "sms") -> str:
         """Return the id of a send, in the provider's form such as `134523^4351232`; no two are alike."""
-        return biz_id_of(provider, next(self._serials), channel)
+        return PROVIDERS[provider].send_id(next(self._serials), channel)
 
     def record(self, sms: Sms, biz_id: str, fault: Fault | None = None) -> None:
         """Keep what was sent, one message a phone; a receipt fault decides how its receipts turn out."""
@@ -227,7 +227,8 @@ class Sandbox:
     def _keep(self, message: Message, copies: int) -> None:
         self._mailbox.keep(message)
         self._events.sent(message)
-        is_pushed = bool(message.callback) or (self._receipts_url is not None and message.provider in PUSHED)
+        row = PROVIDERS[message.provider]
+        is_pushed = bool(message.callback) or (self._receipts_url is not None and row.is_pushed)
         if is_pushed and message.receipt_at is not None:
             for copy in range(copies):
                 self._pushes.add(message.receipt_at, ReceiptPush(message.provider, copy, 0, (message,)))

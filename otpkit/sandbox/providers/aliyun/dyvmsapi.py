@@ -11,8 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from otpkit.sandbox.calls import Api, Unacceptable, WireRequest, WireResponse
-from otpkit.sandbox.faults import HEARD
+from otpkit.sandbox.calls import HEARD, Api, Unacceptable, WireRequest, WireResponse
 from otpkit.sandbox.messages import Message, Sms, shanghai
 from otpkit.sandbox.phones import NUMBER
 from otpkit.sandbox.providers.aliyun.responses import FAILURES, done, mandatory
