@@ -16,7 +16,7 @@ from urllib.parse import urldefrag, urlencode
 
 from otpkit.effects import HttpRequest, TransportFailure
 from otpkit.gateways.twilio.signing import sign
-from otpkit.sandbox.calls import Provider
+from otpkit.sandbox.calls import ProviderName
 from otpkit.sandbox.messages import Message
 from otpkit.sandbox.providers.aliyun.dysmsapi import sms_report
 from otpkit.sandbox.providers.aliyun.dyvmsapi import voice_report
@@ -32,7 +32,7 @@ TIMEOUT: Final = (1.0, 2.0)
 JSON: Final = "application/json;charset=utf-8"
 FORM: Final = "application/x-www-form-urlencoded; charset=utf-8"
 
-_REPORTS: Final[Mapping[Provider, Callable[[Message], dict[str, object]]]] = {
+_REPORTS: Final[Mapping[ProviderName, Callable[[Message], dict[str, object]]]] = {
     "dysmsapi": sms_report,
     "dyvmsapi": voice_report,
     "tencent": status_report,

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-Provider = Literal["alidayu", "dysmsapi", "dyvmsapi", "tencent", "twilio"]
-Channel = Literal["sms", "voice"]
+from otpkit.gateways.base import Channel
+
+ProviderName = Literal["alidayu", "dysmsapi", "dyvmsapi", "tencent", "twilio"]
 Api = Literal[
     "sendSms",
     "querySmsDetail",
@@ -54,7 +55,7 @@ class ProviderRow:
     is_pushed: bool = True
 
 
-PROVIDERS: Final[Mapping[Provider, ProviderRow]] = {
+PROVIDERS: Final[Mapping[ProviderName, ProviderRow]] = {
     "alidayu": ProviderRow(
         title="Alidayu",
         results=("000", "UNDELIV"),
@@ -93,36 +94,36 @@ PROVIDERS: Final[Mapping[Provider, ProviderRow]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallRow:
     """What one call is: whose, by which channel, and whether it sends or asks."""
 
-    provider: Provider
+    provider: ProviderName
     channel: Channel
     sends: bool
 
 
-CALLS: Final[Mapping[Api, Call]] = {
-    "sendSms": Call("alidayu", "sms", sends=True),
-    "querySmsDetail": Call("alidayu", "sms", sends=False),
-    "SendSms": Call("dysmsapi", "sms", sends=True),
-    "SendBatchSms": Call("dysmsapi", "sms", sends=True),
-    "QuerySendDetails": Call("dysmsapi", "sms", sends=False),
-    "SingleCallByTts": Call("dyvmsapi", "voice", sends=True),
-    "SingleCallByVoice": Call("dyvmsapi", "voice", sends=True),
-    "ClickToDial": Call("dyvmsapi", "voice", sends=True),
-    "QueryCallDetailByCallId": Call("dyvmsapi", "voice", sends=False),
-    "tencent.SendSms": Call("tencent", "sms", sends=True),
-    "tencent.PullSmsSendStatus": Call("tencent", "sms", sends=False),
-    "tencent.PullSmsSendStatusByPhoneNumber": Call("tencent", "sms", sends=False),
-    "twilio.CreateMessage": Call("twilio", "sms", sends=True),
-    "twilio.CreateCall": Call("twilio", "voice", sends=True),
-    "twilio.FetchMessage": Call("twilio", "sms", sends=False),
-    "twilio.FetchCall": Call("twilio", "voice", sends=False),
+CALLS: Final[Mapping[Api, CallRow]] = {
+    "sendSms": CallRow("alidayu", "sms", sends=True),
+    "querySmsDetail": CallRow("alidayu", "sms", sends=False),
+    "SendSms": CallRow("dysmsapi", "sms", sends=True),
+    "SendBatchSms": CallRow("dysmsapi", "sms", sends=True),
+    "QuerySendDetails": CallRow("dysmsapi", "sms", sends=False),
+    "SingleCallByTts": CallRow("dyvmsapi", "voice", sends=True),
+    "SingleCallByVoice": CallRow("dyvmsapi", "voice", sends=True),
+    "ClickToDial": CallRow("dyvmsapi", "voice", sends=True),
+    "QueryCallDetailByCallId": CallRow("dyvmsapi", "voice", sends=False),
+    "tencent.SendSms": CallRow("tencent", "sms", sends=True),
+    "tencent.PullSmsSendStatus": CallRow("tencent", "sms", sends=False),
+    "tencent.PullSmsSendStatusByPhoneNumber": CallRow("tencent", "sms", sends=False),
+    "twilio.CreateMessage": CallRow("twilio", "sms", sends=True),
+    "twilio.CreateCall": CallRow("twilio", "voice", sends=True),
+    "twilio.FetchMessage": CallRow("twilio", "sms", sends=False),
+    "twilio.FetchCall": CallRow("twilio", "voice", sends=False),
 }
 APIS: Final[tuple[Api, ...]] = tuple(CALLS)
 
 
-def calls_of(*providers: Provider) -> tuple[Api, ...]:
+def calls_of(*providers: ProviderName) -> tuple[Api, ...]:
     """Return the names of some providers' calls."""
     return tuple(api for api, call in CALLS.items() if call.provider in providers)
 

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from otpkit.gateways.base import Channel
 from otpkit.gateways.china_time import SHANGHAI
-from otpkit.sandbox.calls import CALLS, Api, Channel, Provider, WireRequest
+from otpkit.sandbox.calls import CALLS, Api, ProviderName, WireRequest
 
 Status = Literal["waiting", "failed", "delivered"]
 
@@ -83,7 +84,7 @@ class Message:
     callback: str = field(default="", repr=False, hash=False)
 
     @property
-    def provider(self) -> Provider:
+    def provider(self) -> ProviderName:
         """Whose call sent it."""
         return CALLS[self.api].provider
 

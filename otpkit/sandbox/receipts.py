@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox.calls import CALL_RESULTS, CALLS, PROVIDERS, Api, Provider
+from otpkit.sandbox.calls import CALL_RESULTS, CALLS, PROVIDERS, Api, ProviderName
 from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault, magic_fault
 from otpkit.sandbox.messages import Message
 
@@ -50,7 +50,7 @@ def outcome(api: Api, phone: str, fault: Fault | None) -> Outcome:
 class ReceiptPush:
     """Receipts that one HTTP request tells of; `copy` and `attempt` count from 0."""
 
-    provider: Provider
+    provider: ProviderName
     copy: int
     attempt: int
     messages: tuple[Message, ...]
@@ -71,7 +71,7 @@ class PushQueue:
 
     def take_due(self, now: float) -> list[ReceiptPush]:
         """Take what is due; receipts of one kind are told of together."""
-        batches: dict[tuple[Provider, int, int], list[Message]] = {}
+        batches: dict[tuple[ProviderName, int, int], list[Message]] = {}
         while self._waiting and self._waiting[0][0] <= now:
             push = heapq.heappop(self._waiting)[2]
             batches.setdefault((push.provider, push.copy, push.attempt), []).extend(push.messages)
@@ -82,7 +82,7 @@ class PushQueue:
         ]
 
 
-def _batch(provider: Provider) -> int:
+def _batch(provider: ProviderName) -> int:
     return 1 if provider == "twilio" else MAX_BATCH
 
 

@@ -11,7 +11,8 @@ from datetime import date
 from itertools import count, islice
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox.calls import CALLS, PROVIDERS, Api, Channel, Provider, Unacceptable, WireRequest
+from otpkit.gateways.base import Channel
+from otpkit.sandbox.calls import CALLS, PROVIDERS, Api, ProviderName, Unacceptable, WireRequest
 from otpkit.sandbox.events import EventLog, SandboxEvent
 from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault, FaultQueue, magic_fault
 from otpkit.sandbox.messages import Message, Sms, recorded, render, shanghai, variables
@@ -149,7 +150,7 @@ class Sandbox:
                 self.record(replace(sms, request=origin or sms.request), biz_id, fault)
         return ids, fault
 
-    def new_biz_id(self, provider: Provider = "alidayu", channel: Channel = "sms") -> str:
+    def new_biz_id(self, provider: ProviderName = "alidayu", channel: Channel = "sms") -> str:
         """Return the id of a send, in the provider's form such as `134523^4351232`; no two are alike."""
         return PROVIDERS[provider].send_id(next(self._serials), channel)
 
@@ -186,7 +187,7 @@ class Sandbox:
         return list(islice(found, limit))
 
     def sent_on(
-        self, phone: str, day: date, biz_id: str | None = None, provider: Provider = "alidayu"
+        self, phone: str, day: date, biz_id: str | None = None, provider: ProviderName = "alidayu"
     ) -> list[Message]:
         """Return what a provider sent to a phone on one day in China, newest first."""
         return [
@@ -197,7 +198,7 @@ class Sandbox:
             and biz_id in {None, message.biz_id}
         ]
 
-    def pull(self, provider: Provider, limit: int) -> list[Message]:
+    def pull(self, provider: ProviderName, limit: int) -> list[Message]:
         """Take the oldest of a provider's messages whose receipt has come in and was not taken so before."""
         with self._lock:
             now, kept = self._clock(), list(self._mailbox.newest_first())[::-1]

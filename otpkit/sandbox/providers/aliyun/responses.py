@@ -9,7 +9,8 @@ from html import escape
 from typing import Final
 from uuid import uuid4
 
-from otpkit.sandbox.calls import CALLS, Api, Channel, WireResponse, json_response
+from otpkit.gateways.base import Channel
+from otpkit.sandbox.calls import CALLS, Api, WireResponse, json_response
 from otpkit.sandbox.providers.shared import FailureResponses
 
 # What Alidayu's codes are called here, for the rules and the phone numbers that all providers share.
