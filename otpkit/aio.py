@@ -242,7 +242,7 @@ class AsyncOTP:
             return tell(self._deployment.listener, effect)
         return await self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
 
-    async def _together(self, scripts: Sequence[RunScript], patience: Patience) -> list[Any]:
+    async def _together(self, scripts: Sequence[RunScript[object]], patience: Patience) -> list[Any]:
         """Run scripts a few at a time: a client passed in may have few connections, and a push many receipts."""
         replies: list[Any] = []
         for start in range(0, len(scripts), _SIDE_BY_SIDE):

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from otpkit.errors import StoreUnavailableError
 from otpkit.models import Event
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class Script:
     fits: Callable[[Any, Sequence[Any]], bool] = field(repr=False, default=lambda reply, arguments: True)
 
 
-class RunScript:
-    """Run `script` on Redis, and wait until so many `replicas` have what it wrote; the reply is the script's own."""
+class RunScript(Generic[T_co]):
+    """Run `script` on Redis and wait until so many `replicas` have its writes; the result is what `read` returns."""
 
     __slots__ = ("args", "keys", "replicas", "script")
 
@@ -42,6 +43,16 @@ class RunScript:
         self.args = args
         self.replicas = replicas
 
+    def read(self, reply: object) -> T_co:
+        """Return a reply as a typed value.
+
+        Raises AttributeError, LookupError, TypeError or ValueError for a reply that this script can't have given.
+        """
+        if not self.script.fits(reply, self.args):
+            raise ValueError("no reply of this script")
+        value: Any = reply
+        return value  # type: ignore[no-any-return]
+
 
 class Unconfirmed(StoreUnavailableError):
     """A script ran, but too few replicas confirmed what it wrote."""
@@ -51,7 +62,7 @@ class Unconfirmed(StoreUnavailableError):
 class Together:
     """Run scripts that do not depend on each other, side by side where the shell can; the reply is a list of theirs."""
 
-    scripts: tuple[RunScript, ...]
+    scripts: tuple[RunScript[object], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +139,7 @@ class Emit:
     warning: str = ""
 
 
-Effect: TypeAlias = RunScript | Together | HttpRequest | Call | Outbound | Emit
+Effect: TypeAlias = RunScript[object] | Together | HttpRequest | Call | Outbound | Emit
 Flow: TypeAlias = Generator[Effect, Any, T]
 
 

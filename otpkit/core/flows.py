@@ -109,7 +109,7 @@ class Flows:
         if limits and not d.clustered:
             keys += tuple(key for limit in limits for key in (limit.key, memory_key(limit, op)))
             args += tuple(limit.rates for limit in limits)
-        script = RunScript(d.scripts.verify, keys, (*args, *refusal[1:]), d.policy.replicas)
+        script: RunScript[Any] = RunScript(d.scripts.verify, keys, (*args, *refusal[1:]), d.policy.replicas)
         reply: Any = None
         unconfirmed = None
         try:
@@ -119,7 +119,9 @@ class Flows:
         if unconfirmed is not None:
             if idempotency_key is not None:
                 raise unconfirmed  # A call beside this one may have been confirmed. A repeat finds the same proof.
-            undo = RunScript(d.scripts.unverify, (who.phone_key, who.counter_key), (d.now_arg(), op, who.slot))
+            undo: RunScript[Any] = RunScript(
+                d.scripts.unverify, (who.phone_key, who.counter_key), (d.now_arg(), op, who.slot)
+            )
             raise (yield from _take_back(undo, unconfirmed))
         reply = reply[1:]  # It begins with the operation, which the store has checked.
         word = text(reply[0])
@@ -182,7 +184,9 @@ class Flows:
         except Unconfirmed as error:
             unconfirmed = error
         if unconfirmed is not None:
-            undo = RunScript(d.scripts.unredeem, (who.phone_key,), (d.now_arg(), op, claims.proof_id, call))
+            undo: RunScript[Any] = RunScript(
+                d.scripts.unredeem, (who.phone_key,), (d.now_arg(), op, claims.proof_id, call)
+            )
             raise (yield from _take_back(undo, unconfirmed))
         word = text(reply[1])
         if word in {"redeemed", "repeated"}:
@@ -365,7 +369,7 @@ def _op_of(delivery: Delivery) -> bytes:
         return b""
 
 
-def _take_back(undo: RunScript, unconfirmed: Unconfirmed) -> Flow[StoreUnavailableError]:
+def _take_back(undo: RunScript[object], unconfirmed: Unconfirmed) -> Flow[StoreUnavailableError]:
     """Take back what too few replicas confirmed, and return the error to raise."""
     with suppress(OTPError):
         if (yield undo) == 1:

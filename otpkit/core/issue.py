@@ -104,7 +104,7 @@ class Issue:
         if charged := self._charged():
             keys += tuple(limit.key for limit in charged)
             args += tuple(part for limit in charged for part in (limit.scope, limit.rates))
-        script = RunScript(d.scripts.reserve, keys, args, d.policy.replicas)
+        script: RunScript[Any] = RunScript(d.scripts.reserve, keys, args, d.policy.replicas)
         reply: Any = None
         unconfirmed = None
         self.leaves_by = d.elapsed_s() - _LEAST_LIFE_S

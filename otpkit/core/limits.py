@@ -134,7 +134,7 @@ def memory_key(limit: WideLimit, op: bytes) -> str:
 def give(deployment: Deployment, taken: Iterable[Taken]) -> Flow[None]:
     """Give back what `take` took, once. What was taken too long ago stays counted, and so does what Redis refuses."""
     script, now = deployment.scripts.give, deployment.now_arg()
-    scripts = tuple(
+    scripts: tuple[RunScript[Any], ...] = tuple(
         RunScript(script, (limit.key, memory), (now, limit.rates, taken_ms)) for limit, (memory, taken_ms) in taken
     )
     if scripts:

@@ -113,6 +113,9 @@ RETRYABLE = (
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a redis-py client raises besides, where it can't take a reply apart, or is closed under a call."""
 
+UNFIT = (AttributeError, LookupError, TypeError, ValueError)
+"""What `RunScript.read` raises for a reply that the script can't have given."""
+
 STALE = (ClusterDownError, ConnectionError, TimeoutError, RedisClusterException, OSError)
 """Those after which a cluster's client should learn anew which node serves what."""
 
@@ -125,7 +128,7 @@ else:
     _pack = hiredis.pack_command
 
 
-def packed(connection: Any, effect: RunScript) -> Sequence[bytes]:
+def packed(connection: Any, effect: RunScript[object]) -> Sequence[bytes]:
     """Return the call of a script, by its SHA, as it goes on the wire; redis-py's own packing takes thrice as long."""
     command = ("EVALSHA", effect.script.sha, len(effect.keys), *effect.keys, *effect.args)
     if _pack is not None:
