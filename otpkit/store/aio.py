@@ -26,6 +26,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from otpkit.core.config import NO_REPLICAS
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.store import errors as store
@@ -398,7 +399,7 @@ async def _execute(client: Any, effect: RunScript[object], loop: asyncio.Abstrac
     if not is_clean:
         raise store.UnknownReply
     if effect.replicas:
-        raise ConfigurationError(store.NO_REPLICAS)
+        raise ConfigurationError(NO_REPLICAS)
     return value
 
 

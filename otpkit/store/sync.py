@@ -27,6 +27,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from otpkit.core.config import NO_REPLICAS
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.store import errors as store
@@ -373,7 +374,7 @@ def _execute(client: Any, effect: RunScript[object]) -> Any:
     if not is_clean:
         raise store.UnknownReply
     if effect.replicas:
-        raise ConfigurationError(store.NO_REPLICAS)
+        raise ConfigurationError(NO_REPLICAS)
     return value
 
 
