@@ -24,9 +24,7 @@ _ABOUT_THE_PHONE = frozenset({"number", "rate_limit"})
 """The rejections after which no other gateway is tried: they would be got round, and the carriers' limits with them."""
 
 
-def send_by(
-    config: Config, report: Report, member: Member, message: Message, left: Callable[[], float]
-) -> Flow[Receipt]:
+def send_by(report: Report, member: Member, message: Message, left: Callable[[], float]) -> Flow[Receipt]:
     """Let one gateway send; what it raises that is no rejection is uncertain.
 
     `left` gives the seconds in which the message must leave. Raises `GatewayRejectedError` where certainly nothing was
@@ -34,10 +32,7 @@ def send_by(
     """
     failure: Exception
     try:
-        receipt = yield from outbound(member.name, member.gateway.send(message), left)
-        if config.listener is not None:
-            yield Emit(report.event("sent", receipt.outcome, member.name, gateway=member.name))
-        return receipt
+        return (yield from outbound(member.name, member.gateway.send(message), left))
     except NotStarted as error:
         failure = GatewayRejectedError(
             f"The gateway {member.name} was not handed the message, so nothing was sent: {error}. The operator should "
@@ -106,7 +101,7 @@ class Dispatch(NamedTuple):
     def _attempt(self, member: Member) -> Flow[Receipt | GatewayRejectedError]:
         """Let one gateway send; a rejection is a value here."""
         try:
-            return (yield from send_by(self.config, self.report, member, self.compose(member), self.left))
+            return (yield from send_by(self.report, member, self.compose(member), self.left))
         except GatewayRejectedError as rejection:
             return rejection
 

@@ -173,7 +173,7 @@ class Issue:
             if len(self.candidates) == 1:
                 member = self.candidates[0]
                 message = self._message(member, reserved)
-                return member, (yield from send_by(self.config, self.report, member, message, self._left_s))
+                return member, (yield from send_by(self.report, member, message, self._left_s))
             return (yield from self._in_turn(reserved))
         except (GatewayRejectedError, ConfigurationError) as error:
             failure = error
