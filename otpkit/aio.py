@@ -18,7 +18,7 @@ from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
-from otpkit.effects import Effect, Emit, Flow, HttpRequest, Outbound, RunScript, Together
+from otpkit.effects import Call, Emit, Flow, HttpRequest, Outbound, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
@@ -221,7 +221,10 @@ class AsyncOTP:
             while True:
                 failure: Exception | None = None
                 try:
-                    reply = await self._perform(effect, patience)
+                    if type(effect) is RunScript:  # The usual one, without a frame between.
+                        reply = await self._store.run(effect, patience)
+                    else:
+                        reply = await self._perform(effect, patience)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
                 # The wait_for of Python 3.11, which redis-py writes under, can swallow a cancellation.
@@ -236,9 +239,9 @@ class AsyncOTP:
             if self._calls.end(flow):
                 await self._release()
 
-    async def _perform(self, effect: Effect, patience: Patience) -> Any:
-        if isinstance(effect, RunScript):
-            return await self._store.run(effect, patience)
+    async def _perform(
+        self, effect: Together[object] | Emit | Outbound | HttpRequest | Call, patience: Patience
+    ) -> Any:
         if isinstance(effect, Together):
             return await self._together(effect.scripts, patience)
         if isinstance(effect, Emit):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha1
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, final
 
 from otpkit.errors import StoreUnavailableError
 from otpkit.models import Event
@@ -41,6 +41,7 @@ class Script(Generic[T_co]):
         raise NotImplementedError
 
 
+@final
 class RunScript(Generic[T_co]):
     """Run `script` on Redis and wait until so many `replicas` have its writes; the result is what `read` returns."""
 

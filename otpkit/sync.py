@@ -15,7 +15,7 @@ from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
-from otpkit.effects import Effect, Emit, Flow, HttpRequest, Outbound, RunScript, Together
+from otpkit.effects import Call, Emit, Flow, HttpRequest, Outbound, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
@@ -327,7 +327,10 @@ class OTP:
             effect = next(flow)
             while True:
                 try:
-                    reply = self._perform(effect, patience)
+                    if type(effect) is RunScript:  # The usual one, without a frame between.
+                        reply = self._store.run(effect, patience)
+                    else:
+                        reply = self._perform(effect, patience)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
                 else:
@@ -342,9 +345,7 @@ class OTP:
             if self._calls.end(flow):
                 self._release()
 
-    def _perform(self, effect: Effect, patience: Patience) -> Any:
-        if isinstance(effect, RunScript):
-            return self._store.run(effect, patience)
+    def _perform(self, effect: Together[object] | Emit | Outbound | HttpRequest | Call, patience: Patience) -> Any:
         if isinstance(effect, Together):
             return [self._store.run(script, patience) for script in effect.scripts]
         if isinstance(effect, Emit):

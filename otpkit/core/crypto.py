@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from hmac import digest as hmac_digest
-from typing import Any
+from typing import NoReturn
 
 from otpkit.core.arguments import check_bind, check_purpose
 from otpkit.core.secret import read_secret
@@ -34,6 +34,12 @@ _SEPARATORS = str.maketrans("", "", " -")
 def new_id() -> bytes:
     """Draw 128 random bits: an operation id or a nonce."""
     return secrets.token_bytes(ID_BYTES)
+
+
+def new_ids() -> tuple[bytes, bytes]:
+    """Draw two ids at once: each draw is a call of the operating system."""
+    drawn = secrets.token_bytes(2 * ID_BYTES)
+    return drawn[:ID_BYTES], drawn[ID_BYTES:]
 
 
 def encode_id(raw: bytes) -> str:
@@ -132,7 +138,7 @@ class Keys:
     Raises `ConfigurationError` where a secret is missing, short, or not random.
     """
 
-    __slots__ = ("_index", "_phone", "by_id", "codes", "ids", "place_remembered", "tokens")
+    __slots__ = ("_index", "by_id", "codes", "current", "ids", "phone", "place_remembered", "tokens")
 
     def __init__(self, secret: str | bytes | Sequence[str | bytes], index_secret: str | bytes | None) -> None:
         active = _read_secrets(secret)
@@ -143,17 +149,13 @@ class Keys:
             )
         index = active[0] if index_secret is None else read_secret("index_secret", index_secret)
         self.codes = tuple(map(CodeKey, active))
+        self.current = self.codes[-1]  # new codes are made with it
         self.by_id = {key.id: key for key in self.codes}
         self.ids = b"".join(self.by_id)
         self.tokens = [_derive(raw, b"token") for raw in active]
         index_key = _derive(index, b"index")
-        self._index, self._phone = Mac(index_key), Mac(index_key, b"phone\0")
+        self._index, self.phone = Mac(index_key), Mac(index_key, b"phone\0")
         self.place_remembered = lru_cache(maxsize=64)(self.place)  # for the few purposes, which come with every call
-
-    @property
-    def current(self) -> CodeKey:
-        """The key that new codes are made with."""
-        return self.codes[-1]
 
     def name(self, kind: bytes, *parts: str, size: int = ID_BYTES) -> bytes:
         """Return the keyed hash that stands for `parts` at rest; another `kind` gives another hash."""
@@ -162,10 +164,6 @@ class Keys:
     def name_packed(self, kind: bytes, packed: bytes) -> bytes:
         """Same as `name`, but for parts that `pack` has joined already."""
         return self._index(kind + b"\0" + packed)[:ID_BYTES]
-
-    def phone_id(self, packed: bytes) -> str:
-        """Return the name that stands for a phone at rest; `pack` has packed it."""
-        return encode_id(self._phone(packed)[:ID_BYTES])
 
     def place(self, purpose: object, bind: object) -> tuple[str, str, bytes, bytes]:
         """Return a purpose, a bind, both packed, and the name that stands for both at rest: their challenge field.
@@ -184,7 +182,7 @@ class Keys:
             found += key.digest(identity, code) + key.id
         return found
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError("keys are never pickled")
 
 
@@ -192,7 +190,7 @@ def _derive(secret: bytes, use: bytes) -> bytes:
     return hmac_digest(secret, _VERSION + use, sha256)
 
 
-def _read_secrets(secret: Any) -> list[bytes]:
+def _read_secrets(secret: object) -> list[bytes]:
     if isinstance(secret, (str, bytes)):
         return [read_secret("secret", secret)]
     if not isinstance(secret, Sequence) or not secret:

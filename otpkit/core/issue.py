@@ -12,13 +12,13 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from otpkit.core.config import Config, FixedCode, check_fixed_life
-from otpkit.core.crypto import encode_id, new_id
+from otpkit.core.crypto import encode_id, new_ids
 from otpkit.core.dispatch import Dispatch, send_by
 from otpkit.core.limits import NOTHING_CONSUMED, Charge, consume, ip_limits, refund, send_limits
 from otpkit.core.report import Report
 from otpkit.core.routing import Member
 from otpkit.core.scripts.limits import WideLimit
-from otpkit.core.scripts.parse import Blocked, Limited
+from otpkit.core.scripts.parse import Blocked, Described, Limited
 from otpkit.core.scripts.sends import Replayed, Reserved, ReserveReply, Settled
 from otpkit.core.subject import IDEMPOTENCY_BYTES, Subject
 from otpkit.core.tokens import from_ms
@@ -65,7 +65,7 @@ class Issue:
             template = member.template_for(subject.purpose)
             if request.params is not None:  # what a template refuses is an error before anything is reserved
                 template.sms_params("0" * config.policy.code_length, params=request.params)
-        self.op, self.nonce = new_id(), new_id()
+        self.op, self.nonce = new_ids()
         report.operation_id = self.op
         self.leaves_by = 0.0  # by `Config.elapsed_s`
         key = request.idempotency_key
@@ -90,16 +90,18 @@ class Issue:
     def _send(self, reserved: Reserved, fixed: FixedCode | None) -> Flow[Challenge]:
         """Send the message of a reservation, and settle it. A fixed code is not sent."""
         described = reserved.described
-        receipt, record = Receipt("fixed"), ""
         if fixed is None:
             self.leaves_by += (described.ends_ms - reserved.now_ms) / 1000
             member, receipt = yield from self._dispatch(reserved)
             record = self._record(member, receipt)
+        else:
+            receipt, record = Receipt("fixed"), ""
         settled = yield from self._settle(receipt, record)
         now_ms, resend_ms, sends_left = settled or (reserved.now_ms, described.resend_ms, described.sends_left)
         self.report.now_ms = now_ms
-        described = described._replace(
-            delivery=receipt.outcome, resend_ms=resend_ms, sends_left=sends_left, served_by=record
+        ends_ms, _, attempts_left, _, _, generation, is_fixed, _ = described
+        described = Described(
+            ends_ms, resend_ms, attempts_left, sends_left, receipt.outcome, generation, is_fixed, record
         )
         return self.subject.challenge(now_ms, described)
 

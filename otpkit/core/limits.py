@@ -87,6 +87,8 @@ def ip_limits(config: Config, use: str, ip: object, rates: Rates) -> tuple[WideL
 def send_limits(config: Config, region: str) -> tuple[WideLimit, ...]:
     """Return the limits of a region's sends and of all sends, where the policy has them."""
     policy = config.policy
+    if not (policy.region_sends or policy.total_sends):
+        return ()
     regional = _limit(config, "region", (region,), policy.region_sends.get(region, ()))
     return regional + _limit(config, "total", (), policy.total_sends)
 

@@ -6,7 +6,7 @@ import math
 from hmac import compare_digest
 
 from otpkit.core.config import Config, fixed_ends_ms
-from otpkit.core.crypto import encode_id, pack
+from otpkit.core.crypto import ID_BYTES, encode_id, pack
 from otpkit.core.scripts.parse import Described
 from otpkit.core.scripts.phone import LatestSend
 from otpkit.core.tokens import from_ms
@@ -41,7 +41,7 @@ class Subject:
         packed = pack(phone)
         place = keys.place_remembered if bind == "" and type(purpose) is str else keys.place
         self.purpose, self.bind, packed_place, self.challenge_field = place(purpose, bind)
-        self.phone_id = keys.phone_id(packed)
+        self.phone_id = encode_id(keys.phone(packed)[:ID_BYTES])
         # The braces keep all of a phone in one slot of a cluster.
         self.phone_key = f"{config.namespace}:{{{self.phone_id}}}:p"
         self.counter_key = f"{config.namespace}:{{{self.phone_id}}}:c"

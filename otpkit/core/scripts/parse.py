@@ -23,6 +23,9 @@ Raw: TypeAlias = Any
 """What a client gives of a reply, and the arguments of its script, before they are parsed. Nothing else is untyped."""
 
 LATEST_MS = 253_402_300_799_999  # The last millisecond of the year 9999: no time is later, no count is greater.
+EMPTY = ("", b"")
+"""The empty text of a reply."""
+
 SCOPES: Mapping[str, RateLimitScope] = {
     "phone": "phone",
     "ip": "ip",
@@ -65,10 +68,11 @@ def text_of(value: Raw) -> str:
 
 def hex_of(value: Raw, size: int) -> bytes:
     """Return what stands in hexadecimal, in lower case and without blanks, for so many bytes."""
-    text = text_of(value)
-    if len(text) != 2 * size or text.strip("0123456789abcdef"):
+    text = value.decode("ascii") if type(value) is bytes else value
+    found = bytes.fromhex(text)
+    if len(found) != size or found.hex() != text:
         raise unfit()
-    return bytes.fromhex(text)
+    return found
 
 
 def delivery_of(letter: Raw) -> DeliveryState:

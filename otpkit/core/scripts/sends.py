@@ -7,6 +7,7 @@ from typing import NamedTuple, Self, TypeAlias
 
 from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.core.scripts.parse import (
+    EMPTY,
     LATEST_MS,
     Blocked,
     Described,
@@ -34,12 +35,9 @@ class Before(NamedTuple):
     sent_ms: int
 
     @classmethod
-    def parse(cls, value: Raw) -> Self | None:
-        """Return what reserve.lua tells of it, or None where there was none."""
-        text = text_of(value)
-        if not text:
-            return None
-        gateway, letter, sent_ms = text.split(" ")
+    def parse(cls, value: Raw) -> Self:
+        """Return what reserve.lua tells of it."""
+        gateway, letter, sent_ms = text_of(value).split(" ")
         if not 0 <= int(sent_ms) <= LATEST_MS:
             raise unfit()
         return cls(gateway, delivery_of(letter), int(sent_ms))
@@ -60,15 +58,14 @@ class Reserved(NamedTuple):
         now_ms, nonce, key_id, before = reply[2:6]
         if not 0 <= now_ms <= LATEST_MS:
             raise unfit()
-        found_nonce = hex_of(nonce, 16) if nonce else b""
-        found_key_id = hex_of(key_id, 4) if key_id else b""
-        known = args[5]
-        if found_nonce or found_key_id:
-            if not found_nonce or found_key_id not in {known[i : i + 4] for i in range(0, len(known), 4)}:
+        if nonce in EMPTY and key_id in EMPTY:
+            nonce = key_id = b""
+        else:
+            nonce, key_id, known = hex_of(nonce, 16), hex_of(key_id, 4), args[5]
+            if key_id not in {known[i : i + 4] for i in range(0, len(known), 4)}:
                 raise unfit()
-        elif text_of(nonce) or text_of(key_id):
-            raise unfit()
-        return cls(now_ms, found_nonce, found_key_id, Before.parse(before), Described.parse(reply[6:]))
+        served = None if before in EMPTY else Before.parse(before)
+        return cls(now_ms, nonce, key_id, served, Described.parse(reply[6:]))
 
 
 class Replayed(NamedTuple):
