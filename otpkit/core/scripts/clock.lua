@@ -1,5 +1,5 @@
--- What every script leans on: `now` is the time in ms. The policy's numbers are defined above this text, by the loader: times in milliseconds, rates as
--- limit, window, limit, window…, the longest window last.
+-- The time, `now` in ms, and short names for what every script calls. The loader writes the policy's numbers where scripts use
+-- them: times in milliseconds, rates as limit, window, limit, window…, the longest window last.
 
 local byte, char, sub, max, min = string.byte, string.char, string.sub, math.max, math.min
 

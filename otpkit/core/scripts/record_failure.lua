@@ -1,10 +1,11 @@
--- Record that a gateway failed, or that it served again: after so many failures in a row it rests. Run again it counts once.
+-- Record that a gateway failed, or that it served again: after so many failures in a row its circuit opens. Run again it counts
+-- once.
 --
--- KEYS  1 the gateways: a field each, "failures ends operation": when its rest ends in ms, 0 for none, and who told of it last
--- ARGV  1 now in ms, or ''; 2 its name; 3 failures in a row before a rest, 0 where it served; 4 the rest in ms; 5 operation id
--- Returns 1 where this failure sent it to rest, else 0
+-- KEYS  1 gateways_key: a field each, "failures ends operation": when its rest ends in ms, 0 for none, and who told of it last
+-- ARGV  1 now: in ms, or ''; 2 name; 3 most_failures: in a row before a rest, 0 where it served; 4 rest_ms; 5 operation: its id
+-- Returns 1 where this failure opened the circuit, else 0
 
---# include base
+--# include clock
 
 local MEMORY_MS = 7200000 -- without a failure for so long all is forgotten; longer than any rest
 

@@ -3,7 +3,7 @@
 
 local MOST_SENDS, MOST_FAILURES = 32, 64
 
-local function tidy(phone, written)
+local function prune(phone, written)
   local now, gone = phone.now, {}
   for i, send in ipairs(phone.sends) do
     if (i >= MOST_SENDS or send.time <= now - DAY_MS) and unpack_ms(send.value, 7) <= now then
