@@ -21,6 +21,7 @@ from otpkit.gateways.credentials import CredentialsSource, current, source
 from otpkit.gateways.provider import Provider, Refusal, ask, json_object, message_id, seconds, token
 
 VERSION: Final = "2017-05-25"  # of both APIs
+NEEDED_CREDENTIALS: Final = (("access_key_id", "credentials"), ("access_key_secret", "credentials"))
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _MAINLAND = re.compile(r"\+86(1[0-9]{10})")
