@@ -30,7 +30,7 @@ app = typer.Typer(
     help="Phone verification by one-time codes.",
     epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, erase, doctor and serve are configured "
     f"by {', '.join(REQUIRED)} and the gateway's own variables. OTPKIT_POLICY and OTPKIT_TEMPLATES, JSON objects, are "
-    f"the policy's fields and a template for each purpose.\n\n{HELP}",
+    f"the policy's fields and a template for each purpose. --config FILE has the same as a TOML file.\n\n{HELP}",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # its tracebacks would show local variables
 )

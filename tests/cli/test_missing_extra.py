@@ -26,6 +26,7 @@ def test_the_commands_own_libraries(library: str) -> None:
     ("library", "args", "extra"),
     [
         ("starlette", ("sandbox",), "sandbox"),
+        ("pydantic_settings", ("issue", "13800138000"), "settings"),
         ("uvicorn", ("demo", "--check"), "sandbox"),
         ("fakeredis", ("demo", "--check"), "embedded"),
         ("fakeredis", ("demo", "--port", "0"), "embedded"),
