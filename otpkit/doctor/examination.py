@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from secrets import token_bytes
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from otpkit.core.config import build
 from otpkit.core.crypto import Keys, encode_id
@@ -17,10 +17,12 @@ from otpkit.doctor.server import examine_server, unreached
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.gateways.failover import Failover, Route, TemplateChoice
 from otpkit.policy import DEFAULT_POLICY, Policy
-from otpkit.settings import Reading
 from otpkit.store.errors import REDIS_ERRORS, store_error
 from otpkit.store.url import MEMORY_URL
 from otpkit.template import Template
+
+if TYPE_CHECKING:
+    from otpkit.settings import Reading
 
 _ANY_SECRET: Final = token_bytes(32)
 _ANY_TEMPLATE: Final = Template("any", "any")
@@ -39,6 +41,8 @@ def examine(environ: Mapping[str, str], config: str | None = None) -> Report:
 
     Raises `ConfigurationError` for a file that can't be read.
     """
+    from otpkit.settings import Reading  # Its libraries come with the extra `settings`.
+
     reading = Reading(environ, config, serves=config is not None)
     keys, found = _examine_secrets(reading)
     policy, judged = _examine_policy(reading)
