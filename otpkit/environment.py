@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from functools import cache
@@ -242,7 +242,7 @@ class Reader:
         if len(members) < 2:
             return members[0]
         options = self._options("failover", Failover)
-        return None if options is None else self._tried("OTPKIT_FAILOVER_…", Failover, members, **options)
+        return None if options is None else self._made("failover", Failover, (), options, members)
 
     def _build(self, name: str) -> Gateway | Route | None:
         """Return a gateway; with templates of its own where it has some."""
@@ -252,7 +252,9 @@ class Reader:
         if missing or options is None:
             return None
         prefix = variable_of(name, "")
-        gateway = self._tried(f"{prefix}…", gateway_class(name), **options)
+        needed = {each for group in gateway_class(name).needs for each in group}
+        needed |= {each.name for each in tables()[name].values() if each.required}
+        gateway = self._made(name, gateway_class(name), needed, options)
         if gateway is None or not self._has_templates(prefix):
             return gateway
         templates = self._templates(prefix)
@@ -277,6 +279,26 @@ class Reader:
             variable = variable_of(table, name)
             options[name] = self._tried(variable, each.read, self._given[variable])
         return None if None in options.values() else options
+
+    def _made(
+        self, table: str, build: Callable[..., T], needed: Collection[str], options: Mapping[str, Any], *args: Any
+    ) -> T | None:
+        """Return what `build` makes; None, with a problem for each argument that is wrong by itself.
+
+        A constructor tells of one argument at a time, so each is tried beside those that are needed.
+        """
+        try:
+            return build(*args, **options)
+        except ConfigurationError as error:
+            told = str(error)
+        before = len(self.problems)
+        base = {name: value for name, value in options.items() if name in needed}
+        if _works(build, *args, **base):
+            for name in (each for each in options if each not in needed):
+                self._tried(variable_of(table, name), build, *args, **base, **{name: options[name]})
+        if len(self.problems) == before:
+            self._wrong(f"{variable_of(table, '')}…", told)
+        return None
 
     def _needs_signature(self) -> bool:
         """Return whether a template needs a signature; True where that can't be told yet."""
@@ -352,3 +374,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint at the known name that is most like another one, and the end of the sentence."""
     found = get_close_matches(name, list(known), n=1)
     return f"; did you mean {found[0]}?" if found else "."
+
+
+def _works(build: Callable[..., Any], *args: Any, **named: Any) -> bool:
+    try:
+        build(*args, **named)
+    except ConfigurationError:
+        return False
+    return True

@@ -296,6 +296,7 @@ gateway = "alidayu"
 colour = "red"
 alidayu.app_key = "key"
 alidayu.base_url = "ftp://x"
+alidayu.timeout = [0, 1]
 policy = {{ ttl = 5, attemps = 3 }}
 template.code = "SMS_1"
 [service]
@@ -304,6 +305,7 @@ port = 99999
         )
         wrong = {
             "OTPKIT_ALIDAYU_APP_SECRET": OTHER_SECRET,
+            "OTPKIT_ALIDAYU_PROXY": "what is this",
             "OTPKIT_SERVICE_FORWARDED_HOPS": "many",
             "OTPKIT_API_KEYS": json.dumps({"shop": {"key": "x", "purposes": ["signup"]}, "till": {"purposes": 3}}),
             "OTPKIT_INDEX_SECRETS": OTHER_SECRET,
@@ -311,7 +313,9 @@ port = 99999
         said = "\n".join(problems(wrong, path))
         for words in (
             f"OTPKIT_REDIS_URL (redis_url in {path}) is missing: where codes are kept",
-            f"{path}: alidayu: base_url",
+            f"{path}: alidayu.base_url: base_url is",
+            f"{path}: alidayu.timeout: timeout is",
+            "OTPKIT_ALIDAYU_PROXY: proxy is no URL of a proxy",
             f"{path}: policy: Policy.ttl must be a whole number from 30 to 600",
             f"{path}: policy: policy has no field 'attemps'; did you mean attempts?",
             f"OTPKIT_TEMPLATE_SIGN_NAME (template.sign_name in {path}) is missing",
@@ -323,6 +327,13 @@ port = 99999
             "OTPKIT_INDEX_SECRETS is no variable of otpkit; did you mean OTPKIT_INDEX_SECRET?",
         ):
             assert words in said, (words, said)
+
+    def test_of_what_a_gateway_needs_are_told_with_its_table(self, tmp_path: Path) -> None:
+        """Its constructor names the argument."""
+        path = written(tmp_path, FILE.replace('account_sid = "AC0"', 'account_sid = "A C"'))
+        assert problems({}, path)[0].startswith(f"{path}: twilio: account_sid is no SID")
+        given = COMMON | TEMPLATE | KEYS | {"OTPKIT_GATEWAY": "twilio", "OTPKIT_TWILIO_ACCOUNT_SID": "A C"}
+        assert problems(given)[0].startswith("OTPKIT_TWILIO_…: account_sid is no SID")
 
     @pytest.mark.parametrize(
         ("more", "line"),
