@@ -72,7 +72,7 @@ _NAMES: Final = re.compile(r"[\s,]+")
 
 
 class Problem(NamedTuple):
-    """What is wrong with a variable; of one that is missing, what belongs into it."""
+    """A variable that is wrong, and why; or one that is missing, and what belongs into it."""
 
     variable: str
     text: str
@@ -140,7 +140,7 @@ def _sentences(problems: Iterable[Problem]) -> Iterator[str]:
 
 
 class Reader:
-    """Reads the arguments of an `OTP` one by one, so that one that is wrong hides no other.
+    """A reader of the arguments of an `OTP`, one by one, so that one that is wrong hides no other.
 
     Args:
         given: the variables, without those that are empty.
@@ -202,7 +202,7 @@ class Reader:
         joint = {name for names in _JOINT for name in names}
         for names in (*_JOINT, *((name,) for name in known if name not in joint)):
             self._tried("OTPKIT_POLICY", Policy, **{name: known[name] for name in names if name in known})
-        # All that is wrong is told above, field by field.
+        # Each wrong field has its problem by now.
         return None if self._is_wrong("OTPKIT_POLICY") else Policy(**known)
 
     def _required(self, variable: str) -> str | None:
@@ -290,21 +290,21 @@ class Reader:
         try:
             return build(*args, **options)
         except ConfigurationError as error:
-            told = str(error)
+            first = str(error)
         before = len(self.problems)
         base = {name: value for name, value in options.items() if name in needed}
         if _works(build, *args, **base):
             for name in (each for each in options if each not in needed):
                 self._tried(variable_of(table, name), build, *args, **base, **{name: options[name]})
         if len(self.problems) == before:
-            self._wrong(f"{variable_of(table, '')}…", told)
+            self._wrong(f"{variable_of(table, '')}…", first)
         return None
 
     def _needs_signature(self) -> bool:
-        """Return whether a template needs a signature; True where that can't be told yet."""
+        """Return whether a template needs a signature; True where no gateway is named yet."""
         if self._gateway is not None:
             return bool(getattr(self._gateway, "adds_signature", True))
-        quiet = Reader(self._given)  # What is wrong with the names is told where the gateway is read.
+        quiet = Reader(self._given)  # Wrong names are reported where the gateway is read.
         names = quiet._chosen(quiet._names_by_region()) or [DEFAULT_GATEWAY]
         shared = [name for name in names if not self._has_templates(variable_of(name, ""))]
         return any(gateway_class(name).adds_signature for name in shared)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from secrets_of_tests import OTHER_SECRET, SECRET
 
-from otpkit import OTP, ConfigurationError, environment, gateways
+from otpkit import ConfigurationError, environment, gateways
+from otpkit.core.routing import route
 from otpkit.doctor import examine
 from otpkit.effects import Flow
 from otpkit.environment import GATEWAYS, arguments_from, gateway_class, tables
@@ -20,7 +21,7 @@ from otpkit.gateways import Alidayu, Failover, Gateway, Message, Receipt, Route,
 from otpkit.gateways.parameters import parameters_of
 from otpkit.settings import Reading, read_settings, sources
 from otpkit.settings import tables as models
-from otpkit.settings.tables import places
+from otpkit.settings.tables import known_settings
 
 # The variables of the version before. A deployment may have any of them.
 BEFORE = """
@@ -150,8 +151,8 @@ class TestSeveralGateways:
         given = arguments(GATEWAYS=json.dumps(choice), POLICY=WORLD["OTPKIT_POLICY"])
         assert list(given["gateway"]) == ["CN", "*"]
         assert given["gateway"]["CN"].gateways[1] is given["gateway"]["*"]
-        with OTP(**given) as otp:
-            assert list(otp._deployment.routing.members) == ["alidayu", "twilio"]
+        routing = route(given["gateway"], given["template"], given["policy"].regions)
+        assert list(routing.members) == ["alidayu", "twilio"]
 
     @pytest.mark.parametrize("text", ['{"CN": 5}', '{"CN": ["pigeon"]}', "[]", '{"CN": [5]}'])
     def test_by_region_are_checked(self, text: str) -> None:
@@ -183,7 +184,8 @@ class TestSeveralGateways:
 
     def test_of_regions_that_are_not_served_are_a_problem(self, tmp_path: Path) -> None:
         text = FILE.replace('gateway = ["alidayu", "twilio"]', 'gateways = { CN = "alidayu", HK = "twilio" }')
-        assert "gateway routes HK, which Policy.regions does not allow." in problems({}, written(tmp_path, text))[0]
+        path = written(tmp_path, text)
+        assert problems({}, path) == [f"{path}: gateways: gateway routes HK, which Policy.regions does not allow."]
 
     def test_are_examined_one_by_one(self, tmp_path: Path) -> None:
         text = FILE.replace("[alidayu]", '[alidayu]\nbase_url = "http://127.0.0.1:1/gw"')
@@ -197,7 +199,7 @@ class TestSeveralGateways:
 
 class TestNames:
     def test_of_the_version_before_are_known(self) -> None:
-        assert {f"OTPKIT_{name}" for name in BEFORE.split()} <= {place.variable for place in places().values()}
+        assert {f"OTPKIT_{name}" for name in BEFORE.split()} <= {each.variable for each in known_settings().values()}
 
     def test_of_gateways_are_those_of_their_classes(self) -> None:
         """What no setting can name takes something else than texts."""
@@ -277,7 +279,7 @@ def fresh() -> Iterator[None]:
     """Forget which settings there are, before and after."""
 
     def forget() -> None:
-        for each in (environment.tables, models.places, models._model):
+        for each in (environment.tables, models.known_settings, models._model):
             each.cache_clear()
 
     forget()
@@ -293,6 +295,7 @@ class TestProblems:
             f"""
 secret = "{SECRET}"
 gateway = "alidayu"
+namespace = "a b"
 colour = "red"
 alidayu.app_key = "key"
 alidayu.base_url = "ftp://x"
@@ -315,6 +318,7 @@ port = 99999
             f"OTPKIT_REDIS_URL (redis_url in {path}) is missing: where codes are kept",
             f"{path}: alidayu.base_url: base_url is",
             f"{path}: alidayu.timeout: timeout is",
+            f"{path}: namespace: namespace must be letters",
             "OTPKIT_ALIDAYU_PROXY: proxy is no URL of a proxy",
             f"{path}: policy: Policy.ttl must be a whole number from 30 to 600",
             f"{path}: policy: policy has no field 'attemps'; did you mean attempts?",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, Final
 
-from otpkit.core.config import build
+from otpkit.core.config import check_namespace
 from otpkit.core.crypto import Keys, encode_id
 from otpkit.doctor import settings
 from otpkit.doctor.findings import Finding, Report, refused
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from otpkit.settings import Reading
 
 _ANY_SECRET: Final = token_bytes(32)
-_ANY_TEMPLATE: Final = Template("any", "any")
 
 
 def examine(environ: Mapping[str, str], config: str | None = None) -> Report:
@@ -116,25 +115,10 @@ def _examine_secrets(reading: Reading) -> tuple[tuple[str, str] | None, list[Fin
         remedy = "Set OTPKIT_INDEX_SECRET to the first secret that was used."
         return None, [*found, refused("index_secret", error, remedy)]
     try:
-        _check_namespace(namespace)
+        check_namespace(namespace)
     except ConfigurationError as error:
         return None, [*found, refused("namespace", error, "Correct OTPKIT_NAMESPACE.")]
     return (f"{namespace}:{{index}}:i", encode_id(keys.name(b"index check"))), found
-
-
-def _check_namespace(namespace: str) -> None:
-    build(
-        lambda message: None,
-        _ANY_TEMPLATE,
-        _ANY_SECRET,
-        policy=DEFAULT_POLICY,
-        index_secret=None,
-        fixed_codes=(),
-        namespace=namespace,
-        on_event=None,
-        clock=None,
-        clustered=False,
-    )
 
 
 def _examine_policy(reading: Reading) -> tuple[Policy, list[Finding]]:

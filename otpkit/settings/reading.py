@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from otpkit.core.config import check_namespace
 from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
 from otpkit.environment import ARGUMENTS, Problem, Reader, nearest
@@ -17,7 +18,7 @@ from otpkit.errors import ConfigurationError
 from otpkit.policy import DEFAULT_POLICY
 from otpkit.settings.keys import ApiKey, require_distinct
 from otpkit.settings.sources import Given, read_environment, read_file
-from otpkit.settings.tables import MUST, SENTENCE, Key, Service, check, places
+from otpkit.settings.tables import MUST, SENTENCE, Key, Service, check, known_settings
 from otpkit.store.url import read_url
 
 # Of each pair only one can hold: a setting, and the table or the list of the same for many.
@@ -30,8 +31,8 @@ _EXPECTED: Final = {
 }
 
 
-class Told(NamedTuple):
-    """What is wrong with a setting, and where it stands: a variable, or a file and the name in it."""
+class PlacedProblem(NamedTuple):
+    """A problem of a setting with its place: a variable, or a file and the name in it."""
 
     where: str
     text: str
@@ -70,11 +71,11 @@ def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves
 
 
 class Reading:
-    """What the settings say, each part read by itself, so that one that is wrong hides no other.
+    """The settings of a deployment, each part read by itself, so that one that is wrong hides no other.
 
     Args: as in `read_settings`.
 
-    `problems` has everything that is wrong, as sentences; `of_part` tells what is wrong with one argument of an `OTP`,
+    `problems` has everything that is wrong, as sentences; `of_part` has that of one argument of an `OTP`,
     and `others` has what is wrong beside these. Raises `ConfigurationError` for a file that can't be read.
     """
 
@@ -96,13 +97,9 @@ class Reading:
         parts = (str(each) for name in ARGUMENTS for each in self.of_part(name))
         self.problems = tuple(dict.fromkeys((*parts, *self.others)))
 
-    def given(self, variable: str) -> str | None:
-        """Return the text of a variable, which may stand in the file; None where it is not given."""
-        return self._texts.get(variable)
-
-    def of_part(self, name: str) -> list[Told]:
+    def of_part(self, name: str) -> list[PlacedProblem]:
         """Return what is wrong with an argument of an `OTP`."""
-        return list(dict.fromkeys(map(self._tell, self._of_part[name])))
+        return list(dict.fromkeys(map(self._placed, self._of_part[name])))
 
     def _read_otp(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -116,9 +113,12 @@ class Reading:
             self._try("redis", "OTPKIT_REDIS_URL", read_url, found["redis"])
         if "secret" in found:
             self._try("secret", "OTPKIT_SECRET", Keys, found["secret"], found.get("index_secret"))
-        if found.keys() >= {"gateway", "template"}:
+        if "namespace" in found:
+            self._try("namespace", "OTPKIT_NAMESPACE", check_namespace, found["namespace"])
+        if found.keys() >= {"gateway", "template"} and not self._of_part["policy"]:
+            variable = "OTPKIT_GATEWAYS" if "OTPKIT_GATEWAYS" in self._given else "OTPKIT_GATEWAY"
             regions = found.get("policy", DEFAULT_POLICY).regions
-            self._try("gateway", "OTPKIT_GATEWAY", route, found["gateway"], found["template"], regions)
+            self._try("gateway", variable, route, found["gateway"], found["template"], regions)
         return found
 
     def _try(self, name: str, variable: str, build: Any, *args: Any) -> None:
@@ -131,13 +131,13 @@ class Reading:
         try:
             return check(*(source.nested() for source in self._sources)).service, []
         except ValidationError as error:
-            return Service(), [self._told(each) for each in _errors(error)]
+            return Service(), [self._describe(each) for each in _errors(error)]
 
-    def _told(self, error: ErrorDetails, before: tuple[str, ...] = ()) -> str:
+    def _describe(self, error: ErrorDetails, before: tuple[str, ...] = ()) -> str:
         """Return the sentence for one of pydantic's errors, with where it stands."""
         path = (*before, *map(str, error["loc"]))
-        place = next((p for p in places().values() if p.path == path[: len(p.path)]), None)
-        given = None if place is None else self._given.get(place.variable)
+        setting = next((each for each in known_settings().values() if each.path == path[: len(each.path)]), None)
+        given = None if setting is None else self._given.get(setting.variable)
         where = "" if given is None else f"{given.source}: "
         if error["type"] == SENTENCE:
             return f"{where}{error['msg']}"
@@ -177,7 +177,7 @@ class Reading:
         try:
             found = Key.model_validate(table)
         except ValidationError as error:
-            problems += [self._told(each, ("keys", name)) for each in _errors(error)]
+            problems += [self._describe(each, ("keys", name)) for each in _errors(error)]
             return None
         if (found.key is None) == (found.key_sha256 is None):
             problems.append(f"{where}keys.{name} must have one of key and key_sha256.")
@@ -209,11 +209,11 @@ class Reading:
                 if is_second and (variable == single or (single.endswith("_") and variable.startswith(single))):
                     yield f"{given.where} stands beside {self._given[whole].where}; keep one of them."
 
-    def _tell(self, problem: Problem) -> Told:
+    def _placed(self, problem: Problem) -> PlacedProblem:
         where = self._where(problem.variable)
         if problem.is_missing and self._path is not None:
             where = f"{where} ({_dotted(problem.variable)} in {self._path})"
-        return Told(where, problem.text, problem.is_missing)
+        return PlacedProblem(where, problem.text, problem.is_missing)
 
     def _where(self, variable: str) -> str:
         """Return where a variable stands; one that ends in "…" stands for all that begin so."""
@@ -232,4 +232,4 @@ def _errors(error: ValidationError) -> list[ErrorDetails]:
 
 
 def _dotted(variable: str) -> str:
-    return next(place.dotted for place in places().values() if place.variable == variable)
+    return next(each.dotted for each in known_settings().values() if each.variable == variable)

@@ -1,4 +1,4 @@
-"""Where settings come from: the variables of the environment, and a TOML file.
+"""The two sources of settings: the variables of the environment, and a TOML file.
 
 A file holds what the environment does. The names of a table and of its field, joined by `_`, are the variable:
 `app_key` in `[alidayu]` is `OTPKIT_ALIDAYU_APP_KEY`. `[policy]`, `[templates.…]`, `[keys.…]` and other tables whose
@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from otpkit.environment import nearest
 from otpkit.errors import ConfigurationError
-from otpkit.settings.tables import Place, places
+from otpkit.settings.tables import Setting, known_settings
 
 # Kubernetes sets such variables in every container, for each Service: OTPKIT_SERVICE_HOST where one is called otpkit.
 _OF_KUBERNETES: Final = re.compile(
@@ -59,7 +59,7 @@ class Source(NamedTuple):
 
 def read_environment(environ: Mapping[str, str]) -> Source:
     """Return the settings of the environment. One that there is not, but that is much like one, is a problem."""
-    by_variable = {place.variable: place for place in places().values()}
+    by_variable = {setting.variable: setting for setting in known_settings().values()}
     source = Source({}, [])
     for variable, value in environ.items():
         if not variable.startswith("OTPKIT_") or not value.strip() or _OF_KUBERNETES.fullmatch(variable):
@@ -72,7 +72,7 @@ def read_environment(environ: Mapping[str, str]) -> Source:
     return source
 
 
-def _nearest_variable(variable: str, known: Mapping[str, Place]) -> str | None:
+def _nearest_variable(variable: str, known: Mapping[str, Setting]) -> str | None:
     """Return the variable that was most likely meant by one that there is not, or None."""
     names = [each.removeprefix("OTPKIT_") for each in known]
     found = get_close_matches(variable.removeprefix("OTPKIT_"), names, n=1, cutoff=_ALIKE)
@@ -95,18 +95,18 @@ def read_file(path: str) -> Source:
 
 def _read(path: str, table: Mapping[str, Any]) -> Source:
     source = Source({}, [])
-    known = places()
+    known = known_settings()
     for names, value in _flat(table):
-        place = known.get(_key(names))
+        setting = known.get(_key(names))
         dotted = ".".join(names)
-        if place is None:
+        if setting is None:
             hint = nearest(dotted, sorted(each.dotted for each in known.values()))
             source.problems.append(f"{path} has a setting {dotted!r:.60} that there is not{hint}")
-        elif (text := _text(value, is_json=place.is_json)) is None:
-            expected = "a table" if place.is_json else "a text"
+        elif (text := _text(value, is_json=setting.is_json)) is None:
+            expected = "a table" if setting.is_json else "a text"
             source.problems.append(f"{path}: {dotted} must be {expected}, not {_kind(value)}.")
         else:
-            source.known[place.variable] = Given(place.path, text, path, is_in_file=True)
+            source.known[setting.variable] = Given(setting.path, text, path, is_in_file=True)
     return source
 
 
@@ -114,8 +114,8 @@ def _flat(table: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tu
     """Give each setting: its path in the file, and its value."""
     for name, value in table.items():
         names = (*before, name)
-        place = places().get(_key(names))
-        if isinstance(value, dict) and not (place and place.is_json):
+        setting = known_settings().get(_key(names))
+        if isinstance(value, dict) and not (setting and setting.is_json):
             yield from _flat(value, names)
         else:
             yield names, value

@@ -27,8 +27,8 @@ SENTENCE: Final = "otpkit_sentence"  # The type of an error whose text is a whol
 MUST: Final = "otpkit_must"  # The type of an error whose text goes on after the name of the setting.
 
 
-def _whole(low: int, high: int) -> Any:
-    """Return the type of a whole number within bounds."""
+def _whole(low: int, high: int) -> BeforeValidator:
+    """Return the validator of a whole number within bounds."""
 
     def check(value: object) -> int:
         text = str(value)
@@ -36,7 +36,7 @@ def _whole(low: int, high: int) -> Any:
             raise PydanticCustomError(MUST, "must be a whole number from {low} to {high}", {"low": low, "high": high})
         return int(text)
 
-    return Annotated[int, BeforeValidator(check)]
+    return BeforeValidator(check)
 
 
 def _checked(check: Callable[[Any], object]) -> Callable[[T], T]:
@@ -70,18 +70,18 @@ class Table(BaseModel):
 
 
 class Service(Table):
-    """What `otpkit serve` listens on, and what it believes: `[service]`."""
+    """The settings of `otpkit serve` itself: `[service]`."""
 
     host: str = "127.0.0.1"
-    port: _whole(0, 65_535) = 8000  # type: ignore[valid-type]
-    gateway_wait: _whole(0, 30) = 5  # type: ignore[valid-type]  # seconds; after 30 a send counts as abandoned
-    forwarded_hops: _whole(0, 16) = 0  # type: ignore[valid-type]
+    port: Annotated[int, _whole(0, 65_535)] = 8000
+    gateway_wait: Annotated[int, _whole(0, 30)] = 5  # seconds; after 30 a send counts as abandoned
+    forwarded_hops: Annotated[int, _whole(0, 16)] = 0
     receipts_secret: Annotated[str, AfterValidator(_checked(require_receipts_secret))] | None = None
     public_url: Annotated[str, AfterValidator(_check_url)] | None = None
 
 
 class Key(Table):
-    """An API key by its text or by its digest, and what it may be used for: `[keys.NAME]`."""
+    """An API key by its text or by its digest, with its purposes: `[keys.NAME]`."""
 
     key: SecretStr | None = None
     key_sha256: str | None = None
@@ -98,8 +98,8 @@ class _Settings(BaseSettings):
         return ()
 
 
-class Place(NamedTuple):
-    """Where a setting stands: its path in a file, its variable, and whether it is a JSON object."""
+class Setting(NamedTuple):
+    """A setting that there is: its path in a file, its variable, and whether it is a JSON object."""
 
     path: tuple[str, ...]
     variable: str
@@ -112,10 +112,10 @@ class Place(NamedTuple):
 
 
 @cache
-def places() -> dict[str, Place]:
+def known_settings() -> dict[str, Setting]:
     """Return all settings by their path, joined by `_`: as a variable is named, without `OTPKIT_`."""
     found = [
-        Place(
+        Setting(
             (name,) if not table or variable_of(table, name) == variable_of("", name) else (_name(table), name),
             variable_of(table, name),
             each.kind == "json",
@@ -123,16 +123,16 @@ def places() -> dict[str, Place]:
         for table, settings in otp_tables().items()
         for name, each in settings.items()
     ]
-    found += [Place(("service", name), variable_of("service", name), False) for name in Service.model_fields]
-    found.append(Place(("keys",), "OTPKIT_API_KEYS", True))
-    return {"_".join(place.path).upper(): place for place in found}
+    found += [Setting(("service", name), variable_of("service", name), False) for name in Service.model_fields]
+    found.append(Setting(("keys",), "OTPKIT_API_KEYS", True))
+    return {"_".join(setting.path).upper(): setting for setting in found}
 
 
 @cache
 def _model() -> type[_Settings]:
     roots: dict[str, Any] = {}
     nested: dict[str, dict[str, Any]] = {}
-    for path, _, _ in places().values():
+    for path, _, _ in known_settings().values():
         if path[0] not in _Settings.model_fields:
             (roots if len(path) == 1 else nested.setdefault(path[0], {}))[path[-1]] = (str | None, None)
     for table, fields in nested.items():

@@ -17,7 +17,7 @@ from otpkit.service import ApiKey
 from otpkit.service.keys import Keyring
 from otpkit.settings import read_settings
 from otpkit.settings.sources import read_file
-from otpkit.settings.tables import places
+from otpkit.settings.tables import known_settings
 
 WHOLE = f"""
 redis_url = "memory://"
@@ -142,9 +142,9 @@ def test_the_environment_says_the_same_and_wins(tmp_path: Path) -> None:
 
 def test_a_tables_name_and_its_field_are_the_variable(tmp_path: Path) -> None:
     """For every variable of every gateway."""
-    for place in places().values():
-        if not place.is_json:
-            name = "OTPKIT_" + "_".join(place.path).upper()
+    for setting in known_settings().values():
+        if not setting.is_json:
+            name = "OTPKIT_" + "_".join(setting.path).upper()
             table, _, field = name.removeprefix("OTPKIT_").lower().partition("_")
             found = read_file(written(tmp_path, f'{table}.{field} = "{name}"' if field else f'{table} = "{name}"'))
             assert found.problems == []
