@@ -98,7 +98,12 @@ class OTP:
         `OTPKIT_TEMPLATE_SIGN_NAME` and the gateway's own (`OTPKIT_ALIDAYU_APP_KEY`, `OTPKIT_ALIDAYU_APP_SECRET`).
         `OTPKIT_POLICY` and `OTPKIT_TEMPLATES`, JSON objects, are the policy's fields and a template for each purpose.
 
-        `overrides` are arguments of `OTP`, which win. Raises `ConfigurationError` that says exactly what is missing.
+        `OTPKIT_GATEWAY=alidayu,twilio` is a `Failover`, with its arguments in `OTPKIT_FAILOVER_…`. `OTPKIT_GATEWAYS`, a
+        JSON object, names a gateway or a list of them for each region, "*" for all others. A gateway's own templates
+        are `OTPKIT_TWILIO_TEMPLATE_…` or `OTPKIT_TWILIO_TEMPLATES`.
+
+        `overrides` are arguments of `OTP`, which win. Raises `ConfigurationError` that says exactly what is missing and
+        what is wrong.
         """
         return cls(**arguments_from(os.environ, overrides))
 
