@@ -11,15 +11,14 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import redis.asyncio as redis
-from redis.asyncio import sentinel
+from redis.asyncio import retry, sentinel
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError  # noqa: A004
 
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError, OTPError
-from otpkit.store import retry
+from otpkit.store import retry as budgets
 from otpkit.store.errors import REDIS_ERRORS, store_error, unnamed_primary
 from otpkit.store.loops import (
     Binding,
@@ -32,17 +31,18 @@ from otpkit.store.loops import (
     leave_to_parent,
 )
 from otpkit.store.protocol import (
-    Acquire,
+    DISCARD,
+    OPEN,
+    RELEASE,
     Command,
+    Crowded,
     Explain,
     Find,
     Follow,
     Locate,
-    Node,
     Pause,
     Queue,
-    Refresh,
-    Retried,
+    Retry,
     Signal,
     Step,
     Steps,
@@ -94,7 +94,7 @@ class AsyncStore(Store):
             budget = None
         elif budget is None:
             budget = RetryBudget()
-        lease = _Lease(binding, budget)
+        lease = _Lease(self, binding, budget)
         try:
             return await self._drive(ask(effect, self, budget), lease)
         finally:
@@ -159,62 +159,50 @@ class AsyncStore(Store):
                 else:
                     step = steps.send(result)
         except StopIteration as stop:
+            await lease.release()
             value: T = stop.value
             return value
 
-    async def _perform(self, step: Step, lease: _Lease) -> Any:
+    async def _perform(self, step: Step, lease: _Lease) -> object:
         client = lease.binding.client
         match step:
-            case Signal.RELEASE:
-                await lease.release()
-            case Acquire(node):
-                return await self._acquire(node, lease)
-            case Signal.DISCARD:
-                await lease.drop()
+            case Signal():
+                await self._signal(step, lease)
             case Queue(seconds):
-                return await lease.admit(seconds)
+                return await lease.enter(seconds)
             case Pause(seconds):
                 await asyncio.sleep(seconds)
-            case Retried(attempt):
+            case Locate(key):
+                lease.node = client.get_node_from_key(key)
+            case Find(host, port):
+                lease.node = client.get_node(host=host, port=port)
+                return lease.node is not None
+            case Follow(moved):
+                await client.nodes_manager.move_slot(moved)
+            case Retry(attempt, failure):
                 retries = client if self.shape == "cluster" else lease.connection
+                if retries is None:
+                    raise failure
                 return await retries.retry.call_with_retry(
                     lambda: self._drive(attempt(), lease), lambda _: lease.reconnect()
                 )
             case Explain(failure, script):
                 return await _error_of(client, failure, script, lease.until)
-            case _:
-                return await _on_cluster(step, lease.binding)
         return None
 
-    async def _acquire(self, node: Node | None, lease: _Lease) -> bool:
-        if node is not None:
-            await lease.acquire_of_node(node, self.is_borrowed)
-        elif self.shape == "client":
-            lease.acquire_client()
-        elif self.is_borrowed or lease.has_permit or await lease.admit():
-            await lease.acquire(self.is_borrowed)
-        else:
-            return False
-        return True
-
-
-async def _on_cluster(step: Step, binding: Binding) -> Any:
-    client = binding.client
-    match step:
-        case Signal.OPEN:
+    async def _signal(self, signal: Signal, lease: _Lease) -> None:
+        binding, client, failed = lease.binding, lease.binding.client, lease.node and lease.node.name
+        if signal is RELEASE:
+            await lease.release()
+        elif signal is DISCARD:
+            await lease.drop()
+        elif signal is OPEN:
             if not binding.is_open:
                 await _in_background(binding, client.initialize)
                 binding.is_open = True
-        case Locate(key):
-            return client.get_node_from_key(key)
-        case Find(host, port):
-            return client.get_node(host=host, port=port)
-        case Follow(moved):
-            await client.nodes_manager.move_slot(moved)
-        case Refresh(failed):
+        else:
             with suppress(*REDIS_ERRORS):
                 await _in_background(binding, lambda: client.nodes_manager.initialize(last_failed_node_name=failed))
-    return None
 
 
 async def _in_background(binding: Binding, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
@@ -222,7 +210,7 @@ async def _in_background(binding: Binding, work: Callable[[], Coroutine[Any, Any
     task = binding.background
     if task is None or task.done():
         task = binding.background = asyncio.create_task(work())
-    done, _ = await asyncio.wait({task}, timeout=retry.ANSWER_S)
+    done, _ = await asyncio.wait({task}, timeout=budgets.ANSWER_S)
     if not done:
         raise ConnectionError("The cluster's nodes did not answer in time.")
     task.result()
@@ -231,65 +219,78 @@ async def _in_background(binding: Binding, work: Callable[[], Coroutine[Any, Any
 class _Lease:
     """What one call holds: a connection of a pool or a node, or a whole client, and the permit to use one."""
 
-    __slots__ = ("_budget", "_client", "_node", "_pool", "binding", "connection", "has_permit")
+    __slots__ = ("_budget", "_client", "_has_permit", "_owner", "_pool", "_store", "binding", "connection", "node")
 
-    def __init__(self, binding: Binding, budget: RetryBudget | None) -> None:
+    def __init__(self, store: Store, binding: Binding, budget: RetryBudget | None) -> None:
+        self._store = store
         self.binding = binding
         self._budget = budget
+        self.node: Any = None
         self._client: Any = None
-        self._node: Any = None
         self._pool: Any = None
+        self._owner: Any = None
         self.connection: Any = None
-        self.has_permit = False
+        self._has_permit = False
 
     @property
     def until(self) -> float:
         """When the script under way is given up, by the monotonic clock."""
         return math.inf if self._budget is None else self._budget.until
 
-    async def admit(self, seconds: float | None = None) -> bool:
-        """Take a permit; return whether one was free at once, or within so many seconds."""
-        semaphore = self.binding.connections
-        if seconds is None:
-            if not semaphore.locked():
-                self.has_permit = await semaphore.acquire()
+    async def enter(self, seconds: float) -> bool:
+        """Take a permit; return whether one was free within so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                self._has_permit = await self.binding.connections.acquire()
+        return self._has_permit
+
+    async def take(self) -> Any:
+        """Take a connection and return it; None where the client hides them."""
+        store, client = self._store, self.binding.client
+        if store.shape == "cluster":
+            await self._take_of_node(self.node)
+        elif store.shape == "client":
+            self._client = client
+            if client.connection is not None and is_foreign(client.connection, self.binding.loop):
+                abandon(client.connection)
+            abandon_foreign(client.connection_pool, self.binding.loop)
+        elif store.is_borrowed:
+            await self._take_of_pool(_of_loop(client.connection_pool, self.binding.loop))
         else:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    self.has_permit = await semaphore.acquire()
-        return self.has_permit
+            if not self._has_permit:
+                if self.binding.connections.locked():
+                    raise Crowded
+                self._has_permit = await self.binding.connections.acquire()
+            pool = client.connection_pool
+            idle = pool._available_connections
+            is_quick = bool(idle) and idle[-1].is_connected
+            await self._within(self._take_of_pool(pool.get_connection()), is_quick=is_quick)
+        return self.connection
 
-    async def acquire(self, is_borrowed: bool) -> None:
-        """Take a connection of a pool. That of a borrowed client may hold connections of other loops."""
-        pool = self.binding.client.connection_pool
-        if is_borrowed:
-            await self._take(pool, _of_loop(pool, self.binding.loop))
-            return
-        idle = pool._available_connections
-        await self._within(self._take(pool, pool.get_connection()), is_quick=bool(idle) and idle[-1].is_connected)
+    async def _take_of_pool(self, connection: Awaitable[Any]) -> None:
+        self._pool = self.binding.client.connection_pool
+        try:
+            self.connection = await connection
+        except REDIS_ERRORS:
+            self._pool = None
+            raise
 
-    async def acquire_of_node(self, node: Any, is_borrowed: bool) -> None:
-        """Take a connection of a cluster's node."""
-        self._node, self.connection = node, node.acquire_connection()
-        connection = self.connection
-        if is_borrowed and is_foreign(connection, self.binding.loop):
-            abandon(connection)
-        await node.disconnect_if_needed(connection)
-        if not is_borrowed and not connection.is_connected:
-            await self._within(connection.connect(), is_quick=False)
-
-    def acquire_client(self) -> None:
-        """Take a whole client, without the connections that it has of other loops."""
-        self._client = client = self.binding.client
-        if client.connection is not None and is_foreign(client.connection, self.binding.loop):
-            abandon(client.connection)
-        abandon_foreign(client.connection_pool, self.binding.loop)
+    async def _take_of_node(self, node: Any) -> None:
+        self._owner, self.connection = node, node.acquire_connection()
+        if self._store.is_borrowed and is_foreign(self.connection, self.binding.loop):
+            abandon(self.connection)
+        await node.disconnect_if_needed(self.connection)
+        if not self._store.is_borrowed and not self.connection.is_connected:
+            await self._within(self.connection.connect(), is_quick=False)
 
     async def say(self, command: Command) -> Any:
         """Send a command and return the reply."""
-        if self.connection is None:
+        connection = self.connection
+        if connection is None:
+            connection = await self.take()
+        if connection is None:
             return await self._client.execute_command(*command)
-        return await self._within(_exchange(self.connection, command))
+        return await self._within(_exchange(connection, command))
 
     async def reconnect(self) -> None:
         """Break the connection, which is made again when it is used."""
@@ -298,13 +299,15 @@ class _Lease:
 
     async def release(self) -> None:
         """Give all back."""
-        connection, pool, node = self.connection, self._pool, self._node
-        self.connection = self._pool = self._node = self._client = None
+        connection, pool, owner = self.connection, self._pool, self._owner
+        self.connection = self._pool = self._owner = self._client = None
         try:
             if connection is not None:
-                await pool.release(connection) if node is None else node.release(connection)
+                await pool.release(connection) if owner is None else owner.release(connection)
         finally:
-            self._leave()
+            if self._has_permit:
+                self._has_permit = False
+                self.binding.connections.release()
 
     async def drop(self) -> None:
         """Break the connection, where one is held, and give all back: the next caller would read this call's reply."""
@@ -317,23 +320,10 @@ class _Lease:
             abandon(client.connection) if client.connection is not None else abandon_idle(client.connection_pool)
         await self.release()
 
-    def _leave(self) -> None:
-        if self.has_permit:
-            self.has_permit = False
-            self.binding.connections.release()
-
-    async def _take(self, pool: Any, connection: Awaitable[Any]) -> None:
-        self._pool = pool  # If this is cancelled, it may leave a connection in the pool that is half made.
-        try:
-            self.connection = await connection
-        except REDIS_ERRORS:
-            self._pool = None
-            raise
-
     async def _within(self, work: Awaitable[T], *, is_quick: bool = True) -> T:
         """Await work within the budget. What is quick needs none: redis-py's own timeouts do, and cost less."""
         left = self.until - time.monotonic()
-        if left == math.inf or (is_quick and left >= retry.ANSWER_S * 2):
+        if left == math.inf or (is_quick and left >= budgets.ANSWER_S * 2):
             return await work
         async with asyncio.timeout(left):
             return await work
@@ -361,7 +351,7 @@ async def _of_loop(pool: Any, loop: asyncio.AbstractEventLoop) -> Any:
 
 
 def _open(address: Address) -> Any:
-    options: dict[str, Any] = timeouts(_no_retries()) | {"max_connections": retry.MAX_CONNECTIONS}
+    options: dict[str, Any] = timeouts(_no_retries()) | {"max_connections": budgets.MAX_CONNECTIONS}
     if address.kind == "sentinel":
         # They are asked one after the other: together they take no longer than one server.
         bounds = timeouts(_no_retries(), share=len(address.nodes)) | address.sentinel_options
@@ -372,8 +362,8 @@ def _open(address: Address) -> Any:
     return redis.Redis.from_pool(redis.ConnectionPool(**options | address.connection(redis)))
 
 
-def _no_retries() -> Retry:
-    return Retry(NoBackoff(), 0)
+def _no_retries() -> retry.Retry:
+    return retry.Retry(NoBackoff(), 0)
 
 
 async def _error_of(client: Any, failure: Exception, script: str, until: float) -> OTPError:

@@ -1,16 +1,18 @@
 """How a script is asked of Redis: one generator, which `sync` and `aio` drive.
 
 `ask` yields steps. A driver performs each one and sends the result back, or throws the error in. The generator decides
-what is asked of whom, how often, and whether a connection may be used again; the drivers decide nothing. A connection
-is given back only by `RELEASE`: a driver drops what it still holds when the call ends, whatever has ended it.
+what is asked of whom, how often, and whether a connection may be used again; the drivers decide nothing.
+
+A connection is given back after `RELEASE`, and when the generator returns: then every reply on it was read whole. In
+any other case, such as an interrupt at any line, the driver drops it: the next call would read this call's reply.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from functools import partial
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from redis.exceptions import (
@@ -54,13 +56,12 @@ Shape: TypeAlias = Literal["pool", "cluster", "client"]
 """What scripts go through: a pool's connections, those of a cluster's nodes, or a client that hides its own."""
 
 Command: TypeAlias = tuple[bytes | str | int, ...]
-"""A step: say this on the connection that is held; the result is the reply."""
+"""A step: send this on the connection that is held, and return the reply. Where none is held, take one first: of the
+node that `Locate` or `Find` named, or of the one server. Raises `Crowded`."""
 
 
-class Node(Protocol):
-    """A cluster's node, as redis-py has it."""
-
-    name: str
+class Crowded(Exception):
+    """Other callers have all connections."""
 
 
 class Packer(Protocol):
@@ -75,72 +76,77 @@ def pack(connection: Packer, command: Command) -> Sequence[bytes]:
     return connection.pack_command(*command) if _pack is None else (_pack(command),)
 
 
-@dataclass(slots=True)
-class Acquire:
-    """Take a connection of the node, or of the one server; the result is False where too many callers have one."""
+class Signal:
+    """A step that says all by its name."""
 
-    node: Node | None = None
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
 
 
-@dataclass(slots=True)
+RELEASE: Final = Signal("RELEASE")
+"""Give the connection back, and let the next caller in."""
+DISCARD: Final = Signal("DISCARD")
+"""Drop the connection, and let the next caller in."""
+REFRESH: Final = Signal("REFRESH")
+"""Learn anew which node has which slot, of another one than was asked last. What can't be learnt now stays."""
+OPEN: Final = Signal("OPEN")
+"""Connect to the cluster, where that is still to be done."""
+
+
+@dataclass(slots=True, eq=False)
 class Queue:
-    """Wait to be let in, first come, first served; the result is False where that takes longer."""
+    """Wait for leave to take a connection, first come, first served; return False where that takes longer."""
 
     seconds: float
 
 
-class Signal(Enum):
-    """Steps that say all by their name."""
-
-    RELEASE = "Give the connection back, and let the next caller in: every reply on it was read whole."
-    DISCARD = "Drop the connection, and let the next caller in: the next reply on it would be read by another call."
-    OPEN = "Connect to the cluster, where that is still to be done."
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Locate:
-    """Return the node that has the slot of a key, as far as this client knows."""
+    """Ask the node next that has the slot of a key, as far as this client knows."""
 
     key: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Find:
-    """Return the node at an address, or None where this client knows none."""
+    """Ask the node at an address next; return False where this client knows none there."""
 
     host: str
     port: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Follow:
     """Note that a slot has moved."""
 
     moved: MovedError
 
 
-@dataclass(slots=True)
-class Refresh:
-    """Learn anew which node has which slot, from another one than one that failed. What can't be learnt now stays."""
+@dataclass(slots=True, eq=False)
+class Retry:
+    """Go on under the retries of the client that was passed in: perform what `attempt` yields, and return its result.
 
-    failed: str | None
-
-
-@dataclass(slots=True)
-class Retried:
-    """Perform all that `attempt` yields, under the retries of the client that was passed in; return its result."""
+    `attempt` raises what the first attempt failed with when it is called first, as if it had failed only now. Where no
+    connection could be had, raise that too: the client has tried again already.
+    """
 
     attempt: Callable[[], Steps[object]]
+    failure: Exception
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pause:
     """Wait, before another attempt."""
 
     seconds: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Explain:
     """Return our error for one of Redis's. Sentinels that name no primary are asked why, unless they hang."""
 
@@ -148,7 +154,7 @@ class Explain:
     script: str
 
 
-Step: TypeAlias = Command | Acquire | Queue | Signal | Locate | Find | Follow | Refresh | Retried | Pause | Explain
+Step: TypeAlias = Command | Signal | Queue | Locate | Find | Follow | Retry | Pause | Explain
 Steps: TypeAlias = Generator[Step, Any, T]
 """Steps that lead to a `T`. What is sent back is the step's own result."""
 
@@ -159,6 +165,7 @@ class Store:
     def __init__(self, shape: Shape, *, is_borrowed: bool) -> None:
         self.shape = shape
         self.is_borrowed = is_borrowed  # A client that was passed in has timeouts and retries of its own.
+        self.attempt = _ATTEMPTS[shape, is_borrowed]
         self.is_closed = False  # redis-py raises anything where a connection is closed that is in use.
         self.answered = 0.0  # When the store last answered anybody, by the monotonic clock.
 
@@ -182,20 +189,23 @@ def ask(effect: RunScript, store: Store, budget: RetryBudget | None) -> Steps[An
         require_replicas(effect.replicas, store.confirms)
     if budget is not None and not budget.begin():
         raise store_error(TimeoutError())
-    attempt = _on_cluster if store.shape == "cluster" else _on_connection
+    attempt = store.attempt
     while True:
         try:
-            reply = yield from attempt(effect, store, budget)
-        except REDIS_ERRORS as error:
-            failure: Exception = error
-        except UNREADABLE as error:
-            failure = unreadable(error, is_closed=store.is_closed)
+            reply = yield from attempt(effect)
+        except Crowded:
+            failure: Exception | None = yield from _queue(store, budget)
+        except Exception as error:  # noqa: BLE001 - what is not Redis's is raised again
+            yield _verdict(error)
+            failure = _failure(error, store)
         else:
             now = time.monotonic()
             if budget is not None:
                 budget.end(now, store.answered)
             store.answered = now
             return reply
+        if failure is None:
+            continue
         pause = None
         if budget is not None and isinstance(failure, RETRYABLE):
             pause = budget.pause_s(failure, store.answered)
@@ -206,65 +216,58 @@ def ask(effect: RunScript, store: Store, budget: RetryBudget | None) -> Steps[An
         yield Pause(pause)
 
 
-def _on_cluster(effect: RunScript, store: Store, budget: RetryBudget | None) -> Steps[Any]:
-    if store.is_borrowed:
-        return (yield Retried(lambda: _on_slot(effect, store, budget)))
-    return (yield from _on_slot(effect, store, budget))
+def _verdict(error: Exception) -> Signal:
+    """Return whether a connection may be used again after an error."""
+    return RELEASE if is_answer(error) else DISCARD
 
 
-def _on_slot(effect: RunScript, store: Store, budget: RetryBudget | None) -> Steps[Any]:
+def _failure(error: Exception, store: Store) -> Exception:
+    """Return what Redis or its client failed with; raises what is neither's."""
+    if isinstance(error, REDIS_ERRORS):
+        return error
+    if isinstance(error, UNREADABLE):
+        return unreadable(error, is_closed=store.is_closed)
+    raise error
+
+
+def _on_slot(effect: RunScript) -> Steps[Any]:
     """Run a script on the node that has its keys, wherever their slot moves to."""
-    yield Signal.OPEN
-    node: Node | None = None
-    importing: Node | None = None
+    yield OPEN
+    is_importing = False
     for _ in range(_REDIRECTS):
         try:
-            node = importing or (yield Locate(effect.keys[0]))
-            return (yield from _on_connection(effect, store, budget, node, is_importing=importing is not None))
+            if not is_importing:
+                yield Locate(effect.keys[0])
+            return (yield from _exchange(effect, is_importing=is_importing))
         except MovedError as moved:
+            yield _verdict(moved)
             yield Follow(moved)
-            importing = None
+            is_importing = False
         except AskError as moving:
-            importing = yield Find(moving.host, moving.port)
-            if importing is None:
-                yield Refresh(None)
+            yield _verdict(moving)
+            is_importing = yield Find(moving.host, moving.port)
+            if not is_importing:
+                yield REFRESH
                 raise ClusterDownError("a slot moves to an unknown node") from None
         except MaxConnectionsError:
             raise
-        except STALE:
-            yield Refresh(node.name if node else None)
+        except STALE as stale:
+            yield _verdict(stale)
+            yield REFRESH
             raise
     raise TryAgainError("too many redirections")
 
 
-def _on_connection(
-    effect: RunScript, store: Store, budget: RetryBudget | None, node: Node | None = None, *, is_importing: bool = False
-) -> Steps[Any]:
-    """Run a script on one connection, and say whether the next call may use it."""
-    try:
-        while not (yield Acquire(node)):
-            yield from _queue(store, budget)
-        if store.is_borrowed and store.shape == "pool":
-            reply = yield Retried(lambda: _exchange(effect, is_importing))
-        else:
-            reply = yield from _exchange(effect, is_importing)
-    except Exception as error:
-        yield Signal.RELEASE if is_answer(error) else Signal.DISCARD
-        raise
-    yield Signal.RELEASE
-    return reply
-
-
-def _queue(store: Store, budget: RetryBudget | None) -> Steps[None]:
-    """Wait for a connection, as long as the store answers somebody."""
+def _queue(store: Store, budget: RetryBudget | None) -> Steps[Exception | None]:
+    """Wait for leave to take a connection, as long as the store answers somebody; return what failed otherwise."""
     while budget is not None and (left := budget.queue_s(store.answered)) > 0:
         if (yield Queue(left)):
             budget.queue_s(store.answered)
-            return
-    raise MaxConnectionsError("all connections are in use")
+            return None
+    return MaxConnectionsError("all connections are in use")
 
 
-def _exchange(effect: RunScript, is_importing: bool) -> Steps[Any]:
+def _exchange(effect: RunScript, *, is_importing: bool = False) -> Steps[Any]:
     """Run a script by its SHA and, where the server does not know it, by its text."""
     keys = effect.keys
     try:
@@ -272,7 +275,7 @@ def _exchange(effect: RunScript, is_importing: bool) -> Steps[Any]:
             yield _ASKING
         reply = yield ("EVALSHA", effect.script.sha, len(keys), *keys, *effect.args)
     except NoScriptError:
-        if is_importing:  # A node forgets it with each command.
+        if is_importing:  # It holds for one command.
             yield _ASKING
         reply = yield ("EVAL", effect.script.text, len(keys), *keys, *effect.args)
     result = _read(effect, reply)
@@ -287,3 +290,30 @@ def _read(effect: RunScript, reply: Any) -> Any:
     if not effect.script.fits(reply, effect.args):
         raise UnknownReply
     return reply
+
+
+def _retried(attempt: Callable[[RunScript], Steps[T]], effect: RunScript) -> Steps[T]:
+    failures: list[Exception] = []
+
+    def again() -> Steps[T]:
+        if failures:
+            raise failures.pop()
+        return attempt(effect)
+
+    try:
+        return (yield from attempt(effect))
+    except Exception as error:  # noqa: BLE001 - the client's retries decide
+        failures.append(error)
+    result: T = yield Retry(again, failures[0])
+    return result
+
+
+_ATTEMPTS: Final[Mapping[tuple[Shape, bool], Callable[[RunScript], Steps[Any]]]] = {
+    ("pool", False): _exchange,
+    ("pool", True): partial(_retried, _exchange),
+    ("cluster", False): _on_slot,
+    ("cluster", True): partial(_retried, _on_slot),
+    ("client", False): _exchange,
+    ("client", True): _exchange,  # It retries within `execute_command`.
+}
+"""How a script is asked, by what it goes through and whether that was passed in, with retries of its own."""

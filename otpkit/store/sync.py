@@ -12,32 +12,32 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import redis
-from redis import cluster, sentinel
+from redis import cluster, retry, sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     ConnectionError,  # noqa: A004
     ResponseError,
     TimeoutError,  # noqa: A004
 )
-from redis.retry import Retry
 
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError, OTPError
-from otpkit.store import retry
+from otpkit.store import retry as budgets
 from otpkit.store.errors import REDIS_ERRORS, store_error, unnamed_primary
 from otpkit.store.pool import BOUND, PLAIN, ConnectionSemaphore, NodePool, Permit, Pool, SentinelPool, adopt, bounded
 from otpkit.store.protocol import (
-    Acquire,
+    DISCARD,
+    REFRESH,
+    RELEASE,
     Command,
+    Crowded,
     Explain,
     Find,
     Follow,
     Locate,
-    Node,
     Pause,
     Queue,
-    Refresh,
-    Retried,
+    Retry,
     Signal,
     Step,
     Steps,
@@ -95,12 +95,13 @@ class SyncStore(Store):
             budget = None
         elif budget is None:
             budget = RetryBudget()
-        lease = _Lease(budget)
+        lease = _Lease(self, budget)
         try:
             return self._drive(ask(effect, self, budget), lease)
         finally:
             BOUND.until = math.inf  # What else this thread asks of Redis has no bound of ours.
-            lease.drop()
+            if not lease.is_over:
+                lease.drop()
 
     def close(self) -> None:
         """Close what was made from a URL; a client that was passed in stays open."""
@@ -130,61 +131,49 @@ class SyncStore(Store):
                 else:
                     step = steps.send(result)
         except StopIteration as stop:
+            lease.release()
             value: T = stop.value
             return value
 
-    def _perform(self, step: Step, lease: _Lease) -> Any:
+    def _perform(self, step: Step, lease: _Lease) -> object:
+        client = self._client
         match step:
-            case Signal.RELEASE:
-                lease.release()
-            case Acquire(node):
-                return self._acquire(node, lease)
-            case Signal.DISCARD:
-                lease.drop()
+            case Signal():
+                self._signal(step, lease)
             case Queue(seconds):
-                return lease.admit(self._own_semaphore(), seconds)
+                return lease.enter(seconds)
             case Pause(seconds):
                 time.sleep(seconds)
-            case Retried(attempt):
-                retries: Any = self._client if self.shape == "cluster" else lease.connection
-                return retries.retry.call_with_retry(lambda: self._drive(attempt(), lease), lambda _: lease.reconnect())
-            case Explain(failure, script):
-                return error_of(self._client, failure, script)
-            case _:
-                lease.bound()
-                return self._on_cluster(step)
-        return None
-
-    def _on_cluster(self, step: Step) -> Any:
-        client = self.client
-        match step:
             case Locate(key):
-                return client.get_node_from_key(key)
+                lease.node = client.get_node_from_key(key)
             case Find(host, port):
-                return client.get_node(host=host, port=port)
+                lease.node = client.get_node(host=host, port=port)
+                return lease.node is not None
             case Follow(moved):
                 client.nodes_manager.move_slot(moved)
-            case Refresh(failed):
-                with suppress(*REDIS_ERRORS):
-                    self._in_background(lambda: client.nodes_manager.initialize(last_failed_node_name=failed))
+            case Retry(attempt, failure):
+                retries = client if self.shape == "cluster" else lease.connection
+                if retries is None:
+                    raise failure
+                return retries.retry.call_with_retry(lambda: self._drive(attempt(), lease), lambda _: lease.reconnect())
+            case Explain(failure, script):
+                return error_of(client, failure, script)
         return None
 
-    def _acquire(self, node: Node | None, lease: _Lease) -> bool:
-        if node is not None:
-            pool = self._client.get_redis_connection(node).connection_pool
-            if not self.is_borrowed and type(pool) is not NodePool:
-                adopt(pool)
-        elif self.shape == "client":
-            lease.client = self._client
-            return True
+    def _signal(self, signal: Signal, lease: _Lease) -> None:
+        if signal is RELEASE:
+            lease.release()
+        elif signal is DISCARD:
+            lease.drop()
         else:
-            if not self.is_borrowed and lease.permit is None and not lease.admit(self._own_semaphore()):
-                return False
-            pool = self._client.connection_pool
-        lease.acquire(pool)
-        return True
+            lease.bound()
+            client, failed = self.client, lease.node and lease.node.name
+            if signal is REFRESH:
+                with suppress(*REDIS_ERRORS):
+                    self._in_background(lambda: client.nodes_manager.initialize(last_failed_node_name=failed))
 
-    def _own_semaphore(self) -> ConnectionSemaphore:
+    def own_semaphore(self) -> ConnectionSemaphore:
+        """Return what limits the threads of this process."""
         if self._semaphore.pid != os.getpid():
             self._semaphore = ConnectionSemaphore()  # Threads of the parent may hold permits, for ever.
         return self._semaphore
@@ -194,7 +183,7 @@ class SyncStore(Store):
             address: Any = self._address
             nodes = [_node(*node) for node in address.nodes]
             options = timeouts(_no_retries()) | address.options
-            self._client = redis.RedisCluster(startup_nodes=nodes, max_connections=retry.MAX_CONNECTIONS, **options)
+            self._client = redis.RedisCluster(startup_nodes=nodes, max_connections=budgets.MAX_CONNECTIONS, **options)
 
     def _in_background(self, work: Callable[[], object]) -> None:
         """Do work that hung nodes may prolong: once for all callers, of whom none waits longer than for an answer."""
@@ -203,7 +192,7 @@ class SyncStore(Store):
             if task is None or not task.is_alive():
                 task = self._background = BackgroundTask(work)
                 task.start()
-        task.join(max(0.0, min(retry.ANSWER_S, BOUND.until - time.monotonic())))
+        task.join(max(0.0, min(budgets.ANSWER_S, BOUND.until - time.monotonic())))
         if task.is_alive():
             raise ConnectionError("The cluster's nodes did not answer in time.")
         if task.failure is not None:
@@ -213,41 +202,62 @@ class SyncStore(Store):
 class _Lease:
     """What one call holds: a connection of a pool, or a whole client, and the permit to use one."""
 
-    __slots__ = ("_budget", "_pool", "_semaphore", "client", "connection", "permit")
+    __slots__ = ("_budget", "_client", "_permit", "_pool", "_semaphore", "_store", "connection", "is_over", "node")
 
-    def __init__(self, budget: RetryBudget | None) -> None:
+    def __init__(self, store: SyncStore, budget: RetryBudget | None) -> None:
+        self._store = store
         self._budget = budget
+        self.is_over = True
+        self.node: Any = None
+        self._client: Any = None
         self._pool: Any = None
         self.connection: Any = None
-        self.client: Any = None
-        self._semaphore: ConnectionSemaphore | None = None
-        self.permit: Permit | None = None
+        self._semaphore: Any = None
+        self._permit: Permit | None = None
 
     def bound(self) -> None:
         """Have this thread wait no longer than the budget allows."""
         BOUND.until = math.inf if self._budget is None else self._budget.until
 
-    def admit(self, semaphore: ConnectionSemaphore, seconds: float | None = None) -> bool:
+    def enter(self, seconds: float | None = None) -> bool:
         """Take a permit; return whether one was free at once, or within so many seconds."""
-        self._semaphore = semaphore
-        self.permit = semaphore.acquire(seconds)
-        return self.permit is not None
+        self._semaphore = semaphore = self._store.own_semaphore()
+        self._permit = semaphore.acquire(seconds)
+        return self._permit is not None
 
-    def acquire(self, pool: Any) -> None:
-        """Take a connection of a pool."""
-        self.bound()
+    def take(self) -> Any:
+        """Take a connection and return it; None where the client hides them."""
+        store = self._store
+        client = store._client
+        self.is_over = False
+        if self._budget is not None:
+            BOUND.until = self._budget.until
+        if store.shape == "pool":
+            if not store.is_borrowed and self._permit is None and not self.enter():
+                raise Crowded
+            pool = client.connection_pool
+        elif store.shape == "cluster":
+            pool = client.get_redis_connection(self.node).connection_pool
+            if not store.is_borrowed and type(pool) is not NodePool:
+                adopt(pool)
+        else:
+            self._client = client
+            return None
         self._pool = pool  # An interrupt may leave a connection in it that is half made.
         try:
             self.connection = pool.get_connection()
         except REDIS_ERRORS:
             self._pool = None
             raise
+        return self.connection
 
     def say(self, command: Command) -> Any:
         """Send a command and return the reply."""
         connection = self.connection
         if connection is None:
-            return self.client.execute_command(*command)
+            connection = self.take()
+        if connection is None:
+            return self._client.execute_command(*command)
         packed = pack(connection, command)
         if type(connection) not in PLAIN or connection._sock is None or connection.health_check_interval:
             connection.send_packed_command(packed)
@@ -271,16 +281,19 @@ class _Lease:
 
     def release(self) -> None:
         """Give all back."""
-        connection, self.connection, self.client = self.connection, None, None
+        connection, self.connection, self._client = self.connection, None, None
         if connection is not None:
             self._pool.release(connection)
         self._pool = None
-        self._leave()
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            self._semaphore.release(permit)
+        self.is_over = True
 
     def drop(self) -> None:
         """Break the connection, where one is held, and give all back: the next caller would read this call's reply."""
-        connection, pool, client = self.connection, self._pool, self.client
-        self.connection = self._pool = self.client = None
+        connection, pool, client = self.connection, self._pool, self._client
+        self.connection = self._pool = self._client = None
         if connection is not None:
             connection.disconnect()
             if type(pool) is Pool:  # What broke one may have broken all.
@@ -291,12 +304,7 @@ class _Lease:
         elif client is not None:  # It has given its connection back, maybe with a reply to come.
             own = client.connection
             own.disconnect() if own is not None else client.connection_pool.disconnect(inuse_connections=False)
-        self._leave()
-
-    def _leave(self) -> None:
-        permit, self.permit = self.permit, None
-        if permit is not None and self._semaphore is not None:
-            self._semaphore.release(permit)
+        self.release()
 
 
 class BackgroundTask(threading.Thread):
@@ -325,13 +333,13 @@ def _open(address: Address) -> Any:
         sentinels = _sentinel(address.nodes, sentinel_kwargs=bounds)
         for each in sentinels.sentinels:
             each.connection_pool.connection_class = bounded(each.connection_pool.connection_class)
-        options |= address.options | {"max_connections": retry.MAX_CONNECTIONS}
+        options |= address.options | {"max_connections": budgets.MAX_CONNECTIONS}
         return sentinels.master_for(address.master, connection_pool_class=SentinelPool, **options)
     return redis.Redis.from_pool(Pool(**(options | address.connection(redis))))
 
 
-def _no_retries() -> Retry:
-    return Retry(NoBackoff(), 0)
+def _no_retries() -> retry.Retry:
+    return retry.Retry(NoBackoff(), 0)
 
 
 def error_of(client: Any, failure: Exception, script: str = "") -> OTPError:
