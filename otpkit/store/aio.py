@@ -82,7 +82,7 @@ class AsyncStore(Store):
         """The redis-py client of the event loop that used this store last."""
         return self._client
 
-    async def run(self, effect: RunScript, budget: RetryBudget | None = None) -> Any:
+    async def run(self, effect: RunScript[T], budget: RetryBudget | None = None) -> T:
         """Run a script and return its reply; raises `StoreUnavailableError`, `ConfigurationError`.
 
         `budget` is the whole call's; a client that was passed in has timeouts of its own.
@@ -98,7 +98,8 @@ class AsyncStore(Store):
         try:
             return await self._drive(ask(effect, self, budget), lease)
         finally:
-            await lease.drop()
+            if not lease.is_over:
+                await lease.drop()
 
     async def close(self) -> None:
         """Close what was made from a URL, in whatever loop; a client that was passed in stays open."""
@@ -219,12 +220,24 @@ async def _in_background(binding: Binding, work: Callable[[], Coroutine[Any, Any
 class _Lease:
     """What one call holds: a connection of a pool or a node, or a whole client, and the permit to use one."""
 
-    __slots__ = ("_budget", "_client", "_has_permit", "_owner", "_pool", "_store", "binding", "connection", "node")
+    __slots__ = (
+        "_budget",
+        "_client",
+        "_has_permit",
+        "_owner",
+        "_pool",
+        "_store",
+        "binding",
+        "connection",
+        "is_over",
+        "node",
+    )
 
     def __init__(self, store: Store, binding: Binding, budget: RetryBudget | None) -> None:
         self._store = store
         self.binding = binding
         self._budget = budget
+        self.is_over = True
         self.node: Any = None
         self._client: Any = None
         self._pool: Any = None
@@ -239,6 +252,7 @@ class _Lease:
 
     async def enter(self, seconds: float) -> bool:
         """Take a permit; return whether one was free within so many seconds."""
+        self.is_over = False
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 self._has_permit = await self.binding.connections.acquire()
@@ -246,6 +260,7 @@ class _Lease:
 
     async def take(self) -> Any:
         """Take a connection and return it; None where the client hides them."""
+        self.is_over = False
         store, client = self._store, self.binding.client
         if store.shape == "cluster":
             await self._take_of_node(self.node)
@@ -308,6 +323,7 @@ class _Lease:
             if self._has_permit:
                 self._has_permit = False
                 self.binding.connections.release()
+            self.is_over = True
 
     async def drop(self) -> None:
         """Break the connection, where one is held, and give all back: the next caller would read this call's reply."""

@@ -34,7 +34,6 @@ from otpkit.effects import Unconfirmed
 from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
 from otpkit.store.retry import WAIT_MS
 
-NO_REPLICAS = "Policy.replicas needs a Redis server with replicas, by a URL or redis-py's own client."
 _REFUSED = (
     "Redis refused the credentials. Check the user name and the password in the URL, for Sentinels sentinel_username "
     "and sentinel_password."
@@ -100,6 +99,9 @@ RETRYABLE = (
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a redis-py client raises besides, where it can't take a reply apart, or is closed under a call."""
+
+UNFIT = (AttributeError, LookupError, TypeError, ValueError)
+"""What `RunScript.read` raises for a reply that the script can't have given."""
 
 STALE = (ClusterDownError, ConnectionError, TimeoutError, RedisClusterException, OSError)
 """Those after which a cluster's client should learn anew which node serves what."""
@@ -232,9 +234,3 @@ def _who(error: BaseException) -> str:
     if place := _unreached(error):
         return f"An operator should look at the server: {place}. The same call may succeed later."
     return "An operator should look at the server; the same call may succeed later."
-
-
-def require_replicas(replicas: int, confirms: bool) -> None:
-    """Raise `ConfigurationError` where replicas are asked for and none can be waited for."""
-    if replicas and not confirms:
-        raise ConfigurationError(NO_REPLICAS)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from redis.exceptions import (
@@ -25,16 +24,18 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from otpkit.core.config import NO_REPLICAS
 from otpkit.effects import RunScript
+from otpkit.errors import ConfigurationError
 from otpkit.store.errors import (
     REDIS_ERRORS,
     RETRYABLE,
     STALE,
+    UNFIT,
     UNREADABLE,
     UnknownReply,
     is_answer,
     require_confirmed,
-    require_replicas,
     store_error,
     unreadable,
 )
@@ -159,6 +160,13 @@ Steps: TypeAlias = Generator[Step, Any, T]
 """Steps that lead to a `T`. What is sent back is the step's own result."""
 
 
+class Attempt(Protocol):
+    """Asks a script once, wherever a cluster sends it."""
+
+    def __call__(self, effect: RunScript[T]) -> Steps[T]:
+        """Return the steps."""
+
+
 class Store:
     """What the generator knows of a store, and both drivers have."""
 
@@ -180,13 +188,13 @@ class Store:
         return self.shape != "client"
 
 
-def ask(effect: RunScript, store: Store, budget: RetryBudget | None) -> Steps[Any]:
+def ask(effect: RunScript[T], store: Store, budget: RetryBudget | None) -> Steps[T]:
     """Run a script and return its reply, within the budget of the whole call; a borrowed client has None.
 
     Raises `StoreUnavailableError`, `ConfigurationError`.
     """
-    if effect.replicas:
-        require_replicas(effect.replicas, store.confirms)
+    if effect.replicas and not store.confirms:
+        raise ConfigurationError(NO_REPLICAS)
     if budget is not None and not budget.begin():
         raise store_error(TimeoutError())
     attempt = store.attempt
@@ -194,7 +202,9 @@ def ask(effect: RunScript, store: Store, budget: RetryBudget | None) -> Steps[An
         try:
             reply = yield from attempt(effect)
         except Crowded:
-            failure: Exception | None = yield from _queue(store, budget)
+            if (yield from _queue(store, budget)):
+                continue
+            failure: Exception = MaxConnectionsError("all connections are in use")
         except Exception as error:  # noqa: BLE001 - what is not Redis's is raised again
             yield _verdict(error)
             failure = _failure(error, store)
@@ -204,8 +214,6 @@ def ask(effect: RunScript, store: Store, budget: RetryBudget | None) -> Steps[An
                 budget.end(now, store.answered)
             store.answered = now
             return reply
-        if failure is None:
-            continue
         pause = None
         if budget is not None and isinstance(failure, RETRYABLE):
             pause = budget.pause_s(failure, store.answered)
@@ -230,7 +238,7 @@ def _failure(error: Exception, store: Store) -> Exception:
     raise error
 
 
-def _on_slot(effect: RunScript) -> Steps[Any]:
+def _on_slot(effect: RunScript[T]) -> Steps[T]:
     """Run a script on the node that has its keys, wherever their slot moves to."""
     yield OPEN
     is_importing = False
@@ -258,16 +266,16 @@ def _on_slot(effect: RunScript) -> Steps[Any]:
     raise TryAgainError("too many redirections")
 
 
-def _queue(store: Store, budget: RetryBudget | None) -> Steps[Exception | None]:
-    """Wait for leave to take a connection, as long as the store answers somebody; return what failed otherwise."""
+def _queue(store: Store, budget: RetryBudget | None) -> Steps[bool]:
+    """Wait for leave to take a connection, as long as the store answers somebody; return whether it came."""
     while budget is not None and (left := budget.queue_s(store.answered)) > 0:
         if (yield Queue(left)):
             budget.queue_s(store.answered)
-            return None
-    return MaxConnectionsError("all connections are in use")
+            return True
+    return False
 
 
-def _exchange(effect: RunScript, *, is_importing: bool = False) -> Steps[Any]:
+def _exchange(effect: RunScript[T], *, is_importing: bool = False) -> Steps[T]:
     """Run a script by its SHA and, where the server does not know it, by its text."""
     keys = effect.keys
     try:
@@ -285,34 +293,41 @@ def _exchange(effect: RunScript, *, is_importing: bool = False) -> Steps[Any]:
     return result
 
 
-def _read(effect: RunScript, reply: Any) -> Any:
-    """Return what a script replied; raises `UnknownReply` where it can't have replied this."""
-    if not effect.script.fits(reply, effect.args):
-        raise UnknownReply
-    return reply
-
-
-def _retried(attempt: Callable[[RunScript], Steps[T]], effect: RunScript) -> Steps[T]:
-    failures: list[Exception] = []
-
-    def again() -> Steps[T]:
-        if failures:
-            raise failures.pop()
-        return attempt(effect)
-
+def _read(effect: RunScript[T], reply: object) -> T:
+    """Return a reply as a typed value; raises `UnknownReply` where the script can't have given it."""
     try:
-        return (yield from attempt(effect))
-    except Exception as error:  # noqa: BLE001 - the client's retries decide
-        failures.append(error)
-    result: T = yield Retry(again, failures[0])
-    return result
+        return effect.read(reply)
+    except UNFIT:
+        pass
+    raise UnknownReply  # Outside the except block: the reply stands in what was raised there.
 
 
-_ATTEMPTS: Final[Mapping[tuple[Shape, bool], Callable[[RunScript], Steps[Any]]]] = {
+def _under_retries(attempt: Attempt) -> Attempt:
+    """Return an attempt that goes on under the retries of the client that was passed in, where it fails at first."""
+
+    def retried(effect: RunScript[T]) -> Steps[T]:
+        failures: list[Exception] = []
+
+        def again() -> Steps[T]:
+            if failures:
+                raise failures.pop()
+            return attempt(effect)
+
+        try:
+            return (yield from attempt(effect))
+        except Exception as error:  # noqa: BLE001 - the client's retries decide
+            failures.append(error)
+        result: T = yield Retry(again, failures[0])
+        return result
+
+    return retried
+
+
+_ATTEMPTS: Final[Mapping[tuple[Shape, bool], Attempt]] = {
     ("pool", False): _exchange,
-    ("pool", True): partial(_retried, _exchange),
+    ("pool", True): _under_retries(_exchange),
     ("cluster", False): _on_slot,
-    ("cluster", True): partial(_retried, _on_slot),
+    ("cluster", True): _under_retries(_on_slot),
     ("client", False): _exchange,
     ("client", True): _exchange,  # It retries within `execute_command`.
 }

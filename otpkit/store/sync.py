@@ -86,7 +86,7 @@ class SyncStore(Store):
             self._in_background(self._connect_cluster)
         return self._client
 
-    def run(self, effect: RunScript, budget: RetryBudget | None = None) -> Any:
+    def run(self, effect: RunScript[T], budget: RetryBudget | None = None) -> T:
         """Run a script and return its reply; raises `StoreUnavailableError`, `ConfigurationError`.
 
         `budget` is the whole call's; a client that was passed in has timeouts of its own.
@@ -221,6 +221,7 @@ class _Lease:
 
     def enter(self, seconds: float | None = None) -> bool:
         """Take a permit; return whether one was free at once, or within so many seconds."""
+        self.is_over = False
         self._semaphore = semaphore = self._store.own_semaphore()
         self._permit = semaphore.acquire(seconds)
         return self._permit is not None
