@@ -210,7 +210,7 @@ def ask(effect: RunScript[T], store: Store, budget: RetryBudget | None) -> Steps
             failure = _failure(error, store)
         else:
             now = time.monotonic()
-            if budget is not None:
+            if budget is not None and now > budget.slow_from:
                 budget.end(now, store.answered)
             store.answered = now
             return reply
@@ -286,20 +286,16 @@ def _exchange(effect: RunScript[T], *, is_importing: bool = False) -> Steps[T]:
         if is_importing:  # It holds for one command.
             yield _ASKING
         reply = yield ("EVAL", effect.script.text, len(keys), *keys, *effect.args)
-    result = _read(effect, reply)
+    try:
+        result, is_known = effect.read(reply), True
+    except UNFIT:
+        is_known = False
+    if not is_known:  # Outside the except block: what was raised there holds the reply.
+        raise UnknownReply
     if effect.replicas:
         # WAIT counts what this very connection wrote; on another one it would mean nothing.
         require_confirmed((yield ("WAIT", effect.replicas, WAIT_MS)), effect.replicas)
     return result
-
-
-def _read(effect: RunScript[T], reply: object) -> T:
-    """Return a reply as a typed value; raises `UnknownReply` where the script can't have given it."""
-    try:
-        return effect.read(reply)
-    except UNFIT:
-        pass
-    raise UnknownReply  # Outside the except block: the reply stands in what was raised there.
 
 
 def _under_retries(attempt: Attempt) -> Attempt:

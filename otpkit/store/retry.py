@@ -24,20 +24,21 @@ class RetryBudget:
     What a gateway takes between two scripts is not counted, nor is an answer that came at once, or a thousand of them
     would be too many. In a crowd that is being served each caller waits for a connection, however long: what counts
     then is the time since the store last answered anybody. `answered` is when that was; all times are of the monotonic
-    clock. `until` is when the script under way is given up.
+    clock. `until` is when the script under way is given up, `slow_from` when it begins to count.
     """
 
-    __slots__ = ("_attempts", "_began", "_spent", "until")
+    __slots__ = ("_attempts", "_began", "_spent", "slow_from", "until")
 
     def __init__(self, spent: float = 0.0) -> None:
         self._spent = spent
-        self._began = self.until = 0.0
+        self._began = self.until = self.slow_from = 0.0
         self._attempts = 0
 
     def begin(self) -> bool:
         """Begin with a script; return whether any time is left for it."""
-        self._began = time.monotonic()
-        self.until = self._began + TOTAL_S - self._spent
+        self._began = now = time.monotonic()
+        self.until = now + TOTAL_S - self._spent
+        self.slow_from = now + _AT_ONCE_S
         self._attempts = 0
         return self._spent < TOTAL_S
 

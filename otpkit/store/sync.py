@@ -62,7 +62,7 @@ class SyncStore(Store):
 
     def __init__(self, redis_: Any) -> None:
         self._address = read_url(redis_) if isinstance(redis_, str) else None
-        self._semaphore = ConnectionSemaphore()
+        self.semaphore = ConnectionSemaphore()
         self._lock = threading.Lock()
         self._background: BackgroundTask | None = None
         self._client = redis_
@@ -172,12 +172,6 @@ class SyncStore(Store):
                 with suppress(*REDIS_ERRORS):
                     self._in_background(lambda: client.nodes_manager.initialize(last_failed_node_name=failed))
 
-    def own_semaphore(self) -> ConnectionSemaphore:
-        """Return what limits the threads of this process."""
-        if self._semaphore.pid != os.getpid():
-            self._semaphore = ConnectionSemaphore()  # Threads of the parent may hold permits, for ever.
-        return self._semaphore
-
     def _connect_cluster(self) -> None:
         if self._client is None:  # A cluster's client connects when it is made: once is enough.
             address: Any = self._address
@@ -222,7 +216,10 @@ class _Lease:
     def enter(self, seconds: float | None = None) -> bool:
         """Take a permit; return whether one was free at once, or within so many seconds."""
         self.is_over = False
-        self._semaphore = semaphore = self._store.own_semaphore()
+        semaphore = self._store.semaphore
+        if semaphore.pid != os.getpid():
+            semaphore = self._store.semaphore = ConnectionSemaphore()  # Threads of the parent hold permits for ever.
+        self._semaphore = semaphore
         self._permit = semaphore.acquire(seconds)
         return self._permit is not None
 
