@@ -25,7 +25,7 @@ _OTHERS = "*"
 
 
 class Member(NamedTuple):
-    """A gateway of a deployment, by a name that no other has, and its templates."""
+    """A gateway of an `OTP`, by a name that no other has, and its templates."""
 
     name: str
     gateway: Gateway
@@ -68,11 +68,11 @@ class Plan(NamedTuple):
 
 
 class Routing(NamedTuple):
-    """The plans of a deployment, by region, and all its gateways, by name."""
+    """The plans of an `OTP`, by region, and all its gateways, by name."""
 
     plans: Mapping[str, Plan]
     members: Mapping[str, Member]
-    only: Member | None  # the one gateway of a deployment that has no other
+    only: Member | None  # the one gateway of an `OTP` that has no other
 
     def plan_for(self, region: str) -> Plan:
         """Return the plan of an allowed region."""
@@ -121,7 +121,7 @@ def is_async(gateway: Gateway) -> bool:
 
 
 class _Builder:
-    """Names the gateways of a deployment; one that stands in two places is one."""
+    """Names the gateways of an `OTP`; one that stands in two places is one."""
 
     def __init__(self, templates: TemplateChoice) -> None:
         self._templates = templates
