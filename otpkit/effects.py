@@ -71,19 +71,26 @@ class Together(Generic[T_co]):
     scripts: tuple[RunScript[T_co], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
     """Make one HTTP request, once: no retry, no redirect. The reply is an `HttpResponse`.
 
-    `params` are the URL's query, in UTF-8 with `%20` for a blank. `timeout` is seconds to connect and seconds to
-    answer. `proxy` is the URL of the proxy that https:// goes through, or None. The shell throws `NotConnected` or
-    `NoAnswer` into the flow.
+    The shell throws `NotConnected` or `NoAnswer` into the flow.
+
+    Args:
+        method: `GET`, `POST` or another method.
+        url: the whole URL; it may have a query.
+        params: what is added to the URL's query, in UTF-8 with `%20` for a blank.
+        headers: the headers by name; the content's length is added.
+        timeout: seconds to connect and seconds to answer.
+        body: the body's bytes; None sends none.
+        proxy: the URL of the proxy that https:// goes through, such as `http://proxy.example:3128`; None goes directly.
     """
 
     method: str
     url: str
-    params: Mapping[str, str] = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: tuple[float, float]
     body: bytes | None = field(default=None, repr=False)
     proxy: str | None = field(default=None, repr=False)
@@ -91,7 +98,13 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An answer that arrived whole."""
+    """An answer that arrived whole.
+
+    Args:
+        status: the HTTP status, such as 200.
+        headers: the headers by name in lower case.
+        text: the body, read as UTF-8.
+    """
 
     status: int
     headers: Mapping[str, str]

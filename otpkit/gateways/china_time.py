@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Final
 
-SHANGHAI: Final = timezone(timedelta(hours=8))  # no summer time since 1991
+SHANGHAI: Final = timezone(timedelta(hours=8))  # China has one zone, and no summer time since 1991
 MAX_AGE: Final = timedelta(days=30)  # of a record
 MIDNIGHT_MARGIN: Final = timedelta(minutes=10)
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")

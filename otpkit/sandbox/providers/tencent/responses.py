@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Final
 from uuid import uuid4
 
-from otpkit.sandbox.answers import Answer, Failures, Headers, json_answer
-from otpkit.sandbox.calls import Api
-from otpkit.sandbox.messages import country_and_number, e164
+from otpkit.sandbox.calls import Api, Headers, WireResponse, json_response
+from otpkit.sandbox.phones import country_and_number, e164
+from otpkit.sandbox.providers.shared import FailureResponses
 
 # Its SDKs read a body as JSON only where this is all that the header says.
 _JSON: Final[Headers] = ((b"content-type", b"application/json"),)
@@ -37,12 +37,12 @@ class TencentError(Exception):
         self.message = message
 
 
-def done(**fields: object) -> Answer:
+def done(**fields: object) -> WireResponse:
     """Return a call's result."""
-    return json_answer({"Response": {**fields, "RequestId": str(uuid4())}}, headers=_JSON)
+    return json_response({"Response": {**fields, "RequestId": str(uuid4())}}, headers=_JSON)
 
 
-def failed(code: str, message: str, *, status: int = 200) -> Answer:
+def failed(code: str, message: str, *, status: int = 200) -> WireResponse:
     """Fail as a whole, under HTTP 200 as the document has it."""
     return replace(done(Error={"Code": code, "Message": message}), status=status)
 
@@ -60,16 +60,16 @@ def send_status(phone: str, context: str, serial: str = "", code: str = "Ok") ->
     }
 
 
-def failures(phones: Sequence[str] = (), context: str = "") -> Failures:
+def failures(phones: Sequence[str] = (), context: str = "") -> FailureResponses:
     """Return how a call fails; one that sends refuses each number by itself."""
 
-    def refused(_: Api, code: str) -> Answer:
+    def refused(_: Api, code: str) -> WireResponse:
         code = _CODES.get(code, code)
         if not phones:
             return failed(code, code)
         return done(SendStatusSet=[send_status(phone, context, code=code) for phone in phones])
 
-    return Failures(
+    return FailureResponses(
         refused=refused,
         broken=lambda _: failed("InternalError", "An internal error has occurred.", status=500),
         throttled=lambda _: failed("RequestLimitExceeded", "The request rate limit was exceeded."),

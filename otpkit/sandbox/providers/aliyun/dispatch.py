@@ -9,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from otpkit.sandbox import dysmsapi, dyvmsapi
-from otpkit.sandbox.alibaba_answers import as_xml, refused, system_error
-from otpkit.sandbox.answers import Answer
-from otpkit.sandbox.calls import Api, WireRequest
-from otpkit.sandbox.denials import Denied, mandatory
-from otpkit.sandbox.reading import Params, decode, form_of, numbers_in
-from otpkit.sandbox.signature_v1 import check_signature_v1
-from otpkit.sandbox.signatures import check_signature
-from otpkit.sandbox.state import Sandbox, Unacceptable
+from otpkit.sandbox.calls import Api, Unacceptable, WireRequest, WireResponse
+from otpkit.sandbox.providers.aliyun import dysmsapi, dyvmsapi
+from otpkit.sandbox.providers.aliyun.responses import Denied, as_xml, mandatory, refused, system_error
+from otpkit.sandbox.providers.aliyun.signatures import check_signature, check_signature_v1
+from otpkit.sandbox.providers.shared import Params, decode, form_of, numbers_in
+from otpkit.sandbox.state import Sandbox
 
 VERSION: Final = "2017-05-25"  # of both products
 
-_CALLS: Final[Mapping[Api, Callable[[Sandbox, Params, WireRequest], Answer]]] = {
+_CALLS: Final[Mapping[Api, Callable[[Sandbox, Params, WireRequest], WireResponse]]] = {
     "SendSms": dysmsapi.send_sms,
     "SendBatchSms": dysmsapi.send_batch_sms,
     "QuerySendDetails": dysmsapi.query_send_details,
@@ -33,7 +30,7 @@ _CALLS: Final[Mapping[Api, Callable[[Sandbox, Params, WireRequest], Answer]]] = 
 _PHONES: Final = ("PhoneNumbers", "PhoneNumber", "PhoneNumberJson", "CalledNumber")
 
 
-def answer(sandbox: Sandbox, request: WireRequest) -> Answer:
+def answer(sandbox: Sandbox, request: WireRequest) -> WireResponse:
     """Answer one request, in JSON or, where the parameter `Format` says so, in XML."""
     params = decode(request.query, form_of(request))
     try:
@@ -44,7 +41,7 @@ def answer(sandbox: Sandbox, request: WireRequest) -> Answer:
     return as_xml(reply, params["Action"]) if params is not None and wants_xml and "Action" in params else reply
 
 
-def _answer(sandbox: Sandbox, request: WireRequest, params: Params | None) -> Answer:
+def _answer(sandbox: Sandbox, request: WireRequest, params: Params | None) -> WireResponse:
     is_old = not request.header("authorization") and "Action" in (params or {})
     if is_old and params is not None:
         action, version = mandatory(params, "Action", "Version")

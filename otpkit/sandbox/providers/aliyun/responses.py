@@ -9,8 +9,9 @@ from html import escape
 from typing import Final
 from uuid import uuid4
 
-from otpkit.sandbox.answers import Answer, Failures, json_answer
-from otpkit.sandbox.calls import CALLS, Api, Channel
+from otpkit.gateways.base import Channel
+from otpkit.sandbox.calls import CALLS, Api, WireResponse, json_response
+from otpkit.sandbox.providers.shared import FailureResponses
 
 # What Alidayu's codes are called here, for the rules and the phone numbers that all providers share.
 _CODES: Final[Mapping[str, str]] = {
@@ -50,21 +51,21 @@ _MESSAGES: Final[Mapping[str, str]] = {
 }
 
 
-def done(**fields: object) -> Answer:
+def done(**fields: object) -> WireResponse:
     """Return a call's result."""
-    return json_answer({"Code": "OK", "Message": "OK", "RequestId": _request_id(), **fields})
+    return json_response({"Code": "OK", "Message": "OK", "RequestId": _request_id(), **fields})
 
 
-def refused(api: Api, code: str) -> Answer:
+def refused(api: Api, code: str) -> WireResponse:
     """Say no in the call's own envelope, under HTTP 200."""
     code = "isv.VOICE_FILE_ILLEGAL" if (api, code) == ("SingleCallByVoice", "70001") else _code(api, code)
-    return json_answer({"Code": code, "Message": _MESSAGES.get(code, code), "RequestId": _request_id()})
+    return json_response({"Code": code, "Message": _MESSAGES.get(code, code), "RequestId": _request_id()})
 
 
-def system_error(status: int, code: str, message: str, host: str) -> Answer:
+def system_error(status: int, code: str, message: str, host: str) -> WireResponse:
     """Fail before the call is reached."""
     request_id = _request_id()
-    return json_answer(
+    return json_response(
         {
             "RequestId": request_id,
             "HostId": host,
@@ -76,7 +77,7 @@ def system_error(status: int, code: str, message: str, host: str) -> Answer:
     )
 
 
-def as_xml(answer: Answer, action: str) -> Answer:
+def as_xml(answer: WireResponse, action: str) -> WireResponse:
     """Return an answer in XML; what is no JSON object stays as it is."""
     try:
         fields = json.loads(answer.body)
@@ -106,18 +107,40 @@ def _request_id() -> str:
     return str(uuid4()).upper()
 
 
-def _broken(api: Api) -> Answer:
+def _broken(api: Api) -> WireResponse:
     message = "The request processing has failed due to some unknown error."
     return system_error(500, "InternalError", message, _host(api))
 
 
-def _throttled(api: Api) -> Answer:
+def _throttled(api: Api) -> WireResponse:
     return system_error(400, "Throttling.User", "Request was denied due to user flow control.", _host(api))
 
 
-FAILURES: Final = Failures(
+FAILURES: Final = FailureResponses(
     refused=refused,
     broken=_broken,
     throttled=_throttled,
     unclear=lambda api: refused(api, "isp.SYSTEM_ERROR"),
 )
+
+
+class Denied(Exception):
+    """A request that is turned away, with an HTTP status and a code for the reason."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+def mandatory(params: Mapping[str, str], *names: str) -> list[str]:
+    """Return the parameters that a call can't do without.
+
+    Raises:
+        Denied: one is missing.
+    """
+    for name in names:
+        if not params.get(name, "").strip():
+            raise Denied(f"Missing{name}", f"{name} is mandatory for this action.")
+    return [params[name] for name in names]

@@ -11,14 +11,12 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from otpkit.sandbox.alibaba_answers import FAILURES, done
-from otpkit.sandbox.answers import Answer, spoilt
-from otpkit.sandbox.calls import Api, WireRequest
-from otpkit.sandbox.denials import mandatory
+from otpkit.sandbox.calls import HEARD, Api, Unacceptable, WireRequest, WireResponse
 from otpkit.sandbox.messages import Message, Sms, shanghai
-from otpkit.sandbox.reading import NUMBER, Params, template_values, time_text
-from otpkit.sandbox.reports import ANSWERED, STATES, seconds_heard
-from otpkit.sandbox.state import Sandbox, Unacceptable
+from otpkit.sandbox.phones import NUMBER
+from otpkit.sandbox.providers.aliyun.responses import FAILURES, done, mandatory
+from otpkit.sandbox.providers.shared import Params, apply_fault, template_values, time_text
+from otpkit.sandbox.state import Sandbox
 
 PRODUCTS: Final[Mapping[Api, str]] = {
     "SingleCallByTts": "11010000138001",
@@ -31,14 +29,14 @@ _BOUNDS: Final = {"PlayTimes": (1, 3), "Volume": (0, 100), "Speed": (-500, 500)}
 _WHOLE: Final = re.compile(r"-?[0-9]{1,15}")
 
 
-def single_call_by_tts(sandbox: Sandbox, params: Params, request: WireRequest) -> Answer:
+def single_call_by_tts(sandbox: Sandbox, params: Params, request: WireRequest) -> WireResponse:
     """Answer SingleCallByTts: read a template out."""
     phone, template = mandatory(params, "CalledNumber", "TtsCode")
     values = template_values(params.get("TtsParam", ""), otherwise="isv.INVALID_JSON_PARAM")
     return _submit(sandbox, _read_call(sandbox, "SingleCallByTts", params, phone, template, values), request)
 
 
-def single_call_by_voice(sandbox: Sandbox, params: Params, request: WireRequest) -> Answer:
+def single_call_by_voice(sandbox: Sandbox, params: Params, request: WireRequest) -> WireResponse:
     """Answer SingleCallByVoice: play a file, whose words stand among the templates."""
     phone, file = mandatory(params, "CalledNumber", "VoiceCode")
     return _submit(sandbox, _read_call(sandbox, "SingleCallByVoice", params, phone, file, {}), request)
@@ -51,7 +49,7 @@ def _read_call(sandbox: Sandbox, api: Api, params: Params, phone: str, template:
     return Sms((phone,), template, shown, values, text, out_id, api)
 
 
-def click_to_dial(sandbox: Sandbox, params: Params, request: WireRequest) -> Answer:
+def click_to_dial(sandbox: Sandbox, params: Params, request: WireRequest) -> WireResponse:
     """Answer ClickToDial: connect two people."""
     names = ("CallerNumber", "CalledNumber", "CallerShowNumber", "CalledShowNumber")
     caller, called, _, shown = mandatory(params, *names)
@@ -60,9 +58,9 @@ def click_to_dial(sandbox: Sandbox, params: Params, request: WireRequest) -> Ans
     return _submit(sandbox, sms, request)
 
 
-def _submit(sandbox: Sandbox, sms: Sms, request: WireRequest) -> Answer:
+def _submit(sandbox: Sandbox, sms: Sms, request: WireRequest) -> WireResponse:
     call_id, fault = sandbox.submit(sms, request)
-    return spoilt(done(CallId=call_id), sms.api, fault, FAILURES)
+    return apply_fault(done(CallId=call_id), sms.api, fault, FAILURES)
 
 
 def _checked(params: Params, *phones: str) -> str:
@@ -78,7 +76,7 @@ def _checked(params: Params, *phones: str) -> str:
     return out_id or ""
 
 
-def query_call_detail_by_call_id(sandbox: Sandbox, params: Params, _: WireRequest) -> Answer:
+def query_call_detail_by_call_id(sandbox: Sandbox, params: Params, _: WireRequest) -> WireResponse:
     """Answer QueryCallDetailByCallId: what became of a call that has ended; Data is empty for any other."""
     call_id, product, query_date = mandatory(params, "CallId", "ProdId", "QueryDate")
     _whole(product)
@@ -88,7 +86,7 @@ def query_call_detail_by_call_id(sandbox: Sandbox, params: Params, _: WireReques
     data = ""
     if message is not None and PRODUCTS[message.api] == product and _covers(asked, message.sent_at):
         data = _detail(message, sandbox.now())
-    return spoilt(done(Data=data), "QueryCallDetailByCallId", fault, FAILURES)
+    return apply_fault(done(Data=data), "QueryCallDetailByCallId", fault, FAILURES)
 
 
 def _find(sandbox: Sandbox, call_id: str) -> Message | None:
@@ -127,3 +125,44 @@ def _whole(text: str) -> int:
     if not _WHOLE.fullmatch(text):
         raise Unacceptable("isv.INVALID_PARAMETERS")
     return int(text)
+
+
+# The states of a call in which it was answered.
+ANSWERED: Final = frozenset({HEARD, "200001"})
+STATES: Final = {
+    HEARD: "用户听完",
+    "200001": "用户提前挂机",
+    "200002": "用户占线",
+    "200003": "无人接听",
+    "200004": "空号",
+    "200005": "无法接通",
+    "200010": "关机",
+    "200011": "停机",
+}
+
+
+def seconds_heard(message: Message) -> int:
+    """Return for how many seconds a call was listened to."""
+    if message.result_code not in ANSWERED or message.receipt_at is None:
+        return 0
+    return round(message.receipt_at - message.sent_at)
+
+
+def voice_report(message: Message) -> dict[str, object]:
+    """Return a row of a VoiceReport, as it is pushed."""
+    answered = message.result_code in ANSWERED
+    return {
+        "call_id": message.biz_id,
+        "originate_time": time_text(message.sent_at),
+        "ring_time": time_text(message.sent_at) if answered else "",
+        "start_time": time_text(message.sent_at) if answered else "",
+        "end_time": time_text(message.receipt_at or message.sent_at),
+        "caller": message.sign_name,
+        "callee": message.phone,
+        "duration": str(seconds_heard(message)),
+        "status_code": message.result_code,
+        "status_msg": STATES.get(message.result_code, ""),
+        "out_id": message.extend,
+        "dtmf": "",
+        "voice_type": "voice",
+    }

@@ -13,9 +13,9 @@ from typing import Final
 
 from otpkit.gateways.tencent import signing
 from otpkit.sandbox.calls import WireRequest
-from otpkit.sandbox.reading import Params
+from otpkit.sandbox.providers.shared import Params
+from otpkit.sandbox.providers.tencent.responses import TencentError
 from otpkit.sandbox.state import Sandbox
-from otpkit.sandbox.tencent_answers import TencentError
 
 WINDOW: Final = 300  # s that a request's time may be off, either way
 _UNSIGNED: Final = "UNSIGNED-PAYLOAD"

@@ -1,27 +1,28 @@
-"""What the providers' wire formats read alike. `otherwise` is the provider's code for what can't be read. No I/O."""
+"""What the providers' wire formats share: parameters read alike, and answers that a fault spoils. No I/O.
+
+`otherwise` is the provider's code for what can't be read.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qsl
 
-from otpkit.sandbox.calls import WireRequest
-from otpkit.sandbox.messages import SHANGHAI, shanghai
-from otpkit.sandbox.state import Unacceptable
+from otpkit.gateways.china_time import SHANGHAI
+from otpkit.sandbox.calls import Api, Unacceptable, WireRequest, WireResponse
+from otpkit.sandbox.faults import Fault
+from otpkit.sandbox.messages import shanghai
+from otpkit.sandbox.phones import recipient
 
 Params = Mapping[str, str]
 
 MAX_PAGE_SIZE: Final = 50  # rows
 HISTORY: Final = timedelta(days=30)
-NUMBER: Final = re.compile(r"1[0-9]{10}")
-# As the documents of Dysmsapi and Tencent Cloud spell them: 11 digits, with `+86`, `0086`, `86` or `+` before them; or
-# another country's code and number, `85251234567`. Eleven digits that begin with 1 are always a mainland number.
-_MAINLAND: Final = re.compile(r"(?:\+86|0086|86|\+)?(1[0-9]{10})")
-_ELSEWHERE: Final = re.compile(r"(?:00)?(85[23][0-9]{8}|(?!86|85[23])[2-9][0-9]{6,14})|00(1[2-9][0-9]{9})")
 
 _DAY: Final = re.compile(r"[0-9]{8}")
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
@@ -53,14 +54,6 @@ def numbers_in(params: Params | None, *names: str) -> set[str]:
     """Return the phone numbers of a request, however wrong the rest of it may be."""
     listed = [each for name in names for each in _BETWEEN_NUMBERS.split((params or {}).get(name, ""), _MOST_COUNTED)]
     return {phone for phone in map(recipient, listed) if phone is not None}
-
-
-def recipient(number: str) -> str | None:
-    """Return whom a number means: 11 digits of the mainland, `+` and all digits elsewhere; None where it is none."""
-    if (found := _MAINLAND.fullmatch(number)) is not None:
-        return found[1]
-    found = _ELSEWHERE.fullmatch(number)
-    return None if found is None else f"+{found[1] or found[2]}"
 
 
 def template_values(text: str, otherwise: str) -> dict[str, str]:
@@ -108,3 +101,44 @@ def whole_number(text: str, otherwise: str, *, most: int | None = None) -> int:
 def time_text(timestamp: float) -> str:
     """Return seconds since the epoch as the providers write a time in China."""
     return f"{shanghai(timestamp):%Y-%m-%d %H:%M:%S}"
+
+
+@dataclass(frozen=True, slots=True)
+class FailureResponses:
+    """How a provider words what may go wrong with a call.
+
+    `refused` has a code, `broken` is an HTTP 500, `throttled` comes before the call is reached, and `unclear`
+    says neither that the message was taken nor that it was not.
+    """
+
+    refused: Callable[[Api, str], WireResponse]
+    broken: Callable[[Api], WireResponse]
+    throttled: Callable[[Api], WireResponse]
+    unclear: Callable[[Api], WireResponse]
+
+
+def apply_fault(answer: WireResponse, api: Api, fault: Fault | None, failures: FailureResponses) -> WireResponse:
+    """Return what a fault makes of the answer that the call would have had; None makes nothing of it."""
+    if fault is None:
+        return answer
+    return replace(_replaced(answer, api, fault, failures), delay=fault.answer_delay)
+
+
+def _replaced(answer: WireResponse, api: Api, fault: Fault, failures: FailureResponses) -> WireResponse:
+    match fault.fault:
+        case "reject":
+            return failures.refused(api, fault.code or "")
+        case "http_500":
+            return failures.broken(api)
+        case "throttled":
+            return failures.throttled(api)
+        case "success_false":
+            return failures.unclear(api)
+        case "not_json":
+            return replace(answer, body=b"<html><body>It works!</body></html>")
+        case "drop":
+            return replace(answer, ending="drop")
+        case "half":
+            return replace(answer, ending="half")
+        case "late" | "receipt_failed" | "receipt_never" | "receipt_twice" | "receipt_late" | "lost":
+            return answer

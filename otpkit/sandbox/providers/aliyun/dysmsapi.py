@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from otpkit.sandbox.alibaba_answers import FAILURES, done
-from otpkit.sandbox.answers import Answer, spoilt
-from otpkit.sandbox.calls import WireRequest
-from otpkit.sandbox.denials import mandatory
+from otpkit.sandbox.calls import Unacceptable, WireRequest, WireResponse
 from otpkit.sandbox.messages import Message, Sms, Status
-from otpkit.sandbox.reading import (
+from otpkit.sandbox.phones import recipient
+from otpkit.sandbox.providers.aliyun.responses import FAILURES, done, mandatory
+from otpkit.sandbox.providers.shared import (
     MAX_PAGE_SIZE,
     Params,
+    apply_fault,
     checked_values,
     read_json,
     recent_day,
-    recipient,
     template_values,
     time_text,
     whole_number,
 )
-from otpkit.sandbox.state import Sandbox, Unacceptable
+from otpkit.sandbox.state import Sandbox
 
 MAX_NUMBERS: Final = 1_000  # a call of SendSms
 MAX_BATCH: Final = 100  # a call of SendBatchSms
@@ -29,10 +28,10 @@ MAX_BATCH: Final = 100  # a call of SendBatchSms
 _STATUSES: Final[Mapping[Status, int]] = {"waiting": 1, "failed": 2, "delivered": 3}
 
 
-def send_sms(sandbox: Sandbox, params: Params, request: WireRequest) -> Answer:
+def send_sms(sandbox: Sandbox, params: Params, request: WireRequest) -> WireResponse:
     """Answer SendSms."""
     biz_id, fault = sandbox.submit(_read_sms(sandbox, params), request)
-    return spoilt(done(BizId=biz_id), "SendSms", fault, FAILURES)
+    return apply_fault(done(BizId=biz_id), "SendSms", fault, FAILURES)
 
 
 def _read_sms(sandbox: Sandbox, params: Params) -> Sms:
@@ -53,10 +52,10 @@ def _recipient(number: str) -> str:
     return phone
 
 
-def send_batch_sms(sandbox: Sandbox, params: Params, request: WireRequest) -> Answer:
+def send_batch_sms(sandbox: Sandbox, params: Params, request: WireRequest) -> WireResponse:
     """Answer SendBatchSms: one template, with a signature and variables for each number; one BizId for all."""
     biz_id, fault = sandbox.submit(_read_batch(sandbox, params), request)
-    return spoilt(done(BizId=biz_id), "SendBatchSms", fault, FAILURES)
+    return apply_fault(done(BizId=biz_id), "SendBatchSms", fault, FAILURES)
 
 
 def _read_batch(sandbox: Sandbox, params: Params) -> list[Sms]:
@@ -89,7 +88,7 @@ def _all_values(text: str, number: int) -> list[dict[str, str]]:
     return [checked_values(each, "isv.INVALID_JSON_PARAM") for each in listed]
 
 
-def query_send_details(sandbox: Sandbox, params: Params, _: WireRequest) -> Answer:
+def query_send_details(sandbox: Sandbox, params: Params, _: WireRequest) -> WireResponse:
     """Answer QuerySendDetails: a page of what was sent to one number on one day in China, newest first."""
     phone, send_date, size, page = mandatory(params, "PhoneNumber", "SendDate", "PageSize", "CurrentPage")
     phone = _recipient(phone)
@@ -102,7 +101,7 @@ def query_send_details(sandbox: Sandbox, params: Params, _: WireRequest) -> Answ
     rows = [_row(message, now) for message in found[start : start + page_size]]
     # A string, as the official SDK has it; the document's older editions have a number.
     shown = done(TotalCount=str(len(found)), SmsSendDetailDTOs={"SmsSendDetailDTO": rows})
-    return spoilt(shown, "QuerySendDetails", fault, FAILURES)
+    return apply_fault(shown, "QuerySendDetails", fault, FAILURES)
 
 
 def _row(message: Message, now: float) -> dict[str, object]:
@@ -119,3 +118,23 @@ def _row(message: Message, now: float) -> dict[str, object]:
     if status != "waiting" and message.receipt_at is not None:
         row |= {"ErrCode": message.result_code, "ReceiveDate": time_text(message.receipt_at)}
     return row
+
+
+_LONGEST_SINGLE: Final = 70  # characters of one SMS
+_LONGEST_PART: Final = 67  # of each part of a longer one
+
+
+def sms_report(message: Message) -> dict[str, object]:
+    """Return a row of an SmsReport, as it is pushed."""
+    length = len(message.text)
+    return {
+        "phone_number": message.phone.removeprefix("+"),
+        "send_time": time_text(message.sent_at),
+        "report_time": time_text(message.receipt_at or message.sent_at),
+        "success": not message.fails,
+        "err_code": message.result_code,
+        "err_msg": "用户接收失败" if message.fails else "用户接收成功",
+        "sms_size": str(1 if length <= _LONGEST_SINGLE else -(-length // _LONGEST_PART)),
+        "biz_id": message.biz_id,
+        "out_id": message.extend,
+    }

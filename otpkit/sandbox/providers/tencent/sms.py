@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from otpkit.sandbox.answers import Answer, spoilt
-from otpkit.sandbox.calls import Api, WireRequest
-from otpkit.sandbox.messages import Message, Sms, country_and_number, e164
-from otpkit.sandbox.reading import decode, form_of, recipient
-from otpkit.sandbox.state import Sandbox, Unacceptable
-from otpkit.sandbox.tencent_answers import TencentError, done, failed, failures, send_status
-from otpkit.sandbox.tencent_signatures import check_v1, check_v3
+from otpkit.sandbox.calls import Api, Unacceptable, WireRequest, WireResponse
+from otpkit.sandbox.messages import Message, Sms
+from otpkit.sandbox.phones import country_and_number, e164, recipient
+from otpkit.sandbox.providers.shared import apply_fault, decode, form_of, time_text
+from otpkit.sandbox.providers.tencent.responses import TencentError, done, failed, failures, send_status
+from otpkit.sandbox.providers.tencent.signatures import check_v1, check_v3
+from otpkit.sandbox.state import Sandbox
 
 VERSION: Final = "2021-01-11"
 MAX_NUMBERS: Final = 200  # a call
@@ -33,7 +33,7 @@ def speaks(request: WireRequest) -> bool:
     return b"x-tc-action" in request.headers or b"SecretId=" in b"&".join((request.query, form_of(request)))
 
 
-def answer(sandbox: Sandbox, request: WireRequest) -> Answer:
+def answer(sandbox: Sandbox, request: WireRequest) -> WireResponse:
     """Answer one request."""
     try:
         return _answer(sandbox, request)
@@ -41,7 +41,7 @@ def answer(sandbox: Sandbox, request: WireRequest) -> Answer:
         return failed(no.code, no.message)
 
 
-def _answer(sandbox: Sandbox, request: WireRequest) -> Answer:
+def _answer(sandbox: Sandbox, request: WireRequest) -> WireResponse:
     params = decode(request.query, form_of(request))
     if params is None:
         raise TencentError("InvalidParameter", "The parameters can't be read, or one of them comes twice.")
@@ -83,7 +83,7 @@ def _fields(request: WireRequest, params: Mapping[str, str]) -> Fields:
     return fields
 
 
-def _send_sms(sandbox: Sandbox, fields: Fields, request: WireRequest) -> Answer:
+def _send_sms(sandbox: Sandbox, fields: Fields, request: WireRequest) -> WireResponse:
     numbers, context = _texts(fields.get("PhoneNumberSet")), _text(fields, "SessionContext", needed=False)
     if not numbers:
         raise TencentError("MissingParameter.EmptyPhoneNumberSet", "PhoneNumberSet is empty.")
@@ -101,10 +101,10 @@ def _send_sms(sandbox: Sandbox, fields: Fields, request: WireRequest) -> Answer:
     except Unacceptable as no:
         return fails.refused("tencent.SendSms", no.code)
     serials, fault = sandbox.submit_each(batch, request)
-    return spoilt(_accepted(numbers, serials, context), "tencent.SendSms", fault, fails)
+    return apply_fault(_accepted(numbers, serials, context), "tencent.SendSms", fault, fails)
 
 
-def _accepted(numbers: list[str], serials: list[str], context: str) -> Answer:
+def _accepted(numbers: list[str], serials: list[str], context: str) -> WireResponse:
     """Say that all were taken whose number is one, and which were not."""
     left, bad = iter(serials), "InvalidParameterValue.IncorrectPhoneNumber"
     statuses = [
@@ -124,15 +124,15 @@ def _read_sms(sandbox: Sandbox, fields: Fields, phone: str, context: str) -> Sms
     return Sms((phone,), template, sign_name, values, text, context, "tencent.SendSms")
 
 
-def _pull(sandbox: Sandbox, fields: Fields, _: WireRequest) -> Answer:
+def _pull(sandbox: Sandbox, fields: Fields, _: WireRequest) -> WireResponse:
     limit = _whole(fields, "Limit", 1, MAX_ROWS)
     _text(fields, "SmsSdkAppId")
     fault = sandbox.take_fault("tencent.PullSmsSendStatus", ())
     rows = [_row(message) for message in sandbox.pull("tencent", limit)]
-    return spoilt(done(PullSmsSendStatusSet=rows), "tencent.PullSmsSendStatus", fault, failures())
+    return apply_fault(done(PullSmsSendStatusSet=rows), "tencent.PullSmsSendStatus", fault, failures())
 
 
-def _pull_by_number(sandbox: Sandbox, fields: Fields, _: WireRequest) -> Answer:
+def _pull_by_number(sandbox: Sandbox, fields: Fields, _: WireRequest) -> WireResponse:
     begin, offset = _whole(fields, "BeginTime", 0), _whole(fields, "Offset", 0)
     limit = _whole(fields, "Limit", 1, MAX_ROWS)
     end = _whole(fields, "EndTime", 0) if "EndTime" in fields else None
@@ -151,7 +151,7 @@ def _pull_by_number(sandbox: Sandbox, fields: Fields, _: WireRequest) -> Answer:
         and (end is None or message.sent_at <= end)
     ]
     rows = [_row(message) for message in found[offset : offset + limit]]
-    return spoilt(done(PullSmsSendStatusSet=rows), api, fault, failures())
+    return apply_fault(done(PullSmsSendStatusSet=rows), api, fault, failures())
 
 
 def _row(message: Message) -> dict[str, object]:
@@ -199,8 +199,22 @@ def _whole(fields: Fields, name: str, least: int, most: int = 2**33) -> int:
     return value
 
 
-_CALLS: Final[Mapping[Api, Callable[[Sandbox, Fields, WireRequest], Answer]]] = {
+_CALLS: Final[Mapping[Api, Callable[[Sandbox, Fields, WireRequest], WireResponse]]] = {
     "tencent.SendSms": _send_sms,
     "tencent.PullSmsSendStatus": _pull,
     "tencent.PullSmsSendStatusByPhoneNumber": _pull_by_number,
 }
+
+
+def status_report(message: Message) -> dict[str, object]:
+    """Return a receipt as it is pushed."""
+    country, number = country_and_number(message.phone)
+    return {
+        "user_receive_time": time_text(message.receipt_at or message.sent_at),
+        "nationcode": country,
+        "mobile": number,
+        "report_status": "FAIL" if message.fails else "SUCCESS",
+        "errmsg": message.result_code,
+        "description": "用户短信送达失败" if message.fails else "用户短信送达成功",
+        "sid": message.biz_id,
+    }

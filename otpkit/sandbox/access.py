@@ -1,4 +1,4 @@
-"""Who may use the pages and the interface, and what they may send. The gateway asks for credentials instead."""
+"""Who may use the pages and the interface, and how much a body may hold. The gateway asks for credentials instead."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
 
-from otpkit.errors import ConfigurationError
-from otpkit.sandbox._web import JSONResponse, Request, Response
-from otpkit.sandbox.wire import MAX_BODY
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive
 
+from otpkit.errors import ConfigurationError
+
+MAX_BODY: Final = 65_536  # bytes
 # Headers of what is no page: shown as one all the same, it does nothing.
 INERT: Final = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -51,11 +54,21 @@ async def body_of(request: Request) -> bytes:
     Raises:
         ConfigurationError: it is longer than any that means well.
     """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise ConfigurationError(f"the body is longer than {MAX_BODY} bytes")
+    body = await read_body(request.receive)
+    if body is None:
+        raise ConfigurationError(f"the body is longer than {MAX_BODY} bytes")
+    return body
+
+
+async def read_body(receive: Receive) -> bytes | None:
+    """Return a request's whole body; None if it is longer than any that means well, or the sender hung up before."""
+    body, has_more = bytearray(), True
+    while has_more:
+        event = await receive()
+        body += event.get("body", b"")
+        has_more = event.get("more_body", False)
+        if len(body) > MAX_BODY or event["type"] == "http.disconnect":
+            return None
     return bytes(body)
 
 
