@@ -65,7 +65,7 @@ LIBRARIES = {
     "asgiref": {"integrations.django"},
     "django": {"integrations.django"},
     "fakeredis": {"store"},
-    "fastapi": {"cli.demo_site", "integrations.fastapi", "service"},
+    "fastapi": {"cli.demo_site", "integrations.fastapi"},
     "flask": {"integrations.flask"},
     "h11": {"sandbox._web"},
     "hiredis": {"store"},
@@ -76,7 +76,7 @@ LIBRARIES = {
     "markupsafe": {"web.pages"},
     "phonenumbers": {"phone"},
     "prometheus_client": {"service"},
-    "pydantic": {"integrations.fastapi", "service"},
+    "pydantic": {"integrations.fastapi", "service", "web.schemas"},
     "pytest": {"testing.plugin"},
     "redis": {"store"},
     "requests": {"transport"},
@@ -214,7 +214,7 @@ def test_flows_and_all_below_do_no_io(name: str) -> None:
 
 def test_importing_otpkit_imports_no_extra_and_no_http_library() -> None:
     """It stays cheap, and works where only the core is installed."""
-    unwanted = {*LAZY, "starlette", "uvicorn", "jinja2", "h11", "typer", "rich", "pytest", "hypothesis"}
+    unwanted = {*LAZY, "starlette", "uvicorn", "jinja2", "h11", "pydantic", "typer", "rich", "pytest", "hypothesis"}
     script = f"import sys, otpkit, otpkit.gateways; print(sorted({unwanted!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any, Final
 
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
 from otpkit.characters import PLAIN_TEXT
-from otpkit.service import bodies
-from otpkit.service._web import BaseModel, models_json_schema
-from otpkit.service.deployed import Deployed
+from otpkit.service.capabilities import Capabilities
 from otpkit.service.operations import ALWAYS, OPERATIONS, Operation
 from otpkit.template import MAX_PARAM
-from otpkit.web import MEDIA_TYPE
+from otpkit.web import MEDIA_TYPE, schemas
 
 JSON = dict[str, Any]
 
@@ -51,27 +52,27 @@ _KEY_PARAMETER: Final = {
     "example": "7f9c2ba4",
 }
 _MODELS: Final = (
-    bodies.ChallengeRequest,
-    bodies.ChallengeQuery,
-    bodies.VerificationRequest,
-    bodies.RedemptionRequest,
-    bodies.ChallengeAnswer,
-    bodies.ProofAnswer,
-    bodies.DeliveryAnswer,
-    bodies.HealthAnswer,
-    bodies.ProblemDocument,
+    schemas.ChallengeRequest,
+    schemas.ChallengeQuery,
+    schemas.VerificationRequest,
+    schemas.RedemptionRequest,
+    schemas.ChallengeAnswer,
+    schemas.ProofAnswer,
+    schemas.DeliveryAnswer,
+    schemas.HealthAnswer,
+    schemas.ProblemDocument,
 )
 
 
 _METRICS = "Counters for Prometheus: all, or where the key is for some of the purposes, the events of these"
 
 
-def document(deployed: Deployed) -> JSON:
+def document(capabilities: Capabilities) -> JSON:
     """Return the document of a deployment, whose policy says how long a code is and what a phone looks like."""
     paths: JSON = {operation.path: {"post": _operation(operation)} for operation in OPERATIONS}
     paths |= {
-        "/healthz": {"get": _read("live", "Whether the process lives", _json_answer(bodies.HealthAnswer))},
-        "/readyz": {"get": _read("ready", "Whether the store answers", _json_answer(bodies.HealthAnswer), 503)},
+        "/healthz": {"get": _read("live", "Whether the process lives", _json_answer(schemas.HealthAnswer))},
+        "/readyz": {"get": _read("ready", "Whether the store answers", _json_answer(schemas.HealthAnswer), 503)},
         "/metrics": {
             "get": _read(
                 "metrics",
@@ -89,27 +90,27 @@ def document(deployed: Deployed) -> JSON:
         "info": {"title": "otpkit", "version": version("otpkit"), "description": _DESCRIPTION},
         "paths": paths,
         "components": {
-            "schemas": _schemas(deployed),
+            "schemas": _schemas(capabilities),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}},
         },
     }
 
 
-def _schemas(deployed: Deployed) -> JSON:
+def _schemas(capabilities: Capabilities) -> JSON:
     _, found = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_REFERENCE + "{model}")
     schemas: JSON = found["$defs"]
     for schema in schemas.values():
         fields = schema["properties"]
         if schema.get("additionalProperties") is False:  # of a request
             for name in fields.keys() & {"phone", "code"}:
-                _text(fields[name]).update(deployed.phone_schema if name == "phone" else deployed.code_schema)
+                _text(fields[name]).update(capabilities.phone_schema if name == "phone" else capabilities.code_schema)
             if "region" in fields:
-                _text(fields["region"]).update(enum=deployed.regions)
+                _text(fields["region"]).update(enum=capabilities.regions)
         if "channel" in fields:
-            fields["channel"].update(enum=deployed.channels)
+            fields["channel"].update(enum=capabilities.channels)
             value = {"type": "string", "maxLength": MAX_PARAM, "pattern": PLAIN_TEXT}
             _text(fields["params"]).update(
-                properties=dict.fromkeys(deployed.param_names, value), additionalProperties=False
+                properties=dict.fromkeys(capabilities.param_names, value), additionalProperties=False
             )
     return schemas
 

@@ -13,9 +13,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Final
 
-from otpkit.service._web import ASGIApp, uvicorn
+import uvicorn
+from starlette.types import ASGIApp
+
+from otpkit.service.admission import MAX_CONNECTIONS, Admission
 from otpkit.service.connections import Connection
-from otpkit.service.crowd import MAX_CONNECTIONS, Crowd
 
 # s that requests under way have left at the end: a gateway takes up to 26, to send and to be asked; Kubernetes kills
 # after 30.
@@ -54,7 +56,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: ASGIApp, on_ready: Callable[[], object], on_stop: Callable[[], Awaitable[object]]) -> None:
         config = uvicorn.Config(
             app,
-            http=partial(Connection, Crowd(_max_connections())),  # type: ignore[arg-type]  # makes one, as its class would
+            http=partial(Connection, Admission(_max_connections())),  # type: ignore[arg-type]  # makes one, as its class would
             loop="auto",  # uvloop where there is one
             ws="none",
             lifespan="off",

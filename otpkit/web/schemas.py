@@ -6,7 +6,7 @@ import ipaddress
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from otpkit.service._web import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 EXAMPLE_PHONE = "+8613800138000"
 EXAMPLE_TIME = "2026-01-01T12:00:00.000Z"

@@ -17,7 +17,7 @@ _SEPARATORS: Final = "[-. －．　]*"
 _BLANKS: Final = "[ 　]*"
 
 
-class Deployed:
+class Capabilities:
     """An `AsyncOTP`, as the contract sees it."""
 
     def __init__(self, otp: AsyncOTP) -> None:

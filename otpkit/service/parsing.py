@@ -1,17 +1,16 @@
-"""How requests are read: within bounds, strictly, and without repeating anything of them."""
+"""Parse requests: the body and the idempotency key. No refusal repeats what was sent."""
 
 from __future__ import annotations
 
 import re
 from typing import Final, TypeVar
 
-from otpkit.service._web import BaseModel, Request, ValidationError
-from otpkit.service.answers import Refused, refused
-from otpkit.web import MEDIA_TYPE, plain_problem
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from otpkit.service.responses import Refused, refused
 
 MAX_BODY: Final = 16_384  # bytes
-MAX_HEAD: Final = 32_768  # bytes
-MAX_HEADERS: Final = 100
 # A body that is too long is read on for so many bytes, and dropped: a connection that is closed while its client still
 # writes is reset, and most clients then never see the answer.
 _DRAINED: Final = 1_048_576
@@ -90,33 +89,6 @@ def _unreadable(error: ValidationError) -> Refused:
 def _pointer(location: tuple[object, ...]) -> str:
     parts = (part if isinstance(part, str) and _NAME.fullmatch(part) else "*" for part in location)
     return "/".join(("#", *parts))
-
-
-def malformed_answer() -> bytes:
-    """Return the whole answer to what is no HTTP."""
-    return _last_answer(400, "Bad Request", "invalid_http", "Not HTTP", "The request is not HTTP/1.1; see RFC 9112.")
-
-
-def no_host_answer() -> bytes:
-    """Return the whole answer to a request that does not name one host (RFC 9112 §3.2)."""
-    return _last_answer(400, "Bad Request", "no_host", "No host", "Send the header Host, once.")
-
-
-def head_too_long_answer() -> bytes:
-    """Return the whole answer to a request whose head does not end (RFC 6585 §5)."""
-    detail = f"The request's line and headers have at most {MAX_HEAD} bytes, in at most {MAX_HEADERS} headers."
-    return _last_answer(431, "Request Header Fields Too Large", "head_too_long", "The head is too long", detail)
-
-
-def too_slow_answer() -> bytes:
-    """Return the whole answer to a request that does not end in time (RFC 9110 §15.5.9)."""
-    return _last_answer(408, "Request Timeout", "too_slow", "Too slow", "The request did not arrive in time.")
-
-
-def _last_answer(status: int, reason: str, code: str, title: str, detail: str) -> bytes:
-    found = plain_problem(status, code, title, detail).json()
-    head = f"HTTP/1.1 {status} {reason}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(found)}\r\n"
-    return f"{head}cache-control: no-store\r\nconnection: close\r\n\r\n".encode() + found
 
 
 def _too_long(most: int) -> Refused:

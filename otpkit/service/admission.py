@@ -26,7 +26,7 @@ class Member(Protocol):
         """Whether nothing is being answered there."""
 
 
-class Crowd:
+class Admission:
     """One server's connections."""
 
     def __init__(self, most: int = MAX_CONNECTIONS) -> None:

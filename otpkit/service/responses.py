@@ -8,10 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
 from otpkit.errors import CodeError, Language, MalformedCodeError, OTPError, TokenError
 from otpkit.gateways.base import Delivery
 from otpkit.models import Challenge, Proof
-from otpkit.service._web import HTTPException, Response
 from otpkit.web import MEDIA_TYPE, Problem, plain_problem, problem
 
 CONFLICT: Final = 409
