@@ -77,6 +77,7 @@ LIBRARIES = {
     "phonenumbers": {"phone"},
     "prometheus_client": {"service"},
     "pydantic": {"integrations.fastapi", "service", "web.schemas"},
+    "pydantic_core": {"service.openapi"},
     "pytest": {"testing.plugin"},
     "redis": {"store"},
     "requests": {"transport"},

@@ -23,8 +23,9 @@ from otpkit.service.middleware import ServiceMiddleware, log_fault
 from otpkit.service.openapi import document
 from otpkit.service.operations import OPERATIONS, Call, Operation
 from otpkit.service.parsing import idempotency_key, invalid, read_body, read_json
-from otpkit.service.responses import Refused, error_answer, json_answer, problem_answer, refused
+from otpkit.service.responses import Refused, error_response, json_response, problem_response, refused
 from otpkit.web import client_ip, preferred_language
+from otpkit.web.schemas import HealthAnswer
 
 _log = logging.getLogger("otpkit.service")
 
@@ -163,11 +164,11 @@ class _Service:
         return f"{host}{path}?{query}" if query else f"{host}{path}"
 
     async def _live(self, request: Request) -> Response:
-        return json_answer({"status": "ok"})
+        return json_response(HealthAnswer, HealthAnswer(status="ok"))
 
     async def _ready(self, request: Request) -> Response:
         await self._capabilities.ping()
-        return json_answer({"status": "ok"})
+        return json_response(HealthAnswer, HealthAnswer(status="ok"))
 
     async def _metrics(self, request: Request) -> Response:
         shown = self._keys.readable(self._key_of(request))
@@ -190,9 +191,9 @@ class _Endpoint:
         try:
             response = await self._handler(request)
         except Refused as refusal:
-            response = problem_answer(refusal.problem)
+            response = problem_response(refusal.problem)
         except OTPError as error:
             if isinstance(error, ConfigurationError):
                 log_fault(error)
-            response = error_answer(error, preferred_language(request.headers.get("accept-language", "")))
+            response = error_response(error, preferred_language(request.headers.get("accept-language", "")))
         await response(scope, receive, send)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from otpkit.errors import OTPError
 from otpkit.service.metrics import Metrics
-from otpkit.service.responses import no_route, problem_answer
+from otpkit.service.responses import no_route_response, problem_response
 from otpkit.web import plain_problem
 
 _log = logging.getLogger("otpkit.service")
@@ -52,10 +52,10 @@ class ServiceMiddleware:
         except ClientDisconnect:
             return  # nobody waits for an answer
         except HTTPException as error:
-            answer = no_route(error)
+            answer = no_route_response(error)
         except Exception as error:  # noqa: BLE001 - a fault of our own, whatever it is
             log_fault(error)
-            answer = problem_answer(_FAULT)
+            answer = problem_response(_FAULT)
         else:
             return
         if not status:

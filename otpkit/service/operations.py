@@ -12,7 +12,7 @@ from starlette.responses import Response
 from otpkit import AsyncOTP, PhoneError, fold, normalize
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
 from otpkit.core.spelling import check_region
-from otpkit.service.responses import challenge_json, delivery_json, json_answer, proof_json, refused
+from otpkit.service.responses import json_response, refused
 from otpkit.web import schemas
 
 # Refusals of every operation: what can't be read, by whom it was call, and a service that can't.
@@ -78,7 +78,8 @@ async def _issue(otp: AsyncOTP, call: Call) -> Response:
         idempotency_key=call.idempotency_key,
         channel=body.channel,
     )
-    return json_answer(challenge_json(challenge), 202 if challenge.delivery in {"pending", "uncertain"} else 201)
+    status = 202 if challenge.delivery in {"pending", "uncertain"} else 201
+    return json_response(schemas.ChallengeAnswer, challenge, status)
 
 
 async def _verify(otp: AsyncOTP, call: Call) -> Response:
@@ -91,7 +92,7 @@ async def _verify(otp: AsyncOTP, call: Call) -> Response:
         ip=call.ip,
         idempotency_key=call.idempotency_key,
     )
-    return json_answer(proof_json(proof))
+    return json_response(schemas.ProofAnswer, proof)
 
 
 async def _redeem(otp: AsyncOTP, call: Call) -> Response:
@@ -104,7 +105,7 @@ async def _redeem(otp: AsyncOTP, call: Call) -> Response:
         idempotency_key=call.idempotency_key,
         request=body.request,
     )
-    return json_answer(proof_json(proof))
+    return json_response(schemas.ProofAnswer, proof)
 
 
 async def _status(otp: AsyncOTP, call: Call) -> Response:
@@ -112,12 +113,13 @@ async def _status(otp: AsyncOTP, call: Call) -> Response:
     challenge = await otp.status(_phone(otp, body), body.purpose, bind=body.bind)
     if challenge is None:
         raise refused(404, "no_challenge", "There is no live challenge", "Issue a code to begin one.")
-    return json_answer(challenge_json(challenge))
+    return json_response(schemas.ChallengeAnswer, challenge)
 
 
 async def _delivery(otp: AsyncOTP, call: Call) -> Response:
     body: schemas.ChallengeQuery = call.body
-    return json_answer(delivery_json(await otp.delivery(_phone(otp, body), body.purpose, bind=body.bind)))
+    delivery = await otp.delivery(_phone(otp, body), body.purpose, bind=body.bind)
+    return json_response(schemas.DeliveryAnswer, delivery)
 
 
 async def _revoke(otp: AsyncOTP, call: Call) -> Response:

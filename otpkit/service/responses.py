@@ -1,25 +1,23 @@
-"""How answers are written: JSON for values, problem documents for errors, and nothing of them cached."""
+"""Build responses: JSON for values, problem documents for errors. None of them may be cached."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from otpkit.errors import CodeError, Language, MalformedCodeError, OTPError, TokenError
-from otpkit.gateways.base import Delivery
-from otpkit.models import Challenge, Proof
 from otpkit.web import MEDIA_TYPE, Problem, plain_problem, problem
+from otpkit.web.schemas import ResponseModel
 
 CONFLICT: Final = 409
 _NO_ROUTE: Final = {404: ("not_found", "There is nothing here"), 405: ("method_not_allowed", "Not by this method")}
-_NO_STORE: Final = {"Cache-Control": "no-store"}
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_adapter: Final[Callable[[type[ResponseModel]], TypeAdapter[Any]]] = cache(TypeAdapter)
 
 
 class Refused(Exception):
@@ -42,21 +40,21 @@ def refused(
     return Refused(plain_problem(status, code, title, detail, {"Content-Language": "en", **(headers or {})}, evidence))
 
 
-def problem_answer(found: Problem) -> Response:
-    """Return the answer of a problem document."""
+def problem_response(found: Problem) -> Response:
+    """Return the response of a problem document."""
     return Response(found.json(), found.status, dict(found.headers), MEDIA_TYPE)
 
 
-def no_route(error: HTTPException) -> Response:
-    """Return the answer to a request that no route takes: 404, or 405 with `Allow`."""
+def no_route_response(error: HTTPException) -> Response:
+    """Return the response to a request that no route takes: 404, or 405 with `Allow`."""
     code, title = _NO_ROUTE.get(error.status_code, ("refused", "The request was refused"))
     headers = {"Content-Language": "en", **(error.headers or {})}
     detail = "See /openapi.json for what there is."
-    return problem_answer(plain_problem(error.status_code, code, title, detail, headers))
+    return problem_response(plain_problem(error.status_code, code, title, detail, headers))
 
 
-def error_answer(error: OTPError, language: Language) -> Response:
-    """Return the answer of an error.
+def error_response(error: OTPError, language: Language) -> Response:
+    """Return the response of an error.
 
     A code or a token that does not hold is 409, not 422 or 401: the request is well formed, and its API key is good;
     what it shows conflicts with what the store knows (RFC 9110 §15.5.10). So 401 is about API keys alone, and 422 says
@@ -65,57 +63,11 @@ def error_answer(error: OTPError, language: Language) -> Response:
     found = problem(error, language)
     if isinstance(error, (CodeError, TokenError)) and not isinstance(error, MalformedCodeError):
         found = replace(found, status=CONFLICT, body={**found.body, "status": CONFLICT})
-    return problem_answer(found)
+    return problem_response(found)
 
 
-def json_answer(value: Mapping[str, object], status: int = 200) -> Response:
-    """Return an answer of JSON."""
-    return Response(_encode(value), status, _NO_STORE, "application/json")
-
-
-def challenge_json(challenge: Challenge) -> dict[str, Any]:
-    """Return what is told of a challenge."""
-    return {
-        "id": challenge.id,
-        "phone": challenge.phone,
-        "purpose": challenge.purpose,
-        "delivery": challenge.delivery,
-        "expires_at": _time(challenge.expires_at),
-        "expires_in": challenge.expires_in,
-        "resend_at": _time(challenge.resend_at),
-        "resend_in": challenge.resend_in,
-        "attempts_left": challenge.attempts_left,
-        "sends_left": challenge.sends_left,
-        "replayed": challenge.replayed,
-        "gateway": challenge.gateway,
-    }
-
-
-def proof_json(proof: Proof) -> dict[str, Any]:
-    """Return what is told of a proof, its token included."""
-    return {
-        "id": proof.id,
-        "phone": proof.phone,
-        "purpose": proof.purpose,
-        "verified_at": _time(proof.verified_at),
-        "expires_at": _time(proof.expires_at),
-        "fixed": proof.fixed,
-        "replayed": proof.replayed,
-        "token": proof.token,
-    }
-
-
-def delivery_json(delivery: Delivery) -> dict[str, Any]:
-    """Return what is told of a delivery."""
-    return {
-        "state": delivery.state,
-        "gateway": delivery.gateway,
-        "result_code": delivery.result_code,
-        "sent_at": None if delivery.sent_at is None else _time(delivery.sent_at),
-        "received_at": None if delivery.received_at is None else _time(delivery.received_at),
-    }
-
-
-def _time(moment: datetime) -> str:
-    """Write an aware UTC datetime by RFC 3339, to the millisecond."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def json_response(model: type[ResponseModel], value: object, status: int = 200) -> Response:
+    """Return the response whose JSON has the fields of `model`, read from the attributes of `value`."""
+    adapter = _adapter(model)
+    body = adapter.dump_json(adapter.validate_python(value))
+    return Response(body, status, {"Cache-Control": "no-store"}, "application/json")
