@@ -9,11 +9,10 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from otpkit.service.responses import Refused, refused
+from otpkit.web import MAX_BODY
+from otpkit.web.bodies import read_bounded
 
-MAX_BODY: Final = 16_384  # bytes
-# A body that is too long is read on for so many bytes, and dropped: a connection that is closed while its client still
-# writes is reset, and most clients then never see the answer.
-_DRAINED: Final = 1_048_576
+_DRAINED: Final = 1_048_576  # Bytes that are read of a body that is too long.
 _MAX_KEY: Final = 255  # characters
 _MAX_ERRORS: Final = 10
 _JSON: Final = re.compile(r'application/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
@@ -23,21 +22,15 @@ _NAME: Final = re.compile(r"[A-Za-z_]{1,32}")  # that may be repeated: a code or
 M = TypeVar("M", bound=BaseModel)
 
 
-async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
-    """Return the body, of at most `most` bytes; a longer one is refused without keeping it or reading it to its end."""
+async def read_body(request: Request, limit: int = MAX_BODY) -> bytes:
+    """Return the body, of at most `limit` bytes; a longer one is refused, and neither kept nor read to its end."""
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:12]) > _DRAINED:
-        raise _too_long(most)
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= most:
-            chunks.append(chunk)
-        elif size > _DRAINED:
-            break
-    if size > most:
-        raise _too_long(most)
-    return b"".join(chunks)
+        raise _too_long(limit)
+    body = await read_bounded(request.stream(), limit, drain=_DRAINED)
+    if body is None:
+        raise _too_long(limit)
+    return body
 
 
 async def read_json(request: Request, model: type[M]) -> M:
@@ -91,11 +84,11 @@ def _pointer(location: tuple[object, ...]) -> str:
     return "/".join(("#", *parts))
 
 
-def _too_long(most: int) -> Refused:
+def _too_long(limit: int) -> Refused:
     return refused(
         413,
         "body_too_long",
         "The body is too long",
-        f"A body is at most {most} bytes.",
+        f"A body is at most {limit} bytes.",
         {"Connection": "close"},
     )

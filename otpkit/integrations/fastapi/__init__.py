@@ -40,6 +40,7 @@ from typing import Any
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
 from otpkit.web import (
+    MAX_BODY,
     Answer,
     Asked,
     PhoneForms,
@@ -58,6 +59,7 @@ from otpkit.web import (
     verify_again,
     visit,
 )
+from otpkit.web.bodies import read_bounded
 
 try:
     from fastapi import APIRouter, FastAPI, Request, Response
@@ -72,7 +74,7 @@ except ImportError as missing:
     ) from missing
 
 from otpkit.integrations.fastapi.api import json_router
-from otpkit.integrations.fastapi.bodies import PrivateRoute, read_body
+from otpkit.integrations.fastapi.bodies import PrivateRoute
 from otpkit.integrations.fastapi.dependencies import (
     PURPOSE,
     Bind,
@@ -237,7 +239,7 @@ def _path(request: Request) -> str:
 
 async def _form(request: Request) -> dict[str, str]:
     try:
-        return read_form(await read_body(request))
+        return read_form(await read_bounded(request.stream(), MAX_BODY) or b"")
     except RuntimeError:  # a dependency, such as a CAPTCHA's, has read it as a form
         return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
 

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 
 from otpkit import AsyncOTP, Challenge, OTPError, fold, normalize
 from otpkit.frames import without_locals
-from otpkit.integrations.fastapi.bodies import read_body, with_body
+from otpkit.integrations.fastapi.bodies import with_body
 from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp, require_bind
 from otpkit.web import (
     MAX_BODY,
@@ -22,6 +22,7 @@ from otpkit.web import (
     presumed_challenge,
     tells_of_number,
 )
+from otpkit.web.bodies import read_bounded
 from otpkit.web.schemas import MEANINGS, CodeToVerify, CommonProblem, PhoneChallenge, PhoneProof, PhoneToVerify
 
 _MAX_DETAIL = 300  # characters of what is wrong with a body, which may have named anything
@@ -48,8 +49,8 @@ class _Route(APIRoute):
             if not _is_json(request):
                 detail = "Send the header Content-Type: application/json."
                 return _respond(plain_problem(415, "not_json", "Not JSON", detail))
-            body = await read_body(request)
-            if len(body) > MAX_BODY:
+            body = await read_bounded(request.stream(), MAX_BODY)
+            if body is None:
                 return _respond(plain_problem(413, "too_long", "Too long", f"Send at most {MAX_BODY} bytes."))
             try:
                 response = await handle(with_body(request, body))
