@@ -45,6 +45,9 @@ _KEY_PARAMETER: Final = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
     "example": "7f9c2ba4",
 }
+_ANY_OBJECT: Final = {"application/json": {"schema": {"type": "object", "additionalProperties": True}}}
+# Whatever a provider sends. Generators of clients do not know `*/*`.
+_ANY_BODY: Final = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _MODELS: Final = (
     schemas.ChallengeRequest,
     schemas.ChallengeQuery,
@@ -73,7 +76,7 @@ def document(capabilities: Capabilities) -> JSON:
                 secured=True,
             )
         },
-        "/openapi.json": {"get": _read("openapi", "This document", {"application/json": {"schema": {}}})},
+        "/openapi.json": {"get": _read("openapi", "This document", _ANY_OBJECT)},
         "/receipts/{secret}/{gateway}": {"post": _receipts()},
     }
     return {
@@ -168,7 +171,7 @@ def _receipts() -> JSON:
         "description": "For gateways alone, at the URL that they are given: `secret` is the service's own.",
         "security": [],
         "parameters": parameters,
-        "requestBody": {"required": False, "content": {"*/*": {"schema": {}}}},
+        "requestBody": {"required": False, "content": _ANY_BODY},
         "responses": answers | _problems(404, 413, 500, 503),
     }
 
