@@ -3,6 +3,10 @@
 from otpkit.errors import ConfigurationError
 
 try:
+    # `otpkit serve` alone needs these two. They are imported here so that any missing library is reported in one place.
+    import httptools  # noqa: F401
+    import uvicorn  # noqa: F401
+
     from otpkit.service.app import create_app
     from otpkit.service.keys import ApiKey
     from otpkit.service.metrics import Metrics
