@@ -1,7 +1,10 @@
 """HTTP on one connection, within bounds of memory and time, whatever its client does.
 
-uvicorn parses and answers. Here is decided how much it is given to parse, and how long a client may take. A client that
-has shown an API key is known; the others are strangers, and wait in line where they ask for more than they may have.
+uvicorn parses requests and writes responses. This module decides how much uvicorn gets to parse at once, and how long a
+client may take. A client that has shown an API key is known. The others are strangers: they wait in a queue when they
+ask for more than they may have.
+
+It subclasses uvicorn's `HttpToolsProtocol` and uses its internals: `server.TESTED_UVICORN` says which versions work.
 """
 
 from __future__ import annotations
