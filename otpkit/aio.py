@@ -17,7 +17,7 @@ from otpkit.core.config import Clock, FixedCode, Listener, Secret, build
 from otpkit.core.flows import Flows
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
-from otpkit.effects import Effect, Emit, Flow, HttpRequest, Outbound, RunScript, Together
+from otpkit.effects import Effect, Emit, Flow, HttpRequest, OTPCall, Outbound, PageFlow, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
@@ -208,7 +208,7 @@ class AsyncOTP:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    async def _drive(self, flow: Flow[T]) -> T:
+    async def _drive(self, flow: Flow[T] | PageFlow[T]) -> T:
         task = _require_asyncio()
         cancelled = 0 if task is None else task.cancelling()
         patience = Patience()
@@ -233,13 +233,16 @@ class AsyncOTP:
             if self._calls.end(flow):
                 await self._release()
 
-    async def _perform(self, effect: Effect, patience: Patience) -> Any:
+    async def _perform(self, effect: Effect | OTPCall, patience: Patience) -> Any:
         if isinstance(effect, RunScript):
             return await self._store.run(effect, patience)
         if isinstance(effect, Together):
             return await self._together(effect.scripts, patience)
         if isinstance(effect, Emit):
             return tell(self._deployment.listener, effect)
+        if callable(effect):
+            result = effect(self)
+            return await result if inspect.isawaitable(result) else result
         return await self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
 
     async def _together(self, scripts: Sequence[RunScript], patience: Patience) -> list[Any]:

@@ -14,7 +14,7 @@ from otpkit.core.config import Clock, FixedCode, Listener, Secret, build
 from otpkit.core.flows import Flows
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice, is_async
-from otpkit.effects import Effect, Emit, Flow, HttpRequest, Outbound, RunScript, Together
+from otpkit.effects import Effect, Emit, Flow, HttpRequest, OTPCall, Outbound, PageFlow, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
@@ -319,7 +319,7 @@ class OTP:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _drive(self, flow: Flow[T]) -> T:
+    def _drive(self, flow: Flow[T] | PageFlow[T]) -> T:
         patience = Patience()
         try:
             self._calls.begin(flow)
@@ -341,13 +341,15 @@ class OTP:
             if self._calls.end(flow):
                 self._release()
 
-    def _perform(self, effect: Effect, patience: Patience) -> Any:
+    def _perform(self, effect: Effect | OTPCall, patience: Patience) -> Any:
         if isinstance(effect, RunScript):
             return self._store.run(effect, patience)
         if isinstance(effect, Together):
             return [self._store.run(script, patience) for script in effect.scripts]
         if isinstance(effect, Emit):
             return tell(self._deployment.listener, effect)
+        if callable(effect):
+            return effect(self)
         return self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
 
     def _hand_over(self, outbound: Outbound) -> Any:

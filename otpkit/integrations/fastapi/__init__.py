@@ -43,9 +43,9 @@ from otpkit.web import (
     MAX_BODY,
     Answer,
     Asked,
+    PageFlow,
     PhoneForms,
     State,
-    Turn,
     View,
     back_path,
     client_ip,
@@ -161,9 +161,9 @@ class PhoneVerification:
         forms = PhoneForms(purpose, policy, render or own, keep_proof=keeps, discreet=discreet)
         router = APIRouter(include_in_schema=False, route_class=PrivateRoute)
 
-        async def answer(request: Request, otp: AsyncOTP, turn: Callable[[State], Turn[Answer]]) -> Response:
+        async def answer(request: Request, otp: AsyncOTP, flow: Callable[[State], PageFlow[Answer]]) -> Response:
             with visit(session_of(request), purpose) as state:
-                found = await drive_async(turn(state), otp)
+                found = await drive_async(flow(state), otp)
             if found.proof is None:
                 return Response(found.body, found.status, dict(found.headers))
             if on_verified is None:
