@@ -216,7 +216,7 @@ def test_flows_and_all_below_do_no_io(name: str) -> None:
 def test_importing_otpkit_imports_no_extra_and_no_http_library() -> None:
     """It stays cheap, and works where only the core is installed."""
     unwanted = {*LAZY, "starlette", "uvicorn", "jinja2", "h11", "pydantic", "typer", "rich", "pytest", "hypothesis"}
-    script = f"import sys, otpkit, otpkit.gateways; print(sorted({unwanted!r} & set(sys.modules)))"
+    script = f"import sys, otpkit, otpkit.gateways, otpkit.web; print(sorted({unwanted!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"
 
