@@ -18,7 +18,7 @@ from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
-from otpkit.effects import Call, Emit, Flow, HttpRequest, Outbound, RunScript, Together
+from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, PageFlow, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
@@ -211,7 +211,7 @@ class AsyncOTP:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    async def _drive(self, flow: Flow[T]) -> T:
+    async def _drive(self, flow: Flow[T] | PageFlow[T]) -> T:
         task = _require_asyncio()
         cancelled = 0 if task is None else task.cancelling()
         budget = RetryBudget()
@@ -240,12 +240,15 @@ class AsyncOTP:
                 await self._release()
 
     async def _perform(
-        self, effect: Together[object] | Emit | Outbound | HttpRequest | Call, budget: RetryBudget
+        self, effect: Together[object] | Emit | Outbound | HttpRequest | Call | OTPCall, budget: RetryBudget
     ) -> Any:
         if isinstance(effect, Together):
             return await self._together(effect.scripts, budget)
         if isinstance(effect, Emit):
             return tell(self._config.listener, effect)
+        if callable(effect):
+            result = effect(self)
+            return await result if inspect.isawaitable(result) else result
         return await self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
 
     async def _together(self, scripts: Sequence[RunScript[object]], budget: RetryBudget) -> list[Any]:

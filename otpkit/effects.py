@@ -160,6 +160,9 @@ class Emit:
 
 Effect: TypeAlias = RunScript[object] | Together[object] | HttpRequest | Call | Outbound | Emit
 Flow: TypeAlias = Generator[Effect, Any, T]
+# A call of the OTP that drives the flow: a function that takes the OTP. Pages alone yield these.
+OTPCall: TypeAlias = Callable[[Any], Any]
+PageFlow: TypeAlias = Generator[OTPCall, Any, T]
 
 
 def run(call: RunScript[T]) -> Flow[T]:

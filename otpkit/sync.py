@@ -15,7 +15,7 @@ from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
-from otpkit.effects import Call, Emit, Flow, HttpRequest, Outbound, RunScript, Together
+from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, PageFlow, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
@@ -325,7 +325,7 @@ class OTP:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _drive(self, flow: Flow[T]) -> T:
+    def _drive(self, flow: Flow[T] | PageFlow[T]) -> T:
         budget = RetryBudget()
         try:
             self._calls.begin(flow)
@@ -350,11 +350,15 @@ class OTP:
             if self._calls.end(flow):
                 self._release()
 
-    def _perform(self, effect: Together[object] | Emit | Outbound | HttpRequest | Call, budget: RetryBudget) -> Any:
+    def _perform(
+        self, effect: Together[object] | Emit | Outbound | HttpRequest | Call | OTPCall, budget: RetryBudget
+    ) -> Any:
         if isinstance(effect, Together):
             return [self._store.run(script, budget) for script in effect.scripts]
         if isinstance(effect, Emit):
             return tell(self._config.listener, effect)
+        if callable(effect):
+            return effect(self)
         return self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
 
     def _hand_over(self, outbound: Outbound) -> Any:

@@ -24,6 +24,7 @@ MISSING = {  # what is tried without an extra: what it says
     "from otpkit.sandbox import create_app": "otpkit[sandbox]",
     "from otpkit.cli import main; main()": "pip install 'otpkit[cli]'",
     "from otpkit.service import create_app": "pip install 'otpkit[service]'",
+    "import otpkit.web.schemas": "pip install 'otpkit[json]'",
 }
 STORY = f"""
 import otpkit

@@ -184,6 +184,21 @@ def demo() -> None:
     command("demo", "--check")
 
 
+def json_schemas() -> None:
+    """Read a request by its schema, and refuse another one."""
+    from pydantic import ValidationError
+
+    from otpkit.web.schemas import ChallengeRequest
+
+    assert ChallengeRequest.model_validate_json('{"phone": "13800138000"}').purpose == "signup"
+    try:
+        ChallengeRequest.model_validate_json('{"phone": 13800138000}')
+    except ValidationError:
+        pass
+    else:
+        raise AssertionError("a number is taken for a text")
+
+
 def fastapi() -> None:
     """Show the page and take a number, by ASGI."""
     from fastapi import FastAPI
@@ -359,7 +374,7 @@ def service() -> None:
 CHECKS: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (embedded, speed, intl, apprise, settings, cli, sandbox, demo, fastapi, flask, django, service)
-}
+} | {"json": json_schemas}
 
 
 def main() -> None:
