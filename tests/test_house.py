@@ -43,7 +43,7 @@ LAYERS = [
     ["core.dispatch", "core.limits"],
     ["core.issue"],
     ["core.flows"],
-    ["core.lifetime", "environment", "store.retry", "transport.lanes"],
+    ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
     ["store.errors", "store.loops", "store.pool", "store.url"],
     ["store.protocol"],
     ["store.aio", "store.sync"],

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import redis.asyncio as redis
 from redis.asyncio import retry, sentinel
@@ -20,6 +20,7 @@ from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.store import retry as budgets
 from otpkit.store.errors import REDIS_ERRORS, store_error, unnamed_primary
+from otpkit.store.library import Options, RedisObject, embedded_library
 from otpkit.store.loops import (
     Binding,
     abandon,
@@ -51,24 +52,24 @@ from otpkit.store.protocol import (
     pack,
 )
 from otpkit.store.retry import RetryBudget, timeouts
-from otpkit.store.url import Address, embedded_library, read_url
+from otpkit.store.url import Address, read_url
 
 T = TypeVar("T")
 
-_sentinel: Any = sentinel.Sentinel  # redis-py does not annotate it
+_sentinel: RedisObject = sentinel.Sentinel  # redis-py does not annotate it
 
 
 class AsyncStore(Store):
     """Same as `SyncStore`, but awaited, and with a client for each event loop."""
 
-    def __init__(self, redis_: Any) -> None:
+    def __init__(self, redis_: RedisObject) -> None:
         self._address = read_url(redis_) if isinstance(redis_, str) else None
         self._embedded = embedded_library().FakeServer() if self._address == Address("memory") else None
         self._client = self._open() if self._address is not None else redis_
         self._lock = threading.Lock()
         self._bindings: dict[asyncio.AbstractEventLoop, Binding] = {}
         self._latest: Binding | None = None
-        client: Any = self._client
+        client: RedisObject = self._client
         if not isinstance(client, (redis.Redis, redis.RedisCluster)):
             raise ConfigurationError("redis must be a URL or a client of redis.asyncio; OTP takes the sync one.")
         if isinstance(client, redis.RedisCluster):
@@ -78,7 +79,7 @@ class AsyncStore(Store):
             super().__init__("pool" if is_plain else "client", is_borrowed=self._address is None)
 
     @property
-    def client(self) -> Any:
+    def client(self) -> RedisObject:
         """The redis-py client of the event loop that used this store last."""
         return self._client
 
@@ -143,8 +144,8 @@ class AsyncStore(Store):
         for loop in [loop for loop in self._bindings if loop.is_closed()]:
             abandon_all(self._bindings.pop(loop).client)
 
-    def _open(self) -> Any:
-        address: Any = self._address
+    def _open(self) -> RedisObject:
+        address: RedisObject = self._address
         if address.kind == "memory":
             return embedded_library().FakeAsyncRedis(server=self._embedded)
         return _open(address)
@@ -206,7 +207,7 @@ class AsyncStore(Store):
                 await _in_background(binding, lambda: client.nodes_manager.initialize(last_failed_node_name=failed))
 
 
-async def _in_background(binding: Binding, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+async def _in_background(binding: Binding, work: Callable[[], Coroutine[None, None, object]]) -> None:
     """Do work that hung nodes may prolong: once for all callers, of whom none waits longer than for an answer."""
     task = binding.background
     if task is None or task.done():
@@ -238,11 +239,11 @@ class _Lease:
         self.binding = binding
         self._budget = budget
         self.is_over = True
-        self.node: Any = None
-        self._client: Any = None
-        self._pool: Any = None
-        self._owner: Any = None
-        self.connection: Any = None
+        self.node: RedisObject = None
+        self._client: RedisObject = None
+        self._pool: RedisObject = None
+        self._owner: RedisObject = None
+        self.connection: RedisObject = None
         self._has_permit = False
 
     @property
@@ -258,7 +259,7 @@ class _Lease:
                 self._has_permit = await self.binding.connections.acquire()
         return self._has_permit
 
-    async def take(self) -> Any:
+    async def take(self) -> RedisObject:
         """Take a connection and return it; None where the client hides them."""
         self.is_over = False
         store, client = self._store, self.binding.client
@@ -282,7 +283,7 @@ class _Lease:
             await self._within(self._take_of_pool(pool.get_connection()), is_quick=is_quick)
         return self.connection
 
-    async def _take_of_pool(self, connection: Awaitable[Any]) -> None:
+    async def _take_of_pool(self, connection: Awaitable[RedisObject]) -> None:
         self._pool = self.binding.client.connection_pool
         try:
             self.connection = await connection
@@ -290,7 +291,7 @@ class _Lease:
             self._pool = None
             raise
 
-    async def _take_of_node(self, node: Any) -> None:
+    async def _take_of_node(self, node: RedisObject) -> None:
         self._owner, self.connection = node, node.acquire_connection()
         if self._store.is_borrowed and is_foreign(self.connection, self.binding.loop):
             abandon(self.connection)
@@ -298,7 +299,7 @@ class _Lease:
         if not self._store.is_borrowed and not self.connection.is_connected:
             await self._within(self.connection.connect(), is_quick=False)
 
-    async def say(self, command: Command) -> Any:
+    async def say(self, command: Command) -> RedisObject:
         """Send a command and return the reply."""
         connection = self.connection
         if connection is None:
@@ -345,12 +346,12 @@ class _Lease:
             return await work
 
 
-async def _exchange(connection: Any, command: Command) -> Any:
+async def _exchange(connection: RedisObject, command: Command) -> RedisObject:
     await connection.send_packed_command(pack(connection, command))
     return await connection.read_response()
 
 
-async def _of_loop(pool: Any, loop: asyncio.AbstractEventLoop) -> Any:
+async def _of_loop(pool: RedisObject, loop: asyncio.AbstractEventLoop) -> RedisObject:
     """Return a connection of this loop; raises `ConfigurationError` where the pool can't give one."""
     abandon_foreign(pool, loop)
     is_refused = False
@@ -366,8 +367,8 @@ async def _of_loop(pool: Any, loop: asyncio.AbstractEventLoop) -> Any:
     return connection
 
 
-def _open(address: Address) -> Any:
-    options: dict[str, Any] = timeouts(_no_retries()) | {"max_connections": budgets.MAX_CONNECTIONS}
+def _open(address: Address) -> RedisObject:
+    options: Options = timeouts(_no_retries()) | {"max_connections": budgets.MAX_CONNECTIONS}
     if address.kind == "sentinel":
         # They are asked one after the other: together they take no longer than one server.
         bounds = timeouts(_no_retries(), share=len(address.nodes)) | address.sentinel_options
@@ -382,11 +383,11 @@ def _no_retries() -> retry.Retry:
     return retry.Retry(NoBackoff(), 0)
 
 
-async def _error_of(client: Any, failure: Exception, script: str, until: float) -> OTPError:
+async def _error_of(client: RedisObject, failure: Exception, script: str, until: float) -> OTPError:
     """Return our error for one of Redis's. Sentinels that name no primary are asked why, unless they hang."""
     if not isinstance(failure, sentinel.MasterNotFoundError) or "Timeout" in str(failure):
         return store_error(failure, script)
-    pool: Any = client.connection_pool
+    pool: RedisObject = client.connection_pool
     answers: list[bool | BaseException] = []
     with suppress(TimeoutError):
         async with asyncio.timeout(None if until == math.inf else until - time.monotonic()):

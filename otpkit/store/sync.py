@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import redis
 from redis import cluster, retry, sentinel
@@ -24,6 +24,7 @@ from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.store import retry as budgets
 from otpkit.store.errors import REDIS_ERRORS, store_error, unnamed_primary
+from otpkit.store.library import RedisObject, embedded_library
 from otpkit.store.pool import BOUND, PLAIN, ConnectionSemaphore, NodePool, Permit, Pool, SentinelPool, adopt, bounded
 from otpkit.store.protocol import (
     DISCARD,
@@ -46,13 +47,13 @@ from otpkit.store.protocol import (
     pack,
 )
 from otpkit.store.retry import RetryBudget, timeouts
-from otpkit.store.url import Address, embedded_library, read_url
+from otpkit.store.url import Address, read_url
 
 T = TypeVar("T")
 
 # redis-py does not annotate these.
-_node: Any = cluster.ClusterNode
-_sentinel: Any = sentinel.Sentinel
+_node: RedisObject = cluster.ClusterNode
+_sentinel: RedisObject = sentinel.Sentinel
 
 _of_parent: list[object] = []  # A child keeps what it inherited: dropping it would wait for the parent's locks.
 
@@ -60,7 +61,7 @@ _of_parent: list[object] = []  # A child keeps what it inherited: dropping it wo
 class SyncStore(Store):
     """Runs scripts on what a URL or a client leads to. It connects with the first script, not before."""
 
-    def __init__(self, redis_: Any) -> None:
+    def __init__(self, redis_: RedisObject) -> None:
         self._address = read_url(redis_) if isinstance(redis_, str) else None
         self.semaphore = ConnectionSemaphore()
         self._lock = threading.Lock()
@@ -72,7 +73,7 @@ class SyncStore(Store):
             raise ConfigurationError(
                 "redis must be a URL or a sync redis-py client; AsyncOTP takes the client of redis.asyncio."
             )
-        client: Any = self._client
+        client: RedisObject = self._client
         if client is None or isinstance(client, redis.RedisCluster):
             super().__init__("cluster", is_borrowed=self._address is None)
         else:
@@ -80,7 +81,7 @@ class SyncStore(Store):
             super().__init__("pool" if is_plain else "client", is_borrowed=self._address is None)
 
     @property
-    def client(self) -> Any:
+    def client(self) -> RedisObject:
         """The redis-py client; that of a cluster's URL is connected first."""
         if self._client is None:
             self._in_background(self._connect_cluster)
@@ -174,7 +175,7 @@ class SyncStore(Store):
 
     def _connect_cluster(self) -> None:
         if self._client is None:  # A cluster's client connects when it is made: once is enough.
-            address: Any = self._address
+            address: RedisObject = self._address
             nodes = [_node(*node) for node in address.nodes]
             options = timeouts(_no_retries()) | address.options
             self._client = redis.RedisCluster(startup_nodes=nodes, max_connections=budgets.MAX_CONNECTIONS, **options)
@@ -202,11 +203,11 @@ class _Lease:
         self._store = store
         self._budget = budget
         self.is_over = True
-        self.node: Any = None
-        self._client: Any = None
-        self._pool: Any = None
-        self.connection: Any = None
-        self._semaphore: Any = None
+        self.node: RedisObject = None
+        self._client: RedisObject = None
+        self._pool: RedisObject = None
+        self.connection: RedisObject = None
+        self._semaphore: RedisObject = None
         self._permit: Permit | None = None
 
     def bound(self) -> None:
@@ -223,7 +224,7 @@ class _Lease:
         self._permit = semaphore.acquire(seconds)
         return self._permit is not None
 
-    def take(self) -> Any:
+    def take(self) -> RedisObject:
         """Take a connection and return it; None where the client hides them."""
         store = self._store
         client = store._client
@@ -249,7 +250,7 @@ class _Lease:
             raise
         return self.connection
 
-    def say(self, command: Command) -> Any:
+    def say(self, command: Command) -> RedisObject:
         """Send a command and return the reply."""
         connection = self.connection
         if connection is None:
@@ -320,7 +321,7 @@ class BackgroundTask(threading.Thread):
             self.failure = error
 
 
-def _open(address: Address) -> Any:
+def _open(address: Address) -> RedisObject:
     if address.kind == "memory":
         fakeredis = embedded_library()
         return fakeredis.FakeRedis(server=fakeredis.FakeServer())
@@ -340,11 +341,11 @@ def _no_retries() -> retry.Retry:
     return retry.Retry(NoBackoff(), 0)
 
 
-def error_of(client: Any, failure: Exception, script: str = "") -> OTPError:
+def error_of(client: RedisObject, failure: Exception, script: str = "") -> OTPError:
     """Return our error for one of a sync client's. Sentinels that name no primary are asked why, unless they hang."""
     if not isinstance(failure, sentinel.MasterNotFoundError) or "Timeout" in str(failure):
         return store_error(failure, script)
-    pool: Any = client.connection_pool
+    pool: RedisObject = client.connection_pool
     answers: list[bool | BaseException] = []
     for each in pool.sentinel_manager.sentinels:
         try:
