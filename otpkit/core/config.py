@@ -59,7 +59,7 @@ class FixedCode:
         return f"FixedCode(phone={mask(str(self.phone))!r}, until={self.until!r}, purposes={self.purposes!r})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Config:
     """What an `OTP` is built from, checked: everything that flows lean on, and nothing that does I/O."""
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from hmac import compare_digest
-from typing import NotRequired, TypedDict, cast
+from typing import NamedTuple, NotRequired, TypedDict, cast
 
 from itsdangerous import BadData, URLSafeSerializer
 
@@ -34,8 +33,7 @@ class _Payload(TypedDict):
     fixed: NotRequired[bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(NamedTuple):
     """What a token says once its signature holds. Times are server milliseconds."""
 
     proof_id: bytes
