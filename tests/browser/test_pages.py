@@ -74,7 +74,7 @@ def test_a_wrong_code_costs_an_attempt_and_says_so(site: PageSite, open_page: Op
     expect(code_field(page)).to_be_focused()
     expect(code_field(page)).to_have_attribute("aria-invalid", "true")
     page.goto(site.url)
-    expect(code_field(page)).to_have_accessible_description(re.compile(r"4 attempts left\. Valid for 5 min\."))
+    expect(code_field(page)).to_have_accessible_description(re.compile(r"Attempts left: 4\. Valid for 5 min\."))
     type_code(page, site.code)
     is_welcomed(page)
 
@@ -158,7 +158,7 @@ def test_the_sixth_message_within_an_hour_must_wait(site: PageSite, open_page: O
         expect(problem(page)).to_have_count(0)
     site.clock.advance(61)
     page.get_by_role("button", name="Send again").click()
-    expect(problem(page)).to_have_text("Too many requests. Please try again in 55 minutes.")
+    expect(problem(page)).to_have_text("Too many requests. You can try again in 55 min.")
     expect(page.get_by_text("in 55 min", exact=True)).to_be_visible()
     expect(code_field(page)).not_to_have_attribute("aria-invalid", "true")
     assert len(site.outbox) == 5

@@ -255,8 +255,7 @@ class _FieldsError(OTPError):
 
     code = "fields"
     status = 422
-    _en = "Some of what you entered can't be used. Please go back and check it. Your number stays verified."
-    _zh = "填写的内容有误，请返回检查。手机号仍为已验证状态。"
+    _text = "fields"
 
 
 async def _refuse_fields(request: Request, error: Exception) -> Response:
