@@ -40,7 +40,9 @@ RejectionConcern = Literal["gateway", "message"]
 PhoneProblem = Literal["spelling", "landline", "unknown"]
 
 
-_ENDS = (".", "!", "?", "…")
+def sentence(text: str) -> str:
+    """Return a text as a sentence: it begins with a capital letter and ends with a full stop."""
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
 class OTPError(Exception):
@@ -64,7 +66,7 @@ class OTPError(Exception):
     def __str__(self) -> str:
         if not self.remedy or not self.problem:
             return self.problem or self.remedy
-        return f"{self.problem}{'' if self.problem.endswith(_ENDS) else '.'} {self.remedy}"
+        return f"{self.problem}{'' if self.problem.endswith('.') else '.'} {self.remedy}"
 
     def message(self, lang: Language = DEFAULT) -> str:
         """Return a sentence or two for the person at the form, in a language such as `"en"` or `"zh"`.

@@ -86,7 +86,9 @@ class OTP:
         )
         require_replicas(policy.replicas, self._store.confirms)
         if any(is_async(member.gateway) for member in self._deployment.routing.members.values()):
-            raise ConfigurationError("An async function as gateway needs AsyncOTP; OTP takes a plain one.")
+            raise ConfigurationError(
+                "OTP can't await the async function that is its gateway.", "Use AsyncOTP, or pass a plain function."
+            )
         self._flows = Flows(self._deployment)
         self._transport = Transport()
         self._calls = Calls()
@@ -363,7 +365,7 @@ def refuse_awaitable(result: Any) -> Any:
         return result
     if inspect.iscoroutine(result):
         result.close()
-    raise ConfigurationError("The gateway function gives an awaitable: use AsyncOTP with it, or a plain function.")
+    raise ConfigurationError("The gateway function gives an awaitable.", "Use AsyncOTP with it, or a plain function.")
 
 
 def tell(listener: Listener | None, effect: Emit) -> None:

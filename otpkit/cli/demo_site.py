@@ -27,7 +27,7 @@ try:
     from starlette.routing import BaseRoute, Mount
     from starlette.types import ASGIApp, Receive, Scope, Send
 except ImportError as missing:
-    raise ConfigurationError("The demonstration needs FastAPI; run: pip install 'otpkit[demo]'") from missing
+    raise ConfigurationError("The demonstration needs FastAPI.", "Run: pip install 'otpkit[demo]'.") from missing
 
 PATH: Final = "/signup"
 PHONE_PATH: Final = f"{PATH}/phone"
@@ -62,7 +62,7 @@ class DemoSite:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an ASGI application."""
         if self._app is None:
-            raise ConfigurationError("The demonstration has no OTP yet; call connect(otp) before it is visited.")
+            raise ConfigurationError("The demonstration has no OTP yet.", "Call connect(otp) before it is visited.")
         await self._app(scope, receive, send)
 
 

@@ -40,9 +40,9 @@ def source(
         # None is refused by name, like any other value that is no key.
         return Credentials(key_id, secret, security_token)  # type: ignore[arg-type]
     if not callable(credentials):
-        raise ConfigurationError("credentials is no function; pass one that returns Credentials(…).")
+        raise ConfigurationError("credentials is no function.", "Pass one that returns Credentials(…).")
     if static != (None, None, None):
-        raise ConfigurationError("credentials stands beside an access key; pass one or the other.")
+        raise ConfigurationError("credentials stands beside an access key.", "Pass one or the other.")
     return credentials
 
 

@@ -24,7 +24,7 @@ try:
     from markupsafe import Markup
 except ImportError as missing:
     raise ConfigurationError(
-        "The pages need jinja2; run: pip install jinja2, or one of the extras fastapi, flask and django."
+        "The pages need jinja2.", "Run: pip install jinja2, or one of the extras fastapi, flask and django."
     ) from missing
 
 TEMPLATES: Final = Path(__file__).parent / "templates"

@@ -44,7 +44,7 @@ class Credentials:
         validation.header_value("access_key_id", self.access_key_id)
         validation.header_value("access_key_secret", self.access_key_secret)
         if not _KEY_ID.fullmatch(self.access_key_id):
-            raise ConfigurationError("access_key_id holds a blank or a comma; copy it again from the console.")
+            raise ConfigurationError("access_key_id holds a blank or a comma.", "Copy it again from the console.")
         if self.security_token is not None:
             validation.header_value("security_token", self.security_token)
 

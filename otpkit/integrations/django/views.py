@@ -85,7 +85,7 @@ class PhoneView(View):
 
     def _own_url(self) -> str:
         if self.success_url is None:
-            raise ConfigurationError(f"{type(self).__name__} needs success_url: give it to as_view() or the class.")
+            raise ConfigurationError(f"{type(self).__name__} needs success_url.", "Give it to as_view() or the class.")
         return resolve_url(self.success_url)
 
     def _asked(self) -> web.Asked:
