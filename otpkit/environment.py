@@ -151,7 +151,7 @@ def gateway_from(given: Mapping[str, str]) -> Gateway:
     name = given["OTPKIT_GATEWAY"].lower()
     choice = GATEWAYS.get(name)
     if choice is None:
-        raise ConfigurationError("OTPKIT_GATEWAY names no gateway.", f"Set it to one of: {', '.join(GATEWAYS)}.")
+        raise ConfigurationError(f"OTPKIT_GATEWAY names no gateway; set it to one of: {', '.join(GATEWAYS)}.")
     options: dict[str, Any] = {
         _option(name, variable): given[variable]
         for variable in (*choice.required, *choice.one_of, *choice.optional)
@@ -232,7 +232,7 @@ def _whole(variable: str, read: Callable[[Mapping[str, str], list[str]], T], giv
     problems: list[str] = []
     found = read(given, problems)
     if problems:
-        raise ConfigurationError(f"{' '.join(dict.fromkeys(problems))}", f"Correct {variable}.")
+        raise ConfigurationError(f"Correct {variable}: {' '.join(dict.fromkeys(problems))}")
     return found
 
 
@@ -253,7 +253,7 @@ def _require(given: Mapping[str, str], overrides: Mapping[str, Any]) -> None:
         needed |= {} if given.keys() & choice.one_of.keys() else choice.one_of
     missing = [f"{name} ({why})" for name, why in needed.items() if name not in given]
     if missing:
-        raise ConfigurationError(f"The environment lacks {'; '.join(missing)}.", "Set what is missing and start again.")
+        raise ConfigurationError(f"The environment lacks {'; '.join(missing)}. Set what is missing and start again.")
 
 
 def _adds_signature(gateway: Any, choice: Choice | None) -> bool:
@@ -276,6 +276,6 @@ def _template(given: Mapping[str, str]) -> Template:
         except ValueError:
             params = None
     if not isinstance(params, dict):
-        raise ConfigurationError("OTPKIT_TEMPLATE_PARAMS is no JSON object.", 'Write it like {"code": "{code}"}.')
+        raise ConfigurationError('OTPKIT_TEMPLATE_PARAMS must be a JSON object, such as {"code": "{code}"}.')
     named = {"sign_name": sign} if (sign := given.get("OTPKIT_TEMPLATE_SIGN_NAME")) else {}
     return Template(given["OTPKIT_TEMPLATE_CODE"], params=params, body=given.get("OTPKIT_TEMPLATE_BODY"), **named)

@@ -151,6 +151,9 @@ def _part(environ: Mapping[str, str], name: str) -> Any:
     try:
         return _arguments(environ, name)[name]
     except ConfigurationError as error:
+        remedy, _, found = str(error).partition(": ")
+        if remedy.startswith("Correct OTPKIT_"):  # a variable of JSON, with all that is wrong in it
+            return Finding(name, "problem", found, f"{remedy}.")
         return refused(name, error, f"Correct the variables OTPKIT_{name.upper()}….")
 
 
