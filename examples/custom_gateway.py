@@ -14,9 +14,17 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from otpkit import OTP, GatewayRejectedError, Template
-from otpkit.effects import Flow, HttpRequest, HttpResponse
-from otpkit.gateways import Gateway, Message, Receipt
-from otpkit.gateways.provider import Provider, json_object, message_id
+from otpkit.gateways import (
+    Flow,
+    Gateway,
+    HttpRequest,
+    HttpResponse,
+    Message,
+    Provider,
+    Receipt,
+    json_object,
+    message_id,
+)
 
 CARRIER = Provider("carrier", "The carrier")
 
@@ -38,7 +46,8 @@ class Carrier(Gateway):
 
     def request(self, message: Message) -> HttpRequest:  # apart from send, whose frame an error's traceback shows
         fields = {"to": message.phone, "text": message.template.fill(message.params), "ref": message.send_id}
-        return HttpRequest("POST", self.url, {}, self.headers, (3, 10), json.dumps(fields).encode())
+        body = json.dumps(fields).encode()
+        return HttpRequest(method="POST", url=self.url, headers=self.headers, timeout=(3, 10), body=body)
 
     def read(self, response: HttpResponse) -> Receipt | GatewayRejectedError:
         if response.status == 202:

@@ -15,9 +15,10 @@ from typing import Any, Self, TypeVar
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
 from otpkit.core.config import Clock, FixedCode, Listener, Secret, build
 from otpkit.core.flows import Flows
+from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
-from otpkit.effects import Effect, Emit, Flow, HttpRequest, Outbound, RunScript, Together
+from otpkit.effects import Call, Emit, Flow, HttpRequest, Outbound, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
@@ -25,7 +26,7 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
-from otpkit.store.errors import Patience, require_replicas
+from otpkit.store.errors import Patience
 from otpkit.sync import tell
 from otpkit.transport.http import Transport
 from otpkit.transport.lanes import Lanes
@@ -67,7 +68,7 @@ class AsyncOTP:
         gateway_wait: float = 5,
     ) -> None:
         self._store = AsyncStore(redis)
-        self._deployment = build(
+        self._config = build(
             gateway,
             template,
             secret,
@@ -78,9 +79,10 @@ class AsyncOTP:
             on_event=on_event,
             clock=clock,
             clustered=self._store.clustered,
+            confirms=self._store.confirms,
+            awaits=True,
         )
-        require_replicas(policy.replicas, self._store.confirms)
-        self._flows = Flows(self._deployment)
+        self._flows = Flows(self._config)
         self._transport = Transport()
         self._lanes = Lanes(gateway_wait)
         self._calls = Calls()
@@ -94,7 +96,7 @@ class AsyncOTP:
     @property
     def policy(self) -> Policy:
         """Same as `OTP.policy`."""
-        return self._deployment.policy
+        return self._config.policy
 
     async def issue(
         self,
@@ -109,7 +111,8 @@ class AsyncOTP:
         region: str | None = None,
     ) -> Challenge:
         """Same as `OTP.issue`, but awaited."""
-        return await self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key, channel, region))
+        request = IssueRequest(phone, purpose, bind, ip, params, idempotency_key, channel, region)
+        return await self._drive(self._flows.issue(request))
 
     async def verify(
         self,
@@ -218,7 +221,10 @@ class AsyncOTP:
             while True:
                 failure: Exception | None = None
                 try:
-                    reply = await self._perform(effect, patience)
+                    if type(effect) is RunScript:  # The usual one, without a frame between.
+                        reply = await self._store.run(effect, patience)
+                    else:
+                        reply = await self._perform(effect, patience)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
                 # The wait_for of Python 3.11, which redis-py writes under, can swallow a cancellation.
@@ -233,16 +239,16 @@ class AsyncOTP:
             if self._calls.end(flow):
                 await self._release()
 
-    async def _perform(self, effect: Effect, patience: Patience) -> Any:
-        if isinstance(effect, RunScript):
-            return await self._store.run(effect, patience)
+    async def _perform(
+        self, effect: Together[object] | Emit | Outbound | HttpRequest | Call, patience: Patience
+    ) -> Any:
         if isinstance(effect, Together):
             return await self._together(effect.scripts, patience)
         if isinstance(effect, Emit):
-            return tell(self._deployment.listener, effect)
+            return tell(self._config.listener, effect)
         return await self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
 
-    async def _together(self, scripts: Sequence[RunScript], patience: Patience) -> list[Any]:
+    async def _together(self, scripts: Sequence[RunScript[object]], patience: Patience) -> list[Any]:
         """Run scripts a few at a time: a client passed in may have few connections, and a push many receipts."""
         replies: list[Any] = []
         for start in range(0, len(scripts), _SIDE_BY_SIDE):

@@ -6,41 +6,58 @@ code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from hashlib import sha1
+from typing import Any, Generic, TypeAlias, TypeVar, final
 
 from otpkit.errors import StoreUnavailableError
 from otpkit.models import Event
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A Lua script: its name, its text, the SHA-1 that Redis knows it by, and what it can have replied.
+class Script(Generic[T_co]):
+    """A Lua script: its name, its text, and the SHA-1 that Redis knows it by.
 
-    `fits` takes a reply and the arguments, and returns whether this script can have said so.
+    Each script is an instance of a subclass of its own, its face, which is called with the script's keys and arguments.
+    `replicas` is how many are to have what a call wrote, where that is waited for.
     """
 
-    name: str
-    text: str = field(repr=False)
-    sha: str
-    fits: Callable[[Any, Sequence[Any]], bool] = field(repr=False, default=lambda reply, arguments: True)
+    __slots__ = ("name", "replicas", "sha", "text")
+
+    def __init__(self, name: str, text: str, replicas: int = 0) -> None:
+        self.name = name
+        self.text = text
+        self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+        self.replicas = replicas
+
+    def read(self, reply: object, args: tuple[bytes | str | int, ...]) -> T_co:
+        """Return a reply to `args` as a typed value.
+
+        Raises AttributeError, LookupError, TypeError or ValueError for a reply that this script can't have given.
+        """
+        raise NotImplementedError
 
 
-class RunScript:
-    """Run `script` on Redis, and wait until so many `replicas` have what it wrote; the reply is the script's own."""
+@final
+class RunScript(Generic[T_co]):
+    """Run `script` on Redis and wait until so many `replicas` have its writes; the result is what `read` returns."""
 
     __slots__ = ("args", "keys", "replicas", "script")
 
     def __init__(
-        self, script: Script, keys: tuple[str, ...], args: tuple[bytes | str | int, ...], replicas: int = 0
+        self, script: Script[T_co], keys: tuple[str, ...], args: tuple[bytes | str | int, ...], replicas: int = 0
     ) -> None:
         self.script = script
         self.keys = keys
         self.args = args
         self.replicas = replicas
+
+    def read(self, reply: object) -> T_co:
+        """Return a reply as a typed value; raises what `Script.read` raises."""
+        return self.script.read(reply, self.args)
 
 
 class Unconfirmed(StoreUnavailableError):
@@ -48,25 +65,32 @@ class Unconfirmed(StoreUnavailableError):
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
-    """Run scripts that do not depend on each other, side by side where the shell can; the reply is a list of theirs."""
+class Together(Generic[T_co]):
+    """Run scripts that do not depend on each other, side by side where the shell can; the result is a list."""
 
-    scripts: tuple[RunScript, ...]
+    scripts: tuple[RunScript[T_co], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
     """Make one HTTP request, once: no retry, no redirect. The reply is an `HttpResponse`.
 
-    `params` are the URL's query, in UTF-8 with `%20` for a blank. `timeout` is seconds to connect and seconds to
-    answer. `proxy` is the URL of the proxy that https:// goes through, or None. The shell throws `NotConnected` or
-    `NoAnswer` into the flow.
+    The shell throws `NotConnected` or `NoAnswer` into the flow.
+
+    Args:
+        method: `GET`, `POST` or another method.
+        url: the whole URL; it may have a query.
+        params: what is added to the URL's query, in UTF-8 with `%20` for a blank.
+        headers: the headers by name; the content's length is added.
+        timeout: seconds to connect and seconds to answer.
+        body: the body's bytes; None sends none.
+        proxy: the URL of the proxy that https:// goes through, such as `http://proxy.example:3128`; None goes directly.
     """
 
     method: str
     url: str
-    params: Mapping[str, str] = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: tuple[float, float]
     body: bytes | None = field(default=None, repr=False)
     proxy: str | None = field(default=None, repr=False)
@@ -74,7 +98,13 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An answer that arrived whole."""
+    """An answer that arrived whole.
+
+    Args:
+        status: the HTTP status, such as 200.
+        headers: the headers by name in lower case.
+        text: the body, read as UTF-8.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -128,8 +158,20 @@ class Emit:
     warning: str = ""
 
 
-Effect: TypeAlias = RunScript | Together | HttpRequest | Call | Outbound | Emit
+Effect: TypeAlias = RunScript[object] | Together[object] | HttpRequest | Call | Outbound | Emit
 Flow: TypeAlias = Generator[Effect, Any, T]
+
+
+def run(call: RunScript[T]) -> Flow[T]:
+    """Run a script and return its reply as a typed value."""
+    result: T = yield call
+    return result
+
+
+def run_together(calls: Iterable[RunScript[T]]) -> Flow[list[T]]:
+    """Run scripts that do not depend on each other, and return their replies in the same order."""
+    results: list[T] = yield Together(tuple(calls))
+    return results
 
 
 def http(request: HttpRequest) -> Flow[HttpResponse]:

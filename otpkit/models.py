@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 DeliveryState = Literal["pending", "accepted", "uncertain", "delivered", "failed"]
@@ -123,17 +124,23 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What `on_event` is told, for logs and metrics.
+    """What `on_event` is told, for logs and metrics. It holds no code, phone, secret, address or bind.
 
-    `name` is one of `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `erased`; `replayed` (an idempotency key
-    found the answer of an earlier call, and nothing was sent, counted or used up); `delivered` and `undelivered`
-    (a receipt told so), `refused` (the call raised), `gateway_failed` (the gateway raised what is no rejection, or the
-    next one's turn came), `push_refused` (a push of receipts was not believed or not read; one a minute for each
-    gateway), `ip_not_counted` (a loopback or private address was given as `ip`: is it a proxy's?).
-    `phone_id` is the phone's keyed pseudonym: the same phone gives the same text, and the text gives no phone.
-    `outcome` is the delivery of an issue, the `code` of a refusal's error, how a gateway failed, or "". `gateway` is
-    the name of the gateway that served or failed, `region` the phone's, `scope` that of the limit that refused; or "".
-    `detail` is one more word or two: who served, a limit's scope, a gateway's code, the class of what it raised.
+    `name` is one of `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `erased`; `resent` (in place of `issued`:
+    the code of the live challenge was sent again); `replayed` (an idempotency key found the answer of an earlier call,
+    and nothing was sent, counted or used up); `delivered` and `undelivered` (a receipt told so), `refused` (the call
+    raised), `gateway_failed` (the gateway raised what is no rejection, or the next one's turn came), `push_refused` (a
+    push of receipts was not believed or not read; one a minute for each gateway), `ip_not_counted` (a loopback or
+    private address was given as `ip`: is it a proxy's?).
+    `operation` is the call's name. `operation_id` is what the call was remembered by in Redis: of an issue the send's
+    id, which the gateway was given too, and of a verify the proof's. `challenge_id` is `Challenge.id`, `at` the time of
+    the server's latest answer, an aware UTC datetime, `duration_ms` how long the call took. `phone_id` is the phone's
+    keyed pseudonym: the same phone gives the same text, and the text gives no phone. `outcome` is the delivery of an
+    issue, the `code` of a refusal's error, how a gateway failed, or "". `gateway` is the name of the gateway that
+    served or failed, `channel` how its message went (`sms` or `voice`), `region` the phone's, `scope` that of the limit
+    that refused. `detail` is one more word or two: who served, a limit's scope, a gateway's code, the class of what it
+    raised. What is not known is "", None or (), and so are `segments`, `price` and `reasons` always: no call tells them
+    yet.
     """
 
     name: str
@@ -145,3 +152,11 @@ class Event:
     gateway: str = ""
     region: str = ""
     scope: str = ""
+    operation_id: str = ""
+    challenge_id: str = ""
+    at: datetime | None = None
+    channel: str = ""
+    segments: int | None = None
+    price: Decimal | None = None
+    duration_ms: int | None = None
+    reasons: tuple[str, ...] = ()

@@ -21,8 +21,11 @@ MAINLAND = "CN"
 ONLY_MAINLAND = frozenset({MAINLAND})
 MAX_LENGTH = 64  # characters: fifteen digits with ample separators
 
-_PLAIN_MAINLAND = re.compile(r"(?:\+86|0086|86)?(1[3-9][0-9]{9})")
-_TRUNK_MAINLAND = re.compile(r"(?:86)?0(1[3-9][0-9]{9})")
+MAINLAND_NUMBER: Final = "1[3-9][0-9]{9}"  # the pattern of a mainland mobile number, without its country code
+
+_PLAIN_MAINLAND = re.compile(rf"(?:\+86|0086|86)?({MAINLAND_NUMBER})")
+_TRUNK_MAINLAND = re.compile(rf"(?:86)?0({MAINLAND_NUMBER})")
+_MAINLAND_E164 = re.compile(r"\+86(1[0-9]{10})")
 _TO_ASCII = str.maketrans("０１２３４５６７８９＋－．（）　", "0123456789+-.() ")
 _SPELLING = re.compile(r"[ (]*\+?[ (]*[0-9](?:[-. ()]*[0-9])*[ )]*")
 _NOT_PARENTHESES = re.compile(r"[^()]+")
@@ -99,6 +102,12 @@ def resolve(
         if plain is not None:
             return "+86" + plain[1], MAINLAND
     return _resolve_spelling(str.__str__(text), regions, default_region, takes_trunk=takes_trunk)
+
+
+def mainland_number(phone: str) -> str | None:
+    """Return the 11 digits of an E.164 phone of the mainland, without +86; None for any other phone."""
+    found = _MAINLAND_E164.fullmatch(phone)
+    return None if found is None else found[1]
 
 
 def require_regions(regions: Iterable[str], default_region: str = MAINLAND) -> frozenset[str]:

@@ -12,16 +12,17 @@ from typing import Any, Self, TypeVar
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
 from otpkit.core.config import Clock, FixedCode, Listener, Secret, build
 from otpkit.core.flows import Flows
+from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
-from otpkit.core.routing import GatewayChoice, TemplateChoice, is_async
-from otpkit.effects import Effect, Emit, Flow, HttpRequest, Outbound, RunScript, Together
+from otpkit.core.routing import GatewayChoice, TemplateChoice
+from otpkit.effects import Call, Emit, Flow, HttpRequest, Outbound, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
-from otpkit.store.errors import Patience, require_replicas
+from otpkit.store.errors import Patience
 from otpkit.store.sync import SyncStore
 from otpkit.transport.http import Transport
 
@@ -72,7 +73,7 @@ class OTP:
         clock: Clock | None = None,
     ) -> None:
         self._store = SyncStore(redis)
-        self._deployment = build(
+        self._config = build(
             gateway,
             template,
             secret,
@@ -83,13 +84,10 @@ class OTP:
             on_event=on_event,
             clock=clock,
             clustered=self._store.clustered,
+            confirms=self._store.confirms,
+            awaits=False,
         )
-        require_replicas(policy.replicas, self._store.confirms)
-        if any(is_async(member.gateway) for member in self._deployment.routing.members.values()):
-            raise ConfigurationError(
-                "OTP can't await the async function that is its gateway.", "Use AsyncOTP, or pass a plain function."
-            )
-        self._flows = Flows(self._deployment)
+        self._flows = Flows(self._config)
         self._transport = Transport()
         self._calls = Calls()
         renew_in_children(self)
@@ -107,7 +105,7 @@ class OTP:
     @property
     def policy(self) -> Policy:
         """The limits and lives, as they were given."""
-        return self._deployment.policy
+        return self._config.policy
 
     def issue(
         self,
@@ -146,7 +144,8 @@ class OTP:
         `RateLimitError.retry_after` and `BlockedError` tell, whatever the bind, what others did with the number, and
         send nothing: `otpkit.web.discreet` has one answer for strangers.
         """
-        return self._drive(self._flows.issue(phone, purpose, bind, ip, params, idempotency_key, channel, region))
+        request = IssueRequest(phone, purpose, bind, ip, params, idempotency_key, channel, region)
+        return self._drive(self._flows.issue(request))
 
     def verify(
         self,
@@ -328,7 +327,10 @@ class OTP:
             effect = next(flow)
             while True:
                 try:
-                    reply = self._perform(effect, patience)
+                    if type(effect) is RunScript:  # The usual one, without a frame between.
+                        reply = self._store.run(effect, patience)
+                    else:
+                        reply = self._perform(effect, patience)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
                 else:
@@ -343,13 +345,11 @@ class OTP:
             if self._calls.end(flow):
                 self._release()
 
-    def _perform(self, effect: Effect, patience: Patience) -> Any:
-        if isinstance(effect, RunScript):
-            return self._store.run(effect, patience)
+    def _perform(self, effect: Together[object] | Emit | Outbound | HttpRequest | Call, patience: Patience) -> Any:
         if isinstance(effect, Together):
             return [self._store.run(script, patience) for script in effect.scripts]
         if isinstance(effect, Emit):
-            return tell(self._deployment.listener, effect)
+            return tell(self._config.listener, effect)
         return self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
 
     def _hand_over(self, outbound: Outbound) -> Any:

@@ -73,7 +73,7 @@ class Lua:
         self._globals = runtime.globals()
         self._globals.redis = self._table({b"call": self._call})
 
-    def run(self, effect: RunScript) -> Any:
+    def run(self, effect: RunScript[object]) -> Any:
         """Run one script and return its reply as a client gives it."""
         self.seen.add(effect.script.name)
         self._running, self.writes = effect.script.name, 0
@@ -198,9 +198,9 @@ class Shell:
         assert isinstance(effect.effect, Call)
         return effect.effect.function(effect.effect.argument)
 
-    def _run(self, effect: RunScript) -> Any:
+    def _run(self, effect: RunScript[object]) -> Any:
         try:
-            return self.lua.run(effect)
+            return effect.read(self.lua.run(effect))
         except Refused as error:
             refusal = str(error)
         raise StoreUnavailableError(refusal)

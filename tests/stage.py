@@ -20,7 +20,7 @@ class Stage:
 
     def __init__(self, caller: Caller, proxy: Proxy, outbox: Outbox, clock: MovableClock, server: redis.Redis) -> None:
         self.caller, self.proxy, self.outbox, self.clock, self.server = caller, proxy, outbox, clock, server
-        self.namespace = caller.otp._deployment.namespace
+        self.namespace = caller.otp._config.namespace
         self.spoil: Callable[[], object] = lambda: None
         """What a story does to the call that comes next."""
 

@@ -191,9 +191,9 @@ def test_a_mac_gives_the_answers_of_rfc_4231() -> None:
 def test_no_key_is_longer_than_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 64 bytes: a longer one would have to be hashed first, which is left out. Ours have 32, whatever the secret."""
     keys = []
-    monkeypatch.setattr("otpkit.core.crypto.Mac", lambda key: keys.append(key) or Mac(key))
+    monkeypatch.setattr("otpkit.core.crypto.Mac", lambda key, *prefix: keys.append(key) or Mac(key, *prefix))
     Keys([SECRET, SECRET * 99], OTHER * 9)
-    assert [len(key) for key in keys] == [32, 32, 32]
+    assert {len(key) for key in keys} == {32}
     assert len(set(keys)) == 3
 
 

@@ -166,7 +166,7 @@ def test_a_function_is_a_gateway(paste: Any, capsys: pytest.CaptureFixture[str])
 def test_several_gateways_serve_two_regions(paste: Any) -> None:
     otp = paste("failover = Failover(")["otp"]
     assert otp.policy.regions == {"CN", "HK"}
-    assert len(otp._deployment.routing.members) >= 4
+    assert len(otp._config.routing.members) >= 4
 
 
 def test_a_code_is_spoken(paste: Any, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -15,12 +16,14 @@ from lupa import lua51
 
 from otpkit import Policy
 from otpkit.core import scripts
-from otpkit.effects import RunScript
+from otpkit.core.issue import IssueRequest
+from otpkit.core.scripts.limits import Refusal, WideLimit
+from otpkit.effects import RunScript, Script
 from otpkit.errors import ExpiredCodeError, GatewayRejectedError, UsedTokenError, WrongCodeError
 
 FOLDER = Path(scripts.__file__).parent
 SCRIPTS = [each.name for each in fields(scripts.Scripts)]
-INCLUDED = ["base", "describe", "limited", "operation", "phone", "tidy", "window"]
+INCLUDED = ["clock", "describe", "limited", "operation", "phone", "prune", "window"]
 
 
 def parts_of(name: str) -> tuple[str, str]:
@@ -36,10 +39,26 @@ def section(header: str, name: str) -> str:
     return found[1] if found else ""
 
 
+def entries(text: str) -> list[tuple[int, bool, str]]:
+    """Return what stands under KEYS or ARGV: a place, whether it is all from there on (`3…`), and its name."""
+    found = re.findall(r"(?:\A|;|without (?:its|their) keys?,)\s*(\d+)(…?)\s+([a-z_]+)\b", text)
+    return [(int(place), bool(more), name) for place, more, name in found]
+
+
 def documented(text: str) -> set[int]:
-    """Return the indices that a section speaks of; `3…` is all from there on."""
-    found = re.findall(r"(?:^|;|\band|\[)\s*(\d+)(…?)\s", text)
-    return {index for first, more in found for index in range(int(first), 32 if more else int(first) + 1)}
+    """Return the places that a section speaks of."""
+    return {each for place, more, _ in entries(text) for each in range(place, 32 if more else place + 1)}
+
+
+def replies(text: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the lists that a header says its script returns: the word of each, or "", and the names of its values."""
+    found = []
+    for values in re.findall(r"\{(.+?)\}", text, re.DOTALL):
+        word = re.match(r"'(\w+)'", values)
+        found.append(
+            (word[1] if word else "", tuple(re.findall(r"\b[a-z_]+", values[word.end() :] if word else values)))
+        )
+    return found
 
 
 def used(name: str, body: str) -> set[int]:
@@ -69,6 +88,76 @@ def test_a_header_gives_keys_arguments_and_answer(name: str) -> None:
     assert 1 in documented(section(header, "KEYS"))
     assert documented(section(header, "ARGV")) >= used("ARGV", body)
     assert 1 in documented(section(header, "ARGV")) or "ARGV[" not in text
+
+
+LIMITS = [WideLimit("region", "key of a region", "1/1"), WideLimit("total", "key of all", "2/2")]
+SAMPLES = {
+    "limits": LIMITS,
+    "ip_limit": WideLimit("ip", "key of an address", "3/3"),
+    "refusal": Refusal("ip", 71, 72, 73),
+    "names": ["one", "two"],
+}
+"""Values of faces' arguments that are no single key or argument."""
+
+
+def sampled(face: Script[Any], *, refused: bool) -> dict[str, Any]:
+    """Return a value for each argument of a face, no two alike; either limits that are charged or one that refused."""
+    names = list(inspect.signature(face.__call__).parameters)  # type: ignore[operator]
+    left_out = {"limits", "ip_limit", "memory_key"} if refused and "refusal" in names else {"refusal"}
+    return {name: SAMPLES.get(name, f"a value of {name}") for name in names if name not in left_out}
+
+
+def parts(value: Any) -> list[Any]:
+    """Return the single values of an argument."""
+    return [part for each in value for part in parts(each)] if isinstance(value, (list, tuple)) else [value]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_face_puts_arguments_where_the_header_says(name: str, refused: bool) -> None:
+    """Under the same names, and nowhere else."""
+    header, _ = parts_of(name)
+    face = getattr(scripts.load(Policy()), name)
+    arguments = sampled(face, refused=refused)
+    call = face(**arguments)
+    said: set[str] = set()
+    for values, text in ((call.keys, section(header, "KEYS")), (call.args, section(header, "ARGV"))):
+        given = [entry for entry in entries(text) if entry[2] in arguments]
+        said |= {name for _, _, name in given}
+        places: set[int] = set()
+        for place, more, argument in given:
+            own = values[place - 1 :] if more else values[place - 1 : place]
+            assert own, f"{argument} is not at {place}"
+            assert [each for each in own if each not in parts(arguments[argument])] == []
+            places |= set(range(place, place + len(own)))
+        assert places == set(range(1, len(values) + 1))
+    assert said == set(arguments)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_header_names_no_argument_that_the_face_lacks(name: str) -> None:
+    """Every argument has to be named."""
+    header, _ = parts_of(name)
+    face = getattr(scripts.load(Policy()), name)
+    parameters = inspect.signature(face.__call__).parameters
+    assert {each.kind for each in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
+    assert set(parameters) == {argument for part in ("KEYS", "ARGV") for *_, argument in entries(section(header, part))}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_face_reads_what_the_header_says_it_returns(name: str) -> None:
+    """Each word and each list has a class, with the values' names; the script answers these words and no others."""
+    header, _ = parts_of(name)
+    face = getattr(scripts.load(Policy()), name)
+    said = replies(section(header, "Returns"))
+    classes: list[tuple[str, Any]] = [("", each) for each in getattr(face, "lists", ())]
+    words = getattr(face, "words", {})
+    classes += [(word, parse.__self__) for word, parse in words.items() if isinstance(word, str)]
+    assert sorted(said) == sorted((word, getattr(each, "_fields", ())) for word, each in classes)
+    assert set(re.findall(r"\{ operation, '(\w+)'", face.text)) == {word for word, _ in classes if word}
+    assert {word.encode() for word in words if isinstance(word, str)} == {
+        word for word in words if isinstance(word, bytes)
+    }
 
 
 @pytest.mark.parametrize("name", INCLUDED)
@@ -118,7 +207,7 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     flows, drive = shell.flows, shell.drive
 
     def issue(bind: str = "") -> Any:
-        return drive(flows.issue(PHONE, "signup", bind, IP, None, "key", "sms"))
+        return drive(flows.issue(IssueRequest(PHONE, "signup", bind, IP, None, "key", "sms", None)))
 
     def verify(code: str, bind: str = "") -> Any:
         return drive(flows.verify(PHONE, code, "signup", bind, IP, None))
@@ -154,7 +243,7 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     drive(flows.erase(PHONE))
     shell.now += 90_000
     issue()
-    unused = {"unverify", "unredeem"} | (set() if flows._deployment.clustered else {"take", "give"})
+    unused = {"unverify", "unredeem"} | (set() if flows._config.clustered else {"consume", "refund"})
     assert shell.lua.seen == set(SCRIPTS) - unused
 
 
@@ -163,7 +252,7 @@ def test_a_reservation_that_was_settled_long_ago_changes_nothing(shell: Shell) -
     ran: list[RunScript] = []
     run = shell.lua.run
     shell.lua.run = lambda effect: (ran.append(effect), run(effect))[1]  # type: ignore[method-assign]
-    shell.drive(shell.flows.issue(PHONE, "signup", "", None, None, None, "sms"))
+    shell.drive(shell.flows.issue(IssueRequest(PHONE, "signup", "", None, None, None, "sms", None)))
     shell.drive(shell.flows.verify(PHONE, shell.sent[-1].code, "signup", "", None, None))
     (late,) = [effect for effect in ran if effect.script.name == "reserve"]
     before = copy.deepcopy(shell.lua.data)
@@ -174,7 +263,7 @@ def test_a_reservation_that_was_settled_long_ago_changes_nothing(shell: Shell) -
 def test_the_environment_of_that_test_does_catch_globals() -> None:
     """Or it would prove nothing."""
     for text in ("surprise = 1", "return surprise"):
-        script = scripts.Script("surprise", text, "")
+        script = Script("surprise", text)
         with pytest.raises(lua51.LuaError, match="surprise"):
             Lua().run(RunScript(script, (), ()))
 
@@ -183,7 +272,7 @@ def test_a_value_of_a_phone_never_exceeds_64_bytes_whatever_the_policy() -> None
     """The largest fields there can be: a send with an idempotency key, a redeemed proof."""
     shell = Shell(clustered=False)
     drive, flows = shell.drive, shell.flows
-    drive(flows.issue(PHONE, "p" * 128, "b" * 4096, IP, None, "k" * 4096, "sms"))
+    drive(flows.issue(IssueRequest(PHONE, "p" * 128, "b" * 4096, IP, None, "k" * 4096, "sms", None)))
     proof = drive(flows.verify(PHONE, shell.sent[-1].code, "p" * 128, "b" * 4096, IP, None))
     drive(flows.redeem(proof.token, "p" * 128, "b" * 4096, PHONE, "k" * 4096))
     (state,) = (value for key, value in shell.lua.data.items() if key.endswith(b":p"))
@@ -192,7 +281,7 @@ def test_a_value_of_a_phone_never_exceeds_64_bytes_whatever_the_policy() -> None
 
 def test_redeeming_again_by_the_same_operation_is_told(shell: Shell) -> None:
     """The first redemption is 'redeemed', the same operation's again 'repeated', another's 'used'."""
-    shell.drive(shell.flows.issue(PHONE, "signup", "", None, None, None, "sms"))
+    shell.drive(shell.flows.issue(IssueRequest(PHONE, "signup", "", None, None, None, "sms", None)))
     proof = shell.drive(shell.flows.verify(PHONE, shell.sent[-1].code, "signup", "", None, None))
     said: list[Any] = []
     run = shell.lua.run

@@ -160,7 +160,7 @@ class _Story:
         return messages[0], path
 
     def _get(self, path: str) -> Any:
-        request = HttpRequest("GET", self._address.base_url + path, {}, {}, timeout=(3, 10))
+        request = HttpRequest(method="GET", url=self._address.base_url + path, timeout=(3, 10))
         try:
             return json.loads(drive(http(request)).text)
         except (TransportFailure, ValueError) as error:

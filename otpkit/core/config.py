@@ -1,4 +1,4 @@
-"""What an `OTP` is built from, checked once, when it is built."""
+"""The arguments of `OTP` and `AsyncOTP`, checked once, when one is built."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TypeAlias
 from otpkit.core import scripts
 from otpkit.core.arguments import check_purpose
 from otpkit.core.crypto import Keys, clean_code
-from otpkit.core.routing import GatewayChoice, Routing, TemplateChoice, route
+from otpkit.core.routing import GatewayChoice, Routing, TemplateChoice, is_async, route
 from otpkit.core.tokens import TokenSigner
 from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
 from otpkit.frames import without_locals
@@ -22,6 +22,7 @@ from otpkit.phone import parse
 from otpkit.policy import Policy
 
 FIXED_CODE_DAYS = 90
+NO_REPLICAS = "Policy.replicas needs a Redis server with replicas, by a URL or redis-py's own client."
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -59,8 +60,8 @@ class FixedCode:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Deployment:
-    """Everything that flows lean on, and nothing that does I/O."""
+class Config:
+    """What an `OTP` is built from, checked: everything that flows lean on, and nothing that does I/O."""
 
     routing: Routing
     policy: Policy
@@ -71,19 +72,15 @@ class Deployment:
     namespace: str
     listener: Listener | None
     clock: Clock | None
+    now_arg: Callable[[], int | str]
+    """Return what scripts are told of the time: milliseconds of the clock given, or "" for the server's own."""
+    elapsed_s: Callable[[], float]
+    """Return seconds that only differences of count, by the clock given or this host's monotonic one."""
     clustered: bool
-
-    def now_arg(self) -> int | str:
-        """Return what scripts are told of the time: milliseconds of the clock given, or "" for the server's own."""
-        return "" if self.clock is None else int(self.clock() * 1000)
 
     def host_ms(self) -> int:
         """Return the time of the clock given, or of this host, in milliseconds."""
         return int((self.clock or time.time)() * 1000)
-
-    def elapsed_s(self) -> float:
-        """Return seconds that only differences of count, by the clock given or this host's monotonic one."""
-        return (self.clock or time.monotonic)()
 
 
 def build(
@@ -98,8 +95,16 @@ def build(
     on_event: Listener | None,
     clock: Clock | None,
     clustered: bool,
-) -> Deployment:
-    """Check the arguments of `OTP` and return what they make.
+    confirms: bool = True,
+    awaits: bool = True,
+) -> Config:
+    """Check the arguments of `OTP` or `AsyncOTP` and return what they make.
+
+    Args:
+        gateway: as `OTP` documents it, and so are those that follow.
+        clustered: whether the store's keys lie on several nodes.
+        confirms: whether the store's replicas can be waited for.
+        awaits: whether a gateway may be an async function.
 
     Raises `ConfigurationError`, naming the field and the remedy.
     """
@@ -111,7 +116,7 @@ def build(
         if function is not None and (not callable(function) or iscoroutinefunction(function)):
             raise ConfigurationError(f"{name} must be a plain function or None.")
     keys = Keys(secret, index_secret)
-    return Deployment(
+    config = Config(
         route(gateway, template, policy.regions),
         policy,
         keys,
@@ -121,8 +126,16 @@ def build(
         namespace,
         on_event,
         clock,
+        # Without a clock these are built-in functions: they cost a call no frame of Python. `str` gives "".
+        str if clock is None else lambda: int(clock() * 1000),
+        clock or time.monotonic,
         clustered,
     )
+    if policy.replicas and not confirms:
+        raise ConfigurationError(NO_REPLICAS)
+    if not awaits and any(is_async(member.gateway) for member in config.routing.members.values()):
+        raise ConfigurationError("An async function as gateway needs AsyncOTP; OTP takes a plain one.")
+    return config
 
 
 def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> dict[tuple[str, str], FixedCode]:

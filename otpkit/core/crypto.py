@@ -15,15 +15,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from hmac import digest as hmac_digest
-from typing import Any
+from typing import NoReturn
 
+from otpkit.core.arguments import check_bind, check_purpose
 from otpkit.core.secret import read_secret
 from otpkit.errors import ConfigurationError, MalformedCodeError
 
 DIGEST_BYTES = 16  # 128 bits of a keyed hash: far beyond guessing, and half the memory
 ID_BYTES = 16
 KEY_ID_BYTES = 4
-SLOT_BYTES = 8
+CHALLENGE_FIELD_BYTES = 8
 _MIN_START = 12  # characters: 72 bits
 _VERSION = b"otpkit 1 "
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64.urlsafe_b64encode does the same in twice the time
@@ -33,6 +34,12 @@ _SEPARATORS = str.maketrans("", "", " -")
 def new_id() -> bytes:
     """Draw 128 random bits: an operation id or a nonce."""
     return secrets.token_bytes(ID_BYTES)
+
+
+def new_ids() -> tuple[bytes, bytes]:
+    """Draw two ids at once: each draw is a call of the operating system."""
+    drawn = secrets.token_bytes(2 * ID_BYTES)
+    return drawn[:ID_BYTES], drawn[ID_BYTES:]
 
 
 def encode_id(raw: bytes) -> str:
@@ -75,17 +82,24 @@ def clean_code(code: object, length: int) -> str:
 
 def pack(*parts: str) -> bytes:
     """Join texts so that no two different sequences give the same bytes: each is preceded by its length."""
-    return "".join([f"{len(part)}:{part}" for part in parts]).encode("utf-8", "surrogatepass")
+    packed = ""
+    for part in parts:
+        packed += f"{len(part)}:{part}"
+    return packed.encode("utf-8", "surrogatepass")
 
 
 class Mac:
-    """HMAC-SHA-256 under one key (RFC 2104); its states are kept, which is twice as fast as starting anew each time."""
+    """HMAC-SHA-256 under one key (RFC 2104), of messages that begin with `prefix`.
+
+    Its states are kept, which is twice as fast as starting anew each time.
+    """
 
     __slots__ = ("_inner", "_outer")
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, prefix: bytes = b"") -> None:
         block = key.ljust(sha256().block_size, b"\0")
         self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
+        self._inner.update(prefix)
         self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
 
     def __call__(self, message: bytes) -> bytes:
@@ -119,12 +133,12 @@ class CodeKey:
 
 
 class Keys:
-    """All keys of a deployment: a code key for each active secret, newest last, one index key, and the token keys.
+    """All keys of an `OTP`: a code key for each active secret, newest last, one index key, and the token keys.
 
     Raises `ConfigurationError` where a secret is missing, short, or not random.
     """
 
-    __slots__ = ("_index", "by_id", "codes", "slot_remembered", "tokens")
+    __slots__ = ("_index", "by_id", "codes", "current", "ids", "phone", "place_remembered", "tokens")
 
     def __init__(self, secret: str | bytes | Sequence[str | bytes], index_secret: str | bytes | None) -> None:
         active = _read_secrets(secret)
@@ -135,15 +149,13 @@ class Keys:
             )
         index = active[0] if index_secret is None else read_secret("index_secret", index_secret)
         self.codes = tuple(map(CodeKey, active))
+        self.current = self.codes[-1]  # new codes are made with it
         self.by_id = {key.id: key for key in self.codes}
+        self.ids = b"".join(self.by_id)
         self.tokens = [_derive(raw, b"token") for raw in active]
-        self._index = Mac(_derive(index, b"index"))
-        self.slot_remembered = lru_cache(maxsize=64)(self.slot)  # for the few purposes, which come with every call
-
-    @property
-    def current(self) -> CodeKey:
-        """The key that new codes are made with."""
-        return self.codes[-1]
+        index_key = _derive(index, b"index")
+        self._index, self.phone = Mac(index_key), Mac(index_key, b"phone\0")
+        self.place_remembered = lru_cache(maxsize=64)(self.place)  # for the few purposes, which come with every call
 
     def name(self, kind: bytes, *parts: str, size: int = ID_BYTES) -> bytes:
         """Return the keyed hash that stands for `parts` at rest; another `kind` gives another hash."""
@@ -153,12 +165,24 @@ class Keys:
         """Same as `name`, but for parts that `pack` has joined already."""
         return self._index(kind + b"\0" + packed)[:ID_BYTES]
 
-    def slot(self, purpose: str, bind: str) -> tuple[bytes, bytes]:
-        """Return a purpose and a bind joined, and the name that stands for both at rest."""
-        place = pack(purpose, bind)
-        return place, self.name_packed(b"slot", place)[:SLOT_BYTES]
+    def place(self, purpose: object, bind: object) -> tuple[str, str, bytes, bytes]:
+        """Return a purpose, a bind, both packed, and the name that stands for both at rest: their challenge field.
 
-    def __reduce__(self) -> Any:
+        Raises `ConfigurationError` for a purpose or a bind that is no text.
+        """
+        checked_purpose, checked_bind = check_purpose(purpose), check_bind(bind)
+        packed = pack(checked_purpose, checked_bind)
+        # Its kind was named so by the first version, and what is stored stays.
+        return checked_purpose, checked_bind, packed, self.name_packed(b"slot", packed)[:CHALLENGE_FIELD_BYTES]
+
+    def digests(self, identity: bytes, code: str) -> bytes:
+        """Return for each key what Redis keeps of a code, and the key's id."""
+        found = b""
+        for key in self.codes:
+            found += key.digest(identity, code) + key.id
+        return found
+
+    def __reduce__(self) -> NoReturn:
         raise TypeError("keys are never pickled")
 
 
@@ -166,7 +190,7 @@ def _derive(secret: bytes, use: bytes) -> bytes:
     return hmac_digest(secret, _VERSION + use, sha256)
 
 
-def _read_secrets(secret: Any) -> list[bytes]:
+def _read_secrets(secret: object) -> list[bytes]:
     if isinstance(secret, (str, bytes)):
         return [read_secret("secret", secret)]
     if not isinstance(secret, Sequence) or not secret:

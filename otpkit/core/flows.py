@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeVar
 
 from otpkit.core.arguments import DEFAULT_NAMESPACE, NOT_GIVEN, check_bind, check_purpose, check_request
-from otpkit.core.config import Deployment
+from otpkit.core.config import Config
 from otpkit.core.crypto import ID_BYTES, clean_code, decode_start, encode_id, new_id
-from otpkit.core.issue import BLOCKED, Issue
-from otpkit.core.limits import (
-    NOTHING_TAKEN,
-    WideLimit,
-    give,
-    ip_limits,
-    is_countable,
-    memory_key,
-    read_ip,
-    send_limits,
-    take,
-)
-from otpkit.core.parse import DELIVERY, Description, live_challenge, raise_limited, standing_of, text
+from otpkit.core.issue import BLOCKED, Issue, IssueRequest
+from otpkit.core.limits import NOTHING_CONSUMED, consume, ip_limits, is_countable, memory_key, read_ip, refund
+from otpkit.core.report import Report
+from otpkit.core.scripts.parse import Blocked, Limited
+from otpkit.core.scripts.phone import NoSend
+from otpkit.core.scripts.redemption import Expired, Redeemed, Repeated, Used
+from otpkit.core.scripts.verification import NoChallenge, Proved, Wrong
 from otpkit.core.spelling import check_region
-from otpkit.core.subject import Identity
+from otpkit.core.subject import Subject
 from otpkit.core.tokens import Claims, from_ms
-from otpkit.effects import Emit, Flow, NotStarted, RunScript, Together, Unconfirmed, outbound
+from otpkit.effects import Emit, Flow, NotStarted, RunScript, Unconfirmed, outbound, run, run_together
 from otpkit.errors import (
     BlockedError,
     ExpiredCodeError,
@@ -38,7 +33,7 @@ from otpkit.errors import (
     UsedTokenError,
     WrongCodeError,
 )
-from otpkit.gateways.base import Channel, Delivery, Push, Receipts
+from otpkit.gateways.base import Delivery, Push, Receipts
 from otpkit.gateways.provider import message_id
 from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.phone import resolve
@@ -46,7 +41,8 @@ from otpkit.phone import resolve
 T = TypeVar("T")
 
 _ARRIVED = {"delivered": "delivered", "failed": "undelivered"}  # states, and the events that tell of them
-_KNOWLEDGE = ("unknown", "pending", "failed", "delivered")  # of two states of a message the later one here stands
+# From weakest to strongest: a stronger state of a message is never overwritten by a weaker one.
+_PRECEDENCE = ("unknown", "pending", "failed", "delivered")
 _BATCH = 500  # receipts that are recorded together
 _WARNING_MS = 60_000  # between two warnings of one gateway's pushes: a stranger must not fill the log
 _CALL_BYTES = 8  # of a redeem's id
@@ -57,31 +53,26 @@ _NO_AUDIENCE = "The proof is of an earlier version and names no namespace. Redee
 _USED = "The proof was redeemed before, or its record is gone. Verify the phone again."
 
 
-class Flows:
-    """The calls of one deployment. `OTP` and `AsyncOTP` document them."""
+class Reported(NamedTuple):
+    """What became of a message: of a send by its id or the beginning of it, or by the record of who served it."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self._deployment = deployment
+    subject: Subject
+    delivery: Delivery
+    operation: bytes
+    served_by: str
+
+
+class Flows:
+    """The calls of one `OTP` or `AsyncOTP`, which document them."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
         self._warned_ms: dict[str, int] = {}  # when a gateway's pushes were last warned of
 
-    def issue(
-        self,
-        phone: object,
-        purpose: str,
-        bind: str,
-        ip: object,
-        params: Mapping[str, str] | None,
-        idempotency_key: str | None,
-        channel: Channel,
-        region: str | None = None,
-    ) -> Flow[Challenge]:
-        d = self._deployment
-        canonical, served_region = self._resolve(phone, region)
-        who = Identity(d, canonical, purpose, bind, served_region)
-        limits = self._ip_limits("sends", ip, d.policy.ip_sends) + send_limits(d, served_region)
-        plan = d.routing.plan_for(served_region)
-        flow = Issue(d, who, limits, plan, params, idempotency_key, channel).run()
-        return self._watch(who, "issue", "issued", flow, ip)
+    def issue(self, request: IssueRequest) -> Flow[Challenge]:
+        subject = self._subject(request.phone, request.purpose, request.bind, request.region)
+        report = Report(subject, "issue")
+        return self._watch(report, "issued", Issue(self._config, subject, report, request).run(), request.ip)
 
     def verify(
         self,
@@ -93,57 +84,86 @@ class Flows:
         idempotency_key: str | None,
         region: str | None = None,
     ) -> Flow[Proof]:
-        who = self._identify(phone, purpose, bind, region)
-        return self._watch(who, "verify", "verified", self._verify(who, code, ip, idempotency_key), ip)
+        subject = self._subject(phone, purpose, bind, region)
+        report = Report(subject, "verify")
+        flow = self._verify(subject, report, code, ip, idempotency_key)
+        return self._watch(report, "verified", flow, ip)
 
-    def _verify(self, who: Identity, code: object, ip: object, idempotency_key: str | None) -> Flow[Proof]:
-        d = self._deployment
-        digits = clean_code(code, d.policy.code_length)
+    def _verify(
+        self, subject: Subject, report: Report, code: object, ip: object, idempotency_key: str | None
+    ) -> Flow[Proof]:
+        config = self._config
+        digits = clean_code(code, config.policy.code_length)
         # A key counts with its code: it gives the same answer to the same form, and no proof to another code.
-        op = new_id() if idempotency_key is None else who.operation(b"verify", idempotency_key, digits, size=ID_BYTES)
-        digests = b"".join([key.digest(who.packed, digits) + key.id for key in d.keys.codes])
-        limits = self._ip_limits("failures", ip, d.policy.ip_failures)
-        taken, refusal = (yield from take(d, limits)) if limits else NOTHING_TAKEN
-        keys: tuple[str, ...] = (who.phone_key, who.counter_key)
-        args: tuple[bytes | str | int, ...] = (d.now_arg(), op, who.slot, digests, *who.fixed(digits))
-        if limits and not d.clustered:
-            keys += tuple(key for limit in limits for key in (limit.key, memory_key(limit, op)))
-            args += tuple(limit.rates for limit in limits)
-        script = RunScript(d.scripts.verify, keys, (*args, *refusal[1:]), d.policy.replicas)
-        reply: Any = None
-        unconfirmed = None
+        is_keyed = idempotency_key is not None
+        op = subject.operation(b"verify", idempotency_key, digits, size=ID_BYTES) if is_keyed else new_id()
+        report.operation_id = op
+        limits = () if ip is None else ip_limits(config, "failures", ip, config.policy.ip_failures)
+        charges, refusal = (yield from consume(config, limits)) if limits else NOTHING_CONSUMED
+        ip_limit = limits[0] if limits and not config.clustered else None
+        fixed_ends_ms, is_fixed_code = subject.fixed(digits) if config.fixed else (0, 0)
+        call = config.scripts.verify(
+            phone_key=subject.phone_key,
+            counter_key=subject.counter_key,
+            now=config.now_arg(),
+            operation=op,
+            challenge_field=subject.challenge_field,
+            digests=config.keys.digests(subject.packed, digits),
+            fixed_ends_ms=fixed_ends_ms,
+            is_fixed_code=is_fixed_code,
+            ip_limit=ip_limit,
+            memory_key="" if ip_limit is None else memory_key(ip_limit, op),
+            refusal=refusal,
+        )
+        unconfirmed: Unconfirmed | None = None
         try:
-            reply = yield script
+            reply = yield from run(call)
         except Unconfirmed as error:
             unconfirmed = error
         if unconfirmed is not None:
-            if idempotency_key is not None:
+            if is_keyed:
                 raise unconfirmed  # A call beside this one may have been confirmed. A repeat finds the same proof.
-            undo = RunScript(d.scripts.unverify, (who.phone_key, who.counter_key), (d.now_arg(), op, who.slot))
+            undo = config.scripts.unverify(
+                phone_key=subject.phone_key,
+                counter_key=subject.counter_key,
+                now=config.now_arg(),
+                operation=op,
+                challenge_field=subject.challenge_field,
+            )
             raise (yield from _take_back(undo, unconfirmed))
-        reply = reply[1:]  # It begins with the operation, which the store has checked.
-        word = text(reply[0])
-        if word in {"proved", "wrong"}:
-            # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
-            who.replayed = idempotency_key is not None and len(reply) == (5 if word == "proved" else 3)
-        if word == "proved":
-            if taken:
-                yield from give(d, taken)
-            issued_ms, expires_ms, fixed = reply[1:4]
-            return d.signer.proof(encode_id(op), who.phone, who.purpose, who.bind, issued_ms, expires_ms, fixed == 1)
-        if word == "wrong":
-            raise WrongCodeError(_wrong(reply[1]), attempts_left=reply[1])
-        if word == "limited":
-            raise_limited(who, reply)
-        raise BlockedError(BLOCKED) if word == "blocked" else ExpiredCodeError(_NO_CHALLENGE)
+        match reply:
+            case Proved() as proved:
+                # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
+                report.now_ms, report.replayed = proved.issued_ms, is_keyed and proved.repeated
+                if charges:
+                    yield from refund(config, charges)
+                return config.signer.proof(
+                    encode_id(op),
+                    subject.phone,
+                    subject.purpose,
+                    subject.bind,
+                    proved.issued_ms,
+                    proved.expires_ms,
+                    proved.fixed,
+                )
+            case Wrong(attempts_left=left, repeated=is_repeated):
+                report.replayed = is_keyed and is_repeated
+                raise WrongCodeError(_wrong(left), attempts_left=left)
+            case Limited() as hit:
+                report.now_ms = hit.now_ms
+                raise hit.error(subject)
+            case Blocked():
+                raise BlockedError(BLOCKED)
+            case NoChallenge():
+                raise ExpiredCodeError(_NO_CHALLENGE)
 
     def check(self, token: object, purpose: str, bind: str, phone: object, region: str | None = None) -> Proof:
-        d = self._deployment
+        config = self._config
         claims = self._claims(token, purpose, bind, phone, region)
-        if not claims.has_audience and d.namespace != DEFAULT_NAMESPACE:
+        if not claims.has_audience and config.namespace != DEFAULT_NAMESPACE:
             # A process of the version before made it. `redeem` takes it: its record shows that it is ours.
             raise InvalidTokenError(_NO_AUDIENCE)
-        now_ms = d.host_ms()
+        now_ms = config.host_ms()
         if claims.issued_ms > now_ms + _FUTURE_MS:
             raise InvalidTokenError(
                 "The proof was made in the future: mend the clock of this host or of the Redis server."
@@ -162,87 +182,117 @@ class Flows:
         request: str | None = None,
         region: str | None = None,
     ) -> Flow[Proof]:
-        d = self._deployment
         claims = self._claims(token, purpose, bind, phone, region)
-        who = Identity(d, claims.proof.phone, purpose, bind, self._region_of(claims.proof.phone))
-        asked = () if request is None else (check_request(request),)
+        found = claims.proof.phone
+        subject = Subject(self._config, found, purpose, bind, self._region_of(found))
+        requests = () if request is None else (check_request(request),)
         op, call = new_id(), b""
         if idempotency_key is not None:
             # The calls of a key with one request are one operation. Each has an id, to know its own repetition by.
-            op, call = who.operation(b"redeem", idempotency_key, *asked, size=ID_BYTES), op[:_CALL_BYTES]
-        return self._watch(who, "redeem", "redeemed", self._redeem(who, claims, op, call))
+            call = op[:_CALL_BYTES]
+            op = subject.operation(b"redeem", idempotency_key, *requests, size=ID_BYTES)
+        report = Report(subject, "redeem")
+        report.operation_id = op
+        return self._watch(report, "redeemed", self._redeem(subject, report, claims, op, call))
 
-    def _redeem(self, who: Identity, claims: Claims, op: bytes, call: bytes) -> Flow[Proof]:
-        d = self._deployment
-        args = (d.now_arg(), op, claims.proof_id, claims.expires_ms, *([call] if call else []))
-        reply: Any = None
-        unconfirmed = None
+    def _redeem(self, subject: Subject, report: Report, claims: Claims, op: bytes, call: bytes) -> Flow[Proof]:
+        config = self._config
+        redeem = config.scripts.redeem(
+            phone_key=subject.phone_key,
+            now=config.now_arg(),
+            operation=op,
+            proof=claims.proof_id,
+            expires_ms=claims.expires_ms,
+            call=call,
+        )
+        unconfirmed: Unconfirmed | None = None
         try:
-            reply = yield RunScript(d.scripts.redeem, (who.phone_key,), args, d.policy.replicas)
+            reply = yield from run(redeem)
         except Unconfirmed as error:
             unconfirmed = error
         if unconfirmed is not None:
-            undo = RunScript(d.scripts.unredeem, (who.phone_key,), (d.now_arg(), op, claims.proof_id, call))
+            undo = config.scripts.unredeem(
+                phone_key=subject.phone_key, now=config.now_arg(), operation=op, proof=claims.proof_id, call=call
+            )
             raise (yield from _take_back(undo, unconfirmed))
-        word = text(reply[1])
-        if word in {"redeemed", "repeated"}:
-            # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
-            who.replayed = word == "repeated" and bool(call)
-            return replace(claims.proof, replayed=True) if who.replayed else claims.proof
-        raise ExpiredTokenError(_EXPIRED) if word == "expired" else UsedTokenError(_USED)
+        match reply:
+            case Redeemed():
+                return claims.proof
+            case Repeated():
+                # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
+                report.replayed = bool(call)
+                return replace(claims.proof, replayed=True) if call else claims.proof
+            case Expired():
+                raise ExpiredTokenError(_EXPIRED)
+            case Used():
+                raise UsedTokenError(_USED)
 
     def status(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[Challenge | None]:
-        d = self._deployment
-        return live_challenge(d, self._identify(phone, purpose, bind, region))
+        return self._subject(phone, purpose, bind, region).find_challenge()
 
     def standing(self, phone: object, region: str | None = None) -> Flow[Standing]:
-        d = self._deployment
-        who = self._identify(phone, "operator", "", region)
-        reply = yield RunScript(d.scripts.standing, (who.phone_key, who.counter_key), (d.now_arg(),))
-        return standing_of(who, reply)
+        config = self._config
+        subject = self._subject(phone, "operator", "", region)
+        standing = yield from run(
+            config.scripts.standing(phone_key=subject.phone_key, counter_key=subject.counter_key, now=config.now_arg())
+        )
+        return Standing(
+            phone=subject.phone,
+            blocked=standing.blocked,
+            consecutive_failures=standing.consecutive_failures,
+            sends_left=standing.sends_left,
+            send_in=math.ceil(standing.send_wait_ms / 1000),
+            failures_left=standing.failures_left,
+            verify_in=math.ceil(standing.verify_wait_ms / 1000),
+        )
 
     def delivery(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[Delivery]:
-        d = self._deployment
-        who = self._identify(phone, purpose, bind, region)
-        reply = yield RunScript(d.scripts.status, (who.phone_key,), (d.now_arg(), who.slot))
-        if len(reply) == 1:
-            return Delivery(state="unknown", gateway=who.served_by("", fixed=False)[0])
-        _, _, send_id, sent_ms, *described = reply
-        found, op = Description(*described), bytes.fromhex(text(send_id))
-        name, its_id = who.served_by(text(found.served_by), fixed=found.fixed == 1)
-        told = DELIVERY[text(found.delivery)]
-        known = Delivery(state=told if told in {"delivered", "failed"} else "unknown", gateway=name)
-        member = d.routing.members.get(name)
+        config = self._config
+        subject = self._subject(phone, purpose, bind, region)
+        send = yield from run(
+            config.scripts.status(
+                phone_key=subject.phone_key, now=config.now_arg(), challenge_field=subject.challenge_field
+            )
+        )
+        if isinstance(send, NoSend):
+            return Delivery(state="unknown", gateway=subject.served_by("", fixed=False)[0])
+        found = send.described
+        name, its_id = subject.served_by(found.served_by, fixed=found.fixed)
+        known = Delivery(state="unknown", gateway=name)
+        if found.delivery == "delivered" or found.delivery == "failed":
+            known = replace(known, state=found.delivery)
+        member = config.routing.members.get(name)
         if member is None or not member.gateway.can_trace:
             return known
-        trace = member.gateway.trace(who.phone, encode_id(op), from_ms(sent_ms), its_id)
+        trace = member.gateway.trace(subject.phone, encode_id(send.operation), from_ms(send.sent_ms), its_id)
         answer = known
         with suppress(NotStarted):
             answer = yield from outbound(f"{name}-trace", trace)
-        if _KNOWLEDGE.index(answer.state) < _KNOWLEDGE.index(known.state) or answer.state == "unknown":
+        if _PRECEDENCE.index(answer.state) < _PRECEDENCE.index(known.state) or answer.state == "unknown":
             return known
         with suppress(OTPError):  # what the gateway said is an answer, kept or not
-            yield from self._record([(who, answer, op, name)])
+            yield from self._record([Reported(subject, answer, send.operation, name)])
         return replace(answer, gateway=name)
 
     def receive(self, push: Push, gateway: str) -> Flow[Receipts]:
-        member = self._deployment.routing.member(gateway)
+        member = self._config.routing.member(gateway)
         receipts = member.gateway.receipts(push)
         if receipts.problem or receipts.status >= 400:
             yield from self._warn_of(member.name, receipts)
         # All of them: a provider that was answered does not tell a row again.
         for start in range(0, len(receipts.deliveries), _BATCH):
-            told = []
+            reported = []
             for delivery in receipts.deliveries[start : start + _BATCH]:
                 with suppress(PhoneError, ValueError):
-                    who = self._identify(delivery.phone, "receipt", "")
-                    told.append((who, delivery, _op_of(delivery), f"{member.name} {message_id(delivery.message_id)}"))
-            yield from self._record(told)
+                    subject = self._subject(delivery.phone, "receipt", "")
+                    served_by = f"{member.name} {message_id(delivery.message_id)}"
+                    reported.append(Reported(subject, delivery, _op_of(delivery), served_by))
+            yield from self._record(reported)
         return receipts
 
     def _warn_of(self, name: str, receipts: Receipts) -> Flow[None]:
         """Warn of a push that was not believed or not read, once in a while."""
-        now_ms = self._deployment.host_ms()
+        now_ms = self._config.host_ms()
         if abs(now_ms - self._warned_ms.get(name, -_WARNING_MS)) < _WARNING_MS:
             return
         self._warned_ms[name] = now_ms
@@ -253,58 +303,69 @@ class Flows:
             "This is logged at most once a minute.",
         )
 
-    def _record(self, told: Sequence[tuple[Identity, Delivery, bytes, str]]) -> Flow[None]:
-        """Keep what became of messages: of each the phone, the send's id or its beginning, or who served it."""
-        d = self._deployment
-        settled = [(who, delivery, op, record) for who, delivery, op, record in told if delivery.state in _ARRIVED]
+    def _record(self, reported: Sequence[Reported]) -> Flow[None]:
+        """Keep what became of messages, and tell of what is news."""
+        receive, now = self._config.scripts.receive, self._config.now_arg()
+        settled = [each for each in reported if each.delivery.state in _ARRIVED]
         if not settled:
             return
-        replies = yield Together(
-            tuple(
-                RunScript(d.scripts.receive, (who.phone_key,), (d.now_arg(), op, record, delivery.state[0]))
-                for who, delivery, op, record in settled
+        replies = yield from run_together(
+            receive(
+                phone_key=each.subject.phone_key,
+                now=now,
+                operation=each.operation,
+                served_by=each.served_by,
+                state=each.delivery.state[0],
             )
+            for each in settled
         )
-        for (who, delivery, _, record), is_news in zip(settled, replies, strict=True):
+        for each, is_news in zip(settled, replies, strict=True):
             if is_news:
-                name = record.partition(" ")[0] or delivery.gateway
-                detail = f"{name} {delivery.result_code}".strip()
-                yield from self._tell(who, "receive", _ARRIVED[delivery.state], detail=detail, gateway=name)
+                name = each.served_by.partition(" ")[0] or each.delivery.gateway
+                report = Report(each.subject, "receive")
+                report.operation_id = each.operation if len(each.operation) == ID_BYTES else b""
+                detail = f"{name} {each.delivery.result_code}".strip()
+                yield from self._tell(report, _ARRIVED[each.delivery.state], detail=detail, gateway=name)
 
     def revoke(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[None]:
-        d = self._deployment
-        who = self._identify(phone, purpose, bind, region)
-        yield RunScript(d.scripts.revoke, (who.phone_key,), (d.now_arg(), who.slot), d.policy.replicas)
-        yield from self._tell(who, "revoke", "revoked")
+        config = self._config
+        subject = self._subject(phone, purpose, bind, region)
+        yield from run(
+            config.scripts.revoke(
+                phone_key=subject.phone_key, now=config.now_arg(), challenge_field=subject.challenge_field
+            )
+        )
+        yield from self._tell(Report(subject, "revoke"), "revoked")
 
     def unblock(self, phone: object, region: str | None = None) -> Flow[None]:
-        d = self._deployment
-        who = self._identify(phone, "operator", "", region)
-        yield RunScript(d.scripts.unblock, (who.phone_key, who.counter_key), (d.now_arg(),))
-        yield from self._tell(who, "unblock", "unblocked")
+        config = self._config
+        subject = self._subject(phone, "operator", "", region)
+        yield from run(
+            config.scripts.unblock(phone_key=subject.phone_key, counter_key=subject.counter_key, now=config.now_arg())
+        )
+        yield from self._tell(Report(subject, "unblock"), "unblocked")
 
     def erase(self, phone: object, region: str | None = None) -> Flow[None]:
-        d = self._deployment
-        who = self._identify(phone, "operator", "", region)
-        yield RunScript(d.scripts.erase, (who.phone_key, who.counter_key), ())
-        yield from self._tell(who, "erase", "erased")
+        subject = self._subject(phone, "operator", "", region)
+        yield from run(self._config.scripts.erase(phone_key=subject.phone_key, counter_key=subject.counter_key))
+        yield from self._tell(Report(subject, "erase"), "erased")
 
-    def _resolve(self, phone: object, region: str | None = None) -> tuple[str, str]:
-        policy = self._deployment.policy
-        if region is None:
-            return resolve(phone, policy.regions, policy.default_region)
-        check_region(region, policy.regions)
-        return resolve(phone, policy.regions, region)
+    def _resolve(self, phone: object, region: str | None) -> tuple[str, str]:
+        """Return a phone as E.164, and the region that it is served as."""
+        policy = self._config.policy
+        if region is not None:
+            check_region(region, policy.regions)
+        return resolve(phone, policy.regions, region or policy.default_region)
 
-    def _identify(self, phone: object, purpose: object, bind: object, region: str | None = None) -> Identity:
+    def _subject(self, phone: object, purpose: object, bind: object, region: str | None = None) -> Subject:
         canonical, served_region = self._resolve(phone, region)
-        return Identity(self._deployment, canonical, purpose, bind, served_region)
+        return Subject(self._config, canonical, purpose, bind, served_region)
 
     def _region_of(self, phone: str) -> str:
         """Return the region of a token's phone, which the listener is told; "" where it is none of the policy's now."""
-        if self._deployment.listener is not None:
+        if self._config.listener is not None:
             with suppress(PhoneError):
-                return self._resolve(phone)[1]
+                return self._resolve(phone, None)[1]
         return ""
 
     def _claims(self, token: object, purpose: str, bind: str, phone: object, region: str | None) -> Claims:
@@ -314,40 +375,30 @@ class Flows:
                 canonical, _ = self._resolve(phone, region)
             except PhoneError:
                 canonical = ""  # what is no phone, None included, is not the token's
-        return self._deployment.signer.read(token, check_purpose(purpose), check_bind(bind), canonical)
+        return self._config.signer.read(token, check_purpose(purpose), check_bind(bind), canonical)
 
-    def _ip_limits(self, use: str, ip: object, rates: Any) -> tuple[WideLimit, ...]:
-        return () if ip is None else ip_limits(self._deployment, use, read_ip(ip), rates)
-
-    def _watch(self, who: Identity, operation: str, done: str, flow: Flow[T], ip: object = None) -> Flow[T]:
+    def _watch(self, report: Report, done: str, flow: Flow[T], ip: object = None) -> Flow[T]:
         """Return a flow as it is, or one that also tells the listener how it went."""
-        if self._deployment.listener is None:
-            return flow
-        return self._told(who, operation, done, flow, ip)
+        return flow if self._config.listener is None else self._watched(report, done, flow, ip)
 
-    def _told(self, who: Identity, operation: str, done: str, flow: Flow[T], ip: object) -> Flow[T]:
+    def _watched(self, report: Report, done: str, flow: Flow[T], ip: object) -> Flow[T]:
+        began_s = self._config.elapsed_s()
         if ip is not None and not is_countable(read_ip(ip)):
-            yield from self._tell(who, operation, "ip_not_counted")
+            yield Emit(report.event("ip_not_counted"))
         try:
             result = yield from flow
         except OTPError as error:
-            scope, gateway = getattr(error, "scope", ""), getattr(error, "gateway", "")
-            detail, name = scope or getattr(error, "gateway_code", ""), "replayed" if who.replayed else "refused"
-            yield from self._tell(who, operation, name, error.code, detail, scope=scope, gateway=gateway)
+            yield Emit(report.refused(error, self._ms_since(began_s)))
             raise
-        name = "replayed" if who.replayed else done
-        if isinstance(result, Challenge):
-            outcome, gateway = result.delivery, result.gateway
-            yield from self._tell(who, operation, name, outcome, gateway, gateway=gateway)
-        else:
-            yield from self._tell(who, operation, name)
+        yield Emit(report.done(done, result, self._ms_since(began_s)))
         return result
 
-    def _tell(
-        self, who: Identity, operation: str, name: str, outcome: str = "", detail: str = "", **more: str
-    ) -> Flow[None]:
-        if self._deployment.listener is not None:
-            yield Emit(who.event(name, operation, outcome, detail, **more))
+    def _ms_since(self, began_s: float) -> int:
+        return round(1000 * (self._config.elapsed_s() - began_s))
+
+    def _tell(self, report: Report, name: str, *, detail: str = "", gateway: str = "") -> Flow[None]:
+        if self._config.listener is not None:
+            yield Emit(report.event(name, detail=detail, gateway=gateway))
 
 
 def _op_of(delivery: Delivery) -> bytes:
@@ -365,10 +416,10 @@ def _op_of(delivery: Delivery) -> bytes:
         return b""
 
 
-def _take_back(undo: RunScript, unconfirmed: Unconfirmed) -> Flow[StoreUnavailableError]:
+def _take_back(undo: RunScript[bool], unconfirmed: Unconfirmed) -> Flow[StoreUnavailableError]:
     """Take back what too few replicas confirmed, and return the error to raise."""
     with suppress(OTPError):
-        if (yield undo) == 1:
+        if (yield from run(undo)):
             return unconfirmed
     return StoreUnavailableError(
         "Too few replicas confirmed a code or a proof that was used, and it could not be taken back: nothing was "

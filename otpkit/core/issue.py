@@ -9,17 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import NamedTuple
 
-from otpkit.core.config import Deployment, FixedCode, check_fixed_life
-from otpkit.core.crypto import encode_id, new_id
-from otpkit.core.dispatch import Handover, send_by
-from otpkit.core.limits import NOTHING_TAKEN, Taken, WideLimit, give, take
-from otpkit.core.parse import Description, challenge_of, live_challenge, raise_limited, text
-from otpkit.core.routing import Member, Plan
-from otpkit.core.subject import IDEMPOTENCY_BYTES, Identity
+from otpkit.core.config import Config, FixedCode, check_fixed_life
+from otpkit.core.crypto import encode_id, new_ids
+from otpkit.core.dispatch import Dispatch, send_by
+from otpkit.core.limits import NOTHING_CONSUMED, Charge, consume, ip_limits, refund, send_limits
+from otpkit.core.report import Report
+from otpkit.core.routing import Member
+from otpkit.core.scripts.limits import WideLimit
+from otpkit.core.scripts.parse import Blocked, Described, Limited
+from otpkit.core.scripts.sends import Replayed, Reserved, ReserveReply, Settled
+from otpkit.core.subject import IDEMPOTENCY_BYTES, Subject
 from otpkit.core.tokens import from_ms
-from otpkit.effects import Flow, RunScript, Unconfirmed
+from otpkit.effects import Flow, Unconfirmed, run
 from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError, OTPError, RateLimitError
 from otpkit.gateways.base import Channel, Message, Receipt
 from otpkit.gateways.provider import message_id
@@ -32,194 +35,230 @@ _GATEWAY_WAIT_S = 60  # the carriers' shortest window, where a gateway does not 
 BLOCKED = "Too many consecutive wrong codes for this phone. An operator who knows the person calls unblock(phone)."
 
 
+class IssueRequest(NamedTuple):
+    """The arguments of `issue`, as `OTP.issue` documents them."""
+
+    phone: object
+    purpose: str
+    bind: str
+    ip: object
+    params: Mapping[str, str] | None
+    idempotency_key: str | None
+    channel: Channel
+    region: str | None
+
+
 class Issue:
     """One call of `issue`, from its checks to its settlement."""
 
-    def __init__(
-        self,
-        deployment: Deployment,
-        who: Identity,
-        limits: tuple[WideLimit, ...],
-        plan: Plan,
-        params: Mapping[str, str] | None,
-        idempotency_key: str | None,
-        channel: Channel,
-    ) -> None:
-        self.deployment = deployment
-        self.who = who
-        self.limits = limits
-        self.taken: Sequence[Taken] = ()
-        self.params = params
-        self.plan, self.channel = plan, channel
-        self.candidates = plan.candidates(channel)
+    def __init__(self, config: Config, subject: Subject, report: Report, request: IssueRequest) -> None:
+        self.config = config
+        self.subject = subject
+        self.report = report
+        self.request = request
+        self.limits = ip_limits(config, "sends", request.ip, config.policy.ip_sends)
+        self.limits += send_limits(config, subject.region)
+        self.charges: Sequence[Charge] = ()
+        self.plan = config.routing.plan_for(subject.region)
+        self.candidates = self.plan.candidates(request.channel)
         for member in self.candidates:
-            template = member.template_for(who.purpose)
-            if params is not None:  # what a template refuses is an error before anything is reserved
-                template.sms_params("0" * deployment.policy.code_length, params=params)
-        self.op, self.nonce = new_id(), new_id()
-        self.leaves_by = 0.0  # by `Deployment.elapsed_s`
-        self.idempotency = (
-            b"" if idempotency_key is None else who.operation(b"issue", idempotency_key, size=IDEMPOTENCY_BYTES)
-        )
+            template = member.template_for(subject.purpose)
+            if request.params is not None:  # what a template refuses is an error before anything is reserved
+                template.sms_params("0" * config.policy.code_length, params=request.params)
+        self.op, self.nonce = new_ids()
+        report.operation_id = self.op
+        self.leaves_by = 0.0  # by `Config.elapsed_s`
+        key = request.idempotency_key
+        self.idempotency = b"" if key is None else subject.operation(b"issue", key, size=IDEMPOTENCY_BYTES)
 
     def run(self) -> Flow[Challenge]:
         """Reserve, send, settle."""
-        fixed = (yield from self._fixed_in_force()) if self.deployment.fixed else None
-        reply = yield from self._reserve(fixed)
-        word = text(reply[0])
-        if word == "blocked":
-            raise BlockedError(BLOCKED)
-        if word == "limited":
-            raise_limited(self.who, reply)
-        now_ms = reply[1]
-        if word == "replayed":
-            self.who.replayed = True
-            return challenge_of(self.who, now_ms, Description(*reply[2:]), replayed=True)
-        sent = Description(*reply[5:])
-        receipt, record = Receipt("fixed"), ""
+        fixed = (yield from self._fixed_in_force()) if self.config.fixed else None
+        match (yield from self._reserve(fixed)):
+            case Reserved() as reserved:
+                self.report.now_ms, self.report.resent = reserved.now_ms, bool(reserved.nonce)
+                return (yield from self._send(reserved, fixed))
+            case Replayed() as earlier:
+                self.report.now_ms, self.report.replayed = earlier.now_ms, True
+                return self.subject.challenge(earlier.now_ms, earlier.described, replayed=True)
+            case Limited() as hit:
+                self.report.now_ms = hit.now_ms
+                raise hit.error(self.subject)
+            case Blocked():
+                raise BlockedError(BLOCKED)
+
+    def _send(self, reserved: Reserved, fixed: FixedCode | None) -> Flow[Challenge]:
+        """Send the message of a reservation, and settle it. A fixed code is not sent."""
+        described = reserved.described
         if fixed is None:
-            self.leaves_by += (sent.ends_ms - now_ms) / 1000
-            member, receipt = yield from self._hand_over(reply, sent)
+            self.leaves_by += (described.ends_ms - reserved.now_ms) / 1000
+            member, receipt = yield from self._dispatch(reserved)
             record = self._record(member, receipt)
+        else:
+            receipt, record = Receipt("fixed"), ""
         settled = yield from self._settle(receipt, record)
-        now_ms, resend_ms, sends_left = settled or (now_ms, sent.resend_ms, sent.sends_left)
-        sent = sent._replace(delivery=receipt.outcome[0], resend_ms=resend_ms, sends_left=sends_left, served_by=record)
-        return challenge_of(self.who, now_ms, sent)
+        now_ms, resend_ms, sends_left = settled or (reserved.now_ms, described.resend_ms, described.sends_left)
+        self.report.now_ms = now_ms
+        ends_ms, _, attempts_left, _, _, generation, is_fixed, _ = described
+        described = Described(
+            ends_ms, resend_ms, attempts_left, sends_left, receipt.outcome, generation, is_fixed, record
+        )
+        return self.subject.challenge(now_ms, described)
 
     def _fixed_in_force(self) -> Flow[FixedCode | None]:
-        d, who = self.deployment, self.who
-        fixed = d.fixed.get((who.phone, who.purpose))
+        config, subject = self.config, self.subject
+        fixed = config.fixed.get((subject.phone, subject.purpose))
         if fixed is None:
             return None
-        now_ms = (yield RunScript(d.scripts.status, (who.phone_key,), (d.now_arg(), who.slot)))[0]
+        status = config.scripts.status(
+            phone_key=subject.phone_key, now=config.now_arg(), challenge_field=subject.challenge_field
+        )
+        now_ms = (yield from run(status)).now_ms
         check_fixed_life(fixed, now_ms / 1000)
-        return fixed if now_ms < who.fixed_ends_ms else None
+        return fixed if now_ms < subject.fixed_ends_ms else None
 
-    def _reserve(self, fixed: FixedCode | None) -> Flow[Any]:
-        d, who = self.deployment, self.who
-        known_keys = b"".join(d.keys.by_id)
-        self.taken, refusal = (yield from take(d, self.limits)) if self.limits else NOTHING_TAKEN
-        keys: tuple[str, ...] = (who.phone_key, who.counter_key)
-        args = (d.now_arg(), self.op, who.slot, self._fresh(fixed), self.idempotency, known_keys, *refusal)
-        if charged := self._charged():
-            keys += tuple(limit.key for limit in charged)
-            args += tuple(part for limit in charged for part in (limit.scope, limit.rates))
-        script = RunScript(d.scripts.reserve, keys, args, d.policy.replicas)
-        reply: Any = None
-        unconfirmed = None
-        self.leaves_by = d.elapsed_s() - _LEAST_LIFE_S
+    def _reserve(self, fixed: FixedCode | None) -> Flow[ReserveReply]:
+        config, subject = self.config, self.subject
+        self.charges, refusal = (yield from consume(config, self.limits)) if self.limits else NOTHING_CONSUMED
+        call = config.scripts.reserve(
+            phone_key=subject.phone_key,
+            counter_key=subject.counter_key,
+            now=config.now_arg(),
+            operation=self.op,
+            challenge_field=subject.challenge_field,
+            fresh=self._fresh(fixed),
+            idempotency=self.idempotency,
+            known_keys=config.keys.ids,
+            limits=self._charged(),
+            refusal=refusal,
+        )
+        unconfirmed: Unconfirmed | None = None
+        self.leaves_by = config.elapsed_s() - _LEAST_LIFE_S
         try:
-            reply = yield script
+            reply = yield from run(call)
         except Unconfirmed as error:
             unconfirmed = error
         if unconfirmed is not None:
             yield from self._withdraw()
             raise unconfirmed
-        reply = reply[1:]  # It begins with the operation, which the store has checked.
-        if text(reply[0]) != "reserved":
-            yield from give(d, self.taken)
+        if self.charges and not isinstance(reply, Reserved):
+            yield from refund(config, self.charges)
         return reply
 
     def _withdraw(self) -> Flow[None]:
         """Undo a reservation that too few replicas confirmed: nothing is sent for it, and its key is free again."""
-        d = self.deployment
+        config = self.config
+        undo = config.scripts.undo(
+            phone_key=self.subject.phone_key,
+            now=config.now_arg(),
+            operation=self.op,
+            stays_counted=0,
+            reserved_ms=0,
+        )
         with suppress(OTPError):
-            undone, _ = yield RunScript(d.scripts.undo, (self.who.phone_key,), (d.now_arg(), self.op, 0, 0))
-            if undone:
-                yield from give(d, self.taken)
+            if (yield from run(undo)).undone:
+                yield from refund(config, self.charges)
 
     def _fresh(self, fixed: FixedCode | None) -> bytes:
         """Return a fresh challenge. Its code stands in no frame that waits for Redis."""
-        key, packed = self.deployment.keys.current, self.who.packed
-        code = key.code(self.nonce, packed, self.deployment.policy.code_length) if fixed is None else fixed.code
+        key, packed = self.config.keys.current, self.subject.packed
+        code = key.code(self.nonce, packed, self.config.policy.code_length) if fixed is None else fixed.code
         return key.challenge(self.nonce, packed, code, fixed=fixed is not None)
 
     def _charged(self) -> tuple[WideLimit, ...]:
         """The wider limits that the phone's own script charges."""
-        return () if self.deployment.clustered else self.limits
+        return () if self.config.clustered else self.limits
 
-    def _hand_over(self, reply: Any, sent: Description) -> Flow[tuple[Member, Receipt]]:
+    def _dispatch(self, reserved: Reserved) -> Flow[tuple[Member, Receipt]]:
         failure: OTPError
         try:
             if len(self.candidates) == 1:
                 member = self.candidates[0]
-                return member, (yield from send_by(self.who, member, self._message(member, reply, sent), self._left_s))
-            return (yield from self._in_turn(reply, sent))
+                message = self._message(member, reserved)
+                return member, (yield from send_by(self.report, member, message, self._left_s))
+            return (yield from self._in_turn(reserved))
         except (GatewayRejectedError, ConfigurationError) as error:
             failure = error
         if isinstance(failure, GatewayRejectedError):
-            wait_ms = yield from self._undo(failure, reserved_ms=reply[1])
+            wait_ms = yield from self._undo(failure, reserved_ms=reserved.now_ms)
             raise (yield from self._gateway_limit(failure, wait_ms)) if failure.category == "rate_limit" else failure
         # It may be on its way all the same.
         yield from self._settle(Receipt("", outcome="uncertain"), "")
         raise failure
 
-    def _in_turn(self, reply: Any, sent: Description) -> Flow[tuple[Member, Receipt]]:
+    def _in_turn(self, reserved: Reserved) -> Flow[tuple[Member, Receipt]]:
         def compose(member: Member) -> Message:
-            return self._message(member, reply, sent)
+            return self._message(member, reserved)
 
-        handover = Handover(
-            self.deployment, self.who, self.plan, self.candidates, compose, encode_id(self.op), self._left_s
+        dispatch = Dispatch(
+            config=self.config,
+            report=self.report,
+            plan=self.plan,
+            candidates=self.candidates,
+            compose=compose,
+            left=self._left_s,
         )
-        return (yield from handover.run(text(reply[4]), reply[1]))
+        return (yield from dispatch.run(reserved.before, reserved.now_ms))
 
     def _left_s(self) -> float:
         """Return the seconds in which the message must leave, for its code to live long enough."""
-        return self.leaves_by - self.deployment.elapsed_s()
+        return self.leaves_by - self.config.elapsed_s()
 
-    def _message(self, member: Member, reply: Any, sent: Description) -> Message:
-        now_ms, nonce, key_id = reply[1:4]
-        who, d, template = self.who, self.deployment, member.template_for(self.who.purpose)
-        key = d.keys.by_id[bytes.fromhex(text(key_id))] if key_id else d.keys.current
-        code = key.code(bytes.fromhex(text(nonce)) if nonce else self.nonce, who.packed, d.policy.code_length)
-        minutes = max(1, (sent.ends_ms - now_ms) // 60_000)
-        params = template.sms_params(code, minutes=minutes, params=self.params)
-        channel = member.channel_for(self.channel)
-        return Message(who.phone, code, template, params, encode_id(self.op), from_ms(now_ms), channel)
+    def _message(self, member: Member, reserved: Reserved) -> Message:
+        subject, config, template = self.subject, self.config, member.template_for(self.subject.purpose)
+        key = config.keys.by_id[reserved.key_id] if reserved.key_id else config.keys.current
+        code = key.code(reserved.nonce or self.nonce, subject.packed, config.policy.code_length)
+        minutes = max(1, (reserved.described.ends_ms - reserved.now_ms) // 60_000)
+        params = template.sms_params(code, minutes=minutes, params=self.request.params)
+        channel = self.report.channel = member.channel_for(self.request.channel)
+        return Message(subject.phone, code, template, params, encode_id(self.op), from_ms(reserved.now_ms), channel)
 
     def _record(self, member: Member, receipt: Receipt) -> str:
         """Return what is kept of who served: nothing where it goes without saying."""
-        its_id = message_id(receipt.message_id) if member.gateway.keeps_message_id(self.who.phone) else ""
-        if not its_id and self.deployment.routing.only is not None:
+        its_id = message_id(receipt.message_id) if member.gateway.keeps_message_id(self.subject.phone) else ""
+        if not its_id and self.config.routing.only is not None:
             return ""
         record = f"{member.name} {its_id}".rstrip()
         return record if len(record) <= _MAX_RECORD else member.name
 
-    def _settle(self, receipt: Receipt, record: str) -> Flow[Any]:
-        d = self.deployment
-        args = (d.now_arg(), self.op, receipt.outcome[0], record)
+    def _settle(self, receipt: Receipt, record: str) -> Flow[Settled | None]:
+        config = self.config
+        settle = config.scripts.settle(
+            phone_key=self.subject.phone_key,
+            now=config.now_arg(),
+            operation=self.op,
+            outcome=receipt.outcome[0],
+            served_by=record,
+        )
         try:
-            return (yield RunScript(d.scripts.settle, (self.who.phone_key,), args))
+            return (yield from run(settle))
         except OTPError:
             return None  # after the hand-over the gateway's outcome stands
 
     def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[int]:
         # A loop on bad numbers must not be free, and the carriers have counted what they limited.
-        d, category = self.deployment, rejection.category
+        config, category = self.config, rejection.category
         kept = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "region", "total"}}.get(category, set())
-        returned = [limit for limit in self._charged() if limit.scope not in kept]
+        undo = config.scripts.undo(
+            phone_key=self.subject.phone_key,
+            now=config.now_arg(),
+            operation=self.op,
+            stays_counted=int("phone" in kept),
+            reserved_ms=reserved_ms,
+            limits=[limit for limit in self._charged() if limit.scope not in kept],
+        )
         try:
-            undone, wait_ms = yield RunScript(
-                d.scripts.undo,
-                (self.who.phone_key, *(limit.key for limit in returned)),
-                (
-                    d.now_arg(),
-                    self.op,
-                    int("phone" in kept),
-                    reserved_ms,
-                    *(limit.rates for limit in returned),
-                ),
-            )
+            undone, wait_ms = yield from run(undo)
             if undone:
-                yield from give(d, [(limit, at) for limit, at in self.taken if limit.scope not in kept])
+                yield from refund(config, [charge for charge in self.charges if charge.limit.scope not in kept])
         except OTPError:
             return 0  # it stays counted, and the challenge's send uncertain: the safe side
-        return int(wait_ms)
+        return wait_ms
 
     def _gateway_limit(self, rejection: GatewayRejectedError, wait_ms: int) -> Flow[RateLimitError]:
         challenge = None
         with suppress(OTPError):
-            challenge = yield from live_challenge(self.deployment, self.who)
+            challenge = yield from self.subject.find_challenge()
         # The send stays counted, so the phone's own limits may last longer than the gateway's.
         wait = max(rejection.retry_after or _GATEWAY_WAIT_S, math.ceil(wait_ms / 1000))
         return RateLimitError(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, NamedTuple
 
-from otpkit.core.config import Deployment
+from otpkit.core.config import Config
 from otpkit.core.crypto import encode_id, new_id
-from otpkit.effects import Flow, RunScript, Together
+from otpkit.core.scripts.limits import Consumed, Refusal, WideLimit
+from otpkit.effects import Flow, run_together
 from otpkit.errors import ConfigurationError, OTPError, RateLimitScope
-from otpkit.policy import Rate, ipv6_share
+from otpkit.policy import Rate, Rates, ipv6_share, rates_of
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -37,24 +37,15 @@ _NOT_VISITORS = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class WideLimit:
-    """One counter that a send or a guess is charged to. `rates` is as `window.lua` reads them."""
+class Charge(NamedTuple):
+    """What was consumed of a limit: the key that remembers it, and when it was, in server milliseconds."""
 
-    scope: RateLimitScope
-    key: str
-    rates: str
-
-
-Taken: TypeAlias = tuple[WideLimit, tuple[str, int]]
-"""A limit, and what was taken from it: the key that remembers it, and when it was, in server milliseconds."""
-
-Refusal: TypeAlias = tuple[()] | tuple[RateLimitScope, int, int, int]
-"""Of a limit that is used up: its scope, the milliseconds until it allows one more, and the rate of it that takes so
-long, as its limit and its window in milliseconds; empty where none is."""
+    limit: WideLimit
+    memory_key: str
+    consumed_ms: int
 
 
-def read_ip(ip: Any) -> IPAddress:
+def read_ip(ip: object) -> IPAddress:
     """Return an address, an IPv4-mapped IPv6 one as IPv4; raises `ConfigurationError` for anything else."""
     try:
         address = ipaddress.ip_address(str(ip))
@@ -73,57 +64,66 @@ def is_countable(address: IPAddress) -> bool:
     return not any(address in network for network in _NOT_VISITORS)
 
 
-def ip_limits(deployment: Deployment, use: str, address: IPAddress, rates: Any) -> tuple[WideLimit, ...]:
-    """Return the limit of an address for one `use`; an IPv6 address counts as its /64, with a smaller share."""
-    if not is_countable(address):
+def ip_limits(config: Config, use: str, ip: object, rates: Rates) -> tuple[WideLimit, ...]:
+    """Return the limit of a visitor's address for one use of it.
+
+    Args:
+        config: what the `OTP` is built from.
+        use: `sends` or `failures`, which are counted apart.
+        ip: the address; None counts none. An IPv6 address counts as its /64, with a smaller share.
+        rates: the policy's for this use.
+
+    Raises `ConfigurationError` for what is no address.
+    """
+    if ip is None or not is_countable(address := read_ip(ip)):
         return ()
-    subject = str(address)
+    visitor = str(address)
     if address.version == 6:
-        subject = str(ipaddress.ip_network((address, 64), strict=False))
-        rates = ipv6_share(rates)
-    return _limit(deployment, "ip", (use, subject), rates)
+        visitor = str(ipaddress.ip_network((address, 64), strict=False))
+        rates = ipv6_share(rates_of(rates))
+    return _limit(config, "ip", (use, visitor), rates)
 
 
-def send_limits(deployment: Deployment, region: str) -> tuple[WideLimit, ...]:
+def send_limits(config: Config, region: str) -> tuple[WideLimit, ...]:
     """Return the limits of a region's sends and of all sends, where the policy has them."""
-    policy = deployment.policy
-    regional = _limit(deployment, "region", (region,), policy.region_sends.get(region, ()))
-    return regional + _limit(deployment, "total", (), policy.total_sends)
+    policy = config.policy
+    if not (policy.region_sends or policy.total_sends):
+        return ()
+    regional = _limit(config, "region", (region,), policy.region_sends.get(region, ()))
+    return regional + _limit(config, "total", (), policy.total_sends)
 
 
-NOTHING_TAKEN: Final[tuple[Sequence[Taken], Refusal]] = ((), ())
-"""What `take` returns where there are no limits."""
+NOTHING_CONSUMED: Final[tuple[Sequence[Charge], Refusal | None]] = ((), None)
+"""What `consume` returns where there are no limits."""
 
 
-def take(deployment: Deployment, limits: Sequence[WideLimit]) -> Flow[tuple[list[Taken], Refusal]]:
+def consume(config: Config, limits: Sequence[WideLimit]) -> Flow[tuple[Sequence[Charge], Refusal | None]]:
     """Take one from each limit that the phone's own script can't charge; return what was taken, or who refused.
 
     On one server the phone's script charges them all, in one step; a cluster keeps them on other nodes, so there each
-    is taken first and given back when the call is refused: a crash leaves it counted, never uncounted. A refusal is for
+    is taken first and refunded when the call is refused: a crash leaves it counted, never uncounted. A refusal is for
     the phone's script to tell, which first looks whether it has answered this call before.
     """
-    if not deployment.clustered or not limits:
-        return [], ()
+    if not config.clustered or not limits:
+        return NOTHING_CONSUMED
     # Each is remembered in its limit's slot: redis-py runs a script again whose reply was lost.
     memory_keys = [memory_key(limit, new_id()) for limit in limits]
-    script, now = deployment.scripts.take, deployment.now_arg()
-    replies = yield Together(
-        tuple(
-            RunScript(script, (limit.key, memory), (now, limit.rates))
-            for limit, memory in zip(limits, memory_keys, strict=True)
-        )
+    script, now = config.scripts.consume, config.now_arg()
+    replies = yield from run_together(
+        script(limit_key=limit.key, memory_key=memory, now=now, rates=limit.rates)
+        for limit, memory in zip(limits, memory_keys, strict=True)
     )
-    taken: list[Taken] = []
-    longest: Refusal = ()
-    for limit, memory, (taken_ms, wait_ms, *rate) in zip(limits, memory_keys, replies, strict=True):
-        if wait_ms == 0:
-            taken.append((limit, (memory, taken_ms)))
-        elif not longest or wait_ms > longest[1]:
-            longest = (limit.scope, wait_ms, *rate)
-    if longest:
-        yield from give(deployment, taken)
-        return [], longest
-    return taken, ()
+    charges: list[Charge] = []
+    longest: Refusal | None = None
+    for limit, memory, reply in zip(limits, memory_keys, replies, strict=True):
+        if isinstance(reply, Consumed):
+            charges.append(Charge(limit, memory, reply.consumed_ms))
+        elif longest is None or reply.wait_ms > longest.wait_ms:
+            longest = Refusal(limit.scope, reply.wait_ms, reply.limit, reply.window_ms)
+    if longest is not None:
+        yield from refund(config, charges)
+        return (), longest
+    return charges, None
 
 
 def memory_key(limit: WideLimit, op: bytes) -> str:
@@ -131,24 +131,29 @@ def memory_key(limit: WideLimit, op: bytes) -> str:
     return f"{limit.key}:{encode_id(op)}"
 
 
-def give(deployment: Deployment, taken: Iterable[Taken]) -> Flow[None]:
-    """Give back what `take` took, once. What was taken too long ago stays counted, and so does what Redis refuses."""
-    script, now = deployment.scripts.give, deployment.now_arg()
-    scripts = tuple(
-        RunScript(script, (limit.key, memory), (now, limit.rates, taken_ms)) for limit, (memory, taken_ms) in taken
-    )
-    if scripts:
+def refund(config: Config, charges: Iterable[Charge]) -> Flow[None]:
+    """Give back what `consume` took, once. What was taken too long ago stays counted; so does what Redis refuses."""
+    script, now = config.scripts.refund, config.now_arg()
+    calls = [
+        script(
+            limit_key=charge.limit.key,
+            memory_key=charge.memory_key,
+            now=now,
+            rates=charge.limit.rates,
+            consumed_ms=charge.consumed_ms,
+        )
+        for charge in charges
+    ]
+    if calls:
         with suppress(OTPError):
-            yield Together(scripts)
+            yield from run_together(calls)
 
 
-def _limit(
-    deployment: Deployment, scope: RateLimitScope, subject: tuple[str, ...], rates: Any
-) -> tuple[WideLimit, ...]:
+def _limit(config: Config, scope: RateLimitScope, parts: tuple[str, ...], rates: Rates) -> tuple[WideLimit, ...]:
     if not rates:
         return ()
-    name = encode_id(deployment.keys.name(scope.encode(), *subject))
-    return (WideLimit(scope, f"{deployment.namespace}:{{{name}}}:w", _write(rates)),)
+    name = encode_id(config.keys.name(scope.encode(), *parts))
+    return (WideLimit(scope, f"{config.namespace}:{{{name}}}:w", _write(rates_of(rates))),)
 
 
 def _write(rates: Iterable[Rate]) -> str:

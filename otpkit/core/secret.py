@@ -65,7 +65,8 @@ def read_secret(name: str, value: object) -> bytes:
     raw = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     if not isinstance(raw, bytes) or len(raw) < MIN_SECRET_BYTES:
         raise ConfigurationError(
-            f"{name} must be at least {MIN_SECRET_BYTES} random bytes, as str or bytes.", "Make one with `otpkit keygen`."
+            f"{name} must be at least {MIN_SECRET_BYTES} random bytes, as str or bytes.",
+            "Make one with `otpkit keygen`.",
         )
     require_random(name, raw)
     return raw

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from hmac import compare_digest
-from typing import Any
 
-from otpkit.core.arguments import check_bind, check_purpose
-from otpkit.core.config import Deployment, fixed_ends_ms
-from otpkit.core.crypto import encode_id, pack
+from otpkit.core.config import Config, fixed_ends_ms
+from otpkit.core.crypto import ID_BYTES, encode_id, pack
+from otpkit.core.scripts.parse import Described
+from otpkit.core.scripts.phone import LatestSend
+from otpkit.core.tokens import from_ms
+from otpkit.effects import Flow, run
 from otpkit.errors import ConfigurationError
-from otpkit.models import Event
+from otpkit.models import Challenge
 
 IDEMPOTENCY_BYTES = 8
 
 
-class Identity:
-    """A phone (E.164), a purpose and a bind, with the keys of the phone and the slot of its challenge."""
+class Subject:
+    """A phone (E.164), a purpose and a bind, with the keys of the phone and the field of its challenge."""
 
     __slots__ = (
-        "_deployment",
+        "_config",
         "bind",
+        "challenge_field",
         "counter_key",
         "packed",
         "phone",
@@ -27,35 +31,68 @@ class Identity:
         "phone_key",
         "purpose",
         "region",
-        "replayed",
-        "slot",
     )
 
-    def __init__(self, deployment: Deployment, phone: str, purpose: object, bind: object, region: str = "") -> None:
-        keys = deployment.keys
-        self._deployment = deployment
+    def __init__(self, config: Config, phone: str, purpose: object, bind: object, region: str = "") -> None:
+        keys = config.keys
+        self._config = config
         self.phone = phone
         self.region = region
-        self.replayed = False  # An idempotency key found the answer of an earlier call.
-        self.purpose = check_purpose(purpose)
-        self.bind = check_bind(bind)
-        packed_phone = pack(phone)
-        place, self.slot = (keys.slot if self.bind else keys.slot_remembered)(self.purpose, self.bind)
-        self.phone_id = encode_id(keys.name_packed(b"phone", packed_phone))
+        packed = pack(phone)
+        place = keys.place_remembered if bind == "" and type(purpose) is str else keys.place
+        self.purpose, self.bind, packed_place, self.challenge_field = place(purpose, bind)
+        self.phone_id = encode_id(keys.phone(packed)[:ID_BYTES])
         # The braces keep all of a phone in one slot of a cluster.
-        self.phone_key = f"{deployment.namespace}:{{{self.phone_id}}}:p"
-        self.counter_key = f"{deployment.namespace}:{{{self.phone_id}}}:c"
-        self.packed = place + packed_phone
+        self.phone_key = f"{config.namespace}:{{{self.phone_id}}}:p"
+        self.counter_key = f"{config.namespace}:{{{self.phone_id}}}:c"
+        self.packed = packed_place + packed
+
+    def challenge(self, now_ms: int, described: Described, *, replayed: bool = False) -> Challenge:
+        """Return the challenge that a script described at `now_ms`, in server milliseconds."""
+        ends_ms, attempts_left = described.ends_ms, described.attempts_left
+        if described.fixed:  # It ends with its code.
+            code_ends_ms = self.fixed_ends_ms or now_ms
+            ends_ms, attempts_left = min(ends_ms, code_ends_ms), attempts_left if now_ms < code_ends_ms else 0
+        return Challenge(
+            id=self.challenge_id(described.generation),
+            phone=self.phone,
+            purpose=self.purpose,
+            expires_at=from_ms(ends_ms),
+            expires_in=round(max(0, ends_ms - now_ms) / 1000),
+            resend_at=from_ms(described.resend_ms),
+            resend_in=math.ceil(max(0, described.resend_ms - now_ms) / 1000),
+            attempts_left=attempts_left,
+            sends_left=described.sends_left,
+            delivery=described.delivery,
+            replayed=replayed,
+            gateway=self.served_by(described.served_by, fixed=described.fixed)[0],
+        )
+
+    def live_challenge(self, now_ms: int, described: Described) -> Challenge | None:
+        """Return the challenge that a script described, or None where it has ended with its fixed code."""
+        challenge = self.challenge(now_ms, described)
+        return challenge if challenge.attempts_left else None
+
+    def find_challenge(self) -> Flow[Challenge | None]:
+        """Ask for the live challenge; return None where there is none."""
+        config = self._config
+        status = config.scripts.status(
+            phone_key=self.phone_key, now=config.now_arg(), challenge_field=self.challenge_field
+        )
+        match (yield from run(status)):
+            case LatestSend(live=True) as found:
+                return self.live_challenge(found.now_ms, found.described)
+        return None
 
     def challenge_id(self, generation: str) -> str:
-        """Return the public id of a challenge of this slot: the same for every resend, and it reveals nothing."""
-        return encode_id(self._deployment.keys.name_packed(b"challenge", self.packed + generation.encode()))
+        """Return the public id of a challenge: the same for every resend, and it reveals nothing."""
+        return encode_id(self._config.keys.name_packed(b"challenge", self.packed + generation.encode()))
 
     def served_by(self, record: str, *, fixed: bool) -> tuple[str, str]:
         """Return the name of the gateway that `phone.lua` keeps as a send's, and its id of the message, where known."""
         if fixed:
             return "fixed", ""
-        only = self._deployment.routing.only
+        only = self._config.routing.only
         name, _, message_id = record.partition(" ")
         return name or (only.name if only is not None else ""), message_id
 
@@ -69,24 +106,11 @@ class Identity:
 
         Both are 0 where there is none.
         """
-        fixed = self._deployment.fixed.get((self.phone, self.purpose))
+        fixed = self._config.fixed.get((self.phone, self.purpose))
         return (0, 0) if fixed is None else (fixed_ends_ms(fixed), int(compare_digest(code, fixed.code)))
 
-    def event(self, name: str, operation: str, outcome: str = "", detail: str = "", **more: str) -> Event:
-        """Return what the listener is told of this identity, by its pseudonym; `more` are a gateway and a scope."""
-        return Event(
-            name=name,
-            operation=operation,
-            purpose=self.purpose,
-            phone_id=self.phone_id,
-            outcome=outcome,
-            detail=detail,
-            region=self.region,
-            **more,
-        )
-
-    def operation(self, kind: bytes, idempotency_key: Any, *more: str, size: int) -> bytes:
-        """Return the operation id that an idempotency key of the caller's gives for this identity."""
+    def operation(self, kind: bytes, idempotency_key: object, *more: str, size: int) -> bytes:
+        """Return the operation id that an idempotency key of the caller's gives for this subject."""
         if not isinstance(idempotency_key, str) or not idempotency_key:
             raise ConfigurationError("idempotency_key must be a non-empty text, such as a form's hidden id, or None.")
-        return self._deployment.keys.name(kind, self.phone, self.purpose, self.bind, idempotency_key, *more, size=size)
+        return self._config.keys.name(kind, self.phone, self.purpose, self.bind, idempotency_key, *more, size=size)

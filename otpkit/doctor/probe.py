@@ -17,7 +17,7 @@ from otpkit.effects import HttpRequest, HttpResponse, TransportFailure
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.alidayu.responses import read_page
 from otpkit.gateways.base import Gateway
-from otpkit.gateways.shanghai import SHANGHAI
+from otpkit.gateways.china_time import SHANGHAI
 from otpkit.store import errors as store
 from otpkit.store.sync import SyncStore, error_of
 from otpkit.transport.http import Transport, drive

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from otpkit.core import scripts
 from otpkit.core.crypto import encode_id, new_id
+from otpkit.core.scripts.limits import WideLimit
 from otpkit.doctor.findings import Finding, refused, worst
-from otpkit.effects import Script
+from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError
 from otpkit.policy import Policy
 from otpkit.store.errors import REDIS_ERRORS, WAIT_MS, store_error
@@ -18,7 +19,7 @@ from otpkit.store.errors import REDIS_ERRORS, WAIT_MS, store_error
 # One wrong code blocks, and the next needs PERSIST; what replicas did not confirm can be taken back.
 _SCRIPTS: Final = scripts.load(Policy(max_consecutive_failures=1, replicas=1))
 _RATES: Final = "9/60000"
-_SLOT: Final = b"slot-8-b"
+_FIELD: Final = b"field-8b"
 _RIGHT, _WRONG, _KEY_ID = b"digest-16-bytes.", b"other-16-bytes..", b"key4"
 _FAR_MS: Final = 10**14
 _DRAWS: Final = 10_000
@@ -40,8 +41,6 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "EVALSHA": ("0" * 40, "1", "{key}"),  # the last, as there is no such script
 }
 """Every command that scripts need, as it can be tried by itself."""
-
-_Step = tuple[Script, tuple[str, ...], tuple[Any, ...]]
 
 
 def examine_scripts(client: Any, namespace: str) -> Finding:
@@ -101,9 +100,10 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
     limit = key if hasattr(client, "get_primaries") else f"{namespace}:{{{tag}-limit}}"
     error = None
     try:
-        for script, keys, args in _steps(key, limit):
-            client.execute_command("EVAL", script.text, len(keys), *keys, *args)
-        client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)  # the last one, which only reads
+        for step in _steps(key, f"{limit}:w"):
+            client.execute_command("EVAL", step.script.text, len(step.keys), *step.keys, *step.args)
+        # The last one, which only reads.
+        client.execute_command("EVALSHA", step.script.sha, len(step.keys), *step.keys, *step.args)
     except REDIS_ERRORS as refusal:
         error = refusal
     try:
@@ -122,39 +122,71 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
     return refused("scripts", store_error(error), "Look at the server: it must run scripts and take writes.")
 
 
-def _steps(key: str, limit: str) -> Iterator[_Step]:
+def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     """Yield every script with keys and arguments by which it comes to what it does."""
-    phone, counter, gateways = f"{key}:p", f"{key}:c", f"{key}:g"
-    window, memory = f"{limit}:w", f"{limit}:w:m"
-    s, send, taken_back, proof, redemption = _SCRIPTS, new_id(), new_id(), new_id(), new_id()
+    send, taken_back, proof, redemption = new_id(), new_id(), new_id(), new_id()
     call = redemption[:8]
+    phone_key, counter_key = f"{key}:p", f"{key}:c"
+    phone = {"phone_key": phone_key}
+    counted = phone | {"counter_key": counter_key}
+    gateways, memory = {"gateways_key": f"{key}:g"}, {"limit_key": limit_key, "memory_key": f"{limit_key}:m"}
+    limit = WideLimit("total", limit_key, _RATES)
 
-    def reserve(op: bytes) -> _Step:
-        fresh = op + _RIGHT + _KEY_ID + b"\0\6\0"
-        return s.reserve, (phone, counter, window), ("", op, _SLOT, fresh, "", _KEY_ID, "total", _RATES)
+    def reserve(op: bytes) -> RunScript[object]:
+        return _SCRIPTS.reserve(
+            phone_key=phone_key,
+            counter_key=counter_key,
+            now="",
+            operation=op,
+            challenge_field=_FIELD,
+            fresh=op + _RIGHT + _KEY_ID + b"\0\6\0",
+            idempotency=b"",
+            known_keys=_KEY_ID,
+            limits=[limit],
+        )
 
+    def verify(op: bytes, digest: bytes, ip_limit: WideLimit | None = None) -> RunScript[object]:
+        return _SCRIPTS.verify(
+            phone_key=phone_key,
+            counter_key=counter_key,
+            now="",
+            operation=op,
+            challenge_field=_FIELD,
+            digests=digest + _KEY_ID,
+            fixed_ends_ms=0,
+            is_fixed_code=0,
+            ip_limit=ip_limit,
+            memory_key=memory["memory_key"],
+        )
+
+    def record_failure(most_failures: int) -> RunScript[object]:
+        return _SCRIPTS.record_failure(
+            **gateways, now="", name="gateway", most_failures=most_failures, rest_ms=1000, operation="operation"
+        )
+
+    s = _SCRIPTS
     yield reserve(send)
-    yield s.settle, (phone,), ("", send, "a", "gateway")
-    yield s.receive, (phone,), ("", send, "gateway", "d")
-    yield s.status, (phone,), ("", _SLOT)
-    yield s.verify, (phone, counter), ("", taken_back, _SLOT, _RIGHT + _KEY_ID, 0, 0)
-    yield s.unverify, (phone, counter), ("", taken_back, _SLOT)
-    yield s.verify, (phone, counter), ("", proof, _SLOT, _RIGHT + _KEY_ID, 0, 0)
-    yield s.redeem, (phone,), ("", redemption, proof, _FAR_MS, call)
-    yield s.unredeem, (phone,), ("", redemption, proof, call)
-    yield s.undo, (phone, window), ("", new_id(), 0, 0, _RATES)
-    yield s.erase, (phone, counter), ()
+    yield s.settle(**phone, now="", operation=send, outcome="a", served_by="gateway")
+    yield s.receive(**phone, now="", operation=send, served_by="gateway", state="d")
+    yield s.status(**phone, now="", challenge_field=_FIELD)
+    yield verify(taken_back, _RIGHT)
+    yield s.unverify(**counted, now="", operation=taken_back, challenge_field=_FIELD)
+    yield verify(proof, _RIGHT)
+    yield s.redeem(**phone, now="", operation=redemption, proof=proof, expires_ms=_FAR_MS, call=call)
+    yield s.unredeem(**phone, now="", operation=redemption, proof=proof, call=call)
+    yield s.undo(**phone, now="", operation=new_id(), stays_counted=0, reserved_ms=0, limits=[limit])
+    yield s.erase(**counted)
     yield reserve(new_id())
-    yield s.verify, (phone, counter, window, memory), ("", new_id(), _SLOT, _WRONG + _KEY_ID, 0, 0, _RATES)
-    yield s.verify, (phone, counter), ("", new_id(), _SLOT, _WRONG + _KEY_ID, 0, 0)
-    yield s.standing, (phone, counter), ("",)
-    yield s.unblock, (phone, counter), ("",)
-    yield s.revoke, (phone,), ("", _SLOT)
-    yield s.take, (window, memory), ("", _RATES)
-    yield s.give, (window, memory), ("", _RATES, 0)
-    yield s.faltered, (gateways,), ("", "gateway", 1, 1000, "operation")
-    yield s.faltered, (gateways,), ("", "gateway", 0, 1000, "operation")
-    yield s.resting, (gateways,), ("", "gateway")
+    yield verify(new_id(), _WRONG, limit)
+    yield verify(new_id(), _WRONG)
+    yield s.standing(**counted, now="")
+    yield s.unblock(**counted, now="")
+    yield s.revoke(**phone, now="", challenge_field=_FIELD)
+    yield s.consume(**memory, now="", rates=_RATES)
+    yield s.refund(**memory, now="", rates=_RATES, consumed_ms=0)
+    yield record_failure(1)
+    yield record_failure(0)
+    yield s.circuit_state(**gateways, now="", names=["gateway"])
 
 
 def _denied(client: Any, key: str) -> list[str]:

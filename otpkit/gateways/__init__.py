@@ -1,18 +1,23 @@
-"""The gateways, and the values that they speak in. A provider's module is imported when it is first asked for."""
+"""The gateways, the values that they speak in, and what the author of a gateway needs.
+
+A provider's module is imported when it is first asked for.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from otpkit.effects import Flow, HttpRequest, HttpResponse
 from otpkit.gateways.base import Delivery, FunctionGateway, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.failover import Failover, Route
 
 if TYPE_CHECKING:
     from otpkit.gateways.alidayu import Alidayu, SmsDetail, SmsDetailPage
     from otpkit.gateways.aliyun import Aliyun, SendDetail, SendDetailPage
-    from otpkit.gateways.aliyun.signing import Credentials
     from otpkit.gateways.aliyun.voice import AliyunVoice, CallDetail
     from otpkit.gateways.apprise import Apprise
     from otpkit.gateways.console import Console
+    from otpkit.gateways.credentials import Credentials
+    from otpkit.gateways.provider import Provider, json_object, message_id
     from otpkit.gateways.tencent import Tencent
     from otpkit.gateways.twilio import Twilio
     from otpkit.gateways.webhook import Webhook, verify_webhook
@@ -27,9 +32,13 @@ __all__ = [
     "Credentials",
     "Delivery",
     "Failover",
+    "Flow",
     "FunctionGateway",
     "Gateway",
+    "HttpRequest",
+    "HttpResponse",
     "Message",
+    "Provider",
     "Push",
     "Receipt",
     "Receipts",
@@ -41,26 +50,25 @@ __all__ = [
     "Tencent",
     "Twilio",
     "Webhook",
+    "json_object",
+    "message_id",
     "verify_webhook",
 ]
 
-_MODULES = {
-    "Alidayu": "alidayu",
-    "Aliyun": "aliyun",
-    "AliyunVoice": "aliyun.voice",
-    "Apprise": "apprise",
-    "CallDetail": "aliyun.voice",
-    "Console": "console",
-    "Credentials": "aliyun.signing",
-    "SendDetail": "aliyun",
-    "SendDetailPage": "aliyun",
-    "SmsDetail": "alidayu",
-    "SmsDetailPage": "alidayu",
-    "Tencent": "tencent",
-    "Twilio": "twilio",
-    "Webhook": "webhook",
-    "verify_webhook": "webhook",
+# Each module that is imported when it is first asked for, and its public names: a line for each provider.
+_NAMES = {
+    "alidayu": ("Alidayu", "SmsDetail", "SmsDetailPage"),
+    "aliyun": ("Aliyun", "SendDetail", "SendDetailPage"),
+    "aliyun.voice": ("AliyunVoice", "CallDetail"),
+    "apprise": ("Apprise",),
+    "console": ("Console",),
+    "credentials": ("Credentials",),
+    "provider": ("Provider", "json_object", "message_id"),
+    "tencent": ("Tencent",),
+    "twilio": ("Twilio",),
+    "webhook": ("Webhook", "verify_webhook"),
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from otpkit.effects import Call, Flow
 from otpkit.errors import ConfigurationError
-from otpkit.gateways.aliyun.signing import Credentials
+from otpkit.gateways import validation
 from otpkit.gateways.provider import Provider
+
+_KEY_ID = re.compile(r"[!-+\--~]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An AccessKey; with `security_token` it is a temporary one of the Security Token Service (STS).
+
+    For Tencent Cloud the three are SecretId, SecretKey and Token. Its repr shows the id alone.
+
+    Raises ConfigurationError for a field that can't be right.
+    """
+
+    access_key_id: str
+    access_key_secret: str = field(repr=False)
+    security_token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        validation.header_value("access_key_id", self.access_key_id)
+        validation.header_value("access_key_secret", self.access_key_secret)
+        if not _KEY_ID.fullmatch(self.access_key_id):
+            raise ConfigurationError("access_key_id holds a blank or a comma.", "Copy it again from the console.")
+        if self.security_token is not None:
+            validation.header_value("security_token", self.security_token)
+
 
 CredentialsSource = Callable[[], Credentials | Awaitable[Credentials]]
 

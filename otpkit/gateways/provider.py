@@ -76,7 +76,12 @@ def row_of(code: str, rows: Mapping[str, Row]) -> Row | None:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A provider as errors and receipts name it: a word, and a title for people."""
+    """A provider as errors and receipts name it.
+
+    Args:
+        name: a word of small letters, as `Gateway.name` is.
+        title: the name for people, with which sentences begin.
+    """
 
     name: str
     title: str
@@ -90,7 +95,17 @@ class Provider:
         retry_after: int | None = None,
         concerns: RejectionConcern | None = None,
     ) -> GatewayRejectedError:
-        """Return the error for a refusal; `retry_after` in seconds."""
+        """Return the error for a refusal: nothing was sent.
+
+        Args:
+            category: what kind of refusal it is, as `GatewayRejectedError.category` has it.
+            problem: what is wrong, as the rest of a sentence.
+            remedy: who should do what, as the rest of a sentence.
+            code: the provider's error code; "" if it gave none.
+            retry_after: seconds after which the same call may succeed; None if that is not known.
+            concerns: the number, region, template or text that alone is refused, as `GatewayRejectedError.concerns` has
+                it; None leaves it to the category.
+        """
         said = f"{self.title}, error {code}" if code else self.title
         return GatewayRejectedError(
             f"{said}: {problem}.",
@@ -112,7 +127,14 @@ class Provider:
         return Receipt(self.name, outcome="uncertain")
 
     def require_body(self, template: Template) -> None:
-        """Raise ConfigurationError for a template without the text that this provider is handed."""
+        """Check that a template has the text that this provider is handed.
+
+        Args:
+            template: the template to check.
+
+        Raises:
+            ConfigurationError: the template has no body.
+        """
         if template.body is None:
             raise ConfigurationError(
                 f"Template.body is not set, and {self.title} sends a text, not a template.",
@@ -124,8 +146,14 @@ class Provider:
     ) -> Flow[Receipt]:
         """Make the request that sends, and let `read` judge its answer.
 
-        Raises GatewayRejectedError where `read` gives one, and where no connection was made. What may have been sent
-        and got no whole answer is uncertain.
+        Args:
+            request: the request, which is made once.
+            read: takes the answer, and returns the receipt, or the error for what was certainly not sent.
+
+        Returns the receipt; it is uncertain if the message may have been sent and no whole answer came.
+
+        Raises:
+            GatewayRejectedError: `read` returned one, or no connection was made.
         """
         answer = yield from ask(request)
         if isinstance(answer, NotConnected):
@@ -148,7 +176,13 @@ def ask(request: HttpRequest) -> Flow[HttpResponse | TransportFailure]:
 
 
 def json_object(response: HttpResponse) -> dict[str, Any]:
-    """Return the JSON object that a response is, or an empty one."""
+    """Return the JSON object that an answer is.
+
+    Args:
+        response: the answer.
+
+    Returns the object, or an empty one for anything else.
+    """
     found = read_json(response.text)
     return found if isinstance(found, dict) else {}
 
@@ -174,7 +208,13 @@ def token(value: object) -> str:
 
 
 def message_id(value: object) -> str:
-    """Return a provider's id of a message, or ""."""
+    """Return a provider's id of a message.
+
+    Args:
+        value: what the answer has for the id.
+
+    Returns the id, or "" for what is no text of 1 to 128 printable ASCII characters.
+    """
     return matched(_MESSAGE_ID, value)
 
 

@@ -11,8 +11,8 @@ from otpkit.effects import Flow
 from otpkit.errors import GatewayRejectedError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Message
+from otpkit.gateways.china_time import days_around
 from otpkit.gateways.provider import Provider
-from otpkit.gateways.shanghai import days_around
 from otpkit.transport.http import drive
 
 T = TypeVar("T")
@@ -105,6 +105,17 @@ class Records(Generic[T]):
                 return
         problem = f"there is no end after {MAX_PAGES} pages"
         raise self.provider.rejection("request", problem, "the developer must ask by biz_id")
+
+
+def is_page(page: object, page_size: object) -> bool:
+    """Return whether there can be such a page: one from 1, of 1 to 50 rows."""
+    return _is_whole(page) and _is_whole(page_size, MAX_PAGE_SIZE)
+
+
+def _is_whole(number: object, most: int | None = None) -> bool:
+    if not isinstance(number, int) or isinstance(number, bool):
+        return False
+    return number >= 1 and (most is None or number <= most)
 
 
 def answered(provider: Provider, asking: Flow[P | None]) -> P:

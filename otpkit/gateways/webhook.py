@@ -105,7 +105,15 @@ class Webhook(Gateway):
             TIMESTAMP: timestamp,
             SIGNATURE: _signature(self._secret, timestamp, body),
         }
-        return HttpRequest("POST", self.url, self._query, headers, self.timeout, body, self._proxy)
+        return HttpRequest(
+            method="POST",
+            url=self.url,
+            params=self._query,
+            headers=headers,
+            timeout=self.timeout,
+            body=body,
+            proxy=self._proxy,
+        )
 
 
 @without_locals

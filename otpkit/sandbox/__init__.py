@@ -12,6 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from otpkit.errors import ConfigurationError
 from otpkit.sandbox.faults import Fault
 from otpkit.sandbox.messages import Message
 from otpkit.sandbox.state import Sandbox
@@ -34,4 +35,12 @@ _LAZY = {
 def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), name)
+    try:
+        module = import_module(_LAZY[name])
+    except ModuleNotFoundError as missing:
+        if str(missing.name).startswith("otpkit"):
+            raise
+        raise ConfigurationError(
+            f"The sandbox's server needs {missing.name!r}, which is not installed. Run: pip install 'otpkit[sandbox]'"
+        ) from missing
+    return getattr(module, name)

@@ -1,35 +1,38 @@
-"""The sandbox as a web application: the gateway, the inbox page, and a JSON interface for tests and tools."""
+"""The sandbox as a web application: the gateways on the wire, the inbox page, and the JSON interface."""
 
 from __future__ import annotations
 
-import json
-import re
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import Final
 
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Receive, Scope, Send
+
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox import alibaba, alidayu, tencent, twilio
-from otpkit.sandbox._web import BaseRoute, JSONResponse, Match, Request, Response, Route, Scope, Starlette
-from otpkit.sandbox.alidayu_answers import system_error
-from otpkit.sandbox.answers import Answer
-from otpkit.sandbox.assets import asset_routes
-from otpkit.sandbox.calls import WireRequest, calls_of
-from otpkit.sandbox.faults import fault_from_json
-from otpkit.sandbox.guard import INERT, body_of, error, foreign
-from otpkit.sandbox.inbox import Inbox
+from otpkit.sandbox.access import INERT, error, foreign, read_body
+from otpkit.sandbox.calls import Headers, WireRequest, WireResponse, calls_of
+from otpkit.sandbox.inbox import Inbox, asset_routes
+from otpkit.sandbox.interface import Interface
+from otpkit.sandbox.providers import alidayu, twilio
+from otpkit.sandbox.providers.alidayu import system_error
+from otpkit.sandbox.providers.aliyun import dispatch as aliyun
+from otpkit.sandbox.providers.tencent import sms as tencent
 from otpkit.sandbox.state import Sandbox
-from otpkit.sandbox.watching import watch
-from otpkit.sandbox.wire import WireEndpoint
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 GATEWAY_PATH: Final = "/gw/alidayu"
 TWILIO_PATH: Final = "/2010-04-01"
 _ACTION_HEADERS: Final = frozenset({b"x-acs-action", b"x-tc-action"})
-_NO_STORE: Final = {"cache-control": "no-store"}
-_LIMIT: Final = re.compile(r"[0-9]{1,9}")
+TRANSPORT: Final = "otpkit.sandbox.transport"  # the key in the request's state under which `server` puts it
+# What browsers say of a person's own request (Fetch Metadata).
+_OWN_SITES: Final = frozenset({b"none", b"same-origin"})
 
 
 def create_app(
@@ -41,8 +44,8 @@ def create_app(
     can point its own name at this server and read the codes (DNS rebinding); `allowed_hosts` adds names.
     The gateway answers to any name, as it asks for credentials.
     """
-    interface = _Interface(sandbox, frozenset(allowed_hosts))
-    return Starlette(routes=[*_gateway_routes(sandbox), *interface.routes(), *asset_routes(), *extra_routes])
+    pages = _Pages(sandbox, frozenset(allowed_hosts))
+    return Starlette(routes=[*_gateway_routes(sandbox), *pages.routes(), *asset_routes(), *extra_routes])
 
 
 def _gateway_routes(sandbox: Sandbox) -> list[BaseRoute]:
@@ -57,9 +60,9 @@ def _gateway_routes(sandbox: Sandbox) -> list[BaseRoute]:
     ]
 
 
-def _answer_call(sandbox: Sandbox, request: WireRequest) -> Answer:
+def _answer_call(sandbox: Sandbox, request: WireRequest) -> WireResponse:
     """Answer a call of Alibaba Cloud or Tencent Cloud: both have the path `/`."""
-    return tencent.answer(sandbox, request) if tencent.speaks(request) else alibaba.answer(sandbox, request)
+    return tencent.answer(sandbox, request) if tencent.speaks(request) else aliyun.answer(sandbox, request)
 
 
 class _CallsRoute(Route):
@@ -83,26 +86,28 @@ def _is_form(content_type: bytes) -> bool:
     return content_type.lower().startswith(b"application/x-www-form-urlencoded")
 
 
-class _Interface:
+class _Pages:
+    """The routes of the inbox and the interface, each behind the check of who asks."""
+
     def __init__(self, sandbox: Sandbox, allowed_hosts: frozenset[str]) -> None:
         self._sandbox = sandbox
         self._allowed_hosts = allowed_hosts
 
     def routes(self) -> list[BaseRoute]:
-        inbox = Inbox(self._sandbox)
+        inbox, interface = Inbox(self._sandbox), Interface(self._sandbox)
         return [
             self._route("/", inbox.show),
             self._route("/clear", inbox.clear, "POST", form=True),
             self._route("/faults", inbox.add_fault, "POST", form=True),
             self._route("/faults/clear", inbox.clear_faults, "POST", form=True),
-            self._route("/api/events", self.events),
-            self._route("/api/messages", self.messages),
-            self._route("/api/messages", self.clear_messages, "DELETE"),
-            self._route("/api/faults", self.faults),
-            self._route("/api/faults", self.add_fault, "POST"),
-            self._route("/api/faults", self.clear_faults, "DELETE"),
-            self._route("/api/stats", self.stats),
-            self._route("/api/stats", self.clear_stats, "DELETE"),
+            self._route("/api/events", interface.events),
+            self._route("/api/messages", interface.messages),
+            self._route("/api/messages", interface.clear_messages, "DELETE"),
+            self._route("/api/faults", interface.faults),
+            self._route("/api/faults", interface.add_fault, "POST"),
+            self._route("/api/faults", interface.clear_faults, "DELETE"),
+            self._route("/api/stats", interface.stats),
+            self._route("/api/stats", interface.clear_stats, "DELETE"),
         ]
 
     def _route(self, path: str, endpoint: Endpoint, method: str = "GET", *, form: bool = False) -> Route:
@@ -123,43 +128,66 @@ class _Interface:
         except ConfigurationError as exc:
             return error(str(exc), 422)
 
-    async def events(self, request: Request) -> Response:
-        return watch(self._sandbox, request)
 
-    async def messages(self, request: Request) -> Response:
-        asked = request.query_params
-        phone, limit = asked.get("phone"), asked.get("limit")
-        if limit is not None and not _LIMIT.fullmatch(limit):
-            raise ConfigurationError(f"'limit' is a whole number, not {limit!r:.40}")
-        most = None if limit is None else int(limit)
-        found = self._sandbox.messages(phone or None, most, q=asked.get("q", ""))
-        now = self._sandbox.now()
-        return JSONResponse([message.as_json(now) for message in found], headers=_NO_STORE)
+class WireEndpoint:
+    """What answers a request, as a bare ASGI application: no request object, no thread, next to no cost."""
 
-    async def clear_messages(self, _: Request) -> Response:
-        return JSONResponse({"deleted": self._sandbox.clear_messages()})
+    def __init__(self, answer: Callable[[WireRequest], WireResponse]) -> None:
+        self._answer = answer
 
-    async def faults(self, _: Request) -> Response:
-        return JSONResponse([asdict(fault) for fault in self._sandbox.faults()], headers=_NO_STORE)
-
-    async def add_fault(self, request: Request) -> Response:
-        fault = fault_from_json(await _json_body(request))
-        self._sandbox.add_fault(fault)
-        return JSONResponse(asdict(fault), 201)
-
-    async def clear_faults(self, _: Request) -> Response:
-        return JSONResponse({"deleted": self._sandbox.clear_faults()})
-
-    async def stats(self, _: Request) -> Response:
-        return JSONResponse(self._sandbox.stats(), headers=_NO_STORE)
-
-    async def clear_stats(self, _: Request) -> Response:
-        self._sandbox.clear_stats()
-        return JSONResponse({})
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Another site's page could sign with the default secret, so it is turned away."""
+        headers = dict(scope["headers"])
+        body = await read_body(receive) if scope["method"] == "POST" else b""
+        if body is None:
+            answer = WireResponse(413, b"")
+        elif headers.get(b"sec-fetch-site", b"none") not in _OWN_SITES:
+            answer = WireResponse(403, b"")
+        else:
+            path = scope.get("raw_path") or scope["path"].encode()
+            answer = self._answer(WireRequest(scope["method"], path, scope["query_string"], headers, body))
+        await hand_over(answer, scope, receive, send)
 
 
-async def _json_body(request: Request) -> object:
-    try:
-        return json.loads(await body_of(request))
-    except (ValueError, RecursionError):
-        raise ConfigurationError("the body is not JSON") from None
+async def hand_over(answer: WireResponse, scope: Scope, receive: Receive, send: Send) -> None:
+    """Put an answer on the wire in the way it asks for."""
+    if answer.delay and await _gone_within(answer.delay, receive):
+        return
+    if answer.ending == "drop":
+        _transport(scope).abort()
+        await _gone(receive)
+        return
+    length = (b"content-length", str(len(answer.body)).encode())
+    await _start(answer.status, (*answer.headers, length), send)
+    if answer.ending == "whole":
+        await send({"type": "http.response.body", "body": answer.body})
+        return
+    half = answer.body[: len(answer.body) // 2]
+    await send({"type": "http.response.body", "body": half, "more_body": True})
+    _transport(scope).close()
+    await _gone(receive)
+
+
+async def _start(status: int, headers: Headers, send: Send) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+
+
+def _transport(scope: Scope) -> asyncio.Transport:
+    transport = scope.get("state", {}).get(TRANSPORT)
+    if transport is None:
+        raise ConfigurationError("This server can't close a connection at will: use otpkit.sandbox.serve or running.")
+    return transport  # type: ignore[no-any-return]
+
+
+async def _gone(receive: Receive) -> None:
+    """Wait until the connection has ended; the server complains of an answer left unfinished before that."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _gone_within(seconds: float, receive: Receive) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await _gone(receive)
+            return True
+    return False

@@ -10,8 +10,7 @@ from functools import cached_property, lru_cache
 from itertools import count, takewhile
 from typing import Final, Literal
 
-from otpkit.sandbox.fault_queue import MAX_FAULTS
-from otpkit.sandbox.faults import Fault
+from otpkit.sandbox.faults import MAX_FAULTS, Fault
 from otpkit.sandbox.messages import Message
 
 # `faults` is any change of the queue; `missed` is told to who comes too late for some events, and must look anew.
@@ -23,7 +22,7 @@ _LINE_ENDS: Final = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "\x85
 
 
 @dataclass(frozen=True, eq=False)
-class Event:
+class SandboxEvent:
     """One event, at a time in seconds since the epoch. It is not slotted, so that all who watch share one `frame`."""
 
     id: int
@@ -55,7 +54,7 @@ class EventLog:
     def __init__(self, max_receipts: int) -> None:
         self._max_receipts = max_receipts
         self._ids = count(1)
-        self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._events: deque[SandboxEvent] = deque(maxlen=MAX_EVENTS)
         self._receipts: list[tuple[float, int, Message]] = []
         self.last = 0  # the id of the newest
 
@@ -75,12 +74,12 @@ class EventLog:
         """Tell of the faults that are left in the queue."""
         self._add("faults", now, faults=tuple(waiting))
 
-    def since(self, last: int, now: float) -> list[Event]:
+    def since(self, last: int, now: float) -> list[SandboxEvent]:
         """Return what happened after the event with the id `last`, the oldest first."""
         while self._receipts and self._receipts[0][0] <= now:
             self._add("receipt", now, heapq.heappop(self._receipts)[2])
         if last > self.last or self._lacks(last + 1):
-            return [Event(self.last, "missed", now)]
+            return [SandboxEvent(self.last, "missed", now)]
         return list(takewhile(lambda event: event.id > last, reversed(self._events)))[::-1]
 
     def _lacks(self, wanted: int) -> bool:
@@ -90,4 +89,4 @@ class EventLog:
 
     def _add(self, name: EventName, at: float, message: Message | None = None, faults: tuple[Fault, ...] = ()) -> None:
         self.last = next(self._ids)
-        self._events.append(Event(self.last, name, at, message, faults))
+        self._events.append(SandboxEvent(self.last, name, at, message, faults))

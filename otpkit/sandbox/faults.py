@@ -27,19 +27,21 @@ Phone numbers with a fault of their own, for the calls that send:
 
 139002CCCCC, 139003000NN (10 to 61) and 139003001SS do the same to the calls that ask, and messages to them are
 ordinary ones.
+
+No I/O, no lock: the sandbox has one.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox.calls import APIS, CALLS, Api, calls_of
-from otpkit.sandbox.messages import subscriber
+from otpkit.sandbox.calls import APIS, CALLS, HEARD, PROVIDERS, Api, calls_of
+from otpkit.sandbox.phones import subscriber
 
 FaultName = Literal[
     "reject",
@@ -99,14 +101,6 @@ MAX_TIMES: Final = 10_000  # calls
 MAX_DELAY: Final = 600  # s
 LATE_DELAY: Final = 5.0  # s, longer than a patient person waits
 _LATE: Final[frozenset[FaultName]] = frozenset({"late", "receipt_late"})
-# What `reject` says unless told otherwise: out of service, which no client mends.
-_REJECTED: Final = {
-    "alidayu": "50001",
-    "dysmsapi": "isv.OUT_OF_SERVICE",
-    "dyvmsapi": "isv.OUT_OF_SERVICE",
-    "tencent": "FailedOperation.InsufficientBalanceInSmsPackage",
-    "twilio": "20005",
-}
 _CODE: Final = re.compile(r"[0-9A-Za-z._-]{1,64}")
 
 
@@ -201,7 +195,7 @@ def _default_delay(fault: FaultName) -> float:
 
 
 def _default_code(api: Api | None) -> str:
-    return _REJECTED["alidayu" if api is None else CALLS[api].provider]
+    return PROVIDERS["alidayu" if api is None else CALLS[api].provider].rejection
 
 
 def _check_scope(fault: Fault) -> None:
@@ -231,3 +225,102 @@ def _check_numbers(fault: Fault) -> None:
         or not 0 <= delay <= MAX_DELAY
     ):
         raise ConfigurationError(f"'delay' is a number of seconds from 0 to {MAX_DELAY}, not {delay!r:.40}")
+
+
+# The six digits before a code to reject with, and the six before the endings below.
+SENDING: Final = ("139000", "139001")
+ASKING: Final = ("139002", "139003")
+
+# The last digit says whether the message is sent.
+ENDINGS: Final[Mapping[str, tuple[FaultName, bool]]] = {
+    "00010": ("http_500", False),
+    "00011": ("http_500", True),
+    "00020": ("throttled", False),
+    "00030": ("success_false", False),
+    "00031": ("success_false", True),
+    "00040": ("drop", False),
+    "00041": ("drop", True),
+    "00050": ("half", False),
+    "00051": ("half", True),
+    "00060": ("not_json", False),
+    "00061": ("not_json", True),
+    "00071": ("receipt_failed", True),
+    "00072": ("receipt_twice", True),
+    "00081": ("receipt_never", True),
+    "00082": ("receipt_late", True),
+    "00090": ("lost", False),
+}
+LATE: Final = "001"  # followed by two digits: seconds
+STATE: Final = "200"  # followed by the last two digits of a call's state
+
+
+def magic_fault(api: Api, phone: str) -> Fault | None:
+    """Return the fault that a phone number of 11 digits asks for by itself, or None for an ordinary one."""
+    call = CALLS[api]
+    rejected, special = SENDING if call.sends else ASKING
+    prefix, ending = phone[:6], phone[6:]
+    if prefix == rejected and ending[0] != "0":
+        return Fault("reject", code=ending)
+    if prefix != special:
+        return None
+    if ending.startswith(LATE):
+        return Fault("late", delay=float(ending[-2:]))
+    if ending.startswith(STATE) and call.sends and call.channel == "voice":
+        return _state_fault(f"2000{ending[-2:]}")
+    name, sent = ENDINGS.get(ending, (None, False))
+    if name is None or (not call.sends and name in SEND_ONLY):
+        return None
+    return Fault(name, sent=sent)
+
+
+def magic_table() -> Iterator[tuple[str, str]]:
+    """Yield each number of the calls that send with what it does, for people to read."""
+    rejected, special = SENDING
+    yield rejected + "CCCCC", "rejected with that code (13900050001: 50001)"
+    for ending, (name, sent) in ENDINGS.items():
+        yield special + ending, Fault(name, sent=sent).in_words
+    yield special + LATE + "SS", "the answer comes after SS seconds; sent"
+    yield special + STATE + "SS", "a voice call ends in the state 2000SS (13900120002: busy)"
+
+
+def _state_fault(state: str) -> Fault | None:
+    return None if state == HEARD else Fault("receipt_failed", code=state)
+
+
+MAX_FAULTS: Final = 1_000  # queued at a time
+
+
+class FaultQueue:
+    """Gives each fault to the first call that it concerns, as often as it is to be played."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Queue one.
+
+        Raises:
+            ConfigurationError: too many are queued.
+        """
+        if len(self._faults) >= MAX_FAULTS:
+            raise ConfigurationError(f"{MAX_FAULTS} faults are queued already; clear them first")
+        self._faults.append(fault)
+
+    def take(self, api: Api, phones: tuple[str, ...]) -> Fault | None:
+        """Take the fault that a call must play, or None."""
+        for place, fault in enumerate(self._faults):
+            if fault.concerns(api, phones):
+                self._spend(place)
+                return fault
+        return None
+
+    def _spend(self, place: int) -> None:
+        fault = self._faults[place]
+        if fault.times > 1:
+            self._faults[place] = replace(fault, times=fault.times - 1)
+        else:
+            del self._faults[place]
+
+    def waiting(self) -> list[Fault]:
+        """Return those that are left, the next one first."""
+        return list(self._faults)

@@ -1,36 +1,53 @@
-"""The inbox page and its forms, which need no script: a POST, then the page anew."""
+"""The inbox page with its style and script, and its forms, which need no script: a POST, then the page anew."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox._web import HTMLResponse, Request, Response, jinja2
-from otpkit.sandbox.assets import asset_url
-from otpkit.sandbox.calls import APIS
-from otpkit.sandbox.faults import DESCRIPTIONS, MAX_TIMES, Fault
-from otpkit.sandbox.guard import body_of
-from otpkit.sandbox.magic import magic_table
+from otpkit.sandbox.access import INERT, body_of
+from otpkit.sandbox.calls import APIS, PROVIDERS
+from otpkit.sandbox.faults import DESCRIPTIONS, MAX_TIMES, Fault, magic_table
 from otpkit.sandbox.messages import Message, Status, shanghai
 from otpkit.sandbox.state import Sandbox
+
+PATH: Final = "/static"
+
+_TYPES: Final = {"inbox.css": "text/css", "inbox.js": "text/javascript"}
+_FILES: Final = {name: (Path(__file__).parent / "static" / name).read_bytes() for name in _TYPES}
+
+
+def asset_url(name: str) -> str:
+    """Return the URL of a file. It holds the digest of its contents, so that a browser may keep the file for good."""
+    return f"{PATH}/{name}?{sha256(_FILES[name]).hexdigest()[:16]}"
+
+
+def asset_routes() -> list[BaseRoute]:
+    """Return the routes of all files."""
+    return [Route(f"{PATH}/{name}", _serve) for name in _FILES]
+
+
+async def _serve(request: Request) -> Response:
+    name = request.url.path.rpartition("/")[2]
+    headers = INERT | {"cache-control": "max-age=31536000, immutable"}
+    return Response(_FILES[name], media_type=_TYPES[name], headers=headers)
+
 
 INBOX_SIZE: Final = 100  # messages shown
 LONGEST_TEXT: Final = 200  # characters shown of one before its details are opened
 LONGEST_NAME: Final = 40  # characters shown and read out of a signature
 LONGEST_CODE: Final = 12  # characters that can still be a code to type
-PROVIDERS: Final = {
-    "alidayu": "Alidayu",
-    "dysmsapi": "Dysmsapi",
-    "dyvmsapi": "Dyvmsapi",
-    "tencent": "Tencent Cloud",
-    "twilio": "Twilio",
-}
-OWN_IDS: Final = {"alidayu": "Extend", "tencent": "SessionContext"}  # what the sender's own id is called
 
 _TIMES: Final = re.compile(r"[0-9]{1,9}")
 _POLICY: Final = (
@@ -147,7 +164,6 @@ _CONSTANTS: Final[Mapping[str, Any]] = {
     "longest_text": LONGEST_TEXT,
     "magic_numbers": tuple(magic_table()),
     "max_times": MAX_TIMES,
-    "own_ids": OWN_IDS,
     "providers": PROVIDERS,
     "shanghai": shanghai,
 }

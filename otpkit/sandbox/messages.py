@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from otpkit.errors import ConfigurationError
-from otpkit.sandbox.calls import CALLS, Api, Channel, Provider
-from otpkit.sandbox.recording import Recorded
+from otpkit.gateways.base import Channel
+from otpkit.gateways.china_time import SHANGHAI
+from otpkit.sandbox.calls import CALLS, Api, ProviderName, WireRequest
 
 Status = Literal["waiting", "failed", "delivered"]
 
-# China has one zone and has had no daylight saving since 1991, so no time zone database is needed.
-SHANGHAI: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
 
-SEPARATORS: Final = re.compile(r"[\s().-]")
-_SUBSCRIBER: Final = re.compile(r"(?:\+?86|0086)?(1[0-9]{10})")
-# Numbers of other regions: those of Hong Kong, Macau and Taiwan without `+` too, as the providers' documents have them.
-_NEARBY: Final = r"85[23][0-9]{8}|886[0-9]{9}"
-_ELSEWHERE: Final = re.compile(rf"(?:\+|00)(?!86|85[23])([1-9][0-9]{{6,14}})|(?:\+|00)?({_NEARBY})")
 # Alibaba's `${code}`, and Tencent Cloud's `{1}`.
 _VARIABLE: Final = re.compile(r"\$\{([^{}]+)\}|(?<!\$)\{([0-9]{1,2})\}")
-# The ITU's country codes (E.164): those of one digit and of two; all others have three.
-_COUNTRY: Final = re.compile(r"\+(1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[0-9]{3})([0-9]+)")
 _DIGITS: Final = re.compile(r"[0-9]+")
 
 
@@ -93,7 +84,7 @@ class Message:
     callback: str = field(default="", repr=False, hash=False)
 
     @property
-    def provider(self) -> Provider:
+    def provider(self) -> ProviderName:
         """Whose call sent it."""
         return CALLS[self.api].provider
 
@@ -134,32 +125,6 @@ class Message:
         return {"result_code": self.result_code, "received_at": _iso(self.receipt_at)}
 
 
-def subscriber(phone: str) -> str:
-    """Return the 11 digits of any usual spelling of a mainland number, `+86 138 0013 8000` for one; or a number of
-    another region as `+` and its digits.
-
-    Raises:
-        ConfigurationError: it is neither.
-    """
-    digits = SEPARATORS.sub("", phone) if isinstance(phone, str) else ""
-    if (match := _SUBSCRIBER.fullmatch(digits)) is not None:
-        return match[1]
-    if (match := _ELSEWHERE.fullmatch(digits)) is not None:
-        return f"+{match[1] or match[2]}"
-    raise ConfigurationError(f"{phone!r:.40} is not a phone number: give 11 digits, or +86 and 11 digits.")
-
-
-def e164(phone: str) -> str:
-    """Return a message's phone as E.164."""
-    return phone if phone.startswith("+") else f"+86{phone}"
-
-
-def country_and_number(phone: str) -> tuple[str, str]:
-    """Return the country code of a message's phone, and the rest."""
-    found = _COUNTRY.fullmatch(e164(phone))
-    return ("", phone) if found is None else (found[1], found[2])
-
-
 def variables(template_text: str) -> set[str]:
     """Return the names of a template's variables."""
     return {found[1] or found[2] for found in _VARIABLE.finditer(template_text)}
@@ -191,16 +156,60 @@ def _iso(timestamp: float) -> str:
     return datetime.fromtimestamp(timestamp, UTC).isoformat()
 
 
-def biz_id_of(provider: Provider, serial: int, channel: Channel = "sms") -> str:
-    """Return a provider's id of a send, in its own form."""
-    match provider:
-        case "alidayu":
-            return f"{100_000 + serial}^{1_000_000 + serial}"
-        case "dysmsapi":
-            return f"{100_000_000_000_000_000 + serial}^0"
-        case "dyvmsapi":
-            return f"{100_000_000_000 + serial}^{200_000_000_000 + serial}"
-        case "tencent":
-            return f"5000:{10**27 + serial}"
-        case "twilio":
-            return f"{'CA' if channel == 'voice' else 'SM'}{serial:032x}"
+MAX_RECORDED: Final = 16_384  # characters of one request; what is beyond them is cut off
+MASK: Final = "***"
+
+_SECRET: Final = frozenset(
+    {"x-ca-secret", "x-ca-signature", "x-acs-security-token", "x-tc-token", "cookie", "proxy-authorization"}
+)
+_SECRET_PARAMS: Final = re.compile(r"(?<![^&])(Signature|SecurityToken|Token)=[^&]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A request as a person reads it. `query` is still encoded, `is_cut` says that some of it was left out."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: str
+    is_cut: bool
+
+    def as_json(self) -> dict[str, object]:
+        """Return what `GET /api/messages` shows of it."""
+        return asdict(self)
+
+
+def recorded(request: WireRequest) -> Recorded:
+    """Keep a request; names of headers are in lower case, as they came to us."""
+    left, is_cut = MAX_RECORDED, False
+
+    def fit(text: str) -> str:
+        nonlocal left, is_cut
+        kept = text[:left]
+        left, is_cut = left - len(kept), is_cut or len(kept) < len(text)
+        return kept
+
+    return Recorded(
+        method=fit(request.method),
+        path=fit(request.path.decode("latin-1")),
+        query=fit(_SECRET_PARAMS.sub(rf"\1={MASK}", request.query.decode("latin-1"))),
+        headers={fit(name): fit(value) for name, value in _masked(request) if left},
+        body=fit(_SECRET_PARAMS.sub(rf"\1={MASK}", request.body.decode("utf-8", "replace"))),
+        is_cut=is_cut,
+    )
+
+
+def _masked(request: WireRequest) -> list[tuple[str, str]]:
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.items()]
+    return [(name, _mask(name, value)) for name, value in headers]
+
+
+def _mask(name: str, value: str) -> str:
+    if name in _SECRET:
+        return MASK
+    if name != "authorization":
+        return value
+    said, equals, _ = value.partition("Signature=")
+    return f"{said}{equals}{MASK}" if equals and said.startswith("ACS3-") else MASK

@@ -9,22 +9,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox.calls import CALLS, Api, Provider
-from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault
-from otpkit.sandbox.magic import HEARD, magic_fault
+from otpkit.sandbox.calls import CALL_RESULTS, CALLS, PROVIDERS, Api, ProviderName
+from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault, magic_fault
 from otpkit.sandbox.messages import Message
 
 MAX_BATCH: Final = 100  # receipts in one push
-PUSHED: Final[frozenset[Provider]] = frozenset({"dysmsapi", "dyvmsapi", "tencent"})
-
-# What a receipt says, good and bad. Nobody answers a call that fails.
-_RESULTS: Final[dict[Provider, tuple[str, str]]] = {
-    "alidayu": ("000", "UNDELIV"),
-    "dysmsapi": ("DELIVERED", "UNDELIV"),
-    "tencent": ("DELIVRD", "UNDELIV"),
-    "twilio": ("delivered", "30003"),
-}
-_CALL_RESULTS: Final = (HEARD, "200003")  # of all providers
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +31,7 @@ def outcome(api: Api, phone: str, fault: Fault | None) -> Outcome:
     if fault is None or fault.fault not in RECEIPT_FAULTS:
         fault = magic_fault(api, phone)
     call = CALLS[api]
-    good, bad = _CALL_RESULTS if call.channel == "voice" else _RESULTS[call.provider]
+    good, bad = CALL_RESULTS if call.channel == "voice" else PROVIDERS[call.provider].results
     usual = Outcome(delay=0.0, fails=False, result_code=good, copies=1)
     if fault is None:
         return usual
@@ -58,10 +47,10 @@ def outcome(api: Api, phone: str, fault: Fault | None) -> Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Push:
+class ReceiptPush:
     """Receipts that one HTTP request tells of; `copy` and `attempt` count from 0."""
 
-    provider: Provider
+    provider: ProviderName
     copy: int
     attempt: int
     messages: tuple[Message, ...]
@@ -73,27 +62,27 @@ class PushQueue:
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._serials = count()
-        self._waiting: list[tuple[float, int, Push]] = []
+        self._waiting: list[tuple[float, int, ReceiptPush]] = []
 
-    def add(self, at: float, push: Push) -> None:
+    def add(self, at: float, push: ReceiptPush) -> None:
         """Push at `at`, in seconds since the epoch."""
         if len(self._waiting) < self._max_size:
             heapq.heappush(self._waiting, (at, next(self._serials), push))
 
-    def take_due(self, now: float) -> list[Push]:
+    def take_due(self, now: float) -> list[ReceiptPush]:
         """Take what is due; receipts of one kind are told of together."""
-        batches: dict[tuple[Provider, int, int], list[Message]] = {}
+        batches: dict[tuple[ProviderName, int, int], list[Message]] = {}
         while self._waiting and self._waiting[0][0] <= now:
             push = heapq.heappop(self._waiting)[2]
             batches.setdefault((push.provider, push.copy, push.attempt), []).extend(push.messages)
         return [
-            Push(*kind, tuple(messages[start : start + _batch(kind[0])]))
+            ReceiptPush(*kind, tuple(messages[start : start + _batch(kind[0])]))
             for kind, messages in batches.items()
             for start in range(0, len(messages), _batch(kind[0]))
         ]
 
 
-def _batch(provider: Provider) -> int:
+def _batch(provider: ProviderName) -> int:
     return 1 if provider == "twilio" else MAX_BATCH
 
 

@@ -11,25 +11,14 @@ from datetime import date
 from itertools import count, islice
 
 from otpkit.errors import ConfigurationError
-from otpkit.sandbox.calls import CALLS, Api, Channel, Provider, WireRequest
-from otpkit.sandbox.counts import Counts
-from otpkit.sandbox.events import Event, EventLog
-from otpkit.sandbox.fault_queue import FaultQueue
-from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault
-from otpkit.sandbox.magic import magic_fault
-from otpkit.sandbox.mailbox import Mailbox, showing
-from otpkit.sandbox.messages import Message, Sms, biz_id_of, render, shanghai, subscriber, variables
-from otpkit.sandbox.nonces import Nonces
-from otpkit.sandbox.receipts import PUSHED, Push, PushQueue, checked_url, outcome
-from otpkit.sandbox.recording import recorded
-
-
-class Unacceptable(Exception):
-    """A send or a query that the gateway refuses; `code` is its code for the reason."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
+from otpkit.gateways.base import Channel
+from otpkit.sandbox.calls import CALLS, PROVIDERS, Api, ProviderName, Unacceptable, WireRequest
+from otpkit.sandbox.events import EventLog, SandboxEvent
+from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault, FaultQueue, magic_fault
+from otpkit.sandbox.messages import Message, Sms, recorded, render, shanghai, variables
+from otpkit.sandbox.phones import subscriber
+from otpkit.sandbox.receipts import PushQueue, ReceiptPush, checked_url, outcome
+from otpkit.sandbox.storage import Counts, Mailbox, Nonces, showing
 
 
 class Sandbox:
@@ -161,9 +150,9 @@ class Sandbox:
                 self.record(replace(sms, request=origin or sms.request), biz_id, fault)
         return ids, fault
 
-    def new_biz_id(self, provider: Provider = "alidayu", channel: Channel = "sms") -> str:
+    def new_biz_id(self, provider: ProviderName = "alidayu", channel: Channel = "sms") -> str:
         """Return the id of a send, in the provider's form such as `134523^4351232`; no two are alike."""
-        return biz_id_of(provider, next(self._serials), channel)
+        return PROVIDERS[provider].send_id(next(self._serials), channel)
 
     def record(self, sms: Sms, biz_id: str, fault: Fault | None = None) -> None:
         """Keep what was sent, one message a phone; a receipt fault decides how its receipts turn out."""
@@ -198,7 +187,7 @@ class Sandbox:
         return list(islice(found, limit))
 
     def sent_on(
-        self, phone: str, day: date, biz_id: str | None = None, provider: Provider = "alidayu"
+        self, phone: str, day: date, biz_id: str | None = None, provider: ProviderName = "alidayu"
     ) -> list[Message]:
         """Return what a provider sent to a phone on one day in China, newest first."""
         return [
@@ -209,7 +198,7 @@ class Sandbox:
             and biz_id in {None, message.biz_id}
         ]
 
-    def pull(self, provider: Provider, limit: int) -> list[Message]:
+    def pull(self, provider: ProviderName, limit: int) -> list[Message]:
         """Take the oldest of a provider's messages whose receipt has come in and was not taken so before."""
         with self._lock:
             now, kept = self._clock(), list(self._mailbox.newest_first())[::-1]
@@ -239,10 +228,11 @@ class Sandbox:
     def _keep(self, message: Message, copies: int) -> None:
         self._mailbox.keep(message)
         self._events.sent(message)
-        is_pushed = bool(message.callback) or (self._receipts_url is not None and message.provider in PUSHED)
+        row = PROVIDERS[message.provider]
+        is_pushed = bool(message.callback) or (self._receipts_url is not None and row.is_pushed)
         if is_pushed and message.receipt_at is not None:
             for copy in range(copies):
-                self._pushes.add(message.receipt_at, Push(message.provider, copy, 0, (message,)))
+                self._pushes.add(message.receipt_at, ReceiptPush(message.provider, copy, 0, (message,)))
 
     # Pushed receipts
 
@@ -254,7 +244,7 @@ class Sandbox:
         """
         self._receipts_url = checked_url(url)
 
-    def take_pushes(self) -> list[tuple[str, Push]]:
+    def take_pushes(self) -> list[tuple[str, ReceiptPush]]:
         """Take the pushes that are due, each with its URL."""
         with self._lock:
             url = self._receipts_url
@@ -262,7 +252,7 @@ class Sandbox:
         found = [(push.messages[0].callback or (url or "").replace("{provider}", push.provider), push) for push in due]
         return [(url, push) for url, push in found if url]
 
-    def push_again(self, push: Push, since: float) -> None:
+    def push_again(self, push: ReceiptPush, since: float) -> None:
         """Repeat a push that was made at `since` and not taken, after the wait that is due; without one, never."""
         if push.attempt < len(self._receipt_retries):
             with self._lock:
@@ -314,7 +304,7 @@ class Sandbox:
         """Return the id of the newest event."""
         return self._events.last
 
-    def events(self, last: int) -> list[Event]:
+    def events(self, last: int) -> list[SandboxEvent]:
         """Return what happened after the event with the id `last`, the oldest first: the newest 1,000 are kept."""
         with self._lock:
             return self._events.since(last, self._clock())

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from otpkit import AsyncOTP, ConfigurationError, Template
-from otpkit.core.crypto import SLOT_BYTES
-from otpkit.effects import Flow, RunScript
+from otpkit.core.crypto import CHALLENGE_FIELD_BYTES
+from otpkit.effects import Flow
 from otpkit.phone import MAINLAND, MAX_LENGTH, ONLY_MAINLAND
 
 _SEPARATORS: Final = "[-. －．　]*"
@@ -22,7 +22,7 @@ class Deployed:
 
     def __init__(self, otp: AsyncOTP) -> None:
         self._otp = otp
-        self._deployment = otp._deployment
+        self._deployment = otp._config
         speaks = any("voice" in member.gateway.channels for member in self._deployment.routing.members.values())
         # A message is taken everywhere: a gateway that only calls carries it as a call.
         self.channels = ["sms", "voice"] if speaks else ["sms"]
@@ -73,8 +73,12 @@ class Deployed:
         await self._otp._drive(self._ping())
 
     def _ping(self) -> Flow[None]:
-        d = self._deployment
-        yield RunScript(d.scripts.status, (f"{d.namespace}:{{ready}}:p",), (d.now_arg(), bytes(SLOT_BYTES)))
+        config = self._deployment
+        yield config.scripts.status(
+            phone_key=f"{config.namespace}:{{ready}}:p",
+            now=config.now_arg(),
+            challenge_field=bytes(CHALLENGE_FIELD_BYTES),
+        )
 
     def _templates(self, purpose: str | None = None) -> Iterator[Template]:
         for member in self._deployment.routing.members.values():

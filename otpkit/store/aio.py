@@ -26,6 +26,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from otpkit.core.config import NO_REPLICAS
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.store import errors as store
@@ -73,7 +74,7 @@ class AsyncStore:
         client = self._client
         return self.clustered or (type(client) is redis.Redis and not client.single_connection_client)
 
-    async def run(self, effect: RunScript, patience: store.Patience | None = None) -> Any:
+    async def run(self, effect: RunScript[object], patience: store.Patience | None = None) -> Any:
         """Run a script and return its reply; raises `StoreUnavailableError`, `ConfigurationError`.
 
         `patience` is the whole call's; a client that was passed in has timeouts of its own.
@@ -146,7 +147,7 @@ class AsyncStore:
             abandon_all(self._bindings.pop(loop).client)
 
     async def _error(
-        self, binding: Binding, failure: Exception, effect: RunScript, patience: store.Patience | None
+        self, binding: Binding, failure: Exception, effect: RunScript[object], patience: store.Patience | None
     ) -> OTPError:
         """Return our error for one of Redis's. Sentinels that name no primary are asked why, unless they hang."""
         if not isinstance(failure, sentinel.MasterNotFoundError) or "Timeout" in str(failure):
@@ -168,7 +169,7 @@ class AsyncStore:
         self._lock, self._bindings, self._latest = threading.Lock(), {}, None
         self._client = self._client if self._address is None else self._open()
 
-    async def _attempt(self, binding: Binding, effect: RunScript, patience: store.Patience | None) -> Any:
+    async def _attempt(self, binding: Binding, effect: RunScript[object], patience: store.Patience | None) -> Any:
         client = binding.client
         if isinstance(client, redis.RedisCluster):
             if patience is None:
@@ -208,7 +209,7 @@ class AsyncStore:
         raise MaxConnectionsError("all connections are in use")
 
     async def _on_slot(
-        self, binding: Binding, effect: RunScript, loop: asyncio.AbstractEventLoop | None, until: float
+        self, binding: Binding, effect: RunScript[object], loop: asyncio.AbstractEventLoop | None, until: float
     ) -> Any:
         client: Any = binding.client
         if not binding.is_open:
@@ -259,7 +260,7 @@ async def _once(binding: Binding, work: Callable[[], Coroutine[Any, Any, Any]]) 
     errand.result()
 
 
-async def _in_pool(pool: Any, effect: RunScript, loop: asyncio.AbstractEventLoop | None) -> Any:
+async def _in_pool(pool: Any, effect: RunScript[object], loop: asyncio.AbstractEventLoop | None) -> Any:
     """Run a script on a connection of a pool. `loop` is set where the pool may hold connections of other loops."""
     connection: Any = None
     is_clean = False
@@ -304,7 +305,7 @@ async def _of_loop(pool: Any, loop: asyncio.AbstractEventLoop) -> Any:
 
 
 async def _on_node(
-    node: Any, effect: RunScript, loop: asyncio.AbstractEventLoop | None, until: float, *, asking: bool
+    node: Any, effect: RunScript[object], loop: asyncio.AbstractEventLoop | None, until: float, *, asking: bool
 ) -> Any:
     connection = node.acquire_connection()
     is_clean = False
@@ -353,7 +354,7 @@ def _timeouts(share: int = 1) -> dict[str, Any]:
     }
 
 
-async def _ask(connection: Any, effect: RunScript) -> Any:
+async def _ask(connection: Any, effect: RunScript[object]) -> Any:
     """Run a script on one connection, by its SHA and, where the server does not know it, by its text."""
     script, keys, args = effect.script, effect.keys, effect.args
     try:
@@ -362,16 +363,20 @@ async def _ask(connection: Any, effect: RunScript) -> Any:
     except NoScriptError:
         await connection.send_command("EVAL", script.text, len(keys), *keys, *args)
         reply = await connection.read_response()
-    if not script.fits(reply, args):
+    try:
+        value, is_known = effect.read(reply), True
+    except store.UNFIT:
+        is_known = False
+    if not is_known:  # Raised outside the except block: the reply stands in the context of what was raised there.
         raise store.UnknownReply
     if effect.replicas:
         # WAIT counts what this very connection wrote; on another one it would mean nothing.
         await connection.send_command("WAIT", effect.replicas, store.WAIT_MS)
         store.require_confirmed(await connection.read_response(), effect.replicas)
-    return reply
+    return value
 
 
-async def _execute(client: Any, effect: RunScript, loop: asyncio.AbstractEventLoop) -> Any:
+async def _execute(client: Any, effect: RunScript[object], loop: asyncio.AbstractEventLoop) -> Any:
     """Run a script on a client that is not redis-py's own plain one: an embedded store, a subclass."""
     script, keys, args = effect.script, effect.keys, effect.args
     if client.connection is not None and is_foreign(client.connection, loop):
@@ -383,7 +388,8 @@ async def _execute(client: Any, effect: RunScript, loop: asyncio.AbstractEventLo
             reply = await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
         except NoScriptError:
             reply = await client.execute_command("EVAL", script.text, len(keys), *keys, *args)
-        is_clean = script.fits(reply, args)
+        with suppress(*store.UNFIT):
+            value, is_clean = effect.read(reply), True
     except ResponseError:
         is_clean = True
         raise
@@ -393,8 +399,8 @@ async def _execute(client: Any, effect: RunScript, loop: asyncio.AbstractEventLo
     if not is_clean:
         raise store.UnknownReply
     if effect.replicas:
-        raise ConfigurationError(store.NO_REPLICAS)
-    return reply
+        raise ConfigurationError(NO_REPLICAS)
+    return value
 
 
 async def _ignore(_error: Exception) -> None:

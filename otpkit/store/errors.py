@@ -46,7 +46,6 @@ CONNECTIONS = 100  # a client keeps at most; further callers wait their turn
 THREADS = 32  # of a server's callers at once: more would only delay each other, most of all while they connect
 WAIT_MS = 500  # how long replicas may take to confirm; less than ANSWER_S
 
-NO_REPLICAS = "Policy.replicas needs a Redis server with replicas, by a URL or redis-py's own client."
 _REFUSED = (
     "Redis refused the credentials. Check the user name and the password in the URL, for Sentinels sentinel_username "
     "and sentinel_password."
@@ -113,6 +112,9 @@ RETRYABLE = (
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a redis-py client raises besides, where it can't take a reply apart, or is closed under a call."""
 
+UNFIT = (AttributeError, LookupError, TypeError, ValueError)
+"""What `RunScript.read` raises for a reply that the script can't have given."""
+
 STALE = (ClusterDownError, ConnectionError, TimeoutError, RedisClusterException, OSError)
 """Those after which a cluster's client should learn anew which node serves what."""
 
@@ -125,7 +127,7 @@ else:
     _pack = hiredis.pack_command
 
 
-def packed(connection: Any, effect: RunScript) -> Sequence[bytes]:
+def packed(connection: Any, effect: RunScript[object]) -> Sequence[bytes]:
     """Return the call of a script, by its SHA, as it goes on the wire; redis-py's own packing takes thrice as long."""
     command = ("EVALSHA", effect.script.sha, len(effect.keys), *effect.keys, *effect.args)
     if _pack is not None:
@@ -316,12 +318,6 @@ def _who(error: BaseException) -> str:
     if place := _unreached(error):
         return f"An operator should look at the server: {place}. The same call may succeed later."
     return "An operator should look at the server; the same call may succeed later."
-
-
-def require_replicas(replicas: int, confirms: bool) -> None:
-    """Raise `ConfigurationError` where replicas are asked for and none can be waited for."""
-    if replicas and not confirms:
-        raise ConfigurationError(NO_REPLICAS)
 
 
 def fakeredis() -> Any:

@@ -27,6 +27,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from otpkit.core.config import NO_REPLICAS
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.store import errors as store
@@ -73,7 +74,7 @@ class SyncStore:
         client = self._client
         return self.clustered or (type(client) is redis.Redis and client.connection is None)
 
-    def run(self, effect: RunScript, patience: store.Patience | None = None) -> Any:
+    def run(self, effect: RunScript[object], patience: store.Patience | None = None) -> Any:
         """Run a script and return its reply; raises `StoreUnavailableError`, `ConfigurationError`.
 
         `patience` is the whole call's; a client that was passed in has timeouts of its own.
@@ -117,7 +118,7 @@ class SyncStore:
                 for each in self._client.connection_pool.sentinel_manager.sentinels:
                     each.close()
 
-    def _error(self, failure: Exception, effect: RunScript) -> OTPError:
+    def _error(self, failure: Exception, effect: RunScript[object]) -> OTPError:
         return error_of(self._client, failure, effect.script.text)
 
     def after_fork(self) -> None:
@@ -128,7 +129,7 @@ class SyncStore:
             _of_parent.append(self._client)
             self._client = None
 
-    def _attempt(self, effect: RunScript, patience: store.Patience | None) -> Any:
+    def _attempt(self, effect: RunScript[object], patience: store.Patience | None) -> Any:
         client = self._client
         BOUND.until = math.inf if patience is None else patience.until
         if client is None:
@@ -183,12 +184,12 @@ class SyncStore:
         if errand.failure is not None:
             raise errand.failure
 
-    def _on_cluster(self, client: Any, effect: RunScript) -> Any:
+    def _on_cluster(self, client: Any, effect: RunScript[object]) -> Any:
         if self._address is not None:
             return self._on_slot(client, effect)
         return client.retry.call_with_retry(lambda: self._on_slot(client, effect), lambda error: None)
 
-    def _on_slot(self, client: Any, effect: RunScript) -> Any:
+    def _on_slot(self, client: Any, effect: RunScript[object]) -> Any:
         node: Any = None
         asked: Any = None
         for _ in range(_REDIRECTS):
@@ -234,7 +235,7 @@ class _Errand(threading.Thread):
             self.failure = error
 
 
-def _in_pool(pool: Any, effect: RunScript) -> Any:
+def _in_pool(pool: Any, effect: RunScript[object]) -> Any:
     # The same as execute_command does, less what only other commands need: a sixth of a call's time.
     connection: Any = None
     is_clean = False
@@ -258,7 +259,7 @@ def _in_pool(pool: Any, effect: RunScript) -> Any:
             _put_back(pool, connection, is_clean=is_clean)
 
 
-def _on_node(pool: Any, effect: RunScript, *, asking: bool) -> Any:
+def _on_node(pool: Any, effect: RunScript[object], *, asking: bool) -> Any:
     connection: Any = None
     is_clean = False
     try:
@@ -312,7 +313,7 @@ def _timeouts(share: int = 1) -> dict[str, Any]:
     }
 
 
-def _ask(connection: Any, effect: RunScript) -> Any:
+def _ask(connection: Any, effect: RunScript[object]) -> Any:
     """Run a script on one connection, by its SHA and, where the server does not know it, by its text."""
     script, keys, args = effect.script, effect.keys, effect.args
     try:
@@ -325,13 +326,17 @@ def _ask(connection: Any, effect: RunScript) -> Any:
     except NoScriptError:
         connection.send_command("EVAL", script.text, len(keys), *keys, *args)
         reply = connection.read_response()
-    if not script.fits(reply, args):
+    try:
+        value, is_known = effect.read(reply), True
+    except store.UNFIT:
+        is_known = False
+    if not is_known:  # Raised outside the except block: the reply stands in the context of what was raised there.
         raise store.UnknownReply
     if effect.replicas:
         # WAIT counts what this very connection wrote; on another one it would mean nothing.
         connection.send_command("WAIT", effect.replicas, store.WAIT_MS)
         store.require_confirmed(connection.read_response(), effect.replicas)
-    return reply
+    return value
 
 
 def _exchange(connection: Any, packed: Sequence[bytes]) -> Any:
@@ -348,7 +353,7 @@ def _exchange(connection: Any, packed: Sequence[bytes]) -> Any:
     return reply
 
 
-def _execute(client: Any, effect: RunScript) -> Any:
+def _execute(client: Any, effect: RunScript[object]) -> Any:
     """Run a script on a client that is not redis-py's own plain one: an embedded store, a subclass."""
     script, keys, args = effect.script, effect.keys, effect.args
     is_clean = False
@@ -357,7 +362,8 @@ def _execute(client: Any, effect: RunScript) -> Any:
             reply = client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
         except NoScriptError:
             reply = client.execute_command("EVAL", script.text, len(keys), *keys, *args)
-        is_clean = script.fits(reply, args)
+        with suppress(*store.UNFIT):
+            value, is_clean = effect.read(reply), True
     except ResponseError:
         is_clean = True
         raise
@@ -368,8 +374,8 @@ def _execute(client: Any, effect: RunScript) -> Any:
     if not is_clean:
         raise store.UnknownReply
     if effect.replicas:
-        raise ConfigurationError(store.NO_REPLICAS)
-    return reply
+        raise ConfigurationError(NO_REPLICAS)
+    return value
 
 
 def error_of(client: Any, failure: Exception, script: str = "") -> OTPError:

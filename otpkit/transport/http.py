@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from otpkit.effects import Call, Flow, HttpRequest, HttpResponse, NoAnswer, NotConnected
@@ -46,12 +46,21 @@ class Transport:
 
     Args:
         connections: how many idle connections to keep for each host; more than these are made as needed.
-        ca_file: a file of CA certificates to trust in place of the public ones.
+        ca_file: a file or folder of CA certificates to trust in place of the public ones.
+        decoding: what to do with an answer of status 200 that is not UTF-8: `strict` takes it for none, `replace`
+            replaces what can't be read.
     """
 
-    def __init__(self, *, connections: int = 32, ca_file: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        connections: int = 32,
+        ca_file: str | None = None,
+        decoding: Literal["strict", "replace"] = "strict",
+    ) -> None:
         self._connections = connections
         self._verify = ca_file or True
+        self._decoding = decoding
         self._opened: tuple[int, HTTPAdapter] | None = None
 
     def exchange(self, request: HttpRequest, latest: float | None = None) -> HttpResponse:
@@ -68,7 +77,7 @@ class Transport:
         _current.exchange = exchange
         try:
             exchange.query = _query_of(request)
-            return _read(self._send(request), exchange)
+            return _read(self._send(request), exchange, self._decoding)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the code
             kind = _kind(error)
         finally:
@@ -338,7 +347,7 @@ def _query_of(request: HttpRequest) -> bytes:
     return "&".join(filter(None, (request.url.partition("?")[2], query))).encode()
 
 
-def _read(response: requests.Response, exchange: _Exchange) -> HttpResponse:
+def _read(response: requests.Response, exchange: _Exchange, decoding: str) -> HttpResponse:
     response.raw.enforce_content_length = True  # urllib3 1.26 takes half a body for a whole one
     try:
         body = bytearray()
@@ -351,7 +360,7 @@ def _read(response: requests.Response, exchange: _Exchange) -> HttpResponse:
     finally:
         response.close()
     # An error's page may be in any encoding: its status says enough.
-    text = body.decode("utf-8", "strict" if response.status_code == 200 else "replace")
+    text = body.decode("utf-8", decoding if response.status_code == 200 else "replace")
     headers = _Headers((name.lower(), value) for name, value in response.headers.items())
     return HttpResponse(response.status_code, headers, text)
 

@@ -155,7 +155,7 @@ def test_the_same_code_of_two_identities_is_two_records(rest: Lab, monkeypatch: 
     """Though every code is 123456, no two digests are alike: the identity is the salt."""
     monkeypatch.setattr("otpkit.core.crypto.CodeKey.code", lambda *_: "123456")
     nonces = count()
-    monkeypatch.setattr("otpkit.core.issue.new_id", lambda: next(nonces).to_bytes(16))
+    monkeypatch.setattr("otpkit.core.issue.new_ids", lambda: (next(nonces).to_bytes(16), next(nonces).to_bytes(16)))
     otp = rest.otp(policy=Policy(sends="32/day"))
     for phone, (purpose, bind) in product((PHONE, OTHER_PHONE), (("a", ""), ("b", ""), ("a", "b"))):
         otp.issue(phone, purpose, bind=bind)

@@ -66,7 +66,7 @@ def test_row_19_the_same_nonce_makes_another_code_for_another_phone(
     memory_lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Row 19: even a repeated nonce tells nothing of another phone's, purpose's or bind's code."""
-    monkeypatch.setattr("otpkit.core.issue.new_id", lambda: b"\0" * 16)
+    monkeypatch.setattr("otpkit.core.issue.new_ids", lambda: (b"\0" * 16, b"\0" * 16))
     otp = memory_lab.otp(policy=Policy(code_length=10, sends="32/day"))
     for phone, purpose, bind in ((PHONE, "a", ""), (OTHER_PHONE, "a", ""), (PHONE, "b", ""), (PHONE, "a", "b")):
         otp.issue(phone, purpose, bind=bind)

@@ -47,7 +47,7 @@ def rested(url: str, namespace: str) -> dict[bytes, bytes]:
 
 
 @pytest.mark.parametrize("action", ["drop", "cut", "refuse"])
-@pytest.mark.parametrize("script", ["resting", "faltered"])
+@pytest.mark.parametrize("script", ["circuit_state", "record_failure"])
 async def test_a_failure_counts_once(
     proxy: Proxy, seat_url: str, namespace: str, kind: str, script: str, action: Any
 ) -> None:
@@ -69,7 +69,7 @@ async def test_a_message_is_sent_although_nobody_can_say_who_rests(
     two = Two()
     async with calling(kind, proxy.url, two.gateway, namespace=namespace, policy=OFTEN) as caller:
         two.first.reject_next()
-        for script in ("resting", "faltered"):
+        for script in ("circuit_state", "record_failure"):
             proxy.expect(script, *[Fault("drop")] * (4 if kind.endswith("client") else 3))
         challenge = await result(caller.issue(PHONE))
         assert proxy.planned() == 0

@@ -15,32 +15,39 @@ from stage import Stage, staged
 
 from otpkit import OTP, AsyncOTP, Challenge, GatewayRejectedError, Proof, StoreUnavailableError
 from otpkit.core import scripts
-from otpkit.effects import RunScript
 from otpkit.gateways import Failover
 from otpkit.testing import Outbox
 
 IP = "203.0.113.7"
 SCRIPTS = [field.name for field in fields(scripts.Scripts)]
 OP = bytes(range(16))
-PHONE_KEYS = ("t:{p}:p", "t:{p}:c")
-ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {
-    "reserve": (PHONE_KEYS, ("", OP, b"12345678", b"n" * 39, b"", b"keyA")),
-    "settle": (PHONE_KEYS[:1], ("", OP, "a", "")),
-    "undo": (PHONE_KEYS[:1], ("", OP, 0, 0)),
-    "verify": (PHONE_KEYS, ("", OP, b"12345678", b"d" * 20)),
-    "unverify": (PHONE_KEYS, ("", OP, b"12345678")),
-    "redeem": (PHONE_KEYS[:1], ("", OP, OP, 10**15)),
-    "unredeem": (PHONE_KEYS[:1], ("", OP, OP)),
-    "status": (PHONE_KEYS[:1], ("", b"12345678")),
-    "standing": (PHONE_KEYS, ("",)),
-    "revoke": (PHONE_KEYS[:1], ("", b"12345678")),
-    "unblock": (PHONE_KEYS, ("",)),
-    "erase": (PHONE_KEYS, ()),
-    "take": (("t:{l}:w", "t:{l}:w:1"), ("", "5/1000")),
-    "give": (("t:{l}:w", "t:{l}:w:1"), ("", "5/1000", 1)),
-    "receive": (PHONE_KEYS[:1], ("", OP, "", "d")),
-    "resting": (("t:{g}:g",), ("", "one", "two")),
-    "faltered": (("t:{g}:g",), ("", "one", 3, 1000, "operation")),
+PHONE_KEY = {"phone_key": "t:{p}:p"}
+PHONE_KEYS = PHONE_KEY | {"counter_key": "t:{p}:c"}
+FIELD = {"challenge_field": b"12345678"}
+LIMIT_KEYS = {"limit_key": "t:{l}:w", "memory_key": "t:{l}:w:1"}
+GATEWAYS_KEY = {"gateways_key": "t:{g}:g"}
+NOW, NOW_OP = {"now": ""}, {"now": "", "operation": OP}
+VERIFY = {"digests": b"d" * 20, "fixed_ends_ms": 0, "is_fixed_code": 0}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "reserve": PHONE_KEYS | NOW_OP | FIELD | {"fresh": b"n" * 39, "idempotency": b"", "known_keys": b"keyA"},
+    "settle": PHONE_KEY | NOW_OP | {"outcome": "a", "served_by": ""},
+    "undo": PHONE_KEY | NOW_OP | {"stays_counted": 0, "reserved_ms": 0},
+    "verify": PHONE_KEYS | NOW_OP | FIELD | VERIFY,
+    "unverify": PHONE_KEYS | NOW_OP | FIELD,
+    "redeem": PHONE_KEY | NOW_OP | {"proof": OP, "expires_ms": 10**15},
+    "unredeem": PHONE_KEY | NOW_OP | {"proof": OP, "call": b""},
+    "status": PHONE_KEY | NOW | FIELD,
+    "standing": PHONE_KEYS | NOW,
+    "revoke": PHONE_KEY | NOW | FIELD,
+    "unblock": PHONE_KEYS | NOW,
+    "erase": PHONE_KEYS,
+    "consume": LIMIT_KEYS | NOW | {"rates": "5/1000"},
+    "refund": LIMIT_KEYS | NOW | {"rates": "5/1000", "consumed_ms": 1},
+    "receive": PHONE_KEY | NOW_OP | {"served_by": "", "state": "d"},
+    "circuit_state": GATEWAYS_KEY | NOW | {"names": ["one", "two"]},
+    "record_failure": GATEWAYS_KEY
+    | NOW
+    | {"name": "one", "most_failures": 3, "rest_ms": 1000, "operation": "operation"},
 }
 _DESCRIBED = b":%d\r\n:%d\r\n:5\r\n:4\r\n$1\r\n%s\r\n$8\r\nabcdef01\r\n:0\r\n$0\r\n\r\n"
 SHAPES = {
@@ -110,8 +117,7 @@ async def test_no_script_takes_another_shape_for_its_reply(proxy: Proxy, kind: s
     """And the connection is dropped: the next call, with a reply of its own, gets that."""
     async with calling(kind, proxy.url, Outbox()) as caller:
         store: Any = caller.otp._store
-        keys, arguments = ARGUMENTS[script]
-        effect = RunScript(getattr(caller.otp._deployment.scripts, script), keys, arguments)
+        effect = getattr(caller.otp._config.scripts, script)(**ARGUMENTS[script])
         for name, shape in SHAPES.items():
             proxy.expect(script, *[Fault("say", reply=shape)] * 5)
             run = asyncio.to_thread(store.run, effect) if kind.startswith("sync") else store.run(effect)
@@ -180,7 +186,7 @@ async def test_each_call_says_that_the_store_is_unavailable(
 
 
 @pytest.mark.parametrize("library", [OTP, AsyncOTP])
-@pytest.mark.parametrize("script", ["resting", "faltered", "take", "give"])
+@pytest.mark.parametrize("script", ["circuit_state", "record_failure", "consume", "refund"])
 async def test_what_is_beside_the_message_stops_none(
     proxy: Proxy, namespace: str, library: Any, script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,11 +201,11 @@ async def test_what_is_beside_the_message_stops_none(
             return await result(asyncio.to_thread(getattr(otp, name), *arguments, **options))
         return await result(getattr(otp, name)(*arguments, **options))
 
-    if script != "give":
+    if script != "refund":
         proxy.expect(script, *[Fault("say", reply=b"+OK\r\n")] * 20)
     issued = await call("issue", PHONE, ip=IP)
     proxy.forget()
-    if script == "take":
+    if script == "consume":
         assert type(issued) is StoreUnavailableError
         assert not sent
     else:

@@ -126,7 +126,7 @@ def test_no_failure_of_redis_leaks(
     monkeypatch.setattr("otpkit.core.crypto.CodeKey.code", _remembering(gateway.codes))
     client = lab.connect()
     otp = lab.otp(redis=client, gateway=gateway, policy=POLICY, clock=None)
-    sha = getattr(otp._deployment.scripts, failing).sha if failing != "wrong type" else ""
+    sha = getattr(otp._config.scripts, failing).sha if failing != "wrong type" else ""
     if failing == "wrong type":
         otp.issue(PHONE)
         for key in lab.key_names():
@@ -193,7 +193,7 @@ def test_no_object_shows_a_secret(memory_lab: Lab) -> None:
     alidayu = Alidayu("key", APP_SECRET)
     otp = memory_lab.otp(gateway=alidayu, policy=POLICY, fixed_codes=[fixed])
     found = list(ours_within(otp))
-    assert {"Deployment", "Keys", "TokenSigner", "FixedCode", "Alidayu"} <= {type(each).__name__ for each in found}
+    assert {"Config", "Keys", "TokenSigner", "FixedCode", "Alidayu"} <= {type(each).__name__ for each in found}
     for each in found:
         text = f"{each!r} {each}"
         assert [needle for needle in (SECRET, APP_SECRET, FIXED_CODE, PHONE[3:]) if needle in text] == [], type(each)
@@ -226,6 +226,6 @@ def test_values_survive_a_pickle_and_take_no_secret_along(memory_lab: Lab) -> No
 def test_what_holds_a_secret_can_not_be_pickled(memory_lab: Lab) -> None:
     """A task queue that pickles its arguments must not carry the keys away."""
     otp = memory_lab.otp()
-    for each in (otp, otp._deployment, otp._deployment.keys, otp._deployment.signer, otp._deployment.keys.current):
+    for each in (otp, otp._config, otp._config.keys, otp._config.signer, otp._config.keys.current):
         with pytest.raises(Exception, match="pickle"):
             pickle.dumps(each)

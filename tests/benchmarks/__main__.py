@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from tests.benchmarks.beside import beside
 from tests.benchmarks.calls import issue, verify
+from tests.benchmarks.hops import hops
 from tests.benchmarks.imports import imports
 from tests.benchmarks.memory import crowd, memory
 from tests.benchmarks.races import races
@@ -30,6 +31,7 @@ SECTIONS: dict[str, Callable[[str, Sizes], Iterator[Row]]] = {
     "crowd": crowd,
     "beside": beside,
     "races": races,
+    "hops": hops,
     "imports": imports,
 }
 

@@ -11,7 +11,7 @@ from redis import sentinel
 
 from otpkit import OTP
 from otpkit.core.crypto import new_id
-from otpkit.core.subject import Identity
+from otpkit.core.subject import Subject
 
 BATCH = 500  # commands of a pipeline
 PURPOSE = "signup"
@@ -21,7 +21,7 @@ class Filler:
     """Reserves for phones by pipelines. It hands nothing over, so each send stays as of a process that died."""
 
     def __init__(self, otp: OTP, url: str) -> None:
-        self._deployment = otp._deployment
+        self._config = otp._config
         host, _, port = url.partition("://")[2].partition(",")[0].partition("/")[0].partition(":")
         self._cluster: Any = redis.RedisCluster(host=host, port=int(port)) if "+cluster" in url else None
         if self._cluster is not None:
@@ -32,7 +32,7 @@ class Filler:
         else:
             clients = [redis.Redis(host=host, port=int(port))]
         for client in clients:
-            client.script_load(self._deployment.scripts.reserve.text)
+            client.script_load(self._config.scripts.reserve.text)
         self._single = clients[0]
 
     def fill(self, phones: Iterable[str]) -> list[tuple[str, str, float, float]]:
@@ -49,11 +49,11 @@ class Filler:
         began, codes = time.time(), []
         pipes: dict[Any, Any] = {}
         for phone in phones:
-            who = Identity(self._deployment, phone, PURPOSE, "")
-            client = self._client(who.phone_key)
+            subject = Subject(self._config, phone, PURPOSE, "")
+            client = self._client(subject.phone_key)
             if client not in pipes:
                 pipes[client] = client.pipeline(transaction=False)
-            codes.append(self._reserve(pipes[client], who))
+            codes.append(self._reserve(pipes[client], subject))
         for pipe in pipes.values():
             assert all(reply[1] == b"reserved" for reply in pipe.execute())
         ended = time.time()
@@ -64,10 +64,19 @@ class Filler:
             return self._single
         return self._cluster.get_redis_connection(self._cluster.get_node_from_key(key))
 
-    def _reserve(self, pipe: Any, who: Identity) -> str:
-        d, nonce = self._deployment, new_id()
-        key, known = d.keys.current, b"".join(d.keys.by_id)
-        code = key.code(nonce, who.packed, d.policy.code_length)
-        arguments = (d.now_arg(), new_id(), who.slot, key.challenge(nonce, who.packed, code), b"", known)
-        pipe.evalsha(d.scripts.reserve.sha, 2, who.phone_key, who.counter_key, *arguments)
+    def _reserve(self, pipe: Any, subject: Subject) -> str:
+        config, nonce = self._config, new_id()
+        key = config.keys.current
+        code = key.code(nonce, subject.packed, config.policy.code_length)
+        call = config.scripts.reserve(
+            phone_key=subject.phone_key,
+            counter_key=subject.counter_key,
+            now=config.now_arg(),
+            operation=new_id(),
+            challenge_field=subject.challenge_field,
+            fresh=key.challenge(nonce, subject.packed, code),
+            idempotency=b"",
+            known_keys=config.keys.ids,
+        )
+        pipe.evalsha(call.script.sha, len(call.keys), *call.keys, *call.args)
         return code

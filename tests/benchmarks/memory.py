@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import redis
 
-from otpkit.core.config import Deployment
-from otpkit.core.crypto import ID_BYTES, SLOT_BYTES, encode_id
+from otpkit.core.config import Config
+from otpkit.core.crypto import CHALLENGE_FIELD_BYTES, ID_BYTES, encode_id
 from tests.benchmarks.measure import ratio
 from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.subjects import Bench, open_bench, tcp_server
@@ -49,25 +49,28 @@ def crowd(server: str, sizes: Sizes) -> Iterator[Row]:
 
 def fill(bench: Bench, count: int) -> None:
     """Store challenges of `count` phones, made by the library's own script of identities drawn at random."""
-    deployment = bench.otp._deployment
+    config = bench.otp._config
     with bench.client.pipeline(transaction=False) as pipe:
         for start in range(0, count, BATCH):
             for _ in range(min(BATCH, count - start)):
-                _reserve(pipe, deployment)
+                _reserve(pipe, config)
             assert all(reply[1] == b"reserved" for reply in pipe.execute())
 
 
-def _reserve(pipe: redis.client.Pipeline, deployment: Deployment) -> None:
+def _reserve(pipe: redis.client.Pipeline, config: Config) -> None:
     phone = encode_id(secrets.token_bytes(ID_BYTES))
-    slot, operation = secrets.token_bytes(SLOT_BYTES), secrets.token_bytes(ID_BYTES)
-    challenge = deployment.keys.current.challenge(secrets.token_bytes(ID_BYTES), phone.encode(), "123456")
-    pipe.evalsha(
-        deployment.scripts.reserve.sha,
-        2,
-        f"{deployment.namespace}:{{{phone}}}:p",
-        f"{deployment.namespace}:{{{phone}}}:c",
-        *("", operation, slot, challenge, b"", b"".join(deployment.keys.by_id)),
+    fresh = config.keys.current.challenge(secrets.token_bytes(ID_BYTES), phone.encode(), "123456")
+    call = config.scripts.reserve(
+        phone_key=f"{config.namespace}:{{{phone}}}:p",
+        counter_key=f"{config.namespace}:{{{phone}}}:c",
+        now="",
+        operation=secrets.token_bytes(ID_BYTES),
+        challenge_field=secrets.token_bytes(CHALLENGE_FIELD_BYTES),
+        fresh=fresh,
+        idempotency=b"",
+        known_keys=config.keys.ids,
     )
+    pipe.evalsha(call.script.sha, len(call.keys), *call.keys, *call.args)
 
 
 def _used_memory(client: redis.Redis) -> int:

@@ -14,7 +14,8 @@ from cli_process import PHONE, Ended, otpkit, python, running
 from secrets_of_tests import SECRET
 
 from otpkit import OTP
-from otpkit.gateways.aliyun.signing import Credentials, signed_headers
+from otpkit.gateways.aliyun.signing import signed_headers
+from otpkit.gateways.credentials import Credentials
 
 QUIET = Ended(0, "", "")
 

@@ -170,3 +170,39 @@ def test_without_a_listener_all_goes_as_ever(world: World, otp: Any, proved: Any
     """Nothing is told to anybody."""
     assert otp.redeem(proved(otp).token)
     assert world.events == []
+
+
+def test_a_resend_is_told_as_such(world: World) -> None:
+    """In place of `issued`: the code is that of the first message. A fresh code is issued."""
+    otp = world.heard(policy=Policy(sends="9/day"))
+    challenges = [otp.issue(PHONE), otp.issue(PHONE)]
+    otp.revoke(PHONE)
+    challenges.append(otp.issue(PHONE))
+    told = [event for event in world.events if event.operation == "issue"]
+    assert [event.name for event in told] == ["issued", "resent", "issued"]
+    assert [event.challenge_id for event in told] == [challenge.id for challenge in challenges]
+    assert world.outbox[0].code == world.outbox[1].code != world.outbox[2].code
+
+
+def test_an_event_names_operation_time_and_channel(world: World) -> None:
+    """As far as the call knows them."""
+    otp = world.heard()
+    challenge = otp.issue(PHONE)
+    world.advance(2)
+    with pytest.raises(RateLimitError):
+        otp.issue(PHONE)
+    proof = otp.verify(PHONE, world.outbox[-1].code)
+    issued, refused, verified = world.events
+    assert (issued.operation_id, issued.challenge_id) == (world.outbox[-1].send_id, challenge.id)
+    assert (issued.channel, issued.at, issued.duration_ms) == ("sms", world.at(-2), 0)
+    assert (refused.challenge_id, refused.channel, refused.at) == (challenge.id, "", world.at())
+    assert (verified.operation_id, verified.at, verified.duration_ms) == (proof.id, proof.verified_at, 0)
+    assert (issued.segments, issued.price, issued.reasons) == (None, None, ())
+
+
+def test_a_calls_duration_is_told(world: World) -> None:
+    """In milliseconds, whether it returns or raises."""
+    otp = world.heard(gateway=lambda message: world.advance(1.5))
+    otp.issue(PHONE)
+    (issued,) = world.events
+    assert issued.duration_ms == 1500

@@ -115,6 +115,6 @@ STORIES: list[tuple[Story, str]] = [
     *((story, story.__name__) for story in (redeem, status, standing, revoke, unblock, erase)),
 ]
 CLUSTER_STORIES: list[tuple[Story, str]] = [
-    *((story, "take") for story in (issue, verify_right, verify_wrong)),
-    *((story, "give") for story in (issue_rejected, verify_right)),
+    *((story, "consume") for story in (issue, verify_right, verify_wrong)),
+    *((story, "refund") for story in (issue_rejected, verify_right)),
 ]

@@ -101,7 +101,7 @@ async def test_slow_answers_add_up(own: Mortal, kind: str) -> None:
         proxy,
     ):
         await caller.status(PHONE)
-        for script in ("reserve", "resting", "faltered", "undo", "status"):
+        for script in ("reserve", "circuit_state", "record_failure", "undo", "status"):
             proxy.expect(script, *[Fault("delay", 0.8)] * 5)
         outcome, took = await timed(caller.issue(PHONE))
         assert isinstance(outcome, GatewayRejectedError)
@@ -111,13 +111,13 @@ async def test_slow_answers_add_up(own: Mortal, kind: str) -> None:
 async def test_many_quick_scripts_are_no_slow_call(own: Mortal, kind: str) -> None:
     """Hundreds of receipts, each answered at once, take as long as they take."""
     async with proxied(kind, own.url, Outbox()) as (caller, _):
-        from otpkit.effects import RunScript, Together
+        from otpkit.effects import Together
 
-        scripts = caller.otp._deployment.scripts
+        scripts = caller.otp._config.scripts
 
         def flow() -> Any:
             for _ in range(150):
-                yield Together((RunScript(scripts.status, ("t:{p}:p",), ("", b"12345678")),) * 8)
+                yield Together((scripts.status(phone_key="t:{p}:p", now="", challenge_field=b"12345678"),) * 8)
             return "done"
 
         began = time.monotonic()

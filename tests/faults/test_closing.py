@@ -129,7 +129,7 @@ async def test_a_closed_otp_refuses_every_call(own: Mortal, every_kind: str, gat
 def token_of(caller: Any) -> str:
     """Return the token of a proof, made without a call."""
     now_ms = int(time.time() * 1000)
-    signer = caller.otp._deployment.signer
+    signer = caller.otp._config.signer
     token: str = signer.proof("A" * 22, PHONE, "signup", "", now_ms, now_ms + 60_000, False).token
     return token
 

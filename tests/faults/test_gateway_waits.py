@@ -228,7 +228,9 @@ def test_a_request_that_connected_too_late_is_not_written() -> None:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         transport = Transport()
         with pytest.raises(NotConnected):
-            transport.exchange(HttpRequest("POST", url, {}, {}, (1, 1), b"x"), latest=time.monotonic() - 0.001)
+            transport.exchange(
+                HttpRequest(method="POST", url=url, timeout=(1, 1), body=b"x"), latest=time.monotonic() - 0.001
+            )
         connection, _ = server.accept()
         with connection:
             assert connection.recv(1) == b""

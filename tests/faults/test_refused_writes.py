@@ -40,7 +40,7 @@ FAULTS = [*(Fault(nth=nth) for nth in range(1, LAST_WRITE)), *BY_COMMAND]
 FAULTS_OF_SENDS = [
     *(
         Fault(nth, script=script)
-        for script in ("reserve", "settle", "undo", "take", "give", "faltered")
+        for script in ("reserve", "settle", "undo", "consume", "refund", "record_failure")
         for nth in range(1, LAST_WRITE)
     ),
     *BY_COMMAND,

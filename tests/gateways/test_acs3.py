@@ -10,7 +10,6 @@ import pytest
 from otpkit.errors import ConfigurationError
 from otpkit.gateways.aliyun.signing import (
     Authorization,
-    Credentials,
     authorization,
     canonical_query,
     canonical_request,
@@ -19,6 +18,7 @@ from otpkit.gateways.aliyun.signing import (
     signed_headers,
     string_to_sign,
 )
+from otpkit.gateways.credentials import Credentials
 
 # The documentation's worked example, help.aliyun.com/document_detail/2593177.html.
 SECRET = "YourAccessKeySecret"

@@ -16,7 +16,7 @@ from otpkit.effects import HttpRequest, HttpResponse
 from otpkit.errors import ConfigurationError, GatewayRejectedError, PhoneError
 from otpkit.gateways import Alidayu, Delivery, Message, Receipt, SmsDetail, SmsDetailPage
 from otpkit.gateways.alidayu.errors import BUSINESS_ERRORS
-from otpkit.gateways.shanghai import SHANGHAI
+from otpkit.gateways.china_time import SHANGHAI
 from otpkit.template import Template
 from otpkit.transport.http import Transport, drive
 

@@ -31,7 +31,7 @@ from otpkit import OTP, AsyncOTP
 from otpkit.effects import Call, HttpRequest, HttpResponse
 from otpkit.errors import ConfigurationError, GatewayRejectedError, PhoneError
 from otpkit.gateways import Aliyun, Credentials, Delivery, Message, Push, Receipt, SendDetail, SendDetailPage
-from otpkit.gateways.shanghai import SHANGHAI
+from otpkit.gateways.china_time import SHANGHAI
 from otpkit.template import Template
 from otpkit.transport.http import Transport, drive
 

@@ -15,15 +15,9 @@ from wire_server import Request, WireServer, reply
 from otpkit.gateways import Aliyun, AliyunVoice, Message
 from otpkit.gateways.aliyun.api import VERSION
 from otpkit.gateways.aliyun.calls import day_begins
-from otpkit.gateways.aliyun.signing import (
-    Authorization,
-    Credentials,
-    authorization,
-    read_authorization,
-    signature,
-    signed_headers,
-)
-from otpkit.gateways.shanghai import SHANGHAI
+from otpkit.gateways.aliyun.signing import Authorization, authorization, read_authorization, signature, signed_headers
+from otpkit.gateways.china_time import SHANGHAI
+from otpkit.gateways.credentials import Credentials
 from otpkit.template import Template
 from otpkit.transport.http import drive
 

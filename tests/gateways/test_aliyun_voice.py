@@ -26,7 +26,7 @@ from wire_server import Act, WireServer, drop, refusing_port, reply, silence
 
 from otpkit.errors import ConfigurationError, GatewayRejectedError, PhoneError
 from otpkit.gateways import AliyunVoice, CallDetail, Credentials, Delivery, Message, Push, Receipt
-from otpkit.gateways.shanghai import SHANGHAI
+from otpkit.gateways.china_time import SHANGHAI
 from otpkit.template import Template
 from otpkit.transport.http import Transport, drive
 

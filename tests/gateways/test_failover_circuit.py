@@ -18,11 +18,11 @@ from otpkit.gateways import (
     Tencent,
     Twilio,
     Webhook,
-    alidayu_errors,
-    aliyun_errors,
-    tencent_errors,
-    twilio_errors,
 )
+from otpkit.gateways.alidayu import errors as alidayu_errors
+from otpkit.gateways.aliyun import errors as aliyun_errors
+from otpkit.gateways.tencent import errors as tencent_errors
+from otpkit.gateways.twilio import errors as twilio_errors
 from otpkit.testing import Outbox
 
 SECRET = "a secret of these tests, longer than 32 bytes"

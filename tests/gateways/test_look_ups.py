@@ -66,7 +66,7 @@ def looking_up() -> int:
 
 
 def request_to(url: str, connect: float = 0.3) -> HttpRequest:
-    return HttpRequest("GET", url, {}, {}, (connect, 5))
+    return HttpRequest(method="GET", url=url, timeout=(connect, 5))
 
 
 def fails(transport: Transport, url: str = f"https://{NAME}", connect: float = 0.3) -> tuple[float, NotConnected]:

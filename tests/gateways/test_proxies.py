@@ -56,7 +56,9 @@ def trusting() -> Iterator[Transport]:
 
 
 def request_to(url: str, proxy: str, timeout: tuple[float, float] = (5, 5)) -> HttpRequest:
-    return HttpRequest("GET", url, {"code": CODE}, {"X-Secret": SECRET}, timeout, proxy=proxy)
+    return HttpRequest(
+        method="GET", url=url, params={"code": CODE}, headers={"X-Secret": SECRET}, timeout=timeout, proxy=proxy
+    )
 
 
 def fails(transport: Transport, request: HttpRequest) -> TransportFailure:

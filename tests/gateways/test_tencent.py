@@ -21,7 +21,8 @@ from wire_server import Act, Request, WireServer, reply
 
 from otpkit.effects import HttpRequest
 from otpkit.errors import ConfigurationError
-from otpkit.gateways import Delivery, Push, Receipt, Receipts, Tencent, tencent_errors
+from otpkit.gateways import Delivery, Push, Receipt, Receipts, Tencent
+from otpkit.gateways.tencent import errors as tencent_errors
 from otpkit.gateways.tencent.errors import REFUSALS
 from otpkit.template import Template
 from otpkit.transport.http import Transport, drive

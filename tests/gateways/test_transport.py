@@ -57,7 +57,9 @@ def trusting() -> Iterator[Transport]:
 
 
 def request_to(url: str, *, timeout: tuple[float, float] = (5, 5), **params: str) -> HttpRequest:
-    return HttpRequest("GET", f"{url}/gw/alidayu/sendSms", {**PARAMS, **params}, HEADERS, timeout)
+    return HttpRequest(
+        method="GET", url=f"{url}/gw/alidayu/sendSms", params={**PARAMS, **params}, headers=HEADERS, timeout=timeout
+    )
 
 
 def fails(transport: Transport, url: str, timeout: tuple[float, float] = (5, 5)) -> TransportFailure:
@@ -211,7 +213,11 @@ class TestNotConnected:
 
     def test_is_a_request_that_cannot_be_written_at_all(self, transport: Transport) -> None:
         with WireServer(reply("ok")) as server, pytest.raises(NotConnected) as caught:
-            transport.exchange(HttpRequest("GET", server.url, PARAMS, {"X-Ca-Secret": SECRET + "\n"}, (5, 5)))
+            transport.exchange(
+                HttpRequest(
+                    method="GET", url=server.url, params=PARAMS, headers={"X-Ca-Secret": SECRET + "\n"}, timeout=(5, 5)
+                )
+            )
         assert server.requests == []
         assert_no_leak(caught.value)
 
@@ -380,7 +386,7 @@ class TestSharing:
 import os, sys
 from otpkit.effects import HttpRequest
 from otpkit.transport.http import Transport
-transport, request = Transport(), HttpRequest("GET", sys.argv[1], {}, {}, (5, 5))
+transport, request = Transport(), HttpRequest(method="GET", url=sys.argv[1], timeout=(5, 5))
 assert transport.exchange(request).text == "ok"
 if not os.fork():
     assert transport.exchange(request).text == "ok"

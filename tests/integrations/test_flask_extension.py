@@ -103,7 +103,7 @@ def test_an_otp_that_must_be_awaited_is_refused() -> None:
 
 
 def test_a_form_without_a_key_is_redeemed_once(otp: OTP) -> None:
-    outbox = otp._deployment.routing.members["outbox"].gateway  # the fixture's
+    outbox = otp._config.routing.members["outbox"].gateway  # the fixture's
     app = flask_app(otp)
 
     with on_werkzeug(app) as url, requests.Session() as session:
@@ -125,7 +125,7 @@ def test_an_application_that_is_mounted_below_a_path_leads_back_there(otp: OTP) 
 @pytest.mark.parametrize("name", ["csrf_token", "my_token"])
 def test_a_form_with_a_fresh_token_of_flask_wtf_is_the_same(otp: OTP, name: str) -> None:
     """By the field's own name, which can be set."""
-    outbox = otp._deployment.routing.members["outbox"].gateway  # the fixture's
+    outbox = otp._config.routing.members["outbox"].gateway  # the fixture's
     app = flask_app(otp)
     if name != "csrf_token":
         app.config["WTF_CSRF_FIELD_NAME"] = name

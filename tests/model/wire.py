@@ -40,7 +40,7 @@ class Wire:
 
     def learn(self, otp: OTP) -> None:
         """Learn which script is which."""
-        scripts = otp._deployment.scripts
+        scripts = otp._config.scripts
         listed = [getattr(scripts, each.name) for each in fields(scripts)]
         self._names = {text: script.name for script in listed for text in (script.sha, script.text)}
 

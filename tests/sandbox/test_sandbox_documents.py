@@ -22,7 +22,7 @@ from sandbox_client import Clock
 from servers import unavailable
 
 from otpkit.sandbox import Address, Sandbox, running
-from otpkit.sandbox.targets import encoded
+from otpkit.sandbox.server import encoded
 
 HOST = "https://ca.aliyuncs.com"
 

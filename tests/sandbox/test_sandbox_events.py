@@ -16,7 +16,7 @@ from sandbox_client import Client, Clock
 
 from otpkit.sandbox import Fault, Sandbox, running
 from otpkit.sandbox.events import MAX_EVENTS
-from otpkit.sandbox.fault_queue import MAX_FAULTS
+from otpkit.sandbox.faults import MAX_FAULTS
 from otpkit.sandbox.messages import Sms
 
 Told = tuple[str, Any]

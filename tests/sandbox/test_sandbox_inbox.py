@@ -13,8 +13,7 @@ from sandbox_client import Client
 
 from otpkit.sandbox import Fault
 from otpkit.sandbox.calls import WireRequest
-from otpkit.sandbox.messages import Sms
-from otpkit.sandbox.recording import MAX_RECORDED, recorded
+from otpkit.sandbox.messages import MAX_RECORDED, Sms, recorded
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from sandbox_client import Client
 
 from otpkit.errors import ConfigurationError
 from otpkit.sandbox import Fault
-from otpkit.sandbox.messages import country_and_number, subscriber
+from otpkit.sandbox.phones import country_and_number, subscriber
 
 
 @pytest.fixture

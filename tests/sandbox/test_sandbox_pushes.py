@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -219,6 +220,46 @@ def test_an_answer_that_is_not_whole_is_none(answer: bytes) -> None:
                     connection.sendall(answer)
     assert len(seen) == 2
     assert seen[0].startswith(b"POST / HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + "成功".encode("gbk"),
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000,
+    ],
+    ids=["gbk", "long"],
+)
+def test_any_answer_of_status_200_takes_a_push(answer: bytes) -> None:
+    """Whatever its text is, and in whatever encoding."""
+    seen = _pushed_to(answer)
+    assert len(seen) == 1
+    assert seen[0].startswith(b"POST /hook?a=1 HTTP/1.1\r\n")
+
+
+def test_a_push_follows_no_redirect() -> None:
+    with receiving() as elsewhere:
+        answer = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere.base_url}/\r\nContent-Length: 0\r\n\r\n"
+        assert len(_pushed_to(answer.encode())) == 2
+        assert elsewhere.pushes == []
+
+
+def _pushed_to(answer: bytes) -> list[bytes]:
+    """Return the requests that come in where each is answered like this, and an untaken push is repeated once."""
+    seen: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(QUIET)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/hook?a=1#part"
+        sandbox = Sandbox(receipt_after=0, receipts_url=url, receipt_retries=[0])
+        with running(sandbox):
+            sandbox.submit(Sms(("13800138000",), "SMS_1", "签名", {}, "你好", "", "SendSms"))
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        seen.append(connection.recv(65_536))
+                        connection.sendall(answer)
+    return seen
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from aliyun_client import Aliyun, CommonRequest, ServerException
 from sandbox_client import Client
 
 from otpkit.sandbox import Fault
-from otpkit.sandbox.signature_v1 import sign, string_to_sign
+from otpkit.sandbox.providers.aliyun.signatures import sign, string_to_sign
 
 SMS = {
     "PhoneNumbers": "13800138000",

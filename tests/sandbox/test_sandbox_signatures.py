@@ -11,7 +11,7 @@ import requests
 from alibaba_client import CODE, Alibaba, AlibabaCloudException
 from sandbox_client import Client
 
-from otpkit.sandbox.nonces import MAX_NONCES, Nonces
+from otpkit.sandbox.storage import MAX_NONCES, Nonces
 
 SMS = {"PhoneNumbers": "13800138000", "SignName": "签名", "TemplateCode": "SMS_1", "TemplateParam": CODE}
 

@@ -10,8 +10,9 @@ from sandbox_client import NOON, Clock
 
 from otpkit.errors import ConfigurationError
 from otpkit.sandbox import Fault, Sandbox
-from otpkit.sandbox.magic import magic_fault, magic_table
-from otpkit.sandbox.messages import Sms, subscriber
+from otpkit.sandbox.faults import magic_fault, magic_table
+from otpkit.sandbox.messages import Sms
+from otpkit.sandbox.phones import subscriber
 
 
 def sms(*phones: str, extend: str = "") -> Sms:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -113,6 +115,22 @@ def test_strangers_are_turned_away(client: Client, who: dict[str, str], seen: tu
         twilio_client(client, **who).messages.create(**SMS)
     assert (caught.value.status, caught.value.code) == seen
     assert client.sandbox.messages() == []
+
+
+def test_half_a_request_sends_nothing(client: Client) -> None:
+    """Its sender hung up in the middle of the body, so that a part of it could read like a whole message."""
+    body = b"To=%2B8613800138000&From=%2B15005550006&Body=Your+code+is+1234"
+    user = base64.b64encode(b"ACsandbox:sandbox-secret").decode()
+    head = (
+        "POST /2010-04-01/Accounts/ACsandbox/Messages.json HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Basic {user}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    )
+    for length, sent in [(len(body) + 2, 0), (len(body), 1)]:
+        with socket.create_connection((client.address.host, client.address.port), timeout=5) as connection:
+            connection.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode() + body)
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(65_536)
+        assert len(client.sandbox.messages()) == sent
 
 
 @pytest.mark.parametrize("header", [None, "", "Basic", "Basic !", "Basic c2FuZGJveA==", "Bearer x", "Basic 4pyT4pyT"])

@@ -1,16 +1,22 @@
-"""The Lua scripts: one a operation, one copy, run by every store alike."""
+"""The Lua scripts: one a call, one copy, run by every store alike. Each has a typed face, which stores and flows use.
+
+A face is called with a script's keys and arguments by their names, and its `read` returns a reply as a typed value.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
-from hashlib import sha1
 from importlib.resources import files
+from typing import get_type_hints
 
-from otpkit.core.scripts.shapes import CHECKS
-from otpkit.effects import Script
+from otpkit.core.scripts.circuit import CircuitState, RecordFailure
+from otpkit.core.scripts.limits import Consume, Refund
+from otpkit.core.scripts.phone import Erase, Revoke, StandingOf, Status, Unblock
+from otpkit.core.scripts.redemption import Redeem, Unredeem
+from otpkit.core.scripts.sends import Receive, Reserve, Settle, Undo
+from otpkit.core.scripts.verification import Unverify, Verify
 from otpkit.policy import Policy, Rate, rates_of
 
 _NUMBER = re.compile(r"\b(?:TTL|MAX_AGE|PROOF_TTL|ATTEMPTS|MAX_CONSECUTIVE_FAILURES|REPLICAS|SENDS|FAILURES)\b")
@@ -21,37 +27,38 @@ _INCLUDE = re.compile(r"^ *--# include (.+)$", re.MULTILINE)
 class Scripts:
     """The scripts of one policy. Its numbers are constants of their text, so each policy has scripts of its own."""
 
-    reserve: Script
-    settle: Script
-    undo: Script
-    verify: Script
-    unverify: Script
-    redeem: Script
-    unredeem: Script
-    status: Script
-    standing: Script
-    revoke: Script
-    unblock: Script
-    erase: Script
-    take: Script
-    give: Script
-    receive: Script
-    resting: Script
-    faltered: Script
+    reserve: Reserve
+    settle: Settle
+    undo: Undo
+    verify: Verify
+    unverify: Unverify
+    redeem: Redeem
+    unredeem: Unredeem
+    status: Status
+    standing: StandingOf
+    revoke: Revoke
+    unblock: Unblock
+    erase: Erase
+    consume: Consume
+    refund: Refund
+    receive: Receive
+    circuit_state: CircuitState
+    record_failure: RecordFailure
 
 
 def load(policy: Policy) -> Scripts:
     """Return the scripts with `policy` written into them."""
     numbers = _numbers(policy)
-    return Scripts(*(_script(field.name, numbers) for field in fields(Scripts)))
+    return Scripts(
+        **{name: face(name, _script(name, numbers), policy.replicas) for name, face in get_type_hints(Scripts).items()}
+    )
 
 
-def _script(name: str, numbers: Mapping[str, str]) -> Script:
+def _script(name: str, numbers: dict[str, str]) -> str:
     # Defining a function or a variable costs Lua time in every call. So what a script includes stands where it is first
     # needed, and the policy's numbers stand where they are used.
     text = _INCLUDE.sub(lambda match: "\n".join(map(_text, match[1].split())), _text(name))
-    text = _NUMBER.sub(lambda match: numbers[match[0]], text)
-    return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest(), CHECKS[name])
+    return _NUMBER.sub(lambda match: numbers[match[0]], text)
 
 
 @cache

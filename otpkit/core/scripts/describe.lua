@@ -19,7 +19,7 @@ local function resend_at(phone)
   return phone.now + rolling_wait(phone.sends, SEND_RATES, phone.now)
 end
 
--- The latest send of a slot or of a link, which starts with the slot.
+-- The latest send of a challenge field or of a link, which starts with the challenge field.
 local function latest_send(phone, start)
   for _, send in ipairs(phone.sends) do
     if sub(send.value, 14, 13 + #start) == start and byte(send.value, 13) ~= 114 then return send end
@@ -31,9 +31,9 @@ local function served_by(phone, send)
   return field(phone, 'g' .. sub(send.name, 2)) or ''
 end
 
--- Return a description, to end an answer with: when the challenge ends, when a resend may be, attempts left, sends left,
--- delivery, what the link adds to the slot, fixed, who served; times in ms, text in hexadecimal, delivery a letter as in a send's
--- state. Without a live challenge that the send belongs to, `ends` is nil.
+-- Return a description, to end an answer with: ends_ms, resend_ms (when a resend may be), attempts_left, sends_left, delivery,
+-- generation, fixed, served_by. The delivery is a letter as in a send's state; the generation is what the link adds to the
+-- challenge field, in hexadecimal. Without a live challenge that the send belongs to, `ends` is nil.
 local function describe(phone, send, challenge, ends)
   local delivery = sub(send.value, 13, 13)
   if delivery == 'p' and phone.now - send.time >= SETTLE_MS then delivery = 'u' end

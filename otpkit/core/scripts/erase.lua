@@ -1,6 +1,6 @@
 -- Remove all that is kept of a phone.
 --
--- KEYS  1 the phone; 2 its consecutive-failure counter
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures
 -- Returns how many keys there were
 
 return redis.call('DEL', KEYS[1], KEYS[2])

@@ -1,7 +1,7 @@
 -- The state of one phone: one hash, one field per fact, so that one key holds, expires and erases all of it.
 --
 --   s<op 16>    a send         time 6, ends 6, state 1, link 12 [, idempotency key 8]
---   c<slot 8>   a challenge    time 6, nonce 16, digest 16 and key id 4, wrong codes 1, length 1, fixed 1
+--   c<field 8>  a challenge    time 6, nonce 16, digest 16 and key id 4, wrong codes 1, length 1, fixed 1
 --                              used up while replicas may not confirm it: wrong codes + 128, and [failures 1, proved by op 16]
 --   f<op 16>    a wrong code   time 6, attempts left 1
 --   p<op 16>    a proof        time 6, ends 6, fixed 1 [, redeemed by op 16]
@@ -10,11 +10,11 @@
 --
 -- A later version may write fields of other kinds, and longer values: what is not known here is skipped and never written.
 --
--- Times are server milliseconds, big-endian. A slot is the keyed hash of purpose and bind; a link ties a send to its
--- challenge: the slot and the first 4 bytes of the nonce. A send's state is p(ending), a(ccepted), u(ncertain), d(elivered),
--- f(ailed on its way) or r(ejected, yet counted). A challenge lives as long as the longest of its sends that were not rejected:
--- so undoing a send takes back the life that it brought. No value exceeds 64 bytes, beyond which Redis gives up its compact
--- encoding of a hash.
+-- Times are server milliseconds, big-endian. A challenge field is the keyed hash of purpose and bind; a link ties a send to
+-- its challenge: the challenge field and the first 4 bytes of the nonce. A send's state is p(ending), a(ccepted), u(ncertain),
+-- d(elivered), f(ailed on its way) or r(ejected, yet counted). A challenge lives as long as the longest of its sends that were
+-- not rejected: so undoing a send takes back the life that it brought. No value exceeds 64 bytes, beyond which Redis gives up
+-- its compact encoding of a hash.
 --
 -- Values are taken apart only where a rule looks at them: in a call that takes 20 microseconds, each substring is felt.
 
@@ -108,11 +108,11 @@ local function challenge_ends(phone, link)
   return ends
 end
 
--- The live challenge of a slot: its value, its link, and when it ends; nil where there is none.
-local function live_challenge(phone, slot)
-  local challenge = field(phone, 'c' .. slot)
+-- The live challenge of a challenge field: its value, its link, and when it ends; nil where there is none.
+local function live_challenge(phone, challenge_field)
+  local challenge = field(phone, 'c' .. challenge_field)
   if not challenge or byte(challenge, 43) >= ATTEMPTS then return nil end
-  local link = slot .. sub(challenge, 7, 10)
+  local link = challenge_field .. sub(challenge, 7, 10)
   local ends = challenge_ends(phone, link)
   if ends and ends > phone.now then return challenge, link, ends end
 end

@@ -1,11 +1,11 @@
 -- Record what became of a send. It never creates anything; told twice it changes nothing the second time.
 --
--- KEYS  1 the phone
--- ARGV  1 now in ms, or ''; 2 the send's operation id, or at least 9 bytes of its beginning, or ''; 3 who served it, which without
---       an id is all that tells; 4 its state, d(elivered) or f(ailed)
+-- KEYS  1 phone_key
+-- ARGV  1 now: in ms, or ''; 2 operation: the send's id, or at least 9 bytes of its beginning, or ''; 3 served_by: who served it,
+--       which without an id is all that tells; 4 state: d(elivered) or f(ailed)
 -- Returns 1 where that is news, else 0
 
---# include base phone
+--# include clock phone
 
 local phone = load_phone(now)
 

@@ -1,12 +1,15 @@
 -- Redeem a proof: once ever.
 --
--- KEYS  1 the phone
--- ARGV  1 now in ms, or ''; 2 operation id; 3 the proof's id; 4 when the token expires, in ms
---       [; 5 an id of this call alone, where an idempotency key gives several calls one operation]
--- Returns, behind the operation as operation.lua has it: 'redeemed'; 'repeated' where the same operation had redeemed it before, in
---         another call as far as is known; 'expired'; or 'used' (redeemed by another operation, or its record is gone)
+-- KEYS  1 phone_key
+-- ARGV  1 now: in ms, or ''; 2 operation: its id; 3 proof: its id; 4 expires_ms: when the token expires
+--       [; 5 call: an id of this call alone, where an idempotency key gives several calls one operation]
+-- Returns, behind the operation as operation.lua has it:
+--         {'redeemed'}
+--         {'repeated'} the same operation had redeemed it before, in another call as far as is known
+--         {'expired'}
+--         {'used'} it was redeemed by another operation, or its record is gone
 
---# include base phone operation
+--# include clock phone operation
 
 local name, redeemer = 'p' .. ARGV[3], 'r' .. ARGV[3]
 local phone = load_phone(now)

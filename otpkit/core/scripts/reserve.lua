@@ -1,24 +1,24 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
--- KEYS  1 the phone; 2 its consecutive-failure counter; 3… one a wider limit
--- ARGV  1 now in ms, or '' for the server's clock; 2 operation id; 3 slot; 4 a fresh challenge as phone.lua keeps it, but for its
---       time; 5 idempotency key or ''; 6 the ids of all keys this host has; 7… for each wider limit its scope and its rates;
---       without its key, the scope of one that refused on another node, the ms until it allows one more, and which rate of it
---       that is: its limit and its window in ms
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3… limits: one a wider limit
+-- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge as phone.lua
+--       keeps it, but for its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has
+--       [; 7… limits: the scope and the rates of each; without their keys, 7… refusal: the scope of one that refused on another
+--       node, the ms until it allows one more, and which rate of it that is: its limit and its window in ms]
 -- Returns, behind the operation as operation.lua has it:
---         {'reserved', now, nonce, key id, before, …description} hand over the code of that nonce; both in hexadecimal, and empty
+--         {'reserved', now_ms, nonce, key_id, before, …described} hand over the code of that nonce; both in hexadecimal, and empty
 --           for the fresh code's own; `before` is who served the same code last, that send's state and time in ms, or ''
---         {'replayed', now, …description} an earlier send under the same idempotency key, or this very one, settled long ago
---         {'limited', now, scope, wait ms, limit, window ms [, …description of the live challenge]} of the rate that takes longest
---         {'blocked', now}
+--         {'replayed', now_ms, …described} an earlier send under the same idempotency key, or this very one, settled long ago
+--         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate that takes longest, and the live challenge
+--         {'blocked'}
 
---# include base phone operation describe limited
+--# include clock phone operation describe limited
 
 local FRESH_CODE_MS = 60000 -- with less of its whole life left, a code is not worth another message
 
-local op, slot, fresh, idempotency = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local op, challenge_field, fresh, idempotency = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local phone = load_phone(now)
-local challenge, link, ends = live_challenge(phone, slot)
+local challenge, link, ends = live_challenge(phone, challenge_field)
 
 local function before(send)
   for _, each in ipairs(phone.sends) do
@@ -57,7 +57,7 @@ end
 -- Its challenge was used or revoked meanwhile: it begins anew, and the wider limits have been charged.
 if own then table.remove(phone.sends, own) end
 
-if blocked() then return { operation, 'blocked', now } end
+if blocked() then return { operation, 'blocked' } end
 
 local scope, wait, limit, window = 'failures', rolling_wait(phone.failures, FAILURES, now)
 local function consider(its_scope, its_wait, its_limit, its_window)
@@ -75,7 +75,7 @@ elseif KEYS[3] then
     consider(ARGV[2 * i + 1], limits[i].wait, limits[i].limit, limits[i].window)
   end
   if wait == 0 then -- nothing below refuses
-    for i = 3, #KEYS do window_take(i, limits[i]) end
+    for i = 3, #KEYS do window_consume(i, limits[i]) end
     keep_limits = function()
       for i = 3, #KEYS do window_keep(i, limits[i]) end
     end
@@ -83,7 +83,7 @@ elseif KEYS[3] then
 elseif ARGV[7] then
   consider(ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]))
 end
-if wait > 0 then return limited(phone, slot, scope, wait, limit, window) end
+if wait > 0 then return limited(phone, challenge_field, scope, wait, limit, window) end
 
 -- The same code again, so that a late first message still works; a fresh one where that can't be or is not worth it.
 local resend = challenge and sub(challenge, 44, 45) == sub(fresh, 38) -- as long, and fixed or not
@@ -94,13 +94,13 @@ if resend then
   ends = max(ends, its_end)
 else
   challenge = pack_ms(now) .. fresh
-  link, ends = slot .. sub(fresh, 1, 4), its_end
+  link, ends = challenge_field .. sub(fresh, 1, 4), its_end
 end
 local send = { name = 's' .. op, value = pack_ms(now) .. pack_ms(its_end) .. 'p' .. link .. idempotency, time = now }
-redis.call('HSET', KEYS[1], 'c' .. slot, challenge, send.name, send.value)
+redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value)
 if phone.fields[1] then
-  --# include tidy
-  tidy(phone, 'c' .. slot)
+  --# include prune
+  prune(phone, 'c' .. challenge_field)
 end
 if keep_limits then keep_limits() end
 keep(phone, DAY_MS + SETTLE_MS) -- which outlasts the settlement by a day

@@ -1,11 +1,11 @@
 -- Settle a send that was not rejected: record its outcome, and move its time to the gateway's answer, where the carrier's own
 -- windows start. It never creates anything.
 --
--- KEYS  1 the phone
--- ARGV  1 now in ms, or ''; 2 operation id of the send; 3 its outcome, a(ccepted) or u(ncertain); 4 who served it, or ''
--- Returns {now, when a resend may be, sends left}, or {} where the send is gone
+-- KEYS  1 phone_key
+-- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: who served it, or ''
+-- Returns {now_ms, resend_ms, sends_left}, or {} where the send is gone
 
---# include base phone describe
+--# include clock phone describe
 
 local phone = load_phone(now)
 for i, send in ipairs(phone.sends) do

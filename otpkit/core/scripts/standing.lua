@@ -1,11 +1,11 @@
 -- Tell whether a phone is blocked, and what its own limits still allow. It writes nothing but what load_phone corrects.
 --
--- KEYS  1 the phone; 2 its consecutive-failure counter
--- ARGV  1 now in ms, or ''
--- Returns {blocked (0 or 1), consecutive failures, sends left, ms until it may be sent a code, failures left, ms until it may try
---         one}
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures
+-- ARGV  1 now: in ms, or ''
+-- Returns {blocked, consecutive_failures, sends_left, send_wait_ms, failures_left, verify_wait_ms}: blocked is 0 or 1, and the
+--         waits are until it may be sent a code, and until it may try one
 
---# include base phone describe
+--# include clock phone describe
 
 local phone = load_phone(now)
 local consecutive = tonumber(redis.call('GET', KEYS[2]) or 0) -- `blocked` would write: it makes a reached block last

@@ -1,10 +1,11 @@
--- Tell of the latest send of a slot, and whether its challenge lives.
+-- Tell of the latest send of a purpose and a bind, and whether its challenge lives.
 --
--- KEYS  1 the phone
--- ARGV  1 now in ms, or ''; 2 slot
--- Returns {now, live (0 or 1), send id in hexadecimal, send time in ms, …description}, or {now} where nothing was sent
+-- KEYS  1 phone_key
+-- ARGV  1 now: in ms, or ''; 2 challenge_field
+-- Returns {now_ms, live, operation, sent_ms, …described}: live is 0 or 1, and the operation the send's id in hexadecimal; or
+--         {now_ms} where nothing was sent
 
---# include base phone describe
+--# include clock phone describe
 
 local phone = load_phone(now)
 local challenge, link, ends = live_challenge(phone, ARGV[2])

@@ -1,10 +1,10 @@
 -- Lift a block and clear the failures.
 --
--- KEYS  1 the phone; 2 its consecutive-failure counter
--- ARGV  1 now in ms, or ''
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures
+-- ARGV  1 now: in ms, or ''
 -- Returns how many consecutive failures there were
 
---# include base phone
+--# include clock phone
 
 local count = tonumber(redis.call('GET', KEYS[2]) or 0)
 redis.call('DEL', KEYS[2])

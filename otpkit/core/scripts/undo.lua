@@ -1,11 +1,12 @@
 -- Undo one send that the gateway certainly did not make: once, and that send alone. It never creates anything.
 --
--- KEYS  1 the phone; 2… the wider limits to give back
--- ARGV  1 now in ms, or ''; 2 operation id of the send; 3 whether the phone's quota stays spent (0 or 1); 4 when the send was
---       reserved, in ms; 5… the rates of each wider limit
--- Returns {1 if this call undid it, else 0; ms until the phone's own limits allow another send}
+-- KEYS  1 phone_key; 2… limits: the wider limits to refund
+-- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 stays_counted: whether the phone's quota stays spent (0 or 1);
+--       4 reserved_ms: when the send was reserved [; 5… limits: the rates of each]
+-- Returns {undone, wait_ms}: undone is 1 if this call undid it, else 0; and how long until the phone's own limits allow another
+--         send
 
---# include base phone window
+--# include clock phone window
 
 local phone = load_phone(now)
 local wait = rolling_wait(phone.sends, SENDS, now)
@@ -25,5 +26,5 @@ local challenge = field(phone, 'c' .. sub(link, 1, 8))
 if challenge and sub(challenge, 7, 10) == sub(link, 9) and not challenge_ends(phone, link) then
   redis.call('HDEL', KEYS[1], 'c' .. sub(link, 1, 8))
 end
-for i = 2, #KEYS do window_give(i, ARGV[i + 3], tonumber(ARGV[4])) end
+for i = 2, #KEYS do window_refund(i, ARGV[i + 3], tonumber(ARGV[4])) end
 return { 1, wait }

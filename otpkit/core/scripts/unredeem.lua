@@ -1,11 +1,11 @@
 -- Take back a redemption that too few replicas confirmed: the proof can be redeemed again.
 --
--- KEYS  1 the phone
--- ARGV  1 now in ms, or ''; 2 operation id of the redemption; 3 the proof's id; 4 the id of the call, where an idempotency key gives
+-- KEYS  1 phone_key
+-- ARGV  1 now: in ms, or ''; 2 operation: the redemption's id; 3 proof: its id; 4 call: its id, where an idempotency key gives
 --       several calls one operation, or ''
 -- Returns 1: the call has redeemed nothing
 
---# include base phone
+--# include clock phone
 
 local proof = field(load_phone(now), 'p' .. ARGV[3])
 if proof and sub(proof, 14, 29) == ARGV[2]

@@ -1,10 +1,10 @@
 -- Take back a verification that too few replicas confirmed: its proof goes, and the challenge can be tried again.
 --
--- KEYS  1 the phone; 2 its consecutive-failure counter
--- ARGV  1 now in ms, or ''; 2 operation id of the verification; 3 slot
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures
+-- ARGV  1 now: in ms, or ''; 2 operation: the verification's id; 3 challenge_field
 -- Returns 1 where it left no proof, taken back or never given; 0 where its proof stays
 
---# include base phone
+--# include clock phone
 
 local phone = load_phone(now)
 local proof = field(phone, 'p' .. ARGV[2])

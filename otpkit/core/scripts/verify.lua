@@ -1,20 +1,24 @@
 -- Verify a code: consume the challenge or count a failure, in one step.
 --
--- KEYS  1 the phone; 2 its consecutive-failure counter; [3 the IP address's failures; 4 what remembers this one for a minute]
--- ARGV  1 now in ms, or ''; 2 operation id; 3 slot; 4 for each active key the digest of the typed code under it, and its id;
---       5 until when the phone has a fixed code, in ms, or 0; 6 1 where the typed code is that one, or 0
---       [; 7 the rates of the IP address's failures; without its key, the ms until another node allows it one more; 8 and 9 which
---       rate that is: its limit and its window in ms]
--- Returns, behind the operation as operation.lua has it:
---         {'proved', issued, expires, fixed [, 1]} times in ms; the operation id is the proof's. 1 at the end: repeated
---         {'wrong', attempts left [, 1]}, {'none'} no live challenge, {'blocked'},
---         {'limited', now, scope, wait ms, limit, window ms [, …description of the live challenge]} of the rate that takes longest
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3 ip_limit: the IP address's failures; 4 memory_key: it remembers
+--       this one for a minute]
+-- ARGV  1 now: in ms, or ''; 2 operation: its id; 3 challenge_field; 4 digests: for each active key the digest of the typed code
+--       under it, and the key's id; 5 fixed_ends_ms: until when the phone has a fixed code, or 0; 6 is_fixed_code: 1 where the
+--       typed code is that one, or 0
+--       [; 7 ip_limit: its rates; without its key, 7… refusal: the ms until another node allows it one more, and which rate that is: its limit
+--       and its window in ms]
+-- Returns, behind the operation as operation.lua has it, times in ms:
+--         {'proved', issued_ms, expires_ms, fixed [, repeated]} the operation id is the proof's; fixed is 0 or 1, repeated is 1
+--         {'wrong', attempts_left [, repeated]}
+--         {'none'} there is no live challenge
+--         {'blocked'}
+--         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate that takes longest, and the live challenge
 
---# include base phone operation
+--# include clock phone operation
 
 local MEMORY_MS = 60000
 
-local op, slot = ARGV[2], ARGV[3]
+local op, challenge_field = ARGV[2], ARGV[3]
 local phone = load_phone(now)
 
 -- The reply was lost, or the form was sent twice: the same answer again, counted once.
@@ -31,7 +35,7 @@ end
 local is_blocked, consecutive = blocked()
 local wait, limit, window = 0
 if phone.failures[1] then wait, limit, window = rolling_wait(phone.failures, FAILURES, now) end
-local challenge = live_challenge(phone, slot)
+local challenge = live_challenge(phone, challenge_field)
 -- A fixed challenge lives while its phone has a fixed code, and takes the one that it has now.
 local is_fixed = challenge and byte(challenge, 45) == 1
 if is_fixed and now >= tonumber(ARGV[5]) then challenge = nil end
@@ -47,7 +51,7 @@ elseif redis.call('EXISTS', KEYS[4]) == 0 then -- else a guess that leaves no tr
   ip = window_read(3, ARGV[7], now)
   ip_wait, ip_limit, ip_window = ip.wait, ip.limit, ip.window
   if ip_wait == 0 then
-    window_take(3, ip)
+    window_consume(3, ip)
     if is_blocked or wait > 0 or not challenge then
       redis.call('SET', KEYS[4], '', 'PX', MEMORY_MS)
       window_keep(3, ip)
@@ -57,12 +61,12 @@ end
 if ip_wait == 0 and is_blocked then return { operation, 'blocked' } end
 if ip_wait > 0 or wait > 0 then
   --# include describe limited
-  if ip_wait >= wait then return limited(phone, slot, 'ip', ip_wait, ip_limit, ip_window) end
-  return limited(phone, slot, 'failures', wait, limit, window)
+  if ip_wait >= wait then return limited(phone, challenge_field, 'ip', ip_wait, ip_limit, ip_window) end
+  return limited(phone, challenge_field, 'failures', wait, limit, window)
 end
 if not challenge then return { operation, 'none' } end -- a guess where no challenge is costs the phone nothing
 
-local name = 'c' .. slot
+local name = 'c' .. challenge_field
 -- In place of a challenge: more wrong codes than any policy allows.
 local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0'
 if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challenge, 23, 42)) then
@@ -87,7 +91,7 @@ if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challen
   return { operation, 'proved', now, now + PROOF_TTL, fixed }
 end
 
---# include tidy
+--# include prune
 local wrong = byte(challenge, 43) + 1
 local left = max(0, ATTEMPTS - wrong)
 local life = consecutive > 0 and redis.call('PTTL', KEYS[2]) or 0
@@ -99,7 +103,7 @@ end
 local counted = left > 0 and sub(challenge, 1, 42) .. char(wrong) .. sub(challenge, 44) or spent
 redis.call('HSET', KEYS[1], 'f' .. op, pack_ms(now) .. char(left), name, counted)
 if left == 0 then redis.call('HDEL', KEYS[1], name) end
-tidy(phone, name)
+prune(phone, name)
 keep(phone, DAY_MS)
 if ip and redis.call('PTTL', KEYS[3]) < ip.longest then redis.call('PEXPIRE', KEYS[3], ip.longest) end
 return { operation, 'wrong', left }

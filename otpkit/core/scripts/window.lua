@@ -56,7 +56,7 @@ local function window_read(i, rates, now)
 end
 
 -- Take one on top of what `window_read` found.
-local function window_take(i, found)
+local function window_consume(i, found)
   for _, each in ipairs(found) do write_window(i, each[1], each[2], each[3] + 1) end
 end
 
@@ -66,7 +66,7 @@ local function window_keep(i, found)
 end
 
 -- Give back what was taken at `taken`, where that window still runs.
-local function window_give(i, rates, taken)
+local function window_refund(i, rates, taken)
   for _, window in string.gmatch(rates, '(%d+)/(%d+)') do
     local recorded, count = string.match(read_window(i, window) or '', '(%d+) (%d+)')
     if recorded and tonumber(recorded) == taken - taken % window and tonumber(count) > 0 then

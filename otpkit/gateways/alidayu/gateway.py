@@ -175,5 +175,10 @@ class Alidayu(Gateway):
     def _request(self, api: str, params: Mapping[str, str], timeout: tuple[float, float] | None = None) -> HttpRequest:
         # Its repr hides the parameters: no frame that errors are raised in holds them in clear.
         return HttpRequest(
-            "GET", f"{self.base_url}/{api}", params, self._headers, timeout or self.timeout, proxy=self._proxy
+            method="GET",
+            url=f"{self.base_url}/{api}",
+            params=params,
+            headers=self._headers,
+            timeout=timeout or self.timeout,
+            proxy=self._proxy,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
@@ -18,16 +17,13 @@ from otpkit.gateways.alidayu.errors import (
     business_error,
 )
 from otpkit.gateways.base import Message
-from otpkit.gateways.records import MAX_PAGE_SIZE  # the parameter's table says 100, error 80002 says 50
-from otpkit.gateways.shanghai import recent_day
+from otpkit.gateways.china_time import recent_day
+from otpkit.gateways.records import MAX_PAGE_SIZE, is_page  # the parameter's table says 100, error 80002 says 50
 from otpkit.template import Template
 
 SEND: Final = "sendSms"
 QUERY: Final = "querySmsDetail"
 MAX_NUMBERS: Final = 200  # of one sendSms
-
-
-_MAINLAND = re.compile(r"\+86(1[0-9]{10})")
 
 
 def message_params(message: Message) -> dict[str, str]:
@@ -76,11 +72,11 @@ def mainland_number(phone: str) -> str:
 
     Raises GatewayRejectedError of category `configuration` for a phone outside the mainland.
     """
-    number = _MAINLAND.fullmatch(phone)
+    number = phones.mainland_number(phone)
     if number is None:
         problem = "it serves mainland numbers only (+86 and 11 digits)"
         raise ALIDAYU.rejection("configuration", problem, "the operator must route this region to another gateway")
-    return number[1]
+    return number
 
 
 def read_number(text: str) -> str:
@@ -114,9 +110,8 @@ def read_day(query_date: date | str) -> date:
 
 def require_paging(page: object, page_size: object) -> None:
     """Raise GatewayRejectedError, code 80002, unless there can be such a page."""
-    for number, most in ((page, None), (page_size, MAX_PAGE_SIZE)):
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1 or number > (most or number):
-            raise business_error(BAD_PAGING)
+    if not is_page(page, page_size):
+        raise business_error(BAD_PAGING)
 
 
 def _send_params(

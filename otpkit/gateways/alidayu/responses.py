@@ -16,8 +16,8 @@ from otpkit.effects import HttpResponse
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.alidayu.errors import ALIDAYU, BUSINESS_ERRORS, GATEWAY_ERRORS, UNCERTAIN, business_error
 from otpkit.gateways.base import Delivery, Receipt
+from otpkit.gateways.china_time import read_moment
 from otpkit.gateways.provider import count, family_of, json_object, message_id, seconds, text_of, token
-from otpkit.gateways.shanghai import read_moment
 
 _THROTTLED = re.compile(r"throttl|flow[ _-]?control|流控", re.IGNORECASE)
 

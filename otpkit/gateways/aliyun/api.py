@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from otpkit import phone as phones
 from otpkit.effects import Flow, HttpRequest, HttpResponse, TransportFailure
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways import validation
 from otpkit.gateways.aliyun import signing
 from otpkit.gateways.aliyun.errors import NO_RECORD, flow_control_window, row_of, says_nothing
-from otpkit.gateways.aliyun.signing import Credentials
 from otpkit.gateways.base import Receipt
-from otpkit.gateways.credentials import CredentialsSource, current, source
+from otpkit.gateways.credentials import Credentials, CredentialsSource, current, source
 from otpkit.gateways.provider import Provider, Refusal, ask, json_object, message_id, seconds, token
 
 VERSION: Final = "2017-05-25"  # of both APIs
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_MAINLAND = re.compile(r"\+86(1[0-9]{10})")
-_ELSEWHERE = re.compile(r"\+((?!86)[1-9][0-9]{7,14})")
-_LIKE_MAINLAND = re.compile(r"1[3-9][0-9]{9}")
-_PUSHED = re.compile(r"(?P<plus>\+|00)?(?P<digits>[1-9][0-9]{7,14})")
-_PLAIN_MAINLAND = re.compile(r"(?:86)?(1[3-9][0-9]{9})")
 
 
 class Api:
@@ -81,7 +73,14 @@ class Api:
             nonce=secrets.token_hex(16),
             path=self._path,
         )
-        return HttpRequest("POST", f"{self.base_url}/", params, headers, timeout or self.timeout, proxy=self._proxy)
+        return HttpRequest(
+            method="POST",
+            url=f"{self.base_url}/",
+            params=params,
+            headers=headers,
+            timeout=timeout or self.timeout,
+            proxy=self._proxy,
+        )
 
     def read_receipt(self, response: HttpResponse, id_field: str) -> Receipt | GatewayRejectedError:
         """Judge the answer to a call that sends: accepted where `Code` is OK, rejected where it surely is not."""
@@ -140,42 +139,3 @@ class Api:
         return self.provider.rejection(
             "request", problem, "the operator must look its code up, and check base_url", code
         )
-
-
-def local_number(provider: Provider, phone: str) -> str:
-    """Return an E.164 phone as the APIs take it: 11 digits of the mainland, or country code and number without +.
-
-    Raises GatewayRejectedError of category `configuration` for a number that they can't be told: what is neither, and a
-    number of another region that reads like a mainland one without its +. Most of North America's do, and the code must
-    not go to somebody else.
-    """
-    if (found := _MAINLAND.fullmatch(phone)) is not None:
-        return found[1]
-    problem = "its documents have no way to write a number like this one"
-    if (found := _ELSEWHERE.fullmatch(phone)) is not None:
-        if not _LIKE_MAINLAND.fullmatch(found[1]):
-            return found[1]
-        problem = "its documents don't tell numbers like this one, of +1, from mainland ones"
-    raise provider.rejection("configuration", problem, "the operator must route this region to another gateway")
-
-
-def read_phone(text: str) -> str:
-    """Return as E.164 a mainland number in any usual spelling; one of another region must be E.164 as it stands.
-
-    Raises PhoneError for what is neither.
-    """
-    return text if isinstance(text, str) and _ELSEWHERE.fullmatch(text) else phones.parse(text)
-
-
-def pushed_phone(text: str) -> str:
-    """Return as E.164 the number of a receipt, which may stand there with 86 or without; "" for what is none.
-
-    Eleven digits from 13 to 19 are a mainland number, whatever else they could be.
-    """
-    found = _PUSHED.fullmatch(text)
-    if found is None:
-        return ""
-    mainland = _PLAIN_MAINLAND.fullmatch(found["digits"])
-    if mainland and not (found["plus"] and len(found["digits"]) == 11):
-        return f"+86{mainland[1]}"
-    return f"+{found['digits']}"

@@ -9,12 +9,12 @@ from datetime import date, datetime, time
 from typing import Any, Final, Literal
 
 from otpkit.errors import ConfigurationError
-from otpkit.gateways.aliyun.api import pushed_phone
 from otpkit.gateways.aliyun.errors import VOICE
+from otpkit.gateways.aliyun.phones import pushed_phone
 from otpkit.gateways.aliyun.responses import in_utc, receipts_of
 from otpkit.gateways.base import Delivery, Push, Receipts
+from otpkit.gateways.china_time import SHANGHAI, read_moment
 from otpkit.gateways.provider import count, message_id, read_json, text_of, token
-from otpkit.gateways.shanghai import SHANGHAI, read_moment
 
 TTS_CALLS: Final = 11010000138001  # the ProdId of SingleCallByTts
 FILE_CALLS: Final = 11000000300006  # the ProdId of SingleCallByVoice

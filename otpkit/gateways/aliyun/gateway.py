@@ -13,13 +13,14 @@ from typing import ClassVar, Final
 
 from otpkit.effects import Flow
 from otpkit.errors import GatewayRejectedError
-from otpkit.gateways.aliyun.api import Api, local_number, read_phone
+from otpkit.gateways.aliyun.api import Api
 from otpkit.gateways.aliyun.errors import BAD_PARAMETERS, SMS, SMS_REFUSALS
+from otpkit.gateways.aliyun.phones import local_number, read_phone
 from otpkit.gateways.aliyun.responses import SendDetail, SendDetailPage, read_delivery, read_page, read_receipts
 from otpkit.gateways.base import MAX_BATCH, Delivery, Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways.china_time import recent_day
 from otpkit.gateways.credentials import CredentialsSource
-from otpkit.gateways.records import MAX_PAGE_SIZE, Query, Records, answered
-from otpkit.gateways.shanghai import recent_day
+from otpkit.gateways.records import MAX_PAGE_SIZE, Query, Records, answered, is_page
 
 __all__ = ["Aliyun", "SendDetail", "SendDetailPage"]
 
@@ -189,7 +190,6 @@ def _read_day(send_date: date | str) -> date:
 
 
 def _require_paging(page: object, page_size: object) -> None:
-    for number, most in ((page, None), (page_size, MAX_PAGE_SIZE)):
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1 or number > (most or number):
-            remedy = "the developer must ask for page 1 or later, and for 1 to 50 rows a page"
-            raise SMS.rejection("request", "the paging is not valid", remedy, BAD_PARAMETERS)
+    if not is_page(page, page_size):
+        remedy = "the developer must ask for page 1 or later, and for 1 to 50 rows a page"
+        raise SMS.rejection("request", "the paging is not valid", remedy, BAD_PARAMETERS)

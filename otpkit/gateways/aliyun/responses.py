@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from otpkit.gateways.aliyun.api import pushed_phone
 from otpkit.gateways.aliyun.errors import SMS
+from otpkit.gateways.aliyun.phones import pushed_phone
 from otpkit.gateways.base import Delivery, Push, Receipts
+from otpkit.gateways.china_time import read_moment
 from otpkit.gateways.provider import NO_ROWS, count, mail_date, message_id, read_json, text_of, token
-from otpkit.gateways.shanghai import read_moment
 
 # Of a receipt of another region's: delivered, failed, expired.
 _ELSEWHERE: Final[dict[str, Literal["delivered", "failed"]]] = {"1": "delivered", "2": "failed", "6": "failed"}

@@ -10,43 +10,18 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from otpkit.errors import ConfigurationError
-from otpkit.gateways import validation
+from otpkit.gateways.credentials import Credentials
 
 ALGORITHM: Final = "ACS3-HMAC-SHA256"
 
-_KEY_ID = re.compile(r"[!-+\--~]+")
 _AUTHORIZATION = re.compile(
     ALGORITHM + r" Credential=(?P<key>[^,\s]+), ?SignedHeaders=(?P<names>[a-z0-9;-]+), ?Signature=(?P<hex>[0-9a-f]{64})"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """An AccessKey; with `security_token` it is a temporary one of the Security Token Service (STS).
-
-    For Tencent Cloud the three are SecretId, SecretKey and Token. Its repr shows the id alone.
-
-    Raises ConfigurationError for a field that can't be right.
-    """
-
-    access_key_id: str
-    access_key_secret: str = field(repr=False)
-    security_token: str | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        validation.header_value("access_key_id", self.access_key_id)
-        validation.header_value("access_key_secret", self.access_key_secret)
-        if not _KEY_ID.fullmatch(self.access_key_id):
-            raise ConfigurationError("access_key_id holds a blank or a comma.", "Copy it again from the console.")
-        if self.security_token is not None:
-            validation.header_value("security_token", self.security_token)
 
 
 class Authorization(NamedTuple):

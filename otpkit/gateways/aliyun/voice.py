@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 from otpkit.effects import Flow, HttpResponse
 from otpkit.errors import GatewayRejectedError
-from otpkit.gateways.aliyun.api import Api, local_number, read_phone
+from otpkit.gateways.aliyun.api import Api
 from otpkit.gateways.aliyun.calls import (
     MAX_OUT_ID,
     TTS_CALLS,
@@ -30,9 +30,10 @@ from otpkit.gateways.aliyun.calls import (
     word,
 )
 from otpkit.gateways.aliyun.errors import BAD_PARAMETERS, VOICE, VOICE_REFUSALS
+from otpkit.gateways.aliyun.phones import local_number, read_phone
 from otpkit.gateways.base import MAX_BATCH, Channel, Delivery, Gateway, Message, Push, Receipt, Receipts
+from otpkit.gateways.china_time import days_around, recent_day
 from otpkit.gateways.credentials import CredentialsSource
-from otpkit.gateways.shanghai import days_around, recent_day
 from otpkit.transport.http import drive
 
 __all__ = ["AliyunVoice", "CallDetail"]

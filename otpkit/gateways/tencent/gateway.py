@@ -13,11 +13,10 @@ from typing import Any, ClassVar, Final, Literal
 from otpkit.effects import Flow, HttpRequest, HttpResponse, TransportFailure
 from otpkit.errors import GatewayRejectedError, RejectionCategory
 from otpkit.gateways import validation
-from otpkit.gateways.aliyun.signing import Credentials
 from otpkit.gateways.base import MAX_BATCH, Delivery, Gateway, Message, Push, Receipt, Receipts
-from otpkit.gateways.credentials import CredentialsSource, current, source
+from otpkit.gateways.china_time import read_moment
+from otpkit.gateways.credentials import Credentials, CredentialsSource, current, source
 from otpkit.gateways.provider import NO_ROWS, ask, json_object, message_id, phone, read_json, seconds, text_of, token
-from otpkit.gateways.shanghai import read_moment
 from otpkit.gateways.tencent import signing
 from otpkit.gateways.tencent.errors import PROVIDER, REFUSALS, UNCERTAIN
 
@@ -162,7 +161,14 @@ class Tencent(Gateway):
         headers = {"X-TC-Action": action, "X-TC-Timestamp": str(timestamp), "Authorization": signature}
         if credentials.security_token is not None:
             headers["X-TC-Token"] = credentials.security_token
-        return HttpRequest("POST", f"{self.base_url}/", {}, self._headers | headers, self.timeout, body, self._proxy)
+        return HttpRequest(
+            method="POST",
+            url=f"{self.base_url}/",
+            headers=self._headers | headers,
+            timeout=self.timeout,
+            body=body,
+            proxy=self._proxy,
+        )
 
 
 def _judge_send(response: HttpResponse) -> Receipt | GatewayRejectedError:

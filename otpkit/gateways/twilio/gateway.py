@@ -132,7 +132,9 @@ class Twilio(Gateway):
             return Delivery(state="unknown", gateway=self.name)
         resource = "Calls" if message_id.startswith("CA") else "Messages"
         url = f"{self._account_url}/{resource}/{message_id}.json"
-        answer = yield from ask(HttpRequest("GET", url, {}, self._headers, self.timeout, proxy=self._proxy))
+        answer = yield from ask(
+            HttpRequest(method="GET", url=url, headers=self._headers, timeout=self.timeout, proxy=self._proxy)
+        )
         found = None if isinstance(answer, TransportFailure) else judge_trace(answer)
         if isinstance(found, GatewayRejectedError):
             raise found
@@ -173,7 +175,14 @@ class Twilio(Gateway):
             fields["StatusCallback"] = f"{self._callback}{joint}{SEND_ID}={message.send_id}"
         headers = {**self._headers, "Content-Type": "application/x-www-form-urlencoded"}
         url = f"{self._account_url}/{resource}.json"
-        return HttpRequest("POST", url, {}, headers, self.timeout, urlencode(fields).encode(), self._proxy)
+        return HttpRequest(
+            method="POST",
+            url=url,
+            headers=headers,
+            timeout=self.timeout,
+            body=urlencode(fields).encode(),
+            proxy=self._proxy,
+        )
 
 
 def _api_key(sid: object, secret: object) -> tuple[str, str]:

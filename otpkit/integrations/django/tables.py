@@ -17,8 +17,9 @@ from django.db.models import Count, Model, QuerySet
 from otpkit import ConfigurationError, PhoneError, normalize
 from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import find_field, get_otp, user_phone_field
+from otpkit.phone import MAINLAND_NUMBER
 
-_SURELY_E164: Final = r"^\+861[3-9][0-9]{9}$"  # the database leaves them out: most tables hold little else
+_SURELY_E164: Final = rf"^\+86{MAINLAND_NUMBER}$"  # the database leaves them out: most tables hold little else
 _SHOWN: Final = 5  # primary keys in a message
 _BATCH: Final = 500
 _HINT: Final = (

@@ -1,0 +1,81 @@
+"""The typed faces of consume.lua and refund.lua: limits wider than a phone, on a cluster."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from otpkit.core.scripts.parse import ListScript, Raw, count_of, numbers_of, unfit
+from otpkit.effects import RunScript, Script
+from otpkit.errors import RateLimitScope
+
+
+class WideLimit(NamedTuple):
+    """One counter that a send or a guess is charged to. `rates` is as `window.lua` reads them."""
+
+    scope: RateLimitScope
+    key: str
+    rates: str
+
+
+class Refusal(NamedTuple):
+    """A limit on another node is used up: how long until it allows one more, and the rate of it that takes so long."""
+
+    scope: RateLimitScope
+    wait_ms: int
+    limit: int
+    window_ms: int
+
+
+class Consumed(NamedTuple):
+    """One is taken from the limit, and when it was."""
+
+    consumed_ms: int
+
+
+class Exhausted(NamedTuple):
+    """The limit is used up: how long until it allows one more, and the rate of it that takes so long."""
+
+    now_ms: int
+    wait_ms: int
+    limit: int
+    window_ms: int
+
+
+ConsumeReply: TypeAlias = Consumed | Exhausted
+
+
+class Consume(ListScript[ConsumeReply]):
+    """The face of consume.lua."""
+
+    __slots__ = ()
+
+    lists = (Consumed, Exhausted)
+
+    def __call__(self, *, limit_key: str, memory_key: str, now: int | str, rates: str) -> RunScript[ConsumeReply]:
+        """Take one from a limit."""
+        return RunScript(self, (limit_key, memory_key), (now, rates))
+
+    def read(self, reply: Raw, args: Raw) -> ConsumeReply:
+        """Return whether one was taken."""
+        if len(reply) == 4:
+            return Exhausted(*numbers_of(reply, 4))
+        consumed_ms, wait_ms = numbers_of(reply, 2)
+        if wait_ms:
+            raise unfit()
+        return Consumed(consumed_ms)
+
+
+class Refund(Script[bool]):
+    """The face of refund.lua. Its reply is True."""
+
+    __slots__ = ()
+
+    def __call__(
+        self, *, limit_key: str, memory_key: str, now: int | str, rates: str, consumed_ms: int
+    ) -> RunScript[bool]:
+        """Give back what was taken from a limit at `consumed_ms`."""
+        return RunScript(self, (limit_key, memory_key), (now, rates, consumed_ms))
+
+    def read(self, reply: Raw, args: Raw) -> bool:
+        """Return whether it is done."""
+        return count_of(reply, 1) == 1

@@ -1,0 +1,120 @@
+"""The typed faces of what is asked of a phone: status, standing, revoke, unblock, erase."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from otpkit.core.scripts.parse import LATEST_MS, Described, ListScript, Raw, count_of, hex_of, numbers_of, unfit
+from otpkit.effects import RunScript, Script
+
+
+class LatestSend(NamedTuple):
+    """The latest send of a purpose and a bind, and whether its challenge is live."""
+
+    now_ms: int
+    live: bool
+    operation: bytes
+    sent_ms: int
+    described: Described
+
+
+class NoSend(NamedTuple):
+    """Nothing was sent."""
+
+    now_ms: int
+
+
+StatusReply: TypeAlias = LatestSend | NoSend
+
+
+class Status(ListScript[StatusReply]):
+    """The face of status.lua."""
+
+    __slots__ = ()
+
+    lists = (LatestSend, NoSend)
+
+    def __call__(self, *, phone_key: str, now: int | str, challenge_field: bytes) -> RunScript[StatusReply]:
+        """Ask for the latest send."""
+        return RunScript(self, (phone_key,), (now, challenge_field))
+
+    def read(self, reply: Raw, args: Raw) -> StatusReply:
+        """Return the latest send."""
+        if type(reply) is not list:
+            raise unfit()
+        if len(reply) == 1:
+            return NoSend(*numbers_of(reply, 1))
+        now_ms, live, operation, sent_ms = reply[:4]
+        if not (0 <= now_ms <= LATEST_MS and 0 <= live <= 1 and 0 <= sent_ms <= LATEST_MS):
+            raise unfit()
+        return LatestSend(now_ms, live == 1, hex_of(operation, 16), sent_ms, Described.parse(reply[4:]))
+
+
+class PhoneStanding(NamedTuple):
+    """Whether a phone is blocked, and what its own limits still allow it."""
+
+    blocked: bool
+    consecutive_failures: int
+    sends_left: int
+    send_wait_ms: int
+    failures_left: int
+    verify_wait_ms: int
+
+
+class StandingOf(ListScript[PhoneStanding]):
+    """The face of standing.lua."""
+
+    __slots__ = ()
+
+    lists = (PhoneStanding,)
+
+    def __call__(self, *, phone_key: str, counter_key: str, now: int | str) -> RunScript[PhoneStanding]:
+        """Ask for the standing of a phone."""
+        return RunScript(self, (phone_key, counter_key), (now,))
+
+    def read(self, reply: Raw, args: Raw) -> PhoneStanding:
+        """Return the standing of a phone."""
+        blocked, *counts = numbers_of(reply, 6)
+        return PhoneStanding(blocked == 1, *counts)
+
+
+class Revoke(Script[bool]):
+    """The face of revoke.lua. Its reply is True where a challenge was ended."""
+
+    __slots__ = ()
+
+    def __call__(self, *, phone_key: str, now: int | str, challenge_field: bytes) -> RunScript[bool]:
+        """End the live challenge."""
+        return RunScript(self, (phone_key,), (now, challenge_field), self.replicas)
+
+    def read(self, reply: Raw, args: Raw) -> bool:
+        """Return whether one was ended."""
+        return count_of(reply, 1) == 1
+
+
+class Unblock(Script[int]):
+    """The face of unblock.lua. Its reply is how many consecutive failures there were."""
+
+    __slots__ = ()
+
+    def __call__(self, *, phone_key: str, counter_key: str, now: int | str) -> RunScript[int]:
+        """Lift a block and clear the failures."""
+        return RunScript(self, (phone_key, counter_key), (now,))
+
+    def read(self, reply: Raw, args: Raw) -> int:
+        """Return how many failures there were."""
+        return count_of(reply)
+
+
+class Erase(Script[int]):
+    """The face of erase.lua. Its reply is how many keys were removed."""
+
+    __slots__ = ()
+
+    def __call__(self, *, phone_key: str, counter_key: str) -> RunScript[int]:
+        """Remove all that is kept of a phone."""
+        return RunScript(self, (phone_key, counter_key), ())
+
+    def read(self, reply: Raw, args: Raw) -> int:
+        """Return how many keys were removed."""
+        return count_of(reply, 2)

@@ -1,0 +1,23 @@
+-- Record that a gateway failed, or that it served again: after so many failures in a row its circuit opens. Run again it counts
+-- once.
+--
+-- KEYS  1 gateways_key: a field each, "failures ends operation": when its rest ends in ms, 0 for none, and who told of it last
+-- ARGV  1 now: in ms, or ''; 2 name; 3 most_failures: in a row before a rest, 0 where it served; 4 rest_ms; 5 operation: its id
+-- Returns 1 where this failure opened the circuit, else 0
+
+--# include clock
+
+local MEMORY_MS = 7200000 -- without a failure for so long all is forgotten; longer than any rest
+
+if ARGV[3] == '0' then
+  redis.call('HDEL', KEYS[1], ARGV[2])
+  return 0
+end
+local failures, operation = string.match(redis.call('HGET', KEYS[1], ARGV[2]) or '0 0 -', '(%d+) %d+ (%S+)')
+if operation ~= ARGV[5] then
+  failures = failures + 1
+  local ends = failures >= tonumber(ARGV[3]) and now + ARGV[4] or 0
+  redis.call('HSET', KEYS[1], ARGV[2], string.format('%d %.0f %s', failures, ends, ARGV[5]))
+  redis.call('PEXPIRE', KEYS[1], MEMORY_MS)
+end
+return tonumber(failures) == tonumber(ARGV[3]) and 1 or 0

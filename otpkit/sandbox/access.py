@@ -1,0 +1,92 @@
+"""Who may use the pages and the interface, and how much a body may hold. The gateway asks for credentials instead."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive
+
+from otpkit.errors import ConfigurationError
+
+MAX_BODY: Final = 65_536  # bytes
+# Headers of what is no page: shown as one all the same, it does nothing.
+INERT: Final = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+}
+_UNSAFE: Final = frozenset({"POST", "DELETE"})
+
+
+def foreign(request: Request, allowed_hosts: Collection[str], *, form: bool = False) -> str:
+    """Say why a request must come from another site's page, or nothing where it does not.
+
+    A `form` must show where it comes from, as all browsers do (Fetch §3.2); whoever calls the JSON interface may be no
+    browser at all. Another site's page may link to the inbox, and ask for nothing else: how long an answer takes, and
+    whether there is one, would tell it what was sent (https://web.dev/articles/fetch-metadata).
+    """
+    host = request.headers.get("host", "")
+    name = _name_of(host)
+    if name not in allowed_hosts and not _is_local_name(name):
+        return f"{name!r:.80} is not a name of this server; allow it with allowed_hosts"
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    is_own = site == "same-origin" if origin is None else origin in {f"http://{host}", f"https://{host}"}
+    is_of_a_browser = form or origin is not None or site is not None
+    if request.method in _UNSAFE and is_of_a_browser and not is_own:
+        return "a page of another site may not do this"
+    if site == "cross-site" and request.headers.get("sec-fetch-mode") != "navigate":
+        return "a page of another site may not ask for this"
+    return ""
+
+
+def error(problem: str, status: int) -> Response:
+    """Say no to a caller of the interface."""
+    return JSONResponse({"error": problem}, status)
+
+
+async def body_of(request: Request) -> bytes:
+    """Read a body.
+
+    Raises:
+        ConfigurationError: it is longer than any that means well.
+    """
+    body = await read_body(request.receive)
+    if body is None:
+        raise ConfigurationError(f"the body is longer than {MAX_BODY} bytes")
+    return body
+
+
+async def read_body(receive: Receive) -> bytes | None:
+    """Return a request's whole body; None if it is longer than any that means well, or the sender hung up before."""
+    body, has_more = bytearray(), True
+    while has_more:
+        event = await receive()
+        body += event.get("body", b"")
+        has_more = event.get("more_body", False)
+        if len(body) > MAX_BODY or event["type"] == "http.disconnect":
+            return None
+    return bytes(body)
+
+
+def _name_of(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_local_name(name: str) -> bool:
+    """Say whether no web site can bear this name: only names with a dot are for sale."""
+    if name and "." not in name and ":" not in name:
+        return True
+    if name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

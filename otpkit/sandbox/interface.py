@@ -1,0 +1,110 @@
+"""The JSON interface under `/api` for tests and tools: messages, faults, counts, and events as they happen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from otpkit.errors import ConfigurationError
+from otpkit.sandbox.access import body_of
+from otpkit.sandbox.faults import fault_from_json
+from otpkit.sandbox.state import Sandbox
+
+MEDIA_TYPE: Final = "text/event-stream"
+TICK: Final = 0.1  # s between two looks; receipts come by the sandbox's clock, which may be moved: no wait can be exact
+HEARTBEAT: Final = 15.0  # s of silence after which a comment finds out whether the other side is still there
+RETRY: Final = 1_000  # ms after which a browser connects anew
+
+_ID: Final = re.compile(r"[0-9]{1,15}")
+_LIMIT: Final = re.compile(r"[0-9]{1,9}")
+_NO_STORE: Final = {"cache-control": "no-store"}
+
+
+class Interface:
+    """The interface of one sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def events(self, request: Request) -> Response:
+        """Answer with what happens, as it happens, as server-sent events (HTML §9.2)."""
+        return watch(self._sandbox, request)
+
+    async def messages(self, request: Request) -> Response:
+        """Return the messages, newest first: all, or those that `phone`, `q` and `limit` leave."""
+        asked = request.query_params
+        phone, limit = asked.get("phone"), asked.get("limit")
+        if limit is not None and not _LIMIT.fullmatch(limit):
+            raise ConfigurationError(f"'limit' is a whole number, not {limit!r:.40}")
+        most = None if limit is None else int(limit)
+        found = self._sandbox.messages(phone or None, most, q=asked.get("q", ""))
+        now = self._sandbox.now()
+        return JSONResponse([message.as_json(now) for message in found], headers=_NO_STORE)
+
+    async def clear_messages(self, _: Request) -> Response:
+        """Forget all messages."""
+        return JSONResponse({"deleted": self._sandbox.clear_messages()})
+
+    async def faults(self, _: Request) -> Response:
+        """Return the queued faults."""
+        return JSONResponse([asdict(fault) for fault in self._sandbox.faults()], headers=_NO_STORE)
+
+    async def add_fault(self, request: Request) -> Response:
+        """Queue the fault that the body is."""
+        fault = fault_from_json(await _json_body(request))
+        self._sandbox.add_fault(fault)
+        return JSONResponse(asdict(fault), 201)
+
+    async def clear_faults(self, _: Request) -> Response:
+        """Forget the queued faults."""
+        return JSONResponse({"deleted": self._sandbox.clear_faults()})
+
+    async def stats(self, _: Request) -> Response:
+        """Return how many requests came in."""
+        return JSONResponse(self._sandbox.stats(), headers=_NO_STORE)
+
+    async def clear_stats(self, _: Request) -> Response:
+        """Start the counts from 0."""
+        self._sandbox.clear_stats()
+        return JSONResponse({})
+
+
+async def _json_body(request: Request) -> object:
+    try:
+        return json.loads(await body_of(request))
+    except (ValueError, RecursionError):
+        raise ConfigurationError("the body is not JSON") from None
+
+
+def watch(sandbox: Sandbox, request: Request) -> Response:
+    """Answer with the events from now on, or with those after the one that `Last-Event-ID` names."""
+    last = request.headers.get("last-event-id", "")
+    since = int(last) if _ID.fullmatch(last) else sandbox.last_event()
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}  # the latter for nginx, which would hold it back
+    if request.method == "HEAD":
+        return Response(media_type=MEDIA_TYPE, headers=headers)
+    return StreamingResponse(_frames(sandbox, since), media_type=MEDIA_TYPE, headers=headers)
+
+
+async def _frames(sandbox: Sandbox, last: int) -> AsyncIterator[bytes]:
+    """Read the one log at this watcher's own pace: who falls too far behind is told so, and nothing piles up."""
+    yield f"retry: {RETRY}\n\n".encode()
+    loop = asyncio.get_running_loop()
+    spoke = loop.time()
+    while True:
+        if events := sandbox.events(last):
+            last = events[-1].id
+            for event in events:  # one by one: a slow reader holds one of them, not a copy of all
+                yield event.frame
+            spoke = loop.time()
+        elif loop.time() - spoke > HEARTBEAT:
+            yield b":\n\n"
+            spoke = loop.time()
+        await asyncio.sleep(TICK)

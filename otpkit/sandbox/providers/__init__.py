@@ -1,0 +1,1 @@
+"""The providers that the sandbox stands for: each one's wire format, signatures and receipts."""

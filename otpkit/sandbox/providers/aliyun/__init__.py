@@ -1,0 +1,1 @@
+"""Alibaba Cloud's SMS and voice services, Dysmsapi and Dyvmsapi."""

@@ -1,0 +1,65 @@
+"""What the author of a gateway imports: `otpkit` and `otpkit.gateways` are enough, and the older paths stay."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from otpkit import gateways
+
+ROOT = Path(__file__).parent.parent.parent
+NAMES = ["Flow", "HttpRequest", "HttpResponse", "Provider", "json_object", "message_id"]
+OLDER = {
+    "otpkit.effects": NAMES[:3],
+    "otpkit.gateways.provider": NAMES[3:],
+    "otpkit.gateways.aliyun_voice": ["AliyunVoice"],
+}
+
+
+def _own_imports(source: str) -> set[str]:
+    found = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom))
+    return {str(node.module) for node in found if str(node.module).partition(".")[0] == "otpkit"}
+
+
+def test_names_for_authors_are_public() -> None:
+    assert set(NAMES) <= set(gateways.__all__)
+
+
+def test_registry_and_public_names_agree() -> None:
+    """A provider is one line of the registry; its names are public, and its module is not imported before."""
+    registered = [name for names in gateways._NAMES.values() for name in names]
+    assert len(registered) == len(set(registered))
+    eager = {"Delivery", "Failover", "Flow", "FunctionGateway", "Gateway", "HttpRequest", "HttpResponse", "Message"}
+    assert set(registered) == set(gateways.__all__) - eager - {"Push", "Receipt", "Receipts", "Route"}
+
+
+@pytest.mark.parametrize(("module", "names"), OLDER.items(), ids=OLDER)
+def test_older_paths_give_the_same(module: str, names: list[str]) -> None:
+    for name in names:
+        assert getattr(importlib.import_module(module), name) is getattr(gateways, name)
+
+
+def test_example_imports_public_modules_alone() -> None:
+    source = (ROOT / "examples" / "custom_gateway.py").read_text(encoding="utf-8")
+    assert _own_imports(source) == {"otpkit", "otpkit.gateways"}
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_readme_imports_public_modules_alone(readme: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = [each for each in blocks if "class Carrier" in each]
+    assert _own_imports(block) == {"otpkit.gateways"}
+
+
+def test_a_request_takes_keywords_alone() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        gateways.HttpRequest("POST", "https://carrier.example/")  # type: ignore[call-arg, misc]
+
+
+def test_a_request_needs_no_query_and_no_headers() -> None:
+    request = gateways.HttpRequest(method="GET", url="https://carrier.example/", timeout=(3, 10))
+    assert (request.params, request.headers, request.body, request.proxy) == ({}, {}, None, None)
