@@ -61,7 +61,9 @@ class AsyncStore:
         self._bindings: dict[asyncio.AbstractEventLoop, Binding] = {}
         self._latest: Binding | None = None
         if not isinstance(self._client, (redis.Redis, redis.RedisCluster)):
-            raise ConfigurationError("redis must be a URL or a client of redis.asyncio; OTP takes the sync one.")
+            raise ConfigurationError(
+                "redis is neither a URL nor a client of redis.asyncio.", "Pass one of these. OTP takes the sync client."
+            )
 
     @property
     def clustered(self) -> bool:
@@ -399,7 +401,7 @@ async def _execute(client: Any, effect: RunScript[object], loop: asyncio.Abstrac
     if not is_clean:
         raise store.UnknownReply
     if effect.replicas:
-        raise ConfigurationError(NO_REPLICAS)
+        raise ConfigurationError(*NO_REPLICAS)
     return value
 
 

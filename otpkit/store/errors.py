@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from redis.exceptions import (
     AskError,
@@ -46,26 +46,35 @@ CONNECTIONS = 100  # a client keeps at most; further callers wait their turn
 THREADS = 32  # of a server's callers at once: more would only delay each other, most of all while they connect
 WAIT_MS = 500  # how long replicas may take to confirm; less than ANSWER_S
 
+_Told: TypeAlias = tuple[str, str]  # a problem and its remedy
+
 _REFUSED = (
-    "Redis refused the credentials. Check the user name and the password in the URL, for Sentinels sentinel_username "
-    "and sentinel_password."
+    "Redis refused the credentials.",
+    "Check the user name and the password in the URL, for Sentinels sentinel_username and sentinel_password.",
 )
-_NO_KEYS = "Redis keeps keys from its user. Allow it those of the namespace (ACL SETUSER … ~namespace:*)."
-_NOT_ALLOWED = "Redis keeps {command} from its user. Allow {command} by the user's ACL; otpkit needs it."
+_NO_KEYS = "Redis keeps keys from its user.", "Allow it those of the namespace (ACL SETUSER … ~namespace:*)."
+_NOT_ALLOWED = "Redis keeps {command} from its user.", "Allow {command} by the user's ACL; otpkit needs it."
 _NO_COMMAND = (
-    "This server lacks {command}, which otpkit needs. Check the address and the scheme of the URL, rename and disable "
-    "no commands."
+    "This server lacks {command}, which otpkit needs.",
+    "Check the address and the scheme of the URL, rename and disable no commands.",
 )
-_NO_PRIMARY = "No Sentinel knows a primary of this name. Check the name after the hosts in the URL."
-_NO_DATABASE = "Redis has no such database, or is no cluster. Check the number and the scheme of the URL."
+_NO_PRIMARY = "No Sentinel knows a primary of this name.", "Check the name after the hosts in the URL."
+_NO_DATABASE = "Redis has no such database, or is no cluster.", "Check the number and the scheme of the URL."
 _NODES = "; or connect to the cluster's nodes themselves, by redis+cluster://."
-_HOPELESS = {
+_HOPELESS: dict[str, _Told] = {
     # What proxies of managed clusters refuse by rules of their own; the words are Alibaba Cloud's.
-    "bad lua script for redis cluster": "This managed Redis checks scripts, and refuses otpkit's. Set its parameter "
-    "script_check_enable to 0" + _NODES,
-    "must be in same slot": "This managed Redis is a cluster behind a proxy, which takes no script with keys of "
-    "several slots. Leave out ip, region_sends and total_sends" + _NODES,
-    "not support for normal user": "This managed Redis allows no scripts. Upgrade its version" + _NODES,
+    "bad lua script for redis cluster": (
+        "This managed Redis checks scripts, and refuses otpkit's.",
+        f"Set its parameter script_check_enable to 0{_NODES}",
+    ),
+    "must be in same slot": (
+        "This managed Redis is a cluster behind a proxy, which takes no script with keys of several slots.",
+        f"Leave out ip, region_sends and total_sends{_NODES}",
+    ),
+    "not support for normal user": (
+        "This managed Redis allows no scripts.",
+        f"Upgrade its version{_NODES}",
+    ),
     "access a key": _NO_KEYS,
     "access one of the keys": _NO_KEYS,
     "can't access at least one of the keys": _NO_KEYS,
@@ -209,8 +218,8 @@ def require_confirmed(confirmed: Any, replicas: int) -> None:
         raise UnknownReply
     if confirmed < replicas:
         raise Unconfirmed(
-            f"Only {confirmed} of {replicas} replicas confirmed within {WAIT_MS} ms: nothing was granted. An operator "
-            "should look at Redis's replication; the same call may succeed then."
+            f"Only {confirmed} of {replicas} replicas confirmed within {WAIT_MS} ms. Nothing was granted.",
+            "An operator should look at Redis's replication; the same call may succeed then.",
         )
 
 
@@ -226,9 +235,12 @@ def store_error(error: BaseException, script: str = "") -> OTPError:
     `script` is the text of the script that it came from, by whose lines Redis tells of a command.
     """
     for cause in _causes(error):
-        if problem := _misconfigured(cause):
-            return ConfigurationError(problem.format(command=_command(str(cause), script)))
-    return StoreUnavailableError(f"Redis {_why(error)} ({type(error).__name__}): nothing was granted. {_who(error)}")
+        if told := _misconfigured(cause):
+            command = _command(str(cause), script)
+            return ConfigurationError(*(text.format(command=command) for text in told))
+    place = _unreached(error)
+    problem = f"Redis {_why(error)} ({type(error).__name__}){f': {place}' if place else ''}."
+    return StoreUnavailableError(problem, f"{_who(error)} Nothing was granted.")
 
 
 def _command(text: str, script: str) -> str:
@@ -249,7 +261,7 @@ def unnamed_primary(failure: BaseException, answers: Sequence[bool | BaseExcepti
         if isinstance(answer, BaseException) and isinstance(error := store_error(answer), ConfigurationError):
             return error
     if False in answers:
-        return ConfigurationError(_NO_PRIMARY)
+        return ConfigurationError(*_NO_PRIMARY)
     unreached = (answer for answer in answers if isinstance(answer, BaseException) and _unreached(answer))
     return store_error(next(unreached, failure))
 
@@ -264,20 +276,24 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def _misconfigured(error: BaseException) -> str:
+def _misconfigured(error: BaseException) -> _Told | None:
     if isinstance(error, (AuthenticationError, AuthorizationError)):
         return _REFUSED
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "Redis's certificate is not trusted. Check the host in the URL, or add ?ssl_ca_certs=/path/to/ca.pem."
+        return (
+            "Redis's certificate is not trusted.",
+            "Check the host in the URL, or add ?ssl_ca_certs=/path/to/ca.pem.",
+        )
     if isinstance(error, (AskError, ClusterCrossSlotError)):  # and MovedError
-        return "This Redis is a cluster's node: use redis+cluster://, or a RedisCluster client."
+        return "This Redis is a cluster's node.", "Use redis+cluster://, or a RedisCluster client."
     text = str(error)
     if isinstance(error, RedisClusterException):
-        return "This Redis is no cluster: use redis://." if "Cluster mode is not enabled" in text else ""
+        is_single = "Cluster mode is not enabled" in text
+        return ("This Redis is no cluster.", "Use redis://.") if is_single else None
     if isinstance(error, ResponseError):
-        found = next((problem for words, problem in _HOPELESS.items() if words in text), "")
-        return found or (_NOT_ALLOWED if isinstance(error, NoPermissionError) else "")
-    return ""
+        found = next((told for words, told in _HOPELESS.items() if words in text), None)
+        return found or (_NOT_ALLOWED if isinstance(error, NoPermissionError) else None)
+    return None
 
 
 def _why(error: BaseException) -> str:
@@ -315,8 +331,6 @@ def _who(error: BaseException) -> str:
         return "An operator should raise maxmemory; keep maxmemory-policy noeviction."
     if isinstance(error, UnknownReply):
         return "An operator should check that the address is Redis's own, with no proxy that changes answers."
-    if place := _unreached(error):
-        return f"An operator should look at the server: {place}. The same call may succeed later."
     return "An operator should look at the server; the same call may succeed later."
 
 
@@ -327,4 +341,4 @@ def fakeredis() -> Any:
         return importlib.import_module("fakeredis")
     except ImportError:
         pass
-    raise ConfigurationError("memory:// needs the embedded store: pip install 'otpkit[embedded]'.")
+    raise ConfigurationError("memory:// needs the embedded store.", "Run: pip install 'otpkit[embedded]'.")

@@ -58,7 +58,8 @@ class SyncStore:
             self._client = None if self._address.kind == "cluster" else _open(self._address)
         elif not isinstance(redis_, (redis.Redis, redis.RedisCluster)):
             raise ConfigurationError(
-                "redis must be a URL or a sync redis-py client; AsyncOTP takes the client of redis.asyncio."
+                "redis is neither a URL nor a sync redis-py client.",
+                "Pass one of these. AsyncOTP takes the client of redis.asyncio.",
             )
 
     @property
@@ -374,7 +375,7 @@ def _execute(client: Any, effect: RunScript[object]) -> Any:
     if not is_clean:
         raise store.UnknownReply
     if effect.replicas:
-        raise ConfigurationError(NO_REPLICAS)
+        raise ConfigurationError(*NO_REPLICAS)
     return value
 
 
