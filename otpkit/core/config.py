@@ -117,7 +117,7 @@ def build(
         raise ConfigurationError("namespace must be letters, digits, '_', '.' and '-'.", 'Choose one such as "otpkit".')
     for name, function in (("on_event", on_event), ("clock", clock)):
         if function is not None and (not callable(function) or iscoroutinefunction(function)):
-            raise ConfigurationError(f"{name} is no plain function.", "Pass a function that is not async, or None.")
+            raise ConfigurationError(f"{name} must be a plain function or None.", "Pass one that is not async.")
     keys = Keys(secret, index_secret)
     config = Config(
         route(gateway, template, policy.regions),
@@ -148,8 +148,8 @@ def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> di
     for fixed in fixed_codes:
         if not isinstance(fixed, FixedCode):
             raise ConfigurationError(
-                "fixed_codes holds something else than fixed codes.",
-                "Pass a list of FixedCode(phone, code, until, purposes).",
+                "fixed_codes must hold FixedCode values.",
+                "Write them as FixedCode(phone, code, until, purposes).",
             )
         check_fixed_life(fixed, clock())
         try:

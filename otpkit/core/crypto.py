@@ -195,8 +195,8 @@ def _read_secrets(secret: object) -> list[bytes]:
         return [read_secret("secret", secret)]
     if not isinstance(secret, Sequence) or not secret:
         raise ConfigurationError(
-            "secret is neither a secret nor a sequence of them.",
-            "Pass a str or bytes of at least 32 bytes, or several of them, newest last.",
+            "secret must be a str or bytes of at least 32 bytes, or a sequence of them.",
+            "Make one with `otpkit keygen`; of several, pass the newest last.",
         )
     found = [read_secret("secret", item) for item in secret]
     if len(set(found)) != len(found):

@@ -114,8 +114,8 @@ def check_templates(template: Any) -> TemplateChoice:
         if all(isinstance(value, Template) for value in chosen.values()):
             return chosen
     raise ConfigurationError(
-        "template is neither a Template nor a mapping of them.",
-        'Pass one Template, or several by purpose: {"signup": Template(…), "login": Template(…)}.',
+        "template must be a Template, or a mapping of purposes to them.",
+        'Write it like {"signup": Template(…), "login": Template(…)}.',
     )
 
 
@@ -184,9 +184,6 @@ def _gateway(gateway: Any) -> Gateway:
     if callable(gateway) and not isinstance(gateway, type):
         return FunctionGateway(gateway)
     raise ConfigurationError(
-        "gateway is no gateway.",
-        (
-            "Pass a Gateway, such as Alidayu(…), a function that takes a Message, a Failover([…]), or a mapping "
-            'of regions to these, such as {"CN": …, "*": …}.'
-        ),
+        "gateway must be a Gateway, a function that takes a Message, a Failover, or a mapping of regions to these.",
+        'Pass one, such as Alidayu(…), Failover([…]) or {"CN": …, "*": …}.',
     )

@@ -62,7 +62,7 @@ class AsyncStore:
         self._latest: Binding | None = None
         if not isinstance(self._client, (redis.Redis, redis.RedisCluster)):
             raise ConfigurationError(
-                "redis is neither a URL nor a client of redis.asyncio.", "Pass one of these. OTP takes the sync client."
+                "redis must be a URL or a client of redis.asyncio.", "Pass one of these; OTP takes the sync client."
             )
 
     @property

@@ -58,8 +58,8 @@ class SyncStore:
             self._client = None if self._address.kind == "cluster" else _open(self._address)
         elif not isinstance(redis_, (redis.Redis, redis.RedisCluster)):
             raise ConfigurationError(
-                "redis is neither a URL nor a sync redis-py client.",
-                "Pass one of these. AsyncOTP takes the client of redis.asyncio.",
+                "redis must be a URL or a sync redis-py client.",
+                "Pass one of these; AsyncOTP takes the client of redis.asyncio.",
             )
 
     @property
