@@ -1,4 +1,4 @@
-"""Whose key signs a request: one that was given, or what a function gives for each request."""
+"""The key that signs a request: one that was given, or one that a function returns for each request."""
 
 from __future__ import annotations
 

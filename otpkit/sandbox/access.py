@@ -1,4 +1,4 @@
-"""Who may use the pages and the interface, and how much a body may hold. The gateway asks for credentials instead."""
+"""Check who asks for a page or the interface, and how long a body is. The gateways check credentials instead."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNSAFE: Final = frozenset({"POST", "DELETE"})
 
 
 def foreign(request: Request, allowed_hosts: Collection[str], *, form: bool = False) -> str:
-    """Say why a request must come from another site's page, or nothing where it does not.
+    """Return why a request must come from another site's page, or "" if it does not.
 
     A `form` must show where it comes from, as all browsers do (Fetch §3.2); whoever calls the JSON interface may be no
     browser at all. Another site's page may link to the inbox, and ask for nothing else: how long an answer takes, and
@@ -44,7 +44,7 @@ def foreign(request: Request, allowed_hosts: Collection[str], *, form: bool = Fa
 
 
 def error(problem: str, status: int) -> Response:
-    """Say no to a caller of the interface."""
+    """Return the interface's answer to a request that it refuses."""
     return JSONResponse({"error": problem}, status)
 
 
@@ -80,7 +80,7 @@ def _name_of(host: str) -> str:
 
 
 def _is_local_name(name: str) -> bool:
-    """Say whether no web site can bear this name: only names with a dot are for sale."""
+    """Return whether no web site can have this name: only names with a dot are for sale."""
     if name and "." not in name and ":" not in name:
         return True
     if name.endswith(".localhost"):

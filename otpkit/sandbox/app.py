@@ -130,7 +130,7 @@ class _Pages:
 
 
 class WireEndpoint:
-    """What answers a request, as a bare ASGI application: no request object, no thread, next to no cost."""
+    """A bare ASGI application that answers calls: no request object, no thread, next to no cost."""
 
     def __init__(self, answer: Callable[[WireRequest], WireResponse]) -> None:
         self._answer = answer

@@ -39,7 +39,7 @@ CALL_RESULTS: Final = (HEARD, "200003")  # of all providers' calls; nobody answe
 
 @dataclass(frozen=True, slots=True)
 class ProviderRow:
-    """What is a provider's own beside its wire format.
+    """A provider's own facts, beside its wire format.
 
     `results` are the result codes of a good and of a bad receipt. `rejection` is what the fault `reject` answers
     unless told otherwise: out of service, which no client can remedy. `send_id` makes the provider's id of a send from
@@ -95,7 +95,7 @@ PROVIDERS: Final[Mapping[ProviderName, ProviderRow]] = {
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """What one call is: whose, by which channel, and whether it sends or asks."""
+    """A call's facts: its provider, its channel, and whether it sends or asks."""
 
     provider: ProviderName
     channel: Channel

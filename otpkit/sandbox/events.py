@@ -1,4 +1,4 @@
-"""What happened, for pages and tools that watch. No I/O, no lock: the sandbox has one."""
+"""Log what happens, for pages and tools that watch. No I/O, no lock: the sandbox has one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final, Literal
 from otpkit.sandbox.faults import MAX_FAULTS, Fault
 from otpkit.sandbox.messages import Message
 
-# `faults` is any change of the queue; `missed` is told to who comes too late for some events, and must look anew.
+# `faults` is any change of the queue. A watcher who comes too late for some events gets `missed`, and must look anew.
 EventName = Literal["message", "receipt", "cleared", "faults", "missed"]
 
 MAX_EVENTS: Final = 1_000  # kept, the newest

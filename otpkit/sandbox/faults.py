@@ -145,24 +145,24 @@ class Fault:
             object.__setattr__(self, name, value)
 
     def concerns(self, api: Api, phones: tuple[str, ...]) -> bool:
-        """Say whether a call of this kind, to these phones, is one to spoil."""
+        """Return whether the fault is for a call of this kind to these phones."""
         if not CALLS[api].sends and self.fault in SEND_ONLY:
             return False
         return self.api in {None, api} and (self.phone is None or self.phone in phones)
 
     @property
     def answer_delay(self) -> float:
-        """For how many seconds the answer is held back."""
+        """The seconds for which the answer is held back."""
         return 0.0 if self.fault == "receipt_late" else self.delay or 0.0
 
     @property
     def receipt_delay(self) -> float:
-        """For how many seconds the receipt is."""
+        """The seconds for which the receipt is held back."""
         return self.delay or 0.0 if self.fault == "receipt_late" else 0.0
 
     @property
     def in_words(self) -> str:
-        """What happens, for people to read."""
+        """The fault in words, for people to read."""
         words = DESCRIPTIONS[self.fault]
         if not words.startswith("accepted"):
             words += "; sent" if self.sent else "; not sent"

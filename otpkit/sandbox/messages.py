@@ -1,4 +1,4 @@
-"""What the sandbox keeps of a message, and how its text and code come about. No I/O, no clock."""
+"""Messages as the sandbox keeps them, with their text, their code and the request that sent them. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -85,16 +85,16 @@ class Message:
 
     @property
     def provider(self) -> ProviderName:
-        """Whose call sent it."""
+        """The provider whose call sent it."""
         return CALLS[self.api].provider
 
     @property
     def channel(self) -> Channel:
-        """How it reaches the person."""
+        """The way it reaches the person: a text or a voice call."""
         return CALLS[self.api].channel
 
     def status(self, now: float) -> Status:
-        """Say how the message stands at `now`, in seconds since the epoch."""
+        """Return how the message stands at `now`, in seconds since the epoch."""
         if self.receipt_at is None or now < self.receipt_at:
             return "waiting"
         return "failed" if self.fails else "delivered"

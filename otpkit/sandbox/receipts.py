@@ -1,4 +1,4 @@
-"""How receipts turn out, and which of them are to be pushed when. No I/O, no lock: the sandbox has one."""
+"""Decide how receipts turn out, and queue those that are pushed. No I/O, no lock: the sandbox has one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_BATCH: Final = 100  # receipts in one push
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What becomes of one message: its receipt comes `delay` seconds later than usual, None is never."""
+    """The end of one message: its receipt comes `delay` seconds later than usual; None is never."""
 
     delay: float | None
     fails: bool

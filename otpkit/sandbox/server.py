@@ -88,7 +88,7 @@ class Address:
 
     @property
     def gateway_url(self) -> str:
-        """What an Alidayu client takes as its base URL."""
+        """The base URL of an Alidayu client."""
         return f"{self.base_url}/gw/alidayu"
 
 

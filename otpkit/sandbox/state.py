@@ -98,12 +98,12 @@ class Sandbox:
         return self._clock()
 
     def knows(self, app_key: bytes, app_secret: bytes) -> bool:
-        """Say whether these are the credentials."""
+        """Return whether these are Alidayu's credentials."""
         key, secret = self._credentials
         return hmac.compare_digest(app_key, key) & hmac.compare_digest(app_secret, secret)
 
     def knows_account(self, user: str, password: str) -> bool:
-        """Say whether these are Twilio's account and its token, or an API key and its secret."""
+        """Return whether these are Twilio's account and its token, or an API key and its secret."""
         users = {self.account_sid, f"SK{self.account_sid[2:]}"}
         return (user in users) & hmac.compare_digest(password.encode("utf-8", "replace"), self.auth_token.encode())
 
@@ -112,7 +112,7 @@ class Sandbox:
         return self._access_keys.get(access_key_id)
 
     def first_use(self, nonce: str) -> bool:
-        """Say whether a signed request's nonce is new, and remember it."""
+        """Return whether a signed request's nonce is new, and remember it."""
         with self._lock:
             return self._nonces.first_use(nonce, self._clock())
 

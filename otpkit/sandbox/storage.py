@@ -1,4 +1,4 @@
-"""What the sandbox keeps: messages and how one is found, counts of requests, and nonces that were used.
+"""Keep messages and find them again, count requests, and remember nonces that were used.
 
 No I/O, no lock: the sandbox has one.
 """
@@ -106,7 +106,7 @@ class Nonces:
         self._seen: dict[str, float] = {}
 
     def first_use(self, nonce: str, now: float) -> bool:
-        """Say whether a nonce is new, and remember it; `now` in seconds since the epoch."""
+        """Return whether a nonce is new, and remember it; `now` in seconds since the epoch."""
         if nonce in self._seen:
             return False
         self._seen[nonce] = now

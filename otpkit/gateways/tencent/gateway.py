@@ -8,28 +8,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
-from otpkit.effects import Flow, HttpRequest, HttpResponse, TransportFailure
-from otpkit.errors import GatewayRejectedError, RejectionCategory
+from otpkit.effects import Flow, HttpRequest, TransportFailure
+from otpkit.errors import GatewayRejectedError
 from otpkit.gateways import validation
 from otpkit.gateways.base import MAX_BATCH, Delivery, Gateway, Message, Push, Receipt, Receipts
-from otpkit.gateways.china_time import read_moment
 from otpkit.gateways.credentials import Credentials, CredentialsSource, current, source
-from otpkit.gateways.provider import NO_ROWS, ask, json_object, message_id, phone, read_json, seconds, text_of, token
+from otpkit.gateways.provider import NO_ROWS, ask, read_json
 from otpkit.gateways.tencent import signing
-from otpkit.gateways.tencent.errors import PROVIDER, REFUSALS, UNCERTAIN
+from otpkit.gateways.tencent.errors import PROVIDER
+from otpkit.gateways.tencent.responses import judge_send, judge_trace, read_push, read_row
 
 VERSION: Final = "2021-01-11"
 _MARGIN: Final = timedelta(minutes=10)  # that clocks may differ by
 _ROWS: Final = 100  # the most of one answer
-_State = Literal["pending", "delivered", "failed", "unknown"]
-_STATES: Final[dict[str, _State]] = {
-    "SUCCESS": "delivered",
-    "FAIL": "failed",
-    "": "pending",  # the carrier has not reported yet
-}
-_STATUSES: Final[dict[int, RejectionCategory]] = {401: "account", 429: "quota"}
 _THANKS: Final = b'{"result":0,"errmsg":"OK"}'
 _PUZZLED: Final = b'{"result":1,"errmsg":"not an array of receipts"}'
 
@@ -102,7 +95,7 @@ class Tencent(Gateway):
         credentials.
         """
         credentials = yield from current(PROVIDER, self._source)
-        return (yield from PROVIDER.hand_over(self._send_request(credentials, message), _judge_send))
+        return (yield from PROVIDER.hand_over(self._send_request(credentials, message), judge_send))
 
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
         """Ask `PullSmsSendStatusByPhoneNumber` what became of a send; it knows the last seven days.
@@ -113,14 +106,14 @@ class Tencent(Gateway):
         """
         credentials = yield from current(PROVIDER, self._source)
         answer = yield from ask(self._trace_request(credentials, phone, sent_at))
-        found = None if isinstance(answer, TransportFailure) else _judge_trace(answer)
+        found = None if isinstance(answer, TransportFailure) else judge_trace(answer)
         if isinstance(found, GatewayRejectedError):
             raise found
         if found is None:
             return Delivery(state="unknown", gateway=self.name)
         for row in found:
             if send_id == row.get("SessionContext") or (message_id and message_id == row.get("SerialNo")):
-                return _read_row(row)
+                return read_row(row)
         return Delivery(state="pending" if message_id else "unknown", gateway=self.name)
 
     def receipts(self, push: Push) -> Receipts:
@@ -128,7 +121,7 @@ class Tencent(Gateway):
         rows = read_json(push.body)
         if not isinstance(rows, list):
             return Receipts((), 400, body=_PUZZLED, problem=NO_ROWS)
-        read = (_read_push(row) for row in rows if isinstance(row, dict))
+        read = (read_push(row) for row in rows if isinstance(row, dict))
         return Receipts(tuple(delivery for delivery in read if delivery is not None), body=_THANKS)
 
     def _send_request(self, credentials: Credentials, message: Message) -> HttpRequest:
@@ -169,88 +162,3 @@ class Tencent(Gateway):
             body=body,
             proxy=self._proxy,
         )
-
-
-def _judge_send(response: HttpResponse) -> Receipt | GatewayRejectedError:
-    if 400 <= response.status < 500:
-        return _refused_by_status(response) or PROVIDER.uncertain()
-    body = _answer(response)
-    statuses = body.get("SendStatusSet")
-    status = statuses[0] if isinstance(statuses, list) and len(statuses) == 1 else None
-    status = status if isinstance(status, dict) else {}
-    code = _code(body) or token(status.get("Code"))
-    if code == "Ok" and "Error" not in body:
-        return Receipt(PROVIDER.name, message_id(status.get("SerialNo")))
-    return PROVIDER.refused(REFUSALS[code], code) if code in REFUSALS else PROVIDER.uncertain()
-
-
-def _judge_trace(response: HttpResponse) -> list[dict[str, Any]] | GatewayRejectedError | None:
-    if 400 <= response.status < 500:
-        return _refused_by_status(response)
-    body = _answer(response)
-    if code := _code(body):
-        if code in REFUSALS:
-            return PROVIDER.refused(REFUSALS[code], code)
-        if code in UNCERTAIN or code.startswith("InternalError"):
-            return None
-        return PROVIDER.rejection("request", "the query is refused", "the operator must look its code up", code)
-    rows = body.get("PullSmsSendStatusSet")
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
-
-
-def _refused_by_status(response: HttpResponse) -> GatewayRejectedError | None:
-    code, wait = _code(_envelope(response)), seconds(response.headers.get("retry-after"))
-    if code in REFUSALS:
-        return PROVIDER.refused(REFUSALS[code], code, wait)
-    if code in UNCERTAIN:
-        return None
-    problem = f"the request is refused (HTTP {response.status})"
-    category = _STATUSES.get(response.status, "request")
-    return PROVIDER.rejection(category, problem, "the operator must check base_url and the keys", code, wait)
-
-
-def _answer(response: HttpResponse) -> dict[str, Any]:
-    return _envelope(response) if response.status == 200 else {}
-
-
-def _envelope(response: HttpResponse) -> dict[str, Any]:
-    inner = json_object(response).get("Response")
-    return inner if isinstance(inner, dict) else {}
-
-
-def _code(body: Mapping[str, Any]) -> str:
-    error = body.get("Error")
-    return token(error.get("Code")) if isinstance(error, dict) else ""
-
-
-def _read_row(row: Mapping[str, Any]) -> Delivery:
-    return _delivery(row.get("ReportStatus"), row.get("Description"), _moment(row.get("UserReceiveTime")))
-
-
-def _read_push(row: Mapping[str, Any]) -> Delivery | None:
-    to, sid = phone(f"+{text_of(row.get('nationcode'))}{text_of(row.get('mobile'))}"), message_id(row.get("sid"))
-    if not to or not sid:
-        return None
-    received_at = read_moment(text_of(row.get("user_receive_time")))
-    at = received_at and received_at.astimezone(UTC)
-    return _delivery(row.get("report_status"), row.get("errmsg"), at, phone=to, message_id=sid)
-
-
-def _delivery(
-    status: object, reason: object, received_at: datetime | None, phone: str = "", message_id: str = ""
-) -> Delivery:
-    state: _State = _STATES.get(text_of(status), "unknown")
-    settled = state in {"delivered", "failed"}
-    return Delivery(
-        state=state,
-        gateway=PROVIDER.name,
-        result_code=token(reason) if settled else "",
-        received_at=received_at if settled else None,
-        phone=phone,
-        message_id=message_id,
-    )
-
-
-def _moment(value: object) -> datetime | None:
-    in_range = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**32
-    return datetime.fromtimestamp(value, UTC) if isinstance(value, int) and in_range else None

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 
 def is_signed(url: str, params: Sequence[tuple[str, str]], signature: str, auth_token: str) -> bool:
-    """Say whether `signature` is Twilio's of the form `params` posted to `url`, whole as it was called.
+    """Return whether `signature` is Twilio's of the form `params` posted to `url`, whole as it was called.
 
     Twilio may or may not have had the URL's default port in mind, so it counts with it and without it.
     """

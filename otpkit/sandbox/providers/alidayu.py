@@ -54,12 +54,12 @@ _UNDOCUMENTED: Final = "未知错误"
 
 
 def accepted(biz_id: str) -> WireResponse:
-    """Say that a message was taken; `model` is its id."""
+    """Answer that a message was accepted; `model` is its id."""
     return json_response({"code": "0", "model": biz_id, "success": True, "msg": "成功"})
 
 
 def refused(api: Api, code: str) -> WireResponse:
-    """Say no in the call's own envelope, under HTTP 200 as the document has it."""
+    """Refuse in the call's own envelope, under HTTP 200 as the document has it."""
     if api == "sendSms":
         msg = _SEND_MESSAGES.get(code, _UNDOCUMENTED)
         return json_response({"code": code, "model": "", "success": False, "msg": msg})

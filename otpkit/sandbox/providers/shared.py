@@ -1,4 +1,4 @@
-"""What the providers' wire formats share: parameters read alike, and answers that a fault spoils. No I/O.
+"""Read parameters and spoil answers by faults, alike for all providers. No I/O.
 
 `otherwise` is the provider's code for what can't be read.
 """
@@ -105,7 +105,7 @@ def time_text(timestamp: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FailureResponses:
-    """How a provider words what may go wrong with a call.
+    """A provider's answers to a call that fails.
 
     `refused` has a code, `broken` is an HTTP 500, `throttled` comes before the call is reached, and `unclear`
     says neither that the message was taken nor that it was not.

@@ -190,7 +190,7 @@ _SPELLED: Final = re.compile(r"(?<=[0-9])[, ]+(?=[0-9])")
 
 
 class _Codes(NamedTuple):
-    """What a resource's errors are called."""
+    """The error codes of one resource."""
 
     no_to: str
     no_from: str

@@ -57,7 +57,7 @@ def done(**fields: object) -> WireResponse:
 
 
 def refused(api: Api, code: str) -> WireResponse:
-    """Say no in the call's own envelope, under HTTP 200."""
+    """Refuse in the call's own envelope, under HTTP 200."""
     code = "isv.VOICE_FILE_ILLEGAL" if (api, code) == ("SingleCallByVoice", "70001") else _code(api, code)
     return json_response({"Code": code, "Message": _MESSAGES.get(code, code), "RequestId": _request_id()})
 

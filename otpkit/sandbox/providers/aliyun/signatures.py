@@ -22,7 +22,7 @@ from otpkit.sandbox.storage import NONCE_WINDOW
 
 
 def check_date(text: str, now: float) -> None:
-    """Let a signed request's date pass that is near `now`, in seconds since the epoch.
+    """Check that a signed request's date is near `now`, in seconds since the epoch.
 
     Raises:
         Denied: it is not, or it is no date.
@@ -37,7 +37,7 @@ def check_date(text: str, now: float) -> None:
 
 
 def check_signature(sandbox: Sandbox, request: WireRequest) -> None:
-    """Let a request pass whose signature is right, recent and new.
+    """Check that a request's signature is right, recent and new.
 
     Raises:
         Denied: it is not.
@@ -65,7 +65,7 @@ def _mandatory_header(request: WireRequest, name: str) -> str:
 
 
 def _is_signed(request: WireRequest, said: Authorization, secret: str) -> bool:
-    """Say whether the signature is right, and is of all that must be signed: the host and what speaks of the call."""
+    """Return whether the signature is right, and covers the host and all headers that describe the call."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
     needed = {name for name in headers if name.startswith("x-acs-") or name in {"host", "content-type"}}
     body, params = sha256(request.body).hexdigest(), decode(request.query)
@@ -79,7 +79,7 @@ def _is_signed(request: WireRequest, said: Authorization, secret: str) -> bool:
 
 
 def check_signature_v1(sandbox: Sandbox, method: str, params: Params) -> None:
-    """Let a request pass whose signature is right, recent and new; `params` are those of the query and the form.
+    """Check that a request's signature is right, recent and new; `params` are those of the query and the form.
 
     Raises:
         Denied: it is not.

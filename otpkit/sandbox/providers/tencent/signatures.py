@@ -29,7 +29,7 @@ _AUTHORIZATION: Final = re.compile(
 
 
 def check_v3(sandbox: Sandbox, request: WireRequest) -> None:
-    """Let a request pass whose header `Authorization` is right and recent.
+    """Check that a request's header `Authorization` is right and recent.
 
     Raises:
         TencentError: it is not.
@@ -54,7 +54,7 @@ def check_v3(sandbox: Sandbox, request: WireRequest) -> None:
 
 
 def check_v1(sandbox: Sandbox, request: WireRequest, params: Params) -> None:
-    """Let a request pass whose parameter `Signature` is right and recent.
+    """Check that a request's parameter `Signature` is right and recent.
 
     Raises:
         TencentError: it is not.

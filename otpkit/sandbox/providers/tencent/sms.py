@@ -29,7 +29,7 @@ _INTERNATIONAL: Final = re.compile(r"\+(?!86)([1-9][0-9]{6,14})")
 
 
 def speaks(request: WireRequest) -> bool:
-    """Say whether a request is one of Tencent Cloud's clients, by its header or its parameters."""
+    """Return whether a request is one of Tencent Cloud's clients, by its header or its parameters."""
     return b"x-tc-action" in request.headers or b"SecretId=" in b"&".join((request.query, form_of(request)))
 
 
@@ -105,7 +105,7 @@ def _send_sms(sandbox: Sandbox, fields: Fields, request: WireRequest) -> WireRes
 
 
 def _accepted(numbers: list[str], serials: list[str], context: str) -> WireResponse:
-    """Say that all were taken whose number is one, and which were not."""
+    """Answer that each number was accepted, except those that are no phone number."""
     left, bad = iter(serials), "InvalidParameterValue.IncorrectPhoneNumber"
     statuses = [
         send_status(number, context, code=bad)
