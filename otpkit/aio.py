@@ -289,6 +289,7 @@ def _require_asyncio() -> asyncio.Task[Any] | None:
             library = sys.modules["sniffio"].current_async_library()
     if library != "asyncio":
         raise ConfigurationError(
-            "AsyncOTP needs asyncio: run it by asyncio.run, or with trio use OTP on a thread (trio.to_thread.run_sync)."
+            "AsyncOTP needs asyncio.",
+            "Run it by asyncio.run, or with trio use OTP on a thread (trio.to_thread.run_sync).",
         )
     return task

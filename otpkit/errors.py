@@ -19,49 +19,71 @@
     ├── GatewayRejectedError      .gateway, .gateway_code, .category, .concerns: certainly not sent
     └── StoreUnavailableError     Redis did not answer: nothing is granted, nothing is sent
 
-``str(error)`` is for the developer and the log: what was wrong, who must act, what to do. ``error.message("en")`` and
-``error.message("zh")`` are for the person at the form. Neither holds a code, a secret or a whole phone number.
+``error.problem`` says what is wrong, and ``error.remedy`` who should do what. Both are for the developer and the log;
+``str(error)`` joins them. ``error.message("en")`` and ``error.message("zh")`` are for the person at the form, with the
+texts of `otpkit/languages`. None of them holds a code, a secret or a whole phone number.
 """
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal, Protocol
+from functools import reduce
+from typing import ClassVar, Literal, Protocol, TypeAlias
 
+from otpkit.languages import DEFAULT, duration, languages, texts
 from otpkit.models import Challenge
 
-Language = Literal["en", "zh"]
+Language: TypeAlias = str  # One of `otpkit.languages.languages()`, such as "en" and "zh".
 RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway"]
 RejectionCategory = Literal["account", "configuration", "number", "request", "rate_limit", "quota", "connection"]
 RejectionConcern = Literal["gateway", "message"]
 PhoneProblem = Literal["spelling", "landline", "unknown"]
 
 
+def sentence(text: str) -> str:
+    """Return a text as a sentence: it begins with a capital letter and ends with a full stop."""
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
+
+
 class OTPError(Exception):
     """The root of all that otpkit raises.
 
+    `problem` says what is wrong, in whole sentences; `remedy` says who should do what, "" where nobody can do anything.
     `retry_after` is a whole number of seconds, at least 1, after which the same call may succeed; None where waiting
     does not help (RFC 6585 §4, RFC 9110 §10.2.3).
     """
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
-    _en: ClassVar[str] = "Something went wrong on our side. Please try again later."
-    _zh: ClassVar[str] = "系统出了点问题，请稍后再试。"
+    _text: ClassVar[str] = "error"  # The key of the message, below `errors` in `otpkit/languages`.
 
-    def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
-        super().__init__(detail)
+    def __init__(self, problem: str = "", remedy: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(*((problem, remedy) if remedy else (problem,)))
+        self.problem = problem
+        self.remedy = remedy
         self.retry_after = None if retry_after is None else max(1, math.ceil(retry_after))
 
-    def message(self, lang: Language = "en") -> str:
-        """Return one sentence for the person at the form, in English (`"en"`) or Chinese (`"zh"`)."""
-        if lang not in {"en", "zh"}:
-            raise ConfigurationError(f"message() speaks 'en' and 'zh', not {lang!r:.20}; pass one of these.")
-        text = self._en if lang == "en" else self._zh
-        return text.format(wait=_wait(self.retry_after, lang), **self._evidence())
+    def __str__(self) -> str:
+        if not self.remedy or not self.problem:
+            return self.problem or self.remedy
+        return f"{self.problem}{'' if self.problem.endswith('.') else '.'} {self.remedy}"
 
-    def _evidence(self) -> dict[str, object]:
-        return {}
+    def message(self, lang: Language = DEFAULT) -> str:
+        """Return a sentence or two for the person at the form, in a language such as `"en"` or `"zh"`.
+
+        Raises ConfigurationError for a language that otpkit has no texts in.
+        """
+        if lang not in languages():
+            known = ", ".join(map(repr, languages()))
+            raise ConfigurationError(f"There are no texts in the language {lang!r:.20}.", f"Choose one of {known}.")
+        text: str = texts(lang)["errors"][self._key()]
+        return text.format(**self._values(lang))
+
+    def _key(self) -> str:
+        return self._text
+
+    def _values(self, lang: Language) -> dict[str, object]:
+        return {"wait": duration(self.retry_after, lang)} if self.retry_after is not None else {}
 
 
 class ConfigurationError(OTPError):
@@ -70,11 +92,6 @@ class ConfigurationError(OTPError):
     code = "configuration"
 
 
-_PHONE_HINTS: dict[PhoneProblem, tuple[str, str]] = {
-    "spelling": ("", ""),
-    "landline": (" This one is not a mobile.", "该号码不是手机号码。"),
-    "unknown": (" There is no such number: check its digits and its country code.", "该号码不存在，请检查号码和区号。"),
-}
 _MOST_SERVED = 3  # country codes in a sentence
 
 
@@ -87,34 +104,48 @@ class PhoneError(OTPError):
 
     code = "phone"
     status = 422
-    _en = "Please enter a valid mobile number.{hint_en}"
-    _zh = "请输入正确的手机号码。{hint_zh}"
+    _text = "phone"
 
-    def __init__(self, detail: str = "", *, kind: PhoneProblem = "spelling", retry_after: float | None = None) -> None:
-        super().__init__(detail, retry_after=retry_after)
+    def __init__(
+        self,
+        problem: str = "",
+        remedy: str = "",
+        *,
+        kind: PhoneProblem = "spelling",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(problem, remedy, retry_after=retry_after)
         self.kind = kind
 
-    def _evidence(self) -> dict[str, object]:
-        en, zh = _PHONE_HINTS[self.kind]
-        return {"hint_en": en, "hint_zh": zh}
+    def _key(self) -> str:
+        return self._text if self.kind == "spelling" else f"phone_{self.kind}"
 
 
 class RegionError(PhoneError):
     """A number of a region that `Policy.regions` does not allow. `served` are the country codes of those it does."""
 
     code = "region"
-    _en = "Sorry, numbers of this country or region are not supported.{hint_en}"
-    _zh = "抱歉，暂不支持该国家或地区的号码。{hint_zh}"
+    _text = "region"
 
-    def __init__(self, detail: str = "", *, served: tuple[str, ...] = (), retry_after: float | None = None) -> None:
-        super().__init__(detail, retry_after=retry_after)
+    def __init__(
+        self,
+        problem: str = "",
+        remedy: str = "",
+        *,
+        served: tuple[str, ...] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(problem, remedy, retry_after=retry_after)
         self.served = served
 
-    def _evidence(self) -> dict[str, object]:
-        if not 0 < len(self.served) <= _MOST_SERVED:
-            return {"hint_en": "", "hint_zh": ""}
-        en, zh = " or ".join(self.served), "或 ".join(f"{code} " for code in self.served)
-        return {"hint_en": f" Please enter one that begins with {en}.", "hint_zh": f"请输入以 {zh}开头的号码。"}
+    def _key(self) -> str:
+        return "region_served" if 0 < len(self.served) <= _MOST_SERVED else "region"
+
+    def _values(self, lang: Language) -> dict[str, object]:
+        if self._key() == "region":
+            return {}
+        either: str = texts(lang)["errors"]["or"]
+        return {"codes": reduce(lambda first, second: either.format(first=first, second=second), self.served)}
 
 
 class UsedUpRate(Protocol):
@@ -140,22 +171,25 @@ class RateLimitError(OTPError):
 
     code = "rate_limit"
     status = 429
-    _en = "Too many requests. Please try again {wait}."
-    _zh = "操作太频繁，请{wait}再试。"
+    _text = "rate_limit"
 
     def __init__(
         self,
-        detail: str = "",
+        problem: str = "",
+        remedy: str = "",
         *,
         scope: RateLimitScope = "phone",
         rate: UsedUpRate | None = None,
         retry_after: float | None = None,
         challenge: Challenge | None = None,
     ) -> None:
-        super().__init__(detail, retry_after=retry_after)
+        super().__init__(problem, remedy, retry_after=retry_after)
         self.scope = scope
         self.rate = rate
         self.challenge = challenge
+
+    def _key(self) -> str:
+        return "rate_limit" if self.retry_after is None else "rate_limit_wait"
 
 
 class BlockedError(OTPError):
@@ -163,8 +197,7 @@ class BlockedError(OTPError):
 
     code = "blocked"
     status = 423
-    _en = "This number is locked after too many wrong codes. Please contact support."
-    _zh = "验证码错误次数过多，该号码已被锁定，请联系客服。"
+    _text = "blocked"
 
 
 class CodeError(OTPError):
@@ -178,31 +211,23 @@ class MalformedCodeError(CodeError):
     """Not as many ASCII digits as a code has; Redis was not asked and no attempt was spent."""
 
     code = "malformed_code"
-    _en = "Please enter the digits of the code exactly as in the message."
-    _zh = "请输入短信中的数字验证码。"
+    _text = "malformed_code"
 
 
 class WrongCodeError(CodeError):
     """A wrong code. `attempts_left` is how many more this challenge takes; at 0 a new code must be issued."""
 
     code = "wrong_code"
-    _en = "That code is not right. Attempts left: {attempts_left}."
-    _zh = "验证码不正确，还可以尝试 {attempts_left} 次。"
-    _used_up: ClassVar[dict[Language, str]] = {
-        "en": "That code is not right, and there are no attempts left. Please request a new one.",
-        "zh": "验证码不正确，尝试次数已用完，请重新获取。",
-    }
+    _text = "wrong_code"
 
-    def __init__(self, detail: str = "", *, attempts_left: int = 0) -> None:
-        super().__init__(detail)
+    def __init__(self, problem: str = "", remedy: str = "", *, attempts_left: int = 0) -> None:
+        super().__init__(problem, remedy)
         self.attempts_left = attempts_left
 
-    def message(self, lang: Language = "en") -> str:
-        """Return what to tell the person at the form: to ask for a new code where this one takes no more attempts."""
-        text = super().message(lang)
-        return text if self.attempts_left else self._used_up[lang]
+    def _key(self) -> str:
+        return "wrong_code" if self.attempts_left else "wrong_code_last"
 
-    def _evidence(self) -> dict[str, object]:
+    def _values(self, lang: Language) -> dict[str, object]:
         return {"attempts_left": self.attempts_left}
 
 
@@ -210,8 +235,7 @@ class ExpiredCodeError(CodeError):
     """No live challenge: never issued, expired, used, revoked or burnt, which are told apart to nobody."""
 
     code = "expired_code"
-    _en = "This code is no longer valid. Please request a new one."
-    _zh = "验证码已失效，请重新获取。"
+    _text = "expired_code"
 
 
 class TokenError(OTPError):
@@ -219,8 +243,7 @@ class TokenError(OTPError):
 
     code = "token"
     status = 401
-    _en = "Please verify your phone number again."
-    _zh = "请重新验证手机号码。"
+    _text = "token"
 
 
 class InvalidTokenError(TokenError):
@@ -260,16 +283,12 @@ class GatewayRejectedError(OTPError):
 
     code = "gateway_rejected"
     status = 502
-    _en = "The message could not be sent. The problem is on our side: please try again {wait}."
-    _zh = "短信发送失败，这是我们的问题，请{wait}再试。"
-    _number: ClassVar[dict[Language, str]] = {
-        "en": "The message could not be sent to this number. Please check it.",
-        "zh": "短信无法发送至该号码，请检查号码。",
-    }
+    _text = "gateway_rejected"
 
     def __init__(
         self,
-        detail: str = "",
+        problem: str = "",
+        remedy: str = "",
         *,
         gateway: str = "",
         gateway_code: str = "",
@@ -277,16 +296,16 @@ class GatewayRejectedError(OTPError):
         concerns: RejectionConcern | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(detail, retry_after=retry_after)
+        super().__init__(problem, remedy, retry_after=retry_after)
         self.gateway = gateway
         self.gateway_code = gateway_code
         self.category: RejectionCategory = category
         self.concerns: RejectionConcern = concerns or ("gateway" if category in _OF_THE_GATEWAY else "message")
 
-    def message(self, lang: Language = "en") -> str:
-        """Return one sentence for the person at the form: to check the number only where it is to blame."""
-        text = super().message(lang)
-        return self._number[lang] if self.category == "number" else text
+    def _key(self) -> str:
+        if self.category == "number":
+            return "gateway_rejected_number"
+        return "gateway_rejected" if self.retry_after is None else "gateway_rejected_wait"
 
 
 class StoreUnavailableError(OTPError):
@@ -294,14 +313,3 @@ class StoreUnavailableError(OTPError):
 
     code = "store_unavailable"
     status = 503
-
-
-_UNITS = ((86400, "day", "天"), (3600, "hour", "小时"), (60, "minute", "分钟"), (1, "second", "秒"))
-
-
-def _wait(seconds: int | None, lang: Language) -> str:
-    if seconds is None:
-        return "later" if lang == "en" else "稍后"
-    size, en, zh = next(unit for unit in _UNITS if seconds >= unit[0])
-    n = math.ceil(seconds / size)
-    return f"in {n} {en}{'' if n == 1 else 's'}" if lang == "en" else f"{n}{zh}后"

@@ -20,18 +20,19 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except (OSError, OverflowError, ValueError) as error:
         listener.close()
-        problem = _problem(error, host, port)
+        problem, remedy = _problem(error, host, port)
     else:
         return listener
     # Out here, so that the error has no context.
-    raise ConfigurationError(problem)
+    raise ConfigurationError(problem, remedy)
 
 
-def _problem(error: Exception, host: str, port: int) -> str:
+def _problem(error: Exception, host: str, port: int) -> tuple[str, str]:
+    """Return what is wrong, and the remedy."""
     if isinstance(error, OverflowError):
-        return f"Can't listen on port {port}: a port is a whole number from 0 to 65535. Choose another port."
+        return f"Can't listen on port {port}: a port is a whole number from 0 to 65535.", "Choose another port."
     if isinstance(error, socket.gaierror) or not isinstance(error, OSError):
-        return f"Can't listen on {host!r:.80}: no such host can be found (DNS). Choose an address of this machine."
+        return f"Can't listen on {host!r:.80}: no such host can be found (DNS).", "Choose an address of this machine."
     reason = error.strerror or type(error).__name__
-    remedy = "an address of this machine" if error.errno == errno.EADDRNOTAVAIL else "another port"
-    return f"Can't listen on {host} port {port}: {reason}. Choose {remedy}."
+    choice = "an address of this machine" if error.errno == errno.EADDRNOTAVAIL else "another port"
+    return f"Can't listen on {host} port {port}: {reason}.", f"Choose {choice}."

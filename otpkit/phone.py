@@ -96,7 +96,7 @@ def resolve(
     """
     # type() rather than isinstance(), which asks the object itself for its __class__.
     if not issubclass(type(text), str):
-        raise PhoneError(f"A phone number is a str, not {type(text).__name__:.40}; pass the text as it was typed.")
+        raise PhoneError(f"A phone number is a str, not {type(text).__name__:.40}.", "Pass the text as it was typed.")
     if default_region == MAINLAND and MAINLAND in regions:
         plain = _PLAIN_MAINLAND.fullmatch(text)  # type: ignore[call-overload]
         if plain is not None:
@@ -118,20 +118,20 @@ def require_regions(regions: Iterable[str], default_region: str = MAINLAND) -> f
     outside `regions`, and for any region but CN while the extra `intl` is not installed.
     """
     if isinstance(regions, str) or not isinstance(regions, Iterable):
-        raise ConfigurationError('regions must be a set of region codes; write regions={"CN"}.')
+        raise ConfigurationError("regions must be a set of region codes.", 'Write regions={"CN"}.')
     codes = tuple(regions)
     for code in codes:
         if not isinstance(code, str) or not _REGION_CODE.fullmatch(code):
             raise ConfigurationError(
-                f"regions: {code!r:.20} is not a region code; "
-                "write ISO 3166-1 alpha-2 in upper case, like 'CN' or 'HK'."
+                f"regions: {code!r:.20} is not a region code.",
+                "Write ISO 3166-1 alpha-2 in upper case, like 'CN' or 'HK'.",
             )
     allowed = frozenset(codes)
     if not allowed:
-        raise ConfigurationError('regions is empty, so no number could be verified; write regions={"CN"}.')
+        raise ConfigurationError("regions is empty, so no number could be verified.", 'Write regions={"CN"}.')
     if not isinstance(default_region, str) or default_region not in allowed:
         raise ConfigurationError(
-            f"default_region {default_region!r:.20} is not among regions; add it there or choose one of them."
+            f"default_region {default_region!r:.20} is not among regions.", "Add it there or choose one of them."
         )
     if allowed != ONLY_MAINLAND:
         _require_known(allowed - ONLY_MAINLAND)
@@ -144,12 +144,14 @@ def _require_known(regions: AbstractSet[str]) -> None:
     if unknown:
         hint = " (the United Kingdom is 'GB')" if "UK" in unknown else ""
         raise ConfigurationError(
-            f"regions: {unknown[0]!r} is no region that phonenumbers knows{hint}; "
-            "write ISO 3166-1 alpha-2 in upper case, like 'HK'."
+            f"regions: {unknown[0]!r} is no region that phonenumbers knows{hint}.",
+            "Write ISO 3166-1 alpha-2 in upper case, like 'HK'.",
         )
     mobile = library.PhoneNumberType.MOBILE
     if unserved := sorted(code for code in regions if mobile not in library.supported_types_for_region(code)):
-        raise ConfigurationError(f"regions: {unserved[0]!r} has no mobile numbers, so none could pass; leave it out.")
+        raise ConfigurationError(
+            f"regions: {unserved[0]!r} has no mobile numbers, so none could pass.", "Leave it out."
+        )
 
 
 def calling_codes(regions: AbstractSet[str]) -> tuple[str, ...]:
@@ -285,18 +287,18 @@ def _phonenumbers() -> ModuleType:
         import phonenumbers
     except ImportError as missing:
         raise ConfigurationError(
-            "Numbers of other regions than CN need phonenumbers; run: pip install 'otpkit[intl]'"
+            "Numbers of other regions than CN need phonenumbers.", "Run: pip install 'otpkit[intl]'."
         ) from missing
     return phonenumbers
 
 
 def _refuse(reason: str, kind: PhoneProblem = "spelling") -> NoReturn:
-    raise PhoneError(f"Not a mobile number: {reason}; ask the person at the form to correct it.", kind=kind)
+    raise PhoneError(f"Not a mobile number: {reason}.", "Ask the person at the form to correct it.", kind=kind)
 
 
 def _refuse_region(phone: str, region: str, regions: AbstractSet[str]) -> NoReturn:
     raise RegionError(
-        f"{mask(phone)} is a number of {region}, which Policy.regions does not allow; "
-        "ask for another number, or add its region there.",
+        f"{mask(phone)} is a number of {region}, which Policy.regions does not allow.",
+        "Ask for another number, or add its region there.",
         served=calling_codes(regions),
     )

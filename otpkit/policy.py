@@ -33,7 +33,7 @@ class Rate:
     def __post_init__(self) -> None:
         for name, value in (("limit", self.limit), ("seconds", self.seconds)):
             if type(value) is not int or value < 1:
-                raise ConfigurationError(f"Rate.{name} must be a whole number of at least 1; write Rate(5, 3600).")
+                raise ConfigurationError(f"Rate.{name} must be a whole number of at least 1.", "Write Rate(5, 3600).")
 
     def __str__(self) -> str:
         for unit, size in _UNIT_S.items():
@@ -46,7 +46,9 @@ class Rate:
         """Read `"5/hour"`; raises `ConfigurationError` for anything else."""
         match = _RATE.fullmatch(text.strip())
         if match is None:
-            raise ConfigurationError(f'{text[:40]!r} is not a rate; write "5/hour", "3/10 minutes" or Rate(5, 3600).')
+            raise ConfigurationError(
+                f"{text[:40]!r} is not a rate.", 'Write "5/hour", "3/10 minutes" or Rate(5, 3600).'
+            )
         limit, count, unit = match.groups()
         return cls(int(limit), int(count or 1) * _UNIT_S[unit])
 
@@ -111,7 +113,9 @@ class Policy:
         ):
             _check_int(name, getattr(self, name), low, high)
         if self.max_age < self.ttl:
-            raise ConfigurationError(f"Policy.max_age ({self.max_age} s) must be at least ttl ({self.ttl} s).")
+            raise ConfigurationError(
+                f"Policy.max_age ({self.max_age} s) is less than ttl ({self.ttl} s).", "Set it to as much or more."
+            )
         self._normalise("sends", _rates("sends", self.sends, required=True, most=32, longest=DAY_S))
         self._normalise("failures", _rates("failures", self.failures, required=True, most=64, longest=DAY_S))
         for name in ("ip_sends", "ip_failures", "total_sends"):
@@ -120,15 +124,18 @@ class Policy:
 
     def _check_regions(self) -> None:
         if isinstance(self.regions, str) or not isinstance(self.regions, Iterable):
-            raise ConfigurationError('Policy.regions must be a set of region codes; write {"CN"}.')
+            raise ConfigurationError("Policy.regions must be a set of region codes.", 'Write {"CN"}.')
         regions = frozenset(self.regions)
         require_regions(regions, self.default_region)
         self._normalise("regions", regions)
         if not isinstance(self.region_sends, Mapping):
-            raise ConfigurationError('Policy.region_sends must map region codes to rates; write {"CN": "50000/day"}.')
+            raise ConfigurationError(
+                "Policy.region_sends must map region codes to rates.", 'Write {"CN": "50000/day"}.'
+            )
         if stray := sorted(str(region)[:8] for region in self.region_sends if region not in regions):
             raise ConfigurationError(
-                f"Policy.region_sends limits {', '.join(stray)}, which Policy.regions does not allow."
+                f"Policy.region_sends limits {', '.join(stray)}, which Policy.regions does not allow.",
+                "Remove the limit, or add the region to Policy.regions.",
             )
         rates = {region: _rates(f"region_sends[{region!r}]", value) for region, value in self.region_sends.items()}
         self._normalise("region_sends", MappingProxyType(rates))
@@ -158,7 +165,7 @@ def ipv6_share(rates: Iterable[Rate]) -> tuple[Rate, ...]:
 
 def _check_int(name: str, value: object, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
-        raise ConfigurationError(f"Policy.{name} must be a whole number from {low} to {high}, not {value!r:.20}.")
+        raise ConfigurationError(f"Policy.{name} is {value!r:.20}.", f"Set a whole number from {low} to {high}.")
 
 
 def _rates(
@@ -167,7 +174,9 @@ def _rates(
     if value is None or isinstance(value, (str, Rate)):
         value = [] if value is None else [value]
     if not isinstance(value, Iterable):
-        raise ConfigurationError(f'Policy.{name} must be rates such as "5/hour", not {type(value).__name__}.')
+        raise ConfigurationError(
+            f"Policy.{name} holds no rates, but {type(value).__name__}.", 'Write them like "5/hour".'
+        )
     rates: list[Rate] = []
     for item in value:
         if isinstance(item, str):
@@ -175,12 +184,16 @@ def _rates(
         elif isinstance(item, Rate):
             rates.append(item)
         else:
-            raise ConfigurationError(f'Policy.{name} must be rates such as "5/hour", not {type(item).__name__}.')
+            raise ConfigurationError(
+                f"Policy.{name} holds no rates, but {type(item).__name__}.", 'Write them like "5/hour".'
+            )
     if required and not rates:
-        raise ConfigurationError(f'Policy.{name} must hold at least one rate, such as "5/hour".')
+        raise ConfigurationError(f"Policy.{name} holds no rate.", 'Set at least one, such as "5/hour".')
     for rate in rates:
         if rate.limit > most or rate.seconds > longest:
-            raise ConfigurationError(f"Policy.{name} takes limits up to {most} in up to {longest} seconds, not {rate}.")
+            raise ConfigurationError(
+                f"Policy.{name} can't hold {rate}.", f"Set limits up to {most} in up to {longest} seconds."
+            )
     return tuple(sorted(set(rates), key=lambda rate: rate.seconds))
 
 
@@ -188,7 +201,7 @@ def _parse(name: str, text: str) -> list[Rate]:
     try:
         return [Rate.parse(part) for part in text.split(",")]
     except ConfigurationError as error:
-        raise ConfigurationError(f"Policy.{name}: {error}") from None
+        raise ConfigurationError(f"Policy.{name}: {error.problem}", error.remedy) from None
 
 
 DEFAULT_POLICY = Policy()

@@ -374,7 +374,7 @@ def refuse_awaitable(result: Any) -> Any:
         return result
     if inspect.iscoroutine(result):
         result.close()
-    raise ConfigurationError("The gateway function gives an awaitable: use AsyncOTP with it, or a plain function.")
+    raise ConfigurationError("The gateway function gives an awaitable.", "Use AsyncOTP with it, or a plain function.")
 
 
 def tell(listener: Listener | None, effect: Emit) -> None:

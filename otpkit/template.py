@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from otpkit.characters import INVISIBLE
-from otpkit.errors import ConfigurationError
+from otpkit.errors import ConfigurationError, sentence
 
 _TEMPLATE_CODE = re.compile(r"[A-Za-z0-9_-]+")
 _VARIABLE_NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -142,7 +142,7 @@ class Template:
             if "{code}" in self.params.get(name, ""):
                 _refuse(f"params: {name!r} is the variable that carries the code", "leave it out")
             if self.body is not None and name not in self.params:
-                _refuse(f"params: {name!r:.60} is no variable of Template.body", "leave it out, or mend its name")
+                _refuse(f"params: {name!r:.60} is no variable of Template.body", "leave it out, or correct its name")
         return overrides
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -252,7 +252,7 @@ def _check_same_variables(in_body: set[str], in_params: set[str]) -> None:
     if surplus := sorted(in_params - in_body):
         _refuse(
             f"Template.params has {surplus[0]!r:.60}, which is no variable of Template.body",
-            "remove it, or mend its name",
+            "remove it, or correct its name",
         )
 
 
@@ -268,4 +268,4 @@ def _check_minutes(minutes: object) -> None:
 
 
 def _refuse(problem: str, remedy: str) -> NoReturn:
-    raise ConfigurationError(f"{problem}; {remedy}.")
+    raise ConfigurationError(f"{problem}.", sentence(remedy))

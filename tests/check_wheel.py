@@ -34,6 +34,7 @@ otp = otpkit.OTP('memory://', {ARGUMENTS.replace("print", "outbox")})
 otp.issue('13800138000')
 proof = otp.verify('13800138000', outbox[-1].code)
 assert otp.redeem(proof.token).phone == '+8613800138000'
+assert otpkit.UsedTokenError().message('zh') == '请重新验证手机号码。'
 """
 
 
@@ -68,7 +69,10 @@ def check_contents(wheel: Path) -> None:
     expected = {path.relative_to(ROOT).as_posix() for path in sources}
     expect(packed == expected, f"the wheel and the folder differ: {sorted(packed ^ expected)}")
     kinds = {Path(name).suffix for name in packed} | {Path(name).name for name in packed}
-    expect({".lua", ".html", "py.typed"} <= kinds, f"the wheel lacks scripts, templates or py.typed: {sorted(packed)}")
+    expect(
+        {".lua", ".html", ".toml", "py.typed"} <= kinds,
+        f"the wheel lacks scripts, templates, texts or py.typed: {sorted(packed)}",
+    )
     expect(any(name.endswith("licenses/LICENSE") for name in names), "the wheel lacks the license")
 
 

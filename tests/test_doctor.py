@@ -15,7 +15,7 @@ from otpkit.doctor import Finding, Report, examine, probe, settings
 from otpkit.doctor.findings import refused
 from otpkit.doctor.probe import FINGERPRINT_LIFE_S, ask_gateway, remember
 from otpkit.effects import NoAnswer, NotConnected
-from otpkit.errors import ConfigurationError, GatewayRejectedError, RejectionCategory
+from otpkit.errors import ConfigurationError, GatewayRejectedError, OTPError, RejectionCategory
 from otpkit.gateways import Alidayu
 from otpkit.sandbox import Fault, Sandbox
 from otpkit.sandbox import running as sandbox_running
@@ -204,17 +204,16 @@ def test_a_gateway_that_can_not_be_asked_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found", "remedy"),
+    ("error", "found", "remedy"),
     [
-        ("a is wrong; mend it; or not.", "a is wrong.", "Mend it; or not."),
-        ("redis names no primary: write redis+sentinel://…", "redis names no primary.", "Write redis+sentinel://…."),
-        ("The environment lacks A (x; y). Set it.", "The environment lacks A (x; y).", "Set it."),
-        ("a is wrong: pass b.", "a is wrong.", "Pass b."),
-        ("a must be b.", "a must be b.", "Else."),
+        (ConfigurationError("a is wrong.", "Pass b; or c: not d."), "a is wrong.", "Pass b; or c: not d."),
+        (ConfigurationError("a: pass b; or. C."), "a: pass b; or. C.", "Else."),
+        (OTPError("a is wrong.", retry_after=5), "a is wrong.", "Else."),
     ],
 )
-def test_an_error_is_told_as_what_is_wrong_and_what_to_do(text: str, found: str, remedy: str) -> None:
-    assert refused("a", ConfigurationError(text), "Else.") == Finding("a", "problem", found, remedy)
+def test_finding_takes_problem_and_remedy(error: OTPError, found: str, remedy: str) -> None:
+    """As the error holds them: no sentence is cut."""
+    assert refused("a", error, "Else.") == Finding("a", "problem", found, remedy)
 
 
 def test_warnings_alone_are_no_problem() -> None:
@@ -253,7 +252,7 @@ def test_a_policy_of_the_environment_is_examined() -> None:
         assert (found.status, found.remedy) == ("problem", "Correct OTPKIT_POLICY.")
     found = policy_of('{"attemps": 3, "ttl": 5}')
     assert "did you mean attempts?" in found.found
-    assert "Policy.ttl must be a whole number from 30 to 600" in found.found
+    assert "Policy.ttl is 5. Set a whole number from 30 to 600." in found.found
 
 
 def test_templates_of_the_environment_are_examined_one_by_one() -> None:

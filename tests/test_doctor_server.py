@@ -230,7 +230,7 @@ def test_the_worst_of_several_nodes_is_told() -> None:
         Node(name="a:1", info={"maxmemory_policy": "noeviction"}, config={}),
         Node(name="b:2", info=evicting, config={}),
         Node(name="c:3", info=evicting, config={}),
-        Node(name="d:4", info={}, config={}, error=StoreUnavailableError("Redis did not answer (X): nothing.")),
+        Node(name="d:4", info={}, config={}, error=StoreUnavailableError("Redis did not answer (X).", "Look.")),
     ]
     found = {finding.name: finding for finding in examine_server(nodes)}
     assert found["redis"].found == "d:4: Redis did not answer (X)."

@@ -191,7 +191,7 @@ def test_overrides_win_over_policy_and_templates() -> None:
         ("OTPKIT_POLICY", "[]", "a JSON object with a policy"),
         ("OTPKIT_POLICY", "[" * 100_000, "a JSON object"),
         ("OTPKIT_POLICY", '{"attemps": 3, "ttl": 5}', "did you mean attempts?"),
-        ("OTPKIT_POLICY", '{"attemps": 3, "ttl": 5}', "Policy.ttl must be a whole number from 30 to 600"),
+        ("OTPKIT_POLICY", '{"attemps": 3, "ttl": 5}', "Policy.ttl is 5. Set a whole number from 30 to 600."),
         ("OTPKIT_POLICY", '{"code_length": "8"}', "Policy.code_length"),
         ("OTPKIT_POLICY", '{"code_length": true}', "Policy.code_length"),
         ("OTPKIT_POLICY", '{"default_region": []}', "default_region"),

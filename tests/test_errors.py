@@ -53,7 +53,7 @@ EVIDENCE: dict[str, dict[str, Any]] = {
 def make(name: str) -> OTPError:
     """Return an error with evidence other than the defaults."""
     kind: type[OTPError] = getattr(errors, name)
-    return kind("what was wrong; what to do", **EVIDENCE.get(name, {"retry_after": 5.2}))
+    return kind("What was wrong.", "What to do.", **EVIDENCE.get(name, {"retry_after": 5.2}))
 
 
 def test_there_are_no_other_errors_than_those_of_the_tree() -> None:
@@ -97,30 +97,57 @@ def test_english_is_spoken_unless_said_and_no_third_language() -> None:
     """A wrong language is the developer's error."""
     error = make("RateLimitError")
     assert error.message() == error.message("en")
-    with pytest.raises(ConfigurationError, match="'en' and 'zh'"):
-        error.message("fr")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError) as caught:
+        error.message("fr")
+    assert "'fr'" in caught.value.problem
+    assert caught.value.remedy == "Choose one of 'en', 'zh'."
 
 
 @pytest.mark.parametrize(
     ("seconds", "en", "zh"),
     [
-        (None, "later", "稍后"),
-        (0, "in 1 second", "1秒后"),
-        (0.2, "in 1 second", "1秒后"),
-        (59, "in 59 seconds", "59秒后"),
-        (60, "in 1 minute", "1分钟后"),
-        (61, "in 2 minutes", "2分钟后"),
-        (3600, "in 1 hour", "1小时后"),
-        (3601, "in 2 hours", "2小时后"),
-        (86_400, "in 1 day", "1天后"),
-        (86_401, "in 2 days", "2天后"),
+        (0, "1 s", "1 秒"),
+        (0.2, "1 s", "1 秒"),
+        (60, "60 s", "60 秒"),
+        (119, "119 s", "119 秒"),
+        (120, "2 min", "2 分钟"),
+        (121, "3 min", "3 分钟"),
+        (7199, "120 min", "120 分钟"),
+        (7200, "2 h", "2 小时"),
+        (86_400, "24 h", "24 小时"),
+        (172_800, "2 days", "2 天"),
+        (172_801, "3 days", "3 天"),
     ],
 )
-def test_a_wait_is_told_in_the_largest_unit_and_never_too_short(seconds: float | None, en: str, zh: str) -> None:
-    """Rounded up: who waits that long is not refused again."""
-    error = errors.RateLimitError(retry_after=seconds)
-    assert f"try again {en}." in error.message("en")
-    assert f"请{zh}再试" in error.message("zh")
+def test_a_wait_is_told_in_one_unit_and_never_too_short(seconds: float, en: str, zh: str) -> None:
+    """Rounded up: who waits that long is not refused again. No number needs a plural form."""
+    for error in (errors.RateLimitError(retry_after=seconds), errors.GatewayRejectedError(retry_after=seconds)):
+        assert error.message("en").endswith(f"You can try again in {en}.")
+        assert error.message("zh").endswith(f"请 {zh}后再试。")
+
+
+def test_message_without_wait_says_later() -> None:
+    """Where nobody knows how long it takes."""
+    for error in (errors.RateLimitError(), errors.GatewayRejectedError()):
+        assert error.message("en").endswith("Please try again later.")
+        assert error.message("zh").endswith("请稍后再试。")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ((), ""),
+        (("One text.",), "One text."),
+        (("A problem.", "A remedy."), "A problem. A remedy."),
+        (("No stop", "A remedy."), "No stop. A remedy."),
+        (("", "A remedy."), "A remedy."),
+    ],
+)
+def test_text_joins_problem_and_remedy(given: tuple[str, ...], text: str) -> None:
+    """Whoever gives one text alone has told the problem."""
+    error = OTPError(*given)
+    assert str(error) == text
+    assert (error.problem, error.remedy) == (*given, "", "")[:2]
 
 
 @pytest.mark.parametrize(("given", "told"), [(None, None), (-3, 1), (0, 1), (0.001, 1), (1.0, 1), (1.001, 2), (60, 60)])
@@ -141,7 +168,8 @@ def test_an_error_survives_a_pickle_with_its_evidence(name: str, copier: Any) ->
     error = make(name)
     again = copier(error)
     assert type(again) is type(error)
-    assert str(again) == str(error) == "what was wrong; what to do"
+    assert (again.problem, again.remedy) == ("What was wrong.", "What to do.")
+    assert str(again) == str(error) == "What was wrong. What to do."
     assert vars(again) == vars(error)
     assert again.message("zh") == error.message("zh")
     for attribute, value in EVIDENCE.get(name, {"retry_after": 6}).items():

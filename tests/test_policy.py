@@ -121,7 +121,7 @@ def test_a_number_beyond_its_bounds_is_refused_by_name(field: str, least: int, m
 def test_a_code_lives_at_least_as_long_as_after_one_send() -> None:
     """`max_age` below `ttl` would be a contradiction."""
     assert Policy(ttl=300, max_age=300).max_age == 300
-    with pytest.raises(ConfigurationError, match=r"Policy\.max_age \(299 s\) must be at least ttl \(300 s\)"):
+    with pytest.raises(ConfigurationError, match=r"Policy\.max_age \(299 s\) is less than ttl \(300 s\)"):
         Policy(ttl=300, max_age=299)
 
 

@@ -36,7 +36,7 @@ WORDS = [
 @pytest.mark.parametrize("word", WORDS)
 def test_a_raw_sign_in_a_password_is_named(place: str, user: str, word: str) -> None:
     """With what to write for it; encoded, it is the password."""
-    with pytest.raises(ConfigurationError, match="percent-encode it: %40 is @") as refused:
+    with pytest.raises(ConfigurationError, match="Percent-encode it: %40 is @") as refused:
         read_url(place.format(f"{user}:{word}"))
     assert "word" not in str(refused.value).replace("user name or password", "")
     assert read_url(place.format(f"{user}:{quote(word, safe='')}")).options["password"] == word
@@ -54,7 +54,7 @@ def test_a_sign_that_can_be_told_is_read_as_it_is(place: str, word: str) -> None
     ["redis://host/0#x", "redis://host?password=a#word", "redis://host?db=word@1", "redis://user:123/word@host/0"],
 )
 def test_signs_of_it_elsewhere_in_a_url_are_told_alike(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="percent-encode") as refused:
+    with pytest.raises(ConfigurationError, match="Percent-encode") as refused:
         read_url(url)
     assert "word" not in str(refused.value).replace("user name or password", "")
 

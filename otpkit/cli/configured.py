@@ -21,8 +21,8 @@ def configured(config: str | None = None) -> OTP:
     arguments = read_settings(os.environ, config).otp
     if arguments["redis"] == MEMORY_URL:
         raise ConfigurationError(
-            f"OTPKIT_REDIS_URL is {MEMORY_URL}, which forgets the code as soon as the command ends; "
-            "name a Redis server, such as redis://localhost:6379/0."
+            f"OTPKIT_REDIS_URL is {MEMORY_URL}, which forgets the code as soon as the command ends.",
+            "Name a Redis server, such as redis://localhost:6379/0.",
         )
     return OTP(**arguments)
 
@@ -31,6 +31,6 @@ def require_settings(onward: str = _ONWARD) -> None:
     """Raise `ConfigurationError` where not one variable is set: three short lines, the last one is `onward`."""
     if not any(name.startswith("OTPKIT_") and value.strip() for name, value in os.environ.items()):
         raise ConfigurationError(
-            "Nothing is configured: no OTPKIT_… variable is set.\n"
-            f"Set {', '.join(REQUIRED)} and the gateway's own.\n{onward}"
+            "Nothing is configured: no OTPKIT_… variable is set.",
+            f"Set {', '.join(REQUIRED)} and the gateway's own.\n{onward}",
         )

@@ -9,13 +9,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from otpkit import AsyncOTP, ConfigurationError, Proof, TokenError
 from otpkit.errors import Language
 from otpkit.integrations.fastapi import PhoneVerification
+from otpkit.languages import languages, tag, texts
 from otpkit.web import State, bind_of, cookie_name, preferred_language, read_form, take_proof, visit
-from otpkit.web.pages import TEMPLATES, spaced
+from otpkit.web.pages import TEMPLATES, safe_format, spaced
 from otpkit.web.regions import regions_of
 
 try:
@@ -26,7 +27,7 @@ try:
     from starlette.routing import BaseRoute, Mount
     from starlette.types import ASGIApp, Receive, Scope, Send
 except ImportError as missing:
-    raise ConfigurationError("The demonstration needs FastAPI; run: pip install 'otpkit[demo]'") from missing
+    raise ConfigurationError("The demonstration needs FastAPI.", "Run: pip install 'otpkit[demo]'.") from missing
 
 PATH: Final = "/signup"
 PHONE_PATH: Final = f"{PATH}/phone"
@@ -41,6 +42,7 @@ _templates: Final = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_templates.filters["safe_format"] = safe_format
 
 
 class DemoSite:
@@ -60,7 +62,7 @@ class DemoSite:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an ASGI application."""
         if self._app is None:
-            raise ConfigurationError("The demonstration has no OTP yet; call connect(otp) before it is visited.")
+            raise ConfigurationError("The demonstration has no OTP yet.", "Call connect(otp) before it is visited.")
         await self._app(scope, receive, send)
 
 
@@ -80,7 +82,8 @@ def create_app(otp: AsyncOTP) -> FastAPI:
 
 async def _show_both(request: Request) -> Response:
     with visit(request.session, PURPOSE) as state:
-        return _page("demo.html", _language(request, state), account_path=ACCOUNT_PATH)
+        language = _language(request, state)
+        return _page("demo.html", language, texts(language)["demo"], account_path=ACCOUNT_PATH)
 
 
 class _Accounts:
@@ -125,9 +128,11 @@ class _Accounts:
 
     def _page(self, request: Request, state: State, problem: str = "", status: int = 200) -> Response:
         phone = state.get("account", "")
+        language = _language(request, state)
         return _page(
             "account.html",
-            _language(request, state),
+            language,
+            texts(language)["demo"]["account"],
             status,
             problem=problem,
             step="done" if phone else "name" if "token" in state else "over",
@@ -148,16 +153,16 @@ def _is_ours(state: State, form: Mapping[str, str]) -> bool:
 
 def _language(request: Request, state: State) -> Language:
     chosen = state.get("language", "")  # on the pages, where the switch is
-    return "zh" if (chosen or preferred_language(request.headers.get("accept-language", ""))) == "zh" else "en"
+    return chosen if chosen in languages() else preferred_language(request.headers.get("accept-language", ""))
 
 
 def _go(path: str) -> Response:
     return RedirectResponse(path, 303, {"cache-control": "no-store"})
 
 
-def _page(template: str, language: Language, status: int = 200, **values: object) -> Response:
+def _page(template: str, language: Language, t: Mapping[str, Any], status: int = 200, **values: object) -> Response:
     nonce = secrets.token_urlsafe(16)
-    html = _templates.get_template(template).render(language=language, nonce=nonce, **values)
+    html = _templates.get_template(template).render(t=t, tag=tag(language), nonce=nonce, **values)
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; frame-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"

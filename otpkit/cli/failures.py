@@ -59,9 +59,10 @@ def fail(error: OTPError, *, as_json: bool) -> int:
     status = exit_status(error)
     if as_json:
         evidence = {name: getattr(error, name) for name in _EVIDENCE if hasattr(error, name)}
+        evidence |= {"problem": error.problem, "remedy": error.remedy}
         return _fail_json(error.code, str(error), status, evidence)
-    line = f"{error}" if error.retry_after is None else f"{error} Retry after {error.retry_after} s."
-    return _fail_text(line, status)
+    said = f"{error.problem}\n{error.remedy}" if "\n" in error.remedy else str(error)
+    return _fail_text(said if error.retry_after is None else f"{said} Retry after {error.retry_after} s.", status)
 
 
 def fail_usage(error: Exception, *, as_json: bool) -> int:

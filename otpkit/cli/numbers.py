@@ -120,10 +120,10 @@ def _place(cells: list[str], column: str | None) -> tuple[int, bool]:
     if column is None and len(cells) > 1:
         if len(usual := [place for place, name in enumerate(names) if name.lower() in _USUAL]) == 1:
             return usual[0], True
-        raise ConfigurationError("The table has several columns. Say which has the numbers: --column phone.")
+        raise ConfigurationError("The table has several columns.", "Say which has the numbers: --column phone.")
     if column is not None and not (column.isascii() and column.isdigit() and 0 < int(column) <= len(cells)):
         raise ConfigurationError(
-            f"The table has no column {column!r:.40}. Name a column of its first row, or its place from 1 on."
+            f"The table has no column {column!r:.40}.", "Name a column of its first row, or its place from 1 on."
         )
     place = 0 if column is None else int(column) - 1
     return place, bool(names) and bool(names[place]) and not any(map(str.isdigit, names[place]))
@@ -141,13 +141,13 @@ def _opened(file: str, encoding: str) -> Iterator[TextIO]:
         stream = open(source, encoding=encoding, errors="surrogateescape", newline="", closefd=file != "-")  # noqa: SIM115
     except (OSError, LookupError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(f"{file!r:.200} can't be opened: {reason}. Name a CSV file, or -.") from None
+        raise ConfigurationError(f"{file!r:.200} can't be opened: {reason}.", "Name a CSV file, or -.") from None
     with stream:
         yield stream
 
 
 def _unreadable(line: int, reason: str) -> ConfigurationError:
     return ConfigurationError(
-        f"The table can't be read from line {line} on: {reason}. What was printed is of the rows before it; "
-        "correct the table and run this again."
+        f"The table can't be read from line {line} on: {reason}. What was printed is of the rows before it.",
+        "Correct the table and run this again.",
     )

@@ -33,7 +33,8 @@ def check_purpose(purpose: object) -> str:
     ):
         return purpose
     raise ConfigurationError(
-        f'A purpose is a text of 1 to {_MAX_PURPOSE_CHARS} characters, such as "signup"; the caller names it.'
+        f"The purpose is no text of 1 to {_MAX_PURPOSE_CHARS} characters.",
+        'Name what the code is for, such as "signup".',
     )
 
 
@@ -41,11 +42,13 @@ def check_bind(bind: object) -> str:
     """Return a bind that is text; raises `ConfigurationError` for anything else."""
     if isinstance(bind, str):
         return bind
-    raise ConfigurationError("bind must be text, such as a session id; the empty text binds to nothing.")
+    raise ConfigurationError("bind is no text.", "Pass one, such as a session id. The empty text binds to nothing.")
 
 
 def check_request(request: object) -> str:
     """Return the fingerprint of a request that is text; raises `ConfigurationError` for anything else."""
     if isinstance(request, str):
         return request
-    raise ConfigurationError("request must be a text, the same for the same request, such as a digest of its fields.")
+    raise ConfigurationError(
+        "request is no text.", "Pass one that is the same for the same request, such as a digest of its fields."
+    )

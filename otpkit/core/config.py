@@ -22,7 +22,10 @@ from otpkit.phone import parse
 from otpkit.policy import Policy
 
 FIXED_CODE_DAYS = 90
-NO_REPLICAS = "Policy.replicas needs a Redis server with replicas, by a URL or redis-py's own client."
+NO_REPLICAS = (
+    "Policy.replicas is set, and this store has no replicas to wait for.",
+    "Pass a URL of a Redis server with replicas, or redis-py's own client, or set replicas to 0.",
+)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -49,10 +52,10 @@ class FixedCode:
     def __post_init__(self) -> None:
         if not isinstance(self.until, datetime) or self.until.tzinfo is None:
             raise ConfigurationError(
-                "FixedCode.until must be an aware datetime, such as datetime(2030, 1, 31, tzinfo=UTC)."
+                "FixedCode.until is no aware datetime.", "Pass one, such as datetime(2030, 1, 31, tzinfo=UTC)."
             )
         if isinstance(self.purposes, str) or not (purposes := frozenset(self.purposes)):
-            raise ConfigurationError('FixedCode.purposes must name at least one purpose in a set, such as {"signup"}.')
+            raise ConfigurationError("FixedCode.purposes names no purpose in a set.", 'Write it like {"signup"}.')
         object.__setattr__(self, "purposes", purposes)
 
     def __repr__(self) -> str:
@@ -86,7 +89,7 @@ class Config:
 def check_namespace(namespace: object) -> None:
     """Raise `ConfigurationError` for a namespace that can't begin a key."""
     if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
-        raise ConfigurationError("namespace must be letters, digits, '_', '.' and '-', such as \"otpkit\".")
+        raise ConfigurationError("namespace must be letters, digits, '_', '.' and '-'.", 'Choose one such as "otpkit".')
 
 
 def build(
@@ -115,11 +118,11 @@ def build(
     Raises `ConfigurationError`, naming the field and the remedy.
     """
     if not isinstance(policy, Policy):
-        raise ConfigurationError("policy must be a Policy; write policy=Policy(code_length=8).")
+        raise ConfigurationError("policy must be a Policy.", "Write policy=Policy(code_length=8).")
     check_namespace(namespace)
     for name, function in (("on_event", on_event), ("clock", clock)):
         if function is not None and (not callable(function) or iscoroutinefunction(function)):
-            raise ConfigurationError(f"{name} must be a plain function or None.")
+            raise ConfigurationError(f"{name} must be a plain function or None.", "Pass one that is not async.")
     keys = Keys(secret, index_secret)
     config = Config(
         route(gateway, template, policy.regions),
@@ -137,9 +140,11 @@ def build(
         clustered,
     )
     if policy.replicas and not confirms:
-        raise ConfigurationError(NO_REPLICAS)
+        raise ConfigurationError(*NO_REPLICAS)
     if not awaits and any(is_async(member.gateway) for member in config.routing.members.values()):
-        raise ConfigurationError("An async function as gateway needs AsyncOTP; OTP takes a plain one.")
+        raise ConfigurationError(
+            "OTP can't await the async function that is its gateway.", "Use AsyncOTP, or pass a plain function."
+        )
     return config
 
 
@@ -147,17 +152,20 @@ def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> di
     found: dict[tuple[str, str], FixedCode] = {}
     for fixed in fixed_codes:
         if not isinstance(fixed, FixedCode):
-            raise ConfigurationError("fixed_codes must hold FixedCode(phone, code, until, purposes).")
+            raise ConfigurationError(
+                "fixed_codes must hold FixedCode values.",
+                "Write them as FixedCode(phone, code, until, purposes).",
+            )
         check_fixed_life(fixed, clock())
         try:
             phone = parse(fixed.phone, policy.regions, policy.default_region)
             code = clean_code(fixed.code, policy.code_length)
         except (PhoneError, MalformedCodeError) as error:
-            raise ConfigurationError(f"FixedCode for {fixed.purposes}: {error}") from None
+            raise ConfigurationError(f"FixedCode for {fixed.purposes}: {error.problem}", error.remedy) from None
         for purpose in fixed.purposes:
             if (phone, purpose) in found:
                 raise ConfigurationError(
-                    f"fixed_codes names {mask(phone)} twice for the purpose {purpose!r}; keep one."
+                    f"fixed_codes names {mask(phone)} twice for the purpose {purpose!r}.", "Keep one."
                 )
             found[phone, check_purpose(purpose)] = replace(fixed, code=code)
     return found
@@ -172,5 +180,6 @@ def check_fixed_life(fixed: FixedCode, now_s: float) -> None:
     """Raise `ConfigurationError` where a fixed code would live for more than 90 days from `now_s` (epoch seconds)."""
     if fixed.until > datetime.fromtimestamp(now_s, UTC) + timedelta(days=FIXED_CODE_DAYS):
         raise ConfigurationError(
-            f"FixedCode.until must be at most {FIXED_CODE_DAYS} days ahead; renew it when it is due."
+            f"FixedCode.until is more than {FIXED_CODE_DAYS} days ahead.",
+            "Choose an earlier date, and renew it when it is due.",
         )

@@ -76,7 +76,7 @@ def clean_code(code: object, length: int) -> str:
         if len(digits) == length and digits.isascii() and digits.isdigit():
             return digits
     raise MalformedCodeError(
-        f"A code is {length} ASCII digits in a str; pass what the person typed, unchanged. Nothing was counted."
+        f"A code is {length} ASCII digits in a str. Nothing was counted.", "Pass what the person typed, unchanged."
     )
 
 
@@ -144,8 +144,8 @@ class Keys:
         active = _read_secrets(secret)
         if index_secret is None and len(active) > 1:
             raise ConfigurationError(
-                "index_secret is required as soon as there are several secrets, or every limit would start anew: "
-                "pass the first secret that this Redis was used with."
+                "index_secret is required as soon as there are several secrets, or every limit would start anew.",
+                "Pass the first secret that this Redis was used with.",
             )
         index = active[0] if index_secret is None else read_secret("index_secret", index_secret)
         self.codes = tuple(map(CodeKey, active))
@@ -195,9 +195,10 @@ def _read_secrets(secret: object) -> list[bytes]:
         return [read_secret("secret", secret)]
     if not isinstance(secret, Sequence) or not secret:
         raise ConfigurationError(
-            "secret must be a str or bytes of at least 32 bytes, or a sequence of them, newest last."
+            "secret must be a str or bytes of at least 32 bytes, or a sequence of them.",
+            "Make one with `otpkit keygen`; of several, pass the newest last.",
         )
     found = [read_secret("secret", item) for item in secret]
     if len(set(found)) != len(found):
-        raise ConfigurationError("secret holds the same value twice; name each active secret once, newest last.")
+        raise ConfigurationError("secret holds the same value twice.", "Name each active secret once, newest last.")
     return found

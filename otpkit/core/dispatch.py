@@ -35,8 +35,8 @@ def send_by(report: Report, member: Member, message: Message, left: Callable[[],
         return (yield from outbound(member.name, member.gateway.send(message), left))
     except NotStarted as error:
         failure = GatewayRejectedError(
-            f"The gateway {member.name} was not handed the message, so nothing was sent: {error}. The operator should "
-            "look for what slows the gateway down; the same call may succeed later.",
+            f"The gateway {member.name} was not handed the message, so nothing was sent: {error}.",
+            "The operator should look for what slows the gateway down. The same call may succeed later.",
             gateway=member.gateway.name,
             category="connection",
             concerns="message",
@@ -49,7 +49,7 @@ def send_by(report: Report, member: Member, message: Message, left: Callable[[],
     kind = type(failure).__name__
     yield Emit(
         report.event("gateway_failed", detail=kind, gateway=member.name),
-        warning=f"The gateway {member.name} raised {kind}, so the message is uncertain. Mend the gateway.",
+        warning=f"The gateway {member.name} raised {kind}, so the message is uncertain. Correct the gateway.",
     )
     return Receipt(member.gateway.name, outcome="uncertain")
 

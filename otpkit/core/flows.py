@@ -47,10 +47,13 @@ _BATCH = 500  # receipts that are recorded together
 _WARNING_MS = 60_000  # between two warnings of one gateway's pushes: a stranger must not fill the log
 _CALL_BYTES = 8  # of a redeem's id
 _FUTURE_MS = 30_000  # how far ahead of this host the server's clock may be, for `check`
-_NO_CHALLENGE = "There is no live challenge for this phone, purpose and bind: issue a new code."
-_EXPIRED = "The proof's life is over. Verify the phone again."
-_NO_AUDIENCE = "The proof is of an earlier version and names no namespace. Redeem it, or verify the phone again."
-_USED = "The proof was redeemed before, or its record is gone. Verify the phone again."
+_NO_CHALLENGE = "There is no live challenge for this phone, purpose and bind.", "Issue a new code."
+_EXPIRED = "The proof's life is over.", "Verify the phone again."
+_NO_AUDIENCE = (
+    "The proof is of an earlier version and names no namespace.",
+    "Redeem it, or verify the phone again.",
+)
+_USED = "The proof was redeemed before, or its record is gone.", "Verify the phone again."
 
 
 class Reported(NamedTuple):
@@ -149,28 +152,29 @@ class Flows:
                 )
             case Wrong(attempts_left=left, repeated=is_repeated):
                 report.replayed = is_keyed and is_repeated
-                raise WrongCodeError(_wrong(left), attempts_left=left)
+                raise WrongCodeError(*_wrong(left), attempts_left=left)
             case Limited() as hit:
                 report.now_ms = hit.now_ms
                 raise hit.error(subject)
             case Blocked():
-                raise BlockedError(BLOCKED)
+                raise BlockedError(*BLOCKED)
             case NoChallenge():
-                raise ExpiredCodeError(_NO_CHALLENGE)
+                raise ExpiredCodeError(*_NO_CHALLENGE)
 
     def check(self, token: object, purpose: str, bind: str, phone: object, region: str | None = None) -> Proof:
         config = self._config
         claims = self._claims(token, purpose, bind, phone, region)
         if not claims.has_audience and config.namespace != DEFAULT_NAMESPACE:
             # A process of the version before made it. `redeem` takes it: its record shows that it is ours.
-            raise InvalidTokenError(_NO_AUDIENCE)
+            raise InvalidTokenError(*_NO_AUDIENCE)
         now_ms = config.host_ms()
         if claims.issued_ms > now_ms + _FUTURE_MS:
             raise InvalidTokenError(
-                "The proof was made in the future: mend the clock of this host or of the Redis server."
+                "The proof was made in the future.",
+                "The operator should set the clocks of this host and of the Redis server by NTP.",
             )
         if claims.expires_ms <= now_ms:
-            raise ExpiredTokenError(_EXPIRED)
+            raise ExpiredTokenError(*_EXPIRED)
         return claims.proof
 
     def redeem(
@@ -224,9 +228,9 @@ class Flows:
                 report.replayed = bool(call)
                 return replace(claims.proof, replayed=True) if call else claims.proof
             case Expired():
-                raise ExpiredTokenError(_EXPIRED)
+                raise ExpiredTokenError(*_EXPIRED)
             case Used():
-                raise UsedTokenError(_USED)
+                raise UsedTokenError(*_USED)
 
     def status(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[Challenge | None]:
         return self._subject(phone, purpose, bind, region).find_challenge()
@@ -423,11 +427,12 @@ def _take_back(undo: RunScript[bool], unconfirmed: Unconfirmed) -> Flow[StoreUna
         if (yield from run(undo)):
             return unconfirmed
     return StoreUnavailableError(
-        "Too few replicas confirmed a code or a proof that was used, and it could not be taken back: nothing was "
-        "granted, but it may be used up. Issue a new code; with an idempotency_key the same call may be repeated."
+        "Too few replicas confirmed a code or a proof that was used, and it could not be taken back. Nothing was "
+        "granted, but it may be used up.",
+        "Issue a new code. With an idempotency_key the same call may be repeated.",
     )
 
 
-def _wrong(attempts_left: int) -> str:
+def _wrong(attempts_left: int) -> tuple[str, str]:
     remedy = "let the person try again" if attempts_left else "issue a new code"
-    return f"The code is wrong and was counted; attempts left: {attempts_left}. The form should {remedy}."
+    return f"The code is wrong and was counted. Attempts left: {attempts_left}.", f"The form should {remedy}."

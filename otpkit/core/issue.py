@@ -32,7 +32,10 @@ _MAX_RECORD = 64  # bytes of a value, beyond which Redis gives up its compact en
 _LEAST_LIFE_S = 10  # of a code, when its message leaves: the person must still receive it and type it
 _GATEWAY_WAIT_S = 60  # the carriers' shortest window, where a gateway does not say how long
 
-BLOCKED = "Too many consecutive wrong codes for this phone. An operator who knows the person calls unblock(phone)."
+BLOCKED = (
+    "Too many consecutive wrong codes for this phone.",
+    "An operator who knows the person calls unblock(phone).",
+)
 
 
 class IssueRequest(NamedTuple):
@@ -85,7 +88,7 @@ class Issue:
                 self.report.now_ms = hit.now_ms
                 raise hit.error(self.subject)
             case Blocked():
-                raise BlockedError(BLOCKED)
+                raise BlockedError(*BLOCKED)
 
     def _send(self, reserved: Reserved, fixed: FixedCode | None) -> Flow[Challenge]:
         """Send the message of a reservation, and settle it. A fixed code is not sent."""
@@ -262,7 +265,8 @@ class Issue:
         # The send stays counted, so the phone's own limits may last longer than the gateway's.
         wait = max(rejection.retry_after or _GATEWAY_WAIT_S, math.ceil(wait_ms / 1000))
         return RateLimitError(
-            f"The gateway {rejection.gateway} limits messages to this phone; nothing was sent. Try again in {wait} s.",
+            f"The gateway {rejection.gateway} limits messages to this phone. Nothing was sent.",
+            f"Try again in {wait} s.",
             scope="gateway",
             retry_after=wait,
             challenge=challenge,

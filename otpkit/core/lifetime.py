@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from otpkit.errors import ConfigurationError
 
-CLOSED = "This OTP is closed: build another one, or close it after the last call."
+CLOSED = "This OTP is closed.", "Build another one, or close it after the last call."
 
 
 class Calls:
@@ -25,13 +25,13 @@ class Calls:
     def require_open(self) -> None:
         """Raise `ConfigurationError` where the OTP is closed."""
         if self._is_closed:
-            raise ConfigurationError(CLOSED)
+            raise ConfigurationError(*CLOSED)
 
     def begin(self, call: object) -> None:
         """Note a call, which must `end` whatever this raises: `ConfigurationError` where the OTP is closed."""
         self._under_way.add(call)
         if self._is_closed:
-            raise ConfigurationError(CLOSED)
+            raise ConfigurationError(*CLOSED)
 
     def end(self, call: object) -> bool:
         """Forget a call; return whether it was the last one of a closed OTP, whose connections it then closes."""

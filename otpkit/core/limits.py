@@ -53,7 +53,7 @@ def read_ip(ip: object) -> IPAddress:
         address = None
     if address is None:
         raise ConfigurationError(
-            "ip must be the visitor's IP address as text, or None; pass what your proxy is trusted to say."
+            "ip must be the visitor's IP address as text, or None.", "Pass what your proxy is trusted to say."
         )
     mapped = getattr(address, "ipv4_mapped", None)
     return mapped if mapped is not None else address

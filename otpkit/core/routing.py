@@ -37,7 +37,7 @@ class Member(NamedTuple):
             return self.templates
         if purpose not in self.templates:
             raise ConfigurationError(
-                f"There is no template for the purpose {purpose!r}; add it to OTP(template={{…}})."
+                f"There is no template for the purpose {purpose!r}.", "Add it to OTP(template={…})."
             )
         return self.templates[purpose]
 
@@ -60,10 +60,10 @@ class Plan(NamedTuple):
         if channel == "sms":
             return self.members
         if channel != "voice":
-            raise ConfigurationError('channel must be "sms" or "voice".')
+            raise ConfigurationError("The channel is unknown.", 'Pass "sms" or "voice".')
         found = tuple(member for member in self.members if channel in member.gateway.channels)
         if not found:
-            raise ConfigurationError("No gateway here can call a phone: add one that does, such as AliyunVoice(…).")
+            raise ConfigurationError("No gateway here can call a phone.", "Add one that does, such as AliyunVoice(…).")
         return found
 
 
@@ -82,7 +82,7 @@ class Routing(NamedTuple):
         """Return a gateway by its name, which may be "" where there is one; raises `ConfigurationError`."""
         found = self.members.get(name) if name else self.only
         if found is None:
-            raise ConfigurationError(f"There is no gateway {name!r:.40}: name one of {', '.join(self.members)}.")
+            raise ConfigurationError(f"There is no gateway {name!r:.40}.", f"Name one of {', '.join(self.members)}.")
         return found
 
 
@@ -96,9 +96,12 @@ def route(choice: object, template: object, regions: Iterable[str]) -> Routing:
         return builder.routing({_OTHERS: builder.plan(choice)})
     allowed = set(regions)
     if stray := sorted(str(region)[:8] for region in choice if region not in allowed | {_OTHERS}):
-        raise ConfigurationError(f"gateway routes {', '.join(stray)}, which Policy.regions does not allow.")
+        raise ConfigurationError(
+            f"gateway routes {', '.join(stray)}, which Policy.regions does not allow.",
+            "Remove the route, or add the region to Policy.regions.",
+        )
     if _OTHERS not in choice and (lost := sorted(allowed - set(choice))):
-        raise ConfigurationError(f'gateway names none for {", ".join(lost)}: add {{"*": …}} for all other regions.')
+        raise ConfigurationError(f"gateway names none for {', '.join(lost)}.", 'Add {"*": …} for all other regions.')
     return builder.routing({region: builder.plan(each) for region, each in choice.items()})
 
 
@@ -111,7 +114,8 @@ def check_templates(template: object) -> TemplateChoice:
         if all(isinstance(value, Template) for value in chosen.values()):
             return chosen
     raise ConfigurationError(
-        'template must be a Template, or a mapping such as {"signup": Template(…), "login": Template(…)}.'
+        "template must be a Template, or a mapping of purposes to them.",
+        'Write it like {"signup": Template(…), "login": Template(…)}.',
     )
 
 
@@ -169,8 +173,8 @@ def _name(gateway: Gateway) -> str:
     if isinstance(name, str) and NAME.fullmatch(name):
         return name
     raise ConfigurationError(
-        f"{type(gateway).__name__}.name must be at most 24 of a-z, 0-9, '_' and '-', such as \"aliyun-eu\"; "
-        "Route(…, name=…) gives another one."
+        f"{type(gateway).__name__}.name must be at most 24 of a-z, 0-9, '_' and '-'.",
+        "Give it another name by Route(…, name='aliyun-eu').",
     )
 
 
@@ -180,6 +184,6 @@ def _gateway(gateway: object) -> Gateway:
     if callable(gateway) and not isinstance(gateway, type):
         return FunctionGateway(gateway)
     raise ConfigurationError(
-        "gateway must be a Gateway, such as Alidayu(…), a function that takes a Message, a Failover([…]), or a mapping "
-        'of regions to these, such as {"CN": …, "*": …}.'
+        "gateway must be a Gateway, a function that takes a Message, a Failover, or a mapping of regions to these.",
+        'Pass one, such as Alidayu(…), Failover([…]) or {"CN": …, "*": …}.',
     )

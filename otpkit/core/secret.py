@@ -65,7 +65,8 @@ def read_secret(name: str, value: object) -> bytes:
     raw = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     if not isinstance(raw, bytes) or len(raw) < MIN_SECRET_BYTES:
         raise ConfigurationError(
-            f"{name} must be at least {MIN_SECRET_BYTES} random bytes, as str or bytes; make one with `otpkit keygen`."
+            f"{name} must be at least {MIN_SECRET_BYTES} random bytes, as str or bytes.",
+            "Make one with `otpkit keygen`.",
         )
     require_random(name, raw)
     return raw
@@ -78,7 +79,7 @@ def require_random(name: str, raw: bytes) -> None:
     if len(judged) < _MIN_JUDGED:
         problem = "this is blanks for the most part"
     if problem:
-        raise ConfigurationError(f"{name} must be random, and {problem}; make one with `otpkit keygen`.")
+        raise ConfigurationError(f"{name} must be random, and {problem}.", "Make one with `otpkit keygen`.")
 
 
 def _spellings(raw: bytes) -> Iterator[bytes]:

@@ -58,7 +58,7 @@ def normalize(text: str, region: str = MAINLAND, *, regions: AbstractSet[str] | 
     `ConfigurationError` for a `region` that is none.
     """
     if not isinstance(text, str):
-        raise PhoneError(f"A phone number is a str, not {type(text).__name__:.40}; pass the text as it was typed.")
+        raise PhoneError(f"A phone number is a str, not {type(text).__name__:.40}.", "Pass the text as it was typed.")
     if regions is None:
         regions = EVERY_REGION
         if region != MAINLAND:
@@ -71,9 +71,12 @@ def normalize(text: str, region: str = MAINLAND, *, regions: AbstractSet[str] | 
 def check_region(region: object, regions: AbstractSet[str]) -> None:
     """Raise `RegionError` for a region that is not among `regions`, and `ConfigurationError` for what is no text."""
     if not isinstance(region, str):
-        raise ConfigurationError("region must be a text, such as 'HK': the region of a number without a country code.")
+        raise ConfigurationError(
+            "region is no text.", "Pass the region of numbers without a country code, such as 'HK'."
+        )
     if region not in regions:
         raise RegionError(
-            f"Policy.regions does not allow the region {region!r:.10}; choose one of them, or add it there.",
+            f"Policy.regions does not allow the region {region!r:.10}.",
+            "Choose one of them, or add it there.",
             served=calling_codes(regions),
         )

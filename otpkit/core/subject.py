@@ -112,5 +112,7 @@ class Subject:
     def operation(self, kind: bytes, idempotency_key: object, *more: str, size: int) -> bytes:
         """Return the operation id that an idempotency key of the caller's gives for this subject."""
         if not isinstance(idempotency_key, str) or not idempotency_key:
-            raise ConfigurationError("idempotency_key must be a non-empty text, such as a form's hidden id, or None.")
+            raise ConfigurationError(
+                "idempotency_key is empty or no text.", "Pass a text, such as a form's hidden id, or None."
+            )
         return self._config.keys.name(kind, self.phone, self.purpose, self.bind, idempotency_key, *more, size=size)

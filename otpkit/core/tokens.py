@@ -16,7 +16,7 @@ from otpkit.errors import InvalidTokenError
 from otpkit.models import Proof
 
 _MAX_TOKEN_CHARS = 4096
-_INVALID = "This is not a proof token of ours for this namespace, purpose, bind and phone. Verify the phone again."
+_INVALID = "This is not a proof token of ours for this namespace, purpose, bind and phone.", "Verify the phone again."
 
 
 class _Payload(TypedDict):
@@ -95,7 +95,7 @@ class TokenSigner:
             or (phone is not None and claims.get("phone") != phone)
             or claims.get("aud", self._audience) != self._audience
         ):
-            raise InvalidTokenError(_INVALID)
+            raise InvalidTokenError(*_INVALID)
         issued_ms, expires_ms = claims["iat"], claims["exp"]
         proof = Proof(
             claims["id"],
@@ -115,7 +115,7 @@ class TokenSigner:
             except (BadData, ValueError, TypeError):
                 pass
         # Raised outside the except block: an itsdangerous error holds the payload, and so the phone.
-        raise InvalidTokenError(_INVALID)
+        raise InvalidTokenError(*_INVALID)
 
     def _bind_digest(self, purpose: str, bind: str) -> str:
         digest = self._keys.name(b"bind", purpose, bind, size=12)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,8 +9,6 @@ from typing import Literal
 from otpkit.errors import OTPError
 
 Status = Literal["ok", "warning", "problem"]
-# Where errors turn from what is wrong to what to do.
-_TURNS = (re.compile(r"\. (?=[A-Z])"), re.compile(": (?=(?:mend|pass|use|write) )"), re.compile("; "))
 _SEVERITY: dict[Status, int] = {"ok": 0, "warning": 1, "problem": 2}
 
 
@@ -46,11 +43,7 @@ class Report:
 
 def refused(name: str, error: OTPError, remedy: str) -> Finding:
     """Return the problem that one of our errors tells; `remedy` is for one that names none."""
-    text = str(error)
-    for mark in _TURNS:
-        if turn := mark.search(text):
-            return Finding(name, "problem", _ended(text[: turn.start()]), _sentence(text[turn.end() :]))
-    return Finding(name, "problem", _ended(text), remedy)
+    return Finding(name, "problem", error.problem, error.remedy or remedy)
 
 
 def worst(findings: Sequence[tuple[str, Finding]]) -> Finding:
@@ -61,11 +54,3 @@ def worst(findings: Sequence[tuple[str, Finding]]) -> Finding:
         return chosen
     where = f"{place} (and {alike - 1} more like it)" if alike > 1 else place
     return Finding(chosen.name, chosen.status, f"{where}: {chosen.found}", chosen.remedy)
-
-
-def _sentence(text: str) -> str:
-    return _ended(text[:1].upper() + text[1:])
-
-
-def _ended(text: str) -> str:
-    return f"{text.rstrip('.')}."

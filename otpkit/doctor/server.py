@@ -56,9 +56,7 @@ def unreached(error: OTPError) -> Finding:
     """What an error says that came before any answer."""
     remedy = "See that the server runs, and that OTPKIT_REDIS_URL leads to it."
     if isinstance(error, StoreUnavailableError):
-        said, _, rest = str(error).partition(": nothing")
-        place = rest.partition("look at the server: ")[2].partition(". The same")[0]
-        return Finding("redis", "problem", f"{said}: {place}." if place else f"{said}.", remedy)
+        return Finding("redis", "problem", error.problem, remedy)
     return refused("redis", error, remedy)
 
 

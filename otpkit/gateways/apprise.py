@@ -44,8 +44,8 @@ class Apprise(Gateway):
     def __init__(self, *urls: str, proxy: str | None = None) -> None:
         if len(urls) != 1 or not isinstance(urls[0], str) or urls[0].count(_PHONE) != 1:
             raise ConfigurationError(
-                "Apprise takes one URL with one {phone} in it, where the number belongs; pass it like "
-                '"vonage://key:secret@sender/{phone}".'
+                "Apprise takes one URL with one {phone} in it, where the number belongs.",
+                'Pass it like "vonage://key:secret@sender/{phone}".',
             )
         self._url = urls[0]
         self._proxy = validation.proxy_url("proxy", proxy)

@@ -131,8 +131,8 @@ class Gateway(ABC):
         """Raise ConfigurationError for a template that this gateway can't send, naming the field and the remedy."""
         if self.adds_signature and not template.sign_name:
             raise ConfigurationError(
-                f"Template.sign_name is not set, and {self.name} sends no message without one; pass the approved "
-                "signature bare, like '阿里大鱼'."
+                f"Template.sign_name is not set, and {self.name} sends no message without one.",
+                "Pass the approved signature bare, like '阿里大鱼'.",
             )
 
     @abstractmethod
@@ -161,8 +161,8 @@ class Gateway(ABC):
 
         Raises ConfigurationError for a gateway whose provider pushes none.
         """
-        remedy = "ask by OTP.delivery()" if self.can_trace else "it can't be asked either, so remove this call"
-        raise ConfigurationError(f"The gateway {self.name} is pushed no receipts: {remedy}.")
+        remedy = "Ask by OTP.delivery()." if self.can_trace else "Remove this call: it can't be asked either."
+        raise ConfigurationError(f"The gateway {self.name} is pushed no receipts.", remedy)
 
 
 class FunctionGateway(Gateway):

@@ -27,8 +27,8 @@ class Console(Gateway):
     def __init__(self, stream: TextIO | None = None, *, development: bool = False) -> None:
         if development is not True:
             raise ConfigurationError(
-                "Console prints codes, which is for development alone; pass development=True there "
-                "(OTPKIT_DEVELOPMENT=1), and another gateway anywhere else."
+                "Console prints codes, which is for development alone.",
+                "Pass development=True there (OTPKIT_DEVELOPMENT=1), and another gateway anywhere else.",
             )
         self._stream = stream
 

@@ -33,7 +33,7 @@ class Credentials:
         validation.header_value("access_key_id", self.access_key_id)
         validation.header_value("access_key_secret", self.access_key_secret)
         if not _KEY_ID.fullmatch(self.access_key_id):
-            raise ConfigurationError("access_key_id holds a blank or a comma; copy it again from the console.")
+            raise ConfigurationError("access_key_id holds a blank or a comma.", "Copy it again from the console.")
         if self.security_token is not None:
             validation.header_value("security_token", self.security_token)
 
@@ -67,9 +67,9 @@ def source(
         # None is refused by name, like any other value that is no key.
         return Credentials(key_id, secret, security_token)  # type: ignore[arg-type]
     if not callable(credentials):
-        raise ConfigurationError("credentials is no function; pass one that returns Credentials(…).")
+        raise ConfigurationError("credentials is no function.", "Pass one that returns Credentials(…).")
     if static != (None, None, None):
-        raise ConfigurationError("credentials stands beside an access key; pass one or the other.")
+        raise ConfigurationError("credentials stands beside an access key.", "Pass one or the other.")
     return credentials
 
 

@@ -38,7 +38,9 @@ class Route:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or (self.name and not NAME.fullmatch(self.name)):
-            raise ConfigurationError("Route.name must be at most 24 of a-z, 0-9, '_' and '-', such as \"aliyun-eu\".")
+            raise ConfigurationError(
+                "Route.name must be at most 24 of a-z, 0-9, '_' and '-'.", 'Choose one such as "aliyun-eu".'
+            )
 
 
 class Failover:
@@ -72,11 +74,13 @@ class Failover:
         rest: float = 60,
     ) -> None:
         if not isinstance(gateways, Sequence) or not 2 <= len(gateways) <= MAX_MEMBERS:
-            raise ConfigurationError(f"Failover takes a list of 2 to {MAX_MEMBERS} gateways.")
+            raise ConfigurationError(
+                f"Failover got no list of 2 to {MAX_MEMBERS} gateways.", "Pass one; a single gateway needs no Failover."
+            )
         if len(set(map(id, gateways))) != len(gateways):
-            raise ConfigurationError("Failover names a gateway twice; name each once.")
+            raise ConfigurationError("Failover names a gateway twice.", "Name each once.")
         if on_uncertain not in {"stop", "next"}:
-            raise ConfigurationError('Failover.on_uncertain must be "stop" or "next".')
+            raise ConfigurationError("Failover.on_uncertain is unknown.", 'Pass "stop" or "next".')
         _check_number("undelivered_after", 0 if undelivered_after is None else undelivered_after, 0, MAX_REST_S)
         _check_number("rest_after", rest_after, 1, 100)
         _check_number("rest", rest, 1, MAX_REST_S)
@@ -94,4 +98,4 @@ class Failover:
 
 def _check_number(name: str, value: Any, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise ConfigurationError(f"Failover.{name} must be a number from {low} to {high}, not {value!r:.20}.")
+        raise ConfigurationError(f"Failover.{name} is {value!r:.20}.", f"Pass a number from {low} to {high}.")

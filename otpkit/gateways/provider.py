@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
 from otpkit.effects import Flow, HttpRequest, HttpResponse, NotConnected, TransportFailure, http
-from otpkit.errors import ConfigurationError, GatewayRejectedError, RejectionCategory, RejectionConcern
+from otpkit.errors import ConfigurationError, GatewayRejectedError, RejectionCategory, RejectionConcern, sentence
 from otpkit.gateways.base import Receipt
 from otpkit.template import Template
 
@@ -108,7 +108,8 @@ class Provider:
         """
         said = f"{self.title}, error {code}" if code else self.title
         return GatewayRejectedError(
-            f"{said}: {problem}; {remedy}.",
+            f"{said}: {problem}.",
+            sentence(remedy),
             gateway=self.name,
             gateway_code=code,
             category=category,
@@ -136,8 +137,8 @@ class Provider:
         """
         if template.body is None:
             raise ConfigurationError(
-                f"Template.body is not set, and {self.title} sends a text, not a template; "
-                "pass body= with the text, its variables as ${name}."
+                f"Template.body is not set, and {self.title} sends a text, not a template.",
+                "Pass body= with the text, its variables as ${name}.",
             )
 
     def hand_over(

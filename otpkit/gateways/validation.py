@@ -6,7 +6,7 @@ import math
 import re
 from typing import NoReturn
 
-from otpkit.errors import ConfigurationError
+from otpkit.errors import ConfigurationError, sentence
 from otpkit.transport.hosts import is_loopback
 
 # Narrower than URLs may be: parsers of URLs disagree on the rest, and one that is read as loopback by one and
@@ -87,4 +87,4 @@ def _is_duration(seconds: object) -> bool:
 
 
 def _refuse(problem: str, remedy: str) -> NoReturn:
-    raise ConfigurationError(f"{problem}; {remedy}.")
+    raise ConfigurationError(f"{problem}.", sentence(remedy))

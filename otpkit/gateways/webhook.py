@@ -137,19 +137,19 @@ def verify_webhook(
     if not _TIMESTAMP.fullmatch(timestamp) or not hmac.compare_digest(
         given.encode("utf-8", "replace"), _signature(key, timestamp, body).encode()
     ):
-        raise InvalidTokenError("The webhook's signature is missing or wrong; answer 401.")
+        raise InvalidTokenError("The webhook's signature is missing or wrong.", "Answer 401.")
     if abs(now - int(timestamp)) > tolerance:
-        raise ExpiredTokenError(f"The webhook's message is not within {tolerance:g} s of now; answer 401.")
+        raise ExpiredTokenError(f"The webhook's message is not within {tolerance:g} s of now.", "Answer 401.")
     message = read_json(body)
     if not isinstance(message, dict):
-        raise InvalidTokenError("The webhook's body is no JSON object; answer 401.")
+        raise InvalidTokenError("The webhook's body is no JSON object.", "Answer 401.")
     return message
 
 
 def _query(query: str) -> dict[str, str]:
     pairs = parse_qsl(query, keep_blank_values=True)
     if len(dict(pairs)) != len(pairs):
-        raise ConfigurationError("url names a parameter twice in its query; keep one.")
+        raise ConfigurationError("url names a parameter twice in its query.", "Keep one.")
     return dict(pairs)
 
 

@@ -63,7 +63,7 @@ try:
     from werkzeug.routing import BuildError
     from werkzeug.wrappers import Response as BaseResponse
 except ImportError as missing:
-    raise ConfigurationError("otpkit.integrations.flask needs Flask; run: pip install 'otpkit[flask]'") from missing
+    raise ConfigurationError("otpkit.integrations.flask needs Flask.", "Run: pip install 'otpkit[flask]'.") from missing
 
 _EXTENSION: Final = "otpkit"
 
@@ -72,7 +72,7 @@ Verified = Callable[[Proof], ResponseReturnValue]
 
 def _installed() -> OTP:
     if _EXTENSION not in current_app.extensions:
-        raise ConfigurationError("The application has no OTP: call PhoneVerification(…).init_app(app).")
+        raise ConfigurationError("The application has no OTP.", "Call PhoneVerification(…).init_app(app).")
     return cast("OTP", current_app.extensions[_EXTENSION])
 
 
@@ -96,7 +96,9 @@ class PhoneVerification:
 
     def __init__(self, app: Flask | None = None, otp: OTP | None = None, *, forwarded_hops: int = 0) -> None:
         if isinstance(otp, AsyncOTP):
-            raise ConfigurationError("PhoneVerification for Flask needs an OTP, not an AsyncOTP.")
+            raise ConfigurationError(
+                "PhoneVerification for Flask got no OTP.", "Pass an OTP; an AsyncOTP needs an event loop."
+            )
         self._otp = otp
         self._hops = forwarded_hops
         if app is not None:
@@ -219,7 +221,7 @@ class PhoneVerification:
 
 def _session() -> MutableMapping[str, Any]:
     if isinstance(session, NullSession):
-        raise ConfigurationError('Codes are tied to the session, and it has no key: set app.config["SECRET_KEY"].')
+        raise ConfigurationError("Codes are tied to the session, and it has no key.", 'Set app.config["SECRET_KEY"].')
     return session
 
 

@@ -41,6 +41,7 @@ def __getattr__(name: str) -> object:
         if str(missing.name).startswith("otpkit"):
             raise
         raise ConfigurationError(
-            f"The sandbox's server needs {missing.name!r}, which is not installed. Run: pip install 'otpkit[sandbox]'"
+            f"The sandbox's server needs {missing.name!r}, which is not installed.",
+            "Run: pip install 'otpkit[sandbox]'.",
         ) from missing
     return getattr(module, name)

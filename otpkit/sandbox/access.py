@@ -56,7 +56,7 @@ async def body_of(request: Request) -> bytes:
     """
     body = await read_body(request.receive)
     if body is None:
-        raise ConfigurationError(f"the body is longer than {MAX_BODY} bytes")
+        raise ConfigurationError(f"The body is longer than {MAX_BODY} bytes.", "Send a shorter one.")
     return body
 
 

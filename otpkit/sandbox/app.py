@@ -175,7 +175,9 @@ async def _start(status: int, headers: Headers, send: Send) -> None:
 def _transport(scope: Scope) -> asyncio.Transport:
     transport = scope.get("state", {}).get(TRANSPORT)
     if transport is None:
-        raise ConfigurationError("This server can't close a connection at will: use otpkit.sandbox.serve or running.")
+        raise ConfigurationError(
+            "This server can't close a connection at will.", "Use otpkit.sandbox.serve or running."
+        )
     return transport  # type: ignore[no-any-return]
 
 

@@ -127,11 +127,11 @@ class Fault:
 
     def __post_init__(self) -> None:
         if not isinstance(self.fault, str) or self.fault not in SENT_BY_DEFAULT:
-            raise ConfigurationError(f"unknown fault {self.fault!r:.40}; known: {', '.join(SENT_BY_DEFAULT)}")
+            raise ConfigurationError(f"Unknown fault {self.fault!r:.40}.", f"Use one of {', '.join(SENT_BY_DEFAULT)}.")
         _check_scope(self)
         _check_numbers(self)
         if self.sent is not None and not isinstance(self.sent, bool):
-            raise ConfigurationError(f"'sent' is true or false, not {self.sent!r:.40}")
+            raise ConfigurationError(f"'sent' is {self.sent!r:.40}.", "Send true or false.")
         self._fill_in()
 
     def _fill_in(self) -> None:
@@ -181,12 +181,12 @@ def fault_from_json(data: object) -> Fault:
         ConfigurationError: not an object, or with a field or a value that is not known.
     """
     if not isinstance(data, dict):
-        raise ConfigurationError("a fault is a JSON object")
+        raise ConfigurationError("A fault is a JSON object.", 'Send one like {"fault": "reject"}.')
     unknown = sorted(set(data) - set(FIELDS))
     if unknown:
-        raise ConfigurationError(f"unknown field {unknown[0]!r:.40}; known: {', '.join(FIELDS)}")
+        raise ConfigurationError(f"Unknown field {unknown[0]!r:.40}.", f"Use one of {', '.join(FIELDS)}.")
     if "fault" not in data:
-        raise ConfigurationError(f"'fault' is missing; known: {', '.join(SENT_BY_DEFAULT)}")
+        raise ConfigurationError("'fault' is missing.", f"Use one of {', '.join(SENT_BY_DEFAULT)}.")
     return Fault(**data)
 
 
@@ -200,22 +200,26 @@ def _default_code(api: Api | None) -> str:
 
 def _check_scope(fault: Fault) -> None:
     if fault.api is not None and fault.api not in APIS:
-        raise ConfigurationError(f"unknown api {fault.api!r:.40}; known: {', '.join(APIS)}, or null for any")
+        raise ConfigurationError(f"Unknown api {fault.api!r:.40}.", f"Use one of {', '.join(APIS)}, or null for any.")
     if fault.api is not None and not CALLS[fault.api].sends and fault.fault in SEND_ONLY:
         sending = [api for api in calls_of(CALLS[fault.api].provider) if CALLS[api].sends]
-        raise ConfigurationError(f"{fault.fault!r} is a fault of {', '.join(sending)} alone")
+        raise ConfigurationError(
+            f"{fault.fault!r} is a fault of {', '.join(sending)} alone.", "Name one of these as api, or null."
+        )
     if fault.code is None:
         return
     if fault.fault not in {"reject", "receipt_failed"}:
-        raise ConfigurationError(f"'code' belongs to 'reject' and 'receipt_failed', not to {fault.fault!r}")
+        raise ConfigurationError(
+            f"'code' belongs to 'reject' and 'receipt_failed', not to {fault.fault!r}.", "Leave it out."
+        )
     if not isinstance(fault.code, str) or not _CODE.fullmatch(fault.code):
-        raise ConfigurationError(f"'code' is a string such as '50001', not {fault.code!r:.40}")
+        raise ConfigurationError(f"'code' is {fault.code!r:.40}.", "Send a string such as '50001'.")
 
 
 def _check_numbers(fault: Fault) -> None:
     times, delay = fault.times, fault.delay
     if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= MAX_TIMES:
-        raise ConfigurationError(f"'times' is a whole number from 1 to {MAX_TIMES}, not {times!r:.40}")
+        raise ConfigurationError(f"'times' is {times!r:.40}.", f"Send a whole number from 1 to {MAX_TIMES}.")
     if delay is None:
         return
     if (
@@ -224,7 +228,7 @@ def _check_numbers(fault: Fault) -> None:
         or math.isnan(delay)
         or not 0 <= delay <= MAX_DELAY
     ):
-        raise ConfigurationError(f"'delay' is a number of seconds from 0 to {MAX_DELAY}, not {delay!r:.40}")
+        raise ConfigurationError(f"'delay' is {delay!r:.40}.", f"Send a number of seconds from 0 to {MAX_DELAY}.")
 
 
 # The six digits before a code to reject with, and the six before the endings below.
@@ -303,7 +307,7 @@ class FaultQueue:
             ConfigurationError: too many are queued.
         """
         if len(self._faults) >= MAX_FAULTS:
-            raise ConfigurationError(f"{MAX_FAULTS} faults are queued already; clear them first")
+            raise ConfigurationError(f"{MAX_FAULTS} faults are queued already.", "Clear them first.")
         self._faults.append(fault)
 
     def take(self, api: Api, phones: tuple[str, ...]) -> Fault | None:

@@ -132,7 +132,7 @@ async def _form(request: Request) -> Mapping[str, str]:
     try:
         pairs = parse_qsl((await body_of(request)).decode("ascii", "replace"), max_num_fields=20)
     except ValueError:
-        raise ConfigurationError("the form has too many fields") from None
+        raise ConfigurationError("The form has too many fields.", "Send fewer.") from None
     return {name: value.strip() for name, value in pairs if value.strip()}
 
 

@@ -42,7 +42,7 @@ class Interface:
         asked = request.query_params
         phone, limit = asked.get("phone"), asked.get("limit")
         if limit is not None and not _LIMIT.fullmatch(limit):
-            raise ConfigurationError(f"'limit' is a whole number, not {limit!r:.40}")
+            raise ConfigurationError(f"'limit' is a whole number, not {limit!r:.40}.", "Send one.")
         most = None if limit is None else int(limit)
         found = self._sandbox.messages(phone or None, most, q=asked.get("q", ""))
         now = self._sandbox.now()
@@ -80,7 +80,7 @@ async def _json_body(request: Request) -> object:
     try:
         return json.loads(await body_of(request))
     except (ValueError, RecursionError):
-        raise ConfigurationError("the body is not JSON") from None
+        raise ConfigurationError("The body is not JSON.", "Send a JSON object.") from None
 
 
 def watch(sandbox: Sandbox, request: Request) -> Response:

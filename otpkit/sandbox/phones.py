@@ -33,7 +33,7 @@ def subscriber(phone: str) -> str:
         return match[1]
     if (match := _ELSEWHERE.fullmatch(digits)) is not None:
         return f"+{match[1] or match[2]}"
-    raise ConfigurationError(f"{phone!r:.40} is not a phone number: give 11 digits, or +86 and 11 digits.")
+    raise ConfigurationError(f"{phone!r:.40} is not a phone number.", "Give 11 digits, or +86 and 11 digits.")
 
 
 def e164(phone: str) -> str:

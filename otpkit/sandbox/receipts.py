@@ -94,5 +94,5 @@ def checked_url(url: str | None) -> str | None:
     except ValueError:
         good = False
     if url is not None and not (good and url.isascii() and url.isprintable() and " " not in url):
-        raise ConfigurationError(f"{url!r:.80} is no URL to push receipts to: give http://host:port/path")
+        raise ConfigurationError(f"{url!r:.80} is no URL to push receipts to.", "Give http://host:port/path.")
     return url

@@ -134,7 +134,10 @@ def running(
         thread.start()
         try:
             if not ready.wait(START_TIMEOUT):
-                raise ConfigurationError(f"The sandbox's server did not start within {START_TIMEOUT:.0f} s.")
+                raise ConfigurationError(
+                    f"The sandbox's server did not start within {START_TIMEOUT:.0f} s.",
+                    "Check what keeps this machine busy, and start it again.",
+                )
             yield _address(host, listener)
         finally:
             server.should_exit = True

@@ -61,11 +61,13 @@ class Sandbox:
         max_messages: int = 10_000,
     ) -> None:
         if not receipt_after >= 0:
-            raise ConfigurationError(f"receipt_after is a number of seconds from 0, not {receipt_after!r:.40}")
+            raise ConfigurationError(f"receipt_after is {receipt_after!r:.40}.", "Pass a number of seconds, 0 or more.")
         if max_messages < 1:
-            raise ConfigurationError(f"max_messages is at least 1, not {max_messages!r:.40}")
+            raise ConfigurationError(f"max_messages is {max_messages!r:.40}.", "Pass 1 or more.")
         if not all(wait >= 0 for wait in receipt_retries):
-            raise ConfigurationError(f"receipt_retries are numbers of seconds from 0, not {receipt_retries!r:.40}")
+            raise ConfigurationError(
+                f"receipt_retries is {receipt_retries!r:.40}.", "Pass numbers of seconds, 0 or more."
+            )
         self._credentials = (app_key.encode(), app_secret.encode())
         self._access_keys = {access_key_id: access_key_secret}
         self.account_sid = account_sid

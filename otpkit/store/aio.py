@@ -71,7 +71,9 @@ class AsyncStore(Store):
         self._latest: Binding | None = None
         client: RedisObject = self._client
         if not isinstance(client, (redis.Redis, redis.RedisCluster)):
-            raise ConfigurationError("redis must be a URL or a client of redis.asyncio; OTP takes the sync one.")
+            raise ConfigurationError(
+                "redis must be a URL or a client of redis.asyncio.", "Pass one of these; OTP takes the sync client."
+            )
         if isinstance(client, redis.RedisCluster):
             super().__init__("cluster", is_borrowed=self._address is None)
         else:

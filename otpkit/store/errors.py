@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from redis.exceptions import (
     AskError,
@@ -34,26 +35,35 @@ from otpkit.effects import Unconfirmed
 from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
 from otpkit.store.retry import WAIT_MS
 
+_Told: TypeAlias = tuple[str, str]  # a problem and its remedy
+
 _REFUSED = (
-    "Redis refused the credentials. Check the user name and the password in the URL, for Sentinels sentinel_username "
-    "and sentinel_password."
+    "Redis refused the credentials.",
+    "Check the user name and the password in the URL, for Sentinels sentinel_username and sentinel_password.",
 )
-_NO_KEYS = "Redis keeps keys from its user. Allow it those of the namespace (ACL SETUSER … ~namespace:*)."
-_NOT_ALLOWED = "Redis keeps {command} from its user. Allow {command} by the user's ACL; otpkit needs it."
+_NO_KEYS = "Redis keeps keys from its user.", "Allow it those of the namespace (ACL SETUSER … ~namespace:*)."
+_NOT_ALLOWED = "Redis keeps {command} from its user.", "Allow {command} by the user's ACL; otpkit needs it."
 _NO_COMMAND = (
-    "This server lacks {command}, which otpkit needs. Check the address and the scheme of the URL, rename and disable "
-    "no commands."
+    "This server lacks {command}, which otpkit needs.",
+    "Check the address and the scheme of the URL, rename and disable no commands.",
 )
-_NO_PRIMARY = "No Sentinel knows a primary of this name. Check the name after the hosts in the URL."
-_NO_DATABASE = "Redis has no such database, or is no cluster. Check the number and the scheme of the URL."
+_NO_PRIMARY = "No Sentinel knows a primary of this name.", "Check the name after the hosts in the URL."
+_NO_DATABASE = "Redis has no such database, or is no cluster.", "Check the number and the scheme of the URL."
 _NODES = "; or connect to the cluster's nodes themselves, by redis+cluster://."
-_HOPELESS = {
+_HOPELESS: dict[str, _Told] = {
     # What proxies of managed clusters refuse by rules of their own; the words are Alibaba Cloud's.
-    "bad lua script for redis cluster": "This managed Redis checks scripts, and refuses otpkit's. Set its parameter "
-    "script_check_enable to 0" + _NODES,
-    "must be in same slot": "This managed Redis is a cluster behind a proxy, which takes no script with keys of "
-    "several slots. Leave out ip, region_sends and total_sends" + _NODES,
-    "not support for normal user": "This managed Redis allows no scripts. Upgrade its version" + _NODES,
+    "bad lua script for redis cluster": (
+        "This managed Redis checks scripts, and refuses otpkit's.",
+        f"Set its parameter script_check_enable to 0{_NODES}",
+    ),
+    "must be in same slot": (
+        "This managed Redis is a cluster behind a proxy, which takes no script with keys of several slots.",
+        f"Leave out ip, region_sends and total_sends{_NODES}",
+    ),
+    "not support for normal user": (
+        "This managed Redis allows no scripts.",
+        f"Upgrade its version{_NODES}",
+    ),
     "access a key": _NO_KEYS,
     "access one of the keys": _NO_KEYS,
     "can't access at least one of the keys": _NO_KEYS,
@@ -125,8 +135,8 @@ def require_confirmed(confirmed: object, replicas: int) -> None:
         raise UnknownReply
     if confirmed < replicas:
         raise Unconfirmed(
-            f"Only {confirmed} of {replicas} replicas confirmed within {WAIT_MS} ms: nothing was granted. An operator "
-            "should look at Redis's replication; the same call may succeed then."
+            f"Only {confirmed} of {replicas} replicas confirmed within {WAIT_MS} ms. Nothing was granted.",
+            "An operator should look at Redis's replication; the same call may succeed then.",
         )
 
 
@@ -142,9 +152,12 @@ def store_error(error: BaseException, script: str = "") -> OTPError:
     `script` is the text of the script that it came from, by whose lines Redis tells of a command.
     """
     for cause in _causes(error):
-        if problem := _misconfigured(cause):
-            return ConfigurationError(problem.format(command=_command(str(cause), script)))
-    return StoreUnavailableError(f"Redis {_why(error)} ({type(error).__name__}): nothing was granted. {_who(error)}")
+        if told := _misconfigured(cause):
+            command = _command(str(cause), script)
+            return ConfigurationError(*(text.format(command=command) for text in told))
+    place = _unreached(error)
+    problem = f"Redis {_why(error)} ({type(error).__name__}){f': {place}' if place else ''}."
+    return StoreUnavailableError(problem, f"{_who(error)} Nothing was granted.")
 
 
 def _command(text: str, script: str) -> str:
@@ -165,7 +178,7 @@ def unnamed_primary(failure: BaseException, answers: Sequence[bool | BaseExcepti
         if isinstance(answer, BaseException) and isinstance(error := store_error(answer), ConfigurationError):
             return error
     if False in answers:
-        return ConfigurationError(_NO_PRIMARY)
+        return ConfigurationError(*_NO_PRIMARY)
     unreached = (answer for answer in answers if isinstance(answer, BaseException) and _unreached(answer))
     return store_error(next(unreached, failure))
 
@@ -180,20 +193,24 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def _misconfigured(error: BaseException) -> str:
+def _misconfigured(error: BaseException) -> _Told | None:
     if isinstance(error, (AuthenticationError, AuthorizationError)):
         return _REFUSED
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "Redis's certificate is not trusted. Check the host in the URL, or add ?ssl_ca_certs=/path/to/ca.pem."
+        return (
+            "Redis's certificate is not trusted.",
+            "Check the host in the URL, or add ?ssl_ca_certs=/path/to/ca.pem.",
+        )
     if isinstance(error, (AskError, ClusterCrossSlotError)):  # and MovedError
-        return "This Redis is a cluster's node: use redis+cluster://, or a RedisCluster client."
+        return "This Redis is a cluster's node.", "Use redis+cluster://, or a RedisCluster client."
     text = str(error)
     if isinstance(error, RedisClusterException):
-        return "This Redis is no cluster: use redis://." if "Cluster mode is not enabled" in text else ""
+        is_single = "Cluster mode is not enabled" in text
+        return ("This Redis is no cluster.", "Use redis://.") if is_single else None
     if isinstance(error, ResponseError):
-        found = next((problem for words, problem in _HOPELESS.items() if words in text), "")
-        return found or (_NOT_ALLOWED if isinstance(error, NoPermissionError) else "")
-    return ""
+        found = next((told for words, told in _HOPELESS.items() if words in text), None)
+        return found or (_NOT_ALLOWED if isinstance(error, NoPermissionError) else None)
+    return None
 
 
 def _why(error: BaseException) -> str:
@@ -231,6 +248,4 @@ def _who(error: BaseException) -> str:
         return "An operator should raise maxmemory; keep maxmemory-policy noeviction."
     if isinstance(error, UnknownReply):
         return "An operator should check that the address is Redis's own, with no proxy that changes answers."
-    if place := _unreached(error):
-        return f"An operator should look at the server: {place}. The same call may succeed later."
     return "An operator should look at the server; the same call may succeed later."

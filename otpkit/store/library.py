@@ -21,4 +21,4 @@ def embedded_library() -> RedisObject:
         return importlib.import_module("fakeredis")
     except ImportError:
         pass
-    raise ConfigurationError("memory:// needs the embedded store: pip install 'otpkit[embedded]'.")
+    raise ConfigurationError("memory:// needs the embedded store.", "Run: pip install 'otpkit[embedded]'.")

@@ -17,8 +17,8 @@ _of_parent: list[object] = []
 def foreign_client() -> ConfigurationError:
     """Return the error of a client that can't serve this loop."""
     return ConfigurationError(
-        "The redis.asyncio client that was passed in belongs to another event loop: nothing was asked of Redis. Pass "
-        "a URL, which serves any number of loops, or build an AsyncOTP and a client in each loop."
+        "The redis.asyncio client that was passed in belongs to another event loop. Nothing was asked of Redis.",
+        "Pass a URL, which serves any number of loops, or build an AsyncOTP and a client in each loop.",
     )
 
 

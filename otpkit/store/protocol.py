@@ -194,7 +194,7 @@ def ask(effect: RunScript[T], store: Store, budget: RetryBudget | None) -> Steps
     Raises `StoreUnavailableError`, `ConfigurationError`.
     """
     if effect.replicas and not store.confirms:
-        raise ConfigurationError(NO_REPLICAS)
+        raise ConfigurationError(*NO_REPLICAS)
     if budget is not None and not budget.begin():
         raise store_error(TimeoutError())
     attempt = store.attempt

@@ -71,7 +71,8 @@ class SyncStore(Store):
             self._client = None if self._address.kind == "cluster" else _open(self._address)
         elif not isinstance(redis_, (redis.Redis, redis.RedisCluster)):
             raise ConfigurationError(
-                "redis must be a URL or a sync redis-py client; AsyncOTP takes the client of redis.asyncio."
+                "redis must be a URL or a sync redis-py client.",
+                "Pass one of these; AsyncOTP takes the client of redis.asyncio.",
             )
         client: RedisObject = self._client
         if client is None or isinstance(client, redis.RedisCluster):

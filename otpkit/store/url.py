@@ -17,7 +17,7 @@ import redis.asyncio
 from redis import cluster
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS, to_bool
 
-from otpkit.errors import ConfigurationError
+from otpkit.errors import ConfigurationError, sentence
 from otpkit.store.library import Options, RedisObject
 from otpkit.store.retry import ANSWER_S, CONNECT_S
 
@@ -35,14 +35,14 @@ _SCHEMES: Final[Mapping[str, Kind]] = {
     "rediss+sentinel": "sentinel",
 }
 _URLS: Final = (
-    "pass a URL such as redis://localhost:6379/0 (or rediss://, unix://, redis+cluster://host:port,host:port, "
+    "Pass a URL such as redis://localhost:6379/0 (or rediss://, unix://, redis+cluster://host:port,host:port, "
     "redis+sentinel://host:port/master-name/db, memory://), or a redis-py client. In a user name or password, "
-    "percent-encode @, :, /, ?, #, & and %"
+    "percent-encode @, :, /, ?, #, & and %."
 )
 
 _UNENCODED: Final = (
-    "The URL of redis holds a raw @, :, /, ?, #, [ or ] in its user name or password; percent-encode it: %40 is @, %3A "
-    "is :, %2F is /, %3F is ?, %23 is #, %25 is %."
+    "The URL of redis holds a raw @, :, /, ?, #, [ or ] in its user name or password.",
+    "Percent-encode it: %40 is @, %3A is :, %2F is /, %3F is ?, %23 is #, %25 is %.",
 )
 
 # redis-py's own table says how values are read. Some releases lack the first two.
@@ -105,7 +105,7 @@ class Address:
 def read_url(url: str) -> Address:
     """Return what a store's URL says; raises `ConfigurationError` that names the option, never the URL."""
     if _is_unencoded(url):
-        raise ConfigurationError(_UNENCODED)
+        raise ConfigurationError(*_UNENCODED)
     try:
         split = urlsplit(url)
         kind = _SCHEMES[url.partition("://")[0]]
@@ -117,7 +117,7 @@ def read_url(url: str) -> Address:
         kind = None
     # Raised outside the except block: the original holds the URL, and so the password.
     if kind is None:
-        raise ConfigurationError(f"redis is no URL of a store; {_URLS}.")
+        raise ConfigurationError("redis is no URL of a store.", _URLS)
     return _address(kind, split, nodes, pairs)
 
 
@@ -146,18 +146,18 @@ def _address(
     if split.scheme == "unix":
         path, database = unquote(path), ""
         if not path or (split.netloc and "@" not in split.netloc):  # unix://tmp/s would be /s
-            raise ConfigurationError(f"redis names no unix socket; {_URLS}.")
+            raise ConfigurationError("redis names no unix socket.", _URLS)
     elif kind == "sentinel":
         master, _, database = path.strip("/").partition("/")
         if not master:
-            raise ConfigurationError("redis names no primary: write redis+sentinel://host:port/master-name/db.")
+            raise ConfigurationError("redis names no primary.", "Write redis+sentinel://host:port/master-name/db.")
     else:
         database = path.strip("/")
     options = _database(database) | _options(kind, split.scheme, pairs)
     given = {"username": unquote(user), "password": unquote(password)}
     options |= {name: value for name, value in given.items() if value}
     if kind == "cluster" and options.pop("db", 0):
-        raise ConfigurationError("A Redis cluster has database 0 alone: leave the number out of the URL.")
+        raise ConfigurationError("A Redis cluster has database 0 alone.", "Leave the number out of the URL.")
     own = {key: options.pop(name) for name, key in _CREDENTIALS.items() if name in options}
     shared = {name: value for name, value in options.items() if name.startswith("ssl")}
     return Address(kind, nodes, path if split.scheme == "unix" else "", unquote(master), options, shared | own)
@@ -178,7 +178,7 @@ def _database(text: str) -> Options:
     if not text:
         return {}
     if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise ConfigurationError("The database at the end of the URL's path must be a number: write it like /0.")
+        raise ConfigurationError("The database at the end of the URL's path must be a number.", "Write it like /0.")
     return {"db": int(text)}
 
 
@@ -187,7 +187,7 @@ def _options(kind: Kind, scheme: str, pairs: list[tuple[str, str]]) -> Options:
     options: Options = {}
     for name, value in pairs:
         if name in options:
-            raise ConfigurationError(f"redis names the option {name} twice in its URL; keep one.")
+            raise ConfigurationError(f"redis names the option {name} twice in its URL.", "Keep one.")
         _require_known(kind, scheme, name)
         options[name] = _read(name, value)
     if scheme.startswith("rediss"):
@@ -256,4 +256,4 @@ def _makes_context(options: Options) -> bool:
 
 
 def _refuse(name: str, problem: str, remedy: str) -> NoReturn:
-    raise ConfigurationError(f"The option {name} in the URL of redis {problem}; {remedy}.")
+    raise ConfigurationError(f"The option {name} in the URL of redis {problem}.", sentence(remedy))

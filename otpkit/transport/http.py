@@ -150,7 +150,7 @@ def _called(effect: Call) -> Any:
     reply = effect.function(effect.argument)
     if inspect.iscoroutine(reply):
         reply.close()
-        raise ConfigurationError("An async function is awaited by AsyncOTP alone: pass a plain one.")
+        raise ConfigurationError("An async function is awaited by AsyncOTP alone.", "Pass a plain one.")
     return reply
 
 

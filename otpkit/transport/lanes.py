@@ -27,7 +27,7 @@ class Lanes:
     def __init__(self, wait: float) -> None:
         is_number = isinstance(wait, (int, float)) and not isinstance(wait, bool)
         if not is_number or not math.isfinite(wait) or wait < 0:
-            raise ConfigurationError("gateway_wait must be a number of seconds, 0 or more, such as 5.")
+            raise ConfigurationError("gateway_wait is no number of seconds, 0 or more.", "Pass one, such as 5.")
         self._wait = wait
         self._pools: dict[str, ThreadPoolExecutor] = {}
 

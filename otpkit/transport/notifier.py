@@ -43,8 +43,8 @@ class Order(NamedTuple):
 def check(url: str, proxy: str | None) -> None:
     """Raise ConfigurationError without Apprise, for a URL of other than one message, or for a proxy of no use to it."""
     if (count := _quietly(Order(url, "", "", proxy), is_check=True) or 0) != 1:
-        problem = "Apprise can't read the URL" if count == 0 else f"the URL makes up to {count} messages of one"
-        raise ConfigurationError(f"{problem}; name one service, one {{phone}} and no retry in it.")
+        problem = "Apprise can't read the URL" if count == 0 else f"The URL makes up to {count} messages of one"
+        raise ConfigurationError(f"{problem}.", "Name one service, one {phone} and no retry in it.")
 
 
 def notify(order: Order) -> bool | None:
@@ -83,11 +83,11 @@ def _quietly(order: Order, *, is_check: bool = False) -> Any:
             return None
         if is_check:
             if any(each.overflow_mode != apprise.OverflowMode.UPSTREAM for each in service):
-                raise ConfigurationError("overflow cuts a long text, or makes several messages of it; leave it out.")
+                raise ConfigurationError("overflow cuts a long text, or makes several messages of it.", "Leave it out.")
             if order.proxy is not None and not all(map(_speaks_http_alone, service)):
                 raise ConfigurationError(
-                    "proxy carries HTTP, and the service of this URL needs more than HTTP; leave proxy out, or name a "
-                    "service with an HTTP API."
+                    "proxy carries HTTP, and the service of this URL needs more than HTTP.",
+                    "Leave proxy out, or name a service with an HTTP API.",
                 )
             return sum(map(len, service))
         # A number that a plug-in does not take is dropped, and many then send to the account's own. Some leave the
@@ -142,7 +142,7 @@ def _latin(proxy: str) -> str:
 def _library() -> Any:
     with suppress(ImportError):
         return import_module("apprise")
-    raise ConfigurationError("Apprise is not installed; run: pip install 'otpkit[apprise]'.")
+    raise ConfigurationError("Apprise is not installed.", "Run: pip install 'otpkit[apprise]'.")
 
 
 class _Silence(logging.Filter):

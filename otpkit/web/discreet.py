@@ -47,8 +47,7 @@ class CodeRefusedError(CodeError):
     """The code did not verify; why is not told."""
 
     code = "wrong_code"
-    _en = "That code is not right or no longer valid. Please check it, or request a new one."
-    _zh = "验证码不正确或已失效，请核对，或重新获取。"
+    _text = "code_refused"
 
 
 def tells_of_number(error: OTPError) -> bool:

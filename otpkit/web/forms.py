@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 from urllib.parse import parse_qsl, quote
 
 from otpkit import (
@@ -29,6 +29,7 @@ from otpkit import (
 from otpkit.core.arguments import check_purpose
 from otpkit.effects import PageFlow
 from otpkit.errors import Language
+from otpkit.languages import DEFAULT, languages, tag
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.paths import own_path, with_next
 from otpkit.web.regions import Region, regions_of
@@ -137,12 +138,12 @@ class PhoneForms:
         self._render = render
         self._keep_proof = keep_proof
         self._discreet = discreet
-        self._regions = {language: regions_of(policy.regions, language) for language in get_args(Language)}
+        self._regions = {language: regions_of(policy.regions, language) for language in languages()}
 
     def show(self, state: State, asked: Asked) -> PageFlow[Answer]:
         """Answer a GET."""
         _begin(state)
-        if asked.language in {"en", "zh"}:
+        if asked.language in languages():
             state["language"] = asked.language
             return _redirect(asked)
         if "token" in state and is_tied(state["token"], asked.cookie):
@@ -175,11 +176,14 @@ class PhoneForms:
     def refuse(
         self, state: State, asked: Asked, problem: Mapping[Language, str], status: int = 403
     ) -> PageFlow[Answer]:
-        """Show the form for the number again with a sentence of the application's, by language: no account, say."""
+        """Show the form for the number again with a sentence of the application's, such as that there is no account.
+
+        `problem` has the sentence by language; where the visitor's is missing, English is shown.
+        """
         for name in ("phone", "token"):
             state.pop(name, None)
         _begin(state)
-        return (yield from self._page(state, asked, problem[_language(state, asked)], status))
+        return (yield from self._page(state, asked, problem.get(_language(state, asked)) or problem[DEFAULT], status))
 
     def _take(self, state: State, form: Mapping[str, str], asked: Asked) -> PageFlow[Answer]:
         action, key = form.get("action"), form.get("key") or None
@@ -334,7 +338,7 @@ def _is_ours(state: State, form: Mapping[str, str]) -> bool:
 
 def _language(state: State, asked: Asked) -> Language:
     chosen = state.get("language", "")
-    return chosen if chosen in {"en", "zh"} else preferred_language(asked.accept_language)  # type: ignore[return-value]
+    return chosen if chosen in languages() else preferred_language(asked.accept_language)
 
 
 def _redirect(asked: Asked) -> Answer:
@@ -356,7 +360,7 @@ def page_headers(language: Language, nonce: str, retry_after: int) -> dict[str, 
     """Return the headers of a page: what it may load, and that it is kept nowhere."""
     headers = {
         "Content-Type": "text/html; charset=utf-8",
-        "Content-Language": "zh-CN" if language == "zh" else "en",
+        "Content-Language": tag(language),
         "Content-Security-Policy": (
             f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; "
             "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"

@@ -1,21 +1,21 @@
-"""The HTML of the forms: one template, two languages, no third party.
+"""The HTML of the forms: one template, every language, no third party.
 
-`templates/` holds the page, its style and its script, and the texts. To make it yours copy that folder and this file,
-and pass your `render`.
+`templates/` holds the page, its style and its script; `otpkit/languages` holds the texts. To make the page yours, copy
+that folder and this file, and pass your `render`.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 from otpkit.errors import ConfigurationError, Language, OTPError, TokenError
+from otpkit.languages import duration, languages, tag, texts
 from otpkit.web.forms import View
 from otpkit.web.regions import Region
 
@@ -24,7 +24,7 @@ try:
     from markupsafe import Markup
 except ImportError as missing:
     raise ConfigurationError(
-        "The pages need jinja2; run: pip install jinja2, or one of the extras fastapi, flask and django."
+        "The pages need jinja2.", "Run: pip install jinja2, or one of the extras fastapi, flask and django."
     ) from missing
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -32,37 +32,39 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 
 def render(view: View) -> str:
     """Return the page for a view."""
-    texts = _texts()[view.language]
-    purpose = view.purpose if view.purpose in texts["title"] else "other"
+    t = texts(view.language)["pages"]
+    purpose = view.purpose if view.purpose in t["title"] else "other"
     is_code, is_blocked = view.step == "code", view.step == "code" and view.error == "blocked"
     is_gone = is_blocked or (is_code and view.challenge is None and view.error != "store_unavailable")
-    title = texts["title"][purpose]
-    problem = {"stale": texts["stale"], "switched": texts["switched"][view.step]}.get(view.problem, view.problem)
+    title = t["title"][purpose]
+    problem = {"stale": t["stale"], "switched": t["switched"][view.step]}.get(view.problem, view.problem)
     return _template("phone.html").render(
         view=view,
-        t=texts,
+        t=t,
+        tag=tag(view.language),
+        units=texts(view.language)["units"],
+        others=[(each, tag(each), texts(each)["name"]) for each in languages() if each != view.language],
         purpose=purpose,
         title=title,
-        heading=texts[_heading(is_gone, is_blocked)] if is_code else title,
+        heading=t[_heading(is_gone, is_blocked)] if is_code else title,
         problem=problem,
-        notice=texts[view.notice] if view.notice and not is_gone else "",
+        notice=t[view.notice] if view.notice and not is_gone else "",
         is_gone=is_gone,
         is_blocked=is_blocked,
         query=urlencode({"next": view.next}) if view.next else "",
         phone=spaced(view.phone, view.regions),
-        other="en" if view.language == "zh" else "zh",
-        duration=lambda seconds: duration(seconds, texts["units"]),
+        duration=lambda seconds: duration(seconds, view.language),
     )
 
 
 def render_refusal(error: OTPError, language: Language, nonce: str, *, verify_url: str, back_url: str) -> str:
     """Return the page for an error outside of the forms: what is wrong, and a link to the phone's form, or back."""
-    texts, is_token = _texts()[language]["refused"], isinstance(error, TokenError)
+    t, is_token = texts(language)["pages"]["refused"], isinstance(error, TokenError)
     return _template("refused.html").render(
-        t=texts,
-        title=texts["token" if is_token else "other"],
+        t=t,
+        tag=tag(language),
+        title=t["token" if is_token else "other"],
         problem=error.message(language),
-        language=language,
         nonce=nonce,
         verify_url=verify_url if is_token else "",
         back_url=back_url,
@@ -82,21 +84,9 @@ def spaced(phone: str, regions: Iterable[Region]) -> str:
     return " ".join([calling, *(rest[start:end] for start, end in pairwise(ends))]).strip()
 
 
-def duration(seconds: int, units: list[str]) -> str:
-    """Return a time in seconds, minutes or hours, rounded up; `phone.js` does the same."""
-    size, unit = (1, units[0]) if seconds < 120 else (60, units[1]) if seconds < 7200 else (3600, units[2])
-    return f"{math.ceil(seconds / size)} {unit}"
-
-
-def _safe_format(text: str, **values: object) -> Markup:
+def safe_format(text: str, **values: object) -> Markup:
     """Fill a text of ours in: it is HTML, its values are escaped."""
     return Markup(text).format(**values)  # noqa: S704
-
-
-@cache
-def _texts() -> dict[str, Any]:
-    texts: dict[str, Any] = json.loads((TEMPLATES / "texts.json").read_text(encoding="utf-8"))
-    return texts
 
 
 @cache
@@ -108,5 +98,5 @@ def _template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["safe_format"] = _safe_format
+    environment.filters["safe_format"] = safe_format
     return environment.get_template(name)

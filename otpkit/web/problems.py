@@ -14,6 +14,7 @@ from otpkit.errors import (
     RateLimitError,
     WrongCodeError,
 )
+from otpkit.languages import DEFAULT, tag
 
 MEDIA_TYPE: Final = "application/problem+json"
 # A registered type, which clients may know (draft-ietf-httpapi-ratelimit-headers §7.1); the others are our own.
@@ -50,7 +51,7 @@ class Problem:
         return json.dumps(self.body, ensure_ascii=False).encode(errors="backslashreplace")
 
 
-def problem(error: OTPError, language: Language = "en") -> Problem:
+def problem(error: OTPError, language: Language = DEFAULT) -> Problem:
     """Return what to tell a web client of an error.
 
     `detail` is for the person at the form, in `language`; `code` is the error's stable word. Where a limit is used up
@@ -58,7 +59,7 @@ def problem(error: OTPError, language: Language = "en") -> Problem:
     it may be cached (RFC 6585 §4). It holds no code, no secret and no phone, but tells what others did with the number:
     `otpkit.web.discreet` has one answer for strangers.
     """
-    headers = {"Content-Language": "zh-CN" if language == "zh" else "en"}
+    headers = {"Content-Language": tag(language)}
     evidence: dict[str, object] = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)

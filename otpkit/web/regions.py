@@ -9,35 +9,27 @@ from functools import cache
 from importlib.resources import files
 
 from otpkit.errors import Language
+from otpkit.languages import DEFAULT, texts
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region: its ISO 3166-1 alpha-2 code, its calling code such as `+86`, and its name in two languages.
-
-    `place` is that of its Chinese name in a Chinese list: CLDR's order, by pinyin.
-    """
+    """A region: its ISO 3166-1 alpha-2 code, its calling code such as `+86`, and its name in one language."""
 
     code: str
     calling_code: str
-    en: str
-    zh: str
-    place: int = 0
+    name: str
 
 
-def regions_of(codes: Iterable[str], language: Language = "en") -> tuple[Region, ...]:
-    """Return regions in the order of their names in a language."""
-    regions = [_region(code) for code in codes]
-    return tuple(sorted(regions, key=lambda region: (region.place if language == "zh" else 0, region.en)))
-
-
-def _region(code: str) -> Region:
-    return Region(code, *_table().get(code, ("", code, code)))
+def regions_of(codes: Iterable[str], language: Language = DEFAULT) -> tuple[Region, ...]:
+    """Return regions in the order of a language: that of its catalogue, then those that it has no name for."""
+    calling_codes, names = _calling_codes(), texts(language)["regions"]
+    chosen = set(codes)
+    ordered = [code for code in names if code in chosen] + sorted(chosen - set(names))
+    return tuple(Region(code, calling_codes.get(code, ""), names.get(code, code)) for code in ordered)
 
 
 @cache
-def _table() -> dict[str, tuple[str, str, str, int]]:
-    table: dict[str, tuple[str, str, str, int]] = json.loads(
-        files(__package__).joinpath("regions.json").read_text(encoding="utf-8")
-    )
-    return table
+def _calling_codes() -> dict[str, str]:
+    found: dict[str, str] = json.loads(files(__package__).joinpath("regions.json").read_text(encoding="utf-8"))
+    return found

@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 from otpkit import Proof
 from otpkit.errors import Language
+from otpkit.languages import languages
 from otpkit.web.visitors import preferred_language
 
 _KEY: Final = "otpkit"  # of the session, under which all of it stands, by purpose
@@ -88,7 +89,7 @@ def redeemed(session: Mapping[str, Any]) -> dict[str, Any]:
 def language_of(session: Mapping[str, Any], purpose: str, accept_language: str) -> Language:
     """Return the language that the visitor chose on the pages of a purpose, or that of their browser."""
     chosen = session.get(_KEY, {}).get(purpose, {}).get("language", "")
-    return chosen if chosen in {"en", "zh"} else preferred_language(accept_language)
+    return chosen if chosen in languages() else preferred_language(accept_language)
 
 
 def bind_of(state: State) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Final, cast
+from typing import Final
 
 from otpkit.errors import Language
+from otpkit.languages import DEFAULT, languages
 
-_LANGUAGE: Final = re.compile(r"\s*(en|zh)\b[^;]*(?:;\s*q=([01](?:\.[0-9]{0,3})?)\s*)?", re.IGNORECASE)
+_LANGUAGE: Final = re.compile(
+    r"\s*([a-z]++(?:-[a-z0-9]++)*+)\b[^;]*(?:;\s*q=([01](?:\.[0-9]{0,3})?)\s*)?", re.IGNORECASE
+)
 _QUALITY: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)", re.ASCII)
 _LONGEST: Final = 1000  # characters of a header that are read
 _PORT: Final = re.compile(r"\[([^]]*)\](?::\d+)?|([\d.]+):\d+")
@@ -33,14 +36,21 @@ def client_ip(peer: str | None, forwarded_for: str = "", hops: int = 0) -> str |
 
 
 def preferred_language(accept_language: str) -> Language:
-    """Return the visitor's choice between English and Chinese (RFC 9110 §12.5.4); English where there is none.
+    """Return the visitor's choice among otpkit's languages (RFC 9110 §12.5.4); English where there is none.
 
     Only the first thousand characters are read, which are more than browsers send.
     """
-    parts = accept_language[:_LONGEST].split(",")
-    found = [(float(match[2] or 1), match[1].lower()) for part in parts if (match := _LANGUAGE.fullmatch(part))]
-    weight, best = max(found, key=lambda choice: choice[0], default=(0.0, "en"))
-    return cast("Language", best if weight else "en")
+    ranges = filter(None, map(_LANGUAGE.fullmatch, accept_language[:_LONGEST].split(",")))
+    found = [(float(each[2] or 1), language) for each in ranges if (language := _served(each[1].lower()))]
+    weight, best = max(found, key=lambda choice: choice[0], default=(0.0, DEFAULT))
+    return best if weight else DEFAULT
+
+
+def _served(tag: str) -> Language | None:
+    """Return the language that serves a tag: its own, or that of a shorter tag, as `zh` is for `zh-Hans-CN`."""
+    while tag and tag not in languages():
+        tag = tag.rpartition("-")[0]
+    return tag or None
 
 
 def prefers_html(accept: str) -> bool:

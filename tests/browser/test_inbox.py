@@ -171,7 +171,7 @@ def test_a_fault_is_switched_on_shown_played_and_gone(inbox: Inbox, page: Page, 
 def test_what_is_wrong_with_a_fault_is_said_and_what_was_typed_stays(inbox: Inbox, page: Page) -> None:
     page.get_by_label("Only to the number").fill("12")
     page.get_by_role("button", name="Add").click()
-    expect(page.get_by_role("alert")).to_have_text("'12' is not a phone number: give 11 digits, or +86 and 11 digits.")
+    expect(page.get_by_role("alert")).to_have_text("'12' is not a phone number. Give 11 digits, or +86 and 11 digits.")
     expect(page.get_by_label("Only to the number")).to_have_value("12")
     page.get_by_label("Only to the number").fill(PHONE)
     page.get_by_role("button", name="Add").click()

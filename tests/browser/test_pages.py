@@ -11,7 +11,7 @@ from page_visitor import PHONE, ask_for_code, code_field, come_back_after, is_we
 from playwright.sync_api import Page, expect
 
 from otpkit import GatewayRejectedError, Policy
-from otpkit.web.pages import duration
+from otpkit.languages import duration, texts
 
 Open = Callable[..., Page]
 
@@ -74,7 +74,7 @@ def test_a_wrong_code_costs_an_attempt_and_says_so(site: PageSite, open_page: Op
     expect(code_field(page)).to_be_focused()
     expect(code_field(page)).to_have_attribute("aria-invalid", "true")
     page.goto(site.url)
-    expect(code_field(page)).to_have_accessible_description(re.compile(r"4 attempts left\. Valid for 5 min\."))
+    expect(code_field(page)).to_have_accessible_description(re.compile(r"Attempts left: 4\. Valid for 5 min\."))
     type_code(page, site.code)
     is_welcomed(page)
 
@@ -141,10 +141,10 @@ def test_sending_again_waits_for_its_minute(site: PageSite, open_page: Open) -> 
 
 
 def test_the_script_tells_times_as_the_page_does(site: PageSite, open_page: Open) -> None:
-    page, units = open_page(site.url), ["s", "min", "h"]
-    for seconds in (0, 1, 59, 60, 119, 120, 121, 3600, 7199, 7200, 7201, 86_400):
+    page, units = open_page(site.url), texts("en")["units"]
+    for seconds in (0, 1, 59, 60, 119, 120, 121, 3600, 7199, 7200, 7201, 172_799, 172_800, 172_801):
         assert page.evaluate("([seconds, units]) => duration(seconds, units)", [seconds, units]) == duration(
-            seconds, units
+            seconds, "en"
         )
 
 
@@ -158,7 +158,7 @@ def test_the_sixth_message_within_an_hour_must_wait(site: PageSite, open_page: O
         expect(problem(page)).to_have_count(0)
     site.clock.advance(61)
     page.get_by_role("button", name="Send again").click()
-    expect(problem(page)).to_have_text("Too many requests. Please try again in 55 minutes.")
+    expect(problem(page)).to_have_text("Too many requests. You can try again in 55 min.")
     expect(page.get_by_text("in 55 min", exact=True)).to_be_visible()
     expect(code_field(page)).not_to_have_attribute("aria-invalid", "true")
     assert len(site.outbox) == 5

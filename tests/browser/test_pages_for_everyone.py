@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -12,7 +11,6 @@ from page_visitor import ask_for_code, code_field, come_back_after, is_welcomed,
 from playwright.sync_api import Page, expect
 
 from otpkit import Policy
-from otpkit.web.pages import TEMPLATES
 
 Open = Callable[..., Page]
 
@@ -187,14 +185,3 @@ def test_what_was_typed_is_text(site: PageSite, open_page: Open) -> None:
     ask_for_code(page)
     type_code(page, site.code)
     is_welcomed(page)
-
-
-def test_both_languages_have_the_same_texts() -> None:
-    texts = json.loads((TEMPLATES / "texts.json").read_text(encoding="utf-8"))
-
-    def shape(value: object) -> object:
-        if isinstance(value, dict):
-            return {name: shape(each) for name, each in value.items()}
-        return len(value) if isinstance(value, list) else bool(value)
-
-    assert shape(texts["en"]) == shape(texts["zh"])

@@ -175,13 +175,13 @@ def test_no_page_quarrels_with_the_browser_about_the_focus(site: PageSite, open_
 def test_what_is_typed_survives_a_change_of_language(site: PageSite, open_page: Open, locale: str) -> None:
     page = open_page(f"{site.url}?next=/home", locale=locale)
     page.locator("#phone").fill("138 0013")
-    page.locator("#language").click()
+    page.locator(".language").click()
     expect(page.locator("html")).to_have_attribute("lang", "en" if locale == "zh-CN" else "zh-CN")
     expect(page.locator("#phone")).to_have_value("138 0013")
     page.locator("#phone").fill(PHONE)
     page.keyboard.press("Enter")
     page.locator("#code").press_sequentially("123")
-    page.locator("#language").click()
+    page.locator(".language").click()
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN" if locale == "zh-CN" else "en")
     expect(page.locator("#code")).to_have_value("123")
     assert page.url.endswith("?next=/home") or page.url.endswith("?next=%2Fhome")
@@ -191,7 +191,7 @@ def test_what_is_typed_survives_a_change_of_language(site: PageSite, open_page: 
 def test_typed_digits_are_no_other_pages(site: PageSite, open_page: Open) -> None:
     page = open_page(site.url)
     page.locator("#phone").fill("138 0013 8001")
-    page.locator("#language").click()
+    page.locator(".language").click()
     expect(page.locator("#phone")).to_have_value("138 0013 8001")
     page.goto(site.url)
     expect(page.locator("#phone")).to_have_value("")
@@ -201,7 +201,7 @@ def test_the_region_that_was_chosen_survives_too(open_page: Open) -> None:
     with page_site(policy=Policy(regions={"CN", "HK"})) as site:
         page = open_page(site.url)
         page.locator("#region").select_option("HK")
-        page.locator("#language").click()
+        page.locator(".language").click()
         expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
         expect(page.locator("#region")).to_have_value("HK")
 
@@ -229,7 +229,7 @@ def test_regions_stand_in_the_order_of_their_language(open_page: Open) -> None:
         page = open_page(site.url, **CHINESE)
         names = [each.split(" +")[0] for each in page.locator("#region option").all_inner_texts()]
         assert names == ["阿尔巴尼亚", "安哥拉", "秘鲁", "朝鲜", "法国", "美国", "南非", "香港", "英国", "中国"]
-        page.locator("#language").click()
+        page.locator(".language").click()
         names = [each.split(" +")[0] for each in page.locator("#region option").all_inner_texts()]
         assert names == sorted(names)
 

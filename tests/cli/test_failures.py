@@ -47,7 +47,8 @@ def test_every_kind_of_error_has_a_status_of_its_own() -> None:
 
 def test_errors_are_json_on_standard_error(configured: Env, sandbox: Sandbox) -> None:
     """With the evidence that a script needs."""
-    assert failed("issue", "12345", env=configured)["code"] == "phone"
+    typed = failed("issue", "12345", env=configured)
+    assert (typed["code"], typed["message"]) == ("phone", f"{typed['problem']} {typed['remedy']}")
     assert failed("issue", "+85251234567", env=configured)["exit_status"] == 3
     assert otpkit("issue", PHONE, env=configured).status == 0
     limited = failed("issue", PHONE, env=configured)

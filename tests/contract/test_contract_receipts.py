@@ -306,7 +306,7 @@ def test_a_gateway_without_pushes_and_one_that_there_is_not_are_configuration_er
 
 def test_a_gateway_without_pushes_is_asked_only_where_it_can_be(world: World) -> None:
     """The remedy is one that helps: a function can't be asked either."""
-    for gateway, said in ((world.outbox, "ask by OTP.delivery"), (lambda _: None, "can't be asked either")):
+    for gateway, said in ((world.outbox, "Ask by OTP.delivery"), (lambda _: None, "can't be asked either")):
         with pytest.raises(ConfigurationError, match=said):
             world.otp(gateway=gateway).receive(push())
 

@@ -49,5 +49,6 @@ def refused(call: Callable[[], object], gateway: str) -> GatewayRejectedError:
     for secret in (CODE, SECRET):
         assert secret not in reachable_text(error)
     assert NUMBER not in f"{error} {error!r} {error.args} {error.gateway_code}"
-    assert "; " in str(error), "it says what is wrong, and who must do what"
+    assert error.problem.endswith(".")
+    assert error.remedy[:1].isupper()
     return error

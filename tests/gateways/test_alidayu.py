@@ -144,9 +144,8 @@ class TestSending:
         with WireServer(reply(said)) as server:
             error = refused(lambda: send(server, transport))
         assert (error.category, error.gateway_code) == (category, code)
-        problem, remedy = str(error).split(";")
-        assert re.search(r"[\u4e00-\u9fff]", problem)
-        assert " must " in remedy
+        assert re.search(r"[\u4e00-\u9fff]", error.problem)
+        assert " must " in error.remedy
         assert len(server.requests) == 1
 
     def test_the_table_is_tested_whole(self) -> None:

@@ -170,7 +170,7 @@ class TestSending:
         with WireServer(reply({"Code": code, "Message": GOSSIP, "BizId": "1^2"}, status)) as server:
             error = refused(lambda: send(server, transport))
         assert (error.category, error.gateway_code) == (category, code)
-        assert " must " in str(error) or "wait" in str(error)
+        assert " must " in error.remedy or "Wait" in error.remedy
         assert actions(server) == ["SendSms"]
 
     @pytest.mark.parametrize("status", [400, 403, 404, 408, 418])

@@ -177,4 +177,4 @@ def test_without_apprise_the_extra_is_named() -> None:
         "except Exception as error: print(type(error).__name__, error, error.__context__)"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert found == "ConfigurationError Apprise is not installed; run: pip install 'otpkit[apprise]'. None\n"
+    assert found == "ConfigurationError Apprise is not installed. Run: pip install 'otpkit[apprise]'. None\n"

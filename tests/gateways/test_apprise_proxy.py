@@ -228,7 +228,7 @@ def test_service_that_no_proxy_carries_is_refused(url: str, caplog: pytest.LogCa
     """Its message would go around the proxy."""
     caplog.set_level(logging.DEBUG)
     assert Apprise(url)
-    with pytest.raises(ConfigurationError, match="needs more than HTTP; leave proxy out") as caught:
+    with pytest.raises(ConfigurationError, match=r"needs more than HTTP\. Leave proxy out") as caught:
         Apprise(url, proxy=f"http://{QUOTED}@proxy.example")
     assert QUOTED not in str(caught.value)
     assert caplog.records == []

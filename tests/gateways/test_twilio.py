@@ -325,7 +325,7 @@ class TestApiKeys:
         """Said when the gateway is built, where it asks for them, and when one is read."""
         with pytest.raises(ConfigurationError, match="status_callback needs auth_token"):
             Twilio(ACCOUNT, sender=SENDER, status_callback=CALLBACK, **self.KEY)
-        with pytest.raises(ConfigurationError, match="pass auth_token beside the API key"):
+        with pytest.raises(ConfigurationError, match="Pass auth_token beside the API key"):
             Twilio(ACCOUNT, sender=SENDER, **self.KEY).receipts(Push(CALLBACK, {}, b""))
 
     @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_number_of_two_users_is_nobodys(live: Site) -> None:
         User.objects.create(username=name, first_name=PHONE)
     with override_settings(OTPKIT=live.options(USER_PHONE_FIELD="first_name")):
         proof = proof_of(live)
-        with pytest.raises(ConfigurationError, match="make that field unique") as refused:
+        with pytest.raises(ConfigurationError, match="Make that field unique") as refused:
             authenticate(None, proof=proof)
     assert PHONE[-8:] not in str(refused.value)
 

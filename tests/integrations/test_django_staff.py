@@ -191,9 +191,9 @@ def findings(**options: Any) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"LOGIN_STAFF": 1}, "LOGIN_STAFF.*True or False"),
-        ({"LOGIN_STAFF": "yes"}, "LOGIN_STAFF.*True or False"),
-        ({"LOGIN_STAFF": None}, "LOGIN_STAFF.*True or False"),
+        ({"LOGIN_STAFF": 1}, "LOGIN_STAFF.*True nor False"),
+        ({"LOGIN_STAFF": "yes"}, "LOGIN_STAFF.*True nor False"),
+        ({"LOGIN_STAFF": None}, "LOGIN_STAFF.*True nor False"),
         ({"LOGIN_PURPOSES": "login"}, "LOGIN_PURPOSES.*purposes"),
         ({"LOGIN_PURPOSES": None}, "LOGIN_PURPOSES.*purposes"),
         ({"LOGIN_PURPOSES": []}, "LOGIN_PURPOSES.*purposes"),

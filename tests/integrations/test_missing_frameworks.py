@@ -26,4 +26,4 @@ django.setup()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr.splitlines()[-1].startswith("otpkit.errors.ConfigurationError")
-    assert "add them to INSTALLED_APPS" in done.stderr
+    assert "Add them to INSTALLED_APPS" in done.stderr

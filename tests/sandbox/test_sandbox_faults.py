@@ -298,7 +298,7 @@ def test_queued_faults_can_be_cleared(client: Client) -> None:
     ("body", "word"),
     [
         ({"fault": "explode"}, "explode"),
-        ({"fault": ["drop"]}, "unknown fault"),
+        ({"fault": ["drop"]}, "Unknown fault"),
         ({}, "missing"),
         ([], "JSON object"),
         ({"fault": "drop", "tiems": 2}, "tiems"),

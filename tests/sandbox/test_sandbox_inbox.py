@@ -108,12 +108,12 @@ def test_the_queue_is_cleared_by_its_button(client: Client) -> None:
 @pytest.mark.parametrize(
     ("form", "problem"),
     [
-        ({}, "unknown fault"),
-        ({"fault": "nonsense"}, "unknown fault 'nonsense'"),
-        ({"fault": "drop", "times": "0"}, "'times' is a whole number from 1"),
-        ({"fault": "drop", "times": "９９"}, "'times' is a whole number from 1"),
-        ({"fault": "drop", "times": "9" * 5000}, "'times' is a whole number from 1"),
-        ({"fault": "drop", "api": "<b>"}, "unknown api '<b>'"),
+        ({}, "Unknown fault"),
+        ({"fault": "nonsense"}, "Unknown fault 'nonsense'"),
+        ({"fault": "drop", "times": "0"}, "Send a whole number from 1 to 10000."),
+        ({"fault": "drop", "times": "９９"}, "Send a whole number from 1 to 10000."),
+        ({"fault": "drop", "times": "9" * 5000}, "Send a whole number from 1 to 10000."),
+        ({"fault": "drop", "api": "<b>"}, "Unknown api '<b>'"),
         ({"fault": "lost", "api": "querySmsDetail"}, "'lost' is a fault of sendSms alone"),
         ({"fault": "drop", "phone": '"><script>'}, "is not a phone number"),
     ],

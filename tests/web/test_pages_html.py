@@ -11,9 +11,10 @@ import phonenumbers
 import pytest
 
 from otpkit import Challenge
+from otpkit.languages import duration, languages
 from otpkit.models import DeliveryState
 from otpkit.web import View
-from otpkit.web.pages import duration, render, spaced
+from otpkit.web.pages import render, spaced
 from otpkit.web.regions import regions_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -90,7 +91,7 @@ def test_a_store_that_is_away_is_not_called_an_expired_code() -> None:
     assert "Send a new code" in gone
 
 
-@pytest.mark.parametrize(("left", "said"), [(5, ""), (4, "4 attempts left."), (1, "1 attempt left.")])
+@pytest.mark.parametrize(("left", "said"), [(5, ""), (4, "Attempts left: 4."), (1, "Attempts left: 1.")])
 def test_attempts_are_told_once_there_are_fewer(left: int, said: str) -> None:
     shown = text_of(challenge=dataclasses.replace(CHALLENGE, attempts_left=left))
     assert said in shown
@@ -144,15 +145,26 @@ def test_a_number_is_shown_in_blocks(phone: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (121, "3 min"), (7199, "120 min"), (7200, "2 h"), (86400, "24 h")],
+    [
+        (0, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (121, "3 min"),
+        (7199, "120 min"),
+        (7200, "2 h"),
+        (86400, "24 h"),
+        (172800, "2 days"),
+    ],
 )
 def test_a_time_is_rounded_up(seconds: int, shown: str) -> None:
-    assert duration(seconds, ["s", "min", "h"]) == shown
+    assert duration(seconds, "en") == shown
 
 
 def test_every_region_that_can_be_allowed_has_its_names_and_its_calling_code() -> None:
-    for region in regions_of(phonenumbers.SUPPORTED_REGIONS):
-        assert region.calling_code == f"+{phonenumbers.country_code_for_region(region.code)}"
-        assert region.en.isprintable()
-        assert re.search("[\u4e00-\u9fff]", region.zh), region
-        assert "SAR" not in region.en
+    for language in languages():
+        for region in regions_of(phonenumbers.SUPPORTED_REGIONS, language):
+            assert region.calling_code == f"+{phonenumbers.country_code_for_region(region.code)}"
+            assert region.name.isprintable()
+            assert region.name != region.code
+            assert bool(re.search("[\u4e00-\u9fff]", region.name)) == (language == "zh"), region
+            assert "SAR" not in region.name

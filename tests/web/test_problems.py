@@ -284,6 +284,6 @@ def test_a_client_reads_the_limit_over_http() -> None:
     assert second.headers["RateLimit"] == '"phone";r=0;t=60'
     assert second.headers["Retry-After"] == "60"
     assert second.headers["Content-Language"] == "zh-CN"
-    assert second.json()["detail"] == "操作太频繁，请1分钟后再试。"
+    assert second.json()["detail"] == "操作太频繁，请 60 秒后再试。"
     assert odd.json()["type"] == "urn:otpkit:problem:phone"
     assert not {"RateLimit", "RateLimit-Policy", "Retry-After"} & set(odd.headers)

@@ -194,7 +194,8 @@ class Limited(NamedTuple):
         rate = Rate(self.limit, self.window_ms // 1000)
         seconds = max(1, math.ceil(self.wait_ms / 1000))
         return RateLimitError(
-            f"{_REASONS[self.scope]} ({rate}). Nothing was sent or verified; the same call may succeed in {seconds} s.",
+            f"{_REASONS[self.scope]} ({rate}). Nothing was sent or verified.",
+            f"The same call may succeed in {seconds} s.",
             scope=self.scope,
             rate=rate,
             retry_after=seconds,

@@ -50,7 +50,7 @@ def send_params(
     for name, value in (params or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):
             kind = type(value).__name__
-            raise ConfigurationError(f"params: the value of {name!r:.60} is a {kind:.40}; pass a str.")
+            raise ConfigurationError(f"params: the value of {name!r:.60} is a {kind:.40}.", "Pass a str.")
     return _send_params(",".join(numbers), template.code, template.sign_name, params, extend)
 
 

@@ -81,9 +81,9 @@ def tts_params(number: str, tts_code: str, params: Mapping[str, str] | None, out
     for name, value in params.items():
         if not isinstance(name, str) or not isinstance(value, str):
             kind = type(value).__name__
-            raise ConfigurationError(f"params: the value of {name!r:.60} is a {kind:.40}; pass a str.")
+            raise ConfigurationError(f"params: the value of {name!r:.60} is a {kind:.40}.", "Pass a str.")
         if not _is_whole(name + value):
-            raise ConfigurationError(f"params: {name!r:.60} or its value holds half a surrogate pair; remove it.")
+            raise ConfigurationError(f"params: {name!r:.60} or its value holds half a surrogate pair.", "Remove it.")
     return fields | {"TtsParam": json.dumps(dict(params), ensure_ascii=False, separators=(",", ":"))}
 
 
@@ -92,14 +92,14 @@ def out_id_param(out_id: str | None) -> dict[str, str]:
     if out_id is None:
         return {}
     if not isinstance(out_id, str) or not _is_whole(out_id) or not 1 <= len(out_id.encode()) <= MAX_OUT_ID:
-        raise ConfigurationError("out_id is no text of 1 to 15 bytes; shorten it, or leave it out.")
+        raise ConfigurationError("out_id is no text of 1 to 15 bytes.", "Shorten it, or leave it out.")
     return {"OutId": out_id}
 
 
 def word(name: str, value: object) -> str:
     """Return an id of the console's, once it is a text; errors call it `name`."""
     if not isinstance(value, str) or not value or not value.isprintable():
-        raise ConfigurationError(f"{name} is empty or no text; copy it from the console.")
+        raise ConfigurationError(f"{name} is empty or no text.", "Copy it from the console.")
     return value
 
 
@@ -187,11 +187,11 @@ def _check_range(name: str, value: object, least: int, most: int) -> None:
     if value is None:
         return
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ConfigurationError(f"{name} is {value!r:.20}; pass a whole number from {least} to {most}.")
+        raise ConfigurationError(f"{name} is {value!r:.20}.", f"Pass a whole number from {least} to {most}.")
 
 
 def _check_number(name: str, value: object, *, required: bool = False) -> None:
     if value is None and not required:
         return
     if not isinstance(value, str) or not (value.isascii() and value.isdigit() and 3 <= len(value) <= 20):
-        raise ConfigurationError(f"{name} is no number of digits alone; copy it from the console's list of numbers.")
+        raise ConfigurationError(f"{name} is no number of digits alone.", "Copy it from the console's list of numbers.")

@@ -80,9 +80,9 @@ class Twilio(Gateway):
         proxy: str | None = None,
     ) -> None:
         if not matched(_ACCOUNT, account_sid):
-            raise ConfigurationError("account_sid is no SID; copy it from Twilio's console, like AC and 32 digits.")
+            raise ConfigurationError("account_sid is no SID.", "Copy it from Twilio's console, like AC and 32 digits.")
         if not matched(_LANGUAGE, language):
-            raise ConfigurationError("language is no language tag; write it like en-US or cmn-CN.")
+            raise ConfigurationError("language is no language tag.", "Write it like en-US or cmn-CN.")
         key_given = api_key_sid is not None or api_key_secret is not None
         # Without a key None is refused by name, like any other value that is no token.
         self._auth_token = (
@@ -98,7 +98,9 @@ class Twilio(Gateway):
         self.channels = _channels(self._from, self._voice_from)
         self._callback = None if status_callback is None else validation.whole_url("status_callback", status_callback)
         if self._callback and self._auth_token is None:
-            raise ConfigurationError("status_callback needs auth_token: Twilio signs what it pushes there with it.")
+            raise ConfigurationError(
+                "status_callback needs auth_token: Twilio signs what it pushes there with it.", "Pass auth_token too."
+            )
         self._language = language
         self.base_url = validation.base_url("base_url", base_url)
         self._account_url = f"{self.base_url}/2010-04-01/Accounts/{account_sid}"
@@ -148,7 +150,9 @@ class Twilio(Gateway):
         Raises ConfigurationError without the auth token, with which it is signed.
         """
         if self._auth_token is None:
-            raise ConfigurationError("Twilio signs receipts with the auth token: pass auth_token beside the API key.")
+            raise ConfigurationError(
+                "The auth token is missing, and Twilio signs receipts with it.", "Pass auth_token beside the API key."
+            )
         params, signature = read_form(push.body), header(push.headers, "x-twilio-signature")
         problem = ""
         if params is None:
@@ -187,14 +191,14 @@ class Twilio(Gateway):
 
 def _api_key(sid: object, secret: object) -> tuple[str, str]:
     if not matched(_ACCOUNT, sid):
-        raise ConfigurationError("api_key_sid is no SID; copy it from Twilio's console, like SK and 32 digits.")
+        raise ConfigurationError("api_key_sid is no SID.", "Copy it from Twilio's console, like SK and 32 digits.")
     return str(sid), validation.header_value("api_key_secret", secret)
 
 
 def _origin(sender: str | None, messaging_service_sid: str | None) -> dict[str, str]:
     if sender is not None and messaging_service_sid is not None:
         raise ConfigurationError(
-            "sender and messaging_service_sid are both set; pass one, for the service picks a sender."
+            "sender and messaging_service_sid are both set, and the service picks a sender.", "Pass one of them."
         )
     if sender is not None:
         return {"From": validation.header_value("sender", sender)}
@@ -208,7 +212,7 @@ def _channels(origin: Mapping[str, str], voice_from: str | None) -> frozenset[Ch
     voice: set[Channel] = {"voice"} if voice_from else set()
     if not sms | voice:
         raise ConfigurationError(
-            "There is no sender; pass sender or messaging_service_sid for messages, voice_sender for calls."
+            "There is no sender.", "Pass sender or messaging_service_sid for messages, voice_sender for calls."
         )
     return frozenset(sms | voice)
 

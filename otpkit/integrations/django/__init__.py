@@ -11,7 +11,9 @@ from otpkit import ConfigurationError
 try:
     import django  # noqa: F401
 except ImportError as missing:
-    raise ConfigurationError("otpkit.integrations.django needs Django; run: pip install 'otpkit[django]'") from missing
+    raise ConfigurationError(
+        "otpkit.integrations.django needs Django.", "Run: pip install 'otpkit[django]'."
+    ) from missing
 
 from otpkit.integrations.django.conf import get_otp
 

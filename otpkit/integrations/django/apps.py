@@ -25,8 +25,8 @@ class OTPKitConfig(AppConfig):
         """Register the system checks and the middleware. Raises `ConfigurationError` for a site without users."""
         if not apps.is_installed("django.contrib.auth"):
             raise ConfigurationError(
-                "otpkit.integrations.django needs django.contrib.auth and django.contrib.contenttypes: add them to "
-                "INSTALLED_APPS."
+                "otpkit.integrations.django needs django.contrib.auth and django.contrib.contenttypes.",
+                "Add them to INSTALLED_APPS.",
             )
         import otpkit.integrations.django.checks
         import otpkit.integrations.django.tables  # noqa: F401

@@ -62,9 +62,12 @@ class PhoneBackend(ModelBackend):
         try:
             users = list(get_user_model()._default_manager.filter(**{name: phone})[:2])
         except FieldError as error:
-            raise ConfigurationError(f"OTPKIT['USER_PHONE_FIELD'] is no field of the user model: {error}.") from error
+            raise ConfigurationError(
+                f"OTPKIT['USER_PHONE_FIELD'] is no field of the user model: {error}.",
+                "Set it to the field that holds the number.",
+            ) from error
         if len(users) > 1:
-            raise ConfigurationError(f"Two users have the same number in {name!r}; make that field unique.")
+            raise ConfigurationError(f"Two users have the same number in {name!r}.", "Make that field unique.")
         return users[0] if users else None
 
 

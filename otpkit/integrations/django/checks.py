@@ -41,8 +41,8 @@ def check_otp(**_: Any) -> Iterator[CheckMessage]:
         login_purposes()
         allows_staff()
     except ConfigurationError as error:
-        hint = "Correct the setting OTPKIT, or the OTPKIT_ variables of the environment where it is silent."
-        yield Error(str(error), hint=hint, id="otpkit.E001")
+        where = "Correct the setting OTPKIT, or the OTPKIT_ variables of the environment where it is silent."
+        yield Error(error.problem, hint=f"{error.remedy} {where}".strip(), id="otpkit.E001")
     else:
         if settings.SECRET_KEY in _secrets():
             hint = "Make another with `otpkit keygen`, so that each can be rotated, or stolen, without the other."

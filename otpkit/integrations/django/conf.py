@@ -46,9 +46,11 @@ def options() -> Mapping[str, Any]:
     """Return the setting `OTPKIT`. Raises `ConfigurationError` where it holds a name that is not known."""
     given = getattr(settings, "OTPKIT", {})
     if not isinstance(given, Mapping):
-        raise ConfigurationError('The setting OTPKIT must be a dict, such as {"OTP": "myproject.phones.otp"}.')
+        raise ConfigurationError("The setting OTPKIT is no dict.", 'Write it like {"OTP": "myproject.phones.otp"}.')
     if unknown := [name for name in given if name not in _NAMES]:
-        raise ConfigurationError(f"OTPKIT has no option {unknown[0]!r:.40}; it has {', '.join(sorted(_NAMES))}.")
+        raise ConfigurationError(
+            f"OTPKIT has no option {unknown[0]!r:.40}.", f"Use its options: {', '.join(sorted(_NAMES))}."
+        )
     return given
 
 
@@ -56,7 +58,9 @@ def forwarded_hops() -> int:
     """Return how many proxies stand before the application."""
     hops = options().get("FORWARDED_HOPS", 0)
     if type(hops) is not int or hops < 0:
-        raise ConfigurationError("OTPKIT['FORWARDED_HOPS'] must be a whole number, the proxies before the application.")
+        raise ConfigurationError(
+            "OTPKIT['FORWARDED_HOPS'] is no whole number.", "Set it to the number of proxies before the application."
+        )
     return hops
 
 
@@ -64,7 +68,9 @@ def user_phone_field() -> str:
     """Return the name of the user model's field for the number."""
     name = options().get("USER_PHONE_FIELD", "phone")
     if not isinstance(name, str) or not name:
-        raise ConfigurationError("OTPKIT['USER_PHONE_FIELD'] must be the name of a field of the user model.")
+        raise ConfigurationError(
+            "OTPKIT['USER_PHONE_FIELD'] is no name of a field.", "Set it to the name of a field of the user model."
+        )
     return name
 
 
@@ -84,7 +90,9 @@ def login_purposes() -> frozenset[str]:
     given = options().get("LOGIN_PURPOSES", ("login", "signup"))
     is_list = isinstance(given, (list, tuple, set, frozenset)) and bool(given)
     if not is_list or not all(isinstance(each, str) and each for each in given):
-        raise ConfigurationError("OTPKIT['LOGIN_PURPOSES'] must be a list of purposes, such as ['login', 'signup'].")
+        raise ConfigurationError(
+            "OTPKIT['LOGIN_PURPOSES'] is no list of purposes.", "Write it like ['login', 'signup']."
+        )
     return frozenset(given)
 
 
@@ -92,7 +100,7 @@ def allows_staff() -> bool:
     """Return whether an SMS alone logs in users with `is_staff` or `is_superuser`."""
     given = options().get("LOGIN_STAFF", False)
     if not isinstance(given, bool):
-        raise ConfigurationError("OTPKIT['LOGIN_STAFF'] must be True or False.")
+        raise ConfigurationError("OTPKIT['LOGIN_STAFF'] is neither True nor False.", "Set it to one of them.")
     return given
 
 
@@ -106,12 +114,13 @@ def _build(given: Mapping[str, Any]) -> OTP:
     if "OTP" not in given:
         return OTP.from_env(**arguments)
     if arguments:
-        raise ConfigurationError(f"OTPKIT has OTP and its arguments ({', '.join(arguments).upper()}); keep either.")
+        raise ConfigurationError(f"OTPKIT has OTP and its arguments ({', '.join(arguments).upper()}).", "Keep either.")
     found = _load("OTP", given["OTP"])
     otp = found() if callable(found) else found
     if not isinstance(otp, OTP):
         raise ConfigurationError(
-            f"OTPKIT['OTP'] leads to {type(otp).__name__}, not to an otpkit.OTP or a function that makes one."
+            f"OTPKIT['OTP'] leads to {type(otp).__name__}.",
+            "Set it to the dotted path of an otpkit.OTP, or of a function that makes one.",
         )
     return otp
 
@@ -122,7 +131,7 @@ def _load(name: str, value: Any) -> Any:
     try:
         return import_string(value)
     except ImportError as error:
-        raise ConfigurationError(f"OTPKIT[{name!r}] can't be imported: {error}. Correct the dotted path.") from error
+        raise ConfigurationError(f"OTPKIT[{name!r}] can't be imported: {error}.", "Correct the dotted path.") from error
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -61,7 +61,8 @@ def log_in(request: HttpRequest, proof: Proof) -> AbstractBaseUser | None:
     """
     if not has_phone_backend():
         raise ConfigurationError(
-            "Add 'otpkit.integrations.django.backends.PhoneBackend' to AUTHENTICATION_BACKENDS: nobody could log in."
+            "No backend logs in by a proof, so nobody could log in.",
+            "Add 'otpkit.integrations.django.backends.PhoneBackend' to AUTHENTICATION_BACKENDS.",
         )
     user: AbstractBaseUser | None = authenticate(request, proof=proof)
     if user is not None:
@@ -119,6 +120,7 @@ def session_of(request: HttpRequest) -> SessionBase:
     """Return the session, in which the forms keep their state."""
     if not hasattr(request, "session"):
         raise ConfigurationError(
-            "The forms keep their state in the session: add django.contrib.sessions.middleware.SessionMiddleware."
+            "The forms keep their state in the session, and there is none.",
+            "Add django.contrib.sessions.middleware.SessionMiddleware.",
         )
     return request.session

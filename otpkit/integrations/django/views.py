@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -21,12 +21,8 @@ from otpkit.errors import Language
 from otpkit.frames import without_locals
 from otpkit.integrations.django.conf import forwarded_hops, get_otp, language
 from otpkit.integrations.django.sessions import leave_session, log_in, proof_cookie, session_of, set_proof_cookie
+from otpkit.languages import languages, texts
 from otpkit.web import pages
-
-_NO_ACCOUNT: Final[Mapping[Language, str]] = {
-    "en": "There is no account with this number.",
-    "zh": "该号码没有可登录的账号。",
-}
 
 
 @without_locals
@@ -89,7 +85,7 @@ class PhoneView(View):
 
     def _own_url(self) -> str:
         if self.success_url is None:
-            raise ConfigurationError(f"{type(self).__name__} needs success_url: give it to as_view() or the class.")
+            raise ConfigurationError(f"{type(self).__name__} needs success_url.", "Give it to as_view() or the class.")
         return resolve_url(self.success_url)
 
     def _asked(self) -> web.Asked:
@@ -166,7 +162,7 @@ class LoginView(PhoneView):
         Override it to offer a sign-up. The number may still be that of an inactive user or of the staff: let that form
         find the user who exists, as `get_or_create` does, and `log_in` refuse them.
         """
-        return self.refuse(_NO_ACCOUNT)
+        return self.refuse({each: texts(each)["pages"]["no_account"] for each in languages()})
 
     def _own_url(self) -> str:
         return resolve_url(self.success_url or settings.LOGIN_REDIRECT_URL)

@@ -70,7 +70,7 @@ try:
     from starlette.routing import NoMatchFound
 except ImportError as missing:
     raise ConfigurationError(
-        "otpkit.integrations.fastapi needs FastAPI; run: pip install 'otpkit[fastapi]'"
+        "otpkit.integrations.fastapi needs FastAPI.", "Run: pip install 'otpkit[fastapi]'."
     ) from missing
 
 from otpkit.integrations.fastapi.api import json_router
@@ -108,7 +108,9 @@ class PhoneVerification:
 
     def __init__(self, otp: AsyncOTP, *, forwarded_hops: int = 0, cookie: Mapping[str, Any] | None = None) -> None:
         if isinstance(otp, OTP):
-            raise ConfigurationError("PhoneVerification for FastAPI needs an AsyncOTP: an OTP blocks the event loop.")
+            raise ConfigurationError(
+                "PhoneVerification for FastAPI got no AsyncOTP, and an OTP blocks the event loop.", "Pass an AsyncOTP."
+            )
         self.otp = otp
         self._hops = forwarded_hops
         self._cookie = dict(cookie or {})
@@ -257,8 +259,7 @@ class _FieldsError(OTPError):
 
     code = "fields"
     status = 422
-    _en = "Some of what you entered can't be used. Please go back and check it. Your number stays verified."
-    _zh = "填写的内容有误，请返回检查。手机号仍为已验证状态。"
+    _text = "fields"
 
 
 async def _refuse_fields(request: Request, error: Exception) -> Response:

@@ -20,8 +20,8 @@ Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_le
 Token = Annotated[str, Header(alias="Phone-Proof", description="The token of a verification.")]
 PURPOSE: Final = "otpkit.purpose"  # in the scope of a request that redeems
 _REPLAYED = (
-    "The proof was redeemed by an earlier request with this Idempotency-Key. Verify the phone again; an endpoint that "
-    "returns what exists may take verified_phone(replay=True)."
+    "The proof was redeemed by an earlier request with this Idempotency-Key.",
+    "Verify the phone again. An endpoint that returns what exists may take verified_phone(replay=True).",
 )
 
 
@@ -29,7 +29,7 @@ async def get_otp(request: Request) -> AsyncOTP:
     """Give the `AsyncOTP` that was installed."""
     otp = getattr(request.app.state, "otpkit", None)
     if not isinstance(otp, AsyncOTP):
-        raise ConfigurationError("The application has no OTP: call PhoneVerification(otp).install(app).")
+        raise ConfigurationError("The application has no OTP.", "Call PhoneVerification(otp).install(app).")
     return otp
 
 
@@ -40,8 +40,11 @@ def session_of(request: Request) -> MutableMapping[str, Any]:
     """Return the visitor's session; raises `ConfigurationError` where there is none."""
     if "session" not in request.scope:
         raise ConfigurationError(
-            "Codes are tied to the session, and there is none: add starlette.middleware.sessions.SessionMiddleware to "
-            "the application, or give a bind= of your own where there are no pages."
+            "Codes are tied to the session, and there is none.",
+            (
+                "Add starlette.middleware.sessions.SessionMiddleware to the application, or give a bind= of your own "
+                "where there are no pages."
+            ),
         )
     session: MutableMapping[str, Any] = request.session
     return session
@@ -73,7 +76,7 @@ def session_bind(purpose: str) -> Callable[[Request], Awaitable[str]]:
 def require_bind(given: str) -> str:
     """Return what a `bind=` of the application's gave; raises `ConfigurationError` where it is empty."""
     if not given:  # strangers would share their challenges
-        raise ConfigurationError("bind= gave an empty text: have it give what is the visitor's alone.")
+        raise ConfigurationError("bind= gave an empty text.", "Have it give what is the visitor's alone.")
     return given
 
 
@@ -188,7 +191,7 @@ async def _redeem(redemption: _Redemption, token: str, bind: str) -> Proof:
     key, request = redemption.key, redemption.fingerprint
     proof = await redemption.otp.redeem(token, redemption.purpose, bind=bind, idempotency_key=key, request=request)
     if proof.replayed and not redemption.replay:
-        raise UsedTokenError(_REPLAYED)
+        raise UsedTokenError(*_REPLAYED)
     return proof
 
 

@@ -29,7 +29,7 @@ try { // a browser may allow no storage
   const [where, values] = JSON.parse(sessionStorage.getItem(TYPED)) ?? [];
   if (where === kept()) fields.forEach((field, place) => { field.value = values[place]; });
   sessionStorage.removeItem(TYPED);
-  document.querySelector("#language").addEventListener("click", () => {
+  for (const link of document.querySelectorAll(".language")) link.addEventListener("click", () => {
     sessionStorage.setItem(TYPED, JSON.stringify([kept(), fields.map((field) => field.value)]));
   });
 } catch {}
@@ -105,8 +105,8 @@ const start = Date.now();
 const left = (seconds) => Math.max(0, Math.ceil(seconds - (Date.now() - start) / 1000));
 
 function duration(seconds, units) {
-  const [size, unit] = seconds < 120 ? [1, units[0]] : seconds < 7200 ? [60, units[1]] : [3600, units[2]];
-  return `${Math.ceil(seconds / size)} ${unit}`;
+  const place = [120, 7200, 172800].filter((least) => seconds >= least).length;
+  return units[place].replace("{n}", Math.ceil(seconds / [1, 60, 3600, 86400][place]));
 }
 
 for (const wait of document.querySelectorAll(".wait")) {

@@ -1,0 +1,48 @@
+"""The texts for people: one TOML file per language, read when the first of its texts is needed.
+
+To add a language, copy `en.toml` to a file named by the language's tag in lower case, such as `fr.toml` or
+`pt-br.toml`, and translate the texts. Keep the keys and the placeholders; `tests/test_languages.py` compares them.
+Choose sentences that read well for any number: there are no plural forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+DEFAULT: Final = "en"
+# Seconds from which on a wait is told in the next unit of `units`, and the size of that unit. `phone.js` does the same.
+_UNITS: Final = ((172_800, 86_400), (7_200, 3_600), (120, 60), (0, 1))
+
+
+@cache
+def languages() -> tuple[str, ...]:
+    """Return the languages that there are, English first."""
+    names = (path.name for path in files(__name__).iterdir())
+    found = {name.removesuffix(".toml") for name in names if name.endswith(".toml")}
+    return DEFAULT, *sorted(found - {DEFAULT})
+
+
+@cache
+def texts(language: str) -> Mapping[str, Any]:
+    """Return the texts of a language, one of `languages()`, as they stand in its file."""
+    import tomllib  # Not needed by programs that show no text, so importing otpkit stays cheap.
+
+    return tomllib.loads(files(__name__).joinpath(f"{language}.toml").read_text(encoding="utf-8"))
+
+
+def tag(language: str) -> str:
+    """Return the language's tag for `Content-Language` and `lang` (BCP 47), such as `zh-CN`."""
+    found: str = texts(language)["tag"]
+    return found
+
+
+def duration(seconds: int, language: str) -> str:
+    """Return a time in seconds, minutes, hours or days, rounded up."""
+    units: list[str] = texts(language)["units"]
+    size, unit = next(
+        (size, unit) for (least, size), unit in zip(_UNITS, reversed(units), strict=True) if seconds >= least
+    )
+    return unit.format(n=-(-seconds // size))

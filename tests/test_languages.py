@@ -1,0 +1,213 @@
+"""The catalogues of texts: the same keys and placeholders in each language, and a further language is one file."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import pytest
+
+import otpkit
+from otpkit import errors, languages
+from otpkit.web import Asked, PhoneForms, drive, preferred_language
+from otpkit.web.pages import render
+from otpkit.web.regions import regions_of
+
+FOLDER = Path(str(files("otpkit.languages")))
+
+
+def read(language: str) -> dict[str, Any]:
+    """Return the texts of a language's file."""
+    return tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+
+
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Give every text with its path; a list's texts by their places."""
+    if isinstance(value, str):
+        yield path, value
+        return
+    pairs = value.items() if isinstance(value, Mapping) else enumerate(value)  # type: ignore[arg-type]
+    for name, each in pairs:
+        yield from leaves(each, f"{path}.{name}" if path else str(name))
+
+
+def placeholders(text: str) -> list[str]:
+    """Return the names of a text's placeholders, in alphabetical order; raises ValueError for a lone brace."""
+    return sorted(name for _, name, _, _ in Formatter().parse(text) if name is not None)
+
+
+def faults(original: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return what a language has too little, too much, or with other placeholders than the original."""
+    first, second = dict(leaves(original)), dict(leaves(other))
+    found = [f"missing: {path}" for path in first.keys() - second.keys()]
+    found += [f"surplus: {path}" for path in second.keys() - first.keys()]
+    for path in first.keys() & second.keys():
+        if placeholders(first[path]) != placeholders(second[path]):
+            found.append(f"placeholders: {path}")
+        if not second[path]:
+            found.append(f"empty: {path}")
+    return sorted(found)
+
+
+@pytest.mark.parametrize("language", languages.languages())
+def test_language_has_every_text_and_placeholder(language: str) -> None:
+    """English is the original."""
+    assert faults(read("en"), read(language)) == []
+
+
+def _without_key(texts: dict[str, Any]) -> None:
+    del texts["pages"]["sent"]["failed"]
+
+
+def _with_key(texts: dict[str, Any]) -> None:
+    texts["errors"]["tea"] = "茶"
+
+
+def _without_placeholder(texts: dict[str, Any]) -> None:
+    texts["errors"]["rate_limit_wait"] = "请稍后再试。"
+
+
+def _other_placeholder(texts: dict[str, Any]) -> None:
+    texts["pages"]["gone"] = "{number}"
+
+
+def _shorter_list(texts: dict[str, Any]) -> None:
+    del texts["units"][3]
+
+
+def _without_region(texts: dict[str, Any]) -> None:
+    del texts["regions"]["HK"]
+
+
+def _empty(texts: dict[str, Any]) -> None:
+    texts["demo"]["title"] = ""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (_without_key, "missing: pages.sent.failed"),
+        (_with_key, "surplus: errors.tea"),
+        (_without_placeholder, "placeholders: errors.rate_limit_wait"),
+        (_other_placeholder, "placeholders: pages.gone"),
+        (_shorter_list, "missing: units.3"),
+        (_without_region, "missing: regions.HK"),
+        (_empty, "empty: demo.title"),
+    ],
+)
+def test_check_finds_spoilt_catalogue(spoil: Callable[[dict[str, Any]], None], fault: str) -> None:
+    """The check above can fail."""
+    texts = copy.deepcopy(read("zh"))
+    spoil(texts)
+    assert faults(read("en"), texts) == [fault]
+
+
+def test_every_error_has_its_text() -> None:
+    """Whatever its evidence is, and no text is left over."""
+    used = {"or", "fields", "code_refused"}  # the conjunction, and errors of the integrations
+    for kind in [
+        each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.OTPError)
+    ]:
+        used |= {kind()._key(), *([] if kind is errors.WrongCodeError else [kind(retry_after=5)._key()])}
+    used |= {errors.PhoneError(kind=kind)._key() for kind in ("landline", "unknown")}
+    used |= {errors.RegionError(served=("+86",))._key(), errors.WrongCodeError(attempts_left=1)._key()}
+    used |= {errors.GatewayRejectedError(category="number")._key()}
+    assert used == set(read("en")["errors"])
+
+
+def test_texts_are_read_when_first_needed() -> None:
+    """`import otpkit` reads none; the first message reads its own language alone."""
+    script = (
+        "import otpkit, otpkit.languages as l; before = l.texts.cache_info().currsize;"
+        "otpkit.OTPError().message('zh'); print(before, l.texts.cache_info().currsize)"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert found.split() == ["0", "1"]
+
+
+@pytest.fixture
+def third_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Add a language as one file: English in capitals, with its placeholders as they are."""
+
+    def shout(match: re.Match[str]) -> str:
+        return re.sub(r"[^{}]+(?![^{]*\})", lambda text: text[0].upper(), match[0])
+
+    for path in FOLDER.glob("*.toml"):
+        shutil.copy(path, tmp_path)
+    text = (tmp_path / "en.toml").read_text(encoding="utf-8")
+    text = re.sub(r'(?<= = )".*"|(?<= = )\[.*\]', shout, text).replace('tag = "EN"', 'tag = "xx-XX"')
+    (tmp_path / "xx.toml").write_text(text.replace('name = "ENGLISH"', 'name = "Xish"'), encoding="utf-8")
+    monkeypatch.setattr(languages, "files", lambda _: tmp_path)
+    _forget()
+    yield "xx"
+    monkeypatch.undo()
+    _forget()
+
+
+def _forget() -> None:
+    languages.languages.cache_clear()
+    languages.texts.cache_clear()
+
+
+def test_third_language_has_messages(third_language: str) -> None:
+    """And is named where somebody asks for a fourth."""
+    assert faults(read("en"), languages.texts(third_language)) == []
+    assert (
+        otpkit.ExpiredCodeError().message(third_language) == "THIS CODE IS NO LONGER VALID. PLEASE REQUEST A NEW ONE."
+    )
+    waiting = otpkit.RateLimitError(retry_after=60).message(third_language)
+    assert waiting == "TOO MANY REQUESTS. YOU CAN TRY AGAIN IN 60 S."
+    with pytest.raises(otpkit.ConfigurationError) as caught:
+        otpkit.OTPError().message("yy")
+    assert caught.value.remedy == "Choose one of 'en', 'xx', 'zh'."
+
+
+@pytest.mark.parametrize("header", ["xx", "XX-yy", "fr, xx;q=0.5, en;q=0.4"])
+def test_third_language_is_offered_to_browsers(third_language: str, header: str) -> None:
+    """By `Accept-Language`, and by the links on the page."""
+    assert preferred_language(header) == third_language
+    forms = PhoneForms("signup", otpkit.Policy(), render)
+    page = drive(forms.show({}, Asked(url="/signup", accept_language=header)), None)  # type: ignore[arg-type]
+    assert page.headers["Content-Language"] == "xx-XX"
+    assert '<html lang="xx-XX">' in page.body
+    assert "SEND CODE" in page.body
+    links = re.findall(r'href="/signup\?lang=(\w+)" lang="([\w-]+)" hreflang="([\w-]+)">([^<]*)<', page.body)
+    assert links == [("en", "en", "en", "English"), ("zh", "zh-CN", "zh-CN", "中文")]
+
+
+def test_third_language_can_be_chosen(third_language: str) -> None:
+    """On a page in another one."""
+    forms, state = PhoneForms("signup", otpkit.Policy(), render), {}  # type: ignore[var-annotated]
+    assert drive(forms.show(state, Asked(url="/signup", language=third_language)), None).status == 303  # type: ignore[arg-type]
+    page = drive(forms.show(state, Asked(url="/signup", accept_language="en")), None)  # type: ignore[arg-type]
+    assert page.headers["Content-Language"] == "xx-XX"
+
+
+def test_application_text_falls_back_to_english(third_language: str) -> None:
+    """Where an application has its own sentence in two languages alone."""
+    forms = PhoneForms("signup", otpkit.Policy(), render)
+    told = {"en": "No account.", "zh": "没有账号。"}
+    for header, text in {"xx": "No account.", "zh": "没有账号。"}.items():
+        page = drive(forms.refuse({}, Asked(url="/signup", accept_language=header), told), None)  # type: ignore[arg-type]
+        assert text in page.body
+
+
+def test_longer_tag_wins(third_language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of its own for a region's language is found before the language's."""
+    monkeypatch.setattr("otpkit.web.visitors.languages", lambda: ("en", "xx", "xx-yy"))
+    assert preferred_language("xx-YY-zz") == "xx-yy"
+    assert preferred_language("xx-AA") == "xx"
+
+
+def test_region_without_name_shows_its_code() -> None:
+    """After those that have one, in the language's own order."""
+    assert [region.name for region in regions_of({"CN", "AL", "Q1"}, "zh")] == ["阿尔巴尼亚", "中国", "Q1"]
