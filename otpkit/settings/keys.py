@@ -33,7 +33,9 @@ class ApiKey:
 
     def __post_init__(self) -> None:
         if isinstance(self.purposes, str) or not isinstance(self.purposes, Iterable):
-            raise ConfigurationError(f'The key {self.name!r} needs purposes, a list such as ["signup"].')
+            raise ConfigurationError(
+                f"The key {self.name!r} has no list of purposes.", 'Give it one such as ["signup"].'
+            )
         object.__setattr__(self, "purposes", frozenset(map(check_purpose, self.purposes)))
 
     @classmethod
@@ -57,18 +59,18 @@ def require_distinct(keys: Iterable[ApiKey]) -> None:
     """Raise `ConfigurationError` where there is no key, or two are the same or have one name."""
     found = tuple(keys)
     if not found:
-        raise ConfigurationError("There is no API key, so nobody could ask for anything; add one.")
+        raise ConfigurationError("There is no API key, so nobody could ask for anything.", "Add one.")
     for what, values in (("name", {key.name for key in found}), ("key", {key.digest for key in found})):
         if len(values) < len(found):
-            raise ConfigurationError(f"Two API keys have the same {what}; give each its own.")
+            raise ConfigurationError(f"Two API keys have the same {what}.", "Give each its own.")
 
 
 def require_receipts_secret(secret: str) -> None:
     """Raise `ConfigurationError` for a secret that can't stand in the URL of receipts, or that could be guessed."""
     if len(secret) < _MIN_RECEIPTS_SECRET or not set(secret) <= _URL_SAFE:
         raise ConfigurationError(
-            f"service.receipts_secret must be at least {_MIN_RECEIPTS_SECRET} characters that a URL can hold; "
-            "make one with `otpkit keygen`."
+            f"service.receipts_secret must be at least {_MIN_RECEIPTS_SECRET} characters that a URL can hold.",
+            "Make one with `otpkit keygen`.",
         )
     require_random("service.receipts_secret", secret.encode())
 
@@ -76,7 +78,7 @@ def require_receipts_secret(secret: str) -> None:
 def require_strong(name: str, key: object) -> None:
     if not isinstance(key, str) or len(key) < MIN_KEY_CHARS or not _KEY.fullmatch(key):
         raise ConfigurationError(
-            f"The key {name!r} must be at least {MIN_KEY_CHARS} of A-Z, a-z, 0-9 and -._~+/; "
-            "make one with `otpkit keygen`."
+            f"The key {name!r} must be at least {MIN_KEY_CHARS} of A-Z, a-z, 0-9 and -._~+/.",
+            "Make one with `otpkit keygen`.",
         )
     require_random(f"The key {name!r}", key.encode())

@@ -90,7 +90,7 @@ def read_file(path: str) -> Source:
         reason = _reason(error)
     else:
         return _read(path, table)
-    raise ConfigurationError(f"{path} can't be read as a TOML file: {reason}.")
+    raise ConfigurationError(f"{path} can't be read as a TOML file: {reason}.", "Check the path and the file.")
 
 
 def _read(path: str, table: Mapping[str, Any]) -> Source:
