@@ -83,6 +83,12 @@ class Config:
         return int((self.clock or time.time)() * 1000)
 
 
+def check_namespace(namespace: object) -> None:
+    """Raise `ConfigurationError` for a namespace that can't begin a key."""
+    if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
+        raise ConfigurationError("namespace must be letters, digits, '_', '.' and '-', such as \"otpkit\".")
+
+
 def build(
     gateway: GatewayChoice,
     template: TemplateChoice,
@@ -110,8 +116,7 @@ def build(
     """
     if not isinstance(policy, Policy):
         raise ConfigurationError("policy must be a Policy; write policy=Policy(code_length=8).")
-    if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
-        raise ConfigurationError("namespace must be letters, digits, '_', '.' and '-', such as \"otpkit\".")
+    check_namespace(namespace)
     for name, function in (("on_event", on_event), ("clock", clock)):
         if function is not None and (not callable(function) or iscoroutinefunction(function)):
             raise ConfigurationError(f"{name} must be a plain function or None.")

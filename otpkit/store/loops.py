@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from otpkit.errors import ConfigurationError
-from otpkit.store import errors as store
+from otpkit.store import retry
 
 # A child keeps what it inherited: closing a socket would take it from its parent's event loop, which they share.
 _of_parent: list[Any] = []
@@ -25,13 +25,13 @@ def foreign_client() -> ConfigurationError:
 class Binding:
     """What a store has in one event loop."""
 
-    __slots__ = ("client", "errand", "is_open", "keeper", "loop", "turns")
+    __slots__ = ("background", "client", "connections", "is_open", "keeper", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, client: Any) -> None:
         self.loop = loop
         self.client = client
-        self.turns = asyncio.Semaphore(store.CONNECTIONS)
-        self.errand: asyncio.Task[Any] | None = None
+        self.connections = asyncio.Semaphore(retry.MAX_CONNECTIONS)
+        self.background: asyncio.Task[Any] | None = None
         self.is_open = False  # a cluster's nodes are known
         self.keeper: AsyncGenerator[None, None] | None = None
 
@@ -48,9 +48,9 @@ class Binding:
             elif self.loop.is_running():
                 asyncio.run_coroutine_threadsafe(self.close(), self.loop)
             return
-        if self.errand is not None:
-            self.errand.cancel()
-            await asyncio.wait({self.errand})
+        if self.background is not None:
+            self.background.cancel()
+            await asyncio.wait({self.background})
         await self.client.aclose()
         for each in _sentinels(self.client):
             await each.aclose()

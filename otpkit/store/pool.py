@@ -17,7 +17,7 @@ from typing import Any
 import redis
 from redis import sentinel
 
-from otpkit.store import errors as store
+from otpkit.store import retry
 
 
 class _Bound(threading.local):
@@ -107,7 +107,7 @@ def bounded(kind: type) -> type:
 
 
 class Pool(redis.ConnectionPool):
-    """Connections to one server, the last used first; how many there are is for the store to say, which gives turns.
+    """Connections to one server, the last used first; how many there are is for the store's semaphore to say.
 
     redis-py's own pools ask the kernel before each use whether a connection still stands, and count it for metrics: a
     third of a call's time. Here a call that finds its connection broken is made again, which its operation id allows.
@@ -176,38 +176,41 @@ def adopt(pool: Any) -> None:
         pool.__class__ = NodePool
 
 
-class Turns:
-    """The turns of the threads of one process. One whose holder was interrupted comes back when Python drops it."""
+class ConnectionSemaphore:
+    """Limits the threads of one process that use connections at once, first come, first served.
+
+    The permit of a thread that was interrupted comes back when Python drops it.
+    """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        free: SimpleQueue[Turn] = SimpleQueue()
-        self._get, self._get_at_once, self.give_back = free.get, free.get_nowait, free.put
-        _TURNS[id(self)] = self
-        for _ in range(store.THREADS):
-            self.give_back(Turn(id(self)))
+        free: SimpleQueue[Permit] = SimpleQueue()
+        self._get, self._get_at_once, self.release = free.get, free.get_nowait, free.put
+        _SEMAPHORES[id(self)] = self
+        for _ in range(retry.MAX_THREADS):
+            self.release(Permit(id(self)))
 
-    def take(self, seconds: float | None = None) -> Turn | None:
-        """Return a turn, or None where none is free at once, or within so many seconds."""
+    def acquire(self, seconds: float | None = None) -> Permit | None:
+        """Return a permit, or None where none is free at once, or within so many seconds."""
         try:
             return self._get_at_once() if seconds is None else self._get(timeout=seconds)
         except Empty:
             return None
 
 
-class Turn:
+class Permit:
     """Leave to use a connection. One object each, so that it is there once, whenever its holder is interrupted."""
 
-    __slots__ = ("_turns",)
+    __slots__ = ("_semaphore",)
 
-    def __init__(self, turns: int) -> None:
-        self._turns = turns
+    def __init__(self, semaphore: int) -> None:
+        self._semaphore = semaphore
 
     def __del__(self) -> None:
-        turns = None if _TURNS is None else _TURNS.get(self._turns)  # None when the interpreter ends.
-        if turns is not None:
-            turns.give_back(Turn(self._turns))
+        semaphore = None if _SEMAPHORES is None else _SEMAPHORES.get(self._semaphore)  # None as the interpreter ends.
+        if semaphore is not None:
+            semaphore.release(Permit(self._semaphore))
 
 
-# Not a reference of the turn's own: Python clears those of what it drops before `__del__` runs.
-_TURNS: weakref.WeakValueDictionary[int, Turns] = weakref.WeakValueDictionary()
+# Not a reference of the permit's own: Python clears those of what it drops before `__del__` runs.
+_SEMAPHORES: weakref.WeakValueDictionary[int, ConnectionSemaphore] = weakref.WeakValueDictionary()

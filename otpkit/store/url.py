@@ -5,6 +5,7 @@ No error shows the URL or a value, which may be a password: it names the option 
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
 import re
@@ -18,7 +19,7 @@ from redis import cluster
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS, to_bool
 
 from otpkit.errors import ConfigurationError
-from otpkit.store.errors import ANSWER_S, CONNECT_S
+from otpkit.store.retry import ANSWER_S, CONNECT_S
 
 Kind = Literal["memory", "single", "cluster", "sentinel"]
 
@@ -256,3 +257,13 @@ def _makes_context(options: Mapping[str, Any]) -> bool:
 
 def _refuse(name: str, problem: str, remedy: str) -> NoReturn:
     raise ConfigurationError(f"The option {name} in the URL of redis {problem}; {remedy}.")
+
+
+def embedded_library() -> Any:
+    """Return the embedded store's library; raises `ConfigurationError` that names the extra where it is missing."""
+    try:
+        importlib.import_module("lupa")  # the Lua that the scripts need
+        return importlib.import_module("fakeredis")
+    except ImportError:
+        pass
+    raise ConfigurationError("memory:// needs the embedded store: pip install 'otpkit[embedded]'.")
