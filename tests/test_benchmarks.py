@@ -17,6 +17,7 @@ SECTIONS = {
     "crowd": ["verify among 2,000 challenges / among 1,000"],
     "beside": ["verify / hand-written verify", "issue / hand-written issue"],
     "races": ["50 issues at once: messages, threads", "hand-written: 200 wrong at once: compared, 8 processes"],
+    "hops": ["verify: files passed", "verify: Python calls", "issue: frames above the socket"],
     "imports": ["import otpkit, beyond import redis"],
 }
 

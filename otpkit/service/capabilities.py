@@ -24,28 +24,28 @@ class Capabilities:
 
     def __init__(self, otp: AsyncOTP) -> None:
         self._otp = otp
-        self._deployment = otp._config
-        speaks = any("voice" in member.gateway.channels for member in self._deployment.routing.members.values())
+        self._config = otp._config
+        speaks = any("voice" in member.gateway.channels for member in self._config.routing.members.values())
         # A message is taken everywhere: a gateway that only calls carries it as a call.
         self.channels = ["sms", "voice"] if speaks else ["sms"]
 
     @property
     def phone_schema(self) -> dict[str, Any]:
         """What a phone looks like: exactly where mainland numbers alone are served, but for parentheses."""
-        policy = self._deployment.policy
+        policy = self._config.policy
         only_mainland = policy.regions == ONLY_MAINLAND and policy.default_region == MAINLAND
         return {"pattern": _mainland() if only_mainland else _any_number(), "maxLength": MAX_LENGTH}
 
     @property
     def code_schema(self) -> dict[str, Any]:
         """What a code looks like."""
-        length = self._deployment.policy.code_length
+        length = self._config.policy.code_length
         return {"pattern": f"^[- ]*([0-9][- ]*){{{length}}}$", "maxLength": 4 * length}
 
     @property
     def regions(self) -> list[str]:
         """The regions that are served."""
-        return sorted(self._deployment.policy.regions)
+        return sorted(self._config.policy.regions)
 
     @property
     def params_schema(self) -> dict[str, Any]:
@@ -64,21 +64,21 @@ class Capabilities:
             if not params.keys() <= _variables(template):
                 return False
             try:
-                template.sms_params("0" * self._deployment.policy.code_length, params=params)
+                template.sms_params("0" * self._config.policy.code_length, params=params)
             except ConfigurationError:
                 return False
         return True
 
     def max_push(self, gateway: str) -> int:
         """Return how many bytes a gateway's provider may push; raises `ConfigurationError` for a name that none has."""
-        return self._deployment.routing.member(gateway).gateway.max_push
+        return self._config.routing.member(gateway).gateway.max_push
 
     async def ping(self) -> None:
         """Ask the store for anything; raises `StoreUnavailableError`."""
         await self._otp._drive(self._ping())
 
     def _ping(self) -> Flow[None]:
-        config = self._deployment
+        config = self._config
         yield config.scripts.status(
             phone_key=f"{config.namespace}:{{ready}}:p",
             now=config.now_arg(),
@@ -86,7 +86,7 @@ class Capabilities:
         )
 
     def _templates(self, purpose: str | None = None) -> Iterator[Template]:
-        for member in self._deployment.routing.members.values():
+        for member in self._config.routing.members.values():
             if purpose is not None or isinstance(member.templates, Template):
                 yield member.template_for(purpose or "")
             else:

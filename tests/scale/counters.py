@@ -52,8 +52,8 @@ class Counter:
 
     def keys(self, phone: str) -> tuple[str, ...]:
         """Return the keys of a phone in the store."""
-        identity = self.otp._flows._subject(phone, "signup", "")
-        return identity.phone_key, identity.counter_key
+        subject = self.otp._flows._subject(phone, "signup", "")
+        return subject.phone_key, subject.counter_key
 
 
 def new_phone() -> str:
