@@ -275,7 +275,7 @@ def test_a_wrong_code_is_refused_in_one_line(configured: Env, sandbox: Sandbox) 
     succeeded(otpkit("issue", PHONE, env=configured))
     wrong = other_than(code_of(sandbox))
     line = refused(otpkit("verify", PHONE, wrong, env=configured), 4)
-    assert "attempts left: 4" in line
+    assert "Attempts left: 4" in line
     assert wrong not in line
 
 

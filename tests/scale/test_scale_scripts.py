@@ -12,7 +12,7 @@ async def use(counter: Counter) -> str:
     """Call all that is called every day, and return the phone."""
     phone = new_phone()
     await counter.issue(phone, ip="198.51.100.9")
-    with pytest.raises(Exception, match="attempts left: 4"):
+    with pytest.raises(Exception, match="Attempts left: 4"):
         await counter.verify(phone, wrong(counter.code(phone)), ip="198.51.100.9")
     proof = await counter.verify(phone, counter.code(phone))
     await counter.redeem(proof.token)
