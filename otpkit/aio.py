@@ -18,7 +18,7 @@ from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
-from otpkit.effects import Call, Emit, Flow, HttpRequest, Outbound, RunScript, Together
+from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, PageFlow, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
@@ -26,7 +26,7 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
-from otpkit.store.errors import Patience
+from otpkit.store.retry import RetryBudget
 from otpkit.sync import tell
 from otpkit.transport.http import Transport
 from otpkit.transport.lanes import Lanes
@@ -211,10 +211,10 @@ class AsyncOTP:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    async def _drive(self, flow: Flow[T]) -> T:
+    async def _drive(self, flow: Flow[T] | PageFlow[T]) -> T:
         task = _require_asyncio()
         cancelled = 0 if task is None else task.cancelling()
-        patience = Patience()
+        budget = RetryBudget()
         try:
             self._calls.begin(flow)
             effect = next(flow)
@@ -222,9 +222,9 @@ class AsyncOTP:
                 failure: Exception | None = None
                 try:
                     if type(effect) is RunScript:  # The usual one, without a frame between.
-                        reply = await self._store.run(effect, patience)
+                        reply = await self._store.run(effect, budget)
                     else:
-                        reply = await self._perform(effect, patience)
+                        reply = await self._perform(effect, budget)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
                 # The wait_for of Python 3.11, which redis-py writes under, can swallow a cancellation.
@@ -240,23 +240,26 @@ class AsyncOTP:
                 await self._release()
 
     async def _perform(
-        self, effect: Together[object] | Emit | Outbound | HttpRequest | Call, patience: Patience
+        self, effect: Together[object] | Emit | Outbound | HttpRequest | Call | OTPCall, budget: RetryBudget
     ) -> Any:
         if isinstance(effect, Together):
-            return await self._together(effect.scripts, patience)
+            return await self._together(effect.scripts, budget)
         if isinstance(effect, Emit):
             return tell(self._config.listener, effect)
+        if callable(effect):
+            result = effect(self)
+            return await result if inspect.isawaitable(result) else result
         return await self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
 
-    async def _together(self, scripts: Sequence[RunScript[object]], patience: Patience) -> list[Any]:
+    async def _together(self, scripts: Sequence[RunScript[object]], budget: RetryBudget) -> list[Any]:
         """Run scripts a few at a time: a client passed in may have few connections, and a push many receipts."""
         replies: list[Any] = []
         for start in range(0, len(scripts), _SIDE_BY_SIDE):
             batch = scripts[start : start + _SIDE_BY_SIDE]
-            parts = patience.split(len(batch))
+            parts = budget.split(len(batch))
             # All of them, whatever one raises: nothing is to run on after the call.
             answers = await asyncio.gather(*map(self._store.run, batch, parts), return_exceptions=True)
-            patience.join(parts)
+            budget.join(parts)
             for reply in answers:
                 if isinstance(reply, BaseException):
                     raise reply

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha1
-from typing import Any, Generic, TypeAlias, TypeVar, final
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, final
 
 from otpkit.errors import StoreUnavailableError
 from otpkit.models import Event
@@ -64,11 +64,13 @@ class Unconfirmed(StoreUnavailableError):
     """A script ran, but too few replicas confirmed what it wrote."""
 
 
-@dataclass(frozen=True, slots=True)
 class Together(Generic[T_co]):
     """Run scripts that do not depend on each other, side by side where the shell can; the result is a list."""
 
-    scripts: tuple[RunScript[T_co], ...]
+    __slots__ = ("scripts",)
+
+    def __init__(self, scripts: tuple[RunScript[T_co], ...]) -> None:
+        self.scripts = scripts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +152,7 @@ class Outbound:
         self.within = within
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(NamedTuple):
     """Tell `on_event`, and log `warning` where there is one. It never fails: what the listener raises is dropped."""
 
     event: Event
@@ -160,6 +161,9 @@ class Emit:
 
 Effect: TypeAlias = RunScript[object] | Together[object] | HttpRequest | Call | Outbound | Emit
 Flow: TypeAlias = Generator[Effect, Any, T]
+# A call of the OTP that drives the flow: a function that takes the OTP. Pages alone yield these.
+OTPCall: TypeAlias = Callable[[Any], Any]
+PageFlow: TypeAlias = Generator[OTPCall, Any, T]
 
 
 def run(call: RunScript[T]) -> Flow[T]:

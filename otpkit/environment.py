@@ -1,215 +1,373 @@
-"""The arguments of an `OTP` from environment variables, for `from_env` and the command line."""
+"""The arguments of an `OTP` from variables, for `OTP.from_env`. `otpkit.settings` adds files and more checks.
+
+A variable is `OTPKIT_`, the name of a table where there is one, and the name of a setting: `OTPKIT_REDIS_URL`,
+`OTPKIT_TEMPLATE_CODE`, `OTPKIT_ALIDAYU_APP_KEY`. The settings of a gateway are the arguments of its constructor.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
-from types import MappingProxyType
+from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 from otpkit import gateways
 from otpkit.errors import ConfigurationError
 from otpkit.gateways.base import Gateway
+from otpkit.gateways.failover import Failover, Route
+from otpkit.gateways.parameters import Parameter, parameters_of
 from otpkit.policy import Policy
 from otpkit.template import Template
 
 T = TypeVar("T")
 
-
-class Choice(NamedTuple):
-    """A gateway that `OTPKIT_GATEWAY` may name: its class, and the variables that become its arguments.
-
-    `OTPKIT_{the gateway's name}_BASE_URL` is the argument `base_url`, and so on. `one_of` are variables of which at
-    least one is needed, `replaced` those required ones that another variable makes unnecessary.
-    """
-
-    class_name: str
-    required: Mapping[str, str]
-    optional: tuple[str, ...] = ()
-    one_of: Mapping[str, str] = MappingProxyType({})
-    replaced: Mapping[str, str] = MappingProxyType({})
-
-    def needed(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Return the required variables, and what belongs into each, without those that `given` replaces."""
-        return {name: why for name, why in self.required.items() if self.replaced.get(name) not in given}
-
-
-def _aliyun(name: str, class_name: str, *more: str) -> Choice:
-    prefix = f"OTPKIT_{name.upper()}_"
-    required = {f"{prefix}ACCESS_KEY_ID": "the AccessKey's id", f"{prefix}ACCESS_KEY_SECRET": "its secret"}
-    return Choice(class_name, required, tuple(prefix + each for each in ("SECURITY_TOKEN", "BASE_URL", "PROXY", *more)))
-
-
-GATEWAYS = {
-    "alidayu": Choice(
-        "Alidayu",
-        {
-            "OTPKIT_ALIDAYU_APP_KEY": "the application's AppKey",
-            "OTPKIT_ALIDAYU_APP_SECRET": "the application's AppSecret",
-        },
-        ("OTPKIT_ALIDAYU_BASE_URL", "OTPKIT_ALIDAYU_PROXY"),
-    ),
-    "aliyun": _aliyun("aliyun", "Aliyun"),
-    "aliyun-voice": _aliyun("aliyun_voice", "AliyunVoice", "CALLED_SHOW_NUMBER"),
-    "tencent": Choice(
-        "Tencent",
-        {
-            "OTPKIT_TENCENT_SECRET_ID": "the key's SecretId",
-            "OTPKIT_TENCENT_SECRET_KEY": "its SecretKey",
-            "OTPKIT_TENCENT_SDK_APP_ID": "the SMS application's SdkAppId",
-        },
-        ("OTPKIT_TENCENT_REGION", "OTPKIT_TENCENT_TOKEN", "OTPKIT_TENCENT_BASE_URL", "OTPKIT_TENCENT_PROXY"),
-    ),
-    "twilio": Choice(
-        "Twilio",
-        {
-            "OTPKIT_TWILIO_ACCOUNT_SID": "the account's SID",
-            "OTPKIT_TWILIO_AUTH_TOKEN": "its auth token, or the SID and secret of an API key",
-        },
-        (
-            "OTPKIT_TWILIO_API_KEY_SID",
-            "OTPKIT_TWILIO_API_KEY_SECRET",
-            "OTPKIT_TWILIO_STATUS_CALLBACK",
-            "OTPKIT_TWILIO_LANGUAGE",
-            "OTPKIT_TWILIO_BASE_URL",
-            "OTPKIT_TWILIO_PROXY",
-        ),
-        {
-            "OTPKIT_TWILIO_SENDER": "the number that messages come from",
-            "OTPKIT_TWILIO_MESSAGING_SERVICE_SID": "or the Messaging Service that picks one",
-            "OTPKIT_TWILIO_VOICE_SENDER": "or the number that calls come from",
-        },
-        {"OTPKIT_TWILIO_AUTH_TOKEN": "OTPKIT_TWILIO_API_KEY_SID"},
-    ),
-    "webhook": Choice(
-        "Webhook",
-        {
-            "OTPKIT_WEBHOOK_URL": "where messages are posted to",
-            "OTPKIT_WEBHOOK_SECRET": "at least 32 random bytes, which sign them",
-        },
-        ("OTPKIT_WEBHOOK_PROXY",),
-    ),
-    "console": Choice("Console", {"OTPKIT_DEVELOPMENT": "1, for codes are printed: for development alone"}),
+GATEWAYS: Final = {
+    "alidayu": "Alidayu",
+    "aliyun": "Aliyun",
+    "aliyun-voice": "AliyunVoice",
+    "tencent": "Tencent",
+    "twilio": "Twilio",
+    "webhook": "Webhook",
+    "console": "Console",
 }
-DEFAULT_GATEWAY = "alidayu"  # whose variables are named where none is chosen
+"""The gateways that settings can name, and their classes."""
+DEFAULT_GATEWAY: Final = "alidayu"  # Its variables are named where no gateway is chosen.
 
-REQUIRED = {
-    "OTPKIT_REDIS_URL": "where codes are kept, such as redis://localhost:6379/0",
-    "OTPKIT_SECRET": "at least 32 random bytes, from `otpkit keygen`; several, newest last, are separated by blanks",
-    "OTPKIT_GATEWAY": f"the gateway: {', '.join(GATEWAYS)}",
-    "OTPKIT_TEMPLATE_CODE": "the approved template, such as SMS_585014",
-    "OTPKIT_TEMPLATE_SIGN_NAME": "the approved signature, for a gateway that puts it in front of the text",
-}
-OPTIONAL = {
-    "OTPKIT_INDEX_SECRET": "the first secret, once there are several",
-    "OTPKIT_NAMESPACE": "the prefix of all keys, otpkit unless said",
-    "OTPKIT_TEMPLATE_PARAMS": 'the template\'s variables as JSON, {"code": "{code}"} unless said',
-    "OTPKIT_TEMPLATE_BODY": "the approved text, to check the variables against",
-}
-JSON = {
-    "OTPKIT_POLICY": "a policy",  # its fields, such as {"code_length": 8}
-    "OTPKIT_TEMPLATES": "a template for each purpose",
-}
-"""The variables that hold a JSON object, and what is in it."""
+ROOT: Final = (
+    Parameter("redis_url", "text", "where codes are kept, such as redis://localhost:6379/0", required=True),
+    Parameter(
+        "secret",
+        "text",
+        "at least 32 random bytes, from `otpkit keygen`; several, newest last, are separated by blanks",
+        required=True,
+    ),
+    Parameter("gateway", "text", f"the gateway: {', '.join(GATEWAYS)}; several are tried in turn", required=True),
+    Parameter("gateways", "json", "a gateway, or a list of them, for each region"),
+    Parameter("index_secret", "text", "the first secret, once there are several"),
+    Parameter("namespace", "text", "the prefix of all keys, otpkit unless said"),
+    Parameter("policy", "json", "a policy"),
+    Parameter("templates", "json", "a template for each purpose"),
+)
+TEMPLATE: Final = (
+    Parameter("code", "text", "the approved template, such as SMS_585014", required=True),
+    Parameter(
+        "sign_name", "text", "the approved signature, for a gateway that puts it in front of the text", required=True
+    ),
+    Parameter("params", "json", 'the variables of the template, {"code": "{code}"} unless said'),
+    Parameter("body", "text", "the approved text, to check the variables against"),
+)
+ARGUMENTS: Final = ("redis", "secret", "index_secret", "namespace", "gateway", "template", "policy")
+"""The arguments of an `OTP` that variables can give."""
 
+# The console is the one gateway whose argument stands in no table.
+_WITHOUT_TABLE: Final = {("console", "development")}
 _POLICY_FIELDS: Final = tuple(each.name for each in fields(Policy))
-_TEMPLATE_FIELDS: Final = ("code", "sign_name", "params", "body")
+_TEMPLATE_FIELDS: Final = tuple(each.name for each in TEMPLATE)
 # Fields that are checked together, for what one may be depends on the others.
 _JOINT: Final = (("ttl", "max_age"), ("regions", "default_region", "region_sends"))
+_NAMES: Final = re.compile(r"[\s,]+")
+
+
+class Problem(NamedTuple):
+    """A variable that is wrong, and why; or one that is missing, and what belongs into it."""
+
+    variable: str
+    text: str
+    is_missing: bool = False
+
+
+def variable_of(table: str, name: str) -> str:
+    """Return the variable of a setting; `table` is "" for one that stands in none. Without a name it is a prefix."""
+    parts = (name,) if not table or (table, name) in _WITHOUT_TABLE else (table, name)
+    return "_".join(("OTPKIT", *parts)).replace("-", "_").upper()
+
+
+@cache
+def tables() -> dict[str, dict[str, Parameter]]:
+    """Return all settings of an `OTP` by table and name: "" is the root, the others are those of a TOML file."""
+    own = (Parameter(f"template_{name}", kind, about) for name, kind, about, _ in TEMPLATE)
+    of_each = {each.name: each for each in (*own, Parameter("templates", "json", "a template for each purpose"))}
+    return {
+        "": {each.name: each for each in ROOT},
+        "template": {each.name: each for each in TEMPLATE},
+        "failover": parameters_of(Failover),
+        **{name: parameters_of(gateway_class(name)) | of_each for name in GATEWAYS},
+    }
+
+
+REQUIRED: Final = {
+    variable_of(table, each.name): each.about
+    for table, settings in (("", ROOT), ("template", TEMPLATE))
+    for each in settings
+    if each.required
+}
+"""The variables that every deployment needs beside those of its gateway, and what belongs into each."""
+
+
+def gateway_class(name: str) -> type[Gateway]:
+    """Return the class of a gateway that settings can name."""
+    found: type[Gateway] = getattr(gateways, GATEWAYS[name])
+    return found
 
 
 def arguments_from(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keyword arguments of an `OTP`; `overrides` win, and what they give need not be in the environment.
 
-    Raises `ConfigurationError` that names every variable that is missing at once, and what belongs into it.
+    Raises `ConfigurationError` that names every variable that is missing or wrong, and what belongs into it.
     """
     given = {name: value.strip() for name, value in environ.items() if name.startswith("OTPKIT_") and value.strip()}
-    _require(given, overrides)
-    arguments: dict[str, Any] = {}
-    if "redis" not in overrides:
-        arguments["redis"] = given["OTPKIT_REDIS_URL"]
-    if "secret" not in overrides:
-        secrets = given["OTPKIT_SECRET"].split()
-        arguments["secret"] = secrets if len(secrets) > 1 else secrets[0]
-    if "gateway" not in overrides:
-        arguments["gateway"] = gateway_from(given)
-    if "template" not in overrides:
-        templates = _whole("OTPKIT_TEMPLATES", read_templates, given)
-        arguments["template"] = _template(given) if templates is None else templates
-    if "policy" not in overrides and (policy := _whole("OTPKIT_POLICY", read_policy, given)) is not None:
-        arguments["policy"] = policy
-    for name in ("index_secret", "namespace"):
-        if value := given.get(f"OTPKIT_{name.upper()}"):
-            arguments[name] = value
+    reader = Reader(given, overrides.get("gateway"))
+    arguments = reader.arguments(name for name in ARGUMENTS if name not in overrides)
+    if reader.problems:
+        raise ConfigurationError(" ".join(_sentences(reader.problems)))
     return arguments | dict(overrides)
 
 
-def gateway_from(given: Mapping[str, str]) -> Gateway:
-    """Return the gateway that the environment names."""
-    name = given["OTPKIT_GATEWAY"].lower()
-    choice = GATEWAYS.get(name)
-    if choice is None:
-        raise ConfigurationError(f"OTPKIT_GATEWAY names no gateway; set it to one of: {', '.join(GATEWAYS)}.")
-    options: dict[str, Any] = {
-        _option(name, variable): given[variable]
-        for variable in (*choice.required, *choice.one_of, *choice.optional)
-        if variable in given
-    }
-    if "development" in options:
-        options["development"] = options["development"] == "1"
-    gateway: Gateway = getattr(gateways, choice.class_name)(**options)
-    return gateway
+def _sentences(problems: Iterable[Problem]) -> Iterator[str]:
+    missing = {each.variable: each.text for each in problems if each.is_missing}
+    wrong: dict[str, dict[str, None]] = {}
+    for problem in problems:
+        if not problem.is_missing:
+            wrong.setdefault(problem.variable, {})[problem.text] = None
+    if missing:
+        listed = "; ".join(f"{variable} ({about})" for variable, about in missing.items())
+        yield f"The environment lacks {listed}. Set what is missing and start again."
+    for variable, texts in wrong.items():
+        yield f"Correct {variable}: {' '.join(texts)}"
 
 
-def read_policy(given: Mapping[str, str], problems: list[str]) -> Policy | None:
-    """Return the policy of `OTPKIT_POLICY`; None where there is none. What is wrong with it is added to `problems`."""
-    if "OTPKIT_POLICY" not in given:
+class Reader:
+    """A reader of the arguments of an `OTP`, one by one, so that one that is wrong hides no other.
+
+    Args:
+        given: the variables, without those that are empty.
+        gateway: what `OTP(gateway=…)` is given in place of the variables; None where they name it.
+
+    All that is missing or wrong is added to `problems`.
+    """
+
+    def __init__(self, given: Mapping[str, str], gateway: Any = None) -> None:
+        self.problems: list[Problem] = []
+        self._given = given
+        self._gateway = gateway
+
+    def arguments(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return these arguments, without those that are not given or wrong."""
+        found = {name: getattr(self, f"_read_{name}")() for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _read_redis(self) -> str | None:
+        return self._required("OTPKIT_REDIS_URL")
+
+    def _read_secret(self) -> str | list[str] | None:
+        secrets = (self._required("OTPKIT_SECRET") or "").split()
+        return secrets if len(secrets) > 1 else next(iter(secrets), None)
+
+    def _read_index_secret(self) -> str | None:
+        return self._given.get("OTPKIT_INDEX_SECRET")
+
+    def _read_namespace(self) -> str | None:
+        return self._given.get("OTPKIT_NAMESPACE")
+
+    def _read_gateway(self) -> Any:
+        if "OTPKIT_GATEWAYS" not in self._given:
+            self._required("OTPKIT_GATEWAY")
+        by_region = self._names_by_region()
+        built = {name: self._build(name) for name in self._chosen(by_region)}
+        if None in built.values():
+            return None
+        chosen = {region: self._in_turn([built[name] for name in names]) for region, names in by_region.items()}
+        if None in chosen.values():
+            return None
+        return chosen if "OTPKIT_GATEWAYS" in self._given else chosen.get("*")
+
+    def _read_template(self) -> Template | dict[str, Template] | None:
+        if "OTPKIT_TEMPLATES" not in self._given:
+            self._required("OTPKIT_TEMPLATE_CODE")
+            if self._needs_signature():
+                self._required("OTPKIT_TEMPLATE_SIGN_NAME")
+        return self._templates("OTPKIT_")
+
+    def _read_policy(self) -> Policy | None:
+        if "OTPKIT_POLICY" not in self._given:
+            return None
+        table = self._object("OTPKIT_POLICY", "a policy")
+        self._refuse_unknown("OTPKIT_POLICY", "policy", table, _POLICY_FIELDS)
+        known = {name: table[name] for name in _POLICY_FIELDS if name in table}
+        if isinstance(known.get("regions"), list):
+            known["regions"] = frozenset(map(str, known["regions"]))
+        joint = {name for names in _JOINT for name in names}
+        for names in (*_JOINT, *((name,) for name in known if name not in joint)):
+            self._tried("OTPKIT_POLICY", Policy, **{name: known[name] for name in names if name in known})
+        # Each wrong field has its problem by now.
+        return None if self._is_wrong("OTPKIT_POLICY") else Policy(**known)
+
+    def _required(self, variable: str) -> str | None:
+        if variable not in self._given:
+            self.problems.append(Problem(variable, REQUIRED[variable], is_missing=True))
+        return self._given.get(variable)
+
+    def _names_by_region(self) -> dict[str, list[str]]:
+        """Return the names of the gateways in their order, for each region; "*" stands for all others."""
+        variable, wanted = "OTPKIT_GATEWAY", {"*": self._given.get("OTPKIT_GATEWAY", "")}
+        if "OTPKIT_GATEWAYS" in self._given:
+            variable, wanted = "OTPKIT_GATEWAYS", self._object("OTPKIT_GATEWAYS", "a gateway for each region")
+        found = {region: self._names(variable, region, value) for region, value in wanted.items()}
+        return {region: names for region, names in found.items() if names}
+
+    def _names(self, variable: str, region: str, value: Any) -> list[str]:
+        listed = _NAMES.split(value.strip(", ")) if isinstance(value, str) else value
+        if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+            self._wrong(variable, f'gateways.{region:.8} must be a name, or a list such as ["alidayu", "twilio"].')
+            return []
+        names = [each.lower() for each in listed if each]
+        for name in names:
+            if name not in GATEWAYS:
+                hint = nearest(name, GATEWAYS)
+                text = f"{name!r:.40} is no gateway{hint} Those that there are: {', '.join(GATEWAYS)}."
+                self._wrong(variable, text)
+        return [name for name in names if name in GATEWAYS]
+
+    def _chosen(self, by_region: Mapping[str, list[str]]) -> list[str]:
+        """Return the names of all gateways; where none is chosen yet, the one whose variables are to be named."""
+        if not self._given.keys() & {"OTPKIT_GATEWAY", "OTPKIT_GATEWAYS"}:
+            return [DEFAULT_GATEWAY]
+        return list(dict.fromkeys(name for names in by_region.values() for name in names))
+
+    def _in_turn(self, members: list[Any]) -> Any:
+        """Return what carries the messages of a region: one gateway, or a `Failover` of several."""
+        if len(members) < 2:
+            return members[0]
+        options = self._options("failover", Failover)
+        return None if options is None else self._made("failover", Failover, (), options, members)
+
+    def _build(self, name: str) -> Gateway | Route | None:
+        """Return a gateway; with templates of its own where it has some."""
+        missing = list(self._missing(name))
+        self.problems += missing
+        options = self._options(name, gateway_class(name))
+        if missing or options is None:
+            return None
+        prefix = variable_of(name, "")
+        needed = {each for group in gateway_class(name).needs for each in group}
+        needed |= {each.name for each in tables()[name].values() if each.required}
+        gateway = self._made(name, gateway_class(name), needed, options)
+        if gateway is None or not self._has_templates(prefix):
+            return gateway
+        templates = self._templates(prefix)
+        return None if templates is None else Route(gateway, templates)
+
+    def _missing(self, name: str) -> Iterator[Problem]:
+        """Give what a gateway needs and has not: of several that could each do, all are named."""
+        settings = tables()[name]
+        groups: list[tuple[str, ...]] = [(each.name,) for each in settings.values() if each.required]
+        groups += [tuple(each for each in group if each in settings) for group in gateway_class(name).needs]
+        for group in groups:
+            variables = {variable_of(name, each): settings[each].about for each in group}
+            if self._given.keys().isdisjoint(variables):
+                (first, text), *others = variables.items()
+                yield Problem(first, "; ".join([text, *(f"or {each}, {about}" for each, about in others)]), True)
+
+    def _options(self, table: str, build: Callable[..., Any]) -> dict[str, Any] | None:
+        """Return the arguments that a table gives, or None where one of them is wrong."""
+        given = {name: each for name, each in parameters_of(build).items() if variable_of(table, name) in self._given}
+        options = {}
+        for name, each in given.items():
+            variable = variable_of(table, name)
+            options[name] = self._tried(variable, each.read, self._given[variable])
+        return None if None in options.values() else options
+
+    def _made(
+        self, table: str, build: Callable[..., T], needed: Collection[str], options: Mapping[str, Any], *args: Any
+    ) -> T | None:
+        """Return what `build` makes; None, with a problem for each argument that is wrong by itself.
+
+        A constructor tells of one argument at a time, so each is tried beside those that are needed.
+        """
+        try:
+            return build(*args, **options)
+        except ConfigurationError as error:
+            first = str(error)
+        before = len(self.problems)
+        base = {name: value for name, value in options.items() if name in needed}
+        if _works(build, *args, **base):
+            for name in (each for each in options if each not in needed):
+                self._tried(variable_of(table, name), build, *args, **base, **{name: options[name]})
+        if len(self.problems) == before:
+            self._wrong(f"{variable_of(table, '')}…", first)
         return None
-    table = read_object(given, "OTPKIT_POLICY", JSON["OTPKIT_POLICY"], problems)
-    refuse_unknown("policy", table, _POLICY_FIELDS, problems)
-    known = {name: table[name] for name in _POLICY_FIELDS if name in table}
-    if isinstance(known.get("regions"), list):
-        known["regions"] = frozenset(map(str, known["regions"]))
-    joint = {name for names in _JOINT for name in names}
-    for names in (*_JOINT, *((name,) for name in known if name not in joint)):
-        tried(problems, Policy, **{name: known[name] for name in names if name in known})
-    return tried([], Policy, **known)  # what is wrong was added above, field by field
 
+    def _needs_signature(self) -> bool:
+        """Return whether a template needs a signature; True where no gateway is named yet."""
+        if self._gateway is not None:
+            return bool(getattr(self._gateway, "adds_signature", True))
+        quiet = Reader(self._given)  # Wrong names are reported where the gateway is read.
+        names = quiet._chosen(quiet._names_by_region()) or [DEFAULT_GATEWAY]
+        shared = [name for name in names if not self._has_templates(variable_of(name, ""))]
+        return any(gateway_class(name).adds_signature for name in shared)
 
-def read_templates(given: Mapping[str, str], problems: list[str]) -> dict[str, Template] | None:
-    """Return the templates of `OTPKIT_TEMPLATES` by purpose; None where it is not given."""
-    if "OTPKIT_TEMPLATES" not in given:
-        return None
-    found = {}
-    for purpose, table in read_object(given, "OTPKIT_TEMPLATES", JSON["OTPKIT_TEMPLATES"], problems).items():
-        where = f"templates.{purpose}"
-        if not isinstance(table, dict) or not isinstance(table.get("code"), str):
-            problems.append(f"{where} must have the field code.")
-            continue
-        refuse_unknown(where, table, _TEMPLATE_FIELDS, problems)
-        named = {name: table[name] for name in _TEMPLATE_FIELDS if name in table}
-        if (template := tried(problems, Template, **named)) is not None:
-            found[purpose] = template
-    return found
+    def _has_templates(self, prefix: str) -> bool:
+        return f"{prefix}TEMPLATES" in self._given or f"{prefix}TEMPLATE_CODE" in self._given
 
+    def _templates(self, prefix: str) -> Template | dict[str, Template] | None:
+        """Return the templates whose variables begin so; None where there are none or one is wrong."""
+        if f"{prefix}TEMPLATES" in self._given:
+            return self._by_purpose(f"{prefix}TEMPLATES")
+        if f"{prefix}TEMPLATE_CODE" not in self._given:
+            return None
+        variables = {name: f"{prefix}TEMPLATE_{name.upper()}" for name in _TEMPLATE_FIELDS}
+        named: dict[str, Any] = {name: self._given[each] for name, each in variables.items() if each in self._given}
+        if "params" in named:
+            named["params"] = self._object(variables["params"], 'the variables, such as {"code": "{code}"}')
+        if self._is_wrong(variables["params"]):
+            return None
+        return self._tried(f"{prefix}TEMPLATE_…", Template, **named)
 
-def read_object(given: Mapping[str, str], variable: str, what: str, problems: list[str]) -> dict[str, Any]:
-    """Return the JSON object of a variable, {} where it is not given or, with a problem, no object."""
-    try:
-        found = json.loads(given.get(variable, "{}"))
-    except (ValueError, RecursionError):
-        found = None
-    if isinstance(found, dict):
+    def _by_purpose(self, variable: str) -> dict[str, Template]:
+        found = {}
+        for purpose, table in self._object(variable, "a template for each purpose").items():
+            where = f"templates.{purpose}"
+            if not isinstance(table, dict) or not isinstance(table.get("code"), str):
+                self._wrong(variable, f"{where} must have the field code.")
+                continue
+            self._refuse_unknown(variable, where, table, _TEMPLATE_FIELDS)
+            named = {name: table[name] for name in _TEMPLATE_FIELDS if name in table}
+            if (template := self._tried(variable, Template, **named)) is not None:
+                found[purpose] = template
         return found
-    problems.append(f"{variable} must be a JSON object with {what}.")
-    return {}
 
+    def _object(self, variable: str, what: str) -> dict[str, Any]:
+        """Return the JSON object of a variable; {} where it is none."""
+        try:
+            found = json.loads(self._given[variable])
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict):
+            return found
+        self._wrong(variable, f"{variable} must be a JSON object with {what}.")
+        return {}
 
-def refuse_unknown(where: str, table: Iterable[str], known: tuple[str, ...], problems: list[str]) -> None:
-    """Add a problem for every field that is not known, with the one that may be meant."""
-    problems += [f"{where} has no field {name!r:.40}{nearest(name, known)}" for name in table if name not in known]
+    def _refuse_unknown(self, variable: str, where: str, table: Iterable[str], known: tuple[str, ...]) -> None:
+        for name in table:
+            if name not in known:
+                self._wrong(variable, f"{where} has no field {name!r:.40}{nearest(name, known)}")
+
+    def _tried(self, variable: str, build: Callable[..., T], *args: Any, **named: Any) -> T | None:
+        """Return what `build` makes; None, and the problem added, where that is a `ConfigurationError`."""
+        try:
+            return build(*args, **named)
+        except ConfigurationError as error:
+            self._wrong(variable, str(error))
+            return None
+
+    def _wrong(self, variable: str, text: str) -> None:
+        self.problems.append(Problem(variable, text))
+
+    def _is_wrong(self, variable: str) -> bool:
+        return any(each.variable == variable for each in self.problems)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -218,64 +376,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {found[0]}?" if found else "."
 
 
-def tried(problems: list[str], build: Callable[..., T], *args: Any, **named: Any) -> T | None:
-    """Return what `build` makes; None, and the problem added, where that is a `ConfigurationError`."""
+def _works(build: Callable[..., Any], *args: Any, **named: Any) -> bool:
     try:
-        return build(*args, **named)
-    except ConfigurationError as error:
-        problems.append(str(error))
-        return None
-
-
-def _whole(variable: str, read: Callable[[Mapping[str, str], list[str]], T], given: Mapping[str, str]) -> T:
-    """Return what is read of a variable; raises `ConfigurationError` that names it, and all that is wrong with it."""
-    problems: list[str] = []
-    found = read(given, problems)
-    if problems:
-        raise ConfigurationError(f"Correct {variable}: {' '.join(dict.fromkeys(problems))}")
-    return found
-
-
-def _option(gateway: str, variable: str) -> str:
-    prefix = f"OTPKIT_{gateway.upper().replace('-', '_')}_"
-    return variable.removeprefix(prefix).removeprefix("OTPKIT_").lower()
-
-
-def _require(given: Mapping[str, str], overrides: Mapping[str, Any]) -> None:
-    needed = {name: why for name, why in REQUIRED.items() if _argument(name) not in overrides}
-    if "OTPKIT_TEMPLATES" in given:
-        needed = {name: why for name, why in needed.items() if _argument(name) != "template"}
-    choice = GATEWAYS.get(given.get("OTPKIT_GATEWAY", DEFAULT_GATEWAY).lower())
-    if not _adds_signature(overrides.get("gateway"), choice):
-        needed.pop("OTPKIT_TEMPLATE_SIGN_NAME", None)
-    if "gateway" not in overrides and choice is not None:
-        needed |= choice.needed(given)
-        needed |= {} if given.keys() & choice.one_of.keys() else choice.one_of
-    missing = [f"{name} ({why})" for name, why in needed.items() if name not in given]
-    if missing:
-        raise ConfigurationError(f"The environment lacks {'; '.join(missing)}. Set what is missing and start again.")
-
-
-def _adds_signature(gateway: Any, choice: Choice | None) -> bool:
-    """Return whether a template needs a signature; True where that can't be told yet."""
-    if gateway is None and choice is not None:
-        gateway = getattr(gateways, choice.class_name)
-    return bool(getattr(gateway, "adds_signature", True))
-
-
-def _argument(variable: str) -> str:
-    name = variable.removeprefix("OTPKIT_").lower()
-    return "template" if name.startswith("template_") else name.removesuffix("_url")
-
-
-def _template(given: Mapping[str, str]) -> Template:
-    params: Any = {"code": "{code}"}
-    if text := given.get("OTPKIT_TEMPLATE_PARAMS"):
-        try:
-            params = json.loads(text)
-        except ValueError:
-            params = None
-    if not isinstance(params, dict):
-        raise ConfigurationError('OTPKIT_TEMPLATE_PARAMS must be a JSON object, such as {"code": "{code}"}.')
-    named = {"sign_name": sign} if (sign := given.get("OTPKIT_TEMPLATE_SIGN_NAME")) else {}
-    return Template(given["OTPKIT_TEMPLATE_CODE"], params=params, body=given.get("OTPKIT_TEMPLATE_BODY"), **named)
+        build(*args, **named)
+    except ConfigurationError:
+        return False
+    return True

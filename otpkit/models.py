@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Literal
 
 DeliveryState = Literal["pending", "accepted", "uncertain", "delivered", "failed"]
@@ -157,6 +156,6 @@ class Event:
     at: datetime | None = None
     channel: str = ""
     segments: int | None = None
-    price: Decimal | None = None
+    price: str = ""
     duration_ms: int | None = None
     reasons: tuple[str, ...] = ()

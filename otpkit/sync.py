@@ -15,14 +15,14 @@ from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
-from otpkit.effects import Call, Emit, Flow, HttpRequest, Outbound, RunScript, Together
+from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, PageFlow, RunScript, Together
 from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
-from otpkit.store.errors import Patience
+from otpkit.store.retry import RetryBudget
 from otpkit.store.sync import SyncStore
 from otpkit.transport.http import Transport
 
@@ -98,7 +98,12 @@ class OTP:
         `OTPKIT_TEMPLATE_SIGN_NAME` and the gateway's own (`OTPKIT_ALIDAYU_APP_KEY`, `OTPKIT_ALIDAYU_APP_SECRET`).
         `OTPKIT_POLICY` and `OTPKIT_TEMPLATES`, JSON objects, are the policy's fields and a template for each purpose.
 
-        `overrides` are arguments of `OTP`, which win. Raises `ConfigurationError` that says exactly what is missing.
+        `OTPKIT_GATEWAY=alidayu,twilio` is a `Failover`, with its arguments in `OTPKIT_FAILOVER_…`. `OTPKIT_GATEWAYS`, a
+        JSON object, names a gateway or a list of them for each region, "*" for all others. A gateway's own templates
+        are `OTPKIT_TWILIO_TEMPLATE_…` or `OTPKIT_TWILIO_TEMPLATES`.
+
+        `overrides` are arguments of `OTP`, which win. Raises `ConfigurationError` that says exactly what is missing and
+        what is wrong.
         """
         return cls(**arguments_from(os.environ, overrides))
 
@@ -320,17 +325,17 @@ class OTP:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _drive(self, flow: Flow[T]) -> T:
-        patience = Patience()
+    def _drive(self, flow: Flow[T] | PageFlow[T]) -> T:
+        budget = RetryBudget()
         try:
             self._calls.begin(flow)
             effect = next(flow)
             while True:
                 try:
                     if type(effect) is RunScript:  # The usual one, without a frame between.
-                        reply = self._store.run(effect, patience)
+                        reply = self._store.run(effect, budget)
                     else:
-                        reply = self._perform(effect, patience)
+                        reply = self._perform(effect, budget)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
                 else:
@@ -345,11 +350,15 @@ class OTP:
             if self._calls.end(flow):
                 self._release()
 
-    def _perform(self, effect: Together[object] | Emit | Outbound | HttpRequest | Call, patience: Patience) -> Any:
+    def _perform(
+        self, effect: Together[object] | Emit | Outbound | HttpRequest | Call | OTPCall, budget: RetryBudget
+    ) -> Any:
         if isinstance(effect, Together):
-            return [self._store.run(script, patience) for script in effect.scripts]
+            return [self._store.run(script, budget) for script in effect.scripts]
         if isinstance(effect, Emit):
             return tell(self._config.listener, effect)
+        if callable(effect):
+            return effect(self)
         return self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
 
     def _hand_over(self, outbound: Outbound) -> Any:

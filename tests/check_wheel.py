@@ -20,9 +20,11 @@ ARGUMENTS = f"gateway=print, template=otpkit.Template('SMS_1', 'otpkit'), secret
 MISSING = {  # what is tried without an extra: what it says
     f"import otpkit; otpkit.OTP('memory://', {ARGUMENTS})": "pip install 'otpkit[embedded]'",
     "import otpkit; otpkit.Policy(regions={'CN', 'HK'})": "pip install 'otpkit[intl]'",
+    "import otpkit.settings": "pip install 'otpkit[settings]'",
     "from otpkit.sandbox import create_app": "otpkit[sandbox]",
     "from otpkit.cli import main; main()": "pip install 'otpkit[cli]'",
     "from otpkit.service import create_app": "pip install 'otpkit[service]'",
+    "import otpkit.web.schemas": "pip install 'otpkit[json]'",
 }
 STORY = f"""
 import otpkit

@@ -116,7 +116,7 @@ def test_a_template_is_compared_with_its_text(body: str | None, status: str, sai
         ("twilio", True, "one SMS"),
         ("twilio", False, "one SMS"),
         ("alidayu", True, "2 SMS"),
-        ("alidayu", False, "lacks"),
+        ("alidayu", False, "OTPKIT_TEMPLATE_SIGN_NAME is missing"),
     ],
 )
 def test_a_template_is_counted_as_its_gateway_sends_it(gateway: str, signed: bool, said: str) -> None:

@@ -10,8 +10,9 @@ import pytest
 from secrets_of_tests import OTHER_SECRET, SECRET
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, Policy, Rate, gateways
-from otpkit.environment import GATEWAYS, arguments_from
-from otpkit.service.settings import read_settings
+from otpkit.environment import GATEWAYS, arguments_from, tables, variable_of
+from otpkit.gateways.parameters import parameters_of
+from otpkit.settings import read_settings
 
 COMMON = {
     "OTPKIT_REDIS_URL": "memory://",
@@ -56,9 +57,14 @@ def test_every_gateway_is_tested() -> None:
 def test_a_gateway_is_built_from_its_variables(name: str, spell: Any) -> None:
     """By its name in any case; and an OTP of it."""
     gateway = gateway_of(spell(name), **COMPLETE[name])
-    assert type(gateway) is getattr(gateways, GATEWAYS[name].class_name)
+    assert type(gateway) is getattr(gateways, GATEWAYS[name])
     with OTP(**arguments_from(COMMON | {"OTPKIT_GATEWAY": name} | COMPLETE[name], {})) as otp:
         assert otp.status("+8613800138000") is None
+
+
+def variables_of(name: str) -> set[str]:
+    """Return the variables of a gateway."""
+    return {variable_of(name, each) for each in tables()[name]}
 
 
 @pytest.mark.parametrize(("name", "variable"), [(name, each) for name, own in COMPLETE.items() for each in own])
@@ -67,8 +73,8 @@ def test_each_variable_that_is_missing_is_named(name: str, variable: str) -> Non
     given = {each: value for each, value in COMPLETE[name].items() if each != variable}
     with pytest.raises(ConfigurationError) as refused:
         gateway_of(name, **given)
-    alternatives = set(GATEWAYS[name].one_of)
-    expected = alternatives if variable in alternatives else {variable}
+    groups = [{variable_of(name, each) for each in group} for group in getattr(gateways, GATEWAYS[name]).needs]
+    expected = next((group & variables_of(name) for group in groups if variable in group), {variable})
     assert set(re.findall(r"OTPKIT_\w+", str(refused.value))) == expected
     assert "gateway's secret" not in str(refused.value)
 
@@ -76,13 +82,22 @@ def test_each_variable_that_is_missing_is_named(name: str, variable: str) -> Non
 @pytest.mark.parametrize("name", GATEWAYS)
 def test_every_optional_variable_is_an_argument(name: str) -> None:
     """One that the class does not take would be a TypeError."""
-    values = {"BASE_URL": "http://127.0.0.1:8025", "STATUS_CALLBACK": "https://me.example/t", "LANGUAGE": "en-GB"}
-    values |= {"CALLED_SHOW_NUMBER": "057100000000"}
-    choice, prefix = GATEWAYS[name], f"OTPKIT_{name.upper().replace('-', '_')}_"
-    optional = {each: values.get(each.removeprefix(prefix), "x") for each in choice.optional}
-    assert gateway_of(name, **COMPLETE[name], **optional)
-    if "_BASE_URL" in "".join(choice.optional):
-        assert gateway_of(name, **COMPLETE[name], **optional).base_url == "http://127.0.0.1:8025"
+    values = {"base_url": "http://127.0.0.1:8025", "status_callback": "https://me.example/t", "language": "en-GB"}
+    values |= {
+        "called_show_number": "057100000000",
+        "timeout": "2.5 7",
+        "play_times": "2",
+        "volume": "9",
+        "speed": "-9",
+    }
+    values |= {"proxy": "http://proxy.example:3128"}
+    taken = parameters_of(getattr(gateways, GATEWAYS[name]))
+    optional = {variable_of(name, each): values.get(each, "x") for each in taken if each != "messaging_service_sid"}
+    found = gateway_of(name, **optional | COMPLETE[name])
+    if "base_url" in taken:
+        assert found.base_url == "http://127.0.0.1:8025"
+    if "timeout" in taken:
+        assert found.timeout == (2.5, 7)
 
 
 def test_twilio_may_call_only_or_send_by_a_service() -> None:
@@ -152,11 +167,11 @@ def test_policy_and_templates_are_read_from_the_environment(shell: Any, monkeypa
 
 
 def test_what_serve_takes_of_the_environment_from_env_takes_too() -> None:
-    """All arguments of an OTP but how long a message waits for a thread of the server."""
+    """All arguments of an OTP."""
     variables = deployed(OTPKIT_INDEX_SECRET=SECRET, OTPKIT_NAMESPACE="shop")
     served = dict(read_settings(variables | SERVED).otp)
     own = arguments_from(variables, {})
-    assert set(served) - set(own) == {"gateway_wait"}
+    assert set(served) == set(own)
     assert {name: served[name] for name in own if name != "gateway"} == {
         name: own[name] for name in own if name != "gateway"
     }

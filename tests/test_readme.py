@@ -22,10 +22,11 @@ from typing import Any
 
 import pytest
 import requests
-from readme_blocks import PYTHON, ROOT, SHELL, TEXT, Inbox, block_with, production, run_block
+from readme_blocks import PYTHON, ROOT, SHELL, TEXT, TOML, Inbox, block_with, production, run_block
 from secrets_of_tests import SECRET
 
 from otpkit import OTP, Template, gateways
+from otpkit.settings import read_settings
 from otpkit.testing import MovableClock, Outbox
 
 BIN = Path(sys.executable).parent
@@ -219,6 +220,19 @@ def test_the_environment_of_production_configures_an_otp() -> None:
     done = in_shell(f"{exports}\npython -c '{from_env}print(otp)'")
     assert done.returncode == 0, done.stderr
     assert "OTP" in done.stdout
+
+
+def test_the_file_with_two_gateways_configures_an_otp(tmp_path: Path) -> None:
+    """Beside what the file and the environment hold that are shown above it."""
+    file = tmp_path / "otpkit.toml"
+    shown = block_with("[keys.shop]", TOML).replace("c2a5…", "0" * 64)
+    root, tables = block_with("failover.rest_after", TOML).split("\n\n", 1)
+    file.write_text(shown.replace('gateway = "alidayu"', root) + tables, encoding="utf-8")
+    keys = {"ALIDAYU_APP_SECRET": "x", "TENCENT_SECRET_ID": "x", "TENCENT_SECRET_KEY": "x", "TENCENT_SDK_APP_ID": "1"}
+    environ = {f"OTPKIT_{name}": value for name, value in keys.items()} | {"OTPKIT_SECRET": SECRET}
+    chosen = read_settings(environ, str(file), serves=True).otp["gateway"]
+    assert (len(chosen.gateways), chosen.rest_after) == (2, 5)
+    assert chosen.gateways[1].template["signup"].params == {"1": "{code}"}
 
 
 @pytest.mark.timeout(700)

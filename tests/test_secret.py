@@ -23,7 +23,7 @@ from otpkit.doctor import examine
 from otpkit.gateways import Webhook, verify_webhook
 from otpkit.service import ApiKey, create_app
 from otpkit.service.keys import Keyring
-from otpkit.service.settings import read_settings
+from otpkit.settings import read_settings
 from otpkit.testing import Outbox
 
 TEMPLATE = Template("SMS_1", "otpkit")

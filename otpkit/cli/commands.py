@@ -14,12 +14,11 @@ from typing import Annotated
 import typer
 
 from otpkit import fold
-from otpkit.cli.configured import configured, examine_service
+from otpkit.cli.configured import configured
 from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_usage, wants_json
 from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report, standing_row, standing_word
 from otpkit.cli.serving import Config, demo, sandbox, serve
 from otpkit.core.arguments import NOT_GIVEN
-from otpkit.doctor import examine
 from otpkit.environment import REQUIRED
 from otpkit.errors import OTPError
 from otpkit.frames import without_locals
@@ -31,7 +30,7 @@ app = typer.Typer(
     help="Phone verification by one-time codes.",
     epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, erase, doctor and serve are configured "
     f"by {', '.join(REQUIRED)} and the gateway's own variables. OTPKIT_POLICY and OTPKIT_TEMPLATES, JSON objects, are "
-    f"the policy's fields and a template for each purpose.\n\n{HELP}",
+    f"the policy's fields and a template for each purpose. --config FILE has the same as a TOML file.\n\n{HELP}",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # its tracebacks would show local variables
 )
@@ -101,11 +100,12 @@ def issue(
         typer.Option(help="Names this request: with the same key nothing is sent again.", show_default=False),
     ] = None,
     voice: Annotated[bool, typer.Option("--voice", help="Call the phone, and speak the code.")] = False,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Send a code to PHONE; while one is live, the same code again."""
     params = None if param is None else dict(map(_name_and_value, param))
-    with configured() as otp:
+    with configured(config) as otp:
         challenge = otp.issue(
             phone,
             purpose,
@@ -129,10 +129,11 @@ def verify(
     bind: Bind = "",
     region: Region = None,
     token: Annotated[bool, typer.Option("--token", help="Print the proof's token, which shows the phone.")] = False,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify the CODE that PHONE received, and use it up."""
-    with configured() as otp:
+    with configured(config) as otp:
         typed = fold(_read_secret("Code") if code is None else code)
         proof = otp.verify(phone, typed, purpose, bind=bind, region=region)
         show(f"Verified {mask(proof.phone)}", proof_row(proof, with_token=token), as_json=as_json)
@@ -151,10 +152,11 @@ def redeem(
     idempotency_key: Annotated[
         str | None, typer.Option(help="Names this request: with the same key the same proof again.", show_default=False)
     ] = None,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Redeem the TOKEN of a proof, once ever."""
-    with configured() as otp:
+    with configured(config) as otp:
         proof = otp.redeem(
             _read_secret("Token") if token is None else token,
             purpose,
@@ -169,10 +171,15 @@ def redeem(
 
 @app.command()
 def status(
-    phone: Phone, purpose: Purpose = "signup", bind: Bind = "", region: Region = None, as_json: AsJson = False
+    phone: Phone,
+    purpose: Purpose = "signup",
+    bind: Bind = "",
+    region: Region = None,
+    config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show the live code's challenge, if there is one; sends nothing."""
-    with configured() as otp:
+    with configured(config) as otp:
         found = otp.status(phone, purpose, bind=bind, region=region)
     title = "No code is live" if found is None else f"A code for {mask(found.phone)} is live"
     show(title, {"live": found is not None} | ({} if found is None else challenge_row(found)), as_json=as_json)
@@ -180,10 +187,15 @@ def status(
 
 @app.command()
 def revoke(
-    phone: Phone, purpose: Purpose = "signup", bind: Bind = "", region: Region = None, as_json: AsJson = False
+    phone: Phone,
+    purpose: Purpose = "signup",
+    bind: Bind = "",
+    region: Region = None,
+    config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """End the live code of PHONE, if there is one; its messages stay counted."""
-    with configured() as otp:
+    with configured(config) as otp:
         otp.revoke(phone, purpose, bind=bind, region=region)
         found = otp.standing(phone, region=region)
     shown = mask(found.phone)
@@ -192,35 +204,40 @@ def revoke(
 
 @app.command()
 def delivery(
-    phone: Phone, purpose: Purpose = "signup", bind: Bind = "", region: Region = None, as_json: AsJson = False
+    phone: Phone,
+    purpose: Purpose = "signup",
+    bind: Bind = "",
+    region: Region = None,
+    config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Ask the gateway what became of the latest message of the live code."""
-    with configured() as otp:
+    with configured(config) as otp:
         found = otp.delivery(phone, purpose, bind=bind, region=region)
     show(f"The latest message: {found.state}", delivery_row(found), as_json=as_json)
 
 
 @app.command()
-def standing(phone: Phone, region: Region = None, as_json: AsJson = False) -> None:
+def standing(phone: Phone, region: Region = None, config: Config = None, as_json: AsJson = False) -> None:
     """Tell whether PHONE is limited or blocked, and for how long."""
-    with configured() as otp:
+    with configured(config) as otp:
         found = otp.standing(phone, region=region)
     show(f"The phone {mask(found.phone)}: {standing_word(found)}", standing_row(found), as_json=as_json)
 
 
 @app.command()
-def unblock(phone: Phone, region: Region = None, as_json: AsJson = False) -> None:
+def unblock(phone: Phone, region: Region = None, config: Config = None, as_json: AsJson = False) -> None:
     """Lift a block of PHONE and clear its wrong codes; its messages stay counted."""
-    with configured() as otp:
+    with configured(config) as otp:
         otp.unblock(phone, region=region)
         found = otp.standing(phone, region=region)
     show(f"Unblocked {mask(found.phone)}", standing_row(found), as_json=as_json)
 
 
 @app.command()
-def erase(phone: Phone, region: Region = None, as_json: AsJson = False) -> None:
+def erase(phone: Phone, region: Region = None, config: Config = None, as_json: AsJson = False) -> None:
     """Remove all that is kept of PHONE, its limits and a block too."""
-    with configured() as otp:
+    with configured(config) as otp:
         otp.erase(phone, region=region)
         found = otp.standing(phone, region=region)
     show(f"Erased {mask(found.phone)}", standing_row(found), as_json=as_json)
@@ -258,7 +275,9 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
 
     In Redis it keeps a keyed fingerprint of the index secret, for 400 days.
     """
-    report = examine(os.environ) if config is None else examine_service(config)
+    from otpkit.doctor import examine
+
+    report = examine(os.environ, config)
     show_report(report, as_json=as_json)
     raise typer.Exit(0 if report.ok else 1)
 

@@ -89,17 +89,17 @@ def serve(
     start alone: SIGHUP, SIGUSR1 and SIGUSR2 are ignored.
     """
     from otpkit.service.command import run
-    from otpkit.service.settings import read_settings
+    from otpkit.settings import read_settings
 
     if config is None:
         require_settings(
             "Add an API key in OTPKIT_API_KEYS; or write it all in a file: otpkit serve --config otpkit.toml."
         )
-    settings = read_settings(os.environ, config)
+    settings = read_settings(os.environ, config, serves=True)
     run(
         settings,
-        settings.host if host is None else host,
-        settings.port if port is None else port,
+        settings.service.host if host is None else host,
+        settings.service.port if port is None else port,
         lambda url: typer.echo(f"Listening on {url}"),
     )
 

@@ -62,7 +62,7 @@ class FixedCode:
         return f"FixedCode(phone={mask(str(self.phone))!r}, until={self.until!r}, purposes={self.purposes!r})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Config:
     """What an `OTP` is built from, checked: everything that flows lean on, and nothing that does I/O."""
 
@@ -84,6 +84,12 @@ class Config:
     def host_ms(self) -> int:
         """Return the time of the clock given, or of this host, in milliseconds."""
         return int((self.clock or time.time)() * 1000)
+
+
+def check_namespace(namespace: object) -> None:
+    """Raise `ConfigurationError` for a namespace that can't begin a key."""
+    if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
+        raise ConfigurationError("namespace must be letters, digits, '_', '.' and '-'.", 'Choose one such as "otpkit".')
 
 
 def build(
@@ -113,8 +119,7 @@ def build(
     """
     if not isinstance(policy, Policy):
         raise ConfigurationError("policy must be a Policy.", "Write policy=Policy(code_length=8).")
-    if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
-        raise ConfigurationError("namespace must be letters, digits, '_', '.' and '-'.", 'Choose one such as "otpkit".')
+    check_namespace(namespace)
     for name, function in (("on_event", on_event), ("clock", clock)):
         if function is not None and (not callable(function) or iscoroutinefunction(function)):
             raise ConfigurationError(f"{name} must be a plain function or None.", "Pass one that is not async.")

@@ -1,7 +1,7 @@
 """Codes, and the keyed hashes that stand for phones, codes, purposes and binds at rest.
 
 From each secret three keys are derived, so that none of them opens what another guards: `code` (a code from its nonce,
-and its digest), `index` (pseudonyms and names) and `token` (proofs). A digest's salt is the identity itself,
+and its digest), `index` (pseudonyms and names) and `token` (proofs). A digest's salt is the subject itself,
 length-prefixed, so that no two identities can be written alike (RFC 2104, FIPS 180-4; NIST SP 800-63B-4 §3.1.3.2 asks
 for at least six random digits).
 """
@@ -118,18 +118,18 @@ class CodeKey:
         self._mac = Mac(_derive(secret, b"code"))
         self.id = _derive(secret, b"key id")[:KEY_ID_BYTES]
 
-    def code(self, nonce: bytes, identity: bytes, length: int) -> str:
+    def code(self, nonce: bytes, subject: bytes, length: int) -> str:
         """Derive the code of a nonce: uniform over all of `length` digits (256 bits modulo 10^length)."""
-        number = int.from_bytes(self._mac(b"code" + nonce + identity), "big")
+        number = int.from_bytes(self._mac(b"code" + nonce + subject), "big")
         return f"{number % 10**length:0{length}d}"
 
-    def digest(self, identity: bytes, code: str) -> bytes:
+    def digest(self, subject: bytes, code: str) -> bytes:
         """Return what Redis keeps of a code."""
-        return self._mac(b"hash" + identity + code.encode())[:DIGEST_BYTES]
+        return self._mac(b"hash" + subject + code.encode())[:DIGEST_BYTES]
 
-    def challenge(self, nonce: bytes, identity: bytes, code: str, *, fixed: bool = False) -> bytes:
+    def challenge(self, nonce: bytes, subject: bytes, code: str, *, fixed: bool = False) -> bytes:
         """Return a fresh challenge as `phone.lua` keeps it, but for its time."""
-        return nonce + self.digest(identity, code) + self.id + bytes((0, len(code), fixed))
+        return nonce + self.digest(subject, code) + self.id + bytes((0, len(code), fixed))
 
 
 class Keys:
@@ -175,11 +175,11 @@ class Keys:
         # Its kind was named so by the first version, and what is stored stays.
         return checked_purpose, checked_bind, packed, self.name_packed(b"slot", packed)[:CHALLENGE_FIELD_BYTES]
 
-    def digests(self, identity: bytes, code: str) -> bytes:
+    def digests(self, subject: bytes, code: str) -> bytes:
         """Return for each key what Redis keeps of a code, and the key's id."""
         found = b""
         for key in self.codes:
-            found += key.digest(identity, code) + key.id
+            found += key.digest(subject, code) + key.id
         return found
 
     def __reduce__(self) -> NoReturn:

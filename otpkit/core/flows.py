@@ -137,7 +137,8 @@ class Flows:
         match reply:
             case Proved() as proved:
                 # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
-                report.now_ms, report.replayed = proved.issued_ms, is_keyed and proved.repeated
+                report.replayed = is_keyed and proved.repeated
+                report.now_ms = 0 if proved.repeated else proved.issued_ms
                 if charges:
                     yield from refund(config, charges)
                 return config.signer.proof(

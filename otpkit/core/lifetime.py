@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Protocol
+from typing import Protocol
 from weakref import WeakSet
 
 from otpkit.errors import ConfigurationError
@@ -20,7 +20,7 @@ class Calls:
 
     def __init__(self) -> None:
         self._is_closed = False
-        self._under_way: set[Any] = set()
+        self._under_way: set[object] = set()
 
     def require_open(self) -> None:
         """Raise `ConfigurationError` where the OTP is closed."""

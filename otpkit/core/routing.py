@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from inspect import iscoroutinefunction
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from otpkit.core.arguments import check_purpose
 from otpkit.errors import ConfigurationError
@@ -14,10 +14,10 @@ from otpkit.template import Template
 
 GatewayChoice: TypeAlias = (
     Gateway
-    | Callable[[Message], Any]
+    | Callable[[Message], object]
     | Route
     | Failover
-    | Mapping[str, Gateway | Callable[[Message], Any] | Route | Failover]
+    | Mapping[str, Gateway | Callable[[Message], object] | Route | Failover]
 )
 __all__ = ["GatewayChoice", "Member", "Plan", "Routing", "TemplateChoice", "check_templates", "is_async", "route"]
 
@@ -25,7 +25,7 @@ _OTHERS = "*"
 
 
 class Member(NamedTuple):
-    """A gateway of a deployment, by a name that no other has, and its templates."""
+    """A gateway of an `OTP`, by a name that no other has, and its templates."""
 
     name: str
     gateway: Gateway
@@ -68,11 +68,11 @@ class Plan(NamedTuple):
 
 
 class Routing(NamedTuple):
-    """The plans of a deployment, by region, and all its gateways, by name."""
+    """The plans of an `OTP`, by region, and all its gateways, by name."""
 
     plans: Mapping[str, Plan]
     members: Mapping[str, Member]
-    only: Member | None  # the one gateway of a deployment that has no other
+    only: Member | None  # the one gateway of an `OTP` that has no other
 
     def plan_for(self, region: str) -> Plan:
         """Return the plan of an allowed region."""
@@ -86,7 +86,7 @@ class Routing(NamedTuple):
         return found
 
 
-def route(choice: Any, template: Any, regions: Iterable[str]) -> Routing:
+def route(choice: object, template: object, regions: Iterable[str]) -> Routing:
     """Check what `OTP(gateway=…, template=…)` was given, for the allowed regions.
 
     Raises `ConfigurationError`, naming the field and the remedy.
@@ -105,7 +105,7 @@ def route(choice: Any, template: Any, regions: Iterable[str]) -> Routing:
     return builder.routing({region: builder.plan(each) for region, each in choice.items()})
 
 
-def check_templates(template: Any) -> TemplateChoice:
+def check_templates(template: object) -> TemplateChoice:
     """Return what `template=` was given; raises `ConfigurationError` for what is none."""
     if isinstance(template, Template):
         return template
@@ -125,14 +125,14 @@ def is_async(gateway: Gateway) -> bool:
 
 
 class _Builder:
-    """Names the gateways of a deployment; one that stands in two places is one."""
+    """Names the gateways of an `OTP`; one that stands in two places is one."""
 
     def __init__(self, templates: TemplateChoice) -> None:
         self._templates = templates
-        self._known: dict[int, tuple[Any, Member]] = {}
+        self._known: dict[int, tuple[object, Member]] = {}
         self.members: dict[str, Member] = {}
 
-    def plan(self, choice: Any) -> Plan:
+    def plan(self, choice: object) -> Plan:
         if not isinstance(choice, Failover):
             return Plan((self._member(choice),))
         after = choice.undelivered_after
@@ -148,13 +148,13 @@ class _Builder:
         only = next(iter(self.members.values())) if len(self.members) == 1 else None
         return Routing(plans, self.members, only)
 
-    def _member(self, choice: Any) -> Member:
+    def _member(self, choice: object) -> Member:
         if id(choice) not in self._known:
             self._known[id(choice)] = (choice, self._new_member(choice))
         return self._known[id(choice)][1]
 
-    def _new_member(self, choice: Any) -> Member:
-        route = choice if isinstance(choice, Route) else Route(choice)
+    def _new_member(self, choice: object) -> Member:
+        route = choice if isinstance(choice, Route) else Route(_gateway(choice))
         gateway = _gateway(route.gateway)
         templates = self._templates if route.template is None else check_templates(route.template)
         for template in [templates] if isinstance(templates, Template) else templates.values():
@@ -178,7 +178,7 @@ def _name(gateway: Gateway) -> str:
     )
 
 
-def _gateway(gateway: Any) -> Gateway:
+def _gateway(gateway: object) -> Gateway:
     if isinstance(gateway, Gateway):
         return gateway
     if callable(gateway) and not isinstance(gateway, type):

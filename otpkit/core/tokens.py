@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Any
+from typing import NamedTuple, NotRequired, TypedDict, cast
 
 from itsdangerous import BadData, URLSafeSerializer
 
@@ -20,8 +19,21 @@ _MAX_TOKEN_CHARS = 4096
 _INVALID = "This is not a proof token of ours for this namespace, purpose, bind and phone.", "Verify the phone again."
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class _Payload(TypedDict):
+    """A token's JSON. Its times are server milliseconds."""
+
+    id: str
+    phone: str
+    purpose: str
+    bind: str
+    iat: int
+    exp: int
+    amr: str
+    aud: NotRequired[str]
+    fixed: NotRequired[bool]
+
+
+class Claims(NamedTuple):
     """What a token says once its signature holds. Times are server milliseconds."""
 
     proof_id: bytes
@@ -54,7 +66,7 @@ class TokenSigner:
         """Build the proof of a verify; its token is signed when it is read."""
 
         def sign(proof: Proof) -> str:
-            claims: dict[str, Any] = {
+            claims: _Payload = {
                 "id": proof_id,
                 "phone": phone,
                 "purpose": purpose,
@@ -96,10 +108,10 @@ class TokenSigner:
         )
         return Claims(decode_id(claims["id"]), proof, issued_ms, expires_ms, "aud" in claims)
 
-    def _load(self, token: object) -> dict[str, Any]:
+    def _load(self, token: object) -> _Payload:
         if isinstance(token, str) and len(token) <= _MAX_TOKEN_CHARS:
             try:
-                return dict(self._serializer.loads(token))
+                return cast("_Payload", dict(self._serializer.loads(token)))
             except (BadData, ValueError, TypeError):
                 pass
         # Raised outside the except block: an itsdangerous error holds the payload, and so the phone.

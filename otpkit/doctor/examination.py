@@ -3,44 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from secrets import token_bytes
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from otpkit.core.config import build
+from otpkit.core.config import check_namespace
 from otpkit.core.crypto import Keys, encode_id
 from otpkit.doctor import settings
 from otpkit.doctor.findings import Finding, Report, refused
 from otpkit.doctor.probe import ask_gateway, connect, facts, remember
 from otpkit.doctor.rehearsal import examine_replicas, examine_scripts
 from otpkit.doctor.server import examine_server, unreached
-from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError, OTPError
+from otpkit.gateways.failover import Failover, Route, TemplateChoice
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.errors import REDIS_ERRORS, store_error
 from otpkit.store.url import MEMORY_URL
 from otpkit.template import Template
 
-_PARTS: Final = ("redis", "secret", "gateway", "template", "policy")
+if TYPE_CHECKING:
+    from otpkit.settings import Reading
+
 _ANY_SECRET: Final = token_bytes(32)
-_ANY_TEMPLATE: Final = Template("any", "any")
 
 
-def examine(environ: Mapping[str, str]) -> Report:
-    """Check what `OTP.from_env` would build from these variables, and what it would connect to.
+def examine(environ: Mapping[str, str], config: str | None = None) -> Report:
+    """Check the settings of a deployment, and what they connect to.
+
+    Args:
+        environ: the environment.
+        config: the TOML file of `otpkit serve`, over which the environment wins; with it, what `otpkit serve` would run
+            with is checked too. None where there is none.
 
     It sends no message. In Redis it runs every script on keys of its own, which it removes, and keeps a keyed
     fingerprint of the index secret, which reveals nothing, for 400 days.
+
+    Raises `ConfigurationError` for a file that can't be read.
     """
-    keys, found = _examine_secrets(environ)
-    policy, judged = _examine_policy(environ)
-    there = _examine_redis(environ, keys, policy.replicas)
-    return Report((*there, *found, *judged, *_examine_template(environ), *_examine_gateway(environ)))
+    from otpkit.settings import Reading  # Its libraries come with the extra `settings`.
+
+    reading = Reading(environ, config, serves=config is not None)
+    keys, found = _examine_secrets(reading)
+    policy, judged = _examine_policy(reading)
+    there = _examine_redis(reading, keys, policy.replicas)
+    rest = (*_examine_template(reading), *_examine_gateway(reading), *_examine_others(reading, config))
+    return Report((*there, *found, *judged, *rest))
 
 
-def _examine_redis(environ: Mapping[str, str], fingerprint: tuple[str, str] | None, replicas: int) -> list[Finding]:
-    url = _part(environ, "redis")
-    if isinstance(url, Finding):
-        return [url]
+def _examine_others(reading: Reading, config: str | None) -> list[Finding]:
+    """Return what was found of all other settings; with a file, of all together as `otpkit serve` takes them."""
+    if config is None:
+        remedy = "Correct the variables, or remove them."
+        return [Finding("settings", "problem", " ".join(reading.others), remedy)] if reading.others else []
+    if not reading.problems:
+        return [Finding("service", "ok", f"`otpkit serve` starts with {config}.")]
+    remedy = f"Correct {config}, or the environment, which overrides it."
+    return [Finding("service", "problem", f"`otpkit serve` can't start. {' '.join(reading.problems)}", remedy)]
+
+
+def _examine_redis(reading: Reading, fingerprint: tuple[str, str] | None, replicas: int) -> list[Finding]:
+    url = reading.otp.get("redis")
+    if url is None:
+        return [_problem(reading, "redis")]
     namespace = fingerprint[0].partition(":")[0] if fingerprint is not None else "otpkit"
     if url == MEMORY_URL:
         found = f"{MEMORY_URL} is a store for tests: every process has its own, and forgets it when it ends."
@@ -73,14 +97,13 @@ def _examine_index(client: Any, key: str, fingerprint: str) -> Finding:
         return Finding(told.name, told.status, f"Its fingerprint can't be kept. {told.found}", told.remedy)
 
 
-def _examine_secrets(environ: Mapping[str, str]) -> tuple[tuple[str, str] | None, list[Finding]]:
+def _examine_secrets(reading: Reading) -> tuple[tuple[str, str] | None, list[Finding]]:
     """Return the key and the value of the index secret's fingerprint, where there is one, and what was found."""
-    given = _part(environ, "secret")
-    if isinstance(given, Finding):
-        return None, [given]
+    given = reading.otp.get("secret")
+    if given is None:
+        return None, [_problem(reading, "secret")]
     raw: list[str] = [given] if isinstance(given, str) else given
-    everything = _arguments(environ, "secret")
-    index, namespace = everything.get("index_secret"), everything.get("namespace", "otpkit")
+    index, namespace = reading.otp.get("index_secret"), reading.otp.get("namespace", "otpkit")
     try:
         Keys(raw, _ANY_SECRET)
     except ConfigurationError as error:
@@ -92,70 +115,75 @@ def _examine_secrets(environ: Mapping[str, str]) -> tuple[tuple[str, str] | None
         remedy = "Set OTPKIT_INDEX_SECRET to the first secret that was used."
         return None, [*found, refused("index_secret", error, remedy)]
     try:
-        _check_namespace(namespace)
+        check_namespace(namespace)
     except ConfigurationError as error:
         return None, [*found, refused("namespace", error, "Correct OTPKIT_NAMESPACE.")]
     return (f"{namespace}:{{index}}:i", encode_id(keys.name(b"index check"))), found
 
 
-def _check_namespace(namespace: str) -> None:
-    build(
-        lambda message: None,
-        _ANY_TEMPLATE,
-        _ANY_SECRET,
-        policy=DEFAULT_POLICY,
-        index_secret=None,
-        fixed_codes=(),
-        namespace=namespace,
-        on_event=None,
-        clock=None,
-        clustered=False,
-    )
-
-
-def _examine_policy(environ: Mapping[str, str]) -> tuple[Policy, list[Finding]]:
+def _examine_policy(reading: Reading) -> tuple[Policy, list[Finding]]:
     """Return the policy, the default one where it can't be read, and what was found of one that is given."""
-    if not environ.get("OTPKIT_POLICY", "").strip():
-        return DEFAULT_POLICY, []
-    chosen = _part(environ, "policy")
-    if isinstance(chosen, Finding):
-        return DEFAULT_POLICY, [chosen]
-    return chosen, [settings.policy(chosen)]
+    if reading.of_part("policy"):
+        return DEFAULT_POLICY, [_problem(reading, "policy")]
+    chosen = reading.otp.get("policy")
+    return (DEFAULT_POLICY, []) if chosen is None else (chosen, [settings.policy(chosen)])
 
 
-def _examine_template(environ: Mapping[str, str]) -> list[Finding]:
-    chosen = _part(environ, "template")
-    if isinstance(chosen, Finding):
-        return [chosen]
-    signed = getattr(_part(environ, "gateway"), "adds_signature", True)
+def _examine_template(reading: Reading) -> list[Finding]:
+    if reading.of_part("template"):
+        return [_problem(reading, "template")]
+    members = _members(reading.otp.get("gateway"))
+    shared = [member.gateway for member in members if member.template is None]
+    signed = any(getattr(gateway, "adds_signature", True) for gateway in shared) or not members
+    found = _judge_templates(reading.otp["template"], signed=signed)
+    if not found:
+        found = [Finding("template", "problem", "OTPKIT_TEMPLATES has no template.", "Add one for each purpose.")]
+    for member in members:
+        if member.template is not None:
+            name = getattr(member.gateway, "name", "")
+            own = f"OTPKIT_{name.replace('-', '_').upper()}_TEMPLATE"
+            for each in _judge_templates(member.template, signed=getattr(member.gateway, "adds_signature", True)):
+                remedy = each.remedy.replace("OTPKIT_TEMPLATE", own)
+                found.append(replace(each, found=f"{name}: {each.found}", remedy=remedy))
+    return found
+
+
+def _judge_templates(chosen: TemplateChoice, *, signed: bool) -> list[Finding]:
     if isinstance(chosen, Template):
         return [settings.template(chosen, signed=signed)]
-    found = [settings.template(each, purpose, signed=signed) for purpose, each in chosen.items()]
-    return found or [Finding("template", "problem", "OTPKIT_TEMPLATES has no template.", "Add one for each purpose.")]
+    return [settings.template(each, purpose, signed=signed) for purpose, each in chosen.items()]
 
 
-def _examine_gateway(environ: Mapping[str, str]) -> list[Finding]:
-    chosen = _part(environ, "gateway")
-    if isinstance(chosen, Finding):
-        return [chosen]
-    if not chosen.can_trace:
-        return [settings.unasked(chosen.name)]
-    answer = ask_gateway(chosen)
+def _examine_gateway(reading: Reading) -> list[Finding]:
+    members = _members(reading.otp.get("gateway"))
+    if not members or reading.of_part("gateway"):
+        return [_problem(reading, "gateway")]
+    return [_ask(member.gateway) for member in members]
+
+
+def _ask(gateway: Any) -> Finding:
+    if not gateway.can_trace:
+        return settings.unasked(gateway.name)
+    answer = ask_gateway(gateway)
     if answer == settings.Answer():  # it knows messages by its own ids alone
-        return [settings.unasked(chosen.name)]
-    return [settings.gateway(chosen.name, answer)]
+        return settings.unasked(gateway.name)
+    return settings.gateway(gateway.name, answer)
 
 
-def _part(environ: Mapping[str, str], name: str) -> Any:
-    """Return one argument of an `OTP`, or what is wrong with it."""
-    try:
-        return _arguments(environ, name)[name]
-    except ConfigurationError as error:
-        remedy, _, found = str(error).partition(": ")
-        if remedy.startswith("Correct OTPKIT_"):  # a variable of JSON, with all that is wrong in it
-            return Finding(name, "problem", found, f"{remedy}.")
-        return refused(name, error, f"Correct the variables OTPKIT_{name.upper()}….")
+def _members(choice: Any) -> list[Route]:
+    """Return each gateway of a deployment once, in the order in which they are tried."""
+    by_region = choice.values() if isinstance(choice, Mapping) else [choice]
+    found: dict[int, Route] = {}
+    for plan in by_region:
+        for member in plan.gateways if isinstance(plan, Failover) else [plan]:
+            if member is not None:
+                found[id(member)] = member if isinstance(member, Route) else Route(member)
+    return list(found.values())
 
 
-def _arguments(environ: Mapping[str, str], name: str) -> dict[str, Any]:
-    return arguments_from(environ, dict.fromkeys(set(_PARTS) - {name}))
+def _problem(reading: Reading, name: str) -> Finding:
+    """Return what is wrong with one argument of an `OTP`."""
+    told = reading.of_part(name)
+    wrong = dict.fromkeys(each.where for each in told if not each.is_missing)
+    remedy = f"Correct {', '.join(wrong)}." if wrong else "Set what is missing and start again."
+    return Finding(name, "problem", " ".join(map(str, told)), remedy)

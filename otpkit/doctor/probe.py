@@ -18,7 +18,7 @@ from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.alidayu.responses import read_page
 from otpkit.gateways.base import Gateway
 from otpkit.gateways.china_time import SHANGHAI
-from otpkit.store import errors as store
+from otpkit.store.errors import REDIS_ERRORS
 from otpkit.store.sync import SyncStore, error_of
 from otpkit.transport.http import Transport, drive
 
@@ -37,8 +37,7 @@ def connect(url: str) -> Any:
 
     Raises `ConfigurationError` for a URL that can't be read, and redis-py's errors where a cluster does not answer.
     """
-    opened: Any = SyncStore(url)
-    return opened._open_cluster() if opened._client is None else opened._client
+    return SyncStore(url).client
 
 
 def facts(client: Any, confirming: int = 0) -> tuple[Node, ...]:
@@ -99,7 +98,7 @@ class _Watched(Transport):
 def _ask_node(client: Any, name: str = "", *, clustered: bool = False) -> Node:
     try:
         client.ping()
-    except store.REDIS_ERRORS as error:
+    except REDIS_ERRORS as error:
         return Node(name=name, clustered=clustered, error=error_of(client, error), info={}, config={})
     return Node(
         name=name,
@@ -133,5 +132,5 @@ def _or_none(ask: Callable[[], T]) -> T | None:
     """Return an answer, or None where the server refuses it: then all else can still be asked."""
     try:
         return ask()
-    except store.REDIS_ERRORS:
+    except REDIS_ERRORS:
         return None

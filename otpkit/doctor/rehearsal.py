@@ -14,7 +14,8 @@ from otpkit.doctor.findings import Finding, refused, worst
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError
 from otpkit.policy import Policy
-from otpkit.store.errors import REDIS_ERRORS, WAIT_MS, store_error
+from otpkit.store.errors import REDIS_ERRORS, store_error
+from otpkit.store.retry import WAIT_MS
 
 # One wrong code blocks, and the next needs PERSIST; what replicas did not confirm can be taken back.
 _SCRIPTS: Final = scripts.load(Policy(max_consecutive_failures=1, replicas=1))

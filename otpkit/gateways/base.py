@@ -119,6 +119,8 @@ class Gateway(ABC):
     """Whether `trace` or `receipts` know a message by the gateway's own id alone: then it is kept with the send."""
     max_push: ClassVar[int] = 65_536
     """How many bytes a push of the provider's may have; `otpkit serve` refuses a longer one."""
+    needs: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Groups of the constructor's arguments, of each of which one must be given although all have defaults."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

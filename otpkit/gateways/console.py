@@ -11,13 +11,18 @@ from otpkit.gateways.base import Channel, Gateway, Message, Receipt
 
 
 class Console(Gateway):
-    """Prints each message, with its code and its whole number, to `stream`: standard output unless said.
+    """Prints each message, with its code and its whole number.
+
+    Args:
+        stream: where to; standard output unless said.
+        development: True (1 in settings), for codes are printed: for development alone.
 
     Raises ConfigurationError without `development=True`: who sees the log could log in as anybody.
     """
 
     name: ClassVar[str] = "console"
     channels: frozenset[Channel] = frozenset({"sms", "voice"})
+    needs: ClassVar[tuple[tuple[str, ...], ...]] = (("development",),)
 
     def __init__(self, stream: TextIO | None = None, *, development: bool = False) -> None:
         if development is not True:

@@ -34,10 +34,10 @@ from otpkit.web import (
     MAX_BODY,
     Answer,
     Asked,
+    PageFlow,
     PhoneForms,
     ProofCookie,
     State,
-    Turn,
     View,
     back_path,
     bind_of,
@@ -148,11 +148,11 @@ class PhoneVerification:
 
         blueprint = Blueprint(_name(purpose), __name__, url_prefix=f"/{purpose}")
 
-        def answer(turn: Callable[[PhoneForms, State], Turn[Answer]]) -> ResponseReturnValue:
+        def answer(flow: Callable[[PhoneForms, State], PageFlow[Answer]]) -> ResponseReturnValue:
             keeps, policy = on_verified is None, current_otp.policy
             forms = PhoneForms(purpose, policy, render or own, keep_proof=keeps, discreet=discreet)
             with visit(_session(), purpose) as state:
-                found = drive(turn(forms, state), current_otp)
+                found = drive(flow(forms, state), current_otp)
             if found.proof is None:
                 return Response(found.body, found.status, dict(found.headers))
             if on_verified is not None:

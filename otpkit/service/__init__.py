@@ -1,7 +1,18 @@
 """The HTTP service, for programs in other languages: `otpkit serve`, or `create_app` to mount it. Extra `service`."""
 
-from otpkit.service.app import create_app
-from otpkit.service.keys import ApiKey
-from otpkit.service.metrics import Metrics
+from otpkit.errors import ConfigurationError
+
+try:
+    # `otpkit serve` alone needs these two. They are imported here so that any missing library is reported in one place.
+    import httptools  # noqa: F401
+    import uvicorn  # noqa: F401
+
+    from otpkit.service.app import create_app
+    from otpkit.service.keys import ApiKey
+    from otpkit.service.metrics import Metrics
+except ModuleNotFoundError as missing:
+    raise ConfigurationError(
+        f"The service needs {missing.name!r}, which is not installed.", "Run: pip install 'otpkit[service]'."
+    ) from missing
 
 __all__ = ["ApiKey", "Metrics", "create_app"]

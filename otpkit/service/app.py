@@ -1,4 +1,4 @@
-"""The application: routes, keys, problems, metrics."""
+"""The ASGI application: a Starlette router with one endpoint a path, and the middleware around it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ from collections.abc import Awaitable, Callable, Iterable
 from hmac import compare_digest
 from typing import Any
 
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from otpkit import AsyncOTP, ConfigurationError, OTPError
 from otpkit.gateways.base import Push
-from otpkit.service._web import FastAPI, HTTPException, Receive, Request, Response, Route, Scope, Send
-from otpkit.service.answers import Refused, error_answer, json_answer, problem_answer, refused
-from otpkit.service.deployed import Deployed
-from otpkit.service.guard import Guard, log_fault
+from otpkit.service.capabilities import Capabilities
 from otpkit.service.keys import KNOWN, ApiKey, Keyring, require_receipts_secret
 from otpkit.service.metrics import CONTENT_TYPE, Metrics
+from otpkit.service.middleware import ServiceMiddleware, log_fault
 from otpkit.service.openapi import document
-from otpkit.service.operations import OPERATIONS, Asked, Operation
-from otpkit.service.reading import idempotency_key, invalid, read_body, read_json
+from otpkit.service.operations import OPERATIONS, Call, Operation
+from otpkit.service.parsing import idempotency_key, invalid, read_body, read_json
+from otpkit.service.responses import Refused, error_response, json_response, problem_response, refused
 from otpkit.web import client_ip, preferred_language
+from otpkit.web.schemas import HealthAnswer
 
 _log = logging.getLogger("otpkit.service")
 
-Answer = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(
@@ -34,7 +40,7 @@ def create_app(
     forwarded_hops: int = 0,
     receipts_secret: str | None = None,
     public_url: str | None = None,
-) -> FastAPI:
+) -> ASGIApp:
     """Return the service as an ASGI application.
 
     Args:
@@ -51,13 +57,9 @@ def create_app(
     Raises `ConfigurationError`.
     """
     service = _Service(otp, keys, metrics or Metrics(), forwarded_hops, receipts_secret, public_url)
-    app = FastAPI(title="otpkit", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     routes = list(service.routes())
-    app.router.routes.extend(routes)
-    app.openapi = service.document  # type: ignore[method-assign]
-    # In place of the six layers that FastAPI would lay around its router, for a tenth of a request's time.
-    app.middleware_stack = Guard(app.router, service.metrics, {route.endpoint: route.path for route in routes})
-    return app
+    router = Router(routes, redirect_slashes=False)
+    return ServiceMiddleware(router, service.metrics, {route.endpoint: route.path for route in routes})
 
 
 class _Service:
@@ -71,48 +73,43 @@ class _Service:
         public_url: str | None,
     ) -> None:
         self._otp = otp
-        self._deployed = Deployed(otp)
+        self._capabilities = Capabilities(otp)
         self._keys = Keyring(keys)
         for purpose in self._keys.purposes:
-            self._deployed.takes(purpose, {})  # raises where no template serves it
-        self._hops = forwarded_hops
+            self._capabilities.takes(purpose, {})  # raises where no template serves it
+        self._forwarded_hops = forwarded_hops
         if receipts_secret is not None:
             require_receipts_secret(receipts_secret)
         self._receipts_secret = receipts_secret
         self._public_url = (public_url or "").rstrip("/")
         self.metrics = metrics
-        self._document = document(self._deployed)
-        self._document_text = json.dumps(self._document, ensure_ascii=False).encode()
-
-    def document(self) -> dict[str, Any]:
-        """Return the OpenAPI document."""
-        return self._document
+        self._document = json.dumps(document(self._capabilities), ensure_ascii=False).encode()
 
     def routes(self) -> Iterable[Route]:
         """Give every route."""
         for operation in OPERATIONS:
-            yield Route(operation.path, _Endpoint(self._answer(operation)), methods=["POST"])
-        for path, answer in (
+            yield Route(operation.path, _Endpoint(self._handler(operation)), methods=["POST"])
+        for path, handler in (
             ("/healthz", self._live),
             ("/readyz", self._ready),
             ("/metrics", self._metrics),
             ("/openapi.json", self._openapi),
         ):
-            yield Route(path, _Endpoint(answer), methods=["GET"])  # and HEAD, by which load balancers ask
+            yield Route(path, _Endpoint(handler), methods=["GET"])  # and HEAD, by which load balancers ask
         yield Route("/receipts/{secret}/{gateway}", _Endpoint(self._receive), methods=["POST"])
 
-    def _answer(self, operation: Operation) -> Answer:
-        async def answer(request: Request) -> Response:
+    def _handler(self, operation: Operation) -> Handler:
+        async def handle(request: Request) -> Response:
             key = self._key_of(request)
             body: Any = await read_json(request, operation.body)
             if body.purpose not in key.purposes:
                 raise refused(403, "forbidden", "Not for this purpose", "This API key may not be used for the purpose.")
             self._check_sendable(body)
             ip = getattr(body, "ip", None) or self._forwarded_ip(request)
-            asked = Asked(body, ip, idempotency_key(request) if operation.takes_key else None)
-            return await operation.run(self._otp, asked)
+            call = Call(body, ip, idempotency_key(request) if operation.takes_key else None)
+            return await operation.run(self._otp, call)
 
-        return answer
+        return handle
 
     def _key_of(self, request: Request) -> ApiKey:
         key = self._keys.find(request.headers.get("authorization", ""))
@@ -128,15 +125,15 @@ class _Service:
         return key
 
     def _check_sendable(self, body: Any) -> None:
-        if getattr(body, "channel", "sms") not in self._deployed.channels:
+        if getattr(body, "channel", "sms") not in self._capabilities.channels:
             raise invalid("#/channel", "No gateway here carries a code in this way.")
-        if (params := getattr(body, "params", None)) and not self._deployed.takes(body.purpose, params):
+        if (params := getattr(body, "params", None)) and not self._capabilities.takes(body.purpose, params):
             raise invalid("#/params", "The template takes no such variables, or not these values.")
 
     def _forwarded_ip(self, request: Request) -> str | None:
-        if not self._hops:
+        if not self._forwarded_hops:
             return None
-        return client_ip(None, ",".join(request.headers.getlist("x-forwarded-for")), self._hops)
+        return client_ip(None, ",".join(request.headers.getlist("x-forwarded-for")), self._forwarded_hops)
 
     async def _receive(self, request: Request) -> Response:
         given, own = request.path_params["secret"], self._receipts_secret or ""
@@ -144,7 +141,7 @@ class _Service:
             raise HTTPException(404)
         gateway = request.path_params["gateway"]
         try:
-            body = await self._read_push(request, self._deployed.max_push(gateway))
+            body = await self._read_push(request, self._capabilities.max_push(gateway))
             push = Push(self._url_of(request), dict(request.headers), body)
             receipts = await self._otp.receive(push, gateway=gateway)
         except ConfigurationError as error:
@@ -167,36 +164,36 @@ class _Service:
         return f"{host}{path}?{query}" if query else f"{host}{path}"
 
     async def _live(self, request: Request) -> Response:
-        return json_answer({"status": "ok"})
+        return json_response(HealthAnswer, HealthAnswer(status="ok"))
 
     async def _ready(self, request: Request) -> Response:
-        await self._deployed.ping()
-        return json_answer({"status": "ok"})
+        await self._capabilities.ping()
+        return json_response(HealthAnswer, HealthAnswer(status="ok"))
 
     async def _metrics(self, request: Request) -> Response:
         shown = self._keys.readable(self._key_of(request))
         return Response(self.metrics.text(shown), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
     async def _openapi(self, request: Request) -> Response:
-        return Response(self._document_text, media_type="application/json")
+        return Response(self._document, media_type="application/json")
 
 
 class _Endpoint:
     """A route's own ASGI application: whatever refuses or raises is an answer."""
 
-    __slots__ = ("_answer",)
+    __slots__ = ("_handler",)
 
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            response = await self._answer(request)
+            response = await self._handler(request)
         except Refused as refusal:
-            response = problem_answer(refusal.problem)
+            response = problem_response(refusal.problem)
         except OTPError as error:
             if isinstance(error, ConfigurationError):
                 log_fault(error)
-            response = error_answer(error, preferred_language(request.headers.get("accept-language", "")))
+            response = error_response(error, preferred_language(request.headers.get("accept-language", "")))
         await response(scope, receive, send)

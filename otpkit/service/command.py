@@ -9,7 +9,7 @@ from otpkit.listening import listen
 from otpkit.service.app import create_app
 from otpkit.service.metrics import Metrics
 from otpkit.service.server import serve
-from otpkit.service.settings import Settings
+from otpkit.settings import Settings
 
 
 def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], object]) -> None:
@@ -18,14 +18,14 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
     Raises `ConfigurationError` for what can't work, before anything is served. Redis need not be there yet.
     """
     metrics = Metrics()
-    otp = AsyncOTP(**settings.otp, on_event=metrics.on_event)
+    otp = AsyncOTP(**settings.otp, gateway_wait=settings.service.gateway_wait, on_event=metrics.on_event)
     app = create_app(
         otp,
         settings.keys,
         metrics=metrics,
-        forwarded_hops=settings.forwarded_hops,
-        receipts_secret=settings.receipts_secret,
-        public_url=settings.public_url,
+        forwarded_hops=settings.service.forwarded_hops,
+        receipts_secret=settings.service.receipts_secret,
+        public_url=settings.service.public_url,
     )
     with listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host

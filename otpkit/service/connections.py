@@ -1,7 +1,10 @@
 """HTTP on one connection, within bounds of memory and time, whatever its client does.
 
-uvicorn parses and answers. Here is decided how much it is given to parse, and how long a client may take. A client that
-has shown an API key is known; the others are strangers, and wait in line where they ask for more than they may have.
+uvicorn parses requests and writes responses. This module decides how much uvicorn gets to parse at once, and how long a
+client may take. A client that has shown an API key is known. The others are strangers: they wait in a queue when they
+ask for more than they may have.
+
+It subclasses uvicorn's `HttpToolsProtocol` and uses its internals: `server.TESTED_UVICORN` says which versions work.
 """
 
 from __future__ import annotations
@@ -10,17 +13,19 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from otpkit.service._web import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpToolsProtocol
-from otpkit.service.crowd import DISCARD, Crowd
-from otpkit.service.keys import KNOWN
-from otpkit.service.reading import (
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from otpkit.service.admission import DISCARD, Admission
+from otpkit.service.connection_errors import (
     MAX_HEAD,
     MAX_HEADERS,
-    head_too_long_answer,
-    malformed_answer,
-    no_host_answer,
-    too_slow_answer,
+    head_too_long_response,
+    malformed_response,
+    no_host_response,
+    too_slow_response,
 )
+from otpkit.service.keys import KNOWN
 
 # Seconds for a client to send a whole request, from its first byte, and to take an answer.
 PATIENCE: Final = 30
@@ -33,9 +38,9 @@ _FREE_READS: Final = 8  # Reads without an answer between them, beyond which a s
 class Connection(asyncio.BufferedProtocol):
     """The protocol of a connection towards the event loop: a `Http` that is given few bytes at a time."""
 
-    def __init__(self, crowd: Crowd, **uvicorn: Any) -> None:
-        self._crowd = crowd
-        self._http = Http(crowd, **uvicorn)
+    def __init__(self, admission: Admission, **uvicorn: Any) -> None:
+        self._admission = admission
+        self._http = Http(admission, **uvicorn)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or close a connection for which there is no room."""
@@ -43,11 +48,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to put what is read."""
-        return self._crowd.discard if self._http.lingers else self._crowd.buffer
+        return self._admission.discard if self._http.lingers else self._admission.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
-        self._http.data_received(b"" if self._http.lingers else bytes(self._crowd.buffer[:nbytes]))
+        self._http.data_received(b"" if self._http.lingers else bytes(self._admission.buffer[:nbytes]))
 
     def eof_received(self) -> bool:
         """Return whether answers are still to be written."""
@@ -106,9 +111,9 @@ class _Refused(Exception):
 class Http(HttpToolsProtocol):
     """HTTP/1.1 by uvicorn's protocol: one request of a client at a time, and nothing without end."""
 
-    def __init__(self, crowd: Crowd, **uvicorn: Any) -> None:
+    def __init__(self, admission: Admission, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
-        self._crowd = crowd
+        self._admission = admission
         self.lingers = False  # All is answered: what still comes is dropped, until the client closes.
         self._due: float | None = None  # By when the client must have done what is waited for.
         self._held = b""  # What was read, and is to be parsed after the answer that is under way.
@@ -133,19 +138,19 @@ class Http(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, or close a connection for which there is no room."""
-        has_room = self._crowd.make_room(len(self.connections))
+        has_room = self._admission.make_room(len(self.connections))
         self._wire = _Wire(transport, self._linger_or_close)
         super().connection_made(self._wire)
         if not has_room:
             self._wire.abort()
             return
         transport.set_write_buffer_limits(high=_WRITE)
-        self._crowd.strangers[self] = None
+        self._admission.strangers[self] = None
         self._wait_for_client()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell what is under way that nobody waits for it."""
-        self._crowd.forget(self)
+        self._admission.forget(self)
         self._wire.closed = True
         self._held = b""
         self.pipeline.clear()
@@ -167,7 +172,7 @@ class Http(HttpToolsProtocol):
             self._wire.abort()
         if self._reads > _FREE_READS and not self._known and not self._held and self._running is None:
             self.flow.pause_reading()
-            self._crowd.wait(self, self.flow.resume_reading)
+            self._admission.wait(self, self.flow.resume_reading)
 
     def ended(self) -> bool:
         """Return whether an answer is still to be written to a client that sends nothing more."""
@@ -205,14 +210,14 @@ class Http(HttpToolsProtocol):
         if self._replays:
             return
         if len(self.headers) >= MAX_HEADERS:  # Those of trailers are among them.
-            self._refuse_parsing(head_too_long_answer())
+            self._refuse_parsing(head_too_long_response())
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if self._replays:
             return
         if self.parser.get_http_version() == "1.1" and [name for name, _ in self.headers].count(b"host") != 1:
-            self._refuse_parsing(no_host_answer())
+            self._refuse_parsing(no_host_response())
         super().on_headers_complete()
         if not self.pipeline:
             self._running = self.cycle
@@ -232,9 +237,9 @@ class Http(HttpToolsProtocol):
         self._reads = 0
         if running is not None and not self._known and KNOWN in running.scope["state"]:
             self._known = True
-            self._crowd.forget(self)
+            self._admission.forget(self)
         if (self.pipeline or self._held) and not self._known and not self._wire.is_closing():
-            self._crowd.wait(self, self._go_on)
+            self._admission.wait(self, self._go_on)
         else:
             self._go_on()
 
@@ -290,10 +295,10 @@ class Http(HttpToolsProtocol):
             if framing := self._framing():
                 self._parse_body(framing)
         except HttpParserError:
-            self._refuse(self._refusal or malformed_answer())
+            self._refuse(self._refusal or malformed_response())
         self._extra = self._extra + len(part) - self._of_body if self.scope is before else 0
         if self._extra > MAX_HEAD:  # Chunks' extensions and trailers count too.
-            self._refuse(head_too_long_answer())
+            self._refuse(head_too_long_response())
 
     def _framing(self) -> bytes:
         """Return the headers that say how long the body is."""
@@ -307,7 +312,7 @@ class Http(HttpToolsProtocol):
         try:
             self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % framing)
         except HttpParserError:
-            self._refuse(malformed_answer())
+            self._refuse(malformed_response())
         self._replays = False
 
     def _refuse_parsing(self, answer: bytes) -> None:
@@ -371,6 +376,6 @@ class Http(HttpToolsProtocol):
             self._wire.abort()
         elif self._begun:
             self._due = None
-            self._refuse(too_slow_answer())
+            self._refuse(too_slow_response())
         else:
             self._close()

@@ -7,8 +7,10 @@ from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Final
 
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
 from otpkit import Event
-from otpkit.service._web import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, Metric, generate_latest
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

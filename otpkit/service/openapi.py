@@ -5,13 +5,14 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any, Final
 
-from otpkit.characters import PLAIN_TEXT
-from otpkit.service import bodies
-from otpkit.service._web import BaseModel, models_json_schema
-from otpkit.service.deployed import Deployed
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+from pydantic_core import core_schema
+
+from otpkit.languages import languages, tag
+from otpkit.service.capabilities import Capabilities
 from otpkit.service.operations import ALWAYS, OPERATIONS, Operation
-from otpkit.template import MAX_PARAM
-from otpkit.web import MEDIA_TYPE
+from otpkit.web import MEDIA_TYPE, schemas
 
 JSON = dict[str, Any]
 
@@ -26,7 +27,7 @@ are refused. Times are RFC 3339, durations whole seconds.
 With an `Idempotency-Key` a request that is sent twice has one effect, and the same answer while what it made lives;
 `replayed` in the answer tells the second one of a challenge and of a redemption.
 """
-_MEANINGS: Final = {
+_MEANINGS: Final = schemas.MEANINGS | {
     400: "The body is not JSON.",
     401: "The API key is missing or unknown.",
     403: "The API key may not be used for this purpose.",
@@ -34,13 +35,8 @@ _MEANINGS: Final = {
     409: "The code or the proof does not hold: `wrong_code`, `expired_code`, `invalid_token`, `expired_token`, "
     "`used_token`.",
     413: "The body is too long: more than 16 KiB, or of receipts more than the gateway's provider pushes.",
-    415: "The body is not sent as application/json.",
     422: "A field is missing, unknown or not what it must be: `invalid_request`, `phone`, `region`, `malformed_code`.",
-    423: "Too many wrong codes in a row for this number: only an operator can help.",
-    429: "A limit is used up.",
     500: "A fault of the service.",
-    502: "The gateway refused: certainly not sent.",
-    503: "The store did not answer: nothing was granted, nothing was sent.",
 }
 _KEY_PARAMETER: Final = {
     "name": "Idempotency-Key",
@@ -50,38 +46,38 @@ _KEY_PARAMETER: Final = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
     "example": "7f9c2ba4",
 }
+_ANY_OBJECT: Final = {"application/json": {"schema": {"type": "object", "additionalProperties": True}}}
+# Whatever a provider sends. Generators of clients do not know `*/*`.
+_ANY_BODY: Final = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _MODELS: Final = (
-    bodies.ChallengeRequest,
-    bodies.ChallengeQuery,
-    bodies.VerificationRequest,
-    bodies.RedemptionRequest,
-    bodies.ChallengeAnswer,
-    bodies.ProofAnswer,
-    bodies.DeliveryAnswer,
-    bodies.HealthAnswer,
-    bodies.ProblemDocument,
+    schemas.ChallengeRequest,
+    schemas.ChallengeQuery,
+    schemas.VerificationRequest,
+    schemas.RedemptionRequest,
+    schemas.ChallengeAnswer,
+    schemas.ProofAnswer,
+    schemas.DeliveryAnswer,
+    schemas.HealthAnswer,
+    schemas.ProblemDocument,
 )
 
 
-_METRICS = "Counters for Prometheus: all, or where the key is for some of the purposes, the events of these"
-
-
-def document(deployed: Deployed) -> JSON:
+def document(capabilities: Capabilities) -> JSON:
     """Return the document of a deployment, whose policy says how long a code is and what a phone looks like."""
     paths: JSON = {operation.path: {"post": _operation(operation)} for operation in OPERATIONS}
     paths |= {
-        "/healthz": {"get": _read("live", "Whether the process lives", _json_answer(bodies.HealthAnswer))},
-        "/readyz": {"get": _read("ready", "Whether the store answers", _json_answer(bodies.HealthAnswer), 503)},
+        "/healthz": {"get": _read("live", "Whether the process lives", _json_content(schemas.HealthAnswer))},
+        "/readyz": {"get": _read("ready", "Whether the store answers", _json_content(schemas.HealthAnswer), 503)},
         "/metrics": {
             "get": _read(
                 "metrics",
                 "Counters for Prometheus: of events, those of the key's purposes",
-                _text_answer(),
+                _text_content(),
                 401,
                 secured=True,
             )
         },
-        "/openapi.json": {"get": _read("openapi", "This document", {"application/json": {"schema": {}}})},
+        "/openapi.json": {"get": _read("openapi", "This document", _ANY_OBJECT)},
         "/receipts/{secret}/{gateway}": {"post": _receipts()},
     }
     return {
@@ -89,40 +85,55 @@ def document(deployed: Deployed) -> JSON:
         "info": {"title": "otpkit", "version": version("otpkit"), "description": _DESCRIPTION},
         "paths": paths,
         "components": {
-            "schemas": _schemas(deployed),
+            "schemas": _schemas(capabilities),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}},
         },
     }
 
 
-def _schemas(deployed: Deployed) -> JSON:
-    _, found = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_REFERENCE + "{model}")
+class _ClientSchema(GenerateJsonSchema):
+    """JSON Schema in the form that generators of clients read best.
+
+    What can be null has two types and no `anyOf`, which becomes a class of its own in Go. There are no defaults: a
+    field that has one and can be left out becomes required in TypeScript.
+    """
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JSON:
+        """Add null to the type."""
+        found = self.generate_inner(schema["schema"])
+        return {**found, "type": [found["type"], "null"]}
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JSON:
+        """Leave the default out."""
+        return self.generate_inner(schema["schema"])
+
+
+def _schemas(capabilities: Capabilities) -> JSON:
+    """Return the schemas of the models, with what this deployment takes."""
+    modes: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in _MODELS]
+    reference = _REFERENCE + "{model}"
+    _, found = models_json_schema(modes, ref_template=reference, schema_generator=_ClientSchema)
+    own = {
+        "phone": capabilities.phone_schema,
+        "code": capabilities.code_schema,
+        "region": {"enum": capabilities.regions},
+        "channel": {"enum": capabilities.channels},
+        "params": capabilities.params_schema,
+    }
     schemas: JSON = found["$defs"]
-    for schema in schemas.values():
+    requests = [schema for schema in schemas.values() if schema.get("additionalProperties") is False]
+    for schema in requests:
         fields = schema["properties"]
-        if schema.get("additionalProperties") is False:  # of a request
-            for name in fields.keys() & {"phone", "code"}:
-                _text(fields[name]).update(deployed.phone_schema if name == "phone" else deployed.code_schema)
-            if "region" in fields:
-                _text(fields["region"]).update(enum=deployed.regions)
-        if "channel" in fields:
-            fields["channel"].update(enum=deployed.channels)
-            value = {"type": "string", "maxLength": MAX_PARAM, "pattern": PLAIN_TEXT}
-            _text(fields["params"]).update(
-                properties=dict.fromkeys(deployed.param_names, value), additionalProperties=False
-            )
+        for name in fields.keys() & own:
+            fields[name].update(own[name])
+            if "enum" in own[name] and "null" in fields[name]["type"]:
+                fields[name]["enum"] = [*own[name]["enum"], None]
     return schemas
-
-
-def _text(schema: JSON) -> JSON:
-    """Return the schema itself, or of an optional field the one that is not null."""
-    found: JSON = schema.get("anyOf", [schema])[0]
-    return found
 
 
 def _operation(operation: Operation) -> JSON:
     answers = {
-        str(status): _answer(meaning, _json_answer(model) if model else None)
+        str(status): _response(meaning, _json_content(model) if model else None)
         for status, (meaning, model) in operation.answers.items()
     }
     return {
@@ -131,7 +142,7 @@ def _operation(operation: Operation) -> JSON:
         "description": operation.description,
         "security": [{"key": []}],
         "parameters": [_KEY_PARAMETER] if operation.takes_key else [],
-        "requestBody": {"required": True, "content": _json_answer(operation.body)},
+        "requestBody": {"required": True, "content": _json_content(operation.body)},
         "responses": answers | _problems(*ALWAYS, *operation.problems),
     }
 
@@ -161,14 +172,14 @@ def _receipts() -> JSON:
         "description": "For gateways alone, at the URL that they are given: `secret` is the service's own.",
         "security": [],
         "parameters": parameters,
-        "requestBody": {"required": False, "content": {"*/*": {"schema": {}}}},
+        "requestBody": {"required": False, "content": _ANY_BODY},
         "responses": answers | _problems(404, 413, 500, 503),
     }
 
 
 def _problems(*statuses: int) -> JSON:
     return {
-        str(status): _answer(
+        str(status): _response(
             _MEANINGS[status],
             {MEDIA_TYPE: {"schema": {"$ref": f"{_REFERENCE}ProblemDocument"}}},
             _problem_headers(status),
@@ -178,7 +189,9 @@ def _problems(*statuses: int) -> JSON:
 
 
 def _problem_headers(status: int) -> JSON:
-    language = {"Content-Language": _header({"type": "string", "enum": ["en", "zh-CN"]}, required=True)}
+    language = {
+        "Content-Language": _header({"type": "string", "enum": [tag(each) for each in languages()]}, required=True)
+    }
     if status == 401:
         language["WWW-Authenticate"] = _header({"type": "string", "const": "Bearer"}, required=True)
     if status in {429, 502, 503}:
@@ -189,7 +202,7 @@ def _problem_headers(status: int) -> JSON:
     return language
 
 
-def _answer(description: str, content: JSON | None, headers: JSON | None = None) -> JSON:
+def _response(description: str, content: JSON | None, headers: JSON | None = None) -> JSON:
     no_store = {"Cache-Control": _header({"type": "string", "const": "no-store"}, required=True)}
     answer: JSON = {"description": description, "headers": no_store | (headers or {})}
     return answer | ({} if content is None else {"content": content})
@@ -199,9 +212,9 @@ def _header(schema: JSON, *, required: bool = False) -> JSON:
     return {"required": required, "schema": schema}
 
 
-def _json_answer(model: type[BaseModel]) -> JSON:
+def _json_content(model: type[BaseModel]) -> JSON:
     return {"application/json": {"schema": {"$ref": _REFERENCE + model.__name__}}}
 
 
-def _text_answer() -> JSON:
+def _text_content() -> JSON:
     return {"text/plain": {"schema": {"type": "string"}}}

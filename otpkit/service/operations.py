@@ -6,19 +6,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import BaseModel
+from starlette.responses import Response
+
 from otpkit import AsyncOTP, PhoneError, fold, normalize
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
 from otpkit.core.spelling import check_region
-from otpkit.service import bodies
-from otpkit.service._web import BaseModel, Response
-from otpkit.service.answers import challenge_json, delivery_json, json_answer, proof_json, refused
+from otpkit.service.responses import json_response, refused
+from otpkit.web import schemas
 
-# Refusals of every operation: what can't be read, by whom it was asked, and a service that can't.
+# Refusals of every operation: what can't be read, by whom it was call, and a service that can't.
 ALWAYS: Final = (400, 401, 403, 413, 415, 422, 500, 503)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Call:
     """What an operation needs of a request: its body, the visitor's address and the idempotency key, or None."""
 
     body: Any
@@ -26,7 +28,7 @@ class Asked:
     idempotency_key: str | None
 
 
-Run = Callable[[AsyncOTP, Asked], Awaitable[Response]]
+Run = Callable[[AsyncOTP, Call], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ def _phone(otp: AsyncOTP, body: Any) -> str:
     return normalize(body.phone, region, regions=otp.policy.regions)
 
 
-def _phone_of_proof(otp: AsyncOTP, body: bodies.RedemptionRequest) -> str | NotGiven | None:
+def _phone_of_proof(otp: AsyncOTP, body: schemas.RedemptionRequest) -> str | NotGiven | None:
     if body.region is not None:
         check_region(body.region, otp.policy.regions)
     if body.phone is None:
@@ -65,61 +67,63 @@ def _phone_of_proof(otp: AsyncOTP, body: bodies.RedemptionRequest) -> str | NotG
         return ""  # what is no phone is not the proof's
 
 
-async def _issue(otp: AsyncOTP, asked: Asked) -> Response:
-    body: bodies.ChallengeRequest = asked.body
+async def _issue(otp: AsyncOTP, call: Call) -> Response:
+    body: schemas.ChallengeRequest = call.body
     challenge = await otp.issue(
         _phone(otp, body),
         body.purpose,
         bind=body.bind,
-        ip=asked.ip,
+        ip=call.ip,
         params=body.params,
-        idempotency_key=asked.idempotency_key,
+        idempotency_key=call.idempotency_key,
         channel=body.channel,
     )
-    return json_answer(challenge_json(challenge), 202 if challenge.delivery in {"pending", "uncertain"} else 201)
+    status = 202 if challenge.delivery in {"pending", "uncertain"} else 201
+    return json_response(schemas.ChallengeAnswer, challenge, status)
 
 
-async def _verify(otp: AsyncOTP, asked: Asked) -> Response:
-    body: bodies.VerificationRequest = asked.body
+async def _verify(otp: AsyncOTP, call: Call) -> Response:
+    body: schemas.VerificationRequest = call.body
     proof = await otp.verify(
         _phone(otp, body),
         fold(body.code),
         body.purpose,
         bind=body.bind,
-        ip=asked.ip,
-        idempotency_key=asked.idempotency_key,
+        ip=call.ip,
+        idempotency_key=call.idempotency_key,
     )
-    return json_answer(proof_json(proof))
+    return json_response(schemas.ProofAnswer, proof)
 
 
-async def _redeem(otp: AsyncOTP, asked: Asked) -> Response:
-    body: bodies.RedemptionRequest = asked.body
+async def _redeem(otp: AsyncOTP, call: Call) -> Response:
+    body: schemas.RedemptionRequest = call.body
     proof = await otp.redeem(
         body.token,
         body.purpose,
         bind=body.bind,
         phone=_phone_of_proof(otp, body),
-        idempotency_key=asked.idempotency_key,
+        idempotency_key=call.idempotency_key,
         request=body.request,
     )
-    return json_answer(proof_json(proof))
+    return json_response(schemas.ProofAnswer, proof)
 
 
-async def _status(otp: AsyncOTP, asked: Asked) -> Response:
-    body: bodies.ChallengeQuery = asked.body
+async def _status(otp: AsyncOTP, call: Call) -> Response:
+    body: schemas.ChallengeQuery = call.body
     challenge = await otp.status(_phone(otp, body), body.purpose, bind=body.bind)
     if challenge is None:
         raise refused(404, "no_challenge", "There is no live challenge", "Issue a code to begin one.")
-    return json_answer(challenge_json(challenge))
+    return json_response(schemas.ChallengeAnswer, challenge)
 
 
-async def _delivery(otp: AsyncOTP, asked: Asked) -> Response:
-    body: bodies.ChallengeQuery = asked.body
-    return json_answer(delivery_json(await otp.delivery(_phone(otp, body), body.purpose, bind=body.bind)))
+async def _delivery(otp: AsyncOTP, call: Call) -> Response:
+    body: schemas.ChallengeQuery = call.body
+    delivery = await otp.delivery(_phone(otp, body), body.purpose, bind=body.bind)
+    return json_response(schemas.DeliveryAnswer, delivery)
 
 
-async def _revoke(otp: AsyncOTP, asked: Asked) -> Response:
-    body: bodies.ChallengeQuery = asked.body
+async def _revoke(otp: AsyncOTP, call: Call) -> Response:
+    body: schemas.ChallengeQuery = call.body
     await otp.revoke(_phone(otp, body), body.purpose, bind=body.bind)
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
@@ -133,10 +137,10 @@ OPERATIONS: Final = (
         "A CAPTCHA, a first factor or a risk check belongs before it: whoever may make you send spends your money. "
         "423 and 429 (scopes `phone`, `failures`, `gateway`) tell what others did with the number; nothing is sent: "
         "show strangers the answer of 202 instead.",
-        body=bodies.ChallengeRequest,
+        body=schemas.ChallengeRequest,
         answers={
-            201: ("The gateway took the message.", bodies.ChallengeAnswer),
-            202: ("It may or may not have been sent, or is under way: show the form.", bodies.ChallengeAnswer),
+            201: ("The gateway took the message.", schemas.ChallengeAnswer),
+            202: ("It may or may not have been sent, or is under way: show the form.", schemas.ChallengeAnswer),
         },
         problems=(423, 429, 502),
         takes_key=True,
@@ -147,8 +151,8 @@ OPERATIONS: Final = (
         name="status",
         summary="Look at the live challenge",
         description="Nothing is sent or counted. It tells whether a code is live: show it to no stranger.",
-        body=bodies.ChallengeQuery,
-        answers={200: ("The live challenge.", bodies.ChallengeAnswer)},
+        body=schemas.ChallengeQuery,
+        answers={200: ("The live challenge.", schemas.ChallengeAnswer)},
         problems=(404,),
         run=_status,
     ),
@@ -157,8 +161,8 @@ OPERATIONS: Final = (
         name="delivery",
         summary="Ask what became of the latest message",
         description="The gateway is asked where it can be. Show it to no stranger.",
-        body=bodies.ChallengeQuery,
-        answers={200: ("What is known.", bodies.DeliveryAnswer)},
+        body=schemas.ChallengeQuery,
+        answers={200: ("What is known.", schemas.DeliveryAnswer)},
         problems=(502,),
         run=_delivery,
     ),
@@ -167,7 +171,7 @@ OPERATIONS: Final = (
         name="revoke",
         summary="End the live challenge",
         description="Its code is dead; where there is none, nothing happens.",
-        body=bodies.ChallengeQuery,
+        body=schemas.ChallengeQuery,
         answers={204: ("There is no live challenge any more.", None)},
         run=_revoke,
     ),
@@ -176,8 +180,8 @@ OPERATIONS: Final = (
         name="verify",
         summary="Verify a code",
         description="A right code is used up and gives a proof. A wrong one is counted.",
-        body=bodies.VerificationRequest,
-        answers={200: ("The code is right.", bodies.ProofAnswer)},
+        body=schemas.VerificationRequest,
+        answers={200: ("The code is right.", schemas.ProofAnswer)},
         problems=(409, 423, 429),
         takes_key=True,
         run=_verify,
@@ -188,8 +192,8 @@ OPERATIONS: Final = (
         summary="Redeem a proof, once ever",
         description="By the form that creates the account; use the phone of the answer, never the form's. Where "
         "the visitor may choose the Idempotency-Key, look at `replayed`: one proof makes one account.",
-        body=bodies.RedemptionRequest,
-        answers={200: ("The proof holds, and is now used up.", bodies.ProofAnswer)},
+        body=schemas.RedemptionRequest,
+        answers={200: ("The proof holds, and is now used up.", schemas.ProofAnswer)},
         problems=(409,),
         takes_key=True,
         run=_redeem,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import re
 import signal
 import socket
 import threading
@@ -13,15 +14,23 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Final
 
-from otpkit.service._web import ASGIApp, uvicorn
+import uvicorn
+from starlette.types import ASGIApp
+
+from otpkit.errors import ConfigurationError
+from otpkit.service.admission import MAX_CONNECTIONS, Admission
 from otpkit.service.connections import Connection
-from otpkit.service.crowd import MAX_CONNECTIONS, Crowd
+
+_log = logging.getLogger("otpkit.service")
 
 # s that requests under way have left at the end: a gateway takes up to 26, to send and to be asked; Kubernetes kills
 # after 30.
 GRACE: Final = 27
 # Longer than the proxies in front keep theirs (nginx 60 s): a connection that this side closes first costs a request.
 KEEP_ALIVE: Final = 75  # s
+# The versions of uvicorn that the tests were run with: the oldest and the newest. This module and `connections` rest on
+# its internals: `Server.startup`, `on_tick`, `shutdown`, `capture_signals`, and `HttpToolsProtocol` with its cycles.
+TESTED_UVICORN: Final = ((0, 30), (0, 54))
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 # Their default is to end the process, and they are sent to have settings or logs opened anew: neither is done here.
 _IGNORED: Final = ("SIGHUP", "SIGUSR1", "SIGUSR2")  # Windows has none of them.
@@ -37,15 +46,35 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then return. Both calls are made in the server's event loop.
 
-    Nothing of a request is logged, faults by their place alone.
+    Nothing of a request is logged, faults by their place alone. Raises `ConfigurationError` for a uvicorn that is too
+    old.
     """
     logging.basicConfig(level=logging.WARNING, format="otpkit: %(message)s")
     # A malformed request is its sender's mistake; uvicorn warns of each, and anybody could fill the disk with them.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    check_uvicorn(uvicorn.__version__)
     # What is there now stays: a full collection that looked at it would hold up every client for 40 ms.
     gc.collect()
     gc.freeze()
     Server(app, on_ready, on_stop).run(sockets=[listener])
+
+
+def check_uvicorn(version: str) -> None:
+    """Raise `ConfigurationError` for a version of uvicorn that is too old; log a warning for one that is untested."""
+    oldest, newest = TESTED_UVICORN
+    tested = f"{_dotted(oldest)} to {_dotted(newest)}"
+    match = re.match(r"(\d+)\.(\d+)", version)
+    found = (int(match[1]), int(match[2])) if match else newest
+    if found < oldest:
+        raise ConfigurationError(
+            f"uvicorn {version} is too old: otpkit serve works with {tested}.", "Run: pip install -U 'otpkit[service]'."
+        )
+    if found > newest:
+        _log.warning("uvicorn %s is newer than the versions that otpkit serve was tested with (%s).", version, tested)
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
 
 
 class Server(uvicorn.Server):
@@ -54,7 +83,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: ASGIApp, on_ready: Callable[[], object], on_stop: Callable[[], Awaitable[object]]) -> None:
         config = uvicorn.Config(
             app,
-            http=partial(Connection, Crowd(_max_connections())),  # type: ignore[arg-type]  # makes one, as its class would
+            http=partial(Connection, Admission(_max_connections())),  # type: ignore[arg-type]  # makes one, as its class would
             loop="auto",  # uvloop where there is one
             ws="none",
             lifespan="off",

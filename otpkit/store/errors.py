@@ -1,16 +1,13 @@
-"""Where codes are kept: what a URL says, how long Redis is waited for, and Redis's errors turned into ours."""
+"""Redis's errors turned into ours: which may be tried again, and what an operator should do about the others."""
 
 from __future__ import annotations
 
 import errno
-import importlib
-import random
 import re
 import socket
 import ssl
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from redis.exceptions import (
     AskError,
@@ -34,17 +31,9 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from otpkit.effects import RunScript, Unconfirmed
+from otpkit.effects import Unconfirmed
 from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
-
-CONNECT_S, ANSWER_S = 1.0, 1.0
-TOTAL_S = 3.0  # all attempts of all scripts of a call, before it is given up
-_AT_ONCE_S = 0.05
-_TURN_PAUSE_S = 0.01
-_RETRIES = 2  # where a failure comes at once
-CONNECTIONS = 100  # a client keeps at most; further callers wait their turn
-THREADS = 32  # of a server's callers at once: more would only delay each other, most of all while they connect
-WAIT_MS = 500  # how long replicas may take to confirm; less than ANSWER_S
+from otpkit.store.retry import WAIT_MS
 
 _Told: TypeAlias = tuple[str, str]  # a problem and its remedy
 
@@ -128,80 +117,8 @@ STALE = (ClusterDownError, ConnectionError, TimeoutError, RedisClusterException,
 """Those after which a cluster's client should learn anew which node serves what."""
 
 
-try:
-    import hiredis
-except ImportError:
-    _pack: Any = None
-else:
-    _pack = hiredis.pack_command
-
-
-def packed(connection: Any, effect: RunScript[object]) -> Sequence[bytes]:
-    """Return the call of a script, by its SHA, as it goes on the wire; redis-py's own packing takes thrice as long."""
-    command = ("EVALSHA", effect.script.sha, len(effect.keys), *effect.keys, *effect.args)
-    if _pack is not None:
-        return (_pack(command),)
-    own: Sequence[bytes] = connection.pack_command(*command)
-    return own
-
-
 class UnknownReply(InvalidResponse):
     """A reply that the script can't have given: another server's or a proxy's, or that of another request."""
-
-
-class Patience:
-    """How long a call goes on asking Redis: `TOTAL_S` for all its scripts, also where the server hangs or drips.
-
-    What a gateway takes between two scripts is not counted, nor is an answer that came at once, or a thousand of them
-    would be too many. In a crowd that is being served each caller waits for a turn, however long: what counts then is
-    the time since the store last answered anybody. `answered` is when that was; all times are of the monotonic clock.
-    """
-
-    __slots__ = ("_attempts", "_began", "_spent", "until")
-
-    def __init__(self, spent: float = 0.0) -> None:
-        self._spent = spent
-        self._began = self.until = 0.0
-        self._attempts = 0
-
-    def begin(self) -> bool:
-        """Begin with a script; return whether any time is left for it."""
-        self._began = time.monotonic()
-        self.until = self._began + TOTAL_S - self._spent
-        self._attempts = 0
-        return self._spent < TOTAL_S
-
-    def end(self, now: float, answered: float) -> None:
-        """Count what a script took, since it began or the store last answered anybody."""
-        took = now - max(self._began, answered)
-        if took > _AT_ONCE_S:
-            self._spent += took
-
-    def split(self, count: int) -> list[Patience]:
-        """Return what each of so many scripts side by side has left."""
-        return [Patience(self._spent) for _ in range(count)]
-
-    def join(self, parts: Iterable[Patience]) -> None:
-        """Count what the slowest of the scripts side by side took."""
-        self._spent = max(part._spent for part in parts)
-
-    def turn_s(self, answered: float) -> float:
-        """Return seconds that a turn may still be waited for; what was waited while others were served is forgotten."""
-        self.until = max(self.until, answered + TOTAL_S - self._spent)
-        return self.until - ANSWER_S - time.monotonic()
-
-    def pause_s(self, error: BaseException, answered: float) -> float | None:
-        """Return seconds to wait before another attempt, or None where there is to be none."""
-        if isinstance(error, MaxConnectionsError):
-            return _TURN_PAUSE_S if self.turn_s(answered) > 0 else None
-        left = self.until - time.monotonic()
-        if isinstance(error, TryAgainError):  # a cluster's slot is on its way: told at once, as long as it moves
-            return _TURN_PAUSE_S if left > _TURN_PAUSE_S else None
-        self._attempts += 1
-        longest_pause = min(0.2, 0.01 * 2.0**self._attempts)
-        if self._attempts > _RETRIES or left < longest_pause:
-            return None
-        return random.uniform(0.5, 1.0) * longest_pause  # noqa: S311 - nothing secret
 
 
 def is_answer(error: BaseException) -> bool:
@@ -212,7 +129,7 @@ def is_answer(error: BaseException) -> bool:
     return isinstance(error, ResponseError) and not isinstance(error, RETRYABLE)
 
 
-def require_confirmed(confirmed: Any, replicas: int) -> None:
+def require_confirmed(confirmed: object, replicas: int) -> None:
     """Raise `Unconfirmed` where fewer replicas than asked confirmed what a script wrote."""
     if type(confirmed) is not int:
         raise UnknownReply
@@ -332,13 +249,3 @@ def _who(error: BaseException) -> str:
     if isinstance(error, UnknownReply):
         return "An operator should check that the address is Redis's own, with no proxy that changes answers."
     return "An operator should look at the server; the same call may succeed later."
-
-
-def fakeredis() -> Any:
-    """Return the embedded store's library; raises `ConfigurationError` that names the extra where it is missing."""
-    try:
-        importlib.import_module("lupa")  # the Lua that the scripts need
-        return importlib.import_module("fakeredis")
-    except ImportError:
-        pass
-    raise ConfigurationError("memory:// needs the embedded store.", "Run: pip install 'otpkit[embedded]'.")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
-from typing import Any
 
 from otpkit.errors import ConfigurationError
-from otpkit.store import errors as store
+from otpkit.store import retry
+from otpkit.store.library import RedisObject
 
 # A child keeps what it inherited: closing a socket would take it from its parent's event loop, which they share.
-_of_parent: list[Any] = []
+_of_parent: list[object] = []
 
 
 def foreign_client() -> ConfigurationError:
@@ -25,13 +25,13 @@ def foreign_client() -> ConfigurationError:
 class Binding:
     """What a store has in one event loop."""
 
-    __slots__ = ("client", "errand", "is_open", "keeper", "loop", "turns")
+    __slots__ = ("background", "client", "connections", "is_open", "keeper", "loop")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, client: Any) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, client: RedisObject) -> None:
         self.loop = loop
         self.client = client
-        self.turns = asyncio.Semaphore(store.CONNECTIONS)
-        self.errand: asyncio.Task[Any] | None = None
+        self.connections = asyncio.Semaphore(retry.MAX_CONNECTIONS)
+        self.background: asyncio.Task[object] | None = None
         self.is_open = False  # a cluster's nodes are known
         self.keeper: AsyncGenerator[None, None] | None = None
 
@@ -48,9 +48,9 @@ class Binding:
             elif self.loop.is_running():
                 asyncio.run_coroutine_threadsafe(self.close(), self.loop)
             return
-        if self.errand is not None:
-            self.errand.cancel()
-            await asyncio.wait({self.errand})
+        if self.background is not None:
+            self.background.cancel()
+            await asyncio.wait({self.background})
         await self.client.aclose()
         for each in _sentinels(self.client):
             await each.aclose()
@@ -64,13 +64,13 @@ async def _keeper(binding: Binding) -> AsyncGenerator[None, None]:
         await binding.close()
 
 
-def is_foreign(connection: Any, loop: asyncio.AbstractEventLoop) -> bool:
+def is_foreign(connection: RedisObject, loop: asyncio.AbstractEventLoop) -> bool:
     """Whether a connection was made in another loop; one that is not connected belongs to none."""
     reader = connection._reader
     return reader is not None and getattr(reader, "_loop", loop) is not loop
 
 
-def abandon(connection: Any) -> None:
+def abandon(connection: RedisObject) -> None:
     """Close a connection at once, from any loop, its own being closed or not; it is made anew when it is used."""
     reader, writer = connection._reader, connection._writer
     connection._reader = connection._writer = None
@@ -91,24 +91,24 @@ def abandon(connection: Any) -> None:
         transport._sock = None
 
 
-def _abort(writer: Any) -> None:
+def _abort(writer: RedisObject) -> None:
     writer.transport.abort()
 
 
-def abandon_idle(pool: Any, but: asyncio.AbstractEventLoop | None = None) -> None:
+def abandon_idle(pool: RedisObject, but: asyncio.AbstractEventLoop | None = None) -> None:
     """Close the idle connections of a pool at once, but not those of one loop."""
     for connection in list(getattr(pool, "_available_connections", ())):
         _abandon(connection, but)
 
 
-def abandon_foreign(pool: Any, loop: asyncio.AbstractEventLoop) -> None:
+def abandon_foreign(pool: RedisObject, loop: asyncio.AbstractEventLoop) -> None:
     """Close the connection that a pool gives next, where it is another loop's."""
     idle = getattr(pool, "_available_connections", None)
     if idle and is_foreign(idle[-1], loop):
         abandon(idle[-1])
 
 
-def abandon_all(client: Any, but: asyncio.AbstractEventLoop | None = None) -> None:
+def abandon_all(client: RedisObject, but: asyncio.AbstractEventLoop | None = None) -> None:
     """Close all idle connections of a client at once, but not those of one loop."""
     if hasattr(client, "nodes_manager"):
         for node in _nodes(client):
@@ -122,7 +122,7 @@ def abandon_all(client: Any, but: asyncio.AbstractEventLoop | None = None) -> No
         abandon_idle(each.connection_pool, but)
 
 
-def leave_to_parent(client: Any, *more: object) -> None:
+def leave_to_parent(client: RedisObject, *more: object) -> None:
     """Have a client connect anew in a forked child, without a word on the parent's connections."""
     _of_parent.append((client, more))
     if hasattr(client, "nodes_manager"):
@@ -138,16 +138,16 @@ def leave_to_parent(client: Any, *more: object) -> None:
         pool.reset()
 
 
-def _abandon(connection: Any, but: asyncio.AbstractEventLoop | None) -> None:
+def _abandon(connection: RedisObject, but: asyncio.AbstractEventLoop | None) -> None:
     if but is None or getattr(connection._reader, "_loop", None) is not but:
         abandon(connection)
 
 
-def _nodes(client: Any) -> list[Any]:
+def _nodes(client: RedisObject) -> list[RedisObject]:
     """Return the nodes of a cluster's client, and those it began with: equal, but with connections of their own."""
     return [*client.nodes_manager.nodes_cache.values(), *client.nodes_manager.startup_nodes.values()]
 
 
-def _sentinels(client: Any) -> Iterator[Any]:
+def _sentinels(client: RedisObject) -> Iterator[RedisObject]:
     pool = getattr(client, "connection_pool", None)
     return iter(getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()))

@@ -12,12 +12,12 @@ from contextlib import suppress
 from functools import cache
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Any
 
 import redis
 from redis import sentinel
 
-from otpkit.store import errors as store
+from otpkit.store import retry
+from otpkit.store.library import RedisObject
 
 
 class _Bound(threading.local):
@@ -34,23 +34,23 @@ class BoundedSocket:
 
     __slots__ = ("_is_short", "_recv", "_recv_into", "_socket", "_timeout", "sendall")
 
-    def __init__(self, socket: Any) -> None:
+    def __init__(self, socket: RedisObject) -> None:
         self._socket = socket
         self._timeout: float = socket.gettimeout() or math.inf
         self._is_short = False
         self.sendall, self._recv, self._recv_into = socket.sendall, socket.recv, socket.recv_into
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> RedisObject:
         return getattr(self._socket, name)
 
-    def recv(self, *args: Any) -> Any:
+    def recv(self, *args: object) -> RedisObject:
         """Same as `socket.recv`."""
         left = BOUND.until - monotonic()
         if self._is_short or left < self._timeout:
             self._bound(left)
         return self._recv(*args)
 
-    def recv_into(self, *args: Any) -> Any:
+    def recv_into(self, *args: object) -> RedisObject:
         """Same as `socket.recv_into`."""
         left = BOUND.until - monotonic()
         if self._is_short or left < self._timeout:
@@ -71,7 +71,7 @@ class _Bounds:
     socket_connect_timeout: float | None
     disconnect: Callable[[], None]
 
-    def _connect(self) -> Any:
+    def _connect(self) -> RedisObject:
         usual, left = self.socket_connect_timeout, BOUND.until - monotonic()
         if left <= 0:
             raise TimeoutError
@@ -82,7 +82,7 @@ class _Bounds:
         finally:
             self.socket_connect_timeout = usual
 
-    def connect_check_health(self, *args: Any, **options: Any) -> None:
+    def connect_check_health(self, *args: object, **options: RedisObject) -> None:
         """Connect, or leave nothing: redis-py would keep a connection whose handshake was interrupted."""
         is_whole = False
         try:
@@ -107,22 +107,22 @@ def bounded(kind: type) -> type:
 
 
 class Pool(redis.ConnectionPool):
-    """Connections to one server, the last used first; how many there are is for the store to say, which gives turns.
+    """Connections to one server, the last used first; how many there are is for the store's semaphore to say.
 
     redis-py's own pools ask the kernel before each use whether a connection still stands, and count it for metrics: a
     third of a call's time. Here a call that finds its connection broken is made again, which its operation id allows.
     """
 
-    def __init__(self, connection_class: Any = redis.Connection, **options: Any) -> None:
+    def __init__(self, connection_class: RedisObject = redis.Connection, **options: RedisObject) -> None:
         super().__init__(connection_class=bounded(connection_class), **options)
 
     def reset(self) -> None:
         """Start anew, as a forked child must, which may not speak on its parent's sockets."""
         # First: redis-py sets the pid last, from when on other threads take what is idle.
-        self._idle: deque[Any] = deque()
+        self._idle: deque[RedisObject] = deque()
         super().reset()
 
-    def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
+    def get_connection(self, command_name: object = None, *keys: object, **options: RedisObject) -> RedisObject:
         """Take a connection that is idle, or a new one."""
         if self.pid != os.getpid():
             self.reset()
@@ -131,7 +131,7 @@ class Pool(redis.ConnectionPool):
         except IndexError:
             return self.connection_class(**self.connection_kwargs)
 
-    def release(self, connection: Any) -> None:
+    def release(self, connection: RedisObject) -> None:
         """Give a connection back."""
         if connection.pid == self.pid:
             self._idle.append(connection)
@@ -148,15 +148,15 @@ class Pool(redis.ConnectionPool):
 class NodePool(redis.ConnectionPool):
     """redis-py's own pool, for the nodes of a cluster and behind Sentinels; a lost connection takes up no place."""
 
-    def __init__(self, connection_class: Any = redis.Connection, **options: Any) -> None:
+    def __init__(self, connection_class: RedisObject = redis.Connection, **options: RedisObject) -> None:
         super().__init__(connection_class=bounded(connection_class), **options)
 
     def reset(self) -> None:
         """Start anew, as a forked child must."""
         super().reset()
-        self._in_use_connections: Any = weakref.WeakSet()  # An interrupted caller gives none back.
+        self._in_use_connections: RedisObject = weakref.WeakSet()  # An interrupted caller gives none back.
 
-    def make_connection(self) -> Any:
+    def make_connection(self) -> RedisObject:
         """Return a new connection, where there are fewer than allowed."""
         self._created_connections = len(self._available_connections) + len(self._in_use_connections)
         return super().make_connection()
@@ -166,7 +166,7 @@ class SentinelPool(sentinel.SentinelConnectionPool, NodePool):
     """Same as `NodePool`, but of the primary that Sentinels name."""
 
 
-def adopt(pool: Any) -> None:
+def adopt(pool: RedisObject) -> None:
     """Turn a pool that redis-py made for a cluster's node into a `NodePool`; its idle connections are made anew."""
     with pool._lock:
         pool.connection_class = bounded(pool.connection_class)
@@ -176,38 +176,41 @@ def adopt(pool: Any) -> None:
         pool.__class__ = NodePool
 
 
-class Turns:
-    """The turns of the threads of one process. One whose holder was interrupted comes back when Python drops it."""
+class ConnectionSemaphore:
+    """Limits the threads of one process that use connections at once, first come, first served.
+
+    The permit of a thread that was interrupted comes back when Python drops it.
+    """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        free: SimpleQueue[Turn] = SimpleQueue()
-        self._get, self._get_at_once, self.give_back = free.get, free.get_nowait, free.put
-        _TURNS[id(self)] = self
-        for _ in range(store.THREADS):
-            self.give_back(Turn(id(self)))
+        free: SimpleQueue[Permit] = SimpleQueue()
+        self._get, self._get_at_once, self.release = free.get, free.get_nowait, free.put
+        _SEMAPHORES[id(self)] = self
+        for _ in range(retry.MAX_THREADS):
+            self.release(Permit(id(self)))
 
-    def take(self, seconds: float | None = None) -> Turn | None:
-        """Return a turn, or None where none is free at once, or within so many seconds."""
+    def acquire(self, seconds: float | None = None) -> Permit | None:
+        """Return a permit, or None where none is free at once, or within so many seconds."""
         try:
             return self._get_at_once() if seconds is None else self._get(timeout=seconds)
         except Empty:
             return None
 
 
-class Turn:
+class Permit:
     """Leave to use a connection. One object each, so that it is there once, whenever its holder is interrupted."""
 
-    __slots__ = ("_turns",)
+    __slots__ = ("_semaphore",)
 
-    def __init__(self, turns: int) -> None:
-        self._turns = turns
+    def __init__(self, semaphore: int) -> None:
+        self._semaphore = semaphore
 
     def __del__(self) -> None:
-        turns = None if _TURNS is None else _TURNS.get(self._turns)  # None when the interpreter ends.
-        if turns is not None:
-            turns.give_back(Turn(self._turns))
+        semaphore = None if _SEMAPHORES is None else _SEMAPHORES.get(self._semaphore)  # None as the interpreter ends.
+        if semaphore is not None:
+            semaphore.release(Permit(self._semaphore))
 
 
-# Not a reference of the turn's own: Python clears those of what it drops before `__del__` runs.
-_TURNS: weakref.WeakValueDictionary[int, Turns] = weakref.WeakValueDictionary()
+# Not a reference of the permit's own: Python clears those of what it drops before `__del__` runs.
+_SEMAPHORES: weakref.WeakValueDictionary[int, ConnectionSemaphore] = weakref.WeakValueDictionary()

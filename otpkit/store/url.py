@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NoReturn
+from typing import Final, Literal, NoReturn
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import redis.asyncio
@@ -18,7 +18,8 @@ from redis import cluster
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS, to_bool
 
 from otpkit.errors import ConfigurationError, sentence
-from otpkit.store.errors import ANSWER_S, CONNECT_S
+from otpkit.store.library import Options, RedisObject
+from otpkit.store.retry import ANSWER_S, CONNECT_S
 
 Kind = Literal["memory", "single", "cluster", "sentinel"]
 
@@ -45,8 +46,8 @@ _UNENCODED: Final = (
 )
 
 # redis-py's own table says how values are read. Some releases lack the first two.
-_TABLE: Any = URL_QUERY_ARGUMENT_PARSERS
-_PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {"protocol": int, "ssl_min_version": int} | dict(_TABLE)
+_TABLE: RedisObject = URL_QUERY_ARGUMENT_PARSERS
+_PARSERS: Final[Mapping[str, Callable[[str], RedisObject]]] = {"protocol": int, "ssl_min_version": int} | dict(_TABLE)
 _TEXTS: Final = frozenset(
     {
         *("username", "password", "client_name", "ssl_keyfile", "ssl_certfile", "ssl_cert_reqs", "ssl_ca_certs"),
@@ -88,10 +89,10 @@ class Address:
     nodes: tuple[tuple[str, int], ...] = ()
     path: str = ""
     master: str = ""
-    options: dict[str, Any] = field(default_factory=dict, repr=False)
-    sentinel_options: dict[str, Any] = field(default_factory=dict, repr=False)
+    options: Options = field(default_factory=dict, repr=False)
+    sentinel_options: Options = field(default_factory=dict, repr=False)
 
-    def connection(self, library: Any) -> dict[str, Any]:
+    def connection(self, library: RedisObject) -> Options:
         """Return what a pool of `redis` or `redis.asyncio` needs to reach the one server."""
         options = self.options.copy()
         if self.path:
@@ -173,7 +174,7 @@ def _nodes(kind: Kind, split: SplitResult) -> tuple[tuple[str, int], ...]:
     return tuple((str(place.hostname), place.port or (26379 if kind == "sentinel" else 6379)) for place in places)
 
 
-def _database(text: str) -> dict[str, Any]:
+def _database(text: str) -> Options:
     if not text:
         return {}
     if not re.fullmatch(r"[0-9]{1,9}", text):
@@ -181,9 +182,9 @@ def _database(text: str) -> dict[str, Any]:
     return {"db": int(text)}
 
 
-def _options(kind: Kind, scheme: str, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def _options(kind: Kind, scheme: str, pairs: list[tuple[str, str]]) -> Options:
     """Return the options of a URL's query, with those that its scheme sets; raises `ConfigurationError`."""
-    options: dict[str, Any] = {}
+    options: Options = {}
     for name, value in pairs:
         if name in options:
             raise ConfigurationError(f"redis names the option {name} twice in its URL.", "Keep one.")
@@ -217,7 +218,7 @@ def _cluster_options() -> frozenset[str]:
     return frozenset(inspect.signature(redis.asyncio.RedisCluster).parameters) & set(cluster.REDIS_ALLOWED_KEYS)
 
 
-def _read(name: str, value: str) -> Any:
+def _read(name: str, value: str) -> RedisObject:
     parser = _PARSERS.get(name, str)
     found = None
     if parser is not to_bool or value.lower() in _BOOLEANS:
@@ -234,7 +235,7 @@ def _read(name: str, value: str) -> Any:
     return found
 
 
-def _check_tls(options: Mapping[str, Any]) -> None:
+def _check_tls(options: Options) -> None:
     """Raise `ConfigurationError` that names the option with which no TLS connection can be made."""
     given = [name for name in options if name.startswith("ssl_")]
     pair = tuple(name for name in _KEY_PAIR if name in given)
@@ -245,7 +246,7 @@ def _check_tls(options: Mapping[str, Any]) -> None:
             )
 
 
-def _makes_context(options: Mapping[str, Any]) -> bool:
+def _makes_context(options: Options) -> bool:
     # Without a password, OpenSSL would ask the terminal for one.
     try:
         redis.asyncio.SSLConnection(**({"ssl_password": ""} | dict(options))).ssl_context.get()

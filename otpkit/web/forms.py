@@ -27,13 +27,13 @@ from otpkit import (
     normalize,
 )
 from otpkit.core.arguments import check_purpose
+from otpkit.effects import PageFlow
 from otpkit.errors import Language
 from otpkit.languages import DEFAULT, languages, tag
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.paths import own_path, with_next
 from otpkit.web.regions import Region, regions_of
 from otpkit.web.sessions import ProofCookie, State, bind_of, cookie_of, is_tied
-from otpkit.web.turns import Turn
 from otpkit.web.visitors import preferred_language
 
 MAX_BODY: Final = 16_384  # bytes of a form
@@ -140,7 +140,7 @@ class PhoneForms:
         self._discreet = discreet
         self._regions = {language: regions_of(policy.regions, language) for language in languages()}
 
-    def show(self, state: State, asked: Asked) -> Turn[Answer]:
+    def show(self, state: State, asked: Asked) -> PageFlow[Answer]:
         """Answer a GET."""
         _begin(state)
         if asked.language in languages():
@@ -158,7 +158,7 @@ class PhoneForms:
             return (yield from self._page(state, asked, notice))
         return (yield from self._page(state, asked, notice=notice))
 
-    def submit(self, state: State, form: Mapping[str, str], asked: Asked) -> Turn[Answer]:
+    def submit(self, state: State, form: Mapping[str, str], asked: Asked) -> PageFlow[Answer]:
         """Answer a POST. A form that comes twice is answered twice alike, and does nothing twice."""
         if not _is_ours(state, form):
             _begin(state)
@@ -173,7 +173,9 @@ class PhoneForms:
             shown = CodeRefusedError() if self._hides(error) else error
             return (yield from self._page(state, asked, error=shown, form=form))
 
-    def refuse(self, state: State, asked: Asked, problem: Mapping[Language, str], status: int = 403) -> Turn[Answer]:
+    def refuse(
+        self, state: State, asked: Asked, problem: Mapping[Language, str], status: int = 403
+    ) -> PageFlow[Answer]:
         """Show the form for the number again with a sentence of the application's, such as that there is no account.
 
         `problem` has the sentence by language; where the visitor's is missing, English is shown.
@@ -183,7 +185,7 @@ class PhoneForms:
         _begin(state)
         return (yield from self._page(state, asked, problem.get(_language(state, asked)) or problem[DEFAULT], status))
 
-    def _take(self, state: State, form: Mapping[str, str], asked: Asked) -> Turn[Answer]:
+    def _take(self, state: State, form: Mapping[str, str], asked: Asked) -> PageFlow[Answer]:
         action, key = form.get("action"), form.get("key") or None
         options = {"bind": state["id"], "ip": asked.ip, "idempotency_key": key}
         if action == "send":
@@ -203,7 +205,7 @@ class PhoneForms:
                 state.pop(name, None)
         return _redirect(asked)
 
-    def _issue(self, state: State, phone: str, options: Mapping[str, str | None]) -> Turn[None]:
+    def _issue(self, state: State, phone: str, options: Mapping[str, str | None]) -> PageFlow[None]:
         key = options["idempotency_key"] or ""
         try:
             challenge = yield lambda otp: otp.issue(phone, self.purpose, **options)
@@ -248,7 +250,7 @@ class PhoneForms:
         error: OTPError | None = None,
         form: Mapping[str, str] | None = None,
         notice: str = "",
-    ) -> Turn[Answer]:
+    ) -> PageFlow[Answer]:
         phone, typed = state.get("phone", ""), form or {}
         language = _language(state, asked)
         challenge, send_in, silent = yield from self._live(state) if phone else _nothing()
@@ -267,7 +269,7 @@ class PhoneForms:
             hidden={
                 "csrf": state["csrf"],
                 "key": secrets.token_urlsafe(16),
-                # Of two tabs each goes on with its own number: a code is not tried on the other's.
+                # Carry the phone in the form: with two tabs open, each tab verifies against the number it shows.
                 **({"phone": phone} if phone else {}),
                 **asked.hidden,
             },
@@ -288,7 +290,7 @@ class PhoneForms:
         )
         return Answer(status, page_headers(language, nonce, retry_after), self._render(view))
 
-    def _live(self, state: State) -> Turn[tuple[Challenge | None, int, OTPError | None]]:
+    def _live(self, state: State) -> PageFlow[tuple[Challenge | None, int, OTPError | None]]:
         """Return the live challenge of the visitor's number, when a code may be sent, and why that can't be told."""
         phone = state["phone"]
         if self._discreet:
@@ -317,9 +319,9 @@ def read_form(body: bytes) -> dict[str, str]:
         return {}
 
 
-def _nothing() -> Turn[tuple[None, int, None]]:
+def _nothing() -> PageFlow[tuple[None, int, None]]:
     return None, 0, None
-    yield  # a turn that asks for nothing
+    yield  # a flow that makes no call
 
 
 def _begin(state: State) -> None:

@@ -20,8 +20,8 @@ from otpkit import (
     Policy,
     RateLimitError,
     StoreUnavailableError,
-    tokens,
 )
+from otpkit.core import tokens
 
 
 def test_row_17_an_issue_gives_no_code_away(lab: Lab) -> None:

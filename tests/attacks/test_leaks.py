@@ -17,7 +17,7 @@ from otpkit import Challenge, FixedCode, GatewayRejectedError, Policy, Proof, Ra
 from otpkit.effects import Flow
 from otpkit.gateways import Alidayu, Message, Receipt
 from otpkit.sandbox import Fault, Sandbox, running
-from otpkit.store import sync as store_sync
+from otpkit.store import protocol
 
 APP_SECRET = "the-secret-of-the-sandbox"
 POLICY = Policy(code_length=10, sends="32/day")  # ten digits are found nowhere by chance
@@ -167,13 +167,13 @@ def _failing(client: Any, sha: str, *, embedded: bool) -> tuple[Any, str, Any]:
 
         return client, "execute_command", lose
 
-    def refuse(connection: Any, effect: Any) -> Any:
+    def refuse(effect: Any, *arguments: Any) -> Any:
         if effect.script.sha == sha:
             raise Lost("lost")
-        return ask(connection, effect)
+        return exchange(effect, *arguments)
 
-    ask = store_sync._ask
-    return store_sync, "_ask", refuse
+    exchange = protocol._exchange
+    return protocol, "_exchange", refuse
 
 
 def test_a_password_in_the_url_is_not_shown(memory_lab: Lab, log: pytest.LogCaptureFixture) -> None:

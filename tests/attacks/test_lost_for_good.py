@@ -72,7 +72,7 @@ async def test_after_the_hand_over_the_gateways_word_stands(
 async def test_a_late_reply_is_a_lost_one(proxy: Proxy, seat_url: str, namespace: str, kind: str) -> None:
     """The client gave up waiting and asked again: the answer is the first one's."""
     async with staged(kind, proxy, seat_url, namespace) as stage:
-        pool = stage.caller.otp._store._client.connection_pool
+        pool = stage.caller.otp._store.client.connection_pool
         pool.connection_kwargs["socket_timeout"] = 0.1
         await stage.caller.issue(PHONE)
         proxy.expect("verify", Fault("delay", seconds=0.3))

@@ -52,6 +52,6 @@ def test_no_error_report_shows_right_unused_code(recorded: dict[str, Any], shell
     found = recorded["cases"][f"no permission {shell}"]
     reports = [text for text in found["sentry"] if "ConfigurationError" in text]
     assert len(reports) == 8
-    assert "otpkit/flows.py" in reports[0]  # the frames and their places are there, without their variables
+    assert "otpkit/core/flows.py" in reports[0]  # the frames and their places are there, without their variables
     assert all("otpkit/frames.py" in text for text in reports)
     assert needles(recorded, f"no permission {shell}") == []

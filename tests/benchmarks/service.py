@@ -24,6 +24,7 @@ from typing import Any
 import redis.asyncio
 from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette.types import ASGIApp
 
 from otpkit import OTP, AsyncOTP
 from otpkit.gateways import Message
@@ -91,7 +92,7 @@ async def accept(_: Message) -> None:
     """Send nothing."""
 
 
-def service_app(url: str) -> FastAPI:
+def service_app(url: str) -> ASGIApp:
     """Return the service as `otpkit serve` makes it."""
     metrics = Metrics()
     otp = AsyncOTP(url, accept, TEMPLATE, SECRET, policy=POLICY, on_event=metrics.on_event)

@@ -10,6 +10,7 @@ import re
 import subprocess
 import time
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,8 +58,26 @@ def test_the_environments_policy_and_templates_hold_for_commands_too(configured:
     done = otpkit("issue", PHONE, env=own | {"OTPKIT_POLICY": '{"code_lenght": 8}'})
     assert (done.status, done.err.splitlines()) == (
         2,
-        ["otpkit: Correct OTPKIT_POLICY: policy has no field 'code_lenght'; did you mean code_length?"],
+        [
+            "otpkit: The settings can't be used:",
+            "- OTPKIT_POLICY: policy has no field 'code_lenght'; did you mean code_length?",
+        ],
     )
+
+
+def test_commands_read_the_file_of_the_service(configured: Env, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The same one, its API keys included; the environment wins."""
+    file = tmp_path / "otpkit.toml"
+    text = 'namespace = "no:where"\n[policy]\ncode_length = 8\n[keys.shop]\nkey_sha256 = "%s"\npurposes = ["signup"]\n'
+    file.write_text(text % ("0" * 64), encoding="utf-8")
+    succeeded(otpkit("issue", PHONE, "--config", str(file), env=configured))
+    assert re.fullmatch(r"\d{8}", code_of(sandbox))
+    file.write_text("[policy]\ncode_lenght = 8\n", encoding="utf-8")
+    done = otpkit("status", PHONE, "--config", str(file), env=configured)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.splitlines()[1:] == [
+        f"- {file}: policy: policy has no field 'code_lenght'; did you mean code_length?"
+    ]
 
 
 def other_than(code: str) -> str:

@@ -26,6 +26,8 @@ def test_the_commands_own_libraries(library: str) -> None:
     ("library", "args", "extra"),
     [
         ("starlette", ("sandbox",), "sandbox"),
+        ("pydantic_settings", ("doctor",), "settings"),
+        ("pydantic_settings", ("doctor", "--config", "otpkit.toml"), "settings"),
         ("uvicorn", ("demo", "--check"), "sandbox"),
         ("fakeredis", ("demo", "--check"), "embedded"),
         ("fakeredis", ("demo", "--port", "0"), "embedded"),
@@ -38,8 +40,9 @@ def test_the_libraries_of_one_command(library: str, args: tuple[str, ...], extra
     assert done.err.count("\n") == 1
 
 
-def test_keys_need_no_web_server() -> None:
-    assert python("-c", RUN, "starlette", "keygen").status == 0
+@pytest.mark.parametrize("library", ["starlette", "pydantic_settings"])
+def test_keys_need_neither_a_web_server_nor_settings(library: str) -> None:
+    assert python("-c", RUN, library, "keygen").status == 0
 
 
 def test_a_fault_of_our_own_is_no_missing_extra() -> None:

@@ -197,7 +197,7 @@ def test_an_event_names_operation_time_and_channel(world: World) -> None:
     assert (issued.channel, issued.at, issued.duration_ms) == ("sms", world.at(-2), 0)
     assert (refused.challenge_id, refused.channel, refused.at) == (challenge.id, "", world.at())
     assert (verified.operation_id, verified.at, verified.duration_ms) == (proof.id, proof.verified_at, 0)
-    assert (issued.segments, issued.price, issued.reasons) == (None, None, ())
+    assert (issued.segments, issued.price, issued.reasons) == (None, "", ())
 
 
 def test_a_calls_duration_is_told(world: World) -> None:

@@ -74,7 +74,7 @@ def test_a_child_and_its_parent_go_on_after_a_fork(url: str, namespace: str, way
         assert loop.run_until_complete(work(otp, sent, 3))
         loop.run_until_complete(otp.close())
         if way == "client":
-            loop.run_until_complete(otp._store._client.aclose())
+            loop.run_until_complete(otp._store.client.aclose())
     finally:
         loop.close()
 

@@ -76,7 +76,7 @@ class World:
 
 @pytest.fixture(params=["valkey", "redis"])
 async def world(request: pytest.FixtureRequest, namespace: str, monkeypatch: Any) -> AsyncIterator[World]:
-    monkeypatch.setattr("otpkit.store.errors.CONNECTIONS", FEW)
+    monkeypatch.setattr("otpkit.store.retry.MAX_CONNECTIONS", FEW)
     sent: list[Message] = []
     clock = MovableClock()
 
@@ -96,7 +96,7 @@ async def each_await(world: World, cold: bool, story: Callable[[int], Awaitable[
     for number in itertools.count(1):
         assert number < MANY
         if cold:
-            await world.otp._store._client.connection_pool.disconnect()
+            await world.otp._store.client.connection_pool.disconnect()
         outcome = await story(number)
         await world.is_sound()
         await world.otp.erase(PHONE)

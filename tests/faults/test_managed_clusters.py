@@ -98,7 +98,7 @@ def test_the_doctor_runs_every_script_with_every_command(own: Mortal) -> None:
 
 
 def test_the_doctor_leaves_out_no_script() -> None:
-    ran = {script.name for script, _, _ in _steps("otpkit:{doctor}", "otpkit:{doctor}")}
+    ran = {step.script.name for step in _steps("otpkit:{doctor}", "otpkit:{doctor}")}
     assert ran == {field.name for field in fields(SCRIPTS)}
 
 

@@ -14,6 +14,7 @@ import pytest
 from lua_shell import WRITES, Fault, Shell
 
 from otpkit import Policy
+from otpkit.core.issue import IssueRequest
 from otpkit.errors import (
     ExpiredCodeError,
     GatewayRejectedError,
@@ -73,7 +74,7 @@ class Bench:
             return error
 
     def issue(self, bind: str = "", key: str | None = None) -> Any:
-        return self.call("issue", PHONE, "signup", bind, IP, None, key, "sms")
+        return self.call("issue", IssueRequest(PHONE, "signup", bind, IP, None, key, "sms", None))
 
     def verify(self, code: str, key: str | None = None, ip: str | None = IP) -> Any:
         return self.call("verify", PHONE, code, "signup", "", ip, key)

@@ -15,7 +15,7 @@ from proxy import Fault, Proxy
 from stage import staged, told
 from stories import STORIES, Story
 
-from otpkit.store import errors as store
+from otpkit.store import retry
 
 ANSWER_S = 0.3  # in place of a second, for the tests' sake
 FAULTS = {"swallowed": Fault("swallow"), "late": Fault("delay", seconds=2 * ANSWER_S)}
@@ -47,7 +47,7 @@ async def test_a_story_ends_as_with_every_answer_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same answer, the same counts, the same messages."""
-    monkeypatch.setattr(store, "ANSWER_S", ANSWER_S)
+    monkeypatch.setattr(retry, "ANSWER_S", ANSWER_S)
     url, kind = seat
     ends = []
     for faults in ([], [FAULTS[fault]]):

@@ -32,7 +32,7 @@ async def staged(kind: str, node: Mortal, proxy: Proxy, namespace: str) -> Async
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_story_ends_as_over_a_clean_connection(binary: str, kind: str, fault: Action, monkeypatch: Any) -> None:
     """The same answer, the same counts: one cluster of one node, all stories."""
-    monkeypatch.setattr("otpkit.store.errors.ANSWER_S", 0.3)
+    monkeypatch.setattr("otpkit.store.retry.ANSWER_S", 0.3)
     with (
         Mortal(binary, "--cluster-enabled", "yes", "--port", str(free_port())) as node,
         node.client() as client,

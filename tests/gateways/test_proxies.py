@@ -20,9 +20,9 @@ from wire_server import CERTIFICATE, WireServer, drip, drop, refusing_port, repl
 
 from otpkit import OTP, AsyncOTP, ConfigurationError
 from otpkit.effects import HttpRequest, NoAnswer, NotConnected, TransportFailure
-from otpkit.environment import GATEWAYS, arguments_from
+from otpkit.environment import arguments_from, gateway_class, tables, variable_of
 from otpkit.gateways import Alidayu, Aliyun, AliyunVoice, Gateway, Tencent, Twilio, Webhook
-from otpkit.service.config_file import read_file
+from otpkit.settings.sources import read_file
 from otpkit.transport.http import Transport, drive
 
 ACCEPTED = {
@@ -268,13 +268,14 @@ class TestSettings:
 
     def test_read_it_from_the_environment_and_the_file(self, name: str, tmp_path: Any) -> None:
         prefix = f"OTPKIT_{name.upper().replace('-', '_')}_"
-        assert f"{prefix}PROXY" in GATEWAYS[name].optional
-        file, problems = tmp_path / "otpkit.toml", []
+        file = tmp_path / "otpkit.toml"
         file.write_text(f'[{name}]\nproxy = "{WELL[0]}"')
-        given = read_file(str(file), problems)
-        assert (given, problems) == ({f"{prefix}PROXY": WELL[0]}, [])
-        required = dict.fromkeys((*GATEWAYS[name].required, *GATEWAYS[name].one_of), OTP_SECRET)
-        required.pop("OTPKIT_TWILIO_MESSAGING_SERVICE_SID", None)
+        source = read_file(str(file))
+        given = {variable: each.text for variable, each in source.known.items()}
+        assert (given, source.problems) == ({f"{prefix}PROXY": WELL[0]}, [])
+        needed = {each.name for each in tables()[name].values() if each.required}
+        needed |= {group[0] for group in gateway_class(name).needs}
+        required = {variable_of(name, each): OTP_SECRET for each in needed}
         environ = {"OTPKIT_GATEWAY": name, **required, **given}
         if name == "webhook":
             environ["OTPKIT_WEBHOOK_URL"] = "https://x.example"

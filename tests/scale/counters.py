@@ -52,7 +52,7 @@ class Counter:
 
     def keys(self, phone: str) -> tuple[str, ...]:
         """Return the keys of a phone in the store."""
-        identity = self.otp._flows._identify(phone, "signup", "")
+        identity = self.otp._flows._subject(phone, "signup", "")
         return identity.phone_key, identity.counter_key
 
 

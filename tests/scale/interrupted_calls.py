@@ -18,15 +18,15 @@ import redis
 from counters import SECRET, TEMPLATE, cluster_client, new_phone, sentinel_client
 
 from otpkit import OTP, ExpiredCodeError, OTPError, Policy
-from otpkit.store import errors as store
-from otpkit.store import sync as store_sync
+from otpkit.store import retry
 from otpkit.testing import Outbox
 
 LINES = 3000  # No call runs as many.
 FEW = 8  # connections and turns, so that lost ones are missed
 FILES = (
-    "store_sync.py",
-    "store_pool.py",
+    "store/sync.py",
+    "store/pool.py",
+    "store/protocol.py",
     "redis/connection.py",
     "redis/client.py",
     "redis/sentinel.py",
@@ -124,8 +124,8 @@ def interrupted(call: Callable[[], object], interruption: Interruption) -> None:
 def test_no_reply_reaches_the_next_call(
     place: Any, namespace: str, error: type[BaseException], is_cold: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "THREADS", FEW)
-    monkeypatch.setitem(store_sync._CONNECTIONS, "max_connections", FEW)
+    monkeypatch.setattr(retry, "MAX_THREADS", FEW)
+    monkeypatch.setattr(retry, "MAX_CONNECTIONS", FEW)
     phone, stranger = new_phone(), new_phone()
     with OTP(place, Outbox(), TEMPLATE, SECRET, policy=ROOMY, namespace=namespace) as otp:
         otp.issue(phone)
@@ -147,7 +147,7 @@ def test_no_reply_reaches_the_next_call(
 
 def drop(otp: OTP) -> None:
     """Close the idle connections, so that the next call has to connect."""
-    client: Any = otp._store._client
+    client: Any = otp._store.client
     if isinstance(client, redis.RedisCluster):
         for node in client.get_nodes():
             node.redis_connection.connection_pool.disconnect(inuse_connections=False)

@@ -59,8 +59,8 @@ def test_a_fork_while_other_threads_hold_locks(place: str) -> None:
         assert otp.issue(PHONE).sends_left == 9
         locks = [otp._store._lock]
         if place == "cluster":
-            nodes = otp._store._client.nodes_manager
-            locks += [nodes._lock, nodes._initialization_lock, otp._store._client._lock]
+            nodes = otp._store.client.nodes_manager
+            locks += [nodes._lock, nodes._initialization_lock, otp._store.client._lock]
         held, go_on = threading.Event(), threading.Event()
 
         def hold() -> None:

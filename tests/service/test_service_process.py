@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
+from serve_command import SECONDS, Slow, config, environment, serving
 from servers import find_valkey, start, unavailable
-from service_stage import KEY, PHONE, SECRET
+from service_stage import KEY, PHONE
 
-SECONDS = 20
 HEADERS = {"Authorization": f"Bearer {KEY}"}
-
-
-class Slow(ThreadingHTTPServer):
-    """A webhook that answers when it is told to."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), SlowHandler)
-        self.asked, self.answer = threading.Event(), threading.Event()
-        self.codes: list[str] = []
-
-
-class SlowHandler(BaseHTTPRequestHandler):
-    server: Slow
-
-    def do_POST(self) -> None:
-        told = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.codes.append(told["code"])
-        self.server.asked.set()
-        self.server.answer.wait(SECONDS)
-        self.send_response(200)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *args: Any) -> None:
-        pass
 
 
 @pytest.fixture
@@ -59,59 +28,6 @@ def webhook() -> Iterator[Slow]:
         yield server
         server.answer.set()
         server.shutdown()
-
-
-def config(path: Path, redis_url: str, webhook: Slow, namespace: str = "process") -> Path:
-    """Write a file of settings."""
-    file = path / "otpkit.toml"
-    file.write_text(
-        f"""
-redis_url = "{redis_url}"
-secret = "{SECRET}"
-namespace = "{namespace}"
-gateway = "webhook"
-
-[webhook]
-url = "http://127.0.0.1:{webhook.server_address[1]}/sms"
-secret = "{SECRET}"
-
-[templates.signup]
-code = "SMS_1"
-sign_name = "阿里大鱼"
-
-[keys.shop]
-key = "{KEY}"
-purposes = ["signup"]
-
-[service]
-port = 0
-""",
-        encoding="utf-8",
-    )
-    return file
-
-
-def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("OTPKIT_", "PORT"))}
-    return own | {"PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": "1"} | dict(given or {})
-
-
-@contextlib.contextmanager
-def serving(
-    file: Path, *args: str, env: Mapping[str, str] | None = None
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the command, and give the process and its URL."""
-    command = [sys.executable, "-m", "otpkit", "serve", "--config", str(file), *args]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(env)
-    ) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line.startswith("Listening on http://127.0.0.1:"), (line, process.communicate(timeout=SECONDS))
-            yield process, line.removeprefix("Listening on ").strip()
-        finally:
-            process.kill()
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -227,7 +143,7 @@ def test_a_port_that_is_taken_and_a_file_that_is_wrong_end_it(tmp_path: Path, we
 RUN = "import sys\nsys.modules[sys.argv.pop(1)] = None\nfrom otpkit.cli import main\nmain()\n"
 
 
-@pytest.mark.parametrize("library", ["fastapi", "uvicorn", "prometheus_client", "httptools"])
+@pytest.mark.parametrize("library", ["starlette", "pydantic", "uvicorn", "prometheus_client", "httptools"])
 def test_a_library_that_is_missing_is_named_with_its_extra(library: str, tmp_path: Path, webhook: Slow) -> None:
     file = config(tmp_path, "memory://", webhook)
     done = run("--config", str(file), start=("-c", RUN, library))

@@ -12,12 +12,12 @@ from secrets_of_tests import secret_of
 from service_stage import KEY, OTHER_KEY, SECRET
 
 from otpkit import AsyncOTP, ConfigurationError, Rate
-from otpkit.environment import GATEWAYS, OPTIONAL, REQUIRED
 from otpkit.gateways import Tencent, Twilio
 from otpkit.service import ApiKey
-from otpkit.service.config_file import read_file
 from otpkit.service.keys import Keyring
-from otpkit.service.settings import read_settings
+from otpkit.settings import read_settings
+from otpkit.settings.sources import read_file
+from otpkit.settings.tables import known_settings
 
 WHOLE = f"""
 redis_url = "memory://"
@@ -85,12 +85,12 @@ def written(path: Path, text: str) -> str:
 def problems(environ: dict[str, str], path: str | None = None) -> list[str]:
     """Return what is said of settings that are wrong, line by line."""
     with pytest.raises(ConfigurationError) as caught:
-        read_settings(environ, path)
+        read_settings(environ, path, serves=True)
     text = str(caught.value)
     for secret in (SECRET, KEY, OTHER_KEY):
         assert secret not in text
     head, *lines = text.split("\n- ")
-    assert head == "The service can't start:"
+    assert head == "The settings can't be used:"
     return lines
 
 
@@ -98,7 +98,7 @@ def test_a_file_says_all_that_there_is_to_say(tmp_path: Path) -> None:
     settings = read_settings({}, written(tmp_path, WHOLE))
     assert isinstance(settings.otp["gateway"], Twilio)
     assert settings.otp["secret"] == [SECRET, f"{SECRET}-2"]
-    assert settings.otp["gateway_wait"] == 3
+    assert settings.service.gateway_wait == 3
     assert (settings.otp["index_secret"], settings.otp["namespace"]) == (SECRET, "shop")
     policy = settings.otp["policy"]
     assert (policy.code_length, policy.regions) == (8, {"CN", "HK"})
@@ -106,8 +106,8 @@ def test_a_file_says_all_that_there_is_to_say(tmp_path: Path) -> None:
     assert policy.sends == (Rate(1, 60), Rate(5, 3600))
     assert settings.otp["template"]["signup"].params["product"] == "otpkit"
     assert settings.otp["template"]["login"].body == "登录${code}"
-    assert (settings.host, settings.port, settings.forwarded_hops) == ("::1", 8443, 2)
-    assert (settings.receipts_secret, settings.public_url) == (SECRET, "https://otp.example.com")
+    assert (settings.service.host, settings.service.port, settings.service.forwarded_hops) == ("::1", 8443, 2)
+    assert (settings.service.receipts_secret, settings.service.public_url) == (SECRET, "https://otp.example.com")
     ring = Keyring(settings.keys)
     assert ring.find(f"Bearer {KEY}") == ApiKey.of("shop", KEY, ["login", "signup"])
     assert ring.find(f"Bearer {OTHER_KEY}") == ApiKey.of("scraper", OTHER_KEY, [])
@@ -116,8 +116,12 @@ def test_a_file_says_all_that_there_is_to_say(tmp_path: Path) -> None:
 
 def test_the_environment_says_the_same_and_wins(tmp_path: Path) -> None:
     settings = read_settings(ENVIRONMENT)
-    assert (settings.host, settings.port, settings.forwarded_hops) == ("127.0.0.1", 8000, 0)
-    assert (settings.receipts_secret, settings.public_url, settings.otp["gateway_wait"]) == (None, None, 5)
+    assert (settings.service.host, settings.service.port, settings.service.forwarded_hops) == ("127.0.0.1", 8000, 0)
+    assert (settings.service.receipts_secret, settings.service.public_url, settings.service.gateway_wait) == (
+        None,
+        None,
+        5,
+    )
     assert "service.gateway_wait" in problems({**ENVIRONMENT, "OTPKIT_SERVICE_GATEWAY_WAIT": "soon"})[0]
     over = {
         "OTPKIT_POLICY": '{"ttl": 60}',
@@ -132,31 +136,24 @@ def test_the_environment_says_the_same_and_wins(tmp_path: Path) -> None:
     assert (settings.otp["policy"].ttl, settings.otp["policy"].code_length) == (60, 6)
     assert list(settings.otp["template"]) == ["reset"]
     assert [key.name for key in settings.keys] == ["reset"]
-    assert (settings.otp["namespace"], settings.forwarded_hops) == ("other", 1)
-    assert (settings.host, settings.port) == ("::1", 8443)  # Kubernetes' own
+    assert (settings.otp["namespace"], settings.service.forwarded_hops) == ("other", 1)
+    assert (settings.service.host, settings.service.port) == ("::1", 8443)  # Kubernetes' own
 
 
 def test_a_tables_name_and_its_field_are_the_variable(tmp_path: Path) -> None:
     """For every variable of every gateway."""
-    names = [*REQUIRED, *OPTIONAL]
-    for choice in GATEWAYS.values():
-        names += [*choice.required, *choice.optional, *choice.one_of]
-    lines: dict[str, str] = {}
-    for name in dict.fromkeys(names):
-        table, _, field = name.removeprefix("OTPKIT_").lower().partition("_")
-        lines[name] = f'{table}.{field} = "{name}"' if field else f'{table} = "{name}"'
-    for name, line in lines.items():
-        found: list[str] = []
-        read = read_file(written(tmp_path, line), found)
-        assert found == []
-        assert read == {name: json.dumps(name) if name == "OTPKIT_TEMPLATE_PARAMS" else name}
+    for setting in known_settings().values():
+        if not setting.is_json:
+            name = "OTPKIT_" + "_".join(setting.path).upper()
+            table, _, field = name.removeprefix("OTPKIT_").lower().partition("_")
+            found = read_file(written(tmp_path, f'{table}.{field} = "{name}"' if field else f'{table} = "{name}"'))
+            assert found.problems == []
+            assert {variable: each.text for variable, each in found.known.items()} == {name: name}
 
 
 def test_a_gateways_table_may_have_its_hyphen(tmp_path: Path) -> None:
-    found: list[str] = []
-    assert read_file(written(tmp_path, '[aliyun-voice]\naccess_key_id = "x"'), found) == {
-        "OTPKIT_ALIYUN_VOICE_ACCESS_KEY_ID": "x"
-    }
+    found = read_file(written(tmp_path, '[aliyun-voice]\naccess_key_id = "x"'))
+    assert {name: each.text for name, each in found.known.items()} == {"OTPKIT_ALIYUN_VOICE_ACCESS_KEY_ID": "x"}
     environ = {name: value for name, value in ENVIRONMENT.items() if "WEBHOOK" not in name and "GATEWAY" not in name}
     file = written(
         tmp_path,

@@ -15,6 +15,7 @@ import re
 import secrets
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 import urllib.request
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from otpkit import OTP, AsyncOTP, Policy, Template, WrongCodeError
@@ -140,6 +142,30 @@ def cli() -> None:
     assert len(command("keygen").strip()) >= 32
 
 
+def settings() -> None:
+    """Read a file, with the environment over it, and name what is wrong with both."""
+    from otpkit import ConfigurationError
+    from otpkit.settings import read_settings
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "otpkit.toml"
+        file.write_text(
+            f'redis_url = "memory://"\nsecret = "{SECRET}"\ngateway = "webhook"\ntemplate.code = "SMS_1"\n'
+            f'[webhook]\nurl = "https://x.example"\nsecret = "{KEY}"\n[service]\nport = 8001\n'
+        )
+        found = read_settings({"OTPKIT_SERVICE_FORWARDED_HOPS": "2"}, str(file))
+        assert found.otp["gateway"].url == "https://x.example"
+        assert (found.service.port, found.service.forwarded_hops) == (8001, 2)
+        file.write_text(f"{file.read_text()}prot = 1\nforwarded_hops = 99\n")
+        said = ""
+        try:
+            read_settings({}, str(file))
+        except ConfigurationError as error:
+            said = str(error)
+        assert "did you mean service.port?" in said, said
+        assert "service.forwarded_hops must be a whole number from 0 to 16" in said, said
+
+
 def sandbox() -> None:
     """Send by the Alidayu gateway to the local one."""
     from otpkit.gateways import Alidayu
@@ -156,6 +182,21 @@ def sandbox() -> None:
 def demo() -> None:
     """Tell the whole story, with the local gateway."""
     command("demo", "--check")
+
+
+def json_schemas() -> None:
+    """Read a request by its schema, and refuse another one."""
+    from pydantic import ValidationError
+
+    from otpkit.web.schemas import ChallengeRequest
+
+    assert ChallengeRequest.model_validate_json('{"phone": "13800138000"}').purpose == "signup"
+    try:
+        ChallengeRequest.model_validate_json('{"phone": 13800138000}')
+    except ValidationError:
+        pass
+    else:
+        raise AssertionError("a number is taken for a text")
 
 
 def fastapi() -> None:
@@ -332,8 +373,8 @@ def service() -> None:
 
 CHECKS: dict[str, Callable[[], None]] = {
     each.__name__: each
-    for each in (embedded, speed, intl, apprise, cli, sandbox, demo, fastapi, flask, django, service)
-}
+    for each in (embedded, speed, intl, apprise, settings, cli, sandbox, demo, fastapi, flask, django, service)
+} | {"json": json_schemas}
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"\b(?:TTL|MAX_AGE|PROOF_TTL|ATTEMPTS|MAX_CONSECUTIVE_FAILU
 _INCLUDE = re.compile(r"^ *--# include (.+)$", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Scripts:
     """The scripts of one policy. Its numbers are constants of their text, so each policy has scripts of its own."""
 

@@ -18,6 +18,7 @@ from otpkit.gateways.credentials import Credentials, CredentialsSource, current,
 from otpkit.gateways.provider import Provider, Refusal, ask, json_object, message_id, seconds, token
 
 VERSION: Final = "2017-05-25"  # of both APIs
+NEEDED_CREDENTIALS: Final = (("access_key_id", "credentials"), ("access_key_secret", "credentials"))
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 

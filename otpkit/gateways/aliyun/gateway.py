@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 
 from otpkit.effects import Flow
 from otpkit.errors import GatewayRejectedError
-from otpkit.gateways.aliyun.api import Api
+from otpkit.gateways.aliyun.api import NEEDED_CREDENTIALS, Api
 from otpkit.gateways.aliyun.errors import BAD_PARAMETERS, SMS, SMS_REFUSALS
 from otpkit.gateways.aliyun.phones import local_number, read_phone
 from otpkit.gateways.aliyun.responses import SendDetail, SendDetailPage, read_delivery, read_page, read_receipts
@@ -52,6 +52,7 @@ class Aliyun(Gateway):
     adds_signature: ClassVar[bool] = True
     can_trace: ClassVar[bool] = True
     max_push: ClassVar[int] = MAX_BATCH
+    needs: ClassVar[tuple[tuple[str, ...], ...]] = NEEDED_CREDENTIALS
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 from otpkit.effects import Flow, HttpResponse
 from otpkit.errors import GatewayRejectedError
-from otpkit.gateways.aliyun.api import Api
+from otpkit.gateways.aliyun.api import NEEDED_CREDENTIALS, Api
 from otpkit.gateways.aliyun.calls import (
     MAX_OUT_ID,
     TTS_CALLS,
@@ -74,6 +74,7 @@ class AliyunVoice(Gateway):
     can_trace: ClassVar[bool] = True
     knows_message_id: ClassVar[bool] = True
     max_push: ClassVar[int] = MAX_BATCH
+    needs: ClassVar[tuple[tuple[str, ...], ...]] = NEEDED_CREDENTIALS
 
     def __init__(
         self,

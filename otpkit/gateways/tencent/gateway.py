@@ -54,6 +54,7 @@ class Tencent(Gateway):
     can_trace: ClassVar[bool] = True
     knows_message_id: ClassVar[bool] = True
     max_push: ClassVar[int] = MAX_BATCH
+    needs: ClassVar[tuple[tuple[str, ...], ...]] = (("secret_id", "credentials"), ("secret_key", "credentials"))
 
     def __init__(
         self,

@@ -58,6 +58,10 @@ class Twilio(Gateway):
     name: ClassVar[str] = PROVIDER.name
     can_trace: ClassVar[bool] = True
     knows_message_id: ClassVar[bool] = True
+    needs: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("auth_token", "api_key_sid"),
+        ("sender", "messaging_service_sid", "voice_sender"),
+    )
 
     def __init__(
         self,

@@ -55,7 +55,7 @@ class PhoneView(View):
         wanted = request.GET.get("next", "")
         is_ours = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
 
-        def show(forms: web.PhoneForms, state: web.State) -> web.Turn[web.Answer]:
+        def show(forms: web.PhoneForms, state: web.State) -> web.PageFlow[web.Answer]:
             if is_ours:
                 state["next"] = wanted
             return forms.show(state, self._asked())
@@ -99,12 +99,12 @@ class PhoneView(View):
             cookie=proof_cookie(self.request, self.purpose),
         )
 
-    def _answer(self, turn: Callable[[web.PhoneForms, web.State], web.Turn[web.Answer]]) -> HttpResponse:
+    def _answer(self, flow: Callable[[web.PhoneForms, web.State], web.PageFlow[web.Answer]]) -> HttpResponse:
         otp = get_otp()
         keeps, discreet = self.keep_proof, self.discreet
         forms = web.PhoneForms(self.purpose, otp.policy, self.render, keep_proof=keeps, discreet=discreet)
         with web.visit(session_of(self.request), self.purpose) as state:
-            answer = web.drive(turn(forms, state), otp)
+            answer = web.drive(flow(forms, state), otp)
             if answer.proof is not None:
                 self._end(state)
         if answer.proof is None:

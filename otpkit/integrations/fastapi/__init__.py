@@ -40,11 +40,12 @@ from typing import Any
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
 from otpkit.web import (
+    MAX_BODY,
     Answer,
     Asked,
+    PageFlow,
     PhoneForms,
     State,
-    Turn,
     View,
     back_path,
     client_ip,
@@ -58,6 +59,7 @@ from otpkit.web import (
     verify_again,
     visit,
 )
+from otpkit.web.bodies import read_bounded
 
 try:
     from fastapi import APIRouter, FastAPI, Request, Response
@@ -72,7 +74,7 @@ except ImportError as missing:
     ) from missing
 
 from otpkit.integrations.fastapi.api import json_router
-from otpkit.integrations.fastapi.bodies import PrivateRoute, read_body
+from otpkit.integrations.fastapi.bodies import PrivateRoute
 from otpkit.integrations.fastapi.dependencies import (
     PURPOSE,
     Bind,
@@ -161,9 +163,9 @@ class PhoneVerification:
         forms = PhoneForms(purpose, policy, render or own, keep_proof=keeps, discreet=discreet)
         router = APIRouter(include_in_schema=False, route_class=PrivateRoute)
 
-        async def answer(request: Request, otp: AsyncOTP, turn: Callable[[State], Turn[Answer]]) -> Response:
+        async def answer(request: Request, otp: AsyncOTP, flow: Callable[[State], PageFlow[Answer]]) -> Response:
             with visit(session_of(request), purpose) as state:
-                found = await drive_async(turn(state), otp)
+                found = await drive_async(flow(state), otp)
             if found.proof is None:
                 return Response(found.body, found.status, dict(found.headers))
             if on_verified is None:
@@ -239,7 +241,7 @@ def _path(request: Request) -> str:
 
 async def _form(request: Request) -> dict[str, str]:
     try:
-        return read_form(await read_body(request))
+        return read_form(await read_bounded(request.stream(), MAX_BODY) or b"")
     except RuntimeError:  # a dependency, such as a CAPTCHA's, has read it as a form
         return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
 

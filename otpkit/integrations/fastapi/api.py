@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field
 
 from otpkit import AsyncOTP, Challenge, OTPError, fold, normalize
 from otpkit.frames import without_locals
-from otpkit.integrations.fastapi.bodies import read_body, with_body
+from otpkit.integrations.fastapi.bodies import with_body
 from otpkit.integrations.fastapi.dependencies import Bind, Key, Otp, require_bind
 from otpkit.web import (
     MAX_BODY,
@@ -23,69 +22,19 @@ from otpkit.web import (
     presumed_challenge,
     tells_of_number,
 )
+from otpkit.web.bodies import read_bounded
+from otpkit.web.schemas import MEANINGS, CodeToVerify, CommonProblem, PhoneChallenge, PhoneProof, PhoneToVerify
 
 _MAX_DETAIL = 300  # characters of what is wrong with a body, which may have named anything
 
 
-class PhoneToVerify(BaseModel):
-    """Whose code it is."""
-
-    model_config = ConfigDict(extra="forbid")
-    phone: str = Field(
-        description="A mobile number as it was typed or pasted.", examples=["+8613800138000"], repr=False
-    )
-    region: str | None = Field(
-        None, description="The region of a number without a country code (ISO 3166-1 alpha-2).", examples=["CN"]
-    )
-
-
-class CodeToVerify(PhoneToVerify):
-    """What the person typed."""
-
-    code: str = Field(description="The code as it was typed or pasted.", examples=["123456"], repr=False)
-
-
-class PhoneChallenge(BaseModel):
-    """A live challenge. Show the form for the code, also where the delivery is uncertain."""
-
-    model_config = ConfigDict(from_attributes=True)
-    delivery: Literal["pending", "accepted", "uncertain", "delivered", "failed"]
-    expires_in: int = Field(description="Seconds that the code lives.")
-    resend_in: int = Field(description="Seconds until it may be sent again.")
-    attempts_left: int = Field(description="Wrong codes that it still takes.")
-    sends_left: int = Field(description="Messages that the phone may still get.")
-
-
-class PhoneProof(BaseModel):
-    """A verified phone."""
-
-    token: str = Field(description="The proof, to be redeemed once: keep it out of URLs.", repr=False)
-    phone: str = Field(description="E.164.", repr=False)
-    expires_in: int = Field(description="Seconds that the proof lives, from the verification on.")
-
-
-class ProblemDocument(BaseModel):
-    """What went wrong (RFC 9457); `code` is a stable word, `detail` is for the person, in his language."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-
-
 _MEANINGS: Final = {
-    413: "The body has more than 16 KiB",
-    415: "Not JSON",
-    422: "Not a number, not a code, a wrong or dead code, or a body that can't be read",
-    423: "The number is blocked",
-    429: "A limit is used up: `Retry-After` says for how long",
-    502: "The message was certainly not sent",
-    503: "The store did not answer: nothing was sent, nothing is granted",
+    **{status: MEANINGS[status] for status in (413, 415, 423, 429, 502, 503)},
+    422: "Not a number, not a code, a wrong or dead code, or a body that can't be read.",
 }
-_CONTENT: Final = {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}
+_CONTENT: Final = {MEDIA_TYPE: {"schema": CommonProblem.model_json_schema()}}
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"description": meaning, "content": _CONTENT} for status, meaning in _MEANINGS.items()
+    status: {"description": meaning, "content": _CONTENT} for status, meaning in sorted(_MEANINGS.items())
 }
 
 
@@ -100,8 +49,8 @@ class _Route(APIRoute):
             if not _is_json(request):
                 detail = "Send the header Content-Type: application/json."
                 return _respond(plain_problem(415, "not_json", "Not JSON", detail))
-            body = await read_body(request)
-            if len(body) > MAX_BODY:
+            body = await read_bounded(request.stream(), MAX_BODY)
+            if body is None:
                 return _respond(plain_problem(413, "too_long", "Too long", f"Send at most {MAX_BODY} bytes."))
             try:
                 response = await handle(with_body(request, body))

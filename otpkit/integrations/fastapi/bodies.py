@@ -1,4 +1,4 @@
-"""Bodies: read within bounds, told apart, and kept out of what an error shows."""
+"""Requests whose body was read before: read again, fingerprinted, and kept out of what an error shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from otpkit.frames import without_locals
-from otpkit.web import MAX_BODY, fingerprint
+from otpkit.web import fingerprint
 from otpkit.web.fingerprints import Fields, is_form
 
 
@@ -23,14 +23,6 @@ class PrivateRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler."""
         return without_locals(super().get_route_handler())
-
-
-async def read_body(request: Request) -> bytes:
-    """Return a body, or one byte more than `MAX_BODY` where it is longer."""
-    body = b""
-    async for chunk in request.stream():  # read to its end, or the answer might not be
-        body = (body + chunk)[: MAX_BODY + 1]
-    return body
 
 
 def with_body(request: Request, body: bytes) -> Request:

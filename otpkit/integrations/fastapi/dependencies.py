@@ -114,8 +114,8 @@ def verified_phone(
 @cache
 def _kept(purpose: str, replay: bool) -> Callable[..., Awaitable[Proof]]:
     async def redeem(request: Request, otp: Otp, token: Token = "", key: Key = None) -> Proof:
-        asked = await _Asked.of(request, otp, key, purpose=purpose, replay=replay)
-        return await _redeem_kept(asked, redeem, token)
+        redemption = await _Redemption.of(request, otp, key, purpose=purpose, replay=replay)
+        return await _redeem_kept(redemption, redeem, token)
 
     return redeem
 
@@ -125,15 +125,15 @@ def _sent(purpose: str, bind: Bind, replay: bool) -> Callable[..., Awaitable[Pro
     async def redeem(
         request: Request, otp: Otp, bound: str = Depends(bind), token: Token = "", key: Key = None
     ) -> Proof:
-        asked = await _Asked.of(request, otp, key, purpose=purpose, replay=replay)
+        redemption = await _Redemption.of(request, otp, key, purpose=purpose, replay=replay)
         bound = require_bind(bound)
-        return await _redeem_last(asked, redeem, lambda: _redeem(asked, token, bound), token, bound)
+        return await _redeem_last(redemption, redeem, lambda: _redeem(redemption, token, bound), token, bound)
 
     return redeem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class _Asked:
+class _Redemption:
     """A request that redeems. Its body may be gone when it does."""
 
     request: Request
@@ -144,15 +144,15 @@ class _Asked:
     replay: bool
 
     @classmethod
-    async def of(cls, request: Request, otp: AsyncOTP, key: str | None, *, purpose: str, replay: bool) -> _Asked:
+    async def of(cls, request: Request, otp: AsyncOTP, key: str | None, *, purpose: str, replay: bool) -> _Redemption:
         request.scope[PURPOSE] = purpose
         fingerprint = None if key is None else await fingerprint_of(request)
         return cls(request=request, otp=otp, key=key, fingerprint=fingerprint, purpose=purpose, replay=replay)
 
 
 @without_locals
-async def _redeem_kept(asked: _Asked, dependency: Callable[..., Any], given: str) -> Proof:
-    request, purpose = asked.request, asked.purpose
+async def _redeem_kept(redemption: _Redemption, dependency: Callable[..., Any], given: str) -> Proof:
+    request, purpose = redemption.request, redemption.purpose
     site, cookie = request.headers.get("sec-fetch-site", ""), proof_cookie(request, purpose)
 
     def take(state: State) -> str:
@@ -160,35 +160,37 @@ async def _redeem_kept(asked: _Asked, dependency: Callable[..., Any], given: str
 
     async def finish() -> Proof:
         with visit(session_of(request), purpose) as state:
-            return await _redeem(asked, take(state), bind_of(state))
+            return await _redeem(redemption, take(state), bind_of(state))
 
     with visit(session_of(request), purpose) as state:
         token, bind = take(dict(state)), bind_of(state)
-    return await _redeem_last(asked, dependency, finish, token, bind)
+    return await _redeem_last(redemption, dependency, finish, token, bind)
 
 
 @without_locals
-async def _redeem_last(asked: _Asked, dependency: Callable[..., Any], finish: Redeem, token: str, bind: str) -> Proof:
+async def _redeem_last(
+    redemption: _Redemption, dependency: Callable[..., Any], finish: Redeem, token: str, bind: str
+) -> Proof:
     """Refuse a token that is none; `finish` with one that may be good, once the rest of the request is valid."""
 
     @without_locals
     async def redeem() -> Proof:
         proof = await finish()
-        leave_session(asked.request)  # with what is kept in it by now
+        leave_session(redemption.request)  # with what is kept in it by now
         return proof
 
     try:
-        await asked.otp.check(token, asked.purpose, bind=bind)
+        await redemption.otp.check(token, redemption.purpose, bind=bind)
     except TokenError:
         return await redeem()  # raises the same, or takes a token of the version before, which check does not
-    deferred = defer(asked.request, dependency, redeem)
+    deferred = defer(redemption.request, dependency, redeem)
     return await redeem() if deferred is None else cast("Proof", deferred)
 
 
-async def _redeem(asked: _Asked, token: str, bind: str) -> Proof:
-    key, request = asked.key, asked.fingerprint
-    proof = await asked.otp.redeem(token, asked.purpose, bind=bind, idempotency_key=key, request=request)
-    if proof.replayed and not asked.replay:
+async def _redeem(redemption: _Redemption, token: str, bind: str) -> Proof:
+    key, request = redemption.key, redemption.fingerprint
+    proof = await redemption.otp.redeem(token, redemption.purpose, bind=bind, idempotency_key=key, request=request)
+    if proof.replayed and not redemption.replay:
         raise UsedTokenError(*_REPLAYED)
     return proof
 

@@ -1,20 +1,18 @@
-"""How requests are read: within bounds, strictly, and without repeating anything of them."""
+"""Parse requests: the body and the idempotency key. No refusal repeats what was sent."""
 
 from __future__ import annotations
 
 import re
 from typing import Final, TypeVar
 
-from otpkit.service._web import BaseModel, Request, ValidationError
-from otpkit.service.answers import Refused, refused
-from otpkit.web import MEDIA_TYPE, plain_problem
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
 
-MAX_BODY: Final = 16_384  # bytes
-MAX_HEAD: Final = 32_768  # bytes
-MAX_HEADERS: Final = 100
-# A body that is too long is read on for so many bytes, and dropped: a connection that is closed while its client still
-# writes is reset, and most clients then never see the answer.
-_DRAINED: Final = 1_048_576
+from otpkit.service.responses import Refused, refused
+from otpkit.web import MAX_BODY
+from otpkit.web.bodies import read_bounded
+
+_DRAINED: Final = 1_048_576  # Bytes that are read of a body that is too long.
 _MAX_KEY: Final = 255  # characters
 _MAX_ERRORS: Final = 10
 _JSON: Final = re.compile(r'application/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
@@ -24,21 +22,15 @@ _NAME: Final = re.compile(r"[A-Za-z_]{1,32}")  # that may be repeated: a code or
 M = TypeVar("M", bound=BaseModel)
 
 
-async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
-    """Return the body, of at most `most` bytes; a longer one is refused without keeping it or reading it to its end."""
+async def read_body(request: Request, limit: int = MAX_BODY) -> bytes:
+    """Return the body, of at most `limit` bytes; a longer one is refused, and neither kept nor read to its end."""
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:12]) > _DRAINED:
-        raise _too_long(most)
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= most:
-            chunks.append(chunk)
-        elif size > _DRAINED:
-            break
-    if size > most:
-        raise _too_long(most)
-    return b"".join(chunks)
+        raise _too_long(limit)
+    body = await read_bounded(request.stream(), limit, drain=_DRAINED)
+    if body is None:
+        raise _too_long(limit)
+    return body
 
 
 async def read_json(request: Request, model: type[M]) -> M:
@@ -92,38 +84,11 @@ def _pointer(location: tuple[object, ...]) -> str:
     return "/".join(("#", *parts))
 
 
-def malformed_answer() -> bytes:
-    """Return the whole answer to what is no HTTP."""
-    return _last_answer(400, "Bad Request", "invalid_http", "Not HTTP", "The request is not HTTP/1.1; see RFC 9112.")
-
-
-def no_host_answer() -> bytes:
-    """Return the whole answer to a request that does not name one host (RFC 9112 §3.2)."""
-    return _last_answer(400, "Bad Request", "no_host", "No host", "Send the header Host, once.")
-
-
-def head_too_long_answer() -> bytes:
-    """Return the whole answer to a request whose head does not end (RFC 6585 §5)."""
-    detail = f"The request's line and headers have at most {MAX_HEAD} bytes, in at most {MAX_HEADERS} headers."
-    return _last_answer(431, "Request Header Fields Too Large", "head_too_long", "The head is too long", detail)
-
-
-def too_slow_answer() -> bytes:
-    """Return the whole answer to a request that does not end in time (RFC 9110 §15.5.9)."""
-    return _last_answer(408, "Request Timeout", "too_slow", "Too slow", "The request did not arrive in time.")
-
-
-def _last_answer(status: int, reason: str, code: str, title: str, detail: str) -> bytes:
-    found = plain_problem(status, code, title, detail).json()
-    head = f"HTTP/1.1 {status} {reason}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(found)}\r\n"
-    return f"{head}cache-control: no-store\r\nconnection: close\r\n\r\n".encode() + found
-
-
-def _too_long(most: int) -> Refused:
+def _too_long(limit: int) -> Refused:
     return refused(
         413,
         "body_too_long",
         "The body is too long",
-        f"A body is at most {most} bytes.",
+        f"A body is at most {limit} bytes.",
         {"Connection": "close"},
     )

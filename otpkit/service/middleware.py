@@ -10,17 +10,20 @@ import time
 import traceback
 from collections.abc import Mapping
 
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 from otpkit.errors import OTPError
-from otpkit.service._web import ASGIApp, ClientDisconnect, HTTPException, Message, Receive, Scope, Send
-from otpkit.service.answers import no_route, problem_answer
 from otpkit.service.metrics import Metrics
+from otpkit.service.responses import no_route_response, problem_response
 from otpkit.web import plain_problem
 
 _log = logging.getLogger("otpkit.service")
 OTHER = "other"
 
 
-class Guard:
+class ServiceMiddleware:
     """ASGI around the router; `paths` are those of the endpoints, by which requests are counted."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Mapping[object, str]) -> None:
@@ -32,6 +35,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["app"] = self  # The router then raises where no route matches, and doesn't answer in plain text.
         status, start = 0, time.perf_counter()
 
         async def counted(message: Message) -> None:
@@ -48,10 +52,10 @@ class Guard:
         except ClientDisconnect:
             return  # nobody waits for an answer
         except HTTPException as error:
-            answer = no_route(error)
+            answer = no_route_response(error)
         except Exception as error:  # noqa: BLE001 - a fault of our own, whatever it is
             log_fault(error)
-            answer = problem_answer(_FAULT)
+            answer = problem_response(_FAULT)
         else:
             return
         if not status:

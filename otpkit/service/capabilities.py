@@ -9,15 +9,17 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from otpkit import AsyncOTP, ConfigurationError, Template
+from otpkit.characters import PLAIN_TEXT
 from otpkit.core.crypto import CHALLENGE_FIELD_BYTES
 from otpkit.effects import Flow
 from otpkit.phone import MAINLAND, MAX_LENGTH, ONLY_MAINLAND
+from otpkit.template import MAX_PARAM
 
 _SEPARATORS: Final = "[-. －．　]*"
 _BLANKS: Final = "[ 　]*"
 
 
-class Deployed:
+class Capabilities:
     """An `AsyncOTP`, as the contract sees it."""
 
     def __init__(self, otp: AsyncOTP) -> None:
@@ -46,9 +48,12 @@ class Deployed:
         return sorted(self._deployment.policy.regions)
 
     @property
-    def param_names(self) -> list[str]:
-        """The variables that `params` may give, over all templates."""
-        return sorted({name for template in self._templates() for name in _variables(template)})
+    def params_schema(self) -> dict[str, Any]:
+        """What `params` looks like: texts for the variables that a template has, over all templates."""
+        names = sorted({name for template in self._templates() for name in _variables(template)})
+        value = {"type": "string", "maxLength": MAX_PARAM, "pattern": PLAIN_TEXT}
+        known = {"propertyNames": {"enum": names}} if names else {"maxProperties": 0}
+        return {"additionalProperties": value, **known}
 
     def takes(self, purpose: str, params: dict[str, str]) -> bool:
         """Whether every template of a purpose takes `params`: values for its variables, but for the one of the code.

@@ -1,4 +1,4 @@
-"""A turn asks the same of both OTPs, and is told of errors where it asked."""
+"""A page flow makes the same calls with both OTPs, and gets their errors where it called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from secrets_of_tests import SECRET
 
 from otpkit import OTP, AsyncOTP, ExpiredCodeError, PhoneError, Proof, Template
 from otpkit.testing import Outbox
-from otpkit.web import Turn, drive, drive_async
+from otpkit.web import PageFlow, Turn, drive, drive_async
 
 PHONE = "+8613800138000"
 TEMPLATE = Template("SMS_1", "otpkit")
@@ -32,7 +32,7 @@ async def async_otp(outbox: Outbox) -> AsyncIterator[AsyncOTP]:
         yield otp
 
 
-def sign_up(outbox: Outbox) -> Turn[Proof]:
+def sign_up(outbox: Outbox) -> PageFlow[Proof]:
     """Go astray twice, and arrive."""
     for astray in (lambda otp: otp.issue("12"), lambda otp: otp.verify(PHONE, "123456")):
         try:
@@ -45,40 +45,44 @@ def sign_up(outbox: Outbox) -> Turn[Proof]:
     return checked
 
 
-def unheard() -> Turn[None]:
+def unheard() -> PageFlow[None]:
     yield lambda otp: otp.issue("12")
 
 
-def silent() -> Turn[str]:
+def silent() -> PageFlow[str]:
     return "nothing to ask"
     yield lambda otp: otp
 
 
-def test_a_turn_is_driven_to_its_end(otp: OTP, outbox: Outbox) -> None:
+def test_page_flow_runs_to_its_end(otp: OTP, outbox: Outbox) -> None:
     assert drive(sign_up(outbox), otp).phone == PHONE
 
 
-async def test_a_turn_is_driven_to_its_end_by_an_async_otp(async_otp: AsyncOTP, outbox: Outbox) -> None:
+async def test_page_flow_runs_with_an_async_otp(async_otp: AsyncOTP, outbox: Outbox) -> None:
     assert (await drive_async(sign_up(outbox), async_otp)).phone == PHONE
 
 
-async def test_an_error_that_a_turn_does_not_expect_is_the_callers(otp: OTP, async_otp: AsyncOTP) -> None:
+async def test_uncaught_error_is_the_callers(otp: OTP, async_otp: AsyncOTP) -> None:
     with pytest.raises(PhoneError):
         drive(unheard(), otp)
     with pytest.raises(PhoneError):
         await drive_async(unheard(), async_otp)
 
 
-async def test_a_turn_that_asks_nothing_is_answered(otp: OTP, async_otp: AsyncOTP) -> None:
+async def test_page_flow_without_calls_returns(otp: OTP, async_otp: AsyncOTP) -> None:
     assert drive(silent(), otp) == await drive_async(silent(), async_otp) == "nothing to ask"
 
 
-def broken() -> Turn[None]:
+def broken() -> PageFlow[None]:
     yield lambda otp: otp.surprise
 
 
-async def test_what_is_no_refusal_ends_the_turn(otp: OTP, async_otp: AsyncOTP) -> None:
+async def test_other_exceptions_end_the_page_flow(otp: OTP, async_otp: AsyncOTP) -> None:
     with pytest.raises(AttributeError):
         drive(broken(), otp)
     with pytest.raises(AttributeError):
         await drive_async(broken(), async_otp)
+
+
+def test_names_of_page_flows_stay() -> None:
+    assert Turn is PageFlow

@@ -1,4 +1,4 @@
-"""What the connections of one server share: a buffer, their number, and the line in which strangers wait."""
+"""Admission control for one server: the cap on connections, and the queue of clients without an API key."""
 
 from __future__ import annotations
 
@@ -10,47 +10,51 @@ from typing import Final, Protocol
 MAX_CONNECTIONS: Final = 2_048
 _READ: Final = 16_384  # Bytes that are read at once, and kept while a request before them is answered.
 DISCARD: Final = 65_536  # Bytes that are read at once where nothing of them is kept.
-_PAUSE: Final = 0.005  # Seconds between two looks at the line.
-_AT_ONCE: Final = 2  # Strangers in line who go on at a time.
-_SEARCHED: Final = 64  # Connections that are looked at, to find one to close in favour of a new one.
+_PAUSE: Final = 0.005  # Seconds between two rounds of the queue.
+_AT_ONCE: Final = 2  # Connections of the queue that go on in one round.
+_SEARCHED: Final = 64  # Connections that are searched for an idle one, which is closed in favour of a new one.
 
 
 class Member(Protocol):
-    """A connection, as far as the others are concerned."""
+    """A connection, as far as admission is concerned."""
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being answered there."""
+        """Whether no request is being answered on it."""
 
 
-class Crowd:
-    """One server's connections."""
+class Admission:
+    """What the connections of one server share.
+
+    `strangers` are the connections on which no API key was shown yet, the oldest first. `buffer` and `discard` are what
+    they read into.
+    """
 
     def __init__(self, most: int = MAX_CONNECTIONS) -> None:
         self.most = most
-        self.strangers: dict[Member, None] = {}  # The oldest first.
-        # Filled and emptied within one turn of the event loop.
+        self.strangers: dict[Member, None] = {}
+        # Filled and emptied within one iteration of the event loop.
         self.discard = memoryview(bytearray(DISCARD))
         self.buffer = self.discard[:_READ]
-        self._line: dict[Member, Callable[[], None]] = {}
+        self._queue: dict[Member, Callable[[], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def wait(self, connection: Member, go_on: Callable[[], None]) -> None:
-        """Call `go_on` once it is the connection's turn."""
-        self._line[connection] = go_on
+        """Queue a connection, and call `go_on` when it is first in the queue."""
+        self._queue[connection] = go_on
         if self._timer is None:
             self._timer = connection.loop.call_later(_PAUSE, self._serve, connection.loop)
 
     def forget(self, connection: Member) -> None:
-        """Drop a connection that is closed."""
+        """Remove a connection that is closed, or that has shown an API key."""
         self.strangers.pop(connection, None)
-        self._line.pop(connection, None)
+        self._queue.pop(connection, None)
 
     def make_room(self, connections: int) -> bool:
-        """Return whether there is room for a new connection, if need be by closing a stranger's that waits."""
+        """Return whether a new connection is taken; where there are too many, close an idle stranger's."""
         if connections < self.most:
             return True
         for connection in itertools.islice(self.strangers, _SEARCHED):
@@ -61,8 +65,8 @@ class Crowd:
         return False
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        served = list(itertools.islice(self._line, _AT_ONCE))
-        self._timer = loop.call_later(_PAUSE, self._serve, loop) if len(self._line) > len(served) else None
+        served = list(itertools.islice(self._queue, _AT_ONCE))
+        self._timer = loop.call_later(_PAUSE, self._serve, loop) if len(self._queue) > len(served) else None
         for connection in served:
-            if go_on := self._line.pop(connection, None):  # It may have been closed for one before it.
+            if go_on := self._queue.pop(connection, None):  # One that went on before it may have closed it.
                 go_on()

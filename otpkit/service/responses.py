@@ -1,0 +1,73 @@
+"""Build responses: JSON for values, problem documents for errors. None of them may be cached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from otpkit.errors import CodeError, Language, MalformedCodeError, OTPError, TokenError
+from otpkit.web import MEDIA_TYPE, Problem, plain_problem, problem
+from otpkit.web.schemas import ResponseModel
+
+CONFLICT: Final = 409
+_NO_ROUTE: Final = {404: ("not_found", "There is nothing here"), 405: ("method_not_allowed", "Not by this method")}
+_adapter: Final[Callable[[type[ResponseModel]], TypeAdapter[Any]]] = cache(TypeAdapter)
+
+
+class Refused(Exception):
+    """A request that is answered by a problem document before anything is asked of the `AsyncOTP`."""
+
+    def __init__(self, refusal: Problem) -> None:
+        super().__init__(refusal.body["code"])
+        self.problem = refusal
+
+
+def refused(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    evidence: Mapping[str, object] | None = None,
+) -> Refused:
+    """Return what to raise for a request that can't be served; `detail` is for the caller's developer."""
+    return Refused(plain_problem(status, code, title, detail, {"Content-Language": "en", **(headers or {})}, evidence))
+
+
+def problem_response(found: Problem) -> Response:
+    """Return the response of a problem document."""
+    return Response(found.json(), found.status, dict(found.headers), MEDIA_TYPE)
+
+
+def no_route_response(error: HTTPException) -> Response:
+    """Return the response to a request that no route takes: 404, or 405 with `Allow`."""
+    code, title = _NO_ROUTE.get(error.status_code, ("refused", "The request was refused"))
+    headers = {"Content-Language": "en", **(error.headers or {})}
+    detail = "See /openapi.json for what there is."
+    return problem_response(plain_problem(error.status_code, code, title, detail, headers))
+
+
+def error_response(error: OTPError, language: Language) -> Response:
+    """Return the response of an error.
+
+    A code or a token that does not hold is 409, not 422 or 401: the request is well formed, and its API key is good;
+    what it shows conflicts with what the store knows (RFC 9110 §15.5.10). So 401 is about API keys alone, and 422 says
+    that the same request can never succeed.
+    """
+    found = problem(error, language)
+    if isinstance(error, (CodeError, TokenError)) and not isinstance(error, MalformedCodeError):
+        found = replace(found, status=CONFLICT, body={**found.body, "status": CONFLICT})
+    return problem_response(found)
+
+
+def json_response(model: type[ResponseModel], value: object, status: int = 200) -> Response:
+    """Return the response whose JSON has the fields of `model`, read from the attributes of `value`."""
+    adapter = _adapter(model)
+    body = adapter.dump_json(adapter.validate_python(value))
+    return Response(body, status, {"Cache-Control": "no-store"}, "application/json")

@@ -1,0 +1,85 @@
+"""API keys, as settings give them, and the secret in the URL of receipts. Only SHA-256 digests of keys are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final, Self
+
+from otpkit.core.arguments import check_purpose
+from otpkit.core.secret import require_random
+from otpkit.errors import ConfigurationError
+
+MIN_KEY_CHARS: Final = 32
+_KEY: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1: what `Authorization: Bearer` can carry
+_MIN_RECEIPTS_SECRET: Final = 32  # characters
+_URL_SAFE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ApiKey:
+    """A key by its digest: `name` is for people, `purposes` is what it may issue, verify and redeem for.
+
+    A key without purposes reads all metrics, and may do nothing else; one that has some reads the events of these, and
+    all only where no other key has more. Raises `ConfigurationError`.
+    """
+
+    name: str
+    digest: bytes
+    purposes: frozenset[str]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.purposes, str) or not isinstance(self.purposes, Iterable):
+            raise ConfigurationError(f"The key {self.name!r} has no purposes.", 'Give it a list such as ["signup"].')
+        object.__setattr__(self, "purposes", frozenset(map(check_purpose, self.purposes)))
+
+    @classmethod
+    def of(cls, name: str, key: object, purposes: Iterable[str]) -> Self:
+        """Return the key whose text is `key`: at least 32 characters, as `otpkit keygen` makes them."""
+        require_strong(name, key)
+        return cls(name, sha256(str(key).encode()).digest(), purposes)  # type: ignore[arg-type]  # __post_init__ makes it so
+
+    @classmethod
+    def of_digest(cls, name: str, digest: object, purposes: Iterable[str]) -> Self:
+        """Return the key whose SHA-256 is `digest`, in hex. Whether it is a strong one shows when it is first used."""
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            raise ConfigurationError(
+                f"The key {name!r} has no SHA-256 of 64 hexadecimal digits.",
+                "Write the one of the key, such as `sha256sum` prints.",
+            )
+        return cls(name, bytes.fromhex(digest), purposes)  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        return f"ApiKey(name={self.name!r}, purposes={sorted(self.purposes)!r})"
+
+
+def require_distinct(keys: Iterable[ApiKey]) -> None:
+    """Raise `ConfigurationError` where there is no key, or two are the same or have one name."""
+    found = tuple(keys)
+    if not found:
+        raise ConfigurationError("There is no API key, so nobody could ask for anything.", "Add one.")
+    for what, values in (("name", {key.name for key in found}), ("key", {key.digest for key in found})):
+        if len(values) < len(found):
+            raise ConfigurationError(f"Two API keys have the same {what}.", "Give each its own.")
+
+
+def require_receipts_secret(secret: str) -> None:
+    """Raise `ConfigurationError` for a secret that can't stand in the URL of receipts, or that could be guessed."""
+    if len(secret) < _MIN_RECEIPTS_SECRET or not set(secret) <= _URL_SAFE:
+        raise ConfigurationError(
+            f"service.receipts_secret must be at least {_MIN_RECEIPTS_SECRET} characters that a URL can hold.",
+            "Make one with `otpkit keygen`.",
+        )
+    require_random("service.receipts_secret", secret.encode())
+
+
+def require_strong(name: str, key: object) -> None:
+    if not isinstance(key, str) or len(key) < MIN_KEY_CHARS or not _KEY.fullmatch(key):
+        raise ConfigurationError(
+            f"The key {name!r} must be at least {MIN_KEY_CHARS} of A-Z, a-z, 0-9 and -._~+/.",
+            "Make one with `otpkit keygen`.",
+        )
+    require_random(f"The key {name!r}", key.encode())

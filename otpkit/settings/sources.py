@@ -1,0 +1,145 @@
+"""The two sources of settings: the variables of the environment, and a TOML file.
+
+A file holds what the environment does. The names of a table and of its field, joined by `_`, are the variable:
+`app_key` in `[alidayu]` is `OTPKIT_ALIDAYU_APP_KEY`. `[policy]`, `[templates.…]`, `[keys.…]` and other tables whose
+names are free are as a whole the JSON of one variable.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from otpkit.environment import nearest
+from otpkit.errors import ConfigurationError
+from otpkit.settings.tables import Setting, known_settings
+
+# Kubernetes sets such variables in every container, for each Service: OTPKIT_SERVICE_HOST where one is called otpkit.
+_OF_KUBERNETES: Final = re.compile(
+    r"OTPKIT_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)"
+)
+_ALIKE: Final = 0.8  # Variables of other programs may begin with OTPKIT_; those that are this much alike are mistyped.
+
+
+class Given(NamedTuple):
+    """A setting that was given: its path as the model has it, its text, and the variable or the file that says it."""
+
+    path: tuple[str, ...]
+    text: str
+    source: str
+    is_in_file: bool = False
+
+    @property
+    def where(self) -> str:
+        """Where it stands: a variable, or a file and the name in it."""
+        return f"{self.source}: {'.'.join(self.path)}" if self.is_in_file else self.source
+
+
+class Source(NamedTuple):
+    """The settings of one source by variable, and what is wrong with its names and types."""
+
+    known: dict[str, Given]
+    problems: list[str]
+
+    def nested(self) -> dict[str, Any]:
+        """Return the settings as nested tables, as the model takes them."""
+        found: dict[str, Any] = {}
+        for given in self.known.values():
+            table = found
+            for name in given.path[:-1]:
+                table = table.setdefault(name, {})
+            table[given.path[-1]] = given.text
+        return found
+
+
+def read_environment(environ: Mapping[str, str]) -> Source:
+    """Return the settings of the environment. One that there is not, but that is much like one, is a problem."""
+    by_variable = {setting.variable: setting for setting in known_settings().values()}
+    source = Source({}, [])
+    for variable, value in environ.items():
+        if not variable.startswith("OTPKIT_") or not value.strip() or _OF_KUBERNETES.fullmatch(variable):
+            continue
+        text = value.strip()
+        if variable in by_variable:
+            source.known[variable] = Given(by_variable[variable].path, text, variable)
+        elif meant := _nearest_variable(variable, by_variable):
+            source.problems.append(f"{variable} is no variable of otpkit; did you mean {meant}?")
+    return source
+
+
+def _nearest_variable(variable: str, known: Mapping[str, Setting]) -> str | None:
+    """Return the variable that was most likely meant by one that there is not, or None."""
+    names = [each.removeprefix("OTPKIT_") for each in known]
+    found = get_close_matches(variable.removeprefix("OTPKIT_"), names, n=1, cutoff=_ALIKE)
+    return f"OTPKIT_{found[0]}" if found else None
+
+
+def read_file(path: str) -> Source:
+    """Return the settings of a TOML file.
+
+    Raises `ConfigurationError` where it can't be read.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # TOML's own errors show the place, and not what stands there.
+        reason = _reason(error)
+    else:
+        return _read(path, table)
+    raise ConfigurationError(f"{path} can't be read as a TOML file: {reason}.")
+
+
+def _read(path: str, table: Mapping[str, Any]) -> Source:
+    source = Source({}, [])
+    known = known_settings()
+    for names, value in _flat(table):
+        setting = known.get(_key(names))
+        dotted = ".".join(names)
+        if setting is None:
+            hint = nearest(dotted, sorted(each.dotted for each in known.values()))
+            source.problems.append(f"{path} has a setting {dotted!r:.60} that there is not{hint}")
+        elif (text := _text(value, is_json=setting.is_json)) is None:
+            expected = "a table" if setting.is_json else "a text"
+            source.problems.append(f"{path}: {dotted} must be {expected}, not {_kind(value)}.")
+        else:
+            source.known[setting.variable] = Given(setting.path, text, path, is_in_file=True)
+    return source
+
+
+def _flat(table: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Give each setting: its path in the file, and its value."""
+    for name, value in table.items():
+        names = (*before, name)
+        setting = known_settings().get(_key(names))
+        if isinstance(value, dict) and not (setting and setting.is_json):
+            yield from _flat(value, names)
+        else:
+            yield names, value
+
+
+def _key(names: tuple[str, ...]) -> str:
+    return "_".join(names).replace("-", "_").upper()
+
+
+def _text(value: Any, *, is_json: bool) -> str | None:
+    """Return a value as a variable holds it, or None where it can't."""
+    if is_json:
+        return json.dumps(value, default=str) if isinstance(value, dict) else None
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, list) and all(type(each) in {str, int, float} for each in value):
+        return " ".join(map(str, value))  # Several secrets, gateways or numbers.
+    return str(value) if isinstance(value, (str, int, float)) else None
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "a table", list: "a list", bool: "true or false", int: "a number", float: "a number", str: "a text"}
+    return names.get(type(value), "a date")
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else f"{error}".rstrip(".")
