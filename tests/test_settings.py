@@ -186,8 +186,10 @@ class TestSeveralGateways:
         text = FILE.replace('gateway = ["alidayu", "twilio"]', 'gateways = { CN = "alidayu", HK = "twilio" }')
         path = written(tmp_path, text)
         assert problems({}, path) == [
-            f"{path}: gateways: gateway routes HK, which Policy.regions does not allow."
-            " Remove the route, or add the region to Policy.regions."
+            (
+                f"{path}: gateways: gateway routes HK, which Policy.regions does not allow. "
+                "Remove the route, or add the region to Policy.regions."
+            ),
         ]
 
     def test_are_examined_one_by_one(self, tmp_path: Path) -> None:
