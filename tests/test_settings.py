@@ -128,7 +128,7 @@ class TestSeveralGateways:
         [
             ("FAILOVER_REST", "soon", "OTPKIT_FAILOVER_REST: rest must be a number."),
             ("FAILOVER_REST_AFTER", "1.5", "OTPKIT_FAILOVER_REST_AFTER: rest_after must be a whole number."),
-            ("FAILOVER_ON_UNCERTAIN", "maybe", 'Failover.on_uncertain must be "stop" or "next"'),
+            ("FAILOVER_ON_UNCERTAIN", "maybe", 'Failover.on_uncertain is unknown. Pass "stop" or "next".'),
             ("ALIDAYU_TIMEOUT", "1 2 3", "OTPKIT_ALIDAYU_TIMEOUT: timeout must be a number, or two."),
             ("GATEWAY", "alidayu,twillio", "'twillio' is no gateway; did you mean twilio?"),
         ],
@@ -185,7 +185,12 @@ class TestSeveralGateways:
     def test_of_regions_that_are_not_served_are_a_problem(self, tmp_path: Path) -> None:
         text = FILE.replace('gateway = ["alidayu", "twilio"]', 'gateways = { CN = "alidayu", HK = "twilio" }')
         path = written(tmp_path, text)
-        assert problems({}, path) == [f"{path}: gateways: gateway routes HK, which Policy.regions does not allow."]
+        assert problems({}, path) == [
+            (
+                f"{path}: gateways: gateway routes HK, which Policy.regions does not allow. "
+                "Remove the route, or add the region to Policy.regions."
+            ),
+        ]
 
     def test_are_examined_one_by_one(self, tmp_path: Path) -> None:
         text = FILE.replace("[alidayu]", '[alidayu]\nbase_url = "http://127.0.0.1:1/gw"')
@@ -320,7 +325,7 @@ port = 99999
             f"{path}: alidayu.timeout: timeout is",
             f"{path}: namespace: namespace must be letters",
             "OTPKIT_ALIDAYU_PROXY: proxy is no URL of a proxy",
-            f"{path}: policy: Policy.ttl must be a whole number from 30 to 600",
+            f"{path}: policy: Policy.ttl is 5. Set a whole number from 30 to 600",
             f"{path}: policy: policy has no field 'attemps'; did you mean attempts?",
             f"OTPKIT_TEMPLATE_SIGN_NAME (template.sign_name in {path}) is missing",
             f"{path} has a setting 'colour' that there is not",

@@ -12,7 +12,7 @@ try:
     from otpkit.service.metrics import Metrics
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
-        f"The service needs {missing.name!r}, which is not installed.", "Run: pip install 'otpkit[service]'"
+        f"The service needs {missing.name!r}, which is not installed.", "Run: pip install 'otpkit[service]'."
     ) from missing
 
 __all__ = ["ApiKey", "Metrics", "create_app"]

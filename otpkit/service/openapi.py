@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 from pydantic_core import core_schema
 
+from otpkit.languages import languages, tag
 from otpkit.service.capabilities import Capabilities
 from otpkit.service.operations import ALWAYS, OPERATIONS, Operation
 from otpkit.web import MEDIA_TYPE, schemas
@@ -188,7 +189,9 @@ def _problems(*statuses: int) -> JSON:
 
 
 def _problem_headers(status: int) -> JSON:
-    language = {"Content-Language": _header({"type": "string", "enum": ["en", "zh-CN"]}, required=True)}
+    language = {
+        "Content-Language": _header({"type": "string", "enum": [tag(each) for each in languages()]}, required=True)
+    }
     if status == 401:
         language["WWW-Authenticate"] = _header({"type": "string", "const": "Bearer"}, required=True)
     if status in {429, 502, 503}:

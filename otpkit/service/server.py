@@ -67,7 +67,7 @@ def check_uvicorn(version: str) -> None:
     found = (int(match[1]), int(match[2])) if match else newest
     if found < oldest:
         raise ConfigurationError(
-            f"uvicorn {version} is too old: otpkit serve works with {tested}.", "Run: pip install -U 'otpkit[service]'"
+            f"uvicorn {version} is too old: otpkit serve works with {tested}.", "Run: pip install -U 'otpkit[service]'."
         )
     if found > newest:
         _log.warning("uvicorn %s is newer than the versions that otpkit serve was tested with (%s).", version, tested)

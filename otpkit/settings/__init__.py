@@ -12,7 +12,7 @@ try:
     from otpkit.settings.tables import Service
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
-        f"Checked settings need {missing.name!r}, which is not installed.", "Run: pip install 'otpkit[settings]'"
+        f"Checked settings need {missing.name!r}, which is not installed.", "Run: pip install 'otpkit[settings]'."
     ) from missing
 
 __all__ = ["ApiKey", "Reading", "Service", "Settings", "read_settings"]

@@ -33,9 +33,7 @@ class ApiKey:
 
     def __post_init__(self) -> None:
         if isinstance(self.purposes, str) or not isinstance(self.purposes, Iterable):
-            raise ConfigurationError(
-                f"The key {self.name!r} has no list of purposes.", 'Give it one such as ["signup"].'
-            )
+            raise ConfigurationError(f"The key {self.name!r} has no purposes.", 'Give it a list such as ["signup"].')
         object.__setattr__(self, "purposes", frozenset(map(check_purpose, self.purposes)))
 
     @classmethod
@@ -48,7 +46,10 @@ class ApiKey:
     def of_digest(cls, name: str, digest: object, purposes: Iterable[str]) -> Self:
         """Return the key whose SHA-256 is `digest`, in hex. Whether it is a strong one shows when it is first used."""
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-            raise ConfigurationError(f"The key {name!r} must have the 64 hexadecimal digits of a SHA-256.")
+            raise ConfigurationError(
+                f"The key {name!r} has no SHA-256 of 64 hexadecimal digits.",
+                "Write the one of the key, such as `sha256sum` prints.",
+            )
         return cls(name, bytes.fromhex(digest), purposes)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from otpkit.errors import ConfigurationError
 try:
     from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 except ModuleNotFoundError as missing:
-    raise ConfigurationError("otpkit.web.schemas needs pydantic.", "Run: pip install 'otpkit[json]'") from missing
+    raise ConfigurationError("otpkit.web.schemas needs pydantic.", "Run: pip install 'otpkit[json]'.") from missing
 
 # What each status of a problem means, where it means the same in the service and in FastAPI's router.
 MEANINGS: Final = {
