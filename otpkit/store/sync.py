@@ -198,18 +198,18 @@ class SyncStore(Store):
 class _Lease:
     """What one call holds: a connection of a pool, or a whole client, and the permit to use one."""
 
-    __slots__ = ("_budget", "_client", "_permit", "_pool", "_semaphore", "_store", "connection", "is_over", "node")
+    # Defaults of the class, since setting nine attributes is felt in each call.
+    is_over = True
+    node: RedisObject = None
+    connection: RedisObject = None
+    _client: RedisObject = None
+    _pool: RedisObject = None
+    _semaphore: RedisObject = None
+    _permit: Permit | None = None
 
     def __init__(self, store: SyncStore, budget: RetryBudget | None) -> None:
         self._store = store
         self._budget = budget
-        self.is_over = True
-        self.node: RedisObject = None
-        self._client: RedisObject = None
-        self._pool: RedisObject = None
-        self.connection: RedisObject = None
-        self._semaphore: RedisObject = None
-        self._permit: Permit | None = None
 
     def bound(self) -> None:
         """Have this thread wait no longer than the budget allows."""
