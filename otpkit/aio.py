@@ -19,7 +19,6 @@ from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
 from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, PageFlow, RunScript, Together
-from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
@@ -91,6 +90,8 @@ class AsyncOTP:
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
         """Same as `OTP.from_env`."""
+        from otpkit.environment import arguments_from  # Most programs never need it, and it takes time to import.
+
         return cls(**arguments_from(os.environ, overrides))
 
     @property

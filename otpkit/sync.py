@@ -16,7 +16,6 @@ from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
 from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, PageFlow, RunScript, Together
-from otpkit.environment import arguments_from
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
@@ -105,6 +104,8 @@ class OTP:
         `overrides` are arguments of `OTP`, which win. Raises `ConfigurationError` that says exactly what is missing and
         what is wrong.
         """
+        from otpkit.environment import arguments_from  # Most programs never need it, and it takes time to import.
+
         return cls(**arguments_from(os.environ, overrides))
 
     @property
