@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from uuid import uuid4
 
 import pytest
-from servers import find_redis, find_valkey, running, unavailable
+from support.servers import find_redis, find_valkey, running, unavailable
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ import re
 import shutil
 from pathlib import Path
 
-from demo_stage import DemoStage, demo_stage
 from playwright.sync_api import Browser, Page, sync_playwright
+from support.demo import DemoStage, demo_stage
 
 PICTURES = Path(__file__).parents[1] / "examples" / "pictures"
 NUMBER = "138 0013 8000"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from servers import find_redis, find_valkey, unavailable
+from support.servers import find_redis, find_valkey, unavailable
 
 ROOT = Path(__file__).parent.parent
 SECTIONS = {

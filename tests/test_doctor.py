@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 import redis
-from doctor_lab import OTHER, SECRET, found_of, settings_of
+from support.doctor import OTHER, SECRET, found_of, settings_of
 
 from otpkit import Template
 from otpkit.doctor import Finding, Report, examine, probe, settings

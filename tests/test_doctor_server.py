@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import redis
-from doctor_lab import OTHER, SECRET, found_of, settings_of
-from servers import Server, find_redis, find_valkey, running, unavailable
+from support.doctor import OTHER, SECRET, found_of, settings_of
+from support.servers import Server, find_redis, find_valkey, running, unavailable
 
 from otpkit import OTP, OTPError, Policy, Template
 from otpkit.doctor import Finding

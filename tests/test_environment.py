@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from secrets_of_tests import OTHER_SECRET, SECRET
+from support.secrets import OTHER_SECRET, SECRET
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, Policy, Rate, gateways
 from otpkit.environment import GATEWAYS, arguments_from, tables, variable_of

@@ -22,8 +22,8 @@ from typing import Any
 
 import pytest
 import requests
-from readme_blocks import PYTHON, ROOT, SHELL, TEXT, TOML, Inbox, block_with, production, run_block
-from secrets_of_tests import SECRET
+from support.readme_blocks import PYTHON, ROOT, SHELL, TEXT, TOML, Inbox, block_with, production, run_block
+from support.secrets import SECRET
 
 from otpkit import OTP, Template, gateways
 from otpkit.settings import read_settings

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, InvalidTokenError, Policy, RegionError, Template
 from otpkit.testing import Outbox

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lua_shell import MAX_VALUE, Lua, Shell
 from lupa import lua51
+from support.lua_shell import MAX_VALUE, Lua, Shell
 
 from otpkit import Policy
 from otpkit.core import scripts

@@ -12,8 +12,8 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from readme_blocks import ROOT
-from secrets_of_tests import OTHER_SECRET, SECRET
+from support.readme_blocks import ROOT
+from support.secrets import OTHER_SECRET, SECRET
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, Template
 from otpkit.core.crypto import Keys

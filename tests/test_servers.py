@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from servers import MAX_SOCKET_PATH, Server, find_redis, find_valkey, ping, running, start, unavailable
+from support.servers import MAX_SOCKET_PATH, Server, find_redis, find_valkey, ping, running, start, unavailable
 
 BINARIES: list[Callable[[], str | None]] = [find_valkey, find_redis]
 

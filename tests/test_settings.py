@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from secrets_of_tests import OTHER_SECRET, SECRET
+from support.secrets import OTHER_SECRET, SECRET
 
 from otpkit import ConfigurationError, environment, gateways
 from otpkit.core.routing import route

@@ -3,25 +3,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from attack_lab import Lab, Untouchable
-from callers import loaded
-from proxy import Proxy
+from support.callers import loaded
+from support.proxy import Proxy
+from support.rig import Rig, Untouchable
 
 from otpkit import OTP
 
 
 @pytest.fixture
-def lab(store_url: str, namespace: str) -> Iterator[Lab]:
+def rig(store_url: str, namespace: str) -> Iterator[Rig]:
     """Each store in turn: real servers behave alike to the letter, and the embedded one should."""
-    with Lab(store_url, namespace) as lab:
-        yield lab
+    with Rig(store_url, namespace) as rig:
+        yield rig
 
 
 @pytest.fixture
-def memory_lab(namespace: str) -> Iterator[Lab]:
+def memory_rig(namespace: str) -> Iterator[Rig]:
     """The embedded store, for what does not depend on the store."""
-    with Lab("memory://", namespace) as lab:
-        yield lab
+    with Rig("memory://", namespace) as rig:
+        yield rig
 
 
 @pytest.fixture(params=["valkey", "redis"])
@@ -51,9 +51,9 @@ def kind(seat: tuple[str, str]) -> str:
 
 
 @pytest.fixture
-def untouched(memory_lab: Lab) -> OTP:
+def untouched(memory_rig: Rig) -> OTP:
     """An OTP whose Redis must not be asked."""
-    return memory_lab.otp(redis=memory_lab._stack.enter_context(Untouchable()))
+    return memory_rig.heard(redis=Untouchable())
 
 
 @pytest.fixture

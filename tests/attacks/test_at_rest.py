@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import redis
-from attack_lab import DAY, MINUTE, OTHER_PHONE, PHONE, SECRET, Lab, outcome, wrong
-from servers import find_redis, find_valkey, running, unavailable
+from support.rig import DAY, MINUTE, OTHER_PHONE, PHONE, SECRET, Rig, outcome, wrong
+from support.servers import find_redis, find_valkey, running, unavailable
 
 from otpkit import OTP, GatewayRejectedError, Policy
 
@@ -40,10 +40,10 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def rest(own_server: str) -> Iterator[Lab]:
-    with Lab(own_server, NAMESPACE) as lab:
-        lab.client.flushall()
-        yield lab
+def rest(own_server: str) -> Iterator[Rig]:
+    with Rig(own_server, NAMESPACE) as rig:
+        rig.shared.flushall()
+        yield rig
 
 
 class Wire:
@@ -77,33 +77,33 @@ def dump(client: redis.Redis) -> bytes:
     return b"\n".join(parts)
 
 
-def varied_life(lab: Lab, otp: OTP) -> list[str]:
+def varied_life(rig: Rig, otp: OTP) -> list[str]:
     """Issue, resend, fail, reject, lose, verify, redeem and revoke, for two phones; return all codes."""
     known = {"bind": BIND, "ip": IP}
     for phone in (PHONE, OTHER_PHONE):
-        for step in (None, lab.outbox.reject_next, lab.outbox.lose_next, None):
+        for step in (None, rig.outbox.reject_next, rig.outbox.lose_next, None):
             if step:
                 step()
             outcome(otp.issue, phone, PURPOSE, **known, idempotency_key=KEY if step is None else f"{KEY}{step}")
-            lab.clock.advance(MINUTE)
+            rig.clock.advance(MINUTE)
         for _ in range(3):
-            outcome(otp.verify, phone, wrong(lab.outbox[-1].code), PURPOSE, **known, idempotency_key=KEY)
+            outcome(otp.verify, phone, wrong(rig.outbox[-1].code), PURPOSE, **known, idempotency_key=KEY)
         outcome(otp.verify, phone, "0" * 10, "a-second-purpose", ip=IP)
-        proof = otp.verify(phone, lab.outbox[-1].code, PURPOSE, **known, idempotency_key=KEY)
+        proof = otp.verify(phone, rig.outbox[-1].code, PURPOSE, **known, idempotency_key=KEY)
         otp.redeem(proof.token, PURPOSE, bind=BIND, idempotency_key=KEY)
         otp.issue(phone, PURPOSE, **known)
         otp.issue(phone, "a-revoked-purpose")
         otp.revoke(phone, "a-revoked-purpose")
         otp.issue(phone, "a-live-purpose", bind=BIND)
-        lab.clock.advance(MINUTE)
-    return [message.code for message in lab.outbox]
+        rig.clock.advance(MINUTE)
+    return [message.code for message in rig.outbox]
 
 
 def spellings(phone: str) -> list[str]:
     return [phone, phone[1:], phone[3:], f"00{phone[1:]}"]
 
 
-def test_nothing_is_kept_in_clear(rest: Lab) -> None:
+def test_nothing_is_kept_in_clear(rest: Rig) -> None:
     """Neither phone, code, secret, purpose, bind, key nor address; nor is any of them ever said to Redis."""
     client = rest.connect()
     wire = Wire(client)
@@ -118,7 +118,7 @@ def test_nothing_is_kept_in_clear(rest: Lab) -> None:
             assert form not in text, (where, needle)
 
 
-def test_nothing_can_be_searched_offline(rest: Lab) -> None:
+def test_nothing_can_be_searched_offline(rest: Rig) -> None:
     """No unkeyed hash of a phone, a code, both, or a name is kept, whole or in its first eight bytes."""
     codes = varied_life(rest, rest.otp(policy=EXTREME))
     kept = dump(rest.client)
@@ -134,7 +134,7 @@ def test_nothing_can_be_searched_offline(rest: Lab) -> None:
         assert base64.urlsafe_b64encode(digest)[:10] not in kept
 
 
-def test_every_key_has_a_life_but_a_reached_block(rest: Lab) -> None:
+def test_every_key_has_a_life_but_a_reached_block(rest: Rig) -> None:
     """Also after erase, unblock, rejections and an exhausted challenge; and no life is longer than it should be."""
     otp = rest.otp(policy=EXTREME)
     varied_life(rest, otp)
@@ -151,7 +151,7 @@ def test_every_key_has_a_life_but_a_reached_block(rest: Lab) -> None:
     assert -1 not in rest.lives().values()
 
 
-def test_the_same_code_of_two_identities_is_two_records(rest: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_code_of_two_identities_is_two_records(rest: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though every code is 123456, no two digests are alike: the identity is the salt."""
     monkeypatch.setattr("otpkit.core.crypto.CodeKey.code", lambda *_: "123456")
     nonces = count()
@@ -166,7 +166,7 @@ def test_the_same_code_of_two_identities_is_two_records(rest: Lab, monkeypatch: 
     assert len({value[16:32] for value in challenges}) == 6
 
 
-def test_a_phone_is_one_hash_whatever_is_done_with_it(rest: Lab) -> None:
+def test_a_phone_is_one_hash_whatever_is_done_with_it(rest: Rig) -> None:
     """All purposes and binds lie in one key, the consecutive failures in another while there are any."""
     otp = rest.otp(policy=Policy(sends="32/day"))
     for purpose, bind in product("abc", "xyz"):
@@ -178,7 +178,7 @@ def test_a_phone_is_one_hash_whatever_is_done_with_it(rest: Lab) -> None:
     assert len(rest.key_names()) == 1
 
 
-def test_the_hash_stays_compact(rest: Lab) -> None:
+def test_the_hash_stays_compact(rest: Rig) -> None:
     """With 32 sends and 64 wrong codes in a day Redis still packs it, and no value exceeds 64 bytes."""
     otp = rest.otp(policy=EXTREME)
     for number in range(32):
@@ -196,7 +196,7 @@ def test_the_hash_stays_compact(rest: Lab) -> None:
             assert max(len(value) for value in rest.client.hvals(key)) <= 64
 
 
-def test_after_erase_nothing_is_left(rest: Lab) -> None:
+def test_after_erase_nothing_is_left(rest: Rig) -> None:
     """Of the phone erased; and all of the other phone's remains."""
     otp = rest.otp(policy=Policy(sends="32/day", code_length=10))
     varied_life(rest, otp)
@@ -212,7 +212,7 @@ def test_after_erase_nothing_is_left(rest: Lab) -> None:
 
 
 @pytest.mark.parametrize("rejected", [False, True])
-def test_a_phone_erased_while_its_message_is_sent_stays_erased(rest: Lab, rejected: bool) -> None:
+def test_a_phone_erased_while_its_message_is_sent_stays_erased(rest: Rig, rejected: bool) -> None:
     """Neither the settlement nor the undo of that send creates anything."""
 
     def gateway(_: Any) -> None:

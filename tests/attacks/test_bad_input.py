@@ -7,8 +7,8 @@ from itertools import product
 from typing import Any
 
 import pytest
-from attack_lab import PHONE, SECRET, Lab, Untouchable, outcome, wrong
 from itsdangerous import URLSafeSerializer
+from support.rig import PHONE, SECRET, Rig, Untouchable, outcome, wrong
 
 from otpkit import (
     OTP,
@@ -121,13 +121,13 @@ def test_what_is_no_phone_is_a_phone_error_in_every_call(untouched: OTP, phone: 
 
 
 @pytest.mark.parametrize("phone", PHONES)
-def test_every_accepted_spelling_is_the_canonical_phone(memory_lab: Lab, phone: str) -> None:
+def test_every_accepted_spelling_is_the_canonical_phone(memory_rig: Rig, phone: str) -> None:
     """Issued by one spelling, verified by another, proved as E.164."""
-    otp = memory_lab.otp()
+    otp = memory_rig.heard()
     assert otp.issue(phone).phone == PHONE
     assert otp.status(PHONE).phone == PHONE
-    assert memory_lab.outbox[-1].phone == PHONE
-    assert otp.verify(phone, memory_lab.outbox[-1].code).phone == PHONE
+    assert memory_rig.outbox[-1].phone == PHONE
+    assert otp.verify(phone, memory_rig.outbox[-1].code).phone == PHONE
 
 
 @pytest.mark.parametrize("code", NO_CODES, ids=brief)
@@ -139,15 +139,15 @@ def test_what_is_no_code_reaches_no_redis(untouched: OTP, code: Any) -> None:
         assert "123456" not in str(caught.value)
 
 
-def test_what_is_no_code_costs_no_attempt(memory_lab: Lab) -> None:
+def test_what_is_no_code_costs_no_attempt(memory_rig: Rig) -> None:
     """After all of them the challenge takes five wrong codes, and the right one with blanks and hyphens."""
-    otp = memory_lab.otp()
+    otp = memory_rig.heard()
     otp.issue(PHONE)
     for code in NO_CODES:
         assert isinstance(outcome(otp.verify, PHONE, code), MalformedCodeError)
     assert otp.status(PHONE).attempts_left == 5
-    assert memory_lab.kinds() == {"s": 1, "c": 1}
-    code = memory_lab.outbox[-1].code
+    assert memory_rig.kinds() == {"s": 1, "c": 1}
+    code = memory_rig.outbox[-1].code
     assert otp.verify(PHONE, f" {code[:2]}-{code[2:4]} {code[4:]}- ")
 
 
@@ -170,12 +170,12 @@ NO_TOKENS: list[Any] = [None, True, 1, b"", b"x.y", ["x.y"], {}, object(), "", "
 NO_TOKENS += ["x" * 2**20, "." * 2**20, "eyJhbGciOiJub25lIn0.e30.", "1234567890123456789012"]
 
 
-def test_what_is_no_token_of_ours_proves_nothing(memory_lab: Lab) -> None:
+def test_what_is_no_token_of_ours_proves_nothing(memory_rig: Rig) -> None:
     """Other types, other salts, other algorithms, bytes and altered texts are invalid, and reach no Redis."""
-    issuer = memory_lab.otp()
+    issuer = memory_rig.heard()
     issuer.issue(PHONE)
-    token = issuer.verify(PHONE, memory_lab.outbox[-1].code).token
-    otp = memory_lab.otp(redis=memory_lab._stack.enter_context(Untouchable()))
+    token = issuer.verify(PHONE, memory_rig.outbox[-1].code).token
+    otp = memory_rig.heard(redis=Untouchable())
     for odd in (*NO_TOKENS, *_other_tokens(token), token.encode(), token * 2, f" {token}", f"{token}\n", token.upper()):
         for call in (otp.check, otp.redeem):
             with pytest.raises(InvalidTokenError) as caught:
@@ -184,11 +184,11 @@ def test_what_is_no_token_of_ours_proves_nothing(memory_lab: Lab) -> None:
     assert otp.check(token).phone == PHONE
 
 
-def test_a_wrong_code_is_not_repeated_in_its_error(memory_lab: Lab) -> None:
+def test_a_wrong_code_is_not_repeated_in_its_error(memory_rig: Rig) -> None:
     """What was typed may be the code of another form."""
-    otp = memory_lab.otp()
+    otp = memory_rig.heard()
     otp.issue(PHONE)
-    guess = wrong(memory_lab.outbox[-1].code)
+    guess = wrong(memory_rig.outbox[-1].code)
     error = outcome(otp.verify, PHONE, guess)
     assert isinstance(error, WrongCodeError)
     assert guess not in f"{error} {error!r} {error.message('en')} {error.message('zh')}"

@@ -6,7 +6,7 @@ import ipaddress
 from typing import Any
 
 import pytest
-from attack_lab import OTHER_PHONE, PHONE, Lab, Untouchable, outcome, wrong
+from support.rig import OTHER_PHONE, PHONE, Rig, Untouchable, outcome, wrong
 
 from otpkit import OTP, ConfigurationError, ExpiredCodeError, InvalidTokenError, Policy, RateLimitError
 
@@ -48,13 +48,13 @@ def test_what_is_no_bind_is_the_developers_error(untouched: OTP, bind: Any) -> N
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=ascii)
-def test_any_text_is_a_purpose_a_bind_or_a_key(memory_lab: Lab, text: str) -> None:
+def test_any_text_is_a_purpose_a_bind_or_a_key(memory_rig: Rig, text: str) -> None:
     """Emoji, separators and NUL are texts like any other, and in binds and keys half surrogate pairs too."""
-    otp = memory_lab.otp()
+    otp = memory_rig.heard()
     purpose = "signup" if "\ud800" in text else text
     otp.issue(PHONE, purpose, bind=text, idempotency_key=text)
     assert otp.issue(PHONE, purpose, bind=text, idempotency_key=text).replayed
-    code = memory_lab.outbox[-1].code
+    code = memory_rig.outbox[-1].code
     proof = otp.verify(PHONE, code, purpose, bind=text, idempotency_key=text)
     assert otp.verify(PHONE, code, purpose, bind=text, idempotency_key=text) == proof
     assert otp.redeem(proof.token, purpose, bind=text, idempotency_key=text) == proof
@@ -62,18 +62,18 @@ def test_any_text_is_a_purpose_a_bind_or_a_key(memory_lab: Lab, text: str) -> No
         otp.check(proof.token, purpose, bind=text + "\0")
 
 
-def test_no_two_names_meet(memory_lab: Lab) -> None:
+def test_no_two_names_meet(memory_rig: Rig) -> None:
     """Purpose, bind and key are told apart wherever their separators stand: each has a challenge of its own."""
-    otp = memory_lab.otp(policy=Policy(sends="32/day"))
+    otp = memory_rig.heard(policy=Policy(sends="32/day"))
     names = [("a", "b:c"), ("a:b", "c"), ("a\0b", "c"), ("a", "b\0c"), ("a", "\0b\0c"), ("1:a1:b", "c"), ("a1:b", "c")]
     names += [("x", "\ud83d\ude00"), ("x", "\U0001f600"), ("\U0001f600", ""), ("é", ""), ("e\u0301", "")]
     names += [("signup", " "), ("signup ", "")]
     for purpose, bind in names:
         assert not otp.issue(PHONE, purpose, bind=bind, idempotency_key="key").replayed
     assert not otp.issue(PHONE, "a", bind="b", idempotency_key=":ckey").replayed
-    assert memory_lab.kinds()["c"] == len(names) + 1
+    assert memory_rig.kinds()["c"] == len(names) + 1
     tokens = {}
-    for (purpose, bind), message in zip(names, list(memory_lab.outbox)[:-1], strict=True):
+    for (purpose, bind), message in zip(names, list(memory_rig.outbox)[:-1], strict=True):
         tokens[purpose, bind] = otp.verify(PHONE, message.code, purpose, bind=bind).token
     for name, token in tokens.items():
         for other in names:
@@ -82,12 +82,12 @@ def test_no_two_names_meet(memory_lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("key", ["", 1, b"key", True, ["key"], object()])
-def test_what_is_no_idempotency_key_is_the_developers_error(memory_lab: Lab, key: Any) -> None:
+def test_what_is_no_idempotency_key_is_the_developers_error(memory_rig: Rig, key: Any) -> None:
     """An empty key would make one request of all."""
-    otp = memory_lab.otp()
+    otp = memory_rig.heard()
     otp.issue(PHONE)
-    token = otp.verify(PHONE, memory_lab.outbox[-1].code).token
-    blind = memory_lab.otp(redis=memory_lab._stack.enter_context(Untouchable()))
+    token = otp.verify(PHONE, memory_rig.outbox[-1].code).token
+    blind = memory_rig.heard(redis=Untouchable())
     for call in (
         lambda: blind.issue(PHONE, idempotency_key=key),
         lambda: blind.verify(PHONE, "123456", idempotency_key=key),
@@ -97,11 +97,11 @@ def test_what_is_no_idempotency_key_is_the_developers_error(memory_lab: Lab, key
             call()
 
 
-def test_a_key_gives_no_proof_to_another_code(memory_lab: Lab) -> None:
+def test_a_key_gives_no_proof_to_another_code(memory_rig: Rig) -> None:
     """Whoever repeats a form's key with a guess gets no proof, and a repeated guess is counted once."""
-    otp = memory_lab.otp()
+    otp = memory_rig.heard()
     otp.issue(PHONE)
-    code = memory_lab.outbox[-1].code
+    code = memory_rig.outbox[-1].code
     for _ in range(3):
         assert outcome(otp.verify, PHONE, wrong(code), idempotency_key="form").attempts_left == 4
     assert otp.verify(PHONE, code, idempotency_key="form")
@@ -121,13 +121,13 @@ def test_what_is_no_address_is_the_developers_error(untouched: OTP, ip: Any) -> 
 
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", "10.1.2.3", "192.168.0.1", "::1", "fe80::1", "::ffff:10.0.0.1", "fd00::1"])
-def test_a_proxys_address_is_not_counted_and_an_event_says_so(memory_lab: Lab, ip: str) -> None:
+def test_a_proxys_address_is_not_counted_and_an_event_says_so(memory_rig: Rig, ip: str) -> None:
     """Counting it would lock the whole site."""
-    otp = memory_lab.otp(policy=Policy(ip_sends="1/day"))
+    otp = memory_rig.heard(policy=Policy(ip_sends="1/day"))
     for number in range(3):
         otp.issue(f"+861380013{number:04d}", ip=ip)
         assert otp.issue(f"+861390013{number:04d}", ip=None)
-    assert [event.name for event in memory_lab.events].count("ip_not_counted") == 3
+    assert [event.name for event in memory_rig.events].count("ip_not_counted") == 3
     otp.issue(PHONE, ip=ipaddress.ip_address("1.2.3.4"))
     assert isinstance(outcome(otp.issue, OTHER_PHONE, ip="1.2.3.4"), RateLimitError)
 

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from attack_lab import PHONE, wrong
-from callers import calling
-from proxy import Fault, Proxy
-from stage import Stage, staged
+from support.callers import calling
+from support.proxied import Proxied, staged
+from support.proxy import Fault, Proxy
+from support.rig import PHONE, wrong
 
 from otpkit import AsyncOTP
 from otpkit.effects import Call, Flow
@@ -179,12 +179,12 @@ def seat(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 
 @pytest.fixture
-async def stage(proxy: Proxy, seat_url: str, kind: str, namespace: str) -> AsyncIterator[Stage]:
+async def stage(proxy: Proxy, seat_url: str, kind: str, namespace: str) -> AsyncIterator[Proxied]:
     async with staged(kind, proxy, seat_url, namespace) as stage:
         yield stage
 
 
-async def _cancel_in(stage: Stage, script: str, call: Any) -> None:
+async def _cancel_in(stage: Proxied, script: str, call: Any) -> None:
     """Cancel a call when the server has run its script and the reply is held back."""
     loop, task = asyncio.get_running_loop(), asyncio.ensure_future(call)
     cancel = (loop.call_later, 0.02, task.cancel)
@@ -193,7 +193,7 @@ async def _cancel_in(stage: Stage, script: str, call: Any) -> None:
         await task
 
 
-async def test_cancelled_while_reserving(stage: Stage) -> None:
+async def test_cancelled_while_reserving(stage: Proxied) -> None:
     """Reserved it may be, but nothing is handed over."""
     await _cancel_in(stage, "reserve", stage.caller.issue(PHONE))
     assert len(stage.outbox) == 0
@@ -203,14 +203,14 @@ async def test_cancelled_while_reserving(stage: Stage) -> None:
     assert (len(stage.outbox), stage.kept()[0]) == (0, {"s": 1, "c": 1})
 
 
-async def test_cancelled_while_settling(stage: Stage) -> None:
+async def test_cancelled_while_settling(stage: Proxied) -> None:
     """The message is out, and its code is right."""
     await _cancel_in(stage, "settle", stage.caller.issue(PHONE))
     assert (await stage.caller.status(PHONE)).delivery == "accepted"
     assert await stage.caller.verify(PHONE, stage.code)
 
 
-async def test_cancelled_while_undoing(stage: Stage) -> None:
+async def test_cancelled_while_undoing(stage: Proxied) -> None:
     """What was undone is undone once."""
     stage.outbox.reject_next()
     await _cancel_in(stage, "undo", stage.caller.issue(PHONE))
@@ -218,7 +218,7 @@ async def test_cancelled_while_undoing(stage: Stage) -> None:
     assert (await stage.caller.issue(PHONE)).sends_left == 31
 
 
-async def test_cancelled_while_verifying(stage: Stage) -> None:
+async def test_cancelled_while_verifying(stage: Proxied) -> None:
     """With a key the form that is sent again gets the proof; without one the code is used up, and counted once."""
     await stage.caller.issue(PHONE)
     await _cancel_in(stage, "verify", stage.caller.verify(PHONE, wrong(stage.code)))
@@ -229,7 +229,7 @@ async def test_cancelled_while_verifying(stage: Stage) -> None:
     assert await stage.caller.redeem(proof.token, idempotency_key="form") == proof
 
 
-async def test_a_cancelled_call_spoils_no_other(stage: Stage) -> None:
+async def test_a_cancelled_call_spoils_no_other(stage: Proxied) -> None:
     """The connection that it left in the middle of a reply is not used by the next caller."""
     assert isinstance(stage.caller.otp, AsyncOTP)
     for number in range(5):

@@ -6,7 +6,7 @@ import base64
 import json
 
 import pytest
-from attack_lab import MINUTE, OTHER_PHONE, PHONE, Lab, outcome, wrong
+from support.rig import MINUTE, OTHER_PHONE, PHONE, Rig, outcome, wrong
 
 from otpkit import (
     ConfigurationError,
@@ -23,22 +23,22 @@ FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
 ARABIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
 
 
-def test_row_10_another_spelling_of_a_used_code_is_used_as_well(lab: Lab) -> None:
+def test_row_10_another_spelling_of_a_used_code_is_used_as_well(rig: Rig) -> None:
     """Row 10: blanks and hyphens are forgiven, and give no second use."""
-    otp = lab.otp()
+    otp = rig.heard()
     otp.issue(PHONE)
-    code = lab.outbox[-1].code
+    code = rig.outbox[-1].code
     assert otp.verify(PHONE, code)
     for spelling in (f" {code}", f"{code} ", f"{code[:3]} {code[3:]}", f"{code[:3]}-{code[3:]}"):
         with pytest.raises(ExpiredCodeError):
             otp.verify(PHONE, spelling)
 
 
-def test_row_11_digits_of_other_scripts_are_no_digits(lab: Lab) -> None:
+def test_row_11_digits_of_other_scripts_are_no_digits(rig: Rig) -> None:
     """Row 11: what `\\d`, `isdigit` or `int` take for the right code is malformed, and costs no attempt."""
-    otp = lab.otp()
+    otp = rig.heard()
     otp.issue(PHONE)
-    code = lab.outbox[-1].code
+    code = rig.outbox[-1].code
     for spelling in (
         code.translate(FULL_WIDTH),
         code.translate(ARABIC),
@@ -60,38 +60,38 @@ STRANGE += ["13800138000;ext=12", "13800138000 x12", "+86 (0)13800138000", "0138
 STRANGE += ["13800138000\n", "𝟏𝟑𝟖𝟎𝟎𝟏𝟑𝟖𝟎𝟎𝟎", "0086+13800138000"]
 
 
-def test_row_12_every_accepted_spelling_is_one_phone(lab: Lab) -> None:
+def test_row_12_every_accepted_spelling_is_one_phone(rig: Rig) -> None:
     """Row 12, aliasing: one spelling's send uses up the minute of all others, and one code answers for all."""
-    otp = lab.otp()
+    otp = rig.heard()
     otp.issue(ALIASES[0])
     for spelling in ALIASES:
         with pytest.raises(RateLimitError):
             otp.issue(spelling)
         assert otp.status(spelling).phone == PHONE
-    assert len(lab.key_names()) == 1
-    assert otp.verify(ALIASES[-1], lab.outbox[-1].code).phone == PHONE
+    assert len(rig.stored()) == 1
+    assert otp.verify(ALIASES[-1], rig.outbox[-1].code).phone == PHONE
 
 
 @pytest.mark.parametrize("spelling", STRANGE)
-def test_row_12_every_other_spelling_is_refused(memory_lab: Lab, spelling: str) -> None:
+def test_row_12_every_other_spelling_is_refused(memory_rig: Rig, spelling: str) -> None:
     """Row 12, aliasing: what only a lenient reader takes for the number opens no second bucket."""
     with pytest.raises(PhoneError):
-        memory_lab.otp().issue(spelling)
-    assert not memory_lab.outbox
+        memory_rig.heard().issue(spelling)
+    assert not memory_rig.outbox
 
 
 @pytest.mark.parametrize("spelling", ["+86138OO138OOO", "138FLOWERS0", "1-380-0138-OOO", "+86 138 0013 8OOO"])
-def test_row_13_letters_are_nobodys_number(memory_lab: Lab, spelling: str) -> None:
+def test_row_13_letters_are_nobodys_number(memory_rig: Rig, spelling: str) -> None:
     """Row 13, vanity letters: none is turned into a digit, and so into somebody else's number."""
     with pytest.raises(PhoneError):
-        memory_lab.otp().issue(spelling)
+        memory_rig.heard().issue(spelling)
 
 
 @pytest.mark.parametrize("code", ["", None, " ", "-", "      ", "null", "undefined"])
 @pytest.mark.parametrize("issued", [True, False])
-def test_row_14_nothing_is_no_code(memory_lab: Lab, code: object, issued: bool) -> None:
+def test_row_14_nothing_is_no_code(memory_rig: Rig, code: object, issued: bool) -> None:
     """Row 14: an empty code is malformed, whether a code is live or none ever was."""
-    otp = memory_lab.otp()
+    otp = memory_rig.heard()
     if issued:
         otp.issue(PHONE)
     with pytest.raises(MalformedCodeError):
@@ -101,32 +101,32 @@ def test_row_14_nothing_is_no_code(memory_lab: Lab, code: object, issued: bool) 
 @pytest.mark.parametrize(
     "code", [True, 123456, 1.0, ["1", "2"], {"$ne": ""}, b"123456", bytearray(6), "1" * 2**20, object(), {"1": 1}]
 )
-def test_row_15_what_is_no_text_is_no_code(memory_lab: Lab, code: object) -> None:
+def test_row_15_what_is_no_text_is_no_code(memory_rig: Rig, code: object) -> None:
     """Row 15: booleans, numbers, arrays and objects from JSON are malformed, as is a megabyte."""
-    otp = memory_lab.otp()
+    otp = memory_rig.heard()
     otp.issue(PHONE)
     with pytest.raises(MalformedCodeError):
         otp.verify(PHONE, code)
     assert otp.status(PHONE).attempts_left == 5
 
 
-def test_row_16_a_list_of_codes_is_no_batch(lab: Lab) -> None:
+def test_row_16_a_list_of_codes_is_no_batch(rig: Rig) -> None:
     """Row 16, batching: a list with the right code in it is refused, and single guesses are each counted."""
-    otp = lab.otp()
+    otp = rig.heard()
     otp.issue(PHONE)
-    code = lab.outbox[-1].code
+    code = rig.outbox[-1].code
     for batch in ([code], [wrong(code), code], (code,), {code}, f"{wrong(code)},{code}", f"{wrong(code)} {code}"):
         with pytest.raises(MalformedCodeError):
             otp.verify(PHONE, batch)
     assert [outcome(otp.verify, PHONE, wrong(code, step)).attempts_left for step in (1, 2, 3)] == [4, 3, 2]
 
 
-def test_row_33_a_token_can_be_neither_forged_nor_changed(memory_lab: Lab) -> None:
+def test_row_33_a_token_can_be_neither_forged_nor_changed(memory_rig: Rig) -> None:
     """Row 33: a flipped bit, `alg: none`, another purpose, bind or phone, and an expired token prove nothing."""
-    lab = memory_lab
-    otp = lab.otp()
+    rig = memory_rig
+    otp = rig.heard()
     otp.issue(PHONE, bind="session")
-    proof = otp.verify(PHONE, lab.outbox[-1].code, bind="session")
+    proof = otp.verify(PHONE, rig.outbox[-1].code, bind="session")
     token = proof.token
     payload, _, signature = token.rpartition(".")
     header = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).decode().rstrip("=")
@@ -145,7 +145,7 @@ def test_row_33_a_token_can_be_neither_forged_nor_changed(memory_lab: Lab) -> No
             with pytest.raises(InvalidTokenError):
                 call(token, purpose, **options)
     assert otp.check(token, bind="session", phone="138 0013 8000") == proof
-    lab.clock.advance(5 * MINUTE)
+    rig.clock.advance(5 * MINUTE)
     for call in (otp.check, otp.redeem):
         with pytest.raises(ExpiredTokenError):
             call(token, bind="session")
@@ -155,7 +155,7 @@ INJECTION = "阿里\n@evil.example #999999"
 
 
 @pytest.mark.parametrize("value", [INJECTION, "a\rb", "a\u2028b", "a\u202eb", "\0", "\ud800"])
-def test_row_34_no_value_adds_a_line_to_a_message(memory_lab: Lab, value: str) -> None:
+def test_row_34_no_value_adds_a_line_to_a_message(memory_rig: Rig, value: str) -> None:
     """Row 34, message injection: refused in the template, and in `params` before anything is reserved."""
     for build in (
         lambda: Template("SMS_1", sign_name=value),
@@ -164,14 +164,14 @@ def test_row_34_no_value_adds_a_line_to_a_message(memory_lab: Lab, value: str) -
         with pytest.raises(ConfigurationError):
             build()
     with pytest.raises(ConfigurationError):
-        memory_lab.otp().issue(PHONE, params={"product": value})
-    assert (memory_lab.key_names(), len(memory_lab.outbox)) == ([], 0)
+        memory_rig.heard().issue(PHONE, params={"product": value})
+    assert (memory_rig.stored(), len(memory_rig.outbox)) == ([], 0)
 
 
-def test_row_34_values_are_taken_literally(memory_lab: Lab) -> None:
+def test_row_34_values_are_taken_literally(memory_rig: Rig) -> None:
     """Row 34: `{code}` in a value of the caller's is text, and the variable with the code is nobody's to set."""
-    otp = memory_lab.otp()
+    otp = memory_rig.heard()
     with pytest.raises(ConfigurationError):
         otp.issue(PHONE, params={"code": "999999"})
     otp.issue(PHONE, params={"product": "{code}${code}"})
-    assert memory_lab.outbox[-1].params == {"code": memory_lab.outbox[-1].code, "product": "{code}${code}"}
+    assert memory_rig.outbox[-1].params == {"code": memory_rig.outbox[-1].code, "product": "{code}${code}"}

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attack_lab import DAY, OTHER_PHONE, PHONE, TEMPLATE, Lab, outcome, wrong
+from support.rig import DAY, OTHER_PHONE, PHONE, TEMPLATE, Rig, outcome, wrong
 
 from otpkit import ConfigurationError, GatewayRejectedError, OTPError, Policy
 
-Raise = Callable[[Lab], Any]
+Raise = Callable[[Rig], Any]
 
 
-def _after_a_code(lab: Lab, use: Callable[..., Any], **options: Any) -> Any:
-    otp = lab.otp(**options)
+def _after_a_code(rig: Rig, use: Callable[..., Any], **options: Any) -> Any:
+    otp = rig.heard(**options)
     otp.issue(PHONE)
-    return use(otp, lab.outbox[-1].code)
+    return use(otp, rig.outbox[-1].code)
 
 
 def _blocked(otp: Any, code: str) -> Any:
@@ -31,45 +31,45 @@ def _used(otp: Any, code: str) -> Any:
     return outcome(otp.redeem, token)
 
 
-def _expired(lab: Lab) -> Any:
-    proof = _after_a_code(lab, lambda otp, code: otp.verify(PHONE, code))
-    lab.clock.advance(DAY)
-    return outcome(lab.otp().check, proof.token)
+def _expired(rig: Rig) -> Any:
+    proof = _after_a_code(rig, lambda otp, code: otp.verify(PHONE, code))
+    rig.clock.advance(DAY)
+    return outcome(rig.heard().check, proof.token)
 
 
-def _rejected(lab: Lab) -> Any:
-    lab.outbox.reject_next(GatewayRejectedError("x: no.", "Wait.", gateway="x", category="rate_limit", retry_after=99))
-    return outcome(lab.otp().issue, PHONE)
+def _rejected(rig: Rig) -> Any:
+    rig.outbox.reject_next(GatewayRejectedError("x: no.", "Wait.", gateway="x", category="rate_limit", retry_after=99))
+    return outcome(rig.heard().issue, PHONE)
 
 
 TEXTS: dict[str, tuple[Raise, str, str]] = {  # by name: how it comes, words of its problem, words of its remedy
     "PhoneError": (
-        lambda lab: outcome(lab.otp().issue, "x"),
+        lambda rig: outcome(rig.heard().issue, "x"),
         "Not a mobile number: ",
         "Ask the person at the form",
     ),
     "RegionError": (
-        lambda lab: outcome(lab.otp().issue, "+447400123456"),
+        lambda rig: outcome(rig.heard().issue, "+447400123456"),
         "Policy.regions does not allow",
         "Ask for another number, or add",
     ),
     "MalformedCodeError": (
-        lambda lab: outcome(lab.otp().verify, PHONE, "x"),
+        lambda rig: outcome(rig.heard().verify, PHONE, "x"),
         "6 ASCII digits",
         "Pass what the person typed",
     ),
     "WrongCodeError": (
-        lambda lab: _after_a_code(lab, lambda otp, code: outcome(otp.verify, PHONE, wrong(code))),
+        lambda rig: _after_a_code(rig, lambda otp, code: outcome(otp.verify, PHONE, wrong(code))),
         "wrong and was counted. Attempts left: 4.",
         "The form should let the person try again",
     ),
     "ExpiredCodeError": (
-        lambda lab: outcome(lab.otp().verify, PHONE, "123456"),
+        lambda rig: outcome(rig.heard().verify, PHONE, "123456"),
         "no live challenge",
         "Issue a new code",
     ),
     "RateLimitError": (
-        lambda lab: _after_a_code(lab, lambda otp, _: outcome(otp.issue, PHONE)),
+        lambda rig: _after_a_code(rig, lambda otp, _: outcome(otp.issue, PHONE)),
         "Policy.sends allows (1/minute). Nothing was sent or verified.",
         "The same call may succeed in 60 s",
     ),
@@ -79,33 +79,33 @@ TEXTS: dict[str, tuple[Raise, str, str]] = {  # by name: how it comes, words of 
         "Try again in 99 s",
     ),
     "BlockedError": (
-        lambda lab: _after_a_code(lab, _blocked, policy=Policy(max_consecutive_failures=1)),
+        lambda rig: _after_a_code(rig, _blocked, policy=Policy(max_consecutive_failures=1)),
         "Too many consecutive wrong codes",
         "An operator who knows the person calls unblock",
     ),
     "InvalidTokenError": (
-        lambda lab: outcome(lab.otp().check, "x"),
+        lambda rig: outcome(rig.heard().check, "x"),
         "not a proof token",
         "Verify the phone again",
     ),
     "ExpiredTokenError": (_expired, "life is over", "Verify the phone again"),
     "UsedTokenError": (
-        lambda lab: _after_a_code(lab, _used),
+        lambda rig: _after_a_code(rig, _used),
         "redeemed before, or its record is gone",
         "Verify the phone again",
     ),
     "StoreUnavailableError": (
-        lambda lab: outcome(lab.otp(redis="redis://127.0.0.1:1/0").issue, PHONE),
+        lambda rig: outcome(rig.heard(redis="redis://127.0.0.1:1/0").issue, PHONE),
         "Redis did not answer (ConnectionError): 127.0.0.1:1 refuses connections.",
         "An operator should look at the server",
     ),
     "ConfigurationError": (
-        lambda lab: outcome(lab.otp(template={"login": TEMPLATE}).issue, OTHER_PHONE),
+        lambda rig: outcome(rig.heard(template={"login": TEMPLATE}).issue, OTHER_PHONE),
         "no template for the purpose 'signup'",
         "Add it to OTP(template=",
     ),
     "ConfigurationError of an address": (
-        lambda lab: outcome(lab.otp().issue, PHONE, ip="x"),
+        lambda rig: outcome(rig.heard().issue, PHONE, ip="x"),
         "ip must be the visitor's IP address",
         "Pass what your proxy",
     ),
@@ -113,10 +113,10 @@ TEXTS: dict[str, tuple[Raise, str, str]] = {  # by name: how it comes, words of 
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_an_error_says_what_is_wrong_and_what_to_do(memory_lab: Lab, name: str) -> None:
+def test_an_error_says_what_is_wrong_and_what_to_do(memory_rig: Rig, name: str) -> None:
     """For the developer and the log in `str`, for the person in both languages; neither with the number."""
     provoke, problem, remedy = TEXTS[name]
-    error = provoke(memory_lab)
+    error = provoke(memory_rig)
     assert isinstance(error, OTPError)
     assert type(error).__name__ == name.split()[0]
     assert problem in error.problem

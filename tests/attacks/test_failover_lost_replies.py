@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import redis
-from attack_lab import PHONE
-from callers import calling, result
-from proxy import Fault, Proxy
+from support.callers import calling, result
+from support.proxy import Fault, Proxy
+from support.rig import PHONE
 
 from otpkit import Policy
 from otpkit.gateways import Delivery, Failover, Push, Receipts

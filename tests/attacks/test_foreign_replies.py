@@ -8,10 +8,10 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from attack_lab import OTHER_PHONE, PHONE, SECRET, TEMPLATE, wrong
-from callers import BROAD, calling, loaded, result
-from proxy import Fault, Proxy
-from stage import Stage, staged
+from support.callers import BROAD, calling, loaded, result
+from support.proxied import Proxied, staged
+from support.proxy import Fault, Proxy
+from support.rig import OTHER_PHONE, PHONE, SECRET, TEMPLATE, wrong
 
 from otpkit import OTP, AsyncOTP, Challenge, GatewayRejectedError, Proof, StoreUnavailableError
 from otpkit.core import scripts
@@ -128,23 +128,23 @@ async def test_no_script_takes_another_shape_for_its_reply(proxy: Proxy, kind: s
             assert await caller.status(PHONE) is None, name
 
 
-async def rejected(stage: Stage) -> Any:
+async def rejected(stage: Proxied) -> Any:
     stage.outbox.reject_next()
     return await stage.caller.issue(PHONE)
 
 
-async def issued_then(stage: Stage, call: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+async def issued_then(stage: Proxied, call: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
     await stage.caller.issue(OTHER_PHONE)
     return await call(OTHER_PHONE, *arguments)
 
 
-async def redeemed(stage: Stage) -> Any:
+async def redeemed(stage: Proxied) -> Any:
     await stage.caller.issue(OTHER_PHONE)
     proof = await stage.caller.verify(OTHER_PHONE, stage.code)
     return await stage.caller.redeem(proof.token)
 
 
-CALLS: dict[str, tuple[str, Callable[[Stage], Awaitable[Any]], type]] = {
+CALLS: dict[str, tuple[str, Callable[[Proxied], Awaitable[Any]], type]] = {
     "issue": ("reserve", lambda stage: stage.caller.issue(PHONE), StoreUnavailableError),
     "issue, sent": ("settle", lambda stage: stage.caller.issue(PHONE), Challenge),
     "issue, rejected": ("undo", rejected, GatewayRejectedError),

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from frame_search import held
-from secrets_of_tests import SECRET
+from support.frame_search import held
+from support.secrets import SECRET
 
 from otpkit import (
     OTP,

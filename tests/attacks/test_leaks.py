@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from attack_lab import OTHER_PHONE, PHONE, SECRET, TEMPLATE, Lab, outcome, wrong
 from leak_search import locals_of, ours_within, texts_of
+from support.rig import OTHER_PHONE, PHONE, SECRET, TEMPLATE, Rig, outcome, wrong
 
 from otpkit import Challenge, FixedCode, GatewayRejectedError, Policy, Proof, Rate, RateLimitError
 from otpkit.effects import Flow
@@ -61,10 +61,10 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def assert_clean(shown: list[Any], codes: list[str], phone: str, lab: Lab, log: pytest.LogCaptureFixture) -> None:
+def assert_clean(shown: list[Any], codes: list[str], phone: str, rig: Rig, log: pytest.LogCaptureFixture) -> None:
     """Fail where a needle stands in any text; the text itself is not repeated."""
     assert codes
-    values = [*shown, *lab.events]
+    values = [*shown, *rig.events]
     texts = [text for value in values for text in texts_of(value)]
     texts += [f"{record.getMessage()} {record.args!r} {record.exc_text}" for record in log.records] + [log.text]
     texts += [text for value in values for text in locals_of(value)]
@@ -74,7 +74,7 @@ def assert_clean(shown: list[Any], codes: list[str], phone: str, lab: Lab, log: 
     assert [name for name, hit in hits.items() if hit] == []
 
 
-def life_of(lab: Lab, otp: Any, phone: str, gateway: Listening) -> list[Any]:
+def life_of(rig: Rig, otp: Any, phone: str, gateway: Listening) -> list[Any]:
     """Do with a phone all that can be done, and return all that is given or raised."""
     shown = [outcome(otp.issue, phone, bind="session", params={"product": "x"}), outcome(otp.status, phone)]
     code = gateway.codes[-1]
@@ -90,55 +90,55 @@ def life_of(lab: Lab, otp: Any, phone: str, gateway: Listening) -> list[Any]:
 
 @pytest.mark.parametrize("number", [*SENT, *UNCERTAIN, *REJECTED])
 def test_no_outcome_of_a_gateway_leaks(
-    memory_lab: Lab, gateway: Listening, log: pytest.LogCaptureFixture, capfd: Any, number: str
+    memory_rig: Rig, gateway: Listening, log: pytest.LogCaptureFixture, capfd: Any, number: str
 ) -> None:
     """Accepted, rejected for each reason, or uncertain in each way: over real HTTP, with every logger at DEBUG."""
-    otp = memory_lab.otp(gateway=gateway, policy=POLICY, clock=None)
-    shown = life_of(memory_lab, otp, f"+86{number}", gateway)
+    otp = memory_rig.heard(gateway=gateway, policy=POLICY, clock=None)
+    shown = life_of(memory_rig, otp, f"+86{number}", gateway)
     if number in REJECTED:
         assert isinstance(shown[0], (GatewayRejectedError, RateLimitError))
     else:
         assert shown[0].delivery in ({"accepted"} if number in SENT else {"uncertain", "accepted"})
-    assert_clean([*shown, *capfd.readouterr()], gateway.codes, number, memory_lab, log)
+    assert_clean([*shown, *capfd.readouterr()], gateway.codes, number, memory_rig, log)
 
 
 def test_no_gateway_out_of_reach_leaks(
-    memory_lab: Lab, gateway: Listening, sandbox: tuple[Sandbox, str], log: pytest.LogCaptureFixture
+    memory_rig: Rig, gateway: Listening, sandbox: tuple[Sandbox, str], log: pytest.LogCaptureFixture
 ) -> None:
     """Nor do a refused connection, a wrong key, and an answer that comes too late."""
     sandbox[0].add_fault(Fault("late", delay=0.6, api="sendSms"))
-    late = memory_lab.otp(gateway=gateway, policy=POLICY, clock=None)
+    late = memory_rig.heard(gateway=gateway, policy=POLICY, clock=None)
     shown = [outcome(late.issue, PHONE)]
     assert shown[0].delivery in {"uncertain", "accepted"}
     for options in ({"base_url": "http://127.0.0.1:1/gw"}, {"base_url": sandbox[1], "app_key": "another"}):
         broken = Listening(options.pop("app_key", "sandbox"), APP_SECRET, timeout=(1, 1), **options)
         broken.codes = gateway.codes
-        shown.append(outcome(memory_lab.otp(gateway=broken, policy=POLICY).issue, PHONE, "login"))
+        shown.append(outcome(memory_rig.heard(gateway=broken, policy=POLICY).issue, PHONE, "login"))
         assert isinstance(shown[-1], GatewayRejectedError)
-    assert_clean(shown, gateway.codes, PHONE, memory_lab, log)
+    assert_clean(shown, gateway.codes, PHONE, memory_rig, log)
 
 
 @pytest.mark.parametrize("failing", ["reserve", "settle", "undo", "verify", "wrong type"])
 def test_no_failure_of_redis_leaks(
-    lab: Lab, gateway: Listening, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, failing: str
+    rig: Rig, gateway: Listening, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     """Whichever script fails: neither Redis's error nor the frames that it went through hold what was passed."""
     monkeypatch.setattr("otpkit.core.crypto.CodeKey.code", _remembering(gateway.codes))
-    client = lab.connect()
-    otp = lab.otp(redis=client, gateway=gateway, policy=POLICY, clock=None)
+    client = rig.client()
+    otp = rig.heard(redis=client, gateway=gateway, policy=POLICY, clock=None)
     sha = getattr(otp._config.scripts, failing).sha if failing != "wrong type" else ""
     if failing == "wrong type":
         otp.issue(PHONE)
-        for key in lab.key_names():
-            lab.client.set(key, "x")
+        for key in rig.stored():
+            rig.shared.set(key, "x")
     else:
-        monkeypatch.setattr(*_failing(client, sha, embedded=lab.url == "memory://"))
+        monkeypatch.setattr(*_failing(client, sha, embedded=rig.store_url == "memory://"))
     number = PHONE[3:] if failing != "undo" else REJECTED[0]
-    shown = life_of(lab, otp, f"+86{number}", gateway)
+    shown = life_of(rig, otp, f"+86{number}", gateway)
     names = {type(each).__name__ for each in shown}
     assert ("StoreUnavailableError" in names) is (failing in {"reserve", "verify", "wrong type"})
     monkeypatch.undo()
-    assert_clean(shown, gateway.codes, number, lab, log)
+    assert_clean(shown, gateway.codes, number, rig, log)
 
 
 def _remembering(codes: list[str]) -> Any:
@@ -176,22 +176,22 @@ def _failing(client: Any, sha: str, *, embedded: bool) -> tuple[Any, str, Any]:
     return sync._Lease, "say", refuse
 
 
-def test_a_password_in_the_url_is_not_shown(memory_lab: Lab, log: pytest.LogCaptureFixture) -> None:
+def test_a_password_in_the_url_is_not_shown(memory_rig: Rig, log: pytest.LogCaptureFixture) -> None:
     """Neither by a URL that can't be read, nor by one where nobody answers."""
     for url in (
         "redis://:hunter2hunter2@127.0.0.1:1/0",
         "redis://:hunter2hunter2@127.0.0.1:x/0",
         "http://:hunter2hunter2@a",
     ):
-        error = outcome(lambda url=url: memory_lab.otp(redis=url).issue(PHONE))
+        error = outcome(lambda url=url: memory_rig.heard(redis=url).issue(PHONE))
         assert not any("hunter2" in text for text in (*texts_of(error), log.text))
 
 
-def test_no_object_shows_a_secret(memory_lab: Lab) -> None:
+def test_no_object_shows_a_secret(memory_rig: Rig) -> None:
     """The repr of an OTP, and of all that it holds, down to the keys."""
-    fixed = FixedCode(PHONE, FIXED_CODE, datetime.fromtimestamp(memory_lab.clock.now, UTC) + timedelta(9), {"signup"})
+    fixed = FixedCode(PHONE, FIXED_CODE, datetime.fromtimestamp(memory_rig.clock.now, UTC) + timedelta(9), {"signup"})
     alidayu = Alidayu("key", APP_SECRET)
-    otp = memory_lab.otp(gateway=alidayu, policy=POLICY, fixed_codes=[fixed])
+    otp = memory_rig.heard(gateway=alidayu, policy=POLICY, fixed_codes=[fixed])
     found = list(ours_within(otp))
     assert {"Config", "Keys", "TokenSigner", "FixedCode", "Alidayu"} <= {type(each).__name__ for each in found}
     for each in found:
@@ -200,17 +200,17 @@ def test_no_object_shows_a_secret(memory_lab: Lab) -> None:
         assert repr(SECRET.encode())[2:-1] not in text
 
 
-def test_values_survive_a_pickle_and_take_no_secret_along(memory_lab: Lab) -> None:
+def test_values_survive_a_pickle_and_take_no_secret_along(memory_rig: Rig) -> None:
     """What crosses a process or a cache is what it was; of a proof it is the token, never the key that signs."""
-    lab = memory_lab
-    otp = lab.otp(policy=POLICY)
+    rig = memory_rig
+    otp = rig.heard(policy=POLICY)
     challenge = otp.issue(PHONE)
-    code = lab.outbox[-1].code
-    errors = [outcome(otp.verify, PHONE, wrong(code)), outcome(lab.otp(policy=Policy()).issue, PHONE)]
+    code = rig.outbox[-1].code
+    errors = [outcome(otp.verify, PHONE, wrong(code)), outcome(rig.heard(policy=Policy()).issue, PHONE)]
     proof = otp.verify(PHONE, code)
     errors += [outcome(otp.verify, PHONE, code), outcome(otp.check, "x"), outcome(otp.issue, "x")]
     errors.append(GatewayRejectedError("x", gateway="g", gateway_code="1", category="number", retry_after=3))
-    for value in (challenge, proof, POLICY, Rate(5, 60), TEMPLATE, otp.delivery(PHONE), *lab.events):
+    for value in (challenge, proof, POLICY, Rate(5, 60), TEMPLATE, otp.delivery(PHONE), *rig.events):
         raw = pickle.dumps(value)
         assert pickle.loads(raw) == value
         assert copy.deepcopy(value) == value
@@ -223,9 +223,9 @@ def test_values_survive_a_pickle_and_take_no_secret_along(memory_lab: Lab) -> No
     assert isinstance(challenge, Challenge)
 
 
-def test_what_holds_a_secret_can_not_be_pickled(memory_lab: Lab) -> None:
+def test_what_holds_a_secret_can_not_be_pickled(memory_rig: Rig) -> None:
     """A task queue that pickles its arguments must not carry the keys away."""
-    otp = memory_lab.otp()
+    otp = memory_rig.heard()
     for each in (otp, otp._config, otp._config.keys, otp._config.signer, otp._config.keys.current):
         with pytest.raises(Exception, match="pickle"):
             pickle.dumps(each)

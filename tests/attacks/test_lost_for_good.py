@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 import pytest
-from attack_lab import OTHER_PHONE, PHONE, wrong
-from callers import result
-from proxy import Fault, Proxy
-from stage import staged, told
+from support.callers import result
+from support.proxied import staged, told
+from support.proxy import Fault, Proxy
+from support.rig import OTHER_PHONE, PHONE, wrong
 
 from otpkit import StoreUnavailableError
 

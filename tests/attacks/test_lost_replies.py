@@ -12,52 +12,52 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from attack_lab import OTHER_PHONE, PHONE, Lab, outcome, wrong
-from callers import BROAD, calling, result
-from proxy import Fault, Proxy
-from stage import Stage, staged, told
+from support.callers import BROAD, calling, result
+from support.proxied import Proxied, staged, told
+from support.proxy import Fault, Proxy
+from support.rig import OTHER_PHONE, PHONE, Rig, outcome, wrong
 
 from otpkit import GatewayRejectedError
 
-Story = Callable[[Stage], Awaitable[Any]]
+Story = Callable[[Proxied], Awaitable[Any]]
 IP = "203.0.113.7"
 
 
-async def issue(stage: Stage) -> Any:
+async def issue(stage: Proxied) -> Any:
     stage.spoil()
     return await result(stage.caller.issue(PHONE, ip=IP))
 
 
-async def resend(stage: Stage) -> Any:
+async def resend(stage: Proxied) -> Any:
     await stage.caller.issue(PHONE, ip=IP)
     stage.clock.advance(60)
     return await issue(stage)
 
 
-async def issue_too_soon(stage: Stage) -> Any:
+async def issue_too_soon(stage: Proxied) -> Any:
     await stage.caller.issue(PHONE, ip=IP)
     return await issue(stage)
 
 
-async def issue_by_key(stage: Stage) -> Any:
+async def issue_by_key(stage: Proxied) -> Any:
     await stage.caller.issue(PHONE, idempotency_key="key")
     stage.spoil()
     return await result(stage.caller.issue(PHONE, idempotency_key="key"))
 
 
-async def issue_rejected(stage: Stage) -> Any:
+async def issue_rejected(stage: Proxied) -> Any:
     stage.outbox.reject_next()
     return await issue(stage)
 
 
-async def number_rejected(stage: Stage) -> Any:
+async def number_rejected(stage: Proxied) -> Any:
     """The phone's and the address's quota stay spent, the total's is given back: once."""
     await stage.caller.issue(OTHER_PHONE, ip=IP)
     stage.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", category="number"))
     return await issue(stage)
 
 
-async def resend_rejected(stage: Stage) -> Any:
+async def resend_rejected(stage: Proxied) -> Any:
     """The first message's code lives on."""
     await stage.caller.issue(PHONE, ip=IP)
     stage.clock.advance(60)
@@ -65,19 +65,19 @@ async def resend_rejected(stage: Stage) -> Any:
     return await result(stage.caller.verify(PHONE, stage.code))
 
 
-async def verify_right(stage: Stage) -> Any:
+async def verify_right(stage: Proxied) -> Any:
     await stage.caller.issue(PHONE)
     stage.spoil()
     return await result(stage.caller.verify(PHONE, stage.code, ip=IP))
 
 
-async def verify_wrong(stage: Stage) -> Any:
+async def verify_wrong(stage: Proxied) -> Any:
     await stage.caller.issue(PHONE)
     stage.spoil()
     return await result(stage.caller.verify(PHONE, wrong(stage.code), ip=IP))
 
 
-async def verify_last(stage: Stage) -> Any:
+async def verify_last(stage: Proxied) -> Any:
     """The fifth wrong code, which burns the challenge."""
     await stage.caller.issue(PHONE)
     for _ in range(4):
@@ -86,42 +86,42 @@ async def verify_last(stage: Stage) -> Any:
     return await result(stage.caller.verify(PHONE, wrong(stage.code)))
 
 
-async def verify_none(stage: Stage) -> Any:
+async def verify_none(stage: Proxied) -> Any:
     stage.spoil()
     return await result(stage.caller.verify(PHONE, "123456", ip="203.0.113.7"))
 
 
-async def _proof(stage: Stage) -> Any:
+async def _proof(stage: Proxied) -> Any:
     await stage.caller.issue(PHONE)
     return await stage.caller.verify(PHONE, stage.code, ip=IP)
 
 
-async def _fail(stage: Stage) -> None:
+async def _fail(stage: Proxied) -> None:
     await stage.caller.issue(PHONE)
     await result(stage.caller.verify(PHONE, wrong(stage.code)))
 
 
-async def redeem(stage: Stage) -> Any:
+async def redeem(stage: Proxied) -> Any:
     proof = await _proof(stage)
     stage.spoil()
     return await result(stage.caller.redeem(proof.token))
 
 
-async def redeem_again(stage: Stage) -> Any:
+async def redeem_again(stage: Proxied) -> Any:
     proof = await _proof(stage)
     await stage.caller.redeem(proof.token)
     stage.spoil()
     return await result(stage.caller.redeem(proof.token))
 
 
-async def redeem_by_key(stage: Stage) -> Any:
+async def redeem_by_key(stage: Proxied) -> Any:
     """The call that repeats itself is no replay."""
     proof = await _proof(stage)
     stage.spoil()
     return await result(stage.caller.redeem(proof.token, idempotency_key="form", request="fields"))
 
 
-async def redeem_again_by_key(stage: Stage) -> Any:
+async def redeem_again_by_key(stage: Proxied) -> Any:
     """The form that comes again is one, however often its reply is lost."""
     proof = await _proof(stage)
     await stage.caller.redeem(proof.token, idempotency_key="form", request="fields")
@@ -129,40 +129,40 @@ async def redeem_again_by_key(stage: Stage) -> Any:
     return await result(stage.caller.redeem(proof.token, idempotency_key="form", request="fields"))
 
 
-async def redeem_another_by_key(stage: Stage) -> Any:
+async def redeem_another_by_key(stage: Proxied) -> Any:
     proof = await _proof(stage)
     await stage.caller.redeem(proof.token, idempotency_key="form", request="fields")
     stage.spoil()
     return await result(stage.caller.redeem(proof.token, idempotency_key="form", request="others"))
 
 
-async def status(stage: Stage) -> Any:
+async def status(stage: Proxied) -> Any:
     await stage.caller.issue(PHONE)
     stage.spoil()
     return await result(stage.caller.status(PHONE))
 
 
-async def standing(stage: Stage) -> Any:
+async def standing(stage: Proxied) -> Any:
     await _fail(stage)
     stage.spoil()
     return await result(stage.caller.standing(PHONE))
 
 
-async def revoke(stage: Stage) -> Any:
+async def revoke(stage: Proxied) -> Any:
     await stage.caller.issue(PHONE)
     stage.spoil()
     await stage.caller.revoke(PHONE)
     return await result(stage.caller.verify(PHONE, stage.code))
 
 
-async def unblock(stage: Stage) -> Any:
+async def unblock(stage: Proxied) -> Any:
     await _fail(stage)
     stage.spoil()
     await stage.caller.unblock(PHONE)
     return await result(stage.caller.status(PHONE))
 
 
-async def erase(stage: Stage) -> Any:
+async def erase(stage: Proxied) -> Any:
     await _fail(stage)
     stage.spoil()
     await stage.caller.erase(PHONE)
@@ -246,8 +246,8 @@ async def test_a_form_sent_again_around_a_lost_reply_is_replayed(
     async with staged(kind, proxy, seat_url, namespace) as stage:
         proof = await _proof(stage)
         seen: list[bool] = []
-        with Lab(seat_url, namespace) as lab:
-            other = lab.otp(clock=stage.clock, policy=BROAD, on_event=None)
+        with Rig(seat_url, namespace) as rig:
+            other = rig.heard(clock=stage.clock, policy=BROAD, on_event=None)
 
             def again() -> None:
                 seen.append(other.redeem(proof.token, idempotency_key="form").replayed)
@@ -272,9 +272,9 @@ async def test_a_redeem_that_was_never_answered_is_repeated_by_its_key(
 
 
 @contextlib.asynccontextmanager
-async def _direct(stage: Stage, seat_url: str) -> AsyncIterator[Callable[[str], Any]]:
-    with Lab(seat_url, stage.namespace) as lab:
-        otp = lab.otp(clock=stage.clock, policy=BROAD, on_event=None)
+async def _direct(stage: Proxied, seat_url: str) -> AsyncIterator[Callable[[str], Any]]:
+    with Rig(seat_url, stage.namespace) as rig:
+        otp = rig.heard(clock=stage.clock, policy=BROAD, on_event=None)
         yield lambda code: outcome(otp.verify, PHONE, code)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from attack_lab import DAY, HOUR, MINUTE, OTHER_PHONE, PHONE, SECRET, Lab, names, outcome, together, wrong
+from support.rig import DAY, HOUR, MINUTE, OTHER_PHONE, PHONE, SECRET, Rig, names, outcome, together, wrong
 
 from otpkit import ExpiredCodeError, GatewayRejectedError, Policy, RateLimitError, WrongCodeError
 from otpkit.core.crypto import CodeKey
@@ -14,64 +14,64 @@ from otpkit.gateways import Alidayu
 from otpkit.sandbox import Fault, Sandbox, running
 
 
-def test_defect_1_get_compare_delete_is_one_step(lab: Lab) -> None:
+def test_defect_1_get_compare_delete_is_one_step(rig: Rig) -> None:
     """Fifty right answers at once, where peers gave up to 24 proofs."""
-    otp = lab.otp()
+    otp = rig.heard()
     otp.issue(PHONE)
-    assert names(together(50, lambda _: otp.verify(PHONE, lab.outbox[-1].code)))["Proof"] == 1
+    assert names(together(50, lambda _: otp.verify(PHONE, rig.outbox[-1].code)))["Proof"] == 1
 
 
-def test_defect_2_success_leaves_no_key_without_a_life(lab: Lab) -> None:
+def test_defect_2_success_leaves_no_key_without_a_life(rig: Rig) -> None:
     """A write after the delete brought a key back that nothing ever removed."""
-    otp = lab.otp(policy=Policy(total_sends="9/day"))
+    otp = rig.heard(policy=Policy(total_sends="9/day"))
     otp.issue(PHONE, ip="1.2.3.4")
-    outcome(otp.verify, PHONE, wrong(lab.outbox[-1].code), ip="1.2.3.4")
-    otp.redeem(otp.verify(PHONE, lab.outbox[-1].code, ip="1.2.3.4").token)
-    assert lab.lives()
-    assert min(lab.lives().values()) > 0
+    outcome(otp.verify, PHONE, wrong(rig.outbox[-1].code), ip="1.2.3.4")
+    otp.redeem(otp.verify(PHONE, rig.outbox[-1].code, ip="1.2.3.4").token)
+    assert rig.lives()
+    assert min(rig.lives().values()) > 0
 
 
-def test_defect_3_a_verify_at_the_edge_of_expiry_creates_nothing(lab: Lab) -> None:
+def test_defect_3_a_verify_at_the_edge_of_expiry_creates_nothing(rig: Rig) -> None:
     """Counting after the record had expired made an immortal one."""
-    otp = lab.otp()
+    otp = rig.heard()
     challenge = otp.issue(PHONE)
-    before = lab.kinds()
-    lab.clock.now = challenge.expires_at.timestamp()
+    before = rig.kinds()
+    rig.clock.now = challenge.expires_at.timestamp()
     with pytest.raises(ExpiredCodeError):
-        otp.verify(PHONE, wrong(lab.outbox[-1].code))
-    assert lab.kinds() == before
-    lab.client.delete(*lab.key_names())  # as Redis does at the end of their life
+        otp.verify(PHONE, wrong(rig.outbox[-1].code))
+    assert rig.kinds() == before
+    rig.shared.delete(*rig.stored())  # as Redis does at the end of their life
     with pytest.raises(ExpiredCodeError):
-        otp.verify(PHONE, lab.outbox[-1].code)
-    assert lab.key_names() == []
+        otp.verify(PHONE, rig.outbox[-1].code)
+    assert rig.stored() == []
 
 
 @pytest.mark.parametrize("attempts", [1, 5])
-def test_defect_4_the_last_attempt_is_a_real_one(lab: Lab, attempts: int) -> None:
+def test_defect_4_the_last_attempt_is_a_real_one(rig: Rig, attempts: int) -> None:
     """Issuing used up an attempt: here the Nth of N guesses, the right one, passes."""
-    otp = lab.otp(policy=Policy(attempts=attempts))
+    otp = rig.heard(policy=Policy(attempts=attempts))
     assert otp.issue(PHONE).attempts_left == attempts
     for _ in range(attempts - 1):
-        outcome(otp.verify, PHONE, wrong(lab.outbox[-1].code))
-    assert otp.verify(PHONE, lab.outbox[-1].code)
+        outcome(otp.verify, PHONE, wrong(rig.outbox[-1].code))
+    assert otp.verify(PHONE, rig.outbox[-1].code)
 
 
-def test_defect_5_too_many_resends_refuse_no_code(lab: Lab) -> None:
+def test_defect_5_too_many_resends_refuse_no_code(rig: Rig) -> None:
     """A phone whose sends are used up still verifies."""
-    otp = lab.otp(policy=Policy(sends="1/day"))
+    otp = rig.heard(policy=Policy(sends="1/day"))
     otp.issue(PHONE)
     assert names(outcome(otp.issue, PHONE) for _ in range(9)) == {"RateLimitError": 9}
-    assert otp.verify(PHONE, lab.outbox[-1].code)
+    assert otp.verify(PHONE, rig.outbox[-1].code)
 
 
-def test_defect_6_no_output_carries_the_code(lab: Lab) -> None:
+def test_defect_6_no_output_carries_the_code(rig: Rig) -> None:
     """Errors, events, tokens and Redis hold no code; the catalogue's tests of leaks search further."""
-    otp = lab.otp(policy=Policy(code_length=10))
+    otp = rig.heard(policy=Policy(code_length=10))
     outputs: list[Any] = [otp.issue(PHONE), outcome(otp.issue, PHONE)]
-    code = lab.outbox[-1].code
+    code = rig.outbox[-1].code
     outputs += [outcome(otp.verify, PHONE, wrong(code)), otp.verify(PHONE, code), outcome(otp.verify, PHONE, code)]
-    dump = b"".join(lab.client.dump(key) or b"" for key in lab.key_names() if lab.url != "memory://")
-    texts = f"{outputs!r} {list(map(str, outputs))} {outputs[3].token} {lab.events!r} {dump!r} {lab.key_names()!r}"
+    dump = b"".join(rig.shared.dump(key) or b"" for key in rig.stored() if rig.store_url != "memory://")
+    texts = f"{outputs!r} {list(map(str, outputs))} {outputs[3].token} {rig.events!r} {dump!r} {rig.stored()!r}"
     assert code not in texts
 
 
@@ -90,98 +90,98 @@ def test_defect_7_codes_are_uniform() -> None:
 
 
 @pytest.mark.parametrize("fault", ["http_500", "success_false", "not_json", "half", "drop"])
-def test_defect_8_only_an_explicit_ok_is_a_success(memory_lab: Lab, fault: Any) -> None:
+def test_defect_8_only_an_explicit_ok_is_a_success(memory_rig: Rig, fault: Any) -> None:
     """A webhook's HTTP 500 counted as sent: here what is not clearly accepted is uncertain."""
     sandbox = Sandbox()
     sandbox.add_fault(Fault(fault, sent=False))
     with running(sandbox) as address:
-        otp = memory_lab.otp(gateway=Alidayu("sandbox", "sandbox-secret", base_url=address.gateway_url), clock=None)
+        otp = memory_rig.heard(gateway=Alidayu("sandbox", "sandbox-secret", base_url=address.gateway_url), clock=None)
         assert otp.issue(PHONE).delivery == "uncertain"
         assert otp.issue(OTHER_PHONE).delivery == "accepted"
 
 
-def test_defect_9_separators_in_names_never_meet(lab: Lab) -> None:
+def test_defect_9_separators_in_names_never_meet(rig: Rig) -> None:
     """Purposes and binds with `:` in them were one key: here each pair has a challenge of its own."""
-    otp = lab.otp(policy=Policy(sends="32/day"))
+    otp = rig.heard(policy=Policy(sends="32/day"))
     pairs = [("a:b", "c"), ("a", "b:c"), ("a:b:c", ""), ("a", ":b:c"), ("a:", "b:c"), ("1:a", "")]
     for purpose, bind in pairs:
         otp.issue(PHONE, purpose, bind=bind)
-    assert lab.kinds()["c"] == len(pairs)
-    for (purpose, bind), message in zip(pairs, list(lab.outbox), strict=True):
+    assert rig.kinds()["c"] == len(pairs)
+    for (purpose, bind), message in zip(pairs, list(rig.outbox), strict=True):
         assert otp.verify(PHONE, message.code, purpose, bind=bind)
 
 
-def test_defect_10_the_check_and_the_look_up_read_one_number(lab: Lab) -> None:
+def test_defect_10_the_check_and_the_look_up_read_one_number(rig: Rig) -> None:
     """The abuse check read the raw number, the look-up the canonical: here one minute is used up by any spelling."""
-    otp = lab.otp()
+    otp = rig.heard()
     spellings = ["13800138000", "+8613800138000", "0086 138 0013 8000", "(138)0013-8000", "１３８００１３８０００"]
     assert names(outcome(otp.issue, each) for each in spellings) == {"Challenge": 1, "RateLimitError": 4}
 
 
-def test_defect_11_every_limiter_expires_when_it_should(lab: Lab) -> None:
+def test_defect_11_every_limiter_expires_when_it_should(rig: Rig) -> None:
     """A life in the wrong unit lasted 56,800 years: here none outlives what it counts by more than a minute."""
-    otp = lab.otp(policy=Policy(ip_sends="9/hour", ip_failures="9/hour", total_sends="9/day"))
+    otp = rig.heard(policy=Policy(ip_sends="9/hour", ip_failures="9/hour", total_sends="9/day"))
     otp.issue(PHONE, ip="1.2.3.4")
-    outcome(otp.verify, PHONE, wrong(lab.outbox[-1].code), ip="1.2.3.4")
-    lives = sorted(round(life / 1000) for life in lab.lives().values())
+    outcome(otp.verify, PHONE, wrong(rig.outbox[-1].code), ip="1.2.3.4")
+    lives = sorted(round(life / 1000) for life in rig.lives().values())
     # Two windows of an address, the total's, the phone's hash, and the consecutive failures'.
     for life, wanted in zip(lives, [HOUR, HOUR, DAY, DAY + 30, 400 * DAY], strict=True):
         assert wanted - MINUTE < life <= wanted
 
 
-def test_defect_12_a_late_consume_touches_no_newer_code(lab: Lab) -> None:
+def test_defect_12_a_late_consume_touches_no_newer_code(rig: Rig) -> None:
     """A slow consume overwrote the code that had come after it: here a repeated form answers for its own code."""
-    otp = lab.otp()
+    otp = rig.heard()
     otp.issue(PHONE)
-    old = lab.outbox[-1].code
+    old = rig.outbox[-1].code
     proof = otp.verify(PHONE, old, idempotency_key="form")
-    lab.clock.advance(MINUTE)
+    rig.clock.advance(MINUTE)
     otp.issue(PHONE)
     assert otp.verify(PHONE, old, idempotency_key="form") == proof
     assert otp.status(PHONE).attempts_left == 5
-    assert otp.verify(PHONE, lab.outbox[-1].code).id != proof.id
+    assert otp.verify(PHONE, rig.outbox[-1].code).id != proof.id
 
 
-def test_defect_13_a_new_code_resets_no_count(lab: Lab) -> None:
+def test_defect_13_a_new_code_resets_no_count(rig: Rig) -> None:
     """Guess, let it expire, ask for a new code, guess on: bounded by the day's failures."""
-    otp = lab.otp(policy=Policy(sends="32/day", failures="7/day"))
+    otp = rig.heard(policy=Policy(sends="32/day", failures="7/day"))
     guesses: list[Any] = []
     for _ in range(4):
         guesses.append(outcome(otp.issue, PHONE))
-        guesses += [outcome(otp.verify, PHONE, wrong(lab.outbox[-1].code)) for _ in range(4)]
-        lab.clock.advance(11 * MINUTE)
+        guesses += [outcome(otp.verify, PHONE, wrong(rig.outbox[-1].code)) for _ in range(4)]
+        rig.clock.advance(11 * MINUTE)
     assert names(guesses)["WrongCodeError"] == 7
     assert {each.scope for each in guesses if isinstance(each, RateLimitError)} == {"failures"}
 
 
-def test_defect_14_a_stranger_burns_no_bound_code(lab: Lab) -> None:
+def test_defect_14_a_stranger_burns_no_bound_code(rig: Rig) -> None:
     """Five guesses of a stranger killed the victim's code: without the bind they find none to kill."""
-    otp = lab.otp()
+    otp = rig.heard()
     otp.issue(PHONE, bind="the victim's session")
     guesses = names(outcome(otp.verify, PHONE, "123456", bind=bind) for bind in ("", "another") for _ in range(25))
     assert guesses == {"ExpiredCodeError": 50}
     assert otp.status(PHONE, bind="the victim's session").attempts_left == 5
-    assert otp.verify(PHONE, lab.outbox[-1].code, bind="the victim's session")
+    assert otp.verify(PHONE, rig.outbox[-1].code, bind="the victim's session")
 
 
-def test_defect_15_a_wrong_guess_beside_a_resend_brings_nothing_back(lab: Lab) -> None:
+def test_defect_15_a_wrong_guess_beside_a_resend_brings_nothing_back(rig: Rig) -> None:
     """A wrong guess re-created the old row over a resend: here the code of the newest message passes."""
-    otp = lab.otp()
+    otp = rig.heard()
     otp.issue(PHONE)
-    lab.clock.advance(MINUTE)
-    guess = wrong(lab.outbox[-1].code)
+    rig.clock.advance(MINUTE)
+    guess = wrong(rig.outbox[-1].code)
     outcomes = together(4, lambda number: otp.verify(PHONE, guess) if number else otp.issue(PHONE))
     assert names(outcomes) == {"Challenge": 1, "WrongCodeError": 3}
     assert otp.status(PHONE).attempts_left == 2
-    assert otp.verify(PHONE, lab.outbox[-1].code)
+    assert otp.verify(PHONE, rig.outbox[-1].code)
 
 
-def test_defect_20_a_rejection_is_not_swallowed(lab: Lab) -> None:
+def test_defect_20_a_rejection_is_not_swallowed(rig: Rig) -> None:
     """An error of the provider was dropped: here it reaches the caller, and costs the phone nothing."""
-    otp = lab.otp()
-    lab.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", gateway_code="50001", category="account"))
+    otp = rig.heard()
+    rig.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", gateway_code="50001", category="account"))
     with pytest.raises(GatewayRejectedError) as caught:
         otp.issue(PHONE)
     assert (caught.value.gateway_code, caught.value.category) == ("50001", "account")
     assert otp.issue(PHONE).sends_left == 9
-    assert isinstance(outcome(otp.verify, PHONE, wrong(lab.outbox[-1].code)), WrongCodeError)
+    assert isinstance(outcome(otp.verify, PHONE, wrong(rig.outbox[-1].code)), WrongCodeError)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis
-from attack_lab import DAY, HOUR, MINUTE, OTHER_PHONE, PHONE, SECRET, Lab, names, outcome, together, wrong
+from support.rig import DAY, HOUR, MINUTE, OTHER_PHONE, PHONE, SECRET, Rig, names, outcome, together, wrong
 
 from otpkit import (
     ConfigurationError,
@@ -23,36 +23,36 @@ from otpkit.gateways import Alidayu
 from otpkit.gateways.alidayu.responses import read_receipt
 
 
-def test_defect_16_the_code_is_stored_before_it_is_sent(lab: Lab) -> None:
+def test_defect_16_the_code_is_stored_before_it_is_sent(rig: Rig) -> None:
     """The message went out before the code was stored: here the gateway finds the challenge live and pending."""
     seen: list[Any] = []
-    otp = lab.otp(gateway=lambda message: seen.append((otp.status(PHONE), otp.verify(PHONE, message.code))))
+    otp = rig.heard(gateway=lambda message: seen.append((otp.status(PHONE), otp.verify(PHONE, message.code))))
     assert otp.issue(PHONE).delivery == "accepted"
     assert seen[0][0].delivery == "pending"
     assert seen[0][1].phone == PHONE
 
 
-def test_defect_16_what_is_not_stored_is_not_sent(memory_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defect_16_what_is_not_stored_is_not_sent(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the store fails nothing goes out."""
 
     def down(*command: Any, **options: Any) -> None:
         raise redis.ConnectionError("down")
 
-    otp = memory_lab.otp()
-    monkeypatch.setattr(memory_lab.client, "execute_command", down)
+    otp = memory_rig.heard()
+    monkeypatch.setattr(memory_rig.shared, "execute_command", down)
     assert names([outcome(otp.issue, PHONE)]) == {"StoreUnavailableError": 1}
-    assert not memory_lab.outbox
+    assert not memory_rig.outbox
 
 
-def test_defect_17_the_store_can_not_be_searched_offline(lab: Lab) -> None:
+def test_defect_17_the_store_can_not_be_searched_offline(rig: Rig) -> None:
     """An unkeyed hash of six digits falls at once: under another secret the same phone and code are other bytes."""
     records = []
     for secret in (SECRET, SECRET[::-1]):
-        otp = lab.otp(secret=secret)
+        otp = rig.heard(secret=secret)
         otp.issue(PHONE)
-        records.append({(key, *lab.client.hgetall(key).items()) for key in lab.key_names()})
-        code = lab.outbox[-1].code
-        stored = b"".join(part for key in lab.key_names() for pair in lab.client.hgetall(key).items() for part in pair)
+        records.append({(key, *rig.shared.hgetall(key).items()) for key in rig.stored()})
+        code = rig.outbox[-1].code
+        stored = b"".join(part for key in rig.stored() for pair in rig.shared.hgetall(key).items() for part in pair)
         for name in ("md5", "sha1", "sha224", "sha256"):
             assert hashlib.new(name, code.encode()).digest()[:8] not in stored
         otp.erase(PHONE)
@@ -60,73 +60,73 @@ def test_defect_17_the_store_can_not_be_searched_offline(lab: Lab) -> None:
     assert {record[0] for record in records[0]}.isdisjoint(record[0] for record in records[1])
 
 
-def test_defect_18_parallel_sends_stay_under_the_cap(lab: Lab) -> None:
+def test_defect_18_parallel_sends_stay_under_the_cap(rig: Rig) -> None:
     """Counted first and recorded later, parallel sends passed the cap: here forty phones share three sends."""
-    otp = lab.otp(policy=Policy(total_sends="3/day"))
+    otp = rig.heard(policy=Policy(total_sends="3/day"))
     outcomes = together(40, lambda number: otp.issue(f"+861380013{number:04d}"))
     assert names(outcomes) == {"Challenge": 3, "RateLimitError": 37}
-    assert len(lab.outbox) == 3
+    assert len(rig.outbox) == 3
 
 
-def test_defect_19_purposes_and_namespaces_are_looked_up(lab: Lab) -> None:
+def test_defect_19_purposes_and_namespaces_are_looked_up(rig: Rig) -> None:
     """The look-up knew no tenant and no purpose: here a code is worth nothing in another of either."""
-    otp, tenant = lab.otp(), lab.otp(namespace=f"{lab.namespace}.tenant")
+    otp, tenant = rig.heard(), rig.heard(namespace=f"{rig.namespace}.tenant")
     otp.issue(PHONE, "login")
     for verify, purpose in ((otp.verify, "signup"), (otp.verify, "LOGIN"), (tenant.verify, "login")):
         with pytest.raises(ExpiredCodeError):
-            verify(PHONE, lab.outbox[-1].code, purpose)
-    assert otp.verify(PHONE, lab.outbox[-1].code, "login")
+            verify(PHONE, rig.outbox[-1].code, purpose)
+    assert otp.verify(PHONE, rig.outbox[-1].code, "login")
 
 
 @pytest.mark.parametrize("typed", ["１２３４５６", "1_23456", "12345６", "0x1e240", "1e5000", "123456.", "²³⁴⁵⁶⁷"])
-def test_defect_21_only_ascii_digits_are_digits(memory_lab: Lab, typed: str) -> None:
+def test_defect_21_only_ascii_digits_are_digits(memory_rig: Rig, typed: str) -> None:
     """`int` takes other scripts, underscores and signs: here they are malformed."""
     with pytest.raises(MalformedCodeError):
-        memory_lab.otp().verify(PHONE, typed)
+        memory_rig.heard().verify(PHONE, typed)
 
 
-def test_defect_22_odd_input_is_an_answer_and_no_crash(lab: Lab) -> None:
+def test_defect_22_odd_input_is_an_answer_and_no_crash(rig: Rig) -> None:
     """`compare_digest` raises TypeError for text beyond ASCII: here every oddity is one of our errors, or works."""
-    otp = lab.otp(policy=Policy(sends="32/day"))
+    otp = rig.heard(policy=Policy(sends="32/day"))
     for odd in ("é", "验证", "\ud800", "\U0001f600", "\0", "a" * 100_000):
         assert names([outcome(otp.verify, PHONE, odd)]) == {"MalformedCodeError": 1}
         assert names([outcome(otp.check, odd), outcome(otp.redeem, odd)]) == {"InvalidTokenError": 2}
         otp.issue(PHONE, bind=odd)
-        token = otp.verify(PHONE, lab.outbox[-1].code, bind=odd).token
+        token = otp.verify(PHONE, rig.outbox[-1].code, bind=odd).token
         with pytest.raises(InvalidTokenError):
             otp.check(token, bind=odd + "x")
         assert otp.redeem(token, bind=odd)
 
 
-def test_defect_23_windows_roll_and_are_not_renewed(lab: Lab) -> None:
+def test_defect_23_windows_roll_and_are_not_renewed(rig: Rig) -> None:
     """A window that each send renewed locked a phone for good: the first of five leaves an hour after it came."""
-    otp = lab.otp(policy=Policy(sends="1/minute, 5/hour"))
+    otp = rig.heard(policy=Policy(sends="1/minute, 5/hour"))
     for _ in range(5):
         otp.issue(PHONE)
-        lab.clock.advance(10 * MINUTE)
+        rig.clock.advance(10 * MINUTE)
     with pytest.raises(RateLimitError) as caught:
         otp.issue(PHONE)
     assert caught.value.retry_after == HOUR - 50 * MINUTE
-    lab.clock.advance(10 * MINUTE)
+    rig.clock.advance(10 * MINUTE)
     assert otp.issue(PHONE)
     with pytest.raises(RateLimitError):
         otp.issue(PHONE)
 
 
-def test_defect_23_a_day_rolls_over_midnight(lab: Lab) -> None:
+def test_defect_23_a_day_rolls_over_midnight(rig: Rig) -> None:
     """Sends at 23:59 and 00:01 share a window."""
-    otp = lab.otp(policy=Policy(sends="1/day"))
-    lab.clock.advance(DAY - MINUTE)
+    otp = rig.heard(policy=Policy(sends="1/day"))
+    rig.clock.advance(DAY - MINUTE)
     otp.issue(PHONE)
-    lab.clock.advance(2 * MINUTE)
+    rig.clock.advance(2 * MINUTE)
     assert outcome(otp.issue, PHONE).retry_after == DAY - 2 * MINUTE
 
 
-def test_defect_23_quota_of_a_failed_send_is_given_back(lab: Lab) -> None:
+def test_defect_23_quota_of_a_failed_send_is_given_back(rig: Rig) -> None:
     """A send that certainly did not happen was charged: here the phone, its address and the total get it back."""
-    otp = lab.otp(policy=Policy(sends="1/day", ip_sends="1/day", total_sends="1/day"))
+    otp = rig.heard(policy=Policy(sends="1/day", ip_sends="1/day", total_sends="1/day"))
     for _ in range(3):
-        lab.outbox.reject_next()
+        rig.outbox.reject_next()
         assert names([outcome(otp.issue, PHONE, ip="1.2.3.4")]) == {"GatewayRejectedError": 1}
         assert otp.status(PHONE) is None
     assert otp.issue(PHONE, ip="1.2.3.4").sends_left == 0
@@ -139,39 +139,39 @@ def test_defect_24_only_an_explicit_ok_is_acceptance(body: str) -> None:
     assert read_receipt(HttpResponse(200, {}, '{"success": true}')).outcome == "accepted"
 
 
-def test_defect_24_secrets_travel_encrypted_and_ids_are_random(memory_lab: Lab) -> None:
+def test_defect_24_secrets_travel_encrypted_and_ids_are_random(memory_rig: Rig) -> None:
     """Plain HTTP is refused but to this host, and no send's id can be told from another's."""
     for url in ("http://ca.aliyuncs.com/gw", "http://localhost.evil.example", "http://127.0.0.1@evil.example", "http:"):
         with pytest.raises(ConfigurationError):
             Alidayu("key", "secret", base_url=url)
-    otp = memory_lab.otp()
+    otp = memory_rig.heard()
     for number in range(20):
         otp.issue(f"+861380013{number:04d}")
-    ids = {message.send_id for message in memory_lab.outbox}
+    ids = {message.send_id for message in memory_rig.outbox}
     assert len({send_id[:8] for send_id in ids}) == 20
     assert {len(send_id) for send_id in ids} == {22}
 
 
-def test_defect_25_no_life_rounds_to_nothing(lab: Lab) -> None:
+def test_defect_25_no_life_rounds_to_nothing(rig: Rig) -> None:
     """A life that rounded to 0 deleted the limiter: a millisecond before a window's end it still counts."""
-    otp = lab.otp(policy=Policy(sends=Rate(1, 1), total_sends=Rate(1, 1), ip_failures=Rate(1, 1)))
-    lab.clock.now += 0.999
+    otp = rig.heard(policy=Policy(sends=Rate(1, 1), total_sends=Rate(1, 1), ip_failures=Rate(1, 1)))
+    rig.clock.now += 0.999
     otp.issue(PHONE)
     outcome(otp.verify, OTHER_PHONE, "123456", ip="1.2.3.4")
-    assert min(lab.lives().values()) > 500
+    assert min(rig.lives().values()) > 500
     refusals = [outcome(otp.issue, OTHER_PHONE), outcome(otp.issue, PHONE)]
     refusals.append(outcome(otp.verify, OTHER_PHONE, "123456", ip="1.2.3.4"))
     assert [(each.scope, each.retry_after) for each in refusals] == [("total", 1), ("phone", 1), ("ip", 1)]
 
 
-def test_defect_26_count_and_life_are_one_step(memory_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defect_26_count_and_life_are_one_step(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A counter whose life came in a second step could miss it: one script does both, and the call is that script."""
-    lab = memory_lab
-    otp = lab.otp(policy=Policy(total_sends="9/day"))
+    rig = memory_rig
+    otp = rig.heard(policy=Policy(total_sends="9/day"))
     otp.issue(OTHER_PHONE)
-    outcome(otp.verify, OTHER_PHONE, wrong(lab.outbox[-1].code))
+    outcome(otp.verify, OTHER_PHONE, wrong(rig.outbox[-1].code))
     commands: list[str] = []
-    execute = lab.client.execute_command
+    execute = rig.shared.execute_command
 
     def watching(*command: Any, **options: Any) -> Any:
         commands.append(command[0])
@@ -179,27 +179,27 @@ def test_defect_26_count_and_life_are_one_step(memory_lab: Lab, monkeypatch: pyt
         assert -1 not in {execute("PTTL", key) for key in execute("KEYS", "*")}
         return reply
 
-    monkeypatch.setattr(lab.client, "execute_command", watching)
-    outcome(otp.verify, OTHER_PHONE, wrong(lab.outbox[-1].code), ip="1.2.3.4")
+    monkeypatch.setattr(rig.shared, "execute_command", watching)
+    outcome(otp.verify, OTHER_PHONE, wrong(rig.outbox[-1].code), ip="1.2.3.4")
     assert commands == ["EVALSHA"]
     otp.issue(PHONE, ip="1.2.3.4")
     assert commands == ["EVALSHA"] * 3
 
 
-def test_defect_27_a_script_run_twice_gives_the_same_answer(memory_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defect_27_a_script_run_twice_gives_the_same_answer(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """redis-py re-runs a script whose reply was lost: the right code is right twice, a wrong one counted once."""
-    lab = memory_lab
-    otp = lab.otp(policy=Policy(total_sends="9/day"))
-    execute = lab.client.execute_command
+    rig = memory_rig
+    otp = rig.heard(policy=Policy(total_sends="9/day"))
+    execute = rig.shared.execute_command
 
     def twice(*command: Any, **options: Any) -> Any:
         execute(*command, **options)
         return execute(*command, **options)
 
-    monkeypatch.setattr(lab.client, "execute_command", twice)
+    monkeypatch.setattr(rig.shared, "execute_command", twice)
     assert otp.issue(PHONE).sends_left == 9
-    assert outcome(otp.verify, PHONE, wrong(lab.outbox[-1].code)).attempts_left == 4
-    proof = otp.verify(PHONE, lab.outbox[-1].code)
+    assert outcome(otp.verify, PHONE, wrong(rig.outbox[-1].code)).attempts_left == 4
+    proof = otp.verify(PHONE, rig.outbox[-1].code)
     assert otp.redeem(proof.token) == otp.check(proof.token)
-    assert len(lab.outbox) == 1
-    assert lab.kinds() == {"s": 1, "f": 1, "p": 1}
+    assert len(rig.outbox) == 1
+    assert rig.kinds() == {"s": 1, "f": 1, "p": 1}

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from attack_lab import PHONE, SECRET, Lab, names, wrong
-from callers import Caller, calling, together
+from support.callers import Caller, calling, together
+from support.rig import PHONE, SECRET, Rig, names, wrong
 
 from otpkit import Policy
 from otpkit.testing import MovableClock, Outbox
@@ -195,9 +195,9 @@ print(json.dumps([answers, len(sent)]))
 
 def test_two_processes_share_limits(server_url: str, namespace: str) -> None:
     """Together they send one message, and compare one challenge's five wrong codes."""
-    with Lab(server_url, namespace) as lab:
-        lab.otp(clock=None).issue(PHONE)
-        command = [sys.executable, "-c", _PROCESS, server_url, namespace, SECRET, PHONE, wrong(lab.outbox[-1].code)]
+    with Rig(server_url, namespace) as rig:
+        rig.heard(clock=None).issue(PHONE)
+        command = [sys.executable, "-c", _PROCESS, server_url, namespace, SECRET, PHONE, wrong(rig.outbox[-1].code)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
         for process in processes:

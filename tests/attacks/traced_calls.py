@@ -19,8 +19,8 @@ from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from secrets_of_tests import SECRET
 from sentry_sdk.transport import Transport
+from support.secrets import SECRET
 from wire_server import WireServer, drop, reply
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Policy, Template, gateways

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import redis
-
 from tests.servers import find_redis
 
 NODE_TIMEOUT_MS = 2000

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from servers import unavailable
+from support.servers import unavailable
 
 if "CI" not in os.environ:  # there, a test that is skipped would pass for a tested page
     pytest.importorskip("playwright.sync_api")

@@ -12,8 +12,8 @@ from typing import Any
 import uvicorn
 from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse
-from secrets_of_tests import SECRET
 from starlette.middleware.sessions import SessionMiddleware
+from support.secrets import SECRET
 
 from otpkit import AsyncOTP, Policy, Proof, Template
 from otpkit.integrations.fastapi import PhoneVerification, verified_phone

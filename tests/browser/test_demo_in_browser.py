@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from demo_stage import DemoStage, demo_stage
 from playwright.sync_api import FrameLocator, Page, expect
+from support.demo import DemoStage, demo_stage
 
 Open = Callable[..., Page]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from demo_stage import DemoStage, demo_stage
+from support.demo import DemoStage, demo_stage
 
 PHONE = "+8613800138000"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cli_process import Ended, otpkit
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 
 from otpkit.sandbox import Sandbox
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cli_process import PHONE, otpkit
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 
 import otpkit as package
 from otpkit import OTPError

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 import requests
 from cli_process import PHONE, Ended, otpkit, python, running
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 
 from otpkit import OTP
 from otpkit.gateways.aliyun.signing import signed_headers

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from contract_world import PHONE, LoopThread, World
+from support.rig import PHONE, LoopThread, Rig
 
 from otpkit import GatewayRejectedError
 
@@ -24,45 +24,45 @@ def is_async(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-def world(is_async: bool, store_url: str, namespace: str, loop_thread: LoopThread) -> Iterator[World]:
-    """Give a world on each store."""
-    world = World(is_async=is_async, store_url=store_url, namespace=namespace, loop=loop_thread)
-    yield world
-    world.close()
+def rig(is_async: bool, store_url: str, namespace: str, loop_thread: LoopThread) -> Iterator[Rig]:
+    """Give a rig on each store."""
+    rig = Rig(store_url, namespace, loop_thread if is_async else None)
+    yield rig
+    rig.close()
 
 
 @pytest.fixture
-def memory_world(is_async: bool, namespace: str, loop_thread: LoopThread) -> Iterator[World]:
-    """Give a world on the embedded store alone, for what no store has a say in."""
-    world = World(is_async=is_async, store_url="memory://", namespace=namespace, loop=loop_thread)
-    yield world
-    world.close()
+def memory_rig(is_async: bool, namespace: str, loop_thread: LoopThread) -> Iterator[Rig]:
+    """Give a rig on the embedded store alone, for what no store has a say in."""
+    rig = Rig("memory://", namespace, loop_thread if is_async else None)
+    yield rig
+    rig.close()
 
 
 @pytest.fixture
-def otp(world: World) -> Any:
+def otp(rig: Rig) -> Any:
     """Give an OTP with the default policy."""
-    return world.otp()
+    return rig.otp()
 
 
 @pytest.fixture
-def proved(world: World) -> Callable[..., Any]:
+def proved(rig: Rig) -> Callable[..., Any]:
     """Give a function that issues a code to a phone and verifies it."""
 
     def prove(otp: Any, phone: str = PHONE, *args: Any, **kwargs: Any) -> Any:
         otp.issue(phone, *args, **kwargs)
-        return otp.verify(phone, world.outbox[-1].code, *args, **kwargs)
+        return otp.verify(phone, rig.outbox[-1].code, *args, **kwargs)
 
     return prove
 
 
 @pytest.fixture
-def rejected(world: World) -> Callable[..., GatewayRejectedError]:
+def rejected(rig: Rig) -> Callable[..., GatewayRejectedError]:
     """Give a function that makes the outbox reject the next message, by category."""
 
     def reject(category: Any, **evidence: Any) -> GatewayRejectedError:
         error = GatewayRejectedError("as the test asked", gateway="outbox", category=category, **evidence)
-        world.outbox.reject_next(error)
+        rig.outbox.reject_next(error)
         return error
 
     return reject

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from contract_world import OTHER_PHONE, PHONE, World, other_codes
+from support.rig import OTHER_PHONE, PHONE, Rig, other_codes
 
 from otpkit import BlockedError, Policy, RateLimitError, WrongCodeError
 
@@ -13,106 +13,106 @@ DAY_MS = 86_400_000
 POLICY = Policy(sends="32/day", failures="64/day", max_consecutive_failures=3)
 
 
-def fail(otp: Any, world: World, times: int) -> None:
-    for code in other_codes(world.outbox[-1].code, times):
+def fail(otp: Any, rig: Rig, times: int) -> None:
+    for code in other_codes(rig.outbox[-1].code, times):
         with pytest.raises(WrongCodeError):
             otp.verify(PHONE, code)
 
 
 @pytest.fixture
-def strict(world: World) -> Any:
+def strict(rig: Rig) -> Any:
     """Give an OTP that blocks after three failures."""
-    return world.otp(policy=POLICY)
+    return rig.otp(policy=POLICY)
 
 
-def test_a_blocked_phone_gets_neither_message_nor_proof(world: World, strict: Any) -> None:
+def test_a_blocked_phone_gets_neither_message_nor_proof(rig: Rig, strict: Any) -> None:
     """The third failure in a row blocks, the right code and a year of waiting change nothing."""
     strict.issue(PHONE)
-    fail(strict, world, 3)
-    code = world.outbox[-1].code
+    fail(strict, rig, 3)
+    code = rig.outbox[-1].code
     for _ in range(2):
         with pytest.raises(BlockedError) as blocked:
             strict.verify(PHONE, code)
         assert (blocked.value.status, blocked.value.retry_after) == (423, None)
         with pytest.raises(BlockedError):
             strict.issue(PHONE, "login")
-        world.advance(366 * 86400)
-    assert len(world.outbox) == 1
+        rig.advance(366 * 86400)
+    assert len(rig.outbox) == 1
     assert strict.issue(OTHER_PHONE)
 
 
-def test_the_failures_need_not_be_of_one_challenge(world: World, strict: Any) -> None:
+def test_the_failures_need_not_be_of_one_challenge(rig: Rig, strict: Any) -> None:
     """Resends and fresh codes don't start the count anew."""
     strict.issue(PHONE)
-    fail(strict, world, 2)
-    world.advance(2000)
+    fail(strict, rig, 2)
+    rig.advance(2000)
     strict.issue(PHONE)
-    fail(strict, world, 1)
+    fail(strict, rig, 1)
     with pytest.raises(BlockedError):
         strict.issue(PHONE)
 
 
-def test_a_right_code_resets_the_count(world: World, strict: Any) -> None:
+def test_a_right_code_resets_the_count(rig: Rig, strict: Any) -> None:
     """Consecutive means without a success in between; then nothing is left to count."""
     for _ in range(3):
         strict.issue(PHONE)
-        fail(strict, world, 2)
-        assert len(world.stored(":c")) == 1
-        assert strict.verify(PHONE, world.outbox[-1].code)
-        assert world.stored(":c") == []
-        world.advance(1)
+        fail(strict, rig, 2)
+        assert len(rig.stored(":c")) == 1
+        assert strict.verify(PHONE, rig.outbox[-1].code)
+        assert rig.stored(":c") == []
+        rig.advance(1)
 
 
-def test_the_count_lives_400_days_after_the_last_failure(world: World, strict: Any) -> None:
+def test_the_count_lives_400_days_after_the_last_failure(rig: Rig, strict: Any) -> None:
     """Each failure renews the life; a reached block has none, and all else has."""
     strict.issue(PHONE)
-    fail(strict, world, 1)
-    (counter,) = world.stored(":c")
-    assert 399 * DAY_MS < world.server.pttl(counter) <= 400 * DAY_MS
-    world.server.pexpire(counter, DAY_MS)  # as if 399 days had passed
-    fail(strict, world, 1)
-    assert 399 * DAY_MS < world.server.pttl(counter) <= 400 * DAY_MS
-    fail(strict, world, 1)
-    assert world.server.pttl(counter) == -1
-    assert all(world.server.pttl(key) > 0 for key in world.stored() if key != counter)
+    fail(strict, rig, 1)
+    (counter,) = rig.stored(":c")
+    assert 399 * DAY_MS < rig.server.pttl(counter) <= 400 * DAY_MS
+    rig.server.pexpire(counter, DAY_MS)  # as if 399 days had passed
+    fail(strict, rig, 1)
+    assert 399 * DAY_MS < rig.server.pttl(counter) <= 400 * DAY_MS
+    fail(strict, rig, 1)
+    assert rig.server.pttl(counter) == -1
+    assert all(rig.server.pttl(key) > 0 for key in rig.stored() if key != counter)
 
 
-def test_a_stricter_policy_makes_the_block_it_finds_last(world: World) -> None:
+def test_a_stricter_policy_makes_the_block_it_finds_last(rig: Rig) -> None:
     """A count that one policy lets pass is a reached block for another, and never expires from then on."""
-    world.otp(policy=Policy(sends="32/day")).issue(PHONE)
-    loose, strict = world.otp(), world.otp(policy=POLICY)
-    fail(loose, world, 3)
-    (counter,) = world.stored(":c")
-    assert world.server.pttl(counter) > 0
+    rig.otp(policy=Policy(sends="32/day")).issue(PHONE)
+    loose, strict = rig.otp(), rig.otp(policy=POLICY)
+    fail(loose, rig, 3)
+    (counter,) = rig.stored(":c")
+    assert rig.server.pttl(counter) > 0
     with pytest.raises(BlockedError):
-        strict.verify(PHONE, world.outbox[-1].code)
-    assert world.server.pttl(counter) == -1
+        strict.verify(PHONE, rig.outbox[-1].code)
+    assert rig.server.pttl(counter) == -1
 
 
-def test_unblock_lifts_the_block_and_clears_the_failures(world: World) -> None:
+def test_unblock_lifts_the_block_and_clears_the_failures(rig: Rig) -> None:
     """Afterwards the phone has its day's failures again, and its sends stay counted."""
-    otp = world.otp(policy=Policy(sends="2/hour", failures="3/day", max_consecutive_failures=3))
+    otp = rig.otp(policy=Policy(sends="2/hour", failures="3/day", max_consecutive_failures=3))
     otp.issue(PHONE)
-    fail(otp, world, 3)
+    fail(otp, rig, 3)
     with pytest.raises(BlockedError):
-        otp.verify(PHONE, world.outbox[-1].code)
+        otp.verify(PHONE, rig.outbox[-1].code)
     assert otp.unblock("138 0013 8000") is None
-    assert world.stored(":c") == []
-    assert otp.verify(PHONE, world.outbox[-1].code).phone == PHONE
+    assert rig.stored(":c") == []
+    assert otp.verify(PHONE, rig.outbox[-1].code).phone == PHONE
     otp.issue(PHONE)
-    fail(otp, world, 2)
+    fail(otp, rig, 2)
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE)
     assert refused.value.scope == "phone"
 
 
-def test_unblock_of_a_phone_that_is_not_blocked_changes_no_challenge(world: World, otp: Any) -> None:
+def test_unblock_of_a_phone_that_is_not_blocked_changes_no_challenge(rig: Rig, otp: Any) -> None:
     """Nor does it create anything where nothing is."""
     otp.unblock(OTHER_PHONE)
-    assert world.stored() == []
+    assert rig.stored() == []
     challenge = otp.issue(PHONE)
-    fail(otp, world, 1)
+    fail(otp, rig, 1)
     otp.unblock(PHONE)
     assert otp.status(PHONE).id == challenge.id
     assert otp.status(PHONE).attempts_left == 4
-    assert otp.verify(PHONE, world.outbox[-1].code)
+    assert otp.verify(PHONE, rig.outbox[-1].code)

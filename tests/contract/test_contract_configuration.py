@@ -8,7 +8,7 @@ import fakeredis
 import pytest
 import redis
 import redis.asyncio
-from contract_world import MEMORY, PHONE, VISITOR, World
+from support.rig import MEMORY, PHONE, VISITOR, Rig
 
 from otpkit import ConfigurationError, OTPError, Policy, Rate
 
@@ -17,35 +17,35 @@ from otpkit import ConfigurationError, OTPError, Policy, Rate
     "url",
     ["", "localhost", "http://localhost", "redis:/localhost", "memory:", "memory://x", "redis://localhost:port/0"],
 )
-def test_a_url_that_names_no_store_is_refused(memory_world: World, url: str) -> None:
+def test_a_url_that_names_no_store_is_refused(memory_rig: Rig, url: str) -> None:
     """With what to pass instead."""
     with pytest.raises(ConfigurationError, match=r"redis.*redis://localhost:6379/0"):
-        memory_world.build(redis=url)
+        memory_rig.build(redis=url)
 
 
-def test_a_url_is_not_shown(memory_world: World) -> None:
+def test_a_url_is_not_shown(memory_rig: Rig) -> None:
     """It may hold the password; nor is the original error kept, which holds it too."""
     with pytest.raises(ConfigurationError) as refused:
-        memory_world.build(redis="redis://user:hunter22@localhost:port/0")
+        memory_rig.build(redis="redis://user:hunter22@localhost:port/0")
     assert "hunter22" not in str(refused.value)
     assert (refused.value.__cause__, refused.value.__context__) == (None, None)
 
 
 @pytest.mark.parametrize("client", [None, 7, object(), redis.Redis, redis.ConnectionPool()])
-def test_what_is_no_client_is_refused(memory_world: World, client: Any) -> None:
+def test_what_is_no_client_is_refused(memory_rig: Rig, client: Any) -> None:
     """A class and a pool are none."""
     with pytest.raises(ConfigurationError, match="redis must be"):
-        memory_world.build(redis=client)
+        memory_rig.build(redis=client)
 
 
-def test_the_other_shells_client_is_refused(memory_world: World) -> None:
+def test_the_other_shells_client_is_refused(memory_rig: Rig) -> None:
     """The error names the shell that takes it."""
     twins = (
-        (fakeredis.FakeRedis, redis.Redis) if memory_world.is_async else (fakeredis.FakeAsyncRedis, redis.asyncio.Redis)
+        (fakeredis.FakeRedis, redis.Redis) if memory_rig.is_async else (fakeredis.FakeAsyncRedis, redis.asyncio.Redis)
     )
     for twin in twins:
-        with pytest.raises(ConfigurationError, match=r"\bOTP takes" if memory_world.is_async else "AsyncOTP"):
-            memory_world.build(redis=twin())
+        with pytest.raises(ConfigurationError, match=r"\bOTP takes" if memory_rig.is_async else "AsyncOTP"):
+            memory_rig.build(redis=twin())
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ def test_the_other_shells_client_is_refused(memory_world: World) -> None:
         ({"fixed_codes": ["123456"]}, "fixed_codes must hold FixedCode"),
     ],
 )
-def test_each_argument_is_checked_when_built(memory_world: World, arguments: Any, match: str) -> None:
+def test_each_argument_is_checked_when_built(memory_rig: Rig, arguments: Any, match: str) -> None:
     """Not at the first visitor's call."""
     with pytest.raises(ConfigurationError, match=match) as refused:
-        memory_world.build(**arguments)
+        memory_rig.build(**arguments)
     assert isinstance(refused.value, OTPError)
     assert (refused.value.code, refused.value.status) == ("configuration", 500)
 
@@ -76,22 +76,22 @@ def test_each_argument_is_checked_when_built(memory_world: World, arguments: Any
 @pytest.mark.parametrize(
     "ip", ["", "localhost", "203.0.113.7:80", "203.0.113.0/24", "1.2.3", "2001:db8::x", 7, object()]
 )
-def test_an_ip_that_is_none_is_an_error_before_anything_is_counted(world: World, otp: Any, ip: Any) -> None:
+def test_an_ip_that_is_none_is_an_error_before_anything_is_counted(rig: Rig, otp: Any, ip: Any) -> None:
     """It is the caller's code that must be mended: a proxy's header was passed on unread."""
     with pytest.raises(ConfigurationError, match="ip must be"):
         otp.issue(PHONE, ip=ip)
     with pytest.raises(ConfigurationError, match="ip must be"):
         otp.verify(PHONE, "123456", ip=ip)
-    assert world.stored() == []
+    assert rig.stored() == []
     assert otp.issue(PHONE, ip=VISITOR).sends_left == 9
 
 
 @pytest.mark.parametrize("bind", [None, 7, b"session", ["session"]])
-def test_a_bind_is_a_text(memory_world: World, bind: Any) -> None:
+def test_a_bind_is_a_text(memory_rig: Rig, bind: Any) -> None:
     """In every call that takes one."""
-    otp = memory_world.otp()
+    otp = memory_rig.otp()
     otp.issue(PHONE)
-    token = otp.verify(PHONE, memory_world.outbox[-1].code).token
+    token = otp.verify(PHONE, memory_rig.outbox[-1].code).token
     calls = (
         lambda: otp.issue(PHONE, bind=bind),
         lambda: otp.verify(PHONE, "123456", bind=bind),
@@ -188,8 +188,8 @@ def test_the_defaults_are_the_contracts() -> None:
     assert (policy.regions, policy.default_region) == ({"CN"}, "CN")
 
 
-def test_building_connects_to_nothing(memory_world: World) -> None:
+def test_building_connects_to_nothing(memory_rig: Rig) -> None:
     """A store that is down is told of by the first call."""
-    otp = memory_world.otp(redis="redis://127.0.0.1:1/0")
+    otp = memory_rig.otp(redis="redis://127.0.0.1:1/0")
     assert otp
-    assert memory_world.otp(redis=MEMORY)
+    assert memory_rig.otp(redis=MEMORY)

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import pytest
-from contract_world import PHONE, VISITOR, World, wrong
+from support.rig import PHONE, VISITOR, Rig, wrong
 
 from otpkit import (
     BlockedError,
@@ -20,27 +20,27 @@ from otpkit import (
 )
 
 
-def test_each_call_is_told_once_as_it_went(world: World) -> None:
+def test_each_call_is_told_once_as_it_went(rig: Rig) -> None:
     """Name, operation, outcome and the word that says more."""
-    otp = world.heard(policy=Policy(max_consecutive_failures=2))
+    otp = rig.heard(policy=Policy(max_consecutive_failures=2))
     otp.issue(PHONE)
     with pytest.raises(RateLimitError):
         otp.issue(PHONE)
     with pytest.raises(WrongCodeError):
-        otp.verify(PHONE, wrong(world.outbox[-1].code))
-    proof = otp.verify(PHONE, world.outbox[-1].code)
+        otp.verify(PHONE, wrong(rig.outbox[-1].code))
+    proof = otp.verify(PHONE, rig.outbox[-1].code)
     with pytest.raises(ExpiredCodeError):
         otp.verify(PHONE, "123456")
     otp.redeem(proof.token)
     with pytest.raises(UsedTokenError):
         otp.redeem(proof.token)
-    world.advance(60)
-    world.outbox.lose_next()
+    rig.advance(60)
+    rig.outbox.lose_next()
     otp.issue(PHONE, "login")
     otp.revoke(PHONE, "login")
     otp.unblock(PHONE)
     otp.erase(PHONE)
-    told = [(event.name, event.operation, event.outcome, event.detail) for event in world.events]
+    told = [(event.name, event.operation, event.outcome, event.detail) for event in rig.events]
     assert told == [
         ("issued", "issue", "accepted", "outbox"),
         ("refused", "issue", "rate_limit", "phone"),
@@ -54,15 +54,15 @@ def test_each_call_is_told_once_as_it_went(world: World) -> None:
         ("unblocked", "unblock", "", ""),
         ("erased", "erase", "", ""),
     ]
-    assert [event.purpose for event in world.events[:9]] == ["signup"] * 7 + ["login"] * 2
+    assert [event.purpose for event in rig.events[:9]] == ["signup"] * 7 + ["login"] * 2
 
 
-def test_a_replay_is_told_as_such(world: World) -> None:
+def test_a_replay_is_told_as_such(rig: Rig) -> None:
     """What an idempotency key found was sent, counted and used up once."""
-    otp = world.heard()
+    otp = rig.heard()
     for _ in range(2):
         otp.issue(PHONE, idempotency_key="form-1")
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     for _ in range(2):
         with pytest.raises(WrongCodeError):
             otp.verify(PHONE, wrong(code), idempotency_key="form-2")
@@ -71,7 +71,7 @@ def test_a_replay_is_told_as_such(world: World) -> None:
         otp.redeem(proofs[0].token, idempotency_key="form-4")
     assert proofs[0] == proofs[1]
     assert not proofs[1].replayed
-    assert [(event.name, event.operation, event.outcome) for event in world.events] == [
+    assert [(event.name, event.operation, event.outcome) for event in rig.events] == [
         ("issued", "issue", "accepted"),
         ("replayed", "issue", "accepted"),
         ("refused", "verify", "wrong_code"),
@@ -83,18 +83,18 @@ def test_a_replay_is_told_as_such(world: World) -> None:
     ]
 
 
-def test_an_event_names_gateway_region_and_scope(world: World) -> None:
+def test_an_event_names_gateway_region_and_scope(rig: Rig) -> None:
     """Each in a field of its own, for the labels of metrics."""
-    otp = world.heard()
+    otp = rig.heard()
     otp.issue(PHONE)
     with pytest.raises(RateLimitError):
         otp.issue(PHONE)
-    proof = otp.verify(PHONE, world.outbox[-1].code)
+    proof = otp.verify(PHONE, rig.outbox[-1].code)
     otp.redeem(proof.token)
-    world.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", gateway_code="15", category="account"))
+    rig.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", gateway_code="15", category="account"))
     with pytest.raises(GatewayRejectedError):
         otp.issue("+8613900139000")
-    assert [(event.gateway, event.region, event.scope) for event in world.events] == [
+    assert [(event.gateway, event.region, event.scope) for event in rig.events] == [
         ("outbox", "CN", ""),
         ("", "CN", "phone"),
         ("", "CN", ""),
@@ -103,41 +103,41 @@ def test_an_event_names_gateway_region_and_scope(world: World) -> None:
     ]
 
 
-def test_a_rejection_is_told_with_the_gateways_code(world: World) -> None:
+def test_a_rejection_is_told_with_the_gateways_code(rig: Rig) -> None:
     """So that an operator can look it up."""
-    otp = world.heard()
-    world.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", gateway_code="15", category="account"))
+    otp = rig.heard()
+    rig.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", gateway_code="15", category="account"))
     with pytest.raises(GatewayRejectedError):
         otp.issue(PHONE)
-    (event,) = world.events
+    (event,) = rig.events
     assert (event.name, event.outcome, event.detail) == ("refused", "gateway_rejected", "15")
 
 
-def test_a_block_is_told(world: World) -> None:
+def test_a_block_is_told(rig: Rig) -> None:
     """And each call that it refuses."""
-    otp = world.heard(policy=Policy(max_consecutive_failures=1))
+    otp = rig.heard(policy=Policy(max_consecutive_failures=1))
     otp.issue(PHONE)
     with pytest.raises(WrongCodeError):
-        otp.verify(PHONE, wrong(world.outbox[-1].code))
+        otp.verify(PHONE, wrong(rig.outbox[-1].code))
     for call in (lambda: otp.issue(PHONE), lambda: otp.verify(PHONE, "123456")):
         with pytest.raises(BlockedError):
             call()
-    assert [event.outcome for event in world.events][-2:] == ["blocked", "blocked"]
+    assert [event.outcome for event in rig.events][-2:] == ["blocked", "blocked"]
 
 
-def test_the_same_phone_is_the_same_pseudonym_and_no_phone_code_or_bind(world: World) -> None:
+def test_the_same_phone_is_the_same_pseudonym_and_no_phone_code_or_bind(rig: Rig) -> None:
     """Neither the text nor the repr of an event shows whose it is."""
-    otp = world.heard()
+    otp = rig.heard()
     for phone, bind in ((PHONE, "a secret session"), ("+8613900139000", "")):
         otp.issue(phone, bind=bind, ip=VISITOR, idempotency_key="a form's key")
-        code = world.outbox[-1].code
+        code = rig.outbox[-1].code
         with pytest.raises(WrongCodeError):
             otp.verify(phone, wrong(code), bind=bind)
         otp.redeem(otp.verify(phone, code, bind=bind).token, bind=bind)
-        shown = repr(world.events)
+        shown = repr(rig.events)
         for secret in (phone, phone[3:], phone[-4:] + "'", code, bind or "a secret session", VISITOR, "a form's key"):
             assert secret not in shown
-    one, two = ({event.phone_id for event in world.events[i : i + 4]} for i in (0, 4))
+    one, two = ({event.phone_id for event in rig.events[i : i + 4]} for i in (0, 4))
     assert len(one) == len(two) == 1
     assert one != two
 
@@ -147,18 +147,18 @@ class Listening(Exception):
 
 
 @pytest.mark.parametrize("error", [Listening("13800138000"), OTPError("a listener's own"), StopIteration()])
-def test_a_listener_that_raises_changes_nothing(world: World, caplog: Any, error: Exception) -> None:
+def test_a_listener_that_raises_changes_nothing(rig: Rig, caplog: Any, error: Exception) -> None:
     """It is logged by its class alone."""
 
     def listener(event: Any) -> None:
         raise error
 
-    otp = world.otp(on_event=listener)
+    otp = rig.otp(on_event=listener)
     with caplog.at_level(logging.ERROR, "otpkit"):
         otp.issue(PHONE)
         with pytest.raises(RateLimitError):
             otp.issue(PHONE)
-        proof = otp.verify(PHONE, world.outbox[-1].code)
+        proof = otp.verify(PHONE, rig.outbox[-1].code)
         assert otp.redeem(proof.token) == proof
         otp.erase(PHONE)
     assert len(caplog.records) == 5
@@ -166,43 +166,43 @@ def test_a_listener_that_raises_changes_nothing(world: World, caplog: Any, error
     assert "13800138000" not in caplog.text
 
 
-def test_without_a_listener_all_goes_as_ever(world: World, otp: Any, proved: Any) -> None:
+def test_without_a_listener_all_goes_as_ever(rig: Rig, otp: Any, proved: Any) -> None:
     """Nothing is told to anybody."""
     assert otp.redeem(proved(otp).token)
-    assert world.events == []
+    assert rig.events == []
 
 
-def test_a_resend_is_told_as_such(world: World) -> None:
+def test_a_resend_is_told_as_such(rig: Rig) -> None:
     """In place of `issued`: the code is that of the first message. A fresh code is issued."""
-    otp = world.heard(policy=Policy(sends="9/day"))
+    otp = rig.heard(policy=Policy(sends="9/day"))
     challenges = [otp.issue(PHONE), otp.issue(PHONE)]
     otp.revoke(PHONE)
     challenges.append(otp.issue(PHONE))
-    told = [event for event in world.events if event.operation == "issue"]
+    told = [event for event in rig.events if event.operation == "issue"]
     assert [event.name for event in told] == ["issued", "resent", "issued"]
     assert [event.challenge_id for event in told] == [challenge.id for challenge in challenges]
-    assert world.outbox[0].code == world.outbox[1].code != world.outbox[2].code
+    assert rig.outbox[0].code == rig.outbox[1].code != rig.outbox[2].code
 
 
-def test_an_event_names_operation_time_and_channel(world: World) -> None:
+def test_an_event_names_operation_time_and_channel(rig: Rig) -> None:
     """As far as the call knows them."""
-    otp = world.heard()
+    otp = rig.heard()
     challenge = otp.issue(PHONE)
-    world.advance(2)
+    rig.advance(2)
     with pytest.raises(RateLimitError):
         otp.issue(PHONE)
-    proof = otp.verify(PHONE, world.outbox[-1].code)
-    issued, refused, verified = world.events
-    assert (issued.operation_id, issued.challenge_id) == (world.outbox[-1].send_id, challenge.id)
-    assert (issued.channel, issued.at, issued.duration_ms) == ("sms", world.at(-2), 0)
-    assert (refused.challenge_id, refused.channel, refused.at) == (challenge.id, "", world.at())
+    proof = otp.verify(PHONE, rig.outbox[-1].code)
+    issued, refused, verified = rig.events
+    assert (issued.operation_id, issued.challenge_id) == (rig.outbox[-1].send_id, challenge.id)
+    assert (issued.channel, issued.at, issued.duration_ms) == ("sms", rig.at(-2), 0)
+    assert (refused.challenge_id, refused.channel, refused.at) == (challenge.id, "", rig.at())
     assert (verified.operation_id, verified.at, verified.duration_ms) == (proof.id, proof.verified_at, 0)
     assert (issued.segments, issued.price, issued.reasons) == (None, "", ())
 
 
-def test_a_calls_duration_is_told(world: World) -> None:
+def test_a_calls_duration_is_told(rig: Rig) -> None:
     """In milliseconds, whether it returns or raises."""
-    otp = world.heard(gateway=lambda message: world.advance(1.5))
+    otp = rig.heard(gateway=lambda message: rig.advance(1.5))
     otp.issue(PHONE)
-    (issued,) = world.events
+    (issued,) = rig.events
     assert issued.duration_ms == 1500

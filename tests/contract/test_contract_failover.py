@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from contract_world import PHONE, World
+from support.rig import PHONE, Rig
 
 from otpkit import (
     ConfigurationError,
@@ -52,45 +52,45 @@ def spare() -> Outbox:
 
 
 @pytest.fixture
-def both(world: World, spare: Outbox) -> Any:
-    """Give an OTP whose `world.outbox` is tried before `spare`."""
-    return world.otp(gateway=Failover([world.outbox, spare]), policy=OFTEN)
+def both(rig: Rig, spare: Outbox) -> Any:
+    """Give an OTP whose `rig.outbox` is tried before `spare`."""
+    return rig.otp(gateway=Failover([rig.outbox, spare]), policy=OFTEN)
 
 
 @pytest.mark.parametrize("category", MENDABLE)
 def test_the_next_one_is_tried_after_a_rejection_that_it_can_mend(
-    world: World, both: Any, spare: Outbox, category: str
+    rig: Rig, both: Any, spare: Outbox, category: str
 ) -> None:
     """The challenge says who served, status too, and the code is the one that was sent."""
-    world.outbox.reject_next(refusal(category))
+    rig.outbox.reject_next(refusal(category))
     challenge = both.issue(PHONE)
     assert (challenge.delivery, challenge.gateway, challenge.sends_left) == ("accepted", "outbox-2", 31)
-    assert (len(world.outbox), len(spare)) == (0, 1)
+    assert (len(rig.outbox), len(spare)) == (0, 1)
     assert both.status(PHONE).gateway == "outbox-2"
     assert both.verify(PHONE, spare[-1].code).phone == PHONE
 
 
-def test_no_other_is_tried_for_a_bad_number(world: World, both: Any, spare: Outbox) -> None:
+def test_no_other_is_tried_for_a_bad_number(rig: Rig, both: Any, spare: Outbox) -> None:
     """It is one everywhere."""
-    world.outbox.reject_next(error := refusal("number"))
+    rig.outbox.reject_next(error := refusal("number"))
     with pytest.raises(GatewayRejectedError) as raised:
         both.issue(PHONE)
     assert raised.value is error
     assert len(spare) == 0
 
 
-def test_a_gateways_own_limit_is_not_got_round(world: World, both: Any, spare: Outbox) -> None:
+def test_a_gateways_own_limit_is_not_got_round(rig: Rig, both: Any, spare: Outbox) -> None:
     """That would defeat the carriers' protection of a number."""
-    world.outbox.reject_next(refusal("rate_limit"))
+    rig.outbox.reject_next(refusal("rate_limit"))
     with pytest.raises(RateLimitError) as raised:
         both.issue(PHONE)
     assert raised.value.scope == "gateway"
     assert len(spare) == 0
 
 
-def test_where_all_reject_nothing_is_left_behind(world: World, both: Any, spare: Outbox) -> None:
+def test_where_all_reject_nothing_is_left_behind(rig: Rig, both: Any, spare: Outbox) -> None:
     """The last one's evidence is raised, and all is given back."""
-    world.outbox.reject_next(refusal("account"))
+    rig.outbox.reject_next(refusal("account"))
     spare.reject_next(last := refusal("quota", gateway_code="isv.DAY_LIMIT_CONTROL"))
     with pytest.raises(GatewayRejectedError) as raised:
         both.issue(PHONE)
@@ -99,9 +99,9 @@ def test_where_all_reject_nothing_is_left_behind(world: World, both: Any, spare:
     assert both.issue(PHONE).sends_left == 31
 
 
-def test_an_uncertain_send_stays_where_it_is(world: World, both: Any, spare: Outbox) -> None:
+def test_an_uncertain_send_stays_where_it_is(rig: Rig, both: Any, spare: Outbox) -> None:
     """It may be on its way: nothing else is put on the wire."""
-    world.outbox.lose_next()
+    rig.outbox.lose_next()
     challenge = both.issue(PHONE)
     assert (challenge.delivery, challenge.gateway, len(spare)) == ("uncertain", "outbox", 0)
 
@@ -110,64 +110,62 @@ def test_an_uncertain_send_stays_where_it_is(world: World, both: Any, spare: Out
     ("second", "outcome", "gateway"), [("accepts", "accepted", "outbox-2"), ("rejects", "uncertain", "outbox")]
 )
 def test_the_next_one_gets_the_same_code_after_an_uncertain_send_where_that_is_asked_for(
-    world: World, spare: Outbox, second: str, outcome: str, gateway: str
+    rig: Rig, spare: Outbox, second: str, outcome: str, gateway: str
 ) -> None:
     """One message more; and no later rejection makes it certain that nothing was sent."""
-    otp = world.otp(gateway=Failover([world.outbox, spare], on_uncertain="next"), policy=OFTEN)
+    otp = rig.otp(gateway=Failover([rig.outbox, spare], on_uncertain="next"), policy=OFTEN)
     otp.issue(PHONE)
-    world.outbox.lose_next()
+    rig.outbox.lose_next()
     if second == "rejects":
         spare.reject_next(refusal("number"))
     challenge = otp.issue(PHONE)
     assert (challenge.delivery, challenge.gateway) == (outcome, gateway)
-    assert [message.code for message in spare] == [world.outbox[0].code] * (second == "accepts")
-    assert otp.verify(PHONE, world.outbox[0].code)
+    assert [message.code for message in spare] == [rig.outbox[0].code] * (second == "accepts")
+    assert otp.verify(PHONE, rig.outbox[0].code)
 
 
-def test_where_all_are_uncertain_the_first_is_the_one_that_may_have_served(world: World, spare: Outbox) -> None:
+def test_where_all_are_uncertain_the_first_is_the_one_that_may_have_served(rig: Rig, spare: Outbox) -> None:
     """It is the one to be asked."""
-    otp = world.otp(gateway=Failover([world.outbox, spare], on_uncertain="next"), policy=OFTEN)
-    world.outbox.lose_next()
+    otp = rig.otp(gateway=Failover([rig.outbox, spare], on_uncertain="next"), policy=OFTEN)
+    rig.outbox.lose_next()
     spare.lose_next()
     challenge = otp.issue(PHONE)
     assert (challenge.delivery, challenge.gateway) == ("uncertain", "outbox")
 
 
-def test_who_served_is_forgotten_with_the_send(world: World, both: Any) -> None:
+def test_who_served_is_forgotten_with_the_send(rig: Rig, both: Any) -> None:
     """After a day, when the next one is written."""
     both.issue(PHONE)
-    world.advance(2 * 86_400)
+    rig.advance(2 * 86_400)
     both.issue(PHONE)
-    (key,) = world.stored(":p")
-    assert sorted(chr(name[0]) for name in world.server.hkeys(key)) == ["c", "g", "s"]
+    (key,) = rig.stored(":p")
+    assert sorted(chr(name[0]) for name in rig.server.hkeys(key)) == ["c", "g", "s"]
 
 
-def test_one_that_keeps_failing_rests_in_all_processes(world: World, both: Any, spare: Outbox) -> None:
+def test_one_that_keeps_failing_rests_in_all_processes(rig: Rig, both: Any, spare: Outbox) -> None:
     """Three failures in a row; a minute later it is tried again, and one success clears it."""
     for number in range(3):
-        world.outbox.reject_next(refusal("account"))
+        rig.outbox.reject_next(refusal("account"))
         assert both.issue(f"+861380000000{number}").gateway == "outbox-2"
-    elsewhere = world.otp(gateway=Failover([world.outbox, spare]), policy=OFTEN)
+    elsewhere = rig.otp(gateway=Failover([rig.outbox, spare]), policy=OFTEN)
     assert elsewhere.issue(PHONE).gateway == "outbox-2"
-    world.advance(60)
-    world.outbox.reject_next(refusal("account"))
+    rig.advance(60)
+    rig.outbox.reject_next(refusal("account"))
     assert elsewhere.issue(PHONE).gateway == "outbox-2"
     assert both.issue(PHONE).gateway == "outbox-2"  # the trial failed: it rests again
-    world.advance(60)
+    rig.advance(60)
     for _ in range(2):
         assert both.issue(PHONE).gateway == "outbox"
-    world.outbox.reject_next(refusal("account"))
+    rig.outbox.reject_next(refusal("account"))
     both.issue(PHONE)
     assert both.issue(PHONE).gateway == "outbox"
 
 
 @pytest.mark.parametrize("category", ["number", "rate_limit", "configuration", "request"])
-def test_what_concerns_one_message_sends_no_gateway_to_rest(
-    world: World, both: Any, spare: Outbox, category: str
-) -> None:
+def test_what_concerns_one_message_sends_no_gateway_to_rest(rig: Rig, both: Any, spare: Outbox, category: str) -> None:
     """A number, a region, a template, a text: a stranger can repeat it, and it says nothing of anybody else's."""
     for number in range(3):
-        world.outbox.reject_next(refusal(category))
+        rig.outbox.reject_next(refusal(category))
         with suppress(GatewayRejectedError, RateLimitError):
             both.issue(f"+861380000000{number}")
     assert both.issue(PHONE).gateway == "outbox"
@@ -182,98 +180,98 @@ def test_what_concerns_one_message_sends_no_gateway_to_rest(
     ],
 )
 def test_what_a_rejection_concerns_decides_whether_it_counts(
-    world: World, both: Any, category: str, concerns: str | None, served_by: str
+    rig: Rig, both: Any, category: str, concerns: str | None, served_by: str
 ) -> None:
     for number in range(3):
-        world.outbox.reject_next(refusal(category, concerns=concerns))
+        rig.outbox.reject_next(refusal(category, concerns=concerns))
         assert both.issue(f"+861380000000{number}").gateway == "outbox-2"
     assert both.issue(PHONE).gateway == served_by
 
 
 @pytest.mark.parametrize("category", ["number", "rate_limit"])
-def test_an_answer_about_a_phone_breaks_a_row_of_failures(world: World, both: Any, category: str) -> None:
+def test_an_answer_about_a_phone_breaks_a_row_of_failures(rig: Rig, both: Any, category: str) -> None:
     """The gateway works: it judged a phone."""
     for number, each in enumerate(["account", "account", category, "account", "account"]):
-        world.outbox.reject_next(refusal(each))
+        rig.outbox.reject_next(refusal(each))
         with suppress(GatewayRejectedError, RateLimitError):
             both.issue(f"+861380000000{number}")
     assert both.issue(PHONE).gateway == "outbox"
 
 
-def test_what_concerns_one_message_breaks_no_row_of_failures(world: World, both: Any) -> None:
+def test_what_concerns_one_message_breaks_no_row_of_failures(rig: Rig, both: Any) -> None:
     """It may be refused before the gateway is asked at all."""
     for number, each in enumerate(["account", "account", "configuration", "account"]):
-        world.outbox.reject_next(refusal(each))
+        rig.outbox.reject_next(refusal(each))
         both.issue(f"+861380000000{number}")
     assert both.issue(PHONE).gateway == "outbox-2"
 
 
-def test_a_gateway_that_rests_serves_where_no_other_does(world: World, spare: Outbox) -> None:
+def test_a_gateway_that_rests_serves_where_no_other_does(rig: Rig, spare: Outbox) -> None:
     """Rest changes the order, and nothing else."""
-    otp = world.otp(gateway=Failover([world.outbox, spare], rest_after=1), policy=OFTEN)
-    world.outbox.reject_next(refusal("account"))
+    otp = rig.otp(gateway=Failover([rig.outbox, spare], rest_after=1), policy=OFTEN)
+    rig.outbox.reject_next(refusal("account"))
     otp.issue(PHONE)
     spare.reject_next(refusal("account"))
     assert otp.issue(PHONE).gateway == "outbox"
 
 
-def test_events_tell_who_failed_and_who_served(world: World, spare: Outbox) -> None:
+def test_events_tell_who_failed_and_who_served(rig: Rig, spare: Outbox) -> None:
     """With the gateway's code."""
-    otp = world.heard(gateway=Failover([world.outbox, spare]), policy=OFTEN)
-    world.outbox.reject_next(refusal("account", gateway_code="isv.OUT_OF_SERVICE"))
+    otp = rig.heard(gateway=Failover([rig.outbox, spare]), policy=OFTEN)
+    rig.outbox.reject_next(refusal("account", gateway_code="isv.OUT_OF_SERVICE"))
     otp.issue(PHONE)
-    assert [(event.name, event.outcome, event.detail) for event in world.events] == [
+    assert [(event.name, event.outcome, event.detail) for event in rig.events] == [
         ("gateway_failed", "account", "outbox isv.OUT_OF_SERVICE"),
         ("issued", "accepted", "outbox-2"),
     ]
 
 
-def test_each_gateway_may_have_templates_and_a_name_of_its_own(world: World, spare: Outbox) -> None:
+def test_each_gateway_may_have_templates_and_a_name_of_its_own(rig: Rig, spare: Outbox) -> None:
     """A template approved by one provider means nothing to another."""
     other = Route(spare, template={"signup": Template("T-2", "spare", {"1": "{code}"})}, name="second")
-    otp = world.otp(gateway=Failover([world.outbox, other]), policy=OFTEN)
-    world.outbox.reject_next(refusal("account"))
+    otp = rig.otp(gateway=Failover([rig.outbox, other]), policy=OFTEN)
+    rig.outbox.reject_next(refusal("account"))
     assert otp.issue(PHONE).gateway == "second"
     assert (spare[-1].template.code, dict(spare[-1].params)) == ("T-2", {"1": spare[-1].code})
     with pytest.raises(ConfigurationError, match="login"):
         otp.issue(PHONE, "login")
 
 
-def test_a_region_has_gateways_of_its_own(world: World, spare: Outbox) -> None:
+def test_a_region_has_gateways_of_its_own(rig: Rig, spare: Outbox) -> None:
     """And `*` is for all others."""
     policy = Policy(regions={"CN", "HK"})
-    otp = world.otp(gateway={"CN": world.outbox, "*": Route(spare, name="abroad")}, policy=policy)
+    otp = rig.otp(gateway={"CN": rig.outbox, "*": Route(spare, name="abroad")}, policy=policy)
     assert otp.issue(PHONE).gateway == "outbox"
     assert otp.issue(HONG_KONG).gateway == "abroad"
-    assert (world.outbox[-1].phone, spare[-1].phone) == (PHONE, HONG_KONG)
+    assert (rig.outbox[-1].phone, spare[-1].phone) == (PHONE, HONG_KONG)
     with pytest.raises(RegionError):
         otp.issue("+12015550123")
 
 
-def test_voice_speaks_the_live_code_within_the_same_limits(world: World) -> None:
+def test_voice_speaks_the_live_code_within_the_same_limits(rig: Rig) -> None:
     """The same challenge, code and life; a gateway that only writes is not asked."""
     calls = Phonebox()
-    otp = world.otp(gateway=Failover([world.outbox, calls]))
+    otp = rig.otp(gateway=Failover([rig.outbox, calls]))
     first = otp.issue(PHONE)
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE, channel="voice")
-    world.advance(refused.value.retry_after)
+    rig.advance(refused.value.retry_after)
     second = otp.issue(PHONE, channel="voice")
     assert (second.id, second.gateway, second.sends_left) == (first.id, "phonebox", 8)
-    assert (calls[-1].code, calls[-1].channel) == (world.outbox[-1].code, "voice")
-    assert world.outbox[-1].channel == "sms"
+    assert (calls[-1].code, calls[-1].channel) == (rig.outbox[-1].code, "voice")
+    assert rig.outbox[-1].channel == "sms"
     assert otp.verify(PHONE, calls[-1].code)
 
 
-def test_a_call_can_be_the_last_resort_of_a_message(world: World) -> None:
+def test_a_call_can_be_the_last_resort_of_a_message(rig: Rig) -> None:
     """Who lists a gateway that calls after those that write means so."""
-    otp = world.otp(gateway=Failover([world.outbox, calls := Phonebox()]))
-    world.outbox.reject_next(refusal("account"))
+    otp = rig.otp(gateway=Failover([rig.outbox, calls := Phonebox()]))
+    rig.outbox.reject_next(refusal("account"))
     assert otp.issue(PHONE).gateway == "phonebox"
     assert calls[-1].channel == "voice"
 
 
-def test_voice_without_a_gateway_that_calls_is_a_configuration_error(world: World, otp: Any) -> None:
+def test_voice_without_a_gateway_that_calls_is_a_configuration_error(rig: Rig, otp: Any) -> None:
     """Before anything is reserved; so is a channel that there is not."""
     for channel, said in (("voice", "AliyunVoice"), ("fax", "channel")):
         with pytest.raises(ConfigurationError, match=said):
@@ -281,21 +279,21 @@ def test_voice_without_a_gateway_that_calls_is_a_configuration_error(world: Worl
     assert otp.issue(PHONE).sends_left == 9
 
 
-def test_a_fixed_code_is_sent_by_nobody(world: World, spare: Outbox) -> None:
+def test_a_fixed_code_is_sent_by_nobody(rig: Rig, spare: Outbox) -> None:
     """Whatever the gateways are."""
-    fixed = FixedCode(PHONE, code="135790", until=world.at() + timedelta(days=1), purposes={"signup"})
-    otp = world.otp(gateway=Failover([world.outbox, spare]), fixed_codes=[fixed])
+    fixed = FixedCode(PHONE, code="135790", until=rig.at() + timedelta(days=1), purposes={"signup"})
+    otp = rig.otp(gateway=Failover([rig.outbox, spare]), fixed_codes=[fixed])
     assert otp.issue(PHONE).gateway == "fixed"
     assert otp.status(PHONE).gateway == "fixed"
     assert otp.delivery(PHONE).state == "unknown"
-    assert (len(world.outbox), len(spare)) == (0, 0)
+    assert (len(rig.outbox), len(spare)) == (0, 0)
 
 
-def test_gateways_at_once_send_one_message(world: World, both: Any, spare: Outbox) -> None:
+def test_gateways_at_once_send_one_message(rig: Rig, both: Any, spare: Outbox) -> None:
     """Fifty double clicks, the first gateway out of order."""
-    otp = world.otp(gateway=Failover([world.outbox, spare]))
+    otp = rig.otp(gateway=Failover([rig.outbox, spare]))
     for _ in range(50):
-        world.outbox.reject_next(refusal("account"))
+        rig.outbox.reject_next(refusal("account"))
 
     def once(_: int) -> object:
         try:
@@ -341,19 +339,19 @@ CHOICES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_gateways_that_can_not_be_are_an_error_when_the_otp_is_built(world: World, choice: str) -> None:
+def test_gateways_that_can_not_be_are_an_error_when_the_otp_is_built(rig: Rig, choice: str) -> None:
     """Not when the first message is sent."""
     with pytest.raises(ConfigurationError):
-        world.otp(gateway=CHOICES[choice](), policy=Policy(regions={"CN", "HK"}))
+        rig.otp(gateway=CHOICES[choice](), policy=Policy(regions={"CN", "HK"}))
 
 
-def test_a_route_names_a_gateway_whose_own_name_will_not_do(world: World) -> None:
+def test_a_route_names_a_gateway_whose_own_name_will_not_do(rig: Rig) -> None:
     """It is the name that is kept."""
-    otp = world.otp(gateway=Failover([Route(TwoWords(), name="words"), world.outbox]))
+    otp = rig.otp(gateway=Failover([Route(TwoWords(), name="words"), rig.outbox]))
     assert otp.issue(PHONE).gateway == otp.delivery(PHONE).gateway == "words"
 
 
-def test_a_gateway_refuses_a_template_that_it_can_not_send_when_the_otp_is_built(world: World) -> None:
+def test_a_gateway_refuses_a_template_that_it_can_not_send_when_the_otp_is_built(rig: Rig) -> None:
     """Its own, where it has one, and each purpose's."""
 
     class Picky(Outbox):
@@ -362,12 +360,12 @@ def test_a_gateway_refuses_a_template_that_it_can_not_send_when_the_otp_is_built
                 raise ConfigurationError("Template.body is missing.")
 
     spoken = Template("T-2", "otpkit", body="code ${code}")
-    world.otp(gateway=Failover([world.outbox, Route(Picky(), template=spoken)]))
-    for gateway in (Picky(), Failover([world.outbox, Picky()]), {"CN": Picky()}):
+    rig.otp(gateway=Failover([rig.outbox, Route(Picky(), template=spoken)]))
+    for gateway in (Picky(), Failover([rig.outbox, Picky()]), {"CN": Picky()}):
         with pytest.raises(ConfigurationError, match="body"):
-            world.otp(gateway=gateway)
+            rig.otp(gateway=gateway)
         with pytest.raises(ConfigurationError, match="body"):
-            world.otp(gateway=gateway, template={"signup": spoken, "login": Template("T-3", "otpkit")})
+            rig.otp(gateway=gateway, template={"signup": spoken, "login": Template("T-3", "otpkit")})
 
 
 def test_its_repr_shows_no_arguments(spare: Outbox) -> None:
@@ -375,7 +373,7 @@ def test_its_repr_shows_no_arguments(spare: Outbox) -> None:
     assert "a secret" not in repr(Failover([partial(print, "a secret"), spare]))
 
 
-def test_a_function_may_be_one_of_several(world: World) -> None:
+def test_a_function_may_be_one_of_several(rig: Rig) -> None:
     """What it raises that is no rejection is uncertain."""
     sent: list[Message] = []
 
@@ -383,49 +381,49 @@ def test_a_function_may_be_one_of_several(world: World) -> None:
         sent.append(message)
         raise RuntimeError(message.code)
 
-    otp = world.otp(gateway=Failover([broken, world.outbox], on_uncertain="next"))
+    otp = rig.otp(gateway=Failover([broken, rig.outbox], on_uncertain="next"))
     assert otp.issue(PHONE).gateway == "outbox"
-    assert sent[-1].code == world.outbox[-1].code
+    assert sent[-1].code == rig.outbox[-1].code
 
 
-def test_a_function_may_raise_what_ends_generators(world: World) -> None:
+def test_a_function_may_raise_what_ends_generators(rig: Rig) -> None:
     """As `next()` does on a list of nothing: it is uncertain like all else, and nobody waits for ever."""
 
     def exhausted(message: Message) -> object:
         return next(iter([]))
 
-    assert world.otp(gateway=exhausted).issue(PHONE).delivery == "uncertain"
+    assert rig.otp(gateway=exhausted).issue(PHONE).delivery == "uncertain"
 
 
 @pytest.fixture
-def overdue(world: World, spare: Outbox) -> Any:
+def overdue(rig: Rig, spare: Outbox) -> Any:
     """Give an OTP whose messages are overdue after 20 s."""
-    return world.otp(gateway=Failover([world.outbox, spare], undelivered_after=20), policy=OFTEN)
+    return rig.otp(gateway=Failover([rig.outbox, spare], undelivered_after=20), policy=OFTEN)
 
 
 def test_who_asks_again_is_served_by_the_next_gateway_where_the_message_did_not_arrive(
-    world: World, overdue: Any, spare: Outbox
+    rig: Rig, overdue: Any, spare: Outbox
 ) -> None:
     """After so many seconds without a receipt, with the same code; and then by the first one again."""
     assert overdue.issue(PHONE).gateway == "outbox"
-    world.advance(19)
+    rig.advance(19)
     assert overdue.issue(PHONE).gateway == "outbox"
-    world.advance(20)
+    rig.advance(20)
     assert overdue.issue(PHONE).gateway == "outbox-2"
-    world.advance(20)
+    rig.advance(20)
     assert overdue.issue(PHONE).gateway == "outbox"
-    assert len({message.code for message in [*world.outbox, *spare]}) == 1
+    assert len({message.code for message in [*rig.outbox, *spare]}) == 1
 
 
-def test_what_was_delivered_is_not_overdue(world: World, overdue: Any, spare: Outbox) -> None:
+def test_what_was_delivered_is_not_overdue(rig: Rig, overdue: Any, spare: Outbox) -> None:
     """Nor is another challenge of the same phone; what failed is, at once."""
     overdue.issue(PHONE)
     assert overdue.delivery(PHONE).state == "delivered"
-    world.advance(30)
+    rig.advance(30)
     assert overdue.issue(PHONE).gateway == "outbox"
-    world.advance(30)
+    rig.advance(30)
     assert overdue.issue(PHONE, "login").gateway == "outbox"
-    world.outbox.delivery = "failed"
+    rig.outbox.delivery = "failed"
     assert overdue.delivery(PHONE, "login").state == "failed"
     assert overdue.issue(PHONE, "login").gateway == "outbox-2"
     with pytest.raises(MalformedCodeError):

@@ -7,41 +7,41 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from contract_world import OTHER_PHONE, PHONE, VISITOR, World
+from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig
 
 from otpkit import BlockedError, ConfigurationError, ExpiredCodeError, FixedCode, Policy, RateLimitError, WrongCodeError
 
 
 @pytest.fixture
-def fixed(world: World) -> FixedCode:
+def fixed(rig: Rig) -> FixedCode:
     """Give a code that is in force for a day."""
-    return FixedCode(PHONE, "246810", world.at(86400), {"signup", "login"})
+    return FixedCode(PHONE, "246810", rig.at(86400), {"signup", "login"})
 
 
-def test_nothing_is_sent_and_the_proof_says_so(world: World, fixed: FixedCode) -> None:
+def test_nothing_is_sent_and_the_proof_says_so(rig: Rig, fixed: FixedCode) -> None:
     """The proof, and what is read from its token, say `fixed`."""
-    otp = world.otp(fixed_codes=[fixed])
+    otp = rig.otp(fixed_codes=[fixed])
     challenge = otp.issue("138 0013 8000")
     assert (challenge.delivery, challenge.sends_left, challenge.expires_in) == ("accepted", 9, 300)
-    assert len(world.outbox) == 0
+    assert len(rig.outbox) == 0
     proof = otp.verify(PHONE, "246-810")
     assert proof.fixed is True
     assert otp.check(proof.token).fixed is True
     assert otp.redeem(proof.token).fixed is True
 
 
-def test_other_phones_and_purposes_are_as_ever(world: World, fixed: FixedCode) -> None:
+def test_other_phones_and_purposes_are_as_ever(rig: Rig, fixed: FixedCode) -> None:
     """A real message goes out, and its proof is not fixed."""
-    otp = world.otp(fixed_codes=[fixed])
+    otp = rig.otp(fixed_codes=[fixed])
     for phone, purpose in ((OTHER_PHONE, "signup"), (PHONE, "payment")):
         otp.issue(phone, purpose)
-        assert otp.verify(phone, world.outbox[-1].code, purpose).fixed is False
-    assert len(world.outbox) == 2
+        assert otp.verify(phone, rig.outbox[-1].code, purpose).fixed is False
+    assert len(rig.outbox) == 2
 
 
-def test_it_is_worth_nothing_before_issue_and_once_after(world: World, fixed: FixedCode) -> None:
+def test_it_is_worth_nothing_before_issue_and_once_after(rig: Rig, fixed: FixedCode) -> None:
     """It needs a challenge like any code, and is used up."""
-    otp = world.otp(fixed_codes=[fixed])
+    otp = rig.otp(fixed_codes=[fixed])
     with pytest.raises(ExpiredCodeError):
         otp.verify(PHONE, "246810")
     otp.issue(PHONE)
@@ -50,10 +50,10 @@ def test_it_is_worth_nothing_before_issue_and_once_after(world: World, fixed: Fi
         otp.verify(PHONE, "246810")
 
 
-def test_all_limits_hold(world: World, fixed: FixedCode) -> None:
+def test_all_limits_hold(rig: Rig, fixed: FixedCode) -> None:
     """Sends, addresses, wrong codes and the block."""
     policy = Policy(sends="2/hour", ip_sends="1/hour", max_consecutive_failures=2)
-    otp = world.otp(fixed_codes=[fixed], policy=policy)
+    otp = rig.otp(fixed_codes=[fixed], policy=policy)
     otp.issue(PHONE, ip=VISITOR)
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE, ip=VISITOR)
@@ -69,24 +69,24 @@ def test_all_limits_hold(world: World, fixed: FixedCode) -> None:
         otp.verify(PHONE, "246810")
 
 
-def test_a_resend_is_the_same_challenge(world: World, fixed: FixedCode) -> None:
+def test_a_resend_is_the_same_challenge(rig: Rig, fixed: FixedCode) -> None:
     """As with any code."""
-    otp = world.otp(fixed_codes=[fixed])
+    otp = rig.otp(fixed_codes=[fixed])
     first = otp.issue(PHONE)
-    world.advance(60)
+    rig.advance(60)
     assert otp.issue(PHONE).id == first.id
     assert otp.delivery(PHONE).state == "unknown"
 
 
-def test_after_its_day_the_phone_is_one_like_any_other(world: World, fixed: FixedCode) -> None:
+def test_after_its_day_the_phone_is_one_like_any_other(rig: Rig, fixed: FixedCode) -> None:
     """A message is sent, with a code of its own."""
-    otp = world.otp(fixed_codes=[fixed])
-    world.advance(86399)
+    otp = rig.otp(fixed_codes=[fixed])
+    rig.advance(86399)
     otp.issue(PHONE)
-    assert len(world.outbox) == 0
-    world.advance(60)
+    assert len(rig.outbox) == 0
+    rig.advance(60)
     otp.issue(PHONE)
-    (message,) = world.outbox
+    (message,) = rig.outbox
     if message.code != "246810":
         with pytest.raises(WrongCodeError):
             otp.verify(PHONE, "246810")
@@ -102,68 +102,68 @@ def refused(otp: Any, code: str, error: type[Exception] = ExpiredCodeError, **op
 
 
 @pytest.mark.parametrize("bind", ["", "session"])
-def test_removed_code_verifies_no_live_challenge(world: World, fixed: FixedCode, bind: str) -> None:
+def test_removed_code_verifies_no_live_challenge(rig: Rig, fixed: FixedCode, bind: str) -> None:
     """What is configured now decides. A guess costs nothing, for none can be right; a resend is a real code."""
-    world.otp(fixed_codes=[fixed]).issue(PHONE, bind=bind)
-    elsewhere = FixedCode(OTHER_PHONE, "246810", world.at(86400), {"signup"})
-    for codes in ([], [elsewhere], [FixedCode(PHONE, "246810", world.at(86400), {"payment"})]):
-        refused(world.otp(fixed_codes=codes), "246810", bind=bind)
-    otp = world.otp()
+    rig.otp(fixed_codes=[fixed]).issue(PHONE, bind=bind)
+    elsewhere = FixedCode(OTHER_PHONE, "246810", rig.at(86400), {"signup"})
+    for codes in ([], [elsewhere], [FixedCode(PHONE, "246810", rig.at(86400), {"payment"})]):
+        refused(rig.otp(fixed_codes=codes), "246810", bind=bind)
+    otp = rig.otp()
     assert otp.standing(PHONE).consecutive_failures == 0
-    world.advance(60)
+    rig.advance(60)
     otp.issue(PHONE, bind=bind)
-    assert otp.verify(PHONE, world.outbox[-1].code, bind=bind).fixed is False
+    assert otp.verify(PHONE, rig.outbox[-1].code, bind=bind).fixed is False
 
 
-def test_changed_code_replaces_that_of_a_live_challenge(world: World, fixed: FixedCode) -> None:
+def test_changed_code_replaces_that_of_a_live_challenge(rig: Rig, fixed: FixedCode) -> None:
     """The old one is a wrong code from then on, and is counted; the new one verifies."""
-    world.otp(fixed_codes=[fixed]).issue(PHONE)
-    otp = world.otp(fixed_codes=[FixedCode(PHONE, "135790", world.at(86400), {"signup"})])
+    rig.otp(fixed_codes=[fixed]).issue(PHONE)
+    otp = rig.otp(fixed_codes=[FixedCode(PHONE, "135790", rig.at(86400), {"signup"})])
     refused(otp, "246810", WrongCodeError)
     assert otp.status(PHONE).attempts_left == 3
     assert otp.standing(PHONE).consecutive_failures == 2
-    world.advance(60)
+    rig.advance(60)
     assert otp.issue(PHONE).attempts_left == 3
     assert otp.verify(PHONE, "135790").fixed
 
 
-def test_changed_code_needs_a_challenge_of_a_fixed_code(world: World, fixed: FixedCode) -> None:
+def test_changed_code_needs_a_challenge_of_a_fixed_code(rig: Rig, fixed: FixedCode) -> None:
     """One that was sent is verified by what was sent."""
-    world.otp().issue(PHONE)
-    otp, sent = world.otp(fixed_codes=[fixed]), world.outbox[-1].code
+    rig.otp().issue(PHONE)
+    otp, sent = rig.otp(fixed_codes=[fixed]), rig.outbox[-1].code
     with pytest.raises(WrongCodeError):
         otp.verify(PHONE, "246810" if sent != "246810" else "246811")
     assert otp.verify(PHONE, sent).fixed is False
 
 
-def test_code_ends_with_its_until(world: World) -> None:
+def test_code_ends_with_its_until(rig: Rig) -> None:
     """To the millisecond, by the clock of the store; the challenge says so when it is issued."""
-    otp = world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at(100), {"signup"})])
+    otp = rig.otp(fixed_codes=[FixedCode(PHONE, "246810", rig.at(100), {"signup"})])
     assert otp.issue(PHONE).expires_in == 100
-    world.advance(99.999)
-    assert otp.status(PHONE).expires_at == world.at(0.001)
-    world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at(100), {"signup"})]).verify(PHONE, "246810")
-    world.advance(60)
-    otp = world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at(30), {"signup"})])
+    rig.advance(99.999)
+    assert otp.status(PHONE).expires_at == rig.at(0.001)
+    rig.otp(fixed_codes=[FixedCode(PHONE, "246810", rig.at(100), {"signup"})]).verify(PHONE, "246810")
+    rig.advance(60)
+    otp = rig.otp(fixed_codes=[FixedCode(PHONE, "246810", rig.at(30), {"signup"})])
     otp.issue(PHONE)
-    world.advance(30)
+    rig.advance(30)
     refused(otp, "246810")
     assert otp.delivery(PHONE).state == "unknown"
 
 
-def test_longer_until_is_in_force_at_once(world: World) -> None:
+def test_longer_until_is_in_force_at_once(rig: Rig) -> None:
     """For a live challenge too."""
-    world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at(10), {"signup"})]).issue(PHONE)
-    otp = world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at(86400), {"signup"})])
-    world.advance(20)
+    rig.otp(fixed_codes=[FixedCode(PHONE, "246810", rig.at(10), {"signup"})]).issue(PHONE)
+    otp = rig.otp(fixed_codes=[FixedCode(PHONE, "246810", rig.at(86400), {"signup"})])
+    rig.advance(20)
     assert otp.status(PHONE).expires_in == 280
     assert otp.verify(PHONE, "246810").fixed
 
 
-def test_ended_code_is_no_challenge_in_a_refusal(world: World, fixed: FixedCode) -> None:
+def test_ended_code_is_no_challenge_in_a_refusal(rig: Rig, fixed: FixedCode) -> None:
     """Where a limit refuses, no form for the code is offered; nor by an earlier answer under the same key."""
-    world.otp(fixed_codes=[fixed]).issue(PHONE, idempotency_key="form")
-    otp = world.otp(policy=Policy(sends="1/day", failures="1/day"))
+    rig.otp(fixed_codes=[fixed]).issue(PHONE, idempotency_key="form")
+    otp = rig.otp(policy=Policy(sends="1/day", failures="1/day"))
     with pytest.raises(RateLimitError) as limited:
         otp.issue(PHONE)
     assert limited.value.challenge is None
@@ -171,13 +171,13 @@ def test_ended_code_is_no_challenge_in_a_refusal(world: World, fixed: FixedCode)
     assert (again.replayed, again.expires_in, again.attempts_left) == (True, 0, 0)
 
 
-def test_ended_code_is_refused_by_the_servers_own_time(world: World) -> None:
+def test_ended_code_is_refused_by_the_servers_own_time(rig: Rig) -> None:
     """Without a clock of the caller's, and with limits for the visitor's address."""
-    if world.store_url == "memory://":
+    if rig.store_url == "memory://":
         pytest.skip("the embedded store has the clock of this host")
     until = datetime.now(UTC) + timedelta(seconds=1.5)
     code = FixedCode(PHONE, "246810", until, {"signup"})
-    otp = world.otp(fixed_codes=[code], clock=None)
+    otp = rig.otp(fixed_codes=[code], clock=None)
     otp.issue(PHONE, ip=VISITOR)
     otp.issue(OTHER_PHONE, ip=VISITOR)
     with pytest.raises(WrongCodeError):
@@ -187,27 +187,27 @@ def test_ended_code_is_refused_by_the_servers_own_time(world: World) -> None:
         otp.verify(PHONE, "246810", ip=VISITOR)
 
 
-def test_a_code_may_be_written_as_people_type_it(world: World) -> None:
+def test_a_code_may_be_written_as_people_type_it(rig: Rig) -> None:
     """Blanks and hyphens are dropped on both sides."""
-    otp = world.otp(fixed_codes=[FixedCode("138 0013 8000", "246 810", world.at(86400), {"signup"})])
+    otp = rig.otp(fixed_codes=[FixedCode("138 0013 8000", "246 810", rig.at(86400), {"signup"})])
     otp.issue(PHONE)
     assert otp.verify(PHONE, "246810").fixed
 
 
-def test_ninety_days_is_the_longest(world: World) -> None:
+def test_ninety_days_is_the_longest(rig: Rig) -> None:
     """To the second, when it is built."""
-    world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at() + timedelta(days=90), {"signup"})])
+    rig.otp(fixed_codes=[FixedCode(PHONE, "246810", rig.at() + timedelta(days=90), {"signup"})])
     with pytest.raises(ConfigurationError, match=r"until.*90 days"):
-        world.build(fixed_codes=[FixedCode(PHONE, "246810", world.at() + timedelta(days=90, seconds=1), {"signup"})])
+        rig.build(fixed_codes=[FixedCode(PHONE, "246810", rig.at() + timedelta(days=90, seconds=1), {"signup"})])
 
 
-def test_the_servers_time_decides_about_the_ninety_days(world: World) -> None:
+def test_the_servers_time_decides_about_the_ninety_days(rig: Rig) -> None:
     """A host whose clock runs ahead can't have one for longer."""
-    otp = world.otp(fixed_codes=[FixedCode(PHONE, "246810", world.at() + timedelta(days=90), {"signup"})])
-    world.advance(-1)
+    otp = rig.otp(fixed_codes=[FixedCode(PHONE, "246810", rig.at() + timedelta(days=90), {"signup"})])
+    rig.advance(-1)
     with pytest.raises(ConfigurationError, match="until"):
         otp.issue(PHONE)
-    assert world.stored() == []
+    assert rig.stored() == []
 
 
 @pytest.mark.parametrize(
@@ -221,19 +221,19 @@ def test_the_servers_time_decides_about_the_ninety_days(world: World) -> None:
     ],
 )
 def test_what_can_not_work_is_refused_when_built(
-    memory_world: World, phone: str, code: str, purposes: Any, match: str
+    memory_rig: Rig, phone: str, code: str, purposes: Any, match: str
 ) -> None:
     """Wrong length, no digits, no phone, no purposes."""
     with pytest.raises(ConfigurationError, match=match):
-        memory_world.build(fixed_codes=[FixedCode(phone, code, memory_world.at(60), purposes)])
+        memory_rig.build(fixed_codes=[FixedCode(phone, code, memory_rig.at(60), purposes)])
 
 
-def test_two_for_the_same_phone_and_purpose_are_refused(memory_world: World, is_async: bool) -> None:
+def test_two_for_the_same_phone_and_purpose_are_refused(memory_rig: Rig, is_async: bool) -> None:
     """Which of them would it be?"""
-    until = memory_world.at(60)
+    until = memory_rig.at(60)
     both = [FixedCode(PHONE, "111111", until, {"signup"}), FixedCode("138-0013-8000", "222222", until, {"signup"})]
     with pytest.raises(ConfigurationError, match="twice"):
-        memory_world.build(fixed_codes=both)
+        memory_rig.build(fixed_codes=both)
 
 
 def test_a_naive_until_is_refused() -> None:

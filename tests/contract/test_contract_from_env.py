@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from contract_world import PHONE, SECRET, World
-from secrets_of_tests import OTHER_SECRET
+from support.rig import PHONE, SECRET, Rig
+from support.secrets import OTHER_SECRET
 
 from otpkit import ConfigurationError, Template
 
@@ -36,26 +36,26 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Any:
     return become
 
 
-def from_env(world: World, **overrides: Any) -> Any:
+def from_env(rig: Rig, **overrides: Any) -> Any:
     """Build the world's shell from the environment, and call it like its sync twin."""
-    return world.adopt(world.shell.from_env(**overrides))
+    return rig.adopt(rig.shell.from_env(**overrides))
 
 
 def missing(refused: Any) -> set[str]:
     return set(re.findall(r"OTPKIT_\w+", str(refused.value)))
 
 
-def test_a_complete_environment_is_enough(memory_world: World, environment: Any) -> None:
+def test_a_complete_environment_is_enough(memory_rig: Rig, environment: Any) -> None:
     """Nothing is connected to yet."""
     environment(COMPLETE)
-    assert from_env(memory_world).status(PHONE) is None
+    assert from_env(memory_rig).status(PHONE) is None
 
 
-def test_an_empty_one_lacks_all_seven(memory_world: World, environment: Any) -> None:
+def test_an_empty_one_lacks_all_seven(memory_rig: Rig, environment: Any) -> None:
     """All are named at once, each with what belongs into it."""
     environment({})
     with pytest.raises(ConfigurationError) as refused:
-        from_env(memory_world)
+        from_env(memory_rig)
     assert missing(refused) == set(COMPLETE)
     assert "otpkit keygen" in str(refused.value)
 
@@ -63,29 +63,27 @@ def test_an_empty_one_lacks_all_seven(memory_world: World, environment: Any) -> 
 @pytest.mark.parametrize("name", COMPLETE)
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_each_that_is_missing_or_blank_is_named(
-    memory_world: World, environment: Any, name: str, value: str | None
+    memory_rig: Rig, environment: Any, name: str, value: str | None
 ) -> None:
     """That one alone, and the secret that is there is not shown."""
     environment({n: v for n, v in COMPLETE.items() if n != name} | ({} if value is None else {name: value}))
     with pytest.raises(ConfigurationError) as refused:
-        from_env(memory_world)
+        from_env(memory_rig)
     assert missing(refused) == {name}
     assert COMPLETE["OTPKIT_SECRET"] not in str(refused.value)
 
 
-def test_what_overrides_give_need_not_be_there(memory_world: World, environment: Any) -> None:
+def test_what_overrides_give_need_not_be_there(memory_rig: Rig, environment: Any) -> None:
     """They are arguments of OTP, and win."""
     environment({"OTPKIT_SECRET": COMPLETE["OTPKIT_SECRET"], "OTPKIT_REDIS_URL": "http://nonsense"})
     template = Template("SMS_1", sign_name="otpkit")
-    otp = from_env(
-        memory_world, redis="memory://", gateway=memory_world.outbox, template=template, clock=memory_world.clock
-    )
-    assert otp.issue(PHONE).expires_at == memory_world.at(300)
-    assert memory_world.outbox[-1].template == template
-    assert otp.verify(PHONE, memory_world.outbox[-1].code)
+    otp = from_env(memory_rig, redis="memory://", gateway=memory_rig.outbox, template=template, clock=memory_rig.clock)
+    assert otp.issue(PHONE).expires_at == memory_rig.at(300)
+    assert memory_rig.outbox[-1].template == template
+    assert otp.verify(PHONE, memory_rig.outbox[-1].code)
 
 
-def test_the_template_is_read_whole(memory_world: World, environment: Any) -> None:
+def test_the_template_is_read_whole(memory_rig: Rig, environment: Any) -> None:
     """Its variables as JSON, its text to check them against."""
     environment(
         COMPLETE
@@ -94,52 +92,52 @@ def test_the_template_is_read_whole(memory_world: World, environment: Any) -> No
             "OTPKIT_TEMPLATE_BODY": "验证码${code}，您正在进行${product}身份验证",
         }
     )
-    otp = from_env(memory_world, gateway=memory_world.outbox)
+    otp = from_env(memory_rig, gateway=memory_rig.outbox)
     otp.issue(PHONE)
-    (message,) = memory_world.outbox
+    (message,) = memory_rig.outbox
     assert message.params == {"code": message.code, "product": "otpkit"}
     assert message.template.sign_name == "阿里大鱼"
     assert message.template.render(message.code).startswith("【阿里大鱼】验证码")
 
 
 @pytest.mark.parametrize("params", ["{", "[]", '"code"', '{"code": 1}', '{"x": "{code}"}'])
-def test_template_variables_that_can_not_work_are_refused(memory_world: World, environment: Any, params: str) -> None:
+def test_template_variables_that_can_not_work_are_refused(memory_rig: Rig, environment: Any, params: str) -> None:
     """No JSON object, no text, not those of the body."""
     environment(COMPLETE | {"OTPKIT_TEMPLATE_PARAMS": params, "OTPKIT_TEMPLATE_BODY": "${code}"})
     with pytest.raises(ConfigurationError, match=r"(?i)params"):
-        from_env(memory_world)
+        from_env(memory_rig)
 
 
-def test_another_gateway_is_refused(memory_world: World, environment: Any) -> None:
+def test_another_gateway_is_refused(memory_rig: Rig, environment: Any) -> None:
     """With the name of the one that there is; whichever case it is written in."""
     environment(COMPLETE | {"OTPKIT_GATEWAY": "pigeon"})
     with pytest.raises(ConfigurationError, match=r"OTPKIT_GATEWAY.*alidayu"):
-        from_env(memory_world)
+        from_env(memory_rig)
     environment(COMPLETE | {"OTPKIT_GATEWAY": "Alidayu"})
-    assert from_env(memory_world)
+    assert from_env(memory_rig)
 
 
-def test_several_secrets_are_separated_by_blanks(memory_world: World, environment: Any) -> None:
+def test_several_secrets_are_separated_by_blanks(memory_rig: Rig, environment: Any) -> None:
     """Then the index secret is needed, as ever."""
     old, new = SECRET.replace(" ", "-"), OTHER_SECRET
     environment(COMPLETE | {"OTPKIT_SECRET": f"{old} {new}"})
     with pytest.raises(ConfigurationError, match="index_secret"):
-        from_env(memory_world)
+        from_env(memory_rig)
     environment(COMPLETE | {"OTPKIT_SECRET": f" {old}  {new} ", "OTPKIT_INDEX_SECRET": old})
-    otp = from_env(memory_world, gateway=memory_world.outbox)
+    otp = from_env(memory_rig, gateway=memory_rig.outbox)
     otp.issue(PHONE)
-    proof = otp.verify(PHONE, memory_world.outbox[-1].code)
-    rotated = memory_world.otp(secret=new, index_secret=old, clock=None, namespace="otpkit")
+    proof = otp.verify(PHONE, memory_rig.outbox[-1].code)
+    rotated = memory_rig.otp(secret=new, index_secret=old, clock=None, namespace="otpkit")
     assert rotated.check(proof.token) == proof
 
 
-def test_the_namespace_and_the_gateways_address_may_be_set(memory_world: World, environment: Any) -> None:
+def test_the_namespace_and_the_gateways_address_may_be_set(memory_rig: Rig, environment: Any) -> None:
     """A bad one is refused as ever: the secret would go over the wire in clear."""
     environment(COMPLETE | {"OTPKIT_NAMESPACE": "a b"})
     with pytest.raises(ConfigurationError, match="namespace"):
-        from_env(memory_world)
+        from_env(memory_rig)
     environment(COMPLETE | {"OTPKIT_ALIDAYU_BASE_URL": "http://gateway.example"})
     with pytest.raises(ConfigurationError, match="base_url"):
-        from_env(memory_world)
+        from_env(memory_rig)
     environment(COMPLETE | {"OTPKIT_ALIDAYU_BASE_URL": "http://127.0.0.1:8025/gw/alidayu", "OTPKIT_NAMESPACE": "mine"})
-    assert from_env(memory_world)
+    assert from_env(memory_rig)

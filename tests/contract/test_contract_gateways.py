@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 import pytest
-from contract_world import PHONE, World
+from support.rig import PHONE, Rig
 
 from otpkit import ConfigurationError, GatewayRejectedError, RateLimitError, Template
 from otpkit.effects import Flow
@@ -37,7 +37,7 @@ class AsyncCallable:
 
 
 @pytest.mark.parametrize("returned", [None, "message id", 7, False, {"code": 1}])
-def test_a_function_that_returns_has_accepted(world: World, returned: Any) -> None:
+def test_a_function_that_returns_has_accepted(rig: Rig, returned: Any) -> None:
     """Whatever it returns."""
     codes: list[str] = []
 
@@ -46,12 +46,12 @@ def test_a_function_that_returns_has_accepted(world: World, returned: Any) -> No
         codes.append(message.code)
         return returned
 
-    otp = world.otp(gateway=gateway)
+    otp = rig.otp(gateway=gateway)
     assert otp.issue(PHONE).delivery == "accepted"
     assert otp.verify(PHONE, codes[0])
 
 
-def test_a_function_that_raises_a_rejection_has_rejected(world: World) -> None:
+def test_a_function_that_raises_a_rejection_has_rejected(rig: Rig) -> None:
     """The error is the caller's as it was raised, with no other behind it."""
     error = GatewayRejectedError("no credit", gateway="mine", gateway_code="42", category="account")
 
@@ -59,34 +59,34 @@ def test_a_function_that_raises_a_rejection_has_rejected(world: World) -> None:
         raise error
 
     with pytest.raises(GatewayRejectedError) as raised:
-        world.otp(gateway=gateway).issue(PHONE)
+        rig.otp(gateway=gateway).issue(PHONE)
     assert raised.value is error
     assert (error.__cause__, error.__context__) == (None, None)
-    assert world.otp().issue(PHONE).sends_left == 9
+    assert rig.otp().issue(PHONE).sends_left == 9
 
 
 @pytest.mark.parametrize(
     "error", [ValueError("odd"), ZeroDivisionError(), RateLimitError("of another library's use"), TimeoutError()]
 )
-def test_a_gateway_class_that_raises_something_odd_is_uncertain(world: World, error: Exception) -> None:
+def test_a_gateway_class_that_raises_something_odd_is_uncertain(rig: Rig, error: Exception) -> None:
     """It may have sent before it failed; the operator hears of it, by the class alone."""
-    otp = world.heard(gateway=Odd(error))
+    otp = rig.heard(gateway=Odd(error))
     assert otp.issue(PHONE).delivery == "uncertain"
-    failed, issued = world.events
+    failed, issued = rig.events
     assert (failed.name, failed.detail) == ("gateway_failed", type(error).__name__)
     assert (issued.name, issued.outcome) == ("issued", "uncertain")
     assert otp.status(PHONE).delivery == "uncertain"
 
 
-def test_a_gateways_configuration_error_is_never_swallowed(world: World) -> None:
+def test_a_gateways_configuration_error_is_never_swallowed(rig: Rig) -> None:
     """It is the deployment that is wrong; the send stays uncertain."""
-    otp = world.otp(gateway=Odd(ConfigurationError("mend me")))
+    otp = rig.otp(gateway=Odd(ConfigurationError("mend me")))
     with pytest.raises(ConfigurationError, match="mend me"):
         otp.issue(PHONE)
     assert otp.status(PHONE).delivery == "uncertain"
 
 
-def test_an_async_function_is_awaited_by_the_async_shell_and_refused_by_the_other(memory_world: World) -> None:
+def test_an_async_function_is_awaited_by_the_async_shell_and_refused_by_the_other(memory_rig: Rig) -> None:
     """Never is one called and not awaited: that would be an accepted message that nobody sent."""
     codes: list[str] = []
 
@@ -95,17 +95,17 @@ def test_an_async_function_is_awaited_by_the_async_shell_and_refused_by_the_othe
         return "message id"
 
     for function in (gateway, functools.partial(gateway)):
-        if not memory_world.is_async:
+        if not memory_rig.is_async:
             with pytest.raises(ConfigurationError, match="AsyncOTP"):
-                memory_world.build(gateway=function)
+                memory_rig.build(gateway=function)
             continue
-        otp = memory_world.otp(gateway=function)
+        otp = memory_rig.otp(gateway=function)
         otp.erase(PHONE)
         assert otp.issue(PHONE).delivery == "accepted"
         assert otp.verify(PHONE, codes[-1])
 
 
-def test_an_async_function_in_disguise_is_awaited_or_never_called_accepted(memory_world: World) -> None:
+def test_an_async_function_in_disguise_is_awaited_or_never_called_accepted(memory_rig: Rig) -> None:
     """An object with an async `__call__`, a plain one around an async function."""
     gateway = AsyncCallable()
 
@@ -113,18 +113,18 @@ def test_an_async_function_in_disguise_is_awaited_or_never_called_accepted(memor
         return gateway(message)
 
     for function in (gateway, around):
-        memory_world.otp().erase(PHONE)
-        if memory_world.is_async:
-            otp = memory_world.otp(gateway=function)
+        memory_rig.otp().erase(PHONE)
+        if memory_rig.is_async:
+            otp = memory_rig.otp(gateway=function)
             assert otp.issue(PHONE).delivery == "accepted"
             assert otp.verify(PHONE, gateway.codes[-1])
         else:
             with pytest.raises(ConfigurationError, match="AsyncOTP"):
-                memory_world.otp(gateway=function).issue(PHONE)
+                memory_rig.otp(gateway=function).issue(PHONE)
 
 
 @pytest.mark.parametrize("outcome", ["rejected", "uncertain"])
-def test_what_an_async_function_raises_means_the_same(memory_world: World, outcome: str) -> None:
+def test_what_an_async_function_raises_means_the_same(memory_rig: Rig, outcome: str) -> None:
     """A rejection rejects, all else is uncertain."""
 
     async def gateway(message: Message) -> None:
@@ -132,9 +132,9 @@ def test_what_an_async_function_raises_means_the_same(memory_world: World, outco
             raise GatewayRejectedError("no", gateway="mine", category="account")
         raise TimeoutError
 
-    if not memory_world.is_async:
+    if not memory_rig.is_async:
         return
-    otp = memory_world.otp(gateway=gateway)
+    otp = memory_rig.otp(gateway=gateway)
     if outcome == "rejected":
         with pytest.raises(GatewayRejectedError):
             otp.issue(PHONE)
@@ -144,39 +144,39 @@ def test_what_an_async_function_raises_means_the_same(memory_world: World, outco
 
 
 @pytest.mark.parametrize("gateway", [None, "alidayu", 7, Gateway, AsyncCallable])
-def test_what_is_no_gateway_is_refused(memory_world: World, gateway: Any) -> None:
+def test_what_is_no_gateway_is_refused(memory_rig: Rig, gateway: Any) -> None:
     """A class is none: it must be made first."""
     with pytest.raises(ConfigurationError, match="gateway must be"):
-        memory_world.build(gateway=gateway)
+        memory_rig.build(gateway=gateway)
 
 
-def test_each_purpose_has_its_template(world: World) -> None:
+def test_each_purpose_has_its_template(rig: Rig) -> None:
     """One that is missing is an error before anything is reserved, at issue alone."""
     templates = {"signup": Template("SMS_1", sign_name="otpkit"), "login": Template("SMS_2", sign_name="otpkit")}
-    otp = world.otp(template=templates)
+    otp = rig.otp(template=templates)
     with pytest.raises(ConfigurationError, match="'payment'"):
         otp.issue(PHONE, "payment")
-    assert world.stored() == []
+    assert rig.stored() == []
     assert otp.status(PHONE, "payment") is None
     otp.issue(PHONE, "login")
-    world.advance(60)
+    rig.advance(60)
     otp.issue(PHONE, "signup")
-    assert [message.template.code for message in world.outbox] == ["SMS_2", "SMS_1"]
+    assert [message.template.code for message in rig.outbox] == ["SMS_2", "SMS_1"]
 
 
 @pytest.mark.parametrize("template", [None, "SMS_1", {}, {"signup": "SMS_1"}, {"": Template("SMS_1", sign_name="x")}])
-def test_what_is_no_template_is_refused(memory_world: World, template: Any) -> None:
+def test_what_is_no_template_is_refused(memory_rig: Rig, template: Any) -> None:
     """Nor a mapping that holds none."""
     with pytest.raises(ConfigurationError, match=r"template must be|purpose"):
-        memory_world.build(template=template)
+        memory_rig.build(template=template)
 
 
-def test_a_message_tells_the_minutes_that_its_code_still_has(world: World) -> None:
+def test_a_message_tells_the_minutes_that_its_code_still_has(rig: Rig) -> None:
     """A resend late in max_age says what is left, and never none."""
     params = {"code": "{code}", "min": "{minutes}"}
-    otp = world.otp(template=Template("SMS_1", sign_name="otpkit", params=params))
+    otp = rig.otp(template=Template("SMS_1", sign_name="otpkit", params=params))
     for wait in (0, 240, 240, 59):
-        world.advance(wait)
+        rig.advance(wait)
         if wait != 59:
             otp.issue(PHONE)
-    assert [message.params["min"] for message in world.outbox] == ["5", "5", "2"]
+    assert [message.params["min"] for message in rig.outbox] == ["5", "5", "2"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from contract_world import OTHER_PHONE, PHONE, VISITOR, World, in_thread, other_codes, wrong
+from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, in_thread, other_codes, wrong
 
 from otpkit import (
     BlockedError,
@@ -23,47 +23,47 @@ from otpkit.gateways import Message
 KEY = "the form's hidden id"
 
 
-def test_a_replay_sends_nothing_and_repeats_the_outcome(world: World, otp: Any) -> None:
+def test_a_replay_sends_nothing_and_repeats_the_outcome(rig: Rig, otp: Any) -> None:
     """It is found before any limit is looked at, and says that it is a replay."""
     first = otp.issue(PHONE, idempotency_key=KEY)
-    world.advance(20)
+    rig.advance(20)
     again = otp.issue("138 0013 8000", idempotency_key=KEY)
     assert (first.replayed, again.replayed) == (False, True)
     assert (again.id, again.delivery, again.sends_left) == (first.id, "accepted", 9)
     assert (again.expires_at, again.expires_in) == (first.expires_at, 280)
     assert (again.resend_at, again.resend_in) == (first.resend_at, 40)
-    assert len(world.outbox) == 1
+    assert len(rig.outbox) == 1
 
 
-def test_another_key_and_no_key_are_other_requests(world: World, otp: Any) -> None:
+def test_another_key_and_no_key_are_other_requests(rig: Rig, otp: Any) -> None:
     """They meet the limits."""
     otp.issue(PHONE, idempotency_key=KEY)
     for key in ("another", None):
         with pytest.raises(RateLimitError):
             otp.issue(PHONE, idempotency_key=key)
-    world.advance(60)
+    rig.advance(60)
     assert otp.issue(PHONE, idempotency_key="another").replayed is False
-    assert len(world.outbox) == 2
+    assert len(rig.outbox) == 2
 
 
-def test_an_uncertain_send_is_replayed_as_uncertain(world: World, otp: Any) -> None:
+def test_an_uncertain_send_is_replayed_as_uncertain(rig: Rig, otp: Any) -> None:
     """A client's retry never sends a second message."""
-    world.outbox.lose_next()
+    rig.outbox.lose_next()
     assert otp.issue(PHONE, idempotency_key=KEY).delivery == "uncertain"
-    world.advance(100)
+    rig.advance(100)
     again = otp.issue(PHONE, idempotency_key=KEY)
     assert (again.delivery, again.replayed) == ("uncertain", True)
-    assert len(world.outbox) == 0
+    assert len(rig.outbox) == 0
 
 
-def test_while_it_is_under_way_a_replay_is_pending(world: World) -> None:
+def test_while_it_is_under_way_a_replay_is_pending(rig: Rig) -> None:
     """The second request arrives while the first is at the gateway."""
     seen: list[Any] = []
 
     def gateway(message: Message) -> None:
         seen.append(in_thread(otp.issue, PHONE, idempotency_key=KEY))
 
-    otp = world.otp(gateway=gateway)
+    otp = rig.otp(gateway=gateway)
     first = otp.issue(PHONE, idempotency_key=KEY)
     (pending,) = seen
     assert (pending.id, pending.delivery, pending.replayed) == (first.id, "pending", True)
@@ -72,52 +72,52 @@ def test_while_it_is_under_way_a_replay_is_pending(world: World) -> None:
 
 
 @pytest.mark.parametrize("category", ["account", "number", "rate_limit"])
-def test_after_a_rejection_the_key_is_free(world: World, otp: Any, category: Any) -> None:
+def test_after_a_rejection_the_key_is_free(rig: Rig, otp: Any, category: Any) -> None:
     """The same form may be tried again, as soon as the limits let it."""
-    world.outbox.reject_next(GatewayRejectedError("asked", gateway="outbox", category=category))
+    rig.outbox.reject_next(GatewayRejectedError("asked", gateway="outbox", category=category))
     with pytest.raises((GatewayRejectedError, RateLimitError)):
         otp.issue(PHONE, idempotency_key=KEY)
-    world.advance(60)
+    rig.advance(60)
     again = otp.issue(PHONE, idempotency_key=KEY)
     assert (again.replayed, again.delivery) == (False, "accepted")
-    assert len(world.outbox) == 1
+    assert len(rig.outbox) == 1
 
 
 @pytest.mark.parametrize(
     ("phone", "purpose", "bind"), [(OTHER_PHONE, "signup", ""), (PHONE, "login", ""), (PHONE, "signup", "session")]
 )
-def test_a_key_belongs_to_one_phone_purpose_and_bind(world: World, phone: str, purpose: str, bind: str) -> None:
+def test_a_key_belongs_to_one_phone_purpose_and_bind(rig: Rig, phone: str, purpose: str, bind: str) -> None:
     """Somebody else's form with the same key is another request."""
-    otp = world.otp(policy=Policy(sends="5/hour"))
+    otp = rig.otp(policy=Policy(sends="5/hour"))
     first = otp.issue(PHONE, idempotency_key=KEY)
     other = otp.issue(phone, purpose, bind=bind, idempotency_key=KEY)
     assert other.replayed is False
     assert other.id != first.id
-    assert len(world.outbox) == 2
+    assert len(rig.outbox) == 2
 
 
-def test_a_key_is_found_even_where_the_phone_is_blocked(world: World) -> None:
+def test_a_key_is_found_even_where_the_phone_is_blocked(rig: Rig) -> None:
     """The answer was given before the block."""
-    otp = world.otp(policy=Policy(max_consecutive_failures=1))
+    otp = rig.otp(policy=Policy(max_consecutive_failures=1))
     first = otp.issue(PHONE, idempotency_key=KEY)
     with pytest.raises(WrongCodeError):
-        otp.verify(PHONE, wrong(world.outbox[0].code))
+        otp.verify(PHONE, wrong(rig.outbox[0].code))
     with pytest.raises(BlockedError):
         otp.issue(PHONE)
     assert otp.issue(PHONE, idempotency_key=KEY).id == first.id
 
 
-def test_a_key_is_kept_hashed(world: World, otp: Any) -> None:
+def test_a_key_is_kept_hashed(rig: Rig, otp: Any) -> None:
     """Neither the key nor the phone can be read in the store."""
     otp.issue(PHONE, idempotency_key=KEY)
-    (name,) = world.stored()
-    kept = b"".join(part for item in world.server.hgetall(name).items() for part in item)
+    (name,) = rig.stored()
+    kept = b"".join(part for item in rig.server.hgetall(name).items() for part in item)
     assert KEY.encode() not in kept
     assert b"13800138000" not in kept + name.encode()
 
 
 @pytest.mark.parametrize("key", ["", 7, b"bytes"])
-def test_a_key_is_a_text(world: World, otp: Any, proved: Any, key: Any) -> None:
+def test_a_key_is_a_text(rig: Rig, otp: Any, proved: Any, key: Any) -> None:
     """Anything else is an error in the code that calls."""
     token = proved(otp, OTHER_PHONE).token
     calls = (
@@ -130,26 +130,26 @@ def test_a_key_is_a_text(world: World, otp: Any, proved: Any, key: Any) -> None:
             call()
 
 
-def test_a_right_form_sent_twice_gets_one_proof_twice(world: World, otp: Any) -> None:
+def test_a_right_form_sent_twice_gets_one_proof_twice(rig: Rig, otp: Any) -> None:
     """Equal in all but the moment of its signature, while it lives; then there is nothing any more."""
     otp.issue(PHONE)
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     proof = otp.verify(PHONE, code, idempotency_key=KEY)
-    world.advance(299.999)
+    rig.advance(299.999)
     again = otp.verify(PHONE, code, idempotency_key=KEY)
     assert again == proof
     assert (again.token, again.verified_at) == (proof.token, proof.verified_at)
     with pytest.raises(ExpiredCodeError):
         otp.verify(PHONE, code)
-    world.advance(0.001)
+    rig.advance(0.001)
     with pytest.raises(ExpiredCodeError):
         otp.verify(PHONE, code, idempotency_key=KEY)
 
 
-def test_another_code_with_the_same_key_is_judged_anew(world: World, otp: Any) -> None:
+def test_another_code_with_the_same_key_is_judged_anew(rig: Rig, otp: Any) -> None:
     """A key gives no proof to whoever typed something else, before or after."""
     otp.issue(PHONE)
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     first, second = other_codes(code, 2)
     for typed, left in ((first, 4), (second, 3), (first, 4), (second, 3)):
         with pytest.raises(WrongCodeError) as counted:
@@ -161,11 +161,11 @@ def test_another_code_with_the_same_key_is_judged_anew(world: World, otp: Any) -
         otp.verify(PHONE, other_codes(code, 3)[2], idempotency_key=KEY)
 
 
-def test_a_wrong_form_sent_twice_is_counted_once_for_the_address_too(world: World) -> None:
+def test_a_wrong_form_sent_twice_is_counted_once_for_the_address_too(rig: Rig) -> None:
     """The second one is no second guess."""
-    otp = world.otp(policy=Policy(ip_failures="2/hour"))
+    otp = rig.otp(policy=Policy(ip_failures="2/hour"))
     otp.issue(PHONE)
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     for _ in range(3):
         with pytest.raises(WrongCodeError):
             otp.verify(PHONE, wrong(code), ip=VISITOR, idempotency_key=KEY)
@@ -176,26 +176,26 @@ def test_a_wrong_form_sent_twice_is_counted_once_for_the_address_too(world: Worl
     assert refused.value.scope == "ip"
 
 
-def test_a_burning_form_sent_twice_is_told_twice_that_none_is_left(world: World) -> None:
+def test_a_burning_form_sent_twice_is_told_twice_that_none_is_left(rig: Rig) -> None:
     """The last attempt's answer is kept beyond the challenge that it burnt."""
-    otp = world.otp(policy=Policy(attempts=1))
+    otp = rig.otp(policy=Policy(attempts=1))
     otp.issue(PHONE)
     for _ in range(2):
         with pytest.raises(WrongCodeError) as counted:
-            otp.verify(PHONE, wrong(world.outbox[-1].code), idempotency_key=KEY)
+            otp.verify(PHONE, wrong(rig.outbox[-1].code), idempotency_key=KEY)
         assert counted.value.attempts_left == 0
-        world.advance(100)
+        rig.advance(100)
 
 
-def test_a_redemption_sent_twice_gets_the_proof_twice(world: World, otp: Any, proved: Any) -> None:
+def test_a_redemption_sent_twice_gets_the_proof_twice(rig: Rig, otp: Any, proved: Any) -> None:
     """With the same key, while the proof lives; with another key, or none, it is used."""
     proof = proved(otp)
     assert otp.redeem(proof.token, idempotency_key=KEY) == proof
-    world.advance(299)
+    rig.advance(299)
     assert otp.redeem(proof.token, idempotency_key=KEY) == proof
     for key in ("another", None):
         with pytest.raises(UsedTokenError):
             otp.redeem(proof.token, idempotency_key=key)
-    world.advance(1)
+    rig.advance(1)
     with pytest.raises(ExpiredTokenError):
         otp.redeem(proof.token, idempotency_key=KEY)

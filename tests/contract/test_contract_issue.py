@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from contract_world import OTHER_PHONE, PHONE, SECRET, World, wrong
+from support.rig import OTHER_PHONE, PHONE, SECRET, Rig, wrong
 
 from otpkit import (
     Challenge,
@@ -21,16 +21,16 @@ from otpkit import (
 LONG = Policy(ttl=600, max_age=600, sends="32/day")
 
 
-def test_a_challenge_says_when_it_ends_and_when_a_resend_may_be(world: World, otp: Any) -> None:
+def test_a_challenge_says_when_it_ends_and_when_a_resend_may_be(rig: Rig, otp: Any) -> None:
     """The defaults: five minutes, a minute, five attempts, nine more today."""
     challenge = otp.issue(PHONE)
     assert challenge == Challenge(
         id=challenge.id,
         phone=PHONE,
         purpose="signup",
-        expires_at=world.at(300),
+        expires_at=rig.at(300),
         expires_in=300,
-        resend_at=world.at(60),
+        resend_at=rig.at(60),
         resend_in=60,
         attempts_left=5,
         sends_left=9,
@@ -41,156 +41,156 @@ def test_a_challenge_says_when_it_ends_and_when_a_resend_may_be(world: World, ot
     assert challenge.expires_at.utcoffset().total_seconds() == 0
 
 
-def test_what_is_handed_over_is_the_code_in_the_template(world: World) -> None:
+def test_what_is_handed_over_is_the_code_in_the_template(rig: Rig) -> None:
     """`{code}` and `{minutes}` are filled in; values of the call are taken literally."""
     params = {"code": "{code}", "min": "{minutes}", "product": "otpkit"}
-    otp = world.otp(template=Template("SMS_1", sign_name="otpkit", params=params))
+    otp = rig.otp(template=Template("SMS_1", sign_name="otpkit", params=params))
     otp.issue("138 0013 8000", params={"product": "{code}"})
-    (message,) = world.outbox
+    (message,) = rig.outbox
     assert message.phone == PHONE
     assert len(message.code) == 6
     assert message.code.isdigit()
     assert message.params == {"code": message.code, "min": "5", "product": "{code}"}
     assert message.template.code == "SMS_1"
-    assert message.sent_at == world.at()
+    assert message.sent_at == rig.at()
 
 
-def test_params_that_the_template_refuses_cost_nothing(world: World, otp: Any) -> None:
+def test_params_that_the_template_refuses_cost_nothing(rig: Rig, otp: Any) -> None:
     """They are an error before anything is reserved."""
     with pytest.raises(ConfigurationError, match="params"):
         otp.issue(PHONE, params={"code": "123456"})
-    assert world.stored() == []
+    assert rig.stored() == []
     assert otp.issue(PHONE).sends_left == 9
 
 
-def test_an_id_belongs_to_one_challenge_and_shows_nothing(world: World, otp: Any) -> None:
+def test_an_id_belongs_to_one_challenge_and_shows_nothing(rig: Rig, otp: Any) -> None:
     """A resend keeps it; another phone has another."""
     first = otp.issue(PHONE)
     other = otp.issue(OTHER_PHONE)
-    world.advance(60)
+    rig.advance(60)
     assert otp.issue(PHONE).id == first.id != other.id
     assert "13800138000" not in first.id
-    assert len({message.send_id for message in world.outbox}) == 3
+    assert len({message.send_id for message in rig.outbox}) == 3
 
 
 @pytest.mark.parametrize(
     "spelling", ["13800138000", "86 138-0013-8000", "0086 13800138000", "＋８６１３８００１３８０００"]
 )
-def test_every_spelling_is_one_phone(world: World, otp: Any, spelling: str) -> None:
+def test_every_spelling_is_one_phone(rig: Rig, otp: Any, spelling: str) -> None:
     """A code sent to one spelling is verified with another."""
     assert otp.issue(spelling).phone == PHONE
-    assert otp.verify(PHONE, world.outbox[-1].code).phone == PHONE
+    assert otp.verify(PHONE, rig.outbox[-1].code).phone == PHONE
 
 
-def test_what_is_no_phone_reaches_neither_store_nor_gateway(world: World, otp: Any) -> None:
+def test_what_is_no_phone_reaches_neither_store_nor_gateway(rig: Rig, otp: Any) -> None:
     """Not a mobile number, and a region that is not allowed."""
     with pytest.raises(PhoneError) as refused:
         otp.issue("010 6552 9988")
     assert not isinstance(refused.value, RegionError)
     with pytest.raises(RegionError):
         otp.issue("+1 202 555 0123")
-    assert world.stored() == []
-    assert len(world.outbox) == 0
+    assert rig.stored() == []
+    assert len(rig.outbox) == 0
 
 
-def test_a_resend_sends_the_same_code_and_renews_its_life(world: World, otp: Any) -> None:
+def test_a_resend_sends_the_same_code_and_renews_its_life(rig: Rig, otp: Any) -> None:
     """The end is ttl from now, the attempts are what they were."""
     first = otp.issue(PHONE)
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     with pytest.raises(WrongCodeError) as counted:
         otp.verify(PHONE, wrong(code))
     assert counted.value.attempts_left == 4
-    world.advance(100)
+    rig.advance(100)
     again = otp.issue(PHONE)
-    assert world.outbox[-1].code == code
-    assert (again.id, again.expires_at, again.expires_in) == (first.id, world.at(300), 300)
+    assert rig.outbox[-1].code == code
+    assert (again.id, again.expires_at, again.expires_in) == (first.id, rig.at(300), 300)
     assert (again.attempts_left, again.sends_left) == (4, 8)
 
 
-def test_a_late_first_message_still_works_after_a_resend(world: World, otp: Any) -> None:
+def test_a_late_first_message_still_works_after_a_resend(rig: Rig, otp: Any) -> None:
     """The code that came first verifies after its own five minutes, for it is the same."""
     otp.issue(PHONE)
-    late = world.outbox[0].code
-    world.advance(290)
+    late = rig.outbox[0].code
+    rig.advance(290)
     otp.issue(PHONE)
-    world.advance(290)
+    rig.advance(290)
     assert otp.verify(PHONE, late).phone == PHONE
 
 
-def test_a_life_over_all_resends_ends_with_max_age(world: World, otp: Any) -> None:
+def test_a_life_over_all_resends_ends_with_max_age(rig: Rig, otp: Any) -> None:
     """Resent at 4:00 and 8:00, the code is dead at 10:00 to the millisecond."""
     first = otp.issue(PHONE)
-    born = world.clock.now
+    born = rig.clock.now
     for _ in range(2):
-        world.advance(240)
+        rig.advance(240)
         last = otp.issue(PHONE)
     assert last.expires_at.timestamp() == born + 600
     assert (last.id, last.expires_in) == (first.id, 120)
-    world.clock.now = born + 600
+    rig.clock.now = born + 600
     assert otp.status(PHONE) is None
     with pytest.raises(ExpiredCodeError):
-        otp.verify(PHONE, world.outbox[-1].code)
+        otp.verify(PHONE, rig.outbox[-1].code)
 
 
 @pytest.mark.parametrize(("age", "is_same"), [(540, True), (540.001, False)])
-def test_with_less_than_a_minute_of_max_age_left_a_fresh_code_is_sent(world: World, age: float, is_same: bool) -> None:
+def test_with_less_than_a_minute_of_max_age_left_a_fresh_code_is_sent(rig: Rig, age: float, is_same: bool) -> None:
     """A fresh code has a whole life and all attempts, and the old one is worth nothing."""
-    otp = world.otp(policy=LONG)
+    otp = rig.otp(policy=LONG)
     first = otp.issue(PHONE)
     with pytest.raises(WrongCodeError):
-        otp.verify(PHONE, wrong(world.outbox[0].code))
-    world.advance(age)
+        otp.verify(PHONE, wrong(rig.outbox[0].code))
+    rig.advance(age)
     second = otp.issue(PHONE)
     assert (second.id == first.id) is is_same
     assert second.expires_in == (60 if is_same else 600)
     assert second.attempts_left == (4 if is_same else 5)
-    if not is_same and world.outbox[0].code != world.outbox[1].code:
+    if not is_same and rig.outbox[0].code != rig.outbox[1].code:
         with pytest.raises(WrongCodeError):
-            otp.verify(PHONE, world.outbox[0].code)
-    assert otp.verify(PHONE, world.outbox[1].code)
+            otp.verify(PHONE, rig.outbox[0].code)
+    assert otp.verify(PHONE, rig.outbox[1].code)
 
 
-def test_another_length_asks_for_a_fresh_code(world: World) -> None:
+def test_another_length_asks_for_a_fresh_code(rig: Rig) -> None:
     """A host with 8 digits can't resend a code of 6; it shares the phone's history."""
-    short, long = world.otp(), world.otp(policy=Policy(code_length=8))
+    short, long = rig.otp(), rig.otp(policy=Policy(code_length=8))
     first = short.issue(PHONE)
-    world.advance(60)
+    rig.advance(60)
     second = long.issue(PHONE)
     assert second.id != first.id
     assert second.sends_left == 8
-    assert [len(message.code) for message in world.outbox] == [6, 8]
-    assert long.verify(PHONE, world.outbox[1].code).phone == PHONE
+    assert [len(message.code) for message in rig.outbox] == [6, 8]
+    assert long.verify(PHONE, rig.outbox[1].code).phone == PHONE
 
 
-def test_a_host_without_the_secret_sends_a_fresh_code(world: World) -> None:
+def test_a_host_without_the_secret_sends_a_fresh_code(rig: Rig) -> None:
     """It can't derive the old one; what it sends is verified by it."""
-    world.otp().issue(PHONE)
-    world.advance(60)
-    newer = world.otp(secret="a secret that the first host lacks......", index_secret=SECRET)
+    rig.otp().issue(PHONE)
+    rig.advance(60)
+    newer = rig.otp(secret="a secret that the first host lacks......", index_secret=SECRET)
     assert newer.issue(PHONE).sends_left == 8
-    assert newer.verify(PHONE, world.outbox[1].code).phone == PHONE
+    assert newer.verify(PHONE, rig.outbox[1].code).phone == PHONE
 
 
-def test_purposes_and_binds_have_challenges_of_their_own(world: World) -> None:
+def test_purposes_and_binds_have_challenges_of_their_own(rig: Rig) -> None:
     """At most one for each, and the phone's quota is one for all."""
-    otp = world.otp(policy=LONG)
+    otp = rig.otp(policy=LONG)
     one, two, three = (otp.issue(PHONE), otp.issue(PHONE, "login"), otp.issue(PHONE, "login", bind="session"))
     assert len({one.id, two.id, three.id}) == 3
     assert [one.sends_left, two.sends_left, three.sends_left] == [31, 30, 29]
-    for args, message in zip((("signup", ""), ("login", ""), ("login", "session")), list(world.outbox), strict=True):
+    for args, message in zip((("signup", ""), ("login", ""), ("login", "session")), list(rig.outbox), strict=True):
         assert otp.verify(PHONE, message.code, args[0], bind=args[1]).purpose == args[0]
 
 
-def test_by_the_servers_clock_times_are_the_servers(world: World) -> None:
+def test_by_the_servers_clock_times_are_the_servers(rig: Rig) -> None:
     """Without a `clock` the store's own TIME decides."""
-    otp = world.otp(clock=None)
-    before = world.server.time()
+    otp = rig.otp(clock=None)
+    before = rig.server.time()
     challenge = otp.issue(PHONE)
-    after = world.server.time()
+    after = rig.server.time()
     start = challenge.expires_at.timestamp() - 300
     assert before[0] - 1 <= start <= after[0] + 1
     assert challenge.expires_in in {299, 300}
     assert challenge.resend_in in {59, 60}
     assert otp.status(PHONE).id == challenge.id
-    proof = otp.verify(PHONE, world.outbox[-1].code)
+    proof = otp.verify(PHONE, rig.outbox[-1].code)
     assert otp.check(proof.token) == proof == otp.redeem(proof.token)

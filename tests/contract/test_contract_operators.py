@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from contract_world import OTHER_PHONE, PHONE, VISITOR, World, wrong
+from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, wrong
 
 from otpkit import ExpiredCodeError, GatewayRejectedError, PhoneError, Policy, RateLimitError, WrongCodeError
 from otpkit.effects import Flow
@@ -14,61 +14,61 @@ from otpkit.gateways import Delivery, Gateway, Message, Receipt
 LOOSE = Policy(sends="32/day")
 
 
-def test_status_is_the_live_challenge_and_sends_nothing(world: World, otp: Any) -> None:
+def test_status_is_the_live_challenge_and_sends_nothing(rig: Rig, otp: Any) -> None:
     """It is what issue gave, as of now; looking costs nothing."""
     assert otp.status(PHONE) is None
     challenge = otp.issue(PHONE)
     assert otp.status("138 0013 8000") == challenge
     with pytest.raises(WrongCodeError):
-        otp.verify(PHONE, wrong(world.outbox[-1].code))
-    world.advance(10)
+        otp.verify(PHONE, wrong(rig.outbox[-1].code))
+    rig.advance(10)
     status = otp.status(PHONE)
     assert (status.attempts_left, status.expires_in, status.resend_in, status.sends_left) == (4, 290, 50, 9)
     assert (status.expires_at, status.replayed) == (challenge.expires_at, False)
-    assert len(world.outbox) == 1
+    assert len(rig.outbox) == 1
 
 
-def test_status_is_none_for_another_purpose_or_bind_and_after_the_end(world: World, otp: Any) -> None:
+def test_status_is_none_for_another_purpose_or_bind_and_after_the_end(rig: Rig, otp: Any) -> None:
     """And when the code was used."""
     otp.issue(PHONE, bind="session")
     assert otp.status(PHONE) is None
     assert otp.status(PHONE, "login", bind="session") is None
     assert otp.status(OTHER_PHONE, bind="session") is None
     assert otp.status(PHONE, bind="session")
-    otp.verify(PHONE, world.outbox[-1].code, bind="session")
+    otp.verify(PHONE, rig.outbox[-1].code, bind="session")
     assert otp.status(PHONE, bind="session") is None
 
 
-def test_delivery_is_what_the_gateway_says_of_the_latest_message(world: World, otp: Any) -> None:
+def test_delivery_is_what_the_gateway_says_of_the_latest_message(rig: Rig, otp: Any) -> None:
     """Pending, delivered, failed; unknown where nothing was sent or the gateway does not know it."""
     assert otp.delivery(PHONE) == Delivery(state="unknown", gateway="outbox")
     otp.issue(PHONE)
     for state in ("unknown", "pending", "failed", "delivered"):
-        world.outbox.delivery = state
+        rig.outbox.delivery = state
         assert otp.delivery("138 0013 8000") == Delivery(state=state, gateway="outbox")
-    world.outbox.delivery = "delivered"
+    rig.outbox.delivery = "delivered"
     assert otp.delivery(PHONE, "login").state == "unknown"
-    world.advance(60)
-    world.outbox.lose_next()
+    rig.advance(60)
+    rig.outbox.lose_next()
     otp.issue(PHONE)
     assert otp.delivery(PHONE).state == "unknown"
 
 
-def test_delivery_can_be_asked_for_when_the_code_is_used(world: World, otp: Any, proved: Any) -> None:
+def test_delivery_can_be_asked_for_when_the_code_is_used(rig: Rig, otp: Any, proved: Any) -> None:
     """The message does not end with the challenge."""
     proved(otp)
     assert otp.status(PHONE) is None
     assert otp.delivery(PHONE).state == "delivered"
 
 
-def test_delivery_by_a_gateway_that_can_not_be_asked_is_unknown(world: World) -> None:
+def test_delivery_by_a_gateway_that_can_not_be_asked_is_unknown(rig: Rig) -> None:
     """A function is not asked."""
-    otp = world.otp(gateway=lambda message: "message id")
+    otp = rig.otp(gateway=lambda message: "message id")
     otp.issue(PHONE)
     assert otp.delivery(PHONE) == Delivery(state="unknown", gateway="function")
 
 
-def test_a_gateway_is_asked_for_the_send_by_its_id_and_time(world: World) -> None:
+def test_a_gateway_is_asked_for_the_send_by_its_id_and_time(rig: Rig) -> None:
     """The time is the server's; what the gateway refuses to say is raised."""
     asked: list[tuple[Any, ...]] = []
 
@@ -86,25 +86,25 @@ def test_a_gateway_is_asked_for_the_send_by_its_id_and_time(world: World) -> Non
             raise GatewayRejectedError("no", gateway=self.name, category="account")
             yield
 
-    otp = world.otp(gateway=Tracing())
+    otp = rig.otp(gateway=Tracing())
     otp.issue(PHONE)
     with pytest.raises(GatewayRejectedError) as refused:
         otp.delivery(PHONE)
     assert refused.value.gateway == "tracing"
     sent, traced = asked
-    assert traced == (*sent, world.at(), "")
+    assert traced == (*sent, rig.at(), "")
 
 
-def test_revoke_ends_the_live_challenge_alone(world: World) -> None:
+def test_revoke_ends_the_live_challenge_alone(rig: Rig) -> None:
     """The others live, the sends stay counted, and a second time does nothing."""
-    otp = world.otp(policy=Policy(sends="3/hour"))
+    otp = rig.otp(policy=Policy(sends="3/hour"))
     otp.issue(PHONE)
     otp.issue(PHONE, "login")
     assert otp.revoke("138 0013 8000") is None
     otp.revoke(PHONE)
     assert otp.status(PHONE) is None
     with pytest.raises(ExpiredCodeError):
-        otp.verify(PHONE, world.outbox[0].code)
+        otp.verify(PHONE, rig.outbox[0].code)
     assert otp.status(PHONE, "login").sends_left == 1
     fresh = otp.issue(PHONE)
     assert (fresh.attempts_left, fresh.sends_left) == (5, 0)
@@ -112,42 +112,42 @@ def test_revoke_ends_the_live_challenge_alone(world: World) -> None:
         otp.issue(PHONE)
 
 
-def test_revoke_where_nothing_is_creates_nothing(world: World, otp: Any) -> None:
+def test_revoke_where_nothing_is_creates_nothing(rig: Rig, otp: Any) -> None:
     """Nor does any other of the operators' calls."""
     for call in (otp.revoke, otp.unblock, otp.erase, otp.status, otp.standing, otp.delivery):
         call(PHONE)
-    assert world.stored() == []
+    assert rig.stored() == []
 
 
-def test_a_revoked_code_is_not_sent_again(world: World) -> None:
+def test_a_revoked_code_is_not_sent_again(rig: Rig) -> None:
     """A resend is a fresh challenge."""
-    otp = world.otp(policy=LOOSE)
+    otp = rig.otp(policy=LOOSE)
     first = otp.issue(PHONE)
     otp.revoke(PHONE)
     second = otp.issue(PHONE)
     assert second.id != first.id
-    assert otp.verify(PHONE, world.outbox[-1].code)
+    assert otp.verify(PHONE, rig.outbox[-1].code)
 
 
-def test_erase_removes_all_that_is_kept_of_a_phone(world: World) -> None:
+def test_erase_removes_all_that_is_kept_of_a_phone(rig: Rig) -> None:
     """Challenges, limits, failures, the block and the proofs; not another phone's."""
-    otp = world.otp(policy=Policy(max_consecutive_failures=1))
+    otp = rig.otp(policy=Policy(max_consecutive_failures=1))
     otp.issue(OTHER_PHONE)
-    others = world.stored()
+    others = rig.stored()
     otp.issue(PHONE)
     with pytest.raises(WrongCodeError):
-        otp.verify(PHONE, wrong(world.outbox[-1].code))
+        otp.verify(PHONE, wrong(rig.outbox[-1].code))
     assert otp.erase("138 0013 8000") is None
-    assert world.stored() == others
+    assert rig.stored() == others
     assert otp.status(PHONE) is None
     with pytest.raises(ExpiredCodeError):
-        otp.verify(PHONE, world.outbox[-1].code)
+        otp.verify(PHONE, rig.outbox[-1].code)
     assert (otp.issue(PHONE).sends_left, otp.status(OTHER_PHONE).sends_left) == (9, 9)
 
 
-def test_erase_leaves_what_is_of_no_phone(world: World) -> None:
+def test_erase_leaves_what_is_of_no_phone(rig: Rig) -> None:
     """What an address has used up stays used."""
-    otp = world.otp(policy=Policy(ip_sends="1/hour"))
+    otp = rig.otp(policy=Policy(ip_sends="1/hour"))
     otp.issue(PHONE, ip=VISITOR)
     otp.erase(PHONE)
     with pytest.raises(RateLimitError) as refused:
@@ -156,20 +156,20 @@ def test_erase_leaves_what_is_of_no_phone(world: World) -> None:
 
 
 @pytest.mark.parametrize("call", ["status", "standing", "delivery", "revoke", "unblock", "erase"])
-def test_what_is_no_phone_is_refused(memory_world: World, call: str) -> None:
+def test_what_is_no_phone_is_refused(memory_rig: Rig, call: str) -> None:
     """As in issue and verify."""
     with pytest.raises(PhoneError):
-        getattr(memory_world.otp(), call)("12345")
+        getattr(memory_rig.otp(), call)("12345")
 
 
-def test_all_keys_have_a_life(world: World, proved: Any) -> None:
+def test_all_keys_have_a_life(rig: Rig, proved: Any) -> None:
     """Whatever was done, nothing is kept for ever."""
-    otp = world.otp(policy=Policy(sends="32/day", total_sends="9/day", region_sends={"CN": "9/day"}))
+    otp = rig.otp(policy=Policy(sends="32/day", total_sends="9/day", region_sends={"CN": "9/day"}))
     otp.redeem(proved(otp, ip=VISITOR).token)
     otp.issue(PHONE)
     with pytest.raises(WrongCodeError):
-        otp.verify(PHONE, wrong(world.outbox[-1].code), ip=VISITOR)
-    world.outbox.lose_next()
+        otp.verify(PHONE, wrong(rig.outbox[-1].code), ip=VISITOR)
+    rig.outbox.lose_next()
     otp.issue(PHONE, "login", ip=VISITOR)
-    assert len(world.stored()) == 6
-    assert all(world.server.pttl(key) > 0 for key in world.stored())
+    assert len(rig.stored()) == 6
+    assert all(rig.server.pttl(key) > 0 for key in rig.stored())

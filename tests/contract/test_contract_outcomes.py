@@ -8,23 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from contract_world import PHONE, Killed, World
+from support.rig import PHONE, Killed, Rig
 
 from otpkit import RateLimitError
 from otpkit.gateways import Message
 
 
-def test_an_uncertain_send_stays(world: World, otp: Any) -> None:
+def test_an_uncertain_send_stays(rig: Rig, otp: Any) -> None:
     """Its quota is spent, the challenge lives, and nothing is sent again by itself."""
-    world.outbox.lose_next()
+    rig.outbox.lose_next()
     challenge = otp.issue(PHONE)
     assert (challenge.delivery, challenge.sends_left, challenge.expires_in) == ("uncertain", 9, 300)
     assert otp.status(PHONE).delivery == "uncertain"
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE)
     assert refused.value.challenge.delivery == "uncertain"
-    assert len(world.outbox) == 0
-    world.advance(60)
+    assert len(rig.outbox) == 0
+    rig.advance(60)
     resent = otp.issue(PHONE)
     assert (resent.id, resent.delivery) == (challenge.id, "accepted")
 
@@ -32,7 +32,7 @@ def test_an_uncertain_send_stays(world: World, otp: Any) -> None:
 @pytest.mark.parametrize(
     "odd", [TimeoutError("read timed out"), KeyError("code"), ValueError(), RuntimeError("123456")]
 )
-def test_whatever_else_a_gateway_function_raises_is_uncertain(world: World, odd: Exception) -> None:
+def test_whatever_else_a_gateway_function_raises_is_uncertain(rig: Rig, odd: Exception) -> None:
     """The message may have arrived, so its code verifies."""
     codes: list[str] = []
 
@@ -40,12 +40,12 @@ def test_whatever_else_a_gateway_function_raises_is_uncertain(world: World, odd:
         codes.append(message.code)
         raise odd
 
-    otp = world.otp(gateway=gateway)
+    otp = rig.otp(gateway=gateway)
     assert otp.issue(PHONE).delivery == "uncertain"
     assert otp.verify(PHONE, codes[0]).phone == PHONE
 
 
-def test_a_send_under_way_is_pending_and_after_30_seconds_uncertain(world: World) -> None:
+def test_a_send_under_way_is_pending_and_after_30_seconds_uncertain(rig: Rig) -> None:
     """While it is under way the code can be verified already: it may have arrived."""
     arrived, release = threading.Event(), threading.Event()
     codes: list[str] = []
@@ -55,21 +55,21 @@ def test_a_send_under_way_is_pending_and_after_30_seconds_uncertain(world: World
         arrived.set()
         assert release.wait(30)
 
-    watcher = world.otp()
+    watcher = rig.otp()
     with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(world.otp(gateway=slow).issue, PHONE)
+        call = pool.submit(rig.otp(gateway=slow).issue, PHONE)
         assert arrived.wait(30)
         assert watcher.status(PHONE).delivery == "pending"
-        world.advance(29.999)
+        rig.advance(29.999)
         assert watcher.status(PHONE).delivery == "pending"
-        world.advance(0.001)
+        rig.advance(0.001)
         assert watcher.status(PHONE).delivery == "uncertain"
         assert watcher.verify(PHONE, codes[0])
         release.set()
         assert call.result(30).delivery == "accepted"
 
 
-def test_a_process_that_died_at_the_gateway_left_the_send_uncertain(world: World) -> None:
+def test_a_process_that_died_at_the_gateway_left_the_send_uncertain(rig: Rig) -> None:
     """Nothing is undone: it may have been sent."""
     codes: list[str] = []
 
@@ -77,64 +77,64 @@ def test_a_process_that_died_at_the_gateway_left_the_send_uncertain(world: World
         codes.append(message.code)
         raise Killed
 
-    otp = world.otp(gateway=die)
+    otp = rig.otp(gateway=die)
     with pytest.raises(Killed):
         otp.issue(PHONE)
     assert otp.status(PHONE).delivery == "pending"
-    world.advance(30)
+    rig.advance(30)
     assert (otp.status(PHONE).delivery, otp.status(PHONE).sends_left) == ("uncertain", 9)
     with pytest.raises(RateLimitError) as refused:
-        world.otp().issue(PHONE)
+        rig.otp().issue(PHONE)
     assert refused.value.challenge.delivery == "uncertain"
     assert otp.verify(PHONE, codes[0])
 
 
-def test_the_minute_starts_with_the_gateways_answer(world: World) -> None:
+def test_the_minute_starts_with_the_gateways_answer(rig: Rig) -> None:
     """There the carrier's own minute starts; the code's life is counted from before the hand-over."""
 
     def slow(message: Message) -> None:
-        world.advance(10)
+        rig.advance(10)
 
-    otp = world.otp(gateway=slow)
-    start = world.at()
+    otp = rig.otp(gateway=slow)
+    start = rig.at()
     challenge = otp.issue(PHONE)
-    assert challenge.resend_at == world.at(60)
+    assert challenge.resend_at == rig.at(60)
     assert challenge.resend_in == 60
-    assert (challenge.expires_in, challenge.expires_at) == (290, world.at(290))
+    assert (challenge.expires_in, challenge.expires_at) == (290, rig.at(290))
     assert challenge.expires_at.timestamp() - start.timestamp() == 300
-    world.advance(59.999)
+    rig.advance(59.999)
     with pytest.raises(RateLimitError):
         otp.issue(PHONE)
-    world.advance(0.001)
+    rig.advance(0.001)
     assert otp.issue(PHONE)
 
 
-def test_an_uncertain_answer_starts_the_minute_too(world: World) -> None:
+def test_an_uncertain_answer_starts_the_minute_too(rig: Rig) -> None:
     """The carrier may have sent it a moment ago."""
 
     def slow(message: Message) -> None:
-        world.advance(10)
+        rig.advance(10)
         raise TimeoutError
 
-    challenge = world.otp(gateway=slow).issue(PHONE)
+    challenge = rig.otp(gateway=slow).issue(PHONE)
     assert (challenge.delivery, challenge.resend_in) == ("uncertain", 60)
 
 
-def test_a_late_answer_still_settles(world: World) -> None:
+def test_a_late_answer_still_settles(rig: Rig) -> None:
     """After the 30 seconds too the gateway's word counts."""
 
     def very_slow(message: Message) -> None:
-        world.advance(45)
+        rig.advance(45)
 
-    otp = world.otp(gateway=very_slow)
+    otp = rig.otp(gateway=very_slow)
     assert otp.issue(PHONE).delivery == "accepted"
     assert otp.status(PHONE).delivery == "accepted"
 
 
 @pytest.mark.parametrize("outcome", ["accepted", "uncertain"])
-def test_a_settlement_that_fails_changes_no_answer(world: World, outcome: str) -> None:
+def test_a_settlement_that_fails_changes_no_answer(rig: Rig, outcome: str) -> None:
     """The store is gone when the gateway answers: the caller gets the gateway's outcome, and the code works later."""
-    client = world.client(wrap=world.breakable)
+    client = rig.client(wrap=rig.breakable)
     codes: list[str] = []
 
     def gateway(message: Message) -> None:
@@ -143,18 +143,18 @@ def test_a_settlement_that_fails_changes_no_answer(world: World, outcome: str) -
         if outcome == "uncertain":
             raise TimeoutError
 
-    otp = world.otp(redis=client, gateway=gateway)
+    otp = rig.otp(redis=client, gateway=gateway)
     challenge = otp.issue(PHONE)
     assert (challenge.delivery, challenge.resend_in, challenge.sends_left) == (outcome, 60, 9)
     client.broken = False
-    world.advance(30)
+    rig.advance(30)
     assert otp.status(PHONE).delivery == "uncertain"
     assert otp.verify(PHONE, codes[0])
 
 
-def test_a_cancelled_call_does_nothing_further(world: World) -> None:
+def test_a_cancelled_call_does_nothing_further(rig: Rig) -> None:
     """It is never a rejection: the send stays under way, then uncertain, and its code works."""
-    if not world.is_async:
+    if not rig.is_async:
         return
     codes: list[str] = []
 
@@ -166,16 +166,16 @@ def test_a_cancelled_call_does_nothing_further(world: World) -> None:
             arrived.set()
             await asyncio.sleep(60)
 
-        async with world.build(gateway=gateway) as otp:
+        async with rig.build(gateway=gateway) as otp:
             call = asyncio.create_task(otp.issue(PHONE))
             await arrived.wait()
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
 
-    world.loop.run(cancelled_at_the_gateway())
-    otp = world.otp()
+    rig.loop.run(cancelled_at_the_gateway())
+    otp = rig.otp()
     assert otp.status(PHONE).delivery == "pending"
-    world.advance(30)
+    rig.advance(30)
     assert (otp.status(PHONE).delivery, otp.status(PHONE).sends_left) == ("uncertain", 9)
     assert otp.verify(PHONE, codes[0])

@@ -6,7 +6,7 @@ import pickle
 from typing import Any
 
 import pytest
-from contract_world import OTHER_PHONE, PHONE, World
+from support.rig import OTHER_PHONE, PHONE, Rig
 
 from otpkit import (
     ConfigurationError,
@@ -20,10 +20,10 @@ from otpkit import (
 )
 
 
-def test_check_needs_no_store_and_uses_nothing_up(world: World, proved: Any) -> None:
+def test_check_needs_no_store_and_uses_nothing_up(rig: Rig, proved: Any) -> None:
     """Twice with the store gone; redeem then says that it is gone, and works once it is back."""
-    client = world.client(wrap=world.breakable)
-    otp = world.otp(redis=client)
+    client = rig.client(wrap=rig.breakable)
+    otp = rig.otp(redis=client)
     proof = proved(otp)
     client.broken = True
     assert otp.check(proof.token) == proof
@@ -36,11 +36,11 @@ def test_check_needs_no_store_and_uses_nothing_up(world: World, proved: Any) -> 
     assert (redeemed.token, redeemed.phone, redeemed.expires_at) == (proof.token, PHONE, proof.expires_at)
 
 
-def test_a_proof_is_redeemed_once_ever(world: World, otp: Any, proved: Any) -> None:
+def test_a_proof_is_redeemed_once_ever(rig: Rig, otp: Any, proved: Any) -> None:
     """By whichever OTP on the store; check still knows the token."""
     proof = proved(otp)
     otp.redeem(proof.token)
-    for other in (otp, world.otp()):
+    for other in (otp, rig.otp()):
         with pytest.raises(UsedTokenError) as used:
             other.redeem(proof.token)
         assert (used.value.code, used.value.status) == ("used_token", 401)
@@ -61,7 +61,7 @@ def test_a_proof_is_redeemed_once_ever(world: World, otp: Any, proved: Any) -> N
     ],
 )
 @pytest.mark.parametrize("call", ["check", "redeem"])
-def test_another_purpose_bind_or_phone_is_refused(world: World, otp: Any, proved: Any, call: str, wrong: Any) -> None:
+def test_another_purpose_bind_or_phone_is_refused(rig: Rig, otp: Any, proved: Any, call: str, wrong: Any) -> None:
     """And the refusal uses nothing up."""
     right = {"purpose": "login", "bind": "session", "phone": PHONE}
     proof = proved(otp, PHONE, "login", bind="session")
@@ -71,7 +71,7 @@ def test_another_purpose_bind_or_phone_is_refused(world: World, otp: Any, proved
     assert otp.redeem(proof.token, **right) == proof
 
 
-def test_a_purpose_left_out_is_signup(world: World, otp: Any, proved: Any) -> None:
+def test_a_purpose_left_out_is_signup(rig: Rig, otp: Any, proved: Any) -> None:
     """A payment must name its own."""
     proof = proved(otp, PHONE, "payment")
     for call in (otp.check, otp.redeem):
@@ -80,19 +80,19 @@ def test_a_purpose_left_out_is_signup(world: World, otp: Any, proved: Any) -> No
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", None, 7, b"bytes", "é", "x" * 5000])
-def test_what_is_no_token_is_refused(memory_world: World, token: Any) -> None:
+def test_what_is_no_token_is_refused(memory_rig: Rig, token: Any) -> None:
     """Whatever it is."""
-    otp = memory_world.otp()
+    otp = memory_rig.otp()
     for call in (otp.check, otp.redeem):
         with pytest.raises(InvalidTokenError):
             call(token)
 
 
-def test_a_token_that_was_changed_or_is_another_sites_is_refused(world: World, otp: Any, proved: Any) -> None:
+def test_a_token_that_was_changed_or_is_another_sites_is_refused(rig: Rig, otp: Any, proved: Any) -> None:
     """The signature is over all of it."""
     token = proved(otp).token
     payload, signature = token.rsplit(".", 1)
-    stranger = world.otp(secret="the secret of another site altogether")
+    stranger = rig.otp(secret="the secret of another site altogether")
     for forged in (f"{payload[:-1]}.{signature}", f"{payload}.{signature[:-2]}", payload, token + "x"):
         with pytest.raises(InvalidTokenError):
             otp.check(forged)
@@ -100,48 +100,48 @@ def test_a_token_that_was_changed_or_is_another_sites_is_refused(world: World, o
         stranger.check(token)
 
 
-def test_a_proof_lives_five_minutes(world: World, otp: Any, proved: Any) -> None:
+def test_a_proof_lives_five_minutes(rig: Rig, otp: Any, proved: Any) -> None:
     """To the millisecond, for both calls."""
     proof = proved(otp)
-    world.advance(299.999)
+    rig.advance(299.999)
     assert otp.check(proof.token)
-    world.advance(0.001)
+    rig.advance(0.001)
     for call in (otp.check, otp.redeem):
         with pytest.raises(ExpiredTokenError) as expired:
             call(proof.token)
         assert (expired.value.code, expired.value.status) == ("expired_token", 401)
 
 
-def test_a_proofs_life_is_the_policys(world: World, proved: Any) -> None:
+def test_a_proofs_life_is_the_policys(rig: Rig, proved: Any) -> None:
     """An hour at most, and the record lasts as long as the token."""
-    otp = world.otp(policy=Policy(proof_ttl=3600))
+    otp = rig.otp(policy=Policy(proof_ttl=3600))
     proof = proved(otp)
     assert (proof.expires_at - proof.verified_at).total_seconds() == 3600
-    world.advance(3599)
+    rig.advance(3599)
     assert otp.redeem(proof.token) == proof
 
 
-def test_a_token_from_the_future_is_allowed_30_seconds(world: World, otp: Any, proved: Any) -> None:
+def test_a_token_from_the_future_is_allowed_30_seconds(rig: Rig, otp: Any, proved: Any) -> None:
     """A host's clock may be that much behind the server's, for check."""
     proof = proved(otp)
-    now = world.clock.now
-    assert world.otp(clock=lambda: now - 30).check(proof.token) == proof
+    now = rig.clock.now
+    assert rig.otp(clock=lambda: now - 30).check(proof.token) == proof
     with pytest.raises(InvalidTokenError):
-        world.otp(clock=lambda: now - 30.001).check(proof.token)
+        rig.otp(clock=lambda: now - 30.001).check(proof.token)
 
 
-def test_redeem_judges_by_the_servers_time_and_check_by_the_hosts(world: World, proved: Any) -> None:
+def test_redeem_judges_by_the_servers_time_and_check_by_the_hosts(rig: Rig, proved: Any) -> None:
     """The clock given stands for both; without one, the store's TIME and the host's are what they are."""
-    otp = world.otp(clock=None)
+    otp = rig.otp(clock=None)
     proof = proved(otp)
     assert otp.check(proof.token) == otp.redeem(proof.token) == proof
     with pytest.raises(UsedTokenError):
         otp.redeem(proof.token)
 
 
-def test_several_proofs_of_a_phone_live_beside_each_other(world: World, proved: Any) -> None:
+def test_several_proofs_of_a_phone_live_beside_each_other(rig: Rig, proved: Any) -> None:
     """Each has an id, and is redeemed by itself."""
-    otp = world.otp(policy=Policy(sends="5/hour"))
+    otp = rig.otp(policy=Policy(sends="5/hour"))
     one, two = proved(otp), proved(otp)
     assert one.id != two.id
     assert otp.redeem(two.token) == two
@@ -150,7 +150,7 @@ def test_several_proofs_of_a_phone_live_beside_each_other(world: World, proved: 
         otp.redeem(two.token)
 
 
-def test_an_erased_phones_proof_is_used(world: World, otp: Any, proved: Any) -> None:
+def test_an_erased_phones_proof_is_used(rig: Rig, otp: Any, proved: Any) -> None:
     """A missing record fails closed; check can't know."""
     proof = proved(otp)
     otp.erase(PHONE)
@@ -159,27 +159,27 @@ def test_an_erased_phones_proof_is_used(world: World, otp: Any, proved: Any) -> 
     assert otp.check(proof.token) == proof
 
 
-def test_lost_data_fails_closed(world: World, otp: Any, proved: Any) -> None:
+def test_lost_data_fails_closed(rig: Rig, otp: Any, proved: Any) -> None:
     """As after a restart of a store without persistence."""
     proof = proved(otp)
-    for key in world.stored():
-        world.server.delete(key)
+    for key in rig.stored():
+        rig.server.delete(key)
     with pytest.raises(UsedTokenError):
         otp.redeem(proof.token)
 
 
-def test_a_proof_outlives_its_challenge_and_the_next_one(world: World, otp: Any, proved: Any) -> None:
+def test_a_proof_outlives_its_challenge_and_the_next_one(rig: Rig, otp: Any, proved: Any) -> None:
     """A new code in between takes nothing from it, nor does a wrong guess at that."""
     proof = proved(otp)
-    world.advance(60)
+    rig.advance(60)
     otp.issue(PHONE)
     with pytest.raises(OTPError):
-        otp.verify(PHONE, "000000" if world.outbox[-1].code != "000000" else "000001")
+        otp.verify(PHONE, "000000" if rig.outbox[-1].code != "000000" else "000001")
     otp.revoke(PHONE)
     assert otp.redeem(proof.token) == proof
 
 
-def test_a_proof_can_be_pickled_and_loses_nothing(world: World, otp: Any, proved: Any) -> None:
+def test_a_proof_can_be_pickled_and_loses_nothing(rig: Rig, otp: Any, proved: Any) -> None:
     """For a session store or a task queue."""
     proof = proved(otp)
     copy = pickle.loads(pickle.dumps(proof))
@@ -187,11 +187,11 @@ def test_a_proof_can_be_pickled_and_loses_nothing(world: World, otp: Any, proved
 
 
 @pytest.mark.parametrize("purpose", ["", None, 7, "x" * 129])
-def test_a_purpose_is_a_short_text(memory_world: World, purpose: Any) -> None:
+def test_a_purpose_is_a_short_text(memory_rig: Rig, purpose: Any) -> None:
     """The caller names it, so anything else is an error in the code that calls."""
-    otp = memory_world.otp()
+    otp = memory_rig.otp()
     otp.issue(PHONE)
-    token = otp.verify(PHONE, memory_world.outbox[-1].code).token
+    token = otp.verify(PHONE, memory_rig.outbox[-1].code).token
     calls = (
         lambda: otp.issue(PHONE, purpose),
         lambda: otp.verify(PHONE, "123456", purpose),

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from contract_world import OTHER_PHONE, PHONE, World
+from support.rig import OTHER_PHONE, PHONE, Rig
 
 from otpkit import ConfigurationError, StoreUnavailableError
 from otpkit.gateways import Delivery, Failover, Push, Receipt, Receipts
@@ -47,13 +47,13 @@ def pushing() -> Pushing:
 
 
 @pytest.fixture
-def otp(world: World, pushing: Pushing) -> Any:
-    return world.heard(gateway=pushing)
+def otp(rig: Rig, pushing: Pushing) -> Any:
+    return rig.heard(gateway=pushing)
 
 
 @pytest.mark.parametrize(("state", "event"), [("delivered", "delivered"), ("failed", "undelivered")])
 def test_a_pushed_receipt_is_kept_with_the_challenge_and_told(
-    world: World, otp: Any, pushing: Pushing, state: str, event: str
+    rig: Rig, otp: Any, pushing: Pushing, state: str, event: str
 ) -> None:
     """Once, however often it is pushed; the provider gets the answer that it wants."""
     otp.issue(PHONE)
@@ -61,7 +61,7 @@ def test_a_pushed_receipt_is_kept_with_the_challenge_and_told(
         answer = otp.receive(push(receipt(pushing, state, result_code="DELIVRD")))
         assert (answer.status, answer.body) == (200, b'{"code":0}')
     assert otp.status(PHONE).delivery == state
-    told = [(each.name, each.detail) for each in world.events if each.operation == "receive"]
+    told = [(each.name, each.detail) for each in rig.events if each.operation == "receive"]
     assert told == [(event, "pushing DELIVRD")]
     assert otp.verify(PHONE, pushing[-1].code)
 
@@ -97,20 +97,20 @@ def test_the_beginning_of_a_send_id_is_enough(otp: Any, pushing: Pushing) -> Non
     ],
     ids=str,
 )
-def test_what_strangers_push_changes_nothing(world: World, otp: Any, pushing: Pushing, changed: dict[str, str]) -> None:
+def test_what_strangers_push_changes_nothing(rig: Rig, otp: Any, pushing: Pushing, changed: dict[str, str]) -> None:
     """Ids that were never sent, other phones, nonsense: the provider's answer is the same."""
     otp.issue(PHONE)
-    before = world.stored()
+    before = rig.stored()
     assert otp.receive(push(receipt(pushing) | changed)).status == 200
     assert otp.status(PHONE).delivery == "accepted"
-    assert world.stored() == before
-    assert [event.name for event in world.events] == ["issued"]
+    assert rig.stored() == before
+    assert [event.name for event in rig.events] == ["issued"]
 
 
-def test_a_message_is_found_by_the_gateways_own_id_where_that_is_all_it_tells(world: World) -> None:
+def test_a_message_is_found_by_the_gateways_own_id_where_that_is_all_it_tells(rig: Rig) -> None:
     """Of several gateways it is the one that the push is of."""
     first, second = Numbered(), Numbered()
-    otp = world.otp(gateway=Failover([first, second]))
+    otp = rig.otp(gateway=Failover([first, second]))
     otp.issue(PHONE)
     told = {"state": "delivered", "phone": PHONE, "send_id": "", "message_id": first[-1].send_id}
     otp.receive(push(told), gateway="numbered-2")
@@ -120,7 +120,7 @@ def test_a_message_is_found_by_the_gateways_own_id_where_that_is_all_it_tells(wo
     assert otp.delivery(PHONE) == Delivery(state="delivered", gateway="numbered")
 
 
-def test_a_gateway_is_asked_by_its_own_id_of_the_message(world: World) -> None:
+def test_a_gateway_is_asked_by_its_own_id_of_the_message(rig: Rig) -> None:
     """And the one that served is asked, not another."""
     asked: list[tuple[str, str]] = []
 
@@ -132,7 +132,7 @@ def test_a_gateway_is_asked_by_its_own_id_of_the_message(world: World) -> None:
             return super().trace(phone, send_id, sent_at, message_id)
 
     first, second = Asked(), Asked()
-    otp = world.otp(gateway=Failover([first, second]))
+    otp = rig.otp(gateway=Failover([first, second]))
     first.reject_next()
     otp.issue(PHONE)
     assert otp.delivery(PHONE) == Delivery(state="delivered", gateway="outbox-2")
@@ -140,9 +140,9 @@ def test_a_gateway_is_asked_by_its_own_id_of_the_message(world: World) -> None:
     assert otp.status(PHONE).delivery == "delivered"
 
 
-def test_what_a_push_told_is_known_where_the_gateway_can_not_be_asked(world: World) -> None:
+def test_what_a_push_told_is_known_where_the_gateway_can_not_be_asked(rig: Rig) -> None:
     """Nothing else is: accepted is not delivered."""
-    otp = world.otp(gateway=(numbered := Numbered()))
+    otp = rig.otp(gateway=(numbered := Numbered()))
     otp.issue(PHONE)
     assert otp.delivery(PHONE).state == "unknown"
     otp.receive(push(receipt(numbered)))
@@ -163,15 +163,15 @@ def test_an_answer_that_knows_less_than_a_push_does_not_replace_it(otp: Any, pus
         assert (otp.delivery(PHONE).state, otp.status(PHONE).delivery) == (known, known)
 
 
-def test_a_failure_at_another_gateway_than_the_one_that_served_says_nothing(world: World) -> None:
+def test_a_failure_at_another_gateway_than_the_one_that_served_says_nothing(rig: Rig) -> None:
     """Two were given the message, for the first send was uncertain; what arrived has arrived, whoever brought it."""
     first, second = Pushing(), Pushing()
-    otp = world.heard(gateway=Failover([first, second], on_uncertain="next"))
+    otp = rig.heard(gateway=Failover([first, second], on_uncertain="next"))
     first.lose_next()
     assert otp.issue(PHONE).gateway == "pushing-2"
     otp.receive(push(receipt(second, "failed")), gateway="pushing")
     assert otp.status(PHONE).delivery == "accepted"
-    assert "undelivered" not in [event.name for event in world.events]
+    assert "undelivered" not in [event.name for event in rig.events]
     otp.receive(push(receipt(second, "failed")), gateway="pushing-2")
     assert otp.status(PHONE).delivery == "failed"
     otp.receive(push(receipt(second)), gateway="pushing")
@@ -179,7 +179,7 @@ def test_a_failure_at_another_gateway_than_the_one_that_served_says_nothing(worl
 
 
 @pytest.mark.parametrize("odd", ["\ud800", "号" * 30, " ", "a\nb", "x" * 60, None], ids=lambda odd: ascii(odd)[:12])
-def test_an_id_of_a_message_that_can_not_be_kept_is_none(world: World, odd: Any) -> None:
+def test_an_id_of_a_message_that_can_not_be_kept_is_none(rig: Rig, odd: Any) -> None:
     """The message was sent all the same; no value in Redis exceeds 64 bytes, and no push is refused for such an id."""
 
     class Odd(Numbered):
@@ -187,17 +187,17 @@ def test_an_id_of_a_message_that_can_not_be_kept_is_none(world: World, odd: Any)
             yield from super().send(message)
             return Receipt(self.name, odd)
 
-    otp = world.otp(gateway=Odd())
+    otp = rig.otp(gateway=Odd())
     assert otp.issue(PHONE).delivery == "accepted"
     assert otp.receive(push({"state": "delivered", "phone": PHONE, "message_id": odd})).status == 200
     assert otp.status(PHONE).delivery == "accepted"
-    values = world.server.hvals(*world.stored(":p"))
+    values = rig.server.hvals(*rig.stored(":p"))
     assert max(map(len, values)) <= 64
 
 
-def test_a_push_of_many_receipts_takes_few_connections(world: World, pushing: Pushing) -> None:
+def test_a_push_of_many_receipts_takes_few_connections(rig: Rig, pushing: Pushing) -> None:
     """A client that was passed in has as many as it has; and a push that fails would come again, for ever."""
-    otp = world.otp(gateway=pushing, redis=world.client(max_connections=20))
+    otp = rig.otp(gateway=pushing, redis=rig.client(max_connections=20))
     otp.issue(PHONE)
     crowd = [receipt(pushing, phone=f"+86139{number:08d}") for number in range(300)]
     assert otp.receive(push(*crowd, receipt(pushing))).status == 200
@@ -205,9 +205,9 @@ def test_a_push_of_many_receipts_takes_few_connections(world: World, pushing: Pu
 
 
 @pytest.mark.parametrize("size", [999, 1001, 2600])
-def test_no_row_of_a_long_push_is_lost(memory_world: World, pushing: Pushing, size: int) -> None:
+def test_no_row_of_a_long_push_is_lost(memory_rig: Rig, pushing: Pushing, size: int) -> None:
     """The first and the last count like any other: the provider was answered, and tells none of them again."""
-    otp = memory_world.otp(gateway=pushing)
+    otp = memory_rig.otp(gateway=pushing)
     for phone in (PHONE, OTHER_PHONE):
         otp.issue(phone)
     crowd = [receipt(pushing, phone=f"+86139{number:08d}") for number in range(size - 2)]
@@ -218,10 +218,10 @@ def test_no_row_of_a_long_push_is_lost(memory_world: World, pushing: Pushing, si
     assert [otp.status(phone).delivery for phone in (PHONE, OTHER_PHONE)] == ["delivered", "delivered"]
 
 
-def test_a_long_push_is_repeated_whole_where_the_store_goes_away_halfway(world: World, pushing: Pushing) -> None:
+def test_a_long_push_is_repeated_whole_where_the_store_goes_away_halfway(rig: Rig, pushing: Pushing) -> None:
     """The provider is told so by the error's 503; what was recorded before changes nothing the second time."""
-    client = world.client(world.breakable)
-    otp = world.otp(gateway=pushing, redis=client)
+    client = rig.client(rig.breakable)
+    otp = rig.otp(gateway=pushing, redis=client)
     for phone in (PHONE, OTHER_PHONE):
         otp.issue(phone)
     first, last = (
@@ -237,47 +237,45 @@ def test_a_long_push_is_repeated_whole_where_the_store_goes_away_halfway(world: 
     assert [otp.status(phone).delivery for phone in (PHONE, OTHER_PHONE)] == ["delivered", "delivered"]
 
 
-def test_a_push_that_is_refused_is_logged_once_in_a_while(
-    memory_world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_push_that_is_refused_is_logged_once_in_a_while(memory_rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     """With the gateway's reason, and as one event: a stranger who repeats it must not fill the log."""
 
     class Refusing(Pushing):
         def receipts(self, push: Push) -> Receipts:
             return Receipts((), 403, problem="its signature is another's: check public_url")
 
-    otp = memory_world.heard(gateway=Refusing())
+    otp = memory_rig.heard(gateway=Refusing())
     for _ in range(50):
         assert otp.receive(push()).status == 403
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "pushing" in record.getMessage()
     assert "its signature is another's: check public_url" in record.getMessage()
-    assert [(event.name, event.operation, event.detail) for event in memory_world.events] == [
+    assert [(event.name, event.operation, event.detail) for event in memory_rig.events] == [
         ("push_refused", "receive", "pushing")
     ]
-    memory_world.clock.advance(61)
+    memory_rig.clock.advance(61)
     otp.receive(push())
     assert len(caplog.records) == 2
 
 
-def test_what_the_gateway_says_is_told_although_it_can_not_be_kept(world: World) -> None:
+def test_what_the_gateway_says_is_told_although_it_can_not_be_kept(rig: Rig) -> None:
     """Redis goes away after it said whom to ask."""
-    client = world.client(world.breakable)
+    client = rig.client(rig.breakable)
 
     class Last(Outbox):
         def trace(self, *args: Any) -> Any:
             client.broken = True
             return super().trace(*args)
 
-    otp = world.otp(gateway=Last(), redis=client)
+    otp = rig.otp(gateway=Last(), redis=client)
     otp.issue(PHONE)
     assert otp.delivery(PHONE).state == "delivered"
     client.broken = False
     assert otp.status(PHONE).delivery == "accepted"
 
 
-def test_a_receipt_before_the_settlement_stands(world: World) -> None:
+def test_a_receipt_before_the_settlement_stands(rig: Rig) -> None:
     """A quick provider: the message is delivered before its acceptance is recorded."""
 
     class Quick(Pushing):
@@ -288,33 +286,33 @@ def test_a_receipt_before_the_settlement_stands(world: World) -> None:
             return result
 
     told: list[Any] = []
-    otp: Any = world.otp(gateway=Quick())
+    otp: Any = rig.otp(gateway=Quick())
     otp.flows = getattr(otp, "target", otp)._flows
     otp.issue(PHONE)
     assert otp.status(PHONE).delivery == "delivered"
 
 
 def test_a_gateway_without_pushes_and_one_that_there_is_not_are_configuration_errors(
-    world: World, pushing: Pushing
+    rig: Rig, pushing: Pushing
 ) -> None:
     """They name the gateway, and the ones that there are."""
-    otp = world.otp(gateway=Failover([world.outbox, pushing]))
+    otp = rig.otp(gateway=Failover([rig.outbox, pushing]))
     for name, said in (("outbox", "outbox"), ("other", "outbox, pushing"), ("", "outbox, pushing")):
         with pytest.raises(ConfigurationError, match=said):
             otp.receive(push(), gateway=name)
 
 
-def test_a_gateway_without_pushes_is_asked_only_where_it_can_be(world: World) -> None:
+def test_a_gateway_without_pushes_is_asked_only_where_it_can_be(rig: Rig) -> None:
     """The remedy is one that helps: a function can't be asked either."""
-    for gateway, said in ((world.outbox, "Ask by OTP.delivery"), (lambda _: None, "can't be asked either")):
+    for gateway, said in ((rig.outbox, "Ask by OTP.delivery"), (lambda _: None, "can't be asked either")):
         with pytest.raises(ConfigurationError, match=said):
-            world.otp(gateway=gateway).receive(push())
+            rig.otp(gateway=gateway).receive(push())
 
 
-def test_a_push_is_to_come_again_where_the_store_is_away(world: World, pushing: Pushing) -> None:
+def test_a_push_is_to_come_again_where_the_store_is_away(rig: Rig, pushing: Pushing) -> None:
     """The error's status, 503, tells the provider so."""
-    client = world.client(world.breakable)
-    otp = world.otp(gateway=pushing, redis=client)
+    client = rig.client(rig.breakable)
+    otp = rig.otp(gateway=pushing, redis=client)
     otp.issue(PHONE)
     told = push(receipt(pushing))
     client.broken = True

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from contract_world import OTHER_PHONE, PHONE, VISITOR, World, in_thread, wrong
+from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, in_thread, wrong
 
 from otpkit import ExpiredCodeError, GatewayRejectedError, Policy, RateLimitError, WrongCodeError
 from otpkit.gateways import Message
@@ -18,7 +18,7 @@ Reject = Callable[..., GatewayRejectedError]
 
 
 @pytest.mark.parametrize("category", REFUNDED)
-def test_a_rejected_first_send_leaves_nothing_behind(world: World, otp: Any, rejected: Reject, category: str) -> None:
+def test_a_rejected_first_send_leaves_nothing_behind(rig: Rig, otp: Any, rejected: Reject, category: str) -> None:
     """The caller gets the gateway's own evidence, and may try again at once with all that it had."""
     error = rejected(category, gateway_code="isv.OUT_OF_SERVICE")
     with pytest.raises(GatewayRejectedError) as raised:
@@ -31,7 +31,7 @@ def test_a_rejected_first_send_leaves_nothing_behind(world: World, otp: Any, rej
     assert otp.issue(PHONE).sends_left == 9
 
 
-def test_a_bad_number_keeps_its_quota_spent(world: World, otp: Any, rejected: Reject) -> None:
+def test_a_bad_number_keeps_its_quota_spent(rig: Rig, otp: Any, rejected: Reject) -> None:
     """A loop on bad numbers is not free; the challenge is withdrawn all the same."""
     rejected("number")
     with pytest.raises(GatewayRejectedError):
@@ -40,13 +40,13 @@ def test_a_bad_number_keeps_its_quota_spent(world: World, otp: Any, rejected: Re
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE)
     assert (refused.value.scope, refused.value.retry_after, refused.value.challenge) == ("phone", 60, None)
-    world.advance(60)
+    rig.advance(60)
     assert otp.issue(PHONE).sends_left == 8
 
 
 @pytest.mark.parametrize(("said", "told"), [(None, 60), (90, 90), (5, 60)])
 def test_the_gateways_own_limit_is_a_rate_limit(
-    world: World, otp: Any, rejected: Reject, said: int | None, told: int
+    rig: Rig, otp: Any, rejected: Reject, said: int | None, told: int
 ) -> None:
     """Scope gateway; the send stays counted, the challenge is withdrawn, and waiting as told is enough."""
     rejected("rate_limit", retry_after=said)
@@ -55,88 +55,88 @@ def test_the_gateways_own_limit_is_a_rate_limit(
     error = refused.value
     assert (error.scope, error.retry_after, error.challenge) == ("gateway", told, None)
     assert otp.status(PHONE) is None
-    world.advance(error.retry_after)
+    rig.advance(error.retry_after)
     assert otp.issue(PHONE).sends_left == 8
 
 
-def test_the_gateways_limit_knows_how_long_the_phones_own_last(world: World, rejected: Reject) -> None:
+def test_the_gateways_limit_knows_how_long_the_phones_own_last(rig: Rig, rejected: Reject) -> None:
     """The counted send may have been the hour's last one: then the hour is what is told."""
-    otp = world.otp(policy=Policy(sends="2/hour"))
+    otp = rig.otp(policy=Policy(sends="2/hour"))
     otp.issue(PHONE)
-    world.advance(600)
+    rig.advance(600)
     rejected("rate_limit", retry_after=60)
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE)
     assert (refused.value.scope, refused.value.retry_after) == ("gateway", 3000)
     assert refused.value.challenge is None
-    world.advance(3000)
+    rig.advance(3000)
     assert otp.issue(PHONE)
 
 
-def test_the_gateways_limit_shows_the_challenge_that_lives_on(world: World, otp: Any, rejected: Reject) -> None:
+def test_the_gateways_limit_shows_the_challenge_that_lives_on(rig: Rig, otp: Any, rejected: Reject) -> None:
     """A resend that the carrier limits leaves the first message's code to be typed."""
     first = otp.issue(PHONE)
-    world.advance(60)
+    rig.advance(60)
     rejected("rate_limit")
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE)
     assert (refused.value.scope, refused.value.challenge.id) == ("gateway", first.id)
     assert refused.value.challenge.delivery == "accepted"
     assert refused.value.challenge.expires_in == 240
-    assert otp.verify(PHONE, world.outbox[-1].code)
+    assert otp.verify(PHONE, rig.outbox[-1].code)
 
 
 @pytest.mark.parametrize("category", [*REFUNDED, "number", "rate_limit"])
 def test_a_rejected_resend_leaves_the_first_code_with_its_former_end(
-    world: World, otp: Any, rejected: Reject, category: str
+    rig: Rig, otp: Any, rejected: Reject, category: str
 ) -> None:
     """The renewal of life that the resend brought goes with it; the wrong codes stay counted."""
     first = otp.issue(PHONE)
-    code = world.outbox[0].code
+    code = rig.outbox[0].code
     with pytest.raises(WrongCodeError):
         otp.verify(PHONE, wrong(code))
-    world.advance(100)
+    rig.advance(100)
     rejected(category)
     with pytest.raises((GatewayRejectedError, RateLimitError)):
         otp.issue(PHONE)
     live = otp.status(PHONE)
     assert (live.id, live.expires_in, live.attempts_left, live.delivery) == (first.id, 200, 4, "accepted")
     assert live.sends_left == (9 if category in REFUNDED else 8)
-    world.advance(199.999)
+    rig.advance(199.999)
     assert otp.status(PHONE).id == first.id
     assert otp.verify(PHONE, code)
 
 
-def test_after_the_former_end_the_first_code_is_dead(world: World, otp: Any, rejected: Reject) -> None:
+def test_after_the_former_end_the_first_code_is_dead(rig: Rig, otp: Any, rejected: Reject) -> None:
     """Not a millisecond of the rejected renewal is left."""
     otp.issue(PHONE)
-    world.advance(100)
+    rig.advance(100)
     rejected("account")
     with pytest.raises(GatewayRejectedError):
         otp.issue(PHONE)
-    world.advance(200)
+    rig.advance(200)
     assert otp.status(PHONE) is None
     with pytest.raises(ExpiredCodeError):
-        otp.verify(PHONE, world.outbox[0].code)
+        otp.verify(PHONE, rig.outbox[0].code)
 
 
-def test_a_middle_send_can_be_undone(world: World, otp: Any, rejected: Reject) -> None:
+def test_a_middle_send_can_be_undone(rig: Rig, otp: Any, rejected: Reject) -> None:
     """Accepted, rejected, accepted: the life is that of the third, the quota that of two."""
     otp.issue(PHONE)
-    world.advance(100)
+    rig.advance(100)
     rejected("account")
     with pytest.raises(GatewayRejectedError):
         otp.issue(PHONE)
-    world.advance(100)
+    rig.advance(100)
     third = otp.issue(PHONE)
     assert (third.expires_in, third.sends_left) == (300, 8)
 
 
-def test_a_rejected_resend_after_an_uncertain_send_withdraws_nothing(world: World, otp: Any, rejected: Reject) -> None:
+def test_a_rejected_resend_after_an_uncertain_send_withdraws_nothing(rig: Rig, otp: Any, rejected: Reject) -> None:
     """The first message may have arrived."""
-    world.outbox.lose_next()
+    rig.outbox.lose_next()
     first = otp.issue(PHONE)
-    world.advance(60)
+    rig.advance(60)
     rejected("account")
     with pytest.raises(GatewayRejectedError):
         otp.issue(PHONE)
@@ -144,7 +144,7 @@ def test_a_rejected_resend_after_an_uncertain_send_withdraws_nothing(world: Worl
     assert (live.id, live.delivery, live.expires_in) == (first.id, "uncertain", 240)
 
 
-def test_a_challenge_with_another_send_under_way_stays(world: World) -> None:
+def test_a_challenge_with_another_send_under_way_stays(rig: Rig) -> None:
     """The first is still at its gateway while the second is rejected, and is accepted later."""
     arrived, release = threading.Event(), threading.Event()
     codes: list[str] = []
@@ -159,11 +159,11 @@ def test_a_challenge_with_another_send_under_way_stays(world: World) -> None:
 
     policy = Policy(sends="5/hour")
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(world.otp(gateway=slow, policy=policy).issue, PHONE)
+        first = pool.submit(rig.otp(gateway=slow, policy=policy).issue, PHONE)
         assert arrived.wait(30)
         with pytest.raises(GatewayRejectedError):
-            world.otp(gateway=refuse, policy=policy).issue(PHONE)
-        otp = world.otp(policy=policy)
+            rig.otp(gateway=refuse, policy=policy).issue(PHONE)
+        otp = rig.otp(policy=policy)
         pending = otp.status(PHONE)
         assert (pending.delivery, pending.sends_left) == ("pending", 4)
         release.set()
@@ -174,16 +174,16 @@ def test_a_challenge_with_another_send_under_way_stays(world: World) -> None:
 
 @pytest.mark.parametrize("category", [None, "account", "number", "rate_limit"])
 @pytest.mark.parametrize("meanwhile", ["erase", "revoke"])
-def test_what_was_taken_away_meanwhile_is_not_created_anew(world: World, category: Any, meanwhile: str) -> None:
+def test_what_was_taken_away_meanwhile_is_not_created_anew(rig: Rig, category: Any, meanwhile: str) -> None:
     """Neither a settlement nor an undo brings back an erased phone or a revoked challenge."""
-    other = world.otp()
+    other = rig.otp()
 
     def gateway(message: Message) -> None:
         in_thread(getattr(other, meanwhile), message.phone)
         if category is not None:
             raise GatewayRejectedError("asked", gateway="function", category=category)
 
-    otp = world.otp(gateway=gateway)
+    otp = rig.otp(gateway=gateway)
     if category is None:
         assert otp.issue(PHONE).delivery == "accepted"
     else:
@@ -191,12 +191,12 @@ def test_what_was_taken_away_meanwhile_is_not_created_anew(world: World, categor
             otp.issue(PHONE)
     assert other.status(PHONE) is None
     if meanwhile == "erase":
-        assert world.stored() == []
+        assert rig.stored() == []
 
 
-def test_an_undo_finds_its_own_send_alone(world: World) -> None:
+def test_an_undo_finds_its_own_send_alone(rig: Rig) -> None:
     """Erased and issued anew while the gateway thought it over: the new challenge is not the rejected one."""
-    other = world.otp()
+    other = rig.otp()
 
     def gateway(message: Message) -> None:
         in_thread(other.erase, PHONE)
@@ -204,21 +204,21 @@ def test_an_undo_finds_its_own_send_alone(world: World) -> None:
         raise GatewayRejectedError("asked", gateway="function", category="account")
 
     with pytest.raises(GatewayRejectedError):
-        world.otp(gateway=gateway).issue(PHONE)
+        rig.otp(gateway=gateway).issue(PHONE)
     assert other.status(PHONE).sends_left == 9
-    assert other.verify(PHONE, world.outbox[-1].code)
+    assert other.verify(PHONE, rig.outbox[-1].code)
 
 
-def test_a_rejection_that_can_not_be_undone_is_told_all_the_same(world: World) -> None:
+def test_a_rejection_that_can_not_be_undone_is_told_all_the_same(rig: Rig) -> None:
     """With the store gone the send stays counted and in the end uncertain: the safe side."""
-    client = world.client(wrap=world.breakable)
+    client = rig.client(wrap=rig.breakable)
 
     def gateway(message: Message) -> None:
         client.broken = True
         raise GatewayRejectedError("asked", gateway="function", category=next(categories))
 
     categories: Any = iter(["account", "rate_limit"])
-    otp = world.otp(redis=client, gateway=gateway)
+    otp = rig.otp(redis=client, gateway=gateway)
     with pytest.raises(GatewayRejectedError):
         otp.issue(PHONE, ip=VISITOR)
     client.broken = False
@@ -226,6 +226,6 @@ def test_a_rejection_that_can_not_be_undone_is_told_all_the_same(world: World) -
         otp.issue(OTHER_PHONE)
     assert (refused.value.scope, refused.value.retry_after, refused.value.challenge) == ("gateway", 60, None)
     client.broken = False
-    world.advance(30)
+    rig.advance(30)
     for phone in (PHONE, OTHER_PHONE):
         assert (otp.status(phone).delivery, otp.status(phone).sends_left) == ("uncertain", 9)

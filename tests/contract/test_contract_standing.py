@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from contract_world import OTHER_PHONE, PHONE, VISITOR, World, other_codes, wrong
+from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, other_codes, wrong
 
 from otpkit import BlockedError, ExpiredCodeError, Policy, RateLimitError, Standing, WrongCodeError
 
@@ -14,93 +14,93 @@ ALL_CLEAR = Standing(
 )
 
 
-def fail(otp: Any, world: World, times: int) -> None:
-    for code in other_codes(world.outbox[-1].code, times):
+def fail(otp: Any, rig: Rig, times: int) -> None:
+    for code in other_codes(rig.outbox[-1].code, times):
         with pytest.raises(WrongCodeError):
             otp.verify(PHONE, code)
 
 
-def test_an_unknown_phone_may_do_all(world: World, otp: Any) -> None:
+def test_an_unknown_phone_may_do_all(rig: Rig, otp: Any) -> None:
     """In any spelling; looking leaves nothing behind."""
     assert otp.standing("138 0013 8000") == ALL_CLEAR
     assert not ALL_CLEAR.limited
-    assert world.stored() == []
+    assert rig.stored() == []
 
 
-def test_a_send_makes_the_phone_wait_for_the_next_one_alone(world: World, otp: Any) -> None:
+def test_a_send_makes_the_phone_wait_for_the_next_one_alone(rig: Rig, otp: Any) -> None:
     """As many seconds as a refusal tells, rounded up; the code may be tried meanwhile."""
     otp.issue(PHONE)
-    world.advance(10.5)
+    rig.advance(10.5)
     standing = otp.standing(PHONE)
     assert (standing.sends_left, standing.send_in, standing.verify_in, standing.limited) == (9, 50, 0, True)
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE)
     assert refused.value.retry_after == standing.send_in
-    world.advance(49.375)
+    rig.advance(49.375)
     assert otp.standing(PHONE).send_in == 1
-    world.advance(0.125)
+    rig.advance(0.125)
     standing = otp.standing(PHONE)
     assert (standing.sends_left, standing.send_in, standing.limited) == (9, 0, False)
     assert otp.issue(PHONE).sends_left == 8
     assert otp.standing(OTHER_PHONE).sends_left == 10
 
 
-def test_used_up_failures_make_it_wait_for_both(world: World) -> None:
+def test_used_up_failures_make_it_wait_for_both(rig: Rig) -> None:
     """As long as the longest of their rates says, until the millisecond."""
-    otp = world.otp(policy=Policy(sends="32/day", failures="2/minute, 3/hour"))
+    otp = rig.otp(policy=Policy(sends="32/day", failures="2/minute, 3/hour"))
     otp.issue(PHONE)
-    fail(otp, world, 2)
+    fail(otp, rig, 2)
     standing = otp.standing(PHONE)
     assert (standing.failures_left, standing.send_in, standing.verify_in) == (1, 60, 60)
-    world.advance(100)
-    fail(otp, world, 1)
+    rig.advance(100)
+    fail(otp, rig, 1)
     standing = otp.standing(PHONE)
     assert (standing.failures_left, standing.consecutive_failures, standing.blocked) == (0, 3, False)
     assert (standing.send_in, standing.verify_in, standing.sends_left) == (3500, 3500, 31)
-    world.advance(3499.875)
+    rig.advance(3499.875)
     assert otp.standing(PHONE).verify_in == 1
-    world.advance(0.125)
+    rig.advance(0.125)
     standing = otp.standing(PHONE)
     assert (standing.failures_left, standing.send_in, standing.verify_in) == (2, 0, 0)
 
 
-def test_the_longer_of_two_waits_is_the_one_for_a_send(world: World) -> None:
+def test_the_longer_of_two_waits_is_the_one_for_a_send(rig: Rig) -> None:
     """A send waits for the sends and the failures, a try for the failures."""
-    otp = world.otp(policy=Policy(sends="1/hour", failures="1/10 minutes"))
+    otp = rig.otp(policy=Policy(sends="1/hour", failures="1/10 minutes"))
     otp.issue(PHONE)
-    fail(otp, world, 1)
+    fail(otp, rig, 1)
     standing = otp.standing(PHONE)
     assert (standing.sends_left, standing.failures_left) == (0, 0)
     assert (standing.send_in, standing.verify_in) == (3600, 600)
 
 
-def test_a_right_code_ends_the_consecutive_failures_and_gives_no_other_back(world: World, otp: Any) -> None:
+def test_a_right_code_ends_the_consecutive_failures_and_gives_no_other_back(rig: Rig, otp: Any) -> None:
     """A guess where no code is was never counted."""
     otp.issue(PHONE)
-    fail(otp, world, 2)
-    otp.verify(PHONE, world.outbox[-1].code)
+    fail(otp, rig, 2)
+    otp.verify(PHONE, rig.outbox[-1].code)
     with pytest.raises(ExpiredCodeError):
         otp.verify(PHONE, "123456")
     standing = otp.standing(PHONE)
     assert (standing.consecutive_failures, standing.failures_left) == (0, 18)
 
 
-def test_a_blocked_phone_says_so_until_it_is_unblocked(world: World) -> None:
+def test_a_blocked_phone_says_so_until_it_is_unblocked(rig: Rig) -> None:
     """However long ago it was; unblocking clears its failures and leaves its sends."""
     policy = Policy(sends="2/day", failures="3/day", max_consecutive_failures=3)
-    otp = world.otp(policy=policy)
+    otp = rig.otp(policy=policy)
     otp.issue(PHONE)
-    fail(otp, world, 3)
+    fail(otp, rig, 3)
     standing = otp.standing(PHONE)
     assert (standing.blocked, standing.consecutive_failures, standing.failures_left) == (True, 3, 0)
     otp.unblock(PHONE)
     standing = otp.standing(PHONE)
     assert (standing.blocked, standing.consecutive_failures, standing.failures_left) == (False, 0, 3)
     assert (standing.sends_left, standing.limited) == (1, False)
-    fail(otp, world, 2)
+    fail(otp, rig, 2)
     otp.issue(PHONE)
-    fail(otp, world, 1)
-    world.advance(366 * 86400)
+    fail(otp, rig, 1)
+    rig.advance(366 * 86400)
     standing = otp.standing(PHONE)
     assert (standing.blocked, standing.limited) == (True, False)
     with pytest.raises(BlockedError):
@@ -109,61 +109,61 @@ def test_a_blocked_phone_says_so_until_it_is_unblocked(world: World) -> None:
     assert otp.standing(PHONE).consecutive_failures == 0
 
 
-def test_each_policy_judges_the_same_history_by_its_own_numbers(world: World) -> None:
+def test_each_policy_judges_the_same_history_by_its_own_numbers(rig: Rig) -> None:
     """Where a strict one finds a reached block, looking does not make it last: that is for a call that refuses."""
-    loose = world.otp(policy=Policy(sends="32/day"))
-    strict = world.otp(policy=Policy(sends="2/hour", failures="1/hour", max_consecutive_failures=2))
+    loose = rig.otp(policy=Policy(sends="32/day"))
+    strict = rig.otp(policy=Policy(sends="2/hour", failures="1/hour", max_consecutive_failures=2))
     loose.issue(PHONE)
-    fail(loose, world, 3)
+    fail(loose, rig, 3)
     assert not loose.standing(PHONE).blocked
     found = strict.standing(PHONE)
     assert (found.blocked, found.sends_left, found.failures_left, found.verify_in) == (True, 1, 0, 3600)
-    (counter,) = world.stored(":c")
-    assert world.server.pttl(counter) > 0
+    (counter,) = rig.stored(":c")
+    assert rig.server.pttl(counter) > 0
 
 
-def test_looking_changes_nothing(world: World) -> None:
+def test_looking_changes_nothing(rig: Rig) -> None:
     """Neither what is kept, byte for byte, nor how long; and no event tells of it."""
-    otp = world.heard(policy=Policy(sends="1/day", failures="2/day", max_consecutive_failures=2))
+    otp = rig.heard(policy=Policy(sends="1/day", failures="2/day", max_consecutive_failures=2))
     otp.issue(PHONE)
-    fail(otp, world, 2)
-    kept = {key: world.server.dump(key) for key in world.stored()}
-    told = list(world.events)
+    fail(otp, rig, 2)
+    kept = {key: rig.server.dump(key) for key in rig.stored()}
+    told = list(rig.events)
     for _ in range(3):
         otp.standing(PHONE)
-    assert {key: world.server.dump(key) for key in world.stored()} == kept
-    assert world.events == told
-    assert len(world.outbox) == 1
+    assert {key: rig.server.dump(key) for key in rig.stored()} == kept
+    assert rig.events == told
+    assert len(rig.outbox) == 1
 
 
-def test_no_wider_limit_is_a_phones(world: World) -> None:
+def test_no_wider_limit_is_a_phones(rig: Rig) -> None:
     """What an address, a region and all phones together have used up is not in it."""
     rates = {"ip_sends": "1/day", "region_sends": {"CN": "1/day"}, "total_sends": "1/day"}
-    otp = world.otp(policy=Policy(**rates))
+    otp = rig.otp(policy=Policy(**rates))
     otp.issue(OTHER_PHONE, ip=VISITOR)
     with pytest.raises(RateLimitError):
         otp.issue(PHONE, ip=VISITOR)
     assert otp.standing(PHONE) == ALL_CLEAR
 
 
-def test_a_clock_that_went_back_makes_nobody_wait_longer(world: World, otp: Any) -> None:
+def test_a_clock_that_went_back_makes_nobody_wait_longer(rig: Rig, otp: Any) -> None:
     """After a failover to a slower clock a recorded time in the future counts as now."""
     otp.issue(PHONE)
     with pytest.raises(WrongCodeError):
-        otp.verify(PHONE, wrong(world.outbox[-1].code))
-    world.advance(-600)
+        otp.verify(PHONE, wrong(rig.outbox[-1].code))
+    rig.advance(-600)
     standing = otp.standing(PHONE)
     assert (standing.sends_left, standing.send_in, standing.failures_left) == (9, 60, 19)
-    world.advance(30)
+    rig.advance(30)
     assert otp.standing(PHONE).send_in == 30
 
 
-def test_a_client_that_decodes_gives_the_same(world: World) -> None:
+def test_a_client_that_decodes_gives_the_same(rig: Rig) -> None:
     """Scripts answer in ASCII and integers."""
-    plain = world.otp()
+    plain = rig.otp()
     plain.issue(PHONE)
-    fail(plain, world, 2)
-    decoding = world.otp(redis=world.client(decode_responses=True))
+    fail(plain, rig, 2)
+    decoding = rig.otp(redis=rig.client(decode_responses=True))
     assert decoding.standing(PHONE) == plain.standing(PHONE)
     assert decoding.standing(OTHER_PHONE).sends_left == 10
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from contract_world import MEMORY, PHONE, VISITOR, LoopThread, World, wrong
+from support.rig import MEMORY, PHONE, VISITOR, LoopThread, Rig, wrong
 
 from otpkit import (
     ConfigurationError,
@@ -49,13 +49,13 @@ def calls(otp: Any, token: str) -> list[Callable[[], Any]]:
     ]
 
 
-def test_with_the_store_down_nothing_is_sent_and_nothing_granted(memory_world: World, closed_url: str) -> None:
+def test_with_the_store_down_nothing_is_sent_and_nothing_granted(memory_rig: Rig, closed_url: str) -> None:
     """Every call but check says so, with Redis's own error as its cause, and soon."""
-    usual = memory_world.otp()
+    usual = memory_rig.otp()
     usual.issue(PHONE)
-    proof = usual.verify(PHONE, memory_world.outbox[-1].code)
-    memory_world.outbox.clear()
-    otp = memory_world.heard(redis=closed_url)
+    proof = usual.verify(PHONE, memory_rig.outbox[-1].code)
+    memory_rig.outbox.clear()
+    otp = memory_rig.heard(redis=closed_url)
     start = time.monotonic()
     for call in calls(otp, proof.token):
         with pytest.raises(StoreUnavailableError) as down:
@@ -64,28 +64,28 @@ def test_with_the_store_down_nothing_is_sent_and_nothing_granted(memory_world: W
         assert isinstance(down.value.__cause__, Exception)
         assert PHONE not in str(down.value)
     assert time.monotonic() - start < 8
-    assert len(memory_world.outbox) == 0
+    assert len(memory_rig.outbox) == 0
     assert otp.check(proof.token) == proof
-    assert {(event.name, event.outcome) for event in memory_world.events} == {("refused", "store_unavailable")}
+    assert {(event.name, event.outcome) for event in memory_rig.events} == {("refused", "store_unavailable")}
 
 
-def test_a_store_that_never_answers_is_given_up_within_bounds(memory_world: World, silent_url: str) -> None:
+def test_a_store_that_never_answers_is_given_up_within_bounds(memory_rig: Rig, silent_url: str) -> None:
     """A second to answer, and a few tries."""
-    otp = memory_world.otp(redis=silent_url)
+    otp = memory_rig.otp(redis=silent_url)
     start = time.monotonic()
     with pytest.raises(StoreUnavailableError) as down:
         otp.issue(PHONE)
     assert time.monotonic() - start < 8
     assert down.value.__cause__ is not None
-    assert len(memory_world.outbox) == 0
+    assert len(memory_rig.outbox) == 0
 
 
-def test_nothing_of_a_failed_call_is_left(world: World) -> None:
+def test_nothing_of_a_failed_call_is_left(rig: Rig) -> None:
     """Once the store is back, all is as it was before."""
-    client = world.client(wrap=world.breakable)
-    otp = world.otp(redis=client)
+    client = rig.client(wrap=rig.breakable)
+    otp = rig.otp(redis=client)
     otp.issue(PHONE)
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     client.broken = True
     for typed in (code, wrong(code)):
         with pytest.raises(StoreUnavailableError):
@@ -97,23 +97,23 @@ def test_nothing_of_a_failed_call_is_left(world: World) -> None:
     assert otp.verify(PHONE, code)
 
 
-def test_a_client_that_decodes_works_too(world: World) -> None:
+def test_a_client_that_decodes_works_too(rig: Rig) -> None:
     """Scripts answer in ASCII and integers."""
-    otp = world.otp(redis=world.client(decode_responses=True), policy=Policy(ip_sends="3/hour", failures="2/day"))
+    otp = rig.otp(redis=rig.client(decode_responses=True), policy=Policy(ip_sends="3/hour", failures="2/day"))
     challenge = otp.issue(PHONE, ip=VISITOR, idempotency_key="form")
     assert otp.issue(PHONE, idempotency_key="form").id == challenge.id
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE)
     assert (refused.value.challenge.id, refused.value.rate) == (challenge.id, Rate(1, 60))
     with pytest.raises(WrongCodeError):
         otp.verify(PHONE, wrong(code), ip=VISITOR)
-    assert world.otp().status(PHONE) == otp.status(PHONE)
+    assert rig.otp().status(PHONE) == otp.status(PHONE)
     assert otp.delivery(PHONE).state == "delivered"
     proof = otp.verify(PHONE, code, ip=VISITOR)
     assert otp.redeem(proof.token) == proof
-    world.advance(60)
-    world.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", category="rate_limit"))
+    rig.advance(60)
+    rig.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", category="rate_limit"))
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE)
     assert refused.value.scope == "gateway"
@@ -123,16 +123,16 @@ def test_a_client_that_decodes_works_too(world: World) -> None:
     assert otp.status(PHONE) is None
 
 
-def test_namespaces_are_apart(world: World) -> None:
+def test_namespaces_are_apart(rig: Rig) -> None:
     """Two on one store know nothing of each other."""
-    one, two = world.otp(), world.otp(namespace=f"{world.namespace}.two_-2")
+    one, two = rig.otp(), rig.otp(namespace=f"{rig.namespace}.two_-2")
     one.issue(PHONE)
     assert two.status(PHONE) is None
     assert two.issue(PHONE).sends_left == 9
 
 
-def connections(world: World, name: str) -> int:
-    return sum(client["name"] == name for client in world.server.client_list())
+def connections(rig: Rig, name: str) -> int:
+    return sum(client["name"] == name for client in rig.server.client_list())
 
 
 def use(otp: Any) -> None:
@@ -142,15 +142,15 @@ def use(otp: Any) -> None:
 @pytest.fixture(params=["valkey", "redis"])
 def server_world(
     request: pytest.FixtureRequest, is_async: bool, namespace: str, loop_thread: LoopThread
-) -> Iterator[World]:
-    """Give a world on each real server, which can tell who is connected."""
+) -> Iterator[Rig]:
+    """Give a rig on each real server, which can tell who is connected."""
     url = request.getfixturevalue(f"{request.param}_url")
-    world = World(is_async=is_async, store_url=url, namespace=namespace, loop=loop_thread)
-    yield world
-    world.close()
+    rig = Rig(url, namespace, loop_thread if is_async else None)
+    yield rig
+    rig.close()
 
 
-def test_a_client_made_from_a_url_is_closed(server_world: World, namespace: str) -> None:
+def test_a_client_made_from_a_url_is_closed(server_world: Rig, namespace: str) -> None:
     """By close(); a second time does no harm."""
     otp = server_world.otp(redis=f"{server_world.store_url}&client_name={namespace}")
     use(otp)
@@ -163,7 +163,7 @@ def test_a_client_made_from_a_url_is_closed(server_world: World, namespace: str)
     assert connections(server_world, namespace) == 0
 
 
-def test_a_borrowed_client_is_never_closed(server_world: World, namespace: str) -> None:
+def test_a_borrowed_client_is_never_closed(server_world: Rig, namespace: str) -> None:
     """It is its owner's."""
     client = server_world.client(client_name=namespace)
     otp = server_world.otp(redis=client)
@@ -174,45 +174,45 @@ def test_a_borrowed_client_is_never_closed(server_world: World, namespace: str) 
     assert connections(server_world, namespace) == 1
 
 
-def test_with_closes(memory_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_closes(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The block gives the object itself, and leaving it closes it."""
     closed: list[Any] = []
-    shell = memory_world.shell
+    shell = memory_rig.shell
 
-    if memory_world.is_async:
+    if memory_rig.is_async:
 
         async def aclose(self: Any) -> None:
             closed.append(self)
 
         async def block() -> Any:
-            async with memory_world.build(redis=MEMORY) as otp:
+            async with memory_rig.build(redis=MEMORY) as otp:
                 assert await otp.status(PHONE) is None
                 assert closed == []
             return otp
 
         monkeypatch.setattr(shell, "close", aclose)
-        otp = memory_world.loop.run(block())
+        otp = memory_rig.loop.run(block())
     else:
 
         def close(self: Any) -> None:
             closed.append(self)
 
         monkeypatch.setattr(shell, "close", close)
-        with memory_world.build(redis=MEMORY) as otp:
+        with memory_rig.build(redis=MEMORY) as otp:
             use(otp)
             assert closed == []
     assert closed == [otp]
 
 
-def test_memory_is_a_store_of_its_own_each_time(memory_world: World) -> None:
+def test_memory_is_a_store_of_its_own_each_time(memory_rig: Rig) -> None:
     """Two OTPs from memory:// share nothing."""
-    one, two = memory_world.otp(redis=MEMORY), memory_world.otp(redis=MEMORY)
+    one, two = memory_rig.otp(redis=MEMORY), memory_rig.otp(redis=MEMORY)
     one.issue(PHONE)
     assert two.status(PHONE) is None
-    assert one.verify(PHONE, memory_world.outbox[-1].code)
+    assert one.verify(PHONE, memory_rig.outbox[-1].code)
 
 
-def test_refused_credentials_are_a_configuration_error(server_world: World) -> None:
+def test_refused_credentials_are_a_configuration_error(server_world: Rig) -> None:
     """Waiting would not help: an operator must mend the URL; the password is not shown."""
     otp = server_world.otp(redis=server_world.store_url.replace("unix://", "unix://nobody:hunter22@"))
     with pytest.raises(ConfigurationError, match="credentials") as refused:

@@ -9,8 +9,8 @@ import fakeredis
 import pytest
 import redis
 import redis.asyncio
-from contract_world import MEMORY, World
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS
+from support.rig import MEMORY, Rig
 
 from otpkit import ConfigurationError, Policy
 from otpkit.store.url import read_url
@@ -55,28 +55,28 @@ BAD_TLS = [
 OWN = ["max_connections=5", "retry_on_timeout=yes", "retry_on_error=x", "decode_responses=yes", "timeout=5"]
 
 
-def refusal(world: World, url: str) -> str:
+def refusal(rig: Rig, url: str) -> str:
     with pytest.raises(ConfigurationError) as refused:
-        world.build(redis=url)
+        rig.build(redis=url)
     assert (refused.value.__cause__, refused.value.__context__) == (None, None)
     return str(refused.value)
 
 
 @pytest.mark.parametrize("url", [MEMORY, *PLAIN, *TLS])
 @pytest.mark.parametrize("option", ["nonsense=1", "nonsense", "host=other", "encoding=latin-1", "retry=3", *OWN])
-def test_an_unknown_option_is_refused_by_name(memory_world: World, url: str, option: str) -> None:
+def test_an_unknown_option_is_refused_by_name(memory_rig: Rig, url: str, option: str) -> None:
     """Also one that redis-py knows, and that would lift a bound of otpkit's."""
-    assert f"option {option.partition('=')[0]} " in refusal(memory_world, f"{url}?{option}")
+    assert f"option {option.partition('=')[0]} " in refusal(memory_rig, f"{url}?{option}")
 
 
 @pytest.mark.parametrize(
     ("url", "option"),
     [(url, option) for url in (*PLAIN, *TLS) for option in BAD] + [(url, option) for url in TLS for option in BAD_TLS],
 )
-def test_an_option_with_a_bad_value_is_refused_by_name(memory_world: World, url: str, option: str) -> None:
+def test_an_option_with_a_bad_value_is_refused_by_name(memory_rig: Rig, url: str, option: str) -> None:
     """Never at the first visitor's call."""
     name, _, value = option.partition("=")
-    told = refusal(memory_world, f"{url}?{option}")
+    told = refusal(memory_rig, f"{url}?{option}")
     assert f"option {name} " in told
     assert not value or f" {value} " not in told
 
@@ -100,8 +100,8 @@ def test_an_option_with_a_bad_value_is_refused_by_name(memory_world: World, url:
         ("unix://", "unix socket"),
     ],
 )
-def test_what_does_not_fit_the_scheme_is_refused(memory_world: World, url: str, named: str) -> None:
-    assert named in refusal(memory_world, url)
+def test_what_does_not_fit_the_scheme_is_refused(memory_rig: Rig, url: str, named: str) -> None:
+    assert named in refusal(memory_rig, url)
 
 
 @pytest.mark.parametrize(
@@ -122,13 +122,13 @@ def test_what_does_not_fit_the_scheme_is_refused(memory_world: World, url: str, 
         f"rediss://h?ssl_certfile={PEM}&ssl_password={PASSWORD}&ssl_cert_reqs={PASSWORD}",
     ],
 )
-def test_no_refusal_shows_a_password(memory_world: World, url: str) -> None:
+def test_no_refusal_shows_a_password(memory_rig: Rig, url: str) -> None:
     """Not even one whose special characters were not encoded."""
-    assert PASSWORD not in refusal(memory_world, url)
+    assert PASSWORD not in refusal(memory_rig, url)
 
 
 @pytest.mark.parametrize("name", GOOD | GOOD_TLS)
-def test_options_reach_the_connection_in_every_scheme(memory_world: World, name: str) -> None:
+def test_options_reach_the_connection_in_every_scheme(memory_rig: Rig, name: str) -> None:
     """As redis-py itself reads them."""
     value = (GOOD | GOOD_TLS)[name]
     for url in TLS if name in GOOD_TLS else (*PLAIN, *TLS):
@@ -136,7 +136,7 @@ def test_options_reach_the_connection_in_every_scheme(memory_world: World, name:
         query = f"?{name}={value}{pair}"
         expected = redis.connection.parse_url(f"rediss://h{query}")[name]
         assert read_url(url + query).options[name] == (int(expected) if name == "protocol" else expected)
-        memory_world.build(redis=url + query)
+        memory_rig.build(redis=url + query)
 
 
 def test_redis_pys_own_table_is_covered() -> None:
@@ -159,16 +159,16 @@ def test_sentinels_have_credentials_of_their_own(url: str) -> None:
     assert "q/+" not in repr(address)
 
 
-def test_replicas_need_a_store_that_has_some(memory_world: World) -> None:
+def test_replicas_need_a_store_that_has_some(memory_rig: Rig) -> None:
     """Which an embedded store, a client of another class and one of a single connection never have."""
-    real: Any = redis.asyncio.Redis if memory_world.is_async else redis.Redis
-    fake: Any = fakeredis.FakeAsyncRedis if memory_world.is_async else fakeredis.FakeRedis
+    real: Any = redis.asyncio.Redis if memory_rig.is_async else redis.Redis
+    fake: Any = fakeredis.FakeAsyncRedis if memory_rig.is_async else fakeredis.FakeRedis
     own = type("Own", (real,), {})
     stores = [MEMORY, fake(), own()]
-    if memory_world.is_async:
+    if memory_rig.is_async:
         stores.append(real(single_connection_client=True))
     for store in stores:
         with pytest.raises(ConfigurationError, match=r"Policy\.replicas"):
-            memory_world.build(redis=store, policy=Policy(replicas=1))
+            memory_rig.build(redis=store, policy=Policy(replicas=1))
     for store in ("redis://h", "redis+cluster://h", "redis+sentinel://h/otp", real()):
-        memory_world.build(redis=store, policy=Policy(replicas=1))
+        memory_rig.build(redis=store, policy=Policy(replicas=1))

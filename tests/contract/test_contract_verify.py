@@ -5,28 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from contract_world import OTHER_PHONE, PHONE, World, other_codes, wrong
+from support.rig import OTHER_PHONE, PHONE, Rig, other_codes, wrong
 
 from otpkit import ExpiredCodeError, MalformedCodeError, OTPError, PhoneError, Policy, Proof, WrongCodeError
 
 
-def test_a_proof_says_whose_phone_for_what_and_until_when(world: World, otp: Any) -> None:
+def test_a_proof_says_whose_phone_for_what_and_until_when(rig: Rig, otp: Any) -> None:
     """It is truthy, in E.164, and lives five minutes from the verification."""
     otp.issue("138 0013 8000", "login")
-    world.advance(100)
-    proof = otp.verify("86-13800138000", world.outbox[-1].code, "login")
+    rig.advance(100)
+    proof = otp.verify("86-13800138000", rig.outbox[-1].code, "login")
     assert isinstance(proof, Proof)
     assert proof
     assert (proof.phone, proof.purpose, proof.fixed) == (PHONE, "login", False)
-    assert (proof.verified_at, proof.expires_at) == (world.at(), world.at(300))
+    assert (proof.verified_at, proof.expires_at) == (rig.at(), rig.at(300))
     assert PHONE not in repr(proof)
     assert proof.token not in repr(proof)
 
 
-def test_a_code_is_used_up(world: World, otp: Any) -> None:
+def test_a_code_is_used_up(rig: Rig, otp: Any) -> None:
     """The second time there is no challenge, as if there never had been."""
     otp.issue(PHONE)
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     otp.verify(PHONE, code)
     assert otp.status(PHONE) is None
     with pytest.raises(ExpiredCodeError):
@@ -36,21 +36,21 @@ def test_a_code_is_used_up(world: World, otp: Any) -> None:
 @pytest.mark.parametrize(
     ("purpose", "bind"), [("login", "session"), ("signup", "another"), ("signup", ""), ("signupsession", "")]
 )
-def test_a_code_is_worth_nothing_for_another_purpose_or_bind(world: World, otp: Any, purpose: str, bind: str) -> None:
+def test_a_code_is_worth_nothing_for_another_purpose_or_bind(rig: Rig, otp: Any, purpose: str, bind: str) -> None:
     """And trying it there costs the challenge nothing."""
     otp.issue(PHONE, "signup", bind="session")
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     with pytest.raises(ExpiredCodeError):
         otp.verify(PHONE, code, purpose, bind=bind)
     assert otp.status(PHONE, "signup", bind="session").attempts_left == 5
     assert otp.verify(PHONE, code, "signup", bind="session")
 
 
-def test_a_code_of_one_phone_is_worth_nothing_on_another(world: World, otp: Any) -> None:
+def test_a_code_of_one_phone_is_worth_nothing_on_another(rig: Rig, otp: Any) -> None:
     """Both have a live challenge; each takes its own code alone."""
     otp.issue(PHONE)
     otp.issue(OTHER_PHONE)
-    one, other = (message.code for message in list(world.outbox))
+    one, other = (message.code for message in list(rig.outbox))
     if one != other:
         with pytest.raises(WrongCodeError):
             otp.verify(OTHER_PHONE, one)
@@ -58,10 +58,10 @@ def test_a_code_of_one_phone_is_worth_nothing_on_another(world: World, otp: Any)
     assert otp.verify(PHONE, one).phone == PHONE
 
 
-def test_wrong_codes_count_down_and_burn_the_challenge(world: World, otp: Any) -> None:
+def test_wrong_codes_count_down_and_burn_the_challenge(rig: Rig, otp: Any) -> None:
     """After the fifth the right one is worth nothing, and a fresh one has a code and attempts of its own."""
     first = otp.issue(PHONE)
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     for left, typed in zip((4, 3, 2, 1, 0), other_codes(code, 5), strict=True):
         with pytest.raises(WrongCodeError) as counted:
             otp.verify(PHONE, typed)
@@ -69,17 +69,17 @@ def test_wrong_codes_count_down_and_burn_the_challenge(world: World, otp: Any) -
     assert otp.status(PHONE) is None
     with pytest.raises(ExpiredCodeError):
         otp.verify(PHONE, code)
-    world.advance(60)
+    rig.advance(60)
     fresh = otp.issue(PHONE)
     assert fresh.id != first.id
     assert fresh.attempts_left == 5
-    assert otp.verify(PHONE, world.outbox[-1].code)
+    assert otp.verify(PHONE, rig.outbox[-1].code)
 
 
-def test_three_wrong_beside_a_right_one(world: World, otp: Any) -> None:
+def test_three_wrong_beside_a_right_one(rig: Rig, otp: Any) -> None:
     """The right one passes."""
     otp.issue(PHONE)
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     for typed in other_codes(code, 3):
         with pytest.raises(WrongCodeError):
             otp.verify(PHONE, typed)
@@ -87,11 +87,11 @@ def test_three_wrong_beside_a_right_one(world: World, otp: Any) -> None:
 
 
 @pytest.mark.parametrize("attempts", [1, 10])
-def test_a_challenge_takes_as_many_wrong_codes_as_the_policy_says(world: World, attempts: int) -> None:
+def test_a_challenge_takes_as_many_wrong_codes_as_the_policy_says(rig: Rig, attempts: int) -> None:
     """One and ten are the bounds."""
-    otp = world.otp(policy=Policy(attempts=attempts))
+    otp = rig.otp(policy=Policy(attempts=attempts))
     assert otp.issue(PHONE).attempts_left == attempts
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     for typed in other_codes(code, attempts):
         with pytest.raises(WrongCodeError):
             otp.verify(PHONE, typed)
@@ -99,42 +99,42 @@ def test_a_challenge_takes_as_many_wrong_codes_as_the_policy_says(world: World, 
         otp.verify(PHONE, code)
 
 
-def test_a_burnt_challenge_leaves_the_others_alone(world: World) -> None:
+def test_a_burnt_challenge_leaves_the_others_alone(rig: Rig) -> None:
     """Whoever burns the open one does not burn the one with a secret bind."""
-    otp = world.otp(policy=Policy(sends="5/hour", attempts=1))
+    otp = rig.otp(policy=Policy(sends="5/hour", attempts=1))
     otp.issue(PHONE)
     otp.issue(PHONE, bind="secret")
-    open_code, secret_code = (message.code for message in list(world.outbox))
+    open_code, secret_code = (message.code for message in list(rig.outbox))
     with pytest.raises(WrongCodeError):
         otp.verify(PHONE, wrong(open_code))
     assert otp.status(PHONE) is None
     assert otp.verify(PHONE, secret_code, bind="secret")
 
 
-def test_a_code_lives_until_its_end_and_no_longer(world: World, otp: Any) -> None:
+def test_a_code_lives_until_its_end_and_no_longer(rig: Rig, otp: Any) -> None:
     """A millisecond before it verifies, at the end it does not."""
     otp.issue(PHONE)
     otp.issue(OTHER_PHONE)
-    world.advance(299.999)
+    rig.advance(299.999)
     assert otp.status(PHONE).expires_in == 0
-    assert otp.verify(PHONE, world.outbox[0].code)
-    world.advance(0.001)
+    assert otp.verify(PHONE, rig.outbox[0].code)
+    rig.advance(0.001)
     with pytest.raises(ExpiredCodeError):
-        otp.verify(OTHER_PHONE, world.outbox[1].code)
+        otp.verify(OTHER_PHONE, rig.outbox[1].code)
 
 
-def test_never_issued_expired_used_revoked_and_burnt_are_all_the_same(world: World) -> None:
+def test_never_issued_expired_used_revoked_and_burnt_are_all_the_same(rig: Rig) -> None:
     """Whoever guesses learns nothing from the error."""
-    otp = world.otp(policy=Policy(attempts=1))
+    otp = rig.otp(policy=Policy(attempts=1))
     phones = [f"+861390013900{i}" for i in range(5)]
     for phone in phones[1:]:
         otp.issue(phone)
-    codes = ["123456", *(message.code for message in list(world.outbox))]
+    codes = ["123456", *(message.code for message in list(rig.outbox))]
     otp.verify(phones[2], codes[2])
     otp.revoke(phones[3])
     with pytest.raises(WrongCodeError):
         otp.verify(phones[4], wrong(codes[4]))
-    world.advance(300)  # the end of phones[1]
+    rig.advance(300)  # the end of phones[1]
     told = set()
     for phone, code in zip(phones, codes, strict=True):
         with pytest.raises(OTPError) as gone:
@@ -144,20 +144,20 @@ def test_never_issued_expired_used_revoked_and_burnt_are_all_the_same(world: Wor
 
 
 @pytest.mark.parametrize("typed", ["{0}", " {0} ", "{1}-{2}", "{1} {2}", "- {1} - {2} -"])
-def test_blanks_and_hyphens_are_dropped(world: World, otp: Any, typed: str) -> None:
+def test_blanks_and_hyphens_are_dropped(rig: Rig, otp: Any, typed: str) -> None:
     """As people type codes."""
     otp.issue(PHONE)
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     assert otp.verify(PHONE, typed.format(code, code[:3], code[3:]))
 
 
 @pytest.mark.parametrize(
     "typed", ["", "12345", "1234567", "12345a", "１２３４５６", "123\u00a0456", 123456, None, b"123456"]
 )
-def test_what_is_no_code_goes_no_further(world: World, typed: Any) -> None:
+def test_what_is_no_code_goes_no_further(rig: Rig, typed: Any) -> None:
     """The store is not asked, and no attempt is spent."""
-    client = world.client(wrap=world.breakable)
-    otp = world.otp(redis=client)
+    client = rig.client(wrap=rig.breakable)
+    otp = rig.otp(redis=client)
     otp.issue(PHONE)
     client.broken = True
     with pytest.raises(MalformedCodeError) as refused:
@@ -167,18 +167,18 @@ def test_what_is_no_code_goes_no_further(world: World, typed: Any) -> None:
     assert otp.status(PHONE).attempts_left == 5
 
 
-def test_what_is_no_phone_is_told_first(world: World, otp: Any) -> None:
+def test_what_is_no_phone_is_told_first(rig: Rig, otp: Any) -> None:
     """As in issue."""
     with pytest.raises(PhoneError):
         otp.verify("12345", "123456")
-    assert world.stored() == []
+    assert rig.stored() == []
 
 
-def test_all_lengths_verify(world: World) -> None:
+def test_all_lengths_verify(rig: Rig) -> None:
     """From six digits to ten, leading zeros kept."""
     for length in range(6, 11):
-        otp = world.otp(policy=Policy(code_length=length, sends="32/day"))
+        otp = rig.otp(policy=Policy(code_length=length, sends="32/day"))
         otp.issue(PHONE)
-        code = world.outbox[-1].code
+        code = rig.outbox[-1].code
         assert len(code) == length
         assert otp.verify(PHONE, code)

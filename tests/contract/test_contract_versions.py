@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from contract_world import PHONE, VISITOR, World
+from support.rig import PHONE, VISITOR, Rig
 
 from otpkit import Policy, UsedTokenError, WrongCodeError
 from otpkit.errors import ExpiredCodeError, OTPError
@@ -28,7 +28,7 @@ UNKNOWN = {
 }
 
 
-def use(otp: object, world: World, log: list[object]) -> None:
+def use(otp: object, rig: Rig, log: list[object]) -> None:
     """Make every call, and log what each gives."""
 
     def call(name: str, *args: object, **options: object) -> object:
@@ -41,9 +41,9 @@ def use(otp: object, world: World, log: list[object]) -> None:
 
     call("issue", PHONE, ip=VISITOR, idempotency_key="key")
     call("issue", PHONE, ip=VISITOR, idempotency_key="key")
-    world.advance(61)
+    rig.advance(61)
     call("issue", PHONE)
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     call("verify", PHONE, f"{(int(code) + 1) % 10**6:06d}", ip=VISITOR)
     call("status", PHONE)
     call("standing", PHONE)
@@ -51,42 +51,42 @@ def use(otp: object, world: World, log: list[object]) -> None:
     proof = call("verify", PHONE, code, ip=VISITOR)
     call("redeem", proof.token)  # type: ignore[attr-defined]
     call("redeem", proof.token)  # type: ignore[attr-defined]
-    world.advance(86_500)
+    rig.advance(86_500)
     call("issue", PHONE, "login")
     call("revoke", PHONE, "login")
     call("verify", PHONE, "000000", "login", ip=VISITOR)
     call("unblock", PHONE)
-    world.advance(61)
+    rig.advance(61)
     call("issue", PHONE, "payment")
 
 
-def test_fields_of_an_unknown_kind_change_nothing(world: World) -> None:
+def test_fields_of_an_unknown_kind_change_nothing(rig: Rig) -> None:
     """Short, long, without a name, or as if they began with a time in the future; and none is ever written."""
     expected: list[object] = []
-    use(world.otp(namespace=f"{world.namespace}.plain"), world, expected)
-    otp = world.otp()
+    use(rig.otp(namespace=f"{rig.namespace}.plain"), rig, expected)
+    otp = rig.otp()
     otp.issue(PHONE, "first")
-    world.advance(86_500)
-    (key,) = world.stored(":p")
-    world.server.hset(key, mapping=UNKNOWN)
+    rig.advance(86_500)
+    (key,) = rig.stored(":p")
+    rig.server.hset(key, mapping=UNKNOWN)
     found: list[object] = []
-    use(otp, world, found)
+    use(otp, rig, found)
     assert found == expected
-    assert {name: value for name, value in world.server.hgetall(key).items() if name in UNKNOWN} == UNKNOWN
+    assert {name: value for name, value in rig.server.hgetall(key).items() if name in UNKNOWN} == UNKNOWN
     otp.erase(PHONE)
-    assert world.stored(":p") == []
+    assert rig.stored(":p") == []
 
 
-def test_longer_values_of_known_kinds_mean_the_same(world: World) -> None:
+def test_longer_values_of_known_kinds_mean_the_same(rig: Rig) -> None:
     """A later version may append to them; what is appended stays where the value is written again."""
-    otp = world.otp(policy=Policy(sends="32/day"))
+    otp = rig.otp(policy=Policy(sends="32/day"))
     tail = b"appended"
 
     def append() -> None:
-        (key,) = world.stored(":p")
-        for name, value in world.server.hgetall(key).items():
+        (key,) = rig.stored(":p")
+        for name, value in rig.server.hgetall(key).items():
             if name[:1] in b"scfg" and not value.endswith(tail):
-                world.server.hset(key, name, value + tail)
+                rig.server.hset(key, name, value + tail)
 
     first = otp.issue(PHONE, idempotency_key="key")
     append()
@@ -94,20 +94,20 @@ def test_longer_values_of_known_kinds_mean_the_same(world: World) -> None:
     again = otp.issue(PHONE)
     append()
     assert (again.id, again.attempts_left) == (first.id, 5)
-    assert world.outbox[0].code == world.outbox[1].code
-    code = world.outbox[1].code
+    assert rig.outbox[0].code == rig.outbox[1].code
+    code = rig.outbox[1].code
     with pytest.raises(WrongCodeError) as wrong:
         otp.verify(PHONE, f"{(int(code) + 1) % 10**6:06d}")
     assert wrong.value.attempts_left == 4
     append()
-    (key,) = world.stored(":p")
-    assert all(value.endswith(tail) for value in world.server.hgetall(key).values())
+    (key,) = rig.stored(":p")
+    assert all(value.endswith(tail) for value in rig.server.hgetall(key).values())
     proof = otp.verify(PHONE, code)
     with pytest.raises(ExpiredCodeError):
         otp.verify(PHONE, code)
     assert otp.redeem(proof.token, idempotency_key="form") == proof
-    (name,) = (name for name in world.server.hkeys(key) if name[:1] == b"p")
-    world.server.hset(key, name, world.server.hget(key, name) + tail)
+    (name,) = (name for name in rig.server.hkeys(key) if name[:1] == b"p")
+    rig.server.hset(key, name, rig.server.hget(key, name) + tail)
     assert otp.redeem(proof.token, idempotency_key="form").id == proof.id
     with pytest.raises(UsedTokenError):
         otp.redeem(proof.token)

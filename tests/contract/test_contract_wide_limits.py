@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from contract_world import PHONE, VISITOR, LoopThread, World, wrong
+from support.rig import PHONE, VISITOR, LoopThread, Rig, wrong
 
 from otpkit import (
     ExpiredCodeError,
@@ -25,17 +25,17 @@ NEXT = [f"+861390013{i:04d}" for i in range(200)]
 
 
 @pytest.fixture(params=["one server", "cluster"])
-def world(
+def rig(
     request: pytest.FixtureRequest, is_async: bool, store_url: str, namespace: str, loop_thread: LoopThread
-) -> Iterator[World]:
-    """Give a world whose wider limits are charged by the phone's script, or one by one as on a cluster."""
+) -> Iterator[Rig]:
+    """Give a rig whose wider limits are charged by the phone's script, or one by one as on a cluster."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "cluster":
             for store in (SyncStore, AsyncStore):
                 patch.setattr(store, "clustered", True)
-        world = World(is_async=is_async, store_url=store_url, namespace=namespace, loop=loop_thread)
-        yield world
-        world.close()
+        rig = Rig(store_url, namespace, loop_thread if is_async else None)
+        yield rig
+        rig.close()
 
 
 def refusal(call: Any, *args: Any, **kwargs: Any) -> RateLimitError:
@@ -45,10 +45,10 @@ def refusal(call: Any, *args: Any, **kwargs: Any) -> RateLimitError:
     return error
 
 
-def test_an_address_may_send_so_many_an_hour(world: World) -> None:
+def test_an_address_may_send_so_many_an_hour(rig: Rig) -> None:
     """Over all phones; waiting as told is enough, and the hour is one of UTC."""
-    otp = world.otp(policy=Policy(ip_sends="3/hour"))
-    world.advance(600)
+    otp = rig.otp(policy=Policy(ip_sends="3/hour"))
+    rig.advance(600)
     for phone in NEXT[:3]:
         otp.issue(phone, ip=VISITOR)
     error = refusal(otp.issue, PHONE, ip=VISITOR)
@@ -56,15 +56,15 @@ def test_an_address_may_send_so_many_an_hour(world: World) -> None:
     assert refusal(otp.issue, NEXT[0], ip=VISITOR).challenge.phone == NEXT[0]
     otp.issue(PHONE, ip="203.0.113.8")
     otp.issue(NEXT[4])
-    world.advance(error.retry_after - 0.001)
+    rig.advance(error.retry_after - 0.001)
     refusal(otp.issue, NEXT[5], ip=VISITOR)
-    world.advance(0.001)
+    rig.advance(0.001)
     assert otp.issue(NEXT[5], ip=VISITOR)
 
 
-def test_an_ipv6_network_is_one_visitor_with_a_fifth(world: World) -> None:
+def test_an_ipv6_network_is_one_visitor_with_a_fifth(rig: Rig) -> None:
     """A /64 shares one count, and the next /64 has its own."""
-    otp = world.otp(policy=Policy(ip_sends="10/hour", ip_failures="5/hour"))
+    otp = rig.otp(policy=Policy(ip_sends="10/hour", ip_failures="5/hour"))
     otp.issue(NEXT[0], ip="2001:db8:1:2::1")
     otp.issue(NEXT[1], ip="2001:db8:1:2:ffff::2")
     assert refusal(otp.issue, NEXT[2], ip="2001:db8:1:2::3").scope == "ip"
@@ -74,16 +74,16 @@ def test_an_ipv6_network_is_one_visitor_with_a_fifth(world: World) -> None:
     assert refusal(otp.verify, PHONE, "123456", ip="2001:db8:1:2:ffff::1").scope == "ip"
 
 
-def test_a_share_is_never_less_than_one(world: World) -> None:
+def test_a_share_is_never_less_than_one(rig: Rig) -> None:
     """A fifth of three is one, not none."""
-    otp = world.otp(policy=Policy(ip_sends="3/hour"))
+    otp = rig.otp(policy=Policy(ip_sends="3/hour"))
     otp.issue(NEXT[0], ip="2001:db8::1")
     assert refusal(otp.issue, NEXT[1], ip="2001:db8::2").scope == "ip"
 
 
-def test_the_default_shares_are_20_and_30(world: World) -> None:
+def test_the_default_shares_are_20_and_30(rig: Rig) -> None:
     """100 and 150 an hour for an IPv4 address, a fifth for an IPv6 /64."""
-    otp = world.otp()
+    otp = rig.otp()
     for phone in NEXT[:20]:
         otp.issue(phone, ip="2001:db8::1")
     assert refusal(otp.issue, NEXT[20], ip="2001:db8::1").scope == "ip"
@@ -93,9 +93,9 @@ def test_the_default_shares_are_20_and_30(world: World) -> None:
     assert refusal(otp.verify, PHONE, "123456", ip="2001:db8::1").scope == "ip"
 
 
-def test_an_ipv4_address_mapped_into_ipv6_is_that_address(world: World) -> None:
+def test_an_ipv4_address_mapped_into_ipv6_is_that_address(rig: Rig) -> None:
     """It has the whole share, and one count with its plain spelling."""
-    otp = world.otp(policy=Policy(ip_sends="2/hour"))
+    otp = rig.otp(policy=Policy(ip_sends="2/hour"))
     otp.issue(NEXT[0], ip=VISITOR)
     otp.issue(NEXT[1], ip=f"::ffff:{VISITOR}")
     assert refusal(otp.issue, NEXT[2], ip=VISITOR).scope == "ip"
@@ -116,36 +116,36 @@ def test_an_ipv4_address_mapped_into_ipv6_is_that_address(world: World) -> None:
         "::ffff:10.0.0.1",
     ],
 )
-def test_a_proxys_address_is_not_counted_and_an_event_says_so(world: World, ip: str) -> None:
+def test_a_proxys_address_is_not_counted_and_an_event_says_so(rig: Rig, ip: str) -> None:
     """Counting it would lock the whole site."""
-    otp = world.heard(policy=Policy(ip_sends="1/hour", ip_failures="1/hour"))
+    otp = rig.heard(policy=Policy(ip_sends="1/hour", ip_failures="1/hour"))
     for phone in NEXT[:3]:
         otp.issue(phone, ip=ip)
         with pytest.raises(WrongCodeError):
-            otp.verify(phone, wrong(world.outbox[-1].code), ip=ip)
-    named = [(event.name, event.operation) for event in world.events if event.name == "ip_not_counted"]
+            otp.verify(phone, wrong(rig.outbox[-1].code), ip=ip)
+    named = [(event.name, event.operation) for event in rig.events if event.name == "ip_not_counted"]
     assert named == [("ip_not_counted", "issue"), ("ip_not_counted", "verify")] * 3
-    assert world.stored(":w") == []
+    assert rig.stored(":w") == []
 
 
-def test_a_visitors_address_raises_no_such_event(world: World) -> None:
+def test_a_visitors_address_raises_no_such_event(rig: Rig) -> None:
     """Nor does no address at all."""
-    otp = world.heard()
+    otp = rig.heard()
     otp.issue(NEXT[0], ip=VISITOR)
     otp.issue(NEXT[1])
-    assert [event.name for event in world.events] == ["issued", "issued"]
+    assert [event.name for event in rig.events] == ["issued", "issued"]
 
 
-def test_an_address_may_guess_so_often(world: World) -> None:
+def test_an_address_may_guess_so_often(rig: Rig) -> None:
     """Wrong codes and guesses where none is count; a right code, a malformed one and the limit's own refusal don't."""
-    otp = world.otp(policy=Policy(ip_failures="3/hour"))
+    otp = rig.otp(policy=Policy(ip_failures="3/hour"))
     for phone in NEXT[:5]:
         otp.issue(phone)
-        assert otp.verify(phone, world.outbox[-1].code, ip=VISITOR)
+        assert otp.verify(phone, rig.outbox[-1].code, ip=VISITOR)
         with pytest.raises(MalformedCodeError):
             otp.verify(phone, "12345", ip=VISITOR)
     challenge = otp.issue(PHONE)
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     with pytest.raises(WrongCodeError):
         otp.verify(PHONE, wrong(code), ip=VISITOR)
     for phone in NEXT[:2]:
@@ -155,15 +155,15 @@ def test_an_address_may_guess_so_often(world: World) -> None:
     assert (error.scope, error.retry_after, error.challenge.id) == ("ip", 3600, challenge.id)
     assert error.challenge.attempts_left == 4
     assert otp.verify(PHONE, code, ip="203.0.113.8").phone == PHONE
-    world.advance(3600)
+    rig.advance(3600)
     with pytest.raises(ExpiredCodeError):
         otp.verify(PHONE, code, ip=VISITOR)
 
 
-def test_a_region_and_all_sends_have_utc_days(world: World) -> None:
+def test_a_region_and_all_sends_have_utc_days(rig: Rig) -> None:
     """What an SMS bill may come to: refused until midnight, whatever the phone and the address."""
-    world.advance(80_000)
-    otp = world.otp(policy=Policy(region_sends={"CN": "2/day"}, total_sends="3/day", regions={"CN", "HK"}))
+    rig.advance(80_000)
+    otp = rig.otp(policy=Policy(region_sends={"CN": "2/day"}, total_sends="3/day", regions={"CN", "HK"}))
     otp.issue(NEXT[0])
     otp.issue(NEXT[1])
     error = refusal(otp.issue, NEXT[2], ip=VISITOR)
@@ -171,26 +171,26 @@ def test_a_region_and_all_sends_have_utc_days(world: World) -> None:
     otp.issue("+852 6123 4567")
     error = refusal(otp.issue, "+852 6123 4568")
     assert (error.scope, error.retry_after) == ("total", 6400)
-    world.advance(6399.999)
+    rig.advance(6399.999)
     refusal(otp.issue, NEXT[2])
-    world.advance(0.001)
+    rig.advance(0.001)
     assert otp.issue(NEXT[2])
 
 
-def test_several_rates_of_one_limit_all_hold(world: World) -> None:
+def test_several_rates_of_one_limit_all_hold(rig: Rig) -> None:
     """The minute's and the hour's are counted beside each other."""
-    otp = world.otp(policy=Policy(total_sends="1/minute, 2/hour"))
+    otp = rig.otp(policy=Policy(total_sends="1/minute, 2/hour"))
     otp.issue(NEXT[0])
     error = refusal(otp.issue, NEXT[1])
     assert (error.rate, error.retry_after) == (Rate(1, 60), 60)
-    world.advance(60)
+    rig.advance(60)
     otp.issue(NEXT[1])
     error = refusal(otp.issue, NEXT[2])
     assert (error.rate, error.retry_after) == (Rate(2, 3600), 3540)
 
 
 @pytest.mark.parametrize("scope", ["phone", "ip", "region", "total"])
-def test_when_one_limit_refuses_none_is_charged(world: World, scope: str) -> None:
+def test_when_one_limit_refuses_none_is_charged(rig: Rig, scope: str) -> None:
     """After as many refusals as one likes, the others have all that they had."""
     rates = {"phone": 3, "ip": 3, "region": 3, "total": 3} | {scope: 1}
     policy = Policy(
@@ -199,13 +199,11 @@ def test_when_one_limit_refuses_none_is_charged(world: World, scope: str) -> Non
         region_sends={"CN": f"{rates['region']}/day"},
         total_sends=f"{rates['total']}/day",
     )
-    otp = world.otp(policy=policy)
+    otp = rig.otp(policy=policy)
     otp.issue(PHONE, ip=VISITOR)
     for _ in range(5):
         assert refusal(otp.issue, PHONE, ip=VISITOR).scope == scope
-    others = world.otp(
-        policy=Policy(sends="3/day", ip_sends="3/day", region_sends={"CN": "3/day"}, total_sends="3/day")
-    )
+    others = rig.otp(policy=Policy(sends="3/day", ip_sends="3/day", region_sends={"CN": "3/day"}, total_sends="3/day"))
     assert others.issue(PHONE, ip=VISITOR).sends_left == 1
     assert others.issue(PHONE, ip=VISITOR).sends_left == 0
     refusal(others.issue, PHONE, ip=VISITOR)
@@ -222,19 +220,19 @@ RETURNED = {
 
 
 @pytest.mark.parametrize("category", RETURNED)
-def test_what_a_rejection_gives_back_depends_on_whose_fault_it_was(world: World, category: Any) -> None:
+def test_what_a_rejection_gives_back_depends_on_whose_fault_it_was(rig: Rig, category: Any) -> None:
     """All, save the phone's and the address's after a bad number, and save everything where the carrier counted it."""
     policy = Policy(sends="1/day", ip_sends="1/day", region_sends={"CN": "1/day"}, total_sends="1/day")
-    otp = world.otp(policy=policy)
-    world.outbox.reject_next(GatewayRejectedError("asked", gateway="outbox", category=category))
+    otp = rig.otp(policy=policy)
+    rig.outbox.reject_next(GatewayRejectedError("asked", gateway="outbox", category=category))
     with pytest.raises(RateLimitError if category == "rate_limit" else GatewayRejectedError):
         otp.issue(PHONE, ip=VISITOR)
     kept = {"number": ["phone", "ip"], "rate_limit": ["phone", "ip", "region", "total"]}.get(category, [])
     calls = {
-        "phone": lambda: world.otp(policy=Policy(sends="1/day")).issue(PHONE),
-        "ip": lambda: world.otp(policy=Policy(ip_sends="1/day")).issue(NEXT[0], ip=VISITOR),
-        "region": lambda: world.otp(policy=Policy(region_sends={"CN": "1/day"})).issue(NEXT[1]),
-        "total": lambda: world.otp(policy=Policy(total_sends="1/day")).issue(NEXT[2]),
+        "phone": lambda: rig.otp(policy=Policy(sends="1/day")).issue(PHONE),
+        "ip": lambda: rig.otp(policy=Policy(ip_sends="1/day")).issue(NEXT[0], ip=VISITOR),
+        "region": lambda: rig.otp(policy=Policy(region_sends={"CN": "1/day"})).issue(NEXT[1]),
+        "total": lambda: rig.otp(policy=Policy(total_sends="1/day")).issue(NEXT[2]),
     }
     for scope, call in calls.items():
         if scope in kept:
@@ -243,37 +241,37 @@ def test_what_a_rejection_gives_back_depends_on_whose_fault_it_was(world: World,
             assert call().delivery == "accepted"
 
 
-def test_a_rejection_after_the_window_gives_nothing_to_the_next_one(world: World) -> None:
+def test_a_rejection_after_the_window_gives_nothing_to_the_next_one(rig: Rig) -> None:
     """What was taken before midnight is not credited to the new day."""
     policy = Policy(total_sends="2/day")
-    otp = world.otp(policy=policy)
-    world.advance(86400 - 5)
+    otp = rig.otp(policy=policy)
+    rig.advance(86400 - 5)
 
     def slow(message: Any) -> None:
-        world.advance(10)
+        rig.advance(10)
         otp.issue(NEXT[1])
         raise GatewayRejectedError("asked", gateway="slow", category="account")
 
     with pytest.raises(GatewayRejectedError):
-        world.otp(policy=policy, gateway=slow).issue(NEXT[0])
+        rig.otp(policy=policy, gateway=slow).issue(NEXT[0])
     otp.issue(NEXT[2])
     assert refusal(otp.issue, NEXT[3]).scope == "total"
 
 
-def test_a_key_finds_its_send_before_any_limit_is_looked_at(world: World) -> None:
+def test_a_key_finds_its_send_before_any_limit_is_looked_at(rig: Rig) -> None:
     """A form that is sent twice gets its answer, whatever the address or the site has used up meanwhile."""
-    otp = world.otp(policy=Policy(ip_sends="1/hour", total_sends="1/hour"))
+    otp = rig.otp(policy=Policy(ip_sends="1/hour", total_sends="1/hour"))
     first = otp.issue(PHONE, ip=VISITOR, idempotency_key="form 1")
     again = otp.issue(PHONE, ip=VISITOR, idempotency_key="form 1")
     assert (again.id, again.replayed, again.delivery) == (first.id, True, "accepted")
-    assert len(world.outbox) == 1
+    assert len(rig.outbox) == 1
 
 
-def test_a_form_that_is_verified_twice_gets_its_answer_twice(world: World) -> None:
+def test_a_form_that_is_verified_twice_gets_its_answer_twice(rig: Rig) -> None:
     """Even where the address has used up its failures meanwhile."""
-    otp = world.otp(policy=Policy(ip_failures="2/hour"))
+    otp = rig.otp(policy=Policy(ip_failures="2/hour"))
     otp.issue(PHONE)
-    code = world.outbox[-1].code
+    code = rig.outbox[-1].code
     with pytest.raises(WrongCodeError):
         otp.verify(PHONE, wrong(code), ip=VISITOR, idempotency_key="form 1")
     proof = otp.verify(PHONE, code, ip=VISITOR, idempotency_key="form 2")
@@ -286,7 +284,7 @@ def test_a_form_that_is_verified_twice_gets_its_answer_twice(world: World) -> No
     assert counted.value.attempts_left == 4
 
 
-def test_the_rate_that_is_used_up_is_told(world: World) -> None:
+def test_the_rate_that_is_used_up_is_told(rig: Rig) -> None:
     """Whose scope it is, and of its rates the one that takes longest; the developer reads it too."""
     limits = {
         "ip": Policy(sends="9/day", ip_sends="1/10 minutes, 5/day"),
@@ -294,62 +292,62 @@ def test_the_rate_that_is_used_up_is_told(world: World) -> None:
         "total": Policy(sends="9/day", total_sends="1/10 minutes, 5/day"),
     }
     for (scope, policy), phone in zip(limits.items(), NEXT, strict=False):
-        otp = world.otp(policy=policy)
+        otp = rig.otp(policy=policy)
         otp.issue(phone, ip=VISITOR)
         error = refusal(otp.issue, phone, ip=VISITOR)
         assert (error.scope, error.rate, error.retry_after) == (scope, Rate(1, 600), 600)
         assert "(1/600 seconds)" in str(error)
-        world.advance(600)
+        rig.advance(600)
 
 
-def test_of_several_limits_the_one_that_takes_longest_is_told_with_its_rate(world: World) -> None:
+def test_of_several_limits_the_one_that_takes_longest_is_told_with_its_rate(rig: Rig) -> None:
     """The phone's, the address's, the region's and all sends' used up at once."""
     rates = {"ip_sends": "1/hour", "region_sends": {"CN": "1/minute"}, "total_sends": "1/minute"}
-    otp = world.otp(policy=Policy(sends="1/minute", **rates))
+    otp = rig.otp(policy=Policy(sends="1/minute", **rates))
     otp.issue(PHONE, ip=VISITOR)
     error = refusal(otp.issue, PHONE, ip=VISITOR)
     assert (error.scope, error.rate, error.challenge.phone) == ("ip", Rate(1, 3600), PHONE)
     error = refusal(otp.issue, NEXT[0])
     assert (error.scope, error.rate) == ("region", Rate(1, 60))
-    otp = world.otp(policy=Policy(sends="1/2 hours", **rates))
+    otp = rig.otp(policy=Policy(sends="1/2 hours", **rates))
     error = refusal(otp.issue, PHONE, ip=VISITOR)
     assert (error.scope, error.rate, error.retry_after) == ("phone", Rate(1, 7200), 7200)
 
 
-def test_of_an_addresss_and_a_phones_wrong_codes_the_longer_wait_is_told(world: World) -> None:
+def test_of_an_addresss_and_a_phones_wrong_codes_the_longer_wait_is_told(rig: Rig) -> None:
     """Whichever it is, and neither call is charged to the address."""
     for ip_failures, failures, scope, rate in (
         ("2/hour", "2/10 minutes", "ip", Rate(2, 3600)),
         ("2/minute", "2/10 minutes", "failures", Rate(2, 600)),
     ):
-        otp = world.otp(policy=Policy(sends="9/day", ip_failures=ip_failures, failures=failures))
+        otp = rig.otp(policy=Policy(sends="9/day", ip_failures=ip_failures, failures=failures))
         challenge = otp.issue(PHONE)
-        code = world.outbox[-1].code
+        code = rig.outbox[-1].code
         for _ in range(2):
             with pytest.raises(WrongCodeError):
                 otp.verify(PHONE, wrong(code), ip=VISITOR)
         error = refusal(otp.verify, PHONE, code, ip=VISITOR)
         assert (error.scope, error.rate, error.challenge.id) == (scope, rate, challenge.id)
         assert error.retry_after == rate.seconds
-        world.advance(3600)
+        rig.advance(3600)
 
 
-def test_of_a_windows_rates_the_longest_wait_is_told_until_the_end(world: World) -> None:
+def test_of_a_windows_rates_the_longest_wait_is_told_until_the_end(rig: Rig) -> None:
     """A window in UTC may end before a shorter one's wait would: it is the wait that counts, not the length."""
-    world.advance(86400 - 100)
-    otp = world.otp(policy=Policy(sends="9/day", total_sends="1/hour, 1/7 minutes"))
+    rig.advance(86400 - 100)
+    otp = rig.otp(policy=Policy(sends="9/day", total_sends="1/hour, 1/7 minutes"))
     otp.issue(NEXT[0])
     error = refusal(otp.issue, NEXT[1])
-    end = -(-world.clock.now // 420) * 420
-    assert end - world.clock.now > 100
-    assert (error.rate, error.retry_after) == (Rate(1, 420), end - world.clock.now)
-    world.advance(101)
+    end = -(-rig.clock.now // 420) * 420
+    assert end - rig.clock.now > 100
+    assert (error.rate, error.retry_after) == (Rate(1, 420), end - rig.clock.now)
+    rig.advance(101)
     assert refusal(otp.issue, NEXT[1]).rate == Rate(1, 420)
 
 
-def test_a_network_is_told_its_share_of_guesses_and_of_sends(world: World) -> None:
+def test_a_network_is_told_its_share_of_guesses_and_of_sends(rig: Rig) -> None:
     """A /64 has a fifth, and is told that; an IPv4 address the whole."""
-    otp = world.otp(policy=Policy(ip_sends="5/hour", ip_failures="5/day"))
+    otp = rig.otp(policy=Policy(ip_sends="5/hour", ip_failures="5/day"))
     otp.issue(NEXT[0], ip="2001:db8::1")
     assert refusal(otp.issue, NEXT[1], ip="2001:db8::2").rate == Rate(1, 3600)
     with pytest.raises(ExpiredCodeError):
@@ -362,8 +360,8 @@ def test_a_network_is_told_its_share_of_guesses_and_of_sends(world: World) -> No
     assert refusal(otp.verify, PHONE, "123456", ip=VISITOR).rate == Rate(5, 86400)
 
 
-def test_a_gateways_limit_has_no_rate(world: World) -> None:
+def test_a_gateways_limit_has_no_rate(rig: Rig) -> None:
     """It does not tell."""
-    world.outbox.reject_next(GatewayRejectedError("asked", gateway="outbox", category="rate_limit"))
-    error = refusal(world.otp().issue, PHONE)
+    rig.outbox.reject_next(GatewayRejectedError("asked", gateway="outbox", category="rate_limit"))
+    error = refusal(rig.otp().issue, PHONE)
     assert (error.scope, error.rate) == ("gateway", None)

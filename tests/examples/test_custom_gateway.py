@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from example_process import EXAMPLES, SECONDS
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 
 from otpkit import OTP, ConfigurationError, GatewayRejectedError, Template
 from otpkit.gateways import Gateway

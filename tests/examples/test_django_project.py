@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 from example_process import Example, example, other_than
-from secrets_of_tests import SECRET
-from servers import find_valkey, running, unavailable
+from support.secrets import SECRET
+from support.servers import find_valkey, running, unavailable
 
 from otpkit import OTP, Policy, Template, WrongCodeError
 from otpkit.sandbox import Sandbox

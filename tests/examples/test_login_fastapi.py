@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 from example_process import Example, example, other_than
-from form_visitor import FormVisitor
+from support.form_visitor import FormVisitor
 
 ADA = "13800138000"
 GRACE = "13900139009"

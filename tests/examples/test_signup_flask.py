@@ -9,8 +9,8 @@ from itertools import count
 import pytest
 import requests
 from example_process import Example, example, other_than
-from form_visitor import FormVisitor, hidden
-from secrets_of_tests import SECRET
+from support.form_visitor import FormVisitor, hidden
+from support.secrets import SECRET
 
 from otpkit.sandbox import Sandbox, running
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from mortal import Mortal
-from servers import find_redis, find_valkey, unavailable
+from support.servers import find_redis, find_valkey, unavailable
 
 
 @pytest.fixture(params=["redis", "valkey"])

@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from attack_lab import PHONE, SECRET, TEMPLATE
+from support.rig import PHONE, SECRET, TEMPLATE
 
 from otpkit import OTP, AsyncOTP
 from otpkit.gateways import Message

@@ -9,7 +9,7 @@ import time
 from typing import Any, Self
 
 import redis
-from servers import START_SECONDS, Server, ping, start
+from support.servers import START_SECONDS, Server, ping, start
 
 
 class Mortal:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
-from attack_lab import PHONE, SECRET, TEMPLATE
-from callers import BROAD
+from support.callers import BROAD
+from support.rig import PHONE, SECRET, TEMPLATE
 from test_processes import in_a_fork, status_of
 
 from otpkit import OTP, AsyncOTP, ConfigurationError

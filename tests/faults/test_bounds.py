@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from attack_lab import PHONE, SECRET, TEMPLATE, together, wrong
-from callers import BROAD, calling, loaded, result
 from mortal import Mortal
+from support.callers import BROAD, calling, loaded, result
+from support.rig import PHONE, SECRET, TEMPLATE, together, wrong
 
 from otpkit import OTP, AsyncOTP, StoreUnavailableError
 from otpkit.testing import Outbox

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from attack_lab import PHONE
-from callers import Caller, calling, loaded, result
 from mortal import Mortal
-from proxy import Fault, Proxy
+from support.callers import Caller, calling, loaded, result
+from support.proxy import Fault, Proxy
+from support.rig import PHONE
 
 from otpkit import Challenge, GatewayRejectedError, StoreUnavailableError
 from otpkit.gateways import Failover, Message

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from typing import Any
 
 import pytest
-from attack_lab import PHONE, wrong
-from callers import calling, loaded
+from support.callers import calling, loaded
+from support.rig import PHONE, wrong
 
 from otpkit import AsyncOTP, Challenge, ExpiredCodeError, Policy
 from otpkit.gateways import Message
@@ -60,7 +60,7 @@ async def cancelled_at(number: int, call: Coroutine[Any, Any, Any]) -> Any:
     return outcome
 
 
-class World:
+class FewConnections:
     """An AsyncOTP of few connections, what its gateway was handed, and its clock."""
 
     def __init__(self, otp: AsyncOTP, sent: list[Message], clock: MovableClock) -> None:
@@ -75,7 +75,7 @@ class World:
 
 
 @pytest.fixture(params=["valkey", "redis"])
-async def world(request: pytest.FixtureRequest, namespace: str, monkeypatch: Any) -> AsyncIterator[World]:
+async def few(request: pytest.FixtureRequest, namespace: str, monkeypatch: Any) -> AsyncIterator[FewConnections]:
     monkeypatch.setattr("otpkit.store.retry.MAX_CONNECTIONS", FEW)
     sent: list[Message] = []
     clock = MovableClock()
@@ -88,19 +88,19 @@ async def world(request: pytest.FixtureRequest, namespace: str, monkeypatch: Any
     options: dict[str, Any] = {"namespace": namespace, "clock": clock, "policy": Policy()}
     with loaded(url, Policy()):
         async with calling("async-url", url, gateway, **options) as caller:
-            yield World(caller.otp, sent, clock)
+            yield FewConnections(caller.otp, sent, clock)
 
 
-async def each_await(world: World, cold: bool, story: Callable[[int], Awaitable[Any]]) -> None:
+async def each_await(few: FewConnections, cold: bool, story: Callable[[int], Awaitable[Any]]) -> None:
     """Tell a story with a cancellation at each await in turn, until it is over before."""
     for number in itertools.count(1):
         assert number < MANY
         if cold:
-            await world.otp._store.client.connection_pool.disconnect()
+            await few.otp._store.client.connection_pool.disconnect()
         outcome = await story(number)
-        await world.is_sound()
-        await world.otp.erase(PHONE)
-        world.sent.clear()
+        await few.is_sound()
+        await few.otp.erase(PHONE)
+        few.sent.clear()
         if outcome is not None:
             assert number > 1
             return
@@ -112,50 +112,50 @@ def cold(request: pytest.FixtureRequest) -> bool:
     return request.param == "new connections"
 
 
-async def test_issue_cancelled_at_every_await(world: World, cold: bool) -> None:
+async def test_issue_cancelled_at_every_await(few: FewConnections, cold: bool) -> None:
     """Nothing reserved and nothing sent, or one send that is verifiable; never one that was sent and not reserved."""
 
     async def story(number: int) -> Any:
-        outcome = await cancelled_at(number, world.otp.issue(PHONE))
-        challenge = await world.otp.status(PHONE)
-        assert len(world.sent) <= 1
+        outcome = await cancelled_at(number, few.otp.issue(PHONE))
+        challenge = await few.otp.status(PHONE)
+        assert len(few.sent) <= 1
         if challenge is None:
-            assert not world.sent
+            assert not few.sent
             return outcome
-        assert challenge.delivery in ({"pending", "accepted"} if world.sent else {"pending"})
+        assert challenge.delivery in ({"pending", "accepted"} if few.sent else {"pending"})
         assert challenge.sends_left == 9
-        world.clock.advance(30)
-        later = await world.otp.status(PHONE)
+        few.clock.advance(30)
+        later = await few.otp.status(PHONE)
         assert isinstance(later, Challenge)
         assert later.delivery == ("uncertain" if challenge.delivery == "pending" else "accepted")
-        if world.sent:
-            assert await world.otp.verify(PHONE, world.sent[0].code)
+        if few.sent:
+            assert await few.otp.verify(PHONE, few.sent[0].code)
         return outcome
 
-    await each_await(world, cold, story)
+    await each_await(few, cold, story)
 
 
-async def test_verify_cancelled_at_every_await(world: World, cold: bool) -> None:
+async def test_verify_cancelled_at_every_await(few: FewConnections, cold: bool) -> None:
     """The code is used up or it is not; with a key the form that is sent again has its proof."""
 
     async def story(number: int) -> Any:
-        await world.otp.issue(PHONE)
-        code = world.sent[-1].code
-        await cancelled_at(number, world.otp.verify(PHONE, wrong(code)))
-        challenge = await world.otp.status(PHONE)
+        await few.otp.issue(PHONE)
+        code = few.sent[-1].code
+        await cancelled_at(number, few.otp.verify(PHONE, wrong(code)))
+        challenge = await few.otp.status(PHONE)
         assert challenge is not None
         assert challenge.attempts_left in {4, 5}
-        outcome = await cancelled_at(number, world.otp.verify(PHONE, code, idempotency_key="form"))
-        proof = await world.otp.verify(PHONE, code, idempotency_key="form")
+        outcome = await cancelled_at(number, few.otp.verify(PHONE, code, idempotency_key="form"))
+        proof = await few.otp.verify(PHONE, code, idempotency_key="form")
         with pytest.raises(ExpiredCodeError):
-            await world.otp.verify(PHONE, code)
-        await cancelled_at(number, world.otp.redeem(proof.token, idempotency_key="form"))
-        assert await world.otp.redeem(proof.token, idempotency_key="form") == proof
+            await few.otp.verify(PHONE, code)
+        await cancelled_at(number, few.otp.redeem(proof.token, idempotency_key="form"))
+        assert await few.otp.redeem(proof.token, idempotency_key="form") == proof
         return outcome
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(world.otp, "verify", _quiet(world.otp.verify))
-        await each_await(world, cold, story)
+        patch.setattr(few.otp, "verify", _quiet(few.otp.verify))
+        await each_await(few, cold, story)
 
 
 def _quiet(verify: Any) -> Any:
@@ -171,10 +171,10 @@ def _quiet(verify: Any) -> Any:
     return quiet
 
 
-async def test_a_crowd_of_which_many_are_cancelled(world: World) -> None:
+async def test_a_crowd_of_which_many_are_cancelled(few: FewConnections) -> None:
     """While they wait for a connection, for an answer, anywhere: the rest is served, and no turn is lost."""
     for delay in range(20):
-        tasks = [asyncio.ensure_future(world.otp.status(PHONE)) for _ in range(40)]
+        tasks = [asyncio.ensure_future(few.otp.status(PHONE)) for _ in range(40)]
         for _ in range(delay):
             await asyncio.sleep(0)
         for task in tasks[::2]:
@@ -182,4 +182,4 @@ async def test_a_crowd_of_which_many_are_cancelled(world: World) -> None:
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} <= {type(None), asyncio.CancelledError}
         assert {type(outcome) for outcome in outcomes[1::2]} == {type(None)}
-    await world.is_sound()
+    await few.is_sound()

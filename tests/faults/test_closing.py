@@ -13,9 +13,9 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from attack_lab import PHONE, SECRET, TEMPLATE, outcome
-from callers import KINDS, calling, loaded, result
 from mortal import Mortal
+from support.callers import KINDS, calling, loaded, result
+from support.rig import PHONE, SECRET, TEMPLATE, outcome
 
 from otpkit import OTP, AsyncOTP, Challenge, ConfigurationError, Policy
 from otpkit.gateways import Failover, Push, Webhook

@@ -13,7 +13,7 @@ import fakeredis
 import pytest
 import redis
 import redis.asyncio
-from attack_lab import PHONE, SECRET, TEMPLATE
+from support.rig import PHONE, SECRET, TEMPLATE
 
 from otpkit import AsyncOTP, ConfigurationError, Policy
 from otpkit.store.loops import abandon_all

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import redis
-from attack_lab import PHONE, wrong
-from callers import calling, result
-from lua_shell import WRITES
 from mortal import Mortal
+from support.callers import calling, result
+from support.lua_shell import WRITES
+from support.rig import PHONE, wrong
 
 from otpkit import ConfigurationError, StoreUnavailableError, WrongCodeError
 from otpkit.errors import ExpiredCodeError

@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from attack_lab import SECRET, TEMPLATE, outcome
-from callers import result
+from support.callers import result
+from support.rig import SECRET, TEMPLATE, outcome
 
 from otpkit import OTP, AsyncOTP, Challenge, ConfigurationError, GatewayRejectedError, Policy
 from otpkit.effects import Call, Flow, HttpRequest, NotConnected

@@ -7,11 +7,11 @@ from dataclasses import fields
 
 import pytest
 import redis
-from attack_lab import PHONE, wrong
-from callers import KINDS, calling, result
-from doctor_lab import found_of, settings_of
-from managed import LENIENT, STRICT, ManagedProxy, is_accepted
 from mortal import Mortal
+from support.callers import KINDS, calling, result
+from support.doctor import found_of, settings_of
+from support.managed import LENIENT, STRICT, ManagedProxy, is_accepted
+from support.rig import PHONE, wrong
 
 from otpkit import ConfigurationError, Policy, WrongCodeError
 from otpkit.core import scripts

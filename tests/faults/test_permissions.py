@@ -7,9 +7,9 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from attack_lab import PHONE, wrong
-from callers import BROAD, calling, result
 from mortal import Mortal
+from support.callers import BROAD, calling, result
+from support.rig import PHONE, wrong
 
 from otpkit import ConfigurationError, Policy
 from otpkit.core import scripts

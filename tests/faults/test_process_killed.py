@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from attack_lab import PHONE, wrong
-from callers import Caller, calling, result
+from support.callers import Caller, calling, result
+from support.rig import PHONE, wrong
 
 from otpkit import ExpiredCodeError, Policy, RateLimitError, WrongCodeError
 from otpkit.testing import MovableClock, Outbox

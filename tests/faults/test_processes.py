@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import redis
-from attack_lab import SECRET, TEMPLATE
-from callers import BROAD
+from support.callers import BROAD
+from support.rig import SECRET, TEMPLATE
 
 from otpkit import OTP
 from otpkit.store.pool import Pool

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from lua_shell import WRITES, Fault, Shell
+from support.lua_shell import WRITES, Fault, Shell
 
 from otpkit import Policy
 from otpkit.core.issue import IssueRequest

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import redis
-from attack_lab import PHONE, wrong
-from callers import calling, result
 from mortal import Mortal
+from support.callers import calling, result
+from support.rig import PHONE, wrong
 
 from otpkit import ConfigurationError, StoreUnavailableError
 from otpkit.testing import Outbox

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from attack_lab import wrong
-from callers import calling, result
 from mortal import Mortal
+from support.callers import calling, result
+from support.rig import wrong
 
 from otpkit import ExpiredCodeError, OTPError, Policy, Proof, RateLimitError, StoreUnavailableError, UsedTokenError
 from otpkit.testing import Outbox

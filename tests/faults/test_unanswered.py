@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from attack_lab import PHONE
-from callers import loaded
-from proxy import Fault, Proxy
-from stage import staged, told
 from stories import STORIES, Story
+from support.callers import loaded
+from support.proxied import staged, told
+from support.proxy import Fault, Proxy
+from support.rig import PHONE
 
 from otpkit.store import retry
 

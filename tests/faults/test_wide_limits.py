@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from callers import BROAD, calling, loaded
 from mortal import Mortal
-from proxy import Action, Fault, Proxy
-from stage import Stage, told
 from stories import CLUSTER_STORIES, Story
+from support.callers import BROAD, calling, loaded
+from support.proxied import Proxied, told
+from support.proxy import Action, Fault, Proxy
 from test_refusing_servers import free_port, wait_for_cluster
 
 from otpkit.testing import MovableClock, Outbox
@@ -20,13 +20,13 @@ FAULTS: list[Action] = ["drop", "cut", "swallow", "refuse"]
 
 
 @asynccontextmanager
-async def staged(kind: str, node: Mortal, proxy: Proxy, namespace: str) -> AsyncIterator[Stage]:
+async def staged(kind: str, node: Mortal, proxy: Proxy, namespace: str) -> AsyncIterator[Proxied]:
     """Give a caller who knows the node by the proxy's address alone."""
     outbox, clock = Outbox(), MovableClock()
     url = f"redis+cluster://127.0.0.1:{proxy.port}"
     with node.client() as server:
         async with calling(kind, url, outbox, namespace=namespace, clock=clock) as caller:
-            yield Stage(caller, proxy, outbox, clock, server)
+            yield Proxied(caller, proxy, outbox, clock, server)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

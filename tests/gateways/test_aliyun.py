@@ -24,7 +24,7 @@ from aliyun_stage import (
 )
 from documented_codes import ALIYUN_PUBLIC, ALIYUN_SMS, refusals
 from leaks import reachable_text
-from secrets_of_tests import OTHER_SECRET
+from support.secrets import OTHER_SECRET
 from wire_server import Act, WireServer, drop, refusing_port, reply, silence
 
 from otpkit import OTP, AsyncOTP

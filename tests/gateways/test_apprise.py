@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from provider_lab import BARE, CODE, NUMBER, PHONE, TEMPLATE, message, refused
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 from wire_server import WireServer, drop, refusing_port, reply
 
 from otpkit import OTP, AsyncOTP, ConfigurationError

@@ -13,7 +13,7 @@ import requests
 from egress import PASSWORD, QUOTED, Proxy, basic
 from provider_lab import CODE, NUMBER, PHONE, TEMPLATE, message
 from requests.adapters import HTTPAdapter
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 from test_proxies import BAD, WELL
 from wire_server import CERTIFICATE, WireServer, refusing_port, reply
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from provider_lab import BARE, CODE, PHONE, TEMPLATE, message
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 
 from otpkit import OTP, ConfigurationError
 from otpkit.effects import Call

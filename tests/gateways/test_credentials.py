@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from leaks import reachable_text
 from provider_lab import PHONE, SECRET, SEND_ID, message, refused
-from secrets_of_tests import SECRET as OTP_SECRET
+from support.secrets import SECRET as OTP_SECRET
 from wire_server import Act, WireServer, reply
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, GatewayRejectedError, Template

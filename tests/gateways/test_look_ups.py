@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from leaks import errors_of
-from secrets_of_tests import SECRET as OTP_SECRET
+from support.secrets import SECRET as OTP_SECRET
 from wire_server import WireServer, refusing_port, reply
 
 from otpkit import OTP, AsyncOTP, GatewayRejectedError, Template

@@ -15,7 +15,7 @@ import pytest
 from egress import PASSWORD, QUOTED, Proxy, basic
 from leaks import errors_of, reachable_text
 from provider_lab import CODE, NUMBER, PHONE, SECRET, SEND_ID, TEMPLATE, message, refused
-from secrets_of_tests import SECRET as OTP_SECRET
+from support.secrets import SECRET as OTP_SECRET
 from wire_server import CERTIFICATE, WireServer, drip, drop, refusing_port, reply, silence
 
 from otpkit import OTP, AsyncOTP, ConfigurationError

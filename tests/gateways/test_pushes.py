@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from provider_lab import SECRET, SEND_ID
-from secrets_of_tests import SECRET as OTP_SECRET
+from support.secrets import SECRET as OTP_SECRET
 from wire_server import WireServer, reply
 
 from otpkit import OTP, Policy, Template

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from provider_lab import BARE, CODE, NOW, PHONE, SECRET, SEND_ID, TEMPLATE, message, refused
-from secrets_of_tests import OTHER_SECRET
-from secrets_of_tests import SECRET as OTP_SECRET
+from support.secrets import OTHER_SECRET
+from support.secrets import SECRET as OTP_SECRET
 from wire_server import Request, WireServer, reply
 
 from otpkit import OTP

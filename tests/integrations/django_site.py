@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import django
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 
 if not settings.configured:
     settings.configure(

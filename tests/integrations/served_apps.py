@@ -13,9 +13,9 @@ import flask
 import uvicorn
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
-from secrets_of_tests import SECRET
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import Response
+from support.secrets import SECRET
 from werkzeug.serving import make_server
 
 from otpkit import OTP, AsyncOTP, Proof, Template

@@ -19,9 +19,9 @@ from django.test import override_settings
 from django.urls import path
 from django_site import Browser, hidden, site, urlpatterns
 from fastapi import FastAPI
-from form_visitor import FormVisitor
 from served_apps import SECRET, TEMPLATE, on_uvicorn, on_werkzeug
 from starlette.middleware.sessions import SessionMiddleware
+from support.form_visitor import FormVisitor
 
 from otpkit import (
     OTP,

@@ -12,10 +12,10 @@ import pytest
 import requests
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.responses import PlainTextResponse
-from form_visitor import FormVisitor
 from pydantic import BaseModel
 from served_apps import SECRET, TEMPLATE, Served, fastapi_app, on_uvicorn, serving
 from starlette.middleware.sessions import SessionMiddleware
+from support.form_visitor import FormVisitor
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, Policy, Proof
 from otpkit.integrations.fastapi import Otp, PhoneVerification, VerifiedPhone, get_otp, verified_phone

@@ -13,10 +13,10 @@ import pytest
 import requests
 from fastapi import APIRouter, Depends, FastAPI, File, Form, Header, HTTPException, Query, Request, UploadFile
 from fastapi.responses import StreamingResponse
-from form_visitor import FormVisitor
 from pydantic import BaseModel, Field
 from served_apps import SECRET, TEMPLATE, on_uvicorn
 from starlette.middleware.sessions import SessionMiddleware
+from support.form_visitor import FormVisitor
 
 from otpkit import AsyncOTP, Policy, Proof
 from otpkit.integrations.fastapi import PhoneVerification, VerifiedPhone, verified_phone

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import flask
 import pytest
 import requests
-from form_visitor import FormVisitor
 from served_apps import SECRET, TEMPLATE, flask_app, on_werkzeug
+from support.form_visitor import FormVisitor
 
 from otpkit import OTP, AsyncOTP, ConfigurationError
 from otpkit.integrations.flask import PhoneVerification, current_otp

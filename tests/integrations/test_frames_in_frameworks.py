@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 from django_site import Browser, hidden, site
-from frame_search import held
 from served_apps import SECRET, TEMPLATE, fastapi_app, flask_app
+from support.frame_search import held
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, Policy
 from otpkit.integrations.django.conf import get_otp

@@ -8,9 +8,9 @@ from itertools import count
 
 import pytest
 import requests
-from form_visitor import FormVisitor
 from served_apps import Framework, Served, serving
-from servers import find_valkey, running, unavailable
+from support.form_visitor import FormVisitor
+from support.servers import find_valkey, running, unavailable
 
 from otpkit import Policy
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import requests
-from form_visitor import FormVisitor
 from served_apps import Framework, Served, serving
+from support.form_visitor import FormVisitor
 
 from otpkit import Policy
 

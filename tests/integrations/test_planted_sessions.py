@@ -12,11 +12,11 @@ from itertools import count
 import pytest
 import requests
 from fastapi import FastAPI
-from form_visitor import FormVisitor
 from served_apps import SECRET, TEMPLATE, Served, flask_app, on_uvicorn, on_werkzeug
 from served_apps import serving as serving_cookie_sessions
 from server_sessions import Kind, serving
 from starlette.middleware.sessions import SessionMiddleware as CookieSessions
+from support.form_visitor import FormVisitor
 
 from otpkit import OTP, AsyncOTP
 from otpkit.integrations.fastapi import PhoneVerification

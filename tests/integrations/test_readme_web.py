@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 import requests
-from form_visitor import FormVisitor, hidden
-from readme_blocks import PYTHON, ROOT, SHELL, TEXT, TOML, Inbox, block_with, production, run_block
 from requests.cookies import RequestsCookieJar
 from served_apps import on_uvicorn, on_werkzeug
-from servers import unavailable
+from support.form_visitor import FormVisitor, hidden
+from support.readme_blocks import PYTHON, ROOT, SHELL, TEXT, TOML, Inbox, block_with, production, run_block
+from support.servers import unavailable
 
 from otpkit.sandbox import Sandbox, running
 
@@ -112,7 +112,7 @@ import requests
 django.setup()
 from django.core.management import call_command
 from django.test import Client
-from form_visitor import hidden
+from support.form_visitor import hidden
 from otpkit.integrations.django import get_otp
 call_command("check", fail_level="ERROR")
 call_command("migrate", verbosity=0)

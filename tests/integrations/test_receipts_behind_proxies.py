@@ -17,7 +17,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django.views.decorators.csrf import csrf_exempt
 from fastapi import FastAPI, Request, Response
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 from twilio.request_validator import RequestValidator
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.serving import make_server

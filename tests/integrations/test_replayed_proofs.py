@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import requests
-from callers import loaded
-from form_visitor import FormVisitor
-from proxy import Fault, Proxy
 from replay_apps import FORMS, PATHS, replaying
 from served_apps import Framework
+from support.callers import loaded
+from support.form_visitor import FormVisitor
+from support.proxy import Fault, Proxy
 
 from otpkit import Policy
 from otpkit.testing import Outbox

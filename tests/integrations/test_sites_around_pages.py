@@ -9,9 +9,9 @@ import flask
 import pytest
 import requests
 from fastapi import Depends, FastAPI, HTTPException, Request
-from form_visitor import FormVisitor
 from served_apps import SECRET, TEMPLATE, Framework, Served, on_uvicorn, on_werkzeug
 from starlette.middleware.sessions import SessionMiddleware
+from support.form_visitor import FormVisitor
 
 from otpkit import OTP, AsyncOTP
 from otpkit.integrations import fastapi as in_fastapi

@@ -14,9 +14,9 @@ import pytest
 import requests
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse
-from form_visitor import FormVisitor
 from served_apps import SECRET, TEMPLATE, Framework, on_uvicorn, on_werkzeug
 from starlette.middleware.sessions import SessionMiddleware
+from support.form_visitor import FormVisitor
 
 from otpkit import OTP, AsyncOTP, Policy, Proof
 from otpkit.integrations import fastapi as in_fastapi

@@ -17,7 +17,7 @@ from facts import Who
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from servers import unavailable
+from support.servers import unavailable
 
 from otpkit import Policy
 

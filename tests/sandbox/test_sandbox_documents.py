@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from sandbox_client import Clock
-from servers import unavailable
+from support.servers import unavailable
 
 from otpkit.sandbox import Address, Sandbox, running
 from otpkit.sandbox.server import encoded

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import unavailable
+from support.servers import unavailable
 
 from otpkit.sandbox import Address, Sandbox, running
 

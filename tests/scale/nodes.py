@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from servers import _DIE_WITH_PARENT, START_SECONDS, STOP_SECONDS, find_redis, unavailable
+from support.servers import _DIE_WITH_PARENT, START_SECONDS, STOP_SECONDS, find_redis, unavailable
 
 _BUS = 10_000  # a cluster's node talks to the others on its port plus this
 _PORTS = range(12_000, 22_000)  # with the bus's, below those that systems give to clients

@@ -10,12 +10,12 @@ import pytest
 import redis.asyncio.retry
 import redis.asyncio.sentinel
 import redis.sentinel
-from attack_lab import SECRET, TEMPLATE, outcome
-from callers import calling, result
 from guarded import NAME, PEM, PRIMARY, SENTINEL, encoded
 from nodes import Node, free_port
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from support.callers import calling, result
+from support.rig import SECRET, TEMPLATE, outcome
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, StoreUnavailableError
 from otpkit.testing import Outbox

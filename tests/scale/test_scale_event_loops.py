@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import redis.asyncio
 import redis.asyncio.sentinel
-from attack_lab import PHONE, SECRET, TEMPLATE
 from clusters import MASTER_NAME, Cluster, Watched
 from redis.asyncio.cluster import ClusterNode
+from support.rig import PHONE, SECRET, TEMPLATE
 
 from otpkit import AsyncOTP, Policy
 from otpkit.store.loops import abandon_all

@@ -14,8 +14,8 @@ from typing import Any
 
 import guarded
 import pytest
-from attack_lab import SECRET, TEMPLATE
 from guarded import NAME, PRIMARY, SENTINEL, encoded
+from support.rig import SECRET, TEMPLATE
 
 from otpkit import OTP, AsyncOTP
 from otpkit.testing import Outbox

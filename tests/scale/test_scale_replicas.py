@@ -15,7 +15,7 @@ import redis
 from clusters import Cluster, slot_of
 from counters import BROAD, Counter, new_phone, opened, result
 from nodes import Node, binary, server_node, wait_until
-from servers import find_valkey, unavailable
+from support.servers import find_valkey, unavailable
 
 from otpkit import ExpiredCodeError, Policy, Proof, StoreUnavailableError, UsedTokenError, WrongCodeError
 

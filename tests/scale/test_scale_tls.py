@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import find_redis, running, unavailable
+from support.servers import find_redis, running, unavailable
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, Template
 from otpkit.testing import Outbox

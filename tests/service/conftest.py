@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
-from service_stage import RECEIPTS_SECRET, Stage, serving
+from support.service import RECEIPTS_SECRET, Served, serving
 
 _numbers = itertools.count(10_000_000)
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
+def stage() -> Iterator[Served]:
     """A service on an embedded store, whose gateway is an outbox."""
     with serving("memory://", receipts_secret=RECEIPTS_SECRET) as served:
         yield served

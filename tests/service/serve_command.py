@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from service_stage import KEY, SECRET
+from support.service import KEY, SECRET
 
 SECONDS = 20
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from service_stage import KEY, OTHER_KEY, SECRET, TEMPLATE, Stage, serving
+from support.service import KEY, OTHER_KEY, SECRET, TEMPLATE, Served, serving
 
 from otpkit import AsyncOTP, ConfigurationError
 from otpkit.errors import GatewayRejectedError
@@ -32,7 +32,7 @@ def refusal(answer: requests.Response, status: int, code: str) -> dict[str, Any]
     return found
 
 
-def test_a_number_is_verified_from_beginning_to_end(stage: Stage, phone: str) -> None:
+def test_a_number_is_verified_from_beginning_to_end(stage: Served, phone: str) -> None:
     issued = stage.post("/v1/challenges", {"phone": phone})
     assert issued.status_code == 201
     assert issued.headers["cache-control"] == "no-store"
@@ -58,7 +58,7 @@ def test_a_number_is_verified_from_beginning_to_end(stage: Stage, phone: str) ->
     refusal(stage.post("/v1/challenges/status", {"phone": phone}), 404, "no_challenge")
 
 
-def test_a_wrong_code_is_counted_and_says_what_is_left(stage: Stage, phone: str) -> None:
+def test_a_wrong_code_is_counted_and_says_what_is_left(stage: Served, phone: str) -> None:
     code = stage.issue(phone)
     for left in (4, 3):
         found = refusal(stage.post("/v1/verifications", {"phone": phone, "code": wrong(code)}), 409, "wrong_code")
@@ -67,7 +67,7 @@ def test_a_wrong_code_is_counted_and_says_what_is_left(stage: Stage, phone: str)
     refusal(stage.post("/v1/verifications", {"phone": phone, "code": code}), 409, "expired_code")
 
 
-def test_a_limit_says_how_long_to_wait_and_for_whom_in_his_language(stage: Stage, phone: str) -> None:
+def test_a_limit_says_how_long_to_wait_and_for_whom_in_his_language(stage: Served, phone: str) -> None:
     stage.issue(phone)
     answer = stage.post("/v1/challenges", {"phone": phone}, headers={"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"})
     found = refusal(answer, 429, "rate_limit")
@@ -82,13 +82,13 @@ def test_a_limit_says_how_long_to_wait_and_for_whom_in_his_language(stage: Stage
     assert answer.headers["content-language"] == "zh-CN"
 
 
-def test_a_message_that_may_be_on_its_way_is_202_and_its_code_works(stage: Stage, phone: str) -> None:
+def test_a_message_that_may_be_on_its_way_is_202_and_its_code_works(stage: Served, phone: str) -> None:
     stage.outbox.lose_next()
     answer = stage.post("/v1/challenges", {"phone": phone})
     assert (answer.status_code, answer.json()["delivery"]) == (202, "uncertain")
 
 
-def test_a_gateways_refusal_is_502_and_tells_who_must_act(stage: Stage, phone: str) -> None:
+def test_a_gateways_refusal_is_502_and_tells_who_must_act(stage: Served, phone: str) -> None:
     stage.outbox.reject_next(GatewayRejectedError("no money: 123456", gateway="outbox", category="account"))
     answer = stage.post("/v1/challenges", {"phone": phone})
     assert refusal(answer, 502, "gateway_rejected")["category"] == "account"
@@ -96,7 +96,7 @@ def test_a_gateways_refusal_is_502_and_tells_who_must_act(stage: Stage, phone: s
     stage.issue(phone)  # nothing was counted
 
 
-def test_a_request_sent_twice_with_one_key_has_one_effect_and_one_answer(stage: Stage, phone: str) -> None:
+def test_a_request_sent_twice_with_one_key_has_one_effect_and_one_answer(stage: Served, phone: str) -> None:
     once = {"Idempotency-Key": f"form-{phone}"}
     first, second = (stage.post("/v1/challenges", {"phone": phone}, headers=once) for _ in range(2))
     assert (first.json()["replayed"], second.json()["replayed"]) == (False, True)
@@ -115,7 +115,7 @@ def test_a_request_sent_twice_with_one_key_has_one_effect_and_one_answer(stage: 
     refusal(stage.post("/v1/proofs/redeem", form | {"request": "fields"}, headers=once), 409, "used_token")
 
 
-def test_a_key_is_good_for_one_request(stage: Stage, phone: str) -> None:
+def test_a_key_is_good_for_one_request(stage: Served, phone: str) -> None:
     once = {"Idempotency-Key": "fixed"}
     token = stage.token(phone)
     bodies = [{"token": token, "request": request} for request in ("fields", "fields", "other fields", None)]
@@ -126,7 +126,7 @@ def test_a_key_is_good_for_one_request(stage: Stage, phone: str) -> None:
 
 
 @pytest.mark.parametrize("request_", [7, ["fields"], {"name": "Ada"}, "x" * 513])
-def test_a_request_that_is_no_short_text_is_refused(stage: Stage, phone: str, request_: Any) -> None:
+def test_a_request_that_is_no_short_text_is_refused(stage: Served, phone: str, request_: Any) -> None:
     token = stage.token(phone)
     found = refusal(stage.post("/v1/proofs/redeem", {"token": token, "request": request_}), 422, "invalid_request")
     assert found["errors"][0]["pointer"] == "#/request"
@@ -134,19 +134,19 @@ def test_a_request_that_is_no_short_text_is_refused(stage: Stage, phone: str, re
 
 
 @pytest.mark.parametrize("missing", [None, "", " "])
-def test_a_phone_that_is_null_or_empty_is_not_the_tokens(stage: Stage, phone: str, missing: str | None) -> None:
+def test_a_phone_that_is_null_or_empty_is_not_the_tokens(stage: Served, phone: str, missing: str | None) -> None:
     token = stage.token(phone)
     refusal(stage.post("/v1/proofs/redeem", {"token": token, "phone": missing}), 409, "invalid_token")
     assert stage.post("/v1/proofs/redeem", {"token": token}).json()["phone"] == phone
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "caf\u00e9", "a\tb"])
-def test_a_key_that_is_none_is_refused(stage: Stage, phone: str, key: str) -> None:
+def test_a_key_that_is_none_is_refused(stage: Served, phone: str, key: str) -> None:
     answer = stage.post("/v1/challenges", {"phone": phone}, headers={"Idempotency-Key": key.encode("latin-1")})  # type: ignore[dict-item]
     assert refusal(answer, 422, "invalid_request")["errors"] == [{"pointer": "Idempotency-Key", "kind": "value_error"}]
 
 
-def test_a_code_is_worth_nothing_with_another_purpose_bind_or_phone(stage: Stage, phone: str) -> None:
+def test_a_code_is_worth_nothing_with_another_purpose_bind_or_phone(stage: Served, phone: str) -> None:
     code = stage.issue(phone, purpose="login", bind="session-1")
     body = {"phone": phone, "code": code, "purpose": "login", "bind": "session-1"}
     for other in ({"purpose": "signup"}, {"bind": ""}, {"bind": "session-2"}, {"phone": f"{phone[:-1]}x"[:-1] + "0"}):
@@ -159,7 +159,7 @@ def test_a_code_is_worth_nothing_with_another_purpose_bind_or_phone(stage: Stage
     assert stage.post("/v1/proofs/redeem", redeem).status_code == 200
 
 
-def test_a_revoked_code_is_dead(stage: Stage, phone: str) -> None:
+def test_a_revoked_code_is_dead(stage: Served, phone: str) -> None:
     code = stage.issue(phone)
     for _ in range(2):
         revoked = stage.post("/v1/challenges/revoke", {"phone": phone})
@@ -167,18 +167,18 @@ def test_a_revoked_code_is_dead(stage: Stage, phone: str) -> None:
     refusal(stage.post("/v1/verifications", {"phone": phone, "code": code}), 409, "expired_code")
 
 
-def test_values_of_the_templates_variables_reach_the_message(stage: Stage, phone: str) -> None:
+def test_values_of_the_templates_variables_reach_the_message(stage: Served, phone: str) -> None:
     stage.issue(phone, params={"product": "商城"})
     assert stage.outbox[-1].params["product"] == "商城"
 
 
 @pytest.mark.parametrize("params", [{"code": "000000"}, {"prodcut": "x"}, {"product": "a\nb"}, {"product": "x" * 65}])
-def test_values_that_the_template_does_not_take_are_refused(stage: Stage, phone: str, params: dict[str, str]) -> None:
+def test_values_that_the_template_does_not_take_are_refused(stage: Served, phone: str, params: dict[str, str]) -> None:
     found = refusal(stage.post("/v1/challenges", {"phone": phone, "params": params}), 422, "invalid_request")
     assert found["errors"][0]["pointer"] == "#/params"
 
 
-def test_a_call_is_refused_where_no_gateway_calls(stage: Stage, phone: str) -> None:
+def test_a_call_is_refused_where_no_gateway_calls(stage: Served, phone: str) -> None:
     found = refusal(stage.post("/v1/challenges", {"phone": phone, "channel": "voice"}), 422, "invalid_request")
     assert found["errors"] == [{"pointer": "#/channel", "kind": "value_error"}]
 
@@ -186,7 +186,7 @@ def test_a_call_is_refused_where_no_gateway_calls(stage: Stage, phone: str) -> N
 @pytest.mark.parametrize(
     "header", [None, "", "Bearer", "Bearer ", f"Basic {KEY}", f"Bearer {KEY}x", "Bearer \xff", KEY]
 )
-def test_without_a_known_key_nothing_is_done(stage: Stage, phone: str, header: str | None) -> None:
+def test_without_a_known_key_nothing_is_done(stage: Served, phone: str, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header.encode("latin-1")}
     answer = stage.post("/v1/challenges", {"phone": phone}, key=None, headers=headers)  # type: ignore[arg-type]
     refusal(answer, 401, "unauthorized")
@@ -194,7 +194,7 @@ def test_without_a_known_key_nothing_is_done(stage: Stage, phone: str, header: s
     assert not [message for message in stage.outbox if message.phone == phone]
 
 
-def test_a_key_is_good_for_its_purposes_alone(stage: Stage, phone: str) -> None:
+def test_a_key_is_good_for_its_purposes_alone(stage: Served, phone: str) -> None:
     refusal(stage.post("/v1/challenges", {"phone": phone, "purpose": "payment"}), 403, "forbidden")
     refusal(stage.post("/v1/challenges", {"phone": phone}, key=OTHER_KEY), 403, "forbidden")
     assert stage.post("/v1/challenges", {"phone": phone}, headers={"authorization": f"bearer {KEY}"}).status_code == 201
@@ -221,7 +221,7 @@ def test_a_key_is_good_for_its_purposes_alone(stage: Stage, phone: str) -> None:
     ],
 )
 def test_wrong_fields_are_named_and_nothing_of_them_is_repeated(
-    stage: Stage, phone: str, fields: dict[str, Any], pointer: str, kind: str
+    stage: Served, phone: str, fields: dict[str, Any], pointer: str, kind: str
 ) -> None:
     answer = stage.post("/v1/verifications", {"phone": phone, "code": "654321"} | fields)
     assert refusal(answer, 422, "invalid_request")["errors"] == [{"pointer": pointer, "kind": kind}]
@@ -229,7 +229,7 @@ def test_wrong_fields_are_named_and_nothing_of_them_is_repeated(
         assert secret not in answer.text
 
 
-def test_an_answer_is_short_however_much_is_wrong(stage: Stage, phone: str) -> None:
+def test_an_answer_is_short_however_much_is_wrong(stage: Served, phone: str) -> None:
     answer = stage.post("/v1/challenges", {"phone": phone} | {f"x{n}": 1 for n in range(1_000)})
     assert len(refusal(answer, 422, "invalid_request")["errors"]) == 10
 
@@ -251,7 +251,7 @@ def test_where_gateways_only_call_everything_works_by_calls() -> None:
         assert stage.post("/v1/challenges", {"phone": "+8613800138001"}).status_code == 201
 
 
-def test_what_is_no_phone_and_no_code_is_told_to_the_person(stage: Stage, phone: str) -> None:
+def test_what_is_no_phone_and_no_code_is_told_to_the_person(stage: Served, phone: str) -> None:
     chinese = {"Accept-Language": "zh"}
     answer = stage.post("/v1/challenges", {"phone": "12345"}, headers=chinese)
     assert refusal(answer, 422, "phone")["detail"] == "请输入正确的手机号码。"
@@ -261,7 +261,7 @@ def test_what_is_no_phone_and_no_code_is_told_to_the_person(stage: Stage, phone:
 
 
 @pytest.mark.parametrize("spelled", ["{0}", "0086{0}", " {0} ", "+86 {0}", "86-{0}", "(86){0}"])
-def test_every_spelling_of_a_number_is_one_phone(stage: Stage, phone: str, spelled: str) -> None:
+def test_every_spelling_of_a_number_is_one_phone(stage: Served, phone: str, spelled: str) -> None:
     code = stage.issue(phone)
     answer = stage.post("/v1/verifications", {"phone": spelled.format(phone[3:]), "code": f" {code[:3]}-{code[3:]}"})
     assert answer.status_code == 200
@@ -284,11 +284,11 @@ def test_every_spelling_of_a_number_is_one_phone(stage: Stage, phone: str, spell
         (b"phone=1", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
     ],
 )
-def test_what_is_no_json_is_refused(stage: Stage, sent: bytes, kind: str, status: int, code: str) -> None:
+def test_what_is_no_json_is_refused(stage: Served, sent: bytes, kind: str, status: int, code: str) -> None:
     refusal(stage.post("/v1/challenges", data=sent, headers={"Content-Type": kind}), status, code)
 
 
-def test_other_paths_and_methods_are_refused_by_problems_too(stage: Stage) -> None:
+def test_other_paths_and_methods_are_refused_by_problems_too(stage: Served) -> None:
     refusal(stage.get("/nothing"), 404, "not_found")
     refusal(stage.get("/v1/challenges/"), 404, "not_found")
     answer = stage.get("/v1/challenges")
@@ -298,7 +298,7 @@ def test_other_paths_and_methods_are_refused_by_problems_too(stage: Stage) -> No
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_a_load_balancer_may_ask_by_head(stage: Stage, path: str) -> None:
+def test_a_load_balancer_may_ask_by_head(stage: Served, path: str) -> None:
     answer = stage.session.head(stage.base_url + path, timeout=20)
     assert (answer.status_code, answer.content) == (200, b"")
 
@@ -311,11 +311,11 @@ def test_without_a_store_nothing_is_granted_and_the_process_lives(phone: str) ->
         assert stage.get("/healthz").json() == {"status": "ok"}
 
 
-def test_it_is_ready_when_the_store_answers(stage: Stage) -> None:
+def test_it_is_ready_when_the_store_answers(stage: Served) -> None:
     assert (stage.get("/readyz").status_code, stage.get("/readyz").json()) == (200, {"status": "ok"})
 
 
-def test_forty_double_clicks_send_one_message_and_give_one_proof(stage: Stage, phone: str) -> None:
+def test_forty_double_clicks_send_one_message_and_give_one_proof(stage: Served, phone: str) -> None:
     with ThreadPoolExecutor(20) as pool:
         issued = list(pool.map(lambda _: post(stage, "/v1/challenges", {"phone": phone}), range(40)))
         assert sorted({answer.status_code for answer in issued}) == [201, 429]
@@ -329,7 +329,7 @@ def test_forty_double_clicks_send_one_message_and_give_one_proof(stage: Stage, p
         assert [answer.status_code for answer in redeemed].count(200) == 1
 
 
-def post(stage: Stage, path: str, body: dict[str, str]) -> requests.Response:
+def post(stage: Served, path: str, body: dict[str, str]) -> requests.Response:
     """POST by a connection of its own: a session is no thing for threads."""
     return requests.post(stage.base_url + path, json=body, headers={"Authorization": f"Bearer {KEY}"}, timeout=20)
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from servers import find_redis, find_valkey, unavailable
+from support.servers import find_redis, find_valkey, unavailable
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import service_stage
-from service_stage import KEY, OTHER_KEY, Stage, serving
+from support import service as service_stage
+from support.service import KEY, OTHER_KEY, Served, serving
 
 from otpkit import Policy
 from otpkit.service import ApiKey
@@ -18,7 +18,7 @@ from otpkit.service import ApiKey
 HEAD = f"POST /v1/challenges HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n"
 
 
-def answered(stage: Stage, *sent: bytes) -> bytes:
+def answered(stage: Served, *sent: bytes) -> bytes:
     """Send bytes, and return all that comes back until the connection is closed."""
     with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as connection:
         for each in sent:
@@ -35,29 +35,29 @@ def padded(phone: str, size: int) -> bytes:
     return body + b" " * (size - len(body))
 
 
-def test_a_body_of_16_kib_is_taken(stage: Stage, phone: str) -> None:
+def test_a_body_of_16_kib_is_taken(stage: Served, phone: str) -> None:
     answer = stage.post("/v1/challenges", data=padded(phone, 16_384), headers={"Content-Type": "application/json"})
     assert answer.status_code == 201
 
 
 @pytest.mark.parametrize("size", [16_385, 1_000_000])
-def test_a_longer_one_is_refused(stage: Stage, phone: str, size: int) -> None:
+def test_a_longer_one_is_refused(stage: Served, phone: str, size: int) -> None:
     answer = stage.post("/v1/challenges", data=padded(phone, size), headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_long")
 
 
-def test_a_longer_one_in_chunks_is_refused_without_its_length(stage: Stage, phone: str) -> None:
+def test_a_longer_one_in_chunks_is_refused_without_its_length(stage: Served, phone: str) -> None:
     chunks = (padded(phone, 1_000) for _ in range(17))
     answer = stage.post("/v1/challenges", data=chunks, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_long")
 
 
-def test_a_huge_one_is_not_waited_for(stage: Stage) -> None:
+def test_a_huge_one_is_not_waited_for(stage: Served) -> None:
     found = answered(stage, f"{HEAD}content-length: 99999999999\r\n\r\n".encode())
     assert found.startswith(b"HTTP/1.1 413 ")
 
 
-def test_one_without_end_is_cut_off(stage: Stage) -> None:
+def test_one_without_end_is_cut_off(stage: Served) -> None:
     chunk = b"10000\r\n" + b" " * 65_536 + b"\r\n"
     with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as connection:
         connection.sendall(f"{HEAD}transfer-encoding: chunked\r\n\r\n".encode())
@@ -65,7 +65,7 @@ def test_one_without_end_is_cut_off(stage: Stage) -> None:
             connection.sendall(chunk * 1_000)  # 64 MiB
 
 
-def test_what_is_no_http_is_answered_by_a_problem(stage: Stage) -> None:
+def test_what_is_no_http_is_answered_by_a_problem(stage: Served) -> None:
     head, _, body = answered(stage, b"\x16\x03\x01 hello\r\n\r\n").partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"application/problem+json" in head
@@ -73,14 +73,14 @@ def test_what_is_no_http_is_answered_by_a_problem(stage: Stage) -> None:
 
 
 @pytest.fixture
-def strict() -> Iterator[Stage]:
+def strict() -> Iterator[Served]:
     """A service behind two proxies, that sends once an hour to an address."""
     options = {"policy": Policy(ip_sends="1/hour")}
     with serving("memory://", otp_options=options, forwarded_hops=2) as served:
         yield served
 
 
-def test_the_bodys_address_is_limited(strict: Stage) -> None:
+def test_the_bodys_address_is_limited(strict: Served) -> None:
     strict.issue("13800138001", ip="203.0.113.7")
     answer = strict.post("/v1/challenges", {"phone": "13800138002", "ip": "::ffff:203.0.113.7"})
     assert (answer.status_code, answer.json()["scope"]) == (429, "ip")
@@ -88,7 +88,7 @@ def test_the_bodys_address_is_limited(strict: Stage) -> None:
     strict.issue("13800138002", ip="203.0.113.8")
 
 
-def test_where_it_is_left_out_the_proxies_are_believed_so_far_as_they_are_ours(strict: Stage) -> None:
+def test_where_it_is_left_out_the_proxies_are_believed_so_far_as_they_are_ours(strict: Served) -> None:
     def ask(phone: str, *forwarded: str) -> int:
         headers = {"X-Forwarded-For": ", ".join(forwarded)} if forwarded else {}
         return strict.post("/v1/challenges", {"phone": phone}, headers=headers).status_code
@@ -160,7 +160,7 @@ def test_a_key_reads_the_metrics_of_its_purposes(monkeypatch: pytest.MonkeyPatch
     assert ["otpkit_requests_total" in found[key] for key in (login, KEY, OTHER_KEY)] == [False, True, True]
 
 
-def test_replays_are_counted_as_such(stage: Stage, phone: str) -> None:
+def test_replays_are_counted_as_such(stage: Served, phone: str) -> None:
     """However often a form is sent: one message, one verification, one redemption."""
 
     def counted(name: str, operation: str) -> float:
@@ -197,14 +197,14 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("where", FLOODS)
-def test_a_head_without_end_is_cut_off(stage: Stage, where: str) -> None:
+def test_a_head_without_end_is_cut_off(stage: Served, where: str) -> None:
     with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as connection:
         connection.sendall(FLOODS[where])
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             connection.sendall(b"a" * 64 * 1_048_576)
 
 
-def test_a_head_that_is_too_long_is_told_so(stage: Stage) -> None:
+def test_a_head_that_is_too_long_is_told_so(stage: Served) -> None:
     with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n")
         time.sleep(0.05)  # so that the next bytes are another read
@@ -215,7 +215,7 @@ def test_a_head_that_is_too_long_is_told_so(stage: Stage) -> None:
 
 
 def test_rubbish_after_a_request_does_not_take_its_answer(
-    stage: Stage, phone: str, caplog: pytest.LogCaptureFixture
+    stage: Served, phone: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = json.dumps({"phone": phone}).encode()
     asked = f"{HEAD}content-length: {len(body)}\r\n\r\n".encode() + body

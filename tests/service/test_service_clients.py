@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from serve_command import Slow, config, serving
-from servers import unavailable
-from service_stage import KEY
+from support.servers import unavailable
+from support.service import KEY
 
 HERE = Path(__file__).parent
 NPM = HERE / "npm"

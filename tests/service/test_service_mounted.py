@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from service_stage import KEY, KEYS, PHONE, SECRET, TEMPLATE
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
+from support.service import KEY, KEYS, PHONE, SECRET, TEMPLATE
 
 from otpkit import AsyncOTP
 from otpkit.service import create_app

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 import pytest
-from service_stage import KEY, RECEIPTS_SECRET, Stage, serving
+from support.service import KEY, RECEIPTS_SECRET, Served, serving
 
 SEED: Final = 20_261_124
 ANSWERS: Final = 10_000
@@ -103,7 +103,7 @@ RAW: Final = (
 
 
 @pytest.fixture
-def target() -> Iterator[Stage]:
+def target() -> Iterator[Served]:
     """A service of this test's own."""
     with serving("memory://", receipts_secret=RECEIPTS_SECRET, forwarded_hops=1) as stage:
         yield stage
@@ -173,7 +173,7 @@ def answer(stream: BinaryIO, method: str) -> tuple[int, bytes]:
 
 
 def test_ten_thousand_requests_of_nonsense_are_no_fault(
-    target: Stage, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    target: Served, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     rng = random.Random(SEED)
     seen: dict[int, int] = {}
@@ -196,7 +196,7 @@ def test_ten_thousand_requests_of_nonsense_are_no_fault(
     assert "13800138000" not in written.err + caplog.text
 
 
-def raw(target: Stage, rng: random.Random) -> None:
+def raw(target: Served, rng: random.Random) -> None:
     """Send what is no HTTP at all, and read whatever comes."""
     for n in range(200):
         sent = RAW[n % len(RAW)] if n < 5 * len(RAW) else rng.randbytes(rng.randrange(1, 2_000))

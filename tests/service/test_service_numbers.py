@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from service_stage import Stage, serving
+from support.service import Served, serving
 
 from otpkit import Policy
 
@@ -14,7 +14,7 @@ _numbers = iter(range(13_500_000_000, 13_600_000_000))
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
+def stage() -> Iterator[Served]:
     with serving("memory://", otp_options={"policy": Policy(regions={"CN", "HK"})}) as stage:
         yield stage
 
@@ -30,7 +30,7 @@ def stage() -> Iterator[Stage]:
     ],
     ids=ascii,
 )
-def test_each_operation_reads_what_is_pasted(stage: Stage, spelling: str) -> None:
+def test_each_operation_reads_what_is_pasted(stage: Served, spelling: str) -> None:
     number = str(next(_numbers))
     text = number.translate(ARABIC) if spelling == "arabic" else spelling.format(number[:3], number[3:7], number[7:])
     assert stage.post("/v1/challenges", {"phone": text}).json()["phone"] == f"+86{number}"
@@ -42,7 +42,7 @@ def test_each_operation_reads_what_is_pasted(stage: Stage, spelling: str) -> Non
     assert stage.post("/v1/challenges/revoke", {"phone": text}).status_code == 204
 
 
-def test_each_operation_takes_a_region(stage: Stage) -> None:
+def test_each_operation_takes_a_region(stage: Served) -> None:
     body, phone = {"phone": "5123 4567", "region": "HK"}, "+85251234567"
     assert stage.post("/v1/challenges", body).json()["phone"] == phone
     assert stage.post("/v1/challenges/status", body).json()["phone"] == phone
@@ -56,14 +56,14 @@ def test_each_operation_takes_a_region(stage: Stage) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/challenges", "/v1/challenges/status", "/v1/challenges/revoke"])
 @pytest.mark.parametrize("region", ["US", "ZZ", "hk", ""])
-def test_a_region_that_is_not_served_is_refused(stage: Stage, path: str, region: str) -> None:
+def test_a_region_that_is_not_served_is_refused(stage: Served, path: str, region: str) -> None:
     answer = stage.post(path, {"phone": "13800138000", "region": region})
     assert (answer.status_code, answer.json()["code"]) == (422, "region")
     redeem = stage.post("/v1/proofs/redeem", {"token": "t", "region": region})
     assert redeem.json()["code"] == "region"
 
 
-def test_the_document_lists_the_regions(stage: Stage) -> None:
+def test_the_document_lists_the_regions(stage: Served) -> None:
     schemas = stage.get("/openapi.json").json()["components"]["schemas"]
     for name in ("ChallengeRequest", "ChallengeQuery", "VerificationRequest", "RedemptionRequest"):
         assert schemas[name]["properties"]["region"]["enum"] == ["CN", "HK", None]

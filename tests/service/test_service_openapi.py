@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import jsonschema_rs
 import pytest
-from service_stage import KEY, Stage, serving
+from support.service import KEY, Served, serving
 
 from otpkit import PhoneError, Policy
 from otpkit.phone import parse
@@ -22,20 +22,20 @@ EXAMPLES = 20  # of each operation, beside those that cover every keyword of the
 
 
 @pytest.fixture(scope="module")
-def served(valkey_url: str) -> Iterator[Stage]:
+def served(valkey_url: str) -> Iterator[Served]:
     """A service on a real server."""
     with serving(valkey_url, namespace=f"t{uuid4().hex[:12]}") as stage:
         yield stage
 
 
 @pytest.fixture(scope="module")
-def document(served: Stage) -> dict[str, Any]:
+def document(served: Served) -> dict[str, Any]:
     """The document, as anybody may read it."""
     found: dict[str, Any] = served.get("/openapi.json").json()
     return found
 
 
-def test_schemathesis_finds_nothing_with_its_default_checks(served: Stage, tmp_path: Path) -> None:
+def test_schemathesis_finds_nothing_with_its_default_checks(served: Served, tmp_path: Path) -> None:
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{served.base_url}/openapi.json"),
         *("--header", f"Authorization: Bearer {KEY}", "--seed", "1", "--max-examples", str(EXAMPLES)),
@@ -101,7 +101,7 @@ NO_PHONES = [
 
 @pytest.mark.parametrize("text", [*SPELLINGS, *NO_PHONES])
 def test_the_pattern_of_a_phone_takes_what_the_library_takes(
-    served: Stage, document: dict[str, Any], text: str
+    served: Served, document: dict[str, Any], text: str
 ) -> None:
     schema = document["components"]["schemas"]["ChallengeRequest"]["properties"]["phone"]
     try:

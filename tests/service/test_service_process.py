@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 from serve_command import SECONDS, Slow, config, environment, serving
-from servers import find_valkey, start, unavailable
-from service_stage import KEY, PHONE
+from support.servers import find_valkey, start, unavailable
+from support.service import KEY, PHONE
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 

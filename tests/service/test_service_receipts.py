@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from service_stage import RECEIPTS_SECRET, Stage, serving
+from support.service import RECEIPTS_SECRET, Served, serving
 from twilio.request_validator import RequestValidator
 
 from otpkit.effects import Flow
@@ -45,7 +45,7 @@ def gateway() -> Pushing:
 
 
 @pytest.fixture
-def pushed(gateway: Pushing) -> Iterator[Stage]:
+def pushed(gateway: Pushing) -> Iterator[Served]:
     """A service that is known by another URL from outside."""
     with serving(
         "memory://", gateway=gateway, receipts_secret=RECEIPTS_SECRET, public_url="https://otp.example.com/in/"
@@ -53,11 +53,11 @@ def pushed(gateway: Pushing) -> Iterator[Stage]:
         yield served
 
 
-def push(stage: Stage, path: str, body: Any, **headers: str) -> requests.Response:
+def push(stage: Served, path: str, body: Any, **headers: str) -> requests.Response:
     return stage.session.post(stage.base_url + path, json=body, headers=headers, timeout=10)
 
 
-def test_a_receipt_is_recorded_and_answered_as_its_provider_wants(pushed: Stage, gateway: Pushing) -> None:
+def test_a_receipt_is_recorded_and_answered_as_its_provider_wants(pushed: Served, gateway: Pushing) -> None:
     phone = "+8613800138000"
     assert pushed.post("/v1/challenges", {"phone": phone}).status_code == 201
     told = {"state": "failed", "phone": phone, "send_id": gateway.sent[0].send_id}
@@ -68,7 +68,7 @@ def test_a_receipt_is_recorded_and_answered_as_its_provider_wants(pushed: Stage,
     assert pushed.post("/v1/challenges/status", {"phone": phone}).json()["delivery"] == "failed"
 
 
-def test_a_stranger_learns_nothing(pushed: Stage, gateway: Pushing) -> None:
+def test_a_stranger_learns_nothing(pushed: Served, gateway: Pushing) -> None:
     for path in (
         f"/receipts/{RECEIPTS_SECRET[:-1]}/pushing",
         f"/receipts/{RECEIPTS_SECRET}x/pushing",
@@ -151,5 +151,5 @@ def test_without_a_secret_no_receipts_are_taken() -> None:
             assert push(stage, f"/receipts/{secret}/outbox", {}).status_code == 404
 
 
-def test_a_gateway_that_is_pushed_none_is_not_found(stage: Stage) -> None:
+def test_a_gateway_that_is_pushed_none_is_not_found(stage: Served) -> None:
     assert push(stage, f"/receipts/{RECEIPTS_SECRET}/outbox", {}).status_code == 404

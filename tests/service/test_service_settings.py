@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from secrets_of_tests import secret_of
-from service_stage import KEY, OTHER_KEY, SECRET
+from support.secrets import secret_of
+from support.service import KEY, OTHER_KEY, SECRET
 
 from otpkit import AsyncOTP, ConfigurationError, Rate
 from otpkit.gateways import Tencent, Twilio

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import find_redis, find_valkey, unavailable
-from service_stage import KEY, RECEIPTS_SECRET, Stage, serving
+from support.servers import find_redis, find_valkey, unavailable
+from support.service import KEY, RECEIPTS_SECRET, Served, serving
 
 from otpkit.service import connections, server
 
@@ -28,7 +28,7 @@ WITH_KEY = POST + f"authorization: Bearer {KEY}\r\n".encode()
 ALIVE = b'{"status":"ok"}'
 
 
-def connected(stage: Stage) -> socket.socket:
+def connected(stage: Served) -> socket.socket:
     return socket.create_connection(("127.0.0.1", stage.port), timeout=10)
 
 
@@ -40,7 +40,7 @@ def rest(connection: socket.socket) -> bytes:
     return found
 
 
-def answer(stage: Stage, *sent: bytes, pause: float = 0.02) -> bytes:
+def answer(stage: Served, *sent: bytes, pause: float = 0.02) -> bytes:
     """Send each in a packet of its own, and return all that comes."""
     with connected(stage) as connection:
         for each in sent:
@@ -50,7 +50,7 @@ def answer(stage: Stage, *sent: bytes, pause: float = 0.02) -> bytes:
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """A service that waits a second for its clients."""
     monkeypatch.setattr(connections, "PATIENCE", 1)
     with serving("memory://", receipts_secret=RECEIPTS_SECRET) as served:
@@ -58,7 +58,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_pipelined_requests_are_all_answered(stage: Stage, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipelined_requests_are_all_answered(stage: Served, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are, few of them are parsed at once."""
     longest = 0
     parse = connections.Http._parse
@@ -75,7 +75,7 @@ def test_pipelined_requests_are_all_answered(stage: Stage, known: bool, monkeypa
     assert longest <= 16
 
 
-def test_the_queue_never_holds_more_than_16_of_the_shortest(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_queue_never_holds_more_than_16_of_the_shortest(stage: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
     parse = connections.Http._parse
 
@@ -89,7 +89,7 @@ def test_the_queue_never_holds_more_than_16_of_the_shortest(stage: Stage, monkey
     assert max(lengths) <= 16
 
 
-def test_a_head_without_end_behind_unread_requests_keeps_nothing(stage: Stage) -> None:
+def test_a_head_without_end_behind_unread_requests_keeps_nothing(stage: Served) -> None:
     """What is not parsed yet is not read, either: the client is kept waiting, and then refused."""
     with connected(stage) as connection:
         connection.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 60 + b"GET / HTTP/1.1\r\nx: ")
@@ -109,13 +109,13 @@ def test_a_head_without_end_behind_unread_requests_keeps_nothing(stage: Stage) -
         (b"GET /healthz HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n", 200),
     ],
 )
-def test_a_request_names_one_host(stage: Stage, head: bytes, status: int) -> None:
+def test_a_request_names_one_host(stage: Served, head: bytes, status: int) -> None:
     found = answer(stage, head)
     assert found.startswith(b"HTTP/1.1 %d " % status), found
     assert (b'"no_host"' in found) == (status == 400)
 
 
-def test_a_wrong_request_behind_others_is_answered_after_them(stage: Stage) -> None:
+def test_a_wrong_request_behind_others_is_answered_after_them(stage: Served) -> None:
     found = answer(stage, HEALTH * 3 + b"GET /healthz HTTP/1.1\r\n\r\n" + HEALTH)
     assert [found.count(each) for each in (b"HTTP/1.1 200 ", b"HTTP/1.1 400 ", ALIVE)] == [3, 1, 3]
     assert found.index(b'"no_host"') > found.rindex(ALIVE)
@@ -133,7 +133,7 @@ def test_a_wrong_request_behind_others_is_answered_after_them(stage: Stage) -> N
     ],
 )
 @pytest.mark.parametrize("before", [0, 3])
-def test_a_head_that_is_too_long_is_refused_in_one_packet_too(stage: Stage, head: bytes, before: int) -> None:
+def test_a_head_that_is_too_long_is_refused_in_one_packet_too(stage: Served, head: bytes, before: int) -> None:
     found = answer(stage, HEALTH * before + head)
     assert b"HTTP/1.1 431 " in found
     assert found.count(ALIVE) == before
@@ -141,13 +141,13 @@ def test_a_head_that_is_too_long_is_refused_in_one_packet_too(stage: Stage, head
 
 @pytest.mark.parametrize("key", [KEY, None])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_the_answer_to_a_body_of_10_mb_arrives(stage: Stage, key: str | None, chunked: bool) -> None:
+def test_the_answer_to_a_body_of_10_mb_arrives(stage: Served, key: str | None, chunked: bool) -> None:
     body = (b" " * 100_000 for _ in range(100)) if chunked else b" " * 10_000_000
     found = stage.post("/v1/challenges", data=body, key=key, headers={"Content-Type": "application/json"})
     assert found.status_code == (413 if key else 401)
 
 
-def test_a_slow_client_is_waited_for(hasty: Stage) -> None:
+def test_a_slow_client_is_waited_for(hasty: Served) -> None:
     body = b'{"phone": "13800138000", "code": "123456"}'
     head = WITH_KEY.replace(b"challenges", b"verifications") + b"connection: close\r\ncontent-length: %d\r\n\r\n"
     sent = head % len(body) + body
@@ -165,7 +165,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("what", SLOW)
-def test_one_that_is_too_slow_is_refused(hasty: Stage, what: str) -> None:
+def test_one_that_is_too_slow_is_refused(hasty: Served, what: str) -> None:
     first, then = SLOW[what]
     with connected(hasty) as connection:
         connection.sendall(first)
@@ -179,12 +179,12 @@ def test_one_that_is_too_slow_is_refused(hasty: Stage, what: str) -> None:
             assert b"HTTP/1.1 408 " in rest(connection)
 
 
-def test_one_that_sends_nothing_is_closed(hasty: Stage) -> None:
+def test_one_that_sends_nothing_is_closed(hasty: Served) -> None:
     with connected(hasty) as connection:
         assert connection.recv(1) == b""
 
 
-def test_one_that_reads_nothing_is_closed(hasty: Stage) -> None:
+def test_one_that_reads_nothing_is_closed(hasty: Served) -> None:
     with connected(hasty) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         start = time.monotonic()
@@ -194,7 +194,7 @@ def test_one_that_reads_nothing_is_closed(hasty: Stage) -> None:
         assert time.monotonic() - start < 9
 
 
-def test_a_half_closed_connection_is_answered(stage: Stage) -> None:
+def test_a_half_closed_connection_is_answered(stage: Served) -> None:
     with connected(stage) as connection:
         connection.sendall(HEALTH * 40)
         connection.shutdown(socket.SHUT_WR)
@@ -206,7 +206,7 @@ def test_a_half_closed_connection_is_answered(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("upgrade", [b"h2c", b"websocket"])
-def test_an_upgrade_that_is_not_offered_is_passed_over(stage: Stage, upgrade: bytes) -> None:
+def test_an_upgrade_that_is_not_offered_is_passed_over(stage: Served, upgrade: bytes) -> None:
     offer = b"connection: upgrade, http2-settings\r\nupgrade: " + upgrade + b"\r\nhttp2-settings: AAMAAABk\r\n"
     get = HEALTH[:-2] + offer + b"\r\n"
     post = WITH_KEY.replace(b"challenges", b"challenges/status") + offer
@@ -217,7 +217,7 @@ def test_an_upgrade_that_is_not_offered_is_passed_over(stage: Stage, upgrade: by
     assert statuses == [b"200", b"422", b"200", b"422", b"200", b"422", b"200"]
 
 
-def test_a_body_that_is_asked_for_is_told_to_come(stage: Stage) -> None:
+def test_a_body_that_is_asked_for_is_told_to_come(stage: Served) -> None:
     with connected(stage) as connection:
         connection.sendall(WITH_KEY.replace(b"challenges", b"challenges/status"))
         connection.sendall(b"expect: 100-continue\r\nconnection: close\r\ncontent-length: 2\r\n\r\n")
@@ -226,7 +226,7 @@ def test_a_body_that_is_asked_for_is_told_to_come(stage: Stage) -> None:
         assert rest(connection).startswith(b"HTTP/1.1 422 ")
 
 
-def test_clients_that_go_away_write_no_line(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+def test_clients_that_go_away_write_no_line(stage: Served, caplog: pytest.LogCaptureFixture) -> None:
     body = json.dumps({"phone": "13800138000"}).encode()
     status = WITH_KEY.replace(b"challenges", b"challenges/status") + b"content-length: %d\r\n\r\n" % len(body) + body
     ready = b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -286,7 +286,7 @@ def test_a_client_is_not_hurried_while_it_is_answered(behind: bytes, monkeypatch
         assert found.count(ALIVE) == whole
 
 
-def test_one_that_ends_and_reads_nothing_is_closed(hasty: Stage) -> None:
+def test_one_that_ends_and_reads_nothing_is_closed(hasty: Served) -> None:
     """Also where the answers to what it sent are more than the kernel holds."""
     with connected(hasty) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)

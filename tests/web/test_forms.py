@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 
 from otpkit import (
     OTP,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 from test_forms import ASKED, PHONE, Page, new_page
 
 from otpkit import OTP, GatewayRejectedError, Policy, Template

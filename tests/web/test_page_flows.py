@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 
 from otpkit import OTP, AsyncOTP, ExpiredCodeError, PhoneError, Proof, Template
 from otpkit.testing import Outbox

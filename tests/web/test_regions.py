@@ -6,7 +6,7 @@ import shutil
 
 import phonenumbers
 from make_regions import FILE, regions_json
-from servers import unavailable
+from support.servers import unavailable
 
 from otpkit.web.regions import regions_of
 

@@ -8,7 +8,7 @@ import string
 import time
 
 import pytest
-from secrets_of_tests import SECRET
+from support.secrets import SECRET
 
 from otpkit import OTP, Policy, RateLimitError, Template
 from otpkit.testing import Outbox

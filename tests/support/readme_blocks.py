@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import requests
-from secrets_of_tests import SECRET
 
 from otpkit.sandbox import Sandbox, running
+from support.secrets import SECRET
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

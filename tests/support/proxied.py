@@ -1,4 +1,4 @@
-"""A caller behind the proxy, and what the server keeps of what he does."""
+"""A caller behind the proxy, and what the server keeps of the caller does."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import redis
-from callers import Caller, calling
-from proxy import Proxy
 
 from otpkit import Challenge, Proof
 from otpkit.testing import MovableClock, Outbox
+from support.callers import Caller, calling
+from support.proxy import Proxy
 
 
-class Stage:
-    """A caller behind the proxy, his outbox and clock, and a look at what the server keeps of it all."""
+class Proxied:
+    """A caller behind the proxy, an outbox and clock, and a look at what the server keeps of it all."""
 
     def __init__(self, caller: Caller, proxy: Proxy, outbox: Outbox, clock: MovableClock, server: redis.Redis) -> None:
         self.caller, self.proxy, self.outbox, self.clock, self.server = caller, proxy, outbox, clock, server
@@ -50,8 +50,8 @@ def told(answer: Any) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def staged(kind: str, proxy: Proxy, server_url: str, namespace: str) -> AsyncIterator[Stage]:
+async def staged(kind: str, proxy: Proxy, server_url: str, namespace: str) -> AsyncIterator[Proxied]:
     outbox, clock = Outbox(), MovableClock()
     with redis.Redis.from_url(server_url) as server:
         async with calling(kind, proxy.url, outbox, namespace=namespace, clock=clock) as caller:
-            yield Stage(caller, proxy, outbox, clock, server)
+            yield Proxied(caller, proxy, outbox, clock, server)

@@ -1,27 +1,32 @@
-"""One world for a test of the contract: a store, a clock, an outbox, and as many blocking OTPs on them as it likes."""
+"""The rig of most tests: a store, a clock, an outbox, and as many blocking OTPs on them as a test needs.
+
+Both shells stand behind one face, so that a test of both is written once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import fakeredis
 import redis
 import redis.asyncio
 
-from otpkit import OTP, AsyncOTP, Event, Template
+from otpkit import OTP, AsyncOTP, Event, OTPError, Template
 from otpkit.testing import MovableClock, Outbox
+from support.secrets import SECRET
 
-PHONE = "+8613800138000"
-OTHER_PHONE = "+8613900139000"
-SECRET = "the first secret of the contract tests"
+PHONE, OTHER_PHONE = "+8613800138000", "+8613900139000"
 VISITOR = "203.0.113.7"  # RFC 5737: an address of nobody
 MEMORY = "memory://"
+MINUTE, HOUR, DAY = 60, 3600, 86_400  # seconds
+TEMPLATE = Template("SMS_585014", sign_name="阿里大鱼", params={"code": "{code}", "product": "alidayu"})
 
 
 class Killed(BaseException):
@@ -76,52 +81,66 @@ def _breakable(client_class: Any) -> Any:
     return Breakable
 
 
-class World:
-    """What one test has for itself. `is_async` says which shell it is about."""
+class Rig:
+    """What one test has for itself. Its OTPs are sync ones, or with a `loop` async ones."""
 
     breakable = staticmethod(_breakable)
 
-    def __init__(self, *, is_async: bool, store_url: str, namespace: str, loop: LoopThread) -> None:
-        self.is_async = is_async
-        self.shell: Any = AsyncOTP if is_async else OTP
+    def __init__(self, store_url: str, namespace: str, loop: LoopThread | None = None) -> None:
+        self.is_async = loop is not None
+        self.shell: Any = AsyncOTP if self.is_async else OTP
         self.store_url = store_url
         self.namespace = namespace
         self.clock = MovableClock()
         self.outbox = Outbox()
         self.events: list[Event] = []
-        self.loop = loop
+        """What those OTPs did that `heard` made."""
+        self._loop = loop
         self._memory = fakeredis.FakeServer()
         self._opened: list[Any] = []
         self._otps: list[Any] = []
-        self.server = self._sync_client()
+        self.server = self.look()
         """A client to look at the store with."""
-        self._shared = self.client()
+        self.shared = self.client(**({} if store_url == MEMORY else {"max_connections": 300}))
+        """The client of all OTPs but those that are given another one."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @property
+    def loop(self) -> LoopThread:
+        """The loop of async OTPs."""
+        assert self._loop is not None
+        return self._loop
 
     def otp(self, **arguments: Any) -> Any:
         """Return another OTP on the same store, with other arguments than the usual ones."""
         return self.adopt(self.build(**arguments))
 
+    def heard(self, **arguments: Any) -> Any:
+        """Return another OTP whose events are kept in `events`."""
+        return self.otp(**{"on_event": self.events.append, **arguments})
+
     def adopt(self, otp: Any) -> Any:
-        """Return a bare OTP or AsyncOTP as one that blocks, to be closed with the world."""
+        """Return a bare OTP or AsyncOTP as one that blocks, to be closed with the rig."""
         blocking = Blocking(otp, self.loop) if self.is_async else otp
         self._otps.append(blocking)
         return blocking
 
     def build(self, **arguments: Any) -> Any:
-        """Return the bare OTP or AsyncOTP; whoever builds it closes it."""
+        """Return the bare OTP or AsyncOTP, for the test to close."""
         usual = {
-            "redis": self._shared,
+            "redis": self.shared,
             "gateway": self.outbox,
-            "template": Template("SMS_585014", sign_name="otpkit"),
+            "template": TEMPLATE,
             "secret": SECRET,
             "namespace": self.namespace,
             "clock": self.clock,
         }
         return self.shell(**(usual | arguments))
-
-    def heard(self, **arguments: Any) -> Any:
-        """Return another OTP that tells `events` what it does."""
-        return self.otp(on_event=self.events.append, **arguments)
 
     def client(self, wrap: Callable[[Any], Any] = lambda client_class: client_class, **options: Any) -> Any:
         """Return a client of the store, of the kind that the shell takes."""
@@ -134,9 +153,23 @@ class World:
         self._opened.append(client)
         return client
 
+    def look(self) -> Any:
+        """Return a sync client of the store."""
+        if self.store_url == MEMORY:
+            return fakeredis.FakeRedis(server=self._memory)
+        return redis.Redis.from_url(self.store_url)
+
     def stored(self, suffix: str = "*") -> list[str]:
         """Return all keys of the namespace, or those that end with `suffix`."""
         return sorted(key.decode() for key in self.server.scan_iter(f"{self.namespace}:*{suffix}", count=1000))
+
+    def lives(self) -> dict[str, int]:
+        """Return the life that each key has left, in milliseconds; -1 is for ever."""
+        return {key: self.server.pttl(key) for key in self.stored()}
+
+    def kinds(self) -> Counter[str]:
+        """Count what is kept of phones: s(ends), c(hallenges), f(ailures), p(roofs)."""
+        return Counter(chr(name[0]) for key in self.stored(":p") for name in self.server.hkeys(key))
 
     def at(self, seconds: float = 0) -> datetime:
         """Return the clock's time, `seconds` on."""
@@ -155,20 +188,47 @@ class World:
                 client.close()
         self.server.close()
 
-    def _sync_client(self) -> Any:
-        if self.store_url == MEMORY:
-            return fakeredis.FakeRedis(server=self._memory)
-        return redis.Redis.from_url(self.store_url)
+
+class Untouchable(redis.Redis):
+    """A client that fails the test as soon as anything is asked of it."""
+
+    def execute_command(self, *command: Any, **options: Any) -> Any:
+        raise AssertionError(f"Redis was asked: {command[0]}")
 
 
-def wrong(code: str) -> str:
+def wrong(code: str, step: int = 1) -> str:
     """Return another code of the same length."""
-    return code[:-1] + str((int(code[-1]) + 1) % 10)
+    return f"{(int(code) + step) % 10 ** len(code):0{len(code)}d}"
 
 
 def other_codes(code: str, count: int) -> list[str]:
     """Return as many different wrong codes."""
-    return [f"{(int(code) + i) % 10 ** len(code):0{len(code)}d}" for i in range(1, count + 1)]
+    return [wrong(code, step) for step in range(1, count + 1)]
+
+
+def outcome(call: Any, *args: Any, **options: Any) -> Any:
+    """Return what a call returns, or the OTPError that it raises."""
+    try:
+        return call(*args, **options)
+    except OTPError as error:
+        return error
+
+
+def names(outcomes: Any) -> Counter[str]:
+    """Count outcomes by the names of their classes."""
+    return Counter(type(each).__name__ for each in outcomes)
+
+
+def together(count: int, call: Callable[[int], Any]) -> list[Any]:
+    """Return the outcomes of `count` calls that start at once, each in a thread of its own."""
+    barrier = threading.Barrier(count)
+
+    def one(number: int) -> Any:
+        barrier.wait()
+        return outcome(call, number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
 
 
 def in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -27,7 +27,7 @@ KEYS = (ApiKey.of("shop", KEY, ["signup", "login"]), ApiKey.of("scraper", OTHER_
 
 
 @dataclass(frozen=True)
-class Stage:
+class Served:
     """Where a service listens, and what stands behind it."""
 
     base_url: str
@@ -81,7 +81,7 @@ def serving(
     gateway: Any = None,
     otp_options: Mapping[str, Any] | None = None,
     **options: Any,
-) -> Iterator[Stage]:
+) -> Iterator[Served]:
     """Serve in a thread, by the same server as `otpkit serve`."""
     outbox, metrics, ready = Outbox(), Metrics(), threading.Event()
     listener = listen("127.0.0.1", 0)
@@ -102,7 +102,7 @@ def serving(
     with requests.Session() as session:
         session.trust_env = False
         try:
-            yield Stage(f"http://127.0.0.1:{port}", port, outbox, session, server)
+            yield Served(f"http://127.0.0.1:{port}", port, outbox, session, server)
         finally:
             session.close()
             server.should_exit = True

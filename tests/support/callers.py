@@ -11,13 +11,13 @@ from typing import Any
 
 import redis
 import redis.asyncio
-from attack_lab import SECRET, TEMPLATE
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from otpkit import OTP, AsyncOTP, OTPError, Policy
 from otpkit.core import scripts
+from support.rig import SECRET, TEMPLATE
 
 KINDS = ["sync-url", "sync-client", "async-url", "async-client"]
 BROAD = Policy(sends="32/day", ip_sends="90/day", ip_failures="90/day", total_sends="1000/day")
