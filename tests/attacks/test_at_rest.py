@@ -105,12 +105,12 @@ def spellings(phone: str) -> list[str]:
 
 def test_nothing_is_kept_in_clear(rest: Rig) -> None:
     """Neither phone, code, secret, purpose, bind, key nor address; nor is any of them ever said to Redis."""
-    client = rest.connect()
+    client = rest.client()
     wire = Wire(client)
-    codes = varied_life(rest, rest.otp(redis=client, policy=EXTREME))
+    codes = varied_life(rest, rest.heard(redis=client, policy=EXTREME))
     needles = [*spellings(PHONE), *spellings(OTHER_PHONE), PHONE[-8:], OTHER_PHONE[-8:], *codes]
     needles += [SECRET, PURPOSE, BIND, KEY, IP, "203.0.113", "a-second-purpose", "a-revoked-purpose"]
-    texts = {"kept": dump(rest.client), "said": b"\n".join(wire.said)}
+    texts = {"kept": dump(rest.shared), "said": b"\n".join(wire.said)}
     assert len(texts["kept"]) > 1000
     for (where, text), needle in product(texts.items(), needles):
         raw = needle.encode()
@@ -120,8 +120,8 @@ def test_nothing_is_kept_in_clear(rest: Rig) -> None:
 
 def test_nothing_can_be_searched_offline(rest: Rig) -> None:
     """No unkeyed hash of a phone, a code, both, or a name is kept, whole or in its first eight bytes."""
-    codes = varied_life(rest, rest.otp(policy=EXTREME))
-    kept = dump(rest.client)
+    codes = varied_life(rest, rest.heard(policy=EXTREME))
+    kept = dump(rest.shared)
     phones = [*spellings(PHONE), *spellings(OTHER_PHONE)]
     texts = [*phones, *codes, PURPOSE, BIND, KEY, IP, SECRET, f"{PURPOSE}{BIND}", f"{PURPOSE}:{BIND}"]
     pairs = [*product(phones, codes), *product(codes, phones)]
@@ -136,17 +136,17 @@ def test_nothing_can_be_searched_offline(rest: Rig) -> None:
 
 def test_every_key_has_a_life_but_a_reached_block(rest: Rig) -> None:
     """Also after erase, unblock, rejections and an exhausted challenge; and no life is longer than it should be."""
-    otp = rest.otp(policy=EXTREME)
+    otp = rest.heard(policy=EXTREME)
     varied_life(rest, otp)
     assert all(0 < life <= 400 * DAY * 1000 for life in rest.lives().values())
-    blocking = rest.otp(policy=Policy(max_consecutive_failures=2, sends="32/day"))
+    blocking = rest.heard(policy=Policy(max_consecutive_failures=2, sends="32/day"))
     third = "+8613700137000"
     blocking.issue(third)
     for _ in range(2):
         outcome(blocking.verify, third, wrong(rest.outbox[-1].code))
     for_ever = [key for key, life in rest.lives().items() if life == -1]
     assert len(for_ever) == 1
-    assert for_ever[0].endswith(b":c")
+    assert for_ever[0].endswith(":c")
     blocking.unblock(third)
     assert -1 not in rest.lives().values()
 
@@ -156,11 +156,11 @@ def test_the_same_code_of_two_identities_is_two_records(rest: Rig, monkeypatch: 
     monkeypatch.setattr("otpkit.core.crypto.CodeKey.code", lambda *_: "123456")
     nonces = count()
     monkeypatch.setattr("otpkit.core.issue.new_ids", lambda: (next(nonces).to_bytes(16), next(nonces).to_bytes(16)))
-    otp = rest.otp(policy=Policy(sends="32/day"))
+    otp = rest.heard(policy=Policy(sends="32/day"))
     for phone, (purpose, bind) in product((PHONE, OTHER_PHONE), (("a", ""), ("b", ""), ("a", "b"))):
         otp.issue(phone, purpose, bind=bind)
     challenges = [
-        value for key in rest.key_names() for name, value in rest.client.hgetall(key).items() if name[:1] == b"c"
+        value for key in rest.stored() for name, value in rest.shared.hgetall(key).items() if name[:1] == b"c"
     ]
     assert {message.code for message in rest.outbox} == {"123456"}
     assert len({value[16:32] for value in challenges}) == 6
@@ -168,19 +168,19 @@ def test_the_same_code_of_two_identities_is_two_records(rest: Rig, monkeypatch: 
 
 def test_a_phone_is_one_hash_whatever_is_done_with_it(rest: Rig) -> None:
     """All purposes and binds lie in one key, the consecutive failures in another while there are any."""
-    otp = rest.otp(policy=Policy(sends="32/day"))
+    otp = rest.heard(policy=Policy(sends="32/day"))
     for purpose, bind in product("abc", "xyz"):
         otp.issue(PHONE, purpose, bind=bind)
-    assert len(rest.key_names()) == 1
+    assert len(rest.stored()) == 1
     outcome(otp.verify, PHONE, wrong(rest.outbox[-1].code), "c", bind="z")
-    assert len(rest.key_names()) == 2
+    assert len(rest.stored()) == 2
     otp.verify(PHONE, rest.outbox[-1].code, "c", bind="z")
-    assert len(rest.key_names()) == 1
+    assert len(rest.stored()) == 1
 
 
 def test_the_hash_stays_compact(rest: Rig) -> None:
     """With 32 sends and 64 wrong codes in a day Redis still packs it, and no value exceeds 64 bytes."""
-    otp = rest.otp(policy=EXTREME)
+    otp = rest.heard(policy=EXTREME)
     for number in range(32):
         otp.issue(PHONE, bind=str(number), idempotency_key=KEY)
         for _ in range(2):
@@ -190,24 +190,24 @@ def test_the_hash_stays_compact(rest: Rig) -> None:
             otp.redeem(token, bind=str(number))
     assert rest.kinds()["s"] == 32
     assert rest.kinds()["f"] == 64
-    for key in rest.key_names():
-        if key.endswith(b":p"):
-            assert rest.client.object("ENCODING", key) in {b"listpack", b"ziplist"}
-            assert max(len(value) for value in rest.client.hvals(key)) <= 64
+    for key in rest.stored():
+        if key.endswith(":p"):
+            assert rest.shared.object("ENCODING", key) in {b"listpack", b"ziplist"}
+            assert max(len(value) for value in rest.shared.hvals(key)) <= 64
 
 
 def test_after_erase_nothing_is_left(rest: Rig) -> None:
     """Of the phone erased; and all of the other phone's remains."""
-    otp = rest.otp(policy=Policy(sends="32/day", code_length=10))
+    otp = rest.heard(policy=Policy(sends="32/day", code_length=10))
     varied_life(rest, otp)
     outcome(otp.verify, OTHER_PHONE, wrong(rest.outbox[-1].code), "a-live-purpose", bind=BIND)
-    others = [key for key in rest.key_names() if b":w" not in key]
+    others = [key for key in rest.stored() if ":w" not in key]
     otp.erase(PHONE)
-    left = [key for key in rest.key_names() if b":w" not in key]
+    left = [key for key in rest.stored() if ":w" not in key]
     assert len(left) == 2
     assert len(others) == 3
     otp.erase(OTHER_PHONE)
-    assert [key for key in rest.key_names() if b":w" not in key] == []
+    assert [key for key in rest.stored() if ":w" not in key] == []
     assert otp.issue(PHONE).sends_left == 31
 
 
@@ -220,6 +220,6 @@ def test_a_phone_erased_while_its_message_is_sent_stays_erased(rest: Rig, reject
         if rejected:
             raise GatewayRejectedError("no", gateway="x", category="number")
 
-    otp = rest.otp(gateway=gateway)
+    otp = rest.heard(gateway=gateway)
     outcome(otp.issue, PHONE)
-    assert rest.key_names() == []
+    assert rest.stored() == []
