@@ -207,7 +207,7 @@ def test_command_leaves_nothing_in_frames(monkeypatch: pytest.MonkeyPatch) -> No
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(commands, "configured", lambda: nullcontext(SimpleNamespace(verify=fail, issue=fail)))
+    monkeypatch.setattr(commands, "configured", lambda _: nullcontext(SimpleNamespace(verify=fail, issue=fail)))
     for args in (["issue", PHONE], ["verify", PHONE, "2468013579"]):
         monkeypatch.setattr(sys, "argv", ["otpkit", *args])
         with pytest.raises(RuntimeError) as caught:

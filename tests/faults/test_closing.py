@@ -247,7 +247,7 @@ def test_a_thread_interrupted_at_every_line(url: str, namespace: str) -> None:
 
     def interrupt(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal left
-        if not frame.f_code.co_filename.endswith(("store/sync.py", "store/protocol.py")):
+        if not frame.f_code.co_filename.endswith(("store/sync.py", "store/pool.py", "store/protocol.py")):
             return None
         if event == "line":
             left -= 1
