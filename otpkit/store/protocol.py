@@ -302,21 +302,26 @@ def _under_retries(attempt: Attempt) -> Attempt:
     """Return an attempt that goes on under the retries of the client that was passed in, where it fails at first."""
 
     def retried(effect: RunScript[T]) -> Steps[T]:
-        failures: list[Exception] = []
-
-        def again() -> Steps[T]:
-            if failures:
-                raise failures.pop()
-            return attempt(effect)
-
         try:
             return (yield from attempt(effect))
         except Exception as error:  # noqa: BLE001 - the client's retries decide
-            failures.append(error)
-        result: T = yield Retry(again, failures[0])
+            failure = error
+        result: T = yield Retry(_failed_once(attempt, effect, failure), failure)
         return result
 
     return retried
+
+
+def _failed_once(attempt: Attempt, effect: RunScript[T], failure: Exception) -> Callable[[], Steps[T]]:
+    """Return a function that raises `failure` when it is called first, and attempts anew after that."""
+    failures = [failure]
+
+    def again() -> Steps[T]:
+        if failures:
+            raise failures.pop()
+        return attempt(effect)
+
+    return again
 
 
 _ATTEMPTS: Final[Mapping[tuple[Shape, bool], Attempt]] = {
