@@ -1,14 +1,17 @@
-"""Make `otpkit/web/regions.json`: `python tests/make_regions.py`. It needs Node.js 20 and phonenumbers.
+"""Make `otpkit/web/regions.json`, and print what `[regions]` is in the catalogue of a language.
 
-Each region has its calling code, its names in English and Chinese, and the place of the Chinese name in a Chinese list.
-The names and their order are CLDR's, which Node.js has (`Intl`). The regions and calling codes are those of the extra
-`intl`.
+    python tests/make_regions.py            writes the calling code of each region
+    python tests/make_regions.py zh         prints the names of the regions in Chinese, in the order of a Chinese list
+
+It needs Node.js 20 and phonenumbers. The names and their order are CLDR's, which Node.js has (`Intl`). The regions and
+their calling codes are those of the extra `intl`.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import phonenumbers
@@ -19,33 +22,37 @@ SHORT = ["HK", "MO", "PS"]
 # A character with several readings, and one with the reading that it has in the name: Peru is Bìlǔ.
 READINGS = {"秘鲁": "毕鲁"}
 SCRIPT = """
-const [codes, short, readings] = JSON.parse(process.argv[1]);
-const names = (language, style) => new Intl.DisplayNames(language, { type: "region", style });
-const named = (language) => {
-  const [usual, brief] = [names(language, "long"), names(language, "short")];
-  return Object.fromEntries(codes.map((code) => [code, (short.includes(code) ? brief : usual).of(code)]));
-};
-const [en, zh] = [named("en"), named("zh")];
-const read = (code) => readings[zh[code]] ?? zh[code];
-const collator = new Intl.Collator("zh-u-co-pinyin");
+const [language, codes, short, readings] = JSON.parse(process.argv[1]);
+const names = (style) => new Intl.DisplayNames(language, { type: "region", style });
+const [usual, brief] = [names("long"), names("short")];
+const named = Object.fromEntries(codes.map((code) => [code, (short.includes(code) ? brief : usual).of(code)]));
+const read = (code) => readings[named[code]] ?? named[code];
+const collator = new Intl.Collator(language === "zh" ? "zh-u-co-pinyin" : language);
 const order = [...codes].sort((one, other) => collator.compare(read(one), read(other)));
-console.log(JSON.stringify({ en, zh, order }));
+console.log(JSON.stringify(order.map((code) => [code, named[code]])));
 """
 
 
 def regions_json() -> str:
     """Return the text of the file."""
-    codes = sorted(phonenumbers.SUPPORTED_REGIONS)
-    command = ["node", "--eval", SCRIPT, json.dumps([codes, SHORT, READINGS])]
-    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
-    places = {code: place for place, code in enumerate(found["order"])}
-    rows = {
-        code: [f"+{phonenumbers.country_code_for_region(code)}", found["en"][code], found["zh"][code], places[code]]
-        for code in codes
-    }
-    lines = [f"  {json.dumps(code)}: {json.dumps(row, ensure_ascii=False)}" for code, row in rows.items()]
+    codes = {code: f"+{phonenumbers.country_code_for_region(code)}" for code in sorted(phonenumbers.SUPPORTED_REGIONS)}
+    lines = [f"  {json.dumps(code)}: {json.dumps(calling_code)}" for code, calling_code in codes.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
+def names_of(language: str) -> dict[str, str]:
+    """Return the name of each region in a language, in the order of a list."""
+    asked = json.dumps([language, sorted(phonenumbers.SUPPORTED_REGIONS), SHORT, READINGS])
+    command = ["node", "--eval", SCRIPT, asked]
+    return dict(json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout))
+
+
 if __name__ == "__main__":
-    FILE.write_text(regions_json(), encoding="utf-8")
+    for language in sys.argv[1:]:
+        print(
+            "[regions]",
+            *[f"{code} = {json.dumps(n, ensure_ascii=False)}" for code, n in names_of(language).items()],
+            sep="\n",
+        )
+    if not sys.argv[1:]:
+        FILE.write_text(regions_json(), encoding="utf-8")

@@ -83,7 +83,9 @@ def test_two_servers_share_nothing(binary: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_a_server_dies_with_a_parent_that_was_killed(binary: str, short_directory: str) -> None:
-    program = "import sys, servers; print(servers.start(sys.argv[1]).pid, flush=True); sys.stdin.read()"
+    program = (
+        "import sys; from support import servers; print(servers.start(sys.argv[1]).pid, flush=True); sys.stdin.read()"
+    )
     parent = subprocess.Popen(
         [sys.executable, "-c", program, binary],
         stdin=subprocess.PIPE,
@@ -101,7 +103,7 @@ def test_a_server_dies_with_a_parent_that_was_killed(binary: str, short_director
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_server_is_stopped_by_a_parent_that_ends(binary: str) -> None:
-    program = "import sys, servers; s = servers.start(sys.argv[1]); print(s.pid, s.socket_path)"
+    program = "import sys; from support import servers; s = servers.start(sys.argv[1]); print(s.pid, s.socket_path)"
     ended = subprocess.run(
         [sys.executable, "-c", program, binary],
         capture_output=True,

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from tests.servers import find_redis
+
+from tests.support.servers import find_redis
 
 NODE_TIMEOUT_MS = 2000
 PATIENCE_S = 60.0  # until a server has loaded its file, or a cluster has agreed

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
-from tests.servers import find_redis, find_valkey, running
 
 from otpkit import OTP, Policy, Template
 from otpkit.gateways import Message
+from tests.support.servers import find_redis, find_valkey, running
 
 SECRET = "a secret of the benchmarks, 32 bytes or more"
 TEMPLATE = Template("SMS_585014", "阿里大鱼", {"code": "{code}", "product": "alidayu"})

@@ -138,7 +138,7 @@ async def test_a_refused_script_is_a_configuration_error(
     own: Mortal, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says which parameter, and so does the doctor."""
-    monkeypatch.setattr("managed.is_accepted", lambda text, key: "'HGETALL'" not in text)
+    monkeypatch.setattr("support.managed.is_accepted", lambda text, key: "'HGETALL'" not in text)
     with ManagedProxy(own.url) as proxy:
         async with calling(kind, proxy.url, Outbox()) as caller:
             refused = await result(caller.issue(PHONE))

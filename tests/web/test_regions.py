@@ -5,27 +5,36 @@ from __future__ import annotations
 import shutil
 
 import phonenumbers
-from make_regions import FILE, regions_json
+import pytest
+from make_regions import FILE, names_of, regions_json
 from support.servers import unavailable
 
+from otpkit.languages import texts
 from otpkit.web.regions import regions_of
 
 
 def test_table_is_what_its_script_makes() -> None:
-    """After an update of CLDR or phonenumbers: run `python tests/make_regions.py` and look at what has changed."""
-    if shutil.which("node") is None:
-        unavailable("node is not installed")
+    """After an update of phonenumbers: run `python tests/make_regions.py` and look at what has changed."""
     assert FILE.read_text(encoding="utf-8") == regions_json()
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_names_are_what_the_script_makes(language: str) -> None:
+    """In the same order. After an update of CLDR: run `python tests/make_regions.py zh`."""
+    if shutil.which("node") is None:
+        unavailable("node is not installed")
+    assert list(texts(language)["regions"].items()) == list(names_of(language).items())
+
+
 def test_chinese_names_stand_in_chinese_order() -> None:
-    """By pinyin: Albania, Peru, China."""
-    names = [region.zh for region in regions_of(["CN", "PE", "AL", "IS"], "zh")]
+    """By pinyin: Albania, Peru, Iceland, China."""
+    names = [region.name for region in regions_of(["CN", "PE", "AL", "IS"], "zh")]
     assert names == ["阿尔巴尼亚", "秘鲁", "冰岛", "中国"]
 
 
-def test_every_region_has_a_name_and_a_calling_code() -> None:
-    for region in regions_of(phonenumbers.SUPPORTED_REGIONS):
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_region_has_a_name_and_a_calling_code(language: str) -> None:
+    """Whatever the numbering plans know."""
+    for region in regions_of(phonenumbers.SUPPORTED_REGIONS, language):
         assert region.calling_code == f"+{phonenumbers.country_code_for_region(region.code)}"
-        assert region.en != region.code
-        assert region.zh != region.code
+        assert region.name != region.code
