@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 WORKER = Path(__file__).with_name("worker.py")
-BEFORE = "d7da7e0330e49c52e3b335d7247fc26b79596f2e"  # the last commit with all modules in one folder
+BEFORE = "41db2903e692301e24eb8c6504217879820d6128"  # A version with all modules in one folder.
 NOW = 1_798_761_600.0  # 2027-01-01, in seconds since 1970
 PHONE, MINUTE, DAY = "+8613800138000", 60.0, 86_400.0
 OPEN = {"sends": "32/day", "failures": "64/day"}
