@@ -48,7 +48,7 @@ def sentence(text: str) -> str:
 class OTPError(Exception):
     """The root of all that otpkit raises.
 
-    `problem` says what is wrong, in whole sentences; `remedy` says who should do what, "" where nobody can do anything.
+    `problem` says what is wrong, in whole sentences. `remedy` says who should do what; it is "" where there is none.
     `retry_after` is a whole number of seconds, at least 1, after which the same call may succeed; None where waiting
     does not help (RFC 6585 §4, RFC 9110 §10.2.3).
     """

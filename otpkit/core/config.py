@@ -76,7 +76,7 @@ class Config:
     listener: Listener | None
     clock: Clock | None
     now_arg: Callable[[], int | str]
-    """Return what scripts are told of the time: milliseconds of the clock given, or "" for the server's own."""
+    """Return the time for a script: milliseconds of the clock given, or "" for the server's own clock."""
     elapsed_s: Callable[[], float]
     """Return seconds that only differences of count, by the clock given or this host's monotonic one."""
     clustered: bool

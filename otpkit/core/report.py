@@ -39,7 +39,7 @@ class Report:
         challenge_id: str = "",
         duration_ms: int | None = None,
     ) -> Event:
-        """Return an event of this call. Its subject is told by its pseudonym."""
+        """Return an event of this call. It names the subject by its pseudonym."""
         return Event(
             name=name,
             operation=self.operation,

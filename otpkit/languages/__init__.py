@@ -13,7 +13,8 @@ from importlib.resources import files
 from typing import Any, Final
 
 DEFAULT: Final = "en"
-# Seconds from which on a wait is told in the next unit of `units`, and the size of that unit. `phone.js` does the same.
+# From so many seconds on, a wait is written in the next unit of `units`; and the size of that unit. `phone.js` does
+# the same.
 _UNITS: Final = ((172_800, 86_400), (7_200, 3_600), (120, 60), (0, 1))
 
 

@@ -94,7 +94,7 @@ def watch(sandbox: Sandbox, request: Request) -> Response:
 
 
 async def _frames(sandbox: Sandbox, last: int) -> AsyncIterator[bytes]:
-    """Read the one log at this watcher's own pace: who falls too far behind is told so, and nothing piles up."""
+    """Read the log at this watcher's own pace. A watcher that falls far behind gets a notice; nothing piles up."""
     yield f"retry: {RETRY}\n\n".encode()
     loop = asyncio.get_running_loop()
     spoke = loop.time()
