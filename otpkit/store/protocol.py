@@ -50,7 +50,8 @@ else:
 
 T = TypeVar("T")
 
-_ASKING: Final = ("ASKING",)
+ASKING: Final = ("ASKING",)
+"""Has a cluster's node serve a slot that moves to it, for one command."""
 _REDIRECTS: Final = 5  # A slot that moves is followed so often within one attempt.
 
 Shape: TypeAlias = Literal["pool", "cluster", "client"]
@@ -70,6 +71,12 @@ class Packer(Protocol):
 
     def pack_command(self, *args: bytes | str | int) -> Sequence[bytes]:
         """Return a command as it goes on the wire."""
+
+
+def pack_alone(command: Command) -> bytes:
+    """Return a command as it goes on the wire; needs hiredis."""
+    assert _pack is not None  # noqa: S101
+    return _pack(command)
 
 
 def pack(connection: Packer, command: Command) -> Sequence[bytes]:
@@ -280,11 +287,11 @@ def _exchange(effect: RunScript[T], *, is_importing: bool = False) -> Steps[T]:
     keys = effect.keys
     try:
         if is_importing:
-            yield _ASKING
+            yield ASKING
         reply = yield ("EVALSHA", effect.script.sha, len(keys), *keys, *effect.args)
     except NoScriptError:
         if is_importing:  # It holds for one command.
-            yield _ASKING
+            yield ASKING
         reply = yield ("EVAL", effect.script.text, len(keys), *keys, *effect.args)
     try:
         result, is_known = effect.read(reply), True
