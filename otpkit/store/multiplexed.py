@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from typing import Final
 
 from redis.exceptions import (
@@ -98,7 +99,7 @@ class MultiplexedConnection(asyncio.Protocol):
         reply = Reply(loop=self._loop)
         reply.command, reply.until, reply.skip = command, until, skip
         if self._failure is not None:
-            reply.set_result(self._failure)
+            reply.set_result(_own(self._failure))
             return reply
         if self._flushing is None:  # First: an interrupt after this line leaves nothing unsent.
             self._flushing = self._loop.call_soon(self._flush)
@@ -125,7 +126,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._unsent.clear()
         for reply in replies:
             if not reply.done():
-                reply.set_result(failure)
+                reply.set_result(_own(failure))
             self._on_room()
 
     def data_received(self, data: bytes) -> None:
@@ -164,8 +165,8 @@ class MultiplexedConnection(asyncio.Protocol):
             reply = due.popleft()
             if not reply.done():
                 reply.set_result(value)
+            self._since = time.monotonic()
             self._on_room()
-        self._since = time.monotonic()
         self._end_if_done()
 
     def _end_if_done(self) -> None:
@@ -254,7 +255,7 @@ class Endpoint:
             raise ConnectionError("closed while connecting")
         failure = task.exception()
         if failure is not None:
-            raise failure.with_traceback(None)  # It is raised in each task that waits.
+            raise _own(failure) from failure
         return task.result()
 
     async def enter(self, seconds: float) -> bool:
@@ -379,6 +380,11 @@ class SharedLease:
                 self._on.retire()
             self._on = None
         await self.release()
+
+
+def _own(failure: BaseException) -> BaseException:
+    """Return a copy for one caller: a shared one would gather the frames of all, which may still run."""
+    return copy(failure)
 
 
 def _retrieve(task: asyncio.Task[MultiplexedConnection]) -> None:
