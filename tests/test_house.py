@@ -46,6 +46,8 @@ LAYERS = [
     ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
     ["store.errors", "store.loops", "store.pool", "store.url"],
     ["store.protocol"],
+    ["store.multiplexed"],
+    ["store.binding"],
     ["store.aio", "store.sync"],
     ["sync"],
     ["aio"],
