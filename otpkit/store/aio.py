@@ -52,6 +52,7 @@ from otpkit.store.protocol import (
     pack,
 )
 from otpkit.store.retry import RetryBudget, timeouts
+from otpkit.store.tls import close_at_once
 from otpkit.store.url import Address, read_url
 
 T = TypeVar("T")
@@ -150,7 +151,7 @@ class AsyncStore(Store):
         address: RedisObject = self._address
         if address.kind == "memory":
             return embedded_library().FakeAsyncRedis(server=self._embedded)
-        return _open(address)
+        return close_at_once(_open(address))
 
     async def _drive(self, steps: Steps[T], lease: _Lease) -> T:
         try:
