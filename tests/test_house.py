@@ -44,7 +44,7 @@ LAYERS = [
     ["core.issue"],
     ["core.flows"],
     ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
-    ["store.errors", "store.loops", "store.pool", "store.url"],
+    ["store.errors", "store.loops", "store.pool", "store.tls", "store.url"],
     ["store.protocol"],
     ["store.multiplexed"],
     ["store.binding"],

@@ -53,6 +53,7 @@ from otpkit.store.protocol import (
     pack,
 )
 from otpkit.store.retry import RetryBudget, timeouts
+from otpkit.store.tls import close_at_once
 from otpkit.store.url import Address, read_url
 
 T = TypeVar("T")
@@ -156,7 +157,7 @@ class AsyncStore(Store):
         address: RedisObject = self._address
         if address.kind == "memory":
             return embedded_library().FakeAsyncRedis(server=self._embedded)
-        return _open(address)
+        return close_at_once(_open(address))
 
     async def _drive(self, steps: Steps[T], binding: Binding, lease: _Lease | SharedLease) -> T:
         try:
