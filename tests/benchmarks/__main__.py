@@ -4,7 +4,7 @@
     python -m tests.benchmarks --quick             about a minute, on Redis
     python -m tests.benchmarks verify issue        some sections
     python -m tests.benchmarks --unpinned verify   over all processors, by the time that passes: no verdicts
-    python -m tests.benchmarks compare TREE        this tree beside another one, such as `git archive` of a commit
+    python -m tests.benchmarks compare TREE [KIND…]   this tree beside another one, of a commit before
 
 Where the system can (Linux), this process and the servers that it starts are pinned to one processor, and a ratio is of
 the processor time that they spend. That is what verdicts are taken on. Only ratios within one run mean something.
@@ -56,7 +56,7 @@ def main() -> int:
     if options.crowd is not None:
         sizes = replace(sizes, crowd=options.crowd)
     if options.sections[:1] == ["compare"]:
-        rows = list(compare(options.sections[1:], sizes))
+        rows = list(compare(options.sections[1], options.sections[2:], sizes))
     else:
         rows = [
             replace(row, figure=f"{server}: {row.figure}")
@@ -80,7 +80,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}, none is all; or compare TREE")
+    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}, none is all; or compare TREE [KIND…]")
     parser.add_argument(
         "--quick", dest="size", action="store_const", const="quick", help="about a minute, on Redis alone"
     )
@@ -94,8 +94,8 @@ def _options() -> argparse.Namespace:
     parser.set_defaults(size="full")
     options = parser.parse_args()
     if options.sections[:1] == ["compare"]:
-        if len(options.sections) != 2:
-            parser.error("compare takes one TREE")
+        if len(options.sections) < 2:
+            parser.error("compare takes a TREE")
     elif strays := set(options.sections) - set(SECTIONS):
         parser.error(f"no section: {', '.join(sorted(strays))}")
     options.server = options.server or (list(BINARIES) if options.size == "full" else ["redis"])

@@ -33,26 +33,33 @@ print(time.process_time_ns() - start)
 """
 
 
-def compare(trees: list[str], sizes: Sizes) -> Iterator[Row]:
-    """Return for each kind of call how many of this tree's cost what one of the other tree's does."""
+def compare(tree: str, kinds: list[str], sizes: Sizes) -> Iterator[Row]:
+    """Return for each kind of call how many of this tree's cost what one of the other tree's does.
+
+    `kinds` are words, of which a kind's name holds one; none is all.
+    """
     measure.pin(to_one=True)
     print(f"compare: {measure.set_up()} …", file=sys.stderr, flush=True)
-    paths = [str(ROOT), str(Path(trees[0]).resolve(strict=True))]
+    paths = [str(ROOT), str(Path(tree).resolve(strict=True))]
     single, nodes = Single(appendfsync="none"), Cluster(replicas=0)
     servers = [node.pid for node in (*single.nodes, *nodes.nodes)]
     with contextlib.ExitStack() as stack:
+        for node in (*single.nodes, *nodes.nodes):
+            stack.callback(node.remove)
         ours, theirs = (stack.enter_context(_asked(path, [single.url, nodes.url])) for path in paths)
         for kind in _kinds(ours, theirs):
+            if kinds and not any(word in kind for word in kinds):
+                continue
             found = []
             for number in range(sizes.rounds + 1):
                 order = (ours, theirs) if number % 2 else (theirs, ours)
                 cost = {id(each): _cost(each, kind, sizes.calls, servers) for each in order}
                 found.append(cost[id(theirs)] / cost[id(ours)])
             yield _row(kind, found[1:])
+        if kinds and not any(word in "import otpkit" for word in kinds):
+            return
         costs = [[_import_cost(path) for path in paths] for _ in range(sizes.imports)]
         yield _row("import otpkit", [theirs_ns / ours_ns for ours_ns, theirs_ns in costs])
-    for node in (*single.nodes, *nodes.nodes):
-        node.remove()
 
 
 Asked = subprocess.Popen[str]
