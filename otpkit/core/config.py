@@ -14,6 +14,7 @@ from otpkit.core import scripts
 from otpkit.core.arguments import check_purpose
 from otpkit.core.crypto import Keys, clean_code
 from otpkit.core.routing import GatewayChoice, Routing, TemplateChoice, is_async, route
+from otpkit.core.scripts.limits import WideRates, wide_rates
 from otpkit.core.tokens import TokenSigner
 from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
 from otpkit.frames import without_locals
@@ -71,6 +72,7 @@ class Config:
     keys: Keys
     signer: TokenSigner
     scripts: scripts.Scripts
+    wide_rates: WideRates
     fixed: Mapping[tuple[str, str], FixedCode]
     namespace: str
     listener: Listener | None
@@ -130,6 +132,7 @@ def build(
         keys,
         TokenSigner(keys, namespace),
         scripts.load(policy),
+        wide_rates(policy),
         _fixed(fixed_codes, policy, clock or time.time),
         namespace,
         on_event,

@@ -81,6 +81,11 @@ class Node:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
+    def pid(self) -> int:
+        """The process that serves now."""
+        return self._process.pid
+
+    @property
     def id(self) -> str:
         """The node's name in its cluster."""
         return str(_text(self.say("CLUSTER MYID")))
