@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
 from typing import Final
+from weakref import WeakSet
 
 from redis.exceptions import (
     ConnectionError,  # noqa: A004
@@ -23,6 +24,7 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004
 )
 
+from otpkit.store.errors import REDIS_ERRORS, UNREADABLE, UnknownReply
 from otpkit.store.library import RedisObject
 from otpkit.store.loops import abandon
 from otpkit.store.protocol import ASKING, Command, Crowded, pack_alone
@@ -33,7 +35,7 @@ try:
 except ImportError:
     IS_POSSIBLE = False
 else:
-    IS_POSSIBLE = True
+    IS_POSSIBLE = hasattr(hiredis, "PushNotification")  # since 3.2
 """Whether replies can be read as they arrive. redis-py's own parser waits for them, one at a time."""
 
 MAX_UNANSWERED: Final = MAX_CONNECTIONS
@@ -41,6 +43,8 @@ MAX_UNANSWERED: Final = MAX_CONNECTIONS
 
 _TICK_S: Final = 0.05  # How often overdue replies are looked for.
 _INCOMPLETE: Final = object()  # What the reader returns until a reply is whole.
+_NOT_SENT: Final = object()  # The result of a reply whose command was not sent, as the connection was lost before.
+_RESENDS: Final = 2  # A command that was not sent is asked again so often, at once.
 
 
 class Reply(asyncio.Future[object]):
@@ -73,7 +77,8 @@ class MultiplexedConnection(asyncio.Protocol):
         self._due: deque[Reply] = deque()
         self._since = time.monotonic()  # When the oldest reply that is due was asked for, or became the oldest.
         self._flushing: asyncio.Handle | None = None
-        self._ticking: asyncio.TimerHandle | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        self._looked = self._since  # When overdue replies were last looked for.
         self._is_retired = False
         self._failure: RedisError | None = None  # What ended this connection.
         self._transport.set_protocol(self)
@@ -82,6 +87,11 @@ class MultiplexedConnection(asyncio.Protocol):
     def load(self) -> int:
         """How many commands are not answered."""
         return len(self._due) + len(self._unsent)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the connection is closed, and no reply is due."""
+        return self._failure is not None and not self.load
 
     @property
     def is_usable(self) -> bool:
@@ -99,9 +109,11 @@ class MultiplexedConnection(asyncio.Protocol):
         reply = Reply(loop=self._loop)
         reply.command, reply.until, reply.skip = command, until, skip
         if self._failure is not None:
-            reply.set_result(_own(self._failure))
+            reply.set_result(_NOT_SENT)
             return reply
         if self._flushing is None:  # First: an interrupt after this line leaves nothing unsent.
+            if not self._timers:
+                self._watch()
             self._flushing = self._loop.call_soon(self._flush)
         self._unsent.append(reply)
         return reply
@@ -112,27 +124,36 @@ class MultiplexedConnection(asyncio.Protocol):
         self._end_if_done()
 
     def end(self, failure: RedisError) -> None:
-        """Close the connection, from any loop, with a failure for every reply that is due."""
-        if self._failure is not None:
-            return
-        self._failure = failure
+        """Close the connection, from any loop, with a failure for every reply that is due.
+
+        A second call does what is left to do, where an interrupt broke the first one off.
+        """
+        if self._failure is None:
+            self._failure = failure
         abandon(self._connection)
         if self._loop.is_closed():
             return
-        if self._ticking is not None:
-            self._ticking.cancel()
-        replies = [*self._due, *self._unsent]
+        self._loop.call_soon(self._transport.abort)
+        for reply in self._due:
+            if not reply.done():
+                reply.set_result(_own(self._failure))
+        for reply in self._unsent:
+            if not reply.done():
+                reply.set_result(_NOT_SENT)
         self._due.clear()
         self._unsent.clear()
-        for reply in replies:
-            if not reply.done():
-                reply.set_result(_own(failure))
-            self._on_room()
+        self._on_room()
+        for timer in self._timers:
+            timer.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Give each whole reply to the caller whose turn it is."""
         if self._failure is None:
             self._whole(lambda: self._read(data), ConnectionError("A reply was not read to its end."))
+
+    def eof_received(self) -> None:
+        """Fail what is due: the server closed the connection."""
+        self.end(ConnectionError("Connection closed by server."))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is due: the server or the network closed the connection."""
@@ -147,6 +168,8 @@ class MultiplexedConnection(asyncio.Protocol):
             is_whole = True
         except InvalidResponse as error:
             failure = error
+        except UNREADABLE as error:  # redis-py can't take every error apart that a server may send.
+            failure = UnknownReply(type(error).__name__)
         finally:
             if not is_whole:
                 self.end(failure)
@@ -162,11 +185,12 @@ class MultiplexedConnection(asyncio.Protocol):
             if due[0].skip:
                 due[0].skip -= 1
                 continue
-            reply = due.popleft()
+            reply = due[0]  # It is taken out last: an interrupt before that line fails it.
             if not reply.done():
                 reply.set_result(value)
+            due.popleft()
             self._since = time.monotonic()
-            self._on_room()
+        self._on_room()
         self._end_if_done()
 
     def _end_if_done(self) -> None:
@@ -174,39 +198,67 @@ class MultiplexedConnection(asyncio.Protocol):
             self.end(ConnectionError("This connection was given up."))
 
     def _flush(self) -> None:
-        self._flushing = None
         self._whole(self._send, ConnectionError("A command was not sent whole."))
 
     def _send(self) -> None:
         """Send what was asked since the last turn of the loop; what is no longer waited for is never sent."""
-        replies, self._unsent = self._unsent, []
-        waiting = [reply for reply in replies if not reply.done()]
+        self._flushing = None
+        if self._transport.is_closing():
+            self.end(ConnectionError("Connection closed by server."))
+            return
+        waiting = [reply for reply in self._unsent if not reply.done()]
         if waiting:
             if not self._due:
                 self._since = time.monotonic()
-            self._due.extend(waiting)
+            self._due.extend(waiting)  # Before the others are forgotten: an interrupt in between fails them.
             self._transport.write(b"".join([reply.command for reply in waiting]))
-            if self._ticking is None:
-                self._ticking = self._loop.call_later(_TICK_S, self._tick)
-        for _ in range(len(replies) - len(waiting)):
+        is_short = len(waiting) < len(self._unsent)
+        self._unsent.clear()
+        if is_short:
             self._on_room()
-        self._end_if_done()
+            self._end_if_done()
+
+    def _watch(self) -> None:
+        """Look for overdue replies soon. The second timer is there in case an interrupt stops the first one."""
+        timers = self._timers
+        self._timers = [self._loop.call_later(after_s, self._tick) for after_s in (_TICK_S, 2 * _TICK_S)]
+        self._looked = time.monotonic()
+        for timer in timers:
+            timer.cancel()
 
     def _tick(self) -> None:
-        self._ticking = None
-        if self._due:
-            self._whole(self._fail_overdue, ConnectionError("Overdue replies were not looked for."))
+        self._whole(self._look, ConnectionError("Overdue replies were not looked for."))
 
-    def _fail_overdue(self) -> None:
-        """Fail replies that are overdue. A server that answers the oldest in time answers the others after it."""
-        now = time.monotonic()
-        if now - self._since > self._answer_s:
+    def _look(self) -> None:
+        """Fail replies that are overdue. A server that answers the oldest in time answers the others after it.
+
+        A reply is overdue where it was so at the last look too: when the loop was blocked, it may be there, unread.
+        """
+        looked = self._looked
+        self._watch()
+        if self._failure is not None:
+            self.end(self._failure)
+            return
+        if self._unsent:
+            self._send()
+        if self._due and looked - self._since > self._answer_s:
             self.end(TimeoutError("Timeout reading from socket"))
             return
         for reply in self._due:
-            if reply.until < now and not reply.done():
+            if reply.until < looked and not reply.done():
                 reply.set_result(TimeoutError("No reply within the time of the call."))
-        self._ticking = self._loop.call_later(_TICK_S, self._tick)
+        if not self.load:
+            timers, self._timers = self._timers, []
+            for timer in timers:
+                timer.cancel()
+
+
+class Place(asyncio.Future[None]):
+    """A place in the queue before an endpoint. It is done when its holder may ask, or has left the queue."""
+
+    __slots__ = ("endpoint",)
+
+    endpoint: Endpoint
 
 
 class Endpoint:
@@ -219,8 +271,10 @@ class Endpoint:
         self._loop = loop
         self._make = make
         self._current: MultiplexedConnection | None = None
+        self._open: set[MultiplexedConnection] = set()  # This one, and those that end after their last replies.
         self._connecting: asyncio.Task[MultiplexedConnection] | None = None
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[Place] = deque()
+        self._admitted: WeakSet[Place] = WeakSet()  # Weak: an interrupt may make their holders forget them.
 
     @property
     def current(self) -> MultiplexedConnection | None:
@@ -230,15 +284,20 @@ class Endpoint:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no call uses the connection or waits for it."""
+        """Whether no call uses a connection or waits for one."""
         is_connecting = self._connecting is not None and not self._connecting.done()
-        return not is_connecting and not self._waiting and (self._current is None or not self._current.load)
+        is_used = is_connecting or any(connection.load for connection in self._open)
+        return not (is_used or self._waiting or self._admitted)
 
     @property
     def is_full(self) -> bool:
         """Whether a new command has to wait: too many are on their way, or others wait already."""
+        return bool(self._waiting) or not self._has_room
+
+    @property
+    def _has_room(self) -> bool:
         load = 0 if self._current is None else self._current.load
-        return load >= MAX_UNANSWERED or (load > 0 and bool(self._waiting))
+        return load + len(self._admitted) < MAX_UNANSWERED
 
     async def connect(self, until: float) -> MultiplexedConnection:
         """Return the connection, which is opened once for all that wait; raises redis-py's errors."""
@@ -254,30 +313,34 @@ class Endpoint:
         if task.cancelled():
             raise ConnectionError("closed while connecting")
         failure = task.exception()
-        if failure is not None:
+        if isinstance(failure, (*REDIS_ERRORS, *UNREADABLE)):
             raise _own(failure) from failure
+        if failure is not None:  # What a signal raises was meant for one of the callers at most.
+            raise ConnectionError("interrupted while connecting")
         return task.result()
 
-    async def enter(self, seconds: float) -> bool:
-        """Wait for a place, first come, first served; return whether one was free within so many seconds."""
-        place = self._loop.create_future()
+    def queue(self) -> Place:
+        """Return a place at the end of the queue."""
+        place = Place(loop=self._loop)
+        place.endpoint = self
         self._waiting.append(place)
-        is_used = False
-        try:
-            await asyncio.wait({place}, timeout=seconds)
-            is_used = place.done()
-        finally:
-            if not is_used and not place.cancel():
-                self.admit()
-        return is_used
+        self.admit()
+        return place
+
+    def leave(self, place: Place) -> None:
+        """Give a place back, whether it was used or not."""
+        place.cancel()
+        self._admitted.discard(place)
+        self.admit()
 
     def admit(self) -> None:
-        """Let the next one in that waits for a place."""
-        while self._waiting:
-            place = self._waiting.popleft()
+        """Let those in that wait for a place, first come, first served, as far as there is room."""
+        while self._waiting and self._has_room:
+            place = self._waiting[0]  # It is taken out last: an interrupt before that line loses nobody's place.
             if not place.done():
+                self._admitted.add(place)
                 place.set_result(None)
-                return
+            self._waiting.popleft()
 
     async def close(self) -> None:
         """Close the connection, in its own loop."""
@@ -288,8 +351,9 @@ class Endpoint:
 
     def abandon(self) -> None:
         """Close the connection at once, from any loop, its own being closed or not."""
-        if self._current is not None:
-            self._current.end(ConnectionError("closed under a call"))
+        for connection in self._open:
+            connection.end(ConnectionError("closed under a call"))
+        self._open.clear()
         self._current = None
 
     async def _connect(self) -> MultiplexedConnection:
@@ -298,25 +362,31 @@ class Endpoint:
         try:
             async with asyncio.timeout(TOTAL_S):
                 await connection.connect()
-            self._current = MultiplexedConnection(connection, self._loop, self.admit)
+            if not _is_clean(connection):
+                raise ConnectionError("The server sent what was not asked for, or closed the connection.")
+            opened = MultiplexedConnection(connection, self._loop, self.admit)
+            self._open = {each for each in self._open if not each.has_ended} | {opened}
+            self._current = opened
             is_open = True
         finally:
             if not is_open:
                 abandon(connection)
-        return self._current
+        self.admit()
+        return opened
 
 
 class SharedLease:
     """What one call holds of a shared connection: a place, from when it waited for one until it asks."""
 
-    __slots__ = ("_answer", "_budget", "_endpoint", "_on", "_place", "_prefix", "node")
+    __slots__ = ("_answer", "_budget", "_endpoint", "_on", "_place", "_prefix", "_resends", "node")
 
     connection = None
 
     def __init__(self, endpoint: Callable[[RedisObject], Endpoint], budget: RetryBudget) -> None:
         self._endpoint = endpoint
         self._budget = budget
-        self._place: Endpoint | None = None
+        self._place: Place | None = None
+        self._resends = 0
         self._on: MultiplexedConnection | None = None
         self._answer: object = None
         self._prefix = b""
@@ -333,12 +403,14 @@ class SharedLease:
         return self._place is None
 
     async def enter(self, seconds: float) -> bool:
-        """Wait for a place; return whether one was free within so many seconds."""
+        """Wait for a place; return whether one was free within so many seconds. If not, it is kept in the queue."""
         endpoint = self._endpoint(self.node)
-        if not await endpoint.enter(seconds):
-            return False
-        self._place = endpoint
-        return True
+        place = self._place
+        if place is None or place.endpoint is not endpoint:
+            await self.release()
+            place = self._place = endpoint.queue()
+        await asyncio.wait({place}, timeout=seconds)
+        return place.done()
 
     async def say(self, command: Command) -> object:
         """Send a command and return the reply; raises `Crowded` where a place is to be waited for."""
@@ -351,25 +423,41 @@ class SharedLease:
         self._on = self._answer = None
         if connection is None:
             connection = await endpoint.connect(self._budget.until)
-        if self._place is None and endpoint.is_full:
+        place = self._place
+        if (place is None or not place.done() or place.endpoint is not endpoint) and endpoint.is_full:
             raise Crowded
         if self._prefix:
             reply = connection.ask(self._prefix + packed, self._budget.until, skip=1)
             self._prefix = b""
         else:
             reply = connection.ask(packed, self._budget.until)
-        self._on, self._place = connection, None
+        self._on = connection
+        if place is not None:
+            self._place = None
+            place.endpoint.leave(place)
         answer = self._answer = await reply
+        if answer is _NOT_SENT:
+            return await self._resend(command, reply)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
+    async def _resend(self, command: Command, reply: Reply) -> object:
+        """Ask again on the next connection: this one was lost before, so nothing was tried."""
+        self._on = None
+        self._resends += 1
+        if self._resends > _RESENDS:
+            raise ConnectionError("Connection closed by server.")
+        self._prefix = pack_alone(ASKING) if reply.skip else b""
+        return await self.say(command)
+
     async def release(self) -> None:
         """Give back a place that was not used."""
         self._prefix = b""
-        if self._place is not None:
-            self._place.admit()
+        place = self._place
+        if place is not None:
             self._place = None
+            place.endpoint.leave(place)
 
     async def drop(self) -> None:
         """Give the connection up after an error: at once, or after the others' replies where it was an answer."""
@@ -380,6 +468,12 @@ class SharedLease:
                 self._on.retire()
             self._on = None
         await self.release()
+
+
+def _is_clean(connection: RedisObject) -> bool:
+    """Whether a connection that was opened is still open, and every reply on it was read."""
+    reader = connection._reader
+    return not (connection._parser._reader.has_data() or reader._buffer or reader.at_eof())
 
 
 def _own(failure: BaseException) -> BaseException:
