@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from tests.benchmarks.beside import beside
 from tests.benchmarks.calls import issue, verify
+from tests.benchmarks.gateways import gateways
 from tests.benchmarks.hops import hops
 from tests.benchmarks.imports import imports
 from tests.benchmarks.memory import crowd, memory
@@ -32,6 +33,7 @@ SECTIONS: dict[str, Callable[[str, Sizes], Iterator[Row]]] = {
     "beside": beside,
     "races": races,
     "hops": hops,
+    "gateways": gateways,
     "imports": imports,
 }
 
