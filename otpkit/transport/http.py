@@ -224,7 +224,12 @@ class _Answer:
     """Mixed into http.client's response: reads no more, and no longer, than the exchange allows."""
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(_BoundedSocket(sock), *args, **kwargs)  # type: ignore[call-arg]
+        self._bounded = _BoundedSocket(sock)
+        super().__init__(self._bounded, *args, **kwargs)  # type: ignore[call-arg]
+
+    def begin(self) -> None:
+        super().begin()  # type: ignore[misc]
+        self._bounded.is_head_read = True
 
 
 class _BoundedSocket:
@@ -232,13 +237,15 @@ class _BoundedSocket:
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
+        self.is_head_read = False
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_BoundedReader(self._sock, _current.exchange or _Exchange(0)))
+        return io.BufferedReader(_BoundedReader(self, self._sock, _current.exchange or _Exchange(0)))
 
 
 class _BoundedReader(io.RawIOBase):
-    def __init__(self, sock: Any, exchange: _Exchange) -> None:
+    def __init__(self, bounded: _BoundedSocket, sock: Any, exchange: _Exchange) -> None:
+        self._bounded = bounded
         self._sock = sock
         self._file: io.RawIOBase = sock.makefile("rb", buffering=0)
         self._exchange = exchange
@@ -257,6 +264,8 @@ class _BoundedReader(io.RawIOBase):
         self._room -= count or 0
         if self._room < 0:
             raise TooLarge
+        if count == 0 and not self._bounded.is_head_read:
+            raise ConnectionResetError  # http.client would take half a header for a whole one.
         return count
 
     def close(self) -> None:

@@ -9,7 +9,14 @@ from support.transports import TRANSPORTS, AnyTransport, opened
 from wire_server import CERTIFICATE
 
 
-@pytest.fixture(params=TRANSPORTS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on each transport, or on those that its module names."""
+    if "make_transport" in metafunc.fixturenames:
+        kinds = getattr(metafunc.module, "KINDS", TRANSPORTS)
+        metafunc.parametrize("make_transport", kinds, indirect=True)
+
+
+@pytest.fixture
 def make_transport(request: pytest.FixtureRequest) -> Iterator[Callable[..., AnyTransport]]:
     """Give a function that makes transports, of each kind in turn."""
     with opened(request.param) as make:

@@ -16,16 +16,26 @@ from otpkit.transport.http import Transport
 from otpkit.transport.lanes import Lanes
 
 TRANSPORTS = ("threads", "aiohttp")
+ON_UVLOOP = (*TRANSPORTS, "uvloop")  # as `otpkit serve` runs
+
+
+def new_loop(kind: str) -> asyncio.AbstractEventLoop:
+    """Return a new event loop: uvloop's for `uvloop`."""
+    if kind != "uvloop":
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
 
 
 class OverLoop:
     """The transport by aiohttp, called from threads as `Transport` is: it runs on an event loop of its own."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, kind: str, **options: Any) -> None:
         from otpkit.transport.aio import AsyncTransport
 
         self.native = AsyncTransport(**options)
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_loop(kind)
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
@@ -59,7 +69,7 @@ def opened(kind: str) -> Iterator[Callable[..., AnyTransport]]:
     made: list[AnyTransport] = []
 
     def make(**options: Any) -> AnyTransport:
-        made.append(Transport(**options) if kind == "threads" else OverLoop(**options))
+        made.append(Transport(**options) if kind == "threads" else OverLoop(kind, **options))
         return made[-1]
 
     try:
