@@ -187,7 +187,7 @@ class _Exchange(Exchange):
         # http:// is for loopback, which no proxy leads to.
         self.proxy = request.proxy if self.is_tls else None
         place = f"[{self.host}]" if ":" in self.host else self.host
-        path = quote(parts.path, safe="/%:@!$&'()*+,;=~") or "/"
+        path = _encoded(parts.path or "/")
         # As it is: a gateway's signature is of these bytes.
         self.url = URL(f"{parts.scheme}://{place}:{self.port}{path}", encoded=True)
         self.query = query_of(request)
@@ -449,6 +449,12 @@ def _open_context(ca_file: str | None) -> ssl.SSLContext:
     else:
         context.load_verify_locations(cafile=place)
     return context
+
+
+def _encoded(path: str) -> str:
+    """Return a path as urllib3 writes it."""
+    upper, escapes = re.subn("%[0-9A-Fa-f]{2}", lambda found: found[0].upper(), path)
+    return quote(upper, safe="/:@!$&'()*+,;=~" + ("%" if escapes == path.count("%") else ""))
 
 
 def _merged(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

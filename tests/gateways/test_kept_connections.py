@@ -1,4 +1,4 @@
-"""A request goes out once, at whatever point a server closes a connection that was kept; and takes no other's answer."""
+"""A request goes out once, at whatever point a server closes a kept connection; and takes no other's answer."""
 
 from __future__ import annotations
 
