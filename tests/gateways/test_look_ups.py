@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from leaks import errors_of
 from support.secrets import SECRET as OTP_SECRET
-from support.transports import AnyTransport
+from support.transports import TRANSPORTS, AnyTransport, choose
 from wire_server import WireServer, refusing_port, reply
 
 from otpkit import OTP, AsyncOTP, GatewayRejectedError, Template
@@ -76,8 +76,10 @@ def test_look_up_that_hangs_takes_no_longer_than_connecting_may(transport: AnyTr
     assert "(TimeoutError)" in str(failure)
 
 
-@pytest.mark.parametrize("shell", ["sync", "async"])
-def test_look_up_that_hangs_means_that_nothing_was_sent(resolver: Resolver, shell: str) -> None:
+@pytest.mark.parametrize("shell", ["sync", *TRANSPORTS])
+def test_look_up_that_hangs_means_that_nothing_was_sent(
+    resolver: Resolver, shell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Category `connection`, so that another gateway may serve."""
     gateway, template = Webhook(f"https://{NAME}", OTP_SECRET, timeout=(0.3, 5)), Template("text", body="${code}")
 
@@ -89,9 +91,11 @@ def test_look_up_that_hangs_means_that_nothing_was_sent(resolver: Resolver, shel
         "async": lambda: asyncio.run(issue()),
         "sync": lambda: OTP("memory://", gateway, template, OTP_SECRET).issue("13800138000"),
     }
+    if shell != "sync":
+        choose(shell, monkeypatch)
     began = time.monotonic()
     with pytest.raises(GatewayRejectedError) as caught:
-        calls[shell]()
+        calls["sync" if shell == "sync" else "async"]()
     assert caught.value.category == "connection"
     assert time.monotonic() - began < 3
 
