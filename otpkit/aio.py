@@ -6,10 +6,8 @@ import asyncio
 import inspect
 import os
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any, Self, TypeVar
 
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
@@ -27,7 +25,6 @@ from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
 from otpkit.store.retry import RetryBudget
 from otpkit.sync import tell
-from otpkit.transport.http import Transport
 from otpkit.transport.lanes import Lanes
 
 T = TypeVar("T")
@@ -39,14 +36,16 @@ class AsyncOTP:
     """Same as `OTP`, but for asyncio: `redis` is a URL, which serves any number of event loops, or a client of
     redis.asyncio, which serves one at a time.
 
-    Redis is awaited, and so is a gateway that is an async function; HTTP and plain functions run on threads, 32 for
-    each gateway. A cancelled call does nothing further: a message that was on its way stays uncertain, one that waited
-    for a thread is never sent.
+    Redis is awaited, and so is a gateway that is an async function; HTTP too, with the extra `aiohttp`. HTTP without it
+    and plain functions run on threads. A cancelled call does nothing further: a message that was on its way stays
+    uncertain, one that waited for its turn is never sent.
 
     Args:
-        gateway_wait: seconds that a message may wait for one of its gateway's threads. After that it is certainly not
-            sent: the next gateway of a `Failover` is tried, or the call raises `GatewayRejectedError`, category
-            `connection`, and gives back what it took.
+        gateway_wait: seconds that a message may wait while its gateway has as much to do as it may. After that it is
+            certainly not sent: the next gateway of a `Failover` is tried, or the call raises `GatewayRejectedError`,
+            category `connection`, and gives back what it took.
+        gateway_concurrency: how many messages and questions each gateway is handed at a time; None is 32 on threads,
+            and 512 by aiohttp in each event loop.
 
     Under any other event loop than asyncio's, as trio's, every call raises `ConfigurationError`.
     """
@@ -65,6 +64,7 @@ class AsyncOTP:
         on_event: Listener | None = None,
         clock: Clock | None = None,
         gateway_wait: float = 5,
+        gateway_concurrency: int | None = None,
     ) -> None:
         self._store = AsyncStore(redis)
         self._config = build(
@@ -82,8 +82,7 @@ class AsyncOTP:
             awaits=True,
         )
         self._flows = Flows(self._config)
-        self._transport = Transport()
-        self._lanes = Lanes(gateway_wait)
+        self._lanes = Lanes(gateway_wait, gateway_concurrency)
         self._calls = Calls()
         renew_in_children(self)
 
@@ -200,8 +199,7 @@ class AsyncOTP:
         self._store.after_fork()
 
     async def _release(self) -> None:
-        self._lanes.close()
-        self._transport.close()
+        await self._lanes.close()
         await self._store.close()
 
     async def __aenter__(self) -> Self:
@@ -250,7 +248,7 @@ class AsyncOTP:
         if callable(effect):
             result = effect(self)
             return await result if inspect.isawaitable(result) else result
-        return await self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
+        return await self._lanes.perform(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
 
     async def _together(self, scripts: Sequence[RunScript[object]], budget: RetryBudget) -> list[Any]:
         """Run scripts a few at a time: a client passed in may have few connections, and a push many receipts."""
@@ -266,17 +264,6 @@ class AsyncOTP:
                     raise reply
                 replies.append(reply)
         return replies
-
-    async def _hand_over(self, outbound: Outbound) -> Any:
-        effect, within = outbound.effect, outbound.within
-        if isinstance(effect, HttpRequest):
-            latest = None if within is None else time.monotonic() + within
-            exchange = partial(self._transport.exchange, latest=latest)
-            return await self._lanes.run(outbound.lane, exchange, effect, within)
-        if inspect.iscoroutinefunction(effect.function):
-            return await effect.function(effect.argument)
-        result = await self._lanes.run(outbound.lane, effect.function, effect.argument, within)
-        return await result if inspect.isawaitable(result) else result
 
 
 def _require_asyncio() -> asyncio.Task[Any] | None:

@@ -21,6 +21,7 @@ SECTIONS = {
     "beside": ["verify / hand-written verify", "issue / hand-written issue"],
     "races": ["50 issues at once: messages, threads", "hand-written: 200 wrong at once: compared, 8 processes"],
     "hops": ["verify: files passed", "verify: Python calls", "issue: frames above the socket"],
+    "gateways": ["gateway of 300 ms, with aiohttp", "memory of a waiting issue, on 32 threads"],
     "imports": ["import otpkit, beyond import redis"],
 }
 

@@ -30,18 +30,11 @@ LAYERS = [
     ["characters", "languages", "models"],
     ["errors"],
     ["effects", "frames", "phone", "core.secret"],
-    [
-        "core.addresses",
-        "core.arguments",
-        "core.spelling",
-        "policy",
-        "template",
-        "transport.connecting",
-        "transport.hosts",
-    ],
+    ["core.addresses", "core.arguments", "core.spelling", "policy", "template"],
+    ["transport.connecting", "transport.exchange", "transport.hosts"],
     ["core.crypto"],
     ["core.tokens"],
-    ["core.scripts", "gateways.base", "transport.http", "transport.notifier"],
+    ["core.scripts", "gateways.base", "transport.aio", "transport.http", "transport.notifier"],
     ["gateways.provider"],
     ["gateways"],
     ["core.routing"],
@@ -82,6 +75,7 @@ FLOWS = next(i for i, layer in enumerate(LAYERS) if "core.flows" in layer)
 
 # Who alone may import a library (a folder's name stands for all in it), and which of them only when it is needed.
 LIBRARIES = {
+    "aiohttp": {"transport.aio"},
     "anyio": {"integrations.fastapi"},
     "apprise": {"transport.notifier"},
     "asgiref": {"integrations.django"},
@@ -113,10 +107,11 @@ LIBRARIES = {
     "urllib3": {"transport"},
     "uvicorn": {"sandbox.server", "service"},
     "werkzeug": {"integrations.flask"},
+    "yarl": {"transport.aio"},
 }
 LAZY = {"apprise", "fakeredis", "lupa", "phonenumbers", "requests", "urllib3"}
 # What flows, and all below them, leave to the shells. These are the shells' own hands.
-HANDS = {"transport.connecting", "transport.http", "transport.notifier"}
+HANDS = {f"transport.{name}" for name in ("aio", "connecting", "exchange", "http", "notifier")}
 NOT_IN_FLOWS = {
     *(
         "asyncio",
@@ -245,8 +240,8 @@ def test_importing_otpkit_imports_no_extra_and_no_http_library() -> None:
     """It stays cheap, and works where only the core is installed; texts are read when one is needed."""
     unwanted = {
         *LAZY,
-        *("h11", "hypothesis", "jinja2", "pydantic", "pydantic_settings", "pytest", "rich", "starlette", "tomllib"),
-        *("typer", "uvicorn"),
+        *("aiohttp", "h11", "hypothesis", "jinja2", "pydantic", "pydantic_settings", "pytest", "rich", "starlette"),
+        *("tomllib", "typer", "uvicorn"),
     }
     script = f"import sys, otpkit, otpkit.gateways, otpkit.web; print(sorted({unwanted!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout

@@ -75,6 +75,7 @@ class Service(Table):
     host: str = "127.0.0.1"
     port: Annotated[int, _whole(0, 65_535)] = 8000
     gateway_wait: Annotated[int, _whole(0, 30)] = 5  # seconds; after 30 a send counts as abandoned
+    gateway_concurrency: Annotated[int, _whole(1, 10_000)] | None = None  # of each gateway
     forwarded_hops: Annotated[int, _whole(0, 16)] = 0
     receipts_secret: Annotated[str, AfterValidator(_checked(require_receipts_secret))] | None = None
     public_url: Annotated[str, AfterValidator(_check_url)] | None = None

@@ -21,6 +21,7 @@ from tests.benchmarks import measure
 from tests.benchmarks.beside import beside
 from tests.benchmarks.calls import cluster, issue, verify
 from tests.benchmarks.compare import compare
+from tests.benchmarks.gateways import gateways
 from tests.benchmarks.hops import hops
 from tests.benchmarks.imports import imports
 from tests.benchmarks.memory import crowd, memory
@@ -42,6 +43,7 @@ SECTIONS: dict[str, Callable[[str, Sizes], Iterator[Row]]] = {
     "beside": beside,
     "races": races,
     "hops": hops,
+    "gateways": gateways,
     "imports": imports,
 }
 PINNED = {"verify", "issue", "tasks", "cluster", "tails", "crowd", "beside", "imports"}
