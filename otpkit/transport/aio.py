@@ -11,6 +11,7 @@ import asyncio
 import io
 import os
 import re
+import selectors
 import socket
 import ssl
 import threading
@@ -52,7 +53,8 @@ _MAX_LINE: Final = 64 * 1024  # bytes, as http.client takes
 _MAX_PROXY_ANSWER: Final = 64 * 1024  # bytes
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\r\n\0]*\r\n")
+_Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\r\n\0]*\r\n")
 
 # A child keeps what it inherited: closing a socket would take it from its parent's event loop, which they share.
 _of_parent: list[object] = []
@@ -81,7 +83,7 @@ class AsyncTransport:
         and NoAnswer for any later failure.
         """
         exchange = _Exchange(request.timeout[1], latest)
-        before = _current.set(exchange)
+        _current.set(exchange)
         try:
             exchange.prepare(request)
             async with asyncio.timeout(None) as exchange.scope:
@@ -91,14 +93,13 @@ class AsyncTransport:
         finally:
             exchange.is_over = True
             exchange.scope = None
-            _current.reset(before)
+            _current.set(None)
         # Out here, so that neither cause nor context keeps the original.
         raise exchange.failure(request, kind)
 
     async def close(self) -> None:
         """Close the idle connections, in whatever loop. A later exchange makes new ones."""
-        loops, self._loops = self._loops, {}
-        for each in loops.values():
+        for each in list(self._loops.values()):
             await each.close()
 
     def after_fork(self) -> None:
@@ -253,12 +254,15 @@ class _Connector(aiohttp.BaseConnector):
     ) -> ResponseHandler:
         exchange = _running()
         protocol = _Protocol(self._loop, self.connected)
-        if self._proxy is not None:
-            await _tunnel(exchange, self._proxy, protocol)
-            return protocol
-        connected = await connect_async(exchange.host, exchange.port, exchange.connect_timeout)
-        async with asyncio.timeout(exchange.connect_timeout):
-            await _started(lambda: protocol, connected, exchange.context, exchange.host)
+        try:
+            if self._proxy is None:
+                await _direct(exchange, protocol)
+            else:
+                await _tunnel(exchange, self._proxy, protocol)
+        except BaseException:  # a cancellation too: the connection is nobody's, and uvloop may not say that it is lost
+            self.connected.discard(protocol)
+            protocol.abandon()
+            raise
         return protocol
 
 
@@ -283,12 +287,12 @@ class _Protocol(ResponseHandler):
 
     def is_connected(self) -> bool:
         """Return whether an idle connection is of use; what the server said to nobody would be taken for an answer."""
-        from urllib3.util import wait_for_read
-
         if self.wire is None or not super().is_connected() or self.should_close:
             return False
         # The kernel may know of its end before the loop does.
-        return not wait_for_read(self.wire.get_extra_info("socket"), timeout=0)
+        with _Selector() as selector:
+            selector.register(self.wire.get_extra_info("socket"), selectors.EVENT_READ)
+            return not selector.select(0)
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
@@ -399,6 +403,13 @@ class _ProxyAnswer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.status.done():
             self.status.set_exception(ConnectionResetError())
+
+
+async def _direct(exchange: _Exchange, protocol: _Protocol) -> None:
+    """Connect to where the request goes."""
+    connected = await connect_async(exchange.host, exchange.port, exchange.connect_timeout)
+    async with asyncio.timeout(exchange.connect_timeout):
+        await _started(lambda: protocol, connected, exchange.context, exchange.host)
 
 
 async def _tunnel(exchange: _Exchange, proxy: str, protocol: _Protocol) -> None:

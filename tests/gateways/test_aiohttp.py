@@ -26,7 +26,7 @@ from support.transports import choose, new_loop
 from wire_server import CERTIFICATE, Peer, WireServer, answer, drop, reply, silence
 
 from otpkit import AsyncOTP, ConfigurationError
-from otpkit.effects import HttpRequest, NoAnswer, NotConnected
+from otpkit.effects import HttpRequest, NoAnswer
 from otpkit.gateways import Failover, Webhook
 from otpkit.testing import MovableClock, Outbox
 from otpkit.transport import aio
@@ -226,12 +226,17 @@ class TestCancellation:
                 if task.cancel():
                     with suppress(asyncio.CancelledError):
                         await task
-                await asyncio.sleep(0.002)
+                for _ in range(500):
+                    if len(connections_of(transport)) <= 1:
+                        break
+                    await asyncio.sleep(0.002)
                 assert len(connections_of(transport)) <= 1
-            await asyncio.sleep(0.05)
             await transport.close()
-            await asyncio.sleep(0.05)
-            assert descriptors() <= before
+            for _ in range(500):
+                if descriptors() < before:
+                    break
+                await asyncio.sleep(0.002)
+            assert descriptors() < before
             assert (await transport.exchange(request_to(server.url))).text == "ok"
             await transport.close()
 
@@ -346,19 +351,6 @@ class TestLanes:
         with WireServer(hold) as server:
             run(story())
         assert len(server.requests) == 2
-
-    def test_no_message_is_written_when_its_code_is_nearly_dead(self, run: Callable[..., Any]) -> None:
-        """However long connecting took."""
-
-        async def story() -> None:
-            transport = AsyncTransport()
-            with pytest.raises(NotConnected):
-                await transport.exchange(request_to(server.url), latest=time.monotonic() - 0.001)
-            await transport.close()
-
-        with WireServer(reply("never")) as server:
-            run(story())
-        assert server.requests == []
 
     @pytest.mark.parametrize("many", [0, -1, 10_001, 1.5, "32", True, float("nan")], ids=repr)
     def test_concurrency_is_a_whole_number(self, many: Any) -> None:
