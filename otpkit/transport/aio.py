@@ -378,7 +378,7 @@ async def _keeper(loop: _Loop) -> AsyncGenerator[None, None]:
 
 
 class _ProxyAnswer(asyncio.Protocol):
-    """What a proxy answers to CONNECT."""
+    """What a proxy answers to CONNECT: a status, or 0 where it answered nothing of use."""
 
     def __init__(self) -> None:
         self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -398,11 +398,11 @@ class _ProxyAnswer(asyncio.Protocol):
             self._transport.pause_reading()  # What follows is for TLS.
             self.status.set_result(int(found[1]) if found else 0)
         elif len(head) > _MAX_PROXY_ANSWER:
-            self.status.set_exception(TooLarge())
+            self.status.set_result(0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.status.done():
-            self.status.set_exception(ConnectionResetError())
+            self.status.set_result(0)
 
 
 async def _direct(exchange: _Exchange, protocol: _Protocol) -> None:
@@ -426,8 +426,9 @@ async def _tunnel(exchange: _Exchange, proxy: str, protocol: _Protocol) -> None:
             headers = {"Host": place} | proxy_headers(proxy)
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             transport.write(f"CONNECT {place} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
-            if await answer.status != 200:
-                raise ConnectionRefusedError
+            status = await answer.status
+            if status != 200:
+                raise ConnectionRefusedError if status else ConnectionResetError
             name = exchange.host.rstrip(".")
             wrapped = await asyncio.get_running_loop().start_tls(transport, protocol, context, server_hostname=name)
             if wrapped is None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from egress import Proxy
 from leaks import reachable_text
 from provider_lab import CODE, NUMBER, PHONE, SECRET, TEMPLATE
 from support.secrets import SECRET as OTP_SECRET
@@ -34,11 +35,9 @@ from otpkit.transport.aio import AsyncTransport
 from otpkit.transport.lanes import REQUESTS, Lanes
 
 
-def request_to(url: str, *, timeout: tuple[float, float] = (5, 5), body: bytes | None = b"x") -> HttpRequest:
-    headers = {"X-Secret": SECRET}
-    return HttpRequest(
-        method="POST", url=url, params={"code": CODE, "to": NUMBER}, headers=headers, timeout=timeout, body=body
-    )
+def request_to(url: str, *, proxy: str | None = None) -> HttpRequest:
+    params, headers = {"code": CODE, "to": NUMBER}, {"X-Secret": SECRET}
+    return HttpRequest(method="POST", url=url, params=params, headers=headers, timeout=(5, 5), body=b"x", proxy=proxy)
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -206,19 +205,22 @@ runner.close()
 
 
 class TestCancellation:
-    @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-    def test_at_any_turn_leaves_nothing_behind(self, tls: bool, run: Callable[..., Any]) -> None:
-        """Neither a connection nor a second request, and the transport goes on."""
+    @pytest.mark.parametrize("way", ["plain", "tls", "proxy"])
+    def test_at_any_turn_leaves_nothing_behind(self, way: str, run: Callable[..., Any]) -> None:
+        """Neither a connection nor a second request nor a word in the log, and the transport goes on."""
+        problems: list[Any] = []
 
         async def story() -> None:
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
             transport = AsyncTransport(ca_file=CERTIFICATE)
-            assert (await transport.exchange(request_to(server.url))).text == "ok"
+            through = proxy.url if way == "proxy" else None
+            assert (await transport.exchange(request_to(server.url, proxy=through))).text == "ok"
             before = descriptors()
             for turns in range(60):
                 if turns % 2:  # over a new connection, by turns
                     await transport.close()
                     await asyncio.sleep(0)
-                task = asyncio.ensure_future(transport.exchange(request_to(f"{server.url}/{turns}")))
+                task = asyncio.ensure_future(transport.exchange(request_to(f"{server.url}/{turns}", proxy=through)))
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 if turns > 20:
@@ -237,10 +239,13 @@ class TestCancellation:
                     break
                 await asyncio.sleep(0.002)
             assert descriptors() < before
-            assert (await transport.exchange(request_to(server.url))).text == "ok"
+            gc.collect()
+            await asyncio.sleep(0)
+            assert problems == []
+            assert (await transport.exchange(request_to(server.url, proxy=through))).text == "ok"
             await transport.close()
 
-        with WireServer(reply("ok"), tls=tls) as server:
+        with WireServer(reply("ok"), tls=way != "plain") as server, Proxy() as proxy:
             run(story())
         assert max(Counter(request.path for request in server.requests).values()) == 2  # of the first and the last one
         assert len({request.path for request in server.requests}) > 5
