@@ -48,7 +48,7 @@ _LOWEST: Final = (3, 12, 14)
 if tuple(map(int, re.findall(r"\d+", aiohttp.__version__)[:3])) < _LOWEST or aiohttp.__version__ >= "4":
     raise ImportError(f"aiohttp {aiohttp.__version__} is not supported.")
 
-_KEPT_S: Final = 15  # Shorter than servers keep a connection: one that the server closes is the end of its request.
+_KEPT_S: Final = 15  # Servers keep an idle connection longer, so they seldom close one in the face of a request.
 _MAX_LINE: Final = 64 * 1024  # bytes, as http.client takes
 _MAX_PROXY_ANSWER: Final = 64 * 1024  # bytes
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -91,8 +91,7 @@ class AsyncTransport:
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the code
             kind = kind_of(error)
         finally:
-            exchange.is_over = True
-            exchange.scope = None
+            exchange.end()
             _current.set(None)
         # Out here, so that neither cause nor context keeps the original.
         raise exchange.failure(request, kind)
@@ -175,7 +174,6 @@ class _Exchange(Exchange):
         self.proxy: str | None = None
         self.room = MAX_ANSWER  # bytes
         self.scope: asyncio.Timeout | None = None
-
         self.host_header: dict[str, str] = {}
 
     def prepare(self, request: HttpRequest) -> None:
@@ -188,12 +186,12 @@ class _Exchange(Exchange):
         # http:// is for loopback, which no proxy leads to.
         self.proxy = request.proxy if self.is_tls else None
         place = f"[{self.host}]" if ":" in self.host else self.host
-        path = _encoded(parts.path or "/")
         # As it is: a gateway's signature is of these bytes.
-        self.url = URL(f"{parts.scheme}://{place}:{self.port}{path}", encoded=True)
+        self.url = URL(f"{parts.scheme}://{place}:{self.port}{_encoded(parts.path or '/')}", encoded=True)
         self.query = query_of(request)
         headers = {name.lower(): (name, value) for name, value in {**HEADERS, **request.headers}.items()}
-        self.host_header = dict(filter(None, (headers.pop("host", None),)))  # The one that aiohttp would write too.
+        # The one header that aiohttp writes even so.
+        self.host_header = dict([headers.pop("host")] if "host" in headers else [])
         lines = [f"{name}: {value}\r\n" for name, value in (*headers.values(), *self.host_header.items())]
         if not all(map(_HEADER.fullmatch, lines)):
             raise ValueError
@@ -209,6 +207,12 @@ class _Exchange(Exchange):
             if self.scope is not None:
                 self.scope.reschedule(asyncio.get_running_loop().time() + self.answer_timeout)
         return data
+
+    def end(self) -> None:
+        """Have nothing written any more; an idle connection, which knows its last exchange, keeps no secret."""
+        self.is_over = True
+        self.query = self.headers = b""
+        self.protocol = self.scope = None
 
 
 _current: ContextVar[_Exchange | None] = ContextVar("otpkit_exchange", default=None)

@@ -476,3 +476,14 @@ async def test_repeated_get_is_refused_whatever_aiohttp_is_set_to(monkeypatch: p
         assert "RuntimeError" in str(caught.value)  # It did try.
         await transport.close()
     assert (len(server.requests), server.connections) == (2, 1)
+
+
+async def test_idle_connection_keeps_no_secret() -> None:
+    """It may be kept for long after its last request."""
+    with WireServer(reply("ok")) as server:
+        transport = AsyncTransport()
+        await transport.exchange(request_to(server.url))
+        (connection,) = connections_of(transport)
+        held = repr({name: getattr(connection.exchange, name) for name in ("headers", "host_header", "query", "url")})
+        assert not [each for each in (CODE, NUMBER, SECRET) if each in held]
+        await transport.close()
