@@ -122,7 +122,7 @@ class NotConnected(TransportFailure):
 
 
 class NotStarted(NotConnected):
-    """Nothing was begun: no thread was free in time, or the code would have died on the way."""
+    """Nothing was begun: its turn did not come in time, or the code would have died on the way."""
 
 
 class NoAnswer(TransportFailure):
@@ -138,7 +138,7 @@ class Call:
 
 
 class Outbound:
-    """Perform an effect of a gateway's flow, on threads of its `lane` where the shell has threads.
+    """Perform an effect of a gateway's flow, in a place of its `lane` where the shell has lanes.
 
     `within` is seconds in which it must begin, an HTTP request be written; None is no bound. Otherwise the shell throws
     `NotStarted` into the flow.

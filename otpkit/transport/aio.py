@@ -11,6 +11,7 @@ import asyncio
 import io
 import os
 import re
+import selectors
 import socket
 import ssl
 import threading
@@ -47,12 +48,13 @@ _LOWEST: Final = (3, 12, 14)
 if tuple(map(int, re.findall(r"\d+", aiohttp.__version__)[:3])) < _LOWEST or aiohttp.__version__ >= "4":
     raise ImportError(f"aiohttp {aiohttp.__version__} is not supported.")
 
-_KEPT_S: Final = 15  # Shorter than servers keep a connection: one that the server closes is the end of its request.
+_KEPT_S: Final = 15  # Servers keep an idle connection longer, so they seldom close one in the face of a request.
 _MAX_LINE: Final = 64 * 1024  # bytes, as http.client takes
 _MAX_PROXY_ANSWER: Final = 64 * 1024  # bytes
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\r\n\0]*\r\n")
+_Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\r\n\0]*\r\n")
 
 # A child keeps what it inherited: closing a socket would take it from its parent's event loop, which they share.
 _of_parent: list[object] = []
@@ -81,7 +83,7 @@ class AsyncTransport:
         and NoAnswer for any later failure.
         """
         exchange = _Exchange(request.timeout[1], latest)
-        before = _current.set(exchange)
+        _current.set(exchange)
         try:
             exchange.prepare(request)
             async with asyncio.timeout(None) as exchange.scope:
@@ -89,16 +91,14 @@ class AsyncTransport:
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the code
             kind = kind_of(error)
         finally:
-            exchange.is_over = True
-            exchange.scope = None
-            _current.reset(before)
+            exchange.end()
+            _current.set(None)
         # Out here, so that neither cause nor context keeps the original.
         raise exchange.failure(request, kind)
 
     async def close(self) -> None:
         """Close the idle connections, in whatever loop. A later exchange makes new ones."""
-        loops, self._loops = self._loops, {}
-        for each in loops.values():
+        for each in list(self._loops.values()):
             await each.close()
 
     def after_fork(self) -> None:
@@ -174,7 +174,6 @@ class _Exchange(Exchange):
         self.proxy: str | None = None
         self.room = MAX_ANSWER  # bytes
         self.scope: asyncio.Timeout | None = None
-
         self.host_header: dict[str, str] = {}
 
     def prepare(self, request: HttpRequest) -> None:
@@ -187,12 +186,12 @@ class _Exchange(Exchange):
         # http:// is for loopback, which no proxy leads to.
         self.proxy = request.proxy if self.is_tls else None
         place = f"[{self.host}]" if ":" in self.host else self.host
-        path = _encoded(parts.path or "/")
         # As it is: a gateway's signature is of these bytes.
-        self.url = URL(f"{parts.scheme}://{place}:{self.port}{path}", encoded=True)
+        self.url = URL(f"{parts.scheme}://{place}:{self.port}{_encoded(parts.path or '/')}", encoded=True)
         self.query = query_of(request)
         headers = {name.lower(): (name, value) for name, value in {**HEADERS, **request.headers}.items()}
-        self.host_header = dict(filter(None, (headers.pop("host", None),)))  # The one that aiohttp would write too.
+        # The one header that aiohttp writes even so.
+        self.host_header = dict([headers.pop("host")] if "host" in headers else [])
         lines = [f"{name}: {value}\r\n" for name, value in (*headers.values(), *self.host_header.items())]
         if not all(map(_HEADER.fullmatch, lines)):
             raise ValueError
@@ -208,6 +207,12 @@ class _Exchange(Exchange):
             if self.scope is not None:
                 self.scope.reschedule(asyncio.get_running_loop().time() + self.answer_timeout)
         return data
+
+    def end(self) -> None:
+        """Have nothing written any more; an idle connection, which knows its last exchange, keeps no secret."""
+        self.is_over = True
+        self.query = self.headers = b""
+        self.protocol = self.scope = None
 
 
 _current: ContextVar[_Exchange | None] = ContextVar("otpkit_exchange", default=None)
@@ -253,12 +258,15 @@ class _Connector(aiohttp.BaseConnector):
     ) -> ResponseHandler:
         exchange = _running()
         protocol = _Protocol(self._loop, self.connected)
-        if self._proxy is not None:
-            await _tunnel(exchange, self._proxy, protocol)
-            return protocol
-        connected = await connect_async(exchange.host, exchange.port, exchange.connect_timeout)
-        async with asyncio.timeout(exchange.connect_timeout):
-            await _started(lambda: protocol, connected, exchange.context, exchange.host)
+        try:
+            if self._proxy is None:
+                await _direct(exchange, protocol)
+            else:
+                await _tunnel(exchange, self._proxy, protocol)
+        except BaseException:  # a cancellation too: the connection is nobody's, and uvloop may not say that it is lost
+            self.connected.discard(protocol)
+            protocol.abandon()
+            raise
         return protocol
 
 
@@ -283,12 +291,12 @@ class _Protocol(ResponseHandler):
 
     def is_connected(self) -> bool:
         """Return whether an idle connection is of use; what the server said to nobody would be taken for an answer."""
-        from urllib3.util import wait_for_read
-
         if self.wire is None or not super().is_connected() or self.should_close:
             return False
         # The kernel may know of its end before the loop does.
-        return not wait_for_read(self.wire.get_extra_info("socket"), timeout=0)
+        with _Selector() as selector:
+            selector.register(self.wire.get_extra_info("socket"), selectors.EVENT_READ)
+            return not selector.select(0)
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
@@ -374,7 +382,7 @@ async def _keeper(loop: _Loop) -> AsyncGenerator[None, None]:
 
 
 class _ProxyAnswer(asyncio.Protocol):
-    """What a proxy answers to CONNECT."""
+    """What a proxy answers to CONNECT: a status, or 0 where it answered nothing of use."""
 
     def __init__(self) -> None:
         self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -394,11 +402,18 @@ class _ProxyAnswer(asyncio.Protocol):
             self._transport.pause_reading()  # What follows is for TLS.
             self.status.set_result(int(found[1]) if found else 0)
         elif len(head) > _MAX_PROXY_ANSWER:
-            self.status.set_exception(TooLarge())
+            self.status.set_result(0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.status.done():
-            self.status.set_exception(ConnectionResetError())
+            self.status.set_result(0)
+
+
+async def _direct(exchange: _Exchange, protocol: _Protocol) -> None:
+    """Connect to where the request goes."""
+    connected = await connect_async(exchange.host, exchange.port, exchange.connect_timeout)
+    async with asyncio.timeout(exchange.connect_timeout):
+        await _started(lambda: protocol, connected, exchange.context, exchange.host)
 
 
 async def _tunnel(exchange: _Exchange, proxy: str, protocol: _Protocol) -> None:
@@ -415,8 +430,9 @@ async def _tunnel(exchange: _Exchange, proxy: str, protocol: _Protocol) -> None:
             headers = {"Host": place} | proxy_headers(proxy)
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             transport.write(f"CONNECT {place} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
-            if await answer.status != 200:
-                raise ConnectionRefusedError
+            status = await answer.status
+            if status != 200:
+                raise ConnectionRefusedError if status else ConnectionResetError
             name = exchange.host.rstrip(".")
             wrapped = await asyncio.get_running_loop().start_tls(transport, protocol, context, server_hostname=name)
             if wrapped is None:
