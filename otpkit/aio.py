@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
+from otpkit.core.checks import Checks
 from otpkit.core.config import Clock, FixedCode, Listener, Secret, build
 from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
@@ -66,24 +67,30 @@ class AsyncOTP:
         clock: Clock | None = None,
         gateway_wait: float = 5,
     ) -> None:
-        self._store = AsyncStore(redis)
-        self._config = build(
-            gateway,
-            template,
-            secret,
-            policy=policy,
-            index_secret=index_secret,
-            fixed_codes=fixed_codes,
-            namespace=namespace,
-            on_event=on_event,
-            clock=clock,
-            clustered=self._store.clustered,
-            confirms=self._store.confirms,
-            awaits=True,
-        )
+        with Checks() as checks:
+            store = checks.of("redis", AsyncStore, redis)
+            has_store = checks.passed("redis")
+            config = checks.of(
+                "",
+                build,
+                gateway,
+                template,
+                secret,
+                policy=policy,
+                index_secret=index_secret,
+                fixed_codes=fixed_codes,
+                namespace=namespace,
+                on_event=on_event,
+                clock=clock,
+                clustered=has_store and store.clustered,
+                confirms=not has_store or store.confirms,
+                awaits=True,
+            )
+            lanes = checks.of("gateway_wait", Lanes, gateway_wait)
+        self._store, self._config = store, config
         self._flows = Flows(self._config)
         self._transport = Transport()
-        self._lanes = Lanes(gateway_wait)
+        self._lanes = lanes
         self._calls = Calls()
         renew_in_children(self)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
+from otpkit.core.checks import Checks
 from otpkit.core.config import Clock, FixedCode, Listener, Secret, build
 from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
@@ -71,21 +72,26 @@ class OTP:
         on_event: Listener | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._store = SyncStore(redis)
-        self._config = build(
-            gateway,
-            template,
-            secret,
-            policy=policy,
-            index_secret=index_secret,
-            fixed_codes=fixed_codes,
-            namespace=namespace,
-            on_event=on_event,
-            clock=clock,
-            clustered=self._store.clustered,
-            confirms=self._store.confirms,
-            awaits=False,
-        )
+        with Checks() as checks:
+            store = checks.of("redis", SyncStore, redis)
+            has_store = checks.passed("redis")
+            config = checks.of(
+                "",
+                build,
+                gateway,
+                template,
+                secret,
+                policy=policy,
+                index_secret=index_secret,
+                fixed_codes=fixed_codes,
+                namespace=namespace,
+                on_event=on_event,
+                clock=clock,
+                clustered=has_store and store.clustered,
+                confirms=not has_store or store.confirms,
+                awaits=False,
+            )
+        self._store, self._config = store, config
         self._flows = Flows(self._config)
         self._transport = Transport()
         self._calls = Calls()

@@ -29,7 +29,9 @@ PACKAGE = ROOT / "otpkit"
 LAYERS = [
     ["characters", "languages", "models"],
     ["errors"],
-    ["effects", "frames", "phone", "core.secret"],
+    ["effects", "frames", "core.secret"],
+    ["core.checks"],
+    ["phone"],
     ["core.arguments", "core.spelling", "policy", "template", "transport.connecting", "transport.hosts"],
     ["core.crypto"],
     ["core.tokens"],
