@@ -24,16 +24,7 @@ from otpkit.template import Template
 
 T = TypeVar("T")
 
-GATEWAYS: Final = {
-    "alidayu": "Alidayu",
-    "aliyun": "Aliyun",
-    "aliyun-voice": "AliyunVoice",
-    "tencent": "Tencent",
-    "twilio": "Twilio",
-    "webhook": "Webhook",
-    "console": "Console",
-}
-"""The gateways that settings can name, and their classes."""
+GATEWAYS: Final = gateways.CLASSES
 DEFAULT_GATEWAY: Final = "alidayu"  # Its variables are named where no gateway is chosen.
 
 ROOT: Final = (
