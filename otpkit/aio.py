@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
 from otpkit.core.checks import Checks
-from otpkit.core.config import Clock, FixedCode, Listener, Secret, build
+from otpkit.core.config import Clock, Config, FixedCode, Listener, Secret, build
 from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
@@ -92,7 +92,7 @@ class AsyncOTP:
         self._transport = Transport()
         self._lanes = lanes
         self._calls = Calls()
-        renew_in_children(self)
+        renew_in_children(self, type(self)._after_fork)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -301,3 +301,14 @@ def _require_asyncio() -> asyncio.Task[Any] | None:
             "Run it by asyncio.run, or with trio use OTP on a thread (trio.to_thread.run_sync).",
         )
     return task
+
+
+@without_locals
+async def drive_async(flow: Flow[T] | PageFlow[T], otp: AsyncOTP) -> T:
+    """Same as `otpkit.sync.drive`, but awaited."""
+    return await otp._drive(flow)
+
+
+def config_of(otp: AsyncOTP) -> Config:
+    """Return what an `AsyncOTP` is built from, for the service, whose contract shows some of it."""
+    return otp._config

@@ -95,7 +95,7 @@ class OTP:
         self._flows = Flows(self._config)
         self._transport = Transport()
         self._calls = Calls()
-        renew_in_children(self)
+        renew_in_children(self, type(self)._after_fork)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -394,3 +394,13 @@ def tell(listener: Listener | None, effect: Emit) -> None:
         listener(effect.event)
     except Exception as error:  # noqa: BLE001 - a listener must not undo what has happened
         _log.error("on_event raised %s for the event %s", type(error).__name__, effect.event.name)
+
+
+@without_locals
+def drive(flow: Flow[T] | PageFlow[T], otp: OTP) -> T:
+    """Run a page flow to its end, and return what it returns. Raises what it does not catch.
+
+    A page flow is a generator that yields calls, such as `lambda otp: otp.verify(phone, code)`, and is sent what they
+    return. So a page is written once for both, `OTP` and `AsyncOTP`.
+    """
+    return otp._drive(flow)
