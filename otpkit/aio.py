@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import Any, Self, TypeVar
 
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
-from otpkit.core.config import Clock, FixedCode, Listener, Secret, build
+from otpkit.core.checks import Checks
+from otpkit.core.config import Clock, Config, FixedCode, Listener, Secret, build
 from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
@@ -66,25 +67,31 @@ class AsyncOTP:
         gateway_wait: float = 5,
         gateway_concurrency: int | None = None,
     ) -> None:
-        self._store = AsyncStore(redis)
-        self._config = build(
-            gateway,
-            template,
-            secret,
-            policy=policy,
-            index_secret=index_secret,
-            fixed_codes=fixed_codes,
-            namespace=namespace,
-            on_event=on_event,
-            clock=clock,
-            clustered=self._store.clustered,
-            confirms=self._store.confirms,
-            awaits=True,
-        )
+        with Checks() as checks:
+            store = checks.of("redis", AsyncStore, redis)
+            has_store = checks.passed("redis")
+            config = checks.of(
+                "",
+                build,
+                gateway,
+                template,
+                secret,
+                policy=policy,
+                index_secret=index_secret,
+                fixed_codes=fixed_codes,
+                namespace=namespace,
+                on_event=on_event,
+                clock=clock,
+                clustered=has_store and store.clustered,
+                confirms=not has_store or store.confirms,
+                awaits=True,
+            )
+            lanes = checks.of("", Lanes, gateway_wait, gateway_concurrency)
+        self._store, self._config = store, config
         self._flows = Flows(self._config)
-        self._lanes = Lanes(gateway_wait, gateway_concurrency)
+        self._lanes = lanes
         self._calls = Calls()
-        renew_in_children(self)
+        renew_in_children(self, type(self)._after_fork)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -281,3 +288,14 @@ def _require_asyncio() -> asyncio.Task[Any] | None:
             "Run it by asyncio.run, or with trio use OTP on a thread (trio.to_thread.run_sync).",
         )
     return task
+
+
+@without_locals
+async def drive_async(flow: Flow[T] | PageFlow[T], otp: AsyncOTP) -> T:
+    """Same as `otpkit.sync.drive`, but awaited."""
+    return await otp._drive(flow)
+
+
+def config_of(otp: AsyncOTP) -> Config:
+    """Return what an `AsyncOTP` is built from, for the service, whose contract shows some of it."""
+    return otp._config

@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
-from otpkit.errors import ConfigurationError, PhoneError, PhoneProblem, RegionError
+from otpkit.errors import ConfigurationError, FieldProblem, PhoneError, PhoneProblem, RegionError
 from otpkit.models import mask
 
 MAINLAND = "CN"
@@ -130,9 +130,9 @@ def require_regions(regions: Iterable[str], default_region: str = MAINLAND) -> f
     if not allowed:
         raise ConfigurationError("regions is empty, so no number could be verified.", 'Write regions={"CN"}.')
     if not isinstance(default_region, str) or default_region not in allowed:
-        raise ConfigurationError(
-            f"default_region {default_region!r:.20} is not among regions.", "Add it there or choose one of them."
-        )
+        problem = f"default_region {default_region!r:.20} is not among regions."
+        remedy = "Add it there or choose one of them."
+        raise ConfigurationError(problems=[FieldProblem("default_region", problem, remedy)])
     if allowed != ONLY_MAINLAND:
         _require_known(allowed - ONLY_MAINLAND)
     return allowed

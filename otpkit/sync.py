@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
+from otpkit.core.checks import Checks
 from otpkit.core.config import Clock, FixedCode, Listener, Secret, build
 from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
@@ -71,25 +72,30 @@ class OTP:
         on_event: Listener | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._store = SyncStore(redis)
-        self._config = build(
-            gateway,
-            template,
-            secret,
-            policy=policy,
-            index_secret=index_secret,
-            fixed_codes=fixed_codes,
-            namespace=namespace,
-            on_event=on_event,
-            clock=clock,
-            clustered=self._store.clustered,
-            confirms=self._store.confirms,
-            awaits=False,
-        )
+        with Checks() as checks:
+            store = checks.of("redis", SyncStore, redis)
+            has_store = checks.passed("redis")
+            config = checks.of(
+                "",
+                build,
+                gateway,
+                template,
+                secret,
+                policy=policy,
+                index_secret=index_secret,
+                fixed_codes=fixed_codes,
+                namespace=namespace,
+                on_event=on_event,
+                clock=clock,
+                clustered=has_store and store.clustered,
+                confirms=not has_store or store.confirms,
+                awaits=False,
+            )
+        self._store, self._config = store, config
         self._flows = Flows(self._config)
         self._transport = Transport()
         self._calls = Calls()
-        renew_in_children(self)
+        renew_in_children(self, type(self)._after_fork)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -388,3 +394,13 @@ def tell(listener: Listener | None, effect: Emit) -> None:
         listener(effect.event)
     except Exception as error:  # noqa: BLE001 - a listener must not undo what has happened
         _log.error("on_event raised %s for the event %s", type(error).__name__, effect.event.name)
+
+
+@without_locals
+def drive(flow: Flow[T] | PageFlow[T], otp: OTP) -> T:
+    """Run a page flow to its end, and return what it returns. Raises what it does not catch.
+
+    A page flow is a generator that yields calls, such as `lambda otp: otp.verify(phone, code)`, and is sent what they
+    return. So a page is written once for both, `OTP` and `AsyncOTP`.
+    """
+    return otp._drive(flow)

@@ -29,7 +29,9 @@ PACKAGE = ROOT / "otpkit"
 LAYERS = [
     ["characters", "languages", "models"],
     ["errors"],
-    ["effects", "frames", "phone", "core.secret"],
+    ["effects", "frames", "core.secret"],
+    ["core.checks"],
+    ["phone"],
     ["core.addresses", "core.arguments", "core.spelling", "policy", "template"],
     ["transport.connecting", "transport.exchange", "transport.hosts"],
     ["core.crypto"],
@@ -168,7 +170,7 @@ def imports_of(name: str) -> list[Import]:
 
 def _imports(node: ast.AST, *, is_lazy: bool) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+        if isinstance(child, ast.If) and ast.unparse(child.test).startswith("TYPE_CHECKING"):
             continue
         if isinstance(child, ast.Import):
             yield from (Import(alias.name, is_lazy) for alias in child.names)
@@ -234,6 +236,63 @@ def test_flows_and_all_below_do_no_io(name: str) -> None:
         assert not {each.name, each.name.partition(".")[0]} & (NOT_IN_FLOWS - declared)
     calls = {ast.unparse(node.func) for node in ast.walk(modules()[name]) if isinstance(node, ast.Call)}
     assert not calls & (NOT_CALLED - declared)
+
+
+# What of another object a module may touch although its name begins with an underline.
+PRIVATE = {
+    # Of its own classes.
+    "aio": {"_after_fork", "_config", "_drive"},
+    "environment": {"_chosen", "_names_by_region"},
+    "store.retry": {"_spent"},
+    "sync": {"_after_fork", "_drive"},
+    # redis-py and asyncio keep these to themselves, and the drivers of the store need them: see `store.library`.
+    "store.aio": {"_available_connections"},
+    "store.loops": {
+        *("_available_connections", "_connections", "_free", "_in_use_connections", "_loop", "_parser", "_reader"),
+        *("_sock", "_ssl_protocol", "_transport", "_writer"),
+    },
+    "store.pool": {"_available_connections", "_in_use_connections", "_lock"},
+    # Of its own class, and of redis-py's connections.
+    "store.sync": {"_client", "_parser", "_sock"},
+    # Django documents both.
+    "integrations.django.backends": {"_default_manager"},
+    "integrations.django.checks": {"_meta"},
+    "integrations.django.conf": {"_meta"},
+    "integrations.django.tables": {"_default_manager"},
+}
+OF_NAMED_TUPLES = {"_asdict", "_fields", "_make", "_replace"}
+
+
+def private_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Give each private name that a module reads or sets of something else than itself, and the line."""
+    own = {"self", "cls"}
+    for node in ast.walk(tree):
+        name, of = "", None
+        if isinstance(node, ast.Attribute):
+            name, of = node.attr, node.value
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"getattr", "setattr", "delattr"}:
+            of, given = node.args[0], node.args[1]
+            name = given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else ""
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("otpkit"):
+            yield from ((alias.name, node.lineno) for alias in node.names if _is_private(alias.name))
+        is_own = isinstance(of, ast.Name) and of.id in own
+        is_super = isinstance(of, ast.Call) and ast.unparse(of.func) == "super"
+        if _is_private(name) and not is_own and not is_super:
+            yield name, node.lineno
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__") and name not in OF_NAMED_TUPLES
+
+
+@pytest.mark.parametrize("name", modules())
+def test_no_module_reaches_into_another(name: str) -> None:
+    """What begins with an underline is a class's own. All else is declared, name by name."""
+    found, declared = set(private_names(modules()[name])), PRIVATE.get(name, set())
+    stray = sorted((private, line) for private, line in found if private not in declared)
+    assert not stray, f"otpkit.{name} reaches into what is not its own: {stray}"
+    unused = declared - {private for private, _ in found}
+    assert not unused, f"otpkit.{name} touches these no more: {unused}"
 
 
 def test_importing_otpkit_imports_no_extra_and_no_http_library() -> None:

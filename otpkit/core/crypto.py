@@ -18,6 +18,7 @@ from hmac import digest as hmac_digest
 from typing import NoReturn
 
 from otpkit.core.arguments import check_bind, check_purpose
+from otpkit.core.checks import Checks
 from otpkit.core.secret import read_secret
 from otpkit.errors import ConfigurationError, MalformedCodeError
 
@@ -141,13 +142,18 @@ class Keys:
     __slots__ = ("_index", "by_id", "codes", "current", "ids", "phone", "place_remembered", "tokens")
 
     def __init__(self, secret: str | bytes | Sequence[str | bytes], index_secret: str | bytes | None) -> None:
-        active = _read_secrets(secret)
-        if index_secret is None and len(active) > 1:
-            raise ConfigurationError(
-                "index_secret is required as soon as there are several secrets, or every limit would start anew.",
-                "Pass the first secret that this Redis was used with.",
-            )
-        index = active[0] if index_secret is None else read_secret("index_secret", index_secret)
+        with Checks() as checks:
+            active = checks.of("secret", _read_secrets, secret)
+            if index_secret is not None:
+                index = checks.of("index_secret", read_secret, "index_secret", index_secret)
+            elif checks.passed("secret") and len(active) > 1:
+                checks.add(
+                    "index_secret",
+                    "index_secret is required as soon as there are several secrets, or every limit would start anew.",
+                    "Pass the first secret that this Redis was used with.",
+                )
+        if index_secret is None:
+            index = active[0]
         self.codes = tuple(map(CodeKey, active))
         self.current = self.codes[-1]  # new codes are made with it
         self.by_id = {key.id: key for key in self.codes}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
-from weakref import WeakSet
+from collections.abc import Callable
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from otpkit.errors import ConfigurationError
 
+T = TypeVar("T")
 CLOSED = "This OTP is closed.", "Build another one, or close it after the last call."
 
 
@@ -48,24 +50,20 @@ class Calls:
         self._under_way = set()
 
 
-class Inherited(Protocol):
-    """What a forked child must not take over as it is."""
-
-    def _after_fork(self) -> None:
-        """Make anew, in a child, the threads, locks and connections that are the parent's."""
+_inherited: WeakKeyDictionary[Any, Callable[[Any], None]] = WeakKeyDictionary()
 
 
-_inherited: WeakSet[Inherited] = WeakSet()
+def renew_in_children(owner: T, renew: Callable[[T], None]) -> None:
+    """Have `renew(owner)` called in every process that is forked from this one, as long as there is the owner.
 
-
-def renew_in_children(owner: Inherited) -> None:
-    """Have `owner._after_fork()` called in every process that is forked from this one."""
-    _inherited.add(owner)
+    It makes the threads, locks and connections again that are the parent's.
+    """
+    _inherited[owner] = renew
 
 
 def _renew() -> None:
-    for owner in list(_inherited):
-        owner._after_fork()
+    for owner, renew in list(_inherited.items()):
+        renew(owner)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork

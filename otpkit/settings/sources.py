@@ -15,8 +15,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from otpkit.environment import nearest
-from otpkit.errors import ConfigurationError
+from otpkit.core.checks import nearest
+from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.settings.tables import Setting, known_settings
 
 # Kubernetes sets such variables in every container, for each Service: OTPKIT_SERVICE_HOST where one is called otpkit.
@@ -44,7 +44,7 @@ class Source(NamedTuple):
     """The settings of one source by variable, and what is wrong with its names and types."""
 
     known: dict[str, Given]
-    problems: list[str]
+    problems: list[FieldProblem]
 
     def nested(self) -> dict[str, Any]:
         """Return the settings as nested tables, as the model takes them."""
@@ -68,7 +68,8 @@ def read_environment(environ: Mapping[str, str]) -> Source:
         if variable in by_variable:
             source.known[variable] = Given(by_variable[variable].path, text, variable)
         elif meant := _nearest_variable(variable, by_variable):
-            source.problems.append(f"{variable} is no variable of otpkit; did you mean {meant}?")
+            text = f"{variable} is no variable of otpkit; did you mean {meant}?"
+            source.problems.append(FieldProblem(variable, text, "Correct its name, or remove it."))
     return source
 
 
@@ -101,10 +102,13 @@ def _read(path: str, table: Mapping[str, Any]) -> Source:
         dotted = ".".join(names)
         if setting is None:
             hint = nearest(dotted, sorted(each.dotted for each in known.values()))
-            source.problems.append(f"{path} has a setting {dotted!r:.60} that there is not{hint}")
+            problem = f"{path} has a setting {dotted!r:.60} that there is not{hint}"
+            source.problems.append(FieldProblem(dotted, problem, "Correct its name, or remove it."))
         elif (text := _text(value, is_json=setting.is_json)) is None:
             expected = "a table" if setting.is_json else "a text"
-            source.problems.append(f"{path}: {dotted} must be {expected}, not {_kind(value)}.")
+            source.problems.append(
+                FieldProblem(f"{path}: {dotted}", f"{path}: {dotted} must be {expected}, not {_kind(value)}.")
+            )
         else:
             source.known[setting.variable] = Given(setting.path, text, path, is_in_file=True)
     return source

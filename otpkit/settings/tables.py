@@ -46,10 +46,10 @@ def _checked(check: Callable[[Any], object]) -> Callable[[T], T]:
         try:
             check(value)
         except ConfigurationError as error:
-            text = str(error)
+            said = {"problem": error.problem, "remedy": error.remedy}
         else:
             return value
-        raise PydanticCustomError(SENTENCE, "{text}", {"text": text})
+        raise PydanticCustomError(SENTENCE, "{problem} {remedy}", said)
 
     return validate
 

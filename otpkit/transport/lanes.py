@@ -16,8 +16,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from otpkit.core.checks import Checks
 from otpkit.effects import HttpRequest, NotStarted, Outbound
-from otpkit.errors import ConfigurationError
 from otpkit.transport.http import Transport
 
 if TYPE_CHECKING:
@@ -40,13 +40,16 @@ class Lanes:
 
     def __init__(self, wait: float, concurrency: int | None = None) -> None:
         is_number = isinstance(wait, (int, float)) and not isinstance(wait, bool)
-        if not is_number or not math.isfinite(wait) or wait < 0:
-            raise ConfigurationError("gateway_wait is no number of seconds, 0 or more.", "Pass one, such as 5.")
         is_count = isinstance(concurrency, int) and not isinstance(concurrency, bool)
-        if concurrency is not None and not (is_count and 1 <= concurrency <= _MOST):
-            raise ConfigurationError(
-                f"gateway_concurrency is no whole number from 1 to {_MOST}.", "Pass one, such as 100, or leave it out."
-            )
+        with Checks() as checks:
+            if not is_number or not math.isfinite(wait) or wait < 0:
+                checks.add("gateway_wait", "gateway_wait is no number of seconds, 0 or more.", "Pass one, such as 5.")
+            if concurrency is not None and not (is_count and 1 <= concurrency <= _MOST):
+                checks.add(
+                    "gateway_concurrency",
+                    f"gateway_concurrency is no whole number from 1 to {_MOST}.",
+                    "Pass one, such as 100, or leave it out.",
+                )
         self._wait = wait
         self._threads = concurrency or THREADS
         self._requests = concurrency or REQUESTS
