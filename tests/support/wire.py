@@ -18,7 +18,7 @@ class Wire:
     """
 
     def __init__(self, upstream_url: str) -> None:
-        self._upstream_path = urlsplit(upstream_url).path
+        self.upstream_path = urlsplit(upstream_url).path
         self.requests = self.replies = FOREVER
         self.drip_s = 0.0
         """Seconds that each byte of a reply takes."""
@@ -85,7 +85,7 @@ class Wire:
             self._tasks.discard(task)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_unix_connection(self._upstream_path)
+        up_reader, up_writer = await asyncio.open_unix_connection(self.upstream_path)
         self._clients.add(writer)
         try:
             both = [
