@@ -9,10 +9,10 @@ from functools import partial
 from redis.asyncio import retry
 from redis.backoff import NoBackoff
 
+from otpkit.store import retry as budgets
 from otpkit.store.library import RedisObject
 from otpkit.store.loops import abandon_all, sentinels
 from otpkit.store.multiplexed import Endpoint
-from otpkit.store.retry import MAX_CONNECTIONS
 
 
 class Binding:
@@ -23,7 +23,7 @@ class Binding:
     def __init__(self, loop: asyncio.AbstractEventLoop, client: RedisObject) -> None:
         self.loop = loop
         self.client = client
-        self.connections = asyncio.Semaphore(MAX_CONNECTIONS)
+        self.connections = asyncio.Semaphore(budgets.MAX_CONNECTIONS)
         self._endpoints: dict[str, Endpoint] = {}
         self.background: asyncio.Task[object] | None = None
         self.is_open = False  # a cluster's nodes are known

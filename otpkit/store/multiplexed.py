@@ -9,6 +9,7 @@ error while a reply is read, ends the connection. Its callers ask again on the n
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -79,6 +80,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._flushing: asyncio.Handle | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._looked = self._since  # When overdue replies were last looked for.
+        self._run: object = None  # Which run of the loop the replies that are due belong to.
         self._is_retired = False
         self._failure: RedisError | None = None  # What ended this connection.
         self._transport.set_protocol(self)
@@ -162,6 +164,9 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def _whole(self, work: Callable[[], None], failure: RedisError) -> None:
         """Do work to its end, or end the connection: after an interrupt, replies would reach the wrong callers."""
+        if self._due and self._run is not _run_of_loop():
+            self.end(ConnectionError("The loop was left while replies were due."))
+            return
         is_whole = False
         try:
             work()
@@ -209,7 +214,7 @@ class MultiplexedConnection(asyncio.Protocol):
         waiting = [reply for reply in self._unsent if not reply.done()]
         if waiting:
             if not self._due:
-                self._since = time.monotonic()
+                self._since, self._run = time.monotonic(), _run_of_loop()
             self._due.extend(waiting)  # Before the others are forgotten: an interrupt in between fails them.
             self._transport.write(b"".join([reply.command for reply in waiting]))
         is_short = len(waiting) < len(self._unsent)
@@ -258,7 +263,9 @@ class Place(asyncio.Future[None]):
 
     __slots__ = ("endpoint",)
 
-    endpoint: Endpoint
+    def __init__(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self.endpoint = endpoint
 
 
 class Endpoint:
@@ -319,13 +326,14 @@ class Endpoint:
             raise ConnectionError("interrupted while connecting")
         return task.result()
 
-    def queue(self) -> Place:
-        """Return a place at the end of the queue."""
-        place = Place(loop=self._loop)
-        place.endpoint = self
+    def place(self) -> Place:
+        """Return a place, which is yet to be put into the queue."""
+        return Place(self, self._loop)
+
+    def queue(self, place: Place) -> None:
+        """Put a place at the end of the queue."""
         self._waiting.append(place)
         self.admit()
-        return place
 
     def leave(self, place: Place) -> None:
         """Give a place back, whether it was used or not."""
@@ -408,7 +416,8 @@ class SharedLease:
         place = self._place
         if place is None or place.endpoint is not endpoint:
             await self.release()
-            place = self._place = endpoint.queue()
+            place = self._place = endpoint.place()  # It is held before it is queued: an interrupt gives it back.
+            endpoint.queue(place)
         await asyncio.wait({place}, timeout=seconds)
         return place.done()
 
@@ -433,8 +442,8 @@ class SharedLease:
             reply = connection.ask(packed, self._budget.until)
         self._on = connection
         if place is not None:
-            self._place = None
             place.endpoint.leave(place)
+            self._place = None
         answer = self._answer = await reply
         if answer is _NOT_SENT:
             return await self._resend(command, reply)
@@ -456,8 +465,8 @@ class SharedLease:
         self._prefix = b""
         place = self._place
         if place is not None:
-            self._place = None
             place.endpoint.leave(place)
+            self._place = None
 
     async def drop(self) -> None:
         """Give the connection up after an error: at once, or after the others' replies where it was an answer."""
@@ -474,6 +483,14 @@ def _is_clean(connection: RedisObject) -> bool:
     """Whether a connection that was opened is still open, and every reply on it was read."""
     reader = connection._reader
     return not (connection._parser._reader.has_data() or reader._buffer or reader.at_eof())
+
+
+def _run_of_loop() -> object:
+    """Return what the running loop made for this run alone.
+
+    A KeyboardInterrupt ends a run wherever it is, and asyncio loses what it had read. Another run may follow.
+    """
+    return sys.get_asyncgen_hooks().firstiter
 
 
 def _own(failure: BaseException) -> BaseException:

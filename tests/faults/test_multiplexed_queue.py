@@ -149,16 +149,17 @@ async def test_place_before_another_node_is_given_back(
     lease = SharedLease(lambda node: endpoints[node], RetryBudget())
     lease._budget.begin()
     lease.node = "a"
-    first = endpoints["a"].queue()
+    first, third = endpoints["a"].place(), endpoints["a"].place()
+    endpoints["a"].queue(first)
     entering = asyncio.ensure_future(lease.enter(1))
     await asyncio.sleep(0)
-    second = asyncio.ensure_future(asyncio.wait({endpoints["a"].queue()}, timeout=1))
+    endpoints["a"].queue(third)
     await asyncio.sleep(0)
     endpoints["a"].leave(first)
     assert await entering
     lease.node = "b"
     assert await lease.say(PING) in {b"PONG", "PONG"}
-    assert not (await second)[1]
+    assert third.done()
     for endpoint in endpoints.values():
         await endpoint.close()
 
@@ -167,7 +168,8 @@ async def test_full_endpoint_is_said_at_once(wire: Wire, store: AsyncStore, monk
     """The generator waits then, as long as its budget allows."""
     monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", 1)
     endpoint = endpoint_of(store)
-    first = endpoint.queue()
+    first = endpoint.place()
+    endpoint.queue(first)
     lease = SharedLease(lambda _: endpoint, RetryBudget())
     lease._budget.begin()
     with pytest.raises(Crowded):

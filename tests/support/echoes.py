@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from otpkit import StoreUnavailableError
@@ -62,6 +63,19 @@ def endpoint_of(store: AsyncStore) -> Endpoint:
     binding: Any = store._bindings[asyncio.get_running_loop()]
     found: Endpoint = binding.endpoint(None)
     return found
+
+
+async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Let the loop run until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come to hold"
+        await asyncio.sleep(0)
+
+
+def awaits_replies(store: AsyncStore) -> bool:
+    """Tell whether commands were sent that are not answered."""
+    return any(connection._due for connection in endpoint_of(store)._open)
 
 
 @contextlib.asynccontextmanager

@@ -18,10 +18,10 @@ class Wire:
     """
 
     def __init__(self, upstream_url: str) -> None:
-        self._upstream_path = urlsplit(upstream_url).path
+        self.upstream_path = urlsplit(upstream_url).path
         self.requests = self.replies = FOREVER
         self.drip_s = 0.0
-        """Seconds that each byte of a reply takes."""
+        """Seconds that each byte takes of the replies that come from now on."""
         self.flows = asyncio.Event()
         """Whether replies pass; they are held back while it is clear."""
         self.flows.set()
@@ -85,7 +85,7 @@ class Wire:
             self._tasks.discard(task)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_unix_connection(self._upstream_path)
+        up_reader, up_writer = await asyncio.open_unix_connection(self.upstream_path)
         self._clients.add(writer)
         try:
             both = [
@@ -114,10 +114,10 @@ class Wire:
         while data := await server.read(65536):
             await self.flows.wait()
             passed, self.replies = data[: self.replies], self.replies - len(data)
-            if self.drip_s:
+            if drip_s := self.drip_s:
                 for byte in passed:
                     writer.write(bytes([byte]))
-                    await asyncio.sleep(self.drip_s)
+                    await asyncio.sleep(drip_s)
             else:
                 writer.write(passed)
             await writer.drain()
