@@ -333,16 +333,16 @@ class OTP:
         self.close()
 
     def _drive(self, flow: Flow[T] | PageFlow[T]) -> T:
-        budget = RetryBudget()
+        budget, calls, run = RetryBudget(), self._calls, self._store.run
+        calls.add(flow)
         try:
-            self._calls.begin(flow)
+            if calls.is_closed:
+                calls.require_open()
             effect = next(flow)
             while True:
                 try:
-                    if type(effect) is RunScript:  # The usual one, without a frame between.
-                        reply = self._store.run(effect, budget)
-                    else:
-                        reply = self._perform(effect, budget)
+                    # A script is the usual one: it is run without a frame between.
+                    reply = run(effect, budget) if type(effect) is RunScript else self._perform(effect, budget)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
                 else:
@@ -354,22 +354,24 @@ class OTP:
             result: T = stop.value
             return result
         finally:
-            if self._calls.end(flow):
+            calls.discard(flow)
+            if calls.is_closed and not calls:
                 self._release()
 
     def _perform(
         self, effect: Together[object] | Emit | Outbound | HttpRequest | Call | OTPCall, budget: RetryBudget
     ) -> Any:
+        if isinstance(effect, Outbound):
+            return self._hand_over(effect.effect, effect.within)
         if isinstance(effect, Together):
             return [self._store.run(script, budget) for script in effect.scripts]
         if isinstance(effect, Emit):
             return tell(self._config.listener, effect)
         if callable(effect):
             return effect(self)
-        return self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
+        return self._hand_over(effect, None)
 
-    def _hand_over(self, outbound: Outbound) -> Any:
-        effect, within = outbound.effect, outbound.within
+    def _hand_over(self, effect: HttpRequest | Call, within: float | None) -> Any:
         if isinstance(effect, HttpRequest):
             return self._transport.exchange(effect, None if within is None else time.monotonic() + within)
         return refuse_awaitable(effect.function(effect.argument))

@@ -28,7 +28,7 @@ KEY_ID_BYTES = 4
 CHALLENGE_FIELD_BYTES = 8
 _MIN_START = 12  # characters: 72 bits
 _VERSION = b"otpkit 1 "
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64.urlsafe_b64encode does the same in twice the time
+URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64.urlsafe_b64encode does the same in twice the time
 _SEPARATORS = str.maketrans("", "", " -")
 
 
@@ -45,7 +45,7 @@ def new_ids() -> tuple[bytes, bytes]:
 
 def encode_id(raw: bytes) -> str:
     """Write an id as 22 characters of `[A-Za-z0-9_-]`."""
-    return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=").decode()
+    return b2a_base64(raw, newline=False).translate(URL_SAFE, b"=").decode()
 
 
 def decode_id(text: str) -> bytes:
@@ -183,8 +183,8 @@ class Keys:
 
     def digests(self, subject: bytes, code: str) -> bytes:
         """Return for each key what Redis keeps of a code, and the key's id."""
-        found = b""
-        for key in self.codes:
+        found = self.current.digest(subject, code) + self.current.id
+        for key in self.codes[:-1]:
             found += key.digest(subject, code) + key.id
         return found
 

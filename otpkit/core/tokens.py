@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -13,11 +14,10 @@ from hmac import digest as hmac_digest
 from typing import Any, Final, NamedTuple, NotRequired, TypedDict, cast
 
 from itsdangerous import BadData, Signer, URLSafeSerializer
-from itsdangerous.encoding import base64_encode
 from itsdangerous.signer import SigningAlgorithm
 
 from otpkit.core.arguments import DEFAULT_NAMESPACE
-from otpkit.core.crypto import Keys, Mac, decode_id
+from otpkit.core.crypto import URL_SAFE, Keys, Mac, decode_id
 from otpkit.errors import InvalidTokenError
 from otpkit.models import Proof
 
@@ -80,7 +80,7 @@ class _Serializer(URLSafeSerializer):
 
     def dump_payload(self, obj: Any, *_args: object, **_options: object) -> bytes:
         """Write claims as they stand in a token."""
-        return base64_encode(_write_json(obj))
+        return b2a_base64(_write_json(obj).encode(), newline=False).translate(URL_SAFE, b"=")
 
 
 class TokenSigner:

@@ -82,8 +82,11 @@ def issue(server: str, sizes: Sizes) -> Iterator[Row]:
 
 
 def cluster(_server: str, sizes: Sizes) -> Iterator[Row]:
-    """Verify and issue on a cluster of three primaries, beside one server: Redis alone."""
-    single, nodes = Single(appendfsync="none"), Cluster(replicas=0)
+    """Verify and issue on a cluster, beside one server: Redis alone.
+
+    The cluster is one primary: three that share a processor would take its caches from each other.
+    """
+    single, nodes = Single(appendfsync="none"), Cluster(replicas=0, primaries=1)
     calls, rounds = sizes.calls, sizes.rounds
     with counted(*(node.pid for node in (*single.nodes, *nodes.nodes))):
         one, many = open_bench(single.url), _open_cluster(nodes.url, single.nodes[0].client)

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.benchmarks import measure
+from tests.benchmarks.imports import import_ms
 from tests.benchmarks.nodes import Cluster, Single
 from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.table import Row, at_least
@@ -23,14 +24,6 @@ GOALS = {"verify, client passed in": 0.95}  # It has more to check than the firs
 GOAL = 0.97
 _RUN = "import runpy, sys; sys.path[:1] = [sys.argv[1]]; runpy.run_path(sys.argv[2], run_name='__main__')"
 _PROGRAM = str(Path(__file__).with_name("compared.py"))
-_IMPORT = """
-import sys, time
-sys.path[:1] = [sys.argv[1]]
-import redis
-start = time.process_time_ns()
-import otpkit
-print(time.process_time_ns() - start)
-"""
 
 
 def compare(tree: str, kinds: list[str], sizes: Sizes) -> Iterator[Row]:
@@ -41,7 +34,7 @@ def compare(tree: str, kinds: list[str], sizes: Sizes) -> Iterator[Row]:
     measure.pin(to_one=True)
     print(f"compare: {measure.set_up()} …", file=sys.stderr, flush=True)
     paths = [str(ROOT), str(Path(tree).resolve(strict=True))]
-    single, nodes = Single(appendfsync="none"), Cluster(replicas=0)
+    single, nodes = Single(appendfsync="none"), Cluster(replicas=0, primaries=1)
     servers = [node.pid for node in (*single.nodes, *nodes.nodes)]
     with contextlib.ExitStack() as stack:
         for node in (*single.nodes, *nodes.nodes):
@@ -58,8 +51,8 @@ def compare(tree: str, kinds: list[str], sizes: Sizes) -> Iterator[Row]:
             yield _row(kind, found[1:])
         if kinds and not any(word in "import otpkit" for word in kinds):
             return
-        costs = [[_import_cost(path) for path in paths] for _ in range(sizes.imports)]
-        yield _row("import otpkit", [theirs_ns / ours_ns for ours_ns, theirs_ns in costs])
+        our_ms, their_ms = import_ms(paths, sizes.imports)
+        yield _row("import otpkit", [before / now for now, before in zip(our_ms, their_ms, strict=True)])
 
 
 Asked = subprocess.Popen[str]
@@ -96,11 +89,6 @@ def _cost(process: Asked, kind: str, calls: int, servers: list[int]) -> int:
     start = measure.spent_ns([process.pid, *servers])
     _say(process, "run")
     return measure.spent_ns([process.pid, *servers]) - start
-
-
-def _import_cost(tree: str) -> int:
-    command = [sys.executable, "-c", _IMPORT, tree]
-    return int(subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True).stdout)
 
 
 def _row(kind: str, found: list[float]) -> Row:
