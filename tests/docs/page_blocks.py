@@ -27,6 +27,7 @@ NOT_RUN = {
     ("", "pip install '/path/to/otpkit[fastapi,cli]'"): _INSTALLS,
     ("", "pip install '/path/to/otpkit[flask,cli]'"): _INSTALLS,
     ("", "pip install '/path/to/otpkit[django,cli]'"): _INSTALLS,
+    ("", "pip install djangorestframework"): _INSTALLS,
 }
 NOT_CODE = {"mermaid", "text"}  # A picture; and what the block before it prints, which is compared there.
 

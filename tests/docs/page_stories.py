@@ -48,14 +48,14 @@ def sign_up(reader: Reader) -> None:
     with browser() as session:
         visitor = through_forms(reader, session, "/signup")
         assert visitor.url.startswith(f"{reader.url}/account"), visitor.page.text[-3000:]
-        form = hidden(visitor.page.text)
+        form = hidden(visitor.page.text) | {"name": "Ada"}
         made = visitor.send(form)
         assert (made.status_code, PHONE in made.text) == (200, True), made.text
         assert visitor.send(form).status_code < 500
     with browser() as stranger:
         there = FormVisitor(f"{reader.url}/account", stranger)
         there.url = there.look().url
-        answer = there.send(hidden(there.page.text))
+        answer = there.send(hidden(there.page.text) | {"name": "Ada"})
         assert "/signup" in answer.url + answer.text, (answer.url, answer.text[-600:])
 
 
@@ -75,9 +75,37 @@ def erase(reader: Reader) -> None:
         otp.erase(PHONE)
 
 
+def sign_up_by_json(reader: Reader) -> None:
+    """Log in by the JSON calls of the Django REST framework's views."""
+    erase(reader)
+    body = {"phone": "138 0013 8000", "device": "7f9c2ba4e88f827d616045507605853e"}
+    sent = requests.post(f"{reader.url}/codes/", json=body, timeout=20)
+    assert (sent.status_code, sent.json()["resend_in"]) == (202, 60), sent.text
+    again = requests.post(f"{reader.url}/codes/", json=body, timeout=20)
+    assert (again.status_code, again.json()["code"]) == (429, "rate_limit"), again.text
+    wrong = requests.post(f"{reader.url}/login/", json=body | {"code": "x"}, timeout=20)
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "malformed_code"), wrong.text
+    right = requests.post(f"{reader.url}/login/", json=body | {"code": reader.code()}, timeout=20)
+    assert right.json()["token"], right.text
+
+
+def answer(reader: Reader) -> None:
+    """Ask for the first page of what is served."""
+    assert requests.get(reader.url, timeout=20).status_code < 500
+
+
 Story = Callable[[Reader], None]
 STORIES: dict[tuple[str, str], Story] = {}
 for _page in ("README.md", "README.zh-CN.md"):
     STORIES[_page, "flask --app flask_app run"] = sign_up
     STORIES[_page, "uvicorn fastapi_app:app"] = sign_up
     STORIES[_page, "python manage.py runserver"] = sign_up
+STORIES["docs/guides/flask.md", "flask --app shop run"] = sign_up_and_log_in
+STORIES["docs/guides/fastapi.md", "uvicorn shop:app"] = sign_up_and_log_in
+STORIES["docs/guides/django.md", "python manage.py runserver"] = sign_up_and_log_in
+STORIES["docs/guides/rest-framework-allauth.md", "python manage.py runserver"] = sign_up_by_json
+STORIES["docs/guides/other-frameworks.md", "uvicorn with_starlette:app"] = sign_up
+STORIES["docs/guides/other-frameworks.md", "uvicorn with_litestar:app"] = sign_up
+STORIES["docs/guides/other-frameworks.md", "python with_aiohttp.py"] = sign_up
+for _page in ("start", "guides/flask", "guides/fastapi", "guides/django"):
+    STORIES[f"docs/{_page}.md", "otpkit sandbox"] = answer
