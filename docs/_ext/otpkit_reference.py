@@ -156,12 +156,12 @@ def settings_tables() -> str:
             for each in settings.values()
             if not (name in _gateways() and each.name in of_each)
         ]
-        parts.append(f"### {titles.get(name, f'The gateway `{name}`')}\n\n{table(head, rows)}")
+        parts.append(f"## {titles.get(name, f'The gateway `{name}`')}\n\n{table(head, rows)}")
     service = [
         [code(variable_of("service", name)), code(f"service.{name}"), "", code(field.default or "")]
         for name, field in Service.model_fields.items()
     ]
-    parts.append(f"### The service\n\n{table(['Variable', 'In a file', 'What it is', 'Default'], _described(service))}")
+    parts.append(f"## The service\n\n{table(['Variable', 'In a file', 'What it is', 'Default'], _described(service))}")
     return "\n\n".join(parts)
 
 
@@ -257,7 +257,7 @@ def http_api() -> str:
             ]
             body = _body(operation, found["components"]["schemas"])
             parts.append(
-                f"### {method.upper()} {path}\n\n{operation['summary']}. {operation.get('description', '')}\n\n"
+                f"## {method.upper()} {path}\n\n{operation['summary']}. {operation.get('description', '')}\n\n"
                 f"{body}{table(['Status', 'Meaning'], answers)}"
             )
     return "\n\n".join(parts)
@@ -336,8 +336,17 @@ class Whole(_Reference):
         return self.PARTS[self.arguments[0]]()
 
 
+_CODE: Final = re.compile(r"(?<![`\\w:])`([^`\n]+)`(?!`)(?=(\w?))")
+
+
+def mark_code(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Turn what stands between single backticks in a docstring, as Markdown has it, into code."""
+    lines[:] = [_CODE.sub(lambda found: f"``{found[1]}``{chr(92) if found[2] else ''}", line) for line in lines]
+
+
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Add the directives to Sphinx."""
+    app.connect("autodoc-process-docstring", mark_code, priority=100)
     app.add_directive("otpkit-errors", Errors)
     app.add_directive("otpkit-codes", Codes)
     app.add_directive("otpkit-gateway", GatewaySettings)

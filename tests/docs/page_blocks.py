@@ -28,10 +28,11 @@ NOT_RUN = {
     ("", "pip install '/path/to/otpkit[flask,cli]'"): _INSTALLS,
     ("", "pip install '/path/to/otpkit[django,cli]'"): _INSTALLS,
     ("", "pip install djangorestframework"): _INSTALLS,
+    ("docs/operating/proxies.md", "location / {"): "it is for nginx, which the tests do not start",
 }
 NOT_CODE = {"mermaid", "text"}  # A picture; and what the block before it prints, which is compared there.
 
-_FENCE = re.compile(r"^```(\S*)\n(.*?)^```$(?:\n*^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$(?:\n*^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ([\w./-]+\.(?:py|toml|html|conf))(: add .*)?\n")
 
 

@@ -159,8 +159,8 @@ class Reader:
         )
         assert done.returncode == 0, f"{block} ends with {done.returncode}:\n{done.stdout}{done.stderr}"
         if block.output is not None:
-            wanted = ".*?".join(map(re.escape, self.replaced(block.output).strip().split("…")))
-            said = "\n".join(map(str.rstrip, done.stdout.strip().splitlines()))
+            wanted = ".*?".join(map(re.escape, stripped(self.replaced(block.output)).split("…")))
+            said = stripped(done.stdout)
             assert re.fullmatch(wanted, said, re.DOTALL), f"{block} prints:\n{said}\nand not:\n{block.output}"
 
     def _environment(self) -> dict[str, str]:
@@ -189,6 +189,11 @@ def reading(folder: Path, redis_url: str, namespace: str) -> Iterator[Reader]:
             yield reader
         finally:
             reader.stop()
+
+
+def stripped(text: str) -> str:
+    """Return a text without blanks at the ends of its lines."""
+    return "\n".join(map(str.rstrip, text.strip().splitlines()))
 
 
 def free_port() -> int:

@@ -27,7 +27,7 @@ def browser() -> requests.Session:
     """Return the session of a browser."""
     session = requests.Session()
     session.cookies = OverHttp()
-    session.headers["Accept"] = "text/html"
+    session.headers |= {"Accept": "text/html", "Connection": "close"}  # A server may close a kept one at any time.
     return session
 
 

@@ -58,9 +58,9 @@ def test_saved_files_are_used(page: str) -> None:
 
 
 def uses(later: Block, block: Block) -> bool:
-    """Return whether a later block of the shell runs or reads a file."""
+    """Return whether a later block runs, reads or imports a file."""
     stem = Path(block.file).stem
-    return later.language == "sh" and (stem in later.text or "manage.py" in later.text)
+    return stem in later.text or (later.language == "sh" and "manage.py" in later.text)
 
 
 def lacking(block: str) -> set[str]:
