@@ -23,7 +23,7 @@ from sphinx.util.typing import ExtensionMetadata
 from otpkit import AsyncOTP, OTPError, Policy, RateLimitError, RegionError, WrongCodeError, errors
 from otpkit.cli.commands import app as command_line
 from otpkit.cli.failures import EXIT_STATUS
-from otpkit.environment import ROOT, TEMPLATE, gateway_class, tables, variable_of
+from otpkit.environment import TEMPLATE, gateway_class, tables, variable_of
 from otpkit.gateways import Failover
 from otpkit.gateways.parameters import parameters_of
 from otpkit.gateways.provider import Doubt, Refusal
@@ -95,7 +95,13 @@ def errors_table(language: str) -> str:
         depth = "\u2003" * (len(kind.__mro__) - len(OTPError.__mro__) - 1)
         said = sample.message(language)
         rows.append(
-            [depth + code(kind.__name__), code(kind.code), str(kind.status), ", ".join(map(code, evidence + waits)), said]
+            [
+                depth + code(kind.__name__),
+                code(kind.code),
+                str(kind.status),
+                ", ".join(map(code, evidence + waits)),
+                said,
+            ]
         )
     return table(["Error", "code", "status", "Evidence", "Sentence for the person"], rows)
 
@@ -202,11 +208,17 @@ _ARGUMENT: Final = re.compile(r"^    (\w+): (.*?)(?=^ {,4}\S|\Z)", re.MULTILINE 
 def policy_table() -> str:
     """Return the fields of a policy."""
     _, _, listed = (inspect.getdoc(Policy) or "").partition("Args:\n")
-    about = {name: text for name, text in _ARGUMENT.findall(listed)}
+    about = dict(_ARGUMENT.findall(listed))
     rows = []
     for field in fields(Policy):
         default: Any = field.default if field.default is not MISSING else {}
-        shown = "none" if default in (None, {}) else ", ".join(sorted(default)) if isinstance(default, frozenset) else default
+        shown = (
+            "none"
+            if default in (None, {})
+            else ", ".join(sorted(default))
+            if isinstance(default, frozenset)
+            else default
+        )
         rows.append([code(field.name), code(shown), about[field.name]])
     return table(["Field", "Default", "What it is, and its bounds"], rows)
 
@@ -214,9 +226,7 @@ def policy_table() -> str:
 def fields_table(name: str) -> str:
     """Return the fields of a value, with their types."""
     rows = [
-        [code(field.name), code(str(field.type))]
-        for field in fields(VALUES[name])
-        if not field.name.startswith("_")
+        [code(field.name), code(str(field.type))] for field in fields(VALUES[name]) if not field.name.startswith("_")
     ]
     return table(["Field", "Type"], rows)
 
@@ -252,9 +262,7 @@ def http_api() -> str:
     parts = []
     for path, methods in found["paths"].items():
         for method, operation in methods.items():
-            answers = [
-                [status, answer["description"]] for status, answer in sorted(operation["responses"].items())
-            ]
+            answers = [[status, answer["description"]] for status, answer in sorted(operation["responses"].items())]
             body = _body(operation, found["components"]["schemas"])
             parts.append(
                 f"## {method.upper()} {path}\n\n{operation['summary']}. {operation.get('description', '')}\n\n"

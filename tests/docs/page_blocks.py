@@ -15,7 +15,7 @@ PAGES = sorted(
 )
 
 # Each block that is not run as it stands, by its page and its first line, and why. "" stands for every page.
-_INSTALLS = "it installs packages; tests/test_readme.py does so once, in a clone"
+_INSTALLS = "it installs packages; test_commands.py does so once, in a clone"
 NOT_RUN = {
     (
         "",
@@ -27,13 +27,16 @@ NOT_RUN = {
     ("", "pip install '/path/to/otpkit[fastapi,cli]'"): _INSTALLS,
     ("", "pip install '/path/to/otpkit[flask,cli]'"): _INSTALLS,
     ("", "pip install '/path/to/otpkit[django,cli]'"): _INSTALLS,
+    ("docs/start.md", ". .venv/bin/activate && pip install -e '.[demo,examples]'"): (
+        "each of its lines is run by test_commands.py"
+    ),
     ("", "pip install djangorestframework"): _INSTALLS,
     ("docs/operating/proxies.md", "location / {"): "it is for nginx, which the tests do not start",
 }
 NOT_CODE = {"mermaid", "text"}  # A picture; and what the block before it prints, which is compared there.
 
 _FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$(?:\n*^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
-_FILE = re.compile(r"# ([\w./-]+\.(?:py|toml|html|conf))(: add .*)?\n")
+_FILE = re.compile(r"# ([\w./-]+\.(?:py|toml|html|conf))(: add .*|：加在末尾)?\n")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ from otpkit.sandbox import Sandbox, running
 
 BIN = Path(sys.executable).parent
 # A last line that serves until Ctrl-C.
-SERVES = re.compile(r"(otpkit (sandbox|demo|serve)\b|flask --app|uvicorn|litestar|python manage\.py runserver|python with_\w+\.py$)")
+SERVES = re.compile(
+    r"otpkit (sandbox|demo|serve)\b|flask --app|uvicorn|python manage\.py runserver|python with_\w+\.py$"
+)
 STARTS_IN = 60.0  # seconds
 RUNS_IN = 120.0
 

@@ -27,7 +27,8 @@ def browser() -> requests.Session:
     """Return the session of a browser."""
     session = requests.Session()
     session.cookies = OverHttp()
-    session.headers |= {"Accept": "text/html", "Connection": "close"}  # A server may close a kept one at any time.
+    # A server may close a kept connection at any time.
+    session.headers.update({"Accept": "text/html", "Connection": "close"})
     return session
 
 
