@@ -31,6 +31,7 @@ NOT_RUN = {
         "each of its lines is run by test_commands.py"
     ),
     ("", "pip install djangorestframework"): _INSTALLS,
+    ("", "pip install django-allauth"): _INSTALLS,
     ("docs/operating/proxies.md", "location / {"): "it is for nginx, which the tests do not start",
 }
 NOT_CODE = {"mermaid", "text"}  # A picture; and what the block before it prints, which is compared there.

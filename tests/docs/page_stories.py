@@ -90,6 +90,16 @@ def sign_up_by_json(reader: Reader) -> None:
     assert right.json()["token"], right.text
 
 
+def sign_up_for_allauth(reader: Reader) -> None:
+    """Sign up by phone, and open a page of allauth's that is for users alone."""
+    with browser() as session:
+        assert "/accounts/login/" in session.get(f"{reader.url}/accounts/email/", timeout=20).url
+        visitor = through_forms(reader, session, "/signup")
+        made = visitor.send(hidden(visitor.page.text))
+        assert PHONE in made.text, made.text
+        assert session.get(f"{reader.url}/accounts/email/", timeout=20).url == f"{reader.url}/accounts/email/"
+
+
 def answer(reader: Reader) -> None:
     """Ask for the first page of what is served."""
     assert requests.get(reader.url, timeout=20).status_code < 500
@@ -104,7 +114,8 @@ for _page in ("README.md", "README.zh-CN.md"):
 STORIES["docs/guides/flask.md", "flask --app shop run"] = sign_up_and_log_in
 STORIES["docs/guides/fastapi.md", "uvicorn shop:app"] = sign_up_and_log_in
 STORIES["docs/guides/django.md", "python manage.py runserver"] = sign_up_and_log_in
-STORIES["docs/guides/rest-framework-allauth.md", "python manage.py runserver"] = sign_up_by_json
+STORIES["docs/guides/rest-framework.md", "python manage.py runserver"] = sign_up_by_json
+STORIES["docs/guides/allauth.md", "python manage.py runserver"] = sign_up_for_allauth
 STORIES["docs/guides/other-frameworks.md", "uvicorn with_starlette:app"] = sign_up
 STORIES["docs/guides/other-frameworks.md", "uvicorn with_litestar:app"] = sign_up
 STORIES["docs/guides/other-frameworks.md", "python with_aiohttp.py"] = sign_up
