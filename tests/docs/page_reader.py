@@ -99,7 +99,7 @@ class Reader:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.server.pid, signal.SIGINT)
         try:
-            self.server.communicate(timeout=20)
+            print(self.server.communicate(timeout=20)[0])  # Pytest shows it where the test fails.
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.server.pid, signal.SIGKILL)

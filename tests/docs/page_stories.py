@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 from page_reader import Reader
+from requests.adapters import HTTPAdapter
 from requests.cookies import RequestsCookieJar
 from support.form_visitor import FormVisitor, hidden
 
@@ -23,12 +24,20 @@ class OverHttp(RequestsCookieJar):
         return super().set_cookie(cookie, *args, **kwargs)
 
 
+class FreshConnections(HTTPAdapter):
+    """Makes a connection for each request: a server may close a kept one at any time."""
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        self.poolmanager.clear()
+        return super().send(*args, **kwargs)
+
+
 def browser() -> requests.Session:
     """Return the session of a browser."""
     session = requests.Session()
     session.cookies = OverHttp()
-    # A server may close a kept connection at any time.
-    session.headers.update({"Accept": "text/html", "Connection": "close"})
+    session.headers["Accept"] = "text/html"
+    session.mount("http://", FreshConnections())
     return session
 
 
