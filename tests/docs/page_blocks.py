@@ -24,9 +24,9 @@ NOT_RUN = {
     ("", "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest"): (
         "it is what runs this test; .ci/run takes it from the README"
     ),
-    ("", "pip install '/path/to/otpkit[fastapi,cli]'"): _INSTALLS,
-    ("", "pip install '/path/to/otpkit[flask,cli]'"): _INSTALLS,
-    ("", "pip install '/path/to/otpkit[django,cli]'"): _INSTALLS,
+    ("", "pip install '/path/to/otpkit[fastapi,cli,sandbox]'"): _INSTALLS,
+    ("", "pip install '/path/to/otpkit[flask,cli,sandbox]'"): _INSTALLS,
+    ("", "pip install '/path/to/otpkit[django,cli,sandbox]'"): _INSTALLS,
     ("docs/start.md", ". .venv/bin/activate && pip install -e '.[demo,examples]'"): (
         "each of its lines is run by test_commands.py"
     ),
