@@ -92,11 +92,10 @@ def errors_table(language: str) -> str:
         sample = _sample(kind)
         evidence = sorted(vars(sample).keys() - {"problem", "remedy", "retry_after"})
         waits = ["retry_after"] if kind in {RateLimitError, errors.GatewayRejectedError} else []
-        depth = "\u2003" * (len(kind.__mro__) - len(OTPError.__mro__) - 1)
         said = sample.message(language)
         rows.append(
             [
-                depth + code(kind.__name__),
+                code(kind.__name__),
                 code(kind.code),
                 str(kind.status),
                 ", ".join(map(code, evidence + waits)),
