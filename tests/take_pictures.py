@@ -1,4 +1,4 @@
-"""Takes the README's pictures anew, by a browser: `python tests/take_pictures.py`. A script, not a test."""
+"""Takes the pictures of the documentation, by a browser: `python tests/take_pictures.py`. A script, not a test."""
 
 from __future__ import annotations
 

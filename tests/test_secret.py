@@ -9,10 +9,10 @@ import re
 import string
 from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.readme_blocks import ROOT
 from support.secrets import OTHER_SECRET, SECRET
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, Template
@@ -26,6 +26,7 @@ from otpkit.service.keys import Keyring
 from otpkit.settings import read_settings
 from otpkit.testing import Outbox
 
+ROOT = Path(__file__).parents[1]
 TEMPLATE = Template("SMS_1", "otpkit")
 FILE_SAFE = [  # weak ones that every place could take, by their length and letters
     "a" * 32,
@@ -225,11 +226,11 @@ def test_uuid_and_generated_password_are_accepted() -> None:
         assert read_secret("secret", f" {secret} ") == f" {secret} ".encode()
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_no_document_shows_a_secret_to_paste(name: str) -> None:
+def test_no_document_shows_a_secret_to_paste() -> None:
     """What is given as one is made there and then, too short, or refused."""
     given = r"""(?i)(?:secret|key)\w*["']?\s*[=:,]\s*["']([^"'\n]+)["']"""
-    found = re.findall(given, (ROOT / name).read_text(encoding="utf-8"))
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    found = [text for page in pages for text in re.findall(given, page.read_text(encoding="utf-8"))]
     assert found
     for text in found:
         with pytest.raises(ConfigurationError):

@@ -1,11 +1,11 @@
-"""Print the extras that are for users, as pip takes them: all but those for examples and tests."""
+"""Print the extras that are for users, as pip takes them: all but those for examples, tests and documentation."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
 
-NOT_FOR_USERS = {"examples", "test"}
+NOT_FOR_USERS = {"dev", "docs", "examples", "test"}
 
 
 def names() -> list[str]:

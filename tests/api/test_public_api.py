@@ -1,0 +1,26 @@
+"""A change of the public API is made on purpose: it changes public_api.txt too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import snapshot
+
+import otpkit
+
+
+def test_public_api_is_what_file_says() -> None:
+    """In a process of its own, in which no other test has imported or changed anything."""
+    done = subprocess.run(
+        [sys.executable, snapshot.__file__], capture_output=True, text=True, timeout=100, check=True, encoding="utf-8"
+    )
+    now, kept = done.stdout.splitlines(), snapshot.FILE.read_text(encoding="utf-8").splitlines()
+    remedy = "If it is meant, run tests/api/snapshot.py --write, and add a line to CHANGELOG.md."
+    assert now == kept, remedy
+
+
+def test_every_public_name_is_listed() -> None:
+    kept = snapshot.FILE.read_text(encoding="utf-8")
+    for name in otpkit.__all__:
+        assert f" otpkit.{name}" in kept

@@ -1,0 +1,84 @@
+"""The code blocks of the READMEs and of the documentation, and the few that are not run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
+    if path.name != "CHANGELOG.md" and "_build" not in path.parts
+)
+
+# Each block that is not run as it stands, by its page and its first line, and why. "" stands for every page.
+_INSTALLS = "it installs packages; test_commands.py does so once, in a clone"
+NOT_RUN = {
+    (
+        "",
+        "python3 -m venv .venv && . .venv/bin/activate && pip install -e '.[demo]' && otpkit demo --check",
+    ): _INSTALLS,
+    ("", "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest"): (
+        "it is what runs this test; .ci/run takes it from the README"
+    ),
+    ("", "pip install '/path/to/otpkit[fastapi,cli,sandbox]'"): _INSTALLS,
+    ("", "pip install '/path/to/otpkit[flask,cli,sandbox]'"): _INSTALLS,
+    ("", "pip install '/path/to/otpkit[django,cli,sandbox]'"): _INSTALLS,
+    ("docs/start.md", ". .venv/bin/activate && pip install -e '.[demo,examples]'"): (
+        "each of its lines is run by test_commands.py"
+    ),
+    ("", "pip install djangorestframework"): _INSTALLS,
+    ("", "pip install django-allauth"): _INSTALLS,
+    ("docs/operating/proxies.md", "location / {"): "it is for nginx, which the tests do not start",
+}
+NOT_CODE = {"mermaid", "text"}  # A picture; and what the block before it prints, which is compared there.
+
+_FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$(?:\n*^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"# ([\w./-]+\.(?:py|toml|html|conf))(: add .*|：加在末尾)?\n")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page: its language, its text, and what it must print, None where the page does not show it."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    output: str | None
+
+    @property
+    def file(self) -> str:
+        """The file that a reader keeps the block in, named by its first line; "" for one that is run at once."""
+        found = _FILE.match(self.text)
+        return found[1] if found else ""
+
+    @property
+    def is_added(self) -> bool:
+        """Whether it goes to the end of a file that exists."""
+        found = _FILE.match(self.text)
+        return bool(found and found[2])
+
+    @property
+    def reason(self) -> str:
+        """Why the block is not run; "" for one that is."""
+        first = self.text.partition("\n")[0]
+        return NOT_RUN.get((self.page, first)) or NOT_RUN.get(("", first)) or ""
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks_of(page: str) -> list[Block]:
+    """Return the blocks of a page in their order; Sphinx's directives are no blocks."""
+    return list(_blocks(page, (ROOT / page).read_text(encoding="utf-8")))
+
+
+def _blocks(page: str, text: str) -> Iterator[Block]:
+    for found in _FENCE.finditer(text):
+        language, code, output = found.groups()
+        if not language.startswith("{"):
+            yield Block(page, text.count("\n", 0, found.start()) + 1, language, code, output)
