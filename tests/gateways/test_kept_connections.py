@@ -9,13 +9,12 @@ import time
 
 import aiohttp
 import pytest
-from support.transports import ON_UVLOOP as KINDS
-from support.transports import AnyTransport
+from support.transports import ON_UVLOOP, AnyTransport
 from wire_server import Act, Peer, WireServer, answer, reply, reset
 
 from otpkit.effects import HttpRequest, NoAnswer
 
-__all__ = ["KINDS"]  # read by `conftest`
+KINDS = ON_UVLOOP  # of the transports
 
 WHOLE = answer("an answer", headers={"X-A": "b"})
 LAST_CHUNK_MISSING = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0"

@@ -16,13 +16,15 @@ from typing import Any
 import pytest
 from leaks import errors_of
 from support.secrets import SECRET as OTP_SECRET
-from support.transports import TRANSPORTS, AnyTransport, choose
+from support.transports import ON_UVLOOP, TRANSPORTS, AnyTransport, choose
 from wire_server import WireServer, refusing_port, reply
 
 from otpkit import OTP, AsyncOTP, GatewayRejectedError, Template
 from otpkit.effects import HttpRequest, NotConnected
 from otpkit.gateways import Webhook
 from otpkit.transport.connecting import MAX_LOOK_UPS, THREAD_NAME, connect, look_up
+
+KINDS = ON_UVLOOP  # of the transports
 
 REAL = socket.getaddrinfo
 NAME = "gateway.example"

@@ -16,7 +16,7 @@ from egress import PASSWORD, QUOTED, Proxy, basic
 from leaks import errors_of, reachable_text
 from provider_lab import CODE, NUMBER, PHONE, SECRET, SEND_ID, TEMPLATE, message, refused
 from support.secrets import SECRET as OTP_SECRET
-from support.transports import AnyTransport, give
+from support.transports import ON_UVLOOP, AnyTransport, give
 from wire_server import WireServer, drip, drop, refusing_port, reply, silence
 
 from otpkit import OTP, AsyncOTP, ConfigurationError
@@ -25,6 +25,8 @@ from otpkit.environment import arguments_from, gateway_class, tables, variable_o
 from otpkit.gateways import Alidayu, Aliyun, AliyunVoice, Gateway, Tencent, Twilio, Webhook
 from otpkit.settings.sources import read_file
 from otpkit.transport.http import drive
+
+KINDS = ON_UVLOOP  # of the transports
 
 ACCEPTED = {
     "Code": "OK",

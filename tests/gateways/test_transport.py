@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 import pytest
 import requests
 from leaks import errors_of, reachable_text
-from support.transports import AnyTransport
+from support.transports import ON_UVLOOP, AnyTransport
 from wire_server import (
     Peer,
     Request,
@@ -35,6 +35,8 @@ from wire_server import (
 from otpkit.effects import Emit, Flow, HttpRequest, NoAnswer, NotConnected, TransportFailure, http
 from otpkit.models import Event
 from otpkit.transport.http import MAX_ANSWER, drive
+
+KINDS = ON_UVLOOP  # of the transports
 
 CODE, NUMBER, SECRET = "730452", "13800138000", "s3cr3t-of-the-app"
 PARAMS = {"rec_num": NUMBER, "sms_param": f'{{"code":"{CODE}"}}'}
