@@ -18,7 +18,7 @@ class Wire:
     """
 
     def __init__(self, upstream_url: str) -> None:
-        self.upstream_path = urlsplit(upstream_url).path
+        self._upstream = urlsplit(upstream_url)
         self.requests = self.replies = FOREVER
         self.drip_s = 0.0
         """Seconds that each byte takes of the replies that come from now on."""
@@ -34,6 +34,11 @@ class Wire:
         self._clients: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
+
+    @property
+    def upstream_path(self) -> str:
+        """The server's socket."""
+        return self._upstream.path
 
     @property
     def url(self) -> str:
@@ -85,7 +90,10 @@ class Wire:
             self._tasks.discard(task)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_unix_connection(self.upstream_path)
+        if self._upstream.scheme == "unix":
+            up_reader, up_writer = await asyncio.open_unix_connection(self.upstream_path)
+        else:
+            up_reader, up_writer = await asyncio.open_connection(self._upstream.hostname, self._upstream.port)
         self._clients.add(writer)
         try:
             both = [
