@@ -1,4 +1,4 @@
-"""Calls on a shared connection that are interrupted: see interrupted_tasks.py for every line of it."""
+"""Calls on a shared connection that are interrupted: see interrupted_tasks.py for every line."""
 
 from __future__ import annotations
 
