@@ -22,6 +22,8 @@ class Wire:
         self.requests = self.replies = FOREVER
         self.drip_s = 0.0
         """Seconds that each byte takes of the replies that come from now on."""
+        self.greeting = b""
+        """What the next connection is told after its first reply, unasked."""
         self.flows = asyncio.Event()
         """Whether replies pass; they are held back while it is clear."""
         self.flows.set()
@@ -121,6 +123,7 @@ class Wire:
     async def _carry_replies(self, server: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await server.read(65536):
             await self.flows.wait()
+            data, self.greeting = data + self.greeting, b""
             passed, self.replies = data[: self.replies], self.replies - len(data)
             if drip_s := self.drip_s:
                 for byte in passed:
