@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
-from support.echoes import echo, echo_all, endpoint_of, storing, texts
+from support.echoes import echo, echo_all, endpoint_of, storing, texts, until
 from support.wire import FOREVER, Wire
 
 from otpkit import StoreUnavailableError
@@ -96,5 +96,5 @@ async def test_storm(wire: Wire, store: AsyncStore, seed: int) -> None:
     assert sum(answered) > CALLERS
     assert await echo_all(store, texts(CALLERS)) == texts(CALLERS)
     endpoint = endpoint_of(store)
-    assert endpoint.is_idle
+    await until(lambda: endpoint.is_idle)
     assert len([each for each in endpoint._open if not each.has_ended]) == 1
