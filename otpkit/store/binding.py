@@ -61,7 +61,7 @@ class Binding:
         if self.background is not None:
             self.background.cancel()
             await asyncio.wait({self.background})
-        for endpoint in self._endpoints.values():
+        for endpoint in list(self._endpoints.values()):
             await endpoint.close()
         await self.client.aclose()
         for each in sentinels(self.client):

@@ -25,7 +25,7 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004
 )
 
-from otpkit.store.errors import REDIS_ERRORS, UNREADABLE, UnknownReply
+from otpkit.store.errors import REDIS_ERRORS, UNREADABLE, unreadable
 from otpkit.store.library import RedisObject
 from otpkit.store.loops import abandon
 from otpkit.store.protocol import ASKING, Command, Crowded, pack_alone
@@ -174,7 +174,7 @@ class MultiplexedConnection(asyncio.Protocol):
         except InvalidResponse as error:
             failure = error
         except UNREADABLE as error:  # redis-py can't take every error apart that a server may send.
-            failure = UnknownReply(type(error).__name__)
+            failure = unreadable(error, is_closed=self._transport.is_closing())
         finally:
             if not is_whole:
                 self.end(failure)

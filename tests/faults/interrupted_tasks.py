@@ -1,4 +1,4 @@
-"""Tasks of which one is interrupted at every line of the shared connection: no reply reaches another, none waits on.
+"""Tasks of which one is interrupted at every line of the async store: no reply reaches another, none waits for ever.
 
 test_multiplexed_interrupted.py runs these tests in a process of their own: an interrupt leaves traces in libraries.
 """
@@ -21,6 +21,7 @@ from otpkit.store import multiplexed
 from otpkit.store.aio import AsyncStore
 
 LINES = 3000  # No scene runs as many.
+FILES = ("store/multiplexed.py", "store/aio.py", "store/binding.py", "store/loops.py", "store/protocol.py")
 CALLERS = 4
 FEW = 2  # commands at once, so that there is a queue
 ENDS_S = 8.0
@@ -35,7 +36,7 @@ class SoftTimeLimit(Exception):
 
 
 class Interruption:
-    """Raises an error at the `number`th line of multiplexed.py that runs, in a task or in a callback of the loop."""
+    """Raises an error at the `number`th line of those files that runs, in a task or in a callback of the loop."""
 
     def __init__(self, number: int, error: type[BaseException]) -> None:
         self.left, self.error, self.place = number, error, ""
@@ -48,7 +49,7 @@ class Interruption:
         sys.settrace(self.before)
 
     def trace(self, frame: FrameType, event: str, _: Any) -> Any:
-        if not frame.f_code.co_filename.endswith("store/multiplexed.py"):
+        if not frame.f_code.co_filename.endswith(FILES):
             return None
         if event == "line":
             self.left -= 1

@@ -162,18 +162,21 @@ async def _call_and_close(store: AsyncStore) -> None:
     await store.close()
 
 
-@pytest.mark.parametrize("is_uvloop", [False, True])
-def test_end_of_asyncio_run(valkey_url: str, is_uvloop: bool) -> None:
+@pytest.mark.parametrize("turns", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("is_cold", [False, True], ids=["open", "connecting"])
+@pytest.mark.parametrize("is_uvloop", [False, True], ids=LOOPS)
+def test_end_of_asyncio_run(valkey_url: str, is_uvloop: bool, is_cold: bool, turns: int) -> None:
     """Whatever was under way: it is closed with the loop, and the store works in the next one."""
     store = AsyncStore(valkey_url)
 
     async def scene() -> None:
-        await echo_all(store, texts(50))
+        if not is_cold:
+            await echo_all(store, texts(50))
         tasks.extend(asyncio.ensure_future(echo(store, text)) for text in texts(150))
-        await asyncio.sleep(0)
+        await _turns(turns)
 
     tasks: list[asyncio.Task[str]] = []
-    for _ in range(5):
+    for _ in range(3):
         with asyncio.Runner(loop_factory=LOOPS["uvloop" if is_uvloop else "asyncio"]) as runner:
             runner.run(scene())
     gc.collect()

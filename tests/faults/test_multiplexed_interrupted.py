@@ -1,4 +1,4 @@
-"""Calls on a shared connection that are interrupted: see interrupted_tasks.py for every line of it."""
+"""Calls on a shared connection that are interrupted: see interrupted_tasks.py for every line."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from support.echoes import echo, texts
 
 from otpkit.store.aio import AsyncStore
@@ -27,10 +29,13 @@ def test_interrupt_at_every_line(error: str) -> None:
     assert "2 passed" in done.stdout
 
 
-def test_loop_interrupted_before_a_reply_was_read(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_loop_interrupted_before_a_reply_was_read(
+    valkey_url: str, new_loop: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ctrl-C raises out of the loop, which goes on to clean up: what it had read is lost, and no other is given it."""
     received = MultiplexedConnection.data_received
-    loop = asyncio.new_event_loop()
+    loop = new_loop()
     store = AsyncStore(valkey_url)
 
     def interrupted(connection: MultiplexedConnection, data: bytes) -> None:

@@ -179,6 +179,15 @@ async def test_idle_connection_that_speaks_is_given_up(
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
+async def test_reply_left_over_from_connecting(wire: Wire, store: AsyncStore) -> None:
+    """It would be the first caller's; the connection is not used."""
+    wire.reset_all()
+    await until(lambda: not wire.open)
+    wire.greeting = b"+OK\r\n" * 3  # Two are taken for the answers to what redis-py says while it connects.
+    assert await echo_all(store, texts(TASKS)) == texts(TASKS)
+    assert (wire.opened, wire.open) == (3, 1)
+
+
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 async def test_garbage_for_replies_ends_the_connection(
     wire: Wire, store: AsyncStore, garbage: bytes, caplog: pytest.LogCaptureFixture

@@ -18,10 +18,12 @@ class Wire:
     """
 
     def __init__(self, upstream_url: str) -> None:
-        self.upstream_path = urlsplit(upstream_url).path
+        self._upstream = urlsplit(upstream_url)
         self.requests = self.replies = FOREVER
         self.drip_s = 0.0
         """Seconds that each byte takes of the replies that come from now on."""
+        self.greeting = b""
+        """What the next connection is told after its first reply, unasked."""
         self.flows = asyncio.Event()
         """Whether replies pass; they are held back while it is clear."""
         self.flows.set()
@@ -34,6 +36,11 @@ class Wire:
         self._clients: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
+
+    @property
+    def upstream_path(self) -> str:
+        """The server's socket."""
+        return self._upstream.path
 
     @property
     def url(self) -> str:
@@ -85,7 +92,10 @@ class Wire:
             self._tasks.discard(task)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_unix_connection(self.upstream_path)
+        if self._upstream.scheme == "unix":
+            up_reader, up_writer = await asyncio.open_unix_connection(self.upstream_path)
+        else:
+            up_reader, up_writer = await asyncio.open_connection(self._upstream.hostname, self._upstream.port)
         self._clients.add(writer)
         try:
             both = [
@@ -113,6 +123,7 @@ class Wire:
     async def _carry_replies(self, server: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await server.read(65536):
             await self.flows.wait()
+            data, self.greeting = data + self.greeting, b""
             passed, self.replies = data[: self.replies], self.replies - len(data)
             if drip_s := self.drip_s:
                 for byte in passed:
