@@ -59,7 +59,7 @@ def create_app(
     service = _Service(otp, keys, metrics or Metrics(), forwarded_hops, receipts_secret, public_url)
     routes = list(service.routes())
     router = Router(routes, redirect_slashes=False)
-    return ServiceMiddleware(router, service.metrics, {route.endpoint: route.path for route in routes})
+    return ServiceMiddleware(router, routes, service.metrics)
 
 
 class _Service:
