@@ -60,7 +60,7 @@ def missing(page: str) -> list[str]:
 
 
 def update(page: str) -> None:
-    """Write a catalogue anew: what the page has, with the Chinese that is there."""
+    """Write a new catalogue: what the page has, with the Chinese that is there."""
     known, fresh = catalogue(CATALOGUES / f"{page}.po"), Catalog(locale="zh_CN", fuzzy=False)
     for each in catalogue(TEMPLATES / f"{page}.pot"):
         if each.id and needs_translation(str(each.id)):
