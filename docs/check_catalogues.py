@@ -3,7 +3,8 @@
     python docs/check_catalogues.py          # fails where a text of a page has no Chinese
     python docs/check_catalogues.py update   # adds new texts to the catalogues, and drops old ones
 
-It reads what `sphinx-build -b gettext docs docs/_build/gettext` has written.
+It reads what `sphinx-build -b gettext docs docs/_build/gettext` has written. A text that comes from the code, such as a row
+of a gateway's table, may lack Chinese for a while: it is shown in English, and listed here.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ def needs_translation(text: str) -> bool:
     return bool(_WORD.search(_CODE.sub("", text)))
 
 
+def flat(text: str) -> str:
+    """Return a text in one line."""
+    return " ".join(text.split())
+
+
 def catalogue(path: Path) -> Catalog:
     """Return a catalogue; an empty one where there is none."""
     if not path.is_file():
@@ -60,7 +66,7 @@ def missing(page: str) -> list[str]:
 
 
 def update(page: str) -> None:
-    """Write a catalogue anew: what the page has, with the Chinese that is there."""
+    """Write a new catalogue: what the page has, with the Chinese that is there."""
     known, fresh = catalogue(CATALOGUES / f"{page}.po"), Catalog(locale="zh_CN", fuzzy=False)
     for each in catalogue(TEMPLATES / f"{page}.pot"):
         if each.id and needs_translation(str(each.id)):
@@ -80,9 +86,10 @@ def main() -> int:
         return 0
     status = 0
     for page in TRANSLATED:
+        written = flat((HERE / f"{page}.md").read_text(encoding="utf-8"))
         for text in missing(page):
             sys.stderr.write(f"{page}: no Chinese for: {text}\n")
-            status = 1
+            status |= flat(text) in written
     return status
 
 

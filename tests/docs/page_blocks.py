@@ -16,6 +16,7 @@ PAGES = sorted(
 
 # Each block that is not run as it stands, by its page and its first line, and why. "" stands for every page.
 _INSTALLS = "it installs packages; test_commands.py does so once, in a clone"
+_BUILT = "it needs the extra docs; `nox -s docs` runs it"
 NOT_RUN = {
     (
         "",
@@ -31,6 +32,16 @@ NOT_RUN = {
         "each of its lines is run by test_commands.py"
     ),
     ("", "pip install djangorestframework"): _INSTALLS,
+    (
+        "CONTRIBUTING.md",
+        "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pre-commit install",
+    ): "it installs packages and a hook; .ci/run installs the same",
+    ("CONTRIBUTING.md", ".venv/bin/pytest tests/test_policy.py -k bounds"): "it is run by test_commands.py",
+    ("CONTRIBUTING.md", ".venv/bin/sphinx-build -W --keep-going -n docs docs/_build/en"): _BUILT,
+    ("CONTRIBUTING.md", ".venv/bin/sphinx-build -q -b gettext docs docs/_build/gettext"): _BUILT,
+    ("CONTRIBUTING.md", ".venv/bin/python tests/api/snapshot.py --write"): (
+        "it writes the file that tests/api compares with what the same program prints"
+    ),
     ("", "pip install django-allauth"): _INSTALLS,
     ("docs/operating/proxies.md", "location / {"): "it is for nginx, which the tests do not start",
 }

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from typing import Any
 
 import requests
 from page_blocks import ROOT, Block
+from support.servers import unavailable
 
 from otpkit.sandbox import Sandbox, running
 
@@ -118,6 +120,8 @@ class Reader:
         file.write_text(text, encoding="utf-8")
 
     def _shell(self, block: Block, text: str) -> None:
+        if "curl " in text and shutil.which("curl") is None:
+            unavailable("no curl on the PATH")
         last = text.strip().rpartition("\n")[2]
         if not last.endswith("&") and SERVES.match(last):
             self._serve(block)

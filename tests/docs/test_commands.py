@@ -67,6 +67,11 @@ def test_whole_check_runs_second_command() -> None:
         assert next(line for line in lines if "pip install -e '.[test]'" in line) == SECOND.strip()
 
 
+def test_contributors_run_one_test() -> None:
+    command = shell_block("CONTRIBUTING.md", "pytest tests/test_policy.py").replace(".venv/bin", str(BIN))
+    in_shell(f"{command.strip()} -n 0", cwd=ROOT)
+
+
 @pytest.mark.parametrize("command", TRIED[1:])
 def test_commands_serve_and_stop_at_ctrl_c(command: str) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("OTPKIT_")}
