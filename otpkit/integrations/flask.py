@@ -192,14 +192,14 @@ class PhoneVerification:
         return blueprint
 
     def redeem(self, purpose: str = "signup", *, idempotency_key: str | None = None) -> Proof:
-        """Redeem the proof that the session keeps, exactly once. `proof.phone` is verified.
+        """Redeem the proof that the session keeps. A proof can be redeemed only once. `proof.phone` is verified.
 
         If a browser reports that another site's page caused the request (`Sec-Fetch-Site`), no proof is found. Protect
         your own form with a CSRF token too (Flask-WTF).
 
-        The visitor may choose the key, and one proof must create one account. If `proof.replayed` is True, return the
-        account that exists. If it does not exist, because the process or the connection ended before it was created,
-        create it. Put a unique constraint on the phone.
+        The visitor may choose the idempotency key, and one proof must create one account. If `proof.replayed` is True,
+        return the account that exists. If it does not exist, because the process or the connection ended before it was
+        created, create it. Put a unique constraint on the phone.
 
         Args:
             purpose: the purpose passed to `blueprint`.

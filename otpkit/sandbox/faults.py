@@ -296,7 +296,7 @@ def _state_fault(state: str) -> Fault | None:
     return None if state == HEARD else Fault("receipt_failed", code=state)
 
 
-MAX_FAULTS: Final = 1_000  # in the queue
+MAX_FAULTS: Final = 1_000  # faults queued at the same time
 
 
 class FaultQueue:

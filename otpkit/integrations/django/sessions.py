@@ -23,11 +23,11 @@ from otpkit.web.sessions import redeemed
 
 @without_locals
 def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: str | None = None) -> Proof:
-    """Redeem the proof that the session keeps, exactly once. Call it in the form that creates the account.
+    """Redeem the proof that the session keeps. A proof can be redeemed only once.
 
-    The visitor may choose the key, and one proof must create one account. If `proof.replayed` is True, return the
-    account that exists. If it does not exist, because the process or the connection ended before it was created, create
-    it. Put a unique constraint on the phone.
+    Call it in the form that creates the account. The visitor may choose the idempotency key, and one proof must create
+    one account. If `proof.replayed` is True, return the account that exists. If it does not exist, because the process
+    or the connection ended before it was created, create it. Put a unique constraint on the phone.
 
     Args:
         request: the request, with a session.

@@ -95,7 +95,7 @@ def require_bind(bind: str) -> str:
 def verified_phone(
     purpose: str = "signup", *, bind: Bind | None = None, replay: bool = False
 ) -> Callable[..., Awaitable[Proof]]:
-    """Return a dependency that redeems a proof, exactly once, and returns it. `proof.phone` is verified.
+    """Return a dependency that redeems a proof, only once, and returns it. `proof.phone` is verified.
 
     ::
 

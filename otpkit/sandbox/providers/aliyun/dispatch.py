@@ -16,7 +16,7 @@ from otpkit.sandbox.providers.aliyun.signatures import check_signature, check_si
 from otpkit.sandbox.providers.shared import Params, decode, form_of, numbers_in
 from otpkit.sandbox.state import Sandbox
 
-VERSION: Final = "2017-05-25"  # of both products
+VERSION: Final = "2017-05-25"  # Both products have this version.
 
 _CALLS: Final[Mapping[Api, Callable[[Sandbox, Params, WireRequest], WireResponse]]] = {
     "SendSms": dysmsapi.send_sms,
