@@ -1,4 +1,4 @@
-"""Read the settings of a deployment, and say all that is wrong with them at once, and where it stands."""
+"""Read and check all settings. Report all problems at once, with their places."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from otpkit.settings.sources import Given, read_environment, read_file
 from otpkit.settings.tables import MUST, SENTENCE, Key, Service, check, known_settings
 from otpkit.store.url import read_url
 
-# Of each pair only one can hold: a setting, and the table or the list of the same for many.
+# Only one of each pair may be set: the setting for many, and the setting (or prefix) for one.
 _INSTEAD_OF: Final = {"OTPKIT_GATEWAYS": "OTPKIT_GATEWAY", "OTPKIT_TEMPLATES": "OTPKIT_TEMPLATE_"}
 _EXPECTED: Final = {
     "missing": "is missing",
@@ -34,7 +34,7 @@ _EXPECTED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
-    """The settings of a deployment, checked: the arguments of its `OTP`, its API keys, and those of `otpkit serve`."""
+    """The checked settings: the arguments of the `OTP`, the API keys, and the table `[service]`."""
 
     otp: Mapping[str, Any]
     keys: tuple[ApiKey, ...]
@@ -42,14 +42,15 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves: bool = False) -> Settings:
-    """Return the settings of a TOML file and of the environment, which wins.
+    """Return the settings from a TOML file and the environment, which overrides the file.
 
     Args:
-        environ: the environment.
-        path: the TOML file; None where there is none.
-        serves: whether they are those of a service, which must have an API key.
+        environ: the environment variables.
+        path: the path of the TOML file, or None.
+        serves: True for a service, which needs an API key.
 
-    Raises `ConfigurationError` that names every variable and field that is wrong, missing or unknown.
+    Raises:
+        ConfigurationError: it lists every variable and field that is wrong, missing or unknown.
     """
     reading = Reading(environ, path, serves=serves)
     if reading.problems:
@@ -58,13 +59,18 @@ def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves
 
 
 class Reading:
-    """The settings of a deployment, each part read by itself, so that one that is wrong hides no other.
+    """The settings, with each part read separately, so that one mistake hides no other.
 
-    Args: as in `read_settings`.
+    `problems` has all problems. `of_part` returns those of one argument of `OTP`. `others` has the rest. Each names the
+    place of its field: a variable, or a file and the name in it.
 
-    `problems` has everything that is wrong; `of_part` has that of one argument of an `OTP`, and `others` has what is
-    wrong beside these. Each says where its field stands: a variable, or a file and the name in it. Raises
-    `ConfigurationError` for a file that can't be read.
+    Args:
+        environ: the environment variables.
+        path: the path of the TOML file, or None.
+        serves: True for a service, which needs an API key.
+
+    Raises:
+        ConfigurationError: the file can't be read.
     """
 
     def __init__(self, environ: Mapping[str, str], path: str | None = None, *, serves: bool = False) -> None:
@@ -86,7 +92,7 @@ class Reading:
         self.problems = tuple(dict.fromkeys((*parts, *self.others)))
 
     def of_part(self, name: str) -> list[FieldProblem]:
-        """Return what is wrong with an argument of an `OTP`."""
+        """Return the problems of one argument of `OTP`."""
         return list(dict.fromkeys(map(self._placed, self._of_part[name])))
 
     def _read_otp(self) -> dict[str, Any]:
@@ -129,7 +135,7 @@ class Reading:
             return Service(), [self._describe(each) for each in _errors(error)]
 
     def _describe(self, error: ErrorDetails, before: tuple[str, ...] = ()) -> FieldProblem:
-        """Return one of pydantic's errors as a problem of the field in the place where it stands."""
+        """Return the problem for one of pydantic's errors, with its place."""
         path = (*before, *map(str, error["loc"]))
         setting = next((each for each in known_settings().values() if each.path == path[: len(each.path)]), None)
         given = None if setting is None else self._given.get(setting.variable)
@@ -196,7 +202,7 @@ class Reading:
             return None
 
     def _purposes(self) -> set[str]:
-        """Return the purposes that have a template; none where one template serves all."""
+        """Return the purposes that have a template, or an empty set if one template serves all purposes."""
         try:
             found = json.loads(self._texts.get("OTPKIT_TEMPLATES", "{}"))
         except (ValueError, RecursionError):
@@ -204,12 +210,12 @@ class Reading:
         return set(found) if isinstance(found, dict) else set()
 
     def _beside(self) -> Iterator[FieldProblem]:
-        """Give a problem for each setting that stands beside another one in whose place it could be."""
+        """Yield a problem for each setting that conflicts with another one for the same purpose."""
         for whole, single in _INSTEAD_OF.items():
             if whole not in self._given:
                 continue
             for variable, given in self._given.items():
-                # A signature alone in the environment, as for other programs, is no second template.
+                # A signature alone in the environment may be for other programs, so it is no second template.
                 is_second = given.is_in_file or variable in {"OTPKIT_GATEWAY", "OTPKIT_TEMPLATE_CODE"}
                 if is_second and (variable == single or (single.endswith("_") and variable.startswith(single))):
                     text = f"{given.where} stands beside {self._given[whole].where}."
@@ -222,7 +228,7 @@ class Reading:
         return placed(problem, where)
 
     def _where(self, field: str) -> str:
-        """Return where a field stands; a variable that ends in "…" stands for all that begin so."""
+        """Return the place of a field. A variable that ends in "…" means all variables that begin with it."""
         variable, point, inner = field.partition(".")
         prefix = variable.removesuffix("…")
         found = [given for name, given in self._given.items() if name == variable]

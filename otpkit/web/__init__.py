@@ -1,6 +1,6 @@
-"""What web frameworks need of otpkit, whichever they are: problem documents, the visitor's address, two forms.
+"""The parts of otpkit that any web framework needs: problem documents, the visitor's address, and the two forms.
 
-The modules of `otpkit.integrations` are thin on top of it; so can be yours for another framework.
+The modules of `otpkit.integrations` are thin layers on top of it. You can write one for another framework.
 """
 
 from otpkit.aio import drive_async
