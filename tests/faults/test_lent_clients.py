@@ -55,6 +55,7 @@ def test_a_connection_with_a_reply_to_come_is_not_used(url: str, namespace: str)
     assert otp.status(PHONE) is None
     connection = client.connection_pool.get_connection()
     connection.send_command("ECHO", "a reply of another call")
+    assert connection.can_read(timeout=10)  # It has come.
     client.connection_pool.release(connection)
     for _ in range(3):
         assert otp.status(PHONE) is None
