@@ -3,8 +3,8 @@
     python docs/check_catalogues.py          # fails where a text of a page has no Chinese
     python docs/check_catalogues.py update   # adds new texts to the catalogues, and drops old ones
 
-It reads what `sphinx-build -b gettext docs docs/_build/gettext` has written. A text that comes from the code, such as a row
-of a gateway's table, may lack Chinese for a while: it is shown in English, and listed here.
+It reads what `sphinx-build -b gettext docs docs/_build/gettext` has written. A text that comes from the code, such as
+a row of a gateway's table, may lack Chinese for a while: it is shown in English, and listed here.
 """
 
 from __future__ import annotations

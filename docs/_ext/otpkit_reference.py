@@ -178,6 +178,7 @@ _SERVICE: Final = {
     "host": "the address to listen on",
     "port": "the port to listen on; 0 takes a free one",
     "gateway_wait": "seconds that a message may wait for one of its gateway's threads, 0–30",
+    "gateway_concurrency": "how many messages one gateway may have under way",
     "forwarded_hops": "how many proxies of yours add to X-Forwarded-For, 0–16; 0 counts no address",
     "receipts_secret": "the secret in the path of receipts: at least 32 characters that a URL can hold",
     "public_url": "the URL under which providers reach the service",
@@ -186,7 +187,7 @@ _SERVICE: Final = {
 
 def _described(rows: list[list[str]]) -> list[list[str]]:
     return [
-        [variable, name, _SERVICE[name.strip("`").removeprefix("service.")], default]
+        [variable, name, _SERVICE.get(name.strip("`").removeprefix("service."), ""), default]
         for variable, name, _, default in rows
     ]
 
