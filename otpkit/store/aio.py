@@ -170,7 +170,8 @@ class AsyncStore(Store):
                 else:
                     step = steps.send(result)
         except StopIteration as stop:
-            await lease.release()
+            if not lease.is_over:
+                await lease.release()
             value: T = stop.value
             return value
 
