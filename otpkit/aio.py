@@ -6,14 +6,13 @@ import asyncio
 import inspect
 import os
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any, Self, TypeVar
 
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
-from otpkit.core.config import Clock, FixedCode, Listener, Secret, build
+from otpkit.core.checks import Checks
+from otpkit.core.config import Clock, Config, FixedCode, Listener, Secret, build
 from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
@@ -27,7 +26,6 @@ from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
 from otpkit.store.retry import RetryBudget
 from otpkit.sync import tell
-from otpkit.transport.http import Transport
 from otpkit.transport.lanes import Lanes
 
 T = TypeVar("T")
@@ -39,14 +37,16 @@ class AsyncOTP:
     """Same as `OTP`, but for asyncio: `redis` is a URL, which serves any number of event loops, or a client of
     redis.asyncio, which serves one at a time.
 
-    Redis is awaited, and so is a gateway that is an async function; HTTP and plain functions run on threads, 32 for
-    each gateway. A cancelled call does nothing further: a message that was on its way stays uncertain, one that waited
-    for a thread is never sent.
+    Redis is awaited, and so is a gateway that is an async function; HTTP too, with the extra `aiohttp`. HTTP without it
+    and plain functions run on threads. A cancelled call does nothing further: a message that was on its way stays
+    uncertain, one that waited for its turn is never sent.
 
     Args:
-        gateway_wait: seconds that a message may wait for one of its gateway's threads. After that it is certainly not
-            sent: the next gateway of a `Failover` is tried, or the call raises `GatewayRejectedError`, category
-            `connection`, and gives back what it took.
+        gateway_wait: seconds that a message may wait while its gateway has as much to do as it may. After that it is
+            certainly not sent: the next gateway of a `Failover` is tried, or the call raises `GatewayRejectedError`,
+            category `connection`, and gives back what it took.
+        gateway_concurrency: how many messages and questions each gateway is handed at a time; None is 32 on threads,
+            and 512 by aiohttp in each event loop.
 
     Under any other event loop than asyncio's, as trio's, every call raises `ConfigurationError`.
     """
@@ -65,27 +65,33 @@ class AsyncOTP:
         on_event: Listener | None = None,
         clock: Clock | None = None,
         gateway_wait: float = 5,
+        gateway_concurrency: int | None = None,
     ) -> None:
-        self._store = AsyncStore(redis)
-        self._config = build(
-            gateway,
-            template,
-            secret,
-            policy=policy,
-            index_secret=index_secret,
-            fixed_codes=fixed_codes,
-            namespace=namespace,
-            on_event=on_event,
-            clock=clock,
-            clustered=self._store.clustered,
-            confirms=self._store.confirms,
-            awaits=True,
-        )
+        with Checks() as checks:
+            store = checks.of("redis", AsyncStore, redis)
+            has_store = checks.passed("redis")
+            config = checks.of(
+                "",
+                build,
+                gateway,
+                template,
+                secret,
+                policy=policy,
+                index_secret=index_secret,
+                fixed_codes=fixed_codes,
+                namespace=namespace,
+                on_event=on_event,
+                clock=clock,
+                clustered=has_store and store.clustered,
+                confirms=not has_store or store.confirms,
+                awaits=True,
+            )
+            lanes = checks.of("", Lanes, gateway_wait, gateway_concurrency)
+        self._store, self._config = store, config
         self._flows = Flows(self._config)
-        self._transport = Transport()
-        self._lanes = Lanes(gateway_wait)
+        self._lanes = lanes
         self._calls = Calls()
-        renew_in_children(self)
+        renew_in_children(self, type(self)._after_fork)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -200,8 +206,7 @@ class AsyncOTP:
         self._store.after_fork()
 
     async def _release(self) -> None:
-        self._lanes.close()
-        self._transport.close()
+        await self._lanes.close()
         await self._store.close()
 
     async def __aenter__(self) -> Self:
@@ -250,7 +255,7 @@ class AsyncOTP:
         if callable(effect):
             result = effect(self)
             return await result if inspect.isawaitable(result) else result
-        return await self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
+        return await self._lanes.perform(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
 
     async def _together(self, scripts: Sequence[RunScript[object]], budget: RetryBudget) -> list[Any]:
         """Run scripts a few at a time: a client passed in may have few connections, and a push many receipts."""
@@ -266,17 +271,6 @@ class AsyncOTP:
                     raise reply
                 replies.append(reply)
         return replies
-
-    async def _hand_over(self, outbound: Outbound) -> Any:
-        effect, within = outbound.effect, outbound.within
-        if isinstance(effect, HttpRequest):
-            latest = None if within is None else time.monotonic() + within
-            exchange = partial(self._transport.exchange, latest=latest)
-            return await self._lanes.run(outbound.lane, exchange, effect, within)
-        if inspect.iscoroutinefunction(effect.function):
-            return await effect.function(effect.argument)
-        result = await self._lanes.run(outbound.lane, effect.function, effect.argument, within)
-        return await result if inspect.isawaitable(result) else result
 
 
 def _require_asyncio() -> asyncio.Task[Any] | None:
@@ -294,3 +288,14 @@ def _require_asyncio() -> asyncio.Task[Any] | None:
             "Run it by asyncio.run, or with trio use OTP on a thread (trio.to_thread.run_sync).",
         )
     return task
+
+
+@without_locals
+async def drive_async(flow: Flow[T] | PageFlow[T], otp: AsyncOTP) -> T:
+    """Same as `otpkit.sync.drive`, but awaited."""
+    return await otp._drive(flow)
+
+
+def config_of(otp: AsyncOTP) -> Config:
+    """Return what an `AsyncOTP` is built from, for the service, whose contract shows some of it."""
+    return otp._config

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha1
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, final
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, final
 
 from otpkit.errors import StoreUnavailableError
 from otpkit.models import Event
@@ -54,10 +54,6 @@ class RunScript(Generic[T_co]):
         self.keys = keys
         self.args = args
         self.replicas = replicas
-
-    def read(self, reply: object) -> T_co:
-        """Return a reply as a typed value; raises what `Script.read` raises."""
-        return self.script.read(reply, self.args)
 
 
 class Unconfirmed(StoreUnavailableError):
@@ -122,7 +118,7 @@ class NotConnected(TransportFailure):
 
 
 class NotStarted(NotConnected):
-    """Nothing was begun: no thread was free in time, or the code would have died on the way."""
+    """Nothing was begun: its turn did not come in time, or the code would have died on the way."""
 
 
 class NoAnswer(TransportFailure):
@@ -138,7 +134,7 @@ class Call:
 
 
 class Outbound:
-    """Perform an effect of a gateway's flow, on threads of its `lane` where the shell has threads.
+    """Perform an effect of a gateway's flow, in a place of its `lane` where the shell has lanes.
 
     `within` is seconds in which it must begin, an HTTP request be written; None is no bound. Otherwise the shell throws
     `NotStarted` into the flow.
@@ -159,6 +155,7 @@ class Emit(NamedTuple):
     warning: str = ""
 
 
+_PERFORMED: Final = (HttpRequest, Call)  # by a shell, for a gateway
 Effect: TypeAlias = RunScript[object] | Together[object] | HttpRequest | Call | Outbound | Emit
 Flow: TypeAlias = Generator[Effect, Any, T]
 # A call of the OTP that drives the flow: a function that takes the OTP. Pages alone yield these.
@@ -200,7 +197,7 @@ def outbound(lane: str, flow: Flow[T], left: Callable[[], float] | None = None) 
             within = None if left is None else left()
             if within is not None and within <= 0:
                 failure = NotStarted("the code would have died on the way")
-            elif isinstance(effect, HttpRequest | Call):
+            elif isinstance(effect, _PERFORMED):
                 effect = Outbound(lane, effect, within)
             if failure is None:
                 try:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from functools import cache
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from otpkit import gateways
-from otpkit.errors import ConfigurationError
+from otpkit.core.checks import nearest, problems_of
+from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.gateways.base import Gateway
 from otpkit.gateways.failover import Failover, Route
 from otpkit.gateways.parameters import Parameter, parameters_of
@@ -24,16 +24,7 @@ from otpkit.template import Template
 
 T = TypeVar("T")
 
-GATEWAYS: Final = {
-    "alidayu": "Alidayu",
-    "aliyun": "Aliyun",
-    "aliyun-voice": "AliyunVoice",
-    "tencent": "Tencent",
-    "twilio": "Twilio",
-    "webhook": "Webhook",
-    "console": "Console",
-}
-"""The gateways that settings can name, and their classes."""
+GATEWAYS: Final = gateways.CLASSES
 DEFAULT_GATEWAY: Final = "alidayu"  # Its variables are named where no gateway is chosen.
 
 ROOT: Final = (
@@ -66,17 +57,7 @@ ARGUMENTS: Final = ("redis", "secret", "index_secret", "namespace", "gateway", "
 _WITHOUT_TABLE: Final = {("console", "development")}
 _POLICY_FIELDS: Final = tuple(each.name for each in fields(Policy))
 _TEMPLATE_FIELDS: Final = tuple(each.name for each in TEMPLATE)
-# Fields that are checked together, for what one may be depends on the others.
-_JOINT: Final = (("ttl", "max_age"), ("regions", "default_region", "region_sends"))
 _NAMES: Final = re.compile(r"[\s,]+")
-
-
-class Problem(NamedTuple):
-    """A variable that is wrong, and why; or one that is missing, and what belongs into it."""
-
-    variable: str
-    text: str
-    is_missing: bool = False
 
 
 def variable_of(table: str, name: str) -> str:
@@ -122,21 +103,18 @@ def arguments_from(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> 
     reader = Reader(given, overrides.get("gateway"))
     arguments = reader.arguments(name for name in ARGUMENTS if name not in overrides)
     if reader.problems:
-        raise ConfigurationError(" ".join(_sentences(reader.problems)))
+        raise ConfigurationError(problems=[placed(each, each.field) for each in reader.problems])
     return arguments | dict(overrides)
 
 
-def _sentences(problems: Iterable[Problem]) -> Iterator[str]:
-    missing = {each.variable: each.text for each in problems if each.is_missing}
-    wrong: dict[str, dict[str, None]] = {}
-    for problem in problems:
-        if not problem.is_missing:
-            wrong.setdefault(problem.variable, {})[problem.text] = None
-    if missing:
-        listed = "; ".join(f"{variable} ({about})" for variable, about in missing.items())
-        yield f"The environment lacks {listed}. Set what is missing and start again."
-    for variable, texts in wrong.items():
-        yield f"Correct {variable}: {' '.join(texts)}"
+def placed(problem: FieldProblem, where: str) -> FieldProblem:
+    """Return a problem with where its field stands, which its text then begins with."""
+    text = f"{where}: {problem.problem}"
+    if problem.is_missing:
+        text = f"{where} is missing: {problem.problem}."
+    elif problem.problem.startswith(where):
+        text = problem.problem
+    return problem._replace(field=where, problem=text)
 
 
 class Reader:
@@ -146,11 +124,12 @@ class Reader:
         given: the variables, without those that are empty.
         gateway: what `OTP(gateway=…)` is given in place of the variables; None where they name it.
 
-    All that is missing or wrong is added to `problems`.
+    All that is missing or wrong is added to `problems`, by its variable. A field of a JSON variable stands behind a
+    point: `OTPKIT_POLICY.ttl`. Of one that is missing, `problem` says what belongs into it.
     """
 
     def __init__(self, given: Mapping[str, str], gateway: Any = None) -> None:
-        self.problems: list[Problem] = []
+        self.problems: list[FieldProblem] = []
         self._given = given
         self._gateway = gateway
 
@@ -199,15 +178,12 @@ class Reader:
         known = {name: table[name] for name in _POLICY_FIELDS if name in table}
         if isinstance(known.get("regions"), list):
             known["regions"] = frozenset(map(str, known["regions"]))
-        joint = {name for names in _JOINT for name in names}
-        for names in (*_JOINT, *((name,) for name in known if name not in joint)):
-            self._tried("OTPKIT_POLICY", Policy, **{name: known[name] for name in names if name in known})
-        # Each wrong field has its problem by now.
-        return None if self._is_wrong("OTPKIT_POLICY") else Policy(**known)
+        found = self._tried("OTPKIT_POLICY", Policy, **known)
+        return None if self._is_wrong("OTPKIT_POLICY") else found
 
     def _required(self, variable: str) -> str | None:
         if variable not in self._given:
-            self.problems.append(Problem(variable, REQUIRED[variable], is_missing=True))
+            self.problems.append(_missing(variable, REQUIRED[variable]))
         return self._given.get(variable)
 
     def _names_by_region(self) -> dict[str, list[str]]:
@@ -226,9 +202,8 @@ class Reader:
         names = [each.lower() for each in listed if each]
         for name in names:
             if name not in GATEWAYS:
-                hint = nearest(name, GATEWAYS)
-                text = f"{name!r:.40} is no gateway{hint} Those that there are: {', '.join(GATEWAYS)}."
-                self._wrong(variable, text)
+                text = f"{name!r:.40} is no gateway{nearest(name, GATEWAYS)}"
+                self._wrong(variable, text, f"Those that there are: {', '.join(GATEWAYS)}.")
         return [name for name in names if name in GATEWAYS]
 
     def _chosen(self, by_region: Mapping[str, list[str]]) -> list[str]:
@@ -239,28 +214,20 @@ class Reader:
 
     def _in_turn(self, members: list[Any]) -> Any:
         """Return what carries the messages of a region: one gateway, or a `Failover` of several."""
-        if len(members) < 2:
-            return members[0]
-        options = self._options("failover", Failover)
-        return None if options is None else self._made("failover", Failover, (), options, members)
+        return members[0] if len(members) < 2 else self._made("failover", Failover, members)
 
     def _build(self, name: str) -> Gateway | Route | None:
         """Return a gateway; with templates of its own where it has some."""
-        missing = list(self._missing(name))
+        missing = list(self._missing_of(name))
         self.problems += missing
-        options = self._options(name, gateway_class(name))
-        if missing or options is None:
-            return None
+        gateway = self._made(name, gateway_class(name))
         prefix = variable_of(name, "")
-        needed = {each for group in gateway_class(name).needs for each in group}
-        needed |= {each.name for each in tables()[name].values() if each.required}
-        gateway = self._made(name, gateway_class(name), needed, options)
-        if gateway is None or not self._has_templates(prefix):
-            return gateway
+        if gateway is None or missing or not self._has_templates(prefix):
+            return None if missing else gateway
         templates = self._templates(prefix)
         return None if templates is None else Route(gateway, templates)
 
-    def _missing(self, name: str) -> Iterator[Problem]:
+    def _missing_of(self, name: str) -> Iterator[FieldProblem]:
         """Give what a gateway needs and has not: of several that could each do, all are named."""
         settings = tables()[name]
         groups: list[tuple[str, ...]] = [(each.name,) for each in settings.values() if each.required]
@@ -269,36 +236,30 @@ class Reader:
             variables = {variable_of(name, each): settings[each].about for each in group}
             if self._given.keys().isdisjoint(variables):
                 (first, text), *others = variables.items()
-                yield Problem(first, "; ".join([text, *(f"or {each}, {about}" for each, about in others)]), True)
+                yield _missing(first, "; ".join([text, *(f"or {each}, {about}" for each, about in others)]))
 
-    def _options(self, table: str, build: Callable[..., Any]) -> dict[str, Any] | None:
-        """Return the arguments that a table gives, or None where one of them is wrong."""
-        given = {name: each for name, each in parameters_of(build).items() if variable_of(table, name) in self._given}
-        options = {}
-        for name, each in given.items():
-            variable = variable_of(table, name)
-            options[name] = self._tried(variable, each.read, self._given[variable])
-        return None if None in options.values() else options
-
-    def _made(
-        self, table: str, build: Callable[..., T], needed: Collection[str], options: Mapping[str, Any], *args: Any
-    ) -> T | None:
-        """Return what `build` makes; None, with a problem for each argument that is wrong by itself.
-
-        A constructor tells of one argument at a time, so each is tried beside those that are needed.
-        """
-        try:
-            return build(*args, **options)
-        except ConfigurationError as error:
-            first = str(error)
+    def _made(self, table: str, build: Callable[..., T], *args: Any) -> T | None:
+        """Return what `build` makes of a table's settings; None, with a problem for each that is wrong."""
         before = len(self.problems)
-        base = {name: value for name, value in options.items() if name in needed}
-        if _works(build, *args, **base):
-            for name in (each for each in options if each not in needed):
-                self._tried(variable_of(table, name), build, *args, **base, **{name: options[name]})
-        if len(self.problems) == before:
-            self._wrong(f"{variable_of(table, '')}…", first)
-        return None
+        options: dict[str, Any] = {}
+        for name, parameter in parameters_of(build).items():
+            variable = variable_of(table, name)
+            if variable in self._given:
+                options[name] = self._tried(variable, parameter.read, self._given[variable])
+            elif parameter.required:
+                options[name] = None
+        # One that could not be read, or is missing, is refused again below: its first problem says enough.
+        reported = {each.field for each in self.problems}
+        try:
+            found = build(*args, **options)
+        except ConfigurationError as error:
+            for each in problems_of(error, ""):
+                is_setting = each.field in tables()[table]
+                variable = variable_of(table, each.field) if is_setting else f"{variable_of(table, '')}…"
+                if variable not in reported:
+                    self.problems.append(each._replace(field=variable))
+            return None
+        return None if len(self.problems) > before else found
 
     def _needs_signature(self) -> bool:
         """Return whether a template needs a signature; True where no gateway is named yet."""
@@ -324,18 +285,23 @@ class Reader:
             named["params"] = self._object(variables["params"], 'the variables, such as {"code": "{code}"}')
         if self._is_wrong(variables["params"]):
             return None
-        return self._tried(f"{prefix}TEMPLATE_…", Template, **named)
+        try:
+            return Template(**named)
+        except ConfigurationError as error:
+            self.problems += (each._replace(field=variables[each.field]) for each in problems_of(error, "code"))
+        return None
 
     def _by_purpose(self, variable: str) -> dict[str, Template]:
         found = {}
         for purpose, table in self._object(variable, "a template for each purpose").items():
             where = f"templates.{purpose}"
             if not isinstance(table, dict) or not isinstance(table.get("code"), str):
-                self._wrong(variable, f"{where} must have the field code.")
+                self._wrong(f"{variable}.{purpose:.40}", f"{where} must have the field code.")
                 continue
-            self._refuse_unknown(variable, where, table, _TEMPLATE_FIELDS)
+            place = f"{variable}.{purpose:.40}"
+            self._refuse_unknown(place, where, table, _TEMPLATE_FIELDS)
             named = {name: table[name] for name in _TEMPLATE_FIELDS if name in table}
-            if (template := self._tried(variable, Template, **named)) is not None:
+            if (template := self._tried(place, Template, **named)) is not None:
                 found[purpose] = template
         return found
 
@@ -353,32 +319,24 @@ class Reader:
     def _refuse_unknown(self, variable: str, where: str, table: Iterable[str], known: tuple[str, ...]) -> None:
         for name in table:
             if name not in known:
-                self._wrong(variable, f"{where} has no field {name!r:.40}{nearest(name, known)}")
+                problem = f"{where} has no field {name!r:.40}{nearest(name, known)}"
+                self._wrong(f"{variable}.{name:.40}", problem, "Correct its name, or remove it.")
 
     def _tried(self, variable: str, build: Callable[..., T], *args: Any, **named: Any) -> T | None:
-        """Return what `build` makes; None, and the problem added, where that is a `ConfigurationError`."""
+        """Return what `build` makes; None, and its problems added, where that is a `ConfigurationError`."""
         try:
             return build(*args, **named)
         except ConfigurationError as error:
-            self._wrong(variable, str(error))
+            for each in problems_of(error, ""):
+                self.problems.append(each._replace(field=f"{variable}.{each.field}" if each.field else variable))
             return None
 
-    def _wrong(self, variable: str, text: str) -> None:
-        self.problems.append(Problem(variable, text))
+    def _wrong(self, variable: str, problem: str, remedy: str = "") -> None:
+        self.problems.append(FieldProblem(variable, problem, remedy))
 
     def _is_wrong(self, variable: str) -> bool:
-        return any(each.variable == variable for each in self.problems)
+        return any(each.field.partition(".")[0] == variable for each in self.problems)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint at the known name that is most like another one, and the end of the sentence."""
-    found = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else "."
-
-
-def _works(build: Callable[..., Any], *args: Any, **named: Any) -> bool:
-    try:
-        build(*args, **named)
-    except ConfigurationError:
-        return False
-    return True
+def _missing(variable: str, about: str) -> FieldProblem:
+    return FieldProblem(variable, about, "Set it.", is_missing=True)

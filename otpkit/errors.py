@@ -3,7 +3,7 @@
 ::
 
     OTPError                      .code a stable word, .status an HTTP hint, .retry_after seconds or None
-    ├── ConfigurationError        the deployment is wrong
+    ├── ConfigurationError        .problems, one for each wrong field: the deployment is wrong
     ├── PhoneError                .kind: not a mobile number
     │   └── RegionError           .served: a number of a region that is not allowed
     ├── RateLimitError            .scope, .rate, .challenge
@@ -27,8 +27,9 @@ texts of `otpkit/languages`. None of them holds a code, a secret or a whole phon
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import reduce
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from otpkit.languages import DEFAULT, duration, languages, texts
 from otpkit.models import Challenge
@@ -43,6 +44,12 @@ PhoneProblem = Literal["spelling", "landline", "unknown"]
 def sentence(text: str) -> str:
     """Return a text as a sentence: it begins with a capital letter and ends with a full stop."""
     return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
+
+
+def _joined(problem: str, remedy: str) -> str:
+    if not remedy or not problem:
+        return problem or remedy
+    return f"{problem}{'' if problem.endswith(('.', '?')) else '.'} {remedy}"
 
 
 class OTPError(Exception):
@@ -64,9 +71,7 @@ class OTPError(Exception):
         self.retry_after = None if retry_after is None else max(1, math.ceil(retry_after))
 
     def __str__(self) -> str:
-        if not self.remedy or not self.problem:
-            return self.problem or self.remedy
-        return f"{self.problem}{'' if self.problem.endswith('.') else '.'} {self.remedy}"
+        return _joined(self.problem, self.remedy)
 
     def message(self, lang: Language = DEFAULT) -> str:
         """Return a sentence or two for the person at the form, in a language such as `"en"` or `"zh"`.
@@ -86,10 +91,48 @@ class OTPError(Exception):
         return {"wait": duration(self.retry_after, lang)} if self.retry_after is not None else {}
 
 
+class FieldProblem(NamedTuple):
+    """One field that is wrong: an argument, a variable of the environment, or a setting in a file.
+
+    `field` is its name, `problem` and `remedy` are as in `OTPError`. `is_missing` says that it was not given.
+    """
+
+    field: str
+    problem: str
+    remedy: str = ""
+    is_missing: bool = False
+
+    def __str__(self) -> str:
+        return _joined(self.problem, self.remedy)
+
+
 class ConfigurationError(OTPError):
-    """The deployment is wrong: the developer or operator must change it; raised as early as it can be."""
+    """The deployment is wrong: the developer or operator must change it; raised as early as it can be.
+
+    `problems` has each wrong field by itself, where fields of a constructor or settings are wrong; it is () where the
+    error is about no such field. Of several, `problem` and `remedy` join what is wrong and what to do.
+    """
 
     code = "configuration"
+
+    def __init__(
+        self,
+        problem: str = "",
+        remedy: str = "",
+        *,
+        problems: Iterable[FieldProblem] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        self.problems = tuple(dict.fromkeys(problems))
+        if self.problems and not problem:
+            problem = " ".join(each.problem for each in self.problems)
+            remedy = " ".join(dict.fromkeys(each.remedy for each in self.problems if each.remedy))
+        super().__init__(problem, remedy, retry_after=retry_after)
+
+    def __str__(self) -> str:
+        if len(self.problems) < 2:
+            return super().__str__()
+        return "\n- ".join(("The settings can't be used:", *map(str, self.problems)))
 
 
 _MOST_SERVED = 3  # country codes in a sentence

@@ -16,7 +16,10 @@ from typing import Any, Final, TypeVar, cast
 C = TypeVar("C", bound=Callable[..., Any])
 # Whose frames these are: our own, and those of the libraries that stand between two of ours.
 _CLEARED: Final = frozenset(
-    {"asgiref", "contextlib", "django", "fastapi", "flask", "otpkit", "redis", "requests", "starlette", "urllib3"}
+    {
+        *("aiohttp", "asgiref", "contextlib", "django", "fastapi", "flask", "otpkit", "redis", "requests", "starlette"),
+        "urllib3",
+    }
 )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
-from otpkit.errors import ConfigurationError, PhoneError, PhoneProblem, RegionError
+from otpkit.errors import ConfigurationError, FieldProblem, PhoneError, PhoneProblem, RegionError
 from otpkit.models import mask
 
 MAINLAND = "CN"
@@ -36,18 +36,18 @@ _REGION_CODE = re.compile(r"[A-Z]{2}")
 
 # Numbers that the metadata takes in an old spelling beside the current one; each must stay one phone. None refuses the
 # old spelling: which number it has become can't be told from its digits.
-_RENUMBERED: Final[tuple[tuple[re.Pattern[str], str | None], ...]] = (
+_RENUMBERED: Final[tuple[tuple[str, str | None], ...]] = (
     # Gabon, 2019: a digit of the operator comes first, the 0 is gone. The old numbers were switched off on 2024-04-06.
-    (re.compile(r"\+2410?([256][0-9]{6})"), r"+2416\1"),
-    (re.compile(r"\+2410?([47][0-9]{6})"), r"+2417\1"),
-    (re.compile(r"\+2410?3[0-9]{6}"), None),
+    (r"\+2410?([256][0-9]{6})", r"+2416\1"),
+    (r"\+2410?([47][0-9]{6})", r"+2417\1"),
+    (r"\+2410?3[0-9]{6}", None),
     # Brazil, 2012-2016: mobiles have a ninth digit. What still had eight was trunked radio, switched off in 2018.
-    (re.compile(r"\+55[0-9]{2}7[0-9]{7}"), None),
+    (r"\+55[0-9]{2}7[0-9]{7}", None),
     # The Gambia: two digits of the operator come before the seven. While both work, the phone is the old spelling.
-    (re.compile(r"\+220(?:83(?=[35])|86(?=[68])|87(?=[247])|89(?=9))([0-9]{7})"), r"+220\1"),
+    (r"\+220(?:83(?=[35])|86(?=[68])|87(?=[247])|89(?=9))([0-9]{7})", r"+220\1"),
     # Liberia and Niue: longer mobile numbers took the place of those with seven and four digits.
-    (re.compile(r"\+231[4-6][0-9]{6}"), None),
-    (re.compile(r"\+683[56][0-9]{3}"), None),
+    (r"\+231[4-6][0-9]{6}", None),
+    (r"\+683[56][0-9]{3}", None),
 )
 
 
@@ -130,9 +130,9 @@ def require_regions(regions: Iterable[str], default_region: str = MAINLAND) -> f
     if not allowed:
         raise ConfigurationError("regions is empty, so no number could be verified.", 'Write regions={"CN"}.')
     if not isinstance(default_region, str) or default_region not in allowed:
-        raise ConfigurationError(
-            f"default_region {default_region!r:.20} is not among regions.", "Add it there or choose one of them."
-        )
+        problem = f"default_region {default_region!r:.20} is not among regions."
+        remedy = "Add it there or choose one of them."
+        raise ConfigurationError(problems=[FieldProblem("default_region", problem, remedy)])
     if allowed != ONLY_MAINLAND:
         _require_known(allowed - ONLY_MAINLAND)
     return allowed
@@ -273,7 +273,7 @@ def _current(phone: str) -> str:
     """Return the one spelling of a phone whose numbering plan has changed."""
     library = _phonenumbers()
     for old, new in _RENUMBERED:
-        if (found := old.fullmatch(phone)) is None:
+        if (found := re.fullmatch(old, phone)) is None:
             continue
         if new is None:
             _refuse("it is written as it was before its country's numbering plan changed", kind="unknown")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from otpkit.core.checks import Checks
 from otpkit.errors import ConfigurationError
 from otpkit.phone import require_regions
 
@@ -102,43 +103,29 @@ class Policy:
     replicas: int = 0
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("code_length", 6, 10),
-            ("ttl", 30, 600),
-            ("max_age", 120, 600),
-            ("attempts", 1, 10),
-            ("max_consecutive_failures", 1, 100),
-            ("proof_ttl", 30, 3600),
-            ("replicas", 0, 8),
-        ):
-            _check_int(name, getattr(self, name), low, high)
-        if self.max_age < self.ttl:
-            raise ConfigurationError(
-                f"Policy.max_age ({self.max_age} s) is less than ttl ({self.ttl} s).", "Set it to as much or more."
-            )
-        self._normalise("sends", _rates("sends", self.sends, required=True, most=32, longest=DAY_S))
-        self._normalise("failures", _rates("failures", self.failures, required=True, most=64, longest=DAY_S))
-        for name in ("ip_sends", "ip_failures", "total_sends"):
-            self._normalise(name, _rates(name, getattr(self, name)))
-        self._check_regions()
-
-    def _check_regions(self) -> None:
-        if isinstance(self.regions, str) or not isinstance(self.regions, Iterable):
-            raise ConfigurationError("Policy.regions must be a set of region codes.", 'Write {"CN"}.')
-        regions = frozenset(self.regions)
-        require_regions(regions, self.default_region)
-        self._normalise("regions", regions)
-        if not isinstance(self.region_sends, Mapping):
-            raise ConfigurationError(
-                "Policy.region_sends must map region codes to rates.", 'Write {"CN": "50000/day"}.'
-            )
-        if stray := sorted(str(region)[:8] for region in self.region_sends if region not in regions):
-            raise ConfigurationError(
-                f"Policy.region_sends limits {', '.join(stray)}, which Policy.regions does not allow.",
-                "Remove the limit, or add the region to Policy.regions.",
-            )
-        rates = {region: _rates(f"region_sends[{region!r}]", value) for region, value in self.region_sends.items()}
-        self._normalise("region_sends", MappingProxyType(rates))
+        with Checks() as checks:
+            for name, low, high in (
+                ("code_length", 6, 10),
+                ("ttl", 30, 600),
+                ("max_age", 120, 600),
+                ("attempts", 1, 10),
+                ("max_consecutive_failures", 1, 100),
+                ("proof_ttl", 30, 3600),
+                ("replicas", 0, 8),
+            ):
+                checks.of(name, _check_int, name, getattr(self, name), low, high)
+            if checks.passed("ttl", "max_age") and self.max_age < self.ttl:
+                problem = f"Policy.max_age ({self.max_age} s) is less than ttl ({self.ttl} s)."
+                checks.add("max_age", problem, "Set it to as much or more.")
+            for name, most, longest in (("sends", 32, DAY_S), ("failures", 64, DAY_S)):
+                rates = checks.of(name, _rates, name, getattr(self, name), required=True, most=most, longest=longest)
+                self._normalise(name, rates)
+            for name in ("ip_sends", "ip_failures", "total_sends"):
+                self._normalise(name, checks.of(name, _rates, name, getattr(self, name)))
+            self._normalise("regions", checks.of("regions", _regions, self.regions, self.default_region))
+            allowed = self.regions if checks.passed("regions") else None
+            limits = checks.of("region_sends", _region_sends, self.region_sends, allowed)
+            self._normalise("region_sends", limits)
 
     def _normalise(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -161,6 +148,29 @@ def rates_of(value: Rates) -> tuple[Rate, ...]:
 def ipv6_share(rates: Iterable[Rate]) -> tuple[Rate, ...]:
     """Return what an IPv6 /64 is allowed where an IPv4 address is allowed `rates`."""
     return tuple(Rate(max(1, rate.limit // _IPV6_SHARE), rate.seconds) for rate in rates)
+
+
+def _regions(regions: Any, default_region: str) -> frozenset[str]:
+    if isinstance(regions, str) or not isinstance(regions, Iterable):
+        raise ConfigurationError("Policy.regions must be a set of region codes.", 'Write {"CN"}.')
+    return require_regions(frozenset(regions), default_region)
+
+
+def _region_sends(limits: Any, allowed: AbstractSet[str] | None) -> Mapping[str, Rates]:
+    """Return the rates of regions; those of a region that is not among `allowed` are refused, where that is known."""
+    if not isinstance(limits, Mapping):
+        raise ConfigurationError("Policy.region_sends must map region codes to rates.", 'Write {"CN": "50000/day"}.')
+    if allowed is not None and (stray := sorted(str(region)[:8] for region in limits if region not in allowed)):
+        raise ConfigurationError(
+            f"Policy.region_sends limits {', '.join(stray)}, which Policy.regions does not allow.",
+            "Remove the limit, or add the region to Policy.regions.",
+        )
+    with Checks() as checks:
+        found = {
+            region: checks.of("region_sends", _rates, f"region_sends[{region!r}]", value)
+            for region, value in limits.items()
+        }
+    return MappingProxyType(found)
 
 
 def _check_int(name: str, value: object, low: int, high: int) -> None:

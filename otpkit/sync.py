@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
+from otpkit.core.checks import Checks
 from otpkit.core.config import Clock, FixedCode, Listener, Secret, build
 from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
@@ -71,25 +72,30 @@ class OTP:
         on_event: Listener | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._store = SyncStore(redis)
-        self._config = build(
-            gateway,
-            template,
-            secret,
-            policy=policy,
-            index_secret=index_secret,
-            fixed_codes=fixed_codes,
-            namespace=namespace,
-            on_event=on_event,
-            clock=clock,
-            clustered=self._store.clustered,
-            confirms=self._store.confirms,
-            awaits=False,
-        )
+        with Checks() as checks:
+            store = checks.of("redis", SyncStore, redis)
+            has_store = checks.passed("redis")
+            config = checks.of(
+                "",
+                build,
+                gateway,
+                template,
+                secret,
+                policy=policy,
+                index_secret=index_secret,
+                fixed_codes=fixed_codes,
+                namespace=namespace,
+                on_event=on_event,
+                clock=clock,
+                clustered=has_store and store.clustered,
+                confirms=not has_store or store.confirms,
+                awaits=False,
+            )
+        self._store, self._config = store, config
         self._flows = Flows(self._config)
         self._transport = Transport()
         self._calls = Calls()
-        renew_in_children(self)
+        renew_in_children(self, type(self)._after_fork)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -327,16 +333,16 @@ class OTP:
         self.close()
 
     def _drive(self, flow: Flow[T] | PageFlow[T]) -> T:
-        budget = RetryBudget()
+        budget, calls, run = RetryBudget(), self._calls, self._store.run
+        calls.add(flow)
         try:
-            self._calls.begin(flow)
+            if calls.is_closed:
+                calls.require_open()
             effect = next(flow)
             while True:
                 try:
-                    if type(effect) is RunScript:  # The usual one, without a frame between.
-                        reply = self._store.run(effect, budget)
-                    else:
-                        reply = self._perform(effect, budget)
+                    # A script is the usual one: it is run without a frame between.
+                    reply = run(effect, budget) if type(effect) is RunScript else self._perform(effect, budget)
                 except Exception as error:  # noqa: BLE001 - the flow decides what it means
                     failure = error
                 else:
@@ -348,22 +354,24 @@ class OTP:
             result: T = stop.value
             return result
         finally:
-            if self._calls.end(flow):
+            calls.discard(flow)
+            if calls.is_closed and not calls:
                 self._release()
 
     def _perform(
         self, effect: Together[object] | Emit | Outbound | HttpRequest | Call | OTPCall, budget: RetryBudget
     ) -> Any:
+        if isinstance(effect, Outbound):
+            return self._hand_over(effect.effect, effect.within)
         if isinstance(effect, Together):
             return [self._store.run(script, budget) for script in effect.scripts]
         if isinstance(effect, Emit):
             return tell(self._config.listener, effect)
         if callable(effect):
             return effect(self)
-        return self._hand_over(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
+        return self._hand_over(effect, None)
 
-    def _hand_over(self, outbound: Outbound) -> Any:
-        effect, within = outbound.effect, outbound.within
+    def _hand_over(self, effect: HttpRequest | Call, within: float | None) -> Any:
         if isinstance(effect, HttpRequest):
             return self._transport.exchange(effect, None if within is None else time.monotonic() + within)
         return refuse_awaitable(effect.function(effect.argument))
@@ -388,3 +396,13 @@ def tell(listener: Listener | None, effect: Emit) -> None:
         listener(effect.event)
     except Exception as error:  # noqa: BLE001 - a listener must not undo what has happened
         _log.error("on_event raised %s for the event %s", type(error).__name__, effect.event.name)
+
+
+@without_locals
+def drive(flow: Flow[T] | PageFlow[T], otp: OTP) -> T:
+    """Run a page flow to its end, and return what it returns. Raises what it does not catch.
+
+    A page flow is a generator that yields calls, such as `lambda otp: otp.verify(phone, code)`, and is sent what they
+    return. So a page is written once for both, `OTP` and `AsyncOTP`.
+    """
+    return otp._drive(flow)

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from otpkit.characters import INVISIBLE
+from otpkit.core.checks import Checks
 from otpkit.errors import ConfigurationError, sentence
 
 _TEMPLATE_CODE = re.compile(r"[A-Za-z0-9_-]+")
@@ -62,15 +63,15 @@ class Template:
     body: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check_template_code(self.code)
-        _check_sign_name(self.sign_name)
-        object.__setattr__(self, "params", MappingProxyType(_checked_params(self.params, "Template.params")))
-        for name, value in self.params.items():
-            _check_placeholders(name, value)
-        if not any("{code}" in value for value in self.params.values()):
-            _refuse("Template.params has no value with {code} in it", 'write params={"code": "{code}"}')
-        if self.body is not None:
-            _check_body(self.body, self.params)
+        with Checks() as checks:
+            checks.of("code", _check_template_code, self.code)
+            checks.of("sign_name", _check_sign_name, self.sign_name)
+            params = checks.of("params", _check_own_params, self.params)
+            if self.body is not None:
+                checks.of("body", _check_body, self.body)
+            if self.body is not None and checks.passed("params", "body"):
+                checks.of("params", _check_same_variables, set(_BODY_VARIABLE.findall(self.body)), set(params))
+        object.__setattr__(self, "params", params)
 
     def sms_params(self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return every template variable with its value filled in.
@@ -216,6 +217,16 @@ def _checked_params(params: object, where: str) -> dict[str, str]:
     return copy
 
 
+def _check_own_params(params: object) -> Mapping[str, str]:
+    """Return a template's `params`, which no one can change, once each value may be filled in."""
+    copy = _checked_params(params, "Template.params")
+    for name, value in copy.items():
+        _check_placeholders(name, value)
+    if not any("{code}" in value for value in copy.values()):
+        _refuse("Template.params has no value with {code} in it", 'write params={"code": "{code}"}')
+    return MappingProxyType(copy)
+
+
 def _check_placeholders(name: str, value: str) -> None:
     remedy = "write {code} or {minutes}, nothing else in braces"
     if "${" in value:
@@ -228,7 +239,7 @@ def _check_placeholders(name: str, value: str) -> None:
         )
 
 
-def _check_body(body: object, params: Mapping[str, str]) -> None:
+def _check_body(body: object) -> None:
     if not isinstance(body, str) or not body:
         _refuse("Template.body is empty or no str", "pass the approved text, or leave it out")
     if _BRACKETS.search(body):
@@ -240,7 +251,6 @@ def _check_body(body: object, params: Mapping[str, str]) -> None:
             "Template.body holds a malformed variable",
             "write ${name} with ASCII letters, digits and underscores",
         )
-    _check_same_variables(set(_BODY_VARIABLE.findall(body)), set(params))
 
 
 def _check_same_variables(in_body: set[str], in_params: set[str]) -> None:

@@ -24,7 +24,12 @@ from otpkit.sandbox import running as sandbox_running
 def test_an_empty_environment_is_told_part_by_part() -> None:
     """Without a traceback, each with what belongs into it."""
     report = examine({})
-    assert [finding.name for finding in report.findings] == ["redis", "secret", "template", "gateway"]
+    assert list(dict.fromkeys(finding.name for finding in report.findings)) == [
+        "redis",
+        "secret",
+        "template",
+        "gateway",
+    ]
     assert {finding.status for finding in report.findings} == {"problem"}
     assert not report.ok
     assert "OTPKIT_ALIDAYU_APP_SECRET" in report.findings[-1].found
@@ -243,16 +248,26 @@ def policy_of(text: str) -> Finding:
 
 
 def test_a_policy_of_the_environment_is_examined() -> None:
-    """What is wrong with it is one finding, with the variable; without it there is none."""
+    """Each field that is wrong is a finding; without the variable there is none."""
     assert "policy" not in settings_of("memory://")
     found = policy_of('{"code_length": 8, "sends": "1/hour", "total_sends": "9/day"}')
     assert (found.status, found.found) == ("ok", "Codes of 8 digits, for 300 s; 1/hour to a phone, 9/day to all.")
-    for text in ("{", '{"attemps": 3}', '{"ttl": 5}', '{"regions": []}'):
+    for text, field in (
+        ("{", ""),
+        ('{"attemps": 3}', ".attemps"),
+        ('{"ttl": 5}', ".ttl"),
+        ('{"regions": []}', ".regions"),
+    ):
         found = policy_of(text)
-        assert (found.status, found.remedy) == ("problem", "Correct OTPKIT_POLICY.")
-    found = policy_of('{"attemps": 3, "ttl": 5}')
-    assert "did you mean attempts?" in found.found
-    assert "Policy.ttl is 5. Set a whole number from 30 to 600." in found.found
+        assert found.status == "problem"
+        assert found.found.startswith(f"OTPKIT_POLICY{field}")
+    environ = {"OTPKIT_POLICY": '{"attemps": 3, "ttl": 5}'}
+    unknown, short = (each for each in examine(environ).findings if each.name == "policy")
+    assert "did you mean attempts?" in unknown.found
+    assert (short.found, short.remedy) == (
+        "OTPKIT_POLICY.ttl: Policy.ttl is 5.",
+        "Set a whole number from 30 to 600.",
+    )
 
 
 def test_templates_of_the_environment_are_examined_one_by_one() -> None:
@@ -264,4 +279,4 @@ def test_templates_of_the_environment_are_examined_one_by_one() -> None:
     assert found[1].remedy == "Set body of 'login' in OTPKIT_TEMPLATES to the text that the gateway approved."
     environ = {"OTPKIT_TEMPLATES": json.dumps({"signup": {"code": 1}})}
     (broken,) = [each for each in examine(environ).findings if each.name == "template"]
-    assert (broken.status, broken.remedy) == ("problem", "Correct OTPKIT_TEMPLATES.")
+    assert (broken.status, broken.remedy) == ("problem", "Correct OTPKIT_TEMPLATES.signup.")

@@ -196,4 +196,4 @@ def test_the_number_alone_is_asked_to_be_checked(category: errors.RejectionCateg
     """What the account, the template or the network is to blame for is ours."""
     error = errors.GatewayRejectedError(category=category)
     assert ("check" in error.message("en"), "请检查号码" in error.message("zh")) == (category == "number",) * 2
-    assert ("our side" in error.message("en"), "我们的问题" in error.message("zh")) == (category != "number",) * 2
+    assert ("our side" in error.message("en"), "系统原因" in error.message("zh")) == (category != "number",) * 2

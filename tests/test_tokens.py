@@ -98,6 +98,17 @@ def test_a_token_is_for_its_own_audience_alone() -> None:
     assert not bank.read(serializer.dumps(claims), PURPOSE, BIND, None).has_audience
 
 
+def test_processes_of_the_version_before_read_and_write_such_tokens() -> None:
+    """Theirs are compressed, and derive the key for each token; the format is one."""
+    before = URLSafeSerializer(
+        KEYS.tokens, salt="otpkit.proof.1", signer_kwargs={"key_derivation": "hmac", "digest_method": sha256}
+    )
+    assert before.loads(TOKEN) == claims_of(TOKEN)
+    compressed = before.dumps(claims_of(TOKEN))
+    assert compressed.startswith(".")
+    assert SIGNER.read(compressed, PURPOSE, BIND, PHONE).proof == proof_of()
+
+
 def test_the_longest_token_is_read() -> None:
     """With the longest purpose, of characters that JSON escapes, and a namespace of 255."""
     signer = TokenSigner(KEYS, string.ascii_letters * 4 + string.ascii_lowercase + string.digits * 2)

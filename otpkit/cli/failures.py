@@ -60,6 +60,8 @@ def fail(error: OTPError, *, as_json: bool) -> int:
     if as_json:
         evidence = {name: getattr(error, name) for name in _EVIDENCE if hasattr(error, name)}
         evidence |= {"problem": error.problem, "remedy": error.remedy}
+        if isinstance(error, ConfigurationError):
+            evidence["problems"] = [each._asdict() for each in error.problems]
         return _fail_json(error.code, str(error), status, evidence)
     said = f"{error.problem}\n{error.remedy}" if "\n" in error.remedy else str(error)
     return _fail_text(said if error.retry_after is None else f"{said} Retry after {error.retry_after} s.", status)

@@ -12,8 +12,10 @@ from typing import TypeAlias
 
 from otpkit.core import scripts
 from otpkit.core.arguments import check_purpose
+from otpkit.core.checks import Checks
 from otpkit.core.crypto import Keys, clean_code
 from otpkit.core.routing import GatewayChoice, Routing, TemplateChoice, is_async, route
+from otpkit.core.scripts.limits import WideRates, wide_rates
 from otpkit.core.tokens import TokenSigner
 from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
 from otpkit.frames import without_locals
@@ -50,12 +52,13 @@ class FixedCode:
     purposes: Iterable[str]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.until, datetime) or self.until.tzinfo is None:
-            raise ConfigurationError(
-                "FixedCode.until is no aware datetime.", "Pass one, such as datetime(2030, 1, 31, tzinfo=UTC)."
-            )
-        if isinstance(self.purposes, str) or not (purposes := frozenset(self.purposes)):
-            raise ConfigurationError("FixedCode.purposes names no purpose in a set.", 'Write it like {"signup"}.')
+        with Checks() as checks:
+            if not isinstance(self.until, datetime) or self.until.tzinfo is None:
+                problem, remedy = "is no aware datetime.", "Pass one, such as datetime(2030, 1, 31, tzinfo=UTC)."
+                checks.add("until", f"FixedCode.until {problem}", remedy)
+            purposes = frozenset() if isinstance(self.purposes, str) else frozenset(self.purposes)
+            if not purposes:
+                checks.add("purposes", "FixedCode.purposes names no purpose in a set.", 'Write it like {"signup"}.')
         object.__setattr__(self, "purposes", purposes)
 
     def __repr__(self) -> str:
@@ -71,6 +74,7 @@ class Config:
     keys: Keys
     signer: TokenSigner
     scripts: scripts.Scripts
+    wide_rates: WideRates
     fixed: Mapping[tuple[str, str], FixedCode]
     namespace: str
     listener: Listener | None
@@ -115,22 +119,33 @@ def build(
         confirms: whether the store's replicas can be waited for.
         awaits: whether a gateway may be an async function.
 
-    Raises `ConfigurationError`, naming the field and the remedy.
+    Raises `ConfigurationError` that names every argument that is wrong, and the remedy.
     """
-    if not isinstance(policy, Policy):
-        raise ConfigurationError("policy must be a Policy.", "Write policy=Policy(code_length=8).")
-    check_namespace(namespace)
-    for name, function in (("on_event", on_event), ("clock", clock)):
-        if function is not None and (not callable(function) or iscoroutinefunction(function)):
-            raise ConfigurationError(f"{name} must be a plain function or None.", "Pass one that is not async.")
-    keys = Keys(secret, index_secret)
-    config = Config(
-        route(gateway, template, policy.regions),
+    with Checks() as checks:
+        if not isinstance(policy, Policy):
+            checks.add("policy", "policy must be a Policy.", "Write policy=Policy(code_length=8).")
+        checks.of("namespace", check_namespace, namespace)
+        for name, function in (("on_event", on_event), ("clock", clock)):
+            if function is not None and (not callable(function) or iscoroutinefunction(function)):
+                checks.add(name, f"{name} must be a plain function or None.", "Pass one that is not async.")
+        keys = checks.of("secret", Keys, secret, index_secret)
+        regions = policy.regions if checks.passed("policy") else None
+        routing = checks.of("gateway", route, gateway, template, regions)
+        if checks.passed("policy", "clock"):
+            fixed = checks.of("fixed_codes", _fixed, fixed_codes, policy, clock or time.time)
+        if checks.passed("policy") and policy.replicas and not confirms:
+            checks.add("policy", *NO_REPLICAS)
+        if not awaits and checks.passed("gateway", "template") and any(map(is_async, routing.gateways())):
+            problem = "OTP can't await the async function that is its gateway."
+            checks.add("gateway", problem, "Use AsyncOTP, or pass a plain function.")
+    return Config(
+        routing,
         policy,
         keys,
         TokenSigner(keys, namespace),
         scripts.load(policy),
-        _fixed(fixed_codes, policy, clock or time.time),
+        wide_rates(policy),
+        fixed,
         namespace,
         on_event,
         clock,
@@ -139,36 +154,31 @@ def build(
         clock or time.monotonic,
         clustered,
     )
-    if policy.replicas and not confirms:
-        raise ConfigurationError(*NO_REPLICAS)
-    if not awaits and any(is_async(member.gateway) for member in config.routing.members.values()):
-        raise ConfigurationError(
-            "OTP can't await the async function that is its gateway.", "Use AsyncOTP, or pass a plain function."
-        )
-    return config
 
 
 def _fixed(fixed_codes: Iterable[FixedCode], policy: Policy, clock: Clock) -> dict[tuple[str, str], FixedCode]:
     found: dict[tuple[str, str], FixedCode] = {}
-    for fixed in fixed_codes:
-        if not isinstance(fixed, FixedCode):
-            raise ConfigurationError(
-                "fixed_codes must hold FixedCode values.",
-                "Write them as FixedCode(phone, code, until, purposes).",
-            )
-        check_fixed_life(fixed, clock())
-        try:
-            phone = parse(fixed.phone, policy.regions, policy.default_region)
-            code = clean_code(fixed.code, policy.code_length)
-        except (PhoneError, MalformedCodeError) as error:
-            raise ConfigurationError(f"FixedCode for {fixed.purposes}: {error.problem}", error.remedy) from None
-        for purpose in fixed.purposes:
-            if (phone, purpose) in found:
-                raise ConfigurationError(
-                    f"fixed_codes names {mask(phone)} twice for the purpose {purpose!r}.", "Keep one."
-                )
-            found[phone, check_purpose(purpose)] = replace(fixed, code=code)
+    with Checks() as checks:
+        for fixed in fixed_codes:
+            checks.of("fixed_codes", _add_fixed, fixed, found, policy, clock())
     return found
+
+
+def _add_fixed(fixed: object, found: dict[tuple[str, str], FixedCode], policy: Policy, now_s: float) -> None:
+    if not isinstance(fixed, FixedCode):
+        raise ConfigurationError(
+            "fixed_codes must hold FixedCode values.", "Write them as FixedCode(phone, code, until, purposes)."
+        )
+    check_fixed_life(fixed, now_s)
+    try:
+        phone = parse(fixed.phone, policy.regions, policy.default_region)
+        code = clean_code(fixed.code, policy.code_length)
+    except (PhoneError, MalformedCodeError) as error:
+        raise ConfigurationError(f"FixedCode for {fixed.purposes}: {error.problem}", error.remedy) from None
+    for purpose in fixed.purposes:
+        if (phone, purpose) in found:
+            raise ConfigurationError(f"fixed_codes names {mask(phone)} twice for the purpose {purpose!r}.", "Keep one.")
+        found[phone, check_purpose(purpose)] = replace(fixed, code=code)
 
 
 def fixed_ends_ms(fixed: FixedCode) -> int:

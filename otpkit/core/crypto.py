@@ -18,6 +18,7 @@ from hmac import digest as hmac_digest
 from typing import NoReturn
 
 from otpkit.core.arguments import check_bind, check_purpose
+from otpkit.core.checks import Checks
 from otpkit.core.secret import read_secret
 from otpkit.errors import ConfigurationError, MalformedCodeError
 
@@ -27,7 +28,7 @@ KEY_ID_BYTES = 4
 CHALLENGE_FIELD_BYTES = 8
 _MIN_START = 12  # characters: 72 bits
 _VERSION = b"otpkit 1 "
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64.urlsafe_b64encode does the same in twice the time
+URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64.urlsafe_b64encode does the same in twice the time
 _SEPARATORS = str.maketrans("", "", " -")
 
 
@@ -44,7 +45,7 @@ def new_ids() -> tuple[bytes, bytes]:
 
 def encode_id(raw: bytes) -> str:
     """Write an id as 22 characters of `[A-Za-z0-9_-]`."""
-    return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=").decode()
+    return b2a_base64(raw, newline=False).translate(URL_SAFE, b"=").decode()
 
 
 def decode_id(text: str) -> bytes:
@@ -141,13 +142,18 @@ class Keys:
     __slots__ = ("_index", "by_id", "codes", "current", "ids", "phone", "place_remembered", "tokens")
 
     def __init__(self, secret: str | bytes | Sequence[str | bytes], index_secret: str | bytes | None) -> None:
-        active = _read_secrets(secret)
-        if index_secret is None and len(active) > 1:
-            raise ConfigurationError(
-                "index_secret is required as soon as there are several secrets, or every limit would start anew.",
-                "Pass the first secret that this Redis was used with.",
-            )
-        index = active[0] if index_secret is None else read_secret("index_secret", index_secret)
+        with Checks() as checks:
+            active = checks.of("secret", _read_secrets, secret)
+            if index_secret is not None:
+                index = checks.of("index_secret", read_secret, "index_secret", index_secret)
+            elif checks.passed("secret") and len(active) > 1:
+                checks.add(
+                    "index_secret",
+                    "index_secret is required as soon as there are several secrets, or every limit would start anew.",
+                    "Pass the first secret that this Redis was used with.",
+                )
+        if index_secret is None:
+            index = active[0]
         self.codes = tuple(map(CodeKey, active))
         self.current = self.codes[-1]  # new codes are made with it
         self.by_id = {key.id: key for key in self.codes}
@@ -177,8 +183,8 @@ class Keys:
 
     def digests(self, subject: bytes, code: str) -> bytes:
         """Return for each key what Redis keeps of a code, and the key's id."""
-        found = b""
-        for key in self.codes:
+        found = self.current.digest(subject, code) + self.current.id
+        for key in self.codes[:-1]:
             found += key.digest(subject, code) + key.id
         return found
 

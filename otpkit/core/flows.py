@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
+from otpkit.core.addresses import read_visitor
 from otpkit.core.arguments import DEFAULT_NAMESPACE, NOT_GIVEN, check_bind, check_purpose, check_request
 from otpkit.core.config import Config
 from otpkit.core.crypto import ID_BYTES, clean_code, decode_start, encode_id, new_id
 from otpkit.core.issue import BLOCKED, Issue, IssueRequest
-from otpkit.core.limits import NOTHING_CONSUMED, consume, ip_limits, is_countable, memory_key, read_ip, refund
+from otpkit.core.limits import NOTHING_CONSUMED, consume, ip_limits, memory_key, refund
 from otpkit.core.report import Report
 from otpkit.core.scripts.parse import Blocked, Limited
 from otpkit.core.scripts.phone import NoSend
@@ -88,20 +89,22 @@ class Flows:
         region: str | None = None,
     ) -> Flow[Proof]:
         subject = self._subject(phone, purpose, bind, region)
+        if self._config.listener is None:
+            return self._verify(subject, None, code, ip, idempotency_key)
         report = Report(subject, "verify")
-        flow = self._verify(subject, report, code, ip, idempotency_key)
-        return self._watch(report, "verified", flow, ip)
+        return self._watched(report, "verified", self._verify(subject, report, code, ip, idempotency_key), ip)
 
     def _verify(
-        self, subject: Subject, report: Report, code: object, ip: object, idempotency_key: str | None
+        self, subject: Subject, report: Report | None, code: object, ip: object, idempotency_key: str | None
     ) -> Flow[Proof]:
         config = self._config
         digits = clean_code(code, config.policy.code_length)
         # A key counts with its code: it gives the same answer to the same form, and no proof to another code.
         is_keyed = idempotency_key is not None
         op = subject.operation(b"verify", idempotency_key, digits, size=ID_BYTES) if is_keyed else new_id()
-        report.operation_id = op
-        limits = () if ip is None else ip_limits(config, "failures", ip, config.policy.ip_failures)
+        if report is not None:
+            report.operation_id = op
+        limits = () if ip is None else ip_limits(config, "failures", ip)
         charges, refusal = (yield from consume(config, limits)) if limits else NOTHING_CONSUMED
         ip_limit = limits[0] if limits and not config.clustered else None
         fixed_ends_ms, is_fixed_code = subject.fixed(digits) if config.fixed else (0, 0)
@@ -136,9 +139,10 @@ class Flows:
             raise (yield from _take_back(undo, unconfirmed))
         match reply:
             case Proved() as proved:
-                # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
-                report.replayed = is_keyed and proved.repeated
-                report.now_ms = 0 if proved.repeated else proved.issued_ms
+                if report is not None:
+                    # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
+                    report.replayed = is_keyed and proved.repeated
+                    report.now_ms = 0 if proved.repeated else proved.issued_ms
                 if charges:
                     yield from refund(config, charges)
                 return config.signer.proof(
@@ -151,10 +155,12 @@ class Flows:
                     proved.fixed,
                 )
             case Wrong(attempts_left=left, repeated=is_repeated):
-                report.replayed = is_keyed and is_repeated
+                if report is not None:
+                    report.replayed = is_keyed and is_repeated
                 raise WrongCodeError(*_wrong(left), attempts_left=left)
             case Limited() as hit:
-                report.now_ms = hit.now_ms
+                if report is not None:
+                    report.now_ms = hit.now_ms
                 raise hit.error(subject)
             case Blocked():
                 raise BlockedError(*BLOCKED)
@@ -388,7 +394,7 @@ class Flows:
 
     def _watched(self, report: Report, done: str, flow: Flow[T], ip: object) -> Flow[T]:
         began_s = self._config.elapsed_s()
-        if ip is not None and not is_countable(read_ip(ip)):
+        if ip is not None and read_visitor(ip) is None:
             yield Emit(report.event("ip_not_counted"))
         try:
             result = yield from flow

@@ -59,7 +59,7 @@ class Issue:
         self.subject = subject
         self.report = report
         self.request = request
-        self.limits = ip_limits(config, "sends", request.ip, config.policy.ip_sends)
+        self.limits = ip_limits(config, "sends", request.ip)
         self.limits += send_limits(config, subject.region)
         self.charges: Sequence[Charge] = ()
         self.plan = config.routing.plan_for(subject.region)

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from otpkit.core.addresses import read_visitor
 from otpkit.core.config import Config
 from otpkit.core.crypto import encode_id, new_id
 from otpkit.core.scripts.limits import Consumed, Refusal, WideLimit
 from otpkit.effects import Flow, run_together
-from otpkit.errors import ConfigurationError, OTPError, RateLimitScope
-from otpkit.policy import Rate, Rates, ipv6_share, rates_of
-
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-# Addresses that no visitor has, but that a proxy in front of the site may: loopback, private (RFC 1918, RFC 4193),
-# shared (RFC 6598) and link-local ones. Counting them would lock the whole site.
-_NOT_VISITORS = tuple(
-    map(
-        ipaddress.ip_network,
-        (
-            "0.0.0.0/8",
-            "10.0.0.0/8",
-            "100.64.0.0/10",
-            "127.0.0.0/8",
-            "169.254.0.0/16",
-            "172.16.0.0/12",
-            "192.168.0.0/16",
-            "::/127",
-            "fc00::/7",
-            "fe80::/10",
-        ),
-    )
-)
+from otpkit.errors import OTPError, RateLimitScope
 
 
 class Charge(NamedTuple):
@@ -45,52 +22,29 @@ class Charge(NamedTuple):
     consumed_ms: int
 
 
-def read_ip(ip: object) -> IPAddress:
-    """Return an address, an IPv4-mapped IPv6 one as IPv4; raises `ConfigurationError` for anything else."""
-    try:
-        address = ipaddress.ip_address(str(ip))
-    except ValueError:
-        address = None
-    if address is None:
-        raise ConfigurationError(
-            "ip must be the visitor's IP address as text, or None.", "Pass what your proxy is trusted to say."
-        )
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped if mapped is not None else address
-
-
-def is_countable(address: IPAddress) -> bool:
-    """Whether a visitor can have this address."""
-    return not any(address in network for network in _NOT_VISITORS)
-
-
-def ip_limits(config: Config, use: str, ip: object, rates: Rates) -> tuple[WideLimit, ...]:
+def ip_limits(config: Config, use: str, ip: object) -> tuple[WideLimit, ...]:
     """Return the limit of a visitor's address for one use of it.
 
     Args:
         config: what the `OTP` is built from.
         use: `sends` or `failures`, which are counted apart.
         ip: the address; None counts none. An IPv6 address counts as its /64, with a smaller share.
-        rates: the policy's for this use.
 
     Raises `ConfigurationError` for what is no address.
     """
-    if ip is None or not is_countable(address := read_ip(ip)):
+    if ip is None or (visitor := read_visitor(ip)) is None:
         return ()
-    visitor = str(address)
-    if address.version == 6:
-        visitor = str(ipaddress.ip_network((address, 64), strict=False))
-        rates = ipv6_share(rates_of(rates))
-    return _limit(config, "ip", (use, visitor), rates)
+    rates = config.wide_rates.of_network if visitor.is_network else config.wide_rates.of_address
+    return _limit(config, "ip", (use, visitor.name), rates[use])
 
 
 def send_limits(config: Config, region: str) -> tuple[WideLimit, ...]:
     """Return the limits of a region's sends and of all sends, where the policy has them."""
-    policy = config.policy
-    if not (policy.region_sends or policy.total_sends):
+    wide = config.wide_rates
+    if not wide.of_region and not wide.of_all:
         return ()
-    regional = _limit(config, "region", (region,), policy.region_sends.get(region, ()))
-    return regional + _limit(config, "total", (), policy.total_sends)
+    regional = _limit(config, "region", (region,), wide.of_region.get(region, ""))
+    return regional + _limit(config, "total", (), wide.of_all)
 
 
 NOTHING_CONSUMED: Final[tuple[Sequence[Charge], Refusal | None]] = ((), None)
@@ -149,12 +103,8 @@ def refund(config: Config, charges: Iterable[Charge]) -> Flow[None]:
             yield from run_together(calls)
 
 
-def _limit(config: Config, scope: RateLimitScope, parts: tuple[str, ...], rates: Rates) -> tuple[WideLimit, ...]:
+def _limit(config: Config, scope: RateLimitScope, parts: tuple[str, ...], rates: str) -> tuple[WideLimit, ...]:
     if not rates:
         return ()
     name = encode_id(config.keys.name(scope.encode(), *parts))
-    return (WideLimit(scope, f"{config.namespace}:{{{name}}}:w", _write(rates_of(rates))),)
-
-
-def _write(rates: Iterable[Rate]) -> str:
-    return " ".join(f"{rate.limit}/{rate.seconds * 1000}" for rate in rates)
+    return (WideLimit(scope, f"{config.namespace}:{{{name}}}:w", rates),)

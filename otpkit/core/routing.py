@@ -7,6 +7,7 @@ from inspect import iscoroutinefunction
 from typing import NamedTuple, TypeAlias
 
 from otpkit.core.arguments import check_purpose
+from otpkit.core.checks import Checks
 from otpkit.errors import ConfigurationError
 from otpkit.gateways.base import Channel, FunctionGateway, Gateway, Message
 from otpkit.gateways.failover import NAME, Failover, Route, TemplateChoice
@@ -74,6 +75,10 @@ class Routing(NamedTuple):
     members: Mapping[str, Member]
     only: Member | None  # the one gateway of an `OTP` that has no other
 
+    def gateways(self) -> Iterable[Gateway]:
+        """Return each gateway once."""
+        return (member.gateway for member in self.members.values())
+
     def plan_for(self, region: str) -> Plan:
         """Return the plan of an allowed region."""
         return self.plans.get(region) or self.plans[_OTHERS]
@@ -86,15 +91,25 @@ class Routing(NamedTuple):
         return found
 
 
-def route(choice: object, template: object, regions: Iterable[str]) -> Routing:
-    """Check what `OTP(gateway=…, template=…)` was given, for the allowed regions.
+def route(choice: object, template: object, regions: Iterable[str] | None) -> Routing:
+    """Check what `OTP(gateway=…, template=…)` was given, for the allowed regions; None where these are not known.
 
-    Raises `ConfigurationError`, naming the field and the remedy.
+    Raises `ConfigurationError` that names every field that is wrong, and the remedy.
     """
-    builder = _Builder(check_templates(template))
-    if callable(choice) or not isinstance(choice, Mapping):
-        return builder.routing({_OTHERS: builder.plan(choice)})
-    allowed = set(regions)
+    with Checks() as checks:
+        templates = checks.of("template", check_templates, template)
+        builder = _Builder(templates if checks.passed("template") else {}, checks)
+        if callable(choice) or not isinstance(choice, Mapping):
+            plans = {_OTHERS: builder.plan(choice)}
+        else:
+            if regions is not None:
+                checks.of("gateway", _check_regions, choice, set(regions))
+            plans = {region: builder.plan(each) for region, each in choice.items()}
+    return builder.routing(plans)
+
+
+def _check_regions(choice: Mapping[str, object], allowed: set[str]) -> None:
+    """Raise `ConfigurationError` where a mapping of regions to gateways names one too many, or one too few."""
     if stray := sorted(str(region)[:8] for region in choice if region not in allowed | {_OTHERS}):
         raise ConfigurationError(
             f"gateway routes {', '.join(stray)}, which Policy.regions does not allow.",
@@ -102,7 +117,6 @@ def route(choice: object, template: object, regions: Iterable[str]) -> Routing:
         )
     if _OTHERS not in choice and (lost := sorted(allowed - set(choice))):
         raise ConfigurationError(f"gateway names none for {', '.join(lost)}.", 'Add {"*": …} for all other regions.')
-    return builder.routing({region: builder.plan(each) for region, each in choice.items()})
 
 
 def check_templates(template: object) -> TemplateChoice:
@@ -127,17 +141,18 @@ def is_async(gateway: Gateway) -> bool:
 class _Builder:
     """Names the gateways of an `OTP`; one that stands in two places is one."""
 
-    def __init__(self, templates: TemplateChoice) -> None:
+    def __init__(self, templates: TemplateChoice, checks: Checks) -> None:
         self._templates = templates
+        self._checks = checks
         self._known: dict[int, tuple[object, Member]] = {}
         self.members: dict[str, Member] = {}
 
     def plan(self, choice: object) -> Plan:
         if not isinstance(choice, Failover):
-            return Plan((self._member(choice),))
+            return Plan((self._checked(choice),))
         after = choice.undelivered_after
         return Plan(
-            tuple(map(self._member, choice.gateways)),
+            tuple(map(self._checked, choice.gateways)),
             choice.on_uncertain == "next",
             None if after is None else after * 1000,
             choice.rest_after,
@@ -147,6 +162,9 @@ class _Builder:
     def routing(self, plans: Mapping[str, Plan]) -> Routing:
         only = next(iter(self.members.values())) if len(self.members) == 1 else None
         return Routing(plans, self.members, only)
+
+    def _checked(self, choice: object) -> Member:
+        return self._checks.of("gateway", self._member, choice)
 
     def _member(self, choice: object) -> Member:
         if id(choice) not in self._known:
@@ -158,7 +176,7 @@ class _Builder:
         gateway = _gateway(route.gateway)
         templates = self._templates if route.template is None else check_templates(route.template)
         for template in [templates] if isinstance(templates, Template) else templates.values():
-            gateway.check(template)
+            self._checks.of("template", gateway.check, template)
         member = Member(self._unused(route.name or _name(gateway)), gateway, templates)
         self.members[member.name] = member
         return member

@@ -12,6 +12,7 @@ from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from itertools import pairwise
 from typing import Final
 
@@ -27,8 +28,7 @@ _STANDARD_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 
 # What people paste, in lower case and without blanks or punctuation. None has fewer than seven letters, so that random
 # text holds none.
-_PLACEHOLDER: Final = re.compile(
-    r"""
+_PLACEHOLDER: Final = r"""
       change(me|this|it|before|inprod) | (be|must|please|should|to)change | please(replace|set|generate)
     | replace(me|this|it|with) | (be|to)replaced | (be|to)modified
     | your.{0,24}(secret|key|token|password|value|string|phrase)
@@ -43,9 +43,7 @@ _PLACEHOLDER: Final = re.compile(
     | thisis(a|my|not|some|the) | averylong | longrandom | random(bytes|char|key|letter|secret|string|text|value)
     | atleast\d{2,3}(bits|char) | 256bit(key|secret) | otpkitkeygen | opensslrand | token(bytes|hex|urlsafe)
     | 密钥 | 秘钥 | 请(修改|填写|更换|更改|替换) | 占位 | 替换 | 示例 | 测试用
-    """.encode(),
-    re.VERBOSE,
-)
+    """
 # What was to be filled in by a shell, a chart, a person.
 _UNFILLED: Final = re.compile(rb"\$\{\w{6}.*\}|\{\{.*\}\}|<[\w -]+>")
 # Random ones, which are in so many files because a documentation shows them: FastAPI's, Flask's.
@@ -94,7 +92,7 @@ def _spellings(raw: bytes) -> Iterator[bytes]:
 
 def _judge(raw: bytes) -> str:
     """Return what is wrong with a secret in lower case, or ""."""
-    if raw in _PUBLISHED or _UNFILLED.fullmatch(raw) or _PLACEHOLDER.search(raw.translate(None, _NOT_IN_WORDS)):
+    if raw in _PUBLISHED or _UNFILLED.fullmatch(raw) or _placeholder().search(raw.translate(None, _NOT_IN_WORDS)):
         return "this is a placeholder that everybody may know"
     if len(set(raw)) < _MIN_DISTINCT:
         return f"this has fewer than {_MIN_DISTINCT} different bytes"
@@ -103,6 +101,12 @@ def _judge(raw: bytes) -> str:
     if _is_sequence(raw) or (_is_sequence(raw[::2]) and _is_sequence(raw[1::2])):
         return "this is a sequence, or two that alternate"
     return ""
+
+
+@cache
+def _placeholder() -> re.Pattern[bytes]:
+    """Compile the pattern when a secret is judged: it takes as long as three modules to import."""
+    return re.compile(_PLACEHOLDER.encode(), re.VERBOSE)
 
 
 def _repeats(raw: bytes, period: int) -> bool:

@@ -6,7 +6,7 @@ import math
 from hmac import compare_digest
 
 from otpkit.core.config import Config, fixed_ends_ms
-from otpkit.core.crypto import ID_BYTES, encode_id, pack
+from otpkit.core.crypto import ID_BYTES, encode_id
 from otpkit.core.scripts.parse import Described
 from otpkit.core.scripts.phone import LatestSend
 from otpkit.core.tokens import from_ms
@@ -38,7 +38,7 @@ class Subject:
         self._config = config
         self.phone = phone
         self.region = region
-        packed = pack(phone)
+        packed = b"%d:%b" % (len(phone), phone.encode())  # as `pack` does, of an E.164 phone
         place = keys.place_remembered if bind == "" and type(purpose) is str else keys.place
         self.purpose, self.bind, packed_place, self.challenge_field = place(purpose, bind)
         self.phone_id = encode_id(keys.phone(packed)[:ID_BYTES])
@@ -49,23 +49,23 @@ class Subject:
 
     def challenge(self, now_ms: int, described: Described, *, replayed: bool = False) -> Challenge:
         """Return the challenge that a script described at `now_ms`, in server milliseconds."""
-        ends_ms, attempts_left = described.ends_ms, described.attempts_left
-        if described.fixed:  # It ends with its code.
+        ends_ms, resend_ms, attempts_left, sends_left, delivery, generation, fixed, served_by = described
+        if fixed:  # It ends with its code.
             code_ends_ms = self.fixed_ends_ms or now_ms
             ends_ms, attempts_left = min(ends_ms, code_ends_ms), attempts_left if now_ms < code_ends_ms else 0
         return Challenge(
-            id=self.challenge_id(described.generation),
+            id=self.challenge_id(generation),
             phone=self.phone,
             purpose=self.purpose,
             expires_at=from_ms(ends_ms),
             expires_in=round(max(0, ends_ms - now_ms) / 1000),
-            resend_at=from_ms(described.resend_ms),
-            resend_in=math.ceil(max(0, described.resend_ms - now_ms) / 1000),
+            resend_at=from_ms(resend_ms),
+            resend_in=math.ceil(max(0, resend_ms - now_ms) / 1000),
             attempts_left=attempts_left,
-            sends_left=described.sends_left,
-            delivery=described.delivery,
+            sends_left=sends_left,
+            delivery=delivery,
             replayed=replayed,
-            gateway=self.served_by(described.served_by, fixed=described.fixed)[0],
+            gateway=self.served_by(served_by, fixed=fixed)[0],
         )
 
     def live_challenge(self, now_ms: int, described: Described) -> Challenge | None:

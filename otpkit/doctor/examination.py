@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +14,7 @@ from otpkit.doctor.findings import Finding, Report, refused
 from otpkit.doctor.probe import ask_gateway, connect, facts, remember
 from otpkit.doctor.rehearsal import examine_replicas, examine_scripts
 from otpkit.doctor.server import examine_server, unreached
-from otpkit.errors import ConfigurationError, OTPError
+from otpkit.errors import ConfigurationError, FieldProblem, OTPError
 from otpkit.gateways.failover import Failover, Route, TemplateChoice
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.errors import REDIS_ERRORS, store_error
@@ -54,17 +54,18 @@ def _examine_others(reading: Reading, config: str | None) -> list[Finding]:
     """Return what was found of all other settings; with a file, of all together as `otpkit serve` takes them."""
     if config is None:
         remedy = "Correct the variables, or remove them."
-        return [Finding("settings", "problem", " ".join(reading.others), remedy)] if reading.others else []
+        return _findings("settings", reading.others, remedy)
     if not reading.problems:
         return [Finding("service", "ok", f"`otpkit serve` starts with {config}.")]
     remedy = f"Correct {config}, or the environment, which overrides it."
-    return [Finding("service", "problem", f"`otpkit serve` can't start. {' '.join(reading.problems)}", remedy)]
+    found = " ".join(("`otpkit serve` can't start.", *map(str, reading.problems)))
+    return [Finding("service", "problem", found, remedy)]
 
 
 def _examine_redis(reading: Reading, fingerprint: tuple[str, str] | None, replicas: int) -> list[Finding]:
     url = reading.otp.get("redis")
     if url is None:
-        return [_problem(reading, "redis")]
+        return _problems(reading, "redis")
     namespace = fingerprint[0].partition(":")[0] if fingerprint is not None else "otpkit"
     if url == MEMORY_URL:
         found = f"{MEMORY_URL} is a store for tests: every process has its own, and forgets it when it ends."
@@ -101,7 +102,7 @@ def _examine_secrets(reading: Reading) -> tuple[tuple[str, str] | None, list[Fin
     """Return the key and the value of the index secret's fingerprint, where there is one, and what was found."""
     given = reading.otp.get("secret")
     if given is None:
-        return None, [_problem(reading, "secret")]
+        return None, _problems(reading, "secret")
     raw: list[str] = [given] if isinstance(given, str) else given
     index, namespace = reading.otp.get("index_secret"), reading.otp.get("namespace", "otpkit")
     try:
@@ -124,14 +125,14 @@ def _examine_secrets(reading: Reading) -> tuple[tuple[str, str] | None, list[Fin
 def _examine_policy(reading: Reading) -> tuple[Policy, list[Finding]]:
     """Return the policy, the default one where it can't be read, and what was found of one that is given."""
     if reading.of_part("policy"):
-        return DEFAULT_POLICY, [_problem(reading, "policy")]
+        return DEFAULT_POLICY, _problems(reading, "policy")
     chosen = reading.otp.get("policy")
     return (DEFAULT_POLICY, []) if chosen is None else (chosen, [settings.policy(chosen)])
 
 
 def _examine_template(reading: Reading) -> list[Finding]:
     if reading.of_part("template"):
-        return [_problem(reading, "template")]
+        return _problems(reading, "template")
     members = _members(reading.otp.get("gateway"))
     shared = [member.gateway for member in members if member.template is None]
     signed = any(getattr(gateway, "adds_signature", True) for gateway in shared) or not members
@@ -157,7 +158,7 @@ def _judge_templates(chosen: TemplateChoice, *, signed: bool) -> list[Finding]:
 def _examine_gateway(reading: Reading) -> list[Finding]:
     members = _members(reading.otp.get("gateway"))
     if not members or reading.of_part("gateway"):
-        return [_problem(reading, "gateway")]
+        return _problems(reading, "gateway")
     return [_ask(member.gateway) for member in members]
 
 
@@ -181,9 +182,12 @@ def _members(choice: Any) -> list[Route]:
     return list(found.values())
 
 
-def _problem(reading: Reading, name: str) -> Finding:
-    """Return what is wrong with one argument of an `OTP`."""
-    told = reading.of_part(name)
-    wrong = dict.fromkeys(each.where for each in told if not each.is_missing)
-    remedy = f"Correct {', '.join(wrong)}." if wrong else "Set what is missing and start again."
-    return Finding(name, "problem", " ".join(map(str, told)), remedy)
+def _problems(reading: Reading, name: str) -> list[Finding]:
+    """Return what is wrong with one argument of an `OTP`, each field by itself."""
+    return _findings(name, reading.of_part(name))
+
+
+def _findings(name: str, problems: Iterable[FieldProblem], remedy: str = "") -> list[Finding]:
+    return [
+        Finding(name, "problem", each.problem, each.remedy or remedy or f"Correct {each.field}.") for each in problems
+    ]

@@ -16,6 +16,8 @@ from otpkit.gateways.provider import Provider
 from otpkit.template import Template
 from otpkit.transport import notifier
 
+__all__ = ["Apprise"]
+
 PROVIDER: Final = Provider("apprise", "Apprise")
 _PHONE: Final = "{phone}"
 _ANY_PHONE: Final = "8613800138000"

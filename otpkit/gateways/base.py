@@ -22,6 +22,8 @@ from otpkit.frames import without_locals
 from otpkit.models import mask
 from otpkit.template import Template
 
+__all__ = ["Delivery", "FunctionGateway", "Gateway", "Message", "Push", "Receipt", "Receipts"]
+
 Channel = Literal["sms", "voice"]
 MAX_BATCH: Final = 524_288  # bytes of a push that holds many receipts: some 2000 rows, where a provider names no number
 

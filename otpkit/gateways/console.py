@@ -6,8 +6,10 @@ import sys
 from typing import ClassVar, TextIO
 
 from otpkit.effects import Call, Flow
-from otpkit.errors import ConfigurationError
+from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.gateways.base import Channel, Gateway, Message, Receipt
+
+__all__ = ["Console"]
 
 
 class Console(Gateway):
@@ -26,10 +28,9 @@ class Console(Gateway):
 
     def __init__(self, stream: TextIO | None = None, *, development: bool = False) -> None:
         if development is not True:
-            raise ConfigurationError(
-                "Console prints codes, which is for development alone.",
-                "Pass development=True there (OTPKIT_DEVELOPMENT=1), and another gateway anywhere else.",
-            )
+            problem = "Console prints codes, which is for development alone."
+            remedy = "Pass development=True there (OTPKIT_DEVELOPMENT=1), and another gateway anywhere else."
+            raise ConfigurationError(problems=[FieldProblem("development", problem, remedy)])
         self._stream = stream
 
     def __repr__(self) -> str:

@@ -8,11 +8,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from otpkit.core.checks import Checks
 from otpkit.effects import Call, Flow
 from otpkit.errors import ConfigurationError
 from otpkit.gateways import validation
 from otpkit.gateways.provider import Provider
 
+__all__ = ["Credentials"]
+
+_NAMES = ("access_key_id", "access_key_secret", "security_token")
 _KEY_ID = re.compile(r"[!-+\--~]+")
 
 
@@ -30,12 +34,17 @@ class Credentials:
     security_token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        validation.header_value("access_key_id", self.access_key_id)
-        validation.header_value("access_key_secret", self.access_key_secret)
-        if not _KEY_ID.fullmatch(self.access_key_id):
-            raise ConfigurationError("access_key_id holds a blank or a comma.", "Copy it again from the console.")
-        if self.security_token is not None:
-            validation.header_value("security_token", self.security_token)
+        _check(_NAMES, (self.access_key_id, self.access_key_secret, self.security_token))
+
+
+def _check(names: tuple[str, str, str], values: tuple[str | None, str | None, str | None]) -> None:
+    """Raise `ConfigurationError` for an id, a secret and a token that can't be right, by the provider's own names."""
+    with Checks() as checks:
+        for name, value in zip(names, values, strict=True):
+            if name != names[2] or value is not None:
+                checks.value(name, validation.header_value, value)
+        if checks.passed(names[0]) and not _KEY_ID.fullmatch(values[0] or ""):
+            checks.add(names[0], f"{names[0]} holds a blank or a comma.", "Copy it again from the console.")
 
 
 CredentialsSource = Callable[[], Credentials | Awaitable[Credentials]]
@@ -56,15 +65,18 @@ def current(provider: Provider, source: Credentials | CredentialsSource) -> Flow
 
 
 def source(
-    static: tuple[str | None, str | None, str | None], credentials: CredentialsSource | None
+    static: tuple[str | None, str | None, str | None],
+    credentials: CredentialsSource | None,
+    names: tuple[str, str, str] = _NAMES,
 ) -> Credentials | CredentialsSource:
     """Return whose key signs: that of `static` (id, secret, token), or the function `credentials`, which gives it.
 
-    Raises ConfigurationError where there are none, or both.
+    Errors call the three as `names` does. Raises ConfigurationError where there are none, or both.
     """
     if credentials is None:
-        key_id, secret, security_token = static
         # None is refused by name, like any other value that is no key.
+        _check(names, static)
+        key_id, secret, security_token = static
         return Credentials(key_id, secret, security_token)  # type: ignore[arg-type]
     if not callable(credentials):
         raise ConfigurationError("credentials is no function.", "Pass one that returns Credentials(…).")

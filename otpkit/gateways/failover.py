@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from otpkit.core.checks import Checks
 from otpkit.errors import ConfigurationError
 from otpkit.gateways.base import Gateway, Message
 from otpkit.template import Template
+
+__all__ = ["Failover", "Route"]
 
 NAME = re.compile(r"[a-z0-9_-]{1,24}")
 MAX_MEMBERS = 8
@@ -73,17 +76,16 @@ class Failover:
         rest_after: int = 3,
         rest: float = 60,
     ) -> None:
-        if not isinstance(gateways, Sequence) or not 2 <= len(gateways) <= MAX_MEMBERS:
-            raise ConfigurationError(
-                f"Failover got no list of 2 to {MAX_MEMBERS} gateways.", "Pass one; a single gateway needs no Failover."
-            )
-        if len(set(map(id, gateways))) != len(gateways):
-            raise ConfigurationError("Failover names a gateway twice.", "Name each once.")
-        if on_uncertain not in {"stop", "next"}:
-            raise ConfigurationError("Failover.on_uncertain is unknown.", 'Pass "stop" or "next".')
-        _check_number("undelivered_after", 0 if undelivered_after is None else undelivered_after, 0, MAX_REST_S)
-        _check_number("rest_after", rest_after, 1, 100)
-        _check_number("rest", rest, 1, MAX_REST_S)
+        with Checks() as checks:
+            checks.of("gateways", _check_members, gateways)
+            if on_uncertain not in ("stop", "next"):
+                checks.add("on_uncertain", "Failover.on_uncertain is unknown.", 'Pass "stop" or "next".')
+            for name, value, low, high in (
+                ("undelivered_after", 0 if undelivered_after is None else undelivered_after, 0, MAX_REST_S),
+                ("rest_after", rest_after, 1, 100),
+                ("rest", rest, 1, MAX_REST_S),
+            ):
+                checks.of(name, _check_number, name, value, low, high)
         self.gateways = tuple(gateways)
         self.on_uncertain = on_uncertain
         self.undelivered_after = undelivered_after
@@ -94,6 +96,15 @@ class Failover:
         # No reprs of functions: a partial's shows its arguments.
         names = [getattr(each, "name", "") or type(each).__name__ for each in self.gateways]
         return f"Failover({', '.join(names)}; on_uncertain={self.on_uncertain!r})"
+
+
+def _check_members(gateways: object) -> None:
+    if not isinstance(gateways, Sequence) or not 2 <= len(gateways) <= MAX_MEMBERS:
+        raise ConfigurationError(
+            f"Failover got no list of 2 to {MAX_MEMBERS} gateways.", "Pass one; a single gateway needs no Failover."
+        )
+    if len(set(map(id, gateways))) != len(gateways):
+        raise ConfigurationError("Failover names a gateway twice.", "Name each once.")
 
 
 def _check_number(name: str, value: Any, low: int, high: int) -> None:

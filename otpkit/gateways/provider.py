@@ -15,6 +15,8 @@ from otpkit.errors import ConfigurationError, GatewayRejectedError, RejectionCat
 from otpkit.gateways.base import Receipt
 from otpkit.template import Template
 
+__all__ = ["Provider", "json_object", "message_id"]
+
 # A short word without a whole mobile number in it; anything longer may be a message.
 _TOKEN: Final = re.compile(r"(?!.*[0-9]{10})[A-Za-z0-9._-]{1,64}")
 _MESSAGE_ID: Final = re.compile(r"[!-~]{1,128}")

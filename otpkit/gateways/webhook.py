@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
+from otpkit.core.checks import Checks
 from otpkit.core.secret import read_secret
 from otpkit.effects import Flow, HttpRequest, HttpResponse
 from otpkit.errors import (
@@ -26,6 +27,8 @@ from otpkit.frames import without_locals
 from otpkit.gateways import validation
 from otpkit.gateways.base import Channel, Gateway, Message, Receipt
 from otpkit.gateways.provider import Provider, header, json_object, message_id, read_json, seconds, text_of, token
+
+__all__ = ["Webhook", "verify_webhook"]
 
 PROVIDER: Final = Provider("webhook", "The webhook")
 TIMESTAMP: Final = "Otpkit-Timestamp"
@@ -78,12 +81,14 @@ class Webhook(Gateway):
         timeout: tuple[float, float] | float = (3, 10),
         proxy: str | None = None,
     ) -> None:
-        self.url, _, query = validation.whole_url("url", url).partition("?")
-        # Apart, for a query may be a key, and no repr shows a request's.
-        self._query = _query(query)
-        self._secret = read_secret("secret", secret)
-        self.timeout = validation.timeouts("timeout", timeout)
-        self._proxy = validation.proxy_url("proxy", proxy)
+        with Checks() as checks:
+            if whole := checks.value("url", validation.whole_url, url):
+                self.url, _, query = whole.partition("?")
+                # Apart, for a query may be a key, and no repr shows a request's.
+                self._query = checks.of("url", _query, query)
+            self._secret = checks.value("secret", read_secret, secret)
+            self.timeout = checks.value("timeout", validation.timeouts, timeout)
+            self._proxy = checks.value("proxy", validation.proxy_url, proxy)
 
     def __repr__(self) -> str:
         return f"Webhook(url={self.url!r}, timeout={self.timeout!r})"

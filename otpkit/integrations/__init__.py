@@ -1,1 +1,1 @@
-"""otpkit in web frameworks: one module each, on the public API alone, imported when it is named."""
+"""Web framework integrations. Each is a separate module on the public API, and is imported only on request."""

@@ -1,10 +1,10 @@
-"""Flask: an extension with pages, answers for errors, and the redeeming of proofs. It needs the extra `flask`.
+"""Flask: an extension with pages, error handlers, and a call that redeems proofs. It needs the extra `flask`.
 
 ::
 
     app = Flask(__name__)
     app.config.update(SECRET_KEY=…, SESSION_COOKIE_SECURE=True, SESSION_COOKIE_SAMESITE="Lax")
-    phones = PhoneVerification(app)  # configured by OTPKIT_… variables, unless an OTP is given
+    phones = PhoneVerification(app)  # reads the OTPKIT_… variables unless you pass an OTP
     app.register_blueprint(phones.blueprint(next_url="/account"), url_prefix="/signup")
 
 
@@ -13,12 +13,14 @@
         proof = phones.redeem(idempotency_key=request.form["key"])
         return find(proof.phone) if proof.replayed else create(proof.phone)
 
-A code is tied to the visitor's session, and so of no use to somebody who talked them into reading it out. The session
-is a signed cookie: the visitor can read it and can send an old one again (`otpkit.web.sessions` says what follows).
+A code is tied to the visitor's session. If an attacker talks the visitor into reading the code aloud, it is worthless
+in the attacker's own session. Flask's session is a signed cookie: the visitor can read it, and can send an old one
+again. `otpkit.web.sessions` explains the consequences.
 
-Where a library keeps the session on the server, a stranger may have planted its id in the visitor's browser. A kept
-proof is of no use to the stranger, and what follows `redeem` or happens in `on_verified`, such as a login, is in a
-session of another id with Flask-Session. With another library give it a new id there: clearing it keeps the old one.
+If a library stores sessions on the server, an attacker may have planted a session id in the visitor's browser (session
+fixation). A kept proof is still worthless to the attacker. With Flask-Session, code after `redeem` and in
+`on_verified`, such as a login, runs in a session with a new id. With another library, change the session's id there
+yourself: clearing the session does not change its id.
 """
 
 from __future__ import annotations
@@ -85,19 +87,20 @@ class PhoneVerification:
     """Phone verification for Flask applications.
 
     Args:
-        app: the application, or None where `init_app` is called later.
-        otp: what verifies; None is `OTP.from_env()`, made by `init_app`. Threads and forked workers share it; close it
-            where you made it.
-        forwarded_hops: how many proxies of yours stand before the application, for the visitor's address; 0 where
-            werkzeug's `ProxyFix` is told of them.
+        app: the application, or None to call `init_app` later.
+        otp: the `OTP`. With None, `init_app` calls `OTP.from_env()`. Threads and forked workers share it. Close it
+            where you create it.
+        forwarded_hops: the number of your own proxies in front of the application, to find the visitor's address in
+            `X-Forwarded-For`. Use 0 if werkzeug's `ProxyFix` handles the header.
 
-    Raises `ConfigurationError` for an `AsyncOTP`, and what `OTP.from_env` raises.
+    Raises:
+        ConfigurationError: `otp` is an `AsyncOTP`, or `OTP.from_env` fails.
     """
 
     def __init__(self, app: Flask | None = None, otp: OTP | None = None, *, forwarded_hops: int = 0) -> None:
         if isinstance(otp, AsyncOTP):
             raise ConfigurationError(
-                "PhoneVerification for Flask got no OTP.", "Pass an OTP; an AsyncOTP needs an event loop."
+                "PhoneVerification for Flask got an AsyncOTP, which needs an event loop.", "Pass an OTP."
             )
         self._otp = otp
         self._hops = forwarded_hops
@@ -105,12 +108,18 @@ class PhoneVerification:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Put the `OTP` at `app.extensions["otpkit"]`, and have every `OTPError` answered.
+        """Store the `OTP` in `app.extensions["otpkit"]`, and handle every `OTPError`.
 
-        A client gets a problem document (RFC 9457) in the visitor's language, with `Retry-After` and `RateLimit` where
-        a limit is used up; one that prefers HTML, such as a browser, gets a page that leads on: to the pages of the
-        purpose where a proof is missing or used, else back. A `ConfigurationError` is not the visitor's: it goes on to
-        the application's log.
+        An API client gets a problem document (RFC 9457) in the visitor's language. When a limit is reached, it has the
+        headers `Retry-After` and `RateLimit`. A client that prefers HTML, such as a browser, gets a page with a link:
+        to the page of the purpose if a proof is missing or used, else back. A `ConfigurationError` is not the visitor's
+        fault, so it is raised to the application.
+
+        Args:
+            app: the application.
+
+        Raises:
+            ConfigurationError: `OTP.from_env` fails.
         """
         app.extensions[_EXTENSION] = self._otp or OTP.from_env()
         app.register_error_handler(OTPError, _refuse)
@@ -124,25 +133,30 @@ class PhoneVerification:
         render: Callable[[View], str] | None = None,
         discreet: bool = False,
     ) -> Blueprint:
-        """Return a blueprint with the two forms of a purpose, at `/{purpose}` unless it is registered elsewhere.
+        """Return a blueprint with the two forms of a purpose. Its default path is `/{purpose}`.
 
-        Its forms have a token of their own: have Flask-WTF's `CSRFProtect`, where there is one, exempt the blueprint.
+        Its forms have their own CSRF token. If you use Flask-WTF's `CSRFProtect`, exempt the blueprint.
 
         Args:
-            purpose: what the codes are for.
-            next_url: where on this site the visitor is sent once their code was right; the session keeps the proof for
-                `redeem`. A `?next=` that the page was called with, a path of this site, comes first; with the purpose
-                `signup` it is handed on to `next_url`, the form that creates the account.
-            on_verified: a function of the `Proof` that gives the response instead, such as one that logs them in. A
-                form that comes twice calls it twice, with the same proof. Nothing is kept then. A path to go to is
-                `request.args.get("next")`, which the page was called with, if `otpkit.web.own_path` returns it. Where
-                it logs somebody in it clears the session first, and gives it a new id if it is kept on the server by
-                another library than Flask-Session (OWASP ASVS 7.2.4). An SMS alone is too weak for administrators:
-                refuse them (6.3.4). It redirects within this site: browsers keep the form's answer from leading
-                elsewhere (CSP, `form-action`).
-            render: makes the HTML of a `View`, in place of the pages that come with otpkit.
-            discreet: whether strangers are shown the same, whatever was sent to a number before or guessed for it; see
+            purpose: the purpose of the codes.
+            next_url: the path on this site to redirect to after a correct code. The session keeps the proof for
+                `redeem`. If the page was called with `?next=` and a path of this site, that path comes first. With the
+                purpose `signup`, it is passed on to `next_url`, the form that creates the account.
+            on_verified: a function that takes the `Proof` and returns the response, for example to log the visitor in.
+                The session then keeps no proof. If the form is sent twice, the function is called twice with the same
+                proof. Rules for this function:
+
+                - Redirect only within this site. Browsers block other redirects after a form (CSP, `form-action`).
+                - `request.args.get("next")` is the path to go to; pass it through `otpkit.web.own_path`.
+                - To log in, clear the session first. If another library than Flask-Session stores sessions on the
+                  server, change the session's id too (OWASP ASVS 7.2.4).
+                - Refuse administrators: an SMS alone is too weak for them (OWASP ASVS 6.3.4).
+            render: returns the HTML of a `View`, instead of otpkit's own pages.
+            discreet: True to show strangers the same pages, whatever was sent to a number or guessed for it; see
                 `otpkit.web.discreet`.
+
+        Returns:
+            The blueprint.
         """
         from otpkit.web.pages import render as own
 
@@ -178,26 +192,31 @@ class PhoneVerification:
         return blueprint
 
     def redeem(self, purpose: str = "signup", *, idempotency_key: str | None = None) -> Proof:
-        """Redeem the proof that the pages kept in the session, once ever: `proof.phone` is verified.
+        """Redeem the proof that the session keeps. A proof can be redeemed only once. `proof.phone` is verified.
+
+        If a browser reports that another site's page caused the request (`Sec-Fetch-Site`), no proof is found. Protect
+        your own form with a CSRF token too (Flask-WTF).
+
+        The visitor may choose the idempotency key, and one proof must create one account. If `proof.replayed` is True,
+        return the account that exists. If it does not exist, because the process or the connection ended before it was
+        created, create it. Put a unique constraint on the phone.
 
         Args:
-            purpose: as given to `blueprint`.
-            idempotency_key: a text that names the form, such as a hidden field of it: sent twice, it gets the same
-                proof twice. None and the empty text stand for none: a form that is sent again is then a
-                `UsedTokenError`, and so is another request with the same key: one that differs in method, URL or body,
-                a form's token against forgery aside.
+            purpose: the purpose passed to `blueprint`.
+            idempotency_key: a text that identifies the form, such as a hidden field. If the form is sent twice, both
+                requests get the same proof. None and "" mean no key: then the second request raises `UsedTokenError`. A
+                request with the same key but another method, URL or body also raises `UsedTokenError` (the CSRF token
+                may differ).
 
-        The visitor may choose the key, and one proof makes one account: where `proof.replayed` is True, return the
-        account that exists. Where there is none, for the process or the connection ended before it was made, make it; a
-        unique constraint on the phone belongs there.
+        Returns:
+            The proof.
 
-        A request of another site's page finds no proof, in browsers that tell (`Sec-Fetch-Site`); give your form a
-        token of its own too (Flask-WTF).
-
-        Raises `InvalidTokenError` where there is no proof, what `OTP.redeem` raises, and `ConfigurationError` for an
-        application without a `SECRET_KEY`.
+        Raises:
+            InvalidTokenError: there is no proof.
+            ConfigurationError: the application has no `SECRET_KEY`.
+            OTPError: what `OTP.redeem` raises.
         """
-        g.otpkit_purpose = purpose  # for the page, where this is refused
+        g.otpkit_purpose = purpose  # for the error page, if the redeem fails
         with visit(_session(), purpose) as state:
             site, cookie = request.headers.get("Sec-Fetch-Site", ""), _proof_cookie(purpose)
             token = take_proof(state, sec_fetch_site=site, cookie=cookie)
@@ -221,14 +240,16 @@ class PhoneVerification:
 
 def _session() -> MutableMapping[str, Any]:
     if isinstance(session, NullSession):
-        raise ConfigurationError("Codes are tied to the session, and it has no key.", 'Set app.config["SECRET_KEY"].')
+        raise ConfigurationError(
+            "Codes are tied to the session, but the session has no key.", 'Set app.config["SECRET_KEY"].'
+        )
     return session
 
 
 def _leave_session() -> None:
-    """Go on in a session of another id, with Flask-Session: a stranger who planted this one is not logged in too.
+    """Change the session's id, with Flask-Session. A stranger who planted the old id is then not logged in too.
 
-    Its own `regenerate` would delete the old one, by which a form that was sent twice is answered again.
+    Flask-Session's `regenerate` would delete the old session. It must stay, to answer a form that was sent twice.
     """
     if hasattr(session, "sid"):
         session.sid, session.modified = secrets.token_urlsafe(32), True
@@ -239,7 +260,7 @@ def _proof_cookie(purpose: str) -> str:
 
 
 def _set_cookie(response: BaseResponse, cookie: ProofCookie) -> None:
-    """Set the cookie that the kept proof is tied to, where the session's own is sent."""
+    """Set the cookie that the kept proof is tied to, with the scope of the session's own cookie."""
     interface = current_app.session_interface
     response.set_cookie(
         cookie.name,
@@ -254,7 +275,7 @@ def _set_cookie(response: BaseResponse, cookie: ProofCookie) -> None:
 
 
 def _form() -> dict[str, str]:
-    # A browser says how long a form is. The application may have read it before, for a CAPTCHA.
+    # Browsers send the length of a form. The application may have read the form before, for a CAPTCHA.
     return request.form.to_dict() if 0 < (request.content_length or 0) <= MAX_BODY else {}
 
 
@@ -265,7 +286,7 @@ def _fingerprint() -> str:
         content = [*request.form.items(multi=True), *files]
     else:
         content = request.get_data()
-    csrf_field = current_app.config.get("WTF_CSRF_FIELD_NAME", "")  # of Flask-WTF
+    csrf_field = current_app.config.get("WTF_CSRF_FIELD_NAME", "")  # set by Flask-WTF
     return fingerprint(request.method, request.full_path, content, csrf_field=csrf_field)
 
 
@@ -278,10 +299,10 @@ def _next() -> str:
 
 
 def _page_of(purpose: str) -> str:
-    """Return the URL of the pages of a purpose, "" where the application has none."""
+    """Return the URL of a purpose's page, or "" if the application has none."""
     for name in current_app.blueprints:
         if name.rpartition(".")[2] == _name(purpose):
-            with suppress(BuildError):  # its prefix takes an argument
+            with suppress(BuildError):  # the blueprint's prefix takes an argument
                 return url_for(f"{name}.show")
     return ""
 

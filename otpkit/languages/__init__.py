@@ -1,8 +1,8 @@
-"""The texts for people: one TOML file per language, read when the first of its texts is needed.
+"""The texts for people: one TOML file per language, read on first use.
 
 To add a language, copy `en.toml` to a file named by the language's tag in lower case, such as `fr.toml` or
 `pt-br.toml`, and translate the texts. Keep the keys and the placeholders; `tests/test_languages.py` compares them.
-Choose sentences that read well for any number: there are no plural forms.
+Write sentences that fit any number, because there are no plural forms.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from importlib.resources import files
 from typing import Any, Final
 
 DEFAULT: Final = "en"
-# From so many seconds on, a wait is written in the next unit of `units`; and the size of that unit. `phone.js` does
-# the same.
+# (seconds from which a unit is used, size of the unit in seconds), from days down to seconds. `phone.js` does the same.
 _UNITS: Final = ((172_800, 86_400), (7_200, 3_600), (120, 60), (0, 1))
 
 
 @cache
 def languages() -> tuple[str, ...]:
-    """Return the languages that there are, English first."""
+    """Return all languages, English first."""
     names = (path.name for path in files(__name__).iterdir())
     found = {name.removesuffix(".toml") for name in names if name.endswith(".toml")}
     return DEFAULT, *sorted(found - {DEFAULT})
@@ -28,8 +27,8 @@ def languages() -> tuple[str, ...]:
 
 @cache
 def texts(language: str) -> Mapping[str, Any]:
-    """Return the texts of a language, one of `languages()`, as they stand in its file."""
-    import tomllib  # Not needed by programs that show no text, so importing otpkit stays cheap.
+    """Return the texts of a language (one of `languages()`), as in its file."""
+    import tomllib  # Programs that show no text do not need it, so importing otpkit stays fast.
 
     return tomllib.loads(files(__name__).joinpath(f"{language}.toml").read_text(encoding="utf-8"))
 
@@ -41,7 +40,7 @@ def tag(language: str) -> str:
 
 
 def duration(seconds: int, language: str) -> str:
-    """Return a time in seconds, minutes, hours or days, rounded up."""
+    """Return a number of seconds as text, in seconds, minutes, hours or days, rounded up."""
     units: list[str] = texts(language)["units"]
     size, unit = next(
         (size, unit) for (least, size), unit in zip(_UNITS, reversed(units), strict=True) if seconds >= least

@@ -1,10 +1,12 @@
-"""A local gateway that speaks the providers' wire format, for development and tests: nothing is ever sent.
+"""A local gateway that speaks the providers' wire formats, for development and tests. It never sends anything.
 
-`Sandbox` holds the rules and the messages and needs nothing but the standard library. `running` and `serve`
-put it on a socket, with an inbox page at `/` and a JSON interface under `/api`, where `/api/events` tells of what
-happens as it happens; they need the extra `otpkit[sandbox]`. Alidayu's calls are under `/gw/alidayu`, Twilio's under
-`/2010-04-01`, those of Dysmsapi, Dyvmsapi and Tencent Cloud at `/`, where the call that a request names tells it from
-a visit to the inbox. Receipts are pushed as long as `running` or `serve` runs.
+`Sandbox` holds the rules and the messages. It needs only the standard library. `running` and `serve` put it on a
+socket, with an inbox page at `/` and a JSON interface under `/api`. `/api/events` is a stream of server-sent events.
+The server needs the extra `otpkit[sandbox]`.
+
+Paths: Alidayu's calls are under `/gw/alidayu`, Twilio's under `/2010-04-01`. Dysmsapi, Dyvmsapi and Tencent Cloud are
+at `/`, like the inbox; a request that names a call goes to the provider. Receipts are pushed while `running` or `serve`
+runs.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Address", "Fault", "Message", "Sandbox", "create_app", "running", "serve"]
 
-# Imported when first used, so that the rules can be used where no web server is installed.
+# Imported on first use: the rules must work without a web server installed.
 _LAZY = {
     "Address": "otpkit.sandbox.server",
     "create_app": "otpkit.sandbox.app",

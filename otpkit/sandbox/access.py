@@ -1,4 +1,4 @@
-"""Check who asks for a page or the interface, and how long a body is. The gateways check credentials instead."""
+"""Refuse pages and the JSON interface to other sites, and limit bodies. The gateways check credentials instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.types import Receive
 from otpkit.errors import ConfigurationError
 
 MAX_BODY: Final = 65_536  # bytes
-# Headers of what is no page: shown as one all the same, it does nothing.
+# Headers for responses that are no page: a browser that opens one runs nothing in it.
 INERT: Final = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -23,11 +23,12 @@ _UNSAFE: Final = frozenset({"POST", "DELETE"})
 
 
 def foreign(request: Request, allowed_hosts: Collection[str], *, form: bool = False) -> str:
-    """Return why a request must come from another site's page, or "" if it does not.
+    """Return the reason to refuse a request from another site's page, or "" to accept the request.
 
-    A `form` must show where it comes from, as all browsers do (Fetch §3.2); whoever calls the JSON interface may be no
-    browser at all. Another site's page may link to the inbox, and ask for nothing else: how long an answer takes, and
-    whether there is one, would tell it what was sent (https://web.dev/articles/fetch-metadata).
+    With `form`, the request must prove that it comes from our page; all browsers send the needed headers (Fetch §3.2).
+    Clients of the JSON interface need not be browsers, so they may omit these headers. Another site's page may link to
+    the inbox, but may not fetch from it: the time of a response and its existence would leak what was sent
+    (https://web.dev/articles/fetch-metadata).
     """
     host = request.headers.get("host", "")
     name = _name_of(host)
@@ -39,20 +40,20 @@ def foreign(request: Request, allowed_hosts: Collection[str], *, form: bool = Fa
     if request.method in _UNSAFE and is_of_a_browser and not is_own:
         return "a page of another site may not do this"
     if site == "cross-site" and request.headers.get("sec-fetch-mode") != "navigate":
-        return "a page of another site may not ask for this"
+        return "a page of another site may not request this"
     return ""
 
 
 def error(problem: str, status: int) -> Response:
-    """Return the interface's answer to a request that it refuses."""
+    """Return the JSON interface's response to a refused request. `status` is the HTTP status."""
     return JSONResponse({"error": problem}, status)
 
 
 async def body_of(request: Request) -> bytes:
-    """Read a body.
+    """Return the request's body.
 
     Raises:
-        ConfigurationError: it is longer than any that means well.
+        ConfigurationError: it is longer than `MAX_BODY`.
     """
     body = await read_body(request.receive)
     if body is None:
@@ -61,7 +62,7 @@ async def body_of(request: Request) -> bytes:
 
 
 async def read_body(receive: Receive) -> bytes | None:
-    """Return a request's whole body; None if it is longer than any that means well, or the sender hung up before."""
+    """Return a request's whole body. Return None if it exceeds `MAX_BODY` or the client disconnects first."""
     body, has_more = bytearray(), True
     while has_more:
         event = await receive()
@@ -80,7 +81,7 @@ def _name_of(host: str) -> str:
 
 
 def _is_local_name(name: str) -> bool:
-    """Return whether no web site can have this name: only names with a dot are for sale."""
+    """Return True if no public web site can have this name: an IP address, `*.localhost` or a name without a dot."""
     if name and "." not in name and ":" not in name:
         return True
     if name.endswith(".localhost"):

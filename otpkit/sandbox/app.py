@@ -30,19 +30,22 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 GATEWAY_PATH: Final = "/gw/alidayu"
 TWILIO_PATH: Final = "/2010-04-01"
 _ACTION_HEADERS: Final = frozenset({b"x-acs-action", b"x-tc-action"})
-TRANSPORT: Final = "otpkit.sandbox.transport"  # the key in the request's state under which `server` puts it
-# What browsers say of a person's own request (Fetch Metadata).
+TRANSPORT: Final = "otpkit.sandbox.transport"  # the key of the transport in the request's state, set by `server`
+# The values of Sec-Fetch-Site for requests that no other site caused (Fetch Metadata).
 _OWN_SITES: Final = frozenset({b"none", b"same-origin"})
 
 
 def create_app(
     sandbox: Sandbox, *, extra_routes: Sequence[BaseRoute] = (), allowed_hosts: Collection[str] = ()
 ) -> Starlette:
-    """Build the web application.
+    """Return the web application.
 
-    The inbox and `/api` answer to IP addresses, `localhost` and names without a dot only, so that no web site
-    can point its own name at this server and read the codes (DNS rebinding); `allowed_hosts` adds names.
-    The gateway answers to any name, as it asks for credentials.
+    Args:
+        sandbox: the state to serve.
+        extra_routes: routes to add after the sandbox's own.
+        allowed_hosts: names to accept for the inbox and `/api`, besides IP addresses, `localhost` and names without a
+            dot. The limit stops a web site from pointing its own name at this server to read codes (DNS rebinding).
+            The gateways accept any name, because they check credentials.
     """
     pages = _Pages(sandbox, frozenset(allowed_hosts))
     return Starlette(routes=[*_gateway_routes(sandbox), *pages.routes(), *asset_routes(), *extra_routes])
@@ -61,12 +64,12 @@ def _gateway_routes(sandbox: Sandbox) -> list[BaseRoute]:
 
 
 def _answer_call(sandbox: Sandbox, request: WireRequest) -> WireResponse:
-    """Answer a call of Alibaba Cloud or Tencent Cloud: both have the path `/`."""
+    """Answer a call of Alibaba Cloud or Tencent Cloud. Both use the path `/`."""
     return tencent.answer(sandbox, request) if tencent.speaks(request) else aliyun.answer(sandbox, request)
 
 
 class _CallsRoute(Route):
-    """Takes what names a call, in a header or a parameter, and leaves visits to the inbox, which has the same path."""
+    """The route of requests that name a call in a header or a parameter. Other requests to `/` go to the inbox."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] != "http" or not _names_call(scope):
@@ -87,7 +90,7 @@ def _is_form(content_type: bytes) -> bool:
 
 
 class _Pages:
-    """The routes of the inbox and the interface, each behind the check of who asks."""
+    """The routes of the inbox and the JSON interface. Each refuses requests from other sites."""
 
     def __init__(self, sandbox: Sandbox, allowed_hosts: frozenset[str]) -> None:
         self._sandbox = sandbox
@@ -130,13 +133,13 @@ class _Pages:
 
 
 class WireEndpoint:
-    """A bare ASGI application that answers calls: no request object, no thread, next to no cost."""
+    """A bare ASGI application for provider calls. It builds no request object and uses no thread, for speed."""
 
     def __init__(self, answer: Callable[[WireRequest], WireResponse]) -> None:
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Another site's page could sign with the default secret, so it is turned away."""
+        """Answer one request. Refuse requests from other sites' pages: they could sign with the default secret."""
         headers = dict(scope["headers"])
         body = await read_body(receive) if scope["method"] == "POST" else b""
         if body is None:
@@ -150,7 +153,7 @@ class WireEndpoint:
 
 
 async def hand_over(answer: WireResponse, scope: Scope, receive: Receive, send: Send) -> None:
-    """Put an answer on the wire in the way it asks for."""
+    """Send a response the way it requires: late, whole, cut in half or not at all."""
     if answer.delay and await _gone_within(answer.delay, receive):
         return
     if answer.ending == "drop":
@@ -176,13 +179,13 @@ def _transport(scope: Scope) -> asyncio.Transport:
     transport = scope.get("state", {}).get(TRANSPORT)
     if transport is None:
         raise ConfigurationError(
-            "This server can't close a connection at will.", "Use otpkit.sandbox.serve or running."
+            "This server can't close a connection on demand.", "Use otpkit.sandbox.serve or running."
         )
     return transport  # type: ignore[no-any-return]
 
 
 async def _gone(receive: Receive) -> None:
-    """Wait until the connection has ended; the server complains of an answer left unfinished before that."""
+    """Wait until the client has disconnected. On an earlier return, the server would log an incomplete response."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -1,7 +1,7 @@
-"""Push receipts over HTTP, in the words of the provider that each is of, as long as the server runs.
+"""Push receipts over HTTP in the format of their provider, while the server runs.
 
-SmsReport of Dysmsapi, VoiceReport of Dyvmsapi and Tencent Cloud's statuses are arrays of JSON. A status callback of
-Twilio is a signed form, of one message or call.
+Dysmsapi's SmsReport, Dyvmsapi's VoiceReport and Tencent Cloud's statuses are JSON arrays. Twilio's status callback is a
+signed form about one message or call.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from otpkit.sandbox.receipts import ReceiptPush
 from otpkit.sandbox.state import Sandbox
 from otpkit.transport.http import Transport
 
-TICK: Final = 0.05  # s between two looks at what is due; the sandbox's clock may be moved, so no sleep can be exact
-# Seconds to connect and to answer; Aliyun gives up after 0.7, and a loaded machine may need longer.
+# Interval of polling for due receipts. A test may move the sandbox's clock, so no exact sleep is possible.
+TICK: Final = 0.05  # s
+# Seconds to connect and to respond. Aliyun gives up after 0.7 s; a loaded machine may need longer.
 TIMEOUT: Final = (1.0, 2.0)
 JSON: Final = "application/json;charset=utf-8"
 FORM: Final = "application/x-www-form-urlencoded; charset=utf-8"
@@ -41,7 +42,7 @@ _REPORTS: Final[Mapping[ProviderName, Callable[[Message], dict[str, object]]]] =
 
 @contextlib.contextmanager
 def pushing(sandbox: Sandbox) -> Iterator[None]:
-    """Push what is due from a thread, one push after the other, as long as the block runs."""
+    """Push due receipts from a thread, one after the other, while the block runs."""
     stopped = threading.Event()
     thread = threading.Thread(target=_push_until, args=(sandbox, stopped), name="otpkit-receipts", daemon=True)
     thread.start()
@@ -53,7 +54,7 @@ def pushing(sandbox: Sandbox) -> Iterator[None]:
 
 
 def _push_until(sandbox: Sandbox, stopped: threading.Event) -> None:
-    """Push what is due until `stopped`; what is not taken is pushed again later."""
+    """Push due receipts until `stopped` is set. Queue failed pushes again."""
     transport = Transport(ca_file=_ca_file(), decoding="replace")
     while not stopped.wait(TICK):
         now = sandbox.now()
@@ -66,12 +67,12 @@ def _push_until(sandbox: Sandbox, stopped: threading.Event) -> None:
 
 
 def _status_of(transport: Transport, url: str, headers: Mapping[str, str], body: bytes) -> int:
-    """POST once, and return the status of a whole answer; 0 where none came."""
+    """POST once. Return the HTTP status of a complete response, or 0 if none came."""
     request = HttpRequest(
         method="POST",
         url=urldefrag(url).url,
         params={},
-        # A connection that was kept and went stale would look like a receiver that does not answer.
+        # A stale keep-alive connection would look like a receiver that does not respond.
         headers={**headers, "Connection": "close"},
         timeout=TIMEOUT,
         body=body,
@@ -83,13 +84,13 @@ def _status_of(transport: Transport, url: str, headers: Mapping[str, str], body:
 
 
 def _ca_file() -> str | None:
-    """Return the CA certificates that this host trusts, its own for development among them; None if it names none."""
+    """Return the CA certificates that this host trusts, including its own for development; None if it has none."""
     paths = ssl.get_default_verify_paths()
     return paths.cafile or paths.capath
 
 
 def push_request(url: str, push: ReceiptPush, sandbox: Sandbox) -> tuple[dict[str, str], bytes]:
-    """Return the headers and the body that a push to `url` has."""
+    """Return the headers and the body of a push to `url`."""
     if push.provider == "twilio":
         params = status_callback(push.messages[0], sandbox.account_sid)
         signature = sign(url, params, sandbox.auth_token).decode()
@@ -99,5 +100,5 @@ def push_request(url: str, push: ReceiptPush, sandbox: Sandbox) -> tuple[dict[st
 
 
 def is_taken(push: ReceiptPush, status: int) -> bool:
-    """Return whether an answer's HTTP status ends a push; Twilio is content with any success."""
+    """Return True if a response with this HTTP status accepts the push. Twilio accepts any 2xx, the others only 200."""
     return status // 100 == 2 if push.provider == "twilio" else status == 200

@@ -1,6 +1,6 @@
-"""The calls that the sandbox answers, of all providers, and what they travel in. No I/O.
+"""The calls that the sandbox answers, and the types of requests and responses. No I/O.
 
-Alibaba Cloud's calls have their plain names.
+The names of Alibaba Cloud's calls have no prefix.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ Api = Literal[
 ]
 
 
-HEARD: Final = "200000"  # the state of a call that was listened to
-CALL_RESULTS: Final = (HEARD, "200003")  # of all providers' calls; nobody answers one that fails
+HEARD: Final = "200000"  # the state of a call that was heard to the end
+CALL_RESULTS: Final = (HEARD, "200003")  # (success, failure) of every provider's calls; 200003 is "no answer"
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderRow:
-    """A provider's own facts, beside its wire format.
+    """A provider's properties, except its wire format.
 
-    `results` are the result codes of a good and of a bad receipt. `rejection` is what the fault `reject` answers
-    unless told otherwise: out of service, which no client can remedy. `send_id` makes the provider's id of a send from
-    a serial number. `own_id` is what the sender's own id is called. `is_pushed` tells whether its receipts are pushed
-    to the sandbox's one URL.
+    `results` are the result codes of a delivered and of a failed receipt. `rejection` is the default code of the fault
+    `reject`: out of service, which no client can fix. `send_id` builds the provider's id of a send from a serial
+    number. `own_id` is the provider's name for the sender's own id. `is_pushed`: receipts are pushed to
+    `Sandbox(receipts_url=…)`.
     """
 
     title: str
@@ -95,7 +95,7 @@ PROVIDERS: Final[Mapping[ProviderName, ProviderRow]] = {
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """A call's facts: its provider, its channel, and whether it sends or asks."""
+    """A call's properties: its provider, its channel, and whether it sends or queries."""
 
     provider: ProviderName
     channel: Channel
@@ -124,13 +124,13 @@ APIS: Final[tuple[Api, ...]] = tuple(CALLS)
 
 
 def calls_of(*providers: ProviderName) -> tuple[Api, ...]:
-    """Return the names of some providers' calls."""
+    """Return the names of the calls of `providers`."""
     return tuple(api for api, call in CALLS.items() if call.provider in providers)
 
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """An HTTP request as it came in; names of headers are in lower case."""
+    """An HTTP request as received. Header names are in lower case."""
 
     method: str
     path: bytes
@@ -139,7 +139,7 @@ class WireRequest:
     body: bytes = field(default=b"", repr=False)
 
     def header(self, name: str) -> str:
-        """Return a header's value without the blanks around it, or ""."""
+        """Return a header's value without surrounding blanks, or "" if it is absent."""
         return self.headers.get(name.encode(), b"").decode("latin-1").strip()
 
 
@@ -150,7 +150,7 @@ JSON: Final[Headers] = ((b"content-type", b"application/json; charset=utf-8"),)
 
 @dataclass(frozen=True, slots=True)
 class WireResponse:
-    """An HTTP answer, and how it is handed over: after `delay` seconds; whole, cut in half, or not at all."""
+    """An HTTP response and how to send it: after `delay` seconds; whole, cut in half, or not at all."""
 
     status: int
     body: bytes
@@ -160,12 +160,12 @@ class WireResponse:
 
 
 def json_response(content: dict[str, object], *, status: int = 200, headers: Headers = JSON) -> WireResponse:
-    """Return an answer whose body is a JSON object, Chinese left readable."""
+    """Return a response with a JSON object as its body. Chinese is not escaped."""
     return WireResponse(status, json.dumps(content, ensure_ascii=False).encode(), headers)
 
 
 class Unacceptable(Exception):
-    """A send or a query that the gateway refuses; `code` is its code for the reason."""
+    """Raised for a send or a query that the gateway refuses. `code` is the gateway's code for the reason."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

@@ -1,34 +1,34 @@
 """The faults that the sandbox can play, and the phone numbers that always play them.
 
-A call has one answer, so the first of its phones that asks for a fault decides for all of them; a receipt is
-each message's own. A fault that was queued comes before a number's own, and faults are played on valid calls
-only: an invalid one gets its error and spends none.
+Faults are played on valid calls only. An invalid call gets its error and uses up no fault. A queued fault comes before
+a phone number's own. A call has one answer, so the first of its phones with a fault decides for the whole call; each
+message has its own receipt.
 
 Phone numbers with a fault of their own, for the calls that send:
 
-    139000CCCCC    rejected with the code CCCCC, any that does not begin with 0: 13900050001, 13900099998;
-                   the other providers give their own code of the same meaning, Twilio its own ones: 13900021610
-    139001000NN    NN below; the last digit says whether the message is sent: 1 yes, 0 no
+    139000CCCCC    rejected with the code CCCCC, which must not begin with 0: 13900050001, 13900099998;
+                   the other providers use their own code of the same meaning; Twilio's codes work too: 13900021610
+    139001000NN    NN below; the last digit is 1 if the message is sent, 0 if not
         10, 11     HTTP 500
-        20         throttled before the call is reached: HTTP 403, of Dysmsapi and Dyvmsapi 400, of Twilio 429, of
+        20         throttled before the call is reached: HTTP 403; Dysmsapi and Dyvmsapi 400; Twilio 429;
                    Tencent Cloud "RequestLimitExceeded"
-        30, 31     `success: false` with the code "0", of Dysmsapi and Dyvmsapi "isp.SYSTEM_ERROR", of Tencent Cloud
-                   "InternalError.OtherError", of Twilio HTTP 503
+        30, 31     `success: false` with the code "0"; Dysmsapi and Dyvmsapi "isp.SYSTEM_ERROR"; Tencent Cloud
+                   "InternalError.OtherError"; Twilio HTTP 503
         40, 41     the connection is dropped after the request was read
         50, 51     half an answer, then the connection is closed
         60, 61     an answer that is not JSON
-        71         accepted, and the receipt says that it failed
-        72         accepted, and the receipt is pushed twice
-        81         accepted, and the receipt never comes
-        82         accepted, and the receipt comes 5 s late
-        90         accepted, and nothing is ever sent
+        71         accepted; the receipt reports a failure
+        72         accepted; the receipt is pushed twice
+        81         accepted; the receipt never comes
+        82         accepted; the receipt comes 5 s late
+        90         accepted; nothing is ever sent
     139001001SS    the answer comes after SS seconds; sent
     139001200SS    a voice call ends in the state 2000SS: 13900120002 is busy
 
-139002CCCCC, 139003000NN (10 to 61) and 139003001SS do the same to the calls that ask, and messages to them are
-ordinary ones.
+139002CCCCC, 139003000NN (10 to 61) and 139003001SS do the same to the calls that query. Messages to these numbers have
+no fault.
 
-No I/O, no lock: the sandbox has one.
+No I/O and no lock: the sandbox holds the lock.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ FaultName = Literal[
     "lost",
 ]
 
-# Whether the message counts as sent, unless the fault says so itself.
+# True if the message counts as sent. `Fault.sent` overrides it.
 SENT_BY_DEFAULT: Final[Mapping[FaultName, bool]] = {
     "reject": False,
     "http_500": False,
@@ -99,22 +99,27 @@ SEND_ONLY: Final[frozenset[FaultName]] = RECEIPT_FAULTS | {"lost"}
 
 MAX_TIMES: Final = 10_000  # calls
 MAX_DELAY: Final = 600  # s
-LATE_DELAY: Final = 5.0  # s, longer than a patient person waits
+LATE_DELAY: Final = 5.0  # s; longer than the timeout of a patient client
 _LATE: Final[frozenset[FaultName]] = frozenset({"late", "receipt_late"})
 _CODE: Final = re.compile(r"[0-9A-Za-z._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong with the next `times` calls.
+    """A fault for the next `times` calls.
 
-    `api` and `phone` (any usual spelling) narrow it to calls of one kind and to one number; None is any.
-    `delay`, in seconds up to 600, holds the answer back; `late` does nothing else, and `receipt_late` holds the
-    receipt back instead. `code` is what `reject` answers, or what the receipt of `receipt_failed` says.
-    `sent` says whether the message counts as sent; None is what `SENT_BY_DEFAULT` says of the fault.
+    Args:
+        fault: the fault's name.
+        times: the number of calls to play it on, 1 to 10,000.
+        api: limit it to this call; None is any call.
+        phone: limit it to this number, in any usual spelling; None is any number.
+        delay: seconds to hold the answer back, 0 to 600. For `receipt_late`, it holds the receipt back instead.
+            None is 5 s for `late` and `receipt_late`, else 0.
+        code: the code that `reject` answers, or that the receipt of `receipt_failed` reports.
+        sent: True if the message counts as sent; None uses `SENT_BY_DEFAULT`.
 
     Raises:
-        ConfigurationError: a name or a value that is not known.
+        ConfigurationError: an unknown name, or a value out of range.
     """
 
     fault: FaultName
@@ -145,24 +150,24 @@ class Fault:
             object.__setattr__(self, name, value)
 
     def concerns(self, api: Api, phones: tuple[str, ...]) -> bool:
-        """Return whether the fault is for a call of this kind to these phones."""
+        """Return True if the fault applies to a call of `api` to `phones`."""
         if not CALLS[api].sends and self.fault in SEND_ONLY:
             return False
         return self.api in {None, api} and (self.phone is None or self.phone in phones)
 
     @property
     def answer_delay(self) -> float:
-        """The seconds for which the answer is held back."""
+        """Seconds to hold the answer back."""
         return 0.0 if self.fault == "receipt_late" else self.delay or 0.0
 
     @property
     def receipt_delay(self) -> float:
-        """The seconds for which the receipt is held back."""
+        """Seconds to hold the receipt back."""
         return self.delay or 0.0 if self.fault == "receipt_late" else 0.0
 
     @property
     def in_words(self) -> str:
-        """The fault in words, for people to read."""
+        """The fault described for people."""
         words = DESCRIPTIONS[self.fault]
         if not words.startswith("accepted"):
             words += "; sent" if self.sent else "; not sent"
@@ -178,10 +183,10 @@ def fault_from_json(data: object) -> Fault:
     """Build a fault from a decoded JSON object.
 
     Raises:
-        ConfigurationError: not an object, or with a field or a value that is not known.
+        ConfigurationError: not an object, or an unknown field, or a wrong value.
     """
     if not isinstance(data, dict):
-        raise ConfigurationError("A fault is a JSON object.", 'Send one like {"fault": "reject"}.')
+        raise ConfigurationError("A fault must be a JSON object.", 'Send one like {"fault": "reject"}.')
     unknown = sorted(set(data) - set(FIELDS))
     if unknown:
         raise ConfigurationError(f"Unknown field {unknown[0]!r:.40}.", f"Use one of {', '.join(FIELDS)}.")
@@ -204,13 +209,13 @@ def _check_scope(fault: Fault) -> None:
     if fault.api is not None and not CALLS[fault.api].sends and fault.fault in SEND_ONLY:
         sending = [api for api in calls_of(CALLS[fault.api].provider) if CALLS[api].sends]
         raise ConfigurationError(
-            f"{fault.fault!r} is a fault of {', '.join(sending)} alone.", "Name one of these as api, or null."
+            f"{fault.fault!r} only applies to {', '.join(sending)}.", "Set 'api' to one of these, or to null."
         )
     if fault.code is None:
         return
     if fault.fault not in {"reject", "receipt_failed"}:
         raise ConfigurationError(
-            f"'code' belongs to 'reject' and 'receipt_failed', not to {fault.fault!r}.", "Leave it out."
+            f"'code' only applies to 'reject' and 'receipt_failed', not to {fault.fault!r}.", "Leave it out."
         )
     if not isinstance(fault.code, str) or not _CODE.fullmatch(fault.code):
         raise ConfigurationError(f"'code' is {fault.code!r:.40}.", "Send a string such as '50001'.")
@@ -231,11 +236,11 @@ def _check_numbers(fault: Fault) -> None:
         raise ConfigurationError(f"'delay' is {delay!r:.40}.", f"Send a number of seconds from 0 to {MAX_DELAY}.")
 
 
-# The six digits before a code to reject with, and the six before the endings below.
+# The first six digits of a number: those that reject with a code, then those that take the endings below.
 SENDING: Final = ("139000", "139001")
-ASKING: Final = ("139002", "139003")
+QUERYING: Final = ("139002", "139003")
 
-# The last digit says whether the message is sent.
+# The last digit is 1 if the message is sent. The value is (fault, sent).
 ENDINGS: Final[Mapping[str, tuple[FaultName, bool]]] = {
     "00010": ("http_500", False),
     "00011": ("http_500", True),
@@ -254,14 +259,14 @@ ENDINGS: Final[Mapping[str, tuple[FaultName, bool]]] = {
     "00082": ("receipt_late", True),
     "00090": ("lost", False),
 }
-LATE: Final = "001"  # followed by two digits: seconds
-STATE: Final = "200"  # followed by the last two digits of a call's state
+LATE: Final = "001"  # two digits follow: seconds
+STATE: Final = "200"  # two digits follow: the last two of a call's state
 
 
 def magic_fault(api: Api, phone: str) -> Fault | None:
-    """Return the fault that a phone number of 11 digits asks for by itself, or None for an ordinary one."""
+    """Return the fault that a phone number always plays, or None for an ordinary number."""
     call = CALLS[api]
-    rejected, special = SENDING if call.sends else ASKING
+    rejected, special = SENDING if call.sends else QUERYING
     prefix, ending = phone[:6], phone[6:]
     if prefix == rejected and ending[0] != "0":
         return Fault("reject", code=ending)
@@ -278,7 +283,7 @@ def magic_fault(api: Api, phone: str) -> Fault | None:
 
 
 def magic_table() -> Iterator[tuple[str, str]]:
-    """Yield each number of the calls that send with what it does, for people to read."""
+    """Yield (number, description) of the calls that send, for people to read."""
     rejected, special = SENDING
     yield rejected + "CCCCC", "rejected with that code (13900050001: 50001)"
     for ending, (name, sent) in ENDINGS.items():
@@ -291,27 +296,27 @@ def _state_fault(state: str) -> Fault | None:
     return None if state == HEARD else Fault("receipt_failed", code=state)
 
 
-MAX_FAULTS: Final = 1_000  # queued at a time
+MAX_FAULTS: Final = 1_000  # faults queued at the same time
 
 
 class FaultQueue:
-    """Gives each fault to the first call that it concerns, as often as it is to be played."""
+    """A queue of faults. Each is played on the first calls it applies to, `times` times."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        """Queue one.
+        """Add a fault to the queue.
 
         Raises:
-            ConfigurationError: too many are queued.
+            ConfigurationError: the queue is full.
         """
         if len(self._faults) >= MAX_FAULTS:
-            raise ConfigurationError(f"{MAX_FAULTS} faults are queued already.", "Clear them first.")
+            raise ConfigurationError(f"{MAX_FAULTS} faults are queued already.", "Delete the queued faults first.")
         self._faults.append(fault)
 
     def take(self, api: Api, phones: tuple[str, ...]) -> Fault | None:
-        """Take the fault that a call must play, or None."""
+        """Remove and return the fault that a call must play, or None."""
         for place, fault in enumerate(self._faults):
             if fault.concerns(api, phones):
                 self._spend(place)
@@ -326,5 +331,5 @@ class FaultQueue:
             del self._faults[place]
 
     def waiting(self) -> list[Fault]:
-        """Return those that are left, the next one first."""
+        """Return the faults that are left, the next one first."""
         return list(self._faults)

@@ -1,4 +1,4 @@
-"""The inbox page with its style and script, and its forms, which need no script: a POST, then the page anew."""
+"""The inbox page with its style, script and forms. The forms work without script: POST, then redirect to the page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FILES: Final = {name: (Path(__file__).parent / "static" / name).read_bytes() fo
 
 
 def asset_url(name: str) -> str:
-    """Return the URL of a file. It holds the digest of its contents, so that a browser may keep the file for good."""
+    """Return the URL of a static file. It contains a digest of the contents, so browsers may cache the file forever."""
     return f"{PATH}/{name}?{sha256(_FILES[name]).hexdigest()[:16]}"
 
 
@@ -45,9 +45,9 @@ async def _serve(request: Request) -> Response:
 
 
 INBOX_SIZE: Final = 100  # messages shown
-LONGEST_TEXT: Final = 200  # characters shown of one before its details are opened
-LONGEST_NAME: Final = 40  # characters shown and read out of a signature
-LONGEST_CODE: Final = 12  # characters that can still be a code to type
+LONGEST_TEXT: Final = 200  # characters of a text shown before its details are opened
+LONGEST_NAME: Final = 40  # characters of a signature that are shown and read aloud
+LONGEST_CODE: Final = 12  # A longer value is not a code to type, so it is not shown as one.
 
 _TIMES: Final = re.compile(r"[0-9]{1,9}")
 _POLICY: Final = (
@@ -71,13 +71,13 @@ templates: Final = jinja2.Environment(
 
 
 class Inbox:
-    """The page of one sandbox."""
+    """The inbox page of one sandbox."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
     async def show(self, request: Request) -> Response:
-        """Show the messages, all or those that `phone` and `q` name."""
+        """Show all messages, or those that `phone` and `q` select."""
         return self._page(request)
 
     async def clear(self, request: Request) -> Response:
@@ -86,7 +86,7 @@ class Inbox:
         return _back(request)
 
     async def add_fault(self, request: Request) -> Response:
-        """Queue the fault of the form."""
+        """Queue the fault that the form describes."""
         form = await _form(request)
         try:
             self._sandbox.add_fault(_fault(form))
@@ -105,7 +105,7 @@ class Inbox:
         try:
             messages = self._sandbox.messages(phone or None, q=q)
         except ConfigurationError:
-            problem = "This is not a phone number: 11 digits, or +86 and 11 digits."
+            problem = "This is not a phone number. Use 11 digits, or +86 and 11 digits."
         html = templates.get_template("inbox.html").render(
             **_CONSTANTS,
             messages=messages[:INBOX_SIZE],
@@ -123,7 +123,7 @@ class Inbox:
 
 
 def _back(request: Request) -> Response:
-    """Have the browser ask for the page that the form stood on: reloading it then sends no form twice."""
+    """Redirect to the page with the form. Reloading that page does not send the form again."""
     query = request.url.query
     return Response(status_code=303, headers={"location": f"/?{query}" if query else "/"})
 
@@ -137,7 +137,7 @@ async def _form(request: Request) -> Mapping[str, str]:
 
 
 def _fault(form: Mapping[str, str]) -> Fault:
-    """Build the fault of a form; a field left empty says nothing. `Fault` refuses what makes no sense."""
+    """Build the fault of a form. An empty field counts as absent. `Fault` checks the values."""
     fields: dict[str, Any] = {name: form.get(name) for name in ("fault", "api", "phone")}
     times: Any = form.get("times", "1")
     return Fault(times=int(times) if _TIMES.fullmatch(times) else times, **fields)
@@ -145,7 +145,7 @@ def _fault(form: Mapping[str, str]) -> Fault:
 
 @lru_cache(maxsize=10 * INBOX_SIZE)
 def _bubble(message: Message, status: Status) -> str:
-    """Return the HTML of a message, made once: all open pages ask for it, and the gateway must not wait for them."""
+    """Return the HTML of a message. It is cached: every open page requests it, and must not slow the gateway down."""
     return cast("str", _message_template().bubble(message, status))
 
 

@@ -1,4 +1,4 @@
-"""The JSON interface under `/api` for tests and tools: messages, faults, counts, and events as they happen."""
+"""The JSON interface under `/api` for tests and tools: messages, faults, counts, and a stream of events."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from otpkit.sandbox.faults import fault_from_json
 from otpkit.sandbox.state import Sandbox
 
 MEDIA_TYPE: Final = "text/event-stream"
-TICK: Final = 0.1  # s between two looks; receipts come by the sandbox's clock, which may be moved: no wait can be exact
-HEARTBEAT: Final = 15.0  # s of silence after which a comment finds out whether the other side is still there
-RETRY: Final = 1_000  # ms after which a browser connects anew
+# Interval of polling the log. Receipts follow the sandbox's clock, which a test may move, so no exact wait is possible.
+TICK: Final = 0.1  # s
+HEARTBEAT: Final = 15.0  # s; after this long without an event, a comment checks that the client is still connected
+RETRY: Final = 1_000  # ms after which a browser reconnects
 
 _ID: Final = re.compile(r"[0-9]{1,15}")
 _LIMIT: Final = re.compile(r"[0-9]{1,9}")
@@ -28,28 +29,28 @@ _NO_STORE: Final = {"cache-control": "no-store"}
 
 
 class Interface:
-    """The interface of one sandbox."""
+    """The endpoints of one sandbox's JSON interface."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
     async def events(self, request: Request) -> Response:
-        """Answer with what happens, as it happens, as server-sent events (HTML §9.2)."""
+        """Stream events as they happen, as server-sent events (HTML §9.2)."""
         return watch(self._sandbox, request)
 
     async def messages(self, request: Request) -> Response:
-        """Return the messages, newest first: all, or those that `phone`, `q` and `limit` leave."""
+        """Return the messages, newest first, filtered by `phone`, `q` and `limit`."""
         asked = request.query_params
         phone, limit = asked.get("phone"), asked.get("limit")
         if limit is not None and not _LIMIT.fullmatch(limit):
-            raise ConfigurationError(f"'limit' is a whole number, not {limit!r:.40}.", "Send one.")
+            raise ConfigurationError(f"'limit' is {limit!r:.40}.", "Send a whole number.")
         most = None if limit is None else int(limit)
         found = self._sandbox.messages(phone or None, most, q=asked.get("q", ""))
         now = self._sandbox.now()
         return JSONResponse([message.as_json(now) for message in found], headers=_NO_STORE)
 
     async def clear_messages(self, _: Request) -> Response:
-        """Forget all messages."""
+        """Delete all messages."""
         return JSONResponse({"deleted": self._sandbox.clear_messages()})
 
     async def faults(self, _: Request) -> Response:
@@ -57,21 +58,21 @@ class Interface:
         return JSONResponse([asdict(fault) for fault in self._sandbox.faults()], headers=_NO_STORE)
 
     async def add_fault(self, request: Request) -> Response:
-        """Queue the fault that the body is."""
+        """Queue the fault in the body."""
         fault = fault_from_json(await _json_body(request))
         self._sandbox.add_fault(fault)
         return JSONResponse(asdict(fault), 201)
 
     async def clear_faults(self, _: Request) -> Response:
-        """Forget the queued faults."""
+        """Delete the queued faults."""
         return JSONResponse({"deleted": self._sandbox.clear_faults()})
 
     async def stats(self, _: Request) -> Response:
-        """Return how many requests came in."""
+        """Return the request counts."""
         return JSONResponse(self._sandbox.stats(), headers=_NO_STORE)
 
     async def clear_stats(self, _: Request) -> Response:
-        """Start the counts from 0."""
+        """Reset the counts to 0."""
         self._sandbox.clear_stats()
         return JSONResponse({})
 
@@ -84,24 +85,24 @@ async def _json_body(request: Request) -> object:
 
 
 def watch(sandbox: Sandbox, request: Request) -> Response:
-    """Answer with the events from now on, or with those after the one that `Last-Event-ID` names."""
+    """Stream the events from now on, or from the one after `Last-Event-ID`."""
     last = request.headers.get("last-event-id", "")
     since = int(last) if _ID.fullmatch(last) else sandbox.last_event()
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}  # the latter for nginx, which would hold it back
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}  # Without the latter, nginx buffers the stream.
     if request.method == "HEAD":
         return Response(media_type=MEDIA_TYPE, headers=headers)
     return StreamingResponse(_frames(sandbox, since), media_type=MEDIA_TYPE, headers=headers)
 
 
 async def _frames(sandbox: Sandbox, last: int) -> AsyncIterator[bytes]:
-    """Read the log at this watcher's own pace. A watcher that falls far behind gets a notice; nothing piles up."""
+    """Yield frames at the client's own pace. A client that falls far behind gets `missed`; nothing is queued for it."""
     yield f"retry: {RETRY}\n\n".encode()
     loop = asyncio.get_running_loop()
     spoke = loop.time()
     while True:
         if events := sandbox.events(last):
             last = events[-1].id
-            for event in events:  # one by one: a slow reader holds one of them, not a copy of all
+            for event in events:  # one by one: a slow client holds one frame, not a copy of all
                 yield event.frame
             spoke = loop.time()
         elif loop.time() - spoke > HEARTBEAT:

@@ -1,4 +1,4 @@
-"""Messages as the sandbox keeps them, with their text, their code and the request that sent them. No I/O, no clock."""
+"""The sandbox's messages, with their text, their code and the request that sent them. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _DIGITS: Final = re.compile(r"[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Sms:
-    """A send as it was asked for by `api`: one text for one phone or several.
+    """One send as `api` requested it: one text to one or several phones.
 
-    Of a voice call, `sign_name` is the number that is shown to the person called. `request` is what asked for it,
-    where that came over the wire, and `callback` the URL to which it has its receipts pushed, where it names one.
+    For a voice call, `sign_name` is the number shown to the person called. `request` is the HTTP request that caused
+    the send, or None if the send did not come over the wire. `callback` is the URL for its receipts, or "".
     """
 
     phones: tuple[str, ...]
@@ -39,7 +39,7 @@ class Sms:
     callback: str = field(default="", repr=False)
 
     def message_to(self, phone: str, **fate: Any) -> Message:
-        """Return the message to one of the phones; `fate` is the rest of its fields."""
+        """Return the message to one of the phones. `fate` holds the fields of `Message` that `Sms` does not have."""
         return Message(
             phone=phone,
             code=find_code(self.params, self.text.removeprefix(f"【{self.sign_name}】")),
@@ -57,13 +57,13 @@ class Sms:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message to one phone, or one call.
+    """One text message to one phone, or one voice call.
 
-    `phone` has 11 digits, or `+` and all digits outside the mainland. `sent_at` and `receipt_at` are seconds since the
-    epoch. At `receipt_at` the receipt comes in, with `result_code`, and makes the message `delivered` or, with
-    `fails`, `failed`; None is a receipt that never comes. `extend` is the sender's own id, and `biz_id` the provider's.
-    `request` is what sent it, where it came over the wire, and `callback` the URL that its receipt is pushed to, where
-    it names one.
+    `phone` has 11 digits; outside the mainland it is `+` and all digits. `sent_at` and `receipt_at` are seconds since
+    the epoch. At `receipt_at` the receipt arrives with `result_code`: the message becomes `failed` if `fails`, else
+    `delivered`. If `receipt_at` is None, no receipt ever arrives. `extend` is the sender's own id, `biz_id` the
+    provider's. `request` is the HTTP request that sent it, or None. `callback` is the URL that its receipt is pushed
+    to, or "".
     """
 
     id: int
@@ -85,22 +85,22 @@ class Message:
 
     @property
     def provider(self) -> ProviderName:
-        """The provider whose call sent it."""
+        """The provider whose call sent the message."""
         return CALLS[self.api].provider
 
     @property
     def channel(self) -> Channel:
-        """The way it reaches the person: a text or a voice call."""
+        """The channel: `sms` or `voice`."""
         return CALLS[self.api].channel
 
     def status(self, now: float) -> Status:
-        """Return how the message stands at `now`, in seconds since the epoch."""
+        """Return the message's status at `now`, in seconds since the epoch."""
         if self.receipt_at is None or now < self.receipt_at:
             return "waiting"
         return "failed" if self.fails else "delivered"
 
     def as_json(self, now: float) -> dict[str, object]:
-        """Return what `GET /api/messages` shows of it."""
+        """Return the message as `GET /api/messages` shows it, with its status at `now` (seconds since the epoch)."""
         return {
             "id": self.id,
             "provider": self.provider,
@@ -131,14 +131,17 @@ def variables(template_text: str) -> set[str]:
 
 
 def render(template_text: str | None, params: Mapping[str, str]) -> str:
-    """Fill a template in; without its text, show the variables so that a person can read them."""
+    """Return the template filled in. If its text is unknown (None), return the variables as `name=value, …`."""
     if template_text is None:
         return ", ".join(f"{name}={value}" for name, value in params.items())
     return _VARIABLE.sub(lambda match: params[match[1] or match[2]], template_text)
 
 
 def find_code(params: Mapping[str, str], body: str) -> str | None:
-    """Return the code that a message carries: its variable `code`, its variable `1` of digits, or its only digits."""
+    """Return the code of a message, or None.
+
+    It is the variable `code`, else the variable `1` if it is all digits, else the only run of digits in `body`.
+    """
     if "code" in params:
         return params["code"]
     if _DIGITS.fullmatch(params.get("1", "")):
@@ -148,7 +151,7 @@ def find_code(params: Mapping[str, str], body: str) -> str | None:
 
 
 def shanghai(timestamp: float) -> datetime:
-    """Return seconds since the epoch as a time in China."""
+    """Return a time in seconds since the epoch as a datetime in China's time zone."""
     return datetime.fromtimestamp(timestamp, SHANGHAI)
 
 
@@ -156,7 +159,7 @@ def _iso(timestamp: float) -> str:
     return datetime.fromtimestamp(timestamp, UTC).isoformat()
 
 
-MAX_RECORDED: Final = 16_384  # characters of one request; what is beyond them is cut off
+MAX_RECORDED: Final = 16_384  # characters of one request; the rest is cut off
 MASK: Final = "***"
 
 _SECRET: Final = frozenset(
@@ -167,7 +170,7 @@ _SECRET_PARAMS: Final = re.compile(r"(?<![^&])(Signature|SecurityToken|Token)=[^
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A request as a person reads it. `query` is still encoded, `is_cut` says that some of it was left out."""
+    """An HTTP request as a person reads it. `query` is still encoded. `is_cut`: a part of the request was cut off."""
 
     method: str
     path: str
@@ -177,12 +180,12 @@ class Recorded:
     is_cut: bool
 
     def as_json(self) -> dict[str, object]:
-        """Return what `GET /api/messages` shows of it."""
+        """Return the request as `GET /api/messages` shows it."""
         return asdict(self)
 
 
 def recorded(request: WireRequest) -> Recorded:
-    """Keep a request; names of headers are in lower case, as they came to us."""
+    """Return a copy of a request with secrets and signatures masked, cut to `MAX_RECORDED` characters."""
     left, is_cut = MAX_RECORDED, False
 
     def fit(text: str) -> str:
@@ -211,5 +214,5 @@ def _mask(name: str, value: str) -> str:
         return MASK
     if name != "authorization":
         return value
-    said, equals, _ = value.partition("Signature=")
-    return f"{said}{equals}{MASK}" if equals and said.startswith("ACS3-") else MASK
+    head, equals, _ = value.partition("Signature=")
+    return f"{head}{equals}{MASK}" if equals and head.startswith("ACS3-") else MASK

@@ -1,6 +1,6 @@
-"""Read phone numbers as the providers' documents spell them, and write them as their answers do. No I/O.
+"""Parse phone numbers as the providers' documents spell them, and format them as their responses do. No I/O.
 
-A mainland number has 11 digits; a number of another region is `+` and its digits.
+A mainland number is stored as 11 digits, a number of another region as `+` and its digits.
 """
 
 from __future__ import annotations
@@ -11,29 +11,31 @@ from typing import Final
 from otpkit.errors import ConfigurationError
 
 SEPARATORS: Final = re.compile(r"[\s().-]")
-_MAINLAND: Final = "1[0-9]{10}"  # as the providers judge; wider than a mobile number
+_MAINLAND: Final = "1[0-9]{10}"  # The providers accept any number of this form, mobile or not.
 NUMBER: Final = re.compile(_MAINLAND)
 _SUBSCRIBER: Final = re.compile(rf"(?:\+?86|0086)?({_MAINLAND})")
-# Numbers of other regions: those of Hong Kong, Macau and Taiwan without `+` too, as the providers' documents have them.
+# Numbers of other regions. The providers' documents also write those of Hong Kong, Macau and Taiwan without `+`.
 _NEARBY: Final = r"85[23][0-9]{8}|886[0-9]{9}"
 _ELSEWHERE: Final = re.compile(rf"(?:\+|00)(?!86|85[23])([1-9][0-9]{{6,14}})|(?:\+|00)?({_NEARBY})")
-# The ITU's country codes (E.164): those of one digit and of two; all others have three.
+# Country codes of one and of two digits (ITU-T E.164); all others have three.
 _COUNTRY: Final = re.compile(r"\+(1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[0-9]{3})([0-9]+)")
 
 
 def subscriber(phone: str) -> str:
-    """Return the 11 digits of any usual spelling of a mainland number, `+86 138 0013 8000` for one; or a number of
-    another region as `+` and its digits.
+    """Return a phone number in the stored form, from any usual spelling such as `+86 138 0013 8000`.
+
+    Returns:
+        11 digits for a mainland number, else `+` and the digits.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: `phone` is not a phone number.
     """
     digits = SEPARATORS.sub("", phone) if isinstance(phone, str) else ""
     if (match := _SUBSCRIBER.fullmatch(digits)) is not None:
         return match[1]
     if (match := _ELSEWHERE.fullmatch(digits)) is not None:
         return f"+{match[1] or match[2]}"
-    raise ConfigurationError(f"{phone!r:.40} is not a phone number.", "Give 11 digits, or +86 and 11 digits.")
+    raise ConfigurationError(f"{phone!r:.40} is not a phone number.", "Use 11 digits, or +86 and 11 digits.")
 
 
 def e164(phone: str) -> str:
@@ -42,19 +44,19 @@ def e164(phone: str) -> str:
 
 
 def country_and_number(phone: str) -> tuple[str, str]:
-    """Return the country code of a message's phone, and the rest."""
+    """Return the country code and the national number of a stored phone."""
     found = _COUNTRY.fullmatch(e164(phone))
     return ("", phone) if found is None else (found[1], found[2])
 
 
-# As the documents of Dysmsapi and Tencent Cloud spell them: 11 digits, with `+86`, `0086`, `86` or `+` before them; or
-# another country's code and number, `85251234567`. Eleven digits that begin with 1 are always a mainland number.
+# The spellings in the documents of Dysmsapi and Tencent Cloud: 11 digits, alone or after `+86`, `0086`, `86` or `+`; or
+# another country's code and number (`85251234567`). Eleven digits that begin with 1 are always a mainland number.
 _MAINLAND_RECIPIENT: Final = re.compile(rf"(?:\+86|0086|86|\+)?({_MAINLAND})")
 _ELSEWHERE_RECIPIENT: Final = re.compile(r"(?:00)?(85[23][0-9]{8}|(?!86|85[23])[2-9][0-9]{6,14})|00(1[2-9][0-9]{9})")
 
 
 def recipient(number: str) -> str | None:
-    """Return whom a number means: 11 digits of the mainland, `+` and all digits elsewhere; None where it is none."""
+    """Return the recipient in the stored form (11 digits, or `+` and digits), or None if it is not a phone number."""
     if (found := _MAINLAND_RECIPIENT.fullmatch(number)) is not None:
         return found[1]
     found = _ELSEWHERE_RECIPIENT.fullmatch(number)

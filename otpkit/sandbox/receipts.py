@@ -1,4 +1,4 @@
-"""Decide how receipts turn out, and queue those that are pushed. No I/O, no lock: the sandbox has one."""
+"""Decide the outcome of receipts, and queue those to push. No I/O and no lock: the sandbox holds the lock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ MAX_BATCH: Final = 100  # receipts in one push
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of one message: its receipt comes `delay` seconds later than usual; None is never."""
+    """The outcome of one message. Its receipt arrives `delay` seconds later than usual, or never if None.
+
+    `copies` is how many times the receipt is pushed.
+    """
 
     delay: float | None
     fails: bool
@@ -27,7 +30,7 @@ class Outcome:
 
 
 def outcome(api: Api, phone: str, fault: Fault | None) -> Outcome:
-    """Decide by the receipt fault of a message's call, or else by that of its number alone."""
+    """Return a message's outcome: by the receipt fault of its call, else by its phone number's own fault."""
     if fault is None or fault.fault not in RECEIPT_FAULTS:
         fault = magic_fault(api, phone)
     call = CALLS[api]
@@ -48,7 +51,7 @@ def outcome(api: Api, phone: str, fault: Fault | None) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptPush:
-    """Receipts that one HTTP request tells of; `copy` and `attempt` count from 0."""
+    """Receipts to push in one HTTP request. `copy` and `attempt` count from 0."""
 
     provider: ProviderName
     copy: int
@@ -57,7 +60,7 @@ class ReceiptPush:
 
 
 class PushQueue:
-    """The receipts that wait to be pushed, `max_size` of them at most: further ones are not."""
+    """The receipts to push. It holds at most `max_size`; receipts beyond that are never pushed."""
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
@@ -65,12 +68,12 @@ class PushQueue:
         self._waiting: list[tuple[float, int, ReceiptPush]] = []
 
     def add(self, at: float, push: ReceiptPush) -> None:
-        """Push at `at`, in seconds since the epoch."""
+        """Add a push that is due at `at`, in seconds since the epoch."""
         if len(self._waiting) < self._max_size:
             heapq.heappush(self._waiting, (at, next(self._serials), push))
 
     def take_due(self, now: float) -> list[ReceiptPush]:
-        """Take what is due; receipts of one kind are told of together."""
+        """Remove and return the pushes that are due at `now`. Receipts of one kind are joined into batches."""
         batches: dict[tuple[ProviderName, int, int], list[Message]] = {}
         while self._waiting and self._waiting[0][0] <= now:
             push = heapq.heappop(self._waiting)[2]
@@ -87,12 +90,16 @@ def _batch(provider: ProviderName) -> int:
 
 
 def checked_url(url: str | None) -> str | None:
-    """Return a URL that receipts can be pushed to; it was chosen by who runs the sandbox, so any host will do."""
+    """Return `url` if receipts can be pushed to it. Any host is allowed: the person who runs the sandbox chose it.
+
+    Raises:
+        ConfigurationError: it is not an http or https URL, or it holds credentials.
+    """
     try:
         parts = urlsplit(url or "")
         good = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc and parts.port != 0
     except ValueError:
         good = False
     if url is not None and not (good and url.isascii() and url.isprintable() and " " not in url):
-        raise ConfigurationError(f"{url!r:.80} is no URL to push receipts to.", "Give http://host:port/path.")
+        raise ConfigurationError(f"{url!r:.80} is not a URL to push receipts to.", "Use http://host:port/path.")
     return url

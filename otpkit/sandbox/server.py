@@ -1,8 +1,8 @@
-"""Put the sandbox on a socket: blocking, or in the background of a test.
+"""Serve the sandbox on a socket: blocking, or in the background of a test.
 
-Request targets are read as the providers' servers do: bytes beyond ASCII, and blanks, as they stand in the URL. The
-documents' own lines for curl and Python write Chinese into the URL, and so do older HTTP clients. h11 refuses such a
-request line, so its target is percent-encoded before h11 sees it.
+Request targets may contain blanks and non-ASCII bytes, as on the providers' servers: the curl and Python examples in
+the providers' documents put Chinese into the URL, and so do older HTTP clients. h11 refuses such a request line, so its
+target is percent-encoded before h11 parses it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from otpkit.sandbox.app import TRANSPORT, create_app
 from otpkit.sandbox.callbacks import pushing
 from otpkit.sandbox.state import Sandbox
 
-_LONGEST_LINE: Final = 65_536  # bytes; h11 takes no longer one
+_LONGEST_LINE: Final = 65_536  # bytes; h11 accepts no longer line
 _TO_ENCODE: Final = re.compile(rb"[ \x80-\xff]")
 
 
 def encoded(line: bytes) -> bytes:
-    """Return a request line whose target is ASCII without blanks; one that is no such line comes back as it is."""
+    """Return the request line with blanks and non-ASCII bytes in its target encoded. Return any other line as it is."""
     method, _, rest = line.partition(b" ")
     target, blank, version = rest.rpartition(b" ")
     if not blank or not version.startswith(b"HTTP/"):
@@ -42,9 +42,9 @@ def encoded(line: bytes) -> bytes:
 
 
 class LenientConnection(h11.Connection):
-    """Holds each request line back until it is whole, and hands it on encoded.
+    """An h11 connection that buffers each request line until it is complete, and passes it on encoded.
 
-    A request that was sent before the one ahead of it was answered (pipelining) is read as h11 reads it.
+    A pipelined request (sent before the previous one was answered) is parsed as h11 parses it.
     """
 
     def __init__(self, *, max_incomplete_event_size: int) -> None:
@@ -52,7 +52,7 @@ class LenientConnection(h11.Connection):
         self._held = b""
 
     def receive_data(self, data: bytes) -> None:
-        """Take what came in; b"" is the end."""
+        """Receive bytes from the client; b"" is the end."""
         if self.their_state is not h11.IDLE or self.trailing_data[0]:
             super().receive_data(data)
             return
@@ -68,22 +68,23 @@ class LenientConnection(h11.Connection):
 
 START_TIMEOUT: Final = 10.0  # s
 STOP_TIMEOUT: Final = 5.0  # s
-GRACE: Final = 0.5  # s that answers under way have left at the end; those held back are then dropped
-# Long, as a pooled connection that went stale would look like a fault that nobody asked for.
+# Responses in progress have this long to finish when the server stops. Those still held back are dropped.
+GRACE: Final = 0.5  # s
+# Long: a pooled connection that goes stale would look like a fault that no test queued.
 KEEP_ALIVE: Final = 75  # s
 _MAX_HEAD: Final = 65_536  # bytes of a request line with its headers
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a sandbox listens."""
+    """The address on which a sandbox listens."""
 
     host: str
     port: int
 
     @property
     def base_url(self) -> str:
-        """The inbox page, without the slash at its end; also what clients of all providers but Alidayu take."""
+        """The URL of the inbox page, without a trailing slash. It is the base URL of all clients except Alidayu's."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     @property
@@ -101,10 +102,18 @@ def serve(
     allowed_hosts: Collection[str] = (),
     on_ready: Callable[[Address], object] | None = None,
 ) -> None:
-    """Serve until interrupted. `on_ready` is told the address once calls are answered.
+    """Serve until interrupted.
+
+    Args:
+        sandbox: the state to serve.
+        host: the name or IP address to listen on.
+        port: the TCP port.
+        extra_routes: routes to add after the sandbox's own.
+        allowed_hosts: more names for the inbox and `/api`; see `create_app`.
+        on_ready: called with the address when the server accepts requests.
 
     Raises:
-        ConfigurationError: the address can't be had.
+        ConfigurationError: the server can't listen on the address.
     """
     with listen(host, port) as listener:
         address = _address(host, listener)
@@ -122,10 +131,20 @@ def running(
     extra_routes: Sequence[BaseRoute] = (),
     allowed_hosts: Collection[str] = (),
 ) -> Iterator[Address]:
-    """Serve from a thread as long as the block runs; port 0 takes a free one.
+    """Serve from a thread while the block runs.
+
+    Args:
+        sandbox: the state to serve.
+        port: the TCP port; 0 picks a free one.
+        host: the name or IP address to listen on.
+        extra_routes: routes to add after the sandbox's own.
+        allowed_hosts: more names for the inbox and `/api`; see `create_app`.
+
+    Yields:
+        The address of the sandbox.
 
     Raises:
-        ConfigurationError: the address can't be had.
+        ConfigurationError: the server can't listen on the address, or does not start within 10 s.
     """
     ready = threading.Event()
     with listen(host, port) as listener:
@@ -136,7 +155,7 @@ def running(
             if not ready.wait(START_TIMEOUT):
                 raise ConfigurationError(
                     f"The sandbox's server did not start within {START_TIMEOUT:.0f} s.",
-                    "Check what keeps this machine busy, and start it again.",
+                    "Check the load of this machine, then start it again.",
                 )
             yield _address(host, listener)
         finally:
@@ -145,9 +164,9 @@ def running(
 
 
 class _Protocol(H11Protocol):
-    """Reads Chinese in a URL, hands each request the transport under it, which faults close, and logs none.
+    """An HTTP protocol that accepts Chinese in URLs and passes its transport to each request, for faults that close it.
 
-    The line of a log would hold the code.
+    It writes no access log, because the URLs contain codes.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -182,7 +201,7 @@ class _Server(uvicorn.Server):
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep what uvicorn says in passing out of the log, where it says it in this thread."""
+    """Drop uvicorn's log records below WARNING, if they come from this thread."""
     here, logger = threading.get_ident(), logging.getLogger("uvicorn.error")
 
     def matters(record: logging.LogRecord) -> bool:
@@ -208,7 +227,7 @@ def _server(
         loop="asyncio",
         ws="none",
         lifespan="off",
-        log_config=None,  # a library leaves logging to its host, which may run uvicorn too: no level, no handler
+        log_config=None,  # The host application configures logging, and may run uvicorn too.
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,

@@ -22,32 +22,35 @@ from otpkit.sandbox.storage import Counts, Mailbox, Nonces, showing
 
 
 class Sandbox:
-    """A gateway that sends nothing, and remembers what it was asked to send. Safe to share between threads.
+    """A gateway that sends nothing and records what it was asked to send. It is safe to share between threads.
 
     Args:
-        app_key: what a client must send as `X-Ca-Key`.
-        app_secret: and as `X-Ca-Secret`.
-        access_key_id: whose signature Dysmsapi, Dyvmsapi and Tencent Cloud take; the latter's SecretId.
-        access_key_secret: what it is made with; Tencent Cloud's SecretKey.
-        account_sid: Twilio's; `SK` in place of its `AC` is an API key.
-        auth_token: Twilio's, with which status callbacks are signed; the API key's secret too.
+        app_key: Alidayu's app key; clients send it as `X-Ca-Key`.
+        app_secret: Alidayu's app secret; clients send it as `X-Ca-Secret`.
+        access_key_id: the access key of Dysmsapi and Dyvmsapi, and the SecretId of Tencent Cloud.
+        access_key_secret: the secret that belongs to it, which signs requests; Tencent Cloud's SecretKey.
+        account_sid: Twilio's account SID. With `SK` in place of its `AC`, it is an API key.
+        auth_token: Twilio's auth token, and the API key's secret. It signs status callbacks.
         templates: the approved templates, code to text with `${variables}`; None accepts any.
         sign_names: the approved signatures; None accepts any.
-        receipt_after: seconds until a message's receipt comes in; 0 is at once.
-        receipts_url: where the server pushes the receipts of Dysmsapi, Dyvmsapi and Tencent Cloud, on any host;
-            `{provider}` in it is replaced by `dysmsapi`, `dyvmsapi` or `tencent`. None pushes none. Twilio's go to the
+        receipt_after: seconds from a send to its receipt; 0 is at once.
+        receipts_url: the URL to push receipts of Dysmsapi, Dyvmsapi and Tencent Cloud to, on any host. `{provider}` in
+            it is replaced by `dysmsapi`, `dyvmsapi` or `tencent`. None pushes none. Twilio's receipts go to the
             `StatusCallback` of each message and call.
-        receipt_retries: seconds from each push to the next one, where the answer was not HTTP 200. Aliyun lets 1, 5
-            and 10 minutes pass.
-        clock: gives seconds since the epoch; the dates of signed requests are judged by it too.
-        max_messages: how many are kept, the newest; as many phones are counted.
+        receipt_retries: seconds from each failed push (not HTTP 200) to the next one. Aliyun waits 1, 5 and 10
+            minutes.
+        clock: returns seconds since the epoch. It also judges the dates of signed requests.
+        max_messages: the number of messages kept (the newest), and the number of phones counted.
+
+    Raises:
+        ConfigurationError: a value out of range.
     """
 
     def __init__(
         self,
         *,
         app_key: str = "sandbox",
-        app_secret: str = "sandbox-secret",  # noqa: S107  (it guards nothing; a client must have one to send)
+        app_secret: str = "sandbox-secret",  # noqa: S107  (it protects nothing; clients need a value to send)
         access_key_id: str = "sandbox",
         access_key_secret: str = "sandbox-secret",  # noqa: S107
         account_sid: str = "ACsandbox",
@@ -86,7 +89,7 @@ class Sandbox:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all messages with the receipts still to be pushed, faults, counts and nonces."""
+        """Delete all messages with the receipts still to push, and all faults, counts and nonces."""
         with self._lock:
             self._empty_mailbox()
             self._empty_faults()
@@ -98,31 +101,36 @@ class Sandbox:
         return self._clock()
 
     def knows(self, app_key: bytes, app_secret: bytes) -> bool:
-        """Return whether these are Alidayu's credentials."""
+        """Return True if these are Alidayu's credentials."""
         key, secret = self._credentials
         return hmac.compare_digest(app_key, key) & hmac.compare_digest(app_secret, secret)
 
     def knows_account(self, user: str, password: str) -> bool:
-        """Return whether these are Twilio's account and its token, or an API key and its secret."""
+        """Return True if these are Twilio's account SID and auth token, or an API key and its secret."""
         users = {self.account_sid, f"SK{self.account_sid[2:]}"}
         return (user in users) & hmac.compare_digest(password.encode("utf-8", "replace"), self.auth_token.encode())
 
     def secret_of(self, access_key_id: str) -> str | None:
-        """Return what requests with an access key are signed with, or None for an unknown one."""
+        """Return the secret of an access key, or None if the key is unknown."""
         return self._access_keys.get(access_key_id)
 
     def first_use(self, nonce: str) -> bool:
-        """Return whether a signed request's nonce is new, and remember it."""
+        """Remember a signed request's nonce and return True if it is new."""
         with self._lock:
             return self._nonces.first_use(nonce, self._clock())
 
     # Messages
 
     def compose(self, template: str, sign_name: str | None, params: Mapping[str, str]) -> str:
-        """Return the text of a message, `【sign】…`; a call's has no signature.
+        """Return the text of a message, `【sign】…`.
+
+        Args:
+            template: the template's code.
+            sign_name: the signature; None for a voice call, which has none.
+            params: the template's variables.
 
         Raises:
-            Unacceptable: 70001 template, 70002 signature, 70003 a variable is missing.
+            Unacceptable: 70001 unknown template, 70002 unknown signature, 70003 missing variable.
         """
         text = None if self._templates is None else self._templates.get(template)
         if text is None and self._templates is not None:
@@ -134,14 +142,21 @@ class Sandbox:
         return f"{'' if sign_name is None else f'【{sign_name}】'}{render(text, params)}"
 
     def submit(self, sms: Sms | Sequence[Sms], request: WireRequest | None = None) -> tuple[str, Fault | None]:
-        """Take in what a valid call sends, by `request`: return its one id, and the fault that the call must play."""
+        """Record what a valid call sends, as one send. Return its id, and the fault that the call must play, if any.
+
+        `request` is the HTTP request that caused it, or None.
+        """
         ids, fault = self.submit_each([sms] if isinstance(sms, Sms) else sms, request, one_id=True)
         return ids[0], fault
 
     def submit_each(
         self, batch: Sequence[Sms], request: WireRequest | None = None, *, one_id: bool = False
     ) -> tuple[list[str], Fault | None]:
-        """Take in what a valid call sends; each of the batch has an id of its own, unless `one_id` is for all."""
+        """Record what a valid call sends. Return the ids, and the fault that the call must play, if any.
+
+        Each element of `batch` gets its own id; with `one_id`, all share one. `request` is the HTTP request that caused
+        it, or None.
+        """
         call = CALLS[batch[0].api]
         fault = self.take_fault(batch[0].api, tuple(phone for sms in batch for phone in sms.phones))
         ids = [self.new_biz_id(call.provider, call.channel) for _ in (batch[:1] if one_id else batch)]
@@ -153,11 +168,11 @@ class Sandbox:
         return ids, fault
 
     def new_biz_id(self, provider: ProviderName = "alidayu", channel: Channel = "sms") -> str:
-        """Return the id of a send, in the provider's form such as `134523^4351232`; no two are alike."""
+        """Return a unique id for a send in the provider's format, such as `134523^4351232`."""
         return PROVIDERS[provider].send_id(next(self._serials), channel)
 
     def record(self, sms: Sms, biz_id: str, fault: Fault | None = None) -> None:
-        """Keep what was sent, one message a phone; a receipt fault decides how its receipts turn out."""
+        """Store a send, one message per phone. A receipt fault decides the outcome of its receipts."""
         with self._lock:
             sent_at = self._clock()
             for phone in sms.phones:
@@ -175,9 +190,12 @@ class Sandbox:
                 self._keep(message, becomes.copies)
 
     def messages(self, phone: str | None = None, limit: int | None = None, *, q: str = "") -> list[Message]:
-        """Return what was sent, newest first; to one phone in any usual spelling, or to all.
+        """Return the messages, newest first.
 
-        `q` leaves those that show it in their number, in any spelling or in part, or in any of their texts.
+        Args:
+            phone: only messages to this number, in any usual spelling; None is any.
+            limit: the maximum number of messages; None is no limit.
+            q: only messages that contain this in their number (any spelling, or a part) or in their texts.
 
         Raises:
             ConfigurationError: `phone` is not a phone number.
@@ -191,7 +209,7 @@ class Sandbox:
     def sent_on(
         self, phone: str, day: date, biz_id: str | None = None, provider: ProviderName = "alidayu"
     ) -> list[Message]:
-        """Return what a provider sent to a phone on one day in China, newest first."""
+        """Return a provider's messages to `phone` on `day` (in China), newest first. `biz_id` selects one send."""
         return [
             message
             for message in self.messages(phone)
@@ -201,7 +219,7 @@ class Sandbox:
         ]
 
     def pull(self, provider: ProviderName, limit: int) -> list[Message]:
-        """Take the oldest of a provider's messages whose receipt has come in and was not taken so before."""
+        """Return the oldest `limit` messages of a provider that have a receipt and that no earlier call returned."""
         with self._lock:
             now, kept = self._clock(), list(self._mailbox.newest_first())[::-1]
             self._pulled &= {message.id for message in kept}
@@ -215,7 +233,7 @@ class Sandbox:
             return taken
 
     def clear_messages(self) -> int:
-        """Forget all messages, with the receipts still to be pushed; return how many there were."""
+        """Delete all messages, with the receipts still to push. Return the number of messages deleted."""
         with self._lock:
             forgotten = len(self._mailbox)
             self._empty_mailbox()
@@ -239,15 +257,15 @@ class Sandbox:
     # Pushed receipts
 
     def push_receipts_to(self, url: str | None) -> None:
-        """Have the receipts of messages sent from now on pushed there, as `receipts_url` would.
+        """Push the receipts of messages sent from now on to `url`, like `receipts_url`. None pushes none.
 
         Raises:
-            ConfigurationError: it is no such URL.
+            ConfigurationError: `url` is not a URL to push to.
         """
         self._receipts_url = checked_url(url)
 
     def take_pushes(self) -> list[tuple[str, ReceiptPush]]:
-        """Take the pushes that are due, each with its URL."""
+        """Remove and return the pushes that are due, each with its URL."""
         with self._lock:
             url = self._receipts_url
             due = self._pushes.take_due(self._clock())
@@ -255,7 +273,10 @@ class Sandbox:
         return [(url, push) for url, push in found if url]
 
     def push_again(self, push: ReceiptPush, since: float) -> None:
-        """Repeat a push that was made at `since` and not taken, after the wait that is due; without one, never."""
+        """Queue a failed push again. `since` is when it was made, in seconds since the epoch.
+
+        The wait comes from `receipt_retries`. After the last retry, the push is dropped.
+        """
         if push.attempt < len(self._receipt_retries):
             with self._lock:
                 at = since + self._receipt_retries[push.attempt]
@@ -264,32 +285,32 @@ class Sandbox:
     # Faults
 
     def add_fault(self, fault: Fault) -> None:
-        """Queue a fault for the next calls that it concerns.
+        """Queue a fault for the next calls that it applies to.
 
         Raises:
-            ConfigurationError: too many are queued.
+            ConfigurationError: the queue is full.
         """
         with self._lock:
             self._faults.add(fault)
-            self._tell_of_faults()
+            self._log_faults()
 
     def take_fault(self, api: Api, phones: tuple[str, ...]) -> Fault | None:
-        """Take the fault that a call must play, or None: a queued one, or that of a phone number."""
+        """Return the fault that a call must play, or None. A queued fault comes before that of a phone number."""
         with self._lock:
             queued = self._faults.take(api, phones)
             if queued is not None:
-                self._tell_of_faults()
+                self._log_faults()
                 return queued
         own = (magic_fault(api, phone) for phone in phones)
         return next((fault for fault in own if fault is not None and fault.fault not in RECEIPT_FAULTS), None)
 
     def faults(self) -> list[Fault]:
-        """Return the queued faults, the next one first, `times` being what is left of them."""
+        """Return the queued faults, the next one first. Their `times` is the number of calls left."""
         with self._lock:
             return self._faults.waiting()
 
     def clear_faults(self) -> int:
-        """Forget the queued faults; return how many there were."""
+        """Delete the queued faults. Return the number of faults deleted."""
         with self._lock:
             forgotten = len(self._faults.waiting())
             self._empty_faults()
@@ -297,9 +318,9 @@ class Sandbox:
 
     def _empty_faults(self) -> None:
         self._faults = FaultQueue()
-        self._tell_of_faults()
+        self._log_faults()
 
-    def _tell_of_faults(self) -> None:
+    def _log_faults(self) -> None:
         self._events.faults(self._faults.waiting(), self._clock())
 
     def last_event(self) -> int:
@@ -307,14 +328,14 @@ class Sandbox:
         return self._events.last
 
     def events(self, last: int) -> list[SandboxEvent]:
-        """Return what happened after the event with the id `last`, the oldest first: the newest 1,000 are kept."""
+        """Return the events after the one with the id `last`, oldest first. Only the newest 1,000 are kept."""
         with self._lock:
             return self._events.since(last, self._clock())
 
     # Counts
 
     def count(self, api: Api, phones: Collection[str]) -> None:
-        """Count a request that came in, whatever will become of it."""
+        """Count a request, whatever its outcome."""
         with self._lock:
             self._counts.add(api, phones)
 
@@ -324,6 +345,6 @@ class Sandbox:
             return self._counts.shown()
 
     def clear_stats(self) -> None:
-        """Start the counts from 0."""
+        """Reset the counts to 0."""
         with self._lock:
             self._counts = Counts(self._max_messages)

@@ -1,6 +1,6 @@
-"""Keep messages and find them again, count requests, and remember nonces that were used.
+"""Store messages, count requests and remember used nonces.
 
-No I/O, no lock: the sandbox has one.
+No I/O and no lock: the sandbox holds the lock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from otpkit.sandbox.phones import SEPARATORS, subscriber
 
 
 class Mailbox:
-    """The newest `max_messages`, of all phones and of each."""
+    """The newest `max_messages` messages, also indexed by phone."""
 
     def __init__(self, max_messages: int) -> None:
         self._max_messages = max_messages
@@ -29,14 +29,14 @@ class Mailbox:
         return len(self._all)
 
     def keep(self, message: Message) -> None:
-        """Take one in, and let the oldest go where there are too many."""
+        """Add a message. Drop the oldest one if there are more than `max_messages`."""
         self._all.append(message)
         self._by_phone.setdefault(message.phone, deque()).append(message)
         if len(self._all) > self._max_messages:
             self._drop_oldest()
 
     def newest_first(self, phone: str | None = None) -> Iterator[Message]:
-        """Return those to a phone of 11 digits, or all."""
+        """Iterate over the messages to `phone` (as `Message.phone` spells it), or over all, newest first."""
         return reversed(self._all if phone is None else self._by_phone.get(phone, deque()))
 
     def _drop_oldest(self) -> None:
@@ -47,7 +47,7 @@ class Mailbox:
 
 
 def showing(q: str) -> Callable[[Message], bool]:
-    """Return what tells whether a message shows `q`: in its number, in any spelling or in part, or in its texts."""
+    """Return a predicate: does a message contain `q` in its number (any spelling, or a part) or in its texts?"""
     plain = unicodedata.normalize("NFKC", q).strip()
     texts = {q.strip().casefold(), plain.casefold()}
     number = _digits(plain)
@@ -60,12 +60,12 @@ def showing(q: str) -> Callable[[Message], bool]:
 
 
 def _texts(message: Message) -> tuple[str, ...]:
-    said = (message.text, message.template, message.sign_name, message.code or "", *message.params.values())
-    return (*said, message.biz_id, message.extend)
+    fields = (message.text, message.template, message.sign_name, message.code or "", *message.params.values())
+    return (*fields, message.biz_id, message.extend)
 
 
 def _digits(text: str) -> str:
-    """Return a number or a part of one without what stands between its digits; "" where there is more to it."""
+    """Return the digits of a number or of a part of one, without separators. Return "" if the text holds more."""
     try:
         return subscriber(text).removeprefix("+")
     except ConfigurationError:
@@ -74,7 +74,7 @@ def _digits(text: str) -> str:
 
 
 class Counts:
-    """Counts all requests of each call, and those of the newest `max_phones` phones."""
+    """Request counts of each call: a total, and one for each of the newest `max_phones` phones."""
 
     def __init__(self, max_phones: int) -> None:
         self._max_phones = max_phones
@@ -82,7 +82,7 @@ class Counts:
         self._by_phone: dict[Api, dict[str, int]] = {api: {} for api in APIS}
 
     def add(self, api: Api, phones: Collection[str]) -> None:
-        """Count one request."""
+        """Count one request for `api` to `phones`."""
         self._totals[api] += 1
         counts = self._by_phone[api]
         for phone in phones:
@@ -95,18 +95,20 @@ class Counts:
         return {api: {"total": self._totals[api], "by_phone": dict(self._by_phone[api])} for api in APIS}
 
 
-NONCE_WINDOW: Final = 15 * 60  # s that the date of a request may be off, either way
-MAX_NONCES: Final = 100_000  # the oldest are forgotten first, and could be used again
+# A request's date may differ from the sandbox's clock by this much, in either direction.
+NONCE_WINDOW: Final = 15 * 60  # s
+# Beyond this number, the oldest nonces are dropped and could be used again.
+MAX_NONCES: Final = 100_000
 
 
 class Nonces:
-    """Remembers nonces for as long as a request that bears one could be accepted."""
+    """The nonces of signed requests, kept for as long as such a request could be accepted."""
 
     def __init__(self) -> None:
         self._seen: dict[str, float] = {}
 
     def first_use(self, nonce: str, now: float) -> bool:
-        """Return whether a nonce is new, and remember it; `now` in seconds since the epoch."""
+        """Remember a nonce and return True if it is new. `now` is in seconds since the epoch."""
         if nonce in self._seen:
             return False
         self._seen[nonce] = now

@@ -25,7 +25,7 @@ from otpkit.service.operations import OPERATIONS, Call, Operation
 from otpkit.service.parsing import idempotency_key, invalid, read_body, read_json
 from otpkit.service.responses import Refused, error_response, json_response, problem_response, refused
 from otpkit.web import client_ip, preferred_language
-from otpkit.web.schemas import HealthAnswer
+from otpkit.web.schemas import ChallengeRequest, HealthAnswer
 
 _log = logging.getLogger("otpkit.service")
 
@@ -59,7 +59,7 @@ def create_app(
     service = _Service(otp, keys, metrics or Metrics(), forwarded_hops, receipts_secret, public_url)
     routes = list(service.routes())
     router = Router(routes, redirect_slashes=False)
-    return ServiceMiddleware(router, service.metrics, {route.endpoint: route.path for route in routes})
+    return ServiceMiddleware(router, routes, service.metrics)
 
 
 class _Service:
@@ -99,13 +99,17 @@ class _Service:
         yield Route("/receipts/{secret}/{gateway}", _Endpoint(self._receive), methods=["POST"])
 
     def _handler(self, operation: Operation) -> Handler:
+        fields = operation.body.model_fields
+        sends, takes_ip = "channel" in fields, "ip" in fields
+
         async def handle(request: Request) -> Response:
             key = self._key_of(request)
             body: Any = await read_json(request, operation.body)
             if body.purpose not in key.purposes:
                 raise refused(403, "forbidden", "Not for this purpose", "This API key may not be used for the purpose.")
-            self._check_sendable(body)
-            ip = getattr(body, "ip", None) or self._forwarded_ip(request)
+            if sends:
+                self._check_sendable(body)
+            ip = (body.ip if takes_ip else None) or self._forwarded_ip(request)
             call = Call(body, ip, idempotency_key(request) if operation.takes_key else None)
             return await operation.run(self._otp, call)
 
@@ -124,10 +128,10 @@ class _Service:
         request.scope.setdefault("state", {})[KNOWN] = True
         return key
 
-    def _check_sendable(self, body: Any) -> None:
-        if getattr(body, "channel", "sms") not in self._capabilities.channels:
+    def _check_sendable(self, body: ChallengeRequest) -> None:
+        if body.channel not in self._capabilities.channels:
             raise invalid("#/channel", "No gateway here carries a code in this way.")
-        if (params := getattr(body, "params", None)) and not self._capabilities.takes(body.purpose, params):
+        if body.params and not self._capabilities.takes(body.purpose, body.params):
             raise invalid("#/params", "The template takes no such variables, or not these values.")
 
     def _forwarded_ip(self, request: Request) -> str | None:

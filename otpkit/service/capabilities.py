@@ -1,7 +1,4 @@
-"""What the contract owes to the deployment: how phones and codes are spelled, what may be sent, whether it is up.
-
-The one module that looks into an `AsyncOTP`.
-"""
+"""What the contract owes to the deployment: how phones and codes are spelled, what may be sent, whether it is up."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from otpkit import AsyncOTP, ConfigurationError, Template
+from otpkit.aio import config_of, drive_async
 from otpkit.characters import PLAIN_TEXT
 from otpkit.core.crypto import CHALLENGE_FIELD_BYTES
 from otpkit.effects import Flow
@@ -24,7 +22,7 @@ class Capabilities:
 
     def __init__(self, otp: AsyncOTP) -> None:
         self._otp = otp
-        self._config = otp._config
+        self._config = config_of(otp)
         speaks = any("voice" in member.gateway.channels for member in self._config.routing.members.values())
         # A message is taken everywhere: a gateway that only calls carries it as a call.
         self.channels = ["sms", "voice"] if speaks else ["sms"]
@@ -75,7 +73,7 @@ class Capabilities:
 
     async def ping(self) -> None:
         """Ask the store for anything; raises `StoreUnavailableError`."""
-        await self._otp._drive(self._ping())
+        await drive_async(self._ping(), self._otp)
 
     def _ping(self) -> Flow[None]:
         config = self._config

@@ -18,7 +18,12 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
     Raises `ConfigurationError` for what can't work, before anything is served. Redis need not be there yet.
     """
     metrics = Metrics()
-    otp = AsyncOTP(**settings.otp, gateway_wait=settings.service.gateway_wait, on_event=metrics.on_event)
+    otp = AsyncOTP(
+        **settings.otp,
+        gateway_wait=settings.service.gateway_wait,
+        gateway_concurrency=settings.service.gateway_concurrency,
+        on_event=metrics.on_event,
+    )
     app = create_app(
         otp,
         settings.keys,

@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from otpkit.errors import OTPError
@@ -24,18 +25,32 @@ OTHER = "other"
 
 
 class ServiceMiddleware:
-    """ASGI around the router; `paths` are those of the endpoints, by which requests are counted."""
+    """ASGI around the router. Requests are counted by their routes' paths.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, paths: Mapping[object, str]) -> None:
+    A path without parameters is looked up; the router, which tries one route after the other, has all the rest.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Iterable[Route], metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._paths = paths
+        self._paths: Mapping[object, str] = {route.endpoint: route.path for route in routes}
+        self._plain: Mapping[tuple[str, str], ASGIApp] = {
+            (method, route.path): route.endpoint
+            for route in routes
+            for method in route.methods or ()
+            if not route.param_convertors
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["app"] = self  # The router then raises where no route matches, and doesn't answer in plain text.
+        app = None if scope.get("root_path") else self._plain.get((scope["method"], scope["path"]))
+        if app is None:
+            app = self._app
+            scope["app"] = self  # The router then raises where no route matches, and doesn't answer in plain text.
+        else:
+            scope["endpoint"] = app
         status, start = 0, time.perf_counter()
 
         async def counted(message: Message) -> None:
@@ -48,7 +63,7 @@ class ServiceMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive, counted)
+            await app(scope, receive, counted)
         except ClientDisconnect:
             return  # nobody waits for an answer
         except HTTPException as error:

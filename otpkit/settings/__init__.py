@@ -1,7 +1,7 @@
-"""The settings of a deployment: a TOML file and the environment over it, checked as one. Extra `settings`.
+"""The settings: a TOML file and the environment, which overrides it, checked together. Extra: `settings`.
 
-`read_settings` is for those that need all of them, such as the commands and the service; `Reading` for those that look
-at each part by itself, such as the doctor.
+`read_settings` returns all settings, for the commands and the service. `Reading` reads each part separately, for the
+doctor.
 """
 
 from otpkit.errors import ConfigurationError

@@ -1,4 +1,4 @@
-"""API keys, as settings give them, and the secret in the URL of receipts. Only SHA-256 digests of keys are kept."""
+"""API keys from the settings, and the secret in the URL of receipts. Only SHA-256 digests of keys are kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from otpkit.core.secret import require_random
 from otpkit.errors import ConfigurationError
 
 MIN_KEY_CHARS: Final = 32
-_KEY: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1: what `Authorization: Bearer` can carry
+_KEY: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1: the characters that `Authorization: Bearer` allows
 _MIN_RECEIPTS_SECRET: Final = 32  # characters
 _URL_SAFE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
@@ -21,10 +21,18 @@ _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ApiKey:
-    """A key by its digest: `name` is for people, `purposes` is what it may issue, verify and redeem for.
+    """An API key, stored as a digest.
 
-    A key without purposes reads all metrics, and may do nothing else; one that has some reads the events of these, and
-    all only where no other key has more. Raises `ConfigurationError`.
+    A key without purposes reads all metrics and can do nothing else. A key with purposes reads the events of these
+    purposes. If it has the purposes of all keys together, it reads all metrics.
+
+    Args:
+        name: a name for people.
+        digest: the SHA-256 of the key's text, 32 bytes.
+        purposes: the purposes that the key may issue, verify and redeem for.
+
+    Raises:
+        ConfigurationError: `purposes` is not a collection of valid purposes.
     """
 
     name: str
@@ -38,13 +46,31 @@ class ApiKey:
 
     @classmethod
     def of(cls, name: str, key: object, purposes: Iterable[str]) -> Self:
-        """Return the key whose text is `key`: at least 32 characters, as `otpkit keygen` makes them."""
+        """Return the API key with a text.
+
+        Args:
+            name: a name for people.
+            key: the text, at least 32 characters, as from `otpkit keygen`.
+            purposes: the purposes that the key may be used for.
+
+        Raises:
+            ConfigurationError: the text is too short or not random, or a purpose is not valid.
+        """
         require_strong(name, key)
-        return cls(name, sha256(str(key).encode()).digest(), purposes)  # type: ignore[arg-type]  # __post_init__ makes it so
+        return cls(name, sha256(str(key).encode()).digest(), purposes)  # type: ignore[arg-type]  # __post_init__ converts it
 
     @classmethod
     def of_digest(cls, name: str, digest: object, purposes: Iterable[str]) -> Self:
-        """Return the key whose SHA-256 is `digest`, in hex. Whether it is a strong one shows when it is first used."""
+        """Return the API key with a digest. A weak key is detected only on its first use.
+
+        Args:
+            name: a name for people.
+            digest: the SHA-256 of the key's text, 64 hexadecimal digits.
+            purposes: the purposes that the key may be used for.
+
+        Raises:
+            ConfigurationError: the digest or a purpose is not valid.
+        """
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise ConfigurationError(
                 f"The key {name!r} has no SHA-256 of 64 hexadecimal digits.",
@@ -57,7 +83,11 @@ class ApiKey:
 
 
 def require_distinct(keys: Iterable[ApiKey]) -> None:
-    """Raise `ConfigurationError` where there is no key, or two are the same or have one name."""
+    """Check that there is a key, and that names and keys are unique.
+
+    Raises:
+        ConfigurationError: they are not.
+    """
     found = tuple(keys)
     if not found:
         raise ConfigurationError("There is no API key, so nobody could ask for anything.", "Add one.")
@@ -67,7 +97,11 @@ def require_distinct(keys: Iterable[ApiKey]) -> None:
 
 
 def require_receipts_secret(secret: str) -> None:
-    """Raise `ConfigurationError` for a secret that can't stand in the URL of receipts, or that could be guessed."""
+    """Check that a secret can be in the URL of receipts and can't be guessed.
+
+    Raises:
+        ConfigurationError: it is too short, has other characters, or is not random.
+    """
     if len(secret) < _MIN_RECEIPTS_SECRET or not set(secret) <= _URL_SAFE:
         raise ConfigurationError(
             f"service.receipts_secret must be at least {_MIN_RECEIPTS_SECRET} characters that a URL can hold.",

@@ -1,27 +1,28 @@
-"""Read the settings of a deployment, and say all that is wrong with them at once, and where it stands."""
+"""Read and check all settings. Report all problems at once, with their places."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from otpkit.core.checks import nearest, problems_of
 from otpkit.core.config import check_namespace
 from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
-from otpkit.environment import ARGUMENTS, Problem, Reader, nearest
-from otpkit.errors import ConfigurationError
+from otpkit.environment import ARGUMENTS, Reader, placed
+from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.policy import DEFAULT_POLICY
 from otpkit.settings.keys import ApiKey, require_distinct
 from otpkit.settings.sources import Given, read_environment, read_file
 from otpkit.settings.tables import MUST, SENTENCE, Key, Service, check, known_settings
 from otpkit.store.url import read_url
 
-# Of each pair only one can hold: a setting, and the table or the list of the same for many.
+# Only one of each pair may be set: the setting for many, and the setting (or prefix) for one.
 _INSTEAD_OF: Final = {"OTPKIT_GATEWAYS": "OTPKIT_GATEWAY", "OTPKIT_TEMPLATES": "OTPKIT_TEMPLATE_"}
 _EXPECTED: Final = {
     "missing": "is missing",
@@ -31,22 +32,9 @@ _EXPECTED: Final = {
 }
 
 
-class PlacedProblem(NamedTuple):
-    """A problem of a setting with its place: a variable, or a file and the name in it."""
-
-    where: str
-    text: str
-    is_missing: bool
-
-    def __str__(self) -> str:
-        if self.is_missing:
-            return f"{self.where} is missing: {self.text}."
-        return self.text if self.text.startswith(self.where) else f"{self.where}: {self.text}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
-    """The settings of a deployment, checked: the arguments of its `OTP`, its API keys, and those of `otpkit serve`."""
+    """The checked settings: the arguments of the `OTP`, the API keys, and the table `[service]`."""
 
     otp: Mapping[str, Any]
     keys: tuple[ApiKey, ...]
@@ -54,29 +42,35 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves: bool = False) -> Settings:
-    """Return the settings of a TOML file and of the environment, which wins.
+    """Return the settings from a TOML file and the environment, which overrides the file.
 
     Args:
-        environ: the environment.
-        path: the TOML file; None where there is none.
-        serves: whether they are those of a service, which must have an API key.
+        environ: the environment variables.
+        path: the path of the TOML file, or None.
+        serves: True for a service, which needs an API key.
 
-    Raises `ConfigurationError` that names every variable and field that is wrong, missing or unknown.
+    Raises:
+        ConfigurationError: it lists every variable and field that is wrong, missing or unknown.
     """
     reading = Reading(environ, path, serves=serves)
     if reading.problems:
-        lines = "".join(f"\n- {problem}" for problem in reading.problems)
-        raise ConfigurationError(f"The settings can't be used:{lines}")
+        raise ConfigurationError(problems=reading.problems)
     return Settings(otp=reading.otp, keys=reading.keys, service=reading.service)
 
 
 class Reading:
-    """The settings of a deployment, each part read by itself, so that one that is wrong hides no other.
+    """The settings, with each part read separately, so that one mistake hides no other.
 
-    Args: as in `read_settings`.
+    `problems` has all problems. `of_part` returns those of one argument of `OTP`. `others` has the rest. Each names the
+    place of its field: a variable, or a file and the name in it.
 
-    `problems` has everything that is wrong, as sentences; `of_part` has that of one argument of an `OTP`,
-    and `others` has what is wrong beside these. Raises `ConfigurationError` for a file that can't be read.
+    Args:
+        environ: the environment variables.
+        path: the path of the TOML file, or None.
+        serves: True for a service, which needs an API key.
+
+    Raises:
+        ConfigurationError: the file can't be read.
     """
 
     def __init__(self, environ: Mapping[str, str], path: str | None = None, *, serves: bool = False) -> None:
@@ -88,17 +82,17 @@ class Reading:
         for source in reversed(self._sources):
             self._given |= source.known
         self._texts = {variable: given.text for variable, given in self._given.items()}
-        self._of_part: dict[str, list[Problem]] = {name: [] for name in ARGUMENTS}
+        self._of_part: dict[str, list[FieldProblem]] = {name: [] for name in ARGUMENTS}
         self.otp = self._read_otp()
         self.service, tables = self._read_tables()
         self.keys, keys = self._read_keys(serves=serves)
         names = (problem for source in self._sources for problem in source.problems)
         self.others = tuple(dict.fromkeys((*names, *self._beside(), *tables, *keys)))
-        parts = (str(each) for name in ARGUMENTS for each in self.of_part(name))
+        parts = (each for name in ARGUMENTS for each in self.of_part(name))
         self.problems = tuple(dict.fromkeys((*parts, *self.others)))
 
-    def of_part(self, name: str) -> list[PlacedProblem]:
-        """Return what is wrong with an argument of an `OTP`."""
+    def of_part(self, name: str) -> list[FieldProblem]:
+        """Return the problems of one argument of `OTP`."""
         return list(dict.fromkeys(map(self._placed, self._of_part[name])))
 
     def _read_otp(self) -> dict[str, Any]:
@@ -125,33 +119,48 @@ class Reading:
         try:
             build(*args)
         except ConfigurationError as error:
-            self._of_part[name].append(Problem(variable, str(error)))
+            for each in problems_of(error, name):
+                # Some are checked together with another argument.
+                others = {"index_secret": "OTPKIT_INDEX_SECRET", "template": self._template_variable()}
+                part = each.field if each.field in others else name
+                self._of_part[part].append(each._replace(field=others.get(each.field, variable)))
 
-    def _read_tables(self) -> tuple[Service, list[str]]:
+    def _template_variable(self) -> str:
+        return "OTPKIT_TEMPLATES" if "OTPKIT_TEMPLATES" in self._given else "OTPKIT_TEMPLATE_…"
+
+    def _read_tables(self) -> tuple[Service, list[FieldProblem]]:
         try:
             return check(*(source.nested() for source in self._sources)).service, []
         except ValidationError as error:
             return Service(), [self._describe(each) for each in _errors(error)]
 
-    def _describe(self, error: ErrorDetails, before: tuple[str, ...] = ()) -> str:
-        """Return the sentence for one of pydantic's errors, with where it stands."""
+    def _describe(self, error: ErrorDetails, before: tuple[str, ...] = ()) -> FieldProblem:
+        """Return the problem for one of pydantic's errors, with its place."""
         path = (*before, *map(str, error["loc"]))
         setting = next((each for each in known_settings().values() if each.path == path[: len(each.path)]), None)
         given = None if setting is None else self._given.get(setting.variable)
-        where = "" if given is None else f"{given.source}: "
+        where, name = "" if given is None else f"{given.source}: ", ".".join(path)
+        remedy = ""
         if error["type"] == SENTENCE:
-            return f"{where}{error['msg']}"
-        if error["type"] == "extra_forbidden":
-            return f"{where}{'.'.join(path[:-1])} has no field {path[-1]!r:.40}{nearest(path[-1], Key.model_fields)}"
-        text = error["msg"] if error["type"] == MUST else _EXPECTED.get(error["type"], "has a wrong value")
-        return f"{where}{'.'.join(path)} {text}."
+            text, remedy = error["ctx"]["problem"], error["ctx"]["remedy"]
+        elif error["type"] == "extra_forbidden":
+            text = f"{'.'.join(path[:-1])} has no field {path[-1]!r:.40}{nearest(path[-1], Key.model_fields)}"
+        else:
+            said = error["msg"] if error["type"] == MUST else _EXPECTED.get(error["type"], "has a wrong value")
+            text = f"{name} {said}."
+        return FieldProblem(name, f"{where}{text}", remedy, is_missing=error["type"] == "missing")
 
-    def _read_keys(self, *, serves: bool) -> tuple[tuple[ApiKey, ...], list[str]]:
-        problems: list[str] = []
+    def _read_keys(self, *, serves: bool) -> tuple[tuple[ApiKey, ...], list[FieldProblem]]:
+        problems: list[FieldProblem] = []
         keys = [key for name, table in self._tables_of_keys(problems) if (key := self._key(name, table, problems))]
         if declared := self._purposes():
             problems += (
-                f"keys.{key.name} names the purpose {purpose!r}, which no template serves."
+                FieldProblem(
+                    f"keys.{key.name}.purposes",
+                    f"keys.{key.name} names the purpose {purpose!r}, which no template serves"
+                    f"{nearest(purpose, declared)}",
+                    "Correct the purpose, or add a template for it.",
+                )
                 for key in keys
                 for purpose in sorted(key.purposes - declared)
             )
@@ -159,20 +168,21 @@ class Reading:
             try:
                 require_distinct(keys)
             except ConfigurationError as error:
-                problems.append(str(error))
+                problems += problems_of(error, "keys")
         return tuple(keys), problems
 
-    def _tables_of_keys(self, problems: list[str]) -> Iterable[tuple[str, Any]]:
+    def _tables_of_keys(self, problems: list[FieldProblem]) -> Iterable[tuple[str, Any]]:
         try:
             found = json.loads(self._texts.get("OTPKIT_API_KEYS", "{}"))
         except (ValueError, RecursionError):
             found = None
         if isinstance(found, dict):
             return found.items()
-        problems.append("OTPKIT_API_KEYS must be a JSON object with an API key for each name.")
+        text = "OTPKIT_API_KEYS must be a JSON object with an API key for each name."
+        problems.append(FieldProblem("keys", text))
         return ()
 
-    def _key(self, name: str, table: Any, problems: list[str]) -> ApiKey | None:
+    def _key(self, name: str, table: Any, problems: list[FieldProblem]) -> ApiKey | None:
         where = f"{self._given['OTPKIT_API_KEYS'].source}: "
         try:
             found = Key.model_validate(table)
@@ -180,51 +190,54 @@ class Reading:
             problems += [self._describe(each, ("keys", name)) for each in _errors(error)]
             return None
         if (found.key is None) == (found.key_sha256 is None):
-            problems.append(f"{where}keys.{name} must have one of key and key_sha256.")
+            text = f"{where}keys.{name} must have one of key and key_sha256."
+            problems.append(FieldProblem(f"keys.{name}", text))
             return None
         try:
             if found.key is not None:
                 return ApiKey.of(name, found.key.get_secret_value(), found.purposes)
             return ApiKey.of_digest(name, found.key_sha256, found.purposes)
         except ConfigurationError as error:
-            problems.append(f"{where}{error}")
+            problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, f"keys.{name}"))
             return None
 
     def _purposes(self) -> set[str]:
-        """Return the purposes that have a template; none where one template serves all."""
+        """Return the purposes that have a template, or an empty set if one template serves all purposes."""
         try:
             found = json.loads(self._texts.get("OTPKIT_TEMPLATES", "{}"))
         except (ValueError, RecursionError):
             return set()
         return set(found) if isinstance(found, dict) else set()
 
-    def _beside(self) -> Iterator[str]:
-        """Give a sentence for each setting that stands beside another one in whose place it could be."""
+    def _beside(self) -> Iterator[FieldProblem]:
+        """Yield a problem for each setting that conflicts with another one for the same purpose."""
         for whole, single in _INSTEAD_OF.items():
             if whole not in self._given:
                 continue
             for variable, given in self._given.items():
-                # A signature alone in the environment, as for other programs, is no second template.
+                # A signature alone in the environment may be for other programs, so it is no second template.
                 is_second = given.is_in_file or variable in {"OTPKIT_GATEWAY", "OTPKIT_TEMPLATE_CODE"}
                 if is_second and (variable == single or (single.endswith("_") and variable.startswith(single))):
-                    yield f"{given.where} stands beside {self._given[whole].where}; keep one of them."
+                    text = f"{given.where} stands beside {self._given[whole].where}."
+                    yield FieldProblem(given.where, text, "Keep one of them.")
 
-    def _placed(self, problem: Problem) -> PlacedProblem:
-        where = self._where(problem.variable)
+    def _placed(self, problem: FieldProblem) -> FieldProblem:
+        where = self._where(problem.field)
         if problem.is_missing and self._path is not None:
-            where = f"{where} ({_dotted(problem.variable)} in {self._path})"
-        return PlacedProblem(where, problem.text, problem.is_missing)
+            where = f"{where} ({_dotted(problem.field)} in {self._path})"
+        return placed(problem, where)
 
-    def _where(self, variable: str) -> str:
-        """Return where a variable stands; one that ends in "…" stands for all that begin so."""
+    def _where(self, field: str) -> str:
+        """Return the place of a field. A variable that ends in "…" means all variables that begin with it."""
+        variable, point, inner = field.partition(".")
         prefix = variable.removesuffix("…")
         found = [given for name, given in self._given.items() if name == variable]
         if prefix != variable:
             found = [given for name, given in self._given.items() if name.startswith(prefix)]
         in_file = [given for given in found if given.is_in_file]
         if not in_file:
-            return variable
-        return in_file[0].where if len(found) == 1 else f"{self._path}: {in_file[0].path[0]}"
+            return field
+        return f"{in_file[0].where}{point}{inner}" if len(found) == 1 else f"{self._path}: {in_file[0].path[0]}"
 
 
 def _errors(error: ValidationError) -> list[ErrorDetails]:

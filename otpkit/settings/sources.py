@@ -1,8 +1,8 @@
-"""The two sources of settings: the variables of the environment, and a TOML file.
+"""The two sources of settings: environment variables and a TOML file.
 
-A file holds what the environment does. The names of a table and of its field, joined by `_`, are the variable:
-`app_key` in `[alidayu]` is `OTPKIT_ALIDAYU_APP_KEY`. `[policy]`, `[templates.…]`, `[keys.…]` and other tables whose
-names are free are as a whole the JSON of one variable.
+Both hold the same settings. A table's name and its field's name, joined with `_`, are the variable's name: `app_key` in
+`[alidayu]` is `OTPKIT_ALIDAYU_APP_KEY`. `[policy]`, `[templates.…]`, `[keys.…]` and other tables with free names are
+each the JSON of one variable.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from otpkit.environment import nearest
-from otpkit.errors import ConfigurationError
+from otpkit.core.checks import nearest
+from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.settings.tables import Setting, known_settings
 
-# Kubernetes sets such variables in every container, for each Service: OTPKIT_SERVICE_HOST where one is called otpkit.
+# Kubernetes sets such variables in every container for each Service. A Service "otpkit" causes OTPKIT_SERVICE_HOST.
 _OF_KUBERNETES: Final = re.compile(
     r"OTPKIT_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)"
 )
-_ALIKE: Final = 0.8  # Variables of other programs may begin with OTPKIT_; those that are this much alike are mistyped.
+# Other programs may use variables that begin with OTPKIT_. Only a name this similar to a known one counts as mistyped.
+_ALIKE: Final = 0.8
 
 
 class Given(NamedTuple):
-    """A setting that was given: its path as the model has it, its text, and the variable or the file that says it."""
+    """A setting with a value: its path in the model, its text, and the variable or the file that it comes from."""
 
     path: tuple[str, ...]
     text: str
@@ -36,18 +37,18 @@ class Given(NamedTuple):
 
     @property
     def where(self) -> str:
-        """Where it stands: a variable, or a file and the name in it."""
+        """The place of the setting: a variable, or a file and the name in it."""
         return f"{self.source}: {'.'.join(self.path)}" if self.is_in_file else self.source
 
 
 class Source(NamedTuple):
-    """The settings of one source by variable, and what is wrong with its names and types."""
+    """The settings of one source by variable, and the problems with their names and types."""
 
     known: dict[str, Given]
-    problems: list[str]
+    problems: list[FieldProblem]
 
     def nested(self) -> dict[str, Any]:
-        """Return the settings as nested tables, as the model takes them."""
+        """Return the settings as nested tables, for the model."""
         found: dict[str, Any] = {}
         for given in self.known.values():
             table = found
@@ -58,7 +59,7 @@ class Source(NamedTuple):
 
 
 def read_environment(environ: Mapping[str, str]) -> Source:
-    """Return the settings of the environment. One that there is not, but that is much like one, is a problem."""
+    """Return the settings of the environment. An unknown variable is a problem if its name resembles a known one."""
     by_variable = {setting.variable: setting for setting in known_settings().values()}
     source = Source({}, [])
     for variable, value in environ.items():
@@ -68,12 +69,13 @@ def read_environment(environ: Mapping[str, str]) -> Source:
         if variable in by_variable:
             source.known[variable] = Given(by_variable[variable].path, text, variable)
         elif meant := _nearest_variable(variable, by_variable):
-            source.problems.append(f"{variable} is no variable of otpkit; did you mean {meant}?")
+            text = f"{variable} is no variable of otpkit; did you mean {meant}?"
+            source.problems.append(FieldProblem(variable, text, "Correct its name, or remove it."))
     return source
 
 
 def _nearest_variable(variable: str, known: Mapping[str, Setting]) -> str | None:
-    """Return the variable that was most likely meant by one that there is not, or None."""
+    """Return the known variable that an unknown one most likely means, or None."""
     names = [each.removeprefix("OTPKIT_") for each in known]
     found = get_close_matches(variable.removeprefix("OTPKIT_"), names, n=1, cutoff=_ALIKE)
     return f"OTPKIT_{found[0]}" if found else None
@@ -82,11 +84,15 @@ def _nearest_variable(variable: str, known: Mapping[str, Setting]) -> str | None
 def read_file(path: str) -> Source:
     """Return the settings of a TOML file.
 
-    Raises `ConfigurationError` where it can't be read.
+    Args:
+        path: the path of the file.
+
+    Raises:
+        ConfigurationError: the file can't be read.
     """
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # TOML's own errors show the place, and not what stands there.
+    except (OSError, ValueError) as error:  # TOML errors contain the position, but no values.
         reason = _reason(error)
     else:
         return _read(path, table)
@@ -101,17 +107,20 @@ def _read(path: str, table: Mapping[str, Any]) -> Source:
         dotted = ".".join(names)
         if setting is None:
             hint = nearest(dotted, sorted(each.dotted for each in known.values()))
-            source.problems.append(f"{path} has a setting {dotted!r:.60} that there is not{hint}")
+            problem = f"{path} has a setting {dotted!r:.60} that there is not{hint}"
+            source.problems.append(FieldProblem(dotted, problem, "Correct its name, or remove it."))
         elif (text := _text(value, is_json=setting.is_json)) is None:
             expected = "a table" if setting.is_json else "a text"
-            source.problems.append(f"{path}: {dotted} must be {expected}, not {_kind(value)}.")
+            source.problems.append(
+                FieldProblem(f"{path}: {dotted}", f"{path}: {dotted} must be {expected}, not {_kind(value)}.")
+            )
         else:
             source.known[setting.variable] = Given(setting.path, text, path, is_in_file=True)
     return source
 
 
 def _flat(table: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Give each setting: its path in the file, and its value."""
+    """Yield each setting: its path in the file, and its value."""
     for name, value in table.items():
         names = (*before, name)
         setting = known_settings().get(_key(names))
@@ -126,13 +135,13 @@ def _key(names: tuple[str, ...]) -> str:
 
 
 def _text(value: Any, *, is_json: bool) -> str | None:
-    """Return a value as a variable holds it, or None where it can't."""
+    """Return a value as the text of a variable, or None if it has another type."""
     if is_json:
         return json.dumps(value, default=str) if isinstance(value, dict) else None
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, list) and all(type(each) in {str, int, float} for each in value):
-        return " ".join(map(str, value))  # Several secrets, gateways or numbers.
+        return " ".join(map(str, value))  # several secrets, gateways or numbers
     return str(value) if isinstance(value, (str, int, float)) else None
 
 

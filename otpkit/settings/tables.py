@@ -1,7 +1,7 @@
 """The model of all settings, as the tables of a TOML file.
 
-The tables of an `OTP` and its gateways are made from `otpkit.environment`, which reads their values; here their names
-are checked. The other tables are declared here.
+The tables of an `OTP` and its gateways come from `otpkit.environment`, which parses their values; this module checks
+their names. The other tables are declared here.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from otpkit.settings.keys import require_receipts_secret
 
 T = TypeVar("T")
 
-_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")  # A path is added to it, so it ends before a query.
-SENTENCE: Final = "otpkit_sentence"  # The type of an error whose text is a whole sentence.
-MUST: Final = "otpkit_must"  # The type of an error whose text goes on after the name of the setting.
+_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")  # A path is appended to it, so it must not have a query.
+SENTENCE: Final = "otpkit_sentence"  # the type of an error whose text is a whole sentence
+MUST: Final = "otpkit_must"  # the type of an error whose text follows the name of the setting
 
 
 def _whole(low: int, high: int) -> BeforeValidator:
-    """Return the validator of a whole number within bounds."""
+    """Return the validator of a whole number from `low` to `high`."""
 
     def check(value: object) -> int:
         text = str(value)
@@ -40,16 +40,16 @@ def _whole(low: int, high: int) -> BeforeValidator:
 
 
 def _checked(check: Callable[[Any], object]) -> Callable[[T], T]:
-    """Return a validator of pydantic's for a check that raises our own error."""
+    """Return a pydantic validator for a check that raises `ConfigurationError`."""
 
     def validate(value: T) -> T:
         try:
             check(value)
         except ConfigurationError as error:
-            text = str(error)
+            said = {"problem": error.problem, "remedy": error.remedy}
         else:
             return value
-        raise PydanticCustomError(SENTENCE, "{text}", {"text": text})
+        raise PydanticCustomError(SENTENCE, "{problem} {remedy}", said)
 
     return validate
 
@@ -61,7 +61,7 @@ def _check_url(value: str) -> str:
 
 
 class Table(BaseModel):
-    """A table of settings. It refuses what it does not know, and shows no value."""
+    """A table of settings. It refuses unknown fields, and its repr shows no value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -70,36 +70,46 @@ class Table(BaseModel):
 
 
 class Service(Table):
-    """The settings of `otpkit serve` itself: `[service]`."""
+    """The table `[service]`: the settings of `otpkit serve` itself.
+
+    Attributes:
+        host: the name or IP address to listen on.
+        port: the TCP port; 0 picks a free one.
+        gateway_wait: seconds to wait for a gateway's response, 0 to 30.
+        forwarded_hops: the number of your own proxies that append to `X-Forwarded-For`.
+        receipts_secret: the secret in the URL that gateways push receipts to, or None.
+        public_url: the start of that URL as the gateway knows it, or None.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, _whole(0, 65_535)] = 8000
-    gateway_wait: Annotated[int, _whole(0, 30)] = 5  # seconds; after 30 a send counts as abandoned
+    gateway_wait: Annotated[int, _whole(0, 30)] = 5  # seconds; after 30 s, a send counts as abandoned
+    gateway_concurrency: Annotated[int, _whole(1, 10_000)] | None = None  # of each gateway
     forwarded_hops: Annotated[int, _whole(0, 16)] = 0
     receipts_secret: Annotated[str, AfterValidator(_checked(require_receipts_secret))] | None = None
     public_url: Annotated[str, AfterValidator(_check_url)] | None = None
 
 
 class Key(Table):
-    """An API key by its text or by its digest, with its purposes: `[keys.NAME]`."""
+    """The table `[keys.NAME]`: an API key, as text or as its SHA-256, with its purposes."""
 
     key: SecretStr | None = None
     key_sha256: str | None = None
-    purposes: list[Any]  # `ApiKey` checks what a purpose is.
+    purposes: list[Any]  # `ApiKey` checks the purposes.
 
 
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     service: Service = Service()
-    keys: str | None = None  # JSON, as all tables whose names are free
+    keys: str | None = None  # JSON, like all tables with free names
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
 
 
 class Setting(NamedTuple):
-    """A setting that there is: its path in a file, its variable, and whether it is a JSON object."""
+    """A known setting: its path in a file, its variable, and True if its value is a JSON object."""
 
     path: tuple[str, ...]
     variable: str
@@ -107,13 +117,13 @@ class Setting(NamedTuple):
 
     @property
     def dotted(self) -> str:
-        """The name in a file."""
+        """The setting's name in a file."""
         return ".".join(self.path)
 
 
 @cache
 def known_settings() -> dict[str, Setting]:
-    """Return all settings by their path, joined by `_`: as a variable is named, without `OTPKIT_`."""
+    """Return all settings by their path joined with `_`, which is the variable's name without `OTPKIT_`."""
     found = [
         Setting(
             (name,) if not table or variable_of(table, name) == variable_of("", name) else (_name(table), name),
@@ -142,9 +152,10 @@ def _model() -> type[_Settings]:
 
 
 def check(*sources: dict[str, Any]) -> _Settings:
-    """Return the settings of several sources, of which the first that has a value wins.
+    """Return the settings from several sources. The first source with a value wins.
 
-    Raises pydantic's `ValidationError`, which the caller must not let out.
+    Raises:
+        pydantic.ValidationError: a value is wrong. The caller must not let this error escape.
     """
 
     class Sourced(_model()):  # type: ignore[misc]

@@ -19,10 +19,10 @@ from redis.exceptions import ConnectionError  # noqa: A004
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.store import retry as budgets
+from otpkit.store.binding import Binding
 from otpkit.store.errors import REDIS_ERRORS, store_error, unnamed_primary
 from otpkit.store.library import Options, RedisObject, embedded_library
 from otpkit.store.loops import (
-    Binding,
     abandon,
     abandon_all,
     abandon_foreign,
@@ -31,6 +31,7 @@ from otpkit.store.loops import (
     is_foreign,
     leave_to_parent,
 )
+from otpkit.store.multiplexed import IS_POSSIBLE, SharedLease
 from otpkit.store.protocol import (
     DISCARD,
     OPEN,
@@ -52,6 +53,7 @@ from otpkit.store.protocol import (
     pack,
 )
 from otpkit.store.retry import RetryBudget, timeouts
+from otpkit.store.tls import close_at_once
 from otpkit.store.url import Address, read_url
 
 T = TypeVar("T")
@@ -69,6 +71,7 @@ class AsyncStore(Store):
         self._lock = threading.Lock()
         self._bindings: dict[asyncio.AbstractEventLoop, Binding] = {}
         self._latest: Binding | None = None
+        self._shares = self._address is not None and self._embedded is None and IS_POSSIBLE
         client: RedisObject = self._client
         if not isinstance(client, (redis.Redis, redis.RedisCluster)):
             raise ConfigurationError(
@@ -97,9 +100,13 @@ class AsyncStore(Store):
             budget = None
         elif budget is None:
             budget = RetryBudget()
-        lease = _Lease(self, binding, budget)
+        lease: _Lease | SharedLease
+        if self._shares and budget is not None and not effect.replicas:  # WAIT would keep the others waiting.
+            lease = SharedLease(binding.endpoint, budget)
+        else:
+            lease = _Lease(self, binding, budget)
         try:
-            return await self._drive(ask(effect, self, budget), lease)
+            return await self._drive(ask(effect, self, budget), binding, lease)
         finally:
             if not lease.is_over:
                 await lease.drop()
@@ -144,20 +151,20 @@ class AsyncStore(Store):
 
     def _forget_closed(self) -> None:
         for loop in [loop for loop in self._bindings if loop.is_closed()]:
-            abandon_all(self._bindings.pop(loop).client)
+            self._bindings.pop(loop).abandon()
 
     def _open(self) -> RedisObject:
         address: RedisObject = self._address
         if address.kind == "memory":
             return embedded_library().FakeAsyncRedis(server=self._embedded)
-        return _open(address)
+        return close_at_once(_open(address))
 
-    async def _drive(self, steps: Steps[T], lease: _Lease) -> T:
+    async def _drive(self, steps: Steps[T], binding: Binding, lease: _Lease | SharedLease) -> T:
         try:
             step = next(steps)
             while True:
                 try:
-                    result = await (lease.say(step) if type(step) is tuple else self._perform(step, lease))
+                    result = await (lease.say(step) if type(step) is tuple else self._perform(step, binding, lease))
                 except Exception as error:  # noqa: BLE001 - the generator decides what it means
                     step = steps.throw(error)
                 else:
@@ -167,11 +174,11 @@ class AsyncStore(Store):
             value: T = stop.value
             return value
 
-    async def _perform(self, step: Step, lease: _Lease) -> object:
-        client = lease.binding.client
+    async def _perform(self, step: Step, binding: Binding, lease: _Lease | SharedLease) -> object:
+        client = binding.client
         match step:
             case Signal():
-                await self._signal(step, lease)
+                await self._signal(step, binding, lease)
             case Queue(seconds):
                 return await lease.enter(seconds)
             case Pause(seconds):
@@ -185,17 +192,17 @@ class AsyncStore(Store):
                 await client.nodes_manager.move_slot(moved)
             case Retry(attempt, failure):
                 retries = client if self.shape == "cluster" else lease.connection
-                if retries is None:
+                if retries is None or isinstance(lease, SharedLease):
                     raise failure
                 return await retries.retry.call_with_retry(
-                    lambda: self._drive(attempt(), lease), lambda _: lease.reconnect()
+                    lambda: self._drive(attempt(), binding, lease), lambda _: lease.reconnect()
                 )
             case Explain(failure, script):
                 return await _error_of(client, failure, script, lease.until)
         return None
 
-    async def _signal(self, signal: Signal, lease: _Lease) -> None:
-        binding, client, failed = lease.binding, lease.binding.client, lease.node and lease.node.name
+    async def _signal(self, signal: Signal, binding: Binding, lease: _Lease | SharedLease) -> None:
+        client, failed = binding.client, lease.node and lease.node.name
         if signal is RELEASE:
             await lease.release()
         elif signal is DISCARD:

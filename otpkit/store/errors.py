@@ -126,7 +126,7 @@ def is_answer(error: BaseException) -> bool:
 
     After READONLY and the like, connecting anew may reach the new primary.
     """
-    return isinstance(error, ResponseError) and not isinstance(error, RETRYABLE)
+    return isinstance(error, TryAgainError) or (isinstance(error, ResponseError) and not isinstance(error, RETRYABLE))
 
 
 def require_confirmed(confirmed: object, replicas: int) -> None:

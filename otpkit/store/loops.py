@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 from otpkit.errors import ConfigurationError
-from otpkit.store import retry
 from otpkit.store.library import RedisObject
 
 # A child keeps what it inherited: closing a socket would take it from its parent's event loop, which they share.
@@ -20,48 +19,6 @@ def foreign_client() -> ConfigurationError:
         "The redis.asyncio client that was passed in belongs to another event loop. Nothing was asked of Redis.",
         "Pass a URL, which serves any number of loops, or build an AsyncOTP and a client in each loop.",
     )
-
-
-class Binding:
-    """What a store has in one event loop."""
-
-    __slots__ = ("background", "client", "connections", "is_open", "keeper", "loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, client: RedisObject) -> None:
-        self.loop = loop
-        self.client = client
-        self.connections = asyncio.Semaphore(retry.MAX_CONNECTIONS)
-        self.background: asyncio.Task[object] | None = None
-        self.is_open = False  # a cluster's nodes are known
-        self.keeper: AsyncGenerator[None, None] | None = None
-
-    async def keep(self) -> None:
-        """Have the client closed with the loop, as `asyncio.run` and its like end all async generators first."""
-        self.keeper = _keeper(self)
-        await anext(self.keeper)
-
-    async def close(self) -> None:
-        """Close the client, in its own loop; one that does not run now closes it when it ends."""
-        if self.loop is not asyncio.get_running_loop():
-            if self.loop.is_closed():
-                abandon_all(self.client)
-            elif self.loop.is_running():
-                asyncio.run_coroutine_threadsafe(self.close(), self.loop)
-            return
-        if self.background is not None:
-            self.background.cancel()
-            await asyncio.wait({self.background})
-        await self.client.aclose()
-        for each in _sentinels(self.client):
-            await each.aclose()
-        await asyncio.sleep(0)  # A transport that was closed ends in the loop's next turn, which may be the last one.
-
-
-async def _keeper(binding: Binding) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        await binding.close()
 
 
 def is_foreign(connection: RedisObject, loop: asyncio.AbstractEventLoop) -> bool:
@@ -118,7 +75,7 @@ def abandon_all(client: RedisObject, but: asyncio.AbstractEventLoop | None = Non
     if client.connection is not None:
         _abandon(client.connection, but)
     abandon_idle(client.connection_pool, but)
-    for each in _sentinels(client):
+    for each in sentinels(client):
         abandon_idle(each.connection_pool, but)
 
 
@@ -133,7 +90,7 @@ def leave_to_parent(client: RedisObject, *more: object) -> None:
         return
     _of_parent.append(client.connection)
     client.connection = None
-    for pool in (client.connection_pool, *(each.connection_pool for each in _sentinels(client))):
+    for pool in (client.connection_pool, *(each.connection_pool for each in sentinels(client))):
         _of_parent.append((pool._available_connections, list(pool._in_use_connections)))
         pool.reset()
 
@@ -148,6 +105,7 @@ def _nodes(client: RedisObject) -> list[RedisObject]:
     return [*client.nodes_manager.nodes_cache.values(), *client.nodes_manager.startup_nodes.values()]
 
 
-def _sentinels(client: RedisObject) -> Iterator[RedisObject]:
+def sentinels(client: RedisObject) -> Iterator[RedisObject]:
+    """Return the clients of the Sentinels that a client asks for its primary."""
     pool = getattr(client, "connection_pool", None)
     return iter(getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()))

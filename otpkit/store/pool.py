@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from time import monotonic
 
 import redis
@@ -107,7 +107,7 @@ def bounded(kind: type) -> type:
 
 
 class Pool(redis.ConnectionPool):
-    """Connections to one server, the last used first; how many there are is for the store's semaphore to say.
+    """Connections to one server, the last used first; how many there are is for `semaphore` to say.
 
     redis-py's own pools ask the kernel before each use whether a connection still stands, and count it for metrics: a
     third of a call's time. Here a call that finds its connection broken is made again, which its operation id allows.
@@ -120,20 +120,24 @@ class Pool(redis.ConnectionPool):
         """Start anew, as a forked child must, which may not speak on its parent's sockets."""
         # First: redis-py sets the pid last, from when on other threads take what is idle.
         self._idle: deque[RedisObject] = deque()
+        self.semaphore = ConnectionSemaphore()  # Threads of the parent hold permits for ever.
         super().reset()
 
-    def get_connection(self, command_name: object = None, *keys: object, **options: RedisObject) -> RedisObject:
+    def take(self) -> RedisObject:
         """Take a connection that is idle, or a new one."""
-        if self.pid != os.getpid():
-            self.reset()
         try:
             return self._idle.pop()
         except IndexError:
             return self.connection_class(**self.connection_kwargs)
 
+    def get_connection(self, command_name: object = None, *keys: object, **options: RedisObject) -> RedisObject:
+        """Same as `take`, as redis-py calls it."""
+        self._checkpid()
+        return self.take()
+
     def release(self, connection: RedisObject) -> None:
-        """Give a connection back."""
-        if connection.pid == self.pid:
+        """Give a connection back; another process's is dropped, and one made before `adopt`."""
+        if connection.pid == self.pid and type(connection) is self.connection_class:
             self._idle.append(connection)
 
     def disconnect(self, inuse_connections: bool = True) -> None:
@@ -145,14 +149,49 @@ class Pool(redis.ConnectionPool):
                 self._idle.append(connection)
 
 
-class NodePool(redis.ConnectionPool):
-    """redis-py's own pool, for the nodes of a cluster and behind Sentinels; a lost connection takes up no place."""
+class NodePool(Pool):
+    """The connections to a node of a cluster. redis-py uses them as well, to learn which node has which slot."""
+
+    def get_connection(self, command_name: object = None, *keys: object, **options: RedisObject) -> RedisObject:
+        """Take a connection that stands, as redis-py's pool gives it."""
+        self._checkpid()
+        connection = self.take()
+        is_whole = False
+        try:
+            connection.connect()
+            if connection.can_read():
+                connection.disconnect()
+                connection.connect()
+            is_whole = True
+        finally:
+            if not is_whole:
+                connection.disconnect()
+                self.release(connection)
+        return connection
+
+
+def adopt(pool: RedisObject) -> None:
+    """Turn a pool that redis-py made for a cluster's node into a `NodePool`; its idle connections are made anew."""
+    with pool._lock:
+        if type(pool) is NodePool:
+            return
+        pool.connection_class = bounded(pool.connection_class)
+        pool.semaphore = ConnectionSemaphore()
+        pool._idle = deque[RedisObject]()
+        while pool._available_connections:
+            pool._available_connections.pop().disconnect()
+        pool.__class__ = NodePool
+
+
+class _CountedPool(redis.ConnectionPool):
+    """redis-py's own pool; a lost connection takes up no place."""
 
     def __init__(self, connection_class: RedisObject = redis.Connection, **options: RedisObject) -> None:
         super().__init__(connection_class=bounded(connection_class), **options)
 
     def reset(self) -> None:
         """Start anew, as a forked child must."""
+        self.semaphore = ConnectionSemaphore()
         super().reset()
         self._in_use_connections: RedisObject = weakref.WeakSet()  # An interrupted caller gives none back.
 
@@ -162,40 +201,73 @@ class NodePool(redis.ConnectionPool):
         return super().make_connection()
 
 
-class SentinelPool(sentinel.SentinelConnectionPool, NodePool):
-    """Same as `NodePool`, but of the primary that Sentinels name."""
+class SentinelPool(sentinel.SentinelConnectionPool, _CountedPool):
+    """Same, but of the primary that Sentinels name."""
 
 
-def adopt(pool: RedisObject) -> None:
-    """Turn a pool that redis-py made for a cluster's node into a `NodePool`; its idle connections are made anew."""
+def take_idle(pool: RedisObject) -> RedisObject:
+    """Take an idle connection of a client's own pool, where redis-py would give it as it is; else return None.
+
+    redis-py counts it for metrics and writes an error message that nobody reads, which takes a quarter of a call. Only
+    redis-py's plain pool is known well enough: one of another class may do more, and so may one that has a cache or
+    renews its credentials.
+    """
+    if type(pool) is not redis.ConnectionPool or pool.pid != os.getpid() or getattr(pool, "cache", None) is not None:
+        return None
     with pool._lock:
-        pool.connection_class = bounded(pool.connection_class)
-        pool._in_use_connections = weakref.WeakSet(pool._in_use_connections)
-        while pool._available_connections:
-            pool._available_connections.pop().disconnect()
-        pool.__class__ = NodePool
+        if not pool._available_connections:
+            return None
+        connection = pool._available_connections.pop()
+        pool._in_use_connections.add(connection)
+    is_ready = False
+    try:
+        is_ready = _is_simple(connection) and not connection._parser.can_read(0)
+    except (OSError, redis.RedisError):
+        pass  # It is made anew by `get_connection`.
+    finally:
+        if not is_ready:
+            give_back(pool, connection)
+    return connection if is_ready else None
+
+
+def give_back(pool: RedisObject, connection: RedisObject) -> None:
+    """Give back what `take_idle` took; a server that moves has asked for new connections."""
+    if getattr(connection, "should_reconnect", _never)():
+        connection.disconnect()
+    with pool._lock:
+        if connection in pool._in_use_connections:
+            pool._in_use_connections.remove(connection)
+            pool._available_connections.append(connection)
+
+
+def _never() -> bool:
+    return False
+
+
+def _is_simple(connection: RedisObject) -> bool:
+    """Whether a connection is plain and connected, and nothing is to be done with it between two calls."""
+    return (
+        type(connection) in PLAIN
+        and connection._sock is not None
+        and connection.credential_provider is None
+        and not connection.health_check_interval
+    )
 
 
 class ConnectionSemaphore:
-    """Limits the threads of one process that use connections at once, first come, first served.
+    """Limits the threads of one process that use a pool's connections at once, first come, first served.
 
-    The permit of a thread that was interrupted comes back when Python drops it.
+    `acquire` waits for a `Permit`, `acquire_at_once` does not, and both raise `queue.Empty` where none is free;
+    `release` gives one back. They are a queue's own methods, which take no time. The permit of a thread that was
+    interrupted comes back when Python drops it.
     """
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
         free: SimpleQueue[Permit] = SimpleQueue()
-        self._get, self._get_at_once, self.release = free.get, free.get_nowait, free.put
+        self.acquire, self.acquire_at_once, self.release = free.get, free.get_nowait, free.put
         _SEMAPHORES[id(self)] = self
         for _ in range(retry.MAX_THREADS):
             self.release(Permit(id(self)))
-
-    def acquire(self, seconds: float | None = None) -> Permit | None:
-        """Return a permit, or None where none is free at once, or within so many seconds."""
-        try:
-            return self._get_at_once() if seconds is None else self._get(timeout=seconds)
-        except Empty:
-            return None
 
 
 class Permit:

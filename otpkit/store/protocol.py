@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from redis.exceptions import (
@@ -50,7 +49,8 @@ else:
 
 T = TypeVar("T")
 
-_ASKING: Final = ("ASKING",)
+ASKING: Final = ("ASKING",)
+"""Has a cluster's node serve a slot that moves to it, for one command."""
 _REDIRECTS: Final = 5  # A slot that moves is followed so often within one attempt.
 
 Shape: TypeAlias = Literal["pool", "cluster", "client"]
@@ -72,11 +72,18 @@ class Packer(Protocol):
         """Return a command as it goes on the wire."""
 
 
+def pack_alone(command: Command) -> bytes:
+    """Return a command as it goes on the wire; needs hiredis."""
+    assert _pack is not None  # noqa: S101
+    return _pack(command)
+
+
 def pack(connection: Packer, command: Command) -> Sequence[bytes]:
     """Return a command as it goes on the wire; redis-py's own packing takes thrice as long as hiredis's."""
     return connection.pack_command(*command) if _pack is None else (_pack(command),)
 
 
+# Steps are no dataclasses: those would take as long to import as all else here.
 class Signal:
     """A step that says all by its name."""
 
@@ -99,36 +106,43 @@ OPEN: Final = Signal("OPEN")
 """Connect to the cluster, where that is still to be done."""
 
 
-@dataclass(slots=True, eq=False)
 class Queue:
     """Wait for leave to take a connection, first come, first served; return False where that takes longer."""
 
-    seconds: float
+    __slots__ = __match_args__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
 
 
-@dataclass(slots=True, eq=False)
 class Locate:
     """Ask the node next that has the slot of a key, as far as this client knows."""
 
-    key: str
+    __slots__ = __match_args__ = ("key",)
+
+    def __init__(self, key: str) -> None:
+        self.key = key
 
 
-@dataclass(slots=True, eq=False)
 class Find:
     """Ask the node at an address next; return False where this client knows none there."""
 
-    host: str
-    port: int
+    __slots__ = __match_args__ = ("host", "port")
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
 
 
-@dataclass(slots=True, eq=False)
 class Follow:
     """Note that a slot has moved."""
 
-    moved: MovedError
+    __slots__ = __match_args__ = ("moved",)
+
+    def __init__(self, moved: MovedError) -> None:
+        self.moved = moved
 
 
-@dataclass(slots=True, eq=False)
 class Retry:
     """Go on under the retries of the client that was passed in: perform what `attempt` yields, and return its result.
 
@@ -136,23 +150,30 @@ class Retry:
     connection could be had, raise that too: the client has tried again already.
     """
 
-    attempt: Callable[[], Steps[object]]
-    failure: Exception
+    __slots__ = __match_args__ = ("attempt", "failure")
+
+    def __init__(self, attempt: Callable[[], Steps[object]], failure: Exception) -> None:
+        self.attempt = attempt
+        self.failure = failure
 
 
-@dataclass(slots=True, eq=False)
 class Pause:
     """Wait, before another attempt."""
 
-    seconds: float
+    __slots__ = __match_args__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
 
 
-@dataclass(slots=True, eq=False)
 class Explain:
     """Return our error for one of Redis's. Sentinels that name no primary are asked why, unless they hang."""
 
-    failure: Exception
-    script: str
+    __slots__ = __match_args__ = ("failure", "script")
+
+    def __init__(self, failure: Exception, script: str) -> None:
+        self.failure = failure
+        self.script = script
 
 
 Step: TypeAlias = Command | Signal | Queue | Locate | Find | Follow | Retry | Pause | Explain
@@ -280,14 +301,14 @@ def _exchange(effect: RunScript[T], *, is_importing: bool = False) -> Steps[T]:
     keys = effect.keys
     try:
         if is_importing:
-            yield _ASKING
+            yield ASKING
         reply = yield ("EVALSHA", effect.script.sha, len(keys), *keys, *effect.args)
     except NoScriptError:
         if is_importing:  # It holds for one command.
-            yield _ASKING
+            yield ASKING
         reply = yield ("EVAL", effect.script.text, len(keys), *keys, *effect.args)
     try:
-        result, is_known = effect.read(reply), True
+        result, is_known = effect.script.read(reply, effect.args), True
     except UNFIT:
         is_known = False
     if not is_known:  # Outside the except block: what was raised there holds the reply.

@@ -27,12 +27,9 @@ class RetryBudget:
     clock. `until` is when the script under way is given up, `slow_from` when it begins to count.
     """
 
-    __slots__ = ("_attempts", "_began", "_spent", "slow_from", "until")
-
-    def __init__(self, spent: float = 0.0) -> None:
-        self._spent = spent
-        self._began = self.until = self.slow_from = 0.0
-        self._attempts = 0
+    # Defaults of the class: each call has a budget, and most calls spend nothing of it.
+    _spent = _began = until = slow_from = 0.0
+    _attempts = 0
 
     def begin(self) -> bool:
         """Begin with a script; return whether any time is left for it."""
@@ -50,7 +47,10 @@ class RetryBudget:
 
     def split(self, count: int) -> list[RetryBudget]:
         """Return what each of so many scripts side by side has left."""
-        return [RetryBudget(self._spent) for _ in range(count)]
+        parts = [RetryBudget() for _ in range(count)]
+        for part in parts:
+            part._spent = self._spent
+        return parts
 
     def join(self, parts: Iterable[RetryBudget]) -> None:
         """Count what the slowest of the scripts side by side took."""

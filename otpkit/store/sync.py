@@ -9,10 +9,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from queue import Empty
 from typing import TypeVar
 
 import redis
 from redis import cluster, retry, sentinel
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
+from redis._parsers.hiredis import _HiredisParser as HiredisParser
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     ConnectionError,  # noqa: A004
@@ -25,9 +28,21 @@ from otpkit.errors import ConfigurationError, OTPError
 from otpkit.store import retry as budgets
 from otpkit.store.errors import REDIS_ERRORS, store_error, unnamed_primary
 from otpkit.store.library import RedisObject, embedded_library
-from otpkit.store.pool import BOUND, PLAIN, ConnectionSemaphore, NodePool, Permit, Pool, SentinelPool, adopt, bounded
+from otpkit.store.pool import (
+    BOUND,
+    PLAIN,
+    NodePool,
+    Permit,
+    Pool,
+    SentinelPool,
+    adopt,
+    bounded,
+    give_back,
+    take_idle,
+)
 from otpkit.store.protocol import (
     DISCARD,
+    OPEN,
     REFRESH,
     RELEASE,
     Command,
@@ -55,6 +70,8 @@ T = TypeVar("T")
 _node: RedisObject = cluster.ClusterNode
 _sentinel: RedisObject = sentinel.Sentinel
 
+_REPLY_BYTES = 1024  # No script's reply is longer; the rest of one that is would be read after it.
+
 _of_parent: list[object] = []  # A child keeps what it inherited: dropping it would wait for the parent's locks.
 
 
@@ -63,7 +80,6 @@ class SyncStore(Store):
 
     def __init__(self, redis_: RedisObject) -> None:
         self._address = read_url(redis_) if isinstance(redis_, str) else None
-        self.semaphore = ConnectionSemaphore()
         self._lock = threading.Lock()
         self._background: BackgroundTask | None = None
         self._client = redis_
@@ -127,7 +143,15 @@ class SyncStore(Store):
             step = next(steps)
             while True:
                 try:
-                    result = lease.say(step) if type(step) is tuple else self._perform(step, lease)
+                    # The usual steps come first, and without a frame between.
+                    if type(step) is tuple:
+                        result = lease.say(step)
+                    elif type(step) is Locate:
+                        result = lease.node = self._client.get_node_from_key(step.key)
+                    elif step is OPEN and self._client is not None:
+                        result = None
+                    else:
+                        result = self._perform(step, lease)
                 except Exception as error:  # noqa: BLE001 - the generator decides what it means
                     step = steps.throw(error)
                 else:
@@ -146,8 +170,6 @@ class SyncStore(Store):
                 return lease.enter(seconds)
             case Pause(seconds):
                 time.sleep(seconds)
-            case Locate(key):
-                lease.node = client.get_node_from_key(key)
             case Find(host, port):
                 lease.node = client.get_node(host=host, port=port)
                 return lease.node is not None
@@ -204,8 +226,10 @@ class _Lease:
     connection: RedisObject = None
     _client: RedisObject = None
     _pool: RedisObject = None
+    _owner: RedisObject = None  # the pool that the permit is of
     _semaphore: RedisObject = None
     _permit: Permit | None = None
+    _is_lent = False  # by `take_idle`
 
     def __init__(self, store: SyncStore, budget: RetryBudget | None) -> None:
         self._store = store
@@ -215,15 +239,15 @@ class _Lease:
         """Have this thread wait no longer than the budget allows."""
         BOUND.until = math.inf if self._budget is None else self._budget.until
 
-    def enter(self, seconds: float | None = None) -> bool:
-        """Take a permit; return whether one was free at once, or within so many seconds."""
+    def enter(self, seconds: float) -> bool:
+        """Take a permit for the pool that had none; return whether one was free within so many seconds."""
         self.is_over = False
-        semaphore = self._store.semaphore
-        if semaphore.pid != os.getpid():
-            semaphore = self._store.semaphore = ConnectionSemaphore()  # Threads of the parent hold permits for ever.
-        self._semaphore = semaphore
-        self._permit = semaphore.acquire(seconds)
-        return self._permit is not None
+        self._semaphore = self._owner.semaphore
+        try:
+            self._permit = self._semaphore.acquire(timeout=seconds)
+        except Empty:
+            return False
+        return True
 
     def take(self) -> RedisObject:
         """Take a connection and return it; None where the client hides them."""
@@ -233,23 +257,46 @@ class _Lease:
         if self._budget is not None:
             BOUND.until = self._budget.until
         if store.shape == "pool":
-            if not store.is_borrowed and self._permit is None and not self.enter():
-                raise Crowded
             pool = client.connection_pool
         elif store.shape == "cluster":
-            pool = client.get_redis_connection(self.node).connection_pool
+            pool = (self.node.redis_connection or client.get_redis_connection(self.node)).connection_pool
             if not store.is_borrowed and type(pool) is not NodePool:
                 adopt(pool)
         else:
             self._client = client
             return None
-        self._pool = pool  # An interrupt may leave a connection in it that is half made.
+        if store.is_borrowed:
+            self._pool = pool
+            self.connection = take_idle(pool)
+            self._is_lent = self.connection is not None
+            if self._is_lent:
+                return self.connection
+        else:
+            if pool.pid != os.getpid():
+                pool._checkpid()  # redis-py then has it reset.
+            if self._permit is None or self._owner is not pool:
+                self._exchange_permit(pool)
+            self._pool = pool  # An interrupt may leave a connection in it that is half made.
+            if isinstance(pool, Pool):
+                self.connection = pool.take()
+                return self.connection
         try:
             self.connection = pool.get_connection()
         except REDIS_ERRORS:
             self._pool = None
             raise
         return self.connection
+
+    def _exchange_permit(self, pool: RedisObject) -> None:
+        """Take a permit for a pool, in place of one for another node that had the slot; raises `Crowded`."""
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            self._semaphore.release(permit)
+        self._owner, self._semaphore = pool, pool.semaphore
+        try:
+            self._permit = self._semaphore.acquire_at_once()
+        except Empty:
+            raise Crowded from None
 
     def say(self, command: Command) -> RedisObject:
         """Send a command and return the reply."""
@@ -264,9 +311,18 @@ class _Lease:
             return connection.read_response()
         # Without what redis-py does for other commands: a tenth of a call's time.
         try:
+            socket, parser = connection._sock, connection._parser
             for part in packed:
-                connection._sock.sendall(part)
-            reply = connection._parser.read_response()
+                socket.sendall(part)
+            if type(parser) is HiredisParser:
+                reader = parser._reader
+                reader.feed(socket.recv(_REPLY_BYTES))
+                reply = reader.gets()
+                if type(reply) is list:
+                    return reply
+                reply = _whole(parser, reply)
+            else:
+                reply = parser.read_response()
         except OSError as error:
             failure = TimeoutError if isinstance(error, builtins.TimeoutError) else ConnectionError
             raise failure(str(error)) from error
@@ -283,7 +339,7 @@ class _Lease:
         """Give all back."""
         connection, self.connection, self._client = self.connection, None, None
         if connection is not None:
-            self._pool.release(connection)
+            give_back(self._pool, connection) if self._is_lent else self._pool.release(connection)
         self._pool = None
         permit, self._permit = self._permit, None
         if permit is not None:
@@ -296,7 +352,7 @@ class _Lease:
         self.connection = self._pool = self._client = None
         if connection is not None:
             connection.disconnect()
-            if type(pool) is Pool:  # What broke one may have broken all.
+            if isinstance(pool, Pool):  # What broke one may have broken all.
                 pool.disconnect(inuse_connections=False)
             pool.release(connection)
         elif pool is not None:
@@ -305,6 +361,19 @@ class _Lease:
             own = client.connection
             own.disconnect() if own is not None else client.connection_pool.disconnect(inuse_connections=False)
         self.release()
+
+
+def _whole(parser: RedisObject, reply: RedisObject) -> RedisObject:
+    """Return the reply that a first look at what came has not found whole, or behind a push; raises its errors."""
+    push = getattr(parser, "_hiredis_PushNotificationType", None)
+    if reply is NOT_ENOUGH_DATA:
+        return parser.read_response()
+    if push is not None and isinstance(reply, push):
+        parser.handle_push_response(reply)
+        return parser.read_response()
+    if isinstance(reply, ConnectionError):
+        raise reply
+    return reply
 
 
 class BackgroundTask(threading.Thread):

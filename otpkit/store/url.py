@@ -247,9 +247,11 @@ def _check_tls(options: Options) -> None:
 
 
 def _makes_context(options: Options) -> bool:
-    # Without a password, OpenSSL would ask the terminal for one.
+    # Without a password, OpenSSL would ask the terminal for one. Before redis-py 7.2 there is no such option.
+    kind = redis.asyncio.SSLConnection
+    password: Options = {"ssl_password": ""} if "ssl_password" in inspect.signature(kind).parameters else {}
     try:
-        redis.asyncio.SSLConnection(**({"ssl_password": ""} | dict(options))).ssl_context.get()
+        kind(**(password | dict(options))).ssl_context.get()
     except (OSError, TypeError, ValueError, redis.RedisError):
         return False
     return True

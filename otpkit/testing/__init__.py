@@ -1,6 +1,6 @@
-"""For tests of code that uses otpkit: an outbox in place of a gateway, and a clock that can be moved.
+"""Test code that uses otpkit: an outbox in place of a gateway, and a clock that tests can move.
 
-The pytest plug-in beside this module gives both as fixtures, with an `OTP` on the embedded store.
+The pytest plug-in next to this module provides both as fixtures, with an `OTP` on the embedded store.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ DeliveryOutcome = Literal["pending", "delivered", "failed", "unknown"]
 
 
 class Outbox(Gateway, Sequence[Message]):
-    """A gateway that keeps what was "sent": `outbox[-1].code` is the latest code. It accepts unless told otherwise."""
+    """A gateway that collects messages instead of sending them. `outbox[-1].code` is the latest code.
+
+    It accepts every message, except after `reject_next` and `lose_next`.
+    """
 
     name = "outbox"
     can_trace = True
@@ -29,25 +32,29 @@ class Outbox(Gateway, Sequence[Message]):
         self._failures: deque[GatewayRejectedError | None] = deque()
         self._lock = threading.Lock()
         self.delivery: DeliveryOutcome = "delivered"
-        """What `otp.delivery()` answers for the messages in here."""
+        """The state that `otp.delivery()` returns for messages in the outbox."""
 
     def reject_next(self, error: GatewayRejectedError | None = None) -> None:
-        """Reject the next message with `error`; by default the account is out of order."""
+        """Reject the next message.
+
+        Args:
+            error: the error to raise; None is a rejection of the category `account`.
+        """
         self._failures.append(
             error or GatewayRejectedError("Rejected as the test asked.", gateway=self.name, category="account")
         )
 
     def lose_next(self) -> None:
-        """Leave the next message uncertain, as a gateway does that times out; it is not in the outbox."""
+        """Make the outcome of the next message uncertain, as a gateway timeout does. The outbox does not keep it."""
         self._failures.append(None)
 
     def clear(self) -> None:
-        """Empty the outbox."""
+        """Remove all messages."""
         with self._lock:
             self._messages.clear()
 
     def send(self, message: Message) -> Flow[Receipt]:
-        """Keep the message, or fail as told."""
+        """Keep the message, or fail if `reject_next` or `lose_next` was called."""
         with self._lock:
             if self._failures:
                 error = self._failures.popleft()
@@ -56,13 +63,13 @@ class Outbox(Gateway, Sequence[Message]):
                 return Receipt(self.name, outcome="uncertain")
             self._messages.append(message)
             return Receipt(self.name, message.send_id)
-        yield  # a flow without effects
+        yield  # makes this function a flow, without effects
 
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
-        """Answer `delivery` for a message that is in here, `unknown` for any other."""
+        """Return `self.delivery` for a message in the outbox, and `unknown` for any other."""
         known = any(message.send_id == send_id for message in self._messages)
         return Delivery(state=self.delivery if known else "unknown", gateway=self.name)
-        yield  # a flow without effects
+        yield  # makes this function a flow, without effects
 
     @overload
     def __getitem__(self, index: int) -> Message: ...
@@ -79,7 +86,11 @@ class Outbox(Gateway, Sequence[Message]):
 
 
 class MovableClock:
-    """A clock that stands still until it is moved: pass it as `OTP(clock=…)`. Seconds since the epoch."""
+    """A clock that stands still until it is moved. Pass it as `OTP(clock=…)`.
+
+    Args:
+        now: the time in seconds since the epoch; the default is 2026-01-01T00:00:00Z.
+    """
 
     def __init__(self, now: float = 1_767_225_600.0) -> None:  # 2026-01-01T00:00:00Z
         self.now = now
@@ -88,7 +99,11 @@ class MovableClock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Move the clock by `seconds`; negative ones move it back, as a failover to a slower clock would."""
+        """Move the clock.
+
+        Args:
+            seconds: how far; negative moves it back, as a failover to a slower clock would.
+        """
         self.now += seconds
 
 

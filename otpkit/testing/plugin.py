@@ -1,6 +1,6 @@
-"""The pytest plug-in: an `OTP` on the embedded store, an outbox, a clock that can be moved. It needs no Redis server.
+"""The pytest plug-in: an `OTP` on the embedded store, an outbox, and a clock that tests can move. It needs no Redis.
 
-Installed with otpkit. Override `otp_policy` in a conftest to test another policy.
+It is installed with otpkit. To test another policy, override the fixture `otp_policy` in your conftest.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from otpkit import OTP, AsyncOTP, Policy
     from otpkit.testing import MovableClock, Outbox
 
-# otpkit is imported inside the fixtures, so that a test run that uses none of them does not pay for it.
+# The fixtures import otpkit themselves, so that test runs without them do not pay for the import.
 
 
 @pytest.fixture
 def otp_outbox() -> Outbox:
-    """Where messages arrive: `otp_outbox[-1].code` is the latest code."""
+    """Return the outbox that collects messages. `otp_outbox[-1].code` is the latest code."""
     from otpkit.testing import Outbox
 
     return Outbox()
@@ -27,7 +27,7 @@ def otp_outbox() -> Outbox:
 
 @pytest.fixture
 def otp_clock() -> MovableClock:
-    """The time by which `otp` judges; `otp_clock.advance(seconds)` moves it."""
+    """Return the clock of `otp` and `async_otp`. `otp_clock.advance(seconds)` moves it."""
     from otpkit.testing import MovableClock
 
     return MovableClock()
@@ -35,7 +35,7 @@ def otp_clock() -> MovableClock:
 
 @pytest.fixture
 def otp_policy() -> Policy:
-    """The policy of `otp` and `async_otp`: the default one."""
+    """Return the policy of `otp` and `async_otp`: the default policy."""
     from otpkit import Policy
 
     return Policy()
@@ -43,7 +43,7 @@ def otp_policy() -> Policy:
 
 @pytest.fixture
 def otp(otp_outbox: Outbox, otp_clock: MovableClock, otp_policy: Policy) -> Iterator[OTP]:
-    """An `OTP` with a store of its own in this process."""
+    """Yield an `OTP` with its own store in this process, and close it afterwards."""
     from otpkit import OTP
 
     with OTP(**_arguments(otp_outbox, otp_clock, otp_policy)) as otp:
@@ -52,7 +52,7 @@ def otp(otp_outbox: Outbox, otp_clock: MovableClock, otp_policy: Policy) -> Iter
 
 @pytest.fixture
 def async_otp(otp_outbox: Outbox, otp_clock: MovableClock, otp_policy: Policy) -> AsyncOTP:
-    """An `AsyncOTP` with a store of its own in this process."""
+    """Return an `AsyncOTP` with its own store in this process."""
     from otpkit import AsyncOTP
 
     return AsyncOTP(**_arguments(otp_outbox, otp_clock, otp_policy))

@@ -1,4 +1,4 @@
-"""Connect to a host within a bound, the look-up of its name included.
+"""Connect to a host within a bound, the look-up of its name included; by threads and by asyncio.
 
 `getaddrinfo` can't be interrupted and takes as long as the resolver's own timeouts, so it runs in a thread of its own,
 and a caller waits no longer than it may. A thread that is left behind ends with its look-up; there are never more than
@@ -7,12 +7,13 @@ a few.
 
 from __future__ import annotations
 
+import asyncio
 import os
-import queue
 import socket
 import threading
-import time
+from collections import deque
 from collections.abc import Iterable
+from concurrent.futures import Future
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, Final, TypeAlias
@@ -47,14 +48,52 @@ def connect(host: str, port: int, timeout: float, options: Iterable[tuple[Any, .
         del failure  # Its traceback holds this frame: without a cycle both go as soon as the caller is done with it.
 
 
+async def connect_async(host: str, port: int, seconds: float) -> socket.socket:
+    """Same as `connect`, but awaited, `seconds` being its `timeout`; the socket does not block."""
+    failure = OSError("the name has no address")
+    for family, kind, protocol, address in await _look_up_async(host, port, seconds):
+        try:
+            return await _connected_async(family, kind, protocol, address, seconds)
+        except OSError as error:
+            failure = error
+    try:
+        raise failure
+    finally:
+        del failure  # as above
+
+
 def look_up(host: str, port: int, timeout: float) -> list[Address]:
     """Return the addresses of `host`, within `timeout` seconds. Raises what `connect` raises."""
+    answer = _asked(host, port)
+    try:
+        return answer.result(timeout)
+    finally:
+        answer.cancel()
+        del answer  # as above
+
+
+async def _look_up_async(host: str, port: int, seconds: float) -> list[Address]:
+    answer = _asked(host, port)
+    try:
+        if answer.done():
+            return answer.result()
+        async with asyncio.timeout(seconds):
+            return await asyncio.wrap_future(answer)
+    finally:
+        answer.cancel()
+        del answer  # as above
+
+
+def _asked(host: str, port: int) -> Future[list[Address]]:
+    """Return the addresses of `host`, which are there at once for an address; one that is cancelled asks nobody."""
     host = host.strip("[]")
     version = _version(host)
     if version is None:
-        return _look_up_name(host, port, timeout)
+        return _look_ups().ask(host, port)
     family, address = (socket.AF_INET, (host, port)) if version == 4 else (socket.AF_INET6, (host, port, 0, 0))
-    return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, address)]
+    answer: Future[list[Address]] = Future()
+    answer.set_result([(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, address)])
+    return answer
 
 
 def _version(host: str) -> int | None:
@@ -64,37 +103,47 @@ def _version(host: str) -> int | None:
         return None
 
 
-def _look_up_name(host: str, port: int, timeout: float) -> list[Address]:
-    deadline, look_ups = time.monotonic() + timeout, _semaphore()
-    answers: queue.SimpleQueue[list[Address] | Exception] = queue.SimpleQueue()
+class _LookUps:
+    """The look-ups of a process: some under way, each on a thread, the others in a queue."""
 
-    def ask() -> None:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = 0
+        self._waiting: deque[tuple[Future[list[Address]], str, int]] = deque()
+
+    def ask(self, host: str, port: int) -> Future[list[Address]]:
+        question = (Future[list[Address]](), host, port)
+        with self._lock:
+            self._waiting.append(question)
+            if self._running == MAX_LOOK_UPS:
+                return question[0]
+            self._running += 1
+        # A daemon: a look-up that hangs must not keep the process from ending.
+        thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answers.put([(family, kind, protocol, address) for family, kind, protocol, _, address in found])
-        except Exception as error:  # noqa: BLE001 - the caller's to raise, without the frames of this thread
-            answers.put(error.with_traceback(None))
+            thread.start()
         finally:
-            look_ups.release()
+            if thread.ident is None:  # it could not be started
+                with self._lock, suppress(ValueError):
+                    self._running -= 1
+                    self._waiting.remove(question)
+        return question[0]
 
-    if not look_ups.acquire(timeout=timeout):
-        raise TimeoutError
-    # A daemon: a look-up that hangs must not keep the process from ending.
-    thread = threading.Thread(target=ask, name=THREAD_NAME, daemon=True)
-    try:
-        thread.start()
-    finally:
-        if thread.ident is None:  # it could not be started
-            look_ups.release()
-    answer: list[Address] | Exception = TimeoutError()
-    with suppress(queue.Empty):
-        answer = answers.get(timeout=max(0, deadline - time.monotonic()))
-    if not isinstance(answer, Exception):
-        return answer
-    try:
-        raise answer
-    finally:
-        del answer  # as above
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._running -= 1
+                    return
+                answer, host, port = self._waiting.popleft()
+            if not answer.set_running_or_notify_cancel():
+                continue
+            try:
+                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                answer.set_result([(family, kind, protocol, address) for family, kind, protocol, _, address in found])
+            except Exception as error:  # noqa: BLE001 - the caller's to raise, without the frames of this thread
+                answer.set_exception(error.with_traceback(None))
+            del answer
 
 
 def _connected(
@@ -112,9 +161,21 @@ def _connected(
     return opened
 
 
-_semaphores: dict[int, threading.Semaphore] = {}  # by process
+async def _connected_async(family: int, kind: int, protocol: int, address: Any, seconds: float) -> socket.socket:
+    opened = socket.socket(family, kind, protocol)
+    try:
+        opened.setblocking(False)
+        async with asyncio.timeout(seconds):
+            await asyncio.get_running_loop().sock_connect(opened, address)
+    except BaseException:  # a cancellation too: the socket is nobody's
+        opened.close()
+        raise
+    return opened
 
 
-def _semaphore() -> threading.Semaphore:
-    # A forked child has none of its parent's threads, so nobody would release the parent's semaphore there.
-    return _semaphores.get(os.getpid()) or _semaphores.setdefault(os.getpid(), threading.Semaphore(MAX_LOOK_UPS))
+_by_process: dict[int, _LookUps] = {}
+
+
+def _look_ups() -> _LookUps:
+    # A forked child has none of its parent's threads, so nobody would answer the parent's questions there.
+    return _by_process.get(os.getpid()) or _by_process.setdefault(os.getpid(), _LookUps())

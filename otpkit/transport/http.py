@@ -1,15 +1,11 @@
-"""The one module that speaks HTTP: one request on the wire for each `HttpRequest`.
+"""HTTP by `requests`: one request on the wire for each `HttpRequest`.
 
-`requests` is imported with the first exchange, so that importing otpkit stays cheap.
-
-What leaves this module is an `HttpResponse` or a `TransportFailure`, which says whether the request may have
-been sent. The errors and log records of `requests` and `urllib3` hold the URL, and so the code that is on its
-way: neither gets out.
+`requests` is imported with the first exchange, so that importing otpkit stays cheap. The errors and log records of
+`requests` and `urllib3` hold the URL, and so the code that is on its way: neither gets out.
 """
 
 from __future__ import annotations
 
-import base64
 import inspect
 import io
 import logging
@@ -18,13 +14,25 @@ import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from otpkit.effects import Call, Flow, HttpRequest, HttpResponse, NoAnswer, NotConnected
+from otpkit.effects import Call, Flow, HttpRequest, HttpResponse
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.transport.connecting import connect
+from otpkit.transport.exchange import (
+    CHUNK,
+    HEADERS,
+    MAX_ANSWER,
+    Decoding,
+    Exchange,
+    TooLarge,
+    kind_of,
+    proxy_headers,
+    query_of,
+    response_of,
+    without_user,
+)
 
 if TYPE_CHECKING:
     import requests
@@ -32,9 +40,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_ANSWER = 1024 * 1024  # bytes, on the wire with its header, and again as decoded
-_CHUNK = 64 * 1024  # bytes
-_HEADERS = {"User-Agent": "otpkit", "Accept-Encoding": "identity"}
 _LOGGERS = ("connection", "connectionpool", "poolmanager", "response", "util.retry")
 
 
@@ -56,7 +61,7 @@ class Transport:
         *,
         connections: int = 32,
         ca_file: str | None = None,
-        decoding: Literal["strict", "replace"] = "strict",
+        decoding: Decoding = "strict",
     ) -> None:
         self._connections = connections
         self._verify = ca_file or True
@@ -76,17 +81,14 @@ class Transport:
         exchange = _Exchange(request.timeout[1], latest)
         _current.exchange = exchange
         try:
-            exchange.query = _query_of(request)
+            exchange.query = query_of(request)
             return _read(self._send(request), exchange, self._decoding)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the code
-            kind = _kind(error)
+            kind = kind_of(error)
         finally:
             _current.exchange = None
         # Out here, so that neither cause nor context keeps the original.
-        if exchange.written:
-            raise NoAnswer(f"the request may have been sent, and no whole answer came: {kind}")
-        place = urlsplit(request.proxy or request.url).netloc.rpartition("@")[2]
-        raise NotConnected(f"no connection to {place} was made, nothing was sent: {kind}")
+        raise exchange.failure(request, kind)
 
     def close(self) -> None:
         """Close the idle connections. A later exchange makes new ones."""
@@ -99,7 +101,7 @@ class Transport:
 
         prepared = PreparedRequest()
         prepared.prepare_method(request.method)
-        prepared.prepare_headers({**_HEADERS, **request.headers})
+        prepared.prepare_headers({**HEADERS, **request.headers})
         # As it is: prepare_url would take the URL apart and encode it anew, a twentieth of an exchange.
         prepared.url = request.url.partition("?")[0]
         prepared.body = request.body
@@ -157,36 +159,15 @@ def _called(effect: Call) -> Any:
 _shared = Transport()
 
 
-class _Exchange:
-    """An exchange under way: whether any of its request was written, and until when its answer may take.
-
-    The query, in which a gateway may want the code and the number, is added as the request is written: error reporters
-    and tracers record each URL that urllib3 and http.client are given.
-    """
-
-    __slots__ = ("answer_timeout", "deadline", "latest", "query", "tunnelling", "written")
+class _Exchange(Exchange):
+    __slots__ = ("tunnelling",)
 
     def __init__(self, answer_timeout: float, latest: float | None = None) -> None:
-        self.query = b""
-        self.answer_timeout = answer_timeout  # seconds
-        self.latest = latest  # when the request may still begin, by the monotonic clock
-        self.deadline = 0.0  # by the monotonic clock
-        self.written = False
+        super().__init__(answer_timeout, latest)
         self.tunnelling = False  # what is written now is for the proxy
 
     def write(self, data: Any) -> Any:
-        """Return what is written in place of `data`; of a request, its first line is the first of it."""
-        if self.written or self.tunnelling:
-            return data
-        now = time.monotonic()
-        if self.latest is not None and now > self.latest:
-            raise TimeoutError
-        self.written = True
-        self.deadline = now + self.answer_timeout
-        if not self.query:
-            return data
-        target, end, rest = data.partition(b" HTTP/1.1\r\n")
-        return target + b"?" + self.query + end + rest
+        return data if self.tunnelling else super().write(data)
 
 
 class _Current(threading.local):
@@ -243,7 +224,12 @@ class _Answer:
     """Mixed into http.client's response: reads no more, and no longer, than the exchange allows."""
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(_BoundedSocket(sock), *args, **kwargs)  # type: ignore[call-arg]
+        self._bounded = _BoundedSocket(sock)
+        super().__init__(self._bounded, *args, **kwargs)  # type: ignore[call-arg]
+
+    def begin(self) -> None:
+        super().begin()  # type: ignore[misc]
+        self._bounded.is_head_read = True
 
 
 class _BoundedSocket:
@@ -251,13 +237,15 @@ class _BoundedSocket:
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
+        self.is_head_read = False
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_BoundedReader(self._sock, _current.exchange or _Exchange(0)))
+        return io.BufferedReader(_BoundedReader(self, self._sock, _current.exchange or _Exchange(0)))
 
 
 class _BoundedReader(io.RawIOBase):
-    def __init__(self, sock: Any, exchange: _Exchange) -> None:
+    def __init__(self, bounded: _BoundedSocket, sock: Any, exchange: _Exchange) -> None:
+        self._bounded = bounded
         self._sock = sock
         self._file: io.RawIOBase = sock.makefile("rb", buffering=0)
         self._exchange = exchange
@@ -275,17 +263,15 @@ class _BoundedReader(io.RawIOBase):
         count: int | None = self._file.readinto(buffer)
         self._room -= count or 0
         if self._room < 0:
-            raise _TooLarge
+            raise TooLarge
+        if count == 0 and not self._bounded.is_head_read:
+            raise ConnectionResetError  # http.client would take half a header for a whole one.
         return count
 
     def close(self) -> None:
         if not self.closed:
             self._file.close()
         super().close()
-
-
-class _TooLarge(OSError):
-    """The answer is larger than any that a gateway gives."""
 
 
 class _Silence(logging.Filter):
@@ -317,7 +303,7 @@ def _open_adapter(connections: int) -> HTTPAdapter:
         def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
             if proxy not in self.proxy_manager:
                 manager = proxy_from_url(
-                    _without_user(proxy), proxy_headers=_proxy_headers(proxy), maxsize=connections, **kwargs
+                    without_user(proxy), proxy_headers=proxy_headers(proxy), maxsize=connections, **kwargs
                 )
                 manager.pool_classes_by_scheme = pools
                 self.proxy_manager.setdefault(proxy, manager)  # whole, for other threads
@@ -328,57 +314,10 @@ def _open_adapter(connections: int) -> HTTPAdapter:
     return adapter
 
 
-def _proxy_headers(proxy: str) -> dict[str, str]:
-    parts = urlsplit(proxy)
-    if parts.username is None:
-        return {}
-    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
-
-
-def _without_user(proxy: str) -> str:
-    parts = urlsplit(proxy)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def _query_of(request: HttpRequest) -> bytes:
-    # %20 and never + for a blank: every server reads it alike.
-    query = urlencode(request.params, quote_via=quote, safe="")
-    return "&".join(filter(None, (request.url.partition("?")[2], query))).encode()
-
-
-def _read(response: requests.Response, exchange: _Exchange, decoding: str) -> HttpResponse:
+def _read(response: requests.Response, exchange: Exchange, decoding: Decoding) -> HttpResponse:
     response.raw.enforce_content_length = True  # urllib3 1.26 takes half a body for a whole one
     try:
-        body = bytearray()
-        for chunk in response.iter_content(_CHUNK):
-            body += chunk
-            if len(body) > MAX_ANSWER:
-                raise _TooLarge
-            if time.monotonic() > exchange.deadline:
-                raise TimeoutError
+        chunks = response.iter_content(CHUNK)
+        return response_of(exchange, response.status_code, response.headers.items(), chunks, decoding)
     finally:
         response.close()
-    # An error's page may be in any encoding: its status says enough.
-    text = body.decode("utf-8", decoding if response.status_code == 200 else "replace")
-    headers = _Headers((name.lower(), value) for name, value in response.headers.items())
-    return HttpResponse(response.status_code, headers, text)
-
-
-class _Headers(dict[str, str]):
-    """An answer's headers. Their repr shows no values: a gateway's words on a refusal may hold the number."""
-
-    def __repr__(self) -> str:
-        return f"<headers: {', '.join(self)}>"
-
-
-def _kind(error: BaseException) -> str:
-    """Return the class of `error`, and that of what it began with: names of classes hold no URL."""
-    first = error
-    for _ in range(16):
-        before = first.__cause__ or first.__context__
-        if before is None:
-            break
-        first = before
-    names = (type(error).__name__, type(first).__name__)
-    return names[0] if names[0] == names[1] else f"{names[0]} ({names[1]})"

@@ -1,14 +1,15 @@
-"""What web frameworks need of otpkit, whichever they are: problem documents, the visitor's address, two forms.
+"""The parts of otpkit that any web framework needs: problem documents, the visitor's address, and the two forms.
 
-The modules of `otpkit.integrations` are thin on top of it; so can be yours for another framework.
+The modules of `otpkit.integrations` are thin layers on top of it. You can write one for another framework.
 """
 
+from otpkit.aio import drive_async
 from otpkit.effects import PageFlow
 from otpkit.effects import PageFlow as Turn  # the earlier name
+from otpkit.sync import drive
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.fingerprints import fingerprint
 from otpkit.web.forms import MAX_BODY, Answer, Asked, PhoneForms, View, read_form
-from otpkit.web.page_flows import drive, drive_async
 from otpkit.web.paths import back_path, onward, own_path, verify_again
 from otpkit.web.problems import MEDIA_TYPE, Problem, plain_problem, problem
 from otpkit.web.refusals import refusal

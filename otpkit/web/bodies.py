@@ -1,4 +1,4 @@
-"""Read a request's body, with a bound on what is kept of it."""
+"""Read a request's body, and limit how much of it is kept."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import AsyncIterable
 async def read_bounded(chunks: AsyncIterable[bytes], limit: int, *, drain: int | None = None) -> bytes | None:
     """Return a body, or None if it has more than `limit` bytes.
 
-    The rest of a longer body is read and dropped. A connection that is closed while its client still writes is reset,
+    The rest of a longer body is read and dropped. If a connection is closed while its client still writes, it is reset,
     and most clients then never see the response.
 
     Args:
         chunks: the body's parts, such as Starlette's `request.stream()`.
-        limit: how many bytes are kept.
-        drain: how many bytes are read; None reads a longer body to its end, 0 none of its rest.
+        limit: the number of bytes to keep.
+        drain: the number of bytes to read. None reads a longer body to its end, 0 reads nothing beyond the limit.
     """
     kept, size = [], 0
     async for chunk in chunks:

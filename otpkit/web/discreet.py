@@ -1,15 +1,15 @@
-"""Answers to strangers that do not tell what was sent to a number or guessed for it (OWASP ASVS 6.3.8).
+"""Answer strangers without revealing what was sent to a number or guessed for it (OWASP ASVS 6.3.8).
 
-A visitor whose own `bind` has no live code learns from the errors of `issue` and `verify` what others did with the
-number, and no message warns its owner: `RateLimitError.retry_after` says when the number last got a code, its scope
-`failures` and `BlockedError` that codes were guessed. Give one answer instead, the same where a code was sent::
+A visitor whose own `bind` has no live code can learn from the errors of `issue` and `verify` what others did with the
+number, and no message warns its owner. `RateLimitError.retry_after` reveals when the number last got a code. Its scope
+`failures` and `BlockedError` reveal that codes were guessed. Instead, return the answer of a code that was sent::
 
     try:
         otp.issue(phone, "login", bind=session_id, ip=ip)
     except OTPError as error:
         if not tells_of_number(error):  # not a number, the visitor's own address, Redis
             raise
-    challenge = presumed_challenge(phone, "login", otp.policy)  # show the form for the code, by this alone
+    challenge = presumed_challenge(phone, "login", otp.policy)  # show the form for the code from this alone
 
     try:
         proof = otp.verify(phone, code, "login", bind=session_id, ip=ip)
@@ -18,9 +18,9 @@ number, and no message warns its owner: `RateLimitError.retry_after` says when t
             raise CodeRefusedError from None
         raise
 
-The pages and the JSON router do so with `discreet=True`. People then aren't told of a limit that they have used up: say
-beside the form how many codes a number gets. The time to the answer still tells whether a gateway was asked: to hide
-that as well, answer first and call `issue` in a task of a queue.
+The pages and the JSON router do this with `discreet=True`. Visitors then do not see that they have reached a limit, so
+show beside the form how many codes a number can get. The response time still reveals if a gateway was called. To hide
+that too, respond first and call `issue` in a queue's task.
 """
 
 from __future__ import annotations
@@ -44,17 +44,20 @@ _OF_NUMBER = (BlockedError, ExpiredCodeError, GatewayRejectedError, WrongCodeErr
 
 
 class CodeRefusedError(CodeError):
-    """The code did not verify; why is not told."""
+    """Raised when a code does not verify, without the reason."""
 
     code = "wrong_code"
     _text = "code_refused"
 
 
 def tells_of_number(error: OTPError) -> bool:
-    """Return whether an error of `issue` or `verify` tells what was sent to the number, or guessed for it.
+    """Return True if an error of `issue` or `verify` reveals what was sent to the number, or guessed for it.
 
-    False for what the visitor can know or has done: no number or no code was typed, the limits of an address, a region
-    or in total are used up, and Redis or the deployment failed.
+    It is False for errors that the visitor knows about or caused: not a number or not a code, a limit of an address, a
+    region or the total, and failures of Redis or the configuration.
+
+    Args:
+        error: the error.
     """
     if isinstance(error, RateLimitError):
         return error.scope in {"phone", "failures", "gateway"}
@@ -62,13 +65,13 @@ def tells_of_number(error: OTPError) -> bool:
 
 
 def presumed_challenge(phone: str, purpose: str, policy: Policy, *, age: int = 0) -> Challenge:
-    """Return a challenge that depends on the policy alone: `uncertain`, with the lives and counts of a first one.
+    """Return a challenge that depends only on the policy: `uncertain`, with the times and counts of a first one.
 
     Args:
-        phone: the number, as it is to be shown.
-        purpose: what the code is for.
-        policy: that of the `OTP`.
-        age: seconds since the code was asked for. Beyond `policy.ttl` there is none to show.
+        phone: the number to show.
+        purpose: the purpose of the code.
+        policy: the policy of the `OTP`.
+        age: seconds since the code was requested. If it exceeds `policy.ttl`, `expires_in` is 0.
     """
     rates = rates_of(policy.sends)
     pause = max((rate.seconds for rate in rates if rate.limit == 1), default=0)

@@ -1,4 +1,4 @@
-"""What tells one request from another, so that an idempotency key of the visitor's is good for one request alone."""
+"""Compute fingerprints of requests, so that an idempotency key from the visitor is valid for one request only."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import BinaryIO, Final, TypeAlias
 Fields: TypeAlias = Iterable[tuple[str, str | BinaryIO]]
 
 FORM_TYPES: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
-# Of otpkit, of Flask-WTF and Starlette-WTF, of Django: a form that is sent twice may have a fresh one.
+# Fields of otpkit, Flask-WTF and Starlette-WTF, and Django. A form that is sent twice may have a new token.
 _CSRF_FIELDS: Final = frozenset({"csrf", "csrf_token", "csrfmiddlewaretoken"})
 
 
 def fingerprint(method: str, url: str, content: bytes | Fields = b"", *, csrf_field: str = "") -> str:
-    """Return a text that is the same for the same request, to give to `OTP.redeem` as `request`.
+    """Return a text that is equal for equal requests. Pass it to `OTP.redeem` as `request`.
 
     Args:
         method: the method, such as `POST`.
-        url: the path and the query; not the scheme and the host, which a proxy may change.
-        content: the names and values of a form, in any order; an uploaded file is its binary file object, which is read
-            and set back to its beginning. Bytes are a body that is no form, such as JSON. A form's token against
-            forgery (`csrf`, `csrf_token`, `csrfmiddlewaretoken`) is left out.
-        csrf_field: the name of another field that holds such a token.
+        url: the path and the query, without the scheme and the host, which a proxy may change.
+        content: the names and values of a form, in any order; or, for a body that is not a form, its bytes. An uploaded
+            file is its binary file object, which is read and set back to its beginning. CSRF tokens (`csrf`,
+            `csrf_token`, `csrfmiddlewaretoken`) are ignored.
+        csrf_field: the name of another field with a CSRF token.
     """
     found = sha256(f"{method} {url}\n".encode(errors="surrogatepass"))
     if isinstance(content, bytes):
@@ -35,7 +35,7 @@ def fingerprint(method: str, url: str, content: bytes | Fields = b"", *, csrf_fi
 
 
 def is_form(content_type: str) -> bool:
-    """Return whether a header `Content-Type` is a form's."""
+    """Return True if a header `Content-Type` is that of a form."""
     return content_type.partition(";")[0].strip().lower() in FORM_TYPES
 
 

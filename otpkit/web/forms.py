@@ -1,8 +1,8 @@
-"""The two forms of a sign-up or a login, one for the number and one for the code: what is shown, and what is done.
+"""The two forms of a sign-up or a login: one for the number and one for the code.
 
-How far a visitor has come is kept in the session of the web framework: `state`, a mapping of this page's own, of texts
-alone. Its random `id` is what the visitor's codes are bound to; its `csrf` stands in the forms, which another site
-can't read. All else is asked of the `OTP` whenever the page is shown, so that it tells what is true.
+The visitor's progress is kept in `state`, a mapping of texts in the web framework's session, separate for each purpose.
+Its random `id` is what the visitor's codes are tied to. Its `csrf` token is in the forms, which other sites can't read.
+Everything else is read from the `OTP` each time the page is shown, so that the page shows the current state.
 """
 
 from __future__ import annotations
@@ -44,12 +44,17 @@ Step = Literal["phone", "code"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a page needs to know of a request.
+    """The parts of a request that a page needs.
 
-    `url` is its path, decoded, which the forms are sent to and which the visitor is sent back to; `language` is the one
-    chosen by `?lang=`; `hidden` are further hidden fields of every form, such as a framework's own token. `cookie` is
-    the value of the cookie `cookie_name(purpose)`, "" where there is none, None to leave it unchecked (`take_proof`).
-    `next` is the `?next=` of the request, which is kept in the page's address where it is a path of this site.
+    Attributes:
+        url: the decoded path. Forms are sent to it, and the visitor is redirected to it.
+        ip: the visitor's IP address, or None.
+        accept_language: the header `Accept-Language`.
+        language: the language from `?lang=`, or "".
+        hidden: more hidden fields of every form, such as a framework's CSRF token.
+        cookie: the value of the cookie `cookie_name(purpose)`, "" if there is none; None skips its check
+            (`take_proof`).
+        next: the `?next=` of the request. It is kept in the page's address if it is a path of this site.
     """
 
     url: str
@@ -63,16 +68,29 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What there is to show.
+    """The content of a page.
 
-    `challenge` is the live one of the visitor's number, or None; `attempts` is how many wrong codes a fresh one takes.
-    `problem` is a sentence for the visitor, or one of the words `stale` (the form is of an earlier visit, or cookies
-    are off) and `switched` (the form is of a number that another tab has left), or "". `error` is the stable word of
-    the error that it tells of; with `blocked` the number gets no code. `notice` says that the same code was sent again:
-    `again`, or `again_unsure` where that is not certain. `retry_in` are the seconds until a code may be asked for, and
-    `verify_in` those until one may be tried, 0 where it may be now. `hidden` are the hidden fields of every form; a
-    further one is `action`, with the value `send`, `verify` or `restart`. `next` is the `?next=` to keep in the address
-    that forms are sent to.
+    Attributes:
+        purpose: the purpose of the codes.
+        step: the form to show, `phone` or `code`.
+        language: the language of the page.
+        url: the path to send forms to.
+        hidden: the hidden fields of every form. Add the field `action` with the value `send`, `verify` or `restart`.
+        regions: the regions to choose from.
+        region: the code of the chosen region.
+        typed: the number as typed, after an error.
+        phone: the number as E.164, at the step `code`.
+        code_length: the number of digits of a code.
+        attempts: the number of wrong codes that a new code allows.
+        challenge: the live challenge of the visitor's number, or None.
+        retry_in: seconds until a code may be requested; 0 is now.
+        problem: a sentence for the visitor; or `stale` (the form is from an earlier visit, or cookies are off); or
+            `switched` (another tab has changed the number); or "".
+        error: the stable word of the error that `problem` describes. With `blocked`, the number gets no code.
+        nonce: the nonce of inline scripts and styles.
+        next: the `?next=` to keep in the address that forms are sent to.
+        notice: `again` if the same code was sent again, `again_unsure` if that is uncertain, or "".
+        verify_in: seconds until a code may be tried; 0 is now.
     """
 
     purpose: str
@@ -81,9 +99,9 @@ class View:
     url: str
     hidden: Mapping[str, str]
     regions: tuple[Region, ...]
-    region: str  # the one chosen
-    typed: str  # the number as it was typed, after a refusal
-    phone: str  # E.164, at the step `code`
+    region: str
+    typed: str
+    phone: str
     code_length: int
     attempts: int
     challenge: Challenge | None
@@ -98,9 +116,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer: a page, or a redirect; or, with a `proof`, whatever the application does for a verified phone.
+    """The answer to a request: a page, a redirect, or a `proof`.
 
-    Set `cookie`, where there is one, with the answer: `take_proof` wants it back.
+    With a `proof`, the application decides how to respond to the verified phone. If `cookie` is not None, set it with
+    the response: `take_proof` needs it.
     """
 
     status: int
@@ -114,14 +133,15 @@ class PhoneForms:
     """The forms for one purpose.
 
     Args:
-        purpose: what the codes are for.
-        policy: that of the `OTP`: how long a code is, and which regions' numbers are taken.
-        render: makes the HTML of a `View`.
-        keep_proof: whether a proof is kept in the session once the code was right, for a later form to redeem.
-        discreet: whether a visitor is shown the same, whatever was sent to the number before or guessed for it; see
+        purpose: the purpose of the codes.
+        policy: the policy of the `OTP`. It defines the length of a code and the accepted regions.
+        render: returns the HTML of a `View`.
+        keep_proof: True to keep the proof in the session after a correct code, for a later form to redeem.
+        discreet: True to show the same pages, whatever was sent to the number or guessed for it; see
             `otpkit.web.discreet`.
 
-    Raises `ConfigurationError` for a purpose that is none.
+    Raises:
+        ConfigurationError: the purpose is not valid.
     """
 
     def __init__(
@@ -141,7 +161,15 @@ class PhoneForms:
         self._regions = {language: regions_of(policy.regions, language) for language in languages()}
 
     def show(self, state: State, asked: Asked) -> PageFlow[Answer]:
-        """Answer a GET."""
+        """Answer a GET.
+
+        Args:
+            state: the session's state of the purpose.
+            asked: the request.
+
+        Raises:
+            ConfigurationError: from a call of the `OTP`.
+        """
         _begin(state)
         if asked.language in languages():
             state["language"] = asked.language
@@ -159,26 +187,39 @@ class PhoneForms:
         return (yield from self._page(state, asked, notice=notice))
 
     def submit(self, state: State, form: Mapping[str, str], asked: Asked) -> PageFlow[Answer]:
-        """Answer a POST. A form that comes twice is answered twice alike, and does nothing twice."""
+        """Answer a POST. A form that is sent twice gets the same answer twice, and acts once.
+
+        Args:
+            state: the session's state of the purpose.
+            form: the fields of the form.
+            asked: the request.
+
+        Raises:
+            ConfigurationError: from a call of the `OTP`.
+        """
         if not _is_ours(state, form):
             _begin(state)
             return (yield from self._page(state, asked, "stale", 403))
         try:
             return (yield from self._take(state, form, asked))
         except ConfigurationError:
-            raise  # the developer's, not the visitor's
+            raise  # It is the developer's mistake, not the visitor's.
         except OTPError as error:
             if isinstance(error, RateLimitError) and error.challenge is not None:
-                state["phone"] = error.challenge.phone  # a code is live: it can still be typed
+                state["phone"] = error.challenge.phone  # A code is live and can still be entered.
             shown = CodeRefusedError() if self._hides(error) else error
             return (yield from self._page(state, asked, error=shown, form=form))
 
     def refuse(
         self, state: State, asked: Asked, problem: Mapping[Language, str], status: int = 403
     ) -> PageFlow[Answer]:
-        """Show the form for the number again with a sentence of the application's, such as that there is no account.
+        """Show the form for the number again with a message of the application, such as that there is no account.
 
-        `problem` has the sentence by language; where the visitor's is missing, English is shown.
+        Args:
+            state: the session's state of the purpose.
+            asked: the request.
+            problem: the message by language. If the visitor's language is missing, English is used.
+            status: the HTTP status.
         """
         for name in ("phone", "token"):
             state.pop(name, None)
@@ -217,11 +258,11 @@ class PhoneForms:
         if self._discreet:
             is_again, delivery = phone == state.get("phone") and bool(self._presumed(phone, state).expires_in), ""
             if phone != state.get("phone") or not self._presumed(phone, state).resend_in:
-                state["asked"] = str(int(time.time()))  # of a code that is sent again too soon the first time stands
+                state["asked"] = str(int(time.time()))  # If a code is requested again too early, keep the first time.
         else:
             is_again, delivery = challenge.id == state.get("challenge"), challenge.delivery
             state["challenge"] = challenge.id
-        if is_again and key != state.get("key"):  # not the first form, sent twice
+        if is_again and key != state.get("key"):  # The key is equal if the first form is sent twice.
             state["notice"] = "again" if delivery in {"accepted", "delivered"} else "again_unsure"
         state["phone"], state["key"] = phone, key
 
@@ -233,7 +274,7 @@ class PhoneForms:
         return presumed_challenge(phone, self.purpose, self._policy, age=max(0, age))
 
     def _number(self, form: Mapping[str, str]) -> str:
-        """Return the number of the form: one without a country code is of the region that was chosen beside it."""
+        """Return the form's number as E.164. Without a country code, it belongs to the region chosen beside it."""
         return normalize(form["phone"], self._region(form), regions=self._policy.regions)
 
     def _region(self, form: Mapping[str, str]) -> str:
@@ -254,7 +295,7 @@ class PhoneForms:
         phone, typed = state.get("phone", ""), form or {}
         language = _language(state, asked)
         challenge, send_in, silent = yield from self._live(state) if phone else _nothing()
-        # A number that is locked gets no new code, whatever the last one was refused for.
+        # A blocked number gets no new code, whatever the error of the last request is.
         error = silent if isinstance(silent, BlockedError) else error or silent
         if error:
             problem, status = problem or error.message(language), max(status, error.status)
@@ -291,7 +332,7 @@ class PhoneForms:
         return Answer(status, page_headers(language, nonce, retry_after), self._render(view))
 
     def _live(self, state: State) -> PageFlow[tuple[Challenge | None, int, OTPError | None]]:
-        """Return the live challenge of the visitor's number, when a code may be sent, and why that can't be told."""
+        """Return the live challenge (or None), the seconds until a code may be sent, and any error of these calls."""
         phone = state["phone"]
         if self._discreet:
             presumed = self._presumed(phone, state)
@@ -300,7 +341,7 @@ class PhoneForms:
             challenge = yield lambda otp: otp.status(phone, self.purpose, bind=state["id"])
             if challenge is not None:
                 return challenge, challenge.resend_in, None
-            # No more than what `issue` would answer. It saves the visitor asking in vain.
+            # This reveals no more than `issue` would, and saves the visitor a request that must fail.
             standing = yield lambda otp: otp.standing(phone)
         except ConfigurationError:
             raise
@@ -310,7 +351,11 @@ class PhoneForms:
 
 
 def read_form(body: bytes) -> dict[str, str]:
-    """Return the fields of a form as a browser sends them; none where there are too many or the body is too long."""
+    """Return a form's fields, or {} if there are too many or the body is too long.
+
+    Args:
+        body: the request's body, `application/x-www-form-urlencoded`.
+    """
     if len(body) > MAX_BODY:
         return {}
     try:
@@ -331,7 +376,7 @@ def _begin(state: State) -> None:
 
 def _is_ours(state: State, form: Mapping[str, str]) -> bool:
     if sum(map(len, form.values())) > MAX_BODY:
-        return False  # a framework may have read any
+        return False  # A framework may have read a form of any size.
     given, own = form.get("csrf", ""), state.get("csrf", "")
     return bool(own) and "id" in state and secrets.compare_digest(given.encode(errors="replace"), own.encode())
 
@@ -342,13 +387,13 @@ def _language(state: State, asked: Asked) -> Language:
 
 
 def _redirect(asked: Asked) -> Answer:
-    # The browser asks for the page anew: reloading it then sends no form twice.
+    # Redirect after a POST: reloading the page then sends no form again.
     location = with_next(_address(asked), own_path(asked.next))
     return Answer(303, {"Location": location, "Cache-Control": "no-store"})
 
 
 def _address(asked: Asked) -> str:
-    # A router may take any path, and one that began with two slashes would lead to another site.
+    # A router may accept any path. One that begins with two slashes would lead to another site.
     return "/" + quote(asked.url.lstrip("/"), errors="replace")
 
 
@@ -357,7 +402,7 @@ def _verified(proof: Proof, cookie: ProofCookie | None = None) -> Answer:
 
 
 def page_headers(language: Language, nonce: str, retry_after: int) -> dict[str, str]:
-    """Return the headers of a page: what it may load, and that it is kept nowhere."""
+    """Return a page's headers: what the page may load, and that it must not be cached."""
     headers = {
         "Content-Type": "text/html; charset=utf-8",
         "Content-Language": tag(language),

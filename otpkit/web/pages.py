@@ -1,6 +1,6 @@
-"""The HTML of the forms: one template, every language, no third party.
+"""The HTML of the forms: one template for all languages, and nothing from third parties.
 
-`templates/` holds the page, its style and its script; `otpkit/languages` holds the texts. To make the page yours, copy
+`templates/` holds the page, its style and its script. `otpkit/languages` holds the texts. To use your own pages, copy
 that folder and this file, and pass your `render`.
 """
 
@@ -31,7 +31,7 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 def render(view: View) -> str:
-    """Return the page for a view."""
+    """Return the HTML of a view."""
     t = texts(view.language)["pages"]
     purpose = view.purpose if view.purpose in t["title"] else "other"
     is_code, is_blocked = view.step == "code", view.step == "code" and view.error == "blocked"
@@ -58,7 +58,7 @@ def render(view: View) -> str:
 
 
 def render_refusal(error: OTPError, language: Language, nonce: str, *, verify_url: str, back_url: str) -> str:
-    """Return the page for an error outside of the forms: what is wrong, and a link to the phone's form, or back."""
+    """Return the HTML for an error outside the forms: the problem, and a link to the phone form or back."""
     t, is_token = texts(language)["pages"]["refused"], isinstance(error, TokenError)
     return _template("refused.html").render(
         t=t,
@@ -76,7 +76,7 @@ def _heading(is_gone: bool, is_blocked: bool) -> str:
 
 
 def spaced(phone: str, regions: Iterable[Region]) -> str:
-    """Return an E.164 phone as people read it: its calling code, and the rest in even blocks of up to four digits."""
+    """Return an E.164 phone in a readable form: its calling code, then even blocks of up to four digits."""
     calling = next((each.calling_code for each in regions if phone.startswith(each.calling_code)), "")
     rest = phone.removeprefix(calling)
     blocks = math.ceil(len(rest) / 4)
@@ -85,7 +85,7 @@ def spaced(phone: str, regions: Iterable[Region]) -> str:
 
 
 def safe_format(text: str, **values: object) -> Markup:
-    """Fill a text of ours in: it is HTML, its values are escaped."""
+    """Fill in one of otpkit's own texts. The text is HTML; the values are escaped."""
     return Markup(text).format(**values)  # noqa: S704
 
 

@@ -1,4 +1,4 @@
-"""Where on this site a visitor may be sent: a path that came with the request, never another site's."""
+"""Paths on this site that a visitor may be sent to. They come with the request and never lead to another site."""
 
 from __future__ import annotations
 
@@ -7,39 +7,50 @@ from typing import Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 _LONGEST: Final = 2000
-# From the root, of one slash: browsers read two, and a backslash, as the start of another site's address.
+# A path from the root, with a single slash. Browsers read two slashes, or a backslash, as another site's address.
 _OWN: Final = re.compile(r"/(?!/)[^\x00-\x20\x7f\\]*", re.ASCII)
 
 
 def own_path(text: str) -> str:
-    """Return a path of this site with its query, such as a `?next=`, or "" where the text is anything else."""
+    """Return a path of this site with its query, such as from `?next=`, or "" if the text is anything else.
+
+    Args:
+        text: the text that came with the request.
+    """
     if len(text) > _LONGEST or not _OWN.fullmatch(text) or "//" in re.split(r"[?#]", text)[0]:
         return ""
     return text if text.isprintable() else ""
 
 
 def with_next(url: str, wanted: str) -> str:
-    """Return a URL with `?next=` added, or as it is where nothing is wanted."""
+    """Return a URL with `?next=` added, or unchanged if `wanted` is ""."""
     return f"{url}{'&' if '?' in url else '?'}{urlencode({'next': wanted})}" if wanted else url
 
 
 def onward(purpose: str, next_url: str, wanted: str) -> str:
-    """Return where the visitor goes once the code was right.
+    """Return the URL to redirect to after a correct code.
 
-    That is the page that was wanted, or `next_url`. A sign-up goes to `next_url`, the form that creates the account,
-    which is told what was wanted: the visitor has no account there yet.
+    It is the wanted page, or `next_url`. After a sign-up the visitor has no account yet, so the sign-up goes to
+    `next_url`, the form that creates the account, and passes the wanted page on to it.
+
+    Args:
+        purpose: the purpose of the codes.
+        next_url: the application's URL to go to.
+        wanted: the path from `?next=`, or "".
     """
     return with_next(next_url, wanted) if purpose == "signup" else wanted or next_url
 
 
 def back_path(method: str, path: str, referer: str, host: str) -> str:
-    """Return the page that the visitor was at, "" where it isn't known: the path of a GET, else the form's.
+    """Return the path of the page that the visitor was on, or "" if it is unknown.
+
+    For a GET it is the request's own path, else the path of the page with the form.
 
     Args:
         method: the request's method.
         path: the request's path with its query.
-        referer: its header `Referer`, of which only this site's is believed.
-        host: its header `Host`.
+        referer: the header `Referer`. It is used only if it is a URL of this site.
+        host: the header `Host`.
     """
     if method in {"GET", "HEAD"}:
         return own_path(path)
@@ -51,7 +62,13 @@ def back_path(method: str, path: str, referer: str, host: str) -> str:
 
 
 def verify_again(page: str, purpose: str, back: str) -> str:
-    """Return the URL of the phone's form that leads back to where the visitor was; "" where there is no `page`."""
-    if page and purpose == "signup":  # which leads there by itself, and hands on what was wanted there
+    """Return the URL of the phone form, with the way back to the visitor's page. Return "" if there is no `page`.
+
+    Args:
+        page: the path of the phone form, or "".
+        purpose: the purpose of the codes.
+        back: the path of the visitor's page, or ""; see `back_path`.
+    """
+    if page and purpose == "signup":  # The sign-up redirects there by itself; pass on only its own `?next=`.
         back = own_path(parse_qs(urlsplit(back).query).get("next", [""])[0])
     return page and with_next(page, back)

@@ -1,4 +1,4 @@
-"""What an error is to a web client: a problem document (RFC 9457), and the headers that go with it."""
+"""Problem documents (RFC 9457) for web clients, with their headers."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from otpkit.errors import (
 from otpkit.languages import DEFAULT, tag
 
 MEDIA_TYPE: Final = "application/problem+json"
-# A registered type, which clients may know (draft-ietf-httpapi-ratelimit-headers §7.1); the others are our own.
+# A registered type that clients may know (draft-ietf-httpapi-ratelimit-headers §7.1). Other types are otpkit's own.
 QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 _TITLES: Final = {
-    "configuration": "The deployment is wrong",
+    "configuration": "The service is not configured correctly",
     "phone": "Not a mobile number",
-    "region": "Numbers of this region are not served",
-    "rate_limit": "A limit is used up",
+    "region": "Numbers of this region are not accepted",
+    "rate_limit": "Rate limit reached",
     "blocked": "The number is blocked",
     "malformed_code": "Not a code",
     "wrong_code": "The code is wrong",
     "expired_code": "There is no live code",
-    "invalid_token": "The token proves nothing here",
-    "expired_token": "The token's life is over",
-    "used_token": "The token was redeemed before",
+    "invalid_token": "The token is not valid",
+    "expired_token": "The token has expired",
+    "used_token": "The token was already redeemed",
     "gateway_rejected": "The message was not sent",
-    "store_unavailable": "The store did not answer",
+    "store_unavailable": "The store did not respond",
 }
 
 
@@ -46,18 +46,22 @@ class Problem:
     body: Mapping[str, object]
 
     def json(self) -> bytes:
-        """Return the document."""
-        # Half a character that a client sent has no UTF-8; written with a backslash it is JSON's escape.
+        """Return the document as JSON."""
+        # A client may have sent half of a surrogate pair, which has no UTF-8. "backslashreplace" writes a JSON escape.
         return json.dumps(self.body, ensure_ascii=False).encode(errors="backslashreplace")
 
 
 def problem(error: OTPError, language: Language = DEFAULT) -> Problem:
-    """Return what to tell a web client of an error.
+    """Return the problem document for an error.
 
-    `detail` is for the person at the form, in `language`; `code` is the error's stable word. Where a limit is used up
-    the headers are `Retry-After`, `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers). Nothing of
-    it may be cached (RFC 6585 §4). It holds no code, no secret and no phone, but tells what others did with the number:
+    `detail` is for the person at the form; `code` is the error's stable word. When a limit is reached, the headers are
+    `Retry-After`, `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers). The response must not be
+    cached (RFC 6585 §4). It contains no code, no secret and no phone. It does reveal what others did with the number;
     `otpkit.web.discreet` has one answer for strangers.
+
+    Args:
+        error: the error.
+        language: the language of `detail`.
     """
     headers = {"Content-Language": tag(language)}
     evidence: dict[str, object] = {}
@@ -76,7 +80,7 @@ def problem(error: OTPError, language: Language = DEFAULT) -> Problem:
         evidence["attempts_left"] = error.attempts_left
     elif isinstance(error, GatewayRejectedError):
         evidence["category"] = error.category
-    title = _TITLES.get(error.code, "It did not work")
+    title = _TITLES.get(error.code, "The request failed")
     return plain_problem(error.status, error.code, title, error.message(language), headers, evidence)
 
 
@@ -88,7 +92,16 @@ def plain_problem(
     headers: Mapping[str, str] | None = None,
     evidence: Mapping[str, object] | None = None,
 ) -> Problem:
-    """Return a problem that is no `OTPError`'s, such as a request that can't be read."""
+    """Return a problem document that does not come from an `OTPError`, such as for a request that can't be read.
+
+    Args:
+        status: the HTTP status.
+        code: the stable word for the problem.
+        title: the title.
+        detail: the explanation.
+        headers: more headers.
+        evidence: more members of the document.
+    """
     body = {"type": f"urn:otpkit:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
     return Problem(status, {"Cache-Control": "no-store", **(headers or {})}, body | dict(evidence or {}))
 

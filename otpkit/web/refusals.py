@@ -1,4 +1,4 @@
-"""What a visitor gets for an error outside of the two forms: a page with a way onward, or a problem document."""
+"""Answer an error outside the two forms: with a page that has a link, or with a problem document."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from otpkit.web.visitors import prefers_html
 
 
 def refusal(error: OTPError, language: Language, *, accept: str, verify_url: str = "", back_url: str = "") -> Answer:
-    """Return the answer for an error: a page for browsers, a problem document (RFC 9457) for all others.
+    """Return the answer to an error: a page for browsers, a problem document (RFC 9457) for all other clients.
 
     Args:
-        error: what a call of the `OTP` raised.
-        language: the visitor's.
+        error: the error that a call of the `OTP` raised.
+        language: the visitor's language.
         accept: the request's header `Accept`.
-        verify_url: the phone's form, where a page that lacks a proof leads; "" where the site has none.
-        back_url: the page that the visitor was at, "" where it isn't known.
+        verify_url: the URL of the phone form, to link to if a proof is missing; "" if the site has none.
+        back_url: the URL of the page that the visitor was on; "" if it is unknown.
     """
     vary = {"Vary": "Accept, Accept-Language, Cookie"}
     if not prefers_html(accept):

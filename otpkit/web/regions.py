@@ -1,4 +1,4 @@
-"""The names and calling codes of regions, for the choice beside a number."""
+"""The names and calling codes of regions, for the select box beside a number."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Region:
 
 
 def regions_of(codes: Iterable[str], language: Language = DEFAULT) -> tuple[Region, ...]:
-    """Return regions in the order of a language: that of its catalogue, then those that it has no name for."""
+    """Return regions in a language's order: first that of its catalogue, then regions without a name in it."""
     calling_codes, names = _calling_codes(), texts(language)["regions"]
     chosen = set(codes)
     ordered = [code for code in names if code in chosen] + sorted(chosen - set(names))

@@ -1,4 +1,4 @@
-"""The JSON bodies of the HTTP service and of FastAPI's router: pydantic models, which OpenAPI documents are made from.
+"""The JSON bodies of the HTTP service and of FastAPI's router, as pydantic models. OpenAPI is built from them.
 
 It needs the extra `json`. Only JSON routers import it.
 """
@@ -16,14 +16,14 @@ try:
 except ModuleNotFoundError as missing:
     raise ConfigurationError("otpkit.web.schemas needs pydantic.", "Run: pip install 'otpkit[json]'.") from missing
 
-# What each status of a problem means, where it means the same in the service and in FastAPI's router.
+# The meaning of problem statuses that is the same in the service and in FastAPI's router.
 MEANINGS: Final = {
     413: "The body has more than 16 KiB.",
     415: "The body is not sent as application/json.",
-    423: "Too many wrong codes in a row for this number: only an operator can help.",
-    429: "A limit is used up: `Retry-After` says for how long.",
-    502: "The gateway refused: certainly not sent.",
-    503: "The store did not answer: nothing was granted, nothing was sent.",
+    423: "Too many wrong codes in a row for this number. Only an operator can unblock it.",
+    429: "A limit is reached. `Retry-After` is the time to wait.",
+    502: "The gateway rejected the message: certainly not sent.",
+    503: "The store did not respond: nothing was granted, nothing was sent.",
 }
 EXAMPLE_PHONE: Final = "+8613800138000"
 EXAMPLE_TIME: Final = "2026-01-01T12:00:00.000Z"
@@ -31,7 +31,7 @@ EXAMPLE_ID: Final = "q0Zf3yJm1hW8cV5tR2nXbA"
 
 
 def _ip_pattern() -> str:
-    """Return a pattern for what `ipaddress` reads: IPv4, and IPv6 without a zone (RFC 3986 §3.2.2)."""
+    """Return a pattern for the addresses that `ipaddress` parses: IPv4, and IPv6 without a zone (RFC 3986 §3.2.2)."""
     byte = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
     v4, group = rf"({byte}\.){{3}}{byte}", "[0-9A-Fa-f]{1,4}"
     last = f"({group}:{group}|{v4})"
@@ -42,19 +42,19 @@ def _ip_pattern() -> str:
 
 
 def _check_ip(text: str) -> str:
-    if "%" in text:  # A zone means something on one host alone.
+    if "%" in text:  # A zone has a meaning on one host only.
         raise ValueError
     ipaddress.ip_address(text)
     return text
 
 
 def _rfc3339(moment: datetime) -> str:
-    """Write an aware UTC datetime by RFC 3339, to the millisecond."""
+    """Format an aware UTC datetime as RFC 3339, to the millisecond."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class RequestModel(BaseModel):
-    """A request's body. Types are strict, unknown fields are refused, and no error repeats what was sent."""
+    """A request's body. Types are strict, unknown fields are refused, and no error repeats the input."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -62,16 +62,16 @@ class RequestModel(BaseModel):
 Phone = Annotated[
     str,
     Field(
-        description="The number as it was typed: ASCII or full-width digits, with blanks, hyphens and dots between "
-        "them; pairs of parentheses are taken too. What people paste is folded to that first: marks of direction, "
-        "digits of other scripts, other blanks and hyphens.",
+        description="The number as typed: ASCII or full-width digits, which may have blanks, hyphens, dots and pairs "
+        "of parentheses between them. Pasted characters are normalized first: direction marks, digits of other "
+        "scripts, other blanks and hyphens.",
         examples=[EXAMPLE_PHONE],
     ),
 ]
 Code = Annotated[
     str,
     Field(
-        description="The code as it was typed; blanks and hyphens are dropped, and what people paste is folded as in "
+        description="The code as typed. Blanks and hyphens are dropped, and pasted characters are normalized as in "
         "`phone`.",
         examples=["123456"],
     ),
@@ -79,7 +79,7 @@ Code = Annotated[
 Region = Annotated[
     str,
     Field(
-        description="The region of a number without a country code (ISO 3166-1 alpha-2); the policy's own if left out.",
+        description="The region of a number without a country code (ISO 3166-1 alpha-2). Default: the policy's region.",
         examples=["CN"],
     ),
 ]
@@ -88,7 +88,7 @@ Purpose = Annotated[
     Field(
         min_length=1,
         max_length=128,
-        description="What the code is for. The API key must be allowed it. Left out, it is `signup`.",
+        description="The purpose of the code. The API key must be allowed to use it. Default: `signup`.",
         examples=["signup"],
     ),
 ]
@@ -96,7 +96,7 @@ Bind = Annotated[
     str,
     Field(
         max_length=512,
-        description="What the code stays tied to, such as a session's id: only who sends the same text can verify.",
+        description="A text that the code is tied to, such as a session id. Verify it with the same text.",
         examples=["session-5f1c"],
     ),
 ]
@@ -104,8 +104,8 @@ Ip = Annotated[
     str,
     AfterValidator(_check_ip),
     Field(
-        description="The visitor's address, as your own server knows it, for the limits by address. Left out, there "
-        "are none, unless the service is told to believe your proxies' X-Forwarded-For.",
+        description="The visitor's address as your own server knows it, for the limits by address. Without it there "
+        "are none, unless the service is configured to trust your proxies' X-Forwarded-For.",
         json_schema_extra={"pattern": _ip_pattern()},
         examples=["203.0.113.7"],
     ),
@@ -115,7 +115,7 @@ Token = Annotated[
     Field(
         min_length=1,
         max_length=4096,
-        description="The proof's token. It shows the phone: keep it out of URLs and logs.",
+        description="The proof's token. It contains the phone: keep it out of URLs and logs.",
         examples=["eyJpZCI6IjFkTkV.aVhQ1w.Zk3_0c"],
     ),
 ]
@@ -133,15 +133,15 @@ class ChallengeRequest(_About):
 
     ip: Ip | None = None
     params: dict[str, str] | None = Field(
-        None, description="Values for the template's variables, but for the one that carries the code."
+        None, description="Values for the template's variables, except the one for the code."
     )
     channel: Literal["sms", "voice"] = Field(
-        "sms", description="A message, or a call that speaks the code. Left out, it is `sms`."
+        "sms", description="A text message, or a call that reads the code aloud. Default: `sms`."
     )
 
 
 class ChallengeQuery(_About):
-    """Name a challenge."""
+    """Identify a challenge."""
 
 
 class VerificationRequest(_About):
@@ -160,21 +160,21 @@ class RedemptionRequest(RequestModel):
     phone: Phone | None = Field(
         None,
         repr=False,
-        description="If given, the proof must be of this phone; null is no phone's. Left out, any phone's will do: use "
-        "the answer's then, never the form's.",
+        description="If set, the proof must be for this phone; null matches no phone. If omitted, any phone "
+        "matches: then use the phone of the answer, never the form's.",
     )
     region: Region | None = None
     request: str | None = Field(
         None,
         max_length=512,
-        description="A text that is the same for the same form, such as a digest of its fields: with the same "
-        "Idempotency-Key another one is `used_token`.",
+        description="A text that identifies the content of the form, such as a digest of its fields. With the same "
+        "Idempotency-Key, a different text is `used_token`.",
         examples=["9f86d081884c7d65"],
     )
 
 
 class PhoneToVerify(BaseModel):
-    """The phone that a code is for. The purpose and the bind are the application's own."""
+    """The phone to send a code to. The application sets the purpose and the bind."""
 
     model_config = ConfigDict(extra="forbid")
     phone: Phone = Field(repr=False)
@@ -182,25 +182,25 @@ class PhoneToVerify(BaseModel):
 
 
 class CodeToVerify(PhoneToVerify):
-    """The phone, and the code that the person typed."""
+    """The phone, and the code that the visitor typed."""
 
     code: Code = Field(repr=False)
 
 
 class ResponseModel(BaseModel):
-    """A response's body. Further fields may be added: ignore those that you don't know."""
+    """A response's body. Fields may be added later, so ignore unknown ones."""
 
     model_config = ConfigDict(from_attributes=True)
 
 
 DeliveryState = Annotated[
     Literal["pending", "accepted", "uncertain", "delivered", "failed"],
-    Field(description="`uncertain`: it may or may not have been sent; show the form for the code, and a resend."),
+    Field(description="`uncertain`: it may or may not have been sent. Show the form for the code, and a resend."),
 ]
-ExpiresIn = Annotated[int, Field(ge=0, description="Seconds that it still lives.", examples=[300])]
+ExpiresIn = Annotated[int, Field(ge=0, description="Seconds until it expires.", examples=[300])]
 ResendIn = Annotated[int, Field(ge=0, description="Seconds until the code may be sent again.", examples=[60])]
-AttemptsLeft = Annotated[int, Field(ge=0, description="Wrong codes that it still takes.", examples=[5])]
-SendsLeft = Annotated[int, Field(ge=0, description="Messages that the phone may still get.", examples=[4])]
+AttemptsLeft = Annotated[int, Field(ge=0, description="Wrong codes that are still allowed.", examples=[5])]
+SendsLeft = Annotated[int, Field(ge=0, description="Messages that may still be sent to the phone.", examples=[4])]
 E164 = Annotated[str, Field(description="E.164.", examples=[EXAMPLE_PHONE])]
 Id = Annotated[str, Field(examples=[EXAMPLE_ID])]
 Time = Annotated[
@@ -211,7 +211,7 @@ Time = Annotated[
 
 
 class ChallengeAnswer(ResponseModel):
-    """A live challenge. Times are by the store's clock; `_in` is in seconds, and for the same moments."""
+    """A live challenge. Times use the store's clock. Fields with `_in` are the same moments in seconds from now."""
 
     id: Id
     phone: E164 = Field(repr=False)
@@ -223,12 +223,12 @@ class ChallengeAnswer(ResponseModel):
     resend_in: ResendIn
     attempts_left: AttemptsLeft
     sends_left: SendsLeft
-    replayed: bool = Field(description="The Idempotency-Key was seen before: nothing was sent for this request.")
-    gateway: str = Field(description="Who served; empty while it is not known.", examples=["alidayu"])
+    replayed: bool = Field(description="The Idempotency-Key was used before: this request sent nothing.")
+    gateway: str = Field(description="The gateway that sent it; empty while unknown.", examples=["alidayu"])
 
 
 class PhoneChallenge(ResponseModel):
-    """A live challenge, as a visitor may see it. Show the form for the code, also where the delivery is uncertain."""
+    """A live challenge, as a visitor may see it. Show the form for the code, even if the delivery is uncertain."""
 
     delivery: DeliveryState
     expires_in: ExpiresIn
@@ -238,17 +238,17 @@ class PhoneChallenge(ResponseModel):
 
 
 class ProofAnswer(ResponseModel):
-    """A proof that the phone is its holder's."""
+    """A proof that the visitor controls the phone."""
 
     id: Id
     phone: E164 = Field(repr=False)
     purpose: str = Field(examples=["signup"])
     verified_at: Time
     expires_at: Time
-    fixed: bool = Field(description="A fixed code for reviewers was used: no message was ever received.")
+    fixed: bool = Field(description="A fixed code for reviewers was used: no message was received.")
     replayed: bool = Field(
-        description="This proof was redeemed before, by its Idempotency-Key: return what exists, make nothing new. "
-        "False for a verification."
+        description="This proof was redeemed before with the same Idempotency-Key: return what exists, and create "
+        "nothing new. False for a verification."
     )
     token: Token = Field(repr=False)
 
@@ -262,30 +262,30 @@ class PhoneProof(ResponseModel):
 
 
 class DeliveryAnswer(ResponseModel):
-    """What became of the latest message of the live challenge."""
+    """The delivery of the live challenge's latest message."""
 
     state: Literal["pending", "delivered", "failed", "unknown"]
     gateway: str = Field(examples=["alidayu"])
-    result_code: str = Field(description="The carrier's; empty where there is none.", examples=["DELIVERED"])
+    result_code: str = Field(description="The carrier's code; empty if there is none.", examples=["DELIVERED"])
     sent_at: Time | None
     received_at: Time | None
 
 
 class HealthAnswer(ResponseModel):
-    """The process lives, or is ready."""
+    """The process runs, or is ready."""
 
     status: Literal["ok"]
 
 
 class FieldError(ResponseModel):
-    """What is wrong with one field."""
+    """A problem with one field."""
 
-    pointer: str = Field(description="Where: a JSON pointer into the body, or a header.", examples=["#/phone"])
-    kind: str = Field(description="What is wrong, as pydantic names it.", examples=["missing"])
+    pointer: str = Field(description="A JSON pointer into the body, or a header's name.", examples=["#/phone"])
+    kind: str = Field(description="The kind of problem, as pydantic names it.", examples=["missing"])
 
 
 class CommonProblem(ResponseModel):
-    """RFC 9457. `code` is a stable word to branch on; `detail` is for the person at the form."""
+    """RFC 9457. `code` is a stable word to branch on. `detail` is for the person at the form."""
 
     model_config = ConfigDict(title="ProblemDocument")
     type: str = Field(json_schema_extra={"format": "uri"}, examples=["urn:otpkit:problem:phone"])
@@ -293,14 +293,14 @@ class CommonProblem(ResponseModel):
     status: int = Field(ge=400, le=599, examples=[422])
     detail: str = Field(examples=["Please enter a valid mobile number."])
     code: str = Field(examples=["phone"])
-    retry_after: int = Field(1, ge=1, description="Seconds; only where waiting helps.", examples=[60])
+    retry_after: int = Field(1, ge=1, description="Seconds to wait; only if waiting helps.", examples=[60])
     attempts_left: int = Field(0, ge=0, description="With `wrong_code`.")
     scope: str = Field("", description="With `rate_limit`: phone, ip, region, total, failures or gateway.")
-    code_is_live: bool = Field(False, description="With `rate_limit`: a code can still be typed; show its form.")
-    category: str = Field("", description="With `gateway_rejected`: who must act.")
+    code_is_live: bool = Field(False, description="With `rate_limit`: a code can still be entered; show its form.")
+    category: str = Field("", description="With `gateway_rejected`: the category, which shows who must act.")
 
 
 class ProblemDocument(CommonProblem):
-    """RFC 9457. `code` is a stable word to branch on; `detail` is for the person at the form."""
+    """RFC 9457. `code` is a stable word to branch on. `detail` is for the person at the form."""
 
     errors: list[FieldError] = Field(default_factory=list, description="With `invalid_request`.")

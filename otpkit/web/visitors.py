@@ -1,4 +1,4 @@
-"""Who asks: the visitor's address behind proxies, their language, and whether they look at pages."""
+"""Read facts about the visitor: the IP address behind proxies, the language, and if they accept HTML."""
 
 from __future__ import annotations
 
@@ -18,27 +18,30 @@ _PORT: Final = re.compile(r"\[([^]]*)\](?::\d+)?|([\d.]+):\d+")
 
 
 def client_ip(peer: str | None, forwarded_for: str = "", hops: int = 0) -> str | None:
-    """Return the visitor's IP address, for `ip=`, or None where nobody can tell.
+    """Return the visitor's IP address for `ip=`, or None if it is unknown.
+
+    If the header has fewer entries than `hops`, or no address at that place, the request did not come through the
+    proxies. Then the peer's address is returned.
 
     Args:
-        peer: the address at the other end of the connection.
-        forwarded_for: the header `X-Forwarded-For`; several are joined by commas, in their order.
-        hops: how many proxies of yours stand before the application. Each adds on the right the address that it was
-            asked by, so what the last `hops` entries say can be believed, and nothing left of them: that is the
-            visitor's own writing (OWASP ASVS 4.1.3).
-
-    With 0 the header is not looked at. Where it has fewer entries than `hops`, or no address there, somebody came past
-    the proxies: then it is the peer's.
+        peer: the address at the other end of the connection, or None.
+        forwarded_for: the header `X-Forwarded-For`; several headers are joined by commas, in their order.
+        hops: the number of your own proxies in front of the application. Each appends the address that it received the
+            request from. So only the last `hops` entries are trusted: the visitor can write the others (OWASP ASVS
+            4.1.3). With 0, the header is ignored.
     """
     chain = forwarded_for.rsplit(",", hops) if hops > 0 else []
-    said = _address(chain[-hops].strip()) if len(chain) >= hops > 0 else None
-    return said or _address(peer or "")
+    forwarded = _address(chain[-hops].strip()) if len(chain) >= hops > 0 else None
+    return forwarded or _address(peer or "")
 
 
 def preferred_language(accept_language: str) -> Language:
-    """Return the visitor's choice among otpkit's languages (RFC 9110 §12.5.4); English where there is none.
+    """Return otpkit's language that the visitor prefers (RFC 9110 §12.5.4). The default is English.
 
-    Only the first thousand characters are read, which are more than browsers send.
+    Only the first 1,000 characters are read. Browsers send fewer.
+
+    Args:
+        accept_language: the header `Accept-Language`.
     """
     ranges = filter(None, map(_LANGUAGE.fullmatch, accept_language[:_LONGEST].split(",")))
     found = [(float(each[2] or 1), language) for each in ranges if (language := _served(each[1].lower()))]
@@ -47,16 +50,19 @@ def preferred_language(accept_language: str) -> Language:
 
 
 def _served(tag: str) -> Language | None:
-    """Return the language that serves a tag: its own, or that of a shorter tag, as `zh` is for `zh-Hans-CN`."""
+    """Return the language for a tag: its own, or that of a shorter tag, such as `zh` for `zh-Hans-CN`."""
     while tag and tag not in languages():
         tag = tag.rpartition("-")[0]
     return tag or None
 
 
 def prefers_html(accept: str) -> bool:
-    """Return whether a header `Accept` names HTML, and JSON with no greater weight: browsers do, other clients don't.
+    """Return True if a header `Accept` names HTML, and JSON with no greater weight.
 
-    A script's `*/*` is no wish for a page.
+    Browsers name HTML; other clients do not. `*/*`, which scripts send, does not count as HTML.
+
+    Args:
+        accept: the header.
     """
     weights: dict[str, float] = {}
     for part in accept[:_LONGEST].lower().split(","):
@@ -75,6 +81,6 @@ def _address(text: str) -> str | None:
     if port := _PORT.fullmatch(text):
         text = port[1] or port[2] or ""
     try:
-        return str(ipaddress.ip_address(text)).partition("%")[0]  # the zone of a link is any text
+        return str(ipaddress.ip_address(text)).partition("%")[0]  # The zone of a link may be any text.
     except ValueError:
         return None

@@ -168,7 +168,7 @@ CALLS: dict[str, tuple[str, Callable[[Proxied], Awaitable[Any]], type]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["sync-url", "async-client"])
+@pytest.mark.parametrize("kind", ["sync-url", "async-url", "async-client"])
 @pytest.mark.parametrize(
     "shape", ["ok", "nil", "empty text", "numbers", "nested", "negative", "a word alone", "no number"]
 )

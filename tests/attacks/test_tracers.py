@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 NUMBER = "13800138000"
-SHELLS = ("OTP", "AsyncOTP")
+SHELLS = ("OTP", "AsyncOTP on threads", "AsyncOTP by aiohttp")
 GATEWAYS = ("alidayu", "aliyun", "aliyun-voice", "tencent", "twilio", "webhook", "apprise", "apprise-query")
 CASES = [f"{name} {how} {shell}" for name in GATEWAYS for how in ("served", "failed", "dropped") for shell in SHELLS]
 
@@ -43,7 +43,9 @@ def test_no_gateway_shows_code_or_number_to_tracers(recorded: dict[str, Any], ca
     assert needles(recorded, case) == []
     exchanges = [span for span in map(json.loads, found["spans"]) if span["kind"] == "SpanKind.CLIENT"]
     assert len(exchanges) == (0 if case.startswith("apprise") else found["requests"])  # else nothing is proved
-    assert (json.dumps(found["sentry"]).count("http.method") > 0) is not case.startswith("apprise")
+    # Sentry keeps nothing of a request by aiohttp that ended without an answer.
+    is_shown = not case.startswith("apprise") and not case.endswith("dropped AsyncOTP by aiohttp")
+    assert (json.dumps(found["sentry"]).count("http.method") > 0) is is_shown
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -1,4 +1,4 @@
-"""Make calls under sentry-sdk and OpenTelemetry, which both patch http.client, and print what they record.
+"""Make calls under sentry-sdk and OpenTelemetry, which patch http.client and aiohttp, and print what they record.
 
 Prints a JSON object: the codes that were made, and for each case the records of Sentry and of OpenTelemetry as texts.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 import sentry_sdk
 from opentelemetry import trace
+from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 from opentelemetry.sdk.trace import TracerProvider
@@ -25,11 +26,13 @@ from wire_server import WireServer, drop, reply
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Policy, Template, gateways
 from otpkit.core.crypto import CodeKey
+from otpkit.transport.lanes import Lanes
 
 PHONE = "+8613800138000"
 TEMPLATE = Template("1234567", "otpkit", {"code": "{code}"}, body="Your code is ${code}.")
 POLICY = Policy(code_length=10)  # ten digits are found nowhere by chance
 CODES: list[str] = []
+SHELLS: dict[str, type] = {"OTP": OTP, "AsyncOTP on threads": AsyncOTP, "AsyncOTP by aiohttp": AsyncOTP}
 GATEWAYS: dict[str, Callable[[str], Any]] = {
     "alidayu": lambda url: gateways.Alidayu("key", "app-secret", base_url=url),
     "aliyun": lambda url: gateways.Aliyun("key", "app-secret", base_url=url),
@@ -101,23 +104,27 @@ def main() -> None:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
+    AioHttpClientInstrumentor().instrument()
     RequestsInstrumentor().instrument()
     URLLib3Instrumentor().instrument()
     CodeKey.code = remembering(CodeKey.code)  # type: ignore[method-assign]
     found: dict[str, Any] = {}
 
-    def record(case: str, shell: type, use: Callable[[Any], None], build: Callable[[str], Any], act: Any) -> None:
+    look_for_aio = Lanes._look_for_aio
+
+    def record(case: str, shell: str, use: Callable[[Any], None], build: Callable[[str], Any], act: Any) -> None:
         Envelopes.kept.clear()
         exporter.clear()
         with WireServer(act) as server, sentry_sdk.isolation_scope():
             with sentry_sdk.start_transaction(name=case), trace.get_tracer("tests").start_as_current_span(case):
-                use(shell("memory://", build(server.url), TEMPLATE, SECRET, policy=POLICY))
+                use(SHELLS[shell]("memory://", build(server.url), TEMPLATE, SECRET, policy=POLICY))
             sentry_sdk.capture_message("all breadcrumbs")
             asked = len(server.requests)
         spans = [span.to_json() for span in exporter.get_finished_spans()]
-        found[f"{case} {shell.__name__}"] = {"sentry": list(Envelopes.kept), "spans": spans, "requests": asked}
+        found[f"{case} {shell}"] = {"sentry": list(Envelopes.kept), "spans": spans, "requests": asked}
 
-    for shell in (OTP, AsyncOTP):
+    for shell in SHELLS:
+        Lanes._look_for_aio = look_for_aio if "aiohttp" in shell else lambda _: None  # type: ignore[method-assign]
         for name, build in GATEWAYS.items():
             for how, act in (("served", reply("")), ("failed", reply("", 400)), ("dropped", drop)):
                 record(f"{name} {how}", shell, use, build, act)

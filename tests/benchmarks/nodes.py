@@ -81,6 +81,11 @@ class Node:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
+    def pid(self) -> int:
+        """The process that serves now."""
+        return self._process.pid
+
+    @property
     def id(self) -> str:
         """The node's name in its cluster."""
         return str(_text(self.say("CLUSTER MYID")))
@@ -122,13 +127,14 @@ class Single:
 
 
 class Cluster:
-    """Three primaries, with a replica each where `replicas` is 1. Nothing is kept on disk but who is who."""
+    """Three primaries, or one, with a replica each where `replicas` is 1. Nothing is kept on disk but who is who."""
 
-    def __init__(self, *, replicas: int = 1) -> None:
-        self.name = f"cluster of three primaries, {replicas} replica{'s' * (replicas != 1)} each"
+    def __init__(self, *, replicas: int = 1, primaries: int = 3) -> None:
+        self.name = f"cluster of {primaries} primaries, {replicas} replica{'s' * (replicas != 1)} each"
+        self._primaries = primaries
         options = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)]
         options += ["--repl-diskless-sync-delay", "0", "--appendonly", "no"]
-        self.nodes = [Node(*options) for _ in range(3 * (1 + replicas))]
+        self.nodes = [Node(*options) for _ in range(primaries * (1 + replicas))]
         self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
         self._join()
 
@@ -158,16 +164,16 @@ class Cluster:
         return died, f"primary of port {victim.port}"
 
     def _join(self) -> None:
-        first, share = self.nodes[0], _SLOTS // 3 + 1
+        first, share = self.nodes[0], _SLOTS // self._primaries + 1
         for number, node in enumerate(self.nodes):
             node.say("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             if number:
                 node.say("CLUSTER", "MEET", "127.0.0.1", first.port)
-            if number < 3:
+            if number < self._primaries:
                 node.say("CLUSTER", "ADDSLOTSRANGE", share * number, min(share * (number + 1), _SLOTS) - 1)
         for node in self.nodes:
             node.wait(lambda node=node: f"cluster_known_nodes:{len(self.nodes)}" in _info(node))  # type: ignore[misc]
-        for number, node in enumerate(self.nodes[3:]):
+        for number, node in enumerate(self.nodes[self._primaries :]):
             node.wait(lambda node=node, of=self.nodes[number]: _replicate(node, of))  # type: ignore[misc]
         self.settle_down()
 

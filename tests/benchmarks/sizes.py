@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Calls of a round, rounds, phones whose memory is weighed, live challenges of a full store, rounds of a race."""
+    """How many there are of each thing.
+
+    Calls of a round, rounds, phones whose memory is weighed, live challenges of a full store, rounds of a race,
+    imports, and the seconds for which the calls of one line of `tails` go on.
+    """
 
     calls: int
     rounds: int
@@ -15,8 +19,9 @@ class Sizes:
     crowd: int
     races: int
     imports: int
+    tail_s: float
 
 
-FULL = Sizes(calls=256, rounds=40, phones=20_000, crowd=1_000_000, races=20, imports=21)
-QUICK = Sizes(calls=128, rounds=15, phones=20_000, crowd=20_000, races=5, imports=7)
-TINY = Sizes(calls=16, rounds=2, phones=200, crowd=2_000, races=1, imports=1)
+FULL = Sizes(calls=256, rounds=40, phones=20_000, crowd=1_000_000, races=20, imports=21, tail_s=10)
+QUICK = Sizes(calls=128, rounds=15, phones=20_000, crowd=20_000, races=5, imports=7, tail_s=1)
+TINY = Sizes(calls=16, rounds=2, phones=200, crowd=2_000, races=1, imports=1, tail_s=0.1)

@@ -1,13 +1,18 @@
-"""The soak's callers: threads of several processes that call at random, and write down what they were answered."""
+"""The soak's callers: threads of several processes that call at random, and write down what they were answered.
+
+With tasks, each thread stands for a task of one `AsyncOTP`.
+"""
 
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -36,30 +41,35 @@ from tests.benchmarks.soak_journal import (
     number_of,
     phone_of,
 )
+from tests.benchmarks.soak_tasks import Tasks
 
 THREADS = 4  # callers of a process
 HOT, HOT_S = 600, 20.0  # phones that most calls are about, and for how long
 HOT_SHARE = 0.8
+began: ContextVar[float] = ContextVar("began")
+"""When the call under way was made, in epoch seconds; of the thread, or of its task."""
 REJECTED, UNCERTAIN = 0.05, 0.03  # of messages
 
 
 class Callers:
     """The callers of one process."""
 
-    def __init__(self, url: str, policy: Policy, board: Board, journal: Path) -> None:
+    def __init__(self, url: str, policy: Policy, board: Board, journal: Path, tasks: int = 0) -> None:
         self.board = board
         self.url = url
         self.journal = Journal(journal)
-        self.otp = OTP(url, self._deliver, TEMPLATES, SECRET, policy=policy)
-        self.twins = ThreadPoolExecutor(THREADS)
+        library: Any = Tasks if tasks else OTP
+        self.otp = library(url, self._deliver, TEMPLATES, SECRET, policy=policy)
+        self.threads = tasks or THREADS
+        self.twins = ThreadPoolExecutor(self.threads)
         self.tally: Counter[str] = Counter()
         self.surprises: list[str] = []
-        self.slowest_s = 0.0
-        self._now = threading.local()
+        self.slowest_s = {"issue": 0.0, "other": 0.0}
         self._lock = threading.Lock()
         self._moves: list[tuple[Callable[[int, int], None], int]] = [
             *((self._issue, 36), (self._issue_twice, 4), (self._verify, 26), (self._verify_twice, 10)),
             *((self._guess, 18), (self._status, 4), (self._revoke, 2)),
+            *([(self._echo, 6)] if tasks else []),
         ]
 
     def fill(self, numbers: range) -> None:
@@ -69,13 +79,17 @@ class Callers:
 
     def call_until(self, deadline: float) -> None:
         """Call from all threads until then, in epoch seconds."""
-        threads = [threading.Thread(target=self._loop, args=(deadline,)) for _ in range(THREADS)]
+        threads = [threading.Thread(target=self._loop, args=(deadline,)) for _ in range(self.threads)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         self.twins.shutdown()
         self.journal.close()
+        if isinstance(self.otp, Tasks):
+            print(f"a wire broke {self.otp.breaks} times", file=sys.stderr)
+            if self.otp.connections > 1:
+                self.surprises.append(f"{self.otp.connections} connections of one process")
 
     def _loop(self, deadline: float) -> None:
         moves, weights = zip(*self._moves, strict=True)
@@ -127,7 +141,13 @@ class Callers:
 
     def _guess(self, phone: int, purpose: int) -> None:
         code = f"{random.randrange(10**10):010d}"
-        self._call("wrong", purpose, phone, lambda: self.otp.verify(phone_of(phone), code, PURPOSES[purpose]))
+        call = lambda: self.otp.verify(phone_of(phone), code, PURPOSES[purpose])  # noqa: E731
+        if isinstance(self._call("wrong", purpose, phone, call), Proof):
+            self.surprises.append("a guess of ten digits was accepted")
+
+    def _echo(self, phone: int, purpose: int) -> None:
+        if self._call("echo", purpose, phone, self.otp.asks_for_another) is True:
+            self.surprises.append("a reply of another call")
 
     def _redeem(self, proof: Proof, purpose: int, phone: int) -> None:
         def redeem() -> object:
@@ -150,12 +170,15 @@ class Callers:
         wait([self.twins.submit(call) for _ in range(2)])
 
     def _call(self, name: str, purpose: int, phone: int, call: Callable[[], Any]) -> Any:
-        self._now.began, started = time.time(), time.perf_counter()
+        began.set(time.time())
+        started = time.perf_counter()
         try:
             answer: Any = call()
             outcome = "ok"
         except OTPError as error:
             answer, outcome = error, type(error).__name__
+        except CancelledError as error:
+            answer, outcome = error, "cancelled"
         except Exception as error:
             answer, outcome = error, "surprise"
         took = time.perf_counter() - started
@@ -167,16 +190,17 @@ class Callers:
             self._write(Kind.UNSENT, purpose, phone, time.time(), 0, b"")
         with self._lock:
             self.tally[f"{name}: {outcome}"] += 1
-            self.slowest_s = max(self.slowest_s, took)
+            kind = "issue" if name.startswith("issue") else "other"
+            self.slowest_s[kind] = max(self.slowest_s[kind], took)
             if outcome in {"surprise", "ConfigurationError"}:
                 self.surprises.append(f"{name}: {answer!r}")
         return answer
 
     def _write(self, kind: Kind, purpose: int, phone: int, at: float, code: int, id_: bytes) -> None:
-        self.journal.write(Record(kind, purpose, phone, self._now.began, at, code, id_))
+        self.journal.write(Record(kind, purpose, phone, began.get(), at, code, id_))
 
 
 def _may_have_reserved(answer: object) -> bool:
     if isinstance(answer, RateLimitError):
         return answer.scope == "gateway"
-    return isinstance(answer, (StoreUnavailableError, GatewayRejectedError))
+    return isinstance(answer, (StoreUnavailableError, GatewayRejectedError, CancelledError))

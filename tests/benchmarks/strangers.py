@@ -224,7 +224,7 @@ def rows(url: str, names: list[str], connections: int, seconds: float) -> Iterat
     """Measure without strangers, and then beside them."""
     with service(url) as (process, port):
         asyncio.run(honest(port, 1))  # warms up
-        alone = asyncio.run(honest(port, max(5, seconds / 6)))
+        alone = asyncio.run(honest(port, max(1, seconds / 6)))
         yield Row("memory without strangers", f"{memory(process.pid, 'VmRSS'):.0f} MB")
         context: Any = multiprocessing.get_context("spawn")
         strangers = context.Process(target=attack, args=(port, names, connections, seconds))

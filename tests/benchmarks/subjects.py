@@ -13,6 +13,7 @@ import redis
 
 from otpkit import OTP, Policy, Template
 from otpkit.gateways import Message
+from tests.benchmarks.measure import counted
 from tests.support.servers import find_redis, find_valkey, running
 
 SECRET = "a secret of the benchmarks, 32 bytes or more"
@@ -20,12 +21,18 @@ TEMPLATE = Template("SMS_585014", "阿里大鱼", {"code": "{code}", "product": 
 POLICY = Policy(ttl=600, max_age=600)  # longer than it takes to fill a store
 BINARIES: dict[str, Callable[[], str | None]] = {"redis": find_redis, "valkey": find_valkey}
 
-_numbers = itertools.count()
+_numbers, _addresses = itertools.count(), itertools.count()
 
 
 def new_phone() -> str:
     """Return a phone that no other call of this process returned."""
     return f"+8613{next(_numbers):09d}"
+
+
+def new_address() -> str:
+    """Return an IPv4 address that no call of this process returned among the last 16 million."""
+    number = next(_addresses)
+    return f"{1 + number % 9}.{number // 9 % 256}.{number // 2304 % 256}.{number // 589824 % 256}"
 
 
 @contextlib.contextmanager
@@ -37,7 +44,7 @@ def tcp_server(name: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with running(binary, "--port", str(port), "--bind", "127.0.0.1"):
+    with running(binary, "--port", str(port), "--bind", "127.0.0.1") as server, counted(server.pid):
         yield f"redis://127.0.0.1:{port}/0"
 
 
@@ -107,6 +114,27 @@ class Bench:
 
         return run
 
+    def signing(self, pairs: list[tuple[str, str]]) -> Callable[[], None]:
+        """Return a run that verifies each pair of phone and code, and reads the proof's token."""
+
+        def run() -> None:
+            verify = self.otp.verify
+            for phone, code in pairs:
+                assert verify(phone, code).token
+
+        return run
+
+    def verifying_from(self, pairs: list[tuple[str, str]]) -> Callable[[], None]:
+        """Return a run that verifies each pair of phone and code for a visitor of an address of its own."""
+        visits = [(phone, code, new_address()) for phone, code in pairs]
+
+        def run() -> None:
+            verify = self.otp.verify
+            for phone, code, address in visits:
+                verify(phone, code, ip=address)
+
+        return run
+
     def issuing(self, calls: int) -> Callable[[], None]:
         """Return a run that issues to new phones."""
         phones = [new_phone() for _ in range(calls)]
@@ -115,6 +143,17 @@ class Bench:
             issue = self.otp.issue
             for phone in phones:
                 issue(phone)
+
+        return run
+
+    def issuing_from(self, calls: int) -> Callable[[], None]:
+        """Return a run that issues to new phones, each for a visitor of an address of its own."""
+        visits = [(new_phone(), new_address()) for _ in range(calls)]
+
+        def run() -> None:
+            issue = self.otp.issue
+            for phone, address in visits:
+                issue(phone, ip=address)
 
         return run
 

@@ -157,23 +157,23 @@ def test_a_fault_is_switched_on_shown_played_and_gone(inbox: Inbox, page: Page, 
     other = open_page(inbox.address.base_url)
     watched(other)
     page.get_by_label("What happens").select_option("http_500")
-    page.get_by_label("With which call").select_option("sendSms")
-    page.get_by_label("Only to the number").fill("138 0013 8000")
+    page.get_by_label("For which call").select_option("sendSms")
+    page.get_by_label("Only for this number").fill("138 0013 8000")
     page.get_by_role("button", name="Add").click()
     for each in (page, other):
         expect(each.locator(".queue li")).to_have_text(re.compile(r"HTTP 500; not sent\s*1 × sendSms · 13800138000"))
-    expect(page.get_by_label("Only to the number")).to_have_value("")
+    expect(page.get_by_label("Only for this number")).to_have_value("")
     inbox.send_over_the_wire()
     expect(page.locator(".queue li")).to_have_count(0)
     assert inbox.sandbox.messages() == []
 
 
 def test_what_is_wrong_with_a_fault_is_said_and_what_was_typed_stays(inbox: Inbox, page: Page) -> None:
-    page.get_by_label("Only to the number").fill("12")
+    page.get_by_label("Only for this number").fill("12")
     page.get_by_role("button", name="Add").click()
-    expect(page.get_by_role("alert")).to_have_text("'12' is not a phone number. Give 11 digits, or +86 and 11 digits.")
-    expect(page.get_by_label("Only to the number")).to_have_value("12")
-    page.get_by_label("Only to the number").fill(PHONE)
+    expect(page.get_by_role("alert")).to_have_text("'12' is not a phone number. Use 11 digits, or +86 and 11 digits.")
+    expect(page.get_by_label("Only for this number")).to_have_value("12")
+    page.get_by_label("Only for this number").fill(PHONE)
     page.get_by_role("button", name="Add").click()
     expect(page.locator(".queue li")).to_have_count(1)
     expect(page.get_by_role("alert")).to_be_hidden()
@@ -181,7 +181,7 @@ def test_what_is_wrong_with_a_fault_is_said_and_what_was_typed_stays(inbox: Inbo
 
 def test_the_keyboard_alone_clears_the_faults_and_keeps_its_place(inbox: Inbox, page: Page) -> None:
     inbox.sandbox.add_fault(Fault("drop"))
-    page.get_by_role("button", name="Clear the faults that wait").press("Enter")
+    page.get_by_role("button", name="Clear the queued faults").press("Enter")
     expect(page.locator(".queue li")).to_have_count(0)
     expect(page.get_by_label("What happens")).to_be_focused()
 
@@ -219,12 +219,12 @@ def test_the_page_finds_the_sandbox_again_after_it_was_away(open_page: Open) -> 
         before.record(Sms((PHONE,), "T", "old", {}, "old", ""), "1")
         page = open_page(address.base_url)
         watched(page)
-    expect(page.get_by_text("The sandbox does not answer.")).to_be_visible()
+    expect(page.get_by_text("The sandbox does not respond.")).to_be_visible()
     after = Sandbox()
     with running(after, address.port):
         after.record(Sms((PHONE,), "T", "new", {}, "new", ""), "1")
         expect(messages(page).locator(".text")).to_have_text(["new"])
-        expect(page.get_by_text("The sandbox does not answer.")).to_be_hidden()
+        expect(page.get_by_text("The sandbox does not respond.")).to_be_hidden()
 
 
 def test_a_page_that_is_not_seen_takes_no_connection(inbox: Inbox, page: Page) -> None:
@@ -255,15 +255,15 @@ def test_without_scripts_the_forms_do_the_same(inbox: Inbox, open_page: Open) ->
     page.get_by_role("button", name="Add").click()
     expect(page.locator(".queue li")).to_have_count(1)
     assert page.url == f"{inbox.address.base_url}/?q=138"
-    page.get_by_role("button", name="Clear the faults that wait").click()
+    page.get_by_role("button", name="Clear the queued faults").click()
     expect(page.locator(".queue li")).to_have_count(0)
-    page.get_by_label("Only to the number").fill("12")
+    page.get_by_label("Only for this number").fill("12")
     page.get_by_role("button", name="Add").click()
     expect(page.get_by_role("alert")).to_contain_text("'12' is not a phone number")
     page.get_by_role("button", name="Clear all messages").click()
     expect(messages(page)).to_have_count(0)
     inbox.send()
-    page.get_by_role("link", name="Look again").click()
+    page.get_by_role("link", name="Refresh").click()
     expect(messages(page)).to_have_count(1)
 
 
@@ -320,7 +320,7 @@ def test_a_page_of_the_same_site_can_show_the_inbox_of_one_phone_in_a_frame(open
     with running(sandbox, extra_routes=[Route("/beside", beside)]) as address:
         page = open_page(f"{address.base_url}/beside")
         frame = page.frame_locator("iframe")
-        expect(frame.get_by_text("No message is found.")).to_be_visible()
+        expect(frame.get_by_text("No message matches.")).to_be_visible()
         sandbox.record(Sms((PHONE,), "T", "阿里大鱼", {"code": CODE}, "text", ""), "1")
         expect(frame.locator(".code bdi")).to_have_text(CODE)
         frame.locator(".copy").click()

@@ -119,7 +119,9 @@ def test_a_code_that_expires_before_ones_eyes_is_told_once(site: PageSite, open_
     page.clock.fast_forward(298_000)
     expect(page.get_by_text("Valid for 5 min.")).to_be_visible()
     page.clock.fast_forward(3_000)
-    expect(page.get_by_role("status").filter(has_text="This code has expired. Please send a new one.")).to_be_visible()
+    expect(
+        page.get_by_role("status").filter(has_text="This code has expired. Please request a new one.")
+    ).to_be_visible()
 
 
 def test_sending_again_waits_for_its_minute(site: PageSite, open_page: Open) -> None:
@@ -171,13 +173,13 @@ def test_a_doubtful_message_is_told_honestly(site: PageSite, open_page: Open) ->
     page = open_page(site.url)
     site.outbox.lose_next()
     ask_for_code(page)
-    expect(page.get_by_text("We can't tell whether it was sent to +86 138 0013 8000.")).to_be_visible()
+    expect(page.get_by_text("We don't know if it was sent to +86 138 0013 8000.")).to_be_visible()
 
 
 def test_another_number_can_be_taken(site: PageSite, open_page: Open) -> None:
     page = open_page(site.url)
     ask_for_code(page)
-    page.get_by_role("button", name="Another number").click()
+    page.get_by_role("button", name="Use another number").click()
     ask_for_code(page, "13900139009")
     expect(page.get_by_text("+86 139 0013 9009")).to_be_visible()
 

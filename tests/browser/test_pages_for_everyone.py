@@ -106,7 +106,7 @@ def test_a_keyboard_is_enough(site: PageSite, open_page: Open, scripts: bool) ->
         page.keyboard.press("Tab")
         expect(page.get_by_role("button", name="Send again")).to_be_focused()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Another number")).to_be_focused()
+    expect(page.get_by_role("button", name="Use another number")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_label("Mobile number")).to_be_focused()
     site.clock.advance(60)

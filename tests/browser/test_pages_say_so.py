@@ -35,7 +35,7 @@ def consoled(page: Page) -> list[str]:
             "en-US",
             "You need a new code",
             [
-                "The code for +86 138 0013 8000 was entered wrongly too often and can no longer be used.",
+                "The code for +86 138 0013 8000 was entered wrongly too many times and can no longer be used.",
                 "That code is not right, and there are no attempts left. Please request a new one.",
             ],
             "Send a new code",
@@ -45,7 +45,7 @@ def consoled(page: Page) -> list[str]:
             "zh-CN",
             "验证码已失效",
             [
-                "发送至 +86 138 0013 8000 的验证码错误次数过多，不能再使用。",
+                "发送至 +86 138 0013 8000 的验证码错误次数过多，已失效。",
                 "验证码不正确，尝试次数已用完，请重新获取。",
             ],
             "重新获取验证码",
@@ -89,7 +89,7 @@ def test_last_wrong_code_that_locks_the_number_asks_for_no_new_one(open_page: Op
         type_code(page, site.wrong_code)
         expect(page.get_by_role("heading")).to_have_text("This number is locked")
         expect(problem(page)).to_contain_text("contact support")
-        expect(page.get_by_role("button")).to_have_text(["Another number"])
+        expect(page.get_by_role("button")).to_have_text(["Use another number"])
 
 
 def test_a_locked_number_is_offered_no_code(open_page: Open) -> None:
@@ -103,7 +103,7 @@ def test_a_locked_number_is_offered_no_code(open_page: Open) -> None:
             come_back_after(site, page, 301)
             expect(page.get_by_role("heading")).to_have_text("This number is locked")
             expect(problem(page)).to_contain_text("contact support")
-            expect(page.get_by_role("button")).to_have_text(["Another number"])
+            expect(page.get_by_role("button")).to_have_text(["Use another number"])
 
 
 def test_used_up_failures_hold_the_button_back(open_page: Open) -> None:
@@ -143,12 +143,12 @@ def test_a_second_tab_with_another_number_says_so(site: PageSite, open_page: Ope
     code = site.code
     second = first.context.new_page()
     second.goto(site.url)
-    second.get_by_role("button", name="Another number").click()
+    second.get_by_role("button", name="Use another number").click()
     ask_for_code(second, "139 0013 9000")
     type_code(first, code)
-    expect(problem(first)).to_contain_text("In another tab you went on with the number shown here.")
+    expect(problem(first)).to_contain_text("You changed to the number shown here in another tab.")
     expect(first.locator("#lead")).to_contain_text("+86 139 0013 9000")
-    second.get_by_role("button", name="Another number").click()
+    second.get_by_role("button", name="Use another number").click()
     expect(second.get_by_label("Mobile number")).to_be_focused()
     type_code(first, "123456")
     expect(problem(first)).to_contain_text("Please enter your number again.")

@@ -113,7 +113,7 @@ def test_receipts_from_the_past_are_refused() -> None:
 def test_an_address_that_is_none_is_refused() -> None:
     done = otpkit("sandbox", "--port", "0", "--receipts-url", "hook")
     assert (done.status, done.out) == (2, "")
-    assert "'hook' is no URL to push receipts to" in done.err
+    assert "'hook' is not a URL to push receipts to" in done.err
 
 
 def test_an_open_address_is_warned_of_and_printed_so_that_it_can_be_reached() -> None:

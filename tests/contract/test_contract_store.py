@@ -139,6 +139,20 @@ def use(otp: Any) -> None:
     assert otp.status(PHONE) is None
 
 
+def test_async_by_url_shares_one_connection(rig: Rig, backend: str) -> None:
+    """For all its calls; what goes on a pool's connection does so with a client that was passed in."""
+    otp = rig.otp()
+    use(otp)
+    otp.issue(PHONE)
+    otp.verify(PHONE, rig.outbox[-1].code)
+    if rig.is_async:
+        bindings = otp.target._store._bindings.values()
+        shared = [each for binding in bindings for endpoint in binding._endpoints.values() for each in endpoint._open]
+        assert len(shared) == backend.endswith("by URL")
+        if shared:
+            assert not otp.target._store.client.connection_pool._available_connections
+
+
 @pytest.fixture(params=["valkey", "redis"])
 def server_world(
     request: pytest.FixtureRequest, is_async: bool, namespace: str, loop_thread: LoopThread

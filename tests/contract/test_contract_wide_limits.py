@@ -26,14 +26,19 @@ NEXT = [f"+861390013{i:04d}" for i in range(200)]
 
 @pytest.fixture(params=["one server", "cluster"])
 def rig(
-    request: pytest.FixtureRequest, is_async: bool, store_url: str, namespace: str, loop_thread: LoopThread
+    request: pytest.FixtureRequest,
+    is_async: bool,
+    backend: str,
+    store_url: str,
+    namespace: str,
+    loop_thread: LoopThread,
 ) -> Iterator[Rig]:
     """Give a rig whose wider limits are charged by the phone's script, or one by one as on a cluster."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "cluster":
             for store in (SyncStore, AsyncStore):
                 patch.setattr(store, "clustered", True)
-        rig = Rig(store_url, namespace, loop_thread if is_async else None)
+        rig = Rig(store_url, namespace, loop_thread if is_async else None, is_by_url=backend.endswith("by URL"))
         yield rig
         rig.close()
 

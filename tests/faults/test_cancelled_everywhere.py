@@ -16,7 +16,7 @@ from otpkit.gateways import Message
 from otpkit.testing import MovableClock
 
 MANY = 200  # awaits; no call has as many
-FEW = 2  # connections, so that one that is lost is missed
+FEW = 2  # connections, or commands at once, so that one that is lost is missed
 
 
 class Stepped:
@@ -74,9 +74,19 @@ class FewConnections:
         await asyncio.gather(*[self.otp.erase(phone) for phone in phones])
 
 
+@pytest.fixture(params=["shared connection", "pool"])
+def way(request: pytest.FixtureRequest) -> str:
+    """Whether hiredis is there, without which each call has a connection of a pool."""
+    return str(request.param)
+
+
 @pytest.fixture(params=["valkey", "redis"])
-async def few(request: pytest.FixtureRequest, namespace: str, monkeypatch: Any) -> AsyncIterator[FewConnections]:
+async def few(
+    request: pytest.FixtureRequest, namespace: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FewConnections]:
     monkeypatch.setattr("otpkit.store.retry.MAX_CONNECTIONS", FEW)
+    monkeypatch.setattr("otpkit.store.multiplexed.MAX_UNANSWERED", FEW)
+    monkeypatch.setattr("otpkit.store.aio.IS_POSSIBLE", way == "shared connection")
     sent: list[Message] = []
     clock = MovableClock()
 
@@ -96,7 +106,7 @@ async def each_await(few: FewConnections, cold: bool, story: Callable[[int], Awa
     for number in itertools.count(1):
         assert number < MANY
         if cold:
-            await few.otp._store.client.connection_pool.disconnect()
+            await disconnect(few.otp)
         outcome = await story(number)
         await few.is_sound()
         await few.otp.erase(PHONE)
@@ -104,6 +114,14 @@ async def each_await(few: FewConnections, cold: bool, story: Callable[[int], Awa
         if outcome is not None:
             assert number > 1
             return
+
+
+async def disconnect(otp: AsyncOTP) -> None:
+    """Close the idle connections, so that the next call has to connect."""
+    store: Any = otp._store
+    for binding in store._bindings.values():
+        binding.endpoint(None).abandon()
+        await binding.client.connection_pool.disconnect()
 
 
 @pytest.fixture(params=["known connections", "new connections"])

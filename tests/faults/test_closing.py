@@ -16,12 +16,14 @@ import pytest
 from mortal import Mortal
 from support.callers import KINDS, calling, loaded, result
 from support.rig import PHONE, SECRET, TEMPLATE, outcome
+from support.transports import TRANSPORTS, choose
 
 from otpkit import OTP, AsyncOTP, Challenge, ConfigurationError, Policy
 from otpkit.gateways import Failover, Push, Webhook
 from otpkit.testing import Outbox
 
 ROOMY = Policy(sends="32/day")
+HTTP = {f"http, {kind}": kind for kind in TRANSPORTS}
 
 LINES = 400  # no call runs as many of the store
 
@@ -91,11 +93,13 @@ def test_every_public_call_is_in_the_table() -> None:
     [
         (kind, gateway)
         for kind in KINDS
-        for gateway in ("function", "http", "outbox", "failover", "async function")
+        for gateway in ("function", *HTTP, "outbox", "failover", "async function")
         if gateway != "async function" or kind.startswith("async")
     ],
 )
-async def test_a_closed_otp_refuses_every_call(own: Mortal, every_kind: str, gateway: str, hook: Hook) -> None:
+async def test_a_closed_otp_refuses_every_call(
+    own: Mortal, every_kind: str, gateway: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before anything is written or sent, in both shells, for a URL and a client alike; a second close does nothing."""
     outbox, sent = Outbox(), []
 
@@ -104,11 +108,13 @@ async def test_a_closed_otp_refuses_every_call(own: Mortal, every_kind: str, gat
 
     gateways = {
         "function": sent.append,
-        "http": hook.gateway,
+        **dict.fromkeys(HTTP, hook.gateway),
         "outbox": outbox,
         "failover": Failover([hook.gateway, sent.append]),
         "async function": send,
     }
+    if gateway in HTTP:
+        choose(HTTP[gateway], monkeypatch)
     async with calling(every_kind, own.url, gateways[gateway]) as caller:
         await caller.issue(PHONE)
         handed_over = (len(outbox), len(sent), hook.posts)
@@ -143,9 +149,11 @@ async def enter(otp: Any) -> None:
         return
 
 
-@pytest.mark.parametrize("gateway", ["function", "http"])
+@pytest.mark.parametrize("gateway", ["function", *HTTP])
 @pytest.mark.parametrize("every_kind", KINDS)
-async def test_calls_under_way_end_as_usual(own: Mortal, every_kind: str, gateway: str, hook: Hook) -> None:
+async def test_calls_under_way_end_as_usual(
+    own: Mortal, every_kind: str, gateway: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whenever it is closed: what was sent is settled, what was refused is not reserved, and the last one cleans up."""
     sent: list[str] = []
 
@@ -153,10 +161,12 @@ async def test_calls_under_way_end_as_usual(own: Mortal, every_kind: str, gatewa
         time.sleep(0.005)
         sent.append(message.phone)
 
+    if gateway in HTTP:
+        choose(HTTP[gateway], monkeypatch)
     hook.pause = 0.005
     for delay in (0, 0.002, 0.005, 0.01, 0.02, 0.04):
         phones = [f"+86138{int(delay * 1000):04d}{number:04d}" for number in range(8)]
-        async with calling(every_kind, own.url, hook.gateway if gateway == "http" else send) as caller:
+        async with calling(every_kind, own.url, hook.gateway if gateway in HTTP else send) as caller:
             tasks = [asyncio.ensure_future(result(caller.issue(phone))) for phone in phones]
             await asyncio.sleep(delay)
             closing = caller.otp.close()
@@ -181,8 +191,10 @@ async def test_calls_under_way_end_as_usual(own: Mortal, every_kind: str, gatewa
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("gateway", ["function", "http"])
-async def test_closed_while_a_gateway_hangs(own: Mortal, kind: str, gateway: str, hook: Hook) -> None:
+@pytest.mark.parametrize("gateway", ["function", *HTTP])
+async def test_closed_while_a_gateway_hangs(
+    own: Mortal, kind: str, gateway: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The hand-over is finished and settled, though the OTP was closed in its midst."""
     begun, go_on = threading.Event(), threading.Event()
 
@@ -190,8 +202,10 @@ async def test_closed_while_a_gateway_hangs(own: Mortal, kind: str, gateway: str
         begun.set()
         go_on.wait(10)
 
+    if gateway in HTTP:
+        choose(HTTP[gateway], monkeypatch)
     hook.pause, hook.begun = 0.3, begun
-    async with calling(kind, own.url, hook.gateway if gateway == "http" else send) as caller:
+    async with calling(kind, own.url, hook.gateway if gateway in HTTP else send) as caller:
         task = asyncio.ensure_future(result(caller.issue(PHONE)))
         await asyncio.to_thread(begun.wait, 10)
         closing = caller.otp.close()

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from support.callers import result
 from support.rig import SECRET, TEMPLATE, outcome
+from support.transports import ON_UVLOOP, opened
 
 from otpkit import OTP, AsyncOTP, Challenge, ConfigurationError, GatewayRejectedError, Policy
 from otpkit.effects import Call, Flow, HttpRequest, NotConnected
 from otpkit.gateways import Delivery, Failover, Gateway, Message, Receipt
 from otpkit.testing import MovableClock, Outbox
-from otpkit.transport.http import Transport
 from otpkit.transport.lanes import THREADS
 
 POLICY = Policy(sends="32/day", ttl=30)
@@ -220,21 +220,22 @@ async def test_a_failover_too_slow_for_its_code_stops(library: str, first: Gatew
         assert told.delivery == "uncertain"
 
 
-def test_a_request_that_connected_too_late_is_not_written() -> None:
+@pytest.mark.parametrize("transport_kind", ON_UVLOOP)
+def test_a_request_that_connected_too_late_is_not_written(transport_kind: str) -> None:
     """However long connecting took."""
     import socket
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with opened(transport_kind) as make, socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        transport = Transport()
+        transport = make()
         with pytest.raises(NotConnected):
             transport.exchange(
                 HttpRequest(method="POST", url=url, timeout=(1, 1), body=b"x"), latest=time.monotonic() - 0.001
             )
         connection, _ = server.accept()
         with connection:
+            transport.close()
             assert connection.recv(1) == b""
-        transport.close()
 
 
 async def test_closed_while_calls_wait_for_a_thread(url: str, namespace: str, slow: Slow) -> None:

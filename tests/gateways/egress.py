@@ -60,6 +60,8 @@ class Proxy:
             self._sockets.append(client)
         with client, suppress(OSError):
             head = read_request(client)
+            if not head:  # gone before it asked
+                return
             self.heads.append(head)
             if callable(self.answer):
                 self.answer(client)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from leaks import errors_of, reachable_text
+from support.transports import AnyTransport
 from wire_server import Act, Peer, WireServer, answer, drop, raw, refusing_port, reply, reset, silence
 
 from otpkit.effects import HttpRequest, HttpResponse
@@ -18,7 +19,7 @@ from otpkit.gateways import Alidayu, Delivery, Message, Receipt, SmsDetail, SmsD
 from otpkit.gateways.alidayu.errors import BUSINESS_ERRORS
 from otpkit.gateways.china_time import SHANGHAI
 from otpkit.template import Template
-from otpkit.transport.http import Transport, drive
+from otpkit.transport.http import drive
 
 CODE, NUMBER, SECRET, SEND_ID = "730452", "13800138000", "s3cr3t-of-the-app", "Zm9vYmFyYmF6cXV4MTIzNA"
 NOON = datetime(2015, 12, 15, 4, tzinfo=UTC)  # in Shanghai
@@ -26,13 +27,6 @@ TEMPLATE = Template("SMS_585014", "阿里大鱼", {"code": "{code}", "product": 
 ACCEPTED = {"code": "0", "model": "134523^4351232", "success": True, "msg": "成功"}
 THE_SAMPLE = {"code": "0", "model": "134523^4351232", "success": False, "msg": "成功"}
 UNCERTAIN = Receipt("alidayu", "", "uncertain")
-
-
-@pytest.fixture
-def transport() -> Iterator[Transport]:
-    transport = Transport()
-    yield transport
-    transport.close()
 
 
 def gateway_at(server: WireServer, timeout: tuple[float, float] = (5, 5)) -> Alidayu:
@@ -43,7 +37,7 @@ def message(phone: str = f"+86{NUMBER}", sent_at: datetime | None = NOON) -> Mes
     return Message(phone, CODE, TEMPLATE, {"code": CODE, "product": '大鱼 "x"'}, SEND_ID, sent_at)
 
 
-def send(server: WireServer, transport: Transport, **of_message: Any) -> Receipt:
+def send(server: WireServer, transport: AnyTransport, **of_message: Any) -> Receipt:
     return drive(gateway_at(server).send(message(**of_message)), transport)
 
 
@@ -87,7 +81,7 @@ def at_send(act: Act, *then: Act) -> tuple[Act, ...]:
 
 
 class TestSending:
-    def test_makes_exactly_the_documents_request(self, transport: Transport) -> None:
+    def test_makes_exactly_the_documents_request(self, transport: AnyTransport) -> None:
         with WireServer(reply(ACCEPTED)) as server:
             receipt = send(server, transport)
         assert receipt == Receipt("alidayu", "134523^4351232", "accepted")
@@ -113,7 +107,7 @@ class TestSending:
         assert (error.category, error.concerns, error.gateway_code) == ("configuration", "message", "")
         assert "another gateway" in str(error)
 
-    def test_refuses_by_connection_where_none_was_made(self, transport: Transport) -> None:
+    def test_refuses_by_connection_where_none_was_made(self, transport: AnyTransport) -> None:
         with refusing_port() as port:
             gateway = Alidayu("key", SECRET, base_url=f"http://127.0.0.1:{port}")
             error = refused(lambda: drive(gateway.send(message()), transport))
@@ -138,7 +132,7 @@ class TestSending:
     )
     @pytest.mark.parametrize("form", [str, int])
     def test_refuses_with_each_code_of_the_table(
-        self, transport: Transport, code: str, category: str, form: Callable[[str], object]
+        self, transport: AnyTransport, code: str, category: str, form: Callable[[str], object]
     ) -> None:
         said = {"success": False, "code": form(code), "msg": f"{NUMBER} {CODE}"}
         with WireServer(reply(said)) as server:
@@ -152,7 +146,7 @@ class TestSending:
         assert len(BUSINESS_ERRORS) == 12
 
     @pytest.mark.parametrize("status", [400, 402, 403, 404, 408, 413, 418, 499])
-    def test_refuses_with_any_4xx(self, transport: Transport, status: int) -> None:
+    def test_refuses_with_any_4xx(self, transport: AnyTransport, status: int) -> None:
         said = {"errorCode": "InvalidParam", "errorMessage": f"{NUMBER} {CODE}"}
         with WireServer(reply(said, status)) as server:
             error = refused(lambda: send(server, transport))
@@ -160,7 +154,7 @@ class TestSending:
         assert str(status) in str(error)
         assert len(server.requests) == 1
 
-    def test_refuses_with_401_as_an_account_matter(self, transport: Transport) -> None:
+    def test_refuses_with_401_as_an_account_matter(self, transport: AnyTransport) -> None:
         with WireServer(reply("", 401)) as server:
             error = refused(lambda: send(server, transport))
         assert (error.category, error.gateway_code) == ("account", "")
@@ -178,7 +172,7 @@ class TestSending:
         ],
     )
     def test_tells_throttling_from_refusal(
-        self, transport: Transport, status: int, body: object, headers: dict[str, str]
+        self, transport: AnyTransport, status: int, body: object, headers: dict[str, str]
     ) -> None:
         lines = {name: value.encode("latin-1") for name, value in headers.items()}
         head = b"".join(b"%s: %s\r\n" % (name.encode(), value) for name, value in lines.items())
@@ -190,7 +184,7 @@ class TestSending:
     @pytest.mark.parametrize(
         "code", [f"no {NUMBER}", NUMBER, f"x{NUMBER}", "a b", "x" * 65, "拒绝", "a\n", "", None, {"a": 1}, True]
     )
-    def test_echoes_no_code_that_is_not_a_short_word(self, transport: Transport, code: object) -> None:
+    def test_echoes_no_code_that_is_not_a_short_word(self, transport: AnyTransport, code: object) -> None:
         with WireServer(reply({"errorCode": code}, 400)) as server:
             error = refused(lambda: send(server, transport))
         assert error.gateway_code == ""
@@ -200,7 +194,7 @@ class TestSending:
         [("134523^4351232", "134523^4351232"), (None, ""), (7, ""), ("a b", ""), ("x" * 129, "")],
     )
     def test_is_accepted_where_success_is_true_whatever_else_is_said(
-        self, transport: Transport, model: object, message_id: str
+        self, transport: AnyTransport, model: object, message_id: str
     ) -> None:
         with WireServer(reply({"success": True, "code": "50001", "model": model})) as server:
             assert send(server, transport) == Receipt("alidayu", message_id)
@@ -236,7 +230,7 @@ UNCERTAIN_ACTS = [
 
 class TestUncertainty:
     @pytest.mark.parametrize("act", UNCERTAIN_ACTS)
-    def test_is_what_is_neither_clearly_sent_nor_refused(self, transport: Transport, act: Act) -> None:
+    def test_is_what_is_neither_clearly_sent_nor_refused(self, transport: AnyTransport, act: Act) -> None:
         with WireServer(*at_send(act)) as server:
             assert send(server, transport) == UNCERTAIN
         assert [request.path for request in server.requests] == [
@@ -244,12 +238,12 @@ class TestUncertainty:
             "/gw/alidayu/querySmsDetail",
         ]
 
-    def test_is_an_answer_that_comes_too_late(self, transport: Transport) -> None:
+    def test_is_an_answer_that_comes_too_late(self, transport: AnyTransport) -> None:
         with WireServer(*at_send(silence)) as server:
             assert drive(gateway_at(server, (5, 0.2)).send(message()), transport) == UNCERTAIN
 
     @pytest.mark.parametrize("act", UNCERTAIN_ACTS[:1] + UNCERTAIN_ACTS[-2:])
-    def test_ends_where_the_look_finds_the_send_id(self, transport: Transport, act: Act) -> None:
+    def test_ends_where_the_look_finds_the_send_id(self, transport: AnyTransport, act: Act) -> None:
         with WireServer(*at_send(act, reply(page(*others(3), row(sms_status=1))))) as server:
             assert send(server, transport) == Receipt("alidayu", "", "accepted")
         look = server.requests[1]
@@ -274,7 +268,7 @@ class TestUncertainty:
         ],
     )
     def test_stays_whatever_else_comes_of_the_look_and_nothing_is_sent_again(
-        self, transport: Transport, look: Act
+        self, transport: AnyTransport, look: Act
     ) -> None:
         with WireServer(*at_send(reply(THE_SAMPLE), look)) as server:
             assert send(server, transport) == UNCERTAIN
@@ -306,14 +300,14 @@ class TestUncertainty:
         ],
     )
     def test_is_looked_into_on_both_days_around_midnight_in_shanghai(
-        self, transport: Transport, sent_at: str, days: list[str]
+        self, transport: AnyTransport, sent_at: str, days: list[str]
     ) -> None:
         moment = datetime.fromisoformat(sent_at + "+08:00").astimezone(timezone(timedelta(hours=-7)))
         with WireServer(*at_send(reply(THE_SAMPLE))) as server:
             assert send(server, transport, sent_at=moment) == UNCERTAIN
         assert [request.params["query_date"] for request in server.requests[1:]] == days
 
-    def test_is_looked_into_today_where_no_time_is_given(self, transport: Transport) -> None:
+    def test_is_looked_into_today_where_no_time_is_given(self, transport: AnyTransport) -> None:
         before = datetime.now(SHANGHAI).date()
         with WireServer(*at_send(reply(THE_SAMPLE))) as server:
             send(server, transport, sent_at=None)
@@ -322,7 +316,7 @@ class TestUncertainty:
 
 
 class TestTracing:
-    def trace(self, server: WireServer, transport: Transport, sent_at: datetime = NOON) -> Delivery:
+    def trace(self, server: WireServer, transport: AnyTransport, sent_at: datetime = NOON) -> Delivery:
         return drive(gateway_at(server).trace(f"+86{NUMBER}", SEND_ID, sent_at), transport)
 
     @pytest.mark.parametrize(
@@ -338,7 +332,7 @@ class TestTracing:
             ({}, "unknown"),
         ],
     )
-    def test_goes_by_the_status_alone(self, transport: Transport, status: object, state: str) -> None:
+    def test_goes_by_the_status_alone(self, transport: AnyTransport, status: object, state: str) -> None:
         with WireServer(reply(page(*others(2), row(sms_status=status)))) as server:
             delivery = self.trace(server, transport)
         settled = state in {"failed", "delivered"}
@@ -351,12 +345,12 @@ class TestTracing:
         )
 
     @pytest.mark.parametrize("time", ["", "soon", None, 20151215, "2015-13-01 00:00:00"])
-    def test_takes_no_time_that_is_none(self, transport: Transport, time: object) -> None:
+    def test_takes_no_time_that_is_none(self, transport: AnyTransport, time: object) -> None:
         with WireServer(reply(page(row(sms_send_time=time, sms_receiver_time=time)))) as server:
             delivery = self.trace(server, transport)
         assert (delivery.sent_at, delivery.received_at) == (None, None)
 
-    def test_pages_until_it_finds_the_send_id(self, transport: Transport) -> None:
+    def test_pages_until_it_finds_the_send_id(self, transport: AnyTransport) -> None:
         acts = [reply(page(*others(50), total_page=1)), reply(page(*others(50))), reply(page(row()))]
         with WireServer(*acts) as server:
             assert self.trace(server, transport).state == "delivered"
@@ -364,13 +358,13 @@ class TestTracing:
 
     @pytest.mark.parametrize(("rows", "pages"), [(0, 1), (49, 1), (50, 4), (70, 4)])
     def test_pages_until_a_short_page_whatever_the_total_and_within_a_bound(
-        self, transport: Transport, rows: int, pages: int
+        self, transport: AnyTransport, rows: int, pages: int
     ) -> None:
         with WireServer(reply(page(*others(rows), total_count=100, total_page=5))) as server:
             assert self.trace(server, transport) == Delivery(state="unknown", gateway="alidayu")
         assert len(server.requests) == pages
 
-    def test_asks_the_neighbouring_day_only_where_the_first_has_no_such_record(self, transport: Transport) -> None:
+    def test_asks_the_neighbouring_day_only_where_the_first_has_no_such_record(self, transport: AnyTransport) -> None:
         midnight = datetime(2015, 12, 15, 16, tzinfo=UTC)
         with WireServer(reply(page(row()))) as server:
             assert self.trace(server, transport, midnight).state == "delivered"
@@ -379,16 +373,16 @@ class TestTracing:
             assert self.trace(server, transport, midnight).state == "delivered"
         assert [request.params["query_date"] for request in server.requests] == ["20151216", "20151215"]
 
-    def test_takes_a_day_that_the_gateway_has_not_reached_for_an_empty_one(self, transport: Transport) -> None:
+    def test_takes_a_day_that_the_gateway_has_not_reached_for_an_empty_one(self, transport: AnyTransport) -> None:
         with WireServer(reply(page()), reply({"code": "80001"})) as server:
             assert self.trace(server, transport, datetime(2015, 12, 15, 15, 59, tzinfo=UTC)).state == "unknown"
 
     @pytest.mark.parametrize("act", [drop, reply("", 500), reply("<html>"), reply({"success": True}), reply({})])
-    def test_is_unknown_where_no_answer_comes(self, transport: Transport, act: Act) -> None:
+    def test_is_unknown_where_no_answer_comes(self, transport: AnyTransport, act: Act) -> None:
         with WireServer(act) as server:
             assert self.trace(server, transport) == Delivery(state="unknown", gateway="alidayu")
 
-    def test_is_unknown_where_no_connection_is_made(self, transport: Transport) -> None:
+    def test_is_unknown_where_no_connection_is_made(self, transport: AnyTransport) -> None:
         with refusing_port() as port:
             gateway = Alidayu("key", SECRET, base_url=f"http://127.0.0.1:{port}")
             assert drive(gateway.trace(f"+86{NUMBER}", SEND_ID, NOON), transport).state == "unknown"
@@ -410,7 +404,7 @@ class TestTracing:
         ],
     )
     def test_raises_where_the_gateway_refuses_by_any_of_its_envelopes(
-        self, transport: Transport, act: Act, category: str, code: str
+        self, transport: AnyTransport, act: Act, category: str, code: str
     ) -> None:
         with WireServer(act) as server:
             error = refused(lambda: self.trace(server, transport))
@@ -694,7 +688,7 @@ class TestSettings:
 
 
 class TestLeaks:
-    def test_nothing_is_logged(self, transport: Transport, caplog: pytest.LogCaptureFixture) -> None:
+    def test_nothing_is_logged(self, transport: AnyTransport, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)
         with WireServer(reply(ACCEPTED), drop, reply(page(row()))) as server:
             send(server, transport)
@@ -708,7 +702,7 @@ class TestLeaks:
             assert NUMBER not in shown
             assert SECRET not in shown
 
-    def test_an_answer_that_repeats_the_message_gets_into_no_error(self, transport: Transport) -> None:
+    def test_an_answer_that_repeats_the_message_gets_into_no_error(self, transport: AnyTransport) -> None:
         def gossip(peer: Peer) -> None:
             said = f"{NUMBER} {CODE} {SECRET}"
             body = {"errorCode": said, "errorMessage": said, "msg": said, "code": said}

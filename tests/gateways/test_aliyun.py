@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from aliyun_stage import (
 from documented_codes import ALIYUN_PUBLIC, ALIYUN_SMS, refusals
 from leaks import reachable_text
 from support.secrets import OTHER_SECRET
+from support.transports import AnyTransport
 from wire_server import Act, WireServer, drop, refusing_port, reply, silence
 
 from otpkit import OTP, AsyncOTP
@@ -33,19 +34,12 @@ from otpkit.errors import ConfigurationError, GatewayRejectedError, PhoneError
 from otpkit.gateways import Aliyun, Credentials, Delivery, Message, Push, Receipt, SendDetail, SendDetailPage
 from otpkit.gateways.china_time import SHANGHAI
 from otpkit.template import Template
-from otpkit.transport.http import Transport, drive
+from otpkit.transport.http import drive
 
 NOON = datetime(2026, 5, 25, 4, tzinfo=UTC)  # in Shanghai
 TEMPLATE = Template("SMS_10000", "阿里大鱼", {"code": "{code}", "product": "p"})
 ACCEPTED = {"Code": "OK", "Message": "OK", "BizId": "134523^4351232", "RequestId": "A1"}
 UNCERTAIN = Receipt("aliyun", "", "uncertain")
-
-
-@pytest.fixture
-def transport() -> Iterator[Transport]:
-    transport = Transport()
-    yield transport
-    transport.close()
 
 
 def gateway_at(server: WireServer, timeout: tuple[float, float] = (5, 5), **options: Any) -> Aliyun:
@@ -57,7 +51,7 @@ def message(phone: str = f"+86{NUMBER}", sent_at: datetime | None = NOON) -> Mes
     return Message(phone, CODE, TEMPLATE, {"code": CODE, "product": '大鱼 "x"+~*%'}, SEND_ID, sent_at)
 
 
-def send(server: WireServer, transport: Transport, **of_message: Any) -> Receipt:
+def send(server: WireServer, transport: AnyTransport, **of_message: Any) -> Receipt:
     return drive(gateway_at(server).send(message(**of_message)), transport)
 
 
@@ -91,7 +85,7 @@ def others(count: int) -> list[dict[str, object]]:
 
 
 class TestSending:
-    def test_makes_exactly_the_documented_request(self, transport: Transport) -> None:
+    def test_makes_exactly_the_documented_request(self, transport: AnyTransport) -> None:
         with WireServer(reply(ACCEPTED)) as server:
             receipt = send(server, transport)
         assert receipt == Receipt("aliyun", "134523^4351232", "accepted")
@@ -115,7 +109,7 @@ class TestSending:
         assert SECRET.encode() not in request.raw
 
     def test_signs_each_request_with_a_nonce_of_its_own_and_the_hosts_time_where_none_is_given(
-        self, transport: Transport
+        self, transport: AnyTransport
     ) -> None:
         before = datetime.now(UTC).replace(microsecond=0)
         with WireServer(reply(ACCEPTED)) as server:
@@ -125,7 +119,7 @@ class TestSending:
         dates = [datetime.fromisoformat(request.headers["x-acs-date"]) for request in server.requests]
         assert all(before <= moment <= datetime.now(UTC) for moment in dates)
 
-    def test_signs_the_path_that_a_proxy_adds(self, transport: Transport) -> None:
+    def test_signs_the_path_that_a_proxy_adds(self, transport: AnyTransport) -> None:
         with WireServer(reply(ACCEPTED)) as server:
             drive(Aliyun(KEY, SECRET, base_url=f"{server.url}/sms").send(message()), transport)
         assert server.requests[0].path == "/sms/"
@@ -135,13 +129,15 @@ class TestSending:
         ("phone", "sent"),
         [(f"+86{NUMBER}", NUMBER), ("+85251234567", "85251234567"), ("+12125550123", "12125550123")],
     )
-    def test_writes_a_number_as_aliyun_wants_it(self, transport: Transport, phone: str, sent: str) -> None:
+    def test_writes_a_number_as_aliyun_wants_it(self, transport: AnyTransport, phone: str, sent: str) -> None:
         with WireServer(reply(ACCEPTED)) as server:
             send(server, transport, phone=phone)
         assert server.requests[0].params["PhoneNumbers"] == sent
 
     @pytest.mark.parametrize("phone", ["+13105550123", "+19175550123"])
-    def test_refuses_a_number_that_would_read_like_one_of_the_mainland(self, transport: Transport, phone: str) -> None:
+    def test_refuses_a_number_that_would_read_like_one_of_the_mainland(
+        self, transport: AnyTransport, phone: str
+    ) -> None:
         """Without its + it is somebody else's, who would get the code."""
         with WireServer(reply(ACCEPTED)) as server:
             error = refused(lambda: send(server, transport, phone=phone))
@@ -156,7 +152,7 @@ class TestSending:
         error = refused(lambda: next(flow))
         assert (error.category, error.concerns, error.gateway_code) == ("configuration", "message", "")
 
-    def test_refuses_by_connection_where_none_was_made(self, transport: Transport) -> None:
+    def test_refuses_by_connection_where_none_was_made(self, transport: AnyTransport) -> None:
         with refusing_port() as port:
             gateway = Aliyun(KEY, SECRET, base_url=f"http://127.0.0.1:{port}")
             error = refused(lambda: drive(gateway.send(message()), transport))
@@ -165,7 +161,7 @@ class TestSending:
     @pytest.mark.parametrize(("code", "category"), refusals(ALIYUN_PUBLIC, ALIYUN_SMS))
     @pytest.mark.parametrize("status", [200, 400, 403, 404])
     def test_refuses_with_each_documented_code(
-        self, transport: Transport, code: str, category: str, status: int
+        self, transport: AnyTransport, code: str, category: str, status: int
     ) -> None:
         with WireServer(reply({"Code": code, "Message": GOSSIP, "BizId": "1^2"}, status)) as server:
             error = refused(lambda: send(server, transport))
@@ -175,7 +171,7 @@ class TestSending:
 
     @pytest.mark.parametrize("status", [400, 403, 404, 408, 418])
     @pytest.mark.parametrize("body", [{"Code": "SomethingNew", "Message": GOSSIP}, {"Code": GOSSIP}, "<html>", ""])
-    def test_refuses_with_any_other_4xx(self, transport: Transport, status: int, body: object) -> None:
+    def test_refuses_with_any_other_4xx(self, transport: AnyTransport, status: int, body: object) -> None:
         with WireServer(reply(body, status)) as server:
             error = refused(lambda: send(server, transport))
         assert error.category == "request"
@@ -187,7 +183,9 @@ class TestSending:
         ("status", "body", "category"),
         [(401, "", "account"), (429, "", "quota"), (400, {"Code": "Throttling.User"}, "quota")],
     )
-    def test_reads_what_the_status_says(self, transport: Transport, status: int, body: object, category: str) -> None:
+    def test_reads_what_the_status_says(
+        self, transport: AnyTransport, status: int, body: object, category: str
+    ) -> None:
         with WireServer(reply(body, status, {"Retry-After": "7"})) as server:
             error = refused(lambda: send(server, transport))
         assert (error.category, error.retry_after) == (category, 7 if category == "quota" else None)
@@ -195,19 +193,19 @@ class TestSending:
     @pytest.mark.parametrize(
         ("biz_id", "message_id"), [("1^2", "1^2"), (None, ""), (7, ""), ("a b", ""), ("x" * 129, "")]
     )
-    def test_is_accepted_by_ok_whatever_the_id(self, transport: Transport, biz_id: object, message_id: str) -> None:
+    def test_is_accepted_by_ok_whatever_the_id(self, transport: AnyTransport, biz_id: object, message_id: str) -> None:
         with WireServer(reply({"Code": "OK", "BizId": biz_id})) as server:
             assert send(server, transport) == Receipt("aliyun", message_id)
 
 
 class TestCredentials:
-    def test_may_be_temporary(self, transport: Transport) -> None:
+    def test_may_be_temporary(self, transport: AnyTransport) -> None:
         with WireServer(reply(ACCEPTED)) as server:
             drive(gateway_at(server, security_token=TOKEN).send(message()), transport)
         assert server.requests[0].headers["x-acs-security-token"] == TOKEN
         assert_signed(server.requests[0])
 
-    def test_may_come_fresh_for_each_request(self, transport: Transport) -> None:
+    def test_may_come_fresh_for_each_request(self, transport: AnyTransport) -> None:
         given = iter([Credentials(KEY, SECRET, "first"), Credentials(KEY, SECRET, "second")])
         with WireServer(*at_send(drop)) as server:
             gateway = gateway_at(server, credentials=lambda: next(given))
@@ -221,7 +219,7 @@ class TestCredentials:
         effect = next(Aliyun(credentials=lambda: Credentials(KEY, SECRET)).send(message()))
         assert isinstance(effect, Call)
 
-    def test_that_fail_mean_that_nothing_was_sent(self, transport: Transport) -> None:
+    def test_that_fail_mean_that_nothing_was_sent(self, transport: AnyTransport) -> None:
         def fail() -> Credentials:
             raise RuntimeError(f"no STS with {SECRET}")
 
@@ -233,7 +231,7 @@ class TestCredentials:
         assert server.requests == []
 
     @pytest.mark.parametrize("given", [None, (KEY, SECRET), {"access_key_id": KEY}, ""])
-    def test_that_are_none_mean_that_nothing_was_sent(self, transport: Transport, given: Any) -> None:
+    def test_that_are_none_mean_that_nothing_was_sent(self, transport: AnyTransport, given: Any) -> None:
         gateway = Aliyun(credentials=lambda: given, base_url="http://127.0.0.1:1")
         assert refused(lambda: drive(gateway.send(message()), transport)).category == "account"
 
@@ -275,7 +273,7 @@ class TestCredentials:
         assert caught.value.category == "account"
         assert "no STS with a secret" not in reachable_text(caught.value)
 
-    def test_that_fail_leave_the_look_out(self, transport: Transport) -> None:
+    def test_that_fail_leave_the_look_out(self, transport: AnyTransport) -> None:
         given = iter([Credentials(KEY, SECRET)])
         with WireServer(drop) as server:
             gateway = gateway_at(server, credentials=lambda: next(given))
@@ -302,18 +300,18 @@ class TestCredentials:
 
 class TestUncertainty:
     @pytest.mark.parametrize("act", UNCERTAIN_ACTS)
-    def test_is_what_is_neither_clearly_sent_nor_refused(self, transport: Transport, act: Act) -> None:
+    def test_is_what_is_neither_clearly_sent_nor_refused(self, transport: AnyTransport, act: Act) -> None:
         with WireServer(*at_send(act)) as server:
             assert send(server, transport) == UNCERTAIN
         assert actions(server) == ["SendSms", "QuerySendDetails"]
 
-    def test_is_an_answer_that_comes_too_late(self, transport: Transport) -> None:
+    def test_is_an_answer_that_comes_too_late(self, transport: AnyTransport) -> None:
         with WireServer(*at_send(silence)) as server:
             assert drive(gateway_at(server, (5, 0.2)).send(message()), transport) == UNCERTAIN
         assert actions(server) == ["SendSms", "QuerySendDetails"]
 
     @pytest.mark.parametrize("act", UNCERTAIN_ACTS[:1] + UNCERTAIN_ACTS[-2:])
-    def test_ends_where_the_look_finds_the_send_id(self, transport: Transport, act: Act) -> None:
+    def test_ends_where_the_look_finds_the_send_id(self, transport: AnyTransport, act: Act) -> None:
         with WireServer(*at_send(act, reply(page(*others(3), row(SendStatus=1))))) as server:
             assert send(server, transport) == Receipt("aliyun", "", "accepted")
         look = server.requests[1]
@@ -339,7 +337,7 @@ class TestUncertainty:
         ],
     )
     def test_stays_whatever_else_comes_of_the_look_and_nothing_is_sent_again(
-        self, transport: Transport, look: Act
+        self, transport: AnyTransport, look: Act
     ) -> None:
         with WireServer(*at_send(drop, look)) as server:
             assert send(server, transport) == UNCERTAIN
@@ -362,7 +360,7 @@ class TestUncertainty:
         ],
     )
     def test_is_looked_into_on_both_days_around_midnight_in_shanghai(
-        self, transport: Transport, sent_at: str, days: list[str]
+        self, transport: AnyTransport, sent_at: str, days: list[str]
     ) -> None:
         with WireServer(*at_send(drop)) as server:
             assert send(server, transport, sent_at=datetime.fromisoformat(f"{sent_at}+08:00")) == UNCERTAIN
@@ -370,14 +368,14 @@ class TestUncertainty:
 
 
 class TestTracing:
-    def trace(self, server: WireServer, transport: Transport, sent_at: datetime = NOON) -> Delivery:
+    def trace(self, server: WireServer, transport: AnyTransport, sent_at: datetime = NOON) -> Delivery:
         return drive(gateway_at(server).trace(f"+86{NUMBER}", SEND_ID, sent_at), transport)
 
     @pytest.mark.parametrize(
         ("status", "state"),
         [(1, "pending"), (2, "failed"), (3, "delivered"), ("3", "delivered"), (4, "unknown"), (None, "unknown")],
     )
-    def test_goes_by_the_status_alone(self, transport: Transport, status: object, state: str) -> None:
+    def test_goes_by_the_status_alone(self, transport: AnyTransport, status: object, state: str) -> None:
         with WireServer(reply(page(*others(2), row(SendStatus=status)))) as server:
             delivery = self.trace(server, transport)
         settled = state in {"failed", "delivered"}
@@ -389,24 +387,24 @@ class TestTracing:
             received_at=datetime(2026, 5, 25, 4, 0, 9, tzinfo=UTC) if settled else None,
         )
 
-    def test_is_signed_with_the_hosts_time_whenever_the_message_was_sent(self, transport: Transport) -> None:
+    def test_is_signed_with_the_hosts_time_whenever_the_message_was_sent(self, transport: AnyTransport) -> None:
         before = datetime.now(UTC).replace(microsecond=0)
         with WireServer(reply(page(row()))) as server:
             self.trace(server, transport)
         assert datetime.fromisoformat(server.requests[0].headers["x-acs-date"]) >= before
 
-    def test_pages_until_it_finds_the_send_id(self, transport: Transport) -> None:
+    def test_pages_until_it_finds_the_send_id(self, transport: AnyTransport) -> None:
         with WireServer(reply(page(*others(50))), reply(page(*others(50))), reply(page(row()))) as server:
             assert self.trace(server, transport).state == "delivered"
         assert [request.params["CurrentPage"] for request in server.requests] == ["1", "2", "3"]
 
     @pytest.mark.parametrize(("rows", "pages"), [(0, 1), (49, 1), (50, 4)])
-    def test_pages_until_a_short_page_and_within_a_bound(self, transport: Transport, rows: int, pages: int) -> None:
+    def test_pages_until_a_short_page_and_within_a_bound(self, transport: AnyTransport, rows: int, pages: int) -> None:
         with WireServer(reply(page(*others(rows)))) as server:
             assert self.trace(server, transport) == Delivery(state="unknown", gateway="aliyun")
         assert len(server.requests) == pages
 
-    def test_takes_a_day_that_the_gateway_has_not_reached_for_an_empty_one(self, transport: Transport) -> None:
+    def test_takes_a_day_that_the_gateway_has_not_reached_for_an_empty_one(self, transport: AnyTransport) -> None:
         midnight = datetime(2026, 5, 25, 15, 59, tzinfo=UTC)
         with WireServer(reply(page()), reply({"Code": "isv.INVALID_PARAMETERS"})) as server:
             assert self.trace(server, transport, midnight).state == "unknown"
@@ -416,7 +414,7 @@ class TestTracing:
     @pytest.mark.parametrize(
         "act", [drop, reply("", 500), reply("<html>"), reply({"Code": "OK"}), reply({"Code": "isp.SYSTEM_ERROR"}, 400)]
     )
-    def test_is_unknown_where_no_answer_comes(self, transport: Transport, act: Act) -> None:
+    def test_is_unknown_where_no_answer_comes(self, transport: AnyTransport, act: Act) -> None:
         with WireServer(act) as server:
             assert self.trace(server, transport) == Delivery(state="unknown", gateway="aliyun")
 
@@ -429,7 +427,9 @@ class TestTracing:
             (reply("", 401), "account", ""),
         ],
     )
-    def test_raises_where_the_gateway_refuses(self, transport: Transport, act: Act, category: str, code: str) -> None:
+    def test_raises_where_the_gateway_refuses(
+        self, transport: AnyTransport, act: Act, category: str, code: str
+    ) -> None:
         with WireServer(act) as server:
             error = refused(lambda: self.trace(server, transport))
         assert (error.category, error.gateway_code) == (category, code)
@@ -639,7 +639,7 @@ class TestSettings:
 
 
 class TestLeaks:
-    def test_nothing_is_logged(self, transport: Transport, caplog: pytest.LogCaptureFixture) -> None:
+    def test_nothing_is_logged(self, transport: AnyTransport, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)
         with WireServer(reply(ACCEPTED), drop, reply(page(row()))) as server:
             send(server, transport)

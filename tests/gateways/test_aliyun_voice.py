@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -22,13 +22,14 @@ from aliyun_stage import (
     refusal_of,
 )
 from documented_codes import ALIYUN_PUBLIC, ALIYUN_VOICE, refusals
+from support.transports import AnyTransport
 from wire_server import Act, WireServer, drop, refusing_port, reply, silence
 
 from otpkit.errors import ConfigurationError, GatewayRejectedError, PhoneError
 from otpkit.gateways import AliyunVoice, CallDetail, Credentials, Delivery, Message, Push, Receipt
 from otpkit.gateways.china_time import SHANGHAI
 from otpkit.template import Template
-from otpkit.transport.http import Transport, drive
+from otpkit.transport.http import drive
 
 NOON = datetime(2026, 5, 25, 4, tzinfo=UTC)  # in Shanghai
 MIDNIGHT_MS = 1779638400000  # 2026-05-25 00:00:00 in Shanghai
@@ -36,13 +37,6 @@ TEMPLATE = Template("TTS_10001", "阿里大鱼", {"code": "{code}"})
 CALL_ID = "116012354148^10281378410"
 ACCEPTED = {"Code": "OK", "Message": "OK", "CallId": CALL_ID, "RequestId": "A1"}
 UNCERTAIN = Receipt("aliyun-voice", "", "uncertain")
-
-
-@pytest.fixture
-def transport() -> Iterator[Transport]:
-    transport = Transport()
-    yield transport
-    transport.close()
 
 
 def gateway_at(server: WireServer, timeout: tuple[float, float] = (5, 5), **options: Any) -> AliyunVoice:
@@ -53,7 +47,7 @@ def message(phone: str = f"+86{NUMBER}") -> Message:
     return Message(phone, CODE, TEMPLATE, {"code": CODE}, SEND_ID, NOON, "voice")
 
 
-def send(server: WireServer, transport: Transport, phone: str = f"+86{NUMBER}", **options: Any) -> Receipt:
+def send(server: WireServer, transport: AnyTransport, phone: str = f"+86{NUMBER}", **options: Any) -> Receipt:
     return drive(gateway_at(server, **options).send(message(phone)), transport)
 
 
@@ -66,7 +60,7 @@ def actions(server: WireServer) -> list[str]:
 
 
 class TestCalling:
-    def test_makes_exactly_the_documented_request(self, transport: Transport) -> None:
+    def test_makes_exactly_the_documented_request(self, transport: AnyTransport) -> None:
         with WireServer(reply(ACCEPTED)) as server:
             assert send(server, transport) == Receipt("aliyun-voice", CALL_ID, "accepted")
         (request,) = server.requests
@@ -82,7 +76,7 @@ class TestCalling:
         assert request.headers["x-acs-date"] == "2026-05-25T04:00:00Z"
         assert_signed(request)
 
-    def test_plays_as_it_was_told(self, transport: Transport) -> None:
+    def test_plays_as_it_was_told(self, transport: AnyTransport) -> None:
         options = {"called_show_number": "057112345678", "play_times": 2, "volume": 0, "speed": -500}
         with WireServer(reply(ACCEPTED)) as server:
             send(server, transport, **options)
@@ -119,7 +113,7 @@ class TestCalling:
         error = refused(lambda: next(AliyunVoice(KEY, SECRET).send(message(phone))))
         assert (error.category, error.concerns, error.gateway_code) == ("configuration", "message", "")
 
-    def test_refuses_by_connection_where_none_was_made(self, transport: Transport) -> None:
+    def test_refuses_by_connection_where_none_was_made(self, transport: AnyTransport) -> None:
         with refusing_port() as port:
             gateway = AliyunVoice(KEY, SECRET, base_url=f"http://127.0.0.1:{port}")
             assert refused(lambda: drive(gateway.send(message()), transport)).category == "connection"
@@ -127,7 +121,7 @@ class TestCalling:
     @pytest.mark.parametrize(("code", "category"), refusals(ALIYUN_PUBLIC, ALIYUN_VOICE))
     @pytest.mark.parametrize("status", [200, 400, 403])
     def test_refuses_with_each_documented_code(
-        self, transport: Transport, code: str, category: str, status: int
+        self, transport: AnyTransport, code: str, category: str, status: int
     ) -> None:
         with WireServer(reply({"Code": code, "Message": GOSSIP}, status)) as server:
             error = refused(lambda: send(server, transport))
@@ -136,18 +130,18 @@ class TestCalling:
 
     @pytest.mark.parametrize("act", [*UNCERTAIN_ACTS, reply({"Code": "isv.VOICE_CALL_FAIL"})])
     def test_is_uncertain_where_it_is_neither_clearly_made_nor_refused_and_never_calls_twice(
-        self, transport: Transport, act: Act
+        self, transport: AnyTransport, act: Act
     ) -> None:
         with WireServer(act) as server:
             assert send(server, transport) == UNCERTAIN
         assert actions(server) == ["SingleCallByTts"]
 
-    def test_is_uncertain_where_the_answer_comes_too_late(self, transport: Transport) -> None:
+    def test_is_uncertain_where_the_answer_comes_too_late(self, transport: AnyTransport) -> None:
         with WireServer(silence) as server:
             assert drive(gateway_at(server, (5, 0.2)).send(message()), transport) == UNCERTAIN
         assert len(server.requests) == 1
 
-    def test_takes_fresh_credentials_and_none_means_no_call(self, transport: Transport) -> None:
+    def test_takes_fresh_credentials_and_none_means_no_call(self, transport: AnyTransport) -> None:
         given = iter([Credentials(KEY, SECRET, TOKEN)])
         with WireServer(reply(ACCEPTED)) as server:
             gateway = AliyunVoice(credentials=lambda: next(given), base_url=server.url)
@@ -175,7 +169,7 @@ def record(**changes: object) -> dict[str, object]:
 
 class TestTracing:
     def trace(
-        self, server: WireServer, transport: Transport, sent_at: datetime = NOON, message_id: str = CALL_ID
+        self, server: WireServer, transport: AnyTransport, sent_at: datetime = NOON, message_id: str = CALL_ID
     ) -> Delivery:
         return drive(gateway_at(server).trace(f"+86{NUMBER}", SEND_ID, sent_at, message_id), transport)
 
@@ -200,7 +194,7 @@ class TestTracing:
             ("200201", "pending"),
         ],
     )
-    def test_tells_what_became_of_the_call(self, transport: Transport, code: object, state: str) -> None:
+    def test_tells_what_became_of_the_call(self, transport: AnyTransport, code: object, state: str) -> None:
         with WireServer(reply(record(state=code))) as server:
             delivery = self.trace(server, transport)
         settled = state != "pending"
@@ -220,7 +214,7 @@ class TestTracing:
         }
         assert_signed(request)
 
-    def test_asks_both_days_around_midnight(self, transport: Transport) -> None:
+    def test_asks_both_days_around_midnight(self, transport: AnyTransport) -> None:
         late = datetime(2026, 5, 25, 15, 59, tzinfo=UTC)
         with WireServer(reply({"Code": "OK", "Data": ""}), reply(record())) as server:
             assert self.trace(server, transport, late).state == "delivered"
@@ -242,7 +236,7 @@ class TestTracing:
             reply({"Code": "OK", "Data": "[" * 10_000}),
         ],
     )
-    def test_is_unknown_where_there_is_no_answer_or_no_record(self, transport: Transport, act: Act) -> None:
+    def test_is_unknown_where_there_is_no_answer_or_no_record(self, transport: AnyTransport, act: Act) -> None:
         with WireServer(act) as server:
             assert self.trace(server, transport) == Delivery(state="unknown", gateway="aliyun-voice")
 
@@ -252,7 +246,7 @@ class TestTracing:
             next(flow)
         assert stop.value.value.state == "unknown"
 
-    def test_raises_where_the_gateway_refuses(self, transport: Transport) -> None:
+    def test_raises_where_the_gateway_refuses(self, transport: AnyTransport) -> None:
         with WireServer(reply({"Code": "isv.OUT_OF_SERVICE", "Message": GOSSIP})) as server:
             assert refused(lambda: self.trace(server, transport)).category == "account"
 
@@ -449,7 +443,7 @@ class TestSettings:
         assert (gateway.can_trace, gateway.knows_message_id) == (True, True)
 
     def test_are_shown_without_keys_and_nothing_is_logged(
-        self, transport: Transport, caplog: pytest.LogCaptureFixture
+        self, transport: AnyTransport, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
         with WireServer(reply(ACCEPTED), drop) as server:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,13 +9,14 @@ import pytest
 from leaks import reachable_text
 from provider_lab import PHONE, SECRET, SEND_ID, message, refused
 from support.secrets import SECRET as OTP_SECRET
+from support.transports import AnyTransport
 from wire_server import Act, WireServer, reply
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, GatewayRejectedError, Template
 from otpkit.effects import Call
 from otpkit.gateways import Aliyun, AliyunVoice, Credentials, Tencent
 from otpkit.gateways.tencent.signing import authorization
-from otpkit.transport.http import Transport, drive
+from otpkit.transport.http import drive
 
 TEMPLATE = Template("585014", "阿里大鱼")
 GATEWAYS: dict[str, tuple[Any, dict[str, Any], str]] = {
@@ -25,13 +25,6 @@ GATEWAYS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "tencent": (Tencent, {"sdk_app_id": "1400006666"}, "x-tc-token"),
 }
 OF_TENCENT = {"SerialNo": "1:2", "Code": "Ok"}
-
-
-@pytest.fixture
-def transport() -> Iterator[Transport]:
-    transport = Transport()
-    yield transport
-    transport.close()
 
 
 @pytest.fixture(params=GATEWAYS)
@@ -49,7 +42,7 @@ def gateway_of(name: str, server: WireServer | str, **options: Any) -> Any:
     return kind(base_url=url, **more, **options)
 
 
-def test_come_fresh_for_each_request(name: str, transport: Transport) -> None:
+def test_come_fresh_for_each_request(name: str, transport: AnyTransport) -> None:
     given = iter(
         [Credentials("id-1", SECRET, "first"), Credentials("id-2", SECRET), Credentials("id-3", SECRET, "3rd")]
     )
@@ -66,7 +59,7 @@ def test_come_fresh_for_each_request(name: str, transport: Transport) -> None:
     assert SECRET.encode() not in b"".join(request.raw for request in server.requests)
 
 
-def test_of_tencent_sign_what_is_sent(transport: Transport) -> None:
+def test_of_tencent_sign_what_is_sent(transport: AnyTransport) -> None:
     with WireServer(accepted()) as server:
         gateway = gateway_of("tencent", server, credentials=lambda: Credentials("the-id", SECRET, "token"))
         drive(gateway.send(message()), transport)
@@ -83,7 +76,7 @@ def test_are_asked_of_the_shell(name: str) -> None:
 
 
 @pytest.mark.parametrize("given", [RuntimeError(f"no STS with {SECRET}"), None, ("id", SECRET), {}, ""], ids=repr)
-def test_that_fail_or_are_none_mean_that_nothing_was_sent(name: str, transport: Transport, given: Any) -> None:
+def test_that_fail_or_are_none_mean_that_nothing_was_sent(name: str, transport: AnyTransport, given: Any) -> None:
     def give() -> Any:
         if isinstance(given, Exception):
             raise given

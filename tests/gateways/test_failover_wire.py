@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pytest
 from leaks import errors_of, reachable_text
+from support.transports import TRANSPORTS, choose
 from wire_server import Act, WireServer, drop, raw, refusing_port, reply, reset, silence
 
 from otpkit import OTP, AsyncOTP, GatewayRejectedError, RateLimitError, Template
@@ -52,10 +53,12 @@ def messages(server: WireServer) -> int:
     return sum(request.path == "/sendSms" for request in server.requests)
 
 
-@pytest.fixture(params=["sync", "async"])
-def shell(request: pytest.FixtureRequest) -> str:
-    shell: str = request.param
-    return shell
+@pytest.fixture(params=["sync", *(f"async {kind}" for kind in TRANSPORTS)])
+def shell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    shell, _, kind = request.param.partition(" ")
+    if kind:
+        choose(kind, monkeypatch)
+    return str(shell)
 
 
 @pytest.fixture

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from provider_lab import CODE, NOW, NUMBER, PHONE, SECRET, SEND_ID, message, refused
+from support.transports import AnyTransport
 from wire_server import Act, Peer, WireServer, answer, drip, drop, raw, refusing_port, reply, reset, silence
 
 from otpkit.effects import HttpRequest
 from otpkit.gateways import Gateway, Message, Receipt, Tencent, Twilio, Webhook
-from otpkit.transport.http import Transport, drive
+from otpkit.transport.http import drive
 
 SID = f"AC{'0' * 32}"
 Make = Callable[[str], Gateway]
@@ -60,13 +61,6 @@ NONSENSE = {
 }
 
 
-@pytest.fixture
-def transport() -> Iterator[Transport]:
-    transport = Transport()
-    yield transport
-    transport.close()
-
-
 @pytest.fixture(params=GATEWAYS)
 def made(request: pytest.FixtureRequest) -> tuple[Make, Message]:
     return GATEWAYS[request.param]
@@ -74,7 +68,7 @@ def made(request: pytest.FixtureRequest) -> tuple[Make, Message]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_request_without_a_whole_answer_is_uncertain_and_is_made_once(
-    made: tuple[Make, Message], transport: Transport, fault: str
+    made: tuple[Make, Message], transport: AnyTransport, fault: str
 ) -> None:
     make, what = made
     with WireServer(FAULTS[fault]) as server:
@@ -85,7 +79,7 @@ def test_a_request_without_a_whole_answer_is_uncertain_and_is_made_once(
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
 @pytest.mark.parametrize("name", [name for name in GATEWAYS if name != "webhook"])
-def test_a_200_that_says_nothing_is_uncertain(transport: Transport, name: str, nonsense: str) -> None:
+def test_a_200_that_says_nothing_is_uncertain(transport: AnyTransport, name: str, nonsense: str) -> None:
     make, what = GATEWAYS[name]
     with WireServer(NONSENSE[nonsense]) as server:
         gateway = make(server.url)
@@ -94,7 +88,7 @@ def test_a_200_that_says_nothing_is_uncertain(transport: Transport, name: str, n
 
 
 def test_where_no_connection_is_made_the_message_was_certainly_not_sent(
-    made: tuple[Make, Message], transport: Transport
+    made: tuple[Make, Message], transport: AnyTransport
 ) -> None:
     make, what = made
     with refusing_port() as port:
@@ -108,7 +102,7 @@ def test_where_no_connection_is_made_the_message_was_certainly_not_sent(
     [(400, "request"), (404, "request"), (408, "request"), (413, "request"), (499, "request"), (401, "account")],
 )
 def test_a_4xx_without_a_known_code_is_a_rejection(
-    made: tuple[Make, Message], transport: Transport, status: int, category: str
+    made: tuple[Make, Message], transport: AnyTransport, status: int, category: str
 ) -> None:
     make, what = made
     with WireServer(reply("<html>", status)) as server:
@@ -121,7 +115,7 @@ def test_a_4xx_without_a_known_code_is_a_rejection(
 
 @pytest.mark.parametrize("act", [reply("", 429, {"Retry-After": "17"}), reply("", 429, {"Retry-After": "soon"})])
 def test_a_429_is_the_accounts_quota_but_a_webhooks_limit(
-    made: tuple[Make, Message], transport: Transport, act: Act
+    made: tuple[Make, Message], transport: AnyTransport, act: Act
 ) -> None:
     make, what = made
     with WireServer(act) as server:
@@ -133,7 +127,7 @@ def test_a_429_is_the_accounts_quota_but_a_webhooks_limit(
 
 @pytest.mark.parametrize("status", [200, 201, 400, 500])
 def test_an_answer_that_repeats_the_message_gets_nowhere(
-    made: tuple[Make, Message], transport: Transport, caplog: pytest.LogCaptureFixture, status: int
+    made: tuple[Make, Message], transport: AnyTransport, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     caplog.set_level(logging.DEBUG)
 
@@ -166,7 +160,7 @@ def test_nothing_that_is_on_its_way_shows_in_a_repr(made: tuple[Make, Message]) 
 
 @pytest.mark.parametrize("name", ["tencent", "twilio"])
 @pytest.mark.parametrize("act", [drop, reply("", 500), reply("<html>"), reply({}), reply("", 302)])
-def test_a_trace_without_an_answer_knows_nothing(transport: Transport, name: str, act: Act) -> None:
+def test_a_trace_without_an_answer_knows_nothing(transport: AnyTransport, name: str, act: Act) -> None:
     with WireServer(act) as server:
         flow = GATEWAYS[name][0](server.url).trace(PHONE, SEND_ID, NOW, f"SM{'1' * 32}")
         assert drive(flow, transport).state == "unknown"

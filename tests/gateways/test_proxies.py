@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,14 +16,17 @@ from egress import PASSWORD, QUOTED, Proxy, basic
 from leaks import errors_of, reachable_text
 from provider_lab import CODE, NUMBER, PHONE, SECRET, SEND_ID, TEMPLATE, message, refused
 from support.secrets import SECRET as OTP_SECRET
-from wire_server import CERTIFICATE, WireServer, drip, drop, refusing_port, reply, silence
+from support.transports import ON_UVLOOP, AnyTransport, give
+from wire_server import WireServer, drip, drop, refusing_port, reply, silence
 
 from otpkit import OTP, AsyncOTP, ConfigurationError
 from otpkit.effects import HttpRequest, NoAnswer, NotConnected, TransportFailure
 from otpkit.environment import arguments_from, gateway_class, tables, variable_of
 from otpkit.gateways import Alidayu, Aliyun, AliyunVoice, Gateway, Tencent, Twilio, Webhook
 from otpkit.settings.sources import read_file
-from otpkit.transport.http import Transport, drive
+from otpkit.transport.http import drive
+
+KINDS = ON_UVLOOP  # of the transports
 
 ACCEPTED = {
     "Code": "OK",
@@ -48,20 +51,13 @@ BUILDERS: dict[str, Callable[..., Gateway]] = {
 }
 
 
-@pytest.fixture
-def trusting() -> Iterator[Transport]:
-    transport = Transport(ca_file=CERTIFICATE)
-    yield transport
-    transport.close()
-
-
 def request_to(url: str, proxy: str, timeout: tuple[float, float] = (5, 5)) -> HttpRequest:
     return HttpRequest(
         method="GET", url=url, params={"code": CODE}, headers={"X-Secret": SECRET}, timeout=timeout, proxy=proxy
     )
 
 
-def fails(transport: Transport, request: HttpRequest) -> TransportFailure:
+def fails(transport: AnyTransport, request: HttpRequest) -> TransportFailure:
     with pytest.raises(TransportFailure) as caught:
         transport.exchange(request)
     assert list(errors_of(caught.value)) == [caught.value]
@@ -72,7 +68,7 @@ def fails(transport: Transport, request: HttpRequest) -> TransportFailure:
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_every_gateway_goes_through_its_proxy(name: str, trusting: Transport) -> None:
+def test_every_gateway_goes_through_its_proxy(name: str, trusting: AnyTransport) -> None:
     """The proxy is told the host and who asks; the gateway's server is not told of the proxy."""
     with WireServer(reply(ACCEPTED, 201 if name == "twilio" else 200), tls=True) as server, Proxy() as proxy:
         gateway = BUILDERS[name](server.url, proxy=proxy.url)
@@ -91,10 +87,10 @@ def test_every_gateway_goes_through_its_proxy(name: str, trusting: Transport) ->
 
 
 @pytest.mark.parametrize("shell", ["sync", "async"])
-def test_both_shells_go_through_it(shell: str, trusting: Transport) -> None:
+def test_both_shells_go_through_it(shell: str, trusting: AnyTransport) -> None:
     async def issue(gateway: Gateway) -> str:
         async with AsyncOTP("memory://", gateway, TEMPLATE, OTP_SECRET) as otp:
-            otp._transport = trusting
+            give(otp, trusting)
             return (await otp.issue(PHONE)).delivery
 
     with WireServer(reply({"id": "1"}), tls=True) as server, Proxy() as proxy:
@@ -103,12 +99,12 @@ def test_both_shells_go_through_it(shell: str, trusting: Transport) -> None:
             assert asyncio.run(issue(gateway)) == "accepted"
         else:
             otp = OTP("memory://", gateway, TEMPLATE, OTP_SECRET)
-            otp._transport = trusting
+            otp._transport = trusting  # type: ignore[assignment]
             assert otp.issue(PHONE).delivery == "accepted"
     assert len(proxy.heads) == 1
 
 
-def test_way_is_kept_and_of_each_proxy_its_own(trusting: Transport) -> None:
+def test_way_is_kept_and_of_each_proxy_its_own(trusting: AnyTransport) -> None:
     with WireServer(reply("ok"), tls=True) as server, Proxy() as first, Proxy() as second:
         for proxy in (first, first, second, first):
             assert trusting.exchange(request_to(server.url, proxy.url)).text == "ok"
@@ -116,18 +112,16 @@ def test_way_is_kept_and_of_each_proxy_its_own(trusting: Transport) -> None:
     assert (len(first.heads), len(second.heads)) == (2, 1)
 
 
-def test_proxy_without_a_user_is_told_none(trusting: Transport) -> None:
+def test_proxy_without_a_user_is_told_none(trusting: AnyTransport) -> None:
     with WireServer(reply("ok"), tls=True) as server, Proxy() as proxy:
         trusting.exchange(request_to(server.url, f"http://127.0.0.1:{proxy.port}"))
     assert b"authorization" not in proxy.heads[0].lower()
 
 
-def test_proxy_may_be_spoken_to_by_tls(trusting: Transport) -> None:
+def test_proxy_may_be_spoken_to_by_tls(transport: AnyTransport, trusting: AnyTransport) -> None:
     """Verified like any other server; what fails before the way is open was not sent, what fails after it may be."""
     with WireServer(reply("ok"), drop, tls=True) as server, Proxy(tls=True) as proxy:
-        untrusting = Transport()
-        assert isinstance(fails(untrusting, request_to(server.url, proxy.url)), NotConnected)
-        untrusting.close()
+        assert isinstance(fails(transport, request_to(server.url, proxy.url)), NotConnected)
         assert proxy.heads == []
         assert trusting.exchange(request_to(server.url, proxy.url)).text == "ok"
         assert isinstance(fails(trusting, request_to(server.url, proxy.url)), NoAnswer)
@@ -136,14 +130,14 @@ def test_proxy_may_be_spoken_to_by_tls(trusting: Transport) -> None:
         assert isinstance(fails(trusting, request_to(server.url, proxy.url)), NotConnected)
 
 
-def test_loopback_without_tls_goes_directly(trusting: Transport) -> None:
+def test_loopback_without_tls_goes_directly(trusting: AnyTransport) -> None:
     """No secret goes to a proxy in clear; and no proxy leads to this host."""
     with WireServer(reply("ok")) as server, Proxy() as proxy:
         assert trusting.exchange(request_to(server.url, proxy.url)).text == "ok"
     assert proxy.heads == []
 
 
-def test_environment_names_no_proxy(trusting: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_names_no_proxy(trusting: AnyTransport, monkeypatch: pytest.MonkeyPatch) -> None:
     with WireServer(reply("ok"), tls=True) as server, Proxy() as proxy:
         for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
@@ -189,7 +183,7 @@ def drip_headers(client: socket.socket) -> None:
         pytest.param(drip_headers, id="drips headers"),
     ],
 )
-def test_proxy_that_opens_no_way_means_that_nothing_was_sent(trusting: Transport, answer: Any) -> None:
+def test_proxy_that_opens_no_way_means_that_nothing_was_sent(trusting: AnyTransport, answer: Any) -> None:
     """Within the time to connect, however it fails."""
     with WireServer(reply("ok"), tls=True) as server, Proxy(answer) as proxy:
         began = time.monotonic()
@@ -201,37 +195,35 @@ def test_proxy_that_opens_no_way_means_that_nothing_was_sent(trusting: Transport
         assert server.requests == []
 
 
-def test_proxy_that_is_not_there_means_that_nothing_was_sent(trusting: Transport) -> None:
+def test_proxy_that_is_not_there_means_that_nothing_was_sent(trusting: AnyTransport) -> None:
     with refusing_port() as port:
         assert isinstance(fails(trusting, request_to("https://x.example", f"http://127.0.0.1:{port}")), NotConnected)
 
 
-def test_certificate_behind_a_proxy_is_verified(trusting: Transport) -> None:
+def test_certificate_behind_a_proxy_is_verified(transport: AnyTransport, trusting: AnyTransport) -> None:
     with WireServer(reply("ok"), tls=True) as server, Proxy() as proxy:
-        untrusting = Transport()
-        failure = fails(untrusting, request_to(server.url, proxy.url))
-        untrusting.close()
-        assert "SSLError" in str(failure)
+        failure = fails(transport, request_to(server.url, proxy.url))
+        assert "SSL" in str(failure)
         other = server.url.replace("127.0.0.1", "127.0.0.2")
         assert isinstance(fails(trusting, request_to(other, proxy.url)), NotConnected)
         assert server.requests == []
 
 
 @pytest.mark.parametrize("act", [drop, silence, drip(b"", b"H")], ids=["dropped", "silent", "drips"])
-def test_request_that_went_through_and_got_no_answer_is_uncertain(trusting: Transport, act: Any) -> None:
+def test_request_that_went_through_and_got_no_answer_is_uncertain(trusting: AnyTransport, act: Any) -> None:
     with WireServer(act, tls=True) as server, Proxy() as proxy:
         assert isinstance(fails(trusting, request_to(server.url, proxy.url, (5, 0.3))), NoAnswer)
         assert len(server.requests) == 1
 
 
-def test_nothing_of_it_is_logged(trusting: Transport, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_of_it_is_logged(trusting: AnyTransport, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with WireServer(reply("ok"), tls=True) as server, Proxy() as proxy:
         trusting.exchange(request_to(server.url, proxy.url))
     assert caplog.records == []
 
 
-def test_crowd_of_threads_shares_it(trusting: Transport) -> None:
+def test_crowd_of_threads_shares_it(trusting: AnyTransport) -> None:
     """Each exchange knows of itself whether it was written, from the very first."""
     found: list[str] = []
     with WireServer(reply("ok"), tls=True) as server, Proxy() as proxy:
@@ -287,7 +279,7 @@ class TestSettings:
         assert WELL[0] not in repr(request)
 
 
-def test_proxy_without_a_scheme_is_spoken_to_by_http(trusting: Transport) -> None:
+def test_proxy_without_a_scheme_is_spoken_to_by_http(trusting: AnyTransport) -> None:
     """As everywhere else where proxies are named."""
     with WireServer(reply("ok"), tls=True) as server, Proxy() as proxy:
         gateway = Webhook(server.url, SECRET, proxy=proxy.url.removeprefix("http://"))

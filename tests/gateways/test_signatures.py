@@ -5,19 +5,19 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from provider_lab import CODE, PHONE, SECRET, message
 from support.secrets import SECRET as OTP_SECRET
+from support.transports import AnyTransport
 from wire_server import WireServer, reply
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, Template, gateways
 from otpkit.environment import arguments_from
 from otpkit.gateways import Alidayu, Aliyun, AliyunVoice, Console, Gateway, Tencent, Twilio, Webhook
 from otpkit.template import count_segments
-from otpkit.transport.http import Transport, drive
+from otpkit.transport.http import drive
 
 # One SMS as it is written, and two with a signature in Chinese brackets.
 ENGLISH = "Your code is ${code}. It is valid for five minutes. Never share it: none of us will ask for it."
@@ -34,17 +34,10 @@ WITHOUT: list[Gateway] = [
 ]
 
 
-@pytest.fixture
-def transport() -> Iterator[Transport]:
-    transport = Transport()
-    yield transport
-    transport.close()
-
-
 @pytest.mark.parametrize("template", [SIGNED, UNSIGNED], ids=["signed", "unsigned"])
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # by Apprise
 @pytest.mark.parametrize("name", ["twilio", "webhook", "apprise"])
-def test_text_is_sent_as_it_is_written(name: str, template: Template, transport: Transport) -> None:
+def test_text_is_sent_as_it_is_written(name: str, template: Template, transport: AnyTransport) -> None:
     """Whether or not the template names a signature."""
     posted = message(template=template, params={"code": CODE})
     with WireServer(reply({"sid": f"SM{'1' * 32}", "status": "queued"}, 201)) as server:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from provider_lab import CODE, NOW, NUMBER, PHONE, SECRET, SEND_ID, TEMPLATE, message, refused
+from support.transports import AnyTransport
 from tencentcloud.common.credential import Credential
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
@@ -25,7 +25,7 @@ from otpkit.gateways import Delivery, Push, Receipt, Receipts, Tencent
 from otpkit.gateways.tencent import errors as tencent_errors
 from otpkit.gateways.tencent.errors import REFUSALS
 from otpkit.template import Template
-from otpkit.transport.http import Transport, drive
+from otpkit.transport.http import drive
 
 # The SDK's own, from Python 3.12 on.
 pytestmark = pytest.mark.filterwarnings(
@@ -33,13 +33,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 SERIAL = "5000:1045710669157053657849499619"
 UNCERTAIN = Receipt("tencent", "", "uncertain")
-
-
-@pytest.fixture
-def transport() -> Iterator[Transport]:
-    transport = Transport()
-    yield transport
-    transport.close()
 
 
 def gateway_at(server: WireServer | str, **changes: Any) -> Tencent:
@@ -104,7 +97,7 @@ class TestSending:
     @pytest.mark.parametrize("values", HARD)
     @pytest.mark.parametrize("token", [None, "temporary/token+=="])
     def test_makes_the_sdks_request_and_signature(
-        self, transport: Transport, monkeypatch: pytest.MonkeyPatch, values: tuple[str, str], token: str | None
+        self, transport: AnyTransport, monkeypatch: pytest.MonkeyPatch, values: tuple[str, str], token: str | None
     ) -> None:
         template = Template("585014", "阿里 大鱼+~", {"code": "{code}", "b": "", "c": ""})
         with WireServer(reply(said("Ok"))) as server:
@@ -126,7 +119,7 @@ class TestSending:
         assert "x-tc-token" in ours.headers or token is None
         assert SECRET.encode() not in ours.raw
 
-    def test_is_accepted_with_the_serial_number(self, transport: Transport) -> None:
+    def test_is_accepted_with_the_serial_number(self, transport: AnyTransport) -> None:
         with WireServer(reply(said("Ok"))) as server:
             receipt = drive(gateway_at(server).send(message()), transport)
         assert receipt == Receipt("tencent", SERIAL)
@@ -154,7 +147,7 @@ class TestSending:
     @pytest.mark.parametrize("code", REFUSALS)
     @pytest.mark.parametrize("envelope", [said, failed])
     def test_refuses_with_each_documented_code_in_either_envelope(
-        self, transport: Transport, code: str, envelope: Any
+        self, transport: AnyTransport, code: str, envelope: Any
     ) -> None:
         with WireServer(reply(envelope(code))) as server:
             error = refused(lambda: drive(gateway_at(server).send(message()), transport), "tencent")
@@ -194,28 +187,28 @@ class TestSending:
         ],
     )
     @pytest.mark.parametrize("envelope", [said, failed])
-    def test_is_uncertain_with_any_other_code(self, transport: Transport, code: str, envelope: Any) -> None:
+    def test_is_uncertain_with_any_other_code(self, transport: AnyTransport, code: str, envelope: Any) -> None:
         with WireServer(reply(envelope(code))) as server:
             assert drive(gateway_at(server).send(message()), transport) == UNCERTAIN
         assert len(server.requests) == 1
 
     @pytest.mark.parametrize("code", ["Something.New", "", None, f"{NUMBER} {CODE}"])
-    def test_is_uncertain_where_one_envelope_contradicts_the_other(self, transport: Transport, code: Any) -> None:
+    def test_is_uncertain_where_one_envelope_contradicts_the_other(self, transport: AnyTransport, code: Any) -> None:
         both = {"Response": said("Ok")["Response"] | failed(code)["Response"]}
         with WireServer(reply(both)) as server:
             assert drive(gateway_at(server).send(message()), transport) == UNCERTAIN
 
-    def test_reads_the_code_of_a_4xx(self, transport: Transport) -> None:
+    def test_reads_the_code_of_a_4xx(self, transport: AnyTransport) -> None:
         with WireServer(reply(failed("AuthFailure.SignatureFailure"), 403)) as server:
             error = refused(lambda: drive(gateway_at(server).send(message()), transport), "tencent")
         assert (error.category, error.gateway_code) == ("account", "AuthFailure.SignatureFailure")
 
 
 class TestTracing:
-    def trace(self, server: WireServer, transport: Transport, message_id: str = SERIAL) -> Delivery:
+    def trace(self, server: WireServer, transport: AnyTransport, message_id: str = SERIAL) -> Delivery:
         return drive(gateway_at(server).trace(PHONE, SEND_ID, NOW, message_id), transport)
 
-    def test_makes_the_sdks_request(self, transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_makes_the_sdks_request(self, transport: AnyTransport, monkeypatch: pytest.MonkeyPatch) -> None:
         with WireServer(rows()) as server:
             self.trace(server, transport)
             theirs = PullSmsSendStatusByPhoneNumberRequest()
@@ -227,7 +220,7 @@ class TestTracing:
         assert ours.headers["x-tc-action"] == sdks.headers["x-tc-action"]
         assert abs(int(ours.headers["x-tc-timestamp"]) - datetime.now(UTC).timestamp()) < 60
 
-    def test_finds_the_row_by_serial_number_or_by_session(self, transport: Transport) -> None:
+    def test_finds_the_row_by_serial_number_or_by_session(self, transport: AnyTransport) -> None:
         mine = row(ReportStatus="FAIL", Description="MK:0001")
         with WireServer(rows(row(SerialNo="other"), mine), rows(row(SerialNo="", SessionContext=SEND_ID))) as server:
             found = self.trace(server, transport)
@@ -249,11 +242,11 @@ class TestTracing:
             ([None, 3, row(UserReceiveTime="soon")], SERIAL, "delivered"),
         ],
     )
-    def test_says_what_is_known(self, transport: Transport, found: list[Any], message_id: str, state: str) -> None:
+    def test_says_what_is_known(self, transport: AnyTransport, found: list[Any], message_id: str, state: str) -> None:
         with WireServer(rows(*found)) as server:
             assert self.trace(server, transport, message_id).state == state
 
-    def test_raises_where_the_gateway_refuses_to_say(self, transport: Transport) -> None:
+    def test_raises_where_the_gateway_refuses_to_say(self, transport: AnyTransport) -> None:
         acts = [
             reply(failed("AuthFailure.SecretIdNotFound")),
             reply(failed("Something.New")),

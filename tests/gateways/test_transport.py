@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPConnection
@@ -17,8 +16,8 @@ from http.client import HTTPConnection
 import pytest
 import requests
 from leaks import errors_of, reachable_text
+from support.transports import ON_UVLOOP, AnyTransport
 from wire_server import (
-    CERTIFICATE,
     Peer,
     Request,
     WireServer,
@@ -35,25 +34,13 @@ from wire_server import (
 
 from otpkit.effects import Emit, Flow, HttpRequest, NoAnswer, NotConnected, TransportFailure, http
 from otpkit.models import Event
-from otpkit.transport.http import MAX_ANSWER, Transport, drive
+from otpkit.transport.http import MAX_ANSWER, drive
+
+KINDS = ON_UVLOOP  # of the transports
 
 CODE, NUMBER, SECRET = "730452", "13800138000", "s3cr3t-of-the-app"
 PARAMS = {"rec_num": NUMBER, "sms_param": f'{{"code":"{CODE}"}}'}
 HEADERS = {"X-Ca-Key": "key", "X-Ca-Secret": SECRET}
-
-
-@pytest.fixture
-def transport() -> Iterator[Transport]:
-    transport = Transport()
-    yield transport
-    transport.close()
-
-
-@pytest.fixture
-def trusting() -> Iterator[Transport]:
-    transport = Transport(ca_file=CERTIFICATE)
-    yield transport
-    transport.close()
 
 
 def request_to(url: str, *, timeout: tuple[float, float] = (5, 5), **params: str) -> HttpRequest:
@@ -62,7 +49,7 @@ def request_to(url: str, *, timeout: tuple[float, float] = (5, 5), **params: str
     )
 
 
-def fails(transport: Transport, url: str, timeout: tuple[float, float] = (5, 5)) -> TransportFailure:
+def fails(transport: AnyTransport, url: str, timeout: tuple[float, float] = (5, 5)) -> TransportFailure:
     with pytest.raises(TransportFailure) as caught:
         transport.exchange(request_to(url, timeout=timeout))
     assert_no_leak(caught.value)
@@ -79,7 +66,7 @@ def assert_no_leak(error: BaseException) -> None:
 
 
 class TestTheRequest:
-    def test_is_written_with_utf8_percent_encoding_and_the_given_headers(self, transport: Transport) -> None:
+    def test_is_written_with_utf8_percent_encoding_and_the_given_headers(self, transport: AnyTransport) -> None:
         with WireServer(reply("ok")) as server:
             transport.exchange(request_to(server.url, sign="阿里 大鱼", biz="1^2", odd="a+b&c=d/é~"))
         (request,) = server.requests
@@ -95,37 +82,39 @@ class TestTheRequest:
             "x-ca-secret": SECRET,
         }
 
-    def test_gets_back_status_headers_in_lower_case_and_text(self, transport: Transport) -> None:
+    def test_gets_back_status_headers_in_lower_case_and_text(self, transport: AnyTransport) -> None:
         with WireServer(reply("成功", 403, {"X-Ca-Error-Code": "X"})) as server:
             response = transport.exchange(request_to(server.url))
         assert (response.status, response.text) == (403, "成功")
         assert response.headers["x-ca-error-code"] == "X"
 
     @pytest.mark.parametrize("status", [301, 302, 307, 308])
-    def test_follows_no_redirect(self, transport: Transport, status: int) -> None:
+    def test_follows_no_redirect(self, transport: AnyTransport, status: int) -> None:
         with WireServer(reply("", status, {"Location": "/elsewhere"})) as server:
             assert transport.exchange(request_to(server.url)).status == status
         assert len(server.requests) == 1
 
-    def test_keeps_no_cookie(self, transport: Transport) -> None:
+    def test_keeps_no_cookie(self, transport: AnyTransport) -> None:
         with WireServer(reply("", headers={"Set-Cookie": "a=b"})) as server:
             for _ in range(2):
                 transport.exchange(request_to(server.url))
         assert "cookie" not in server.requests[1].headers
 
-    def test_takes_no_proxy_from_the_environment(self, transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_takes_no_proxy_from_the_environment(
+        self, transport: AnyTransport, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with refusing_port() as port, WireServer(reply("ok")) as server:
             monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
             monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
             assert transport.exchange(request_to(server.url)).text == "ok"
 
-    def test_reuses_its_connection(self, transport: Transport) -> None:
+    def test_reuses_its_connection(self, transport: AnyTransport) -> None:
         with WireServer(reply("ok")) as server:
             for _ in range(3):
                 transport.exchange(request_to(server.url))
         assert (len(server.requests), server.connections) == (3, 1)
 
-    def test_goes_over_a_new_connection_when_the_kept_one_was_closed(self, transport: Transport) -> None:
+    def test_goes_over_a_new_connection_when_the_kept_one_was_closed(self, transport: AnyTransport) -> None:
         with WireServer(raw(answer("1")), reply("2")) as server:
             assert transport.exchange(request_to(server.url)).text == "1"
             # The first answer's connection is closed by the server: wait until that has arrived here.
@@ -134,32 +123,32 @@ class TestTheRequest:
                 time.sleep(0.001)
             assert transport.exchange(request_to(server.url)).text == "2"
 
-    def test_goes_over_verified_tls(self, trusting: Transport) -> None:
+    def test_goes_over_verified_tls(self, trusting: AnyTransport) -> None:
         with WireServer(reply("ok"), tls=True) as server:
             assert trusting.exchange(request_to(server.url)).text == "ok"
 
-    def test_may_be_answered_without_a_length(self, transport: Transport) -> None:
+    def test_may_be_answered_without_a_length(self, transport: AnyTransport) -> None:
         with WireServer(raw(b"HTTP/1.1 200 OK\r\n\r\nwhole")) as server:
             assert transport.exchange(request_to(server.url)).text == "whole"
 
-    def test_may_be_answered_in_chunks_and_after_an_interim_answer(self, transport: Transport) -> None:
+    def test_may_be_answered_in_chunks_and_after_an_interim_answer(self, transport: AnyTransport) -> None:
         chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nwho\r\n2\r\nle\r\n0\r\n\r\n"
         with WireServer(raw(b"HTTP/1.1 100 Continue\r\n\r\n" + chunked)) as server:
             assert transport.exchange(request_to(server.url)).text == "whole"
 
-    def test_gets_an_error_page_in_any_encoding(self, transport: Transport) -> None:
+    def test_gets_an_error_page_in_any_encoding(self, transport: AnyTransport) -> None:
         with WireServer(reply("拒绝".encode("gbk"), 403)) as server:
             assert transport.exchange(request_to(server.url)).status == 403
 
 
 class TestNotConnected:
-    def test_is_a_refused_connection(self, transport: Transport) -> None:
+    def test_is_a_refused_connection(self, transport: AnyTransport) -> None:
         with refusing_port() as port:
             failure = fails(transport, f"http://127.0.0.1:{port}")
         assert isinstance(failure, NotConnected)
         assert "ConnectionRefusedError" in str(failure)
 
-    def test_is_a_name_that_does_not_resolve(self, transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_a_name_that_does_not_resolve(self, transport: AnyTransport, monkeypatch: pytest.MonkeyPatch) -> None:
         def unresolved(*_: object, **__: object) -> None:
             raise socket.gaierror(-2, "Name or service not known")
 
@@ -169,7 +158,7 @@ class TestNotConnected:
         assert "gaierror" in str(failure)
 
     @pytest.mark.skipif(sys.platform != "linux", reason="a full backlog refuses elsewhere")
-    def test_is_a_host_that_does_not_answer_the_connection(self, transport: Transport) -> None:
+    def test_is_a_host_that_does_not_answer_the_connection(self, transport: AnyTransport) -> None:
         with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
             listener.bind(("127.0.0.1", 0))
             listener.listen(0)
@@ -179,19 +168,19 @@ class TestNotConnected:
             failure = fails(transport, f"http://127.0.0.1:{listener.getsockname()[1]}", (0.2, 5))
         assert isinstance(failure, NotConnected)
 
-    def test_is_a_certificate_that_nobody_vouches_for(self, transport: Transport) -> None:
+    def test_is_a_certificate_that_nobody_vouches_for(self, transport: AnyTransport) -> None:
         with WireServer(reply("ok"), tls=True) as server:
             failure = fails(transport, server.url)
         assert isinstance(failure, NotConnected)
         assert "SSLCertVerificationError" in str(failure)
         assert server.requests == []
 
-    def test_is_a_certificate_of_another_host(self, trusting: Transport) -> None:
+    def test_is_a_certificate_of_another_host(self, trusting: AnyTransport) -> None:
         with WireServer(reply("ok"), tls=True) as server:
             failure = fails(trusting, server.url.replace("127.0.0.1", "127.0.0.2"))
         assert isinstance(failure, NotConnected)
 
-    def test_is_a_plain_server_where_tls_is_spoken(self, transport: Transport) -> None:
+    def test_is_a_plain_server_where_tls_is_spoken(self, transport: AnyTransport) -> None:
         def serve(listener: socket.socket) -> None:
             sock, _ = listener.accept()
             with sock:
@@ -206,12 +195,12 @@ class TestNotConnected:
         assert isinstance(failure, NotConnected)
         assert "SSLError" in str(failure)
 
-    def test_is_a_handshake_that_is_never_answered(self, transport: Transport) -> None:
+    def test_is_a_handshake_that_is_never_answered(self, transport: AnyTransport) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             failure = fails(transport, f"https://127.0.0.1:{listener.getsockname()[1]}", (0.2, 5))
         assert isinstance(failure, NotConnected)
 
-    def test_is_a_request_that_cannot_be_written_at_all(self, transport: Transport) -> None:
+    def test_is_a_request_that_cannot_be_written_at_all(self, transport: AnyTransport) -> None:
         with WireServer(reply("ok")) as server, pytest.raises(NotConnected) as caught:
             transport.exchange(
                 HttpRequest(
@@ -253,7 +242,7 @@ class TestNoAnswer:
             pytest.param(raw(b"HTTP/1.1 100 Continue\r\n\r\n" * 50_000), id="interim answers without end"),
         ],
     )
-    def test_is_an_answer_that_is_not_whole(self, transport: Transport, act: object) -> None:
+    def test_is_an_answer_that_is_not_whole(self, transport: AnyTransport, act: object) -> None:
         with WireServer(act) as server:  # type: ignore[arg-type]
             assert isinstance(fails(transport, server.url), NoAnswer)
         assert len(server.requests) == 1
@@ -262,7 +251,7 @@ class TestNoAnswer:
         "act",
         [
             pytest.param(silence, id="silent"),
-            pytest.param(drip(b"", b"H"), id="drips the status line"),
+            pytest.param(drip(b"HTTP/1.1 200 ", b"O"), id="drips the status line"),
             pytest.param(drip(HEAD, b"X-A: b\r\n"), id="drips headers"),
             pytest.param(drip(HEAD + b"Content-Length: 9999\r\n\r\n", b"x"), id="drips the body"),
             pytest.param(drip(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"), id="drips chunks"),
@@ -270,7 +259,7 @@ class TestNoAnswer:
     )
     @pytest.mark.parametrize("tls", [False, True])
     def test_is_an_answer_that_takes_too_long_however_it_comes(
-        self, trusting: Transport, act: object, tls: bool
+        self, trusting: AnyTransport, act: object, tls: bool
     ) -> None:
         with WireServer(act, tls=tls) as server:  # type: ignore[arg-type]
             began = time.monotonic()
@@ -279,25 +268,25 @@ class TestNoAnswer:
         assert len(server.requests) == 1
 
     @pytest.mark.parametrize("act", [drop, reset, garble_tls])
-    def test_is_a_failure_of_tls_after_the_request(self, trusting: Transport, act: object) -> None:
+    def test_is_a_failure_of_tls_after_the_request(self, trusting: AnyTransport, act: object) -> None:
         with WireServer(act, tls=True) as server:  # type: ignore[arg-type]
             assert isinstance(fails(trusting, server.url), NoAnswer)
         assert len(server.requests) == 1
 
-    def test_is_plain_http_at_a_tls_port(self, transport: Transport) -> None:
+    def test_is_plain_http_at_a_tls_port(self, transport: AnyTransport) -> None:
         with WireServer(reply("ok"), tls=True) as server:
             assert isinstance(fails(transport, server.url.replace("https", "http")), NoAnswer)
 
     @pytest.mark.parametrize("act", [drop, reset])
     def test_is_a_kept_connection_dropped_with_the_request_read_and_sends_it_once(
-        self, transport: Transport, act: object
+        self, transport: AnyTransport, act: object
     ) -> None:
         with WireServer(reply("ok"), act, reply("never")) as server:  # type: ignore[arg-type]
             transport.exchange(request_to(server.url))
             assert isinstance(fails(transport, server.url), NoAnswer)
         assert (len(server.requests), server.connections) == (2, 1)
 
-    def test_leaves_the_transport_usable(self, transport: Transport) -> None:
+    def test_leaves_the_transport_usable(self, transport: AnyTransport) -> None:
         with WireServer(reply(b"x" * (MAX_ANSWER + 1)), reply("ok")) as server:
             fails(transport, server.url)
             assert transport.exchange(request_to(server.url)).text == "ok"
@@ -320,7 +309,7 @@ class TestLogging:
         ],
     )
     def test_shows_nothing_of_an_exchange(
-        self, transport: Transport, caplog: pytest.LogCaptureFixture, act: object
+        self, transport: AnyTransport, caplog: pytest.LogCaptureFixture, act: object
     ) -> None:
         with WireServer(reply("ok"), act) as server:  # type: ignore[arg-type]
             transport.exchange(request_to(server.url))
@@ -328,7 +317,9 @@ class TestLogging:
                 transport.exchange(request_to(server.url))
         assert caplog.records == []
 
-    def test_still_shows_the_requests_of_others(self, transport: Transport, caplog: pytest.LogCaptureFixture) -> None:
+    def test_still_shows_the_requests_of_others(
+        self, transport: AnyTransport, caplog: pytest.LogCaptureFixture
+    ) -> None:
         with WireServer(reply("ok")) as server, requests.Session() as other:
             transport.exchange(request_to(server.url))
             other.get(f"{server.url}/theirs")
@@ -336,7 +327,7 @@ class TestLogging:
         assert CODE not in caplog.text
 
     def test_still_shows_what_others_do_while_an_exchange_is_under_way(
-        self, transport: Transport, caplog: pytest.LogCaptureFixture
+        self, transport: AnyTransport, caplog: pytest.LogCaptureFixture
     ) -> None:
         arrived, proceed = threading.Event(), threading.Event()
 
@@ -360,7 +351,7 @@ class TestLogging:
         assert CODE not in caplog.text
 
     def test_http_clients_own_debugging_prints_nothing(
-        self, transport: Transport, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, transport: AnyTransport, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(HTTPConnection, "debuglevel", 1)
         with WireServer(reply("ok")) as server:
@@ -369,7 +360,7 @@ class TestLogging:
 
 
 class TestSharing:
-    def test_threads_get_their_own_answers(self, transport: Transport) -> None:
+    def test_threads_get_their_own_answers(self, transport: AnyTransport) -> None:
         def ask(index: int) -> bool:
             return all(
                 transport.exchange(request_to(server.url, me=f"{index}-{turn}")).text == f"{index}-{turn}"
@@ -398,8 +389,9 @@ assert transport.exchange(request).text == "ok"
             subprocess.run([sys.executable, "-c", script, server.url], check=True, timeout=60)
         assert (len(server.requests), server.connections) == (3, 2)
 
-    def test_closing_ends_the_idle_connections_and_another_exchange_makes_new_ones(self) -> None:
-        transport = Transport()
+    def test_closing_ends_the_idle_connections_and_another_exchange_makes_new_ones(
+        self, transport: AnyTransport
+    ) -> None:
         with WireServer(reply("ok")) as server:
             transport.exchange(request_to(server.url))
             transport.close()
@@ -431,7 +423,7 @@ class EchoServer(WireServer):
 
 
 class TestDrive:
-    def test_performs_a_flow_and_returns_what_it_returns(self, transport: Transport) -> None:
+    def test_performs_a_flow_and_returns_what_it_returns(self, transport: AnyTransport) -> None:
         def flow(url: str) -> Flow[str]:
             first = yield from http(request_to(url))
             second = yield from http(request_to(url))
@@ -440,7 +432,7 @@ class TestDrive:
         with WireServer(reply("a"), reply("b")) as server:
             assert drive(flow(server.url), transport) == "ab"
 
-    def test_throws_a_failure_into_the_flow_without_a_context(self, transport: Transport) -> None:
+    def test_throws_a_failure_into_the_flow_without_a_context(self, transport: AnyTransport) -> None:
         def flow(url: str) -> Flow[None]:
             yield from http(request_to(url))
 
@@ -448,7 +440,7 @@ class TestDrive:
             drive(flow(f"http://127.0.0.1:{port}"), transport)
         assert list(errors_of(caught.value)) == [caught.value]
 
-    def test_refuses_any_other_effect(self, transport: Transport) -> None:
+    def test_refuses_any_other_effect(self, transport: AnyTransport) -> None:
         def flow() -> Flow[None]:
             yield Emit(Event(name="issued", operation="issue"))
 

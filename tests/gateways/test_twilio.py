@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -12,25 +11,19 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from provider_lab import BARE, CODE, NOW, NUMBER, PHONE, SECRET, SEND_ID, TEMPLATE, message, refused
+from support.transports import AnyTransport
 from twilio.request_validator import RequestValidator
 from wire_server import Act, WireServer, reply
 
 from otpkit.errors import ConfigurationError
 from otpkit.gateways import Delivery, Push, Receipt, Receipts, Twilio
 from otpkit.gateways.twilio.errors import REFUSALS
-from otpkit.transport.http import Transport, drive
+from otpkit.transport.http import drive
 
 ACCOUNT, SENDER, VOICE = f"AC{'0' * 32}", "+15551234567", "+15557654321"
 SID, CALL = f"SM{'1a' * 16}", f"CA{'2b' * 16}"
 CALLBACK = "https://me.example/twilio"
 UNCERTAIN = Receipt("twilio", "", "uncertain")
-
-
-@pytest.fixture
-def transport() -> Iterator[Transport]:
-    transport = Transport()
-    yield transport
-    transport.close()
 
 
 def gateway_at(server: WireServer | str, **changes: Any) -> Twilio:
@@ -43,7 +36,7 @@ def created(**changes: object) -> Act:
 
 
 class TestMessages:
-    def test_are_made_by_one_post(self, transport: Transport) -> None:
+    def test_are_made_by_one_post(self, transport: AnyTransport) -> None:
         with WireServer(created()) as server:
             receipt = drive(gateway_at(server, status_callback=CALLBACK).send(message()), transport)
         assert receipt == Receipt("twilio", SID)
@@ -59,7 +52,7 @@ class TestMessages:
             "StatusCallback": f"{CALLBACK}?send_id={SEND_ID}",
         }
 
-    def test_may_come_from_a_messaging_service_and_go_without_a_callback(self, transport: Transport) -> None:
+    def test_may_come_from_a_messaging_service_and_go_without_a_callback(self, transport: AnyTransport) -> None:
         with WireServer(created()) as server:
             gateway = gateway_at(server, sender=None, messaging_service_sid=f"MG{'0' * 32}")
             drive(gateway.send(message()), transport)
@@ -67,7 +60,7 @@ class TestMessages:
 
     @pytest.mark.parametrize("code", REFUSALS)
     @pytest.mark.parametrize("form", [str, int])
-    def test_are_refused_with_each_documented_code(self, transport: Transport, code: str, form: Any) -> None:
+    def test_are_refused_with_each_documented_code(self, transport: AnyTransport, code: str, form: Any) -> None:
         said = {"code": form(code), "message": f"{PHONE} {CODE}", "more_info": "x", "status": 400}
         with WireServer(reply(said, 400)) as server:
             error = refused(lambda: drive(gateway_at(server).send(message()), transport), "twilio")
@@ -91,7 +84,7 @@ class TestMessages:
         assert [code for code, row in REFUSALS.items() if row.category == "rate_limit"] == ["14107"]
 
     @pytest.mark.parametrize("status", [429, 503])
-    def test_a_429_says_how_long_to_wait(self, transport: Transport, status: int) -> None:
+    def test_a_429_says_how_long_to_wait(self, transport: AnyTransport, status: int) -> None:
         act = reply({"code": 20429, "message": "Too Many Requests"}, status, {"Retry-After": "2"})
         with WireServer(act) as server:
             flow = gateway_at(server).send(message())
@@ -101,7 +94,7 @@ class TestMessages:
             error = refused(lambda: drive(flow, transport), "twilio")
         assert (error.category, error.retry_after) == ("quota", 2)
 
-    def test_without_a_code_point_at_the_settings(self, transport: Transport) -> None:
+    def test_without_a_code_point_at_the_settings(self, transport: AnyTransport) -> None:
         with WireServer(reply({}, 404), reply({"code": 99999}, 400)) as server:
             bare, coded = (
                 refused(lambda: drive(gateway_at(server).send(message()), transport), "twilio") for _ in range(2)
@@ -109,7 +102,7 @@ class TestMessages:
         assert "check base_url and account_sid" in str(bare)
         assert "look its code up" in str(coded)
 
-    def test_that_failed_as_they_were_made_are_refused_or_uncertain(self, transport: Transport) -> None:
+    def test_that_failed_as_they_were_made_are_refused_or_uncertain(self, transport: AnyTransport) -> None:
         acts = [created(status="failed", error_code=30005), created(status="failed", error_code=99999)]
         with WireServer(*acts) as server:
             error = refused(lambda: drive(gateway_at(server).send(message()), transport), "twilio")
@@ -117,7 +110,7 @@ class TestMessages:
         assert (error.category, error.gateway_code) == ("number", "30005")
 
     @pytest.mark.parametrize("sid", [None, "", 7, "AC" + "0" * 32, f"SM{NUMBER}", f"SM/{'0' * 31}"])
-    def test_without_an_id_of_a_message_are_uncertain(self, transport: Transport, sid: object) -> None:
+    def test_without_an_id_of_a_message_are_uncertain(self, transport: AnyTransport, sid: object) -> None:
         with WireServer(created(sid=sid)) as server:
             assert drive(gateway_at(server).send(message()), transport) == UNCERTAIN
 
@@ -130,7 +123,7 @@ class TestMessages:
 
 
 class TestCalls:
-    def test_say_each_digit_twice(self, transport: Transport) -> None:
+    def test_say_each_digit_twice(self, transport: AnyTransport) -> None:
         with WireServer(created(sid=CALL)) as server:
             gateway = gateway_at(server, voice_sender=VOICE, language="cmn-CN", status_callback=f"{CALLBACK}?a=b")
             receipt = drive(gateway.send(message(channel="voice", template=BARE)), transport)
@@ -144,7 +137,7 @@ class TestCalls:
         assert {say.get("language") for say in said.iter("Say")} == {"cmn-CN"}
         assert form == {"To": PHONE, "From": VOICE, "StatusCallback": f"{CALLBACK}?a=b&send_id={SEND_ID}"}
 
-    def test_escape_what_is_no_digit(self, transport: Transport) -> None:
+    def test_escape_what_is_no_digit(self, transport: AnyTransport) -> None:
         with WireServer(created(sid=CALL)) as server:
             what = message(channel="voice", code="<&>")
             drive(gateway_at(server, voice_sender=VOICE).send(what), transport)
@@ -171,7 +164,7 @@ class TestTracing:
             *((word, "unknown") for word in ("receiving", "partially_delivered", "", None, 7)),
         ],
     )
-    def test_tells_of_a_message(self, transport: Transport, status: object, state: str) -> None:
+    def test_tells_of_a_message(self, transport: AnyTransport, status: object, state: str) -> None:
         said = {"sid": SID, "status": status, "error_code": 30003, "date_sent": "Thu, 01 Jan 2026 00:00:05 +0000"}
         with WireServer(reply(said | {"body": CODE, "to": PHONE})) as server:
             found = drive(gateway_at(server).trace(PHONE, SEND_ID, NOW, SID), transport)
@@ -187,7 +180,7 @@ class TestTracing:
     @pytest.mark.parametrize(
         "date_sent", ["Fri, 31 Dec 9999 23:59:59 -2300", f"1 Jan 2{'0' * 30} 00:00:00 +0000", "soon", 7]
     )
-    def test_a_date_that_is_none_loses_the_date_alone(self, transport: Transport, date_sent: object) -> None:
+    def test_a_date_that_is_none_loses_the_date_alone(self, transport: AnyTransport, date_sent: object) -> None:
         with WireServer(reply({"sid": SID, "status": "delivered", "date_sent": date_sent})) as server:
             found = drive(gateway_at(server).trace(PHONE, SEND_ID, NOW, SID), transport)
         assert (found.state, found.sent_at) == ("delivered", None)
@@ -200,7 +193,7 @@ class TestTracing:
             *((word, "failed") for word in ("busy", "no-answer", "canceled", "failed")),
         ],
     )
-    def test_tells_of_a_call(self, transport: Transport, status: str, state: str) -> None:
+    def test_tells_of_a_call(self, transport: AnyTransport, status: str, state: str) -> None:
         with WireServer(reply({"sid": CALL, "status": status, "start_time": None})) as server:
             assert drive(gateway_at(server).trace(PHONE, SEND_ID, NOW, CALL), transport).state == state
         assert server.requests[0].path == f"/2010-04-01/Accounts/{ACCOUNT}/Calls/{CALL}.json"
@@ -211,7 +204,7 @@ class TestTracing:
             next(gateway_at("https://x.example").trace(PHONE, SEND_ID, NOW, message_id))
         assert stop.value.value == Delivery(state="unknown", gateway="twilio")
 
-    def test_raises_where_the_gateway_refuses_to_say(self, transport: Transport) -> None:
+    def test_raises_where_the_gateway_refuses_to_say(self, transport: AnyTransport) -> None:
         with WireServer(reply({"code": 20003}, 401), reply({"code": 20404}, 404)) as server:
             gateway = gateway_at(server)
             error = refused(lambda: drive(gateway.trace(PHONE, SEND_ID, NOW, SID), transport), "twilio")
@@ -302,7 +295,7 @@ class TestApiKeys:
     KEY: ClassVar = {"api_key_sid": f"SK{'7' * 32}", "api_key_secret": "the-keys-own-secret"}
 
     @pytest.mark.parametrize("token", [None, SECRET])
-    def test_send_and_trace_by_the_key(self, transport: Transport, token: str | None) -> None:
+    def test_send_and_trace_by_the_key(self, transport: AnyTransport, token: str | None) -> None:
         with WireServer(created(), reply({"sid": SID, "status": "delivered"})) as server:
             gateway = Twilio(ACCOUNT, token, sender=SENDER, base_url=server.url, **self.KEY)
             drive(gateway.send(message()), transport)

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from provider_lab import BARE, CODE, NOW, PHONE, SECRET, SEND_ID, TEMPLATE, message, refused
 from support.secrets import OTHER_SECRET
 from support.secrets import SECRET as OTP_SECRET
+from support.transports import AnyTransport
 from wire_server import Request, WireServer, reply
 
 from otpkit import OTP
 from otpkit.errors import ConfigurationError, ExpiredTokenError, GatewayRejectedError, InvalidTokenError
 from otpkit.gateways import Failover, Receipt, Webhook, verify_webhook
 from otpkit.testing import Outbox
-from otpkit.transport.http import Transport, drive
+from otpkit.transport.http import drive
 
 TIME = NOW.timestamp()
 
 
-@pytest.fixture
-def transport() -> Iterator[Transport]:
-    transport = Transport()
-    yield transport
-    transport.close()
-
-
-def received(transport: Transport, path: str = "/hook", **of_message: Any) -> Request:
+def received(transport: AnyTransport, path: str = "/hook", **of_message: Any) -> Request:
     with WireServer(reply("", 204)) as server:
         drive(Webhook(server.url + path, SECRET).send(message(**of_message)), transport)
     (request,) = server.requests
@@ -36,7 +29,7 @@ def received(transport: Transport, path: str = "/hook", **of_message: Any) -> Re
 
 
 class TestSending:
-    def test_posts_the_message_whole(self, transport: Transport) -> None:
+    def test_posts_the_message_whole(self, transport: AnyTransport) -> None:
         request = received(transport)
         assert request.line == "POST /hook HTTP/1.1"
         assert request.headers["content-type"] == "application/json"
@@ -52,43 +45,45 @@ class TestSending:
         }
         assert SECRET.encode() not in request.raw
 
-    def test_leaves_out_a_text_that_there_is_not_and_names_the_channel(self, transport: Transport) -> None:
+    def test_leaves_out_a_text_that_there_is_not_and_names_the_channel(self, transport: AnyTransport) -> None:
         posted = received(transport, template=BARE, channel="voice").json
         assert "text" not in posted
         assert posted["channel"] == "voice"
 
-    def test_keeps_the_urls_query(self, transport: Transport) -> None:
+    def test_keeps_the_urls_query(self, transport: AnyTransport) -> None:
         request = received(transport, "/hook?key=a%20b%2Bc&empty=")
         assert (request.path, request.params) == ("/hook", {"key": "a b+c", "empty": ""})
 
     @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-    def test_is_accepted_with_any_2xx(self, transport: Transport, status: int) -> None:
+    def test_is_accepted_with_any_2xx(self, transport: AnyTransport, status: int) -> None:
         with WireServer(reply("" if status == 204 else {"id": "msg-1"}, status)) as server:
             receipt = drive(Webhook(server.url, SECRET).send(message()), transport)
         assert receipt == Receipt("webhook", "" if status == 204 else "msg-1")
 
     @pytest.mark.parametrize("body", ["", "ok", "[]", '{"id": null}', '{"id": "a b"}', '{"id": 7}', "\ud7ff"])
-    def test_needs_no_id(self, transport: Transport, body: str) -> None:
+    def test_needs_no_id(self, transport: AnyTransport, body: str) -> None:
         with WireServer(reply(body)) as server:
             assert drive(Webhook(server.url, SECRET).send(message()), transport) == Receipt("webhook")
 
     @pytest.mark.parametrize(
         ("status", "category"), [(400, "request"), (404, "request"), (401, "account"), (403, "account")]
     )
-    def test_is_refused_with_a_4xx(self, transport: Transport, status: int, category: str) -> None:
+    def test_is_refused_with_a_4xx(self, transport: AnyTransport, status: int, category: str) -> None:
         with WireServer(reply({"id": "x"}, status)) as server:
             error = refused(lambda: drive(Webhook(server.url, SECRET).send(message()), transport), "webhook")
         assert error.category == category
         assert len(server.requests) == 1
 
-    def test_is_refused_with_a_429_for_as_long_as_it_says(self, transport: Transport) -> None:
+    def test_is_refused_with_a_429_for_as_long_as_it_says(self, transport: AnyTransport) -> None:
         with WireServer(reply("", 429, {"Retry-After": "90"})) as server:
             error = refused(lambda: drive(Webhook(server.url, SECRET).send(message()), transport), "webhook")
         assert (error.category, error.retry_after) == ("rate_limit", 90)
 
     @pytest.mark.parametrize("category", ["number", "quota", "rate_limit", "account", "configuration", "request"])
     @pytest.mark.parametrize("status", [400, 401, 422, 429])
-    def test_is_refused_for_the_reason_that_a_4xx_names(self, transport: Transport, category: str, status: int) -> None:
+    def test_is_refused_for_the_reason_that_a_4xx_names(
+        self, transport: AnyTransport, category: str, status: int
+    ) -> None:
         """Whatever the status; how long a limit holds is told where there is one."""
         said = {"category": category, "code": "E.1", "message": f"{PHONE} {CODE}"}
         with WireServer(reply(said, status, {"Retry-After": "90"})) as server:
@@ -99,7 +94,9 @@ class TestSending:
     @pytest.mark.parametrize(
         "said", ["connection", "NUMBER", "", "x" * 99, None, 7, ["number"], {"number": 1}], ids=str
     )
-    def test_is_refused_as_by_the_status_where_no_category_is_named(self, transport: Transport, said: object) -> None:
+    def test_is_refused_as_by_the_status_where_no_category_is_named(
+        self, transport: AnyTransport, said: object
+    ) -> None:
         """`connection` would say that nothing reached the server that answers."""
         with WireServer(reply({"category": said, "code": f"{PHONE}"}, 422), reply({"category": said}, 429)) as server:
             for category in ("request", "rate_limit"):
@@ -107,12 +104,12 @@ class TestSending:
                 assert (error.category, error.gateway_code) == (category, "")
 
     @pytest.mark.parametrize("status", [300, 500, 503])
-    def test_is_uncertain_with_any_other_status_whatever_it_names(self, transport: Transport, status: int) -> None:
+    def test_is_uncertain_with_any_other_status_whatever_it_names(self, transport: AnyTransport, status: int) -> None:
         with WireServer(reply({"category": "number"}, status)) as server:
             receipt = drive(Webhook(server.url, SECRET).send(message()), transport)
         assert receipt.outcome == "uncertain"
 
-    def test_accepts_with_a_2xx_whatever_it_names(self, transport: Transport) -> None:
+    def test_accepts_with_a_2xx_whatever_it_names(self, transport: AnyTransport) -> None:
         with WireServer(reply({"category": "number", "id": "m"}, 202)) as server:
             assert drive(Webhook(server.url, SECRET).send(message()), transport) == Receipt("webhook", "m")
 
@@ -129,19 +126,19 @@ class TestSending:
 
 
 class TestVerifying:
-    def test_gives_the_message(self, transport: Transport) -> None:
+    def test_gives_the_message(self, transport: AnyTransport) -> None:
         request = received(transport)
         assert verify_webhook(request.body, request.headers, SECRET, now=TIME) == request.json
         shouted = {name.upper(): value for name, value in request.headers.items()}
         assert verify_webhook(request.body, shouted, SECRET.encode(), now=TIME)["code"] == CODE
 
     @pytest.mark.parametrize("off", [-301, 301, 1e9])
-    def test_refuses_another_time(self, transport: Transport, off: float) -> None:
+    def test_refuses_another_time(self, transport: AnyTransport, off: float) -> None:
         request = received(transport)
         with pytest.raises(ExpiredTokenError):
             verify_webhook(request.body, request.headers, SECRET, now=TIME + off)
 
-    def test_bears_with_clocks_that_differ(self, transport: Transport) -> None:
+    def test_bears_with_clocks_that_differ(self, transport: AnyTransport) -> None:
         request = received(transport)
         for off in (-300, 300):
             assert verify_webhook(request.body, request.headers, SECRET, now=TIME + off)
@@ -162,14 +159,14 @@ class TestVerifying:
             {"otpkit-timestamp": f" {int(TIME)}"},
         ],
     )
-    def test_refuses_another_signature(self, transport: Transport, changes: dict[str, str]) -> None:
+    def test_refuses_another_signature(self, transport: AnyTransport, changes: dict[str, str]) -> None:
         request = received(transport)
         with pytest.raises(InvalidTokenError) as caught:
             verify_webhook(request.body, request.headers | changes, SECRET, now=TIME)
         assert CODE not in str(caught.value)
         assert caught.value.status == 401
 
-    def test_refuses_another_body_secret_or_no_headers(self, transport: Transport) -> None:
+    def test_refuses_another_body_secret_or_no_headers(self, transport: AnyTransport) -> None:
         request = received(transport)
         other = request.body.replace(PHONE.encode(), b"+8613900139000")
         for body, headers, secret in (

@@ -194,8 +194,8 @@ def test_a_call_that_is_refused_spends_no_fault(client: Client, alibaba: Alibaba
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"fault": "lost", "api": "QuerySendDetails"}, "SendSms, SendBatchSms alone"),
-        ({"fault": "receipt_twice", "api": "QueryCallDetailByCallId"}, "SingleCallByVoice, ClickToDial alone"),
+        ({"fault": "lost", "api": "QuerySendDetails"}, "only applies to SendSms, SendBatchSms"),
+        ({"fault": "receipt_twice", "api": "QueryCallDetailByCallId"}, "SingleCallByVoice, ClickToDial"),
         ({"fault": "receipt_twice", "code": "1"}, "'reject' and 'receipt_failed'"),
         ({"fault": "drop", "api": "SendCardSms"}, "SingleCallByTts"),
     ],

@@ -308,7 +308,7 @@ def test_queued_faults_can_be_cleared(client: Client) -> None:
         ({"fault": "drop", "times": 10_001}, "times"),
         ({"fault": "drop", "api": "ttsCall"}, "ttsCall"),
         ({"fault": "drop", "api": ["sendSms"]}, "api"),
-        ({"fault": "lost", "api": "querySmsDetail"}, "sendSms alone"),
+        ({"fault": "lost", "api": "querySmsDetail"}, "only applies to sendSms"),
         ({"fault": "drop", "phone": "1380013800"}, "phone number"),
         ({"fault": "drop", "phone": 13800138000}, "phone number"),
         ({"fault": "late", "delay": -1}, "delay"),

@@ -64,7 +64,7 @@ def test_a_search_that_finds_nothing_says_so(client: Client, q: str) -> None:
     client.send()
     page = client.api("GET", "/", params={"q": q})
     assert page.status_code == 200
-    assert "No message is found" in page.text
+    assert "No message matches" in page.text
     assert f'value="{html.escape(q)}"'.replace("&quot;", "&#34;") in page.text
 
 
@@ -114,7 +114,7 @@ def test_the_queue_is_cleared_by_its_button(client: Client) -> None:
         ({"fault": "drop", "times": "９９"}, "Send a whole number from 1 to 10000."),
         ({"fault": "drop", "times": "9" * 5000}, "Send a whole number from 1 to 10000."),
         ({"fault": "drop", "api": "<b>"}, "Unknown api '<b>'"),
-        ({"fault": "lost", "api": "querySmsDetail"}, "'lost' is a fault of sendSms alone"),
+        ({"fault": "lost", "api": "querySmsDetail"}, "'lost' only applies to sendSms"),
         ({"fault": "drop", "phone": '"><script>'}, "is not a phone number"),
     ],
 )

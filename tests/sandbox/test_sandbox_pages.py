@@ -188,7 +188,7 @@ def test_the_inbox_brings_all_it_needs_and_forbids_the_rest(client: Client) -> N
 def test_the_inbox_works_without_scripts_and_for_screen_readers(client: Client) -> None:
     text = client.api("GET", "/").text
     assert '<html lang="en">' in text
-    assert '<noscript><p class="meta"><a href="/">Look again</a></p></noscript>' in text
+    assert '<noscript><p class="meta"><a href="/">Refresh</a></p></noscript>' in text
     assert '<label for="q"' in text
     assert text.count('role="status"') == 1
     assert "<main" in text

@@ -124,7 +124,7 @@ def test_no_more_faults_are_queued_than_anyone_could_mean() -> None:
     sandbox = Sandbox()
     for _ in range(1000):
         sandbox.add_fault(Fault("drop"))
-    with pytest.raises(ConfigurationError, match="Clear them"):
+    with pytest.raises(ConfigurationError, match="queued already"):
         sandbox.add_fault(Fault("drop"))
 
 

@@ -44,8 +44,6 @@ def library(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest) -> Any:
     """Give what `opened` takes for each kind of store in turn."""
-    if request.param == "unix-url":
-        return request.getfixturevalue("redis_url")
     kind, _, way = request.param.partition("-")
     place = request.getfixturevalue("cluster_of_process" if kind == "cluster" else "watched_of_process")
     if way == "url":

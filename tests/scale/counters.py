@@ -21,7 +21,7 @@ from redis.cluster import ClusterNode
 from otpkit import OTP, AsyncOTP, OTPError, Policy, Template
 from otpkit.testing import Outbox
 
-STORES = ["cluster-url", "cluster-client", "sentinel-url", "sentinel-client", "unix-url"]
+STORES = ["cluster-url", "cluster-client", "sentinel-url", "sentinel-client"]
 LIBRARIES = ["sync", "async"]
 SECRET = "a secret of these tests, longer than 32 bytes"
 TEMPLATE = Template("SMS_585014", sign_name="otpkit")

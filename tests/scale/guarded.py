@@ -96,8 +96,21 @@ def _flags(node: Node) -> Any:
 
 
 @contextmanager
-def cluster(*, tls: bool = False) -> Iterator[str]:
-    """Give the hosts of a cluster of one node that wants a user, as a URL has them."""
+def single(*, tls: bool = False) -> Iterator[Node]:
+    """Give a server that wants a user."""
+    user, password = PRIMARY
+    with directory() as place:
+        node = Guarded(place, ['save ""', *_user(PRIMARY)], sentinel=False, tls=tls, username=user, password=password)
+        try:
+            node.start()
+            yield node
+        finally:
+            node.discard()
+
+
+@contextmanager
+def cluster(*, tls: bool = False) -> Iterator[Node]:
+    """Give a cluster of one node that wants a user."""
     with directory() as place:
         settings = ['save ""', "cluster-enabled yes", *_user(PRIMARY), *(["tls-cluster yes"] if tls else [])]
         node = Guarded(place, settings, sentinel=False, tls=tls, username=PRIMARY[0], password=PRIMARY[1])
@@ -105,7 +118,7 @@ def cluster(*, tls: bool = False) -> Iterator[str]:
             node.start()
             node.ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             wait_until(lambda: _is_whole(node), "the cluster is whole")
-            yield f"127.0.0.1:{node.port}"
+            yield node
         finally:
             node.discard()
 

@@ -146,7 +146,8 @@ async def test_either_may_be_open(kind: str, namespace: str, primary_user: bool,
 
 async def test_a_cluster_by_url_alone(tls: bool, kind: str, namespace: str) -> None:
     """With a user, and with a private CA."""
-    with guarded.cluster(tls=tls) as hosts:
+    with guarded.cluster(tls=tls) as node:
+        hosts = f"127.0.0.1:{node.port}"
         scheme, query = ("rediss+cluster", f"?{CA}&socket_timeout=0.9&protocol=3") if tls else ("redis+cluster", "")
         assert (await verified(kind, f"{scheme}://{encoded(PRIMARY)}@{hosts}{query}", namespace)).phone == PHONE
         for wrong in ("", "bob:wrong@"):

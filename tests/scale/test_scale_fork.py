@@ -28,8 +28,8 @@ CHILD_S = 20
 def store(place: str) -> Iterator[str]:
     """Give the URL of a cluster, or of Sentinels."""
     if place == "cluster":
-        with guarded.cluster() as hosts:
-            yield f"redis+cluster://{encoded(PRIMARY)}@{hosts}"
+        with guarded.cluster() as node:
+            yield f"redis+cluster://{encoded(PRIMARY)}@127.0.0.1:{node.port}"
         return
     with guarded.watched() as (hosts, _):
         user, password = encoded(SENTINEL).split(":")

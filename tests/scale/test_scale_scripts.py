@@ -37,7 +37,7 @@ async def test_all_of_a_phone_lies_in_one_slot_and_many_phones_on_all_nodes(
         assert all(kept)
 
 
-@pytest.mark.parametrize("store", STORES[:4], indirect=True)
+@pytest.mark.parametrize("store", STORES, indirect=True)
 async def test_forgotten_scripts_cost_a_reload(counter: Counter, request: pytest.FixtureRequest) -> None:
     nodes: list[Node] = []
     if "cluster" in request.node.callspec.params["store"]:

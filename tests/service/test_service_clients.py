@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from support.service import KEY
 HERE = Path(__file__).parent
 NPM = HERE / "npm"
 SECONDS = 100  # on a machine that does much else
+GO_SECONDS = 300  # The first build compiles Go's own library too; later ones find it in the cache.
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +45,10 @@ def base_url(webhook: Slow, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield url
 
 
-def run(*command: str | Path, cwd: Path, **env: str) -> None:
+def run(*command: str | Path, cwd: Path, seconds: float = SECONDS, **env: str) -> None:
     """Run a command to its end; it must succeed."""
     done = subprocess.run(
-        command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=SECONDS, check=False
+        command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=seconds, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -110,3 +112,29 @@ def test_python_client_is_typed_and_verifies(base_url: str, webhook: Slow, tmp_p
     options = ["--strict", "--follow-imports", "silent", "--cache-dir", str(tmp_path / "mypy")]
     run(sys.executable, "-m", "mypy", "--config-file", "", *options, *checked, cwd=tmp_path, MYPYPATH=str(tmp_path))
     assert verify([sys.executable, caller], webhook, tmp_path, base_url, phone) == expected(phone)
+
+
+@pytest.mark.timeout(GO_SECONDS + SECONDS)
+def test_go_client_has_plain_types_and_verifies(base_url: str, webhook: Slow, tmp_path: Path, phone: str) -> None:
+    """The client is OpenAPI Generator's: no field of a model is of any type, as one of several alternatives is."""
+    tools = Path(sys.executable).parent
+    if not (tools / "openapi-generator-cli").exists() or not (tools / "go").exists():
+        unavailable("the generator or Go is not installed; run: pip install -e '.[test]'")
+    package = tmp_path / "otpkitclient"
+    options = ["--package-name", package.name, "--global-property", "apiTests=false,modelTests=false"]
+    generate = [tools / "openapi-generator-cli", "generate", "-g", "go", "-o", package, *options]
+    run(*generate, "-i", f"{base_url}/openapi.json", cwd=tmp_path)
+    (package / "go.mod").unlink()
+    models = "".join(file.read_text(encoding="utf-8") for file in package.glob("model_*.go"))
+    structs = re.findall(r"^type (?!Nullable)\w+ struct \{\n(.*?)^\}", models, re.MULTILINE | re.DOTALL)
+    assert len(structs) == 10
+    types = {line.split()[1] for struct in structs for line in struct.splitlines() if not line.strip().startswith("//")}
+    assert types == {
+        *("string", "*string", "NullableString", "int32", "*int32", "bool", "*bool", "time.Time", "NullableTime"),
+        *("map[string]string", "[]FieldError"),
+    }
+    (tmp_path / "go.mod").write_text("module caller\n\ngo 1.23\n", encoding="utf-8")
+    shutil.copy(HERE / "go" / "main.go", tmp_path)
+    alone = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}  # It needs no module of others.
+    run(tools / "go", "build", "-o", "caller", ".", cwd=tmp_path, seconds=GO_SECONDS, **alone)
+    assert verify([tmp_path / "caller"], webhook, tmp_path, base_url, phone) == expected(phone)

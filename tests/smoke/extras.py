@@ -109,6 +109,23 @@ def told() -> Iterator[tuple[int, list[Any]]]:
         server.shutdown()
 
 
+def aiohttp() -> None:
+    """Send on the event loop."""
+    from otpkit.gateways import Webhook
+
+    async def story(port: int, found: list[Any]) -> None:
+        gateway = Webhook(f"http://127.0.0.1:{port}/", KEY)
+        async with AsyncOTP("memory://", gateway, TEMPLATE, SECRET) as otp:
+            for number in range(3):
+                phone = f"+861380013800{number}"
+                assert (await otp.issue(phone)).delivery == "accepted"
+                await otp.verify(phone, found[-1]["code"])
+            assert otp._lanes._aio is not None, "aiohttp is not used"
+
+    with told() as (port, found):
+        asyncio.run(story(port, found))
+
+
 def apprise() -> None:
     """Send by an Apprise URL."""
     from otpkit.gateways import Apprise
@@ -373,7 +390,7 @@ def service() -> None:
 
 CHECKS: dict[str, Callable[[], None]] = {
     each.__name__: each
-    for each in (embedded, speed, intl, apprise, settings, cli, sandbox, demo, fastapi, flask, django, service)
+    for each in (embedded, speed, intl, aiohttp, apprise, settings, cli, sandbox, demo, fastapi, flask, django, service)
 } | {"json": json_schemas}
 
 

@@ -200,7 +200,7 @@ class Shell:
 
     def _run(self, effect: RunScript[object]) -> Any:
         try:
-            return effect.read(self.lua.run(effect))
+            return effect.script.read(self.lua.run(effect), effect.args)
         except Refused as error:
             refusal = str(error)
         raise StoreUnavailableError(refusal)

@@ -86,7 +86,9 @@ class Rig:
 
     breakable = staticmethod(_breakable)
 
-    def __init__(self, store_url: str, namespace: str, loop: LoopThread | None = None) -> None:
+    def __init__(
+        self, store_url: str, namespace: str, loop: LoopThread | None = None, *, is_by_url: bool = False
+    ) -> None:
         self.is_async = loop is not None
         self.shell: Any = AsyncOTP if self.is_async else OTP
         self.store_url = store_url
@@ -102,7 +104,8 @@ class Rig:
         self.server = self.look()
         """A client to look at the store with."""
         self.shared = self.client(**({} if store_url == MEMORY else {"max_connections": 300}))
-        """The client of all OTPs but those that are given another one."""
+        """The client of all OTPs but those that are given another one, or the URL."""
+        self._store = store_url if is_by_url else self.shared
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +136,7 @@ class Rig:
     def build(self, **arguments: Any) -> Any:
         """Return the bare OTP or AsyncOTP, for the test to close."""
         usual = {
-            "redis": self.shared,
+            "redis": self._store,
             "gateway": self.outbox,
             "template": TEMPLATE,
             "secret": SECRET,

@@ -60,9 +60,9 @@ def text_of(**changes: Any) -> str:
     ("delivery", "en", "zh"),
     [
         ("accepted", "We sent it to +86 138 0013 8000.", "已发送至"),
-        ("delivered", "It arrived at +86 138 0013 8000.", "已送达"),
+        ("delivered", "It was delivered to +86 138 0013 8000.", "已送达"),
         ("pending", "It is on its way to +86 138 0013 8000.", "正在发送"),
-        ("uncertain", "We can't tell whether it was sent to +86 138 0013 8000.", "暂时无法确认"),
+        ("uncertain", "We don't know if it was sent to +86 138 0013 8000.", "暂时无法确认"),
         ("failed", "It could not be delivered to +86 138 0013 8000.", "未能送达"),
     ],
 )
@@ -73,7 +73,8 @@ def test_what_became_of_the_message_is_told_honestly(delivery: DeliveryState, en
 
 
 @pytest.mark.parametrize(
-    ("error", "said"), [("wrong_code", "was entered wrongly too often"), ("", "has expired, was used, or was")]
+    ("error", "said"),
+    [("wrong_code", "was entered wrongly too many times"), ("", "has expired, was already used, or was")],
 )
 def test_code_that_is_gone_is_told_why_where_that_is_known(error: str, said: str) -> None:
     """And when there can be a new one, without a script too."""

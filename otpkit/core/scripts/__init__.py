@@ -57,13 +57,13 @@ def load(policy: Policy) -> Scripts:
 def _script(name: str, numbers: dict[str, str]) -> str:
     # Defining a function or a variable costs Lua time in every call. So what a script includes stands where it is first
     # needed, and the policy's numbers stand where they are used.
-    text = _INCLUDE.sub(lambda match: "\n".join(map(_text, match[1].split())), _text(name))
-    return _NUMBER.sub(lambda match: numbers[match[0]], text)
+    return _NUMBER.sub(lambda match: numbers[match[0]], _text(name))
 
 
 @cache
 def _text(name: str) -> str:
-    return files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    text = files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    return _INCLUDE.sub(lambda match: "\n".join(map(_text, match[1].split())), text)
 
 
 def _numbers(policy: Policy) -> dict[str, str]:

@@ -6,9 +6,11 @@ local byte, char, sub, max, min = string.byte, string.char, string.sub, math.max
 local DAY_MS = 86400000
 local SETTLE_MS = 30000 -- a send not settled by then is uncertain
 
-local now = tonumber(ARGV[1])
-if not now then
+local now
+if ARGV[1] == '' then
   local time = redis.call('TIME') -- read once: it moves inside a script on some servers
   local us = tonumber(time[2])
   now = time[1] * 1000 + (us - us % 1000) / 1000
+else
+  now = tonumber(ARGV[1])
 end

@@ -6,19 +6,6 @@ local function hex(text)
   return string.format(string.rep('%02x', #text), byte(text, 1, #text))
 end
 
--- What the longest window still allows.
-local function rolling_left(newest, rates, now)
-  local counted = 0
-  for _, each in ipairs(newest) do
-    if each.time > now - rates[#rates] then counted = counted + 1 end
-  end
-  return max(0, rates[#rates - 1] - counted)
-end
-
-local function resend_at(phone)
-  return phone.now + rolling_wait(phone.sends, SEND_RATES, phone.now)
-end
-
 -- The latest send of a challenge field or of a link, which starts with the challenge field.
 local function latest_send(phone, start)
   for _, send in ipairs(phone.sends) do
@@ -37,7 +24,8 @@ end
 local function describe(phone, send, challenge, ends)
   local delivery = sub(send.value, 13, 13)
   if delivery == 'p' and phone.now - send.time >= SETTLE_MS then delivery = 'u' end
-  return ends or unpack_ms(send.value, 7), resend_at(phone), ends and max(0, ATTEMPTS - byte(challenge, 43)) or 0,
-    rolling_left(phone.sends, SEND_RATES, phone.now), delivery, hex(sub(send.value, 22, 25)), ends and byte(challenge, 45) or 0,
-    served_by(phone, send)
+  local sends, now = phone.sends, phone.now
+  return ends or unpack_ms(send.value, 7), now + rolling_wait(sends, SEND_RATES, now),
+    ends and max(0, ATTEMPTS - byte(challenge, 43)) or 0, rolling_left(sends, SEND_RATES, now), delivery,
+    string.format('%02x%02x%02x%02x', byte(send.value, 22, 25)), ends and byte(challenge, 45) or 0, served_by(phone, send)
 end

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from otpkit.core.scripts.parse import ListScript, Raw, count_of, numbers_of, unfit
 from otpkit.effects import RunScript, Script
 from otpkit.errors import RateLimitScope
+from otpkit.policy import Policy, Rate, ipv6_share, rates_of
 
 
 class WideLimit(NamedTuple):
@@ -15,6 +17,33 @@ class WideLimit(NamedTuple):
     scope: RateLimitScope
     key: str
     rates: str
+
+
+class WideRates(NamedTuple):
+    """A policy's rates that are wider than a phone, as `window.lua` reads them; "" is no limit.
+
+    Those of one IPv4 address and of one IPv6 network are by their use, `sends` or `failures`.
+    """
+
+    of_address: Mapping[str, str]
+    of_network: Mapping[str, str]
+    of_region: Mapping[str, str]
+    of_all: str
+
+
+def wide_rates(policy: Policy) -> WideRates:
+    """Return a policy's rates that are wider than a phone."""
+    uses = {"sends": rates_of(policy.ip_sends), "failures": rates_of(policy.ip_failures)}
+    return WideRates(
+        {use: _write(rates) for use, rates in uses.items()},
+        {use: _write(ipv6_share(rates)) for use, rates in uses.items()},
+        {region: _write(rates_of(rates)) for region, rates in policy.region_sends.items()},
+        _write(rates_of(policy.total_sends)),
+    )
+
+
+def _write(rates: Iterable[Rate]) -> str:
+    return " ".join(f"{rate.limit}/{rate.seconds * 1000}" for rate in rates)
 
 
 class Refusal(NamedTuple):

@@ -18,27 +18,9 @@
 --
 -- Values are taken apart only where a rule looks at them: in a call that takes 20 microseconds, each substring is felt.
 
-local function pack_ms(ms)
-  local f = ms % 256
-  ms = (ms - f) / 256
-  local e = ms % 256
-  ms = (ms - e) / 256
-  local d = ms % 256
-  ms = (ms - d) / 256
-  local c = ms % 256
-  ms = (ms - c) / 256
-  local b = ms % 256
-  return char((ms - b) / 256, b, c, d, e, f)
-end
-
 local function unpack_ms(text, at)
   local a, b, c, d, e, f = byte(text, at, at + 5)
   return ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f
-end
-
--- Lengthen the life of the phone's key; never shorten it.
-local function keep(phone, ms)
-  if not phone.fields[1] or redis.call('PTTL', KEYS[1]) < ms then redis.call('PEXPIRE', KEYS[1], ms) end
 end
 
 -- Read a phone: `fields` as HGETALL gives them, the name of an unknown one blank; and of the sends and the wrong codes {name, value,
@@ -55,6 +37,7 @@ local function load_phone(now)
       if time > now then
         -- A recorded time in the future (a failover to a slower clock) counts as now from here on, and what was to end with
         -- it ends as much earlier.
+        --# include pack
         local rest = sub(value, 7)
         if kind == 115 or kind == 112 then rest = pack_ms(unpack_ms(value, 7) - (time - now)) .. sub(value, 13) end
         value, time = pack_ms(now) .. rest, now
@@ -77,7 +60,9 @@ local function load_phone(now)
   end
   local phone = { now = now, fields = fields, sends = sends, failures = failures }
   -- A send is pending where the PEXPIRE that follows its first write was refused: its key has no life yet.
-  if sends[1] and byte(sends[1].value, 13) == 112 and redis.call('PTTL', KEYS[1]) == -1 then keep(phone, DAY_MS) end
+  if sends[1] and byte(sends[1].value, 13) == 112 and redis.call('PTTL', KEYS[1]) == -1 then
+    redis.call('PEXPIRE', KEYS[1], DAY_MS)
+  end
   return phone
 end
 
@@ -87,68 +72,4 @@ local function field(phone, name)
   for i = 1, #fields, 2 do
     if fields[i] == name then return fields[i + 1] end
   end
-end
-
--- Write again what was written before, where replicas confirm it: WAIT waits for the latest write of its connection, and on
--- another one than the first there would be none.
-local function repeated(phone, name)
-  if REPLICAS > 0 then redis.call('HSET', KEYS[1], name, field(phone, name)) end
-end
-
--- When the challenge of a link ends: with the longest of its sends that were not rejected; nil where none is left.
-local function challenge_ends(phone, link)
-  local sends, ends = phone.sends
-  for i = 1, #sends do
-    local value = sends[i].value
-    if sub(value, 14, 25) == link and byte(value, 13) ~= 114 then
-      local its_end = unpack_ms(value, 7)
-      if ends == nil or its_end > ends then ends = its_end end
-    end
-  end
-  return ends
-end
-
--- The live challenge of a challenge field: its value, its link, and when it ends; nil where there is none.
-local function live_challenge(phone, challenge_field)
-  local challenge = field(phone, 'c' .. challenge_field)
-  if not challenge or byte(challenge, 43) >= ATTEMPTS then return nil end
-  local link = challenge_field .. sub(challenge, 7, 10)
-  local ends = challenge_ends(phone, link)
-  if ends and ends > phone.now then return challenge, link, ends end
-end
-
--- How long until all rolling rates allow one more; 0 where they do now, else also which of them takes longest: its limit and its
--- window.
-local function rolling_wait(newest, rates, now)
-  local wait, limit, window = 0
-  for i = 1, #rates, 2 do
-    local nth = newest[rates[i]]
-    if nth and nth.time + rates[i + 1] - now > wait then
-      limit, window = rates[i], rates[i + 1]
-      wait = nth.time + window - now
-    end
-  end
-  return wait, limit, window
-end
-
-local CONSECUTIVE_LIFE_MS = 400 * DAY_MS
-
--- Whether the phone is blocked, and how many consecutive wrong codes there were. A reached block never expires.
-local function blocked()
-  local count = tonumber(redis.call('GET', KEYS[2]) or 0)
-  if count >= MAX_CONSECUTIVE_FAILURES then
-    redis.call('PERSIST', KEYS[2])
-    return true, count
-  end
-  -- A first failure has a life, if a server did not refuse it; a higher count without one is a stricter policy's block.
-  if count == 1 and redis.call('PTTL', KEYS[2]) == -1 then redis.call('PEXPIRE', KEYS[2], CONSECUTIVE_LIFE_MS) end
-  return false, count
-end
-
--- Whether `list`, digests or key ids set end to end, holds `item`.
-local function contains(list, item)
-  for i = 1, #list, #item do
-    if sub(list, i, i + #item - 1) == item then return true end
-  end
-  return false
 end

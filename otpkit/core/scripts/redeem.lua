@@ -9,7 +9,7 @@
 --         {'expired'}
 --         {'used'} it was redeemed by another operation, or its record is gone
 
---# include clock phone operation
+--# include clock phone operation pack
 
 local name, redeemer = 'p' .. ARGV[3], 'r' .. ARGV[3]
 local phone = load_phone(now)
@@ -30,6 +30,7 @@ if #proof == 13 then
   return { operation, 'redeemed' }
 end
 if sub(proof, 14, 29) ~= ARGV[2] then return { operation, 'used' } end
+--# include repeated
 repeated(phone, name)
 -- This call's own reply was lost, and it asks again.
 if ARGV[5] and sub(redis.call('HGET', KEYS[1], redeemer) or '', 7) == ARGV[5] then return { operation, 'redeemed' } end

@@ -12,7 +12,7 @@
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate that takes longest, and the live challenge
 --         {'blocked'}
 
---# include clock phone operation describe limited
+--# include clock phone operation challenge rolling describe
 
 local FRESH_CODE_MS = 60000 -- with less of its whole life left, a code is not worth another message
 
@@ -20,8 +20,11 @@ local op, challenge_field, fresh, idempotency = ARGV[2], ARGV[3], ARGV[4], ARGV[
 local phone = load_phone(now)
 local challenge, link, ends = live_challenge(phone, challenge_field)
 
+-- The send that served the same code last, for the gateways that come after.
 local function before(send)
-  for _, each in ipairs(phone.sends) do
+  local sends = phone.sends
+  for i = 1, #sends do
+    local each = sends[i]
     local served = each.name ~= send.name and sub(each.value, 14, 25) == link and served_by(phone, each)
     if served and served ~= '' then
       return string.format('%s %s %.0f', string.match(served, '^%S+'), sub(each.value, 13, 13), each.time)
@@ -42,6 +45,7 @@ for i, send in ipairs(phone.sends) do
   -- The reply was lost and this is the same call again: it has reserved already.
   if send.name == 's' .. op then
     if its_link == link then
+      --# include repeated
       repeated(phone, send.name)
       return reserved(send)
     end
@@ -49,6 +53,7 @@ for i, send in ipairs(phone.sends) do
     if byte(send.value, 13) ~= 112 then return { operation, 'replayed', now, describe(phone, send, challenge) } end
     own = i
   elseif idempotency ~= '' and sub(send.value, 26, 33) == idempotency and byte(send.value, 13) ~= 114 then
+    --# include repeated
     repeated(phone, send.name)
     return { operation, 'replayed', now, describe(phone, send, challenge, its_link == link and ends or nil) }
   end
@@ -57,13 +62,15 @@ end
 -- Its challenge was used or revoked meanwhile: it begins anew, and the wider limits have been charged.
 if own then table.remove(phone.sends, own) end
 
+--# include blocked
 if blocked() then return { operation, 'blocked' } end
 
-local scope, wait, limit, window = 'failures', rolling_wait(phone.failures, FAILURES, now)
+local scope, wait, limit, window = 'failures', 0
+if phone.failures[1] then wait, limit, window = rolling_wait(phone.failures, FAILURES, now) end
 local function consider(its_scope, its_wait, its_limit, its_window)
   if its_wait > wait then scope, wait, limit, window = its_scope, its_wait, its_limit, its_window end
 end
-consider('phone', rolling_wait(phone.sends, SEND_RATES, now))
+if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, now)) end
 local keep_limits
 if own then
   -- nothing to check, nothing to charge
@@ -83,20 +90,25 @@ elseif KEYS[3] then
 elseif ARGV[7] then
   consider(ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]))
 end
-if wait > 0 then return limited(phone, challenge_field, scope, wait, limit, window) end
+if wait > 0 then
+  --# include limited
+  return limited(phone, challenge_field, scope, wait, limit, window)
+end
 
+--# include pack contains keep
 -- The same code again, so that a late first message still works; a fresh one where that can't be or is not worth it.
 local resend = challenge and sub(challenge, 44, 45) == sub(fresh, 38) -- as long, and fixed or not
   and unpack_ms(challenge, 1) + MAX_AGE - now >= FRESH_CODE_MS and contains(ARGV[6], sub(challenge, 39, 42))
+local packed_now = pack_ms(now)
 local start = resend and unpack_ms(challenge, 1) or now
 local its_end = min(now + TTL, start + MAX_AGE)
 if resend then
   ends = max(ends, its_end)
 else
-  challenge = pack_ms(now) .. fresh
+  challenge = packed_now .. fresh
   link, ends = challenge_field .. sub(fresh, 1, 4), its_end
 end
-local send = { name = 's' .. op, value = pack_ms(now) .. pack_ms(its_end) .. 'p' .. link .. idempotency, time = now }
+local send = { name = 's' .. op, value = packed_now .. pack_ms(its_end) .. 'p' .. link .. idempotency, time = now }
 redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value)
 if phone.fields[1] then
   --# include prune

@@ -5,20 +5,26 @@
 -- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: who served it, or ''
 -- Returns {now_ms, resend_ms, sends_left}, or {} where the send is gone
 
---# include clock phone describe
+--# include clock phone rolling pack
 
+local rates, name = SENDS, 's' .. ARGV[2]
 local phone = load_phone(now)
-for i, send in ipairs(phone.sends) do
-  if send.name == 's' .. ARGV[2] then
+local sends = phone.sends
+for i = 1, #sends do
+  local send = sends[i]
+  if send.name == name then
     if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'g' .. ARGV[2], ARGV[4]) end
-    if byte(send.value, 13) == 112 then
-      local value = pack_ms(now) .. sub(send.value, 7, 12) .. ARGV[3] .. sub(send.value, 14)
-      redis.call('HSET', KEYS[1], send.name, value)
-      if now - send.time >= SETTLE_MS then keep(phone, DAY_MS) end
-      table.insert(phone.sends, 1, table.remove(phone.sends, i))
+    local value = send.value
+    if byte(value, 13) == 112 then
+      redis.call('HSET', KEYS[1], name, pack_ms(now) .. sub(value, 7, 12) .. ARGV[3] .. sub(value, 14))
+      if now - send.time >= SETTLE_MS then
+        --# include keep
+        keep(phone, DAY_MS)
+      end
+      if i > 1 then table.insert(sends, 1, table.remove(sends, i)) end
       send.time = now
     end
-    return { now, resend_at(phone), rolling_left(phone.sends, SEND_RATES, now) }
+    return { now, now + rolling_wait(sends, rates, now), rolling_left(sends, rates, now) }
   end
 end
 return {}

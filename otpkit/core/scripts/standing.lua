@@ -5,16 +5,16 @@
 -- Returns {blocked, consecutive_failures, sends_left, send_wait_ms, failures_left, verify_wait_ms}: blocked is 0 or 1, and the
 --         waits are until it may be sent a code, and until it may try one
 
---# include clock phone describe
+--# include clock phone rolling
 
-local phone = load_phone(now)
+local phone, send_rates, failure_rates = load_phone(now), SENDS, FAILURES
 local consecutive = tonumber(redis.call('GET', KEYS[2]) or 0) -- `blocked` would write: it makes a reached block last
-local verify_wait = rolling_wait(phone.failures, FAILURES, now)
+local verify_wait = rolling_wait(phone.failures, failure_rates, now)
 return {
   consecutive >= MAX_CONSECUTIVE_FAILURES and 1 or 0,
   consecutive,
-  rolling_left(phone.sends, SEND_RATES, now),
-  max(rolling_wait(phone.sends, SEND_RATES, now), verify_wait), -- reserve.lua looks at both
-  rolling_left(phone.failures, FAILURES, now),
+  rolling_left(phone.sends, send_rates, now),
+  max(rolling_wait(phone.sends, send_rates, now), verify_wait), -- reserve.lua looks at both
+  rolling_left(phone.failures, failure_rates, now),
   verify_wait,
 }

@@ -5,7 +5,7 @@
 -- Returns {now_ms, live, operation, sent_ms, …described}: live is 0 or 1, and the operation the send's id in hexadecimal; or
 --         {now_ms} where nothing was sent
 
---# include clock phone describe
+--# include clock phone challenge rolling describe
 
 local phone = load_phone(now)
 local challenge, link, ends = live_challenge(phone, ARGV[2])

@@ -6,7 +6,7 @@
 -- Returns {undone, wait_ms}: undone is 1 if this call undid it, else 0; and how long until the phone's own limits allow another
 --         send
 
---# include clock phone window
+--# include clock phone challenge rolling window
 
 local phone = load_phone(now)
 local wait = rolling_wait(phone.sends, SENDS, now)

@@ -4,7 +4,7 @@
 -- ARGV  1 now: in ms, or ''; 2 operation: the verification's id; 3 challenge_field
 -- Returns 1 where it left no proof, taken back or never given; 0 where its proof stays
 
---# include clock phone
+--# include clock phone blocked
 
 local phone = load_phone(now)
 local proof = field(phone, 'p' .. ARGV[2])

@@ -16,25 +16,30 @@
 
 --# include clock phone operation
 
-local MEMORY_MS = 60000
-
 local op, challenge_field = ARGV[2], ARGV[3]
 local phone = load_phone(now)
 
 -- The reply was lost, or the form was sent twice: the same answer again, counted once.
 local proof, failure = field(phone, 'p' .. op), field(phone, 'f' .. op)
 if proof and unpack_ms(proof, 7) > now then
+  --# include repeated
   repeated(phone, 'p' .. op)
   return { operation, 'proved', unpack_ms(proof, 1), unpack_ms(proof, 7), byte(proof, 13), 1 }
 end
 if failure then
+  --# include repeated
   repeated(phone, 'f' .. op)
   return { operation, 'wrong', byte(failure, 7), 1 }
 end
 
+--# include blocked
 local is_blocked, consecutive = blocked()
 local wait, limit, window = 0
-if phone.failures[1] then wait, limit, window = rolling_wait(phone.failures, FAILURES, now) end
+if phone.failures[1] then
+  --# include rolling
+  wait, limit, window = rolling_wait(phone.failures, FAILURES, now)
+end
+--# include challenge
 local challenge = live_challenge(phone, challenge_field)
 -- A fixed challenge lives while its phone has a fixed code, and takes the one that it has now.
 local is_fixed = challenge and byte(challenge, 45) == 1
@@ -53,19 +58,20 @@ elseif redis.call('EXISTS', KEYS[4]) == 0 then -- else a guess that leaves no tr
   if ip_wait == 0 then
     window_consume(3, ip)
     if is_blocked or wait > 0 or not challenge then
-      redis.call('SET', KEYS[4], '', 'PX', MEMORY_MS)
+      redis.call('SET', KEYS[4], '', 'PX', 60000)
       window_keep(3, ip)
     end
   end
 end
 if ip_wait == 0 and is_blocked then return { operation, 'blocked' } end
 if ip_wait > 0 or wait > 0 then
-  --# include describe limited
+  --# include rolling describe limited
   if ip_wait >= wait then return limited(phone, challenge_field, 'ip', ip_wait, ip_limit, ip_window) end
   return limited(phone, challenge_field, 'failures', wait, limit, window)
 end
 if not challenge then return { operation, 'none' } end -- a guess where no challenge is costs the phone nothing
 
+--# include pack contains
 local name = 'c' .. challenge_field
 -- In place of a challenge: more wrong codes than any policy allows.
 local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0'
@@ -91,7 +97,7 @@ if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challen
   return { operation, 'proved', now, now + PROOF_TTL, fixed }
 end
 
---# include prune
+--# include keep prune
 local wrong = byte(challenge, 43) + 1
 local left = max(0, ATTEMPTS - wrong)
 local life = consecutive > 0 and redis.call('PTTL', KEYS[2]) or 0

@@ -39,18 +39,23 @@ end
 local function window_read(i, rates, now)
   local found = { wait = 0, longest = 0 }
   for limit, window in string.gmatch(rates, '(%d+)/(%d+)') do
-    local start, count = now - now % window, 0
-    local recorded, counted = string.match(read_window(i, window) or '', '(%d+) (%d+)')
-    if recorded and tonumber(recorded) >= start then
-      count = tonumber(counted)
-      -- A start in the future (a failover to a slower clock) counts as the current one from here on.
-      if tonumber(recorded) > start then write_window(i, window, start, count) end
+    local length = tonumber(window)
+    local start, count = now - now % length, 0
+    local value = read_window(i, window)
+    if value then
+      local recorded, counted = string.match(value, '(%d+) (%d+)')
+      recorded = tonumber(recorded)
+      if recorded and recorded >= start then
+        count = tonumber(counted)
+        -- A start in the future (a failover to a slower clock) counts as the current one from here on.
+        if recorded > start then write_window(i, window, start, count) end
+      end
     end
-    if count >= tonumber(limit) and start + window - now > found.wait then
-      found.wait, found.limit, found.window = start + window - now, tonumber(limit), tonumber(window)
+    if count >= tonumber(limit) and start + length - now > found.wait then
+      found.wait, found.limit, found.window = start + length - now, tonumber(limit), length
     end
     found[#found + 1] = { window, start, count }
-    found.longest = max(found.longest, tonumber(window))
+    if length > found.longest then found.longest = length end
   end
   return found
 end

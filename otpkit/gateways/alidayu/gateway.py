@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import ClassVar
 
+from otpkit.core.checks import Checks
 from otpkit.effects import Flow, HttpRequest, TransportFailure
 from otpkit.gateways import validation
 from otpkit.gateways.alidayu.errors import ALIDAYU, BAD_DATE
@@ -60,13 +61,14 @@ class Alidayu(Gateway):
         timeout: tuple[float, float] | float = (3, 10),
         proxy: str | None = None,
     ) -> None:
-        self._headers = {
-            "X-Ca-Key": validation.header_value("app_key", app_key),
-            "X-Ca-Secret": validation.header_value("app_secret", app_secret),
-        }
-        self.base_url = validation.base_url("base_url", base_url)
-        self.timeout = validation.timeouts("timeout", timeout)
-        self._proxy = validation.proxy_url("proxy", proxy)
+        with Checks() as checks:
+            self._headers = {
+                "X-Ca-Key": checks.value("app_key", validation.header_value, app_key),
+                "X-Ca-Secret": checks.value("app_secret", validation.header_value, app_secret),
+            }
+            self.base_url = checks.value("base_url", validation.base_url, base_url)
+            self.timeout = checks.value("timeout", validation.timeouts, timeout)
+            self._proxy = checks.value("proxy", validation.proxy_url, proxy)
         self._records = Records(
             ALIDAYU, self._ask, lambda detail: detail.extend, lambda refusal: refusal.gateway_code == BAD_DATE
         )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from otpkit.core.checks import Checks
 from otpkit.effects import Flow, HttpRequest, HttpResponse, TransportFailure
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways import validation
@@ -38,10 +39,11 @@ class Api:
     ) -> None:
         self.provider = provider
         self.rows = rows
-        self._source = source(static, credentials)
-        self.base_url = validation.base_url("base_url", base_url)
-        self.timeout = validation.timeouts("timeout", timeout)
-        self._proxy = validation.proxy_url("proxy", proxy)
+        with Checks() as checks:
+            self._source = checks.of("credentials", source, static, credentials)
+            self.base_url = checks.value("base_url", validation.base_url, base_url)
+            self.timeout = checks.value("timeout", validation.timeouts, timeout)
+            self._proxy = checks.value("proxy", validation.proxy_url, proxy)
         parts = urlsplit(self.base_url)
         self._host = parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])  # as HTTP writes it
         self._path = f"{parts.path}/"

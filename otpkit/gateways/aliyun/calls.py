@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Any, Final, Literal
 
+from otpkit.core.checks import Checks
 from otpkit.errors import ConfigurationError
 from otpkit.gateways.aliyun.errors import VOICE
 from otpkit.gateways.aliyun.phones import pushed_phone
@@ -54,10 +55,11 @@ class Playing:
     speed: int | None = None
 
     def __post_init__(self) -> None:
-        _check_number("called_show_number", self.called_show_number)
-        _check_range("play_times", self.play_times, 1, 3)
-        _check_range("volume", self.volume, 0, 100)
-        _check_range("speed", self.speed, -500, 500)
+        with Checks() as checks:
+            checks.value("called_show_number", _check_number, self.called_show_number)
+            checks.of("play_times", _check_range, "play_times", self.play_times, 1, 3)
+            checks.of("volume", _check_range, "volume", self.volume, 0, 100)
+            checks.of("speed", _check_range, "speed", self.speed, -500, 500)
 
     def params(self) -> dict[str, str]:
         """Return the parameters that say so; what is None is left to Aliyun."""

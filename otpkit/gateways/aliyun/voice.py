@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, ClassVar, Final
 
+from otpkit.core.checks import Checks
 from otpkit.effects import Flow, HttpResponse
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.aliyun.api import NEEDED_CREDENTIALS, Api
@@ -92,11 +93,19 @@ class AliyunVoice(Gateway):
         proxy: str | None = None,
     ) -> None:
         static = (access_key_id, access_key_secret, security_token)
-        self._api = Api(VOICE, VOICE_REFUSALS, static, credentials, base_url, timeout, proxy)
-        self.base_url, self.timeout = self._api.base_url, self._api.timeout
-        self._playing = Playing(
-            called_show_number=called_show_number, play_times=play_times, volume=volume, speed=speed
-        ).params()
+        with Checks() as checks:
+            api = checks.of("", Api, VOICE, VOICE_REFUSALS, static, credentials, base_url, timeout, proxy)
+            playing = checks.of(
+                "",
+                Playing,
+                called_show_number=called_show_number,
+                play_times=play_times,
+                volume=volume,
+                speed=speed,
+            )
+        self._api = api
+        self.base_url, self.timeout = api.base_url, api.timeout
+        self._playing = playing.params()
 
     def __repr__(self) -> str:
         return f"AliyunVoice(base_url={self.base_url!r}, timeout={self.timeout!r})"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 
+from otpkit.core.checks import Checks
 from otpkit.effects import Flow, HttpRequest, TransportFailure
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways import validation
@@ -69,22 +70,21 @@ class Tencent(Gateway):
         timeout: tuple[float, float] | float = (3, 10),
         proxy: str | None = None,
     ) -> None:
-        if credentials is None:
-            validation.header_value("secret_id", secret_id)
-            validation.header_value("secret_key", secret_key)
-            validation.header_value("token", "none" if token is None else token)
-        self._source = source((secret_id, secret_key, token), credentials)
-        self._sdk_app_id = validation.header_value("sdk_app_id", sdk_app_id)
-        self.base_url = validation.base_url("base_url", base_url)
+        with Checks() as checks:
+            names = ("secret_id", "secret_key", "token")
+            self._source = checks.of("credentials", source, (secret_id, secret_key, token), credentials, names)
+            self._sdk_app_id = checks.value("sdk_app_id", validation.header_value, sdk_app_id)
+            checks.value("region", validation.header_value, region)
+            self.base_url = checks.value("base_url", validation.base_url, base_url)
+            self.timeout = checks.value("timeout", validation.timeouts, timeout)
+            self._proxy = checks.value("proxy", validation.proxy_url, proxy)
         self._host = self.base_url.partition("://")[2].partition("/")[0]
         self._headers = {
             "Content-Type": signing.CONTENT_TYPE,
             "Host": self._host,
             "X-TC-Version": VERSION,
-            "X-TC-Region": validation.header_value("region", region),
+            "X-TC-Region": region,
         }
-        self.timeout = validation.timeouts("timeout", timeout)
-        self._proxy = validation.proxy_url("proxy", proxy)
 
     def __repr__(self) -> str:
         return f"Tencent(base_url={self.base_url!r}, timeout={self.timeout!r})"

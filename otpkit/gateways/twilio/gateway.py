@@ -13,6 +13,7 @@ from html import escape
 from typing import ClassVar, Final
 from urllib.parse import urlencode
 
+from otpkit.core.checks import Checks
 from otpkit.effects import Flow, HttpRequest, TransportFailure
 from otpkit.errors import ConfigurationError, GatewayRejectedError
 from otpkit.gateways import validation
@@ -24,6 +25,7 @@ from otpkit.gateways.twilio.signing import is_signed
 from otpkit.template import Template
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9]+")
+_COPY: Final = "Copy it from Twilio's console"
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*")
 
 
@@ -79,33 +81,37 @@ class Twilio(Gateway):
         timeout: tuple[float, float] | float = (3, 10),
         proxy: str | None = None,
     ) -> None:
-        if not matched(_ACCOUNT, account_sid):
-            raise ConfigurationError("account_sid is no SID.", "Copy it from Twilio's console, like AC and 32 digits.")
-        if not matched(_LANGUAGE, language):
-            raise ConfigurationError("language is no language tag.", "Write it like en-US or cmn-CN.")
-        key_given = api_key_sid is not None or api_key_secret is not None
-        # Without a key None is refused by name, like any other value that is no token.
-        self._auth_token = (
-            None if auth_token is None and key_given else validation.header_value("auth_token", auth_token)
-        )
-        user, password = (account_sid, auth_token)
-        if key_given:
-            user, password = _api_key(api_key_sid, api_key_secret)
+        with Checks() as checks:
+            if not matched(_ACCOUNT, account_sid):
+                checks.add("account_sid", "account_sid is no SID.", f"{_COPY}, like AC and 32 digits.")
+            if not matched(_LANGUAGE, language):
+                checks.add("language", "language is no language tag.", "Write it like en-US or cmn-CN.")
+            user, password = account_sid, auth_token
+            key_given = api_key_sid is not None or api_key_secret is not None
+            if auth_token is not None or not key_given:
+                checks.value("auth_token", validation.header_value, auth_token)
+            if key_given:
+                user, password = checks.of("api_key_sid", _api_key, api_key_sid, api_key_secret) or (user, password)
+            self._from = checks.of("sender", _origin, sender, messaging_service_sid) or {}
+            self._voice_from = voice_sender
+            if voice_sender is not None:
+                checks.value("voice_sender", validation.header_value, voice_sender)
+            if checks.passed("sender", "messaging_service_sid", "voice_sender"):
+                self.channels = checks.of("sender", _channels, self._from, voice_sender)
+            self._callback = status_callback
+            if status_callback is not None:
+                checks.value("status_callback", validation.whole_url, status_callback)
+            if status_callback is not None and auth_token is None:
+                problem = "status_callback needs auth_token: Twilio signs what it pushes there with it."
+                checks.add("auth_token", problem, "Pass auth_token too.")
+            self.base_url = checks.value("base_url", validation.base_url, base_url)
+            self.timeout = checks.value("timeout", validation.timeouts, timeout)
+            self._proxy = checks.value("proxy", validation.proxy_url, proxy)
         basic = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {basic}"}
-        self._from = _origin(sender, messaging_service_sid)
-        self._voice_from = None if voice_sender is None else validation.header_value("voice_sender", voice_sender)
-        self.channels = _channels(self._from, self._voice_from)
-        self._callback = None if status_callback is None else validation.whole_url("status_callback", status_callback)
-        if self._callback and self._auth_token is None:
-            raise ConfigurationError(
-                "status_callback needs auth_token: Twilio signs what it pushes there with it.", "Pass auth_token too."
-            )
+        self._auth_token = auth_token
         self._language = language
-        self.base_url = validation.base_url("base_url", base_url)
         self._account_url = f"{self.base_url}/2010-04-01/Accounts/{account_sid}"
-        self.timeout = validation.timeouts("timeout", timeout)
-        self._proxy = validation.proxy_url("proxy", proxy)
 
     def __repr__(self) -> str:
         return f"Twilio(base_url={self.base_url!r}, timeout={self.timeout!r}, channels={sorted(self.channels)})"
@@ -190,9 +196,11 @@ class Twilio(Gateway):
 
 
 def _api_key(sid: object, secret: object) -> tuple[str, str]:
-    if not matched(_ACCOUNT, sid):
-        raise ConfigurationError("api_key_sid is no SID.", "Copy it from Twilio's console, like SK and 32 digits.")
-    return str(sid), validation.header_value("api_key_secret", secret)
+    with Checks() as checks:
+        if not matched(_ACCOUNT, sid):
+            checks.add("api_key_sid", "api_key_sid is no SID.", f"{_COPY}, like SK and 32 digits.")
+        password = checks.value("api_key_secret", validation.header_value, secret)
+    return str(sid), password
 
 
 def _origin(sender: str | None, messaging_service_sid: str | None) -> dict[str, str]:
@@ -203,7 +211,9 @@ def _origin(sender: str | None, messaging_service_sid: str | None) -> dict[str, 
     if sender is not None:
         return {"From": validation.header_value("sender", sender)}
     if messaging_service_sid is not None:
-        return {"MessagingServiceSid": validation.header_value("messaging_service_sid", messaging_service_sid)}
+        with Checks() as checks:
+            checks.value("messaging_service_sid", validation.header_value, messaging_service_sid)
+        return {"MessagingServiceSid": messaging_service_sid}
     return {}
 
 

@@ -1,7 +1,7 @@
 """Django: form fields, views, an authentication backend, an admin page and system checks. It needs the extra `django`.
 
-Add `"otpkit.integrations.django"` to `INSTALLED_APPS`; `conf` says what the setting `OTPKIT` may hold. Views are in
-`views`, fields in `forms`, the backend in `backends`, and `redeem` and `log_in` in `sessions`.
+Add `"otpkit.integrations.django"` to `INSTALLED_APPS`. `conf` documents the setting `OTPKIT`. The views are in `views`,
+the fields in `forms`, the backend in `backends`, and `redeem` and `log_in` in `sessions`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The admin page that shows whether a number is limited or blocked, and unblocks it. It never shows a code."""
+"""The admin page that shows if a number is limited or blocked, and can unblock it. It never shows a code."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from otpkit.models import mask
 
 
 class PhoneForm(forms.Form):
-    """Which number to look at."""
+    """A form for the number to look up."""
 
     phone = PhoneField(label=_("Phone number"), widget=PhoneInput({"autocomplete": "off"}))
 
 
 @admin.register(Phone)
-class PhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # at runtime Django's takes no argument
-    """One page. The number comes by POST and stands in no URL; each unblocking is in the admin's log, masked."""
+class PhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's class takes no argument at runtime.
+    """A single admin page. The number is sent by POST, never in a URL. The admin log records each unblock, masked."""
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the one page's, under the name that the index looks for."""
+        """Return the URL of the page, with the name that the admin index expects."""
         return [path("", self.admin_site.admin_view(self.changelist_view), name="otpkit_phone_changelist")]
 
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
-        """Nothing can be added."""
+        """Return False: nothing can be added."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, *_: Any) -> bool:
-        """Nothing can be deleted."""
+        """Return False: nothing can be deleted."""
         return False
 
     @method_decorator(sensitive_post_parameters("phone"))
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Ask for a number, show how it stands, and unblock it."""
+        """Ask for a number, show its state, and unblock it on request."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         form = PhoneForm(request.POST or None)
@@ -78,7 +78,7 @@ class PhoneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # at runtime Djan
     def _unblock(self, request: HttpRequest, phone: str) -> None:
         if not self.has_change_permission(request):
             raise PermissionDenied
-        # No unblocking without its entry, and no entry without it.
+        # One transaction: never unblock without a log entry, and never log an unblock that failed.
         with transaction.atomic(using=router.db_for_write(LogEntry)):
             LogEntry.objects.create(
                 user_id=request.user.pk,

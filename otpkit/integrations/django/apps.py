@@ -14,15 +14,19 @@ _MIDDLEWARE: Final = "otpkit.integrations.django.middleware.PhoneErrorMiddleware
 
 
 class OTPKitConfig(AppConfig):
-    """Phone verification."""
+    """The Django app "Phone verification"."""
 
     name = "otpkit.integrations.django"
     label = "otpkit"
-    default_auto_field = "django.db.models.BigAutoField"  # of a model without a table; else Django asks for it
+    default_auto_field = "django.db.models.BigAutoField"  # Without it, Django warns about the model.
     verbose_name = _("Phone verification")
 
     def ready(self) -> None:
-        """Register the system checks and the middleware. Raises `ConfigurationError` for a site without users."""
+        """Register the system checks and the middleware.
+
+        Raises:
+            ConfigurationError: the site has no `django.contrib.auth`.
+        """
         if not apps.is_installed("django.contrib.auth"):
             raise ConfigurationError(
                 "otpkit.integrations.django needs django.contrib.auth and django.contrib.contenttypes.",

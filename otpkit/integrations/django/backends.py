@@ -1,4 +1,4 @@
-"""The authentication backend: whoever has proved a number is the user with that number."""
+"""The authentication backend. A proof of a number authenticates the user with that number."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ _log: Final = logging.getLogger("otpkit.integrations.django")
 
 @without_locals
 class PhoneBackend(ModelBackend):
-    """Authenticates by a `Proof`, never by a number or a password; permissions are those of `ModelBackend`.
+    """An authentication backend that accepts a `Proof`, never a number or a password.
 
-    It refuses users with `is_staff` or `is_superuser`: for them an SMS is too weak (`OTPKIT["LOGIN_STAFF"]`). A session
-    that it made ends, for this site, when its user joins them. Groups and permissions do not make a user one of the
-    staff: where yours open as much, refuse their holders too in a `user_can_authenticate` of your own.
+    Permissions work as in `ModelBackend`. Users with `is_staff` or `is_superuser` are refused, because an SMS is too
+    weak for them (`OTPKIT["LOGIN_STAFF"]`). If a user becomes staff, a session from this backend no longer
+    authenticates them. Groups and permissions do not make a user staff. If yours grant as much, override
+    `user_can_authenticate` to refuse those users too.
     """
 
     def authenticate(
@@ -33,10 +34,17 @@ class PhoneBackend(ModelBackend):
     ) -> AbstractBaseUser | None:
         """Return the user whose number `proof` proves, or None.
 
-        None is also the answer for a proof of another purpose than `OTPKIT["LOGIN_PURPOSES"]`, an inactive user, and
-        one of the staff; Django then sends `user_login_failed`. For staff the log says why.
+        None also means: the proof's purpose is not in `OTPKIT["LOGIN_PURPOSES"]`, the user is inactive, or the user is
+        staff. Django then sends `user_login_failed`. A refused staff login is logged with the reason.
 
-        Raises `ConfigurationError` where two users have the number.
+        Args:
+            request: the request, or None.
+            username: ignored.
+            password: ignored.
+            kwargs: `proof`, the `Proof`.
+
+        Raises:
+            ConfigurationError: two users have the number, or the user model lacks the field.
         """
         proof = kwargs.get("proof")
         if not isinstance(proof, Proof) or proof.purpose not in login_purposes():
@@ -45,25 +53,29 @@ class PhoneBackend(ModelBackend):
         if user is None or self.user_can_authenticate(user):
             return user
         if _is_staff(user) and not allows_staff():
-            _log.warning("A login by SMS alone was refused to user %s, who is staff or a superuser.", user.pk)
+            _log.warning("Refused to log in user %s by SMS alone: the user is staff or a superuser.", user.pk)
         return None
 
     def user_can_authenticate(self, user: Any) -> bool:
-        """Return whether a user may have a session by SMS alone: an active one who is neither staff nor a superuser."""
+        """Return True for an active user who is neither staff nor a superuser: an SMS alone may log them in."""
         return super().user_can_authenticate(user) and (allows_staff() or not _is_staff(user))
 
     async def aauthenticate(self, request: HttpRequest | None, *args: Any, **kwargs: Any) -> AbstractBaseUser | None:
-        """Same as `authenticate`, but awaited: ModelBackend's own would take a password."""
+        """Call `authenticate` in a thread. ModelBackend's own `aauthenticate` would accept a password."""
         return await sync_to_async(self.authenticate)(request, *args, **kwargs)
 
     def find_user(self, phone: str) -> AbstractBaseUser | None:
-        """Return the user with an E.164 number, or None."""
+        """Return the user with an E.164 number, or None.
+
+        Raises:
+            ConfigurationError: two users have the number, or the user model lacks the field.
+        """
         name = user_phone_field()
         try:
             users = list(get_user_model()._default_manager.filter(**{name: phone})[:2])
         except FieldError as error:
             raise ConfigurationError(
-                f"OTPKIT['USER_PHONE_FIELD'] is no field of the user model: {error}.",
+                f"OTPKIT['USER_PHONE_FIELD'] is not a field of the user model: {error}.",
                 "Set it to the field that holds the number.",
             ) from error
         if len(users) > 1:
@@ -72,10 +84,10 @@ class PhoneBackend(ModelBackend):
 
 
 def _is_staff(user: object) -> bool:
-    # A user model of the site's own may have neither.
+    # A custom user model may have neither attribute.
     return bool(getattr(user, "is_staff", False) or getattr(user, "is_superuser", False))
 
 
 def has_phone_backend() -> bool:
-    """Return whether a `PhoneBackend` is in `AUTHENTICATION_BACKENDS`."""
+    """Return True if a `PhoneBackend` is in `AUTHENTICATION_BACKENDS`."""
     return any(isinstance(each, PhoneBackend) for each in get_backends())

@@ -1,4 +1,4 @@
-"""System checks: `manage.py check` says what would only show when somebody signs up."""
+"""System checks: `manage.py check` finds mistakes that would otherwise appear at the first sign-up."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _BACKENDS: Final = ["django.contrib.auth.backends.ModelBackend", "otpkit.integra
 
 @register(Tags.security)
 def check_otp(**_: Any) -> Iterator[CheckMessage]:
-    """E001: the setting `OTPKIT` makes an `OTP`. W001: its secret is one of its own."""
+    """Check the setting `OTPKIT`. E001: no `OTP` can be built from it. W001: its secret is Django's `SECRET_KEY`."""
     try:
         get_otp()
         forwarded_hops()
@@ -41,38 +41,39 @@ def check_otp(**_: Any) -> Iterator[CheckMessage]:
         login_purposes()
         allows_staff()
     except ConfigurationError as error:
-        where = "Correct the setting OTPKIT, or the OTPKIT_ variables of the environment where it is silent."
+        where = "Correct the setting OTPKIT, or the OTPKIT_ environment variables that it does not override."
         yield Error(error.problem, hint=f"{error.remedy} {where}".strip(), id="otpkit.E001")
     else:
         if settings.SECRET_KEY in _secrets():
-            hint = "Make another with `otpkit keygen`, so that each can be rotated, or stolen, without the other."
+            hint = "Create another one with `otpkit keygen`, so that each can be rotated, or leak, without the other."
             yield Warning("The secret of OTPKIT is Django's SECRET_KEY.", hint=hint, id="otpkit.W001")
 
 
 @register(Tags.security)
 def check_middleware(**_: Any) -> Iterator[CheckMessage]:
-    """E002: there are sessions. W002: CSRF is checked on the whole site."""
+    """Check the middleware. E002: there are no sessions. W002: Django does not check CSRF on the whole site."""
     if not _has_middleware(SessionMiddleware):
         hint = "Add django.contrib.sessions.middleware.SessionMiddleware to MIDDLEWARE."
-        yield Error("The forms keep their state in the session, and there is none.", hint=hint, id="otpkit.E002")
+        yield Error("The forms keep their state in the session, but there is no session.", hint=hint, id="otpkit.E002")
     if not _has_middleware(CsrfViewMiddleware):
         hint = "Add django.middleware.csrf.CsrfViewMiddleware to MIDDLEWARE."
-        text = "otpkit's own forms are protected from other sites; yours, such as the one that redeems, are not."
+        text = "otpkit's own forms have CSRF protection. Your forms, such as the one that redeems, have none."
         yield Warning(text, hint=hint, id="otpkit.W002")
 
 
 @register(Tags.security)
 def check_login(**_: Any) -> Iterator[CheckMessage]:
-    """Check what a login needs.
+    """Check the requirements of a login.
 
-    E003: there is a backend. E004 and E005: the user model has a field for the number, and it is unique. E006: the
-    proofs of each login page log in.
+    E003: there is no backend. E004, E005: the user model has no field for the number, or it is not unique. E006: a
+        login
+    page has a purpose whose proofs do not log in.
     """
     purposes = _login_pages()
     has_backend, uses_login = has_phone_backend(), bool(purposes)
     if uses_login and not has_backend:
-        hint = f"Add it: AUTHENTICATION_BACKENDS = {_BACKENDS}, where the first is the one for passwords."
-        yield Error("LoginView is used without a PhoneBackend, so nobody could log in.", hint=hint, id="otpkit.E003")
+        hint = f"Set AUTHENTICATION_BACKENDS = {_BACKENDS}. The first one is for passwords."
+        yield Error("LoginView is used without a PhoneBackend, so no user can log in.", hint=hint, id="otpkit.E003")
     if uses_login or has_backend:
         yield from _check_phone_field()
     yield from _check_purposes(purposes)
@@ -80,24 +81,24 @@ def check_login(**_: Any) -> Iterator[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def check_cookies(**_: Any) -> Iterator[CheckMessage]:
-    """W003: the session, which codes are tied to, is not readable on its way."""
+    """Check cookies. W003: the session cookie, which codes are tied to, may be sent unencrypted."""
     if not settings.SESSION_COOKIE_SECURE:
         text = (
-            "SESSION_COOKIE_SECURE is not set: who reads the session's cookie on its way has the visitor's proof too."
+            "SESSION_COOKIE_SECURE is not set. An attacker who reads the session cookie also gets the visitor's proof."
         )
-        yield Warning(text, hint="Set SESSION_COOKIE_SECURE = True and serve by HTTPS alone.", id="otpkit.W003")
+        yield Warning(text, hint="Set SESSION_COOKIE_SECURE = True, and serve only HTTPS.", id="otpkit.W003")
 
 
 @register(Tags.security, deploy=True)
 def check_staff(**_: Any) -> Iterator[CheckMessage]:
-    """W004: an SMS alone opens no account of the staff."""
+    """Check staff logins. W004: an SMS alone logs in staff."""
     try:
         is_open = allows_staff()
     except ConfigurationError:
-        return  # E001 says so
+        return  # check_otp reports this (E001).
     if is_open:
         text = "OTPKIT['LOGIN_STAFF'] lets an SMS alone log in staff and superusers."
-        hint = "Remove it, and have them log in by a password and a second factor (OWASP ASVS 6.1.3, 6.3.4)."
+        hint = "Remove it. Let them log in with a password and a second factor (OWASP ASVS 6.1.3, 6.3.4)."
         yield Warning(text, hint=hint, id="otpkit.W004")
 
 
@@ -105,10 +106,10 @@ def _check_purposes(purposes: Iterable[str]) -> Iterator[CheckMessage]:
     try:
         allowed = login_purposes()
     except ConfigurationError:
-        return  # E001 says so
+        return  # check_otp reports this (E001).
     if others := sorted(set(purposes) - allowed):
-        hint = f"Add it: OTPKIT = {{'LOGIN_PURPOSES': {sorted(allowed) + others}}}."
-        text = f"A LoginView has the purpose {others[0]!r}, whose proofs log nobody in."
+        hint = f"Set OTPKIT = {{'LOGIN_PURPOSES': {sorted(allowed) + others}}}."
+        text = f"A LoginView has the purpose {others[0]!r}, which is not in LOGIN_PURPOSES, so it logs no one in."
         yield Error(text, hint=hint, id="otpkit.E006")
 
 
@@ -116,15 +117,15 @@ def _check_phone_field() -> Iterator[CheckMessage]:
     try:
         model, field = find_field(get_user_model(), user_phone_field())
     except ConfigurationError:
-        return  # E001 says so
+        return  # check_otp reports this (E001).
     except FieldDoesNotExist as error:
-        hint = 'Name a unique field that holds the number as E.164: OTPKIT = {"USER_PHONE_FIELD": …}.'
+        hint = 'Set it to a unique field that holds the number in E.164: OTPKIT = {"USER_PHONE_FIELD": …}.'
         yield Error(f"The user model has no field for the number: {error}", hint=hint, id="otpkit.E004")
         return
     constraints = getattr(model._meta, "total_unique_constraints", ())
     if not getattr(field, "unique", False) and (field.name,) not in {tuple(each.fields) for each in constraints}:
-        text = f"{model.__name__}.{field.name} is not unique: two users with one number could not be told apart."
-        yield Error(text, hint="Give it unique=True.", id="otpkit.E005")
+        text = f"{model.__name__}.{field.name} is not unique, so two users could have the same number."
+        yield Error(text, hint="Set unique=True on the field.", id="otpkit.E005")
 
 
 def _secrets() -> Iterable[Any]:
@@ -138,7 +139,7 @@ def _has_middleware(kind: type) -> bool:
 
 
 def _login_pages() -> list[str]:
-    """Return the purpose of each `LoginView` in the site's URLs."""
+    """Return the purposes of all `LoginView`s in the site's URLs."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return []
     return list(_purposes_in(get_resolver().url_patterns))

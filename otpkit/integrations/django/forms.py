@@ -1,4 +1,4 @@
-"""Form fields for a number and for a code, which clean as the pages do and speak the person's language."""
+"""Form fields for a phone number and a code. They clean input as the pages do; errors are in the active language."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from otpkit.phone import MAX_LENGTH
 
 
 class PhoneInput(forms.TextInput):
-    """An input for a number: telephones show their keys for it, and browsers offer the person's own number."""
+    """An input for a phone number. Phones show a number keypad, and browsers suggest the user's own number."""
 
     input_type = "tel"
 
@@ -24,7 +24,7 @@ class PhoneInput(forms.TextInput):
 
 
 class CodeInput(forms.TextInput):
-    """An input for a code: telephones show digits for it, and offer the code of the message that has just come."""
+    """An input for a code. Phones show digits, and suggest the code from a message that has just arrived."""
 
     def __init__(self, attrs: dict[str, Any] | None = None) -> None:
         super().__init__({"autocomplete": "one-time-code", "inputmode": "numeric", **(attrs or {})})
@@ -32,21 +32,28 @@ class CodeInput(forms.TextInput):
 
 @without_locals
 class PhoneField(forms.CharField):
-    """A mobile number. It cleans to E.164 by the regions of the policy: every accepted spelling gives one text.
+    """A field for a mobile number. It cleans to E.164 for the policy's regions, so each phone has one spelling.
 
-    What people paste is folded first (`otpkit.normalize`). `region` is that of a number without a country code; None is
-    `Policy.default_region`.
+    Pasted characters such as full-width digits are normalized first (`otpkit.normalize`).
+
+    Args:
+        region: the region of numbers without a country code, such as "CN"; None uses `Policy.default_region`.
+        options: the arguments of `forms.CharField`.
     """
 
     widget = PhoneInput
 
     def __init__(self, *, region: str | None = None, **options: Any) -> None:
-        # What to strip is for the strict parse to say: CharField would drop line breaks too.
+        # The strict parser decides what to strip. CharField would also remove line breaks.
         super().__init__(**{"strip": False, **options})
         self.region = region
 
     def to_python(self, value: Any) -> str:
-        """Return the number as E.164, or "" for none."""
+        """Return the number in E.164, or "" for an empty value.
+
+        Raises:
+            ValidationError: it is not a phone number of the policy's regions.
+        """
         text = super().to_python(value)
         if text is None or text in self.empty_values:
             return ""
@@ -60,7 +67,9 @@ class PhoneField(forms.CharField):
 
 @without_locals
 class CodeField(forms.CharField):
-    """A one-time code. It cleans to ASCII digits alone, as many as the policy says; blanks and hyphens are dropped."""
+    """A field for a one-time code. It cleans to ASCII digits, as many as the policy requires. Blanks and hyphens are
+    dropped.
+    """
 
     widget = CodeInput
 
@@ -68,7 +77,11 @@ class CodeField(forms.CharField):
         super().__init__(**{"strip": False, **options})
 
     def to_python(self, value: Any) -> str:
-        """Return the digits of the code, or "" for none."""
+        """Return the digits of the code, or "" for an empty value.
+
+        Raises:
+            ValidationError: it does not have the digits of a code.
+        """
         text = super().to_python(value)
         if text is None or text in self.empty_values:
             return ""

@@ -1,4 +1,4 @@
-"""What a visitor gets where a view of the site raises an `OTPError`, such as `redeem` without a valid proof."""
+"""Middleware that handles an `OTPError` from a view of the site, such as from `redeem` without a valid proof."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from otpkit.web import back_path, refusal, verify_again
 
 
 class PhoneErrorMiddleware:
-    """Answers an `OTPError` that a view lets through.
+    """Middleware that handles an `OTPError` that a view does not catch.
 
-    A browser gets a page that leads on: to the page of the purpose where a proof is missing, used or too old, else
-    back. All others get a problem document (RFC 9457). A `ConfigurationError` is not the visitor's: it goes on to the
-    site's log. The app puts it at the head of `MIDDLEWARE`, unless you name it there, so that it comes after what yours
-    do with exceptions.
+    A browser gets a page with a link: to the page of the purpose if a proof is missing, used or too old, else back.
+    Other clients get a problem document (RFC 9457). A `ConfigurationError` is not the visitor's fault, so Django
+    handles and logs it. The app adds this middleware as the first of `MIDDLEWARE`, unless you list it yourself. Django
+    runs exception handlers in reverse order, so your own middleware sees the exception first.
     """
 
     sync_capable = async_capable = True
@@ -32,30 +32,30 @@ class PhoneErrorMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer as the site does."""
+        """Call the next middleware or the view."""
         return self._get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Return the answer for an error of ours, or None."""
+        """Return the response to an `OTPError`, or None for other errors and for a `ConfigurationError`."""
         if isinstance(error, ConfigurationError) or not isinstance(error, OTPError):
             return None
         purpose, headers = getattr(request, "otpkit_purpose", "signup"), request.headers
         method, path = request.method or "", request.get_full_path()
         back = back_path(method, path, headers.get("Referer", ""), request.get_host())
         page = _page_of(purpose)
-        page = page and request.path.removesuffix(request.path_info) + page  # the site may stand below a prefix
+        page = page and request.path.removesuffix(request.path_info) + page  # The site may be served below a prefix.
         verify_url = verify_again(page, purpose, back)
         found = refusal(error, language(), accept=headers.get("Accept", ""), verify_url=verify_url, back_url=back)
         return HttpResponse(found.body, status=found.status, headers=dict(found.headers))
 
 
 def _page_of(purpose: str) -> str:
-    """Return the path of a purpose's page in the site, "" where there is none, or it takes an argument."""
+    """Return the path of a purpose's page, or "" if the site has none or the path takes an argument."""
     for path in _paths(get_resolver().url_patterns, "/"):
         try:
             view: Any = resolve(path).func
         except Resolver404:
-            continue  # a pattern that is not its own path
+            continue  # The pattern is a regular expression, not a plain path.
         kind: Any = getattr(view, "view_class", object)
         if issubclass(kind, PhoneView) and view.view_initkwargs.get("purpose", kind.purpose) == purpose:
             return path

@@ -1,4 +1,4 @@
-"""A model without a table: it gives the admin page its place in the index and its permissions."""
+"""A model without a table. The admin page needs it for its place in the index and its permissions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Phone(models.Model):
-    """A number as the admin page looks at it; nothing of it is stored. The permissions are `view` and `change`."""
+    """A number on the admin page. It is not stored. Its permissions are `view` and `change`."""
 
     class Meta:
-        """Neither a table nor a migration."""
+        """Options: no table and no migration."""
 
         managed = False
         default_permissions = ("view", "change")

@@ -1,4 +1,4 @@
-"""What the session holds of a visitor's forms, and what an application does with a proof: redeem it, log in by it."""
+"""Redeem a proof, log in with it, and handle the session that holds the forms' state."""
 
 from __future__ import annotations
 
@@ -23,19 +23,27 @@ from otpkit.web.sessions import redeemed
 
 @without_locals
 def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: str | None = None) -> Proof:
-    """Redeem the proof that the session keeps, once ever: call it in the form that creates the account.
+    """Redeem the proof that the session keeps. A proof can be redeemed only once.
 
-    With an `idempotency_key`, such as a random hidden field of that form, the form may come twice and gets the same
-    proof twice. None and the empty text stand for none: a form that is sent again is then a `UsedTokenError`, and so is
-    another request with the same key: one that differs in method, URL or body, the CSRF token aside. (A body that was
-    read from the request as a stream is gone, and not looked at.)
+    Call it in the form that creates the account. The visitor may choose the idempotency key, and one proof must create
+    one account. If `proof.replayed` is True, return the account that exists. If it does not exist, because the process
+    or the connection ended before it was created, create it. Put a unique constraint on the phone.
 
-    The visitor may choose the key, and one proof makes one account: where `proof.replayed` is True, return the account
-    that exists. Where there is none, for the process or the connection ended before it was made, make it; a unique
-    constraint on the phone belongs there.
+    Args:
+        request: the request, with a session.
+        purpose: the purpose of the view that verified the phone.
+        idempotency_key: a text that identifies the form, such as a random hidden field. If the form is sent twice, both
+            requests get the same proof. None and "" mean no key: then the second request raises `UsedTokenError`.
+            A request with the same key but another method, URL or body also raises `UsedTokenError` (the CSRF token
+            may differ). A body that was consumed as a stream is not compared.
 
-    Raises `TokenError` where there is no proof, or none any more, and `StoreUnavailableError`. A view that lets them
-    through is answered by `PhoneErrorMiddleware`: with a page that leads to the phone's form again.
+    Returns:
+        The proof. `proof.phone` is verified.
+
+    Raises:
+        TokenError: there is no proof, or it is used or expired. If the view does not catch the error,
+            `PhoneErrorMiddleware` answers with a page that links to the phone form.
+        StoreUnavailableError: Redis is not available.
     """
     request.otpkit_purpose = purpose  # type: ignore[attr-defined]
     with visit(session_of(request), purpose) as state:
@@ -48,20 +56,26 @@ def redeem(request: HttpRequest, purpose: str = "signup", *, idempotency_key: st
 
 @without_locals
 def log_in(request: HttpRequest, proof: Proof) -> AbstractBaseUser | None:
-    """Log in the user with the verified number, in a session of its own, and return them, or None.
+    """Log in the user with the verified number, in a new session.
 
-    Nothing of the visitor's session is kept, for a stranger may have planted it with all that is in it: copy what
-    you need, such as a cart, before the call. The session of somebody who is logged in is Django's `login` to end.
+    Nothing of the visitor's old session is kept, because a stranger may have planted it (session fixation). Copy what
+    you need, such as a cart, before the call. If a user is logged in already, Django's `login` ends that session.
 
-    None where nobody with the number may log in by an SMS alone: no user, an inactive one, staff or a superuser
-    (`OTPKIT["LOGIN_STAFF"]`), or a proof of another purpose than `OTPKIT["LOGIN_PURPOSES"]`. Show the same page for all
-    of them. Call it with a proof of `redeem`, or the one that `verified` is given.
+    Args:
+        request: the request, with a session.
+        proof: the proof from `redeem`, or the argument of `PhoneView.verified`.
 
-    Raises `ConfigurationError` where no `PhoneBackend` could say who that is.
+    Returns:
+        The user, or None if an SMS alone must not log anyone in: no user has the number, the user is inactive, staff or
+        a superuser (`OTPKIT["LOGIN_STAFF"]`), or the proof's purpose is not in `OTPKIT["LOGIN_PURPOSES"]`. Show the
+        same page in all these cases.
+
+    Raises:
+        ConfigurationError: `AUTHENTICATION_BACKENDS` has no `PhoneBackend`.
     """
     if not has_phone_backend():
         raise ConfigurationError(
-            "No backend logs in by a proof, so nobody could log in.",
+            "No authentication backend accepts a proof, so no user can log in.",
             "Add 'otpkit.integrations.django.backends.PhoneBackend' to AUTHENTICATION_BACKENDS.",
         )
     user: AbstractBaseUser | None = authenticate(request, proof=proof)
@@ -72,13 +86,13 @@ def log_in(request: HttpRequest, proof: Proof) -> AbstractBaseUser | None:
 
 
 def leave_session(request: HttpRequest, *, with_content: bool = True) -> None:
-    """Go on in a new session, so that one which was planted is worth nothing.
+    """Continue in a new session, so that a planted session is worthless.
 
-    It has all that this one holds, or nothing but what answers a form that is sent twice.
+    The new session copies the old content, or, with `with_content=False`, only what answers a form that is sent twice.
 
-    `cycle_key` would delete the old one; then a form that was sent twice would find nothing to be answered by, and the
-    second answer, which is the one that a browser shows, would undo the first. What stays there is no more than what
-    was there before. A session that somebody is logged in with isn't left behind: `login` ends it.
+    The old session stays: `cycle_key` would delete it. If a form was sent twice, the second request would then find no
+    state. Its response, which is the one that the browser shows, would undo the first one's login or proof. The old
+    session holds no more than before. A session with a logged-in user is not replaced here: Django's `login` ends it.
     """
     old = request.session
     if SESSION_KEY not in old and (old.session_key is not None or not with_content):
@@ -87,12 +101,12 @@ def leave_session(request: HttpRequest, *, with_content: bool = True) -> None:
 
 
 def proof_cookie(request: HttpRequest, purpose: str) -> str:
-    """Return the value of the cookie that the kept proof is tied to, "" where there is none."""
+    """Return the value of the cookie that the kept proof is tied to, or "" if there is none."""
     return request.COOKIES.get(cookie_name(purpose), "")
 
 
 def set_proof_cookie(response: HttpResponse, cookie: ProofCookie) -> None:
-    """Set the cookie that the kept proof is tied to, where the session's own is sent."""
+    """Set the cookie that the kept proof is tied to, with the scope of the session's own cookie."""
     response.set_cookie(
         cookie.name,
         cookie.value,
@@ -117,10 +131,14 @@ def _fingerprint(request: HttpRequest) -> str:
 
 
 def session_of(request: HttpRequest) -> SessionBase:
-    """Return the session, in which the forms keep their state."""
+    """Return the session, which holds the forms' state.
+
+    Raises:
+        ConfigurationError: the request has no session.
+    """
     if not hasattr(request, "session"):
         raise ConfigurationError(
-            "The forms keep their state in the session, and there is none.",
+            "The forms keep their state in the session, but this request has no session.",
             "Add django.contrib.sessions.middleware.SessionMiddleware.",
         )
     return request.session

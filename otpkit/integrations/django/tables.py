@@ -1,6 +1,6 @@
-"""The database check: numbers of users that nobody could log in with. It runs where databases are checked.
+"""The database check: find users' numbers that can't be used to log in.
 
-That is `manage.py check --database default`, and `manage.py migrate`; the other commands don't read the table.
+It runs with `manage.py check --database default` and `manage.py migrate`. Other commands don't read the table.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import find_field, get_otp, user_phone_field
 from otpkit.phone import MAINLAND_NUMBER
 
-_SURELY_E164: Final = rf"^\+86{MAINLAND_NUMBER}$"  # the database leaves them out: most tables hold little else
+# The database filters out these rows: most tables hold little else.
+_SURELY_E164: Final = rf"^\+86{MAINLAND_NUMBER}$"
 _SHOWN: Final = 5  # primary keys in a message
 _BATCH: Final = 500
 _HINT: Final = (
-    "Write what otpkit.normalize returns of each. `otpkit numbers FILE` shows it for an export of the table; of users "
-    "with one number keep one."
+    "Store the result of otpkit.normalize for each number. `otpkit numbers FILE` shows it for an export of the table. "
+    "If several users have one number, keep it for one of them."
 )
 
 
 @register(Tags.database)
 def check_numbers(*, databases: Sequence[str] | None = None, **_: Any) -> Iterator[CheckMessage]:
-    """W005: numbers of users are E.164, and so can be found. W006: each stands once, also in another spelling."""
+    """Check stored numbers. W005: a number is not E.164, so no login finds it. W006: several rows have one phone."""
     if not databases or not has_phone_backend():
         return
     try:
         model, field = find_field(get_user_model(), user_phone_field())
         region = get_otp().policy.default_region
     except (ConfigurationError, FieldDoesNotExist):
-        return  # E001 and E004 say so
+        return  # check_otp and check_login report this (E001, E004).
     for database in databases:
         if router.allow_migrate_model(database, model):
             yield from _check_table(model._default_manager.using(database), field.name, region, database)
@@ -45,21 +46,22 @@ def check_numbers(*, databases: Sequence[str] | None = None, **_: Any) -> Iterat
 
 def _check_table(users: QuerySet[Model], name: str, region: str, database: str) -> Iterator[CheckMessage]:
     try:
-        with transaction.atomic(using=database):  # PostgreSQL goes on after an error only in a block of its own
+        # After an error, PostgreSQL refuses all further statements of a transaction, so use a savepoint.
+        with transaction.atomic(using=database):
             odd, twice = _odd_numbers(users, name, region)
     except (DatabaseError, FieldError, TypeError, ValueError):
-        return  # the table is not made yet, or the field holds no text
+        return  # The table does not exist yet, or the field does not hold text.
     where = f"{users.model.__name__}.{name} in the database {database!r}"
     if odd:
-        text = f"{where}: {len(odd)} numbers are not E.164, so nobody logs in with them; {_named(odd)}."
+        text = f"{where}: {len(odd)} numbers are not E.164, so no user can log in with them; {_named(odd)}."
         yield Warning(text, hint=_HINT, id="otpkit.W005")
     if twice:
-        text = f"{where}: {len(twice)} rows have a number that another row has too; {_named(twice)}."
+        text = f"{where}: {len(twice)} rows have a number that another row also has; {_named(twice)}."
         yield Warning(text, hint=_HINT, id="otpkit.W006")
 
 
 def _odd_numbers(users: QuerySet[Model], name: str, region: str) -> tuple[list[Any], list[Any]]:
-    """Return the primary keys of rows that are not E.164, and of those whose phone another row has too."""
+    """Return the primary keys of rows that are not E.164, and of rows whose phone also occurs in another row."""
     sure = {f"{name}__regex": _SURELY_E164}
     holders: dict[str, list[Any]] = {}
     odd = []
@@ -82,7 +84,7 @@ def _odd_numbers(users: QuerySet[Model], name: str, region: str) -> tuple[list[A
 
 
 def _read(text: str, region: str) -> str:
-    """Return the phone of a text, or "" for none."""
+    """Return the phone in E.164, or "" if the text is not a phone number."""
     try:
         return normalize(text, region)
     except PhoneError:

@@ -1,4 +1,4 @@
-"""The two forms of a sign-up or a login as class-based views: `path("login/", LoginView.as_view())`."""
+"""Class-based views with the two forms of a sign-up or a login: `path("login/", LoginView.as_view())`."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from otpkit.web import pages
 @without_locals
 @method_decorator((sensitive_post_parameters("phone", "code"), csrf_protect), name="dispatch")
 class PhoneView(View):
-    """The forms for one purpose; the base of the two below, and of yours for others.
+    """The two forms for one purpose. It is the base class of the views below, and of your own for other purposes.
 
-    Attributes, which `as_view` takes too:
-        purpose: what the codes are for, such as `payment`.
-        success_url: where the visitor goes once the code was right: a URL of this site, for browsers keep a form's
-            answer from leading elsewhere (CSP, `form-action`), or the name of one. A `?next=` of this site, which the
-            page was called with, comes first.
-        keep_proof: whether the session keeps the proof for `redeem`. While it lives `verified` is then called whenever
-            the visitor comes to the page.
-        discreet: whether strangers are shown the same, whatever was sent to a number before or guessed for it; see
+    The code is tied to the visitor's session. The page uses Django's active language, if otpkit has it, else English.
+    Each sent form can cost you a message, so put a CAPTCHA or a risk check in `post`, before `super().post(…)`.
+
+    Attributes (also arguments of `as_view`):
+        purpose: the purpose of the codes, such as `payment`.
+        success_url: the URL of this site, or the name of a URL, to redirect to after a correct code. Browsers block
+            redirects to other sites after a form (CSP, `form-action`). If the page was called with `?next=` and a URL
+            of this site, that URL comes first.
+        keep_proof: True to keep the proof in the session for `redeem`. While the proof lives, each visit of the page
+            calls `verified` again.
+        discreet: True to show strangers the same pages, whatever was sent to a number or guessed for it; see
             `otpkit.web.discreet`.
-
-    The visitor's code is tied to the session. The page speaks Django's active language, English or Chinese. Whoever may
-    send the form makes you pay for a message: a CAPTCHA or a risk check belongs into `post`, before `super().post(…)`.
     """
 
     purpose: str = ""
@@ -51,7 +51,7 @@ class PhoneView(View):
     _next_url: str = ""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Show the form for the number, or that for the code."""
+        """Show the form for the number, or the form for the code."""
         wanted = request.GET.get("next", "")
         is_ours = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
 
@@ -63,29 +63,44 @@ class PhoneView(View):
         return self._answer(show)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Send a code, verify one, or begin anew."""
+        """Send a code, verify a code, or start again."""
         form = request.POST.dict()
         return self._answer(lambda forms, state: forms.submit(state, form, self._asked()))
 
     def verified(self, proof: Proof) -> HttpResponse:
-        """Answer for a number that is verified. Override it; a form that comes twice has it called twice."""
+        """Return the response for a verified number. Override it. If the form is sent twice, it is called twice.
+
+        Args:
+            proof: the proof of the number.
+        """
         return HttpResponseRedirect(self.get_success_url())
 
     def get_success_url(self) -> str:
-        """Return where the visitor goes once the code was right."""
+        """Return the URL to redirect to after a correct code."""
         return self._next_url or self._own_url()
 
     def render(self, view: web.View) -> str:
-        """Return the HTML of the page. Override it for a template of yours: the page's policy wants `view.nonce`."""
+        """Return the HTML of the page. Override it to use your own template.
+
+        The page's Content-Security-Policy allows only inline scripts and styles with the nonce `view.nonce`.
+
+        Args:
+            view: the content of the page.
+        """
         return pages.render(view)
 
     def refuse(self, problem: Mapping[Language, str], status: int = 403) -> HttpResponse:
-        """Show the form for the number again, with a sentence for the visitor: one in each language, `en` and `zh`."""
+        """Show the form for the number again, with a message for the visitor.
+
+        Args:
+            problem: the message in each language (`en`, `zh`).
+            status: the HTTP status.
+        """
         return self._answer(lambda forms, state: forms.refuse(state, self._asked(), problem, status))
 
     def _own_url(self) -> str:
         if self.success_url is None:
-            raise ConfigurationError(f"{type(self).__name__} needs success_url.", "Give it to as_view() or the class.")
+            raise ConfigurationError(f"{type(self).__name__} needs success_url.", "Pass it to as_view().")
         return resolve_url(self.success_url)
 
     def _asked(self) -> web.Asked:
@@ -109,7 +124,7 @@ class PhoneView(View):
                 self._end(state)
         if answer.proof is None:
             return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
-        if self.request.method == "POST":  # the new session has the proof, the old one is not saved
+        if self.request.method == "POST":  # The new session has the proof. The old one is not saved.
             leave_session(self.request)
         response = self.verified(answer.proof)
         response.headers.setdefault("Cache-Control", "no-store")
@@ -119,22 +134,22 @@ class PhoneView(View):
 
     def _end(self, state: web.State) -> None:
         self._next_url = state.pop("next", "")
-        if not self.keep_proof:  # all is over, but for the language
+        if not self.keep_proof:  # The form is finished; keep only the language.
             for name in set(state) - {"language"}:
                 del state[name]
 
 
 class SignupView(PhoneView):
-    """Verifies a number and goes to `success_url`, the form that creates the account: there call `redeem`.
+    """A view that verifies a number and redirects to `success_url`, the form that creates the account.
 
-    It does the same for a number that has an account already: strangers can't learn which do. A `?next=` is handed on
-    to that form.
+    Call `redeem` in that form. The view behaves the same for a number that has an account, so that strangers can't find
+    out which numbers have one. `?next=` is passed on to the form.
     """
 
     purpose = "signup"
 
     def get_success_url(self) -> str:
-        """Return where the form is that creates the account."""
+        """Return the URL of the form that creates the account, with `?next=` if the page was called with it."""
         url = self._own_url()
         if self._next_url:
             url += ("&" if "?" in url else "?") + urlencode({"next": self._next_url})
@@ -142,25 +157,28 @@ class SignupView(PhoneView):
 
 
 class LoginView(PhoneView):
-    """Logs in the user with the verified number, in a session of its own, by the backend `PhoneBackend`.
+    """A view that logs in the user with the verified number, in a new session, by `PhoneBackend`.
 
-    Goes to `?next=`, `success_url` or `settings.LOGIN_REDIRECT_URL`. Whether a number has an account is told once it is
-    verified and not before. Staff, superusers and inactive users get the answer of a number without one, so that it
-    does not tell whose number it is. A `purpose` of your own must stand in `OTPKIT["LOGIN_PURPOSES"]`.
+    It redirects to `?next=`, `success_url` or `settings.LOGIN_REDIRECT_URL`. It reveals only after the verification if
+    a number has an account. Staff, superusers and inactive users get the same response as a number without an account,
+    so that it does not reveal whose number it is. If you set your own `purpose`, add it to `OTPKIT["LOGIN_PURPOSES"]`.
     """
 
     purpose = "login"
     keep_proof = False
 
     def verified(self, proof: Proof) -> HttpResponse:
-        """Log in."""
+        """Log in, and redirect."""
         return super().verified(proof) if log_in(self.request, proof) else self.no_account(proof)
 
     def no_account(self, proof: Proof) -> HttpResponse:
-        """Answer for a verified number whose user may not log in by phone, or that has none.
+        """Return the response for a verified number without a user who may log in by phone.
 
-        Override it to offer a sign-up. The number may still be that of an inactive user or of the staff: let that form
-        find the user who exists, as `get_or_create` does, and `log_in` refuse them.
+        Override it to offer a sign-up. The number may still belong to an inactive user or to staff. Let that form find
+        the existing user, as `get_or_create` does; `log_in` then refuses them.
+
+        Args:
+            proof: the proof of the number.
         """
         return self.refuse({each: texts(each)["pages"]["no_account"] for each in languages()})
 

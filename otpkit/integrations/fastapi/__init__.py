@@ -1,4 +1,4 @@
-"""FastAPI: pages, a JSON router, and dependencies that give a verified phone. It needs the extra `fastapi`.
+"""FastAPI: pages, a JSON router, and dependencies that return a verified phone. It needs the extra `fastapi`.
 
 ::
 
@@ -7,7 +7,7 @@
 
     @asynccontextmanager
     async def lifespan(app):
-        async with otp:  # whoever makes an OTP closes it
+        async with otp:  # close the OTP where you create it
             yield
 
 
@@ -16,19 +16,21 @@
     phones = PhoneVerification(otp)
     phones.install(app)
     app.include_router(phones.pages(next_url="/account"), prefix="/signup")  # for browsers
-    app.include_router(phones.router(), prefix="/api/signup")  # for applications
+    app.include_router(phones.router(), prefix="/api/signup")  # for single-page and mobile apps
 
 
     @app.post("/accounts")
     async def create_account(proof: VerifiedPhone):
         return await create(proof.phone)
 
-A code is tied to the visitor's session, and so of no use to somebody who talked them into reading it out. The session
-is a signed cookie: the visitor can read it and can send an old one again (`otpkit.web.sessions` says what follows).
+A code is tied to the visitor's session. If an attacker talks the visitor into reading the code aloud, it is worthless
+in the attacker's own session. Starlette's session is a signed cookie: the visitor can read it, and can send an old one
+again. `otpkit.web.sessions` explains the consequences.
 
-Where a library keeps the session on the server, a stranger may have planted its id in the visitor's browser. A kept
-proof is of no use to the stranger, and what follows `VerifiedPhone` or happens in `on_verified`, such as a login, is in
-a session of another id with starsessions. With another library give it a new id there: clearing it keeps the old one.
+If a library stores sessions on the server, an attacker may have planted a session id in the visitor's browser (session
+fixation). A kept proof is still worthless to the attacker. With starsessions, code after `VerifiedPhone` and in
+`on_verified`, such as a login, runs in a session with a new id. With another library, change the session's id there
+yourself: clearing the session does not change its id.
 """
 
 from __future__ import annotations
@@ -94,36 +96,41 @@ Verified = Callable[[Request, Proof], Response | Awaitable[Response]]
 
 
 class PhoneVerification:
-    """Phone verification for one application.
+    """Phone verification for one FastAPI application.
 
     Args:
-        otp: what verifies. Close it where you made it, such as in the application's lifespan.
-        forwarded_hops: how many proxies of yours stand before the application, for the visitor's address; 0 where the
-            server is told of them itself (uvicorn's `--forwarded-allow-ips`).
-        cookie: arguments of `Response.set_cookie` for the cookie that a kept proof is tied to, where the session's
-            cookie has others than `path="/"`, `samesite="lax"` and, by HTTPS, `secure=True`: such as its `domain`.
+        otp: the `AsyncOTP`. Close it where you create it, such as in the application's lifespan.
+        forwarded_hops: the number of your own proxies in front of the application, to find the visitor's address in
+            `X-Forwarded-For`. Use 0 if the server itself handles the header (uvicorn's `--forwarded-allow-ips`).
+        cookie: arguments of `Response.set_cookie` for the cookie that a kept proof is tied to. Set them if the
+            session's cookie differs from `path="/"`, `samesite="lax"` and (with HTTPS) `secure=True`, such as in its
+            `domain`.
 
-    Raises `ConfigurationError` for an `OTP`, which would block the event loop.
+    Raises:
+        ConfigurationError: `otp` is an `OTP`, which would block the event loop.
     """
 
     def __init__(self, otp: AsyncOTP, *, forwarded_hops: int = 0, cookie: Mapping[str, Any] | None = None) -> None:
         if isinstance(otp, OTP):
             raise ConfigurationError(
-                "PhoneVerification for FastAPI got no AsyncOTP, and an OTP blocks the event loop.", "Pass an AsyncOTP."
+                "PhoneVerification for FastAPI got an OTP, which blocks the event loop.", "Pass an AsyncOTP."
             )
         self.otp = otp
         self._hops = forwarded_hops
         self._cookie = dict(cookie or {})
 
     def install(self, app: FastAPI) -> None:
-        """Put the `AsyncOTP` on `app.state`, and have every `OTPError` answered.
+        """Store the `AsyncOTP` in `app.state.otpkit`, and handle every `OTPError`.
 
-        A client gets a problem document (RFC 9457) in the visitor's language, with `Retry-After` and `RateLimit` where
-        a limit is used up; a browser gets a page that leads on: to the pages of the purpose where a proof is missing or
-        used, else back. A `ConfigurationError` is not the visitor's: it goes on to the server's log.
+        An API client gets a problem document (RFC 9457) in the visitor's language. When a limit is reached, it has the
+        headers `Retry-After` and `RateLimit`. A browser gets a page with a link: to the page of the purpose if a proof
+        is missing or used, else back. A `ConfigurationError` is not the visitor's fault, so it is raised to the server.
 
-        A browser gets a page too where another field of an endpoint that takes a proof is refused, unless the
-        application has a handler of its own for `RequestValidationError`.
+        If an endpoint takes a proof and FastAPI rejects another of its fields, a browser gets a page too, unless the
+        application has its own handler for `RequestValidationError`.
+
+        Args:
+            app: the application.
         """
         app.state.otpkit = self.otp
         app.add_exception_handler(OTPError, _refuse)
@@ -139,23 +146,28 @@ class PhoneVerification:
         render: Callable[[View], str] | None = None,
         discreet: bool = False,
     ) -> APIRouter:
-        """Return a router with the two forms of a purpose, to be included under a prefix. Needs `SessionMiddleware`.
+        """Return a router with the two forms of a purpose. Include it under a prefix. It needs `SessionMiddleware`.
 
         Args:
-            purpose: what the codes are for.
-            next_url: where on this site the visitor is sent once their code was right; the session keeps the proof for
-                `VerifiedPhone`. A `?next=` that the page was called with, a path of this site, comes first; with the
-                purpose `signup` it is handed on to `next_url`, the form that creates the account.
-            on_verified: a function, async or not, of the request and the `Proof`, that gives the response instead, such
-                as one that logs them in. A form that comes twice calls it twice, with the same proof. Nothing is kept
-                then. A path to go to is `request.query_params.get("next")`, which the page was called with, if
-                `otpkit.web.own_path` returns it. Where it logs somebody in it clears the session first, and gives it a
-                new id if it is kept on the server by another library than starsessions (OWASP ASVS 7.2.4). An SMS alone
-                is too weak for administrators: refuse them (6.3.4). It redirects within this site: browsers keep the
-                form's answer from leading elsewhere (CSP, `form-action`).
-            render: makes the HTML of a `View`, in place of the pages that come with otpkit.
-            discreet: whether strangers are shown the same, whatever was sent to a number before or guessed for it; see
+            purpose: the purpose of the codes.
+            next_url: the path on this site to redirect to after a correct code. The session keeps the proof for
+                `VerifiedPhone`. If the page was called with `?next=` and a path of this site, that path comes first.
+                With the purpose `signup`, it is passed on to `next_url`, the form that creates the account.
+            on_verified: a function (async or not) that takes the request and the `Proof` and returns the response,
+                for example to log the visitor in. The session then keeps no proof. If the form is sent twice, the
+                function is called twice with the same proof. Rules for this function:
+
+                - Redirect only within this site. Browsers block other redirects after a form (CSP, `form-action`).
+                - `request.query_params.get("next")` is the path to go to; pass it through `otpkit.web.own_path`.
+                - To log in, clear the session first. If another library than starsessions stores sessions on the
+                  server, change the session's id too (OWASP ASVS 7.2.4).
+                - Refuse administrators: an SMS alone is too weak for them (OWASP ASVS 6.3.4).
+            render: returns the HTML of a `View`, instead of otpkit's own pages.
+            discreet: True to show strangers the same pages, whatever was sent to a number or guessed for it; see
                 `otpkit.web.discreet`.
+
+        Returns:
+            The router. Its routes are not in the OpenAPI schema.
         """
         from otpkit.web.pages import render as own
 
@@ -186,27 +198,31 @@ class PhoneVerification:
         return router
 
     def router(self, purpose: str = "signup", *, bind: Bind | None = None, discreet: bool = False) -> APIRouter:
-        """Return a router with JSON calls for a purpose, for single-page and mobile apps; include it under a prefix.
+        """Return a router with JSON calls for a purpose, for single-page and mobile apps. Include it under a prefix.
 
         - `POST /challenges` `{"phone"}` sends a code: 202 with its `delivery`, `expires_in`, `resend_in`, …
-        - `POST /challenges/status` `{"phone"}` tells the same of the live one, or null; it sends nothing.
-        - `POST /verifications` `{"phone", "code"}` gives a `token`, which `VerifiedPhone` takes as `Phone-Proof`.
+        - `POST /challenges/status` `{"phone"}` returns the same for the live challenge, or null. It sends nothing.
+        - `POST /verifications` `{"phone", "code"}` returns a `token`. `VerifiedPhone` reads it from `Phone-Proof`.
 
-        A `region` beside the phone is that of a number without a country code; what people paste is folded first.
+        `region` is the region of a phone without a country code. Pasted characters such as full-width digits are
+        normalized first. An `Idempotency-Key` makes the first and the last call safe to repeat.
 
-        An `Idempotency-Key` makes the first and the last safe to repeat. The purpose is yours, never the visitor's.
-        Whoever may ask makes you pay for an SMS: a CAPTCHA or a risk check belongs before it, as a dependency
+        Each call to `/challenges` can cost you an SMS, so put a CAPTCHA or a risk check before it, as a dependency
         (`include_router(…, dependencies=[…])`).
 
-        Args:
-            purpose: what the codes are for.
-            bind: a dependency that gives the text which the codes are tied to, such as a device's id: a secret of the
-                visitor's, never empty. Left out it is the session's, which needs `SessionMiddleware`.
-            discreet: whether strangers are told the same, whatever was sent to a number before or guessed for it; see
-                `otpkit.web.discreet`. `POST /challenges/status` is then not there.
+        Other sites can't use the visitor's cookie here. It is `SameSite=Lax`, and the router reads only
+        `application/json`, which browsers send to another site only if that site allows it (CORS). Do not allow
+        credentials for foreign origins.
 
-        Other sites can't use the visitor's cookie here: it is `SameSite=Lax`, and only `application/json` is read,
-        which a browser sends to another site only where that allows it (CORS): allow credentials to no strange origin.
+        Args:
+            purpose: the purpose of the codes. Never let the visitor choose it.
+            bind: a dependency that returns the text to tie the codes to, such as a device's id. It must be a secret of
+                the visitor, and never empty. None uses the session, which needs `SessionMiddleware`.
+            discreet: True to return the same answers to strangers, whatever was sent to a number or guessed for it; see
+                `otpkit.web.discreet`. Then there is no `POST /challenges/status`.
+
+        Returns:
+            The router.
         """
         return json_router(purpose, bind or session_bind(purpose), self._ip, discreet=discreet)
 
@@ -234,7 +250,7 @@ class PhoneVerification:
 
 
 def _path(request: Request) -> str:
-    # Behind a proxy that strips a prefix the path may be without it.
+    # Behind a proxy that strips a prefix, the path may lack the prefix.
     root, path = request.scope.get("root_path", ""), request.scope["path"]
     return path if f"{path}/".startswith(f"{root}/") else f"{root}{path}"
 
@@ -242,7 +258,7 @@ def _path(request: Request) -> str:
 async def _form(request: Request) -> dict[str, str]:
     try:
         return read_form(await read_bounded(request.stream(), MAX_BODY) or b"")
-    except RuntimeError:  # a dependency, such as a CAPTCHA's, has read it as a form
+    except RuntimeError:  # A dependency, such as a CAPTCHA's, has already read the body as a form.
         return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
 
 
@@ -251,11 +267,11 @@ def _next(request: Request) -> str:
 
 
 def _name(purpose: str) -> str:
-    return f"otpkit_{purpose}"  # of the route, by which the page of a purpose is found
+    return f"otpkit_{purpose}"  # the route's name, to find the page of a purpose
 
 
 class _FieldsError(OTPError):
-    """A field of the application's form was refused."""
+    """Raised when a field of the application's own form was rejected."""
 
     code = "fields"
     status = 422

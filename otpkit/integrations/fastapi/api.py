@@ -1,4 +1,4 @@
-"""The JSON calls of a purpose, with strict bodies and declared problems."""
+"""The JSON calls of a purpose, with strict request bodies and documented problem responses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from otpkit.web import (
 from otpkit.web.bodies import read_bounded
 from otpkit.web.schemas import MEANINGS, CodeToVerify, CommonProblem, PhoneChallenge, PhoneProof, PhoneToVerify
 
-_MAX_DETAIL = 300  # characters of what is wrong with a body, which may have named anything
+_MAX_DETAIL = 300  # characters; the text may contain anything that the client sent
 
 
 _MEANINGS: Final = {
@@ -39,7 +39,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 
 
 class _Route(APIRoute):
-    """Says with a problem document what can't be read; FastAPI's own answer would repeat the number and the code."""
+    """A route that reports bad bodies as problem documents. FastAPI's own would repeat the number and the code."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -58,7 +58,7 @@ class _Route(APIRoute):
                 wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
                 detail = "; ".join(wrong)[:_MAX_DETAIL]
                 return _respond(plain_problem(422, "malformed_request", "The request can't be read", detail))
-            response.headers["Cache-Control"] = "no-store"  # a proof, or what holds for a moment
+            response.headers["Cache-Control"] = "no-store"  # The response holds a proof, or values that soon change.
             return response
 
         return answer
@@ -67,7 +67,7 @@ class _Route(APIRoute):
 def json_router(
     purpose: str, bind: Bind, address: Callable[[Request], str | None], *, discreet: bool = False
 ) -> APIRouter:
-    """Return the router of `PhoneVerification.router`."""
+    """Return the router of `PhoneVerification.router`. `address` returns a request's client IP address, or None."""
     router = APIRouter(route_class=_Route, responses=PROBLEMS)
 
     async def bound(given: str = Depends(bind)) -> str:
@@ -77,7 +77,7 @@ def json_router(
     async def issue(
         body: PhoneToVerify, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None
     ) -> PhoneChallenge:
-        """Send a code; while one is live, send the same code again."""
+        """Send a code. While one is live, send the same code again."""
         ip, phone = address(request), _phone(body, otp)
         try:
             challenge = await otp.issue(phone, purpose, bind=own, ip=ip, idempotency_key=key)
@@ -87,7 +87,7 @@ def json_router(
         return _live(presumed_challenge(phone, purpose, otp.policy) if discreet else challenge)
 
     async def status(body: PhoneToVerify, otp: Otp, own: str = Depends(bound)) -> PhoneChallenge | None:
-        """Tell of the live challenge that was asked for here, or null."""
+        """Return the live challenge that this client requested, or null."""
         found = await otp.status(_phone(body, otp), purpose, bind=own)
         return None if found is None else _live(found)
 
@@ -98,7 +98,7 @@ def json_router(
     async def verify(
         body: CodeToVerify, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None
     ) -> PhoneProof:
-        """Verify a code: a right one is used up, a wrong one is counted."""
+        """Verify a code. A correct code is used up, a wrong one is counted."""
         ip, phone = address(request), _phone(body, otp)
         try:
             proof = await otp.verify(phone, fold(body.code), purpose, bind=own, ip=ip, idempotency_key=key)

@@ -1,4 +1,4 @@
-"""Requests whose body was read before: read again, fingerprinted, and kept out of what an error shows."""
+"""Read request bodies more than once, compute their fingerprints, and keep them out of error reports."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from otpkit.web.fingerprints import Fields, is_form
 
 
 class PrivateRoute(APIRoute):
-    """A route whose errors show nothing of the body, not in FastAPI's own frames either."""
+    """A route whose errors show nothing of the body, not even in FastAPI's own frames."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return FastAPI's handler."""
+        """Return FastAPI's handler without local variables in its tracebacks."""
         return without_locals(super().get_route_handler())
 
 
@@ -35,15 +35,15 @@ def with_body(request: Request, body: bytes) -> Request:
 
 
 async def fingerprint_of(request: Request) -> str:
-    """Return the fingerprint of a request for `AsyncOTP.redeem`; its body can be read again by the endpoint.
+    """Return the request's fingerprint for `AsyncOTP.redeem`. The endpoint can still read the body.
 
-    A body that a middleware has read as a stream is gone, and not looked at.
+    If a middleware has consumed the body as a stream, the body is not part of the fingerprint.
     """
     url = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}"
     try:
         body = await request.body()
     except RuntimeError:
-        # FastAPI has read it as a form, for an endpoint that declares its fields, and keeps that.
+        # FastAPI has read the body as a form, because the endpoint declares form fields. It keeps the form.
         try:
             return fingerprint(request.method, url, _fields((await request.form()).multi_items()))
         except RuntimeError:
@@ -51,10 +51,10 @@ async def fingerprint_of(request: Request) -> str:
     if not is_form(request.headers.get("content-type", "")):
         return fingerprint(request.method, url, body)
     try:
-        # Of a copy: what an endpoint reads by itself is within its own bounds.
+        # Parse a copy without limits. The endpoint's own parse keeps its limits.
         async with with_body(request, body).form(max_files=inf, max_fields=inf, max_part_size=len(body)) as form:
             return fingerprint(request.method, url, _fields(form.multi_items()))
-    except (AssertionError, HTTPException):  # no python-multipart, or no form in spite of its name
+    except (AssertionError, HTTPException):  # python-multipart is missing, or the body is not a form despite its type
         return fingerprint(request.method, url, body)
 
 

@@ -1,8 +1,8 @@
-"""A redeem that waits until nothing else of a request was refused.
+"""Delay a redeem until the rest of the request is known to be valid.
 
-FastAPI solves the dependencies first, and reads the endpoint's own fields after that: no dependency can know whether
-they are valid. So the endpoint's call is wrapped when a route first redeems. It gets the request too, and redeems what
-waits in the request's scope before the endpoint runs.
+FastAPI solves dependencies before it validates the endpoint's own fields, so no dependency can know if they are valid.
+Therefore the endpoint's call is wrapped the first time a route redeems. The wrapper also receives the request. Before
+it calls the endpoint, it runs the redeems that wait in the request's scope.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from otpkit import Proof
 
 Redeem: TypeAlias = Callable[[], Awaitable[Proof]]
 
-_WAITING: Final = "otpkit.deferred"  # in the scope of a request
-_REQUEST: Final = "otpkit_request"  # the argument of an endpoint that has no request of its own
+_WAITING: Final = "otpkit.deferred"  # the key in the request's scope
+_REQUEST: Final = "otpkit_request"  # the request's argument name, if the endpoint has none
 _IS_WRAPPED: Final = "otpkit_redeems"
 
 
 class Deferred:
-    """What stands for a proof until the endpoint is called. It proves nothing and has no phone."""
+    """A placeholder for a proof, until the endpoint is called. It proves nothing and has no phone."""
 
     __slots__ = ("redeem",)
 
@@ -37,9 +37,9 @@ class Deferred:
 
 
 def defer(request: Request, dependency: Callable[..., Any], redeem: Redeem) -> Deferred | None:
-    """Have `redeem` called right before the endpoint, and return what stands for its proof.
+    """Schedule `redeem` to run right before the endpoint. Return the placeholder for its proof.
 
-    None where the proof is needed before that: by another dependency, or by an endpoint that streams its answer.
+    Return None if that would be too late: another dependency needs the proof, or the endpoint streams its response.
     """
     dependant = _dependant_of(request)
     if dependant is None or _streams(dependant.call):
@@ -57,9 +57,10 @@ def defer(request: Request, dependency: Callable[..., Any], redeem: Redeem) -> D
 
 
 def _dependant_of(request: Request) -> Dependant | None:
-    """Return what FastAPI solves for the request, or None where it keeps that elsewhere."""
+    """Return the dependency tree that FastAPI solves for the request, or None if this FastAPI stores it elsewhere."""
     route = request.scope.get("route")
-    included = request.scope.get("fastapi", {}).get("effective_route_context")  # of a router
+    # Set if the route was included from a router.
+    included = request.scope.get("fastapi", {}).get("effective_route_context")
     if getattr(included, "original_route", None) is route and included is not None:
         route = included
     found = getattr(route, "dependant", None)
@@ -82,14 +83,14 @@ def _streams(call: Any) -> bool:
     plain = inspect.unwrap(call)
     return any(
         inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each)
-        for each in (plain, getattr(plain, "__call__", None))  # noqa: B004 - of an endpoint that is an object
+        for each in (plain, getattr(plain, "__call__", None))  # noqa: B004 - an endpoint may be an object with __call__
     )
 
 
 def _wrap(dependant: Dependant) -> None:
-    """Have the endpoint redeem first, for this request and all that follow.
+    """Make the endpoint redeem first, for this request and all later ones.
 
-    Sentry wraps `dependant.call` in the same way. Whether FastAPI runs it in a thread was decided before.
+    Sentry wraps `dependant.call` in the same way. FastAPI has already decided whether to run the endpoint in a thread.
     """
     call, own_name = cast("Callable[..., Any]", dependant.call), dependant.request_param_name
     name = dependant.request_param_name = own_name or _REQUEST
@@ -107,7 +108,7 @@ def _wrap(dependant: Dependant) -> None:
 
     @wraps(call)
     def endpoint(**values: Any) -> Any:
-        # A request that was solved before the first one redeemed, with the dependency overridden, has none.
+        # The value is missing if this request was solved before the wrap, with the dependency overridden.
         request = values.get(name) if own_name else values.pop(name, None)
         return (call_async if _is_in_event_loop() else call_in_thread)(request, values)
 

@@ -1,4 +1,4 @@
-"""What an endpoint asks for by its type: the OTP, and a phone that is verified."""
+"""The dependencies that endpoints declare: the OTP, and a verified phone."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ from otpkit.web import State, bind_of, cookie_name, take_proof, visit
 Bind: TypeAlias = Callable[..., str | Awaitable[str]]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 Token = Annotated[str, Header(alias="Phone-Proof", description="The token of a verification.")]
-PURPOSE: Final = "otpkit.purpose"  # in the scope of a request that redeems
+PURPOSE: Final = "otpkit.purpose"  # the key in the scope of a request that redeems
 _REPLAYED = (
     "The proof was redeemed by an earlier request with this Idempotency-Key.",
-    "Verify the phone again. An endpoint that returns what exists may take verified_phone(replay=True).",
+    "Verify the phone again. An endpoint that returns the existing account may use verified_phone(replay=True).",
 )
 
 
 async def get_otp(request: Request) -> AsyncOTP:
-    """Give the `AsyncOTP` that was installed."""
+    """Return the `AsyncOTP` that `PhoneVerification.install` stored.
+
+    Raises:
+        ConfigurationError: nothing was installed.
+    """
     otp = getattr(request.app.state, "otpkit", None)
     if not isinstance(otp, AsyncOTP):
         raise ConfigurationError("The application has no OTP.", "Call PhoneVerification(otp).install(app).")
@@ -37,13 +41,17 @@ Otp = Annotated[AsyncOTP, Depends(get_otp)]
 
 
 def session_of(request: Request) -> MutableMapping[str, Any]:
-    """Return the visitor's session; raises `ConfigurationError` where there is none."""
+    """Return the visitor's session.
+
+    Raises:
+        ConfigurationError: the request has no session.
+    """
     if "session" not in request.scope:
         raise ConfigurationError(
-            "Codes are tied to the session, and there is none.",
+            "Codes are tied to the session, but this request has no session.",
             (
-                "Add starlette.middleware.sessions.SessionMiddleware to the application, or give a bind= of your own "
-                "where there are no pages."
+                "Add starlette.middleware.sessions.SessionMiddleware to the application. If you use no pages, you can "
+                "pass your own bind= instead."
             ),
         )
     session: MutableMapping[str, Any] = request.session
@@ -51,14 +59,14 @@ def session_of(request: Request) -> MutableMapping[str, Any]:
 
 
 def leave_session(request: Request) -> None:
-    """Go on in a session of another id, with starsessions: a stranger who planted this one is not logged in too."""
+    """Change the session's id, with starsessions. A stranger who planted the old id is then not logged in too."""
     handler: Any = request.scope.get("session_handler")
     if getattr(handler, "is_loaded", False) and hasattr(handler, "regenerate_id"):
         handler.regenerate_id()
 
 
 def proof_cookie(request: Request, purpose: str) -> str:
-    """Return the value of the cookie that the kept proof is tied to, "" where there is none."""
+    """Return the value of the cookie that the kept proof is tied to, or "" if there is none."""
     return request.cookies.get(cookie_name(purpose), "")
 
 
@@ -73,40 +81,49 @@ def session_bind(purpose: str) -> Callable[[Request], Awaitable[str]]:
     return bind
 
 
-def require_bind(given: str) -> str:
-    """Return what a `bind=` of the application's gave; raises `ConfigurationError` where it is empty."""
-    if not given:  # strangers would share their challenges
-        raise ConfigurationError("bind= gave an empty text.", "Have it give what is the visitor's alone.")
-    return given
+def require_bind(bind: str) -> str:
+    """Return the text from the application's `bind=`.
+
+    Raises:
+        ConfigurationError: it is empty, so all visitors would share their challenges.
+    """
+    if not bind:
+        raise ConfigurationError("bind= returned an empty text.", "Return a text that only this visitor knows.")
+    return bind
 
 
 def verified_phone(
     purpose: str = "signup", *, bind: Bind | None = None, replay: bool = False
 ) -> Callable[..., Awaitable[Proof]]:
-    """Return a dependency that redeems a proof, once ever, and gives it: `proof.phone` is verified.
+    """Return a dependency that redeems a proof, only once, and returns it. `proof.phone` is verified.
 
     ::
 
         LoginProof = Annotated[Proof, Depends(verified_phone("login"))]
 
-    The token is the header `Phone-Proof`, or what the pages kept in the session, which no other site's page can use. It
-    is redeemed right before the endpoint runs: a request that is refused for a field or by another dependency leaves it
-    for the corrected one. An endpoint that refuses has used it up. A dependency of yours that takes the proof, and an
-    endpoint that streams its answer, have it redeemed before the endpoint's fields are read.
+    The token is read from the header `Phone-Proof`, else from the session, where the pages keep it. Pages of other
+    sites can't use the session's token.
 
-    A request that is sent again with its `Idempotency-Key`, while the proof lives, is a `UsedTokenError`: the key is
-    the client's, and one proof makes one account. With `replay=True` it reaches the endpoint, if it is the same in
-    method, URL and body (a form's token against forgery aside), and `proof.replayed` is True: return the account that
-    exists. Where there is none, for the process or the connection ended before it was made, make it; a unique
-    constraint on the phone belongs there.
+    The proof is redeemed right before the endpoint runs. If a field or another dependency is refused, the proof stays
+    usable for the corrected request. If the endpoint itself refuses, the proof is used up. There are two exceptions: if
+    a dependency of yours takes the proof, or the endpoint streams its response, the proof is redeemed before the
+    endpoint's fields are validated.
+
+    A repeated `Idempotency-Key` raises `UsedTokenError` by default, because the client chooses the key and one proof
+    must create one account. With `replay=True`, a repeated request reaches the endpoint while the proof lives, if its
+    method, URL and body are the same (CSRF tokens aside), and `proof.replayed` is True. Then return the account that
+    exists. If it does not exist, because the process or the connection ended before it was created, create it. Put a
+    unique constraint on the phone.
+
+    The same arguments return the same dependency, so that tests can use `app.dependency_overrides`.
 
     Args:
-        purpose: as given to `pages` or `router`.
-        bind: as given to `router`; the token is then the header alone.
-        replay: whether a request that is sent again with its `Idempotency-Key` reaches the endpoint.
+        purpose: the purpose passed to `pages` or `router`.
+        bind: the dependency passed to `router`. The token is then read from the header only.
+        replay: True to let a repeated request with the same `Idempotency-Key` reach the endpoint.
 
-    The same arguments give the same dependency, for `app.dependency_overrides` in tests. It raises `TokenError`s and
-    `StoreUnavailableError`.
+    Returns:
+        The dependency. It raises `TokenError` and `StoreUnavailableError`.
     """
     return _kept(purpose, replay) if bind is None else _sent(purpose, bind, replay)
 
@@ -134,7 +151,7 @@ def _sent(purpose: str, bind: Bind, replay: bool) -> Callable[..., Awaitable[Pro
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class _Redemption:
-    """A request that redeems. Its body may be gone when it does."""
+    """A request that redeems a proof. Its body may be consumed by the time of the redeem."""
 
     request: Request
     otp: AsyncOTP
@@ -171,18 +188,19 @@ async def _redeem_kept(redemption: _Redemption, dependency: Callable[..., Any], 
 async def _redeem_last(
     redemption: _Redemption, dependency: Callable[..., Any], finish: Redeem, token: str, bind: str
 ) -> Proof:
-    """Refuse a token that is none; `finish` with one that may be good, once the rest of the request is valid."""
+    """Refuse an invalid token at once. Call `finish` for any other token once the rest of the request is valid."""
 
     @without_locals
     async def redeem() -> Proof:
         proof = await finish()
-        leave_session(redemption.request)  # with what is kept in it by now
+        leave_session(redemption.request)  # `leave_session` copies the session as it is now
         return proof
 
     try:
         await redemption.otp.check(token, redemption.purpose, bind=bind)
     except TokenError:
-        return await redeem()  # raises the same, or takes a token of the version before, which check does not
+        # This raises the same error, or accepts a token of the previous version, which `check` does not.
+        return await redeem()
     deferred = defer(redemption.request, dependency, redeem)
     return await redeem() if deferred is None else cast("Proof", deferred)
 

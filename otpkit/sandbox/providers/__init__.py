@@ -1,5 +1,5 @@
-"""The providers that the sandbox stands for: each one's wire format, signatures and receipts.
+"""The providers that the sandbox plays: their wire formats, signatures and receipts.
 
-A provider has a row in `calls.PROVIDERS` and one for each call in `calls.CALLS`, a file or folder here with an
-`answer`, its route in `app`, and the words of its pushed receipts in `callbacks`.
+To add a provider: a row in `calls.PROVIDERS`, a row in `calls.CALLS` for each call, a file or folder here with an
+`answer`, a route in `app`, and the format of its pushed receipts in `callbacks`.
 """

@@ -1,8 +1,8 @@
-"""Alidayu's wire format: a request's parameters in, an answer out. No I/O.
+"""Alidayu's wire format. No I/O.
 
-Where the document contradicts itself, the stricter reading holds: pages of at most 50, numbers of 11 digits,
-`sms_param` a real JSON object whose values are strings. As in its sample, a row that still waits for its
-receipt has a receive time all the same.
+Where the provider's document contradicts itself, the sandbox follows the stricter reading: pages of at most 50 rows,
+numbers of 11 digits, `sms_param` as a JSON object of strings. A row that still waits for its receipt has a receive
+time, as in the document's sample.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from otpkit.sandbox.providers.shared import (
 )
 from otpkit.sandbox.state import Sandbox
 
-# The document words some codes differently for the two calls.
+# The document has different texts for some codes in the two calls.
 _SEND_MESSAGES: Final = {
     "0": "成功",
     "50001": "业务停机",
@@ -54,12 +54,12 @@ _UNDOCUMENTED: Final = "未知错误"
 
 
 def accepted(biz_id: str) -> WireResponse:
-    """Answer that a message was accepted; `model` is its id."""
+    """Return the response to an accepted message. `model` is its id."""
     return json_response({"code": "0", "model": biz_id, "success": True, "msg": "成功"})
 
 
 def refused(api: Api, code: str) -> WireResponse:
-    """Refuse in the call's own envelope, under HTTP 200 as the document has it."""
+    """Return a refusal in the call's envelope, with HTTP 200 as documented."""
     if api == "sendSms":
         msg = _SEND_MESSAGES.get(code, _UNDOCUMENTED)
         return json_response({"code": code, "model": "", "success": False, "msg": msg})
@@ -67,7 +67,7 @@ def refused(api: Api, code: str) -> WireResponse:
 
 
 def page(rows: list[dict[str, object]], *, current_page: int, page_size: int, total_count: int) -> WireResponse:
-    """Show one page of records."""
+    """Return one page of records."""
     return json_response(
         {
             "current_page": current_page,
@@ -80,7 +80,7 @@ def page(rows: list[dict[str, object]], *, current_page: int, page_size: int, to
 
 
 def system_error(status: int, code: str, message: str) -> WireResponse:
-    """Fail before the call is reached, as an API gateway does: the reason is in body and headers."""
+    """Return an error of the API gateway, before the call is reached. The reason is in the body and the headers."""
     reason = ((b"x-ca-error-code", code.encode()), (b"x-ca-error-message", message.encode()))
     return json_response({"errorCode": code, "errorMessage": message}, status=status, headers=JSON + reason)
 

@@ -1,6 +1,6 @@
-"""Read parameters and spoil answers by faults, alike for all providers. No I/O.
+"""Parse parameters and apply faults to responses, for all providers. No I/O.
 
-`otherwise` is the provider's code for what can't be read.
+`otherwise` is the provider's error code for a value that can't be parsed.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ HISTORY: Final = timedelta(days=30)
 
 _DAY: Final = re.compile(r"[0-9]{8}")
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
-_MOST_COUNTED: Final = 1_000  # numbers of one request
+_MOST_COUNTED: Final = 1_000  # numbers counted in one request
 _BETWEEN_NUMBERS: Final = re.compile(r'[\s,"\[\]]+')
 
 
 def decode(*encoded: bytes) -> dict[str, str] | None:
-    """Return the parameters of a query and a form; None where they are no UTF-8, too many, or one comes twice."""
+    """Return the parameters of a query and a form, or None if they are not UTF-8, too many, or contain duplicates."""
     try:
         pairs = [
             pair
@@ -45,41 +45,41 @@ def decode(*encoded: bytes) -> dict[str, str] | None:
 
 
 def form_of(request: WireRequest) -> bytes:
-    """Return the form that a request has for its body, still encoded, or nothing."""
+    """Return a request's body if it is a form, still encoded, else b""."""
     kind = request.header("content-type").partition(";")[0].strip().lower()
     return request.body if kind == "application/x-www-form-urlencoded" else b""
 
 
 def numbers_in(params: Params | None, *names: str) -> set[str]:
-    """Return the phone numbers of a request, however wrong the rest of it may be."""
+    """Return the phone numbers in a request, even if the rest of it is invalid."""
     listed = [each for name in names for each in _BETWEEN_NUMBERS.split((params or {}).get(name, ""), _MOST_COUNTED)]
     return {phone for phone in map(recipient, listed) if phone is not None}
 
 
 def template_values(text: str, otherwise: str) -> dict[str, str]:
-    """Read the variables of a template, which may be left out: a JSON object whose values are strings."""
+    """Parse a template's variables from JSON: an object whose values are strings. An empty text is no variables."""
     return checked_values(read_json(text, otherwise), otherwise) if text else {}
 
 
 def checked_values(values: object, otherwise: str) -> dict[str, str]:
-    """Return the variables of a template, decoded: an object whose values are strings."""
+    """Return `values` if they are an object whose values are strings."""
     if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
         raise Unacceptable(otherwise)
     return values
 
 
 def read_json(text: str, otherwise: str) -> object:
-    """Decode JSON that can be shown again."""
+    """Decode JSON that can be encoded again."""
     try:
         decoded: object = json.loads(text)
-        json.dumps(decoded, ensure_ascii=False).encode()  # half of a surrogate pair can't be shown again
+        json.dumps(decoded, ensure_ascii=False).encode()  # Half of a surrogate pair can't be encoded.
     except (ValueError, RecursionError):
         raise Unacceptable(otherwise) from None
     return decoded
 
 
 def recent_day(text: str, now: float, otherwise: str) -> date:
-    """Read a day in China, `20151215`, of the last 30."""
+    """Parse a day such as `20151215`. It must be one of the last 30 days in China."""
     today = shanghai(now).date()
     try:
         day = datetime.strptime(text if _DAY.fullmatch(text) else "", "%Y%m%d").replace(tzinfo=SHANGHAI).date()
@@ -91,7 +91,7 @@ def recent_day(text: str, now: float, otherwise: str) -> date:
 
 
 def whole_number(text: str, otherwise: str, *, most: int | None = None) -> int:
-    """Read a number from 1."""
+    """Parse a whole number from 1 to `most` (None: no limit)."""
     number = int(text) if _COUNT.fullmatch(text) else 0
     if number < 1 or (most is not None and number > most):
         raise Unacceptable(otherwise)
@@ -99,16 +99,16 @@ def whole_number(text: str, otherwise: str, *, most: int | None = None) -> int:
 
 
 def time_text(timestamp: float) -> str:
-    """Return seconds since the epoch as the providers write a time in China."""
+    """Return a time in seconds since the epoch as the providers write it: `2015-12-15 08:00:00`, in China."""
     return f"{shanghai(timestamp):%Y-%m-%d %H:%M:%S}"
 
 
 @dataclass(frozen=True, slots=True)
 class FailureResponses:
-    """A provider's answers to a call that fails.
+    """A provider's responses to a call that fails.
 
-    `refused` has a code, `broken` is an HTTP 500, `throttled` comes before the call is reached, and `unclear`
-    says neither that the message was taken nor that it was not.
+    `refused` reports a code. `broken` is an HTTP 500. `throttled` comes before the call is reached. `unclear` does not
+    show whether the message was accepted.
     """
 
     refused: Callable[[Api, str], WireResponse]
@@ -118,7 +118,7 @@ class FailureResponses:
 
 
 def apply_fault(answer: WireResponse, api: Api, fault: Fault | None, failures: FailureResponses) -> WireResponse:
-    """Return what a fault makes of the answer that the call would have had; None makes nothing of it."""
+    """Return a response as a fault changes it. Without a fault, return it unchanged."""
     if fault is None:
         return answer
     return replace(_replaced(answer, api, fault, failures), delay=fault.answer_delay)

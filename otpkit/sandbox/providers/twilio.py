@@ -1,7 +1,7 @@
-"""Twilio's resources Messages and Calls, made and fetched, with its errors and status callbacks. No I/O.
+"""Twilio's Messages and Calls resources (create and fetch), its errors and its status callbacks. No I/O.
 
-It sends texts, so the sandbox's templates and signatures say nothing here. A call's text is what its TwiML says; the
-TwiML behind a `Url` is not fetched.
+Twilio sends plain texts, so the sandbox's templates and signatures do not apply. The text of a call is the text in its
+TwiML. The TwiML at a `Url` is not fetched.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from otpkit.sandbox.providers.shared import FailureResponses, apply_fault, form_
 from otpkit.sandbox.receipts import checked_url
 from otpkit.sandbox.state import Sandbox
 
-# What Alidayu's codes are called here, for the phone numbers that all providers share; Twilio's own go as they are.
+# Alidayu's codes and Twilio's, for the phone numbers that all providers share. Twilio's own codes are not mapped.
 _CODES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("50001", "50002", "50003", "50004", "isv.OUT_OF_SERVICE"), "20005"),
     "50009": "21211",
@@ -59,7 +59,7 @@ _STATUSES: Final[Mapping[str, int]] = {
 }
 _UNKNOWN_CODE: Final = 20001
 _MESSAGES: Final[Mapping[Status, str]] = {"waiting": "sent", "delivered": "delivered", "failed": "undelivered"}
-# How a call ends, by the states that all providers' calls share.
+# How a call ends, by the states that all providers share.
 _CALLS: Final[Mapping[str, str]] = {
     "200000": "completed",
     "200001": "completed",
@@ -69,7 +69,7 @@ _CALLS: Final[Mapping[str, str]] = {
 
 
 def failed(code: str) -> WireResponse:
-    """Fail with one of Twilio's codes."""
+    """Return an error response with one of Twilio's codes."""
     status = _STATUSES.get(code, 400)
     content = {
         "code": int(code) if code.isdigit() else _UNKNOWN_CODE,
@@ -86,17 +86,17 @@ def resource(message: Message, now: float, account_sid: str) -> dict[str, object
 
 
 def created(fields: Mapping[str, object]) -> WireResponse:
-    """Return a resource that was made by this request: nothing has become of it yet."""
+    """Return the response that creates a resource. Its status is "queued"."""
     return json_response({**fields, "status": "queued"}, status=201)
 
 
 def shown(fields: Mapping[str, object]) -> WireResponse:
-    """Return a resource that was asked for."""
+    """Return the response that shows a resource."""
     return json_response(dict(fields))
 
 
 def status_callback(message: Message, account_sid: str) -> list[tuple[str, str]]:
-    """Return the parameters of the request that tells what became of a message or a call."""
+    """Return the parameters of the status callback of a message or a call."""
     kind, status = ("Call", _ended(message)) if message.channel == "voice" else ("Message", _MESSAGES[_end(message)])
     params = {
         f"{kind}Sid": message.biz_id,
@@ -205,7 +205,7 @@ _KINDS: Final[Mapping[str, tuple[Api, Api, _Codes]]] = {
 
 
 class _Refused(Exception):
-    """A request that Twilio refuses; `code` is its code for the reason."""
+    """Raised for a request that Twilio refuses. `code` is its code for the reason."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -269,18 +269,18 @@ def _read(api: Api, fields: Mapping[str, str], phone: str | None, codes: _Codes)
 
 
 def _as_made(sandbox: Sandbox, sms: Sms, sid: str) -> Message:
-    """Return the resource of a send, kept or not."""
+    """Return the resource of a new send, whether or not the message is kept."""
     return sms.message_to(
         sms.phones[0], id=0, biz_id=sid, sent_at=sandbox.now(), receipt_at=None, fails=False, result_code=""
     )
 
 
 def _spoken(fields: Mapping[str, str]) -> str:
-    """Return what a call says, once, its digits as one number; where its TwiML is elsewhere, the URL."""
+    """Return the text of a call once, with its digits joined. If its TwiML is at a URL, return the URL."""
     if "Twiml" not in fields:
         return fields.get("Url", "")
-    said = dict.fromkeys(each.strip() for each in _TAGS.split(fields["Twiml"]) if each.strip())
-    return _SPELLED.sub("", " ".join(said))
+    texts = dict.fromkeys(each.strip() for each in _TAGS.split(fields["Twiml"]) if each.strip())
+    return _SPELLED.sub("", " ".join(texts))
 
 
 def _phone(number: str) -> str | None:

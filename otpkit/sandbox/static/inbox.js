@@ -3,7 +3,7 @@ const list = document.getElementById("messages");
 const news = document.getElementById("news");
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/* Emptied first, as the same words twice would not be read out twice. */
+/* Empty the region first: screen readers do not announce a text that has not changed. */
 async function say(words) {
   news.textContent = "";
   await pause(50);
@@ -17,7 +17,7 @@ function replaceParts(scope, next, names) {
   }
 }
 
-/* What stays is not touched, so that open details, the focus and a selection stay too. */
+/* Keep the elements that stay in place, so that open details, the focus and the selection survive. */
 function replaceMessages(items) {
   let place = list.firstElementChild, first = null;
   const known = new Map([...list.children].map((item) => [item.id, item]));
@@ -44,7 +44,7 @@ function show(html, names) {
   if (fresh) say(fresh.dataset.news);
 }
 
-/* One look at a time, with pauses that leave the server most of its own, however much happens. */
+/* One request at a time. Pause four times as long as it took, to leave the server time for other work. */
 let looking = false, due = false;
 async function look() {
   due = true;
@@ -56,13 +56,13 @@ async function look() {
     try {
       const answer = await fetch("/" + location.search, { cache: "no-store" });
       show(await answer.text(), []);
-    } catch { /* the server is away: the stream looks for it, and asks for another look */ }
+    } catch { /* The server is away. The event stream reconnects and then calls look(). */ }
     await pause(Math.max(100, 4 * (performance.now() - since)));
   }
   looking = false;
 }
 
-/* A page that nobody sees has no stream: a browser has few connections to one host, and other pages need them. */
+/* A hidden page closes its stream: a browser allows few connections to one host, and other pages need them. */
 let stream = null;
 const away = document.getElementById("away");
 function watch() {
@@ -74,7 +74,7 @@ function watch() {
   stream.addEventListener("open", () => { away.hidden = true; });
   stream.addEventListener("error", ({ target }) => {
     away.hidden = false;
-    if (target.readyState === EventSource.CLOSED) setTimeout(watch, 2000); /* else it tries again by itself */
+    if (target.readyState === EventSource.CLOSED) setTimeout(watch, 2000); /* otherwise the browser reconnects */
   });
 }
 document.addEventListener("visibilitychange", watch);
@@ -85,7 +85,7 @@ function offerCopies() {
 }
 offerCopies();
 
-/* The clipboard's own interface is there on local addresses and by https alone; else a selection is copied. */
+/* navigator.clipboard exists only with https and on local addresses. Otherwise select the code and copy that. */
 async function copy(code) {
   try {
     await navigator.clipboard.writeText(code.textContent);
@@ -100,7 +100,7 @@ document.addEventListener("click", async ({ target }) => {
   if (!target.matches(".copy")) return;
   const copied = await copy(target.parentElement.querySelector("bdi"));
   target.textContent = copied ? "Copied" : "Selected";
-  say(copied ? "Copied" : "The code is selected; copy it with your keyboard");
+  say(copied ? "Copied" : "The code is selected. Copy it with your keyboard.");
   await pause(2000);
   target.textContent = "Copy";
 });
@@ -115,6 +115,6 @@ document.addEventListener("submit", async (event) => {
     if (answer.ok) form.reset();
     if (!form.isConnected) document.getElementById("fault").focus();
   } catch {
-    say("The sandbox does not answer");
+    say("The sandbox does not respond");
   }
 });

@@ -1,5 +1,5 @@
 "use strict";
-// The page works without this. It spares a click: digits alone are taken, and a whole code is sent by itself.
+// The page works without this script. The script accepts only digits, and submits a complete code by itself.
 const code = document.querySelector("#code");
 const sms = new AbortController();
 let isSent = false;
@@ -12,20 +12,20 @@ function settle(sent) {
 document.addEventListener("submit", (event) => {
   if (isSent) return event.preventDefault(); // a second click
   sms.abort();
-  setTimeout(settle, 0, true); // after the browser has read the form
-  setTimeout(settle, 20_000, false); // the answer never came
+  setTimeout(settle, 0, true); // disable the buttons after the browser has read the form
+  setTimeout(settle, 20_000, false); // enable them again if no response comes
 });
 addEventListener("pageshow", (event) => event.persisted && settle(false));
-// Browsers heed the attribute first, and in a frame once alone. Where they did, there is nothing left to do.
+// Browsers handle autofocus first, but in a frame only once. Set the focus if the browser did not.
 requestAnimationFrame(() => setTimeout(() => {
   if (document.activeElement === document.body) document.querySelector("[autofocus]")?.focus();
 }));
 
-// What is typed stays when the language changes, which loads the page anew.
+// Keep what was typed when the visitor switches the language, which reloads the page.
 const TYPED = "otpkit.typed";
 const fields = [...document.querySelectorAll("input:not([type=hidden]), select")];
 const kept = () => JSON.stringify([location.pathname, ...fields.map((field) => field.id)]);
-try { // a browser may allow no storage
+try { // Storage may be disabled.
   const [where, values] = JSON.parse(sessionStorage.getItem(TYPED)) ?? [];
   if (where === kept()) fields.forEach((field, place) => { field.value = values[place]; });
   sessionStorage.removeItem(TYPED);
@@ -36,22 +36,22 @@ try { // a browser may allow no storage
 
 if (code) {
   const boxes = [...code.parentElement.querySelectorAll("i")];
-  let last = ""; // what was sent by itself: a code that was wrong is not sent again
+  let last = ""; // the code submitted last by this script: a wrong code is not submitted again
 
   const length = boxes.length;
-  const group = "(\\d(?:[ -]?\\d)*)"; // digits as they are written, such as 482 913
+  const group = "(\\d(?:[ -]?\\d)*)"; // digits as they are often written, such as 482 913
   const word = "验证码|驗證碼|校验码|校驗碼|动态码|動態碼|确认码|code|password|pin|otp";
   const after = new RegExp(`(?:${word})(?:\\s|[:：=#"'“”「」【】()（）]|is|为|為|是)*${group}`, "gi");
   const before = new RegExp(`${group}\\s*(?:is|为|為|是)[^\\d.,;，。；]{0,40}?(?:${word})`, "gi");
 
-  function fold(text) { // digits of any script, ten in a row each; no marks of direction; one blank, one hyphen
+  function fold(text) { // Map digits of any script to 0-9, drop direction marks, unify blanks and hyphens.
     return text.normalize("NFKC").replace(/\p{Cf}/gu, "").replace(/\p{Pd}/gu, "-").replace(/\p{Nd}/gu, (digit) => {
       let zero = digit.codePointAt(0);
       while (/\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero--;
       return (digit.codePointAt(0) - zero) % 10;
     });
   }
-  function codes(text, pattern) { // a group as a whole, or a run of digits in it
+  function codes(text, pattern) { // Find groups that have the length of a code, or runs of digits in them.
     const groups = [...text.matchAll(pattern)].map((match) => match[1]);
     return new Set(groups.flatMap((each) => {
       const whole = each.replace(/\D/g, "");
@@ -59,8 +59,8 @@ if (code) {
     }));
   }
 
-  // Of a whole message the code is taken: the one that the text names, else the only one that is as long. Where that
-  // leaves a choice nothing is: another number would count as a wrong code.
+  // From a pasted message, take the code that the text names, else the only number of the right length. If several
+  // numbers are possible, take none: a wrong number would count as a wrong code.
   function read(text) {
     const plain = fold(text), digits = plain.replace(/\D/g, "");
     const named = new Set([...codes(plain, after), ...codes(plain, before)]);
@@ -93,14 +93,14 @@ if (code) {
 
   if ("OTPCredential" in window) {
     navigator.credentials.get({ otp: { transport: ["sms"] }, signal: sms.signal }).then((found) => {
-      if (!found) return; // as credentials.get may answer
+      if (!found) return; // credentials.get may return null
       code.value = found.code;
       take();
-    }, () => {}); // refused, or none came
+    }, () => {}); // refused, or no message came
   }
 }
 
-// Times are reckoned from one moment, as timers pause while a phone sleeps. Server and page may differ by their trip.
+// Count from one moment, because timers pause while a phone sleeps. The network delay may add a small difference.
 const start = Date.now();
 const left = (seconds) => Math.max(0, Math.ceil(seconds - (Date.now() - start) / 1000));
 
@@ -120,7 +120,7 @@ for (const wait of document.querySelectorAll(".wait")) {
     clearInterval(timer);
     delete button.dataset.waits;
     button.disabled = isSent;
-    wait.nextElementSibling.textContent = wait.nextElementSibling.dataset.text; // is read out, once
+    wait.nextElementSibling.textContent = wait.nextElementSibling.dataset.text; // screen readers announce it once
     wait.remove();
   }, 1000);
 }

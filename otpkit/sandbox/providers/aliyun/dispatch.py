@@ -1,7 +1,7 @@
-"""Alibaba Cloud's wire format: a signed request in, an answer of Dysmsapi or Dyvmsapi out. No I/O.
+"""Alibaba Cloud's wire format: check a signed request, and dispatch it to Dysmsapi or Dyvmsapi. No I/O.
 
-A call is named by headers and signed with ACS3-HMAC-SHA256, as today's clients do, or named by parameters and signed
-with version 1.0. Clients of old send the headers too, so it is the parameter `Action` that tells them apart.
+Current clients name the call in headers and sign with ACS3-HMAC-SHA256. Older clients name it in parameters and sign
+with version 1.0. Some older clients send the headers too, so the parameter `Action` decides.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from otpkit.sandbox.providers.aliyun.signatures import check_signature, check_si
 from otpkit.sandbox.providers.shared import Params, decode, form_of, numbers_in
 from otpkit.sandbox.state import Sandbox
 
-VERSION: Final = "2017-05-25"  # of both products
+VERSION: Final = "2017-05-25"  # Both products have this version.
 
 _CALLS: Final[Mapping[Api, Callable[[Sandbox, Params, WireRequest], WireResponse]]] = {
     "SendSms": dysmsapi.send_sms,
@@ -31,7 +31,7 @@ _PHONES: Final = ("PhoneNumbers", "PhoneNumber", "PhoneNumberJson", "CalledNumbe
 
 
 def answer(sandbox: Sandbox, request: WireRequest) -> WireResponse:
-    """Answer one request, in JSON or, where the parameter `Format` says so, in XML."""
+    """Answer one request, in JSON, or in XML if the parameter `Format` asks for it."""
     params = decode(request.query, form_of(request))
     try:
         reply = _answer(sandbox, request, params)

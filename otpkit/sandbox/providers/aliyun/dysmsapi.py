@@ -22,8 +22,8 @@ from otpkit.sandbox.providers.shared import (
 )
 from otpkit.sandbox.state import Sandbox
 
-MAX_NUMBERS: Final = 1_000  # a call of SendSms
-MAX_BATCH: Final = 100  # a call of SendBatchSms
+MAX_NUMBERS: Final = 1_000  # numbers in one call of SendSms
+MAX_BATCH: Final = 100  # numbers in one call of SendBatchSms
 
 _STATUSES: Final[Mapping[Status, int]] = {"waiting": 1, "failed": 2, "delivered": 3}
 
@@ -53,7 +53,7 @@ def _recipient(number: str) -> str:
 
 
 def send_batch_sms(sandbox: Sandbox, params: Params, request: WireRequest) -> WireResponse:
-    """Answer SendBatchSms: one template, with a signature and variables for each number; one BizId for all."""
+    """Answer SendBatchSms: one template, with a signature and variables for each number. All share one BizId."""
     biz_id, fault = sandbox.submit(_read_batch(sandbox, params), request)
     return apply_fault(done(BizId=biz_id), "SendBatchSms", fault, FAILURES)
 
@@ -81,7 +81,7 @@ def _texts(text: str) -> list[str]:
 
 
 def _all_values(text: str, number: int) -> list[dict[str, str]]:
-    """Read TemplateParamJson, which may be left out where the template has no variables."""
+    """Parse TemplateParamJson. It may be absent if the template has no variables."""
     listed = read_json(text, "isv.INVALID_JSON_PARAM") if text else [{}] * number
     if not isinstance(listed, list):
         raise Unacceptable("isv.INVALID_JSON_PARAM")
@@ -89,7 +89,7 @@ def _all_values(text: str, number: int) -> list[dict[str, str]]:
 
 
 def query_send_details(sandbox: Sandbox, params: Params, _: WireRequest) -> WireResponse:
-    """Answer QuerySendDetails: a page of what was sent to one number on one day in China, newest first."""
+    """Answer QuerySendDetails: one page of the messages to one number on one day in China, newest first."""
     phone, send_date, size, page = mandatory(params, "PhoneNumber", "SendDate", "PageSize", "CurrentPage")
     phone = _recipient(phone)
     day = recent_day(send_date, sandbox.now(), otherwise="isv.INVALID_PARAMETERS")
@@ -99,7 +99,7 @@ def query_send_details(sandbox: Sandbox, params: Params, _: WireRequest) -> Wire
     found = sandbox.sent_on(phone, day, params.get("BizId") or None, "dysmsapi")
     now = sandbox.now()
     rows = [_row(message, now) for message in found[start : start + page_size]]
-    # A string, as the official SDK has it; the document's older editions have a number.
+    # TotalCount is a string, as in the official SDK. Older editions of the document have a number.
     shown = done(TotalCount=str(len(found)), SmsSendDetailDTOs={"SmsSendDetailDTO": rows})
     return apply_fault(shown, "QuerySendDetails", fault, FAILURES)
 
@@ -121,11 +121,11 @@ def _row(message: Message, now: float) -> dict[str, object]:
 
 
 _LONGEST_SINGLE: Final = 70  # characters of one SMS
-_LONGEST_PART: Final = 67  # of each part of a longer one
+_LONGEST_PART: Final = 67  # characters of each part of a longer text
 
 
 def sms_report(message: Message) -> dict[str, object]:
-    """Return a row of an SmsReport, as it is pushed."""
+    """Return a row of a pushed SmsReport."""
     length = len(message.text)
     return {
         "phone_number": message.phone.removeprefix("+"),

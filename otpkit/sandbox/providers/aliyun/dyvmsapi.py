@@ -1,7 +1,7 @@
 """Dyvmsapi 2017-05-25: SingleCallByTts, SingleCallByVoice, ClickToDial and QueryCallDetailByCallId. No I/O.
 
-Mobile numbers alone can be called. ClickToDial is as the older official SDK has it, under today's signature. The
-document's editions differ on which calls QueryDate finds, those of its day or of the 24 hours after it: both.
+Only mobile numbers can be called. ClickToDial follows the older official SDK, but with the current signature. Editions
+of the document differ on which calls QueryDate finds: those of its day, or of the 24 hours after it. Both work here.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _WHOLE: Final = re.compile(r"-?[0-9]{1,15}")
 
 
 def single_call_by_tts(sandbox: Sandbox, params: Params, request: WireRequest) -> WireResponse:
-    """Answer SingleCallByTts: read a template out."""
+    """Answer SingleCallByTts: read a template aloud."""
     phone, template = mandatory(params, "CalledNumber", "TtsCode")
     values = template_values(params.get("TtsParam", ""), otherwise="isv.INVALID_JSON_PARAM")
     return _submit(sandbox, _read_call(sandbox, "SingleCallByTts", params, phone, template, values), request)
 
 
 def single_call_by_voice(sandbox: Sandbox, params: Params, request: WireRequest) -> WireResponse:
-    """Answer SingleCallByVoice: play a file, whose words stand among the templates."""
+    """Answer SingleCallByVoice: play a file. The text of the file is among the templates."""
     phone, file = mandatory(params, "CalledNumber", "VoiceCode")
     return _submit(sandbox, _read_call(sandbox, "SingleCallByVoice", params, phone, file, {}), request)
 
@@ -64,7 +64,7 @@ def _submit(sandbox: Sandbox, sms: Sms, request: WireRequest) -> WireResponse:
 
 
 def _checked(params: Params, *phones: str) -> str:
-    """Return OutId, once all that the calls share is as it should be."""
+    """Check the parameters that all calls share. Return OutId."""
     if not all(map(NUMBER.fullmatch, phones)):
         raise Unacceptable("isv.MOBILE_NUMBER_ILLEGAL")
     for name, (least, most) in _BOUNDS.items():
@@ -77,7 +77,7 @@ def _checked(params: Params, *phones: str) -> str:
 
 
 def query_call_detail_by_call_id(sandbox: Sandbox, params: Params, _: WireRequest) -> WireResponse:
-    """Answer QueryCallDetailByCallId: what became of a call that has ended; Data is empty for any other."""
+    """Answer QueryCallDetailByCallId: the details of a call that has ended. For any other call, Data is empty."""
     call_id, product, query_date = mandatory(params, "CallId", "ProdId", "QueryDate")
     _whole(product)
     asked = _whole(query_date) / 1000
@@ -127,7 +127,7 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-# The states of a call in which it was answered.
+# The states of an answered call.
 ANSWERED: Final = frozenset({HEARD, "200001"})
 STATES: Final = {
     HEARD: "用户听完",
@@ -142,14 +142,14 @@ STATES: Final = {
 
 
 def seconds_heard(message: Message) -> int:
-    """Return for how many seconds a call was listened to."""
+    """Return the length of an answered call in seconds, else 0."""
     if message.result_code not in ANSWERED or message.receipt_at is None:
         return 0
     return round(message.receipt_at - message.sent_at)
 
 
 def voice_report(message: Message) -> dict[str, object]:
-    """Return a row of a VoiceReport, as it is pushed."""
+    """Return a row of a pushed VoiceReport."""
     answered = message.result_code in ANSWERED
     return {
         "call_id": message.biz_id,

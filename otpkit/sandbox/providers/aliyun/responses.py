@@ -1,4 +1,4 @@
-"""Alibaba Cloud's envelopes, of Dysmsapi and Dyvmsapi. No I/O."""
+"""Response envelopes of Dysmsapi and Dyvmsapi. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from otpkit.gateways.base import Channel
 from otpkit.sandbox.calls import CALLS, Api, WireResponse, json_response
 from otpkit.sandbox.providers.shared import FailureResponses
 
-# What Alidayu's codes are called here, for the rules and the phone numbers that all providers share.
+# Alidayu's codes and Alibaba Cloud's, for the rules and the phone numbers that all providers share.
 _CODES: Final[Mapping[str, str]] = {
     "50001": "isv.OUT_OF_SERVICE",
     "50002": "isv.PRODUCT_UN_SUBSCRIPT",
@@ -52,18 +52,18 @@ _MESSAGES: Final[Mapping[str, str]] = {
 
 
 def done(**fields: object) -> WireResponse:
-    """Return a call's result."""
+    """Return the response of a successful call."""
     return json_response({"Code": "OK", "Message": "OK", "RequestId": _request_id(), **fields})
 
 
 def refused(api: Api, code: str) -> WireResponse:
-    """Refuse in the call's own envelope, under HTTP 200."""
+    """Return a refusal in the call's envelope, with HTTP 200."""
     code = "isv.VOICE_FILE_ILLEGAL" if (api, code) == ("SingleCallByVoice", "70001") else _code(api, code)
     return json_response({"Code": code, "Message": _MESSAGES.get(code, code), "RequestId": _request_id()})
 
 
 def system_error(status: int, code: str, message: str, host: str) -> WireResponse:
-    """Fail before the call is reached."""
+    """Return an error that comes before the call is reached."""
     request_id = _request_id()
     return json_response(
         {
@@ -78,7 +78,7 @@ def system_error(status: int, code: str, message: str, host: str) -> WireRespons
 
 
 def as_xml(answer: WireResponse, action: str) -> WireResponse:
-    """Return an answer in XML; what is no JSON object stays as it is."""
+    """Return a response in XML. If the body is not a JSON object, return it unchanged."""
     try:
         fields = json.loads(answer.body)
     except ValueError:
@@ -125,7 +125,7 @@ FAILURES: Final = FailureResponses(
 
 
 class Denied(Exception):
-    """A request that is turned away, with an HTTP status and a code for the reason."""
+    """Raised for a request that is denied, with an HTTP status and a code for the reason."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(code)
@@ -135,7 +135,7 @@ class Denied(Exception):
 
 
 def mandatory(params: Mapping[str, str], *names: str) -> list[str]:
-    """Return the parameters that a call can't do without.
+    """Return the values of mandatory parameters.
 
     Raises:
         Denied: one is missing.

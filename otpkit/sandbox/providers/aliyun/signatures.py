@@ -1,7 +1,7 @@
-"""Alibaba Cloud's two signatures, checked as it does. No I/O.
+"""Check Alibaba Cloud's two signatures as Alibaba Cloud checks them. No I/O.
 
-ACS3-HMAC-SHA256 is that of today's clients. Version 1.0, HMAC-SHA1 over the parameters, is that of the RPC clients of
-old. Source: 《V2版本RPC风格请求体&签名机制》, help.aliyun.com/document_detail/251751.html.
+Current clients use ACS3-HMAC-SHA256. Older RPC clients use version 1.0: HMAC-SHA1 over the parameters.
+Source: 《V2版本RPC风格请求体&签名机制》, help.aliyun.com/document_detail/251751.html.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from otpkit.sandbox.storage import NONCE_WINDOW
 
 
 def check_date(text: str, now: float) -> None:
-    """Check that a signed request's date is near `now`, in seconds since the epoch.
+    """Check that a signed request's date is within 15 minutes of `now` (seconds since the epoch).
 
     Raises:
-        Denied: it is not, or it is no date.
+        Denied: it is not, or it is not a date.
     """
     try:
         date = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
@@ -37,22 +37,22 @@ def check_date(text: str, now: float) -> None:
 
 
 def check_signature(sandbox: Sandbox, request: WireRequest) -> None:
-    """Check that a request's signature is right, recent and new.
+    """Check that a request's signature is correct, recent and not used before.
 
     Raises:
         Denied: it is not.
     """
-    said = read_authorization(request.header("authorization"))
-    if said is None:
+    claim = read_authorization(request.header("authorization"))
+    if claim is None:
         raise Denied("IncompleteSignature", "The request signature does not conform to Aliyun standards.")
-    secret = sandbox.secret_of(said.access_key_id)
+    secret = sandbox.secret_of(claim.access_key_id)
     if secret is None:
         raise Denied("InvalidAccessKeyId.NotFound", "Specified access key is not found.", status=404)
     nonce = _mandatory_header(request, "x-acs-signature-nonce")
     check_date(_mandatory_header(request, "x-acs-date"), sandbox.now())
-    if not _is_signed(request, said, secret):
+    if not _is_signed(request, claim, secret):
         raise Denied("SignatureDoesNotMatch", "Specified signature is not matched with our calculation.")
-    # Last, so that only who knows the secret can fill the memory.
+    # Check this last: only a client that knows the secret can then fill the memory.
     if not sandbox.first_use(nonce):
         raise Denied("SignatureNonceUsed", "Specified signature nonce was used already.")
 
@@ -64,22 +64,24 @@ def _mandatory_header(request: WireRequest, name: str) -> str:
     return value
 
 
-def _is_signed(request: WireRequest, said: Authorization, secret: str) -> bool:
-    """Return whether the signature is right, and covers the host and all headers that describe the call."""
+def _is_signed(request: WireRequest, claim: Authorization, secret: str) -> bool:
+    """Return True if the signature is correct and covers the host and all headers that describe the call."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
     needed = {name for name in headers if name.startswith("x-acs-") or name in {"host", "content-type"}}
     body, params = sha256(request.body).hexdigest(), decode(request.query)
-    if params is None or not needed <= set(said.signed_headers) <= headers.keys():
+    if params is None or not needed <= set(claim.signed_headers) <= headers.keys():
         return False
     if headers.get("x-acs-content-sha256") != body:
         return False
     path = request.path.decode("latin-1")
-    expected = signature(request.method, path, params, headers, said.signed_headers, body, secret)
-    return hmac.compare_digest(expected, said.signature)
+    expected = signature(request.method, path, params, headers, claim.signed_headers, body, secret)
+    return hmac.compare_digest(expected, claim.signature)
 
 
 def check_signature_v1(sandbox: Sandbox, method: str, params: Params) -> None:
-    """Check that a request's signature is right, recent and new; `params` are those of the query and the form.
+    """Check that a request's signature is correct, recent and not used before.
+
+    `params` are those of the query and the form.
 
     Raises:
         Denied: it is not.
@@ -97,7 +99,7 @@ def check_signature_v1(sandbox: Sandbox, method: str, params: Params) -> None:
     check_date(date, sandbox.now())
     signed = string_to_sign(method, params)
     if not hmac.compare_digest(sign(signed, secret), signature.encode("utf-8", "replace")):
-        # Clients of old compare this text with their own, to tell a wrong secret from a wrong signature.
+        # Older clients compare this text with their own, to distinguish a wrong secret from a wrong signature.
         problem = "Specified signature is not matched with our calculation."
         raise Denied("SignatureDoesNotMatch", f"{problem} server string to sign is:{signed}")
     if not sandbox.first_use(nonce):
@@ -110,6 +112,6 @@ def sign(text: str, secret: str) -> bytes:
 
 
 def string_to_sign(method: str, params: Mapping[str, str]) -> str:
-    """Return what is signed: the method, the path `/` and all parameters but `Signature`, each part encoded."""
+    """Return the text to sign: the method, the path `/` and all parameters except `Signature`, each part encoded."""
     query = canonical_query({name: value for name, value in params.items() if name != "Signature"})
     return f"{method}&%2F&{quote(query, safe='')}"

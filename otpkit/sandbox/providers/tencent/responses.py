@@ -1,4 +1,4 @@
-"""Tencent Cloud's envelope. No I/O."""
+"""Tencent Cloud's response envelope. No I/O."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from otpkit.sandbox.calls import Api, Headers, WireResponse, json_response
 from otpkit.sandbox.phones import country_and_number, e164
 from otpkit.sandbox.providers.shared import FailureResponses
 
-# Its SDKs read a body as JSON only where this is all that the header says.
+# Tencent Cloud's SDKs parse a body as JSON only if the header is exactly this, without a charset.
 _JSON: Final[Headers] = ((b"content-type", b"application/json"),)
-# What Alidayu's codes are called here, for the rules and the phone numbers that all providers share.
+# Alidayu's codes and Tencent Cloud's, for the rules and the phone numbers that all providers share.
 _CODES: Final[Mapping[str, str]] = {
     "50001": "FailedOperation.InsufficientBalanceInSmsPackage",
     "50002": "UnauthorizedOperation.RequestPermissionDeny",
@@ -29,7 +29,7 @@ _CODES: Final[Mapping[str, str]] = {
 
 
 class TencentError(Exception):
-    """A call that fails as a whole; `code` is Tencent Cloud's for the reason."""
+    """Raised for a call that fails as a whole. `code` is Tencent Cloud's code for the reason."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code)
@@ -38,17 +38,17 @@ class TencentError(Exception):
 
 
 def done(**fields: object) -> WireResponse:
-    """Return a call's result."""
+    """Return the response of a successful call."""
     return json_response({"Response": {**fields, "RequestId": str(uuid4())}}, headers=_JSON)
 
 
 def failed(code: str, message: str, *, status: int = 200) -> WireResponse:
-    """Fail as a whole, under HTTP 200 as the document has it."""
+    """Return the response of a call that fails as a whole, with HTTP 200 as documented."""
     return replace(done(Error={"Code": code, "Message": message}), status=status)
 
 
 def send_status(phone: str, context: str, serial: str = "", code: str = "Ok") -> dict[str, object]:
-    """Return what became of one number; one that was refused has no serial number and costs nothing."""
+    """Return the status of one number. A refused number has no serial number and costs nothing."""
     return {
         "SerialNo": serial,
         "PhoneNumber": e164(phone),
@@ -61,7 +61,7 @@ def send_status(phone: str, context: str, serial: str = "", code: str = "Ok") ->
 
 
 def failures(phones: Sequence[str] = (), context: str = "") -> FailureResponses:
-    """Return how a call fails; one that sends refuses each number by itself."""
+    """Return the responses of a failing call. A call that sends refuses each number separately."""
 
     def refused(_: Api, code: str) -> WireResponse:
         code = _CODES.get(code, code)

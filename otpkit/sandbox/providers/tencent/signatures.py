@@ -1,4 +1,4 @@
-"""Tencent Cloud's signatures, checked as it does: TC3-HMAC-SHA256, and HmacSHA1 and HmacSHA256 of version 1. No I/O.
+"""Check Tencent Cloud's signatures: TC3-HMAC-SHA256, and HmacSHA1 and HmacSHA256 of version 1. No I/O.
 
 Sources: https://cloud.tencent.com/document/api/382/52071 (v3), https://cloud.tencent.com/document/api/382/52072 (v1).
 """
@@ -17,7 +17,7 @@ from otpkit.sandbox.providers.shared import Params
 from otpkit.sandbox.providers.tencent.responses import TencentError
 from otpkit.sandbox.state import Sandbox
 
-WINDOW: Final = 300  # s that a request's time may be off, either way
+WINDOW: Final = 300  # s; a request's time may differ from the sandbox's clock by this much, in either direction
 _UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 _METHODS: Final = {"HmacSHA1": "sha1", "HmacSHA256": "sha256"}
 _PORT: Final = re.compile(r":[0-9]+$")
@@ -29,18 +29,18 @@ _AUTHORIZATION: Final = re.compile(
 
 
 def check_v3(sandbox: Sandbox, request: WireRequest) -> None:
-    """Check that a request's header `Authorization` is right and recent.
+    """Check that the signature in the header `Authorization` is correct and recent.
 
     Raises:
         TencentError: it is not.
     """
-    said = _AUTHORIZATION.fullmatch(request.header("authorization"))
-    if said is None:
+    claim = _AUTHORIZATION.fullmatch(request.header("authorization"))
+    if claim is None:
         raise TencentError("AuthFailure.InvalidAuthorization", "The header Authorization is not valid.")
-    secret = _secret_of(sandbox, said["id"])
+    secret = _secret_of(sandbox, claim["id"])
     timestamp = _recent(request.header("x-tc-timestamp"), sandbox.now())
     headers = {name.decode("latin-1"): request.header(name.decode("latin-1")) for name in request.headers}
-    names = said["names"].split(";")
+    names = claim["names"].split(";")
     body = _UNSIGNED.encode() if headers.get("x-tc-content-sha256") == _UNSIGNED else request.body
     query = request.query.decode("latin-1")
     if not {"content-type", "host"} <= set(names) <= headers.keys():
@@ -48,13 +48,13 @@ def check_v3(sandbox: Sandbox, request: WireRequest) -> None:
 
     def signed_for(host: str) -> bytes:
         canonical = signing.canonical_request(request.method, query, {**headers, "host": host}, names, body)
-        return signing.signature(secret, service=said["service"], request=canonical, timestamp=timestamp).encode()
+        return signing.signature(secret, service=claim["service"], request=canonical, timestamp=timestamp).encode()
 
-    _check(headers["host"], signed_for, said["hex"])
+    _check(headers["host"], signed_for, claim["hex"])
 
 
 def check_v1(sandbox: Sandbox, request: WireRequest, params: Params) -> None:
-    """Check that a request's parameter `Signature` is right and recent.
+    """Check that the signature in the parameter `Signature` is correct and recent.
 
     Raises:
         TencentError: it is not.
@@ -74,7 +74,7 @@ def check_v1(sandbox: Sandbox, request: WireRequest, params: Params) -> None:
 
 
 def _check(host: str, signed_for: Callable[[str], bytes], signature: str) -> None:
-    """Compare with the signature for the host with its port, and without: not every SDK signs the port."""
+    """Compare with the signatures for the host with its port and without: not every SDK signs the port."""
     given = signature.encode("utf-8", "replace")
     if not any(hmac.compare_digest(signed_for(each), given) for each in (host, _PORT.sub("", host))):
         raise TencentError("AuthFailure.SignatureFailure", "The provided credentials could not be validated.")

@@ -1,7 +1,7 @@
 """Tencent Cloud SMS 2021-01-11: SendSms, PullSmsSendStatus and PullSmsSendStatusByPhoneNumber. No I/O.
 
-A template has the text `{1}为您的验证码` or `${1}…`: its variables have numbers. The signature and the template are the
-sandbox's own, and any SdkAppId will do.
+The variables of a template are numbers: `{1}为您的验证码` or `${1}…`. The sandbox checks the signature and the
+template. It accepts any SdkAppId.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from otpkit.sandbox.providers.tencent.signatures import check_v1, check_v3
 from otpkit.sandbox.state import Sandbox
 
 VERSION: Final = "2021-01-11"
-MAX_NUMBERS: Final = 200  # a call
-MAX_ROWS: Final = 100  # a call
+MAX_NUMBERS: Final = 200  # numbers in one call
+MAX_ROWS: Final = 100  # rows in one call
 Fields = Mapping[str, Any]
 
 _ITEM: Final = re.compile(r"([A-Za-z]+)\.([0-9]{1,3})")
@@ -29,7 +29,7 @@ _INTERNATIONAL: Final = re.compile(r"\+(?!86)([1-9][0-9]{6,14})")
 
 
 def speaks(request: WireRequest) -> bool:
-    """Return whether a request is one of Tencent Cloud's clients, by its header or its parameters."""
+    """Return True if a request comes from a client of Tencent Cloud, by its header or its parameters."""
     return b"x-tc-action" in request.headers or b"SecretId=" in b"&".join((request.query, form_of(request)))
 
 
@@ -46,11 +46,11 @@ def _answer(sandbox: Sandbox, request: WireRequest) -> WireResponse:
     if params is None:
         raise TencentError("InvalidParameter", "The parameters can't be read, or one of them comes twice.")
     is_v1 = b"x-tc-action" not in request.headers
-    said = params if is_v1 else {name: request.header(f"x-tc-{name.lower()}") for name in ("Action", "Version")}
-    api = next((api for api in _CALLS if api == f"tencent.{said.get('Action')}"), None)
+    named = params if is_v1 else {name: request.header(f"x-tc-{name.lower()}") for name in ("Action", "Version")}
+    api = next((api for api in _CALLS if api == f"tencent.{named.get('Action')}"), None)
     if api is None:
         raise TencentError("InvalidAction", "The request with the action is not supported or valid.")
-    if said.get("Version") != VERSION:
+    if named.get("Version") != VERSION:
         raise TencentError("NoSuchVersion", "The API version does not exist.")
     fields = _fields(request, params)
     sandbox.count(api, _numbers_in(fields))
@@ -67,7 +67,7 @@ def _numbers_in(fields: Fields) -> set[str]:
 
 
 def _fields(request: WireRequest, params: Mapping[str, str]) -> Fields:
-    """Return what a call is given: a JSON object, or parameters in which `Name.0` is the first of a list."""
+    """Return a call's fields: a JSON object, or parameters in which `Name.0` is the first element of a list."""
     if request.header("content-type").startswith("application/json") and request.method == "POST":
         try:
             fields = json.loads(request.body)
@@ -105,7 +105,7 @@ def _send_sms(sandbox: Sandbox, fields: Fields, request: WireRequest) -> WireRes
 
 
 def _accepted(numbers: list[str], serials: list[str], context: str) -> WireResponse:
-    """Answer that each number was accepted, except those that are no phone number."""
+    """Return the response that accepts each number, except those that are not phone numbers."""
     left, bad = iter(serials), "InvalidParameterValue.IncorrectPhoneNumber"
     statuses = [
         send_status(number, context, code=bad)
@@ -177,14 +177,14 @@ def _texts(value: object) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise TencentError("InvalidParameter", "A list holds something that is no string.")
+        raise TencentError("InvalidParameter", "A list holds something that is not a string.")
     return value
 
 
 def _text(fields: Fields, name: str, *, needed: bool = True) -> str:
     value = fields.get(name, "")
     if not isinstance(value, str):
-        raise TencentError("InvalidParameter", f"{name} is no string.")
+        raise TencentError("InvalidParameter", f"{name} is not a string.")
     if needed and not value.strip():
         raise TencentError("MissingParameter", f"The request is missing the parameter {name}.")
     return value
@@ -207,7 +207,7 @@ _CALLS: Final[Mapping[Api, Callable[[Sandbox, Fields, WireRequest], WireResponse
 
 
 def status_report(message: Message) -> dict[str, object]:
-    """Return a receipt as it is pushed."""
+    """Return a receipt in the pushed format."""
     country, number = country_and_number(message.phone)
     return {
         "user_receive_time": time_text(message.receipt_at or message.sent_at),

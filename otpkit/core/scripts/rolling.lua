@@ -1,0 +1,22 @@
+-- How long until all rolling rates allow one more; 0 where they do now, else also which of them takes longest: its limit and its
+-- window.
+local function rolling_wait(newest, rates, now)
+  local wait, limit, window = 0
+  for i = 1, #rates, 2 do
+    local nth = newest[rates[i]]
+    if nth and nth.time + rates[i + 1] - now > wait then
+      limit, window = rates[i], rates[i + 1]
+      wait = nth.time + window - now
+    end
+  end
+  return wait, limit, window
+end
+
+-- What the longest window of rolling rates still allows.
+local function rolling_left(newest, rates, now)
+  local since, counted = now - rates[#rates], 0
+  for i = 1, #newest do
+    if newest[i].time > since then counted = counted + 1 end
+  end
+  return max(0, rates[#rates - 1] - counted)
+end

@@ -1,0 +1,124 @@
+"""A client that was passed in: its pool is left as redis-py would leave it, and what broke while idle is not used."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from support.callers import BROAD
+from support.rig import SECRET, TEMPLATE
+
+from otpkit import OTP
+from otpkit.testing import Outbox
+
+PHONE = "+8613800138000"
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def url(request: pytest.FixtureRequest) -> str:
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
+
+
+def lent(url: str, namespace: str, pool: Any = redis.ConnectionPool, **options: Any) -> tuple[OTP, redis.Redis]:
+    """Return an OTP with a client that tries once."""
+    client = redis.Redis.from_pool(pool.from_url(url, retry=Retry(NoBackoff(), 0), **options))
+    return OTP(client, Outbox(), TEMPLATE, SECRET, policy=BROAD, namespace=namespace), client
+
+
+def close_all(url: str, name: str) -> int:
+    """Have the server close the connections of a name; return how many they were."""
+    with redis.Redis.from_url(url, decode_responses=True) as admin:
+        ids = [each["id"] for each in admin.client_list() if each["name"] == name]
+        for each in ids:
+            admin.client_kill_filter(_id=each)
+    return len(ids)
+
+
+def test_idle_connections_that_the_server_closed_are_not_used(url: str, namespace: str) -> None:
+    """As a server's `timeout` does; the client tries once, so one of them would be an error."""
+    otp, client = lent(url, namespace, client_name=namespace)
+    assert otp.status(PHONE) is None
+    for _ in range(3):
+        assert close_all(url, namespace) == 1
+        assert otp.status(PHONE) is None
+    assert len(client.connection_pool._available_connections) == 1
+
+
+def test_a_connection_with_a_reply_to_come_is_not_used(url: str, namespace: str) -> None:
+    """Whoever gave it back so: the reply is not ours."""
+    otp, client = lent(url, namespace)
+    assert otp.status(PHONE) is None
+    connection = client.connection_pool.get_connection()
+    connection.send_command("ECHO", "a reply of another call")
+    client.connection_pool.release(connection)
+    for _ in range(3):
+        assert otp.status(PHONE) is None
+
+
+def test_one_connection_serves_one_caller_after_the_other(url: str, namespace: str) -> None:
+    """A pool of one: none stays in use, whatever a call's end, and the client's own calls find it too."""
+    otp, client = lent(url, namespace, max_connections=1)
+    for _ in range(5):
+        otp.issue(PHONE)
+        assert client.ping()
+        otp.erase(PHONE)
+    pool: Any = client.connection_pool
+    assert (len(pool._available_connections), len(pool._in_use_connections), pool._created_connections) == (1, 0, 1)
+
+
+class Wary(redis.ConnectionPool):
+    """A pool of the user's own, which wants to know of each connection that is taken."""
+
+    taken = 0
+
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        self.taken += 1
+        return super().get_connection(*args, **options)
+
+
+def test_a_pool_of_the_users_own_gives_each_connection(url: str, namespace: str) -> None:
+    """Nothing of it is passed by."""
+    otp, client = lent(url, namespace, Wary)
+    pool: Any = client.connection_pool
+    before = pool.taken
+    for _ in range(3):
+        otp.status(PHONE)
+    assert pool.taken == before + 3
+
+
+def test_a_client_that_asks_for_new_connections_gets_them(url: str, namespace: str) -> None:
+    """As redis-py does where a server announces that it moves."""
+    otp, client = lent(url, namespace)
+    otp.status(PHONE)
+    (connection,) = client.connection_pool._available_connections  # type: ignore[attr-defined]
+    if not hasattr(connection, "mark_for_reconnect"):
+        pytest.skip("this redis-py knows no moving servers")
+    socket = connection._sock
+    connection.mark_for_reconnect()
+    otp.status(PHONE)
+    otp.status(PHONE)
+    assert connection._sock is not socket
+
+
+def test_a_forked_child_takes_connections_of_its_own(url: str, namespace: str) -> None:
+    """The parent's are the parent's, though the pool has them."""
+    otp, client = lent(url, namespace)
+    otp.status(PHONE)
+    (connection,) = client.connection_pool._available_connections  # type: ignore[attr-defined]
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            otp.status(PHONE)
+            (own,) = client.connection_pool._available_connections  # type: ignore[attr-defined]
+            os.write(writing, b"its own" if own is not connection else b"its parent's")
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(reading, 99) == b"its own"
+    assert otp.status(PHONE) is None

@@ -1,0 +1,178 @@
+"""Callers of a shared connection: so many at once, the others first come, first served, and none is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from support.echoes import echo, echo_all, endpoint_of, storing, texts
+from support.wire import Wire
+
+from otpkit.store import multiplexed, retry
+from otpkit.store.aio import AsyncStore
+from otpkit.store.binding import Binding
+from otpkit.store.multiplexed import MAX_UNANSWERED, Endpoint, SharedLease
+from otpkit.store.protocol import Crowded
+from otpkit.store.retry import RetryBudget
+
+PING = ("PING",)
+CROWD = 2000
+
+
+@pytest.fixture(params=["valkey", "redis"])
+async def wire(request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
+    async with Wire(request.getfixturevalue(f"{request.param}_url")) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def store(wire: Wire) -> AsyncIterator[AsyncStore]:
+    async with storing(wire.url) as store:
+        yield store
+
+
+class Load:
+    """Notes the most commands that were on their way at once."""
+
+    def __init__(self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.most = 0
+        send = multiplexed.MultiplexedConnection._send
+
+        def watched(connection: multiplexed.MultiplexedConnection) -> None:
+            self.most = max(self.most, connection.load)
+            send(connection)
+
+        monkeypatch.setattr(multiplexed.MultiplexedConnection, "_send", watched)
+
+
+async def test_burst_is_served_in_order(wire: Wire, store: AsyncStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not more at once than are allowed."""
+    load, served = Load(endpoint_of(store), monkeypatch), []
+
+    async def call(text: str) -> None:
+        served.append(await echo(store, text))
+
+    await asyncio.gather(*map(call, texts(CROWD)))
+    assert served == texts(CROWD)
+    assert load.most == MAX_UNANSWERED
+    assert wire.opened == 1
+
+
+async def test_burst_whose_connection_is_lost(wire: Wire, store: AsyncStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those on their way ask again, those in the queue keep their order, and no more are on their way than ever."""
+    load = Load(endpoint_of(store), monkeypatch)
+    wire.flows.clear()
+    crowd = asyncio.ensure_future(echo_all(store, texts(CROWD)))
+    await asyncio.sleep(0.05)
+    wire.reset_all()
+    wire.flows.set()
+    assert await crowd == texts(CROWD)
+    assert load.most == MAX_UNANSWERED
+    assert wire.opened == 2
+
+
+async def test_burst_of_which_half_is_cancelled(wire: Wire, store: AsyncStore) -> None:
+    """In the queue, before the write and after it: the others are served in order."""
+    for turns in range(12):
+        served = []
+
+        async def call(text: str, served: list[str] = served) -> None:
+            served.append(await echo(store, text))
+
+        names = texts(5 * MAX_UNANSWERED, f"{turns}.")
+        tasks = [asyncio.ensure_future(call(text)) for text in names]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert [text for text in served if text in names[1::2]] == names[1::2]
+        assert endpoint_of(store).is_idle
+    assert wire.opened == 1
+
+
+async def test_all_on_their_way_are_cancelled(wire: Wire, store: AsyncStore) -> None:
+    """Their places are free when their replies have come."""
+    wire.flows.clear()
+    names = texts(3 * MAX_UNANSWERED)
+    tasks = [asyncio.ensure_future(echo(store, text)) for text in names]
+    await asyncio.sleep(0.05)
+    for task in tasks[:MAX_UNANSWERED]:
+        task.cancel()
+    wire.flows.set()
+    assert await asyncio.gather(*tasks[MAX_UNANSWERED:]) == names[MAX_UNANSWERED:]
+    assert endpoint_of(store).is_idle
+
+
+async def test_waits_that_time_out_keep_their_place(
+    wire: Wire, store: AsyncStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the queue is: those who come later are served later."""
+    monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", 1)
+    monkeypatch.setattr(retry, "TOTAL_S", retry.ANSWER_S + 0.25)  # so that 250 ms of waiting are a try
+    wire.drip_s = 0.001
+    served = []
+
+    async def call(text: str) -> None:
+        served.append(await echo(store, text))
+
+    async with asyncio.TaskGroup() as group:
+        for text in texts(50, "early"):
+            group.create_task(call(text))
+        for text in texts(50, "later"):
+            await asyncio.sleep(0.008)
+            group.create_task(call(text))
+    assert served == [*texts(50, "early"), *texts(50, "later")]
+
+
+async def test_connecting_fails_while_a_crowd_waits(wire: Wire, store: AsyncStore) -> None:
+    """Every call ends, some attempts are made and not thousands, and the next crowd is served."""
+    wire.is_refusing = True
+    wire.reset_all()
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(20):
+        await echo_all(store, texts(CROWD // 4))
+    assert wire.opened < CROWD // 10
+    wire.is_refusing = False
+    assert await echo_all(store, texts(CROWD)) == texts(CROWD)
+    assert endpoint_of(store).is_idle
+
+
+async def test_place_before_another_node_is_given_back(
+    wire: Wire, store: AsyncStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slot may move while a caller waits for its node; the next in the queue there is let in."""
+    monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", 1)
+    binding: Binding = store._bindings[asyncio.get_running_loop()]
+    endpoints = {name: Endpoint(binding.loop, binding.client.connection_pool.make_connection) for name in "ab"}
+    lease = SharedLease(lambda node: endpoints[node], RetryBudget())
+    lease._budget.begin()
+    lease.node = "a"
+    first, third = endpoints["a"].place(), endpoints["a"].place()
+    endpoints["a"].queue(first)
+    entering = asyncio.ensure_future(lease.enter(1))
+    await asyncio.sleep(0)
+    endpoints["a"].queue(third)
+    await asyncio.sleep(0)
+    endpoints["a"].leave(first)
+    assert await entering
+    lease.node = "b"
+    assert await lease.say(PING) in {b"PONG", "PONG"}
+    assert third.done()
+    for endpoint in endpoints.values():
+        await endpoint.close()
+
+
+async def test_full_endpoint_is_said_at_once(wire: Wire, store: AsyncStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generator waits then, as long as its budget allows."""
+    monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", 1)
+    endpoint = endpoint_of(store)
+    first = endpoint.place()
+    endpoint.queue(first)
+    lease = SharedLease(lambda _: endpoint, RetryBudget())
+    lease._budget.begin()
+    with pytest.raises(Crowded):
+        await lease.say(PING)
+    endpoint.leave(first)
+    assert await lease.say(PING)

@@ -1,0 +1,90 @@
+"""Visitors' addresses: read as `ipaddress` reads them, whoever does it, and counted as they always were."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otpkit.core import addresses
+from otpkit.core.addresses import Visitor, read_visitor
+from otpkit.errors import ConfigurationError
+
+NETWORKS = [ipaddress.ip_network(each) for each in addresses._NOT_VISITORS]
+
+
+def expected(text: str) -> Visitor | None:
+    """Return how an address is counted, by `ipaddress` alone; raises ValueError for what is none."""
+    address = ipaddress.ip_address(text)
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped if mapped is not None else address
+    if any(address in network for network in NETWORKS):
+        return None
+    if address.version == 4:
+        return Visitor(str(address), is_network=False)
+    return Visitor(str(ipaddress.ip_network((address, 64), strict=False)), is_network=True)
+
+
+EDGES = [
+    str(network[place] + step)
+    for network in NETWORKS
+    for place, step in ((0, 0), (0, -1), (-1, 0), (-1, 1))
+    if 0 <= int(network[place]) + step < 2**network.max_prefixlen
+]
+ODD = [
+    *("", " ", "1", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1.2.3.04", "1.2.3.4 ", "１.2.3.4", "0x1.2.3.4"),
+    *("::", "::1", "::2", ":::", "1::2::3", "::ffff:1.2.3.4", "::ffff:127.0.0.1", "::FFFF:102:304", "::1.2.3.4"),
+    *(
+        "2001:db8::1%eth0",
+        "fe80::1%1",
+        "12345::",
+        "2001:db8::/64",
+        "1.2.3.4/8",
+        "1.2.3.4\0",
+        "2001:db8::\0",
+        "2001:DB8::1",
+    ),
+    *("0:0:0:1::", "1:0:0:0:0:0:0:0", "0:0:1::", "::1:0:0:0:0", "64:ff9b::1.2.3.4", "::ffff:01.2.3.4", "\ud800:"),
+]
+
+
+def check(text: str) -> None:
+    try:
+        wanted = expected(text)
+    except ValueError:
+        with pytest.raises(ConfigurationError):
+            read_visitor(text)
+    else:
+        assert read_visitor(text) == wanted
+
+
+@pytest.mark.parametrize("text", [*EDGES, *ODD])
+def test_an_address_is_read_as_ipaddress_does(text: str) -> None:
+    """At each end of each range, and written in odd ways."""
+    check(text)
+
+
+@given(st.one_of(st.ip_addresses().map(str), st.ip_addresses(v=6).map(lambda each: each.exploded)))
+def test_any_address_is_read_as_ipaddress_does(text: str) -> None:
+    check(text)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1))
+def test_a_network_is_named_as_ever(high: int, low: int) -> None:
+    """With few bits set, for runs of zeros; the name is the key that Redis has counted under so far."""
+    check(str(ipaddress.IPv6Address((high & 0xF00F000F) << 96 | low & 0xF00000000000000F)))
+    check(str(ipaddress.IPv6Address(high << 64 | low)))
+
+
+@given(st.text(alphabet="0123456789abcdefABCDEF:.%/ ", max_size=42))
+def test_any_text_is_read_as_ipaddress_does(text: str) -> None:
+    check(text)
+
+
+def test_other_values_are_read_by_their_text() -> None:
+    """An address of `ipaddress` is one; a number is none."""
+    assert read_visitor(ipaddress.ip_address("203.0.113.9")) == ("203.0.113.9", False)
+    with pytest.raises(ConfigurationError):
+        read_visitor(3405803785)
