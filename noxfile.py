@@ -70,6 +70,7 @@ def python313(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Run the suite with coverage, which may not fall below its figure; arguments go to pytest."""
     run(session, "coverage", "erase")
-    run(session, "coverage", "run", "-m", "pytest", *session.posargs)
+    saves = ("-p", "support.save_coverage")  # A worker of pytest-xdist may end without a farewell.
+    run(session, "coverage", "run", "-m", "pytest", *saves, *session.posargs, PYTHONPATH="tests")
     run(session, "coverage", "combine", "-q")
     run(session, "coverage", "report", "--skip-covered", f"--fail-under={COVERED}")

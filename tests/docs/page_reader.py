@@ -99,7 +99,7 @@ class Reader:
         if self.server is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.server.pid, signal.SIGINT)
+            os.killpg(self.server.pid, signal.SIGTERM)  # A test that runs in the background may ignore SIGINT.
         try:
             print(self.server.communicate(timeout=20)[0])  # Pytest shows it where the test fails.
         finally:
