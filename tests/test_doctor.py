@@ -77,7 +77,7 @@ def test_an_index_secret_that_changed_is_a_problem(valkey_url: str, namespace: s
     def found(**variables: str) -> Finding:
         return settings_of(valkey_url, namespace=namespace, **variables)["index_secret"]
 
-    assert "recorded now" in found().found
+    assert "now recorded" in found().found
     assert "used with" in found().found
     with redis.Redis.from_url(valkey_url) as client:
         (key,) = client.keys(f"{namespace}:*")
@@ -92,7 +92,7 @@ def test_an_index_secret_that_changed_is_a_problem(valkey_url: str, namespace: s
         assert re.fullmatch(rb"[A-Za-z0-9_-]{22}", kept)
         assert key.decode() in changed.remedy
         client.delete(key)
-        assert "recorded now" in found(secret=OTHER).found
+        assert "now recorded" in found(secret=OTHER).found
 
 
 def test_a_client_that_decodes_is_asked_alike(valkey_url: str, namespace: str) -> None:
@@ -150,20 +150,20 @@ def _refusal(category: RejectionCategory) -> GatewayRejectedError:
 @pytest.mark.parametrize(
     ("answer", "status"),
     [
-        (settings.Answer(status=200, understood=True), "ok"),
-        (settings.Answer(status=200), "warning"),
-        (settings.Answer(status=503), "warning"),
-        (settings.Answer(failure=NoAnswer("late")), "warning"),
-        (settings.Answer(failure=NotConnected("refused")), "problem"),
-        (settings.Answer(_refusal("account"), status=200), "problem"),
-        (settings.Answer(_refusal("account"), status=401), "problem"),
-        (settings.Answer(_refusal("request"), status=403), "problem"),
-        (settings.Answer(_refusal("request"), status=200), "warning"),
-        (settings.Answer(_refusal("rate_limit"), status=403), "warning"),
-        (settings.Answer(_refusal("number"), status=200), "ok"),
+        (settings.ProbeReply(status=200, understood=True), "ok"),
+        (settings.ProbeReply(status=200), "warning"),
+        (settings.ProbeReply(status=503), "warning"),
+        (settings.ProbeReply(failure=NoAnswer("late")), "warning"),
+        (settings.ProbeReply(failure=NotConnected("refused")), "problem"),
+        (settings.ProbeReply(_refusal("account"), status=200), "problem"),
+        (settings.ProbeReply(_refusal("account"), status=401), "problem"),
+        (settings.ProbeReply(_refusal("request"), status=403), "problem"),
+        (settings.ProbeReply(_refusal("request"), status=200), "warning"),
+        (settings.ProbeReply(_refusal("rate_limit"), status=403), "warning"),
+        (settings.ProbeReply(_refusal("number"), status=200), "ok"),
     ],
 )
-def test_what_a_gateway_says_is_judged(answer: settings.Answer, status: str) -> None:
+def test_what_a_gateway_says_is_judged(answer: settings.ProbeReply, status: str) -> None:
     finding = settings.gateway("gate", answer)
     assert finding.status == status
     assert bool(finding.remedy) == (status != "ok")
@@ -180,7 +180,7 @@ def test_what_a_gateway_says_is_judged(answer: settings.Answer, status: str) -> 
         (Fault("throttled", times=9), "warning", "too many calls"),
         (Fault("drop", times=9), "warning", "uncertain"),
         (Fault("half", times=9), "warning", "uncertain"),
-        (Fault("not_json", times=9), "warning", "nothing that can be read"),
+        (Fault("not_json", times=9), "warning", "the body can't be read"),
     ],
     ids=lambda value: value.code or value.fault if isinstance(value, Fault) else None,
 )
@@ -251,7 +251,8 @@ def test_a_policy_of_the_environment_is_examined() -> None:
     """Each field that is wrong is a finding; without the variable there is none."""
     assert "policy" not in settings_of("memory://")
     found = policy_of('{"code_length": 8, "sends": "1/hour", "total_sends": "9/day"}')
-    assert (found.status, found.found) == ("ok", "Codes of 8 digits, for 300 s; 1/hour to a phone, 9/day to all.")
+    assert found.status == "ok"
+    assert found.found == "Codes of 8 digits, valid for 300 s; 1/hour to a phone, 9/day in total."
     for text, field in (
         ("{", ""),
         ('{"attemps": 3}', ".attemps"),

@@ -75,7 +75,7 @@ def test_a_plain_server_has_no_problem_and_forgets_all(binary: str) -> None:
     with server_with(binary) as found:
         assert list(found) == ["redis", *CHECKS]
         assert {name for name, each in found.items() if each.status != "ok"} == {"persistence"}
-        assert found["persistence"].found.startswith("None: a restart forgets all")
+        assert found["persistence"].found.startswith("None: a restart loses all")
         kind = "Valkey 9" if "valkey" in Path(binary).name else "Redis "
         assert found["version"].found.startswith(kind)
 
@@ -88,7 +88,7 @@ def test_a_plain_server_has_no_problem_and_forgets_all(binary: str) -> None:
         ({"redis_version": "6.2.0"}, "ok", "Redis 6.2.0"),
         ({"redis_version": "10.0.1"}, "ok", "Redis 10.0.1"),
         ({"redis_version": "7.2.4", "valkey_version": "8.1.0"}, "ok", "Valkey 8.1.0"),
-        ({"x": 1}, "warning", "does not say"),
+        ({"x": 1}, "warning", "does not report"),
     ],
 )
 def test_an_old_version_is_a_problem(version: dict[str, Any], status: str, said: str) -> None:
@@ -140,10 +140,10 @@ def test_eviction_is_named(binary: str, options: str, status: str) -> None:
 @pytest.mark.parametrize(
     ("options", "status", "said"),
     [
-        (["--save", "900 1"], "warning", "Snapshots alone"),
+        (["--save", "900 1"], "warning", "Only snapshots"),
         (["--appendonly", "yes"], "warning", "every second"),
         (["--appendonly", "yes", "--appendfsync", "no"], "warning", "half a minute"),
-        (["--appendonly", "yes", "--appendfsync", "always"], "ok", "forgets nothing"),
+        (["--appendonly", "yes", "--appendfsync", "always"], "ok", "loses nothing"),
     ],
 )
 def test_what_a_crash_forgets_is_told(binary: str, options: list[str], status: str, said: str) -> None:
@@ -175,10 +175,10 @@ def test_a_replica_is_a_problem_and_its_primary_is_warned_of(binary: str) -> Non
     ):
         eventually(lambda: its.info()["master_link_status"] == "up")
         assert found_of(its)["replication"].status == "problem"
-        assert "replica: it takes no writes" in found_of(its)["replication"].found
+        assert "replica: it accepts no writes" in found_of(its)["replication"].found
         told = settings_of(replica.url)["index_secret"]
         assert told.status == "problem"
-        assert "can't be kept" in told.found
+        assert "can't be stored" in told.found
         finding = found_of(client)["replication"]
         assert finding.status == "warning"
         assert "1 replica, and no min-replicas-to-write" in finding.found
@@ -205,7 +205,7 @@ def test_a_cluster_is_whole_and_spoken_to_as_one(binary: str) -> None:
             by_url = settings_of(f"redis+cluster://127.0.0.1:{port}")
             assert {by_url[name].status for name in ("cluster", "scripts", "index_secret")} == {"ok"}
             waiting = settings_of(f"redis+cluster://127.0.0.1:{port}", policy='{"replicas": 1}')["replicas"]
-            assert (waiting.status, "and 0 did" in waiting.found) == ("problem", True)
+            assert (waiting.status, "; 0 did" in waiting.found) == ("problem", True)
             assert client.dbsize() == 1  # the fingerprint alone
             assert remember(whole, "otpkit:{other}:i", "one") == "now"
             assert remember(whole, "otpkit:{other}:i", "one") == "same"
@@ -247,7 +247,7 @@ def test_what_a_user_may_not_ask_is_a_warning(binary: str) -> None:
         assert report["index_secret"].status == "ok"
         client.execute_command("ACL", "SETUSER", "app", "+info", "+time")
         told = settings_of(server.url.replace("unix://", f"unix://app:{OTHER}@"))
-        assert "does not say whether there are snapshots" in told["persistence"].found
+        assert "does not report if it takes snapshots" in told["persistence"].found
         wrong = settings_of(server.url.replace("unix://", "unix://app:a-wrong-password@"))
         assert wrong["redis"].found == "Redis refused the credentials."
         assert wrong["redis"].remedy.startswith("Check the user")
@@ -292,9 +292,9 @@ def test_a_used_code_is_good_once_more_where_the_doctor_says_so(binary: str, opt
         with running(binary, *options, "--dir", folder) as server, otp_of(server, sent) as otp:
             outcomes = [is_good(otp.verify, "13800138000", sent[0]), is_good(otp.redeem, token)]
             is_limited = not is_good(otp.issue, "13800138000")
-    says_so = "may then be good once more" in finding.found
+    says_so = "may then be accepted a second time" in finding.found
     assert outcomes == [says_so, says_so]
-    assert is_limited == ("a restart forgets all" not in finding.found)
+    assert is_limited == ("a restart loses all" not in finding.found)
 
 
 def otp_of(server: Server, sent: list[str]) -> OTP:
@@ -317,7 +317,7 @@ def test_replicas_that_the_policy_asks_for_are_counted_by_a_write(binary: str) -
     with running(binary, *primary_options) as primary, client_of(primary) as client:
         policy = '{"replicas": 1}'
         found = settings_of(primary.url, policy=policy)["replicas"]
-        assert (found.status, "1 confirm each write, and 0 did" in found.found) == ("problem", True)
+        assert (found.status, "requires 1 to confirm each write; 0 did" in found.found) == ("problem", True)
         with OTP(primary.url, sent.append, Template("1", "x"), SECRET, policy=Policy(replicas=1)) as otp:
             with pytest.raises(StoreUnavailableError):
                 otp.issue("13800138000")
@@ -350,7 +350,7 @@ def test_policies_for_keys_with_an_end_spare_blocks(binary: str) -> None:
                 policy=Policy(max_consecutive_failures=1),
             ) as otp,
         ):
-            assert "drops codes and limits before" in found_of(client)["eviction"].found
+            assert "evicts codes and limits early" in found_of(client)["eviction"].found
             otp.issue("13800138000")
             assert not is_good(otp.verify, "13800138000", f"{(int(sent[0]) + 1) % 10**6:06}")
             assert otp.standing("13800138000").blocked

@@ -150,6 +150,16 @@ def test_another_error_in_a_block_of_checks_is_not_hidden() -> None:
         print(1 / 0)
 
 
+def test_a_mistyped_name_is_told_the_nearest() -> None:
+    """Of a purpose, a gateway, a choice."""
+    with OTP("memory://", Outbox(), {"signup": TEMPLATE, "login": TEMPLATE}, SECRET) as otp:
+        with pytest.raises(ConfigurationError, match="'sigup'; did you mean signup\\?"):
+            otp.issue("+8613800138000", "sigup")
+        with pytest.raises(ConfigurationError, match="did you mean outbox\\?"):
+            otp.receive(gateways.Push("https://me.example/", {}, b""), gateway="outbx")
+    assert "did you mean next?" in wrong(gateways.Failover, [], on_uncertain="nxt")["on_uncertain"].problem
+
+
 def test_the_nearest_name_is_a_hint() -> None:
     assert nearest("attemps", ["attempts", "ttl"]) == "; did you mean attempts?"
     assert nearest("colour", ["attempts", "ttl"]) == "."

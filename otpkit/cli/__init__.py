@@ -1,4 +1,4 @@
-"""The command `otpkit`: keys, codes from the shell, the local gateway, a demonstration. It needs the extra `cli`."""
+"""The command `otpkit`: keys, codes from the shell, the local gateway, and a demo. It needs the extra `cli`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _LIBRARIES = {"typer", "rich"}
 
 
 def main() -> None:
-    """Run the command and end the process, with a status for each kind of error: see `otpkit.cli.failures`."""
+    """Run the command and exit the process. `otpkit.cli.failures` defines the exit status of each kind of error."""
     try:
         from otpkit.cli.commands import run
     except ModuleNotFoundError as missing:

@@ -1,6 +1,6 @@
-"""The commands, and how they end. No output holds a code, a secret or a whole phone number, a usage error's neither.
+"""The commands and their exit. No output, not even a usage error, contains a code, a secret or a whole phone number.
 
-`numbers` alone prints numbers: those of the user's own table.
+The only exception is `numbers`, which prints the numbers of the user's own table.
 """
 
 from __future__ import annotations
@@ -28,22 +28,24 @@ KEY_BYTES = 32
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, erase, doctor and serve are configured "
-    f"by {', '.join(REQUIRED)} and the gateway's own variables. OTPKIT_POLICY and OTPKIT_TEMPLATES, JSON objects, are "
-    f"the policy's fields and a template for each purpose. --config FILE has the same as a TOML file.\n\n{HELP}",
+    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, erase, doctor and serve read their "
+    f"settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and OTPKIT_TEMPLATES are JSON "
+    f"objects: the policy's fields, and a template for each purpose. --config FILE reads the same from TOML.\n\n{HELP}",
     context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,  # its tracebacks would show local variables
+    pretty_exceptions_enable=False,  # typer's tracebacks would show local variables
 )
 
 Phone = Annotated[
     str,
-    typer.Argument(help="The number in any spelling; in quotes if it holds blanks.", show_default=False, callback=fold),
+    typer.Argument(
+        help="The phone number in any spelling. Quote it if it contains blanks.", show_default=False, callback=fold
+    ),
 ]
 Region = Annotated[
     str | None, typer.Option(help="The region of a number without a country code, such as CN.", show_default=False)
 ]
-Purpose = Annotated[str, typer.Option(help="What the code is for.")]
-Bind = Annotated[str, typer.Option(help="A text that the code is tied to, such as a session's id.", show_default=False)]
+Purpose = Annotated[str, typer.Option(help="The purpose of the code.")]
+Bind = Annotated[str, typer.Option(help="A text that the code is tied to, such as a session id.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -52,7 +54,7 @@ def run() -> int:
     """Run the command line and return the exit status."""
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
-            reconfigure(errors="backslashreplace")  # a console without Chinese still shows the rest
+            reconfigure(errors="backslashreplace")  # A console that can't show Chinese still shows the rest.
     as_json = wants_json(sys.argv[1:])
     try:
         return app(prog_name="otpkit", standalone_mode=False) or 0
@@ -81,7 +83,7 @@ def _options(
 
 @app.command()
 def keygen() -> None:
-    """Print a fresh random secret, for OTPKIT_SECRET or an API key."""
+    """Print a new random secret, for OTPKIT_SECRET or an API key."""
     typer.echo(secrets.token_urlsafe(KEY_BYTES))
 
 
@@ -93,17 +95,17 @@ def issue(
     region: Region = None,
     param: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="A template variable; may be given several times.", show_default=False),
+        typer.Option(metavar="NAME=VALUE", help="A template variable. You can repeat this option.", show_default=False),
     ] = None,
     idempotency_key: Annotated[
         str | None,
-        typer.Option(help="Names this request: with the same key nothing is sent again.", show_default=False),
+        typer.Option(help="Identifies this request. A repeated key sends no second message.", show_default=False),
     ] = None,
-    voice: Annotated[bool, typer.Option("--voice", help="Call the phone, and speak the code.")] = False,
+    voice: Annotated[bool, typer.Option("--voice", help="Call the phone and read the code aloud.")] = False,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send a code to PHONE; while one is live, the same code again."""
+    """Send a code to PHONE. While a code is live, send the same code again."""
     params = None if param is None else dict(map(_name_and_value, param))
     with configured(config) as otp:
         challenge = otp.issue(
@@ -123,12 +125,12 @@ def verify(
     phone: Phone,
     code: Annotated[
         str | None,
-        typer.Argument(help="Left out, it is asked for, or read from standard input.", show_default=False),
+        typer.Argument(help="If omitted, it is prompted for or read from standard input.", show_default=False),
     ] = None,
     purpose: Purpose = "signup",
     bind: Bind = "",
     region: Region = None,
-    token: Annotated[bool, typer.Option("--token", help="Print the proof's token, which shows the phone.")] = False,
+    token: Annotated[bool, typer.Option("--token", help="Print the proof's token, which contains the phone.")] = False,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -143,19 +145,22 @@ def verify(
 def redeem(
     token: Annotated[
         str | None,
-        typer.Argument(help="Left out, it is asked for, or read from standard input.", show_default=False),
+        typer.Argument(help="If omitted, it is prompted for or read from standard input.", show_default=False),
     ] = None,
     purpose: Purpose = "signup",
     bind: Bind = "",
-    phone: Annotated[str | None, typer.Option(help="The phone that the token must be of.", show_default=False)] = None,
+    phone: Annotated[
+        str | None, typer.Option(help="The phone that the token must belong to.", show_default=False)
+    ] = None,
     region: Region = None,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="Names this request: with the same key the same proof again.", show_default=False)
+        str | None,
+        typer.Option(help="Identifies this request. A repeated key returns the same proof.", show_default=False),
     ] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Redeem the TOKEN of a proof, once ever."""
+    """Redeem the TOKEN of a proof. A proof can be redeemed once."""
     with configured(config) as otp:
         proof = otp.redeem(
             _read_secret("Token") if token is None else token,
@@ -178,7 +183,7 @@ def status(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the live code's challenge, if there is one; sends nothing."""
+    """Show the challenge of the live code, if there is one. Sends nothing."""
     with configured(config) as otp:
         found = otp.status(phone, purpose, bind=bind, region=region)
     title = "No code is live" if found is None else f"A code for {mask(found.phone)} is live"
@@ -194,7 +199,7 @@ def revoke(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """End the live code of PHONE, if there is one; its messages stay counted."""
+    """Cancel the live code of PHONE, if there is one. Its messages still count."""
     with configured(config) as otp:
         otp.revoke(phone, purpose, bind=bind, region=region)
         found = otp.standing(phone, region=region)
@@ -211,7 +216,7 @@ def delivery(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the gateway what became of the latest message of the live code."""
+    """Ask the gateway for the delivery of the live code's latest message."""
     with configured(config) as otp:
         found = otp.delivery(phone, purpose, bind=bind, region=region)
     show(f"The latest message: {found.state}", delivery_row(found), as_json=as_json)
@@ -219,7 +224,7 @@ def delivery(
 
 @app.command()
 def standing(phone: Phone, region: Region = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Tell whether PHONE is limited or blocked, and for how long."""
+    """Show if PHONE is limited or blocked, and for how long."""
     with configured(config) as otp:
         found = otp.standing(phone, region=region)
     show(f"The phone {mask(found.phone)}: {standing_word(found)}", standing_row(found), as_json=as_json)
@@ -227,7 +232,7 @@ def standing(phone: Phone, region: Region = None, config: Config = None, as_json
 
 @app.command()
 def unblock(phone: Phone, region: Region = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Lift a block of PHONE and clear its wrong codes; its messages stay counted."""
+    """Remove a block of PHONE and reset its wrong codes. Its messages still count."""
     with configured(config) as otp:
         otp.unblock(phone, region=region)
         found = otp.standing(phone, region=region)
@@ -236,7 +241,7 @@ def unblock(phone: Phone, region: Region = None, config: Config = None, as_json:
 
 @app.command()
 def erase(phone: Phone, region: Region = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Remove all that is kept of PHONE, its limits and a block too."""
+    """Delete all data about PHONE, including its limits and a block."""
     with configured(config) as otp:
         otp.erase(phone, region=region)
         found = otp.standing(phone, region=region)
@@ -248,17 +253,19 @@ def numbers(
     file: Annotated[str, typer.Argument(help="A CSV file; - is standard input.")] = "-",
     column: Annotated[
         str | None,
-        typer.Option(help="Which column has the numbers: its name, or its place from 1 on.", show_default="phone"),
+        typer.Option(help="The column with the numbers: its name, or its position from 1.", show_default="phone"),
     ] = None,
     region: Annotated[str, typer.Option(help="The region of a number without a country code.")] = "CN",
-    encoding: Annotated[str, typer.Option(help="How the file is encoded, such as gb18030.")] = "utf-8-sig",
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each finding, and the sum.")] = False,
+    encoding: Annotated[str, typer.Option(help="The encoding of the file, such as gb18030.")] = "utf-8-sig",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object for each finding and one for the sums.")
+    ] = False,
 ) -> None:
-    """Check a table of users: which numbers are not E.164 or stand twice, and what each becomes. It needs no settings.
+    """Check a table of users: find numbers that are not E.164 or that occur twice, and print the correct form.
 
-    The rows stand in FILE as before. What is printed holds whole numbers.
+    It needs no settings, and does not change FILE. The output contains whole phone numbers.
 
-    Exit status: 0 if all are E.164 and stand once, 1 with a finding, 2 where the table can't be read.
+    Exit status: 0 if all numbers are E.164 and unique, 1 with findings, 2 if the table can't be read.
     """
     from otpkit.cli.numbers import check_numbers
 
@@ -267,13 +274,13 @@ def numbers(
 
 @app.command()
 def doctor(config: Config = None, as_json: AsJson = False) -> None:
-    """Check the configuration, Redis and the gateway, and say what to do; sends nothing.
+    """Check the configuration, Redis and the gateway, and print how to fix problems. Sends nothing.
 
-    With --config it checks what `otpkit serve` would run with: FILE, the environment over it, and the API keys too.
+    With --config it checks the settings of `otpkit serve`: FILE, the environment (which overrides it) and API keys.
 
-    Exit status: 0 if all is well or there are warnings alone, 1 with a problem, 2 where the usage is wrong.
+    Exit status: 0 if there are no problems (warnings are allowed), 1 with a problem, 2 for wrong usage.
 
-    In Redis it keeps a keyed fingerprint of the index secret, for 400 days.
+    In Redis it stores a keyed fingerprint of the index secret for 400 days.
     """
     from otpkit.doctor import examine
 
@@ -289,7 +296,7 @@ for _command in (sandbox, serve, demo):
 def _name_and_value(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
-        raise typer.BadParameter("write --param NAME=VALUE")
+        raise typer.BadParameter("use --param NAME=VALUE")
     return name, value
 
 

@@ -1,4 +1,4 @@
-"""The `OTP` of the commands, from their settings."""
+"""Build the `OTP` of the commands from their settings."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from otpkit.environment import REQUIRED
 from otpkit.errors import ConfigurationError
 from otpkit.store.url import MEMORY_URL
 
-_ONWARD = "`otpkit doctor` says what belongs into each and what is missing; `otpkit demo` needs none of them."
+_NEXT_STEP = "`otpkit doctor` shows which variables are missing and what each must contain. `otpkit demo` needs none."
 
 
 def configured(config: str | None = None) -> OTP:
-    """Return the `OTP` of the environment and of a TOML file; raises `ConfigurationError`."""
+    """Return the `OTP` for the environment and a TOML file.
+
+    Args:
+        config: the path of the TOML file, or None.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+    """
     from otpkit.settings import read_settings
 
     if config is None:
@@ -21,16 +28,23 @@ def configured(config: str | None = None) -> OTP:
     arguments = read_settings(os.environ, config).otp
     if arguments["redis"] == MEMORY_URL:
         raise ConfigurationError(
-            f"OTPKIT_REDIS_URL is {MEMORY_URL}, which forgets the code as soon as the command ends.",
-            "Name a Redis server, such as redis://localhost:6379/0.",
+            f"OTPKIT_REDIS_URL is {MEMORY_URL}, which loses the code when the command ends.",
+            "Set it to a Redis server, such as redis://localhost:6379/0.",
         )
     return OTP(**arguments)
 
 
-def require_settings(onward: str = _ONWARD) -> None:
-    """Raise `ConfigurationError` where not one variable is set: three short lines, the last one is `onward`."""
+def require_settings(next_step: str = _NEXT_STEP) -> None:
+    """Check that at least one OTPKIT_ variable is set.
+
+    Args:
+        next_step: the last line of the error.
+
+    Raises:
+        ConfigurationError: none is set.
+    """
     if not any(name.startswith("OTPKIT_") and value.strip() for name, value in os.environ.items()):
         raise ConfigurationError(
             "Nothing is configured: no OTPKIT_… variable is set.",
-            f"Set {', '.join(REQUIRED)} and the gateway's own.\n{onward}",
+            f"Set {', '.join(REQUIRED)} and the gateway's variables.\n{next_step}",
         )

@@ -1,4 +1,4 @@
-"""The demonstration: the whole story told step by step, or a page to try it on. Nothing leaves this machine."""
+"""The demo: all steps of a verification in the terminal, or a page to try it on. Nothing is sent anywhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from otpkit.sandbox import Address, Sandbox, running, serve
 from otpkit.transport.http import drive
 
 E = TypeVar("E", bound=OTPError)
-Say = Callable[[str], object]
+Write = Callable[[str], object]
 
 PHONE = "+8613800138000"
 SHOWN = mask(PHONE)
@@ -26,12 +26,12 @@ BODY = "验证码${code}，您正在进行${product}身份验证，打死不要�
 TEMPLATE = Template("SMS_585014", "阿里大鱼", {"code": "{code}", "product": "otpkit"}, body=BODY)
 
 
-class Surprise(OTPError):
-    """Something came out otherwise than it must."""
+class DemoError(OTPError):
+    """Raised when a step of the demo has an unexpected result."""
 
 
 def settings(gateway: Address) -> dict[str, Any]:
-    """Return the arguments of an `OTP` on an embedded store, which sends by the sandbox that listens at `gateway`."""
+    """Return the arguments of an `OTP` with an embedded store that sends through the sandbox at `gateway`."""
     return {
         "redis": "memory://",
         "gateway": Alidayu("sandbox", "sandbox-secret", base_url=gateway.gateway_url),
@@ -41,12 +41,21 @@ def settings(gateway: Address) -> dict[str, Any]:
 
 
 def local_sandbox() -> Sandbox:
-    """Return a gateway that knows the one template, and whose receipts come in at once."""
+    """Return a sandbox that accepts the demo's template only. Its receipts come at once."""
     return Sandbox(templates={TEMPLATE.code: BODY}, sign_names={TEMPLATE.sign_name}, receipt_after=0)
 
 
-def serve_page(say: Say, host: str, port: int) -> None:
-    """Serve the sign-up page until interrupted."""
+def serve_page(write: Write, host: str, port: int) -> None:
+    """Serve the sign-up page until interrupted.
+
+    Args:
+        write: prints a line.
+        host: the name or IP address to listen on.
+        port: the TCP port; 0 picks a free one.
+
+    Raises:
+        ConfigurationError: the server can't listen on the address.
+    """
     from otpkit.cli.demo_site import PATH, DemoSite
 
     site = DemoSite()
@@ -55,36 +64,43 @@ def serve_page(say: Say, host: str, port: int) -> None:
         otp = AsyncOTP(**settings(address))
         ending.callback(lambda: asyncio.run(otp.close()))
         site.connect(otp)
-        say(f"Sign up: {address.base_url}{PATH}\nInbox:   {address.base_url}/")
-        say("Nothing is sent, and all is forgotten at the end. Ctrl-C ends it.")
+        write(f"Sign up: {address.base_url}{PATH}\nInbox:   {address.base_url}/")
+        write("Nothing is sent to a real phone. All data is deleted at the end. Press Ctrl-C to stop.")
 
     with ExitStack() as ending:
         serve(local_sandbox(), host, port, extra_routes=site.routes(), on_ready=ready)
 
 
-def tell_story(say: Say) -> None:
-    """Verify a number from beginning to end, over HTTP, and say each step; raises where one comes out otherwise."""
+def run_steps(write: Write) -> None:
+    """Verify a number from beginning to end, over HTTP, and print each step.
+
+    Args:
+        write: prints a line.
+
+    Raises:
+        DemoError: a step has an unexpected result.
+    """
     sandbox = local_sandbox()
     with running(sandbox) as address, OTP(**settings(address)) as otp:
         try:
-            _Story(say, address, otp).tell()
-        except Surprise:
+            _Steps(write, address, otp).run()
+        except DemoError:
             raise
         except OTPError as error:
             problem = f"{type(error).__name__}: {error}"
         else:
             return
-    raise Surprise(f"The demonstration failed. {problem}")
+    raise DemoError(f"The demo failed. {problem}")
 
 
-class _Story:
-    def __init__(self, say: Say, address: Address, otp: OTP) -> None:
-        self._say = say
+class _Steps:
+    def __init__(self, write: Write, address: Address, otp: OTP) -> None:
+        self._write = write
         self._address = address
         self._otp = otp
         self._steps = 0
 
-    def tell(self) -> None:
+    def run(self) -> None:
         self._step(
             "Start a gateway on this machine, and a store in this process",
             'OTP(redis="memory://", gateway=Alidayu(app_key, app_secret, base_url=…), template=…, secret=…)',
@@ -95,7 +111,7 @@ class _Story:
         self._ask_for_another()
         proof = self._verify(code, challenge.attempts_left)
         self._redeem(proof)
-        self._say("\nAll came out as it must. `otpkit demo` serves a page to try it on.")
+        self._write("\nAll steps worked as expected. Run `otpkit demo` to try it on a page.")
 
     def _issue(self) -> Challenge:
         challenge = self._otp.issue(PHONE)
@@ -112,46 +128,46 @@ class _Story:
         message, path = self._read_sms()
         code = message["code"]
         _expect(code in message["text"], "the message does not show its code")
-        self._step("Read the SMS, as its receiver would", f"GET {self._address.base_url}{path}", message["text"])
+        self._step("Read the SMS, as its recipient would", f"GET {self._address.base_url}{path}", message["text"])
         delivery = self._otp.delivery(PHONE)
         _expect(delivery.state == "delivered", f"the delivery is {delivery.state}, not delivered")
-        self._step("Ask the gateway whether it arrived", f'otp.delivery("{SHOWN}")', f"Delivery: {delivery.state}")
+        self._step("Ask the gateway if it was delivered", f'otp.delivery("{SHOWN}")', f"Delivery: {delivery.state}")
         return code
 
     def _ask_for_another(self) -> None:
         limited = _refused(RateLimitError, lambda: self._otp.issue(PHONE))
-        _expect(limited.retry_after is not None, "the limit does not say how long to wait")
-        _expect(limited.challenge is not None, "the limit does not show the live challenge")
-        _expect(self._get("/api/stats")["sendSms"]["total"] == 1, "a second message was sent within the minute")
+        _expect(limited.retry_after is not None, "the limit has no waiting time")
+        _expect(limited.challenge is not None, "the limit does not have the live challenge")
+        _expect(self._get("/api/stats")["sendSms"]["total"] == 1, "a second message was sent within one minute")
         self._step(
-            "Ask for another code at once",
+            "Request another code immediately",
             f'otp.issue("{SHOWN}")',
-            f"RateLimitError: {limited.message()} Nothing was sent; the first code still counts.",
+            f"RateLimitError: {limited.message()} Nothing was sent; the first code is still valid.",
         )
 
     def _verify(self, code: str, attempts: int) -> Proof:
         call = f'otp.verify("{SHOWN}", code)'
         wrong = _refused(WrongCodeError, lambda: self._otp.verify(PHONE, _other_than(code)))
         _expect(wrong.attempts_left == attempts - 1, "the wrong code was not counted")
-        self._step("Type a wrong code", call, f"WrongCodeError: {wrong.message()}")
+        self._step("Enter a wrong code", call, f"WrongCodeError: {wrong.message()}")
         proof = self._otp.verify(PHONE, code)
-        _expect(proof.phone == PHONE, "the proof is of another phone")
-        self._step("Type the right code", call, f"Proof {proof.id} of {mask(proof.phone)}")
+        _expect(proof.phone == PHONE, "the proof is for another phone")
+        self._step("Enter the correct code", call, f"Proof {proof.id} of {mask(proof.phone)}")
         spent = _refused(ExpiredCodeError, lambda: self._otp.verify(PHONE, code))
-        self._step("Type it once more", call, f"ExpiredCodeError: {spent.message()}")
+        self._step("Enter it a second time", call, f"ExpiredCodeError: {spent.message()}")
         return proof
 
     def _redeem(self, proof: Proof) -> None:
         call = f'otp.redeem(proof.token, phone="{SHOWN}")'
         redeemed = self._otp.redeem(proof.token, phone=PHONE)
-        _expect(redeemed == proof, "what was redeemed is not the proof")
+        _expect(redeemed == proof, "redeem returned another proof")
         self._step("Create the account with the proof", call, f"Proof {redeemed.id}, now used up")
         used = _refused(UsedTokenError, lambda: self._otp.redeem(proof.token, phone=PHONE))
-        self._step("Try to create a second one", call, f"UsedTokenError: {used.message()}")
+        self._step("Try to create a second account", call, f"UsedTokenError: {used.message()}")
 
-    def _step(self, what: str, call: str, answer: str) -> None:
+    def _step(self, title: str, call: str, result: str) -> None:
         self._steps += 1
-        self._say(f"{self._steps:2}. {what}\n      {call}\n      -> {answer}")
+        self._write(f"{self._steps:2}. {title}\n      {call}\n      -> {result}")
 
     def _read_sms(self) -> tuple[dict[str, str], str]:
         path = f"/api/messages?phone={PHONE[3:]}"
@@ -164,12 +180,12 @@ class _Story:
         try:
             return json.loads(drive(http(request)).text)
         except (TransportFailure, ValueError) as error:
-            raise Surprise(f"The demonstration failed: the inbox gave no answer ({type(error).__name__}).") from error
+            raise DemoError(f"The demo failed: the inbox did not respond ({type(error).__name__}).") from error
 
 
-def _expect(fact: bool, surprise: str) -> None:
+def _expect(fact: bool, failure: str) -> None:
     if not fact:
-        raise Surprise(f"The demonstration failed: {surprise}.")
+        raise DemoError(f"The demo failed: {failure}.")
 
 
 def _refused(kind: type[E], call: Callable[[], object]) -> E:
@@ -177,7 +193,7 @@ def _refused(kind: type[E], call: Callable[[], object]) -> E:
         call()
     except kind as error:
         return error
-    raise Surprise(f"The demonstration failed: {kind.__name__} was due, and the call went through.")
+    raise DemoError(f"The demo failed: the call should have raised {kind.__name__}.")
 
 
 def _other_than(code: str) -> str:

@@ -1,7 +1,7 @@
-"""The page that `otpkit demo` serves: signing up on one side, the phone's inbox on the other.
+"""The page that `otpkit demo` serves: a sign-up on one side, the phone's inbox on the other.
 
-Signing up is what an application of yours would have: the pages of the FastAPI integration, and behind them a form of
-its own, which creates the account with the proof.
+The sign-up consists of what your own application would have: the pages of the FastAPI integration, and a form of its
+own that creates the account with the proof.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ try:
     from starlette.routing import BaseRoute, Mount
     from starlette.types import ASGIApp, Receive, Scope, Send
 except ImportError as missing:
-    raise ConfigurationError("The demonstration needs FastAPI.", "Run: pip install 'otpkit[demo]'.") from missing
+    raise ConfigurationError("The demo needs FastAPI.", "Run: pip install 'otpkit[demo]'.") from missing
 
 PATH: Final = "/signup"
 PHONE_PATH: Final = f"{PATH}/phone"
@@ -46,13 +46,13 @@ _templates.filters["safe_format"] = safe_format
 
 
 class DemoSite:
-    """The site beside a sandbox. It serves once `connect` has given it the `AsyncOTP` that sends by this sandbox."""
+    """The demo site beside a sandbox. It can serve requests after `connect` has set the `AsyncOTP`."""
 
     def __init__(self) -> None:
         self._app: ASGIApp | None = None
 
     def connect(self, otp: AsyncOTP) -> None:
-        """Verify by `otp`; whoever made it closes it."""
+        """Use `otp`, which must send through this sandbox. The caller closes it."""
         self._app = create_app(otp)
 
     def routes(self) -> list[BaseRoute]:
@@ -62,12 +62,12 @@ class DemoSite:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an ASGI application."""
         if self._app is None:
-            raise ConfigurationError("The demonstration has no OTP yet.", "Call connect(otp) before it is visited.")
+            raise ConfigurationError("The demo has no OTP yet.", "Call connect(otp) before the first request.")
         await self._app(scope, receive, send)
 
 
 def create_app(otp: AsyncOTP) -> FastAPI:
-    """Build the application: it keeps its accounts in memory."""
+    """Return the application. It keeps its accounts in memory."""
     app = FastAPI(openapi_url=None)
     app.add_middleware(SessionMiddleware, secret_key=secrets.token_urlsafe(32), session_cookie="otpkit_demo")
     phones = PhoneVerification(otp)
@@ -103,7 +103,7 @@ class _Accounts:
         form = read_form(await request.body())
         with visit(request.session, PURPOSE) as state:
             if not _is_ours(state, form):
-                return _go(ACCOUNT_PATH)  # nothing is done, and the page shown anew
+                return _go(ACCOUNT_PATH)  # Without a valid CSRF token, do nothing and show the page again.
             if form.get("action") == "restart":
                 state.pop("account", None)
                 return _go(PHONE_PATH)
@@ -123,7 +123,7 @@ class _Accounts:
         return _go(ACCOUNT_PATH)
 
     def _keep(self, state: State, proof: Proof, name: str) -> None:
-        self._names.setdefault(proof.phone, name)  # a phone has one account, whatever name is typed next time
+        self._names.setdefault(proof.phone, name)  # A phone has one account. A second name is ignored.
         state["account"] = proof.phone
 
     def _page(self, request: Request, state: State, problem: str = "", status: int = 200) -> Response:
@@ -152,7 +152,7 @@ def _is_ours(state: State, form: Mapping[str, str]) -> bool:
 
 
 def _language(request: Request, state: State) -> Language:
-    chosen = state.get("language", "")  # on the pages, where the switch is
+    chosen = state.get("language", "")  # set on the pages, which have the language switch
     return chosen if chosen in languages() else preferred_language(request.headers.get("accept-language", ""))
 
 

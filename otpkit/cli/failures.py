@@ -1,4 +1,4 @@
-"""How a command fails: one exit status for each kind of error, and one message, or JSON object, on standard error."""
+"""Report a failed command: an exit status for each kind of error, and a message or JSON object on standard error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from otpkit.errors import (
 
 FINDING: Final = 1
 WRONG_USE: Final = 2
-ABORTED: Final = 130  # as a shell has it for a process that SIGINT ended
+ABORTED: Final = 130  # the status that shells use for a process ended by SIGINT
 EXIT_STATUS: Final[Mapping[type[OTPError], int]] = {
     ConfigurationError: WRONG_USE,
     PhoneError: 3,
@@ -36,26 +36,26 @@ EXIT_STATUS: Final[Mapping[type[OTPError], int]] = {
     StoreUnavailableError: 9,
 }
 HELP: Final = (
-    "Exit status: 0 done; 1 a finding of doctor or numbers; 2 wrong usage or settings; 3 no mobile number, or one of "
-    "another region; 4 the code does not verify; 5 the token does not prove it; 6 a limit is used up; 7 the phone is "
-    "blocked; 8 the gateway rejected the message; 9 the store is unavailable; 130 interrupted. With --json the error "
-    "is one JSON object on standard error."
+    "Exit status: 0 success; 1 finding of doctor or numbers; 2 wrong usage or settings; 3 not a mobile number, or its "
+    "region is not allowed; 4 code not verified; 5 token not valid; 6 limit reached; 7 phone blocked; 8 message "
+    "rejected by the gateway; 9 store unavailable; 130 interrupted. With --json the error is one JSON object on "
+    "standard error."
 )
 
 _EVIDENCE: Final = ("retry_after", "attempts_left", "scope", "kind", "gateway", "gateway_code", "category")
-_LONG: Final = 300  # characters, from which on a message is folded
+_LONG: Final = 300  # characters; a longer message is wrapped
 _WIDTH: Final = 100
-# Click's UsageError, which typer gives no name of its own.
+# Click's UsageError. Typer does not export it.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def exit_status(error: OTPError) -> int:
-    """Return the exit status of an error's kind."""
+    """Return the exit status for an error."""
     return next((status for kind, status in EXIT_STATUS.items() if isinstance(error, kind)), FINDING)
 
 
 def fail(error: OTPError, *, as_json: bool) -> int:
-    """Write what an error says to standard error, and return its exit status."""
+    """Print an error to standard error. Return the exit status."""
     status = exit_status(error)
     if as_json:
         evidence = {name: getattr(error, name) for name in _EVIDENCE if hasattr(error, name)}
@@ -63,28 +63,28 @@ def fail(error: OTPError, *, as_json: bool) -> int:
         if isinstance(error, ConfigurationError):
             evidence["problems"] = [each._asdict() for each in error.problems]
         return _fail_json(error.code, str(error), status, evidence)
-    said = f"{error.problem}\n{error.remedy}" if "\n" in error.remedy else str(error)
-    return _fail_text(said if error.retry_after is None else f"{said} Retry after {error.retry_after} s.", status)
+    text = f"{error.problem}\n{error.remedy}" if "\n" in error.remedy else str(error)
+    return _fail_text(text if error.retry_after is None else f"{text} Retry after {error.retry_after} s.", status)
 
 
 def fail_usage(error: Exception, *, as_json: bool) -> int:
-    """Write that the command was used wrongly to standard error, and return the exit status."""
+    """Print a usage error to standard error. Return the exit status."""
     text = _careful(error)
     return _fail_json("usage", text, WRONG_USE, {}) if as_json else _fail_text(text, WRONG_USE)
 
 
 def fail_aborted(*, as_json: bool) -> int:
-    """Write that the command was interrupted to standard error, and return the exit status."""
+    """Print to standard error that the command was interrupted. Return the exit status."""
     return _fail_json("aborted", "aborted", ABORTED, {}) if as_json else _fail_text("aborted", ABORTED)
 
 
 def wants_json(arguments: list[str]) -> bool:
-    """Return whether a command line asks for JSON; also where it can't be parsed."""
+    """Return True if a command line contains --json, even if the rest can't be parsed."""
     return "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
 
 
 def _careful(error: Exception) -> str:
-    """Return a usage error's text without surplus arguments, and without digits: they may be of a phone or a code."""
+    """Return a usage error's text without extra arguments and digits, which may belong to a phone or a code."""
     text: str = error.format_message()  # type: ignore[attr-defined]
     text = re.sub(r"\d", "*", re.sub(r" \(.*\)", "", " ".join(text.split())))
     return f"{text.rstrip('.')}. Try: otpkit --help"

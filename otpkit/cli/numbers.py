@@ -1,4 +1,4 @@
-"""`otpkit numbers`: which phone numbers of a table are not E.164 or stand twice, and what each becomes."""
+"""`otpkit numbers`: find phone numbers of a table that are not E.164 or occur twice, and print the correct form."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from otpkit import ConfigurationError, PhoneError, normalize
 
 _DELIMITERS: Final = ",;\t|"
 _USUAL: Final = frozenset({"phone", "phone_number", "mobile", "tel", "telephone", "手机", "手机号", "手机号码", "电话"})
-_MAX_FIELD: Final = 2**31 - 1  # characters of a cell: a long one is no reason to lose its row
+_MAX_FIELD: Final = 2**31 - 1  # characters in a cell; a long cell must not lose its row
 _COUNTED: Final = ("rows", "e164", "to_change", "twice", "not_numbers", "empty")
-_LABELS: Final = ("Rows", "as E.164", "to change", "standing twice", "no mobile numbers", "empty")
+_LABELS: Final = ("Rows", "as E.164", "to change", "duplicates", "not mobile numbers", "empty")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a row of the table holds: the line that it begins in, and the number there."""
+    """A row of the table: the line that it begins in, and its phone number as written."""
 
     line: int
     value: str
@@ -31,9 +31,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A row to look at: what its number becomes, "" where it is none; the first line with the same number, 0 if here.
+    """A row with a problem.
 
-    `problem` says why it is no mobile number.
+    `becomes` is the number in E.164, or "" if `value` is not a mobile number; then `problem` is the reason. `same_as`
+    is the first line with the same number, or 0 if this line is the first.
     """
 
     line: int
@@ -44,20 +45,29 @@ class Finding:
 
     def __str__(self) -> str:
         if not self.becomes:
-            return f"line {self.line}: {self.value!r} is no mobile number: {self.problem}"
+            return f"line {self.line}: {self.value!r} is not a mobile number: {self.problem}"
         change = f" becomes {self.becomes}" if self.value != self.becomes else ""
-        twice = f" stands in line {self.same_as} too" if self.same_as else ""
+        twice = f" is also in line {self.same_as}" if self.same_as else ""
         return f"line {self.line}: {self.value}{change}{' and' if change and twice else ''}{twice}"
 
 
 def check_numbers(
     write: Callable[[str], object], file: str, column: str | None, region: str, encoding: str, *, as_json: bool
 ) -> int:
-    """Write a line for each finding and one with the sum; return the exit status.
+    """Write a line for each finding, and one with the sums. Return the exit status.
 
-    Raises ConfigurationError for a table that can't be read to its end.
+    Args:
+        write: prints a line.
+        file: the path of a CSV file, or "-" for standard input.
+        column: the column's name or position from 1; None finds it.
+        region: the region of numbers without a country code.
+        encoding: the encoding of the file.
+        as_json: True to write JSON objects.
+
+    Raises:
+        ConfigurationError: the table can't be read to its end.
     """
-    normalize("+8613800138000", region)  # an unknown region is an error before anything is printed
+    normalize("+8613800138000", region)  # raises for an unknown region, before anything is printed
     counts: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
     with _opened(file, encoding) as stream:
         for finding in _findings(_rows(stream, column), region, counts):
@@ -91,7 +101,7 @@ def _findings(rows: Iterable[Row], region: str, counts: Counter[str]) -> Iterato
 
 
 def _rows(stream: TextIO, column: str | None) -> Iterator[Row]:
-    """Give every row, those without the column and empty ones too."""
+    """Yield every row, including empty ones and those without the column."""
     csv.field_size_limit(_MAX_FIELD)
     line = 1
     try:
@@ -109,45 +119,45 @@ def _rows(stream: TextIO, column: str | None) -> Iterator[Row]:
     except csv.Error as error:
         raise _unreadable(line, f"{error}") from None
     except UnicodeDecodeError:
-        raise _unreadable(line, "it is not in the encoding; name another by --encoding") from None
+        raise _unreadable(line, "it has another encoding; set it with --encoding") from None
 
 
 def _place(cells: list[str], column: str | None) -> tuple[int, bool]:
-    """Return which column has the numbers, and whether the first row names the columns."""
+    """Return the index of the column with the numbers. The second value is True if the first row is a header."""
     names = [cell.strip() for cell in cells]
     if column is not None and column in names:
         return names.index(column), True
     if column is None and len(cells) > 1:
         if len(usual := [place for place, name in enumerate(names) if name.lower() in _USUAL]) == 1:
             return usual[0], True
-        raise ConfigurationError("The table has several columns.", "Say which has the numbers: --column phone.")
+        raise ConfigurationError("The table has several columns.", "Select the one with the numbers: --column phone.")
     if column is not None and not (column.isascii() and column.isdigit() and 0 < int(column) <= len(cells)):
         raise ConfigurationError(
-            f"The table has no column {column!r:.40}.", "Name a column of its first row, or its place from 1 on."
+            f"The table has no column {column!r:.40}.", "Use a name in its first row, or a position from 1."
         )
     place = 0 if column is None else int(column) - 1
     return place, bool(names) and bool(names[place]) and not any(map(str.isdigit, names[place]))
 
 
 def _delimiter(head: str) -> str:
-    return max(_DELIMITERS, key=head.count)  # the first of them where the row has none
+    return max(_DELIMITERS, key=head.count)  # the first delimiter if the row has none
 
 
 @contextmanager
 def _opened(file: str, encoding: str) -> Iterator[TextIO]:
     try:
         source = sys.stdin.fileno() if file == "-" else file
-        # Bytes of another encoding, in a name, say, are no reason to lose a row.
+        # Bytes in another encoding, such as in a name, must not lose a row.
         stream = open(source, encoding=encoding, errors="surrogateescape", newline="", closefd=file != "-")  # noqa: SIM115
     except (OSError, LookupError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(f"{file!r:.200} can't be opened: {reason}.", "Name a CSV file, or -.") from None
+        raise ConfigurationError(f"{file!r:.200} can't be opened: {reason}.", "Use a CSV file, or -.") from None
     with stream:
         yield stream
 
 
 def _unreadable(line: int, reason: str) -> ConfigurationError:
     return ConfigurationError(
-        f"The table can't be read from line {line} on: {reason}. What was printed is of the rows before it.",
+        f"The table can't be read from line {line} on: {reason}. The output covers the rows before it.",
         "Correct the table and run this again.",
     )

@@ -1,4 +1,4 @@
-"""What the commands print: results as a table or as JSON, with phones masked and never a code."""
+"""Print results as a table or as JSON. Phones are masked, and codes are never printed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLOURS: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "b
 
 
 def challenge_row(challenge: Challenge) -> Row:
-    """Return what may be shown of a challenge."""
+    """Return the fields of a challenge that may be shown."""
     return {
         "delivery": challenge.delivery,
         "phone": mask(challenge.phone),
@@ -37,7 +37,7 @@ def challenge_row(challenge: Challenge) -> Row:
 
 
 def proof_row(proof: Proof, *, with_token: bool) -> Row:
-    """Return what may be shown of a proof; its token, which shows the phone, only when asked for."""
+    """Return the fields of a proof that may be shown. `with_token` adds the token, which contains the phone."""
     row: Row = {
         "id": proof.id,
         "phone": mask(proof.phone),
@@ -50,7 +50,7 @@ def proof_row(proof: Proof, *, with_token: bool) -> Row:
 
 
 def delivery_row(delivery: Delivery) -> Row:
-    """Return what a gateway said of a message."""
+    """Return the fields of a delivery that a gateway reported."""
     return {
         "state": delivery.state,
         "gateway": delivery.gateway,
@@ -61,7 +61,7 @@ def delivery_row(delivery: Delivery) -> Row:
 
 
 def standing_row(standing: Standing) -> Row:
-    """Return what may be shown of how a phone stands."""
+    """Return the fields of a phone's standing that may be shown."""
     return {
         "phone": mask(standing.phone),
         "blocked": standing.blocked,
@@ -75,7 +75,7 @@ def standing_row(standing: Standing) -> Row:
 
 
 def standing_word(standing: Standing) -> str:
-    """Return how a phone stands, in a word or two."""
+    """Return a phone's standing as one or two words."""
     return "blocked" if standing.blocked else "limited" if standing.limited else "all clear"
 
 
@@ -92,7 +92,7 @@ def show(title: str, row: Row, *, as_json: bool) -> None:
 
 
 def show_report(report: Report, *, as_json: bool) -> None:
-    """Print the doctor's report: a line for each finding, with its remedy below, or one JSON object."""
+    """Print the doctor's report: a line for each finding and its remedy, or one JSON object."""
     if as_json:
         checks = [asdict(finding) for finding in report.findings]
         typer.echo(json.dumps({"ok": report.ok, "checks": checks}, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""The commands that serve until Ctrl-C: the local gateway, the HTTP API, the demonstration."""
+"""The commands that serve until Ctrl-C: the local gateway, the HTTP API, and the demo."""
 
 from __future__ import annotations
 
@@ -13,37 +13,35 @@ from otpkit.cli.configured import require_settings
 
 Config = Annotated[
     str | None,
-    typer.Option(
-        metavar="FILE", help="A TOML file with the settings; the environment overrides it.", show_default=False
-    ),
+    typer.Option(metavar="FILE", help="A TOML file with settings. The environment overrides it.", show_default=False),
 ]
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
-Port = Annotated[int, typer.Option(envvar="PORT", help="The port to listen on; 0 takes a free one.")]
+Port = Annotated[int, typer.Option(envvar="PORT", help="The port to listen on. 0 picks a free one.")]
 
 
 def sandbox(
     host: Host = "127.0.0.1",
     port: Port = 8025,
-    app_key: Annotated[str, typer.Option(help="What clients must send as their AppKey.")] = "sandbox",
-    app_secret: Annotated[str, typer.Option(help="And as their AppSecret.")] = "sandbox-secret",  # noqa: S107
+    app_key: Annotated[str, typer.Option(help="The AppKey of Alidayu's clients.")] = "sandbox",
+    app_secret: Annotated[str, typer.Option(help="The AppSecret of Alidayu's clients.")] = "sandbox-secret",  # noqa: S107
     access_key_id: Annotated[
-        str, typer.Option(help="Whose signature Dysmsapi, Dyvmsapi and Tencent Cloud take.")
+        str, typer.Option(help="The access key of Dysmsapi and Dyvmsapi, and the SecretId of Tencent Cloud.")
     ] = "sandbox",
-    access_key_secret: Annotated[str, typer.Option(help="What it is made with.")] = "sandbox-secret",  # noqa: S107
-    account_sid: Annotated[str, typer.Option(help="The account of Twilio; SK in place of AC is an API key.")] = (
-        "ACsandbox"
-    ),
-    auth_token: Annotated[str, typer.Option(help="Its auth token, and its API key's secret.")] = "sandbox-secret",  # noqa: S107
-    receipt_after: Annotated[float, typer.Option(help="Seconds until a message's receipt comes in.")] = 1.0,
+    access_key_secret: Annotated[str, typer.Option(help="The secret of the access key.")] = "sandbox-secret",  # noqa: S107
+    account_sid: Annotated[
+        str, typer.Option(help="Twilio's account SID. With SK in place of AC, it is an API key.")
+    ] = "ACsandbox",
+    auth_token: Annotated[str, typer.Option(help="Twilio's auth token, and the API key's secret.")] = "sandbox-secret",  # noqa: S107
+    receipt_after: Annotated[float, typer.Option(help="Seconds from a message to its receipt.")] = 1.0,
     receipts_url: Annotated[
         str | None,
         typer.Option(
-            help="Where receipts of Dysmsapi, Dyvmsapi and Tencent Cloud are pushed; {provider} in it is dysmsapi, "
-            "dyvmsapi or tencent. Twilio's go to the StatusCallback of each request."
+            help="The URL to push receipts of Dysmsapi, Dyvmsapi and Tencent Cloud to. {provider} in it is replaced by "
+            "dysmsapi, dyvmsapi or tencent. Twilio's receipts go to the StatusCallback of each request."
         ),
     ] = None,
 ) -> None:
-    """Run a local gateway that sends nothing and shows every message on a page, until Ctrl-C."""
+    """Run a local gateway that sends nothing and shows every message on a page. Stop it with Ctrl-C."""
     from otpkit.sandbox import Address, Sandbox, serve
 
     def ready(listening: Address) -> None:
@@ -56,9 +54,9 @@ def sandbox(
         }
         typer.echo(f"Inbox: {address.base_url}/")
         typer.echo(f"Dysmsapi and Dyvmsapi: {address.base_url}, with the access key {shlex.quote(access_key_id)}")
-        typer.echo(f"Tencent Cloud: {address.base_url}, with the same as its SecretId")
+        typer.echo(f"Tencent Cloud: {address.base_url}, with the same key as its SecretId")
         typer.echo(f"Twilio: {address.base_url}, with the account {shlex.quote(account_sid)}")
-        typer.echo("Any template and signature are accepted. To use it with Alidayu's calls:\n")
+        typer.echo("Any template and signature are accepted. To use it as Alidayu:\n")
         for name, value in variables.items():
             typer.echo(f"export {name}={shlex.quote(value)}")
         _warn_if_open(host)
@@ -80,20 +78,20 @@ def serve(
     config: Config = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[
-        int | None, typer.Option(envvar="PORT", help="The port to listen on; 0 takes a free one.", show_default="8000")
+        int | None, typer.Option(envvar="PORT", help="The port to listen on. 0 picks a free one.", show_default="8000")
     ] = None,
 ) -> None:
-    """Serve the HTTP API until SIGTERM or Ctrl-C; GET /openapi.json describes it.
+    """Serve the HTTP API until SIGTERM or Ctrl-C. GET /openapi.json describes the API.
 
-    Beside the settings of the other commands it needs API keys, in FILE or OTPKIT_API_KEYS. Settings are read at the
-    start alone: SIGHUP, SIGUSR1 and SIGUSR2 are ignored.
+    It needs the settings of the other commands, and API keys, in FILE or OTPKIT_API_KEYS. It reads settings only at
+    the start: SIGHUP, SIGUSR1 and SIGUSR2 are ignored.
     """
     from otpkit.service.command import run
     from otpkit.settings import read_settings
 
     if config is None:
         require_settings(
-            "Add an API key in OTPKIT_API_KEYS; or write it all in a file: otpkit serve --config otpkit.toml."
+            "Set an API key in OTPKIT_API_KEYS, or write all settings to a file: otpkit serve --config otpkit.toml."
         )
     settings = read_settings(os.environ, config, serves=True)
     run(
@@ -105,22 +103,22 @@ def serve(
 
 
 def demo(
-    check: Annotated[bool, typer.Option("--check", help="Do it all at once, say what happens, and end.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Run all steps, print the results, and exit.")] = False,
     host: Host = "127.0.0.1",
     port: Port = 8025,
 ) -> None:
-    """Show what otpkit does, with a local gateway and an embedded store: a sign-up page, until Ctrl-C."""
-    from otpkit.cli.demo import serve_page, tell_story
+    """Show otpkit with a local gateway and an embedded store: a sign-up page. Stop it with Ctrl-C."""
+    from otpkit.cli.demo import run_steps, serve_page
 
     if check:
-        tell_story(typer.echo)
+        run_steps(typer.echo)
     else:
         _warn_if_open(host)
         serve_page(typer.echo, host, port)
 
 
 def _reachable(host: str) -> str:
-    """Return where a server can be reached from this machine that listens on `host`."""
+    """Return the address at which this machine can reach a server that listens on `host`."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
@@ -130,4 +128,4 @@ def _warn_if_open(host: str) -> None:
     except ValueError:
         is_open = host != "localhost"
     if is_open:
-        typer.echo(f"Mind that whoever can reach {host} can read every code.", err=True)
+        typer.echo(f"Warning: anyone who can reach {host} can read every code.", err=True)

@@ -7,7 +7,7 @@ from inspect import iscoroutinefunction
 from typing import NamedTuple, TypeAlias
 
 from otpkit.core.arguments import check_purpose
-from otpkit.core.checks import Checks
+from otpkit.core.checks import Checks, nearest
 from otpkit.errors import ConfigurationError
 from otpkit.gateways.base import Channel, FunctionGateway, Gateway, Message
 from otpkit.gateways.failover import NAME, Failover, Route, TemplateChoice
@@ -37,9 +37,8 @@ class Member(NamedTuple):
         if isinstance(self.templates, Template):
             return self.templates
         if purpose not in self.templates:
-            raise ConfigurationError(
-                f"There is no template for the purpose {purpose!r}.", "Add it to OTP(template={…})."
-            )
+            problem = f"There is no template for the purpose {purpose!r}{nearest(purpose, self.templates)}"
+            raise ConfigurationError(problem, "Add it to OTP(template={…}).")
         return self.templates[purpose]
 
     def channel_for(self, wanted: Channel) -> Channel:
@@ -87,7 +86,8 @@ class Routing(NamedTuple):
         """Return a gateway by its name, which may be "" where there is one; raises `ConfigurationError`."""
         found = self.members.get(name) if name else self.only
         if found is None:
-            raise ConfigurationError(f"There is no gateway {name!r:.40}.", f"Name one of {', '.join(self.members)}.")
+            problem = f"There is no gateway {name!r:.40}{nearest(name, self.members)}"
+            raise ConfigurationError(problem, f"Name one of {', '.join(self.members)}.")
         return found
 
 

@@ -1,6 +1,6 @@
-"""The doctor: reads what a deployment is set up with, connects to it, and says what is wrong and what to do.
+"""The doctor: read the settings, connect to Redis and the gateway, and report problems with their remedies.
 
-What is asked (`probe`) is apart from what it means (`server`, `settings`): the latter are pure functions.
+`probe` asks the questions. `server` and `settings` interpret the answers; they are pure functions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The examination: each part of the environment on its own, so that one that is wrong hides no other."""
+"""Examine each part of the settings separately, so that one mistake hides no other."""
 
 from __future__ import annotations
 
@@ -28,19 +28,23 @@ _ANY_SECRET: Final = token_bytes(32)
 
 
 def examine(environ: Mapping[str, str], config: str | None = None) -> Report:
-    """Check the settings of a deployment, and what they connect to.
+    """Check the settings, and the services that they connect to.
 
-    Args:
-        environ: the environment.
-        config: the TOML file of `otpkit serve`, over which the environment wins; with it, what `otpkit serve` would run
-            with is checked too. None where there is none.
-
-    It sends no message. In Redis it runs every script on keys of its own, which it removes, and keeps a keyed
+    It sends no message. In Redis it runs every script on keys of its own and removes the keys. It stores a keyed
     fingerprint of the index secret, which reveals nothing, for 400 days.
 
-    Raises `ConfigurationError` for a file that can't be read.
+    Args:
+        environ: the environment variables.
+        config: the path of a TOML file for `otpkit serve`, or None. The environment overrides the file. With a file,
+            all settings of `otpkit serve` are checked.
+
+    Returns:
+        The report.
+
+    Raises:
+        ConfigurationError: the file can't be read.
     """
-    from otpkit.settings import Reading  # Its libraries come with the extra `settings`.
+    from otpkit.settings import Reading  # It needs the extra `settings`.
 
     reading = Reading(environ, config, serves=config is not None)
     keys, found = _examine_secrets(reading)
@@ -51,7 +55,7 @@ def examine(environ: Mapping[str, str], config: str | None = None) -> Report:
 
 
 def _examine_others(reading: Reading, config: str | None) -> list[Finding]:
-    """Return what was found of all other settings; with a file, of all together as `otpkit serve` takes them."""
+    """Return the findings about other settings. With a file, check all settings together, as `otpkit serve` does."""
     if config is None:
         remedy = "Correct the variables, or remove them."
         return _findings("settings", reading.others, remedy)
@@ -68,8 +72,8 @@ def _examine_redis(reading: Reading, fingerprint: tuple[str, str] | None, replic
         return _problems(reading, "redis")
     namespace = fingerprint[0].partition(":")[0] if fingerprint is not None else "otpkit"
     if url == MEMORY_URL:
-        found = f"{MEMORY_URL} is a store for tests: every process has its own, and forgets it when it ends."
-        return [Finding("redis", "problem", found, "Name a Redis server, such as redis://localhost:6379/0.")]
+        found = f"{MEMORY_URL} is a store for tests: each process has its own, which is lost when the process ends."
+        return [Finding("redis", "problem", found, "Set it to a Redis server, such as redis://localhost:6379/0.")]
     try:
         client = connect(url)
     except OTPError as error:
@@ -94,12 +98,12 @@ def _examine_index(client: Any, key: str, fingerprint: str) -> Finding:
     try:
         return settings.index_secret(remember(client, key, fingerprint), key)
     except REDIS_ERRORS as error:
-        told = refused("index_secret", store_error(error), "Look at the server: it must take writes.")
-        return Finding(told.name, told.status, f"Its fingerprint can't be kept. {told.found}", told.remedy)
+        finding = refused("index_secret", store_error(error), "Check that the server accepts writes.")
+        return replace(finding, found=f"Its fingerprint can't be stored. {finding.found}")
 
 
 def _examine_secrets(reading: Reading) -> tuple[tuple[str, str] | None, list[Finding]]:
-    """Return the key and the value of the index secret's fingerprint, where there is one, and what was found."""
+    """Return the key and the value of the index secret's fingerprint (or None), and the findings."""
     given = reading.otp.get("secret")
     if given is None:
         return None, _problems(reading, "secret")
@@ -123,7 +127,7 @@ def _examine_secrets(reading: Reading) -> tuple[tuple[str, str] | None, list[Fin
 
 
 def _examine_policy(reading: Reading) -> tuple[Policy, list[Finding]]:
-    """Return the policy, the default one where it can't be read, and what was found of one that is given."""
+    """Return the policy (the default one if it can't be read), and the findings if one is set."""
     if reading.of_part("policy"):
         return DEFAULT_POLICY, _problems(reading, "policy")
     chosen = reading.otp.get("policy")
@@ -166,13 +170,13 @@ def _ask(gateway: Any) -> Finding:
     if not gateway.can_trace:
         return settings.unasked(gateway.name)
     answer = ask_gateway(gateway)
-    if answer == settings.Answer():  # it knows messages by its own ids alone
+    if answer == settings.ProbeReply():  # The gateway finds messages only by its own ids.
         return settings.unasked(gateway.name)
     return settings.gateway(gateway.name, answer)
 
 
 def _members(choice: Any) -> list[Route]:
-    """Return each gateway of a deployment once, in the order in which they are tried."""
+    """Return each configured gateway once, in the order of use."""
     by_region = choice.values() if isinstance(choice, Mapping) else [choice]
     found: dict[int, Route] = {}
     for plan in by_region:
@@ -183,7 +187,7 @@ def _members(choice: Any) -> list[Route]:
 
 
 def _problems(reading: Reading, name: str) -> list[Finding]:
-    """Return what is wrong with one argument of an `OTP`, each field by itself."""
+    """Return the findings for one argument of `OTP` that is missing or wrong, one for each field."""
     return _findings(name, reading.of_part(name))
 
 

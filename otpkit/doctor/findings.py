@@ -1,4 +1,4 @@
-"""What a check found, in plain words, and what to do about it. No text holds a secret, a code or a whole number."""
+"""The results of checks, with remedies. No text contains a secret, a code or a whole phone number."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SEVERITY: dict[Status, int] = {"ok": 0, "warning": 1, "problem": 2}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found. `remedy` is "" where there is nothing to do.
+    """The result of one check. `remedy` is "" if nothing needs to be done.
 
-    A `problem` keeps otpkit from working, or from keeping its promises; a `warning` is a choice to be made knowingly.
+    A `problem` stops otpkit from working or breaks a promise of otpkit. A `warning` is a risk to decide on.
     """
 
     name: str
@@ -27,27 +27,31 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All findings, in the order of the checks. A check that needs what another one misses is left out."""
+    """All findings, in the order of the checks. A check is omitted if something that it needs is missing."""
 
     findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether there is no problem; there may be warnings."""
+        """True if there is no problem. There may be warnings."""
         return self.count("problem") == 0
 
     def count(self, status: Status) -> int:
-        """Return how many findings have this status."""
+        """Return the number of findings with this status."""
         return sum(finding.status == status for finding in self.findings)
 
 
 def refused(name: str, error: OTPError, remedy: str) -> Finding:
-    """Return the problem that one of our errors tells; `remedy` is for one that names none."""
+    """Return an otpkit error as a problem. `remedy` is used if the error has none."""
     return Finding(name, "problem", error.problem, error.remedy or remedy)
 
 
 def worst(findings: Sequence[tuple[str, Finding]]) -> Finding:
-    """Return the worst of what one check found at several servers, by the servers' names; the first of equals."""
+    """Return the worst finding of one check on several servers, the first if several are equal.
+
+    Args:
+        findings: pairs of a server's name and its finding.
+    """
     place, chosen = max(findings, key=lambda each: _SEVERITY[each[1].status])
     alike = sum(finding.status == chosen.status for _, finding in findings)
     if len(findings) == 1:

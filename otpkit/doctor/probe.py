@@ -1,4 +1,4 @@
-"""What the doctor asks of Redis and of the gateway. It sends no message, and changes nothing that otpkit keeps."""
+"""Ask Redis and the gateway for facts. It sends no message, and changes no data of otpkit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from otpkit.core.crypto import encode_id, new_id
 from otpkit.doctor.server import Node
-from otpkit.doctor.settings import Answer, Recorded
+from otpkit.doctor.settings import ProbeReply, Recorded
 from otpkit.effects import HttpRequest, HttpResponse, TransportFailure
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.alidayu.responses import read_page
@@ -26,22 +26,27 @@ T = TypeVar("T")
 
 PINGS: Final = 5
 FINGERPRINT_LIFE_S: Final = 400 * 86_400
-NOBODY: Final = "+8613000000000"  # well-formed, so that the gateway looks at the credentials
-# One by one: several in one CONFIG GET need Redis 7.
+UNUSED_PHONE: Final = "+8613000000000"  # a valid number, so that the gateway checks the credentials
+# Read one setting at a time: several in one CONFIG GET need Redis 7.
 _SETTINGS: Final = ("appendfsync", "save", "min-replicas-to-write")
 _READERS: Final[Mapping[str, Callable[[HttpResponse], object]]] = {"alidayu": read_page}
 
 
 def connect(url: str) -> Any:
-    """Return the redis-py client that an `OTP` of this URL uses.
+    """Return the redis-py client that an `OTP` with this URL uses.
 
-    Raises `ConfigurationError` for a URL that can't be read, and redis-py's errors where a cluster does not answer.
+    Raises:
+        ConfigurationError: the URL can't be parsed.
+        redis.RedisError: a cluster does not respond.
     """
     return SyncStore(url).client
 
 
 def facts(client: Any, confirming: int = 0) -> tuple[Node, ...]:
-    """Ask a sync redis-py client for what its server, or each primary of its cluster, says of itself."""
+    """Read the facts of a sync redis-py client's server, or of each primary of its cluster.
+
+    `confirming` is how many replicas must confirm each write.
+    """
     if not hasattr(client, "get_primaries"):
         return (replace(_ask_node(client), confirming=confirming),)
     nodes = sorted(client.get_primaries(), key=lambda node: str(node.name))
@@ -50,7 +55,7 @@ def facts(client: Any, confirming: int = 0) -> tuple[Node, ...]:
 
 
 def remember(client: Any, key: str, fingerprint: str) -> Recorded:
-    """Compare a fingerprint with the one that Redis keeps, which lives on; where there is none, keep this one."""
+    """Compare a fingerprint with the stored one and extend its TTL. If there is none, store this one."""
     if client.set(key, fingerprint, nx=True, ex=FINGERPRINT_LIFE_S):
         return "now"
     known = client.get(key) or b""
@@ -60,28 +65,28 @@ def remember(client: Any, key: str, fingerprint: str) -> Recorded:
     return "same"
 
 
-def ask_gateway(gateway: Gateway) -> Answer:
-    """Ask what became of a message that was never sent: it costs nothing, and needs the credentials."""
+def ask_gateway(gateway: Gateway) -> ProbeReply:
+    """Query the delivery of a message that was never sent. It is free of charge, and needs valid credentials."""
     transport = _Watched()
     refusal = None
     try:
-        # As if sent at noon there: around midnight a look goes into the next day too, which may not have begun.
+        # Use noon in China: near midnight, a query also covers the next day, which may not have begun.
         noon = datetime.now(SHANGHAI).replace(hour=12)
-        drive(gateway.trace(NOBODY, encode_id(new_id()), noon), transport)
+        drive(gateway.trace(UNUSED_PHONE, encode_id(new_id()), noon), transport)
     except GatewayRejectedError as error:
         refusal = error
     finally:
         transport.close()
     response, failure = transport.response, transport.failure
     if refusal is not None or failure is not None or response is None:
-        return Answer(refusal, failure, 0 if response is None else response.status)
+        return ProbeReply(refusal, failure, 0 if response is None else response.status)
     read = _READERS.get(gateway.name)
     is_understood = response.status == 200 if read is None else read(response) is not None
-    return Answer(status=response.status, understood=is_understood)
+    return ProbeReply(status=response.status, understood=is_understood)
 
 
 class _Watched(Transport):
-    """Keeps the latest response, or why none came: flows take an answer that is lost for one that says nothing."""
+    """A transport that keeps the last response, or the failure. Gateways treat a lost response like an empty one."""
 
     response: HttpResponse | None = None
     failure: TransportFailure | None = None
@@ -129,7 +134,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _or_none(ask: Callable[[], T]) -> T | None:
-    """Return an answer, or None where the server refuses it: then all else can still be asked."""
+    """Return the result, or None if the server refuses the command, so that the other questions can be asked."""
     try:
         return ask()
     except REDIS_ERRORS:

@@ -1,4 +1,4 @@
-"""Runs every script once on a real server, as a call would, on keys of its own that it removes again."""
+"""Run every script once on a real server, as a call would. It uses keys of its own, and removes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from otpkit.policy import Policy
 from otpkit.store.errors import REDIS_ERRORS, store_error
 from otpkit.store.retry import WAIT_MS
 
-# One wrong code blocks, and the next needs PERSIST; what replicas did not confirm can be taken back.
+# A single wrong code blocks, so that the next step uses PERSIST. With `replicas`, an unconfirmed write can be undone.
 _SCRIPTS: Final = scripts.load(Policy(max_consecutive_failures=1, replicas=1))
 _RATES: Final = "9/60000"
 _FIELD: Final = b"field-8b"
@@ -39,18 +39,18 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "GET": ("{key}:n",),
     "SET": ("{key}:n", "1", "PX", "60000"),
     "DEL": ("{key}", "{key}:n"),
-    "EVALSHA": ("0" * 40, "1", "{key}"),  # the last, as there is no such script
+    "EVALSHA": ("0" * 40, "1", "{key}"),  # This is the last one, because no script has this digest.
 }
-"""Every command that scripts need, as it can be tried by itself."""
+"""Every command that scripts need, with arguments to try it alone."""
 
 
 def examine_scripts(client: Any, namespace: str) -> Finding:
-    """Return whether a sync redis-py client may run all scripts, on each primary of a cluster."""
+    """Check that a sync redis-py client may run all scripts, on each primary of a cluster. Return the worst finding."""
     return worst([(node, _rehearse(client, namespace, tag)) for node, tag in _places(client)])
 
 
 def examine_replicas(client: Any, namespace: str, replicas: int) -> Finding:
-    """Return whether as many replicas as the policy asks for confirm a write, on each primary of a cluster."""
+    """Check that `replicas` replicas confirm a write, on each primary of a cluster. Return the worst finding."""
     return worst([(node, _confirm(client, f"{namespace}:{{{tag}}}:t", replicas)) for node, tag in _places(client)])
 
 
@@ -59,32 +59,32 @@ def _confirm(client: Any, key: str, replicas: int) -> Finding:
         server = client
         if hasattr(client, "get_primaries"):
             server = client.get_redis_connection(client.get_node_from_key(key))
-        with server.client() as connection:  # WAIT counts what this very connection wrote
+        with server.client() as connection:  # WAIT counts the writes of its own connection.
             connection.set(key, "1", px=60_000)
             confirmed = connection.execute_command("WAIT", replicas, WAIT_MS)
             connection.delete(key)
     except REDIS_ERRORS as error:
-        return refused("replicas", store_error(error), "Look at the server: it must take writes.")
+        return refused("replicas", store_error(error), "Check that the server accepts writes.")
     if confirmed >= replicas:
-        return Finding("replicas", "ok", f"{confirmed} confirmed a write; the policy asks for {replicas}.")
+        return Finding("replicas", "ok", f"{confirmed} confirmed a write; the policy requires {replicas}.")
     return Finding(
         "replicas",
         "problem",
-        f"The policy asks that {replicas} confirm each write, and {confirmed} did within {WAIT_MS} ms: no code can be "
+        f"The policy requires {replicas} to confirm each write; {confirmed} did within {WAIT_MS} ms. No code can be "
         "issued or verified, and no proof redeemed.",
-        "Connect replicas that keep up, or lower replicas in OTPKIT_POLICY.",
+        "Connect replicas that keep up, or lower `replicas` in OTPKIT_POLICY.",
     )
 
 
 def _places(client: Any) -> list[tuple[str, str]]:
-    """Return a name of no phone for one server, or of each primary of a cluster one that lies there."""
+    """Return (server name, hash tag) pairs: one for a single server, else one whose slot lies on each primary."""
     if not hasattr(client, "get_primaries"):
         return [("", _tag())]
     found: dict[str, str] = {}
     wanted = len(client.get_primaries())
     for _ in range(_DRAWS):
         tag = _tag()
-        with suppress(*REDIS_ERRORS):  # a slot that nobody serves
+        with suppress(*REDIS_ERRORS):  # no node serves the slot
             found.setdefault(str(client.get_node_from_key(f"{{{tag}}}").name), tag)
         if len(found) == wanted:
             break
@@ -97,13 +97,13 @@ def _tag() -> str:
 
 def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
     key = f"{namespace}:{{{tag}}}"
-    # A limit lies in another slot than the phone; on a cluster no script takes both.
+    # A limit and a phone may be in different slots. On a cluster, no script uses both.
     limit = key if hasattr(client, "get_primaries") else f"{namespace}:{{{tag}-limit}}"
     error = None
     try:
         for step in _steps(key, f"{limit}:w"):
             client.execute_command("EVAL", step.script.text, len(step.keys), *step.keys, *step.args)
-        # The last one, which only reads.
+        # Test EVALSHA with the last script, which only reads.
         client.execute_command("EVALSHA", step.script.sha, len(step.keys), *step.keys, *step.args)
     except REDIS_ERRORS as refusal:
         error = refusal
@@ -120,11 +120,11 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
             f"Redis refuses commands that otpkit needs: {', '.join(denied)}.",
             "Allow the user of OTPKIT_REDIS_URL " + " ".join(f"+{name.lower()}" for name in denied) + ".",
         )
-    return refused("scripts", store_error(error), "Look at the server: it must run scripts and take writes.")
+    return refused("scripts", store_error(error), "Check that the server runs scripts and accepts writes.")
 
 
 def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
-    """Yield every script with keys and arguments by which it comes to what it does."""
+    """Yield every script, with keys and arguments that make it do its work."""
     send, taken_back, proof, redemption = new_id(), new_id(), new_id(), new_id()
     call = redemption[:8]
     phone_key, counter_key = f"{key}:p", f"{key}:c"
@@ -191,14 +191,14 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
 
 
 def _denied(client: Any, key: str) -> list[str]:
-    """Return the commands that the server will never run for this user, tried one by one."""
+    """Return the commands that the server refuses to this user. Each is tried separately."""
     denied = []
     for name, arguments in COMMANDS.items():
         try:
             client.execute_command(name, *[each.format(key=f"{key}:t") for each in arguments])
         except REDIS_ERRORS as error:
             if not isinstance(store_error(error), ConfigurationError):
-                break  # it may pass: the server is full, or gone
+                break  # This may be temporary: the server is full or gone.
             denied.append(name)
     return denied
 

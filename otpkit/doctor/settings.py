@@ -1,4 +1,4 @@
-"""What settings and the gateway's answer mean: pure functions to a `Finding`."""
+"""Interpret settings and the gateway's reply. These are pure functions that return a `Finding`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from otpkit.template import Template
 SAMPLE_CODE: Final = "000000"
 
 Recorded = Literal["now", "same", "other"]
-"""What Redis held of an index secret: nothing until now, the same one, another one."""
+"""The fingerprint of an index secret in Redis: recorded just now, the same one, or another one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a gateway said to a harmless question: how it refused, why no answer came, or an HTTP status.
+class ProbeReply:
+    """The reply of a gateway to a harmless query.
 
-    `understood` says whether the answer was one to the question.
+    It is a refusal, or a transport failure (no reply), or an HTTP status. `understood` is True if the reply could be
+    parsed as an answer to the query.
     """
 
     refusal: GatewayRejectedError | None = None
@@ -32,42 +33,45 @@ class Answer:
 
 
 def secret(raw: Sequence[str]) -> Finding:
-    """How long secrets are that otpkit accepts, and how many."""
+    """Report the number and the length of valid secrets."""
     shortest = min(len(each.encode("utf-8", "surrogatepass")) for each in raw)
     found = f"One, of {shortest} bytes."
     if len(raw) > 1:
-        found = f"{len(raw)}, the shortest of {shortest} bytes; the last one signs, all are accepted."
+        found = f"{len(raw)}, the shortest of {shortest} bytes. The last one signs; all are accepted."
     return Finding("secret", "ok", found)
 
 
 def index_secret(recorded: Recorded, key: str) -> Finding:
-    """Whether it is the one that this Redis was used with; `key` is where its fingerprint is kept."""
+    """Report if the index secret is the one that this Redis was used with. `key` is the key of its fingerprint."""
     if recorded == "now":
-        found = "Its fingerprint is recorded now; from the next time on it is compared."
+        found = "Its fingerprint is now recorded. Later runs compare it."
         return Finding("index_secret", "ok", found)
     if recorded == "same":
         return Finding("index_secret", "ok", "It is the one that this Redis was used with.")
     return Finding(
         "index_secret",
         "problem",
-        "It is not the one that this Redis was used with: every limit and block starts anew, no live code is found.",
-        "Set OTPKIT_INDEX_SECRET to the first secret that was used with this Redis. If it was changed on purpose, "
+        "It is not the one that this Redis was used with. All limits and blocks start again; no live code is found.",
+        "Set OTPKIT_INDEX_SECRET to the first secret that was used with this Redis. If you changed it on purpose, "
         f"delete the key {key} and run this again.",
     )
 
 
 def policy(chosen: Policy) -> Finding:
-    """Return the policy in short: what of it is most often mistaken."""
+    """Report the main values of the policy, which are easy to set wrong."""
     sends = ", ".join(map(str, rates_of(chosen.sends)))
     total = ", ".join(map(str, rates_of(chosen.total_sends))) or "any number"
-    found = f"Codes of {chosen.code_length} digits, for {chosen.ttl} s; {sends} to a phone, {total} to all."
+    found = f"Codes of {chosen.code_length} digits, valid for {chosen.ttl} s; {sends} to a phone, {total} in total."
     return Finding("policy", "ok", found)
 
 
 def template(chosen: Template, purpose: str | None = None, *, signed: bool = True) -> Finding:
-    """Whether the variables are those of the approved text, and how many SMS it takes; `signed` as in `segments`.
+    """Report if a template's variables match the approved text, and how many SMS a message takes.
 
-    `purpose` is the template's, where there is one for each.
+    Args:
+        chosen: the template.
+        purpose: its purpose, if each purpose has its own template.
+        signed: True if the gateway adds the signature to the text; see `Template.segments`.
     """
     finding = _template(chosen, signed=signed)
     if purpose is None:
@@ -82,7 +86,7 @@ def _template(chosen: Template, *, signed: bool) -> Finding:
         return Finding(
             "template",
             "warning",
-            f"Variables: {names}. Without the approved text they can't be compared with it.",
+            f"Variables: {names}. Without the approved text, they can't be compared with it.",
             "Set OTPKIT_TEMPLATE_BODY to the text that the gateway approved.",
         )
     parts = chosen.segments(SAMPLE_CODE, signed=signed)
@@ -91,41 +95,41 @@ def _template(chosen: Template, *, signed: bool) -> Finding:
     return Finding(
         "template",
         "warning",
-        f"Variables: {names}, as in the approved text; every message is billed as {parts} SMS.",
-        "Have a shorter text approved: 70 characters with Chinese in them, 160 of plain Latin.",
+        f"Variables: {names}, as in the approved text; each message is billed as {parts} SMS.",
+        "Get a shorter text approved: 70 characters with Chinese, 160 with only basic Latin.",
     )
 
 
-def gateway(name: str, answer: Answer) -> Finding:
-    """Whether the gateway can be reached and knows the credentials."""
+def gateway(name: str, answer: ProbeReply) -> Finding:
+    """Report if the gateway can be reached and accepts the credentials."""
     if answer.refusal is not None:
         return _refusal(name, answer.refusal, answer.status)
     if isinstance(answer.failure, NotConnected):
-        remedy = "Check the gateway's address, DNS, and what the firewall lets out."
+        remedy = "Check the gateway's address, DNS, and the firewall's outgoing rules."
         return Finding("gateway", "problem", f"{name} can't be reached: {answer.failure}.", remedy)
     if answer.understood:
-        return Finding("gateway", "ok", f"{name} answers, and accepts the credentials.")
-    said = answer.failure or f"HTTP {answer.status}, and nothing that can be read"
+        return Finding("gateway", "ok", f"{name} responds and accepts the credentials.")
+    reason = answer.failure or f"HTTP {answer.status}, and the body can't be read"
     return Finding(
         "gateway",
         "warning",
-        f"It is uncertain whether {name} accepts the credentials: {said}.",
-        "Run this again; if it stays so, check the gateway's address.",
+        f"It is uncertain if {name} accepts the credentials: {reason}.",
+        "Run this again. If it fails again, check the gateway's address.",
     )
 
 
 def unasked(name: str) -> Finding:
-    """Return what can be said of a gateway that has no harmless question."""
-    remedy = "Send a code to a phone of your own: `otpkit issue`."
-    return Finding("gateway", "warning", f"{name} can't be asked without sending something.", remedy)
+    """Report a gateway that has no harmless query."""
+    remedy = "Send a code to your own phone: `otpkit issue`."
+    return Finding("gateway", "warning", f"{name} can't be checked without sending a message.", remedy)
 
 
 def _refusal(name: str, refusal: GatewayRejectedError, status: int) -> Finding:
-    finding = refused("gateway", refusal, "Look the code up, and check the credentials.")
+    finding = refused("gateway", refusal, "Look up the gateway's code, and check the credentials.")
     if refusal.category in {"account", "configuration", "connection"}:
         return finding
     if refusal.category == "number":
-        return Finding("gateway", "ok", f"{name} answers, and accepts the credentials.")
+        return Finding("gateway", "ok", f"{name} responds and accepts the credentials.")
     if refusal.category == "request" and 400 <= status < 500:
-        return finding  # API gateways refuse a bad key by 403 and 400 too
+        return finding  # API gateways also refuse a bad key with 400 or 403.
     return Finding("gateway", "warning", finding.found, finding.remedy)

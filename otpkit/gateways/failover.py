@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from otpkit.core.checks import Checks
+from otpkit.core.checks import Checks, nearest
 from otpkit.errors import ConfigurationError
 from otpkit.gateways.base import Gateway, Message
 from otpkit.template import Template
@@ -79,7 +79,8 @@ class Failover:
         with Checks() as checks:
             checks.of("gateways", _check_members, gateways)
             if on_uncertain not in ("stop", "next"):
-                checks.add("on_uncertain", "Failover.on_uncertain is unknown.", 'Pass "stop" or "next".')
+                hint = nearest(str(on_uncertain)[:20], ("stop", "next"))
+                checks.add("on_uncertain", f"Failover.on_uncertain is unknown{hint}", 'Pass "stop" or "next".')
             for name, value, low, high in (
                 ("undelivered_after", 0 if undelivered_after is None else undelivered_after, 0, MAX_REST_S),
                 ("rest_after", rest_after, 1, 100),

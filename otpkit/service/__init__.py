@@ -1,9 +1,9 @@
-"""The HTTP service, for programs in other languages: `otpkit serve`, or `create_app` to mount it. Extra `service`."""
+"""The HTTP service for programs in other languages: `otpkit serve`, or `create_app` to mount it. Extra: `service`."""
 
 from otpkit.errors import ConfigurationError
 
 try:
-    # `otpkit serve` alone needs these two. They are imported here so that any missing library is reported in one place.
+    # Only `otpkit serve` needs these two. Import them here to report any missing library in one place.
     import httptools  # noqa: F401
     import uvicorn  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""The ASGI application: a Starlette router with one endpoint a path, and the middleware around it."""
+"""The ASGI application: a Starlette router with one endpoint per path, and the middleware around it."""
 
 from __future__ import annotations
 
@@ -44,17 +44,21 @@ def create_app(
     """Return the service as an ASGI application.
 
     Args:
-        otp: what it serves; close it where you made it.
-        keys: who may ask for which purposes.
-        metrics: the counters that `otp` was given as `on_event=metrics.on_event`; without them requests alone are
+        otp: the `AsyncOTP` to serve. Close it where you create it.
+        keys: the API keys, with their purposes.
+        metrics: the metrics that `otp` was created with (`on_event=metrics.on_event`). With None, only requests are
             counted.
-        forwarded_hops: how many proxies of yours append to the header `X-Forwarded-For`: where a body names no `ip`,
-            the visitor's is read from there. With 0 the header is not looked at. The connection's own address is never
-            counted: it is your own server's, and would lock the whole site.
-        receipts_secret: what stands in the URL that gateways push receipts to; without it they are not taken.
-        public_url: the beginning of that URL as the gateway knows it, where a proxy changes it: Twilio signs it.
+        forwarded_hops: the number of your own proxies that append to the header `X-Forwarded-For`. If a body has no
+            `ip`, the visitor's address is read from the header. With 0, the header is ignored. The connection's own
+            address is never used: it belongs to your own server, so its limits would lock out the whole site.
+        receipts_secret: the secret in the URL that gateways push receipts to. With None, receipts are not accepted.
+        public_url: the start of that URL as the gateway knows it. Set it if a proxy changes the URL: Twilio signs it.
 
-    Raises `ConfigurationError`.
+    Returns:
+        The application.
+
+    Raises:
+        ConfigurationError: a key, a secret or a purpose is not valid.
     """
     service = _Service(otp, keys, metrics or Metrics(), forwarded_hops, receipts_secret, public_url)
     routes = list(service.routes())
@@ -76,7 +80,7 @@ class _Service:
         self._capabilities = Capabilities(otp)
         self._keys = Keyring(keys)
         for purpose in self._keys.purposes:
-            self._capabilities.takes(purpose, {})  # raises where no template serves it
+            self._capabilities.takes(purpose, {})  # Raises if no template fits the purpose.
         self._forwarded_hops = forwarded_hops
         if receipts_secret is not None:
             require_receipts_secret(receipts_secret)
@@ -86,7 +90,7 @@ class _Service:
         self._document = json.dumps(document(self._capabilities), ensure_ascii=False).encode()
 
     def routes(self) -> Iterable[Route]:
-        """Give every route."""
+        """Yield every route."""
         for operation in OPERATIONS:
             yield Route(operation.path, _Endpoint(self._handler(operation)), methods=["POST"])
         for path, handler in (
@@ -95,7 +99,7 @@ class _Service:
             ("/metrics", self._metrics),
             ("/openapi.json", self._openapi),
         ):
-            yield Route(path, _Endpoint(handler), methods=["GET"])  # and HEAD, by which load balancers ask
+            yield Route(path, _Endpoint(handler), methods=["GET"])  # HEAD works too: load balancers use it.
         yield Route("/receipts/{secret}/{gateway}", _Endpoint(self._receive), methods=["POST"])
 
     def _handler(self, operation: Operation) -> Handler:
@@ -106,7 +110,9 @@ class _Service:
             key = self._key_of(request)
             body: Any = await read_json(request, operation.body)
             if body.purpose not in key.purposes:
-                raise refused(403, "forbidden", "Not for this purpose", "This API key may not be used for the purpose.")
+                raise refused(
+                    403, "forbidden", "Purpose not allowed", "This API key is not allowed to use the purpose."
+                )
             if sends:
                 self._check_sendable(body)
             ip = (body.ip if takes_ip else None) or self._forwarded_ip(request)
@@ -122,7 +128,7 @@ class _Service:
                 401,
                 "unauthorized",
                 "The API key is missing or unknown",
-                "Send Authorization: Bearer and one of the service's keys.",
+                "Send the header Authorization: Bearer with one of the service's keys.",
                 {"WWW-Authenticate": "Bearer"},
             )
         request.scope.setdefault("state", {})[KNOWN] = True
@@ -130,9 +136,9 @@ class _Service:
 
     def _check_sendable(self, body: ChallengeRequest) -> None:
         if body.channel not in self._capabilities.channels:
-            raise invalid("#/channel", "No gateway here carries a code in this way.")
+            raise invalid("#/channel", "No gateway of this service supports this channel.")
         if body.params and not self._capabilities.takes(body.purpose, body.params):
-            raise invalid("#/params", "The template takes no such variables, or not these values.")
+            raise invalid("#/params", "The template does not accept these variables or values.")
 
     def _forwarded_ip(self, request: Request) -> str | None:
         if not self._forwarded_hops:
@@ -149,7 +155,7 @@ class _Service:
             push = Push(self._url_of(request), dict(request.headers), body)
             receipts = await self._otp.receive(push, gateway=gateway)
         except ConfigurationError as error:
-            _log.warning("A receipt was not taken; is the URL right that the provider was given? %s", error)
+            _log.warning("Rejected a receipt. Check the URL that is set at the provider. %s", error)
             raise HTTPException(404) from None
         return Response(receipts.body, receipts.status, media_type=receipts.content_type)
 
@@ -158,7 +164,7 @@ class _Service:
             return await read_body(request, most)
         except Refused:
             gateway = request.path_params["gateway"]
-            _log.warning("Receipts for the gateway %s were not taken: the push has more than %d bytes.", gateway, most)
+            _log.warning("Rejected receipts for the gateway %s: the push has more than %d bytes.", gateway, most)
             raise
 
     def _url_of(self, request: Request) -> str:
@@ -183,7 +189,7 @@ class _Service:
 
 
 class _Endpoint:
-    """A route's own ASGI application: whatever refuses or raises is an answer."""
+    """A route's ASGI application. It turns every refusal and every otpkit error into a response."""
 
     __slots__ = ("_handler",)
 

@@ -1,4 +1,4 @@
-"""What `otpkit serve` does, once its settings are read."""
+"""Run `otpkit serve` with its settings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,18 @@ from otpkit.settings import Settings
 
 
 def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], object]) -> None:
-    """Serve until SIGTERM or Ctrl-C; `on_ready` is told the URL once requests are answered.
+    """Serve until SIGTERM or Ctrl-C.
 
-    Raises `ConfigurationError` for what can't work, before anything is served. Redis need not be there yet.
+    Redis need not be available at the start.
+
+    Args:
+        settings: the settings of the `AsyncOTP` and the service.
+        host: the name or IP address to listen on.
+        port: the TCP port; 0 picks a free one.
+        on_ready: called with the URL when the server accepts requests.
+
+    Raises:
+        ConfigurationError: the settings can't work. It is raised before anything is served.
     """
     metrics = Metrics()
     otp = AsyncOTP(

@@ -1,10 +1,11 @@
-"""HTTP on one connection, within bounds of memory and time, whatever its client does.
+"""HTTP on one connection, with limits on memory and time, whatever the client does.
 
-uvicorn parses requests and writes responses. This module decides how much uvicorn gets to parse at once, and how long a
-client may take. A client that has shown an API key is known. The others are strangers: they wait in a queue when they
-ask for more than they may have.
+uvicorn parses requests and writes responses. This module decides how many bytes uvicorn parses at once, and how long a
+client may take. A client that has shown an API key is "known". The others are "strangers": they wait in a queue if they
+use more than their share.
 
-It subclasses uvicorn's `HttpToolsProtocol` and uses its internals: `server.TESTED_UVICORN` says which versions work.
+It subclasses uvicorn's `HttpToolsProtocol` and uses its internals. `server.TESTED_UVICORN` lists the versions that
+work.
 """
 
 from __future__ import annotations
@@ -27,52 +28,52 @@ from otpkit.service.connection_errors import (
 )
 from otpkit.service.keys import KNOWN
 
-# Seconds for a client to send a whole request, from its first byte, and to take an answer.
+# Seconds for a client to send a complete request, from its first byte, and to receive a response.
 PATIENCE: Final = 30
-_MOST_DISCARDED: Final = 16_777_216  # Bytes that are read on after a last answer.
-_PART: Final = 256  # Bytes that are parsed at once: at most 14 requests, each of which costs some kilobytes.
-_WRITE: Final = 16_384  # Bytes of answers that a client has not taken yet, beyond which the next answer waits.
-_FREE_READS: Final = 8  # Reads without an answer between them, beyond which a stranger waits in line for the next.
+_MOST_DISCARDED: Final = 16_777_216  # bytes still read after the last response
+_PART: Final = 256  # bytes parsed at once: at most 14 requests, each of which takes a few kilobytes
+_WRITE: Final = 16_384  # bytes of unread responses; above this, the next response waits
+_FREE_READS: Final = 8  # reads without a response; after that, a stranger waits in the queue for the next read
 
 
 class Connection(asyncio.BufferedProtocol):
-    """The protocol of a connection towards the event loop: a `Http` that is given few bytes at a time."""
+    """The event loop's protocol of a connection: an `Http` that receives few bytes at a time."""
 
     def __init__(self, admission: Admission, **uvicorn: Any) -> None:
         self._admission = admission
         self._http = Http(admission, **uvicorn)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, or close a connection for which there is no room."""
+        """Start, or close the connection if there is no room for it."""
         self._http.connection_made(transport)  # type: ignore[arg-type]
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where to put what is read."""
+        """Return the buffer for the next read."""
         return self._admission.discard if self._http.lingers else self._admission.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what was read."""
+        """Process the bytes that were read."""
         self._http.data_received(b"" if self._http.lingers else bytes(self._admission.buffer[:nbytes]))
 
     def eof_received(self) -> bool:
-        """Return whether answers are still to be written."""
+        """Return True if responses are still to be written."""
         return self._http.ended()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Clean up."""
         self._http.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Let answers wait until the client has taken what is written."""
+        """Hold back responses until the client has read the written ones."""
         self._http.pause_writing()
 
     def resume_writing(self) -> None:
-        """Write on."""
+        """Continue to write."""
         self._http.resume_writing()
 
 
 class _Wire(asyncio.Transport):
-    """The transport as uvicorn sees it: a closed one takes what is written and drops it."""
+    """The transport that uvicorn sees. After a close, it drops what is written."""
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
         self._transport = transport
@@ -105,39 +106,39 @@ class _Wire(asyncio.Transport):
 
 
 class _Refused(Exception):
-    """Raised in a callback of the parser: it parses nothing more."""
+    """Raised in a callback of the parser, to stop parsing."""
 
 
 class Http(HttpToolsProtocol):
-    """HTTP/1.1 by uvicorn's protocol: one request of a client at a time, and nothing without end."""
+    """HTTP/1.1 by uvicorn's protocol, with one request of a client at a time and limits on everything."""
 
     def __init__(self, admission: Admission, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self._admission = admission
-        self.lingers = False  # All is answered: what still comes is dropped, until the client closes.
-        self._due: float | None = None  # By when the client must have done what is waited for.
-        self._held = b""  # What was read, and is to be parsed after the answer that is under way.
+        self.lingers = False  # All is answered. Input is dropped until the client closes.
+        self._due: float | None = None  # The deadline of the client's next action, by the loop's clock.
+        self._held = b""  # Input to parse after the current response.
         self._running: Any = None  # The cycle that is being answered.
-        self._begun = False  # A message has begun, and is not whole.
+        self._begun = False  # A message has begun and is not complete.
         self._ended = False  # The client sends nothing more.
-        self._known = False
-        self._stops = False  # The server does.
-        self._replays = False  # A head is parsed again, which was told.
-        self._last = b""  # The answer after which the connection is closed.
-        self._refusal = b""
-        self._reads = 0  # Since the last answer.
-        self._extra = 0  # Bytes of the message that are not of its body, since the part that began it.
-        self._of_body = 0  # Bytes of the body, in the latest part.
+        self._known = False  # The client has shown an API key.
+        self._stops = False  # The server is stopping.
+        self._replays = False  # A head is parsed a second time; ignore its callbacks.
+        self._last = b""  # The response after which the connection is closed.
+        self._refusal = b""  # The response to a request that the parser's callbacks refuse.
+        self._reads = 0  # Reads since the last response.
+        self._extra = 0  # Bytes of the message outside its body, since the part that began it.
+        self._of_body = 0  # Bytes of the body in the latest part.
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being answered here."""
+        """True if no request is being answered."""
         return self._running is None
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, or close a connection for which there is no room."""
+        """Start, or close the connection if there is no room for it."""
         has_room = self._admission.make_room(len(self.connections))
         self._wire = _Wire(transport, self._linger_or_close)
         super().connection_made(self._wire)
@@ -149,7 +150,7 @@ class Http(HttpToolsProtocol):
         self._wait_for_client()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell what is under way that nobody waits for it."""
+        """Notify running requests that the client has disconnected."""
         self._admission.forget(self)
         self._wire.closed = True
         self._held = b""
@@ -162,7 +163,7 @@ class Http(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what was read: parse it, or keep it until its turn comes."""
+        """Parse the bytes that were read, or keep them until it is their turn."""
         self._reads += 1
         if not self.lingers and not self._last:
             self._unset_keepalive_if_required()
@@ -175,26 +176,26 @@ class Http(HttpToolsProtocol):
             self._admission.wait(self, self.flow.resume_reading)
 
     def ended(self) -> bool:
-        """Return whether an answer is still to be written to a client that sends nothing more."""
+        """Return True if a response is still to be written to a client that sends nothing more."""
         self._ended = True
         if self._wire.is_closing() or (self._running is not None and self._running.more_body):
             return False
         return self._running is not None or bool(self.pipeline or self._held)
 
     def pause_writing(self) -> None:
-        """Let answers wait until the client has taken what is written."""
+        """Hold back responses until the client has read the written ones."""
         super().pause_writing()
         self._due = self.loop.time() + PATIENCE
 
     def resume_writing(self) -> None:
-        """Write on."""
+        """Continue to write."""
         super().resume_writing()
         if not self._wire.closed:
             self._due = None
             if self._running is None:
                 self._wait_for_client()
 
-    # What uvicorn's parser and cycles call.
+    # Called by uvicorn's parser and cycles.
 
     def on_message_begin(self) -> None:
         if self._replays:
@@ -209,7 +210,7 @@ class Http(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._replays:
             return
-        if len(self.headers) >= MAX_HEADERS:  # Those of trailers are among them.
+        if len(self.headers) >= MAX_HEADERS:  # Headers in trailers count too.
             self._refuse_parsing(head_too_long_response())
         super().on_header(name, value)
 
@@ -228,7 +229,7 @@ class Http(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade() and self._framing():
-            return  # httptools takes what follows for another protocol's; it is the body.
+            return  # httptools expects another protocol now, but what follows is the body.
         self._begun = False
         super().on_message_complete()
 
@@ -244,7 +245,7 @@ class Http(HttpToolsProtocol):
             self._go_on()
 
     def shutdown(self) -> None:
-        """End with the server, after the answer that is under way."""
+        """Stop with the server, after the current response."""
         self._stops = True
         self._held = b""
         if self._running is None:
@@ -252,24 +253,24 @@ class Http(HttpToolsProtocol):
         else:
             self._running.keep_alive = False
 
-    # What is decided here.
+    # Decisions of this class.
 
     def _go_on(self) -> None:
-        """Begin the next answer, parse the next request, or wait for one."""
+        """Start the next response, parse the next request, or wait for one."""
         if self.pipeline and not self._wire.is_closing():
             self._running = self.pipeline[-1][0]
-        super().on_response_complete()  # Starts it.
+        super().on_response_complete()  # This starts it.
         if self._wire.is_closing():
             return
         if self._running is None and self._last:
-            self._say_last()
+            self._send_last()
         elif self._running is None and self._stops:
             self._close()
         else:
             self._parse_held()
 
     def _parse_held(self) -> None:
-        """Parse what was read as far as the end of one request, and wait for what the client has to do next."""
+        """Parse the input up to the end of one request, and set the deadline of the client's next action."""
         while self._held and not self._is_busy and not self._last and not self._wire.is_closing():
             part, self._held = self._held[:_PART], self._held[_PART:]
             self._parse(part)
@@ -290,23 +291,23 @@ class Http(HttpToolsProtocol):
         before, self._of_body = self.scope, 0
         try:
             self.parser.feed_data(part)
-        except HttpParserUpgrade as upgrade:  # Which is not offered: the request is answered as any other.
+        except HttpParserUpgrade as upgrade:  # Upgrades are not supported. Answer the request like any other.
             self._held = part[upgrade.args[0] :] + self._held
             if framing := self._framing():
                 self._parse_body(framing)
         except HttpParserError:
             self._refuse(self._refusal or malformed_response())
         self._extra = self._extra + len(part) - self._of_body if self.scope is before else 0
-        if self._extra > MAX_HEAD:  # Chunks' extensions and trailers count too.
+        if self._extra > MAX_HEAD:  # Chunk extensions and trailers count too.
             self._refuse(head_too_long_response())
 
     def _framing(self) -> bytes:
-        """Return the headers that say how long the body is."""
-        said = [(name, value) for name, value in self.headers if name in {b"content-length", b"transfer-encoding"}]
-        return b"".join(b"%b: %b\r\n" % pair for pair in said)
+        """Return the headers that define the length of the body."""
+        framing = [(name, value) for name, value in self.headers if name in {b"content-length", b"transfer-encoding"}]
+        return b"".join(b"%b: %b\r\n" % pair for pair in framing)
 
     def _parse_body(self, framing: bytes) -> None:
-        """Begin anew, behind the head of a request that offered an upgrade."""
+        """Parse the body of a request that offered an upgrade, with a new parser."""
         self.parser = HttpRequestParser(self)
         self._replays = True
         try:
@@ -320,13 +321,13 @@ class Http(HttpToolsProtocol):
         raise _Refused
 
     def _refuse(self, answer: bytes) -> None:
-        """Give a last answer, once what was asked before has its own."""
+        """Send a last response, after the responses to earlier requests."""
         if self._last or self._wire.is_closing():
             return
         self._last, self._held = answer, b""
         cycle = self.cycle
         if self._begun and cycle is not None and cycle.scope is self.scope and not cycle.response_complete:
-            # Its head was whole, so it was asked: it is not answered twice.
+            # Its head was complete, so the application already has the request. Do not answer it twice.
             if cycle is not self._running:
                 self.pipeline.popleft()
             else:
@@ -335,19 +336,19 @@ class Http(HttpToolsProtocol):
                 if cycle.response_started:
                     self._close()
         if self._running is None and not self.pipeline:
-            self._say_last()
+            self._send_last()
 
-    def _say_last(self) -> None:
+    def _send_last(self) -> None:
         self._wire.write(self._last)
         self._wire.close()
 
     def _close(self) -> None:
-        """Close, once the client has taken what is written."""
+        """Close the connection when the client has read what is written."""
         self._due = self.loop.time() + PATIENCE
         self._wire.close_now()
 
     def _linger_or_close(self) -> None:
-        """Close; while a client still writes, read on first: a reset would come before it sees the answer."""
+        """Close the connection. If the client still writes, read on first: a reset would discard the response."""
         if self._stops or self._ended or not (self._begun or self._held or self._last):
             self._close()
             return
@@ -357,7 +358,7 @@ class Http(HttpToolsProtocol):
         self.flow.resume_reading()
 
     def _wait_for_client(self) -> None:
-        """Set by when the client must have sent the rest of a request; a whole answer is followed by a longer wait."""
+        """Set the deadline for the rest of a request. Between requests, use the longer keep-alive timeout."""
         if self._ended:
             self._close()
         elif self._begun or self.cycle is None:
@@ -369,7 +370,7 @@ class Http(HttpToolsProtocol):
                 self.timeout_keep_alive_task = self.loop.call_later(wait, end)
 
     def check(self, now: float) -> None:
-        """End a connection whose client has taken too long."""
+        """Close a connection whose client has missed its deadline."""
         if self._due is None or now < self._due:
             return
         if self.lingers or self._wire.closed or self.flow.write_paused:

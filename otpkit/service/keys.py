@@ -1,4 +1,4 @@
-"""API keys at work: whose key a request carries, and what it may read."""
+"""Find the API key of a request, and the purposes that it may read."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from otpkit.settings.keys import ApiKey, require_distinct, require_receipts_secr
 
 __all__ = ["KNOWN", "ApiKey", "Keyring", "require_receipts_secret"]
 
-KNOWN: Final = "otpkit.known"  # In a request's state, once it has shown one of the keys.
+KNOWN: Final = "otpkit.known"  # set in a request's state when it has shown a valid API key
 _SCHEME: Final = "bearer "
 
 
 class Keyring:
-    """The keys of a service. Raises `ConfigurationError` where two are the same, or have one name."""
+    """The API keys of a service.
+
+    Raises:
+        ConfigurationError: two keys are equal or have the same name.
+    """
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         self._keys = tuple(keys)
@@ -25,17 +29,18 @@ class Keyring:
 
     @property
     def purposes(self) -> frozenset[str]:
-        """All that any key may be used for."""
+        """The purposes of all keys."""
         return frozenset().union(*(key.purposes for key in self._keys))
 
     def readable(self, key: ApiKey) -> frozenset[str] | None:
-        """Return the purposes whose events the key may read; None is all there is to read."""
+        """Return the purposes whose events the key may read, or None for all metrics."""
         return key.purposes if key.purposes and key.purposes < self.purposes else None
 
     def find(self, authorization: str) -> ApiKey | None:
-        """Return whose key the header `Authorization` carries, or None. How long it takes tells nothing of any key.
+        """Return the API key in the header `Authorization`, or None. The time it takes reveals nothing about any key.
 
-        Raises `ConfigurationError` for one of them that is short, or a placeholder: a digest alone does not show it.
+        Raises:
+            ConfigurationError: the key is too short, or a placeholder. The configured digest alone does not show this.
         """
         if authorization[: len(_SCHEME)].lower() != _SCHEME:
             return None

@@ -1,4 +1,4 @@
-"""What Prometheus is told: events and requests, in a registry of the application's own. No phone, nor its pseudonym."""
+"""Prometheus metrics of events and requests, in their own registry. They contain no phone and no pseudonym of one."""
 
 from __future__ import annotations
 
@@ -17,43 +17,53 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 
 class Metrics:
-    """The counters of one service; `on_event` is for the `AsyncOTP` that it serves."""
+    """The metrics of one service. Pass `on_event` to the `AsyncOTP` that it serves."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         events = Counter(
             "otpkit_events",
-            "What happened, as Event tells it.",
+            "Events of otpkit.",
             ("name", "operation", "purpose", "outcome", "gateway", "region", "scope"),
             registry=self.registry,
         )
-        requests = Counter("otpkit_requests", "Answers.", ("route", "status"), registry=self.registry)
+        requests = Counter("otpkit_requests", "HTTP responses.", ("route", "status"), registry=self.registry)
         seconds = Histogram(
             "otpkit_request_seconds",
-            "From a request's head to its answer's.",
+            "Seconds from a request's head to its response's head.",
             ("route",),
             registry=self.registry,
             buckets=_SECONDS,
         )
-        # A child is looked up once; labels() takes a lock and longer than counting.
+        # Cache the children: labels() takes a lock, and takes longer than counting.
         self._event = cache(lambda *labels: events.labels(*labels).inc)
         self._request = cache(lambda route, status: requests.labels(route, str(status)).inc)
         self._seconds = cache(lambda route: seconds.labels(route).observe)
 
     def on_event(self, event: Event) -> None:
         """Count an event."""
-        # Each is one of a few words: never a detail, which holds what gateways say, and never phone_id.
+        # Each label is one of a few words. Never use `detail` (it holds gateways' texts) or `phone_id`.
         self._event(
             event.name, event.operation, event.purpose, event.outcome, event.gateway, event.region, event.scope
         )()
 
     def on_answer(self, route: str, status: int, seconds: float) -> None:
-        """Count an answer: `route` is its path in the OpenAPI document, or "other"."""
+        """Count a response.
+
+        Args:
+            route: its path in the OpenAPI document, or "other".
+            status: the HTTP status.
+            seconds: the time from the request's head to the response's head.
+        """
         self._request(route, status)()
         self._seconds(route)(seconds)
 
     def text(self, purposes: AbstractSet[str] | None = None) -> bytes:
-        """Return all of it, as `/metrics` tells it, or the events of some purposes alone."""
+        """Return the metrics in Prometheus' text format.
+
+        Args:
+            purposes: return only the events of these purposes; None returns all metrics.
+        """
         return generate_latest(self.registry if purposes is None else _Share(self.registry, purposes))
 
 

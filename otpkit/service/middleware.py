@@ -1,6 +1,6 @@
-"""The one layer around the routes: requests are counted, and what no route answers is answered here.
+"""The middleware around all routes: it counts requests, and answers those that no route answers.
 
-A fault of our own is logged with nothing of the request in it.
+Internal errors are logged without any part of the request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OTHER = "other"
 
 
 class ServiceMiddleware:
-    """ASGI around the router. Requests are counted by their routes' paths.
+    """ASGI middleware around the router. Requests are counted by their routes' paths.
 
     A path without parameters is looked up; the router, which tries one route after the other, has all the rest.
     """
@@ -48,7 +48,7 @@ class ServiceMiddleware:
         app = None if scope.get("root_path") else self._plain.get((scope["method"], scope["path"]))
         if app is None:
             app = self._app
-            scope["app"] = self  # The router then raises where no route matches, and doesn't answer in plain text.
+            scope["app"] = self  # Then the router raises if no route matches, instead of a plain-text response.
         else:
             scope["endpoint"] = app
         status, start = 0, time.perf_counter()
@@ -65,10 +65,10 @@ class ServiceMiddleware:
         try:
             await app(scope, receive, counted)
         except ClientDisconnect:
-            return  # nobody waits for an answer
+            return  # The client does not wait for a response.
         except HTTPException as error:
             answer = no_route_response(error)
-        except Exception as error:  # noqa: BLE001 - a fault of our own, whatever it is
+        except Exception as error:  # noqa: BLE001 - any internal error
             log_fault(error)
             answer = problem_response(_FAULT)
         else:
@@ -78,17 +78,17 @@ class ServiceMiddleware:
 
 
 def log_fault(error: Exception) -> None:
-    """Log a fault by its class and its place: the text of a foreign exception may hold a code or a phone."""
-    said = f": {error}" if isinstance(error, OTPError) else ""
+    """Log an internal error by class and position. The text of a foreign exception may hold a code or a phone."""
+    text = f": {error}" if isinstance(error, OTPError) else ""
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     place = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-    _log.error("A request failed by %s%s (%s)", type(error).__name__, said, place)
+    _log.error("A request failed with %s%s (%s)", type(error).__name__, text, place)
 
 
 _FAULT = plain_problem(
     500,
     "error",
-    "A fault of the service",
+    "Internal error",
     "Something went wrong on our side. Please try again later.",
     {"Content-Language": "en"},
 )

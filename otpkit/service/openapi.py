@@ -1,4 +1,4 @@
-"""The OpenAPI document: every operation with every status that it answers, its headers, and examples."""
+"""The OpenAPI document: every operation with all its statuses, headers and examples."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ JSON = dict[str, Any]
 _REFERENCE: Final = "#/components/schemas/"
 _DESCRIPTION: Final = """Phone verification by one-time codes: issue, verify, redeem.
 
-Every error is a problem document (RFC 9457) whose `code` is a stable word. **401** and **403** are about the API key,
-**422** says that the same request can never succeed, **409** that the code or the proof does not hold, **429** and
-**503** that it may succeed later. `Accept-Language` chooses between English and Chinese for `detail`. Unknown fields
-are refused. Times are RFC 3339, durations whole seconds.
+Every error is a problem document (RFC 9457) with a stable word in `code`. **401** and **403** are about the API key.
+**422** means that the same request can never succeed. **409** means that the code or the proof is not valid. **429**
+and **503** mean that it may succeed later. `Accept-Language` selects English or Chinese for `detail`. Unknown fields
+are refused. Times are RFC 3339, durations are whole seconds.
 
-With an `Idempotency-Key` a request that is sent twice has one effect, and the same answer while what it made lives;
-`replayed` in the answer tells the second one of a challenge and of a redemption.
+With an `Idempotency-Key`, a request that is sent twice has one effect. Its answer is the same while its result lives.
+For a challenge and a redemption, `replayed` marks the second answer.
 """
 _MEANINGS: Final = schemas.MEANINGS | {
     400: "The body is not JSON.",
     401: "The API key is missing or unknown.",
     403: "The API key may not be used for this purpose.",
-    404: "There is no live challenge, or nothing at this path.",
-    409: "The code or the proof does not hold: `wrong_code`, `expired_code`, `invalid_token`, `expired_token`, "
+    404: "There is no live challenge, or no such path.",
+    409: "The code or the proof is not valid: `wrong_code`, `expired_code`, `invalid_token`, `expired_token`, "
     "`used_token`.",
-    413: "The body is too long: more than 16 KiB, or of receipts more than the gateway's provider pushes.",
-    422: "A field is missing, unknown or not what it must be: `invalid_request`, `phone`, `region`, `malformed_code`.",
-    500: "A fault of the service.",
+    413: "The body is too long: more than 16 KiB, or, for receipts, more than the gateway's provider pushes.",
+    422: "A field is missing, unknown or not valid: `invalid_request`, `phone`, `region`, `malformed_code`.",
+    500: "An internal error of the service.",
 }
 _KEY_PARAMETER: Final = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "Names this request, such as a form's hidden id.",
+    "description": "Identifies this request, such as a form's hidden id.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
     "example": "7f9c2ba4",
 }
 _ANY_OBJECT: Final = {"application/json": {"schema": {"type": "object", "additionalProperties": True}}}
-# Whatever a provider sends. Generators of clients do not know `*/*`.
+# Any content type. Client generators do not support `*/*`.
 _ANY_BODY: Final = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _MODELS: Final = (
     schemas.ChallengeRequest,
@@ -63,21 +63,21 @@ _MODELS: Final = (
 
 
 def document(capabilities: Capabilities) -> JSON:
-    """Return the document of a deployment, whose policy says how long a code is and what a phone looks like."""
+    """Return the document for a service. Its policy defines the length of a code and the format of a phone."""
     paths: JSON = {operation.path: {"post": _operation(operation)} for operation in OPERATIONS}
     paths |= {
-        "/healthz": {"get": _read("live", "Whether the process lives", _json_content(schemas.HealthAnswer))},
-        "/readyz": {"get": _read("ready", "Whether the store answers", _json_content(schemas.HealthAnswer), 503)},
+        "/healthz": {"get": _read("live", "Check that the process runs", _json_content(schemas.HealthAnswer))},
+        "/readyz": {"get": _read("ready", "Check that the store responds", _json_content(schemas.HealthAnswer), 503)},
         "/metrics": {
             "get": _read(
                 "metrics",
-                "Counters for Prometheus: of events, those of the key's purposes",
+                "Get Prometheus metrics; events only of the key's purposes",
                 _text_content(),
                 401,
                 secured=True,
             )
         },
-        "/openapi.json": {"get": _read("openapi", "This document", _ANY_OBJECT)},
+        "/openapi.json": {"get": _read("openapi", "Get this document", _ANY_OBJECT)},
         "/receipts/{secret}/{gateway}": {"post": _receipts()},
     }
     return {
@@ -92,10 +92,10 @@ def document(capabilities: Capabilities) -> JSON:
 
 
 class _ClientSchema(GenerateJsonSchema):
-    """JSON Schema in the form that generators of clients read best.
+    """JSON Schema in a form that client generators read well.
 
-    What can be null has two types and no `anyOf`, which becomes a class of its own in Go. There are no defaults: a
-    field that has one and can be left out becomes required in TypeScript.
+    A nullable field has two types and no `anyOf`, which would become a separate class in Go. There are no defaults: an
+    optional field with a default would become required in TypeScript.
     """
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JSON:
@@ -109,7 +109,7 @@ class _ClientSchema(GenerateJsonSchema):
 
 
 def _schemas(capabilities: Capabilities) -> JSON:
-    """Return the schemas of the models, with what this deployment takes."""
+    """Return the schemas of the models, with the values that this service accepts."""
     modes: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in _MODELS]
     reference = _REFERENCE + "{model}"
     _, found = models_json_schema(modes, ref_template=reference, schema_generator=_ClientSchema)
@@ -152,7 +152,7 @@ def _read(name: str, summary: str, content: JSON, *problems: int, secured: bool 
         "operationId": name,
         "summary": summary,
         "security": [{"key": []}] if secured else [],
-        "responses": {"200": {"description": "It is so.", "content": content}} | _problems(*problems, 500),
+        "responses": {"200": {"description": "Success.", "content": content}} | _problems(*problems, 500),
     }
 
 
@@ -162,14 +162,14 @@ def _receipts() -> JSON:
     ]
     texts: JSON = {kind: {"schema": {}} for kind in ("application/json", "text/xml", "text/plain")}
     answers = {
-        "200": {"description": "What this provider wants to hear.", "content": texts},
-        "400": {"description": "It can't be read.", "content": texts},
-        "403": {"description": "It is not signed by the provider.", "content": texts},
+        "200": {"description": "The response that this provider expects.", "content": texts},
+        "400": {"description": "The receipts can't be read.", "content": texts},
+        "403": {"description": "The signature of the provider is missing or wrong.", "content": texts},
     }
     return {
         "operationId": "receive",
-        "summary": "Take a gateway's receipts",
-        "description": "For gateways alone, at the URL that they are given: `secret` is the service's own.",
+        "summary": "Receive receipts from a gateway",
+        "description": "Only for gateways, at the URL that you set at the provider. `secret` is the service's own.",
         "security": [],
         "parameters": parameters,
         "requestBody": {"required": False, "content": _ANY_BODY},

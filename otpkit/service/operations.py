@@ -1,4 +1,4 @@
-"""What the service can be asked to do: each operation with its path, its body, its answers and its problems."""
+"""The operations of the service, each with its path, body, responses and problems."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from otpkit.core.spelling import check_region
 from otpkit.service.responses import json_response, refused
 from otpkit.web import schemas
 
-# Refusals of every operation: what can't be read, by whom it was call, and a service that can't.
+# Problem statuses of every operation: unreadable request, API key, service failure.
 ALWAYS: Final = (400, 401, 403, 413, 415, 422, 500, 503)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an operation needs of a request: its body, the visitor's address and the idempotency key, or None."""
+    """The parts of a request that an operation needs: its body, the visitor's IP address and its idempotency key."""
 
     body: Any
     ip: str | None
@@ -33,10 +33,10 @@ Run = Callable[[AsyncOTP, Call], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One operation, a POST of JSON.
+    """One operation: a POST with a JSON body.
 
-    `answers` are its successes by status: what they mean, and their model. `problems` are the statuses of its refusals,
-    beside those of every operation. `takes_key` says whether `Idempotency-Key` is looked at.
+    `answers` maps the statuses of success to their meaning and model. `problems` are the statuses of its errors, beside
+    `ALWAYS`. `takes_key`: it reads the header `Idempotency-Key`.
     """
 
     path: str
@@ -51,7 +51,7 @@ class Operation:
 
 
 def _phone(otp: AsyncOTP, body: Any) -> str:
-    """Return the phone that a body names, as E.164, from whatever a person pasted."""
+    """Return the phone in a body as E.164. Pasted characters are normalized."""
     region = otp.policy.default_region if body.region is None else body.region
     return normalize(body.phone, region, regions=otp.policy.regions)
 
@@ -64,7 +64,7 @@ def _phone_of_proof(otp: AsyncOTP, body: schemas.RedemptionRequest) -> str | Not
     try:
         return _phone(otp, body)
     except PhoneError:
-        return ""  # what is no phone is not the proof's
+        return ""  # A text that is not a phone can't be the proof's phone.
 
 
 async def _issue(otp: AsyncOTP, call: Call) -> Response:
@@ -112,7 +112,7 @@ async def _status(otp: AsyncOTP, call: Call) -> Response:
     body: schemas.ChallengeQuery = call.body
     challenge = await otp.status(_phone(otp, body), body.purpose, bind=body.bind)
     if challenge is None:
-        raise refused(404, "no_challenge", "There is no live challenge", "Issue a code to begin one.")
+        raise refused(404, "no_challenge", "There is no live challenge", "Issue a code first.")
     return json_response(schemas.ChallengeAnswer, challenge)
 
 
@@ -133,14 +133,14 @@ OPERATIONS: Final = (
         path="/v1/challenges",
         name="issue",
         summary="Send a code",
-        description="While a code of the same phone, purpose and bind is live, the same code is sent again. "
-        "A CAPTCHA, a first factor or a risk check belongs before it: whoever may make you send spends your money. "
-        "423 and 429 (scopes `phone`, `failures`, `gateway`) tell what others did with the number; nothing is sent: "
-        "show strangers the answer of 202 instead.",
+        description="While a code for the same phone, purpose and bind is live, the same code is sent again. "
+        "Each request can cost you an SMS, so put a CAPTCHA, a first factor or a risk check before it. "
+        "423 and 429 (scopes `phone`, `failures`, `gateway`) reveal what others did with the number. Nothing is sent "
+        "then: show strangers the answer of 202 instead.",
         body=schemas.ChallengeRequest,
         answers={
-            201: ("The gateway took the message.", schemas.ChallengeAnswer),
-            202: ("It may or may not have been sent, or is under way: show the form.", schemas.ChallengeAnswer),
+            201: ("The gateway accepted the message.", schemas.ChallengeAnswer),
+            202: ("The message may or may not be sent, or is being sent: show the form.", schemas.ChallengeAnswer),
         },
         problems=(423, 429, 502),
         takes_key=True,
@@ -150,9 +150,9 @@ OPERATIONS: Final = (
         path="/v1/verifications",
         name="verify",
         summary="Verify a code",
-        description="A right code is used up and gives a proof. A wrong one is counted.",
+        description="A correct code is used up, and the answer is a proof. A wrong one is counted.",
         body=schemas.VerificationRequest,
-        answers={200: ("The code is right.", schemas.ProofAnswer)},
+        answers={200: ("The code is correct.", schemas.ProofAnswer)},
         problems=(409, 423, 429),
         takes_key=True,
         run=_verify,
@@ -160,11 +160,11 @@ OPERATIONS: Final = (
     Operation(
         path="/v1/proofs/redeem",
         name="redeem",
-        summary="Redeem a proof, once ever",
-        description="By the form that creates the account; use the phone of the answer, never the form's. Where "
-        "the visitor may choose the Idempotency-Key, look at `replayed`: one proof makes one account.",
+        summary="Redeem a proof, only once",
+        description="Call it in the form that creates the account. Use the phone of the answer, never the form's. If "
+        "the visitor can choose the Idempotency-Key, check `replayed`: one proof must create one account.",
         body=schemas.RedemptionRequest,
-        answers={200: ("The proof holds, and is now used up.", schemas.ProofAnswer)},
+        answers={200: ("The proof is valid, and is now used up.", schemas.ProofAnswer)},
         problems=(409,),
         takes_key=True,
         run=_redeem,
@@ -172,8 +172,8 @@ OPERATIONS: Final = (
     Operation(
         path="/v1/challenges/status",
         name="status",
-        summary="Look at the live challenge",
-        description="Nothing is sent or counted. It tells whether a code is live: show it to no stranger.",
+        summary="Get the live challenge",
+        description="Nothing is sent or counted. It reveals if a code is live, so do not show it to strangers.",
         body=schemas.ChallengeQuery,
         answers={200: ("The live challenge.", schemas.ChallengeAnswer)},
         problems=(404,),
@@ -182,20 +182,20 @@ OPERATIONS: Final = (
     Operation(
         path="/v1/challenges/delivery",
         name="delivery",
-        summary="Ask what became of the latest message",
-        description="The gateway is asked where it can be. Show it to no stranger.",
+        summary="Get the delivery of the latest message",
+        description="The gateway is queried if it supports that. Do not show it to strangers.",
         body=schemas.ChallengeQuery,
-        answers={200: ("What is known.", schemas.DeliveryAnswer)},
+        answers={200: ("The delivery, as far as it is known.", schemas.DeliveryAnswer)},
         problems=(502,),
         run=_delivery,
     ),
     Operation(
         path="/v1/challenges/revoke",
         name="revoke",
-        summary="End the live challenge",
-        description="Its code is dead; where there is none, nothing happens.",
+        summary="Cancel the live challenge",
+        description="Its code is no longer valid. If there is no live challenge, nothing happens.",
         body=schemas.ChallengeQuery,
-        answers={204: ("There is no live challenge any more.", None)},
+        answers={204: ("There is no live challenge now.", None)},
         run=_revoke,
     ),
 )

@@ -1,4 +1,4 @@
-"""Parse requests: the body and the idempotency key. No refusal repeats what was sent."""
+"""Parse the body and the idempotency key of requests. No error repeats what the client sent."""
 
 from __future__ import annotations
 
@@ -12,18 +12,26 @@ from otpkit.service.responses import Refused, refused
 from otpkit.web import MAX_BODY
 from otpkit.web.bodies import read_bounded
 
-_DRAINED: Final = 1_048_576  # Bytes that are read of a body that is too long.
+_DRAINED: Final = 1_048_576  # bytes read from a body that is too long
 _MAX_KEY: Final = 255  # characters
 _MAX_ERRORS: Final = 10
 _JSON: Final = re.compile(r'application/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
 _IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]+")
-_NAME: Final = re.compile(r"[A-Za-z_]{1,32}")  # that may be repeated: a code or a phone has digits
+_NAME: Final = re.compile(r"[A-Za-z_]{1,32}")  # Only such names are repeated in errors: codes and phones have digits.
 
 M = TypeVar("M", bound=BaseModel)
 
 
 async def read_body(request: Request, limit: int = MAX_BODY) -> bytes:
-    """Return the body, of at most `limit` bytes; a longer one is refused, and neither kept nor read to its end."""
+    """Return the body.
+
+    Args:
+        request: the request.
+        limit: the maximum length in bytes. A longer body is not kept, and read only up to 1 MiB.
+
+    Raises:
+        Refused: it is too long.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:12]) > _DRAINED:
         raise _too_long(limit)
@@ -34,13 +42,17 @@ async def read_body(request: Request, limit: int = MAX_BODY) -> bytes:
 
 
 async def read_json(request: Request, model: type[M]) -> M:
-    """Return the body as a model."""
+    """Return the body as a model.
+
+    Raises:
+        Refused: it is not JSON, too long, or does not fit the model.
+    """
     if not _JSON.fullmatch(request.headers.get("content-type", "")):
         raise refused(
             415,
             "unsupported_media_type",
             "Not JSON",
-            "Send the body as application/json, in UTF-8.",
+            "Send the body as application/json in UTF-8.",
             {"Accept": "application/json"},
         )
     body = await read_body(request)
@@ -48,27 +60,31 @@ async def read_json(request: Request, model: type[M]) -> M:
         return model.model_validate_json(body)
     except ValidationError as error:
         refusal = _unreadable(error)
-    # Outside the except block: pydantic's error holds what was sent.
+    # Raise outside the except block, because pydantic's error holds the client's input.
     raise refusal
 
 
 def idempotency_key(request: Request) -> str | None:
-    """Return the header `Idempotency-Key`, or None."""
+    """Return the header `Idempotency-Key`, or None.
+
+    Raises:
+        Refused: it is not a valid key, or it occurs twice.
+    """
     given = request.headers.getlist("idempotency-key")
     if not given:
         return None
     if len(given) == 1 and len(given[0]) <= _MAX_KEY and _IDEMPOTENCY_KEY.fullmatch(given[0]):
         return given[0]
-    raise invalid("Idempotency-Key", f"Idempotency-Key must be 1 to {_MAX_KEY} visible ASCII characters, given once.")
+    raise invalid("Idempotency-Key", f"Idempotency-Key must be 1 to {_MAX_KEY} visible ASCII characters, sent once.")
 
 
 def invalid(pointer: str, detail: str, kind: str = "value_error") -> Refused:
-    """Return what to raise where one field can't be taken."""
+    """Return the exception for one invalid field. `pointer` is a JSON pointer into the body, or a header's name."""
     return _invalid(detail, [{"pointer": pointer, "kind": kind}])
 
 
 def _invalid(detail: str, errors: list[dict[str, str]]) -> Refused:
-    return refused(422, "invalid_request", "The request can't be taken", detail, evidence={"errors": errors})
+    return refused(422, "invalid_request", "The request is not valid", detail, evidence={"errors": errors})
 
 
 def _unreadable(error: ValidationError) -> Refused:
@@ -76,7 +92,7 @@ def _unreadable(error: ValidationError) -> Refused:
     if any(each["type"] == "json_invalid" for each in found):
         return refused(400, "invalid_json", "Not JSON", "The body is not a JSON document in UTF-8.")
     errors = [{"pointer": _pointer(each["loc"]), "kind": str(each["type"])} for each in found[:_MAX_ERRORS]]
-    return _invalid("Some fields are missing, unknown, or not what they must be; see errors.", errors)
+    return _invalid("Some fields are missing, unknown or not valid; see `errors`.", errors)
 
 
 def _pointer(location: tuple[object, ...]) -> str:
@@ -89,6 +105,6 @@ def _too_long(limit: int) -> Refused:
         413,
         "body_too_long",
         "The body is too long",
-        f"A body is at most {limit} bytes.",
+        f"A body may have at most {limit} bytes.",
         {"Connection": "close"},
     )

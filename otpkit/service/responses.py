@@ -1,4 +1,4 @@
-"""Build responses: JSON for values, problem documents for errors. None of them may be cached."""
+"""Build responses: JSON for values, problem documents for errors. None may be cached."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from otpkit.web import MEDIA_TYPE, Problem, plain_problem, problem
 from otpkit.web.schemas import ResponseModel
 
 CONFLICT: Final = 409
-_NO_ROUTE: Final = {404: ("not_found", "There is nothing here"), 405: ("method_not_allowed", "Not by this method")}
+_NO_ROUTE: Final = {404: ("not_found", "Not found"), 405: ("method_not_allowed", "Method not allowed")}
 _adapter: Final[Callable[[type[ResponseModel]], TypeAdapter[Any]]] = cache(TypeAdapter)
 
 
 class Refused(Exception):
-    """A request that is answered by a problem document before anything is asked of the `AsyncOTP`."""
+    """Raised to answer a request with a problem document, before the `AsyncOTP` is called."""
 
     def __init__(self, refusal: Problem) -> None:
         super().__init__(refusal.body["code"])
@@ -36,7 +36,16 @@ def refused(
     headers: Mapping[str, str] | None = None,
     evidence: Mapping[str, object] | None = None,
 ) -> Refused:
-    """Return what to raise for a request that can't be served; `detail` is for the caller's developer."""
+    """Return the exception for a request that can't be served.
+
+    Args:
+        status: the HTTP status.
+        code: the problem's stable word.
+        title: the problem's title.
+        detail: an explanation for the caller's developer.
+        headers: more headers.
+        evidence: more members of the problem document.
+    """
     return Refused(plain_problem(status, code, title, detail, {"Content-Language": "en", **(headers or {})}, evidence))
 
 
@@ -46,19 +55,19 @@ def problem_response(found: Problem) -> Response:
 
 
 def no_route_response(error: HTTPException) -> Response:
-    """Return the response to a request that no route takes: 404, or 405 with `Allow`."""
+    """Return the response to a request without a route: 404, or 405 with `Allow`."""
     code, title = _NO_ROUTE.get(error.status_code, ("refused", "The request was refused"))
     headers = {"Content-Language": "en", **(error.headers or {})}
-    detail = "See /openapi.json for what there is."
+    detail = "See /openapi.json for all paths."
     return problem_response(plain_problem(error.status_code, code, title, detail, headers))
 
 
 def error_response(error: OTPError, language: Language) -> Response:
-    """Return the response of an error.
+    """Return the response to an error.
 
-    A code or a token that does not hold is 409, not 422 or 401: the request is well formed, and its API key is good;
-    what it shows conflicts with what the store knows (RFC 9110 §15.5.10). So 401 is about API keys alone, and 422 says
-    that the same request can never succeed.
+    A code or a token that is not valid is 409, not 422 or 401. The request is well-formed and its API key is valid,
+    but it conflicts with the state in the store (RFC 9110 §15.5.10). So 401 is only about API keys, and 422 means that
+    the same request can never succeed.
     """
     found = problem(error, language)
     if isinstance(error, (CodeError, TokenError)) and not isinstance(error, MalformedCodeError):
@@ -67,7 +76,7 @@ def error_response(error: OTPError, language: Language) -> Response:
 
 
 def json_response(model: type[ResponseModel], value: object, status: int = 200) -> Response:
-    """Return the response whose JSON has the fields of `model`, read from the attributes of `value`."""
+    """Return a JSON response with the fields of `model`, read from the attributes of `value`."""
     adapter = _adapter(model)
     body = adapter.dump_json(adapter.validate_python(value))
     return Response(body, status, {"Cache-Control": "no-store"}, "application/json")

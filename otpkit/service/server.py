@@ -1,4 +1,4 @@
-"""Put the service on a socket, until it is told to stop; requests under way are then finished."""
+"""Run the service on a socket until it is stopped. Requests in progress are then finished."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from otpkit.service.connections import Connection
 
 _log = logging.getLogger("otpkit.service")
 
-# s that requests under way have left at the end: a gateway takes up to 26, to send and to be asked; Kubernetes kills
-# after 30.
+# Seconds for requests in progress when the server stops. Two calls of a gateway take up to 26 s: send and query.
+# Kubernetes kills a pod after 30 s.
 GRACE: Final = 27
-# Longer than the proxies in front keep theirs (nginx 60 s): a connection that this side closes first costs a request.
+# Longer than the keep-alive of proxies in front (nginx: 60 s). If this side closes first, a request may be lost.
 KEEP_ALIVE: Final = 75  # s
-# The versions of uvicorn that the tests were run with: the oldest and the newest. This module and `connections` rest on
-# its internals: `Server.startup`, `on_tick`, `shutdown`, `capture_signals`, and `HttpToolsProtocol` with its cycles.
+# The oldest and the newest version of uvicorn that the tests were run with. This module and `connections` use its
+# internals: `Server.startup`, `on_tick`, `shutdown`, `capture_signals`, and `HttpToolsProtocol` with its cycles.
 TESTED_UVICORN: Final = ((0, 30), (0, 54))
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM)
-# Their default is to end the process, and they are sent to have settings or logs opened anew: neither is done here.
-_IGNORED: Final = ("SIGHUP", "SIGUSR1", "SIGUSR2")  # Windows has none of them.
-_OWN_FILES: Final = 256  # descriptors for all that is not a client's connection: Redis, gateways, the log
+# Operators send these to reload settings or reopen logs. The service does neither, and their default ends the process.
+_IGNORED: Final = ("SIGHUP", "SIGUSR1", "SIGUSR2")  # Windows does not have them.
+_OWN_FILES: Final = 256  # descriptors for other uses than client connections: Redis, gateways, logs
 
 
 def serve(
@@ -44,23 +44,35 @@ def serve(
     on_ready: Callable[[], object],
     on_stop: Callable[[], Awaitable[object]],
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C, then return. Both calls are made in the server's event loop.
+    """Serve until SIGTERM or Ctrl-C.
 
-    Nothing of a request is logged, faults by their place alone. Raises `ConfigurationError` for a uvicorn that is too
-    old.
+    No part of a request is logged. Internal errors are logged by their position.
+
+    Args:
+        app: the ASGI application.
+        listener: a listening socket.
+        on_ready: called in the server's event loop when it accepts requests.
+        on_stop: awaited in the server's event loop after the last request.
+
+    Raises:
+        ConfigurationError: uvicorn is too old.
     """
     logging.basicConfig(level=logging.WARNING, format="otpkit: %(message)s")
-    # A malformed request is its sender's mistake; uvicorn warns of each, and anybody could fill the disk with them.
+    # uvicorn warns about every malformed request, so clients could fill the disk with log records.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     check_uvicorn(uvicorn.__version__)
-    # What is there now stays: a full collection that looked at it would hold up every client for 40 ms.
+    # Exclude existing objects from garbage collection: a full collection would delay every client by 40 ms.
     gc.collect()
     gc.freeze()
     Server(app, on_ready, on_stop).run(sockets=[listener])
 
 
 def check_uvicorn(version: str) -> None:
-    """Raise `ConfigurationError` for a version of uvicorn that is too old; log a warning for one that is untested."""
+    """Log a warning if a version of uvicorn is newer than the tested ones.
+
+    Raises:
+        ConfigurationError: it is too old.
+    """
     oldest, newest = TESTED_UVICORN
     tested = f"{_dotted(oldest)} to {_dotted(newest)}"
     match = re.match(r"(\d+)\.(\d+)", version)
@@ -78,19 +90,19 @@ def _dotted(version: tuple[int, int]) -> str:
 
 
 class Server(uvicorn.Server):
-    """The server of one application; where it runs in another thread than the main one, signals are not its own."""
+    """The server of one application. Outside the main thread, it does not handle signals."""
 
     def __init__(self, app: ASGIApp, on_ready: Callable[[], object], on_stop: Callable[[], Awaitable[object]]) -> None:
         config = uvicorn.Config(
             app,
-            http=partial(Connection, Admission(_max_connections())),  # type: ignore[arg-type]  # makes one, as its class would
-            loop="auto",  # uvloop where there is one
+            http=partial(Connection, Admission(_max_connections())),  # type: ignore[arg-type]  # called like the class that uvicorn expects
+            loop="auto",  # uvloop if it is installed
             ws="none",
             lifespan="off",
             log_config=None,
-            access_log=False,  # no line of it would say more than the metrics do
+            access_log=False,  # The metrics have the same information.
             server_header=False,
-            proxy_headers=False,  # whom to believe is `forwarded_hops` to say
+            proxy_headers=False,  # `forwarded_hops` decides which addresses to trust
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=GRACE,
         )
@@ -99,26 +111,26 @@ class Server(uvicorn.Server):
         self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and tell so."""
+        """Start to listen, then call `on_ready`."""
         await super().startup(sockets=sockets)
         self._on_ready()
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: once in each, end the connections whose clients have taken too long."""
+        """Close connections whose clients missed their deadline, once a second. uvicorn calls it ten times a second."""
         if counter % 10 == 0:
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
-                connection.check(now)  # type: ignore[union-attr]  # it is one of ours
+                connection.check(now)  # type: ignore[union-attr]  # always an `Http`
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what is under way."""
+        """Finish the requests in progress."""
         await super().shutdown(sockets=sockets)
         await self._on_stop()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals that end the service; uvicorn raises them again at the end, and so spoils the status."""
+        """Handle the signals that end the service. uvicorn would raise them again, which changes the exit status."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -132,12 +144,12 @@ class Server(uvicorn.Server):
 
 
 def ignored_signals() -> dict[signal.Signals, signal.Handlers]:
-    """Return the signals that a service must live through, each to be ignored."""
+    """Return the signals that the service must ignore, with their handler."""
     return {signal.Signals[name]: signal.SIG_IGN for name in _IGNORED if name in signal.Signals.__members__}
 
 
 def _max_connections() -> int:
-    """Return how many connections this process may have from clients, after asking for as many as the host allows."""
+    """Return the limit of client connections. First raise the limit of open files, if the host allows it."""
     try:
         import resource
     except ModuleNotFoundError:  # Windows

@@ -46,7 +46,7 @@ def test_warnings_are_shown_and_the_status_is_0(configured: Env, sandbox: Sandbo
     done = doctor(configured)
     assert done.status == 0
     lines = done.out.splitlines()
-    assert lines[0].split() == ["ok", "redis", "It", "answers."]
+    assert lines[0].split() == ["ok", "redis", "The", "server", "responds."]
     assert lines[-1] == "Problems: 0, warnings: 2."
     assert [line.split()[0] for line in lines if not line.startswith((" ", "Problems"))].count("warning") == 2
     assert sum(line.lstrip().startswith("-> ") for line in lines) == 2
@@ -121,7 +121,7 @@ def test_the_file_of_the_service_is_examined(configured: Env, tmp_path: Path) ->
     assert found["service"]["status"] == "ok"
     found = checks(configured | {"OTPKIT_POLICY": '{"replicas": 2}'}, 1, *config)
     assert found["replicas"]["status"] == "problem"
-    assert "asks that 2 confirm each write, and 0 did" in found["replicas"]["found"]
+    assert "requires 2 to confirm each write; 0 did" in found["replicas"]["found"]
 
 
 def test_what_is_wrong_in_the_file_is_a_problem(configured: Env, tmp_path: Path) -> None:

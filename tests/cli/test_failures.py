@@ -96,8 +96,8 @@ def test_a_gateway_that_can_not_be_reached_is_named(configured: Env, host: str) 
     [
         (("--port", "70000"), "a port is a whole number from 0 to 65535. Choose another port."),
         (("--port", "-1"), "a port is a whole number from 0 to 65535. Choose another port."),
-        (("--host", "nohost.invalid"), "no such host can be found (DNS). Choose an address of this machine."),
-        (("--host", "a..b"), "no such host can be found (DNS). Choose an address of this machine."),
+        (("--host", "nohost.invalid"), "the host was not found (DNS). Choose an address of this machine."),
+        (("--host", "a..b"), "the host was not found (DNS). Choose an address of this machine."),
         (("--host", "192.0.2.1"), "Choose an address of this machine."),
     ],
 )

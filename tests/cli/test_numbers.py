@@ -39,11 +39,11 @@ def test_findings_say_what_each_number_becomes(table: Path) -> None:
     assert (done.status, done.err) == (1, "")
     assert done.out.splitlines() == [
         "line 2: 13900139009 becomes +8613900139009",
-        "line 3: +8613900139009 stands in line 2 too",
+        "line 3: +8613900139009 is also in line 2",
         "line 4: \u202d138 0013 8000\u202c becomes +8613800138000",
-        "line 6: +86 138-0013-8000 becomes +8613800138000 and stands in line 4 too",
-        "line 7: '12' is no mobile number: Please enter a valid mobile number.",
-        "Rows: 7, as E.164: 1, to change: 3, standing twice: 2, no mobile numbers: 1, empty: 2.",
+        "line 6: +86 138-0013-8000 becomes +8613800138000 and is also in line 4",
+        "line 7: '12' is not a mobile number: Please enter a valid mobile number.",
+        "Rows: 7, as E.164: 1, to change: 3, duplicates: 2, not mobile numbers: 1, empty: 2.",
     ]
 
 

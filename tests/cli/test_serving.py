@@ -122,7 +122,7 @@ def test_an_open_address_is_warned_of_and_printed_so_that_it_can_be_reached() ->
         assert requests.get(sandbox.base_url, timeout=10).status_code == 200
         done = sandbox.interrupt()
     assert done.status == 0
-    assert done.err == "Mind that whoever can reach 0.0.0.0 can read every code.\n"
+    assert done.err == "Warning: anyone who can reach 0.0.0.0 can read every code.\n"
 
 
 def test_the_check_tells_the_whole_story() -> None:
@@ -166,7 +166,7 @@ main()
 @pytest.mark.parametrize(
     ("fault", "surprise"),
     [
-        ("demo._other_than = lambda code: code", "WrongCodeError was due"),
+        ("demo._other_than = lambda code: code", "should have raised WrongCodeError"),
         ("demo.PHONE = '+8613900050001'", "GatewayRejectedError"),
         ("demo.PHONE = '+8613900100071'", "the delivery is failed"),
         ("demo.PHONE = '+8613900100090'", "the inbox holds 0 messages"),

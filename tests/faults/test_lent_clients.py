@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -24,10 +26,20 @@ def url(request: pytest.FixtureRequest) -> str:
     return found
 
 
-def lent(url: str, namespace: str, pool: Any = redis.ConnectionPool, **options: Any) -> tuple[OTP, redis.Redis]:
-    """Return an OTP with a client that tries once."""
-    client = redis.Redis.from_pool(pool.from_url(url, retry=Retry(NoBackoff(), 0), **options))
-    return OTP(client, Outbox(), TEMPLATE, SECRET, policy=BROAD, namespace=namespace), client
+Lend = Callable[..., tuple[OTP, redis.Redis]]
+
+
+@pytest.fixture
+def lend(url: str, namespace: str) -> Iterator[Lend]:
+    """Give a function that returns an OTP with a client of a pool, which tries once, and that client."""
+    with contextlib.ExitStack() as stack:
+
+        def make(pool: Any = redis.ConnectionPool, **options: Any) -> tuple[OTP, redis.Redis]:
+            client = redis.Redis.from_pool(pool.from_url(url, retry=Retry(NoBackoff(), 0), **options))
+            stack.callback(client.close)
+            return OTP(client, Outbox(), TEMPLATE, SECRET, policy=BROAD, namespace=namespace), client
+
+        yield make
 
 
 def close_all(url: str, name: str) -> int:
@@ -39,9 +51,9 @@ def close_all(url: str, name: str) -> int:
     return len(ids)
 
 
-def test_idle_connections_that_the_server_closed_are_not_used(url: str, namespace: str) -> None:
+def test_idle_connections_that_the_server_closed_are_not_used(lend: Lend, url: str, namespace: str) -> None:
     """As a server's `timeout` does; the client tries once, so one of them would be an error."""
-    otp, client = lent(url, namespace, client_name=namespace)
+    otp, client = lend(client_name=namespace)
     assert otp.status(PHONE) is None
     for _ in range(3):
         assert close_all(url, namespace) == 1
@@ -49,20 +61,21 @@ def test_idle_connections_that_the_server_closed_are_not_used(url: str, namespac
     assert len(client.connection_pool._available_connections) == 1
 
 
-def test_a_connection_with_a_reply_to_come_is_not_used(url: str, namespace: str) -> None:
+def test_a_connection_with_a_reply_to_come_is_not_used(lend: Lend) -> None:
     """Whoever gave it back so: the reply is not ours."""
-    otp, client = lent(url, namespace)
+    otp, client = lend()
     assert otp.status(PHONE) is None
     connection = client.connection_pool.get_connection()
     connection.send_command("ECHO", "a reply of another call")
+    assert connection.can_read(timeout=10)  # It has come.
     client.connection_pool.release(connection)
     for _ in range(3):
         assert otp.status(PHONE) is None
 
 
-def test_one_connection_serves_one_caller_after_the_other(url: str, namespace: str) -> None:
+def test_one_connection_serves_one_caller_after_the_other(lend: Lend) -> None:
     """A pool of one: none stays in use, whatever a call's end, and the client's own calls find it too."""
-    otp, client = lent(url, namespace, max_connections=1)
+    otp, client = lend(max_connections=1)
     for _ in range(5):
         otp.issue(PHONE)
         assert client.ping()
@@ -81,9 +94,9 @@ class Wary(redis.ConnectionPool):
         return super().get_connection(*args, **options)
 
 
-def test_a_pool_of_the_users_own_gives_each_connection(url: str, namespace: str) -> None:
+def test_a_pool_of_the_users_own_gives_each_connection(lend: Lend) -> None:
     """Nothing of it is passed by."""
-    otp, client = lent(url, namespace, Wary)
+    otp, client = lend(Wary)
     pool: Any = client.connection_pool
     before = pool.taken
     for _ in range(3):
@@ -91,9 +104,9 @@ def test_a_pool_of_the_users_own_gives_each_connection(url: str, namespace: str)
     assert pool.taken == before + 3
 
 
-def test_a_client_that_asks_for_new_connections_gets_them(url: str, namespace: str) -> None:
+def test_a_client_that_asks_for_new_connections_gets_them(lend: Lend) -> None:
     """As redis-py does where a server announces that it moves."""
-    otp, client = lent(url, namespace)
+    otp, client = lend()
     otp.status(PHONE)
     (connection,) = client.connection_pool._available_connections  # type: ignore[attr-defined]
     if not hasattr(connection, "mark_for_reconnect"):
@@ -105,9 +118,9 @@ def test_a_client_that_asks_for_new_connections_gets_them(url: str, namespace: s
     assert connection._sock is not socket
 
 
-def test_a_forked_child_takes_connections_of_its_own(url: str, namespace: str) -> None:
+def test_a_forked_child_takes_connections_of_its_own(lend: Lend) -> None:
     """The parent's are the parent's, though the pool has them."""
-    otp, client = lent(url, namespace)
+    otp, client = lend()
     otp.status(PHONE)
     (connection,) = client.connection_pool._available_connections  # type: ignore[attr-defined]
     reading, writing = os.pipe()
@@ -120,5 +133,7 @@ def test_a_forked_child_takes_connections_of_its_own(url: str, namespace: str) -
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
-    assert os.read(reading, 99) == b"its own"
+    os.close(writing)
+    with open(reading, "rb") as said:
+        assert said.read() == b"its own"
     assert otp.status(PHONE) is None

@@ -110,7 +110,7 @@ async def test_waits_that_time_out_keep_their_place(
 ) -> None:
     """However long the queue is: those who come later are served later."""
     monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", 1)
-    monkeypatch.setattr(retry, "TOTAL_S", retry.ANSWER_S + 0.25)  # so that 250 ms of waiting are a try
+    monkeypatch.setattr(retry, "TOTAL_S", retry.ANSWER_S + 0.5)  # so that half a second of waiting is a try
     wire.drip_s = 0.001
     served = []
 

@@ -348,7 +348,7 @@ def test_a_fault_of_our_own_is_told_to_nobody(caplog: pytest.LogCaptureFixture) 
         assert stage.get("/healthz").status_code == 200
     logged = [record.getMessage() for record in caplog.records if record.name == "otpkit.service"]
     assert len(logged) == 1
-    assert logged[0].startswith("A request failed by ZeroDivisionError (")
+    assert logged[0].startswith("A request failed with ZeroDivisionError (")
     for secret in (gateway[-1].code, phone[3:], "Traceback"):
         assert secret not in answer.text + logged[0]
 

@@ -121,7 +121,7 @@ def test_a_longer_push_than_the_gateways_own_bound_is_refused(
             )
             assert answer.status_code == status
         assert [record.getMessage() for record in caplog.records].count(
-            f"Receipts for the gateway pushing were not taken: the push has more than {gateway.max_push} bytes."
+            f"Rejected receipts for the gateway pushing: the push has more than {gateway.max_push} bytes."
         ) == 2
         long = b"x" * 600_000
         answer = stage.session.post(f"{stage.base_url}/receipts/{RECEIPTS_SECRET}/x", data=long, timeout=10)

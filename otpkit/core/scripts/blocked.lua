@@ -4,7 +4,9 @@ local CONSECUTIVE_LIFE_MS = 400 * DAY_MS
 
 -- Whether the phone is blocked, and how many consecutive wrong codes there were. A reached block never expires.
 local function blocked()
-  local count = tonumber(redis.call('GET', KEYS[2]) or 0)
+  local count = redis.call('GET', KEYS[2])
+  if not count then return false, 0 end
+  count = tonumber(count)
   if count >= MAX_CONSECUTIVE_FAILURES then
     redis.call('PERSIST', KEYS[2])
     return true, count

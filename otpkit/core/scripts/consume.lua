@@ -8,7 +8,7 @@
 
 --# include clock window
 
-local MEMORY_MS = 60000
+local MEMORY_MS = '60000'
 
 local taken = redis.call('GET', KEYS[2])
 if taken then return { tonumber(taken), 0 } end

@@ -58,7 +58,7 @@ elseif redis.call('EXISTS', KEYS[4]) == 0 then -- else a guess that leaves no tr
   if ip_wait == 0 then
     window_consume(3, ip)
     if is_blocked or wait > 0 or not challenge then
-      redis.call('SET', KEYS[4], '', 'PX', 60000)
+      redis.call('SET', KEYS[4], '', 'PX', '60000')
       window_keep(3, ip)
     end
   end
@@ -77,7 +77,7 @@ local name = 'c' .. challenge_field
 local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0'
 if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challenge, 23, 42)) then
   local fixed = byte(challenge, 45)
-  redis.call('SET', KEYS[2], consecutive, 'XX', 'KEEPTTL') -- as it is, or nothing
+  redis.call('SET', KEYS[2], consecutive > 0 and consecutive or '0', 'XX', 'KEEPTTL') -- as it is, or nothing
   if REPLICAS > 0 then -- kept: unverify.lua gives it back where too few replicas confirm
     spent = sub(challenge, 1, 42) .. char(128 + byte(challenge, 43)) .. sub(challenge, 44, 45) .. char(min(consecutive, 255)) .. op
   end
@@ -104,12 +104,13 @@ local life = consecutive > 0 and redis.call('PTTL', KEYS[2]) or 0
 if consecutive + 1 >= MAX_CONSECUTIVE_FAILURES or life == -1 then
   redis.call('SET', KEYS[2], consecutive + 1) -- a reached block never expires, nor one that a stricter policy reached
 else
-  redis.call('SET', KEYS[2], consecutive + 1, 'PX', max(life, CONSECUTIVE_LIFE_MS))
+  local longest = life > CONSECUTIVE_LIFE_MS and life or '34560000000' -- CONSECUTIVE_LIFE_MS, as text
+  redis.call('SET', KEYS[2], consecutive == 0 and '1' or consecutive + 1, 'PX', longest)
 end
 local counted = left > 0 and sub(challenge, 1, 42) .. char(wrong) .. sub(challenge, 44) or spent
 redis.call('HSET', KEYS[1], 'f' .. op, pack_ms(now) .. char(left), name, counted)
 if left == 0 then redis.call('HDEL', KEYS[1], name) end
 prune(phone, name)
-keep(phone, DAY_MS)
-if ip and redis.call('PTTL', KEYS[3]) < ip.longest then redis.call('PEXPIRE', KEYS[3], ip.longest) end
+keep(phone, '86400000')
+if ip and redis.call('PTTL', KEYS[3]) < ip.longest then redis.call('PEXPIRE', KEYS[3], ip.life) end
 return { operation, 'wrong', left }

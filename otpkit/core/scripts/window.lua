@@ -35,7 +35,7 @@ local function set_life(i, ms)
 end
 
 -- Read a limit: of each rate {window, start, count}. `wait` is how long until all rates allow one more, and `limit` and `window`
--- name the rate that takes longest; `longest` is the longest window.
+-- name the rate that takes longest; `longest` is the longest window, and `life` the same as text.
 local function window_read(i, rates, now)
   local found = { wait = 0, longest = 0 }
   for limit, window in string.gmatch(rates, '(%d+)/(%d+)') do
@@ -55,7 +55,7 @@ local function window_read(i, rates, now)
       found.wait, found.limit, found.window = start + length - now, tonumber(limit), length
     end
     found[#found + 1] = { window, start, count }
-    if length > found.longest then found.longest = length end
+    if length > found.longest then found.longest, found.life = length, window end
   end
   return found
 end
@@ -67,7 +67,7 @@ end
 
 -- Lengthen the life of a limit to that of its longest window; never shorten it.
 local function window_keep(i, found)
-  if life_of(i) < found.longest then set_life(i, found.longest) end
+  if life_of(i) < found.longest then set_life(i, found.life) end
 end
 
 -- Give back what was taken at `taken`, where that window still runs.
