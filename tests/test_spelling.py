@@ -187,7 +187,7 @@ def test_the_library_stays_strict() -> None:
 MESSAGES = [
     ("12", {"CN"}, "Please enter a valid mobile number.", "请输入正确的手机号码。"),
     ("+44 20 7946 0018", {"GB"}, "not a mobile", "不是手机号码"),
-    ("+852 5123 456", {"HK"}, "no such number", "该号码不存在"),
+    ("+852 5123 456", {"HK"}, "does not exist", "该号码不存在"),
     ("+1 201 555 0123", {"CN"}, "Please enter one that begins with +86.", "请输入以 +86 开头的号码。"),
     ("+1 201 555 0123", {"CN", "HK"}, "begins with +86 or +852.", "请输入以 +86 或 +852 开头的号码。"),
 ]

@@ -126,10 +126,10 @@ def test_a_resend_is_confirmed_and_the_code_is_the_same(site: PageSite, open_pag
     first = site.code
     come_back_after(site, page, 60)
     page.get_by_role("button", name="Send again").click()
-    expect(notice).to_contain_text("We sent the code again. It is the same one")
+    expect(notice).to_contain_text("We sent the same code again")
     expect(notice).to_have_attribute("aria-live", "polite")
-    expect(code_field(page)).to_have_accessible_description(re.compile("^We sent the code again"))
-    expect(page).to_have_title(re.compile("^We sent the code again"))
+    expect(code_field(page)).to_have_accessible_description(re.compile("^We sent the same code again"))
+    expect(page).to_have_title(re.compile("^We sent the same code again"))
     page.reload()
     expect(notice).to_have_count(0)
     assert site.code == first

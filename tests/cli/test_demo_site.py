@@ -185,4 +185,4 @@ def test_the_gateway_and_the_inbox_are_where_they_are_alone(visitor: Visitor) ->
 @pytest.mark.parametrize(("phone", "status"), [("13900050001", 502), ("13900100040", 200)])
 def test_numbers_that_misbehave_do_so_here(visitor: Visitor, phone: str, status: int) -> None:
     assert visitor.post("send", phone=phone).status_code == status
-    assert ("We can't tell whether it was sent" in visitor.page.text) == (status == 200)
+    assert ("We don't know if it was sent" in visitor.page.text) == (status == 200)
