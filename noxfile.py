@@ -14,7 +14,7 @@ import nox
 nox.options.sessions = ["lint", "types", "docs"]
 nox.options.default_venv_backend = "none"
 
-COVERED = 90  # per cent of the lines and branches of otpkit, as the whole suite runs them
+COVERED = 97  # per cent of the lines and branches of otpkit; the whole suite runs 98
 LANGUAGES = ("en", "zh_CN")
 
 

@@ -177,8 +177,8 @@ def _gateways() -> set[str]:
 _SERVICE: Final = {
     "host": "the address to listen on",
     "port": "the port to listen on; 0 takes a free one",
-    "gateway_wait": "seconds that a message may wait for one of its gateway's threads, 0–30",
-    "gateway_concurrency": "how many messages one gateway may have under way",
+    "gateway_wait": "seconds that a message may wait for its turn at the gateway, 0–30",
+    "gateway_concurrency": "how many messages a gateway is handed at a time, 1–10,000; 32 by default, 512 with aiohttp",
     "forwarded_hops": "how many proxies of yours add to X-Forwarded-For, 0–16; 0 counts no address",
     "receipts_secret": "the secret in the path of receipts: at least 32 characters that a URL can hold",
     "public_url": "the URL under which providers reach the service",
