@@ -35,6 +35,7 @@ LAYERS = [
     ["core.addresses", "core.arguments", "core.spelling", "policy", "template"],
     ["transport.connecting", "transport.exchange", "transport.hosts"],
     ["core.crypto"],
+    ["core.serializer"],
     ["core.tokens"],
     ["core.scripts", "gateways.base", "transport.aio", "transport.http", "transport.notifier"],
     ["gateways.provider"],
@@ -88,7 +89,7 @@ LIBRARIES = {
     "h11": {"sandbox.server"},
     "hiredis": {"store"},
     "httptools": {"service"},
-    "itsdangerous": {"core.tokens"},
+    "itsdangerous": {"core.serializer"},
     "jinja2": {"cli.demo_site", "sandbox.inbox", "web.pages"},
     "lupa": {"store"},
     "markupsafe": {"web.pages"},
@@ -251,9 +252,12 @@ PRIVATE = {
         *("_available_connections", "_connections", "_free", "_in_use_connections", "_loop", "_parser", "_reader"),
         *("_sock", "_ssl_protocol", "_transport", "_writer"),
     },
-    "store.pool": {"_available_connections", "_in_use_connections", "_lock"},
-    # Of its own class, and of redis-py's connections.
-    "store.sync": {"_client", "_parser", "_sock"},
+    "store.multiplexed": {"_buffer", "_parser", "_reader", "_writer"},
+    "store.pool": {"_available_connections", "_idle", "_in_use_connections", "_lock", "_parser", "_sock"},
+    # Of its own class, and of redis-py's pools and connections.
+    "store.sync": {"_checkpid", "_client", "_hiredis_PushNotificationType", "_parser", "_reader", "_sock"},
+    # Of aiohttp's session, which would repeat a request, and of asyncio's transports, to close them without their loop.
+    "transport.aio": {"_retry_connection", "_sock", "_ssl_protocol", "_transport"},
     # Django documents both.
     "integrations.django.backends": {"_default_manager"},
     "integrations.django.checks": {"_meta"},

@@ -89,7 +89,7 @@ def test_a_token_is_for_its_own_audience_alone() -> None:
     for signer in (bank, SIGNER):
         with pytest.raises(InvalidTokenError):
             signer.read(proof_of(shop).token, PURPOSE, BIND, None)
-    serializer = shop._serializer
+    serializer = shop._serialize()
     claims = claims_of(proof_of(shop).token)
     for other in (None, "", ["bank"], ["shop", "bank"], "shop\0"):
         with pytest.raises(InvalidTokenError):

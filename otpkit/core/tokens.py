@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import json
 from base64 import urlsafe_b64encode
-from binascii import b2a_base64
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from hashlib import sha256
 from hmac import compare_digest
-from hmac import digest as hmac_digest
-from typing import Any, Final, NamedTuple, NotRequired, TypedDict, cast
-
-from itsdangerous import BadData, Signer, URLSafeSerializer
-from itsdangerous.signer import SigningAlgorithm
+from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict, cast
 
 from otpkit.core.arguments import DEFAULT_NAMESPACE
-from otpkit.core.crypto import URL_SAFE, Keys, Mac, decode_id
+from otpkit.core.crypto import Keys, decode_id
 from otpkit.errors import InvalidTokenError
 from otpkit.models import Proof
 
-_SALT: Final = b"otpkit.proof.1"
+if TYPE_CHECKING:
+    from otpkit.core.serializer import ProofSerializer
+
+    # Python makes no use of it, and takes time to make it.
+    class _Payload(TypedDict):
+        """A token's JSON. Its times are server milliseconds."""
+
+        id: str
+        phone: str
+        purpose: str
+        bind: str
+        iat: int
+        exp: int
+        amr: str
+        aud: NotRequired[str]
+        fixed: NotRequired[bool]
+
+
 _MAX_TOKEN_CHARS = 4096
 _from_timestamp = datetime.fromtimestamp
-_write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _INVALID = "This is not a proof token of ours for this namespace, purpose, bind and phone.", "Verify the phone again."
-
-
-class _Payload(TypedDict):
-    """A token's JSON. Its times are server milliseconds."""
-
-    id: str
-    phone: str
-    purpose: str
-    bind: str
-    iat: int
-    exp: int
-    amr: str
-    aud: NotRequired[str]
-    fixed: NotRequired[bool]
 
 
 class Claims(NamedTuple):
@@ -50,37 +44,6 @@ class Claims(NamedTuple):
     issued_ms: int
     expires_ms: int
     has_audience: bool  # Tokens of the first version have none.
-
-
-class _Algorithm(SigningAlgorithm):
-    """HMAC-SHA-256 whose states are kept for each key."""
-
-    def __init__(self, keys: Sequence[bytes]) -> None:
-        self._macs = {key: Mac(key) for key in keys}
-
-    def get_signature(self, key: bytes, value: bytes) -> bytes:
-        """Return the signature of a value."""
-        return self._macs[key](value)
-
-
-class _Serializer(URLSafeSerializer):
-    """itsdangerous's own, with its wire format, in a third of the time.
-
-    It would derive a key, and make a signer, for each token, and try to compress it: what was compressed is read.
-    """
-
-    def __init__(self, keys: Sequence[bytes]) -> None:
-        super().__init__(keys, _SALT)
-        derived = [hmac_digest(key, _SALT, sha256) for key in keys]  # as Signer(key_derivation="hmac") does
-        self._signer = Signer(derived, _SALT, key_derivation="none", algorithm=_Algorithm(derived))
-
-    def make_signer(self, salt: str | bytes | None = None) -> Signer:
-        """Return the one signer."""
-        return self._signer
-
-    def dump_payload(self, obj: Any, *_args: object, **_options: object) -> bytes:
-        """Write claims as they stand in a token."""
-        return b2a_base64(_write_json(obj).encode(), newline=False).translate(URL_SAFE, b"=")
 
 
 class TokenSigner:
@@ -94,7 +57,7 @@ class TokenSigner:
     def __init__(self, keys: Keys, audience: str = DEFAULT_NAMESPACE) -> None:
         self._keys = keys
         self._audience = audience
-        self._serializer = _Serializer(keys.tokens)
+        self._serializer: ProofSerializer | None = None
         self._bind_remembered = lru_cache(maxsize=64)(self._bind_digest)  # for the few purposes without a bind
 
     def proof(
@@ -115,7 +78,7 @@ class TokenSigner:
             }
             if fixed:
                 claims["fixed"] = True
-            return str(self._serializer.dumps(claims))
+            return self._serialize().write(claims)
 
         verified_at, expires_at = _from_timestamp(issued_ms / 1000, UTC), _from_timestamp(expires_ms / 1000, UTC)
         return Proof(proof_id, phone, purpose, verified_at, expires_at, fixed, sign)
@@ -148,12 +111,19 @@ class TokenSigner:
 
     def _load(self, token: object) -> _Payload:
         if isinstance(token, str) and len(token) <= _MAX_TOKEN_CHARS:
-            try:
-                return cast("_Payload", dict(self._serializer.loads(token)))
-            except (BadData, ValueError, TypeError):
-                pass
-        # Raised outside the except block: an itsdangerous error holds the payload, and so the phone.
+            claims = self._serialize().read(token)
+            if claims is not None:
+                return cast("_Payload", claims)
         raise InvalidTokenError(*_INVALID)
+
+    def _serialize(self) -> ProofSerializer:
+        """Return the serializer, which is made when the first token is written or read."""
+        serializer = self._serializer
+        if serializer is None:
+            from otpkit.core.serializer import ProofSerializer  # It takes time to import.
+
+            serializer = self._serializer = ProofSerializer(self._keys.tokens)
+        return serializer
 
     def _bind_digest(self, purpose: str, bind: str) -> str:
         digest = self._keys.name(b"bind", purpose, bind, size=12)

@@ -24,7 +24,7 @@ ABSENT = [None, "", " ", 0, False]
 
 def _without_audience(token: str) -> str:
     """Return the token that a process of the first version would have signed."""
-    serializer: Any = TokenSigner(Keys(SECRET, None))._serializer
+    serializer: Any = TokenSigner(Keys(SECRET, None))._serialize()
     claims = serializer.loads(token)
     del claims["aud"]
     return str(serializer.dumps(claims))
