@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from support.echoes import echo, echo_all, endpoint_of, storing, texts
+from support.echoes import Text, echo, echo_all, endpoint_of, storing, texts
 from support.wire import Wire
 
 from otpkit.store import multiplexed, retry
@@ -56,6 +56,16 @@ async def test_burst_is_served_in_order(wire: Wire, store: AsyncStore, monkeypat
     await asyncio.gather(*map(call, texts(CROWD)))
     assert served == texts(CROWD)
     assert load.most == MAX_UNANSWERED
+    assert wire.opened == 1
+
+
+async def test_burst_that_asks_for_an_unknown_script(wire: Wire, store: AsyncStore, namespace: str) -> None:
+    """The first ones send its text at once: they do not wait behind those who are to be told that it is unknown."""
+    script = Text("new", f"return ARGV[1] -- {namespace}")
+    wire.asked.clear()
+    calls = [echo(store, text, script) for text in texts(CROWD)]
+    assert await asyncio.gather(*calls) == texts(CROWD)
+    assert wire.asked.count(b"EVALSHA") <= CROWD + MAX_UNANSWERED
     assert wire.opened == 1
 
 
