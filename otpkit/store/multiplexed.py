@@ -435,7 +435,8 @@ class SharedLease:
         if connection is None:
             connection = await endpoint.connect(self._budget.until)
         place = self._place
-        has_place = is_unknown or (place is not None and place.done() and place.endpoint is endpoint)
+        has_place = place is not None and place.done() and place.endpoint is endpoint
+        has_place = has_place or is_unknown or bool(self._prefix)  # Another node sent this command here: it has waited.
         if not has_place and endpoint.is_full:
             raise Crowded
         if self._prefix:

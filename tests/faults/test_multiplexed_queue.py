@@ -13,7 +13,7 @@ from otpkit.store import multiplexed, retry
 from otpkit.store.aio import AsyncStore
 from otpkit.store.binding import Binding
 from otpkit.store.multiplexed import MAX_UNANSWERED, Endpoint, SharedLease
-from otpkit.store.protocol import Crowded
+from otpkit.store.protocol import ASKING, Crowded
 from otpkit.store.retry import RetryBudget
 
 PING = ("PING",)
@@ -184,5 +184,7 @@ async def test_full_endpoint_is_said_at_once(wire: Wire, store: AsyncStore, monk
     lease._budget.begin()
     with pytest.raises(Crowded):
         await lease.say(PING)
+    assert await lease.say(ASKING) is None
+    assert await lease.say(PING)  # A cluster's other node has sent the caller here.
     endpoint.leave(first)
     assert await lease.say(PING)
