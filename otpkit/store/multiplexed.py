@@ -21,6 +21,7 @@ from weakref import WeakSet
 from redis.exceptions import (
     ConnectionError,  # noqa: A004
     InvalidResponse,
+    NoScriptError,
     RedisError,
     TimeoutError,  # noqa: A004
 )
@@ -429,11 +430,14 @@ class SharedLease:
             return None
         endpoint = self._endpoint(self.node)
         connection = endpoint.current
+        is_unknown = isinstance(self._answer, NoScriptError)  # Its text goes at once, or all would ask for it in turn.
         self._on = self._answer = None
         if connection is None:
             connection = await endpoint.connect(self._budget.until)
         place = self._place
-        if (place is None or not place.done() or place.endpoint is not endpoint) and endpoint.is_full:
+        has_place = place is not None and place.done() and place.endpoint is endpoint
+        has_place = has_place or is_unknown or bool(self._prefix)  # Another node sent this command here: it has waited.
+        if not has_place and endpoint.is_full:
             raise Crowded
         if self._prefix:
             reply = connection.ask(self._prefix + packed, self._budget.until, skip=1)

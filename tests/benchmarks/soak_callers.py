@@ -64,7 +64,7 @@ class Callers:
         self.twins = ThreadPoolExecutor(self.threads)
         self.tally: Counter[str] = Counter()
         self.surprises: list[str] = []
-        self.slowest_s = {"issue": 0.0, "other": 0.0}
+        self.slowest_s = {"issue": 0.0, "other": 0.0, "loop": 0.0}
         self._lock = threading.Lock()
         self._moves: list[tuple[Callable[[int, int], None], int]] = [
             *((self._issue, 36), (self._issue_twice, 4), (self._verify, 26), (self._verify_twice, 10)),
@@ -88,6 +88,7 @@ class Callers:
         self.journal.close()
         if isinstance(self.otp, Tasks):
             print(f"a wire broke {self.otp.breaks} times", file=sys.stderr)
+            self.slowest_s["loop"] = self.otp.late_s
             if self.otp.connections > 1:
                 self.surprises.append(f"{self.otp.connections} connections of one process")
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,7 @@ from tests.support.wire import FOREVER, Wire
 CANCELLED = 0.03  # of calls
 LONGEST_S = 0.05  # until a call is cancelled
 BREAK_S = (0.2, 1.5)  # between two faults of the wire
+TICK_S = 0.02  # between two looks at the loop's delay
 HELD_S = 1.3  # replies are held back for so long at most; a client waits for a second
 
 
@@ -32,6 +34,9 @@ class Tasks:
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self.wire = Wire(url) if url.startswith("redis://") else None
         self.breaks = 0
+        self.late_s = 0.0
+        """The loop's longest delay: its processor had other work, and no call can end sooner."""
+        asyncio.run_coroutine_threadsafe(self._watch(), self._loop)
         if self.wire is not None:
             self._run(self.wire.__aenter__())
             url = self.wire.url
@@ -68,6 +73,12 @@ class Tasks:
     def connections(self) -> int:
         """How many connections are open through the wire."""
         return 0 if self.wire is None else self.wire.open
+
+    async def _watch(self) -> None:
+        while True:
+            due = time.monotonic() + TICK_S
+            await asyncio.sleep(TICK_S)
+            self.late_s = max(self.late_s, time.monotonic() - due)
 
     async def _break(self, wire: Wire) -> None:
         while True:

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from support.echoes import echo, echo_all, endpoint_of, storing, texts
+from support.echoes import Text, echo, echo_all, endpoint_of, storing, texts
 from support.wire import Wire
 
 from otpkit.store import multiplexed, retry
 from otpkit.store.aio import AsyncStore
 from otpkit.store.binding import Binding
 from otpkit.store.multiplexed import MAX_UNANSWERED, Endpoint, SharedLease
-from otpkit.store.protocol import Crowded
+from otpkit.store.protocol import ASKING, Crowded
 from otpkit.store.retry import RetryBudget
 
 PING = ("PING",)
@@ -56,6 +56,16 @@ async def test_burst_is_served_in_order(wire: Wire, store: AsyncStore, monkeypat
     await asyncio.gather(*map(call, texts(CROWD)))
     assert served == texts(CROWD)
     assert load.most == MAX_UNANSWERED
+    assert wire.opened == 1
+
+
+async def test_burst_that_asks_for_an_unknown_script(wire: Wire, store: AsyncStore, namespace: str) -> None:
+    """The first ones send its text at once: they do not wait behind those who are to be told that it is unknown."""
+    script = Text("new", f"return ARGV[1] -- {namespace}")
+    wire.asked.clear()
+    calls = [echo(store, text, script) for text in texts(CROWD)]
+    assert await asyncio.gather(*calls) == texts(CROWD)
+    assert wire.asked.count(b"EVALSHA") <= CROWD + MAX_UNANSWERED
     assert wire.opened == 1
 
 
@@ -174,5 +184,7 @@ async def test_full_endpoint_is_said_at_once(wire: Wire, store: AsyncStore, monk
     lease._budget.begin()
     with pytest.raises(Crowded):
         await lease.say(PING)
+    assert await lease.say(ASKING) is None
+    assert await lease.say(PING)  # A cluster's other node has sent the caller here.
     endpoint.leave(first)
     assert await lease.say(PING)
