@@ -1,4 +1,4 @@
-"""The signed token of a proof, checked without Redis."""
+"""Signed tokens of proofs. They are checked without Redis."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _SALT: Final = b"otpkit.proof.1"
 _MAX_TOKEN_CHARS = 4096
 _from_timestamp = datetime.fromtimestamp
 _write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_INVALID = "This is not a proof token of ours for this namespace, purpose, bind and phone.", "Verify the phone again."
+_INVALID = "This is not a valid proof token for this namespace, purpose, bind and phone.", "Verify the phone again."
 
 
 class _Payload(TypedDict):
-    """A token's JSON. Its times are server milliseconds."""
+    """The JSON of a token. Times are server milliseconds."""
 
     id: str
     phone: str
@@ -43,17 +43,17 @@ class _Payload(TypedDict):
 
 
 class Claims(NamedTuple):
-    """What a token says once its signature holds. Times are server milliseconds."""
+    """The claims of a token with a valid signature. Times are server milliseconds."""
 
     proof_id: bytes
     proof: Proof
     issued_ms: int
     expires_ms: int
-    has_audience: bool  # Tokens of the first version have none.
+    has_audience: bool  # False for tokens of the first version.
 
 
 class _Algorithm(SigningAlgorithm):
-    """HMAC-SHA-256 whose states are kept for each key."""
+    """HMAC-SHA-256 that keeps the hash states of each key."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._macs = {key: Mac(key) for key in keys}
@@ -64,29 +64,31 @@ class _Algorithm(SigningAlgorithm):
 
 
 class _Serializer(URLSafeSerializer):
-    """itsdangerous's own, with its wire format, in a third of the time.
+    """A serializer with the wire format of itsdangerous, in a third of the time.
 
-    It would derive a key, and make a signer, for each token, and try to compress it: what was compressed is read.
+    For each token, itsdangerous would derive a key, make a signer, and try to compress the payload. This class writes
+    no compressed tokens, but reads them.
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         super().__init__(keys, _SALT)
-        derived = [hmac_digest(key, _SALT, sha256) for key in keys]  # as Signer(key_derivation="hmac") does
+        derived = [hmac_digest(key, _SALT, sha256) for key in keys]  # The same as Signer(key_derivation="hmac").
         self._signer = Signer(derived, _SALT, key_derivation="none", algorithm=_Algorithm(derived))
 
     def make_signer(self, salt: str | bytes | None = None) -> Signer:
-        """Return the one signer."""
+        """Return the shared signer."""
         return self._signer
 
     def dump_payload(self, obj: Any, *_args: object, **_options: object) -> bytes:
-        """Write claims as they stand in a token."""
+        """Return claims in the encoding of a token."""
         return b2a_base64(_write_json(obj).encode(), newline=False).translate(URL_SAFE, b"=")
 
 
 class TokenSigner:
-    """Signs proofs and reads tokens: HMAC-SHA-256, a salt of its own; the newest key signs, all active ones verify.
+    """A signer of proofs and reader of tokens: HMAC-SHA-256 with a salt of its own.
 
-    `audience` is the namespace that the tokens are for (OWASP ASVS 9.2.3, 9.2.4): another one's may share the secret.
+    The newest key signs; all active keys verify. `audience` is the namespace of the tokens (OWASP ASVS 9.2.3, 9.2.4),
+    because another namespace may use the same secret.
     """
 
     __slots__ = ("_audience", "_bind_remembered", "_keys", "_serializer")
@@ -95,12 +97,12 @@ class TokenSigner:
         self._keys = keys
         self._audience = audience
         self._serializer = _Serializer(keys.tokens)
-        self._bind_remembered = lru_cache(maxsize=64)(self._bind_digest)  # for the few purposes without a bind
+        self._bind_remembered = lru_cache(maxsize=64)(self._bind_digest)  # For the few purposes without a bind.
 
     def proof(
         self, proof_id: str, phone: str, purpose: str, bind: str, issued_ms: int, expires_ms: int, fixed: bool
     ) -> Proof:
-        """Build the proof of a verify; its token is signed when it is read."""
+        """Return the proof of a verification. Its token is signed when it is first read."""
 
         def sign(proof: Proof) -> str:
             claims: _Payload = {
@@ -121,10 +123,17 @@ class TokenSigner:
         return Proof(proof_id, phone, purpose, verified_at, expires_at, fixed, sign)
 
     def read(self, token: object, purpose: str, bind: str, phone: str | None) -> Claims:
-        """Return what `token` says; its life is the caller's to judge.
+        """Return the claims of `token`. The caller checks the times.
 
-        Raises `InvalidTokenError` for anything that was not signed for this audience, purpose, bind and phone (None:
-        any phone). A token that names no audience is read: `Claims.has_audience` says so.
+        Args:
+            token: the token as text.
+            purpose: the expected purpose.
+            bind: the expected bind.
+            phone: the expected phone (E.164); None accepts any phone.
+
+        Raises:
+            InvalidTokenError: the token was not signed for this audience, purpose, bind and phone. A token without an
+                audience is accepted: check `Claims.has_audience`.
         """
         claims = self._load(token)
         if (
@@ -152,7 +161,7 @@ class TokenSigner:
                 return cast("_Payload", dict(self._serializer.loads(token)))
             except (BadData, ValueError, TypeError):
                 pass
-        # Raised outside the except block: an itsdangerous error holds the payload, and so the phone.
+        # Raise outside the except block: an itsdangerous error holds the payload, and so the phone.
         raise InvalidTokenError(*_INVALID)
 
     def _bind_digest(self, purpose: str, bind: str) -> str:
