@@ -47,7 +47,7 @@ class Redeem(WordScript[RedeemReply]):
     def __call__(
         self, *, phone_key: str, now: int | str, operation: bytes, proof: bytes, expires_ms: int, call: bytes = b""
     ) -> RunScript[RedeemReply]:
-        """Redeem a proof by its id. `call` tells apart the calls of one idempotency key."""
+        """Redeem a proof by its id. `call` distinguishes the calls of one idempotency key."""
         args = (now, operation, proof, expires_ms)
         return RunScript(self, (phone_key,), (*args, call) if call else args, self.replicas)
 
