@@ -46,7 +46,7 @@ TEXTS: dict[str, tuple[Raise, str, str]] = {  # by name: how it comes, words of 
     "PhoneError": (
         lambda rig: outcome(rig.heard().issue, "x"),
         "Not a mobile number: ",
-        "Ask the person at the form",
+        "Ask the user to correct it",
     ),
     "RegionError": (
         lambda rig: outcome(rig.heard().issue, "+447400123456"),
