@@ -43,7 +43,7 @@ class Script(Generic[T_co]):
 
 @final
 class RunScript(Generic[T_co]):
-    """Run `script` on Redis, and wait until `replicas` replicas have its writes. The reply is the result of `read`."""
+    """An effect: run `script` and wait until `replicas` replicas have its writes. The reply is the result of `read`."""
 
     __slots__ = ("args", "keys", "replicas", "script")
 
@@ -61,7 +61,7 @@ class Unconfirmed(StoreUnavailableError):
 
 
 class Together(Generic[T_co]):
-    """Run independent scripts, concurrently if the shell can. The reply is the list of their results."""
+    """An effect: run independent scripts, concurrently if the shell can. The reply is the list of their results."""
 
     __slots__ = ("scripts",)
 
@@ -71,7 +71,7 @@ class Together(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """Make one HTTP request, once: no retry, no redirect. The reply is an `HttpResponse`.
+    """An effect: make one HTTP request, once: no retry, no redirect. The reply is an `HttpResponse`.
 
     The shell throws `NotConnected` or `NoAnswer` into the flow.
 
@@ -127,14 +127,14 @@ class NoAnswer(TransportFailure):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call a user's function with one argument. The reply is its result; an async function is awaited."""
+    """An effect: call a user's function with one argument, and await it if it is async. The reply is its result."""
 
     function: Callable[[Any], Any]
     argument: Any = field(repr=False)
 
 
 class Outbound:
-    """Perform an effect of a gateway's flow, in its `lane` if the shell has lanes.
+    """An effect: perform the effect of a gateway's flow, in its `lane` if the shell has lanes.
 
     `within` is the seconds in which it must start; for an HTTP request, in which it must be written. None is no bound.
     If it is too late, the shell throws `NotStarted` into the flow.
@@ -149,7 +149,7 @@ class Outbound:
 
 
 class Emit(NamedTuple):
-    """Call `on_event`, and log `warning` unless it is "". It never fails: exceptions of the listener are dropped."""
+    """An effect: call `on_event`, and log `warning` unless it is "". Exceptions of the listener are dropped."""
 
     event: Event
     warning: str = ""

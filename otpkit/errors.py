@@ -328,7 +328,7 @@ class GatewayRejectedError(OTPError):
     - `configuration`: correct the template, signature or settings, or add a gateway for numbers that this one can't
       reach.
     - `number`: this number can't be served.
-    - `request`: a bug in otpkit.
+    - `request`: the request was malformed, which is a bug.
     - `rate_limit`: wait.
     - `quota`: the account's daily or monthly allowance is used up, or it makes too many calls.
     - `connection`: the gateway could not be reached.

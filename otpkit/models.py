@@ -17,7 +17,7 @@ def mask(phone: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Challenge:
-    """A live challenge: a code that was sent to a phone.
+    """A live challenge: a code for a phone, purpose and bind that waits to be verified.
 
     `expires_at` and `resend_at` are aware UTC datetimes by the Redis server's clock. `expires_in` and `resend_in` are
     the same times in whole seconds from the moment of the reply. `attempts_left` is how many more wrong codes the

@@ -322,7 +322,7 @@ class OTP:
         return self._drive(self._flows.standing(phone, region))
 
     def delivery(self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None) -> Delivery:
-        """Return the delivery of the live challenge's latest message, and ask the gateway for it. Not for strangers.
+        """Ask the gateway for the delivery of the live challenge's latest message. Not for strangers.
 
         Args:
             phone: any spelling of the number.
@@ -335,7 +335,7 @@ class OTP:
 
         Raises:
             PhoneError: not a mobile number.
-            GatewayRejectedError: the gateway refused the question.
+            GatewayRejectedError: the gateway refused the query.
             StoreUnavailableError: Redis did not answer.
         """
         return self._drive(self._flows.delivery(phone, purpose, bind, region))

@@ -37,7 +37,7 @@ try:
 except ImportError:
     IS_POSSIBLE = False
 else:
-    IS_POSSIBLE = hasattr(hiredis, "PushNotification")  # since 3.2
+    IS_POSSIBLE = hasattr(hiredis, "PushNotification")  # hiredis has it since 3.2.
 """True if replies can be read as they arrive. redis-py's own parser waits for each single reply."""
 
 MAX_UNANSWERED: Final = MAX_CONNECTIONS
@@ -475,7 +475,7 @@ class SharedLease:
         """Give up the connection after an error.
 
         End it at once if this call's reply is unknown. If the reply was an error of the server, retire the connection:
-        the other callers still get their replies.
+        the other callers still get their replies. After a timeout, keep it.
         """
         if self._on is not None:
             if not isinstance(self._answer, Exception):

@@ -66,7 +66,7 @@ class BoundedSocket:
 
 
 class _Bounds:
-    """Connect and check health within `BOUND`: the part that all kinds of connections share."""
+    """A mixin for every kind of connection, which connects within `BOUND`."""
 
     socket_connect_timeout: float | None
     disconnect: Callable[[], None]

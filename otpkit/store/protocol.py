@@ -108,7 +108,7 @@ OPEN: Final = Signal("OPEN")
 
 
 class Queue:
-    """Wait for a permit, first come, first served; return False if none comes within `seconds`."""
+    """A step: wait for a permit, first come, first served; return False if none comes within `seconds`."""
 
     __slots__ = __match_args__ = ("seconds",)
 
@@ -117,7 +117,7 @@ class Queue:
 
 
 class Locate:
-    """Ask the node that has the slot of `key`, according to this client's map."""
+    """A step: next, ask the node that has the slot of `key`, according to this client's map."""
 
     __slots__ = __match_args__ = ("key",)
 
@@ -126,7 +126,7 @@ class Locate:
 
 
 class Find:
-    """Ask the node at an address next; return False if this client knows no node there."""
+    """A step: next, ask the node at an address; return False if this client knows no node there."""
 
     __slots__ = __match_args__ = ("host", "port")
 
@@ -136,7 +136,7 @@ class Find:
 
 
 class Follow:
-    """Record that a slot has moved."""
+    """A step: record that a slot has moved."""
 
     __slots__ = __match_args__ = ("moved",)
 
@@ -145,7 +145,7 @@ class Follow:
 
 
 class Retry:
-    """Continue under the retries of the client that was passed in: perform the steps of `attempt`, return their result.
+    """A step: perform the steps of `attempt` under the retries of the client that was passed in; return their result.
 
     On its first call, `attempt` raises the failure of the first attempt, as if it had failed only now. If there is no
     connection, raise `failure`: the client has already retried.
@@ -159,7 +159,7 @@ class Retry:
 
 
 class Pause:
-    """Wait `seconds` before the next attempt."""
+    """A step: wait `seconds` before the next attempt."""
 
     __slots__ = __match_args__ = ("seconds",)
 
@@ -168,7 +168,7 @@ class Pause:
 
 
 class Explain:
-    """Return otpkit's error for a Redis error. If Sentinels name no primary, ask them why, unless they time out."""
+    """A step: return otpkit's error for a Redis error. If Sentinels name no primary, ask why, unless they time out."""
 
     __slots__ = __match_args__ = ("failure", "script")
 

@@ -19,7 +19,7 @@ _CONFIRM_S = 0.05
 
 
 class _ClosedAtOnce:
-    """Close TLS connections without waiting: the part that all kinds of them share."""
+    """A mixin for every kind of TLS connection, which closes it without waiting."""
 
     _writer: RedisObject
 

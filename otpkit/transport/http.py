@@ -291,7 +291,7 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _Silence(logging.Filter):
-    """Drops the log records of urllib3 about our exchanges, in any thread, and passes all others."""
+    """A filter that drops urllib3's log records about our exchanges, in any thread."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return _current.exchange is None

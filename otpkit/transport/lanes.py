@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from otpkit.transport.aio import AsyncTransport
 
 THREADS = 32  # In one lane.
-REQUESTS = 512  # In one lane by aiohttp and event loop. Each takes a file descriptor; a process usually has 1024.
+REQUESTS = 512  # For each lane and event loop, by aiohttp. Each takes a file descriptor; a process has 1024.
 _MOST = 10_000
 
 
@@ -63,8 +63,9 @@ class Lanes:
         self._is_looked_for = False
 
     async def perform(self, outbound: Outbound) -> Any:
-        """Perform an effect of a gateway's flow and return its reply. If the task is cancelled first, it never starts.
+        """Perform an effect of a gateway's flow and return its reply.
 
+        If the task is cancelled while it waits for a place, the effect is never performed.
         Raises the errors that the gateway's flow must see, among them `NotStarted`.
         """
         lane, effect, within = outbound.lane, outbound.effect, outbound.within
