@@ -1,4 +1,4 @@
-"""Phone verification in two calls: `issue(phone)` sends a one-time code, `verify(phone, code)` gives a signed proof."""
+"""Verify phones in two calls: `issue(phone)` sends a one-time code, `verify(phone, code)` returns a signed proof."""
 
 from otpkit.aio import AsyncOTP
 from otpkit.core.config import FixedCode

@@ -1,4 +1,4 @@
-"""`python -m otpkit` is the command `otpkit`."""
+"""Run the command `otpkit` by `python -m otpkit`."""
 
 from otpkit.cli import main
 

@@ -1,4 +1,4 @@
-"""`AsyncOTP`: the shell that awaits what flows ask for. It holds no decision."""
+"""`AsyncOTP`: the shell that awaits the effects of flows. It makes no decisions."""
 
 from __future__ import annotations
 
@@ -29,26 +29,28 @@ from otpkit.sync import tell
 from otpkit.transport.lanes import Lanes
 
 T = TypeVar("T")
-_SIDE_BY_SIDE = 8  # scripts of one call
+_SIDE_BY_SIDE = 8  # The scripts of one call that run concurrently.
 
 
 @without_locals
 class AsyncOTP:
-    """Same as `OTP`, but for asyncio: `redis` is a URL, which serves any number of event loops, or a client of
-    redis.asyncio, which serves one at a time.
+    """Verify phones by one-time codes, in asyncio: the same as `OTP`, but awaited.
 
-    Redis is awaited, and so is a gateway that is an async function; HTTP too, with the extra `aiohttp`. HTTP without it
-    and plain functions run on threads. A cancelled call does nothing further: a message that was on its way stays
-    uncertain, one that waited for its turn is never sent.
+    `redis` is a URL, which works in any number of event loops, or a client of redis.asyncio, which works in one at a
+    time. Redis is awaited, and so is a gateway that is an async function. HTTP is awaited with the extra `aiohttp`;
+    without it, HTTP runs on threads, as plain functions always do. A cancelled call does nothing further: a message
+    that was being sent stays uncertain, and one that waited for its turn is never sent.
 
     Args:
-        gateway_wait: seconds that a message may wait while its gateway has as much to do as it may. After that it is
-            certainly not sent: the next gateway of a `Failover` is tried, or the call raises `GatewayRejectedError`,
-            category `connection`, and gives back what it took.
-        gateway_concurrency: how many messages and questions each gateway is handed at a time; None is 32 on threads,
-            and 512 by aiohttp in each event loop.
+        gateway_wait: seconds that a message may wait while its gateway is at its `gateway_concurrency`. After that it
+            is certainly not sent: the next gateway of a `Failover` is tried, or the call raises `GatewayRejectedError`,
+            category `connection`, and refunds the limits.
+        gateway_concurrency: the number of concurrent messages and queries for each gateway; None is 32 on threads, and
+            512 by aiohttp in each event loop.
 
-    Under any other event loop than asyncio's, as trio's, every call raises `ConfigurationError`.
+    Raises:
+        ConfigurationError: an argument can't work. In other event loops than asyncio's, such as trio's, every call
+            raises it.
     """
 
     def __init__(
@@ -95,14 +97,14 @@ class AsyncOTP:
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
-        """Same as `OTP.from_env`."""
+        """Build an `AsyncOTP` from environment variables; the same as `OTP.from_env`."""
         from otpkit.environment import arguments_from  # Most programs never need it, and it takes time to import.
 
         return cls(**arguments_from(os.environ, overrides))
 
     @property
     def policy(self) -> Policy:
-        """Same as `OTP.policy`."""
+        """The policy that was passed in."""
         return self._config.policy
 
     async def issue(
@@ -194,13 +196,13 @@ class AsyncOTP:
         await self._drive(self._flows.erase(phone, region))
 
     async def close(self) -> None:
-        """Same as `OTP.close`, but awaited; calls under way in other tasks end as usual."""
+        """Same as `OTP.close`, but awaited. Running calls in other tasks end as usual."""
         _require_asyncio()
         if self._calls.close():
             await self._release()
 
     def _after_fork(self) -> None:
-        """Leave the parent's threads, tasks and connections alone; Python calls this in a forked child."""
+        """Leave the parent's threads, tasks and connections alone. Python calls this in a forked child."""
         self._calls.forget()
         self._lanes.after_fork()
         self._store.after_fork()
@@ -227,16 +229,16 @@ class AsyncOTP:
             while True:
                 failure: Exception | None = None
                 try:
-                    if type(effect) is RunScript:  # The usual one, without a frame between.
+                    if type(effect) is RunScript:  # The most frequent effect, without another function call.
                         reply = await self._store.run(effect, budget)
                     else:
                         reply = await self._perform(effect, budget)
-                except Exception as error:  # noqa: BLE001 - the flow decides what it means
+                except Exception as error:  # noqa: BLE001 - The flow decides what it means.
                     failure = error
-                # The wait_for of Python 3.11, which redis-py writes under, can swallow a cancellation.
+                # redis-py writes under wait_for, which can swallow a cancellation in Python 3.11.
                 if task is not None and task.cancelling() > cancelled:
                     raise asyncio.CancelledError
-                # Outside the except block, or what the flow raises next would carry it as its context.
+                # Send outside the except block: otherwise the flow's next error would have this one as its context.
                 effect = flow.send(reply) if failure is None else flow.throw(failure)
         except StopIteration as stop:
             result: T = stop.value
@@ -258,12 +260,12 @@ class AsyncOTP:
         return await self._lanes.perform(effect if isinstance(effect, Outbound) else Outbound("", effect, None))
 
     async def _together(self, scripts: Sequence[RunScript[object]], budget: RetryBudget) -> list[Any]:
-        """Run scripts a few at a time: a client passed in may have few connections, and a push many receipts."""
+        """Run scripts a few at a time: a borrowed client may have few connections, and a push many receipts."""
         replies: list[Any] = []
         for start in range(0, len(scripts), _SIDE_BY_SIDE):
             batch = scripts[start : start + _SIDE_BY_SIDE]
             parts = budget.split(len(batch))
-            # All of them, whatever one raises: nothing is to run on after the call.
+            # Wait for all of them even if one raises: nothing may run on after the call.
             answers = await asyncio.gather(*map(self._store.run, batch, parts), return_exceptions=True)
             budget.join(parts)
             for reply in answers:
@@ -274,12 +276,12 @@ class AsyncOTP:
 
 
 def _require_asyncio() -> asyncio.Task[Any] | None:
-    """Return the running task; raises `ConfigurationError` outside asyncio."""
+    """Return the running task; raise `ConfigurationError` outside asyncio."""
     try:
         task, library = asyncio.current_task(), "asyncio"
     except RuntimeError:
         task, library = None, ""
-    if task is None and "sniffio" in sys.modules:  # trio's guest mode has a loop of asyncio's beside its own
+    if task is None and "sniffio" in sys.modules:  # trio's guest mode has an asyncio loop beside its own.
         with suppress(sys.modules["sniffio"].AsyncLibraryNotFoundError):
             library = sys.modules["sniffio"].current_async_library()
     if library != "asyncio":
@@ -297,5 +299,5 @@ async def drive_async(flow: Flow[T] | PageFlow[T], otp: AsyncOTP) -> T:
 
 
 def config_of(otp: AsyncOTP) -> Config:
-    """Return what an `AsyncOTP` is built from, for the service, whose contract shows some of it."""
+    """Return the `Config` of an `AsyncOTP`, for the service, whose contract shows some of it."""
     return otp._config

@@ -1,21 +1,21 @@
-"""Characters that nobody sees, by the Unicode Character Database: one rule for all that refuses or drops them."""
+"""Invisible characters, by the Unicode Character Database: one rule for all code that refuses or removes them."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# Default_Ignorable_Code_Point (DerivedCoreProperties.txt of Unicode 17, unassigned code points included), but for the
+# Default_Ignorable_Code_Point (DerivedCoreProperties.txt of Unicode 17, with unassigned code points), without the
 # joiners and the variation selectors.
 _IGNORABLE: Final = (
     "ad 34f 61c 115f-1160 17b4-17b5 180e 200b 200e-200f 202a-202e 2060-206f 3164 feff ffa0 fff0-fff8 "
     "1bca0-1bca3 1d173-1d17a e0000-e00ff e01f0-e0fff"
 )
-# Those two belong to the character before them, in emoji and in several scripts.
+# Joiners and selectors belong to the character before them, in emoji and in several scripts.
 _JOINERS: Final = "200c-200d"
 _SELECTORS: Final = "180b-180d 180f fe00-fe0f e0100-e01ef"
-# Controls (Cc), breaks of lines and paragraphs (Zl, Zp), annotations and other format characters that show nothing of
-# their own (Cf), halves of surrogate pairs (Cs), and symbols that are drawn as a blank: empty Braille, a null note.
+# Controls (Cc), line and paragraph breaks (Zl, Zp), annotations and other format characters that display nothing (Cf),
+# halves of surrogate pairs (Cs), and symbols that are drawn as a blank: empty Braille, a null note.
 _UNSEEN: Final = "0-1f 7f-9f 2028-2029 2800 fff9-fffb 13430-1343f 1d159 d800-dfff"
 
 
@@ -25,7 +25,7 @@ def _ranges(listed: str) -> list[tuple[int, int]]:
 
 
 def _members(*lists: str) -> str:
-    """Return the inside of a character class, in a spelling that Python and the dialects of JSON Schema read alike."""
+    """Return the inside of a character class, in a syntax that Python and the dialects of JSON Schema share."""
     return "".join(f"{_written(first)}-{_written(last)}" for listed in lists for first, last in _ranges(listed))
 
 
@@ -41,8 +41,8 @@ INVISIBLE: Final = re.compile(
     rf"|(?<![^\s{_members(_JOINERS)}])[{_members(_JOINERS)}]"
     rf"|(?<![^\s{_members(_JOINERS, _SELECTORS)}])[{_members(_SELECTORS)}]"
 )
-"""A control, an invisible character, or a joiner or selector that has no visible character before it."""
+"""A control, an invisible character, or a joiner or selector without a visible character before it."""
 
-# No pattern of JSON can name half a surrogate pair.
+# No JSON pattern can name half a surrogate pair.
 PLAIN_TEXT: Final = f"^[^{_members(_IGNORABLE, _JOINERS, _SELECTORS, _UNSEEN.removesuffix(' d800-dfff'))}]*$"
-"""A pattern for JSON Schema: text that is surely free of what `INVISIBLE` finds."""
+"""A pattern for JSON Schema: text without any match of `INVISIBLE`."""

@@ -1,7 +1,7 @@
-"""What a flow may ask for. A flow is a generator that yields effects; a shell performs each and sends the reply back.
+"""The effects that a flow may yield. A flow is a generator; a shell performs each effect and sends the reply back.
 
-The flow decides and does no I/O; the shell does I/O and decides nothing. So the sync and the async library are one
-code.
+The flow decides and does no I/O. The shell does I/O and decides nothing. So the sync and the async library share the
+same code.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Script(Generic[T_co]):
-    """A Lua script: its name, its text, and the SHA-1 that Redis knows it by.
+    """A Lua script: its name, its text, and the SHA-1 by which Redis knows it.
 
-    Each script is an instance of a subclass of its own, its face, which is called with the script's keys and arguments.
-    `replicas` is how many are to have what a call wrote, where that is waited for.
+    Each script is an instance of its own subclass, its face. Call the face with the script's keys and arguments.
+    `replicas` is the number of replicas that must confirm its writes; 0 does not wait.
     """
 
     __slots__ = ("name", "replicas", "sha", "text")
@@ -36,14 +36,14 @@ class Script(Generic[T_co]):
     def read(self, reply: object, args: tuple[bytes | str | int, ...]) -> T_co:
         """Return a reply to `args` as a typed value.
 
-        Raises AttributeError, LookupError, TypeError or ValueError for a reply that this script can't have given.
+        Raises AttributeError, LookupError, TypeError or ValueError for a reply that this script can't have returned.
         """
         raise NotImplementedError
 
 
 @final
 class RunScript(Generic[T_co]):
-    """Run `script` on Redis and wait until so many `replicas` have its writes; the result is what `read` returns."""
+    """An effect: run `script` and wait until `replicas` replicas have its writes. The reply is the result of `read`."""
 
     __slots__ = ("args", "keys", "replicas", "script")
 
@@ -57,11 +57,11 @@ class RunScript(Generic[T_co]):
 
 
 class Unconfirmed(StoreUnavailableError):
-    """A script ran, but too few replicas confirmed what it wrote."""
+    """A script ran, but too few replicas confirmed its writes."""
 
 
 class Together(Generic[T_co]):
-    """Run scripts that do not depend on each other, side by side where the shell can; the result is a list."""
+    """An effect: run independent scripts, concurrently if the shell can. The reply is the list of their results."""
 
     __slots__ = ("scripts",)
 
@@ -71,18 +71,18 @@ class Together(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """Make one HTTP request, once: no retry, no redirect. The reply is an `HttpResponse`.
+    """An effect: make one HTTP request, once: no retry, no redirect. The reply is an `HttpResponse`.
 
     The shell throws `NotConnected` or `NoAnswer` into the flow.
 
     Args:
         method: `GET`, `POST` or another method.
         url: the whole URL; it may have a query.
-        params: what is added to the URL's query, in UTF-8 with `%20` for a blank.
-        headers: the headers by name; the content's length is added.
-        timeout: seconds to connect and seconds to answer.
+        params: the parameters to add to the URL's query, in UTF-8 with `%20` for a blank.
+        headers: the headers by name. The Content-Length is added.
+        timeout: seconds to connect, and seconds for the response.
         body: the body's bytes; None sends none.
-        proxy: the URL of the proxy that https:// goes through, such as `http://proxy.example:3128`; None goes directly.
+        proxy: the URL of the proxy for https:// requests, such as `http://proxy.example:3128`; None connects directly.
     """
 
     method: str
@@ -96,12 +96,12 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An answer that arrived whole.
+    """A response that arrived completely.
 
     Args:
         status: the HTTP status, such as 200.
         headers: the headers by name in lower case.
-        text: the body, read as UTF-8.
+        text: the body, decoded as UTF-8.
     """
 
     status: int
@@ -110,34 +110,34 @@ class HttpResponse:
 
 
 class TransportFailure(Exception):
-    """An HTTP exchange that gave no whole answer. It carries its kind alone: the original's text holds the URL."""
+    """An HTTP exchange without a complete response. It carries its kind only: the original error contains the URL."""
 
 
 class NotConnected(TransportFailure):
-    """The connection was never made (refused, DNS, TLS, timed out connecting): the request was certainly not sent."""
+    """The connection was never made (refused, DNS, TLS, connect timeout), so the request was certainly not sent."""
 
 
 class NotStarted(NotConnected):
-    """Nothing was begun: its turn did not come in time, or the code would have died on the way."""
+    """Nothing was started: its turn did not come in time, or the code would have expired on the way."""
 
 
 class NoAnswer(TransportFailure):
-    """The request was, or may have been, written, and no whole answer came."""
+    """The request was written, at least in part, and no complete response came."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call a function of the user's with one argument; the reply is what it returns. An async one is awaited."""
+    """An effect: call a user's function with one argument, and await it if it is async. The reply is its result."""
 
     function: Callable[[Any], Any]
     argument: Any = field(repr=False)
 
 
 class Outbound:
-    """Perform an effect of a gateway's flow, in a place of its `lane` where the shell has lanes.
+    """An effect: perform the effect of a gateway's flow, in its `lane` if the shell has lanes.
 
-    `within` is seconds in which it must begin, an HTTP request be written; None is no bound. Otherwise the shell throws
-    `NotStarted` into the flow.
+    `within` is the seconds in which it must start; for an HTTP request, in which it must be written. None is no bound.
+    If it is too late, the shell throws `NotStarted` into the flow.
     """
 
     __slots__ = ("effect", "lane", "within")
@@ -149,16 +149,16 @@ class Outbound:
 
 
 class Emit(NamedTuple):
-    """Tell `on_event`, and log `warning` where there is one. It never fails: what the listener raises is dropped."""
+    """An effect: call `on_event`, and log `warning` unless it is "". Exceptions of the listener are dropped."""
 
     event: Event
     warning: str = ""
 
 
-_PERFORMED: Final = (HttpRequest, Call)  # by a shell, for a gateway
+_PERFORMED: Final = (HttpRequest, Call)  # The effects that a shell performs for a gateway.
 Effect: TypeAlias = RunScript[object] | Together[object] | HttpRequest | Call | Outbound | Emit
 Flow: TypeAlias = Generator[Effect, Any, T]
-# A call of the OTP that drives the flow: a function that takes the OTP. Pages alone yield these.
+# A call of the OTP that drives the flow: a function with the OTP as its argument. Only pages yield these.
 OTPCall: TypeAlias = Callable[[Any], Any]
 PageFlow: TypeAlias = Generator[OTPCall, Any, T]
 
@@ -182,10 +182,16 @@ def http(request: HttpRequest) -> Flow[HttpResponse]:
 
 
 def outbound(lane: str, flow: Flow[T], left: Callable[[], float] | None = None) -> Flow[T]:
-    """Return what a gateway's flow returns, its effects performed on a lane of their own.
+    """Run a gateway's flow in a lane of its own, and return its result.
 
-    `left` gives the seconds in which each must begin. Raises `NotStarted` where the first one did not: then the gateway
-    did nothing at all. Of a later one the flow is told.
+    Args:
+        lane: the name of the lane.
+        flow: the gateway's flow.
+        left: a function that returns the seconds within which the next effect must start; None is no bound.
+
+    Raises:
+        NotStarted: the first effect was not started in time, so the gateway did nothing. For later effects,
+            `NotStarted` is thrown into the flow.
     """
     reply: Any = None
     failure: Exception | None = None
@@ -196,13 +202,13 @@ def outbound(lane: str, flow: Flow[T], left: Callable[[], float] | None = None) 
             reply = failure = None
             within = None if left is None else left()
             if within is not None and within <= 0:
-                failure = NotStarted("the code would have died on the way")
+                failure = NotStarted("the code would have expired on the way")
             elif isinstance(effect, _PERFORMED):
                 effect = Outbound(lane, effect, within)
             if failure is None:
                 try:
                     reply = yield effect
-                except Exception as error:  # noqa: BLE001 - the gateway's flow decides what it means
+                except Exception as error:  # noqa: BLE001 - The gateway's flow decides what it means.
                     failure = error
             if isinstance(failure, NotStarted) and not has_begun:
                 raise failure

@@ -1,6 +1,6 @@
-"""The arguments of an `OTP` from variables, for `OTP.from_env`. `otpkit.settings` adds files and more checks.
+"""Build the arguments of an `OTP` from variables, for `OTP.from_env`. `otpkit.settings` adds files and more checks.
 
-A variable is `OTPKIT_`, the name of a table where there is one, and the name of a setting: `OTPKIT_REDIS_URL`,
+A variable is `OTPKIT_`, the name of a table if there is one, and the name of a setting: `OTPKIT_REDIS_URL`,
 `OTPKIT_TEMPLATE_CODE`, `OTPKIT_ALIDAYU_APP_KEY`. The settings of a gateway are the arguments of its constructor.
 """
 
@@ -25,7 +25,7 @@ from otpkit.template import Template
 T = TypeVar("T")
 
 GATEWAYS: Final = gateways.CLASSES
-DEFAULT_GATEWAY: Final = "alidayu"  # Its variables are named where no gateway is chosen.
+DEFAULT_GATEWAY: Final = "alidayu"  # Errors name its variables if no gateway is chosen.
 
 ROOT: Final = (
     Parameter("redis_url", "text", "where codes are kept, such as redis://localhost:6379/0", required=True),
@@ -38,7 +38,7 @@ ROOT: Final = (
     Parameter("gateway", "text", f"the gateway: {', '.join(GATEWAYS)}; several are tried in turn", required=True),
     Parameter("gateways", "json", "a gateway, or a list of them, for each region"),
     Parameter("index_secret", "text", "the first secret, once there are several"),
-    Parameter("namespace", "text", "the prefix of all keys, otpkit unless said"),
+    Parameter("namespace", "text", "the prefix of all keys; otpkit by default"),
     Parameter("policy", "json", "a policy"),
     Parameter("templates", "json", "a template for each purpose"),
 )
@@ -47,13 +47,13 @@ TEMPLATE: Final = (
     Parameter(
         "sign_name", "text", "the approved signature, for a gateway that puts it in front of the text", required=True
     ),
-    Parameter("params", "json", 'the variables of the template, {"code": "{code}"} unless said'),
+    Parameter("params", "json", 'the variables of the template; {"code": "{code}"} by default'),
     Parameter("body", "text", "the approved text, to check the variables against"),
 )
 ARGUMENTS: Final = ("redis", "secret", "index_secret", "namespace", "gateway", "template", "policy")
-"""The arguments of an `OTP` that variables can give."""
+"""The arguments of an `OTP` that variables can set."""
 
-# The console is the one gateway whose argument stands in no table.
+# The console is the only gateway with an argument that is in no table.
 _WITHOUT_TABLE: Final = {("console", "development")}
 _POLICY_FIELDS: Final = tuple(each.name for each in fields(Policy))
 _TEMPLATE_FIELDS: Final = tuple(each.name for each in TEMPLATE)
@@ -61,14 +61,14 @@ _NAMES: Final = re.compile(r"[\s,]+")
 
 
 def variable_of(table: str, name: str) -> str:
-    """Return the variable of a setting; `table` is "" for one that stands in none. Without a name it is a prefix."""
+    """Return the variable of a setting. `table` is "" for a setting in no table. Without a name, return the prefix."""
     parts = (name,) if not table or (table, name) in _WITHOUT_TABLE else (table, name)
     return "_".join(("OTPKIT", *parts)).replace("-", "_").upper()
 
 
 @cache
 def tables() -> dict[str, dict[str, Parameter]]:
-    """Return all settings of an `OTP` by table and name: "" is the root, the others are those of a TOML file."""
+    """Return all settings of an `OTP` by table and name. "" is the root; the others are the tables of a TOML file."""
     own = (Parameter(f"template_{name}", kind, about) for name, kind, about, _ in TEMPLATE)
     of_each = {each.name: each for each in (*own, Parameter("templates", "json", "a template for each purpose"))}
     return {
@@ -85,19 +85,24 @@ REQUIRED: Final = {
     for each in settings
     if each.required
 }
-"""The variables that every deployment needs beside those of its gateway, and what belongs into each."""
+"""The variables that every deployment needs in addition to those of its gateway, with their descriptions."""
 
 
 def gateway_class(name: str) -> type[Gateway]:
-    """Return the class of a gateway that settings can name."""
+    """Return the class of a gateway by its name in settings."""
     found: type[Gateway] = getattr(gateways, GATEWAYS[name])
     return found
 
 
 def arguments_from(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keyword arguments of an `OTP`; `overrides` win, and what they give need not be in the environment.
+    """Return the keyword arguments of an `OTP`.
 
-    Raises `ConfigurationError` that names every variable that is missing or wrong, and what belongs into it.
+    Args:
+        environ: the environment, by variable.
+        overrides: arguments that replace those of the environment. Their variables need not be set.
+
+    Raises:
+        ConfigurationError: variables are missing or wrong. The error names each of them, and its expected value.
     """
     given = {name: value.strip() for name, value in environ.items() if name.startswith("OTPKIT_") and value.strip()}
     reader = Reader(given, overrides.get("gateway"))
@@ -108,7 +113,7 @@ def arguments_from(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> 
 
 
 def placed(problem: FieldProblem, where: str) -> FieldProblem:
-    """Return a problem with where its field stands, which its text then begins with."""
+    """Return a problem with its location `where`, with which its text begins."""
     text = f"{where}: {problem.problem}"
     if problem.is_missing:
         text = f"{where} is missing: {problem.problem}."
@@ -118,14 +123,14 @@ def placed(problem: FieldProblem, where: str) -> FieldProblem:
 
 
 class Reader:
-    """A reader of the arguments of an `OTP`, one by one, so that one that is wrong hides no other.
+    """A reader of the arguments of an `OTP`. It reads each one separately, so that it reports all that are wrong.
+
+    It adds everything that is missing or wrong to `problems`, by variable. A field of a JSON variable follows a point:
+    `OTPKIT_POLICY.ttl`. For a missing variable, `problem` describes its value.
 
     Args:
-        given: the variables, without those that are empty.
-        gateway: what `OTP(gateway=…)` is given in place of the variables; None where they name it.
-
-    All that is missing or wrong is added to `problems`, by its variable. A field of a JSON variable stands behind a
-    point: `OTPKIT_POLICY.ttl`. Of one that is missing, `problem` says what belongs into it.
+        given: the variables, without empty ones.
+        gateway: the value of `OTP(gateway=…)` in place of the variables; None if the variables name it.
     """
 
     def __init__(self, given: Mapping[str, str], gateway: Any = None) -> None:
@@ -134,7 +139,7 @@ class Reader:
         self._gateway = gateway
 
     def arguments(self, names: Iterable[str]) -> dict[str, Any]:
-        """Return these arguments, without those that are not given or wrong."""
+        """Return these arguments, without those that are not set or wrong."""
         found = {name: getattr(self, f"_read_{name}")() for name in names}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -187,7 +192,7 @@ class Reader:
         return self._given.get(variable)
 
     def _names_by_region(self) -> dict[str, list[str]]:
-        """Return the names of the gateways in their order, for each region; "*" stands for all others."""
+        """Return the names of the gateways in order, by region; "*" is all other regions."""
         variable, wanted = "OTPKIT_GATEWAY", {"*": self._given.get("OTPKIT_GATEWAY", "")}
         if "OTPKIT_GATEWAYS" in self._given:
             variable, wanted = "OTPKIT_GATEWAYS", self._object("OTPKIT_GATEWAYS", "a gateway for each region")
@@ -203,21 +208,21 @@ class Reader:
         for name in names:
             if name not in GATEWAYS:
                 text = f"{name!r:.40} is no gateway{nearest(name, GATEWAYS)}"
-                self._wrong(variable, text, f"Those that there are: {', '.join(GATEWAYS)}.")
+                self._wrong(variable, text, f"Choose from {', '.join(GATEWAYS)}.")
         return [name for name in names if name in GATEWAYS]
 
     def _chosen(self, by_region: Mapping[str, list[str]]) -> list[str]:
-        """Return the names of all gateways; where none is chosen yet, the one whose variables are to be named."""
+        """Return the names of all gateways. If none is chosen, return the one whose variables errors should name."""
         if not self._given.keys() & {"OTPKIT_GATEWAY", "OTPKIT_GATEWAYS"}:
             return [DEFAULT_GATEWAY]
         return list(dict.fromkeys(name for names in by_region.values() for name in names))
 
     def _in_turn(self, members: list[Any]) -> Any:
-        """Return what carries the messages of a region: one gateway, or a `Failover` of several."""
+        """Return the gateway for a region: a single one, or a `Failover` of several."""
         return members[0] if len(members) < 2 else self._made("failover", Failover, members)
 
     def _build(self, name: str) -> Gateway | Route | None:
-        """Return a gateway; with templates of its own where it has some."""
+        """Return a gateway, as a `Route` if it has its own templates."""
         missing = list(self._missing_of(name))
         self.problems += missing
         gateway = self._made(name, gateway_class(name))
@@ -228,7 +233,7 @@ class Reader:
         return None if templates is None else Route(gateway, templates)
 
     def _missing_of(self, name: str) -> Iterator[FieldProblem]:
-        """Give what a gateway needs and has not: of several that could each do, all are named."""
+        """Yield a problem for each missing setting of a gateway. If one of several would do, the problem names all."""
         settings = tables()[name]
         groups: list[tuple[str, ...]] = [(each.name,) for each in settings.values() if each.required]
         groups += [tuple(each for each in group if each in settings) for group in gateway_class(name).needs]
@@ -239,7 +244,7 @@ class Reader:
                 yield _missing(first, "; ".join([text, *(f"or {each}, {about}" for each, about in others)]))
 
     def _made(self, table: str, build: Callable[..., T], *args: Any) -> T | None:
-        """Return what `build` makes of a table's settings; None, with a problem for each that is wrong."""
+        """Return the result of `build` with a table's settings, or None after adding a problem for each wrong one."""
         before = len(self.problems)
         options: dict[str, Any] = {}
         for name, parameter in parameters_of(build).items():
@@ -248,7 +253,7 @@ class Reader:
                 options[name] = self._tried(variable, parameter.read, self._given[variable])
             elif parameter.required:
                 options[name] = None
-        # One that could not be read, or is missing, is refused again below: its first problem says enough.
+        # `build` refuses a missing or unreadable setting again. Keep only its first problem.
         reported = {each.field for each in self.problems}
         try:
             found = build(*args, **options)
@@ -262,10 +267,10 @@ class Reader:
         return None if len(self.problems) > before else found
 
     def _needs_signature(self) -> bool:
-        """Return whether a template needs a signature; True where no gateway is named yet."""
+        """Return whether a template needs a signature; True if no gateway is named yet."""
         if self._gateway is not None:
             return bool(getattr(self._gateway, "adds_signature", True))
-        quiet = Reader(self._given)  # Wrong names are reported where the gateway is read.
+        quiet = Reader(self._given)  # Wrong names are reported when the gateway is read.
         names = quiet._chosen(quiet._names_by_region()) or [DEFAULT_GATEWAY]
         shared = [name for name in names if not self._has_templates(variable_of(name, ""))]
         return any(gateway_class(name).adds_signature for name in shared)
@@ -274,7 +279,7 @@ class Reader:
         return f"{prefix}TEMPLATES" in self._given or f"{prefix}TEMPLATE_CODE" in self._given
 
     def _templates(self, prefix: str) -> Template | dict[str, Template] | None:
-        """Return the templates whose variables begin so; None where there are none or one is wrong."""
+        """Return the templates in variables with this prefix, or None if there are none or one is wrong."""
         if f"{prefix}TEMPLATES" in self._given:
             return self._by_purpose(f"{prefix}TEMPLATES")
         if f"{prefix}TEMPLATE_CODE" not in self._given:
@@ -306,7 +311,7 @@ class Reader:
         return found
 
     def _object(self, variable: str, what: str) -> dict[str, Any]:
-        """Return the JSON object of a variable; {} where it is none."""
+        """Return the JSON object of a variable, or {} with a problem added."""
         try:
             found = json.loads(self._given[variable])
         except (ValueError, RecursionError):
@@ -323,7 +328,7 @@ class Reader:
                 self._wrong(f"{variable}.{name:.40}", problem, "Correct its name, or remove it.")
 
     def _tried(self, variable: str, build: Callable[..., T], *args: Any, **named: Any) -> T | None:
-        """Return what `build` makes; None, and its problems added, where that is a `ConfigurationError`."""
+        """Return the result of `build`, or None with its problems added if it raises `ConfigurationError`."""
         try:
             return build(*args, **named)
         except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""Every error that otpkit raises, each with the evidence that its handler needs.
+"""The errors that otpkit raises, each with the evidence that its handler needs.
 
 ::
 
@@ -19,9 +19,9 @@
     ├── GatewayRejectedError      .gateway, .gateway_code, .category, .concerns: certainly not sent
     └── StoreUnavailableError     Redis did not answer: nothing is granted, nothing is sent
 
-``error.problem`` says what is wrong, and ``error.remedy`` who should do what. Both are for the developer and the log;
-``str(error)`` joins them. ``error.message("en")`` and ``error.message("zh")`` are for the person at the form, with the
-texts of `otpkit/languages`. None of them holds a code, a secret or a whole phone number.
+``error.problem`` describes what is wrong, and ``error.remedy`` who should do what. Both are for the developer and the
+log; ``str(error)`` joins them. ``error.message("en")`` and ``error.message("zh")`` are for the user at the form, with
+the texts of `otpkit/languages`. None of them contains a code, a secret or a whole phone number.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PhoneProblem = Literal["spelling", "landline", "unknown"]
 
 
 def sentence(text: str) -> str:
-    """Return a text as a sentence: it begins with a capital letter and ends with a full stop."""
+    """Return a text as a sentence: with a capital letter at the start and a full stop at the end."""
     return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
@@ -53,11 +53,13 @@ def _joined(problem: str, remedy: str) -> str:
 
 
 class OTPError(Exception):
-    """The root of all that otpkit raises.
+    """The base class of all errors of otpkit.
 
-    `problem` says what is wrong, in whole sentences. `remedy` says who should do what; it is "" where there is none.
-    `retry_after` is a whole number of seconds, at least 1, after which the same call may succeed; None where waiting
-    does not help (RFC 6585 §4, RFC 9110 §10.2.3).
+    Args:
+        problem: what is wrong, in whole sentences.
+        remedy: who should do what; "" if nothing can be done.
+        retry_after: seconds after which the same call may succeed, rounded up to a whole number of at least 1; None if
+            waiting does not help (RFC 6585 §4, RFC 9110 §10.2.3).
     """
 
     code: ClassVar[str] = "error"
@@ -74,9 +76,16 @@ class OTPError(Exception):
         return _joined(self.problem, self.remedy)
 
     def message(self, lang: Language = DEFAULT) -> str:
-        """Return a sentence or two for the person at the form, in a language such as `"en"` or `"zh"`.
+        """Return one or two sentences for the user at the form.
 
-        Raises ConfigurationError for a language that otpkit has no texts in.
+        Args:
+            lang: a language of `otpkit.languages.languages()`, such as `"en"` or `"zh"`.
+
+        Returns:
+            The text.
+
+        Raises:
+            ConfigurationError: otpkit has no texts in the language.
         """
         if lang not in languages():
             known = ", ".join(map(repr, languages()))
@@ -92,9 +101,9 @@ class OTPError(Exception):
 
 
 class FieldProblem(NamedTuple):
-    """One field that is wrong: an argument, a variable of the environment, or a setting in a file.
+    """One wrong field: an argument, a variable of the environment, or a setting in a file.
 
-    `field` is its name, `problem` and `remedy` are as in `OTPError`. `is_missing` says that it was not given.
+    `field` is its name. `problem` and `remedy` are as in `OTPError`. `is_missing` is True if the field was not set.
     """
 
     field: str
@@ -107,10 +116,10 @@ class FieldProblem(NamedTuple):
 
 
 class ConfigurationError(OTPError):
-    """The deployment is wrong: the developer or operator must change it; raised as early as it can be.
+    """The deployment is wrong, and the developer or operator must change it. It is raised as early as possible.
 
-    `problems` has each wrong field by itself, where fields of a constructor or settings are wrong; it is () where the
-    error is about no such field. Of several, `problem` and `remedy` join what is wrong and what to do.
+    `problems` contains each wrong field of a constructor or of settings; it is () if the error is not about fields.
+    With several problems, `problem` and `remedy` join their texts.
     """
 
     code = "configuration"
@@ -135,14 +144,14 @@ class ConfigurationError(OTPError):
         return "\n- ".join(("The settings can't be used:", *map(str, self.problems)))
 
 
-_MOST_SERVED = 3  # country codes in a sentence
+_MOST_SERVED = 3  # The most country codes that a sentence lists.
 
 
 class PhoneError(OTPError):
-    """What was typed is not a mobile number.
+    """The text is not a mobile number.
 
-    `kind` says why: `spelling` (its characters or how many digits it has), `landline`, or `unknown` (no numbering plan
-    has such a number).
+    `kind` is the reason: `spelling` (its characters or its number of digits), `landline`, or `unknown` (no numbering
+    plan has such a number).
     """
 
     code = "phone"
@@ -165,7 +174,7 @@ class PhoneError(OTPError):
 
 
 class RegionError(PhoneError):
-    """A number of a region that `Policy.regions` does not allow. `served` are the country codes of those it does."""
+    """A number of a region that `Policy.regions` does not allow. `served` are the allowed country codes."""
 
     code = "region"
     _text = "region"
@@ -192,7 +201,7 @@ class RegionError(PhoneError):
 
 
 class UsedUpRate(Protocol):
-    """A `Rate` of the policy, which stands above the errors: at most `limit` in `seconds`."""
+    """The shape of `Rate`, whose module imports this one: at most `limit` in `seconds`."""
 
     @property
     def limit(self) -> int: ...
@@ -204,12 +213,12 @@ class UsedUpRate(Protocol):
 class RateLimitError(OTPError):
     """A limit is used up.
 
-    `scope` says whose: of the phone's sends, of an IP address, a region, all sends in total, the phone's wrong codes,
-    or the gateway itself. `rate` is the one that is used up, of several the one that takes longest to allow one more
-    (for an IPv6 /64 its share); None where a gateway refuses, which does not tell. `challenge` is the live one of the
-    same phone, purpose and bind, or None: while there is one, show the form for the code. Where it is None,
-    `retry_after` of the scope `phone` tells when others had a code sent to the number: `otpkit.web.discreet` has one
-    answer for strangers.
+    `scope` is the owner of the limit: the phone's sends, an IP address, a region, all sends in total, the phone's wrong
+    codes, or the gateway. `rate` is the rate that is used up; of several, it is the one with the longest wait. For an
+    IPv6 /64 it is the /64's share. It is None if a gateway refuses, because gateways do not report it. `challenge` is
+    the live challenge of the same phone, purpose and bind, or None. If there is one, show the form for the code. If
+    there is none and the scope is `phone`, `retry_after` reveals when someone else requested a code for the number:
+    `otpkit.web.discreet` answers every stranger alike.
     """
 
     code = "rate_limit"
@@ -236,7 +245,7 @@ class RateLimitError(OTPError):
 
 
 class BlockedError(OTPError):
-    """Too many consecutive wrong codes for this phone; only `unblock` lifts it (NIST SP 800-63B-4 §3.2.2)."""
+    """Too many consecutive wrong codes for this phone. Only `unblock` ends the block (NIST SP 800-63B-4 §3.2.2)."""
 
     code = "blocked"
     status = 423
@@ -251,14 +260,14 @@ class CodeError(OTPError):
 
 
 class MalformedCodeError(CodeError):
-    """Not as many ASCII digits as a code has; Redis was not asked and no attempt was spent."""
+    """The text does not have the digits of a code. Redis was not called, and no attempt was used."""
 
     code = "malformed_code"
     _text = "malformed_code"
 
 
 class WrongCodeError(CodeError):
-    """A wrong code. `attempts_left` is how many more this challenge takes; at 0 a new code must be issued."""
+    """A wrong code. `attempts_left` is how many more wrong codes the challenge accepts; at 0, issue a new code."""
 
     code = "wrong_code"
     _text = "wrong_code"
@@ -275,7 +284,7 @@ class WrongCodeError(CodeError):
 
 
 class ExpiredCodeError(CodeError):
-    """No live challenge: never issued, expired, used, revoked or burnt, which are told apart to nobody."""
+    """No live challenge: never issued, expired, used, revoked or used up. The error does not reveal which."""
 
     code = "expired_code"
     _text = "expired_code"
@@ -290,19 +299,19 @@ class TokenError(OTPError):
 
 
 class InvalidTokenError(TokenError):
-    """Not a token of ours, or one for another namespace, purpose, bind or phone."""
+    """The token is not otpkit's, or is for another namespace, purpose, bind or phone."""
 
     code = "invalid_token"
 
 
 class ExpiredTokenError(TokenError):
-    """The token's life is over."""
+    """The token has expired."""
 
     code = "expired_token"
 
 
 class UsedTokenError(TokenError):
-    """The token was redeemed before, or its record is gone (an erased phone, lost data): it fails closed."""
+    """The token was already redeemed, or its record is gone (erased phone, lost data). It fails closed."""
 
     code = "used_token"
 
@@ -311,16 +320,21 @@ _OF_THE_GATEWAY = frozenset({"account", "quota", "connection"})
 
 
 class GatewayRejectedError(OTPError):
-    """The gateway certainly did not send.
+    """The gateway certainly did not send the message.
 
-    `gateway` is its name, `gateway_code` its own code for the reason ("" where there is none), `category` says who must
-    act: `account` (top up, open the product, check the keys), `configuration` (fix template, signature or settings, or
-    have another gateway for a number that this one can't carry), `number` (this number can't be served), `request` (a
-    bug on our side), `rate_limit` (wait), `quota` (the account's own daily or monthly allowance is used up, or it makes
-    too many calls), `connection` (the gateway could not be reached).
+    `gateway` is its name, `gateway_code` its own error code or "". `category` shows who must act:
 
-    `concerns` says what the rejection is about: `gateway` is every message, `message` this one alone, by its number,
-    region, template or text. A `Failover` counts only the first towards a gateway's rest. Where it is not given,
+    - `account`: top up, activate the product, or check the keys.
+    - `configuration`: correct the template, signature or settings, or add a gateway for numbers that this one can't
+      reach.
+    - `number`: this number can't be served.
+    - `request`: the request was malformed, which is a bug.
+    - `rate_limit`: wait.
+    - `quota`: the account's daily or monthly allowance is used up, or it makes too many calls.
+    - `connection`: the gateway could not be reached.
+
+    `concerns` is the scope of the rejection: `gateway` is every message, `message` only this one, because of its
+    number, region, template or text. A `Failover` counts only `gateway` when it decides to rest a gateway. By default,
     `account`, `quota` and `connection` concern the gateway, all others the message.
     """
 
@@ -352,7 +366,7 @@ class GatewayRejectedError(OTPError):
 
 
 class StoreUnavailableError(OTPError):
-    """Redis did not answer: nothing was granted and nothing is sent."""
+    """Redis did not answer, so nothing was granted and nothing is sent."""
 
     code = "store_unavailable"
     status = 503

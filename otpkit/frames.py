@@ -1,7 +1,7 @@
-"""Keep local variables out of what error reporters record: a code or a number may stand in any of them.
+"""Keep local variables out of error reports, because any of them may contain a code or a number.
 
-They show the local variables of each frame that an error went through. A frame of the caller's is the caller's; but
-where a web form is read here, or a call is made by one of ours, no other frame holds the code.
+Error reporters record the local variables of each frame that an error passed. This module clears otpkit's frames. The
+caller's own frames stay as they are. When otpkit reads a web form or makes a call itself, no other frame has the code.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from inspect import iscoroutinefunction, isfunction, isgeneratorfunction
 from typing import Any, Final, TypeVar, cast
 
 C = TypeVar("C", bound=Callable[..., Any])
-# Whose frames these are: our own, and those of the libraries that stand between two of ours.
+# The packages whose frames are cleared: otpkit, and the libraries that can stand between two of its frames.
 _CLEARED: Final = frozenset(
     {
         *("aiohttp", "asgiref", "contextlib", "django", "fastapi", "flask", "otpkit", "redis", "requests", "starlette"),
@@ -23,10 +23,10 @@ _CLEARED: Final = frozenset(
 
 
 def without_locals(call: C) -> C:
-    """Return `call`, but the frames of what it raises, its own and those below, have no local variables left.
+    """Return `call` wrapped so that the errors it raises pass on no local variables of otpkit's frames.
 
-    Of a class, that holds for its constructor and for each public method. The places in the code stay, so a traceback
-    reads as ever. The frames of functions that the user gave are the user's, and so is what was handled meanwhile.
+    For a class, the constructor and each public method are wrapped. Tracebacks keep their lines. Frames of functions
+    that the user passed in keep their variables, and so do the frames of an exception that was already being handled.
     """
     if isinstance(call, type):
         for name, value in list(vars(call).items()):
@@ -76,12 +76,12 @@ def without_locals(call: C) -> C:
 def _replace(owner: type, name: str, value: object) -> None:
     if isinstance(value, classmethod):
         setattr(owner, name, classmethod(without_locals(value.__func__)))
-    elif isfunction(value) and not isgeneratorfunction(value):  # a flow raises where it is driven
+    elif isfunction(value) and not isgeneratorfunction(value):  # A flow raises where it is driven.
         setattr(owner, name, without_locals(value))
 
 
 def _clear(error: BaseException, handled: BaseException | None) -> None:
-    """Clear the frames of an error and of its causes, but for those of what was handled before."""
+    """Clear the frames of an error and of its causes, except those of an exception handled before."""
     waiting: list[BaseException | None] = [error]
     seen = {id(handled)}
     while waiting:
@@ -92,10 +92,10 @@ def _clear(error: BaseException, handled: BaseException | None) -> None:
         entry = each.__traceback__
         while entry is not None:
             if entry.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _CLEARED:
-                try:  # noqa: SIM105 - each refusal of a code comes here, and suppress() takes four times as long
+                try:  # noqa: SIM105 - Every refusal of a code comes here, and suppress() takes four times as long.
                     entry.tb_frame.clear()
                 except RuntimeError:
-                    pass  # it still runs, as the wrapper does
+                    pass  # The frame is still running, like the wrapper's.
             entry = entry.tb_next
         waiting += [each.__cause__, each.__context__]
         if isinstance(each, BaseExceptionGroup):

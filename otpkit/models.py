@@ -1,4 +1,4 @@
-"""The values that callers receive. Frozen and slotted; no repr shows a code, a token or a whole phone number."""
+"""The values that callers receive. Frozen and slotted. No repr shows a code, a token or a whole phone number."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ DeliveryState = Literal["pending", "accepted", "uncertain", "delivered", "failed
 
 
 def mask(phone: str) -> str:
-    """Return an E.164 phone with all but its last four digits hidden, as logs and reprs show it."""
+    """Return an E.164 phone with only its last four digits visible, for logs and reprs."""
     return f"+{'*' * (len(phone) - 5)}{phone[-4:]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Challenge:
-    """A live question put to a phone.
+    """A live challenge: a code for a phone, purpose and bind that waits to be verified.
 
-    `expires_at` and `resend_at` are aware UTC datetimes by the Redis server's clock; `expires_in` and `resend_in` the
-    same in whole seconds from the moment of the answer. `attempts_left` counts the wrong codes it still takes,
-    `sends_left` what the longest window of `Policy.sends` still allows this phone. `delivery` is `pending` (under way),
-    `accepted` by the gateway, `uncertain` (it may or may not have been sent), or, once a receipt told so, `delivered`
-    or `failed`. `replayed` says that an idempotency key found this send already made. `gateway` is the name of the one
-    that served it, "" while that is not known.
+    `expires_at` and `resend_at` are aware UTC datetimes by the Redis server's clock. `expires_in` and `resend_in` are
+    the same times in whole seconds from the moment of the reply. `attempts_left` is how many more wrong codes the
+    challenge accepts. `sends_left` is what the longest window of `Policy.sends` still allows this phone. `delivery` is
+    `pending` (being sent), `accepted` by the gateway, or `uncertain` (it may or may not have been sent). After a
+    receipt it is `delivered` or `failed`. `replayed` is True if an idempotency key found that this send was already
+    made. `gateway` is the name of the gateway that served it, or "" while that is not known.
     """
 
     id: str
@@ -51,13 +51,13 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Standing:
-    """What a phone's own limits still allow it, and whether it is blocked: for operators, never for visitors.
+    """The block of a phone, and what its own limits still allow. For operators, never for visitors.
 
-    `blocked` says that `consecutive_failures`, wrong codes without a right one in between, have reached
-    `Policy.max_consecutive_failures`: it gets neither message nor proof until `unblock`, whatever the other values.
-    `sends_left` and `failures_left` are what the longest windows of `Policy.sends` and `Policy.failures` still allow.
-    `send_in` and `verify_in` are whole seconds until the phone may be sent a code, and until it may try one; 0 where it
-    may now. Both wait for `Policy.failures`, `send_in` for `Policy.sends` too.
+    `consecutive_failures` counts wrong codes without a right one in between. `blocked` is True once they reach
+    `Policy.max_consecutive_failures`: the phone then gets no message and no proof until `unblock`, whatever the other
+    values are. `sends_left` and `failures_left` are what the longest windows of `Policy.sends` and `Policy.failures`
+    still allow. `send_in` and `verify_in` are whole seconds until a send and a verification are allowed, or 0. Both
+    wait for `Policy.failures`, and `send_in` also waits for `Policy.sends`.
     """
 
     phone: str
@@ -70,7 +70,7 @@ class Standing:
 
     @property
     def limited(self) -> bool:
-        """Whether it must wait, to be sent a code or to try one."""
+        """True if the phone must wait before a send or a verification."""
         return self.send_in > 0 or self.verify_in > 0
 
     def __repr__(self) -> str:
@@ -83,13 +83,13 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Proof:
-    """The signed answer to a challenge: who holds `token` has shown that `phone` (E.164) is theirs, for `purpose`.
+    """The signed result of a verification: the holder of `token` has shown that `phone` (E.164) is theirs.
 
-    Always truthy. `verified_at` and `expires_at` are aware UTC datetimes. `fixed` says that a `FixedCode` was used, so
-    no message was ever received. `replayed` says that `redeem` found this proof redeemed already, by an earlier call
-    with the same idempotency key and request: return what that call made, and make nothing new. It is False from
-    `verify` and `check`: however often they return a proof, it is redeemed once. Proofs that differ in it alone are
-    equal.
+    It holds for `purpose`, and it is always truthy. `verified_at` and `expires_at` are aware UTC datetimes. `fixed` is
+    True if a `FixedCode` was used, so that no message was received. `replayed` is True if `redeem` found that an
+    earlier call with the same idempotency key and request has redeemed this proof: return what that call made, and
+    make nothing new. It is False from `verify` and `check`: however often they return a proof, it can be redeemed only
+    once. Proofs that differ only in `replayed` are equal.
     """
 
     id: str
@@ -103,8 +103,8 @@ class Proof:
 
     @property
     def token(self) -> str:
-        """The token to hand to the form. It shows the phone to whoever reads it: keep it out of URLs."""
-        # Signing costs more than verifying, and many callers never read the token: so it is signed here.
+        """The token to pass to the form. Anybody who reads it can see the phone, so keep it out of URLs."""
+        # Signing costs more than verifying, and many callers never read the token, so sign it on access.
         return self._token if isinstance(self._token, str) else self._token(self)
 
     def __repr__(self) -> str:
@@ -115,31 +115,36 @@ class Proof:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A pickle holds the token, never the signer and its secret.
+        # A pickle contains the token, but never the signer and its secret.
         facts = (self.id, self.phone, self.purpose, self.verified_at, self.expires_at, self.fixed, self.token)
-        # Processes of the version before read seven values.
+        # Processes of the previous version read seven values.
         return type(self), (*facts, True) if self.replayed else facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What `on_event` is told, for logs and metrics. It holds no code, phone, secret, address or bind.
+    """An event for `on_event`, for logs and metrics. It contains no code, phone, secret, address or bind.
 
-    `name` is one of `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `erased`; `resent` (in place of `issued`:
-    the code of the live challenge was sent again); `replayed` (an idempotency key found the answer of an earlier call,
-    and nothing was sent, counted or used up); `delivered` and `undelivered` (a receipt told so), `refused` (the call
-    raised), `gateway_failed` (the gateway raised what is no rejection, or the next one's turn came), `push_refused` (a
-    push of receipts was not believed or not read; one a minute for each gateway), `ip_not_counted` (a loopback or
-    private address was given as `ip`: is it a proxy's?).
-    `operation` is the call's name. `operation_id` is what the call was remembered by in Redis: of an issue the send's
-    id, which the gateway was given too, and of a verify the proof's. `challenge_id` is `Challenge.id`, `at` the time of
-    the server's latest answer, an aware UTC datetime, `duration_ms` how long the call took. `phone_id` is the phone's
-    keyed pseudonym: the same phone gives the same text, and the text gives no phone. `outcome` is the delivery of an
-    issue, the `code` of a refusal's error, how a gateway failed, or "". `gateway` is the name of the gateway that
-    served or failed, `channel` how its message went (`sms` or `voice`), `region` the phone's, `scope` that of the limit
-    that refused. `detail` is one more word or two: who served, a limit's scope, a gateway's code, the class of what it
-    raised. What is not known is "", None or (), and so are `segments`, `price` and `reasons` always: no call tells them
-    yet.
+    `name` is one of:
+
+    - `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `erased`.
+    - `resent`: in place of `issued`, if the code of the live challenge was sent again.
+    - `replayed`: an idempotency key found the answer of an earlier call. Nothing was sent, counted or used up.
+    - `delivered` and `undelivered`: a receipt reported it.
+    - `refused`: the call raised an error.
+    - `gateway_failed`: the gateway raised an error that is not a rejection, or the next gateway was tried.
+    - `push_refused`: a push of receipts was rejected or unreadable; at most once a minute for each gateway.
+    - `ip_not_counted`: `ip` was a loopback or private address, perhaps that of a proxy.
+
+    `operation` is the name of the call. `operation_id` is its id in Redis: for an issue the id of the send, which the
+    gateway also received, for a verify the id of the proof. `challenge_id` is `Challenge.id`. `at` is the time of the
+    server's latest reply, an aware UTC datetime. `duration_ms` is the duration of the call. `phone_id` is a keyed
+    pseudonym: it is the same for the same phone, and does not reveal the phone. `outcome` is the delivery of an issue,
+    the `code` of an error, the way in which a gateway failed, or "". `gateway` is the name of the gateway that served
+    or failed, `channel` the channel of its message (`sms` or `voice`), `region` the phone's region, and `scope` the
+    scope of the limit that refused. `detail` has one or two more words: the gateway that served, the scope of a limit,
+    a gateway's code, or the class of its exception. Unknown values are "", None or (). `segments`, `price` and
+    `reasons` are always unknown, because no call reports them yet.
     """
 
     name: str

@@ -1,9 +1,9 @@
-"""One strict reading of phone numbers: every accepted spelling of a number is one E.164 phone.
+"""Parse phone numbers strictly: every accepted spelling of a number results in the same E.164 phone.
 
-Mainland numbers (`1[3-9]` and nine digits) go by a rule of our own. Numbers of other regions go through
-`phonenumbers`, but only after the same check of characters: by itself it takes letters (and turns them into
-somebody else's number), extensions, invisible characters and digits of any script. `otpkit.core.spelling` folds
-what people paste before it asks here.
+Mainland numbers (`1[3-9]` and nine digits) follow otpkit's own rule. Numbers of other regions go through
+`phonenumbers`, after the same check of characters. Without that check, `phonenumbers` accepts letters (and converts
+them into the digits of another number), extensions, invisible characters and digits of any script.
+`otpkit.core.spelling` folds pasted text before it calls this module.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from otpkit.models import mask
 
 MAINLAND = "CN"
 ONLY_MAINLAND = frozenset({MAINLAND})
-MAX_LENGTH = 64  # characters: fifteen digits with ample separators
+MAX_LENGTH = 64  # In characters: fifteen digits with many separators.
 
-MAINLAND_NUMBER: Final = "1[3-9][0-9]{9}"  # the pattern of a mainland mobile number, without its country code
+MAINLAND_NUMBER: Final = "1[3-9][0-9]{9}"  # The pattern of a mainland mobile number, without its country code.
 
 _PLAIN_MAINLAND = re.compile(rf"(?:\+86|0086|86)?({MAINLAND_NUMBER})")
 _TRUNK_MAINLAND = re.compile(rf"(?:86)?0({MAINLAND_NUMBER})")
@@ -30,29 +30,29 @@ _TO_ASCII = str.maketrans("０１２３４５６７８９＋－．（）　", "0
 _SPELLING = re.compile(r"[ (]*\+?[ (]*[0-9](?:[-. ()]*[0-9])*[ )]*")
 _NOT_PARENTHESES = re.compile(r"[^()]+")
 _SEPARATORS = re.compile(r"[-. ()]+")
-_E164_DIGITS = re.compile(r"[1-9][0-9]{6,14}")  # ITU-T E.164: at most 15, the first not 0; Tokelau has 7
-_MIN_FOREIGN = 8  # digits of what is certainly another country's number, where no metadata is read
+_E164_DIGITS = re.compile(r"[1-9][0-9]{6,14}")  # ITU-T E.164: at most 15, the first not 0. Tokelau has 7.
+_MIN_FOREIGN = 8  # With this many digits, a number surely belongs to another country, even without metadata.
 _REGION_CODE = re.compile(r"[A-Z]{2}")
 
-# Numbers that the metadata takes in an old spelling beside the current one; each must stay one phone. None refuses the
-# old spelling: which number it has become can't be told from its digits.
+# Numbers for which the metadata accepts an old spelling beside the current one. Each must stay one phone. None refuses
+# the old spelling, because its digits do not show which number it has become.
 _RENUMBERED: Final[tuple[tuple[str, str | None], ...]] = (
-    # Gabon, 2019: a digit of the operator comes first, the 0 is gone. The old numbers were switched off on 2024-04-06.
+    # Gabon, 2019: the operator's digit comes first, without the 0. Old numbers were switched off on 2024-04-06.
     (r"\+2410?([256][0-9]{6})", r"+2416\1"),
     (r"\+2410?([47][0-9]{6})", r"+2417\1"),
     (r"\+2410?3[0-9]{6}", None),
-    # Brazil, 2012-2016: mobiles have a ninth digit. What still had eight was trunked radio, switched off in 2018.
+    # Brazil, 2012-2016: mobiles have a ninth digit. Numbers that kept eight were trunked radio, switched off in 2018.
     (r"\+55[0-9]{2}7[0-9]{7}", None),
-    # The Gambia: two digits of the operator come before the seven. While both work, the phone is the old spelling.
+    # The Gambia: two digits of the operator precede the seven. While both work, the phone is the old spelling.
     (r"\+220(?:83(?=[35])|86(?=[68])|87(?=[247])|89(?=9))([0-9]{7})", r"+220\1"),
-    # Liberia and Niue: longer mobile numbers took the place of those with seven and four digits.
+    # Liberia and Niue: longer mobile numbers replaced those with seven and four digits.
     (r"\+231[4-6][0-9]{6}", None),
     (r"\+683[56][0-9]{3}", None),
 )
 
 
 class _EveryRegion(frozenset[str]):
-    """Stands for all regions that there are, without the metadata that lists them."""
+    """All regions, without the metadata that lists them."""
 
     __slots__ = ()
 
@@ -64,9 +64,9 @@ EVERY_REGION: Final[AbstractSet[str]] = _EveryRegion({MAINLAND, "001"})
 
 
 def parse(text: object, regions: AbstractSet[str] = ONLY_MAINLAND, default_region: str = MAINLAND) -> str:
-    """Return the phone that `text` spells, as E.164 (`+8613800138000`).
+    """Return the phone of `text` as E.164 (`+8613800138000`).
 
-    The arguments and errors are those of `resolve`.
+    Arguments and errors are those of `resolve`.
     """
     return resolve(text, regions, default_region)[0]
 
@@ -78,23 +78,29 @@ def resolve(
     *,
     takes_trunk: bool = False,
 ) -> tuple[str, str]:
-    """Return the phone that `text` spells, as E.164, and its region, as ISO 3166-1 alpha-2.
+    """Return the phone of `text` as E.164, and its region as ISO 3166-1 alpha-2.
 
-    Taken are ASCII or full-width digits; between them blanks, hyphens, dots and pairs of parentheses,
-    full-width too; blanks around; `+` or `00` before a country code. A number without them is one of
-    `default_region`, where CN also takes a bare `86`. `regions` are those allowed. Both are as
-    `require_regions` checked them.
+    Accepted are ASCII or full-width digits, with blanks, hyphens, dots and pairs of parentheses between them, also
+    full-width, and with blanks around. A country code follows `+` or `00`; for CN, a bare `86` is accepted too.
 
-    Raises PhoneError for what is not a mobile number in such a spelling, and RegionError for a number of a
-    region that is not allowed. While CN alone is allowed no metadata is read: whatever has a foreign country
-    code and 8 to 15 digits is then a RegionError. A number that the numbering plan gives to several regions
-    is of the main one, as `phonenumbers` has it, where that is allowed (Vatican mobiles are IT), and else of
-    the first that is: with AX alone, Finland's mobiles are of AX.
+    Args:
+        text: the number.
+        regions: the allowed regions, as returned by `require_regions`.
+        default_region: the region of a number without a country code, as checked by `require_regions`.
+        takes_trunk: True to remove a trunk prefix after the country code, as in `+44 (0)7400 123456`, if the numbering
+            plan proves that reading: the number is valid without the prefix, and invalid with it.
 
-    With `takes_trunk` a trunk prefix after the country code, as in `+44 (0)7400 123456`, is dropped where the
-    numbering plan proves the reading: with it there is no such number, without it there is.
+    Returns:
+        The phone and its region. Several regions can share a number. It then belongs to their main region by
+        `phonenumbers`, if that is allowed (Vatican mobiles are IT), and otherwise to the first that is allowed: if only
+        AX is allowed, Finland's mobiles are AX.
+
+    Raises:
+        PhoneError: `text` is not a mobile number in an accepted spelling.
+        RegionError: the number's region is not allowed. If only CN is allowed, no metadata is read, and every number
+            with a foreign country code and 8 to 15 digits is a RegionError.
     """
-    # type() rather than isinstance(), which asks the object itself for its __class__.
+    # Use type(): isinstance() would call the object's own __class__.
     if not issubclass(type(text), str):
         raise PhoneError(f"A phone number is a str, not {type(text).__name__:.40}.", "Pass the text as it was typed.")
     if default_region == MAINLAND and MAINLAND in regions:
@@ -105,17 +111,24 @@ def resolve(
 
 
 def mainland_number(phone: str) -> str | None:
-    """Return the 11 digits of an E.164 phone of the mainland, without +86; None for any other phone."""
+    """Return the 11 digits of a mainland E.164 phone, without +86; None for any other phone."""
     found = _MAINLAND_E164.fullmatch(phone)
     return None if found is None else found[1]
 
 
 def require_regions(regions: Iterable[str], default_region: str = MAINLAND) -> frozenset[str]:
-    """Return `regions` as a frozenset, once it is certain that their numbers can be read here.
+    """Check the regions of a policy, and return them as a frozenset.
 
-    For whoever builds a policy. Raises ConfigurationError for an empty set, a code that is not ISO 3166-1
-    alpha-2 in upper case or that `phonenumbers` does not know, one without mobile numbers, a `default_region`
-    outside `regions`, and for any region but CN while the extra `intl` is not installed.
+    Args:
+        regions: region codes, ISO 3166-1 alpha-2 in upper case.
+        default_region: the region of a number without a country code.
+
+    Returns:
+        The regions. Their numbers can be parsed.
+
+    Raises:
+        ConfigurationError: `regions` is empty, has a code that `phonenumbers` does not know or a region without mobile
+            numbers, or lacks `default_region`; or a region other than CN needs the extra `intl`.
     """
     if isinstance(regions, str) or not isinstance(regions, Iterable):
         raise ConfigurationError("regions must be a set of region codes.", 'Write regions={"CN"}.')
@@ -144,7 +157,7 @@ def _require_known(regions: AbstractSet[str]) -> None:
     if unknown:
         hint = " (the United Kingdom is 'GB')" if "UK" in unknown else ""
         raise ConfigurationError(
-            f"regions: {unknown[0]!r} is no region that phonenumbers knows{hint}.",
+            f"regions: {unknown[0]!r} is not a region that phonenumbers knows{hint}.",
             "Write ISO 3166-1 alpha-2 in upper case, like 'HK'.",
         )
     mobile = library.PhoneNumberType.MOBILE
@@ -175,11 +188,11 @@ def _resolve_spelling(
 
 def _digits(text: str) -> str:
     """Return the ASCII digits of `text`, after its plus if it has one."""
-    if len(text) > MAX_LENGTH:  # before anything that takes time in proportion
+    if len(text) > MAX_LENGTH:  # Check this before anything whose time grows with the length.
         _refuse(f"it has more than {MAX_LENGTH} characters")
     ascii_text = text.translate(_TO_ASCII)
     if not _SPELLING.fullmatch(ascii_text):
-        _refuse("it holds something else than one plus, digits and separators between them")
+        _refuse("only digits, separators between them and one plus are allowed")
     parentheses = _NOT_PARENTHESES.sub("", ascii_text)
     if parentheses != "()" * (len(parentheses) // 2):
         _refuse("its parentheses don't pair up")
@@ -196,9 +209,9 @@ def _international(digits: str, regions: AbstractSet[str], *, takes_trunk: bool)
             _refuse("it has too few digits")
         _refuse_region("+" + digits, "another region than CN", regions)
     number = _by_metadata("+" + digits, None)
-    # phonenumbers drops, for one, a trunk 0 after the country code; the strict reading refuses such a number.
+    # phonenumbers drops a trunk 0 after the country code, for example. The strict parser refuses such a number.
     if _e164(number) != "+" + digits and not (takes_trunk and _has_trunk(digits, number)):
-        _refuse("after the country code no trunk prefix belongs")
+        _refuse("a trunk prefix must not follow the country code")
     return _allowed(number, regions)
 
 
@@ -206,7 +219,7 @@ def _national(digits: str, regions: AbstractSet[str], default_region: str, *, ta
     if default_region == MAINLAND:
         return _mainland(digits, regions, takes_trunk=takes_trunk)
     number = _by_metadata(digits, default_region)
-    # A region's own international prefix (011 in the US) can lead to a mainland number: our own rule again.
+    # A region's own international prefix (011 in the US) can lead to a mainland number. Apply the mainland rule again.
     if number.country_code == 86:
         return _mainland(_e164(number)[1:], regions, takes_trunk=False)
     return _allowed(number, regions)
@@ -215,7 +228,7 @@ def _national(digits: str, regions: AbstractSet[str], default_region: str, *, ta
 def _mainland(digits: str, regions: AbstractSet[str], *, takes_trunk: bool) -> tuple[str, str]:
     plain = _PLAIN_MAINLAND.fullmatch(digits) or (_TRUNK_MAINLAND.fullmatch(digits) if takes_trunk else None)
     if plain is None:
-        _refuse("a mainland one is 11 digits from 13 to 19, any other begins with + and its country code")
+        _refuse("a mainland number has 11 digits and begins with 13 to 19; others begin with + and a country code")
     phone = "+86" + plain[1]
     if MAINLAND not in regions:
         _refuse_region(phone, MAINLAND, regions)
@@ -223,14 +236,14 @@ def _mainland(digits: str, regions: AbstractSet[str], *, takes_trunk: bool) -> t
 
 
 def _by_metadata(digits: str, default_region: str | None) -> Any:
-    """Return the mobile number of `digits`, as `phonenumbers` has it and in its current spelling."""
+    """Return the mobile number of `digits` from `phonenumbers`; raise PhoneError if there is none."""
     library = _phonenumbers()
     number = _parsed(digits, default_region)
     if number is None or not library.is_valid_number(number):
         _refuse("no region has such a number", kind="unknown")
     kinds = library.PhoneNumberType
     if library.number_type(number) not in {kinds.MOBILE, kinds.FIXED_LINE_OR_MOBILE}:
-        _refuse("it is no mobile number", kind="landline")
+        _refuse("it is another kind of number, such as a landline", kind="landline")
     return number
 
 
@@ -239,7 +252,7 @@ def _parsed(digits: str, default_region: str | None) -> Any:
     try:
         return library.parse(digits, default_region)
     except library.NumberParseException:
-        return None  # so that our error carries no context with the number in its frames
+        return None  # Return instead of raising: otpkit's error must have no context with the number in its frames.
 
 
 def _e164(number: Any) -> str:
@@ -249,7 +262,7 @@ def _e164(number: Any) -> str:
 
 
 def _has_trunk(digits: str, number: Any) -> bool:
-    """Return whether `digits` are those of `number` with its plan's trunk prefix after the country code."""
+    """Check whether `digits` are `number` with its plan's trunk prefix after the country code."""
     library = _phonenumbers()
     metadata = library.PhoneMetadata.metadata_for_region(library.region_code_for_number(number), None)
     prefix: str = (metadata and metadata.national_prefix) or ""
@@ -258,7 +271,7 @@ def _has_trunk(digits: str, number: Any) -> bool:
 
 
 def _allowed(number: Any, regions: AbstractSet[str]) -> tuple[str, str]:
-    """Return the phone of a mobile number and its region; raises RegionError where none of its regions is allowed."""
+    """Return the phone of a mobile number and its region; raise RegionError if none of its regions is allowed."""
     library = _phonenumbers()
     phone = _current(_e164(number))
     region: str = library.region_code_for_number(number)
@@ -270,13 +283,13 @@ def _allowed(number: Any, regions: AbstractSet[str]) -> tuple[str, str]:
 
 
 def _current(phone: str) -> str:
-    """Return the one spelling of a phone whose numbering plan has changed."""
+    """Return the current spelling of a phone whose numbering plan has changed."""
     library = _phonenumbers()
     for old, new in _RENUMBERED:
         if (found := re.fullmatch(old, phone)) is None:
             continue
         if new is None:
-            _refuse("it is written as it was before its country's numbering plan changed", kind="unknown")
+            _refuse("it has the format from before its country's numbering plan changed", kind="unknown")
         current = found.expand(new)
         return current if library.is_valid_number(_parsed(current, None)) else phone
     return phone
@@ -293,12 +306,12 @@ def _phonenumbers() -> ModuleType:
 
 
 def _refuse(reason: str, kind: PhoneProblem = "spelling") -> NoReturn:
-    raise PhoneError(f"Not a mobile number: {reason}.", "Ask the person at the form to correct it.", kind=kind)
+    raise PhoneError(f"Not a mobile number: {reason}.", "Ask the user to correct it.", kind=kind)
 
 
 def _refuse_region(phone: str, region: str, regions: AbstractSet[str]) -> NoReturn:
     raise RegionError(
         f"{mask(phone)} is a number of {region}, which Policy.regions does not allow.",
-        "Ask for another number, or add its region there.",
+        "Ask for another number, or add its region to Policy.regions.",
         served=calling_codes(regions),
     )

@@ -1,7 +1,7 @@
-"""The rules that a deployment may choose, and the bounds within which it may.
+"""The rules that a deployment may set, and their bounds.
 
 Sources: NIST SP 800-63B-4 §3.1.3.2 (ten minutes, six digits) and §3.2.2 (at most 100 consecutive failures), OWASP ASVS
-5.0 §6.5–6.6, and the Chinese carriers' limits of codes to one number: 1 a minute, 5 an hour, 10 a day, over rolling
+5.0 §6.5–6.6, and the Chinese carriers' limits for codes to one number: 1 a minute, 5 an hour, 10 a day, over rolling
 windows.
 """
 
@@ -21,12 +21,20 @@ from otpkit.phone import require_regions
 DAY_S = 86_400
 _UNIT_S = {"second": 1, "minute": 60, "hour": 3600, "day": DAY_S}
 _RATE = re.compile(r"(\d{1,9})\s*/\s*(?:(\d{1,5})\s*)?(second|minute|hour|day)s?", re.ASCII)
-_IPV6_SHARE = 5  # an IPv4 address may be a whole carrier's NAT; an IPv6 /64 is one household
+_IPV6_SHARE = 5  # An IPv4 address may be the NAT of a whole carrier; an IPv6 /64 is one household.
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Rate:
-    """At most `limit` in `seconds`. Written `"5/hour"` or `"3/10 minutes"` where a rate is asked for."""
+    """At most `limit` in `seconds`. Fields of rates also accept it as text: `"5/hour"` or `"3/10 minutes"`.
+
+    Args:
+        limit: a whole number of at least 1.
+        seconds: the window, a whole number of at least 1.
+
+    Raises:
+        ConfigurationError: a value is not such a number.
+    """
 
     limit: int
     seconds: int
@@ -44,7 +52,17 @@ class Rate:
 
     @classmethod
     def parse(cls, text: str) -> Rate:
-        """Read `"5/hour"`; raises `ConfigurationError` for anything else."""
+        """Return the rate of a text.
+
+        Args:
+            text: a rate such as `"5/hour"` or `"3/10 minutes"`.
+
+        Returns:
+            The rate.
+
+        Raises:
+            ConfigurationError: the text is not a rate.
+        """
         match = _RATE.fullmatch(text.strip())
         if match is None:
             raise ConfigurationError(
@@ -59,31 +77,33 @@ Rates: TypeAlias = str | Rate | Iterable[str | Rate] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The limits and lives of codes and proofs. Every field has a sound default and is checked when built.
+    """The limits and lifetimes of codes and proofs. Every field has a safe default and is checked.
 
-    A field of rates takes `"5/hour"`, `Rate(5, 3600)`, several in a tuple or comma-separated, or None for no limit
-    where one may be left out. Raises `ConfigurationError`, naming the field and its bounds.
-
+    A field of rates accepts `"5/hour"`, `Rate(5, 3600)`, several in a tuple or comma-separated, or None for no limit if
+    the field is optional.
     Args:
-        code_length: digits of a code, 6–10; all of 000000–999999 occur (NIST SP 800-63B-4 §3.1.3.2).
+        code_length: the digits of a code, 6–10; all of 000000–999999 occur (NIST SP 800-63B-4 §3.1.3.2).
         ttl: seconds that a code lives after its latest send, 30–600 (NIST: completed within ten minutes).
         max_age: seconds that a code lives over all its resends, from `ttl` (at least 120) to 600.
-        attempts: wrong codes that one challenge takes, 1–10; not renewed by a resend.
+        attempts: the wrong codes that one challenge accepts, 1–10; a resend does not renew them.
         sends: messages to one phone, over all purposes and binds; rolling windows of at most a day, limits of at most
             32.
         failures: wrong codes for one phone, over all purposes and binds; rolling windows of at most a day, limits of at
             most 64.
-        max_consecutive_failures: 1–100, then the phone is blocked until `unblock` (NIST SP 800-63B-4 §3.2.2).
-        ip_sends: sends for one IPv4 address; an IPv6 /64 is allowed a fifth of it. Windows start at whole multiples in
+        max_consecutive_failures: 1–100; after them the phone is blocked until `unblock` (NIST SP 800-63B-4 §3.2.2).
+        ip_sends: sends for one IPv4 address; an IPv6 /64 gets a fifth of it. Windows start at whole multiples in
             UTC.
-        ip_failures: wrong codes and guesses where no code is, likewise.
+        ip_failures: wrong codes for one IPv4 address, and guesses without a challenge; otherwise like `ip_sends`.
         region_sends: sends to the numbers of a region, by its ISO 3166 code, e.g. `{"CN": "50000/day"}`; UTC windows.
-        total_sends: all sends, e.g. `"100000/day"`; UTC windows. With `region_sends`, what an SMS bill may come to.
+        total_sends: all sends, e.g. `"100000/day"`; UTC windows. With `region_sends`, it bounds the SMS bill.
         regions: the regions whose numbers are served: the allow-list against SMS pumping.
         default_region: the region of a number written without a country code.
         proof_ttl: seconds that a proof lives, 30–3600.
-        replicas: how many of Redis's replicas must confirm what issue, verify and redeem write before they answer, 0–8.
-            Redis replicates behind its answers: without this a failover can forget a code that was used.
+        replicas: the number of Redis replicas that must confirm the writes of issue, verify and redeem before these
+            return, 0–8. Redis replicates after it replies: with 0, a failover can forget that a code was used.
+
+    Raises:
+        ConfigurationError: a field is wrong. The error names each wrong field and its bounds.
     """
 
     code_length: int = 6
@@ -116,7 +136,7 @@ class Policy:
                 checks.of(name, _check_int, name, getattr(self, name), low, high)
             if checks.passed("ttl", "max_age") and self.max_age < self.ttl:
                 problem = f"Policy.max_age ({self.max_age} s) is less than ttl ({self.ttl} s)."
-                checks.add("max_age", problem, "Set it to as much or more.")
+                checks.add("max_age", problem, "Set it to at least ttl.")
             for name, most, longest in (("sends", 32, DAY_S), ("failures", 64, DAY_S)):
                 rates = checks.of(name, _rates, name, getattr(self, name), required=True, most=most, longest=longest)
                 self._normalise(name, rates)
@@ -141,12 +161,12 @@ def _build(values: dict[str, Any]) -> Policy:
 
 
 def rates_of(value: Rates) -> tuple[Rate, ...]:
-    """Return a policy's field of rates as the tuple that it is once the policy is built."""
-    return value  # type: ignore[return-value]  # what __post_init__ has made of it
+    """Return a policy's field of rates as the tuple that it is after the policy was built."""
+    return value  # type: ignore[return-value]  # `__post_init__` has converted it.
 
 
 def ipv6_share(rates: Iterable[Rate]) -> tuple[Rate, ...]:
-    """Return what an IPv6 /64 is allowed where an IPv4 address is allowed `rates`."""
+    """Return the rates of an IPv6 /64, from the `rates` of an IPv4 address."""
     return tuple(Rate(max(1, rate.limit // _IPV6_SHARE), rate.seconds) for rate in rates)
 
 
@@ -157,7 +177,7 @@ def _regions(regions: Any, default_region: str) -> frozenset[str]:
 
 
 def _region_sends(limits: Any, allowed: AbstractSet[str] | None) -> Mapping[str, Rates]:
-    """Return the rates of regions; those of a region that is not among `allowed` are refused, where that is known."""
+    """Return the rates of regions; refuse those of a region that is not in `allowed`, unless `allowed` is None."""
     if not isinstance(limits, Mapping):
         raise ConfigurationError("Policy.region_sends must map region codes to rates.", 'Write {"CN": "50000/day"}.')
     if allowed is not None and (stray := sorted(str(region)[:8] for region in limits if region not in allowed)):
@@ -185,7 +205,7 @@ def _rates(
         value = [] if value is None else [value]
     if not isinstance(value, Iterable):
         raise ConfigurationError(
-            f"Policy.{name} holds no rates, but {type(value).__name__}.", 'Write them like "5/hour".'
+            f"Policy.{name} must contain rates, not {type(value).__name__}.", 'Write them like "5/hour".'
         )
     rates: list[Rate] = []
     for item in value:
@@ -195,14 +215,14 @@ def _rates(
             rates.append(item)
         else:
             raise ConfigurationError(
-                f"Policy.{name} holds no rates, but {type(item).__name__}.", 'Write them like "5/hour".'
+                f"Policy.{name} must contain rates, not {type(item).__name__}.", 'Write them like "5/hour".'
             )
     if required and not rates:
-        raise ConfigurationError(f"Policy.{name} holds no rate.", 'Set at least one, such as "5/hour".')
+        raise ConfigurationError(f"Policy.{name} contains no rate.", 'Set at least one, such as "5/hour".')
     for rate in rates:
         if rate.limit > most or rate.seconds > longest:
             raise ConfigurationError(
-                f"Policy.{name} can't hold {rate}.", f"Set limits up to {most} in up to {longest} seconds."
+                f"Policy.{name} can't be {rate}.", f"Set limits up to {most} in up to {longest} seconds."
             )
     return tuple(sorted(set(rates), key=lambda rate: rate.seconds))
 

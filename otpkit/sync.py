@@ -1,4 +1,4 @@
-"""`OTP`: the shell that performs what flows ask for, one after the other. It holds no decision."""
+"""`OTP`: the shell that performs the effects of flows, one after the other. It makes no decisions."""
 
 from __future__ import annotations
 
@@ -32,30 +32,31 @@ _log = logging.getLogger("otpkit")
 
 @without_locals
 class OTP:
-    """Verify phones by one-time codes. Safe to share between threads, and across a fork.
+    """Verify phones by one-time codes. It is safe to share between threads, and across a fork.
 
     Args:
         redis: a URL (`redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`, or `memory://` for a
-            store in this process), or a redis-py client. A URL's query takes redis-py's options, such as
+            store in this process), or a redis-py client. A URL's query accepts redis-py's options, such as
             `ssl_ca_certs`, and for Sentinels `sentinel_username` and `sentinel_password`. A client that was passed in
-            is never closed; one made from a URL waits at most 1 s to connect and 1 s for an answer, and 3 s in all for
-            what a call asks of Redis.
-        gateway: a `Gateway`, such as `Alidayu(…)`, a function that takes a `Message`, a `Failover([…])`, or a mapping
-            of regions to these, `{"CN": …, "*": …}`.
+            is never closed. One made from a URL waits at most 1 s to connect and 1 s for a reply, and 3 s in all for
+            the Redis commands of a call.
+        gateway: a `Gateway`, such as `Alidayu(…)`, a function with a `Message` as its argument, a `Failover([…])`, or a
+            mapping of regions to these, `{"CN": …, "*": …}`.
         template: a `Template`, or a mapping of purpose to `Template`.
         secret: str or bytes of at least 32 bytes, or a sequence of them: the last one signs, all are accepted. To
             rotate: deploy the new one first in the sequence, then last, and drop the old one after `max_age +
             proof_ttl`.
-        policy: the limits and lives.
-        index_secret: the secret that keys phones' pseudonyms. It never changes: required, as the first secret, once
-            there are several.
+        policy: the limits and lifetimes.
+        index_secret: the secret that keys phones' pseudonyms. It must never change. With several secrets it is
+            required: pass the first one.
         fixed_codes: `FixedCode`s for the reviewers of app stores.
         namespace: the prefix of all keys in Redis: letters, digits, `_`, `.`, `-`.
-        on_event: a function that is told of every `Event`; what it raises is logged and dropped.
-        clock: a function that gives seconds since the epoch, for tests. None is the Redis server's own clock.
+        on_event: a function that is called with every `Event`. Its exceptions are logged and dropped.
+        clock: a function that returns seconds since the epoch, for tests. None uses the Redis server's clock.
 
-    Raises `ConfigurationError` for anything that can't work, naming the field and the remedy. Nothing is connected to
-    yet. The methods raise it too, for a wrong argument of the developer's, such as a purpose without a template.
+    Raises:
+        ConfigurationError: an argument can't work. The error names the field and the remedy. The constructor does not
+            connect to Redis. The methods raise it too, for a wrong argument, such as a purpose without a template.
     """
 
     def __init__(
@@ -99,16 +100,24 @@ class OTP:
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
-        """Build from the environment: `OTPKIT_REDIS_URL`, `OTPKIT_SECRET`, `OTPKIT_GATEWAY`, `OTPKIT_TEMPLATE_CODE`,
-        `OTPKIT_TEMPLATE_SIGN_NAME` and the gateway's own (`OTPKIT_ALIDAYU_APP_KEY`, `OTPKIT_ALIDAYU_APP_SECRET`).
-        `OTPKIT_POLICY` and `OTPKIT_TEMPLATES`, JSON objects, are the policy's fields and a template for each purpose.
+        """Build an `OTP` from environment variables.
+
+        `OTPKIT_REDIS_URL`, `OTPKIT_SECRET`, `OTPKIT_GATEWAY`, `OTPKIT_TEMPLATE_CODE`, `OTPKIT_TEMPLATE_SIGN_NAME` and
+        the gateway's own variables (`OTPKIT_ALIDAYU_APP_KEY`, `OTPKIT_ALIDAYU_APP_SECRET`) are read. `OTPKIT_POLICY`
+        and `OTPKIT_TEMPLATES` are JSON objects: the fields of the policy, and a template for each purpose.
 
         `OTPKIT_GATEWAY=alidayu,twilio` is a `Failover`, with its arguments in `OTPKIT_FAILOVER_…`. `OTPKIT_GATEWAYS`, a
         JSON object, names a gateway or a list of them for each region, "*" for all others. A gateway's own templates
         are `OTPKIT_TWILIO_TEMPLATE_…` or `OTPKIT_TWILIO_TEMPLATES`.
 
-        `overrides` are arguments of `OTP`, which win. Raises `ConfigurationError` that says exactly what is missing and
-        what is wrong.
+        Args:
+            overrides: arguments of `OTP`, which replace those of the environment.
+
+        Returns:
+            The `OTP`.
+
+        Raises:
+            ConfigurationError: variables are missing or wrong. The error names each of them.
         """
         from otpkit.environment import arguments_from  # Most programs never need it, and it takes time to import.
 
@@ -116,7 +125,7 @@ class OTP:
 
     @property
     def policy(self) -> Policy:
-        """The limits and lives, as they were given."""
+        """The policy that was passed in."""
         return self._config.policy
 
     def issue(
@@ -131,30 +140,35 @@ class OTP:
         channel: Channel = "sms",
         region: str | None = None,
     ) -> Challenge:
-        """Send a one-time code to a phone; while one is live, send the same code again.
+        """Send a one-time code to a phone. While a code is live, send the same code again.
+
+        `RateLimitError.retry_after` and `BlockedError` reveal, for any bind, what others did with the number, without
+        sending anything. `otpkit.web.discreet` answers every stranger alike.
 
         Args:
-            phone: any spelling of a mobile number; fold what people paste by `otpkit.normalize` first.
-            purpose: what the code is for; a code of one purpose is worth nothing in another.
-            bind: a text that the code must stay tied to, such as a session id; the same must be given to `verify`.
-            ip: the visitor's address, for `Policy.ip_sends`, as your proxy is trusted to say it, never a form. None, as
-                a header that is missing gives, counts none.
-            params: further template variables, taken literally.
-            idempotency_key: a text that names this request: a second call with it sends nothing and gives the first
-                one's outcome.
-            channel: `"voice"` has a gateway that can do so call the phone and speak the code: the live challenge's same
+            phone: any spelling of a mobile number; fold pasted text with `otpkit.normalize` first.
+            purpose: the use of the code; a code for one purpose is not valid for another.
+            bind: a text to tie the code to, such as a session id; pass the same to `verify`.
+            ip: the visitor's address, for `Policy.ip_sends`, as your trusted proxy reports it, never from a form. None,
+                the value of a missing header, counts nothing.
+            params: further template variables, used literally.
+            idempotency_key: a text that names this request: a second call with it sends nothing, and returns the
+                outcome of the first one.
+            channel: `"voice"` lets a gateway that can do so call the phone and speak the code. It is the same live
                 code, within the same limits.
             region: the region of a number without a country code, one of `Policy.regions`; None is
-                `Policy.default_region`. All calls that take a phone take it.
+                `Policy.default_region`.
 
-        Returns the `Challenge`, whose `delivery` is `accepted` or `uncertain`: show the form for the code in both
-        cases.
+        Returns:
+            The `Challenge`. Its `delivery` is `accepted` or `uncertain`: show the form for the code in both cases.
 
-        Raises `PhoneError`, `RegionError`, `RateLimitError`, `BlockedError`, `GatewayRejectedError` (certainly not
-        sent, and given back), `StoreUnavailableError` (nothing was sent).
-
-        `RateLimitError.retry_after` and `BlockedError` tell, whatever the bind, what others did with the number, and
-        send nothing: `otpkit.web.discreet` has one answer for strangers.
+        Raises:
+            PhoneError: not a mobile number.
+            RegionError: the policy does not allow the number's region.
+            RateLimitError: a limit is used up.
+            BlockedError: too many consecutive wrong codes.
+            GatewayRejectedError: certainly not sent, and refunded.
+            StoreUnavailableError: Redis did not answer; nothing was sent.
         """
         request = IssueRequest(phone, purpose, bind, ip, params, idempotency_key, channel, region)
         return self._drive(self._flows.issue(request))
@@ -170,23 +184,32 @@ class OTP:
         idempotency_key: str | None = None,
         region: str | None = None,
     ) -> Proof:
-        """Verify the code that a person typed: a right one is used up, a wrong one is counted, in one step.
+        """Verify a typed code: a right code is used up, and a wrong one is counted, in one step.
+
+        It raises instead of returning False, so that a forgotten `if` admits no visitor (NIST SP 800-63B-4 §3.1.3.2,
+        OWASP ASVS 6.5.1).
 
         Args:
             phone: any spelling of the number.
-            code: what was typed, blanks and hyphens included.
-            purpose: as given to `issue`.
-            bind: as given to `issue`.
-            ip: the visitor's address, for `Policy.ip_failures`, as in `issue`. None counts none.
-            idempotency_key: a text that names this form: sent twice with the same code, it gets the same answer twice.
-                Both have one proof, with one id, which is redeemed once.
-            region: as given to `issue`.
+            code: the text as it was typed, with blanks and hyphens.
+            purpose: the same as for `issue`.
+            bind: the same as for `issue`.
+            ip: the visitor's address, for `Policy.ip_failures`, as for `issue`. None counts nothing.
+            idempotency_key: a text that names this form: if it is sent twice with the same code, it gets the same
+                answer twice. Both answers have one proof with one id, which can be redeemed once.
+            region: the same as for `issue`.
 
-        Returns a `Proof`. It raises instead of returning False, so that a forgotten `if` lets nobody in (NIST SP
-        800-63B-4 §3.1.3.2, OWASP ASVS 6.5.1).
+        Returns:
+            The `Proof`.
 
-        Raises `PhoneError`, `MalformedCodeError`, `WrongCodeError`, `ExpiredCodeError`, `RateLimitError`,
-        `BlockedError`, `StoreUnavailableError`.
+        Raises:
+            PhoneError: not a mobile number.
+            MalformedCodeError: the text does not have the digits of a code; nothing was counted.
+            WrongCodeError: the code is wrong, and was counted.
+            ExpiredCodeError: there is no live challenge.
+            RateLimitError: a limit is used up.
+            BlockedError: too many consecutive wrong codes.
+            StoreUnavailableError: Redis did not answer; nothing was granted.
         """
         return self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key, region))
 
@@ -199,20 +222,25 @@ class OTP:
         phone: str | NotGiven | None = NOT_GIVEN,
         region: str | None = None,
     ) -> Proof:
-        """Check a proof's token without Redis; it may be checked any number of times while it lives.
+        """Check a proof's token without Redis, any number of times while it lives.
 
-        A proof that was redeemed is still read. Judged by `clock`, or this host's.
+        A proof that was already redeemed passes too. The time is that of `clock`, or this host's.
 
         Args:
             token: `Proof.token`.
-            purpose: as given to `verify`.
-            bind: as given to `verify`.
-            phone: the form's phone; any but the token's is an error, and so is None, which a form without the field
-                gives. Left out, nothing is compared: use `proof.phone` then, never the form's.
-            region: as given to `issue`.
+            purpose: the same as for `verify`.
+            bind: the same as for `verify`.
+            phone: the form's phone. If it is not the token's phone, the call fails, also for None, the value of a form
+                without the field. If it is left out, nothing is compared: then use `proof.phone`, never the form's.
+            region: the same as for `issue`.
 
-        Returns the `Proof`. Raises `InvalidTokenError`, also for a token of another namespace and, in a namespace but
-        the default one, for a token of the first version, which names none; `ExpiredTokenError`.
+        Returns:
+            The `Proof`.
+
+        Raises:
+            InvalidTokenError: the token is not for this purpose, bind, phone and namespace. Outside the default
+                namespace, this includes tokens of the first version, which name no namespace.
+            ExpiredTokenError: the token has expired.
         """
         return self._flows.check(token, purpose, bind, phone, region)
 
@@ -227,97 +255,162 @@ class OTP:
         request: str | None = None,
         region: str | None = None,
     ) -> Proof:
-        """Redeem a proof's token, once ever: call it where the account is created. Judged by the server's time.
+        """Redeem a proof's token, only once: call it where the account is created. The server's time decides.
 
         Args:
             token: `Proof.token`.
-            purpose: as given to `verify`.
-            bind: as given to `verify`.
-            phone: the form's phone; any but the token's is an error, and so is None, which a form without the field
-                gives. Left out, nothing is compared: use `proof.phone` then, never the form's.
-            idempotency_key: a text that names this form: sent twice, it gets the same proof twice, while it lives. None
-                stands for none: a second call is then a `UsedTokenError`. The visitor may choose it, so look at
+            purpose: the same as for `verify`.
+            bind: the same as for `verify`.
+            phone: the form's phone. If it is not the token's phone, the call fails, also for None, the value of a form
+                without the field. If it is left out, nothing is compared: then use `proof.phone`, never the form's.
+            idempotency_key: a text that names this form: if it is sent twice, it gets the same proof twice, while the
+                proof lives. With None, a second call is a `UsedTokenError`. The visitor may choose the key, so look at
                 `Proof.replayed`.
-            request: a text that is the same for the same request, such as `otpkit.web.fingerprint` returns: another
-                request with the same `idempotency_key` is a `UsedTokenError`. None compares nothing.
-            region: as given to `issue`.
+            request: a text that is the same for the same request, such as the result of `otpkit.web.fingerprint`. A
+                different request with the same `idempotency_key` is a `UsedTokenError`. None compares nothing.
+            region: the same as for `issue`.
 
-        Returns the `Proof`. Where its `replayed` is True, an earlier call redeemed it: return what that call made. A
-        call that repeats itself after a lost reply is not replayed; one that was made anew after a
-        `StoreUnavailableError` may be, though nothing was made.
+        Returns:
+            The `Proof`. If its `replayed` is True, an earlier call redeemed it: return what that call made. A call that
+            retries itself after a lost reply is not replayed. A call that you repeat after a `StoreUnavailableError`
+            may be replayed, although nothing was made.
 
-        Raises `InvalidTokenError`, `ExpiredTokenError`, `UsedTokenError`, `StoreUnavailableError`.
+        Raises:
+            InvalidTokenError: the token is not for this purpose, bind, phone and namespace.
+            ExpiredTokenError: the token has expired.
+            UsedTokenError: the token was already redeemed, or its record is gone.
+            StoreUnavailableError: Redis did not answer.
         """
         return self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key, request, region))
 
     def status(
         self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None
     ) -> Challenge | None:
-        """Return the live challenge, or None; sends nothing. Not for strangers: it tells whether a code is live.
+        """Return the live challenge, and send nothing. Not for strangers: it reveals whether a code is live.
 
-        Raises `PhoneError`, `StoreUnavailableError`.
+        Args:
+            phone: any spelling of the number.
+            purpose: the same as for `issue`.
+            bind: the same as for `issue`.
+            region: the same as for `issue`.
+
+        Returns:
+            The `Challenge`, or None.
+
+        Raises:
+            PhoneError: not a mobile number.
+            StoreUnavailableError: Redis did not answer.
         """
         return self._drive(self._flows.status(phone, purpose, bind, region))
 
     def standing(self, phone: str, *, region: str | None = None) -> Standing:
-        """Tell whether a phone is limited or blocked; changes nothing. For operators, never for visitors.
+        """Return whether a phone is limited or blocked, and change nothing. For operators, never for visitors.
 
-        Of its own limits alone: those of an IP address, a region and all sends are no phone's. Raises `PhoneError`,
-        `StoreUnavailableError`.
+        Only the phone's own limits count, not those of an IP address, a region or all sends.
+
+        Args:
+            phone: any spelling of the number.
+            region: the same as for `issue`.
+
+        Returns:
+            The `Standing`.
+
+        Raises:
+            PhoneError: not a mobile number.
+            StoreUnavailableError: Redis did not answer.
         """
         return self._drive(self._flows.standing(phone, region))
 
     def delivery(self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None) -> Delivery:
-        """Ask the gateway what became of the live challenge's latest message. Not for strangers.
+        """Ask the gateway for the delivery of the live challenge's latest message. Not for strangers.
 
-        Returns a `Delivery`: pending, delivered, failed or unknown (as where no challenge is live).
+        Args:
+            phone: any spelling of the number.
+            purpose: the same as for `issue`.
+            bind: the same as for `issue`.
+            region: the same as for `issue`.
 
-        Raises `PhoneError`, `GatewayRejectedError`, `StoreUnavailableError`.
+        Returns:
+            A `Delivery`: pending, delivered, failed or unknown (for example without a live challenge).
+
+        Raises:
+            PhoneError: not a mobile number.
+            GatewayRejectedError: the gateway refused the query.
+            StoreUnavailableError: Redis did not answer.
         """
         return self._drive(self._flows.delivery(phone, purpose, bind, region))
 
     def receive(self, push: Push, *, gateway: str = "") -> Receipts:
-        """Record what a provider pushed of messages sent here, and return what to answer it.
+        """Record the receipts that a provider pushed, and return the response for it.
 
-        `gateway` is the name of the one that the push is of, as `Challenge.gateway` has it; "" where there is only one.
-        Every receipt of the push is recorded, however many they are; one that is told twice, or of a message that was
-        not sent here, changes nothing.
+        Every receipt of the push is recorded. A repeated receipt, or one of a message from elsewhere, changes nothing.
 
-        Raises `ConfigurationError` for a name that no gateway has and for a gateway that is pushed no receipts, and
-        `StoreUnavailableError`: answer the provider with its `status`, and it pushes again.
+        Args:
+            push: the provider's request.
+            gateway: the name of the gateway, as in `Challenge.gateway`; "" if there is only one.
+
+        Returns:
+            The `Receipts`, with the response for the provider.
+
+        Raises:
+            ConfigurationError: there is no gateway of this name, or it receives no pushes.
+            StoreUnavailableError: Redis did not answer. Answer with its `status`, and the provider pushes again.
         """
         return self._drive(self._flows.receive(push, gateway))
 
     def revoke(self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None) -> None:
-        """End the live challenge; its messages stay counted. Raises `PhoneError`, `StoreUnavailableError`."""
+        """End the live challenge. Its messages stay counted.
+
+        Args:
+            phone: any spelling of the number.
+            purpose: the same as for `issue`.
+            bind: the same as for `issue`.
+            region: the same as for `issue`.
+
+        Raises:
+            PhoneError: not a mobile number.
+            StoreUnavailableError: Redis did not answer.
+        """
         self._drive(self._flows.revoke(phone, purpose, bind, region))
 
     def unblock(self, phone: str, *, region: str | None = None) -> None:
-        """Lift a block and clear the failures: for an operator who knows the person, never for visitors.
+        """Remove a block and clear the failures: for an operator who knows the user, never for visitors.
 
-        Raises `PhoneError`, `StoreUnavailableError`.
+        Args:
+            phone: any spelling of the number.
+            region: the same as for `issue`.
+
+        Raises:
+            PhoneError: not a mobile number.
+            StoreUnavailableError: Redis did not answer.
         """
         self._drive(self._flows.unblock(phone, region))
 
     def erase(self, phone: str, *, region: str | None = None) -> None:
-        """Remove all that is kept of a phone, its limits too (GDPR Art. 17, PIPL Art. 47): never for visitors.
+        """Remove all that is stored about a phone, with its limits (GDPR Art. 17, PIPL Art. 47). Never for visitors.
 
-        Raises `PhoneError`, `StoreUnavailableError`.
+        Args:
+            phone: any spelling of the number.
+            region: the same as for `issue`.
+
+        Raises:
+            PhoneError: not a mobile number.
+            StoreUnavailableError: Redis did not answer.
         """
         self._drive(self._flows.erase(phone, region))
 
     def close(self) -> None:
         """Refuse further calls, and close the connections that this object made.
 
-        Every call but `check`, which needs no connection, then raises `ConfigurationError` before anything is written
-        or sent. Calls under way in other threads end as usual, and the last one closes the connections. A client that
-        was passed in stays open. Closing again does nothing.
+        Later calls raise `ConfigurationError` before anything is written or sent, except `check`, which needs no
+        connection. Running calls in other threads end as usual, and the last one closes the connections. A client that
+        was passed in stays open. A second close does nothing.
         """
         if self._calls.close():
             self._release()
 
     def _after_fork(self) -> None:
-        """Leave the parent's locks and connections alone; Python calls this in a forked child."""
+        """Leave the parent's locks and connections alone. Python calls this in a forked child."""
         self._calls.forget()
         self._store.after_fork()
 
@@ -341,14 +434,14 @@ class OTP:
             effect = next(flow)
             while True:
                 try:
-                    # A script is the usual one: it is run without a frame between.
+                    # A script is the most frequent effect: run it without another function call.
                     reply = run(effect, budget) if type(effect) is RunScript else self._perform(effect, budget)
-                except Exception as error:  # noqa: BLE001 - the flow decides what it means
+                except Exception as error:  # noqa: BLE001 - The flow decides what it means.
                     failure = error
                 else:
                     effect = flow.send(reply)
                     continue
-                # Outside the except block, or what the flow raises next would carry it as its context.
+                # Throw outside the except block: otherwise the flow's next error would have this one as its context.
                 effect = flow.throw(failure)
         except StopIteration as stop:
             result: T = stop.value
@@ -378,31 +471,38 @@ class OTP:
 
 
 def refuse_awaitable(result: Any) -> Any:
-    """Return what a function gave; raises `ConfigurationError` for what was never awaited, and so never done."""
+    """Return the result of a function; raise `ConfigurationError` for an awaitable, which never ran."""
     if result is None or not inspect.isawaitable(result):
         return result
     if inspect.iscoroutine(result):
         result.close()
-    raise ConfigurationError("The gateway function gives an awaitable.", "Use AsyncOTP with it, or a plain function.")
+    raise ConfigurationError("The gateway function returns an awaitable.", "Use AsyncOTP, or pass a plain function.")
 
 
 def tell(listener: Listener | None, effect: Emit) -> None:
-    """Hand an event to the listener; what it raises is logged by class alone, for its text may hold anything."""
+    """Pass an event to the listener. Log only the class of its exceptions, whose text may contain anything."""
     if effect.warning:
         _log.warning("%s", effect.warning)
     if listener is None:
         return
     try:
         listener(effect.event)
-    except Exception as error:  # noqa: BLE001 - a listener must not undo what has happened
+    except Exception as error:  # noqa: BLE001 - A listener must not undo what has happened.
         _log.error("on_event raised %s for the event %s", type(error).__name__, effect.event.name)
 
 
 @without_locals
 def drive(flow: Flow[T] | PageFlow[T], otp: OTP) -> T:
-    """Run a page flow to its end, and return what it returns. Raises what it does not catch.
+    """Run a page flow to its end, and return its result. It raises what the flow does not catch.
 
-    A page flow is a generator that yields calls, such as `lambda otp: otp.verify(phone, code)`, and is sent what they
-    return. So a page is written once for both, `OTP` and `AsyncOTP`.
+    A page flow is a generator that yields calls, such as `lambda otp: otp.verify(phone, code)`, and receives their
+    results. So the same page works with `OTP` and with `AsyncOTP`.
+
+    Args:
+        flow: the page flow.
+        otp: the `OTP` for its calls.
+
+    Returns:
+        The flow's result.
     """
     return otp._drive(flow)

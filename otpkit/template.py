@@ -1,6 +1,6 @@
-"""The message of a one-time code as the gateway approved it: its variables, its text, how many SMS it takes.
+"""The message of a one-time code as the gateway approved it: its variables, its text, and its number of SMS parts.
 
-Nothing that is filled in can add a line, a variable or a further substitution to a message.
+No value of a variable can add a line, a variable or a further substitution to a message.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ _BODY_VARIABLE = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
 _PLACEHOLDER = re.compile(r"\{(?:code|minutes)\}")
 _SIGN_MARKS = re.compile(r"[【】\"'“”‘’「」『』]")
 _BRACKETS = re.compile(r"[【】]")
-MAX_PARAM = 64  # characters of a value that one message gives: a visitor may have typed it, and each part is paid for
+MAX_PARAM = (
+    64  # In characters, for the values of one message: a visitor may have typed them, and each part costs money.
+)
 # 3GPP TS 23.038 §6.2.1: the default alphabet, and the extension table, whose characters cost two septets.
 _GSM7_BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡"
     "ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _GSM7_EXTENDED = frozenset("\f^{}\\[~]|€")
-# Of a single message, and of each part of a longer one (3GPP TS 23.040 §9.2.3.24.1).
+# The sizes of a single message, and of each part of a longer one (3GPP TS 23.040 §9.2.3.24.1).
 _GSM7_SEPTETS = (160, 153)
-_UCS2_UNITS = (70, 67)  # of 16 bits
+_UCS2_UNITS = (70, 67)  # In units of 16 bits.
 
 
 class _Unsigned(str):
-    """The `sign_name` of a template that was given none; an empty one that was passed is a mistake."""
+    """The `sign_name` of a template without one. An empty `sign_name` that was passed in is a mistake."""
 
     __slots__ = ()
 
@@ -45,16 +47,18 @@ class _Unsigned(str):
 class Template:
     """An approved template.
 
-    `code` is its id at the gateway. `sign_name` is the approved signature without 【】 or quotes; leave it
-    out where the gateway adds none, as Twilio. `params` gives each template variable its value, where
-    `{code}` and `{minutes}` are filled in; at least one value holds `{code}`. `body` is the approved text
-    without the signature, its variables as `${name}`: gateways that have templates send nothing of it, but
-    it lets the variables be checked and the message be shown and counted; all others send it as it is
-    written. A variable whose value comes from `issue(params=…)` stands in `params` too, with the value to
-    use when none is given.
+    Args:
+        code: its id at the gateway.
+        sign_name: the approved signature without 【】 or quotes. Leave it out if the gateway adds none, as with Twilio.
+        params: a value for each template variable. `{code}` and `{minutes}` in it are replaced, and at least one value
+            contains `{code}`. A variable whose value comes from `issue(params=…)` must be here too, with its default.
+        body: the approved text without the signature, with its variables as `${name}`. With it, the variables are
+            checked, and the message can be shown and counted. Gateways that have templates do not send it; all others
+            send it as it is written.
 
-    Raises ConfigurationError for a malformed field, for a `{word}` other than these two, and with `body`
-    for a variable that is missing or surplus in `params`.
+    Raises:
+        ConfigurationError: a field is malformed, or a value has a `{word}` other than these two. With `body`, also if
+            `params` has a variable too many or too few.
     """
 
     code: str
@@ -74,14 +78,20 @@ class Template:
         object.__setattr__(self, "params", params)
 
     def sms_params(self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return every template variable with its value filled in.
+        """Return every template variable with its value.
 
-        `minutes` is how long the code lives. `params` are values of this one message: taken literally, in
-        place of a template's value or, without `body`, beside them.
+        Args:
+            code: the code, ASCII digits or letters.
+            minutes: the life of the code.
+            params: values for this message only, used literally. They replace the template's values or, without
+                `body`, are added to them.
 
-        Raises ConfigurationError for a value that is not a str, has more than 64 characters or holds a line
-        break, a control or an invisible character, for a variable that carries the code, and with `body` for
-        one that it lacks.
+        Returns:
+            The values by variable.
+
+        Raises:
+            ConfigurationError: a value is not a str, has more than 64 characters, or contains a line break, a control
+                or an invisible character; or its variable is the one with the code, or is not in `body`.
         """
         _check_code(code)
         _check_minutes(minutes)
@@ -94,7 +104,7 @@ class Template:
         return filled
 
     def sms_param(self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None) -> str:
-        """Return `sms_params` as the JSON object that gateways take, Chinese left readable."""
+        """Return `sms_params` as the JSON object that gateways expect, with readable Chinese."""
         return json.dumps(
             self.sms_params(code, minutes=minutes, params=params), ensure_ascii=False, separators=(",", ":")
         )
@@ -102,37 +112,45 @@ class Template:
     def render(
         self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None, signed: bool = True
     ) -> str:
-        """Return the message as the phone shows it: `【sign】text`, or the text alone without a `sign_name`.
+        """Return the message as the phone shows it: `【sign】text`, or only the text without a `sign_name`.
 
         Args:
-            code: as for `sms_params`; likewise `minutes` and `params`.
-            signed: whether the gateway puts the signature in front (`Gateway.adds_signature`); False gives the text
-                as all other gateways send it.
+            code: the same as for `sms_params`, like `minutes` and `params`.
+            signed: True if the gateway adds the signature (`Gateway.adds_signature`); False returns the text that all
+                other gateways send.
 
-        Raises ConfigurationError where `sms_params` does, and for a template without `body`.
+        Returns:
+            The message.
+
+        Raises:
+            ConfigurationError: as for `sms_params`, and for a template without `body`.
         """
         filled = self.sms_params(code, minutes=minutes, params=params) if self.body is not None else {}
         return self.fill(filled, signed=signed)
 
     def fill(self, filled: Mapping[str, str], *, signed: bool = True) -> str:
-        """Return the message of `render` from values that are filled in, for a gateway that sends texts.
+        """Return the message of `render` from given values, for a gateway that sends texts.
 
         Args:
-            filled: the variables' values, as `sms_params` gives them and a `Message` carries them.
-            signed: whether to put `【sign】` in front, as some providers want it; False gives the text as written.
+            filled: the values by variable, from `sms_params` or a `Message`.
+            signed: True to put `【sign】` in front, as some providers require; False returns the text as written.
 
-        Raises ConfigurationError for a template without `body`.
+        Returns:
+            The message.
+
+        Raises:
+            ConfigurationError: the template has no `body`.
         """
         if self.body is None:
             _refuse("Template.body is not set, so there is no text to show", "pass body= with the approved text")
-        # One pass: what is filled in is never searched for variables.
+        # Substitute in one pass, so that values are never searched for variables.
         text = _BODY_VARIABLE.sub(lambda match: filled[match[1]], self.body)
         return f"【{self.sign_name}】{text}" if signed and self.sign_name else text
 
     def segments(
         self, code: str, *, minutes: int = 5, params: Mapping[str, str] | None = None, signed: bool = True
     ) -> int:
-        """Return how many SMS parts the message of `render` takes, with the same arguments."""
+        """Return the number of SMS parts for the message of `render`, with the same arguments."""
         return count_segments(self.render(code, minutes=minutes, params=params, signed=signed))
 
     def _checked_overrides(self, params: Mapping[str, str]) -> dict[str, str]:
@@ -143,7 +161,7 @@ class Template:
             if "{code}" in self.params.get(name, ""):
                 _refuse(f"params: {name!r} is the variable that carries the code", "leave it out")
             if self.body is not None and name not in self.params:
-                _refuse(f"params: {name!r:.60} is no variable of Template.body", "leave it out, or correct its name")
+                _refuse(f"params: {name!r:.60} is not a variable of Template.body", "leave it out, or correct its name")
         return overrides
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -152,11 +170,11 @@ class Template:
 
 
 def count_segments(text: str) -> int:
-    """Return how many SMS parts `text` takes.
+    """Return the number of SMS parts that `text` needs.
 
-    160 septets if all of it is in the GSM 7-bit alphabet (`[]{}^~\\|€` and the form feed cost two), 153 each
-    in several parts; else 70 UTF-16 units, 67 each in several. Neither an escape nor a surrogate pair is
-    split between two parts. Source: 3GPP TS 23.038 §6.2.1, TS 23.040 §9.2.3.24.1.
+    A text in the GSM 7-bit alphabet has 160 septets, or 153 in each of several parts (`[]{}^~\\|€` and the form feed
+    cost two). Any other text has 70 UTF-16 units, or 67 in each of several parts. Neither an escape nor a surrogate
+    pair is split between two parts. Source: 3GPP TS 23.038 §6.2.1, TS 23.040 §9.2.3.24.1.
     """
     costs, (single, part) = _costs(text)
     return 1 if sum(costs) <= single else _count_parts(costs, part)
@@ -180,7 +198,7 @@ def _count_parts(costs: Iterable[int], size: int) -> int:
 def _check_template_code(code: object) -> None:
     if not isinstance(code, str) or not _TEMPLATE_CODE.fullmatch(code):
         _refuse(
-            f"Template.code {code!r:.40} is no template id",
+            f"Template.code {code!r:.40} is not a template id",
             "copy it from the gateway's console, like 'SMS_585014'",
         )
 
@@ -190,65 +208,65 @@ def _check_sign_name(sign_name: object) -> None:
     if isinstance(sign_name, _Unsigned):
         return
     if not isinstance(sign_name, str) or not sign_name:
-        _refuse("Template.sign_name is empty or no str", remedy)
+        _refuse("Template.sign_name is empty or not a str", remedy)
     if _SIGN_MARKS.search(sign_name):
-        _refuse("Template.sign_name holds 【】 or quotes", remedy)
+        _refuse("Template.sign_name contains 【】 or quotes", remedy)
     if sign_name != sign_name.strip():
         _refuse("Template.sign_name begins or ends with a blank", remedy)
     if INVISIBLE.search(sign_name):
-        _refuse("Template.sign_name holds a control or invisible character", remedy)
+        _refuse("Template.sign_name contains a control or invisible character", remedy)
 
 
 def _checked_params(params: object, where: str) -> dict[str, str]:
-    """Return a copy of `params`, once every name and value in it may stand in a message."""
+    """Return a copy of `params` after checking that every name and value is allowed in a message."""
     if not isinstance(params, Mapping):
         _refuse(f"{where} is a {type(params).__name__:.40}", "pass a mapping of variable names to str")
     copy = dict(params)
     for name, value in copy.items():
         if not isinstance(name, str) or not _VARIABLE_NAME.fullmatch(name):
-            _refuse(f"{where}: {name!r:.60} is no variable name", "use ASCII letters, digits and underscores")
+            _refuse(f"{where}: {name!r:.60} is not a variable name", "use ASCII letters, digits and underscores")
         if not isinstance(value, str):
             _refuse(f"{where}: the value of {name!r:.60} is a {type(value).__name__:.40}", "pass a str")
         if INVISIBLE.search(value):
             _refuse(
-                f"{where}: the value of {name!r:.60} holds a line break, a control or an invisible character",
+                f"{where}: the value of {name!r:.60} contains a line break, a control or an invisible character",
                 "remove it",
             )
     return copy
 
 
 def _check_own_params(params: object) -> Mapping[str, str]:
-    """Return a template's `params`, which no one can change, once each value may be filled in."""
+    """Return a read-only copy of a template's `params` after checking its values."""
     copy = _checked_params(params, "Template.params")
     for name, value in copy.items():
         _check_placeholders(name, value)
     if not any("{code}" in value for value in copy.values()):
-        _refuse("Template.params has no value with {code} in it", 'write params={"code": "{code}"}')
+        _refuse("Template.params has no value that contains {code}", 'write params={"code": "{code}"}')
     return MappingProxyType(copy)
 
 
 def _check_placeholders(name: str, value: str) -> None:
     remedy = "write {code} or {minutes}, nothing else in braces"
     if "${" in value:
-        _refuse(f"Template.params: the value of {name!r:.60} holds a '${{'", remedy + " and no $ before them")
+        _refuse(f"Template.params: the value of {name!r:.60} contains a '${{'", remedy + " and no $ before them")
     rest = _PLACEHOLDER.sub("", value)
     if "{" in rest or "}" in rest:
         _refuse(
-            f"Template.params: the value of {name!r:.60} holds an unknown placeholder or a stray brace",
+            f"Template.params: the value of {name!r:.60} contains an unknown placeholder or a stray brace",
             remedy,
         )
 
 
 def _check_body(body: object) -> None:
     if not isinstance(body, str) or not body:
-        _refuse("Template.body is empty or no str", "pass the approved text, or leave it out")
+        _refuse("Template.body is empty or not a str", "pass the approved text, or leave it out")
     if _BRACKETS.search(body):
-        _refuse("Template.body holds 【】", "leave the signature out, the gateway puts it in front")
+        _refuse("Template.body contains 【】", "leave the signature out, the gateway puts it in front")
     if INVISIBLE.search(body.replace("\n", "")):
-        _refuse("Template.body holds a control or invisible character", "remove it")
+        _refuse("Template.body contains a control or invisible character", "remove it")
     if "${" in _BODY_VARIABLE.sub("", body):
         _refuse(
-            "Template.body holds a malformed variable",
+            "Template.body contains a malformed variable",
             "write ${name} with ASCII letters, digits and underscores",
         )
 
@@ -257,17 +275,17 @@ def _check_same_variables(in_body: set[str], in_params: set[str]) -> None:
     if missing := sorted(in_body - in_params):
         _refuse(
             f"Template.params lacks {missing[0]!r:.60}, a variable of Template.body",
-            "add it; for one that issue(params=…) gives, add the value to use when it doesn't",
+            "add it; for a variable of issue(params=…), add its default",
         )
     if surplus := sorted(in_params - in_body):
         _refuse(
-            f"Template.params has {surplus[0]!r:.60}, which is no variable of Template.body",
+            f"Template.params has {surplus[0]!r:.60}, which is not a variable of Template.body",
             "remove it, or correct its name",
         )
 
 
 def _check_code(code: object) -> None:
-    # Never shown, for it may be a live code.
+    # The error never shows it, because it may be a live code.
     if not isinstance(code, str) or not (code.isascii() and code.isalnum()):
         _refuse("The code to fill in is not a str of ASCII digits or letters", "pass the code as it is typed")
 

@@ -249,7 +249,7 @@ def test_what_a_user_may_not_ask_is_a_warning(binary: str) -> None:
         told = settings_of(server.url.replace("unix://", f"unix://app:{OTHER}@"))
         assert "does not report if it takes snapshots" in told["persistence"].found
         wrong = settings_of(server.url.replace("unix://", "unix://app:a-wrong-password@"))
-        assert wrong["redis"].found == "Redis refused the credentials."
+        assert wrong["redis"].found == "Redis rejected the credentials."
         assert wrong["redis"].remedy.startswith("Check the user")
         assert "wrong-password" not in repr(wrong)
 

@@ -110,7 +110,7 @@ def test_the_variable_that_carries_the_code_is_not_overridden() -> None:
 
 
 def test_with_a_body_a_surplus_value_of_a_call_is_an_error() -> None:
-    with pytest.raises(ConfigurationError, match=r"'city' is no variable of Template\.body"):
+    with pytest.raises(ConfigurationError, match=r"'city' is not a variable of Template\.body"):
         alidayu().sms_params("123456", params={"city": "杭州"})
 
 
@@ -119,7 +119,7 @@ def test_no_value_of_a_call_adds_a_line_or_hides_a_character(character: str) -> 
     """A brand that brings its own last line (`@evil #999999`) would be autofilled from."""
     params = {"product": f"brand{character}@evil.example #999999"}
     for call in (alidayu().sms_params, alidayu().sms_param, alidayu().render, alidayu().segments):
-        with pytest.raises(ConfigurationError, match="'product' holds a line break") as caught:
+        with pytest.raises(ConfigurationError, match="'product' contains a line break") as caught:
             call("123456", params=params)
         assert "evil" not in str(caught.value)
         assert "123456" not in str(caught.value)
@@ -131,10 +131,10 @@ def test_no_value_of_a_call_adds_a_line_or_hides_a_character(character: str) -> 
         ({"product": 5}, "'product' is a int\\. Pass a str"),
         ({"product": None}, "'product' is a NoneType\\. Pass a str"),
         ({"product": ["a"]}, "'product' is a list\\. Pass a str"),
-        ({5: "five"}, "5 is no variable name"),
-        ({"": "x"}, "'' is no variable name"),
-        ({"pro duct": "x"}, "'pro duct' is no variable name"),
-        ({"product\n": "x"}, "is no variable name"),
+        ({5: "five"}, "5 is not a variable name"),
+        ({"": "x"}, "'' is not a variable name"),
+        ({"pro duct": "x"}, "'pro duct' is not a variable name"),
+        ({"product\n": "x"}, "is not a variable name"),
         ([("product", "x")], "params is a list\\. Pass a mapping"),
         ("product", "params is a str\\. Pass a mapping"),
     ],
@@ -207,7 +207,7 @@ def test_a_signature_may_have_a_blank_inside() -> None:
     ["{cod}", "{Code}", "{ code }", "{code!r}", "{code:>8}", "{}", "{0}", "{{code}}", "{", "}", "{code}}"],
 )
 def test_a_typo_in_a_placeholder_is_found_at_construction(value: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"'p' holds an unknown placeholder.*Write \{code\}"):
+    with pytest.raises(ConfigurationError, match=r"'p' contains an unknown placeholder.*Write \{code\}"):
         Template("SMS_1", "阿里", {"code": "{code}", "p": value})
 
 
@@ -218,7 +218,7 @@ def test_a_dollar_before_a_placeholder_is_found_at_construction() -> None:
 
 @pytest.mark.parametrize("params", [{}, {"code": "123456"}, {"minutes": "{minutes}"}])
 def test_a_template_without_the_code_is_an_error(params: Mapping[str, str]) -> None:
-    with pytest.raises(ConfigurationError, match=r"no value with \{code\}"):
+    with pytest.raises(ConfigurationError, match=r"no value that contains \{code\}"):
         Template("SMS_1", "阿里", params)
 
 
@@ -234,7 +234,7 @@ def test_a_variable_that_the_body_has_and_params_lack_is_named() -> None:
 
 
 def test_a_variable_that_params_have_and_the_body_lacks_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="has 'city', which is no variable"):
+    with pytest.raises(ConfigurationError, match="has 'city', which is not a variable"):
         Template("SMS_1", "阿里", {"code": "{code}", "city": "杭州"}, body="码${code}")
 
 

@@ -1,1 +1,1 @@
-"""The calls as flows, and what they decide by; nothing here does I/O."""
+"""The public calls as flows, and the rules that they apply. Nothing in this package does I/O."""

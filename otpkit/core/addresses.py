@@ -1,4 +1,4 @@
-"""Visitors' IP addresses: how each is counted, and which no visitor can have."""
+"""Visitors' IP addresses: how limits count them, and which addresses no visitor can have."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 from otpkit.errors import ConfigurationError
 
-# Addresses that no visitor has, but that a proxy in front of the site may: loopback, private (RFC 1918, RFC 4193),
-# shared (RFC 6598) and link-local ones. Counting them would lock the whole site.
+# No visitor has these addresses, but a proxy in front of the site may: loopback, private (RFC 1918, RFC 4193), shared
+# (RFC 6598) and link-local ones. Counting them would lock out the whole site.
 _NOT_VISITORS = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
     *("::/127", "fc00::/7", "fe80::/10"),
@@ -19,16 +19,20 @@ _NOT_VISITORS = (
 
 
 class Visitor(NamedTuple):
-    """An address as it is counted: an IPv4 one by itself, an IPv6 one with all of its /64, as one household's."""
+    """An address as limits count it: an IPv4 address alone, an IPv6 address as its /64, which one household shares."""
 
     name: str
     is_network: bool
 
 
 def read_visitor(ip: object) -> Visitor | None:
-    """Return how an address is counted, an IPv4-mapped IPv6 one as IPv4; None for one that no visitor can have.
+    """Return how limits count an address, or None if no visitor can have it.
 
-    Raises `ConfigurationError` for what is no address.
+    Args:
+        ip: the address as text. An IPv4-mapped IPv6 address counts as IPv4.
+
+    Raises:
+        ConfigurationError: `ip` is not an address.
     """
     packed = _packed(str(ip))
     starts, ends = _RANGES[len(packed)]
@@ -41,7 +45,7 @@ def read_visitor(ip: object) -> Visitor | None:
 
 
 def _packed(text: str) -> bytes:
-    """Return the bytes of an address: what is written as usual is read by the C library, all else by `ipaddress`."""
+    """Return the bytes of an address. The C library parses the usual spellings, `ipaddress` all others."""
     try:
         if ":" not in text:
             packed = inet_pton(AF_INET, text)
@@ -56,7 +60,8 @@ def _packed(text: str) -> bytes:
     except ValueError:
         pass
     raise ConfigurationError(
-        "ip must be the visitor's IP address as text, or None.", "Pass what your proxy is trusted to say."
+        "ip must be the visitor's IP address as text, or None.",
+        "Pass the address that your trusted proxy reports.",
     )
 
 
@@ -65,7 +70,7 @@ def _unmapped(packed: bytes) -> bytes:
 
 
 def _ranges(size: int) -> tuple[list[bytes], list[bytes]]:
-    """Return the first and the last address of each range that no visitor has, in order."""
+    """Return the first and the last addresses of the ranges that no visitor has, in order."""
     networks = [each for each in map(ipaddress.ip_network, _NOT_VISITORS) if each.max_prefixlen == 8 * size]
     found = sorted((each.network_address.packed, each.broadcast_address.packed) for each in networks)
     return [start for start, _ in found], [end for _, end in found]

@@ -1,4 +1,4 @@
-"""What callers name: purposes and binds, checked."""
+"""Check the purposes, binds and request fingerprints that callers pass."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class NotGiven(Enum):
 
 
 NOT_GIVEN: Final = NotGiven.NOT_GIVEN
-"""Stands for an argument that is left out, where None is a value: what a form without the field gives."""
+"""Marks an argument that was left out, if None is a value: a form without the field passes None."""
 
-_HALF_PAIR = re.compile("[\ud800-\udfff]")  # of surrogates: it can't be written as UTF-8, and so not into a token
+_HALF_PAIR = re.compile("[\ud800-\udfff]")  # Half a surrogate pair. UTF-8 can't encode it, so no token can hold it.
 
 
 def check_purpose(purpose: object) -> str:
-    """Return a purpose that is text; raises `ConfigurationError` for anything else."""
+    """Return the purpose if it is valid text; raise `ConfigurationError` otherwise."""
     if (
         isinstance(purpose, str)
         and 0 < len(purpose) <= _MAX_PURPOSE_CHARS
@@ -33,22 +33,22 @@ def check_purpose(purpose: object) -> str:
     ):
         return purpose
     raise ConfigurationError(
-        f"The purpose is no text of 1 to {_MAX_PURPOSE_CHARS} characters.",
-        'Name what the code is for, such as "signup".',
+        f"purpose must be a text of 1 to {_MAX_PURPOSE_CHARS} characters.",
+        'Name the use of the code, such as "signup".',
     )
 
 
 def check_bind(bind: object) -> str:
-    """Return a bind that is text; raises `ConfigurationError` for anything else."""
+    """Return the bind if it is text; raise `ConfigurationError` otherwise."""
     if isinstance(bind, str):
         return bind
-    raise ConfigurationError("bind is no text.", "Pass one, such as a session id. The empty text binds to nothing.")
+    raise ConfigurationError("bind must be text.", "Pass one, such as a session id. The empty text binds to nothing.")
 
 
 def check_request(request: object) -> str:
-    """Return the fingerprint of a request that is text; raises `ConfigurationError` for anything else."""
+    """Return the fingerprint of a request if it is text; raise `ConfigurationError` otherwise."""
     if isinstance(request, str):
         return request
     raise ConfigurationError(
-        "request is no text.", "Pass one that is the same for the same request, such as a digest of its fields."
+        "request must be text.", "Pass one that is the same for the same request, such as a digest of its fields."
     )

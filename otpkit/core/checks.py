@@ -1,4 +1,4 @@
-"""Check several fields, each although another one is wrong, and tell of all that are wrong at once."""
+"""Check several fields, and report all wrong ones at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ V = TypeVar("V")
 
 
 class Checks:
-    """A block whose checks all run. At its end it raises one `ConfigurationError` of all fields that are wrong::
+    """A block whose checks all run. At its end it raises one `ConfigurationError` with all wrong fields::
 
     with Checks() as checks:
         port = checks.of("port", read_port, text)
@@ -25,27 +25,32 @@ class Checks:
         self._problems: list[FieldProblem] = []
 
     def of(self, field: str, check: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-        """Return what `check` returns for a field.
+        """Return the result of `check` for a field.
 
-        Where it raises `ConfigurationError` that is kept for the end of the block, and None is returned: no line of the
-        block may use the value before `passed` says so. An error that names fields of its own keeps their names.
+        Args:
+            field: the name of the field, for the error.
+            check: the function to call with `args` and `options`.
+
+        Returns:
+            The result, or None if `check` raised `ConfigurationError`. The error is kept for the end of the block; if
+            it names fields itself, it keeps those names. Use the value inside the block only after `passed`.
         """
         try:
             return check(*args, **options)
         except ConfigurationError as error:
             self._problems += problems_of(error, field)
-        return None  # type: ignore[return-value]  # the block raises
+        return None  # type: ignore[return-value]  # The block raises at its end.
 
     def value(self, field: str, check: Callable[[str, V], T], value: V) -> T:
-        """Same as `of`, for a check that takes the field's name and its value."""
+        """Return the result of a check that takes the field's name and its value; otherwise the same as `of`."""
         return self.of(field, check, field, value)
 
     def add(self, field: str, problem: str, remedy: str) -> None:
-        """Keep a problem of a field, in sentences as `ConfigurationError` has them."""
+        """Record a problem of a field. `problem` and `remedy` are sentences, as in `ConfigurationError`."""
         self._problems.append(FieldProblem(field, problem, remedy))
 
     def passed(self, *fields: str) -> bool:
-        """Return whether nothing is wrong with these fields so far."""
+        """Return True if none of these fields has a problem so far."""
         return not any(each.field in fields for each in self._problems)
 
     def __enter__(self) -> Self:
@@ -57,12 +62,12 @@ class Checks:
 
 
 def problems_of(error: ConfigurationError, field: str) -> tuple[FieldProblem, ...]:
-    """Return an error's wrong fields; one that names none is about `field`."""
+    """Return the wrong fields of an error. If the error names none, it is about `field`."""
     return error.problems or (FieldProblem(field, error.problem, error.remedy),)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint at the known name that is most like another one, and the end of the sentence."""
+    """Return the end of a sentence, with the known name that is most similar to `name`, if any."""
     from difflib import get_close_matches  # Only errors need it.
 
     found = get_close_matches(name, list(known), n=1)

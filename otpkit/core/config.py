@@ -1,4 +1,4 @@
-"""The arguments of `OTP` and `AsyncOTP`, checked once, when one is built."""
+"""Check the arguments of `OTP` and `AsyncOTP`, once, when one is built."""
 
 from __future__ import annotations
 
@@ -39,11 +39,21 @@ Listener: TypeAlias = Callable[[Event], object]
 @without_locals
 @dataclass(frozen=True, slots=True)
 class FixedCode:
-    """A code that never changes, for the reviewers of app stores: to `phone` nothing is sent, and all limits hold.
+    """A code that never changes, for the reviewers of app stores. `phone` gets no message, and all limits apply.
 
-    It is in force until `until` (an aware datetime at most 90 days ahead, by the server's time) and for the `purposes`
-    named; after that the phone is one like any other. A code that is removed, changed or ended verifies nothing from
-    then on, whatever was issued before. A `Proof` that it gives says `fixed=True`.
+    A removed, changed or expired code verifies nothing any more, even if a challenge was issued before. A `Proof` from
+    a fixed code has `fixed=True`.
+
+    Args:
+        phone: the phone number, as `OTP.issue` accepts it.
+        code: the code, of as many digits as `Policy.code_length`.
+        until: the end of the code, an aware datetime at most 90 days ahead, by the server's time. After it, the phone
+            is treated like any other.
+        purposes: the purposes for which the code works.
+
+    Raises:
+        ConfigurationError: `until` is not an aware datetime, or `purposes` is not a set of purposes. `OTP` raises it
+            for the other fields.
     """
 
     phone: str
@@ -54,11 +64,13 @@ class FixedCode:
     def __post_init__(self) -> None:
         with Checks() as checks:
             if not isinstance(self.until, datetime) or self.until.tzinfo is None:
-                problem, remedy = "is no aware datetime.", "Pass one, such as datetime(2030, 1, 31, tzinfo=UTC)."
+                problem, remedy = "must be an aware datetime.", "Pass one, such as datetime(2030, 1, 31, tzinfo=UTC)."
                 checks.add("until", f"FixedCode.until {problem}", remedy)
             purposes = frozenset() if isinstance(self.purposes, str) else frozenset(self.purposes)
             if not purposes:
-                checks.add("purposes", "FixedCode.purposes names no purpose in a set.", 'Write it like {"signup"}.')
+                checks.add(
+                    "purposes", "FixedCode.purposes must be a set of at least one purpose.", 'Write it like {"signup"}.'
+                )
         object.__setattr__(self, "purposes", purposes)
 
     def __repr__(self) -> str:
@@ -67,7 +79,7 @@ class FixedCode:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Config:
-    """What an `OTP` is built from, checked: everything that flows lean on, and nothing that does I/O."""
+    """The checked arguments of an `OTP`: all that the flows need, and nothing that does I/O."""
 
     routing: Routing
     policy: Policy
@@ -80,18 +92,18 @@ class Config:
     listener: Listener | None
     clock: Clock | None
     now_arg: Callable[[], int | str]
-    """Return the time for a script: milliseconds of the clock given, or "" for the server's own clock."""
+    """Return the time for a script: milliseconds of the given clock, or "" for the server's own clock."""
     elapsed_s: Callable[[], float]
-    """Return seconds that only differences of count, by the clock given or this host's monotonic one."""
+    """Return seconds by the given clock or this host's monotonic clock. Only differences are meaningful."""
     clustered: bool
 
     def host_ms(self) -> int:
-        """Return the time of the clock given, or of this host, in milliseconds."""
+        """Return the time of the given clock, or of this host, in milliseconds."""
         return int((self.clock or time.time)() * 1000)
 
 
 def check_namespace(namespace: object) -> None:
-    """Raise `ConfigurationError` for a namespace that can't begin a key."""
+    """Raise `ConfigurationError` if a namespace can't be the start of a key."""
     if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
         raise ConfigurationError("namespace must be letters, digits, '_', '.' and '-'.", 'Choose one such as "otpkit".')
 
@@ -111,15 +123,16 @@ def build(
     confirms: bool = True,
     awaits: bool = True,
 ) -> Config:
-    """Check the arguments of `OTP` or `AsyncOTP` and return what they make.
+    """Check the arguments of `OTP` or `AsyncOTP` and return their `Config`.
 
     Args:
-        gateway: as `OTP` documents it, and so are those that follow.
-        clustered: whether the store's keys lie on several nodes.
-        confirms: whether the store's replicas can be waited for.
-        awaits: whether a gateway may be an async function.
+        gateway: as `OTP` documents it, like all arguments that follow, up to `clock`.
+        clustered: True if the store's keys lie on several nodes.
+        confirms: True if the store can wait for replicas.
+        awaits: True if a gateway may be an async function.
 
-    Raises `ConfigurationError` that names every argument that is wrong, and the remedy.
+    Raises:
+        ConfigurationError: arguments are wrong. The error names each of them with its remedy.
     """
     with Checks() as checks:
         if not isinstance(policy, Policy):
@@ -136,7 +149,7 @@ def build(
         if checks.passed("policy") and policy.replicas and not confirms:
             checks.add("policy", *NO_REPLICAS)
         if not awaits and checks.passed("gateway", "template") and any(map(is_async, routing.gateways())):
-            problem = "OTP can't await the async function that is its gateway."
+            problem = "gateway is an async function, which OTP can't await."
             checks.add("gateway", problem, "Use AsyncOTP, or pass a plain function.")
     return Config(
         routing,
@@ -149,7 +162,7 @@ def build(
         namespace,
         on_event,
         clock,
-        # Without a clock these are built-in functions: they cost a call no frame of Python. `str` gives "".
+        # Without a clock these are built-in functions, which add no Python frame to a call. `str()` returns "".
         str if clock is None else lambda: int(clock() * 1000),
         clock or time.monotonic,
         clustered,
@@ -182,12 +195,12 @@ def _add_fixed(fixed: object, found: dict[tuple[str, str], FixedCode], policy: P
 
 
 def fixed_ends_ms(fixed: FixedCode) -> int:
-    """Return the first server millisecond at which a fixed code is not in force any more."""
+    """Return the first server millisecond at which a fixed code has ended."""
     return -((_EPOCH - fixed.until) // timedelta(milliseconds=1))
 
 
 def check_fixed_life(fixed: FixedCode, now_s: float) -> None:
-    """Raise `ConfigurationError` where a fixed code would live for more than 90 days from `now_s` (epoch seconds)."""
+    """Raise `ConfigurationError` if a fixed code ends more than 90 days after `now_s` (epoch seconds)."""
     if fixed.until > datetime.fromtimestamp(now_s, UTC) + timedelta(days=FIXED_CODE_DAYS):
         raise ConfigurationError(
             f"FixedCode.until is more than {FIXED_CODE_DAYS} days ahead.",

@@ -1,9 +1,9 @@
-"""Codes, and the keyed hashes that stand for phones, codes, purposes and binds at rest.
+"""Codes, and the keyed hashes that represent phones, codes, purposes and binds at rest.
 
-From each secret three keys are derived, so that none of them opens what another guards: `code` (a code from its nonce,
-and its digest), `index` (pseudonyms and names) and `token` (proofs). A digest's salt is the subject itself,
-length-prefixed, so that no two identities can be written alike (RFC 2104, FIPS 180-4; NIST SP 800-63B-4 §3.1.3.2 asks
-for at least six random digits).
+Three keys are derived from each secret, so that no key can do another's work: `code` (the code of a nonce, and its
+digest), `index` (pseudonyms and names) and `token` (proofs). The salt of a digest is the subject itself,
+length-prefixed, so that two subjects never have the same encoding. Sources: RFC 2104, FIPS 180-4; NIST SP 800-63B-4
+§3.1.3.2, which requires at least six random digits.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from otpkit.core.checks import Checks
 from otpkit.core.secret import read_secret
 from otpkit.errors import ConfigurationError, MalformedCodeError
 
-DIGEST_BYTES = 16  # 128 bits of a keyed hash: far beyond guessing, and half the memory
+DIGEST_BYTES = 16  # 128 bits of a keyed hash can't be guessed, and need half the memory of 256.
 ID_BYTES = 16
 KEY_ID_BYTES = 4
 CHALLENGE_FIELD_BYTES = 8
-_MIN_START = 12  # characters: 72 bits
+_MIN_START = 12  # In characters: 72 bits.
 _VERSION = b"otpkit 1 "
-URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64.urlsafe_b64encode does the same in twice the time
+URL_SAFE = bytes.maketrans(b"+/", b"-_")  # base64.urlsafe_b64encode does the same, but takes twice as long.
 _SEPARATORS = str.maketrans("", "", " -")
 
 
 def new_id() -> bytes:
-    """Draw 128 random bits: an operation id or a nonce."""
+    """Return 128 random bits: an operation id or a nonce."""
     return secrets.token_bytes(ID_BYTES)
 
 
 def new_ids() -> tuple[bytes, bytes]:
-    """Draw two ids at once: each draw is a call of the operating system."""
+    """Return two ids from one draw: each draw is a system call."""
     drawn = secrets.token_bytes(2 * ID_BYTES)
     return drawn[:ID_BYTES], drawn[ID_BYTES:]
 
 
 def encode_id(raw: bytes) -> str:
-    """Write an id as 22 characters of `[A-Za-z0-9_-]`."""
+    """Return an id as 22 characters of `[A-Za-z0-9_-]`."""
     return b2a_base64(raw, newline=False).translate(URL_SAFE, b"=").decode()
 
 
 def decode_id(text: str) -> bytes:
-    """Read what `encode_id` wrote; raises ValueError for anything else."""
+    """Return the id that `encode_id` encoded; raise ValueError for any other text."""
     raw = base64.urlsafe_b64decode(text + "==")
     if len(raw) != ID_BYTES or encode_id(raw) != text:
         raise ValueError("not an id")
@@ -57,7 +57,7 @@ def decode_id(text: str) -> bytes:
 
 
 def decode_start(text: str) -> bytes:
-    """Read the beginning of what `encode_id` wrote, at least 12 characters; raises ValueError for anything else."""
+    """Return the beginning of an id from at least 12 characters of `encode_id`; raise ValueError for any other text."""
     if len(text) == 22:
         return decode_id(text)
     start = text[: len(text) // 4 * 4]
@@ -68,21 +68,23 @@ def decode_start(text: str) -> bytes:
 
 
 def clean_code(code: object, length: int) -> str:
-    """Return the digits of a typed code, blanks (U+0020) and hyphens dropped.
+    """Return the digits of a typed code, without blanks (U+0020) and hyphens.
 
-    Raises `MalformedCodeError` for anything but `length` ASCII digits then.
+    Raises:
+        MalformedCodeError: the rest is not exactly `length` ASCII digits.
     """
     if isinstance(code, str) and len(code) <= 4 * length:
         digits = str(code).translate(_SEPARATORS)
         if len(digits) == length and digits.isascii() and digits.isdigit():
             return digits
     raise MalformedCodeError(
-        f"A code is {length} ASCII digits in a str. Nothing was counted.", "Pass what the person typed, unchanged."
+        f"A code is {length} ASCII digits in a str. Nothing was counted.",
+        "Pass the text that the user typed, unchanged.",
     )
 
 
 def pack(*parts: str) -> bytes:
-    """Join texts so that no two different sequences give the same bytes: each is preceded by its length."""
+    """Join texts, each preceded by its length, so that two different sequences never result in the same bytes."""
     packed = ""
     for part in parts:
         packed += f"{len(part)}:{part}"
@@ -90,9 +92,9 @@ def pack(*parts: str) -> bytes:
 
 
 class Mac:
-    """HMAC-SHA-256 under one key (RFC 2104), of messages that begin with `prefix`.
+    """HMAC-SHA-256 with one key (RFC 2104), for messages that begin with `prefix`.
 
-    Its states are kept, which is twice as fast as starting anew each time.
+    It keeps the hash states of the key, which is twice as fast as computing them for each message.
     """
 
     __slots__ = ("_inner", "_outer")
@@ -111,7 +113,7 @@ class Mac:
 
 
 class CodeKey:
-    """The key of one secret that makes codes from nonces, and digests from codes."""
+    """The key of one secret that derives codes from nonces, and digests from codes."""
 
     __slots__ = ("_mac", "id")
 
@@ -120,23 +122,24 @@ class CodeKey:
         self.id = _derive(secret, b"key id")[:KEY_ID_BYTES]
 
     def code(self, nonce: bytes, subject: bytes, length: int) -> str:
-        """Derive the code of a nonce: uniform over all of `length` digits (256 bits modulo 10^length)."""
+        """Return the code of a nonce: uniform over all numbers of `length` digits (256 bits modulo 10^length)."""
         number = int.from_bytes(self._mac(b"code" + nonce + subject), "big")
         return f"{number % 10**length:0{length}d}"
 
     def digest(self, subject: bytes, code: str) -> bytes:
-        """Return what Redis keeps of a code."""
+        """Return the digest that Redis stores for a code."""
         return self._mac(b"hash" + subject + code.encode())[:DIGEST_BYTES]
 
     def challenge(self, nonce: bytes, subject: bytes, code: str, *, fixed: bool = False) -> bytes:
-        """Return a fresh challenge as `phone.lua` keeps it, but for its time."""
+        """Return a fresh challenge in the format of `phone.lua`, without its time."""
         return nonce + self.digest(subject, code) + self.id + bytes((0, len(code), fixed))
 
 
 class Keys:
-    """All keys of an `OTP`: a code key for each active secret, newest last, one index key, and the token keys.
+    """All keys of an `OTP`: one code key for each active secret, newest last, one index key, and the token keys.
 
-    Raises `ConfigurationError` where a secret is missing, short, or not random.
+    Raises:
+        ConfigurationError: a secret is missing, too short or not random.
     """
 
     __slots__ = ("_index", "by_id", "codes", "current", "ids", "phone", "place_remembered", "tokens")
@@ -149,40 +152,41 @@ class Keys:
             elif checks.passed("secret") and len(active) > 1:
                 checks.add(
                     "index_secret",
-                    "index_secret is required as soon as there are several secrets, or every limit would start anew.",
-                    "Pass the first secret that this Redis was used with.",
+                    "index_secret is required with several secrets. Without it, every limit would be reset.",
+                    "Pass the first secret that was used with this Redis.",
                 )
         if index_secret is None:
             index = active[0]
         self.codes = tuple(map(CodeKey, active))
-        self.current = self.codes[-1]  # new codes are made with it
+        self.current = self.codes[-1]  # The key for new codes.
         self.by_id = {key.id: key for key in self.codes}
         self.ids = b"".join(self.by_id)
         self.tokens = [_derive(raw, b"token") for raw in active]
         index_key = _derive(index, b"index")
         self._index, self.phone = Mac(index_key), Mac(index_key, b"phone\0")
-        self.place_remembered = lru_cache(maxsize=64)(self.place)  # for the few purposes, which come with every call
+        self.place_remembered = lru_cache(maxsize=64)(self.place)  # For the few purposes that calls use.
 
     def name(self, kind: bytes, *parts: str, size: int = ID_BYTES) -> bytes:
-        """Return the keyed hash that stands for `parts` at rest; another `kind` gives another hash."""
+        """Return the keyed hash that represents `parts` at rest. Each `kind` results in a different hash."""
         return self.name_packed(kind, pack(*parts))[:size]
 
     def name_packed(self, kind: bytes, packed: bytes) -> bytes:
-        """Same as `name`, but for parts that `pack` has joined already."""
+        """Return the same as `name`, for parts that `pack` has already joined."""
         return self._index(kind + b"\0" + packed)[:ID_BYTES]
 
     def place(self, purpose: object, bind: object) -> tuple[str, str, bytes, bytes]:
-        """Return a purpose, a bind, both packed, and the name that stands for both at rest: their challenge field.
+        """Return a purpose, a bind, both packed, and their challenge field: the name for both at rest.
 
-        Raises `ConfigurationError` for a purpose or a bind that is no text.
+        Raises:
+            ConfigurationError: the purpose or the bind is not valid text.
         """
         checked_purpose, checked_bind = check_purpose(purpose), check_bind(bind)
         packed = pack(checked_purpose, checked_bind)
-        # Its kind was named so by the first version, and what is stored stays.
+        # "slot" is the name from the first version. It can't change, because stored hashes depend on it.
         return checked_purpose, checked_bind, packed, self.name_packed(b"slot", packed)[:CHALLENGE_FIELD_BYTES]
 
     def digests(self, subject: bytes, code: str) -> bytes:
-        """Return for each key what Redis keeps of a code, and the key's id."""
+        """Return, for each key, the digest that Redis stores for a code, followed by the key's id."""
         found = self.current.digest(subject, code) + self.current.id
         for key in self.codes[:-1]:
             found += key.digest(subject, code) + key.id
@@ -202,9 +206,9 @@ def _read_secrets(secret: object) -> list[bytes]:
     if not isinstance(secret, Sequence) or not secret:
         raise ConfigurationError(
             "secret must be a str or bytes of at least 32 bytes, or a sequence of them.",
-            "Make one with `otpkit keygen`; of several, pass the newest last.",
+            "Make one with `otpkit keygen`. If there are several, pass the newest last.",
         )
     found = [read_secret("secret", item) for item in secret]
     if len(set(found)) != len(found):
-        raise ConfigurationError("secret holds the same value twice.", "Name each active secret once, newest last.")
+        raise ConfigurationError("secret contains the same value twice.", "Name each active secret once, newest last.")
     return found

@@ -1,7 +1,7 @@
-"""Dispatch a message: to one gateway, or to the next where the first can't serve.
+"""Dispatch a message: to one gateway, or to the next one if the first can't serve.
 
-Whatever happens, one call of `issue` puts one message on the wire, or, with `Failover(on_uncertain="next")`, one for
-each gateway. Once a send was uncertain, no later rejection makes it certain that nothing was sent.
+One call of `issue` sends at most one message, or at most one for each gateway with `Failover(on_uncertain="next")`.
+After an uncertain send, no later rejection can make it certain that nothing was sent.
 """
 
 from __future__ import annotations
@@ -21,43 +21,50 @@ from otpkit.errors import ConfigurationError, GatewayRejectedError, OTPError
 from otpkit.gateways.base import Message, Receipt
 
 _ABOUT_THE_PHONE = frozenset({"number", "rate_limit"})
-"""The rejections after which no other gateway is tried: they would be got round, and the carriers' limits with them."""
+"""The rejections after which no other gateway is tried: another one would bypass the carriers' limits."""
 
 
 def send_by(report: Report, member: Member, message: Message, left: Callable[[], float]) -> Flow[Receipt]:
-    """Let one gateway send; what it raises that is no rejection is uncertain.
+    """Let one gateway send the message. An exception that is not a rejection makes the outcome uncertain.
 
-    `left` gives the seconds in which the message must leave. Raises `GatewayRejectedError` where certainly nothing was
-    sent, `ConfigurationError` where the gateway raises it.
+    Args:
+        report: the report of the call.
+        member: the gateway.
+        message: the message.
+        left: a function that returns the seconds within which the message must leave.
+
+    Raises:
+        GatewayRejectedError: it is certain that nothing was sent.
+        ConfigurationError: the gateway raised it.
     """
     failure: Exception
     try:
         return (yield from outbound(member.name, member.gateway.send(message), left))
     except NotStarted as error:
         failure = GatewayRejectedError(
-            f"The gateway {member.name} was not handed the message, so nothing was sent: {error}.",
-            "The operator should look for what slows the gateway down. The same call may succeed later.",
+            f"The gateway {member.name} did not receive the message, so nothing was sent: {error}.",
+            "The operator should find out why the gateway is slow. The same call may succeed later.",
             gateway=member.gateway.name,
             category="connection",
             concerns="message",
         )
-    except Exception as error:  # noqa: BLE001 - each kind has its answer below
+    except Exception as error:  # noqa: BLE001 - Each kind is handled below.
         failure = error
     if isinstance(failure, (GatewayRejectedError, ConfigurationError)):
         raise failure
-    # Whatever it was, the message may be on its way; and its text may hold the code.
+    # In any other case the message may be on its way. The error's text may contain the code, so it is not shown.
     kind = type(failure).__name__
     yield Emit(
         report.event("gateway_failed", detail=kind, gateway=member.name),
-        warning=f"The gateway {member.name} raised {kind}, so the message is uncertain. Correct the gateway.",
+        warning=f"The gateway {member.name} raised {kind}, so the outcome is uncertain. Correct the gateway.",
     )
     return Receipt(member.gateway.name, outcome="uncertain")
 
 
 class Dispatch(NamedTuple):
-    """One message, and the gateways that may carry it, in turn.
+    """One message, and the gateways that may carry it, in order.
 
-    `compose` makes the message of one gateway, `left` gives the seconds in which it must leave.
+    `compose` returns the message for one gateway. `left` returns the seconds within which the message must leave.
     """
 
     config: Config
@@ -68,14 +75,21 @@ class Dispatch(NamedTuple):
     left: Callable[[], float]
 
     def run(self, before: Before | None, now_ms: int) -> Flow[tuple[Member, Receipt]]:
-        """Return who served, and its receipt; `before` is who sent the same code last. Raises what `send_by` raises."""
+        """Send the message and return the gateway that served, with its receipt.
+
+        Args:
+            before: the previous send of the same code, or None.
+            now_ms: the time in server milliseconds.
+
+        Raises the errors of `send_by`.
+        """
         order = self._order(before, now_ms)
         states = yield from self._states(order)
         uncertain: tuple[Member, Receipt] | None = None
         refusal: GatewayRejectedError | None = None
         for member in sorted(order, key=lambda member: states[member.name] is Circuit.OPEN):
             if (uncertain or refusal) and self.left() <= 0:
-                break  # the code would have died on the way
+                break  # The code would expire on the way.
             outcome = yield from self._attempt(member)
             if isinstance(outcome, Receipt):
                 if outcome.outcome == "accepted":
@@ -90,7 +104,7 @@ class Dispatch(NamedTuple):
                 refusal = outcome
                 if refusal.category in _ABOUT_THE_PHONE:
                     if states[member.name]:
-                        yield from self._record(member, served=True)  # it judged a phone, so it works
+                        yield from self._record(member, served=True)  # It judged the phone, so it works.
                     break
                 counts = refusal.concerns == "gateway"
                 yield from self._failed(member, refusal.category, refusal.gateway_code, counts=counts)
@@ -99,14 +113,14 @@ class Dispatch(NamedTuple):
         raise refusal or AssertionError("no gateway was tried")
 
     def _attempt(self, member: Member) -> Flow[Receipt | GatewayRejectedError]:
-        """Let one gateway send; a rejection is a value here."""
+        """Let one gateway send; return a rejection as a value."""
         try:
             return (yield from send_by(self.report, member, self.compose(member), self.left))
         except GatewayRejectedError as rejection:
             return rejection
 
     def _order(self, before: Before | None, now_ms: int) -> tuple[Member, ...]:
-        """Begin after the gateway whose last message has not arrived, where the plan says so."""
+        """Return the gateways in order: after an undelivered message, start behind its gateway if so planned."""
         after_ms = self.plan.undelivered_after_ms
         if before is None or after_ms is None:
             return self.candidates
@@ -122,17 +136,17 @@ class Dispatch(NamedTuple):
         circuit_state = self.config.scripts.circuit_state(
             gateways_key=self._key, now=self.config.now_arg(), names=names
         )
-        with suppress(OTPError):  # the message matters more than the order
+        with suppress(OTPError):  # The message is more important than the order.
             states = yield from run(circuit_state)
         return dict(zip(names, states, strict=True))
 
     def _failed(self, member: Member, how: str, code: str = "", *, counts: bool = True) -> Flow[None]:
-        """Tell of a failure; it `counts` towards a rest where it says something about every message."""
+        """Report a failure. It `counts` towards opening the circuit if it concerns every message."""
         opens = counts and (yield from self._record(member, served=False))
         detail = f"{member.name} {code}".strip()
         yield Emit(
             self.report.event("gateway_failed", how, detail, gateway=member.name),
-            warning=f"The gateway {member.name} failed {self.plan.rest_after} times in a row and rests now."
+            warning=f"The gateway {member.name} failed {self.plan.rest_after} times in a row and is skipped for now."
             if opens
             else "",
         )

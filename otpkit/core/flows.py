@@ -1,4 +1,4 @@
-"""Every public call as a flow: each decision written once, for the sync and the async shell alike."""
+"""The public calls as flows: each decision is written once, and the sync and async shells share it."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ from otpkit.phone import resolve
 
 T = TypeVar("T")
 
-_ARRIVED = {"delivered": "delivered", "failed": "undelivered"}  # states, and the events that tell of them
+_ARRIVED = {"delivered": "delivered", "failed": "undelivered"}  # The event name for each final delivery state.
 # From weakest to strongest: a stronger state of a message is never overwritten by a weaker one.
 _PRECEDENCE = ("unknown", "pending", "failed", "delivered")
-_BATCH = 500  # receipts that are recorded together
-_WARNING_MS = 60_000  # between two warnings of one gateway's pushes: a stranger must not fill the log
-_CALL_BYTES = 8  # of a redeem's id
-_FUTURE_MS = 30_000  # how far ahead of this host the server's clock may be, for `check`
+_BATCH = 500  # The number of receipts that are recorded together.
+_WARNING_MS = 60_000  # The interval between two warnings for one gateway's pushes: a stranger must not fill the log.
+_CALL_BYTES = 8  # The size of a redeem call's id.
+_FUTURE_MS = 30_000  # The tolerance of `check` for a server clock that is ahead of this host.
 _NO_CHALLENGE = "There is no live challenge for this phone, purpose and bind.", "Issue a new code."
-_EXPIRED = "The proof's life is over.", "Verify the phone again."
+_EXPIRED = "The proof has expired.", "Verify the phone again."
 _NO_AUDIENCE = (
-    "The proof is of an earlier version and names no namespace.",
+    "The proof is from an earlier version and names no namespace.",
     "Redeem it, or verify the phone again.",
 )
-_USED = "The proof was redeemed before, or its record is gone.", "Verify the phone again."
+_USED = "The proof was already redeemed, or its record is gone.", "Verify the phone again."
 
 
 class Reported(NamedTuple):
-    """What became of a message: of a send by its id or the beginning of it, or by the record of who served it."""
+    """The delivery of a message. The send is known by its id, the beginning of it, or the record of who served it."""
 
     subject: Subject
     delivery: Delivery
@@ -67,11 +67,11 @@ class Reported(NamedTuple):
 
 
 class Flows:
-    """The calls of one `OTP` or `AsyncOTP`, which document them."""
+    """The public calls of one `OTP` or `AsyncOTP`. Those classes document them."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._warned_ms: dict[str, int] = {}  # when a gateway's pushes were last warned of
+        self._warned_ms: dict[str, int] = {}  # The time of the last warning about each gateway's pushes.
 
     def issue(self, request: IssueRequest) -> Flow[Challenge]:
         subject = self._subject(request.phone, request.purpose, request.bind, request.region)
@@ -99,7 +99,7 @@ class Flows:
     ) -> Flow[Proof]:
         config = self._config
         digits = clean_code(code, config.policy.code_length)
-        # A key counts with its code: it gives the same answer to the same form, and no proof to another code.
+        # The code is part of the operation: a key repeats the answer for the same form, but never proves another code.
         is_keyed = idempotency_key is not None
         op = subject.operation(b"verify", idempotency_key, digits, size=ID_BYTES) if is_keyed else new_id()
         if report is not None:
@@ -128,7 +128,7 @@ class Flows:
             unconfirmed = error
         if unconfirmed is not None:
             if is_keyed:
-                raise unconfirmed  # A call beside this one may have been confirmed. A repeat finds the same proof.
+                raise unconfirmed  # A parallel call may have been confirmed. A repeat finds the same proof.
             undo = config.scripts.unverify(
                 phone_key=subject.phone_key,
                 counter_key=subject.counter_key,
@@ -140,7 +140,7 @@ class Flows:
         match reply:
             case Proved() as proved:
                 if report is not None:
-                    # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
+                    # Without a key, only this call has the operation id. A repeat is then its own retry.
                     report.replayed = is_keyed and proved.repeated
                     report.now_ms = 0 if proved.repeated else proved.issued_ms
                 if charges:
@@ -171,7 +171,7 @@ class Flows:
         config = self._config
         claims = self._claims(token, purpose, bind, phone, region)
         if not claims.has_audience and config.namespace != DEFAULT_NAMESPACE:
-            # A process of the version before made it. `redeem` takes it: its record shows that it is ours.
+            # A process of the previous version made it. `redeem` accepts it, because its record proves the namespace.
             raise InvalidTokenError(*_NO_AUDIENCE)
         now_ms = config.host_ms()
         if claims.issued_ms > now_ms + _FUTURE_MS:
@@ -199,7 +199,7 @@ class Flows:
         requests = () if request is None else (check_request(request),)
         op, call = new_id(), b""
         if idempotency_key is not None:
-            # The calls of a key with one request are one operation. Each has an id, to know its own repetition by.
+            # Calls with the same key and request are one operation. Each also has an id, to recognise its own retry.
             call = op[:_CALL_BYTES]
             op = subject.operation(b"redeem", idempotency_key, *requests, size=ID_BYTES)
         report = Report(subject, "redeem")
@@ -230,7 +230,7 @@ class Flows:
             case Redeemed():
                 return claims.proof
             case Repeated():
-                # Without a key the operation is this call's alone: what it repeats is itself, after a lost reply.
+                # Without a key, only this call has the operation id. A repeat is then its own retry.
                 report.replayed = bool(call)
                 return replace(claims.proof, replayed=True) if call else claims.proof
             case Expired():
@@ -281,7 +281,7 @@ class Flows:
             answer = yield from outbound(f"{name}-trace", trace)
         if _PRECEDENCE.index(answer.state) < _PRECEDENCE.index(known.state) or answer.state == "unknown":
             return known
-        with suppress(OTPError):  # what the gateway said is an answer, kept or not
+        with suppress(OTPError):  # The gateway's answer is valid even if it can't be recorded.
             yield from self._record([Reported(subject, answer, send.operation, name)])
         return replace(answer, gateway=name)
 
@@ -290,7 +290,7 @@ class Flows:
         receipts = member.gateway.receipts(push)
         if receipts.problem or receipts.status >= 400:
             yield from self._warn_of(member.name, receipts)
-        # All of them: a provider that was answered does not tell a row again.
+        # Record all of them: the provider does not send a receipt again once the push was answered.
         for start in range(0, len(receipts.deliveries), _BATCH):
             reported = []
             for delivery in receipts.deliveries[start : start + _BATCH]:
@@ -302,20 +302,20 @@ class Flows:
         return receipts
 
     def _warn_of(self, name: str, receipts: Receipts) -> Flow[None]:
-        """Warn of a push that was not believed or not read, once in a while."""
+        """Warn of a push that was rejected or unreadable, at most once a minute for each gateway."""
         now_ms = self._config.host_ms()
         if abs(now_ms - self._warned_ms.get(name, -_WARNING_MS)) < _WARNING_MS:
             return
         self._warned_ms[name] = now_ms
-        problem = receipts.problem or f"it was answered by {receipts.status}"
+        problem = receipts.problem or f"the response status was {receipts.status}"
         yield Emit(
             Event(name="push_refused", operation="receive", detail=name, gateway=name),
-            warning=f"The gateway {name} was pushed receipts that are not accepted: {problem}. "
+            warning=f"The gateway {name} received a push of receipts that is not accepted: {problem}. "
             "This is logged at most once a minute.",
         )
 
     def _record(self, reported: Sequence[Reported]) -> Flow[None]:
-        """Keep what became of messages, and tell of what is news."""
+        """Record deliveries, and emit an event for each one that is new."""
         receive, now = self._config.scripts.receive, self._config.now_arg()
         settled = [each for each in reported if each.delivery.state in _ARRIVED]
         if not settled:
@@ -362,7 +362,7 @@ class Flows:
         yield from self._tell(Report(subject, "erase"), "erased")
 
     def _resolve(self, phone: object, region: str | None) -> tuple[str, str]:
-        """Return a phone as E.164, and the region that it is served as."""
+        """Return a phone as E.164, and the region whose rules apply to it."""
         policy = self._config.policy
         if region is not None:
             check_region(region, policy.regions)
@@ -373,7 +373,7 @@ class Flows:
         return Subject(self._config, canonical, purpose, bind, served_region)
 
     def _region_of(self, phone: str) -> str:
-        """Return the region of a token's phone, which the listener is told; "" where it is none of the policy's now."""
+        """Return the region of a token's phone for the listener; "" if the policy no longer allows it."""
         if self._config.listener is not None:
             with suppress(PhoneError):
                 return self._resolve(phone, None)[1]
@@ -385,11 +385,11 @@ class Flows:
             try:
                 canonical, _ = self._resolve(phone, region)
             except PhoneError:
-                canonical = ""  # what is no phone, None included, is not the token's
+                canonical = ""  # A value that is not a phone, such as None, never matches the token's phone.
         return self._config.signer.read(token, check_purpose(purpose), check_bind(bind), canonical)
 
     def _watch(self, report: Report, done: str, flow: Flow[T], ip: object = None) -> Flow[T]:
-        """Return a flow as it is, or one that also tells the listener how it went."""
+        """Return the flow, or one that also reports its result if there is a listener."""
         return flow if self._config.listener is None else self._watched(report, done, flow, ip)
 
     def _watched(self, report: Report, done: str, flow: Flow[T], ip: object) -> Flow[T]:
@@ -413,9 +413,9 @@ class Flows:
 
 
 def _op_of(delivery: Delivery) -> bytes:
-    """Return the send's operation id, or its beginning; b"" where the gateway's own id says which message it is.
+    """Return a send's operation id, or the beginning of it; b"" if the gateway's message id identifies the message.
 
-    Raises ValueError where neither does.
+    Raises ValueError if neither does.
     """
     if not delivery.send_id:
         return b""
@@ -428,17 +428,17 @@ def _op_of(delivery: Delivery) -> bytes:
 
 
 def _take_back(undo: RunScript[bool], unconfirmed: Unconfirmed) -> Flow[StoreUnavailableError]:
-    """Take back what too few replicas confirmed, and return the error to raise."""
+    """Take back a change that too few replicas confirmed, and return the error to raise."""
     with suppress(OTPError):
         if (yield from run(undo)):
             return unconfirmed
     return StoreUnavailableError(
-        "Too few replicas confirmed a code or a proof that was used, and it could not be taken back. Nothing was "
-        "granted, but it may be used up.",
-        "Issue a new code. With an idempotency_key the same call may be repeated.",
+        "Too few replicas confirmed the use of a code or a proof, and it could not be taken back. Nothing was "
+        "granted, but the code or proof may be used up.",
+        "Issue a new code. With an idempotency_key, the same call may be repeated.",
     )
 
 
 def _wrong(attempts_left: int) -> tuple[str, str]:
-    remedy = "let the person try again" if attempts_left else "issue a new code"
+    remedy = "let the user try again" if attempts_left else "issue a new code"
     return f"The code is wrong and was counted. Attempts left: {attempts_left}.", f"The form should {remedy}."

@@ -1,7 +1,8 @@
 """One issue: reserve, send, settle.
 
-Reserve comes first, so that a code which could be received can always be verified, and fifty parallel calls send one
-message. After the hand-over the gateway's outcome stands, whatever Redis does. Nothing is ever sent again by itself.
+Reserving comes first: every code that a user can receive can then be verified, and fifty parallel calls send one
+message. Once the gateway has the message, its outcome counts, whatever happens in Redis. No message is ever sent again
+automatically.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from otpkit.gateways.base import Channel, Message, Receipt
 from otpkit.gateways.provider import message_id
 from otpkit.models import Challenge
 
-_MAX_RECORD = 64  # bytes of a value, beyond which Redis gives up its compact encoding
-_LEAST_LIFE_S = 10  # of a code, when its message leaves: the person must still receive it and type it
-_GATEWAY_WAIT_S = 60  # the carriers' shortest window, where a gateway does not say how long
+_MAX_RECORD = 64  # In bytes. For longer values, Redis gives up its compact encoding.
+_LEAST_LIFE_S = 10  # The life of a code when its message leaves: the user must still receive and type it.
+_GATEWAY_WAIT_S = 60  # The shortest window of carriers, for a gateway that reports no waiting time.
 
 BLOCKED = (
     "Too many consecutive wrong codes for this phone.",
-    "An operator who knows the person calls unblock(phone).",
+    "An operator who knows the user can call unblock(phone).",
 )
 
 
 class IssueRequest(NamedTuple):
-    """The arguments of `issue`, as `OTP.issue` documents them."""
+    """The arguments of `issue`. `OTP.issue` documents them."""
 
     phone: object
     purpose: str
@@ -52,7 +53,7 @@ class IssueRequest(NamedTuple):
 
 
 class Issue:
-    """One call of `issue`, from its checks to its settlement."""
+    """One call of `issue`, from the checks of its arguments to its settlement."""
 
     def __init__(self, config: Config, subject: Subject, report: Report, request: IssueRequest) -> None:
         self.config = config
@@ -66,16 +67,16 @@ class Issue:
         self.candidates = self.plan.candidates(request.channel)
         for member in self.candidates:
             template = member.template_for(subject.purpose)
-            if request.params is not None:  # what a template refuses is an error before anything is reserved
+            if request.params is not None:  # Raise the template's errors before anything is reserved.
                 template.sms_params("0" * config.policy.code_length, params=request.params)
         self.op, self.nonce = new_ids()
         report.operation_id = self.op
-        self.leaves_by = 0.0  # by `Config.elapsed_s`
+        self.leaves_by = 0.0  # The deadline by `Config.elapsed_s`.
         key = request.idempotency_key
         self.idempotency = b"" if key is None else subject.operation(b"issue", key, size=IDEMPOTENCY_BYTES)
 
     def run(self) -> Flow[Challenge]:
-        """Reserve, send, settle."""
+        """Reserve, send, settle; return the challenge."""
         fixed = (yield from self._fixed_in_force()) if self.config.fixed else None
         match (yield from self._reserve(fixed)):
             case Reserved() as reserved:
@@ -149,7 +150,7 @@ class Issue:
         return reply
 
     def _withdraw(self) -> Flow[None]:
-        """Undo a reservation that too few replicas confirmed: nothing is sent for it, and its key is free again."""
+        """Undo a reservation that too few replicas confirmed. Nothing is sent; the idempotency key is free again."""
         config = self.config
         undo = config.scripts.undo(
             phone_key=self.subject.phone_key,
@@ -163,13 +164,13 @@ class Issue:
                 yield from refund(config, self.charges)
 
     def _fresh(self, fixed: FixedCode | None) -> bytes:
-        """Return a fresh challenge. Its code stands in no frame that waits for Redis."""
+        """Return a fresh challenge. The code is a local of this frame only, and of none that waits for Redis."""
         key, packed = self.config.keys.current, self.subject.packed
         code = key.code(self.nonce, packed, self.config.policy.code_length) if fixed is None else fixed.code
         return key.challenge(self.nonce, packed, code, fixed=fixed is not None)
 
     def _charged(self) -> tuple[WideLimit, ...]:
-        """The wider limits that the phone's own script charges."""
+        """Return the wider limits that the phone's own script charges."""
         return () if self.config.clustered else self.limits
 
     def _dispatch(self, reserved: Reserved) -> Flow[tuple[Member, Receipt]]:
@@ -185,7 +186,7 @@ class Issue:
         if isinstance(failure, GatewayRejectedError):
             wait_ms = yield from self._undo(failure, reserved_ms=reserved.now_ms)
             raise (yield from self._gateway_limit(failure, wait_ms)) if failure.category == "rate_limit" else failure
-        # It may be on its way all the same.
+        # The message may still be on its way.
         yield from self._settle(Receipt("", outcome="uncertain"), "")
         raise failure
 
@@ -204,7 +205,7 @@ class Issue:
         return (yield from dispatch.run(reserved.before, reserved.now_ms))
 
     def _left_s(self) -> float:
-        """Return the seconds in which the message must leave, for its code to live long enough."""
+        """Return the seconds within which the message must leave, so that its code lives long enough."""
         return self.leaves_by - self.config.elapsed_s()
 
     def _message(self, member: Member, reserved: Reserved) -> Message:
@@ -217,7 +218,7 @@ class Issue:
         return Message(subject.phone, code, template, params, encode_id(self.op), from_ms(reserved.now_ms), channel)
 
     def _record(self, member: Member, receipt: Receipt) -> str:
-        """Return what is kept of who served: nothing where it goes without saying."""
+        """Return the stored record of the gateway that served; "" if there is only one and no message id to keep."""
         its_id = message_id(receipt.message_id) if member.gateway.keeps_message_id(self.subject.phone) else ""
         if not its_id and self.config.routing.only is not None:
             return ""
@@ -236,10 +237,10 @@ class Issue:
         try:
             return (yield from run(settle))
         except OTPError:
-            return None  # after the hand-over the gateway's outcome stands
+            return None  # The gateway has the message: its outcome counts.
 
     def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[int]:
-        # A loop on bad numbers must not be free, and the carriers have counted what they limited.
+        # A loop over bad numbers must not be free. After "rate_limit", the carriers have counted the message too.
         config, category = self.config, rejection.category
         kept = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "region", "total"}}.get(category, set())
         undo = config.scripts.undo(
@@ -255,7 +256,7 @@ class Issue:
             if undone:
                 yield from refund(config, [charge for charge in self.charges if charge.limit.scope not in kept])
         except OTPError:
-            return 0  # it stays counted, and the challenge's send uncertain: the safe side
+            return 0  # The send stays counted, and the challenge's delivery uncertain, which is the safe side.
         return wait_ms
 
     def _gateway_limit(self, rejection: GatewayRejectedError, wait_ms: int) -> Flow[RateLimitError]:

@@ -1,4 +1,4 @@
-"""The life of an OTP: the calls under way, its end, and a fork of its process."""
+"""The lifetime of an OTP: its running calls, its end, and a fork of its process."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ CLOSED = "This OTP is closed.", "Build another one, or close it after the last c
 
 
 class Calls(set[object]):
-    """The calls of an OTP that are under way. A closed one takes no more, and its connections close with the last.
+    """The running calls of an OTP. A closed OTP accepts no more calls, and its connections close after the last one.
 
-    There is no lock, which a fork could leave locked for ever. Each step is one operation on a set, in such an order
-    that the call sees that the OTP is closed, or `close` sees the call: a call adds itself, then looks at `is_closed`,
-    and discards itself at the end.
+    There is no lock: a fork could leave it locked for ever. Each step is one operation on a set. A call adds itself,
+    then reads `is_closed`, and discards itself at the end. So either the call sees that the OTP is closed, or `close`
+    sees the call.
     """
 
     is_closed = False
 
     def require_open(self) -> None:
-        """Raise `ConfigurationError` where the OTP is closed."""
+        """Raise `ConfigurationError` if the OTP is closed."""
         if self.is_closed:
             raise ConfigurationError(*CLOSED)
 
     def begin(self, call: object) -> None:
-        """Note a call, which must `end` whatever this raises: `ConfigurationError` where the OTP is closed."""
+        """Add a call. Raise `ConfigurationError` if the OTP is closed. The caller must `end` the call in any case."""
         self.add(call)
         if self.is_closed:
             raise ConfigurationError(*CLOSED)
 
     def end(self, call: object) -> bool:
-        """Forget a call; return whether it was the last one of a closed OTP, whose connections it then closes."""
+        """Remove a call; return True if it was the last of a closed OTP. The caller then closes the connections."""
         self.discard(call)
         return self.is_closed and not self
 
     def close(self) -> bool:
-        """Refuse further calls; return whether none is under way."""
+        """Refuse further calls; return True if no call is running."""
         self.is_closed = True
         return not self
 
     def forget(self) -> None:
-        """Forget the calls of a parent process, which never end in its child."""
+        """Remove the calls of a parent process: in its child they never end."""
         self.clear()
 
 
@@ -53,9 +53,9 @@ _inherited: WeakKeyDictionary[Any, Callable[[Any], None]] = WeakKeyDictionary()
 
 
 def renew_in_children(owner: T, renew: Callable[[T], None]) -> None:
-    """Have `renew(owner)` called in every process that is forked from this one, as long as there is the owner.
+    """Call `renew(owner)` in every process that is forked from this one, as long as `owner` exists.
 
-    It makes the threads, locks and connections again that are the parent's.
+    `renew` replaces the threads, locks and connections that belong to the parent.
     """
     _inherited[owner] = renew
 
@@ -65,5 +65,5 @@ def _renew() -> None:
         renew(owner)
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+if hasattr(os, "register_at_fork"):  # Windows has no fork.
     os.register_at_fork(after_in_child=_renew)

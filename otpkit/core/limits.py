@@ -15,7 +15,7 @@ from otpkit.errors import OTPError, RateLimitScope
 
 
 class Charge(NamedTuple):
-    """What was consumed of a limit: the key that remembers it, and when it was, in server milliseconds."""
+    """A unit consumed of a limit: the key that remembers it, and its time in server milliseconds."""
 
     limit: WideLimit
     memory_key: str
@@ -23,14 +23,15 @@ class Charge(NamedTuple):
 
 
 def ip_limits(config: Config, use: str, ip: object) -> tuple[WideLimit, ...]:
-    """Return the limit of a visitor's address for one use of it.
+    """Return the limit of a visitor's address for one use.
 
     Args:
-        config: what the `OTP` is built from.
-        use: `sends` or `failures`, which are counted apart.
-        ip: the address; None counts none. An IPv6 address counts as its /64, with a smaller share.
+        config: the checked arguments of the `OTP`.
+        use: `sends` or `failures`. They are counted separately.
+        ip: the address; None counts nothing. An IPv6 address counts as its /64, with a smaller share.
 
-    Raises `ConfigurationError` for what is no address.
+    Raises:
+        ConfigurationError: `ip` is not an address.
     """
     if ip is None or (visitor := read_visitor(ip)) is None:
         return ()
@@ -39,7 +40,7 @@ def ip_limits(config: Config, use: str, ip: object) -> tuple[WideLimit, ...]:
 
 
 def send_limits(config: Config, region: str) -> tuple[WideLimit, ...]:
-    """Return the limits of a region's sends and of all sends, where the policy has them."""
+    """Return the limits of a region's sends and of all sends, if the policy has them."""
     wide = config.wide_rates
     if not wide.of_region and not wide.of_all:
         return ()
@@ -48,19 +49,19 @@ def send_limits(config: Config, region: str) -> tuple[WideLimit, ...]:
 
 
 NOTHING_CONSUMED: Final[tuple[Sequence[Charge], Refusal | None]] = ((), None)
-"""What `consume` returns where there are no limits."""
+"""The result of `consume` without limits."""
 
 
 def consume(config: Config, limits: Sequence[WideLimit]) -> Flow[tuple[Sequence[Charge], Refusal | None]]:
-    """Take one from each limit that the phone's own script can't charge; return what was taken, or who refused.
+    """Take one unit from each limit that the phone's own script can't charge; return the charges, or the refusal.
 
-    On one server the phone's script charges them all, in one step; a cluster keeps them on other nodes, so there each
-    is taken first and refunded when the call is refused: a crash leaves it counted, never uncounted. A refusal is for
-    the phone's script to tell, which first looks whether it has answered this call before.
+    On a single server, the phone's script charges all limits in one step. On a cluster, the limits lie on other nodes.
+    There, each unit is taken first, and refunded if the call is refused: after a crash it stays counted, never
+    uncounted. A refusal is passed to the phone's script, which first checks whether it has already answered this call.
     """
     if not config.clustered or not limits:
         return NOTHING_CONSUMED
-    # Each is remembered in its limit's slot: redis-py runs a script again whose reply was lost.
+    # A memory key lies in its limit's slot. It is needed because redis-py reruns a script whose reply was lost.
     memory_keys = [memory_key(limit, new_id()) for limit in limits]
     script, now = config.scripts.consume, config.now_arg()
     replies = yield from run_together(
@@ -81,12 +82,12 @@ def consume(config: Config, limits: Sequence[WideLimit]) -> Flow[tuple[Sequence[
 
 
 def memory_key(limit: WideLimit, op: bytes) -> str:
-    """Return the key that remembers, for a minute, that an operation was charged to a limit."""
+    """Return the key that remembers for a minute that an operation was charged to a limit."""
     return f"{limit.key}:{encode_id(op)}"
 
 
 def refund(config: Config, charges: Iterable[Charge]) -> Flow[None]:
-    """Give back what `consume` took, once. What was taken too long ago stays counted; so does what Redis refuses."""
+    """Refund the units of `consume`, once. Units taken too long ago stay counted, as do those that Redis refuses."""
     script, now = config.scripts.refund, config.now_arg()
     calls = [
         script(

@@ -1,4 +1,4 @@
-"""What the events of one public call tell beside its result, noted while the call runs."""
+"""The facts that a call's events report beside its result, recorded while the call runs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from otpkit.models import Challenge, Event
 
 
 class Report:
-    """The facts of one call: a call sets each when it knows it, and the events that follow tell it.
+    """The facts of one call. The call sets each one when it is known; the events that follow include it.
 
-    `operation` is the call's name, `operation_id` that of its send, verification or redemption. `now_ms` is the time of
-    the server's latest answer. `replayed` says that an idempotency key found an earlier call's answer, `resent` that
-    the code is that of an earlier message.
+    `operation` is the name of the call, `operation_id` the id of its send, verification or redemption. `now_ms` is the
+    time of the server's latest reply. `replayed` is True if an idempotency key found the answer of an earlier call,
+    `resent` if the code is that of an earlier message.
     """
 
-    # Class attributes, not slots: most calls set one or two, and every call pays for its report.
+    # Class attributes, not slots: most calls set one or two, and every call makes a report.
     operation_id = b""
     now_ms = 0
     channel = ""
@@ -39,7 +39,7 @@ class Report:
         challenge_id: str = "",
         duration_ms: int | None = None,
     ) -> Event:
-        """Return an event of this call. It names the subject by its pseudonym."""
+        """Return an event of this call. It contains the pseudonym of the phone, not the number."""
         return Event(
             name=name,
             operation=self.operation,
@@ -58,7 +58,7 @@ class Report:
         )
 
     def done(self, name: str, result: object, duration_ms: int) -> Event:
-        """Return the event of a call that has returned."""
+        """Return the event of a call that returned `result` after `duration_ms` milliseconds."""
         name = "replayed" if self.replayed else "resent" if self.resent else name
         if isinstance(result, Challenge):
             gateway = result.gateway
@@ -68,7 +68,7 @@ class Report:
         return self.event(name, duration_ms=duration_ms)
 
     def refused(self, error: OTPError, duration_ms: int) -> Event:
-        """Return the event of a call that has raised."""
+        """Return the event of a call that raised `error` after `duration_ms` milliseconds."""
         scope, challenge = getattr(error, "scope", ""), getattr(error, "challenge", None)
         return self.event(
             "replayed" if self.replayed else "refused",

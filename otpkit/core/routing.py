@@ -1,4 +1,4 @@
-"""Which gateway, with which template, serves a message: what `OTP(gateway=…, template=…)` says, checked once."""
+"""Choose the gateway and template of a message: `OTP(gateway=…, template=…)`, checked once."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _OTHERS = "*"
 
 
 class Member(NamedTuple):
-    """A gateway of an `OTP`, by a name that no other has, and its templates."""
+    """A gateway of an `OTP`, with its templates and a name that is unique in it."""
 
     name: str
     gateway: Gateway
     templates: TemplateChoice
 
     def template_for(self, purpose: str) -> Template:
-        """Return the template of a purpose; raises `ConfigurationError` where there is none."""
+        """Return the template of a purpose; raise `ConfigurationError` if there is none."""
         if isinstance(self.templates, Template):
             return self.templates
         if purpose not in self.templates:
@@ -42,12 +42,12 @@ class Member(NamedTuple):
         return self.templates[purpose]
 
     def channel_for(self, wanted: Channel) -> Channel:
-        """Return how this gateway carries a message that was to go by `wanted`."""
+        """Return the channel by which this gateway carries a message for which `wanted` was requested."""
         return wanted if wanted in self.gateway.channels else next(iter(self.gateway.channels))
 
 
 class Plan(NamedTuple):
-    """The gateways of a region in their order, and what `Failover` says of them."""
+    """The gateways of a region in order, and the options of their `Failover`."""
 
     members: tuple[Member, ...]
     tries_after_uncertain: bool = False
@@ -56,7 +56,11 @@ class Plan(NamedTuple):
     rest_ms: int = 0
 
     def candidates(self, channel: Channel) -> tuple[Member, ...]:
-        """Return who may carry a message: for voice those that speak, else all; raises `ConfigurationError`."""
+        """Return the gateways that can carry a message: for voice those that can call, for SMS all.
+
+        Raises:
+            ConfigurationError: the channel is unknown, or no gateway can call.
+        """
         if channel == "sms":
             return self.members
         if channel != "voice":
@@ -72,7 +76,7 @@ class Routing(NamedTuple):
 
     plans: Mapping[str, Plan]
     members: Mapping[str, Member]
-    only: Member | None  # the one gateway of an `OTP` that has no other
+    only: Member | None  # The gateway, if the `OTP` has exactly one.
 
     def gateways(self) -> Iterable[Gateway]:
         """Return each gateway once."""
@@ -83,7 +87,7 @@ class Routing(NamedTuple):
         return self.plans.get(region) or self.plans[_OTHERS]
 
     def member(self, name: str) -> Member:
-        """Return a gateway by its name, which may be "" where there is one; raises `ConfigurationError`."""
+        """Return a gateway by its name, or by "" if there is only one; raise `ConfigurationError` if there is none."""
         found = self.members.get(name) if name else self.only
         if found is None:
             problem = f"There is no gateway {name!r:.40}{nearest(name, self.members)}"
@@ -92,9 +96,15 @@ class Routing(NamedTuple):
 
 
 def route(choice: object, template: object, regions: Iterable[str] | None) -> Routing:
-    """Check what `OTP(gateway=…, template=…)` was given, for the allowed regions; None where these are not known.
+    """Check `OTP(gateway=…, template=…)` and return the routing.
 
-    Raises `ConfigurationError` that names every field that is wrong, and the remedy.
+    Args:
+        choice: the value of `gateway`.
+        template: the value of `template`.
+        regions: the allowed regions, ISO 3166-1 alpha-2; None skips their check.
+
+    Raises:
+        ConfigurationError: fields are wrong. The error names each of them with its remedy.
     """
     with Checks() as checks:
         templates = checks.of("template", check_templates, template)
@@ -109,18 +119,18 @@ def route(choice: object, template: object, regions: Iterable[str] | None) -> Ro
 
 
 def _check_regions(choice: Mapping[str, object], allowed: set[str]) -> None:
-    """Raise `ConfigurationError` where a mapping of regions to gateways names one too many, or one too few."""
+    """Raise `ConfigurationError` if a mapping of regions to gateways has a region too many or too few."""
     if stray := sorted(str(region)[:8] for region in choice if region not in allowed | {_OTHERS}):
         raise ConfigurationError(
             f"gateway routes {', '.join(stray)}, which Policy.regions does not allow.",
             "Remove the route, or add the region to Policy.regions.",
         )
     if _OTHERS not in choice and (lost := sorted(allowed - set(choice))):
-        raise ConfigurationError(f"gateway names none for {', '.join(lost)}.", 'Add {"*": …} for all other regions.')
+        raise ConfigurationError(f"gateway has none for {', '.join(lost)}.", 'Add {"*": …} for all other regions.')
 
 
 def check_templates(template: object) -> TemplateChoice:
-    """Return what `template=` was given; raises `ConfigurationError` for what is none."""
+    """Return the value of `template=`; raise `ConfigurationError` if it is not valid."""
     if isinstance(template, Template):
         return template
     if isinstance(template, Mapping) and template:
@@ -134,12 +144,12 @@ def check_templates(template: object) -> TemplateChoice:
 
 
 def is_async(gateway: Gateway) -> bool:
-    """Whether a gateway is an async function."""
+    """Check whether a gateway is an async function."""
     return isinstance(gateway, FunctionGateway) and iscoroutinefunction(gateway.function)
 
 
 class _Builder:
-    """Names the gateways of an `OTP`; one that stands in two places is one."""
+    """A builder that names the gateways of an `OTP`. A gateway in two places gets one name."""
 
     def __init__(self, templates: TemplateChoice, checks: Checks) -> None:
         self._templates = templates
@@ -192,7 +202,7 @@ def _name(gateway: Gateway) -> str:
         return name
     raise ConfigurationError(
         f"{type(gateway).__name__}.name must be at most 24 of a-z, 0-9, '_' and '-'.",
-        "Give it another name by Route(…, name='aliyun-eu').",
+        "Set another name with Route(…, name='aliyun-eu').",
     )
 
 

@@ -1,8 +1,8 @@
-"""Check that a secret is random: one of the deployment, of a webhook, an API key.
+"""Check that a secret is random: a secret of otpkit, of a webhook, or an API key.
 
-A placeholder of some documentation is known to everybody, and a pattern is soon guessed. A secret is judged as it is
-and, where it is hexadecimal or Base64, by the bytes that it stands for. All rules together refuse fewer than one random
-secret in a million, whatever its spelling.
+Anybody may know a placeholder from documentation, and patterns are guessed soon. A hexadecimal or Base64 secret is
+checked twice: as it is, and by the bytes that it encodes. All rules together refuse fewer than one random secret in a
+million, in any encoding.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Final
 from otpkit.errors import ConfigurationError
 
 MIN_SECRET_BYTES: Final = 32
-_MIN_JUDGED: Final = 24  # Random bytes may begin or end with a few blanks; eight of them are padding.
+_MIN_JUDGED: Final = 24  # Random bytes may begin or end with a few blanks. Eight blanks are padding.
 _MIN_DISTINCT: Final = 8
 _MAX_PERIOD: Final = 16
 _BLANKS: Final = b" \t\n\r\v\f\0"
 _NOT_IN_WORDS: Final = bytes(set(range(0x80)) - set(b"abcdefghijklmnopqrstuvwxyz0123456789"))
 _STANDARD_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 
-# What people paste, in lower case and without blanks or punctuation. None has fewer than seven letters, so that random
-# text holds none.
+# Placeholders that people paste, in lower case and without blanks or punctuation. Each has at least seven letters, so
+# that random text does not contain it.
 _PLACEHOLDER: Final = r"""
       change(me|this|it|before|inprod) | (be|must|please|should|to)change | please(replace|set|generate)
     | replace(me|this|it|with) | (be|to)replaced | (be|to)modified
@@ -44,9 +44,9 @@ _PLACEHOLDER: Final = r"""
     | atleast\d{2,3}(bits|char) | 256bit(key|secret) | otpkitkeygen | opensslrand | token(bytes|hex|urlsafe)
     | 密钥 | 秘钥 | 请(修改|填写|更换|更改|替换) | 占位 | 替换 | 示例 | 测试用
     """
-# What was to be filled in by a shell, a chart, a person.
+# Text that a shell, a chart or a person should have replaced.
 _UNFILLED: Final = re.compile(rb"\$\{\w{6}.*\}|\{\{.*\}\}|<[\w -]+>")
-# Random ones, which are in so many files because a documentation shows them: FastAPI's, Flask's.
+# Random secrets that many projects use because documentation shows them: FastAPI's, Flask's.
 _PUBLISHED: Final = frozenset(
     {
         b"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
@@ -58,7 +58,12 @@ _PUBLISHED: Final = frozenset(
 def read_secret(name: str, value: object) -> bytes:
     """Return a secret as bytes.
 
-    Raises `ConfigurationError`, which calls it `name`, for what is no str or bytes, short, or not random.
+    Args:
+        name: the name of the secret in the error.
+        value: the secret, str or bytes of at least 32 bytes.
+
+    Raises:
+        ConfigurationError: `value` is not str or bytes, too short, or not random.
     """
     raw = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     if not isinstance(raw, bytes) or len(raw) < MIN_SECRET_BYTES:
@@ -71,17 +76,17 @@ def read_secret(name: str, value: object) -> bytes:
 
 
 def require_random(name: str, raw: bytes) -> None:
-    """Raise `ConfigurationError`, which calls the secret `name`, for a placeholder, a repetition or a sequence."""
+    """Raise `ConfigurationError`, with the secret's `name`, for a placeholder, a repetition or a sequence."""
     judged = raw.strip(_BLANKS)
     problem = next(filter(None, map(_judge, _spellings(judged))), "")
     if len(judged) < _MIN_JUDGED:
-        problem = "this is blanks for the most part"
+        problem = "this is mostly blanks"
     if problem:
         raise ConfigurationError(f"{name} must be random, and {problem}.", "Make one with `otpkit keygen`.")
 
 
 def _spellings(raw: bytes) -> Iterator[bytes]:
-    """Yield a secret as it is, and the bytes that it may stand for."""
+    """Yield a secret as it is, and the bytes that it may encode."""
     yield raw.lower()
     with suppress(ValueError):
         yield bytes.fromhex(raw.decode()).lower()
@@ -91,9 +96,9 @@ def _spellings(raw: bytes) -> Iterator[bytes]:
 
 
 def _judge(raw: bytes) -> str:
-    """Return what is wrong with a secret in lower case, or ""."""
+    """Return the problem of a secret in lower case, or ""."""
     if raw in _PUBLISHED or _UNFILLED.fullmatch(raw) or _placeholder().search(raw.translate(None, _NOT_IN_WORDS)):
-        return "this is a placeholder that everybody may know"
+        return "this is a well-known placeholder"
     if len(set(raw)) < _MIN_DISTINCT:
         return f"this has fewer than {_MIN_DISTINCT} different bytes"
     if any(_repeats(raw, period) for period in range(1, min(_MAX_PERIOD, len(raw) // 2) + 1)):
@@ -105,17 +110,17 @@ def _judge(raw: bytes) -> str:
 
 @cache
 def _placeholder() -> re.Pattern[bytes]:
-    """Compile the pattern when a secret is judged: it takes as long as three modules to import."""
+    """Return the pattern, compiled on first use: compiling takes as long as importing three modules."""
     return re.compile(_PLACEHOLDER.encode(), re.VERBOSE)
 
 
 def _repeats(raw: bytes, period: int) -> bool:
-    """Return whether three quarters of a text or more are what stands `period` bytes before."""
+    """Check whether at least three quarters of a text equal the byte that stands `period` bytes before."""
     later = raw[period:]
     return 4 * sum(map(int.__eq__, raw, later)) >= 3 * len(later)
 
 
 def _is_sequence(raw: bytes) -> bool:
-    """Return whether two steps, such as one up or none, lead through three quarters of a text or more."""
+    """Check whether two steps, such as one up or none, lead through at least three quarters of a text."""
     steps = Counter((after - before) % 256 for before, after in pairwise(raw))
     return 4 * sum(times for _, times in steps.most_common(2)) >= 3 * (len(raw) - 1)

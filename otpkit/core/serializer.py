@@ -19,7 +19,7 @@ _write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class _Algorithm(SigningAlgorithm):
-    """HMAC-SHA-256 whose states are kept for each key."""
+    """HMAC-SHA-256 that keeps the hash states of each key."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._macs = {key: Mac(key) for key in keys}
@@ -30,22 +30,23 @@ class _Algorithm(SigningAlgorithm):
 
 
 class ProofSerializer(URLSafeSerializer):
-    """itsdangerous's own, with its wire format, in a third of the time.
+    """A serializer with the wire format of itsdangerous, in a third of the time.
 
-    It would derive a key, and make a signer, for each token, and try to compress it: what was compressed is read.
+    For each token, itsdangerous would derive a key, make a signer, and try to compress the payload. This class writes
+    no compressed tokens, but reads them.
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         super().__init__(keys, _SALT)
-        derived = [hmac_digest(key, _SALT, sha256) for key in keys]  # as Signer(key_derivation="hmac") does
+        derived = [hmac_digest(key, _SALT, sha256) for key in keys]  # The same as Signer(key_derivation="hmac").
         self._signer = Signer(derived, _SALT, key_derivation="none", algorithm=_Algorithm(derived))
 
     def make_signer(self, salt: str | bytes | None = None) -> Signer:
-        """Return the one signer."""
+        """Return the shared signer."""
         return self._signer
 
     def dump_payload(self, obj: Any, *_args: object, **_options: object) -> bytes:
-        """Write claims as they stand in a token."""
+        """Return claims in the encoding of a token."""
         return b2a_base64(_write_json(obj).encode(), newline=False).translate(URL_SAFE, b"=")
 
     def write(self, claims: Mapping[str, Any]) -> str:
@@ -53,7 +54,7 @@ class ProofSerializer(URLSafeSerializer):
         return str(self.dumps(claims))
 
     def read(self, token: str) -> dict[str, Any] | None:
-        """Return the claims of a token, or None where its signature or its form does not hold."""
+        """Return the claims of a token, or None if its signature or its format is invalid."""
         try:
             return dict(self.loads(token))
         except (BadData, ValueError, TypeError):

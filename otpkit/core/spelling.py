@@ -1,8 +1,8 @@
-"""What people type and paste, folded to what the strict calls read: the one place that does so.
+"""Fold typed or pasted text into the form that the strict calls accept. No other module does so.
 
-A number that is copied from a contact card or a message carries marks, blanks and hyphens that nobody sees, and a
-keyboard may write digits of its own script. `OTP` and `AsyncOTP` refuse all of that. Pages, forms and JSON calls fold
-it first, and so should a form of yours.
+A number copied from a contact card or a message may contain invisible marks, blanks and hyphens. A keyboard may write
+the digits of another script. `OTP` and `AsyncOTP` refuse all of that. otpkit's pages, forms and JSON calls fold it
+first, and your own form should do the same.
 """
 
 from __future__ import annotations
@@ -14,15 +14,21 @@ from otpkit.characters import IGNORABLE
 from otpkit.errors import ConfigurationError, PhoneError, RegionError
 from otpkit.phone import EVERY_REGION, MAINLAND, MAX_LENGTH, calling_codes, require_regions, resolve
 
-_HYPHENS = frozenset("\u02d7\u2043\u2212")  # beside those of the category Pd: modifier, bullet and minus
+_HYPHENS = frozenset("\u02d7\u2043\u2212")  # Hyphens outside the category Pd: modifier letter, bullet and minus.
 
 
 def fold(text: str) -> str:
-    """Return `text` with what a person can't see folded: for a number or a code, as it was typed or pasted.
+    """Return a typed or pasted number or code, with the differences folded that a user can't see.
 
-    Digits of any script become ASCII, blanks and tabs one kind of blank, hyphens and dashes one hyphen (NFKC); marks of
-    direction and other invisible characters are dropped. Line breaks, controls, letters and all else stay, and so does
-    a text of more than 64 characters: the strict calls refuse them.
+    Digits of any script become ASCII, all blanks and tabs one kind of blank, and all hyphens and dashes one hyphen
+    (NFKC). Direction marks and other invisible characters are removed. Line breaks, controls, letters and all other
+    characters stay, and so does a text of more than 64 characters: the strict calls refuse them.
+
+    Args:
+        text: the number or the code, as it was typed.
+
+    Returns:
+        The folded text.
     """
     if len(text) > MAX_LENGTH or (text.isascii() and "\t" not in text):
         return text
@@ -43,19 +49,25 @@ def _folded(character: str) -> str:
 
 
 def normalize(text: str, region: str = MAINLAND, *, regions: AbstractSet[str] | None = None) -> str:
-    """Return the mobile number that a person wrote, as E.164 (`+8613800138000`): for a table of users, or a form.
+    """Return a written mobile number as E.164 (`+8613800138000`): for a table of users, or a form.
 
-    What can't be seen is folded first, as `fold` does. A trunk prefix after the country code, as in
-    `+44 (0)7400 123456`, is dropped where the numbering plan proves that reading. A spelling of an earlier numbering
+    Invisible differences are folded first, as by `fold`. A trunk prefix after the country code, as in
+    `+44 (0)7400 123456`, is dropped if the numbering plan proves that reading. The spelling of an earlier numbering
     plan becomes the current one, or is refused.
 
     Args:
         text: the number.
         region: the region of a number without a country code, as ISO 3166-1 alpha-2, such as `HK`.
-        regions: the regions to take, such as `Policy.regions`; None takes all. Others than CN need the extra `intl`.
+        regions: the regions to accept, such as `Policy.regions`; None accepts all. Regions other than CN need the
+            extra `intl`.
 
-    Raises `PhoneError` for what is no mobile number, `RegionError` for a region that `regions` lacks, and
-    `ConfigurationError` for a `region` that is none.
+    Returns:
+        The number in E.164.
+
+    Raises:
+        PhoneError: `text` is not a mobile number.
+        RegionError: `regions` does not contain the region.
+        ConfigurationError: `region` is not a region.
     """
     if not isinstance(text, str):
         raise PhoneError(f"A phone number is a str, not {type(text).__name__:.40}.", "Pass the text as it was typed.")
@@ -69,14 +81,14 @@ def normalize(text: str, region: str = MAINLAND, *, regions: AbstractSet[str] | 
 
 
 def check_region(region: object, regions: AbstractSet[str]) -> None:
-    """Raise `RegionError` for a region that is not among `regions`, and `ConfigurationError` for what is no text."""
+    """Raise `RegionError` if `regions` does not contain a region, and `ConfigurationError` if it is not text."""
     if not isinstance(region, str):
         raise ConfigurationError(
-            "region is no text.", "Pass the region of numbers without a country code, such as 'HK'."
+            "region must be text.", "Pass the region of numbers without a country code, such as 'HK'."
         )
     if region not in regions:
         raise RegionError(
             f"Policy.regions does not allow the region {region!r:.10}.",
-            "Choose one of them, or add it there.",
+            "Choose an allowed region, or add this one to Policy.regions.",
             served=calling_codes(regions),
         )

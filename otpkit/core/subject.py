@@ -1,4 +1,4 @@
-"""Who a challenge is put to: phone × purpose × bind, and the names that stand for it at rest."""
+"""The subject of a challenge: phone × purpose × bind, and the names that represent it at rest."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Subject:
         self._config = config
         self.phone = phone
         self.region = region
-        packed = b"%d:%b" % (len(phone), phone.encode())  # as `pack` does, of an E.164 phone
+        packed = b"%d:%b" % (len(phone), phone.encode())  # The same as `pack` for an E.164 phone.
         place = keys.place_remembered if bind == "" and type(purpose) is str else keys.place
         self.purpose, self.bind, packed_place, self.challenge_field = place(purpose, bind)
         self.phone_id = encode_id(keys.phone(packed)[:ID_BYTES])
-        # The braces keep all of a phone in one slot of a cluster.
+        # The braces keep all keys of a phone in one slot of a cluster.
         self.phone_key = f"{config.namespace}:{{{self.phone_id}}}:p"
         self.counter_key = f"{config.namespace}:{{{self.phone_id}}}:c"
         self.packed = packed_place + packed
@@ -50,7 +50,7 @@ class Subject:
     def challenge(self, now_ms: int, described: Described, *, replayed: bool = False) -> Challenge:
         """Return the challenge that a script described at `now_ms`, in server milliseconds."""
         ends_ms, resend_ms, attempts_left, sends_left, delivery, generation, fixed, served_by = described
-        if fixed:  # It ends with its code.
+        if fixed:  # The challenge ends when its fixed code ends.
             code_ends_ms = self.fixed_ends_ms or now_ms
             ends_ms, attempts_left = min(ends_ms, code_ends_ms), attempts_left if now_ms < code_ends_ms else 0
         return Challenge(
@@ -69,12 +69,12 @@ class Subject:
         )
 
     def live_challenge(self, now_ms: int, described: Described) -> Challenge | None:
-        """Return the challenge that a script described, or None where it has ended with its fixed code."""
+        """Return the challenge that a script described at `now_ms`, or None if it has ended with its fixed code."""
         challenge = self.challenge(now_ms, described)
         return challenge if challenge.attempts_left else None
 
     def find_challenge(self) -> Flow[Challenge | None]:
-        """Ask for the live challenge; return None where there is none."""
+        """Return the live challenge, or None."""
         config = self._config
         status = config.scripts.status(
             phone_key=self.phone_key, now=config.now_arg(), challenge_field=self.challenge_field
@@ -85,11 +85,11 @@ class Subject:
         return None
 
     def challenge_id(self, generation: str) -> str:
-        """Return the public id of a challenge: the same for every resend, and it reveals nothing."""
+        """Return the public id of a challenge. It is the same for every resend, and reveals nothing."""
         return encode_id(self._config.keys.name_packed(b"challenge", self.packed + generation.encode()))
 
     def served_by(self, record: str, *, fixed: bool) -> tuple[str, str]:
-        """Return the name of the gateway that `phone.lua` keeps as a send's, and its id of the message, where known."""
+        """Return the gateway's name and its message id from a record of `phone.lua`; "" if unknown."""
         if fixed:
             return "fixed", ""
         only = self._config.routing.only
@@ -98,21 +98,21 @@ class Subject:
 
     @property
     def fixed_ends_ms(self) -> int:
-        """When the fixed code of this phone and purpose ends, in server milliseconds; 0 where there is none."""
+        """The end of the fixed code of this phone and purpose, in server milliseconds; 0 if there is none."""
         return self.fixed("")[0]
 
     def fixed(self, code: str) -> tuple[int, int]:
-        """Return when the fixed code of this phone and purpose ends, in server milliseconds, and 1 where `code` is it.
+        """Return the end of this phone's and purpose's fixed code, in server milliseconds, and 1 if `code` equals it.
 
-        Both are 0 where there is none.
+        Both are 0 if there is none.
         """
         fixed = self._config.fixed.get((self.phone, self.purpose))
         return (0, 0) if fixed is None else (fixed_ends_ms(fixed), int(compare_digest(code, fixed.code)))
 
     def operation(self, kind: bytes, idempotency_key: object, *more: str, size: int) -> bytes:
-        """Return the operation id that an idempotency key of the caller's gives for this subject."""
+        """Return the operation id that this subject and a caller's idempotency key result in."""
         if not isinstance(idempotency_key, str) or not idempotency_key:
             raise ConfigurationError(
-                "idempotency_key is empty or no text.", "Pass a text, such as a form's hidden id, or None."
+                "idempotency_key is empty or not text.", "Pass a text, such as a form's hidden id, or None."
             )
         return self._config.keys.name(kind, self.phone, self.purpose, self.bind, idempotency_key, *more, size=size)

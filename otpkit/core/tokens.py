@@ -1,4 +1,4 @@
-"""The signed token of a proof, checked without Redis."""
+"""Signed tokens of proofs. They are checked without Redis."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from otpkit.models import Proof
 if TYPE_CHECKING:
     from otpkit.core.serializer import ProofSerializer
 
-    # Python makes no use of it, and takes time to make it.
+    # Only for type checkers, to save import time.
     class _Payload(TypedDict):
-        """A token's JSON. Its times are server milliseconds."""
+        """The JSON of a token. Times are server milliseconds."""
 
         id: str
         phone: str
@@ -33,23 +33,24 @@ if TYPE_CHECKING:
 
 _MAX_TOKEN_CHARS = 4096
 _from_timestamp = datetime.fromtimestamp
-_INVALID = "This is not a proof token of ours for this namespace, purpose, bind and phone.", "Verify the phone again."
+_INVALID = "This is not a valid proof token for this namespace, purpose, bind and phone.", "Verify the phone again."
 
 
 class Claims(NamedTuple):
-    """What a token says once its signature holds. Times are server milliseconds."""
+    """The claims of a token with a valid signature. Times are server milliseconds."""
 
     proof_id: bytes
     proof: Proof
     issued_ms: int
     expires_ms: int
-    has_audience: bool  # Tokens of the first version have none.
+    has_audience: bool  # False for tokens of the first version.
 
 
 class TokenSigner:
-    """Signs proofs and reads tokens: HMAC-SHA-256, a salt of its own; the newest key signs, all active ones verify.
+    """A signer of proofs and reader of tokens: HMAC-SHA-256 with a salt of its own.
 
-    `audience` is the namespace that the tokens are for (OWASP ASVS 9.2.3, 9.2.4): another one's may share the secret.
+    The newest key signs; all active keys verify. `audience` is the namespace of the tokens (OWASP ASVS 9.2.3, 9.2.4),
+    because another namespace may use the same secret.
     """
 
     __slots__ = ("_audience", "_bind_remembered", "_keys", "_serializer")
@@ -58,12 +59,12 @@ class TokenSigner:
         self._keys = keys
         self._audience = audience
         self._serializer: ProofSerializer | None = None
-        self._bind_remembered = lru_cache(maxsize=64)(self._bind_digest)  # for the few purposes without a bind
+        self._bind_remembered = lru_cache(maxsize=64)(self._bind_digest)  # For the few purposes without a bind.
 
     def proof(
         self, proof_id: str, phone: str, purpose: str, bind: str, issued_ms: int, expires_ms: int, fixed: bool
     ) -> Proof:
-        """Build the proof of a verify; its token is signed when it is read."""
+        """Return the proof of a verification. Its token is signed when it is first read."""
 
         def sign(proof: Proof) -> str:
             claims: _Payload = {
@@ -84,10 +85,17 @@ class TokenSigner:
         return Proof(proof_id, phone, purpose, verified_at, expires_at, fixed, sign)
 
     def read(self, token: object, purpose: str, bind: str, phone: str | None) -> Claims:
-        """Return what `token` says; its life is the caller's to judge.
+        """Return the claims of `token`. The caller checks the times.
 
-        Raises `InvalidTokenError` for anything that was not signed for this audience, purpose, bind and phone (None:
-        any phone). A token that names no audience is read: `Claims.has_audience` says so.
+        Args:
+            token: the token as text.
+            purpose: the expected purpose.
+            bind: the expected bind.
+            phone: the expected phone (E.164); None accepts any phone.
+
+        Raises:
+            InvalidTokenError: the token was not signed for this audience, purpose, bind and phone. A token without an
+                audience is accepted: check `Claims.has_audience`.
         """
         claims = self._load(token)
         if (
@@ -117,10 +125,10 @@ class TokenSigner:
         raise InvalidTokenError(*_INVALID)
 
     def _serialize(self) -> ProofSerializer:
-        """Return the serializer, which is made when the first token is written or read."""
+        """Return the serializer. The first call makes it."""
         serializer = self._serializer
         if serializer is None:
-            from otpkit.core.serializer import ProofSerializer  # It takes time to import.
+            from otpkit.core.serializer import ProofSerializer  # itsdangerous takes time to import.
 
             serializer = self._serializer = ProofSerializer(self._keys.tokens)
         return serializer

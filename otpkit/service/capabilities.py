@@ -1,4 +1,4 @@
-"""What the contract owes to the deployment: how phones and codes are spelled, what may be sent, whether it is up."""
+"""The parts of the contract that depend on the deployment: spellings of phones and codes, channels, readiness."""
 
 from __future__ import annotations
 
@@ -18,45 +18,50 @@ _BLANKS: Final = "[ 　]*"
 
 
 class Capabilities:
-    """An `AsyncOTP`, as the contract sees it."""
+    """The properties of an `AsyncOTP` that the contract shows."""
 
     def __init__(self, otp: AsyncOTP) -> None:
         self._otp = otp
         self._config = config_of(otp)
         speaks = any("voice" in member.gateway.channels for member in self._config.routing.members.values())
-        # A message is taken everywhere: a gateway that only calls carries it as a call.
+        # Every deployment accepts `sms`: a gateway that can only call carries the message as a call.
         self.channels = ["sms", "voice"] if speaks else ["sms"]
 
     @property
     def phone_schema(self) -> dict[str, Any]:
-        """What a phone looks like: exactly where mainland numbers alone are served, but for parentheses."""
+        """The schema of a phone. If only mainland numbers are served, it is exact, except for parentheses."""
         policy = self._config.policy
         only_mainland = policy.regions == ONLY_MAINLAND and policy.default_region == MAINLAND
         return {"pattern": _mainland() if only_mainland else _any_number(), "maxLength": MAX_LENGTH}
 
     @property
     def code_schema(self) -> dict[str, Any]:
-        """What a code looks like."""
+        """The schema of a code."""
         length = self._config.policy.code_length
         return {"pattern": f"^[- ]*([0-9][- ]*){{{length}}}$", "maxLength": 4 * length}
 
     @property
     def regions(self) -> list[str]:
-        """The regions that are served."""
+        """The regions that are served, sorted."""
         return sorted(self._config.policy.regions)
 
     @property
     def params_schema(self) -> dict[str, Any]:
-        """What `params` looks like: texts for the variables that a template has, over all templates."""
+        """The schema of `params`: texts for the variables of all templates, except those with the code."""
         names = sorted({name for template in self._templates() for name in _variables(template)})
         value = {"type": "string", "maxLength": MAX_PARAM, "pattern": PLAIN_TEXT}
         known = {"propertyNames": {"enum": names}} if names else {"maxProperties": 0}
         return {"additionalProperties": value, **known}
 
     def takes(self, purpose: str, params: dict[str, str]) -> bool:
-        """Whether every template of a purpose takes `params`: values for its variables, but for the one of the code.
+        """Check whether every template of a purpose accepts `params`, as values of variables without the code.
 
-        Raises `ConfigurationError` where the purpose has no template.
+        Args:
+            purpose: the purpose.
+            params: the values by variable.
+
+        Raises:
+            ConfigurationError: the purpose has no template.
         """
         for template in self._templates(purpose):
             if not params.keys() <= _variables(template):
@@ -68,11 +73,11 @@ class Capabilities:
         return True
 
     def max_push(self, gateway: str) -> int:
-        """Return how many bytes a gateway's provider may push; raises `ConfigurationError` for a name that none has."""
+        """Return how many bytes a gateway's provider may push; raise `ConfigurationError` for an unknown name."""
         return self._config.routing.member(gateway).gateway.max_push
 
     async def ping(self) -> None:
-        """Ask the store for anything; raises `StoreUnavailableError`."""
+        """Send a read to the store; raise `StoreUnavailableError` if it fails."""
         await drive_async(self._ping(), self._otp)
 
     def _ping(self) -> Flow[None]:

@@ -41,7 +41,7 @@ class ApiKey:
 
     def __post_init__(self) -> None:
         if isinstance(self.purposes, str) or not isinstance(self.purposes, Iterable):
-            raise ConfigurationError(f"The key {self.name!r} has no purposes.", 'Give it a list such as ["signup"].')
+            raise ConfigurationError(f"The key {self.name!r} has no purposes.", 'Pass a list such as ["signup"].')
         object.__setattr__(self, "purposes", frozenset(map(check_purpose, self.purposes)))
 
     @classmethod
@@ -73,8 +73,8 @@ class ApiKey:
         """
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise ConfigurationError(
-                f"The key {name!r} has no SHA-256 of 64 hexadecimal digits.",
-                "Write the one of the key, such as `sha256sum` prints.",
+                f"The key {name!r} must have a SHA-256 of 64 hexadecimal digits.",
+                "Write the SHA-256 of the key, as `sha256sum` prints it.",
             )
         return cls(name, bytes.fromhex(digest), purposes)  # type: ignore[arg-type]
 
@@ -90,10 +90,10 @@ def require_distinct(keys: Iterable[ApiKey]) -> None:
     """
     found = tuple(keys)
     if not found:
-        raise ConfigurationError("There is no API key, so nobody could ask for anything.", "Add one.")
+        raise ConfigurationError("There is no API key, so no client could use the service.", "Add one.")
     for what, values in (("name", {key.name for key in found}), ("key", {key.digest for key in found})):
         if len(values) < len(found):
-            raise ConfigurationError(f"Two API keys have the same {what}.", "Give each its own.")
+            raise ConfigurationError(f"Two API keys have the same {what}.", f"Use a different {what} for each.")
 
 
 def require_receipts_secret(secret: str) -> None:

@@ -1,4 +1,4 @@
-"""The async driver: it performs what `protocol.ask` yields, by the clients of redis.asyncio."""
+"""The async driver: perform the steps of `protocol.ask` with the clients of redis.asyncio."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ from otpkit.store.url import Address, read_url
 
 T = TypeVar("T")
 
-_sentinel: RedisObject = sentinel.Sentinel  # redis-py does not annotate it
+_sentinel: RedisObject = sentinel.Sentinel  # redis-py does not annotate it.
 
 
 class AsyncStore(Store):
-    """Same as `SyncStore`, but awaited, and with a client for each event loop."""
+    """A store of async calls, with one client for each event loop."""
 
     def __init__(self, redis_: RedisObject) -> None:
         self._address = read_url(redis_) if isinstance(redis_, str) else None
@@ -85,13 +85,19 @@ class AsyncStore(Store):
 
     @property
     def client(self) -> RedisObject:
-        """The redis-py client of the event loop that used this store last."""
+        """The redis-py client of the event loop that last used this store."""
         return self._client
 
     async def run(self, effect: RunScript[T], budget: RetryBudget | None = None) -> T:
-        """Run a script and return its reply; raises `StoreUnavailableError`, `ConfigurationError`.
+        """Run a script and return its parsed reply.
 
-        `budget` is the whole call's; a client that was passed in has timeouts of its own.
+        Args:
+            effect: the script with its keys and arguments.
+            budget: the time budget of the whole call; None makes a new one. A borrowed client has its own timeouts.
+
+        Raises:
+            StoreUnavailableError: Redis did not answer, or refused for now.
+            ConfigurationError: Redis refused for a reason that a retry can't remove.
         """
         binding = self._latest
         if binding is None or binding.loop is not asyncio.get_running_loop():
@@ -101,7 +107,7 @@ class AsyncStore(Store):
         elif budget is None:
             budget = RetryBudget()
         lease: _Lease | SharedLease
-        if self._shares and budget is not None and not effect.replicas:  # WAIT would keep the others waiting.
+        if self._shares and budget is not None and not effect.replicas:  # WAIT would block the other callers.
             lease = SharedLease(binding.endpoint, budget)
         else:
             lease = _Lease(self, binding, budget)
@@ -112,7 +118,7 @@ class AsyncStore(Store):
                 await lease.drop()
 
     async def close(self) -> None:
-        """Close what was made from a URL, in whatever loop; a client that was passed in stays open."""
+        """Close the clients that were made from a URL, in every loop. A client that was passed in stays open."""
         self.is_closed = True
         if self._address is None:
             return
@@ -122,13 +128,13 @@ class AsyncStore(Store):
             await binding.close()
 
     def after_fork(self) -> None:
-        """Take over no task, no lock and no connection of the parent's."""
+        """Replace the tasks, locks and connections inherited from the parent."""
         leave_to_parent(self._client, self._bindings)
         self._lock, self._bindings, self._latest = threading.Lock(), {}, None
         self._client = self._client if self._address is None else self._open()
 
     async def _bind(self) -> Binding:
-        """Return what this store has in the running loop; connections of other loops are not used in it."""
+        """Return the binding of the running loop. Connections of other loops are not used in it."""
         loop = asyncio.get_running_loop()
         with self._lock:
             binding = self._bindings.get(loop)
@@ -165,7 +171,7 @@ class AsyncStore(Store):
             while True:
                 try:
                     result = await (lease.say(step) if type(step) is tuple else self._perform(step, binding, lease))
-                except Exception as error:  # noqa: BLE001 - the generator decides what it means
+                except Exception as error:  # noqa: BLE001 - The generator decides what the error means.
                     step = steps.throw(error)
                 else:
                     step = steps.send(result)
@@ -218,7 +224,7 @@ class AsyncStore(Store):
 
 
 async def _in_background(binding: Binding, work: Callable[[], Coroutine[None, None, object]]) -> None:
-    """Do work that hung nodes may prolong: once for all callers, of whom none waits longer than for an answer."""
+    """Do work that hanging nodes may prolong: once for all callers. None waits longer than `ANSWER_S`."""
     task = binding.background
     if task is None or task.done():
         task = binding.background = asyncio.create_task(work())
@@ -229,7 +235,7 @@ async def _in_background(binding: Binding, work: Callable[[], Coroutine[None, No
 
 
 class _Lease:
-    """What one call holds: a connection of a pool or a node, or a whole client, and the permit to use one."""
+    """The resources of one call: a connection of a pool or node, or a whole client, and the permit to use it."""
 
     __slots__ = (
         "_budget",
@@ -258,11 +264,11 @@ class _Lease:
 
     @property
     def until(self) -> float:
-        """When the script under way is given up, by the monotonic clock."""
+        """The deadline of the current script, by the monotonic clock."""
         return math.inf if self._budget is None else self._budget.until
 
     async def enter(self, seconds: float) -> bool:
-        """Take a permit; return whether one was free within so many seconds."""
+        """Take a permit; return whether one came free within `seconds`."""
         self.is_over = False
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -270,7 +276,7 @@ class _Lease:
         return self._has_permit
 
     async def take(self) -> RedisObject:
-        """Take a connection and return it; None where the client hides them."""
+        """Take a connection and return it, or None if the client hides its connections."""
         self.is_over = False
         store, client = self._store, self.binding.client
         if store.shape == "cluster":
@@ -319,12 +325,12 @@ class _Lease:
         return await self._within(_exchange(connection, command))
 
     async def reconnect(self) -> None:
-        """Break the connection, which is made again when it is used."""
+        """Close the connection. The next use opens it again."""
         if self.connection is not None:
             await self.connection.disconnect()
 
     async def release(self) -> None:
-        """Give all back."""
+        """Return the connection to its pool or node, and the permit."""
         connection, pool, owner = self.connection, self._pool, self._owner
         self.connection = self._pool = self._owner = self._client = None
         try:
@@ -337,18 +343,18 @@ class _Lease:
             self.is_over = True
 
     async def drop(self) -> None:
-        """Break the connection, where one is held, and give all back: the next caller would read this call's reply."""
+        """Close the connection, if one is held, and release: the next caller would read this call's reply."""
         client = self._client
         if self.connection is not None:
             abandon(self.connection)
         elif self._pool is not None:
             abandon_idle(self._pool)  # redis-py keeps one whose handshake was interrupted.
-        elif client is not None:  # It has given its connection back, maybe with a reply to come.
+        elif client is not None:  # The client has already returned its connection, which may have an unread reply.
             abandon(client.connection) if client.connection is not None else abandon_idle(client.connection_pool)
         await self.release()
 
     async def _within(self, work: Awaitable[T], *, is_quick: bool = True) -> T:
-        """Await work within the budget. What is quick needs none: redis-py's own timeouts do, and cost less."""
+        """Await work within the budget. Quick work gets no timer: redis-py's own timeouts suffice and cost less."""
         left = self.until - time.monotonic()
         if left == math.inf or (is_quick and left >= budgets.ANSWER_S * 2):
             return await work
@@ -362,7 +368,7 @@ async def _exchange(connection: RedisObject, command: Command) -> RedisObject:
 
 
 async def _of_loop(pool: RedisObject, loop: asyncio.AbstractEventLoop) -> RedisObject:
-    """Return a connection of this loop; raises `ConfigurationError` where the pool can't give one."""
+    """Return a connection of this loop; raise `ConfigurationError` if the pool can't provide one."""
     abandon_foreign(pool, loop)
     is_refused = False
     try:
@@ -380,7 +386,7 @@ async def _of_loop(pool: RedisObject, loop: asyncio.AbstractEventLoop) -> RedisO
 def _open(address: Address) -> RedisObject:
     options: Options = timeouts(_no_retries()) | {"max_connections": budgets.MAX_CONNECTIONS}
     if address.kind == "sentinel":
-        # They are asked one after the other: together they take no longer than one server.
+        # The Sentinels are asked one after the other: together they may take no longer than one server.
         bounds = timeouts(_no_retries(), share=len(address.nodes)) | address.sentinel_options
         return _sentinel(address.nodes, sentinel_kwargs=bounds).master_for(address.master, **options | address.options)
     if address.kind == "cluster":
@@ -394,7 +400,7 @@ def _no_retries() -> retry.Retry:
 
 
 async def _error_of(client: RedisObject, failure: Exception, script: str, until: float) -> OTPError:
-    """Return our error for one of Redis's. Sentinels that name no primary are asked why, unless they hang."""
+    """Return otpkit's error for a Redis error. If Sentinels name no primary, ask them why, unless they time out."""
     if not isinstance(failure, sentinel.MasterNotFoundError) or "Timeout" in str(failure):
         return store_error(failure, script)
     pool: RedisObject = client.connection_pool

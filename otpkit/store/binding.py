@@ -1,4 +1,4 @@
-"""What a store has in one event loop: a client, and connections that all tasks of the loop share."""
+"""The resources of a store in one event loop: a client, and connections that all tasks of the loop share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otpkit.store.multiplexed import Endpoint
 
 
 class Binding:
-    """What a store has in one event loop."""
+    """The client and the shared connections of a store in one event loop."""
 
     __slots__ = ("_endpoints", "background", "client", "connections", "is_open", "keeper", "loop")
 
@@ -26,11 +26,11 @@ class Binding:
         self.connections = asyncio.Semaphore(budgets.MAX_CONNECTIONS)
         self._endpoints: dict[str, Endpoint] = {}
         self.background: asyncio.Task[object] | None = None
-        self.is_open = False  # a cluster's nodes are known
+        self.is_open = False  # True once the cluster's nodes are known.
         self.keeper: AsyncGenerator[None, None] | None = None
 
     def endpoint(self, node: RedisObject) -> Endpoint:
-        """Return the shared connection to a node of a cluster, or to the one server, where `node` is None."""
+        """Return the shared connection to a cluster node, or to the single server if `node` is None."""
         name = "" if node is None else node.name
         endpoint = self._endpoints.get(name)
         if endpoint is None:
@@ -40,18 +40,22 @@ class Binding:
         return endpoint
 
     def _forget_nodes(self) -> None:
-        """Close what leads to nodes that the cluster has no more."""
+        """Close idle connections to nodes that have left the cluster."""
         for name in self._endpoints.keys() - self.client.nodes_manager.nodes_cache.keys():
             if self._endpoints[name].is_idle:
                 self._endpoints.pop(name).abandon()
 
     async def keep(self) -> None:
-        """Have the client closed with the loop, as `asyncio.run` and its like end all async generators first."""
+        """Arrange that the client closes with the loop: `asyncio.run` first ends all async generators."""
         self.keeper = _keeper(self)
         await anext(self.keeper)
 
     async def close(self) -> None:
-        """Close the client and all connections, in its own loop; one that does not run now closes it when it ends."""
+        """Close the client and all connections in their own loop.
+
+        If that loop runs in another thread, the close is scheduled there. If it is stopped but not closed, nothing is
+        done now: the loop closes them when it ends its async generators.
+        """
         if self.loop is not asyncio.get_running_loop():
             if self.loop.is_closed():
                 self.abandon()
@@ -66,17 +70,17 @@ class Binding:
         await self.client.aclose()
         for each in sentinels(self.client):
             await each.aclose()
-        await asyncio.sleep(0)  # A transport that was closed ends in the loop's next turn, which may be the last one.
+        await asyncio.sleep(0)  # A closed transport finishes in the loop's next iteration, which may be the last one.
 
     def abandon(self) -> None:
-        """Close all connections at once; the loop is closed."""
+        """Close all connections at once, after the loop was closed."""
         for endpoint in self._endpoints.values():
             endpoint.abandon()
         abandon_all(self.client)
 
 
 def _unopened(client: RedisObject, node: RedisObject) -> RedisObject:
-    """Return a connection to a node, or to the one server, that is yet to be opened."""
+    """Return an unopened connection to a cluster node, or to the single server if `node` is None."""
     if node is None:
         return client.connection_pool.make_connection()
     options = node.connection_kwargs | {"retry": retry.Retry(NoBackoff(), 0)}

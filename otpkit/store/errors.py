@@ -1,4 +1,4 @@
-"""Redis's errors turned into ours: which may be tried again, and what an operator should do about the others."""
+"""Translate Redis errors into otpkit's: which may be retried, and what an operator should do about the others."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ from otpkit.effects import Unconfirmed
 from otpkit.errors import ConfigurationError, OTPError, StoreUnavailableError
 from otpkit.store.retry import WAIT_MS
 
-_Told: TypeAlias = tuple[str, str]  # a problem and its remedy
+_Texts: TypeAlias = tuple[str, str]  # A problem and its remedy.
 
 _REFUSED = (
-    "Redis refused the credentials.",
+    "Redis rejected the credentials.",
     "Check the user name and the password in the URL, for Sentinels sentinel_username and sentinel_password.",
 )
-_NO_KEYS = "Redis keeps keys from its user.", "Allow it those of the namespace (ACL SETUSER … ~namespace:*)."
-_NOT_ALLOWED = "Redis keeps {command} from its user.", "Allow {command} by the user's ACL; otpkit needs it."
+_NO_KEYS = "The Redis user may not access otpkit's keys.", "Allow the namespace's keys (ACL SETUSER … ~namespace:*)."
+_NOT_ALLOWED = "The Redis user may not run {command}.", "Allow {command} in the user's ACL; otpkit needs it."
 _NO_COMMAND = (
     "This server lacks {command}, which otpkit needs.",
-    "Check the address and the scheme of the URL, rename and disable no commands.",
+    "Check the address and the scheme of the URL. Do not rename or disable commands.",
 )
 _NO_PRIMARY = "No Sentinel knows a primary of this name.", "Check the name after the hosts in the URL."
-_NO_DATABASE = "Redis has no such database, or is no cluster.", "Check the number and the scheme of the URL."
-_NODES = "; or connect to the cluster's nodes themselves, by redis+cluster://."
-_HOPELESS: dict[str, _Told] = {
-    # What proxies of managed clusters refuse by rules of their own; the words are Alibaba Cloud's.
+_NO_DATABASE = "Redis has no such database, or is not a cluster.", "Check the number and the scheme of the URL."
+_NODES = "; or connect to the cluster's nodes directly, by redis+cluster://."
+_HOPELESS: dict[str, _Texts] = {
+    # Proxies of managed clusters refuse these by rules of their own. The messages are Alibaba Cloud's.
     "bad lua script for redis cluster": (
-        "This managed Redis checks scripts, and refuses otpkit's.",
+        "This managed Redis checks scripts, and refuses otpkit's scripts.",
         f"Set its parameter script_check_enable to 0{_NODES}",
     ),
     "must be in same slot": (
-        "This managed Redis is a cluster behind a proxy, which takes no script with keys of several slots.",
+        "This managed Redis is a cluster behind a proxy, which rejects scripts with keys of several slots.",
         f"Leave out ip, region_sends and total_sends{_NODES}",
     ),
     "not support for normal user": (
@@ -93,7 +93,7 @@ _REASONS = {
 }
 
 REDIS_ERRORS = (RedisError, RedisClusterException, ChildDeadlockedError, OSError)
-"""What a redis-py client raises where the server could not be asked, or refused."""
+"""Errors that a redis-py client raises when it can't reach the server, or when the server refuses."""
 
 RETRYABLE = (
     ConnectionError,
@@ -105,32 +105,32 @@ RETRYABLE = (
     InvalidResponse,
     OSError,
 )
-"""Those of them after which another attempt may succeed, under the same operation id."""
+"""The subset of `REDIS_ERRORS` after which another attempt, under the same operation id, may succeed."""
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a redis-py client raises besides, where it can't take a reply apart, or is closed under a call."""
+"""Other errors that a redis-py client raises when it can't parse a reply, or is closed during a call."""
 
 UNFIT = (AttributeError, LookupError, TypeError, ValueError)
-"""What `RunScript.read` raises for a reply that the script can't have given."""
+"""Errors that `RunScript.read` raises for a reply that the script can't have returned."""
 
 STALE = (ClusterDownError, ConnectionError, TimeoutError, RedisClusterException, OSError)
-"""Those after which a cluster's client should learn anew which node serves what."""
+"""The errors after which a cluster client should refresh its map of slots to nodes."""
 
 
 class UnknownReply(InvalidResponse):
-    """A reply that the script can't have given: another server's or a proxy's, or that of another request."""
+    """A reply that the script can't have returned: it comes from another server, a proxy or another request."""
 
 
 def is_answer(error: BaseException) -> bool:
-    """Whether an error is the server's own whole answer, after which the connection may be used again.
+    """Check whether an error is a complete reply of the server, so that the connection may be reused.
 
-    After READONLY and the like, connecting anew may reach the new primary.
+    READONLY and similar errors do not count: reconnecting may reach the new primary.
     """
     return isinstance(error, TryAgainError) or (isinstance(error, ResponseError) and not isinstance(error, RETRYABLE))
 
 
 def require_confirmed(confirmed: object, replicas: int) -> None:
-    """Raise `Unconfirmed` where fewer replicas than asked confirmed what a script wrote."""
+    """Raise `Unconfirmed` if fewer than `replicas` replicas confirmed what a script wrote."""
     if type(confirmed) is not int:
         raise UnknownReply
     if confirmed < replicas:
@@ -141,27 +141,27 @@ def require_confirmed(confirmed: object, replicas: int) -> None:
 
 
 def unreadable(error: Exception, *, is_closed: bool) -> RedisError:
-    """Return what to make of a client's error that is none of redis-py's own."""
+    """Return the Redis error that stands for an error of the client that is not one of redis-py's own."""
     problem = type(error).__name__
     return ConnectionError(f"closed under a call ({problem})") if is_closed else UnknownReply(problem)
 
 
 def store_error(error: BaseException, script: str = "") -> OTPError:
-    """Return our error for one of Redis's: `ConfigurationError` where no waiting will help.
+    """Return otpkit's error for a Redis error: `ConfigurationError` if waiting can't help.
 
-    `script` is the text of the script that it came from, by whose lines Redis tells of a command.
+    `script` is the text of the failed script. Redis reports the line, and the line names the command.
     """
     for cause in _causes(error):
-        if told := _misconfigured(cause):
+        if texts := _misconfigured(cause):
             command = _command(str(cause), script)
-            return ConfigurationError(*(text.format(command=command) for text in told))
+            return ConfigurationError(*(text.format(command=command) for text in texts))
     place = _unreached(error)
     problem = f"Redis {_why(error)} ({type(error).__name__}){f': {place}' if place else ''}."
-    return StoreUnavailableError(problem, f"{_who(error)} Nothing was granted.")
+    return StoreUnavailableError(problem, f"{_advice(error)} Nothing was granted.")
 
 
 def _command(text: str, script: str) -> str:
-    """Return the command that Redis refused, by its name or by the line of the script that calls it."""
+    """Return the command that Redis refused: by its name, or by the line of the script that calls it."""
     if named := _NAMED.search(text):
         return named[1].upper().replace("|", " ")
     line = _LINE.search(text)
@@ -171,8 +171,11 @@ def _command(text: str, script: str) -> str:
 
 
 def unnamed_primary(failure: BaseException, answers: Sequence[bool | BaseException]) -> OTPError:
-    """Return our error where Sentinels name no primary: each said whether it knows the name, or failed."""
-    if True in answers:  # it is down, and a failover may be under way
+    """Return otpkit's error if the Sentinels name no primary.
+
+    `answers` holds, for each Sentinel, whether it knows the name, or the error that it failed with.
+    """
+    if True in answers:  # The primary is down, and a failover may be under way.
         return store_error(failure)
     for answer in answers:
         if isinstance(answer, BaseException) and isinstance(error := store_error(answer), ConfigurationError):
@@ -184,7 +187,7 @@ def unnamed_primary(failure: BaseException, answers: Sequence[bool | BaseExcepti
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it began with: redis-py wraps what a new connection is refused with."""
+    """Yield an error and its causes: redis-py wraps the error with which a new connection is refused."""
     cause: BaseException | None = error
     for _ in range(8):
         if cause is None:
@@ -193,7 +196,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def _misconfigured(error: BaseException) -> _Told | None:
+def _misconfigured(error: BaseException) -> _Texts | None:
     if isinstance(error, (AuthenticationError, AuthorizationError)):
         return _REFUSED
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -201,14 +204,14 @@ def _misconfigured(error: BaseException) -> _Told | None:
             "Redis's certificate is not trusted.",
             "Check the host in the URL, or add ?ssl_ca_certs=/path/to/ca.pem.",
         )
-    if isinstance(error, (AskError, ClusterCrossSlotError)):  # and MovedError
-        return "This Redis is a cluster's node.", "Use redis+cluster://, or a RedisCluster client."
+    if isinstance(error, (AskError, ClusterCrossSlotError)):  # MovedError is an AskError.
+        return "This Redis is a node of a cluster.", "Use redis+cluster://, or a RedisCluster client."
     text = str(error)
     if isinstance(error, RedisClusterException):
         is_single = "Cluster mode is not enabled" in text
-        return ("This Redis is no cluster.", "Use redis://.") if is_single else None
+        return ("This Redis is not a cluster.", "Use redis://.") if is_single else None
     if isinstance(error, ResponseError):
-        found = next((told for words, told in _HOPELESS.items() if words in text), None)
+        found = next((texts for words, texts in _HOPELESS.items() if words in text), None)
         return found or (_NOT_ALLOWED if isinstance(error, NoPermissionError) else None)
     return None
 
@@ -220,11 +223,11 @@ def _why(error: BaseException) -> str:
         (BusyLoadingError, "is loading its data"),
         (ClusterDownError, "has slots without a primary"),
         (MaxConnectionsError, "has all of this client's connections in use"),
-        (UnknownReply, "gave an answer that none of otpkit's scripts gives"),
+        (UnknownReply, "returned a reply that no script of otpkit returns"),
     ):
         if isinstance(error, kind):
             return why
-    # redis-py has no class for these, or not always; scripts wrap them in a text of their own before Redis 7.
+    # redis-py has no class for some of these. Before Redis 7, scripts wrap them in a text of their own.
     text = str(error)
     for words, why in _REASONS.items():
         if words in text:
@@ -233,7 +236,7 @@ def _why(error: BaseException) -> str:
 
 
 def _unreached(error: BaseException) -> str:
-    """Return which address could not be reached, and why; "" where the error doesn't say."""
+    """Return which address could not be reached, and why; "" if the error holds no address."""
     for cause in _causes(error):
         if found := _CONNECTING.search(str(cause)):
             number, place = int(found[1]), found[2]
@@ -243,9 +246,9 @@ def _unreached(error: BaseException) -> str:
     return ""
 
 
-def _who(error: BaseException) -> str:
+def _advice(error: BaseException) -> str:
     if isinstance(error, OutOfMemoryError):
         return "An operator should raise maxmemory; keep maxmemory-policy noeviction."
     if isinstance(error, UnknownReply):
-        return "An operator should check that the address is Redis's own, with no proxy that changes answers."
+        return "An operator should check that the address is Redis itself, with no proxy that changes replies."
     return "An operator should look at the server; the same call may succeed later."

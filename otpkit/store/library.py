@@ -1,4 +1,4 @@
-"""redis-py and fakeredis as they are used here: by parts that are private, or that they do not annotate."""
+"""Types and imports for redis-py and fakeredis, which leave the parts that otpkit uses private or unannotated."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from typing import Any, TypeAlias
 from otpkit.errors import ConfigurationError
 
 RedisObject: TypeAlias = Any
-"""A client, a pool, a connection or a node of redis-py."""
+"""A client, pool, connection or node of redis-py."""
 
 Options: TypeAlias = dict[str, Any]
-"""Arguments for one, by name."""
+"""Keyword arguments for a `RedisObject`."""
 
 
 def embedded_library() -> RedisObject:
-    """Return the embedded store's library; raises `ConfigurationError` that names the extra where it is missing."""
+    """Return the module fakeredis.
+
+    Raises:
+        ConfigurationError: it or lupa is not installed; the remedy names the extra.
+    """
     try:
-        importlib.import_module("lupa")  # the Lua that the scripts need
+        importlib.import_module("lupa")  # fakeredis runs Lua scripts with it.
         return importlib.import_module("fakeredis")
     except ImportError:
         pass

@@ -1,4 +1,4 @@
-"""Connections of event loops: redis-py's belong to the loop that made them, and break in another."""
+"""Close connections of other event loops. A redis-py connection belongs to the loop that made it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from contextlib import suppress
 from otpkit.errors import ConfigurationError
 from otpkit.store.library import RedisObject
 
-# A child keeps what it inherited: closing a socket would take it from its parent's event loop, which they share.
+# Keep what a forked child inherited: closing a socket would remove it from the parent's event loop, which is shared.
 _of_parent: list[object] = []
 
 
 def foreign_client() -> ConfigurationError:
-    """Return the error of a client that can't serve this loop."""
+    """Return the error for a client that can't serve this loop."""
     return ConfigurationError(
-        "The redis.asyncio client that was passed in belongs to another event loop. Nothing was asked of Redis.",
+        "The redis.asyncio client that was passed in belongs to another event loop. Nothing was sent to Redis.",
         "Pass a URL, which serves any number of loops, or build an AsyncOTP and a client in each loop.",
     )
 
 
 def is_foreign(connection: RedisObject, loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether a connection was made in another loop; one that is not connected belongs to none."""
+    """Check whether a connection was made in another loop. A connection that is not open belongs to none."""
     reader = connection._reader
     return reader is not None and getattr(reader, "_loop", loop) is not loop
 
 
 def abandon(connection: RedisObject) -> None:
-    """Close a connection at once, from any loop, its own being closed or not; it is made anew when it is used."""
+    """Close a connection at once, from any loop, even if its own loop is closed. Its next use opens it again."""
     reader, writer = connection._reader, connection._writer
     connection._reader = connection._writer = None
     connection._parser.on_disconnect()
@@ -39,7 +39,7 @@ def abandon(connection: RedisObject) -> None:
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(_abort, writer)
             return
-    with suppress(RuntimeError):  # asyncio can't do it without the loop; the socket would stay open.
+    with suppress(RuntimeError):  # asyncio can't abort without the loop; the socket is closed below.
         transport.abort()
     while (tls := getattr(transport, "_ssl_protocol", None)) is not None:
         transport = tls._transport
@@ -53,20 +53,20 @@ def _abort(writer: RedisObject) -> None:
 
 
 def abandon_idle(pool: RedisObject, but: asyncio.AbstractEventLoop | None = None) -> None:
-    """Close the idle connections of a pool at once, but not those of one loop."""
+    """Close the idle connections of a pool at once, except those of the loop `but`."""
     for connection in list(getattr(pool, "_available_connections", ())):
         _abandon(connection, but)
 
 
 def abandon_foreign(pool: RedisObject, loop: asyncio.AbstractEventLoop) -> None:
-    """Close the connection that a pool gives next, where it is another loop's."""
+    """Close the connection that a pool would return next, if it belongs to another loop."""
     idle = getattr(pool, "_available_connections", None)
     if idle and is_foreign(idle[-1], loop):
         abandon(idle[-1])
 
 
 def abandon_all(client: RedisObject, but: asyncio.AbstractEventLoop | None = None) -> None:
-    """Close all idle connections of a client at once, but not those of one loop."""
+    """Close all idle connections of a client at once, except those of the loop `but`."""
     if hasattr(client, "nodes_manager"):
         for node in _nodes(client):
             for connection in list(node._free):
@@ -80,7 +80,7 @@ def abandon_all(client: RedisObject, but: asyncio.AbstractEventLoop | None = Non
 
 
 def leave_to_parent(client: RedisObject, *more: object) -> None:
-    """Have a client connect anew in a forked child, without a word on the parent's connections."""
+    """Make a client reconnect in a forked child, and send nothing on the parent's connections."""
     _of_parent.append((client, more))
     if hasattr(client, "nodes_manager"):
         for node in _nodes(client):
@@ -101,7 +101,7 @@ def _abandon(connection: RedisObject, but: asyncio.AbstractEventLoop | None) -> 
 
 
 def _nodes(client: RedisObject) -> list[RedisObject]:
-    """Return the nodes of a cluster's client, and those it began with: equal, but with connections of their own."""
+    """Return a cluster client's current and startup nodes: they are equal, but have connections of their own."""
     return [*client.nodes_manager.nodes_cache.values(), *client.nodes_manager.startup_nodes.values()]
 
 

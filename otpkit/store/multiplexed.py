@@ -1,9 +1,10 @@
-"""One connection that all tasks of an event loop share: commands asked in one turn of the loop leave in one write.
+"""One connection that all tasks of an event loop share. Commands of one loop iteration leave in one write.
 
-redis-py connects: address, TLS, credentials and database are its work. Then `MultiplexedConnection` takes its transport
-over. Redis answers in the order of the commands, so a caller that stops waiting keeps its place in the order, and its
-reply is dropped when it comes. Replies in the wrong order can't be told apart: whatever shakes the order, such as an
-error while a reply is read, ends the connection. Its callers ask again on the next one, under their operation ids.
+redis-py opens the connection: address, TLS, credentials and database. Then `MultiplexedConnection` takes over its
+transport. Redis replies in the order of the commands. A caller that stops waiting therefore keeps its place in the
+order, and its reply is dropped when it arrives. Replies in the wrong order can't be detected. So any event that puts
+the order in doubt, such as an error while a reply is read, ends the connection. Its callers ask again on the next
+connection, under their operation ids.
 """
 
 from __future__ import annotations
@@ -37,22 +38,23 @@ try:
 except ImportError:
     IS_POSSIBLE = False
 else:
-    IS_POSSIBLE = hasattr(hiredis, "PushNotification")  # since 3.2
-"""Whether replies can be read as they arrive. redis-py's own parser waits for them, one at a time."""
+    IS_POSSIBLE = hasattr(hiredis, "PushNotification")  # hiredis has it since 3.2.
+"""True if replies can be read as they arrive. redis-py's own parser waits for each single reply."""
 
 MAX_UNANSWERED: Final = MAX_CONNECTIONS
-"""Commands on their way at once. More would fill buffers and would be answered no sooner."""
+"""The most commands in flight at once. More would fill buffers without being answered any sooner."""
 
-_TICK_S: Final = 0.05  # How often overdue replies are looked for.
-_INCOMPLETE: Final = object()  # What the reader returns until a reply is whole.
-_NOT_SENT: Final = object()  # The result of a reply whose command was not sent, as the connection was lost before.
-_RESENDS: Final = 2  # A command that was not sent is asked again so often, at once.
+_TICK_S: Final = 0.05  # The interval between checks for overdue replies.
+_INCOMPLETE: Final = object()  # The reader returns this until a reply is complete.
+_NOT_SENT: Final = object()  # The result of a reply whose command was not sent, because the connection was lost first.
+_RESENDS: Final = 2  # A command that was not sent is sent again at once, this many times at most.
 
 
 class Reply(asyncio.Future[object]):
-    """A reply that is due, and the command that asks for it. A failure is a result too, which the caller raises.
+    """A pending reply, and the command that asks for it. A failure is a result too, which the caller raises.
 
-    `until` is when the caller stops waiting, by the monotonic clock. `skip` counts replies that come before it.
+    `until` is the time at which the caller stops waiting, by the monotonic clock. `skip` counts the replies that come
+    before this one for the same caller.
     """
 
     __slots__ = ("command", "skip", "until")
@@ -63,7 +65,7 @@ class Reply(asyncio.Future[object]):
 
 
 class MultiplexedConnection(asyncio.Protocol):
-    """A connection that is open. `on_room` is called for each place that becomes free."""
+    """An open connection. It calls `on_room` when pending replies were settled, so that waiting callers can enter."""
 
     def __init__(self, connection: RedisObject, loop: asyncio.AbstractEventLoop, on_room: Callable[[], None]) -> None:
         self._connection = connection
@@ -77,30 +79,30 @@ class MultiplexedConnection(asyncio.Protocol):
         )
         self._unsent: list[Reply] = []
         self._due: deque[Reply] = deque()
-        self._since = time.monotonic()  # When the oldest reply that is due was asked for, or became the oldest.
+        self._since = time.monotonic()  # When the oldest pending reply was asked for, or became the oldest.
         self._flushing: asyncio.Handle | None = None
         self._timers: list[asyncio.TimerHandle] = []
-        self._looked = self._since  # When overdue replies were last looked for.
-        self._run: object = None  # Which run of the loop the replies that are due belong to.
+        self._looked = self._since  # When overdue replies were last checked for.
+        self._run: object = None  # The run of the loop to which the pending replies belong.
         self._is_retired = False
-        self._failure: RedisError | None = None  # What ended this connection.
+        self._failure: RedisError | None = None  # The error that ended this connection.
         self._transport.set_protocol(self)
 
     @property
     def load(self) -> int:
-        """How many commands are not answered."""
+        """The number of unanswered commands."""
         return len(self._due) + len(self._unsent)
 
     @property
     def has_ended(self) -> bool:
-        """Whether the connection is closed, and no reply is due."""
+        """True if the connection is closed and no reply is pending."""
         return self._failure is not None and not self.load
 
     @property
     def is_usable(self) -> bool:
-        """Whether a new command may be asked here.
+        """True if the connection accepts a new command.
 
-        A connection that was idle for longer than redis-py's `health_check_interval` may be dead without a sign.
+        A connection that was idle for longer than redis-py's `health_check_interval` may be dead without any sign.
         """
         if self._is_retired or self._failure is not None or self._transport.is_closing():
             return False
@@ -108,13 +110,13 @@ class MultiplexedConnection(asyncio.Protocol):
         return not is_idle
 
     def ask(self, command: bytes, until: float, *, skip: int = 0) -> Reply:
-        """Send a command with the others of this turn of the loop; return its reply, which is to be awaited."""
+        """Send a command with the others of this loop iteration; return its reply, which the caller must await."""
         reply = Reply(loop=self._loop)
         reply.command, reply.until, reply.skip = command, until, skip
         if self._failure is not None:
             reply.set_result(_NOT_SENT)
             return reply
-        if self._flushing is None:  # First: an interrupt after this line leaves nothing unsent.
+        if self._flushing is None:  # Do this first: an interrupt after this line leaves no command unsent.
             if not self._timers:
                 self._watch()
             self._flushing = self._loop.call_soon(self._flush)
@@ -122,14 +124,14 @@ class MultiplexedConnection(asyncio.Protocol):
         return reply
 
     def retire(self) -> None:
-        """Take no new command; end when all that were asked are answered."""
+        """Accept no new command, and end when all pending commands are answered."""
         self._is_retired = True
         self._end_if_done()
 
     def end(self, failure: RedisError) -> None:
-        """Close the connection, from any loop, with a failure for every reply that is due.
+        """Close the connection, from any loop, and fail every pending reply.
 
-        A second call does what is left to do, where an interrupt broke the first one off.
+        If an interrupt breaks off this call, a second call completes it.
         """
         if self._failure is None:
             self._failure = failure
@@ -150,21 +152,21 @@ class MultiplexedConnection(asyncio.Protocol):
             timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Give each whole reply to the caller whose turn it is."""
+        """Pass each complete reply to the caller that is next in order."""
         if self._failure is None:
             self._whole(lambda: self._read(data), ConnectionError("A reply was not read to its end."))
 
     def eof_received(self) -> None:
-        """Fail what is due: the server closed the connection."""
+        """Fail the pending replies: the server closed the connection."""
         self.end(ConnectionError("Connection closed by server."))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail what is due: the server or the network closed the connection."""
+        """Fail the pending replies: the server or the network closed the connection."""
         reason = f" ({type(exc).__name__})" if exc is not None else ""
         self.end(ConnectionError(f"Connection closed by server{reason}."))
 
     def _whole(self, work: Callable[[], None], failure: RedisError) -> None:
-        """Do work to its end, or end the connection: after an interrupt, replies would reach the wrong callers."""
+        """Do work completely, or end the connection: after an interrupt, replies would reach the wrong callers."""
         if self._due and self._run is not _run_of_loop():
             self.end(ConnectionError("The loop was left while replies were due."))
             return
@@ -174,7 +176,7 @@ class MultiplexedConnection(asyncio.Protocol):
             is_whole = True
         except InvalidResponse as error:
             failure = error
-        except UNREADABLE as error:  # redis-py can't take every error apart that a server may send.
+        except UNREADABLE as error:  # redis-py can't parse every error that a server may send.
             failure = unreadable(error, is_closed=self._transport.is_closing())
         finally:
             if not is_whole:
@@ -191,7 +193,7 @@ class MultiplexedConnection(asyncio.Protocol):
             if due[0].skip:
                 due[0].skip -= 1
                 continue
-            reply = due[0]  # It is taken out last: an interrupt before that line fails it.
+            reply = due[0]  # Remove it last: if an interrupt comes before that line, `end` fails this reply.
             if not reply.done():
                 reply.set_result(value)
             due.popleft()
@@ -207,7 +209,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._whole(self._send, ConnectionError("A command was not sent whole."))
 
     def _send(self) -> None:
-        """Send what was asked since the last turn of the loop; what is no longer waited for is never sent."""
+        """Send the commands added since the last loop iteration, except those whose callers have stopped waiting."""
         self._flushing = None
         if self._transport.is_closing():
             self.end(ConnectionError("Connection closed by server."))
@@ -216,7 +218,7 @@ class MultiplexedConnection(asyncio.Protocol):
         if waiting:
             if not self._due:
                 self._since, self._run = time.monotonic(), _run_of_loop()
-            self._due.extend(waiting)  # Before the others are forgotten: an interrupt in between fails them.
+            self._due.extend(waiting)  # Before `_unsent` is cleared: after an interrupt in between, `end` fails them.
             self._transport.write(b"".join([reply.command for reply in waiting]))
         is_short = len(waiting) < len(self._unsent)
         self._unsent.clear()
@@ -225,7 +227,7 @@ class MultiplexedConnection(asyncio.Protocol):
             self._end_if_done()
 
     def _watch(self) -> None:
-        """Look for overdue replies soon. The second timer is there in case an interrupt stops the first one."""
+        """Schedule the next check for overdue replies. The second timer runs if an interrupt stops the first."""
         timers = self._timers
         self._timers = [self._loop.call_later(after_s, self._tick) for after_s in (_TICK_S, 2 * _TICK_S)]
         self._looked = time.monotonic()
@@ -236,9 +238,10 @@ class MultiplexedConnection(asyncio.Protocol):
         self._whole(self._look, ConnectionError("Overdue replies were not looked for."))
 
     def _look(self) -> None:
-        """Fail replies that are overdue. A server that answers the oldest in time answers the others after it.
+        """Fail overdue replies. If a server answers the oldest in time, it answers the later ones too.
 
-        A reply is overdue where it was so at the last look too: when the loop was blocked, it may be there, unread.
+        A reply counts as overdue only if it was overdue at the previous check too. While the loop was blocked, the
+        reply may have arrived and not been read.
         """
         looked = self._looked
         self._watch()
@@ -260,7 +263,7 @@ class MultiplexedConnection(asyncio.Protocol):
 
 
 class Place(asyncio.Future[None]):
-    """A place in the queue before an endpoint. It is done when its holder may ask, or has left the queue."""
+    """A place in the queue of an endpoint. It is done when its holder may send a command, or has left the queue."""
 
     __slots__ = ("endpoint",)
 
@@ -270,36 +273,36 @@ class Place(asyncio.Future[None]):
 
 
 class Endpoint:
-    """The connection of one event loop to one server, opened when it is first needed and again after each loss.
+    """The connection of one event loop to one server, opened at its first use and again after each loss.
 
-    `make` returns a connection of redis-py's that is not open yet.
+    `make` returns an unopened connection of redis-py.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, make: Callable[[], RedisObject]) -> None:
         self._loop = loop
         self._make = make
         self._current: MultiplexedConnection | None = None
-        self._open: set[MultiplexedConnection] = set()  # This one, and those that end after their last replies.
+        self._open: set[MultiplexedConnection] = set()  # The current one, and retired ones with pending replies.
         self._connecting: asyncio.Task[MultiplexedConnection] | None = None
         self._waiting: deque[Place] = deque()
-        self._admitted: WeakSet[Place] = WeakSet()  # Weak: an interrupt may make their holders forget them.
+        self._admitted: WeakSet[Place] = WeakSet()  # Weak, because an interrupted holder may never return its place.
 
     @property
     def current(self) -> MultiplexedConnection | None:
-        """The connection, where one is open."""
+        """The connection, or None if no usable one is open."""
         current = self._current
         return current if current is not None and current.is_usable else None
 
     @property
     def is_idle(self) -> bool:
-        """Whether no call uses a connection or waits for one."""
+        """True if no call uses a connection or waits for one."""
         is_connecting = self._connecting is not None and not self._connecting.done()
         is_used = is_connecting or any(connection.load for connection in self._open)
         return not (is_used or self._waiting or self._admitted)
 
     @property
     def is_full(self) -> bool:
-        """Whether a new command has to wait: too many are on their way, or others wait already."""
+        """True if a new command must wait: too many are in flight, or other callers already wait."""
         return bool(self._waiting) or not self._has_room
 
     @property
@@ -308,7 +311,7 @@ class Endpoint:
         return load + len(self._admitted) < MAX_UNANSWERED
 
     async def connect(self, until: float) -> MultiplexedConnection:
-        """Return the connection, which is opened once for all that wait; raises redis-py's errors."""
+        """Return the connection, which is opened once for all waiting callers. Raises redis-py's errors."""
         task = self._connecting
         if task is None or task.done():
             if self._current is not None:
@@ -323,43 +326,43 @@ class Endpoint:
         failure = task.exception()
         if isinstance(failure, (*REDIS_ERRORS, *UNREADABLE)):
             raise _own(failure) from failure
-        if failure is not None:  # What a signal raises was meant for one of the callers at most.
+        if failure is not None:  # A signal handler's exception was meant for one caller at most.
             raise ConnectionError("interrupted while connecting")
         return task.result()
 
     def place(self) -> Place:
-        """Return a place, which is yet to be put into the queue."""
+        """Return a place that is not in the queue yet."""
         return Place(self, self._loop)
 
     def queue(self, place: Place) -> None:
-        """Put a place at the end of the queue."""
+        """Add a place to the end of the queue."""
         self._waiting.append(place)
         self.admit()
 
     def leave(self, place: Place) -> None:
-        """Give a place back, whether it was used or not."""
+        """Return a place, used or not."""
         place.cancel()
         self._admitted.discard(place)
         self.admit()
 
     def admit(self) -> None:
-        """Let those in that wait for a place, first come, first served, as far as there is room."""
+        """Admit waiting callers, first come, first served, while there is room."""
         while self._waiting and self._has_room:
-            place = self._waiting[0]  # It is taken out last: an interrupt before that line loses nobody's place.
+            place = self._waiting[0]  # Remove it last: an interrupt before that line loses no place.
             if not place.done():
                 self._admitted.add(place)
                 place.set_result(None)
             self._waiting.popleft()
 
     async def close(self) -> None:
-        """Close the connection, in its own loop."""
+        """Close the connection in its own loop."""
         if self._connecting is not None and not self._connecting.done():
             self._connecting.cancel()
             await asyncio.wait({self._connecting})
         self.abandon()
 
     def abandon(self) -> None:
-        """Close the connection at once, from any loop, its own being closed or not."""
+        """Close the connection at once, from any loop, even if its own loop is closed."""
         for connection in self._open:
             connection.end(ConnectionError("closed under a call"))
         self._open.clear()
@@ -385,7 +388,7 @@ class Endpoint:
 
 
 class SharedLease:
-    """What one call holds of a shared connection: a place, from when it waited for one until it asks."""
+    """One call's use of a shared connection. It holds a place from joining the queue until it sends its command."""
 
     __slots__ = ("_answer", "_budget", "_endpoint", "_on", "_place", "_prefix", "_resends", "node")
 
@@ -403,29 +406,29 @@ class SharedLease:
 
     @property
     def until(self) -> float:
-        """When the script under way is given up, by the monotonic clock."""
+        """The deadline of the current script, by the monotonic clock."""
         return self._budget.until
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing has to be given back."""
+        """True if nothing has to be returned."""
         return self._place is None
 
     async def enter(self, seconds: float) -> bool:
-        """Wait for a place; return whether one was free within so many seconds. If not, it is kept in the queue."""
+        """Wait for a place; return whether one came free within `seconds`. If not, keep the place in the queue."""
         endpoint = self._endpoint(self.node)
         place = self._place
         if place is None or place.endpoint is not endpoint:
             await self.release()
-            place = self._place = endpoint.place()  # It is held before it is queued: an interrupt gives it back.
+            place = self._place = endpoint.place()  # Store it before queuing it: an interrupt then returns it.
             endpoint.queue(place)
         await asyncio.wait({place}, timeout=seconds)
         return place.done()
 
     async def say(self, command: Command) -> object:
-        """Send a command and return the reply; raises `Crowded` where a place is to be waited for."""
+        """Send a command and return the reply. Raises `Crowded` if the caller must wait for a place."""
         packed = pack_alone(command)
-        if command is ASKING:  # It holds for the next command on the connection, which may not be another caller's.
+        if command is ASKING:  # It applies to the connection's next command, which must be this caller's.
             self._prefix = packed
             return None
         endpoint = self._endpoint(self.node)
@@ -456,7 +459,7 @@ class SharedLease:
         return answer
 
     async def _resend(self, command: Command, reply: Reply) -> object:
-        """Ask again on the next connection: this one was lost before, so nothing was tried."""
+        """Send a command again on the next connection. The last one was lost before it was sent: nothing has run."""
         self._on = None
         self._resends += 1
         if self._resends > _RESENDS:
@@ -465,7 +468,7 @@ class SharedLease:
         return await self.say(command)
 
     async def release(self) -> None:
-        """Give back a place that was not used."""
+        """Return a place that was not used."""
         self._prefix = b""
         place = self._place
         if place is not None:
@@ -473,7 +476,11 @@ class SharedLease:
             self._place = None
 
     async def drop(self) -> None:
-        """Give the connection up after an error: at once, or after the others' replies where it was an answer."""
+        """Give up the connection after an error.
+
+        End it at once if this call's reply is unknown. If the reply was an error of the server, retire the connection:
+        the other callers still get their replies. After a timeout, keep it.
+        """
         if self._on is not None:
             if not isinstance(self._answer, Exception):
                 self._on.end(ConnectionError("The order of replies was lost."))
@@ -484,25 +491,25 @@ class SharedLease:
 
 
 def _is_clean(connection: RedisObject) -> bool:
-    """Whether a connection that was opened is still open, and every reply on it was read."""
+    """Check whether an opened connection is still open and has no unread reply."""
     reader = connection._reader
     return not (connection._parser._reader.has_data() or reader._buffer or reader.at_eof())
 
 
 def _run_of_loop() -> object:
-    """Return what the running loop made for this run alone.
+    """Return an object that exists once per run of the loop.
 
-    A KeyboardInterrupt ends a run wherever it is, and asyncio loses what it had read. Another run may follow.
+    A KeyboardInterrupt ends a run at any point. asyncio then loses the data that it had read. The loop may run again.
     """
     return sys.get_asyncgen_hooks().firstiter
 
 
 def _own(failure: BaseException) -> BaseException:
-    """Return a copy for one caller: a shared one would gather the frames of all, which may still run."""
+    """Return a copy for one caller: a shared exception would collect the frames of all callers."""
     return copy(failure)
 
 
 def _retrieve(task: asyncio.Task[MultiplexedConnection]) -> None:
-    """Take note of a failure, which asyncio would log where no caller waits for it any more."""
+    """Retrieve the task's exception: asyncio would log it if no caller waits for it any more."""
     with suppress(asyncio.CancelledError):
         task.exception()

@@ -1,4 +1,4 @@
-"""Connections of the sync client, by a URL: which may be used again, and how long they are waited for."""
+"""Connection pools of the sync client: which connections may be reused, and how long a call waits for a reply."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from otpkit.store.library import RedisObject
 
 
 class _Bound(threading.local):
-    """Until when a thread waits for Redis, by the monotonic clock."""
+    """The deadline of a thread's wait for Redis, by the monotonic clock."""
 
     until = math.inf
 
@@ -30,7 +30,7 @@ BOUND = _Bound()
 
 
 class BoundedSocket:
-    """A socket that reads until `BOUND.until` at most. Its own timeout is for each single read."""
+    """A socket that reads until `BOUND.until` at most. Its own timeout applies to each single read."""
 
     __slots__ = ("_is_short", "_recv", "_recv_into", "_socket", "_timeout", "sendall")
 
@@ -66,7 +66,7 @@ class BoundedSocket:
 
 
 class _Bounds:
-    """What the connections of every kind have here in common."""
+    """A mixin for every kind of connection, which connects within `BOUND`."""
 
     socket_connect_timeout: float | None
     disconnect: Callable[[], None]
@@ -83,7 +83,7 @@ class _Bounds:
             self.socket_connect_timeout = usual
 
     def connect_check_health(self, *args: object, **options: RedisObject) -> None:
-        """Connect, or leave nothing: redis-py would keep a connection whose handshake was interrupted."""
+        """Connect, or close the connection: redis-py would keep one whose handshake was interrupted."""
         is_whole = False
         try:
             super().connect_check_health(*args, **options)  # type: ignore[misc]
@@ -94,12 +94,12 @@ class _Bounds:
 
 
 PLAIN: set[type] = {redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection}
-"""Connections whose socket and parser are redis-py's own; an instrumented or embedded one may do more."""
+"""Connections with redis-py's own socket and parser. Instrumented or embedded connections may do more."""
 
 
 @cache
 def bounded(kind: type) -> type:
-    """Return redis-py's class of connections, made to keep to `BOUND`."""
+    """Return a subclass of a redis-py connection class that respects `BOUND`."""
     made = type(f"Bounded{kind.__name__}", (_Bounds, kind), {})
     if kind in PLAIN:
         PLAIN.add(made)
@@ -107,24 +107,25 @@ def bounded(kind: type) -> type:
 
 
 class Pool(redis.ConnectionPool):
-    """Connections to one server, the last used first; how many there are is for `semaphore` to say.
+    """Connections to one server, last used first. `semaphore` limits how many are used at once.
 
-    redis-py's own pools ask the kernel before each use whether a connection still stands, and count it for metrics: a
-    third of a call's time. Here a call that finds its connection broken is made again, which its operation id allows.
+    Before each use, redis-py's own pools ask the kernel whether the connection is still open, and update metrics. That
+    takes a third of a call's time. This pool skips both. A call that meets a broken connection is retried, which is
+    safe because of its operation id.
     """
 
     def __init__(self, connection_class: RedisObject = redis.Connection, **options: RedisObject) -> None:
         super().__init__(connection_class=bounded(connection_class), **options)
 
     def reset(self) -> None:
-        """Start anew, as a forked child must, which may not speak on its parent's sockets."""
-        # First: redis-py sets the pid last, from when on other threads take what is idle.
+        """Start with no connections. A forked child must: it may not write to its parent's sockets."""
+        # Do this first: redis-py sets the pid last, and from then on other threads use the idle connections.
         self._idle: deque[RedisObject] = deque()
-        self.semaphore = ConnectionSemaphore()  # Threads of the parent hold permits for ever.
+        self.semaphore = ConnectionSemaphore()  # The parent's threads never return the permits that they hold.
         super().reset()
 
     def take(self) -> RedisObject:
-        """Take a connection that is idle, or a new one."""
+        """Return an idle connection, or a new one."""
         try:
             return self._idle.pop()
         except IndexError:
@@ -136,12 +137,12 @@ class Pool(redis.ConnectionPool):
         return self.take()
 
     def release(self, connection: RedisObject) -> None:
-        """Give a connection back; another process's is dropped, and one made before `adopt`."""
+        """Return a connection to the pool. Drop it if it is another process's, or was made before `adopt`."""
         if connection.pid == self.pid and type(connection) is self.connection_class:
             self._idle.append(connection)
 
     def disconnect(self, inuse_connections: bool = True) -> None:
-        """Close the idle connections; each is made again when it is used."""
+        """Close the idle connections. The next use opens each again."""
         for _ in range(len(self._idle)):
             with suppress(IndexError):
                 connection = self._idle.popleft()
@@ -150,10 +151,10 @@ class Pool(redis.ConnectionPool):
 
 
 class NodePool(Pool):
-    """The connections to a node of a cluster. redis-py uses them as well, to learn which node has which slot."""
+    """The connections to a node of a cluster. redis-py uses them too, to learn which node has which slot."""
 
     def get_connection(self, command_name: object = None, *keys: object, **options: RedisObject) -> RedisObject:
-        """Take a connection that stands, as redis-py's pool gives it."""
+        """Return a connection that is open, as redis-py's pool does."""
         self._checkpid()
         connection = self.take()
         is_whole = False
@@ -171,7 +172,7 @@ class NodePool(Pool):
 
 
 def adopt(pool: RedisObject) -> None:
-    """Turn a pool that redis-py made for a cluster's node into a `NodePool`; its idle connections are made anew."""
+    """Turn the pool that redis-py made for a cluster node into a `NodePool`. Idle connections are closed."""
     with pool._lock:
         if type(pool) is NodePool:
             return
@@ -184,33 +185,33 @@ def adopt(pool: RedisObject) -> None:
 
 
 class _CountedPool(redis.ConnectionPool):
-    """redis-py's own pool; a lost connection takes up no place."""
+    """redis-py's own pool, except that a lost connection does not count towards the limit."""
 
     def __init__(self, connection_class: RedisObject = redis.Connection, **options: RedisObject) -> None:
         super().__init__(connection_class=bounded(connection_class), **options)
 
     def reset(self) -> None:
-        """Start anew, as a forked child must."""
+        """Start with no connections, as a forked child must."""
         self.semaphore = ConnectionSemaphore()
         super().reset()
-        self._in_use_connections: RedisObject = weakref.WeakSet()  # An interrupted caller gives none back.
+        self._in_use_connections: RedisObject = weakref.WeakSet()  # An interrupted caller never returns its connection.
 
     def make_connection(self) -> RedisObject:
-        """Return a new connection, where there are fewer than allowed."""
+        """Return a new connection if the limit allows one more."""
         self._created_connections = len(self._available_connections) + len(self._in_use_connections)
         return super().make_connection()
 
 
 class SentinelPool(sentinel.SentinelConnectionPool, _CountedPool):
-    """Same, but of the primary that Sentinels name."""
+    """A counted pool of connections to the primary that Sentinels name."""
 
 
 def take_idle(pool: RedisObject) -> RedisObject:
-    """Take an idle connection of a client's own pool, where redis-py would give it as it is; else return None.
+    """Return an idle connection of a borrowed client's pool, or None if `pool.get_connection` must provide it.
 
-    redis-py counts it for metrics and writes an error message that nobody reads, which takes a quarter of a call. Only
-    redis-py's plain pool is known well enough: one of another class may do more, and so may one that has a cache or
-    renews its credentials.
+    `get_connection` updates metrics and builds an error message even without an error, which takes a quarter of a call.
+    Only redis-py's plain pool qualifies: other classes may do more, and so may a pool with a cache or with credentials
+    that are renewed.
     """
     if type(pool) is not redis.ConnectionPool or pool.pid != os.getpid() or getattr(pool, "cache", None) is not None:
         return None
@@ -223,7 +224,7 @@ def take_idle(pool: RedisObject) -> RedisObject:
     try:
         is_ready = _is_simple(connection) and not connection._parser.can_read(0)
     except (OSError, redis.RedisError):
-        pass  # It is made anew by `get_connection`.
+        pass  # `get_connection` reconnects it.
     finally:
         if not is_ready:
             give_back(pool, connection)
@@ -231,7 +232,7 @@ def take_idle(pool: RedisObject) -> RedisObject:
 
 
 def give_back(pool: RedisObject, connection: RedisObject) -> None:
-    """Give back what `take_idle` took; a server that moves has asked for new connections."""
+    """Return a connection of `take_idle` to its pool. Close it first if the server is moving and asked for that."""
     if getattr(connection, "should_reconnect", _never)():
         connection.disconnect()
     with pool._lock:
@@ -245,7 +246,7 @@ def _never() -> bool:
 
 
 def _is_simple(connection: RedisObject) -> bool:
-    """Whether a connection is plain and connected, and nothing is to be done with it between two calls."""
+    """Check whether a connection is plain and connected, and needs no work between two calls."""
     return (
         type(connection) in PLAIN
         and connection._sock is not None
@@ -255,11 +256,11 @@ def _is_simple(connection: RedisObject) -> bool:
 
 
 class ConnectionSemaphore:
-    """Limits the threads of one process that use a pool's connections at once, first come, first served.
+    """A limit on the threads of one process that use a pool's connections at once, first come, first served.
 
-    `acquire` waits for a `Permit`, `acquire_at_once` does not, and both raise `queue.Empty` where none is free;
-    `release` gives one back. They are a queue's own methods, which take no time. The permit of a thread that was
-    interrupted comes back when Python drops it.
+    `acquire` waits for a `Permit`; `acquire_at_once` does not wait. Both raise `queue.Empty` if none is free. `release`
+    returns a permit. The three are methods of a `SimpleQueue`, which adds no overhead. The permit of an interrupted
+    thread comes back when Python drops the object.
     """
 
     def __init__(self) -> None:
@@ -271,7 +272,7 @@ class ConnectionSemaphore:
 
 
 class Permit:
-    """Leave to use a connection. One object each, so that it is there once, whenever its holder is interrupted."""
+    """The right to use a connection. Each permit is one object, so an interrupt can neither lose nor double it."""
 
     __slots__ = ("_semaphore",)
 
@@ -279,10 +280,11 @@ class Permit:
         self._semaphore = semaphore
 
     def __del__(self) -> None:
-        semaphore = None if _SEMAPHORES is None else _SEMAPHORES.get(self._semaphore)  # None as the interpreter ends.
+        # The module's names are None while the interpreter exits.
+        semaphore = None if _SEMAPHORES is None else _SEMAPHORES.get(self._semaphore)
         if semaphore is not None:
             semaphore.release(Permit(self._semaphore))
 
 
-# Not a reference of the permit's own: Python clears those of what it drops before `__del__` runs.
+# A permit finds its semaphore here, by id: a weak reference of its own could be cleared before `__del__` runs.
 _SEMAPHORES: weakref.WeakValueDictionary[int, ConnectionSemaphore] = weakref.WeakValueDictionary()

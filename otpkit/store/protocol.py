@@ -1,10 +1,11 @@
-"""How a script is asked of Redis: one generator, which `sync` and `aio` drive.
+"""Run a script on Redis: one generator, which the drivers `sync` and `aio` share.
 
-`ask` yields steps. A driver performs each one and sends the result back, or throws the error in. The generator decides
-what is asked of whom, how often, and whether a connection may be used again; the drivers decide nothing.
+`ask` yields steps. A driver performs each step and sends the result back, or throws the error in. The generator decides
+which node to ask, how often to retry, and whether a connection may be reused. The drivers decide nothing.
 
-A connection is given back after `RELEASE`, and when the generator returns: then every reply on it was read whole. In
-any other case, such as an interrupt at any line, the driver drops it: the next call would read this call's reply.
+A driver returns a connection to the pool after `RELEASE`, and when the generator returns: every reply on it was then
+read completely. In all other cases, such as an interrupt at any line, the driver drops the connection: the next call
+would read this call's reply.
 """
 
 from __future__ import annotations
@@ -50,42 +51,42 @@ else:
 T = TypeVar("T")
 
 ASKING: Final = ("ASKING",)
-"""Has a cluster's node serve a slot that moves to it, for one command."""
-_REDIRECTS: Final = 5  # A slot that moves is followed so often within one attempt.
+"""The command that makes a cluster node serve a slot that it is importing, for one command."""
+_REDIRECTS: Final = 5  # The most redirections that one attempt follows while a slot moves.
 
 Shape: TypeAlias = Literal["pool", "cluster", "client"]
-"""What scripts go through: a pool's connections, those of a cluster's nodes, or a client that hides its own."""
+"""The way of scripts to Redis: a pool's connections, those of a cluster's nodes, or a client that hides its own."""
 
 Command: TypeAlias = tuple[bytes | str | int, ...]
-"""A step: send this on the connection that is held, and return the reply. Where none is held, take one first: of the
-node that `Locate` or `Find` named, or of the one server. Raises `Crowded`."""
+"""A step: send this command on the held connection and return the reply. If none is held, take one first: to the node
+of the last `Locate` or `Find`, or to the single server. Raises `Crowded`."""
 
 
 class Crowded(Exception):
-    """Other callers have all connections."""
+    """All connections are in use by other callers."""
 
 
 class Packer(Protocol):
-    """A connection of redis-py's, which packs what it sends."""
+    """A connection of redis-py's, which encodes the commands that it sends."""
 
     def pack_command(self, *args: bytes | str | int) -> Sequence[bytes]:
-        """Return a command as it goes on the wire."""
+        """Return a command in wire format."""
 
 
 def pack_alone(command: Command) -> bytes:
-    """Return a command as it goes on the wire; needs hiredis."""
+    """Return a command in wire format; needs hiredis."""
     assert _pack is not None  # noqa: S101
     return _pack(command)
 
 
 def pack(connection: Packer, command: Command) -> Sequence[bytes]:
-    """Return a command as it goes on the wire; redis-py's own packing takes thrice as long as hiredis's."""
+    """Return a command in wire format. redis-py's own encoder takes three times as long as hiredis's."""
     return connection.pack_command(*command) if _pack is None else (_pack(command),)
 
 
-# Steps are no dataclasses: those would take as long to import as all else here.
+# Steps are not dataclasses: those would take as long to import as all the rest of this module.
 class Signal:
-    """A step that says all by its name."""
+    """A step without arguments."""
 
     __slots__ = ("_name",)
 
@@ -97,17 +98,17 @@ class Signal:
 
 
 RELEASE: Final = Signal("RELEASE")
-"""Give the connection back, and let the next caller in."""
+"""Return the connection to the pool, and let the next caller in."""
 DISCARD: Final = Signal("DISCARD")
 """Drop the connection, and let the next caller in."""
 REFRESH: Final = Signal("REFRESH")
-"""Learn anew which node has which slot, of another one than was asked last. What can't be learnt now stays."""
+"""Ask a node, but not the one asked last, which node has which slot. If no node answers, keep the current map."""
 OPEN: Final = Signal("OPEN")
-"""Connect to the cluster, where that is still to be done."""
+"""Connect to the cluster, if that is not done yet."""
 
 
 class Queue:
-    """Wait for leave to take a connection, first come, first served; return False where that takes longer."""
+    """A step: wait for a permit, first come, first served; return False if none comes within `seconds`."""
 
     __slots__ = __match_args__ = ("seconds",)
 
@@ -116,7 +117,7 @@ class Queue:
 
 
 class Locate:
-    """Ask the node next that has the slot of a key, as far as this client knows."""
+    """A step: next, ask the node that has the slot of `key`, according to this client's map."""
 
     __slots__ = __match_args__ = ("key",)
 
@@ -125,7 +126,7 @@ class Locate:
 
 
 class Find:
-    """Ask the node at an address next; return False where this client knows none there."""
+    """A step: next, ask the node at an address; return False if this client knows no node there."""
 
     __slots__ = __match_args__ = ("host", "port")
 
@@ -135,7 +136,7 @@ class Find:
 
 
 class Follow:
-    """Note that a slot has moved."""
+    """A step: record that a slot has moved."""
 
     __slots__ = __match_args__ = ("moved",)
 
@@ -144,10 +145,10 @@ class Follow:
 
 
 class Retry:
-    """Go on under the retries of the client that was passed in: perform what `attempt` yields, and return its result.
+    """A step: perform the steps of `attempt` under the retries of the client that was passed in; return their result.
 
-    `attempt` raises what the first attempt failed with when it is called first, as if it had failed only now. Where no
-    connection could be had, raise that too: the client has tried again already.
+    On its first call, `attempt` raises the failure of the first attempt, as if it had failed only now. If there is no
+    connection, raise `failure`: the client has already retried.
     """
 
     __slots__ = __match_args__ = ("attempt", "failure")
@@ -158,7 +159,7 @@ class Retry:
 
 
 class Pause:
-    """Wait, before another attempt."""
+    """A step: wait `seconds` before the next attempt."""
 
     __slots__ = __match_args__ = ("seconds",)
 
@@ -167,7 +168,7 @@ class Pause:
 
 
 class Explain:
-    """Return our error for one of Redis's. Sentinels that name no primary are asked why, unless they hang."""
+    """A step: return otpkit's error for a Redis error. If Sentinels name no primary, ask why, unless they time out."""
 
     __slots__ = __match_args__ = ("failure", "script")
 
@@ -178,41 +179,43 @@ class Explain:
 
 Step: TypeAlias = Command | Signal | Queue | Locate | Find | Follow | Retry | Pause | Explain
 Steps: TypeAlias = Generator[Step, Any, T]
-"""Steps that lead to a `T`. What is sent back is the step's own result."""
+"""Steps that lead to a `T`. The driver sends each step's own result back."""
 
 
 class Attempt(Protocol):
-    """Asks a script once, wherever a cluster sends it."""
+    """A function that runs a script once, on the nodes that a cluster redirects it to."""
 
     def __call__(self, effect: RunScript[T]) -> Steps[T]:
-        """Return the steps."""
+        """Return the steps of one attempt."""
 
 
 class Store:
-    """What the generator knows of a store, and both drivers have."""
+    """The state of a store that the generator reads, and both drivers have."""
 
     def __init__(self, shape: Shape, *, is_borrowed: bool) -> None:
         self.shape = shape
         self.is_borrowed = is_borrowed  # A client that was passed in has timeouts and retries of its own.
         self.attempt = _ATTEMPTS[shape, is_borrowed]
-        self.is_closed = False  # redis-py raises anything where a connection is closed that is in use.
-        self.answered = 0.0  # When the store last answered anybody, by the monotonic clock.
+        self.is_closed = False  # redis-py raises all kinds of errors if a connection in use is closed.
+        self.answered = 0.0  # Time of the store's last reply to any caller, by the monotonic clock.
 
     @property
     def clustered(self) -> bool:
-        """Whether keys lie on several nodes, so that a script reaches those of one slot alone."""
+        """True if keys lie on several nodes: a script can then use keys of one slot only."""
         return self.shape == "cluster"
 
     @property
     def confirms(self) -> bool:
-        """Whether replicas can be waited for on the connection that wrote."""
+        """True if WAIT can run on the connection that wrote."""
         return self.shape != "client"
 
 
 def ask(effect: RunScript[T], store: Store, budget: RetryBudget | None) -> Steps[T]:
-    """Run a script and return its reply, within the budget of the whole call; a borrowed client has None.
+    """Run a script and return its parsed reply. `budget` is the whole call's; it is None for a borrowed client.
 
-    Raises `StoreUnavailableError`, `ConfigurationError`.
+    Raises:
+        StoreUnavailableError: Redis did not answer, or refused for now.
+        ConfigurationError: Redis refused for a reason that a retry can't remove.
     """
     if effect.replicas and not store.confirms:
         raise ConfigurationError(*NO_REPLICAS)
@@ -226,7 +229,7 @@ def ask(effect: RunScript[T], store: Store, budget: RetryBudget | None) -> Steps
             if (yield from _queue(store, budget)):
                 continue
             failure: Exception = MaxConnectionsError("all connections are in use")
-        except Exception as error:  # noqa: BLE001 - what is not Redis's is raised again
+        except Exception as error:  # noqa: BLE001 - Errors of other origin are raised again.
             yield _verdict(error)
             failure = _failure(error, store)
         else:
@@ -246,12 +249,12 @@ def ask(effect: RunScript[T], store: Store, budget: RetryBudget | None) -> Steps
 
 
 def _verdict(error: Exception) -> Signal:
-    """Return whether a connection may be used again after an error."""
+    """Return the signal for the connection after an error: reuse it or drop it."""
     return RELEASE if is_answer(error) else DISCARD
 
 
 def _failure(error: Exception, store: Store) -> Exception:
-    """Return what Redis or its client failed with; raises what is neither's."""
+    """Return the failure of Redis or its client; raise the error again if it is neither's."""
     if isinstance(error, REDIS_ERRORS):
         return error
     if isinstance(error, UNREADABLE):
@@ -260,7 +263,7 @@ def _failure(error: Exception, store: Store) -> Exception:
 
 
 def _on_slot(effect: RunScript[T]) -> Steps[T]:
-    """Run a script on the node that has its keys, wherever their slot moves to."""
+    """Run a script on the node that has its keys, and follow their slot if it moves."""
     yield OPEN
     is_importing = False
     for _ in range(_REDIRECTS):
@@ -288,7 +291,7 @@ def _on_slot(effect: RunScript[T]) -> Steps[T]:
 
 
 def _queue(store: Store, budget: RetryBudget | None) -> Steps[bool]:
-    """Wait for leave to take a connection, as long as the store answers somebody; return whether it came."""
+    """Wait for a permit as long as the store answers other callers; return whether one came."""
     while budget is not None and (left := budget.queue_s(store.answered)) > 0:
         if (yield Queue(left)):
             budget.queue_s(store.answered)
@@ -297,35 +300,35 @@ def _queue(store: Store, budget: RetryBudget | None) -> Steps[bool]:
 
 
 def _exchange(effect: RunScript[T], *, is_importing: bool = False) -> Steps[T]:
-    """Run a script by its SHA and, where the server does not know it, by its text."""
+    """Run a script by its SHA or, if the server does not know it, by its text."""
     keys = effect.keys
     try:
         if is_importing:
             yield ASKING
         reply = yield ("EVALSHA", effect.script.sha, len(keys), *keys, *effect.args)
     except NoScriptError:
-        if is_importing:  # It holds for one command.
+        if is_importing:  # ASKING applies to one command.
             yield ASKING
         reply = yield ("EVAL", effect.script.text, len(keys), *keys, *effect.args)
     try:
         result, is_known = effect.script.read(reply, effect.args), True
     except UNFIT:
         is_known = False
-    if not is_known:  # Outside the except block: what was raised there holds the reply.
+    if not is_known:  # Raise outside the except block: the parser's error holds the reply.
         raise UnknownReply
     if effect.replicas:
-        # WAIT counts what this very connection wrote; on another one it would mean nothing.
+        # WAIT counts what this connection wrote; on another connection its result would mean nothing.
         require_confirmed((yield ("WAIT", effect.replicas, WAIT_MS)), effect.replicas)
     return result
 
 
 def _under_retries(attempt: Attempt) -> Attempt:
-    """Return an attempt that goes on under the retries of the client that was passed in, where it fails at first."""
+    """Return an attempt that, if it fails, continues under the retries of the client that was passed in."""
 
     def retried(effect: RunScript[T]) -> Steps[T]:
         try:
             return (yield from attempt(effect))
-        except Exception as error:  # noqa: BLE001 - the client's retries decide
+        except Exception as error:  # noqa: BLE001 - The client's retries decide.
             failure = error
         result: T = yield Retry(_failed_once(attempt, effect, failure), failure)
         return result
@@ -334,7 +337,7 @@ def _under_retries(attempt: Attempt) -> Attempt:
 
 
 def _failed_once(attempt: Attempt, effect: RunScript[T], failure: Exception) -> Callable[[], Steps[T]]:
-    """Return a function that raises `failure` when it is called first, and attempts anew after that."""
+    """Return a function that raises `failure` on its first call, and makes a new attempt on each later call."""
     failures = [failure]
 
     def again() -> Steps[T]:
@@ -353,4 +356,4 @@ _ATTEMPTS: Final[Mapping[tuple[Shape, bool], Attempt]] = {
     ("client", False): _exchange,
     ("client", True): _exchange,  # It retries within `execute_command`.
 }
-"""How a script is asked, by what it goes through and whether that was passed in, with retries of its own."""
+"""The attempt for each shape, by whether the client was passed in and so has retries of its own."""

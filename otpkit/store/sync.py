@@ -1,4 +1,4 @@
-"""The sync driver: it performs what `protocol.ask` yields, by redis-py's sync clients."""
+"""The sync driver: perform the steps of `protocol.ask` with redis-py's sync clients."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ T = TypeVar("T")
 _node: RedisObject = cluster.ClusterNode
 _sentinel: RedisObject = sentinel.Sentinel
 
-_REPLY_BYTES = 1024  # No script's reply is longer; the rest of one that is would be read after it.
+_REPLY_BYTES = 1024  # No script's reply is longer. If a reply is, the rest is read afterwards.
 
-_of_parent: list[object] = []  # A child keeps what it inherited: dropping it would wait for the parent's locks.
+_of_parent: list[object] = []  # Keep what a forked child inherited: dropping it would wait for the parent's locks.
 
 
 class SyncStore(Store):
-    """Runs scripts on what a URL or a client leads to. It connects with the first script, not before."""
+    """A store of sync calls, from a URL or a client. It connects when the first script runs, not before."""
 
     def __init__(self, redis_: RedisObject) -> None:
         self._address = read_url(redis_) if isinstance(redis_, str) else None
@@ -99,15 +99,21 @@ class SyncStore(Store):
 
     @property
     def client(self) -> RedisObject:
-        """The redis-py client; that of a cluster's URL is connected first."""
+        """The redis-py client. The client of a cluster's URL connects on first access."""
         if self._client is None:
             self._in_background(self._connect_cluster)
         return self._client
 
     def run(self, effect: RunScript[T], budget: RetryBudget | None = None) -> T:
-        """Run a script and return its reply; raises `StoreUnavailableError`, `ConfigurationError`.
+        """Run a script and return its parsed reply.
 
-        `budget` is the whole call's; a client that was passed in has timeouts of its own.
+        Args:
+            effect: the script with its keys and arguments.
+            budget: the time budget of the whole call; None makes a new one. A borrowed client has its own timeouts.
+
+        Raises:
+            StoreUnavailableError: Redis did not answer, or refused for now.
+            ConfigurationError: Redis refused for a reason that a retry can't remove.
         """
         if self.is_borrowed:
             budget = None
@@ -117,12 +123,12 @@ class SyncStore(Store):
         try:
             return self._drive(ask(effect, self, budget), lease)
         finally:
-            BOUND.until = math.inf  # What else this thread asks of Redis has no bound of ours.
+            BOUND.until = math.inf  # Other Redis calls of this thread are not bound by the budget.
             if not lease.is_over:
                 lease.drop()
 
     def close(self) -> None:
-        """Close what was made from a URL; a client that was passed in stays open."""
+        """Close the client that was made from a URL. A client that was passed in stays open."""
         self.is_closed = True
         if self._address is not None and self._client is not None:
             self._client.close()
@@ -131,7 +137,7 @@ class SyncStore(Store):
                     each.close()
 
     def after_fork(self) -> None:
-        """Take over no lock and no thread of the parent's: they may be held, and stand still, for ever."""
+        """Replace the locks and threads inherited from the parent: a held lock would never be released."""
         self._lock = threading.Lock()
         self._background = None
         if self._address is not None and self._address.kind == "cluster":
@@ -143,7 +149,7 @@ class SyncStore(Store):
             step = next(steps)
             while True:
                 try:
-                    # The usual steps come first, and without a frame between.
+                    # Handle the most frequent steps first, without another function call.
                     if type(step) is tuple:
                         result = lease.say(step)
                     elif type(step) is Locate:
@@ -152,7 +158,7 @@ class SyncStore(Store):
                         result = None
                     else:
                         result = self._perform(step, lease)
-                except Exception as error:  # noqa: BLE001 - the generator decides what it means
+                except Exception as error:  # noqa: BLE001 - The generator decides what the error means.
                     step = steps.throw(error)
                 else:
                     step = steps.send(result)
@@ -197,14 +203,14 @@ class SyncStore(Store):
                     self._in_background(lambda: client.nodes_manager.initialize(last_failed_node_name=failed))
 
     def _connect_cluster(self) -> None:
-        if self._client is None:  # A cluster's client connects when it is made: once is enough.
+        if self._client is None:  # A cluster client connects when it is made. Make it only once.
             address: RedisObject = self._address
             nodes = [_node(*node) for node in address.nodes]
             options = timeouts(_no_retries()) | address.options
             self._client = redis.RedisCluster(startup_nodes=nodes, max_connections=budgets.MAX_CONNECTIONS, **options)
 
     def _in_background(self, work: Callable[[], object]) -> None:
-        """Do work that hung nodes may prolong: once for all callers, of whom none waits longer than for an answer."""
+        """Do work that hanging nodes may prolong: once for all callers. None waits longer than `ANSWER_S`."""
         with self._lock:
             task = self._background
             if task is None or not task.is_alive():
@@ -218,29 +224,29 @@ class SyncStore(Store):
 
 
 class _Lease:
-    """What one call holds: a connection of a pool, or a whole client, and the permit to use one."""
+    """The resources that one call holds: a connection of a pool, or a whole client, and the permit to use it."""
 
-    # Defaults of the class, since setting nine attributes is felt in each call.
+    # Defaults of the class: setting nine attributes would slow down each call measurably.
     is_over = True
     node: RedisObject = None
     connection: RedisObject = None
     _client: RedisObject = None
     _pool: RedisObject = None
-    _owner: RedisObject = None  # the pool that the permit is of
+    _owner: RedisObject = None  # The pool of the permit.
     _semaphore: RedisObject = None
     _permit: Permit | None = None
-    _is_lent = False  # by `take_idle`
+    _is_lent = False  # True if `take_idle` returned the connection.
 
     def __init__(self, store: SyncStore, budget: RetryBudget | None) -> None:
         self._store = store
         self._budget = budget
 
     def bound(self) -> None:
-        """Have this thread wait no longer than the budget allows."""
+        """Limit this thread's waits to the deadline of the budget."""
         BOUND.until = math.inf if self._budget is None else self._budget.until
 
     def enter(self, seconds: float) -> bool:
-        """Take a permit for the pool that had none; return whether one was free within so many seconds."""
+        """Take a permit for the pool that had none; return whether one came free within `seconds`."""
         self.is_over = False
         self._semaphore = self._owner.semaphore
         try:
@@ -250,7 +256,7 @@ class _Lease:
         return True
 
     def take(self) -> RedisObject:
-        """Take a connection and return it; None where the client hides them."""
+        """Take a connection and return it, or None if the client hides its connections."""
         store = self._store
         client = store._client
         self.is_over = False
@@ -273,10 +279,10 @@ class _Lease:
                 return self.connection
         else:
             if pool.pid != os.getpid():
-                pool._checkpid()  # redis-py then has it reset.
+                pool._checkpid()  # redis-py then resets the pool.
             if self._permit is None or self._owner is not pool:
                 self._exchange_permit(pool)
-            self._pool = pool  # An interrupt may leave a connection in it that is half made.
+            self._pool = pool  # After an interrupt, the pool may hold a connection that is half open.
             if isinstance(pool, Pool):
                 self.connection = pool.take()
                 return self.connection
@@ -288,7 +294,7 @@ class _Lease:
         return self.connection
 
     def _exchange_permit(self, pool: RedisObject) -> None:
-        """Take a permit for a pool, in place of one for another node that had the slot; raises `Crowded`."""
+        """Take a permit for a pool, and return the permit for another node that had the slot. Raises `Crowded`."""
         permit, self._permit = self._permit, None
         if permit is not None:
             self._semaphore.release(permit)
@@ -309,7 +315,7 @@ class _Lease:
         if type(connection) not in PLAIN or connection._sock is None or connection.health_check_interval:
             connection.send_packed_command(packed)
             return connection.read_response()
-        # Without what redis-py does for other commands: a tenth of a call's time.
+        # Skip what redis-py does for other commands: it takes a tenth of a call's time.
         try:
             socket, parser = connection._sock, connection._parser
             for part in packed:
@@ -331,12 +337,12 @@ class _Lease:
         return reply
 
     def reconnect(self) -> None:
-        """Break the connection, which is made again when it is used."""
+        """Close the connection. The next use opens it again."""
         if self.connection is not None:
             self.connection.disconnect()
 
     def release(self) -> None:
-        """Give all back."""
+        """Return the connection to its pool, and the permit."""
         connection, self.connection, self._client = self.connection, None, None
         if connection is not None:
             give_back(self._pool, connection) if self._is_lent else self._pool.release(connection)
@@ -347,24 +353,24 @@ class _Lease:
         self.is_over = True
 
     def drop(self) -> None:
-        """Break the connection, where one is held, and give all back: the next caller would read this call's reply."""
+        """Close the connection, if one is held, and release: the next caller would read this call's reply."""
         connection, pool, client = self.connection, self._pool, self._client
         self.connection = self._pool = self._client = None
         if connection is not None:
             connection.disconnect()
-            if isinstance(pool, Pool):  # What broke one may have broken all.
+            if isinstance(pool, Pool):  # The same cause may have broken all connections.
                 pool.disconnect(inuse_connections=False)
             pool.release(connection)
         elif pool is not None:
             pool.disconnect(inuse_connections=False)  # redis-py keeps one whose handshake was interrupted.
-        elif client is not None:  # It has given its connection back, maybe with a reply to come.
+        elif client is not None:  # The client has already returned its connection, which may have an unread reply.
             own = client.connection
             own.disconnect() if own is not None else client.connection_pool.disconnect(inuse_connections=False)
         self.release()
 
 
 def _whole(parser: RedisObject, reply: RedisObject) -> RedisObject:
-    """Return the reply that a first look at what came has not found whole, or behind a push; raises its errors."""
+    """Return a reply whose first bytes were incomplete or followed a push message; raise a connection error."""
     push = getattr(parser, "_hiredis_PushNotificationType", None)
     if reply is NOT_ENOUGH_DATA:
         return parser.read_response()
@@ -377,7 +383,7 @@ def _whole(parser: RedisObject, reply: RedisObject) -> RedisObject:
 
 
 class BackgroundTask(threading.Thread):
-    """Work on a thread of its own, which does not keep the process alive."""
+    """Work in a daemon thread, which does not keep the process alive."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         super().__init__(name="otpkit-cluster", daemon=True)
@@ -387,7 +393,7 @@ class BackgroundTask(threading.Thread):
     def run(self) -> None:
         try:
             self._work()
-        except Exception as error:  # noqa: BLE001 - for those who wait
+        except Exception as error:  # noqa: BLE001 - The waiting callers raise it.
             self.failure = error
 
 
@@ -397,7 +403,7 @@ def _open(address: Address) -> RedisObject:
         return fakeredis.FakeRedis(server=fakeredis.FakeServer())
     options = timeouts(_no_retries())
     if address.kind == "sentinel":
-        # They are asked one after the other: together they take no longer than one server.
+        # The Sentinels are asked one after the other: together they may take no longer than one server.
         bounds = timeouts(_no_retries(), share=len(address.nodes)) | address.sentinel_options
         sentinels = _sentinel(address.nodes, sentinel_kwargs=bounds)
         for each in sentinels.sentinels:
@@ -412,7 +418,7 @@ def _no_retries() -> retry.Retry:
 
 
 def error_of(client: RedisObject, failure: Exception, script: str = "") -> OTPError:
-    """Return our error for one of a sync client's. Sentinels that name no primary are asked why, unless they hang."""
+    """Return otpkit's error for a client's error. If Sentinels name no primary, ask them why, unless they time out."""
     if not isinstance(failure, sentinel.MasterNotFoundError) or "Timeout" in str(failure):
         return store_error(failure, script)
     pool: RedisObject = client.connection_pool

@@ -1,9 +1,9 @@
-"""TLS connections of redis.asyncio, closed at once.
+"""TLS connections of redis.asyncio that close at once.
 
-asyncio closes a TLS connection when the server has confirmed the end, or after 30 seconds. A server that hangs would
-hold a socket for each call that gave up on it, delay each `close`, and leave sockets open where the event loop ends
-before. Nothing is lost without a confirmation: every reply was read or is of no use, and redis-py's sync connections
-do not ask for one.
+asyncio keeps a closed TLS connection until the server confirms the end, for up to 30 seconds. A server that hangs would
+then hold a socket for each call that gave up on it, delay each `close`, and leave sockets open when the event loop ends
+first. Closing without confirmation loses nothing: every reply was either read or is no longer needed. redis-py's sync
+connections do not wait for a confirmation either.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import redis.asyncio as redis
 
 from otpkit.store.library import Options, RedisObject
 
-# asyncio itself closes a connection whose opening was cancelled just as the handshake had ended.
+# asyncio itself closes a connection whose opening was cancelled just after the handshake.
 _CONFIRM_S = 0.05
 
 
 class _ClosedAtOnce:
-    """What TLS connections of every kind have here in common."""
+    """A mixin for every kind of TLS connection, which closes it without waiting."""
 
     _writer: RedisObject
 
     async def disconnect(self, *args: object, **options: object) -> None:
-        """Close the connection; it is made again when it is used."""
+        """Close the connection at once. Its next use opens it again."""
         if self._writer is not None:
             self._writer.transport.abort()
         await super().disconnect(*args, **options)  # type: ignore[misc]
@@ -36,12 +36,12 @@ class _ClosedAtOnce:
 
 @cache
 def closed_at_once(kind: type) -> type:
-    """Return redis-py's class of connections, made to close at once where it speaks TLS."""
+    """Return a subclass of a TLS connection class that closes at once; return other classes unchanged."""
     return type(f"Abrupt{kind.__name__}", (_ClosedAtOnce, kind), {}) if issubclass(kind, redis.SSLConnection) else kind
 
 
 def close_at_once(client: RedisObject) -> RedisObject:
-    """Return a client whose new TLS connections close at once, those to its Sentinels or nodes included."""
+    """Make a client's new TLS connections, also to Sentinels or nodes, close at once; return the client."""
     if isinstance(client, redis.RedisCluster):
         manager: RedisObject = client.nodes_manager
         for node in manager.startup_nodes.values():

@@ -1,6 +1,6 @@
-"""Read a store's URL: where Redis is, and the options that redis-py documents for URLs, each checked.
+"""Parse a store's URL: the address of Redis, and the options that redis-py documents for URLs. Each option is checked.
 
-No error shows the URL or a value, which may be a password: it names the option alone.
+No error contains the URL or a value, which may be a password. An error names the option only.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _UNENCODED: Final = (
     "Percent-encode it: %40 is @, %3A is :, %2F is /, %3F is ?, %23 is #, %25 is %.",
 )
 
-# redis-py's own table says how values are read. Some releases lack the first two.
+# redis-py's own table defines how values are parsed. Some releases lack the first two.
 _TABLE: RedisObject = URL_QUERY_ARGUMENT_PARSERS
 _PARSERS: Final[Mapping[str, Callable[[str], RedisObject]]] = {"protocol": int, "ssl_min_version": int} | dict(_TABLE)
 _TEXTS: Final = frozenset(
@@ -65,7 +65,7 @@ _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "db": (0, math.inf),
     "health_check_interval": (0, math.inf),
     "protocol": (2, 3),
-    "socket_connect_timeout": (0.001, CONNECT_S),  # seconds; a longer one would break the bound of a call
+    "socket_connect_timeout": (0.001, CONNECT_S),  # In seconds; a longer one would exceed the time bound of a call.
     "socket_read_size": (1, math.inf),
     "socket_timeout": (0.001, ANSWER_S),
 }
@@ -79,10 +79,10 @@ _KEY_PAIR: Final = ("ssl_certfile", "ssl_keyfile", "ssl_password")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a URL says.
+    """The contents of a URL.
 
-    `options` are redis-py's for a connection to a server, `sentinel_options` those for one to a Sentinel. `path` is the
-    unix socket's, where there is one.
+    `options` are redis-py's options for a connection to a server, `sentinel_options` those for one to a Sentinel.
+    `path` is the path of the unix socket, or "".
     """
 
     kind: Kind
@@ -93,7 +93,7 @@ class Address:
     sentinel_options: Options = field(default_factory=dict, repr=False)
 
     def connection(self, library: RedisObject) -> Options:
-        """Return what a pool of `redis` or `redis.asyncio` needs to reach the one server."""
+        """Return the options with which a pool of `redis` or `redis.asyncio` reaches the single server."""
         options = self.options.copy()
         if self.path:
             return options | {"connection_class": library.UnixDomainSocketConnection, "path": self.path}
@@ -103,7 +103,11 @@ class Address:
 
 
 def read_url(url: str) -> Address:
-    """Return what a store's URL says; raises `ConfigurationError` that names the option, never the URL."""
+    """Return the contents of a store's URL.
+
+    Raises:
+        ConfigurationError: the URL can't be used. The error names the option, and never shows the URL.
+    """
     if _is_unencoded(url):
         raise ConfigurationError(*_UNENCODED)
     try:
@@ -115,14 +119,14 @@ def read_url(url: str) -> Address:
             raise ValueError
     except (KeyError, ValueError):
         kind = None
-    # Raised outside the except block: the original holds the URL, and so the password.
+    # Raise outside the except block: the original error holds the URL, and so the password.
     if kind is None:
-        raise ConfigurationError("redis is no URL of a store.", _URLS)
+        raise ConfigurationError("redis is not the URL of a store.", _URLS)
     return _address(kind, split, nodes, pairs)
 
 
 def _is_unencoded(url: str) -> bool:
-    """Return whether a URL looks as if a user name or password in it were not percent-encoded, and so ended early."""
+    """Check whether a user name or password in a URL is not percent-encoded, so that it ends too early."""
     scheme, _, rest = url.partition("://")
     if scheme not in _SCHEMES:
         return False
@@ -145,7 +149,7 @@ def _address(
     path, master = split.path, ""
     if split.scheme == "unix":
         path, database = unquote(path), ""
-        if not path or (split.netloc and "@" not in split.netloc):  # unix://tmp/s would be /s
+        if not path or (split.netloc and "@" not in split.netloc):  # The path of unix://tmp/s would be /s.
             raise ConfigurationError("redis names no unix socket.", _URLS)
     elif kind == "sentinel":
         master, _, database = path.strip("/").partition("/")
@@ -157,7 +161,7 @@ def _address(
     given = {"username": unquote(user), "password": unquote(password)}
     options |= {name: value for name, value in given.items() if value}
     if kind == "cluster" and options.pop("db", 0):
-        raise ConfigurationError("A Redis cluster has database 0 alone.", "Leave the number out of the URL.")
+        raise ConfigurationError("A Redis cluster has database 0 only.", "Leave the number out of the URL.")
     own = {key: options.pop(name) for name, key in _CREDENTIALS.items() if name in options}
     shared = {name: value for name, value in options.items() if name.startswith("ssl")}
     return Address(kind, nodes, path if split.scheme == "unix" else "", unquote(master), options, shared | own)
@@ -183,7 +187,7 @@ def _database(text: str) -> Options:
 
 
 def _options(kind: Kind, scheme: str, pairs: list[tuple[str, str]]) -> Options:
-    """Return the options of a URL's query, with those that its scheme sets; raises `ConfigurationError`."""
+    """Return the options of a URL's query, with those that its scheme sets; raise `ConfigurationError`."""
     options: Options = {}
     for name, value in pairs:
         if name in options:
@@ -198,7 +202,7 @@ def _options(kind: Kind, scheme: str, pairs: list[tuple[str, str]]) -> Options:
 
 def _require_known(kind: Kind, scheme: str, name: str) -> None:
     if name in _OWN:
-        _refuse(name, f"is otpkit's to set, which {_OWN[name]}", "leave it out of the URL, or pass a redis-py client")
+        _refuse(name, f"can't be set: otpkit {_OWN[name]}", "leave it out of the URL, or pass a redis-py client")
     is_known = kind != "memory" and (name in _PARSERS or name in _TEXTS)
     if kind == "sentinel":
         is_known |= name in _CREDENTIALS
@@ -214,7 +218,7 @@ def _require_known(kind: Kind, scheme: str, name: str) -> None:
 
 
 def _cluster_options() -> frozenset[str]:
-    """Return what both of redis-py's cluster clients take; the sync one drops anything else without a word."""
+    """Return the options that both cluster clients of redis-py accept; the sync one silently drops all others."""
     return frozenset(inspect.signature(redis.asyncio.RedisCluster).parameters) & set(cluster.REDIS_ALLOWED_KEYS)
 
 
@@ -227,7 +231,7 @@ def _read(name: str, value: str) -> RedisObject:
         except (TypeError, ValueError):
             found = None
     if name == "client_name" and not _CLIENT_NAME.fullmatch(value):
-        _refuse(name, "holds what Redis takes in no name", "write it in ASCII, without blanks")
+        _refuse(name, "holds characters that Redis accepts in no name", "write it in ASCII, without blanks")
     low, high = _BOUNDS.get(name, (-math.inf, math.inf))
     if found is None or value == "" or (name in _BOUNDS and not low <= found <= high):
         bounds = f" from {low:g} to {high:g}" if high < math.inf else f" of {low:g} or more" if low > -math.inf else ""
@@ -236,18 +240,18 @@ def _read(name: str, value: str) -> RedisObject:
 
 
 def _check_tls(options: Options) -> None:
-    """Raise `ConfigurationError` that names the option with which no TLS connection can be made."""
+    """Raise `ConfigurationError` with the name of the option that makes a TLS connection impossible."""
     given = [name for name in options if name.startswith("ssl_")]
     pair = tuple(name for name in _KEY_PAIR if name in given)
     for names in [pair, *((name,) for name in given if name not in pair)]:
         if names and not _makes_context({name: options[name] for name in names}):
             _refuse(
-                " and ".join(names), "can't be used", "check the value, and of a file its permissions and what it holds"
+                " and ".join(names), "can't be used", "check the value; for a file, check its permissions and contents"
             )
 
 
 def _makes_context(options: Options) -> bool:
-    # Without a password, OpenSSL would ask the terminal for one. Before redis-py 7.2 there is no such option.
+    # Without a password, OpenSSL would ask on the terminal for one. Before redis-py 7.2, the option does not exist.
     kind = redis.asyncio.SSLConnection
     password: Options = {"ssl_password": ""} if "ssl_password" in inspect.signature(kind).parameters else {}
     try:

@@ -1,1 +1,1 @@
-"""What gateways send by: HTTP requests that know whether they were written, and Apprise."""
+"""Transports for gateways: HTTP requests that report whether they were written, and Apprise."""

@@ -1,8 +1,8 @@
-"""HTTP by aiohttp, on the caller's event loop: with the certainties of `http`, and no thread for a request.
+"""HTTP by aiohttp, on the caller's event loop: the same guarantees as `http`, without a thread for each request.
 
-aiohttp is given no secret: the query and the headers are added where the request is written, so that neither its errors
-nor a tracer's hooks see them. By itself it repeats a request whose kept connection was closed. Here a request takes one
-connection, and a connection takes no byte but of the request that it was taken for.
+aiohttp never receives a secret. The query and the headers are added where the request is written, so that neither its
+errors nor the hooks of tracers contain them. By itself, aiohttp repeats a request whose kept connection was closed. In
+this module, a request uses one connection, and a connection writes only the bytes of its current request.
 """
 
 from __future__ import annotations
@@ -48,25 +48,27 @@ _LOWEST: Final = (3, 12, 14)
 if tuple(map(int, re.findall(r"\d+", aiohttp.__version__)[:3])) < _LOWEST or aiohttp.__version__ >= "4":
     raise ImportError(f"aiohttp {aiohttp.__version__} is not supported.")
 
-_KEPT_S: Final = 15  # Servers keep an idle connection longer, so they seldom close one in the face of a request.
-_MAX_LINE: Final = 64 * 1024  # bytes, as http.client takes
-_MAX_PROXY_ANSWER: Final = 64 * 1024  # bytes
+_KEPT_S: Final = 15  # Servers keep an idle connection longer, so they seldom close one just as a request starts.
+_MAX_LINE: Final = 64 * 1024  # In bytes, the same as for http.client.
+_MAX_PROXY_ANSWER: Final = 64 * 1024  # In bytes.
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 _Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\r\n\0]*\r\n")
 
-# A child keeps what it inherited: closing a socket would take it from its parent's event loop, which they share.
+# Keep what a forked child inherited: closing a socket would remove it from the parent's event loop, which is shared.
 _of_parent: list[object] = []
 
 
 class AsyncTransport:
-    """Same as `Transport`, but awaited, by aiohttp; it has connections for each event loop, which end with the loop.
+    """An awaited HTTP client by aiohttp, otherwise the same as `Transport`.
+
+    It has separate connections for each event loop, which are closed when the loop ends.
 
     Args:
         ca_file: a file or folder of CA certificates to trust in place of the public ones.
-        decoding: what to do with an answer of status 200 that is not UTF-8: `strict` takes it for none, `replace`
-            replaces what can't be read.
+        decoding: the treatment of a response of status 200 that is not UTF-8: `strict` rejects it, `replace` replaces
+            the invalid bytes.
     """
 
     def __init__(self, *, ca_file: str | None = None, decoding: Decoding = "strict") -> None:
@@ -77,10 +79,9 @@ class AsyncTransport:
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
 
     async def exchange(self, request: HttpRequest, latest: float | None = None) -> HttpResponse:
-        """Make one request and return the whole answer, whatever its status; see `Transport.exchange`.
+        """Make one request and return the complete response, whatever its status. If cancelled, close its connection.
 
-        A call that is cancelled closes its connection. Raises NotConnected where not a byte of the request was written,
-        and NoAnswer for any later failure.
+        Arguments and errors are those of `Transport.exchange`.
         """
         exchange = _Exchange(request.timeout[1], latest)
         _current.set(exchange)
@@ -88,27 +89,27 @@ class AsyncTransport:
             exchange.prepare(request)
             async with asyncio.timeout(None) as exchange.scope:
                 return await self._send(exchange, request)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the code
+        except Exception as error:  # noqa: BLE001 - Its text may contain the code, whatever it is.
             kind = kind_of(error)
         finally:
             exchange.end()
             _current.set(None)
-        # Out here, so that neither cause nor context keeps the original.
+        # Raise outside the except block, so that neither cause nor context holds the original error.
         raise exchange.failure(request, kind)
 
     async def close(self) -> None:
-        """Close the idle connections, in whatever loop. A later exchange makes new ones."""
+        """Close the idle connections of all loops. A later exchange makes new ones."""
         for each in list(self._loops.values()):
             await each.close()
 
     def after_fork(self) -> None:
-        """Take over no lock and no connection of the parent's."""
+        """Replace the lock and the connections inherited from the parent."""
         _of_parent.append(self._loops)
         self._lock, self._loops = threading.Lock(), {}
 
     async def _send(self, exchange: _Exchange, request: HttpRequest) -> HttpResponse:
         if exchange.is_tls:
-            # Reading the certificates takes a while, and would hold up the loop.
+            # Loading the certificates takes a while and would block the loop, so use a thread.
             exchange.context = self._context or await asyncio.to_thread(self._open_context)
         connector = await self._connector(exchange.proxy)
         async with aiohttp.ClientSession(
@@ -121,7 +122,7 @@ class AsyncTransport:
             max_line_size=_MAX_LINE,
             max_field_size=_MAX_LINE,
         ) as session:
-            session._retry_connection = False  # It could not: see `_Connector.connect`. So its first error is reported.
+            session._retry_connection = False  # `_Connector.connect` refuses retries. Report the first error instead.
             response = await session.request(
                 request.method, exchange.url, headers=exchange.host_header, data=request.body, allow_redirects=False
             )
@@ -158,7 +159,7 @@ class AsyncTransport:
 
 
 class _Exchange(Exchange):
-    """An exchange of one loop: where it goes, and the connection that it is written to."""
+    """An exchange in one loop: its destination, and the connection that it is written to."""
 
     __slots__ = (
         *("connect_timeout", "context", "has_begun", "host", "host_header", "is_over", "is_tls", "port", "protocol"),
@@ -172,25 +173,25 @@ class _Exchange(Exchange):
         self.is_over = False
         self.protocol: _Protocol | None = None
         self.proxy: str | None = None
-        self.room = MAX_ANSWER  # bytes
+        self.room = MAX_ANSWER  # In bytes.
         self.scope: asyncio.Timeout | None = None
         self.host_header: dict[str, str] = {}
 
     def prepare(self, request: HttpRequest) -> None:
-        """Read where the request goes. Raises ValueError for one that can't be written."""
+        """Parse the destination of a request. Raises ValueError if the request can't be written."""
         parts = urlsplit(request.url)
         self.connect_timeout = request.timeout[0]
         self.is_tls = parts.scheme == "https"
         self.host = parts.hostname or ""
         self.port = parts.port or _DEFAULT_PORTS[parts.scheme]
-        # http:// is for loopback, which no proxy leads to.
+        # http:// is only for loopback, which never goes through a proxy.
         self.proxy = request.proxy if self.is_tls else None
         place = f"[{self.host}]" if ":" in self.host else self.host
-        # As it is: a gateway's signature is of these bytes.
+        # Keep the URL as it is: a gateway's signature covers these bytes.
         self.url = URL(f"{parts.scheme}://{place}:{self.port}{_encoded(parts.path or '/')}", encoded=True)
         self.query = query_of(request)
         headers = {name.lower(): (name, value) for name, value in {**HEADERS, **request.headers}.items()}
-        # The one header that aiohttp writes even so.
+        # aiohttp writes this header in any case.
         self.host_header = dict([headers.pop("host")] if "host" in headers else [])
         lines = [f"{name}: {value}\r\n" for name, value in (*headers.values(), *self.host_header.items())]
         if not all(map(_HEADER.fullmatch, lines)):
@@ -198,7 +199,7 @@ class _Exchange(Exchange):
         self.headers = "".join(lines[: len(headers)]).encode("latin-1")
 
     def begin(self, protocol: _Protocol, data: bytes) -> bytes:
-        """Return what is written in place of `data` to a connection. Raises where nothing may be written to it."""
+        """Return the bytes to write to a connection in place of `data`. Raise if nothing may be written to it."""
         if self.is_over or self.protocol not in {None, protocol}:
             raise RuntimeError("the request was written already, or its caller has gone")
         if not self.written:
@@ -209,7 +210,7 @@ class _Exchange(Exchange):
         return data
 
     def end(self) -> None:
-        """Have nothing written any more; an idle connection, which knows its last exchange, keeps no secret."""
+        """Stop all writing, and drop the secrets: an idle connection keeps a reference to its last exchange."""
         self.is_over = True
         self.query = self.headers = b""
         self.protocol = self.scope = None
@@ -226,7 +227,7 @@ def _running() -> _Exchange:
 
 
 class _Connector(aiohttp.BaseConnector):
-    """The connections of a loop, direct or through one proxy; as many as are needed, and the idle ones for a while."""
+    """The connections of a loop, direct or through one proxy: as many as needed. Idle ones are kept for a while."""
 
     def __init__(self, proxy: str | None) -> None:
         super().__init__(limit=0, keepalive_timeout=_KEPT_S)
@@ -235,7 +236,7 @@ class _Connector(aiohttp.BaseConnector):
         self._proxy = proxy
 
     def __del__(self, _warnings: object = None) -> None:
-        """Warn of nothing: connections are closed with their loop, or by `_Loop.close`."""
+        """Do not warn: connections are closed with their loop, or by `_Loop.close`."""
 
     async def connect(
         self,
@@ -243,7 +244,7 @@ class _Connector(aiohttp.BaseConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
     ) -> Any:
-        """Give a connection to the exchange that asks for its first; a second one would be a repetition."""
+        """Return the exchange's first connection; raise on a second one, which would repeat the request."""
         exchange = _running()
         if exchange.has_begun:
             raise RuntimeError("a request is made once")
@@ -263,7 +264,7 @@ class _Connector(aiohttp.BaseConnector):
                 await _direct(exchange, protocol)
             else:
                 await _tunnel(exchange, self._proxy, protocol)
-        except BaseException:  # a cancellation too: the connection is nobody's, and uvloop may not say that it is lost
+        except BaseException:  # After a cancellation too: no caller gets it, and uvloop may not report its loss.
             self.connected.discard(protocol)
             protocol.abandon()
             raise
@@ -271,11 +272,11 @@ class _Connector(aiohttp.BaseConnector):
 
 
 class _Protocol(ResponseHandler):
-    """A connection that reads no more than its exchange may, and nothing that was not asked for."""
+    """A connection that reads no more than its exchange allows, and no unexpected data."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connected: set[_Protocol]) -> None:
         super().__init__(loop)
-        self.exchange: _Exchange | None = None  # the one that was written to it last
+        self.exchange: _Exchange | None = None  # The exchange that was last written to it.
         self.wire: _Wire | None = None
         self._connected = connected
 
@@ -290,10 +291,10 @@ class _Protocol(ResponseHandler):
         super().connection_lost(exc)
 
     def is_connected(self) -> bool:
-        """Return whether an idle connection is of use; what the server said to nobody would be taken for an answer."""
+        """Check whether an idle connection is usable. Unread data on it would be mistaken for the response."""
         if self.wire is None or not super().is_connected() or self.should_close:
             return False
-        # The kernel may know of its end before the loop does.
+        # The kernel may know that the connection has ended before the loop does.
         with _Selector() as selector:
             selector.register(self.wire.get_extra_info("socket"), selectors.EVENT_READ)
             return not selector.select(0)
@@ -311,13 +312,13 @@ class _Protocol(ResponseHandler):
         super().data_received(data)
 
     def abandon(self) -> None:
-        """Close the connection at once, whether its loop is closed or not."""
+        """Close the connection at once, even if its loop is closed."""
         if self.wire is not None:
             self.wire.close()
 
 
 class _Wire:
-    """A transport as aiohttp sees it: it writes for one exchange at a time, and closes at once."""
+    """The transport that aiohttp sees. It writes for one exchange at a time, and closes at once."""
 
     def __init__(self, protocol: _Protocol, transport: asyncio.Transport) -> None:
         self._protocol = protocol
@@ -330,7 +331,7 @@ class _Wire:
         self.write(b"".join(parts))
 
     def close(self) -> None:
-        with suppress(RuntimeError):  # asyncio can't do it without the loop; the socket would stay open.
+        with suppress(RuntimeError):  # asyncio can't abort without the loop; the socket is closed below.
             self._transport.abort()
             return
         transport: Any = self._transport
@@ -347,7 +348,7 @@ class _Wire:
 
 
 class _Loop:
-    """What a transport has in one event loop."""
+    """The connections of a transport in one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -355,13 +356,13 @@ class _Loop:
         self._keeper: AsyncGenerator[None, None] | None = None
 
     async def keep(self) -> None:
-        """Have the connections closed with the loop, as `asyncio.run` and its like end all async generators first."""
+        """Arrange that the connections close with the loop: `asyncio.run` first ends all async generators."""
         if self._keeper is None:
             self._keeper = _keeper(self)
             await anext(self._keeper)
 
     async def close(self) -> None:
-        """Close the connections, in their own loop; a loop that does not run now closes them when it ends."""
+        """Close the connections in their own loop. A loop that is not running closes them when it ends."""
         if self.loop is not asyncio.get_running_loop() and not self.loop.is_closed():
             if self.loop.is_running():
                 asyncio.run_coroutine_threadsafe(self.close(), self.loop)
@@ -371,7 +372,7 @@ class _Loop:
             for protocol in list(each.connected):
                 protocol.abandon()
             await each.close()
-        await asyncio.sleep(0)  # A transport that was closed ends in the loop's next turn, which may be the last one.
+        await asyncio.sleep(0)  # A closed transport finishes in the loop's next iteration, which may be the last one.
 
 
 async def _keeper(loop: _Loop) -> AsyncGenerator[None, None]:
@@ -382,7 +383,7 @@ async def _keeper(loop: _Loop) -> AsyncGenerator[None, None]:
 
 
 class _ProxyAnswer(asyncio.Protocol):
-    """What a proxy answers to CONNECT: a status, or 0 where it answered nothing of use."""
+    """A proxy's response to CONNECT: its status, or 0 if it is not a valid response."""
 
     def __init__(self) -> None:
         self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -399,7 +400,7 @@ class _ProxyAnswer(asyncio.Protocol):
             return
         if end:
             found = re.match(rb"HTTP/1\.[01] ([0-9]{3})(?: |\r\n|$)", head)
-            self._transport.pause_reading()  # What follows is for TLS.
+            self._transport.pause_reading()  # The following bytes are for TLS.
             self.status.set_result(int(found[1]) if found else 0)
         elif len(head) > _MAX_PROXY_ANSWER:
             self.status.set_result(0)
@@ -410,14 +411,14 @@ class _ProxyAnswer(asyncio.Protocol):
 
 
 async def _direct(exchange: _Exchange, protocol: _Protocol) -> None:
-    """Connect to where the request goes."""
+    """Connect to the destination of the request."""
     connected = await connect_async(exchange.host, exchange.port, exchange.connect_timeout)
     async with asyncio.timeout(exchange.connect_timeout):
         await _started(lambda: protocol, connected, exchange.context, exchange.host)
 
 
 async def _tunnel(exchange: _Exchange, proxy: str, protocol: _Protocol) -> None:
-    """Connect through a proxy, by CONNECT: nothing of the request is in it."""
+    """Connect through a proxy, by CONNECT. It contains nothing of the request."""
     parts = urlsplit(proxy)
     host = parts.hostname or ""
     connected = await connect_async(host, parts.port or _DEFAULT_PORTS[parts.scheme], exchange.connect_timeout)
@@ -438,20 +439,20 @@ async def _tunnel(exchange: _Exchange, proxy: str, protocol: _Protocol) -> None:
             if wrapped is None:
                 raise ConnectionResetError
             protocol.connection_made(wrapped)
-        except BaseException:  # a cancellation too: the connection is nobody's
+        except BaseException:  # After a cancellation too, because no caller gets the connection.
             transport.abort()
             raise
 
 
 async def _started(factory: Any, connected: socket.socket, context: ssl.SSLContext | None, host: str) -> Any:
-    """Return the transport and the protocol of a socket, once TLS is spoken where there is a context."""
+    """Return the transport and the protocol of a socket, after the TLS handshake if there is a context."""
     name = None if context is None else host.rstrip(".")
     loop = asyncio.get_running_loop()
     return await loop.create_connection(factory, sock=connected, ssl=context, server_hostname=name)
 
 
 def _open_context(ca_file: str | None) -> ssl.SSLContext:
-    """Return what `requests` verifies by: the same certificates, the same rules."""
+    """Return a context that verifies like `requests`: the same certificates, the same rules."""
     from requests.utils import DEFAULT_CA_BUNDLE_PATH, extract_zipped_paths
     from urllib3.util.ssl_ import create_urllib3_context
 
@@ -468,13 +469,13 @@ def _open_context(ca_file: str | None) -> ssl.SSLContext:
 
 
 def _encoded(path: str) -> str:
-    """Return a path as urllib3 writes it."""
+    """Return a path in the encoding of urllib3."""
     upper, escapes = re.subn("%[0-9A-Fa-f]{2}", lambda found: found[0].upper(), path)
     return quote(upper, safe="/:@!$&'()*+,;=~" + ("%" if escapes == path.count("%") else ""))
 
 
 def _merged(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return an answer's headers as http.client reads them."""
+    """Return the headers of a response as http.client parses them."""
     merged: dict[str, str] = {}
     for raw_name, raw_value in raw:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
@@ -483,7 +484,7 @@ def _merged(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _decoded(body: bytearray, headers: Mapping[str, str]) -> Iterable[bytes]:
-    """Return the body in parts, decoded as `requests` does."""
+    """Return the body in parts, decoded as by `requests`."""
     if "content-encoding" not in headers:
         return [bytes(body)]
     from urllib3 import HTTPResponse as Decoder

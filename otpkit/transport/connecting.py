@@ -1,8 +1,7 @@
-"""Connect to a host within a bound, the look-up of its name included; by threads and by asyncio.
+"""Connect to a host within a time bound that includes the look-up of its name; by threads and by asyncio.
 
-`getaddrinfo` can't be interrupted and takes as long as the resolver's own timeouts, so it runs in a thread of its own,
-and a caller waits no longer than it may. A thread that is left behind ends with its look-up; there are never more than
-a few.
+`getaddrinfo` can't be interrupted, and takes as long as the resolver's own timeouts. So it runs in its own thread, and
+a caller waits only as long as it may. A thread that is left behind ends with its look-up. `MAX_LOOK_UPS` limits them.
 """
 
 from __future__ import annotations
@@ -18,23 +17,24 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, Final, TypeAlias
 
-MAX_LOOK_UPS: Final = 32  # At a time, in a process. Further callers wait, within their own bound.
+MAX_LOOK_UPS: Final = 32  # In a process at once. Further callers wait, within their own bound.
 THREAD_NAME: Final = "otpkit-look-up"
 
 Address: TypeAlias = tuple[int, int, int, Any]
-"""Family, type, protocol and address of a socket."""
+"""The family, type, protocol and address of a socket."""
 
 
 def connect(host: str, port: int, timeout: float, options: Iterable[tuple[Any, ...]] = ()) -> socket.socket:
-    """Return a socket that is connected to the first address of `host` which answers.
+    """Return a socket that is connected to the first address of `host` that answers.
 
     Args:
-        host: a name, or an address with brackets or without.
-        port: its port.
-        timeout: seconds that the look-up of the name may take, and then the connection to each of its addresses.
-        options: options of the socket, as for `setsockopt`.
+        host: a name, or an address with or without brackets.
+        port: the port.
+        timeout: seconds for the look-up of the name, and then for the connection to each of its addresses.
+        options: socket options, as for `setsockopt`.
 
-    Raises OSError: a `TimeoutError` where the bound is reached, a `gaierror` where there is no such name.
+    Raises:
+        OSError: no address answers: a `TimeoutError` if the bound is reached, a `gaierror` if the name is unknown.
     """
     failure = OSError("the name has no address")
     for family, kind, protocol, address in look_up(host, port, timeout):
@@ -45,11 +45,11 @@ def connect(host: str, port: int, timeout: float, options: Iterable[tuple[Any, .
     try:
         raise failure
     finally:
-        del failure  # Its traceback holds this frame: without a cycle both go as soon as the caller is done with it.
+        del failure  # Its traceback holds this frame. Without this cycle, both are freed when the caller drops it.
 
 
 async def connect_async(host: str, port: int, seconds: float) -> socket.socket:
-    """Same as `connect`, but awaited, `seconds` being its `timeout`; the socket does not block."""
+    """Same as `connect`, but awaited. `seconds` is its `timeout`, and the socket does not block."""
     failure = OSError("the name has no address")
     for family, kind, protocol, address in await _look_up_async(host, port, seconds):
         try:
@@ -59,17 +59,17 @@ async def connect_async(host: str, port: int, seconds: float) -> socket.socket:
     try:
         raise failure
     finally:
-        del failure  # as above
+        del failure  # This breaks the cycle, as in `connect`.
 
 
 def look_up(host: str, port: int, timeout: float) -> list[Address]:
-    """Return the addresses of `host`, within `timeout` seconds. Raises what `connect` raises."""
+    """Return the addresses of `host` within `timeout` seconds; raise the errors of `connect`."""
     answer = _asked(host, port)
     try:
         return answer.result(timeout)
     finally:
         answer.cancel()
-        del answer  # as above
+        del answer  # This breaks the cycle, as in `connect`.
 
 
 async def _look_up_async(host: str, port: int, seconds: float) -> list[Address]:
@@ -81,11 +81,11 @@ async def _look_up_async(host: str, port: int, seconds: float) -> list[Address]:
             return await asyncio.wrap_future(answer)
     finally:
         answer.cancel()
-        del answer  # as above
+        del answer  # This breaks the cycle, as in `connect`.
 
 
 def _asked(host: str, port: int) -> Future[list[Address]]:
-    """Return the addresses of `host`, which are there at once for an address; one that is cancelled asks nobody."""
+    """Return a future of the addresses of `host`. An address needs no look-up; a cancelled one may not start."""
     host = host.strip("[]")
     version = _version(host)
     if version is None:
@@ -104,7 +104,7 @@ def _version(host: str) -> int | None:
 
 
 class _LookUps:
-    """The look-ups of a process: some under way, each on a thread, the others in a queue."""
+    """The look-ups of a process: some are running, each on a thread, and the others wait in a queue."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -118,12 +118,12 @@ class _LookUps:
             if self._running == MAX_LOOK_UPS:
                 return question[0]
             self._running += 1
-        # A daemon: a look-up that hangs must not keep the process from ending.
+        # Use a daemon thread: a look-up that hangs must not keep the process alive.
         thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)
         try:
             thread.start()
         finally:
-            if thread.ident is None:  # it could not be started
+            if thread.ident is None:  # The thread could not start.
                 with self._lock, suppress(ValueError):
                     self._running -= 1
                     self._waiting.remove(question)
@@ -141,7 +141,7 @@ class _LookUps:
             try:
                 found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
                 answer.set_result([(family, kind, protocol, address) for family, kind, protocol, _, address in found])
-            except Exception as error:  # noqa: BLE001 - the caller's to raise, without the frames of this thread
+            except Exception as error:  # noqa: BLE001 - The caller raises it, without the frames of this thread.
                 answer.set_exception(error.with_traceback(None))
             del answer
 
@@ -155,7 +155,7 @@ def _connected(
             opened.setsockopt(*option)
         opened.settimeout(timeout)
         opened.connect(address)
-    except BaseException:  # an interrupt too: the socket is nobody's
+    except BaseException:  # After an interrupt too, because no caller gets the socket.
         opened.close()
         raise
     return opened
@@ -167,7 +167,7 @@ async def _connected_async(family: int, kind: int, protocol: int, address: Any, 
         opened.setblocking(False)
         async with asyncio.timeout(seconds):
             await asyncio.get_running_loop().sock_connect(opened, address)
-    except BaseException:  # a cancellation too: the socket is nobody's
+    except BaseException:  # After a cancellation too, because no caller gets the socket.
         opened.close()
         raise
     return opened
@@ -177,5 +177,5 @@ _by_process: dict[int, _LookUps] = {}
 
 
 def _look_ups() -> _LookUps:
-    # A forked child has none of its parent's threads, so nobody would answer the parent's questions there.
+    # A forked child has none of its parent's threads, so the parent's look-ups would never end there.
     return _by_process.get(os.getpid()) or _by_process.setdefault(os.getpid(), _LookUps())

@@ -1,7 +1,7 @@
-"""One HTTP exchange, whatever library carries it: what is written, whether it was, and what may leave of it.
+"""One HTTP exchange, for any library: the bytes to write, whether they were written, and what callers may see.
 
-What leaves a transport is an `HttpResponse` or a `TransportFailure`, which says whether the request may have been sent.
-The errors of HTTP libraries hold the URL, and so the code that is on its way: of these, the class alone gets out.
+A transport returns an `HttpResponse`, or raises a `TransportFailure`, which shows whether the request may have been
+sent. The errors of HTTP libraries contain the URL, and so the code in it. Only their class names are passed on.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from otpkit.effects import HttpRequest, HttpResponse, NoAnswer, NotConnected, Tr
 
 Decoding: TypeAlias = Literal["strict", "replace"]
 
-MAX_ANSWER: Final = 1024 * 1024  # bytes, on the wire with its header, and again as decoded
-CHUNK: Final = 64 * 1024  # bytes
+MAX_ANSWER: Final = 1024 * 1024  # In bytes: on the wire with its header, and again after decoding.
+CHUNK: Final = 64 * 1024  # In bytes.
 HEADERS: Final = {"User-Agent": "otpkit", "Accept-Encoding": "identity"}
 
 
 class Exchange:
-    """An exchange under way: whether any of its request was written, and until when its answer may take.
+    """A running exchange: whether any of its request was written, and the deadline of its response.
 
-    The query, in which a gateway may want the code and the number, is added as the request is written: error reporters
-    and tracers record each URL that HTTP libraries are given.
+    A gateway may want the code and the number in the query. The query is added only when the request is written,
+    because error reporters and tracers record every URL that an HTTP library receives.
 
     Args:
-        answer_timeout: seconds that the whole answer may take, from the request's first byte.
-        latest: when the request may still begin, by the monotonic clock.
+        answer_timeout: seconds for the whole response, from the request's first byte.
+        latest: the time until which the request may start, by the monotonic clock; None is no bound.
     """
 
     __slots__ = ("answer_timeout", "deadline", "headers", "latest", "query", "written")
 
     def __init__(self, answer_timeout: float, latest: float | None = None) -> None:
         self.query = b""
-        self.headers = b""  # lines to add, each with its end
+        self.headers = b""  # The lines to add, each with its line end.
         self.answer_timeout = answer_timeout
         self.latest = latest
-        self.deadline = 0.0  # by the monotonic clock
+        self.deadline = 0.0  # By the monotonic clock.
         self.written = False
 
     def write(self, data: Any) -> Any:
-        """Return what is written in place of `data`; of a request, its first line is the first of it.
+        """Return the bytes to write in place of `data`. The request's first write begins with its first line.
 
-        Raises TimeoutError where it is too late to begin: then nothing may be written.
+        Raises TimeoutError if it is too late to start. Nothing may then be written.
         """
         if self.written:
             return data
@@ -59,7 +59,7 @@ class Exchange:
         return target + query + end + self.headers + rest
 
     def failure(self, request: HttpRequest, kind: str) -> TransportFailure:
-        """Return the error of this exchange: `NotConnected` where not a byte of the request was written."""
+        """Return the error of this exchange: `NotConnected` if not a byte of the request was written."""
         if self.written:
             return NoAnswer(f"the request may have been sent, and no whole answer came: {kind}")
         place = urlsplit(request.proxy or request.url).netloc.rpartition("@")[2]
@@ -67,12 +67,12 @@ class Exchange:
 
 
 class TooLarge(OSError):
-    """The answer is larger than any that a gateway gives."""
+    """The response is larger than any response of a gateway."""
 
 
 def query_of(request: HttpRequest) -> bytes:
-    """Return the query of the URL as it is written."""
-    # %20 and never + for a blank: every server reads it alike.
+    """Return the query of the URL in wire format."""
+    # Encode a blank as %20, never as +: every server decodes it in the same way.
     query = urlencode(request.params, quote_via=quote, safe="")
     return "&".join(filter(None, (request.url.partition("?")[2], query))).encode()
 
@@ -80,7 +80,7 @@ def query_of(request: HttpRequest) -> bytes:
 def response_of(
     exchange: Exchange, status: int, headers: Iterable[tuple[str, str]], chunks: Iterable[bytes], decoding: Decoding
 ) -> HttpResponse:
-    """Return an answer; `chunks` are its body, decoded. Raises what makes it none."""
+    """Return a response from its decoded body, `chunks`. Raise if it is too large, too late or not UTF-8."""
     body = bytearray()
     for chunk in chunks:
         body += chunk
@@ -88,20 +88,20 @@ def response_of(
             raise TooLarge
         if time.monotonic() > exchange.deadline:
             raise TimeoutError
-    # An error's page may be in any encoding: its status says enough.
+    # The body of an error may be in any encoding: its status is enough.
     text = body.decode("utf-8", decoding if status == 200 else "replace")
     return HttpResponse(status, _Headers((name.lower(), value) for name, value in headers), text)
 
 
 class _Headers(dict[str, str]):
-    """An answer's headers. Their repr shows no values: a gateway's words on a refusal may hold the number."""
+    """The headers of a response. Their repr shows no values, because a gateway's refusal may contain the number."""
 
     def __repr__(self) -> str:
         return f"<headers: {', '.join(self)}>"
 
 
 def proxy_headers(proxy: str) -> dict[str, str]:
-    """Return the headers that name the user of a proxy's URL to the proxy."""
+    """Return the headers that authenticate the user of a proxy's URL to the proxy."""
     parts = urlsplit(proxy)
     if parts.username is None:
         return {}
@@ -116,11 +116,11 @@ def without_user(url: str) -> str:
 
 
 def kind_of(error: BaseException) -> str:
-    """Return the class of `error`, and that of what it began with: names of classes hold no URL."""
+    """Return the class names of `error` and of its first cause. Class names contain no URL."""
     first = error
     for _ in range(16):
         before = first.__cause__ or first.__context__
-        if not isinstance(before, Exception):  # nor the cancellation by which asyncio times out
+        if not isinstance(before, Exception):  # Stop also at the cancellation with which asyncio times out.
             break
         first = before
     names = (type(error).__name__, type(first).__name__)

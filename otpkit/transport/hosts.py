@@ -1,4 +1,4 @@
-"""Hosts of URLs."""
+"""Check the hosts of URLs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host`, a name or an address as a URL has it, is this computer."""
+    """Check whether `host`, a name or an address as in a URL, is this computer."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:

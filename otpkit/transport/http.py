@@ -1,7 +1,7 @@
 """HTTP by `requests`: one request on the wire for each `HttpRequest`.
 
-`requests` is imported with the first exchange, so that importing otpkit stays cheap. The errors and log records of
-`requests` and `urllib3` hold the URL, and so the code that is on its way: neither gets out.
+`requests` is imported with the first exchange, so that importing otpkit stays fast. The errors and log records of
+`requests` and `urllib3` contain the URL, and so the code in it. Neither is passed on.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ _LOGGERS = ("connection", "connectionpool", "poolmanager", "response", "util.ret
 
 
 class Transport:
-    """Makes HTTP requests over kept-alive connections; safe to share between threads, and across a fork.
+    """An HTTP client with kept-alive connections. It is safe to share between threads, and across a fork.
 
-    No retry, no redirect, no cookie, no setting from the environment, and no proxy but the request's own; certificates
-    are verified.
+    It makes no retries, follows no redirects, keeps no cookies, reads no settings from the environment, and uses no
+    proxy but the request's own. It verifies certificates.
 
     Args:
-        connections: how many idle connections to keep for each host; more than these are made as needed.
+        connections: the number of idle connections to keep for each host. More are made as needed.
         ca_file: a file or folder of CA certificates to trust in place of the public ones.
-        decoding: what to do with an answer of status 200 that is not UTF-8: `strict` takes it for none, `replace`
-            replaces what can't be read.
+        decoding: the treatment of a response of status 200 that is not UTF-8: `strict` rejects it, `replace` replaces
+            the invalid bytes.
     """
 
     def __init__(
@@ -69,25 +69,33 @@ class Transport:
         self._opened: tuple[int, HTTPAdapter] | None = None
 
     def exchange(self, request: HttpRequest, latest: float | None = None) -> HttpResponse:
-        """Make one request and return the whole answer, whatever its status.
+        """Make one request and return the complete response, whatever its status.
 
-        The first number of `request.timeout`, in seconds, bounds the look-up of the host's name, then connecting,
-        for each of its addresses, and then a proxy's part; the second the whole answer, from the request's first
-        byte to the answer's last. An answer of more than 1 MiB, or with status 200 and not in UTF-8, is none. Names
-        of headers are given in lower case. After `latest`, by the monotonic clock, no request is begun.
+        A response of more than 1 MiB is a failure. So is one of status 200 that is not UTF-8, if `decoding` is strict.
 
-        Raises NotConnected where not a byte of the request was written, and NoAnswer for any later failure.
+        Args:
+            request: the request. The first number of its `timeout` is the seconds for the look-up of the host's name,
+                then for connecting to each address, then for a proxy's part. The second is the seconds for the whole
+                response, from the request's first byte to the response's last.
+            latest: the time after which no request is started, by the monotonic clock; None is no bound.
+
+        Returns:
+            The response, with header names in lower case.
+
+        Raises:
+            NotConnected: not a byte of the request was written.
+            NoAnswer: any later failure.
         """
         exchange = _Exchange(request.timeout[1], latest)
         _current.exchange = exchange
         try:
             exchange.query = query_of(request)
             return _read(self._send(request), exchange, self._decoding)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the code
+        except Exception as error:  # noqa: BLE001 - Its text may contain the code, whatever it is.
             kind = kind_of(error)
         finally:
             _current.exchange = None
-        # Out here, so that neither cause nor context keeps the original.
+        # Raise outside the except block, so that neither cause nor context holds the original error.
         raise exchange.failure(request, kind)
 
     def close(self) -> None:
@@ -102,20 +110,20 @@ class Transport:
         prepared = PreparedRequest()
         prepared.prepare_method(request.method)
         prepared.prepare_headers({**HEADERS, **request.headers})
-        # As it is: prepare_url would take the URL apart and encode it anew, a twentieth of an exchange.
+        # Set the URL as it is: prepare_url would parse and encode it again, which takes a twentieth of an exchange.
         prepared.url = request.url.partition("?")[0]
         prepared.body = request.body
         prepared.prepare_content_length(request.body)
-        # A session would add cookies, redirects, and what the environment says.
-        # http:// is for loopback, which no proxy leads to.
+        # Do not use a session, which would add cookies, redirects and settings from the environment.
+        # http:// is only for loopback, which never goes through a proxy.
         proxies = None if request.proxy is None else {"https": request.proxy}
         return self._adapter().send(
             prepared, stream=True, timeout=request.timeout, verify=self._verify, proxies=proxies
         )
 
     def _adapter(self) -> HTTPAdapter:
-        # A forked child must not speak on its parent's sockets. There is no lock, which a fork could leave
-        # locked for ever: of two adapters made at once, the loser serves one exchange.
+        # A forked child must not write to its parent's sockets. There is no lock, because a fork could leave it locked
+        # for ever. If two adapters are made at once, one of them serves a single exchange.
         opened, pid = self._opened, os.getpid()
         if opened is None or opened[0] != pid:
             opened = self._opened = (pid, _open_adapter(self._connections))
@@ -124,9 +132,17 @@ class Transport:
 
 @without_locals
 def drive(flow: Flow[T], transport: Transport | None = None) -> T:
-    """Perform a gateway's flow here and now, and return what it returns.
+    """Perform a gateway's flow in this thread, and return its result.
 
-    Without `transport` it goes over connections that all such calls of the process share.
+    Args:
+        flow: the gateway's flow.
+        transport: the transport for its requests; None uses one that all such calls of the process share.
+
+    Returns:
+        The flow's result.
+
+    Raises:
+        TypeError: the flow yields other effects than HTTP requests and calls.
     """
     transport = transport or _shared
     reply: Any = None
@@ -139,7 +155,7 @@ def drive(flow: Flow[T], transport: Transport | None = None) -> T:
             reply = failure = None
             try:
                 reply = _called(effect) if isinstance(effect, Call) else transport.exchange(effect)
-            except Exception as error:  # noqa: BLE001 - the flow's to judge
+            except Exception as error:  # noqa: BLE001 - The flow decides what it means.
                 failure = error
     except StopIteration as stop:
         value: T = stop.value
@@ -152,7 +168,7 @@ def _called(effect: Call) -> Any:
     reply = effect.function(effect.argument)
     if inspect.iscoroutine(reply):
         reply.close()
-        raise ConfigurationError("An async function is awaited by AsyncOTP alone.", "Pass a plain one.")
+        raise ConfigurationError("Only AsyncOTP can await an async function.", "Pass a plain function.")
     return reply
 
 
@@ -164,7 +180,7 @@ class _Exchange(Exchange):
 
     def __init__(self, answer_timeout: float, latest: float | None = None) -> None:
         super().__init__(answer_timeout, latest)
-        self.tunnelling = False  # what is written now is for the proxy
+        self.tunnelling = False  # True while the written bytes are for the proxy.
 
     def write(self, data: Any) -> Any:
         return data if self.tunnelling else super().write(data)
@@ -178,12 +194,12 @@ _current = _Current()
 
 
 class _Connection:
-    """Mixed into urllib3's connections: it notes when a request begins to be written.
+    """A mixin for urllib3's connections, which notes when the request is first written.
 
-    That alone tells "not sent" from "perhaps sent" for certain; the classes of errors don't.
+    Only this distinguishes "not sent" from "perhaps sent" for certain. The classes of errors do not.
     """
 
-    # Whoever sets it on http.client's own class has all requests printed, secrets included.
+    # If it were set on http.client's own class, all requests would be printed, with their secrets.
     debuglevel = 0
     sock: Any
     host: str
@@ -199,11 +215,11 @@ class _Connection:
         except TimeoutError as error:
             from urllib3.exceptions import ConnectTimeoutError
 
-            # A bare one would be called a timeout of reading.
+            # urllib3 would report a bare TimeoutError as a read timeout.
             raise ConnectTimeoutError(self, "") from error
 
     def _tunnel(self) -> None:
-        """Ask the proxy for a way to the host, by CONNECT: nothing of the request is in it."""
+        """Open a tunnel to the host by CONNECT. It contains nothing of the request."""
         exchange = _current.exchange or _Exchange(0)
         exchange.tunnelling, exchange.deadline = True, time.monotonic() + self.timeout
         try:
@@ -221,7 +237,7 @@ class _Connection:
 
 
 class _Answer:
-    """Mixed into http.client's response: reads no more, and no longer, than the exchange allows."""
+    """A mixin for http.client's response, which limits its size and time to those of the exchange."""
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         self._bounded = _BoundedSocket(sock)
@@ -233,7 +249,7 @@ class _Answer:
 
 
 class _BoundedSocket:
-    """All of a socket that a response needs."""
+    """The parts of a socket that a response needs."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
@@ -249,7 +265,7 @@ class _BoundedReader(io.RawIOBase):
         self._sock = sock
         self._file: io.RawIOBase = sock.makefile("rb", buffering=0)
         self._exchange = exchange
-        self._room = MAX_ANSWER  # bytes
+        self._room = MAX_ANSWER  # In bytes.
 
     def readable(self) -> bool:
         return True
@@ -258,14 +274,14 @@ class _BoundedReader(io.RawIOBase):
         left = self._exchange.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        # The socket's own timeout starts anew with every byte that drips in.
+        # The socket's own timeout would restart with every byte that arrives.
         self._sock.settimeout(left)
         count: int | None = self._file.readinto(buffer)
         self._room -= count or 0
         if self._room < 0:
             raise TooLarge
         if count == 0 and not self._bounded.is_head_read:
-            raise ConnectionResetError  # http.client would take half a header for a whole one.
+            raise ConnectionResetError  # http.client would accept half a header as complete.
         return count
 
     def close(self) -> None:
@@ -275,7 +291,7 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _Silence(logging.Filter):
-    """Drops what urllib3 logs of our exchanges, in whatever thread they run, and lets all else pass."""
+    """A filter that drops urllib3's log records about our exchanges, in any thread."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return _current.exchange is None
@@ -306,7 +322,7 @@ def _open_adapter(connections: int) -> HTTPAdapter:
                     without_user(proxy), proxy_headers=proxy_headers(proxy), maxsize=connections, **kwargs
                 )
                 manager.pool_classes_by_scheme = pools
-                self.proxy_manager.setdefault(proxy, manager)  # whole, for other threads
+                self.proxy_manager.setdefault(proxy, manager)  # Add it when complete: other threads use it at once.
             return self.proxy_manager[proxy]
 
     adapter = Adapter(max_retries=0, pool_maxsize=connections)
@@ -315,7 +331,7 @@ def _open_adapter(connections: int) -> HTTPAdapter:
 
 
 def _read(response: requests.Response, exchange: Exchange, decoding: Decoding) -> HttpResponse:
-    response.raw.enforce_content_length = True  # urllib3 1.26 takes half a body for a whole one
+    response.raw.enforce_content_length = True  # urllib3 1.26 would accept half a body as complete.
     try:
         chunks = response.iter_content(CHUNK)
         return response_of(exchange, response.status_code, response.headers.items(), chunks, decoding)

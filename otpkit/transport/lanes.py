@@ -1,6 +1,6 @@
-"""What `AsyncOTP` performs gateways' effects by: a lane for each gateway, with a bound, and a bounded wait for a place.
+"""Perform gateways' effects for `AsyncOTP`: one bounded lane for each gateway, with a bounded wait for a place in it.
 
-HTTP goes by aiohttp where that can be imported, and else on threads; plain functions always go on threads.
+HTTP uses aiohttp if it can be imported, and threads otherwise. Plain functions always run on threads.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from otpkit.transport.http import Transport
 if TYPE_CHECKING:
     from otpkit.transport.aio import AsyncTransport
 
-THREADS = 32  # of a lane
-REQUESTS = 512  # of a lane by aiohttp, in an event loop; each takes a file descriptor, of which processes have 1024
+THREADS = 32  # In one lane.
+REQUESTS = 512  # For each lane and event loop, by aiohttp. Each takes a file descriptor; a process has 1024.
 _MOST = 10_000
 
 
 class Lanes:
-    """Places by the name of a lane. A lane whose gateway hangs holds up no other.
+    """The lanes of an `AsyncOTP`, by name. A lane whose gateway hangs delays no other.
 
     Args:
         wait: seconds that a call may wait for a place in its lane.
-        concurrency: how many calls of a lane are made at a time; None is 32 on threads, 512 by aiohttp.
+        concurrency: the number of concurrent calls in a lane; None is 32 on threads, 512 by aiohttp.
 
-    Raises `ConfigurationError` for what is no such number.
+    Raises:
+        ConfigurationError: a value is not such a number.
     """
 
     def __init__(self, wait: float, concurrency: int | None = None) -> None:
@@ -43,11 +44,13 @@ class Lanes:
         is_count = isinstance(concurrency, int) and not isinstance(concurrency, bool)
         with Checks() as checks:
             if not is_number or not math.isfinite(wait) or wait < 0:
-                checks.add("gateway_wait", "gateway_wait is no number of seconds, 0 or more.", "Pass one, such as 5.")
+                checks.add(
+                    "gateway_wait", "gateway_wait must be a number of seconds, 0 or more.", "Pass one, such as 5."
+                )
             if concurrency is not None and not (is_count and 1 <= concurrency <= _MOST):
                 checks.add(
                     "gateway_concurrency",
-                    f"gateway_concurrency is no whole number from 1 to {_MOST}.",
+                    f"gateway_concurrency must be a whole number from 1 to {_MOST}.",
                     "Pass one, such as 100, or leave it out.",
                 )
         self._wait = wait
@@ -60,9 +63,10 @@ class Lanes:
         self._is_looked_for = False
 
     async def perform(self, outbound: Outbound) -> Any:
-        """Perform an effect of a gateway's; raises what its lane's gateway is to know, `NotStarted` too.
+        """Perform an effect of a gateway's flow and return its reply.
 
-        A call whose task is cancelled while it waits for a place is never made.
+        If the task is cancelled while it waits for a place, the effect is never performed.
+        Raises the errors that the gateway's flow must see, among them `NotStarted`.
         """
         lane, effect, within = outbound.lane, outbound.effect, outbound.within
         if isinstance(effect, HttpRequest):
@@ -81,7 +85,7 @@ class Lanes:
         return await result if inspect.isawaitable(result) else result
 
     async def close(self) -> None:
-        """End the threads, what has begun goes on; close the idle connections."""
+        """Stop the threads, but let their running calls end. Close the idle connections."""
         for pool in list(self._pools.values()):
             pool.shutdown(wait=False)
         self._transport.close()
@@ -89,16 +93,16 @@ class Lanes:
             await self._aio.close()
 
     def after_fork(self) -> None:
-        """Forget the parent's threads, which a child does not have, and its connections."""
+        """Drop the parent's threads, which do not exist in a child, and its connections."""
         self._pools = {}
         self._places = {}
         if self._aio is not None:
             self._aio.after_fork()
 
     def _look_for_aio(self) -> AsyncTransport | None:
-        """Return the transport by aiohttp, None where there is none; importing it would hold up the event loop."""
+        """Return the transport by aiohttp, or None. It runs on a thread: the import would block the event loop."""
         found = None
-        with suppress(Exception):  # not installed, of another version, or broken: threads do without it
+        with suppress(Exception):  # aiohttp is not installed, of another version, or broken: use threads.
             from otpkit.transport.aio import AsyncTransport
 
             found = AsyncTransport()
@@ -107,9 +111,9 @@ class Lanes:
         return self._aio
 
     async def _place(self, lane: str, within: float | None) -> asyncio.Semaphore:
-        """Return a lane's places in the running loop, of which one is the caller's to give back.
+        """Take a place in a lane of the running loop, and return the semaphore that the caller must release.
 
-        Raises `NotStarted` where none was free in time.
+        Raises `NotStarted` if no place came free in time.
         """
         loop = asyncio.get_running_loop()
         if loop not in self._places:
@@ -125,7 +129,7 @@ class Lanes:
         raise NotStarted(f"all {self._requests} requests to the gateway were under way for {wait:.1f} s")
 
     async def _on_thread(self, lane: str, function: Callable[[Any], Any], argument: Any, within: float | None) -> Any:
-        """Call a function on a thread of a lane; raises `NotStarted` where none was free in time."""
+        """Call a function on a thread of a lane; raise `NotStarted` if no thread came free in time."""
         loop = asyncio.get_running_loop()
         context = contextvars.copy_context()
         call = self._pool(lane).submit(context.run, _called, function, argument)
@@ -134,7 +138,7 @@ class Lanes:
 
         def give_up() -> None:
             nonlocal is_late
-            is_late = call.cancel()  # which a call that has begun does not heed
+            is_late = call.cancel()  # This has no effect on a call that is running.
 
         wait = self._wait if within is None else min(self._wait, within)
         timer = loop.call_later(wait, give_up)
@@ -148,14 +152,14 @@ class Lanes:
         raise NotStarted(f"all {self._threads} threads of the gateway were busy for {wait:.1f} s")
 
     def _pool(self, lane: str) -> ThreadPoolExecutor:
-        # Without a lock, which a fork could leave locked: of two pools made at once, one is never used.
+        # There is no lock, because a fork could leave it locked. If two pools are made at once, one is never used.
         return self._pools.get(lane) or self._pools.setdefault(
             lane, ThreadPoolExecutor(self._threads, thread_name_prefix=f"otpkit-{lane}")
         )
 
 
 def _called(function: Callable[[Any], Any], argument: Any) -> Any:
-    """Call a function; its StopIteration is none of ours: no future carries one, and the caller would wait for ever."""
+    """Call a function. Convert its StopIteration: a future can't carry one, and the caller would wait for ever."""
     try:
         return function(argument)
     except StopIteration:

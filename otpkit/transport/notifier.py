@@ -1,11 +1,11 @@
-"""The one module that calls Apprise: one notification by one URL, and nothing of it in a log.
+"""The only module that calls Apprise: it sends one notification by one URL, and logs nothing of it.
 
-Apprise logs URLs and payloads, and so keys, numbers and codes: while it sends, its records and those of the HTTP
-library under it are dropped, in whatever thread they are made, and nobody else's.
+Apprise logs URLs and payloads, and so keys, numbers and codes. While otpkit sends, its log records and those of the
+HTTP library below are dropped, in whatever thread they are made. All other records pass.
 
-Apprise calls `requests`, takes no proxy, and would go where HTTPS_PROXY says. So `HTTPAdapter.send`, which each request
-of `requests` passes, is wrapped once: it sets the proxy of our notifications by a context variable, and passes on as it
-is what anybody else sends.
+Apprise calls `requests`, has no proxy option, and would use the proxy in HTTPS_PROXY. So `HTTPAdapter.send`, through
+which every request of `requests` goes, is wrapped once. The wrapper sets the proxy of otpkit's notifications by a
+context variable, and passes all other requests on unchanged.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from otpkit.errors import ConfigurationError
 from otpkit.transport.hosts import is_loopback
 
 _LOGGERS = ("apprise", *(f"urllib3.{name}" for name in ("connection", "connectionpool", "poolmanager", "util.retry")))
-_NATIONAL = 8  # digits at the end of a number that no plug-in leaves out
+_NATIONAL = 8  # The digits at the end of a number that every plug-in keeps.
 _MARK = "_otpkit_sets_proxy"
-_PROXIES = 4  # where they stand among the arguments of `HTTPAdapter.send`, after the request
-_SOCKETS = "apprise.utils.socket"  # Plug-ins that use it don't go by `requests`, or not alone.
+_PROXIES = 4  # The position of `proxies` among the arguments of `HTTPAdapter.send`, after the request.
+_SOCKETS = "apprise.utils.socket"  # Plug-ins that use it do not use `requests`, or not only.
 _busy: ContextVar[bool] = ContextVar("otpkit_notifying", default=False)
 _proxy: ContextVar[str | None] = ContextVar("otpkit_notifying_by_proxy", default=None)
 
 
 class Order(NamedTuple):
-    """One notification: a text by a URL to the number that stands in it, through a proxy or directly."""
+    """One notification: a text, sent by a URL to the number in it, through a proxy or directly."""
 
     url: str
     text: str
@@ -41,29 +41,42 @@ class Order(NamedTuple):
 
 
 def check(url: str, proxy: str | None) -> None:
-    """Raise ConfigurationError without Apprise, for a URL of other than one message, or for a proxy of no use to it."""
+    """Check a URL without sending.
+
+    Args:
+        url: the URL for Apprise.
+        proxy: the URL of the proxy; None connects directly.
+
+    Raises:
+        ConfigurationError: the URL does not make exactly one message, the proxy can't carry it, or Apprise is missing.
+    """
     if (count := _quietly(Order(url, "", "", proxy), is_check=True) or 0) != 1:
         problem = "Apprise can't read the URL" if count == 0 else f"The URL makes up to {count} messages of one"
         raise ConfigurationError(f"{problem}.", "Name one service, one {phone} and no retry in it.")
 
 
 def notify(order: Order) -> bool | None:
-    """Send a notification. Never raises.
+    """Send a notification. It never raises.
 
-    True says that the service took it; False says nothing: it may have been taken nevertheless. None says that nothing
-    was sent, for the service does not take the number.
+    Args:
+        order: the notification.
+
+    Returns:
+        True if the service accepted it. False if the outcome is unknown: it may have been accepted. None if nothing was
+        sent, because the service does not accept the number.
     """
     try:
         sent: bool | None = Context().run(_untraced, order)
         return sent
-    except Exception:  # noqa: BLE001 - whatever it is, its text may hold the code
+    except Exception:  # noqa: BLE001 - Its text may contain the code, whatever it is.
         return False
 
 
 def _untraced(order: Order) -> Any:
-    """Send where error reporters and tracers don't look: the URL of many a service holds the text and the number.
+    """Send without traces: the URLs of many services contain the text and the number.
 
-    What they add to is found by context variables, of which this has its own; OpenTelemetry must be told besides.
+    Error reporters and tracers find their current trace by context variables, and this call has its own context.
+    OpenTelemetry needs an explicit call as well.
     """
     tracer = sys.modules.get("opentelemetry.instrumentation.utils")
     with tracer.suppress_http_instrumentation() if tracer else nullcontext():
@@ -71,7 +84,7 @@ def _untraced(order: Order) -> Any:
 
 
 def _quietly(order: Order, *, is_check: bool = False) -> Any:
-    """Send a notification, or to check it count the messages that it would make; None where it can't be done."""
+    """Send a notification, or count its messages if `is_check`. Return None if Apprise can't do it."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_silence)
     proxy = None if order.proxy is None else _latin(order.proxy)
@@ -90,8 +103,8 @@ def _quietly(order: Order, *, is_check: bool = False) -> Any:
                     "Leave proxy out, or name a service with an HTTP API.",
                 )
             return sum(map(len, service))
-        # A number that a plug-in does not take is dropped, and many then send to the account's own. Some leave the
-        # country code out.
+        # A plug-in drops a number that it does not accept, and many then send to the account's own. Some leave out
+        # the country code.
         if order.number[-_NATIONAL:] not in service[0].url():
             return None
         _set_proxies()
@@ -102,14 +115,14 @@ def _quietly(order: Order, *, is_check: bool = False) -> Any:
 
 
 def _speaks_http_alone(plugin: Any) -> bool:
-    """Return whether all that a plug-in sends goes by `requests`: whether the modules of its classes import that."""
+    """Check whether a plug-in sends only by `requests`: the modules of its classes import it, and no sockets."""
     names = [vars(sys.modules[each.__module__]) for each in type(plugin).__mro__]
     uses_sockets = any(getattr(value, "__module__", "") == _SOCKETS for each in names for value in list(each.values()))
     return not uses_sockets and any(each.get("requests") is sys.modules["requests"] for each in names)
 
 
 def _set_proxies() -> None:
-    """Have `requests` set the proxy of our notifications, once; again where a mock of `requests` took it away."""
+    """Make `requests` set the proxy of our notifications, once; again if a mock of `requests` has removed it."""
     from requests.adapters import HTTPAdapter
 
     send: Any = HTTPAdapter.send
@@ -122,7 +135,7 @@ def _set_proxies() -> None:
             return send(self, request, *args, **options)
         proxy, url = _proxy.get(), urlsplit(request.url)
         is_direct = proxy is None or (url.scheme == "http" and is_loopback(url.hostname or ""))
-        # A redirect may bring the password of a proxy that the environment names.
+        # A redirect may add the password of a proxy that the environment names.
         request.headers.pop("Proxy-Authorization", None)
         options["proxies"] = {} if is_direct else {url.scheme: proxy}
         return send(self, request, *args[:_PROXIES], **options)
@@ -132,7 +145,7 @@ def _set_proxies() -> None:
 
 
 def _latin(proxy: str) -> str:
-    """Return the URL with its user so quoted that `requests`, which encodes it in Latin-1, sends it in UTF-8."""
+    """Return the URL with its user quoted so that `requests`, which encodes it in Latin-1, sends it in UTF-8."""
     scheme, _, rest = proxy.partition("://")
     user, at, host = rest.rpartition("@")
     quoted = ":".join(quote(unquote(part).encode().decode("latin-1"), safe="") for part in user.split(":"))

@@ -46,7 +46,7 @@ TEXTS: dict[str, tuple[Raise, str, str]] = {  # by name: how it comes, words of 
     "PhoneError": (
         lambda rig: outcome(rig.heard().issue, "x"),
         "Not a mobile number: ",
-        "Ask the person at the form",
+        "Ask the user to correct it",
     ),
     "RegionError": (
         lambda rig: outcome(rig.heard().issue, "+447400123456"),
@@ -56,12 +56,12 @@ TEXTS: dict[str, tuple[Raise, str, str]] = {  # by name: how it comes, words of 
     "MalformedCodeError": (
         lambda rig: outcome(rig.heard().verify, PHONE, "x"),
         "6 ASCII digits",
-        "Pass what the person typed",
+        "Pass the text that the user typed",
     ),
     "WrongCodeError": (
         lambda rig: _after_a_code(rig, lambda otp, code: outcome(otp.verify, PHONE, wrong(code))),
         "wrong and was counted. Attempts left: 4.",
-        "The form should let the person try again",
+        "The form should let the user try again",
     ),
     "ExpiredCodeError": (
         lambda rig: outcome(rig.heard().verify, PHONE, "123456"),
@@ -81,17 +81,17 @@ TEXTS: dict[str, tuple[Raise, str, str]] = {  # by name: how it comes, words of 
     "BlockedError": (
         lambda rig: _after_a_code(rig, _blocked, policy=Policy(max_consecutive_failures=1)),
         "Too many consecutive wrong codes",
-        "An operator who knows the person calls unblock",
+        "An operator who knows the user can call unblock",
     ),
     "InvalidTokenError": (
         lambda rig: outcome(rig.heard().check, "x"),
-        "not a proof token",
+        "not a valid proof token",
         "Verify the phone again",
     ),
-    "ExpiredTokenError": (_expired, "life is over", "Verify the phone again"),
+    "ExpiredTokenError": (_expired, "has expired", "Verify the phone again"),
     "UsedTokenError": (
         lambda rig: _after_a_code(rig, _used),
-        "redeemed before, or its record is gone",
+        "already redeemed, or its record is gone",
         "Verify the phone again",
     ),
     "StoreUnavailableError": (
@@ -107,7 +107,7 @@ TEXTS: dict[str, tuple[Raise, str, str]] = {  # by name: how it comes, words of 
     "ConfigurationError of an address": (
         lambda rig: outcome(rig.heard().issue, PHONE, ip="x"),
         "ip must be the visitor's IP address",
-        "Pass what your proxy",
+        "Pass the address that your trusted proxy",
     ),
 }
 

@@ -96,8 +96,8 @@ def test_an_option_with_a_bad_value_is_refused_by_name(url: str, option: str) ->
     [
         ("redis://h/x", "database"),
         ("redis+sentinel://h/otp/x", "database"),
-        ("redis+cluster://h/1", "database 0 alone"),
-        ("redis+cluster://h?db=3", "database 0 alone"),
+        ("redis+cluster://h/1", "database 0 only"),
+        ("redis+cluster://h?db=3", "database 0 only"),
         ("redis://h?db=1&db=2", "db twice"),
         ("redis+sentinel://h", "primary"),
         ("redis://h?ssl_ca_certs=/x", "rediss://"),

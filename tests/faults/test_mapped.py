@@ -51,14 +51,14 @@ MISCONFIGURED: dict[str, list[Exception]] = {
         exceptions.AuthenticationError("Authentication required."),
         exceptions.AuthorizationError("no"),
     ],
-    "EVALSHA from its user": [
+    "may not run EVALSHA": [
         exceptions.NoPermissionError("this user has no permissions to run the 'evalsha' command"),
         exceptions.NoPermissionError("User bob has no permissions to run the 'evalsha' command"),
     ],
-    "SENTINEL MASTERS from": [
+    "may not run SENTINEL MASTERS": [
         exceptions.NoPermissionError("User bob has no permissions to run the 'sentinel|masters' command"),
     ],
-    "HSET from its user": [
+    "may not run HSET": [
         exceptions.ResponseError(
             f"The user executing the script can't run this command or subcommand script: 5c, {AT}"
         ),
@@ -68,7 +68,7 @@ MISCONFIGURED: dict[str, list[Exception]] = {
         ),
         exceptions.ResponseError(f"ACL failure in script: User bob has no permissions to run the 'hset' command {AT}"),
     ],
-    "keys from its user": [
+    "may not access otpkit's keys": [
         exceptions.NoPermissionError("this user has no permissions to access one of the keys used as arguments"),
         exceptions.NoPermissionError("No permissions to access a key"),
         exceptions.ResponseError(f"ACL failure in script: No permissions to access a key script: 5c, {AT}"),
@@ -77,8 +77,11 @@ MISCONFIGURED: dict[str, list[Exception]] = {
             f"script: 5c, {AT}"
         ),
     ],
-    "cluster's node": [exceptions.MovedError("1 127.0.0.1:7001"), exceptions.ClusterCrossSlotError("Keys in request")],
-    "no cluster": [exceptions.RedisClusterException("Cluster mode is not enabled on this node")],
+    "node of a cluster": [
+        exceptions.MovedError("1 127.0.0.1:7001"),
+        exceptions.ClusterCrossSlotError("Keys in request"),
+    ],
+    "not a cluster": [exceptions.RedisClusterException("Cluster mode is not enabled on this node")],
     "database": [
         exceptions.ResponseError("DB index is out of range"),
         exceptions.ResponseError("SELECT is not allowed in cluster mode"),

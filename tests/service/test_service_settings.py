@@ -251,13 +251,13 @@ def test_what_is_no_object_is_named(name: str, text: str) -> None:
 
 def test_without_keys_nothing_is_served() -> None:
     environ = {name: value for name, value in ENVIRONMENT.items() if name != "OTPKIT_API_KEYS"}
-    assert problems(environ) == ["There is no API key, so nobody could ask for anything. Add one."]
+    assert problems(environ) == ["There is no API key, so no client could use the service. Add one."]
 
 
 def test_one_key_is_not_given_to_two() -> None:
     table: dict[str, Any] = {name: {"key": KEY, "purposes": []} for name in ("a", "b")}
     assert problems(ENVIRONMENT | {"OTPKIT_API_KEYS": json.dumps(table)}) == [
-        "Two API keys have the same key. Give each its own."
+        "Two API keys have the same key. Use a different key for each."
     ]
 
 

@@ -1,6 +1,6 @@
-"""The Lua scripts: one a call, one copy, run by every store alike. Each has a typed face, which stores and flows use.
+"""The Lua scripts: one for each call, in one copy, which every store runs. Stores and flows use their typed faces.
 
-A face is called with a script's keys and arguments by their names, and its `read` returns a reply as a typed value.
+Call a face with a script's keys and arguments by name. Its `read` returns a reply as a typed value.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _INCLUDE = re.compile(r"^ *--# include (.+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Scripts:
-    """The scripts of one policy. Its numbers are constants of their text, so each policy has scripts of its own."""
+    """The scripts of one policy. The policy's numbers are constants in their text: each policy has its own scripts."""
 
     reserve: Reserve
     settle: Settle
@@ -47,7 +47,7 @@ class Scripts:
 
 
 def load(policy: Policy) -> Scripts:
-    """Return the scripts with `policy` written into them."""
+    """Return the scripts with the numbers of `policy` in their text."""
     numbers = _numbers(policy)
     return Scripts(
         **{name: face(name, _script(name, numbers), policy.replicas) for name, face in get_type_hints(Scripts).items()}
@@ -55,7 +55,7 @@ def load(policy: Policy) -> Scripts:
 
 
 def _script(name: str, numbers: dict[str, str]) -> str:
-    # Defining a function or a variable costs Lua time in every call. So what a script includes stands where it is first
+    # Defining a function or a variable costs Lua time in every call. So an included part stands where it is first
     # needed, and the policy's numbers stand where they are used.
     return _NUMBER.sub(lambda match: numbers[match[0]], _text(name))
 

@@ -1,4 +1,4 @@
--- When the challenge of a link ends: with the longest of its sends that were not rejected; nil where none is left.
+-- Return the end of a link's challenge: the latest end of its sends that were not rejected, or nil without any.
 local function challenge_ends(phone, link)
   local sends, ends = phone.sends
   for i = 1, #sends do
@@ -11,7 +11,7 @@ local function challenge_ends(phone, link)
   return ends
 end
 
--- The live challenge of a challenge field: its value, its link, and when it ends; nil where there is none.
+-- Return the live challenge of a challenge field: its value, link and end; or nil.
 local function live_challenge(phone, challenge_field)
   local challenge = field(phone, 'c' .. challenge_field)
   if not challenge or byte(challenge, 43) >= ATTEMPTS then return nil end

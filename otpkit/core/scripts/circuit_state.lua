@@ -1,8 +1,8 @@
--- Tell which gateways have failed lately, and whose circuit is open.
+-- Return which gateways have failed lately, and which circuits are open.
 --
 -- KEYS  1 gateways_key
--- ARGV  1 now: in ms, or ''; 2… names: of one gateway each
--- Returns for each 0 (closed), 1 (it failed, and is to be tried), or 2 (open)
+-- ARGV  1 now: in ms, or ''; 2… names: of gateways
+-- Returns for each 0 (closed), 1 (failed, but still tried), or 2 (open)
 
 --# include clock
 

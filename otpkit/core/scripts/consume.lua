@@ -1,10 +1,10 @@
--- Take one from a wider limit, where it can't be done in the script of the phone (a cluster keeps them on other nodes).
--- Run again it takes none, and answers as before.
+-- Take one unit from a wider limit that the phone's script can't charge (a cluster keeps it on another node).
+-- A repeated run takes none, and returns the same.
 --
--- KEYS  1 limit_key; 2 memory_key: it remembers this one for a minute
+-- KEYS  1 limit_key; 2 memory_key: it remembers this unit for a minute
 -- ARGV  1 now: in ms, or ''; 2 rates
--- Returns {consumed_ms, 0} when it was taken, or {now_ms, wait_ms, limit, window_ms} of the rate that is used up and takes
---         longest
+-- Returns {consumed_ms, 0}: the time of the unit, or {now_ms, wait_ms, limit, window_ms} of the used-up rate with the
+--         longest wait
 
 --# include clock window
 

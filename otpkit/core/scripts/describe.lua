@@ -1,26 +1,26 @@
--- What callers learn of a send and its challenge.
+-- Describe a send and its challenge for callers.
 
-local SEND_RATES = SENDS -- one table for all that looks at it
+local SEND_RATES = SENDS -- One table for all uses.
 
 local function hex(text)
   return string.format(string.rep('%02x', #text), byte(text, 1, #text))
 end
 
--- The latest send of a challenge field or of a link, which starts with the challenge field.
+-- Return the latest send of a challenge field or of a link, which starts with the challenge field.
 local function latest_send(phone, start)
   for _, send in ipairs(phone.sends) do
     if sub(send.value, 14, 13 + #start) == start and byte(send.value, 13) ~= 114 then return send end
   end
 end
 
--- Who served a send, as phone.lua keeps it, or ''.
+-- Return the record of the gateway that served a send (see phone.lua), or ''.
 local function served_by(phone, send)
   return field(phone, 'g' .. sub(send.name, 2)) or ''
 end
 
--- Return a description, to end an answer with: ends_ms, resend_ms (when a resend may be), attempts_left, sends_left, delivery,
--- generation, fixed, served_by. The delivery is a letter as in a send's state; the generation is what the link adds to the
--- challenge field, in hexadecimal. Without a live challenge that the send belongs to, `ends` is nil.
+-- Return a description for the end of a reply: ends_ms, resend_ms (when a resend is allowed), attempts_left, sends_left,
+-- delivery, generation, fixed, served_by. The delivery is the letter of a send's state. The generation is the link without
+-- its challenge field, in hexadecimal. If the send has no live challenge, `ends` is nil.
 local function describe(phone, send, challenge, ends)
   local delivery = sub(send.value, 13, 13)
   if delivery == 'p' and phone.now - send.time >= SETTLE_MS then delivery = 'u' end

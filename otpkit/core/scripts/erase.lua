@@ -1,6 +1,6 @@
--- Remove all that is kept of a phone.
+-- Remove all that is stored about a phone.
 --
 -- KEYS  1 phone_key; 2 counter_key: its consecutive failures
--- Returns how many keys there were
+-- Returns the number of removed keys
 
 return redis.call('DEL', KEYS[1], KEYS[2])

@@ -12,7 +12,7 @@ from otpkit.policy import Policy, Rate, ipv6_share, rates_of
 
 
 class WideLimit(NamedTuple):
-    """One counter that a send or a guess is charged to. `rates` is as `window.lua` reads them."""
+    """One counter that a send or a guess is charged to. `rates` is in the format of `window.lua`."""
 
     scope: RateLimitScope
     key: str
@@ -20,9 +20,9 @@ class WideLimit(NamedTuple):
 
 
 class WideRates(NamedTuple):
-    """A policy's rates that are wider than a phone, as `window.lua` reads them; "" is no limit.
+    """A policy's rates that are wider than a phone, in the format of `window.lua`; "" is no limit.
 
-    Those of one IPv4 address and of one IPv6 network are by their use, `sends` or `failures`.
+    The rates of one IPv4 address and of one IPv6 network are mapped by their use: `sends` or `failures`.
     """
 
     of_address: Mapping[str, str]
@@ -47,7 +47,7 @@ def _write(rates: Iterable[Rate]) -> str:
 
 
 class Refusal(NamedTuple):
-    """A limit on another node is used up: how long until it allows one more, and the rate of it that takes so long."""
+    """A used-up limit on another node: the wait until it allows one more, and its rate with the longest wait."""
 
     scope: RateLimitScope
     wait_ms: int
@@ -56,13 +56,13 @@ class Refusal(NamedTuple):
 
 
 class Consumed(NamedTuple):
-    """One is taken from the limit, and when it was."""
+    """The reply if a unit was taken, with its time."""
 
     consumed_ms: int
 
 
 class Exhausted(NamedTuple):
-    """The limit is used up: how long until it allows one more, and the rate of it that takes so long."""
+    """The reply if the limit is used up: the wait until it allows one more, and its rate with the longest wait."""
 
     now_ms: int
     wait_ms: int
@@ -81,11 +81,11 @@ class Consume(ListScript[ConsumeReply]):
     lists = (Consumed, Exhausted)
 
     def __call__(self, *, limit_key: str, memory_key: str, now: int | str, rates: str) -> RunScript[ConsumeReply]:
-        """Take one from a limit."""
+        """Take one unit from a limit."""
         return RunScript(self, (limit_key, memory_key), (now, rates))
 
     def read(self, reply: Raw, args: Raw) -> ConsumeReply:
-        """Return whether one was taken."""
+        """Return `Consumed` or `Exhausted`."""
         if len(reply) == 4:
             return Exhausted(*numbers_of(reply, 4))
         consumed_ms, wait_ms = numbers_of(reply, 2)
@@ -102,9 +102,9 @@ class Refund(Script[bool]):
     def __call__(
         self, *, limit_key: str, memory_key: str, now: int | str, rates: str, consumed_ms: int
     ) -> RunScript[bool]:
-        """Give back what was taken from a limit at `consumed_ms`."""
+        """Refund the unit that was taken from a limit at `consumed_ms`."""
         return RunScript(self, (limit_key, memory_key), (now, rates, consumed_ms))
 
     def read(self, reply: Raw, args: Raw) -> bool:
-        """Return whether it is done."""
+        """Return True."""
         return count_of(reply, 1) == 1

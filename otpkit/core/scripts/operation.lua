@@ -1,4 +1,4 @@
--- The operation that an answer is for, as a number: the first 6 bytes of its id. Each answer begins with it, and the caller
--- refuses another's.
+-- Define the operation as a number: the first 6 bytes of its id. Each reply begins with it, and the caller refuses the
+-- reply of another operation.
 
 local operation = unpack_ms(ARGV[2], 1)

@@ -1,4 +1,4 @@
--- How a time is written: six bytes, big-endian.
+-- Encode a time: six bytes, big-endian.
 
 local function pack_ms(ms)
   local f = ms % 256

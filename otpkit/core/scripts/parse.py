@@ -1,8 +1,8 @@
 """Parse script replies. Replies hold integers and ASCII strings, as bytes or str depending on `decode_responses`.
 
-A proxy's `+OK` or the reply to another request is no reply of a script's. So each value is checked as it is parsed, and
-raises AttributeError, LookupError, TypeError or ValueError. Every call pays for it, so it is written for speed: a value
-of another kind fails in a comparison. Times are server milliseconds.
+A proxy's `+OK` or the reply to another request is not a script's reply. So each value is checked as it is parsed, and
+a wrong one raises AttributeError, LookupError, TypeError or ValueError. Every call runs this code, so it is written for
+speed: a value of the wrong type fails in a comparison. Times are server milliseconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 Raw: TypeAlias = Any
-"""What a client gives of a reply, and the arguments of its script, before they are parsed. Nothing else is untyped."""
+"""A reply as the client returns it, or a script's arguments, before parsing. Nothing else is untyped."""
 
 LATEST_MS = 253_402_300_799_999  # The last millisecond of the year 9999: no time is later, no count is greater.
 EMPTY = ("", b"")
@@ -43,7 +43,7 @@ _REASONS: Mapping[RateLimitScope, str] = {
 
 
 def by_word(table: Mapping[str, T]) -> dict[str | bytes, T]:
-    """Return a table whose keys are found as str and as bytes."""
+    """Return a table with each key both as str and as bytes."""
     return {key: value for word, value in table.items() for key in (word, word.encode())}
 
 
@@ -54,12 +54,12 @@ _SCOPES = by_word(SCOPES)
 
 
 def unfit() -> ValueError:
-    """Return the error for a value that no script gives."""
+    """Return the error for a value that no script returns."""
     return ValueError("no value of this script's")
 
 
 def text_of(value: Raw) -> str:
-    """Return an ASCII text."""
+    """Return an ASCII text; raise ValueError for any other."""
     text: str = value.decode("ascii") if type(value) is bytes else value
     if not text.isascii():
         raise unfit()
@@ -67,7 +67,7 @@ def text_of(value: Raw) -> str:
 
 
 def hex_of(value: Raw, size: int) -> bytes:
-    """Return what stands in hexadecimal, in lower case and without blanks, for so many bytes."""
+    """Return `size` bytes from lower-case hexadecimal without blanks."""
     text = value.decode("ascii") if type(value) is bytes else value
     found = bytes.fromhex(text)
     if len(found) != size or found.hex() != text:
@@ -76,19 +76,19 @@ def hex_of(value: Raw, size: int) -> bytes:
 
 
 def delivery_of(letter: Raw) -> DeliveryState:
-    """Return what a send's letter stands for."""
+    """Return the delivery state for a send's letter."""
     return _DELIVERY[letter]
 
 
 def count_of(reply: Raw, most: int = LATEST_MS) -> int:
-    """Return a number that is the whole reply."""
+    """Return a reply that is a single number from 0 to `most`."""
     if type(reply) is not int or not 0 <= reply <= most:
         raise unfit()
     return reply
 
 
 def numbers_of(reply: Raw, size: int) -> list[int]:
-    """Return a list of so many times and counts."""
+    """Return a reply that is a list of `size` times and counts."""
     if (
         type(reply) is not list
         or len(reply) != size
@@ -101,12 +101,12 @@ def numbers_of(reply: Raw, size: int) -> list[int]:
 
 
 class WordScript(Script[T_co]):
-    """A script whose replies begin with its operation, as operation.lua has it, and a word that says what follows."""
+    """A script whose replies begin with its operation (see operation.lua) and a word that names the rest."""
 
     __slots__ = ()
 
     words: Mapping[str | bytes, Callable[[Raw, Raw], T_co]]
-    """For each word the `parse` of the class that stands for it."""
+    """The `parse` method of the class for each word."""
 
     def read(self, reply: Raw, args: Raw) -> T_co:
         """Return a reply to this operation as the class of its word."""
@@ -121,11 +121,11 @@ class ListScript(Script[T_co]):
     __slots__ = ()
 
     lists: tuple[type[NamedTuple], ...]
-    """The classes that stand for its lists."""
+    """The classes for its lists."""
 
 
 class Described(NamedTuple):
-    """What `describe` in describe.lua tells of a send and its challenge."""
+    """A description of a send and its challenge by `describe` in describe.lua."""
 
     ends_ms: int
     resend_ms: int
@@ -138,7 +138,7 @@ class Described(NamedTuple):
 
     @classmethod
     def parse(cls, values: Raw) -> Self:
-        """Return the values that `describe` gives."""
+        """Return the values of `describe`."""
         ends_ms, resend_ms, attempts_left, sends_left, delivery, generation, fixed, served_by = values
         if type(generation) is bytes:
             generation, served_by = generation.decode("ascii"), served_by.decode("ascii")
@@ -158,14 +158,14 @@ class Described(NamedTuple):
 
 
 class Describable(Protocol):
-    """Who knows what a description is of: a subject."""
+    """A subject, which knows whose challenge a description is."""
 
     def live_challenge(self, now_ms: int, described: Described) -> Challenge | None:
-        """Return the challenge that was described at `now_ms`, or None where it has ended."""
+        """Return the challenge that was described at `now_ms`, or None if it has ended."""
 
 
 class Limited(NamedTuple):
-    """A rate refuses the call: the one that takes longest. `described` is the live challenge."""
+    """The reply if rates refuse the call, with the rate whose wait is longest. `described` is the live challenge."""
 
     now_ms: int
     scope: RateLimitScope
@@ -176,7 +176,7 @@ class Limited(NamedTuple):
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
-        """Return what limited.lua gives."""
+        """Return the reply of limited.lua."""
         _, _, now_ms, scope, wait_ms, limit, window_ms, *described = reply
         if not (
             type(now_ms + wait_ms + limit + window_ms) is int
@@ -204,13 +204,13 @@ class Limited(NamedTuple):
 
 
 class Word:
-    """A word that says all."""
+    """A reply of one word."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
-        """Return the word, where it is the whole reply."""
+        """Return the word if it is the whole reply."""
         _, _ = reply
         return cls()
 

@@ -1,4 +1,4 @@
-"""The typed faces of what is asked of a phone: status, standing, revoke, unblock, erase."""
+"""The typed faces of the scripts for one phone: status, standing, revoke, unblock, erase."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from otpkit.effects import RunScript, Script
 
 
 class LatestSend(NamedTuple):
-    """The latest send of a purpose and a bind, and whether its challenge is live."""
+    """The latest send of a purpose and a bind. `live` is True if its challenge is live."""
 
     now_ms: int
     live: bool
@@ -19,7 +19,7 @@ class LatestSend(NamedTuple):
 
 
 class NoSend(NamedTuple):
-    """Nothing was sent."""
+    """The reply if nothing was sent."""
 
     now_ms: int
 
@@ -35,11 +35,11 @@ class Status(ListScript[StatusReply]):
     lists = (LatestSend, NoSend)
 
     def __call__(self, *, phone_key: str, now: int | str, challenge_field: bytes) -> RunScript[StatusReply]:
-        """Ask for the latest send."""
+        """Read the latest send."""
         return RunScript(self, (phone_key,), (now, challenge_field))
 
     def read(self, reply: Raw, args: Raw) -> StatusReply:
-        """Return the latest send."""
+        """Return the latest send, or `NoSend`."""
         if type(reply) is not list:
             raise unfit()
         if len(reply) == 1:
@@ -51,7 +51,7 @@ class Status(ListScript[StatusReply]):
 
 
 class PhoneStanding(NamedTuple):
-    """Whether a phone is blocked, and what its own limits still allow it."""
+    """The block of a phone, and what its own limits still allow. `sends_left` and the like count, waits are in ms."""
 
     blocked: bool
     consecutive_failures: int
@@ -69,7 +69,7 @@ class StandingOf(ListScript[PhoneStanding]):
     lists = (PhoneStanding,)
 
     def __call__(self, *, phone_key: str, counter_key: str, now: int | str) -> RunScript[PhoneStanding]:
-        """Ask for the standing of a phone."""
+        """Read the standing of a phone."""
         return RunScript(self, (phone_key, counter_key), (now,))
 
     def read(self, reply: Raw, args: Raw) -> PhoneStanding:
@@ -79,7 +79,7 @@ class StandingOf(ListScript[PhoneStanding]):
 
 
 class Revoke(Script[bool]):
-    """The face of revoke.lua. Its reply is True where a challenge was ended."""
+    """The face of revoke.lua. Its reply is True if a challenge was ended."""
 
     __slots__ = ()
 
@@ -88,12 +88,12 @@ class Revoke(Script[bool]):
         return RunScript(self, (phone_key,), (now, challenge_field), self.replicas)
 
     def read(self, reply: Raw, args: Raw) -> bool:
-        """Return whether one was ended."""
+        """Return True if one was ended."""
         return count_of(reply, 1) == 1
 
 
 class Unblock(Script[int]):
-    """The face of unblock.lua. Its reply is how many consecutive failures there were."""
+    """The face of unblock.lua. Its reply is the previous number of consecutive failures."""
 
     __slots__ = ()
 
@@ -102,19 +102,19 @@ class Unblock(Script[int]):
         return RunScript(self, (phone_key, counter_key), (now,))
 
     def read(self, reply: Raw, args: Raw) -> int:
-        """Return how many failures there were."""
+        """Return the previous number of failures."""
         return count_of(reply)
 
 
 class Erase(Script[int]):
-    """The face of erase.lua. Its reply is how many keys were removed."""
+    """The face of erase.lua. Its reply is the number of removed keys."""
 
     __slots__ = ()
 
     def __call__(self, *, phone_key: str, counter_key: str) -> RunScript[int]:
-        """Remove all that is kept of a phone."""
+        """Remove all that is stored about a phone."""
         return RunScript(self, (phone_key, counter_key), ())
 
     def read(self, reply: Raw, args: Raw) -> int:
-        """Return how many keys were removed."""
+        """Return the number of removed keys."""
         return count_of(reply, 2)

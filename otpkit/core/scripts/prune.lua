@@ -1,5 +1,5 @@
--- Forget what no rule looks at any more, once one more send or wrong code was written; `written` is the challenge that was
--- written with it.
+-- Remove what no rule needs any more, after one more send or wrong code was written. `written` is the challenge written
+-- with it.
 
 local MOST_SENDS, MOST_FAILURES = 32, 64
 

@@ -1,13 +1,13 @@
--- Record that a gateway failed, or that it served again: after so many failures in a row its circuit opens. Run again it counts
--- once.
+-- Record that a gateway failed, or that it served again. After `most_failures` in a row its circuit opens. A repeated run
+-- counts once.
 --
--- KEYS  1 gateways_key: a field each, "failures ends operation": when its rest ends in ms, 0 for none, and who told of it last
--- ARGV  1 now: in ms, or ''; 2 name; 3 most_failures: in a row before a rest, 0 where it served; 4 rest_ms; 5 operation: its id
--- Returns 1 where this failure opened the circuit, else 0
+-- KEYS  1 gateways_key: a field each, "failures ends operation": the end of its rest in ms or 0, and the last operation
+-- ARGV  1 now: in ms, or ''; 2 name; 3 most_failures: in a row before a rest, 0 if it served; 4 rest_ms; 5 operation: its id
+-- Returns 1 if this failure opened the circuit, else 0
 
 --# include clock
 
-local MEMORY_MS = 7200000 -- without a failure for so long all is forgotten; longer than any rest
+local MEMORY_MS = 7200000 -- The record expires this long after the last failure. It is longer than any rest.
 
 if ARGV[3] == '0' then
   redis.call('HDEL', KEYS[1], ARGV[2])

@@ -15,13 +15,13 @@ class Redeemed(Word):
 
 
 class Repeated(Word):
-    """This operation had redeemed the proof before, in another call as far as is known."""
+    """This operation had already redeemed the proof, probably in another call."""
 
     __slots__ = ()
 
 
 class Expired(Word):
-    """The proof's life is over."""
+    """The proof has expired."""
 
     __slots__ = ()
 
@@ -47,7 +47,7 @@ class Redeem(WordScript[RedeemReply]):
     def __call__(
         self, *, phone_key: str, now: int | str, operation: bytes, proof: bytes, expires_ms: int, call: bytes = b""
     ) -> RunScript[RedeemReply]:
-        """Redeem the proof of an id; `call` tells the calls of one idempotency key apart."""
+        """Redeem a proof by its id. `call` distinguishes the calls of one idempotency key."""
         args = (now, operation, proof, expires_ms)
         return RunScript(self, (phone_key,), (*args, call) if call else args, self.replicas)
 
@@ -64,5 +64,5 @@ class Unredeem(Script[bool]):
         return RunScript(self, (phone_key,), (now, operation, proof, call))
 
     def read(self, reply: Raw, args: Raw) -> bool:
-        """Return whether it is taken back."""
+        """Return True."""
         return count_of(reply, 1) == 1

@@ -1,6 +1,6 @@
--- Give back one that was taken from a wider limit, once, and while that is remembered.
+-- Refund one unit that was taken from a wider limit: once, and only while it is remembered.
 --
--- KEYS  1 limit_key; 2 memory_key: it remembers that one was taken
+-- KEYS  1 limit_key; 2 memory_key: it remembers the unit
 -- ARGV  1 now: in ms, or '' (unused); 2 rates; 3 consumed_ms: when it was taken
 -- Returns 1
 

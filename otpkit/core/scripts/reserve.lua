@@ -1,26 +1,26 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
 -- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3… limits: one a wider limit
--- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge as phone.lua
---       keeps it, but for its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has
+-- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
+--       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has
 --       [; 7… limits: the scope and the rates of each; without their keys, 7… refusal: the scope of one that refused on another
---       node, the ms until it allows one more, and which rate of it that is: its limit and its window in ms]
--- Returns, behind the operation as operation.lua has it:
---         {'reserved', now_ms, nonce, key_id, before, …described} hand over the code of that nonce; both in hexadecimal, and empty
---           for the fresh code's own; `before` is who served the same code last, that send's state and time in ms, or ''
---         {'replayed', now_ms, …described} an earlier send under the same idempotency key, or this very one, settled long ago
---         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate that takes longest, and the live challenge
+--       node, the ms until it allows one more, and the limit and window in ms of that rate]
+-- Returns, after the operation (see operation.lua):
+--         {'reserved', now_ms, nonce, key_id, before, …described} send the code of that nonce; both are hexadecimal, and empty
+--           for the fresh code; `before` is the last gateway of the same code, that send's state and time in ms, or ''
+--         {'replayed', now_ms, …described} an earlier send under the same idempotency key, or this same send, settled long ago
+--         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
 --         {'blocked'}
 
 --# include clock phone operation challenge rolling describe
 
-local FRESH_CODE_MS = 60000 -- with less of its whole life left, a code is not worth another message
+local FRESH_CODE_MS = 60000 -- A code with less of its maximum life left is not worth another message.
 
 local op, challenge_field, fresh, idempotency = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local phone = load_phone(now)
 local challenge, link, ends = live_challenge(phone, challenge_field)
 
--- The send that served the same code last, for the gateways that come after.
+-- Return the last served send of the same code, so that the next gateway can be chosen.
 local function before(send)
   local sends = phone.sends
   for i = 1, #sends do
@@ -42,14 +42,14 @@ end
 local own
 for i, send in ipairs(phone.sends) do
   local its_link = sub(send.value, 14, 25)
-  -- The reply was lost and this is the same call again: it has reserved already.
+  -- The reply was lost: this is a retry of a call that has already reserved.
   if send.name == 's' .. op then
     if its_link == link then
       --# include repeated
       repeated(phone, send.name)
       return reserved(send)
     end
-    -- Settled long ago: this is a request that lay in a hung server's queue, and nobody waits for its answer.
+    -- Settled long ago: the request was stuck in a hanging server's queue, and no caller waits for the reply.
     if byte(send.value, 13) ~= 112 then return { operation, 'replayed', now, describe(phone, send, challenge) } end
     own = i
   elseif idempotency ~= '' and sub(send.value, 26, 33) == idempotency and byte(send.value, 13) ~= 114 then
@@ -59,7 +59,7 @@ for i, send in ipairs(phone.sends) do
   end
 end
 
--- Its challenge was used or revoked meanwhile: it begins anew, and the wider limits have been charged.
+-- Its challenge was used or revoked meanwhile. It starts again, and the wider limits are already charged.
 if own then table.remove(phone.sends, own) end
 
 --# include blocked
@@ -73,7 +73,7 @@ end
 if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, now)) end
 local keep_limits
 if own then
-  -- nothing to check, nothing to charge
+  -- Nothing has to be checked or charged.
 elseif KEYS[3] then
   --# include window
   local limits = {}
@@ -81,7 +81,7 @@ elseif KEYS[3] then
     limits[i] = window_read(i, ARGV[2 * i + 2], now)
     consider(ARGV[2 * i + 1], limits[i].wait, limits[i].limit, limits[i].window)
   end
-  if wait == 0 then -- nothing below refuses
+  if wait == 0 then -- No check below refuses.
     for i = 3, #KEYS do window_consume(i, limits[i]) end
     keep_limits = function()
       for i = 3, #KEYS do window_keep(i, limits[i]) end
@@ -96,8 +96,8 @@ if wait > 0 then
 end
 
 --# include pack contains keep
--- The same code again, so that a late first message still works; a fresh one where that can't be or is not worth it.
-local resend = challenge and sub(challenge, 44, 45) == sub(fresh, 38) -- as long, and fixed or not
+-- Send the same code again, so that a late first message still works. Use a fresh code if that is not possible or useful.
+local resend = challenge and sub(challenge, 44, 45) == sub(fresh, 38) -- The length and the fixed flag must match.
   and unpack_ms(challenge, 1) + MAX_AGE - now >= FRESH_CODE_MS and contains(ARGV[6], sub(challenge, 39, 42))
 local packed_now = pack_ms(now)
 local start = resend and unpack_ms(challenge, 1) or now
@@ -115,6 +115,6 @@ if phone.fields[1] then
   prune(phone, 'c' .. challenge_field)
 end
 if keep_limits then keep_limits() end
-keep(phone, '86430000') -- DAY_MS and SETTLE_MS: it outlasts the settlement by a day
+keep(phone, '86430000') -- DAY_MS + SETTLE_MS: it outlasts the settlement by a day.
 table.insert(phone.sends, 1, send)
 return reserved(send)

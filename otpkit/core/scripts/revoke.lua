@@ -2,6 +2,6 @@
 --
 -- KEYS  1 phone_key
 -- ARGV  1 now: in ms, or '' (unused); 2 challenge_field
--- Returns how many were ended, 0 or 1
+-- Returns the number of ended challenges, 0 or 1
 
 return redis.call('HDEL', KEYS[1], 'c' .. ARGV[2])

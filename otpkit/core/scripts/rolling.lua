@@ -1,5 +1,5 @@
--- How long until all rolling rates allow one more; 0 where they do now, else also which of them takes longest: its limit and its
--- window.
+-- Return the ms until all rolling rates allow one more, or 0. If it is not 0, also return the limit and window of the rate
+-- with the longest wait.
 local function rolling_wait(newest, rates, now)
   local wait, limit, window = 0
   for i = 1, #rates, 2 do
@@ -12,7 +12,7 @@ local function rolling_wait(newest, rates, now)
   return wait, limit, window
 end
 
--- What the longest window of rolling rates still allows.
+-- Return what the rate with the longest window still allows.
 local function rolling_left(newest, rates, now)
   local since, counted = now - rates[#rates], 0
   for i = 1, #newest do

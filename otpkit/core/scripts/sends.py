@@ -28,7 +28,7 @@ from otpkit.models import DeliveryState
 
 
 class Before(NamedTuple):
-    """An earlier send of the same code: the gateway that served it, its delivery, and when it was."""
+    """An earlier send of the same code: its gateway, delivery state and time."""
 
     gateway: str
     delivery: DeliveryState
@@ -36,7 +36,7 @@ class Before(NamedTuple):
 
     @classmethod
     def parse(cls, value: Raw) -> Self:
-        """Return what reserve.lua tells of it."""
+        """Return the earlier send from the reply of reserve.lua."""
         gateway, letter, sent_ms = text_of(value).split(" ")
         if not 0 <= int(sent_ms) <= LATEST_MS:
             raise unfit()
@@ -44,7 +44,7 @@ class Before(NamedTuple):
 
 
 class Reserved(NamedTuple):
-    """The send is reserved: the code of `nonce` is to be sent. Both are empty for the fresh challenge's own code."""
+    """The send is reserved. Send the code of `nonce` and `key_id`; both are empty for the fresh challenge's code."""
 
     now_ms: int
     nonce: bytes
@@ -54,7 +54,7 @@ class Reserved(NamedTuple):
 
     @classmethod
     def parse(cls, reply: Raw, args: Raw) -> Self:
-        """Return a reservation whose code can be made: by a key that this host has."""
+        """Return a reservation; raise ValueError if this host lacks the key of its code."""
         now_ms, nonce, key_id, before = reply[2:6]
         if not 0 <= now_ms <= LATEST_MS:
             raise unfit()
@@ -69,7 +69,7 @@ class Reserved(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """An earlier send under the same idempotency key, or this very one, settled long ago."""
+    """An earlier send under the same idempotency key, or this same send, settled long ago."""
 
     now_ms: int
     described: Described
@@ -114,7 +114,7 @@ class Reserve(WordScript[ReserveReply]):
         limits: Sequence[WideLimit] = (),
         refusal: Refusal | None = None,
     ) -> RunScript[ReserveReply]:
-        """Charge `limits`, or pass on that another node's limit refused; both are never given."""
+        """Charge `limits`, or pass on `refusal`, which another node's limit returned. Never pass both."""
         keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
         args = (now, operation, challenge_field, fresh, idempotency, known_keys)
@@ -127,7 +127,7 @@ class Reserve(WordScript[ReserveReply]):
 
 
 class Settled(NamedTuple):
-    """The send is settled; what the phone's own limits allow now."""
+    """The send is settled. `resend_ms` and `sends_left` are what the phone's own limits allow now."""
 
     now_ms: int
     resend_ms: int
@@ -135,7 +135,7 @@ class Settled(NamedTuple):
 
 
 class Settle(ListScript[Settled | None]):
-    """The face of settle.lua. Its reply is None where the send is gone."""
+    """The face of settle.lua. Its reply is None if the send is gone."""
 
     __slots__ = ()
 
@@ -148,12 +148,12 @@ class Settle(ListScript[Settled | None]):
         return RunScript(self, (phone_key,), (now, operation, outcome, served_by))
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
-        """Return what is allowed now."""
+        """Return what the limits allow now, or None."""
         return None if reply == [] else Settled(*numbers_of(reply, 3))
 
 
 class Undone(NamedTuple):
-    """Whether this call undid the send, and how long until the phone's own limits allow another one."""
+    """The result of undoing. `wait_ms` is the time until the phone's own limits allow another send."""
 
     undone: bool
     wait_ms: int
@@ -182,22 +182,22 @@ class Undo(ListScript[Undone]):
         return RunScript(self, keys, args)
 
     def read(self, reply: Raw, args: Raw) -> Undone:
-        """Return whether it is undone."""
+        """Return `Undone`."""
         undone, wait_ms = numbers_of(reply, 2)
         return Undone(undone == 1, wait_ms)
 
 
 class Receive(Script[bool]):
-    """The face of receive.lua. Its reply is True where the receipt is news."""
+    """The face of receive.lua. Its reply is True if the receipt is new."""
 
     __slots__ = ()
 
     def __call__(
         self, *, phone_key: str, now: int | str, operation: bytes, served_by: str, state: str
     ) -> RunScript[bool]:
-        """Record what became of the send of an `operation`, or of the one that was `served_by` a gateway."""
+        """Record the delivery of the send with the id `operation`, or of the send with the record `served_by`."""
         return RunScript(self, (phone_key,), (now, operation, served_by, state))
 
     def read(self, reply: Raw, args: Raw) -> bool:
-        """Return whether it is news."""
+        """Return True if the receipt is new."""
         return count_of(reply, 1) == 1

@@ -1,9 +1,9 @@
--- Settle a send that was not rejected: record its outcome, and move its time to the gateway's answer, where the carrier's own
--- windows start. It never creates anything.
+-- Settle a send that was not rejected: record its outcome, and move its time to the gateway's answer, when the carrier's
+-- own windows start. It never creates anything.
 --
 -- KEYS  1 phone_key
--- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: who served it, or ''
--- Returns {now_ms, resend_ms, sends_left}, or {} where the send is gone
+-- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or ''
+-- Returns {now_ms, resend_ms, sends_left}, or {} if the send is gone
 
 --# include clock phone rolling pack
 

@@ -1,20 +1,20 @@
--- Tell whether a phone is blocked, and what its own limits still allow. It writes nothing but what load_phone corrects.
+-- Return whether a phone is blocked, and what its own limits still allow. It writes only what load_phone corrects.
 --
 -- KEYS  1 phone_key; 2 counter_key: its consecutive failures
 -- ARGV  1 now: in ms, or ''
 -- Returns {blocked, consecutive_failures, sends_left, send_wait_ms, failures_left, verify_wait_ms}: blocked is 0 or 1, and the
---         waits are until it may be sent a code, and until it may try one
+--         waits are until a send and until a verification are allowed
 
 --# include clock phone rolling
 
 local phone, send_rates, failure_rates = load_phone(now), SENDS, FAILURES
-local consecutive = tonumber(redis.call('GET', KEYS[2]) or 0) -- `blocked` would write: it makes a reached block last
+local consecutive = tonumber(redis.call('GET', KEYS[2]) or 0) -- Do not call `blocked`, which would write: it makes a block permanent.
 local verify_wait = rolling_wait(phone.failures, failure_rates, now)
 return {
   consecutive >= MAX_CONSECUTIVE_FAILURES and 1 or 0,
   consecutive,
   rolling_left(phone.sends, send_rates, now),
-  max(rolling_wait(phone.sends, send_rates, now), verify_wait), -- reserve.lua looks at both
+  max(rolling_wait(phone.sends, send_rates, now), verify_wait), -- reserve.lua checks both.
   rolling_left(phone.failures, failure_rates, now),
   verify_wait,
 }

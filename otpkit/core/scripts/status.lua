@@ -1,9 +1,9 @@
--- Tell of the latest send of a purpose and a bind, and whether its challenge lives.
+-- Return the latest send of a purpose and a bind, and whether its challenge is live.
 --
 -- KEYS  1 phone_key
 -- ARGV  1 now: in ms, or ''; 2 challenge_field
 -- Returns {now_ms, live, operation, sent_ms, …described}: live is 0 or 1, and the operation the send's id in hexadecimal; or
---         {now_ms} where nothing was sent
+--         {now_ms} if nothing was sent
 
 --# include clock phone challenge rolling describe
 

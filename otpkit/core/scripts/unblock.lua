@@ -2,7 +2,7 @@
 --
 -- KEYS  1 phone_key; 2 counter_key: its consecutive failures
 -- ARGV  1 now: in ms, or ''
--- Returns how many consecutive failures there were
+-- Returns the previous number of consecutive failures
 
 --# include clock phone
 

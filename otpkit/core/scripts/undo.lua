@@ -1,9 +1,9 @@
--- Undo one send that the gateway certainly did not make: once, and that send alone. It never creates anything.
+-- Undo one send that the gateway certainly did not make: once, and no other send. It never creates anything.
 --
 -- KEYS  1 phone_key; 2… limits: the wider limits to refund
 -- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 stays_counted: whether the phone's quota stays spent (0 or 1);
 --       4 reserved_ms: when the send was reserved [; 5… limits: the rates of each]
--- Returns {undone, wait_ms}: undone is 1 if this call undid it, else 0; and how long until the phone's own limits allow another
+-- Returns {undone, wait_ms}: undone is 1 if this call undid it, else 0. The wait is until the phone's own limits allow another
 --         send
 
 --# include clock phone challenge rolling window

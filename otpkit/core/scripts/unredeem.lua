@@ -1,8 +1,8 @@
 -- Take back a redemption that too few replicas confirmed: the proof can be redeemed again.
 --
 -- KEYS  1 phone_key
--- ARGV  1 now: in ms, or ''; 2 operation: the redemption's id; 3 proof: its id; 4 call: its id, where an idempotency key gives
---       several calls one operation, or ''
+-- ARGV  1 now: in ms, or ''; 2 operation: the redemption's id; 3 proof: its id; 4 call: its id, if several calls share
+--       the operation of an idempotency key, or ''
 -- Returns 1: the call has redeemed nothing
 
 --# include clock phone

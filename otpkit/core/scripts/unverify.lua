@@ -1,8 +1,8 @@
--- Take back a verification that too few replicas confirmed: its proof goes, and the challenge can be tried again.
+-- Take back a verification that too few replicas confirmed: remove its proof, so that the challenge can be tried again.
 --
 -- KEYS  1 phone_key; 2 counter_key: its consecutive failures
 -- ARGV  1 now: in ms, or ''; 2 operation: the verification's id; 3 challenge_field
--- Returns 1 where it left no proof, taken back or never given; 0 where its proof stays
+-- Returns 1 if no proof is left, removed now or never made; 0 if its proof stays
 
 --# include clock phone blocked
 
@@ -10,7 +10,7 @@ local phone = load_phone(now)
 local proof = field(phone, 'p' .. ARGV[2])
 if not proof then return 1 end
 local challenge = field(phone, 'c' .. ARGV[3])
--- Another challenge may have taken its place meanwhile, and a redeemed proof was given.
+-- Another challenge may have replaced it meanwhile. A redeemed proof has been used and stays.
 if #proof > 13 or not challenge or sub(challenge, 47, 62) ~= ARGV[2] then return 0 end
 local consecutive = byte(challenge, 46)
 if consecutive > 0 then

@@ -10,7 +10,7 @@ from otpkit.effects import RunScript, Script
 
 
 class Proved(NamedTuple):
-    """The code was right. `repeated` says that the operation had proved it before."""
+    """The code was right. `repeated` is True if the operation had already proved it."""
 
     issued_ms: int
     expires_ms: int
@@ -19,7 +19,7 @@ class Proved(NamedTuple):
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
-        """Return a proof that ends after it began."""
+        """Return the proof; raise ValueError unless it ends after it began."""
         _, _, issued_ms, expires_ms, fixed, *repeated = reply
         if not (
             type(issued_ms + expires_ms + fixed) is int
@@ -32,14 +32,14 @@ class Proved(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """The code was wrong. `repeated` says that the operation had counted it before."""
+    """The code was wrong. `repeated` is True if the operation had already counted it."""
 
     attempts_left: int
     repeated: bool
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
-        """Return how many attempts are left."""
+        """Return the number of attempts left."""
         _, _, left, *repeated = reply
         if type(left) is not int or not 0 <= left <= LATEST_MS or repeated not in ([], [1]):
             raise unfit()
@@ -85,7 +85,7 @@ class Verify(WordScript[VerifyReply]):
         memory_key: str = "",
         refusal: Refusal | None = None,
     ) -> RunScript[VerifyReply]:
-        """Charge `ip_limit`, or pass on that another node's limit refused; both are never given."""
+        """Charge `ip_limit`, or pass on `refusal`, which another node's limit returned. Never pass both."""
         keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
         args = (now, operation, challenge_field, digests, fixed_ends_ms, is_fixed_code)
@@ -97,7 +97,7 @@ class Verify(WordScript[VerifyReply]):
 
 
 class Unverify(Script[bool]):
-    """The face of unverify.lua. Its reply is True where the verification left no proof."""
+    """The face of unverify.lua. Its reply is True if the verification left no proof."""
 
     __slots__ = ()
 
@@ -108,5 +108,5 @@ class Unverify(Script[bool]):
         return RunScript(self, (phone_key, counter_key), (now, operation, challenge_field))
 
     def read(self, reply: Raw, args: Raw) -> bool:
-        """Return whether it is taken back."""
+        """Return True if it is taken back."""
         return count_of(reply, 1) == 1

@@ -1,25 +1,25 @@
 -- Verify a code: consume the challenge or count a failure, in one step.
 --
 -- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3 ip_limit: the IP address's failures; 4 memory_key: it remembers
---       this one for a minute]
+--       this guess for a minute]
 -- ARGV  1 now: in ms, or ''; 2 operation: its id; 3 challenge_field; 4 digests: for each active key the digest of the typed code
---       under it, and the key's id; 5 fixed_ends_ms: until when the phone has a fixed code, or 0; 6 is_fixed_code: 1 where the
+--       under it, and the key's id; 5 fixed_ends_ms: the end of the phone's fixed code, or 0; 6 is_fixed_code: 1 if the
 --       typed code is that one, or 0
---       [; 7 ip_limit: its rates; without its key, 7… refusal: the ms until another node allows it one more, and which rate that is: its limit
---       and its window in ms]
--- Returns, behind the operation as operation.lua has it, times in ms:
+--       [; 7 ip_limit: its rates; without its key, 7… refusal: the ms until another node allows one more, and the limit
+--       and window in ms of that rate]
+-- Returns, after the operation (see operation.lua), with times in ms:
 --         {'proved', issued_ms, expires_ms, fixed [, repeated]} the operation id is the proof's; fixed is 0 or 1, repeated is 1
 --         {'wrong', attempts_left [, repeated]}
 --         {'none'} there is no live challenge
 --         {'blocked'}
---         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate that takes longest, and the live challenge
+--         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
 
 --# include clock phone operation
 
 local op, challenge_field = ARGV[2], ARGV[3]
 local phone = load_phone(now)
 
--- The reply was lost, or the form was sent twice: the same answer again, counted once.
+-- The reply was lost, or the form was sent twice: return the same answer, counted once.
 local proof, failure = field(phone, 'p' .. op), field(phone, 'f' .. op)
 if proof and unpack_ms(proof, 7) > now then
   --# include repeated
@@ -41,17 +41,17 @@ if phone.failures[1] then
 end
 --# include challenge
 local challenge = live_challenge(phone, challenge_field)
--- A fixed challenge lives while its phone has a fixed code, and takes the one that it has now.
+-- A fixed challenge lives while its phone has a fixed code, and accepts the current one.
 local is_fixed = challenge and byte(challenge, 45) == 1
 if is_fixed and now >= tonumber(ARGV[5]) then challenge = nil end
 
--- A right code writes first what a wrong one would, by the same commands on the same keys: a server that refuses to count the
--- guess refuses both, and nobody learns which it was. What follows is flat: a function that uses so many locals costs a twentieth
--- of a call.
+-- A right code first writes what a wrong one would, by the same commands on the same keys. A server that refuses to count the
+-- guess then refuses both, so a refusal never reveals which it was. The code below is flat: a function with so many locals
+-- costs a twentieth of a call.
 local ip, ip_wait, ip_limit, ip_window = nil, 0
 if not KEYS[3] then
   if ARGV[7] then ip_wait, ip_limit, ip_window = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]) end
-elseif redis.call('EXISTS', KEYS[4]) == 0 then -- else a guess that leaves no trace in the phone, made again
+elseif redis.call('EXISTS', KEYS[4]) == 0 then -- If it exists, this is a retry of a guess that the phone's key does not record.
   --# include window
   ip = window_read(3, ARGV[7], now)
   ip_wait, ip_limit, ip_window = ip.wait, ip.limit, ip.window
@@ -69,19 +69,19 @@ if ip_wait > 0 or wait > 0 then
   if ip_wait >= wait then return limited(phone, challenge_field, 'ip', ip_wait, ip_limit, ip_window) end
   return limited(phone, challenge_field, 'failures', wait, limit, window)
 end
-if not challenge then return { operation, 'none' } end -- a guess where no challenge is costs the phone nothing
+if not challenge then return { operation, 'none' } end -- A guess without a challenge costs the phone nothing.
 
 --# include pack contains
 local name = 'c' .. challenge_field
--- In place of a challenge: more wrong codes than any policy allows.
+-- It replaces a challenge: it has more wrong codes than any policy allows.
 local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0'
 if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challenge, 23, 42)) then
   local fixed = byte(challenge, 45)
-  redis.call('SET', KEYS[2], consecutive > 0 and consecutive or '0', 'XX', 'KEEPTTL') -- as it is, or nothing
-  if REPLICAS > 0 then -- kept: unverify.lua gives it back where too few replicas confirm
+  redis.call('SET', KEYS[2], consecutive > 0 and consecutive or '0', 'XX', 'KEEPTTL') -- Write the current value, or nothing.
+  if REPLICAS > 0 then -- Keep it: unverify.lua restores it if too few replicas confirm.
     spent = sub(challenge, 1, 42) .. char(128 + byte(challenge, 43)) .. sub(challenge, 44, 45) .. char(min(consecutive, 255)) .. op
   end
-  -- Together: a proof beside a live challenge would be two grants for one code.
+  -- Write both at once: a proof beside a live challenge would be two grants for one code.
   redis.call('HSET', KEYS[1], 'p' .. op, pack_ms(now) .. pack_ms(now + PROOF_TTL) .. char(fixed), name, spent)
   if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
   if consecutive > 0 then redis.call('DEL', KEYS[2]) end
@@ -102,9 +102,9 @@ local wrong = byte(challenge, 43) + 1
 local left = max(0, ATTEMPTS - wrong)
 local life = consecutive > 0 and redis.call('PTTL', KEYS[2]) or 0
 if consecutive + 1 >= MAX_CONSECUTIVE_FAILURES or life == -1 then
-  redis.call('SET', KEYS[2], consecutive + 1) -- a reached block never expires, nor one that a stricter policy reached
+  redis.call('SET', KEYS[2], consecutive + 1) -- A block never expires, nor does that of a stricter policy.
 else
-  local longest = life > CONSECUTIVE_LIFE_MS and life or '34560000000' -- CONSECUTIVE_LIFE_MS, as text
+  local longest = life > CONSECUTIVE_LIFE_MS and life or '34560000000' -- CONSECUTIVE_LIFE_MS as text.
   redis.call('SET', KEYS[2], consecutive == 0 and '1' or consecutive + 1, 'PX', longest)
 end
 local counted = left > 0 and sub(challenge, 1, 42) .. char(wrong) .. sub(challenge, 44) or spent

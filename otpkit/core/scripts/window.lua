@@ -1,8 +1,8 @@
--- Window counters for what is wider than a phone: an IP address, a region, all sends. One hash a subject; a field is the window's
--- length in milliseconds, its value "start count". Windows start at whole multiples of their length, so days are UTC days.
--- Rates are written "limit/window_ms limit/window_ms". A limit is named by its place in KEYS, 1 to 5.
+-- Count in windows what is wider than a phone: an IP address, a region, all sends. Each has one hash. A field is the window's
+-- length in ms, its value "start count". Windows start at whole multiples of their length, so days are UTC days. Rates have
+-- the format "limit/window_ms limit/window_ms". A limit is named by its place in KEYS, 1 to 5.
 
--- Managed clusters accept a script only if each key is spelled out as KEYS[digit]: so each place has a line.
+-- Managed clusters accept a script only if each key is written as KEYS[digit], so each place has a line.
 local function read_window(i, window)
   if i == 1 then return redis.call('HGET', KEYS[1], window) end
   if i == 2 then return redis.call('HGET', KEYS[2], window) end
@@ -34,8 +34,8 @@ local function set_life(i, ms)
   if i == 5 then redis.call('PEXPIRE', KEYS[5], ms) end
 end
 
--- Read a limit: of each rate {window, start, count}. `wait` is how long until all rates allow one more, and `limit` and `window`
--- name the rate that takes longest; `longest` is the longest window, and `life` the same as text.
+-- Read a limit: {window, start, count} of each rate. `wait` is the ms until all rates allow one more. `limit` and `window`
+-- belong to the rate with the longest wait. `longest` is the longest window, and `life` the same as text.
 local function window_read(i, rates, now)
   local found = { wait = 0, longest = 0 }
   for limit, window in string.gmatch(rates, '(%d+)/(%d+)') do
@@ -47,7 +47,7 @@ local function window_read(i, rates, now)
       recorded = tonumber(recorded)
       if recorded and recorded >= start then
         count = tonumber(counted)
-        -- A start in the future (a failover to a slower clock) counts as the current one from here on.
+        -- A start in the future (after a failover to a slower clock) becomes the current one.
         if recorded > start then write_window(i, window, start, count) end
       end
     end
@@ -60,17 +60,17 @@ local function window_read(i, rates, now)
   return found
 end
 
--- Take one on top of what `window_read` found.
+-- Add one to the counts that `window_read` found.
 local function window_consume(i, found)
   for _, each in ipairs(found) do write_window(i, each[1], each[2], each[3] + 1) end
 end
 
--- Lengthen the life of a limit to that of its longest window; never shorten it.
+-- Extend the expiry of a limit to its longest window; never shorten it.
 local function window_keep(i, found)
   if life_of(i) < found.longest then set_life(i, found.life) end
 end
 
--- Give back what was taken at `taken`, where that window still runs.
+-- Refund a unit that was taken at `taken`, if that window still runs.
 local function window_refund(i, rates, taken)
   for _, window in string.gmatch(rates, '(%d+)/(%d+)') do
     local recorded, count = string.match(read_window(i, window) or '', '(%d+) (%d+)')
