@@ -143,7 +143,7 @@ class TestSeveralGateways:
         said = str(refused.value)
         assert "OTPKIT_ALIDAYU_APP_KEY is missing: the application's AppKey." in said
         assert "OTPKIT_TWILIO_ACCOUNT_SID is missing: the account's SID." in said
-        assert "or OTPKIT_TWILIO_MESSAGING_SERVICE_SID, the Messaging Service that picks one" in said
+        assert "or OTPKIT_TWILIO_MESSAGING_SERVICE_SID, the Messaging Service that chooses the sender" in said
 
     def test_differ_by_region(self) -> None:
         """One that serves two regions is one gateway."""
@@ -330,7 +330,7 @@ port = 99999
             f"{path}: alidayu.base_url: base_url is",
             f"{path}: alidayu.timeout: timeout is",
             f"{path}: namespace: namespace must be letters",
-            "OTPKIT_ALIDAYU_PROXY: proxy is no URL of a proxy",
+            "OTPKIT_ALIDAYU_PROXY: proxy is not the URL of a proxy",
             f"{path}: policy.ttl: Policy.ttl is 5. Set a whole number from 30 to 600",
             f"{path}: policy.attemps: policy has no field 'attemps'; did you mean attempts?",
             f"OTPKIT_TEMPLATE_SIGN_NAME (template.sign_name in {path}) is missing",
@@ -346,9 +346,9 @@ port = 99999
     def test_of_what_a_gateway_needs_are_told_with_its_table(self, tmp_path: Path) -> None:
         """Its constructor names the argument."""
         path = written(tmp_path, FILE.replace('account_sid = "AC0"', 'account_sid = "A C"'))
-        assert problems({}, path)[0].startswith(f"{path}: twilio.account_sid: account_sid is no SID")
+        assert problems({}, path)[0].startswith(f"{path}: twilio.account_sid: account_sid is not a SID")
         given = COMMON | TEMPLATE | KEYS | {"OTPKIT_GATEWAY": "twilio", "OTPKIT_TWILIO_ACCOUNT_SID": "A C"}
-        assert problems(given)[0].startswith("OTPKIT_TWILIO_ACCOUNT_SID: account_sid is no SID")
+        assert problems(given)[0].startswith("OTPKIT_TWILIO_ACCOUNT_SID: account_sid is not a SID")
 
     @pytest.mark.parametrize(
         ("more", "line"),

@@ -1,6 +1,6 @@
-"""The gateways, the values that they speak in, and what the author of a gateway needs.
+"""The gateways, their values, and the parts from which a custom gateway is built.
 
-A provider's module is imported when it is first asked for.
+A provider's module is imported when one of its names is first used.
 """
 
 from importlib import import_module
@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 _modules: dict[str, str] = {}
 CLASSES: Final[dict[str, str]] = {}
-"""The gateways that settings can name, and their classes."""
+"""Gateway names, as in settings, mapped to the names of their classes."""
 
 
 def _lazy(module: str, *names: str) -> bool:
-    """Have public names imported from a module here when they are first asked for."""
+    """Register public names that are imported from a module on first use."""
     _modules.update(dict.fromkeys(names, module))
     return False
 
 
 def _gateway(module: str, name: str, *names: str) -> bool:
-    """Same as `_lazy`, for a gateway that settings can name: its class comes first."""
+    """Register a gateway that settings can name. The name of its class comes first, then its other public names."""
     CLASSES[module.replace(".", "-")] = name
     return _lazy(f"{__name__}.{module}", name, *names)
 
 
-# The registry, one entry for each module. Type checkers read the import, Python the names. Settings show this order.
+# The registry, one entry for each module. Type checkers read the imports; at run time only the names are registered.
+# Settings list the gateways in this order.
 if TYPE_CHECKING or _gateway("alidayu", "Alidayu", "SmsDetail", "SmsDetailPage"):
     from otpkit.gateways.alidayu import *
 if TYPE_CHECKING or _gateway("aliyun", "Aliyun", "SendDetail", "SendDetailPage"):
@@ -40,7 +41,7 @@ if TYPE_CHECKING or _gateway("console", "Console"):
     from otpkit.gateways.console import *
 if TYPE_CHECKING or _lazy(
     "otpkit.gateways.apprise", "Apprise"
-):  # It takes any number of URLs, which no setting can say.
+):  # Its constructor takes any number of URLs, which a setting cannot express.
     from otpkit.gateways.apprise import *
 if TYPE_CHECKING or _lazy("otpkit.gateways.credentials", "Credentials"):
     from otpkit.gateways.credentials import *
@@ -60,7 +61,7 @@ if TYPE_CHECKING or _lazy("otpkit.effects", "Flow", "HttpRequest", "HttpResponse
 __all__ = sorted(_modules, key=lambda name: (name[0].islower(), name))  # noqa: PLE0605 - type checkers read the imports
 
 
-if not TYPE_CHECKING:  # They would take any name for one of ours.
+if not TYPE_CHECKING:  # With a module `__getattr__`, a type checker would accept any name.
 
     def __getattr__(name: str) -> Any:
         if name not in _modules:

@@ -1,4 +1,4 @@
-"""The import path of `AliyunVoice`; its code is in `otpkit.gateways.aliyun.voice`."""
+"""The public import path of `AliyunVoice`. Its code is in `otpkit.gateways.aliyun.voice`."""
 
 from otpkit.gateways.aliyun.voice import AliyunVoice, CallDetail
 

@@ -1,7 +1,7 @@
-"""Apprise (https://github.com/caronc/apprise): messages by one of the services that it knows. Extra `apprise`.
+"""The gateway of Apprise (https://github.com/caronc/apprise), which supports many services. Extra `apprise`.
 
-It says whether a service took a message and no more: there is no message id, there are no receipts, and what it calls a
-failure may have been sent.
+Apprise reports only success or failure. There is no message id, and there are no receipts. After a reported failure the
+message may still have been sent.
 """
 
 from __future__ import annotations
@@ -24,21 +24,23 @@ _ANY_PHONE: Final = "8613800138000"
 
 
 class Apprise(Gateway):
-    """The gateway of an Apprise URL in which `{phone}` stands for the number, its country code first and without `+`.
+    """The gateway of an Apprise URL. In the URL, `{phone}` is the number with its country code and without `+`.
 
         Apprise("vonage://key:secret@sender/{phone}")
 
-    It sends `body` of its templates as it is written. How long the service may take is the URL's own `cto` and `rto`.
+    It sends the template's `body` without the signature. Set timeouts in the URL, by Apprise's `cto` and `rto`.
 
     Args:
-        urls: one URL of Apprise.
-        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
-            says of proxies counts for nothing, and `http://` of loopback goes directly. A URL of Apprise that means
-            `http://`, such as `json://`, goes through the proxy in clear, as it would without one.
+        urls: exactly one Apprise URL, which contains `{phone}` once.
+        proxy: the URL of an HTTP proxy, such as `http://user:password@proxy.example:3128`; None connects directly. The
+            environment's proxy variables are ignored, and `http://` to loopback is always direct. An Apprise URL for
+            plain `http://`, such as `json://`, is unencrypted through the proxy too.
 
-    Raises ConfigurationError without Apprise, for several URLs (each would be a message), for one without `{phone}`
-    (every code would go to one place), and for one that makes several messages, as by several targets, `retry` or
-    `overflow`. With `proxy` also for a service that is not reached by HTTP alone, such as `mailto://` and `mqtt://`.
+    Raises:
+        ConfigurationError: Apprise is not installed; there are several URLs (each would send a message); the URL has no
+            `{phone}` (every code would go to one recipient); the URL sends several messages, because of several
+            targets, `retry` or `overflow`; or `proxy` is set and the service does not use HTTP only, such as
+            `mailto://` and `mqtt://`.
     """
 
     name: ClassVar[str] = PROVIDER.name
@@ -46,7 +48,7 @@ class Apprise(Gateway):
     def __init__(self, *urls: str, proxy: str | None = None) -> None:
         if len(urls) != 1 or not isinstance(urls[0], str) or urls[0].count(_PHONE) != 1:
             raise ConfigurationError(
-                "Apprise takes one URL with one {phone} in it, where the number belongs.",
+                "Apprise needs exactly one URL, with {phone} once in the place of the number.",
                 'Pass it like "vonage://key:secret@sender/{phone}".',
             )
         self._url = urls[0]
@@ -54,23 +56,37 @@ class Apprise(Gateway):
         notifier.check(self._url.replace(_PHONE, _ANY_PHONE), self._proxy)
 
     def __repr__(self) -> str:
-        # The rest of the URL holds keys.
+        # Show the scheme only: the rest of the URL contains keys.
         return f"Apprise({self._url.partition('://')[0] + '://…'!r})"
 
     def check(self, template: Template) -> None:
-        """Raise ConfigurationError for a template without `body`."""
+        """Check that a template has a `body`.
+
+        Args:
+            template: the template to check.
+
+        Raises:
+            ConfigurationError: the template has no `body`.
+        """
         PROVIDER.require_body(template)
 
     def send(self, message: Message) -> Flow[Receipt]:
-        """Send one message. What Apprise does not call a success is uncertain.
+        """Send one message.
 
-        Raises GatewayRejectedError, category `configuration`, for a number that the service does not take: as a rule
-        one of fewer than 10 digits or more than 14.
+        Args:
+            message: the message to send.
+
+        Returns:
+            The receipt. It is uncertain if Apprise does not report success.
+
+        Raises:
+            GatewayRejectedError: the service does not accept the number, category `configuration`. Usually it has fewer
+                than 10 digits or more than 14.
         """
         sent = yield Call(self._notify, message)
         if sent is None:
             remedy = "the operator must route the number's region to another gateway"
-            raise PROVIDER.rejection("configuration", "the service does not take a number like this", remedy)
+            raise PROVIDER.rejection("configuration", "the service does not accept numbers like this", remedy)
         return Receipt(self.name) if sent is True else PROVIDER.uncertain()
 
     def _notify(self, message: Message) -> bool | None:

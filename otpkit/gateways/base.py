@@ -1,11 +1,13 @@
-"""What every gateway is: it turns a message into an HTTP request, and a response into one of three outcomes.
+"""The base class of gateways, and its values. A gateway turns a message into an HTTP request.
+
+It turns the response into one of three outcomes:
 
 accepted
     A `Receipt` whose `outcome` is `"accepted"`.
 rejected
-    A `GatewayRejectedError`: certainly not sent.
+    A `GatewayRejectedError`: the message was certainly not sent.
 uncertain
-    A `Receipt` whose `outcome` is `"uncertain"`: it may or may not have been sent. It is never sent again by itself.
+    A `Receipt` whose `outcome` is `"uncertain"`: the message may have been sent. It is never resent automatically.
 """
 
 from __future__ import annotations
@@ -25,17 +27,23 @@ from otpkit.template import Template
 __all__ = ["Delivery", "FunctionGateway", "Gateway", "Message", "Push", "Receipt", "Receipts"]
 
 Channel = Literal["sms", "voice"]
-MAX_BATCH: Final = 524_288  # bytes of a push that holds many receipts: some 2000 rows, where a provider names no number
+# Bytes in a push that holds many receipts: about 2000 rows. It applies where the provider documents no limit.
+MAX_BATCH: Final = 524_288
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Message:
-    """One message to hand to a gateway.
+    """One message to send through a gateway.
 
-    `phone` is E.164, `code` the digits, `params` the template's variables with the code filled in, and `send_id` the
-    operation id of the `issue` that made it: 22 characters of `[A-Za-z0-9_-]`, which a gateway that can echo something
-    carries back in its receipts. `sent_at` is when it was handed over, an aware datetime by the Redis server's clock;
-    None is now, by this host's. `channel` is how it is to reach the person, one of the gateway's `channels`.
+    Args:
+        phone: the recipient's number, E.164.
+        code: the digits of the code.
+        template: the template to send.
+        params: the template's variables, with the code filled in.
+        send_id: the operation id of the `issue` that made the message, 22 characters of `[A-Za-z0-9_-]`. A gateway
+            whose provider can echo a value gets it back in receipts.
+        sent_at: the time of dispatch, an aware datetime by the Redis server's clock; None means now, by this host's.
+        channel: `"sms"` or `"voice"`, one of the gateway's `channels`.
     """
 
     phone: str
@@ -52,7 +60,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a gateway said of a message that it did not reject; `message_id` is its own, "" where it gave none."""
+    """The result of a send that the gateway did not reject.
+
+    Args:
+        gateway: the gateway's name.
+        message_id: the provider's id of the message; "" if it returned none.
+        outcome: `"accepted"`, or `"uncertain"` if the message may or may not have been sent.
+    """
 
     gateway: str
     message_id: str = ""
@@ -61,12 +75,20 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What became of a message.
+    """The delivery state of a message.
 
-    `state` is `pending` (accepted, no receipt yet), `delivered`, `failed`, or `unknown` (the gateway can't be asked,
-    did not answer, or does not know the message). `result_code` is the carrier's; `sent_at` and `received_at` are aware
-    UTC datetimes, or None. Of a receipt that was pushed, `phone` (E.164) and `send_id`, or the gateway's own
-    `message_id`, say which message it is of; a `send_id` may be the beginning of one, of at least 15 characters.
+    In a pushed receipt, `phone` and `send_id`, or the gateway's own `message_id`, identify the message.
+
+    Args:
+        state: `pending` (accepted, no receipt yet), `delivered`, `failed`, or `unknown` (the gateway can't be queried,
+            did not answer, or does not know the message).
+        gateway: the gateway's name.
+        result_code: the carrier's result code; "" if there is none.
+        sent_at: the time at which the gateway sent it, an aware UTC datetime, or None.
+        received_at: the time at which the phone received it, an aware UTC datetime, or None.
+        phone: the recipient's number, E.164; "" if the provider did not report it.
+        send_id: the send id, or a prefix of it of at least 15 characters; "" if the provider did not report it.
+        message_id: the gateway's own id of the message; "" if the provider did not report it.
     """
 
     state: Literal["pending", "delivered", "failed", "unknown"]
@@ -81,9 +103,13 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """An HTTP request by which a provider tells what became of messages.
+    """An HTTP request in which a provider reports the delivery of messages.
 
-    `url` is whole, as the provider called it, and `headers` are its headers, whatever the case of their names.
+    Args:
+        url: the complete URL, as the provider called it.
+        headers: the request's headers; the case of their names does not matter.
+        body: the request's body, unchanged.
+        method: the HTTP method.
     """
 
     url: str = field(repr=False)
@@ -94,10 +120,15 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """What a push said, and the HTTP answer that its provider wants: `status`, `content_type` and `body`.
+    """The deliveries that a push reports, and the HTTP response that its provider expects.
 
-    `problem` is why nothing of it could be believed or read, and what the operator should check; it is logged, at most
-    once a minute.
+    Args:
+        deliveries: the deliveries, in the order of the push.
+        status: the HTTP status of the response.
+        content_type: the Content-Type of the response.
+        body: the body of the response.
+        problem: the reason why the push was not trusted or could not be parsed, and what the operator should check;
+            "" if all is well. It is logged, at most once a minute.
     """
 
     deliveries: tuple[Delivery, ...]
@@ -108,29 +139,36 @@ class Receipts:
 
 
 class Gateway(ABC):
-    """The adapter that delivers a message. It yields effects and does no I/O of its own."""
+    """The adapter of one provider. It yields effects and does no I/O of its own."""
 
     name: ClassVar[str]
     channels: frozenset[Channel] = frozenset({"sms"})
-    """How its messages reach a person."""
+    """The channels that it can send through: `"sms"`, `"voice"` or both."""
     adds_signature: ClassVar[bool] = False
-    """Whether the provider puts `【sign_name】` in front of the text; all others get the text as it is written."""
+    """True if the provider puts `【sign_name】` in front of the text. Any other provider sends the text unchanged."""
     can_trace: ClassVar[bool] = False
-    """Whether the gateway can be asked what became of a message."""
+    """True if `trace` can query the delivery of a message."""
     knows_message_id: ClassVar[bool] = False
-    """Whether `trace` or `receipts` know a message by the gateway's own id alone: then it is kept with the send."""
+    """True if `trace` or `receipts` can identify a message by the gateway's own id alone. The id is then stored."""
     max_push: ClassVar[int] = 65_536
-    """How many bytes a push of the provider's may have; `otpkit serve` refuses a longer one."""
+    """The largest push in bytes. `otpkit serve` refuses a larger one."""
     needs: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """Groups of the constructor's arguments, of each of which one must be given although all have defaults."""
+    """Groups of constructor arguments that all have defaults. At least one argument of each group is required."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.__module__.startswith("otpkit."):  # an author's own frames are the author's
+        if cls.__module__.startswith("otpkit."):  # A custom gateway's frames keep their locals.
             without_locals(cls)
 
     def check(self, template: Template) -> None:
-        """Raise ConfigurationError for a template that this gateway can't send, naming the field and the remedy."""
+        """Check that this gateway can send a template.
+
+        Args:
+            template: the template to check.
+
+        Raises:
+            ConfigurationError: it can't. The error names the field and the remedy.
+        """
         if self.adds_signature and not template.sign_name:
             raise ConfigurationError(
                 f"Template.sign_name is not set, and {self.name} sends no message without one.",
@@ -139,36 +177,69 @@ class Gateway(ABC):
 
     @abstractmethod
     def send(self, message: Message) -> Flow[Receipt]:
-        """Put one message on the wire, once, and say how that went.
+        """Send one message, exactly once.
 
-        Raises `GatewayRejectedError` where it was certainly not sent.
+        Args:
+            message: the message to send.
+
+        Returns:
+            The receipt. Its `outcome` is `"uncertain"` if the message may or may not have been sent.
+
+        Raises:
+            GatewayRejectedError: the message was certainly not sent.
         """
 
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
-        """Ask what became of the send `send_id`, made to `phone` (E.164) at about `sent_at`.
+        """Query the delivery of a message.
 
-        `message_id` is that of its receipt, where the gateway `knows_message_id`; "" where it gave none.
+        Args:
+            phone: the recipient's number, E.164.
+            send_id: the message's send id.
+            sent_at: the approximate time of the send, an aware datetime.
+            message_id: the message id of the receipt, if the gateway `knows_message_id`; "" if it returned none.
 
-        Raises `GatewayRejectedError` where the gateway refuses to say. An answer that never came is state `unknown`.
+        Returns:
+            The delivery. Its state is `unknown` if no answer came.
+
+        Raises:
+            GatewayRejectedError: the gateway refused the query.
         """
         return Delivery(state="unknown", gateway=self.name)
-        yield  # a flow without effects
+        yield  # This makes the function a generator. The flow has no effects.
 
     def keeps_message_id(self, phone: str) -> bool:
-        """Return whether the id of a message to `phone` (E.164) is kept with the send, as by `knows_message_id`."""
+        """Return whether the gateway's id of a message is stored with the send.
+
+        Args:
+            phone: the recipient's number, E.164.
+
+        Returns:
+            True if it is stored. By default this is `knows_message_id`, for every number.
+        """
         return self.knows_message_id
 
     def receipts(self, push: Push) -> Receipts:
-        """Read what the provider pushed, and say what to answer. It does no I/O, and a stranger's push says nothing.
+        """Parse a push from the provider. This does no I/O, and ignores a push that fails authentication.
 
-        Raises ConfigurationError for a gateway whose provider pushes none.
+        Args:
+            push: the HTTP request that the provider made.
+
+        Returns:
+            The deliveries, and the HTTP response for the provider.
+
+        Raises:
+            ConfigurationError: this gateway's provider pushes no receipts.
         """
-        remedy = "Ask by OTP.delivery()." if self.can_trace else "Remove this call: it can't be asked either."
-        raise ConfigurationError(f"The gateway {self.name} is pushed no receipts.", remedy)
+        remedy = "Call OTP.delivery() instead." if self.can_trace else "Remove this call: it has no queries either."
+        raise ConfigurationError(f"The gateway {self.name} does not receive pushed receipts.", remedy)
 
 
 class FunctionGateway(Gateway):
-    """A plain function as gateway: returning is acceptance, and a text returned is the message id."""
+    """A gateway made from a plain function. A return means accepted; a returned str is the message id.
+
+    Args:
+        function: takes a `Message` and sends it.
+    """
 
     name = "function"
 
@@ -176,6 +247,6 @@ class FunctionGateway(Gateway):
         self.function = function
 
     def send(self, message: Message) -> Flow[Receipt]:
-        """Call the function. What it raises is the flow's to judge."""
+        """Call the function with the message. The flow handles the function's exceptions."""
         message_id = yield Call(self.function, message)
         return Receipt(self.name, message_id if isinstance(message_id, str) else "")

@@ -1,4 +1,4 @@
-"""The console: messages are printed and not sent, for development alone."""
+"""The console gateway. It prints messages and does not send them. It is for development only."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ __all__ = ["Console"]
 
 
 class Console(Gateway):
-    """Prints each message, with its code and its whole number.
+    """The gateway that prints each message, with its code and the whole phone number.
 
     Args:
-        stream: where to; standard output unless said.
-        development: True (1 in settings), for codes are printed: for development alone.
+        stream: the text stream to print to; None means standard output.
+        development: must be True (1 in settings), because codes are printed; use this gateway in development only.
 
-    Raises ConfigurationError without `development=True`: who sees the log could log in as anybody.
+    Raises:
+        ConfigurationError: `development` is not True. A person who reads the log could log in as any user.
     """
 
     name: ClassVar[str] = "console"
@@ -28,8 +29,8 @@ class Console(Gateway):
 
     def __init__(self, stream: TextIO | None = None, *, development: bool = False) -> None:
         if development is not True:
-            problem = "Console prints codes, which is for development alone."
-            remedy = "Pass development=True there (OTPKIT_DEVELOPMENT=1), and another gateway anywhere else."
+            problem = "Console prints codes, so it is for development only."
+            remedy = "In development, pass development=True (OTPKIT_DEVELOPMENT=1). Elsewhere, use another gateway."
             raise ConfigurationError(problems=[FieldProblem("development", problem, remedy)])
         self._stream = stream
 
@@ -37,12 +38,19 @@ class Console(Gateway):
         return "Console(development=True)"
 
     def send(self, message: Message) -> Flow[Receipt]:
-        """Print one message. What the stream raises leaves it uncertain."""
+        """Print one message.
+
+        Args:
+            message: the message to print.
+
+        Returns:
+            The receipt. If the stream raises an exception, the flow treats the send as uncertain.
+        """
         yield Call(self._print, message)
         return Receipt(self.name)
 
     def _print(self, message: Message) -> None:
-        # Standard output as it is now: tests and servers exchange it.
+        # Read sys.stdout at each call: tests and servers replace it.
         stream = sys.stdout if self._stream is None else self._stream
         template = message.template
         sign = f"【{template.sign_name}】" if template.sign_name else ""

@@ -1,4 +1,4 @@
-"""The key that signs a request: one that was given, or one that a function returns for each request."""
+"""The key that signs a request: a fixed one, or one that a function returns for each request."""
 
 from __future__ import annotations
 
@@ -22,11 +22,17 @@ _KEY_ID = re.compile(r"[!-+\--~]+")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An AccessKey; with `security_token` it is a temporary one of the Security Token Service (STS).
+    """An AccessKey. The repr shows only its id.
 
-    For Tencent Cloud the three are SecretId, SecretKey and Token. Its repr shows the id alone.
+    For Tencent Cloud the three fields are SecretId, SecretKey and Token.
 
-    Raises ConfigurationError for a field that can't be right.
+    Args:
+        access_key_id: the key's id.
+        access_key_secret: the key's secret.
+        security_token: the token of a temporary key from the Security Token Service (STS); None for a permanent key.
+
+    Raises:
+        ConfigurationError: a field is not valid.
     """
 
     access_key_id: str
@@ -38,29 +44,30 @@ class Credentials:
 
 
 def _check(names: tuple[str, str, str], values: tuple[str | None, str | None, str | None]) -> None:
-    """Raise `ConfigurationError` for an id, a secret and a token that can't be right, by the provider's own names."""
+    """Check an id, a secret and a token. Raise ConfigurationError, with the provider's names, if one is not valid."""
     with Checks() as checks:
         for name, value in zip(names, values, strict=True):
             if name != names[2] or value is not None:
                 checks.value(name, validation.header_value, value)
         if checks.passed(names[0]) and not _KEY_ID.fullmatch(values[0] or ""):
-            checks.add(names[0], f"{names[0]} holds a blank or a comma.", "Copy it again from the console.")
+            checks.add(names[0], f"{names[0]} contains a space or a comma.", "Copy it again from the console.")
 
 
 CredentialsSource = Callable[[], Credentials | Awaitable[Credentials]]
 
 
 def current(provider: Provider, source: Credentials | CredentialsSource) -> Flow[Credentials]:
-    """Return the credentials to sign with now; a function that gives them is called each time.
+    """Return the credentials to sign with. If `source` is a function, call it for each request.
 
-    Raises GatewayRejectedError of category `account` where it raises, or gives none: nothing was sent.
+    Raises:
+        GatewayRejectedError: the function failed or returned no credentials, category `account`. Nothing was sent.
     """
     if isinstance(source, Credentials):
         return source
     found = yield from _fetched(source)
     if found is None:
-        problem = "the function that gives credentials failed, nothing was sent"
-        raise provider.rejection("account", problem, "the operator must look into what it calls")
+        problem = "the credentials function failed, nothing was sent"
+        raise provider.rejection("account", problem, "the operator must check the service that it calls")
     return found
 
 
@@ -69,32 +76,35 @@ def source(
     credentials: CredentialsSource | None,
     names: tuple[str, str, str] = _NAMES,
 ) -> Credentials | CredentialsSource:
-    """Return whose key signs: that of `static` (id, secret, token), or the function `credentials`, which gives it.
+    """Return the source of the signing key: `static` (id, secret, token), or the function `credentials`.
 
-    Errors call the three as `names` does. Raises ConfigurationError where there are none, or both.
+    `names` are the provider's names of the three, used in errors.
+
+    Raises:
+        ConfigurationError: neither is set, both are set, or one is not valid.
     """
     if credentials is None:
-        # None is refused by name, like any other value that is no key.
+        # The check refuses None by the argument's name, like any other value that is not a key.
         _check(names, static)
         key_id, secret, security_token = static
         return Credentials(key_id, secret, security_token)  # type: ignore[arg-type]
     if not callable(credentials):
-        raise ConfigurationError("credentials is no function.", "Pass one that returns Credentials(…).")
+        raise ConfigurationError("credentials is not a function.", "Pass a function that returns Credentials(…).")
     if static != (None, None, None):
-        raise ConfigurationError("credentials stands beside an access key.", "Pass one or the other.")
+        raise ConfigurationError("credentials and an access key are both set.", "Pass one or the other.")
     return credentials
 
 
 def _fetched(source: CredentialsSource) -> Flow[Credentials | None]:
     try:
         found: Credentials | None = yield Call(_guarded(source), None)
-    except Exception:  # noqa: BLE001 - an async function where none is awaited
+    except Exception:  # noqa: BLE001 - The sync client cannot await an async function.
         return None
     return found
 
 
 def _guarded(source: CredentialsSource) -> Callable[[None], Any]:
-    """Return a function that gives credentials or None: whatever else `source` gives or raises may hold a secret."""
+    """Return a function that returns credentials or None. Any other result or exception may contain a secret."""
 
     def plain(_: None) -> Credentials | Awaitable[Credentials | None] | None:
         try:

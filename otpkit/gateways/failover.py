@@ -1,4 +1,4 @@
-"""Several gateways: which is tried after which, and what each sends. Values alone; the flows act on them."""
+"""The order of several gateways, and the templates of each. This module holds the values; the flows apply them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ TemplateChoice: TypeAlias = Template | Mapping[str, Template]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A gateway with templates of its own, or with a name of its own.
+    """A gateway with its own templates or its own name.
 
     Args:
         gateway: a `Gateway`, or a function that takes a `Message`.
-        template: a `Template`, or a mapping of purpose to `Template`, in place of those of `OTP(template=…)`.
-        name: what the gateway is called in challenges, events and Redis: at most 24 of `a-z`, `0-9`, `_`, `-`. Its own
-            name unless said; of two alike the second is called `name-2`.
+        template: a `Template`, or a mapping of purpose to `Template`; it replaces that of `OTP(template=…)`. None uses
+            that of `OTP`.
+        name: the gateway's name in challenges, events and Redis, at most 24 of `a-z`, `0-9`, `_`, `-`. "" uses
+            `Gateway.name`; if two names are equal, the second becomes `name-2`.
 
-    Raises ConfigurationError for what is no name.
+    Raises:
+        ConfigurationError: `name` is not valid.
     """
 
     gateway: Gateway | Callable[[Message], Any]
@@ -47,24 +49,26 @@ class Route:
 
 
 class Failover:
-    """Gateways in the order in which they are tried.
+    """Several gateways, in the order in which they are tried.
 
-    The next one is tried after a rejection of any category but `number` and `rate_limit`: to go on after these would
-    defeat the carriers' own protection of a number. One that failed `rest_after` times in a row rests: the others are
-    tried first; all processes share that through Redis. Uncertain sends count, and rejections that concern the gateway
-    (`GatewayRejectedError.concerns`), not those of one number, region, template or text. Together the gateways'
-    timeouts should stay below 30 s, after which a send counts as abandoned.
+    After a rejection the next gateway is tried, unless the category is `number` or `rate_limit`: a second gateway would
+    then bypass the carriers' protection of the number. A gateway that failed `rest_after` times in a row rests: the
+    others are tried before it. All processes share this state through Redis. Uncertain sends count as failures, and so
+    do rejections that concern the gateway (`GatewayRejectedError.concerns`). Rejections of one number, region, template
+    or text do not count. The sum of the gateways' timeouts should stay below 30 s: after 30 s a send is treated as
+    abandoned.
 
     Args:
-        gateways: two to eight gateways, functions or `Route`s. One that carries voice alone calls the person.
-        on_uncertain: `"stop"`, or `"next"`: after an uncertain send too the next one is tried, with the same code, so
-            that a person may get it twice.
-        undelivered_after: seconds. When the person asks again, and the last message was not delivered so long after it
-            was sent, or failed, the gateway after that one's is tried first. 0–3600; None leaves the order as it is.
-        rest_after: failures in a row, 1–100.
-        rest: seconds of a rest, 1–3600.
+        gateways: two to eight gateways, functions or `Route`s. A gateway whose only channel is voice calls the user.
+        on_uncertain: `"stop"` or `"next"`. With `"next"` the next gateway is tried after an uncertain send too, with
+            the same code, so the user may receive the code twice.
+        undelivered_after: seconds to wait for a delivery, 0–3600. If the last message is still undelivered after this
+            time, or if it failed, a resend begins with the gateway after the one that sent it. None keeps the order.
+        rest_after: consecutive failures, 1–100, after which a gateway rests.
+        rest: length of a rest in seconds, 1–3600.
 
-    Raises ConfigurationError for anything that can't work, naming the field.
+    Raises:
+        ConfigurationError: an argument is not valid. The error names the field.
     """
 
     def __init__(
@@ -94,7 +98,7 @@ class Failover:
         self.rest = rest
 
     def __repr__(self) -> str:
-        # No reprs of functions: a partial's shows its arguments.
+        # Do not show the reprs of functions: the repr of a partial shows its arguments.
         names = [getattr(each, "name", "") or type(each).__name__ for each in self.gateways]
         return f"Failover({', '.join(names)}; on_uncertain={self.on_uncertain!r})"
 
@@ -102,7 +106,8 @@ class Failover:
 def _check_members(gateways: object) -> None:
     if not isinstance(gateways, Sequence) or not 2 <= len(gateways) <= MAX_MEMBERS:
         raise ConfigurationError(
-            f"Failover got no list of 2 to {MAX_MEMBERS} gateways.", "Pass one; a single gateway needs no Failover."
+            f"Failover needs a list of 2 to {MAX_MEMBERS} gateways.",
+            "Pass such a list. For a single gateway, pass it to OTP directly.",
         )
     if len(set(map(id, gateways))) != len(gateways):
         raise ConfigurationError("Failover names a gateway twice.", "Name each once.")

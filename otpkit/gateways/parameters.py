@@ -1,7 +1,7 @@
-"""The settings that a class takes: read from the signature of its constructor and the `Args:` of its docstring.
+"""The settings of a class, read from its constructor's signature and the `Args:` of its docstring.
 
-An argument is a setting if a text can say its value: a text, numbers, or a flag. Functions and other objects are left
-out.
+An argument is a setting if text can express its value: a text, numbers, or a flag. Functions and other objects are
+skipped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 from otpkit.errors import ConfigurationError
 
 Kind = Literal["text", "flag", "whole", "number", "numbers", "json"]
-"""How a setting is written. `numbers` is one number or two, `json` an object."""
+"""The form of a setting's value. `numbers` is one number or two; `json` is a JSON object."""
 
 _EXPECTED: Final[dict[Kind, str]] = {
     "whole": "a whole number",
@@ -29,7 +29,7 @@ _FIRST_CLAUSE: Final = re.compile(r".*?(?=;|\. |\.$|$)")
 
 
 class Parameter(NamedTuple):
-    """One setting: its name, how it is written, what it is for, and whether it must be given."""
+    """One setting: its name, the form of its value, its description, and whether it is required."""
 
     name: str
     kind: Kind
@@ -37,9 +37,16 @@ class Parameter(NamedTuple):
     required: bool = False
 
     def read(self, text: str) -> Any:
-        """Return the value that a text stands for.
+        """Return the value of a setting's text.
 
-        Raises ConfigurationError for a text that is no number where one is needed.
+        Args:
+            text: the text of the environment variable or the settings file.
+
+        Returns:
+            A str, a bool, a number, or a tuple of two numbers, by `kind`.
+
+        Raises:
+            ConfigurationError: the kind is a number and the text is not.
         """
         words = text.split()
         if self.kind in {"text", "json"}:
@@ -55,7 +62,7 @@ class Parameter(NamedTuple):
 
 
 def parameters_of(build: Callable[..., Any]) -> dict[str, Parameter]:
-    """Return the settings of a class by name, in the order of its constructor."""
+    """Return the settings of a class by name, in the order of its constructor's arguments."""
     about = _descriptions(build)
     found = {}
     for argument in inspect.signature(build, eval_str=True).parameters.values():

@@ -1,4 +1,4 @@
-"""What the providers' adapters share: one exchange, its failures told apart, and answers read with suspicion."""
+"""Shared parts of the providers' adapters: one HTTP exchange, its failures by kind, and strict parsing of answers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from otpkit.template import Template
 
 __all__ = ["Provider", "json_object", "message_id"]
 
-# A short word without a whole mobile number in it; anything longer may be a message.
+# A short word that contains no whole mobile number. A longer text may be a message.
 _TOKEN: Final = re.compile(r"(?!.*[0-9]{10})[A-Za-z0-9._-]{1,64}")
 _MESSAGE_ID: Final = re.compile(r"[!-~]{1,128}")
 _SHORT_NUMBER: Final = re.compile(r"[0-9]{1,5}")
-NO_ROWS: Final = "the body is no JSON array; pass Push the body's bytes unchanged"
+NO_ROWS: Final = "the body is not a JSON array; pass the body's bytes to Push unchanged"
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -31,11 +31,11 @@ DAY: Final = 86_400
 
 
 class Refusal(NamedTuple):
-    """A row of a provider's table of errors: the code says that nothing was sent.
+    """A row of a provider's error table, for a code that means that nothing was sent.
 
-    `source` is the document that has the code. `concerns` is as in `GatewayRejectedError`; None leaves it to the
-    category. `retry_after` is the length, in seconds, of the limit's window, where the code alone says it: after so
-    long a rolling window has ended, and a calendar day too, in whatever zone.
+    `source` is the document that lists the code. `concerns` is that of `GatewayRejectedError`; with None the category
+    decides. `retry_after` is the length of the limit's window in seconds, if the code alone determines it. After that
+    time a rolling window has ended, and so has a calendar day in any time zone.
     """
 
     category: RejectionCategory
@@ -47,7 +47,7 @@ class Refusal(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """A row for a code that leaves open whether anything was sent."""
+    """A row of a provider's error table, for a code after which the message may or may not have been sent."""
 
     problem: str
     remedy: str
@@ -58,12 +58,12 @@ Row = TypeVar("Row", Refusal, Doubt)
 
 
 def documented(source: str, rows: Mapping[str, Row]) -> dict[str, Row]:
-    """Return rows by their codes, each with the document that has it."""
+    """Return the rows by code, each with the document that lists it."""
     return {code: row._replace(source=source) for code, row in rows.items()}
 
 
 def family_of(text: str, rows: Mapping[str, Row]) -> str | None:
-    """Return the code in the table that a text is, or the longest that ends in `*` and that it begins with."""
+    """Return the table's key for a text: the same code, or the longest matching prefix that is written `prefix*`."""
     if text in rows:
         return text
     families = [family for family in rows if family.endswith("*") and text.startswith(family[:-1])]
@@ -71,18 +71,18 @@ def family_of(text: str, rows: Mapping[str, Row]) -> str | None:
 
 
 def row_of(code: str, rows: Mapping[str, Row]) -> Row | None:
-    """Return the row of a code, or of the most particular family that it belongs to."""
+    """Return the row of a code, or of the longest prefix (`prefix*`) that matches it."""
     family = family_of(code, rows)
     return None if family is None else rows[family]
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A provider as errors and receipts name it.
+    """The names of a provider in errors and receipts.
 
     Args:
-        name: a word of small letters, as `Gateway.name` is.
-        title: the name for people, with which sentences begin.
+        name: the name in lower case, as in `Gateway.name`.
+        title: the display name, with which error texts begin.
     """
 
     name: str
@@ -100,13 +100,16 @@ class Provider:
         """Return the error for a refusal: nothing was sent.
 
         Args:
-            category: what kind of refusal it is, as `GatewayRejectedError.category` has it.
-            problem: what is wrong, as the rest of a sentence.
-            remedy: who should do what, as the rest of a sentence.
-            code: the provider's error code; "" if it gave none.
-            retry_after: seconds after which the same call may succeed; None if that is not known.
-            concerns: the number, region, template or text that alone is refused, as `GatewayRejectedError.concerns` has
-                it; None leaves it to the category.
+            category: the kind of refusal, one of `GatewayRejectedError.category`.
+            problem: the cause, a clause in lower case without a full stop.
+            remedy: the person who must act and the action, a clause in lower case without a full stop.
+            code: the provider's error code; "" if there is none.
+            retry_after: seconds after which the same call may succeed; None if unknown.
+            concerns: the part of the request that is refused, one of `GatewayRejectedError.concerns`; with None the
+                category decides.
+
+        Returns:
+            The error, to be raised.
         """
         said = f"{self.title}, error {code}" if code else self.title
         return GatewayRejectedError(
@@ -120,7 +123,7 @@ class Provider:
         )
 
     def refused(self, row: Refusal, code: str = "", retry_after: int | None = None) -> GatewayRejectedError:
-        """Return the error for a row of the provider's table; `retry_after` is what the answer says, in seconds."""
+        """Return the error for a row of the provider's table. `retry_after` comes from the answer, in seconds."""
         wait = retry_after if retry_after is not None else row.retry_after
         return self.rejection(row.category, row.problem, row.remedy, code, wait, row.concerns)
 
@@ -129,7 +132,7 @@ class Provider:
         return Receipt(self.name, outcome="uncertain")
 
     def require_body(self, template: Template) -> None:
-        """Check that a template has the text that this provider is handed.
+        """Check that a template has the text that this provider sends.
 
         Args:
             template: the template to check.
@@ -140,26 +143,27 @@ class Provider:
         if template.body is None:
             raise ConfigurationError(
                 f"Template.body is not set, and {self.title} sends a text, not a template.",
-                "Pass body= with the text, its variables as ${name}.",
+                "Pass body= with the text; write its variables as ${name}.",
             )
 
     def hand_over(
         self, request: HttpRequest, read: Callable[[HttpResponse], Receipt | GatewayRejectedError]
     ) -> Flow[Receipt]:
-        """Make the request that sends, and let `read` judge its answer.
+        """Make the request that sends a message, and interpret its answer by `read`.
 
         Args:
-            request: the request, which is made once.
-            read: takes the answer, and returns the receipt, or the error for what was certainly not sent.
+            request: the request. It is made once.
+            read: takes the answer and returns a receipt, or an error if the message was certainly not sent.
 
-        Returns the receipt; it is uncertain if the message may have been sent and no whole answer came.
+        Returns:
+            The receipt. It is uncertain if the request may have arrived and no complete answer came.
 
         Raises:
             GatewayRejectedError: `read` returned one, or no connection was made.
         """
         answer = yield from ask(request)
         if isinstance(answer, NotConnected):
-            remedy = "the operator must check the address and the way there; then the same call may succeed"
+            remedy = "the operator must check the address and the network; then the same call may succeed"
             raise self.rejection("connection", str(answer), remedy)
         if isinstance(answer, TransportFailure):
             return self.uncertain()
@@ -170,7 +174,7 @@ class Provider:
 
 
 def ask(request: HttpRequest) -> Flow[HttpResponse | TransportFailure]:
-    """Make a request; a failure is a value here, so that what is raised for it has no context."""
+    """Make a request. Return a failure as a value, so that an error raised for it has no exception context."""
     try:
         return (yield from http(request))
     except TransportFailure as failure:
@@ -178,19 +182,20 @@ def ask(request: HttpRequest) -> Flow[HttpResponse | TransportFailure]:
 
 
 def json_object(response: HttpResponse) -> dict[str, Any]:
-    """Return the JSON object that an answer is.
+    """Return the JSON object in a response's body.
 
     Args:
-        response: the answer.
+        response: the response.
 
-    Returns the object, or an empty one for anything else.
+    Returns:
+        The object, or an empty dict if the body is anything else.
     """
     found = read_json(response.text)
     return found if isinstance(found, dict) else {}
 
 
 def read_json(text: str | bytes) -> Any:
-    """Return what a JSON text says, or None where it is none."""
+    """Return the value of a JSON text, or None if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -198,14 +203,14 @@ def read_json(text: str | bytes) -> Any:
 
 
 def text_of(value: object) -> str:
-    """Return a string or a whole number as text; anything else is ""."""
+    """Return a string or a whole number as text, or "" for any other value."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
 def token(value: object) -> str:
-    """Return a provider's word, such as an error code; "" for what is none, or may hold a number."""
+    """Return a provider's word, such as an error code, or "" if it is not one or may contain a phone number."""
     return matched(_TOKEN, text_of(value))
 
 
@@ -213,20 +218,21 @@ def message_id(value: object) -> str:
     """Return a provider's id of a message.
 
     Args:
-        value: what the answer has for the id.
+        value: the answer's field, of any type.
 
-    Returns the id, or "" for what is no text of 1 to 128 printable ASCII characters.
+    Returns:
+        The id, or "" if the value is not a str of 1 to 128 printable ASCII characters without spaces.
     """
     return matched(_MESSAGE_ID, value)
 
 
 def phone(value: object) -> str:
-    """Return a phone that is E.164, or ""."""
+    """Return a number in E.164, or "" for any other value."""
     return matched(_E164, value)
 
 
 def mail_date(value: object) -> datetime | None:
-    """Return the time that a text like `Thu, 25 Nov 2021 10:27:00 +0800` says, at UTC, or None."""
+    """Return the UTC time of a text like `Thu, 25 Nov 2021 10:27:00 +0800`, or None if it is not a date."""
     try:
         return parsedate_to_datetime(text_of(value)).astimezone(UTC)
     except (ValueError, TypeError, OverflowError):
@@ -234,21 +240,21 @@ def mail_date(value: object) -> datetime | None:
 
 
 def header(headers: Mapping[str, str], name: str) -> str:
-    """Return a header of a request that was pushed, whatever the case of its name; "" where it has none."""
+    """Return a header of a pushed request, or "" if it is absent. `name` is in lower case; case is ignored."""
     return next((value for each, value in headers.items() if each.lower() == name), "")
 
 
 def seconds(value: object) -> int | None:
-    """Return a header's whole number of seconds, or None."""
+    """Return the whole number of seconds in a header, or None for any other value."""
     return int(value) if isinstance(value, str) and _SHORT_NUMBER.fullmatch(value) else None
 
 
 def count(value: object) -> int:
-    """Return a small whole number, given as such or as text; 0 for what is none."""
+    """Return a whole number of up to five digits, from an int or a str, or 0 for any other value."""
     text = text_of(value)
     return int(text) if _SHORT_NUMBER.fullmatch(text) else 0
 
 
 def matched(pattern: re.Pattern[str], value: object) -> str:
-    """Return a text that has a form, or ""."""
+    """Return the value if it is a str that matches the whole pattern, or ""."""
     return value if isinstance(value, str) and pattern.fullmatch(value) else ""

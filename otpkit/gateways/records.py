@@ -1,4 +1,4 @@
-"""A provider's records of what it sent: asked for by number and day in Shanghai, page by page."""
+"""Queries for a provider's records of sent messages, by number and by day in Shanghai, page by page."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ T_co = TypeVar("T_co", covariant=True)
 P = TypeVar("P", bound="Page[object]")
 
 MAX_PAGE_SIZE: Final = 50  # rows
-TRACE_PAGES: Final = 4  # for each day
-MAX_PAGES: Final = 100  # of one iteration; no number gets 5000 messages a day
-LOOK_TIMEOUT: Final = (2.0, 3.0)  # seconds; a send with its look ends well before it counts as abandoned
+TRACE_PAGES: Final = 4  # pages for each day
+MAX_PAGES: Final = 100  # An iteration reads no more pages: no number receives 5000 messages a day.
+LOOK_TIMEOUT: Final = (2.0, 3.0)  # Seconds. A send and its look end well before the send is treated as abandoned.
 
 Timeout = tuple[float, float]
 
@@ -32,11 +32,11 @@ class Page(Protocol[T_co]):
 
     @property
     def details(self) -> tuple[T_co, ...]:
-        """Its rows."""
+        """The rows of the page."""
 
 
 class Query(NamedTuple):
-    """What is asked for: `number` as the provider writes it; `timeout` in seconds, None for the gateway's own."""
+    """One query. `number` is in the provider's format; `timeout` is in seconds, None for that of the gateway."""
 
     number: str
     day: date
@@ -50,8 +50,9 @@ class Query(NamedTuple):
 class Records(Generic[T]):
     """The records of one gateway.
 
-    `ask` makes one query and gives None where no answer can be read; `send_id_of` tells whose send a row is; `is_early`
-    tells of a refusal whether it says that the day has not begun for the gateway, and so holds no records.
+    `ask` makes one query and returns None if there is no readable answer. `send_id_of` returns the send id of a row.
+    `is_early` returns True for a refusal that can mean that the day has not begun by the gateway's clock. Such a day
+    has no records.
     """
 
     provider: Provider
@@ -60,19 +61,19 @@ class Records(Generic[T]):
     is_early: Callable[[GatewayRejectedError], bool]
 
     def looked_for(self, message: Message, number: str, timeout: Timeout) -> Flow[bool]:
-        """Look once, within a bound, whether the gateway has a message that may have been sent. It never fails."""
+        """Return whether one bounded query finds the record of an uncertain message. This never raises."""
         sent_at = message.sent_at or datetime.now(UTC)
         (connect, answer), (most_connect, most_answer) = timeout, LOOK_TIMEOUT
         bounded = (min(connect, most_connect), min(answer, most_answer))
         try:
             return (yield from self.find(number, message.send_id, sent_at, pages=1, timeout=bounded)) is not None
-        except Exception:  # noqa: BLE001 - the message may be on its way, whatever becomes of the look
+        except Exception:  # noqa: BLE001 - The message may still arrive, so a failed look must not fail the send.
             return False
 
     def find(
         self, number: str, send_id: str, sent_at: datetime, *, pages: int = TRACE_PAGES, timeout: Timeout | None = None
     ) -> Flow[T | None]:
-        """Return the record of a send made at about `sent_at`: of that day, or of the next one around midnight."""
+        """Return the record of a send made at about `sent_at`, or None. Query two days if midnight is near."""
         today, *neighbour = days_around(sent_at)
         found = yield from self._find_on(Query(number, today, timeout=timeout), send_id, pages)
         for day in neighbour:
@@ -97,18 +98,18 @@ class Records(Generic[T]):
 
     @without_locals
     def each(self, number: str, day: date, biz_id: str | None) -> Iterator[T]:
-        """Iterate over a day's records here and now, until a page is short."""
+        """Iterate over a day's records until a page has fewer than 50 rows. This blocks."""
         for page in range(1, MAX_PAGES + 1):
             details = answered(self.provider, self.ask(Query(number, day, biz_id, page))).details
             yield from details
             if len(details) < MAX_PAGE_SIZE:
                 return
-        problem = f"there is no end after {MAX_PAGES} pages"
-        raise self.provider.rejection("request", problem, "the developer must ask by biz_id")
+        problem = f"the records do not end after {MAX_PAGES} pages"
+        raise self.provider.rejection("request", problem, "the developer must pass biz_id")
 
 
 def is_page(page: object, page_size: object) -> bool:
-    """Return whether there can be such a page: one from 1, of 1 to 50 rows."""
+    """Return whether `page` is 1 or more and `page_size` is from 1 to 50 rows."""
     return _is_whole(page) and _is_whole(page_size, MAX_PAGE_SIZE)
 
 
@@ -119,8 +120,8 @@ def _is_whole(number: object, most: int | None = None) -> bool:
 
 
 def answered(provider: Provider, asking: Flow[P | None]) -> P:
-    """Make one query here and now; raises GatewayRejectedError where no answer to it can be read."""
+    """Make one query and return its page. This blocks. Raise GatewayRejectedError if there is no readable answer."""
     found = drive(asking)
     if found is None:
-        raise provider.rejection("connection", "the query got no answer that can be read", "it may be repeated")
+        raise provider.rejection("connection", "the query got no readable answer", "the query may be repeated")
     return found

@@ -1,6 +1,6 @@
-"""A webhook of one's own: each message is a POST of JSON, signed with HMAC-SHA-256; any 2xx accepts it.
+"""The gateway of your own webhook. Each message is a POST of JSON, signed with HMAC-SHA-256. Any 2xx accepts it.
 
-`verify_webhook` is for the receiving side, and is a pure function: no clock, no network.
+`verify_webhook` is for the receiving side. It is a pure function: it reads no clock and uses no network.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ __all__ = ["Webhook", "verify_webhook"]
 PROVIDER: Final = Provider("webhook", "The webhook")
 TIMESTAMP: Final = "Otpkit-Timestamp"
 SIGNATURE: Final = "Otpkit-Signature"
-_SCHEME: Final = "v1="  # HMAC-SHA-256 over "timestamp.body", in hex
+_SCHEME: Final = "v1="  # The rest is HMAC-SHA-256 over "timestamp.body", in hex.
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,11}")
-_LOOK: Final = "the operator must see why, in the log of the webhook's server"
+_LOOK: Final = "the operator must find the cause in the log of the webhook's server"
 _KEYS: Final = "the operator must check url and secret"
-# What a refusal may name: who must do what.
+# The categories that a refusal may name, each with its remedy.
 _REMEDIES: Final[dict[RejectionCategory, str]] = {
-    "number": "the person at the form must give another number",
+    "number": "the person at the form must enter another number",
     "rate_limit": "wait",
     "quota": "the operator must raise the limit of the account behind the webhook, or wait",
     "account": _LOOK,
@@ -50,24 +50,26 @@ _CATEGORIES: Final[dict[int, RejectionCategory]] = {401: "account", 403: "accoun
 
 
 class Webhook(Gateway):
-    """Hands each message to a server of your own.
+    """The gateway that posts each message to your own server.
 
     The body is a JSON object of `send_id`, `phone` (E.164), `code`, `channel` (`sms` or `voice`), `template` (its
-    code), `sign_name` (or ""), `params` and, where the template has a `body`, `text`, without the signature. A JSON
-    answer's `id` is the message id. A message is posted once: a `send_id` that the server has seen before is a replay.
+    code), `sign_name` (or "") and `params`. If the template has a `body`, `text` is the text without the signature. The
+    `id` of a JSON answer is the message id. A message is posted once: a repeated `send_id` is a replay.
 
-    A 4xx says that it was certainly not sent. Its JSON may say why, as `category`: `number` (nobody can serve it),
-    `rate_limit` (of the phone), `quota` (of your account, so another gateway may serve), `account`, `configuration` or
-    `request`; and as `code`, a word for your log.
+    A 4xx means that the message was certainly not sent. Its JSON may name the reason as `category`: `number` (no
+    gateway can serve the number), `rate_limit` (of the phone), `quota` (of your account, so another gateway may work),
+    `account`, `configuration` or `request`. Its `code` is a word for your log.
 
     Args:
-        url: where to POST to, with a query or without; `http://` is for loopback alone, for the code travels in clear.
-        secret: at least 32 random bytes, which sign and never travel.
-        timeout: seconds to connect and seconds to answer; one number means both.
-        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
-            says of proxies counts for nothing, and `http://` of loopback goes directly.
+        url: the URL to POST to, with or without a query; `http://` is allowed for loopback only, because the code is
+            sent unencrypted.
+        secret: the signing secret, at least 32 random bytes; it is never sent.
+        timeout: connect timeout and response timeout, in seconds; one number sets both.
+        proxy: the URL of an HTTP proxy, such as `http://user:password@proxy.example:3128`; None connects directly. The
+            environment's proxy variables are ignored, and `http://` to loopback is always direct.
 
-    Raises ConfigurationError for anything that can't work, naming the field and the remedy.
+    Raises:
+        ConfigurationError: an argument is not valid. The error names the field and the remedy.
     """
 
     name: ClassVar[str] = PROVIDER.name
@@ -84,7 +86,7 @@ class Webhook(Gateway):
         with Checks() as checks:
             if whole := checks.value("url", validation.whole_url, url):
                 self.url, _, query = whole.partition("?")
-                # Apart, for a query may be a key, and no repr shows a request's.
+                # Keep the query apart: it may hold a key, and the repr of a request hides its query.
                 self._query = checks.of("url", _query, query)
             self._secret = checks.value("secret", read_secret, secret)
             self.timeout = checks.value("timeout", validation.timeouts, timeout)
@@ -96,9 +98,16 @@ class Webhook(Gateway):
     def send(self, message: Message) -> Flow[Receipt]:
         """Send one message by one POST.
 
-        Raises GatewayRejectedError where it was certainly not sent: a 4xx, or no connection. Its category is the one
-        that the answer names; without one a 429 is `rate_limit`, a 401 or 403 `account`, any other `request`.
-        `Retry-After`, in seconds, tells how long a limit holds. Any other status is uncertain.
+        Args:
+            message: the message to send.
+
+        Returns:
+            The receipt: accepted for a 2xx, uncertain for any other status outside 4xx or if no answer came.
+
+        Raises:
+            GatewayRejectedError: the answer was a 4xx, or no connection was made. The answer's `category` is used; by
+                default a 429 is `rate_limit`, a 401 or 403 is `account`, and any other 4xx is `request`. For a limit,
+                `retry_after` is the `Retry-After` header in seconds.
         """
         return (yield from PROVIDER.hand_over(self._request(message), _judge))
 
@@ -125,17 +134,22 @@ class Webhook(Gateway):
 def verify_webhook(
     body: bytes, headers: Mapping[str, str], secret: str | bytes, *, now: float, tolerance: float = 300
 ) -> dict[str, Any]:
-    """Return the message that a webhook was sent, once it is known to be from who has the secret.
+    """Check the signature of a webhook request, and return its message.
 
     Args:
-        body: the request's body, byte for byte as it came.
-        headers: its headers, whatever the case of their names.
-        secret: that of `Webhook`.
-        now: the time, in seconds since the epoch: `time.time()`.
-        tolerance: seconds that the message's time may differ from it.
+        body: the request's body, as the unchanged bytes.
+        headers: the request's headers; the case of their names does not matter.
+        secret: the secret of `Webhook`.
+        now: the current time in seconds since the epoch: `time.time()`.
+        tolerance: seconds by which the message's timestamp may differ from `now`.
 
-    Raises InvalidTokenError where the signature is missing or wrong, ExpiredTokenError where it is of another time (the
-    same request may have been seen before), and ConfigurationError for a secret that is too short or not random.
+    Returns:
+        The JSON object of the body, as described at `Webhook`.
+
+    Raises:
+        InvalidTokenError: the signature is missing or wrong, or the body is not a JSON object.
+        ExpiredTokenError: the timestamp is outside `tolerance`. The request may be a replay.
+        ConfigurationError: the secret is too short or not random.
     """
     timestamp, given = header(headers, TIMESTAMP.lower()), header(headers, SIGNATURE.lower())
     key = read_secret("secret", secret)
@@ -147,14 +161,14 @@ def verify_webhook(
         raise ExpiredTokenError(f"The webhook's message is not within {tolerance:g} s of now.", "Answer 401.")
     message = read_json(body)
     if not isinstance(message, dict):
-        raise InvalidTokenError("The webhook's body is no JSON object.", "Answer 401.")
+        raise InvalidTokenError("The webhook's body is not a JSON object.", "Answer 401.")
     return message
 
 
 def _query(query: str) -> dict[str, str]:
     pairs = parse_qsl(query, keep_blank_values=True)
     if len(dict(pairs)) != len(pairs):
-        raise ConfigurationError("url names a parameter twice in its query.", "Keep one.")
+        raise ConfigurationError("The query of url has the same parameter twice.", "Remove one of them.")
     return dict(pairs)
 
 

@@ -303,8 +303,8 @@ def test_a_gateway_without_pushes_and_one_that_there_is_not_are_configuration_er
 
 
 def test_a_gateway_without_pushes_is_asked_only_where_it_can_be(rig: Rig) -> None:
-    """The remedy is one that helps: a function can't be asked either."""
-    for gateway, said in ((rig.outbox, "Ask by OTP.delivery"), (lambda _: None, "can't be asked either")):
+    """The remedy can be followed: a function has no queries either."""
+    for gateway, said in ((rig.outbox, "Call OTP.delivery"), (lambda _: None, "it has no queries either")):
         with pytest.raises(ConfigurationError, match=said):
             rig.otp(gateway=gateway).receive(push())
 

@@ -210,7 +210,7 @@ def test_setting_takes_a_url(url: str) -> None:
 
 @pytest.mark.parametrize("url", BAD, ids=ascii)
 def test_setting_refuses_what_is_none_and_never_shows_it(url: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"^proxy is no URL of a proxy") as caught:
+    with pytest.raises(ConfigurationError, match=r"^proxy is not the URL of a proxy") as caught:
         Apprise("json://x.example/{phone}", proxy=url)
     assert "ss@proxy" not in str(caught.value)
 

@@ -254,7 +254,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("url", BAD, ids=ascii)
     def test_refuse_what_is_none_and_never_show_it(self, name: str, url: Any) -> None:
-        with pytest.raises(ConfigurationError, match=r"^proxy is no URL of a proxy") as caught:
+        with pytest.raises(ConfigurationError, match=r"^proxy is not the URL of a proxy") as caught:
             BUILDERS[name]("https://x.example", proxy=url)
         assert "ss@proxy" not in str(caught.value)
 

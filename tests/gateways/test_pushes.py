@@ -150,7 +150,7 @@ class TestTwilio:
     def test_wrong_signature_names_where_it_was_read(self, url: str, shown: str) -> None:
         """The scheme and host, which a proxy changes; no path, and no host that may be a number."""
         problem = self.problem(url, **{"X-Twilio-Signature": "x"})
-        assert f"the URL as it was read, {shown}/…; " in problem if shown else "the URL; " in problem
+        assert f"the URL as received, {shown}/…; " in problem if shown else "the URL; " in problem
         assert "public_url" in problem
         assert "auth_token" in problem
         assert "a-secret-in-the-path" not in problem

@@ -100,7 +100,7 @@ class TestMessages:
                 refused(lambda: drive(gateway_at(server).send(message()), transport), "twilio") for _ in range(2)
             )
         assert "check base_url and account_sid" in str(bare)
-        assert "look its code up" in str(coded)
+        assert "look up the error code" in str(coded)
 
     def test_that_failed_as_they_were_made_are_refused_or_uncertain(self, transport: AnyTransport) -> None:
         acts = [created(status="failed", error_code=30005), created(status="failed", error_code=99999)]
@@ -318,7 +318,7 @@ class TestApiKeys:
         """Said when the gateway is built, where it asks for them, and when one is read."""
         with pytest.raises(ConfigurationError, match="status_callback needs auth_token"):
             Twilio(ACCOUNT, sender=SENDER, status_callback=CALLBACK, **self.KEY)
-        with pytest.raises(ConfigurationError, match="Pass auth_token beside the API key"):
+        with pytest.raises(ConfigurationError, match="Pass auth_token as well as the API key"):
             Twilio(ACCOUNT, sender=SENDER, **self.KEY).receipts(Push(CALLBACK, {}, b""))
 
     @pytest.mark.parametrize(

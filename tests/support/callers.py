@@ -1,4 +1,4 @@
-"""The sync and the async library behind one face, so that a test of both is written once."""
+"""One interface to the sync and the async library, so that a test of both is written once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _THREADS = 220
 
 
 class Caller:
-    """An `OTP` on threads or an `AsyncOTP`, both awaited. Every method of theirs is here under its name."""
+    """An `OTP` on threads or an `AsyncOTP`, both awaited. It has every method of both, under the same name."""
 
     def __init__(self, otp: OTP | AsyncOTP, threads: ThreadPoolExecutor | None) -> None:
         self.otp = otp
@@ -43,7 +43,7 @@ class Caller:
 
 @contextlib.asynccontextmanager
 async def calling(kind: str, url: str, gateway: Any, **options: Any) -> AsyncIterator[Caller]:
-    """Give a caller whose client retries: otpkit's own from a URL, or a user's with a `Retry` of his."""
+    """Yield a caller whose client retries: otpkit's own from a URL, or a user's client with its own `Retry`."""
     options = {"template": TEMPLATE, "secret": SECRET, "policy": BROAD} | options
     library, _, client = kind.partition("-")
     retry: dict[str, Any] = {"retry_on_error": _LOST, "socket_timeout": 2, "max_connections": 300}
@@ -64,7 +64,7 @@ async def calling(kind: str, url: str, gateway: Any, **options: Any) -> AsyncIte
 
 @contextlib.contextmanager
 def loaded(url: str, policy: Policy = BROAD) -> Iterator[dict[str, str]]:
-    """Load a policy's scripts into a server, and give their names by their SHA: so each call is one EVALSHA."""
+    """Load a policy's scripts into a server, and return their names by SHA. Each call is then one EVALSHA."""
     found = scripts.load(policy)
     by_sha = {getattr(found, field.name).sha: field.name for field in fields(found)}
     with redis.Redis.from_url(url) as client:
@@ -74,7 +74,7 @@ def loaded(url: str, policy: Policy = BROAD) -> Iterator[dict[str, str]]:
 
 
 async def result(call: Awaitable[Any]) -> Any:
-    """Return what a call gives, or the OTPError that it raises."""
+    """Return the result of a call, or the OTPError that it raises."""
     try:
         return await call
     except OTPError as error:
@@ -82,5 +82,5 @@ async def result(call: Awaitable[Any]) -> Any:
 
 
 async def together(count: int, call: Callable[[int], Awaitable[Any]]) -> list[Any]:
-    """Return the results of `count` calls made at once."""
+    """Return the results of `count` concurrent calls."""
     return await asyncio.gather(*[result(call(number)) for number in range(count)])

@@ -1,4 +1,4 @@
-"""What `otpkit demo` serves, on a socket, with a clock that moves when told to."""
+"""`otpkit demo` on a socket, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from otpkit.testing import MovableClock
 
 @dataclass(frozen=True, slots=True)
 class DemoStage:
-    """A demonstration that is served."""
+    """A running demonstration."""
 
     base_url: str
     sandbox: Sandbox
@@ -33,7 +33,7 @@ class DemoStage:
 
 @contextlib.contextmanager
 def demo_stage() -> Iterator[DemoStage]:
-    """Serve a demonstration for the length of the block."""
+    """Serve a demonstration inside the with block."""
     sandbox, clock, site = local_sandbox(), MovableClock(time.time()), DemoSite()
     with running(sandbox, extra_routes=site.routes()) as address:
         otp = AsyncOTP(**settings(address), clock=clock)
@@ -41,5 +41,5 @@ def demo_stage() -> Iterator[DemoStage]:
         try:
             yield DemoStage(address.base_url, sandbox, clock)
         finally:
-            with ThreadPoolExecutor(1) as elsewhere:  # than where Playwright has a loop running
+            with ThreadPoolExecutor(1) as elsewhere:  # Playwright runs a loop in this thread.
                 elsewhere.submit(asyncio.run, otp.close()).result()

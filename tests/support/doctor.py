@@ -1,4 +1,4 @@
-"""What the tests of the doctor share: an environment to examine, and what is found there."""
+"""Helpers for the tests of the doctor: an environment to examine, and its findings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OTHER = "another-secret-that-no-finding-may-show-987654321"
 
 
 def settings_of(url: str, **variables: str) -> dict[str, Finding]:
-    """Examine an environment that names a store and secrets, and neither template nor gateway."""
+    """Examine an environment with a store and secrets only. Return the findings by name."""
     named = {f"OTPKIT_{name.upper()}": value for name, value in variables.items()}
     report = examine({"OTPKIT_REDIS_URL": url, "OTPKIT_SECRET": SECRET} | named)
     assert not re.search(rf"{SECRET}|{OTHER}|13000000000", repr(report))

@@ -1,4 +1,4 @@
-"""Scripts of tests: they return what they were given, so that a reply that reached another caller shows."""
+"""Test scripts that return their arguments, so that a reply to the wrong caller is visible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otpkit.store.retry import RetryBudget
 
 
 class Text(Script[str]):
-    """A script that returns a text, whichever."""
+    """A script that returns a text."""
 
     __slots__ = ()
 
@@ -29,16 +29,16 @@ class Text(Script[str]):
 
 ECHO = Text("echo", "return ARGV[1]")
 SEEN = Text("seen", "redis.call('RPUSH', KEYS[1], ARGV[1]) return ARGV[1]")
-"""Notes in a list what it was given."""
+"""A list that records its arguments."""
 
 
 async def echo(store: AsyncStore, text: str, script: Script[str] = ECHO, key: str = "echo") -> str:
-    """Return what the server gives for a text."""
+    """Return the server's reply for a text."""
     return await store.run(RunScript(script, (key,), (text,)), RetryBudget())
 
 
 async def echo_or_error(store: AsyncStore, text: str) -> str | StoreUnavailableError:
-    """Return what the server gives for a text, or that the store is unavailable."""
+    """Return the server's reply for a text, or the error that the store is unavailable."""
     try:
         return await echo(store, text)
     except StoreUnavailableError as error:
@@ -46,7 +46,7 @@ async def echo_or_error(store: AsyncStore, text: str) -> str | StoreUnavailableE
 
 
 async def echo_all(store: AsyncStore, texts: list[str]) -> list[str | StoreUnavailableError]:
-    """Return what the server gives for each text, all asked at once; raises where a text reached another caller."""
+    """Return the server's replies for concurrent texts. Raise if a caller received another caller's text."""
     outcomes = await asyncio.gather(*[echo_or_error(store, text) for text in texts])
     for text, outcome in zip(texts, outcomes, strict=True):
         assert outcome == text or isinstance(outcome, StoreUnavailableError), (text, outcome)
@@ -54,19 +54,19 @@ async def echo_all(store: AsyncStore, texts: list[str]) -> list[str | StoreUnava
 
 
 def texts(count: int, prefix: str = "") -> list[str]:
-    """Return as many texts, of one length."""
+    """Return `count` texts of the same length."""
     return [f"{prefix}{number:05d}" for number in range(count)]
 
 
 def endpoint_of(store: AsyncStore) -> Endpoint:
-    """Return what a store has of the one server in the running loop."""
+    """Return a store's state of its one server in the running loop."""
     binding: Any = store._bindings[asyncio.get_running_loop()]
     found: Endpoint = binding.endpoint(None)
     return found
 
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Let the loop run until a condition holds."""
+    """Run the loop until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it does not come to hold"
@@ -74,13 +74,13 @@ async def until(condition: Callable[[], object], seconds: float = 10) -> None:
 
 
 def awaits_replies(store: AsyncStore) -> bool:
-    """Tell whether commands were sent that are not answered."""
+    """Return whether a sent command has no reply yet."""
     return any(connection._due for connection in endpoint_of(store)._open)
 
 
 @contextlib.asynccontextmanager
 async def storing(url: str) -> AsyncIterator[AsyncStore]:
-    """Give a store by URL that has connected, and whose server knows the scripts; close it afterwards."""
+    """Yield a connected store by URL whose server has the scripts. Close it at the end."""
     store = AsyncStore(url)
     try:
         for script in (ECHO, SEEN):

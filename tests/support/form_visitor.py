@@ -1,4 +1,4 @@
-"""A browser without scripts that visits the two forms, whatever framework serves them."""
+"""A browser without scripts that uses the two forms of any framework."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def hidden(page: str) -> dict[str, str]:
 
 @dataclass
 class FormVisitor:
-    """`url` is that of the forms, `page` what was answered last."""
+    """A visitor of the forms at `url`. `page` is the latest response."""
 
     url: str
     session: requests.Session = field(default_factory=requests.Session)
@@ -44,7 +44,7 @@ class FormVisitor:
         return hidden(self.page.text) | {"action": action} | typed
 
     def send(self, form: dict[str, str], *, follow: bool = True, **headers: str) -> requests.Response:
-        """Send a form, and go where it leads unless told otherwise."""
+        """Send a form, and follow redirects unless the test forbids it."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = self.session.post(self.url, form, headers=named, allow_redirects=follow, timeout=20)
         if follow:
@@ -56,11 +56,11 @@ class FormVisitor:
         return self.send(self.form(action, **typed))
 
     def cookies(self) -> dict[str, str]:
-        """Return what the browser would send."""
+        """Return the cookies that the browser would send."""
         return self.session.cookies.get_dict()
 
     def twin(self) -> FormVisitor:
-        """Return a second window of the same browser, or a copy of its cookies in wrong hands."""
+        """Return a second window of the same browser, or a copy of its cookies for an attacker."""
         other = FormVisitor(self.url, page=self.page)
         other.session.cookies.update(self.session.cookies)
         return other

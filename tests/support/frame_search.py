@@ -1,4 +1,4 @@
-"""What error reporters show of frames: the local variables of each that an error went through, or one that it keeps."""
+"""A search of the local variables that error reporters show, in the frames of an error and of its chained errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def held(error: BaseException, *needles: str, modules: tuple[str, ...] = ("otpkit",)) -> list[str]:
-    """Return the functions of these packages whose local variables hold a needle, however deep in their repr."""
+    """Return the functions of these packages whose local variables contain a needle, at any depth of their repr."""
     waiting, seen, found = [error], set(), []
     while waiting:
         each = waiting.pop()
@@ -24,7 +24,7 @@ def held(error: BaseException, *needles: str, modules: tuple[str, ...] = ("otpki
 
 
 def _inside(value: Any) -> str:
-    """Return what a closure of otpkit's holds: a reporter that follows it would show it too."""
+    """Return the values in a closure of otpkit. An error reporter that follows closures would show them."""
     ours = str(getattr(value, "__module__", "")).startswith("otpkit")
     cells = (getattr(value, "__closure__", None) or ()) if ours else ()
     return " ".join(repr(cell.cell_contents) for cell in cells if not callable(cell.cell_contents))

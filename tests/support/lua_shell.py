@@ -1,4 +1,4 @@
-"""Runs scripts in a bare Lua, and flows with no Redis and no network."""
+"""A shell that runs scripts in plain Lua, and flows without Redis and without a network."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from otpkit.errors import GatewayRejectedError, OTPError, StoreUnavailableError
 from otpkit.gateways import Failover, Message
 from otpkit.testing import Outbox
 
-MAX_VALUE = 64  # bytes; beyond it Redis gives up its compact encoding of a hash
+MAX_VALUE = 64  # Bytes. Above this, Redis no longer uses its compact encoding of a hash.
 WRITES = ("HSET", "HDEL", "DEL", "SET", "PEXPIRE", "PERSIST")
 GLOBALS = b"string math table tonumber tostring ipairs pairs unpack type redis KEYS ARGV"
 
 
 class Refused(Exception):
-    """The server refuses a command of a script; what the script wrote before it stays."""
+    """The server's refusal of one command of a script. Earlier writes of the script remain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a server refuses: the `nth` write of a run, or every `command`; of one script, or on one kind of key."""
+    """A refused command: the `nth` write of a run, or every `command`; of one script, or on one kind of key."""
 
     nth: int = 0
     command: str = ""
@@ -34,7 +34,7 @@ class Fault:
     key_end: str = ""
 
     def hits(self, script: str, command: str, key: bytes, nth: int) -> bool:
-        """Whether this call is refused; `nth` counts the writes of a run from 1."""
+        """Return whether this call is refused. `nth` counts the writes of a run from 1."""
         return (
             (not self.script or script == self.script)
             and key.endswith(self.key_end.encode())
@@ -43,15 +43,15 @@ class Fault:
 
 
 class Lua:
-    """Runs scripts on plain dicts, in an environment where a global that nobody declared is an error."""
+    """Scripts on plain dicts, in a Lua environment where an undeclared global is an error."""
 
     def __init__(self) -> None:
         self.data: dict[bytes, Any] = {}
         self.lives: dict[bytes, int] = {}
-        """The life in milliseconds of each key that has one; no time passes."""
+        """The time to live in milliseconds of each key that has one. No time passes."""
         self.fault: Fault | None = None
         self.writes = 0
-        """How many the latest run tried."""
+        """The number of writes that the latest run tried."""
         self._running = ""
         self.seen: set[str] = set()
         runtime = lua51.LuaRuntime(encoding=None, unpack_returned_tuples=True)
@@ -74,7 +74,7 @@ class Lua:
         self._globals.redis = self._table({b"call": self._call})
 
     def run(self, effect: RunScript[object]) -> Any:
-        """Run one script and return its reply as a client gives it."""
+        """Run one script, and return its reply in the form that a client returns."""
         self.seen.add(effect.script.name)
         self._running, self.writes = effect.script.name, 0
         self._globals.KEYS = self._table([key.encode() for key in effect.keys])
@@ -153,7 +153,7 @@ class Lua:
 
 
 class Shell:
-    """Flows with no Redis and no network: the smallest shell there can be."""
+    """The smallest possible shell: it runs flows without Redis and without a network."""
 
     def __init__(self, *, clustered: bool, policy: Policy | None = None) -> None:
         self.lua = Lua()
@@ -206,7 +206,7 @@ class Shell:
         raise StoreUnavailableError(refusal)
 
     def drive(self, flow: Any) -> Any:
-        """Perform a flow."""
+        """Run a flow to its end."""
         try:
             effect = next(flow)
             while True:

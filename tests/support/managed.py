@@ -1,4 +1,4 @@
-"""A proxy as managed clusters have it: it reads the text of each script, and refuses one whose keys it can't tell.
+"""A proxy like that of managed clusters. It reads each script, and refuses one whose keys it can't determine.
 
 The rules and errors are those of Alibaba Cloud's clusters (`script_check_enable`): a key is an element of the KEYS
 array, no other Lua variable; some versions take no variable as an index either. Keys of one call lie in one slot.
@@ -30,7 +30,7 @@ _ALL_KEYS = {"del", "unlink", "exists", "mget"}
 
 
 def is_accepted(text: str, key: re.Pattern[str]) -> bool:
-    """Whether the check lets a script pass: each key of each call is spelled as `key` says."""
+    """Return whether the check accepts a script: every key of every call has the form that `key` matches."""
     for found in re.finditer(r"redis\s*\.\s*p?call", text):
         arguments = _arguments(text, found.end())
         if not arguments or not re.fullmatch(r"""(['"])\w+\1""", arguments[0]):
@@ -48,7 +48,7 @@ def is_accepted(text: str, key: re.Pattern[str]) -> bool:
 
 
 def _arguments(text: str, at: int) -> list[str]:
-    """Return the arguments of a call whose name ends at `at`."""
+    """Return the arguments of the call whose name ends at `at`."""
     depth, start, found = 0, at, []
     for i in range(at, len(text)):
         if text[i] in "([{":
@@ -66,13 +66,13 @@ def _arguments(text: str, at: int) -> list[str]:
 
 
 class ManagedProxy:
-    """Stands before a server. `strict` takes digits alone as indices; `one_slot` refuses keys of several slots."""
+    """A proxy before a server. `strict` accepts only digits as indices; `one_slot` refuses keys of several slots."""
 
     def __init__(self, upstream_url: str, *, strict: bool = False, one_slot: bool = False) -> None:
         self._path = Path(urlsplit(upstream_url).path)
         self._key, self._one_slot = STRICT if strict else LENIENT, one_slot
         self.read = 0
-        """How many scripts it has read."""
+        """The number of scripts that it has read."""
         proxy = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -122,7 +122,7 @@ class ManagedProxy:
 
 
 def _value(stream: Any) -> bytes:
-    """Read one value of the protocol as it stands."""
+    """Read one value of the protocol, unchanged."""
     line = _line(stream)
     if line[:1] in b"*~>%":
         count = int(line[1:]) * (2 if line[:1] == b"%" else 1)

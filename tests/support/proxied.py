@@ -1,4 +1,4 @@
-"""A caller behind the proxy, and what the server keeps of the caller does."""
+"""A caller behind the proxy, and the server's stored state after its calls."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from support.proxy import Proxy
 
 
 class Proxied:
-    """A caller behind the proxy, an outbox and clock, and a look at what the server keeps of it all."""
+    """A caller behind the proxy, with an outbox, a clock, and access to the server's stored state."""
 
     def __init__(self, caller: Caller, proxy: Proxy, outbox: Outbox, clock: MovableClock, server: redis.Redis) -> None:
         self.caller, self.proxy, self.outbox, self.clock, self.server = caller, proxy, outbox, clock, server
         self.namespace = caller.otp._config.namespace
         self.spoil: Callable[[], object] = lambda: None
-        """What a story does to the call that comes next."""
+        """A function that plans the faults of the next call."""
 
     @property
     def code(self) -> str:
         return self.outbox[-1].code
 
     def kept(self) -> tuple[Any, ...]:
-        """Return what is kept, without what differs from run to run: facts by kind, and every counter."""
+        """Return the stored state without parts that differ between runs: facts by kind, and every counter."""
         keys = list(self.server.scan_iter(match=f"{self.namespace}:*"))
         facts = [fact for key in keys if key.endswith(b":p") for fact in self.server.hgetall(key).items()]
         kinds = Counter(chr(name[0]) for name, _ in facts)
@@ -41,7 +41,7 @@ class Proxied:
 
 
 def told(answer: Any) -> Any:
-    """Return an answer without what differs from run to run."""
+    """Return a result without parts that differ between runs."""
     if isinstance(answer, Challenge):
         return (answer.delivery, answer.attempts_left, answer.sends_left, answer.expires_in, answer.replayed)
     if isinstance(answer, Proof):

@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and a Redis server that loses, cuts and delays answers to chosen scripts."""
+"""A TCP proxy between a client and a Redis server. It loses, cuts and delays replies to chosen scripts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ START_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to one script call, once the server has run it.
+    """One fault of a script call. Except for `refuse`, the server has run the script.
 
-    `drop` closes the connection before the answer, `cut` in the middle of it, `swallow` keeps the answer and the
-    connection, `delay` holds it back for `seconds`, `drip` lets a byte of it through every `seconds`, `say` gives
-    `reply` instead; `refuse` closes it before the request reaches the server. `between` is called when the server has
-    answered, and the client can't know yet.
+    `drop` closes the connection before the reply, and `cut` in the middle of it. `swallow` discards the reply and keeps
+    the connection open. `delay` delays the reply by `seconds`. `drip` passes one byte of it every `seconds`. `say`
+    sends `reply` instead. `refuse` closes the connection before the request reaches the server. `between` is called
+    after the server has replied, and before the client receives anything.
     """
 
     action: Action
@@ -32,34 +32,34 @@ class Fault:
 
 
 class Proxy:
-    """Passes all on but what is planned. `scripts` maps the SHA that a script is called by to its name."""
+    """A proxy that passes everything on except planned faults. `scripts` maps each script's SHA to its name."""
 
     def __init__(self, upstream_url: str, scripts: Mapping[str, str]) -> None:
         self._upstream = urlsplit(upstream_url)
         self._scripts = {sha.encode(): name for sha, name in scripts.items()}
         self._plans: dict[str, deque[Fault]] = {}
         self.calls: list[str] = []
-        """The names of the scripts that were called, those that were refused included."""
+        """The names of the called scripts, including refused calls."""
         self._connections: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self.port = 0
 
     def expect(self, script: str, *faults: Fault) -> None:
-        """Spoil the next calls of a script, one fault each, in this order."""
+        """Apply faults to the next calls of a script, one fault to each call, in this order."""
         self._plans.setdefault(script, deque()).extend(faults)
 
     def forget(self) -> None:
-        """Spoil nothing from here on."""
+        """Apply no more faults."""
         self._plans.clear()
 
     def planned(self) -> int:
-        """Return how many expected faults have not happened yet."""
+        """Return the number of expected faults that have not happened yet."""
         return sum(map(len, self._plans.values()))
 
     @property
     def url(self) -> str:
-        """The proxy, as redis-py takes it."""
+        """The proxy's URL for redis-py."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def __enter__(self) -> Self:
@@ -141,7 +141,7 @@ class Proxy:
                     writer.write(data[: max(1, len(data) // 2)])
                     await writer.drain()
                     writer.close()
-                    await asyncio.sleep(0.01)  # for the half to arrive before the end
+                    await asyncio.sleep(0.01)  # Let the first half arrive before the close.
                     return
                 if planned.action == "drip":
                     for byte in data:

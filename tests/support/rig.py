@@ -23,18 +23,18 @@ from otpkit.testing import MovableClock, Outbox
 from support.secrets import SECRET
 
 PHONE, OTHER_PHONE = "+8613800138000", "+8613900139000"
-VISITOR = "203.0.113.7"  # RFC 5737: an address of nobody
+VISITOR = "203.0.113.7"  # RFC 5737: an address for documentation.
 MEMORY = "memory://"
 MINUTE, HOUR, DAY = 60, 3600, 86_400  # seconds
 TEMPLATE = Template("SMS_585014", sign_name="阿里大鱼", params={"code": "{code}", "product": "alidayu"})
 
 
 class Killed(BaseException):
-    """Ends a call as a process's death would: no flow sees it."""
+    """The end of a call by the death of its process. No flow sees it."""
 
 
 class LoopThread:
-    """An event loop on a thread of its own, for callers that block."""
+    """An event loop on its own thread, for callers that block."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -51,7 +51,7 @@ class LoopThread:
 
 
 class Blocking:
-    """An `AsyncOTP`, or an async client, whose coroutines are run to their end: it can be called like its sync twin."""
+    """An `AsyncOTP` or async client whose coroutines run to their end. It is called like its sync counterpart."""
 
     def __init__(self, target: Any, loop: LoopThread) -> None:
         self.target = target
@@ -68,7 +68,7 @@ class Blocking:
 
 
 def _breakable(client_class: Any) -> Any:
-    """Return a client class whose instances stop answering once `broken` is set."""
+    """Return a client class whose instances stop responding once `broken` is set."""
 
     class Breakable(client_class):  # type: ignore[misc]
         broken = False
@@ -82,7 +82,7 @@ def _breakable(client_class: Any) -> Any:
 
 
 class Rig:
-    """What one test has for itself. Its OTPs are sync ones, or with a `loop` async ones."""
+    """The store, clock, outbox and OTPs of one test. The OTPs are sync, or async if there is a `loop`."""
 
     breakable = staticmethod(_breakable)
 
@@ -96,15 +96,15 @@ class Rig:
         self.clock = MovableClock()
         self.outbox = Outbox()
         self.events: list[Event] = []
-        """What those OTPs did that `heard` made."""
+        """The events of the OTPs that `heard` made."""
         self._loop = loop
         self._memory = fakeredis.FakeServer()
         self._opened: list[Any] = []
         self._otps: list[Any] = []
         self.server = self.look()
-        """A client to look at the store with."""
+        """A client that reads the store."""
         self.shared = self.client(**({} if store_url == MEMORY else {"max_connections": 300}))
-        """The client of all OTPs but those that are given another one, or the URL."""
+        """The client of every OTP, or its URL, unless a test passes another client."""
         self._store = store_url if is_by_url else self.shared
 
     def __enter__(self) -> Self:
@@ -115,26 +115,26 @@ class Rig:
 
     @property
     def loop(self) -> LoopThread:
-        """The loop of async OTPs."""
+        """The loop of the async OTPs."""
         assert self._loop is not None
         return self._loop
 
     def otp(self, **arguments: Any) -> Any:
-        """Return another OTP on the same store, with other arguments than the usual ones."""
+        """Return another OTP on the same store, with some arguments changed."""
         return self.adopt(self.build(**arguments))
 
     def heard(self, **arguments: Any) -> Any:
-        """Return another OTP whose events are kept in `events`."""
+        """Return another OTP whose events are recorded in `events`."""
         return self.otp(**{"on_event": self.events.append, **arguments})
 
     def adopt(self, otp: Any) -> Any:
-        """Return a bare OTP or AsyncOTP as one that blocks, to be closed with the rig."""
+        """Return a bare OTP or AsyncOTP as one that blocks. The rig closes it."""
         blocking = Blocking(otp, self.loop) if self.is_async else otp
         self._otps.append(blocking)
         return blocking
 
     def build(self, **arguments: Any) -> Any:
-        """Return the bare OTP or AsyncOTP, for the test to close."""
+        """Return the bare OTP or AsyncOTP. The test closes it."""
         usual = {
             "redis": self._store,
             "gateway": self.outbox,
@@ -146,7 +146,7 @@ class Rig:
         return self.shell(**(usual | arguments))
 
     def client(self, wrap: Callable[[Any], Any] = lambda client_class: client_class, **options: Any) -> Any:
-        """Return a client of the store, of the kind that the shell takes."""
+        """Return a client of the store, sync or async like the OTPs."""
         if self.store_url == MEMORY:
             fake = fakeredis.FakeAsyncRedis if self.is_async else fakeredis.FakeRedis
             client = wrap(fake)(server=self._memory, **options)
@@ -167,15 +167,15 @@ class Rig:
         return sorted(key.decode() for key in self.server.scan_iter(f"{self.namespace}:*{suffix}", count=1000))
 
     def lives(self) -> dict[str, int]:
-        """Return the life that each key has left, in milliseconds; -1 is for ever."""
+        """Return the remaining time to live of each key in milliseconds; -1 means no limit."""
         return {key: self.server.pttl(key) for key in self.stored()}
 
     def kinds(self) -> Counter[str]:
-        """Count what is kept of phones: s(ends), c(hallenges), f(ailures), p(roofs)."""
+        """Count the stored records of phones: s(ends), c(hallenges), f(ailures), p(roofs)."""
         return Counter(chr(name[0]) for key in self.stored(":p") for name in self.server.hkeys(key))
 
     def at(self, seconds: float = 0) -> datetime:
-        """Return the clock's time, `seconds` on."""
+        """Return the clock's time plus `seconds`."""
         return datetime.fromtimestamp(self.clock.now + seconds, UTC)
 
     def advance(self, seconds: float) -> None:
@@ -193,7 +193,7 @@ class Rig:
 
 
 class Untouchable(redis.Redis):
-    """A client that fails the test as soon as anything is asked of it."""
+    """A client that fails the test on any use."""
 
     def execute_command(self, *command: Any, **options: Any) -> Any:
         raise AssertionError(f"Redis was asked: {command[0]}")
@@ -205,12 +205,12 @@ def wrong(code: str, step: int = 1) -> str:
 
 
 def other_codes(code: str, count: int) -> list[str]:
-    """Return as many different wrong codes."""
+    """Return `count` different wrong codes."""
     return [wrong(code, step) for step in range(1, count + 1)]
 
 
 def outcome(call: Any, *args: Any, **options: Any) -> Any:
-    """Return what a call returns, or the OTPError that it raises."""
+    """Return the result of a call, or the OTPError that it raises."""
     try:
         return call(*args, **options)
     except OTPError as error:
@@ -218,12 +218,12 @@ def outcome(call: Any, *args: Any, **options: Any) -> Any:
 
 
 def names(outcomes: Any) -> Counter[str]:
-    """Count outcomes by the names of their classes."""
+    """Count outcomes by class name."""
     return Counter(type(each).__name__ for each in outcomes)
 
 
 def together(count: int, call: Callable[[int], Any]) -> list[Any]:
-    """Return the outcomes of `count` calls that start at once, each in a thread of its own."""
+    """Return the outcomes of `count` concurrent calls, each in its own thread."""
     barrier = threading.Barrier(count)
 
     def one(number: int) -> Any:
@@ -235,6 +235,6 @@ def together(count: int, call: Callable[[int], Any]) -> list[Any]:
 
 
 def in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function on a thread of its own, and return or raise what it does."""
+    """Call a function on its own thread, and return its result or raise its exception."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(function, *args, **kwargs).result(60)

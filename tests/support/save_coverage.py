@@ -1,4 +1,4 @@
-"""A plug-in that saves what coverage has measured, before a worker of pytest-xdist ends without a farewell."""
+"""A plug-in that saves the coverage data before a pytest-xdist worker ends abruptly."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import coverage
 
 
 def pytest_sessionfinish() -> None:
-    """Save it."""
+    """Save the coverage data."""
     if current := coverage.Coverage.current():
         current.save()

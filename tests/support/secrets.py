@@ -1,4 +1,4 @@
-"""Secrets for tests: as good as random ones, and the same in every run and every process."""
+"""Secrets for tests. They look random, and are the same in every run and every process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hashlib import sha256
 
 
 def secret_of(name: str) -> str:
-    """Return the secret of that name."""
+    """Return the secret with a name."""
     return sha256(f"otpkit's tests: {name}".encode()).hexdigest()
 
 

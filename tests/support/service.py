@@ -28,7 +28,7 @@ KEYS = (ApiKey.of("shop", KEY, ["signup", "login"]), ApiKey.of("scraper", OTHER_
 
 @dataclass(frozen=True)
 class Served:
-    """Where a service listens, and what stands behind it."""
+    """A running service: its URL, and its parts."""
 
     base_url: str
     port: int
@@ -37,7 +37,7 @@ class Served:
     server: Server
 
     def connections(self) -> int:
-        """Return how many connections there are, beside the session's."""
+        """Return the number of connections, without that of the session."""
         self.session.close()
         time.sleep(0.1)
         return len(self.server.server_state.connections)
@@ -63,7 +63,7 @@ class Served:
         return self.session.get(self.base_url + path, headers=auth, timeout=20)
 
     def issue(self, phone: str = PHONE, **fields: Any) -> str:
-        """Issue a code, and return it."""
+        """Issue a code, and return the code."""
         answer = self.post("/v1/challenges", {"phone": phone, **fields})
         assert answer.status_code == 201, answer.text
         return self.outbox[-1].code
@@ -82,7 +82,7 @@ def serving(
     otp_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Iterator[Served]:
-    """Serve in a thread, by the same server as `otpkit serve`."""
+    """Run the service in a thread, with the server that `otpkit serve` uses."""
     outbox, metrics, ready = Outbox(), Metrics(), threading.Event()
     listener = listen("127.0.0.1", 0)
     otp = AsyncOTP(

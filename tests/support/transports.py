@@ -1,4 +1,4 @@
-"""Both transports behind one face, so that the same tests run over each."""
+"""One interface to both transports, so that the same tests run over each."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from otpkit.transport.http import Transport
 from otpkit.transport.lanes import Lanes
 
 TRANSPORTS = ("threads", "aiohttp")
-ON_UVLOOP = (*TRANSPORTS, "uvloop")  # as `otpkit serve` runs
+ON_UVLOOP = (*TRANSPORTS, "uvloop")  # `otpkit serve` runs on uvloop.
 
 
 def new_loop(kind: str) -> asyncio.AbstractEventLoop:
-    """Return a new event loop: uvloop's for `uvloop`."""
+    """Return a new event loop: a uvloop loop for `uvloop`."""
     if kind != "uvloop":
         return asyncio.new_event_loop()
     import uvloop
@@ -29,7 +29,7 @@ def new_loop(kind: str) -> asyncio.AbstractEventLoop:
 
 
 class OverLoop:
-    """The transport by aiohttp, called from threads as `Transport` is: it runs on an event loop of its own."""
+    """The transport by aiohttp on its own event loop. Threads call it like `Transport`."""
 
     def __init__(self, kind: str, **options: Any) -> None:
         from otpkit.transport.aio import AsyncTransport
@@ -44,14 +44,14 @@ class OverLoop:
         try:
             return answer.result(60)
         finally:
-            del answer  # Its error's traceback holds this frame.
+            del answer  # The traceback of its error refers to this frame.
 
     def close(self) -> None:
-        """Close the connections; another exchange makes new ones."""
+        """Close the connections. A later exchange opens new ones."""
         asyncio.run_coroutine_threadsafe(self.native.close(), self._loop).result(60)
 
     def end(self) -> None:
-        """Close the event loop too."""
+        """Close the connections and the event loop."""
         self.close()
         asyncio.run_coroutine_threadsafe(self._loop.shutdown_asyncgens(), self._loop).result(60)
         asyncio.run_coroutine_threadsafe(self._loop.shutdown_default_executor(), self._loop).result(60)
@@ -65,7 +65,7 @@ AnyTransport: TypeAlias = Transport | OverLoop
 
 @contextmanager
 def opened(kind: str) -> Iterator[Callable[..., AnyTransport]]:
-    """Give a function that makes transports of a kind; they are closed at the end."""
+    """Yield a function that makes transports of a kind. Close them at the end."""
     made: list[AnyTransport] = []
 
     def make(**options: Any) -> AnyTransport:
@@ -80,7 +80,7 @@ def opened(kind: str) -> Iterator[Callable[..., AnyTransport]]:
 
 
 def give(otp: AsyncOTP, transport: AnyTransport) -> None:
-    """Have an AsyncOTP use a transport."""
+    """Set the transport of an AsyncOTP."""
     lanes = otp._lanes
     lanes._is_looked_for = True
     if isinstance(transport, OverLoop):
@@ -90,7 +90,7 @@ def give(otp: AsyncOTP, transport: AnyTransport) -> None:
 
 
 def choose(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have AsyncOTP use a kind of transport, whatever is installed; it fails where that can't be had."""
+    """Make AsyncOTP use a kind of transport, even if another is preferred. Fail if it is not available."""
     real = Lanes._look_for_aio
 
     def look_for(self: Lanes) -> Any:

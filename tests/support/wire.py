@@ -1,4 +1,4 @@
-"""A wire in the test's own event loop, between a client and a real server: cut, held, dripped, refused, or spoilt."""
+"""A wire in the test's event loop, between a client and a real server. It cuts, holds, drips, refuses or adds bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FOREVER = 1 << 60
 
 
 class Wire:
-    """Passes bytes on. What a test does to it holds for connections that are open, and for those to come.
+    """A wire that passes bytes on. A test's change applies to open connections and to later ones.
 
     `requests` and `replies` are how many more bytes pass in each direction; the byte after them closes the connection
     that carried it, both ways, and from then on all bytes pass again.
@@ -21,49 +21,49 @@ class Wire:
         self._upstream = urlsplit(upstream_url)
         self.requests = self.replies = FOREVER
         self.drip_s = 0.0
-        """Seconds that each byte takes of the replies that come from now on."""
+        """The delay of each byte of later replies, in seconds."""
         self.greeting = b""
-        """What the next connection is told after its first reply, unasked."""
+        """Bytes that the next connection receives after its first reply, without a request."""
         self.flows = asyncio.Event()
-        """Whether replies pass; they are held back while it is clear."""
+        """An event that is set while replies pass. While it is clear, replies are held."""
         self.flows.set()
         self.is_refusing = False
-        """Whether new connections are closed at once."""
+        """True to close new connections at once."""
         self.opened = 0
-        """How many connections a client has opened."""
+        """The number of connections that a client has opened."""
         self.asked = bytearray()
-        """What the client has sent."""
+        """The bytes that the client has sent."""
         self._clients: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
 
     @property
     def upstream_path(self) -> str:
-        """The server's socket."""
+        """The path of the server's socket."""
         return self._upstream.path
 
     @property
     def url(self) -> str:
-        """The wire, as redis-py takes it."""
+        """The wire's URL for redis-py."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def open(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         return len(self._clients)
 
     def close_all(self) -> None:
-        """Close all connections, as a server does that ends."""
+        """Close all connections, like a server that shuts down."""
         for writer in self._clients:
             writer.close()
 
     def reset_all(self) -> None:
-        """Close all connections without a word, as a router does that forgets them."""
+        """Reset all connections, like a router that loses its state."""
         for writer in self._clients:
             writer.transport.abort()
 
     def say(self, data: bytes) -> None:
-        """Send bytes to every client, as if the server had."""
+        """Send bytes to every client, as if they came from the server."""
         for writer in self._clients:
             writer.write(data)
 
@@ -134,6 +134,6 @@ class Wire:
             await writer.drain()
             if self.replies < 0:
                 self.replies = FOREVER
-                writer.close()  # What passed arrives before the end.
+                writer.close()  # Let passed bytes arrive before the close.
                 await writer.wait_closed()
                 return

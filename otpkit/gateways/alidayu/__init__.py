@@ -1,4 +1,4 @@
-"""Alidayu (阿里云大鱼)."""
+"""The gateway of Alidayu (阿里云大鱼)."""
 
 from otpkit.gateways.alidayu.gateway import Alidayu
 from otpkit.gateways.alidayu.responses import SmsDetail, SmsDetailPage

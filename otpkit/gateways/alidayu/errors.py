@@ -1,7 +1,7 @@
-"""Why Alidayu refuses: the document's table of error codes (业务错误码对照表), and that of the API gateway before it.
+"""Error codes of Alidayu: the document's table (业务错误码对照表), and that of the API gateway in front of it.
 
-The API gateway names its reasons by phrases, as of old, or by words of six characters. Its flow control is the
-account's, so it is `quota`: another gateway has an allowance of its own.
+The API gateway names its reasons by phrases (older versions) or by words of six characters. Its flow control counts the
+account's calls, so the category is `quota`: another gateway has its own limit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BAD_PAGING: Final = "80002"
 _DOCUMENT: Final = "《阿里云大鱼服务 API 使用文档》, 业务错误码对照表"
 _GATEWAY_PAGE: Final = "https://help.aliyun.com/document_detail/43906.html"  # API网关错误代码表
 
-# Of both calls.
+# Both calls return these codes.
 _BUSINESS: Final = {
     "50001": Refusal(
         "account",
@@ -45,7 +45,7 @@ _BUSINESS: Final = {
     "50009": Refusal(
         "number",
         "the number is not valid (手机号码格式错误)",
-        "the person at the form must give another mobile number",
+        "the person at the form must enter another mobile number",
     ),
     TOO_MANY_NUMBERS: Refusal(
         "request",
@@ -69,13 +69,13 @@ _BUSINESS: Final = {
     ),
     BAD_DATE: Refusal(
         "request",
-        "the date can't be asked for (查询时间非法)",
-        "the developer must ask for one of the last 30 days in China",
+        "the date is out of range (查询时间非法)",
+        "the developer must pass one of the last 30 days in China",
     ),
     BAD_PAGING: Refusal(
         "request",
         "the paging is not valid (分页参数不合法)",
-        "the developer must ask for page 1 or later, and for 1 to 50 rows a page",
+        "the developer must pass a page from 1, and 1 to 50 rows a page",
     ),
     "99998": Refusal(
         "request",
@@ -86,17 +86,17 @@ _BUSINESS: Final = {
 
 BUSINESS_ERRORS: Final[dict[str, Refusal]] = documented(_DOCUMENT, _BUSINESS)
 
-_KEYS: Final = "the operator must check app_key and app_secret, blanks around them too"
-_OWNER: Final = "the account's owner must look at the application in the console"
-_BUY: Final = "the account's owner must buy more calls, or the operator have another gateway"
+_KEYS: Final = "the operator must check app_key and app_secret, and remove spaces around them"
+_OWNER: Final = "the account's owner must check the application in the console"
+_BUY: Final = "the account's owner must buy more calls, or the operator must add another gateway"
 _ADDRESS: Final = "the operator must check base_url"
 _REPORT: Final = "the developer must report it to otpkit"
-_ASK: Final = "the operator must look into the records, and contact Aliyun's support if it lasts"
+_ASK: Final = "the operator must check the records, and contact Aliyun's support if it continues"
 
 _THROTTLED: Final = Refusal(
     "quota",
     "the application makes too many calls (流控)",
-    "the operator must have the application's limit raised, or have another gateway",
+    "the operator must have the application's limit raised, or add another gateway",
 )
 _BAD_KEY: Final = Refusal("configuration", "the AppKey is not valid", _KEYS, concerns="gateway")
 _BAD_SECRET: Final = Refusal("configuration", "the AppSecret is wrong", _KEYS, concerns="gateway")
@@ -110,13 +110,13 @@ _DENIED: Final = Refusal("account", "this host's address may not call the API", 
 _CLOSED: Final = Refusal("account", "the API's domain is closed", _OWNER)
 _NO_API: Final = Refusal("request", "there is no such API at this address", _ADDRESS, concerns="gateway")
 _MALFORMED: Final = Refusal("request", "the request is malformed", _REPORT)
-_SIGNATURE: Final = Refusal("request", "a signature is asked for, or is not valid", _ADDRESS, concerns="gateway")
+_SIGNATURE: Final = Refusal("request", "a signature is required, or is not valid", _ADDRESS, concerns="gateway")
 
 GATEWAY_ERRORS: Final[dict[str, Refusal]] = documented(
     _GATEWAY_PAGE,
     {
         **{f"Throttled by {whose} Flow Control": _THROTTLED for whose in ("USER", "APP", "API", "DOMAIN", "GROUP")},
-        "TThrottled by GROUP Flow Control": _THROTTLED,  # as the table writes it
+        "TThrottled by GROUP Flow Control": _THROTTLED,  # The table has this spelling.
         "Throttled*": _THROTTLED,
         "T429*": _THROTTLED,
         "Quota Exhausted": _EXHAUSTED,
@@ -147,7 +147,7 @@ GATEWAY_ERRORS: Final[dict[str, Refusal]] = documented(
     },
 )
 
-# All of them come with a 5xx.
+# Each of these codes comes with a 5xx.
 UNCERTAIN: Final[dict[str, Doubt]] = documented(
     _GATEWAY_PAGE,
     {
@@ -164,5 +164,5 @@ UNCERTAIN: Final[dict[str, Doubt]] = documented(
 
 
 def business_error(code: str) -> GatewayRejectedError:
-    """Return the error for a code of the table."""
+    """Return the error for a code of the document's table."""
     return ALIDAYU.refused(BUSINESS_ERRORS[code], code)

@@ -1,4 +1,4 @@
-"""Alidayu (阿里云大鱼): messages by `sendSms`, their records by `querySmsDetail`.
+"""The gateway of Alidayu (阿里云大鱼): `sendSms` sends messages, `querySmsDetail` returns their records.
 
 Source: 《阿里云大鱼服务 API 使用文档》.
 """
@@ -39,13 +39,14 @@ class Alidayu(Gateway):
 
     Args:
         app_key: the application's AppKey.
-        app_secret: its AppSecret.
-        base_url: where the API is; `http://` is for loopback alone, for the secret travels in clear.
-        timeout: seconds to connect and seconds to answer; one number means both.
-        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
-            says of proxies counts for nothing, and `http://` of loopback goes directly.
+        app_secret: the application's AppSecret.
+        base_url: the API's URL; `http://` is allowed for loopback only, because the secret is sent unencrypted.
+        timeout: connect timeout and response timeout, in seconds; one number sets both.
+        proxy: the URL of an HTTP proxy, such as `http://user:password@proxy.example:3128`; None connects directly. The
+            environment's proxy variables are ignored, and `http://` to loopback is always direct.
 
-    Raises ConfigurationError for anything that can't work, naming the field and the remedy.
+    Raises:
+        ConfigurationError: an argument is not valid. The error names the field and the remedy.
     """
 
     name: ClassVar[str] = ALIDAYU.name
@@ -77,13 +78,20 @@ class Alidayu(Gateway):
         return f"Alidayu(base_url={self.base_url!r}, timeout={self.timeout!r})"
 
     def send(self, message: Message) -> Flow[Receipt]:
-        """Send one message by one `sendSms`; after an uncertain outcome look once into the records.
+        """Send one message by one `sendSms`. After an uncertain outcome, query the records once.
 
-        `extend` carries the send id: a record that has it turns an uncertain receipt into an accepted one. To
-        find none proves nothing. The message is never sent again.
+        `extend` carries the send id. If a record has it, the uncertain receipt becomes an accepted one. A missing
+        record proves nothing. The message is never resent.
 
-        Raises GatewayRejectedError where it was certainly not sent: the document's codes with `success`
-        false, a 4xx, no connection, or a number outside the mainland.
+        Args:
+            message: the message to send.
+
+        Returns:
+            The receipt, accepted or uncertain.
+
+        Raises:
+            GatewayRejectedError: the message was certainly not sent: one of the document's codes with `success` false,
+                a 4xx, no connection, or a number outside the mainland.
         """
         receipt = yield from ALIDAYU.hand_over(self._request(SEND, message_params(message)), read_receipt)
         if receipt.outcome == "uncertain" and (
@@ -93,12 +101,22 @@ class Alidayu(Gateway):
         return receipt
 
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
-        """Ask `querySmsDetail` what became of the send `send_id`, made to `phone` (E.164) at about `sent_at`.
+        """Query the delivery of a message by `querySmsDetail`.
 
-        The day is that of Shanghai; within ten minutes of midnight both are asked. The record's `sms_status`
-        alone decides. No answer, or no such record, is state `unknown`.
+        The day is that of Shanghai. Within ten minutes of midnight, both days are queried. Only the record's
+        `sms_status` decides the state.
 
-        Raises GatewayRejectedError where the gateway refuses to say.
+        Args:
+            phone: the recipient's number, E.164.
+            send_id: the message's send id.
+            sent_at: the approximate time of the send, an aware datetime.
+            message_id: not used.
+
+        Returns:
+            The delivery. Its state is `unknown` if there is no answer or no such record.
+
+        Raises:
+            GatewayRejectedError: the gateway refused the query.
         """
         detail = yield from self._records.find(mainland_number(phone), send_id, sent_at)
         return Delivery(state="unknown", gateway=self.name) if detail is None else read_delivery(detail)
@@ -112,21 +130,26 @@ class Alidayu(Gateway):
         params: Mapping[str, str] | None = None,
         extend: str | None = None,
     ) -> Receipt:
-        """Send a message, which need not hold a code, to one number or up to 200, by one HTTP request.
+        """Send a message to 1 to 200 numbers by one HTTP request. The message need not contain a code.
+
+        Source: 《阿里云大鱼服务 API 使用文档》, sendSms.
 
         Args:
-            rec_num: mainland numbers in any usual spelling: a list, or a text with commas between them. Each gets one
-                message, however often it is named.
+            rec_num: mainland numbers in any usual format, as a list or a text with commas between them. A number that
+                occurs twice gets one message.
             template_code: an approved template, like `SMS_585014`.
             sign_name: an approved signature, without 【】.
             params: the template's variables; None sends none.
-            extend: a text that comes back in the records.
+            extend: a text that the records return; None sends none.
 
-        Returns a Receipt whose `outcome` is `accepted` or `uncertain`: then it may have been sent.
+        Returns:
+            A Receipt whose `outcome` is `accepted`, or `uncertain` if the message may have been sent.
 
-        Raises GatewayRejectedError where it was certainly not sent (no number is category `request`, more
-        than 200 is code 50010, neither reaches the gateway), PhoneError for what is no mainland mobile
-        number, and ConfigurationError for a malformed template code, signature or value.
+        Raises:
+            GatewayRejectedError: the message was certainly not sent. An empty list is category `request`, more than 200
+                numbers is code 50010; neither is sent to the gateway.
+            PhoneError: an entry is not a mainland mobile number.
+            ConfigurationError: the template code, the signature or a value is malformed.
         """
         fields = send_params(read_numbers(rec_num), template_code, sign_name, params, extend)
         return drive(ALIDAYU.hand_over(self._request(SEND, fields), read_receipt))
@@ -140,19 +163,26 @@ class Alidayu(Gateway):
         page: int = 1,
         page_size: int = MAX_PAGE_SIZE,
     ) -> SmsDetailPage:
-        """Ask for one page of the messages sent to a number on a day.
+        """Query one page of the messages sent to a number on a day.
+
+        Source: 《阿里云大鱼服务 API 使用文档》, querySmsDetail.
 
         Args:
-            rec_num: a mainland number in any usual spelling.
+            rec_num: a mainland number in any usual format.
             query_date: the day in Shanghai, one of the last 30: a date, an aware datetime, `20151215` or
                 `2015-12-15`.
-            biz_id: the message id of the send's receipt, to see its records alone.
-            page: from 1.
-            page_size: rows, 1 to 50.
+            biz_id: the message id of a send's receipt, to query only its records; None queries all.
+            page: the page's number, from 1.
+            page_size: rows on a page, 1 to 50.
 
-        Raises GatewayRejectedError where the gateway refuses; a date or paging out of bounds (codes 80001 and
-        80002) does not reach it. Category `connection` says that no answer came: the query may be repeated.
-        PhoneError for what is no mainland mobile number.
+        Returns:
+            The page.
+
+        Raises:
+            GatewayRejectedError: the gateway refused the query. A date or paging out of range (codes 80001 and 80002)
+                is refused before it is sent. Category `connection` means that no answer came: the query may be
+                repeated.
+            PhoneError: `rec_num` is not a mainland mobile number.
         """
         require_paging(page, page_size)
         query = Query(read_number(rec_num), read_day(query_date), biz_id, page, page_size)
@@ -161,11 +191,21 @@ class Alidayu(Gateway):
     def iter_sms_details(
         self, rec_num: str, query_date: date | str, *, biz_id: str | None = None
     ) -> Iterator[SmsDetail]:
-        """Iterate over all messages sent to a number on a day, with the arguments of `query_sms_detail`.
+        """Iterate over all messages sent to a number on a day.
 
-        It asks for pages until one is short, whatever `total_page` says, and for at most 100 of 50 rows.
+        It queries pages of 50 rows until one has fewer rows, at most 100 pages. It ignores `total_page`.
 
-        Raises what `query_sms_detail` raises.
+        Args:
+            rec_num: as for `query_sms_detail`.
+            query_date: as for `query_sms_detail`.
+            biz_id: as for `query_sms_detail`.
+
+        Returns:
+            An iterator over the messages. It makes each query when its rows are needed.
+
+        Raises:
+            GatewayRejectedError: as for `query_sms_detail`; also after 100 full pages.
+            PhoneError: `rec_num` is not a mainland mobile number.
         """
         return self._records.each(read_number(rec_num), read_day(query_date), biz_id)
 
@@ -175,7 +215,7 @@ class Alidayu(Gateway):
         return None if isinstance(answer, TransportFailure) else read_page(answer)
 
     def _request(self, api: str, params: Mapping[str, str], timeout: tuple[float, float] | None = None) -> HttpRequest:
-        # Its repr hides the parameters: no frame that errors are raised in holds them in clear.
+        # The request's repr hides the parameters, so tracebacks that show local variables do not reveal them.
         return HttpRequest(
             method="GET",
             url=f"{self.base_url}/{api}",

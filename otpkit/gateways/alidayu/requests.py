@@ -1,4 +1,4 @@
-"""What Alidayu is asked: pure functions to the parameters of its two calls, checked before they are sent."""
+"""Parameters of Alidayu's two calls: pure functions that check and build them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from otpkit.gateways.alidayu.errors import (
 )
 from otpkit.gateways.base import Message
 from otpkit.gateways.china_time import recent_day
-from otpkit.gateways.records import MAX_PAGE_SIZE, is_page  # the parameter's table says 100, error 80002 says 50
+from otpkit.gateways.records import MAX_PAGE_SIZE, is_page  # The document's tables differ: 100 rows, error 80002: 50.
 from otpkit.template import Template
 
 SEND: Final = "sendSms"
 QUERY: Final = "querySmsDetail"
-MAX_NUMBERS: Final = 200  # of one sendSms
+MAX_NUMBERS: Final = 200  # numbers in one sendSms
 
 
 def message_params(message: Message) -> dict[str, str]:
-    """Return the parameters that send a message to one number; `extend` is its send id.
+    """Return the parameters that send a message to one number. `extend` is its send id.
 
-    Raises GatewayRejectedError of category `configuration` for a phone outside the mainland.
+    Raises:
+        GatewayRejectedError: the number is outside the mainland, category `configuration`.
     """
     number, template = mainland_number(message.phone), message.template
     return _send_params(number, template.code, template.sign_name, message.params, message.send_id)
@@ -42,11 +43,12 @@ def send_params(
     params: Mapping[str, str] | None,
     extend: str | None,
 ) -> dict[str, str]:
-    """Return the parameters that send to `numbers`, as `read_numbers` gave them.
+    """Return the parameters that send to `numbers`, which come from `read_numbers`.
 
-    Raises ConfigurationError for a malformed template code, signature or value.
+    Raises:
+        ConfigurationError: the template code, the signature or a value is malformed.
     """
-    template = Template(template_code, sign_name)  # for its checks
+    template = Template(template_code, sign_name)  # The constructor checks both.
     for name, value in (params or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):
             kind = type(value).__name__
@@ -57,7 +59,7 @@ def send_params(
 def query_params(
     number: str, day: date, page: int = 1, page_size: int = MAX_PAGE_SIZE, biz_id: str | None = None
 ) -> dict[str, str]:
-    """Return the parameters that ask for one page of records."""
+    """Return the parameters that query one page of records."""
     params = {} if biz_id is None else {"biz_id": biz_id}
     return params | {
         "rec_num": number,
@@ -68,9 +70,10 @@ def query_params(
 
 
 def mainland_number(phone: str) -> str:
-    """Return the 11 digits of an E.164 phone, without 0 or +86.
+    """Return the 11 digits of an E.164 number, without 0 or +86.
 
-    Raises GatewayRejectedError of category `configuration` for a phone outside the mainland.
+    Raises:
+        GatewayRejectedError: the number is outside the mainland, category `configuration`.
     """
     number = phones.mainland_number(phone)
     if number is None:
@@ -80,14 +83,16 @@ def mainland_number(phone: str) -> str:
 
 
 def read_number(text: str) -> str:
-    """Return the 11 digits of a mainland number in any usual spelling, or raise PhoneError."""
+    """Return the 11 digits of a mainland number in any usual format, or raise PhoneError."""
     return mainland_number(phones.parse(text))
 
 
 def read_numbers(rec_num: str | Sequence[str]) -> list[str]:
-    """Return one number or several, in a list or with commas between them, each once, in their order.
+    """Return the numbers of a list or of a text with commas, each once, in their order.
 
-    Raises GatewayRejectedError for none and for more than 200, PhoneError for one that is none.
+    Raises:
+        GatewayRejectedError: there is no number, or there are more than 200.
+        PhoneError: an entry is not a mainland mobile number.
     """
     numbers = list(dict.fromkeys(map(read_number, rec_num.split(",") if isinstance(rec_num, str) else rec_num)))
     if not numbers:
@@ -98,9 +103,10 @@ def read_numbers(rec_num: str | Sequence[str]) -> list[str]:
 
 
 def read_day(query_date: date | str) -> date:
-    """Return the day in Shanghai that is meant, once it is one of the last 30 by this host's clock.
+    """Return the day in Shanghai if it is one of the last 30 by this host's clock.
 
-    Raises GatewayRejectedError, code 80001.
+    Raises:
+        GatewayRejectedError: it is not, code 80001.
     """
     day = recent_day(query_date)
     if day is None:
@@ -109,7 +115,7 @@ def read_day(query_date: date | str) -> date:
 
 
 def require_paging(page: object, page_size: object) -> None:
-    """Raise GatewayRejectedError, code 80002, unless there can be such a page."""
+    """Check a page's number and size. Raise GatewayRejectedError, code 80002, if one is out of range."""
     if not is_page(page, page_size):
         raise business_error(BAD_PAGING)
 

@@ -1,8 +1,8 @@
-"""What Alidayu's answers mean: pure functions from a response to a receipt, a page of records, or a refusal.
+"""Parsing of Alidayu's answers: pure functions from a response to a receipt, a page of records, or a refusal.
 
-The document contradicts itself in places; where it does, nothing counts as sent or as refused that is not
-clearly said so. `msg` is never matched on. Of the API gateway's reasons only the documented ones are shown: any other
-text may hold a number or a code.
+The document contradicts itself in places. There an answer counts as sent or as refused only if it is unambiguous. `msg`
+is never matched. Errors show only the documented reasons of the API gateway: any other text may contain a number or a
+code.
 """
 
 from __future__ import annotations
@@ -33,11 +33,19 @@ _STATE: Final[dict[SmsStatus, Literal["pending", "failed", "delivered", "unknown
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmsDetail:
-    """One message as `querySmsDetail` records it. Its repr hides number and content.
+    """One message in the records of `querySmsDetail`. Its repr hides the number and the content.
 
-    `content` holds the code. `extend` is what was given to the send, `result_code` the carrier's ("" where it
-    gave no short word), `sent_at` and `received_at` are aware, at UTC+8, or None. Only `status` says what
-    became of the message: the document's own sample is of a waiting one with a `received_at`.
+    Only `status` decides the delivery: the document's own sample is a waiting message that has a `received_at`.
+
+    Args:
+        extend: the `extend` of the send.
+        rec_num: the recipient's number, as the gateway writes it.
+        result_code: the carrier's result code; "" if it is not a short word.
+        template_code: the template's code.
+        content: the text of the message, which contains the code.
+        sent_at: the time of the send, an aware datetime in UTC+8, or None.
+        received_at: the time of the receipt, an aware datetime in UTC+8, or None.
+        status: `waiting`, `failed`, `delivered` or `unknown`.
     """
 
     extend: str
@@ -52,9 +60,16 @@ class SmsDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmsDetailPage:
-    """One page of records, with the gateway's own counts; in the document's sample `total_page` is wrong.
+    """One page of records, with the gateway's own counts.
 
-    A count that it did not give is 0.
+    A missing count is 0. In the document's sample `total_page` is wrong.
+
+    Args:
+        current_page: the number of this page, from 1.
+        page_size: rows on a page.
+        total_count: rows in total.
+        total_page: pages in total.
+        details: the rows of this page.
     """
 
     current_page: int
@@ -65,23 +80,24 @@ class SmsDetailPage:
 
 
 def read_receipt(response: HttpResponse) -> Receipt | GatewayRejectedError:
-    """Judge the answer to sendSms: a receipt, accepted or uncertain, or an error where it clearly was not sent."""
+    """Return the receipt of a sendSms, accepted or uncertain, or an error if the message was certainly not sent."""
     if 400 <= response.status < 500:
         return _http_refusal(response) or ALIDAYU.uncertain()
     body = _answer(response)
     if body.get("success") is True:
         return Receipt(ALIDAYU.name, message_id(body.get("model")))
     code = token(body.get("code"))
-    # The document's own sample of a success says `false`, with code 0: neither a success nor a failure.
+    # The document's own sample of a success has `success` false and code 0. Treat it as neither success nor failure.
     if body.get("success") is False and code in BUSINESS_ERRORS:
         return business_error(code)
     return ALIDAYU.uncertain()
 
 
 def read_page(response: HttpResponse) -> SmsDetailPage | None:
-    """Read the answer to querySmsDetail; None where it is no answer to it.
+    """Return the page in an answer to querySmsDetail, or None if it is not such an answer.
 
-    Raises GatewayRejectedError where the gateway refuses to say.
+    Raises:
+        GatewayRejectedError: the gateway refused the query.
     """
     verdict = _judge_query(response)
     if isinstance(verdict, GatewayRejectedError):
@@ -90,7 +106,7 @@ def read_page(response: HttpResponse) -> SmsDetailPage | None:
 
 
 def read_delivery(detail: SmsDetail) -> Delivery:
-    """Turn a record into what became of the message. Its status alone decides."""
+    """Return the delivery of a record. Only its status decides the state."""
     state = _STATE[detail.status]
     settled = state in {"delivered", "failed"}
     return Delivery(
@@ -108,7 +124,7 @@ def _judge_query(response: HttpResponse) -> SmsDetailPage | GatewayRejectedError
     body = _answer(response)
     rows = body.get("values")
     code = token(body.get("code")) or token(body.get("errorCode"))
-    # Three envelopes: rows, {success, code, msg}, {errorCode, errorMessage}.
+    # An answer has one of three forms: rows, {success, code, msg}, or {errorCode, errorMessage}.
     if not rows and code not in {"", "0"} and body.get("success") is not True:
         return _query_refusal(response, code)
     if not isinstance(rows, list):
@@ -123,7 +139,7 @@ def _judge_query(response: HttpResponse) -> SmsDetailPage | GatewayRejectedError
 
 
 def _http_refusal(response: HttpResponse) -> GatewayRejectedError | None:
-    """Judge a 4xx. API gateways throttle by 403 too, so that it does not mean a bad key. None leaves it open."""
+    """Return the error for a 4xx, or None if the outcome is uncertain. A 403 may be throttling, not a bad key."""
     if any(reason in UNCERTAIN for reason in _reasons(response)):
         return None
     if (refusal := _gateway_refusal(response)) is not None:
@@ -131,11 +147,11 @@ def _http_refusal(response: HttpResponse) -> GatewayRejectedError | None:
     code = token(json_object(response).get("errorCode")) or token(_headers(response).get("x-ca-error-code"))
     status = f"HTTP {response.status}"
     if response.status == 401:
-        problem = f"the key or the secret is not accepted ({status})"
+        problem = f"the AppKey or the AppSecret is not accepted ({status})"
         return ALIDAYU.rejection("account", problem, "the operator must check app_key and app_secret", code)
     problem = f"the request is refused ({status})"
     return ALIDAYU.rejection(
-        "request", problem, "the operator must look its code up, and check base_url and app_key", code
+        "request", problem, "the operator must look up the error code, and check base_url and app_key", code
     )
 
 
@@ -143,12 +159,12 @@ def _query_refusal(response: HttpResponse, code: str) -> GatewayRejectedError:
     if code in BUSINESS_ERRORS:
         return business_error(code)
     return _gateway_refusal(response) or ALIDAYU.rejection(
-        "request", "the query is refused", "the operator must look its code up", code
+        "request", "the query is refused", "the operator must look up the error code", code
     )
 
 
 def _gateway_refusal(response: HttpResponse) -> GatewayRejectedError | None:
-    """Return the error for the first reason that the API gateway's table has; None where it has none of them."""
+    """Return the error for the first reason that is in the API gateway's table, or None if none is."""
     wait = seconds(_headers(response).get("retry-after"))
     reasons = _reasons(response)
     for reason in reasons:
@@ -162,13 +178,13 @@ def _gateway_refusal(response: HttpResponse) -> GatewayRejectedError | None:
 
 
 def _name_of(reason: str) -> str | None:
-    """Return the documented name of a reason. A text begins with it; what follows may be anything."""
+    """Return the documented name of a reason, or None. The text begins with the name; any text may follow."""
     phrases = [name for name in GATEWAY_ERRORS if " " in name and reason.startswith(name.rstrip("*"))]
     return max(phrases, key=len, default=None) or family_of(reason, GATEWAY_ERRORS)
 
 
 def _reasons(response: HttpResponse) -> list[str]:
-    """Return what may name the reason: the codes of body and headers, then their texts."""
+    """Return the values that may name the reason: the codes of body and headers, then their texts."""
     body, headers = json_object(response), _headers(response)
     return [
         text_of(body.get("errorCode")),
@@ -179,7 +195,7 @@ def _reasons(response: HttpResponse) -> list[str]:
 
 
 def _headers(response: HttpResponse) -> dict[str, str]:
-    # HTTP libraries read headers as Latin-1; a Chinese text in one is UTF-8 nevertheless.
+    # HTTP libraries decode headers as Latin-1, but Chinese text in a header is UTF-8.
     return {
         name.lower(): value.encode("latin-1", "replace").decode("utf-8", "replace")
         for name, value in response.headers.items()

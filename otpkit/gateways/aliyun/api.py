@@ -1,4 +1,4 @@
-"""What Alibaba Cloud's SMS and voice APIs share: credentials, a signed request, and an answer's verdict."""
+"""Shared parts of Alibaba Cloud's SMS and voice APIs: credentials, signed requests, and parsing of answers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from otpkit.gateways.base import Receipt
 from otpkit.gateways.credentials import Credentials, CredentialsSource, current, source
 from otpkit.gateways.provider import Provider, Refusal, ask, json_object, message_id, seconds, token
 
-VERSION: Final = "2017-05-25"  # of both APIs
+VERSION: Final = "2017-05-25"  # Both APIs have this version.
 NEEDED_CREDENTIALS: Final = (("access_key_id", "credentials"), ("access_key_secret", "credentials"))
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class Api:
-    """One of the two APIs: where it is, who signs, and what its error codes mean."""
+    """One of the two APIs: its URL, its credentials, and its table of error codes."""
 
     def __init__(
         self,
@@ -45,13 +45,14 @@ class Api:
             self.timeout = checks.value("timeout", validation.timeouts, timeout)
             self._proxy = checks.value("proxy", validation.proxy_url, proxy)
         parts = urlsplit(self.base_url)
-        self._host = parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])  # as HTTP writes it
+        self._host = parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])  # The Host header omits a default port.
         self._path = f"{parts.path}/"
 
     def credentials(self) -> Flow[Credentials]:
-        """Return the credentials to sign with; a function that gives them is called each time.
+        """Return the credentials to sign with. If they come from a function, call it for each request.
 
-        Raises GatewayRejectedError of category `account` where it raises, or gives none: nothing was sent.
+        Raises:
+            GatewayRejectedError: the function failed or returned no credentials, category `account`. Nothing was sent.
         """
         return (yield from current(self.provider, self._source))
 
@@ -64,8 +65,8 @@ class Api:
         at: datetime | None = None,
         timeout: tuple[float, float] | None = None,
     ) -> HttpRequest:
-        """Return a signed request, made `at` this time; None is now, by this host's clock."""
-        # Its repr hides the parameters: no frame that errors are raised in holds them in clear.
+        """Return a signed request with the date `at`; None means now, by this host's clock."""
+        # The request's repr hides the parameters, so tracebacks that show local variables do not reveal them.
         headers = signing.signed_headers(
             credentials,
             action=action,
@@ -86,16 +87,19 @@ class Api:
         )
 
     def read_receipt(self, response: HttpResponse, id_field: str) -> Receipt | GatewayRejectedError:
-        """Judge the answer to a call that sends: accepted where `Code` is OK, rejected where it surely is not."""
+        """Return the receipt of a send: accepted if `Code` is OK, else uncertain; or the error of a certain refusal."""
         body = json_object(response) if response.status == 200 else {}
         if body.get("Code") == "OK":
             return Receipt(self.provider.name, message_id(body.get(id_field)))
         return self._refusal(response) or self.provider.uncertain()
 
     def query(self, request: HttpRequest) -> Flow[dict[str, Any] | None]:
-        """Ask, and return the answer's object, once its `Code` is OK; None where there is no such answer.
+        """Make a query, and return the answer's JSON object, or None if there is no readable answer.
 
-        Raises GatewayRejectedError where the API refuses to say.
+        The object has the `Code` OK, or a code for a record that does not exist.
+
+        Raises:
+            GatewayRejectedError: the API refused the query.
         """
         answer = yield from ask(request)
         if isinstance(answer, TransportFailure):
@@ -113,12 +117,12 @@ class Api:
         refusal = self._refusal(response)
         if refusal is None and response.status == 200 and code and not says_nothing(code):
             return self.provider.rejection(
-                "request", "the query is refused", "the operator must look its code up", code
+                "request", "the query is refused", "the operator must look up the error code", code
             )
         return refusal
 
     def _refusal(self, response: HttpResponse) -> GatewayRejectedError | None:
-        """Return the error for what was certainly refused; None where the answer leaves it open."""
+        """Return the error if the request was certainly refused, or None if the answer is uncertain."""
         if response.status != 200 and not 400 <= response.status < 500:
             return None
         body = json_object(response)
@@ -133,12 +137,12 @@ class Api:
             return None
         status = f"HTTP {response.status}"
         if response.status == 429:
-            remedy = "the account's owner must have the limit raised, or the operator have another gateway"
+            remedy = "the account's owner must have the limit raised, or the operator must add another gateway"
             return self.provider.rejection("quota", f"the account makes too many calls ({status})", remedy, code, wait)
         if response.status == 401:
             problem = f"the AccessKey is not accepted ({status})"
             return self.provider.rejection("account", problem, "the operator must check the AccessKey", code)
         problem = f"the request is refused ({status})"
         return self.provider.rejection(
-            "request", problem, "the operator must look its code up, and check base_url", code
+            "request", problem, "the operator must look up the error code, and check base_url", code
         )

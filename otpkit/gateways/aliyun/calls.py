@@ -1,4 +1,4 @@
-"""What Aliyun's voice API is asked and what it tells of calls: parameters, records, and the receipts that it pushes."""
+"""The parameters of Aliyun's voice API, and parsing of its records and of the receipts that it pushes."""
 
 from __future__ import annotations
 
@@ -17,21 +17,29 @@ from otpkit.gateways.base import Delivery, Push, Receipts
 from otpkit.gateways.china_time import SHANGHAI, read_moment
 from otpkit.gateways.provider import count, message_id, read_json, text_of, token
 
-TTS_CALLS: Final = 11010000138001  # the ProdId of SingleCallByTts
-FILE_CALLS: Final = 11000000300006  # the ProdId of SingleCallByVoice
+TTS_CALLS: Final = 11010000138001  # ProdId of SingleCallByTts
+FILE_CALLS: Final = 11000000300006  # ProdId of SingleCallByVoice
 MAX_OUT_ID: Final = 15  # bytes
 
 HEARD: Final = "200000"
-# 200101 calling, 200102 answered, 200103 talking, 200201 ringing; 300000 is a key that was pressed meanwhile.
+# 200101 is calling, 200102 answered, 200103 talking, 200201 ringing. 300000 means that the user pressed a key.
 UNDER_WAY: Final = frozenset({"200101", "200102", "200103", "200201", "300000"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallDetail:
-    """One call as `QueryCallDetailByCallId` records it. Its repr hides the numbers.
+    """One call in the records of `QueryCallDetailByCallId`. Its repr hides the numbers.
 
-    `state` is the call's status code, like `200000` (heard to its end), or "" while there is none; `duration` is in
-    seconds; the times are aware, at UTC+8, or None.
+    Args:
+        caller: the number of the caller.
+        callee: the number of the person called.
+        caller_show_number: the number that the caller sees.
+        callee_show_number: the number that the person called sees.
+        state: the call's status code, like `200000` (played to its end); "" if there is none yet.
+        duration: the length of the call in seconds.
+        created_at: the time of the request, an aware datetime in UTC+8, or None.
+        started_at: the start of the call, an aware datetime in UTC+8, or None.
+        ended_at: the end of the call, an aware datetime in UTC+8, or None.
     """
 
     caller: str = field(repr=False)
@@ -47,7 +55,7 @@ class CallDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Playing:
-    """How a call plays: what the person sees as caller, how often, how loud (0 to 100) and how fast (-500 to 500)."""
+    """Settings of a call: the number shown to the user, repeats, volume (0 to 100) and speed (-500 to 500)."""
 
     called_show_number: str | None = field(default=None, repr=False)
     play_times: int | None = None
@@ -62,7 +70,7 @@ class Playing:
             checks.of("speed", _check_range, "speed", self.speed, -500, 500)
 
     def params(self) -> dict[str, str]:
-        """Return the parameters that say so; what is None is left to Aliyun."""
+        """Return the parameters of these settings. For a setting that is None, Aliyun's default applies."""
         given = {
             "CalledShowNumber": self.called_show_number,
             "PlayTimes": self.play_times,
@@ -73,9 +81,10 @@ class Playing:
 
 
 def tts_params(number: str, tts_code: str, params: Mapping[str, str] | None, out_id: str | None) -> dict[str, str]:
-    """Return the parameters of SingleCallByTts that say what is read to whom.
+    """Return the parameters of SingleCallByTts for the number, the template, its variables and the out id.
 
-    Raises ConfigurationError for a malformed id or value.
+    Raises:
+        ConfigurationError: an id or a value is malformed.
     """
     fields = {"CalledNumber": number, "TtsCode": word("tts_code", tts_code)} | out_id_param(out_id)
     if params is None:
@@ -85,43 +94,43 @@ def tts_params(number: str, tts_code: str, params: Mapping[str, str] | None, out
             kind = type(value).__name__
             raise ConfigurationError(f"params: the value of {name!r:.60} is a {kind:.40}.", "Pass a str.")
         if not _is_whole(name + value):
-            raise ConfigurationError(f"params: {name!r:.60} or its value holds half a surrogate pair.", "Remove it.")
+            raise ConfigurationError(f"params: {name!r:.60} or its value contains a lone surrogate.", "Remove it.")
     return fields | {"TtsParam": json.dumps(dict(params), ensure_ascii=False, separators=(",", ":"))}
 
 
 def out_id_param(out_id: str | None) -> dict[str, str]:
-    """Return the parameter that comes back in receipts, at most 15 bytes; none for None."""
+    """Return the parameter that receipts return, 1 to 15 bytes; an empty dict for None."""
     if out_id is None:
         return {}
     if not isinstance(out_id, str) or not _is_whole(out_id) or not 1 <= len(out_id.encode()) <= MAX_OUT_ID:
-        raise ConfigurationError("out_id is no text of 1 to 15 bytes.", "Shorten it, or leave it out.")
+        raise ConfigurationError("out_id is not a text of 1 to 15 bytes.", "Shorten it, or omit it.")
     return {"OutId": out_id}
 
 
 def word(name: str, value: object) -> str:
-    """Return an id of the console's, once it is a text; errors call it `name`."""
+    """Return an id from the console if it is a printable text. Errors name it `name`."""
     if not isinstance(value, str) or not value or not value.isprintable():
-        raise ConfigurationError(f"{name} is empty or no text.", "Copy it from the console.")
+        raise ConfigurationError(f"{name} is empty or not a text.", "Copy it from the console.")
     return value
 
 
 def show_number(name: str, value: object) -> str:
-    """Return a number to show, once it is one; errors call it `name`."""
+    """Return a number to show if it consists of 3 to 20 digits. Errors name it `name`."""
     _check_number(name, value, required=True)
     return str(value)
 
 
 def day_begins(day: date) -> int:
-    """Return when a day begins in Shanghai, in milliseconds since the epoch.
+    """Return the start of a day in Shanghai, in milliseconds since the epoch.
 
-    As `QueryDate` it asks for that day, whether the API looks at the day of that moment or, as it says elsewhere, at
-    the 24 hours after it.
+    As `QueryDate` it selects that day by both of Aliyun's descriptions: the day that contains the moment, and the 24
+    hours after it.
     """
     return int(datetime.combine(day, time(), SHANGHAI).timestamp()) * 1000
 
 
 def read_call(body: Mapping[str, Any]) -> CallDetail | None:
-    """Read the answer to QueryCallDetailByCallId, once its code is OK; `Data` is JSON in a text. None: no record."""
+    """Return the call in an answer to QueryCallDetailByCallId, or None without a record. `Data` is a JSON text."""
     data = body.get("Data")
     row = read_json(data) if isinstance(data, str) else data
     if not isinstance(row, dict) or not row:
@@ -140,7 +149,7 @@ def read_call(body: Mapping[str, Any]) -> CallDetail | None:
 
 
 def read_call_delivery(call: CallDetail) -> Delivery:
-    """Turn a record into what became of the call: delivered is one that was heard to its end."""
+    """Return the delivery of a call's record. A call that was played to its end is delivered."""
     state = state_of(call.state)
     settled = state != "pending"
     return Delivery(
@@ -153,14 +162,14 @@ def read_call_delivery(call: CallDetail) -> Delivery:
 
 
 def state_of(code: str) -> Literal["pending", "delivered", "failed"]:
-    """Return what a call's status code says of its message."""
+    """Return the delivery state for a call's status code."""
     if not code or code in UNDER_WAY:
         return "pending"
     return "delivered" if code == HEARD else "failed"
 
 
 def read_call_receipts(push: Push) -> Receipts:
-    """Read a VoiceReport, the JSON array that Aliyun pushes when calls have ended."""
+    """Return the receipts in a VoiceReport, the JSON array that Aliyun pushes after calls end."""
     return receipts_of(push, _pushed)
 
 
@@ -196,4 +205,4 @@ def _check_number(name: str, value: object, *, required: bool = False) -> None:
     if value is None and not required:
         return
     if not isinstance(value, str) or not (value.isascii() and value.isdigit() and 3 <= len(value) <= 20):
-        raise ConfigurationError(f"{name} is no number of digits alone.", "Copy it from the console's list of numbers.")
+        raise ConfigurationError(f"{name} is not 3 to 20 digits.", "Copy it from the console's list of numbers.")

@@ -1,10 +1,10 @@
-"""Why Alibaba Cloud refuses a message or a call: its documents' tables of error codes, and who must do what about each.
+"""Error codes of Alibaba Cloud's SMS and voice APIs, from the tables of its documents, each with its remedy.
 
-A code that ends in `*` is that of a family. Codes alone decide the category: `Message` may hold a number, and its
-wording changes. Codes of receipts (回执错误码) are not here: they come after a message was taken.
+A code that ends in `*` matches every code with that prefix. Only codes decide the category: `Message` may contain a
+number, and its wording changes. Codes of receipts (回执错误码) are not here: they come after a message was accepted.
 
-What is counted for each phone is `rate_limit`: another gateway must not be used to get round it. What is counted for
-the account is `quota`, the throttling of its calls too: another gateway has an allowance of its own.
+A limit for each phone is `rate_limit`: another gateway must not be used to bypass it. A limit for the account is
+`quota`, and so is the throttling of its calls: another gateway has its own limit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SMS: Final = Provider("aliyun", "Aliyun SMS")
 VOICE: Final = Provider("aliyun-voice", "Aliyun Voice")
 
 BAD_PARAMETERS: Final = "isv.INVALID_PARAMETERS"
-NO_RECORD: Final = frozenset({"100008", "100008.0"})  # 数据不存在, by HTTP 400: an answer, and no refusal
+NO_RECORD: Final = frozenset({"100008", "100008.0"})  # 数据不存在, with HTTP 400. This is an answer, not a refusal.
 
 _PUBLIC_PAGE: Final = "https://error-center.alibabacloud.com/status/product/Public"
 _CLIENT_PAGE: Final = "https://help.aliyun.com/document_detail/51132.html"  # 客户端错误码
@@ -33,23 +33,23 @@ _TEMPLATE = "the developer must use the code of a template that is approved in t
 _SIGN = "the developer must use a signature that is approved and filed with the carriers, without 【】"
 _VALUES = "the developer must pass every variable of the approved template, each within its rules there"
 _REPORT = "the developer must check what was passed, and report it to otpkit if all of it is right"
-_KEY = "the operator must check the AccessKey, or the function that gives credentials"
+_KEY = "the operator must check the AccessKey, or the credentials function"
 _GRANT = "the account's owner must grant the RAM user this call"
 _ADDRESS = "the operator must check base_url"
 _SHOWN = "the developer must set called_show_number to a number that the account bought, or leave it out"
-_OTHER_NUMBER = "the person at the form must give another mobile number"
+_OTHER_NUMBER = "the person at the form must enter another mobile number"
 _EXTENSION = "its owner must have the signature's extension code (扩展码) checked by Aliyun's support"
 _OWN = "the developer must use a signature and a template of the account's own"
-_FASTER = "its owner must have the limit raised, or the operator have another gateway"
-_ASK = "the operator must look into the records, and contact Aliyun's support if it lasts"
+_FASTER = "its owner must have the limit raised, or the operator must add another gateway"
+_ASK = "the operator must check the records, and contact Aliyun's support if it continues"
 
 
 def _request(problem: str, remedy: str = _REPORT) -> Refusal:
-    """Return a row of what is wrong with every request, whatever its message."""
+    """Return a row for a fault in every request, independent of its message."""
     return Refusal("request", problem, remedy, concerns="gateway")
 
 
-# Of the gateway in front of all APIs: with HTTP 400, 403 or 404.
+# The gateway in front of all APIs returns these codes, with HTTP 400, 403 or 404.
 _PUBLIC: Final = documented(
     _PUBLIC_PAGE,
     {
@@ -58,16 +58,16 @@ _PUBLIC: Final = documented(
         "InvalidAccessKeyId*": Refusal("account", "the AccessKey does not exist or is disabled", _KEY),
         "SignatureDoesNotMatch": Refusal("account", "the signature is wrong: the secret is not this AccessKey's", _KEY),
         "InvalidSecurityToken*": Refusal("account", "the STS token has expired or is not this AccessKey's", _KEY),
-        "MissingSecurityToken": Refusal("account", "a temporary AccessKey came without its STS token", _KEY),
+        "MissingSecurityToken": Refusal("account", "a temporary AccessKey was sent without its STS token", _KEY),
         "InvalidTimeStamp*": Refusal(
             "account", "the date is off by more than 15 minutes", "the operator must set this host's or Redis's clock"
         ),
         "NoPermission*": Refusal("account", "the RAM user may not make this call", _GRANT),
         "IncompleteSignature": _request("the signature is malformed"),
-        "InvalidSignatureMethod": _request("the signature's method is not taken"),
+        "InvalidSignatureMethod": _request("the signature's method is not accepted"),
         "InvalidApi*": _request("there is no such call", _ADDRESS),
         "InvalidProduct*": _request("there is no such product at this address", _ADDRESS),
-        "InvalidProtocol.NeedSsl": _request("the API takes HTTPS alone", _ADDRESS),
+        "InvalidProtocol.NeedSsl": _request("the API accepts HTTPS only", _ADDRESS),
         "InvalidRegion.NotFound": _request("there is no such region", _ADDRESS),
         "InvalidVersion": _request("there is no such version of the API", _ADDRESS),
         "NoSuchVersion": _request("there is no such version of the API", _ADDRESS),
@@ -87,23 +87,23 @@ _CLIENT: Final = documented(
         "InvalidAction*": _request("there is no such call", _ADDRESS),
         "UnsupportedOperation": _request("there is no such call", _ADDRESS),
         "InvalidOwner*": _request("the owner is not valid"),
-        "UnsupportedHTTPMethod": _request("the HTTP method is not taken"),
-        "UnsupportedParameter": Refusal("request", "a parameter is not taken", _REPORT),
+        "UnsupportedHTTPMethod": _request("the HTTP method is not accepted"),
+        "UnsupportedParameter": Refusal("request", "a parameter is not accepted", _REPORT),
         "ActionUnauthorized": Refusal("account", "the account may not make this call", _GRANT),
         "Forbidden*": Refusal("account", "the account or RAM user may not make this call", _GRANT),
         "Forbedden.NotSupportRAM": Refusal("account", "a RAM user may not make this call", _GRANT),
-        "Forbidden.RiskControl": Refusal("account", "the account is held back by risk control", _SUPPORT),
+        "Forbidden.RiskControl": Refusal("account", "the account is blocked by risk control", _SUPPORT),
         "Forbidden.UserVerification": Refusal(
             "account", "the account is not verified (无实名验证)", "its owner must verify it in the console"
         ),
         "InsufficientBalance": Refusal("account", "the balance is too small (余额不足)", _PAY),
     },
 )
-# Of both services, which have them in their own tables.
+# Both services list these codes in their own tables.
 _BOTH: Final = {
     "isv.BUSINESS_LIMIT_CONTROL": Refusal(
         "rate_limit",
-        "the number has had all that its carrier's rule allows (触发业务流控)",
+        "the number has reached its carrier's limit (触发业务流控)",
         "wait for its window to end",
     ),
     "isv.OUT_OF_SERVICE": Refusal("account", "the account is suspended (业务停机)", _PAY),
@@ -112,7 +112,7 @@ _BOTH: Final = {
     "isv.PRODUCT_UN*": Refusal(
         "account", "the service is not opened (产品未开通)", "the account's owner must open it in the console"
     ),
-    # The documents write isp., though it is no fault of the provider's; others have seen isv.
+    # The documents write isp., the prefix of provider faults. Users have reported isv., so both are listed.
     "isp.RAM_PERMISSION_DENY": Refusal("account", "the RAM user may not make this call (RAM权限不足)", _GRANT),
     "isv.RAM_PERMISSION_DENY": Refusal("account", "the RAM user may not make this call (RAM权限不足)", _GRANT),
     "isv.TEMPLATE_*": Refusal(
@@ -122,17 +122,17 @@ _BOTH: Final = {
         "configuration", "a variable of the template is missing (模板变量中存在未赋值变量)", _VALUES
     ),
     "isv.TEMPLATE_PARAMS_ILLEGAL": Refusal(
-        "configuration", "a variable is not of its kind (变量与所选属性类型不匹配)", _VALUES
+        "configuration", "a variable does not match its type (变量与所选属性类型不匹配)", _VALUES
     ),
-    "isv.PARAM_NOT_SUPPORT_URL": Refusal("configuration", "a variable holds a URL (变量不支持URL)", _VALUES),
+    "isv.PARAM_NOT_SUPPORT_URL": Refusal("configuration", "a variable contains a URL (变量不支持URL)", _VALUES),
     "isv.PARAM_LENGTH_LIMIT": Refusal("configuration", "a variable is too long (参数超出长度限制)", _VALUES),
     BAD_PARAMETERS: Refusal("configuration", "a parameter is not valid (参数异常)", _REPORT),
     "isv.MOBILE_NUMBER_ILLEGAL": Refusal("number", "the number is not valid (号码格式非法)", _OTHER_NUMBER),
     "isv.MOBILE_COUNT_OVER_LIMIT": Refusal("request", "there are too many numbers (手机号码数量超过限制)", _REPORT),
 }
 
-# Of the calls that apply for signatures, templates and short links.
-_ANOTHER_CALL: Final = Refusal("configuration", "the code is one of another call", _ADDRESS)
+# The calls that apply for signatures, templates and short links return these codes.
+_ANOTHER_CALL: Final = Refusal("configuration", "the code belongs to another call", _ADDRESS)
 _UNFIT_SIGN: Final = Refusal("configuration", "the signature is not valid (签名不合法)", _SIGN)
 
 SMS_REFUSALS: Final[dict[str, Refusal]] = (
@@ -155,7 +155,7 @@ SMS_REFUSALS: Final[dict[str, Refusal]] = (
             "isv.SECURITY_FROZEN_ACCOUNT": Refusal("account", "the account is frozen (账号已被安全冻结)", _SUPPORT),
             "isv.DENY_IP_RANGE": Refusal(
                 "account",
-                "to mainland numbers no message is taken from an address outside (IP地址所在的地区被禁用)",
+                "messages to mainland numbers are not accepted from an address outside (IP地址所在的地区被禁用)",
                 "the operator must send from a mainland address",
                 concerns="message",
             ),
@@ -165,24 +165,26 @@ SMS_REFUSALS: Final[dict[str, Refusal]] = (
                 "configuration", "the signature is not for this kind of template (签名和模板类型不一致)", _SIGN
             ),
             "isv.SMS_SIGN_*": Refusal("configuration", "the signature may not be used (签名禁止使用)", _SIGN),
-            "isv.SMS_SIGN_EMOJI_ILLEGAL": Refusal("configuration", "the signature holds an emoji", _SIGN),
+            "isv.SMS_SIGN_EMOJI_ILLEGAL": Refusal("configuration", "the signature contains an emoji", _SIGN),
             "isv.SIGN_*": Refusal("configuration", "the signature is not usable (签名状态不可用)", _SIGN),
             "isv.SIGN_NAME_ILLEGAL": _UNFIT_SIGN,
-            "isv.SIGN_SOURCE_ILLEGAL": Refusal("configuration", "the signature's source is not taken", _SIGN),
+            "isv.SIGN_SOURCE_ILLEGAL": Refusal("configuration", "the signature's source is not accepted", _SIGN),
             "isv.SIGN_OVER_LIMIT": Refusal("configuration", "the signature is too long", _SIGN),
             "isv.SIGNATURE_BLACKLIST": Refusal("configuration", "the signature is on a blacklist (违规信息)", _SIGN),
             "SIGNATURE_BLACKLIST": Refusal("configuration", "the signature is on a blacklist (违规信息)", _SIGN),
             "isv.SMS_CONTENT_*": Refusal(
-                "configuration", "the text holds what may not be sent, or not as this kind (短信内容不合规)", _VALUES
+                "configuration",
+                "the text contains content that may not be sent, or not as this kind (短信内容不合规)",
+                _VALUES,
             ),
             "isv.SMS_CONTENT_MISMATCH_TEMPLATE_TYPE": Refusal(
-                "configuration", "the text is not of its template's kind (短信内容和模板属性不匹配)", _TEMPLATE
+                "configuration", "the text does not match its template's kind (短信内容和模板属性不匹配)", _TEMPLATE
             ),
             "isv.UNSUPPORTED_CONTENT": Refusal(
-                "configuration", "the text holds characters that are not sent (不支持的短信内容)", _VALUES
+                "configuration", "the text contains unsupported characters (不支持的短信内容)", _VALUES
             ),
             "isv.INVALID_JSON_PARAM": Refusal(
-                "configuration", "the variables are no JSON of texts (JSON参数不合法)", _VALUES
+                "configuration", "the variables are not a JSON object of texts (JSON参数不合法)", _VALUES
             ),
             "template_parameter_count_illegal": Refusal(
                 "configuration",
@@ -204,7 +206,7 @@ SMS_REFUSALS: Final[dict[str, Refusal]] = (
                 "configuration", "a template for other regions can't serve a mainland number", _TEMPLATE
             ),
             "isv.SMS_TEST_NUMBER_LIMIT": Refusal(
-                "configuration", "the test signature sends to numbers alone that agreed to it", _OWN
+                "configuration", "the test signature sends only to numbers that agreed to it", _OWN
             ),
             "isv.SMS_TEST_SIGN_TEMPLATE_LIMIT": Refusal(
                 "configuration", "the test signature goes with the test template only (测试模板和签名限制)", _OWN
@@ -213,9 +215,11 @@ SMS_REFUSALS: Final[dict[str, Refusal]] = (
                 "configuration", "the test template takes 4 to 6 digits (测试专用模板中的变量仅支持4~6位纯数字)", _OWN
             ),
             "isv.BLACK_KEY_CONTROL_LIMIT": Refusal(
-                "number", "a blacklist holds the message back (黑名单管控)", _OTHER_NUMBER
+                "number", "a blacklist blocks the message (黑名单管控)", _OTHER_NUMBER
             ),
-            "isv.CUSTOMER_REFUSED": Refusal("number", "the number takes no such messages (用户已退订)", _OTHER_NUMBER),
+            "isv.CUSTOMER_REFUSED": Refusal(
+                "number", "the number does not accept such messages (用户已退订)", _OTHER_NUMBER
+            ),
             **dict.fromkeys(
                 (
                     *("isv.SIGN_COUNT_OVER_LIMIT", "isv.SIGN_FILE_LIMIT", "isv.TEMPLATE_COUNT_OVER_LIMIT"),
@@ -254,7 +258,7 @@ VOICE_REFUSALS: Final[dict[str, Refusal]] = (
                 "configuration", "the number to show is not the account's (计费账号不存在)", _SHOWN
             ),
             "isv.BLACK_KEY_CONTROL_LIMIT": Refusal(
-                "configuration", "a variable holds a word of a blacklist (模板变量中存在黑名单关键字)", _VALUES
+                "configuration", "a variable contains a blacklisted word (模板变量中存在黑名单关键字)", _VALUES
             ),
             "isv.VOICE_CALL_PERIOD_ERROR": Refusal(
                 "configuration",
@@ -262,7 +266,7 @@ VOICE_REFUSALS: Final[dict[str, Refusal]] = (
                 "the operator must send an SMS then",
             ),
             "isv.COMPLAINT_REJECT": Refusal(
-                "number", "calls to the number are held back after complaints (防骚扰拦截)", _OTHER_NUMBER
+                "number", "calls to the number are blocked after complaints (防骚扰拦截)", _OTHER_NUMBER
             ),
             **dict.fromkeys(("isv.VOICE_ROBOT_CALLEE_LIMIT", "isv.VOICE_ROBOT_NOT_PERIOD"), _ANOTHER_CALL),
         },
@@ -272,7 +276,7 @@ VOICE_REFUSALS: Final[dict[str, Refusal]] = (
         {
             "BillidNotExist": Refusal("configuration", "the number to show is not the account's (号码不存在)", _SHOWN),
             "ComplaintReject": Refusal(
-                "number", "calls to the number are held back after complaints (投诉拦截)", _OTHER_NUMBER
+                "number", "calls to the number are blocked after complaints (投诉拦截)", _OTHER_NUMBER
             ),
             "InvalidParameter.date": Refusal("request", "the date is not valid (日期无效)", _REPORT),
             "InvalidParameters": Refusal("configuration", "a parameter is not valid (参数非法)", _REPORT),
@@ -289,22 +293,22 @@ UNCERTAIN: Final[dict[str, Doubt]] = (
     documented(
         _PUBLIC_PAGE,
         {
-            "InternalError": Doubt("something failed at Aliyun (内部错误)", _ASK),
+            "InternalError": Doubt("an error occurred at Aliyun (内部错误)", _ASK),
             "ServiceUnavailable": Doubt("the service is not available", _ASK),
-            "UnknownError": Doubt("something unknown failed (未知错误)", _ASK),
-            # We use each nonce once: a request that repeats ours says that the first one got through, perhaps.
+            "UnknownError": Doubt("an unknown error occurred (未知错误)", _ASK),
+            # otpkit uses each nonce once. If Aliyun has seen it, the first copy of the request may have arrived.
             "SignatureNonceUsed": Doubt("the request was made before", _ASK),
         },
     )
     | documented(
         _SMS_PAGE,
         {
-            "isp.*": Doubt("something failed at Aliyun", _ASK),
-            "isp.SYSTEM_ERROR": Doubt("something failed at Aliyun (系统错误)", _ASK),
+            "isp.*": Doubt("an error occurred at Aliyun", _ASK),
+            "isp.SYSTEM_ERROR": Doubt("an error occurred at Aliyun (系统错误)", _ASK),
             "isp.GATEWAY_ERROR": Doubt("the module that sends did not answer (调用发送应用模块失败)", _ASK),
         },
     )
-    | documented(_VOICE_LIST, {"isp.UNKNOWN": Doubt("something unknown failed (未知异常)", _ASK)})
+    | documented(_VOICE_LIST, {"isp.UNKNOWN": Doubt("an unknown error occurred (未知异常)", _ASK)})
     | documented(_VOICE_PAGE, {"isv.VOICE_CALL_FAIL": Doubt("the call failed while it was made (呼叫发起失败)", _ASK)})
 )
 
@@ -313,15 +317,15 @@ _WINDOWS: Final = {"分钟": MINUTE, "小时": HOUR}
 
 
 def says_nothing(code: str) -> bool:
-    """Return whether a code leaves open what became of the request."""
+    """Return whether the outcome of the request is uncertain after this code."""
     return row_of(code, UNCERTAIN) is not None
 
 
 def flow_control_window(message: object) -> int | None:
-    """Return the window, in seconds, of the limit that a text like `触发天级流控Permits:10` names, or None.
+    """Return the window, in seconds, of the limit in a text like `触发天级流控Permits:10`, or None.
 
-    A day is the 24 hours before a message (https://help.aliyun.com/document_detail/2881383.html), for calls those after
-    the first one. Either has ended after a whole window.
+    For messages a day is the last 24 hours (https://help.aliyun.com/document_detail/2881383.html). For calls it is the
+    24 hours after the first call. Both have ended after a whole window.
     """
     levels = _LEVEL.findall(message) if isinstance(message, str) else []
     return max((_WINDOWS.get(level, DAY) for level in levels), default=None)

@@ -1,4 +1,4 @@
-"""Aliyun's SMS service of today (阿里云短信服务, Dysmsapi 2017-05-25): SendSms, QuerySendDetails, SmsReport.
+"""The gateway of Aliyun's SMS service (阿里云短信服务, Dysmsapi 2017-05-25): SendSms, QuerySendDetails, SmsReport.
 
 Sources: help.aliyun.com/document_detail/55284.html (SendSms), 419277.html (QuerySendDetails), 101867.html (SmsReport),
 help.aliyun.com/zh/sms/smsreport-http-intl (SmsReport of other regions).
@@ -29,23 +29,25 @@ QUERY: Final = "QuerySendDetails"
 
 
 class Aliyun(Gateway):
-    """The gateway of Aliyun's SMS service, which whoever signs up today gets.
+    """The gateway of Aliyun's SMS service, the one that new Aliyun accounts use.
 
-    Numbers of other regions go as country code and number, as its documents say. Most of North America's (+1, and ten
-    digits of which the first is 3 to 9) would then read like mainland ones: they are refused, category `configuration`.
+    Numbers of other regions are sent as country code and number, as its documents require. Most North American numbers
+    (+1 and ten digits, the first of them 3 to 9) would then look like mainland numbers. They are refused, category
+    `configuration`.
 
     Args:
-        access_key_id: the AccessKey of a RAM user who may make these two calls.
-        access_key_secret: its secret; it never travels.
-        security_token: the STS token of a temporary AccessKey.
-        credentials: in place of these three, a function that returns `Credentials`, called for each request; an async
-            one with AsyncOTP alone.
-        base_url: where the API is; `http://` is for loopback alone.
-        timeout: seconds to connect and seconds to answer; one number means both.
-        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
-            says of proxies counts for nothing, and `http://` of loopback goes directly.
+        access_key_id: the AccessKey of a RAM user with permission for these two calls.
+        access_key_secret: the AccessKey's secret; it is never sent.
+        security_token: the STS token of a temporary AccessKey; None for a permanent one.
+        credentials: a function that returns `Credentials`, in place of these three; it is called for each request, and
+            may be async with AsyncOTP only.
+        base_url: the API's URL; `http://` is allowed for loopback only.
+        timeout: connect timeout and response timeout, in seconds; one number sets both.
+        proxy: the URL of an HTTP proxy, such as `http://user:password@proxy.example:3128`; None connects directly. The
+            environment's proxy variables are ignored, and `http://` to loopback is always direct.
 
-    Raises ConfigurationError for anything that can't work, naming the field and the remedy.
+    Raises:
+        ConfigurationError: an argument is not valid. The error names the field and the remedy.
     """
 
     name: ClassVar[str] = SMS.name
@@ -74,13 +76,20 @@ class Aliyun(Gateway):
         return f"Aliyun(base_url={self.base_url!r}, timeout={self.timeout!r})"
 
     def send(self, message: Message) -> Flow[Receipt]:
-        """Send one message by one `SendSms`; after an uncertain outcome look once into the records.
+        """Send one message by one `SendSms`. After an uncertain outcome, query the records once.
 
-        `OutId` carries the send id: a record that has it turns an uncertain receipt into an accepted one. To find
-        none proves nothing. The message is never sent again.
+        `OutId` carries the send id. If a record has it, the uncertain receipt becomes an accepted one. A missing record
+        proves nothing. The message is never resent.
 
-        Raises GatewayRejectedError where it was certainly not sent: a documented code, another 4xx, no connection, no
-        credentials, or a number that it can't be told.
+        Args:
+            message: the message to send.
+
+        Returns:
+            The receipt, accepted or uncertain.
+
+        Raises:
+            GatewayRejectedError: the message was certainly not sent: a documented code, another 4xx, no connection, no
+                credentials, or a number for which the API has no format.
         """
         credentials = yield from self._api.credentials()
         request = self._api.request(credentials, SEND, _message_params(message), at=message.sent_at)
@@ -92,25 +101,49 @@ class Aliyun(Gateway):
         return receipt
 
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
-        """Ask `QuerySendDetails` what became of the send `send_id`, made to `phone` (E.164) at about `sent_at`.
+        """Query the delivery of a message by `QuerySendDetails`.
 
-        The day is that of Shanghai; within ten minutes of midnight both are asked. No answer, or no such record, is
-        state `unknown`.
+        The day is that of Shanghai. Within ten minutes of midnight, both days are queried.
 
-        Raises GatewayRejectedError where the gateway refuses to say.
+        Args:
+            phone: the recipient's number, E.164.
+            send_id: the message's send id.
+            sent_at: the approximate time of the send, an aware datetime.
+            message_id: not used.
+
+        Returns:
+            The delivery. Its state is `unknown` if there is no answer or no such record.
+
+        Raises:
+            GatewayRejectedError: the gateway refused the query.
         """
         detail = yield from self._records.find(_number(phone), send_id, sent_at)
         return Delivery(state="unknown", gateway=self.name) if detail is None else read_delivery(detail)
 
     def keeps_message_id(self, phone: str) -> bool:
-        """Return whether `phone` is outside the mainland: the receipts of such messages may name them by it alone."""
+        """Return whether the message id is stored with the send.
+
+        Receipts of messages to other regions may identify a message by this id only.
+
+        Args:
+            phone: the recipient's number, E.164.
+
+        Returns:
+            True if the number is outside the mainland.
+        """
         return not phone.startswith("+86")
 
     def receipts(self, push: Push) -> Receipts:
-        """Read an SmsReport, of the mainland or of other regions, and answer that it was taken.
+        """Parse an SmsReport of the mainland or of other regions.
 
-        That is the answer even where it can't be read: so it is not repeated. Aliyun signs no push: the URL that it
-        calls must hold a secret.
+        Aliyun does not sign its pushes, so the URL that it calls must contain a secret.
+
+        Args:
+            push: the HTTP request that Aliyun made.
+
+        Returns:
+            The deliveries. The response always reports success, even if the push can't be parsed, so that Aliyun does
+            not repeat it.
         """
         return read_receipts(push)
 
@@ -123,17 +156,24 @@ class Aliyun(Gateway):
         page: int = 1,
         page_size: int = MAX_PAGE_SIZE,
     ) -> SendDetailPage:
-        """Ask for one page of the messages sent to a number on a day.
+        """Query one page of the messages sent to a number on a day.
+
+        Source: help.aliyun.com/document_detail/419277.html.
 
         Args:
-            phone: a mainland number in any usual spelling, or an E.164 one of another region.
+            phone: a mainland number in any usual format, or a number of another region in E.164.
             send_date: the day in Shanghai, one of the last 30: a date, an aware datetime, `20170525` or `2017-05-25`.
-            biz_id: the message id of the send's receipt, to see its records alone.
-            page: from 1.
-            page_size: rows, 1 to 50.
+            biz_id: the message id of a send's receipt, to query only its records; None queries all.
+            page: the page's number, from 1.
+            page_size: rows on a page, 1 to 50.
 
-        Raises GatewayRejectedError where the gateway refuses; a date or paging out of bounds does not reach it.
-        Category `connection` says that no answer came: the query may be repeated. PhoneError for what is no number.
+        Returns:
+            The page.
+
+        Raises:
+            GatewayRejectedError: the gateway refused the query. A date or paging out of range is refused before it is
+                sent. Category `connection` means that no answer came: the query may be repeated.
+            PhoneError: `phone` is not a number.
         """
         _require_paging(page, page_size)
         return answered(SMS, self._ask(Query(_read_number(phone), _read_day(send_date), biz_id, page, page_size)))
@@ -141,11 +181,21 @@ class Aliyun(Gateway):
     def iter_send_details(
         self, phone: str, send_date: date | str, *, biz_id: str | None = None
     ) -> Iterator[SendDetail]:
-        """Iterate over all messages sent to a number on a day, with the arguments of `query_send_details`.
+        """Iterate over all messages sent to a number on a day.
 
-        It asks for pages until one is short, and for at most 100 of 50 rows.
+        It queries pages of 50 rows until one has fewer rows, at most 100 pages.
 
-        Raises what `query_send_details` raises.
+        Args:
+            phone: as for `query_send_details`.
+            send_date: as for `query_send_details`.
+            biz_id: as for `query_send_details`.
+
+        Returns:
+            An iterator over the messages. It makes each query when its rows are needed.
+
+        Raises:
+            GatewayRejectedError: as for `query_send_details`; also after 100 full pages.
+            PhoneError: `phone` is not a number.
         """
         return self._records.each(_read_number(phone), _read_day(send_date), biz_id)
 
@@ -183,14 +233,14 @@ def _read_number(text: str) -> str:
 def _read_day(send_date: date | str) -> date:
     day = recent_day(send_date)
     if day is None:
-        problem = "the date can't be asked for"
+        problem = "the date is out of range"
         raise SMS.rejection(
-            "request", problem, "the developer must ask for one of the last 30 days in China", BAD_PARAMETERS
+            "request", problem, "the developer must pass one of the last 30 days in China", BAD_PARAMETERS
         )
     return day
 
 
 def _require_paging(page: object, page_size: object) -> None:
     if not is_page(page, page_size):
-        remedy = "the developer must ask for page 1 or later, and for 1 to 50 rows a page"
+        remedy = "the developer must pass a page from 1, and 1 to 50 rows a page"
         raise SMS.rejection("request", "the paging is not valid", remedy, BAD_PARAMETERS)

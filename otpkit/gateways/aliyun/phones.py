@@ -1,4 +1,4 @@
-"""Phone numbers as Alibaba Cloud's APIs take and push them."""
+"""Phone numbers in the formats of Alibaba Cloud's requests and receipts."""
 
 from __future__ import annotations
 
@@ -14,34 +14,36 @@ _PLAIN_MAINLAND = re.compile(rf"(?:86)?({phones.MAINLAND_NUMBER})")
 
 
 def local_number(provider: Provider, phone: str) -> str:
-    """Return an E.164 phone as the APIs take it: 11 digits of the mainland, or country code and number without +.
+    """Return an E.164 number in the APIs' format: 11 digits for the mainland, else country code and number without +.
 
-    Raises GatewayRejectedError of category `configuration` for a number that they can't be told: what is neither, and a
-    number of another region that reads like a mainland one without its +. Most of North America's do, and the code must
-    not go to somebody else.
+    Raises:
+        GatewayRejectedError: the APIs have no format for the number, or a number of another region looks like a
+            mainland number without its +, category `configuration`. Most North American numbers do. The code must not
+            be sent to another person.
     """
     if (number := phones.mainland_number(phone)) is not None:
         return number
-    problem = "its documents have no way to write a number like this one"
+    problem = "its documents define no format for a number like this one"
     if (found := _ELSEWHERE.fullmatch(phone)) is not None:
         if not _LIKE_MAINLAND.fullmatch(found[1]):
             return found[1]
-        problem = "its documents don't tell numbers like this one, of +1, from mainland ones"
+        problem = "its documents do not distinguish +1 numbers like this one from mainland numbers"
     raise provider.rejection("configuration", problem, "the operator must route this region to another gateway")
 
 
 def read_phone(text: str) -> str:
-    """Return as E.164 a mainland number in any usual spelling; one of another region must be E.164 as it stands.
+    """Return a number in E.164. A mainland number may have any usual format; any other number must be E.164 already.
 
-    Raises PhoneError for what is neither.
+    Raises:
+        PhoneError: the text is neither.
     """
     return text if isinstance(text, str) and _ELSEWHERE.fullmatch(text) else phones.parse(text)
 
 
 def pushed_phone(text: str) -> str:
-    """Return as E.164 the number of a receipt, which may stand there with 86 or without; "" for what is none.
+    """Return the number of a receipt in E.164, or "" if it is not a number. A mainland number may lack the 86.
 
-    Eleven digits from 13 to 19 are a mainland number, whatever else they could be.
+    Eleven digits that begin with 13 to 19 are treated as a mainland number, unless they follow + or 00.
     """
     found = _PUSHED.fullmatch(text)
     if found is None:

@@ -1,4 +1,4 @@
-"""What Aliyun's SMS API tells of messages: its records, and the receipts that it pushes."""
+"""Parsing of the records of Aliyun's SMS API, and of the receipts that it pushes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from otpkit.gateways.base import Delivery, Push, Receipts
 from otpkit.gateways.china_time import read_moment
 from otpkit.gateways.provider import NO_ROWS, count, mail_date, message_id, read_json, text_of, token
 
-# Of a receipt of another region's: delivered, failed, expired.
+# `Status` in the receipts of other regions: 1 is delivered, 2 is failed, 6 is expired.
 _ELSEWHERE: Final[dict[str, Literal["delivered", "failed"]]] = {"1": "delivered", "2": "failed", "6": "failed"}
-# Also for a push that can't be read: it would be no better when repeated, and any other answer has it repeated.
+# The answer to every push. After any other answer Aliyun repeats the push, which does not help if it can't be parsed.
 TAKEN: Final = b'{"code":0,"msg":"ok"}'
 
 SendStatus = Literal["waiting", "failed", "delivered", "unknown"]
@@ -30,10 +30,17 @@ _STATE: Final[dict[SendStatus, Literal["pending", "failed", "delivered", "unknow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendDetail:
-    """One message as `QuerySendDetails` records it. Its repr hides number and content.
+    """One message in the records of `QuerySendDetails`. Its repr hides the number and the content.
 
-    `content` holds the code. `out_id` is what was given to the send, `err_code` the carrier's ("" where it gave no
-    short word), `sent_at` and `received_at` are aware, at UTC+8, or None.
+    Args:
+        out_id: the `OutId` of the send.
+        phone_num: the recipient's number, as the gateway writes it.
+        err_code: the carrier's result code; "" if it is not a short word.
+        template_code: the template's code.
+        content: the text of the message, which contains the code.
+        sent_at: the time of the send, an aware datetime in UTC+8, or None.
+        received_at: the time of the receipt, an aware datetime in UTC+8, or None.
+        status: `waiting`, `failed`, `delivered` or `unknown`.
     """
 
     out_id: str
@@ -48,14 +55,19 @@ class SendDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendDetailPage:
-    """One page of records, and how many there are of the day in all; 0 where that was not said."""
+    """One page of records.
+
+    Args:
+        total_count: the number of the day's records; 0 if the answer has no count.
+        details: the rows of this page.
+    """
 
     total_count: int
     details: tuple[SendDetail, ...]
 
 
 def read_page(body: Mapping[str, Any]) -> SendDetailPage | None:
-    """Read the answer to QuerySendDetails, once its code is OK; None where it holds no rows."""
+    """Return the page in an answer to QuerySendDetails whose code is OK, or None if it has no list of rows."""
     holder = body.get("SmsSendDetailDTOs")
     rows = holder.get("SmsSendDetailDTO") if isinstance(holder, dict) else None
     if not isinstance(rows, list):
@@ -65,7 +77,7 @@ def read_page(body: Mapping[str, Any]) -> SendDetailPage | None:
 
 
 def read_delivery(detail: SendDetail) -> Delivery:
-    """Turn a record into what became of the message. Its status alone decides."""
+    """Return the delivery of a record. Only its status decides the state."""
     state = _STATE[detail.status]
     settled = state in {"delivered", "failed"}
     return Delivery(
@@ -78,12 +90,12 @@ def read_delivery(detail: SendDetail) -> Delivery:
 
 
 def read_receipts(push: Push) -> Receipts:
-    """Read an SmsReport, the JSON array that Aliyun pushes."""
+    """Return the receipts in an SmsReport, the JSON array that Aliyun pushes."""
     return receipts_of(push, lambda row: _pushed_elsewhere(row) if "To" in row else _pushed(row))
 
 
 def receipts_of(push: Push, read: Callable[[dict[str, Any]], Delivery | None]) -> Receipts:
-    """Return what `read` makes of the objects of the JSON array that was pushed."""
+    """Return the receipts that `read` finds in the objects of a pushed JSON array."""
     rows = read_json(push.body)
     if not isinstance(rows, list):
         return Receipts((), body=TAKEN, problem=NO_ROWS)
@@ -91,14 +103,14 @@ def receipts_of(push: Push, read: Callable[[dict[str, Any]], Delivery | None]) -
 
 
 def in_utc(moment: datetime | None) -> datetime | None:
-    """Return the same moment at UTC."""
+    """Return the same moment in UTC, or None for None."""
     return moment and moment.astimezone(UTC)
 
 
 def _pushed(row: dict[str, Any]) -> Delivery | None:
     success, phone = row.get("success"), pushed_phone(text_of(row.get("phone_number")))
     send_id, biz_id = message_id(row.get("out_id")), message_id(row.get("biz_id"))
-    # A verdict of no message, or on no message that can be found, says nothing.
+    # Skip a row without a result, and a row that does not identify a message.
     if not isinstance(success, bool) or not phone or not (send_id or biz_id):
         return None
     return Delivery(

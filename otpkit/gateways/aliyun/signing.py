@@ -1,6 +1,6 @@
-"""Alibaba Cloud's signature V3, ACS3-HMAC-SHA256: pure functions, for who signs a request and for who checks one.
+"""Alibaba Cloud's signature V3, ACS3-HMAC-SHA256: pure functions to sign a request and to check a signature.
 
-The key's secret never travels. Date and nonce are arguments: nothing here reads a clock or draws a random number.
+The key's secret is never sent. Date and nonce are arguments: nothing here reads a clock or draws a random number.
 
 Source: 《V3版本请求体&签名机制》, help.aliyun.com/document_detail/2593177.html.
 """
@@ -25,7 +25,7 @@ _AUTHORIZATION = re.compile(
 
 
 class Authorization(NamedTuple):
-    """What an Authorization header says: whose key, which headers are signed, and the signature, in hex."""
+    """The fields of an Authorization header: key id, names of the signed headers, and the signature in hex."""
 
     access_key_id: str
     signed_headers: tuple[str, ...]
@@ -46,20 +46,23 @@ def signed_headers(
     path: str = "/",
     body: bytes = b"",
 ) -> dict[str, str]:
-    """Return all headers that a call needs, their names in lower case, `authorization` among them.
+    """Return all headers of a call, with names in lower case, including `authorization`.
 
     Args:
-        credentials: whose key signs.
+        credentials: the key that signs.
         action: the name of the call, like `SendSms`.
-        version: that of the API, like `2017-05-25`.
-        host: as it stands in the Host header, with the port where it is not the scheme's own.
+        version: the API's version, like `2017-05-25`.
+        host: the value of the Host header, with the port if it is not the scheme's default.
         params: the URL's query, decoded.
-        date: now, aware; Alibaba Cloud takes one that is off by at most 15 minutes.
-        nonce: a text that no other request has had.
-        user_agent: as it is sent, for it is signed too.
-        method: of HTTP.
-        path: as it is sent.
-        body: as it is sent.
+        date: the current time, an aware datetime; Alibaba Cloud accepts a difference of up to 15 minutes.
+        nonce: a text that no other request used.
+        user_agent: the value of the User-Agent header, which is signed too.
+        method: the HTTP method.
+        path: the URL's path, as it is sent.
+        body: the body, as it is sent.
+
+    Returns:
+        The headers by name.
     """
     headers = {
         "accept": "application/json",
@@ -88,18 +91,18 @@ def signature(
     body_sha256: str,
     secret: str,
 ) -> str:
-    """Return the signature of a request, in hex. A server compares it with the one that came.
+    """Return the signature of a request, in hex. A server compares it with the signature that it received.
 
-    `path` is as on the wire, `params` the query decoded, `headers` all of the request's, whatever the case of their
-    names, `signed` the names of those that are signed, and `body_sha256` the hash of the body in hex. A signed header
-    that the request lacks counts as empty.
+    `path` is the path as it is sent. `params` is the decoded query. `headers` are all headers of the request; the case
+    of their names does not matter. `signed` are the names of the signed headers; a missing one counts as empty.
+    `body_sha256` is the hash of the body in hex.
     """
     request = canonical_request(method, path, params, headers, signed, body_sha256)
     return hmac.new(secret.encode(), string_to_sign(request).encode(), sha256).hexdigest()
 
 
 def string_to_sign(request: str) -> str:
-    """Return what is signed for a canonical request."""
+    """Return the text that is signed for a canonical request."""
     return f"{ALGORITHM}\n{sha256(request.encode()).hexdigest()}"
 
 
@@ -111,7 +114,7 @@ def canonical_request(
     signed: Iterable[str],
     body_sha256: str,
 ) -> str:
-    """Return a request in the one form that both sides sign; arguments as for `signature`."""
+    """Return the canonical form of a request, which both sides sign. The arguments are those of `signature`."""
     values = {name.lower(): value.strip() for name, value in headers.items()}
     names = sorted(name.lower() for name in signed)
     lines = "".join(f"{name}:{values.get(name, '')}\n" for name in names)
@@ -119,17 +122,17 @@ def canonical_request(
 
 
 def canonical_query(params: Mapping[str, str]) -> str:
-    """Return a query sorted by name and encoded by RFC 3986: `%20` for a blank, and `~` as it is."""
+    """Return a query sorted by name and encoded by RFC 3986: a space becomes `%20`, and `~` is unchanged."""
     return "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in sorted(params.items()))
 
 
 def authorization(said: Authorization) -> str:
-    """Return the Authorization header that says this."""
+    """Return the Authorization header with these fields."""
     names = ";".join(said.signed_headers)
     return f"{ALGORITHM} Credential={said.access_key_id},SignedHeaders={names},Signature={said.signature}"
 
 
 def read_authorization(header: str) -> Authorization | None:
-    """Return what an Authorization header says, or None for one of another kind."""
+    """Return the fields of an Authorization header, or None if it is of another scheme."""
     found = _AUTHORIZATION.fullmatch(header)
     return found and Authorization(found["key"], tuple(found["names"].split(";")), found["hex"])

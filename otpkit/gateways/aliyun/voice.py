@@ -1,6 +1,6 @@
-"""Aliyun's voice service (阿里云语音服务, Dyvmsapi 2017-05-25): calls that read a code, or play a file, to a person.
+"""The gateway of Aliyun's voice service (阿里云语音服务, Dyvmsapi 2017-05-25). Its calls read a code or play a file.
 
-It is the living successor of the voice calls that the Alidayu document only announces.
+It is the successor of the voice calls that the Alidayu document only announces.
 
 Sources: help.aliyun.com/document_detail/393519.html (SingleCallByTts), 114036.htm (SingleCallByVoice), 63017.html
 (QueryCallDetailByCallId), 114040.html (ClickToDial), 55085.htm (status codes of calls).
@@ -46,28 +46,30 @@ QUERY: Final = "QueryCallDetailByCallId"
 
 
 class AliyunVoice(Gateway):
-    """The gateway of Aliyun's voice service: it calls the phone and reads the template's text with the code.
+    """The gateway of Aliyun's voice service. It calls the phone and reads the template's text with the code.
 
-    Of a template its `code` (like `TTS_10001`) and `params` are used, its `sign_name` is not. Outside the mainland
-    Aliyun has called for some of its customers alone since March 2022: such numbers are passed on for it to judge.
+    It uses the template's `code` (like `TTS_10001`) and `params`, and ignores its `sign_name`. Since March 2022 Aliyun
+    calls numbers outside the mainland for some customers only. Such numbers are sent to Aliyun, which accepts or
+    refuses them.
 
     Args:
-        access_key_id: the AccessKey of a RAM user who may make these calls.
-        access_key_secret: its secret; it never travels.
-        security_token: the STS token of a temporary AccessKey.
-        credentials: in place of these three, a function that returns `Credentials`, called for each request; an async
-            one with AsyncOTP alone.
-        called_show_number: the number that the person sees, one that the account bought; None for a template of the
+        access_key_id: the AccessKey of a RAM user with permission for these calls.
+        access_key_secret: the AccessKey's secret; it is never sent.
+        security_token: the STS token of a temporary AccessKey; None for a permanent one.
+        credentials: a function that returns `Credentials`, in place of these three; it is called for each request, and
+            may be async with AsyncOTP only.
+        called_show_number: the number that the user sees, bought by the account; None for a template that uses Aliyun's
             public numbers.
-        play_times: how often the text is read, 1 to 3.
-        volume: 0 to 100.
-        speed: -500 to 500.
-        base_url: where the API is; `http://` is for loopback alone.
-        timeout: seconds to connect and seconds to answer; one number means both.
-        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
-            says of proxies counts for nothing, and `http://` of loopback goes directly.
+        play_times: times that the text is read, 1 to 3; None uses Aliyun's default.
+        volume: the volume, 0 to 100; None uses Aliyun's default.
+        speed: the speed of the voice, -500 to 500; None uses Aliyun's default.
+        base_url: the API's URL; `http://` is allowed for loopback only.
+        timeout: connect timeout and response timeout, in seconds; one number sets both.
+        proxy: the URL of an HTTP proxy, such as `http://user:password@proxy.example:3128`; None connects directly. The
+            environment's proxy variables are ignored, and `http://` to loopback is always direct.
 
-    What is None is left to Aliyun. Raises ConfigurationError for anything that can't work.
+    Raises:
+        ConfigurationError: an argument is not valid. The error names the field and the remedy.
     """
 
     name: ClassVar[str] = VOICE.name
@@ -111,31 +113,48 @@ class AliyunVoice(Gateway):
         return f"AliyunVoice(base_url={self.base_url!r}, timeout={self.timeout!r})"
 
     def send(self, message: Message) -> Flow[Receipt]:
-        """Make one call by one `SingleCallByTts`, which is never made again.
+        """Make one call by one `SingleCallByTts`. The call is never repeated.
 
-        `OutId` has room for the first 15 characters of the send id. After an uncertain outcome there is no look: calls
-        are found by the call id alone, which did not arrive.
+        `OutId` carries the first 15 characters of the send id. An uncertain outcome is not resolved by a query: Aliyun
+        finds calls by the call id only, and the call id did not arrive.
 
-        Raises GatewayRejectedError where there was certainly no call.
+        Args:
+            message: the message to read.
+
+        Returns:
+            The receipt, accepted or uncertain. Its message id is the call id.
+
+        Raises:
+            GatewayRejectedError: there was certainly no call.
         """
         credentials = yield from self._api.credentials()
         request = self._api.request(credentials, TTS, self._message_params(message), at=message.sent_at)
         return (yield from VOICE.hand_over(request, self._read_receipt))
 
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
-        """Ask `QueryCallDetailByCallId` what became of the call `message_id`, made at about `sent_at`.
+        """Query the delivery of a call by `QueryCallDetailByCallId`.
 
-        The day is that of Shanghai; within ten minutes of midnight both are asked. Heard to its end is `delivered`, an
-        ended call otherwise `failed`, one without an end `pending`. No answer, no record, or no call id is `unknown`.
+        The day is that of Shanghai. Within ten minutes of midnight, both days are queried.
 
-        Raises GatewayRejectedError where the gateway refuses to say.
+        Args:
+            phone: not used.
+            send_id: not used.
+            sent_at: the approximate time of the call, an aware datetime.
+            message_id: the call id, from the receipt.
+
+        Returns:
+            The delivery: `delivered` if the text was played to its end, `failed` if the call ended otherwise, `pending`
+            before its end. It is `unknown` if there is no answer, no record or no call id.
+
+        Raises:
+            GatewayRejectedError: the gateway refused the query.
         """
         days = days_around(sent_at) if message_id else ()
         for place, day in enumerate(days):
             try:
                 call = yield from self._query(message_id, TTS_CALLS, day)
             except GatewayRejectedError as refusal:
-                # A day that the gateway's clock has not reached yet holds no records.
+                # The second day may not have begun by the gateway's clock. Such a day has no records.
                 if place == 0 or refusal.category not in {"request", "configuration"}:
                     raise
                 call = None
@@ -144,10 +163,16 @@ class AliyunVoice(Gateway):
         return Delivery(state="unknown", gateway=self.name)
 
     def receipts(self, push: Push) -> Receipts:
-        """Read a VoiceReport, and answer that it was taken, even where it can't be read: so it is not repeated.
+        """Parse a VoiceReport.
 
-        `send_id` is the beginning of one, 15 characters. Aliyun signs no push: the URL that it calls must hold a
-        secret.
+        Aliyun does not sign its pushes, so the URL that it calls must contain a secret.
+
+        Args:
+            push: the HTTP request that Aliyun made.
+
+        Returns:
+            The deliveries; each `send_id` is the first 15 characters of a send id. The response always reports success,
+            even if the push can't be parsed, so that Aliyun does not repeat it.
         """
         return read_call_receipts(push)
 
@@ -159,27 +184,45 @@ class AliyunVoice(Gateway):
         params: Mapping[str, str] | None = None,
         out_id: str | None = None,
     ) -> Receipt:
-        """Call a number and read it a template's text, which need not hold a code.
+        """Call a number and read a template's text. The text need not contain a code.
+
+        Source: help.aliyun.com/document_detail/393519.html.
 
         Args:
-            called_number: a mainland number in any usual spelling, or an E.164 one of another region.
+            called_number: a mainland number in any usual format, or a number of another region in E.164.
             tts_code: an approved template, like `TTS_10001`.
             params: the template's variables; None sends none.
-            out_id: a text of 1 to 15 bytes that comes back in the receipts.
+            out_id: a text of 1 to 15 bytes that receipts return; None sends none.
 
-        Returns a Receipt, whose message id is the call id and whose `outcome` is `accepted` or `uncertain`: then there
-        may have been a call.
+        Returns:
+            A Receipt whose message id is the call id. Its `outcome` is `accepted`, or `uncertain` if there may have
+            been a call.
 
-        Raises GatewayRejectedError where there certainly was none, PhoneError for what is no number, and
-        ConfigurationError for a malformed id or value.
+        Raises:
+            GatewayRejectedError: there was certainly no call.
+            PhoneError: `called_number` is not a number.
+            ConfigurationError: an id or a value is malformed.
         """
         fields = tts_params(_read_number(called_number), tts_code, params, out_id) | self._playing
         return drive(self._call(TTS, fields))
 
     def single_call_by_voice(self, called_number: str, *, voice_code: str, out_id: str | None = None) -> Receipt:
-        """Call a number and play it a voice file, whose `voice_code` the console shows.
+        """Call a number and play a voice file.
 
-        Else as `single_call_by_tts`.
+        Source: help.aliyun.com/document_detail/114036.htm.
+
+        Args:
+            called_number: as for `single_call_by_tts`.
+            voice_code: the voice file's id, from the console.
+            out_id: as for `single_call_by_tts`.
+
+        Returns:
+            A Receipt, as from `single_call_by_tts`.
+
+        Raises:
+            GatewayRejectedError: there was certainly no call.
+            PhoneError: `called_number` is not a number.
+            ConfigurationError: an id is malformed.
         """
         fields = {"CalledNumber": _read_number(called_number), "VoiceCode": word("voice_code", voice_code)}
         return drive(self._call(FILE, fields | out_id_param(out_id) | self._playing))
@@ -197,19 +240,25 @@ class AliyunVoice(Gateway):
     ) -> Receipt:
         """Call two mainland numbers and connect them (双呼). Aliyun no longer opens this call to new users.
 
-        It is as the older official SDK has it (aliyun-python-sdk-dyvmsapi 3.2.0), signed like all others; today's SDK
-        lacks it.
+        The parameters are those of the older official SDK (aliyun-python-sdk-dyvmsapi 3.2.0), because the current SDK
+        lacks this call. The request is signed like all others. Source: help.aliyun.com/document_detail/114040.html.
 
         Args:
-            caller_number: who is called first.
-            called_number: who is called then.
-            caller_show_number: the number that the first one sees; the account must have bought it.
-            called_show_number: the number that the second one sees; likewise.
-            session_timeout: seconds, after which Aliyun ends the call.
-            record: whether the call is recorded.
-            out_id: a text of 1 to 15 bytes that comes back in the receipts.
+            caller_number: the number to call first.
+            called_number: the number to call second.
+            caller_show_number: the number that the first person sees; the account must have bought it.
+            called_show_number: the number that the second person sees; the account must have bought it.
+            session_timeout: seconds after which Aliyun ends the call; None uses Aliyun's default.
+            record: True to record the call; None uses Aliyun's default.
+            out_id: a text of 1 to 15 bytes that receipts return; None sends none.
 
-        Returns and raises what `single_call_by_tts` does.
+        Returns:
+            A Receipt, as from `single_call_by_tts`.
+
+        Raises:
+            GatewayRejectedError: there was certainly no call.
+            PhoneError: one of the numbers to call is not a number.
+            ConfigurationError: a number to show or `out_id` is malformed.
         """
         fields = {
             "CallerNumber": _read_number(caller_number),
@@ -226,24 +275,31 @@ class AliyunVoice(Gateway):
     def query_call_detail_by_call_id(
         self, call_id: str, *, prod_id: int = TTS_CALLS, query_date: date | str
     ) -> CallDetail | None:
-        """Ask for the record of a call; None where there is none.
+        """Query the record of a call.
+
+        Source: help.aliyun.com/document_detail/63017.html.
 
         Args:
             call_id: the message id of the call's receipt.
-            prod_id: 11010000138001 for calls that read a template, 11000000300006 for those that play a file.
+            prod_id: 11010000138001 for calls that read a template, 11000000300006 for calls that play a file.
             query_date: the day of the call in Shanghai, one of the last 30: a date, an aware datetime, `20170525` or
                 `2017-05-25`.
 
-        Raises GatewayRejectedError where the gateway refuses; a date out of bounds does not reach it. Category
-        `connection` says that no answer came: the query may be repeated. ConfigurationError for a malformed call id.
+        Returns:
+            The record, or None if there is none.
+
+        Raises:
+            GatewayRejectedError: the gateway refused the query. A date out of range is refused before it is sent.
+                Category `connection` means that no answer came: the query may be repeated.
+            ConfigurationError: the call id is malformed.
         """
         day = recent_day(query_date)
         if day is None:
-            remedy = "the developer must ask for one of the last 30 days in China"
-            raise VOICE.rejection("request", "the date can't be asked for", remedy, BAD_PARAMETERS)
+            remedy = "the developer must pass one of the last 30 days in China"
+            raise VOICE.rejection("request", "the date is out of range", remedy, BAD_PARAMETERS)
         body = drive(self._ask(word("call_id", call_id), prod_id, day))
         if body is None:
-            raise VOICE.rejection("connection", "the query got no answer that can be read", "it may be repeated")
+            raise VOICE.rejection("connection", "the query got no readable answer", "the query may be repeated")
         return read_call(body)
 
     def _call(self, action: str, fields: Mapping[str, str]) -> Flow[Receipt]:

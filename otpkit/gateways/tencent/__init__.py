@@ -1,4 +1,4 @@
-"""Tencent Cloud's SMS service."""
+"""The gateway of Tencent Cloud's SMS service."""
 
 from otpkit.gateways.tencent.gateway import Tencent
 

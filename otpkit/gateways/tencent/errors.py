@@ -1,8 +1,8 @@
-"""Why Tencent Cloud SMS refuses: the documented error codes of its API, and who must do what about each.
+"""Error codes of Tencent Cloud's SMS API, as documented, each with its remedy.
 
-What is counted for each phone is `rate_limit`: another gateway must not be used to get round it. What is counted for
-the account is `quota`, the API's own throttling too: another gateway has an allowance of its own. What is not
-documented is not here: whether it was sent is uncertain.
+A limit for each phone is `rate_limit`: another gateway must not be used to bypass it. A limit for the account is
+`quota`, and so is the API's own throttling: another gateway has its own limit. After a code that is not documented the
+outcome is uncertain.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _KEYS: Final = "the operator must check secret_id, secret_key and token"
 _APPROVED: Final = f"the developer must use one that is approved at {_CONSOLE}"
 _PARAMS: Final = "the developer must pass what the approved template takes"
 _REPORT: Final = "the developer must check what was passed, and report it to otpkit if all of it is right"
-_RAISE: Final = f"the operator must raise the limit at {_CONSOLE}, or have another gateway"
-_OPEN: Final = f"the operator must open the region at {_CONSOLE}, or have another gateway for it"
+_RAISE: Final = f"the operator must raise the limit at {_CONSOLE}, or add another gateway"
+_OPEN: Final = f"the operator must open the region at {_CONSOLE}, or add another gateway for it"
 _SUPPORT: Final = "the account's owner must contact Tencent Cloud's support"
-_OTHER: Final = "the person at the form must give another mobile number"
-_SLOWER: Final = "the operator must have the account's limit raised, or have another gateway"
+_OTHER: Final = "the person at the form must enter another mobile number"
+_SLOWER: Final = "the operator must have the account's limit raised, or add another gateway"
 _WAIT: Final = "wait"
 _CLOCKS: Final = "the operator must set the clocks of Redis and of this host"
-_ASK: Final = "the operator must look into the records, and contact Tencent Cloud's support if it lasts"
+_ASK: Final = "the operator must check the records, and contact Tencent Cloud's support if it continues"
 
-_ANOTHER_CALL: Final = Refusal("configuration", "the code is one of another call", "the operator must check base_url")
-_TOO_MANY_CALLS: Final = Refusal("quota", "too many calls of the account", _SLOWER)
+_ANOTHER_CALL: Final = Refusal("configuration", "the code belongs to another call", "the operator must check base_url")
+_TOO_MANY_CALLS: Final = Refusal("quota", "the account makes too many calls", _SLOWER)
 
 _SENDING: Final = {
-    "FailedOperation.ContainSensitiveWord": Refusal("configuration", "the text holds a forbidden word", _SUPPORT),
+    "FailedOperation.ContainSensitiveWord": Refusal("configuration", "the text contains a forbidden word", _SUPPORT),
     "FailedOperation.FailResolvePacket": Refusal("request", "the request can't be read", _REPORT),
     "FailedOperation.InsufficientBalanceInSmsPackage": Refusal(
         "account", "the package of messages is used up", "the account's owner must buy another"
@@ -44,7 +44,9 @@ _SENDING: Final = {
     "FailedOperation.MarketingSendTimeConstraint": Refusal(
         "configuration", "advertisements are sent from 8 to 22 h only", "the developer must use a template for codes"
     ),
-    "FailedOperation.PhoneNumberInBlacklist": Refusal("number", "the number takes no messages (stop list)", _OTHER),
+    "FailedOperation.PhoneNumberInBlacklist": Refusal(
+        "number", "the number does not accept messages (stop list)", _OTHER
+    ),
     "FailedOperation.SignatureIncorrectOrUnapproved": Refusal("configuration", "the signature is not valid", _APPROVED),
     "FailedOperation.TemplateIncorrectOrUnapproved": Refusal("configuration", "the template is not valid", _APPROVED),
     "FailedOperation.TemplateParamSetNotMatchApprovedTemplate": Refusal(
@@ -54,13 +56,13 @@ _SENDING: Final = {
     "InvalidParameterValue.ContentLengthLimit": Refusal("configuration", "the text is too long", _PARAMS),
     "InvalidParameterValue.IncorrectPhoneNumber": Refusal("number", "the number is not valid", _OTHER),
     "InvalidParameterValue.ProhibitedUseUrlInTemplateParameter": Refusal(
-        "configuration", "a variable holds a URL", _PARAMS
+        "configuration", "a variable contains a URL", _PARAMS
     ),
     "InvalidParameterValue.SdkAppIdNotExist": Refusal(
         "configuration", "there is no such application", "the operator must check sdk_app_id", concerns="gateway"
     ),
     "InternalError.RequestTimeException": Refusal(
-        "configuration", "the request is of another time, by more than 10 minutes", _CLOCKS, concerns="gateway"
+        "configuration", "the request's time is wrong by more than 10 minutes", _CLOCKS, concerns="gateway"
     ),
     "InternalError.RestApiInterfaceNotExist": Refusal(
         "configuration", "there is no such call", "the operator must check base_url", concerns="gateway"
@@ -68,7 +70,7 @@ _SENDING: Final = {
     "InternalError.SigFieldMissing": Refusal("configuration", "the signature is missing", _KEYS, concerns="gateway"),
     "InternalError.SigVerificationFail": Refusal("configuration", "the signature is wrong", _KEYS, concerns="gateway"),
     "InvalidParameterValue.TemplateParameterFormatError": Refusal(
-        "configuration", "a variable is not of up to 6 digits", _PARAMS
+        "configuration", "a variable must have at most 6 digits", _PARAMS
     ),
     "InvalidParameterValue.TemplateParameterLengthLimit": Refusal("configuration", "a variable is too long", _PARAMS),
     "LimitExceeded.AppCountryOrRegionDailyLimit": Refusal(
@@ -85,7 +87,7 @@ _SENDING: Final = {
     "LimitExceeded.DailyLimit": Refusal(
         "quota", "the account's daily limit abroad is reached", _RAISE, concerns="message"
     ),
-    # By the console's rules of frequency, which are for each phone; a day is a calendar day (自然日).
+    # The console's frequency rules apply to each phone. Their day is a calendar day (自然日).
     "LimitExceeded.DeliveryFrequencyLimit": Refusal("rate_limit", "too many messages", _WAIT),
     "LimitExceeded.GlobalSmsSendingRateLimit": Refusal(
         "quota", "too many messages a second abroad", _SLOWER, concerns="message"
@@ -105,7 +107,7 @@ _SENDING: Final = {
     ),
     "MissingParameter.EmptyPhoneNumberSet": Refusal("request", "there is no number", _REPORT),
     "UnauthorizedOperation.IndividualUserMarketingSmsPermissionDeny": Refusal(
-        "configuration", "a private account sends no advertisements", "the developer must use a template for codes"
+        "configuration", "a private account may not send advertisements", "the developer must use a template for codes"
     ),
     "UnauthorizedOperation.RequestIpNotInWhitelist": Refusal(
         "account", "this host's address is not on the account's list", f"the operator must add it at {_CONSOLE}"
@@ -122,7 +124,7 @@ _SENDING: Final = {
         "configuration", "the template is for the mainland, the phone is not", _APPROVED
     ),
     "UnsupportedOperation.ContainDomesticAndInternationalPhoneNumber": Refusal(
-        "configuration", "signature or template are not for the phone's region", _APPROVED
+        "configuration", "the signature or the template is not for the phone's region", _APPROVED
     ),
     "UnsupportedOperation.GlobalTemplateToChineseMainlandPhone": Refusal(
         "configuration", "the template is for abroad, the phone is not", _APPROVED
@@ -130,16 +132,16 @@ _SENDING: Final = {
     "UnsupportedOperation.UnsupportedRegion": Refusal("configuration", "the region is not served", _OPEN),
 }
 
-# Of every API of Tencent Cloud.
+# Every API of Tencent Cloud may return these codes.
 _COMMON: Final = {
     "ActionOffline": Refusal("request", "the API is withdrawn", _REPORT, concerns="gateway"),
     "AuthFailure.InvalidAuthorization": Refusal(
         "request", "the signature's header is malformed", _REPORT, concerns="gateway"
     ),
-    "AuthFailure.InvalidSecretId": Refusal("account", "secret_id is none of the API's", _KEYS),
-    "AuthFailure.MFAFailure": Refusal("account", "the account asks for a second factor", _KEYS),
+    "AuthFailure.InvalidSecretId": Refusal("account", "secret_id is not an API key", _KEYS),
+    "AuthFailure.MFAFailure": Refusal("account", "the account requires a second factor", _KEYS),
     "AuthFailure.SecretIdNotFound": Refusal("account", "secret_id is deleted or disabled", _KEYS),
-    "AuthFailure.SignatureExpire": Refusal("account", "the signature is of another time", _CLOCKS),
+    "AuthFailure.SignatureExpire": Refusal("account", "the signature has expired", _CLOCKS),
     "AuthFailure.SignatureFailure": Refusal("account", "the signature is wrong", _KEYS),
     "AuthFailure.TokenFailure": Refusal("account", "the token is wrong", _KEYS),
     "AuthFailure.UnauthorizedOperation": Refusal(
@@ -166,13 +168,13 @@ _COMMON: Final = {
     ),
     "RequestSizeLimitExceeded": Refusal("request", "the request is too large", _REPORT),
     "UnknownParameter": Refusal("request", "a parameter is not known", _REPORT),
-    "UnsupportedProtocol": Refusal("request", "the HTTP method is not taken", _REPORT, concerns="gateway"),
+    "UnsupportedProtocol": Refusal("request", "the HTTP method is not accepted", _REPORT, concerns="gateway"),
     "UnsupportedRegion": Refusal(
-        "configuration", "the API is not called in this region", "the operator must check region", concerns="gateway"
+        "configuration", "the API is not available in this region", "the operator must check region", concerns="gateway"
     ),
 }
 
-# In the SDK's list, but not in that of sending; most are of other calls.
+# These codes are in the SDK's list but not in the list for sending. Most belong to other calls.
 _OTHERS: Final = {
     "FailedOperation.NotEnterpriseCertification": Refusal("account", "the account is not an enterprise's", _SUPPORT),
     "FailedOperation.PhoneNumberParseFail": Refusal("number", "the number is not valid", _OTHER),
@@ -182,7 +184,7 @@ _OTHERS: Final = {
     "InvalidParameter.AppidAndBizId": Refusal(
         "account", "the application is another account's", "the operator must check sdk_app_id and secret_id"
     ),
-    "InvalidParameter.DirtyWordFound": Refusal("configuration", "the text holds a forbidden word", _SUPPORT),
+    "InvalidParameter.DirtyWordFound": Refusal("configuration", "the text contains a forbidden word", _SUPPORT),
     "InvalidParameter.InvalidParameters": Refusal("request", "a parameter is not valid", _REPORT),
     "InvalidParameterValue.BeginTimeVerifyFail": Refusal("request", "the time is not valid", _REPORT),
     "InvalidParameterValue.EndTimeVerifyFail": Refusal("request", "the time is not valid", _REPORT),
@@ -190,7 +192,7 @@ _OTHERS: Final = {
     "InvalidParameterValue.LimitVerifyFail": Refusal("request", "the paging is not valid", _REPORT),
     "InvalidParameterValue.OffsetVerifyFail": Refusal("request", "the paging is not valid", _REPORT),
     "InvalidParameterValue.TemplateWithDirtyWords": Refusal(
-        "configuration", "the template holds a forbidden word", _APPROVED
+        "configuration", "the template contains a forbidden word", _APPROVED
     ),
     **dict.fromkeys(
         (
@@ -220,20 +222,20 @@ REFUSALS: Final[dict[str, Refusal]] = (
 UNCERTAIN: Final[dict[str, Doubt]] = documented(
     _SMS_PAGE,
     {
-        "FailedOperation.OtherError": Doubt("something failed", _ASK),
-        "FailedOperation.ParametersOtherError": Doubt("something unknown failed", _ASK),
+        "FailedOperation.OtherError": Doubt("an error occurred", _ASK),
+        "FailedOperation.ParametersOtherError": Doubt("an unknown error occurred", _ASK),
         "InternalError.JsonParseFail": Doubt("the parameters could not be read", _ASK),
-        "InternalError.OtherError": Doubt("something failed at Tencent Cloud", _ASK),
+        "InternalError.OtherError": Doubt("an error occurred at Tencent Cloud", _ASK),
         "InternalError.ParseBackendResponseFail": Doubt("the carrier's answer could not be read", _ASK),
         "InternalError.SendAndRecvFail": Doubt("the carrier did not answer", _ASK),
-        "InternalError.Timeout": Doubt("the message was not taken in time", _ASK),
-        "InternalError.UnknownError": Doubt("something unknown failed", _ASK),
+        "InternalError.Timeout": Doubt("the message was not accepted in time", _ASK),
+        "InternalError.UnknownError": Doubt("an unknown error occurred", _ASK),
     },
 ) | documented(
     _COMMON_PAGE,
     {
-        "FailedOperation": Doubt("something failed", _ASK),
-        "InternalError": Doubt("something failed at Tencent Cloud", _ASK),
+        "FailedOperation": Doubt("an error occurred", _ASK),
+        "InternalError": Doubt("an error occurred at Tencent Cloud", _ASK),
         "ResourceInUse": Doubt("a resource is in use", _ASK),
         "ResourceInsufficient": Doubt("a resource is used up", _ASK),
         "ResourceNotFound": Doubt("a resource is not there", _ASK),

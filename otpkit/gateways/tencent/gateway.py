@@ -1,4 +1,4 @@
-"""Tencent Cloud SMS (腾讯云短信), version 2021-01-11: messages by `SendSms`, signed with TC3-HMAC-SHA256.
+"""The gateway of Tencent Cloud SMS (腾讯云短信), version 2021-01-11. `SendSms` is signed with TC3-HMAC-SHA256.
 
 Source: https://cloud.tencent.com/document/api/382/55981.
 """
@@ -22,8 +22,8 @@ from otpkit.gateways.tencent.errors import PROVIDER
 from otpkit.gateways.tencent.responses import judge_send, judge_trace, read_push, read_row
 
 VERSION: Final = "2021-01-11"
-_MARGIN: Final = timedelta(minutes=10)  # that clocks may differ by
-_ROWS: Final = 100  # the most of one answer
+_MARGIN: Final = timedelta(minutes=10)  # The clocks of Redis and the provider may differ by this much.
+_ROWS: Final = 100  # An answer has at most this many rows.
 _THANKS: Final = b'{"result":0,"errmsg":"OK"}'
 _PUZZLED: Final = b'{"result":1,"errmsg":"not an array of receipts"}'
 
@@ -31,23 +31,25 @@ _PUZZLED: Final = b'{"result":1,"errmsg":"not an array of receipts"}'
 class Tencent(Gateway):
     """The gateway of Tencent Cloud SMS.
 
-    Its templates' variables have no names: the values are passed in the order of `Template.params`. What is pushed to
-    `receipts` is not signed, so its URL should hold a secret; it names a message by the receipt's `message_id`.
+    The variables of its templates have no names: the values are sent in the order of `Template.params`. Its pushed
+    receipts are not signed, so their URL should contain a secret. They identify a message by the receipt's
+    `message_id`.
 
     Args:
         secret_id: the key's SecretId.
-        secret_key: its SecretKey, which signs and never travels.
+        secret_key: the key's SecretKey; it is never sent.
         sdk_app_id: the SMS application's SdkAppId.
-        region: where the API is called.
-        token: the Token of a temporary key.
-        credentials: in place of id, key and token, a function that returns `Credentials(id, key, token)`, called for
-            each request; an async one with AsyncOTP alone.
-        base_url: where the API is; `http://` is for loopback alone.
-        timeout: seconds to connect and seconds to answer; one number means both.
-        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
-            says of proxies counts for nothing, and `http://` of loopback goes directly.
+        region: the region of the API, like `ap-guangzhou`.
+        token: the Token of a temporary key; None for a permanent one.
+        credentials: a function that returns `Credentials(id, key, token)`, in place of id, key and token; it is called
+            for each request, and may be async with AsyncOTP only.
+        base_url: the API's URL; `http://` is allowed for loopback only.
+        timeout: connect timeout and response timeout, in seconds; one number sets both.
+        proxy: the URL of an HTTP proxy, such as `http://user:password@proxy.example:3128`; None connects directly. The
+            environment's proxy variables are ignored, and `http://` to loopback is always direct.
 
-    Raises ConfigurationError for anything that can't work, naming the field and the remedy.
+    Raises:
+        ConfigurationError: an argument is not valid. The error names the field and the remedy.
     """
 
     name: ClassVar[str] = PROVIDER.name
@@ -90,20 +92,38 @@ class Tencent(Gateway):
         return f"Tencent(base_url={self.base_url!r}, timeout={self.timeout!r})"
 
     def send(self, message: Message) -> Flow[Receipt]:
-        """Send one message by one `SendSms`; `SessionContext` carries the send id.
+        """Send one message by one `SendSms`. `SessionContext` carries the send id.
 
-        Raises GatewayRejectedError where it was certainly not sent: a documented code, a 4xx, no connection, no
-        credentials.
+        Args:
+            message: the message to send.
+
+        Returns:
+            The receipt, accepted or uncertain.
+
+        Raises:
+            GatewayRejectedError: the message was certainly not sent: a documented code, a 4xx, no connection, or no
+                credentials.
         """
         credentials = yield from current(PROVIDER, self._source)
         return (yield from PROVIDER.hand_over(self._send_request(credentials, message), judge_send))
 
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
-        """Ask `PullSmsSendStatusByPhoneNumber` what became of a send; it knows the last seven days.
+        """Query the delivery of a message by `PullSmsSendStatusByPhoneNumber`, which keeps the last seven days.
 
-        It tells of messages that the carrier has reported on: one that it accepted and does not tell of is `pending`.
+        It lists only messages for which the carrier has reported a result.
 
-        Raises GatewayRejectedError where the gateway refuses to say.
+        Args:
+            phone: the recipient's number, E.164.
+            send_id: the message's send id.
+            sent_at: the approximate time of the send, an aware datetime.
+            message_id: the message id of the receipt; "" if it returned none.
+
+        Returns:
+            The delivery. A message that has a message id and is not listed is `pending`. The state is `unknown` if
+            there is no answer, or if a message without a message id is not listed.
+
+        Raises:
+            GatewayRejectedError: the gateway refused the query.
         """
         credentials = yield from current(PROVIDER, self._source)
         answer = yield from ask(self._trace_request(credentials, phone, sent_at))
@@ -118,7 +138,16 @@ class Tencent(Gateway):
         return Delivery(state="pending" if message_id else "unknown", gateway=self.name)
 
     def receipts(self, push: Push) -> Receipts:
-        """Read receipts that Tencent Cloud pushed (短信下发状态通知): a JSON array, which nobody has signed."""
+        """Parse receipts that Tencent Cloud pushed (短信下发状态通知), a JSON array.
+
+        Tencent Cloud does not sign its pushes, so the URL that it calls should contain a secret.
+
+        Args:
+            push: the HTTP request that Tencent Cloud made.
+
+        Returns:
+            The deliveries. For a push that is not a JSON array the response has the status 400.
+        """
         rows = read_json(push.body)
         if not isinstance(rows, list):
             return Receipts((), 400, body=_PUZZLED, problem=NO_ROWS)

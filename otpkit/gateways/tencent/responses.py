@@ -1,4 +1,4 @@
-"""What Tencent Cloud's answers and pushes mean: pure functions to a receipt, a delivery, or a refusal."""
+"""Parsing of Tencent Cloud's answers and pushes: pure functions that return a receipt, a delivery, or a refusal."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _State = Literal["pending", "delivered", "failed", "unknown"]
 _STATES: Final[dict[str, _State]] = {
     "SUCCESS": "delivered",
     "FAIL": "failed",
-    "": "pending",  # the carrier has not reported yet
+    "": "pending",  # The carrier has not reported yet.
 }
 _STATUSES: Final[dict[int, RejectionCategory]] = {401: "account", 429: "quota"}
 
 
 def judge_send(response: HttpResponse) -> Receipt | GatewayRejectedError:
-    """Return the receipt of a send, or the error for one that was certainly refused."""
+    """Return the receipt of a send, or an error if the message was certainly not sent."""
     if 400 <= response.status < 500:
         return _refused_by_status(response) or PROVIDER.uncertain()
     body = _answer(response)
@@ -37,7 +37,7 @@ def judge_send(response: HttpResponse) -> Receipt | GatewayRejectedError:
 
 
 def judge_trace(response: HttpResponse) -> list[dict[str, Any]] | GatewayRejectedError | None:
-    """Return the rows that were asked for, the error for a query that is refused, or None for no answer."""
+    """Return the rows of a query's answer, an error if the query was refused, or None for any other answer."""
     if 400 <= response.status < 500:
         return _refused_by_status(response)
     body = _answer(response)
@@ -46,7 +46,7 @@ def judge_trace(response: HttpResponse) -> list[dict[str, Any]] | GatewayRejecte
             return PROVIDER.refused(REFUSALS[code], code)
         if code in UNCERTAIN or code.startswith("InternalError"):
             return None
-        return PROVIDER.rejection("request", "the query is refused", "the operator must look its code up", code)
+        return PROVIDER.rejection("request", "the query is refused", "the operator must look up the error code", code)
     rows = body.get("PullSmsSendStatusSet")
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
 
@@ -77,12 +77,12 @@ def _code(body: Mapping[str, Any]) -> str:
 
 
 def read_row(row: Mapping[str, Any]) -> Delivery:
-    """Return the delivery that a row of an answer tells of."""
+    """Return the delivery in a row of an answer."""
     return _delivery(row.get("ReportStatus"), row.get("Description"), _moment(row.get("UserReceiveTime")))
 
 
 def read_push(row: Mapping[str, Any]) -> Delivery | None:
-    """Return the delivery that a pushed row tells of; None for a row that names no message."""
+    """Return the delivery in a pushed row, or None if the row does not identify a message."""
     to, sid = phone(f"+{text_of(row.get('nationcode'))}{text_of(row.get('mobile'))}"), message_id(row.get("sid"))
     if not to or not sid:
         return None

@@ -1,5 +1,6 @@
-"""Tencent Cloud's signature of a request, TC3-HMAC-SHA256: pure functions, the time an argument, for who signs a
-request and for who checks one.
+"""Tencent Cloud's signature, TC3-HMAC-SHA256: pure functions to sign a request and to check a signature.
+
+The time is an argument: nothing here reads a clock.
 
 Source: 腾讯云 API 签名方法 v3 (https://cloud.tencent.com/document/api/362/4208).
 """
@@ -18,10 +19,18 @@ _SIGNED_HEADERS: Final = ("content-type", "host")
 
 
 def authorization(secret_id: str, secret_key: str, *, service: str, host: str, body: bytes, timestamp: int) -> str:
-    """Return the header `Authorization` of a POST of JSON to `/` of `host`, made at `timestamp` (epoch seconds).
+    """Return the header `Authorization` of a POST of JSON to `/` of a host.
 
-    `host` is the header `Host` as it is sent, with its port where it has one. Tencent Cloud takes a signature for
-    five minutes.
+    Args:
+        secret_id: the key's SecretId.
+        secret_key: the key's SecretKey.
+        service: the service's name, like `sms`.
+        host: the value of the `Host` header, with its port if it has one.
+        body: the body, as it is sent.
+        timestamp: the current time in seconds since the epoch; Tencent Cloud accepts a signature for five minutes.
+
+    Returns:
+        The header's value.
     """
     headers = {"content-type": CONTENT_TYPE, "host": host}
     request = canonical_request("POST", "", headers, _SIGNED_HEADERS, body)
@@ -32,17 +41,17 @@ def authorization(secret_id: str, secret_key: str, *, service: str, host: str, b
 
 
 def canonical_request(method: str, query: str, headers: Mapping[str, str], signed: Sequence[str], body: bytes) -> str:
-    """Return a request to `/` in the one form that both sides sign.
+    """Return the canonical form of a request to `/`, which both sides sign.
 
-    `query` is as on the wire, the names of `headers` are in lower case, and `signed` are the names of those that are
-    signed, in their order.
+    `query` is the query as it is sent. The names of `headers` are in lower case. `signed` are the names of the signed
+    headers, in their order.
     """
     lines = "".join(f"{name}:{headers.get(name, '')}\n" for name in signed)
     return "\n".join((method, "/", query, lines, ";".join(signed), hashlib.sha256(body).hexdigest()))
 
 
 def signature(secret_key: str, *, service: str, request: str, timestamp: int) -> str:
-    """Return the signature of a canonical request, in hex. A server compares it with the one that came."""
+    """Return the signature of a canonical request, in hex. A server compares it with the signature that it received."""
     scope = _scope(service, timestamp)
     to_sign = "\n".join((ALGORITHM, str(timestamp), scope, hashlib.sha256(request.encode()).hexdigest()))
     key = f"TC3{secret_key}".encode()

@@ -1,4 +1,4 @@
-"""Twilio."""
+"""The gateway of Twilio."""
 
 from otpkit.gateways.twilio.gateway import Twilio
 

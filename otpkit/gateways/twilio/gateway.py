@@ -1,4 +1,4 @@
-"""Twilio: messages by the resource Messages, calls that speak the code by the resource Calls.
+"""The gateway of Twilio: messages by the resource Messages, calls that speak the code by the resource Calls.
 
 Sources: https://www.twilio.com/docs/messaging/api/message-resource, https://www.twilio.com/docs/voice/api/call-resource.
 """
@@ -30,31 +30,32 @@ _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*")
 
 
 _REMEDY: Final = (
-    "behind a proxy, pass Push the URL that Twilio calls (service.public_url of `otpkit serve`); check auth_token too"
+    "behind a proxy, Push needs the URL that Twilio calls (service.public_url of `otpkit serve`); check auth_token too"
 )
 
 
 class Twilio(Gateway):
-    """The gateway of Twilio. It sends a template's `body` as it is written; a call says the code's digits, twice.
+    """The gateway of Twilio. It sends a template's `body` without the signature. A call reads the code's digits twice.
 
     Args:
         account_sid: the account's SID.
-        auth_token: its auth token. Twilio signs receipts with it, whoever sent the message; so it is needed beside an
-            API key where receipts are pushed here, and may be left out elsewhere.
-        api_key_sid: the SID of an API key, to send with in place of the auth token; and
-        api_key_secret: its secret.
-        sender: the number or sender id that messages come from; or
-        messaging_service_sid: the Messaging Service that picks one.
-        voice_sender: the number that calls come from; with it `channels` has `voice`.
-        status_callback: the URL, as Twilio calls it, whose requests are given to `receipts`; the send id is added to
-            its query.
-        language: of the voice that says the digits.
-        base_url: where the API is; `http://` is for loopback alone, for the token travels in clear.
-        timeout: seconds to connect and seconds to answer; one number means both.
-        proxy: the URL of a proxy to go through, such as `http://user:password@proxy.example:3128`. What the environment
-            says of proxies counts for nothing, and `http://` of loopback goes directly.
+        auth_token: the account's auth token. Twilio signs receipts with it, even for messages sent with an API key. It
+            is optional only if an API key is set and no receipts are pushed here.
+        api_key_sid: the SID of an API key, used for requests in place of the auth token.
+        api_key_secret: the API key's secret, required with `api_key_sid`.
+        sender: the number or sender id that sends messages; not with `messaging_service_sid`.
+        messaging_service_sid: the Messaging Service that chooses the sender; not with `sender`.
+        voice_sender: the number that makes calls; if it is set, `channels` contains `voice`.
+        status_callback: the URL that Twilio calls with receipts, whose requests go to `receipts`; the send id is added
+            to its query. None requests no receipts.
+        language: the language tag of the voice, like `en-US`.
+        base_url: the API's URL; `http://` is allowed for loopback only, because the token is sent unencrypted.
+        timeout: connect timeout and response timeout, in seconds; one number sets both.
+        proxy: the URL of an HTTP proxy, such as `http://user:password@proxy.example:3128`; None connects directly. The
+            environment's proxy variables are ignored, and `http://` to loopback is always direct.
 
-    Raises ConfigurationError for anything that can't work, naming the field and the remedy.
+    Raises:
+        ConfigurationError: an argument is not valid. The error names the field and the remedy.
     """
 
     name: ClassVar[str] = PROVIDER.name
@@ -83,9 +84,9 @@ class Twilio(Gateway):
     ) -> None:
         with Checks() as checks:
             if not matched(_ACCOUNT, account_sid):
-                checks.add("account_sid", "account_sid is no SID.", f"{_COPY}, like AC and 32 digits.")
+                checks.add("account_sid", "account_sid is not a SID.", f"{_COPY}: AC and 32 digits.")
             if not matched(_LANGUAGE, language):
-                checks.add("language", "language is no language tag.", "Write it like en-US or cmn-CN.")
+                checks.add("language", "language is not a language tag.", "Write it like en-US or cmn-CN.")
             user, password = account_sid, auth_token
             key_given = api_key_sid is not None or api_key_secret is not None
             if auth_token is not None or not key_given:
@@ -102,7 +103,7 @@ class Twilio(Gateway):
             if status_callback is not None:
                 checks.value("status_callback", validation.whole_url, status_callback)
             if status_callback is not None and auth_token is None:
-                problem = "status_callback needs auth_token: Twilio signs what it pushes there with it."
+                problem = "status_callback needs auth_token, because Twilio signs its receipts with it."
                 checks.add("auth_token", problem, "Pass auth_token too.")
             self.base_url = checks.value("base_url", validation.base_url, base_url)
             self.timeout = checks.value("timeout", validation.timeouts, timeout)
@@ -117,26 +118,52 @@ class Twilio(Gateway):
         return f"Twilio(base_url={self.base_url!r}, timeout={self.timeout!r}, channels={sorted(self.channels)})"
 
     def check(self, template: Template) -> None:
-        """Raise ConfigurationError for a template without `body`, where messages are sent and not calls alone."""
+        """Check that a template has a `body`, if this gateway sends messages. Calls do not need it.
+
+        Args:
+            template: the template to check.
+
+        Raises:
+            ConfigurationError: the template has no `body`, and `channels` contains `sms`.
+        """
         if "sms" in self.channels:
             PROVIDER.require_body(template)
 
     def send(self, message: Message) -> Flow[Receipt]:
         """Send one message, or make one call, by one POST.
 
-        Raises GatewayRejectedError where it was certainly not sent: a 4xx, no connection, a channel without a sender.
+        Args:
+            message: the message to send, or to read to the user.
+
+        Returns:
+            The receipt, accepted or uncertain.
+
+        Raises:
+            GatewayRejectedError: the message was certainly not sent: a 4xx, no connection, or no sender for the
+                channel.
         """
         if message.channel not in self.channels:
             field = "voice_sender" if message.channel == "voice" else "sender or messaging_service_sid"
             raise PROVIDER.rejection(
-                "configuration", f"it has nobody to send {message.channel} from", f"the operator must pass {field}"
+                "configuration", f"no sender is set for {message.channel}", f"the operator must pass {field}"
             )
         return (yield from PROVIDER.hand_over(self._send_request(message), judge_send))
 
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
-        """Ask for the message or the call that the receipt's `message_id` names; without one nothing is known.
+        """Query the delivery of a message or a call by its message id.
 
-        Raises GatewayRejectedError where the gateway refuses to say.
+        Args:
+            phone: not used.
+            send_id: not used.
+            sent_at: not used.
+            message_id: the message id of the receipt.
+
+        Returns:
+            The delivery. Its state is `unknown` without a message id, without an answer, or if Twilio does not know
+            the message (404).
+
+        Raises:
+            GatewayRejectedError: Twilio refused the query.
         """
         if not matched(SID, message_id):
             return Delivery(state="unknown", gateway=self.name)
@@ -151,18 +178,27 @@ class Twilio(Gateway):
         return found or Delivery(state="unknown", gateway=self.name)
 
     def receipts(self, push: Push) -> Receipts:
-        """Read a status callback of a message or a call; one that Twilio has not signed is answered by 403.
+        """Parse a status callback of a message or a call, and check its signature.
 
-        Raises ConfigurationError without the auth token, with which it is signed.
+        Source: https://www.twilio.com/docs/usage/webhooks/webhooks-security.
+
+        Args:
+            push: the HTTP request that Twilio made.
+
+        Returns:
+            The delivery. For a request without a valid signature the response has the status 403.
+
+        Raises:
+            ConfigurationError: the auth token is not set. The signature can't be checked without it.
         """
         if self._auth_token is None:
             raise ConfigurationError(
-                "The auth token is missing, and Twilio signs receipts with it.", "Pass auth_token beside the API key."
+                "auth_token is not set, and Twilio signs receipts with it.", "Pass auth_token as well as the API key."
             )
         params, signature = read_form(push.body), header(push.headers, "x-twilio-signature")
         problem = ""
         if params is None:
-            problem = "the body is no form; pass Push the body's bytes unchanged"
+            problem = "the body is not a form; pass the body's bytes to Push unchanged"
         elif not signature:
             problem = "X-Twilio-Signature is missing; Twilio did not send this, or a proxy removes the header"
         elif not is_signed(push.url, params, signature, self._auth_token):
@@ -198,7 +234,7 @@ class Twilio(Gateway):
 def _api_key(sid: object, secret: object) -> tuple[str, str]:
     with Checks() as checks:
         if not matched(_ACCOUNT, sid):
-            checks.add("api_key_sid", "api_key_sid is no SID.", f"{_COPY}, like SK and 32 digits.")
+            checks.add("api_key_sid", "api_key_sid is not a SID.", f"{_COPY}: SK and 32 digits.")
         password = checks.value("api_key_secret", validation.header_value, secret)
     return str(sid), password
 
@@ -222,13 +258,13 @@ def _channels(origin: Mapping[str, str], voice_from: str | None) -> frozenset[Ch
     voice: set[Channel] = {"voice"} if voice_from else set()
     if not sms | voice:
         raise ConfigurationError(
-            "There is no sender.", "Pass sender or messaging_service_sid for messages, voice_sender for calls."
+            "No sender is set.", "Pass sender or messaging_service_sid for messages, voice_sender for calls."
         )
     return frozenset(sms | voice)
 
 
 def _spoken(code: str, language: str) -> str:
-    # Commas make a pause, and keep the digits from being read as one number.
+    # Commas make pauses, so the voice does not read the digits as one number.
     digits = escape(", ".join(code))
     say = f'<Say language="{escape(language)}">{digits}</Say>'
     return f'<Response><Pause length="1"/>{say}<Pause length="1"/>{say}</Response>'

@@ -1,4 +1,4 @@
-"""What Twilio's answers and status callbacks mean: pure functions to a receipt, a delivery, or a refusal."""
+"""Parsing of Twilio's answers and status callbacks: pure functions that return a receipt, a delivery, or a refusal."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from otpkit.gateways.base import Delivery, Receipt
 from otpkit.gateways.provider import json_object, mail_date, matched, phone, seconds, text_of, token
 from otpkit.gateways.twilio.errors import PROVIDER, REFUSALS, UNCERTAIN
 
-SEND_ID: Final = "send_id"  # in the query of the callback's URL
+SEND_ID: Final = "send_id"  # A parameter in the query of the callback's URL.
 SID: Final = re.compile(r"(?:SM|MM|CA)[0-9A-Za-z]{32}")
 _ORIGIN: Final = re.compile(r"https?://(?!.*[0-9]{7})[A-Za-z0-9.-]{1,64}(?::[0-9]{1,5})?(?=[/?#]|$)")
 _SEND_ID: Final = re.compile(r"[A-Za-z0-9_-]{15,22}")
 
 _State = Literal["pending", "delivered", "failed"]
 _STATES: Final[dict[str, _State]] = {
-    # A message's (MessageStatus): `sent` is what the carrier has taken.
+    # MessageStatus of a message. `sent` means that the carrier accepted it.
     "accepted": "pending",
     "scheduled": "pending",
     "queued": "pending",
@@ -31,7 +31,7 @@ _STATES: Final[dict[str, _State]] = {
     "undelivered": "failed",
     "failed": "failed",
     "canceled": "failed",
-    # A call's (CallStatus): `completed` was answered, be it by a machine.
+    # CallStatus of a call. `completed` means that a person or a machine answered.
     "initiated": "pending",
     "ringing": "pending",
     "in-progress": "pending",
@@ -42,12 +42,12 @@ _STATES: Final[dict[str, _State]] = {
 
 
 def judge_send(response: HttpResponse) -> Receipt | GatewayRejectedError:
-    """Judge the answer to a POST of a message or a call."""
+    """Return the receipt of a message or a call, or an error if it was certainly not sent."""
     if 400 <= response.status < 500:
         return _refused(response) or PROVIDER.uncertain()
     body = json_object(response) if response.status in {200, 201} else {}
     code = token(body.get("error_code"))
-    # Made and failed in one: nothing has left Twilio.
+    # The resource was created as failed, so Twilio sent nothing.
     if body.get("status") == "failed":
         return PROVIDER.refused(REFUSALS[code], code) if code in REFUSALS else PROVIDER.uncertain()
     sid = matched(SID, body.get("sid"))
@@ -55,7 +55,10 @@ def judge_send(response: HttpResponse) -> Receipt | GatewayRejectedError:
 
 
 def judge_trace(response: HttpResponse) -> Delivery | GatewayRejectedError | None:
-    """Judge the answer to a GET of one; None where it is no answer, or knows it not."""
+    """Return the delivery that Twilio reports, or an error if it refused the query.
+
+    Return None if Twilio does not know the message (404), or if the refusal leaves the state uncertain.
+    """
     if response.status == 404:
         return None
     if 400 <= response.status < 500:
@@ -76,12 +79,12 @@ def _refused(response: HttpResponse) -> GatewayRejectedError | None:
     problem = f"the request is refused (HTTP {response.status})"
     if response.status == 401:
         return PROVIDER.rejection("account", problem, "the operator must check account_sid and auth_token", code)
-    act = "look its code up at twilio.com/docs" if code else "check base_url and account_sid"
+    act = "look up the error code at twilio.com/docs" if code else "check base_url and account_sid"
     return PROVIDER.rejection("request", problem, f"the operator must {act}", code)
 
 
 def read_form(body: bytes) -> list[tuple[str, str]] | None:
-    """Return the parameters of a form that was pushed, or None where it is none."""
+    """Return the parameters of a pushed form, or None if the body is not a form."""
     try:
         return parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
     except ValueError:
@@ -89,13 +92,13 @@ def read_form(body: bytes) -> list[tuple[str, str]] | None:
 
 
 def origin(url: str) -> str:
-    """Return the scheme and host of a URL to log. Its path may hold a secret, and a stranger's host a number."""
+    """Return a URL's scheme and host for the log. The path may contain a secret, and a forged host a phone number."""
     found = _ORIGIN.match(url)
-    return f" as it was read, {found[0]}/…" if found else ""
+    return f" as received, {found[0]}/…" if found else ""
 
 
 def read_push(params: Mapping[str, str], url: str) -> Delivery | None:
-    """Return what a status callback says, or None where it is none."""
+    """Return the delivery in a status callback, or None if the parameters are not those of one."""
     sid = matched(SID, params.get("MessageSid") or params.get("CallSid"))
     send_id = dict(parse_qsl(urlsplit(url).query)).get(SEND_ID)
     status = params.get("MessageStatus") or params.get("CallStatus")

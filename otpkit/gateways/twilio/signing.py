@@ -1,4 +1,4 @@
-"""Twilio's signature of the requests that it pushes, X-Twilio-Signature: pure functions.
+"""Twilio's signature of its pushed requests, X-Twilio-Signature: pure functions to sign and to check.
 
 Source: https://www.twilio.com/docs/usage/webhooks/webhooks-security.
 """
@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 
 def is_signed(url: str, params: Sequence[tuple[str, str]], signature: str, auth_token: str) -> bool:
-    """Return whether `signature` is Twilio's of the form `params` posted to `url`, whole as it was called.
+    """Return whether `signature` is Twilio's signature of the form `params`, posted to the complete `url`.
 
-    Twilio may or may not have had the URL's default port in mind, so it counts with it and without it.
+    Twilio may sign the URL with or without its port, so both are accepted.
     """
     given = signature.encode("utf-8", "replace")
     return any(hmac.compare_digest(sign(each, params, auth_token), given) for each in _spellings(url))
