@@ -1,4 +1,4 @@
-"""What the tests of Aliyun's two gateways share: who signs, what is sent, and what may never get out."""
+"""Shared parts of the tests of Aliyun's two gateways: credentials, messages, and the secrets that must not leak."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CODE, NUMBER, SEND_ID = "730452", "13800138000", "Zm9vYmFyYmF6cXV4MTIzNA"
 KEY, SECRET, TOKEN = "LTAI-the-key", "s3cr3t-of-the-key", "CAIS-the-sts-token"
 GOSSIP = f"{NUMBER} {CODE} {SECRET}"
 
-# Neither clearly sent nor clearly refused, whatever the call.
+# Answers that leave the outcome of every call uncertain.
 UNCERTAIN_ACTS = [
     pytest.param(reply({"Message": "OK", "BizId": "1^2"}), id="no Code"),
     pytest.param(reply({"Code": None}), id="Code null"),
@@ -46,7 +46,7 @@ UNCERTAIN_ACTS = [
 
 
 def refusal_of(call: Callable[[], object], gateway: str) -> GatewayRejectedError:
-    """Return what a call raises, once nothing secret can be reached from it."""
+    """Return the rejection that a call raises, and check that it leads to no secret."""
     with pytest.raises(GatewayRejectedError) as caught:
         call()
     error = caught.value
@@ -59,7 +59,7 @@ def refusal_of(call: Callable[[], object], gateway: str) -> GatewayRejectedError
 
 
 def assert_signed(request: Request, secret: str = SECRET) -> None:
-    """Check a request's signature as a server would, from what is on the wire."""
+    """Check a request's signature from its bytes, as a server would."""
     said = read_authorization(request.headers["authorization"])
     assert said is not None
     assert said.access_key_id == KEY
@@ -72,6 +72,6 @@ def assert_signed(request: Request, secret: str = SECRET) -> None:
 
 
 def at_send(act: Act, *then: Act) -> tuple[Act, ...]:
-    """Answer the send by `act`, and the look after it by `then`, by default with an empty page."""
+    """Answer the send by `act`, and the query after it by `then`, by default with an empty page."""
     nothing = reply({"Code": "OK", "TotalCount": 0, "SmsSendDetailDTOs": {"SmsSendDetailDTO": []}})
     return (act, *(then or (nothing,)))

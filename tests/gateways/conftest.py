@@ -1,4 +1,4 @@
-"""The transports that gateways send by, each in turn."""
+"""Fixtures for the transports that gateways use."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def make_transport(request: pytest.FixtureRequest) -> Iterator[Callable[..., AnyTransport]]:
-    """Give a function that makes transports, of each kind in turn."""
+    """Return a function that makes transports, once for each kind."""
     with opened(request.param) as make:
         yield make
 
 
 @pytest.fixture
 def transport(make_transport: Callable[..., AnyTransport]) -> AnyTransport:
-    """Give a transport that trusts the public certificates."""
+    """Return a transport that trusts the public certificates."""
     return make_transport()
 
 
 @pytest.fixture
 def trusting(make_transport: Callable[..., AnyTransport]) -> AnyTransport:
-    """Give a transport that trusts the certificate of the tests' servers."""
+    """Return a transport that trusts the certificate of the tests' servers."""
     return make_transport(ca_file=CERTIFICATE)

@@ -1,7 +1,7 @@
-"""What the providers' documents list: each error code that a message or a call may be answered with, by category.
+"""The error codes in the providers' documents that a message or a call may receive, by category.
 
-Typed off the documents, not out of the package's tables, so that a test can hold one against the other. `uncertain` are
-codes that leave open whether anything was sent.
+They are copied from the documents, not from the package's tables, so that a test can compare the two. After a code in
+`uncertain` the message may or may not have been sent.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ def _words(text: str) -> list[str]:
 
 
 def refusals(*lists: Codes) -> list[tuple[str, str]]:
-    """Return each code that says that nothing was sent, with its category."""
+    """Return each code after which nothing was sent, with its category."""
     found = {code: category for listed in lists for category, codes in listed.items() for code in codes}
     return [(code, category) for code, category in found.items() if category != "uncertain"]
 
 
-# 《阿里云大鱼服务 API 使用文档》, 业务错误码对照表 of both calls.
+# 《阿里云大鱼服务 API 使用文档》, 业务错误码对照表, for both calls.
 ALIDAYU: Final[Codes] = {
     "account": _words("50001 50002 50003 50004"),
     "configuration": _words("70001 70002 70003"),
@@ -29,7 +29,7 @@ ALIDAYU: Final[Codes] = {
     "request": _words("50010 80001 80002 99998"),
 }
 
-# help.aliyun.com/document_detail/43906.html, API网关错误代码表: the phrases of old, and the codes in X-Ca-Error-Code.
+# help.aliyun.com/document_detail/43906.html, API网关错误代码表: the older phrases, and the codes in X-Ca-Error-Code.
 API_GATEWAY: Final[Codes] = {
     "quota": [
         *(f"Throttled by {whose} Flow Control" for whose in ("USER", "APP", "API", "DOMAIN", "GROUP")),
@@ -60,7 +60,7 @@ API_GATEWAY: Final[Codes] = {
     ],
 }
 
-# Of all APIs of Aliyun: error-center.alibabacloud.com/status/product/Public,
+# The codes of all APIs of Aliyun: error-center.alibabacloud.com/status/product/Public,
 # help.aliyun.com/document_detail/51132.html.
 ALIYUN_PUBLIC: Final[Codes] = {
     "quota": _words("Throttling Throttling.User Throttling.Api Throttling.API"),
@@ -102,7 +102,7 @@ ALIYUN_SMS: Final[Codes] = {
         *_words("isv.PARAM_NOT_SUPPORT_URL isv.TEMPLATE_MISSING_PARAMETERS isv.TEMPLATE_PARAMS_ILLEGAL"),
         *_words("isv.TEMPLATE_OVER_LIMIT template_parameter_count_illegal isv.SMS_TEST_NUMBER_LIMIT"),
         *_words("isv.SMS_TEST_SIGN_TEMPLATE_LIMIT isv.SMS_TEST_TEMPLATE_PARAMS_ILLEGAL"),
-        # Of the calls that apply for signatures, templates and short links.
+        # The codes of calls that apply for signatures, templates and short links.
         *_words("isv.SIGN_COUNT_OVER_LIMIT isv.TEMPLATE_COUNT_OVER_LIMIT isv.SIGN_FILE_LIMIT isv.SMS_OVER_LIMIT"),
         *_words("isv.ERROR_SIGN_NOT_DELETE isv.ERROR_SIGN_NOT_MODIFY isv.ERROR_TEMPLATE_NOT_DELETE"),
         *_words("isv.ERROR_TEMPLATE_NOT_MODIFY isv.ERROR_EMPTY_FILE isv.SHORTURL_OVER_LIMIT"),
@@ -115,7 +115,7 @@ ALIYUN_SMS: Final[Codes] = {
     "uncertain": _words("isp.SYSTEM_ERROR isp.GATEWAY_ERROR"),
 }
 
-# help.aliyun.com/document_detail/178344.html, and the list of Dyvmsapi 2017-05-25 beside it.
+# help.aliyun.com/document_detail/178344.html, and the list of Dyvmsapi 2017-05-25 next to it.
 ALIYUN_VOICE: Final[Codes] = {
     "rate_limit": ["isv.BUSINESS_LIMIT_CONTROL"],
     "account": [
@@ -128,7 +128,7 @@ ALIYUN_VOICE: Final[Codes] = {
         *_words("isv.TEMPLATE_MISSING_PARAMETERS isv.VOICE_FILE_ILLEGAL isv.DISPLAY_NUMBER_ILLEGAL"),
         *_words("isv.BILLID_NOT_EXIST BillidNotExist isv.BLACK_KEY_CONTROL_LIMIT isv.VOICE_CALL_PERIOD_ERROR"),
         *_words("isv.INVALID_PARAMETERS InvalidParameters isv.PARAM_NOT_SUPPORT_URL isv.PARAM_LENGTH_LIMIT"),
-        # Of calls to many, and by robots.
+        # The codes of calls to many numbers, and of calls by robots.
         *_words("isv.VOICE_ROBOT_CALLEE_LIMIT isv.VOICE_ROBOT_NOT_PERIOD isv.ASR_MODEL_ERROR"),
     ],
     "number": _words("isv.MOBILE_NUMBER_ILLEGAL isv.COMPLAINT_REJECT ComplaintReject"),
@@ -136,7 +136,7 @@ ALIYUN_VOICE: Final[Codes] = {
     "uncertain": _words("isp.SYSTEM_ERROR isp.GATEWAY_ERROR isp.UNKNOWN InternalError isv.VOICE_CALL_FAIL"),
 }
 
-# cloud.tencent.com/document/api/382/38780, 公共错误码; the codes of SMS stand in the official SDK.
+# cloud.tencent.com/document/api/382/38780, 公共错误码. The codes of SMS are in the official SDK.
 TENCENT_COMMON: Final[Codes] = {
     "account": [
         *(f"AuthFailure.{what}" for what in ("InvalidSecretId", "MFAFailure", "SecretIdNotFound", "SignatureExpire")),

@@ -1,4 +1,4 @@
-"""An egress proxy on loopback, with a user and a password, that records what it is asked."""
+"""An egress proxy on loopback, with a user and a password. It records its requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 class Proxy:
-    """Opens a way to where CONNECT says, or answers as it is told; it records what passes."""
+    """A proxy that connects to the host in CONNECT, or answers as the test set it. It records the traffic."""
 
     def __init__(self, answer: bytes | Callable[[socket.socket], None] = OPEN, *, tls: bool = False) -> None:
         self.answer = answer
@@ -60,7 +60,7 @@ class Proxy:
             self._sockets.append(client)
         with client, suppress(OSError):
             head = read_request(client)
-            if not head:  # gone before it asked
+            if not head:  # The client closed before it sent a request.
                 return
             self.heads.append(head)
             if callable(self.answer):

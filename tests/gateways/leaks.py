@@ -1,4 +1,4 @@
-"""Where a secret could get out with an error: its texts, all errors that it keeps alive, and their frames."""
+"""A search for secrets in an error: in its texts, in the errors that it refers to, and in their frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 def errors_of(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and everything that it keeps as cause or context."""
+    """Yield an error, and every error that it refers to as cause or context."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""What the providers' tests share: one message, what may be refused, and a search for what leaked."""
+"""Shared parts of the providers' tests: one message, the expected rejection, and a search for leaks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def message(**changes: Any) -> Message:
 
 
 def refused(call: Callable[[], object], gateway: str) -> GatewayRejectedError:
-    """Return the rejection that a call raises, once neither it nor anything that it keeps tells a secret."""
+    """Return the rejection that a call raises, and check that nothing reachable from it contains a secret."""
     with pytest.raises(GatewayRejectedError) as caught:
         call()
     error = caught.value

@@ -1,4 +1,4 @@
-"""The signature of Alibaba Cloud is the one that its documentation computes, byte for byte."""
+"""Alibaba Cloud's signature equals the one in its documentation, byte for byte."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SIGNATURE = "06563a9e1b43f5dfe96b81484da74bceab24a1d853912eee15083a6f0f3283c0"
 
 
 def test_is_that_of_the_documentations_example() -> None:
-    """From the canonical request to the signature."""
+    """This covers all steps from the canonical request to the signature."""
     request = canonical_request("POST", "/", PARAMS, HEADERS, SIGNED, EMPTY)
     assert string_to_sign(request) == (
         "ACS3-HMAC-SHA256\n7ea06492da5221eba5297e897ce16e55f964061054b7695beedaac1145b1e259"
@@ -61,7 +61,7 @@ def test_is_that_of_the_documentations_example() -> None:
     ],
 )
 def test_changes_with_all_that_it_covers(change: dict[str, object]) -> None:
-    """So that a server notices."""
+    """A server can then detect any change."""
     request = {"method": "POST", "path": "/", "params": PARAMS, "headers": HEADERS, "signed": SIGNED}
     request |= {"body_sha256": EMPTY, "secret": SECRET}
     assert signature(**request) == SIGNATURE  # type: ignore[arg-type]
@@ -82,12 +82,12 @@ def test_changes_with_all_that_it_covers(change: dict[str, object]) -> None:
     ],
 )
 def test_writes_a_query_by_rfc_3986_sorted(params: dict[str, str], query: str) -> None:
-    """With %20 for a blank, %2A for an asterisk, and ~ as it is."""
+    """A space is %20, an asterisk is %2A, and ~ is unchanged."""
     assert canonical_query(params) == query
 
 
 def test_a_value_is_signed_without_the_blanks_around_it() -> None:
-    """As HTTP reads it."""
+    """HTTP parsers remove these spaces too."""
     padded = HEADERS | {"x-acs-version": " 2014-05-26\t"}
     assert signature("POST", "/", PARAMS, padded, SIGNED, EMPTY, SECRET) == SIGNATURE
 
@@ -102,7 +102,7 @@ def headers_of(credentials: Credentials) -> dict[str, str]:
 
 
 def test_headers_say_who_signs_what_and_when_in_utc() -> None:
-    """The date is cut to its second."""
+    """The date is truncated to seconds."""
     headers = headers_of(Credentials("key", SECRET))
     said = read_authorization(headers.pop("authorization"))
     assert headers == {
@@ -121,7 +121,7 @@ def test_headers_say_who_signs_what_and_when_in_utc() -> None:
 
 
 def test_a_temporary_keys_token_is_signed() -> None:
-    """And there is none without one."""
+    """Without a token, the header is absent."""
     headers = headers_of(Credentials("key", SECRET, "the-token"))
     said = read_authorization(headers["authorization"])
     assert headers["x-acs-security-token"] == "the-token"
@@ -131,7 +131,7 @@ def test_a_temporary_keys_token_is_signed() -> None:
 
 
 def test_an_authorization_is_read_as_it_was_written() -> None:
-    """With or without a blank after its commas."""
+    """The spaces after its commas are optional."""
     said = Authorization("key", ("host", "x-acs-date"), SIGNATURE)
     assert read_authorization(authorization(said)) == said
     assert read_authorization(authorization(said).replace(",", ", ")) == said
@@ -151,7 +151,7 @@ def test_an_authorization_is_read_as_it_was_written() -> None:
     ],
 )
 def test_another_authorization_is_none(header: str) -> None:
-    """Whatever it is."""
+    """Any header of another scheme returns None."""
     assert read_authorization(header) is None
 
 
@@ -159,11 +159,11 @@ def test_another_authorization_is_none(header: str) -> None:
     "fields", [("", "s"), ("k", ""), ("k", "s", ""), ("a,b", "s"), ("a b", "s"), ("k", "s\n"), (None, "s"), ("k", None)]
 )
 def test_credentials_that_can_not_be_right_are_refused(fields: tuple[str, ...]) -> None:
-    """When they are built, without being shown."""
+    """The error comes when they are built, and does not show them."""
     with pytest.raises(ConfigurationError, match=r"^(access_key_id|access_key_secret|security_token) "):
         Credentials(*fields)
 
 
 def test_credentials_show_their_id_alone() -> None:
-    """In their repr."""
+    """The repr hides the other fields."""
     assert repr(Credentials("key", SECRET, "the-token")) == "Credentials(access_key_id='key')"

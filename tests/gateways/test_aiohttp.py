@@ -1,4 +1,4 @@
-"""What the transport by aiohttp promises beyond what both do: any number of loops, forks, cancellation at any point."""
+"""The transport by aiohttp works with any number of loops, with forks, and with cancellation at any point."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def descriptors() -> int:
 
 class TestLoops:
     def test_each_has_connections_of_its_own(self, run: Callable[..., Any]) -> None:
-        """They are closed with it; another one begins anew."""
+        """They are closed with the loop. Another loop opens new ones."""
         transport = AsyncTransport()
 
         async def several() -> None:
@@ -108,7 +108,7 @@ class TestLoops:
     @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
     @pytest.mark.parametrize("how", ["asyncio", "uvloop"])
     def test_that_was_just_closed_leaves_nothing_open(self, how: str, tls: bool) -> None:
-        """Without `shutdown_asyncgens`, so nobody closed its connections: the next loop does."""
+        """No `shutdown_asyncgens` ran, so its connections stayed open: the next loop closes them."""
         transport, loop = AsyncTransport(ca_file=CERTIFICATE), new_loop(how)
         with WireServer(reply("ok"), tls=tls) as server:
             assert loop.run_until_complete(transport.exchange(request_to(server.url))).text == "ok"
@@ -124,7 +124,7 @@ class TestLoops:
                 assert not thread.is_alive()
 
     def test_that_ends_in_another_thread_closes_its_own(self, run: Callable[..., Any]) -> None:
-        """`close` in one loop reaches the others."""
+        """`close` in one loop also closes the connections of other loops."""
         transport, kept, go_on = AsyncTransport(), threading.Event(), threading.Event()
 
         async def other() -> None:
@@ -150,7 +150,7 @@ class TestLoops:
             ended.result(20)
 
     def test_transport_that_was_never_closed_warns_of_nothing(self) -> None:
-        """Nor is anything logged, as aiohttp does of sessions."""
+        """aiohttp logs unclosed sessions; this transport logs nothing."""
         script = f"""
 import asyncio, logging, sys
 sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
@@ -177,7 +177,7 @@ loop.close()
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
     def test_forked_child_uses_connections_of_its_own(self) -> None:
-        """And the parent's stays as it is."""
+        """The parent's connections are unchanged."""
         script = """
 import asyncio, os, sys
 from otpkit import AsyncOTP, Template
@@ -207,7 +207,7 @@ runner.close()
 class TestCancellation:
     @pytest.mark.parametrize("way", ["plain", "tls", "proxy"])
     def test_at_any_turn_leaves_nothing_behind(self, way: str, run: Callable[..., Any]) -> None:
-        """Neither a connection nor a second request nor a word in the log, and the transport goes on."""
+        """No connection stays open, no second request is sent, nothing is logged, and the transport still works."""
         problems: list[Any] = []
 
         async def story() -> None:
@@ -217,14 +217,14 @@ class TestCancellation:
             assert (await transport.exchange(request_to(server.url, proxy=through))).text == "ok"
             before = descriptors()
             for turns in range(60):
-                if turns % 2:  # over a new connection, by turns
+                if turns % 2:  # Use a new connection every second time.
                     await transport.close()
                     await asyncio.sleep(0)
                 task = asyncio.ensure_future(transport.exchange(request_to(f"{server.url}/{turns}", proxy=through)))
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 if turns > 20:
-                    await asyncio.sleep(0.0001 * 1.12**turns)  # to 80 ms
+                    await asyncio.sleep(0.0001 * 1.12**turns)  # The delay grows to 80 ms.
                 if task.cancel():
                     with suppress(asyncio.CancelledError):
                         await task
@@ -247,7 +247,8 @@ class TestCancellation:
 
         with WireServer(reply("ok"), tls=way != "plain") as server, Proxy() as proxy:
             run(story())
-        assert max(Counter(request.path for request in server.requests).values()) == 2  # of the first and the last one
+        # Only the first and the last request have the same path.
+        assert max(Counter(request.path for request in server.requests).values()) == 2
         assert len({request.path for request in server.requests}) > 5
 
     def test_while_the_answer_is_awaited_closes_the_connection(self, run: Callable[..., Any]) -> None:
@@ -274,7 +275,7 @@ class TestCancellation:
         assert len(server.requests) == 1
 
     def test_of_a_call_leaves_an_uncertain_message(self, run: Callable[..., Any]) -> None:
-        """One request was written; it is never called refused, and nothing of it is in a frame."""
+        """One request was written, so the outcome is never a rejection. No frame contains the request."""
         clock = MovableClock()
 
         async def story() -> None:
@@ -305,7 +306,7 @@ class TestLanes:
         choose("aiohttp", monkeypatch)
 
     def test_no_more_at_a_time_than_they_may(self, run: Callable[..., Any]) -> None:
-        """Who waits too long is certainly not sent, and another gateway may serve."""
+        """A caller that waits too long gets a rejection, so another gateway may be used."""
 
         async def story() -> None:
             outbox = Outbox()
@@ -414,7 +415,7 @@ asyncio.run(story())
 
 
 async def test_no_thread_is_needed_for_a_request() -> None:
-    """But for importing and for the look-up of a name."""
+    """Only an import and a name look-up use a thread."""
     with WireServer(reply({"id": "1"})) as server:
         async with AsyncOTP("memory://", Webhook(server.url, SECRET), TEMPLATE, OTP_SECRET) as otp:
             await otp.issue(PHONE)
@@ -423,7 +424,7 @@ async def test_no_thread_is_needed_for_a_request() -> None:
 
 
 async def test_aiohttp_is_given_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever hooks into it, for traces or otherwise, sees neither query nor headers of ours."""
+    """A hook into aiohttp, such as a trace, sees neither the query nor the headers of the request."""
     seen: list[str] = []
     real = aiohttp.ClientSession._request
 
@@ -444,7 +445,7 @@ async def test_aiohttp_is_given_no_secret(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_second_attempt_of_one_exchange_is_refused() -> None:
-    """Whoever makes it: a later version of aiohttp, a middleware that others install."""
+    """The attempt may come from a later version of aiohttp or from another package's middleware."""
     attempts: list[str] = []
     real = aio._Connector.connect
 
@@ -464,7 +465,7 @@ async def test_second_attempt_of_one_exchange_is_refused() -> None:
 
 
 async def test_repeated_get_is_refused_whatever_aiohttp_is_set_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Were its setting for that gone, or of another name."""
+    """The refusal does not depend on aiohttp's own setting."""
     repeats = property(lambda _: True, lambda _self, _value: None)
     monkeypatch.setattr(aiohttp.ClientSession, "_retry_connection", repeats, raising=False)
     with WireServer(reply("1"), drop, reply("never")) as server:
@@ -473,13 +474,13 @@ async def test_repeated_get_is_refused_whatever_aiohttp_is_set_to(monkeypatch: p
         assert (await transport.exchange(get)).text == "1"
         with pytest.raises(NoAnswer) as caught:
             await transport.exchange(get)
-        assert "RuntimeError" in str(caught.value)  # It did try.
+        assert "RuntimeError" in str(caught.value)  # aiohttp did try a second time.
         await transport.close()
     assert (len(server.requests), server.connections) == (2, 1)
 
 
 async def test_idle_connection_keeps_no_secret() -> None:
-    """It may be kept for long after its last request."""
+    """The connection may stay open for a long time after its last request."""
     with WireServer(reply("ok")) as server:
         transport = AsyncTransport()
         await transport.exchange(request_to(server.url))

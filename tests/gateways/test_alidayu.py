@@ -1,4 +1,4 @@
-"""Alidayu sends a message once, tells refused from uncertain, and finds its records again."""
+"""Alidayu sends a message once, distinguishes rejected from uncertain sends, and finds their records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from otpkit.template import Template
 from otpkit.transport.http import drive
 
 CODE, NUMBER, SECRET, SEND_ID = "730452", "13800138000", "s3cr3t-of-the-app", "Zm9vYmFyYmF6cXV4MTIzNA"
-NOON = datetime(2015, 12, 15, 4, tzinfo=UTC)  # in Shanghai
+NOON = datetime(2015, 12, 15, 4, tzinfo=UTC)  # 12:00 in Shanghai
 TEMPLATE = Template("SMS_585014", "阿里大鱼", {"code": "{code}", "product": "alidayu"})
 ACCEPTED = {"code": "0", "model": "134523^4351232", "success": True, "msg": "成功"}
 THE_SAMPLE = {"code": "0", "model": "134523^4351232", "success": False, "msg": "成功"}
@@ -76,7 +76,7 @@ def others(count: int) -> list[dict[str, object]]:
 
 
 def at_send(act: Act, *then: Act) -> tuple[Act, ...]:
-    """Answer sendSms by `act`, and the look after it by `then`, by default with an empty page."""
+    """Answer sendSms by `act`, and the query after it by `then`, by default with an empty page."""
     return (act, *(then or (reply(page()),)))
 
 
@@ -472,7 +472,7 @@ class TestDirectUse:
         ],
     )
     def test_takes_a_text_of_several_numbers_as_the_document_has_it(self, text: str, numbers: str) -> None:
-        """Whatever their spelling, each once."""
+        """Numbers may have any usual format. Each gets one message."""
         with WireServer(reply(ACCEPTED)) as server:
             gateway_at(server).send_sms(text, template_code="S", sign_name="签名")
         assert server.requests[0].params["rec_num"] == numbers
@@ -488,7 +488,7 @@ class TestDirectUse:
 
     @pytest.mark.parametrize("text", [",", "13800138000,", ",13800138000", "13800138000,1", "13800138000，13900139000"])
     def test_refuses_a_text_with_one_that_is_none(self, text: str) -> None:
-        """An empty one too, and any other comma: nothing is sent to the others."""
+        """The same holds for an empty entry and for other commas. Nothing is sent to the other numbers."""
         with pytest.raises(PhoneError):
             Alidayu("key", SECRET).send_sms(text, template_code="S", sign_name="签名")
 

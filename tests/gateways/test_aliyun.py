@@ -1,4 +1,4 @@
-"""Aliyun sends a message once, tells refused from uncertain, finds its records again and reads its receipts."""
+"""Aliyun sends a message once, distinguishes rejected from uncertain sends, finds records and parses receipts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from otpkit.gateways.china_time import SHANGHAI
 from otpkit.template import Template
 from otpkit.transport.http import drive
 
-NOON = datetime(2026, 5, 25, 4, tzinfo=UTC)  # in Shanghai
+NOON = datetime(2026, 5, 25, 4, tzinfo=UTC)  # 12:00 in Shanghai
 TEMPLATE = Template("SMS_10000", "阿里大鱼", {"code": "{code}", "product": "p"})
 ACCEPTED = {"Code": "OK", "Message": "OK", "BizId": "134523^4351232", "RequestId": "A1"}
 UNCERTAIN = Receipt("aliyun", "", "uncertain")
@@ -138,7 +138,7 @@ class TestSending:
     def test_refuses_a_number_that_would_read_like_one_of_the_mainland(
         self, transport: AnyTransport, phone: str
     ) -> None:
-        """Without its + it is somebody else's, who would get the code."""
+        """Without its + it is another person's number, and that person would receive the code."""
         with WireServer(reply(ACCEPTED)) as server:
             error = refused(lambda: send(server, transport, phone=phone))
             assert server.requests == []
@@ -147,7 +147,7 @@ class TestSending:
 
     @pytest.mark.parametrize("phone", ["+8612345", "+86138001380000", NUMBER, "", "+1", f"+86{NUMBER},{NUMBER}", "+a"])
     def test_refuses_what_it_can_not_write_before_anything_is_sent(self, phone: str) -> None:
-        """A phone was checked before: what this gateway can't write, another one may."""
+        """The number itself is valid, so another gateway may be able to send to it."""
         flow = Aliyun(KEY, SECRET).send(message(phone))
         error = refused(lambda: next(flow))
         assert (error.category, error.concerns, error.gateway_code) == ("configuration", "message", "")

@@ -1,4 +1,4 @@
-"""Aliyun from end to end: SMS, then a call, through the local gateway, with receipts pushed over HTTP to `receive`."""
+"""Aliyun from end to end: an SMS, then a call, by the local gateway, with receipts pushed over HTTP to `receive`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = {"dysmsapi": "aliyun", "dyvmsapi": "aliyun-voice"}
 
 
 class Site:
-    """A site of a user's: its OTP, and the view that providers push receipts to."""
+    """A user's site: its OTP, and the view that receives pushed receipts."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -69,7 +69,7 @@ class Site:
             time.sleep(0.02)
 
     def codes(self) -> list[tuple[str, str | None]]:
-        """Return channel and code of what was sent, oldest first."""
+        """Return the channel and the code of each message, oldest first."""
         return [(message.channel, message.code) for message in reversed(self.sandbox.messages(PHONE))]
 
 
@@ -88,7 +88,7 @@ def site() -> Iterator[Site]:
 
 
 def test_a_message_is_sent_delivered_and_verified(site: Site) -> None:
-    """The receipt comes by itself; asking finds the same."""
+    """The receipt is pushed. A query returns the same state."""
     challenge = site.otp.issue(PHONE)
     assert (challenge.delivery, challenge.gateway) == ("accepted", "aliyun")
     site.wait_for("delivered")
@@ -99,7 +99,7 @@ def test_a_message_is_sent_delivered_and_verified(site: Site) -> None:
 
 
 def test_a_code_is_spoken_where_the_message_did_not_arrive(site: Site) -> None:
-    """Its receipt says that it failed: who asks again is called, with the same code."""
+    """The receipt reports a failure. The resend is a call with the same code."""
     site.sandbox.add_fault(Fault("receipt_failed"))
     site.otp.issue(PHONE)
     site.wait_for("failed")
@@ -112,7 +112,7 @@ def test_a_code_is_spoken_where_the_message_did_not_arrive(site: Site) -> None:
 
 
 def test_a_call_can_be_asked_for(site: Site) -> None:
-    """By the channel; and the call's id finds what became of it."""
+    """The caller requests the channel. The call's id then returns its delivery."""
     challenge = site.otp.issue(PHONE, "login", channel="voice")
     assert challenge.gateway == "aliyun-voice"
     site.wait_for("delivered", "login")
@@ -121,7 +121,7 @@ def test_a_call_can_be_asked_for(site: Site) -> None:
 
 
 def test_a_receipt_that_comes_twice_is_told_once(site: Site) -> None:
-    """Aliyun's may be doubled."""
+    """Aliyun may push a receipt twice."""
     site.sandbox.add_fault(Fault("receipt_twice"))
     site.otp.issue(PHONE)
     until = time.monotonic() + 10
@@ -132,7 +132,7 @@ def test_a_receipt_that_comes_twice_is_told_once(site: Site) -> None:
 
 
 def test_an_account_that_is_out_of_service_is_mended_by_a_call(site: Site) -> None:
-    """The rejection has its code; the next gateway serves."""
+    """The rejection carries its code, and the next gateway sends."""
     site.sandbox.add_fault(Fault("reject", code="isv.OUT_OF_SERVICE", api="SendSms"))
     assert site.otp.issue(PHONE).gateway == "aliyun-voice"
     failed = [event.detail for event in site.events if event.name == "gateway_failed"]
@@ -140,7 +140,7 @@ def test_an_account_that_is_out_of_service_is_mended_by_a_call(site: Site) -> No
 
 
 def test_hong_kong_is_served(site: Site) -> None:
-    """Its receipt names the number without a plus."""
+    """Its receipt has the number without a plus."""
     phone = "+85251234567"
     assert site.otp.issue(phone).gateway == "aliyun"
     until = time.monotonic() + 10

@@ -1,4 +1,4 @@
-"""Alibaba Cloud's own SDKs are the oracle: the same call through them is the same request, with the same signature."""
+"""Alibaba Cloud's own SDKs are the oracle: they make the same request with the same signature for the same call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from otpkit.gateways.credentials import Credentials
 from otpkit.template import Template
 from otpkit.transport.http import drive
 
-# The SDKs', under newer Pythons; nothing of ours calls it.
+# Newer Pythons warn about the SDKs' code. otpkit does not call it.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")
 
 HARD = [
@@ -42,7 +42,7 @@ EMPTY = sha256(b"").hexdigest()
 
 
 def capture(call: Callable[[WireServer], object], answer: dict[str, Any] | None = None) -> Request:
-    """Return the one request that a call puts on the wire."""
+    """Return the one request that a call sends."""
     with WireServer(reply(answer or {"Code": "OK"})) as server:
         call(server)
         (request,) = server.requests
@@ -76,7 +76,7 @@ def voice_sdk(call: str, **fields: Any) -> Request:
 
 
 def require_our_signature_is_its(request: Request) -> None:
-    """Sign the SDK's request by our functions, with its date, nonce and headers."""
+    """Sign the SDK's request by otpkit's functions, with its date, nonce and headers."""
     said = read_authorization(request.headers["authorization"])
     assert said is not None
     ours = signature("POST", request.path, request.params, request.headers, said.signed_headers, EMPTY, SECRET)
@@ -84,7 +84,7 @@ def require_our_signature_is_its(request: Request) -> None:
 
 
 def require_same_call(ours: Request, its: Request) -> None:
-    """Require two requests to say the same, and to sign the same headers as far as both have them."""
+    """Check that two requests are equal, and sign the same headers among those that both have."""
     assert_signed(ours)
     require_our_signature_is_its(its)
     assert (ours.line.split()[0], ours.path, ours.params) == (its.line.split()[0], its.path, its.params)
@@ -94,7 +94,7 @@ def require_same_call(ours: Request, its: Request) -> None:
     assert signed[0] is not None
     assert signed[1] is not None
     assert set(signed[0].signed_headers) <= set(signed[1].signed_headers)
-    # What the SDK signs beside these tells of the SDK: where it has its credentials from, and the key's id again.
+    # The other headers that the SDK signs describe the SDK: the source of its credentials, and the key's id again.
     more = set(signed[1].signed_headers) - set(signed[0].signed_headers)
     assert more <= {"x-acs-credentials-provider", "x-acs-accesskey-id"}
 
@@ -106,7 +106,7 @@ def json_of(params: dict[str, str]) -> str:
 @pytest.mark.parametrize("value", HARD)
 @pytest.mark.parametrize("token", [None, TOKEN])
 def test_send_sms_is_the_sdks(value: str, token: str | None) -> None:
-    """With any value in the template's variables, with a static and with a temporary key."""
+    """The template's variables may have any value. The credentials may be permanent or temporary."""
     template = Template("SMS_10000", "阿里大鱼", {"code": "{code}", "product": "p"})
     params = {"code": "730452", "product": value}
     message = Message(f"+86{NUMBER}", "730452", template, params, SEND_ID, NOON)
@@ -125,7 +125,7 @@ def test_send_sms_is_the_sdks(value: str, token: str | None) -> None:
 
 @pytest.mark.parametrize("value", HARD)
 def test_any_text_anywhere_is_signed_as_the_sdk_signs_it(value: str) -> None:
-    """Also as a whole parameter, an empty one too; and the request that we would make is signed alike."""
+    """The text may also be a whole parameter or empty. otpkit's own request then has the same signature."""
     its = sms_sdk("send_sms", phone_numbers=value, sign_name=value, template_code=value, out_id=value)
     require_our_signature_is_its(its)
     said = read_authorization(its.headers["authorization"])
@@ -146,7 +146,7 @@ def test_any_text_anywhere_is_signed_as_the_sdk_signs_it(value: str) -> None:
 
 
 def test_query_send_details_is_the_sdks() -> None:
-    """With a biz_id, whose ^ must be encoded."""
+    """The biz_id contains ^, which must be encoded."""
     day = datetime.now(SHANGHAI).date()
     rows = {"Code": "OK", "SmsSendDetailDTOs": {"SmsSendDetailDTO": []}}
     ours = capture(
@@ -165,7 +165,7 @@ def test_query_send_details_is_the_sdks() -> None:
 
 @pytest.mark.parametrize("value", HARD)
 def test_single_call_by_tts_is_the_sdks(value: str) -> None:
-    """With any value in the template's variables."""
+    """The template's variables may have any value."""
     params = {"code": "730452", "product": value}
     options = {"called_show_number": "057112345678", "play_times": 2, "volume": 80, "speed": -10}
     ours = capture(
@@ -185,7 +185,7 @@ def test_single_call_by_tts_is_the_sdks(value: str) -> None:
 
 
 def test_single_call_by_voice_is_the_sdks() -> None:
-    """With a file's id."""
+    """The parameter is a file's id."""
     ours = capture(
         lambda server: AliyunVoice(KEY, SECRET, base_url=server.url, play_times=1).single_call_by_voice(
             NUMBER, voice_code="2d4c-4e78.wav", out_id="x"
@@ -196,7 +196,7 @@ def test_single_call_by_voice_is_the_sdks() -> None:
 
 
 def test_query_call_detail_by_call_id_is_the_sdks() -> None:
-    """With the day in milliseconds."""
+    """The day is in milliseconds."""
     day = datetime.now(SHANGHAI).date()
     ours = capture(
         lambda server: AliyunVoice(KEY, SECRET, base_url=server.url).query_call_detail_by_call_id("1^2", query_date=day)
@@ -206,7 +206,7 @@ def test_query_call_detail_by_call_id_is_the_sdks() -> None:
 
 
 def test_click_to_dial_says_what_the_older_sdk_says() -> None:
-    """That one signs in the older way, in the query; the call's own parameters, its name and version are the same."""
+    """The older SDK signs in the query. The parameters, the name and the version of the call are the same."""
     from aliyunsdkcore.client import AcsClient
     from aliyunsdkdyvmsapi.request.v20170525.ClickToDialRequest import ClickToDialRequest
 

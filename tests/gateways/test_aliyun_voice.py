@@ -1,4 +1,4 @@
-"""AliyunVoice calls a phone once, tells refused from uncertain, and knows what became of the call."""
+"""AliyunVoice calls a phone once, distinguishes rejected from uncertain calls, and returns the delivery of a call."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from otpkit.gateways.china_time import SHANGHAI
 from otpkit.template import Template
 from otpkit.transport.http import drive
 
-NOON = datetime(2026, 5, 25, 4, tzinfo=UTC)  # in Shanghai
+NOON = datetime(2026, 5, 25, 4, tzinfo=UTC)  # 12:00 in Shanghai
 MIDNIGHT_MS = 1779638400000  # 2026-05-25 00:00:00 in Shanghai
 TEMPLATE = Template("TTS_10001", "阿里大鱼", {"code": "{code}"})
 CALL_ID = "116012354148^10281378410"

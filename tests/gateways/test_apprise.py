@@ -1,4 +1,4 @@
-"""Apprise: one message by one URL, and what it does not call a success is uncertain. Nothing of it is logged."""
+"""Apprise sends one message by one URL. A reported failure is uncertain. Nothing of the message is logged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from otpkit.gateways import Apprise, Receipt
 from otpkit.transport import notifier
 from otpkit.transport.http import drive
 
-# One of its plug-ins imports this, up to Python 3.12.
+# A plug-in of Apprise imports this, up to Python 3.12.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 KEY = "k3y-of-the-service"
 

@@ -1,4 +1,4 @@
-"""An egress proxy for Apprise: its notifications go by their own gateway's proxy, and nobody else's requests do."""
+"""An egress proxy for Apprise: a gateway's notifications use its own proxy, and no other requests do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from otpkit import AsyncOTP, ConfigurationError
 from otpkit.gateways import Apprise, Receipt
 from otpkit.transport.http import drive
 
-# One of its plug-ins imports this, up to Python 3.12.
+# A plug-in of Apprise imports this, up to Python 3.12.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 CROWD = 8
@@ -29,7 +29,7 @@ CROWD = 8
 
 @pytest.fixture(autouse=True)
 def trust_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have `requests` trust the certificate of the tests, and find no proxy of the computer's own."""
+    """Make `requests` trust the tests' certificate, and ignore the computer's own proxies."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", CERTIFICATE)
     for name in (*VARIABLES, "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -37,7 +37,7 @@ def trust_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def set_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Give a function that names a proxy in each variable."""
+    """Return a function that sets a proxy in each variable of the environment."""
 
     def set_all(url: str) -> None:
         for name in VARIABLES:
@@ -56,7 +56,7 @@ def send(gateway: Apprise) -> str:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http proxy", "https proxy"])
 def test_notification_goes_through_its_proxy(tls: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """The proxy is told the host and who asks; the server is not told of the proxy; nothing of it is logged."""
+    """The proxy receives only the host and its credentials, the server nothing of the proxy. Nothing is logged."""
     caplog.set_level(logging.DEBUG)
     with WireServer(reply(""), tls=True) as server, Proxy(tls=tls) as proxy:
         gateway = Apprise(url_of(server), proxy=proxy.url)
@@ -111,7 +111,7 @@ def test_loopback_without_tls_goes_directly() -> None:
 
 
 def test_other_hosts_without_tls_go_through_it() -> None:
-    """Apprise's `json://` is http: whoever names a proxy may have no other way out."""
+    """Apprise's `json://` is http. It must use the proxy, because the network may have no other route."""
     with WireServer(reply("")) as proxy:
         url = f"http://{QUOTED}@127.0.0.1:{proxy.port}"
         assert send(Apprise("json://sms.example/{phone}", proxy=url)) == "accepted"
@@ -132,7 +132,7 @@ def test_redirect_goes_through_it_too(set_environment: Callable[[str], None]) ->
 
 
 def test_redirect_tells_no_password_of_another_proxy(set_environment: Callable[[str], None]) -> None:
-    """`requests` adds one that the environment names."""
+    """`requests` would add the password of a proxy in the environment."""
     with WireServer(reply("", 307, {"Location": "/elsewhere"}), reply("")) as server:
         set_environment(f"http://{QUOTED}@127.0.0.1:9")
         assert send(Apprise(url_of(server))) == "accepted"
@@ -141,7 +141,7 @@ def test_redirect_tells_no_password_of_another_proxy(set_environment: Callable[[
 
 
 def test_crowd_of_threads_keeps_to_its_proxies(set_environment: Callable[[str], None]) -> None:
-    """Of two gateways each has its own; a third has none; other code goes where the environment says."""
+    """Two gateways have a proxy each, and a third has none. Other code uses the environment's proxy."""
     found: list[object] = []
     start = threading.Barrier(4 * CROWD)
     with WireServer(reply(""), tls=True) as server, Proxy() as one, Proxy() as two, Proxy() as others:
@@ -169,7 +169,7 @@ def test_crowd_of_threads_keeps_to_its_proxies(set_environment: Callable[[str], 
 
 
 def test_requests_of_others_are_passed_on_as_they_are() -> None:
-    """Between notifications too, with the arguments in every form that `requests` takes."""
+    """This holds between notifications too, and for every form of the arguments of `requests`."""
     with WireServer(reply(""), tls=True) as server, Proxy() as proxy:
         assert send(Apprise(url_of(server), proxy=proxy.url)) == "accepted"
         request = requests.Request("GET", server.url, {"Proxy-Authorization": "mine"}).prepare()
@@ -182,7 +182,7 @@ def test_requests_of_others_are_passed_on_as_they_are() -> None:
 
 
 def test_mock_that_is_taken_away_takes_no_proxy_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Libraries that mock `requests` put back what stood there before."""
+    """Libraries that mock `requests` restore the earlier function at the end."""
     with WireServer(reply(""), tls=True) as server, Proxy() as proxy:
         gateway = Apprise(url_of(server), proxy=proxy.url)
         plain = getattr(HTTPAdapter.send, "__wrapped__", HTTPAdapter.send)
@@ -225,7 +225,7 @@ def test_setting_refuses_what_is_none_and_never_shows_it(url: Any) -> None:
     ],
 )
 def test_service_that_no_proxy_carries_is_refused(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Its message would go around the proxy."""
+    """Its message would bypass the proxy."""
     caplog.set_level(logging.DEBUG)
     assert Apprise(url)
     with pytest.raises(ConfigurationError, match=r"needs more than HTTP\. Leave proxy out") as caught:

@@ -1,4 +1,4 @@
-"""What the author of a gateway imports: `otpkit` and `otpkit.gateways` are enough, and the older paths stay."""
+"""`otpkit` and `otpkit.gateways` have every name that a custom gateway needs, and the older paths still work."""
 
 from __future__ import annotations
 

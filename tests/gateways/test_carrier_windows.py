@@ -1,4 +1,4 @@
-"""How long a caller is told to wait where a provider limits a phone: as long as the window that the provider names."""
+"""After a provider's limit of a phone, `retry_after` is the window that the provider names."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def wait_for(name: str, act: Act) -> int | None:
         *(("aliyun", aliyun(message), 60) for message in ("触发业务流控", "", None, 7, ["触发天级流控"])),
         ("aliyun-voice", aliyun("触发小时级流控Permits:5"), 3600),
         ("aliyun-voice", aliyun("触发天级流控Permits:20"), 86_400),
-        ("tencent", tencent("PhoneNumberThirtySecondLimit"), 60),  # the phone's own minute ends later
+        ("tencent", tencent("PhoneNumberThirtySecondLimit"), 60),  # The phone's own minute ends later.
         ("tencent", tencent("PhoneNumberOneHourLimit"), 3600),
         ("tencent", tencent("PhoneNumberDailyLimit"), 86_400),
         ("tencent", tencent("PhoneNumberSameContentDailyLimit"), 86_400),
@@ -59,7 +59,7 @@ def test_the_wait_is_as_long_as_the_providers_window(name: str, act: Act, second
 
 
 def test_a_message_that_may_go_after_the_wait_is_sent() -> None:
-    """A day later the carrier's day is over, whichever it is, and so is the phone's own."""
+    """After 24 hours the carrier's day has ended, and so has the phone's own limit."""
     clock = MovableClock()
     accepts = reply({"Code": "OK", "BizId": "1^2"})
     with (

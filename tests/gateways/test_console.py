@@ -1,4 +1,4 @@
-"""The console prints messages, and only where somebody said that this is development."""
+"""The console prints messages, and only with `development=True`."""
 
 from __future__ import annotations
 

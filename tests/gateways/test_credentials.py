@@ -1,4 +1,4 @@
-"""Credentials that a function gives: each gateway with temporary ones asks for them anew for each request."""
+"""Credentials from a function: each gateway with temporary keys calls it for each request."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_are_awaited_by_the_async_shell_alone(name: str) -> None:
     ids=["none", "no function", "both"],
 )
 def test_that_can_not_be_right_are_refused_at_once(name: str, options: dict[str, Any]) -> None:
-    """None at all, what is no function, and a function beside a key."""
+    """The cases are no credentials, a value that is not a function, and a function with a key."""
     fields = {"tencent": "secret_id"}.get(name, "access_key_id")
     given = {fields if each == "key" else each: value for each, value in options.items()}
     with pytest.raises(ConfigurationError, match=rf"{fields}|credentials") as caught:

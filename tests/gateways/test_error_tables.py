@@ -1,4 +1,4 @@
-"""Every documented error code of every provider stands in a table, with its category, its remedy and its source."""
+"""Every documented error code of every provider is in a table, with its category, its remedy and its source."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CODES = [
     for category, codes in listed.items()
     for code in codes
 ]
-UNDOCUMENTED = {"isv.RAM_PERMISSION_DENY"}  # seen in place of isp.RAM_PERMISSION_DENY
+UNDOCUMENTED = {"isv.RAM_PERMISSION_DENY"}  # Users have seen it in place of isp.RAM_PERMISSION_DENY.
 
 
 def rows() -> Iterator[Any]:
@@ -75,7 +75,7 @@ def test_each_row_has_a_category_a_remedy_and_a_source() -> None:
 
 @pytest.mark.parametrize("tables", [tables for tables, _ in LISTS.values()])
 def test_each_row_is_of_a_documented_code(tables: Tables) -> None:
-    """No code is made up; a family has a member."""
+    """The tables have no invented codes, and each prefix matches a documented code."""
     known = {value for name, value in vars(errorcodes).items() if name.isupper() and isinstance(value, str)}
     known |= UNDOCUMENTED | {"Throttled"}
     for name, (_, listed) in LISTS.items():
@@ -103,7 +103,7 @@ def test_the_tables_of_tencent_have_all_that_its_sdk_lists() -> None:
 )
 @pytest.mark.parametrize("place", ["errorCode", "errorMessage", "X-Ca-Error-Code", "x-ca-error-message"])
 def test_the_api_gateways_reason_is_read_wherever_it_stands(category: str, reason: str, place: str) -> None:
-    """And kept as the code, blanks and all, without what is not documented of it."""
+    """The reason becomes the code, including spaces, without any text that is not documented."""
     if place.startswith("error"):
         error = read_receipt(HttpResponse(403, {}, f'{{"{place}": "{reason}"}}'))
     else:
@@ -115,7 +115,7 @@ def test_the_api_gateways_reason_is_read_wherever_it_stands(category: str, reaso
 @pytest.mark.parametrize("rest", [" 13800138000 730452", ": abcdefgh", " abcdefgh"])
 @pytest.mark.parametrize("place", ["errorMessage", "x-ca-error-message", "errorCode"])
 def test_what_follows_a_reason_is_not_kept(place: str, rest: str) -> None:
-    """It may be a number, a code or a secret."""
+    """That text may be a number, a code or a secret."""
     for reason in ("Invalid AppSecret", "Throttled by APP Flow Control"):
         said = reason + rest
         error = read_receipt(HttpResponse(400, {place: said}, f'{{"{place}": "{said}"}}'))

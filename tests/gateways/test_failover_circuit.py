@@ -1,4 +1,4 @@
-"""What a provider refuses for one number or region changes nothing for anybody else; what it refuses to all, does."""
+"""A refusal of one number or region does not affect other numbers. A refusal of every message does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from otpkit.testing import Outbox
 SECRET = "a secret of these tests, longer than 32 bytes"
 TEMPLATE = Template("SMS_585014", sign_name="otpkit", body="Your code is ${code}.")
 CHINESE = [f"+861380000000{digit}" for digit in range(9)]
-AMERICAN = [f"+1310555012{digit}" for digit in range(9)]  # without its + it reads like a mainland one
+AMERICAN = [f"+1310555012{digit}" for digit in range(9)]  # Without its + it looks like a mainland number.
 HONG_KONG = [f"+8525123456{digit}" for digit in range(9)]
 SID = f"AC{'0' * 32}"
 
@@ -58,7 +58,7 @@ REFUSES: dict[str, Callable[[str], Act]] = {
     "twilio": lambda code: reply({"code": int(code)}, 400),
     "webhook": lambda code: reply("", int(code)),
 }
-# Of one number, region, template or text.
+# These refusals concern one number, region, template or text.
 OF_ONE: list[tuple[str, str]] = [
     *(("alidayu", code) for code in ("50009", "70001", "70003", "99998")),
     *(("aliyun", f"isv.{code}") for code in ("BUSINESS_LIMIT_CONTROL", "MOBILE_NUMBER_ILLEGAL", "DENY_IP_RANGE")),
@@ -73,7 +73,7 @@ OF_ONE: list[tuple[str, str]] = [
     *(("twilio", code) for code in ("21211", "21408", "21612", "21608", "30022", "14107", "21617", "99999")),
     *(("webhook", code) for code in ("400", "422", "429")),
 ]
-# Of all of them.
+# These refusals concern every message.
 OF_ALL: list[tuple[str, str]] = [
     *(("alidayu", code) for code in ("50001", "Invalid AppKey", "Throttled by USER Flow Control")),
     *(
@@ -98,7 +98,7 @@ def next_one() -> Outbox:
 
 @pytest.fixture
 def issue_all(next_one: Outbox) -> Issue:
-    """Return a function that issues to phones over a gateway before `next_one`, and tells who served each."""
+    """Return a function that issues to phones over a gateway before `next_one`, and returns the gateway of each."""
 
     def issue_all(name: str, phones: list[str], acts: list[Act]) -> list[str]:
         policy = Policy(regions={"CN", "HK", "US"})
@@ -116,7 +116,7 @@ def issue_all(next_one: Outbox) -> Issue:
 
 @pytest.mark.parametrize(("name", "code"), OF_ONE)
 def test_three_refusals_of_one_kind_of_number_leave_all_others(issue_all: Issue, name: str, code: str) -> None:
-    """Each is answered, and the fourth person is served by the first gateway as ever."""
+    """Each gets an answer, and the first gateway still serves the fourth user."""
     assert issue_all(name, CHINESE[:4], [REFUSES[name](code)] * 3)[-1] == name
 
 
@@ -132,12 +132,12 @@ def test_three_refusals_of_all_send_a_gateway_to_rest(issue_all: Issue, name: st
 def test_numbers_that_a_gateway_can_not_write_go_to_the_next_one(
     issue_all: Issue, name: str, phones: list[str]
 ) -> None:
-    """Whoever asks, and how often: a mainland number is served by the first one."""
+    """The number of such requests does not matter: the first gateway still serves mainland numbers."""
     assert issue_all(name, [*phones, CHINESE[0]], []) == ["outbox"] * 9 + [name]
 
 
 def test_hong_kong_is_served_beside_alidayu() -> None:
-    """Alidayu serves the mainland alone; what it can't write, Twilio can."""
+    """Alidayu serves only the mainland. Twilio serves the numbers that Alidayu can't."""
     with WireServer(ACCEPTS["twilio"]) as server:
         both = Failover([Alidayu("key", SECRET, base_url="http://127.0.0.1:1"), MAKE["twilio"](server.url)])
         with OTP("memory://", both, TEMPLATE, SECRET, policy=Policy(regions={"CN", "HK"})) as otp:
@@ -146,7 +146,7 @@ def test_hong_kong_is_served_beside_alidayu() -> None:
 
 
 def test_each_row_that_names_a_number_or_a_region_is_of_one_message() -> None:
-    """By its words, so that a new row is not forgotten."""
+    """The test finds them by their words, so it covers new rows."""
     tables = (
         *(alidayu_errors.BUSINESS_ERRORS, aliyun_errors.SMS_REFUSALS, aliyun_errors.VOICE_REFUSALS),
         *(tencent_errors.REFUSALS, twilio_errors.REFUSALS),

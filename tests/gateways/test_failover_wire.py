@@ -1,4 +1,4 @@
-"""How many messages two gateways put on the wire, whatever happens there: one, or one each where that was asked for."""
+"""Under every fault two gateways send one message in total, or one each if `on_uncertain="next"`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def second() -> Iterator[WireServer]:
 
 
 def issue(shell: str, failover: Failover) -> Any:
-    """Return the challenge, or the error."""
+    """Return the challenge or the error."""
     try:
         if shell == "async":
             return asyncio.run(_issue(failover))
@@ -88,7 +88,7 @@ async def _issue(failover: Failover) -> Any:
 def test_an_uncertain_send_is_one_message_or_one_each(
     shell: str, second: WireServer, fault: str, on_uncertain: Literal["stop", "next"], sent: tuple[int, int]
 ) -> None:
-    """The first one is asked once whether it has sent, and never told to send again."""
+    """The first gateway gets one query for the record, and no second send."""
     with WireServer(UNCERTAIN[fault]) as first:
         both = Failover([gateway(first.url), gateway(second.url)], on_uncertain=on_uncertain)
         challenge = issue(shell, both)
@@ -100,7 +100,7 @@ def test_an_uncertain_send_is_one_message_or_one_each(
 
 @pytest.mark.parametrize("fault", MENDABLE)
 def test_what_another_gateway_can_mend_is_sent_once_by_it(shell: str, second: WireServer, fault: str) -> None:
-    """The first one was told to send, and certainly did not."""
+    """The first gateway got the request, and certainly did not send."""
     with WireServer(MENDABLE[fault]) as first:
         challenge = issue(shell, Failover([gateway(first.url), gateway(second.url)]))
         assert (messages(first), messages(second)) == (1, 1)
@@ -108,7 +108,7 @@ def test_what_another_gateway_can_mend_is_sent_once_by_it(shell: str, second: Wi
 
 
 def test_a_gateway_that_is_not_there_costs_no_message(shell: str, second: WireServer) -> None:
-    """Nothing was written: the next one sends."""
+    """No request was written, so the next gateway sends."""
     with refusing_port() as port:
         challenge = issue(shell, Failover([gateway(f"http://127.0.0.1:{port}"), gateway(second.url)]))
     assert (challenge.gateway, messages(second)) == ("alidayu-2", 1)
@@ -116,19 +116,19 @@ def test_a_gateway_that_is_not_there_costs_no_message(shell: str, second: WireSe
 
 @pytest.mark.parametrize("fault", FINAL)
 def test_what_no_other_gateway_can_mend_is_sent_by_none(shell: str, second: WireServer, fault: str) -> None:
-    """And the error holds neither code nor number nor secret."""
+    """The error contains neither the code nor the number nor a secret."""
     with WireServer(FINAL[fault]) as first:
         error = issue(shell, Failover([gateway(first.url), gateway(second.url)]))
         assert (messages(first), messages(second)) == (1, 0)
         code = first.requests[0].params["sms_param"].split('"')[3]
     frames, said = reachable_text(error), "".join(f"{each!s} {vars(each)}" for each in errors_of(error))
-    # The phone is an argument of the caller's own, so its frames hold it.
+    # The phone is the caller's own argument, so the caller's frames contain it.
     assert not [text for text in (code, "gateway-secret", SECRET) if text in frames]
     assert NUMBER not in said
 
 
 def test_the_same_code_goes_by_both(shell: str, second: WireServer) -> None:
-    """Whichever arrives first, it is right."""
+    """The code is correct, whichever message arrives first."""
     codes: list[str] = []
 
     def lost(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""A request goes out once, at whatever point a server closes a kept connection; and takes no other's answer."""
+"""A request is sent once, wherever a server closes a kept connection. It never gets another request's answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wire_server import Act, Peer, WireServer, answer, reply, reset
 
 from otpkit.effects import HttpRequest, NoAnswer
 
-KINDS = ON_UVLOOP  # of the transports
+KINDS = ON_UVLOOP  # The kinds of transports to test.
 
 WHOLE = answer("an answer", headers={"X-A": "b"})
 LAST_CHUNK_MISSING = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0"
@@ -26,7 +26,7 @@ def request_to(server: WireServer, method: str) -> HttpRequest:
 
 
 def unread(how: Act) -> Act:
-    """Answer, then close when the next request has come, without reading it: the client is told by RST."""
+    """Answer, then close without reading the next request once it has arrived. The client gets an RST."""
 
     def act(peer: Peer) -> None:
         peer.send(answer("1"))
@@ -38,7 +38,7 @@ def unread(how: Act) -> Act:
 
 
 def cut(data: bytes, how: Act) -> Act:
-    """Send the beginning of an answer, and close."""
+    """Send the first part of an answer, and close."""
 
     def act(peer: Peer) -> None:
         peer.send(data)
@@ -56,7 +56,7 @@ METHODS = pytest.mark.parametrize("method", ["GET", "POST"])
 
 
 async def test_aiohttp_by_itself_repeats_a_get() -> None:
-    """What must not happen to a message, and what these tests would see."""
+    """This must not happen to a message. It shows that these tests would detect it."""
     with WireServer(reply("1"), close, reply("2")) as server:
         async with aiohttp.ClientSession() as session:
             for expected in ("1", "2"):
@@ -79,7 +79,7 @@ def test_closed_before_the_request_is_read(transport: AnyTransport, method: str,
 @METHODS
 @pytest.mark.parametrize("whole", [WHOLE, LAST_CHUNK_MISSING], ids=["length", "chunks"])
 def test_closed_at_every_byte_of_the_answer(transport: AnyTransport, method: str, how: Act, whole: bytes) -> None:
-    """From none of it to all but the last byte. What ends in the middle of its header is no answer either."""
+    """The cut is at every byte but the last. An answer that ends inside its header is no answer either."""
     for length in range(len(whole)):
         with WireServer(reply("1"), cut(whole[:length], how), reply("never")) as server:
             assert transport.exchange(request_to(server, method)).text == "1"
@@ -91,7 +91,7 @@ def test_closed_at_every_byte_of_the_answer(transport: AnyTransport, method: str
 @METHODS
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_closed_while_nobody_used_it(trusting: AnyTransport, method: str, tls: bool) -> None:
-    """That is known before the request is written, so it goes over a new connection, whole crowds of them."""
+    """The close is known before the next request is written, so even a crowd of requests uses new connections."""
     with WireServer(reply("1"), cut(answer("1"), close), reply("2"), tls=tls) as server:
         trusting.exchange(request_to(server, method))
         trusting.exchange(request_to(server, method))
@@ -104,13 +104,13 @@ def test_closed_while_nobody_used_it(trusting: AnyTransport, method: str, tls: b
 
 @METHODS
 def test_closed_while_the_loop_was_busy(method: str) -> None:
-    """The kernel knows, the event loop not yet."""
+    """The kernel has seen the close, and the event loop has not."""
     from otpkit.transport.aio import AsyncTransport
 
     async def story(server: WireServer) -> None:
         transport = AsyncTransport()
         assert (await transport.exchange(request_to(server, method))).text == "1"
-        server._threads[1].join(5)  # No turn of the loop passes until the next request.
+        server._threads[1].join(5)  # The event loop does not run until the next request.
         assert (await transport.exchange(request_to(server, method))).text == "2"
         await transport.close()
 
@@ -120,7 +120,7 @@ def test_closed_while_the_loop_was_busy(method: str) -> None:
 
 
 class TestAnswersThatNobodyAskedFor:
-    """They were another request's, if any's: to take one would be to call a message sent that was not."""
+    """Such an answer belongs to another request. To accept it would report an unsent message as sent."""
 
     def test_come_with_the_answer_before(self, transport: AnyTransport) -> None:
         with WireServer(cut(answer("1") + answer("stale"), lambda _: None), reply("2")) as server:
@@ -140,7 +140,7 @@ class TestAnswersThatNobodyAskedFor:
             assert transport.exchange(request_to(server, "GET")).text == "1"
             answered.set()
             sent.wait(5)
-            time.sleep(0.05)  # until it has arrived
+            time.sleep(0.05)  # Wait until it has arrived.
             assert transport.exchange(request_to(server, "GET")).text == "2"
         assert server.connections == 2
 

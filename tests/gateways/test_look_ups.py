@@ -1,4 +1,4 @@
-"""Connecting is bounded, the look-up of the host's name included; nothing was sent, and no thread piles up."""
+"""The time to connect has a bound that includes the name look-up. Nothing was sent, and no threads accumulate."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from otpkit.effects import HttpRequest, NotConnected
 from otpkit.gateways import Webhook
 from otpkit.transport.connecting import MAX_LOOK_UPS, THREAD_NAME, connect, look_up
 
-KINDS = ON_UVLOOP  # of the transports
+KINDS = ON_UVLOOP  # The kinds of transports to test.
 
 REAL = socket.getaddrinfo
 NAME = "gateway.example"
 
 
 class Resolver:
-    """In the place of `getaddrinfo`: it hangs until it is let go, and then says what it is to say."""
+    """A replacement of `getaddrinfo`. It hangs until the test releases it, and then returns the set result."""
 
     def __init__(self) -> None:
         self.release = threading.Event()
@@ -82,7 +82,7 @@ def test_look_up_that_hangs_takes_no_longer_than_connecting_may(transport: AnyTr
 def test_look_up_that_hangs_means_that_nothing_was_sent(
     resolver: Resolver, shell: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Category `connection`, so that another gateway may serve."""
+    """The category is `connection`, so another gateway may be used."""
     gateway, template = Webhook(f"https://{NAME}", OTP_SECRET, timeout=(0.3, 5)), Template("text", body="${code}")
 
     async def issue() -> None:
@@ -103,7 +103,7 @@ def test_look_up_that_hangs_means_that_nothing_was_sent(
 
 
 def test_look_ups_that_hang_do_not_pile_up(transport: AnyTransport, resolver: Resolver) -> None:
-    """Whoever comes when there are too many waits for a turn, within the same bound; later all is well again."""
+    """Callers beyond the limit wait within the same bound. Later look-ups work again."""
     for _ in range(MAX_LOOK_UPS + 8):
         took, _ = fails(transport, connect=0.02)
         assert took < 2
@@ -115,7 +115,7 @@ def test_look_ups_that_hang_do_not_pile_up(transport: AnyTransport, resolver: Re
 
 
 def test_crowd_of_look_ups_is_served_in_turns(resolver: Resolver, transport: AnyTransport) -> None:
-    """More at once than may be under way at a time: none of them fails for that."""
+    """More look-ups than the limit run in turns, and none of them fails."""
     answers: list[str] = []
     with WireServer(reply("ok")) as server:
         resolver.found = lambda: REAL("127.0.0.1", server.port, type=socket.SOCK_STREAM)
@@ -147,7 +147,7 @@ def test_forked_child_has_turns_of_its_own(transport: AnyTransport, resolver: Re
         socket.getaddrinfo = REAL
         try:
             os._exit(0 if look_up("localhost", 80, 5) else 1)
-        except BaseException:  # no test of the parent's may go on in here
+        except BaseException:  # The child must not run the parent's tests.
             os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
 
@@ -201,7 +201,7 @@ def test_look_up_that_fails_is_told_by_its_kind(
 
 @pytest.mark.parametrize("kind", ["unknown", "refused"])
 def test_failure_leaves_no_cycle_behind(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """Else the frames that a request passed through would stay until the next collection."""
+    """A cycle would keep the request's frames until the next garbage collection."""
     gc.collect()
     gc.disable()
     try:

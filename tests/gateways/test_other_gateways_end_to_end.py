@@ -41,7 +41,7 @@ BOTH = [pytest.param(tencent, id="tencent"), pytest.param(twilio, id="twilio")]
 
 
 class Site:
-    """A site of a user's: its OTP, and the view that providers push receipts to."""
+    """A user's site: its OTP, and the view that receives pushed receipts."""
 
     def __init__(self) -> None:
         self.answers: list[int] = []
@@ -87,7 +87,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(params=BOTH)
 def built(site: Site, request: pytest.FixtureRequest) -> Iterator[Site]:
-    """A site that sends by one of the two."""
+    """Return a site that sends by one of the two gateways."""
     with running(site.sandbox) as local:
         gateway = request.param(local.base_url, f"{site.url}/a-secret/twilio")
         with OTP("memory://", gateway, TEMPLATE, SECRET, policy=OFTEN) as site.otp:
@@ -95,7 +95,7 @@ def built(site: Site, request: pytest.FixtureRequest) -> Iterator[Site]:
 
 
 def test_message_is_sent_delivered_and_verified(built: Site) -> None:
-    """The receipt comes by itself; asking finds the same."""
+    """The receipt is pushed. A query returns the same state."""
     assert built.otp.issue(PHONE).delivery == "accepted"
     built.wait_for("delivered")
     assert built.otp.delivery(PHONE).state == "delivered"

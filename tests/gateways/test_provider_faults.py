@@ -1,4 +1,4 @@
-"""Whatever becomes of the one request that a provider gets: what is known is said, and nothing gets out."""
+"""Under every fault of a provider's one request the outcome is correct, and no secret leaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An egress proxy: https goes through it by CONNECT, it learns nothing but the host, and its password never shows."""
+"""An egress proxy: https uses CONNECT, the proxy learns only the host, and its password is never shown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from otpkit.gateways import Alidayu, Aliyun, AliyunVoice, Gateway, Tencent, Twil
 from otpkit.settings.sources import read_file
 from otpkit.transport.http import drive
 
-KINDS = ON_UVLOOP  # of the transports
+KINDS = ON_UVLOOP  # The kinds of transports to test.
 
 ACCEPTED = {
     "Code": "OK",
@@ -69,7 +69,7 @@ def fails(transport: AnyTransport, request: HttpRequest) -> TransportFailure:
 
 @pytest.mark.parametrize("name", BUILDERS)
 def test_every_gateway_goes_through_its_proxy(name: str, trusting: AnyTransport) -> None:
-    """The proxy is told the host and who asks; the gateway's server is not told of the proxy."""
+    """The proxy receives only the host and its credentials. The gateway's server learns nothing of the proxy."""
     with WireServer(reply(ACCEPTED, 201 if name == "twilio" else 200), tls=True) as server, Proxy() as proxy:
         gateway = BUILDERS[name](server.url, proxy=proxy.url)
         assert drive(gateway.send(message()), trusting).outcome == "accepted"
@@ -119,7 +119,7 @@ def test_proxy_without_a_user_is_told_none(trusting: AnyTransport) -> None:
 
 
 def test_proxy_may_be_spoken_to_by_tls(transport: AnyTransport, trusting: AnyTransport) -> None:
-    """Verified like any other server; what fails before the way is open was not sent, what fails after it may be."""
+    """The certificate is verified. A failure before the tunnel is open is a rejection; a later one is uncertain."""
     with WireServer(reply("ok"), drop, tls=True) as server, Proxy(tls=True) as proxy:
         assert isinstance(fails(transport, request_to(server.url, proxy.url)), NotConnected)
         assert proxy.heads == []
@@ -131,7 +131,7 @@ def test_proxy_may_be_spoken_to_by_tls(transport: AnyTransport, trusting: AnyTra
 
 
 def test_loopback_without_tls_goes_directly(trusting: AnyTransport) -> None:
-    """No secret goes to a proxy in clear; and no proxy leads to this host."""
+    """No secret is sent to a proxy unencrypted, and no proxy can reach this host's loopback."""
     with WireServer(reply("ok")) as server, Proxy() as proxy:
         assert trusting.exchange(request_to(server.url, proxy.url)).text == "ok"
     assert proxy.heads == []
@@ -147,7 +147,7 @@ def test_environment_names_no_proxy(trusting: AnyTransport, monkeypatch: pytest.
 
 
 def close(_: socket.socket) -> None:
-    """Go away without an answer."""
+    """Close without an answer."""
 
 
 def hang(client: socket.socket) -> None:
@@ -184,7 +184,7 @@ def drip_headers(client: socket.socket) -> None:
     ],
 )
 def test_proxy_that_opens_no_way_means_that_nothing_was_sent(trusting: AnyTransport, answer: Any) -> None:
-    """Within the time to connect, however it fails."""
+    """Every kind of failure ends within the connect timeout."""
     with WireServer(reply("ok"), tls=True) as server, Proxy(answer) as proxy:
         began = time.monotonic()
         failure = fails(trusting, request_to(server.url, proxy.url, (0.5, 5)))
@@ -224,7 +224,7 @@ def test_nothing_of_it_is_logged(trusting: AnyTransport, caplog: pytest.LogCaptu
 
 
 def test_crowd_of_threads_shares_it(trusting: AnyTransport) -> None:
-    """Each exchange knows of itself whether it was written, from the very first."""
+    """Each exchange knows whether its own request was written, from the first one on."""
     found: list[str] = []
     with WireServer(reply("ok"), tls=True) as server, Proxy() as proxy:
         crowd = [
@@ -280,7 +280,7 @@ class TestSettings:
 
 
 def test_proxy_without_a_scheme_is_spoken_to_by_http(trusting: AnyTransport) -> None:
-    """As everywhere else where proxies are named."""
+    """Other tools treat such a proxy in the same way."""
     with WireServer(reply("ok"), tls=True) as server, Proxy() as proxy:
         gateway = Webhook(server.url, SECRET, proxy=proxy.url.removeprefix("http://"))
         assert drive(gateway.send(message()), trusting).outcome == "accepted"

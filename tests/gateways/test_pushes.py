@@ -1,4 +1,4 @@
-"""What providers push: the forms of their documents, and why a push counts for nothing."""
+"""Providers' pushes in the forms of their documents, and the reasons for which a push is ignored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otpkit.gateways import Aliyun, AliyunVoice, Delivery, Gateway, Push, Tencen
 
 POLICY = Policy(regions={"CN", "HK"})
 CALLED = "https://internal.example:8000/receipts/a-secret-in-the-path/x"
-# The sample of help.aliyun.com/zh/sms/smsreport-http-intl, its number completed.
+# The sample of help.aliyun.com/zh/sms/smsreport-http-intl, with a complete number.
 ABROAD = {
     "To": "85251234567",
     "SendDate": "Thu, 25 Nov 2021 10:25:00 +0800",
@@ -86,7 +86,7 @@ class TestAliyunAbroad:
 
     @pytest.mark.parametrize("names", ["its own id", "the send's id", "both, the task another's"])
     def test_message_is_found_by_either_id(self, names: str) -> None:
-        """By the id that SendSms gave it, or by the send id where the task's id carries that."""
+        """The id is that of the SendSms answer, or the send id if the task's id carries it."""
         with WireServer(reply({"Code": "OK", "BizId": "1234^0"})) as server:
             gateway = Aliyun("key", SECRET, base_url=server.url)
             with OTP("memory://", gateway, Template("SMS_1", "x"), OTP_SECRET, policy=POLICY) as otp:
@@ -124,7 +124,7 @@ PUSHED: list[Gateway] = [
     "body", [b"", b"\xff", b"{}", b'"x"', b"[" * 100_000], ids=["empty", "not UTF-8", "object", "text", "nested"]
 )
 def test_push_that_can_not_be_read_says_why(gateway: Gateway, body: bytes) -> None:
-    """And nothing of the body, or of the URL's path."""
+    """The problem shows nothing of the body or of the URL's path."""
     read = gateway.receipts(push(body, **{"X-Twilio-Signature": "x"}))
     assert read.deliveries == ()
     assert read.problem
@@ -148,7 +148,7 @@ class TestTwilio:
         ],
     )
     def test_wrong_signature_names_where_it_was_read(self, url: str, shown: str) -> None:
-        """The scheme and host, which a proxy changes; no path, and no host that may be a number."""
+        """The problem shows scheme and host, which a proxy changes, but no path and no host that may be a number."""
         problem = self.problem(url, **{"X-Twilio-Signature": "x"})
         assert f"the URL as received, {shown}/…; " in problem if shown else "the URL; " in problem
         assert "public_url" in problem

@@ -1,4 +1,4 @@
-"""A new gateway: a module of its own, and one entry in the registry."""
+"""A new gateway needs one module and one entry in the registry."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ gateways.Pigeno
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with an otpkit that has one more gateway."""
+    """Return a folder with an otpkit that has one more gateway."""
     found = tmp_path_factory.mktemp("registry")
     package = found / "otpkit"
     shutil.copytree(Path(otpkit.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -95,7 +95,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_one_entry_adds_a_gateway(place: Path) -> None:
-    """It is imported by name, not before it is needed, and settings can name it."""
+    """The gateway is imported by name, only on first use, and settings can name it."""
     script = USE.replace("{secret}", SECRET)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("OTPKIT_")}
     done = subprocess.run(
@@ -105,7 +105,7 @@ def test_one_entry_adds_a_gateway(place: Path) -> None:
 
 
 def test_type_checkers_know_it(place: Path) -> None:
-    """Its names and those of all others, and none that there is not."""
+    """Type checkers know its names and all others, and reject names that do not exist."""
     (place / "use.py").write_text(TYPED, encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--no-incremental", "use.py"]
     told = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False).stdout

@@ -1,4 +1,4 @@
-"""Both transports write the same bytes, of which signatures are, and read the same answers."""
+"""Both transports write the same bytes, which signatures depend on, and read the same answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def server() -> Iterator[WireServer]:
 
 
 def parts(request: Request) -> tuple[bytes, list[bytes], bytes]:
-    """Return the first line, the headers in whatever order, and the body."""
+    """Return the first line, the headers in any order, and the body."""
     head, _, body = request.raw.partition(b"\r\n\r\n")
     line, *headers = head.split(b"\r\n")
     return line, sorted(headers), body
@@ -49,7 +49,7 @@ def assert_same(both: tuple[Transport, OverLoop], server: WireServer, request: H
 
 
 def requests_of(name: str, url: str) -> Iterator[HttpRequest]:
-    """Yield what a gateway asks for: a message, and what became of it."""
+    """Yield a gateway's requests: a send, and a query of its delivery."""
     gateway = BUILDERS[name](url)
     for flow in (
         gateway.send(message()),
@@ -89,7 +89,7 @@ def test_any_request_is_written_the_same(
     body: bytes | None,
     method: str,
 ) -> None:
-    """Whatever stands in it: nothing is encoded anew, and nothing is left out."""
+    """For any content, nothing is encoded twice, and nothing is omitted."""
     url = f"{server.url}/{path.replace('//', '/').lstrip('/')}" + (f"?{query}" if query else "")
     headers = {"X-A": header, "Content-Type": "text/x"}
     request = HttpRequest(method=method, url=url, params=params, headers=headers, timeout=(5, 5), body=body)

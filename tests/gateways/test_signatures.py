@@ -1,4 +1,4 @@
-"""The signature stands before a text where the provider adds it, and nowhere else."""
+"""The signature precedes a text only if the provider adds it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from otpkit.gateways import Alidayu, Aliyun, AliyunVoice, Console, Gateway, Tenc
 from otpkit.template import count_segments
 from otpkit.transport.http import drive
 
-# One SMS as it is written, and two with a signature in Chinese brackets.
+# One SMS without a signature, and two with a signature in Chinese brackets.
 ENGLISH = "Your code is ${code}. It is valid for five minutes. Never share it: none of us will ask for it."
 TEXT = ENGLISH.replace("${code}", CODE)
 SIGNED = Template("login", "Acme", body=ENGLISH)
@@ -35,10 +35,10 @@ WITHOUT: list[Gateway] = [
 
 
 @pytest.mark.parametrize("template", [SIGNED, UNSIGNED], ids=["signed", "unsigned"])
-@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # by Apprise
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise imports it.
 @pytest.mark.parametrize("name", ["twilio", "webhook", "apprise"])
 def test_text_is_sent_as_it_is_written(name: str, template: Template, transport: AnyTransport) -> None:
-    """Whether or not the template names a signature."""
+    """This holds with and without a signature in the template."""
     posted = message(template=template, params={"code": CODE})
     with WireServer(reply({"sid": f"SM{'1' * 32}", "status": "queued"}, 201)) as server:
         gateway: Any
@@ -56,7 +56,7 @@ def test_text_is_sent_as_it_is_written(name: str, template: Template, transport:
 
 
 def test_segments_count_what_is_sent() -> None:
-    """An English text stays one SMS where nothing is put before it."""
+    """An English text remains one SMS if the provider adds no signature."""
     assert 70 < len(TEXT) < 160
     assert count_segments(TEXT) == 1
     assert SIGNED.segments(CODE, signed=False) == UNSIGNED.segments(CODE) == 1
@@ -67,7 +67,7 @@ def test_segments_count_what_is_sent() -> None:
 
 @pytest.mark.parametrize("gateway", [*WITH_TEMPLATES, *WITHOUT], ids=lambda gateway: gateway.name)
 def test_only_a_provider_that_adds_a_signature_needs_one(gateway: Gateway) -> None:
-    """The others take a template without; the error names the field when the OTP is built."""
+    """The others accept a template without one. The error names the field when the OTP is built."""
     assert gateway.adds_signature == (gateway in WITH_TEMPLATES)
     for shell in (OTP, AsyncOTP):
         assert shell("memory://", gateway, SIGNED, OTP_SECRET)
@@ -79,7 +79,7 @@ def test_only_a_provider_that_adds_a_signature_needs_one(gateway: Gateway) -> No
 
 
 def test_template_without_a_signature_is_a_value_like_any_other() -> None:
-    """It survives copies, and an empty signature that is passed is still a mistake."""
+    """It survives copies, and an explicit empty signature is still an error."""
     for twin in (
         copy.deepcopy(UNSIGNED),
         pickle.loads(pickle.dumps(UNSIGNED)),
@@ -92,7 +92,7 @@ def test_template_without_a_signature_is_a_value_like_any_other() -> None:
 
 
 def test_alidayus_own_call_needs_a_signature() -> None:
-    """It sends without an OTP, and so without its checks."""
+    """The call has no OTP, and so none of its checks."""
     with pytest.raises(ConfigurationError, match=r"Template\.sign_name"):
         Alidayu(*KEYS).send_sms("13800138000", template_code="SMS_1", sign_name="")
 
@@ -121,7 +121,7 @@ def test_environment_names_a_signature_only_where_it_is_needed(name: str) -> Non
 
 
 def test_console_shows_the_signature_of_a_template_that_has_one(capsys: pytest.CaptureFixture[str]) -> None:
-    """It stands in for whichever gateway the template is for."""
+    """It replaces any gateway that the template is for."""
     for template, shown in ((SIGNED, "【Acme】Your code"), (UNSIGNED, f"{PHONE}] Your code")):
         with OTP("memory://", Console(development=True), template, OTP_SECRET) as otp:
             otp.issue(PHONE)

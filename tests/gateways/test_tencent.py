@@ -27,7 +27,7 @@ from otpkit.gateways.tencent.errors import REFUSALS
 from otpkit.template import Template
 from otpkit.transport.http import drive
 
-# The SDK's own, from Python 3.12 on.
+# The SDK itself warns, from Python 3.12 on.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning:tencentcloud.common.abstract_client"
 )
@@ -67,7 +67,7 @@ def row(**changes: object) -> dict[str, object]:
 
 
 class Sdk:
-    """The official SDK, pointed at a server on loopback, at a fixed time."""
+    """The official SDK at a fixed time, with a server on loopback."""
 
     def __init__(self, server: WireServer, monkeypatch: pytest.MonkeyPatch, token: str | None = None) -> None:
         monkeypatch.setattr(time, "time", NOW.timestamp)
@@ -77,7 +77,7 @@ class Sdk:
 
 
 def signed(request: Request) -> dict[str, str]:
-    """Return what the signature is of, and what Tencent Cloud goes by."""
+    """Return the signed parts of a request, and the parts that Tencent Cloud uses."""
     names = [
         *("content-type", "host", "authorization"),
         *("x-tc-action", "x-tc-timestamp", "x-tc-version", "x-tc-region", "x-tc-token"),

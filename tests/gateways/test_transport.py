@@ -1,4 +1,4 @@
-"""The transport puts one request on the wire, knows whether it was sent, and lets nothing of it leak."""
+"""The transport sends one request, knows whether it was sent, and leaks nothing of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from otpkit.effects import Emit, Flow, HttpRequest, NoAnswer, NotConnected, Tran
 from otpkit.models import Event
 from otpkit.transport.http import MAX_ANSWER, drive
 
-KINDS = ON_UVLOOP  # of the transports
+KINDS = ON_UVLOOP  # The kinds of transports to test.
 
 CODE, NUMBER, SECRET = "730452", "13800138000", "s3cr3t-of-the-app"
 PARAMS = {"rec_num": NUMBER, "sms_param": f'{{"code":"{CODE}"}}'}
@@ -117,7 +117,7 @@ class TestTheRequest:
     def test_goes_over_a_new_connection_when_the_kept_one_was_closed(self, transport: AnyTransport) -> None:
         with WireServer(raw(answer("1")), reply("2")) as server:
             assert transport.exchange(request_to(server.url)).text == "1"
-            # The first answer's connection is closed by the server: wait until that has arrived here.
+            # The server closes the first answer's connection. Wait until the close has arrived.
             deadline = time.monotonic() + 5
             while server._threads[1].is_alive() and time.monotonic() < deadline:
                 time.sleep(0.001)
@@ -215,7 +215,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
 def garble_tls(peer: Peer) -> None:
-    """Send what is no TLS record below the encryption."""
+    """Send bytes that are not a TLS record, below the encryption."""
     with socket.socket(fileno=socket.dup(peer.sock.fileno())) as plain:
         plain.sendall(b"no TLS record, whatever it is")
     peer.wait_for_client()
@@ -408,7 +408,7 @@ assert transport.exchange(request).text == "ok"
 
 
 class EchoServer(WireServer):
-    """Answers each request with its parameter `me`."""
+    """A server that answers each request with its parameter `me`."""
 
     def __init__(self) -> None:
         super().__init__(reply())

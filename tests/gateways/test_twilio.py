@@ -1,4 +1,4 @@
-"""Twilio: messages and calls, each by one POST, the documented codes, traces, callbacks as the official SDK signs."""
+"""Twilio: messages and calls by one POST each, documented codes, traces, and callbacks signed like the official SDK."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ class TestReceipts:
 
 
 class TestApiKeys:
-    """A key of its own signs in, in place of the account's auth token, which still signs what is pushed."""
+    """An API key authenticates in place of the account's auth token, which still signs pushed receipts."""
 
     KEY: ClassVar = {"api_key_sid": f"SK{'7' * 32}", "api_key_secret": "the-keys-own-secret"}
 
@@ -315,7 +315,7 @@ class TestApiKeys:
             assert gateway.receipts(Push(CALLBACK, headers, urlencode(params).encode())).status == status
 
     def test_receipts_without_the_auth_token_are_a_mistake(self) -> None:
-        """Said when the gateway is built, where it asks for them, and when one is read."""
+        """The error comes when a gateway that requests receipts is built, and when a receipt is parsed."""
         with pytest.raises(ConfigurationError, match="status_callback needs auth_token"):
             Twilio(ACCOUNT, sender=SENDER, status_callback=CALLBACK, **self.KEY)
         with pytest.raises(ConfigurationError, match="Pass auth_token as well as the API key"):

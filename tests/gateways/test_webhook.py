@@ -1,4 +1,4 @@
-"""The webhook: what is posted, what each status means, and the receiving side's check of the signature."""
+"""The webhook: the posted body, the outcome of each status, and the receiver's check of the signature."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class TestSending:
     def test_is_refused_for_the_reason_that_a_4xx_names(
         self, transport: AnyTransport, category: str, status: int
     ) -> None:
-        """Whatever the status; how long a limit holds is told where there is one."""
+        """The status does not matter. `retry_after` is set if the answer has it."""
         said = {"category": category, "code": "E.1", "message": f"{PHONE} {CODE}"}
         with WireServer(reply(said, status, {"Retry-After": "90"})) as server:
             error = refused(lambda: drive(Webhook(server.url, SECRET).send(message()), transport), "webhook")
@@ -97,7 +97,7 @@ class TestSending:
     def test_is_refused_as_by_the_status_where_no_category_is_named(
         self, transport: AnyTransport, said: object
     ) -> None:
-        """`connection` would say that nothing reached the server that answers."""
+        """`connection` would mean that the request did not reach the server, but the server answered."""
         with WireServer(reply({"category": said, "code": f"{PHONE}"}, 422), reply({"category": said}, 429)) as server:
             for category in ("request", "rate_limit"):
                 error = refused(lambda: drive(Webhook(server.url, SECRET).send(message()), transport), "webhook")

@@ -1,4 +1,4 @@
-"""A raw server on loopback: it records each request's bytes and answers, or fails to, as it was told."""
+"""A raw server on loopback. It records each request's bytes, and answers or fails as the test set it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl
 
-CERTIFICATE = str(Path(__file__).with_name("loopback.pem"))  # for 127.0.0.1 and localhost, until 2126
+# A certificate for 127.0.0.1 and localhost, valid until 2126.
+CERTIFICATE = str(Path(__file__).with_name("loopback.pem"))
 
 Act = Callable[["Peer"], None]
 
@@ -61,7 +62,7 @@ class Request(NamedTuple):
 
 
 class Peer:
-    """The server's end of a connection; `open` says whether another request may follow."""
+    """The server's end of a connection. `open` is true if another request may follow."""
 
     def __init__(self, sock: socket.socket, server: WireServer) -> None:
         self.sock = sock
@@ -75,14 +76,14 @@ class Peer:
         self.open = False
 
     def wait_for_client(self) -> None:
-        """Wait, without an answer, until the client goes away or the test is over."""
+        """Wait, without an answer, until the client disconnects or the test ends."""
         self.open = False
         with suppress(OSError):
             self.sock.recv(1)
 
 
 class WireServer:
-    """Answers its requests by `acts` in turn, the last one for ever."""
+    """A server that answers its requests by `acts` in order, and repeats the last one."""
 
     def __init__(self, *acts: Act, tls: bool = False) -> None:
         self.acts = list(acts)
@@ -168,7 +169,7 @@ def is_whole(raw: bytes) -> bool:
 
 
 def reply(body: object = "", status: int = 200, headers: dict[str, str] | None = None) -> Act:
-    """Answer whole, and keep the connection. What is no bytes or str is sent as JSON."""
+    """Send a whole answer, and keep the connection open. A value that is not bytes or str is sent as JSON."""
     return lambda peer: peer.send(answer(body, status, headers))
 
 
@@ -197,7 +198,7 @@ def drop(peer: Peer) -> None:
 
 
 def reset(peer: Peer) -> None:
-    """Close without an answer, by RST."""
+    """Close without an answer, by an RST."""
     peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.close()
 
@@ -208,7 +209,7 @@ def silence(peer: Peer) -> None:
 
 
 def drip(start: bytes, drop_by_drop: bytes) -> Act:
-    """Send `start`, then the rest for ever, a byte every 50 ms."""
+    """Send `start`, then `drop_by_drop` every 50 ms until the test ends."""
 
     def act(peer: Peer) -> None:
         peer.close()
@@ -221,7 +222,7 @@ def drip(start: bytes, drop_by_drop: bytes) -> Act:
 
 @contextmanager
 def refusing_port() -> Iterator[int]:
-    """Give a port that refuses connections and that nobody else gets meanwhile."""
+    """Yield a port that refuses connections, and that no other process gets meanwhile."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
