@@ -70,7 +70,9 @@ class Binding:
         await self.client.aclose()
         for each in sentinels(self.client):
             await each.aclose()
-        await asyncio.sleep(0)  # A closed transport finishes in the loop's next iteration, which may be the last one.
+        # A transport is aborted in the loop's next iteration, and closes its socket in the one after.
+        for _ in range(2):
+            await asyncio.sleep(0)
 
     def abandon(self) -> None:
         """Close all connections at once, after the loop was closed."""

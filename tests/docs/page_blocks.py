@@ -15,7 +15,7 @@ PAGES = sorted(
 )
 
 # Each block that is not run as it stands, by its page and its first line, and why. "" stands for every page.
-_INSTALLS = "it installs packages; test_commands.py does so once, in a clone"
+_INSTALLS = "it installs packages; test_doc_commands.py does so once, in a clone"
 _BUILT = "it needs the extra docs; `nox -s docs` runs it"
 NOT_RUN = {
     (
@@ -29,14 +29,14 @@ NOT_RUN = {
     ("", "pip install '/path/to/otpkit[flask,cli,sandbox]'"): _INSTALLS,
     ("", "pip install '/path/to/otpkit[django,cli,sandbox]'"): _INSTALLS,
     ("docs/start.md", ". .venv/bin/activate && pip install -e '.[demo,examples]'"): (
-        "each of its lines is run by test_commands.py"
+        "each of its lines is run by test_doc_commands.py"
     ),
     ("", "pip install djangorestframework"): _INSTALLS,
     (
         "CONTRIBUTING.md",
         "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pre-commit install",
     ): "it installs packages and a hook; .ci/run installs the same",
-    ("CONTRIBUTING.md", ".venv/bin/pytest tests/test_policy.py -k bounds"): "it is run by test_commands.py",
+    ("CONTRIBUTING.md", ".venv/bin/pytest tests/test_policy.py -k bounds"): "it is run by test_doc_commands.py",
     ("CONTRIBUTING.md", ".venv/bin/sphinx-build -W --keep-going -n docs docs/_build/en"): _BUILT,
     ("CONTRIBUTING.md", ".venv/bin/sphinx-build -q -b gettext docs docs/_build/gettext"): _BUILT,
     ("CONTRIBUTING.md", ".venv/bin/python tests/api/snapshot.py --write"): (

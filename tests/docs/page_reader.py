@@ -30,6 +30,7 @@ BIN = Path(sys.executable).parent
 SERVES = re.compile(
     r"otpkit (sandbox|demo|serve)\b|flask --app|uvicorn|python manage\.py runserver|python with_\w+\.py$"
 )
+_SECONDS_LEFT = re.compile(r'"(expires_in|resend_in)":[0-9]+')
 STARTS_IN = 60.0  # seconds
 RUNS_IN = 120.0
 
@@ -199,8 +200,8 @@ def reading(folder: Path, redis_url: str, namespace: str) -> Iterator[Reader]:
 
 
 def stripped(text: str) -> str:
-    """Return a text without blanks at the ends of its lines."""
-    return "\n".join(map(str.rstrip, text.strip().splitlines()))
+    """Return a text without blanks at the ends of its lines, and with one number for seconds, which count down."""
+    return _SECONDS_LEFT.sub(r'"\1":0', "\n".join(map(str.rstrip, text.strip().splitlines())))
 
 
 def free_port() -> int:
