@@ -25,7 +25,7 @@ def test_interrupt_at_every_line(error: str) -> None:
     """With a connection that is open, and with one that is yet to be opened."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-o", "addopts=", "-k", f"[{error}-", str(FILE)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=110, cwd=FILE.parents[2])
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "2 passed" in done.stdout
 
 
