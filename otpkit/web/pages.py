@@ -16,7 +16,8 @@ from urllib.parse import urlencode
 
 from otpkit.errors import ConfigurationError, Language, OTPError, TokenError
 from otpkit.languages import duration, languages, tag, texts
-from otpkit.web.forms import View
+from otpkit.web.brand import Brand
+from otpkit.web.forms import NO_BRAND, View
 from otpkit.web.regions import Region
 
 try:
@@ -40,6 +41,7 @@ def render(view: View) -> str:
     problem = {"stale": t["stale"], "switched": t["switched"][view.step]}.get(view.problem, view.problem)
     return _template("phone.html").render(
         view=view,
+        brand=view.brand,
         t=t,
         tag=tag(view.language),
         units=texts(view.language)["units"],
@@ -57,13 +59,16 @@ def render(view: View) -> str:
     )
 
 
-def render_refusal(error: OTPError, language: Language, nonce: str, *, verify_url: str, back_url: str) -> str:
+def render_refusal(
+    error: OTPError, language: Language, nonce: str, *, verify_url: str, back_url: str, brand: Brand = NO_BRAND
+) -> str:
     """Return the HTML for an error outside the forms: the problem, and a link to the phone form or back."""
-    t, is_token = texts(language)["pages"]["refused"], isinstance(error, TokenError)
+    t, is_token = texts(language)["pages"], isinstance(error, TokenError)
     return _template("refused.html").render(
         t=t,
         tag=tag(language),
-        title=t["token" if is_token else "other"],
+        title=t["refused"]["token" if is_token else "other"],
+        brand=brand,
         problem=error.message(language),
         nonce=nonce,
         verify_url=verify_url if is_token else "",
