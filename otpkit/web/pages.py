@@ -7,10 +7,11 @@ that folder and this file, and pass your `render`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlencode
 
@@ -28,11 +29,17 @@ except ImportError as missing:
         "The pages need jinja2.", "Run: pip install jinja2, or one of the extras fastapi, flask and django."
     ) from missing
 
+NO_EXAMPLES: Final[Mapping[str, str]] = MappingProxyType({})
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
-def render(view: View) -> str:
-    """Return the HTML of a view."""
+def render(view: View, *, examples: Mapping[str, str] = NO_EXAMPLES) -> str:
+    """Return the HTML of a view.
+
+    Args:
+        view: the content of the page.
+        examples: an example of a number by region code, as its people write it, to show below the field.
+    """
     t = texts(view.language)["pages"]
     purpose = view.purpose if view.purpose in t["title"] else "other"
     is_code, is_blocked = view.step == "code", view.step == "code" and view.error == "blocked"
@@ -41,6 +48,7 @@ def render(view: View) -> str:
     problem = {"stale": t["stale"], "switched": t["switched"][view.step]}.get(view.problem, view.problem)
     return _template("phone.html").render(
         view=view,
+        examples=examples,
         brand=view.brand,
         t=t,
         tag=tag(view.language),
