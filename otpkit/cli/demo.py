@@ -107,7 +107,7 @@ def serve_page(write: Write, host: str, port: int) -> None:
     def ready(address: Address) -> None:
         otps = page_otps(address)
         ending.callback(lambda: asyncio.run(close(otps)))
-        site.connect(otps)
+        site.connect(otps, EXAMPLES)
         write(f"Sign up: {address.base_url}{PATH}\nInbox:   {address.base_url}/")
         write("Nothing is sent to a real phone. All data is deleted at the end. Press Ctrl-C to stop.")
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from otpkit import AsyncOTP, ConfigurationError, Proof, TokenError
-from otpkit.cli.demo import EXAMPLES
 from otpkit.errors import Language
 from otpkit.integrations.fastapi import PhoneVerification, get_otp
 from otpkit.languages import DEFAULT, languages, tag, texts
@@ -53,9 +52,14 @@ class DemoSite:
     def __init__(self) -> None:
         self._app: ASGIApp | None = None
 
-    def connect(self, otps: Mapping[Language, AsyncOTP]) -> None:
-        """Use an `AsyncOTP` for each language, which sends through this sandbox. The caller closes them."""
-        self._app = create_app(otps)
+    def connect(self, otps: Mapping[Language, AsyncOTP], examples: Mapping[str, str]) -> None:
+        """Serve the pages.
+
+        Args:
+            otps: an `AsyncOTP` for each language, which sends through this sandbox. The caller closes them.
+            examples: an example of a number by region code.
+        """
+        self._app = create_app(otps, examples)
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes, for `serve(…, extra_routes=…)`."""
@@ -64,15 +68,16 @@ class DemoSite:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an ASGI application."""
         if self._app is None:
-            raise ConfigurationError("The demo has no OTP yet.", "Call connect(otps) before the first request.")
+            raise ConfigurationError("The demo has no OTP yet.", "Call connect(…) before the first request.")
         await self._app(scope, receive, send)
 
 
-def create_app(otps: Mapping[Language, AsyncOTP]) -> FastAPI:
+def create_app(otps: Mapping[Language, AsyncOTP], examples: Mapping[str, str]) -> FastAPI:
     """Return the application. It keeps its accounts in memory.
 
     Args:
         otps: an `AsyncOTP` for each language. They share one store.
+        examples: an example of a number by region code.
     """
 
     async def in_language(request: Request) -> AsyncOTP:
@@ -84,7 +89,7 @@ def create_app(otps: Mapping[Language, AsyncOTP]) -> FastAPI:
     app.dependency_overrides[get_otp] = in_language
     phones = PhoneVerification(otps[DEFAULT])
     phones.install(app)
-    pages = phones.pages(PURPOSE, next_url=ACCOUNT_PATH, render=partial(render, examples=EXAMPLES))
+    pages = phones.pages(PURPOSE, next_url=ACCOUNT_PATH, render=partial(render, examples=examples))
     app.include_router(pages, prefix=PHONE_PATH)
     app.add_api_route(PATH, _show_both, methods=["GET"])
     accounts = _Accounts(otps[DEFAULT])

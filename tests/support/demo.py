@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from otpkit.cli.demo import close, local_sandbox, page_otps
+from otpkit.cli.demo import EXAMPLES, close, local_sandbox, page_otps
 from otpkit.cli.demo_site import DemoSite
 from otpkit.sandbox import Sandbox, running
 from otpkit.testing import MovableClock
@@ -36,7 +36,7 @@ def demo_stage() -> Iterator[DemoStage]:
     sandbox, clock, site = local_sandbox(), MovableClock(time.time()), DemoSite()
     with running(sandbox, extra_routes=site.routes()) as address:
         otps = page_otps(address, clock=clock)
-        site.connect(otps)
+        site.connect(otps, EXAMPLES)
         try:
             yield DemoStage(address.base_url, sandbox, clock)
         finally:
