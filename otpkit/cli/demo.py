@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any, TypeVar
+from importlib.util import find_spec
+from typing import Any, Final, TypeVar
 
-from otpkit import OTP, AsyncOTP, Template
+from otpkit import OTP, AsyncOTP, Policy, Template
 from otpkit.effects import HttpRequest, TransportFailure, http
-from otpkit.errors import ExpiredCodeError, OTPError, RateLimitError, UsedTokenError, WrongCodeError
-from otpkit.gateways import Alidayu
+from otpkit.errors import ExpiredCodeError, Language, OTPError, RateLimitError, UsedTokenError, WrongCodeError
+from otpkit.gateways import Alidayu, Gateway, Twilio
 from otpkit.models import Challenge, Proof, mask
 from otpkit.sandbox import Address, Sandbox, running, serve
+from otpkit.store.library import embedded_library
 from otpkit.transport.http import drive
 
 E = TypeVar("E", bound=OTPError)
@@ -24,6 +26,25 @@ PHONE = "+8613800138000"
 SHOWN = mask(PHONE)
 BODY = "验证码${code}，您正在进行${product}身份验证，打死不要告诉别人哦！"
 TEMPLATE = Template("SMS_585014", "阿里大鱼", {"code": "{code}", "product": "otpkit"}, body=BODY)
+
+# The page's messages, in the visitor's language.
+TEMPLATES: Final[Mapping[Language, Template]] = {
+    "en": Template(
+        "SMS_585015",
+        "otpkit",
+        {"code": "{code}", "product": "otpkit"},
+        body="Your ${product} code is ${code}. Never share it with anyone.",
+    ),
+    "zh": TEMPLATE,
+}
+# Regions of the page, with a number for each as its people write it. All but CN need the extra `intl`.
+EXAMPLES: Final[Mapping[str, str]] = {
+    "CN": "138 0013 8000",
+    "HK": "5123 4567",
+    "SG": "8123 4567",
+    "GB": "07400 123456",
+    "US": "(201) 555-0123",
+}
 
 
 class DemoError(OTPError):
@@ -40,9 +61,32 @@ def settings(gateway: Address) -> dict[str, Any]:
     }
 
 
+def page_otps(gateway: Address, **options: Any) -> dict[Language, AsyncOTP]:
+    """Return an `AsyncOTP` for each language of the page, whose messages are in that language.
+
+    They share the store and the secret, so a code is valid after the visitor switches the language. Numbers of China
+    go through Alidayu's format, all others through Twilio's.
+
+    Args:
+        gateway: the address of the sandbox.
+        options: more arguments of `AsyncOTP`, such as `clock`.
+    """
+    regions = set(EXAMPLES) if find_spec("phonenumbers") else {"CN"}
+    library = embedded_library()
+    server, shared = library.FakeServer(), settings(gateway)
+    twilio = Twilio("ACsandbox", "sandbox-secret", sender="+15005550006", base_url=gateway.base_url)
+    gateways: dict[str, Gateway] = {region: shared["gateway"] if region == "CN" else twilio for region in regions}
+    shared |= {"gateway": gateways, "policy": Policy(regions=regions)} | options
+    return {
+        language: AsyncOTP(**shared | {"redis": library.FakeAsyncRedis(server=server), "template": template})
+        for language, template in TEMPLATES.items()
+    }
+
+
 def local_sandbox() -> Sandbox:
-    """Return a sandbox that accepts the demo's template only. Its receipts come at once."""
-    return Sandbox(templates={TEMPLATE.code: BODY}, sign_names={TEMPLATE.sign_name}, receipt_after=0)
+    """Return a sandbox that accepts the demo's templates only. Its receipts come at once."""
+    templates = {each.code: each.body or "" for each in TEMPLATES.values()}
+    return Sandbox(templates=templates, sign_names={each.sign_name for each in TEMPLATES.values()}, receipt_after=0)
 
 
 def serve_page(write: Write, host: str, port: int) -> None:
@@ -61,14 +105,20 @@ def serve_page(write: Write, host: str, port: int) -> None:
     site = DemoSite()
 
     def ready(address: Address) -> None:
-        otp = AsyncOTP(**settings(address))
-        ending.callback(lambda: asyncio.run(otp.close()))
-        site.connect(otp)
+        otps = page_otps(address)
+        ending.callback(lambda: asyncio.run(close(otps)))
+        site.connect(otps, EXAMPLES)
         write(f"Sign up: {address.base_url}{PATH}\nInbox:   {address.base_url}/")
         write("Nothing is sent to a real phone. All data is deleted at the end. Press Ctrl-C to stop.")
 
     with ExitStack() as ending:
         serve(local_sandbox(), host, port, extra_routes=site.routes(), on_ready=ready)
+
+
+async def close(otps: Mapping[Language, AsyncOTP]) -> None:
+    """Close all."""
+    for otp in otps.values():
+        await otp.close()
 
 
 def run_steps(write: Write) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from otpkit import AsyncOTP, ConfigurationError, Proof, TokenError
 from otpkit.errors import Language
-from otpkit.integrations.fastapi import PhoneVerification
-from otpkit.languages import languages, tag, texts
-from otpkit.web import State, bind_of, cookie_name, preferred_language, read_form, take_proof, visit
-from otpkit.web.pages import TEMPLATES, safe_format, spaced
+from otpkit.integrations.fastapi import PhoneVerification, get_otp
+from otpkit.languages import DEFAULT, languages, tag, texts
+from otpkit.web import State, bind_of, cookie_name, language_of, preferred_language, read_form, take_proof, visit
+from otpkit.web.pages import TEMPLATES, render, safe_format, spaced
 from otpkit.web.regions import regions_of
 
 try:
@@ -46,14 +47,19 @@ _templates.filters["safe_format"] = safe_format
 
 
 class DemoSite:
-    """The demo site beside a sandbox. It can serve requests after `connect` has set the `AsyncOTP`."""
+    """The demo site beside a sandbox. It can serve requests after `connect`."""
 
     def __init__(self) -> None:
         self._app: ASGIApp | None = None
 
-    def connect(self, otp: AsyncOTP) -> None:
-        """Use `otp`, which must send through this sandbox. The caller closes it."""
-        self._app = create_app(otp)
+    def connect(self, otps: Mapping[Language, AsyncOTP], examples: Mapping[str, str]) -> None:
+        """Serve the pages.
+
+        Args:
+            otps: an `AsyncOTP` for each language, which sends through this sandbox. The caller closes them.
+            examples: an example of a number by region code.
+        """
+        self._app = create_app(otps, examples)
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes, for `serve(…, extra_routes=…)`."""
@@ -62,28 +68,46 @@ class DemoSite:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an ASGI application."""
         if self._app is None:
-            raise ConfigurationError("The demo has no OTP yet.", "Call connect(otp) before the first request.")
+            raise ConfigurationError("The demo has no OTP yet.", "Call connect(…) before the first request.")
         await self._app(scope, receive, send)
 
 
-def create_app(otp: AsyncOTP) -> FastAPI:
-    """Return the application. It keeps its accounts in memory."""
+def create_app(otps: Mapping[Language, AsyncOTP], examples: Mapping[str, str]) -> FastAPI:
+    """Return the application. It keeps its accounts in memory.
+
+    Args:
+        otps: an `AsyncOTP` for each language. They share one store.
+        examples: an example of a number by region code.
+    """
+
+    async def in_language(request: Request) -> AsyncOTP:
+        language = language_of(request.session, PURPOSE, request.headers.get("accept-language", ""))
+        return otps.get(language) or otps[DEFAULT]
+
     app = FastAPI(openapi_url=None)
     app.add_middleware(SessionMiddleware, secret_key=secrets.token_urlsafe(32), session_cookie="otpkit_demo")
-    phones = PhoneVerification(otp)
+    app.dependency_overrides[get_otp] = in_language
+    phones = PhoneVerification(otps[DEFAULT])
     phones.install(app)
-    app.include_router(phones.pages(PURPOSE, next_url=ACCOUNT_PATH), prefix=PHONE_PATH)
+    pages = phones.pages(PURPOSE, next_url=ACCOUNT_PATH, render=partial(render, examples=examples))
+    app.include_router(pages, prefix=PHONE_PATH)
     app.add_api_route(PATH, _show_both, methods=["GET"])
-    accounts = _Accounts(otp)
+    accounts = _Accounts(otps[DEFAULT])
     app.add_api_route(ACCOUNT_PATH, accounts.show, methods=["GET"])
     app.add_api_route(ACCOUNT_PATH, accounts.submit, methods=["POST"])
     return app
 
 
 async def _show_both(request: Request) -> Response:
+    chosen = request.query_params.get("lang", "")
     with visit(request.session, PURPOSE) as state:
+        if chosen in languages():
+            state["language"] = chosen
+            return _go(PATH)
         language = _language(request, state)
-        return _page("demo.html", language, texts(language)["demo"], account_path=ACCOUNT_PATH)
+    others = [(each, tag(each), texts(each)["name"]) for each in languages() if each != language]
+    t = texts(language)["demo"]
+    return _page("demo.html", language, t, account_path=ACCOUNT_PATH, path=PATH, others=others)
 
 
 class _Accounts:
@@ -162,7 +186,7 @@ def _go(path: str) -> Response:
 
 def _page(template: str, language: Language, t: Mapping[str, Any], status: int = 200, **values: object) -> Response:
     nonce = secrets.token_urlsafe(16)
-    html = _templates.get_template(template).render(t=t, tag=tag(language), nonce=nonce, **values)
+    html = _templates.get_template(template).render(t=t, tag=tag(language), language=language, nonce=nonce, **values)
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; frame-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"

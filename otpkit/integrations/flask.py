@@ -28,6 +28,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, BinaryIO, Final, cast
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
@@ -36,6 +37,7 @@ from otpkit.web import (
     MAX_BODY,
     Answer,
     Asked,
+    Brand,
     PageFlow,
     PhoneForms,
     ProofCookie,
@@ -92,18 +94,27 @@ class PhoneVerification:
             where you create it.
         forwarded_hops: the number of your own proxies in front of the application, to find the visitor's address in
             `X-Forwarded-For`. Use 0 if werkzeug's `ProxyFix` handles the header.
+        brand: the look of your site on the pages: its name, logo, colour and legal links. None keeps otpkit's own.
 
     Raises:
         ConfigurationError: `otp` is an `AsyncOTP`, or `OTP.from_env` fails.
     """
 
-    def __init__(self, app: Flask | None = None, otp: OTP | None = None, *, forwarded_hops: int = 0) -> None:
+    def __init__(
+        self,
+        app: Flask | None = None,
+        otp: OTP | None = None,
+        *,
+        forwarded_hops: int = 0,
+        brand: Brand | None = None,
+    ) -> None:
         if isinstance(otp, AsyncOTP):
             raise ConfigurationError(
                 "PhoneVerification for Flask got an AsyncOTP, which needs an event loop.", "Pass an OTP."
             )
         self._otp = otp
         self._hops = forwarded_hops
+        self._brand = brand or Brand()
         if app is not None:
             self.init_app(app)
 
@@ -122,7 +133,7 @@ class PhoneVerification:
             ConfigurationError: `OTP.from_env` fails.
         """
         app.extensions[_EXTENSION] = self._otp or OTP.from_env()
-        app.register_error_handler(OTPError, _refuse)
+        app.register_error_handler(OTPError, partial(_refuse, self._brand))
 
     def blueprint(
         self,
@@ -164,7 +175,7 @@ class PhoneVerification:
 
         def answer(flow: Callable[[PhoneForms, State], PageFlow[Answer]]) -> ResponseReturnValue:
             keeps, policy = on_verified is None, current_otp.policy
-            forms = PhoneForms(purpose, policy, render or own, keep_proof=keeps, discreet=discreet)
+            forms = PhoneForms(purpose, policy, render or own, keep_proof=keeps, discreet=discreet, brand=self._brand)
             with visit(_session(), purpose) as state:
                 found = drive(flow(forms, state), current_otp)
             if found.proof is None:
@@ -307,7 +318,7 @@ def _page_of(purpose: str) -> str:
     return ""
 
 
-def _refuse(error: OTPError) -> ResponseReturnValue:
+def _refuse(brand: Brand, error: OTPError) -> ResponseReturnValue:
     if isinstance(error, ConfigurationError):
         raise error
     purpose, headers = g.get("otpkit_purpose", "signup"), request.headers
@@ -315,5 +326,6 @@ def _refuse(error: OTPError) -> ResponseReturnValue:
     back = back_path(request.method, own, headers.get("Referer", ""), request.host)
     language = language_of(session or {}, purpose, headers.get("Accept-Language", ""))
     verify_url = verify_again(_page_of(purpose), purpose, back)
-    found = refusal(error, language, accept=headers.get("Accept", ""), verify_url=verify_url, back_url=back)
+    accept = headers.get("Accept", "")
+    found = refusal(error, language, accept=accept, verify_url=verify_url, back_url=back, brand=brand)
     return Response(found.body, found.status, dict(found.headers))

@@ -39,7 +39,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
-from otpkit.errors import ConfigurationError
+from otpkit.errors import ConfigurationError, Language
+from otpkit.languages import DEFAULT, texts
 from otpkit.sandbox.calls import APIS, CALLS, HEARD, PROVIDERS, Api, calls_of
 from otpkit.sandbox.phones import subscriber
 
@@ -74,22 +75,6 @@ SENT_BY_DEFAULT: Final[Mapping[FaultName, bool]] = {
     "receipt_twice": True,
     "receipt_late": True,
     "lost": False,
-}
-
-DESCRIPTIONS: Final[Mapping[FaultName, str]] = {
-    "reject": "rejected",
-    "http_500": "HTTP 500",
-    "throttled": "throttled, HTTP 403 or 400",
-    "success_false": "success: false with code 0, or isp.SYSTEM_ERROR",
-    "drop": "the connection is dropped",
-    "half": "half an answer",
-    "not_json": "an answer that is not JSON",
-    "late": "the answer comes late",
-    "receipt_failed": "accepted, the receipt says failed",
-    "receipt_never": "accepted, the receipt never comes",
-    "receipt_twice": "accepted, the receipt is pushed twice",
-    "receipt_late": "accepted, the receipt comes late",
-    "lost": "accepted, never sent",
 }
 
 RECEIPT_FAULTS: Final[frozenset[FaultName]] = frozenset(
@@ -167,13 +152,18 @@ class Fault:
 
     @property
     def in_words(self) -> str:
-        """The fault described for people."""
-        words = DESCRIPTIONS[self.fault]
-        if not words.startswith("accepted"):
-            words += "; sent" if self.sent else "; not sent"
+        """The fault described in English."""
+        return self.described(DEFAULT)
+
+    def described(self, language: Language) -> str:
+        """Return the fault described for people, in one of `otpkit.languages.languages()`."""
+        t = texts(language)["inbox"]
+        words: str = t["faults"][self.fault]
+        if self.fault not in SEND_ONLY:
+            words += t["fault"]["sent" if self.sent else "not_sent"]
         if self.code:
-            words += f"; code {self.code}"
-        return words + (f"; {self.delay:g} s" if self.delay else "")
+            words += t["fault"]["code"].format(code=self.code)
+        return words + (t["fault"]["delay"].format(seconds=f"{self.delay:g}") if self.delay else "")
 
 
 FIELDS: Final = tuple(field.name for field in fields(Fault))
@@ -282,14 +272,15 @@ def magic_fault(api: Api, phone: str) -> Fault | None:
     return Fault(name, sent=sent)
 
 
-def magic_table() -> Iterator[tuple[str, str]]:
+def magic_table(language: Language = DEFAULT) -> Iterator[tuple[str, str]]:
     """Yield (number, description) of the calls that send, for people to read."""
+    t = texts(language)["inbox"]["fault"]
     rejected, special = SENDING
-    yield rejected + "CCCCC", "rejected with that code (13900050001: 50001)"
+    yield rejected + "CCCCC", t["rejected"]
     for ending, (name, sent) in ENDINGS.items():
-        yield special + ending, Fault(name, sent=sent).in_words
-    yield special + LATE + "SS", "the answer comes after SS seconds; sent"
-    yield special + STATE + "SS", "a voice call ends in the state 2000SS (13900120002: busy)"
+        yield special + ending, Fault(name, sent=sent).described(language)
+    yield special + LATE + "SS", t["late"]
+    yield special + STATE + "SS", t["state"]
 
 
 def _state_fault(state: str) -> Fault | None:

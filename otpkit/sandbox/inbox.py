@@ -15,12 +15,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from otpkit.errors import ConfigurationError
+from otpkit.errors import ConfigurationError, Language
+from otpkit.languages import DEFAULT, languages, tag, texts
 from otpkit.sandbox.access import INERT, body_of
 from otpkit.sandbox.calls import APIS, PROVIDERS
-from otpkit.sandbox.faults import DESCRIPTIONS, MAX_TIMES, Fault, magic_table
+from otpkit.sandbox.faults import MAX_TIMES, SENT_BY_DEFAULT, Fault, magic_table
 from otpkit.sandbox.messages import Message, Status, shanghai
 from otpkit.sandbox.state import Sandbox
+from otpkit.web.visitors import preferred_language
 
 PATH: Final = "/static"
 
@@ -49,6 +51,7 @@ LONGEST_TEXT: Final = 200  # characters of a text shown before its details are o
 LONGEST_NAME: Final = 40  # characters of a signature that are shown and read aloud
 LONGEST_CODE: Final = 12  # A longer value is not a code to type, so it is not shown as one.
 
+_CHINESE: Final = re.compile("[\u4e00-\u9fff]")
 _TIMES: Final = re.compile(r"[0-9]{1,9}")
 _POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; "
@@ -59,6 +62,7 @@ _HEADERS: Final = {
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
+    "vary": "accept-language",
 }
 
 templates: Final = jinja2.Environment(
@@ -101,13 +105,16 @@ class Inbox:
 
     def _page(self, request: Request, typed: Mapping[str, str] | None = None, fault_problem: str = "") -> Response:
         phone, q = (request.query_params.get(name, "").strip() for name in ("phone", "q"))
-        problem, messages = "", list[Message]()
+        problem, messages, language = "", list[Message](), _language(request)
+        t = texts(language)["inbox"]
         try:
             messages = self._sandbox.messages(phone or None, q=q)
         except ConfigurationError:
-            problem = "This is not a phone number. Use 11 digits, or +86 and 11 digits."
+            problem = t["not_a_phone"]
         html = templates.get_template("inbox.html").render(
             **_CONSTANTS,
+            **_constants(language),
+            lang=request.query_params.get("lang", ""),
             messages=messages[:INBOX_SIZE],
             total=len(messages),
             phone=phone,
@@ -115,11 +122,18 @@ class Inbox:
             query=f"?{request.url.query}" if request.url.query else "",
             problem=problem,
             faults=self._sandbox.faults(),
-            fault_problem=fault_problem,
+            # The error itself is English.
+            fault_problem=fault_problem and (fault_problem if language == DEFAULT else t["wrong_fault"]),
             typed=typed or {},
             now=self._sandbox.now(),
         )
         return HTMLResponse(html, 422 if problem or fault_problem else 200, _HEADERS)
+
+
+def _language(request: Request) -> Language:
+    """Return the language from `?lang=`, else the browser's."""
+    chosen = request.query_params.get("lang", "")
+    return chosen if chosen in languages() else preferred_language(request.headers.get("accept-language", ""))
 
 
 def _back(request: Request) -> Response:
@@ -144,9 +158,9 @@ def _fault(form: Mapping[str, str]) -> Fault:
 
 
 @lru_cache(maxsize=10 * INBOX_SIZE)
-def _bubble(message: Message, status: Status) -> str:
+def _bubble(message: Message, status: Status, language: Language) -> str:
     """Return the HTML of a message. It is cached: every open page requests it, and must not slow the gateway down."""
-    return cast("str", _message_template().bubble(message, status))
+    return cast("str", _message_template().bubble(message, status, texts(language)["inbox"]))
 
 
 @cache
@@ -158,12 +172,22 @@ _CONSTANTS: Final[Mapping[str, Any]] = {
     "apis": APIS,
     "asset_url": asset_url,
     "bubble": _bubble,
-    "choices": {name: Fault(name).in_words for name in DESCRIPTIONS},
     "longest_code": LONGEST_CODE,
     "longest_name": LONGEST_NAME,
     "longest_text": LONGEST_TEXT,
-    "magic_numbers": tuple(magic_table()),
     "max_times": MAX_TIMES,
     "providers": PROVIDERS,
     "shanghai": shanghai,
+    "tag_of": lambda text: tag("zh") if _CHINESE.search(text) else "",
 }
+
+
+@cache
+def _constants(language: Language) -> Mapping[str, Any]:
+    return {
+        "choices": {name: Fault(name).described(language) for name in SENT_BY_DEFAULT},
+        "language": language,
+        "magic_numbers": tuple(magic_table(language)),
+        "t": texts(language)["inbox"],
+        "tag": tag(language),
+    }

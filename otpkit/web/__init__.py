@@ -7,6 +7,7 @@ from otpkit.aio import drive_async
 from otpkit.effects import PageFlow
 from otpkit.effects import PageFlow as Turn  # the earlier name
 from otpkit.sync import drive
+from otpkit.web.brand import Brand
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.fingerprints import fingerprint
 from otpkit.web.forms import MAX_BODY, Answer, Asked, PhoneForms, View, read_form
@@ -21,6 +22,7 @@ __all__ = [
     "MEDIA_TYPE",
     "Answer",
     "Asked",
+    "Brand",
     "CodeRefusedError",
     "PageFlow",
     "PhoneForms",

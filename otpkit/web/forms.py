@@ -30,6 +30,7 @@ from otpkit.core.arguments import check_purpose
 from otpkit.effects import PageFlow
 from otpkit.errors import Language
 from otpkit.languages import DEFAULT, languages, tag
+from otpkit.web.brand import Brand
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.paths import own_path, with_next
 from otpkit.web.regions import Region, regions_of
@@ -38,6 +39,8 @@ from otpkit.web.visitors import preferred_language
 
 MAX_BODY: Final = 16_384  # bytes of a form
 MAX_FIELDS: Final = 20
+
+NO_BRAND: Final = Brand()
 
 Step = Literal["phone", "code"]
 
@@ -91,6 +94,7 @@ class View:
         next: the `?next=` to keep in the address that forms are sent to.
         notice: `again` if the same code was sent again, `again_unsure` if that is uncertain, or "".
         verify_in: seconds until a code may be tried; 0 is now.
+        brand: the look of the site.
     """
 
     purpose: str
@@ -112,6 +116,7 @@ class View:
     next: str = ""
     notice: str = ""
     verify_in: int = 0
+    brand: Brand = NO_BRAND
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,7 @@ class PhoneForms:
         keep_proof: True to keep the proof in the session after a correct code, for a later form to redeem.
         discreet: True to show the same pages, whatever was sent to the number or guessed for it; see
             `otpkit.web.discreet`.
+        brand: the look of the site, for `View.brand`. The pages' headers allow its logo.
 
     Raises:
         ConfigurationError: the purpose is not valid.
@@ -152,12 +158,14 @@ class PhoneForms:
         *,
         keep_proof: bool = True,
         discreet: bool = False,
+        brand: Brand = NO_BRAND,
     ) -> None:
         self.purpose = check_purpose(purpose)
         self._policy = policy
         self._render = render
         self._keep_proof = keep_proof
         self._discreet = discreet
+        self._brand = brand
         self._regions = {language: regions_of(policy.regions, language) for language in languages()}
 
     def show(self, state: State, asked: Asked) -> PageFlow[Answer]:
@@ -328,8 +336,9 @@ class PhoneForms:
             next=own_path(asked.next),
             notice=notice,
             verify_in=retry_after if is_failures else 0,
+            brand=self._brand,
         )
-        return Answer(status, page_headers(language, nonce, retry_after), self._render(view))
+        return Answer(status, page_headers(language, nonce, retry_after, self._brand), self._render(view))
 
     def _live(self, state: State) -> PageFlow[tuple[Challenge | None, int, OTPError | None]]:
         """Return the live challenge (or None), the seconds until a code may be sent, and any error of these calls."""
@@ -401,13 +410,14 @@ def _verified(proof: Proof, cookie: ProofCookie | None = None) -> Answer:
     return Answer(303, {"Cache-Control": "no-store"}, proof=proof, cookie=cookie)
 
 
-def page_headers(language: Language, nonce: str, retry_after: int) -> dict[str, str]:
+def page_headers(language: Language, nonce: str, retry_after: int, brand: Brand = NO_BRAND) -> dict[str, str]:
     """Return a page's headers: what the page may load, and that it must not be cached."""
+    images = f"data: {brand.logo_source}".strip()
     headers = {
         "Content-Type": "text/html; charset=utf-8",
         "Content-Language": tag(language),
         "Content-Security-Policy": (
-            f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; "
+            f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src {images}; "
             "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
         ),
         "Cache-Control": "no-store",

@@ -7,16 +7,18 @@ that folder and this file, and pass your `render`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlencode
 
 from otpkit.errors import ConfigurationError, Language, OTPError, TokenError
 from otpkit.languages import duration, languages, tag, texts
-from otpkit.web.forms import View
+from otpkit.web.brand import Brand
+from otpkit.web.forms import NO_BRAND, View
 from otpkit.web.regions import Region
 
 try:
@@ -27,11 +29,17 @@ except ImportError as missing:
         "The pages need jinja2.", "Run: pip install jinja2, or one of the extras fastapi, flask and django."
     ) from missing
 
+NO_EXAMPLES: Final[Mapping[str, str]] = MappingProxyType({})
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
-def render(view: View) -> str:
-    """Return the HTML of a view."""
+def render(view: View, *, examples: Mapping[str, str] = NO_EXAMPLES) -> str:
+    """Return the HTML of a view.
+
+    Args:
+        view: the content of the page.
+        examples: an example of a number by region code, as its people write it, to show below the field.
+    """
     t = texts(view.language)["pages"]
     purpose = view.purpose if view.purpose in t["title"] else "other"
     is_code, is_blocked = view.step == "code", view.step == "code" and view.error == "blocked"
@@ -40,6 +48,8 @@ def render(view: View) -> str:
     problem = {"stale": t["stale"], "switched": t["switched"][view.step]}.get(view.problem, view.problem)
     return _template("phone.html").render(
         view=view,
+        examples=examples,
+        brand=view.brand,
         t=t,
         tag=tag(view.language),
         units=texts(view.language)["units"],
@@ -57,13 +67,16 @@ def render(view: View) -> str:
     )
 
 
-def render_refusal(error: OTPError, language: Language, nonce: str, *, verify_url: str, back_url: str) -> str:
+def render_refusal(
+    error: OTPError, language: Language, nonce: str, *, verify_url: str, back_url: str, brand: Brand = NO_BRAND
+) -> str:
     """Return the HTML for an error outside the forms: the problem, and a link to the phone form or back."""
-    t, is_token = texts(language)["pages"]["refused"], isinstance(error, TokenError)
+    t, is_token = texts(language)["pages"], isinstance(error, TokenError)
     return _template("refused.html").render(
         t=t,
         tag=tag(language),
-        title=t["token" if is_token else "other"],
+        title=t["refused"]["token" if is_token else "other"],
+        brand=brand,
         problem=error.message(language),
         nonce=nonce,
         verify_url=verify_url if is_token else "",

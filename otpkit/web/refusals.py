@@ -5,12 +5,21 @@ from __future__ import annotations
 import secrets
 
 from otpkit.errors import Language, OTPError
-from otpkit.web.forms import Answer, page_headers
+from otpkit.web.brand import Brand
+from otpkit.web.forms import NO_BRAND, Answer, page_headers
 from otpkit.web.problems import MEDIA_TYPE, problem
 from otpkit.web.visitors import prefers_html
 
 
-def refusal(error: OTPError, language: Language, *, accept: str, verify_url: str = "", back_url: str = "") -> Answer:
+def refusal(
+    error: OTPError,
+    language: Language,
+    *,
+    accept: str,
+    verify_url: str = "",
+    back_url: str = "",
+    brand: Brand = NO_BRAND,
+) -> Answer:
     """Return the answer to an error: a page for browsers, a problem document (RFC 9457) for all other clients.
 
     Args:
@@ -19,6 +28,7 @@ def refusal(error: OTPError, language: Language, *, accept: str, verify_url: str
         accept: the request's header `Accept`.
         verify_url: the URL of the phone form, to link to if a proof is missing; "" if the site has none.
         back_url: the URL of the page that the visitor was on; "" if it is unknown.
+        brand: the look of the site.
     """
     vary = {"Vary": "Accept, Accept-Language, Cookie"}
     if not prefers_html(accept):
@@ -27,6 +37,6 @@ def refusal(error: OTPError, language: Language, *, accept: str, verify_url: str
     from otpkit.web.pages import render_refusal
 
     nonce = secrets.token_urlsafe(16)
-    headers = page_headers(language, nonce, error.retry_after or 0)
-    body = render_refusal(error, language, nonce, verify_url=verify_url, back_url=back_url)
+    headers = page_headers(language, nonce, error.retry_after or 0, brand)
+    body = render_refusal(error, language, nonce, verify_url=verify_url, back_url=back_url, brand=brand)
     return Answer(error.status, headers | vary, body)

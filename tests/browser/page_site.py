@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Response
 from fastapi.responses import HTMLResponse
 from starlette.middleware.sessions import SessionMiddleware
 from support.secrets import SECRET
@@ -18,7 +18,9 @@ from support.secrets import SECRET
 from otpkit import AsyncOTP, Policy, Proof, Template
 from otpkit.integrations.fastapi import PhoneVerification, verified_phone
 from otpkit.testing import MovableClock, Outbox
+from otpkit.web import Brand
 
+LOGO = '<svg xmlns="http://www.w3.org/2000/svg" width="200" height="40"><path d="M0 0h200v40H0z" fill="#07815c"/></svg>'
 HOME = "<!doctype html><html lang=en><title>Home</title><main><h1>Welcome</h1></main></html>"
 
 
@@ -43,7 +45,7 @@ class PageSite:
 
 
 @contextlib.contextmanager
-def page_site(purpose: str = "signup", policy: Policy | None = None) -> Iterator[PageSite]:
+def page_site(purpose: str = "signup", policy: Policy | None = None, brand: Brand | None = None) -> Iterator[PageSite]:
     """Serve the pages of a purpose for the length of the block; who is verified is welcomed at `/`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         site = PageSite(f"http://127.0.0.1:{listener.getsockname()[1]}/{purpose}")
@@ -57,10 +59,11 @@ def page_site(purpose: str = "signup", policy: Policy | None = None) -> Iterator
         )
         app = FastAPI()
         app.add_middleware(SessionMiddleware, secret_key="a secret for tests alone")
-        phones = PhoneVerification(otp)
+        phones = PhoneVerification(otp, brand=brand)
         phones.install(app)
         app.include_router(phones.pages(purpose, next_url="/"), prefix=f"/{purpose}")
         app.add_api_route("/", lambda: HTMLResponse(HOME))
+        app.add_api_route("/logo.svg", lambda: Response(LOGO, media_type="image/svg+xml"))
 
         @app.get("/account")
         async def account(proof: Proof = Depends(verified_phone(purpose))) -> HTMLResponse:  # noqa: B008

@@ -89,7 +89,7 @@ def test_a_message_appears_by_itself_and_is_read_out_once(inbox: Inbox, page: Pa
     expect(messages(page)).to_have_count(1)
     expect(page.get_by_role("status")).to_have_text(ANNOUNCED)
     expect(page.get_by_text("No messages yet.")).to_have_count(0)
-    expect(page.get_by_text("1 message", exact=True)).to_be_visible()
+    expect(page.get_by_text("Messages: 1", exact=True)).to_be_visible()
 
 
 def test_a_receipt_that_comes_in_changes_its_message_and_nothing_else(inbox: Inbox, page: Page) -> None:

@@ -11,6 +11,7 @@ from page_visitor import ask_for_code, code_field, come_back_after, is_welcomed,
 from playwright.sync_api import Page, expect
 
 from otpkit import Policy
+from otpkit.web import Brand
 
 Open = Callable[..., Page]
 
@@ -51,6 +52,27 @@ def test_nobody_is_shut_out(
         page = open_page(site.url, locale=locale, color_scheme=look)
         found = {state: shut_out(page) for state in states(site, page)}
     assert list(found.values()) == [[]] * 7, found
+
+
+@pytest.mark.parametrize("accent", ["#07815c", "#1677ff", "#3b0764"])
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_branded_pages_are_accessible(
+    open_page: Open, shut_out: Callable[[Page], list[str]], locale: str, look: Literal["light", "dark"], accent: str
+) -> None:
+    """Each state fits a phone's width, can be read, and shows the logo, which the policy of the page allows."""
+    brand = Brand(name="Acme", logo="/logo.svg", accent=accent, terms="/terms", privacy="https://acme.example/privacy")
+    with page_site(policy=Policy(regions={"CN", "HK"}), brand=brand) as site:
+        page = open_page(site.url, locale=locale, color_scheme=look, viewport={"width": 320, "height": 568})
+        for state in states(site, page):
+            assert shut_out(page) == [], state
+            assert page.evaluate("document.documentElement.scrollWidth") == 320, state
+            logo = page.get_by_role("img", name="Acme")
+            assert logo.evaluate("logo => logo.decode().then(() => logo.naturalWidth)") == 200, state
+            for link in page.get_by_role("contentinfo").get_by_role("link").all():
+                box = link.bounding_box()
+                assert box, state
+                assert box["height"] >= 43, state
 
 
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])

@@ -73,7 +73,7 @@ def test_a_person_signs_up(visitor: Visitor) -> None:
 
 def test_the_page_shows_the_sign_up_and_the_inbox_side_by_side(visitor: Visitor) -> None:
     answer = visitor.session.get(f"{visitor.stage.base_url}/signup", timeout=10)
-    assert re.findall(r'<iframe[^>]* src="([^"]+)"', answer.text) == ["/signup/account", "/"]
+    assert re.findall(r'<iframe[^>]* src="([^"]+)"', answer.text) == ["/signup/account", "/?lang=en"]
     for path in ("/signup/account", "/signup/phone", "/"):
         framed = visitor.session.get(visitor.stage.base_url + path, timeout=10)
         assert "frame-ancestors 'self'" in framed.headers["content-security-policy"]
@@ -186,3 +186,25 @@ def test_the_gateway_and_the_inbox_are_where_they_are_alone(visitor: Visitor) ->
 def test_numbers_that_misbehave_do_so_here(visitor: Visitor, phone: str, status: int) -> None:
     assert visitor.post("send", phone=phone).status_code == status
     assert ("We don't know if it was sent" in visitor.page.text) == (status == 200)
+
+
+def test_without_intl_the_demo_takes_numbers_of_china(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("otpkit.cli.demo.find_spec", lambda name: None)
+    with demo_stage() as stage:
+        page = requests.get(f"{stage.base_url}/signup/phone", timeout=10).text
+    assert "<select" not in page
+    assert "For example: <b>138 0013 8000</b>" in page
+
+
+@pytest.mark.parametrize(("language", "text"), [("en", "Your otpkit code is "), ("zh", "【阿里大鱼】验证码")])
+def test_message_is_in_the_visitors_language(stage: DemoStage, language: str, text: str) -> None:
+    Visitor(stage, language).post("send", phone=PHONE)
+    assert text in stage.sandbox.messages(PHONE)[0].text
+
+
+def test_code_is_valid_after_the_language_is_switched(visitor: Visitor) -> None:
+    visitor.post("send", phone=PHONE)
+    visitor.page = visitor.session.get(f"{visitor.page.url}?lang=zh", timeout=10)
+    visitor.post("verify", code=visitor.stage.code(PHONE))
+    assert 'lang="zh-CN"' in visitor.page.text
+    assert 'name="name"' in visitor.page.text

@@ -78,7 +78,7 @@ def test_the_demo_serves_its_page_and_the_inbox_until_interrupted() -> None:
         fields = dict(re.findall(r'name="(action|csrf|key)" value="([^"]*)"', page.text))
         shown = session.post(page.url, data=fields | {"phone": PHONE}, timeout=10)
         assert "+86 138 0013 8000" in shown.text
-        assert "【阿里大鱼】" in session.get(demo.base_url, timeout=10).text
+        assert "【otpkit】" in session.get(demo.base_url, timeout=10).text
         assert demo.interrupt() == QUIET  # with a connection still open
 
 

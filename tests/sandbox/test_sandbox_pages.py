@@ -125,7 +125,7 @@ def test_the_inbox_shows_each_message_newest_first(client: Client) -> None:
     client.send("13800138000")
     client.send("13700137000")
     text = client.api("GET", "/").text
-    assert "2 messages" in text
+    assert "Messages: 2" in text
     assert text.index("13700137000") < text.index("13800138000")
     assert "【阿里大鱼】code=123456, product=alidayu" in text
     assert "01-15 12:00:00" in text

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from otpkit import AsyncOTP
-from otpkit.cli.demo import local_sandbox, settings
+from otpkit.cli.demo import EXAMPLES, close, local_sandbox, page_otps
 from otpkit.cli.demo_site import DemoSite
 from otpkit.sandbox import Sandbox, running
 from otpkit.testing import MovableClock
@@ -36,10 +35,10 @@ def demo_stage() -> Iterator[DemoStage]:
     """Serve a demonstration inside the with block."""
     sandbox, clock, site = local_sandbox(), MovableClock(time.time()), DemoSite()
     with running(sandbox, extra_routes=site.routes()) as address:
-        otp = AsyncOTP(**settings(address), clock=clock)
-        site.connect(otp)
+        otps = page_otps(address, clock=clock)
+        site.connect(otps, EXAMPLES)
         try:
             yield DemoStage(address.base_url, sandbox, clock)
         finally:
             with ThreadPoolExecutor(1) as elsewhere:  # Playwright runs a loop in this thread.
-                elsewhere.submit(asyncio.run, otp.close()).result()
+                elsewhere.submit(asyncio.run, close(otps)).result()

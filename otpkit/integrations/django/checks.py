@@ -19,6 +19,7 @@ from otpkit import ConfigurationError
 from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import (
     allows_staff,
+    brand,
     find_field,
     forwarded_hops,
     get_otp,
@@ -36,6 +37,7 @@ def check_otp(**_: Any) -> Iterator[CheckMessage]:
     """Check the setting `OTPKIT`. E001: no `OTP` can be built from it. W001: its secret is Django's `SECRET_KEY`."""
     try:
         get_otp()
+        brand()
         forwarded_hops()
         user_phone_field()
         login_purposes()

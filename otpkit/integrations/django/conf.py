@@ -5,6 +5,7 @@
   be dotted paths. Missing arguments are read from the environment, as `OTP.from_env()` does, so the setting is
   optional.
 - `FORWARDED_HOPS`: the number of your own proxies in front of the application. Default 0. See `otpkit.web.client_ip`.
+- `BRAND`: an `otpkit.web.Brand`, the look of your site on the pages.
 - `USER_PHONE_FIELD`: the field of the user model that holds the number in E.164. Default `phone`. It must be unique. It
   may be a field of a related model: `profile__phone`.
 - `LOGIN_PURPOSES`: the purposes whose proofs log in. Default `["login", "signup"]`.
@@ -27,10 +28,11 @@ from django.utils.translation import get_language
 
 from otpkit import OTP, ConfigurationError
 from otpkit.errors import Language
-from otpkit.web import preferred_language
+from otpkit.web import Brand, preferred_language
+from otpkit.web.forms import NO_BRAND
 
 _ARGUMENTS: Final = {name.upper(): name for name in inspect.signature(OTP).parameters}
-_NAMES: Final = {"OTP", "FORWARDED_HOPS", "USER_PHONE_FIELD", "LOGIN_PURPOSES", "LOGIN_STAFF", *_ARGUMENTS}
+_NAMES: Final = {"OTP", "BRAND", "FORWARDED_HOPS", "USER_PHONE_FIELD", "LOGIN_PURPOSES", "LOGIN_STAFF", *_ARGUMENTS}
 _PATHS: Final = {"OTP", "GATEWAY", "ON_EVENT"}  # options that may be dotted paths
 
 _built: dict[str, OTP] = {}
@@ -75,6 +77,20 @@ def forwarded_hops() -> int:
             "Set it to the number of proxies in front of the application.",
         )
     return hops
+
+
+def brand() -> Brand:
+    """Return the look of the site on the pages.
+
+    Raises:
+        ConfigurationError: it is not a `Brand`.
+    """
+    given = options().get("BRAND", NO_BRAND)
+    if not isinstance(given, Brand):
+        raise ConfigurationError(
+            "OTPKIT['BRAND'] is not a Brand.", 'Set it to otpkit.web.Brand(name="…", accent="#…").'
+        )
+    return given
 
 
 def user_phone_field() -> str:

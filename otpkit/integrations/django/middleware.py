@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import Resolver404, get_resolver, resolve
 
 from otpkit import ConfigurationError, OTPError
-from otpkit.integrations.django.conf import language
+from otpkit.integrations.django.conf import brand, language
 from otpkit.integrations.django.views import PhoneView
 from otpkit.web import back_path, refusal, verify_again
 
@@ -45,7 +45,8 @@ class PhoneErrorMiddleware:
         page = _page_of(purpose)
         page = page and request.path.removesuffix(request.path_info) + page  # The site may be served below a prefix.
         verify_url = verify_again(page, purpose, back)
-        found = refusal(error, language(), accept=headers.get("Accept", ""), verify_url=verify_url, back_url=back)
+        accept = headers.get("Accept", "")
+        found = refusal(error, language(), accept=accept, verify_url=verify_url, back_url=back, brand=brand())
         return HttpResponse(found.body, status=found.status, headers=dict(found.headers))
 
 

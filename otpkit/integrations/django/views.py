@@ -19,7 +19,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from otpkit import ConfigurationError, Proof, web
 from otpkit.errors import Language
 from otpkit.frames import without_locals
-from otpkit.integrations.django.conf import forwarded_hops, get_otp, language
+from otpkit.integrations.django.conf import brand, forwarded_hops, get_otp, language
 from otpkit.integrations.django.sessions import leave_session, log_in, proof_cookie, session_of, set_proof_cookie
 from otpkit.languages import languages, texts
 from otpkit.web import pages
@@ -117,7 +117,9 @@ class PhoneView(View):
     def _answer(self, flow: Callable[[web.PhoneForms, web.State], web.PageFlow[web.Answer]]) -> HttpResponse:
         otp = get_otp()
         keeps, discreet = self.keep_proof, self.discreet
-        forms = web.PhoneForms(self.purpose, otp.policy, self.render, keep_proof=keeps, discreet=discreet)
+        forms = web.PhoneForms(
+            self.purpose, otp.policy, self.render, keep_proof=keeps, discreet=discreet, brand=brand()
+        )
         with web.visit(session_of(self.request), self.purpose) as state:
             answer = web.drive(flow(forms, state), otp)
             if answer.proof is not None:

@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from inspect import isawaitable
 from typing import Any
 
@@ -45,6 +46,7 @@ from otpkit.web import (
     MAX_BODY,
     Answer,
     Asked,
+    Brand,
     PageFlow,
     PhoneForms,
     State,
@@ -105,12 +107,20 @@ class PhoneVerification:
         cookie: arguments of `Response.set_cookie` for the cookie that a kept proof is tied to. Set them if the
             session's cookie differs from `path="/"`, `samesite="lax"` and (with HTTPS) `secure=True`, such as in its
             `domain`.
+        brand: the look of your site on the pages: its name, logo, colour and legal links. None keeps otpkit's own.
 
     Raises:
         ConfigurationError: `otp` is an `OTP`, which would block the event loop.
     """
 
-    def __init__(self, otp: AsyncOTP, *, forwarded_hops: int = 0, cookie: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        otp: AsyncOTP,
+        *,
+        forwarded_hops: int = 0,
+        cookie: Mapping[str, Any] | None = None,
+        brand: Brand | None = None,
+    ) -> None:
         if isinstance(otp, OTP):
             raise ConfigurationError(
                 "PhoneVerification for FastAPI got an OTP, which blocks the event loop.", "Pass an AsyncOTP."
@@ -118,6 +128,7 @@ class PhoneVerification:
         self.otp = otp
         self._hops = forwarded_hops
         self._cookie = dict(cookie or {})
+        self._brand = brand or Brand()
 
     def install(self, app: FastAPI) -> None:
         """Store the `AsyncOTP` in `app.state.otpkit`, and handle every `OTPError`.
@@ -133,9 +144,9 @@ class PhoneVerification:
             app: the application.
         """
         app.state.otpkit = self.otp
-        app.add_exception_handler(OTPError, _refuse)
+        app.add_exception_handler(OTPError, partial(_refuse, self._brand))
         if app.exception_handlers.get(RequestValidationError) is request_validation_exception_handler:
-            app.add_exception_handler(RequestValidationError, _refuse_fields)
+            app.add_exception_handler(RequestValidationError, partial(_refuse_fields, self._brand))
 
     def pages(
         self,
@@ -172,7 +183,7 @@ class PhoneVerification:
         from otpkit.web.pages import render as own
 
         keeps, policy = on_verified is None, self.otp.policy
-        forms = PhoneForms(purpose, policy, render or own, keep_proof=keeps, discreet=discreet)
+        forms = PhoneForms(purpose, policy, render or own, keep_proof=keeps, discreet=discreet, brand=self._brand)
         router = APIRouter(include_in_schema=False, route_class=PrivateRoute)
 
         async def answer(request: Request, otp: AsyncOTP, flow: Callable[[State], PageFlow[Answer]]) -> Response:
@@ -278,15 +289,15 @@ class _FieldsError(OTPError):
     _text = "fields"
 
 
-async def _refuse_fields(request: Request, error: Exception) -> Response:
+async def _refuse_fields(brand: Brand, request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     if PURPOSE in request.scope and prefers_html(request.headers.get("accept", "")):
-        return await _refuse(request, _FieldsError())
+        return await _refuse(brand, request, _FieldsError())
     return await request_validation_exception_handler(request, error)
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
+async def _refuse(brand: Brand, request: Request, error: Exception) -> Response:
     if isinstance(error, ConfigurationError) or not isinstance(error, OTPError):
         raise error
     purpose, headers = request.scope.get(PURPOSE, "signup"), request.headers
@@ -297,5 +308,6 @@ async def _refuse(request: Request, error: Exception) -> Response:
     back = back_path(request.method, own, headers.get("referer", ""), headers.get("host", ""))
     language = language_of(request.scope.get("session", {}), purpose, headers.get("accept-language", ""))
     verify_url = verify_again(page, purpose, back)
-    found = refusal(error, language, accept=headers.get("accept", ""), verify_url=verify_url, back_url=back)
+    accept = headers.get("accept", "")
+    found = refusal(error, language, accept=accept, verify_url=verify_url, back_url=back, brand=brand)
     return Response(found.body, found.status, dict(found.headers))

@@ -1,13 +1,14 @@
 "use strict";
 const list = document.getElementById("messages");
 const news = document.getElementById("news");
+const words = document.body.dataset;
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /* Empty the region first: screen readers do not announce a text that has not changed. */
-async function say(words) {
+async function say(text) {
   news.textContent = "";
   await pause(50);
-  news.textContent = words;
+  news.textContent = text;
 }
 
 function replaceParts(scope, next, names) {
@@ -36,8 +37,20 @@ function replaceMessages(items) {
   return first;
 }
 
+/* Show times by the clock of this browser. The server writes them in Shanghai time. */
+const clock = new Intl.DateTimeFormat(document.documentElement.lang,
+  { month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+function localize(scope) {
+  for (const time of scope.querySelectorAll("time")) {
+    time.textContent = clock.format(new Date(time.dateTime));
+    time.title = clock.resolvedOptions().timeZone;
+  }
+}
+localize(document);
+
 function show(html, names) {
   const next = new DOMParser().parseFromString(html, "text/html");
+  localize(next);
   const fresh = replaceMessages([...next.getElementById("messages").children]);
   replaceParts(document, next, ["count", "empty", "queue", ...names]);
   offerCopies();
@@ -99,10 +112,10 @@ async function copy(code) {
 document.addEventListener("click", async ({ target }) => {
   if (!target.matches(".copy")) return;
   const copied = await copy(target.parentElement.querySelector("bdi"));
-  target.textContent = copied ? "Copied" : "Selected";
-  say(copied ? "Copied" : "The code is selected. Copy it with your keyboard.");
+  target.textContent = copied ? words.copied : words.selected;
+  say(copied ? words.copied : words.selectedHint);
   await pause(2000);
-  target.textContent = "Copy";
+  target.textContent = words.copy;
 });
 
 document.addEventListener("submit", async (event) => {
@@ -115,6 +128,6 @@ document.addEventListener("submit", async (event) => {
     if (answer.ok) form.reset();
     if (!form.isConnected) document.getElementById("fault").focus();
   } catch {
-    say("The sandbox does not respond");
+    say(words.away);
   }
 });

@@ -34,6 +34,18 @@ try { // Storage may be disabled.
   });
 } catch {}
 
+// Show the example of the chosen region.
+const region = document.querySelector("#region"), example = document.querySelector("#example");
+function exemplify() {
+  const found = region.selectedOptions[0].dataset.example;
+  example.hidden = !found;
+  if (found) example.querySelector("b").textContent = found;
+}
+if (region && example) {
+  region.addEventListener("change", exemplify);
+  exemplify(); // The browser may have restored another choice.
+}
+
 if (code) {
   const boxes = [...code.parentElement.querySelectorAll("i")];
   let last = ""; // the code submitted last by this script: a wrong code is not submitted again
