@@ -25,7 +25,7 @@ from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
 from otpkit.store.retry import RetryBudget
-from otpkit.sync import tell
+from otpkit.sync import OTP, tell
 from otpkit.transport.lanes import Lanes
 
 T = TypeVar("T")
@@ -298,6 +298,6 @@ async def drive_async(flow: Flow[T] | PageFlow[T], otp: AsyncOTP) -> T:
     return await otp._drive(flow)
 
 
-def config_of(otp: AsyncOTP) -> Config:
-    """Return the `Config` of an `AsyncOTP`, for the service, whose contract shows some of it."""
+def config_of(otp: OTP | AsyncOTP) -> Config:
+    """Return the `Config` of an `OTP` or `AsyncOTP`, for the service and the pages, which show some of it."""
     return otp._config

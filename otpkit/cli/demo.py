@@ -24,18 +24,13 @@ Write = Callable[[str], object]
 
 PHONE = "+8613800138000"
 SHOWN = mask(PHONE)
-BODY = "验证码${code}，您正在进行${product}身份验证，打死不要告诉别人哦！"
-TEMPLATE = Template("SMS_585014", "阿里大鱼", {"code": "{code}", "product": "otpkit"}, body=BODY)
-
-# The page's messages, in the visitor's language.
+PARAMS: Final = {"code": "{code}", "product": "otpkit"}
+# The messages by language. The page's are in the visitor's, the others in that of the steps, English.
 TEMPLATES: Final[Mapping[Language, Template]] = {
-    "en": Template(
-        "SMS_585015",
-        "otpkit",
-        {"code": "{code}", "product": "otpkit"},
-        body="Your ${product} code is ${code}. Never share it with anyone.",
+    "en": Template("SMS_585015", "otpkit", PARAMS, body="Your ${product} code is ${code}. Never share it with anyone."),
+    "zh": Template(
+        "SMS_585014", "阿里大鱼", PARAMS, body="验证码${code}，您正在进行${product}身份验证，打死不要告诉别人哦！"
     ),
-    "zh": TEMPLATE,
 }
 # Regions of the page, with a number for each as its people write it. All but CN need the extra `intl`.
 EXAMPLES: Final[Mapping[str, str]] = {
@@ -56,7 +51,7 @@ def settings(gateway: Address) -> dict[str, Any]:
     return {
         "redis": "memory://",
         "gateway": Alidayu("sandbox", "sandbox-secret", base_url=gateway.gateway_url),
-        "template": TEMPLATE,
+        "template": TEMPLATES["en"],
         "secret": secrets.token_bytes(32),
     }
 

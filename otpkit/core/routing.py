@@ -55,6 +55,12 @@ class Plan(NamedTuple):
     rest_after: int = 0
     rest_ms: int = 0
 
+    @property
+    def offers_call(self) -> bool:
+        """True if a gateway can call, and another way than a call exists too."""
+        channels = {channel for member in self.members for channel in member.gateway.channels}
+        return {"sms", "voice"} <= channels
+
     def candidates(self, channel: Channel) -> tuple[Member, ...]:
         """Return the gateways that can carry a message: for voice those that can call, for SMS all.
 

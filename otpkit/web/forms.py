@@ -15,10 +15,13 @@ from typing import Final, Literal
 from urllib.parse import parse_qsl, quote
 
 from otpkit import (
+    OTP,
+    AsyncOTP,
     BlockedError,
     Challenge,
     ConfigurationError,
     OTPError,
+    PhoneError,
     Policy,
     Proof,
     RateLimitError,
@@ -26,10 +29,13 @@ from otpkit import (
     fold,
     normalize,
 )
+from otpkit.aio import config_of
 from otpkit.core.arguments import check_purpose
 from otpkit.effects import PageFlow
 from otpkit.errors import Language
+from otpkit.gateways.base import Channel
 from otpkit.languages import DEFAULT, languages, tag
+from otpkit.phone import resolve
 from otpkit.web.brand import Brand
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.paths import own_path, with_next
@@ -92,9 +98,11 @@ class View:
         error: the stable word of the error that `problem` describes. With `blocked`, the number gets no code.
         nonce: the nonce of inline scripts and styles.
         next: the `?next=` to keep in the address that forms are sent to.
-        notice: `again` if the same code was sent again, `again_unsure` if that is uncertain, or "".
+        notice: `again` if the same code was sent again, `called` if it was sent by a call, `again_unsure` or
+            `called_unsure` if that is uncertain, or "".
         verify_in: seconds until a code may be tried; 0 is now.
         brand: the look of the site.
+        can_call: True if a gateway can also call this number. Then a form with the action `call` may be shown.
     """
 
     purpose: str
@@ -117,6 +125,7 @@ class View:
     notice: str = ""
     verify_in: int = 0
     brand: Brand = NO_BRAND
+    can_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +246,13 @@ class PhoneForms:
     def _take(self, state: State, form: Mapping[str, str], asked: Asked) -> PageFlow[Answer]:
         action, key = form.get("action"), form.get("key") or None
         options = {"bind": state["id"], "ip": asked.ip, "idempotency_key": key}
-        if action == "send":
+        if action in {"send", "call"}:
             phone = self._number(form) if "phone" in form else state.get("phone", "")
-            yield from self._issue(state, phone, options)
+            # The form may be forged: a call that no gateway can make is a mistake of the developer's for `issue`.
+            by_call = action == "call" and (yield lambda otp: _can_call(otp, phone))
+            if by_call and key:
+                options["idempotency_key"] = f"{key}.call"  # The page's other forms have the same key.
+            yield from self._issue(state, phone, options, "voice" if by_call else "sms")
         elif action == "verify" and form.get("phone") not in {None, state.get("phone")}:
             state["notice"] = "switched"
         elif action == "verify" and "phone" in state:
@@ -254,10 +267,10 @@ class PhoneForms:
                 state.pop(name, None)
         return _redirect(asked)
 
-    def _issue(self, state: State, phone: str, options: Mapping[str, str | None]) -> PageFlow[None]:
+    def _issue(self, state: State, phone: str, options: Mapping[str, str | None], channel: Channel) -> PageFlow[None]:
         key = options["idempotency_key"] or ""
         try:
-            challenge = yield lambda otp: otp.issue(phone, self.purpose, **options)
+            challenge = yield lambda otp: otp.issue(phone, self.purpose, channel=channel, **options)
         except OTPError as error:
             if not self._hides(error):
                 raise
@@ -271,7 +284,8 @@ class PhoneForms:
             is_again, delivery = challenge.id == state.get("challenge"), challenge.delivery
             state["challenge"] = challenge.id
         if is_again and key != state.get("key"):  # The key is equal if the first form is sent twice.
-            state["notice"] = "again" if delivery in {"accepted", "delivered"} else "again_unsure"
+            notice = "called" if channel == "voice" else "again"
+            state["notice"] = notice if delivery in {"accepted", "delivered"} else f"{notice}_unsure"
         state["phone"], state["key"] = phone, key
 
     def _hides(self, error: OTPError) -> bool:
@@ -303,6 +317,7 @@ class PhoneForms:
         phone, typed = state.get("phone", ""), form or {}
         language = _language(state, asked)
         challenge, send_in, silent = yield from self._live(state) if phone else _nothing()
+        can_call = bool(phone) and (yield lambda otp: _can_call(otp, phone))
         # A blocked number gets no new code, whatever the error of the last request is.
         error = silent if isinstance(silent, BlockedError) else error or silent
         if error:
@@ -337,6 +352,7 @@ class PhoneForms:
             notice=notice,
             verify_in=retry_after if is_failures else 0,
             brand=self._brand,
+            can_call=can_call,
         )
         return Answer(status, page_headers(language, nonce, retry_after, self._brand), self._render(view))
 
@@ -371,6 +387,16 @@ def read_form(body: bytes) -> dict[str, str]:
         return dict(parse_qsl(body.decode("ascii", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError:
         return {}
+
+
+def _can_call(otp: OTP | AsyncOTP, phone: str) -> bool:
+    """Check whether a gateway for this number can also call."""
+    config = config_of(otp)
+    try:
+        _, region = resolve(phone, config.policy.regions, config.policy.default_region)
+    except PhoneError:
+        return False
+    return config.routing.plan_for(region).offers_call
 
 
 def _nothing() -> PageFlow[tuple[None, int, None]]:

@@ -16,12 +16,20 @@ from starlette.middleware.sessions import SessionMiddleware
 from support.secrets import SECRET
 
 from otpkit import AsyncOTP, Policy, Proof, Template
+from otpkit.gateways import Failover
 from otpkit.integrations.fastapi import PhoneVerification, verified_phone
 from otpkit.testing import MovableClock, Outbox
 from otpkit.web import Brand
 
 LOGO = '<svg xmlns="http://www.w3.org/2000/svg" width="200" height="40"><path d="M0 0h200v40H0z" fill="#07815c"/></svg>'
 HOME = "<!doctype html><html lang=en><title>Home</title><main><h1>Welcome</h1></main></html>"
+
+
+class Calls(Outbox):
+    """A gateway that can only call."""
+
+    name = "calls"
+    channels = frozenset({"voice"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +53,15 @@ class PageSite:
 
 
 @contextlib.contextmanager
-def page_site(purpose: str = "signup", policy: Policy | None = None, brand: Brand | None = None) -> Iterator[PageSite]:
-    """Serve the pages of a purpose for the length of the block; who is verified is welcomed at `/`."""
+def page_site(
+    purpose: str = "signup", policy: Policy | None = None, brand: Brand | None = None, calls: Outbox | None = None
+) -> Iterator[PageSite]:
+    """Serve the pages of a purpose inside the with block. A verified visitor is welcomed at `/`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         site = PageSite(f"http://127.0.0.1:{listener.getsockname()[1]}/{purpose}")
         otp = AsyncOTP(
             "memory://",
-            site.outbox,
+            site.outbox if calls is None else Failover([site.outbox, calls]),
             Template("SMS_1", "otpkit"),
             SECRET,
             policy=policy or Policy(),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from page_site import PageSite, page_site
+from page_site import Calls, PageSite, page_site
 from page_visitor import PHONE, ask_for_code, code_field, come_back_after, is_welcomed, problem, type_code
 from playwright.sync_api import Page, expect
 
@@ -135,6 +135,29 @@ def test_a_resend_is_confirmed_and_the_code_is_the_same(site: PageSite, open_pag
     assert site.code == first
     type_code(page, first)
     is_welcomed(page)
+
+
+@pytest.mark.parametrize(
+    ("locale", "text", "notice"),
+    [("en-US", "Call me instead", "We are calling you"), ("zh-CN", "改用语音电话", "正在拨打您的电话")],
+)
+@pytest.mark.parametrize("width", [320, 1280])
+def test_call_by_keyboard(open_page: Open, locale: str, text: str, notice: str, width: int) -> None:
+    with page_site(calls=(calls := Calls())) as site:
+        page = open_page(site.url, locale=locale, viewport={"width": width, "height": 800})
+        page.locator("#phone").fill("138 0013 8000")
+        page.locator("#phone").press("Enter")
+        call = page.get_by_role("button", name=text)
+        expect(call).to_be_disabled()
+        come_back_after(site, page, 60)
+        expect(call).to_be_enabled()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        call.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#notice")).to_contain_text(notice)
+        assert (calls[-1].channel, calls[-1].code) == ("voice", site.code)
+        page.locator("#code").press_sequentially(calls[-1].code)
+        is_welcomed(page)
 
 
 def test_a_second_tab_with_another_number_says_so(site: PageSite, open_page: Open) -> None:

@@ -136,7 +136,7 @@ def test_the_check_tells_the_whole_story() -> None:
         (
             "a gateway that speaks Alidayu's wire format at http://127.0.0.1:",
             "Challenge: accepted",
-            "【阿里大鱼】验证码",
+            "【otpkit】Your otpkit code is ",
             "Delivery: delivered",
             "RateLimitError: ",
             "WrongCodeError: That code is not right. Attempts left: 4.",
@@ -148,7 +148,7 @@ def test_the_check_tells_the_whole_story() -> None:
         strict=True,
     ):
         assert answer.startswith(start)
-    code = re.search(r"验证码(\d{6})", answers[2])
+    code = re.search(r"code is (\d{6})", answers[2])
     assert code
     elsewhere = done.out.replace(f"phone={PHONE}", "").replace(answers[2], "")
     assert code[1] not in elsewhere
