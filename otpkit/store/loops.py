@@ -39,6 +39,11 @@ def abandon(connection: RedisObject) -> None:
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(_abort, writer)
             return
+    close_without_loop(transport)
+
+
+def close_without_loop(transport: RedisObject) -> None:
+    """Close the socket of a transport whose loop is closed. One that was aborted before is still open then."""
     with suppress(RuntimeError):  # asyncio can't abort without the loop; the socket is closed below.
         transport.abort()
     while (tls := getattr(transport, "_ssl_protocol", None)) is not None:

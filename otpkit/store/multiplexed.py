@@ -29,7 +29,7 @@ from redis.exceptions import (
 
 from otpkit.store.errors import REDIS_ERRORS, UNREADABLE, unreadable
 from otpkit.store.library import RedisObject
-from otpkit.store.loops import abandon
+from otpkit.store.loops import abandon, close_without_loop
 from otpkit.store.protocol import ASKING, Command, Crowded, pack_alone
 from otpkit.store.retry import ANSWER_S, MAX_CONNECTIONS, TOTAL_S, RetryBudget
 
@@ -137,6 +137,7 @@ class MultiplexedConnection(asyncio.Protocol):
             self._failure = failure
         abandon(self._connection)
         if self._loop.is_closed():
+            close_without_loop(self._transport)
             return
         self._loop.call_soon(self._transport.abort)
         for reply in self._due:

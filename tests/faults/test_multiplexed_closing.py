@@ -198,6 +198,23 @@ def test_loop_that_was_closed_under_it(valkey_url: str, is_busy: bool) -> None:
     asyncio.run(store.close())
 
 
+def test_loop_that_was_closed_while_a_connection_ended(valkey_url: str) -> None:
+    """The transport is aborted already, but the loop never closes its socket."""
+    store = AsyncStore(valkey_url)
+
+    async def scene() -> None:
+        await echo(store, "first")
+        connection = endpoint_of(store).current
+        assert connection is not None
+        connection.end(redis.ConnectionError("given up"))
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(scene())
+    loop.close()
+    assert asyncio.run(echo(store, "second")) == "second"
+    asyncio.run(store.close())
+
+
 async def _turns(count: int) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
