@@ -46,7 +46,7 @@ def flat(text: str) -> str:
 
 
 def catalogue(path: Path) -> Catalog:
-    """Return a catalogue; an empty one where there is none."""
+    """Return a catalogue, or an empty one if the file is missing."""
     if not path.is_file():
         return Catalog(locale="zh_CN", fuzzy=False)
     with path.open("rb") as file:

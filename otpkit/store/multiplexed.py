@@ -190,7 +190,7 @@ class MultiplexedConnection(asyncio.Protocol):
             if type(value) is hiredis.PushNotification:  # RESP3 may send these between any two replies.
                 continue
             if not due:
-                raise InvalidResponse("A reply that was not asked for.")
+                raise InvalidResponse("An unsolicited reply.")
             if due[0].skip:
                 due[0].skip -= 1
                 continue
@@ -376,7 +376,7 @@ class Endpoint:
             async with asyncio.timeout(TOTAL_S):
                 await connection.connect()
             if not _is_clean(connection):
-                raise ConnectionError("The server sent what was not asked for, or closed the connection.")
+                raise ConnectionError("The server sent an unsolicited reply, or closed the connection.")
             opened = MultiplexedConnection(connection, self._loop, self.admit)
             self._open = {each for each in self._open if not each.has_ended} | {opened}
             self._current = opened
