@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from mortal import Mortal
@@ -97,9 +98,8 @@ async def test_a_short_hang_is_not_noticed(own: Mortal, kind: str) -> None:
     """Half a second more than a client waits: the second attempt gets the first one's answer."""
     async with calling(kind, own.url, outbox := Outbox()) as caller:
         await caller.issue(PHONE)
-        own.hang()
-        threading.Timer(1.4, own.go_on).start()
-        proof = await caller.verify(PHONE, outbox[-1].code)
+        with short_hang(own, outbox, after=1):
+            proof = await caller.verify(PHONE, outbox[-1].code)
         assert await caller.redeem(proof.token) == proof
 
 
@@ -119,17 +119,16 @@ async def test_a_thousand_tasks_wait_their_turn(own: Mortal) -> None:
 
 def test_a_thousand_threads_wait_through_a_short_hang(own: Mortal) -> None:
     """Neither those who wait for a connection nor those who have one give up sooner than a lone caller would."""
-    with OTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
-        hanging(own)
+    with OTP(own.url, outbox := Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp, short_hang(own, outbox, after=50):
         outcomes = together(CROWD, lambda number: otp.issue(f"+86138{number:08d}"))
     assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
 
 
 async def test_a_thousand_tasks_wait_through_a_short_hang(own: Mortal) -> None:
     """Likewise."""
-    async with AsyncOTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
-        hanging(own)
-        outcomes = await asyncio.gather(*[result(otp.issue(f"+86138{number:08d}")) for number in range(CROWD)])
+    async with AsyncOTP(own.url, outbox := Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
+        with short_hang(own, outbox, after=50):
+            outcomes = await asyncio.gather(*[result(otp.issue(f"+86138{number:08d}")) for number in range(CROWD)])
     assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
 
 
@@ -148,7 +147,25 @@ def test_a_crowd_gives_a_server_up_that_hangs(own: Mortal) -> None:
     assert took < 2 * TOTAL_S
 
 
-def hanging(server: Mortal) -> None:
-    """Let a server hang soon, for somewhat longer than a client waits for an answer."""
-    threading.Timer(0.15, server.hang).start()
-    threading.Timer(0.15 + 1.4, server.go_on).start()
+@contextmanager
+def short_hang(server: Mortal, outbox: Outbox, *, after: int) -> Iterator[None]:
+    """Let a server hang once `after` messages were sent, somewhat longer than a client waits for an answer."""
+    hangs = threading.Event()
+
+    def hang() -> None:
+        deadline = time.monotonic() + 20
+        while len(outbox) < after and time.monotonic() < deadline:
+            time.sleep(0.001)
+        server.hang()
+        hangs.set()
+        time.sleep(1.4)
+        server.go_on()
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    try:
+        if len(outbox) >= after:
+            hangs.wait()
+        yield
+    finally:
+        thread.join()  # The server must not end before.
