@@ -18,6 +18,7 @@ from otpkit.cli.configured import configured
 from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_usage, wants_json
 from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report, standing_row, standing_word
 from otpkit.cli.serving import Config, demo, sandbox, serve
+from otpkit.cli.simulate import simulate
 from otpkit.core.arguments import NOT_GIVEN
 from otpkit.environment import REQUIRED
 from otpkit.errors import OTPError
@@ -289,7 +290,7 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if report.ok else 1)
 
 
-for _command in (sandbox, serve, demo):
+for _command in (sandbox, serve, demo, simulate):
     app.command()(_command)
 
 

@@ -1,0 +1,60 @@
+"""The settings that runs are made with: the defaults, or those of a deployment's own file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Final
+
+from otpkit.errors import ConfigurationError
+from otpkit.phone import MAINLAND
+from otpkit.policy import DEFAULT_POLICY, Policy
+
+PRICE: Final = Decimal("0.045")  # CNY, of one message to the mainland.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """The settings that runs are made with.
+
+    Args:
+        policy: the policy.
+        options: more arguments of the `OTP`, such as `budgets`.
+        price: the price of a message.
+    """
+
+    policy: Policy = DEFAULT_POLICY
+    options: dict[str, Any] = field(default_factory=dict)
+    price: Decimal = PRICE
+
+
+def read_deployment(environ: Mapping[str, str], path: str) -> Deployment:
+    """Return the settings of a deployment's TOML file and the environment.
+
+    The simulated people have mainland numbers, so the policy's limits of the default region hold for them. Settings
+    that are missing, such as the secret and the gateway's keys, are not needed.
+
+    Args:
+        environ: the environment variables.
+        path: the path of the file.
+
+    Raises:
+        ConfigurationError: the file can't be read, or settings are wrong. The error names each of them.
+    """
+    from otpkit.settings import Reading  # It needs the extra `settings`.
+
+    reading = Reading(environ, path)
+    wrong = [each for each in reading.problems if not each.is_missing]
+    if wrong:
+        raise ConfigurationError(problems=wrong)
+    policy = reading.otp.get("policy", DEFAULT_POLICY)
+    limits = policy.region_sends.get(policy.default_region)
+    mainland = replace(
+        policy,
+        regions=frozenset({MAINLAND}),
+        default_region=MAINLAND,
+        region_sends={} if limits is None else {MAINLAND: limits},
+        replicas=0,
+    )
+    return Deployment(policy=mainland)

@@ -1,0 +1,137 @@
+"""One run: one scenario under one rule, from an empty store to its row; and many runs in several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from random import Random
+from uuid import uuid4
+
+from otpkit.simulator.attackers import VICTIM, Attacker, Haul, victim
+from otpkit.simulator.attacks import ATTACKS, DOWN_S, FALLEN, RUSH, Attack
+from otpkit.simulator.deployment import Deployment
+from otpkit.simulator.people import OWNER_HOURS, Crowd, Habits, Tally
+from otpkit.simulator.rows import Row
+from otpkit.simulator.rules import RULES
+from otpkit.simulator.scenarios import Scenario
+from otpkit.simulator.site import Site
+from otpkit.simulator.stores import measure_and_clear
+from otpkit.simulator.timeline import DAY_S, Timeline
+from otpkit.simulator.traces import Trace
+
+
+def run(scenario: Scenario, url: str, deployment: Deployment, log: Trace | None = None) -> Row:
+    """Run a scenario and return its row.
+
+    Args:
+        scenario: the scenario.
+        url: the URL of the store.
+        deployment: the settings.
+        log: a log in place of the simulated people, or None. The attack is on its last day.
+
+    Raises:
+        ConservationError: the books of the run do not balance.
+    """
+    namespace = f"otpkit-simulator-{uuid4().hex[:12]}"
+    attack, rule = ATTACKS[scenario.attack], RULES[scenario.rule]
+    timeline = Timeline()
+    decider = None if rule.decider is None else rule.decider(scenario.honest_per_day * scenario.conversion)
+    site = Site(
+        url,
+        namespace,
+        timeline,
+        decider=decider,
+        price=deployment.price,
+        options={"policy": deployment.policy, **deployment.options},
+    )
+    tally, haul = Tally(), Haul()
+    seed = f"{scenario.seed}/{scenario.honest_per_day}/{scenario.conversion}"
+    try:
+        _place_people(scenario, attack, site, tally, seed, log)
+        begins = scenario.start_s + (0 if log is None else (log.days - 1) * DAY_S)
+        if attack.campaign is not None:
+            random = Random(f"{seed}/{scenario.attack}/{scenario.start}/{scenario.bot_pass}")
+            attacker = Attacker(site, haul, random, source=attack.source, bot_pass=scenario.bot_pass)
+            timeline.start(attack.campaign.run(attacker), begins)
+        timeline.run()
+        site.ledger.check()
+    finally:
+        site.close()
+        used = measure_and_clear(url, namespace)
+    return Row.of(scenario, tally, haul, site.ledger, code_length=deployment.policy.code_length, used=used)
+
+
+def _place_people(scenario: Scenario, attack: Attack, site: Site, tally: Tally, seed: str, log: Trace | None) -> None:
+    falls = attack.trouble == "conversion-falls"
+    habits = Habits(
+        conversion=scenario.conversion,
+        fallen=min(FALLEN, scenario.conversion) if falls else None,
+        falls_at=scenario.start_s,
+    )
+    crowd = Crowd(site, tally, habits, seed, day=0 if log is None else log.days - 1)
+    if log is None:
+        crowd.gather(site.timeline, scenario.honest_per_day)
+    else:
+        crowd.replay(site.timeline, log)
+    if attack.campaign is not None and attack.campaign.target is victim:
+        crowd.return_to(site.timeline, VICTIM, OWNER_HOURS)
+    if attack.trouble == "flash-crowd":
+        crowd.rush(site.timeline, round(RUSH * scenario.honest_per_day), scenario.start_s)
+    if attack.trouble == "gateway-down":
+        site.timeline.start(_outage(site), scenario.start_s + (0 if log is None else (log.days - 1) * DAY_S))
+
+
+def _outage(site: Site) -> Iterator[float]:
+    site.gateway.is_down = True
+    yield float(DOWN_S)
+    site.gateway.is_down = False
+
+
+def run_all(
+    scenarios: Sequence[Scenario],
+    url: str,
+    deployment: Deployment,
+    *,
+    log: Trace | None = None,
+    processes: int | None = None,
+    on_row: Callable[[Row], object] = lambda _: None,
+) -> list[Row]:
+    """Run scenarios in several processes. Return their rows in the order of the scenarios.
+
+    Args:
+        scenarios: what to run.
+        url: the URL of the store.
+        deployment: the settings.
+        log: a log in place of the simulated people, or None.
+        processes: how many processes; None is one for each processor.
+        on_row: is called with each row as soon as it is there.
+
+    Raises:
+        ConservationError: the books of a run do not balance.
+    """
+    count = min(len(scenarios), processes or _processors())
+    if count < 2:
+        rows = []
+        for scenario in scenarios:
+            rows.append(run(scenario, url, deployment, log))
+            on_row(rows[-1])
+        return rows
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context) as pool:
+        try:
+            found = []
+            jobs = [pool.submit(run, scenario, url, deployment, log) for scenario in scenarios]
+            for job in jobs:
+                found.append(job.result())
+                on_row(found[-1])
+            return found
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _processors() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
