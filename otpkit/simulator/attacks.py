@@ -22,6 +22,7 @@ _FROM: Final[Mapping[Source, str]] = {
 }
 _BOTH: Final[tuple[Source, ...]] = ("datacentre", "proxies")
 _OFFICE: Final[tuple[Source, ...]] = ("office",)
+WEEKS_DAYS: Final = 21
 RATES: Final = (30, 60, 300, 1_200)  # Requests an hour of a locker-out.
 
 
@@ -37,6 +38,9 @@ class Attack:
         source: where the requests come from.
         trouble: what goes wrong without an attacker, or None.
         usual: whether the default run has it; `--grid` has all.
+        days: how many days are run. The figures are those of the last one.
+        every_day: whether the attack is made on each of the days.
+        largest: the largest site that it is tried with, in honest people a day.
     """
 
     name: str
@@ -46,6 +50,9 @@ class Attack:
     source: Source = "proxies"
     trouble: Trouble | None = None
     usual: bool = True
+    days: int = 1
+    every_day: bool = False
+    largest: int = 1_000_000
 
 
 def _troubles() -> Iterator[Attack]:
@@ -133,6 +140,32 @@ def _lockouts() -> Iterator[Attack]:
                 )
 
 
+def _weeks() -> Iterator[Attack]:
+    """What the shares that are learned from earlier days change."""
+    slow = Campaign(count=1_000, lasts=14 * HOUR, target=scattered)
+    for name, about, starts, campaign, every_day in (
+        ("weeks-none", "a day without an attack, after 20 like it", (NIGHT,), None, False),
+        (
+            "weeks-slow",
+            "1,000 requests to scattered numbers in 14 hours, after 20 days of peace",
+            ("08:00",),
+            slow,
+            False,
+        ),
+        ("weeks-slow-always", "the same on each of 21 days", ("08:00",), slow, True),
+    ):
+        yield Attack(
+            name=name,
+            about=about,
+            starts=starts,
+            campaign=campaign,
+            every_day=every_day,
+            days=WEEKS_DAYS,
+            largest=1_000,
+            usual=False,
+        )
+
+
 def _suffix(source: Source) -> str:
     return "-proxies" if source == "proxies" else ""
 
@@ -149,6 +182,7 @@ def _all() -> Iterator[Attack]:
                 source=source,
             )
     yield from _lockouts()
+    yield from _weeks()
 
 
 ATTACKS: Final[Mapping[str, Attack]] = {attack.name: attack for attack in _all()}

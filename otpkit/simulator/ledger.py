@@ -34,10 +34,6 @@ class Ledger:
     cost: dict[Party, Decimal] = field(default_factory=lambda: {"honest": Decimal(0), "attacker": Decimal(0)})
     events: Counter[str] = field(default_factory=Counter)
 
-    def sent(self, party: Party) -> int:
-        """Return the messages that a party caused."""
-        return self.outcomes[party, "sent"]
-
     def check(self) -> None:
         """Check that everything adds up.
 

@@ -45,6 +45,7 @@ class Tally:
         unserved: who got none because of the gateway.
         captcha: who was asked for a captcha.
         verified: whose number was verified in the end.
+        sent: the messages that they got, all together.
     """
 
     people: int = 0
@@ -53,6 +54,7 @@ class Tally:
     unserved: int = 0
     captcha: int = 0
     verified: int = 0
+    sent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +218,9 @@ class Person:
         return reply
 
     def _ask(self, captcha: str = "") -> Reply:
-        return self._site.issue(Request(phone=self._phone, ip=self._ip, party="honest", captcha=captcha))
+        reply = self._site.issue(Request(phone=self._phone, ip=self._ip, party="honest", captcha=captcha))
+        self._tally.sent += reply.kind == "sent"
+        return reply
 
     def _read(self, fate: _Fate, reply: Reply) -> Generator[float, None, bool]:
         """Wait for the message, and type its code. Return whether the number is verified."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from otpkit.simulator.attackers import Haul
-from otpkit.simulator.ledger import Ledger
+from otpkit.simulator.deployment import Deployment
 from otpkit.simulator.people import Tally
 from otpkit.simulator.scenarios import Scenario
 
@@ -60,17 +60,14 @@ class Row:
     seed: int
 
     @classmethod
-    def of(
-        cls, scenario: Scenario, tally: Tally, haul: Haul, ledger: Ledger, *, code_length: int, used: int | None
-    ) -> Row:
+    def of(cls, scenario: Scenario, tally: Tally, haul: Haul, deployment: Deployment, used: int | None) -> Row:
         """Return the row of a run.
 
         Args:
             scenario: what was run.
             tally: what happened to the people.
             haul: what the attacker got.
-            ledger: the books of the run.
-            code_length: the digits of a code.
+            deployment: the settings.
             used: the bytes in the store.
         """
         people = max(1, tally.people)
@@ -83,10 +80,10 @@ class Row:
             honest_refused=round(tally.refused / people, 6),
             honest_captcha=round(tally.captcha / people, 6),
             refused_by_money=round(tally.by_money / people, 6),
-            cost=float(ledger.cost["attacker"]),
-            expected_guesses=haul.guesses / 10**code_length,
+            cost=float(haul.sent * deployment.price),
+            expected_guesses=haul.guesses / 10**deployment.policy.code_length,
             captchas_solved=haul.solved,
-            honest_sent=ledger.sent("honest"),
+            honest_sent=tally.sent,
             minutes_until_answered=None if stop is None else round(stop / 60, 1),
             bytes=used,
         )

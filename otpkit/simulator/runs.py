@@ -10,7 +10,7 @@ from random import Random
 from uuid import uuid4
 
 from otpkit.simulator.attackers import VICTIM, Attacker, Haul, victim
-from otpkit.simulator.attacks import ATTACKS, DOWN_S, FALLEN, RUSH, Attack
+from otpkit.simulator.attacks import ATTACKS, DOWN_S, FALLEN, RUSH
 from otpkit.simulator.deployment import Deployment
 from otpkit.simulator.people import OWNER_HOURS, Crowd, Habits, Tally
 from otpkit.simulator.rows import Row
@@ -35,52 +35,75 @@ def run(scenario: Scenario, url: str, deployment: Deployment, log: Trace | None 
         ConservationError: the books of the run do not balance.
     """
     namespace = f"otpkit-simulator-{uuid4().hex[:12]}"
-    attack, rule = ATTACKS[scenario.attack], RULES[scenario.rule]
-    timeline = Timeline()
+    rule = RULES[scenario.rule]
     decider = None if rule.decider is None else rule.decider(scenario.honest_per_day * scenario.conversion)
     site = Site(
         url,
         namespace,
-        timeline,
+        Timeline(),
         decider=decider,
         price=deployment.price,
         options={"policy": deployment.policy, **deployment.options},
     )
-    tally, haul = Tally(), Haul()
-    seed = f"{scenario.seed}/{scenario.honest_per_day}/{scenario.conversion}"
     try:
-        _place_people(scenario, attack, site, tally, seed, log)
-        begins = scenario.start_s + (0 if log is None else (log.days - 1) * DAY_S)
-        if attack.campaign is not None:
-            random = Random(f"{seed}/{scenario.attack}/{scenario.start}/{scenario.bot_pass}")
-            attacker = Attacker(site, haul, random, source=attack.source, bot_pass=scenario.bot_pass)
-            timeline.start(attack.campaign.run(attacker), begins)
-        timeline.run()
+        days = _Days(scenario, site, log)
+        site.timeline.run()
         site.ledger.check()
     finally:
         site.close()
         used = measure_and_clear(url, namespace)
-    return Row.of(scenario, tally, haul, site.ledger, code_length=deployment.policy.code_length, used=used)
+    return Row.of(scenario, days.tally, days.haul, deployment, used)
 
 
-def _place_people(scenario: Scenario, attack: Attack, site: Site, tally: Tally, seed: str, log: Trace | None) -> None:
-    falls = attack.trouble == "conversion-falls"
-    habits = Habits(
-        conversion=scenario.conversion,
-        fallen=min(FALLEN, scenario.conversion) if falls else None,
-        falls_at=scenario.start_s,
-    )
-    crowd = Crowd(site, tally, habits, seed, day=0 if log is None else log.days - 1)
-    if log is None:
-        crowd.gather(site.timeline, scenario.honest_per_day)
-    else:
-        crowd.replay(site.timeline, log)
-    if attack.campaign is not None and attack.campaign.target is victim:
-        crowd.return_to(site.timeline, VICTIM, OWNER_HOURS)
-    if attack.trouble == "flash-crowd":
-        crowd.rush(site.timeline, round(RUSH * scenario.honest_per_day), scenario.start_s)
-    if attack.trouble == "gateway-down":
-        site.timeline.start(_outage(site), scenario.start_s + (0 if log is None else (log.days - 1) * DAY_S))
+class _Days:
+    """The people and the attackers of a run. `tally` and `haul` are those of its last day."""
+
+    def __init__(self, scenario: Scenario, site: Site, log: Trace | None) -> None:
+        self.tally, self.haul = Tally(), Haul()
+        self._scenario = scenario
+        self._site = site
+        self._attack = attack = ATTACKS[scenario.attack]
+        self._seed = f"{scenario.seed}/{scenario.honest_per_day}/{scenario.conversion}"
+        last = attack.days - 1 if log is None else log.days - 1
+        for day in range(last):
+            if log is None:
+                self._crowd(day, Tally()).gather(site.timeline, scenario.honest_per_day)
+            if attack.every_day:
+                self._begin(day, Haul())
+        crowd = self._crowd(last, self.tally)
+        if log is None:
+            crowd.gather(site.timeline, scenario.honest_per_day)
+        else:
+            crowd.replay(site.timeline, log)
+        self._trouble(crowd, last)
+        self._begin(last, self.haul)
+
+    def _crowd(self, day: int, tally: Tally) -> Crowd:
+        scenario = self._scenario
+        falls = self._attack.trouble == "conversion-falls"
+        habits = Habits(
+            conversion=scenario.conversion,
+            fallen=min(FALLEN, scenario.conversion) if falls else None,
+            falls_at=day * DAY_S + scenario.start_s,
+        )
+        return Crowd(self._site, tally, habits, self._seed, day)
+
+    def _trouble(self, crowd: Crowd, day: int) -> None:
+        scenario, attack, timeline = self._scenario, self._attack, self._site.timeline
+        if attack.campaign is not None and attack.campaign.target is victim:
+            crowd.return_to(timeline, VICTIM, OWNER_HOURS)
+        if attack.trouble == "flash-crowd":
+            crowd.rush(timeline, round(RUSH * scenario.honest_per_day), scenario.start_s)
+        if attack.trouble == "gateway-down":
+            timeline.start(_outage(self._site), day * DAY_S + scenario.start_s)
+
+    def _begin(self, day: int, haul: Haul) -> None:
+        scenario, attack = self._scenario, self._attack
+        if attack.campaign is None:
+            return
+        random = Random(f"{self._seed}/{scenario.attack}/{scenario.start}/{scenario.bot_pass}/{day}")
+        attacker = Attacker(self._site, haul, random, source=attack.source, bot_pass=scenario.bot_pass)
+        self._site.timeline.start(attack.campaign.run(attacker), day * DAY_S + scenario.start_s)
 
 
 def _outage(site: Site) -> Iterator[float]:

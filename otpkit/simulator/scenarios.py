@@ -95,7 +95,9 @@ def grid_scenarios(seed: int = DEFAULT_SEED, *, only: Collection[str] = ()) -> I
     for honest_per_day in HONEST_PER_DAY:
         for conversion in CONVERSION:
             for attack in ATTACKS.values():
-                for start in attack.starts if not only or attack.name in only else ():
+                if honest_per_day > attack.largest or (only and attack.name not in only):
+                    continue
+                for start in attack.starts:
                     for rule in RULES.values():
                         for mode in rule.modes:
                             varies = mode != "observe" and rule.name == GUARD and attack.campaign is not None
