@@ -25,7 +25,7 @@ __all__ = ["Captcha", "CaptchaCheck", "CaptchaSilent", "Verdict"]
 
 Reason: TypeAlias = Literal["", "malformed", "wrong", "expired", "foreign", "score"]
 MAX_ANSWER: Final = 16_384  # In characters. Answers have a few thousand; only Cloudflare documents a limit.
-LIFE_S: Final = 300  # In seconds: no provider accepts an answer for longer.
+LIFE_S: Final = 300  # In seconds.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +89,13 @@ class Captcha(ABC):
     """The name in settings, in the registry and in `CaptchaRequiredError.provider`, such as `turnstile`."""
     single_use: ClassVar[bool] = False
     """True if the provider itself accepts an answer once only. A caller that may need the verdict twice keeps it."""
-    csp: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    csp: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """The sources to add to a page's Content-Security-Policy, by directive, as the provider documents them."""
+    probe: ClassVar[str] = ""
+    """An answer of the right form that is never right, for the doctor; "" if nothing outside is asked. The verdict on
+    it shows that the provider answers and accepts the keys; a `CaptchaSilent` shows what is wrong."""
+    uses_test_keys: bool = False
+    """True if the keys are the provider's public test keys, with which everybody passes."""
     needs: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of constructor arguments that all have defaults. At least one argument of each group is required."""
 
@@ -115,6 +120,20 @@ class Captcha(ABC):
             The captcha to use: a new one if it needs keys, otherwise this one, unchanged.
         """
         return self
+
+    def identity(self, answer: str) -> str:
+        """Return the text that identifies an answer, in whatever spelling it comes. This does no I/O.
+
+        Base64 and JSON can spell one answer in many ways. A caller that marks answers as used, or keeps verdicts, does
+        so by this text: the answer's own text would let a solved captcha pass once for each spelling.
+
+        Args:
+            answer: the text that the visitor's page sent.
+
+        Returns:
+            The text. For what is not an answer of this captcha, it is the answer unchanged.
+        """
+        return answer
 
     @abstractmethod
     def parameters(self, purpose: str, now_ms: int | None = None) -> dict[str, object]:
