@@ -21,6 +21,7 @@ from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, Pag
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
+from otpkit.guard.options import Guard
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
@@ -66,6 +67,7 @@ class AsyncOTP:
         namespace: str = "otpkit",
         on_event: Listener | None = None,
         clock: Clock | None = None,
+        guard: Guard | None = None,
         gateway_wait: float = 5,
         gateway_concurrency: int | None = None,
     ) -> None:
@@ -87,6 +89,7 @@ class AsyncOTP:
                 clustered=has_store and store.clustered,
                 confirms=not has_store or store.confirms,
                 awaits=True,
+                guard=guard,
             )
             lanes = checks.of("", Lanes, gateway_wait, gateway_concurrency)
         self._store, self._config = store, config
@@ -118,9 +121,13 @@ class AsyncOTP:
         idempotency_key: str | None = None,
         channel: Channel = "sms",
         region: str | None = None,
+        captcha: str | None = None,
+        known: bool = False,
     ) -> Challenge:
         """Same as `OTP.issue`, but awaited."""
-        request = IssueRequest(phone, purpose, bind, ip, params, idempotency_key, channel, region)
+        request = IssueRequest(
+            phone, purpose, bind, ip, params, idempotency_key, channel, region, captcha=captcha, known=known
+        )
         return await self._drive(self._flows.issue(request))
 
     async def verify(

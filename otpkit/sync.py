@@ -20,6 +20,7 @@ from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, Pag
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
+from otpkit.guard.options import Guard
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.retry import RetryBudget
@@ -53,6 +54,7 @@ class OTP:
         namespace: the prefix of all keys in Redis: letters, digits, `_`, `.`, `-`.
         on_event: a function that is called with every `Event`. Its exceptions are logged and dropped.
         clock: a function that returns seconds since the epoch, for tests. None uses the Redis server's clock.
+        guard: the protection against abuse; None counts nothing.
 
     Raises:
         ConfigurationError: an argument can't work. The error names the field and the remedy. The constructor does not
@@ -72,6 +74,7 @@ class OTP:
         namespace: str = "otpkit",
         on_event: Listener | None = None,
         clock: Clock | None = None,
+        guard: Guard | None = None,
     ) -> None:
         with Checks() as checks:
             store = checks.of("redis", SyncStore, redis)
@@ -91,6 +94,7 @@ class OTP:
                 clustered=has_store and store.clustered,
                 confirms=not has_store or store.confirms,
                 awaits=False,
+                guard=guard,
             )
         self._store, self._config = store, config
         self._flows = Flows(self._config)
@@ -139,6 +143,8 @@ class OTP:
         idempotency_key: str | None = None,
         channel: Channel = "sms",
         region: str | None = None,
+        captcha: str | None = None,
+        known: bool = False,
     ) -> Challenge:
         """Send a one-time code to a phone. While a code is live, send the same code again.
 
@@ -158,6 +164,11 @@ class OTP:
                 code, within the same limits.
             region: the region of a number without a country code, one of `Policy.regions`; None is
                 `Policy.default_region`.
+            captcha: the answer to the captcha of an earlier `CaptchaRequiredError`, as the visitor's page sent it; None
+                without one. It is used up only if a message is sent.
+            known: True if your application knows that this very number is verified for this account
+                (`user is not None and user.verified_phone == phone`). The guard then asks for a captcha where it would
+                refuse a range or an address. Never pass True for a number that was merely typed.
 
         Returns:
             The `Challenge`. Its `delivery` is `accepted` or `uncertain`: show the form for the code in both cases.
@@ -165,12 +176,18 @@ class OTP:
         Raises:
             PhoneError: not a mobile number.
             RegionError: the policy does not allow the number's region.
-            RateLimitError: a limit is used up.
+            RateLimitError: a limit is used up, or the guard refuses a range or an address.
             BlockedError: too many consecutive wrong codes.
+            CaptchaRequiredError: the guard asks for a captcha; its child `CaptchaRejectedError`: the answer is wrong,
+                too old, or was used before.
+            CaptchaUnavailableError: the captcha's provider did not answer, and `Guard.fallback` is `"refuse"`.
+            RefusedError: `Guard.risk` refused the send.
             GatewayRejectedError: certainly not sent, and refunded.
             StoreUnavailableError: Redis did not answer; nothing was sent.
         """
-        request = IssueRequest(phone, purpose, bind, ip, params, idempotency_key, channel, region)
+        request = IssueRequest(
+            phone, purpose, bind, ip, params, idempotency_key, channel, region, captcha=captcha, known=known
+        )
         return self._drive(self._flows.issue(request))
 
     def verify(

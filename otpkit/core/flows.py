@@ -108,6 +108,7 @@ class Flows:
         charges, refusal = (yield from consume(config, limits)) if limits else NOTHING_CONSUMED
         ip_limit = limits[0] if limits and not config.clustered else None
         fixed_ends_ms, is_fixed_code = subject.fixed(digits) if config.fixed else (0, 0)
+        guarded = {} if config.protection is None else config.protection.moving(subject.phone, ip, subject.phone_key)
         call = config.scripts.verify(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
@@ -120,6 +121,7 @@ class Flows:
             ip_limit=ip_limit,
             memory_key="" if ip_limit is None else memory_key(ip_limit, op),
             refusal=refusal,
+            **guarded,
         )
         unconfirmed: Unconfirmed | None = None
         try:
@@ -135,6 +137,7 @@ class Flows:
                 now=config.now_arg(),
                 operation=op,
                 challenge_field=subject.challenge_field,
+                **guarded,
             )
             raise (yield from _take_back(undo, unconfirmed))
         match reply:

@@ -1,16 +1,21 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3… limits: one a wider limit
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3… limits: one a wider limit; 6… guard_keys: the range, the
+--       address, its network, the wider scopes, and the captcha's answer; the phone's key stands for each that is not used]
 -- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
---       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has
---       [; 7… limits: the scope and the rates of each; without their keys, 7… refusal: the scope of one that refused on another
+--       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has;
+--       7 guard: see judge.lua, or ''; 8 captcha: the ms for which a used answer is remembered, or ''
+--       [; 9… limits: the scope and the rates of each; without their keys, 9… refusal: the scope of one that refused on another
 --       node, the ms until it allows one more, and the limit and window in ms of that rate]
 -- Returns, after the operation (see operation.lua):
---         {'reserved', now_ms, nonce, key_id, before, …described} send the code of that nonce; both are hexadecimal, and empty
---           for the fresh code; `before` is the last gateway of the same code, that send's state and time in ms, or ''
+--         {'reserved', now_ms, nonce, key_id, before, judged, …described} send the code of that nonce; both are hexadecimal, and empty
+--           for the fresh code; `before` is the last gateway of the same code, that send's state and time in ms, or ''; `judged`
+--           is what the guard found, see judge.lua
 --         {'replayed', now_ms, …described} an earlier send under the same idempotency key, or this same send, settled long ago
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
 --         {'blocked'}
+--         {'refused', now_ms, scope, wait_ms, judged [, …described]} the guard refuses, and the live challenge
+--         {'captcha', now_ms, judged, is_used} the guard asks for a captcha; is_used is 1 if the answer was used before, or 0
 
 --# include clock phone operation challenge rolling describe
 
@@ -19,6 +24,7 @@ local FRESH_CODE_MS = 60000 -- A code with less of its maximum life left is not 
 local op, challenge_field, fresh, idempotency = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local phone = load_phone(now)
 local challenge, link, ends = live_challenge(phone, challenge_field)
+local judged, counted = 0, nil -- What the guard found, and what it counts the send in: see judge.lua and phone.lua.
 
 -- Return the last served send of the same code, so that the next gateway can be chosen.
 local function before(send)
@@ -36,7 +42,7 @@ end
 local function reserved(send)
   local nonce, key_id = '', ''
   if sub(challenge, 7, 22) ~= sub(fresh, 1, 16) then nonce, key_id = hex(sub(challenge, 7, 22)), hex(sub(challenge, 39, 42)) end
-  return { operation, 'reserved', now, nonce, key_id, before(send), describe(phone, send, challenge, ends) }
+  return { operation, 'reserved', now, nonce, key_id, before(send), judged, describe(phone, send, challenge, ends) }
 end
 
 local own
@@ -47,6 +53,7 @@ for i, send in ipairs(phone.sends) do
     if its_link == link then
       --# include repeated
       repeated(phone, send.name)
+      --# guard judged
       return reserved(send)
     end
     -- Settled long ago: the request was stuck in a hanging server's queue, and no caller waits for the reply.
@@ -71,29 +78,31 @@ local function consider(its_scope, its_wait, its_limit, its_window)
   if its_wait > wait then scope, wait, limit, window = its_scope, its_wait, its_limit, its_window end
 end
 if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, now)) end
-local keep_limits
+local consume_limits, keep_limits
 if own then
   -- Nothing has to be checked or charged.
 elseif KEYS[3] then
   --# include window
   local limits = {}
-  for i = 3, #KEYS do
-    limits[i] = window_read(i, ARGV[2 * i + 2], now)
-    consider(ARGV[2 * i + 1], limits[i].wait, limits[i].limit, limits[i].window)
+  for i = 3, #ARGV / 2 - 2 do
+    limits[i] = window_read(i, ARGV[2 * i + 4], now)
+    consider(ARGV[2 * i + 3], limits[i].wait, limits[i].limit, limits[i].window)
   end
-  if wait == 0 then -- No check below refuses.
-    for i = 3, #KEYS do window_consume(i, limits[i]) end
-    keep_limits = function()
-      for i = 3, #KEYS do window_keep(i, limits[i]) end
-    end
+  consume_limits = function()
+    for i = 3, #ARGV / 2 - 2 do window_consume(i, limits[i]) end
   end
-elseif ARGV[7] then
-  consider(ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]))
+  keep_limits = function()
+    for i = 3, #ARGV / 2 - 2 do window_keep(i, limits[i]) end
+  end
+elseif ARGV[9] then
+  consider(ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]))
 end
 if wait > 0 then
   --# include limited
   return limited(phone, challenge_field, scope, wait, limit, window)
 end
+--# guard judge
+if consume_limits then consume_limits() end -- No check below refuses.
 
 --# include pack contains keep
 -- Send the same code again, so that a late first message still works. Use a fresh code if that is not possible or useful.
@@ -109,7 +118,12 @@ else
   link, ends = challenge_field .. sub(fresh, 1, 4), its_end
 end
 local send = { name = 's' .. op, value = packed_now .. pack_ms(its_end) .. 'p' .. link .. idempotency, time = now }
-redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value)
+--# guard count
+if counted then
+  redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value, 'u' .. op, counted)
+else
+  redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value)
+end
 if phone.fields[1] then
   --# include prune
   prune(phone, 'c' .. challenge_field)

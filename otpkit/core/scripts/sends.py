@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Self, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Self, TypeAlias
 
 from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.core.scripts.parse import (
@@ -24,7 +24,20 @@ from otpkit.core.scripts.parse import (
     unfit,
 )
 from otpkit.effects import RunScript, Script
+from otpkit.errors import RateLimitScope
 from otpkit.models import DeliveryState
+
+MOST_JUDGED: Final = 511
+"""The sum of all that judge.lua can find."""
+_REFUSING: Final[Mapping[str | bytes, RateLimitScope]] = by_word(
+    {"range": "range", "guard_ip": "guard_ip", "region": "region", "total": "total"}
+)
+_GUARD_KEYS_AT: Final = 5  # The keys in front of the guard's.
+
+
+def behind(guard_keys: tuple[str, ...], *keys: str) -> tuple[str, ...]:
+    """Return a script's keys, with those of the guard in their fixed places; the first key stands in for others."""
+    return (*keys, *[keys[0]] * (_GUARD_KEYS_AT - len(keys)), *guard_keys)
 
 
 class Before(NamedTuple):
@@ -44,19 +57,23 @@ class Before(NamedTuple):
 
 
 class Reserved(NamedTuple):
-    """The send is reserved. Send the code of `nonce` and `key_id`; both are empty for the fresh challenge's code."""
+    """The send is reserved. Send the code of `nonce` and `key_id`; both are empty for the fresh challenge's code.
+
+    `judged` is what the guard found; see judge.lua.
+    """
 
     now_ms: int
     nonce: bytes
     key_id: bytes
     before: Before | None
+    judged: int
     described: Described
 
     @classmethod
     def parse(cls, reply: Raw, args: Raw) -> Self:
         """Return a reservation; raise ValueError if this host lacks the key of its code."""
-        now_ms, nonce, key_id, before = reply[2:6]
-        if not 0 <= now_ms <= LATEST_MS:
+        now_ms, nonce, key_id, before, judged = reply[2:7]
+        if not (0 <= now_ms <= LATEST_MS and 0 <= judged <= MOST_JUDGED):
             raise unfit()
         if nonce in EMPTY and key_id in EMPTY:
             nonce = key_id = b""
@@ -65,7 +82,7 @@ class Reserved(NamedTuple):
             if key_id not in {known[i : i + 4] for i in range(0, len(known), 4)}:
                 raise unfit()
         served = None if before in EMPTY else Before.parse(before)
-        return cls(now_ms, nonce, key_id, served, Described.parse(reply[6:]))
+        return cls(now_ms, nonce, key_id, served, judged, Described.parse(reply[7:]))
 
 
 class Replayed(NamedTuple):
@@ -83,7 +100,47 @@ class Replayed(NamedTuple):
         return cls(now_ms, Described.parse(reply[3:]))
 
 
-ReserveReply: TypeAlias = Reserved | Replayed | Limited | Blocked
+class Refused(NamedTuple):
+    """The guard refuses the send. `judged` are the scopes over their allowance; see judge.lua."""
+
+    now_ms: int
+    scope: RateLimitScope
+    wait_ms: int
+    judged: int
+    described: Described | None
+
+    @classmethod
+    def parse(cls, reply: Raw, _args: Raw) -> Self:
+        """Return the reply of refused.lua."""
+        _, _, now_ms, scope, wait_ms, judged, *described = reply
+        if not (
+            type(now_ms + wait_ms + judged) is int
+            and 0 <= now_ms <= LATEST_MS
+            and 0 < wait_ms <= LATEST_MS
+            and 0 <= judged <= MOST_JUDGED
+        ):
+            raise unfit()
+        challenge = Described.parse(described) if described else None
+        return cls(now_ms, _REFUSING[scope], wait_ms, judged, challenge)
+
+
+class CaptchaAsked(NamedTuple):
+    """The guard asks for a captcha. `is_used` is True if the answer was right, and was used before."""
+
+    now_ms: int
+    judged: int
+    is_used: bool
+
+    @classmethod
+    def parse(cls, reply: Raw, _args: Raw) -> Self:
+        """Return what was judged."""
+        _, _, now_ms, judged, is_used = reply
+        if not (0 <= now_ms <= LATEST_MS and 0 < judged <= MOST_JUDGED and 0 <= is_used <= 1):
+            raise unfit()
+        return cls(now_ms, judged, is_used == 1)
+
+
+ReserveReply: TypeAlias = Reserved | Replayed | Limited | Blocked | Refused | CaptchaAsked
 
 
 class Reserve(WordScript[ReserveReply]):
@@ -97,6 +154,8 @@ class Reserve(WordScript[ReserveReply]):
             "replayed": Replayed.parse,
             "limited": Limited.parse,
             "blocked": Blocked.parse,
+            "refused": Refused.parse,
+            "captcha": CaptchaAsked.parse,
         }
     )
 
@@ -111,15 +170,21 @@ class Reserve(WordScript[ReserveReply]):
         fresh: bytes,
         idempotency: bytes,
         known_keys: bytes,
+        guard: str = "",
+        captcha: int | str = "",
         limits: Sequence[WideLimit] = (),
         refusal: Refusal | None = None,
+        guard_keys: tuple[str, ...] = (),
     ) -> RunScript[ReserveReply]:
         """Charge `limits`, or pass on `refusal`, which another node's limit returned. Never pass both."""
         keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
-        args = (now, operation, challenge_field, fresh, idempotency, known_keys)
-        if limits:
+        args = (now, operation, challenge_field, fresh, idempotency, known_keys, guard, captcha)
+        if guard_keys:
+            keys = behind(guard_keys, phone_key, counter_key, *[limit.key for limit in limits])
+        elif limits:
             keys += tuple([limit.key for limit in limits])
+        if limits:
             args += tuple([part for limit in limits for part in (limit.scope, limit.rates)])
         elif refusal is not None:
             args += refusal
@@ -142,10 +207,19 @@ class Settle(ListScript[Settled | None]):
     lists = (Settled,)
 
     def __call__(
-        self, *, phone_key: str, now: int | str, operation: bytes, outcome: str, served_by: str
+        self,
+        *,
+        phone_key: str,
+        now: int | str,
+        operation: bytes,
+        outcome: str,
+        served_by: str,
+        guard: str = "",
+        guard_keys: tuple[str, ...] = (),
     ) -> RunScript[Settled | None]:
-        """Settle the send `operation`."""
-        return RunScript(self, (phone_key,), (now, operation, outcome, served_by))
+        """Settle the send `operation`. With `guard`, the guard no longer counts it."""
+        keys = behind(guard_keys, phone_key) if guard_keys else (phone_key,)
+        return RunScript(self, keys, (now, operation, outcome, served_by, guard))
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
         """Return what the limits allow now, or None."""
@@ -174,11 +248,15 @@ class Undo(ListScript[Undone]):
         operation: bytes,
         stays_counted: int,
         reserved_ms: int,
+        guard: str = "",
         limits: Sequence[WideLimit] = (),
+        guard_keys: tuple[str, ...] = (),
     ) -> RunScript[Undone]:
-        """Undo the send `operation`, and refund `limits`."""
+        """Undo the send `operation`, and refund `limits`. With `guard`, the guard no longer counts it."""
         keys = (phone_key, *[limit.key for limit in limits])
-        args = (now, operation, stays_counted, reserved_ms, *[limit.rates for limit in limits])
+        if guard_keys:
+            keys = behind(guard_keys, *keys)
+        args = (now, operation, stays_counted, reserved_ms, guard, *[limit.rates for limit in limits])
         return RunScript(self, keys, args)
 
     def read(self, reply: Raw, args: Raw) -> Undone:

@@ -1,0 +1,1 @@
+"""The captchas: tests that a person is there, one provider a file."""

@@ -1,0 +1,9 @@
+-- Take back what the send counts in, once: its record is removed first.
+if ARGV[5] ~= '' then
+  local record = field(phone, 'u' .. ARGV[2])
+  if record then
+    --# include records move
+    redis.call('HDEL', KEYS[1], 'u' .. ARGV[2])
+    move(ARGV[5], { record }, 0)
+  end
+end
