@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from otpkit.simulator.people import TARGET_BLOCK
 from otpkit.simulator.places import BLOCKS, OFFICE, any_number, datacentre_address, ipv4, number
-from otpkit.simulator.site import RIGHT, Reply, Request, Site
+from otpkit.simulator.site import Reply, Request, Site
 
 Source = Literal["datacentre", "proxies", "office"]
 USES: Final = 2  # Requests from one residential proxy.
@@ -79,7 +79,7 @@ class Attacker:
             haul.first_stop = timeline.second - self._began
         if reply.kind == "captcha" and self.random.random() < self._bot_pass:
             haul.solved += 1
-            reply = self._site.issue(Request(phone=phone, ip=ip, party="attacker", captcha=RIGHT))
+            reply = self._site.issue(Request(phone=phone, ip=ip, party="attacker", captcha=True))
         if reply.kind == "sent":
             haul.count(reply)
         return reply

@@ -97,9 +97,9 @@ def _campaigns() -> Iterator[tuple[str, str, tuple[str, ...], Campaign]]:
     )
     yield (
         "buyer",
-        "10,000 requests to a hundred ranges in 14 hours; 70 % of the codes are typed by the owner of the numbers",
+        "10,000 requests to a hundred ranges in 14 hours; 80 % of the codes are typed by the owner of the numbers",
         ("08:00",),
-        Campaign(count=10_000, lasts=14 * HOUR, target=own_ranges, bought=0.7),
+        Campaign(count=10_000, lasts=14 * HOUR, target=own_ranges, bought=0.8),
     )
     yield (
         "sprayer",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
+from otpkit import Guard
 from otpkit.errors import ConfigurationError
 from otpkit.phone import MAINLAND
 from otpkit.policy import DEFAULT_POLICY, Policy
@@ -20,11 +21,13 @@ class Deployment:
 
     Args:
         policy: the policy.
+        guard: the guard. Runs set its mode and its captcha.
         options: more arguments of the `OTP`, such as `budgets`.
         price: the price of a message.
     """
 
     policy: Policy = DEFAULT_POLICY
+    guard: Guard = field(default_factory=Guard)
     options: dict[str, Any] = field(default_factory=dict)
     price: Decimal = PRICE
 

@@ -10,7 +10,7 @@ from random import Random
 from typing import Final
 
 from otpkit.simulator.places import CARRIER_NAT, OFFICE, OWNER_ADDRESS, any_number, home_address, number
-from otpkit.simulator.site import RIGHT, WRONG, Reply, Request, Site
+from otpkit.simulator.site import Reply, Request, Site
 from otpkit.simulator.timeline import DAY_S, Timeline
 from otpkit.simulator.traces import Trace
 
@@ -212,12 +212,12 @@ class Person:
         for _ in range(CAPTCHA_TRIES):
             yield self._random.uniform(5, 20)
             passed = self._random.random() < CAPTCHA_PASSED
-            reply = self._ask(RIGHT if passed else WRONG)
+            reply = self._ask(passed)
             if reply.kind != "captcha":
                 break
         return reply
 
-    def _ask(self, captcha: str = "") -> Reply:
+    def _ask(self, captcha: bool | None = None) -> Reply:
         reply = self._site.issue(Request(phone=self._phone, ip=self._ip, party="honest", captcha=captcha))
         self._tally.sent += reply.kind == "sent"
         return reply

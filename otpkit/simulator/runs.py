@@ -6,11 +6,13 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from random import Random
 from uuid import uuid4
 
 from otpkit.simulator.attackers import VICTIM, Attacker, Haul, victim
 from otpkit.simulator.attacks import ATTACKS, DOWN_S, FALLEN, RUSH
+from otpkit.simulator.captcha import SimulatedCaptcha
 from otpkit.simulator.deployment import Deployment
 from otpkit.simulator.people import OWNER_HOURS, Crowd, Habits, Tally
 from otpkit.simulator.rows import Row
@@ -36,6 +38,11 @@ def run(scenario: Scenario, url: str, deployment: Deployment, log: Trace | None 
     """
     namespace = f"otpkit-simulator-{uuid4().hex[:12]}"
     rule = RULES[scenario.rule]
+    options = {"policy": deployment.policy, **deployment.options}
+    if rule.decider is None:
+        options["guard"] = replace(
+            deployment.guard, mode=scenario.mode, captcha=SimulatedCaptcha(), fallback="refuse", risk=None
+        )
     decider = None if rule.decider is None else rule.decider(scenario.honest_per_day * scenario.conversion)
     site = Site(
         url,
@@ -43,7 +50,7 @@ def run(scenario: Scenario, url: str, deployment: Deployment, log: Trace | None 
         Timeline(),
         decider=decider,
         price=deployment.price,
-        options={"policy": deployment.policy, **deployment.options},
+        options=options,
     )
     try:
         days = _Days(scenario, site, log)

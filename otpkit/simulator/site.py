@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from otpkit import OTP, CodeError, Event, GatewayRejectedError, RateLimitError, Template
+from otpkit import OTP, CaptchaRequiredError, CodeError, Event, GatewayRejectedError, RateLimitError, Template
 from otpkit.effects import Flow
 from otpkit.errors import BlockedError
 from otpkit.gateways import Gateway, Message, Receipt
+from otpkit.simulator.captcha import answer
 from otpkit.simulator.ledger import Kind, Ledger, Party
 from otpkit.simulator.rules import Decider
 from otpkit.simulator.timeline import Timeline
 
 TEMPLATE: Final = Template("SMS_000000", sign_name="otpkit")
-RIGHT, WRONG = "right", "wrong"
-"""The answers to a captcha, as far as the simulated captcha is concerned."""
 
 
 class PocketGateway(Gateway):
@@ -70,12 +69,12 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A visitor's request for a message."""
+    """A visitor's request for a message. `captcha` is whether its answer to a captcha is right; None without one."""
 
     phone: str
     ip: str
     party: Party
-    captcha: str = ""
+    captcha: bool | None = None
     device: str | None = None
 
 
@@ -106,6 +105,7 @@ class Site:
         self.gateway = PocketGateway("pocket", self.ledger, price)
         self._price = price
         self._decider = decider
+        self._answers = 0
         self.otp = OTP(
             url,
             self.gateway,
@@ -132,7 +132,9 @@ class Site:
         if decider is not None and decider.refuses(request.phone, request.ip, self.timeline.now):
             return Reply("refused", scope="rule")
         try:
-            challenge = self.otp.issue(request.phone, ip=request.ip)
+            challenge = self.otp.issue(request.phone, ip=request.ip, captcha=self._answer(request.captcha))
+        except CaptchaRequiredError as asked:
+            return Reply("captcha", scope=" ".join(asked.reasons))
         except RateLimitError as limit:
             live = limit.challenge.id if limit.challenge is not None else ""
             scope: str = limit.scope
@@ -143,6 +145,12 @@ class Site:
             return Reply("rejected")
         delivered = challenge.delivery == "accepted"
         return Reply("sent", 0, "", challenge.attempts_left, challenge.id, delivered)
+
+    def _answer(self, right: bool | None) -> str | None:
+        if right is None:
+            return None
+        self._answers += 1
+        return answer(self._answers, right=right)
 
     def verify(self, phone: str, ip: str, *, right: bool) -> bool:
         """Type a code, the right one or a wrong one. Return whether the phone is now verified."""
