@@ -6,10 +6,12 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from uuid import uuid4
 
+from otpkit.errors import OTPError
 from otpkit.simulator.attackers import VICTIM, Attacker, Haul, victim
 from otpkit.simulator.attacks import ATTACKS, DOWN_S, FALLEN, RUSH
 from otpkit.simulator.captcha import SimulatedCaptcha
@@ -56,9 +58,13 @@ def run(scenario: Scenario, url: str, deployment: Deployment, log: Trace | None 
         days = _Days(scenario, site, log)
         site.timeline.run()
         site.ledger.check()
+    except BaseException:
+        with suppress(OTPError):  # The run's own error is reported.
+            measure_and_clear(url, namespace)
+        raise
     finally:
         site.close()
-        used = measure_and_clear(url, namespace)
+    used = measure_and_clear(url, namespace)
     return Row.of(scenario, days.tally, days.haul, deployment, used)
 
 
