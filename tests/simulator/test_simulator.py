@@ -1,4 +1,4 @@
-"""The simulator itself: equal seeds have equal figures, the books balance, and the published rules do what is published."""
+"""The simulator: equal seeds have equal figures, the books balance, and the rules of others do what is published."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from decimal import Decimal
 from pathlib import Path
 from random import Random
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from simulated import row_of
@@ -73,7 +73,7 @@ def test_a_run_leaves_no_key(valkey_url: str) -> None:
     client = SyncStore(valkey_url).client
     client.set("otpkit-simulatorx", "mine")
     row_of(valkey_url, "none", honest_per_day=60)
-    left = [key for key in client.scan_iter(match="otpkit-simulator*")]
+    left = list(client.scan_iter(match="otpkit-simulator*"))
     client.delete("otpkit-simulatorx")
     assert left == [b"otpkit-simulatorx"]
 
@@ -224,7 +224,7 @@ def test_a_prefix_that_converts_stays_open() -> None:
 
 def test_the_picture_is_xml_with_a_bar_for_each_figure(valkey_url: str) -> None:
     rows = [row_of(valkey_url, "lockout-region-60-proxies", rule, honest_per_day=60) for rule in RULES]
-    root = ElementTree.fromstring(svg(rows))
+    root = ET.fromstring(svg(rows))
     titles = [each.text or "" for each in root.iter("{http://www.w3.org/2000/svg}title")]
     assert sum("lockout-region-60-proxies" in title for title in titles) == 3 * len(rows)
 
