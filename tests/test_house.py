@@ -61,7 +61,7 @@ LAYERS = [
     ["listening", "settings", "testing"],
     ["web"],
     ["integrations"],
-    ["sandbox.calls", "sandbox.phones"],
+    ["sandbox.calls", "sandbox.captchas", "sandbox.phones"],
     ["sandbox.faults", "sandbox.messages"],
     ["sandbox.events", "sandbox.receipts", "sandbox.storage"],
     ["sandbox.state"],
