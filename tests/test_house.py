@@ -31,7 +31,7 @@ LAYERS = [
     ["errors"],
     ["effects", "frames", "core.secret"],
     ["core.checks"],
-    ["phone"],
+    ["guard.rule", "phone"],
     ["core.addresses", "core.arguments", "core.spelling", "policy", "template"],
     ["transport.connecting", "transport.exchange", "transport.hosts"],
     ["core.crypto"],
@@ -42,10 +42,12 @@ LAYERS = [
     ["gateways"],
     ["captcha"],
     ["core.routing"],
+    ["guard.options"],
+    ["guard.protection"],
     ["core.config"],
     ["core.subject"],
     ["core.report"],
-    ["core.dispatch", "core.limits"],
+    ["core.dispatch", "core.limits", "guard.screening"],
     ["core.issue"],
     ["core.flows"],
     ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
@@ -56,7 +58,7 @@ LAYERS = [
     ["store.aio", "store.sync"],
     ["sync"],
     ["aio"],
-    ["core", "store", "transport"],  # Their `__init__` is empty.
+    ["core", "guard", "store", "transport"],  # Their `__init__` is empty.
     [""],  # the public names
     ["listening", "settings", "testing"],
     ["web"],

@@ -125,7 +125,7 @@ class Screening:
         yield from self._tell("guard", "refused", (reply.scope, *(each for each in reasons if each != reply.scope)))
         seconds = max(1, -(-reply.wait_ms // 1000))
         return RateLimitError(
-            f"The guard refuses sends of this scope ({reply.scope}): too few of its codes are verified. Nothing was sent.",
+            f"The guard refuses the scope {reply.scope}: too few of its codes were verified. Nothing was sent.",
             f"The same call may succeed in {seconds} s, with a captcha.",
             scope=reply.scope,
             retry_after=seconds,
@@ -146,7 +146,7 @@ class Screening:
                 )
             captcha = protection.fallback
         parameters = captcha.parameters(self._subject.purpose, self._config.host_ms())
-        details = {"provider": captcha.name, "parameters": parameters, "reasons": reasons}
+        details: dict[str, Any] = {"provider": captcha.name, "parameters": parameters, "reasons": reasons}
         if answer == "rejected":
             why = "used before" if reply.is_used else self._reason or "wrong"
             return CaptchaRejectedError(
@@ -215,15 +215,19 @@ class Screening:
         """Judge a captcha's answer: by the verdict that was kept, by the fallback, or by its provider."""
         captcha, fallback = self._protection.captcha, self._protection.fallback
         second = fallback if isinstance(fallback, Captcha) else None
-        # Only while the provider was silent, the fallback's challenges were given out. Ours are checked without a request.
-        if second is not None and not second.single_use and not second.origins:
-            if (yield from self._judged_by(second, answer)) and self._answer == "passed":
+        # A fallback of our own is judged first: no request is needed, and its challenges are given out only while the
+        # provider is silent.
+        is_local = second is not None and not second.origins
+        if second is not None and is_local:
+            yield from self._judged_by(second, answer)
+            if self._answer == "passed":
                 return
-        if not (yield from self._judged_by(captcha, answer)):
+        if (yield from self._judged_by(captcha, answer)):
+            return
+        if second is not None and not is_local:
+            yield from self._judged_by(second, answer)
+        if self._answer != "passed":
             self._answer = "unavailable"
-            if second is not None and (second.single_use or second.origins):
-                if (yield from self._judged_by(second, answer)) and self._answer != "passed":
-                    self._answer = "unavailable"
 
     def _judged_by(self, captcha: Captcha, answer: str) -> Flow[bool]:
         """Judge an answer by one captcha; return False if its provider is silent."""
