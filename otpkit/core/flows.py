@@ -108,7 +108,11 @@ class Flows:
         charges, refusal = (yield from consume(config, limits)) if limits else NOTHING_CONSUMED
         ip_limit = limits[0] if limits and not config.clustered else None
         fixed_ends_ms, is_fixed_code = subject.fixed(digits) if config.fixed else (0, 0)
-        guarded = {} if config.protection is None else config.protection.moving(subject.phone, ip, subject.phone_key)
+        guarded = (
+            {}
+            if config.protection is None
+            else config.protection.moving(subject.phone, subject.region, ip, subject.phone_key)
+        )
         call = config.scripts.verify(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,

@@ -54,7 +54,7 @@ class Screening:
         self._subject = subject
         self._report = report
         self._visit = visit
-        keys, has_address = protection.keys(subject.phone, visit.ip, subject.phone_key)
+        keys, has_address = protection.keys(subject.phone, subject.region, visit.ip, subject.phone_key)
         self._has_address = has_address
         self._keys = keys
         self._asked: tuple[str, ...] = ("always",) if protection.guard.ask == "always" else ()
@@ -97,7 +97,11 @@ class Screening:
             protection.has_total,
         )
         guard = protection.guard.mode[0] + captcha + "".join("1" if flag else "0" for flag in flags) + subject.region
-        return {"guard": guard, "captcha": self._remember_ms, "guard_keys": (*self._keys, self._answer_key)}
+        return {"guard": guard, "captcha": self._remember_ms, "guard_keys": self._keys_and_answer()}
+
+    def _keys_and_answer(self) -> tuple[str, ...]:
+        keys, unused = self._keys, self._subject.phone_key
+        return (*keys, *[unused] * (5 - len(keys)), self._answer_key) if self._remember_ms else keys
 
     def uncounting(self) -> dict[str, Any]:
         """Return the guard's arguments of a script that no longer counts the send."""

@@ -1,6 +1,6 @@
 -- The sends of the challenge are verified. Their records are removed first, so that nothing is taken back twice.
 if records[1] and ARGV[7] ~= '' then
-  --# include records move
+  --# include move
   for i = 1, #names do
     if REPLICAS > 0 then -- Keep them: unverify.lua restores what they count.
       redis.call('HSET', KEYS[1], names[i], sub(records[i], 1, 6) .. char(byte(records[i], 7) + 128) .. sub(records[i], 8))
@@ -8,5 +8,5 @@ if records[1] and ARGV[7] ~= '' then
       redis.call('HDEL', KEYS[1], names[i])
     end
   end
-  move(ARGV[7], records, 1)
+  move(byte(ARGV[7], 1) == 49, records, 1)
 end
