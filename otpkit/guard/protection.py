@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from otpkit.captcha.base import Captcha
 from otpkit.core.addresses import network_of, read_visitor
@@ -12,13 +12,17 @@ from otpkit.core.checks import Checks
 from otpkit.core.crypto import Keys, encode_id
 from otpkit.errors import ConfigurationError, PhoneError
 from otpkit.guard.options import Fallback, Guard
-from otpkit.phone import has_many_ranges, parse
+from otpkit.phone import parse
 from otpkit.policy import Policy
 
 RANGE_DIGITS: Final = 4  # A range is 10,000 numbers: all that differ in the last four digits.
 
 TOTAL: Final = "*"
 """The name of all regions together."""
+
+
+NOT_GUARDED: Final[tuple[str, tuple[str, ...]]] = ("", ())
+"""The guard's argument and keys of scripts if there is no guard."""
 
 
 class Protection:
@@ -31,6 +35,9 @@ class Protection:
     def __init__(self, guard: Guard, policy: Policy, keys: Keys, namespace: str) -> None:
         self.guard = guard
         self.is_on = guard.mode != "off"
+        self.letter = guard.mode[0]  # As in judge.lua.
+        self.asks = guard.risk is not None or guard.ask == "always"
+        self.has_safe = bool(guard.safe_phones or guard.safe_networks)
         self.enforces = guard.mode == "enforce"
         self.has_total = len(policy.regions) > 1
         self.captcha = _bound(guard.captcha, keys.captchas)
@@ -54,18 +61,18 @@ class Protection:
             ip: the visitor's address, or None.
             unused: the key that stands in for those of an address that does not count.
         """
-        visitor = None if ip is None else read_visitor(ip)
         keys: tuple[str, ...] = (self._range_key(phone[:-RANGE_DIGITS]), self.region_key(region))
+        visitor = None if ip is None else read_visitor(ip)
         if visitor is not None:
             keys += self._address_keys(visitor)
         if self.has_total:
             keys = (*keys, *[unused] * (4 - len(keys)), self.region_key(TOTAL))
         return keys, visitor is not None
 
-    def moving(self, phone: str, region: str, ip: object, unused: str) -> dict[str, Any]:
-        """Return the guard's arguments of the scripts that verify, and that take a verification back."""
+    def moving(self, phone: str, region: str, ip: object, unused: str) -> tuple[str, tuple[str, ...]]:
+        """Return the guard's argument and keys of the scripts that verify, and that take a verification back."""
         keys, has_address = self.keys(phone, region, ip, unused)
-        return {"guard": f"{int(has_address)}{int(self.is_on)}", "guard_keys": keys}
+        return f"{has_address:d}{self.is_on:d}", keys
 
     def is_safe(self, phone: str, ip: object) -> bool:
         """Return True if a phone or a visitor's address is exempt."""
@@ -75,10 +82,6 @@ class Protection:
             return False
         address = ipaddress.ip_address(visitor.name.partition("/")[0])
         return any(address in network for network in self._networks)
-
-    def may_refuse(self, phone: str, region: str) -> bool:
-        """Return True if the range of a phone is one of so many that refusing it refuses few people."""
-        return has_many_ranges(phone, region)
 
     def pseudonym(self, scope: str, name: str) -> str:
         """Return the name that stands for a range, an address or a network at rest."""

@@ -6,13 +6,13 @@
 -- `judged` is the sum of the scopes over their allowance: 1 range, 2 ip, 4 net, 8 region, 16 total, 32 guesses; and 64 if a
 -- captcha was asked in any case, 128 if one was passed, 256 if the send would be refused.
 
---# include records
+local RANGE_MS, ADDRESS_MS, SHORT_MS = 21600000, 900000, 300000
 local SLOT_MS = 600000 -- A scope that refuses lets one send through in this time.
 
 local guard, counts_send = ARGV[7], false
 local mode, captcha, known, safe, device, refuses, asked, has_address, has_total = byte(guard, 1, 9)
-local range, range_new, address, address_new, network, network_new, region, region_new, total, total_new
-local takes_range, takes_address, region_day = false, false, 0
+local range, range_new, address, address_new, network, network_new, region, region_new, total
+local takes_range, takes_address, region_newest = false, false, 0
 
 if mode and not (own and field(phone, 'u' .. op)) then
   counts_send = true
@@ -30,58 +30,51 @@ if mode and not (own and field(phone, 'u' .. op)) then
     if is_used then captcha = 110 end
   end
 
-  local range_index, short_index = (now - now % RANGE_MS) / RANGE_MS, (now - now % SHORT_MS) / SHORT_MS
+  -- A record whose newest bucket is not the current one is moved on, and written whole.
   range, region = redis.call('GET', KEYS[6]), redis.call('GET', KEYS[7])
-  local a, b, c
-  if range then a, b, c = byte(range, 1, 3) end
-  range_new = not range or (a * 256 + b) * 256 + c ~= range_index
-  if region then a, b, c = byte(region, 1, 3) end
-  region_new = not region or (a * 256 + b) * 256 + c ~= short_index
+  if range then
+    local a, b, c = byte(range, 1, 3)
+    if (a * 256 + b) * 256 + c ~= (now - now % RANGE_MS) / RANGE_MS then
+      --# include rolled
+      range, range_new = rolled(range, RANGE_MS), true
+    end
+  end
+  if region then
+    local a, b, c = byte(region, 1, 3)
+    region_newest = (a * 256 + b) * 256 + c
+  end
+  if region_newest ~= (now - now % SHORT_MS) / SHORT_MS then
+    --# include rolled region
+    region, region_new = region_rolled(region), true
+  end
   if has_address then
     local index = (now - now % ADDRESS_MS) / ADDRESS_MS
     address, network = redis.call('GET', KEYS[8]), redis.call('GET', KEYS[9])
-    if address then a, b, c = byte(address, 1, 3) end
-    address_new = not address or (a * 256 + b) * 256 + c ~= index
-    if network then a, b, c = byte(network, 1, 3) end
-    network_new = not network or (a * 256 + b) * 256 + c ~= index
-  end
-  if has_total then
-    total = redis.call('GET', KEYS[10])
-    if total then a, b, c = byte(total, 1, 3) end
-    total_new = not total or (a * 256 + b) * 256 + c ~= short_index
-    if region then
-      a, b, c = byte(region, 1, 3)
-      region_day = (a * 256 + b) * 256 + c
-      region_day = (region_day - region_day % 288) / 288
+    local a, b, c
+    if address then
+      a, b, c = byte(address, 1, 3)
+      address_new = (a * 256 + b) * 256 + c ~= index
+    end
+    if network then
+      a, b, c = byte(network, 1, 3)
+      network_new = (a * 256 + b) * 256 + c ~= index
+    end
+    if address_new or network_new then
+      --# include rolled
+      if address_new then address = rolled(address, ADDRESS_MS) end
+      if network_new then network = rolled(network, ADDRESS_MS) end
     end
   end
-  if range_new or region_new or address_new or network_new or total_new then
+  if has_total then
     --# include rolled region
-    if range_new then range = rolled(range, RANGE_MS) end
-    if address_new then address = rolled(address, ADDRESS_MS) end
-    if network_new then network = rolled(network, ADDRESS_MS) end
-    if region_new then region = region_rolled(region) end
-    if total_new then total = region_rolled(total) end
+    total = region_rolled(redis.call('GET', KEYS[10]))
   end
 
   if not own then
-    local guard_scope, guard_wait = nil, 0
-    -- Return True if an operator allows or blocks the scope. A block refuses.
-    local function is_overridden(record, place, its_scope)
-      local ends = unpack_ms(record, place + 1)
-      if ends <= now then return false end
-      if byte(record, place) == 98 and ends - now > guard_wait then guard_scope, guard_wait = its_scope, ends - now end
-      return true
-    end
-    -- Refuse until a refused scope lets the next send through.
-    local function refuse(record, its_scope)
-      local d, e, f, g = byte(record, 4, 7)
-      local its_wait = (((d * 256 + e) * 256 + f) * 256 + g) * 1000 + SLOT_MS - now
-      if its_wait > guard_wait then guard_scope, guard_wait = its_scope, its_wait end
-    end
-
-    local d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x
-    if not (#range > 32 and is_overridden(range, 33, 'range')) and not safe then
+    local guard_scope, guard_wait, overridden = nil, 0, 0
+    --# include overrides
+    local a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x
+    if range and overridden % 2 < 1 and not safe then
       a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x = byte(range, 9, 32)
       local unverified = ((a + g + m + s) * 256 + b + h + n + t) * 256 + c + i + o + u
       if unverified >= RANGE_FLOOR then
@@ -90,13 +83,15 @@ if mode and not (own and field(phone, 'u' .. op)) then
           judged = judged + 1
           if refuses == 49 and not known and unverified >= RANGE_REFUSAL * allowance then
             takes_range = true
-            refuse(range, 'range')
+            a, b, c, d = byte(range, 4, 7)
+            local its_wait = (((a * 256 + b) * 256 + c) * 256 + d) * 1000 + SLOT_MS - now
+            if its_wait > guard_wait then guard_scope, guard_wait = 'range', its_wait end
           end
         end
       end
     end
     if has_address then
-      if not (#address > 32 and is_overridden(address, 33, 'guard_ip')) and not safe then
+      if address and overridden % 4 < 2 and not safe then
         a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x = byte(address, 9, 32)
         local unverified = ((a + g + m + s) * 256 + b + h + n + t) * 256 + c + i + o + u
         if unverified >= ADDRESS_FLOOR then
@@ -105,12 +100,14 @@ if mode and not (own and field(phone, 'u' .. op)) then
             judged = judged + 2
             if not known and unverified >= ADDRESS_REFUSAL * allowance and byte(address, 8) >= 96 then -- Nothing for a day.
               takes_address = true
-              refuse(address, 'guard_ip')
+              a, b, c, d = byte(address, 4, 7)
+              local its_wait = (((a * 256 + b) * 256 + c) * 256 + d) * 1000 + SLOT_MS - now
+              if its_wait > guard_wait then guard_scope, guard_wait = 'guard_ip', its_wait end
             end
           end
         end
       end
-      if not (#network > 32 and is_overridden(network, 33, 'guard_ip')) and not safe then
+      if network and overridden % 8 < 4 and not safe then
         a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x = byte(network, 9, 32)
         local unverified = ((a + g + m + s) * 256 + b + h + n + t) * 256 + c + i + o + u
         if unverified >= NETWORK_FLOOR + NETWORK_SHARE * (((d + j + p + v) * 256 + e + k + q + w) * 256 + f + l + r + x) then
@@ -118,7 +115,7 @@ if mode and not (own and field(phone, 'u' .. op)) then
         end
       end
     end
-    if not (#region > 118 and is_overridden(region, 119, 'region')) then
+    if overridden % 16 < 8 then
       local verified, aa, bb, cc, dd, ee, ff, gg, hh
       a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, aa, bb, cc, dd, ee, ff, gg, hh = byte(region, 4, 35)
       local unverified = ((a + g + m + s) * 256 + b + h + n + t) * 256 + c + i + o + u
@@ -138,7 +135,7 @@ if mode and not (own and field(phone, 'u' .. op)) then
         judged = judged + 32
       end
     end
-    if has_total and not (#total > 118 and is_overridden(total, 119, 'total')) and not safe and not device then
+    if has_total and overridden % 32 < 16 and not safe and not device then
       local verified, aa, bb, cc, dd, ee, ff, gg, hh
       a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, aa, bb, cc, dd, ee, ff, gg, hh = byte(total, 4, 35)
       local unverified = ((a + g + m + s) * 256 + b + h + n + t) * 256 + c + i + o + u
