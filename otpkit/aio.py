@@ -126,7 +126,7 @@ class AsyncOTP:
     ) -> Challenge:
         """Same as `OTP.issue`, but awaited."""
         request = IssueRequest(
-            phone, purpose, bind, ip, params, idempotency_key, channel, region, captcha=captcha, known=known
+            phone, purpose, bind, ip, params, idempotency_key, channel, region, captcha=captcha, known=bool(known)
         )
         return await self._drive(self._flows.issue(request))
 

@@ -218,11 +218,11 @@ class RateLimitError(OTPError):
     """A limit is used up.
 
     `scope` is the owner of the limit: the phone's sends, an IP address, a region, all sends in total, the phone's wrong
-    codes, the gateway, or what the guard refuses: a range of numbers (`range`) or an address (`guard_ip`). `rate` is the rate that is used up; of several, it is the one with the longest wait. For an
-    IPv6 /64 it is the /64's share. It is None if a gateway or the guard refuses. `challenge` is
-    the live challenge of the same phone, purpose and bind, or None. If there is one, show the form for the code. If
-    there is none and the scope is `phone`, `retry_after` reveals when someone else requested a code for the number:
-    `otpkit.web.discreet` answers every stranger alike.
+    codes, the gateway, or what the guard refuses: a range of numbers (`range`) or an address (`guard_ip`). `rate` is
+    the rate that is used up; of several, it is the one with the longest wait. For an IPv6 /64 it is the /64's share. It
+    is None if a gateway or the guard refuses. `challenge` is the live challenge of the same phone, purpose and bind, or
+    None. If there is one, show the form for the code. If there is none and the scope is `phone`, `retry_after` reveals
+    when someone else requested a code for the number: `otpkit.web.discreet` answers every stranger alike.
     """
 
     code = "rate_limit"
@@ -257,7 +257,7 @@ class BlockedError(OTPError):
 
 
 class RefusedError(OTPError):
-    """The application's own judgement (`Guard.risk`) refused the send. `reasons` are for the log, not for the visitor."""
+    """The application's own judgement (`Guard.risk`) refused the send. `reasons` are for the log, not the visitor."""
 
     code = "refused"
     status = 403

@@ -327,7 +327,7 @@ def _has_many_ranges(region: str, length: int) -> bool:
     behind = (_SAMPLE * 3)[: length - digits]
     ranges_each = 10 ** (length - digits - _RANGE_DIGITS)
     found = sum(re.fullmatch(pattern, f"{start:0{digits}d}{behind}") is not None for start in range(10**digits))
-    return found * ranges_each >= _MANY_RANGES
+    return bool(found * ranges_each >= _MANY_RANGES)
 
 
 def _phonenumbers() -> ModuleType:

@@ -186,7 +186,7 @@ class OTP:
             StoreUnavailableError: Redis did not answer; nothing was sent.
         """
         request = IssueRequest(
-            phone, purpose, bind, ip, params, idempotency_key, channel, region, captcha=captcha, known=known
+            phone, purpose, bind, ip, params, idempotency_key, channel, region, captcha=captcha, known=bool(known)
         )
         return self._drive(self._flows.issue(request))
 

@@ -31,7 +31,7 @@ LAYERS = [
     ["errors"],
     ["effects", "frames", "core.secret"],
     ["core.checks"],
-    ["phone"],
+    ["guard.rule", "phone"],
     ["core.addresses", "core.arguments", "core.spelling", "policy", "template"],
     ["transport.connecting", "transport.exchange", "transport.hosts"],
     ["core.crypto"],
@@ -42,10 +42,12 @@ LAYERS = [
     ["gateways"],
     ["captcha"],
     ["core.routing"],
+    ["guard.options"],
+    ["guard.protection"],
     ["core.config"],
     ["core.subject"],
     ["core.report"],
-    ["core.dispatch", "core.limits"],
+    ["core.dispatch", "core.limits", "guard.screening"],
     ["core.issue"],
     ["core.flows"],
     ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
@@ -56,12 +58,12 @@ LAYERS = [
     ["store.aio", "store.sync"],
     ["sync"],
     ["aio"],
-    ["core", "store", "transport"],  # Their `__init__` is empty.
+    ["core", "guard", "store", "transport"],  # Their `__init__` is empty.
     [""],  # the public names
     ["listening", "settings", "testing"],
     ["web"],
     ["integrations"],
-    ["sandbox.calls", "sandbox.phones"],
+    ["sandbox.calls", "sandbox.captchas", "sandbox.phones"],
     ["sandbox.faults", "sandbox.messages"],
     ["sandbox.events", "sandbox.receipts", "sandbox.storage"],
     ["sandbox.state"],
@@ -133,8 +135,10 @@ NOT_IN_FLOWS = {
     *("select", "selectors", "shutil", "signal", "socket", "ssl", "subprocess", "tempfile", "threading", "time"),
     "urllib.request",
 }
-# Who may read the host's clock: for a proof that is checked without Redis, and for a gateway that is used directly.
+# Who may read the host's clock: for a proof that is checked without Redis, and for a gateway or a captcha that is used
+# directly.
 HOST_CLOCK = {
+    "captcha.proof_of_work": "time",
     "core.config": "time",
     "gateways.aliyun.api": "datetime.now",
     "gateways.records": "datetime.now",
@@ -244,6 +248,7 @@ def test_flows_and_all_below_do_no_io(name: str) -> None:
 PRIVATE = {
     # Of its own classes.
     "aio": {"_after_fork", "_config", "_drive"},
+    "captcha.proof_of_work": {"_keys"},
     "environment": {"_chosen", "_names_by_region"},
     "store.retry": {"_spent"},
     "sync": {"_after_fork", "_drive"},
@@ -307,7 +312,7 @@ def test_importing_otpkit_imports_no_extra_and_no_http_library() -> None:
         *("aiohttp", "h11", "hypothesis", "jinja2", "pydantic", "pydantic_settings", "pytest", "rich", "starlette"),
         *("tomllib", "typer", "uvicorn"),
     }
-    script = f"import sys, otpkit, otpkit.gateways, otpkit.web; print(sorted({unwanted!r} & set(sys.modules)))"
+    script = f"import sys, otpkit, otpkit.captcha, otpkit.gateways, otpkit.web; print(sorted({unwanted!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"
 
@@ -327,7 +332,7 @@ def test_the_root_holds_few_modules() -> None:
     assert len(names) <= 12
 
 
-PUBLIC = ["otpkit", "otpkit.gateways", "otpkit.testing", "otpkit.sandbox", "otpkit.web"]
+PUBLIC = ["otpkit", "otpkit.captcha", "otpkit.gateways", "otpkit.testing", "otpkit.sandbox", "otpkit.web"]
 
 
 def _sorting(name: str) -> tuple[int, str]:

@@ -107,7 +107,8 @@ class Captcha(ABC):
     @property
     def origins(self) -> tuple[str, ...]:
         """The origins from which a page loads scripts, frames or data; () for a captcha of our own."""
-        return tuple(dict.fromkeys(source for sources in self.csp.values() for source in sources))
+        sources = (source for sources in self.csp.values() for source in sources)
+        return tuple(dict.fromkeys("/".join(source.split("/")[:3]) for source in sources if "://" in source))
 
     def bind_key(self, *keys: bytes) -> Self:
         """Return this captcha with the deployment's own keys. An `OTP` calls it once, when it is built.

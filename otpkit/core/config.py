@@ -179,7 +179,7 @@ def build(
         str if clock is None else lambda: int(clock() * 1000),
         clock or time.monotonic,
         clustered,
-        protection,
+        None if clustered else protection,
     )
 
 

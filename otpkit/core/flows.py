@@ -36,6 +36,7 @@ from otpkit.errors import (
 )
 from otpkit.gateways.base import Delivery, Push, Receipts
 from otpkit.gateways.provider import message_id
+from otpkit.guard.protection import NOT_GUARDED
 from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.phone import resolve
 
@@ -108,7 +109,9 @@ class Flows:
         charges, refusal = (yield from consume(config, limits)) if limits else NOTHING_CONSUMED
         ip_limit = limits[0] if limits and not config.clustered else None
         fixed_ends_ms, is_fixed_code = subject.fixed(digits) if config.fixed else (0, 0)
-        guarded = {} if config.protection is None else config.protection.moving(subject.phone, ip, subject.phone_key)
+        guard, guard_keys = NOT_GUARDED
+        if config.protection is not None:
+            guard, guard_keys = config.protection.moving(subject.phone, subject.region, ip, subject.phone_key)
         call = config.scripts.verify(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
@@ -121,7 +124,8 @@ class Flows:
             ip_limit=ip_limit,
             memory_key="" if ip_limit is None else memory_key(ip_limit, op),
             refusal=refusal,
-            **guarded,
+            guard=guard,
+            guard_keys=guard_keys,
         )
         unconfirmed: Unconfirmed | None = None
         try:
@@ -137,7 +141,8 @@ class Flows:
                 now=config.now_arg(),
                 operation=op,
                 challenge_field=subject.challenge_field,
-                **guarded,
+                guard=guard,
+                guard_keys=guard_keys,
             )
             raise (yield from _take_back(undo, unconfirmed))
         match reply:

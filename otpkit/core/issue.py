@@ -27,7 +27,8 @@ from otpkit.effects import Flow, Unconfirmed, run
 from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError, OTPError, RateLimitError
 from otpkit.gateways.base import Channel, Message, Receipt
 from otpkit.gateways.provider import message_id
-from otpkit.guard.screening import Screening, Visit
+from otpkit.guard.protection import NOT_GUARDED
+from otpkit.guard.screening import Screening
 from otpkit.models import Challenge
 
 _MAX_RECORD = 64  # In bytes. For longer values, Redis gives up its compact encoding.
@@ -80,20 +81,19 @@ class Issue:
         self.idempotency = b"" if key is None else subject.operation(b"issue", key, size=IDEMPOTENCY_BYTES)
         self.screening: Screening | None = None
         if config.protection is not None:
-            visit = Visit(request.ip, request.captcha, bool(request.known), request.channel)
-            self.screening = Screening(config.protection, config, subject, report, visit)
+            self.screening = Screening(config.protection, config, subject, report, request)
 
     def run(self) -> Flow[Challenge]:
         """Reserve, send, settle; return the challenge."""
         fixed = (yield from self._fixed_in_force()) if self.config.fixed else None
         if fixed is not None:
             self.screening = None  # A fixed code is not sent, so there is nothing to protect.
-        elif self.screening is not None:
+        elif self.screening is not None and self.screening.has_questions:
             yield from self.screening.before()
         match (yield from self._reserve(fixed)):
             case Reserved() as reserved:
                 self.report.now_ms, self.report.resent = reserved.now_ms, bool(reserved.nonce)
-                if self.screening is not None:
+                if self.screening is not None and self.screening.is_news(reserved.judged):
                     yield from self.screening.found(reserved.judged)
                 return (yield from self._send(reserved, fixed))
             case Replayed() as earlier:
@@ -143,6 +143,7 @@ class Issue:
     def _reserve(self, fixed: FixedCode | None) -> Flow[ReserveReply]:
         config, subject = self.config, self.subject
         self.charges, refusal = (yield from consume(config, self.limits)) if self.limits else NOTHING_CONSUMED
+        guard, guard_keys = NOT_GUARDED if self.screening is None else self.screening.arguments()
         call = config.scripts.reserve(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
@@ -154,7 +155,9 @@ class Issue:
             known_keys=config.keys.ids,
             limits=self._charged(),
             refusal=refusal,
-            **({} if self.screening is None else self.screening.arguments()),
+            guard=guard,
+            guard_keys=guard_keys,
+            captcha="" if self.screening is None else self.screening.remember_ms,
         )
         unconfirmed: Unconfirmed | None = None
         self.leaves_by = config.elapsed_s() - _LEAST_LIFE_S

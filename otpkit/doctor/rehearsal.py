@@ -112,7 +112,7 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
             return Finding("scripts", "ok", f"All {len(fields(scripts.Scripts))} run.")
         denied = _denied(client, key)
     finally:
-        _clean(client, [*(f"{key}:{end}" for end in ("p", "c", "g", "t", "t:n")), f"{limit}:w", f"{limit}:w:m"])
+        _clean(client, [*(f"{key}:{end}" for end in ("p", "c", "g", "a", "t", "t:n")), f"{limit}:w", f"{limit}:w:m"])
     if denied:
         return Finding(
             "scripts",
@@ -128,7 +128,7 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     send, taken_back, proof, redemption = new_id(), new_id(), new_id(), new_id()
     call = redemption[:8]
     phone_key, counter_key = f"{key}:p", f"{key}:c"
-    phone = {"phone_key": phone_key}
+    phone: dict[str, Any] = {"phone_key": phone_key}
     counted = phone | {"counter_key": counter_key}
     gateways, memory = {"gateways_key": f"{key}:g"}, {"limit_key": limit_key, "memory_key": f"{limit_key}:m"}
     limit = WideLimit("total", limit_key, _RATES)
@@ -187,6 +187,7 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.refund(**memory, now="", rates=_RATES, consumed_ms=0)
     yield record_failure(1)
     yield record_failure(0)
+    yield s.remember(answer_key=f"{key}:a", now="", life_ms=1000)
     yield s.circuit_state(**gateways, now="", names=["gateway"])
 
 

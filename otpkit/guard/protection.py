@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import ipaddress
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from otpkit.captcha.base import Captcha
-from otpkit.core.addresses import Visitor, network_of, read_visitor
+from otpkit.core.addresses import network_of, read_visitor
 from otpkit.core.checks import Checks
 from otpkit.core.crypto import Keys, encode_id
 from otpkit.errors import ConfigurationError, PhoneError
 from otpkit.guard.options import Fallback, Guard
-from otpkit.phone import has_many_ranges, parse
+from otpkit.phone import parse
 from otpkit.policy import Policy
 
 RANGE_DIGITS: Final = 4  # A range is 10,000 numbers: all that differ in the last four digits.
 
-GuardKeys = tuple[str, str, str, str]
-"""The keys of a range, an address, its network, and the wider scopes, in the order of the scripts."""
+TOTAL: Final = "*"
+"""The name of all regions together."""
+
+
+NOT_GUARDED: Final[tuple[str, tuple[str, ...]]] = ("", ())
+"""The guard's argument and keys of scripts if there is no guard."""
 
 
 class Protection:
@@ -31,6 +35,9 @@ class Protection:
     def __init__(self, guard: Guard, policy: Policy, keys: Keys, namespace: str) -> None:
         self.guard = guard
         self.is_on = guard.mode != "off"
+        self.letter = guard.mode[0]  # As in judge.lua.
+        self.asks = guard.risk is not None or guard.ask == "always"
+        self.has_safe = bool(guard.safe_phones or guard.safe_networks)
         self.enforces = guard.mode == "enforce"
         self.has_total = len(policy.regions) > 1
         self.captcha = _bound(guard.captcha, keys.captchas)
@@ -40,26 +47,32 @@ class Protection:
         self._keys, self._namespace = keys, namespace
         self._networks = tuple(map(ipaddress.ip_network, guard.safe_networks))
         self._phones = _phones(guard, policy)
-        self.wide_key = f"{namespace}:{{guard}}:u"
-        self.range_key = lru_cache(maxsize=1024)(self._range_key)
-        self._around = lru_cache(maxsize=1024)(self._address_keys)
+        self._range_key = lru_cache(maxsize=1024)(lambda prefix: self.scope_key("range", prefix))
+        self._address_keys = lru_cache(maxsize=1024)(
+            lambda visitor: (self.scope_key("ip", visitor.name), self.scope_key("net", network_of(visitor)))
+        )
 
-    def keys(self, phone: str, ip: object, unused: str) -> tuple[GuardKeys, bool]:
-        """Return the keys for a phone and a visitor's address, and True if the address counts.
+    def keys(self, phone: str, region: str, ip: object, unused: str) -> tuple[tuple[str, ...], bool]:
+        """Return the guard's keys in the scripts, and True if the visitor's address counts.
 
         Args:
             phone: the phone as E.164.
+            region: its region.
             ip: the visitor's address, or None.
             unused: the key that stands in for those of an address that does not count.
         """
+        keys: tuple[str, ...] = (self._range_key(phone[:-RANGE_DIGITS]), self.region_key(region))
         visitor = None if ip is None else read_visitor(ip)
-        address, network = (unused, unused) if visitor is None else self._around(visitor)
-        return (self.range_key(phone[:-RANGE_DIGITS]), address, network, self.wide_key), visitor is not None
+        if visitor is not None:
+            keys += self._address_keys(visitor)
+        if self.has_total:
+            keys = (*keys, *[unused] * (4 - len(keys)), self.region_key(TOTAL))
+        return keys, visitor is not None
 
-    def moving(self, phone: str, ip: object, unused: str) -> dict[str, Any]:
-        """Return the guard's arguments of the scripts that verify, and that take a verification back."""
-        keys, has_address = self.keys(phone, ip, unused)
-        return {"guard": f"{int(has_address)}{int(self.is_on)}", "guard_keys": keys}
+    def moving(self, phone: str, region: str, ip: object, unused: str) -> tuple[str, tuple[str, ...]]:
+        """Return the guard's argument and keys of the scripts that verify, and that take a verification back."""
+        keys, has_address = self.keys(phone, region, ip, unused)
+        return f"{has_address:d}{self.is_on:d}", keys
 
     def is_safe(self, phone: str, ip: object) -> bool:
         """Return True if a phone or a visitor's address is exempt."""
@@ -69,10 +82,6 @@ class Protection:
             return False
         address = ipaddress.ip_address(visitor.name.partition("/")[0])
         return any(address in network for network in self._networks)
-
-    def may_refuse(self, phone: str, region: str) -> bool:
-        """Return True if the range of a phone is one of so many that refusing it refuses few people."""
-        return has_many_ranges(phone, region)
 
     def pseudonym(self, scope: str, name: str) -> str:
         """Return the name that stands for a range, an address or a network at rest."""
@@ -87,11 +96,9 @@ class Protection:
         name = encode_id(self._keys.name(b"captcha", captcha.name, captcha.identity(answer)))
         return f"{self._namespace}:{{{name}}}:a"
 
-    def _range_key(self, prefix: str) -> str:
-        return self.scope_key("range", prefix)
-
-    def _address_keys(self, visitor: Visitor) -> tuple[str, str]:
-        return self.scope_key("ip", visitor.name), self.scope_key("net", network_of(visitor))
+    def region_key(self, region: str) -> str:
+        """Return the key of the record of a region, or of all regions together."""
+        return f"{self._namespace}:{{guard}}:{region}"
 
 
 def _bound(captcha: Captcha | None, keys: tuple[bytes, ...]) -> Captcha:

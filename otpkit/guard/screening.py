@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Protocol
 
 from otpkit.captcha.base import MAX_ANSWER, Captcha, CaptchaCheck, CaptchaSilent, Verdict
 from otpkit.core.config import Config
@@ -22,6 +22,7 @@ from otpkit.errors import (
 )
 from otpkit.guard.options import Decision, RiskContext
 from otpkit.guard.protection import Protection
+from otpkit.phone import has_many_ranges
 
 SCOPES: Final[Mapping[int, str]] = {1: "range", 2: "ip", 4: "net", 8: "region", 16: "total", 32: "guesses"}
 """The scopes by their values in judge.lua."""
@@ -31,22 +32,34 @@ _KEPT_MS: Final = 600_000  # A provider that accepts an answer once refuses it f
 _RETRY = "Ask the visitor to solve the captcha, and call again with the answer."
 
 
-class Visit(NamedTuple):
-    """What the guard must know of a call, beside its subject."""
+class Visit(Protocol):
+    """What the guard must know of a call, beside its subject: the arguments of `issue`."""
 
-    ip: object
-    captcha: object
-    known: bool
-    channel: str
+    @property
+    def ip(self) -> object: ...
+
+    @property
+    def captcha(self) -> object: ...
+
+    @property
+    def known(self) -> bool: ...
+
+    @property
+    def channel(self) -> str: ...
 
 
 class Screening:
-    """The guard's part of one call of `issue`.
+    """The guard's part of one call of `issue`."""
 
-    `device_valid` is True if the visitor's device has verified this phone before.
-    """
-
+    # Class attributes: most calls set none of them, and every call makes a screening.
     device_valid = False
+    """True if the visitor's device has verified this phone before."""
+    _asked: tuple[str, ...] = ()  # The reasons to ask for a captcha in any case.
+    _answer = "required"  # Or passed, rejected, unavailable.
+    _reason = ""
+    _failure = ""
+    _answer_key = ""
+    _remember_ms: int | str = ""
 
     def __init__(self, protection: Protection, config: Config, subject: Subject, report: Report, visit: Visit) -> None:
         self._protection = protection
@@ -54,15 +67,12 @@ class Screening:
         self._subject = subject
         self._report = report
         self._visit = visit
-        keys, has_address = protection.keys(subject.phone, visit.ip, subject.phone_key)
-        self._has_address = has_address
-        self._keys = keys
-        self._asked: tuple[str, ...] = ("always",) if protection.guard.ask == "always" else ()
-        self._answer = "required"  # or passed, rejected, unavailable
-        self._reason = ""
-        self._failure = ""
-        self._answer_key = subject.phone_key
-        self._remember_ms: int | str = ""
+        self._keys, self._has_address = protection.keys(subject.phone, subject.region, visit.ip, subject.phone_key)
+
+    @property
+    def has_questions(self) -> bool:
+        """True if the application or a captcha's provider must be asked before the send is reserved."""
+        return self._visit.captcha is not None or self._protection.asks
 
     def before(self) -> Flow[None]:
         """Ask the application and the captcha's provider, before anything is reserved.
@@ -73,35 +83,45 @@ class Screening:
         """
         if self._protection.is_on:
             self._refuse_long()
+            if self._protection.guard.ask == "always":
+                self._asked = ("always",)
             yield from self._judge_risk()
             if self._visit.captcha not in (None, ""):
                 yield from self._check_answer(str(self._visit.captcha))
 
-    def arguments(self) -> dict[str, Any]:
-        """Return the guard's arguments of the script that reserves the send."""
-        protection, subject = self._protection, self._subject
+    def arguments(self) -> tuple[str, tuple[str, ...]]:
+        """Return the guard's argument and keys of the script that reserves the send."""
+        protection, subject, visit = self._protection, self._subject, self._visit
         if not protection.is_on:
-            return {}
+            return "", self._keys
         captcha = "n"
         if self._answer == "passed":
             captcha = "p"
         elif self._answer == "unavailable" and protection.fallback == "allow":
             captcha = "w"
-        flags = (
-            self._visit.known,
-            protection.is_safe(subject.phone, self._visit.ip),
-            self.device_valid,
-            protection.may_refuse(subject.phone, subject.region),
-            bool(self._asked),
-            self._has_address,
-            protection.has_total,
+        is_safe = protection.has_safe and protection.is_safe(subject.phone, visit.ip)
+        refuses = has_many_ranges(subject.phone, subject.region)
+        guard = (
+            f"{protection.letter}{captcha}{visit.known:d}{is_safe:d}{self.device_valid:d}{refuses:d}"
+            f"{bool(self._asked):d}{self._has_address:d}{protection.has_total:d}{subject.region}"
         )
-        guard = protection.guard.mode[0] + captcha + "".join("1" if flag else "0" for flag in flags) + subject.region
-        return {"guard": guard, "captcha": self._remember_ms, "guard_keys": (*self._keys, self._answer_key)}
+        if not self._answer_key:
+            return guard, self._keys
+        unused = [subject.phone_key] * (5 - len(self._keys))
+        return guard, (*self._keys, *unused, self._answer_key)
+
+    @property
+    def remember_ms(self) -> int | str:
+        """The milliseconds for which the captcha's answer is remembered as used; "" without one."""
+        return self._remember_ms
 
     def uncounting(self) -> dict[str, Any]:
         """Return the guard's arguments of a script that no longer counts the send."""
         return {"guard": f"{int(self._has_address)}0", "guard_keys": self._keys}
+
+    def is_news(self, judged: int) -> bool:
+        """Return True if `found` has something to report."""
+        return judged != 0 or self._answer == "unavailable"
 
     def found(self, judged: int) -> Flow[None]:
         """Report what the script found for a send that it reserved."""
@@ -125,7 +145,7 @@ class Screening:
         yield from self._tell("guard", "refused", (reply.scope, *(each for each in reasons if each != reply.scope)))
         seconds = max(1, -(-reply.wait_ms // 1000))
         return RateLimitError(
-            f"The guard refuses sends of this scope ({reply.scope}): too few of its codes are verified. Nothing was sent.",
+            f"The guard refuses the scope {reply.scope}: too few of its codes were verified. Nothing was sent.",
             f"The same call may succeed in {seconds} s, with a captcha.",
             scope=reply.scope,
             retry_after=seconds,
@@ -146,7 +166,7 @@ class Screening:
                 )
             captcha = protection.fallback
         parameters = captcha.parameters(self._subject.purpose, self._config.host_ms())
-        details = {"provider": captcha.name, "parameters": parameters, "reasons": reasons}
+        details: dict[str, Any] = {"provider": captcha.name, "parameters": parameters, "reasons": reasons}
         if answer == "rejected":
             why = "used before" if reply.is_used else self._reason or "wrong"
             return CaptchaRejectedError(
@@ -215,15 +235,19 @@ class Screening:
         """Judge a captcha's answer: by the verdict that was kept, by the fallback, or by its provider."""
         captcha, fallback = self._protection.captcha, self._protection.fallback
         second = fallback if isinstance(fallback, Captcha) else None
-        # Only while the provider was silent, the fallback's challenges were given out. Ours are checked without a request.
-        if second is not None and not second.single_use and not second.origins:
-            if (yield from self._judged_by(second, answer)) and self._answer == "passed":
+        # A fallback of our own is judged first: no request is needed, and its challenges are given out only while the
+        # provider is silent.
+        is_local = second is not None and not second.origins
+        if second is not None and is_local:
+            yield from self._judged_by(second, answer)
+            if self._answer == "passed":
                 return
-        if not (yield from self._judged_by(captcha, answer)):
+        if (yield from self._judged_by(captcha, answer)):
+            return
+        if second is not None and not is_local:
+            yield from self._judged_by(second, answer)
+        if self._answer != "passed":
             self._answer = "unavailable"
-            if second is not None and (second.single_use or second.origins):
-                if (yield from self._judged_by(second, answer)) and self._answer != "passed":
-                    self._answer = "unavailable"
 
     def _judged_by(self, captcha: Captcha, answer: str) -> Flow[bool]:
         """Judge an answer by one captcha; return False if its provider is silent."""

@@ -1,20 +1,23 @@
--- Judge a send by its scopes, and count it. `guard` has one character for each flag, then the region:
+-- Judge a send by its scopes. The guard's argument has one character for each flag, then the region:
 --
 --   1 mode: o(bserve) or e(nforce); 2 captcha: p(assed), w(aived) or n(one); 3 known; 4 safe; 5 device: it is valid;
 --   6 refuses: a range may be refused; 7 asked: a captcha is asked in any case; 8 address: it is known; 9 total: it is counted
 --
 -- `judged` is the sum of the scopes over their allowance: 1 range, 2 ip, 4 net, 8 region, 16 total, 32 guesses; and 64 if a
--- captcha was asked in any case, 128 if one was passed, 256 if it would be refused.
+-- captcha was asked in any case, 128 if one was passed, 256 if the send would be refused.
 
-local SLOT_MS, WIDE_LIFE_MS = 600000, 20 * DAY_MS
+local RANGE_MS, ADDRESS_MS, SHORT_MS = 21600000, 900000, 300000
+local SLOT_MS = 600000 -- A scope that refuses lets one send through in this time.
 
-local count_send
-if ARGV[7] ~= '' and not (own and field(phone, 'u' .. op)) then
-  --# include records region pack
-  local mode, captcha, known, safe, device, refuses, asked, has_address, has_total = byte(ARGV[7], 1, 9)
-  local name = sub(ARGV[7], 10)
+local guard, counts_send = ARGV[7], false
+local mode, captcha, known, safe, device, refuses, asked, has_address, has_total = byte(guard, 1, 9)
+local range, range_new, address, address_new, network, network_new, region, region_new, total
+local takes_range, takes_address, region_newest = false, false, 0
+
+if mode and not (own and field(phone, 'u' .. op)) then
+  counts_send = true
   known, safe, device, has_address, has_total = known == 49, safe == 49, device == 49, has_address == 49, has_total == 49
-  if device then -- A device is known until three of its phone's sends are unverified.
+  if device then -- A device is known as long as at most three of its phone's sends are unverified.
     local unverified = 0
     for i = 1, #phone.fields, 2 do
       if byte(phone.fields[i]) == 117 and byte(phone.fields[i + 1], 7) < 128 then unverified = unverified + 1 end
@@ -23,92 +26,128 @@ if ARGV[7] ~= '' and not (own and field(phone, 'u' .. op)) then
   end
   local is_used = false
   if captcha == 112 then
-    is_used = sub(redis.call('GET', KEYS[10]) or '', 1, 1) == 'u'
+    is_used = sub(redis.call('GET', KEYS[11]) or '', 1, 1) == 'u'
     if is_used then captcha = 110 end
   end
 
-  local range, address, network = rolled(redis.call('GET', KEYS[6]) or EMPTY, now, RANGE_MS), nil, nil
-  if has_address then
-    address = rolled(redis.call('GET', KEYS[7]) or EMPTY, now, ADDRESS_MS)
-    network = rolled(redis.call('GET', KEYS[8]) or EMPTY, now, ADDRESS_MS)
+  -- A record whose newest bucket is not the current one is moved on, and written whole.
+  range, region = redis.call('GET', KEYS[6]), redis.call('GET', KEYS[7])
+  if range then
+    local a, b, c = byte(range, 1, 3)
+    if (a * 256 + b) * 256 + c ~= (now - now % RANGE_MS) / RANGE_MS then
+      --# include rolled
+      range, range_new = rolled(range, RANGE_MS), true
+    end
   end
-  local region_was = redis.call('HGET', KEYS[9], name)
-  local region = region_rolled(region_was or EMPTY_REGION, now)
-  local total = has_total and region_rolled(redis.call('HGET', KEYS[9], '*') or EMPTY_REGION, now)
+  if region then
+    local a, b, c = byte(region, 1, 3)
+    region_newest = (a * 256 + b) * 256 + c
+  end
+  if region_newest ~= (now - now % SHORT_MS) / SHORT_MS then
+    --# include rolled region
+    region, region_new = region_rolled(region), true
+  end
+  if has_address then
+    local index = (now - now % ADDRESS_MS) / ADDRESS_MS
+    address, network = redis.call('GET', KEYS[8]), redis.call('GET', KEYS[9])
+    local a, b, c
+    if address then
+      a, b, c = byte(address, 1, 3)
+      address_new = (a * 256 + b) * 256 + c ~= index
+    end
+    if network then
+      a, b, c = byte(network, 1, 3)
+      network_new = (a * 256 + b) * 256 + c ~= index
+    end
+    if address_new or network_new then
+      --# include rolled
+      if address_new then address = rolled(address, ADDRESS_MS) end
+      if network_new then network = rolled(network, ADDRESS_MS) end
+    end
+  end
+  if has_total then
+    --# include rolled region
+    total = region_rolled(redis.call('GET', KEYS[10]))
+  end
 
-  local takes_range, takes_address = false, false
   if not own then
-    local guard_scope, guard_wait = nil, 0
-    local function refuse(its_scope, its_wait)
-      if its_wait > guard_wait then guard_scope, guard_wait = its_scope, its_wait end
-    end
-    -- Return an operator's override of a scope: a(llow), or '' without one. A block refuses.
-    local function override(value, at, its_scope)
-      if #value < at then return '' end
-      local ends = unpack_ms(value, at + 1)
-      if ends <= now then return '' end
-      local letter = sub(value, at, at)
-      if letter == 'b' then refuse(its_scope, ends - now) end
-      return letter
-    end
-    local function slot_wait(record)
-      local a, b, c, d = byte(record, 4, 7)
-      return (((a * 256 + b) * 256 + c) * 256 + d) * 1000 + SLOT_MS - now
-    end
-
-    local allowed = override(range, OVERRIDE_AT, 'range')
-    if not safe and allowed == '' then
-      local unverified, verified = counts(range)
-      local allowance = RANGE_FLOOR + RANGE_SHARE * verified
-      if unverified >= allowance then
-        judged = judged + 1
-        if refuses == 49 and not known and unverified >= RANGE_REFUSAL * allowance then
-          takes_range = true
-          refuse('range', slot_wait(range))
+    local guard_scope, guard_wait, overridden = nil, 0, 0
+    --# include overrides
+    local a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x
+    if range and overridden % 2 < 1 and not safe then
+      a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x = byte(range, 9, 32)
+      local unverified = ((a + g + m + s) * 256 + b + h + n + t) * 256 + c + i + o + u
+      if unverified >= RANGE_FLOOR then
+        local allowance = RANGE_FLOOR + RANGE_SHARE * (((d + j + p + v) * 256 + e + k + q + w) * 256 + f + l + r + x)
+        if unverified >= allowance then
+          judged = judged + 1
+          if refuses == 49 and not known and unverified >= RANGE_REFUSAL * allowance then
+            takes_range = true
+            a, b, c, d = byte(range, 4, 7)
+            local its_wait = (((a * 256 + b) * 256 + c) * 256 + d) * 1000 + SLOT_MS - now
+            if its_wait > guard_wait then guard_scope, guard_wait = 'range', its_wait end
+          end
         end
       end
     end
     if has_address then
-      allowed = override(address, OVERRIDE_AT, 'guard_ip')
-      if not safe and allowed == '' then
-        local unverified, verified = counts(address)
-        local allowance = ADDRESS_FLOOR + ADDRESS_SHARE * verified
-        if unverified >= allowance then
-          judged = judged + 2
-          if not known and unverified >= ADDRESS_REFUSAL * allowance and byte(address, 8) >= DAY_MS / ADDRESS_MS then
-            takes_address = true
-            refuse('guard_ip', slot_wait(address))
+      if address and overridden % 4 < 2 and not safe then
+        a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x = byte(address, 9, 32)
+        local unverified = ((a + g + m + s) * 256 + b + h + n + t) * 256 + c + i + o + u
+        if unverified >= ADDRESS_FLOOR then
+          local allowance = ADDRESS_FLOOR + ADDRESS_SHARE * (((d + j + p + v) * 256 + e + k + q + w) * 256 + f + l + r + x)
+          if unverified >= allowance then
+            judged = judged + 2
+            if not known and unverified >= ADDRESS_REFUSAL * allowance and byte(address, 8) >= 96 then -- Nothing for a day.
+              takes_address = true
+              a, b, c, d = byte(address, 4, 7)
+              local its_wait = (((a * 256 + b) * 256 + c) * 256 + d) * 1000 + SLOT_MS - now
+              if its_wait > guard_wait then guard_scope, guard_wait = 'guard_ip', its_wait end
+            end
           end
         end
       end
-      allowed = override(network, OVERRIDE_AT, 'guard_ip')
-      if not safe and allowed == '' then
-        local unverified, verified = counts(network)
-        if unverified >= NETWORK_FLOOR + NETWORK_SHARE * verified then judged = judged + 4 end
+      if network and overridden % 8 < 4 and not safe then
+        a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x = byte(network, 9, 32)
+        local unverified = ((a + g + m + s) * 256 + b + h + n + t) * 256 + c + i + o + u
+        if unverified >= NETWORK_FLOOR + NETWORK_SHARE * (((d + j + p + v) * 256 + e + k + q + w) * 256 + f + l + r + x) then
+          judged = judged + 4
+        end
       end
     end
-
-    -- Return whether a wide scope is over its allowance in one of its windows. `regions` multiplies the floors.
-    local function is_over(value, regions)
-      local high, low = byte(value, 97, 98)
-      local share = (high * 256 + low) / 10000
-      local unverified, verified = counts(sub(value, 1, 32))
-      if unverified >= SHORT_FLOOR * regions + (SHORT_TIMES * share + SHORT_SHARE) * verified then return true end
-      unverified, verified = counts(sub(value, 33, 64))
-      return unverified >= DAY_FLOOR * regions + (share + DAY_SHARE) * verified
-    end
-    allowed = override(region, REGION_OVERRIDE_AT, 'region')
-    if allowed == '' then
-      if not safe and not device and is_over(region, 1) then judged = judged + 8 end
-      local guessed = counts(sub(region, 65, 96))
-      if guessed > 0 then
-        local _, verified = counts(sub(region, 33, 64))
-        if guessed >= GUESSES_FLOOR + GUESSES_SHARE * verified then judged = judged + 32 end
+    if overridden % 16 < 8 then
+      local verified, aa, bb, cc, dd, ee, ff, gg, hh
+      a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, aa, bb, cc, dd, ee, ff, gg, hh = byte(region, 4, 35)
+      local unverified = ((a + g + m + s) * 256 + b + h + n + t) * 256 + c + i + o + u
+      verified = ((d + j + p + v) * 256 + e + k + q + w) * 256 + f + l + r + x
+      local unverified_day = unverified + ((aa * 256 + bb) * 256 + cc) * 256 + dd
+      local verified_day = verified + ((ee * 256 + ff) * 256 + gg) * 256 + hh
+      if not safe and not device and (unverified >= SHORT_FLOOR or unverified_day >= DAY_FLOOR) then
+        a, b = byte(region, 83, 84)
+        local share = (a * 256 + b) / 10000
+        if unverified >= SHORT_FLOOR + (SHORT_TIMES * share + SHORT_SHARE) * verified
+          or unverified_day >= DAY_FLOOR + (share + DAY_SHARE) * verified_day then
+          judged = judged + 8
+        end
+      end
+      a, b, c, d, e, f, g, h, i, j, k, l = byte(region, 60, 71)
+      if ((a + d + g + j) * 256 + b + e + h + k) * 256 + c + f + i + l >= GUESSES_FLOOR + GUESSES_SHARE * verified_day then
+        judged = judged + 32
       end
     end
-    if has_total then
-      allowed = override(total, REGION_OVERRIDE_AT, 'total')
-      if not safe and not device and allowed == '' and is_over(total, max(1, byte(total, 128))) then judged = judged + 16 end
+    if has_total and overridden % 32 < 16 and not safe and not device then
+      local verified, aa, bb, cc, dd, ee, ff, gg, hh
+      a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, aa, bb, cc, dd, ee, ff, gg, hh = byte(total, 4, 35)
+      local unverified = ((a + g + m + s) * 256 + b + h + n + t) * 256 + c + i + o + u
+      verified = ((d + j + p + v) * 256 + e + k + q + w) * 256 + f + l + r + x
+      local unverified_day = unverified + ((aa * 256 + bb) * 256 + cc) * 256 + dd
+      local verified_day = verified + ((ee * 256 + ff) * 256 + gg) * 256 + hh
+      a, b = byte(total, 83, 84)
+      local share, regions = (a * 256 + b) / 10000, max(1, byte(total, 114))
+      if unverified >= SHORT_FLOOR * regions + (SHORT_TIMES * share + SHORT_SHARE) * verified
+        or unverified_day >= DAY_FLOOR * regions + (share + DAY_SHARE) * verified_day then
+        judged = judged + 16
+      end
     end
 
     local guesses_are_over = judged >= 32
@@ -126,67 +165,5 @@ if ARGV[7] ~= '' and not (own and field(phone, 'u' .. op)) then
       judged = judged + 256
     end
     if captcha == 112 then judged = judged + 128 end
-  end
-
-  -- Count the send at the start of its challenge, before it is recorded: a refused write then counts a send that is not made.
-  count_send = function(start)
-    local counted_in = 0
-    if not safe then
-      counted_in = 1
-      range = added(range, start, RANGE_MS, 1, 0)
-      if takes_range or takes_address then
-        local s = (now - now % 1000) / 1000
-        local d, c, b
-        d = s % 256
-        s = (s - d) / 256
-        c = s % 256
-        s = (s - c) / 256
-        b = s % 256
-        local slot = char((s - b) / 256, b, c, d)
-        if takes_range then range = sub(range, 1, 3) .. slot .. sub(range, 8) end
-        if takes_address then address = sub(address, 1, 3) .. slot .. sub(address, 8) end
-      end
-      if redis.call('PTTL', KEYS[6]) < DAY_MS then
-        redis.call('SET', KEYS[6], range, 'PX', '108000000')
-      else
-        redis.call('SET', KEYS[6], range, 'KEEPTTL')
-      end
-      if has_address then
-        counted_in = 3
-        address, network = added(address, start, ADDRESS_MS, 1, 0), added(network, start, ADDRESS_MS, 1, 0)
-        --# include keep_address
-      end
-      if not device and captcha ~= 112 then
-        counted_in = counted_in + 4
-        region = region_added(region, start, 1, 0, 0)
-        if total then
-          counted_in = counted_in + 8
-          total = region_added(total, start, 1, 0, 0)
-        end
-      end
-    end
-    if total and counted_in >= 8 then
-      -- Count the regions in use: each region counts itself, in its first send of a UTC day.
-      local today = (now - now % DAY_MS) / DAY_MS
-      local in_use, a, b, c, so_far = byte(total, 128, 132)
-      if (a * 256 + b) * 256 + c < today then
-        local low = today % 256
-        local middle = (today - low) / 256 % 256
-        a, b, c, in_use, so_far = (today - low - 256 * middle) / 65536, middle, low, so_far, 0
-      end
-      local unused, was = region_was, 0
-      if unused then
-        local e, f, g = byte(unused, 33, 35)
-        was = (e * 256 + f) * 256 + g
-      end
-      if was - was % 4 < today * 4 then so_far = min(255, so_far + 1) end
-      total = sub(total, 1, 127) .. char(max(in_use, so_far), a, b, c, so_far) .. sub(total, REGION_OVERRIDE_AT)
-      redis.call('HSET', KEYS[9], name, region, '*', total)
-    elseif counted_in >= 4 then
-      redis.call('HSET', KEYS[9], name, region)
-    end
-    if counted_in >= 4 and redis.call('PTTL', KEYS[9]) < WIDE_LIFE_MS - DAY_MS then redis.call('PEXPIRE', KEYS[9], '1728000000') end
-    if captcha == 112 then redis.call('SET', KEYS[10], 'u', 'PX', ARGV[8]) end
-    counted = pack_ms(start) .. char(counted_in, (judged - judged % 256) / 256, judged % 256) .. name
   end
 end

@@ -1,7 +1,7 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3… limits: one a wider limit; 6… guard_keys: the range, the
---       address, its network, the wider scopes, and the captcha's answer; the phone's key stands for each that is not used]
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3… limits: one a wider limit; 6… guard_keys: range, region,
+--       address, network, all regions, and the captcha's answer; the phone's key stands in for each that is not used]
 -- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
 --       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has;
 --       7 guard: see judge.lua, or ''; 8 captcha: the ms for which a used answer is remembered, or ''

@@ -37,7 +37,8 @@ _GUARD_KEYS_AT: Final = 5  # The keys in front of the guard's.
 
 def behind(guard_keys: tuple[str, ...], *keys: str) -> tuple[str, ...]:
     """Return a script's keys, with those of the guard in their fixed places; the first key stands in for others."""
-    return (*keys, *[keys[0]] * (_GUARD_KEYS_AT - len(keys)), *guard_keys)
+    first = keys[0]
+    return (*keys, first, first, first, first)[:_GUARD_KEYS_AT] + guard_keys
 
 
 class Before(NamedTuple):

@@ -3,7 +3,7 @@
 --
 -- KEYS  1 phone_key [; 6… guard_keys: see reserve.lua, without the last]
 -- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or '';
---       5 guard: see move.lua, if the guard shall not count the send, or ''
+--       5 guard: see verify.lua, if the guard shall not count the send, or ''
 -- Returns {now_ms, resend_ms, sends_left}, or {} if the send is gone
 
 --# include clock phone rolling pack

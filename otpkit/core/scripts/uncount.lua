@@ -2,8 +2,8 @@
 if ARGV[5] ~= '' then
   local record = field(phone, 'u' .. ARGV[2])
   if record then
-    --# include records move
     redis.call('HDEL', KEYS[1], 'u' .. ARGV[2])
-    move(ARGV[5], { record }, 0)
+    local has_address, verified, records = byte(ARGV[5], 1) == 49, 0, { record }
+    --# include move
   end
 end

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 phone_key; 2… limits: the wider limits to refund [; 6… guard_keys: see reserve.lua, without the last]
 -- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 stays_counted: whether the phone's quota stays spent (0 or 1);
---       4 reserved_ms: when the send was reserved; 5 guard: see move.lua, or '' [; 6… limits: the rates of each]
+--       4 reserved_ms: when the send was reserved; 5 guard: see verify.lua, or '' [; 6… limits: the rates of each]
 -- Returns {undone, wait_ms}: undone is 1 if this call undid it, else 0. The wait is until the phone's own limits allow another
 --         send
 

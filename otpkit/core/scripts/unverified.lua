@@ -1,6 +1,5 @@
 -- The sends of the challenge are unverified again.
 if ARGV[4] ~= '' then
-  --# include records move
   local link, records = ARGV[3] .. sub(challenge, 7, 10), {}
   for i = 1, #phone.sends do
     local send = phone.sends[i]
@@ -12,5 +11,6 @@ if ARGV[4] ~= '' then
       records[#records + 1] = record
     end
   end
-  if records[1] then move(ARGV[4], records, -1) end
+  local has_address, verified = byte(ARGV[4], 1) == 49, -1
+  --# include move
 end

@@ -4,7 +4,8 @@
 --       this guess for a minute; 6… guard_keys: see reserve.lua, without the last]
 -- ARGV  1 now: in ms, or ''; 2 operation: its id; 3 challenge_field; 4 digests: for each active key the digest of the typed code
 --       under it, and the key's id; 5 fixed_ends_ms: the end of the phone's fixed code, or 0; 6 is_fixed_code: 1 if the
---       typed code is that one, or 0; 7 guard: see move.lua, or ''
+--       typed code is that one, or 0; 7 guard: 1 or 0 if the visitor's address is known, 1 or 0 if
+--       guesses are counted; or ''
 --       [; 8 ip_limit: its rates; without its key, 8… refusal: the ms until another node allows one more, and the limit
 --       and window in ms of that rate]
 -- Returns, after the operation (see operation.lua), with times in ms:

@@ -1,5 +1,7 @@
 """Tencent Cloud SMS 2021-01-11: SendSms, PullSmsSendStatus and PullSmsSendStatusByPhoneNumber. No I/O.
 
+It also dispatches the calls of Tencent Cloud's captcha, which come to the same path.
+
 The variables of a template are numbers: `{1}为您的验证码` or `${1}…`. The sandbox checks the signature and the
 template. It accepts any SdkAppId.
 """
@@ -15,6 +17,7 @@ from otpkit.sandbox.calls import Api, Unacceptable, WireRequest, WireResponse
 from otpkit.sandbox.messages import Message, Sms
 from otpkit.sandbox.phones import country_and_number, e164, recipient
 from otpkit.sandbox.providers.shared import apply_fault, decode, form_of, time_text
+from otpkit.sandbox.providers.tencent import captcha
 from otpkit.sandbox.providers.tencent.responses import TencentError, done, failed, failures, send_status
 from otpkit.sandbox.providers.tencent.signatures import check_v1, check_v3
 from otpkit.sandbox.state import Sandbox
@@ -50,7 +53,7 @@ def _answer(sandbox: Sandbox, request: WireRequest) -> WireResponse:
     api = next((api for api in _CALLS if api == f"tencent.{named.get('Action')}"), None)
     if api is None:
         raise TencentError("InvalidAction", "The request with the action is not supported or valid.")
-    if named.get("Version") != VERSION:
+    if named.get("Version") != _VERSIONS.get(api, VERSION):
         raise TencentError("NoSuchVersion", "The API version does not exist.")
     fields = _fields(request, params)
     sandbox.count(api, _numbers_in(fields))
@@ -203,7 +206,9 @@ _CALLS: Final[Mapping[Api, Callable[[Sandbox, Fields, WireRequest], WireResponse
     "tencent.SendSms": _send_sms,
     "tencent.PullSmsSendStatus": _pull,
     "tencent.PullSmsSendStatusByPhoneNumber": _pull_by_number,
+    "tencent.DescribeCaptchaResult": captcha.describe_captcha_result,
 }
+_VERSIONS: Final[Mapping[Api, str]] = {"tencent.DescribeCaptchaResult": captcha.VERSION}
 
 
 def status_report(message: Message) -> dict[str, object]:
