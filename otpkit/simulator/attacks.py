@@ -9,7 +9,7 @@ from typing import Final, Literal
 from otpkit.simulator.attackers import Campaign, Source, one_range, own_ranges, scattered, victim
 from otpkit.simulator.timeline import DAY_S
 
-Trouble = Literal["gateway-down", "flash-crowd", "conversion-falls"]
+Trouble = Literal["gateway-down", "gateway-rejects", "flash-crowd", "conversion-falls"]
 HOUR: Final = 3600
 NIGHT: Final = "00:00"
 DOWN_S: Final = 20 * 60
@@ -62,6 +62,12 @@ def _troubles() -> Iterator[Attack]:
         about="the gateway loses all messages for 20 minutes",
         starts=("20:00",),
         trouble="gateway-down",
+    )
+    yield Attack(
+        name="gateway-rejects",
+        about="the gateway rejects all messages for 20 minutes",
+        starts=("20:00",),
+        trouble="gateway-rejects",
     )
     yield Attack(
         name="flash-crowd", about="10 % more people come within 60 seconds", starts=("20:00",), trouble="flash-crowd"

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
+from typing import Literal
 from uuid import uuid4
 
 from otpkit.errors import OTPError
@@ -107,8 +108,9 @@ class _Days:
             crowd.return_to(timeline, VICTIM, OWNER_HOURS)
         if attack.trouble == "flash-crowd":
             crowd.rush(timeline, round(RUSH * scenario.honest_per_day), scenario.start_s)
-        if attack.trouble == "gateway-down":
-            timeline.start(_outage(self._site), day * DAY_S + scenario.start_s)
+        if attack.trouble == "gateway-down" or attack.trouble == "gateway-rejects":
+            state: Literal["silent", "refusing"] = "silent" if attack.trouble == "gateway-down" else "refusing"
+            timeline.start(_outage(self._site, state), day * DAY_S + scenario.start_s)
 
     def _begin(self, day: int, haul: Haul) -> None:
         scenario, attack = self._scenario, self._attack
@@ -119,10 +121,10 @@ class _Days:
         self._site.timeline.start(attack.campaign.run(attacker), day * DAY_S + scenario.start_s)
 
 
-def _outage(site: Site) -> Iterator[float]:
-    site.gateway.is_down = True
+def _outage(site: Site, state: Literal["silent", "refusing"]) -> Iterator[float]:
+    site.gateway.state = state
     yield float(DOWN_S)
-    site.gateway.is_down = False
+    site.gateway.state = "up"
 
 
 def run_all(

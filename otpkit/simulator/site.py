@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from otpkit import OTP, CaptchaRequiredError, CodeError, Event, GatewayRejectedError, RateLimitError, Template
 from otpkit.effects import Flow
@@ -20,7 +20,9 @@ TEMPLATE: Final = Template("SMS_000000", sign_name="otpkit")
 
 
 class PocketGateway(Gateway):
-    """A gateway in this process. It keeps the latest code of each phone, and can be down: then messages are lost.
+    """A gateway in this process. It keeps the latest code of each phone.
+
+    Its `state` may change: a gateway that is silent loses its messages, and one that refuses rejects them.
 
     Args:
         name: the gateway's name.
@@ -31,14 +33,17 @@ class PocketGateway(Gateway):
     def __init__(self, name: str, ledger: Ledger, price: Decimal) -> None:
         self.name = name  # type: ignore[misc]  # Two gateways of a run have two names.
         self.codes: dict[str, str] = {}
-        self.is_down = False
+        self.state: Literal["up", "silent", "refusing"] = "up"
         self._ledger = ledger
         self._price = price
 
     def send(self, message: Message) -> Flow[Receipt]:
-        """Keep the code of a message. A gateway that is down does not answer, so the outcome is uncertain."""
+        """Keep the code of a message. The outcome is uncertain while the gateway is silent."""
+        if self.state == "refusing":
+            self._ledger.rejected += 1
+            raise GatewayRejectedError("The simulated gateway is down.", gateway=self.name, category="connection")
         self._ledger.paid += self._price
-        if self.is_down:
+        if self.state == "silent":
             self._ledger.uncertain += 1
             return Receipt(self.name, outcome="uncertain")
         self._ledger.accepted += 1
