@@ -47,9 +47,9 @@ PARTS = [
     ),
     Part(
         "address-that-verified",
-        "lockout-office-1200",
+        "lockout-office-60",
         lambda row: row.honest_refused == 0,
-        {},
+        {"bot_pass": 1.0},
         text="byte(address, 8) >= 96",
         instead="true",
     ),
@@ -65,7 +65,7 @@ PARTS = [
     Part(
         "guesses",
         "sprayer-proxies",
-        lambda row: row.expected_guesses <= 0.002,
+        lambda row: row.expected_guesses <= 0.00125,
         {"honest_per_day": 6_000},
         Rule(guesses_floor=NEVER),
     ),
