@@ -25,7 +25,8 @@ if hour > latest then
 end
 for i = 3, #ARGV, 2 do
   local field = string.format('%.0f %s %s', hour, ARGV[2], ARGV[i])
-  redis.call('HSET', KEYS[1], field, (redis.call('HGET', KEYS[1], field) or 0) + 1)
+  local decisions = redis.call('HGET', KEYS[1], field) or 0
+  redis.call('HSET', KEYS[1], field, decisions + 1)
   if ARGV[i + 1] ~= '' then
     field = string.format('s %s %s', ARGV[i], ARGV[i + 1])
     local noted = redis.call('HGET', KEYS[1], field)
