@@ -14,6 +14,7 @@ from otpkit.simulator.site import Reply, Request, Site
 Source = Literal["datacentre", "proxies", "office"]
 USES: Final = 2  # Requests from one residential proxy.
 VICTIM: Final = number(12_345, 6789)
+OWN_BLOCK: Final = 50_000
 RANGES: Final = 100  # The ranges of an attacker who owns some.
 
 
@@ -109,13 +110,18 @@ Target = Callable[[Random, int], str]
 
 
 def one_range(random: Random, index: int) -> str:
-    """Walk through one range of 10,000 numbers."""
+    """Walk through the numbers of one range that pays out."""
+    return number(OWN_BLOCK, index % 10_000)
+
+
+def peoples_range(random: Random, index: int) -> str:
+    """Walk through the numbers of a range that some of the day's people belong to."""
     return number(TARGET_BLOCK, index % 10_000)
 
 
 def own_ranges(random: Random, index: int) -> str:
     """Draw a number of a hundred ranges that pay out."""
-    return any_number(random, range(50_000, 50_000 + RANGES))
+    return any_number(random, range(OWN_BLOCK, OWN_BLOCK + RANGES))
 
 
 def scattered(random: Random, index: int) -> str:

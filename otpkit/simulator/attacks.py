@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from otpkit.simulator.attackers import Campaign, Source, one_range, own_ranges, scattered, victim
+from otpkit.simulator.attackers import Campaign, Source, one_range, own_ranges, peoples_range, scattered, victim
 from otpkit.simulator.timeline import DAY_S
 
 Trouble = Literal["gateway-down", "gateway-rejects", "flash-crowd", "conversion-falls"]
@@ -133,13 +133,14 @@ def _lockouts() -> Iterator[Attack]:
         for what, campaign, sources in (
             ("region", Campaign(**each, target=scattered), _BOTH),
             ("office", Campaign(**each, target=scattered), _OFFICE),
-            ("range", Campaign(**each, target=one_range), _BOTH),
+            ("range", Campaign(**each, target=peoples_range), _BOTH),
             ("phone", Campaign(**each, target=victim, guesses=1), _BOTH),
         ):
+            article = "an" if what == "office" else "a"
             for source in sources:
                 yield Attack(
                     name=f"lockout-{what}-{rate}{_suffix(source)}",
-                    about=f"{rate:,} requests an hour, all day, to lock out a {what}{_FROM[source]}",
+                    about=f"{rate:,} requests an hour, all day, to lock out {article} {what}{_FROM[source]}",
                     campaign=campaign,
                     source=source,
                     usual=source != "datacentre" and rate in {60, 1_200},
@@ -186,6 +187,7 @@ def _all() -> Iterator[Attack]:
                 starts=starts,
                 campaign=campaign,
                 source=source,
+                usual=source == "proxies" or name.startswith("burst"),
             )
     yield from _lockouts()
     yield from _weeks()

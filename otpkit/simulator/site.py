@@ -14,6 +14,7 @@ from otpkit.gateways import Gateway, Message, Receipt
 from otpkit.simulator.captcha import answer
 from otpkit.simulator.ledger import Kind, Ledger, Party
 from otpkit.simulator.rules import Decider
+from otpkit.simulator.stores import open_store
 from otpkit.simulator.timeline import Timeline
 
 TEMPLATE: Final = Template("SMS_000000", sign_name="otpkit")
@@ -111,8 +112,9 @@ class Site:
         self._price = price
         self._decider = decider
         self._answers = 0
+        self._store = open_store(url)
         self.otp = OTP(
-            url,
+            self._store.client,  # A client that is passed in has its own timeouts.
             self.gateway,
             TEMPLATE,
             b"the secret of a simulated site: no real user has one",
@@ -172,6 +174,7 @@ class Site:
     def close(self) -> None:
         """Close the connection to the store."""
         self.otp.close()
+        self._store.close()
 
     def _record(self, event: Event) -> None:
         self.ledger.events[event.name] += 1

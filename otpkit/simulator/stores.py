@@ -18,6 +18,7 @@ from otpkit.store.sync import SyncStore
 from otpkit.store.url import MEMORY_URL
 
 SERVERS: Final = ("valkey-server", "redis-server")
+_PATIENCE_S: Final = 60
 _START_S: Final = 10.0
 _STOP_S: Final = 5.0
 # The shell ends the server when its standard input closes, so that the server does not outlive this process.
@@ -59,6 +60,18 @@ def _answers(socket: Path, process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
+def open_store(url: str) -> SyncStore:
+    """Return a store whose client waits long for its server: on a busy machine a run must not fail at a pause.
+
+    Args:
+        url: the URL.
+    """
+    store = SyncStore(url)
+    if url != MEMORY_URL and store.shape == "pool":
+        store.client.connection_pool.connection_kwargs |= {"socket_timeout": _PATIENCE_S}
+    return store
+
+
 def measure_and_clear(url: str, namespace: str) -> int | None:
     """Delete all keys of a run. Return the bytes that they used, or None if the store can't tell.
 
@@ -68,7 +81,7 @@ def measure_and_clear(url: str, namespace: str) -> int | None:
     """
     if url == MEMORY_URL:
         return None
-    store = SyncStore(url)
+    store = open_store(url)
     used = 0
     try:
         client = store.client
