@@ -13,6 +13,8 @@ from otpkit.phone import MAINLAND
 from otpkit.policy import DEFAULT_POLICY, Policy
 
 PRICE: Final = Decimal("0.045")  # CNY, of one message to the mainland.
+PROOF_OF_WORK: Final = Decimal("0.00006")  # CNY, of a second of a rented processor at 0.2 CNY an hour.
+_AS_THEY_ARE: Final = ("budgets", "prices")  # Arguments of the `OTP` that need no change.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,4 +62,8 @@ def read_deployment(environ: Mapping[str, str], path: str) -> Deployment:
         region_sends={} if limits is None else {MAINLAND: limits},
         replicas=0,
     )
-    return Deployment(policy=mainland)
+    return Deployment(
+        policy=mainland,
+        guard=reading.otp.get("guard") or Guard(),
+        options={name: reading.otp[name] for name in _AS_THEY_ARE if name in reading.otp},
+    )

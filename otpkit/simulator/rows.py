@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from otpkit.simulator.attackers import Haul
-from otpkit.simulator.deployment import Deployment
+from otpkit.simulator.deployment import PROOF_OF_WORK, Deployment
 from otpkit.simulator.people import Tally
 from otpkit.simulator.scenarios import Scenario
 
@@ -31,6 +31,8 @@ class Row:
         cost: the price of the attacker's messages.
         expected_guesses: the expected number of accounts that the attacker opens by guessing at its own challenges.
         captchas_solved: the captchas that the bots passed.
+        solving_cost: what passing them cost the attacker, if every captcha is passed, as a proof of work is: a second
+            of a rented processor for each. None for captchas that bots rarely pass, as their price is not known.
         honest_sent: the messages that honest people got.
         minutes_until_answered: from the attack's beginning to its first request without a message; None if there is
             none.
@@ -54,6 +56,7 @@ class Row:
     cost: float
     expected_guesses: float
     captchas_solved: int
+    solving_cost: float | None
     honest_sent: int
     minutes_until_answered: float | None
     bytes: int | None
@@ -83,6 +86,7 @@ class Row:
             cost=float(haul.sent * deployment.price),
             expected_guesses=haul.guesses / 10**deployment.policy.code_length,
             captchas_solved=haul.solved,
+            solving_cost=float(haul.solved * PROOF_OF_WORK) if scenario.bot_pass == 1.0 else None,
             honest_sent=tally.sent,
             minutes_until_answered=None if stop is None else round(stop / 60, 1),
             bytes=used,
