@@ -57,8 +57,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     """
     by_run = {(row["attack"], row["start"], row["rule"]): row for row in rows if row["mode"] != "observe"}
     lines = [
-        "| attack | messages sent: no guard, Authgear's rule, prefix rule, `Guard` | people without a code: the same "
-        "| `Guard`: people who saw a captcha | `Guard`: accounts guessed |",
+        "| attack | messages sent | people without a code | people who saw a captcha | accounts guessed |",
         "|---|---|---|---|---|",
     ]
     for (attack, start), name in SHOWN.items():

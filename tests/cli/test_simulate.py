@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_process import otpkit
+from cli_process import COMMAND, environment, otpkit
 
 from otpkit.simulator.attacks import ATTACKS
 from otpkit.simulator.rules import RULES
@@ -99,3 +103,37 @@ def test_a_store_that_is_away_is_reported() -> None:
     ended = otpkit("simulate", "--only", "none", "--processes", "1", env={"OTPKIT_REDIS_URL": "redis://127.0.0.1:1/0"})
     assert ended.status == 9
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+def test_killed_command_leaves_no_process(tmp_path: Path) -> None:
+    """Neither its workers nor the server that it started."""
+    marker = f"TMPDIR={tmp_path}"
+    process = subprocess.Popen(
+        [*COMMAND, "simulate", "--only", "bomber-10000-proxies", "--processes", "2"],
+        env=environment({"TMPDIR": str(tmp_path)}),
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: len(processes_with(marker)) >= 5)  # the command, a shell, the server, two workers
+    finally:
+        process.kill()
+        process.wait()
+    wait_until(lambda: not processes_with(marker))
+
+
+def processes_with(variable: str) -> list[str]:
+    """Return the processes that have a variable in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(folder.name)
+    return found
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
