@@ -40,6 +40,7 @@ class Attack:
         usual: whether the default run has it; `--grid` has all.
         days: how many days are run. The figures are those of the last one.
         every_day: whether the attack is made on each of the days.
+        device: whether the owner of an attacked phone has a device, from a day before.
         largest: the largest site that it is tried with, in honest people a day.
     """
 
@@ -52,6 +53,7 @@ class Attack:
     usual: bool = True
     days: int = 1
     every_day: bool = False
+    device: bool = False
     largest: int = 1_000_000
 
 
@@ -147,6 +149,20 @@ def _lockouts() -> Iterator[Attack]:
                 )
 
 
+def _devices() -> Iterator[Attack]:
+    """Lock-outs of a phone whose owner logged in from the same device on the day before."""
+    for rate in RATES:
+        yield Attack(
+            name=f"lockout-device-{rate}-proxies",
+            about=f"{rate:,} requests an hour, all day, to lock out a phone whose owner has a device, from proxies",
+            campaign=Campaign(count=rate * 24, lasts=DAY_S, target=victim, guesses=1),
+            days=2,
+            device=True,
+            usual=False,
+            largest=1_000,
+        )
+
+
 def _weeks() -> Iterator[Attack]:
     """What the shares that are learned from earlier days change."""
     slow = Campaign(count=1_000, lasts=14 * HOUR, target=scattered)
@@ -190,6 +206,7 @@ def _all() -> Iterator[Attack]:
                 usual=source == "proxies" or name.startswith("burst"),
             )
     yield from _lockouts()
+    yield from _devices()
     yield from _weeks()
 
 

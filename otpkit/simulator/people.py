@@ -31,7 +31,7 @@ OFFICE_SIZE: Final = 100  # Fewer come if they would be more than 3 % of a day; 
 NAT_SIZE: Final = 1_000
 IN_TARGET: Final = 20  # People of each day whose numbers are in the range that attackers may choose.
 TARGET_BLOCK: Final = 77_777
-OWNER_HOURS: Final = (9, 11, 13, 15, 17, 19, 21)  # The owner of an attacked phone logs in this often.
+OWNER_HOURS: Final = (9, 14, 20)  # When the owner of an attacked phone logs in.
 
 
 @dataclass(slots=True)
@@ -120,10 +120,17 @@ class Crowd:
         )
         timeline.start(self._arrive(timeline, arrivals), self._day * DAY_S)
 
-    def return_to(self, timeline: Timeline, phone: str, hours: Sequence[int]) -> None:
-        """Let the owner of one phone log in at these hours of the day. Each time counts as one person."""
+    def return_to(self, timeline: Timeline, phone: str, hours: Sequence[int], *, keeps_device: bool) -> None:
+        """Let the owner of one phone log in at these hours of the day. Each time counts as one person.
+
+        Args:
+            timeline: the clock.
+            phone: the phone.
+            hours: the hours of the day.
+            keeps_device: whether the owner's browser keeps the device of a proof.
+        """
         arrivals = [(3600.0 * hour, 2_000_000 + hour, phone, OWNER_ADDRESS) for hour in hours]
-        timeline.start(self._arrive(timeline, arrivals), self._day * DAY_S)
+        timeline.start(self._arrive(timeline, arrivals, keeps_device=keeps_device), self._day * DAY_S)
 
     def replay(self, timeline: Timeline, log: Trace) -> None:
         """Let the people of a log come. Each of its messages counts as one person."""
@@ -139,16 +146,24 @@ class Crowd:
             person = Person(self._site, self._tally, habits, random, line.phone, line.ip, fates)
             timeline.start(person.live(), timeline.second)
 
-    def _arrive(self, timeline: Timeline, arrivals: list[tuple[float, int, str, str]]) -> Iterator[float]:
+    def _arrive(
+        self, timeline: Timeline, arrivals: list[tuple[float, int, str, str]], *, keeps_device: bool = False
+    ) -> Iterator[float]:
         start = self._day * DAY_S
         for at, index, phone, ip in arrivals:
             yield start + at - timeline.second
             person = Person(self._site, self._tally, self._habits, Random(f"{self._seed}/{index}"), phone, ip)
+            person.keeps_device = keeps_device
             timeline.start(person.live(), timeline.second)
 
 
 class Person:
-    """One honest person. What they do depends on their own random generator, whatever the rule is."""
+    """One honest person. What they do depends on their own random generator, whatever the rule is.
+
+    `keeps_device` is whether their browser keeps the device of a proof.
+    """
+
+    keeps_device = False
 
     def __init__(
         self,
@@ -218,7 +233,9 @@ class Person:
         return reply
 
     def _ask(self, captcha: bool | None = None) -> Reply:
-        reply = self._site.issue(Request(phone=self._phone, ip=self._ip, party="honest", captcha=captcha))
+        device = self._site.devices.get(self._phone) if self.keeps_device else None
+        request = Request(phone=self._phone, ip=self._ip, party="honest", captcha=captcha, device=device)
+        reply = self._site.issue(request)
         self._tally.sent += reply.kind == "sent"
         return reply
 
@@ -235,9 +252,12 @@ class Person:
             wait = max(5.0, wait - 65.0)
         yield wait
         if fate.typo:
-            self._site.verify(self._phone, self._ip, right=False)
+            self._type(right=False)
             yield 8.0
-        return self._site.verify(self._phone, self._ip, right=True)
+        return self._type(right=True)
+
+    def _type(self, *, right: bool) -> bool:
+        return self._site.verify(self._phone, self._ip, right=right, keeps_device=self.keeps_device)
 
 
 class _Fate:

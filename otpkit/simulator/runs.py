@@ -83,7 +83,9 @@ class _Days:
         last = attack.days - 1 if log is None else log.days - 1
         for day in range(last):
             if log is None:
-                self._crowd(day, Tally()).gather(site.timeline, scenario.honest_per_day)
+                crowd = self._crowd(day, Tally())
+                crowd.gather(site.timeline, scenario.honest_per_day)
+                self._return(crowd)
             if attack.every_day:
                 self._begin(day, Haul())
         crowd = self._crowd(last, self.tally)
@@ -106,13 +108,18 @@ class _Days:
 
     def _trouble(self, crowd: Crowd, day: int) -> None:
         scenario, attack, timeline = self._scenario, self._attack, self._site.timeline
-        if attack.campaign is not None and attack.campaign.target is victim:
-            crowd.return_to(timeline, VICTIM, OWNER_HOURS)
+        self._return(crowd)
         if attack.trouble == "flash-crowd":
             crowd.rush(timeline, round(RUSH * scenario.honest_per_day), scenario.start_s)
         if attack.trouble == "gateway-down" or attack.trouble == "gateway-rejects":
             state: Literal["silent", "refusing"] = "silent" if attack.trouble == "gateway-down" else "refusing"
             timeline.start(_outage(self._site, state), day * DAY_S + scenario.start_s)
+
+    def _return(self, crowd: Crowd) -> None:
+        """Let the owner of the attacked phone come, if one phone is attacked."""
+        attack = self._attack
+        if attack.campaign is not None and attack.campaign.target is victim:
+            crowd.return_to(self._site.timeline, VICTIM, OWNER_HOURS, keeps_device=attack.device)
 
     def _begin(self, day: int, haul: Haul) -> None:
         scenario, attack = self._scenario, self._attack

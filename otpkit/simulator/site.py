@@ -112,6 +112,7 @@ class Site:
         self._price = price
         self._decider = decider
         self._answers = 0
+        self.devices: dict[str, str] = {}  # By phone, as browsers of honest people keep them.
         self._store = open_store(url)
         self.otp = OTP(
             self._store.client,  # A client that is passed in has its own timeouts.
@@ -139,7 +140,8 @@ class Site:
         if decider is not None and decider.refuses(request.phone, request.ip, self.timeline.now):
             return Reply("refused", scope="rule")
         try:
-            challenge = self.otp.issue(request.phone, ip=request.ip, captcha=self._answer(request.captcha))
+            device = _device(request.device)
+            challenge = self.otp.issue(request.phone, ip=request.ip, captcha=self._answer(request.captcha), **device)
         except CaptchaRequiredError as asked:
             return Reply("captcha", scope=" ".join(asked.reasons))
         except RateLimitError as limit:
@@ -159,14 +161,23 @@ class Site:
         self._answers += 1
         return answer(self._answers, right=right)
 
-    def verify(self, phone: str, ip: str, *, right: bool) -> bool:
-        """Type a code, the right one or a wrong one. Return whether the phone is now verified."""
+    def verify(self, phone: str, ip: str, *, right: bool, keeps_device: bool = False) -> bool:
+        """Type a code, the right one or a wrong one. Return whether the phone is now verified.
+
+        Args:
+            phone: the phone.
+            ip: the visitor's address.
+            right: whether the code is the right one.
+            keeps_device: whether the visitor's browser keeps the device of the proof, and shows it.
+        """
         code = self.gateway.codes.get(phone, "000000")
         typed = code if right else f"{code[:-1]}{(int(code[-1]) + 1) % 10}"
         try:
-            self.otp.verify(phone, typed, ip=ip)
+            proof = self.otp.verify(phone, typed, ip=ip, **_device(self.devices.get(phone) if keeps_device else None))
         except (CodeError, RateLimitError, BlockedError):
             return False
+        if keeps_device and (device := getattr(proof, "device", None)):
+            self.devices[phone] = device
         if self._decider is not None:
             self._decider.verified(phone, ip, self.timeline.now)
         return True
@@ -178,3 +189,7 @@ class Site:
 
     def _record(self, event: Event) -> None:
         self.ledger.events[event.name] += 1
+
+
+def _device(device: str | None) -> dict[str, Any]:
+    return {} if device is None else {"device": device}
