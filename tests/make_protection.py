@@ -1,6 +1,7 @@
 """The figures of `docs/guides/protection.md`, from the simulator.
 
 python tests/make_protection.py          # runs the simulator, and writes protection.json and the page's table
+python tests/make_protection.py ATTACK…  # runs these attacks alone again
 python tests/make_protection.py table    # writes the table from protection.json
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from otpkit.simulator.attacks import ATTACKS
 from otpkit.simulator.deployment import Deployment
 from otpkit.simulator.rows import Row
 from otpkit.simulator.runs import run_all
-from otpkit.simulator.scenarios import default_scenarios
+from otpkit.simulator.scenarios import Scenario, default_scenarios
 from otpkit.simulator.stores import store_url
 
 GUIDES = Path(__file__).parent.parent / "docs" / "guides"
@@ -86,13 +87,21 @@ def compared(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "bytes"}
 
 
+def key(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what a row was run with."""
+    return tuple(row[field.name] for field in fields(Scenario))
+
+
 def main() -> None:
     """Run the simulator, unless only the table is wanted, and write the files."""
-    if "table" not in sys.argv[1:]:
-        scenarios = list(default_scenarios())
+    only = sys.argv[1:]
+    if only != ["table"]:
+        scenarios = [each for each in default_scenarios() if not only or each.attack in only]
         with store_url(os.environ) as url:
             found = run_all(scenarios, url, Deployment(), on_row=lambda row: print(row.attack, row.rule, flush=True))
-        lines = ",\n".join(json.dumps(compared(row.as_json())) for row in found)
+        known = {key(row): row for row in json.loads(FIGURES.read_text(encoding="utf-8"))} if only else {}
+        known |= {key(row): row for row in (compared(each.as_json()) for each in found)}
+        lines = ",\n".join(json.dumps(known[key(asdict(each))]) for each in default_scenarios())
         FIGURES.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     rows = json.loads(FIGURES.read_text(encoding="utf-8"))
     assert {*rows[0], "bytes"} == {field.name for field in fields(Row)}
