@@ -1,8 +1,9 @@
 """The figures of `docs/guides/protection.md`, from the simulator.
 
-python tests/make_protection.py          # runs the simulator, and writes protection.json and the page's table
+python tests/make_protection.py          # runs the simulator, and writes protection.json and the page's tables
 python tests/make_protection.py ATTACK…  # runs these attacks alone again
-python tests/make_protection.py table    # writes the table from protection.json
+python tests/make_protection.py grid     # runs the part of the grid that the page shows, for protection-grid.json
+python tests/make_protection.py table    # writes the tables from the files
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,15 @@ from otpkit.simulator.attacks import ATTACKS
 from otpkit.simulator.deployment import Deployment
 from otpkit.simulator.rows import Row
 from otpkit.simulator.runs import run_all
-from otpkit.simulator.scenarios import Scenario, default_scenarios
+from otpkit.simulator.scenarios import Scenario, default_scenarios, grid_scenarios
 from otpkit.simulator.stores import store_url
 
+Found = dict[str, Any]
+
 GUIDES = Path(__file__).parent.parent / "docs" / "guides"
-PAGE, FIGURES = GUIDES / "protection.md", GUIDES / "protection.json"
+PAGE, FIGURES, GRID_FIGURES = (GUIDES / name for name in ("protection.md", "protection.json", "protection-grid.json"))
 BEGIN, END = "<!-- begin of the simulator's table -->", "<!-- end of the simulator's table -->"
+BEGIN_GRID, END_GRID = "<!-- begin of the grid's table -->", "<!-- end of the grid's table -->"
 RULES = ("none", "authgear", "prefix", "guard")
 # The attacks of the table, and what they are called in it.
 SHOWN = {
@@ -50,8 +55,39 @@ SHOWN = {
 }
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return the table of the page.
+# The part of the grid that the page shows: people a day, conversion, share of captchas that bots pass, and attacks.
+GRID = (
+    (1_000, 0.70, 0.01, ("none", "burst-scattered-proxies", "slow-scattered-proxies", "lockout-range-1200-proxies")),
+    (1_000, 0.95, 0.01, ("none", "burst-scattered-proxies", "slow-scattered-proxies", "lockout-range-1200-proxies")),
+    (1_000, 0.85, 0.03, ("burst-range-proxies", "burst-scattered-proxies", "slow-scattered-proxies")),
+    (1_000, 0.85, 1.0, ("burst-range-proxies", "burst-scattered-proxies", "burst-scattered")),
+    (1_000, 0.85, 0.01, ("weeks-none", "weeks-slow", "weeks-slow-always")),
+    (20_000, 0.70, 0.01, ("none", "burst-scattered-proxies")),
+    (20_000, 0.85, 0.01, ("none", "burst-scattered-proxies", "slow-scattered-proxies", "flash-crowd")),
+    (20_000, 0.95, 0.01, ("none", "burst-scattered-proxies")),
+)
+
+
+def shown_of_grid() -> Iterator[Scenario]:
+    """Give the scenarios of the grid that the page shows."""
+    known = {key(asdict(each)): each for each in grid_scenarios()}
+    for honest_per_day, conversion, bot_pass, attacks in GRID:
+        for attack in attacks:
+            for start in ATTACKS[attack].starts:
+                scenario = Scenario(
+                    attack=attack,
+                    rule="guard",
+                    mode="enforce",
+                    start=start,
+                    honest_per_day=honest_per_day,
+                    conversion=conversion,
+                    bot_pass=bot_pass,
+                )
+                yield known[key(asdict(scenario))]
+
+
+def table(rows: list[Found]) -> str:
+    """Return the table of the default run.
 
     Args:
         rows: the rows of `otpkit simulate --json`.
@@ -71,41 +107,79 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def grid_table(rows: list[Found]) -> str:
+    """Return the table of the grid, with our rule alone.
+
+    Args:
+        rows: the rows of `shown_of_grid`.
+    """
+    lines = [
+        "| people a day, conversion, bots pass | attack | messages sent, by a captcha | without a code | saw a captcha |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        site = f"{row['honest_per_day']:,}, {row['conversion']:.0%}, {row['bot_pass']:.0%}"
+        sent = f"{row['sent']:,}, {row['captchas_solved']:,}" if ATTACKS[row["attack"]].campaign else "–"
+        attack = f"`{row['attack']}` at {row['start']}"
+        lines.append(
+            f"| {site} | {attack} | {sent} | {share(row['honest_refused'])} | {share(row['honest_captcha'])} |"
+        )
+    return "\n".join(lines)
+
+
 def share(value: float) -> str:
-    """Return a fraction in per cent, with one digit, or 0."""
-    return f"{100 * value:.1f} %" if value else "0"
+    """Return a fraction in per cent, with one digit (two below 1 %), or 0."""
+    return f"{100 * value:.{1 if value >= 0.01 else 2}f} %" if value else "0"
 
 
-def page_with(text: str, rows: list[dict[str, Any]]) -> str:
-    """Return the page with the table of these rows in place of its own."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{rest.partition(END)[2]}"
+def page_with(text: str, rows: list[Found], grid: list[Found]) -> str:
+    """Return the page with the tables of these rows in place of its own."""
+    for begin, end, found in ((BEGIN, END, table(rows)), (BEGIN_GRID, END_GRID, grid_table(grid))):
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n\n{found}\n\n{end}{rest.partition(end)[2]}"
+    return text
 
 
-def compared(row: dict[str, Any]) -> dict[str, Any]:
+def compared(row: Found) -> Found:
     """Return the figures of a row that any server gives alike."""
     return {name: value for name, value in row.items() if name != "bytes"}
 
 
-def key(row: dict[str, Any]) -> tuple[Any, ...]:
+def key(row: Found) -> tuple[Any, ...]:
     """Return what a row was run with."""
     return tuple(row[field.name] for field in fields(Scenario))
 
 
+def rows_of(path: Path) -> list[Found]:
+    """Return the rows of a file."""
+    found: list[Found] = json.loads(path.read_text(encoding="utf-8"))
+    assert all({*row, "bytes"} == {field.name for field in fields(Row)} for row in found)
+    return found
+
+
+def renew(path: Path, scenarios: Iterable[Scenario], only: list[str]) -> None:
+    """Run scenarios, of certain attacks alone if `only` has any, and write their rows to a file."""
+    wanted = list(scenarios)
+    with store_url(os.environ) as url:
+        chosen = [each for each in wanted if not only or each.attack in only]
+        found = run_all(chosen, url, Deployment(), on_row=lambda row: print(row.attack, row.rule, flush=True))
+    known = {key(row): row for row in rows_of(path)} if only else {}
+    known |= {key(row): row for row in (compared(each.as_json()) for each in found)}
+    lines = ",\n".join(json.dumps(known[key(asdict(each))]) for each in wanted)
+    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
 def main() -> None:
-    """Run the simulator, unless only the table is wanted, and write the files."""
-    only = sys.argv[1:]
-    if only != ["table"]:
-        scenarios = [each for each in default_scenarios() if not only or each.attack in only]
-        with store_url(os.environ) as url:
-            found = run_all(scenarios, url, Deployment(), on_row=lambda row: print(row.attack, row.rule, flush=True))
-        known = {key(row): row for row in json.loads(FIGURES.read_text(encoding="utf-8"))} if only else {}
-        known |= {key(row): row for row in (compared(each.as_json()) for each in found)}
-        lines = ",\n".join(json.dumps(known[key(asdict(each))]) for each in default_scenarios())
-        FIGURES.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    rows = json.loads(FIGURES.read_text(encoding="utf-8"))
-    assert {*rows[0], "bytes"} == {field.name for field in fields(Row)}
-    PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    """Run what the command line says, and write the page's tables."""
+    match sys.argv[1:]:
+        case ["table"]:
+            pass
+        case ["grid", *only]:
+            renew(GRID_FIGURES, shown_of_grid(), only)
+        case only:
+            renew(FIGURES, default_scenarios(), only)
+    page = page_with(PAGE.read_text(encoding="utf-8"), rows_of(FIGURES), rows_of(GRID_FIGURES))
+    PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
