@@ -114,7 +114,7 @@ def grid_table(rows: list[Found]) -> str:
         rows: the rows of `shown_of_grid`.
     """
     lines = [
-        "| people a day, conversion, bots pass | attack | messages sent, by a captcha | without a code | saw a captcha |",
+        "| people a day, conversion, bots pass | attack | messages sent, by a captcha | no code | saw a captcha |",
         "|---|---|---|---|---|",
     ]
     for row in rows:

@@ -10,7 +10,7 @@ from otpkit.simulator.rows import Row
 
 _COLOURS: Final = {"none": "#8a8a8a", "authgear": "#d98a29", "prefix": "#4f86c6", "guard": "#2f8f5b"}
 _OTHER: Final = "#555555"
-_LEFT, _PANEL, _GAP, _BAR, _TOP, _RIGHT = 300, 300, 60, 9, 64, 40  # Pixels.
+_LEFT, _PANEL, _GAP, _BAR, _TOP, _RIGHT = 400, 300, 60, 9, 64, 40  # Pixels.
 _SVG: Final = 'xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="11"'
 _Panel = tuple[str, Callable[[Row], float]]
 _PANELS: Final[tuple[_Panel, ...]] = (

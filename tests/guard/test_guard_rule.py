@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from guarded import ADDRESS, FREE, OTHER_ADDRESS, Guarded
+from guarded import ADDRESS, FREE, OTHER_ADDRESS, WIDE, Guarded
 from support.rig import DAY, HOUR, MINUTE, outcome, wrong
 
 from otpkit import CaptchaRequiredError, ExpiredCodeError, Policy, RateLimitError
 from otpkit.guard.rule import Rule
 
 ASKED = "captcha_required"
-WIDE = Rule(range_floor=1000, address_floor=1000, network_floor=1000, short_floor=1000, day_floor=1000)
-"""A rule that asks nobody, from which each test takes one scope."""
 
 
 def only(**numbers: float) -> Rule:
