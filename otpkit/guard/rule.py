@@ -52,7 +52,7 @@ class Rule:
     network_floor: float = 40
     network_share: float = 1.0
     short_floor: float = 15
-    short_times: float = 1.2
+    short_times: float = 1.5
     short_share: float = 0.05
     day_floor: float = 20
     day_share: float = 0.04
