@@ -1,7 +1,7 @@
 """The figures of `docs/guides/protection.md`, from the simulator.
 
 python tests/make_protection.py          # runs the simulator, and writes protection.json and the page's tables
-python tests/make_protection.py ATTACK…  # runs these attacks alone again
+python tests/make_protection.py NAME…    # runs these attacks or rules alone again
 python tests/make_protection.py grid     # runs the part of the grid that the page shows, for protection-grid.json
 python tests/make_protection.py table    # writes the tables from the files
 """
@@ -158,10 +158,10 @@ def rows_of(path: Path) -> list[Found]:
 
 
 def renew(path: Path, scenarios: Iterable[Scenario], only: list[str]) -> None:
-    """Run scenarios, of certain attacks alone if `only` has any, and write their rows to a file."""
+    """Run scenarios, of certain attacks or rules alone if `only` has any, and write their rows to a file."""
     wanted = list(scenarios)
     with store_url(os.environ) as url:
-        chosen = [each for each in wanted if not only or each.attack in only]
+        chosen = [each for each in wanted if not only or {each.attack, each.rule} & {*only}]
         found = run_all(chosen, url, Deployment(), on_row=lambda row: print(row.attack, row.rule, flush=True))
     known = {key(row): row for row in rows_of(path)} if only else {}
     known |= {key(row): row for row in (compared(each.as_json()) for each in found)}
