@@ -33,7 +33,7 @@ def simulate(
         ),
     ] = None,
     grid: Annotated[
-        bool, typer.Option("--grid", help="Run every attack at every size and conversion. It takes about an hour.")
+        bool, typer.Option("--grid", help="Run every attack at every size and conversion. It takes about two hours.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Equal seeds have equal figures.")] = _DEFAULT_SEED,
     policy: Annotated[

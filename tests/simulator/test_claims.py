@@ -14,6 +14,7 @@ from otpkit.simulator.rows import Row
 
 HOUR = 3600
 BEFORE_THE_CAPTCHA = 60  # Messages of a scattered burst, at 1,000 people a day.
+BEFORE_THE_CAPTCHA_AT_20_000 = 150
 PASSED = 0.01  # of the requests of a burst, by bots that pass 1 % of captchas
 CHANCE = 35  # Messages more, as 100 ± 10 of 10,000 captchas are passed.
 ARRIVES = 0.12  # The share of a day that comes during a burst and the 30 minutes after, at its busiest.
@@ -49,12 +50,21 @@ def test_a_wide_burst_gets_what_its_captchas_pass(valkey_url: str, attack: str, 
     assert row.honest_refused < 0.001
 
 
+def test_a_wide_burst_on_a_large_site_gets_little_more(valkey_url: str) -> None:
+    """The captcha is asked for later where more people come."""
+    row = row_of(valkey_url, "burst-scattered-proxies", honest_per_day=20_000)
+    assert row.sent <= PASSED * row.attempted + BEFORE_THE_CAPTCHA_AT_20_000
+    assert row.honest_captcha <= ARRIVES
+    assert row.honest_refused < 0.001
+
+
 @pytest.mark.parametrize("source", ["", "-proxies"])
 @pytest.mark.parametrize("shape", ["scattered", "100-ranges"])
 def test_a_slow_attack_gets_few_messages_a_day(valkey_url: str, shape: str, source: str) -> None:
-    row = row_of(valkey_url, f"slow-{shape}{source}")
-    assert row.sent <= SLOW
-    assert row.honest_refused < 0.001
+    for conversion in (0.70, 0.85, 0.95) if source else (0.85,):
+        row = row_of(valkey_url, f"slow-{shape}{source}", conversion=conversion)
+        assert row.sent <= SLOW
+        assert row.honest_refused < 0.001
 
 
 @pytest.mark.parametrize("attack", ["none", *TROUBLES])
