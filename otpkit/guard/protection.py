@@ -46,6 +46,8 @@ class Protection:
             self.fallback = _bound(guard.fallback, keys.fallback_captchas)
         self._keys, self._namespace = keys, namespace
         self.notes_key = f"{namespace}:{{guard}}:notes"
+        self.noted: dict[tuple[str, str, str], int] = {}  # Decisions that this process has not written yet.
+        self.noted_s = 0.0  # When it wrote last, by `Config.elapsed_s`.
         self._networks = tuple(map(ipaddress.ip_network, guard.safe_networks))
         self._phones = _phones(guard, policy)
         self._range_key = lru_cache(maxsize=1024)(lambda prefix: self.scope_key("range", prefix))
