@@ -1,4 +1,4 @@
-"""A process is killed before or after sending a message: the send is uncertain after 30 s, and nothing stays blocked."""
+"""A process is killed before or after it sends a message: the send is uncertain after 30 s, and nothing is stuck."""
 
 from __future__ import annotations
 
