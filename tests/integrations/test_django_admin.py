@@ -1,4 +1,4 @@
-"""The admin page: how a number stands, and an unblocking that the log remembers."""
+"""The admin page: it shows the standing of a number, and an unblocking is logged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def live() -> Iterator[Site]:
 
 
 def staff(*permissions: str) -> Browser:
-    """Return the browser of a member of the staff with some permissions for numbers."""
+    """Return the browser of a staff member with some permissions for numbers."""
     user = User.objects.create(username="staff", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=[f"{each}_phone" for each in permissions]))
     browser = Browser()

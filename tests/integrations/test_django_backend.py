@@ -1,4 +1,4 @@
-"""The authentication backend: a proof is let in, and nothing else."""
+"""The authentication backend accepts a proof and nothing else."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_number_without_a_user_and_an_inactive_user_are_nobody(live: Site) -> 
 def test_nothing_but_a_proof_is_let_in(live: Site, credentials: dict[str, Any]) -> None:
     User.objects.create_user(PHONE, password="right")
     assert authenticate(None, **credentials) is None
-    # Awaited too: ModelBackend's own would take the password.
+    # ModelBackend's own `aauthenticate` would accept the password.
     assert async_to_sync(backend().aauthenticate)(None, **credentials) is None
 
 
