@@ -1,4 +1,4 @@
-"""What the operations answer, over HTTP."""
+"""The answers of the operations over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def wrong(code: str) -> str:
 
 
 def refusal(answer: requests.Response, status: int, code: str) -> dict[str, Any]:
-    """Return a problem document, once it is certain that it is one."""
+    """Return a problem document, after a check that the answer is one."""
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["content-language"] in {"en", "zh-CN"}
@@ -93,7 +93,7 @@ def test_a_gateways_refusal_is_502_and_tells_who_must_act(stage: Served, phone: 
     answer = stage.post("/v1/challenges", {"phone": phone})
     assert refusal(answer, 502, "gateway_rejected")["category"] == "account"
     assert "123456" not in answer.text
-    stage.issue(phone)  # nothing was counted
+    stage.issue(phone)  # No send was counted.
 
 
 def test_a_request_sent_twice_with_one_key_has_one_effect_and_one_answer(stage: Served, phone: str) -> None:
@@ -330,7 +330,7 @@ def test_forty_double_clicks_send_one_message_and_give_one_proof(stage: Served, 
 
 
 def post(stage: Served, path: str, body: dict[str, str]) -> requests.Response:
-    """POST by a connection of its own: a session is no thing for threads."""
+    """POST on a connection of its own: threads can't share a session."""
     return requests.post(stage.base_url + path, json=body, headers={"Authorization": f"Bearer {KEY}"}, timeout=20)
 
 
