@@ -1,4 +1,4 @@
-"""The inbox page without scripts: the search, the forms, and the request behind each message."""
+"""The inbox page without scripts: the search, the forms, and the request of each message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def alibaba(client: Client) -> Alibaba:
 
 
 def post(client: Client, path: str, form: dict[str, str] | None = None, **headers: str | None) -> requests.Response:
-    """Post a form as a browser does from the page itself; a header given as None is left out."""
+    """Post a form as a browser does from the page itself. A header of None is left out."""
     sent = {"Origin": client.address.base_url} | {name.replace("_", "-"): value for name, value in headers.items()}
     return client.api("POST", path, data=form or {}, headers=sent, allow_redirects=False)
 
