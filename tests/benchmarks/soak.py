@@ -31,8 +31,7 @@ from tests.benchmarks.soak_callers import THREADS, Callers
 from tests.benchmarks.soak_journal import Board, Kind, policy_of
 from tests.benchmarks.table import Row, render
 
-# Time until StoreUnavailableError, or until a script is answered. Later scripts of that call are not counted.
-BOUND_S = 3.0
+BOUND_S = 3.0  # Time of one script until its reply, or until StoreUnavailableError.
 BUSY_S = 1.0  # Additional time for hosts whose processors are as busy as in a soak.
 
 
