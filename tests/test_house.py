@@ -222,9 +222,7 @@ def test_no_imports_run_in_a_circle() -> None:
 
 @pytest.mark.parametrize("name", modules())
 def test_each_library_is_imported_in_its_own_place_alone(name: str) -> None:
-    """Only the shells import Redis, only the transport imports HTTP, and extras are imported in their folders on first
-    use.
-    """
+    """Only the shells import Redis, only the transport imports HTTP, and only their own folders import extras, lazily."""
     for each in imports_of(name):
         library = each.name.partition(".")[0]
         if library in sys.stdlib_module_names or library == "otpkit":

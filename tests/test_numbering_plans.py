@@ -121,9 +121,7 @@ def _mobile_pattern(region: str) -> tuple[re.Pattern[str], tuple[int, ...]]:
 
 
 def _pairs(region: str) -> set[tuple[str, str]]:
-    """Return pairs of mobile numbers, where one has an additional prefix of two or three digits that is the only
-    possible one.
-    """
+    """Return pairs of mobile numbers. One has two or three more digits in front, and only this prefix is possible."""
     rng = random.Random(12)
     (pattern, lengths), code, found = _mobile_pattern(region), phonenumbers.country_code_for_region(region), set()
     for length, longer in itertools.product(lengths, repeat=2):

@@ -188,9 +188,7 @@ def test_what_is_included_reads_no_argument_but_the_time(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*SCRIPTS, *INCLUDED])
 def test_every_key_is_an_element_of_keys(name: str) -> None:
-    """Proxies of managed clusters parse the text: each key is KEYS[digit], each command a literal, and no call is
-    nested.
-    """
+    """Proxies of managed clusters parse the text: each key is KEYS[digit], each command a literal, no call nested."""
     _, body = parts_of(name)
     code = re.sub(r"--.*", "", body)
     calls = re.findall(r"redis\.call\(([^()]*)", code)

@@ -1,6 +1,4 @@
-"""A copied store reveals nothing: it has no clear text, nothing that can be searched offline, and nothing kept
-forever.
-"""
+"""A copied store reveals nothing: no clear text, nothing that can be searched offline, nothing kept forever."""
 
 from __future__ import annotations
 

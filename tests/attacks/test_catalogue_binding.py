@@ -221,9 +221,7 @@ def test_row_31_without_the_store_nothing_is_sent_or_granted(
 
 
 def test_row_32_a_miss_costs_what_a_hit_costs(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 32, timing: with and without a live code, `verify` computes the same MACs and sends the same amount to
-    Redis.
-    """
+    """Row 32, timing: with and without a live code, `verify` computes the same MACs and sends Redis the same amount."""
     rig = memory_rig
     otp = rig.heard()
     otp.issue(PHONE)

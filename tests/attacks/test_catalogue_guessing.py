@@ -190,9 +190,7 @@ def test_row_28_a_lock_holds_on_every_path(rig: Rig) -> None:
 
 
 def test_row_29_one_code_over_many_phones_is_limited_by_address(rig: Rig) -> None:
-    """Row 29, inverted guessing: one code tried at many phones uses up the address's guesses, with or without live
-    codes.
-    """
+    """Row 29, inverted guessing: one code tried at many phones uses up the address's guesses, for any live codes."""
     otp = rig.heard(policy=Policy(ip_failures="10/hour"))
     phones = [f"+861380013{number:04d}" for number in range(15)]
     for phone in phones[:5]:

@@ -92,9 +92,7 @@ def life_of(rig: Rig, otp: Any, phone: str, gateway: Listening) -> list[Any]:
 def test_no_outcome_of_a_gateway_leaks(
     memory_rig: Rig, gateway: Listening, log: pytest.LogCaptureFixture, capfd: Any, number: str
 ) -> None:
-    """The message is accepted, rejected for each reason, or uncertain for each reason, over real HTTP, with DEBUG
-    logs.
-    """
+    """The message is accepted, rejected for each reason, or uncertain for each, over real HTTP, with DEBUG logs."""
     otp = memory_rig.heard(gateway=gateway, policy=POLICY, clock=None)
     shown = life_of(memory_rig, otp, f"+86{number}", gateway)
     if number in REJECTED:

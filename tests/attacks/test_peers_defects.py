@@ -82,8 +82,7 @@ def test_defect_7_codes_are_uniform() -> None:
     for place in range(6):
         seen = Counter(code[place] for code in codes)
         assert len(seen) == 10
-        # Nine degrees of freedom: one run in 10,000 exceeds 33.7. The input is fixed, so the result is always the
-        # same.
+        # Nine degrees of freedom: one run in 10,000 exceeds 33.7. The input is fixed, so the result is too.
         assert sum((seen[digit] - count / 10) ** 2 / (count / 10) for digit in "0123456789") < 33.7
     for number, code in ((0, "000000"), (999_999, "999999"), (1_000_000, "000000"), (7, "000007")):
         key._mac = lambda _, number=number: number.to_bytes(32, "big")

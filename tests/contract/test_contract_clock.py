@@ -1,6 +1,4 @@
-"""The store's clock goes back, as after a failover: no call has to wait for it to catch up, and nothing lives too
-long.
-"""
+"""The store's clock goes back, as after a failover: no call waits for it to catch up, and nothing lives too long."""
 
 from __future__ import annotations
 

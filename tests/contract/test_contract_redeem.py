@@ -118,8 +118,9 @@ def test_a_request_is_a_text(rig: Rig, otp: Any, proved: Any, request_: Any) -> 
 
 
 def test_the_record_is_what_the_version_before_reads(rig: Rig, otp: Any, proved: Any) -> None:
-    """The previous version compares all bytes after byte 13 with its operation, and reads an unknown field's first
-    bytes as a time.
+    """The previous version compares all bytes after byte 13 with its operation.
+
+    It reads the first bytes of an unknown field as a time.
     """
     proof = proved(otp)
     otp.redeem(proof.token, idempotency_key=KEY)
