@@ -76,8 +76,7 @@ LAYERS = [
 ]
 FLOWS = next(i for i, layer in enumerate(LAYERS) if "core.flows" in layer)
 
-# The modules that may import a library (a folder's name stands for all its modules), and the imports that must be
-# lazy.
+# The modules that may import a library (a folder's name stands for all its modules), and those that must be lazy.
 LIBRARIES = {
     "aiohttp": {"transport.aio"},
     "anyio": {"integrations.fastapi"},
@@ -222,7 +221,7 @@ def test_no_imports_run_in_a_circle() -> None:
 
 @pytest.mark.parametrize("name", modules())
 def test_each_library_is_imported_in_its_own_place_alone(name: str) -> None:
-    """Only the shells import Redis, only the transport imports HTTP, and only their own folders import extras, lazily."""
+    """Only the shells import Redis, only the transport imports HTTP, and only their folders import extras, lazily."""
     for each in imports_of(name):
         library = each.name.partition(".")[0]
         if library in sys.stdlib_module_names or library == "otpkit":
@@ -259,8 +258,7 @@ PRIVATE = {
     "store.pool": {"_available_connections", "_idle", "_in_use_connections", "_lock", "_parser", "_sock"},
     # Names of its own class, and of redis-py's pools and connections.
     "store.sync": {"_checkpid", "_client", "_hiredis_PushNotificationType", "_parser", "_reader", "_sock"},
-    # Names of aiohttp's session, to prevent a repeated request, and of asyncio's transports, to close them without a
-    # loop.
+    # Names of aiohttp's session, to prevent a repeated request, and of asyncio's transports, to close them without it.
     "transport.aio": {"_retry_connection", "_sock", "_ssl_protocol", "_transport"},
     # Django documents both.
     "integrations.django.backends": {"_default_manager"},

@@ -103,8 +103,7 @@ def test_the_current_spelling_is_taken(phone: str) -> None:
     assert parse(phone, ALL) == phone
 
 
-# Regions in which a fixed prefix turns a shorter mobile number into a longer one, and the two are not known to be
-# equal.
+# Regions in which a fixed prefix turns a shorter mobile number into a longer one, not known to be the same.
 DIFFERENT = {
     "AD": "690 is a range of its own",
     "IS": "38 is for machines",

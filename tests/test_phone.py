@@ -291,7 +291,7 @@ def test_regions_that_share_a_country_code_are_told_apart() -> None:
         ("+852 5123 4567 ext 1", "only digits"),
     ],
 )
-def test_a_landline_an_invalid_or_a_mended_number_of_another_region_is_refused(text: str, reason: str) -> None:
+def test_a_landline_an_invalid_or_a_repaired_number_of_another_region_is_refused(text: str, reason: str) -> None:
     with pytest.raises(PhoneError, match=reason) as caught:
         parse(text, frozenset({"CN", "HK", "GB", "US"}))
     assert not isinstance(caught.value, RegionError)

@@ -148,7 +148,7 @@ def test_a_long_temporary_directory_gives_a_socket_path_that_fits(
     assert list(deep.iterdir()) == []
 
 
-def test_nobody_answers_on_a_socket_that_is_not_there(tmp_path: Path) -> None:
+def test_a_socket_that_does_not_exist_does_not_answer(tmp_path: Path) -> None:
     assert not ping(tmp_path / "s.sock")
 
 

@@ -30,8 +30,7 @@ def beside(server: str, sizes: Sizes) -> Iterator[Row]:
                 lambda: bench.verifying(bench.issued(calls)),
                 sizes.rounds,
             )
-            # The version that counts before it compares is exact under concurrency, like the library. The other is
-            # not.
+            # The version that counts before it compares is exact under concurrency, like the library. The other isn't.
             exact = theirs is handwritten.verify_counting_first
             yield at_least(f"verify / {figure}", verify, 2.0) if exact else Row(f"verify / {figure}", f"{verify:.2f}")
         issue = ratio(lambda: _issuing(client, calls), lambda: bench.issuing(calls), sizes.rounds)

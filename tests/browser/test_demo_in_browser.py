@@ -75,7 +75,7 @@ def test_the_sides_are_stacked_on_a_narrow_screen(stage: DemoStage, open_page: O
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
-def test_the_demonstration_shuts_nobody_out(
+def test_the_demonstration_is_accessible(
     stage: DemoStage, open_page: Open, shut_out: Callable[[Page], list[str]], look: str
 ) -> None:
     page = open_page(f"{stage.base_url}/signup", color_scheme=look)

@@ -279,7 +279,7 @@ def fill(inbox: Inbox) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("is_full", [False, True], ids=["empty", "full"])
-def test_nobody_is_shut_out(
+def test_the_inbox_is_accessible(
     inbox: Inbox, open_page: Open, shut_out: Callable[[Page], list[str]], scheme: str, is_full: bool
 ) -> None:
     page = open_page(inbox.address.base_url, color_scheme=scheme)

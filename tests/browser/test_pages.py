@@ -42,7 +42,7 @@ def test_full_width_digits_are_digits_without_scripts_too(site: PageSite, open_p
     is_welcomed(page)
 
 
-def test_what_is_no_number_is_refused_and_can_be_mended(site: PageSite, open_page: Open) -> None:
+def test_an_invalid_number_is_refused_and_can_be_corrected(site: PageSite, open_page: Open) -> None:
     page = open_page(site.url)
     field = page.get_by_label("Mobile number")
     field.fill("12")

@@ -162,7 +162,7 @@ def test_letters_are_left_out_and_surplus_digits_too(site: PageSite, open_page: 
     expect(code_field(page)).to_have_value("1234")
 
 
-def test_a_digit_is_mended_where_it_stands(site: PageSite, open_page: Open) -> None:
+def test_a_missing_digit_can_be_inserted(site: PageSite, open_page: Open) -> None:
     page = open_page(site.url)
     ask_for_code(page)
     type_code(page, site.code[1:])

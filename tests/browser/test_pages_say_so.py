@@ -275,7 +275,7 @@ def test_a_page_that_lacks_a_proof_leads_to_the_form_and_back(
         assert page.url == account
 
 
-def test_notices_shut_nobody_out(site: PageSite, open_page: Open, shut_out: Callable[[Page], list[str]]) -> None:
+def test_notices_are_accessible(site: PageSite, open_page: Open, shut_out: Callable[[Page], list[str]]) -> None:
     page = open_page(site.url)
     ask_for_code(page)
     come_back_after(site, page, 60)

@@ -58,7 +58,7 @@ def both(rig: Rig, spare: Outbox) -> Any:
 
 
 @pytest.mark.parametrize("category", MENDABLE)
-def test_the_next_one_is_tried_after_a_rejection_that_it_can_mend(
+def test_the_next_gateway_is_tried_after_a_retryable_rejection(
     rig: Rig, both: Any, spare: Outbox, category: str
 ) -> None:
     """The challenge and `status` name the gateway that sent, and the code is the one in the message."""
@@ -136,7 +136,7 @@ def test_where_all_are_uncertain_the_first_is_the_one_that_may_have_served(rig: 
     assert (challenge.delivery, challenge.gateway) == ("uncertain", "outbox")
 
 
-def test_who_served_is_forgotten_with_the_send(rig: Rig, both: Any) -> None:
+def test_the_gateway_of_a_send_is_forgotten_with_it(rig: Rig, both: Any) -> None:
     """The next send after a day removes the entry."""
     both.issue(PHONE)
     rig.advance(2 * 86_400)
@@ -224,7 +224,7 @@ def test_a_gateway_that_rests_serves_where_no_other_does(rig: Rig, spare: Outbox
     assert otp.issue(PHONE).gateway == "outbox"
 
 
-def test_events_tell_who_failed_and_who_served(rig: Rig, spare: Outbox) -> None:
+def test_events_name_the_gateways_that_failed_and_served(rig: Rig, spare: Outbox) -> None:
     """The events contain the gateway's code."""
     otp = rig.heard(gateway=Failover([rig.outbox, spare]), policy=OFTEN)
     rig.outbox.reject_next(refusal("account", gateway_code="isv.OUT_OF_SERVICE"))
@@ -288,7 +288,7 @@ def test_voice_without_a_gateway_that_calls_is_a_configuration_error(rig: Rig, o
     assert otp.issue(PHONE).sends_left == 9
 
 
-def test_a_fixed_code_is_sent_by_nobody(rig: Rig, spare: Outbox) -> None:
+def test_no_gateway_sends_a_fixed_code(rig: Rig, spare: Outbox) -> None:
     """No gateway is called, for any configuration."""
     fixed = FixedCode(PHONE, code="135790", until=rig.at() + timedelta(days=1), purposes={"signup"})
     otp = rig.otp(gateway=Failover([rig.outbox, spare]), fixed_codes=[fixed])

@@ -146,7 +146,7 @@ def test_a_right_form_sent_twice_gets_one_proof_twice(rig: Rig, otp: Any) -> Non
         otp.verify(PHONE, code, idempotency_key=KEY)
 
 
-def test_another_code_with_the_same_key_is_judged_anew(rig: Rig, otp: Any) -> None:
+def test_another_code_with_the_same_key_is_another_request(rig: Rig, otp: Any) -> None:
     """A request with another code never receives the proof of the key, neither before nor after the right one."""
     otp.issue(PHONE)
     code = rig.outbox[-1].code

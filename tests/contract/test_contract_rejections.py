@@ -177,7 +177,7 @@ def test_a_challenge_with_another_send_under_way_stays(rig: Rig) -> None:
 
 @pytest.mark.parametrize("category", [None, "account", "number", "rate_limit"])
 @pytest.mark.parametrize("meanwhile", ["erase", "revoke"])
-def test_what_was_taken_away_meanwhile_is_not_created_anew(rig: Rig, category: Any, meanwhile: str) -> None:
+def test_nothing_removed_in_the_meantime_is_created_again(rig: Rig, category: Any, meanwhile: str) -> None:
     """Neither a settlement nor an undo restores an erased phone or a revoked challenge."""
     other = rig.otp()
 

@@ -146,7 +146,7 @@ def test_no_wider_limit_is_a_phones(rig: Rig) -> None:
     assert otp.standing(PHONE) == ALL_CLEAR
 
 
-def test_a_clock_that_went_back_makes_nobody_wait_longer(rig: Rig, otp: Any) -> None:
+def test_a_clock_that_went_back_makes_no_wait_longer(rig: Rig, otp: Any) -> None:
     """After a failover to a slower clock, a recorded time in the future counts as now."""
     otp.issue(PHONE)
     with pytest.raises(WrongCodeError):

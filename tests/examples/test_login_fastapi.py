@@ -84,7 +84,7 @@ def test_a_code_is_worth_nothing_in_another_session(app: Example) -> None:
     assert post(app, "/api/login/verifications", body).status_code == 200
 
 
-def test_who_has_no_account_learns_it_with_the_code_alone(app: Example) -> None:
+def test_a_missing_account_is_revealed_only_after_the_code(app: Example) -> None:
     answers = [post(app, "/api/login/challenges", {"phone": phone}) for phone in (NOBODY, GRACE)]
     assert answers[0].json() == answers[1].json()
     proof = post(app, "/api/login/verifications", {"phone": NOBODY, "code": app.code(NOBODY)}).json()
@@ -92,7 +92,7 @@ def test_who_has_no_account_learns_it_with_the_code_alone(app: Example) -> None:
     assert get(app, "/me").status_code == 401
 
 
-def test_a_forged_cookie_is_nobodys(app: Example) -> None:
+def test_a_forged_cookie_logs_in_no_user(app: Example) -> None:
     # The cookie contains {"phone": Ada's}.
     app.session.cookies.set("session", "eyJwaG9uZSI6ICIrODYxMzgwMDEzODAwMCJ9.Z.Z")
     assert get(app, "/me").status_code == 401

@@ -80,7 +80,7 @@ def test_it_unblocks_a_number_and_the_log_remembers(live: Site) -> None:
     assert "+*********9000" in browser.get("/admin/").content.decode()
 
 
-def test_who_may_only_view_does_not_unblock(live: Site) -> None:
+def test_a_viewer_can_not_unblock(live: Site) -> None:
     block(live)
     browser = staff("view")
     shown = post(browser, phone=PHONE)
@@ -92,7 +92,7 @@ def test_who_may_only_view_does_not_unblock(live: Site) -> None:
     assert not LogEntry.objects.exists()
 
 
-def test_who_may_neither_sees_nothing(live: Site) -> None:
+def test_a_user_without_permissions_sees_nothing(live: Site) -> None:
     browser = staff()
     assert browser.get(URL).status_code == 403
     assert browser.post(URL, {"csrfmiddlewaretoken": token_of(browser), "phone": PHONE}).status_code == 403

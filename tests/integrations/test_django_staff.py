@@ -157,7 +157,7 @@ def test_refusal_is_told_to_signal_and_log(live: Site, staff: User, caplog: pyte
 
 
 @pytest.mark.parametrize("purpose", ["payment", "reset", "change number", "Login", "logins"])
-def test_proof_of_another_purpose_logs_nobody_in(live: Site, purpose: str) -> None:
+def test_proof_of_another_purpose_logs_no_user_in(live: Site, purpose: str) -> None:
     User.objects.create(username=PHONE)
     proof = proof_of(live, purpose)
     assert authenticate(None, proof=proof) is None
@@ -219,7 +219,7 @@ class QuickLogin(LoginView):
 
 
 @pytest.mark.parametrize("view", [QuickLogin.as_view(), LoginView.as_view(purpose="quick login")])
-def test_login_page_of_a_purpose_that_logs_nobody_in_is_told(live: Site, view: Any) -> None:
+def test_login_page_of_a_purpose_without_login_is_reported(live: Site, view: Any) -> None:
     with override_settings(ROOT_URLCONF=(path("a/", include([path("b/", view)])), *urlpatterns)):
         assert "quick login" in findings()["otpkit.E006"]
         with override_settings(OTPKIT=live.options(LOGIN_PURPOSES=["login", "quick login"])):

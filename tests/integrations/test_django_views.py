@@ -236,7 +236,7 @@ def test_reports_of_errors_hide_the_number_and_the_code(live: Site, url: str) ->
     assert answer.wsgi_request.sensitive_post_parameters == ("phone", "code")
 
 
-def test_who_is_logged_in_stays_so_while_a_number_is_verified(live: Site) -> None:
+def test_a_verification_keeps_the_current_login(live: Site) -> None:
     browser = Browser()
     browser.force_login(User.objects.create(username="ada"), "django.contrib.auth.backends.ModelBackend")
     assert browser.verify(live, "/payment/")["Location"] == "/paid/"

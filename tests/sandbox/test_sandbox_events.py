@@ -150,7 +150,7 @@ def test_what_was_cleared_is_told_of_no_more(clock: Clock) -> None:
     assert {event.message.phone for event in told[1:] if event.message} == {"13700137000"}
 
 
-def test_receipts_come_in_the_order_of_their_times_and_once_for_all_who_watch(clock: Clock) -> None:
+def test_receipts_come_in_order_of_time_and_once_for_all_watchers(clock: Clock) -> None:
     sandbox = Sandbox(clock=clock)
     first = sandbox.last_event()
     sandbox.record(sms("13900100082", "13800138000"), "1")  # The receipt of the first number is late.
@@ -202,7 +202,7 @@ def test_open_streams_do_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -
     assert caplog.records == []
 
 
-def test_a_reader_that_reads_nothing_holds_nobody_up(client: Client) -> None:
+def test_a_reader_that_reads_nothing_delays_no_other(client: Client) -> None:
     with socket.create_connection((client.address.host, client.address.port), timeout=10) as idle:
         idle.sendall(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         idle.recv(10)
@@ -213,7 +213,7 @@ def test_a_reader_that_reads_nothing_holds_nobody_up(client: Client) -> None:
             assert client.send().json()["success"]
 
 
-def test_a_long_queue_that_changes_often_holds_nobody_up(client: Client) -> None:
+def test_a_long_queue_that_changes_often_delays_no_send(client: Client) -> None:
     first = str(client.sandbox.last_event())
     for _ in range(MAX_FAULTS - 1):
         client.sandbox.add_fault(Fault("drop", phone="13700137000"))

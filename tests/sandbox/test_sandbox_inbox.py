@@ -272,7 +272,7 @@ def test_a_hostile_message_is_text_throughout(client: Client, text: str) -> None
     assert len(html.unescape(news[1])) < 100
 
 
-def test_no_code_is_shown_big_that_nobody_could_type(client: Client) -> None:
+def test_a_code_too_long_to_type_is_not_highlighted(client: Client) -> None:
     client.send(sms_param=json.dumps({"code": "1" * 13}))
     assert 'class="code"' not in client.api("GET", "/").text
     client.send(sms_param=json.dumps({"code": "1" * 12}))

@@ -185,7 +185,7 @@ def _hanging_up(listener: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("behave", [_silent, _hanging_up])
-def test_nobody_who_answers_holds_nothing_up(behave: Callable[[socket.socket], None]) -> None:
+def test_a_receiver_that_does_not_answer_delays_nothing(behave: Callable[[socket.socket], None]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         behave(listener)

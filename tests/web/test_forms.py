@@ -92,7 +92,7 @@ def page() -> Iterator[Page]:
     page.otp.close()
 
 
-def test_a_visitor_is_first_asked_for_his_number(page: Page) -> None:
+def test_a_visitor_is_first_asked_for_a_number(page: Page) -> None:
     answer = page.show()
     assert (answer.status, answer.body, answer.proof) == (200, "page 2", None)
     assert (page.view.step, page.view.problem, page.view.challenge) == ("phone", "", None)
@@ -245,7 +245,7 @@ def test_a_form_that_comes_twice_is_answered_twice_alike(page: Page) -> None:
         page.redeem(page.state, "other")
 
 
-def test_a_proof_whose_life_is_over_begins_anew(page: Page) -> None:
+def test_an_expired_proof_leads_to_a_new_start(page: Page) -> None:
     page.verify()
     kept = dict(page.state)
     page.clock.advance(301)

@@ -61,7 +61,7 @@ def test_another_number_gets_another_code(page: Page) -> None:
     assert page.view.notice == ""
 
 
-def test_where_nobody_knows_whether_it_was_sent_the_page_says_no_more(page: Page) -> None:
+def test_an_uncertain_resend_has_a_notice_of_its_own(page: Page) -> None:
     page.post("send", phone=PHONE)
     page.clock.advance(60)
     page.show()

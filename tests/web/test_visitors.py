@@ -167,7 +167,7 @@ def test_a_long_header_costs_no_time(part: str) -> None:
         "application/json;q=0.8, text/html;q=0.8",
     ],
 )
-def test_who_names_html_gets_pages(accept: str) -> None:
+def test_a_client_that_accepts_html_gets_pages(accept: str) -> None:
     assert prefers_html(accept)
 
 
