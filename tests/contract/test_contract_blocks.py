@@ -64,15 +64,12 @@ def test_a_right_code_resets_the_count(rig: Rig, strict: Any) -> None:
 
 
 def test_the_count_lives_400_days_after_the_last_failure(rig: Rig, strict: Any) -> None:
-    """Each failure renews the counter's life.
-
-    A counter that reached the block has no expiry, and every other one has.
-    """
+    """Each failure renews the counter's life. At the block it has no expiry. All other keys have one."""
     strict.issue(PHONE)
     fail(strict, rig, 1)
     (counter,) = rig.stored(":c")
     assert 399 * DAY_MS < rig.server.pttl(counter) <= 400 * DAY_MS
-    rig.server.pexpire(counter, DAY_MS)  # The test lets 399 days pass.
+    rig.server.pexpire(counter, DAY_MS)  # This simulates that 399 days have passed.
     fail(strict, rig, 1)
     assert 399 * DAY_MS < rig.server.pttl(counter) <= 400 * DAY_MS
     fail(strict, rig, 1)

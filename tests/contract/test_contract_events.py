@@ -21,7 +21,7 @@ from otpkit import (
 
 
 def test_each_call_is_told_once_as_it_went(rig: Rig) -> None:
-    """An event has the name, the operation, the outcome and the reason."""
+    """Each call causes one event, with its name, operation, outcome and detail."""
     otp = rig.heard(policy=Policy(max_consecutive_failures=2))
     otp.issue(PHONE)
     with pytest.raises(RateLimitError):

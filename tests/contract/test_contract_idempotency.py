@@ -131,7 +131,7 @@ def test_a_key_is_a_text(rig: Rig, otp: Any, proved: Any, key: Any) -> None:
 
 
 def test_a_right_form_sent_twice_gets_one_proof_twice(rig: Rig, otp: Any) -> None:
-    """The proofs differ only in the time of their signature. When the first one has expired, there is no replay."""
+    """The two proofs are equal. When the proof has expired, there is no replay."""
     otp.issue(PHONE)
     code = rig.outbox[-1].code
     proof = otp.verify(PHONE, code, idempotency_key=KEY)

@@ -23,7 +23,7 @@ from otpkit import (
 def test_check_needs_no_store_and_uses_nothing_up(rig: Rig, proved: Any) -> None:
     """`check` succeeds twice without the store.
 
-    `redeem` raises StoreUnavailable, and succeeds when the store is back.
+    `redeem` raises StoreUnavailableError, and succeeds when the store is back.
     """
     client = rig.client(wrap=rig.breakable)
     otp = rig.otp(redis=client)
@@ -84,7 +84,7 @@ def test_a_purpose_left_out_is_signup(rig: Rig, otp: Any, proved: Any) -> None:
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", None, 7, b"bytes", "é", "x" * 5000])
 def test_what_is_no_token_is_refused(memory_rig: Rig, token: Any) -> None:
-    """Any value of any type is refused."""
+    """Other texts and other types are refused."""
     otp = memory_rig.otp()
     for call in (otp.check, otp.redeem):
         with pytest.raises(InvalidTokenError):

@@ -50,7 +50,7 @@ def calls(otp: Any, token: str) -> list[Callable[[], Any]]:
 
 
 def test_with_the_store_down_nothing_is_sent_and_nothing_granted(memory_rig: Rig, closed_url: str) -> None:
-    """Every call except `check` raises StoreUnavailable quickly, with Redis's own error as its cause."""
+    """Every call except `check` raises StoreUnavailableError quickly, with Redis's own error as its cause."""
     usual = memory_rig.otp()
     usual.issue(PHONE)
     proof = usual.verify(PHONE, memory_rig.outbox[-1].code)
@@ -140,7 +140,7 @@ def use(otp: Any) -> None:
 
 
 def test_async_by_url_shares_one_connection(rig: Rig, backend: str) -> None:
-    """All its calls use this connection. Calls of a pool use the client that was passed in."""
+    """All its calls use this connection. With a client that was passed in, they use the client's pool."""
     otp = rig.otp()
     use(otp)
     otp.issue(PHONE)

@@ -77,7 +77,7 @@ def test_wrong_codes_count_down_and_burn_the_challenge(rig: Rig, otp: Any) -> No
 
 
 def test_three_wrong_beside_a_right_one(rig: Rig, otp: Any) -> None:
-    """The right code is accepted."""
+    """The right code is accepted after three wrong ones."""
     otp.issue(PHONE)
     code = rig.outbox[-1].code
     for typed in other_codes(code, 3):
