@@ -117,7 +117,7 @@ class Storm:
         """Wait until no call has failed for a while. Raise AssertionError if that takes too long."""
         deadline = time.monotonic() + seconds
         while time.monotonic() - max(self.last_error_at, self.broken_at) < QUIET:
-            assert time.monotonic() < deadline, f"calls still fail within {seconds} s: {self}"
+            assert time.monotonic() < deadline, f"calls still fail after {seconds} s: {self}"
             await asyncio.sleep(0.05)
 
     def breaks(self) -> None:
