@@ -1,4 +1,4 @@
-"""Replies that no script of ours gives, from a proxy or a wrong server: the store is unavailable, whatever the call."""
+"""Replies that no script returns, as from a proxy or a wrong server: every call raises StoreUnavailableError."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ SHAPES = {
 
 
 def _tagged(shape: bytes) -> bytes:
-    """Return a list that begins with the operation of `ARGUMENTS`, as operation.lua has it."""
+    """Return a list that begins with the operation of `ARGUMENTS`, as operation.lua writes it."""
     size, _, rest = shape.partition(b"\r\n")
     return b"*%d\r\n:%d\r\n" % (int(size[1:]) + 1, int.from_bytes(OP[:6], "big")) + rest
 
@@ -114,7 +114,7 @@ def proxy(valkey_url: str) -> Iterator[Proxy]:
 @pytest.mark.parametrize("kind", ["sync-url", "sync-client", "async-url", "async-client"])
 @pytest.mark.parametrize("script", SCRIPTS)
 async def test_no_script_takes_another_shape_for_its_reply(proxy: Proxy, kind: str, script: str) -> None:
-    """And the connection is dropped: the next call, with a reply of its own, gets that."""
+    """The connection is closed, so the next call reads its own reply."""
     async with calling(kind, proxy.url, Outbox()) as caller:
         store: Any = caller.otp._store
         effect = getattr(caller.otp._config.scripts, script)(**ARGUMENTS[script])
@@ -176,7 +176,7 @@ CALLS: dict[str, tuple[str, Callable[[Proxied], Awaitable[Any]], type]] = {
 async def test_each_call_says_that_the_store_is_unavailable(
     proxy: Proxy, valkey_url: str, namespace: str, kind: str, call: str, shape: str
 ) -> None:
-    """After the hand-over what the gateway did stands."""
+    """After the message was sent, the gateway's outcome is reported."""
     script, story, expected = CALLS[call]
     async with staged(kind, proxy, valkey_url, namespace) as stage:
         proxy.expect(script, *[Fault("say", reply=SHAPES[shape])] * 5)
@@ -190,7 +190,7 @@ async def test_each_call_says_that_the_store_is_unavailable(
 async def test_what_is_beside_the_message_stops_none(
     proxy: Proxy, namespace: str, library: Any, script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The order of gateways and their failures; a limit that can't be given back stays charged."""
+    """The order of gateways and their failures are not essential. A limit that can't be refunded stays charged."""
     otp = library(proxy.url, _failover(), TEMPLATE, SECRET, policy=BROAD, namespace=namespace)
     monkeypatch.setattr(type(otp._store), "clustered", True)
     otp = library(proxy.url, _failover(), TEMPLATE, SECRET, policy=BROAD, namespace=namespace)

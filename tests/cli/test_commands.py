@@ -1,4 +1,4 @@
-"""`keygen`, `issue`, `verify`, `delivery`, `standing` and `unblock`, each in a process of its own."""
+"""`keygen`, `issue`, `verify`, `delivery`, `standing` and `unblock`, each in its own process."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ DAY_S = 86_400
 
 
 def succeeded(done: Ended) -> str:
-    """Return what a command printed that went well, and left standard error empty."""
+    """Return the output of a command that succeeded. Its standard error must be empty."""
     assert (done.status, done.err) == (0, "")
     return done.out
 
 
 def refused(done: Ended, status: int) -> str:
-    """Return the one line of a command that failed with `status`."""
+    """Return the only line of a command that failed with `status`."""
     assert (done.status, done.out) == (status, "")
     assert done.err.startswith("otpkit: ")
     assert done.err.count("\n") == 1
@@ -47,7 +47,7 @@ def code_of(sandbox: Sandbox) -> str:
 
 
 def test_the_environments_policy_and_templates_hold_for_commands_too(configured: Env, sandbox: Sandbox) -> None:
-    """Not for `otpkit serve` alone."""
+    """Both are not limited to `otpkit serve`."""
     template = {"code": "SMS_2", "sign_name": "阿里大鱼"}
     own = configured | {
         "OTPKIT_POLICY": '{"code_length": 8, "sends": "1/hour"}',
@@ -63,7 +63,7 @@ def test_the_environments_policy_and_templates_hold_for_commands_too(configured:
 
 
 def test_commands_read_the_file_of_the_service(configured: Env, sandbox: Sandbox, tmp_path: Path) -> None:
-    """The same one, its API keys included; the environment wins."""
+    """They read the same file, with its API keys. The environment takes precedence."""
     file = tmp_path / "otpkit.toml"
     text = 'namespace = "no:where"\n[policy]\ncode_length = 8\n[keys.shop]\nkey_sha256 = "%s"\npurposes = ["signup"]\n'
     file.write_text(text % ("0" * 64), encoding="utf-8")
@@ -93,7 +93,7 @@ def block(sandbox: Sandbox) -> None:
 
 
 def leaks(env: Env, sandbox: Sandbox, *texts: str) -> list[str]:
-    """Return what in `texts` may never be printed: a secret, a code, a whole number."""
+    """Return the parts of `texts` that must never be printed: a secret, a code, a whole number."""
     secrets = [env["OTPKIT_SECRET"], env["OTPKIT_ALIDAYU_APP_SECRET"], PHONE]
     secrets += [message.code for message in sandbox.messages() if message.code]
     return [secret for secret in secrets if any(secret in text for text in texts)]
@@ -183,7 +183,7 @@ def test_the_code_typed_at_a_terminal_is_not_echoed(configured: Env, sandbox: Sa
         try:
             assert process.stderr is not None
             asked = ""
-            while not asked.endswith("Code: "):  # its blank comes once the echo is off
+            while not asked.endswith("Code: "):  # The prompt's last space comes after the echo is off.
                 letter = process.stderr.read(1)
                 assert letter
                 asked += letter
@@ -306,7 +306,7 @@ def test_a_store_that_is_away_is_told(configured: Env) -> None:
 
 @pytest.mark.parametrize("args", [("issue", PHONE), ("verify", PHONE, "123456"), ("redeem", "x"), ("serve",)])
 def test_with_nothing_configured_three_short_lines_are_printed(args: tuple[str, ...]) -> None:
-    """They name what is needed, and where to go on."""
+    """They name the required variables, and the next step."""
     done = otpkit(*args, env={"OTPKIT_NAMESPACE": "  "})
     assert (done.status, done.out) == (2, "")
     lines = done.err.splitlines()
@@ -357,7 +357,8 @@ def test_help_names_every_command() -> None:
     commands = ("keygen", "issue", "verify", "redeem", "status", "revoke", "delivery", "standing", "unblock", "erase")
     for name in (*commands, "numbers", "doctor", "sandbox", "serve", "demo"):
         assert f" {name} " in out
-        helped = CliRunner().invoke(app, [name, "--help"], prog_name="otpkit")  # Here: a process each takes a while.
+        # Run in this process: a process for each would take a while.
+        helped = CliRunner().invoke(app, [name, "--help"], prog_name="otpkit")
         assert (helped.exit_code, helped.stderr) == (0, "")
         assert f"Usage: otpkit {name}" in helped.stdout
     assert succeeded(otpkit("-h")) == out

@@ -1,4 +1,4 @@
-"""How commands end: a status for each kind of error, and what they write of it, as text or as JSON."""
+"""Failures of commands: an exit status for each kind of error, and its output as text or as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = [each for each in vars(package).values() if inspect.isclass(each) and OT
 
 
 def failed(*args: str, env: Env | None = None) -> dict[str, Any]:
-    """Run a command with `--json` that fails, and return what it wrote, with its status."""
+    """Run a command with `--json` that fails, and return its output and its status."""
     done = otpkit(*args, "--json", env=env)
     assert done.out == ""
     assert done.err.count("\n") == 1
@@ -33,7 +33,7 @@ def failed(*args: str, env: Env | None = None) -> dict[str, Any]:
 
 
 def test_every_kind_of_error_has_a_status_of_its_own() -> None:
-    """A new kind needs one; all are in the help. The reference is made from the same table."""
+    """A new kind needs a status, and the help lists all of them. The reference is made from the same table."""
     assert set(EXIT_STATUS) == set(KINDS)
     assert len(set(EXIT_STATUS.values())) == len(EXIT_STATUS)
     assert exit_status(OTPError()) == 1
@@ -42,7 +42,7 @@ def test_every_kind_of_error_has_a_status_of_its_own() -> None:
 
 
 def test_errors_are_json_on_standard_error(configured: Env, sandbox: Sandbox) -> None:
-    """With the evidence that a script needs."""
+    """They contain the evidence that a script needs."""
     typed = failed("issue", "12345", env=configured)
     assert (typed["code"], typed["message"]) == ("phone", f"{typed['problem']} {typed['remedy']}")
     assert failed("issue", "+85251234567", env=configured)["exit_status"] == 3
@@ -61,7 +61,7 @@ def test_errors_are_json_on_standard_error(configured: Env, sandbox: Sandbox) ->
 
 
 def test_usage_and_settings_are_json_too() -> None:
-    """Also where the command line can't be parsed, and with nothing configured."""
+    """This includes a malformed command line and an empty environment."""
     assert failed("issue")["code"] == "usage"
     assert failed("nonsense")["code"] == "usage"
     assert failed("issue", PHONE, "--nonsense")["code"] == "usage"
@@ -111,7 +111,7 @@ def test_where_nothing_can_listen_is_told_in_a_sentence(command: str, args: tupl
 
 
 def test_a_phone_is_erased_and_its_code_revoked(configured: Env, sandbox: Sandbox) -> None:
-    """`status` shows what there is."""
+    """`status` shows the state after each command."""
 
     def row(*args: str) -> dict[str, Any]:
         done = otpkit(*args, "--json", env=configured)
@@ -136,7 +136,7 @@ def test_a_phone_is_erased_and_its_code_revoked(configured: Env, sandbox: Sandbo
 
 
 def test_a_token_is_redeemed_once(configured: Env, sandbox: Sandbox) -> None:
-    """It is an argument or the input; a key makes it repeatable."""
+    """The token is an argument or the input. A key makes the call repeatable."""
     otpkit("issue", PHONE, "--bind", "b", env=configured)
     code = sandbox.messages(PHONE)[0].code or ""
     proved = json.loads(otpkit("verify", PHONE, code, "--bind", "b", "--token", "--json", env=configured).out)

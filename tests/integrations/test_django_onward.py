@@ -1,4 +1,4 @@
-"""A Django view without a valid proof leads the visitor on, and a login keeps nothing that a stranger planted."""
+"""A Django view without a valid proof links to the next step, and a login keeps no session data of a stranger."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def live() -> Iterator[Site]:
 
 
 def link(answer: Any) -> str:
-    """Return the one link of a page."""
+    """Return the only link of a page."""
     assert answer["Content-Type"] == "text/html; charset=utf-8"
     (found,) = re.findall(r'<a [^>]*href="([^"]+)"', answer.content.decode())
     return unescape(found)
@@ -111,7 +111,7 @@ class TeapotMiddleware:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("url", ["/login/", "/signup/"])
 def test_a_login_keeps_nothing_that_was_planted(live: Site, engine: str, url: str, tmp_path: Any) -> None:
-    """By the login page, and by `log_in` after a sign-up."""
+    """The login is by the login page, or by `log_in` after a sign-up."""
     with override_settings(
         SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}", SESSION_FILE_PATH=str(tmp_path)
     ):

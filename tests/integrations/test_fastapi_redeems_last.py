@@ -1,4 +1,4 @@
-"""FastAPI redeems a proof last: a request that fails elsewhere leaves it for the corrected one."""
+"""FastAPI redeems a proof last: a request that fails elsewhere leaves it unused for the corrected request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Account(BaseModel):
 
 
 def allowed(x_name: Annotated[str, Header()] = "Anna") -> None:
-    """Refuse a short name, as a dependency of the application does."""
+    """Refuse a short name, as a dependency of an application might."""
     if len(x_name) < 2:
         raise HTTPException(403)
 
@@ -123,7 +123,7 @@ PATHS = ["/form", "/sync", "/json", "/upload", "/query", "/later", "/opened", "/
 
 
 def content(path: str, name: str) -> dict[str, Any]:
-    """Return a request with a name that is too short, or not."""
+    """Return a request with a name of any length."""
     kind = path.rpartition("/")[2]
     if kind in {"later", "opened"}:
         return {"headers": {"X-Name": name}}
@@ -140,7 +140,7 @@ class Visitor:
     session: requests.Session
 
     def verify(self) -> str:
-        """Go through the two forms; the session keeps a proof."""
+        """Go through the two forms. Afterwards the session has a proof."""
         phone = f"+86{next(_numbers)}"
         forms = FormVisitor(f"{self.url}/signup", self.session)
         forms.look()
@@ -202,7 +202,7 @@ BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 
 @pytest.mark.parametrize("prefix", ["", "/again", "/sub"])
 def test_a_visitor_who_made_a_mistake_gets_a_page_that_leads_back(visitor: Visitor, prefix: str) -> None:
-    """A client gets FastAPI's own answer."""
+    """A client that is not a browser gets FastAPI's own answer."""
     phone, path = visitor.verify(), f"{prefix}/form"
     request = content(path, "A")
     answer = visitor.post(path, headers={**BROWSER, "Referer": f"{visitor.url}/account?a=1"}, **request)
@@ -219,7 +219,7 @@ def test_a_form_of_the_applications_own_is_its_own_matter(visitor: Visitor) -> N
 
 @pytest.mark.parametrize("path", ["/nested", "/twice", "/streamed"])
 def test_where_it_is_needed_before_the_endpoint_it_is_redeemed_before(visitor: Visitor, path: str) -> None:
-    """By a dependency of the application, or a body that streams."""
+    """A dependency of the application, or a body that streams, needs it earlier."""
     phone = visitor.verify()
     assert phone in visitor.post(path).text
     assert visitor.post(path).json()["code"] == "used_token"
@@ -227,7 +227,7 @@ def test_where_it_is_needed_before_the_endpoint_it_is_redeemed_before(visitor: V
 
 @pytest.mark.parametrize("path", ["/form", "/sync", "/undeclared"])
 def test_an_override_takes_its_place(visitor: Visitor, served: tuple[str, Outbox, FastAPI], path: str) -> None:
-    """Also after requests that redeemed."""
+    """This also holds after requests that redeemed."""
 
     async def ada() -> Proof:
         return Proof("id", "+8613800138000", "signup", *[None] * 3, "token")  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""The rules of otpkit, written down once more, as plainly as they can be: no Redis, no hashes, no bytes.
+"""The rules of otpkit, written a second time, as plainly as possible: without Redis, hashes and bytes.
 
-Times are milliseconds since the epoch. Each method that changes something stands for one script, and answers an
-operation that it remembers with the same words again.
+Times are milliseconds since the epoch. Each method that changes the state stands for one script. It returns the same
+result again for an operation that it has already seen.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Model:
         self.policy = policy
         self.phones: dict[str, Phone] = defaultdict(Phone)
         self.windows: dict[tuple[Hashable, int], tuple[int, int]] = {}
-        self.guesses: set[Hashable] = set()  # charged to an address, and leaving no trace in a phone
+        self.guesses: set[Hashable] = set()  # Operations that are charged to an address and stored in no phone.
 
     # Sending
 
@@ -54,7 +54,7 @@ class Model:
             if is_same and send.state != "rejected":
                 described = self._describe(now, who, send, live if live is send.challenge else None)
                 return Answer("replayed", described | {"replayed": True}, send.challenge)
-        if mine:  # its challenge is gone: it begins anew, and has been charged
+        if mine:  # Its challenge has ended, so it starts again. It is already charged.
             phone.sends.remove(mine)
         wide = [] if mine else self._wide(ip)
         if self._is_blocked(who.phone):
@@ -148,7 +148,7 @@ class Model:
         proof.redeemed_by = op
         return self._proved(proof)
 
-    # Looking and ending
+    # Reading and ending
 
     def status(self, now: int, who: Who) -> Answer:
         live = self.phones[who.phone].live(who, now)
@@ -179,7 +179,7 @@ class Model:
         self.phones.pop(phone, None)
 
     def instants(self, kind: str, now: int) -> list[int]:
-        """When, from now on, something of a kind changes by itself."""
+        """Return the future times at which something of a kind changes by itself."""
         policy, phones = self.policy, self.phones.values()
         sends = [send for phone in phones for send in phone.sends]
         failures = [at for phone in phones for at, _ in phone.failures.values()]
@@ -195,12 +195,12 @@ class Model:
         return sorted({instant for instant in found if instant > now})
 
     def remembers(self, now: int, who: Who, key: str) -> bool:
-        """Whether the design still says what becomes of a key that was used before: for a day."""
+        """Return whether the result for a used key is still defined, which it is for a day."""
         used = [send.time for send in self.phones[who.phone].sends if (send.who, send.key) == (who, key)]
         used += [at for op, (at, _) in self.phones[who.phone].failures.items() if op[:2] == (who, key)]
         return all(now - at < DAY_MS - 3_600_000 for at in used)
 
-    # What these lean on
+    # Helpers of the rules
 
     def _is_blocked(self, phone: str) -> bool:
         return self.phones[phone].consecutive >= self.policy.max_consecutive_failures

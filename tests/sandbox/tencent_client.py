@@ -1,4 +1,4 @@
-"""Tencent Cloud's official SDK for Python, pointed at a sandbox, its time the sandbox's."""
+"""Tencent Cloud's official SDK for Python, pointed at a sandbox. Its time is the sandbox's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["TencentCloud", "TencentCloudSDKException"]
 
 
 class TencentCloud:
-    """The client of one sandbox; results are plain objects."""
+    """The client of one sandbox. Results are plain objects."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class TencentCloud:
         self.sms = SmsClient(Credential(secret_id, secret_key, token), "ap-guangzhou", profile)
 
     def send(self, *phones: str, **changes: Any) -> list[dict[str, Any]]:
-        """Call SendSms, and return what became of each number."""
+        """Call SendSms, and return the status of each number."""
         fields = {
             "PhoneNumberSet": list(phones or ("+8613800138000",)),
             "SmsSdkAppId": "1400006666",

@@ -1,4 +1,4 @@
-"""Dysmsapi's two calls, as its official SDK sees them."""
+"""Dysmsapi's two calls, tested with its official SDK."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from alibaba_client import CODE, Alibaba, AlibabaCloudException
 from sandbox_client import NOON, Client
 
-DAY = 86_400  # s
+DAY = 86_400  # Seconds.
 
 
 @pytest.fixture

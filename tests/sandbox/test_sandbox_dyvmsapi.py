@@ -1,4 +1,7 @@
-"""Dyvmsapi's calls, as its official SDK sees them; ClickToDial, which today's has no more, by its signature alone."""
+"""Dyvmsapi's calls, tested with its official SDK.
+
+The current SDK lacks ClickToDial, so only its signature is tested.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from sandbox_client import Client
 
 from otpkit.sandbox import Fault
 
-DAY = 86_400  # s
+DAY = 86_400  # Seconds.
 DIAL = {
     "CallerNumber": "13700137000",
     "CalledNumber": "13800138000",

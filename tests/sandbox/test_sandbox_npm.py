@@ -47,7 +47,7 @@ def address(sandbox: Sandbox) -> Iterator[Address]:
 
 
 def run(node: str, name: str, address: Address, *secret: str) -> dict[str, Any]:
-    """Return what a client returned, by the names of its calls; or its error."""
+    """Return a client's results by the names of its calls, or its error."""
     command = [node, str(DIRECTORY / "clients.js"), name, address.base_url, *secret]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Tencent Cloud's calls, as its official SDK sees them."""
+"""Tencent Cloud's calls, tested with its official SDK."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ BODY = json.dumps({"PhoneNumberSet": ["13800138000"], "SmsSdkAppId": "1", "Templ
 
 
 def post(client: Client, body: bytes = BODY, *, after: int = 0, **changes: str | None) -> str:
-    """Send a request that was signed as it should be and changed then, and return the code of its error or status."""
+    """Change a correctly signed request, send it, and return the code of its error or status."""
     host, now = f"{client.address.host}:{client.address.port}", int(client.clock.now) + after
     signed = signing.authorization("sandbox", "sandbox-secret", service="sms", host=host, body=BODY, timestamp=now)
     headers = {
