@@ -61,3 +61,12 @@ def recipient(number: str) -> str | None:
         return found[1]
     found = _ELSEWHERE_RECIPIENT.fullmatch(number)
     return None if found is None else f"+{found[1] or found[2]}"
+
+
+def callee(number: str) -> str | None:
+    """Return the phone to call in the stored form, or None if it is not a mobile number.
+
+    Dyvmsapi's document has 11 digits for the mainland, and another country's code and number (`85251234567`).
+    """
+    phone = recipient(number)
+    return phone if phone is not None and (phone.startswith("+") or phone == number) else None
