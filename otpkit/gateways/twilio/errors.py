@@ -154,6 +154,7 @@ REFUSALS: Final[dict[str, Refusal]] = documented(
         **dict.fromkeys(
             ("30018", "30040"), Refusal("configuration", "the carrier accepts registered senders only", _REGISTER)
         ),
+        "30044": Refusal("configuration", "a trial account sends shorter texts only", _TEXT),
         "30024": Refusal("configuration", "the carrier does not know the sender", _REGISTER),
         "30032": Refusal("configuration", "the toll-free sender is not verified", _REGISTER),
         "30033": Refusal("configuration", "the campaign is suspended", _REGISTER),
