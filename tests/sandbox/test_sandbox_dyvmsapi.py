@@ -92,7 +92,7 @@ def test_what_is_wrong_with_a_call_has_its_code(alibaba: Alibaba, changes: dict[
     assert alibaba.client.sandbox.messages() == []
 
 
-@pytest.mark.parametrize("number", ["85251234567", "0085366123456", "6591234567", "447700900123"])
+@pytest.mark.parametrize("number", ["85251234567", "0085366123456", "6591234567", "447700900123", "12125551234"])
 def test_call_to_another_region_is_made(alibaba: Alibaba, number: str) -> None:
     """The document writes such numbers as country code and number."""
     call_id = alibaba.say(phone=number)["CallId"]
