@@ -74,6 +74,7 @@ def test_two_people_are_connected(client: Client, alibaba: Alibaba) -> None:
     [
         ({"phone": "1300000000"}, "isv.MOBILE_NUMBER_ILLEGAL"),
         ({"phone": "+8613800138000"}, "isv.MOBILE_NUMBER_ILLEGAL"),
+        ({"phone": "8613800138000"}, "isv.MOBILE_NUMBER_ILLEGAL"),
         ({"phone": "13800138000,13700137000"}, "isv.MOBILE_NUMBER_ILLEGAL"),
         ({"tts_param": "{'code':'1'}"}, "isv.INVALID_JSON_PARAM"),
         ({"tts_param": '{"code":1}'}, "isv.INVALID_JSON_PARAM"),
@@ -92,6 +93,16 @@ def test_what_is_wrong_with_a_call_has_its_code(alibaba: Alibaba, changes: dict[
     assert body["Code"] == code
     assert "CallId" not in body
     assert alibaba.client.sandbox.messages() == []
+
+
+@pytest.mark.parametrize("number", ["85251234567", "0085366123456", "6591234567", "447700900123", "12125551234"])
+def test_call_to_another_region_is_made(alibaba: Alibaba, number: str) -> None:
+    """The document writes such numbers as country code and number."""
+    call_id = alibaba.say(phone=number)["CallId"]
+    [message] = alibaba.client.sandbox.messages()
+    assert message.phone == f"+{number.removeprefix('00')}"
+    alibaba.client.clock.now += 1
+    assert alibaba.state(call_id, PRODUCTS["SingleCallByTts"])["callee"] == number.removeprefix("00")
 
 
 @pytest.mark.parametrize("out_id", [None, "1", "123456789012345", "五个汉字长"])

@@ -84,6 +84,13 @@ def test_sdk_of_tencent_cloud_runs(node: str, address: Address, sandbox: Sandbox
     assert len(result["pulled"]["PullSmsSendStatusSet"]) == 2
 
 
+def test_older_version_of_tencent_cloud_runs(node: str, address: Address, sandbox: Sandbox) -> None:
+    result = run(node, "tencent 2019-07-11", address)
+    [status], [row] = result["send"]["SendStatusSet"], result["pulled"]["PullSmsSendStatusSet"]
+    assert (status["Code"], status["SerialNo"]) == ("Ok", sandbox.messages()[0].biz_id)
+    assert (row["SerialNo"], row["NationCode"], row["PurePhoneNumber"]) == (status["SerialNo"], "86", "13800138000")
+
+
 @pytest.mark.parametrize("name", TWILIO)
 def test_sdk_of_twilio_runs(node: str, address: Address, sandbox: Sandbox, name: str) -> None:
     result = run(node, name, address)

@@ -38,6 +38,8 @@ def strict(strict_client: Client) -> Alibaba:
         ("6591234567", "+6591234567"),
         ("4915123456789", "+4915123456789"),
         ("0012125551234", "+12125551234"),
+        ("12125551234", "+12125551234"),
+        ("12045551234", "+12045551234"),
     ],
 )
 def test_number_is_taken_as_documented(client: Client, alibaba: Alibaba, spelt: str, phone: str) -> None:
