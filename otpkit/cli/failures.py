@@ -87,7 +87,8 @@ def _careful(error: Exception) -> str:
     """Return a usage error's text without extra arguments and digits, which may belong to a phone or a code."""
     text: str = error.format_message()  # type: ignore[attr-defined]
     text = re.sub(r"\d", "*", re.sub(r" \(.*\)", "", " ".join(text.split())))
-    return f"{text.rstrip('.')}. Try: otpkit --help"
+    end = "" if text.endswith("?") else "."
+    return f"{text.rstrip('.')}{end} Try: otpkit --help"
 
 
 def _fail_text(text: str, status: int) -> int:

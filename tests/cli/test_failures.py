@@ -71,6 +71,17 @@ def test_usage_and_settings_are_json_too() -> None:
 
 
 @pytest.mark.parametrize(
+    "args",
+    [("isue", PHONE), ("versin",), ("issue", PHONE, "--purpos", "x"), ("issue",), (), ("serve", "--port", "x")],
+    ids=" ".join,
+)
+def test_wrong_usage_is_told_in_sentences(args: tuple[str, ...]) -> None:
+    """Also where the parser asks a question, such as "Did you mean 'issue'?"."""
+    line = otpkit(*args).err
+    assert re.fullmatch(r"otpkit: [^\n]*[^\s.?!][.?] Try: otpkit --help\n", line), line
+
+
+@pytest.mark.parametrize(
     ("url", "said"),
     [
         ("redis://:a-password@127.0.0.1:1/0", "127.0.0.1:1 refuses connections"),
