@@ -36,10 +36,10 @@ EXIT_STATUS: Final[Mapping[type[OTPError], int]] = {
     StoreUnavailableError: 9,
 }
 HELP: Final = (
-    "Exit status: 0 success; 1 finding of doctor or numbers; 2 wrong usage or settings; 3 not a mobile number, or its "
-    "region is not allowed; 4 code not verified; 5 token not valid; 6 limit reached; 7 phone blocked; 8 message "
-    "rejected by the gateway; 9 store unavailable; 130 interrupted. With --json the error is one JSON object on "
-    "standard error."
+    "Exit status: 0 success; 1 finding of doctor or numbers, or output that can't be written; 2 wrong usage or "
+    "settings; 3 not a mobile number, or its region is not allowed; 4 code not verified; 5 token not valid; 6 limit "
+    "reached; 7 phone blocked; 8 message rejected by the gateway; 9 store unavailable; 130 interrupted. With --json "
+    "the error is one JSON object on standard error."
 )
 
 _EVIDENCE: Final = ("retry_after", "attempts_left", "scope", "kind", "gateway", "gateway_code", "category")
@@ -76,6 +76,12 @@ def fail_usage(error: Exception, *, as_json: bool) -> int:
 def fail_aborted(*, as_json: bool) -> int:
     """Print to standard error that the command was interrupted. Return the exit status."""
     return _fail_json("aborted", "aborted", ABORTED, {}) if as_json else _fail_text("aborted", ABORTED)
+
+
+def fail_output(error: OSError, *, as_json: bool) -> int:
+    """Print to standard error that standard output can't be written. Return the exit status."""
+    text = f"The output can't be written: {error.strerror}. Check where standard output goes."
+    return _fail_json("output", text, FINDING, {}) if as_json else _fail_text(text, FINDING)
 
 
 def wants_json(arguments: list[str]) -> bool:
