@@ -265,6 +265,8 @@ PRIVATE = {
     "integrations.django.checks": {"_meta"},
     "integrations.django.conf": {"_meta"},
     "integrations.django.tables": {"_default_manager"},
+    # Of FastAPI's routes, and of Starlette's requests, which keep what FastAPI has read.
+    "integrations.fastapi.deferred": {"_body", "_embed_body_fields", "_form", "_json"},
 }
 OF_NAMED_TUPLES = {"_asdict", "_fields", "_make", "_replace"}
 

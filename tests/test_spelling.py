@@ -66,6 +66,7 @@ def test_no_unseen_character_hides_a_number() -> None:
 
 
 BLANKS = [chr(point) for point in range(0x110000) if unicodedata.category(chr(point)) == "Zs"]
+BLANKS += ["\u2800", "\U0001d159"]  # symbols that are drawn as a blank: empty Braille, a null note
 DASHES = [chr(point) for point in range(0x110000) if unicodedata.category(chr(point)) == "Pd"]
 
 
@@ -107,6 +108,9 @@ TRUNKS = [
     ("+886 0912 345 678", "+886912345678"),
     ("+81 (0)90 1234 5678", "+819012345678"),
     ("+7 8 912 345-67-89", "+79123456789"),
+    ("+375 (0)29 491-19-11", "+375294911911"),  # Belarus writes 8 029, and the metadata names only the 8
+    ("+375 8 029 491-19-11", "+375294911911"),
+    ("+241 066 03 12 34", "+24166031234"),  # for Gabon, the metadata names no prefix, and drops a 0
 ]
 
 
@@ -146,6 +150,19 @@ def test_every_region_reads_its_trunk_prefix() -> None:
         assert found == normalize(phone)
         read += 1
     assert read > 100
+
+
+def test_a_zero_that_the_metadata_drops_is_read() -> None:
+    """Also where the region's trunk prefix is another one, or has no name."""
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        number = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+        if number is None:
+            continue
+        phone = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        code = str(number.country_code)
+        text = f"+{code} (0){phone[1 + len(code) :]}"
+        if phonenumbers.format_number(phonenumbers.parse(text, None), phonenumbers.PhoneNumberFormat.E164) == phone:
+            assert normalize(text) == normalize(phone), region
 
 
 def test_a_region_says_what_a_national_number_is_of() -> None:

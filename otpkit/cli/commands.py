@@ -15,7 +15,7 @@ import typer
 
 from otpkit import fold
 from otpkit.cli.configured import configured
-from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_usage, wants_json
+from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_output, fail_usage, wants_json
 from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report, standing_row, standing_word
 from otpkit.cli.serving import Config, demo, sandbox, serve
 from otpkit.core.arguments import NOT_GIVEN
@@ -52,7 +52,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 @without_locals
 def run() -> int:
     """Run the command line and return the exit status."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # A console that can't show Chinese still shows the rest.
     as_json = wants_json(sys.argv[1:])
@@ -64,6 +64,8 @@ def run() -> int:
         return fail_aborted(as_json=as_json)
     except USAGE_ERROR as error:
         return fail_usage(error, as_json=as_json)
+    except OSError as error:  # All other errors of the system are an OTPError.
+        return fail_output(error, as_json=as_json)
 
 
 def _show_version(wanted: bool) -> None:
@@ -301,6 +303,8 @@ def _name_and_value(text: str) -> tuple[str, str]:
 
 
 def _read_secret(name: str) -> str:
+    if sys.stdin is None:  # It was closed before the command started.
+        return ""
     if sys.stdin.isatty():
         typed: str = typer.prompt(name, hide_input=True, err=True)
         return typed

@@ -118,6 +118,20 @@ def test_used_up_failures_hold_the_button_back(open_page: Open) -> None:
         expect(page.locator(".wait").first).to_have_text(re.compile(r"^in \d+ min$"))
 
 
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_used_up_failures_offer_no_attempts(open_page: Open, locale: str) -> None:
+    """The page does not count attempts, or the life of the code, which can't be used before the code is over."""
+    with page_site(policy=Policy(failures="2/hour")) as site:
+        page = open_page(site.url, locale=locale)
+        page.locator("#phone").fill(PHONE)
+        page.locator("button").click()
+        for _ in range(3):
+            page.locator("#code").press_sequentially(site.wrong_code)
+            expect(problem(page)).to_be_visible()
+        expect(page.locator("button").first).to_be_disabled()
+        expect(page.locator("#hint")).to_have_text("")
+
+
 def test_a_resend_is_confirmed_and_the_code_is_the_same(site: PageSite, open_page: Open) -> None:
     page = open_page(site.url)
     ask_for_code(page)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shlex
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import PHONE, otpkit
+from cli_process import COMMAND, PHONE, SECONDS, environment, otpkit
 from support.secrets import SECRET
 
 import otpkit as package
@@ -68,6 +71,47 @@ def test_usage_and_settings_are_json_too() -> None:
     assert failed("issue", PHONE)["code"] == "configuration"
     assert failed("numbers", "/nowhere.csv")["code"] == "configuration"
     assert failed("doctor", "--config", "/nowhere.toml")["code"] == "configuration"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("isue", PHONE), ("versin",), ("issue", PHONE, "--purpos", "x"), ("issue",), (), ("serve", "--port", "x")],
+    ids=" ".join,
+)
+def test_wrong_usage_is_told_in_sentences(args: tuple[str, ...]) -> None:
+    """Also where the parser asks a question, such as "Did you mean 'issue'?"."""
+    line = otpkit(*args).err
+    assert re.fullmatch(r"otpkit: [^\n]*[^\s.?!][.?] Try: otpkit --help\n", line), line
+
+
+def shell(command: str, env: Env) -> tuple[int, str, str]:
+    """Run a command by a shell, for its redirections. `otpkit` in it is the command."""
+    script = command.replace("otpkit", shlex.join(COMMAND))
+    done = subprocess.run(["sh", "-c", script], env=environment(env), capture_output=True, timeout=SECONDS, check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("command", ["keygen", f"status {PHONE}", f"status {PHONE} --json", "numbers /dev/null"])
+def test_output_that_can_not_be_written_is_told_in_a_sentence(configured: Env, command: str) -> None:
+    status, _, err = shell(f"otpkit {command} >/dev/full", configured)
+    assert status == 1
+    assert "The output can't be written: No space left on device. Check where standard output goes." in err
+    assert err.count("\n") == 1
+    assert err.startswith("{" if "--json" in command else "otpkit: ")
+
+
+@pytest.mark.parametrize(("command", "status"), [("verify 13800138000", 4), ("redeem", 5)])
+@pytest.mark.parametrize("source", ["<&-", "</dev/null"])
+def test_input_that_is_closed_or_empty_is_no_code(configured: Env, command: str, status: int, source: str) -> None:
+    found = shell(f"otpkit {command} {source}", configured)
+    assert (found[0], found[2].count("\n")) == (status, 1)
+
+
+@pytest.mark.parametrize(("command", "status"), [("verify 13800138000", 4), ("redeem", 5)])
+def test_input_that_is_no_text_is_no_code(configured: Env, command: str, status: int) -> None:
+    found = shell(f"printf '\\377\\376\\n' | otpkit {command}", configured)
+    assert (found[0], found[2].count("\n")) == (status, 1)
 
 
 @pytest.mark.parametrize(

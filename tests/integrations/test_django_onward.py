@@ -69,6 +69,16 @@ def test_the_page_speaks_djangos_language(live: Site) -> None:
     assert "请重新验证手机号码。" in answer.content.decode()
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_language_that_was_chosen_on_the_pages_is_kept(live: Site, engine: str, tmp_path: Any) -> None:
+    """It is kept for a purpose; other purposes have Django's."""
+    with override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}", SESSION_FILE_PATH=tmp_path):
+        browser = Browser()
+        browser.get("/signup/?lang=zh")
+        assert "请重新验证手机号码。" in browser.get("/plain/", **HTML).content.decode()
+        assert "Please verify your phone number again." in browser.get("/pay/42/", **HTML).content.decode()
+
+
 def test_an_async_view_is_answered_alike(live: Site) -> None:
     with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies"):
         answer = asyncio.run(_get("/async/"))
