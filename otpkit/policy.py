@@ -1,8 +1,8 @@
 """The rules that a deployment may set, and their bounds.
 
 Sources: NIST SP 800-63B-4 §3.1.3.2 (ten minutes, six digits) and §3.2.2 (at most 100 consecutive failures), OWASP ASVS
-5.0 §6.5–6.6, and the Chinese carriers' limits for codes to one number: 1 a minute, 5 an hour, 10 a day, over rolling
-windows.
+5.0 §6.5–6.6, OWASP's device cookies, and the Chinese carriers' limits for codes to one number: 1 a minute, 5 an hour,
+10 a day, over rolling windows.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from otpkit.phone import require_regions
 DAY_S = 86_400
 _UNIT_S = {"second": 1, "minute": 60, "hour": 3600, "day": DAY_S}
 _RATE = re.compile(r"(\d{1,9})\s*/\s*(?:(\d{1,5})\s*)?(second|minute|hour|day)s?", re.ASCII)
+_DEVICE_FAILURES = 5
+_DEVICE_CONSECUTIVE = 20
+_DEVICE_SENDS = (1, 3600), (3, DAY_S)
 _IPV6_SHARE = 5  # An IPv4 address may be the NAT of a whole carrier; an IPv6 /64 is one household.
 
 
@@ -75,6 +78,16 @@ class Rate:
 Rates: TypeAlias = str | Rate | Iterable[str | Rate] | None
 
 
+class _DefaultPart(int):
+    """A part that `Policy` chose. `dataclasses.replace` passes it on, and it is chosen again."""
+
+
+class _DefaultRates(tuple[Rate, ...]):
+    """Parts of rates that `Policy` chose, as for `_DefaultPart`."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The limits and lifetimes of codes and proofs. Every field has a safe default and is checked.
@@ -101,6 +114,15 @@ class Policy:
         proof_ttl: seconds that a proof lives, 30–3600.
         replicas: the number of Redis replicas that must confirm the writes of issue, verify and redeem before these
             return, 0–8. Redis replicates after it replies: with 0, a failover can forget that a code was used.
+        device_failures: the part of each rate of `failures` that is kept for devices with a valid token
+            (`Proof.device`), so that strangers can't use all of it; less than each limit. 0 keeps nothing. None is 5,
+            but at most a third of the smallest limit. After building, the field holds that number.
+        device_consecutive: the part of `max_consecutive_failures` that is kept for devices, likewise. None is 20, but
+            at most a third.
+        device_sends: the parts of the rates of `sends` that are kept for devices, by their windows, each less than the
+            limit of `sends` in the same window. `()` keeps nothing. None is `1/hour, 3/day`, but at most a third of
+            each limit. A window without a part, such as the carriers' minute, is shared.
+        device_ttl: seconds that a device token is valid, 3600–34560000 (400 days); 180 days by default.
 
     Raises:
         ConfigurationError: a field is wrong. The error names each wrong field and its bounds.
@@ -121,6 +143,10 @@ class Policy:
     default_region: str = "CN"
     proof_ttl: int = 300
     replicas: int = 0
+    device_failures: int | None = None
+    device_consecutive: int | None = None
+    device_sends: Rates = None
+    device_ttl: int = 180 * DAY_S
 
     def __post_init__(self) -> None:
         with Checks() as checks:
@@ -132,6 +158,7 @@ class Policy:
                 ("max_consecutive_failures", 1, 100),
                 ("proof_ttl", 30, 3600),
                 ("replicas", 0, 8),
+                ("device_ttl", 3600, 400 * DAY_S),
             ):
                 checks.of(name, _check_int, name, getattr(self, name), low, high)
             if checks.passed("ttl", "max_age") and self.max_age < self.ttl:
@@ -140,6 +167,14 @@ class Policy:
             for name, most, longest in (("sends", 32, DAY_S), ("failures", 64, DAY_S)):
                 rates = checks.of(name, _rates, name, getattr(self, name), required=True, most=most, longest=longest)
                 self._normalise(name, rates)
+            if checks.passed("failures"):
+                least = min(rate.limit for rate in rates_of(self.failures))
+                self._keep(checks, "device_failures", _DEVICE_FAILURES, least)
+            if checks.passed("max_consecutive_failures"):
+                self._keep(checks, "device_consecutive", _DEVICE_CONSECUTIVE, self.max_consecutive_failures)
+            if checks.passed("sends"):
+                parts = checks.of("device_sends", _device_sends, self.device_sends, rates_of(self.sends))
+                self._normalise("device_sends", parts)
             for name in ("ip_sends", "ip_failures", "total_sends"):
                 self._normalise(name, checks.of(name, _rates, name, getattr(self, name)))
             self._normalise("regions", checks.of("regions", _regions, self.regions, self.default_region))
@@ -147,12 +182,21 @@ class Policy:
             limits = checks.of("region_sends", _region_sends, self.region_sends, allowed)
             self._normalise("region_sends", limits)
 
+    def _keep(self, checks: Checks, name: str, default: int, whole: int) -> None:
+        """Check the part `name` of `whole`, or choose it."""
+        part = getattr(self, name)
+        if part is None or isinstance(part, _DefaultPart):
+            self._normalise(name, _DefaultPart(min(default, whole // 3)))
+        else:
+            checks.of(name, _check_int, name, part, 0, whole - 1)
+
     def _normalise(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A mapping proxy can't be pickled.
+        # A mapping proxy can't be pickled. Chosen parts are chosen again.
         values = {f.name: getattr(self, f.name) for f in fields(self)} | {"region_sends": dict(self.region_sends)}
+        values = {name: value for name, value in values.items() if not isinstance(value, (_DefaultPart, _DefaultRates))}
         return (_build, (values,))
 
 
@@ -165,9 +209,42 @@ def rates_of(value: Rates) -> tuple[Rate, ...]:
     return value  # type: ignore[return-value]  # `__post_init__` has converted it.
 
 
+def stranger_sends(policy: Policy) -> tuple[Rate, ...]:
+    """Return the rates of `sends` without the parts for devices."""
+    kept = {rate.seconds: rate.limit for rate in rates_of(policy.device_sends)}
+    return tuple(Rate(rate.limit - kept.get(rate.seconds, 0), rate.seconds) for rate in rates_of(policy.sends))
+
+
+def stranger_failures(policy: Policy) -> tuple[Rate, ...]:
+    """Return the rates of `failures` without the part for devices."""
+    kept = policy.device_failures or 0
+    return tuple(Rate(rate.limit - kept, rate.seconds) for rate in rates_of(policy.failures))
+
+
+def stranger_consecutive(policy: Policy) -> int:
+    """Return the consecutive failures that block strangers."""
+    return policy.max_consecutive_failures - (policy.device_consecutive or 0)
+
+
 def ipv6_share(rates: Iterable[Rate]) -> tuple[Rate, ...]:
     """Return the rates of an IPv6 /64, from the `rates` of an IPv4 address."""
     return tuple(Rate(max(1, rate.limit // _IPV6_SHARE), rate.seconds) for rate in rates)
+
+
+def _device_sends(value: Any, sends: tuple[Rate, ...]) -> tuple[Rate, ...]:
+    """Return the parts of the rates `sends` that are kept for devices."""
+    least = {rate.seconds: rate.limit for rate in sorted(sends, reverse=True)}
+    if value is None or isinstance(value, _DefaultRates):
+        kept = ((min(most, least.get(seconds, 0) // 3), seconds) for most, seconds in _DEVICE_SENDS)
+        return _DefaultRates(Rate(part, seconds) for part, seconds in kept if part)
+    parts = _rates("device_sends", value)
+    for part in parts:
+        if part.limit >= least.get(part.seconds, 0):
+            raise ConfigurationError(
+                f"Policy.device_sends can't keep {part} for devices.",
+                "Each part needs a window of Policy.sends, and must be less than its limit.",
+            )
+    return tuple({part.seconds: part for part in sorted(parts, key=lambda rate: (rate.seconds, rate.limit))}.values())
 
 
 def _regions(regions: Any, default_region: str) -> frozenset[str]:

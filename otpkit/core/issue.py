@@ -50,6 +50,7 @@ class IssueRequest(NamedTuple):
     idempotency_key: str | None
     channel: Channel
     region: str | None
+    device: object = None
 
 
 class Issue:
@@ -71,6 +72,7 @@ class Issue:
                 template.sms_params("0" * config.policy.code_length, params=request.params)
         self.op, self.nonce = new_ids()
         report.operation_id = self.op
+        self.device = 0  # 1 if the send was reserved with a valid device token.
         self.leaves_by = 0.0  # The deadline by `Config.elapsed_s`.
         key = request.idempotency_key
         self.idempotency = b"" if key is None else subject.operation(b"issue", key, size=IDEMPOTENCY_BYTES)
@@ -80,6 +82,7 @@ class Issue:
         fixed = (yield from self._fixed_in_force()) if self.config.fixed else None
         match (yield from self._reserve(fixed)):
             case Reserved() as reserved:
+                self.device = int(reserved.device)
                 self.report.now_ms, self.report.resent = reserved.now_ms, bool(reserved.nonce)
                 return (yield from self._send(reserved, fixed))
             case Replayed() as earlier:
@@ -123,6 +126,7 @@ class Issue:
 
     def _reserve(self, fixed: FixedCode | None) -> Flow[ReserveReply]:
         config, subject = self.config, self.subject
+        since = None if self.request.device is None else subject.device_since(self.request.device)
         self.charges, refusal = (yield from consume(config, self.limits)) if self.limits else NOTHING_CONSUMED
         call = config.scripts.reserve(
             phone_key=subject.phone_key,
@@ -133,6 +137,8 @@ class Issue:
             fresh=self._fresh(fixed),
             idempotency=self.idempotency,
             known_keys=config.keys.ids,
+            device_key="" if since is None else subject.device_key,
+            device_since="" if since is None else since,
             limits=self._charged(),
             refusal=refusal,
         )
@@ -158,6 +164,7 @@ class Issue:
             operation=self.op,
             stays_counted=0,
             reserved_ms=0,
+            device=0,
         )
         with suppress(OTPError):
             if (yield from run(undo)).undone:
@@ -233,6 +240,7 @@ class Issue:
             operation=self.op,
             outcome=receipt.outcome[0],
             served_by=record,
+            device=self.device,
         )
         try:
             return (yield from run(settle))
@@ -249,6 +257,7 @@ class Issue:
             operation=self.op,
             stays_counted=int("phone" in kept),
             reserved_ms=reserved_ms,
+            device=self.device,
             limits=[limit for limit in self._charged() if limit.scope not in kept],
         )
         try:

@@ -9,10 +9,10 @@ from otpkit.core.config import Config, fixed_ends_ms
 from otpkit.core.crypto import ID_BYTES, encode_id
 from otpkit.core.scripts.parse import Described
 from otpkit.core.scripts.phone import LatestSend
-from otpkit.core.tokens import from_ms
+from otpkit.core.tokens import from_ms, to_ms
 from otpkit.effects import Flow, run
 from otpkit.errors import ConfigurationError
-from otpkit.models import Challenge
+from otpkit.models import Challenge, Proof
 
 IDEMPOTENCY_BYTES = 8
 
@@ -46,6 +46,19 @@ class Subject:
         self.phone_key = f"{config.namespace}:{{{self.phone_id}}}:p"
         self.counter_key = f"{config.namespace}:{{{self.phone_id}}}:c"
         self.packed = packed_place + packed
+
+    @property
+    def device_key(self) -> str:
+        """The key of the time up to which the phone's device tokens are void."""
+        return f"{self._config.namespace}:{{{self.phone_id}}}:d"
+
+    def device_since(self, tokens: object) -> int | None:
+        """Return the time in server milliseconds of the phone's latest device token, or None. The script checks it."""
+        return self._config.devices.read(tokens, self.phone_id)
+
+    def sign_device(self, proof: Proof) -> str:
+        """Return the device token of a proof of this phone."""
+        return self._config.devices.sign(self.phone_id, to_ms(proof.verified_at))
 
     def challenge(self, now_ms: int, described: Described, *, replayed: bool = False) -> Challenge:
         """Return the challenge that a script described at `now_ms`, in server milliseconds."""

@@ -5,7 +5,9 @@
 -- Returns {now_ms, live, operation, sent_ms, …described}: live is 0 or 1, and the operation the send's id in hexadecimal; or
 --         {now_ms} if nothing was sent
 
---# include clock phone challenge rolling describe
+--# include clock phone challenge rolling
+local device_valid = false
+--# include describe
 
 local phone = load_phone(now)
 local challenge, link, ends = live_challenge(phone, ARGV[2])
