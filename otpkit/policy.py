@@ -21,9 +21,10 @@ from otpkit.phone import require_regions
 DAY_S = 86_400
 _UNIT_S = {"second": 1, "minute": 60, "hour": 3600, "day": DAY_S}
 _RATE = re.compile(r"(\d{1,9})\s*/\s*(?:(\d{1,5})\s*)?(second|minute|hour|day)s?", re.ASCII)
-_DEVICE_FAILURES = 5
-_DEVICE_CONSECUTIVE = 20
-_DEVICE_SENDS = (1, 3600), (3, DAY_S)
+# The parts for devices of the default limits. Of a smaller limit it is the same share, rounded down.
+_DEVICE_FAILURES = 5, 20
+_DEVICE_CONSECUTIVE = 20, 100
+_DEVICE_SENDS = ((1, 5), 3600), ((3, 10), DAY_S)
 _IPV6_SHARE = 5  # An IPv4 address may be the NAT of a whole carrier; an IPv6 /64 is one household.
 
 
@@ -115,13 +116,13 @@ class Policy:
         replicas: the number of Redis replicas that must confirm the writes of issue, verify and redeem before these
             return, 0–8. Redis replicates after it replies: with 0, a failover can forget that a code was used.
         device_failures: the part of each rate of `failures` that is kept for devices with a valid token
-            (`Proof.device`), so that strangers can't use all of it; less than each limit. 0 keeps nothing. None is 5,
-            but at most a third of the smallest limit. After building, the field holds that number.
-        device_consecutive: the part of `max_consecutive_failures` that is kept for devices, likewise. None is 20, but
-            at most a third.
-        device_sends: the parts of the rates of `sends` that are kept for devices, by their windows, each less than the
-            limit of `sends` in the same window. `()` keeps nothing. None is `1/hour, 3/day`, but at most a third of
-            each limit. A window without a part, such as the carriers' minute, is shared.
+            (`Proof.device`), so that strangers can't use all of it; less than each limit. 0 keeps nothing. None is 5 of
+            20, and the same share of a smaller limit, rounded down; the built policy holds the number.
+        device_consecutive: the part of `max_consecutive_failures` that is kept for devices, likewise. None is 20 of
+            100.
+        device_sends: the parts of the rates of `sends` that are kept for devices, each in a window of `sends` and less
+            than its limit. `()` keeps nothing. None is `1/hour` of 5 and `3/day` of 10. A window without a part, such
+            as the carriers' minute, is shared.
         device_ttl: seconds that a device token is valid, 3600–34560000 (400 days); 180 days by default.
 
     Raises:
@@ -182,11 +183,11 @@ class Policy:
             limits = checks.of("region_sends", _region_sends, self.region_sends, allowed)
             self._normalise("region_sends", limits)
 
-    def _keep(self, checks: Checks, name: str, default: int, whole: int) -> None:
+    def _keep(self, checks: Checks, name: str, usual: tuple[int, int], whole: int) -> None:
         """Check the part `name` of `whole`, or choose it."""
         part = getattr(self, name)
         if part is None or isinstance(part, _DefaultPart):
-            self._normalise(name, _DefaultPart(min(default, whole // 3)))
+            self._normalise(name, _DefaultPart(_share(usual, whole)))
         else:
             checks.of(name, _check_int, name, part, 0, whole - 1)
 
@@ -231,11 +232,17 @@ def ipv6_share(rates: Iterable[Rate]) -> tuple[Rate, ...]:
     return tuple(Rate(max(1, rate.limit // _IPV6_SHARE), rate.seconds) for rate in rates)
 
 
+def _share(usual: tuple[int, int], whole: int) -> int:
+    """Return the usual part of a whole; of a smaller whole, the same share."""
+    part, of = usual
+    return min(part, part * whole // of)
+
+
 def _device_sends(value: Any, sends: tuple[Rate, ...]) -> tuple[Rate, ...]:
     """Return the parts of the rates `sends` that are kept for devices."""
     least = {rate.seconds: rate.limit for rate in sorted(sends, reverse=True)}
     if value is None or isinstance(value, _DefaultRates):
-        kept = ((min(most, least.get(seconds, 0) // 3), seconds) for most, seconds in _DEVICE_SENDS)
+        kept = ((_share(usual, least.get(seconds, 0)), seconds) for usual, seconds in _DEVICE_SENDS)
         return _DefaultRates(Rate(part, seconds) for part, seconds in kept if part)
     parts = _rates("device_sends", value)
     for part in parts:
