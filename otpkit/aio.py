@@ -167,10 +167,16 @@ class AsyncOTP:
         return await self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key, request, region))
 
     async def status(
-        self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None
+        self,
+        phone: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        region: str | None = None,
+        device: str | None = None,
     ) -> Challenge | None:
         """Same as `OTP.status`, but awaited."""
-        return await self._drive(self._flows.status(phone, purpose, bind, region))
+        return await self._drive(self._flows.status(phone, purpose, bind, region, device))
 
     async def standing(self, phone: str, *, region: str | None = None) -> Standing:
         """Same as `OTP.standing`, but awaited."""

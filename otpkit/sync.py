@@ -291,7 +291,13 @@ class OTP:
         return self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key, request, region))
 
     def status(
-        self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None
+        self,
+        phone: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        region: str | None = None,
+        device: str | None = None,
     ) -> Challenge | None:
         """Return the live challenge, and send nothing. Not for strangers: it reveals whether a code is live.
 
@@ -300,6 +306,7 @@ class OTP:
             purpose: the same as for `issue`.
             bind: the same as for `issue`.
             region: the same as for `issue`.
+            device: the same as for `issue`. `resend_in` and `sends_left` are then what this device may do.
 
         Returns:
             The `Challenge`, or None.
@@ -308,7 +315,7 @@ class OTP:
             PhoneError: not a mobile number.
             StoreUnavailableError: Redis did not answer.
         """
-        return self._drive(self._flows.status(phone, purpose, bind, region))
+        return self._drive(self._flows.status(phone, purpose, bind, region, device))
 
     def standing(self, phone: str, *, region: str | None = None) -> Standing:
         """Return whether a phone is limited or blocked, and change nothing. For operators, never for visitors.

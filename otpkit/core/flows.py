@@ -251,8 +251,10 @@ class Flows:
             case Used():
                 raise UsedTokenError(*_USED)
 
-    def status(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[Challenge | None]:
-        return self._subject(phone, purpose, bind, region).find_challenge()
+    def status(
+        self, phone: object, purpose: str, bind: str, region: str | None = None, device: object = None
+    ) -> Flow[Challenge | None]:
+        return self._subject(phone, purpose, bind, region).find_challenge(device)
 
     def standing(self, phone: object, region: str | None = None) -> Flow[Standing]:
         config = self._config

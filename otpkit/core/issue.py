@@ -271,7 +271,7 @@ class Issue:
     def _gateway_limit(self, rejection: GatewayRejectedError, wait_ms: int) -> Flow[RateLimitError]:
         challenge = None
         with suppress(OTPError):
-            challenge = yield from self.subject.find_challenge()
+            challenge = yield from self.subject.find_challenge(self.request.device)
         # The send stays counted, so the phone's own limits may last longer than the gateway's.
         wait = max(rejection.retry_after or _GATEWAY_WAIT_S, math.ceil(wait_ms / 1000))
         return RateLimitError(

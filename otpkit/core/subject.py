@@ -86,11 +86,16 @@ class Subject:
         challenge = self.challenge(now_ms, described)
         return challenge if challenge.attempts_left else None
 
-    def find_challenge(self) -> Flow[Challenge | None]:
-        """Return the live challenge, or None."""
+    def find_challenge(self, device: object = None) -> Flow[Challenge | None]:
+        """Return the live challenge, with what a device that shows these tokens may do; or None."""
         config = self._config
+        since = None if device is None else self.device_since(device)
         status = config.scripts.status(
-            phone_key=self.phone_key, now=config.now_arg(), challenge_field=self.challenge_field
+            phone_key=self.phone_key,
+            now=config.now_arg(),
+            challenge_field=self.challenge_field,
+            device_key="" if since is None else self.device_key,
+            device_since="" if since is None else since,
         )
         match (yield from run(status)):
             case LatestSend(live=True) as found:

@@ -34,9 +34,18 @@ class Status(ListScript[StatusReply]):
 
     lists = (LatestSend, NoSend)
 
-    def __call__(self, *, phone_key: str, now: int | str, challenge_field: bytes) -> RunScript[StatusReply]:
-        """Read the latest send."""
-        return RunScript(self, (phone_key,), (now, challenge_field))
+    def __call__(
+        self,
+        *,
+        phone_key: str,
+        now: int | str,
+        challenge_field: bytes,
+        device_key: str = "",
+        device_since: int | str = "",
+    ) -> RunScript[StatusReply]:
+        """Read the latest send. Pass `device_key` and `device_since` if a device token's signature is right."""
+        keys = (phone_key, device_key) if device_key else (phone_key,)
+        return RunScript(self, keys, (now, challenge_field, device_since))
 
     def read(self, reply: Raw, args: Raw) -> StatusReply:
         """Return the latest send, or `NoSend`."""
