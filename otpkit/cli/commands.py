@@ -29,8 +29,9 @@ app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
     epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, doctor and "
-    f"serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and OTPKIT_TEMPLATES are JSON "
-    f"objects: the policy's fields, and a template for each purpose. --config FILE reads the same from TOML.\n\n{HELP}",
+    f"serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and "
+    "OTPKIT_TEMPLATES are JSON objects: the policy's fields, and a template for each purpose. --config FILE reads the "
+    f"same from TOML.\n\n{HELP}",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # typer's tracebacks would show local variables
 )
