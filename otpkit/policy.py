@@ -80,13 +80,20 @@ Rates: TypeAlias = str | Rate | Iterable[str | Rate] | None
 
 
 class _DefaultPart(int):
-    """A part that `Policy` chose. `dataclasses.replace` passes it on, and it is chosen again."""
+    """A part that was left out. `Policy` keeps it, or the same share of a smaller limit."""
+
+    # `dataclasses.replace` passes it on, and it is chosen again.
 
 
 class _DefaultRates(tuple[Rate, ...]):
-    """Parts of rates that `Policy` chose, as for `_DefaultPart`."""
+    """Parts of rates that were left out, as for `_DefaultPart`."""
 
     __slots__ = ()
+
+
+_FAILURES_LEFT_OUT = _DefaultPart(_DEVICE_FAILURES[0])
+_CONSECUTIVE_LEFT_OUT = _DefaultPart(_DEVICE_CONSECUTIVE[0])
+_SENDS_LEFT_OUT = _DefaultRates(Rate(part, seconds) for (part, _), seconds in _DEVICE_SENDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +123,12 @@ class Policy:
         replicas: the number of Redis replicas that must confirm the writes of issue, verify and redeem before these
             return, 0–8. Redis replicates after it replies: with 0, a failover can forget that a code was used.
         device_failures: the part of each rate of `failures` that is kept for devices with a valid token
-            (`Proof.device`), so that strangers can't use all of it; less than each limit. 0 keeps nothing. None is 5 of
-            20, and the same share of a smaller limit, rounded down; the built policy holds the number.
-        device_consecutive: the part of `max_consecutive_failures` that is kept for devices, likewise. None is 20 of
-            100.
+            (`Proof.device`), so that strangers can't use all of it; less than each limit. 0 keeps nothing. If it
+            is left out, a smaller limit than the default of `failures` keeps the same share, rounded down.
+        device_consecutive: the part of `max_consecutive_failures` that is kept for devices, likewise.
         device_sends: the parts of the rates of `sends` that are kept for devices, each in a window of `sends` and less
-            than its limit. `()` keeps nothing. None is `1/hour` of 5 and `3/day` of 10. A window without a part, such
-            as the carriers' minute, is shared.
+            than its limit; `1/hour, 3/day` if it is left out, likewise. None keeps nothing. A window without a part,
+            such as the carriers' minute, is shared.
         device_ttl: seconds that a device token is valid, 3600–34560000 (400 days); 180 days by default.
 
     Raises:
@@ -144,9 +150,9 @@ class Policy:
     default_region: str = "CN"
     proof_ttl: int = 300
     replicas: int = 0
-    device_failures: int | None = None
-    device_consecutive: int | None = None
-    device_sends: Rates = None
+    device_failures: int = _FAILURES_LEFT_OUT
+    device_consecutive: int = _CONSECUTIVE_LEFT_OUT
+    device_sends: Rates = _SENDS_LEFT_OUT
     device_ttl: int = 180 * DAY_S
 
     def __post_init__(self) -> None:
@@ -186,7 +192,7 @@ class Policy:
     def _keep(self, checks: Checks, name: str, usual: tuple[int, int], whole: int) -> None:
         """Check the part `name` of `whole`, or choose it."""
         part = getattr(self, name)
-        if part is None or isinstance(part, _DefaultPart):
+        if isinstance(part, _DefaultPart):
             self._normalise(name, _DefaultPart(_share(usual, whole)))
         else:
             checks.of(name, _check_int, name, part, 0, whole - 1)
@@ -218,13 +224,13 @@ def stranger_sends(policy: Policy) -> tuple[Rate, ...]:
 
 def stranger_failures(policy: Policy) -> tuple[Rate, ...]:
     """Return the rates of `failures` without the part for devices."""
-    kept = policy.device_failures or 0
+    kept = policy.device_failures
     return tuple(Rate(rate.limit - kept, rate.seconds) for rate in rates_of(policy.failures))
 
 
 def stranger_consecutive(policy: Policy) -> int:
     """Return the consecutive failures that block strangers."""
-    return policy.max_consecutive_failures - (policy.device_consecutive or 0)
+    return policy.max_consecutive_failures - policy.device_consecutive
 
 
 def ipv6_share(rates: Iterable[Rate]) -> tuple[Rate, ...]:
@@ -241,7 +247,7 @@ def _share(usual: tuple[int, int], whole: int) -> int:
 def _device_sends(value: Any, sends: tuple[Rate, ...]) -> tuple[Rate, ...]:
     """Return the parts of the rates `sends` that are kept for devices."""
     least = {rate.seconds: rate.limit for rate in sorted(sends, reverse=True)}
-    if value is None or isinstance(value, _DefaultRates):
+    if isinstance(value, _DefaultRates):
         kept = ((_share(usual, least.get(seconds, 0)), seconds) for usual, seconds in _DEVICE_SENDS)
         return _DefaultRates(Rate(part, seconds) for part, seconds in kept if part)
     parts = _rates("device_sends", value)

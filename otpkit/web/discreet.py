@@ -65,7 +65,7 @@ def tells_of_number(error: OTPError) -> bool:
 
 
 def presumed_challenge(phone: str, purpose: str, policy: Policy, *, age: int = 0) -> Challenge:
-    """Return a challenge that depends only on the policy: `uncertain`, with a stranger's times and counts of a first one.
+    """Return a challenge that depends only on the policy: `uncertain`, with the times and counts of a stranger's first.
 
     Args:
         phone: the number to show.
