@@ -309,7 +309,14 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     proof = verify(shell.sent[-1].code, "proved")
     shell.now += 1
     assert drive(flows.redeem(proof.token, "signup", "proved", PHONE, None)) == proof
-    assert drive(flows.standing(PHONE)).failures_left == 18
+    assert drive(flows.standing(PHONE)).device_failures_left == 18
+    assert drive(flows.check_device(proof.device, PHONE)) == proof.verified_at
+    drive(flows.issue(IssueRequest(PHONE, "signup", "device", IP, None, None, "sms", None, proof.device)))
+    wrong = f"{(int(shell.sent[-1].code) + 1) % 10**6:06d}"
+    with pytest.raises(WrongCodeError):
+        drive(flows.verify(PHONE, wrong, "signup", "device", IP, None, None, proof.device))
+    assert drive(flows.status(PHONE, "signup", "device", None, proof.device)).attempts_left == 1
+    drive(flows.forget_devices(PHONE))
     drive(flows.unblock(PHONE))
     drive(flows.erase(PHONE))
     shell.now += 90_000
