@@ -147,7 +147,7 @@ def test_json_has_the_same_values(configured: Env, sandbox: Sandbox) -> None:
     delivery = run("delivery", PHONE)
     assert (delivery["state"], delivery["gateway"]) == ("delivered", "alidayu")
     proof = run("verify", PHONE, code_of(sandbox))
-    assert set(proof) == {"id", "phone", "purpose", "verified_at", "expires_at", "fixed"}
+    assert set(proof) == {"id", "phone", "purpose", "verified_at", "expires_at", "fixed", "device"}
     assert proof["fixed"] is False
 
 
@@ -239,6 +239,23 @@ def test_an_operator_sees_how_a_phone_stands(configured: Env, sandbox: Sandbox) 
     assert limited.startswith("The phone +*********8000: limited\n")
     assert re.search(r"^  send in +\d\d? s$", limited, re.MULTILINE)
     assert leaks(configured, sandbox, clear, limited) == []
+
+
+def test_device_is_known_until_it_is_forgotten(configured: Env, sandbox: Sandbox) -> None:
+    env = configured | {"OTPKIT_POLICY": '{"sends": "3/day", "device_sends": "1/day"}'}
+    succeeded(otpkit("issue", PHONE, env=env))
+    shown = succeeded(otpkit("verify", PHONE, code_of(sandbox), "--json", env=env))
+    device = json.loads(shown)["device"]
+    succeeded(otpkit("issue", PHONE, env=env))
+    refused(otpkit("issue", PHONE, env=env), 6)
+    refused(otpkit("issue", PHONE, "--device", "junk", env=env), 6)
+    succeeded(otpkit("issue", PHONE, "--device", device, env=env))
+    text = succeeded(otpkit("verify", PHONE, code_of(sandbox), "--device", device, env=env))
+    assert device.partition(".")[0] not in text  # Only --json prints it.
+    forgotten = succeeded(otpkit("forget-devices", PHONE, env=env))
+    assert forgotten.startswith("Forgot the devices of +*********8000\n")
+    refused(otpkit("issue", PHONE, "--device", device, env=env), 6)
+    assert leaks(env, sandbox, shown, text, forgotten) == []
 
 
 def test_an_operator_lifts_a_block(configured: Env, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
