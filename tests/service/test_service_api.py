@@ -69,7 +69,7 @@ def test_a_wrong_code_is_counted_and_says_what_is_left(stage: Served, phone: str
 
 def test_device_may_use_what_is_kept_from_strangers(phone: str) -> None:
     """The token of a verification, in the body of later requests; a wrong one counts as none."""
-    with serving("memory://", policy=Policy(sends="3/day", device_sends="1/day")) as stage:
+    with serving("memory://", otp_options={"policy": Policy(sends="3/day", device_sends="1/day")}) as stage:
         device = stage.post("/v1/verifications", {"phone": phone, "code": stage.issue(phone)}).json()["device"]
         stage.issue(phone)
         for given in ({}, {"device": "junk"}, {"device": "x" * 10_000}, {"device": None}):
