@@ -21,7 +21,7 @@ from otpkit.core.scripts.phone import NoSend
 from otpkit.core.scripts.redemption import Expired, Redeemed, Repeated, Used
 from otpkit.core.scripts.verification import NoChallenge, Proved, Wrong
 from otpkit.core.spelling import check_region
-from otpkit.core.subject import Subject
+from otpkit.core.subject import NO_DEVICE, Subject
 from otpkit.core.tokens import Claims, from_ms
 from otpkit.effects import Emit, Flow, NotStarted, RunScript, Unconfirmed, outbound, run, run_together
 from otpkit.errors import (
@@ -116,7 +116,7 @@ class Flows:
         limits = () if ip is None else ip_limits(config, "failures", ip)
         charges, refusal = (yield from consume(config, limits)) if limits else NOTHING_CONSUMED
         ip_limit = limits[0] if limits and not config.clustered else None
-        since = None if device is None else subject.device_since(device)
+        device_key, device_since = NO_DEVICE if device is None else subject.device_claim(device)
         fixed_ends_ms, is_fixed_code = subject.fixed(digits) if config.fixed else (0, 0)
         call = config.scripts.verify(
             phone_key=subject.phone_key,
@@ -127,8 +127,8 @@ class Flows:
             digests=config.keys.digests(subject.packed, digits),
             fixed_ends_ms=fixed_ends_ms,
             is_fixed_code=is_fixed_code,
-            device_key="" if since is None else subject.device_key,
-            device_since="" if since is None else since,
+            device_key=device_key,
+            device_since=device_since,
             ip_limit=ip_limit,
             memory_key="" if ip_limit is None else memory_key(ip_limit, op),
             refusal=refusal,

@@ -21,7 +21,7 @@ from otpkit.core.routing import Member
 from otpkit.core.scripts.limits import WideLimit
 from otpkit.core.scripts.parse import Blocked, Described, Limited
 from otpkit.core.scripts.sends import Replayed, Reserved, ReserveReply, Settled
-from otpkit.core.subject import IDEMPOTENCY_BYTES, Subject
+from otpkit.core.subject import IDEMPOTENCY_BYTES, NO_DEVICE, Subject
 from otpkit.core.tokens import from_ms
 from otpkit.effects import Flow, Unconfirmed, run
 from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError, OTPError, RateLimitError
@@ -126,7 +126,9 @@ class Issue:
 
     def _reserve(self, fixed: FixedCode | None) -> Flow[ReserveReply]:
         config, subject = self.config, self.subject
-        since = None if self.request.device is None else subject.device_since(self.request.device)
+        device_key, device_since = (
+            NO_DEVICE if self.request.device is None else subject.device_claim(self.request.device)
+        )
         self.charges, refusal = (yield from consume(config, self.limits)) if self.limits else NOTHING_CONSUMED
         call = config.scripts.reserve(
             phone_key=subject.phone_key,
@@ -137,8 +139,8 @@ class Issue:
             fresh=self._fresh(fixed),
             idempotency=self.idempotency,
             known_keys=config.keys.ids,
-            device_key="" if since is None else subject.device_key,
-            device_since="" if since is None else since,
+            device_key=device_key,
+            device_since=device_since,
             limits=self._charged(),
             refusal=refusal,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from hmac import compare_digest
+from typing import Final
 
 from otpkit.core.config import Config, fixed_ends_ms
 from otpkit.core.crypto import ID_BYTES, encode_id
@@ -15,6 +16,8 @@ from otpkit.errors import ConfigurationError
 from otpkit.models import Challenge, Proof
 
 IDEMPOTENCY_BYTES = 8
+NO_DEVICE: Final[tuple[str, int | str]] = ("", "")
+"""The `device_key` and the `device_since` of a stranger."""
 
 
 class Subject:
@@ -46,6 +49,11 @@ class Subject:
         self.phone_key = f"{config.namespace}:{{{self.phone_id}}}:p"
         self.counter_key = f"{config.namespace}:{{{self.phone_id}}}:c"
         self.packed = packed_place + packed
+
+    def device_claim(self, tokens: object) -> tuple[str, int | str]:
+        """Return a script's `device_key` and `device_since` for the device that shows these tokens, or `NO_DEVICE`."""
+        since = self.device_since(tokens)
+        return NO_DEVICE if since is None else (self.device_key, since)
 
     @property
     def device_key(self) -> str:
@@ -89,13 +97,13 @@ class Subject:
     def find_challenge(self, device: object = None) -> Flow[Challenge | None]:
         """Return the live challenge, with what a device that shows these tokens may do; or None."""
         config = self._config
-        since = None if device is None else self.device_since(device)
+        device_key, device_since = NO_DEVICE if device is None else self.device_claim(device)
         status = config.scripts.status(
             phone_key=self.phone_key,
             now=config.now_arg(),
             challenge_field=self.challenge_field,
-            device_key="" if since is None else self.device_key,
-            device_since="" if since is None else since,
+            device_key=device_key,
+            device_since=device_since,
         )
         match (yield from run(status)):
             case LatestSend(live=True) as found:

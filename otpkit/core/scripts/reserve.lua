@@ -17,11 +17,10 @@
 
 --# include clock phone operation challenge rolling
 
-local device_since, device_valid = tonumber(ARGV[7]), false
-local last_limit = #KEYS
-if device_since then
+local device_valid, last_limit = ARGV[7] ~= '', #KEYS
+if device_valid then
   --# include device
-  device_valid = is_valid_device(last_limit, device_since)
+  device_valid = is_valid_device(last_limit, tonumber(ARGV[7]))
   last_limit = last_limit - 1
 end
 

@@ -7,10 +7,10 @@
 
 --# include clock phone challenge rolling
 
-local device_since, device_valid = tonumber(ARGV[3]), false
-if device_since then
+local device_valid = ARGV[3] ~= ''
+if device_valid then
   --# include device
-  device_valid = is_valid_device(2, device_since)
+  device_valid = is_valid_device(2, tonumber(ARGV[3]))
 end
 
 --# include describe

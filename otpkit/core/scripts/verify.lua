@@ -33,10 +33,10 @@ if failure then
   return { operation, 'wrong', byte(failure, 7), 1 }
 end
 
-local device_since, device_valid = tonumber(ARGV[7]), false
-if device_since then
+local device_valid = ARGV[7] ~= ''
+if device_valid then
   --# include device
-  device_valid = is_valid_device(#KEYS, device_since)
+  device_valid = is_valid_device(#KEYS, tonumber(ARGV[7]))
 end
 
 --# include blocked
