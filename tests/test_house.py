@@ -35,7 +35,7 @@ LAYERS = [
     ["core.addresses", "core.arguments", "core.spelling", "policy", "template"],
     ["transport.connecting", "transport.exchange", "transport.hosts"],
     ["core.crypto"],
-    ["core.serializer"],
+    ["core.devices", "core.serializer"],
     ["core.tokens"],
     ["core.scripts", "gateways.base", "transport.aio", "transport.http", "transport.notifier"],
     ["gateways.provider"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otpkit import ConfigurationError, Policy, Rate
-from otpkit.policy import DEFAULT_POLICY, ipv6_share
+from otpkit.policy import DEFAULT_POLICY, ipv6_share, stranger_consecutive, stranger_failures, stranger_sends
 
 DAY = 86_400
 
@@ -95,6 +95,9 @@ NUMBERS = [  # Field, least, most.
     ("max_consecutive_failures", 1, 100),
     ("proof_ttl", 30, 3600),
     ("replicas", 0, 8),
+    ("device_failures", 0, 19),
+    ("device_consecutive", 0, 99),
+    ("device_ttl", 3600, 400 * DAY),
 ]
 
 
@@ -149,6 +152,51 @@ def test_rates_at_their_bounds_are_taken_and_beyond_refused_by_name(field: str, 
             build(rate)
         with pytest.raises(ConfigurationError, match=rf"Policy\.{field}"):
             build([Rate(1, 60), rate])
+
+
+@pytest.mark.parametrize("value", ["5/hour", "10/day", "1/minute", "1/10 minutes", "1/hour, 10/day", Rate(32, DAY), 1])
+def test_part_of_sends_is_less_than_its_window(value: Any) -> None:
+    """A part can't reach the whole, and needs a window of it: otherwise nothing is left for strangers."""
+    with pytest.raises(ConfigurationError, match=r"Policy\.device_sends"):
+        Policy(device_sends=value)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"failures": "5/day", "device_failures": 5}, {"failures": "9/day, 5/hour", "device_failures": 5}]
+)
+def test_part_of_failures_is_less_than_each_limit(fields: dict[str, Any]) -> None:
+    """A part that somebody wrote is never reduced silently."""
+    with pytest.raises(ConfigurationError, match=r"Policy\.device_failures .*0 to 4"):
+        Policy(**fields)
+
+
+@pytest.mark.parametrize("nothing", [None, (), []])
+def test_nothing_is_kept_for_devices_on_request(nothing: Any) -> None:
+    """Strangers then have the whole."""
+    policy = Policy(device_failures=0, device_consecutive=0, device_sends=nothing)
+    assert (stranger_sends(policy), stranger_failures(policy)) == (policy.sends, policy.failures)
+    assert stranger_consecutive(policy) == 100
+
+
+def test_strangers_have_the_whole_without_the_parts() -> None:
+    """The figures of the documentation."""
+    assert stranger_sends(DEFAULT_POLICY) == (Rate(1, 60), Rate(4, 3600), Rate(7, DAY))
+    assert stranger_failures(DEFAULT_POLICY) == (Rate(15, DAY),)
+    assert stranger_consecutive(DEFAULT_POLICY) == 80
+
+
+@pytest.mark.parametrize("copied", [lambda policy: policy, replace, lambda policy: pickle.loads(pickle.dumps(policy))])
+def test_part_left_out_is_a_share_of_a_smaller_limit(copied: Any) -> None:
+    """A policy from before devices stays valid, also one that is made from another."""
+    small = {"sends": "2/hour, 7/day", "failures": "3/day, 8/day", "max_consecutive_failures": 12}
+    policy = replace(copied(Policy()), **small)
+    assert (policy.device_failures, policy.device_consecutive, policy.device_sends) == (0, 2, (Rate(2, DAY),))
+    assert copied(policy) == policy == Policy(**small)
+    assert replace(copied(policy), sends="10/day", failures="20/day").device_failures == 5
+    written = replace(policy, device_consecutive=5)
+    assert copied(written).device_consecutive == 5
+    with pytest.raises(ConfigurationError, match="device_consecutive"):
+        replace(copied(written), max_consecutive_failures=5)
 
 
 @pytest.mark.parametrize("value", [None, "", [], (), " "])
@@ -215,12 +263,16 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "default_region": "CN",
         "proof_ttl": 300,
         "replicas": 0,
+        "device_failures": 5,
+        "device_consecutive": 20,
+        "device_sends": (Rate(1, 3600), Rate(3, DAY)),
+        "device_ttl": 180 * DAY,
     }
 
 
 def test_every_field_is_tested_at_its_bounds() -> None:
     """A new field needs a row in a table above."""
-    tested = {name for name, *_ in NUMBERS + RATES} | {"regions", "default_region"}
+    tested = {name for name, *_ in NUMBERS + RATES} | {"regions", "default_region", "device_sends"}
     assert tested == {field.name for field in fields(Policy)}
 
 

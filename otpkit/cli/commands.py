@@ -28,9 +28,10 @@ KEY_BYTES = 32
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, erase, doctor and serve read their "
-    f"settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and OTPKIT_TEMPLATES are JSON "
-    f"objects: the policy's fields, and a template for each purpose. --config FILE reads the same from TOML.\n\n{HELP}",
+    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, doctor and "
+    f"serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and "
+    "OTPKIT_TEMPLATES are JSON objects: the policy's fields, and a template for each purpose. --config FILE reads the "
+    f"same from TOML.\n\n{HELP}",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # typer's tracebacks would show local variables
 )
@@ -46,6 +47,7 @@ Region = Annotated[
 ]
 Purpose = Annotated[str, typer.Option(help="The purpose of the code.")]
 Bind = Annotated[str, typer.Option(help="A text that the code is tied to, such as a session id.", show_default=False)]
+Device = Annotated[str | None, typer.Option(help="The device token that `verify --json` printed.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -104,6 +106,7 @@ def issue(
         typer.Option(help="Identifies this request. A repeated key sends no second message.", show_default=False),
     ] = None,
     voice: Annotated[bool, typer.Option("--voice", help="Call the phone and read the code aloud.")] = False,
+    device: Device = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -118,6 +121,7 @@ def issue(
             idempotency_key=idempotency_key,
             channel="voice" if voice else "sms",
             region=region,
+            device=device,
         )
     show(f"A code for {mask(challenge.phone)}: {challenge.delivery}", challenge_row(challenge), as_json=as_json)
 
@@ -133,14 +137,16 @@ def verify(
     bind: Bind = "",
     region: Region = None,
     token: Annotated[bool, typer.Option("--token", help="Print the proof's token, which contains the phone.")] = False,
+    device: Device = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Verify the CODE that PHONE received, and use it up."""
+    """Verify the CODE that PHONE received, and use it up. With --json, also print the token of this device."""
     with configured(config) as otp:
         typed = fold(_read_secret("Code") if code is None else code)
-        proof = otp.verify(phone, typed, purpose, bind=bind, region=region)
-        show(f"Verified {mask(proof.phone)}", proof_row(proof, with_token=token), as_json=as_json)
+        proof = otp.verify(phone, typed, purpose, bind=bind, region=region, device=device)
+        row = proof_row(proof, with_token=token, with_device=as_json)
+        show(f"Verified {mask(proof.phone)}", row, as_json=as_json)
 
 
 @app.command()
@@ -242,8 +248,17 @@ def unblock(phone: Phone, region: Region = None, config: Config = None, as_json:
 
 
 @app.command()
+def forget_devices(phone: Phone, region: Region = None, config: Config = None, as_json: AsJson = False) -> None:
+    """End the device tokens of PHONE: each device is a stranger until it verifies the phone again."""
+    with configured(config) as otp:
+        otp.forget_devices(phone, region=region)
+        found = otp.standing(phone, region=region)
+    show(f"Forgot the devices of {mask(found.phone)}", standing_row(found), as_json=as_json)
+
+
+@app.command()
 def erase(phone: Phone, region: Region = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Delete all data about PHONE, including its limits and a block."""
+    """Delete all data about PHONE, including its limits and a block, and end its device tokens."""
     with configured(config) as otp:
         otp.erase(phone, region=region)
         found = otp.standing(phone, region=region)

@@ -14,6 +14,7 @@ from otpkit.core import scripts
 from otpkit.core.arguments import check_purpose
 from otpkit.core.checks import Checks
 from otpkit.core.crypto import Keys, clean_code
+from otpkit.core.devices import DeviceTokens
 from otpkit.core.routing import GatewayChoice, Routing, TemplateChoice, is_async, route
 from otpkit.core.scripts.limits import WideRates, wide_rates
 from otpkit.core.tokens import TokenSigner
@@ -85,6 +86,7 @@ class Config:
     policy: Policy
     keys: Keys
     signer: TokenSigner
+    devices: DeviceTokens
     scripts: scripts.Scripts
     wide_rates: WideRates
     fixed: Mapping[tuple[str, str], FixedCode]
@@ -156,6 +158,7 @@ def build(
         policy,
         keys,
         TokenSigner(keys, namespace),
+        DeviceTokens(keys.device, namespace),
         scripts.load(policy),
         wide_rates(policy),
         fixed,

@@ -21,7 +21,7 @@ from otpkit.core.routing import Member
 from otpkit.core.scripts.limits import WideLimit
 from otpkit.core.scripts.parse import Blocked, Described, Limited
 from otpkit.core.scripts.sends import Replayed, Reserved, ReserveReply, Settled
-from otpkit.core.subject import IDEMPOTENCY_BYTES, Subject
+from otpkit.core.subject import IDEMPOTENCY_BYTES, NO_DEVICE, Subject
 from otpkit.core.tokens import from_ms
 from otpkit.effects import Flow, Unconfirmed, run
 from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError, OTPError, RateLimitError
@@ -50,6 +50,7 @@ class IssueRequest(NamedTuple):
     idempotency_key: str | None
     channel: Channel
     region: str | None
+    device: object = None
 
 
 class Issue:
@@ -71,6 +72,7 @@ class Issue:
                 template.sms_params("0" * config.policy.code_length, params=request.params)
         self.op, self.nonce = new_ids()
         report.operation_id = self.op
+        self.device = 0  # 1 if the send was reserved with a valid device token.
         self.leaves_by = 0.0  # The deadline by `Config.elapsed_s`.
         key = request.idempotency_key
         self.idempotency = b"" if key is None else subject.operation(b"issue", key, size=IDEMPOTENCY_BYTES)
@@ -80,6 +82,7 @@ class Issue:
         fixed = (yield from self._fixed_in_force()) if self.config.fixed else None
         match (yield from self._reserve(fixed)):
             case Reserved() as reserved:
+                self.device = int(reserved.device)
                 self.report.now_ms, self.report.resent = reserved.now_ms, bool(reserved.nonce)
                 return (yield from self._send(reserved, fixed))
             case Replayed() as earlier:
@@ -123,6 +126,9 @@ class Issue:
 
     def _reserve(self, fixed: FixedCode | None) -> Flow[ReserveReply]:
         config, subject = self.config, self.subject
+        device_key, device_since = (
+            NO_DEVICE if self.request.device is None else subject.device_claim(self.request.device)
+        )
         self.charges, refusal = (yield from consume(config, self.limits)) if self.limits else NOTHING_CONSUMED
         call = config.scripts.reserve(
             phone_key=subject.phone_key,
@@ -133,6 +139,8 @@ class Issue:
             fresh=self._fresh(fixed),
             idempotency=self.idempotency,
             known_keys=config.keys.ids,
+            device_key=device_key,
+            device_since=device_since,
             limits=self._charged(),
             refusal=refusal,
         )
@@ -158,6 +166,7 @@ class Issue:
             operation=self.op,
             stays_counted=0,
             reserved_ms=0,
+            device=0,
         )
         with suppress(OTPError):
             if (yield from run(undo)).undone:
@@ -233,6 +242,7 @@ class Issue:
             operation=self.op,
             outcome=receipt.outcome[0],
             served_by=record,
+            device=self.device,
         )
         try:
             return (yield from run(settle))
@@ -249,6 +259,7 @@ class Issue:
             operation=self.op,
             stays_counted=int("phone" in kept),
             reserved_ms=reserved_ms,
+            device=self.device,
             limits=[limit for limit in self._charged() if limit.scope not in kept],
         )
         try:
@@ -262,7 +273,7 @@ class Issue:
     def _gateway_limit(self, rejection: GatewayRejectedError, wait_ms: int) -> Flow[RateLimitError]:
         challenge = None
         with suppress(OTPError):
-            challenge = yield from self.subject.find_challenge()
+            challenge = yield from self.subject.find_challenge(self.request.device)
         # The send stays counted, so the phone's own limits may last longer than the gateway's.
         wait = max(rejection.retry_after or _GATEWAY_WAIT_S, math.ceil(wait_ms / 1000))
         return RateLimitError(

@@ -71,7 +71,7 @@ TEXTS: dict[str, tuple[Raise, str, str]] = {
     ),
     "RateLimitError": (
         lambda rig: _after_a_code(rig, lambda otp, _: outcome(otp.issue, PHONE)),
-        "Policy.sends allows (1/minute). Nothing was sent or verified.",
+        "Policy.sends and device_sends allow (1/minute). Nothing was sent or verified.",
         "The same call may succeed in 60 s",
     ),
     "RateLimitError of the gateway": (

@@ -83,7 +83,8 @@ def other_than(code: str) -> str:
 def block(sandbox: Sandbox) -> None:
     """Type a hundred wrong codes in a row, some days ago."""
     clock = MovableClock(time.time() - 9 * DAY_S)
-    with OTP.from_env(clock=clock, policy=Policy(sends="32/day", failures="64/day", attempts=10)) as otp:
+    policy = Policy(sends="32/day", failures="64/day", attempts=10, device_failures=0, device_consecutive=0)
+    with OTP.from_env(clock=clock, policy=policy) as otp:
         for _ in range(10):
             otp.issue(PHONE)
             for _ in range(10):
@@ -142,11 +143,11 @@ def test_json_has_the_same_values(configured: Env, sandbox: Sandbox) -> None:
     challenge = run("issue", PHONE)
     assert challenge["delivery"] == "accepted"
     assert (challenge["phone"], challenge["purpose"]) == ("+*********8000", "signup")
-    assert (challenge["attempts_left"], challenge["sends_left"], challenge["replayed"]) == (5, 9, False)
+    assert (challenge["attempts_left"], challenge["sends_left"], challenge["replayed"]) == (5, 6, False)
     delivery = run("delivery", PHONE)
     assert (delivery["state"], delivery["gateway"]) == ("delivered", "alidayu")
     proof = run("verify", PHONE, code_of(sandbox))
-    assert set(proof) == {"id", "phone", "purpose", "verified_at", "expires_at", "fixed"}
+    assert set(proof) == {"id", "phone", "purpose", "verified_at", "expires_at", "fixed", "device"}
     assert proof["fixed"] is False
 
 
@@ -232,12 +233,29 @@ def test_a_limit_says_how_long_to_wait(configured: Env, sandbox: Sandbox) -> Non
 def test_an_operator_sees_how_a_phone_stands(configured: Env, sandbox: Sandbox) -> None:
     clear = succeeded(otpkit("standing", "138 0013 8000", env=configured))
     assert clear.startswith("The phone +*********8000: all clear\n")
-    assert re.search(r"^  sends left +10$", clear, re.MULTILINE)
+    assert re.search(r"^  sends left +7$", clear, re.MULTILINE)
     succeeded(otpkit("issue", PHONE, env=configured))
     limited = succeeded(otpkit("standing", PHONE, env=configured))
     assert limited.startswith("The phone +*********8000: limited\n")
     assert re.search(r"^  send in +\d\d? s$", limited, re.MULTILINE)
     assert leaks(configured, sandbox, clear, limited) == []
+
+
+def test_device_is_known_until_it_is_forgotten(configured: Env, sandbox: Sandbox) -> None:
+    env = configured | {"OTPKIT_POLICY": '{"sends": "3/day", "device_sends": "1/day"}'}
+    succeeded(otpkit("issue", PHONE, env=env))
+    shown = succeeded(otpkit("verify", PHONE, code_of(sandbox), "--json", env=env))
+    device = json.loads(shown)["device"]
+    succeeded(otpkit("issue", PHONE, env=env))
+    refused(otpkit("issue", PHONE, env=env), 6)
+    refused(otpkit("issue", PHONE, "--device", "junk", env=env), 6)
+    succeeded(otpkit("issue", PHONE, "--device", device, env=env))
+    text = succeeded(otpkit("verify", PHONE, code_of(sandbox), "--device", device, env=env))
+    assert device.partition(".")[0] not in text  # Only --json prints it.
+    forgotten = succeeded(otpkit("forget-devices", PHONE, env=env))
+    assert forgotten.startswith("Forgot the devices of +*********8000\n")
+    refused(otpkit("issue", PHONE, "--device", device, env=env), 6)
+    assert leaks(env, sandbox, shown, text, forgotten) == []
 
 
 def test_an_operator_lifts_a_block(configured: Env, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,10 +270,15 @@ def test_an_operator_lifts_a_block(configured: Env, sandbox: Sandbox, monkeypatc
         "blocked": True,
         "limited": False,
         "consecutive_failures": 100,
-        "sends_left": 10,
+        "sends_left": 7,
         "send_in": 0,
-        "failures_left": 20,
+        "failures_left": 15,
         "verify_in": 0,
+        "device_blocked": True,
+        "device_sends_left": 10,
+        "device_send_in": 0,
+        "device_failures_left": 20,
+        "device_verify_in": 0,
     }
     assert "unblock" in refused(otpkit("issue", PHONE, env=configured), 7)
     lifted = succeeded(otpkit("unblock", PHONE, env=configured))
@@ -263,7 +286,7 @@ def test_an_operator_lifts_a_block(configured: Env, sandbox: Sandbox, monkeypatc
     assert re.search(r"^  blocked +no$", lifted, re.MULTILINE)
     succeeded(otpkit("issue", PHONE, env=configured))
     row = json.loads(succeeded(otpkit("unblock", PHONE, "--json", env=configured)))
-    assert (row["phone"], row["consecutive_failures"], row["sends_left"]) == ("+*********8000", 0, 9)
+    assert (row["phone"], row["consecutive_failures"], row["sends_left"]) == ("+*********8000", 0, 6)
     assert leaks(configured, sandbox, found, lifted) == []
 
 
@@ -355,6 +378,7 @@ def test_wrong_usage_is_one_line_that_repeats_nothing_typed(args: tuple[str, ...
 def test_help_names_every_command() -> None:
     out = succeeded(otpkit("--help"))
     commands = ("keygen", "issue", "verify", "redeem", "status", "revoke", "delivery", "standing", "unblock", "erase")
+    commands += ("forget-devices",)
     for name in (*commands, "numbers", "doctor", "sandbox", "serve", "demo"):
         assert f" {name} " in out
         # Run in this process: a process for each would take a while.

@@ -167,12 +167,12 @@ def test_a_phone_is_erased_and_its_code_revoked(configured: Env, sandbox: Sandbo
     assert row("status", PHONE) == {"live": False}
     otpkit("issue", PHONE, env=configured)
     live = row("status", PHONE)
-    assert (live["live"], live["phone"], live["sends_left"]) == (True, "+*********8000", 9)
+    assert (live["live"], live["phone"], live["sends_left"]) == (True, "+*********8000", 6)
     assert row("revoke", PHONE) == {"phone": "+*********8000", "purpose": "signup", "live": False}
     assert row("status", PHONE) == {"live": False}
     assert row("standing", PHONE)["limited"] is True
     erased = row("erase", "138 0013 8000")
-    assert (erased["phone"], erased["limited"], erased["sends_left"]) == ("+*********8000", False, 10)
+    assert (erased["phone"], erased["limited"], erased["sends_left"]) == ("+*********8000", False, 7)
     assert len(sandbox.messages()) == 1
     assert otpkit("status", PHONE, env=configured).out.startswith("No code is live\n")
     assert otpkit("erase", PHONE, env=configured).out.startswith("Erased +*********8000\n")

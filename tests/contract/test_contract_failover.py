@@ -9,14 +9,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from support.rig import PHONE, Rig
+from support.rig import PHONE, Rig, whole
 
 from otpkit import (
     ConfigurationError,
     FixedCode,
     GatewayRejectedError,
     MalformedCodeError,
-    Policy,
     RateLimitError,
     RegionError,
     Template,
@@ -25,7 +24,7 @@ from otpkit.gateways import Failover, Message, Route
 from otpkit.testing import Outbox
 
 MENDABLE = ["account", "configuration", "connection", "quota", "request"]
-OFTEN = Policy(sends="32/day", ttl=600, max_age=600)
+OFTEN = whole(sends="32/day", ttl=600, max_age=600)
 HONG_KONG = "+85251234567"
 
 
@@ -248,7 +247,7 @@ def test_each_gateway_may_have_templates_and_a_name_of_its_own(rig: Rig, spare: 
 
 def test_a_region_has_gateways_of_its_own(rig: Rig, spare: Outbox) -> None:
     """`*` stands for all other regions."""
-    policy = Policy(regions={"CN", "HK"})
+    policy = whole(regions={"CN", "HK"})
     otp = rig.otp(gateway={"CN": rig.outbox, "*": Route(spare, name="abroad")}, policy=policy)
     assert otp.issue(PHONE).gateway == "outbox"
     assert otp.issue(HONG_KONG).gateway == "abroad"
@@ -351,7 +350,7 @@ CHOICES: dict[str, Any] = {
 def test_gateways_that_can_not_be_are_an_error_when_the_otp_is_built(rig: Rig, choice: str) -> None:
     """The error comes when the OTP is built, not when the first message is sent."""
     with pytest.raises(ConfigurationError):
-        rig.otp(gateway=CHOICES[choice](), policy=Policy(regions={"CN", "HK"}))
+        rig.otp(gateway=CHOICES[choice](), policy=whole(regions={"CN", "HK"}))
 
 
 def test_a_route_names_a_gateway_whose_own_name_will_not_do(rig: Rig) -> None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.rig import OTHER_PHONE, PHONE, SECRET, Rig, wrong
+from support.rig import OTHER_PHONE, PHONE, SECRET, Rig, whole, wrong
 
 from otpkit import (
     Challenge,
     ConfigurationError,
     ExpiredCodeError,
     PhoneError,
-    Policy,
     RegionError,
     Template,
     WrongCodeError,
 )
 
-LONG = Policy(ttl=600, max_age=600, sends="32/day")
+LONG = whole(ttl=600, max_age=600, sends="32/day")
 
 
 def test_a_challenge_says_when_it_ends_and_when_a_resend_may_be(rig: Rig, otp: Any) -> None:
@@ -152,7 +151,7 @@ def test_with_less_than_a_minute_of_max_age_left_a_fresh_code_is_sent(rig: Rig, 
 
 def test_another_length_asks_for_a_fresh_code(rig: Rig) -> None:
     """A host with 8 digits can't resend a code with 6. The limits of the phone are shared."""
-    short, long = rig.otp(), rig.otp(policy=Policy(code_length=8))
+    short, long = rig.otp(), rig.otp(policy=whole(code_length=8))
     first = short.issue(PHONE)
     rig.advance(60)
     second = long.issue(PHONE)

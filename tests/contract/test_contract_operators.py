@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, wrong
+from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, whole, wrong
 
-from otpkit import ExpiredCodeError, GatewayRejectedError, PhoneError, Policy, RateLimitError, WrongCodeError
+from otpkit import ExpiredCodeError, GatewayRejectedError, PhoneError, RateLimitError, WrongCodeError
 from otpkit.effects import Flow
 from otpkit.gateways import Delivery, Gateway, Message, Receipt
 
-LOOSE = Policy(sends="32/day")
+LOOSE = whole(sends="32/day")
 
 
 def test_status_is_the_live_challenge_and_sends_nothing(rig: Rig, otp: Any) -> None:
@@ -100,7 +100,7 @@ def test_a_gateway_is_asked_for_the_send_by_its_id_and_time(rig: Rig) -> None:
 
 def test_revoke_ends_the_live_challenge_alone(rig: Rig) -> None:
     """The other challenges live, the sends stay counted, and a second call has no effect."""
-    otp = rig.otp(policy=Policy(sends="3/hour"))
+    otp = rig.otp(policy=whole(sends="3/hour"))
     otp.issue(PHONE)
     otp.issue(PHONE, "login")
     assert otp.revoke("138 0013 8000") is None
@@ -117,7 +117,7 @@ def test_revoke_ends_the_live_challenge_alone(rig: Rig) -> None:
 
 def test_revoke_where_nothing_is_creates_nothing(rig: Rig, otp: Any) -> None:
     """The other operators' calls create no key either."""
-    for call in (otp.revoke, otp.unblock, otp.erase, otp.status, otp.standing, otp.delivery):
+    for call in (otp.revoke, otp.unblock, otp.status, otp.standing, otp.delivery):
         call(PHONE)
     assert rig.stored() == []
 
@@ -133,15 +133,18 @@ def test_a_revoked_code_is_not_sent_again(rig: Rig) -> None:
 
 
 def test_erase_removes_all_that_is_kept_of_a_phone(rig: Rig) -> None:
-    """Challenges, limits, failures, the block and the proofs are removed. Other phones keep theirs."""
-    otp = rig.otp(policy=Policy(max_consecutive_failures=1))
+    """Challenges, limits, failures, the block and the proofs are removed. Other phones keep theirs.
+
+    One key ends the device tokens.
+    """
+    otp = rig.otp(policy=whole(max_consecutive_failures=1))
     otp.issue(OTHER_PHONE)
     others = rig.stored()
     otp.issue(PHONE)
     with pytest.raises(WrongCodeError):
         otp.verify(PHONE, wrong(rig.outbox[-1].code))
     assert otp.erase("138 0013 8000") is None
-    assert rig.stored() == others
+    assert [key for key in rig.stored() if not key.endswith(":d")] == others
     assert otp.status(PHONE) is None
     with pytest.raises(ExpiredCodeError):
         otp.verify(PHONE, rig.outbox[-1].code)
@@ -150,7 +153,7 @@ def test_erase_removes_all_that_is_kept_of_a_phone(rig: Rig) -> None:
 
 def test_erase_leaves_what_is_of_no_phone(rig: Rig) -> None:
     """The count of an address stays."""
-    otp = rig.otp(policy=Policy(ip_sends="1/hour"))
+    otp = rig.otp(policy=whole(ip_sends="1/hour"))
     otp.issue(PHONE, ip=VISITOR)
     otp.erase(PHONE)
     with pytest.raises(RateLimitError) as refused:
@@ -158,7 +161,7 @@ def test_erase_leaves_what_is_of_no_phone(rig: Rig) -> None:
     assert refused.value.scope == "ip"
 
 
-@pytest.mark.parametrize("call", ["status", "standing", "delivery", "revoke", "unblock", "erase"])
+@pytest.mark.parametrize("call", ["status", "standing", "delivery", "revoke", "unblock", "forget_devices", "erase"])
 def test_what_is_no_phone_is_refused(memory_rig: Rig, call: str) -> None:
     """`issue` and `verify` refuse it too."""
     with pytest.raises(PhoneError):
@@ -167,7 +170,7 @@ def test_what_is_no_phone_is_refused(memory_rig: Rig, call: str) -> None:
 
 def test_all_keys_have_a_life(rig: Rig, proved: Any) -> None:
     """After any call, every key has an expiry."""
-    otp = rig.otp(policy=Policy(sends="32/day", total_sends="9/day", region_sends={"CN": "9/day"}))
+    otp = rig.otp(policy=whole(sends="32/day", total_sends="9/day", region_sends={"CN": "9/day"}))
     otp.redeem(proved(otp, ip=VISITOR).token)
     otp.issue(PHONE)
     with pytest.raises(WrongCodeError):

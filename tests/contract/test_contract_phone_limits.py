@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.rig import OTHER_PHONE, PHONE, Rig, other_codes, wrong
+from support.rig import OTHER_PHONE, PHONE, Rig, other_codes, whole, wrong
 
-from otpkit import ExpiredCodeError, Policy, Rate, RateLimitError, WrongCodeError
+from otpkit import ExpiredCodeError, Rate, RateLimitError, WrongCodeError
 
 
 def fail(otp: Any, rig: Rig, times: int, **kwargs: Any) -> None:
@@ -80,7 +80,7 @@ def test_a_used_code_still_counts_as_a_send(rig: Rig, otp: Any, proved: Any) -> 
 
 def test_the_longest_windows_have_the_largest_limits(rig: Rig) -> None:
     """The counter distinguishes 32 sends a day from 33."""
-    otp = rig.otp(policy=Policy(sends="32/day"))
+    otp = rig.otp(policy=whole(sends="32/day"))
     for i in range(32):
         assert otp.issue(PHONE).sends_left == 31 - i
         rig.advance(600)
@@ -91,8 +91,8 @@ def test_the_longest_windows_have_the_largest_limits(rig: Rig) -> None:
 
 def test_two_policies_share_the_history_of_a_phone(rig: Rig) -> None:
     """Each applies its own numbers to the sends and failures of both."""
-    loose = rig.otp(policy=Policy(sends="32/day", failures="64/day"))
-    strict = rig.otp(policy=Policy(sends="2/hour", failures="3/hour"))
+    loose = rig.otp(policy=whole(sends="32/day", failures="64/day"))
+    strict = rig.otp(policy=whole(sends="2/hour", failures="3/hour"))
     loose.issue(PHONE)
     rig.advance(1)
     strict.issue(PHONE)
@@ -109,11 +109,11 @@ def test_two_policies_share_the_history_of_a_phone(rig: Rig) -> None:
 
 def test_no_policy_shortens_what_another_remembers(rig: Rig) -> None:
     """A phone's record lives for a day or more, for any policy that writes to it."""
-    rig.otp(policy=Policy(sends="32/day")).issue(PHONE)
+    rig.otp(policy=whole(sends="32/day")).issue(PHONE)
     (key,) = rig.stored()
     before = rig.server.pttl(key)
     rig.advance(1)
-    rig.otp(policy=Policy(sends="1/second", ttl=30, max_age=120)).issue(PHONE)
+    rig.otp(policy=whole(sends="1/second", ttl=30, max_age=120)).issue(PHONE)
     assert before > 86_400_000
     assert rig.server.pttl(key) > 86_400_000
 
@@ -134,7 +134,7 @@ def test_a_late_settlement_shortens_no_life(rig: Rig, late_s: int) -> None:
 
 def test_wrong_codes_are_counted_over_all_purposes(rig: Rig) -> None:
     """The limit refuses a right code and a new message, and ends an hour after the first failure."""
-    otp = rig.otp(policy=Policy(sends="32/day", failures="4/hour"))
+    otp = rig.otp(policy=whole(sends="32/day", failures="4/hour"))
     otp.issue(PHONE)
     fail(otp, rig, 2)
     rig.advance(100)
@@ -158,7 +158,7 @@ def test_wrong_codes_are_counted_over_all_purposes(rig: Rig) -> None:
 
 def test_a_right_code_gives_no_failure_back(rig: Rig) -> None:
     """A success in between does not reset the day's wrong codes."""
-    otp = rig.otp(policy=Policy(sends="32/day", failures="3/day"))
+    otp = rig.otp(policy=whole(sends="32/day", failures="3/day"))
     otp.issue(PHONE)
     fail(otp, rig, 2)
     assert otp.verify(PHONE, rig.outbox[-1].code)
@@ -171,7 +171,7 @@ def test_a_right_code_gives_no_failure_back(rig: Rig) -> None:
 
 def test_sixty_four_failures_a_day_are_told_from_sixty_five(rig: Rig) -> None:
     """The largest limit of failures is exact."""
-    otp = rig.otp(policy=Policy(sends="32/day", failures="64/day", attempts=10))
+    otp = rig.otp(policy=whole(sends="32/day", failures="64/day", attempts=10))
     for left in (10, 10, 10, 10, 10, 10, 4):
         otp.issue(PHONE)
         rig.advance(1)
@@ -183,7 +183,7 @@ def test_sixty_four_failures_a_day_are_told_from_sixty_five(rig: Rig) -> None:
 
 def test_a_guess_where_no_challenge_is_costs_the_phone_nothing(rig: Rig) -> None:
     """Guesses without a challenge neither block a phone nor use up its failures."""
-    otp = rig.otp(policy=Policy(failures="1/day", max_consecutive_failures=1))
+    otp = rig.otp(policy=whole(failures="1/day", max_consecutive_failures=1))
     for purpose in ("signup", "login", "signup"):
         with pytest.raises(ExpiredCodeError):
             otp.verify(PHONE, "123456", purpose)
@@ -197,7 +197,7 @@ def test_a_guess_where_no_challenge_is_costs_the_phone_nothing(rig: Rig) -> None
 
 def test_the_longest_wait_is_the_one_that_is_told(rig: Rig) -> None:
     """When several limits refuse, waiting for `retry_after` satisfies all of them."""
-    otp = rig.otp(policy=Policy(sends="1/hour", failures="1/10 minutes"))
+    otp = rig.otp(policy=whole(sends="1/hour", failures="1/10 minutes"))
     otp.issue(PHONE)
     with pytest.raises(WrongCodeError):
         otp.verify(PHONE, wrong(rig.outbox[-1].code))
@@ -210,12 +210,12 @@ def test_the_longest_wait_is_the_one_that_is_told(rig: Rig) -> None:
 
 def test_of_several_rates_of_sends_the_one_that_takes_longest_is_told(rig: Rig) -> None:
     """It is the right one at any moment and for any set of used-up rates. The error's text names it too."""
-    otp = rig.otp(policy=Policy(sends="1/minute, 2/10 minutes, 3/hour"))
+    otp = rig.otp(policy=whole(sends="1/minute, 2/10 minutes, 3/hour"))
 
     def told() -> tuple[Rate | None, int | None]:
         with pytest.raises(RateLimitError) as refused:
             otp.issue(PHONE)
-        assert f"Policy.sends allows ({refused.value.rate})." in str(refused.value)
+        assert f"Policy.sends and device_sends allow ({refused.value.rate})." in str(refused.value)
         return refused.value.rate, refused.value.retry_after
 
     otp.issue(PHONE)
@@ -235,7 +235,7 @@ def test_of_several_rates_of_sends_the_one_that_takes_longest_is_told(rig: Rig) 
 
 def test_the_shortest_of_rates_that_end_together_is_told(rig: Rig) -> None:
     """Its wait is enough: the other rates then allow one more call too."""
-    otp = rig.otp(policy=Policy(sends="1/minute, 2/2 minutes"))
+    otp = rig.otp(policy=whole(sends="1/minute, 2/2 minutes"))
     otp.issue(PHONE)
     rig.advance(60)
     otp.issue(PHONE)
@@ -246,11 +246,13 @@ def test_the_shortest_of_rates_that_end_together_is_told(rig: Rig) -> None:
 
 def test_the_rate_of_wrong_codes_is_told_in_both_calls(rig: Rig) -> None:
     """The text names this limit, on a replay too."""
-    otp = rig.otp(policy=Policy(sends="32/day", failures="2/10 minutes, 3/day"))
+    otp = rig.otp(policy=whole(sends="32/day", failures="2/10 minutes, 3/day"))
     otp.issue(PHONE)
     fail(otp, rig, 2)
     for call in (lambda: otp.verify(PHONE, rig.outbox[-1].code), lambda: otp.issue(PHONE, idempotency_key="form")):
-        with pytest.raises(RateLimitError, match=r"Policy\.failures allows \(2/600 seconds\)\.") as refused:
+        with pytest.raises(
+            RateLimitError, match=r"Policy\.failures and device_failures allow \(2/600 seconds\)\."
+        ) as refused:
             call()
         assert (refused.value.scope, refused.value.rate) == ("failures", Rate(2, 600))
     rig.advance(600)
@@ -267,7 +269,7 @@ def test_the_rate_is_that_of_the_limit_that_is_told(rig: Rig) -> None:
         ("1/hour", "1/10 minutes", "phone", Rate(1, 3600)),
         ("1/10 minutes", "1/hour", "failures", Rate(1, 3600)),
     ):
-        otp = rig.otp(policy=Policy(sends=sends, failures=failures))
+        otp = rig.otp(policy=whole(sends=sends, failures=failures))
         otp.issue(PHONE)
         fail(otp, rig, 1)
         with pytest.raises(RateLimitError) as refused:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, other_codes, wrong
+from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, other_codes, whole, wrong
 
-from otpkit import BlockedError, ExpiredCodeError, Policy, RateLimitError, Standing, WrongCodeError
+from otpkit import BlockedError, ExpiredCodeError, RateLimitError, Standing, WrongCodeError
 
 ALL_CLEAR = Standing(
-    phone=PHONE, blocked=False, consecutive_failures=0, sends_left=10, send_in=0, failures_left=20, verify_in=0
+    phone=PHONE,
+    blocked=False,
+    consecutive_failures=0,
+    sends_left=10,
+    send_in=0,
+    failures_left=20,
+    verify_in=0,
+    device_sends_left=10,
+    device_failures_left=20,
 )
 
 
@@ -47,7 +55,7 @@ def test_a_send_makes_the_phone_wait_for_the_next_one_alone(rig: Rig, otp: Any) 
 
 def test_used_up_failures_make_it_wait_for_both(rig: Rig) -> None:
     """The wait is the longest of their rates, exact to the millisecond."""
-    otp = rig.otp(policy=Policy(sends="32/day", failures="2/minute, 3/hour"))
+    otp = rig.otp(policy=whole(sends="32/day", failures="2/minute, 3/hour"))
     otp.issue(PHONE)
     fail(otp, rig, 2)
     standing = otp.standing(PHONE)
@@ -66,7 +74,7 @@ def test_used_up_failures_make_it_wait_for_both(rig: Rig) -> None:
 
 def test_the_longer_of_two_waits_is_the_one_for_a_send(rig: Rig) -> None:
     """A send waits for the limits of sends and failures, a verification for those of failures only."""
-    otp = rig.otp(policy=Policy(sends="1/hour", failures="1/10 minutes"))
+    otp = rig.otp(policy=whole(sends="1/hour", failures="1/10 minutes"))
     otp.issue(PHONE)
     fail(otp, rig, 1)
     standing = otp.standing(PHONE)
@@ -87,7 +95,7 @@ def test_a_right_code_ends_the_consecutive_failures_and_gives_no_other_back(rig:
 
 def test_a_blocked_phone_says_so_until_it_is_unblocked(rig: Rig) -> None:
     """The block has no end. `unblock` clears the failures and keeps the sends."""
-    policy = Policy(sends="2/day", failures="3/day", max_consecutive_failures=3)
+    policy = whole(sends="2/day", failures="3/day", max_consecutive_failures=3)
     otp = rig.otp(policy=policy)
     otp.issue(PHONE)
     fail(otp, rig, 3)
@@ -111,8 +119,8 @@ def test_a_blocked_phone_says_so_until_it_is_unblocked(rig: Rig) -> None:
 
 def test_each_policy_judges_the_same_history_by_its_own_numbers(rig: Rig) -> None:
     """A strict policy may find a reached block. `standing` does not make it permanent: only a refusing call does."""
-    loose = rig.otp(policy=Policy(sends="32/day"))
-    strict = rig.otp(policy=Policy(sends="2/hour", failures="1/hour", max_consecutive_failures=2))
+    loose = rig.otp(policy=whole(sends="32/day"))
+    strict = rig.otp(policy=whole(sends="2/hour", failures="1/hour", max_consecutive_failures=2))
     loose.issue(PHONE)
     fail(loose, rig, 3)
     assert not loose.standing(PHONE).blocked
@@ -124,7 +132,7 @@ def test_each_policy_judges_the_same_history_by_its_own_numbers(rig: Rig) -> Non
 
 def test_looking_changes_nothing(rig: Rig) -> None:
     """It changes neither the stored bytes nor their expiry, and sends no event."""
-    otp = rig.heard(policy=Policy(sends="1/day", failures="2/day", max_consecutive_failures=2))
+    otp = rig.heard(policy=whole(sends="1/day", failures="2/day", max_consecutive_failures=2))
     otp.issue(PHONE)
     fail(otp, rig, 2)
     kept = {key: rig.server.dump(key) for key in rig.stored()}
@@ -139,7 +147,7 @@ def test_looking_changes_nothing(rig: Rig) -> None:
 def test_no_wider_limit_is_a_phones(rig: Rig) -> None:
     """The counts of an address, a region and all phones together are not part of it."""
     rates = {"ip_sends": "1/day", "region_sends": {"CN": "1/day"}, "total_sends": "1/day"}
-    otp = rig.otp(policy=Policy(**rates))
+    otp = rig.otp(policy=whole(**rates))
     otp.issue(OTHER_PHONE, ip=VISITOR)
     with pytest.raises(RateLimitError):
         otp.issue(PHONE, ip=VISITOR)
@@ -172,5 +180,6 @@ def test_its_repr_shows_no_whole_number() -> None:
     """No value's repr shows a whole number."""
     assert repr(ALL_CLEAR) == (
         "Standing(phone='+*********8000', blocked=False, consecutive_failures=0, sends_left=10, send_in=0, "
-        "failures_left=20, verify_in=0)"
+        "failures_left=20, verify_in=0, device_blocked=False, device_sends_left=10, device_send_in=0, "
+        "device_failures_left=20, device_verify_in=0)"
     )

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.rig import MEMORY, PHONE, VISITOR, LoopThread, Rig, wrong
+from support.rig import MEMORY, PHONE, VISITOR, LoopThread, Rig, whole, wrong
 
 from otpkit import (
     ConfigurationError,
     GatewayRejectedError,
-    Policy,
     Rate,
     RateLimitError,
     StoreUnavailableError,
@@ -99,7 +98,7 @@ def test_nothing_of_a_failed_call_is_left(rig: Rig) -> None:
 
 def test_a_client_that_decodes_works_too(rig: Rig) -> None:
     """Scripts reply with ASCII and integers."""
-    otp = rig.otp(redis=rig.client(decode_responses=True), policy=Policy(ip_sends="3/hour", failures="2/day"))
+    otp = rig.otp(redis=rig.client(decode_responses=True), policy=whole(ip_sends="3/hour", failures="2/day"))
     challenge = otp.issue(PHONE, ip=VISITOR, idempotency_key="form")
     assert otp.issue(PHONE, idempotency_key="form").id == challenge.id
     code = rig.outbox[-1].code

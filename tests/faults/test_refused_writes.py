@@ -33,9 +33,11 @@ POLICY = Policy(
     ip_sends="20/hour, 90/day",
     ip_failures="20/hour, 90/day",
     attempts=3,
+    device_sends="10/day",
 )
+DEVICE_TTL_MS = 180 * 86_400_000
 LAST_WRITE = 16
-KEYS = (":p", ":c", ":w", "")
+KEYS = (":p", ":c", ":d", ":w", "")
 BY_COMMAND = [Fault(command=command, key_end=key) for command in WRITES for key in KEYS]
 FAULTS = [*(Fault(nth=nth) for nth in range(1, LAST_WRITE)), *BY_COMMAND]
 FAULTS_OF_SENDS = [
@@ -73,11 +75,19 @@ class Bench:
         except OTPError as error:
             return error
 
+    device: str | None = None
+    """The token that this bench shows."""
+
     def issue(self, bind: str = "", key: str | None = None) -> Any:
-        return self.call("issue", IssueRequest(PHONE, "signup", bind, IP, None, key, "sms", None))
+        return self.call("issue", IssueRequest(PHONE, "signup", bind, IP, None, key, "sms", None, self.device))
 
     def verify(self, code: str, key: str | None = None, ip: str | None = IP) -> Any:
-        return self.call("verify", PHONE, code, "signup", "", ip, key)
+        return self.call("verify", PHONE, code, "signup", "", ip, key, None, self.device)
+
+    def enrol(self) -> None:
+        """Verify the phone, and show the device's token from now on."""
+        self.issue("enrolled")
+        self.device = self.call("verify", PHONE, self.right(), "signup", "enrolled", None, None).device
 
     def right(self) -> str:
         return self.shell.sent[-1].code
@@ -102,7 +112,7 @@ class Bench:
         attempts = 0 if challenge is None else challenge.attempts_left
         return (
             POLICY.attempts - attempts,
-            20 - standing.failures_left,
+            20 - standing.device_failures_left,
             standing.consecutive_failures,
             sum(self.windows()),
         )
@@ -117,20 +127,23 @@ class Bench:
         return restore
 
 
-def ready(shell: Shell, failures: int) -> Bench:
+def ready(shell: Shell, failures: int, *, device: bool = False) -> Bench:
     bench = Bench(shell)
+    if device:
+        bench.enrol()
     assert bench.issue().delivery == "accepted"
     for _ in range(failures):
         assert isinstance(bench.verify(bench.wrong()), WrongCodeError)
     return bench
 
 
+@pytest.mark.parametrize("device", [False, True], ids=["stranger", "device"])
 @pytest.mark.parametrize("ip", [None, IP], ids=["no ip", "ip"])
 @pytest.mark.parametrize("failures", [0, 1, POLICY.attempts - 1])
 @pytest.mark.parametrize("fault", FAULTS, ids=named)
-def test_no_guess_is_free(shell: Shell, fault: Fault, failures: int, ip: str | None) -> None:
+def test_no_guess_is_free(shell: Shell, fault: Fault, failures: int, ip: str | None, device: bool) -> None:
     """If a wrong code is not fully counted, the right code is refused with the same error."""
-    bench = ready(shell, failures)
+    bench = ready(shell, failures, device=device)
     restore, before = bench.saved(), bench.guesses()
     bench.lua.fault = fault
     outcome = bench.verify(bench.wrong(), ip=ip)
@@ -176,10 +189,11 @@ def test_a_code_is_one_proof_whatever_is_refused(shell: Shell, fault: Fault, fai
         assert isinstance(second, (Proof, UsedTokenError))
 
 
+@pytest.mark.parametrize("device", [False, True], ids=["stranger", "device"])
 @pytest.mark.parametrize("fault", FAULTS_OF_SENDS, ids=named)
-def test_every_message_is_counted(shell: Shell, fault: Fault) -> None:
+def test_every_message_is_counted(shell: Shell, fault: Fault, device: bool) -> None:
     """A sent message is charged to all its limits, for any refused write. An unsent one may be charged too."""
-    bench = ready(shell, 0)
+    bench = ready(shell, 0, device=device)
     bench.lua.fault = fault
     outcomes = [bench.issue(bind) for bind in ("", "a", "a")]
     shell.rejects = True
@@ -189,7 +203,7 @@ def test_every_message_is_counted(shell: Shell, fault: Fault) -> None:
     bench.lua.fault = None
     # The outbox accepted the message that the first gateway's account could not send.
     went_out = len(shell.sent) + (not isinstance(outcomes[-1], OTPError))
-    assert 30 - bench.standing().sends_left >= went_out
+    assert 30 - bench.standing().device_sends_left >= went_out
     assert len(bench.windows()) == 5
     assert min(bench.windows()) >= went_out
     for outcome in outcomes:
@@ -207,6 +221,21 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "delivery": lambda bench: bench.call("delivery", PHONE, "signup", ""),
     "unblock": lambda bench: bench.call("unblock", PHONE),
 }
+
+
+@pytest.mark.parametrize("call", ["forget_devices", "erase"])
+@pytest.mark.parametrize("fault", FAULTS, ids=named)
+def test_a_device_is_forgotten_or_the_operator_is_told(shell: Shell, fault: Fault, call: str) -> None:
+    """Whatever is refused: after a call that returned, no token is valid, and the key that says so has its life."""
+    bench = ready(shell, 1, device=True)
+    bench.lua.fault = fault
+    outcome = bench.call(call, PHONE)
+    bench.lua.fault = None
+    if outcome is None:
+        assert bench.call("check_device", bench.device, PHONE) is None
+        assert [life for key, life in bench.lua.lives.items() if key.endswith(b":d")] == [DEVICE_TTL_MS]
+    else:
+        assert isinstance(outcome, StoreUnavailableError)
 
 
 @pytest.mark.parametrize("name", CALLS)

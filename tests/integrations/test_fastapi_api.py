@@ -82,7 +82,7 @@ def test_an_application_signs_up(app: App, phone: str) -> None:
         "expires_in": 300,
         "resend_in": 60,
         "attempts_left": 5,
-        "sends_left": 9,
+        "sends_left": 6,
     }
     refused = app.verify(phone, wrong(app.served.code(phone)), Accept_Language="zh")
     assert refused.status_code == 422

@@ -193,7 +193,7 @@ class Driver:
         """Check the keys that are left in the store, and disconnect."""
         client, self.wire.call = self.wire.client, Call({})
         for key in client.scan_iter(f"{self.namespace}:*"):
-            reached_block = key.endswith(b":c") and int(client.get(key)) >= self.model.policy.max_consecutive_failures
+            reached_block = key.endswith(b":c") and int(client.get(key)) >= self.model.most_consecutive
             assert (client.pttl(key) == -1) == reached_block, key
             if client.type(key) == b"hash":
                 assert max(map(len, client.hvals(key))) <= 64

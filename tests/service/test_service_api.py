@@ -10,7 +10,7 @@ import pytest
 import requests
 from support.service import KEY, OTHER_KEY, SECRET, TEMPLATE, Served, serving
 
-from otpkit import AsyncOTP, ConfigurationError
+from otpkit import AsyncOTP, ConfigurationError, Policy
 from otpkit.errors import GatewayRejectedError
 from otpkit.service import ApiKey, create_app
 from otpkit.testing import Outbox
@@ -65,6 +65,20 @@ def test_a_wrong_code_is_counted_and_says_what_is_left(stage: Served, phone: str
         assert found["attempts_left"] == left
     assert stage.post("/v1/verifications", {"phone": phone, "code": code}).status_code == 200
     refusal(stage.post("/v1/verifications", {"phone": phone, "code": code}), 409, "expired_code")
+
+
+def test_device_may_use_what_is_kept_from_strangers(phone: str) -> None:
+    """The token of a verification, in the body of later requests; a wrong one counts as none."""
+    with serving("memory://", otp_options={"policy": Policy(sends="3/day", device_sends="1/day")}) as stage:
+        device = stage.post("/v1/verifications", {"phone": phone, "code": stage.issue(phone)}).json()["device"]
+        stage.issue(phone)
+        for given in ({}, {"device": "junk"}, {"device": "x" * 10_000}, {"device": None}):
+            refusal(stage.post("/v1/challenges", {"phone": phone, **given}), 429, "rate_limit")
+        refusal(stage.post("/v1/challenges", {"phone": phone, "device": [device]}), 422, "invalid_request")
+        assert stage.post("/v1/challenges", {"phone": phone, "device": device}).json()["sends_left"] == 0
+        proof = stage.post("/v1/verifications", {"phone": phone, "code": stage.outbox[-1].code, "device": device})
+        redeemed = stage.post("/v1/proofs/redeem", {"token": proof.json()["token"]}).json()
+        assert redeemed["device"] is None
 
 
 def test_a_limit_has_its_scope_and_wait_in_the_clients_language(stage: Served, phone: str) -> None:

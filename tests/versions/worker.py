@@ -23,7 +23,10 @@ class Process:
         self.now = now
         self.sent: list[dict[str, str]] = []
         self.outcome = "accepted"
-        policy = Policy(**options.pop("policy", {}))
+        fields = options.pop("policy", {})
+        if not options.pop("parts", False) and "device_sends" in Policy.__dataclass_fields__:
+            fields = {"device_failures": 0, "device_consecutive": 0, "device_sends": []} | fields
+        policy = Policy(**fields)
         gateways = [Route(self._carrier(name), name=name) for name in options.pop("gateways", ["one"])]
         until = datetime(2027, 1, 31, tzinfo=UTC)
         fixed = [FixedCode(phone, code, until, ["signup"]) for phone, code in options.pop("fixed_codes", {}).items()]
@@ -64,14 +67,16 @@ def describe(value: object) -> Any:
     if isinstance(value, Challenge):
         return {name: getattr(value, name) for name in ("id", "phone", "delivery", "expires_in", "attempts_left")}
     if isinstance(value, Proof):
-        return {"id": value.id, "phone": value.phone, "token": value.token, "replayed": value.replayed}
+        device = getattr(value, "device", None)
+        shown = {"id": value.id, "phone": value.phone, "token": value.token, "replayed": value.replayed}
+        return shown if device is None else shown | {"device": device}
     if isinstance(value, Standing):
         return {
             name: getattr(value, name) for name in ("blocked", "consecutive_failures", "sends_left", "failures_left")
         }
     if isinstance(value, Delivery):
         return {"state": value.state, "gateway": value.gateway}
-    return None
+    return value.isoformat() if isinstance(value, datetime) else None
 
 
 def evidence(error: OTPError) -> dict[str, Any]:

@@ -1,18 +1,30 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3… limits: one a wider limit
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3… limits: one a wider limit;
+--       3 device_key: the time up to which the phone's device tokens are void, after the limits, and only with device_since
 -- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
---       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has
---       [; 7… limits: the scope and the rates of each; without their keys, 7… refusal: the scope of one that refused on another
+--       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has;
+--       7 device_since: the time of the verification that made the device's token, in ms, or ''
+--       [; 8… limits: the scope and the rates of each; without their keys, 8… refusal: the scope of one that refused on another
 --       node, the ms until it allows one more, and the limit and window in ms of that rate]
 -- Returns, after the operation (see operation.lua):
---         {'reserved', now_ms, nonce, key_id, before, …described} send the code of that nonce; both are hexadecimal, and empty
---           for the fresh code; `before` is the last gateway of the same code, that send's state and time in ms, or ''
+--         {'reserved', now_ms, nonce, key_id, before, device, …described} send the code of that nonce; both are hexadecimal, and
+--           empty for the fresh code; `before` is the last gateway of the same code, that send's state and time in ms, or '';
+--           `device` is 1 if the device's token is valid, else 0
 --         {'replayed', now_ms, …described} an earlier send under the same idempotency key, or this same send, settled long ago
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
 --         {'blocked'}
 
---# include clock phone operation challenge rolling describe
+--# include clock phone operation challenge rolling
+
+local device_valid, last_limit = ARGV[7] ~= '', #KEYS
+if device_valid then
+  --# include device
+  device_valid = is_valid_device(last_limit, tonumber(ARGV[7]))
+  last_limit = last_limit - 1
+end
+
+--# include describe
 
 local FRESH_CODE_MS = 60000 -- A code with less of its maximum life left is not worth another message.
 
@@ -36,7 +48,8 @@ end
 local function reserved(send)
   local nonce, key_id = '', ''
   if sub(challenge, 7, 22) ~= sub(fresh, 1, 16) then nonce, key_id = hex(sub(challenge, 7, 22)), hex(sub(challenge, 39, 42)) end
-  return { operation, 'reserved', now, nonce, key_id, before(send), describe(phone, send, challenge, ends) }
+  return { operation, 'reserved', now, nonce, key_id, before(send), device_valid and 1 or 0,
+    describe(phone, send, challenge, ends) }
 end
 
 local own
@@ -63,10 +76,10 @@ end
 if own then table.remove(phone.sends, own) end
 
 --# include blocked
-if blocked() then return { operation, 'blocked' } end
+if blocked(device_valid and MAX_CONSECUTIVE_FAILURES or STRANGER_CONSECUTIVE) then return { operation, 'blocked' } end
 
 local scope, wait, limit, window = 'failures', 0
-if phone.failures[1] then wait, limit, window = rolling_wait(phone.failures, FAILURES, now) end
+if phone.failures[1] then wait, limit, window = rolling_wait(phone.failures, device_valid and FAILURES or STRANGER_FAILURES, now) end
 local function consider(its_scope, its_wait, its_limit, its_window)
   if its_wait > wait then scope, wait, limit, window = its_scope, its_wait, its_limit, its_window end
 end
@@ -74,21 +87,21 @@ if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, n
 local keep_limits
 if own then
   -- Nothing has to be checked or charged.
-elseif KEYS[3] then
+elseif last_limit > 2 then
   --# include window
   local limits = {}
-  for i = 3, #KEYS do
-    limits[i] = window_read(i, ARGV[2 * i + 2], now)
-    consider(ARGV[2 * i + 1], limits[i].wait, limits[i].limit, limits[i].window)
+  for i = 3, last_limit do
+    limits[i] = window_read(i, ARGV[2 * i + 3], now)
+    consider(ARGV[2 * i + 2], limits[i].wait, limits[i].limit, limits[i].window)
   end
   if wait == 0 then -- No check below refuses.
-    for i = 3, #KEYS do window_consume(i, limits[i]) end
+    for i = 3, last_limit do window_consume(i, limits[i]) end
     keep_limits = function()
-      for i = 3, #KEYS do window_keep(i, limits[i]) end
+      for i = 3, last_limit do window_keep(i, limits[i]) end
     end
   end
-elseif ARGV[7] then
-  consider(ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]))
+elseif ARGV[8] then
+  consider(ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]))
 end
 if wait > 0 then
   --# include limited

@@ -44,19 +44,23 @@ class Before(NamedTuple):
 
 
 class Reserved(NamedTuple):
-    """The send is reserved. Send the code of `nonce` and `key_id`; both are empty for the fresh challenge's code."""
+    """The send is reserved. Send the code of `nonce` and `key_id`; both are empty for the fresh challenge's code.
+
+    `device` is True if the device token is valid.
+    """
 
     now_ms: int
     nonce: bytes
     key_id: bytes
     before: Before | None
+    device: bool
     described: Described
 
     @classmethod
     def parse(cls, reply: Raw, args: Raw) -> Self:
         """Return a reservation; raise ValueError if this host lacks the key of its code."""
-        now_ms, nonce, key_id, before = reply[2:6]
-        if not 0 <= now_ms <= LATEST_MS:
+        now_ms, nonce, key_id, before, device = reply[2:7]
+        if not (0 <= now_ms <= LATEST_MS and 0 <= device <= 1):
             raise unfit()
         if nonce in EMPTY and key_id in EMPTY:
             nonce = key_id = b""
@@ -65,7 +69,7 @@ class Reserved(NamedTuple):
             if key_id not in {known[i : i + 4] for i in range(0, len(known), 4)}:
                 raise unfit()
         served = None if before in EMPTY else Before.parse(before)
-        return cls(now_ms, nonce, key_id, served, Described.parse(reply[6:]))
+        return cls(now_ms, nonce, key_id, served, device == 1, Described.parse(reply[7:]))
 
 
 class Replayed(NamedTuple):
@@ -111,18 +115,25 @@ class Reserve(WordScript[ReserveReply]):
         fresh: bytes,
         idempotency: bytes,
         known_keys: bytes,
+        device_key: str = "",
+        device_since: int | str = "",
         limits: Sequence[WideLimit] = (),
         refusal: Refusal | None = None,
     ) -> RunScript[ReserveReply]:
-        """Charge `limits`, or pass on `refusal`, which another node's limit returned. Never pass both."""
+        """Charge `limits`, or pass on `refusal`, which another node's limit returned. Never pass both.
+
+        Pass `device_key` and `device_since` if a device token was passed and its signature is right.
+        """
         keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
-        args = (now, operation, challenge_field, fresh, idempotency, known_keys)
+        args = (now, operation, challenge_field, fresh, idempotency, known_keys, device_since)
         if limits:
             keys += tuple([limit.key for limit in limits])
             args += tuple([part for limit in limits for part in (limit.scope, limit.rates)])
         elif refusal is not None:
             args += refusal
+        if device_key:
+            keys += (device_key,)
         return RunScript(self, keys, args, self.replicas)
 
 
@@ -142,10 +153,10 @@ class Settle(ListScript[Settled | None]):
     lists = (Settled,)
 
     def __call__(
-        self, *, phone_key: str, now: int | str, operation: bytes, outcome: str, served_by: str
+        self, *, phone_key: str, now: int | str, operation: bytes, outcome: str, served_by: str, device: int
     ) -> RunScript[Settled | None]:
         """Settle the send `operation`."""
-        return RunScript(self, (phone_key,), (now, operation, outcome, served_by))
+        return RunScript(self, (phone_key,), (now, operation, outcome, served_by, device))
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
         """Return what the limits allow now, or None."""
@@ -174,11 +185,12 @@ class Undo(ListScript[Undone]):
         operation: bytes,
         stays_counted: int,
         reserved_ms: int,
+        device: int,
         limits: Sequence[WideLimit] = (),
     ) -> RunScript[Undone]:
         """Undo the send `operation`, and refund `limits`."""
         keys = (phone_key, *[limit.key for limit in limits])
-        args = (now, operation, stays_counted, reserved_ms, *[limit.rates for limit in limits])
+        args = (now, operation, stays_counted, reserved_ms, device, *[limit.rates for limit in limits])
         return RunScript(self, keys, args)
 
     def read(self, reply: Raw, args: Raw) -> Undone:

@@ -2,12 +2,13 @@
 -- own windows start. It never creates anything.
 --
 -- KEYS  1 phone_key
--- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or ''
+-- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or '';
+--       5 device: 1 if the send was reserved with a valid device token, or 0
 -- Returns {now_ms, resend_ms, sends_left}, or {} if the send is gone
 
 --# include clock phone rolling pack
 
-local rates, name = SENDS, 's' .. ARGV[2]
+local rates, name = ARGV[5] == '1' and SENDS or STRANGER_SENDS, 's' .. ARGV[2]
 local phone = load_phone(now)
 local sends = phone.sends
 for i = 1, #sends do

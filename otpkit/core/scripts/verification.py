@@ -81,18 +81,25 @@ class Verify(WordScript[VerifyReply]):
         digests: bytes,
         fixed_ends_ms: int,
         is_fixed_code: int,
+        device_key: str = "",
+        device_since: int | str = "",
         ip_limit: WideLimit | None = None,
         memory_key: str = "",
         refusal: Refusal | None = None,
     ) -> RunScript[VerifyReply]:
-        """Charge `ip_limit`, or pass on `refusal`, which another node's limit returned. Never pass both."""
+        """Charge `ip_limit`, or pass on `refusal`, which another node's limit returned. Never pass both.
+
+        Pass `device_key` and `device_since` if a device token was passed and its signature is right.
+        """
         keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
-        args = (now, operation, challenge_field, digests, fixed_ends_ms, is_fixed_code)
+        args = (now, operation, challenge_field, digests, fixed_ends_ms, is_fixed_code, device_since)
         if ip_limit is not None:
             keys, args = (*keys, ip_limit.key, memory_key), (*args, ip_limit.rates)
         elif refusal is not None:
             args += refusal[1:]
+        if device_key:
+            keys = (*keys, device_key)
         return RunScript(self, keys, args, self.replicas)
 
 
