@@ -146,10 +146,10 @@ class Event:
     `observed` (nothing was refused in that mode), `error` (`Guard.risk` failed), `allowed`, `blocked` or `cleared`; for
     a captcha `required`, `passed`, `rejected`, or `unavailable` (its provider did not answer). `gateway` is the name of
     the gateway that served or failed, `channel` the channel of its message (`sms` or `voice`), `region` the phone's
-    region, and `scope` the scope of the limit that refused. `detail` has one or two more words: the gateway that served, the scope of a limit,
-    a gateway's code, or the class of its exception. `reasons` are the scopes that are over their allowance, or the
-    words of `Guard.risk`; the first one is also the `detail`. Unknown values are "", None or (). `segments` and `price`
-    are always unknown, because no call reports them yet.
+    region, and `scope` the scope of the limit that refused. `detail` has one or two more words: the gateway that
+    served, the scope of a limit, a gateway's code, or the class of its exception. `reasons` are the scopes that are
+    over their allowance, or the words of `Guard.risk`; the first one is also the `detail`. Unknown values are "", None
+    or (). `segments` and `price` are always unknown, because no call reports them yet.
     """
 
     name: str
