@@ -5,6 +5,9 @@ from otpkit.core.config import FixedCode
 from otpkit.core.spelling import fold, normalize
 from otpkit.errors import (
     BlockedError,
+    CaptchaRejectedError,
+    CaptchaRequiredError,
+    CaptchaUnavailableError,
     CodeError,
     ConfigurationError,
     ExpiredCodeError,
@@ -15,12 +18,14 @@ from otpkit.errors import (
     OTPError,
     PhoneError,
     RateLimitError,
+    RefusedError,
     RegionError,
     StoreUnavailableError,
     TokenError,
     UsedTokenError,
     WrongCodeError,
 )
+from otpkit.guard.options import Decision, Guard, RiskContext
 from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
@@ -30,14 +35,19 @@ __all__ = [
     "OTP",
     "AsyncOTP",
     "BlockedError",
+    "CaptchaRejectedError",
+    "CaptchaRequiredError",
+    "CaptchaUnavailableError",
     "Challenge",
     "CodeError",
     "ConfigurationError",
+    "Decision",
     "Event",
     "ExpiredCodeError",
     "ExpiredTokenError",
     "FixedCode",
     "GatewayRejectedError",
+    "Guard",
     "InvalidTokenError",
     "MalformedCodeError",
     "OTPError",
@@ -46,7 +56,9 @@ __all__ = [
     "Proof",
     "Rate",
     "RateLimitError",
+    "RefusedError",
     "RegionError",
+    "RiskContext",
     "Standing",
     "StoreUnavailableError",
     "Template",

@@ -22,6 +22,8 @@ from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, Pag
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
+from otpkit.guard.options import Guard
+from otpkit.guard.report import GuardReport, OverrideScope
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
@@ -67,6 +69,7 @@ class AsyncOTP:
         namespace: str = "otpkit",
         on_event: Listener | None = None,
         clock: Clock | None = None,
+        guard: Guard | None = None,
         gateway_wait: float = 5,
         gateway_concurrency: int | None = None,
     ) -> None:
@@ -88,6 +91,7 @@ class AsyncOTP:
                 clustered=has_store and store.clustered,
                 confirms=not has_store or store.confirms,
                 awaits=True,
+                guard=guard,
             )
             lanes = checks.of("", Lanes, gateway_wait, gateway_concurrency)
         self._store, self._config = store, config
@@ -120,9 +124,13 @@ class AsyncOTP:
         channel: Channel = "sms",
         region: str | None = None,
         device: str | None = None,
+        captcha: str | None = None,
+        known: bool = False,
     ) -> Challenge:
         """Same as `OTP.issue`, but awaited."""
-        request = IssueRequest(phone, purpose, bind, ip, params, idempotency_key, channel, region, device)
+        request = IssueRequest(
+            phone, purpose, bind, ip, params, idempotency_key, channel, region, device, captcha, bool(known)
+        )
         return await self._drive(self._flows.issue(request))
 
     async def verify(
@@ -211,6 +219,22 @@ class AsyncOTP:
     async def erase(self, phone: str, *, region: str | None = None) -> None:
         """Same as `OTP.erase`, but awaited."""
         await self._drive(self._flows.erase(phone, region))
+
+    async def guard_report(self, hours: int = 24, *, phone: str | None = None, ip: str | None = None) -> GuardReport:
+        """Same as `OTP.guard_report`, but awaited."""
+        return await self._drive(self._flows.guard_report(hours, phone, ip))
+
+    async def guard_allow(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
+        """Same as `OTP.guard_allow`, but awaited."""
+        await self._drive(self._flows.override("allow", scope, subject, seconds))
+
+    async def guard_block(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
+        """Same as `OTP.guard_block`, but awaited."""
+        await self._drive(self._flows.override("block", scope, subject, seconds))
+
+    async def guard_clear(self, scope: OverrideScope, subject: str = "") -> None:
+        """Same as `OTP.guard_clear`, but awaited."""
+        await self._drive(self._flows.override("clear", scope, subject, 60))
 
     async def close(self) -> None:
         """Same as `OTP.close`, but awaited. Running calls in other tasks end as usual."""

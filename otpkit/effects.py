@@ -14,6 +14,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, final
 from otpkit.errors import StoreUnavailableError
 from otpkit.models import Event
 
+MAX_RESPONSE: Final = 1024 * 1024  # In bytes.
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -83,6 +85,8 @@ class HttpRequest:
         timeout: seconds to connect, and seconds for the response.
         body: the body's bytes; None sends none.
         proxy: the URL of the proxy for https:// requests, such as `http://proxy.example:3128`; None connects directly.
+        max_response: the largest response to accept, in bytes: on the wire with its header, and again after decoding. A
+            larger one is `NoAnswer`.
     """
 
     method: str
@@ -92,6 +96,7 @@ class HttpRequest:
     timeout: tuple[float, float]
     body: bytes | None = field(default=None, repr=False)
     proxy: str | None = field(default=None, repr=False)
+    max_response: int = MAX_RESPONSE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Build the arguments of an `OTP` from variables, for `OTP.from_env`. `otpkit.settings` adds files and more checks.
 
 A variable is `OTPKIT_`, the name of a table if there is one, and the name of a setting: `OTPKIT_REDIS_URL`,
-`OTPKIT_TEMPLATE_CODE`, `OTPKIT_ALIDAYU_APP_KEY`. The settings of a gateway are the arguments of its constructor.
+`OTPKIT_TEMPLATE_CODE`, `OTPKIT_ALIDAYU_APP_KEY`. The settings of a gateway or a captcha are the arguments of its
+constructor.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import fields
 from functools import cache
 from typing import Any, Final, TypeVar
 
-from otpkit import gateways
+from otpkit import captcha, gateways
+from otpkit.captcha.base import Captcha
 from otpkit.core.checks import nearest, problems_of
 from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.gateways.base import Gateway
@@ -25,6 +27,7 @@ from otpkit.template import Template
 T = TypeVar("T")
 
 GATEWAYS: Final = gateways.CLASSES
+CAPTCHAS: Final = captcha.CLASSES
 DEFAULT_GATEWAY: Final = "alidayu"  # Errors name its variables if no gateway is chosen.
 
 ROOT: Final = (
@@ -50,6 +53,7 @@ TEMPLATE: Final = (
     Parameter("params", "json", 'the variables of the template; {"code": "{code}"} by default'),
     Parameter("body", "text", "the approved text, to check the variables against"),
 )
+GUARD: Final = (Parameter("captcha", "text", f"the captcha: {', '.join(CAPTCHAS)}; proof-of-work by default"),)
 ARGUMENTS: Final = ("redis", "secret", "index_secret", "namespace", "gateway", "template", "policy")
 """The arguments of an `OTP` that variables can set."""
 
@@ -75,7 +79,9 @@ def tables() -> dict[str, dict[str, Parameter]]:
         "": {each.name: each for each in ROOT},
         "template": {each.name: each for each in TEMPLATE},
         "failover": parameters_of(Failover),
+        "guard": {each.name: each for each in GUARD},
         **{name: parameters_of(gateway_class(name)) | of_each for name in GATEWAYS},
+        **{name: parameters_of(captcha_class(name)) for name in CAPTCHAS},
     }
 
 
@@ -91,6 +97,12 @@ REQUIRED: Final = {
 def gateway_class(name: str) -> type[Gateway]:
     """Return the class of a gateway by its name in settings."""
     found: type[Gateway] = getattr(gateways, GATEWAYS[name])
+    return found
+
+
+def captcha_class(name: str) -> type[Captcha]:
+    """Return the class of a captcha by its name in settings."""
+    found: type[Captcha] = getattr(captcha, CAPTCHAS[name])
     return found
 
 
@@ -221,9 +233,24 @@ class Reader:
         """Return the gateway for a region: a single one, or a `Failover` of several."""
         return members[0] if len(members) < 2 else self._made("failover", Failover, members)
 
+    def captcha(self) -> Captcha | None:
+        """Return the captcha that `OTPKIT_GUARD_CAPTCHA` names, or None if it names none or its settings are wrong."""
+        variable = variable_of("guard", "captcha")
+        name = self._given.get(variable, "").lower().replace("_", "-")
+        if not name:
+            return None
+        if name not in CAPTCHAS:
+            text = f"{name!r:.40} is no captcha{nearest(name, CAPTCHAS)}"
+            self._wrong(variable, text, f"Choose from {', '.join(CAPTCHAS)}.")
+            return None
+        missing = list(self._missing_of(name, captcha_class(name).needs))
+        self.problems += missing
+        built = self._made(name, captcha_class(name))
+        return None if missing else built
+
     def _build(self, name: str) -> Gateway | Route | None:
         """Return a gateway, as a `Route` if it has its own templates."""
-        missing = list(self._missing_of(name))
+        missing = list(self._missing_of(name, gateway_class(name).needs))
         self.problems += missing
         gateway = self._made(name, gateway_class(name))
         prefix = variable_of(name, "")
@@ -232,11 +259,11 @@ class Reader:
         templates = self._templates(prefix)
         return None if templates is None else Route(gateway, templates)
 
-    def _missing_of(self, name: str) -> Iterator[FieldProblem]:
-        """Yield a problem for each missing setting of a gateway. If one of several would do, the problem names all."""
+    def _missing_of(self, name: str, needs: tuple[tuple[str, ...], ...]) -> Iterator[FieldProblem]:
+        """Yield a problem for each missing setting of a table. If one of several would do, the problem names all."""
         settings = tables()[name]
         groups: list[tuple[str, ...]] = [(each.name,) for each in settings.values() if each.required]
-        groups += [tuple(each for each in group if each in settings) for group in gateway_class(name).needs]
+        groups += [tuple(each for each in group if each in settings) for group in needs]
         for group in groups:
             variables = {variable_of(name, each): settings[each].about for each in group}
             if self._given.keys().isdisjoint(variables):

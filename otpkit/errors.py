@@ -8,6 +8,10 @@
     │   └── RegionError           .served: a number of a region that is not allowed
     ├── RateLimitError            .scope, .rate, .challenge
     ├── BlockedError              too many consecutive failures
+    ├── RefusedError              .reasons: the application's own judgement refused the send
+    ├── CaptchaRequiredError      .provider, .parameters, .reasons: nothing was sent
+    │   └── CaptchaRejectedError  the answer is wrong, too old, or was used before
+    ├── CaptchaUnavailableError   the captcha's provider did not answer
     ├── CodeError
     │   ├── MalformedCodeError    not N ASCII digits
     │   ├── WrongCodeError        .attempts_left
@@ -27,7 +31,7 @@ the texts of `otpkit/languages`. None of them contains a code, a secret or a who
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -35,7 +39,7 @@ from otpkit.languages import DEFAULT, duration, languages, texts
 from otpkit.models import Challenge
 
 Language: TypeAlias = str  # One of `otpkit.languages.languages()`, such as "en" and "zh".
-RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway"]
+RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway", "range", "guard_ip"]
 RejectionCategory = Literal["account", "configuration", "number", "request", "rate_limit", "quota", "connection"]
 RejectionConcern = Literal["gateway", "message"]
 PhoneProblem = Literal["spelling", "landline", "unknown"]
@@ -214,11 +218,11 @@ class RateLimitError(OTPError):
     """A limit is used up.
 
     `scope` is the owner of the limit: the phone's sends, an IP address, a region, all sends in total, the phone's wrong
-    codes, or the gateway. `rate` is the rate that is used up; of several, it is the one with the longest wait. For an
-    IPv6 /64 it is the /64's share. It is None if a gateway refuses, because gateways do not report it. `challenge` is
-    the live challenge of the same phone, purpose and bind, or None. If there is one, show the form for the code. If
-    there is none and the scope is `phone`, `retry_after` reveals when someone else requested a code for the number:
-    `otpkit.web.discreet` answers every stranger alike.
+    codes, the gateway, or what the guard refuses: a range of numbers (`range`) or an address (`guard_ip`). `rate` is
+    the rate that is used up; of several, it is the one with the longest wait. For an IPv6 /64 it is the /64's share. It
+    is None if a gateway or the guard refuses. `challenge` is the live challenge of the same phone, purpose and bind, or
+    None. If there is one, show the form for the code. If there is none and the scope is `phone`, `retry_after` reveals
+    when someone else requested a code for the number: `otpkit.web.discreet` answers every stranger alike.
     """
 
     code = "rate_limit"
@@ -250,6 +254,68 @@ class BlockedError(OTPError):
     code = "blocked"
     status = 423
     _text = "blocked"
+
+
+class RefusedError(OTPError):
+    """The application's own judgement (`Guard.risk`) refused the send. `reasons` are for the log, not the visitor."""
+
+    code = "refused"
+    status = 403
+    _text = "refused"
+
+    def __init__(
+        self,
+        problem: str = "",
+        remedy: str = "",
+        *,
+        reasons: tuple[str, ...] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(problem, remedy, retry_after=retry_after)
+        self.reasons = reasons
+
+
+class CaptchaRequiredError(OTPError):
+    """A captcha must be solved before a code is sent. Nothing was sent, and no limit was charged.
+
+    `provider` is the captcha's name, such as `turnstile`. `parameters` is what a page needs to show it, as a JSON
+    object without secrets. `reasons` are the scopes that are over their allowance: `range`, `ip`, `net`, `region`,
+    `total` or `guesses`; `always`; or the words of `Guard.risk`. They are for the log, not for the visitor.
+    """
+
+    code = "captcha_required"
+    status = 403
+    _text = "captcha_required"
+
+    def __init__(
+        self,
+        problem: str = "",
+        remedy: str = "",
+        *,
+        provider: str = "",
+        parameters: Mapping[str, object] | None = None,
+        reasons: tuple[str, ...] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(problem, remedy, retry_after=retry_after)
+        self.provider = provider
+        self.parameters = dict(parameters or {})
+        self.reasons = reasons
+
+
+class CaptchaRejectedError(CaptchaRequiredError):
+    """The captcha's answer is wrong, too old, or was used before. `parameters` are those of a new captcha."""
+
+    code = "captcha_rejected"
+    _text = "captcha_rejected"
+
+
+class CaptchaUnavailableError(OTPError):
+    """The captcha's provider did not answer, and `Guard.fallback` is `"refuse"`. Nothing was sent."""
+
+    code = "captcha_unavailable"
+    status = 503
+    _text = "captcha_unavailable"
 
 
 class CodeError(OTPError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from functools import cache
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
@@ -297,6 +298,40 @@ def _current(phone: str) -> str:
         current = found.expand(new)
         return current if library.is_valid_number(_parsed(current, None)) else phone
     return phone
+
+
+_RANGE_DIGITS = 4
+_MANY_RANGES = 1000
+_SAMPLE = "51387"  # Digits behind a prefix; plans rarely depend on them.
+
+
+def has_many_ranges(phone: str, region: str) -> bool:
+    """Return True if a region's plan has at least 1,000 ranges of mobile numbers as long as this one.
+
+    A range is 10,000 numbers, which differ in their last four digits.
+
+    Args:
+        phone: the number as E.164.
+        region: its region, as `resolve` returned it.
+    """
+    if region == MAINLAND:
+        return True
+    code = str(_phonenumbers().country_code_for_region(region))
+    return _has_many_ranges(region, len(phone) - 1 - len(code))
+
+
+@cache
+def _has_many_ranges(region: str, length: int) -> bool:
+    """Count the prefixes of a region's mobile numbers of a length by their samples."""
+    metadata = _phonenumbers().PhoneMetadata.metadata_for_region(region, None)
+    pattern: str = (metadata and metadata.mobile.national_number_pattern) or ""
+    digits = min(4, length - _RANGE_DIGITS)
+    if digits < 3:
+        return False
+    behind = (_SAMPLE * 3)[: length - digits]
+    ranges_each = 10 ** (length - digits - _RANGE_DIGITS)
+    found = sum(re.fullmatch(pattern, f"{start:0{digits}d}{behind}") is not None for start in range(10**digits))
+    return bool(found * ranges_each >= _MANY_RANGES)
 
 
 def _phonenumbers() -> ModuleType:

@@ -21,6 +21,8 @@ from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, Pag
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
+from otpkit.guard.options import Guard
+from otpkit.guard.report import GuardReport, OverrideScope
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.retry import RetryBudget
@@ -54,6 +56,7 @@ class OTP:
         namespace: the prefix of all keys in Redis: letters, digits, `_`, `.`, `-`.
         on_event: a function that is called with every `Event`. Its exceptions are logged and dropped.
         clock: a function that returns seconds since the epoch, for tests. None uses the Redis server's clock.
+        guard: the protection against abuse; None counts nothing.
 
     Raises:
         ConfigurationError: an argument can't work. The error names the field and the remedy. The constructor does not
@@ -73,6 +76,7 @@ class OTP:
         namespace: str = "otpkit",
         on_event: Listener | None = None,
         clock: Clock | None = None,
+        guard: Guard | None = None,
     ) -> None:
         with Checks() as checks:
             store = checks.of("redis", SyncStore, redis)
@@ -92,6 +96,7 @@ class OTP:
                 clustered=has_store and store.clustered,
                 confirms=not has_store or store.confirms,
                 awaits=False,
+                guard=guard,
             )
         self._store, self._config = store, config
         self._flows = Flows(self._config)
@@ -141,6 +146,8 @@ class OTP:
         channel: Channel = "sms",
         region: str | None = None,
         device: str | None = None,
+        captcha: str | None = None,
+        known: bool = False,
     ) -> Challenge:
         """Send a one-time code to a phone. While a code is live, send the same code again.
 
@@ -163,6 +170,11 @@ class OTP:
             device: the device token that `Proof.device` gave this visitor, or up to four joined by `~`, as a shared
                 device keeps them. With a valid token for this phone, the visitor may also use the parts of the limits
                 that are kept for devices. A wrong or expired token, or one of another phone, counts as None.
+            captcha: the answer to the captcha of an earlier `CaptchaRequiredError`, as the visitor's page sent it; None
+                without one. It is used up only if a message is sent.
+            known: True if your application knows that this very number is verified for this account
+                (`user is not None and user.verified_phone == phone`). The guard then asks for a captcha where it would
+                refuse a range or an address. Never pass True for a number that was merely typed.
 
         Returns:
             The `Challenge`. Its `delivery` is `accepted` or `uncertain`: show the form for the code in both cases.
@@ -170,12 +182,18 @@ class OTP:
         Raises:
             PhoneError: not a mobile number.
             RegionError: the policy does not allow the number's region.
-            RateLimitError: a limit is used up.
+            RateLimitError: a limit is used up, or the guard refuses a range or an address.
             BlockedError: too many consecutive wrong codes.
+            CaptchaRequiredError: the guard asks for a captcha; its child `CaptchaRejectedError`: the answer is wrong,
+                too old, or was used before.
+            CaptchaUnavailableError: the captcha's provider did not answer, and `Guard.fallback` is `"refuse"`.
+            RefusedError: `Guard.risk` refused the send.
             GatewayRejectedError: certainly not sent, and refunded.
             StoreUnavailableError: Redis did not answer; nothing was sent.
         """
-        request = IssueRequest(phone, purpose, bind, ip, params, idempotency_key, channel, region, device)
+        request = IssueRequest(
+            phone, purpose, bind, ip, params, idempotency_key, channel, region, device, captcha, bool(known)
+        )
         return self._drive(self._flows.issue(request))
 
     def verify(
@@ -447,6 +465,50 @@ class OTP:
             StoreUnavailableError: Redis did not answer.
         """
         self._drive(self._flows.erase(phone, region))
+
+    def guard_report(self, hours: int = 24, *, phone: str | None = None, ip: str | None = None) -> GuardReport:
+        """Return what the guard decided, and what it counts now. For operators, never for visitors.
+
+        Args:
+            hours: the last hours whose decisions are counted, 1 to 168.
+            phone: a number, to see the counts of its range and its region; None is the subjects with most decisions.
+            ip: an address, to see its counts and those of its network.
+
+        Returns:
+            The `GuardReport`. It names ranges and addresses by pseudonyms.
+
+        Raises:
+            ConfigurationError: there is no guard, or `hours` is wrong.
+            PhoneError: not a mobile number.
+            StoreUnavailableError: Redis did not answer.
+        """
+        return self._drive(self._flows.guard_report(hours, phone, ip))
+
+    def guard_allow(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
+        """Let a scope neither refuse nor ask for a captcha for some time. It still counts, and budgets still hold.
+
+        Args:
+            scope: `range`, `ip`, `net`, `region` or `total`.
+            subject: a number of the range, an address, or a region's code; "" for the total.
+            seconds: how long it holds, 60 to 2,592,000 (30 days).
+
+        Raises:
+            ConfigurationError: there is no guard, or an argument is wrong.
+            PhoneError: not a mobile number.
+            StoreUnavailableError: Redis did not answer.
+        """
+        self._drive(self._flows.override("allow", scope, subject, seconds))
+
+    def guard_block(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
+        """Refuse all sends of a scope for some time, also to known users, safe phones and known devices.
+
+        In mode `observe` it is reported and refuses nothing. The arguments and errors are those of `guard_allow`.
+        """
+        self._drive(self._flows.override("block", scope, subject, seconds))
+
+    def guard_clear(self, scope: OverrideScope, subject: str = "") -> None:
+        """End an override of `guard_allow` or `guard_block`. The arguments and errors are those of `guard_allow`."""
+        self._drive(self._flows.override("clear", scope, subject, 60))
 
     def close(self) -> None:
         """Refuse further calls, and close the connections that this object made.

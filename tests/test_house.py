@@ -31,20 +31,24 @@ LAYERS = [
     ["errors"],
     ["effects", "frames", "core.secret"],
     ["core.checks"],
-    ["phone"],
+    ["guard.rule", "phone"],
     ["core.addresses", "core.arguments", "core.spelling", "policy", "template"],
     ["transport.connecting", "transport.exchange", "transport.hosts"],
     ["core.crypto"],
     ["core.devices", "core.serializer"],
     ["core.tokens"],
-    ["core.scripts", "gateways.base", "transport.aio", "transport.http", "transport.notifier"],
+    ["captcha.base", "core.scripts", "gateways.base", "transport.aio", "transport.http", "transport.notifier"],
     ["gateways.provider"],
     ["gateways"],
+    ["captcha"],
     ["core.routing"],
+    ["guard.options"],
+    ["guard.protection"],
     ["core.config"],
     ["core.subject"],
     ["core.report"],
-    ["core.dispatch", "core.limits"],
+    ["core.dispatch", "core.limits", "guard.report"],
+    ["guard.screening"],
     ["core.issue"],
     ["core.flows"],
     ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
@@ -55,12 +59,12 @@ LAYERS = [
     ["store.aio", "store.sync"],
     ["sync"],
     ["aio"],
-    ["core", "store", "transport"],  # Their `__init__` is empty.
-    [""],  # The public names.
+    ["core", "guard", "store", "transport"],  # Their `__init__` is empty.
+    [""],  # the public names
     ["listening", "settings", "testing"],
     ["web"],
     ["integrations"],
-    ["sandbox.calls", "sandbox.phones"],
+    ["sandbox.calls", "sandbox.captchas", "sandbox.phones"],
     ["sandbox.faults", "sandbox.messages"],
     ["sandbox.events", "sandbox.receipts", "sandbox.storage"],
     ["sandbox.state"],
@@ -132,8 +136,10 @@ NOT_IN_FLOWS = {
     *("select", "selectors", "shutil", "signal", "socket", "ssl", "subprocess", "tempfile", "threading", "time"),
     "urllib.request",
 }
-# The modules that may read the host's clock: for proofs without Redis, and for gateways that are used directly.
+# Who may read the host's clock: for a proof that is checked without Redis, and for a gateway or a captcha that is used
+# directly.
 HOST_CLOCK = {
+    "captcha.proof_of_work": "time",
     "core.config": "time",
     "gateways.aliyun.api": "datetime.now",
     "gateways.records": "datetime.now",
@@ -245,6 +251,7 @@ def test_flows_and_all_below_do_no_io(name: str) -> None:
 PRIVATE = {
     # Names of the module's own classes.
     "aio": {"_after_fork", "_config", "_drive"},
+    "captcha.proof_of_work": {"_keys"},
     "environment": {"_chosen", "_names_by_region"},
     "store.retry": {"_spent"},
     "sync": {"_after_fork", "_drive"},
@@ -310,7 +317,8 @@ def test_importing_otpkit_imports_no_extra_and_no_http_library() -> None:
         *("aiohttp", "h11", "hypothesis", "jinja2", "pydantic", "pydantic_settings", "pytest", "rich", "starlette"),
         *("tomllib", "typer", "uvicorn"),
     }
-    script = f"import sys, otpkit, otpkit.gateways, otpkit.web; print(sorted({unwanted!r} & set(sys.modules)))"
+    names = "otpkit, otpkit.captcha, otpkit.gateways, otpkit.web"
+    script = f"import sys, {names}; print(sorted({unwanted!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"
 
@@ -330,7 +338,7 @@ def test_the_root_holds_few_modules() -> None:
     assert len(names) <= 12
 
 
-PUBLIC = ["otpkit", "otpkit.gateways", "otpkit.testing", "otpkit.sandbox", "otpkit.web"]
+PUBLIC = ["otpkit", "otpkit.captcha", "otpkit.gateways", "otpkit.testing", "otpkit.sandbox", "otpkit.web"]
 
 
 def _sorting(name: str) -> tuple[int, str]:
@@ -409,7 +417,10 @@ def test_a_value_survives_a_pickle(value: object) -> None:
     assert pickle.loads(pickle.dumps(value)) == value
 
 
-FROZEN = ["Challenge", "Event", "FixedCode", "Policy", "Proof", "Rate", "Standing", "Template"]
+FROZEN = [
+    *("Challenge", "Decision", "Event", "FixedCode", "Guard", "Policy", "Proof", "Rate", "RiskContext", "Standing"),
+    "Template",
+]
 
 
 @pytest.mark.parametrize("name", FROZEN)

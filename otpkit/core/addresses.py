@@ -29,7 +29,7 @@ def read_visitor(ip: object) -> Visitor | None:
     """Return how limits count an address, or None if no visitor can have it.
 
     Args:
-        ip: the address as text. An IPv4-mapped IPv6 address counts as IPv4.
+        ip: the address as text. An IPv6 address that stands for an IPv4 one (mapped, NAT64, 6to4) counts as that.
 
     Raises:
         ConfigurationError: `ip` is not an address.
@@ -42,6 +42,13 @@ def read_visitor(ip: object) -> Visitor | None:
     if len(packed) == 4:
         return Visitor(inet_ntop(AF_INET, packed), is_network=False)
     return Visitor(inet_ntop(AF_INET6, packed[:8] + bytes(8)) + "/64", is_network=True)
+
+
+def network_of(visitor: Visitor) -> str:
+    """Return the network around an address: the /24 of an IPv4 address, the /48 of an IPv6 one."""
+    if visitor.is_network:
+        return inet_ntop(AF_INET6, inet_pton(AF_INET6, visitor.name[:-3])[:6] + bytes(10)) + "/48"
+    return visitor.name.rpartition(".")[0] + ".0/24"
 
 
 def _packed(text: str) -> bytes:
@@ -66,7 +73,12 @@ def _packed(text: str) -> bytes:
 
 
 def _unmapped(packed: bytes) -> bytes:
-    return packed[12:] if packed.startswith(_MAPPED) and len(packed) == 16 else packed
+    """Return the IPv4 address that an IPv6 address stands for: mapped, behind NAT64 (RFC 6052), or 6to4 (RFC 3056)."""
+    if len(packed) == 4:
+        return packed
+    if packed.startswith(_IN_FRONT):
+        return packed[12:]
+    return packed[2:6] if packed.startswith(_6TO4) else packed
 
 
 def _ranges(size: int) -> tuple[list[bytes], list[bytes]]:
@@ -76,5 +88,6 @@ def _ranges(size: int) -> tuple[list[bytes], list[bytes]]:
     return [start for start, _ in found], [end for _, end in found]
 
 
-_MAPPED: Final = bytes(10) + b"\xff\xff"
+_IN_FRONT: Final = (bytes(10) + b"\xff\xff", bytes.fromhex("0064ff9b") + bytes(8))
+_6TO4: Final = bytes.fromhex("2002")
 _RANGES: Final[Mapping[int, tuple[list[bytes], list[bytes]]]] = {size: _ranges(size) for size in (4, 16)}

@@ -20,6 +20,8 @@ from otpkit.core.scripts.limits import WideRates, wide_rates
 from otpkit.core.tokens import TokenSigner
 from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
 from otpkit.frames import without_locals
+from otpkit.guard.options import Guard
+from otpkit.guard.protection import Protection
 from otpkit.models import Event, mask
 from otpkit.phone import parse
 from otpkit.policy import Policy
@@ -98,6 +100,7 @@ class Config:
     elapsed_s: Callable[[], float]
     """Return seconds by the given clock or this host's monotonic clock. Only differences are meaningful."""
     clustered: bool
+    protection: Protection | None
 
     def host_ms(self) -> int:
         """Return the time of the given clock, or of this host, in milliseconds."""
@@ -124,6 +127,7 @@ def build(
     clustered: bool,
     confirms: bool = True,
     awaits: bool = True,
+    guard: Guard | None = None,
 ) -> Config:
     """Check the arguments of `OTP` or `AsyncOTP` and return their `Config`.
 
@@ -132,6 +136,7 @@ def build(
         clustered: True if the store's keys lie on several nodes.
         confirms: True if the store can wait for replicas.
         awaits: True if a gateway may be an async function.
+        guard: as `OTP` documents it.
 
     Raises:
         ConfigurationError: arguments are wrong. The error names each of them with its remedy.
@@ -153,13 +158,24 @@ def build(
         if not awaits and checks.passed("gateway", "template") and any(map(is_async, routing.gateways())):
             problem = "gateway is an async function, which OTP can't await."
             checks.add("gateway", problem, "Use AsyncOTP, or pass a plain function.")
+        protection = None
+        if guard is not None and not isinstance(guard, Guard):
+            checks.add("guard", "guard must be a Guard or None.", "Write guard=Guard().")
+        elif guard is not None and checks.passed("policy", "secret", "index_secret", "namespace"):
+            if not awaits and iscoroutinefunction(guard.risk):
+                problem = "Guard.risk is an async function, which OTP can't await."
+                checks.add("guard", problem, "Use AsyncOTP, or pass a plain function.")
+            if clustered:
+                problem = "A guard can't count on a Redis Cluster yet: its counts lie on several nodes."
+                checks.add("guard", problem, "Use a single server, with replicas or Sentinels, or leave out the guard.")
+            protection = checks.of("guard", Protection, guard, policy, keys, namespace)
     return Config(
         routing,
         policy,
         keys,
         TokenSigner(keys, namespace),
         DeviceTokens(keys.device, namespace),
-        scripts.load(policy),
+        scripts.load(policy, None if guard is None else guard.rule),
         wide_rates(policy),
         fixed,
         namespace,
@@ -169,6 +185,7 @@ def build(
         str if clock is None else lambda: int(clock() * 1000),
         clock or time.monotonic,
         clustered,
+        protection,
     )
 
 

@@ -143,7 +143,10 @@ class Keys:
         ConfigurationError: a secret is missing, too short or not random.
     """
 
-    __slots__ = ("_index", "by_id", "codes", "current", "device", "ids", "phone", "place_remembered", "tokens")
+    __slots__ = (
+        *("_index", "by_id", "captchas", "codes", "current", "device", "fallback_captchas", "ids", "phone"),
+        *("place_remembered", "tokens"),
+    )
 
     def __init__(self, secret: str | bytes | Sequence[str | bytes], index_secret: str | bytes | None) -> None:
         with Checks() as checks:
@@ -163,6 +166,9 @@ class Keys:
         self.by_id = {key.id: key for key in self.codes}
         self.ids = b"".join(self.by_id)
         self.tokens = [_derive(raw, b"token") for raw in active]
+        # Two kinds, so that a challenge of the fallback is worth nothing to the captcha that it stands in for.
+        self.captchas = tuple(_derive(raw, b"captcha") for raw in active)
+        self.fallback_captchas = tuple(_derive(raw, b"fallback captcha") for raw in active)
         index_key = _derive(index, b"index")
         self.device = Mac(_derive(index, b"device"))
         self._index, self.phone = Mac(index_key), Mac(index_key, b"phone\0")

@@ -74,8 +74,8 @@ class Dispatch(NamedTuple):
     compose: Callable[[Member], Message]
     left: Callable[[], float]
 
-    def run(self, before: Before | None, now_ms: int) -> Flow[tuple[Member, Receipt]]:
-        """Send the message and return the gateway that served, with its receipt.
+    def run(self, before: Before | None, now_ms: int) -> Flow[tuple[Member, Receipt, bool]]:
+        """Send the message and return the gateway that served, its receipt, and True if its circuit was open.
 
         Args:
             before: the previous send of the same code, or None.
@@ -95,7 +95,7 @@ class Dispatch(NamedTuple):
                 if outcome.outcome == "accepted":
                     if states[member.name]:
                         yield from self._record(member, served=True)
-                    return member, outcome
+                    return member, outcome, states[member.name] is Circuit.OPEN
                 uncertain = uncertain or (member, outcome)
                 yield from self._failed(member, "uncertain")
                 if not self.plan.tries_after_uncertain:
@@ -109,7 +109,7 @@ class Dispatch(NamedTuple):
                 counts = refusal.concerns == "gateway"
                 yield from self._failed(member, refusal.category, refusal.gateway_code, counts=counts)
         if uncertain is not None:
-            return uncertain
+            return *uncertain, states[uncertain[0].name] is Circuit.OPEN
         raise refusal or AssertionError("no gateway was tried")
 
     def _attempt(self, member: Member) -> Flow[Receipt | GatewayRejectedError]:

@@ -37,6 +37,8 @@ from otpkit.errors import (
 )
 from otpkit.gateways.base import Delivery, Push, Receipts
 from otpkit.gateways.provider import message_id
+from otpkit.guard.protection import NOT_GUARDED
+from otpkit.guard.report import GuardReport, guard_report, override
 from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.phone import resolve
 
@@ -118,6 +120,9 @@ class Flows:
         ip_limit = limits[0] if limits and not config.clustered else None
         device_key, device_since = NO_DEVICE if device is None else subject.device_claim(device)
         fixed_ends_ms, is_fixed_code = subject.fixed(digits) if config.fixed else (0, 0)
+        guard, guard_keys = NOT_GUARDED
+        if config.protection is not None:
+            guard, guard_keys = config.protection.moving(subject.phone, subject.region, ip, subject.phone_key)
         call = config.scripts.verify(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
@@ -132,6 +137,8 @@ class Flows:
             ip_limit=ip_limit,
             memory_key="" if ip_limit is None else memory_key(ip_limit, op),
             refusal=refusal,
+            guard=guard,
+            guard_keys=guard_keys,
         )
         unconfirmed: Unconfirmed | None = None
         try:
@@ -147,6 +154,8 @@ class Flows:
                 now=config.now_arg(),
                 operation=op,
                 challenge_field=subject.challenge_field,
+                guard=guard,
+                guard_keys=guard_keys,
             )
             raise (yield from _take_back(undo, unconfirmed))
         match reply:
@@ -403,6 +412,12 @@ class Flows:
         subject = self._subject(phone, "operator", "", region)
         yield from run(config.scripts.forget_devices(device_key=subject.device_key, now=config.now_arg()))
         yield from self._tell(Report(subject, "forget_devices"), "devices_forgotten")
+
+    def guard_report(self, hours: int, phone: str | None, ip: str | None) -> Flow[GuardReport]:
+        return guard_report(self._config, hours, phone, ip)
+
+    def override(self, action: str, scope: str, subject: str, seconds: int) -> Flow[None]:
+        return override(self._config, action, scope, subject, seconds)
 
     def _resolve(self, phone: object, region: str | None) -> tuple[str, str]:
         """Return a phone as E.164, and the region whose rules apply to it."""

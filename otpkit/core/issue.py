@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from otpkit.core.config import Config, FixedCode, check_fixed_life
 from otpkit.core.crypto import encode_id, new_ids
@@ -20,13 +20,15 @@ from otpkit.core.report import Report
 from otpkit.core.routing import Member
 from otpkit.core.scripts.limits import WideLimit
 from otpkit.core.scripts.parse import Blocked, Described, Limited
-from otpkit.core.scripts.sends import Replayed, Reserved, ReserveReply, Settled
+from otpkit.core.scripts.sends import CaptchaAsked, Refused, Replayed, Reserved, ReserveReply, Settled
 from otpkit.core.subject import IDEMPOTENCY_BYTES, NO_DEVICE, Subject
 from otpkit.core.tokens import from_ms
 from otpkit.effects import Flow, Unconfirmed, run
 from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError, OTPError, RateLimitError
 from otpkit.gateways.base import Channel, Message, Receipt
 from otpkit.gateways.provider import message_id
+from otpkit.guard.protection import NOT_GUARDED
+from otpkit.guard.screening import Screening
 from otpkit.models import Challenge
 
 _MAX_RECORD = 64  # In bytes. For longer values, Redis gives up its compact encoding.
@@ -51,6 +53,8 @@ class IssueRequest(NamedTuple):
     channel: Channel
     region: str | None
     device: object = None
+    captcha: object = None
+    known: bool = False
 
 
 class Issue:
@@ -74,16 +78,26 @@ class Issue:
         report.operation_id = self.op
         self.device = 0  # 1 if the send was reserved with a valid device token.
         self.leaves_by = 0.0  # The deadline by `Config.elapsed_s`.
+        self.is_open = False  # True if the circuit of the gateway that served was open.
         key = request.idempotency_key
         self.idempotency = b"" if key is None else subject.operation(b"issue", key, size=IDEMPOTENCY_BYTES)
+        self.screening: Screening | None = None
+        if config.protection is not None:
+            self.screening = Screening(config.protection, config, subject, report, request)
 
     def run(self) -> Flow[Challenge]:
         """Reserve, send, settle; return the challenge."""
         fixed = (yield from self._fixed_in_force()) if self.config.fixed else None
+        if fixed is not None:
+            self.screening = None  # A fixed code is not sent, so there is nothing to protect.
+        elif self.screening is not None and self.screening.has_questions:
+            yield from self.screening.before()
         match (yield from self._reserve(fixed)):
             case Reserved() as reserved:
                 self.device = int(reserved.device)
                 self.report.now_ms, self.report.resent = reserved.now_ms, bool(reserved.nonce)
+                if self.screening is not None and self.screening.is_news(reserved.judged):
+                    yield from self.screening.found(reserved.judged)
                 return (yield from self._send(reserved, fixed))
             case Replayed() as earlier:
                 self.report.now_ms, self.report.replayed = earlier.now_ms, True
@@ -93,6 +107,11 @@ class Issue:
                 raise hit.error(self.subject)
             case Blocked():
                 raise BlockedError(*BLOCKED)
+            case (Refused() | CaptchaAsked()) as refusal if self.screening is not None:
+                self.report.now_ms = refusal.now_ms
+                raise (yield from self.screening.error(refusal))
+            case _:
+                raise AssertionError("the script has no guard")
 
     def _send(self, reserved: Reserved, fixed: FixedCode | None) -> Flow[Challenge]:
         """Send the message of a reservation, and settle it. A fixed code is not sent."""
@@ -130,6 +149,7 @@ class Issue:
             NO_DEVICE if self.request.device is None else subject.device_claim(self.request.device)
         )
         self.charges, refusal = (yield from consume(config, self.limits)) if self.limits else NOTHING_CONSUMED
+        guard, guard_keys = NOT_GUARDED if self.screening is None else self.screening.arguments()
         call = config.scripts.reserve(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
@@ -143,6 +163,9 @@ class Issue:
             device_since=device_since,
             limits=self._charged(),
             refusal=refusal,
+            guard=guard,
+            guard_keys=guard_keys,
+            captcha="" if self.screening is None else self.screening.remember_ms,
         )
         unconfirmed: Unconfirmed | None = None
         self.leaves_by = config.elapsed_s() - _LEAST_LIFE_S
@@ -167,6 +190,7 @@ class Issue:
             stays_counted=0,
             reserved_ms=0,
             device=0,
+            **self._uncounting(),
         )
         with suppress(OTPError):
             if (yield from run(undo)).undone:
@@ -211,7 +235,8 @@ class Issue:
             compose=compose,
             left=self._left_s,
         )
-        return (yield from dispatch.run(reserved.before, reserved.now_ms))
+        member, receipt, self.is_open = yield from dispatch.run(reserved.before, reserved.now_ms)
+        return member, receipt
 
     def _left_s(self) -> float:
         """Return the seconds within which the message must leave, so that its code lives long enough."""
@@ -234,8 +259,14 @@ class Issue:
         record = f"{member.name} {its_id}".rstrip()
         return record if len(record) <= _MAX_RECORD else member.name
 
+    def _uncounting(self) -> dict[str, Any]:
+        """Return the guard's arguments of a script that no longer counts the send."""
+        return {} if self.screening is None else self.screening.uncounting()
+
     def _settle(self, receipt: Receipt, record: str) -> Flow[Settled | None]:
         config = self.config
+        # While a gateway's circuit is open, an uncertain send says more about the gateway than about the visitor.
+        is_uncounted = receipt.outcome == "uncertain" and self.is_open
         settle = config.scripts.settle(
             phone_key=self.subject.phone_key,
             now=config.now_arg(),
@@ -243,6 +274,7 @@ class Issue:
             outcome=receipt.outcome[0],
             served_by=record,
             device=self.device,
+            **(self._uncounting() if is_uncounted else {}),
         )
         try:
             return (yield from run(settle))
@@ -261,6 +293,7 @@ class Issue:
             reserved_ms=reserved_ms,
             device=self.device,
             limits=[limit for limit in self._charged() if limit.scope not in kept],
+            **self._uncounting(),
         )
         try:
             undone, wait_ms = yield from run(undo)

@@ -38,6 +38,7 @@ class Report:
         scope: str = "",
         challenge_id: str = "",
         duration_ms: int | None = None,
+        reasons: tuple[str, ...] = (),
     ) -> Event:
         """Return an event of this call. It contains the pseudonym of the phone, not the number."""
         return Event(
@@ -55,6 +56,7 @@ class Report:
             detail=detail,
             scope=scope,
             duration_ms=duration_ms,
+            reasons=reasons,
         )
 
     def done(self, name: str, result: object, duration_ms: int) -> Event:

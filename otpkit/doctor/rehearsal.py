@@ -112,7 +112,8 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
             return Finding("scripts", "ok", f"All {len(fields(scripts.Scripts))} run.")
         denied = _denied(client, key)
     finally:
-        _clean(client, [*(f"{key}:{end}" for end in ("p", "c", "d", "g", "t", "t:n")), f"{limit}:w", f"{limit}:w:m"])
+        ends = ("p", "c", "d", "g", "a", "u", "notes", "t", "t:n")
+        _clean(client, [*(f"{key}:{end}" for end in ends), f"{limit}:w", f"{limit}:w:m"])
     if denied:
         return Finding(
             "scripts",
@@ -128,7 +129,7 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     send, taken_back, proof, redemption = new_id(), new_id(), new_id(), new_id()
     call = redemption[:8]
     phone_key, counter_key = f"{key}:p", f"{key}:c"
-    phone = {"phone_key": phone_key}
+    phone: dict[str, Any] = {"phone_key": phone_key}
     device = {"device_key": f"{key}:d"}
     counted = phone | {"counter_key": counter_key}
     gateways, memory = {"gateways_key": f"{key}:g"}, {"limit_key": limit_key, "memory_key": f"{limit_key}:m"}
@@ -190,6 +191,12 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.refund(**memory, now="", rates=_RATES, consumed_ms=0)
     yield record_failure(1)
     yield record_failure(0)
+    record = f"{key}:u"
+    yield s.override(record_key=record, now="", letter="a", life_ms=1000, size=32)
+    yield s.look(record_key=record, now="", length_ms=900_000)
+    yield s.note(notes_key=f"{key}:notes", now="", decisions=[("captcha", "range", "doctor", 1)])
+    yield s.notes(notes_key=f"{key}:notes", now="")
+    yield s.remember(answer_key=f"{key}:a", now="", life_ms=1000)
     yield s.circuit_state(**gateways, now="", names=["gateway"])
 
 

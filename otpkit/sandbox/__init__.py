@@ -7,6 +7,9 @@ The server needs the extra `otpkit[sandbox]`.
 Paths: Alidayu's calls are under `/gw/alidayu`, Twilio's under `/2010-04-01`. Dysmsapi, Dyvmsapi and Tencent Cloud are
 at `/`, like the inbox; a request that names a call goes to the provider. Receipts are pushed while `running` or `serve`
 runs.
+
+The captchas are verified at their documented paths. `Sandbox.solve_captcha` and `POST /api/captchas` make right
+answers.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from otpkit.errors import ConfigurationError
+from otpkit.sandbox.captchas import SolvedCaptcha
 from otpkit.sandbox.faults import Fault
 from otpkit.sandbox.messages import Message
 from otpkit.sandbox.state import Sandbox
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from otpkit.sandbox.app import create_app
     from otpkit.sandbox.server import Address, running, serve
 
-__all__ = ["Address", "Fault", "Message", "Sandbox", "create_app", "running", "serve"]
+__all__ = ["Address", "Fault", "Message", "Sandbox", "SolvedCaptcha", "create_app", "running", "serve"]
 
 # Imported on first use: the rules must work without a web server installed.
 _LAZY = {

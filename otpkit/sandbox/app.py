@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -19,7 +19,7 @@ from otpkit.sandbox.access import INERT, error, foreign, read_body
 from otpkit.sandbox.calls import Headers, WireRequest, WireResponse, calls_of
 from otpkit.sandbox.inbox import Inbox, asset_routes
 from otpkit.sandbox.interface import Interface
-from otpkit.sandbox.providers import alidayu, twilio
+from otpkit.sandbox.providers import alidayu, assessments, geetest, siteverify, twilio
 from otpkit.sandbox.providers.alidayu import system_error
 from otpkit.sandbox.providers.aliyun import dispatch as aliyun
 from otpkit.sandbox.providers.tencent import sms as tencent
@@ -30,6 +30,13 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 GATEWAY_PATH: Final = "/gw/alidayu"
 TWILIO_PATH: Final = "/2010-04-01"
 _ACTION_HEADERS: Final = frozenset({b"x-acs-action", b"x-tc-action"})
+_CAPTCHAS: Final[Mapping[str, Callable[[Sandbox, WireRequest], WireResponse]]] = {
+    "/turnstile/v0/siteverify": siteverify.turnstile,
+    "/siteverify": siteverify.hcaptcha,
+    "/recaptcha/api/siteverify": siteverify.recaptcha,
+    "/v1/projects/{project}/assessments": assessments.answer,
+    "/validate": geetest.answer,
+}
 TRANSPORT: Final = "otpkit.sandbox.transport"  # the key of the transport in the request's state, set by `server`
 # The values of Sec-Fetch-Site for requests that no other site caused (Fetch Metadata).
 _OWN_SITES: Final = frozenset({b"none", b"same-origin"})
@@ -59,6 +66,7 @@ def _gateway_routes(sandbox: Sandbox) -> list[BaseRoute]:
         *calls,
         Route(f"{GATEWAY_PATH}/{{rest:path}}", WireEndpoint(lambda _: unknown)),
         Route(f"{TWILIO_PATH}/{{rest:path}}", WireEndpoint(partial(twilio.answer, sandbox))),
+        *(Route(path, WireEndpoint(partial(answer, sandbox))) for path, answer in _CAPTCHAS.items()),
         _CallsRoute("/", WireEndpoint(partial(_answer_call, sandbox))),
     ]
 
@@ -109,6 +117,7 @@ class _Pages:
             self._route("/api/faults", interface.faults),
             self._route("/api/faults", interface.add_fault, "POST"),
             self._route("/api/faults", interface.clear_faults, "DELETE"),
+            self._route("/api/captchas", interface.solve_captcha, "POST"),
             self._route("/api/stats", interface.stats),
             self._route("/api/stats", interface.clear_stats, "DELETE"),
         ]

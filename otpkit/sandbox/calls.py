@@ -12,7 +12,19 @@ from typing import Final, Literal
 
 from otpkit.gateways.base import Channel
 
-ProviderName = Literal["alidayu", "dysmsapi", "dyvmsapi", "tencent", "twilio"]
+ProviderName = Literal[
+    "alidayu",
+    "dysmsapi",
+    "dyvmsapi",
+    "tencent",
+    "twilio",
+    "turnstile",
+    "hcaptcha",
+    "recaptcha",
+    "aliyun-captcha",
+    "tencent-captcha",
+    "geetest",
+]
 Api = Literal[
     "sendSms",
     "querySmsDetail",
@@ -30,6 +42,13 @@ Api = Literal[
     "twilio.CreateCall",
     "twilio.FetchMessage",
     "twilio.FetchCall",
+    "turnstile.siteverify",
+    "hcaptcha.siteverify",
+    "recaptcha.siteverify",
+    "recaptcha.CreateAssessment",
+    "VerifyIntelligentCaptcha",
+    "tencent.DescribeCaptchaResult",
+    "geetest.validate",
 ]
 
 
@@ -41,16 +60,16 @@ CALL_RESULTS: Final = (HEARD, "200003")  # (success, failure) of every provider'
 class ProviderRow:
     """A provider's properties, except its wire format.
 
-    `results` are the result codes of a delivered and of a failed receipt. `rejection` is the default code of the fault
-    `reject`: out of service, which no client can fix. `send_id` builds the provider's id of a send from a serial
-    number. `own_id` is the provider's name for the sender's own id. `is_pushed`: receipts are pushed to
-    `Sandbox(receipts_url=…)`.
+    `rejection` is the default code of the fault `reject`: out of service, which no client can fix; for a captcha, an
+    answer that is not right. `results` are the result codes of a delivered and of a failed receipt. `send_id` builds
+    the provider's id of a send from a serial number. `own_id` is the provider's name for the sender's own id.
+    `is_pushed`: receipts are pushed to `Sandbox(receipts_url=…)`. A captcha has none of these.
     """
 
     title: str
-    results: tuple[str, str]
     rejection: str
-    send_id: Callable[[int, Channel], str]
+    results: tuple[str, str] = ("", "")
+    send_id: Callable[[int, Channel], str] = lambda serial, _: str(serial)
     own_id: str = "OutId"
     is_pushed: bool = True
 
@@ -90,16 +109,23 @@ PROVIDERS: Final[Mapping[ProviderName, ProviderRow]] = {
         send_id=lambda serial, channel: f"{'CA' if channel == 'voice' else 'SM'}{serial:032x}",
         is_pushed=False,
     ),
+    "turnstile": ProviderRow(title="Turnstile", rejection="invalid-input-response"),
+    "hcaptcha": ProviderRow(title="hCaptcha", rejection="invalid-input-response"),
+    "recaptcha": ProviderRow(title="reCAPTCHA", rejection="invalid-input-response"),
+    "aliyun-captcha": ProviderRow(title="Aliyun Captcha", rejection="F015"),
+    "tencent-captcha": ProviderRow(title="Tencent Captcha", rejection="15"),
+    "geetest": ProviderRow(title="Geetest", rejection="-50304"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """A call's properties: its provider, its channel, and whether it sends or queries."""
+    """A call's properties: its provider, its channel, whether it sends or queries, and whether it is a captcha's."""
 
     provider: ProviderName
     channel: Channel
     sends: bool
+    is_captcha: bool = False
 
 
 CALLS: Final[Mapping[Api, CallRow]] = {
@@ -119,6 +145,13 @@ CALLS: Final[Mapping[Api, CallRow]] = {
     "twilio.CreateCall": CallRow("twilio", "voice", sends=True),
     "twilio.FetchMessage": CallRow("twilio", "sms", sends=False),
     "twilio.FetchCall": CallRow("twilio", "voice", sends=False),
+    "turnstile.siteverify": CallRow("turnstile", "sms", sends=False, is_captcha=True),
+    "hcaptcha.siteverify": CallRow("hcaptcha", "sms", sends=False, is_captcha=True),
+    "recaptcha.siteverify": CallRow("recaptcha", "sms", sends=False, is_captcha=True),
+    "recaptcha.CreateAssessment": CallRow("recaptcha", "sms", sends=False, is_captcha=True),
+    "VerifyIntelligentCaptcha": CallRow("aliyun-captcha", "sms", sends=False, is_captcha=True),
+    "tencent.DescribeCaptchaResult": CallRow("tencent-captcha", "sms", sends=False, is_captcha=True),
+    "geetest.validate": CallRow("geetest", "sms", sends=False, is_captcha=True),
 }
 APIS: Final[tuple[Api, ...]] = tuple(CALLS)
 

@@ -96,12 +96,12 @@ class Fault:
     Args:
         fault: the fault's name.
         times: the number of calls to play it on, 1 to 10,000.
-        api: limit it to this call; None is any call.
+        api: limit it to this call; None is any call of a gateway. A call of a captcha must be named.
         phone: limit it to this number, in any usual spelling; None is any number.
         delay: seconds to hold the answer back, 0 to 600. For `receipt_late`, it holds the receipt back instead.
             None is 5 s for `late` and `receipt_late`, else 0.
         code: the code that `reject` answers, or that the receipt of `receipt_failed` reports.
-        sent: True if the message counts as sent; None uses `SENT_BY_DEFAULT`.
+        sent: True if the message counts as sent, or the captcha's answer as used; None uses `SENT_BY_DEFAULT`.
 
     Raises:
         ConfigurationError: an unknown name, or a value out of range.
@@ -138,6 +138,8 @@ class Fault:
         """Return True if the fault applies to a call of `api` to `phones`."""
         if not CALLS[api].sends and self.fault in SEND_ONLY:
             return False
+        if CALLS[api].is_captcha and self.api is None:
+            return False  # A fault for any call is for the gateway's: a captcha is verified before its send.
         return self.api in {None, api} and (self.phone is None or self.phone in phones)
 
     @property

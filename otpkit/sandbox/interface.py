@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from otpkit.errors import ConfigurationError
 from otpkit.sandbox.access import body_of
+from otpkit.sandbox.captchas import captcha_from_json
 from otpkit.sandbox.faults import fault_from_json
 from otpkit.sandbox.state import Sandbox
 
@@ -66,6 +67,11 @@ class Interface:
     async def clear_faults(self, _: Request) -> Response:
         """Delete the queued faults."""
         return JSONResponse({"deleted": self._sandbox.clear_faults()})
+
+    async def solve_captcha(self, request: Request) -> Response:
+        """Return an answer of the captcha in the body."""
+        captcha = captcha_from_json(await _json_body(request))
+        return JSONResponse({"answer": self._sandbox.solve_captcha(captcha)}, 201, headers=_NO_STORE)
 
     async def stats(self, _: Request) -> Response:
         """Return the request counts."""

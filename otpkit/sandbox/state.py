@@ -13,6 +13,7 @@ from itertools import count, islice
 from otpkit.errors import ConfigurationError
 from otpkit.gateways.base import Channel
 from otpkit.sandbox.calls import CALLS, PROVIDERS, Api, ProviderName, Unacceptable, WireRequest
+from otpkit.sandbox.captchas import CaptchaName, Captchas, SolvedCaptcha, State
 from otpkit.sandbox.events import EventLog, SandboxEvent
 from otpkit.sandbox.faults import RECEIPT_FAULTS, Fault, FaultQueue, magic_fault
 from otpkit.sandbox.messages import Message, Sms, recorded, render, shanghai, variables
@@ -31,6 +32,9 @@ class Sandbox:
         access_key_secret: the secret that belongs to it, which signs requests; Tencent Cloud's SecretKey.
         account_sid: Twilio's account SID. With `SK` in place of its `AC`, it is an API key.
         auth_token: Twilio's auth token, and the API key's secret. It signs status callbacks.
+        captcha_site_key: the site key of hCaptcha and the captcha_id of Geetest. The other captchas take any.
+        captcha_secret: the secret key of Turnstile, hCaptcha and reCAPTCHA, its API key, Tencent's AppSecretKey, and
+            Geetest's captcha_key.
         templates: the approved templates, code to text with `${variables}`; None accepts any.
         sign_names: the approved signatures; None accepts any.
         receipt_after: seconds from a send to its receipt; 0 is at once.
@@ -55,6 +59,8 @@ class Sandbox:
         access_key_secret: str = "sandbox-secret",  # noqa: S107
         account_sid: str = "ACsandbox",
         auth_token: str = "sandbox-secret",  # noqa: S107
+        captcha_site_key: str = "sandbox",
+        captcha_secret: str = "sandbox-secret",  # noqa: S107
         templates: Mapping[str, str] | None = None,
         sign_names: Collection[str] | None = None,
         receipt_after: float = 1.0,
@@ -75,6 +81,8 @@ class Sandbox:
         self._access_keys = {access_key_id: access_key_secret}
         self.account_sid = account_sid
         self.auth_token = auth_token
+        self.captcha_site_key = captcha_site_key
+        self.captcha_secret = captcha_secret
         self._templates = None if templates is None else dict(templates)
         self._sign_names = None if sign_names is None else frozenset(sign_names)
         self._receipt_after = receipt_after
@@ -89,12 +97,13 @@ class Sandbox:
         self.reset()
 
     def reset(self) -> None:
-        """Delete all messages with the receipts still to push, and all faults, counts and nonces."""
+        """Delete all messages with the receipts still to push, and all faults, counts, nonces and captchas."""
         with self._lock:
             self._empty_mailbox()
             self._empty_faults()
             self._counts = Counts(self._max_messages)
             self._nonces = Nonces()
+            self._captchas = Captchas()
 
     def now(self) -> float:
         """Return the sandbox's time, in seconds since the epoch."""
@@ -118,6 +127,31 @@ class Sandbox:
         """Remember a signed request's nonce and return True if it is new."""
         with self._lock:
             return self._nonces.first_use(nonce, self._clock())
+
+    # Captchas
+
+    def solve_captcha(self, captcha: SolvedCaptcha | CaptchaName) -> str:
+        """Return an answer that the sandbox accepts once, as the provider's widget would make it.
+
+        Args:
+            captcha: the captcha that the visitor solved, or its provider's name alone.
+
+        Raises:
+            ConfigurationError: the sandbox has no such captcha.
+        """
+        solved = SolvedCaptcha(captcha) if isinstance(captcha, str) else captcha
+        with self._lock:
+            return self._captchas.solve(solved, self._clock())
+
+    def find_captcha(self, provider: CaptchaName, token: str) -> tuple[SolvedCaptcha | None, State]:
+        """Return the captcha of a token, or None, and the state of the token."""
+        with self._lock:
+            return self._captchas.find(provider, token, self._clock())
+
+    def use_captcha(self, token: str) -> None:
+        """Mark a token as used."""
+        with self._lock:
+            self._captchas.use(token)
 
     # Messages
 

@@ -30,7 +30,6 @@ from otpkit.transport.connecting import connect_async
 from otpkit.transport.exchange import (
     CHUNK,
     HEADERS,
-    MAX_ANSWER,
     Decoding,
     Exchange,
     TooLarge,
@@ -83,7 +82,7 @@ class AsyncTransport:
 
         Arguments and errors are those of `Transport.exchange`.
         """
-        exchange = _Exchange(request.timeout[1], latest)
+        exchange = _Exchange(request.timeout[1], latest, request.max_response)
         _current.set(exchange)
         try:
             exchange.prepare(request)
@@ -166,14 +165,14 @@ class _Exchange(Exchange):
         *("proxy", "room", "scope", "url"),
     )
 
-    def __init__(self, answer_timeout: float, latest: float | None) -> None:
-        super().__init__(answer_timeout, latest)
+    def __init__(self, answer_timeout: float, latest: float | None, max_response: int) -> None:
+        super().__init__(answer_timeout, latest, max_response)
         self.context: ssl.SSLContext | None = None
         self.has_begun = False
         self.is_over = False
         self.protocol: _Protocol | None = None
         self.proxy: str | None = None
-        self.room = MAX_ANSWER  # In bytes.
+        self.room = max_response
         self.scope: asyncio.Timeout | None = None
         self.host_header: dict[str, str] = {}
 

@@ -12,11 +12,10 @@ from collections.abc import Iterable
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from otpkit.effects import HttpRequest, HttpResponse, NoAnswer, NotConnected, TransportFailure
+from otpkit.effects import MAX_RESPONSE, HttpRequest, HttpResponse, NoAnswer, NotConnected, TransportFailure
 
 Decoding: TypeAlias = Literal["strict", "replace"]
 
-MAX_ANSWER: Final = 1024 * 1024  # In bytes: on the wire with its header, and again after decoding.
 CHUNK: Final = 64 * 1024  # In bytes.
 HEADERS: Final = {"User-Agent": "otpkit", "Accept-Encoding": "identity"}
 
@@ -30,15 +29,17 @@ class Exchange:
     Args:
         answer_timeout: seconds for the whole response, from the request's first byte.
         latest: the time until which the request may start, by the monotonic clock; None is no bound.
+        max_response: the largest response in bytes.
     """
 
-    __slots__ = ("answer_timeout", "deadline", "headers", "latest", "query", "written")
+    __slots__ = ("answer_timeout", "deadline", "headers", "latest", "max_response", "query", "written")
 
-    def __init__(self, answer_timeout: float, latest: float | None = None) -> None:
+    def __init__(self, answer_timeout: float, latest: float | None = None, max_response: int = MAX_RESPONSE) -> None:
         self.query = b""
         self.headers = b""  # The lines to add, each with its line end.
         self.answer_timeout = answer_timeout
         self.latest = latest
+        self.max_response = max_response
         self.deadline = 0.0  # By the monotonic clock.
         self.written = False
 
@@ -67,7 +68,7 @@ class Exchange:
 
 
 class TooLarge(OSError):
-    """The response is larger than any response of a gateway."""
+    """The response is larger than the request allows."""
 
 
 def query_of(request: HttpRequest) -> bytes:
@@ -84,7 +85,7 @@ def response_of(
     body = bytearray()
     for chunk in chunks:
         body += chunk
-        if len(body) > MAX_ANSWER:
+        if len(body) > exchange.max_response:
             raise TooLarge
         if time.monotonic() > exchange.deadline:
             raise TimeoutError

@@ -16,14 +16,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from otpkit.effects import Call, Flow, HttpRequest, HttpResponse
+from otpkit.effects import MAX_RESPONSE, Call, Flow, HttpRequest, HttpResponse
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.transport.connecting import connect
 from otpkit.transport.exchange import (
     CHUNK,
     HEADERS,
-    MAX_ANSWER,
     Decoding,
     Exchange,
     TooLarge,
@@ -71,7 +70,8 @@ class Transport:
     def exchange(self, request: HttpRequest, latest: float | None = None) -> HttpResponse:
         """Make one request and return the complete response, whatever its status.
 
-        A response of more than 1 MiB is a failure. So is one of status 200 that is not UTF-8, if `decoding` is strict.
+        A response larger than `request.max_response` is a failure. So is one of status 200 that is not UTF-8, if
+        `decoding` is strict.
 
         Args:
             request: the request. The first number of its `timeout` is the seconds for the look-up of the host's name,
@@ -86,7 +86,7 @@ class Transport:
             NotConnected: not a byte of the request was written.
             NoAnswer: any later failure.
         """
-        exchange = _Exchange(request.timeout[1], latest)
+        exchange = _Exchange(request.timeout[1], latest, request.max_response)
         _current.exchange = exchange
         try:
             exchange.query = query_of(request)
@@ -178,8 +178,8 @@ _shared = Transport()
 class _Exchange(Exchange):
     __slots__ = ("tunnelling",)
 
-    def __init__(self, answer_timeout: float, latest: float | None = None) -> None:
-        super().__init__(answer_timeout, latest)
+    def __init__(self, answer_timeout: float, latest: float | None = None, max_response: int = MAX_RESPONSE) -> None:
+        super().__init__(answer_timeout, latest, max_response)
         self.tunnelling = False  # True while the written bytes are for the proxy.
 
     def write(self, data: Any) -> Any:
@@ -265,7 +265,7 @@ class _BoundedReader(io.RawIOBase):
         self._sock = sock
         self._file: io.RawIOBase = sock.makefile("rb", buffering=0)
         self._exchange = exchange
-        self._room = MAX_ANSWER  # In bytes.
+        self._room = exchange.max_response
 
     def readable(self) -> bool:
         return True

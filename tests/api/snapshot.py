@@ -18,6 +18,7 @@ FILE = Path(__file__).with_name("public_api.txt")
 MODULES = (
     "otpkit",
     "otpkit.errors",
+    "otpkit.captcha",
     "otpkit.gateways",
     "otpkit.web",
     "otpkit.web.pages",

@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from http.client import HTTPConnection
 
 import pytest
@@ -32,9 +33,9 @@ from wire_server import (
     silence,
 )
 
-from otpkit.effects import Emit, Flow, HttpRequest, NoAnswer, NotConnected, TransportFailure, http
+from otpkit.effects import MAX_RESPONSE, Emit, Flow, HttpRequest, NoAnswer, NotConnected, TransportFailure, http
 from otpkit.models import Event
-from otpkit.transport.http import MAX_ANSWER, drive
+from otpkit.transport.http import drive
 
 KINDS = ON_UVLOOP  # The kinds of transports to test.
 
@@ -234,9 +235,9 @@ class TestNoAnswer:
             pytest.param(raw(b"220 mail.example ESMTP\r\n"), id="not HTTP"),
             pytest.param(reply(b"\xff\xfe"), id="not UTF-8"),
             pytest.param(reply(b"no gzip", headers={"Content-Encoding": "gzip"}), id="not the encoding it says"),
-            pytest.param(reply(b"x" * (MAX_ANSWER + 1)), id="too large"),
+            pytest.param(reply(b"x" * (MAX_RESPONSE + 1)), id="too large"),
             pytest.param(
-                reply(gzip.compress(b"x" * (MAX_ANSWER + 1)), headers={"Content-Encoding": "gzip"}),
+                reply(gzip.compress(b"x" * (MAX_RESPONSE + 1)), headers={"Content-Encoding": "gzip"}),
                 id="too large once decoded",
             ),
             pytest.param(raw(b"HTTP/1.1 100 Continue\r\n\r\n" * 50_000), id="interim answers without end"),
@@ -286,8 +287,21 @@ class TestNoAnswer:
             assert isinstance(fails(transport, server.url), NoAnswer)
         assert (len(server.requests), server.connections) == (2, 1)
 
+    @pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}])
+    def test_is_an_answer_larger_than_the_request_allows(
+        self, transport: AnyTransport, headers: dict[str, str]
+    ) -> None:
+        """On the wire and after decoding."""
+        body = b"x" * 70_000
+        act = reply(gzip.compress(body) if headers else body, headers=headers)
+        with WireServer(act, act) as server:
+            small = replace(request_to(server.url), max_response=65_536)
+            with pytest.raises(NoAnswer):
+                transport.exchange(small)
+            assert len(transport.exchange(request_to(server.url)).text) == 70_000
+
     def test_leaves_the_transport_usable(self, transport: AnyTransport) -> None:
-        with WireServer(reply(b"x" * (MAX_ANSWER + 1)), reply("ok")) as server:
+        with WireServer(reply(b"x" * (MAX_RESPONSE + 1)), reply("ok")) as server:
             fails(transport, server.url)
             assert transport.exchange(request_to(server.url)).text == "ok"
 

@@ -12,18 +12,16 @@ from importlib.resources import files
 from typing import get_type_hints
 
 from otpkit.core.scripts.circuit import CircuitState, RecordFailure
+from otpkit.core.scripts.guard import Look, Note, Notes, Override, Remember
 from otpkit.core.scripts.limits import Consume, Refund
 from otpkit.core.scripts.phone import CheckDevice, Erase, ForgetDevices, Revoke, StandingOf, Status, Unblock
 from otpkit.core.scripts.redemption import Redeem, Unredeem
 from otpkit.core.scripts.sends import Receive, Reserve, Settle, Undo
 from otpkit.core.scripts.verification import Unverify, Verify
+from otpkit.guard.rule import Rule, numbers_of
 from otpkit.policy import Policy, Rate, rates_of, stranger_consecutive, stranger_failures, stranger_sends
 
-_NUMBER = re.compile(
-    r"\b(?:TTL|MAX_AGE|PROOF_TTL|DEVICE_TTL|ATTEMPTS|MAX_CONSECUTIVE_FAILURES|STRANGER_CONSECUTIVE|REPLICAS"
-    r"|(?:STRANGER_)?(?:SENDS|FAILURES))\b"
-)
-_INCLUDE = re.compile(r"^ *--# include (.+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^ *--# (include|guard) (.+)\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -49,26 +47,43 @@ class Scripts:
     receive: Receive
     circuit_state: CircuitState
     record_failure: RecordFailure
+    remember: Remember
+    look: Look
+    override: Override
+    note: Note
+    notes: Notes
 
 
-def load(policy: Policy) -> Scripts:
-    """Return the scripts with the numbers of `policy` in their text."""
-    numbers = _numbers(policy)
+def load(policy: Policy, rule: Rule | None = None) -> Scripts:
+    """Return the scripts with the numbers of `policy` in their text.
+
+    Args:
+        policy: the policy.
+        rule: the rule of the guard; None leaves out all that a guard needs.
+    """
+    numbers = _numbers(policy) | ({} if rule is None else numbers_of(rule))
+    pattern = re.compile(rf"\b(?:{'|'.join(numbers)})\b")
+
+    def script(name: str) -> str:
+        # Defining a function or a variable costs Lua time in every call. So an included part stands where it is first
+        # needed, and the numbers stand where they are used.
+        return pattern.sub(lambda match: numbers[match[0]], _text(name, is_guarded=rule is not None))
+
     return Scripts(
-        **{name: face(name, _script(name, numbers), policy.replicas) for name, face in get_type_hints(Scripts).items()}
+        **{name: face(name, script(name), policy.replicas) for name, face in get_type_hints(Scripts).items()}
     )
 
 
-def _script(name: str, numbers: dict[str, str]) -> str:
-    # Defining a function or a variable costs Lua time in every call. So an included part stands where it is first
-    # needed, and the policy's numbers stand where they are used.
-    return _NUMBER.sub(lambda match: numbers[match[0]], _text(name))
-
-
 @cache
-def _text(name: str) -> str:
+def _text(name: str, *, is_guarded: bool) -> str:
     text = files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
-    return _INCLUDE.sub(lambda match: "\n".join(map(_text, match[1].split())), text)
+
+    def included(match: re.Match[str]) -> str:
+        if match[1] == "guard" and not is_guarded:
+            return ""
+        return "\n".join(_text(part, is_guarded=is_guarded) for part in match[2].split()) + "\n"
+
+    return _INCLUDE.sub(included, text)
 
 
 def _numbers(policy: Policy) -> dict[str, str]:

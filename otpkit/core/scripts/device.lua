@@ -5,9 +5,6 @@
 local function not_before(i)
   if i == 1 then return redis.call('GET', KEYS[1]) end
   if i == 2 then return redis.call('GET', KEYS[2]) end
-  if i == 3 then return redis.call('GET', KEYS[3]) end
-  if i == 4 then return redis.call('GET', KEYS[4]) end
-  if i == 5 then return redis.call('GET', KEYS[5]) end
   if i == 6 then return redis.call('GET', KEYS[6]) end
 end
 

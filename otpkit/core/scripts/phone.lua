@@ -7,6 +7,9 @@
 --   p<op 16>    a proof        time 6, ends 6, fixed 1 [, redeemed by op 16]
 --   r<op 16>    the call that redeemed that proof by an idempotency key, to recognise its own retry   time 6, call 8
 --   g<op 16>    who served that send, if it must be known: the gateway's name [, a blank, its message id]
+--   u<op 16>    what that send counts in, if a guard counts sends: start of its challenge 6, scopes 1, judged 2, region (judge.lua);
+--               scopes are the sum of 1 range, 2 address and network, 4 region, 8 total, 16 a guess at its challenge, and
+--               128 if it was taken back by a verification that replicas must confirm
 --
 -- A later version may write other kinds of fields, and longer values. This version skips them and never writes them.
 --
@@ -49,7 +52,7 @@ local function load_phone(now)
       elseif kind == 102 then
         failures[#failures + 1] = { name = name, value = value, time = time }
       end
-    elseif kind ~= 103 then
+    elseif kind ~= 103 and kind ~= 117 then
       fields[i] = ''
     end
   end

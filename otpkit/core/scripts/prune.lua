@@ -18,7 +18,8 @@ local function prune(phone, written)
     local name, value = phone.fields[i], phone.fields[i + 1]
     local kind = byte(name)
     if (kind == 99 and name ~= written and not live_challenge(phone, sub(name, 2)))
-      or (kind == 112 and unpack_ms(value, 7) <= now) then
+      or (kind == 112 and unpack_ms(value, 7) <= now)
+      or (kind == 117 and unpack_ms(value, 1) <= now - DAY_MS) then
       gone[#gone + 1] = name
       if kind == 112 then gone[#gone + 1] = 'r' .. sub(name, 2) end
     end

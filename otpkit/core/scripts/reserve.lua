@@ -1,27 +1,30 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3… limits: one a wider limit;
---       3 device_key: the time up to which the phone's device tokens are void, after the limits, and only with device_since
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3… limits: one a wider limit; 6 device_key: the time up to which
+--       the phone's device tokens are void; 8… guard_keys: range, region, address, network, all regions, and the captcha's answer;
+--       the phone's key stands in for each that is not used]
 -- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
 --       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has;
---       7 device_since: the time of the verification that made the device's token, in ms, or ''
---       [; 8… limits: the scope and the rates of each; without their keys, 8… refusal: the scope of one that refused on another
+--       7 device_since: the time of the verification that made the device's token, in ms, or ''; 8 guard: see judge.lua, or '';
+--       9 captcha: the ms for which a used answer is remembered, or ''
+--       [; 10… limits: the scope and the rates of each; without their keys, 10… refusal: the scope of one that refused on another
 --       node, the ms until it allows one more, and the limit and window in ms of that rate]
 -- Returns, after the operation (see operation.lua):
---         {'reserved', now_ms, nonce, key_id, before, device, …described} send the code of that nonce; both are hexadecimal, and
---           empty for the fresh code; `before` is the last gateway of the same code, that send's state and time in ms, or '';
---           `device` is 1 if the device's token is valid, else 0
+--         {'reserved', now_ms, nonce, key_id, before, device, judged, …described} send the code of that nonce; both are hexadecimal,
+--           and empty for the fresh code; `before` is the last gateway of the same code, that send's state and time in ms, or '';
+--           `device` is 1 if the device's token is valid, else 0; `judged` is what the guard found, see judge.lua
 --         {'replayed', now_ms, …described} an earlier send under the same idempotency key, or this same send, settled long ago
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
 --         {'blocked'}
+--         {'refused', now_ms, scope, wait_ms, judged [, …described]} the guard refuses, and the live challenge
+--         {'captcha', now_ms, judged, is_used} the guard asks for a captcha; is_used is 1 if the answer was used before, or 0
 
 --# include clock phone operation challenge rolling
 
-local device_valid, last_limit = ARGV[7] ~= '', #KEYS
+local device_valid = ARGV[7] ~= ''
 if device_valid then
   --# include device
-  device_valid = is_valid_device(last_limit, tonumber(ARGV[7]))
-  last_limit = last_limit - 1
+  device_valid = is_valid_device(6, tonumber(ARGV[7]))
 end
 
 --# include describe
@@ -31,6 +34,7 @@ local FRESH_CODE_MS = 60000 -- A code with less of its maximum life left is not 
 local op, challenge_field, fresh, idempotency = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local phone = load_phone(now)
 local challenge, link, ends = live_challenge(phone, challenge_field)
+local judged, counted = 0, nil -- What the guard found, and what it counts the send in: see judge.lua and phone.lua.
 
 -- Return the last served send of the same code, so that the next gateway can be chosen.
 local function before(send)
@@ -48,7 +52,7 @@ end
 local function reserved(send)
   local nonce, key_id = '', ''
   if sub(challenge, 7, 22) ~= sub(fresh, 1, 16) then nonce, key_id = hex(sub(challenge, 7, 22)), hex(sub(challenge, 39, 42)) end
-  return { operation, 'reserved', now, nonce, key_id, before(send), device_valid and 1 or 0,
+  return { operation, 'reserved', now, nonce, key_id, before(send), device_valid and 1 or 0, judged,
     describe(phone, send, challenge, ends) }
 end
 
@@ -60,6 +64,7 @@ for i, send in ipairs(phone.sends) do
     if its_link == link then
       --# include repeated
       repeated(phone, send.name)
+      --# guard judged
       return reserved(send)
     end
     -- Settled long ago: the request was stuck in a hanging server's queue, and no caller waits for the reply.
@@ -84,29 +89,31 @@ local function consider(its_scope, its_wait, its_limit, its_window)
   if its_wait > wait then scope, wait, limit, window = its_scope, its_wait, its_limit, its_window end
 end
 if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, now)) end
-local keep_limits
+local consume_limits, keep_limits
 if own then
   -- Nothing has to be checked or charged.
-elseif last_limit > 2 then
+elseif KEYS[3] and KEYS[3] ~= KEYS[1] then
   --# include window
-  local limits = {}
+  local limits, last_limit = {}, (#ARGV - 5) / 2
   for i = 3, last_limit do
-    limits[i] = window_read(i, ARGV[2 * i + 3], now)
-    consider(ARGV[2 * i + 2], limits[i].wait, limits[i].limit, limits[i].window)
+    limits[i] = window_read(i, ARGV[2 * i + 5], now)
+    consider(ARGV[2 * i + 4], limits[i].wait, limits[i].limit, limits[i].window)
   end
-  if wait == 0 then -- No check below refuses.
+  consume_limits = function()
     for i = 3, last_limit do window_consume(i, limits[i]) end
-    keep_limits = function()
-      for i = 3, last_limit do window_keep(i, limits[i]) end
-    end
   end
-elseif ARGV[8] then
-  consider(ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]))
+  keep_limits = function()
+    for i = 3, last_limit do window_keep(i, limits[i]) end
+  end
+elseif ARGV[10] then
+  consider(ARGV[10], tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]))
 end
 if wait > 0 then
   --# include limited
   return limited(phone, challenge_field, scope, wait, limit, window)
 end
+--# guard judge
+if consume_limits then consume_limits() end -- No check below refuses.
 
 --# include pack contains keep
 -- Send the same code again, so that a late first message still works. Use a fresh code if that is not possible or useful.
@@ -122,7 +129,12 @@ else
   link, ends = challenge_field .. sub(fresh, 1, 4), its_end
 end
 local send = { name = 's' .. op, value = packed_now .. pack_ms(its_end) .. 'p' .. link .. idempotency, time = now }
-redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value)
+--# guard count
+if counted then
+  redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value, 'u' .. op, counted)
+else
+  redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value)
+end
 if phone.fields[1] then
   --# include prune
   prune(phone, 'c' .. challenge_field)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Self, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Self, TypeAlias
 
 from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.core.scripts.parse import (
@@ -24,7 +24,26 @@ from otpkit.core.scripts.parse import (
     unfit,
 )
 from otpkit.effects import RunScript, Script
+from otpkit.errors import RateLimitScope
 from otpkit.models import DeliveryState
+
+MOST_JUDGED: Final = 511
+"""The sum of all that judge.lua can find."""
+_REFUSING: Final[Mapping[str | bytes, RateLimitScope]] = by_word(
+    {"range": "range", "guard_ip": "guard_ip", "region": "region", "total": "total"}
+)
+_ALWAYS: Final = 5  # The places of keys that have no fixed one.
+
+
+def placed(
+    keys: tuple[str, ...], device_key: str = "", money_key: str = "", guard_keys: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Return a script's keys, with those that few calls have in fixed places; the first key stands in for others."""
+    if not (device_key or money_key or guard_keys):
+        return keys
+    first = keys[0]
+    keys = (*keys, first, first, first, first)[:_ALWAYS]
+    return (*keys, device_key or first, money_key or first, *guard_keys)
 
 
 class Before(NamedTuple):
@@ -46,7 +65,7 @@ class Before(NamedTuple):
 class Reserved(NamedTuple):
     """The send is reserved. Send the code of `nonce` and `key_id`; both are empty for the fresh challenge's code.
 
-    `device` is True if the device token is valid.
+    `device` is True if the device token is valid, `judged` what the guard found; see judge.lua.
     """
 
     now_ms: int
@@ -54,13 +73,14 @@ class Reserved(NamedTuple):
     key_id: bytes
     before: Before | None
     device: bool
+    judged: int
     described: Described
 
     @classmethod
     def parse(cls, reply: Raw, args: Raw) -> Self:
         """Return a reservation; raise ValueError if this host lacks the key of its code."""
-        now_ms, nonce, key_id, before, device = reply[2:7]
-        if not (0 <= now_ms <= LATEST_MS and 0 <= device <= 1):
+        now_ms, nonce, key_id, before, device, judged = reply[2:8]
+        if not (0 <= now_ms <= LATEST_MS and 0 <= device <= 1 and 0 <= judged <= MOST_JUDGED):
             raise unfit()
         if nonce in EMPTY and key_id in EMPTY:
             nonce = key_id = b""
@@ -69,7 +89,7 @@ class Reserved(NamedTuple):
             if key_id not in {known[i : i + 4] for i in range(0, len(known), 4)}:
                 raise unfit()
         served = None if before in EMPTY else Before.parse(before)
-        return cls(now_ms, nonce, key_id, served, device == 1, Described.parse(reply[7:]))
+        return cls(now_ms, nonce, key_id, served, device == 1, judged, Described.parse(reply[8:]))
 
 
 class Replayed(NamedTuple):
@@ -87,7 +107,47 @@ class Replayed(NamedTuple):
         return cls(now_ms, Described.parse(reply[3:]))
 
 
-ReserveReply: TypeAlias = Reserved | Replayed | Limited | Blocked
+class Refused(NamedTuple):
+    """The guard refuses the send. `judged` are the scopes over their allowance; see judge.lua."""
+
+    now_ms: int
+    scope: RateLimitScope
+    wait_ms: int
+    judged: int
+    described: Described | None
+
+    @classmethod
+    def parse(cls, reply: Raw, _args: Raw) -> Self:
+        """Return the reply of refused.lua."""
+        _, _, now_ms, scope, wait_ms, judged, *described = reply
+        if not (
+            type(now_ms + wait_ms + judged) is int
+            and 0 <= now_ms <= LATEST_MS
+            and 0 < wait_ms <= LATEST_MS
+            and 0 <= judged <= MOST_JUDGED
+        ):
+            raise unfit()
+        challenge = Described.parse(described) if described else None
+        return cls(now_ms, _REFUSING[scope], wait_ms, judged, challenge)
+
+
+class CaptchaAsked(NamedTuple):
+    """The guard asks for a captcha. `is_used` is True if the answer was right, and was used before."""
+
+    now_ms: int
+    judged: int
+    is_used: bool
+
+    @classmethod
+    def parse(cls, reply: Raw, _args: Raw) -> Self:
+        """Return what was judged."""
+        _, _, now_ms, judged, is_used = reply
+        if not (0 <= now_ms <= LATEST_MS and 0 < judged <= MOST_JUDGED and 0 <= is_used <= 1):
+            raise unfit()
+        return cls(now_ms, judged, is_used == 1)
+
+
+ReserveReply: TypeAlias = Reserved | Replayed | Limited | Blocked | Refused | CaptchaAsked
 
 
 class Reserve(WordScript[ReserveReply]):
@@ -101,6 +161,8 @@ class Reserve(WordScript[ReserveReply]):
             "replayed": Replayed.parse,
             "limited": Limited.parse,
             "blocked": Blocked.parse,
+            "refused": Refused.parse,
+            "captcha": CaptchaAsked.parse,
         }
     )
 
@@ -117,8 +179,11 @@ class Reserve(WordScript[ReserveReply]):
         known_keys: bytes,
         device_key: str = "",
         device_since: int | str = "",
+        guard: str = "",
+        captcha: int | str = "",
         limits: Sequence[WideLimit] = (),
         refusal: Refusal | None = None,
+        guard_keys: tuple[str, ...] = (),
     ) -> RunScript[ReserveReply]:
         """Charge `limits`, or pass on `refusal`, which another node's limit returned. Never pass both.
 
@@ -126,14 +191,14 @@ class Reserve(WordScript[ReserveReply]):
         """
         keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
-        args = (now, operation, challenge_field, fresh, idempotency, known_keys, device_since)
+        args = (now, operation, challenge_field, fresh, idempotency, known_keys, device_since, guard, captcha)
         if limits:
             keys += tuple([limit.key for limit in limits])
+        if limits:
             args += tuple([part for limit in limits for part in (limit.scope, limit.rates)])
         elif refusal is not None:
             args += refusal
-        if device_key:
-            keys += (device_key,)
+        keys = placed(keys, device_key, guard_keys=guard_keys)
         return RunScript(self, keys, args, self.replicas)
 
 
@@ -153,10 +218,20 @@ class Settle(ListScript[Settled | None]):
     lists = (Settled,)
 
     def __call__(
-        self, *, phone_key: str, now: int | str, operation: bytes, outcome: str, served_by: str, device: int
+        self,
+        *,
+        phone_key: str,
+        now: int | str,
+        operation: bytes,
+        outcome: str,
+        served_by: str,
+        device: int,
+        guard: str = "",
+        guard_keys: tuple[str, ...] = (),
     ) -> RunScript[Settled | None]:
-        """Settle the send `operation`."""
-        return RunScript(self, (phone_key,), (now, operation, outcome, served_by, device))
+        """Settle the send `operation`. With `guard`, the guard no longer counts it."""
+        keys = placed((phone_key,), guard_keys=guard_keys)
+        return RunScript(self, keys, (now, operation, outcome, served_by, device, guard))
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
         """Return what the limits allow now, or None."""
@@ -186,11 +261,14 @@ class Undo(ListScript[Undone]):
         stays_counted: int,
         reserved_ms: int,
         device: int,
+        guard: str = "",
         limits: Sequence[WideLimit] = (),
+        guard_keys: tuple[str, ...] = (),
     ) -> RunScript[Undone]:
-        """Undo the send `operation`, and refund `limits`."""
+        """Undo the send `operation`, and refund `limits`. With `guard`, the guard no longer counts it."""
         keys = (phone_key, *[limit.key for limit in limits])
-        args = (now, operation, stays_counted, reserved_ms, device, *[limit.rates for limit in limits])
+        keys = placed(keys, guard_keys=guard_keys)
+        args = (now, operation, stays_counted, reserved_ms, device, guard, *[limit.rates for limit in limits])
         return RunScript(self, keys, args)
 
     def read(self, reply: Raw, args: Raw) -> Undone:

@@ -1,9 +1,10 @@
 -- Settle a send that was not rejected: record its outcome, and move its time to the gateway's answer, when the carrier's
 -- own windows start. It never creates anything.
 --
--- KEYS  1 phone_key
+-- KEYS  1 phone_key [; 8… guard_keys: see reserve.lua, without the last]
 -- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or '';
---       5 device: 1 if the send was reserved with a valid device token, or 0
+--       5 device: 1 if the send was reserved with a valid device token, or 0; 6 guard: see verify.lua, if the guard shall not count
+--       the send, or ''
 -- Returns {now_ms, resend_ms, sends_left}, or {} if the send is gone
 
 --# include clock phone rolling pack
@@ -22,6 +23,7 @@ for i = 1, #sends do
         --# include keep
         keep(phone, DAY_MS)
       end
+      --# guard uncount
       if i > 1 then table.insert(sends, 1, table.remove(sends, i)) end
       send.time = now
     end

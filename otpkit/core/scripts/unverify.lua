@@ -1,7 +1,7 @@
 -- Take back a verification that too few replicas confirmed: remove its proof, so that the challenge can be tried again.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures
--- ARGV  1 now: in ms, or ''; 2 operation: the verification's id; 3 challenge_field
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 6… guard_keys: see reserve.lua, without the last]
+-- ARGV  1 now: in ms, or ''; 2 operation: the verification's id; 3 challenge_field; 4 guard: see verify.lua, or ''
 -- Returns 1 if no proof is left, removed now or never made; 0 if its proof stays
 
 --# include clock phone blocked
@@ -21,6 +21,7 @@ if consecutive > 0 then
     redis.call('SET', KEYS[2], since + consecutive, 'PX', CONSECUTIVE_LIFE_MS)
   end
 end
+--# guard unverified
 redis.call('HDEL', KEYS[1], 'p' .. ARGV[2])
 redis.call('HSET', KEYS[1], 'c' .. ARGV[3], sub(challenge, 1, 42) .. char(byte(challenge, 43) - 128) .. sub(challenge, 44, 45))
 return 1

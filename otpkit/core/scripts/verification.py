@@ -6,6 +6,7 @@ from typing import NamedTuple, Self, TypeAlias
 
 from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.core.scripts.parse import LATEST_MS, Blocked, Limited, Raw, Word, WordScript, by_word, count_of, unfit
+from otpkit.core.scripts.sends import placed
 from otpkit.effects import RunScript, Script
 
 
@@ -83,9 +84,11 @@ class Verify(WordScript[VerifyReply]):
         is_fixed_code: int,
         device_key: str = "",
         device_since: int | str = "",
+        guard: str = "",
         ip_limit: WideLimit | None = None,
         memory_key: str = "",
         refusal: Refusal | None = None,
+        guard_keys: tuple[str, ...] = (),
     ) -> RunScript[VerifyReply]:
         """Charge `ip_limit`, or pass on `refusal`, which another node's limit returned. Never pass both.
 
@@ -93,13 +96,12 @@ class Verify(WordScript[VerifyReply]):
         """
         keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
-        args = (now, operation, challenge_field, digests, fixed_ends_ms, is_fixed_code, device_since)
+        args = (now, operation, challenge_field, digests, fixed_ends_ms, is_fixed_code, device_since, guard)
         if ip_limit is not None:
             keys, args = (*keys, ip_limit.key, memory_key), (*args, ip_limit.rates)
         elif refusal is not None:
             args += refusal[1:]
-        if device_key:
-            keys = (*keys, device_key)
+        keys = placed(keys, device_key, guard_keys=guard_keys)
         return RunScript(self, keys, args, self.replicas)
 
 
@@ -109,10 +111,20 @@ class Unverify(Script[bool]):
     __slots__ = ()
 
     def __call__(
-        self, *, phone_key: str, counter_key: str, now: int | str, operation: bytes, challenge_field: bytes
+        self,
+        *,
+        phone_key: str,
+        counter_key: str,
+        now: int | str,
+        operation: bytes,
+        challenge_field: bytes,
+        guard: str = "",
+        guard_keys: tuple[str, ...] = (),
     ) -> RunScript[bool]:
-        """Take back the verification `operation`."""
-        return RunScript(self, (phone_key, counter_key), (now, operation, challenge_field))
+        """Take back the verification `operation`. With `guard`, its sends count as unverified again."""
+        keys: tuple[str, ...] = (phone_key, counter_key)
+        keys = placed(keys, guard_keys=guard_keys)
+        return RunScript(self, keys, (now, operation, challenge_field, guard))
 
     def read(self, reply: Raw, args: Raw) -> bool:
         """Return True if it is taken back."""

@@ -1,12 +1,13 @@
 -- Verify a code: consume the challenge or count a failure, in one step.
 --
 -- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3 ip_limit: the IP address's failures; 4 memory_key: it remembers
---       this guess for a minute]; 3 device_key: the time up to which the phone's device tokens are void, after these, and only with
---       device_since
+--       this guess for a minute; 6 device_key: the time up to which the phone's device tokens are void; 8… guard_keys: see
+--       reserve.lua, without the last]
 -- ARGV  1 now: in ms, or ''; 2 operation: its id; 3 challenge_field; 4 digests: for each active key the digest of the typed code
 --       under it, and the key's id; 5 fixed_ends_ms: the end of the phone's fixed code, or 0; 6 is_fixed_code: 1 if the
---       typed code is that one, or 0; 7 device_since: the time of the verification that made the device's token, in ms, or ''
---       [; 8 ip_limit: its rates; without its key, 8… refusal: the ms until another node allows one more, and the limit
+--       typed code is that one, or 0; 7 device_since: the time of the verification that made the device's token, in ms, or '';
+--       8 guard: 1 or 0 if the visitor's address is known, 1 or 0 if guesses are counted; or ''
+--       [; 9 ip_limit: its rates; without its key, 9… refusal: the ms until another node allows one more, and the limit
 --       and window in ms of that rate]
 -- Returns, after the operation (see operation.lua), with times in ms:
 --         {'proved', issued_ms, expires_ms, fixed [, repeated]} the operation id is the proof's; fixed is 0 or 1, repeated is 1
@@ -36,7 +37,7 @@ end
 local device_valid = ARGV[7] ~= ''
 if device_valid then
   --# include device
-  device_valid = is_valid_device(#KEYS, tonumber(ARGV[7]))
+  device_valid = is_valid_device(6, tonumber(ARGV[7]))
 end
 
 --# include blocked
@@ -56,11 +57,13 @@ if is_fixed and now >= tonumber(ARGV[5]) then challenge = nil end
 -- guess then refuses both, so a refusal never reveals which it was. The code below is flat: a function with so many locals
 -- costs a twentieth of a call.
 local ip, ip_wait, ip_limit, ip_window = nil, 0
-if #KEYS < 4 then
-  if ARGV[8] then ip_wait, ip_limit, ip_window = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]) end
+if not ARGV[9] then
+  -- No address is known.
+elseif ARGV[10] then
+  ip_wait, ip_limit, ip_window = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 elseif redis.call('EXISTS', KEYS[4]) == 0 then -- If it exists, this is a retry of a guess that the phone's key does not record.
   --# include window
-  ip = window_read(3, ARGV[8], now)
+  ip = window_read(3, ARGV[9], now)
   ip_wait, ip_limit, ip_window = ip.wait, ip.limit, ip.window
   if ip_wait == 0 then
     window_consume(3, ip)
@@ -80,6 +83,7 @@ if not challenge then return { operation, 'none' } end -- A guess without a chal
 
 --# include pack contains
 local name = 'c' .. challenge_field
+--# guard counted
 -- It replaces a challenge: it has more wrong codes than any policy allows.
 local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0'
 if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challenge, 23, 42)) then
@@ -92,6 +96,7 @@ if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challen
   redis.call('HSET', KEYS[1], 'p' .. op, pack_ms(now) .. pack_ms(now + PROOF_TTL) .. char(fixed), name, spent)
   if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
   if consecutive > 0 then redis.call('DEL', KEYS[2]) end
+  --# guard verified
   if ip then
     for _, each in ipairs(ip) do
       if each[3] > 0 then
@@ -120,4 +125,5 @@ if left == 0 then redis.call('HDEL', KEYS[1], name) end
 prune(phone, name)
 keep(phone, '86400000')
 if ip and redis.call('PTTL', KEYS[3]) < ip.longest then redis.call('PEXPIRE', KEYS[3], ip.life) end
+--# guard guessed
 return { operation, 'wrong', left }

@@ -45,6 +45,7 @@ def signed_headers(
     method: str = "POST",
     path: str = "/",
     body: bytes = b"",
+    content_type: str = "",
 ) -> dict[str, str]:
     """Return all headers of a call, with names in lower case, including `authorization`.
 
@@ -60,6 +61,7 @@ def signed_headers(
         method: the HTTP method.
         path: the URL's path, as it is sent.
         body: the body, as it is sent.
+        content_type: the value of the Content-Type header, which is signed too; "" sends none.
 
     Returns:
         The headers by name.
@@ -74,6 +76,8 @@ def signed_headers(
         "x-acs-signature-nonce": nonce,
         "x-acs-version": version,
     }
+    if content_type:
+        headers["content-type"] = content_type
     if credentials.security_token:
         headers["x-acs-security-token"] = credentials.security_token
     names = sorted(headers)

@@ -1,1 +1,1 @@
-"""Alibaba Cloud's SMS and voice services, Dysmsapi and Dyvmsapi."""
+"""Alibaba Cloud's SMS and voice services, Dysmsapi and Dyvmsapi, and its captcha."""

@@ -1,4 +1,4 @@
-"""Alibaba Cloud's wire format: check a signed request, and dispatch it to Dysmsapi or Dyvmsapi. No I/O.
+"""Alibaba Cloud's wire format: check a signed request, and dispatch it to Dysmsapi, Dyvmsapi or the captcha. No I/O.
 
 Current clients name the call in headers and sign with ACS3-HMAC-SHA256. Older clients name it in parameters and sign
 with version 1.0. Some older clients send the headers too, so the parameter `Action` decides.
@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from otpkit.sandbox.calls import Api, Unacceptable, WireRequest, WireResponse
-from otpkit.sandbox.providers.aliyun import dysmsapi, dyvmsapi
+from otpkit.sandbox.providers.aliyun import captcha, dysmsapi, dyvmsapi
 from otpkit.sandbox.providers.aliyun.responses import Denied, as_xml, mandatory, refused, system_error
 from otpkit.sandbox.providers.aliyun.signatures import check_signature, check_signature_v1
 from otpkit.sandbox.providers.shared import Params, decode, form_of, numbers_in
 from otpkit.sandbox.state import Sandbox
 
-VERSION: Final = "2017-05-25"  # Both products have this version.
+VERSION: Final = "2017-05-25"  # Both products of messages have this version.
 
 _CALLS: Final[Mapping[Api, Callable[[Sandbox, Params, WireRequest], WireResponse]]] = {
     "SendSms": dysmsapi.send_sms,
@@ -26,6 +26,7 @@ _CALLS: Final[Mapping[Api, Callable[[Sandbox, Params, WireRequest], WireResponse
     "SingleCallByVoice": dyvmsapi.single_call_by_voice,
     "ClickToDial": dyvmsapi.click_to_dial,
     "QueryCallDetailByCallId": dyvmsapi.query_call_detail_by_call_id,
+    "VerifyIntelligentCaptcha": captcha.verify_intelligent_captcha,
 }
 _PHONES: Final = ("PhoneNumbers", "PhoneNumber", "PhoneNumberJson", "CalledNumber")
 
@@ -70,9 +71,9 @@ def _unreadable() -> Denied:
 def _api_of(method: str, action: str, version: str) -> Api:
     if not action:
         raise Denied("MissingAction", "Action is mandatory for this action.")
-    if version != VERSION:
-        raise Denied("InvalidVersion", "Specified parameter Version is not valid.", status=404)
     found = next((api for api in _CALLS if api == action), None)
+    if version != (captcha.VERSION if found == "VerifyIntelligentCaptcha" else VERSION):
+        raise Denied("InvalidVersion", "Specified parameter Version is not valid.", status=404)
     if found is None or method not in {"GET", "POST"}:
         message = "Specified api is not found, please check your url and method."
         raise Denied("InvalidAction.NotFound", message, status=404)

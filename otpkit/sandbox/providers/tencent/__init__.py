@@ -1,1 +1,1 @@
-"""Tencent Cloud's SMS service."""
+"""Tencent Cloud's SMS service and captcha."""

@@ -2,6 +2,8 @@
 
 The versions 2021-01-11 and 2019-07-11 differ in the names of fields. The official SDKs have both.
 
+It also dispatches the calls of Tencent Cloud's captcha, which come to the same path.
+
 The variables of a template are numbers: `{1}为您的验证码` or `${1}…`. The sandbox checks the signature and the
 template. It accepts any SdkAppId.
 """
@@ -17,6 +19,7 @@ from otpkit.sandbox.calls import Api, Unacceptable, WireRequest, WireResponse
 from otpkit.sandbox.messages import Message, Sms
 from otpkit.sandbox.phones import country_and_number, e164, recipient
 from otpkit.sandbox.providers.shared import apply_fault, decode, form_of, time_text
+from otpkit.sandbox.providers.tencent import captcha
 from otpkit.sandbox.providers.tencent.responses import TencentError, done, failed, failures, send_status
 from otpkit.sandbox.providers.tencent.signatures import check_v1, check_v3
 from otpkit.sandbox.state import Sandbox
@@ -28,10 +31,12 @@ MAX_ROWS: Final = 100  # rows in one call
 Fields = Mapping[str, Any]
 Row = Callable[[Message], dict[str, object]]
 
+_CAPTCHA: Final[Api] = "tencent.DescribeCaptchaResult"
 _APIS: Final[tuple[Api, ...]] = (
     "tencent.SendSms",
     "tencent.PullSmsSendStatus",
     "tencent.PullSmsSendStatusByPhoneNumber",
+    _CAPTCHA,
 )
 # The names of fields in the older version, and those of today.
 _OLD_NAMES: Final[Mapping[str, str]] = {
@@ -68,7 +73,7 @@ def _answer(sandbox: Sandbox, request: WireRequest) -> WireResponse:
     if api is None:
         raise TencentError("InvalidAction", "The request with the action is not supported or valid.")
     version = named.get("Version")
-    if version not in _ROWS:
+    if version not in ((captcha.VERSION,) if api == _CAPTCHA else _ROWS):
         raise TencentError("NoSuchVersion", "The API version does not exist.")
     fields = _fields(request, params)
     if version == OLD_VERSION:
@@ -78,6 +83,8 @@ def _answer(sandbox: Sandbox, request: WireRequest) -> WireResponse:
         check_v1(sandbox, request, params)
     else:
         check_v3(sandbox, request)
+    if api == _CAPTCHA:
+        return captcha.describe_captcha_result(sandbox, fields, request)
     if api == "tencent.SendSms":
         return _send_sms(sandbox, fields, request)
     pull = _pull if api == "tencent.PullSmsSendStatus" else _pull_by_number

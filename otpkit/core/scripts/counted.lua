@@ -1,0 +1,12 @@
+-- Find what the sends of the challenge count in. `guessed` is true if a guess at it is counted.
+local link, names, records, guessed = challenge_field .. sub(challenge, 7, 10), {}, {}, false
+for i = 1, #phone.sends do
+  local send = phone.sends[i]
+  if sub(send.value, 14, 25) == link then
+    local record = field(phone, 'u' .. sub(send.name, 2))
+    if record then
+      names[#names + 1], records[#records + 1] = 'u' .. sub(send.name, 2), record
+      guessed = guessed or byte(record, 7) % 32 >= 16
+    end
+  end
+end

@@ -1,0 +1,44 @@
+-- Move the sends of a challenge in the guard's scopes, each in the bucket in which it was counted: from unverified to verified
+-- (`verified` is 1), back (-1), or out, because it was not sent (0). `records` are those of the sends, see phone.lua. What is
+-- verified is credited to the address that verifies it; what was counted at another one leaves with its window.
+--# include records
+
+local unverified = verified == -1 and 1 or -1
+for i = 1, #records do
+  local record = records[i]
+  local at, counted_in = unpack_ms(record, 1), byte(record, 7)
+  local value, place
+  if counted_in % 2 == 1 then
+    value = redis.call('GET', KEYS[8])
+    place = value and place_of(value, 9, at, RANGE_MS)
+    if place then redis.call('SETRANGE', KEYS[8], place - 1, shifted(value, place, unverified, verified)) end
+    if has_address and (verified ~= 0 or counted_in % 4 >= 2) then
+      --# include rolled
+      local address, network = rolled(redis.call('GET', KEYS[10]), ADDRESS_MS), rolled(redis.call('GET', KEYS[11]), ADDRESS_MS)
+      place = place_of(address, 9, at, ADDRESS_MS)
+      if place then
+        address = sub(address, 1, place - 1) .. shifted(address, place, unverified, verified) .. sub(address, place + 6)
+        network = sub(network, 1, place - 1) .. shifted(network, place, unverified, verified) .. sub(network, place + 6)
+        if verified > 0 then address = sub(address, 1, 7) .. '\0' .. sub(address, 9) end
+        --# include write_address write_network
+      end
+    end
+  end
+  if counted_in % 8 >= 4 then
+    value = redis.call('GET', KEYS[9])
+    place = value and place_of(value, 4, at, SHORT_MS)
+    if place then redis.call('SETRANGE', KEYS[9], place - 1, shifted(value, place, unverified, verified)) end
+  end
+  if counted_in % 16 >= 8 then
+    value = redis.call('GET', KEYS[12])
+    place = value and place_of(value, 4, at, SHORT_MS)
+    if place then redis.call('SETRANGE', KEYS[12], place - 1, shifted(value, place, unverified, verified)) end
+  end
+  if counted_in % 32 >= 16 and verified ~= 0 then
+    value = redis.call('GET', KEYS[9])
+    if value then
+      --# include guesses
+      redis.call('SETRANGE', KEYS[9], guess_place(at) - 1, guessed_by(value, at, unverified))
+    end
+  end
+end

@@ -1,0 +1,134 @@
+"""A guard bound to one `OTP`: its captchas have their keys, its safe phones are numbers, its scopes have names."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+from typing import Final
+
+from otpkit.captcha.base import Captcha
+from otpkit.core.addresses import network_of, read_visitor
+from otpkit.core.checks import Checks
+from otpkit.core.crypto import Keys, encode_id
+from otpkit.errors import ConfigurationError, PhoneError
+from otpkit.guard.options import Fallback, Guard
+from otpkit.phone import parse
+from otpkit.policy import Policy
+
+RANGE_DIGITS: Final = 4  # A range is 10,000 numbers: all that differ in the last four digits.
+
+TOTAL: Final = "*"
+"""The name of all regions together."""
+
+
+NOT_GUARDED: Final[tuple[str, tuple[str, ...]]] = ("", ())
+"""The guard's argument and keys of scripts if there is no guard."""
+
+
+class Protection:
+    """What the flows need of a `Guard`.
+
+    Raises:
+        ConfigurationError: the guard's safe phones are not numbers of the policy's regions.
+    """
+
+    def __init__(self, guard: Guard, policy: Policy, keys: Keys, namespace: str) -> None:
+        self.guard = guard
+        self.is_on = guard.mode != "off"
+        self.letter = guard.mode[0]  # As in judge.lua.
+        self.asks = guard.risk is not None or guard.ask == "always"
+        self.has_safe = bool(guard.safe_phones or guard.safe_networks)
+        self.enforces = guard.mode == "enforce"
+        self.has_total = len(policy.regions) > 1
+        self.captcha = _bound(guard.captcha, keys.captchas)
+        self.fallback: Fallback = guard.fallback
+        if not isinstance(guard.fallback, str):
+            self.fallback = _bound(guard.fallback, keys.fallback_captchas)
+        self._moving = tuple(f"{has_address}{self.is_on:d}" for has_address in (0, 1))
+        self._keys, self._namespace = keys, namespace
+        self.notes_key = f"{namespace}:{{guard}}:notes"
+        self.noted: dict[tuple[str, str, str], int] = {}  # Decisions that this process has not written yet.
+        self.noted_s = 0.0  # When it wrote last, by `Config.elapsed_s`.
+        self._networks = tuple(map(ipaddress.ip_network, guard.safe_networks))
+        self._phones = _phones(guard, policy)
+        self._range_key = lru_cache(maxsize=1024)(lambda prefix: self.scope_key("range", prefix))
+        self._region_key = lru_cache(maxsize=512)(self.region_key)
+        self._address_keys = lru_cache(maxsize=1024)(
+            lambda visitor: (self.scope_key("ip", visitor.name), self.scope_key("net", network_of(visitor)))
+        )
+
+    def keys(self, phone: str, region: str, ip: object, unused: str) -> tuple[tuple[str, ...], bool]:
+        """Return the guard's keys in the scripts, and True if the visitor's address counts.
+
+        Args:
+            phone: the phone as E.164.
+            region: its region.
+            ip: the visitor's address, or None.
+            unused: the key that stands in for those of an address that does not count.
+        """
+        keys: tuple[str, ...] = (self._range_key(phone[:-RANGE_DIGITS]), self._region_key(region))
+        visitor = None if ip is None else read_visitor(ip)
+        if visitor is not None:
+            keys += self._address_keys(visitor)
+        if self.has_total:
+            keys = (*keys, *[unused] * (4 - len(keys)), self._region_key(TOTAL))
+        return keys, visitor is not None
+
+    def moving(self, phone: str, region: str, ip: object, unused: str) -> tuple[str, tuple[str, ...]]:
+        """Return the guard's argument and keys of the scripts that verify, and that take a verification back."""
+        keys, has_address = self.keys(phone, region, ip, unused)
+        return self._moving[has_address], keys
+
+    def is_safe(self, phone: str, ip: object) -> bool:
+        """Return True if a phone or a visitor's address is exempt."""
+        if phone in self._phones:
+            return True
+        if ip is None or not self._networks or (visitor := read_visitor(ip)) is None:
+            return False
+        address = ipaddress.ip_address(visitor.name.partition("/")[0])
+        return any(address in network for network in self._networks)
+
+    def pseudonym(self, scope: str, name: str) -> str:
+        """Return the name that stands for a range, an address or a network at rest."""
+        return encode_id(self._keys.name(b"guard", scope, name))
+
+    def scope_key(self, scope: str, name: str) -> str:
+        """Return the key of the record of a range, an address or a network."""
+        return self.record_key(self.pseudonym(scope, name))
+
+    def record_key(self, pseudonym: str) -> str:
+        """Return the key of the record of a pseudonym."""
+        return f"{self._namespace}:{{{pseudonym}}}:u"
+
+    def answer_key(self, captcha: Captcha, answer: str) -> str:
+        """Return the key that remembers an answer of a captcha."""
+        name = encode_id(self._keys.name(b"captcha", captcha.name, captcha.identity(answer)))
+        return f"{self._namespace}:{{{name}}}:a"
+
+    def region_key(self, region: str) -> str:
+        """Return the key of the record of a region, or of all regions together."""
+        return f"{self._namespace}:{{guard}}:{region}"
+
+
+def _bound(captcha: Captcha | None, keys: tuple[bytes, ...]) -> Captcha:
+    if captcha is None:
+        from otpkit.captcha import ProofOfWork  # Only guards need it.
+
+        captcha = ProofOfWork()
+    return captcha.bind_key(*keys)
+
+
+def _phones(guard: Guard, policy: Policy) -> frozenset[str]:
+    found = set()
+    with Checks() as checks:
+        for text in guard.safe_phones:
+            try:
+                found.add(parse(text, policy.regions, policy.default_region))
+            except PhoneError as error:
+                problem, remedy = f"Guard.safe_phones: {error.problem}", error.remedy
+                checks.of("guard.safe_phones", _raise, problem, remedy)
+    return frozenset(found)
+
+
+def _raise(problem: str, remedy: str) -> None:
+    raise ConfigurationError(problem, remedy)
