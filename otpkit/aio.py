@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Self, TypeVar
 
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
@@ -122,12 +123,13 @@ class AsyncOTP:
         idempotency_key: str | None = None,
         channel: Channel = "sms",
         region: str | None = None,
+        device: str | None = None,
         captcha: str | None = None,
         known: bool = False,
     ) -> Challenge:
         """Same as `OTP.issue`, but awaited."""
         request = IssueRequest(
-            phone, purpose, bind, ip, params, idempotency_key, channel, region, captcha=captcha, known=bool(known)
+            phone, purpose, bind, ip, params, idempotency_key, channel, region, device, captcha, bool(known)
         )
         return await self._drive(self._flows.issue(request))
 
@@ -141,9 +143,10 @@ class AsyncOTP:
         ip: str | None = None,
         idempotency_key: str | None = None,
         region: str | None = None,
+        device: str | None = None,
     ) -> Proof:
         """Same as `OTP.verify`, but awaited."""
-        return await self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key, region))
+        return await self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key, region, device))
 
     async def check(
         self,
@@ -172,10 +175,16 @@ class AsyncOTP:
         return await self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key, request, region))
 
     async def status(
-        self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None
+        self,
+        phone: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        region: str | None = None,
+        device: str | None = None,
     ) -> Challenge | None:
         """Same as `OTP.status`, but awaited."""
-        return await self._drive(self._flows.status(phone, purpose, bind, region))
+        return await self._drive(self._flows.status(phone, purpose, bind, region, device))
 
     async def standing(self, phone: str, *, region: str | None = None) -> Standing:
         """Same as `OTP.standing`, but awaited."""
@@ -198,6 +207,14 @@ class AsyncOTP:
     async def unblock(self, phone: str, *, region: str | None = None) -> None:
         """Same as `OTP.unblock`, but awaited."""
         await self._drive(self._flows.unblock(phone, region))
+
+    async def check_device(self, token: str | None, phone: str, *, region: str | None = None) -> datetime | None:
+        """Same as `OTP.check_device`, but awaited."""
+        return await self._drive(self._flows.check_device(token, phone, region))
+
+    async def forget_devices(self, phone: str, *, region: str | None = None) -> None:
+        """Same as `OTP.forget_devices`, but awaited."""
+        await self._drive(self._flows.forget_devices(phone, region))
 
     async def erase(self, phone: str, *, region: str | None = None) -> None:
         """Same as `OTP.erase`, but awaited."""

@@ -15,8 +15,11 @@ _IGNORABLE: Final = (
 _JOINERS: Final = "200c-200d"
 _SELECTORS: Final = "180b-180d 180f fe00-fe0f e0100-e01ef"
 # Controls (Cc), line and paragraph breaks (Zl, Zp), annotations and other format characters that display nothing (Cf),
-# halves of surrogate pairs (Cs), and symbols that are drawn as a blank: empty Braille, a null note.
+# halves of surrogate pairs (Cs), and `BLANK_SYMBOLS`.
 _UNSEEN: Final = "0-1f 7f-9f 2028-2029 2800 fff9-fffb 13430-1343f 1d159 d800-dfff"
+
+BLANK_SYMBOLS: Final = "\u2800\U0001d159"
+"""Symbols that are drawn as a blank: empty Braille, and a null note."""
 
 
 def _ranges(listed: str) -> list[tuple[int, int]]:

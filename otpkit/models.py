@@ -54,10 +54,15 @@ class Standing:
     """The block of a phone, and what its own limits still allow. For operators, never for visitors.
 
     `consecutive_failures` counts wrong codes without a right one in between. `blocked` is True once they reach
-    `Policy.max_consecutive_failures`: the phone then gets no message and no proof until `unblock`, whatever the other
-    values are. `sends_left` and `failures_left` are what the longest windows of `Policy.sends` and `Policy.failures`
-    still allow. `send_in` and `verify_in` are whole seconds until a send and a verification are allowed, or 0. Both
-    wait for `Policy.failures`, and `send_in` also waits for `Policy.sends`.
+    `Policy.max_consecutive_failures` without the part for devices: the phone then gets no message and no proof until
+    `unblock` or a device's right code, whatever the other values are. `sends_left` and `failures_left` are what the
+    longest windows of `Policy.sends` and `Policy.failures` still allow. `send_in` and `verify_in` are whole seconds
+    until a send and a verification are allowed, or 0. Both wait for `Policy.failures`, and `send_in` also waits for
+    `Policy.sends`.
+
+    These values are what strangers may do: the parts of `Policy.device_failures`, `device_consecutive` and
+    `device_sends` are already kept from them. The values that begin with `device_` are the same for a device with a
+    valid token.
     """
 
     phone: str
@@ -67,6 +72,11 @@ class Standing:
     send_in: int
     failures_left: int
     verify_in: int
+    device_blocked: bool = False
+    device_sends_left: int = 0
+    device_send_in: int = 0
+    device_failures_left: int = 0
+    device_verify_in: int = 0
 
     @property
     def limited(self) -> bool:
@@ -77,7 +87,10 @@ class Standing:
         return (
             f"Standing(phone={mask(self.phone)!r}, blocked={self.blocked}, "
             f"consecutive_failures={self.consecutive_failures}, sends_left={self.sends_left}, "
-            f"send_in={self.send_in}, failures_left={self.failures_left}, verify_in={self.verify_in})"
+            f"send_in={self.send_in}, failures_left={self.failures_left}, verify_in={self.verify_in}, "
+            f"device_blocked={self.device_blocked}, device_sends_left={self.device_sends_left}, "
+            f"device_send_in={self.device_send_in}, device_failures_left={self.device_failures_left}, "
+            f"device_verify_in={self.device_verify_in})"
         )
 
 
@@ -100,12 +113,21 @@ class Proof:
     fixed: bool
     _token: str | Callable[[Proof], str] = field(compare=False)
     replayed: bool = field(default=False, compare=False)
+    _device: str | Callable[[Proof], str] | None = field(default=None, compare=False)
 
     @property
     def token(self) -> str:
         """The token to pass to the form. Anybody who reads it can see the phone, so keep it out of URLs."""
         # Signing costs more than verifying, and many callers never read the token, so sign it on access.
         return self._token if isinstance(self._token, str) else self._token(self)
+
+    @property
+    def device(self) -> str | None:
+        """The token of this device, from `verify`; None from `check` and `redeem`, and for a fixed code.
+
+        Keep it on the visitor's device, and pass it to `issue` and `verify`. It does not show the phone.
+        """
+        return self._device(self) if callable(self._device) else self._device
 
     def __repr__(self) -> str:
         return (
@@ -117,8 +139,9 @@ class Proof:
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle contains the token, but never the signer and its secret.
         facts = (self.id, self.phone, self.purpose, self.verified_at, self.expires_at, self.fixed, self.token)
-        # Processes of the previous version read seven values.
-        return type(self), (*facts, True) if self.replayed else facts
+        # Processes of earlier versions read seven or eight values, and skip further ones of the state.
+        made = type(self), (*facts, True) if self.replayed else facts
+        return made if self.device is None else (*made, [*facts, self.replayed, self.device])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +150,7 @@ class Event:
 
     `name` is one of:
 
-    - `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `erased`.
+    - `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `devices_forgotten`, `erased`.
     - `resent`: in place of `issued`, if the code of the live challenge was sent again.
     - `replayed`: an idempotency key found the answer of an earlier call. Nothing was sent, counted or used up.
     - `delivered` and `undelivered`: a receipt reported it.
@@ -146,10 +169,10 @@ class Event:
     `observed` (nothing was refused in that mode), `error` (`Guard.risk` failed), `allowed`, `blocked` or `cleared`; for
     a captcha `required`, `passed`, `rejected`, or `unavailable` (its provider did not answer). `gateway` is the name of
     the gateway that served or failed, `channel` the channel of its message (`sms` or `voice`), `region` the phone's
-    region, and `scope` the scope of the limit that refused. `detail` has one or two more words: the gateway that served, the scope of a limit,
-    a gateway's code, or the class of its exception. `reasons` are the scopes that are over their allowance, or the
-    words of `Guard.risk`; the first one is also the `detail`. Unknown values are "", None or (). `segments` and `price`
-    are always unknown, because no call reports them yet.
+    region, and `scope` the scope of the limit that refused. `detail` has one or two more words: the gateway that
+    served, the scope of a limit, a gateway's code, or the class of its exception. `reasons` are the scopes that are
+    over their allowance, or the words of `Guard.risk`; the first one is also the `detail`. Unknown values are "", None
+    or (). `segments` and `price` are always unknown, because no call reports them yet.
     """
 
     name: str

@@ -263,12 +263,16 @@ def _e164(number: Any) -> str:
 
 
 def _has_trunk(digits: str, number: Any) -> bool:
-    """Check whether `digits` are `number` with its plan's trunk prefix after the country code."""
+    """Check whether `digits` are `number` with its plan's trunk prefix after the country code.
+
+    The metadata names one prefix of a plan, or none, and may drop a 0 as well: Belarus writes 8 029, and Gabon 066.
+    """
     library = _phonenumbers()
     metadata = library.PhoneMetadata.metadata_for_region(library.region_code_for_number(number), None)
     prefix: str = (metadata and metadata.national_prefix) or ""
     code = str(number.country_code)
-    return bool(prefix) and digits == code + prefix + _e164(number)[1 + len(code) :]
+    rest = _e164(number)[1 + len(code) :]
+    return digits in {code + each + rest for each in (prefix, "0", f"{prefix}0") if each}
 
 
 def _allowed(number: Any, regions: AbstractSet[str]) -> tuple[str, str]:

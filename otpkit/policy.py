@@ -1,8 +1,8 @@
 """The rules that a deployment may set, and their bounds.
 
 Sources: NIST SP 800-63B-4 §3.1.3.2 (ten minutes, six digits) and §3.2.2 (at most 100 consecutive failures), OWASP ASVS
-5.0 §6.5–6.6, and the Chinese carriers' limits for codes to one number: 1 a minute, 5 an hour, 10 a day, over rolling
-windows.
+5.0 §6.5–6.6, OWASP's device cookies, and the Chinese carriers' limits for codes to one number: 1 a minute, 5 an hour,
+10 a day, over rolling windows.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from otpkit.phone import require_regions
 DAY_S = 86_400
 _UNIT_S = {"second": 1, "minute": 60, "hour": 3600, "day": DAY_S}
 _RATE = re.compile(r"(\d{1,9})\s*/\s*(?:(\d{1,5})\s*)?(second|minute|hour|day)s?", re.ASCII)
+# The parts for devices of the default limits. Of a smaller limit it is the same share, rounded down.
+_DEVICE_FAILURES = 5, 20
+_DEVICE_CONSECUTIVE = 20, 100
+_DEVICE_SENDS = ((1, 5), 3600), ((3, 10), DAY_S)
 _IPV6_SHARE = 5  # An IPv4 address may be the NAT of a whole carrier; an IPv6 /64 is one household.
 
 
@@ -75,6 +79,23 @@ class Rate:
 Rates: TypeAlias = str | Rate | Iterable[str | Rate] | None
 
 
+class _DefaultPart(int):
+    """A part that was left out. `Policy` keeps it, or the same share of a smaller limit."""
+
+    # `dataclasses.replace` passes it on, and it is chosen again.
+
+
+class _DefaultRates(tuple[Rate, ...]):
+    """Parts of rates that were left out, as for `_DefaultPart`."""
+
+    __slots__ = ()
+
+
+_FAILURES_LEFT_OUT = _DefaultPart(_DEVICE_FAILURES[0])
+_CONSECUTIVE_LEFT_OUT = _DefaultPart(_DEVICE_CONSECUTIVE[0])
+_SENDS_LEFT_OUT = _DefaultRates(Rate(part, seconds) for (part, _), seconds in _DEVICE_SENDS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The limits and lifetimes of codes and proofs. Every field has a safe default and is checked.
@@ -101,6 +122,14 @@ class Policy:
         proof_ttl: seconds that a proof lives, 30–3600.
         replicas: the number of Redis replicas that must confirm the writes of issue, verify and redeem before these
             return, 0–8. Redis replicates after it replies: with 0, a failover can forget that a code was used.
+        device_failures: the part of each rate of `failures` that is kept for devices with a valid token
+            (`Proof.device`), so that strangers can't use all of it; less than each limit. 0 keeps nothing. If it
+            is left out, a smaller limit than the default of `failures` keeps the same share, rounded down.
+        device_consecutive: the part of `max_consecutive_failures` that is kept for devices, likewise.
+        device_sends: the parts of the rates of `sends` that are kept for devices, each in a window of `sends` and less
+            than its limit; `1/hour, 3/day` if it is left out, likewise. None keeps nothing. A window without a part,
+            such as the carriers' minute, is shared.
+        device_ttl: seconds that a device token is valid, 3600–34560000 (400 days); 180 days by default.
 
     Raises:
         ConfigurationError: a field is wrong. The error names each wrong field and its bounds.
@@ -121,6 +150,10 @@ class Policy:
     default_region: str = "CN"
     proof_ttl: int = 300
     replicas: int = 0
+    device_failures: int = _FAILURES_LEFT_OUT
+    device_consecutive: int = _CONSECUTIVE_LEFT_OUT
+    device_sends: Rates = _SENDS_LEFT_OUT
+    device_ttl: int = 180 * DAY_S
 
     def __post_init__(self) -> None:
         with Checks() as checks:
@@ -132,6 +165,7 @@ class Policy:
                 ("max_consecutive_failures", 1, 100),
                 ("proof_ttl", 30, 3600),
                 ("replicas", 0, 8),
+                ("device_ttl", 3600, 400 * DAY_S),
             ):
                 checks.of(name, _check_int, name, getattr(self, name), low, high)
             if checks.passed("ttl", "max_age") and self.max_age < self.ttl:
@@ -140,6 +174,14 @@ class Policy:
             for name, most, longest in (("sends", 32, DAY_S), ("failures", 64, DAY_S)):
                 rates = checks.of(name, _rates, name, getattr(self, name), required=True, most=most, longest=longest)
                 self._normalise(name, rates)
+            if checks.passed("failures"):
+                least = min(rate.limit for rate in rates_of(self.failures))
+                self._keep(checks, "device_failures", _DEVICE_FAILURES, least)
+            if checks.passed("max_consecutive_failures"):
+                self._keep(checks, "device_consecutive", _DEVICE_CONSECUTIVE, self.max_consecutive_failures)
+            if checks.passed("sends"):
+                parts = checks.of("device_sends", _device_sends, self.device_sends, rates_of(self.sends))
+                self._normalise("device_sends", parts)
             for name in ("ip_sends", "ip_failures", "total_sends"):
                 self._normalise(name, checks.of(name, _rates, name, getattr(self, name)))
             self._normalise("regions", checks.of("regions", _regions, self.regions, self.default_region))
@@ -147,12 +189,21 @@ class Policy:
             limits = checks.of("region_sends", _region_sends, self.region_sends, allowed)
             self._normalise("region_sends", limits)
 
+    def _keep(self, checks: Checks, name: str, usual: tuple[int, int], whole: int) -> None:
+        """Check the part `name` of `whole`, or choose it."""
+        part = getattr(self, name)
+        if isinstance(part, _DefaultPart):
+            self._normalise(name, _DefaultPart(_share(usual, whole)))
+        else:
+            checks.of(name, _check_int, name, part, 0, whole - 1)
+
     def _normalise(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A mapping proxy can't be pickled.
+        # A mapping proxy can't be pickled. Chosen parts are chosen again.
         values = {f.name: getattr(self, f.name) for f in fields(self)} | {"region_sends": dict(self.region_sends)}
+        values = {name: value for name, value in values.items() if not isinstance(value, (_DefaultPart, _DefaultRates))}
         return (_build, (values,))
 
 
@@ -165,9 +216,48 @@ def rates_of(value: Rates) -> tuple[Rate, ...]:
     return value  # type: ignore[return-value]  # `__post_init__` has converted it.
 
 
+def stranger_sends(policy: Policy) -> tuple[Rate, ...]:
+    """Return the rates of `sends` without the parts for devices."""
+    kept = {rate.seconds: rate.limit for rate in rates_of(policy.device_sends)}
+    return tuple(Rate(rate.limit - kept.get(rate.seconds, 0), rate.seconds) for rate in rates_of(policy.sends))
+
+
+def stranger_failures(policy: Policy) -> tuple[Rate, ...]:
+    """Return the rates of `failures` without the part for devices."""
+    kept = policy.device_failures
+    return tuple(Rate(rate.limit - kept, rate.seconds) for rate in rates_of(policy.failures))
+
+
+def stranger_consecutive(policy: Policy) -> int:
+    """Return the consecutive failures that block strangers."""
+    return policy.max_consecutive_failures - policy.device_consecutive
+
+
 def ipv6_share(rates: Iterable[Rate]) -> tuple[Rate, ...]:
     """Return the rates of an IPv6 /64, from the `rates` of an IPv4 address."""
     return tuple(Rate(max(1, rate.limit // _IPV6_SHARE), rate.seconds) for rate in rates)
+
+
+def _share(usual: tuple[int, int], whole: int) -> int:
+    """Return the usual part of a whole; of a smaller whole, the same share."""
+    part, of = usual
+    return min(part, part * whole // of)
+
+
+def _device_sends(value: Any, sends: tuple[Rate, ...]) -> tuple[Rate, ...]:
+    """Return the parts of the rates `sends` that are kept for devices."""
+    least = {rate.seconds: rate.limit for rate in sorted(sends, reverse=True)}
+    if isinstance(value, _DefaultRates):
+        kept = ((_share(usual, least.get(seconds, 0)), seconds) for usual, seconds in _DEVICE_SENDS)
+        return _DefaultRates(Rate(part, seconds) for part, seconds in kept if part)
+    parts = _rates("device_sends", value)
+    for part in parts:
+        if part.limit >= least.get(part.seconds, 0):
+            raise ConfigurationError(
+                f"Policy.device_sends can't keep {part} for devices.",
+                "Each part needs a window of Policy.sends, and must be less than its limit.",
+            )
+    return tuple({part.seconds: part for part in sorted(parts, key=lambda rate: (rate.seconds, rate.limit))}.values())
 
 
 def _regions(regions: Any, default_region: str) -> frozenset[str]:

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Self, TypeVar
 
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
@@ -144,6 +145,7 @@ class OTP:
         idempotency_key: str | None = None,
         channel: Channel = "sms",
         region: str | None = None,
+        device: str | None = None,
         captcha: str | None = None,
         known: bool = False,
     ) -> Challenge:
@@ -165,6 +167,9 @@ class OTP:
                 code, within the same limits.
             region: the region of a number without a country code, one of `Policy.regions`; None is
                 `Policy.default_region`.
+            device: the device token that `Proof.device` gave this visitor, or up to four joined by `~`, as a shared
+                device keeps them. With a valid token for this phone, the visitor may also use the parts of the limits
+                that are kept for devices. A wrong or expired token, or one of another phone, counts as None.
             captcha: the answer to the captcha of an earlier `CaptchaRequiredError`, as the visitor's page sent it; None
                 without one. It is used up only if a message is sent.
             known: True if your application knows that this very number is verified for this account
@@ -187,7 +192,7 @@ class OTP:
             StoreUnavailableError: Redis did not answer; nothing was sent.
         """
         request = IssueRequest(
-            phone, purpose, bind, ip, params, idempotency_key, channel, region, captcha=captcha, known=bool(known)
+            phone, purpose, bind, ip, params, idempotency_key, channel, region, device, captcha, bool(known)
         )
         return self._drive(self._flows.issue(request))
 
@@ -201,6 +206,7 @@ class OTP:
         ip: str | None = None,
         idempotency_key: str | None = None,
         region: str | None = None,
+        device: str | None = None,
     ) -> Proof:
         """Verify a typed code: a right code is used up, and a wrong one is counted, in one step.
 
@@ -216,6 +222,7 @@ class OTP:
             idempotency_key: a text that names this form: if it is sent twice with the same code, it gets the same
                 answer twice. Both answers have one proof with one id, which can be redeemed once.
             region: the same as for `issue`.
+            device: the same as for `issue`.
 
         Returns:
             The `Proof`.
@@ -229,7 +236,7 @@ class OTP:
             BlockedError: too many consecutive wrong codes.
             StoreUnavailableError: Redis did not answer; nothing was granted.
         """
-        return self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key, region))
+        return self._drive(self._flows.verify(phone, code, purpose, bind, ip, idempotency_key, region, device))
 
     def check(
         self,
@@ -302,7 +309,13 @@ class OTP:
         return self._drive(self._flows.redeem(token, purpose, bind, phone, idempotency_key, request, region))
 
     def status(
-        self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None
+        self,
+        phone: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        region: str | None = None,
+        device: str | None = None,
     ) -> Challenge | None:
         """Return the live challenge, and send nothing. Not for strangers: it reveals whether a code is live.
 
@@ -311,6 +324,7 @@ class OTP:
             purpose: the same as for `issue`.
             bind: the same as for `issue`.
             region: the same as for `issue`.
+            device: the same as for `issue`. `resend_in` and `sends_left` are then what this device may do.
 
         Returns:
             The `Challenge`, or None.
@@ -319,7 +333,7 @@ class OTP:
             PhoneError: not a mobile number.
             StoreUnavailableError: Redis did not answer.
         """
-        return self._drive(self._flows.status(phone, purpose, bind, region))
+        return self._drive(self._flows.status(phone, purpose, bind, region, device))
 
     def standing(self, phone: str, *, region: str | None = None) -> Standing:
         """Return whether a phone is limited or blocked, and change nothing. For operators, never for visitors.
@@ -404,8 +418,43 @@ class OTP:
         """
         self._drive(self._flows.unblock(phone, region))
 
+    def check_device(self, token: str | None, phone: str, *, region: str | None = None) -> datetime | None:
+        """Return when this device last verified this phone, such as to skip the code for 30 days.
+
+        Args:
+            token: the device token, as for `issue`.
+            phone: any spelling of the number.
+            region: the same as for `issue`.
+
+        Returns:
+            The time of the verification that made the token, an aware UTC datetime. None if the token is wrong, expired
+            (`Policy.device_ttl`), forgotten, or not for this phone and namespace.
+
+        Raises:
+            PhoneError: not a mobile number.
+            StoreUnavailableError: Redis did not answer.
+        """
+        return self._drive(self._flows.check_device(token, phone, region))
+
+    def forget_devices(self, phone: str, *, region: str | None = None) -> None:
+        """End all device tokens of a phone: for its user who lost a device, or for an operator.
+
+        Each device becomes a stranger until it verifies the phone again.
+
+        Args:
+            phone: any spelling of the number.
+            region: the same as for `issue`.
+
+        Raises:
+            PhoneError: not a mobile number.
+            StoreUnavailableError: Redis did not answer.
+        """
+        self._drive(self._flows.forget_devices(phone, region))
+
     def erase(self, phone: str, *, region: str | None = None) -> None:
         """Remove all that is stored about a phone, with its limits (GDPR Art. 17, PIPL Art. 47). Never for visitors.
+
+        Its device tokens end too: the time of this call stays for `Policy.device_ttl`, under the phone's pseudonym.
 
         Args:
             phone: any spelling of the number.

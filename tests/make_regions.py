@@ -1,10 +1,10 @@
-"""Make `otpkit/web/regions.json`, and print what `[regions]` is in the catalogue of a language.
+"""Write `otpkit/web/regions.json`, or print the section `[regions]` for the catalogue of a language.
 
     python tests/make_regions.py            writes the calling code of each region
     python tests/make_regions.py zh         prints the names of the regions in Chinese, in the order of a Chinese list
 
-It needs Node.js 20 and phonenumbers. The names and their order are CLDR's, which Node.js has (`Intl`). The regions and
-their calling codes are those of the extra `intl`.
+It needs Node.js 20 and phonenumbers. The names and their order are those of CLDR, which is part of Node.js (`Intl`).
+The regions and their calling codes are those of the extra `intl`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 import phonenumbers
 
 FILE = Path(__file__).parents[1] / "otpkit" / "web" / "regions.json"
-# Their short names are the ones that people look for: "Hong Kong", not "Hong Kong SAR China".
+# These regions have short names that people look for: "Hong Kong", not "Hong Kong SAR China".
 SHORT = ["HK", "MO", "PS"]
-# A character with several readings, and one with the reading that it has in the name: Peru is Bìlǔ.
+# A character with several readings, and one with its reading in the name: Peru is Bìlǔ.
 READINGS = {"秘鲁": "毕鲁"}
 SCRIPT = """
 const [language, codes, short, readings] = JSON.parse(process.argv[1]);

@@ -1,4 +1,4 @@
-"""Takes the pictures of the documentation, by a browser: `python tests/take_pictures.py`. A script, not a test."""
+"""Take the pictures of the documentation with a browser: `python tests/take_pictures.py`. A script, not a test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NUMBER = "138 0013 8000"
 
 
 def main() -> None:
-    """Sign up as two people would, and take pictures on the way."""
+    """Sign up as two people, and take the pictures."""
     PICTURES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def demo(browser: Browser, stage: DemoStage) -> Page:
-    """The form for the code, half filled in, and beside it the message."""
+    """Take the form for the code, partly filled in, with the message next to it."""
     page = browser.new_page(locale="en-US", viewport={"width": 1080, "height": 640})
     page.goto(f"{stage.base_url}/signup")
     form = page.frame_locator("iframe").first
@@ -34,12 +34,12 @@ def demo(browser: Browser, stage: DemoStage) -> Page:
     code = form.locator("input[name=code]")
     code.wait_for()
     code.press_sequentially(stage.code(NUMBER)[:4])
-    page.wait_for_timeout(1500)  # the message comes in beside it, and its receipt
+    page.wait_for_timeout(1500)  # The message arrives next to it, and then its receipt.
     return page
 
 
 def phone(browser: Browser, stage: DemoStage) -> Page:
-    """In Chinese, on a phone, after a wrong code."""
+    """Take the Chinese page on a phone after a wrong code."""
     page = browser.new_page(locale="zh-CN", viewport={"width": 375, "height": 700}, color_scheme="dark")
     page.goto(f"{stage.base_url}/signup/phone")
     page.locator("input[name=phone]").fill(NUMBER)
@@ -52,7 +52,7 @@ def phone(browser: Browser, stage: DemoStage) -> Page:
 
 
 def inbox(browser: Browser, stage: DemoStage) -> Page:
-    """A message with what is known of it."""
+    """Take a message with its details."""
     phone(browser, stage).close()
     page = browser.new_page(locale="en-US", viewport={"width": 375, "height": 700})
     page.goto(stage.base_url)

@@ -1,4 +1,4 @@
-"""Visitors' addresses: read as `ipaddress` reads them, whoever does it, and counted as they always were."""
+"""Visitors' addresses are parsed as `ipaddress` parses them, and counted under the same names as before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NETWORKS = [ipaddress.ip_network(each) for each in addresses._NOT_VISITORS]
 
 
 def expected(text: str) -> Visitor | None:
-    """Return how an address is counted, by `ipaddress` alone; raises ValueError for what is none."""
+    """Return the counted name of an address, by `ipaddress`. Raise ValueError if it is not an address."""
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address):
         translated = address in ipaddress.ip_network("64:ff9b::/96")
@@ -66,7 +66,7 @@ def check(text: str) -> None:
 
 @pytest.mark.parametrize("text", [*EDGES, *ODD])
 def test_an_address_is_read_as_ipaddress_does(text: str) -> None:
-    """At each end of each range, and written in odd ways."""
+    """The texts are the ends of each range, and unusual spellings."""
     check(text)
 
 
@@ -76,8 +76,8 @@ def test_any_address_is_read_as_ipaddress_does(text: str) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1))
-def test_a_network_is_named_as_ever(high: int, low: int) -> None:
-    """With few bits set, for runs of zeros; the name is the key that Redis has counted under so far."""
+def test_a_network_keeps_its_name(high: int, low: int) -> None:
+    """Few bits are set, which results in runs of zeros. The name is part of existing keys in Redis."""
     check(str(ipaddress.IPv6Address((high & 0xF00F000F) << 96 | low & 0xF00000000000000F)))
     check(str(ipaddress.IPv6Address(high << 64 | low)))
 
@@ -88,7 +88,7 @@ def test_any_text_is_read_as_ipaddress_does(text: str) -> None:
 
 
 def test_other_values_are_read_by_their_text() -> None:
-    """An address of `ipaddress` is one; a number is none."""
+    """An address object of `ipaddress` is valid. A number is not."""
     assert read_visitor(ipaddress.ip_address("203.0.113.9")) == ("203.0.113.9", False)
     with pytest.raises(ConfigurationError):
         read_visitor(3405803785)

@@ -1,4 +1,4 @@
-"""The benchmarks run, and print a row for each figure. What the figures are is not tested."""
+"""The benchmarks run, and print a row for each figure. The figures themselves are not tested."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_section_prints_a_row_for_each_figure(section: str) -> None:
 
 
 def test_two_trees_are_compared() -> None:
-    """Here this one and itself, call by call."""
+    """Here the tree is compared with itself, call by call."""
     if not find_redis():
         unavailable("no redis-server to measure on")
     printed = _measured("compare", str(ROOT))
@@ -61,7 +61,7 @@ def test_two_trees_are_compared() -> None:
 
 
 def test_unpinned_ratios_take_no_verdict() -> None:
-    """They say as much about the machine as about the code."""
+    """They depend as much on the machine as on the code."""
     if not find_redis():
         unavailable("no redis-server to measure on")
     printed = _measured("issue", "--unpinned", "--server", "redis")

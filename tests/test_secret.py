@@ -1,4 +1,4 @@
-"""A secret that anybody may know or guess is refused wherever one is taken, and no random one is."""
+"""A secret that is public or can be guessed is refused everywhere, and no random one is."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from otpkit.testing import Outbox
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = Template("SMS_1", "otpkit")
-FILE_SAFE = [  # weak ones that every place could take, by their length and letters
+FILE_SAFE = [  # Weak ones that every argument accepts by their length and letters.
     "a" * 32,
     "ab" * 20,
     "0" * 64,
@@ -62,9 +62,9 @@ FILE_SAFE = [  # weak ones that every place could take, by their length and lett
     "sk-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
     "00000000-0000-0000-0000-000000000000",
     "monday1monday2monday3monday4monday5",
-    "k9Qz7Lw2Rt5Yp8Xbk9Qz7Lw2Rt5Yp8Xb",  # sixteen random ones, twice
-    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",  # of FastAPI's tutorial
-    "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",  # of Flask's quickstart
+    "k9Qz7Lw2Rt5Yp8Xbk9Qz7Lw2Rt5Yp8Xb",  # Sixteen random characters, twice.
+    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",  # From FastAPI's tutorial.
+    "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",  # From Flask's quickstart.
     bytes(range(32)).hex(),
     bytes(range(255, 223, -1)).hex().upper(),
     base64.urlsafe_b64encode(b"changeme" * 4).decode().rstrip("="),
@@ -108,12 +108,12 @@ SPELLINGS: dict[str, Callable[[bytes], str | bytes]] = {
 
 
 def drawn(seed: bytes, alphabet: str) -> str:
-    """Return as many characters of an alphabet as there are bytes; the same ones for the same bytes."""
+    """Return a random character of an alphabet for each byte. Equal bytes have equal results."""
     return "".join(random.Random(seed).choices(alphabet, k=len(seed)))
 
 
 def refusal(build: Callable[[], Any], secret: str | bytes) -> str:
-    """Return what is said of a secret; that it is refused, and not shown, is checked here."""
+    """Return the error's text for a secret. Check that it is refused and not shown."""
     with pytest.raises(ConfigurationError) as refused:
         build()
     text = str(refused.value)
@@ -126,7 +126,7 @@ def refusal(build: Callable[[], Any], secret: str | bytes) -> str:
 @pytest.mark.parametrize("kind", [OTP, AsyncOTP])
 @pytest.mark.parametrize("weak", [*FILE_SAFE, *OTHERS])
 def test_weak_secret_is_refused_in_every_place(kind: Any, weak: str | bytes) -> None:
-    """As the secret, one of several, the index secret, and a webhook's on either side; as text and as bytes."""
+    """It may be the secret, one of several, the index secret, or a webhook's on either side, as text and as bytes."""
     both = [weak, weak.encode() if isinstance(weak, str) else weak]
     for each in both:
         for secret, index in ((each, None), ([SECRET, each], SECRET), (SECRET, each)):
@@ -139,7 +139,7 @@ def test_weak_secret_is_refused_in_every_place(kind: Any, weak: str | bytes) -> 
 
 @pytest.mark.parametrize("weak", FILE_SAFE)
 def test_weak_key_of_the_service_is_refused(weak: str) -> None:
-    """API keys by text and by digest, the secret of receipts in the settings and in `create_app`."""
+    """These are API keys by text and by digest, and the secret of receipts in the settings and in `create_app`."""
     assert "The key 'shop'" in refusal(lambda: ApiKey.of("shop", weak, ["signup"]), weak)
     keyring = Keyring([ApiKey.of_digest("shop", sha256(weak.encode()).hexdigest(), ["signup"])])
     assert "The key 'shop'" in refusal(lambda: keyring.find(f"Bearer {weak}"), weak)
@@ -154,18 +154,18 @@ def test_weak_key_of_the_service_is_refused(weak: str) -> None:
 
 
 class AsyncOTPs:
-    """An `AsyncOTP` that is never used, and so needs no closing."""
+    """An `AsyncOTP` that is never used, so it needs no close."""
 
     def __enter__(self) -> AsyncOTP:
         return AsyncOTP("memory://", Outbox(), TEMPLATE, SECRET)
 
     def __exit__(self, *_: object) -> None:
-        """Leave it."""
+        """Do nothing."""
 
 
 @pytest.mark.parametrize("given", ["", "short", "x" * 31])
-def test_digest_of_a_short_key_lets_nobody_in(given: str) -> None:
-    """Such as that of an empty variable."""
+def test_digest_of_a_short_key_is_refused(given: str) -> None:
+    """An empty variable would have such a digest."""
     keyring = Keyring([ApiKey.of_digest("shop", sha256(given.encode()).hexdigest(), ["signup"])])
     assert "at least 32" in refusal(lambda: keyring.find(f"Bearer {given}"), "x" * 31)
 
@@ -180,7 +180,7 @@ def test_digest_of_a_random_key_is_found_again() -> None:
 
 
 def test_weak_secret_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By `from_env` and by the doctor, with blanks around it or without."""
+    """`from_env` and the doctor refuse it, with spaces around it or without."""
     for weak in ("changeme" * 4, f"  {'changeme' * 4}\n", f"{SECRET} {'changeme' * 4}"):
         refusal(
             lambda weak=weak: OTP.from_env(
@@ -199,14 +199,14 @@ def _secret_of(monkeypatch: pytest.MonkeyPatch, value: str) -> dict[str, Any]:
 
 
 def test_proof_forged_with_a_placeholder_is_worthless() -> None:
-    """Nobody can sign with it, for no deployment has it; nor does `Keys` make its keys."""
+    """No deployment has it as its secret, and `Keys` refuses it too."""
     for placeholder in ("put 32 random bytes here, from: otpkit keygen", "a secret for tests, and for tests alone"):
         refusal(lambda placeholder=placeholder: TokenSigner(Keys(placeholder, None)), placeholder)
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_no_random_secret_is_refused(spelling: str) -> None:
-    """Of 16 to 64 bytes, in every usual spelling that has the 32 bytes which a secret needs."""
+    """The secrets have 16 to 64 bytes, in every usual encoding with at least 32 characters."""
     source = random.Random(f"otpkit {spelling}")
     for size in (16, 20, 24, 32, 48, 64):
         for _ in range(600):
@@ -216,7 +216,7 @@ def test_no_random_secret_is_refused(spelling: str) -> None:
 
 
 def test_random_hexadecimal_key_has_enough_digits() -> None:
-    """The poorest of 200,000 keys of 128 bits has nine different digits; eight are enough."""
+    """Of 200,000 keys of 128 bits, each has at least nine different digits. Eight are enough."""
     source = random.Random("otpkit")
     assert min(len(set(source.randbytes(16).hex())) for _ in range(200_000)) >= 9
 
@@ -227,7 +227,7 @@ def test_uuid_and_generated_password_are_accepted() -> None:
 
 
 def test_no_document_shows_a_secret_to_paste() -> None:
-    """What is given as one is made there and then, too short, or refused."""
+    """Each example of a secret is generated, too short, or refused."""
     given = r"""(?i)(?:secret|key)\w*["']?\s*[=:,]\s*["']([^"'\n]+)["']"""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     found = [text for page in pages for text in re.findall(given, page.read_text(encoding="utf-8"))]

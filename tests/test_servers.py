@@ -29,7 +29,7 @@ def binary(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def short_directory() -> Iterator[str]:
-    """Give a directory for what a killed parent leaves; pytest's own paths are too long for a socket."""
+    """Yield a directory for the files of a killed parent. pytest's own paths are too long for a socket."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as path:
         yield path
 
@@ -44,7 +44,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
 
 
 def runs(pid: int) -> bool:
-    """Tell whether a process runs; one that ended and was not yet waited for does not."""
+    """Return whether a process runs. A zombie does not count."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):
@@ -148,7 +148,7 @@ def test_a_long_temporary_directory_gives_a_socket_path_that_fits(
     assert list(deep.iterdir()) == []
 
 
-def test_nobody_answers_on_a_socket_that_is_not_there(tmp_path: Path) -> None:
+def test_a_socket_that_does_not_exist_does_not_answer(tmp_path: Path) -> None:
     assert not ping(tmp_path / "s.sock")
 
 

@@ -1,4 +1,4 @@
-"""Settings from a file and the environment: several gateways, names that are wrong, and where each stands."""
+"""Settings from a file and the environment: several gateways, wrong names, and the place of each setting."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from otpkit.settings import Reading, read_settings, sources
 from otpkit.settings import tables as models
 from otpkit.settings.tables import known_settings
 
-# The variables of the version before. A deployment may have any of them.
+# The variables of the previous version. A deployment may have any of them.
 BEFORE = """
 REDIS_URL SECRET GATEWAY TEMPLATE_CODE TEMPLATE_SIGN_NAME INDEX_SECRET NAMESPACE TEMPLATE_PARAMS TEMPLATE_BODY POLICY
 TEMPLATES API_KEYS DEVELOPMENT ALIDAYU_APP_KEY ALIDAYU_APP_SECRET ALIDAYU_BASE_URL ALIDAYU_PROXY ALIYUN_ACCESS_KEY_ID
@@ -81,7 +81,7 @@ def arguments(**variables: str) -> dict[str, Any]:
 
 
 def refusal(**variables: str) -> str:
-    """Return what `from_env` says of these variables."""
+    """Return the error of `from_env` for these variables."""
     with pytest.raises(ConfigurationError) as refused:
         arguments(**variables)
     return str(refused.value)
@@ -94,7 +94,7 @@ def written(folder: Path, text: str) -> str:
 
 
 def problems(environ: dict[str, str], path: str | None = None) -> list[str]:
-    """Return what is wrong with settings, and make sure that the error shows no secret and no error of a library."""
+    """Return the problems of settings, and check that the error shows no secret and no error of a library."""
     with pytest.raises(ConfigurationError) as refused:
         read_settings(environ, path)
     error = refused.value
@@ -146,7 +146,7 @@ class TestSeveralGateways:
         assert "or OTPKIT_TWILIO_MESSAGING_SERVICE_SID, the Messaging Service that chooses the sender" in said
 
     def test_differ_by_region(self) -> None:
-        """One that serves two regions is one gateway."""
+        """One gateway may serve two regions."""
         choice = {"CN": ["alidayu", "twilio"], "*": "twilio"}
         given = arguments(GATEWAYS=json.dumps(choice), POLICY=WORLD["OTPKIT_POLICY"])
         assert list(given["gateway"]) == ["CN", "*"]
@@ -159,7 +159,7 @@ class TestSeveralGateways:
         assert "OTPKIT_GATEWAYS" in refusal(GATEWAYS=text)
 
     def test_may_have_templates_of_their_own(self) -> None:
-        """Then the one of all others needs no signature that they alone would need."""
+        """Then the common template needs no signature that only they would need."""
         own = {"TENCENT_TEMPLATE_CODE": "1234", "TENCENT_TEMPLATE_SIGN_NAME": "腾讯", "TENCENT_TEMPLATE_PARAMS": "{}"}
         chosen = arguments(GATEWAY="alidayu,tencent", **own | {"TENCENT_TEMPLATE_PARAMS": '{"1": "{code}"}'})["gateway"]
         route = chosen.gateways[1]
@@ -207,7 +207,7 @@ class TestNames:
         assert {f"OTPKIT_{name}" for name in BEFORE.split()} <= {each.variable for each in known_settings().values()}
 
     def test_of_gateways_are_those_of_their_classes(self) -> None:
-        """What no setting can name takes something else than texts."""
+        """Gateways without a setting take other arguments than texts."""
         assert {name: gateway_class(name).name for name in GATEWAYS} == {name: name for name in GATEWAYS}
         classes = (getattr(gateways, name) for name in gateways.__all__)
         kinds = {each for each in classes if isinstance(each, type) and issubclass(each, Gateway)}
@@ -226,7 +226,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", GATEWAYS)
     def test_have_a_description(self, name: str) -> None:
-        """From the docstring: it is shown where one is missing."""
+        """It comes from the docstring, and is shown if the setting is missing."""
         for each in parameters_of(gateway_class(name)).values():
             assert each.about, each.name
 
@@ -243,7 +243,7 @@ class TestNames:
         assert "did you mean OTPKIT_NAMESPACE?" in found.found
 
     def test_that_belong_to_others_are_left_alone(self) -> None:
-        """Kubernetes sets its own for every Service; other programs may have theirs."""
+        """Kubernetes sets some for every Service, and other programs may have theirs."""
         others = (
             *("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8000_TCP", "PORT_8000_TCP_ADDR"),
             *("REDIS_SERVICE_HOST", "REDIS_PORT_6379_TCP_PROTO", "IMAGE", "SMOKE_REDIS"),
@@ -253,7 +253,7 @@ class TestNames:
         assert (found.service.host, found.service.port) == ("127.0.0.1", 8000)
 
     def test_come_with_a_new_gateway(self, monkeypatch: pytest.MonkeyPatch, fresh: None, tmp_path: Path) -> None:
-        """Its class and its name are enough."""
+        """Only its class and its name are needed."""
 
         class Pigeon(Gateway):
             """A bird.
@@ -287,7 +287,7 @@ class TestNames:
 
 @pytest.fixture
 def fresh() -> Iterator[None]:
-    """Forget which settings there are, before and after."""
+    """Clear the cached settings before and after the test."""
 
     def forget() -> None:
         for each in (environment.tables, models.known_settings, models._model):
@@ -300,7 +300,7 @@ def fresh() -> Iterator[None]:
 
 class TestProblems:
     def test_are_named_at_once_with_where_they_stand(self, tmp_path: Path) -> None:
-        """In the file, in the environment, and in neither."""
+        """They are in the file, in the environment, or in neither."""
         path = written(
             tmp_path,
             f"""
@@ -365,7 +365,7 @@ port = 99999
         assert line.format(path=path) in problems({}, path)
 
     def test_template_of_the_environment_beside_those_of_the_file_is_told(self, tmp_path: Path) -> None:
-        """A signature alone is no template."""
+        """A signature without a code is not a template."""
         path = written(tmp_path, FILE)
         assert read_settings({"OTPKIT_TEMPLATE_SIGN_NAME": "x"}, path)
         assert problems(TEMPLATE, path) == [f"OTPKIT_TEMPLATE_CODE stands beside {path}: templates. Keep one of them."]
@@ -396,7 +396,7 @@ port = 99999
 
 
 def test_settings_show_no_value(tmp_path: Path) -> None:
-    """Neither those that are read nor pydantic's models of them."""
+    """Neither the settings nor pydantic's models of them show it."""
     found = read_settings({"OTPKIT_SERVICE_RECEIPTS_SECRET": SECRET}, written(tmp_path, FILE))
     model = models.check(sources.read_file(written(tmp_path, FILE)).nested())
     for each in (found, found.service, model):
@@ -404,7 +404,7 @@ def test_settings_show_no_value(tmp_path: Path) -> None:
 
 
 def test_environment_alone_needs_no_library() -> None:
-    """`from_env` reads failover, regions, policy and templates with the core alone."""
+    """`from_env` reads failover, regions, policy and templates with the core only."""
     variables = COMMON | TEMPLATE | KEYS | {"OTPKIT_GATEWAY": "alidayu,twilio", "OTPKIT_POLICY": '{"ttl": 60}'}
     script = (
         f"import os, sys; os.environ.update({variables!r}); from otpkit import OTP; "

@@ -1,4 +1,4 @@
-"""What people type and paste is folded in one place; what only looks like a number stays refused."""
+"""Typed and pasted texts are normalised in one place. Texts that only look like a number stay refused."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PASTED = [
 
 @pytest.mark.parametrize("text", PASTED, ids=ascii)
 def test_pasted_number_is_read(text: str) -> None:
-    """It is the phone that a person sees; the strict reading still refuses all but full-width digits."""
+    """It is the phone that a person sees. `parse` still refuses all spellings except full-width digits."""
     assert normalize(text) == PHONE
 
 
@@ -51,7 +51,7 @@ def test_pasted_number_is_read(text: str) -> None:
     "digits", [zero for zero in range(sys.maxunicode) if unicodedata.decimal(chr(zero), None) == 0]
 )
 def test_digits_of_each_script_are_read(digits: int) -> None:
-    """Unicode keeps the ten of a script in a row."""
+    """In Unicode, the ten digits of a script have consecutive code points."""
     text = "".join(chr(digits + int(digit)) for digit in "13800138000")
     assert normalize(text) == PHONE
     assert fold(text) == "13800138000"
@@ -66,6 +66,7 @@ def test_no_unseen_character_hides_a_number() -> None:
 
 
 BLANKS = [chr(point) for point in range(0x110000) if unicodedata.category(chr(point)) == "Zs"]
+BLANKS += ["\u2800", "\U0001d159"]  # symbols that are drawn as a blank: empty Braille, a null note
 DASHES = [chr(point) for point in range(0x110000) if unicodedata.category(chr(point)) == "Pd"]
 
 
@@ -107,12 +108,15 @@ TRUNKS = [
     ("+886 0912 345 678", "+886912345678"),
     ("+81 (0)90 1234 5678", "+819012345678"),
     ("+7 8 912 345-67-89", "+79123456789"),
+    ("+375 (0)29 491-19-11", "+375294911911"),  # Belarus writes 8 029, and the metadata names only the 8
+    ("+375 8 029 491-19-11", "+375294911911"),
+    ("+241 066 03 12 34", "+24166031234"),  # for Gabon, the metadata names no prefix, and drops a 0
 ]
 
 
 @pytest.mark.parametrize(("text", "phone"), TRUNKS)
 def test_a_trunk_prefix_is_dropped_where_the_plan_proves_it(text: str, phone: str) -> None:
-    """The strict reading refuses it all the same."""
+    """`parse` refuses it."""
     regions = frozenset(phonenumbers.SUPPORTED_REGIONS)
     assert normalize(text) == phone
     with pytest.raises(PhoneError):
@@ -124,7 +128,7 @@ def test_a_trunk_prefix_is_dropped_where_the_plan_proves_it(text: str, phone: st
     ["+44 (0)20 7946 0018", "+44 (1)7400 123456", "+44 (00)7400 123456", "+852 (0)5123 4567", "+1 (0)201 555 0123"],
 )
 def test_a_prefix_that_proves_nothing_is_refused(text: str) -> None:
-    """A landline's, another digit, and that of a plan without one."""
+    """The cases are a landline's prefix, another digit, and a plan without a trunk prefix."""
     with pytest.raises(PhoneError):
         normalize(text)
 
@@ -142,10 +146,23 @@ def test_every_region_reads_its_trunk_prefix() -> None:
         try:
             found = normalize(with_prefix)
         except PhoneError:
-            continue  # the plan does not prove it
+            continue  # The plan does not prove it.
         assert found == normalize(phone)
         read += 1
     assert read > 100
+
+
+def test_a_zero_that_the_metadata_drops_is_read() -> None:
+    """Also where the region's trunk prefix is another one, or has no name."""
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        number = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+        if number is None:
+            continue
+        phone = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        code = str(number.country_code)
+        text = f"+{code} (0){phone[1 + len(code) :]}"
+        if phonenumbers.format_number(phonenumbers.parse(text, None), phonenumbers.PhoneNumberFormat.E164) == phone:
+            assert normalize(text) == normalize(phone), region
 
 
 def test_a_region_says_what_a_national_number_is_of() -> None:

@@ -1,4 +1,4 @@
-"""How a script is asked: the steps that the drivers perform, without a server."""
+"""The steps of a script call, which the drivers perform, without a server."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ASKING = ("ASKING",)
 
 
 class Conversation:
-    """Steps, performed by the test."""
+    """Steps that the test performs."""
 
     def __init__(self, shape: Shape = "pool", *, is_borrowed: bool = False, replicas: int = 0) -> None:
         budget = None if is_borrowed else RetryBudget()
@@ -57,17 +57,17 @@ class Conversation:
         self.step: Any = next(self.steps)
 
     def answer(self, result: object = None) -> Any:
-        """Send a result; return the next step."""
+        """Send a result, and return the next step."""
         self.step = self.steps.send(result)
         return self.step
 
     def fail(self, error: Exception) -> Any:
-        """Throw an error; return the next step."""
+        """Throw an error, and return the next step."""
         self.step = self.steps.throw(error)
         return self.step
 
     def end(self, result: object = None) -> int:
-        """Send the last result; return what the script replied."""
+        """Send the last result, and return the script's result."""
         with pytest.raises(StopIteration) as stop:
             self.steps.send(result)
         value: int = stop.value.value
@@ -75,28 +75,28 @@ class Conversation:
 
 
 def test_known_script_is_one_command() -> None:
-    """The connection is given back by the end itself."""
+    """The end itself returns the connection to the pool."""
     talk = Conversation()
     assert talk.step == BY_SHA
     assert talk.end(1) == 1
 
 
 def test_unknown_script_is_sent_whole() -> None:
-    """On the same connection."""
+    """It is sent on the same connection."""
     talk = Conversation()
     assert talk.fail(NoScriptError()) == BY_TEXT
     assert talk.end(1) == 1
 
 
 def test_replicas_are_waited_for_on_the_same_connection() -> None:
-    """After the reply."""
+    """WAIT follows the script's reply."""
     talk = Conversation(replicas=2)
     assert talk.answer(1)[:2] == ("WAIT", 2)
     assert talk.end(2) == 1
 
 
 def test_script_that_is_unknown_where_its_slot_moves_to() -> None:
-    """ASKING holds for one command, so it stands before each."""
+    """ASKING applies to one command, so it precedes each."""
     talk = Conversation("cluster")
     assert talk.step is OPEN
     assert isinstance(talk.answer(), Locate)
@@ -111,7 +111,7 @@ def test_script_that_is_unknown_where_its_slot_moves_to() -> None:
 
 
 def test_moved_slot_is_followed() -> None:
-    """To the node that the map names then."""
+    """The call goes to the node that the new map names."""
     talk = Conversation("cluster")
     talk.answer()
     talk.answer()
@@ -123,7 +123,7 @@ def test_moved_slot_is_followed() -> None:
 
 
 def test_lost_node_is_dropped_before_the_map_is_read() -> None:
-    """And asked again after a pause."""
+    """The call is repeated after a pause."""
     talk = Conversation("cluster")
     talk.answer()
     talk.answer()
@@ -135,7 +135,7 @@ def test_lost_node_is_dropped_before_the_map_is_read() -> None:
 
 
 def test_reply_that_the_script_can_not_give_drops_the_connection() -> None:
-    """It may be another call's."""
+    """The reply may belong to another call."""
     talk = Conversation()
     assert talk.answer(7) is DISCARD
     assert isinstance(talk.answer(), Pause)
@@ -143,7 +143,7 @@ def test_reply_that_the_script_can_not_give_drops_the_connection() -> None:
 
 
 def test_refusal_leaves_the_connection_usable() -> None:
-    """The server's own error is a whole reply; it is not tried again."""
+    """The server's own error is a complete reply. The call is not retried."""
     talk = Conversation()
     assert talk.fail(ResponseError("WRONGTYPE")) is RELEASE
     assert isinstance(talk.answer(), Explain)
@@ -152,7 +152,7 @@ def test_refusal_leaves_the_connection_usable() -> None:
 
 
 def test_crowd_waits_in_a_queue() -> None:
-    """And asks when it is let in."""
+    """A caller sends its command when it is admitted."""
     talk = Conversation()
     assert isinstance(talk.fail(Crowded()), Queue)
     assert talk.answer(True) == BY_SHA
@@ -160,7 +160,7 @@ def test_crowd_waits_in_a_queue() -> None:
 
 
 def test_client_that_was_passed_in_retries_by_itself() -> None:
-    """Its retries begin with the failure that has happened, so none is made twice."""
+    """Its retries begin with the current failure, so no attempt is made twice."""
     talk = Conversation(is_borrowed=True)
     lost = ConnectionError()
     step = talk.fail(lost)
@@ -171,7 +171,7 @@ def test_client_that_was_passed_in_retries_by_itself() -> None:
     assert talk.end(1) == 1
 
 
-def test_replicas_need_a_connection_that_is_ours() -> None:
-    """WAIT on another one would mean nothing."""
+def test_replicas_need_a_connection_of_otpkit() -> None:
+    """WAIT on another connection would be meaningless."""
     with pytest.raises(ConfigurationError, match="replicas"):
         Conversation("client", replicas=1)

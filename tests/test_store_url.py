@@ -1,4 +1,4 @@
-"""What a store's URL is refused for, where its password is not percent-encoded."""
+"""Refusals of a store's URL whose password is not percent-encoded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WORDS = [
 @pytest.mark.parametrize("user", ["", "app"])
 @pytest.mark.parametrize("word", WORDS)
 def test_a_raw_sign_in_a_password_is_named(place: str, user: str, word: str) -> None:
-    """With what to write for it; encoded, it is the password."""
+    """The error has the encoded form. With it, the password is correct."""
     with pytest.raises(ConfigurationError, match="Percent-encode it: %40 is @") as refused:
         read_url(place.format(f"{user}:{word}"))
     assert "word" not in str(refused.value).replace("user name or password", "")
@@ -45,7 +45,7 @@ def test_a_raw_sign_in_a_password_is_named(place: str, user: str, word: str) -> 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("word", ["p@word", "p:word", "100%", "p&w", "@", "@@"])
 def test_a_sign_that_can_be_told_is_read_as_it_is(place: str, word: str) -> None:
-    """The last @ ends the user's part, as redis-py has it."""
+    """The last @ ends the user's part, as in redis-py."""
     assert read_url(place.format(f":{word}")).options["password"] == word
 
 
@@ -60,7 +60,7 @@ def test_signs_of_it_elsewhere_in_a_url_are_told_alike(url: str) -> None:
 
 
 def test_paths_of_sockets_may_hold_an_at_sign() -> None:
-    """But one without its first slash is no path."""
+    """A path without its first slash is not valid."""
     assert read_url("unix:///tmp/a@b.sock").path == "/tmp/a@b.sock"
     assert read_url("unix://app:word@/tmp/a@b.sock").options == {"username": "app", "password": "word"}
     with pytest.raises(ConfigurationError, match="names no unix socket"):

@@ -1,4 +1,4 @@
-"""A template fills in what it should, counts what it costs, and lets nothing else into a message."""
+"""A template fills in its variables, counts its messages, and lets no other text into a message."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_values_of_a_call_override_and_add() -> None:
 
 @pytest.mark.parametrize("value", ["{code}", "{minutes}", "${code}", "{word}", '","code":"000000', "", "家👨‍👩‍👧"])
 def test_values_of_a_call_are_taken_literally(value: str) -> None:
-    """No substitution and no injection: what is passed is what the variable says."""
+    """There is no substitution and no injection: the variable has exactly the passed value."""
     params = {"product": value}
     assert json.loads(alidayu().sms_param("123456", params=params)) == {"code": "123456", "product": value}
     assert alidayu().render("123456", params=params) == (
@@ -116,7 +116,7 @@ def test_with_a_body_a_surplus_value_of_a_call_is_an_error() -> None:
 
 @unsafe
 def test_no_value_of_a_call_adds_a_line_or_hides_a_character(character: str) -> None:
-    """A brand that brings its own last line (`@evil #999999`) would be autofilled from."""
+    """A value with its own last line (`@evil #999999`) would be used for autofill."""
     params = {"product": f"brand{character}@evil.example #999999"}
     for call in (alidayu().sms_params, alidayu().sms_param, alidayu().render, alidayu().segments):
         with pytest.raises(ConfigurationError, match="'product' contains a line break") as caught:
@@ -193,7 +193,7 @@ def test_a_signature_a_value_or_a_body_with_a_hidden_character_is_an_error(chara
         Template("SMS_1", f"阿里{character}大鱼")
     with pytest.raises(ConfigurationError, match=r"Template\.params: the value of 'p'"):
         Template("SMS_1", "阿里", {"code": "{code}", "p": f"a{character}b"})
-    if character != "\n":  # an approved text may have several lines
+    if character != "\n":  # An approved text may have several lines.
         with pytest.raises(ConfigurationError, match=r"Template\.body"):
             Template("SMS_1", "阿里", body=f"码${{code}}{character}")
 
@@ -330,7 +330,7 @@ def test_an_extended_character_costs_two_septets(character: str) -> None:
 
 
 def test_an_escape_pair_is_never_split_between_parts() -> None:
-    """306 septets would fill two parts, but the pair on the border moves to the second as a whole."""
+    """306 septets would fill two parts, but the pair at the border moves to the second part as a whole."""
     assert count_segments("a" * 152 + "€" + "a" * 152) == 3
     assert count_segments("a" * 151 + "€" + "a" * 153) == 2
     assert count_segments("€" * 152) == 2
@@ -338,7 +338,7 @@ def test_an_escape_pair_is_never_split_between_parts() -> None:
 
 
 def test_a_surrogate_pair_is_never_split_between_parts() -> None:
-    """134 units would fill two parts, but the emoji on the border moves to the second as a whole."""
+    """134 units would fill two parts, but the emoji at the border moves to the second part as a whole."""
     assert count_segments("码" * 66 + "😀" + "码" * 66) == 3
     assert count_segments("码" * 65 + "😀" + "码" * 67) == 2
     assert count_segments("😀" * 66) == 2
@@ -347,7 +347,7 @@ def test_a_surrogate_pair_is_never_split_between_parts() -> None:
 
 @given(st.text(max_size=400))
 def test_parts_lie_between_the_packed_and_the_loosest_count(text: str) -> None:
-    """Waste is at most one unit a part, and no text takes fewer parts than its units need."""
+    """Each part wastes at most one unit, and no text takes fewer parts than its units need."""
     units = len(text.encode("utf-16-le", "surrogatepass")) // 2
     assert count_segments(text) <= max(1, -(-units // 66))
     assert count_segments(text) >= max(1, -(-units // 160))

@@ -1,4 +1,4 @@
-"""A token is ours and unaltered, or it proves nothing."""
+"""A token is accepted only if otpkit signed it and it is unchanged."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SIGNER = TokenSigner(KEYS)
 PHONE, PURPOSE, BIND = "+8613800138000", "payment", "transfer:42"
 ID = encode_id(bytes(range(16)))
 ISSUED, EXPIRES = 1_767_225_600_123, 1_767_225_900_123
-FORMAT = URLSafeSerializer(b"")  # JSON, compressed where that makes it shorter, in base64
+FORMAT = URLSafeSerializer(b"")  # JSON, compressed if that makes it shorter, in base64.
 BASE64 = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 
 
 def proof_of(signer: TokenSigner = SIGNER, *, fixed: bool = False) -> Proof:
-    """Return a proof of ours."""
+    """Return a proof of this signer."""
     return signer.proof(ID, PHONE, PURPOSE, BIND, ISSUED, EXPIRES, fixed)
 
 
@@ -37,13 +37,13 @@ TOKEN = proof_of().token
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """Return what a token says, unchecked."""
+    """Return the claims of a token without a check."""
     claims: dict[str, Any] = FORMAT.load_payload(token.rpartition(".")[0].encode())
     return claims
 
 
 def refused(token: object, purpose: str = PURPOSE, bind: str = BIND, phone: str | None = None) -> bool:
-    """Tell whether a token is refused, without a word of what was in it."""
+    """Return True after a check that a token is refused, and that the error does not show its contents."""
     with pytest.raises(InvalidTokenError) as error:
         SIGNER.read(token, purpose, bind, phone)
     assert error.value.__cause__ is None
@@ -53,7 +53,7 @@ def refused(token: object, purpose: str = PURPOSE, bind: str = BIND, phone: str 
 
 
 def test_a_token_is_read_as_it_was_signed() -> None:
-    """With the times in milliseconds."""
+    """The times are in milliseconds."""
     claims = SIGNER.read(TOKEN, PURPOSE, BIND, PHONE)
     assert (claims.proof_id, claims.issued_ms, claims.expires_ms) == (bytes(range(16)), ISSUED, EXPIRES)
     assert claims.proof == proof_of()
@@ -63,7 +63,7 @@ def test_a_token_is_read_as_it_was_signed() -> None:
 
 @pytest.mark.parametrize("fixed", [False, True])
 def test_a_token_says_what_the_design_says_and_no_more(fixed: bool) -> None:
-    """And never the bind in clear."""
+    """It never contains the bind in clear."""
     claims = claims_of(proof_of(fixed=fixed).token)
     expected = {"id", "phone", "purpose", "bind", "iat", "exp", "amr", "aud"}
     assert set(claims) == expected | ({"fixed"} if fixed else set())
@@ -74,7 +74,7 @@ def test_a_token_says_what_the_design_says_and_no_more(fixed: bool) -> None:
 
 
 def test_a_token_is_for_its_own_purpose_bind_and_phone_alone() -> None:
-    """None of them stands in for another."""
+    """None of them can replace another."""
     assert refused(TOKEN, purpose="signup")
     assert refused(TOKEN, bind="transfer:43")
     assert refused(TOKEN, bind="")
@@ -83,7 +83,7 @@ def test_a_token_is_for_its_own_purpose_bind_and_phone_alone() -> None:
 
 
 def test_a_token_is_for_its_own_audience_alone() -> None:
-    """A deployment with the same secret and another namespace refuses it; None and texts alike are no other's."""
+    """Another namespace with the same secret refuses it. None, an empty text and a list are not valid audiences."""
     shop, bank = TokenSigner(KEYS, "shop"), TokenSigner(KEYS, "bank")
     assert shop.read(proof_of(shop).token, PURPOSE, BIND, None).has_audience
     for signer in (bank, SIGNER):
@@ -99,7 +99,7 @@ def test_a_token_is_for_its_own_audience_alone() -> None:
 
 
 def test_processes_of_the_version_before_read_and_write_such_tokens() -> None:
-    """Theirs are compressed, and derive the key for each token; the format is one."""
+    """Their tokens are compressed, and they derive the key for each token. The format is the same."""
     before = URLSafeSerializer(
         KEYS.tokens, salt="otpkit.proof.1", signer_kwargs={"key_derivation": "hmac", "digest_method": sha256}
     )
@@ -110,7 +110,7 @@ def test_processes_of_the_version_before_read_and_write_such_tokens() -> None:
 
 
 def test_the_longest_token_is_read() -> None:
-    """With the longest purpose, of characters that JSON escapes, and a namespace of 255."""
+    """The purpose is the longest, of characters that JSON escapes, and the namespace has 255 characters."""
     signer = TokenSigner(KEYS, string.ascii_letters * 4 + string.ascii_lowercase + string.digits * 2)
     purpose = "".join(chr(0x10000 + 7919 * n) for n in range(128))
     token = signer.proof(ID, PHONE, purpose, BIND, ISSUED, EXPIRES, True).token
@@ -118,7 +118,7 @@ def test_the_longest_token_is_read() -> None:
 
 
 def test_purpose_and_bind_don_t_run_into_each_other() -> None:
-    """`ab` for `c` is not `a` for `bc`."""
+    """`ab` for `c` differs from `a` for `bc`."""
     token = SIGNER.proof(ID, PHONE, "ab", "c", ISSUED, EXPIRES, False).token
     claims = claims_of(token)
     assert claims["bind"] != claims_of(SIGNER.proof(ID, PHONE, "a", "bc", ISSUED, EXPIRES, False).token)["bind"]
@@ -139,7 +139,7 @@ FORGERIES = {
 
 @pytest.mark.parametrize("claim", FORGERIES)
 def test_no_claim_can_be_altered(claim: str) -> None:
-    """The signature is of all of them."""
+    """The signature covers all of them."""
     payload = FORMAT.dump_payload(claims_of(TOKEN) | {claim: FORGERIES[claim]}).decode()
     signature = TOKEN.rpartition(".")[2]
     purpose = FORGERIES["purpose"] if claim == "purpose" else PURPOSE
@@ -147,7 +147,7 @@ def test_no_claim_can_be_altered(claim: str) -> None:
 
 
 def test_no_character_of_the_payload_or_the_signature_can_be_altered() -> None:
-    """Every one counts, but for the bits of the last that a base64 text of 32 bytes has to spare."""
+    """All bits count except the spare ones in the last character, because 32 bytes do not fill their base64 text."""
     for at in range(len(TOKEN)):
         for other in {"A", "z", "_", "."} - {TOKEN[at]}:
             token = TOKEN[:at] + other + TOKEN[at + 1 :]
@@ -156,7 +156,7 @@ def test_no_character_of_the_payload_or_the_signature_can_be_altered() -> None:
 
 
 def test_spare_bits_of_the_last_character_give_no_second_proof() -> None:
-    """Spelt otherwise it is still the same proof, by its id: redeemed once, whatever its spelling."""
+    """Another spelling is still the same proof by its id, so it can be redeemed only once."""
     spellings = [TOKEN[:-1] + last for last in BASE64]
     ids = set()
     for token in spellings:
@@ -185,12 +185,12 @@ OPTIONS: dict[str, Any] = {"key_derivation": "hmac", "digest_method": sha256}
 
 @pytest.mark.parametrize("how", SIGNERS)
 def test_what_was_signed_otherwise_is_refused(how: str) -> None:
-    """By the same claims, to the letter."""
+    """The claims are exactly the same."""
     assert refused(SIGNERS[how](KEYS.tokens[0]).dumps(claims_of(TOKEN)))
 
 
 def test_the_forger_of_that_test_can_forge_with_our_key_and_salt() -> None:
-    """Or it would prove nothing."""
+    """Without this, the test above would prove nothing."""
     ours = URLSafeSerializer(KEYS.tokens[0], salt=SALT, signer_kwargs=OPTIONS).dumps(claims_of(TOKEN))
     assert SIGNER.read(ours, PURPOSE, BIND, None).proof == proof_of()
 
@@ -202,7 +202,7 @@ def _jwt(header: dict[str, str], signature: str) -> str:
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "HS256", ""])
 def test_a_token_names_no_algorithm_of_its_own(algorithm: str) -> None:
-    """What a JWT's header asks for is not listened to."""
+    """The algorithm in a JWT's header is ignored."""
     payload = TOKEN.rpartition(".")[0]
     for signature in ("", Signer(KEYS.tokens[0]).get_signature(payload).decode(), TOKEN.rpartition(".")[2]):
         assert refused(_jwt({"alg": algorithm, "typ": "JWT"}, signature))
@@ -230,13 +230,13 @@ def test_a_token_names_no_algorithm_of_its_own(algorithm: str) -> None:
     ids=lambda token: ascii(token)[:40],
 )
 def test_what_is_no_token_is_refused(token: object) -> None:
-    """Whatever it is, and however long."""
+    """This holds for any type and length."""
     assert refused(token)
 
 
 @pytest.mark.parametrize("payload", [[], "text", 5, None, {}, [["id", "x"]], {"purpose": PURPOSE}])
 def test_a_payload_that_is_no_proof_is_refused_even_if_signed(payload: Any) -> None:
-    """Something else of the same application may sign with the same key and salt."""
+    """Another part of the same application may sign with the same key and salt."""
     signed = URLSafeSerializer(KEYS.tokens[0], salt=SALT, signer_kwargs=OPTIONS).dumps(payload)
     assert refused(signed)
 
@@ -245,7 +245,7 @@ def test_a_payload_that_is_no_proof_is_refused_even_if_signed(payload: Any) -> N
 
 
 def test_an_old_secret_is_accepted_and_the_newest_signs() -> None:
-    """Deployed first, then last, then dropped: no token is refused in between."""
+    """The secret is deployed first, then last, then dropped. No token is refused in between."""
     first, both, last = (
         TokenSigner(Keys(OLD, None)),
         TokenSigner(Keys([OLD, NEW], OLD)),
@@ -260,7 +260,7 @@ def test_an_old_secret_is_accepted_and_the_newest_signs() -> None:
 
 
 def test_the_new_secret_first_in_the_sequence_is_accepted_and_does_not_sign_yet() -> None:
-    """The first step of a rotation, while other hosts know the old one alone."""
+    """This is the first step of a rotation, while other hosts have only the old secret."""
     step = TokenSigner(Keys([NEW, OLD], OLD))
     assert proof_of(step).token == TOKEN
     assert step.read(proof_of(TokenSigner(Keys(NEW, OLD))).token, PURPOSE, BIND, None).proof == proof_of()
@@ -286,7 +286,7 @@ def test_a_token_is_signed_when_it_is_read_and_the_same_each_time() -> None:
 
 
 def test_a_pickle_of_a_proof_holds_its_token_and_no_secret() -> None:
-    """The signer stays at home."""
+    """The signer is not pickled."""
     proof = proof_of()
     pickled = pickle.dumps(proof)
     again = pickle.loads(pickled)
@@ -297,7 +297,7 @@ def test_a_pickle_of_a_proof_holds_its_token_and_no_secret() -> None:
 
 
 def test_a_proof_is_truthy_equal_by_its_facts_and_shows_no_token() -> None:
-    """And no whole phone."""
+    """Its repr does not show the whole phone either."""
     proof = proof_of()
     assert proof
     assert proof == SIGNER.read(TOKEN, PURPOSE, BIND, None).proof
@@ -307,6 +307,6 @@ def test_a_proof_is_truthy_equal_by_its_facts_and_shows_no_token() -> None:
 
 
 def test_times_are_aware_and_utc() -> None:
-    """To the millisecond."""
+    """They are exact to the millisecond."""
     assert from_ms(ISSUED) == datetime(2026, 1, 1, 0, 0, 0, 123_000, tzinfo=UTC)
     assert from_ms(ISSUED).tzinfo is UTC

@@ -1,4 +1,4 @@
-"""All wrong fields of a constructor at once, each as a value with its field, its problem and its remedy."""
+"""One error for all wrong fields of a constructor. Each problem has its field, its description and its remedy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALIYUN = {"access_key_id": "a b", "access_key_secret": "", "security_token": ""}
 
 
 def wrong(build: Callable[..., Any], *args: Any, **options: Any) -> dict[str, FieldProblem]:
-    """Return the problems of a constructor by field; each has a remedy, and the error joins them."""
+    """Return the problems of a constructor by field. Each has a remedy, and the error joins them."""
     with pytest.raises(ConfigurationError) as refused:
         build(*args, **options)
     error = refused.value
@@ -79,7 +79,7 @@ CONSTRUCTORS: list[tuple[Any, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("build", "options"), CONSTRUCTORS, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_constructor_names_every_wrong_argument(build: Any, options: dict[str, Any]) -> None:
-    """At once, by its name."""
+    """One error has all their names."""
     told = set(options) - ({"phone", "code"} if build is FixedCode else set())
     assert set(wrong(build, **options)) == told
 
@@ -93,7 +93,7 @@ def test_problems_show_no_value_that_may_be_secret(build: Any, options: dict[str
 
 
 def test_an_otp_names_every_wrong_argument() -> None:
-    """And those of one that is checked with another."""
+    """This includes arguments that are checked together with another."""
     found = wrong(
         OTP,
         "http://nowhere",
@@ -150,8 +150,8 @@ def test_another_error_in_a_block_of_checks_is_not_hidden() -> None:
         print(1 / 0)
 
 
-def test_a_mistyped_name_is_told_the_nearest() -> None:
-    """Of a purpose, a gateway, a choice."""
+def test_the_error_for_a_mistyped_name_suggests_the_nearest() -> None:
+    """The names are those of a purpose, a gateway, and an option's value."""
     with OTP("memory://", Outbox(), {"signup": TEMPLATE, "login": TEMPLATE}, SECRET) as otp:
         with pytest.raises(ConfigurationError, match="'sigup'; did you mean signup\\?"):
             otp.issue("+8613800138000", "sigup")

@@ -249,7 +249,7 @@ def commands() -> str:
 
 def exit_statuses() -> str:
     """Return the exit statuses of the command line."""
-    rows = [["0", "done"], ["1", "`doctor` or `numbers` found a problem"]]
+    rows = [["0", "done"], ["1", "`doctor` or `numbers` found a problem, or the output can't be written"]]
     rows += [[str(status), code(kind.__name__)] for kind, status in EXIT_STATUS.items()]
     rows[2][1] = "wrong usage, or `ConfigurationError`"
     return table(["Exit status", "Meaning"], [*rows, ["130", "interrupted"]])

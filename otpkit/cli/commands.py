@@ -15,7 +15,7 @@ import typer
 
 from otpkit import fold
 from otpkit.cli.configured import configured
-from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_usage, wants_json
+from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_output, fail_usage, wants_json
 from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report, standing_row, standing_word
 from otpkit.cli.serving import Config, demo, sandbox, serve
 from otpkit.cli.simulate import simulate
@@ -29,9 +29,10 @@ KEY_BYTES = 32
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, erase, doctor and serve read their "
-    f"settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and OTPKIT_TEMPLATES are JSON "
-    f"objects: the policy's fields, and a template for each purpose. --config FILE reads the same from TOML.\n\n{HELP}",
+    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, doctor and "
+    f"serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and "
+    "OTPKIT_TEMPLATES are JSON objects: the policy's fields, and a template for each purpose. --config FILE reads the "
+    f"same from TOML.\n\n{HELP}",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # typer's tracebacks would show local variables
 )
@@ -47,13 +48,14 @@ Region = Annotated[
 ]
 Purpose = Annotated[str, typer.Option(help="The purpose of the code.")]
 Bind = Annotated[str, typer.Option(help="A text that the code is tied to, such as a session id.", show_default=False)]
+Device = Annotated[str | None, typer.Option(help="The device token that `verify --json` printed.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @without_locals
 def run() -> int:
     """Run the command line and return the exit status."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # A console that can't show Chinese still shows the rest.
     as_json = wants_json(sys.argv[1:])
@@ -65,6 +67,8 @@ def run() -> int:
         return fail_aborted(as_json=as_json)
     except USAGE_ERROR as error:
         return fail_usage(error, as_json=as_json)
+    except OSError as error:  # All other errors of the system are an OTPError.
+        return fail_output(error, as_json=as_json)
 
 
 def _show_version(wanted: bool) -> None:
@@ -103,6 +107,7 @@ def issue(
         typer.Option(help="Identifies this request. A repeated key sends no second message.", show_default=False),
     ] = None,
     voice: Annotated[bool, typer.Option("--voice", help="Call the phone and read the code aloud.")] = False,
+    device: Device = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -117,6 +122,7 @@ def issue(
             idempotency_key=idempotency_key,
             channel="voice" if voice else "sms",
             region=region,
+            device=device,
         )
     show(f"A code for {mask(challenge.phone)}: {challenge.delivery}", challenge_row(challenge), as_json=as_json)
 
@@ -132,14 +138,16 @@ def verify(
     bind: Bind = "",
     region: Region = None,
     token: Annotated[bool, typer.Option("--token", help="Print the proof's token, which contains the phone.")] = False,
+    device: Device = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Verify the CODE that PHONE received, and use it up."""
+    """Verify the CODE that PHONE received, and use it up. With --json, also print the token of this device."""
     with configured(config) as otp:
         typed = fold(_read_secret("Code") if code is None else code)
-        proof = otp.verify(phone, typed, purpose, bind=bind, region=region)
-        show(f"Verified {mask(proof.phone)}", proof_row(proof, with_token=token), as_json=as_json)
+        proof = otp.verify(phone, typed, purpose, bind=bind, region=region, device=device)
+        row = proof_row(proof, with_token=token, with_device=as_json)
+        show(f"Verified {mask(proof.phone)}", row, as_json=as_json)
 
 
 @app.command()
@@ -241,8 +249,17 @@ def unblock(phone: Phone, region: Region = None, config: Config = None, as_json:
 
 
 @app.command()
+def forget_devices(phone: Phone, region: Region = None, config: Config = None, as_json: AsJson = False) -> None:
+    """End the device tokens of PHONE: each device is a stranger until it verifies the phone again."""
+    with configured(config) as otp:
+        otp.forget_devices(phone, region=region)
+        found = otp.standing(phone, region=region)
+    show(f"Forgot the devices of {mask(found.phone)}", standing_row(found), as_json=as_json)
+
+
+@app.command()
 def erase(phone: Phone, region: Region = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Delete all data about PHONE, including its limits and a block."""
+    """Delete all data about PHONE, including its limits and a block, and end its device tokens."""
     with configured(config) as otp:
         otp.erase(phone, region=region)
         found = otp.standing(phone, region=region)
@@ -302,6 +319,8 @@ def _name_and_value(text: str) -> tuple[str, str]:
 
 
 def _read_secret(name: str) -> str:
+    if sys.stdin is None:  # It was closed before the command started.
+        return ""
     if sys.stdin.isatty():
         typed: str = typer.prompt(name, hide_input=True, err=True)
         return typed

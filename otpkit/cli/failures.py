@@ -12,12 +12,15 @@ import typer
 
 from otpkit.errors import (
     BlockedError,
+    CaptchaRequiredError,
+    CaptchaUnavailableError,
     CodeError,
     ConfigurationError,
     GatewayRejectedError,
     OTPError,
     PhoneError,
     RateLimitError,
+    RefusedError,
     StoreUnavailableError,
     TokenError,
 )
@@ -34,12 +37,15 @@ EXIT_STATUS: Final[Mapping[type[OTPError], int]] = {
     BlockedError: 7,
     GatewayRejectedError: 8,
     StoreUnavailableError: 9,
+    CaptchaRequiredError: 10,
+    CaptchaUnavailableError: 11,
+    RefusedError: 12,
 }
 HELP: Final = (
-    "Exit status: 0 success; 1 finding of doctor or numbers; 2 wrong usage or settings; 3 not a mobile number, or its "
-    "region is not allowed; 4 code not verified; 5 token not valid; 6 limit reached; 7 phone blocked; 8 message "
-    "rejected by the gateway; 9 store unavailable; 130 interrupted. With --json the error is one JSON object on "
-    "standard error."
+    "Exit status: 0 success; 1 finding of doctor or numbers, or output that can't be written; 2 wrong usage or "
+    "settings; 3 not a mobile number, or its region is not allowed; 4 code not verified; 5 token not valid; 6 limit "
+    "reached; 7 phone blocked; 8 message rejected by the gateway; 9 store unavailable; 10 captcha required; 11 captcha "
+    "unavailable; 12 refused by Guard.risk; 130 interrupted. With --json the error is one JSON object on standard error."
 )
 
 _EVIDENCE: Final = ("retry_after", "attempts_left", "scope", "kind", "gateway", "gateway_code", "category")
@@ -78,6 +84,12 @@ def fail_aborted(*, as_json: bool) -> int:
     return _fail_json("aborted", "aborted", ABORTED, {}) if as_json else _fail_text("aborted", ABORTED)
 
 
+def fail_output(error: OSError, *, as_json: bool) -> int:
+    """Print to standard error that standard output can't be written. Return the exit status."""
+    text = f"The output can't be written: {error.strerror}. Check where standard output goes."
+    return _fail_json("output", text, FINDING, {}) if as_json else _fail_text(text, FINDING)
+
+
 def wants_json(arguments: list[str]) -> bool:
     """Return True if a command line contains --json, even if the rest can't be parsed."""
     return "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
@@ -87,7 +99,8 @@ def _careful(error: Exception) -> str:
     """Return a usage error's text without extra arguments and digits, which may belong to a phone or a code."""
     text: str = error.format_message()  # type: ignore[attr-defined]
     text = re.sub(r"\d", "*", re.sub(r" \(.*\)", "", " ".join(text.split())))
-    return f"{text.rstrip('.')}. Try: otpkit --help"
+    end = "" if text.endswith("?") else "."
+    return f"{text.rstrip('.')}{end} Try: otpkit --help"
 
 
 def _fail_text(text: str, status: int) -> int:

@@ -36,8 +36,11 @@ def challenge_row(challenge: Challenge) -> Row:
     }
 
 
-def proof_row(proof: Proof, *, with_token: bool) -> Row:
-    """Return the fields of a proof that may be shown. `with_token` adds the token, which contains the phone."""
+def proof_row(proof: Proof, *, with_token: bool, with_device: bool = False) -> Row:
+    """Return the fields of a proof that may be shown.
+
+    `with_token` adds the token, which contains the phone; `with_device` adds the device's token, which does not.
+    """
     row: Row = {
         "id": proof.id,
         "phone": mask(proof.phone),
@@ -46,7 +49,8 @@ def proof_row(proof: Proof, *, with_token: bool) -> Row:
         "expires_at": proof.expires_at,
         "fixed": proof.fixed,
     }
-    return row | {"token": proof.token} if with_token else row
+    row |= {"token": proof.token} if with_token else {}
+    return row | ({"device": proof.device} if with_device else {})
 
 
 def delivery_row(delivery: Delivery) -> Row:
@@ -71,6 +75,11 @@ def standing_row(standing: Standing) -> Row:
         "send_in": standing.send_in,
         "failures_left": standing.failures_left,
         "verify_in": standing.verify_in,
+        "device_blocked": standing.device_blocked,
+        "device_sends_left": standing.device_sends_left,
+        "device_send_in": standing.device_send_in,
+        "device_failures_left": standing.device_failures_left,
+        "device_verify_in": standing.device_verify_in,
     }
 
 

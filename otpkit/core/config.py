@@ -14,6 +14,7 @@ from otpkit.core import scripts
 from otpkit.core.arguments import check_purpose
 from otpkit.core.checks import Checks
 from otpkit.core.crypto import Keys, clean_code
+from otpkit.core.devices import DeviceTokens
 from otpkit.core.routing import GatewayChoice, Routing, TemplateChoice, is_async, route
 from otpkit.core.scripts.limits import WideRates, wide_rates
 from otpkit.core.tokens import TokenSigner
@@ -87,6 +88,7 @@ class Config:
     policy: Policy
     keys: Keys
     signer: TokenSigner
+    devices: DeviceTokens
     scripts: scripts.Scripts
     wide_rates: WideRates
     fixed: Mapping[tuple[str, str], FixedCode]
@@ -172,6 +174,7 @@ def build(
         policy,
         keys,
         TokenSigner(keys, namespace),
+        DeviceTokens(keys.device, namespace),
         scripts.load(policy, None if guard is None else guard.rule),
         wide_rates(policy),
         fixed,

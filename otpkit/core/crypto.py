@@ -1,7 +1,8 @@
 """Codes, and the keyed hashes that represent phones, codes, purposes and binds at rest.
 
-Three keys are derived from each secret, so that no key can do another's work: `code` (the code of a nonce, and its
-digest), `index` (pseudonyms and names) and `token` (proofs). The salt of a digest is the subject itself,
+Keys are derived from a secret for one use each, so that no key can do another's work: `code` (the code of a nonce, and
+its digest) and `token` (proofs) from each active secret, `index` (pseudonyms and names) and `device` (device tokens)
+from the index secret. The salt of a digest is the subject itself,
 length-prefixed, so that two subjects never have the same encoding. Sources: RFC 2104, FIPS 180-4; NIST SP 800-63B-4
 §3.1.3.2, which requires at least six random digits.
 """
@@ -136,15 +137,15 @@ class CodeKey:
 
 
 class Keys:
-    """All keys of an `OTP`: one code key for each active secret, newest last, one index key, and the token keys.
+    """All keys of an `OTP`: a code key and a token key for each active secret, newest last; the index and device keys.
 
     Raises:
         ConfigurationError: a secret is missing, too short or not random.
     """
 
     __slots__ = (
-        *("_index", "by_id", "captchas", "codes", "current", "fallback_captchas", "ids", "phone", "place_remembered"),
-        "tokens",
+        *("_index", "by_id", "captchas", "codes", "current", "device", "fallback_captchas", "ids", "phone"),
+        *("place_remembered", "tokens"),
     )
 
     def __init__(self, secret: str | bytes | Sequence[str | bytes], index_secret: str | bytes | None) -> None:
@@ -169,6 +170,7 @@ class Keys:
         self.captchas = tuple(_derive(raw, b"captcha") for raw in active)
         self.fallback_captchas = tuple(_derive(raw, b"fallback captcha") for raw in active)
         index_key = _derive(index, b"index")
+        self.device = Mac(_derive(index, b"device"))
         self._index, self.phone = Mac(index_key), Mac(index_key, b"phone\0")
         self.place_remembered = lru_cache(maxsize=64)(self.place)  # For the few purposes that calls use.
 

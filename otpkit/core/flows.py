@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from otpkit.core.addresses import read_visitor
@@ -20,7 +21,7 @@ from otpkit.core.scripts.phone import NoSend
 from otpkit.core.scripts.redemption import Expired, Redeemed, Repeated, Used
 from otpkit.core.scripts.verification import NoChallenge, Proved, Wrong
 from otpkit.core.spelling import check_region
-from otpkit.core.subject import Subject
+from otpkit.core.subject import NO_DEVICE, Subject
 from otpkit.core.tokens import Claims, from_ms
 from otpkit.effects import Emit, Flow, NotStarted, RunScript, Unconfirmed, outbound, run, run_together
 from otpkit.errors import (
@@ -89,15 +90,23 @@ class Flows:
         ip: object,
         idempotency_key: str | None,
         region: str | None = None,
+        device: object = None,
     ) -> Flow[Proof]:
         subject = self._subject(phone, purpose, bind, region)
         if self._config.listener is None:
-            return self._verify(subject, None, code, ip, idempotency_key)
+            return self._verify(subject, None, code, ip, idempotency_key, device)
         report = Report(subject, "verify")
-        return self._watched(report, "verified", self._verify(subject, report, code, ip, idempotency_key), ip)
+        flow = self._verify(subject, report, code, ip, idempotency_key, device)
+        return self._watched(report, "verified", flow, ip)
 
     def _verify(
-        self, subject: Subject, report: Report | None, code: object, ip: object, idempotency_key: str | None
+        self,
+        subject: Subject,
+        report: Report | None,
+        code: object,
+        ip: object,
+        idempotency_key: str | None,
+        device: object,
     ) -> Flow[Proof]:
         config = self._config
         digits = clean_code(code, config.policy.code_length)
@@ -109,6 +118,7 @@ class Flows:
         limits = () if ip is None else ip_limits(config, "failures", ip)
         charges, refusal = (yield from consume(config, limits)) if limits else NOTHING_CONSUMED
         ip_limit = limits[0] if limits and not config.clustered else None
+        device_key, device_since = NO_DEVICE if device is None else subject.device_claim(device)
         fixed_ends_ms, is_fixed_code = subject.fixed(digits) if config.fixed else (0, 0)
         guard, guard_keys = NOT_GUARDED
         if config.protection is not None:
@@ -122,6 +132,8 @@ class Flows:
             digests=config.keys.digests(subject.packed, digits),
             fixed_ends_ms=fixed_ends_ms,
             is_fixed_code=is_fixed_code,
+            device_key=device_key,
+            device_since=device_since,
             ip_limit=ip_limit,
             memory_key="" if ip_limit is None else memory_key(ip_limit, op),
             refusal=refusal,
@@ -162,6 +174,7 @@ class Flows:
                     proved.issued_ms,
                     proved.expires_ms,
                     proved.fixed,
+                    None if proved.fixed else subject.sign_device,
                 )
             case Wrong(attempts_left=left, repeated=is_repeated):
                 if report is not None:
@@ -247,8 +260,10 @@ class Flows:
             case Used():
                 raise UsedTokenError(*_USED)
 
-    def status(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[Challenge | None]:
-        return self._subject(phone, purpose, bind, region).find_challenge()
+    def status(
+        self, phone: object, purpose: str, bind: str, region: str | None = None, device: object = None
+    ) -> Flow[Challenge | None]:
+        return self._subject(phone, purpose, bind, region).find_challenge(device)
 
     def standing(self, phone: object, region: str | None = None) -> Flow[Standing]:
         config = self._config
@@ -264,6 +279,11 @@ class Flows:
             send_in=math.ceil(standing.send_wait_ms / 1000),
             failures_left=standing.failures_left,
             verify_in=math.ceil(standing.verify_wait_ms / 1000),
+            device_blocked=standing.device_blocked,
+            device_sends_left=standing.device_sends_left,
+            device_send_in=math.ceil(standing.device_send_wait_ms / 1000),
+            device_failures_left=standing.device_failures_left,
+            device_verify_in=math.ceil(standing.device_verify_wait_ms / 1000),
         )
 
     def delivery(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[Delivery]:
@@ -367,8 +387,31 @@ class Flows:
 
     def erase(self, phone: object, region: str | None = None) -> Flow[None]:
         subject = self._subject(phone, "operator", "", region)
-        yield from run(self._config.scripts.erase(phone_key=subject.phone_key, counter_key=subject.counter_key))
+        config = self._config
+        yield from run(
+            config.scripts.erase(
+                device_key=subject.device_key,
+                phone_key=subject.phone_key,
+                counter_key=subject.counter_key,
+                now=config.now_arg(),
+            )
+        )
         yield from self._tell(Report(subject, "erase"), "erased")
+
+    def check_device(self, token: object, phone: object, region: str | None = None) -> Flow[datetime | None]:
+        config = self._config
+        subject = self._subject(phone, "device", "", region)
+        since = subject.device_since(token)
+        if since is None:
+            return None
+        check = config.scripts.check_device(device_key=subject.device_key, now=config.now_arg(), device_since=since)
+        return from_ms(since) if (yield from run(check)) else None
+
+    def forget_devices(self, phone: object, region: str | None = None) -> Flow[None]:
+        config = self._config
+        subject = self._subject(phone, "operator", "", region)
+        yield from run(config.scripts.forget_devices(device_key=subject.device_key, now=config.now_arg()))
+        yield from self._tell(Report(subject, "forget_devices"), "devices_forgotten")
 
     def guard_report(self, hours: int, phone: str | None, ip: str | None) -> Flow[GuardReport]:
         return guard_report(self._config, hours, phone, ip)

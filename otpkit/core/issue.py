@@ -21,7 +21,7 @@ from otpkit.core.routing import Member
 from otpkit.core.scripts.limits import WideLimit
 from otpkit.core.scripts.parse import Blocked, Described, Limited
 from otpkit.core.scripts.sends import CaptchaAsked, Refused, Replayed, Reserved, ReserveReply, Settled
-from otpkit.core.subject import IDEMPOTENCY_BYTES, Subject
+from otpkit.core.subject import IDEMPOTENCY_BYTES, NO_DEVICE, Subject
 from otpkit.core.tokens import from_ms
 from otpkit.effects import Flow, Unconfirmed, run
 from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError, OTPError, RateLimitError
@@ -52,6 +52,7 @@ class IssueRequest(NamedTuple):
     idempotency_key: str | None
     channel: Channel
     region: str | None
+    device: object = None
     captcha: object = None
     known: bool = False
 
@@ -75,6 +76,7 @@ class Issue:
                 template.sms_params("0" * config.policy.code_length, params=request.params)
         self.op, self.nonce = new_ids()
         report.operation_id = self.op
+        self.device = 0  # 1 if the send was reserved with a valid device token.
         self.leaves_by = 0.0  # The deadline by `Config.elapsed_s`.
         self.is_open = False  # True if the circuit of the gateway that served was open.
         key = request.idempotency_key
@@ -92,6 +94,7 @@ class Issue:
             yield from self.screening.before()
         match (yield from self._reserve(fixed)):
             case Reserved() as reserved:
+                self.device = int(reserved.device)
                 self.report.now_ms, self.report.resent = reserved.now_ms, bool(reserved.nonce)
                 if self.screening is not None and self.screening.is_news(reserved.judged):
                     yield from self.screening.found(reserved.judged)
@@ -142,6 +145,9 @@ class Issue:
 
     def _reserve(self, fixed: FixedCode | None) -> Flow[ReserveReply]:
         config, subject = self.config, self.subject
+        device_key, device_since = (
+            NO_DEVICE if self.request.device is None else subject.device_claim(self.request.device)
+        )
         self.charges, refusal = (yield from consume(config, self.limits)) if self.limits else NOTHING_CONSUMED
         guard, guard_keys = NOT_GUARDED if self.screening is None else self.screening.arguments()
         call = config.scripts.reserve(
@@ -153,6 +159,8 @@ class Issue:
             fresh=self._fresh(fixed),
             idempotency=self.idempotency,
             known_keys=config.keys.ids,
+            device_key=device_key,
+            device_since=device_since,
             limits=self._charged(),
             refusal=refusal,
             guard=guard,
@@ -181,6 +189,7 @@ class Issue:
             operation=self.op,
             stays_counted=0,
             reserved_ms=0,
+            device=0,
             **self._uncounting(),
         )
         with suppress(OTPError):
@@ -264,6 +273,7 @@ class Issue:
             operation=self.op,
             outcome=receipt.outcome[0],
             served_by=record,
+            device=self.device,
             **(self._uncounting() if is_uncounted else {}),
         )
         try:
@@ -281,6 +291,7 @@ class Issue:
             operation=self.op,
             stays_counted=int("phone" in kept),
             reserved_ms=reserved_ms,
+            device=self.device,
             limits=[limit for limit in self._charged() if limit.scope not in kept],
             **self._uncounting(),
         )
@@ -295,7 +306,7 @@ class Issue:
     def _gateway_limit(self, rejection: GatewayRejectedError, wait_ms: int) -> Flow[RateLimitError]:
         challenge = None
         with suppress(OTPError):
-            challenge = yield from self.subject.find_challenge()
+            challenge = yield from self.subject.find_challenge(self.request.device)
         # The send stays counted, so the phone's own limits may last longer than the gateway's.
         wait = max(rejection.retry_after or _GATEWAY_WAIT_S, math.ceil(wait_ms / 1000))
         return RateLimitError(

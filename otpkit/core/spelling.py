@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Set as AbstractSet
 
-from otpkit.characters import IGNORABLE
+from otpkit.characters import BLANK_SYMBOLS, IGNORABLE
 from otpkit.errors import ConfigurationError, PhoneError, RegionError
 from otpkit.phone import EVERY_REGION, MAINLAND, MAX_LENGTH, calling_codes, require_regions, resolve
 
@@ -45,7 +45,7 @@ def _folded(character: str) -> str:
         return ""
     if kind == "Pd" or character in _HYPHENS:
         return "-"
-    return " " if kind == "Zs" else character
+    return " " if kind == "Zs" or character in BLANK_SYMBOLS else character
 
 
 def normalize(text: str, region: str = MAINLAND, *, regions: AbstractSet[str] | None = None) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from hmac import compare_digest
+from typing import Final
 
 from otpkit.core.config import Config, fixed_ends_ms
 from otpkit.core.crypto import ID_BYTES, encode_id
 from otpkit.core.scripts.parse import Described
 from otpkit.core.scripts.phone import LatestSend
-from otpkit.core.tokens import from_ms
+from otpkit.core.tokens import from_ms, to_ms
 from otpkit.effects import Flow, run
 from otpkit.errors import ConfigurationError
-from otpkit.models import Challenge
+from otpkit.models import Challenge, Proof
 
 IDEMPOTENCY_BYTES = 8
+NO_DEVICE: Final[tuple[str, int | str]] = ("", "")
+"""The `device_key` and the `device_since` of a stranger."""
 
 
 class Subject:
@@ -47,6 +50,24 @@ class Subject:
         self.counter_key = f"{config.namespace}:{{{self.phone_id}}}:c"
         self.packed = packed_place + packed
 
+    def device_claim(self, tokens: object) -> tuple[str, int | str]:
+        """Return a script's `device_key` and `device_since` for the device that shows these tokens, or `NO_DEVICE`."""
+        since = self.device_since(tokens)
+        return NO_DEVICE if since is None else (self.device_key, since)
+
+    @property
+    def device_key(self) -> str:
+        """The key of the time up to which the phone's device tokens are void."""
+        return f"{self._config.namespace}:{{{self.phone_id}}}:d"
+
+    def device_since(self, tokens: object) -> int | None:
+        """Return the time in server milliseconds of the phone's latest device token, or None. The script checks it."""
+        return self._config.devices.read(tokens, self.phone_id)
+
+    def sign_device(self, proof: Proof) -> str:
+        """Return the device token of a proof of this phone."""
+        return self._config.devices.sign(self.phone_id, to_ms(proof.verified_at))
+
     def challenge(self, now_ms: int, described: Described, *, replayed: bool = False) -> Challenge:
         """Return the challenge that a script described at `now_ms`, in server milliseconds."""
         ends_ms, resend_ms, attempts_left, sends_left, delivery, generation, fixed, served_by = described
@@ -73,11 +94,16 @@ class Subject:
         challenge = self.challenge(now_ms, described)
         return challenge if challenge.attempts_left else None
 
-    def find_challenge(self) -> Flow[Challenge | None]:
-        """Return the live challenge, or None."""
+    def find_challenge(self, device: object = None) -> Flow[Challenge | None]:
+        """Return the live challenge, with what a device that shows these tokens may do; or None."""
         config = self._config
+        device_key, device_since = NO_DEVICE if device is None else self.device_claim(device)
         status = config.scripts.status(
-            phone_key=self.phone_key, now=config.now_arg(), challenge_field=self.challenge_field
+            phone_key=self.phone_key,
+            now=config.now_arg(),
+            challenge_field=self.challenge_field,
+            device_key=device_key,
+            device_since=device_since,
         )
         match (yield from run(status)):
             case LatestSend(live=True) as found:

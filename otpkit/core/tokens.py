@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from hmac import compare_digest
@@ -62,9 +63,17 @@ class TokenSigner:
         self._bind_remembered = lru_cache(maxsize=64)(self._bind_digest)  # For the few purposes without a bind.
 
     def proof(
-        self, proof_id: str, phone: str, purpose: str, bind: str, issued_ms: int, expires_ms: int, fixed: bool
+        self,
+        proof_id: str,
+        phone: str,
+        purpose: str,
+        bind: str,
+        issued_ms: int,
+        expires_ms: int,
+        fixed: bool,
+        device: Callable[[Proof], str] | None = None,
     ) -> Proof:
-        """Return the proof of a verification. Its token is signed when it is first read."""
+        """Return the proof of a verification. Its tokens are signed when they are read; `device` signs the device's."""
 
         def sign(proof: Proof) -> str:
             claims: _Payload = {
@@ -82,7 +91,7 @@ class TokenSigner:
             return self._serialize().write(claims)
 
         verified_at, expires_at = _from_timestamp(issued_ms / 1000, UTC), _from_timestamp(expires_ms / 1000, UTC)
-        return Proof(proof_id, phone, purpose, verified_at, expires_at, fixed, sign)
+        return Proof(proof_id, phone, purpose, verified_at, expires_at, fixed, sign, _device=device)
 
     def read(self, token: object, purpose: str, bind: str, phone: str | None) -> Claims:
         """Return the claims of `token`. The caller checks the times.
@@ -141,3 +150,8 @@ class TokenSigner:
 def from_ms(ms: int) -> datetime:
     """Return server milliseconds as an aware UTC datetime."""
     return _from_timestamp(ms / 1000, UTC)
+
+
+def to_ms(time: datetime) -> int:
+    """Return the server milliseconds that `from_ms` made a datetime of."""
+    return round(time.timestamp() * 1000)

@@ -112,10 +112,8 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
             return Finding("scripts", "ok", f"All {len(fields(scripts.Scripts))} run.")
         denied = _denied(client, key)
     finally:
-        _clean(
-            client,
-            [*(f"{key}:{end}" for end in ("p", "c", "g", "a", "u", "notes", "t", "t:n")), f"{limit}:w", f"{limit}:w:m"],
-        )
+        ends = ("p", "c", "d", "g", "a", "u", "notes", "t", "t:n")
+        _clean(client, [*(f"{key}:{end}" for end in ends), f"{limit}:w", f"{limit}:w:m"])
     if denied:
         return Finding(
             "scripts",
@@ -132,6 +130,7 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     call = redemption[:8]
     phone_key, counter_key = f"{key}:p", f"{key}:c"
     phone: dict[str, Any] = {"phone_key": phone_key}
+    device = {"device_key": f"{key}:d"}
     counted = phone | {"counter_key": counter_key}
     gateways, memory = {"gateways_key": f"{key}:g"}, {"limit_key": limit_key, "memory_key": f"{limit_key}:m"}
     limit = WideLimit("total", limit_key, _RATES)
@@ -170,7 +169,7 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
 
     s = _SCRIPTS
     yield reserve(send)
-    yield s.settle(**phone, now="", operation=send, outcome="a", served_by="gateway")
+    yield s.settle(**phone, now="", operation=send, outcome="a", served_by="gateway", device=0)
     yield s.receive(**phone, now="", operation=send, served_by="gateway", state="d")
     yield s.status(**phone, now="", challenge_field=_FIELD)
     yield verify(taken_back, _RIGHT)
@@ -178,8 +177,10 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield verify(proof, _RIGHT)
     yield s.redeem(**phone, now="", operation=redemption, proof=proof, expires_ms=_FAR_MS, call=call)
     yield s.unredeem(**phone, now="", operation=redemption, proof=proof, call=call)
-    yield s.undo(**phone, now="", operation=new_id(), stays_counted=0, reserved_ms=0, limits=[limit])
-    yield s.erase(**counted)
+    yield s.undo(**phone, now="", operation=new_id(), stays_counted=0, reserved_ms=0, device=0, limits=[limit])
+    yield s.erase(**counted, **device, now="")
+    yield s.forget_devices(**device, now="")
+    yield s.check_device(**device, now="", device_since=_FAR_MS)
     yield reserve(new_id())
     yield verify(new_id(), _WRONG, limit)
     yield verify(new_id(), _WRONG)

@@ -53,8 +53,6 @@ class Screening:
     """The guard's part of one call of `issue`."""
 
     # Class attributes: most calls set none of them, and every call makes a screening.
-    device_valid = False
-    """True if the visitor's device has verified this phone before."""
     _asked: tuple[str, ...] = ()  # The reasons to ask for a captcha in any case.
     _answer = "required"  # Or passed, rejected, unavailable.
     _reason = ""
@@ -103,7 +101,7 @@ class Screening:
         is_safe = protection.has_safe and protection.is_safe(subject.phone, visit.ip)
         refuses = has_many_ranges(subject.phone, subject.region)
         guard = (
-            f"{protection.letter}{captcha}{visit.known:d}{is_safe:d}{self.device_valid:d}{refuses:d}"
+            f"{protection.letter}{captcha}{visit.known:d}{is_safe:d}{refuses:d}"
             f"{bool(self._asked):d}{self._has_address:d}{protection.has_total:d}{subject.region}"
         )
         if not self._answer_key:

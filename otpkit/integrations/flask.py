@@ -34,10 +34,12 @@ from typing import Any, BinaryIO, Final, cast
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
 from otpkit.frames import without_locals
 from otpkit.web import (
+    DEVICES_COOKIE,
     MAX_BODY,
     Answer,
     Asked,
     Brand,
+    DeviceCookie,
     PageFlow,
     PhoneForms,
     ProofCookie,
@@ -180,13 +182,15 @@ class PhoneVerification:
                 found = drive(flow(forms, state), current_otp)
             if found.proof is None:
                 return Response(found.body, found.status, dict(found.headers))
+            response: BaseResponse
             if on_verified is not None:
                 _leave_session()
-                return on_verified(found.proof)
-            response = redirect(onward(purpose, next_url, _next()), found.status)
-            response.headers.update(found.headers)
-            if found.cookie is not None:
-                _set_cookie(response, found.cookie)
+                response = current_app.make_response(on_verified(found.proof))
+            else:
+                response = redirect(onward(purpose, next_url, _next()), found.status)
+                response.headers.update(found.headers)
+            for cookie in found.cookies:
+                _set_cookie(response, cookie)
             return response
 
         @blueprint.get("")
@@ -245,6 +249,7 @@ class PhoneVerification:
             accept_language=request.headers.get("Accept-Language", ""),
             language=request.args.get("lang", ""),
             cookie=_proof_cookie(purpose),
+            devices=request.cookies.get(DEVICES_COOKIE, ""),
             next=_next(),
         )
 
@@ -270,8 +275,8 @@ def _proof_cookie(purpose: str) -> str:
     return request.cookies.get(cookie_name(purpose), "")
 
 
-def _set_cookie(response: BaseResponse, cookie: ProofCookie) -> None:
-    """Set the cookie that the kept proof is tied to, with the scope of the session's own cookie."""
+def _set_cookie(response: BaseResponse, cookie: ProofCookie | DeviceCookie) -> None:
+    """Set a cookie with the scope of the session's own cookie."""
     interface = current_app.session_interface
     response.set_cookie(
         cookie.name,

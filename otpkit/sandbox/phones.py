@@ -50,9 +50,12 @@ def country_and_number(phone: str) -> tuple[str, str]:
 
 
 # The spellings in the documents of Dysmsapi and Tencent Cloud: 11 digits, alone or after `+86`, `0086`, `86` or `+`; or
-# another country's code and number (`85251234567`). Eleven digits that begin with 1 are always a mainland number.
-_MAINLAND_RECIPIENT: Final = re.compile(rf"(?:\+86|0086|86|\+)?({_MAINLAND})")
-_ELSEWHERE_RECIPIENT: Final = re.compile(r"(?:00)?(85[23][0-9]{8}|(?!86|85[23])[2-9][0-9]{6,14})|00(1[2-9][0-9]{9})")
+# another country's code and number (`85251234567`). Eleven digits that begin with 1 are a mainland number, unless they
+# begin with 12: only North American numbers do.
+_MAINLAND_RECIPIENT: Final = re.compile(rf"(?:\+86|0086|86|\+(?!12)|(?!12))({_MAINLAND})")
+_ELSEWHERE_RECIPIENT: Final = re.compile(
+    r"(?:00)?(12[0-9]{9}|85[23][0-9]{8}|(?!86|85[23])[2-9][0-9]{6,14})|00(1[3-9][0-9]{9})"
+)
 
 
 def recipient(number: str) -> str | None:
@@ -61,3 +64,12 @@ def recipient(number: str) -> str | None:
         return found[1]
     found = _ELSEWHERE_RECIPIENT.fullmatch(number)
     return None if found is None else f"+{found[1] or found[2]}"
+
+
+def callee(number: str) -> str | None:
+    """Return the phone to call in the stored form, or None if it is not a mobile number.
+
+    Dyvmsapi's document has 11 digits for the mainland, and another country's code and number (`85251234567`).
+    """
+    phone = recipient(number)
+    return phone if phone is not None and (phone.startswith("+") or phone == number) else None

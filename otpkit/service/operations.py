@@ -77,6 +77,7 @@ async def _issue(otp: AsyncOTP, call: Call) -> Response:
         params=body.params,
         idempotency_key=call.idempotency_key,
         channel=body.channel,
+        device=body.device,
     )
     status = 202 if challenge.delivery in {"pending", "uncertain"} else 201
     return json_response(schemas.ChallengeAnswer, challenge, status)
@@ -91,6 +92,7 @@ async def _verify(otp: AsyncOTP, call: Call) -> Response:
         bind=body.bind,
         ip=call.ip,
         idempotency_key=call.idempotency_key,
+        device=body.device,
     )
     return json_response(schemas.ProofAnswer, proof)
 

@@ -5,7 +5,7 @@ HTTP library below are dropped, in whatever thread they are made. All other reco
 
 Apprise calls `requests`, has no proxy option, and would use the proxy in HTTPS_PROXY. So `HTTPAdapter.send`, through
 which every request of `requests` goes, is wrapped once. The wrapper sets the proxy of otpkit's notifications by a
-context variable, and passes all other requests on unchanged.
+context variable, bounds the look-up of the host's name, and passes all other requests on unchanged.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from otpkit.errors import ConfigurationError
+from otpkit.transport.connecting import look_up
 from otpkit.transport.hosts import is_loopback
 
 _LOGGERS = ("apprise", *(f"urllib3.{name}" for name in ("connection", "connectionpool", "poolmanager", "util.retry")))
 _NATIONAL = 8  # The digits at the end of a number that every plug-in keeps.
 _MARK = "_otpkit_sets_proxy"
-_PROXIES = 4  # The position of `proxies` among the arguments of `HTTPAdapter.send`, after the request.
+# The positions of arguments of `HTTPAdapter.send`, after the request.
+_TIMEOUT = 1
+_PROXIES = 4
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _SOCKETS = "apprise.utils.socket"  # Plug-ins that use it do not use `requests`, or not only.
 _busy: ContextVar[bool] = ContextVar("otpkit_notifying", default=False)
 _proxy: ContextVar[str | None] = ContextVar("otpkit_notifying_by_proxy", default=None)
@@ -138,10 +142,27 @@ def _set_proxies() -> None:
         # A redirect may add the password of a proxy that the environment names.
         request.headers.pop("Proxy-Authorization", None)
         options["proxies"] = {} if is_direct else {url.scheme: proxy}
+        _look_up(request.url if is_direct else proxy or "", options.get("timeout", (*args, None, None)[_TIMEOUT]))
         return send(self, request, *args[:_PROXIES], **options)
 
     setattr(send_by_our_proxy, _MARK, True)
     HTTPAdapter.send = send_by_our_proxy  # type: ignore[method-assign]
+
+
+def _look_up(place: str, timeout: Any) -> None:
+    """Look up a URL's host within the connect timeout, because `requests` does it without a bound.
+
+    The look-up by `requests` follows, and is then fast. It reports any other failure.
+    """
+    from requests.exceptions import ConnectTimeout
+
+    parts, seconds = urlsplit(place), timeout[0] if isinstance(timeout, tuple) else timeout
+    try:
+        look_up(parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme], seconds)
+    except TimeoutError:
+        raise ConnectTimeout from None
+    except OSError:
+        pass
 
 
 def _latin(proxy: str) -> str:

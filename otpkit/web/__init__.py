@@ -8,6 +8,7 @@ from otpkit.effects import PageFlow
 from otpkit.effects import PageFlow as Turn  # the earlier name
 from otpkit.sync import drive
 from otpkit.web.brand import Brand
+from otpkit.web.devices import DEVICES_COOKIE, DeviceCookie, device_cookie
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.fingerprints import fingerprint
 from otpkit.web.forms import MAX_BODY, Answer, Asked, PhoneForms, View, read_form
@@ -18,12 +19,14 @@ from otpkit.web.sessions import ProofCookie, State, bind_of, cookie_name, langua
 from otpkit.web.visitors import client_ip, preferred_language, prefers_html
 
 __all__ = [
+    "DEVICES_COOKIE",
     "MAX_BODY",
     "MEDIA_TYPE",
     "Answer",
     "Asked",
     "Brand",
     "CodeRefusedError",
+    "DeviceCookie",
     "PageFlow",
     "PhoneForms",
     "Problem",
@@ -35,6 +38,7 @@ __all__ = [
     "bind_of",
     "client_ip",
     "cookie_name",
+    "device_cookie",
     "drive",
     "drive_async",
     "fingerprint",

@@ -38,7 +38,7 @@ from otpkit import (
     RateLimitError,
     WrongCodeError,
 )
-from otpkit.policy import rates_of
+from otpkit.policy import stranger_sends
 
 _OF_NUMBER = (BlockedError, ExpiredCodeError, GatewayRejectedError, WrongCodeError)
 
@@ -65,7 +65,7 @@ def tells_of_number(error: OTPError) -> bool:
 
 
 def presumed_challenge(phone: str, purpose: str, policy: Policy, *, age: int = 0) -> Challenge:
-    """Return a challenge that depends only on the policy: `uncertain`, with the times and counts of a first one.
+    """Return a challenge that depends only on the policy: `uncertain`, with the times and counts of a stranger's first.
 
     Args:
         phone: the number to show.
@@ -73,7 +73,7 @@ def presumed_challenge(phone: str, purpose: str, policy: Policy, *, age: int = 0
         policy: the policy of the `OTP`.
         age: seconds since the code was requested. If it exceeds `policy.ttl`, `expires_in` is 0.
     """
-    rates = rates_of(policy.sends)
+    rates = stranger_sends(policy)
     pause = max((rate.seconds for rate in rates if rate.limit == 1), default=0)
     expires_in, resend_in, now = max(0, policy.ttl - age), max(0, pause - age), datetime.now(UTC)
     return Challenge(

@@ -37,6 +37,7 @@ from otpkit.gateways.base import Channel
 from otpkit.languages import DEFAULT, languages, tag
 from otpkit.phone import resolve
 from otpkit.web.brand import Brand
+from otpkit.web.devices import DeviceCookie, device_cookie
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.paths import own_path, with_next
 from otpkit.web.regions import Region, regions_of
@@ -63,6 +64,7 @@ class Asked:
         hidden: more hidden fields of every form, such as a framework's CSRF token.
         cookie: the value of the cookie `cookie_name(purpose)`, "" if there is none; None skips its check
             (`take_proof`).
+        devices: the value of the cookie `DEVICES_COOKIE`, "" if there is none.
         next: the `?next=` of the request. It is kept in the page's address if it is a path of this site.
     """
 
@@ -72,6 +74,7 @@ class Asked:
     language: str = ""
     hidden: Mapping[str, str] = field(default_factory=dict)
     cookie: str | None = field(default=None, repr=False)
+    devices: str = field(default="", repr=False)
     next: str = ""
 
 
@@ -132,8 +135,8 @@ class View:
 class Answer:
     """The answer to a request: a page, a redirect, or a `proof`.
 
-    With a `proof`, the application decides how to respond to the verified phone. If `cookie` is not None, set it with
-    the response: `take_proof` needs it.
+    With a `proof`, the application decides how to respond to the verified phone. Set `cookies` with the response:
+    `take_proof` needs `cookie`, and `devices` makes the browser a device of the phone. Either is None if there is none.
     """
 
     status: int
@@ -141,6 +144,12 @@ class Answer:
     body: str = ""
     proof: Proof | None = None
     cookie: ProofCookie | None = None
+    devices: DeviceCookie | None = None
+
+    @property
+    def cookies(self) -> list[ProofCookie | DeviceCookie]:
+        """The cookies to set with the response."""
+        return [each for each in (self.cookie, self.devices) if each is not None]
 
 
 class PhoneForms:
@@ -245,7 +254,8 @@ class PhoneForms:
 
     def _take(self, state: State, form: Mapping[str, str], asked: Asked) -> PageFlow[Answer]:
         action, key = form.get("action"), form.get("key") or None
-        options = {"bind": state["id"], "ip": asked.ip, "idempotency_key": key}
+        device = asked.devices or None
+        options = {"bind": state["id"], "ip": asked.ip, "idempotency_key": key, "device": device}
         if action in {"send", "call"}:
             phone = self._number(form) if "phone" in form else state.get("phone", "")
             # The form may be forged: a call that no gateway can make is a mistake of the developer's for `issue`.
@@ -258,10 +268,11 @@ class PhoneForms:
         elif action == "verify" and "phone" in state:
             code = fold(form.get("code", ""))
             proof = yield lambda otp: otp.verify(state["phone"], code, self.purpose, **options)
+            devices = device_cookie(proof, asked.devices, max_age=self._policy.device_ttl)
             if not self._keep_proof:
-                return _verified(proof)
+                return _verified(proof, devices=devices)
             state["token"] = proof.token
-            return _verified(proof, cookie_of(proof))
+            return _verified(proof, cookie_of(proof), devices)
         elif action == "restart":
             for name in ("phone", "token", "challenge", "key"):
                 state.pop(name, None)
@@ -316,7 +327,7 @@ class PhoneForms:
     ) -> PageFlow[Answer]:
         phone, typed = state.get("phone", ""), form or {}
         language = _language(state, asked)
-        challenge, send_in, silent = yield from self._live(state) if phone else _nothing()
+        challenge, send_in, silent = yield from self._live(state, asked.devices or None) if phone else _nothing()
         can_call = bool(phone) and (yield lambda otp: _can_call(otp, phone))
         # A blocked number gets no new code, whatever the error of the last request is.
         error = silent if isinstance(silent, BlockedError) else error or silent
@@ -356,22 +367,25 @@ class PhoneForms:
         )
         return Answer(status, page_headers(language, nonce, retry_after, self._brand), self._render(view))
 
-    def _live(self, state: State) -> PageFlow[tuple[Challenge | None, int, OTPError | None]]:
+    def _live(self, state: State, device: str | None) -> PageFlow[tuple[Challenge | None, int, OTPError | None]]:
         """Return the live challenge (or None), the seconds until a code may be sent, and any error of these calls."""
         phone = state["phone"]
         if self._discreet:
             presumed = self._presumed(phone, state)
             return (presumed, presumed.resend_in, None) if presumed.expires_in else (None, 0, None)
         try:
-            challenge = yield lambda otp: otp.status(phone, self.purpose, bind=state["id"])
+            challenge = yield lambda otp: otp.status(phone, self.purpose, bind=state["id"], device=device)
             if challenge is not None:
                 return challenge, challenge.resend_in, None
             # This reveals no more than `issue` would, and saves the visitor a request that must fail.
             standing = yield lambda otp: otp.standing(phone)
+            is_known = bool(device) and (yield lambda otp: otp.check_device(device, phone)) is not None
         except ConfigurationError:
             raise
         except OTPError as silent:
             return None, 0, silent
+        if is_known:
+            return None, standing.device_send_in, BlockedError() if standing.device_blocked else None
         return None, standing.send_in, BlockedError() if standing.blocked else None
 
 
@@ -432,8 +446,8 @@ def _address(asked: Asked) -> str:
     return "/" + quote(asked.url.lstrip("/"), errors="replace")
 
 
-def _verified(proof: Proof, cookie: ProofCookie | None = None) -> Answer:
-    return Answer(303, {"Cache-Control": "no-store"}, proof=proof, cookie=cookie)
+def _verified(proof: Proof, cookie: ProofCookie | None = None, devices: DeviceCookie | None = None) -> Answer:
+    return Answer(303, {"Cache-Control": "no-store"}, proof=proof, cookie=cookie, devices=devices)
 
 
 def page_headers(language: Language, nonce: str, retry_after: int, brand: Brand = NO_BRAND) -> dict[str, str]:

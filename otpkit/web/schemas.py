@@ -119,6 +119,15 @@ Token = Annotated[
         examples=["eyJpZCI6IjFkTkV.aVhQ1w.Zk3_0c"],
     ),
 ]
+Device = Annotated[
+    str,
+    Field(
+        description="The device token from an earlier verification on the visitor's device, or up to four joined by "
+        "`~`. With one for this phone, the visitor may use the parts of the limits that are kept from strangers. A "
+        "wrong or expired one counts as none.",
+        examples=["q0Zf3yJm1hW8cV5tR2nXbA.1767225600000.pE1kN0"],
+    ),
+]
 
 
 class _About(RequestModel):
@@ -138,6 +147,7 @@ class ChallengeRequest(_About):
     channel: Literal["sms", "voice"] = Field(
         "sms", description="A text message, or a call that reads the code aloud. Default: `sms`."
     )
+    device: Device | None = Field(None, repr=False)
 
 
 class ChallengeQuery(_About):
@@ -149,6 +159,7 @@ class VerificationRequest(_About):
 
     code: Code = Field(repr=False)
     ip: Ip | None = None
+    device: Device | None = Field(None, repr=False)
 
 
 class RedemptionRequest(RequestModel):
@@ -179,6 +190,7 @@ class PhoneToVerify(BaseModel):
     model_config = ConfigDict(extra="forbid")
     phone: Phone = Field(repr=False)
     region: Region | None = None
+    device: Device | None = Field(None, repr=False)
 
 
 class CodeToVerify(PhoneToVerify):
@@ -200,6 +212,14 @@ DeliveryState = Annotated[
 ExpiresIn = Annotated[int, Field(ge=0, description="Seconds until it expires.", examples=[300])]
 ResendIn = Annotated[int, Field(ge=0, description="Seconds until the code may be sent again.", examples=[60])]
 AttemptsLeft = Annotated[int, Field(ge=0, description="Wrong codes that are still allowed.", examples=[5])]
+DeviceToken = Annotated[
+    str,
+    Field(
+        description="The token of this device; null for a fixed code. Keep it on the visitor's device, and send it "
+        "with later requests. It does not show the phone.",
+        examples=["q0Zf3yJm1hW8cV5tR2nXbA.1767225600000.pE1kN0"],
+    ),
+]
 SendsLeft = Annotated[int, Field(ge=0, description="Messages that may still be sent to the phone.", examples=[4])]
 E164 = Annotated[str, Field(description="E.164.", examples=[EXAMPLE_PHONE])]
 Id = Annotated[str, Field(examples=[EXAMPLE_ID])]
@@ -251,6 +271,7 @@ class ProofAnswer(ResponseModel):
         "nothing new. False for a verification."
     )
     token: Token = Field(repr=False)
+    device: DeviceToken | None = Field(repr=False)
 
 
 class PhoneProof(ResponseModel):
@@ -259,6 +280,7 @@ class PhoneProof(ResponseModel):
     token: Token = Field(repr=False)
     phone: E164 = Field(repr=False)
     expires_in: ExpiresIn
+    device: DeviceToken | None = Field(repr=False)
 
 
 class DeliveryAnswer(ResponseModel):

@@ -1,6 +1,6 @@
-"""The public API as text: every name of each public module, with its signature. `--write` takes what there is now.
+"""The public API as text: every name of each public module, with its signature. `--write` saves the current state.
 
-`test_public_api.py` compares it with the file beside it, so that a change of the API is made on purpose.
+`test_public_api.py` compares it with the file next to it, so that a change of the API is always intended.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ MODULES = (
     "otpkit.integrations.flask",
     "otpkit.integrations.django",
 )
-_LONG = 80  # characters of a default
+_LONG = 80  # Characters of a default.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def lines() -> Iterator[str]:
-    """Give a line for each public name, and for each public member of a class."""
+    """Yield a line for each public name, and for each public member of a class."""
     for name in MODULES:
         module = importlib.import_module(name)
         for each in names(module):
@@ -44,7 +44,7 @@ def lines() -> Iterator[str]:
 
 
 def names(module: Any) -> list[str]:
-    """Return the public names of a module: its `__all__`, or what it defines itself."""
+    """Return the public names of a module: its `__all__`, or the names that it defines itself."""
     listed = getattr(module, "__all__", None)
     if listed is not None:
         return sorted(listed)
@@ -56,7 +56,7 @@ def names(module: Any) -> list[str]:
 
 
 def described(path: str, value: Any) -> Iterator[str]:
-    """Give the lines of one name."""
+    """Yield the lines of one name."""
     if inspect.isclass(value):
         bases = ", ".join(base.__name__ for base in value.__bases__ if base is not object)
         yield f"class {path}({bases}){signature(value)}"
@@ -69,7 +69,10 @@ def described(path: str, value: Any) -> Iterator[str]:
 
 
 def members(kind: type) -> Iterator[tuple[str, str]]:
-    """Give the public members that a class defines itself, with their signatures; fields stand in its own."""
+    """Yield the public members that a class defines itself, with their signatures.
+
+    Fields are part of its own signature.
+    """
     fields = {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
     for name, value in vars(kind).items():
         if name.startswith("_") or name in fields:
@@ -79,7 +82,7 @@ def members(kind: type) -> Iterator[tuple[str, str]]:
 
 
 def signature(value: Any) -> str:
-    """Return the signature of a callable; "" where it has none."""
+    """Return the signature of a callable, or "" if it has none."""
     try:
         found = inspect.signature(value)
     except (TypeError, ValueError):
@@ -89,10 +92,10 @@ def signature(value: Any) -> str:
 
 
 class Default:
-    """A default as a signature shows it: a long value by its class."""
+    """A default in a signature. A long value is shown by its class."""
 
     def __new__(cls, value: Any) -> Any:
-        """Return the value itself where it is short."""
+        """Return the value itself if it is short."""
         return value if value is inspect.Parameter.empty or len(repr(value)) <= _LONG else super().__new__(cls)
 
     def __init__(self, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""A change of the public API is made on purpose: it changes public_api.txt too."""
+"""A change of the public API must be intended: it changes public_api.txt too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import otpkit
 
 
 def test_public_api_is_what_file_says() -> None:
-    """In a process of its own, in which no other test has imported or changed anything."""
+    """The script runs in its own process, where no other test has imported or changed anything."""
     done = subprocess.run(
         [sys.executable, snapshot.__file__], capture_output=True, text=True, timeout=100, check=True, encoding="utf-8"
     )

@@ -1,4 +1,4 @@
-"""Where a code, a secret or a phone could get out: the texts of values and errors, and what hangs on a traceback."""
+"""Texts where a code, a secret or a phone could leak: those of values, errors and the frames of a traceback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def errors_of(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and everything that hangs on it as a cause or a context."""
+    """Yield an error and all errors chained to it."""
     waiting, seen = [error], set()
     while waiting:
         each = waiting.pop()
@@ -20,7 +20,7 @@ def errors_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """Yield all that logs show of a value or an error."""
+    """Yield all texts that a log could show for a value or an error."""
     yield f"{value!r} {value}"
     if isinstance(value, BaseException):
         yield "".join(traceback.format_exception(value))
@@ -29,7 +29,7 @@ def texts_of(value: Any) -> Iterator[str]:
 
 
 def locals_of(value: Any) -> Iterator[str]:
-    """Yield what error reporters show of our frames."""
+    """Yield the local variables that error reporters show for otpkit's frames."""
     for error in errors_of(value) if isinstance(value, BaseException) else ():
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if frame.f_globals.get("__name__", "").startswith("otpkit"):
@@ -37,7 +37,7 @@ def locals_of(value: Any) -> Iterator[str]:
 
 
 def ours_within(root: Any) -> Iterable[Any]:
-    """Yield every object of otpkit's own classes that can be reached from one."""
+    """Yield every object of otpkit's classes that is reachable from an object."""
     seen: dict[int, Any] = {}
     waiting = [root]
     while waiting:

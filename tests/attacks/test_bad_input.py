@@ -1,4 +1,4 @@
-"""Whatever is passed, a call gives an answer or one of our errors; what is malformed never reaches Redis."""
+"""For any argument a call returns a result or raises an error of otpkit. Malformed values never reach Redis."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from otpkit.core.crypto import Keys
 
 
 class Sly(str):
-    """A text that answers for itself."""
+    """A text whose length and equality lie."""
 
     __slots__ = ()
 
@@ -98,13 +98,13 @@ NO_CODES += ["123\u00a0456", "123\u2009456", "123\u2010456", "123–456", "123.4
 
 
 def brief(value: object) -> str:
-    """Name a case by its text, or by its type."""
+    """Return a short name of a case: its text or its type."""
     return ascii(value[:24]) if isinstance(value, str) else type(value).__name__
 
 
 @pytest.mark.parametrize("phone", NO_PHONES, ids=brief)
 def test_what_is_no_phone_is_a_phone_error_in_every_call(untouched: OTP, phone: Any) -> None:
-    """Nothing is asked of Redis, and the text of the error repeats nothing of a long input."""
+    """Redis is not called. The error does not repeat a long input."""
     calls = (
         untouched.issue,
         untouched.status,
@@ -122,7 +122,7 @@ def test_what_is_no_phone_is_a_phone_error_in_every_call(untouched: OTP, phone: 
 
 @pytest.mark.parametrize("phone", PHONES)
 def test_every_accepted_spelling_is_the_canonical_phone(memory_rig: Rig, phone: str) -> None:
-    """Issued by one spelling, verified by another, proved as E.164."""
+    """Any spelling can issue and verify, and the proof has E.164."""
     otp = memory_rig.heard()
     assert otp.issue(phone).phone == PHONE
     assert otp.status(PHONE).phone == PHONE
@@ -132,7 +132,7 @@ def test_every_accepted_spelling_is_the_canonical_phone(memory_rig: Rig, phone: 
 
 @pytest.mark.parametrize("code", NO_CODES, ids=brief)
 def test_what_is_no_code_reaches_no_redis(untouched: OTP, code: Any) -> None:
-    """It is malformed, whatever else is passed; the error repeats nothing of it."""
+    """The code is malformed with any other arguments. The error does not repeat it."""
     for options in ({}, {"ip": "1.2.3.4"}, {"idempotency_key": "form"}, {"bind": "session"}):
         with pytest.raises(MalformedCodeError) as caught:
             untouched.verify(PHONE, code, **options)
@@ -140,7 +140,7 @@ def test_what_is_no_code_reaches_no_redis(untouched: OTP, code: Any) -> None:
 
 
 def test_what_is_no_code_costs_no_attempt(memory_rig: Rig) -> None:
-    """After all of them the challenge takes five wrong codes, and the right one with blanks and hyphens."""
+    """Afterwards the challenge still has five attempts. The right code verifies with spaces and hyphens."""
     otp = memory_rig.heard()
     otp.issue(PHONE)
     for code in NO_CODES:
@@ -171,7 +171,7 @@ NO_TOKENS += ["x" * 2**20, "." * 2**20, "eyJhbGciOiJub25lIn0.e30.", "12345678901
 
 
 def test_what_is_no_token_of_ours_proves_nothing(memory_rig: Rig) -> None:
-    """Other types, other salts, other algorithms, bytes and altered texts are invalid, and reach no Redis."""
+    """Other types, other salts, other algorithms, bytes and altered texts are invalid, and do not reach Redis."""
     issuer = memory_rig.heard()
     issuer.issue(PHONE)
     token = issuer.verify(PHONE, memory_rig.outbox[-1].code).token
@@ -185,7 +185,7 @@ def test_what_is_no_token_of_ours_proves_nothing(memory_rig: Rig) -> None:
 
 
 def test_a_wrong_code_is_not_repeated_in_its_error(memory_rig: Rig) -> None:
-    """What was typed may be the code of another form."""
+    """The typed code may be the right code of another form."""
     otp = memory_rig.heard()
     otp.issue(PHONE)
     guess = wrong(memory_rig.outbox[-1].code)

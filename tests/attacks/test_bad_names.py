@@ -1,4 +1,4 @@
-"""Purposes, binds, keys, addresses and variables: any text is a name of its own, and nothing else is one."""
+"""Purposes, binds, keys, addresses and variables: every text is a distinct name, and other types are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXTS = ["\U0001f600", "\ud800", "\udfff\ud800", "a:b", "\0", "a\0b", "é", " ",
     "purpose", [None, 1, b"signup", "", "x" * 129, "\ud800", "a\udfff", "\ud83d\ude00", ["signup"], object()]
 )
 def test_what_is_no_purpose_is_the_developers_error(untouched: OTP, purpose: Any) -> None:
-    """In every call that takes one, before anything is asked of Redis."""
+    """Every call with a purpose refuses it before it calls Redis."""
     for call in (
         lambda: untouched.issue(PHONE, purpose),
         lambda: untouched.verify(PHONE, "123456", purpose),
@@ -33,7 +33,7 @@ def test_what_is_no_purpose_is_the_developers_error(untouched: OTP, purpose: Any
 
 @pytest.mark.parametrize("bind", [None, 1, b"session", ["session"], object()])
 def test_what_is_no_bind_is_the_developers_error(untouched: OTP, bind: Any) -> None:
-    """A session that is None must not pass for the empty bind."""
+    """A session that is None must not count as the empty bind."""
     for call in (
         lambda: untouched.issue(PHONE, bind=bind),
         lambda: untouched.verify(PHONE, "123456", bind=bind),
@@ -49,7 +49,7 @@ def test_what_is_no_bind_is_the_developers_error(untouched: OTP, bind: Any) -> N
 
 @pytest.mark.parametrize("text", TEXTS, ids=ascii)
 def test_any_text_is_a_purpose_a_bind_or_a_key(memory_rig: Rig, text: str) -> None:
-    """Emoji, separators and NUL are texts like any other, and in binds and keys half surrogate pairs too."""
+    """Emoji, separators and NUL are ordinary texts. Binds and keys may also contain lone surrogates."""
     otp = memory_rig.heard()
     purpose = "signup" if "\ud800" in text else text
     otp.issue(PHONE, purpose, bind=text, idempotency_key=text)
@@ -63,7 +63,7 @@ def test_any_text_is_a_purpose_a_bind_or_a_key(memory_rig: Rig, text: str) -> No
 
 
 def test_no_two_names_meet(memory_rig: Rig) -> None:
-    """Purpose, bind and key are told apart wherever their separators stand: each has a challenge of its own."""
+    """Purpose, bind and key stay distinct for any separators in them: each triple has its own challenge."""
     otp = memory_rig.heard(policy=Policy(sends="32/day"))
     names = [("a", "b:c"), ("a:b", "c"), ("a\0b", "c"), ("a", "b\0c"), ("a", "\0b\0c"), ("1:a1:b", "c"), ("a1:b", "c")]
     names += [("x", "\ud83d\ude00"), ("x", "\U0001f600"), ("\U0001f600", ""), ("é", ""), ("e\u0301", "")]
@@ -83,7 +83,7 @@ def test_no_two_names_meet(memory_rig: Rig) -> None:
 
 @pytest.mark.parametrize("key", ["", 1, b"key", True, ["key"], object()])
 def test_what_is_no_idempotency_key_is_the_developers_error(memory_rig: Rig, key: Any) -> None:
-    """An empty key would make one request of all."""
+    """With an empty key, all requests would count as one."""
     otp = memory_rig.heard()
     otp.issue(PHONE)
     token = otp.verify(PHONE, memory_rig.outbox[-1].code).token
@@ -98,7 +98,7 @@ def test_what_is_no_idempotency_key_is_the_developers_error(memory_rig: Rig, key
 
 
 def test_a_key_gives_no_proof_to_another_code(memory_rig: Rig) -> None:
-    """Whoever repeats a form's key with a guess gets no proof, and a repeated guess is counted once."""
+    """A guess with the key of a form never gets the form's proof. A repeated guess is counted once."""
     otp = memory_rig.heard()
     otp.issue(PHONE)
     code = memory_rig.outbox[-1].code
@@ -114,7 +114,7 @@ def test_a_key_gives_no_proof_to_another_code(memory_rig: Rig) -> None:
     [1, True, 16909060, b"1.2.3.4", b"\1\2\3\4", ["1.2.3.4"], "1.2.3.4/24", "::g", " 1.2.3.4", "localhost", "\ud800"],
 )
 def test_what_is_no_address_is_the_developers_error(untouched: OTP, ip: Any) -> None:
-    """Neither is it counted under a name of its own, nor ignored."""
+    """Such a value is neither counted as an address nor ignored."""
     for call in (lambda: untouched.issue(PHONE, ip=ip), lambda: untouched.verify(PHONE, "123456", ip=ip)):
         with pytest.raises(ConfigurationError, match="ip"):
             call()
@@ -122,7 +122,7 @@ def test_what_is_no_address_is_the_developers_error(untouched: OTP, ip: Any) -> 
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", "10.1.2.3", "192.168.0.1", "::1", "fe80::1", "::ffff:10.0.0.1", "fd00::1"])
 def test_a_proxys_address_is_not_counted_and_an_event_says_so(memory_rig: Rig, ip: str) -> None:
-    """Counting it would lock the whole site."""
+    """A count for the proxy would block the whole site."""
     otp = memory_rig.heard(policy=Policy(ip_sends="1/day"))
     for number in range(3):
         otp.issue(f"+861380013{number:04d}", ip=ip)
@@ -136,6 +136,6 @@ def test_a_proxys_address_is_not_counted_and_an_event_says_so(memory_rig: Rig, i
     "params", [[], "x", 1, {"product": 1}, {"product": None}, {1: "x"}, {"": "x"}, {"a b": "x"}, {"product": b"x"}]
 )
 def test_what_is_no_variable_is_refused_before_anything_is_reserved(untouched: OTP, params: Any) -> None:
-    """A bad variable costs no quota."""
+    """A bad variable uses up no limit."""
     with pytest.raises(ConfigurationError, match="params"):
         untouched.issue(PHONE, params=params)

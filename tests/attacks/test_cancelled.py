@@ -1,4 +1,4 @@
-"""A cancelled call does nothing further: the send stays, becomes uncertain after 30 s, and is never a rejection."""
+"""A cancelled call does nothing further: the send stays, is uncertain after 30 s, and never counts as rejected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def clock() -> MovableClock:
 
 @pytest.fixture
 def opened(server_url: str, namespace: str, clock: MovableClock) -> Callable[..., Any]:
-    """Open an AsyncOTP with a gateway; its events are collected."""
+    """Return a function that opens an AsyncOTP with a gateway and collects its events."""
 
     def opened(gateway: Any, events: list[Any]) -> Any:
         return calling("async-url", server_url, gateway, namespace=namespace, clock=clock, on_event=events.append)
@@ -44,7 +44,7 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
 
 
 async def assert_abandoned(otp: Any, clock: MovableClock, events: list[Any]) -> None:
-    """Pending for 30 s, then uncertain; counted; verifiable; and nothing was told of it."""
+    """Assert that the send is pending for 30 s, then uncertain, that it is counted, and that it caused no event."""
     assert (await otp.status(PHONE)).delivery == "pending"
     clock.advance(29)
     assert (await otp.status(PHONE)).delivery == "pending"
@@ -55,7 +55,7 @@ async def assert_abandoned(otp: Any, clock: MovableClock, events: list[Any]) -> 
 
 
 async def test_cancelled_in_an_async_gateway(opened: Any, clock: MovableClock) -> None:
-    """What was on its way may arrive, and its code is then right."""
+    """The message may still arrive, and then its code is right."""
     began, sent, events = asyncio.Event(), [], []
 
     async def gateway(message: Message) -> None:
@@ -72,7 +72,7 @@ async def test_cancelled_in_an_async_gateway(opened: Any, clock: MovableClock) -
 
 
 async def test_cancelled_while_a_thread_sends(opened: Any, clock: MovableClock) -> None:
-    """The thread can't be stopped; what it ends with, be it an error, changes nothing any more."""
+    """The thread can't be stopped. Its later result or error has no effect."""
     began, go, ended, events = threading.Event(), threading.Event(), threading.Event(), []
 
     def gateway(message: Message) -> None:
@@ -91,7 +91,7 @@ async def test_cancelled_while_a_thread_sends(opened: Any, clock: MovableClock) 
 
 
 class Steps(Gateway):
-    """A gateway of two steps, which notes whether the second was reached, and what was thrown into it."""
+    """A gateway with two steps. It records if the second was reached, and the error raised into it."""
 
     name = "steps"
 
@@ -114,7 +114,7 @@ class Steps(Gateway):
 
 
 async def test_cancelled_in_a_gateway_of_several_steps(opened: Any, clock: MovableClock) -> None:
-    """No further step is made; the flow is closed, as any generator is."""
+    """No further step runs, and the flow is closed like any generator."""
     gateway, events = Steps(), []
     async with opened(gateway, events) as otp:
         task = asyncio.ensure_future(otp.issue(PHONE))
@@ -125,7 +125,7 @@ async def test_cancelled_in_a_gateway_of_several_steps(opened: Any, clock: Movab
 
 
 async def test_a_cancellation_that_was_swallowed_is_one(opened: Any, clock: MovableClock) -> None:
-    """A gateway's, or Python 3.11's `wait_for` under redis-py: the call ends all the same, and does not settle."""
+    """A gateway, or Python 3.11's `wait_for` in redis-py, may swallow it. The call ends anyway, and does not settle."""
     began, events = asyncio.Event(), []
 
     async def gateway(message: Message) -> None:
@@ -141,7 +141,7 @@ async def test_a_cancellation_that_was_swallowed_is_one(opened: Any, clock: Mova
 
 
 async def test_a_task_that_outlived_an_earlier_cancellation_may_still_call(opened: Any) -> None:
-    """Whoever catches his own cancellation, and then cleans up, is served."""
+    """A task that catches its own cancellation can call `issue` for its clean-up."""
 
     async def stubborn(otp: Any) -> Any:
         try:
@@ -157,7 +157,7 @@ async def test_a_task_that_outlived_an_earlier_cancellation_may_still_call(opene
 
 
 async def test_a_timeout_around_issue_is_a_cancellation(opened: Any, clock: MovableClock) -> None:
-    """`asyncio.timeout` cancels, and the send is as uncertain as any that was cancelled."""
+    """`asyncio.timeout` cancels the call, and the send becomes uncertain."""
     events: list[Any] = []
 
     async def gateway(message: Message) -> None:
@@ -173,7 +173,7 @@ async def test_a_timeout_around_issue_is_a_cancellation(opened: Any, clock: Mova
 
 @pytest.fixture(params=["valkey async-client", "redis async-url"])
 def seat(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """Only tasks can be cancelled."""
+    """Return a server's URL and an async kind of caller, because only tasks can be cancelled."""
     server, kind = request.param.split()
     return request.getfixturevalue(f"{server}_url"), kind
 
@@ -185,7 +185,7 @@ async def stage(proxy: Proxy, seat_url: str, kind: str, namespace: str) -> Async
 
 
 async def _cancel_in(stage: Proxied, script: str, call: Any) -> None:
-    """Cancel a call when the server has run its script and the reply is held back."""
+    """Cancel a call after the server has run its script, while the proxy holds the reply back."""
     loop, task = asyncio.get_running_loop(), asyncio.ensure_future(call)
     cancel = (loop.call_later, 0.02, task.cancel)
     stage.proxy.expect(script, Fault("delay", seconds=WAIT_S, between=lambda: loop.call_soon_threadsafe(*cancel)))
@@ -194,7 +194,7 @@ async def _cancel_in(stage: Proxied, script: str, call: Any) -> None:
 
 
 async def test_cancelled_while_reserving(stage: Proxied) -> None:
-    """Reserved it may be, but nothing is handed over."""
+    """The send may be reserved, but no message is sent."""
     await _cancel_in(stage, "reserve", stage.caller.issue(PHONE))
     assert len(stage.outbox) == 0
     assert (await stage.caller.status(PHONE)).delivery == "pending"
@@ -204,14 +204,14 @@ async def test_cancelled_while_reserving(stage: Proxied) -> None:
 
 
 async def test_cancelled_while_settling(stage: Proxied) -> None:
-    """The message is out, and its code is right."""
+    """The message was sent, and its code verifies."""
     await _cancel_in(stage, "settle", stage.caller.issue(PHONE))
     assert (await stage.caller.status(PHONE)).delivery == "accepted"
     assert await stage.caller.verify(PHONE, stage.code)
 
 
 async def test_cancelled_while_undoing(stage: Proxied) -> None:
-    """What was undone is undone once."""
+    """The undo happens once."""
     stage.outbox.reject_next()
     await _cancel_in(stage, "undo", stage.caller.issue(PHONE))
     assert await stage.caller.status(PHONE) is None
@@ -219,7 +219,7 @@ async def test_cancelled_while_undoing(stage: Proxied) -> None:
 
 
 async def test_cancelled_while_verifying(stage: Proxied) -> None:
-    """With a key the form that is sent again gets the proof; without one the code is used up, and counted once."""
+    """With a key, the repeated form gets the proof. Without one, the code is consumed. Each call counts once."""
     await stage.caller.issue(PHONE)
     await _cancel_in(stage, "verify", stage.caller.verify(PHONE, wrong(stage.code)))
     assert (await stage.caller.status(PHONE)).attempts_left == 4
@@ -230,7 +230,7 @@ async def test_cancelled_while_verifying(stage: Proxied) -> None:
 
 
 async def test_a_cancelled_call_spoils_no_other(stage: Proxied) -> None:
-    """The connection that it left in the middle of a reply is not used by the next caller."""
+    """The connection with a partly read reply is not used by the next caller."""
     assert isinstance(stage.caller.otp, AsyncOTP)
     for number in range(5):
         await _cancel_in(stage, "status", stage.caller.status(PHONE))

@@ -1,4 +1,4 @@
-"""The attack catalogue, rows 17–25 and 30–32: leaks, what codes and proofs are tied to, what limits count."""
+"""The attack catalogue, rows 17–25 and 30–32: leaks, the binding of codes and proofs, and the reach of limits."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from otpkit import (
 from otpkit.core import tokens
 
 
-def test_row_17_an_issue_gives_no_code_away(rig: Rig) -> None:
-    """Row 17: neither what `issue` returns, nor its pickle, nor an error's evidence holds the code."""
+def test_row_17_an_issue_reveals_no_code(rig: Rig) -> None:
+    """Row 17: neither the result of `issue`, nor its pickle, nor an error's evidence contains the code."""
     otp = rig.heard(policy=Policy(code_length=10))
     challenge = otp.issue(PHONE)
     refused = outcome(otp.issue, PHONE)
@@ -36,7 +36,7 @@ def test_row_17_an_issue_gives_no_code_away(rig: Rig) -> None:
 
 
 def test_row_18_a_failing_gateway_gets_the_code_into_no_log(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    """Row 18: the exception of a provider holds code and phone; the log and the events do not."""
+    """Row 18: a provider's exception contains the code and the phone, but the log and the events do not."""
     caplog.set_level(logging.DEBUG)
     sent: list[Any] = []
 
@@ -52,7 +52,7 @@ def test_row_18_a_failing_gateway_gets_the_code_into_no_log(rig: Rig, caplog: py
 
 
 def test_row_19_codes_come_from_no_seed(memory_rig: Rig) -> None:
-    """Row 19, predictable randomness: the same seed twice gives one phone another code."""
+    """Row 19, predictable randomness: with the same seed twice, one phone gets different codes."""
     otp = memory_rig.heard(policy=Policy(code_length=10))
     for _ in range(4):
         random.seed(0)
@@ -65,7 +65,7 @@ def test_row_19_codes_come_from_no_seed(memory_rig: Rig) -> None:
 def test_row_19_the_same_nonce_makes_another_code_for_another_phone(
     memory_rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row 19: even a repeated nonce tells nothing of another phone's, purpose's or bind's code."""
+    """Row 19: a repeated nonce reveals nothing about the code of another phone, purpose or bind."""
     monkeypatch.setattr("otpkit.core.issue.new_ids", lambda: (b"\0" * 16, b"\0" * 16))
     otp = memory_rig.heard(policy=Policy(code_length=10, sends="32/day"))
     for phone, purpose, bind in ((PHONE, "a", ""), (OTHER_PHONE, "a", ""), (PHONE, "b", ""), (PHONE, "a", "b")):
@@ -75,7 +75,7 @@ def test_row_19_the_same_nonce_makes_another_code_for_another_phone(
 
 
 def test_row_20_a_code_of_one_purpose_is_worth_nothing_in_another(rig: Rig) -> None:
-    """Row 20, purpose confusion: a signup's code resets nothing, with or without a reset's own code live."""
+    """Row 20, purpose confusion: a signup's code can't reset a password, with or without a live code for the reset."""
     otp = rig.heard(policy=Policy(sends="32/day"))
     otp.issue(PHONE, "signup")
     code = rig.outbox[-1].code
@@ -91,7 +91,7 @@ def test_row_20_a_code_of_one_purpose_is_worth_nothing_in_another(rig: Rig) -> N
 
 
 def test_row_20_a_code_of_one_session_is_worth_nothing_in_another(rig: Rig) -> None:
-    """Row 20: neither the code nor the proof of one bind serves another, or none."""
+    """Row 20: neither the code nor the proof of one bind is valid for another bind or for none."""
     otp = rig.heard(policy=Policy(sends="32/day"))
     otp.issue(PHONE, bind="transfer:42:100.00")
     code = rig.outbox[-1].code
@@ -106,7 +106,7 @@ def test_row_20_a_code_of_one_session_is_worth_nothing_in_another(rig: Rig) -> N
 
 
 def test_row_21_a_proof_is_of_one_phone(rig: Rig) -> None:
-    """Row 21, phone swap: who verified his own phone redeems nothing for the victim's."""
+    """Row 21, phone swap: an attacker's proof of their own phone can't be redeemed for the victim's phone."""
     otp = rig.heard()
     otp.issue(PHONE)
     proof = otp.verify(PHONE, rig.outbox[-1].code)
@@ -120,7 +120,7 @@ def test_row_21_a_proof_is_of_one_phone(rig: Rig) -> None:
 
 
 def test_row_22_a_token_is_redeemed_once(rig: Rig) -> None:
-    """Row 22: of parallel redemptions one succeeds, and no other way of writing the token gives a second."""
+    """Row 22: one of several parallel redemptions succeeds, and no other spelling of the token allows a second."""
     otp = rig.heard()
     otp.issue(PHONE)
     token = otp.verify(PHONE, rig.outbox[-1].code).token
@@ -130,7 +130,7 @@ def test_row_22_a_token_is_redeemed_once(rig: Rig) -> None:
 
 
 def test_row_23_many_addresses_are_one_phone(rig: Rig) -> None:
-    """Row 23, limits by address alone: from a thousand addresses one phone gets one message and five comparisons."""
+    """Row 23, limits by address only: calls from many addresses get one message and five comparisons for a phone."""
     otp = rig.heard()
     addresses = [f"1.{number // 250}.{number % 250}.7" for number in range(200)]
     assert names(outcome(otp.issue, PHONE, ip=ip) for ip in addresses) == {"Challenge": 1, "RateLimitError": 199}
@@ -141,7 +141,7 @@ def test_row_23_many_addresses_are_one_phone(rig: Rig) -> None:
 
 @pytest.mark.parametrize("ip", ["1.2.3.4, 9.9.9.9", "unknown", "1.2.3.4:443", "1.2.3.4\n", "01.2.3.4", "1.2.3", ""])
 def test_row_24_a_forwarded_list_is_no_address(memory_rig: Rig, ip: str) -> None:
-    """Row 24, header spoofing: what may be any visitor's text is an error, never a bucket of its own."""
+    """Row 24, header spoofing: a text that a visitor can choose is an error, never an address with its own count."""
     otp = memory_rig.heard()
     for call in (lambda: otp.issue(PHONE, ip=ip), lambda: otp.verify(PHONE, "123456", ip=ip)):
         with pytest.raises(ConfigurationError):
@@ -157,7 +157,7 @@ def test_row_24_a_forwarded_list_is_no_address(memory_rig: Rig, ip: str) -> None
     ],
 )
 def test_row_25_spellings_of_an_address_share_a_bucket(memory_rig: Rig, addresses: list[str]) -> None:
-    """Row 25: an IPv4-mapped address is the IPv4 one, and all of an IPv6 /64 is one visitor."""
+    """Row 25: an IPv4-mapped address equals the IPv4 address, and an IPv6 /64 is one visitor."""
     otp = memory_rig.heard(policy=Policy(ip_sends=f"{(len(addresses) - 1) * (5 if ':' in addresses[0] else 1)}/hour"))
     for number, ip in enumerate(addresses[1:]):
         otp.issue(f"+861380013{number:04d}", ip=ip)
@@ -168,7 +168,7 @@ def test_row_25_spellings_of_an_address_share_a_bucket(memory_rig: Rig, addresse
 
 
 def test_row_30_what_pumping_may_cost_is_bounded(rig: Rig) -> None:
-    """Row 30, SMS pumping: sequential numbers stop at the region's cap and at the total, foreign ones at once."""
+    """Row 30, SMS pumping: sequential numbers stop at the region's limit and at the total, foreign numbers at once."""
     phones = [f"+861380013{number:04d}" for number in range(30)]
     regional = rig.heard(policy=Policy(region_sends={"CN": "7/day"}, total_sends="9/day"))
     scopes = Counter(getattr(outcome(regional.issue, phone), "scope", "sent") for phone in phones)
@@ -183,7 +183,7 @@ def test_row_30_what_pumping_may_cost_is_bounded(rig: Rig) -> None:
 
 
 def test_row_30_fifty_issues_at_once_send_one_message(rig: Rig) -> None:
-    """Row 30: parallel calls for one phone cost one message."""
+    """Row 30: parallel calls for one phone send one message."""
     otp = rig.heard()
     assert names(together(50, lambda _: otp.issue(PHONE))) == {"Challenge": 1, "RateLimitError": 49}
     assert len(rig.outbox) == 1
@@ -193,7 +193,7 @@ def test_row_30_fifty_issues_at_once_send_one_message(rig: Rig) -> None:
 def test_row_31_without_the_store_nothing_is_sent_or_granted(
     memory_rig: Rig, monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
 ) -> None:
-    """Row 31, failing open: where Redis does not answer no call succeeds, and the gateway is not asked."""
+    """Row 31, failing open: without Redis no call succeeds, and the gateway is not called."""
     rig = memory_rig
     otp = rig.heard()
     otp.issue(OTHER_PHONE)
@@ -221,11 +221,11 @@ def test_row_31_without_the_store_nothing_is_sent_or_granted(
 
 
 def test_row_32_a_miss_costs_what_a_hit_costs(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 32, timing: with and without a live code a verify makes the same MACs and sends Redis as much."""
+    """Row 32, timing: with and without a live code, `verify` computes the same MACs and sends Redis the same amount."""
     rig = memory_rig
     otp = rig.heard()
     otp.issue(PHONE)
-    outcome(otp.verify, OTHER_PHONE, "123456")  # the server knows the script from here on
+    outcome(otp.verify, OTHER_PHONE, "123456")  # Now the server knows the script.
     asked: list[list[int]] = []
     execute = rig.shared.execute_command
 
@@ -242,7 +242,7 @@ def test_row_32_a_miss_costs_what_a_hit_costs(memory_rig: Rig, monkeypatch: pyte
 
 
 def test_row_32_digests_are_compared_in_constant_time(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 32: a token's bind is compared by `compare_digest`, on bytes; what Redis compares is a keyed hash."""
+    """Row 32: `compare_digest` compares a token's bind as bytes. Redis compares only a keyed hash."""
     rig = memory_rig
     otp = rig.heard()
     otp.issue(PHONE, bind="é")
@@ -259,7 +259,7 @@ def test_row_32_digests_are_compared_in_constant_time(memory_rig: Rig, monkeypat
 
 
 def test_a_rejection_reaches_the_caller(memory_rig: Rig) -> None:
-    """The swallowed send error, a kin of row 31: what was certainly not sent is never called sent."""
+    """A relative of row 31, the swallowed send error: a message that was not sent never counts as sent."""
     memory_rig.outbox.reject_next()
     with pytest.raises(GatewayRejectedError):
         memory_rig.heard().issue(PHONE)

@@ -1,14 +1,14 @@
-"""The attack catalogue, rows 1–9 and 26–29: guessing, reusing and outliving codes.
+"""The attack catalogue, rows 1–9 and 26–29: codes that are guessed, reused or expired.
 
-Rows of the catalogue that no test here bears, and why:
+Parts of the catalogue without a test here, and the reasons:
 
 ====  ============================================================================================================
 row   reason
 ====  ============================================================================================================
-16    batches over GraphQL: there is no such interface; lists in place of a code are tested
-24    headers: the library reads none, `ip` is an argument; a forwarded list in it is tested
-29    a breaker over all failures is not part of the policy; what one address may spray is tested
-33    what a browser does with a response: there is none; the token's own strength is tested
+16    batches over GraphQL: there is no such interface; lists instead of a code are tested
+24    headers: the library reads none; `ip` is an argument, and a forwarded list as its value is tested
+29    a breaker over all failures is not part of the policy; the limit of one address is tested
+33    a response in a browser: the library has none; the token's own strength is tested
 ====  ============================================================================================================
 """
 
@@ -30,7 +30,7 @@ MANY_SENDS = "32/day"
 
 
 def test_row_1_parallel_right_answers_give_one_proof(rig: Rig) -> None:
-    """Row 1, verify race: of many right answers at once, one is proved."""
+    """Row 1, verify race: of many parallel right answers, one gets a proof."""
     otp = rig.heard()
     otp.issue(PHONE)
     outcomes = together(24, lambda _: otp.verify(PHONE, rig.outbox[-1].code))
@@ -38,7 +38,7 @@ def test_row_1_parallel_right_answers_give_one_proof(rig: Rig) -> None:
 
 
 def test_row_2_parallel_wrong_answers_are_compared_five_times(rig: Rig) -> None:
-    """Row 2, counter race: of many wrong answers at once, no more are compared than one challenge takes."""
+    """Row 2, counter race: of many parallel wrong answers, only as many are compared as a challenge has attempts."""
     otp = rig.heard()
     otp.issue(PHONE)
     outcomes = together(40, lambda _: otp.verify(PHONE, wrong(rig.outbox[-1].code)))
@@ -56,7 +56,7 @@ def test_row_3_a_resend_renews_no_attempts(rig: Rig) -> None:
 
 
 def test_row_3_guessing_and_resending_ends_at_the_failure_budget(rig: Rig) -> None:
-    """Row 3: ten rounds of an issue and five guesses come to twenty comparisons, not fifty."""
+    """Row 3: ten rounds of an issue and five guesses allow twenty comparisons, not fifty."""
     otp = rig.heard(policy=Policy(sends=MANY_SENDS))
     compared = 0
     for _ in range(10):
@@ -71,7 +71,7 @@ def test_row_3_guessing_and_resending_ends_at_the_failure_budget(rig: Rig) -> No
 
 
 def test_row_4_wrong_codes_stay_counted_after_a_restart(rig: Rig) -> None:
-    """Row 4: after seven wrong codes, over two processes' lives, the right one fails."""
+    """Row 4: five wrong codes before and after a restart end the challenge, and then the right one fails."""
     first = rig.heard()
     first.issue(PHONE)
     code = rig.outbox[-1].code
@@ -86,7 +86,7 @@ def test_row_4_wrong_codes_stay_counted_after_a_restart(rig: Rig) -> None:
 
 @pytest.mark.parametrize("decode_responses", [True, False])
 def test_row_5_the_block_holds_however_replies_are_decoded(rig: Rig, decode_responses: bool) -> None:
-    """Row 5: a counter that comes back as text still blocks."""
+    """Row 5: the block also works if the counter is returned as text."""
     client = rig.client(decode_responses=decode_responses)
     otp = rig.heard(redis=client, policy=Policy(max_consecutive_failures=3))
     otp.issue(PHONE)
@@ -98,7 +98,7 @@ def test_row_5_the_block_holds_however_replies_are_decoded(rig: Rig, decode_resp
 
 
 def test_row_6_a_flood_of_verifies_alone_is_limited_for_a_while(rig: Rig) -> None:
-    """Row 6: guesses where no code is are limited by address, and the limit ends with its window."""
+    """Row 6: an address has a limit of guesses without a challenge, and the limit ends with its window."""
     otp = rig.heard(policy=Policy(ip_failures="10/hour"))
     guesses = [outcome(otp.verify, PHONE, "123456", ip="1.2.3.4") for _ in range(12)]
     assert names(guesses) == {"ExpiredCodeError": 10, "RateLimitError": 2}
@@ -110,7 +110,7 @@ def test_row_6_a_flood_of_verifies_alone_is_limited_for_a_while(rig: Rig) -> Non
 
 
 def test_row_7_the_sixth_guess_is_refused_unread(rig: Rig) -> None:
-    """Row 7: after five wrong codes the right one is worth nothing."""
+    """Row 7: after five wrong codes the right one is refused."""
     otp = rig.heard()
     otp.issue(PHONE)
     code = rig.outbox[-1].code
@@ -121,7 +121,7 @@ def test_row_7_the_sixth_guess_is_refused_unread(rig: Rig) -> None:
 
 
 def test_row_8_a_code_ends_with_its_life(rig: Rig) -> None:
-    """Row 8: right a second before its end, expired at it, and Redis forgets it by itself."""
+    """Row 8: a code verifies until its end and has expired then. Its key has an expiry in Redis."""
     otp = rig.heard(policy=Policy(sends=MANY_SENDS))
     challenge = otp.issue(PHONE)
     assert all(0 < life <= (DAY + MINUTE) * 1000 for life in rig.lives().values())
@@ -134,7 +134,7 @@ def test_row_8_a_code_ends_with_its_life(rig: Rig) -> None:
 
 
 def test_row_8_resends_prolong_no_code_beyond_ten_minutes(rig: Rig) -> None:
-    """Row 8: sent again and again, a code ends 600 s after it was first sent."""
+    """Row 8: a code that is resent repeatedly expires 600 s after the first send."""
     otp = rig.heard(policy=Policy(sends=MANY_SENDS))
     otp.issue(PHONE)
     first = rig.outbox[0].code
@@ -148,7 +148,7 @@ def test_row_8_resends_prolong_no_code_beyond_ten_minutes(rig: Rig) -> None:
 
 
 def test_row_9_a_code_is_used_up(rig: Rig) -> None:
-    """Row 9: the second verify by the same code fails, and so does a second use of its proof."""
+    """Row 9: the second verification with the same code fails, and so does the second redemption of its proof."""
     otp = rig.heard()
     otp.issue(PHONE, "reset")
     proof = otp.verify(PHONE, rig.outbox[-1].code, "reset")
@@ -160,15 +160,15 @@ def test_row_9_a_code_is_used_up(rig: Rig) -> None:
 
 
 def test_row_26_limits_are_shared_by_all_instances_and_outlive_them(rig: Rig) -> None:
-    """Row 26: two instances and a restarted one count together."""
+    """Row 26: two instances and a restarted one share their counts."""
     for _ in range(2):
         with pytest.raises(RateLimitError):
             [rig.heard(redis=rig.client()).issue(PHONE) for _ in range(2)]
     assert len(rig.outbox) == 1
 
 
-def test_row_27_guesses_without_a_code_lock_nobody_out(memory_rig: Rig) -> None:
-    """Row 27: a thousand guesses where no code is leave the owner all that he had."""
+def test_row_27_guesses_without_a_code_lock_no_phone(memory_rig: Rig) -> None:
+    """Row 27: a thousand guesses without a challenge do not limit the owner of the phone."""
     rig = memory_rig
     otp = rig.heard()
     assert names(outcome(otp.verify, PHONE, "123456") for _ in range(1000)) == {"ExpiredCodeError": 1000}
@@ -177,7 +177,7 @@ def test_row_27_guesses_without_a_code_lock_nobody_out(memory_rig: Rig) -> None:
 
 
 def test_row_28_a_lock_holds_on_every_path(rig: Rig) -> None:
-    """Row 28: locked by wrong codes for a login, a phone is locked for a reset as well, right code or not."""
+    """Row 28: wrong codes for a login block the phone for a reset too, even with the right code."""
     otp = rig.heard(policy=Policy(max_consecutive_failures=5, sends=MANY_SENDS))
     otp.issue(PHONE, "reset")
     reset_code = rig.outbox[-1].code
@@ -190,7 +190,7 @@ def test_row_28_a_lock_holds_on_every_path(rig: Rig) -> None:
 
 
 def test_row_29_one_code_over_many_phones_is_limited_by_address(rig: Rig) -> None:
-    """Row 29, inverted guessing: whoever tries one code at many phones runs out of guesses, live codes or not."""
+    """Row 29, inverted guessing: one code tried at many phones uses up the address's guesses, for any live codes."""
     otp = rig.heard(policy=Policy(ip_failures="10/hour"))
     phones = [f"+861380013{number:04d}" for number in range(15)]
     for phone in phones[:5]:

@@ -1,4 +1,4 @@
-"""The attack catalogue, rows 10–16, 33 and 34: what is passed for a phone, a code, a token or a message."""
+"""The attack catalogue, rows 10–16, 33 and 34: malformed or hostile phones, codes, tokens and message texts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ARABIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
 
 
 def test_row_10_another_spelling_of_a_used_code_is_used_as_well(rig: Rig) -> None:
-    """Row 10: blanks and hyphens are forgiven, and give no second use."""
+    """Row 10: spaces and hyphens are ignored, and do not allow a second use."""
     otp = rig.heard()
     otp.issue(PHONE)
     code = rig.outbox[-1].code
@@ -35,7 +35,7 @@ def test_row_10_another_spelling_of_a_used_code_is_used_as_well(rig: Rig) -> Non
 
 
 def test_row_11_digits_of_other_scripts_are_no_digits(rig: Rig) -> None:
-    """Row 11: what `\\d`, `isdigit` or `int` take for the right code is malformed, and costs no attempt."""
+    """Row 11: spellings that only `\\d`, `isdigit` or `int` accept are malformed, and count no attempt."""
     otp = rig.heard()
     otp.issue(PHONE)
     code = rig.outbox[-1].code
@@ -61,7 +61,7 @@ STRANGE += ["13800138000\n", "𝟏𝟑𝟖𝟎𝟎𝟏𝟑𝟖𝟎𝟎𝟎", "00
 
 
 def test_row_12_every_accepted_spelling_is_one_phone(rig: Rig) -> None:
-    """Row 12, aliasing: one spelling's send uses up the minute of all others, and one code answers for all."""
+    """Row 12, aliasing: a send to one spelling counts for all, and one code verifies with all."""
     otp = rig.heard()
     otp.issue(ALIASES[0])
     for spelling in ALIASES:
@@ -74,15 +74,15 @@ def test_row_12_every_accepted_spelling_is_one_phone(rig: Rig) -> None:
 
 @pytest.mark.parametrize("spelling", STRANGE)
 def test_row_12_every_other_spelling_is_refused(memory_rig: Rig, spelling: str) -> None:
-    """Row 12, aliasing: what only a lenient reader takes for the number opens no second bucket."""
+    """Row 12, aliasing: a spelling that only a lenient parser accepts gets no separate count."""
     with pytest.raises(PhoneError):
         memory_rig.heard().issue(spelling)
     assert not memory_rig.outbox
 
 
 @pytest.mark.parametrize("spelling", ["+86138OO138OOO", "138FLOWERS0", "1-380-0138-OOO", "+86 138 0013 8OOO"])
-def test_row_13_letters_are_nobodys_number(memory_rig: Rig, spelling: str) -> None:
-    """Row 13, vanity letters: none is turned into a digit, and so into somebody else's number."""
+def test_row_13_letters_are_no_digits(memory_rig: Rig, spelling: str) -> None:
+    """Row 13, vanity letters: no letter becomes a digit, which could result in another person's number."""
     with pytest.raises(PhoneError):
         memory_rig.heard().issue(spelling)
 
@@ -90,7 +90,7 @@ def test_row_13_letters_are_nobodys_number(memory_rig: Rig, spelling: str) -> No
 @pytest.mark.parametrize("code", ["", None, " ", "-", "      ", "null", "undefined"])
 @pytest.mark.parametrize("issued", [True, False])
 def test_row_14_nothing_is_no_code(memory_rig: Rig, code: object, issued: bool) -> None:
-    """Row 14: an empty code is malformed, whether a code is live or none ever was."""
+    """Row 14: an empty code is malformed, with or without a live challenge."""
     otp = memory_rig.heard()
     if issued:
         otp.issue(PHONE)
@@ -102,7 +102,7 @@ def test_row_14_nothing_is_no_code(memory_rig: Rig, code: object, issued: bool) 
     "code", [True, 123456, 1.0, ["1", "2"], {"$ne": ""}, b"123456", bytearray(6), "1" * 2**20, object(), {"1": 1}]
 )
 def test_row_15_what_is_no_text_is_no_code(memory_rig: Rig, code: object) -> None:
-    """Row 15: booleans, numbers, arrays and objects from JSON are malformed, as is a megabyte."""
+    """Row 15: booleans, numbers, arrays and objects from JSON are malformed, and so is a text of a megabyte."""
     otp = memory_rig.heard()
     otp.issue(PHONE)
     with pytest.raises(MalformedCodeError):
@@ -111,7 +111,7 @@ def test_row_15_what_is_no_text_is_no_code(memory_rig: Rig, code: object) -> Non
 
 
 def test_row_16_a_list_of_codes_is_no_batch(rig: Rig) -> None:
-    """Row 16, batching: a list with the right code in it is refused, and single guesses are each counted."""
+    """Row 16, batching: a list that contains the right code is refused, and each single guess is counted."""
     otp = rig.heard()
     otp.issue(PHONE)
     code = rig.outbox[-1].code
@@ -122,7 +122,7 @@ def test_row_16_a_list_of_codes_is_no_batch(rig: Rig) -> None:
 
 
 def test_row_33_a_token_can_be_neither_forged_nor_changed(memory_rig: Rig) -> None:
-    """Row 33: a flipped bit, `alg: none`, another purpose, bind or phone, and an expired token prove nothing."""
+    """Row 33: a flipped bit, `alg: none`, another purpose, bind or phone, and an expired token are refused."""
     rig = memory_rig
     otp = rig.heard()
     otp.issue(PHONE, bind="session")
@@ -131,7 +131,7 @@ def test_row_33_a_token_can_be_neither_forged_nor_changed(memory_rig: Rig) -> No
     payload, _, signature = token.rpartition(".")
     header = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).decode().rstrip("=")
     forged = [f"{header}.{payload}.", f"{payload}.", payload, f"{payload}.{signature[::-1]}", token + "A"]
-    # All places but the last: its character has two bits that no signature needs.
+    # All places except the last: two bits of its character do not belong to the signature.
     forged += [token[:at] + ("B" if token[at] == "A" else "A") + token[at + 1 :] for at in range(len(token) - 1)]
     for each in forged:
         with pytest.raises(InvalidTokenError):
@@ -156,7 +156,7 @@ INJECTION = "阿里\n@evil.example #999999"
 
 @pytest.mark.parametrize("value", [INJECTION, "a\rb", "a\u2028b", "a\u202eb", "\0", "\ud800"])
 def test_row_34_no_value_adds_a_line_to_a_message(memory_rig: Rig, value: str) -> None:
-    """Row 34, message injection: refused in the template, and in `params` before anything is reserved."""
+    """Row 34, message injection: the template refuses it, and so do `params`, before anything is reserved."""
     for build in (
         lambda: Template("SMS_1", sign_name=value),
         lambda: Template("SMS_1", sign_name="x", params={"code": "{code}", "product": value}),
@@ -169,7 +169,7 @@ def test_row_34_no_value_adds_a_line_to_a_message(memory_rig: Rig, value: str) -
 
 
 def test_row_34_values_are_taken_literally(memory_rig: Rig) -> None:
-    """Row 34: `{code}` in a value of the caller's is text, and the variable with the code is nobody's to set."""
+    """Row 34: `{code}` in a caller's value stays text, and no caller can set the variable with the code."""
     otp = memory_rig.heard()
     with pytest.raises(ConfigurationError):
         otp.issue(PHONE, params={"code": "999999"})

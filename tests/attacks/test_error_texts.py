@@ -1,4 +1,4 @@
-"""Each error says what is wrong, who must act, and what to do; its message speaks to the person at the form."""
+"""Each error states the problem, the party that must act, and the remedy. Its `message` is for the visitor."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def _rejected(rig: Rig) -> Any:
     return outcome(rig.heard().issue, PHONE)
 
 
-TEXTS: dict[str, tuple[Raise, str, str]] = {  # by name: how it comes, words of its problem, words of its remedy
+# By name: the cause of the error, words of its problem, words of its remedy.
+TEXTS: dict[str, tuple[Raise, str, str]] = {
     "PhoneError": (
         lambda rig: outcome(rig.heard().issue, "x"),
         "Not a mobile number: ",
@@ -70,7 +71,7 @@ TEXTS: dict[str, tuple[Raise, str, str]] = {  # by name: how it comes, words of 
     ),
     "RateLimitError": (
         lambda rig: _after_a_code(rig, lambda otp, _: outcome(otp.issue, PHONE)),
-        "Policy.sends allows (1/minute). Nothing was sent or verified.",
+        "Policy.sends and device_sends allow (1/minute). Nothing was sent or verified.",
         "The same call may succeed in 60 s",
     ),
     "RateLimitError of the gateway": (
@@ -114,7 +115,7 @@ TEXTS: dict[str, tuple[Raise, str, str]] = {  # by name: how it comes, words of 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_an_error_says_what_is_wrong_and_what_to_do(memory_rig: Rig, name: str) -> None:
-    """For the developer and the log in `str`, for the person in both languages; neither with the number."""
+    """`str` is for the developer and the log, `message` for the visitor in both languages. None contains the number."""
     provoke, problem, remedy = TEXTS[name]
     error = provoke(memory_rig)
     assert isinstance(error, OTPError)

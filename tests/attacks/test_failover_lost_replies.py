@@ -1,4 +1,4 @@
-"""What gateways share in Redis, through lost replies: each failure counts once, and no message depends on it."""
+"""The gateways' shared state in Redis under lost replies: each failure counts once, and no message depends on it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ OFTEN = Policy(sends="32/day")
 
 
 class Pushing(Outbox):
-    """A gateway whose provider pushes what became of the messages that it names."""
+    """A gateway whose provider pushes deliveries."""
 
     name = "pushing"
 
     def receipts(self, push: Push) -> Receipts:
-        """Take what stands there at its word."""
+        """Return the deliveries of a push without any check."""
         return Receipts(tuple(Delivery(state="delivered", phone=PHONE, send_id=each) for each in json.loads(push.body)))
 
 
 class Two:
-    """Two gateways behind one caller; the first is out of order as often as it is told."""
+    """Two gateways of one caller. The test decides the rejections of the first."""
 
     def __init__(self) -> None:
         self.first, self.second = Pushing(), Outbox()
@@ -40,7 +40,7 @@ class Two:
 
 
 def rested(url: str, namespace: str) -> dict[bytes, bytes]:
-    """Return what is kept of gateways, failures first."""
+    """Return the stored number of failures of each gateway."""
     with redis.Redis.from_url(url) as server:
         found: dict[bytes, bytes] = server.hgetall(f"{namespace}:{{gateways}}:g")
     return {name: value.split()[0] for name, value in found.items()}
@@ -51,7 +51,7 @@ def rested(url: str, namespace: str) -> dict[bytes, bytes]:
 async def test_a_failure_counts_once(
     proxy: Proxy, seat_url: str, namespace: str, kind: str, script: str, action: Any
 ) -> None:
-    """And the next gateway sends one message."""
+    """The next gateway sends one message."""
     two = Two()
     async with calling(kind, proxy.url, two.gateway, namespace=namespace, policy=OFTEN) as caller:
         two.first.reject_next()
@@ -62,10 +62,10 @@ async def test_a_failure_counts_once(
     assert rested(seat_url, namespace) == {b"pushing": b"1"}
 
 
-async def test_a_message_is_sent_although_nobody_can_say_who_rests(
+async def test_a_message_is_sent_although_the_gateways_state_is_unknown(
     proxy: Proxy, seat_url: str, namespace: str, kind: str
 ) -> None:
-    """All of the answers about gateways are lost; those about the phone are not."""
+    """All replies about gateways are lost. Those about the phone arrive."""
     two = Two()
     async with calling(kind, proxy.url, two.gateway, namespace=namespace, policy=OFTEN) as caller:
         two.first.reject_next()

@@ -1,4 +1,4 @@
-"""Replies that no script of ours gives, from a proxy or a wrong server: the store is unavailable, whatever the call."""
+"""Replies that no script returns, as from a proxy or a wrong server: every call raises StoreUnavailableError."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ SCRIPTS = [field.name for field in fields(scripts.Scripts)]
 OP = bytes(range(16))
 PHONE_KEY = {"phone_key": "t:{p}:p"}
 PHONE_KEYS = PHONE_KEY | {"counter_key": "t:{p}:c"}
+DEVICE_KEY = {"device_key": "t:{p}:d"}
 FIELD = {"challenge_field": b"12345678"}
 LIMIT_KEYS = {"limit_key": "t:{l}:w", "memory_key": "t:{l}:w:1"}
 GATEWAYS_KEY = {"gateways_key": "t:{g}:g"}
@@ -30,8 +31,8 @@ NOW, NOW_OP = {"now": ""}, {"now": "", "operation": OP}
 VERIFY = {"digests": b"d" * 20, "fixed_ends_ms": 0, "is_fixed_code": 0}
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "reserve": PHONE_KEYS | NOW_OP | FIELD | {"fresh": b"n" * 39, "idempotency": b"", "known_keys": b"keyA"},
-    "settle": PHONE_KEY | NOW_OP | {"outcome": "a", "served_by": ""},
-    "undo": PHONE_KEY | NOW_OP | {"stays_counted": 0, "reserved_ms": 0},
+    "settle": PHONE_KEY | NOW_OP | {"outcome": "a", "served_by": "", "device": 0},
+    "undo": PHONE_KEY | NOW_OP | {"stays_counted": 0, "reserved_ms": 0, "device": 0},
     "verify": PHONE_KEYS | NOW_OP | FIELD | VERIFY,
     "unverify": PHONE_KEYS | NOW_OP | FIELD,
     "redeem": PHONE_KEY | NOW_OP | {"proof": OP, "expires_ms": 10**15},
@@ -40,7 +41,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "standing": PHONE_KEYS | NOW,
     "revoke": PHONE_KEY | NOW | FIELD,
     "unblock": PHONE_KEYS | NOW,
-    "erase": PHONE_KEYS,
+    "erase": PHONE_KEYS | DEVICE_KEY | NOW,
+    "check_device": DEVICE_KEY | NOW | {"device_since": 1},
+    "forget_devices": DEVICE_KEY | NOW,
     "consume": LIMIT_KEYS | NOW | {"rates": "5/1000"},
     "refund": LIMIT_KEYS | NOW | {"rates": "5/1000", "consumed_ms": 1},
     "receive": PHONE_KEY | NOW_OP | {"served_by": "", "state": "d"},
@@ -71,9 +74,9 @@ SHAPES = {
     "a limit of no scope": b"*6\r\n$7\r\nlimited\r\n:1\r\n$4\r\nmoon\r\n:1\r\n:1\r\n:1000\r\n",
     "a word alone": b"*1\r\n$8\r\nreserved\r\n",
     "no such state": b"*10\r\n$8\r\nreplayed\r\n:1\r\n" + _DESCRIBED % (2, 2, b"?"),
-    "an unknown key": b"*13\r\n$8\r\nreserved\r\n:1\r\n$32\r\n%s\r\n$8\r\n00000000\r\n$0\r\n\r\n" % (b"0" * 32)
+    "an unknown key": b"*14\r\n$8\r\nreserved\r\n:1\r\n$32\r\n%s\r\n$8\r\n00000000\r\n$0\r\n\r\n:0\r\n" % (b"0" * 32)
     + _DESCRIBED % (2, 2, b"p"),
-    "a time past all": b"*13\r\n$8\r\nreserved\r\n:1\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n"
+    "a time past all": b"*14\r\n$8\r\nreserved\r\n:1\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n:0\r\n"
     + _DESCRIBED % (9223372036854775807, 2, b"p"),
     "an error": b"-ERR something of a proxy's own\r\n",
     "a list with an error": b"*2\r\n-ERR no\r\n:1\r\n",
@@ -85,7 +88,7 @@ SHAPES = {
 
 
 def _tagged(shape: bytes) -> bytes:
-    """Return a list that begins with the operation of `ARGUMENTS`, as operation.lua has it."""
+    """Return a list that begins with the operation of `ARGUMENTS`, as operation.lua writes it."""
     size, _, rest = shape.partition(b"\r\n")
     return b"*%d\r\n:%d\r\n" % (int(size[1:]) + 1, int.from_bytes(OP[:6], "big")) + rest
 
@@ -99,8 +102,9 @@ SHAPES |= {
     "a proof of another operation": b"*5\r\n:7\r\n$6\r\nproved\r\n:1\r\n:2\r\n:0\r\n",
     "a wrong code of another operation": b"*3\r\n:7\r\n$5\r\nwrong\r\n:4\r\n",
     "a redemption of another operation": b"*2\r\n:7\r\n$8\r\nredeemed\r\n",
-    "a reservation of another operation": b"*14\r\n:7\r\n$8\r\nreserved\r\n:1\r\n"
+    "a reservation of another operation": b"*15\r\n:7\r\n$8\r\nreserved\r\n:1\r\n"
     + b"$0\r\n\r\n" * 3
+    + b":0\r\n"
     + _DESCRIBED % (9, 9, b"p"),
 }
 
@@ -114,7 +118,7 @@ def proxy(valkey_url: str) -> Iterator[Proxy]:
 @pytest.mark.parametrize("kind", ["sync-url", "sync-client", "async-url", "async-client"])
 @pytest.mark.parametrize("script", SCRIPTS)
 async def test_no_script_takes_another_shape_for_its_reply(proxy: Proxy, kind: str, script: str) -> None:
-    """And the connection is dropped: the next call, with a reply of its own, gets that."""
+    """The connection is closed, so the next call reads its own reply."""
     async with calling(kind, proxy.url, Outbox()) as caller:
         store: Any = caller.otp._store
         effect = getattr(caller.otp._config.scripts, script)(**ARGUMENTS[script])
@@ -176,7 +180,7 @@ CALLS: dict[str, tuple[str, Callable[[Proxied], Awaitable[Any]], type]] = {
 async def test_each_call_says_that_the_store_is_unavailable(
     proxy: Proxy, valkey_url: str, namespace: str, kind: str, call: str, shape: str
 ) -> None:
-    """After the hand-over what the gateway did stands."""
+    """After the message was sent, the gateway's outcome is reported."""
     script, story, expected = CALLS[call]
     async with staged(kind, proxy, valkey_url, namespace) as stage:
         proxy.expect(script, *[Fault("say", reply=SHAPES[shape])] * 5)
@@ -190,7 +194,7 @@ async def test_each_call_says_that_the_store_is_unavailable(
 async def test_what_is_beside_the_message_stops_none(
     proxy: Proxy, namespace: str, library: Any, script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The order of gateways and their failures; a limit that can't be given back stays charged."""
+    """The order of gateways and their failures are not essential. A limit that can't be refunded stays charged."""
     otp = library(proxy.url, _failover(), TEMPLATE, SECRET, policy=BROAD, namespace=namespace)
     monkeypatch.setattr(type(otp._store), "clustered", True)
     otp = library(proxy.url, _failover(), TEMPLATE, SECRET, policy=BROAD, namespace=namespace)

@@ -1,4 +1,4 @@
-"""No frame of ours holds a code or a number when an error passes: each call, each error, at each of its effects."""
+"""No frame of otpkit in an error contains a code or a number: each call, each error, at each effect."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from otpkit.web import Asked, PhoneForms, drive, drive_async
 
 NUMBER = "13800138000"
 PHONE = f"+86{NUMBER}"
-POLICY = Policy(code_length=10)  # ten digits are found nowhere by chance
+POLICY = Policy(code_length=10)  # Ten digits do not occur elsewhere by chance.
 TEMPLATE = Template("SMS_1", "otpkit")
 ERRORS = [
     ConfigurationError("Redis refused the script."),
@@ -47,7 +47,7 @@ CALLS = ("issue", "status", "delivery", "verify", "redeem", "standing", "revoke"
 
 
 class Failing:
-    """A shell whose n-th effect raises."""
+    """A shell whose n-th effect raises an error."""
 
     def __init__(self, shell: Any, **options: Any) -> None:
         self.outbox = Outbox()
@@ -73,7 +73,7 @@ class Failing:
                 raise type(self.error)(*self.error.args)
 
     def make(self, name: str, loop: asyncio.Runner) -> Any:
-        """Make a call as another of ours would: no frame of the caller's holds what is given."""
+        """Make a call. The caller's own frames must not hold its arguments."""
         found = getattr(self.otp, name)(*self.given(name))
         return loop.run(_awaited(found)) if inspect.iscoroutine(found) else found
 
@@ -84,13 +84,13 @@ class Failing:
 
 
 def called(otp: Any, name: str, *given: Any) -> Any:
-    """Make a call, and await it where it must be."""
+    """Make a call, and await it if necessary."""
     found = getattr(otp, name)(*given)
     return asyncio.run(_awaited(found)) if inspect.iscoroutine(found) else found
 
 
 def caught_from(call: Any) -> BaseException | None:
-    """Return what a call raises."""
+    """Return the error that a call raises."""
     try:
         call()
     except BaseException as error:
@@ -128,7 +128,7 @@ def test_call_leaves_nothing_in_frames(shell: Any, name: str, error: BaseExcepti
 @pytest.mark.parametrize("name", [name for name in CALLS if name != "redeem"])
 @pytest.mark.parametrize("shell", [OTP, AsyncOTP])
 def test_bad_input_leaves_nothing_in_frames(shell: Any, name: str) -> None:
-    """What is no number, one of another region, no code, no purpose."""
+    """The inputs are an invalid number, one of another region, an invalid code, and an invalid purpose."""
     code = ("2468013579",) if name == "verify" else ()
     otp = shell("memory://", Outbox(), TEMPLATE, SECRET, policy=POLICY)
     bad = [("+8520138000138", *code), (f"{PHONE}7", *code)]
@@ -143,7 +143,7 @@ def test_bad_input_leaves_nothing_in_frames(shell: Any, name: str) -> None:
 
 
 def test_fixed_code_leaves_nothing_in_frames() -> None:
-    """Nor does the secret, of an `OTP` that can't be built."""
+    """The secret of an `OTP` that fails to build is not in the frames either."""
     until = datetime.now(UTC) + timedelta(days=9)
     with pytest.raises(ConfigurationError) as caught:
         FixedCode(PHONE, "2468013579", until.replace(tzinfo=None), {"signup"})
@@ -157,7 +157,7 @@ def test_fixed_code_leaves_nothing_in_frames() -> None:
 
 
 def test_gateway_that_is_used_directly_leaves_nothing_in_frames() -> None:
-    """By its own calls, and by the check of a webhook's signature."""
+    """This covers its own calls, and the check of a webhook's signature."""
     gateway = Alidayu("key", "the-app-secret", base_url="http://127.0.0.1:1")
     code = {"code": "2468013579"}
     for ask in (
@@ -179,7 +179,7 @@ def test_gateway_that_is_used_directly_leaves_nothing_in_frames() -> None:
 @pytest.mark.parametrize("name", ["send", "verify"])
 @pytest.mark.parametrize("shell", [OTP, AsyncOTP])
 def test_form_leaves_nothing_in_frames(shell: Any, name: str) -> None:
-    """Of `otpkit.web`, driven by the application."""
+    """The form is that of `otpkit.web`, driven by the application."""
     failing = Failing(shell)
     forms, state = PhoneForms("signup", POLICY, lambda view: ""), {"id": "id", "csrf": "csrf"}
     kept = SimpleNamespace(form={"csrf": "csrf", "action": "send", "phone": NUMBER})
@@ -202,7 +202,7 @@ def test_form_leaves_nothing_in_frames(shell: Any, name: str) -> None:
 
 
 def test_command_leaves_nothing_in_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of an error that is not ours, which ends the process."""
+    """The error is not otpkit's and ends the process."""
 
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("a fault of ours")
@@ -216,7 +216,7 @@ def test_command_leaves_nothing_in_frames(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_frames_of_the_caller_are_the_callers() -> None:
-    """His own, those of a function that he gave, and those of what he was handling, keep their variables."""
+    """Variables stay in the application's frames, in its gateway function, and in an error that was being handled."""
 
     def gateway(message: Any) -> None:
         mine = "in the gateway"
@@ -242,7 +242,7 @@ def test_frames_of_the_caller_are_the_callers() -> None:
 
 
 def test_wrapped_call_is_what_it_was() -> None:
-    """For those who look at it: its name, its signature, whether it is awaited."""
+    """Its name and signature are unchanged, and it still is or is not a coroutine function."""
     for shell in (OTP, AsyncOTP):
         assert list(inspect.signature(shell.verify).parameters)[:3] == ["self", "phone", "code"]
         assert shell.verify.__name__ == "verify"

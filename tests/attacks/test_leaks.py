@@ -1,4 +1,4 @@
-"""No code, no secret and no whole phone number in anything that is shown, logged, raised or pickled."""
+"""No code, no secret and no whole phone number is shown, logged, raised or pickled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from otpkit.sandbox import Fault, Sandbox, running
 from otpkit.store import sync
 
 APP_SECRET = "the-secret-of-the-sandbox"
-POLICY = Policy(code_length=10, sends="32/day")  # ten digits are found nowhere by chance
+POLICY = Policy(code_length=10, sends="32/day")  # Ten digits do not occur elsewhere by chance.
 FIXED_CODE = "8462957310"
 
 SENT = ["13800138000", "13900100071", "13900100081", "13900100090"]
@@ -29,7 +29,7 @@ REJECTED = ["13900050001", "13900050009", "13900070001", "13900070003", "1390009
 
 
 class Listening(Alidayu):
-    """Alidayu, with an ear for the codes that it is given."""
+    """Alidayu, with a record of the codes that it sends."""
 
     codes: list[str]
 
@@ -54,7 +54,7 @@ def gateway(sandbox: tuple[Sandbox, str]) -> Listening:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """All that any library logs, from DEBUG on."""
+    """Capture the logs of all libraries from DEBUG on."""
     caplog.set_level(logging.DEBUG)
     for name in ("urllib3", "urllib3.connectionpool", "requests", "redis", "otpkit", "asyncio", "http.client"):
         caplog.set_level(logging.DEBUG, name)
@@ -62,7 +62,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def assert_clean(shown: list[Any], codes: list[str], phone: str, rig: Rig, log: pytest.LogCaptureFixture) -> None:
-    """Fail where a needle stands in any text; the text itself is not repeated."""
+    """Fail if a needle occurs in any text. The failure does not repeat the text."""
     assert codes
     values = [*shown, *rig.events]
     texts = [text for value in values for text in texts_of(value)]
@@ -75,7 +75,7 @@ def assert_clean(shown: list[Any], codes: list[str], phone: str, rig: Rig, log: 
 
 
 def life_of(rig: Rig, otp: Any, phone: str, gateway: Listening) -> list[Any]:
-    """Do with a phone all that can be done, and return all that is given or raised."""
+    """Make all calls for a phone. Return their results and errors."""
     shown = [outcome(otp.issue, phone, bind="session", params={"product": "x"}), outcome(otp.status, phone)]
     code = gateway.codes[-1]
     shown += [outcome(otp.delivery, phone, bind="session"), outcome(otp.verify, phone, wrong(code), bind="session")]
@@ -92,7 +92,7 @@ def life_of(rig: Rig, otp: Any, phone: str, gateway: Listening) -> list[Any]:
 def test_no_outcome_of_a_gateway_leaks(
     memory_rig: Rig, gateway: Listening, log: pytest.LogCaptureFixture, capfd: Any, number: str
 ) -> None:
-    """Accepted, rejected for each reason, or uncertain in each way: over real HTTP, with every logger at DEBUG."""
+    """The message is accepted, rejected for each reason, or uncertain for each, over real HTTP, with DEBUG logs."""
     otp = memory_rig.heard(gateway=gateway, policy=POLICY, clock=None)
     shown = life_of(memory_rig, otp, f"+86{number}", gateway)
     if number in REJECTED:
@@ -105,7 +105,7 @@ def test_no_outcome_of_a_gateway_leaks(
 def test_no_gateway_out_of_reach_leaks(
     memory_rig: Rig, gateway: Listening, sandbox: tuple[Sandbox, str], log: pytest.LogCaptureFixture
 ) -> None:
-    """Nor do a refused connection, a wrong key, and an answer that comes too late."""
+    """The cases are a refused connection, a wrong key, and an answer after the timeout."""
     sandbox[0].add_fault(Fault("late", delay=0.6, api="sendSms"))
     late = memory_rig.heard(gateway=gateway, policy=POLICY, clock=None)
     shown = [outcome(late.issue, PHONE)]
@@ -122,7 +122,7 @@ def test_no_gateway_out_of_reach_leaks(
 def test_no_failure_of_redis_leaks(
     rig: Rig, gateway: Listening, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    """Whichever script fails: neither Redis's error nor the frames that it went through hold what was passed."""
+    """For any failing script, neither Redis's error nor the frames contain the arguments."""
     monkeypatch.setattr("otpkit.core.crypto.CodeKey.code", _remembering(gateway.codes))
     client = rig.client()
     otp = rig.heard(redis=client, gateway=gateway, policy=POLICY, clock=None)
@@ -154,7 +154,7 @@ def _remembering(codes: list[str]) -> Any:
 
 
 def _failing(client: Any, sha: str, *, embedded: bool) -> tuple[Any, str, Any]:
-    """Return a patch under which the script with this SHA gets no answer."""
+    """Return a patch under which the script with this SHA gets no reply."""
     from redis import ConnectionError as Lost
 
     if embedded:
@@ -177,7 +177,7 @@ def _failing(client: Any, sha: str, *, embedded: bool) -> tuple[Any, str, Any]:
 
 
 def test_a_password_in_the_url_is_not_shown(memory_rig: Rig, log: pytest.LogCaptureFixture) -> None:
-    """Neither by a URL that can't be read, nor by one where nobody answers."""
+    """The URL is malformed, or no server listens there."""
     for url in (
         "redis://:hunter2hunter2@127.0.0.1:1/0",
         "redis://:hunter2hunter2@127.0.0.1:x/0",
@@ -188,7 +188,7 @@ def test_a_password_in_the_url_is_not_shown(memory_rig: Rig, log: pytest.LogCapt
 
 
 def test_no_object_shows_a_secret(memory_rig: Rig) -> None:
-    """The repr of an OTP, and of all that it holds, down to the keys."""
+    """This is the repr of an OTP and of all its parts, including the keys."""
     fixed = FixedCode(PHONE, FIXED_CODE, datetime.fromtimestamp(memory_rig.clock.now, UTC) + timedelta(9), {"signup"})
     alidayu = Alidayu("key", APP_SECRET)
     otp = memory_rig.heard(gateway=alidayu, policy=POLICY, fixed_codes=[fixed])
@@ -201,7 +201,10 @@ def test_no_object_shows_a_secret(memory_rig: Rig) -> None:
 
 
 def test_values_survive_a_pickle_and_take_no_secret_along(memory_rig: Rig) -> None:
-    """What crosses a process or a cache is what it was; of a proof it is the token, never the key that signs."""
+    """A value that crosses a process or a cache is unchanged.
+
+    A pickled proof has its token, but never the signing key.
+    """
     rig = memory_rig
     otp = rig.heard(policy=POLICY)
     challenge = otp.issue(PHONE)
@@ -224,7 +227,7 @@ def test_values_survive_a_pickle_and_take_no_secret_along(memory_rig: Rig) -> No
 
 
 def test_what_holds_a_secret_can_not_be_pickled(memory_rig: Rig) -> None:
-    """A task queue that pickles its arguments must not carry the keys away."""
+    """A task queue that pickles its arguments must not store the keys."""
     otp = memory_rig.heard()
     for each in (otp, otp._config, otp._config.keys, otp._config.signer, otp._config.keys.current):
         with pytest.raises(Exception, match="pickle"):

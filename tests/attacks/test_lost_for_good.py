@@ -1,4 +1,4 @@
-"""An answer that no retry brings: an error in good time, nothing sent or granted; and replies that come too late."""
+"""No retry gets a reply: the call fails in time, and nothing is sent or granted. Late replies are not used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from otpkit import StoreUnavailableError
 async def test_a_reservation_lost_for_good_sends_nothing(
     proxy: Proxy, seat_url: str, namespace: str, kind: str, action: Any
 ) -> None:
-    """All retries cut: an error within seconds, and no message handed over; other phones are served."""
+    """All retries are cut. The call fails within seconds and sends no message. Other phones work."""
     async with staged(kind, proxy, seat_url, namespace) as stage:
         proxy.expect("reserve", *[Fault(action)] * 3, *[Fault(action)] * (kind.endswith("client")))
         began = time.monotonic()
@@ -32,7 +32,7 @@ async def test_a_reservation_lost_for_good_sends_nothing(
 async def test_an_answer_lost_for_good_grants_nothing(
     proxy: Proxy, seat_url: str, namespace: str, kind: str, script: str
 ) -> None:
-    """No proof and no redemption without an answer; with a key the form that is sent again gets it."""
+    """Without a reply there is no proof and no redemption. With a key, the repeated form gets it."""
     async with staged(kind, proxy, seat_url, namespace) as stage:
         await stage.caller.issue(PHONE)
         faults = [Fault("drop")] * (4 if kind.endswith("client") else 3)
@@ -49,10 +49,10 @@ async def test_an_answer_lost_for_good_grants_nothing(
 
 @pytest.mark.parametrize("action", ["drop", "refuse"])
 @pytest.mark.parametrize(("fail", "script"), [(None, "settle"), ("lose_next", "settle"), ("reject_next", "undo")])
-async def test_after_the_hand_over_the_gateways_word_stands(
+async def test_after_the_hand_over_the_gateways_outcome_is_reported(
     proxy: Proxy, seat_url: str, namespace: str, kind: str, action: Any, fail: str | None, script: str
 ) -> None:
-    """Where neither settle nor undo gets through, `issue` answers as the gateway did; unsettled is uncertain."""
+    """When settle or undo fails, `issue` still reports the gateway's outcome. An unsettled send becomes uncertain."""
     async with staged(kind, proxy, seat_url, namespace) as stage:
         if fail:
             getattr(stage.outbox, fail)()
@@ -70,7 +70,7 @@ async def test_after_the_hand_over_the_gateways_word_stands(
 
 
 async def test_a_late_reply_is_a_lost_one(proxy: Proxy, seat_url: str, namespace: str, kind: str) -> None:
-    """The client gave up waiting and asked again: the answer is the first one's."""
+    """The client timed out and retried. It returns the first attempt's result."""
     async with staged(kind, proxy, seat_url, namespace) as stage:
         pool = stage.caller.otp._store.client.connection_pool
         pool.connection_kwargs["socket_timeout"] = 0.1

@@ -1,7 +1,7 @@
-"""A lost answer costs nobody anything: the retried script gives the same answer, and counts once.
+"""A lost reply has no effect: the retried script returns the same result, and counts once.
 
-redis-py runs a script again whose reply was lost. A proxy loses and cuts the replies of a real server; each story is
-told once over a clean connection and once over a spoilt one, and both must end alike.
+redis-py runs a script again when its reply was lost. A proxy drops and cuts the replies of a real server. Each story
+runs once over a clean connection and once over a faulty one, and both runs must end the same.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ async def issue_rejected(stage: Proxied) -> Any:
 
 
 async def number_rejected(stage: Proxied) -> Any:
-    """The phone's and the address's quota stay spent, the total's is given back: once."""
+    """Reject a number. The phone and the address stay charged, and the total is refunded once."""
     await stage.caller.issue(OTHER_PHONE, ip=IP)
     stage.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", category="number"))
     return await issue(stage)
 
 
 async def resend_rejected(stage: Proxied) -> Any:
-    """The first message's code lives on."""
+    """Reject a resend, and verify the first message's code."""
     await stage.caller.issue(PHONE, ip=IP)
     stage.clock.advance(60)
     await issue_rejected(stage)
@@ -78,7 +78,7 @@ async def verify_wrong(stage: Proxied) -> Any:
 
 
 async def verify_last(stage: Proxied) -> Any:
-    """The fifth wrong code, which burns the challenge."""
+    """Send the fifth wrong code, which ends the challenge."""
     await stage.caller.issue(PHONE)
     for _ in range(4):
         await result(stage.caller.verify(PHONE, wrong(stage.code)))
@@ -115,14 +115,14 @@ async def redeem_again(stage: Proxied) -> Any:
 
 
 async def redeem_by_key(stage: Proxied) -> Any:
-    """The call that repeats itself is no replay."""
+    """Redeem with a key. The retry of the same call is not a replay."""
     proof = await _proof(stage)
     stage.spoil()
     return await result(stage.caller.redeem(proof.token, idempotency_key="form", request="fields"))
 
 
 async def redeem_again_by_key(stage: Proxied) -> Any:
-    """The form that comes again is one, however often its reply is lost."""
+    """Redeem twice with a key. The second form is a replay, for any number of lost replies."""
     proof = await _proof(stage)
     await stage.caller.redeem(proof.token, idempotency_key="form", request="fields")
     stage.spoil()
@@ -184,7 +184,7 @@ STORIES: list[tuple[Story, str]] = [
 async def test_a_story_ends_as_over_a_clean_connection(
     proxy: Proxy, seat_url: str, namespace: str, kind: str, story: Story, script: str, action: Any
 ) -> None:
-    """The same answer, the same counts, one message."""
+    """The result, the counts and the number of messages are the same."""
     ends = []
     for faults in ([], [Fault(action)]):
         async with staged(kind, proxy, seat_url, f"{namespace}.{len(faults)}") as stage:
@@ -196,7 +196,7 @@ async def test_a_story_ends_as_over_a_clean_connection(
 
 
 async def test_every_reply_may_be_lost_twice(proxy: Proxy, seat_url: str, namespace: str, kind: str) -> None:
-    """Two losses in a row are within what every retry bears."""
+    """Every retry tolerates two losses in a row."""
     for script in ("reserve", "settle", "verify", "redeem"):
         proxy.expect(script, Fault("drop"), Fault("cut"))
     async with staged(kind, proxy, seat_url, namespace) as stage:
@@ -208,7 +208,7 @@ async def test_every_reply_may_be_lost_twice(proxy: Proxy, seat_url: str, namesp
 async def test_another_caller_in_between_changes_nothing(
     proxy: Proxy, seat_url: str, namespace: str, kind: str
 ) -> None:
-    """A wrong code of somebody else's, between a lost reply and its retry, is counted, and changes no answer."""
+    """Another caller's wrong code between a lost reply and its retry is counted, and changes no result."""
     async with staged(kind, proxy, seat_url, namespace) as stage, _direct(stage, seat_url) as other:
         await issue(stage)
         guess = wrong(stage.code)
@@ -222,10 +222,13 @@ async def test_another_caller_in_between_changes_nothing(
         assert stage.kept()[0] == {"f": 3, "p": 1, "s": 1}
 
 
-async def test_a_code_used_around_a_lost_reply_is_sent_anew(
+async def test_a_code_used_around_a_lost_reply_is_replaced(
     proxy: Proxy, seat_url: str, namespace: str, kind: str
 ) -> None:
-    """The resend's reservation is lost, and the first message's code used: what goes out is a code that can be used."""
+    """The resend's reservation is lost, and the first message's code is used.
+
+    The message that is sent has a usable code.
+    """
     async with staged(kind, proxy, seat_url, namespace) as stage, _direct(stage, seat_url) as other:
         await issue(stage)
         stage.clock.advance(60)
@@ -242,7 +245,10 @@ async def test_a_code_used_around_a_lost_reply_is_sent_anew(
 async def test_a_form_sent_again_around_a_lost_reply_is_replayed(
     proxy: Proxy, seat_url: str, namespace: str, kind: str
 ) -> None:
-    """The first call's reply is lost, the second form is answered, the first call asks again: one of them is new."""
+    """The first reply is lost, another form succeeds, and the first call retries.
+
+    Exactly one result is not a replay.
+    """
     async with staged(kind, proxy, seat_url, namespace) as stage:
         proof = await _proof(stage)
         seen: list[bool] = []
@@ -260,7 +266,7 @@ async def test_a_form_sent_again_around_a_lost_reply_is_replayed(
 async def test_a_redeem_that_was_never_answered_is_repeated_by_its_key(
     proxy: Proxy, seat_url: str, namespace: str, kind: str
 ) -> None:
-    """All replies are lost: the same form, sent again, gets the proof, and is told that it may be a replay."""
+    """All replies are lost. The same form, sent again, gets the proof, marked as a possible replay."""
     async with staged(kind, proxy, seat_url, namespace) as stage:
         proof = await _proof(stage)
         proxy.expect("redeem", *[Fault("drop")] * 100)
@@ -281,7 +287,7 @@ async def _direct(stage: Proxied, seat_url: str) -> AsyncIterator[Callable[[str]
 async def test_two_issues_around_a_lost_reply_send_one_message(
     proxy: Proxy, seat_url: str, namespace: str, kind: str
 ) -> None:
-    """Whoever asks again while the first reservation's reply is lost is told to wait."""
+    """A second call with the same key, after the first reservation's reply was lost, sends nothing."""
     async with staged(kind, proxy, seat_url, namespace) as stage:
         options = {"namespace": namespace, "clock": stage.clock}
         async with calling(kind, seat_url, stage.outbox, **options) as second:

@@ -1,4 +1,4 @@
-"""Defects seen in peers, rows 16–19 and 21–27; the test of row 27 with real connections is in `test_lost_replies`."""
+"""Defects of other libraries, rows 16–19 and 21–27. Row 27 with real connections is in `test_lost_replies`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from otpkit.gateways.alidayu.responses import read_receipt
 
 
 def test_defect_16_the_code_is_stored_before_it_is_sent(rig: Rig) -> None:
-    """The message went out before the code was stored: here the gateway finds the challenge live and pending."""
+    """Another library sent the message first. Here the gateway finds the challenge live and pending."""
     seen: list[Any] = []
     otp = rig.heard(gateway=lambda message: seen.append((otp.status(PHONE), otp.verify(PHONE, message.code))))
     assert otp.issue(PHONE).delivery == "accepted"
@@ -33,7 +33,7 @@ def test_defect_16_the_code_is_stored_before_it_is_sent(rig: Rig) -> None:
 
 
 def test_defect_16_what_is_not_stored_is_not_sent(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the store fails nothing goes out."""
+    """When the store fails, no message is sent."""
 
     def down(*command: Any, **options: Any) -> None:
         raise redis.ConnectionError("down")
@@ -45,7 +45,7 @@ def test_defect_16_what_is_not_stored_is_not_sent(memory_rig: Rig, monkeypatch: 
 
 
 def test_defect_17_the_store_can_not_be_searched_offline(rig: Rig) -> None:
-    """An unkeyed hash of six digits falls at once: under another secret the same phone and code are other bytes."""
+    """An attacker can search an unkeyed hash of six digits. Here another secret changes all stored bytes."""
     records = []
     for secret in (SECRET, SECRET[::-1]):
         otp = rig.heard(secret=secret)
@@ -61,7 +61,10 @@ def test_defect_17_the_store_can_not_be_searched_offline(rig: Rig) -> None:
 
 
 def test_defect_18_parallel_sends_stay_under_the_cap(rig: Rig) -> None:
-    """Counted first and recorded later, parallel sends passed the cap: here forty phones share three sends."""
+    """In another library, parallel sends passed the limit, which was recorded later.
+
+    Here forty phones share three sends.
+    """
     otp = rig.heard(policy=Policy(total_sends="3/day"))
     outcomes = together(40, lambda number: otp.issue(f"+861380013{number:04d}"))
     assert names(outcomes) == {"Challenge": 3, "RateLimitError": 37}
@@ -69,7 +72,7 @@ def test_defect_18_parallel_sends_stay_under_the_cap(rig: Rig) -> None:
 
 
 def test_defect_19_purposes_and_namespaces_are_looked_up(rig: Rig) -> None:
-    """The look-up knew no tenant and no purpose: here a code is worth nothing in another of either."""
+    """Another library ignored tenant and purpose. Here a code is not valid in another namespace or purpose."""
     otp, tenant = rig.heard(), rig.heard(namespace=f"{rig.namespace}.tenant")
     otp.issue(PHONE, "login")
     for verify, purpose in ((otp.verify, "signup"), (otp.verify, "LOGIN"), (tenant.verify, "login")):
@@ -80,13 +83,13 @@ def test_defect_19_purposes_and_namespaces_are_looked_up(rig: Rig) -> None:
 
 @pytest.mark.parametrize("typed", ["１２３４５６", "1_23456", "12345６", "0x1e240", "1e5000", "123456.", "²³⁴⁵⁶⁷"])
 def test_defect_21_only_ascii_digits_are_digits(memory_rig: Rig, typed: str) -> None:
-    """`int` takes other scripts, underscores and signs: here they are malformed."""
+    """`int` accepts other scripts, underscores and signs. Here they are malformed."""
     with pytest.raises(MalformedCodeError):
         memory_rig.heard().verify(PHONE, typed)
 
 
 def test_defect_22_odd_input_is_an_answer_and_no_crash(rig: Rig) -> None:
-    """`compare_digest` raises TypeError for text beyond ASCII: here every oddity is one of our errors, or works."""
+    """`compare_digest` raises TypeError for text beyond ASCII. Here odd input works or raises an error of otpkit."""
     otp = rig.heard(policy=Policy(sends="32/day"))
     for odd in ("é", "验证", "\ud800", "\U0001f600", "\0", "a" * 100_000):
         assert names([outcome(otp.verify, PHONE, odd)]) == {"MalformedCodeError": 1}
@@ -99,7 +102,7 @@ def test_defect_22_odd_input_is_an_answer_and_no_crash(rig: Rig) -> None:
 
 
 def test_defect_23_windows_roll_and_are_not_renewed(rig: Rig) -> None:
-    """A window that each send renewed locked a phone for good: the first of five leaves an hour after it came."""
+    """In another library, each send renewed the window and blocked a phone forever. Here a send counts for an hour."""
     otp = rig.heard(policy=Policy(sends="1/minute, 5/hour"))
     for _ in range(5):
         otp.issue(PHONE)
@@ -123,7 +126,7 @@ def test_defect_23_a_day_rolls_over_midnight(rig: Rig) -> None:
 
 
 def test_defect_23_quota_of_a_failed_send_is_given_back(rig: Rig) -> None:
-    """A send that certainly did not happen was charged: here the phone, its address and the total get it back."""
+    """Another library charged a send that had failed. Here the phone, its address and the total are refunded."""
     otp = rig.heard(policy=Policy(sends="1/day", ip_sends="1/day", total_sends="1/day"))
     for _ in range(3):
         rig.outbox.reject_next()
@@ -134,13 +137,13 @@ def test_defect_23_quota_of_a_failed_send_is_given_back(rig: Rig) -> None:
 
 @pytest.mark.parametrize("body", ["{}", '{"code": "0"}', '{"success": "true"}', '{"success": 1}', "[true]", "", "OK"])
 def test_defect_24_only_an_explicit_ok_is_acceptance(body: str) -> None:
-    """A missing code counted as success: here only `"success": true` does."""
+    """In another library, a missing code counted as success. Here only `"success": true` does."""
     assert read_receipt(HttpResponse(200, {}, body)).outcome == "uncertain"
     assert read_receipt(HttpResponse(200, {}, '{"success": true}')).outcome == "accepted"
 
 
 def test_defect_24_secrets_travel_encrypted_and_ids_are_random(memory_rig: Rig) -> None:
-    """Plain HTTP is refused but to this host, and no send's id can be told from another's."""
+    """Plain HTTP is refused except to this host. An id of a send reveals nothing about other ids."""
     for url in ("http://ca.aliyuncs.com/gw", "http://localhost.evil.example", "http://127.0.0.1@evil.example", "http:"):
         with pytest.raises(ConfigurationError):
             Alidayu("key", "secret", base_url=url)
@@ -153,7 +156,7 @@ def test_defect_24_secrets_travel_encrypted_and_ids_are_random(memory_rig: Rig) 
 
 
 def test_defect_25_no_life_rounds_to_nothing(rig: Rig) -> None:
-    """A life that rounded to 0 deleted the limiter: a millisecond before a window's end it still counts."""
+    """In another library, an expiry that rounded to 0 deleted the limit. Here it counts until its last millisecond."""
     otp = rig.heard(policy=Policy(sends=Rate(1, 1), total_sends=Rate(1, 1), ip_failures=Rate(1, 1)))
     rig.clock.now += 0.999
     otp.issue(PHONE)
@@ -165,7 +168,7 @@ def test_defect_25_no_life_rounds_to_nothing(rig: Rig) -> None:
 
 
 def test_defect_26_count_and_life_are_one_step(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A counter whose life came in a second step could miss it: one script does both, and the call is that script."""
+    """In another library, a counter could miss its expiry, which was a second command. Here one script sets both."""
     rig = memory_rig
     otp = rig.heard(policy=Policy(total_sends="9/day"))
     otp.issue(OTHER_PHONE)
@@ -187,7 +190,10 @@ def test_defect_26_count_and_life_are_one_step(memory_rig: Rig, monkeypatch: pyt
 
 
 def test_defect_27_a_script_run_twice_gives_the_same_answer(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """redis-py re-runs a script whose reply was lost: the right code is right twice, a wrong one counted once."""
+    """redis-py repeats a script whose reply was lost.
+
+    The right code gets the same proof, and a wrong one counts once.
+    """
     rig = memory_rig
     otp = rig.heard(policy=Policy(total_sends="9/day"))
     execute = rig.shared.execute_command

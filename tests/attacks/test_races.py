@@ -1,4 +1,4 @@
-"""Everything at once, over real servers: threads for `OTP`, tasks for `AsyncOTP`, and two processes."""
+"""Concurrent calls on real servers: threads for `OTP`, tasks for `AsyncOTP`, and two processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PHONES = [f"+861380013{number:04d}" for number in range(50)]
 
 @pytest.fixture(params=["sync-url", "async-url"])
 def library(request: pytest.FixtureRequest) -> str:
-    """Give the kind of caller: the clients are otpkit's own, with their bounded pools."""
+    """Return the kind of caller. Its client is otpkit's own, with a limited pool."""
     kind: str = request.param
     return kind
 
@@ -51,7 +51,7 @@ async def test_fifty_right_answers_give_one_proof(caller: Caller, outbox: Outbox
 
 
 async def test_two_hundred_wrong_answers_are_five_comparisons(caller: Caller, outbox: Outbox) -> None:
-    """More callers than a pool has connections: the others wait their turn, and none is told that Redis is away."""
+    """There are more callers than connections. The others wait, and none gets StoreUnavailableError."""
     await caller.issue(PHONE)
     answers = await together(200, lambda _: caller.verify(PHONE, wrong(outbox[-1].code)))
     assert names(answers) == {"WrongCodeError": 5, "ExpiredCodeError": 195}
@@ -61,7 +61,7 @@ async def test_two_hundred_wrong_answers_are_five_comparisons(caller: Caller, ou
 async def test_two_hundred_wrong_answers_stop_at_the_days_failures(
     library: str, server_url: str, namespace: str, outbox: Outbox
 ) -> None:
-    """Over many challenges at once the phone's own budget is exact as well."""
+    """The phone's own limit is exact too, over many concurrent challenges."""
     policy = Policy(sends="32/day", failures="7/day")
     async with calling(library, server_url, outbox, namespace=namespace, policy=policy) as caller:
         for number in range(8):
@@ -72,10 +72,10 @@ async def test_two_hundred_wrong_answers_stop_at_the_days_failures(
     assert {answer.scope for answer in answers if hasattr(answer, "scope")} == {"failures"}
 
 
-async def test_fifty_issues_send_one_message(caller: Caller, outbox: Outbox, clock: MovableClock) -> None:
-    """For any purpose and bind: the phone's minute is one."""
+async def test_fifty_issues_at_once_stop_at_the_days_sends(caller: Caller, outbox: Outbox, clock: MovableClock) -> None:
+    """The 32 sends a day are shared by all purposes and binds, and no more messages are sent."""
     answers = await together(50, lambda number: caller.issue(PHONE, f"purpose {number % 3}", bind=str(number % 2)))
-    assert len(outbox) == names(answers)["Challenge"] == 32  # BROAD allows 32 a day
+    assert len(outbox) == names(answers)["Challenge"] == 32  # BROAD allows 32 a day.
     clock.advance(60)
     assert names(await together(50, lambda _: caller.issue(PHONE))) == {"RateLimitError": 50}
 
@@ -83,7 +83,7 @@ async def test_fifty_issues_send_one_message(caller: Caller, outbox: Outbox, clo
 async def test_fifty_issues_within_a_minute_send_one_message(
     library: str, server_url: str, namespace: str, outbox: Outbox
 ) -> None:
-    """By the default policy."""
+    """This is the default policy."""
     async with calling(library, server_url, outbox, namespace=namespace, policy=Policy()) as caller:
         answers = await together(50, lambda _: caller.issue(PHONE))
     assert names(answers) == {"Challenge": 1, "RateLimitError": 49}
@@ -91,7 +91,7 @@ async def test_fifty_issues_within_a_minute_send_one_message(
 
 
 async def test_a_right_answer_beside_three_wrong_ones_always_passes(caller: Caller, outbox: Outbox) -> None:
-    """In each of many rounds, whoever comes first."""
+    """This holds in each of many rounds, for any order of the calls."""
     for phone in PHONES[:25]:
         await caller.issue(phone)
         code = outbox[-1].code
@@ -106,7 +106,7 @@ async def test_fifty_redemptions_are_one(caller: Caller, outbox: Outbox) -> None
 
 
 async def test_fifty_issues_under_one_key_are_one_send(caller: Caller, outbox: Outbox) -> None:
-    """The others are told of that send, and of its state."""
+    """The other calls return that send and its state."""
     answers = await together(50, lambda _: caller.issue(PHONE, idempotency_key="form"))
     assert names(answers) == {"Challenge": 50}
     assert Counter(answer.replayed for answer in answers) == {True: 49, False: 1}
@@ -115,7 +115,7 @@ async def test_fifty_issues_under_one_key_are_one_send(caller: Caller, outbox: O
 
 
 async def test_fifty_verifies_under_one_key_are_one_proof(caller: Caller, outbox: Outbox) -> None:
-    """A form sent fifty times gets the same answer fifty times; a wrong one is counted once."""
+    """A form that is sent fifty times gets the same answer each time. A wrong one is counted once."""
     await caller.issue(PHONE)
     guesses = await together(50, lambda _: caller.verify(PHONE, wrong(outbox[-1].code), idempotency_key="form"))
     assert {answer.attempts_left for answer in guesses} == {4}
@@ -135,7 +135,7 @@ async def test_fifty_verifies_under_one_key_are_one_proof(caller: Caller, outbox
 async def test_wide_limits_are_exact_under_load(
     library: str, server_url: str, namespace: str, outbox: Outbox, clock: MovableClock, policy: Any, scope: str
 ) -> None:
-    """Fifty phones at once share ten sends: ten messages, neither more nor less."""
+    """Fifty phones share ten sends, and exactly ten messages are sent."""
     options = {"namespace": namespace, "clock": clock, "policy": Policy(**policy)}
     async with calling(library, server_url, outbox, **options) as caller:
         answers = await together(50, lambda number: caller.issue(PHONES[number], ip="203.0.113.7"))
@@ -152,7 +152,7 @@ async def test_guesses_of_an_address_are_exact_under_load(library: str, server_u
 
 
 async def test_rejections_beside_sends_give_back_their_own_alone(caller: Caller, outbox: Outbox) -> None:
-    """Of forty parallel sends ten are rejected: exactly their quota is free again."""
+    """Ten of forty parallel sends are rejected, and exactly these are refunded."""
     for _ in range(10):
         outbox.reject_next()
     answers = await together(40, lambda number: caller.issue(PHONE, bind=str(number)))
@@ -163,7 +163,7 @@ async def test_rejections_beside_sends_give_back_their_own_alone(caller: Caller,
 
 
 async def test_sync_and_async_instances_share_limits(server_url: str, namespace: str, outbox: Outbox) -> None:
-    """One phone, two libraries, one message."""
+    """One phone gets one message from both."""
     async with (
         calling("sync-url", server_url, outbox, namespace=namespace, policy=Policy()) as one,
         calling("async-url", server_url, outbox, namespace=namespace, policy=Policy()) as other,
@@ -194,7 +194,7 @@ print(json.dumps([answers, len(sent)]))
 
 
 def test_two_processes_share_limits(server_url: str, namespace: str) -> None:
-    """Together they send one message, and compare one challenge's five wrong codes."""
+    """Together they send one message, and compare five wrong codes for one challenge."""
     with Rig(server_url, namespace) as rig:
         rig.heard(clock=None).issue(PHONE)
         command = [sys.executable, "-c", _PROCESS, server_url, namespace, SECRET, PHONE, wrong(rig.outbox[-1].code)]

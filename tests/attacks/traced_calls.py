@@ -1,6 +1,6 @@
-"""Make calls under sentry-sdk and OpenTelemetry, which patch http.client and aiohttp, and print what they record.
+"""Make calls under sentry-sdk and OpenTelemetry, which patch http.client and aiohttp, and print their records.
 
-Prints a JSON object: the codes that were made, and for each case the records of Sentry and of OpenTelemetry as texts.
+Print a JSON object: the created codes, and for each case the records of Sentry and of OpenTelemetry as texts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from otpkit.transport.lanes import Lanes
 
 PHONE = "+8613800138000"
 TEMPLATE = Template("1234567", "otpkit", {"code": "{code}"}, body="Your code is ${code}.")
-POLICY = Policy(code_length=10)  # ten digits are found nowhere by chance
+POLICY = Policy(code_length=10)  # Ten digits do not occur elsewhere by chance.
 CODES: list[str] = []
 SHELLS: dict[str, type] = {"OTP": OTP, "AsyncOTP on threads": AsyncOTP, "AsyncOTP by aiohttp": AsyncOTP}
 GATEWAYS: dict[str, Callable[[str], Any]] = {
@@ -46,7 +46,7 @@ GATEWAYS: dict[str, Callable[[str], Any]] = {
 
 
 class Envelopes(Transport):
-    """Keeps what would be sent to Sentry."""
+    """Keeps the data that would be sent to Sentry."""
 
     kept: list[str] = []  # noqa: RUF012 - the one of this process
 
@@ -63,7 +63,7 @@ def remembering(make: Callable[..., str]) -> Callable[..., str]:
 
 
 def report(call: Callable[[], Any]) -> None:
-    """Make a call, of whichever shell, and report what it raises. No frame of this file holds a code or the number."""
+    """Make a sync or async call, and report its error. No frame of this file contains a code or the number."""
     try:
         found = call()
         if inspect.iscoroutine(found):
@@ -73,13 +73,13 @@ def report(call: Callable[[], Any]) -> None:
 
 
 def use(otp: Any) -> None:
-    """Do all that reaches a gateway."""
+    """Make the calls that use the gateway."""
     report(lambda: otp.issue(PHONE))
     report(lambda: otp.delivery(PHONE))
 
 
 def use_without_permission(otp: Any) -> None:
-    """Have every script refused: the right code is unused."""
+    """Make each call with every script refused, while the right code is unused."""
     report(lambda: otp.issue(PHONE))
 
     def refuse(*_: Any) -> Any:
@@ -133,7 +133,7 @@ def main() -> None:
 
 
 def take(message: Any) -> None:
-    """Take a message for sent."""
+    """Accept a message."""
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What the library costs, beside a bare call and the usual hand-written version: `python -m tests.benchmarks`."""
+"""The cost of the library, compared with a bare call and a usual hand-written version: `python -m tests.benchmarks`."""

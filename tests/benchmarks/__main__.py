@@ -1,13 +1,13 @@
 """Measure, and print one table.
 
-    python -m tests.benchmarks                     all of it, on Redis and on Valkey: some minutes
+    python -m tests.benchmarks                     everything, on Redis and on Valkey: some minutes
     python -m tests.benchmarks --quick             about a minute, on Redis
     python -m tests.benchmarks verify issue        some sections
-    python -m tests.benchmarks --unpinned verify   over all processors, by the time that passes: no verdicts
-    python -m tests.benchmarks compare TREE [KIND…]   this tree beside another one, of a commit before
+    python -m tests.benchmarks --unpinned verify   on all processors, by elapsed time: no verdicts
+    python -m tests.benchmarks compare TREE [KIND…]   this tree compared with another one, of an earlier commit
 
-Where the system can (Linux), this process and the servers that it starts are pinned to one processor, and a ratio is of
-the processor time that they spend. That is what verdicts are taken on. Only ratios within one run mean something.
+On Linux, this process and its servers are pinned to one processor, and a ratio is of the processor time that they use.
+Verdicts are based on this. Only ratios within one run are meaningful.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ ON_REDIS = {"cluster": "redis", "imports": "python"}  # The sections for which n
 
 
 def main() -> int:
-    """Run what the command line names; the status is 1 where `--strict` and a goal is not met."""
+    """Run the sections of the command line. The status is 1 if `--strict` is set and a goal is not met."""
     options = _options()
     sizes = {"full": FULL, "quick": QUICK, "tiny": TINY}[options.size]
     if options.crowd is not None:
@@ -76,7 +76,7 @@ def _measure(name: str, server: str, sizes: Sizes, *, to_one: bool) -> Iterator[
     measure.pin(to_one=to_one and name in PINNED)
     print(f"{name}, {server}: {measure.set_up()} …", file=sys.stderr, flush=True)
     for row in SECTIONS[name](server, sizes):
-        # By the time that passes, a ratio says as much about the machine as about the code.
+        # By elapsed time, a ratio depends as much on the machine as on the code.
         yield row if measure.is_pinned() or name not in RATIOS else replace(row, met=None)
 
 

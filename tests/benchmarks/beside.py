@@ -1,4 +1,4 @@
-"""The library beside the usual hand-written version, both with a gateway that does nothing."""
+"""The library compared with a usual hand-written version, both with a gateway that does nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VERIFY: dict[str, Verify] = {
 
 
 def beside(server: str, sizes: Sizes) -> Iterator[Row]:
-    """Issue and verify by turns."""
+    """Issue and verify alternately."""
     with tcp_server(server) as url:
         yield from _trips(url)
         bench, client, calls = open_bench(url), redis.Redis.from_url(url), sizes.calls
@@ -30,7 +30,7 @@ def beside(server: str, sizes: Sizes) -> Iterator[Row]:
                 lambda: bench.verifying(bench.issued(calls)),
                 sizes.rounds,
             )
-            # The one that counts before it compares is exact under concurrency, as the library is; the other is not.
+            # The version that counts before it compares is exact under concurrency, like the library. The other isn't.
             exact = theirs is handwritten.verify_counting_first
             yield at_least(f"verify / {figure}", verify, 2.0) if exact else Row(f"verify / {figure}", f"{verify:.2f}")
         issue = ratio(lambda: _issuing(client, calls), lambda: bench.issuing(calls), sizes.rounds)

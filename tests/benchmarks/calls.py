@@ -1,4 +1,4 @@
-"""Verify and issue, beside the bare call."""
+"""Verify and issue, compared with the bare call."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def verify(server: str, sizes: Sizes) -> Iterator[Row]:
     """Verify a right code: trips, one caller by URL and by a client, with a token, with an address, eight threads."""
     with tcp_server(server) as url:
         counting = make_bench(counting_client(url))
-        counting.verifying(counting.issued(1))()  # loads the script
+        counting.verifying(counting.issued(1))()  # This loads the script.
         pairs = counting.issued(1)
         taken = trips(counting.client, counting.verifying(pairs))
         yield at_most("verify: round trips", taken, 1, _whole)
@@ -67,7 +67,7 @@ def issue(server: str, sizes: Sizes) -> Iterator[Row]:
     """Issue to new phones: trips, with a gateway that does nothing, and with a local one over HTTP."""
     with tcp_server(server) as url:
         counting = make_bench(counting_client(url))
-        counting.issuing(1)()  # loads the scripts
+        counting.issuing(1)()  # This loads the scripts.
         taken = trips(counting.client, counting.issuing(1))
         yield at_most("issue: round trips", taken, 2, _whole)
         bench, calls, rounds = open_bench(url), sizes.calls, sizes.rounds
@@ -82,15 +82,15 @@ def issue(server: str, sizes: Sizes) -> Iterator[Row]:
 
 
 def cluster(_server: str, sizes: Sizes) -> Iterator[Row]:
-    """Verify and issue on a cluster, beside one server: Redis alone.
+    """Verify and issue on a cluster, compared with one server, on Redis only.
 
-    The cluster is one primary: three that share a processor would take its caches from each other.
+    The cluster is one primary. Three on one processor would evict each other's data from its caches.
     """
     single, nodes = Single(appendfsync="none"), Cluster(replicas=0, primaries=1)
     calls, rounds = sizes.calls, sizes.rounds
     with counted(*(node.pid for node in (*single.nodes, *nodes.nodes))):
         one, many = open_bench(single.url), _open_cluster(nodes.url, single.nodes[0].client)
-        many.issued(calls)  # loads the scripts on each node
+        many.issued(calls)  # This loads the scripts on each node.
         verified = ratio(lambda: one.verifying(one.issued(calls)), lambda: many.verifying(many.issued(calls)), rounds)
         yield at_most("verify on a cluster / on one server, time", 1 / verified, 1.10)
         issued = ratio(lambda: one.issuing(calls), lambda: many.issuing(calls), rounds)

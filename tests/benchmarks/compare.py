@@ -1,7 +1,7 @@
-"""This tree beside another one, such as `git archive` of an earlier commit: no kind of call may cost more than it did.
+"""This tree compared with one of an earlier commit (`git archive`): no kind of call may cost more than before.
 
-Each tree has a process of its own, which asks the same servers by turns. All are pinned to one processor, where the
-system can.
+Each tree has its own process, and both call the same servers alternately. If the system allows it, all are pinned to
+one processor.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _PROGRAM = str(Path(__file__).with_name("compared.py"))
 
 
 def compare(tree: str, kinds: list[str], sizes: Sizes) -> Iterator[Row]:
-    """Return for each kind of call how many of this tree's cost what one of the other tree's does.
+    """Return for each kind of call the number of this tree's calls with the cost of one of the other tree's.
 
-    `kinds` are words, of which a kind's name holds one; none is all.
+    `kinds` are words, one of which a kind's name must contain. An empty list selects all kinds.
     """
     measure.pin(to_one=True)
     print(f"compare: {measure.set_up()} …", file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
-"""What `compare` runs in the process of each tree: calls of otpkit as its users make them, prepared and run as told.
+"""The process that `compare` runs in each tree. It prepares calls as users make them, and runs them on request.
 
-It imports nothing of the project but what every version of it has.
+Of the project it imports only names that every version has.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ Run = Callable[[], Any]
 
 
 class Kinds:
-    """Each public method is a kind of call: it prepares so many of them, and returns what runs them."""
+    """The kinds of calls. Each takes a number of calls, prepares them, and returns a function that runs them."""
 
     def __init__(self, url: str, cluster_url: str) -> None:
         self._codes: dict[str, str] = {}
@@ -161,7 +161,7 @@ async def _gather(work: Any, items: list[Any], tasks: int) -> None:
 
 
 def _share() -> int:
-    """Return a number that the process of the other tree does not have."""
+    """Return a number that differs from that of the other tree's process."""
     return abs(hash(sys.argv[1])) % 90_000_000
 
 
@@ -171,7 +171,7 @@ def _lines() -> Iterator[str]:
 
 
 def main() -> None:
-    """Do what the lines of the standard input say, and answer each."""
+    """Carry out the commands on the standard input, and answer each."""
     kinds, run = Kinds(*sys.argv[3:5]).kinds, None
     for line in _lines():
         if line == "kinds":

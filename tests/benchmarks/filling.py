@@ -1,4 +1,4 @@
-"""Fill a store with challenges, fast: by the library's own reserve script, many to a pipeline."""
+"""Fill a store with challenges quickly: with the library's own reserve script, in pipelines."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from otpkit import OTP
 from otpkit.core.crypto import new_id
 from otpkit.core.subject import Subject
 
-BATCH = 500  # commands of a pipeline
+BATCH = 500  # Commands of a pipeline.
 PURPOSE = "signup"
 
 
 class Filler:
-    """Reserves for phones by pipelines. It hands nothing over, so each send stays as of a process that died."""
+    """Reserves for phones by pipelines. It sends no messages, so each send stays pending, as after a process died."""
 
     def __init__(self, otp: OTP, url: str) -> None:
         self._config = otp._config
@@ -36,7 +36,7 @@ class Filler:
         self._single = clients[0]
 
     def fill(self, phones: Iterable[str]) -> list[tuple[str, str, float, float]]:
-        """Reserve for phones; return each with its code, and when its batch began and ended, in epoch seconds."""
+        """Reserve for phones. Return each with its code, and the begin and end of its batch in epoch seconds."""
         found, batch = [], []
         for phone in phones:
             batch.append(phone)

@@ -1,5 +1,5 @@
-"""Messages by a gateway that answers after 300 ms, to 500 issues at once under AsyncOTP: how many a second, and what
-each that waits takes of memory; with the extra `aiohttp` and without it.
+"""500 issues at once under AsyncOTP, by a gateway that answers after 300 ms: messages a second, and the memory of each
+waiting call, with the extra `aiohttp` and without it.
 
 The gateway is an HTTP server in a process of its own, and so is each measurement.
 
@@ -24,10 +24,10 @@ from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.subjects import POLICY, SECRET, TEMPLATE, new_phone, tcp_server
 from tests.benchmarks.table import Row
 
-ISSUES = 500  # at once
+ISSUES = 500  # At once.
 ANSWER_S = 0.3
-GOAL = 440  # messages a second
-WAVES = 8  # of as many issues each
+GOAL = 440  # Messages a second.
+WAVES = 8  # Each has this number of issues.
 _ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"id":"1"}'
 _PAGE = os.sysconf("SC_PAGESIZE") if hasattr(os, "sysconf") else 0
 
@@ -56,7 +56,7 @@ def _measured(kind: str, redis_url: str, url: str, waves: int) -> tuple[float, f
 
 @contextlib.contextmanager
 def _slow_server() -> Iterator[str]:
-    """Run the gateway's server, and give its URL."""
+    """Run the gateway's server, and yield its URL."""
     command = [sys.executable, "-m", "tests.benchmarks.gateways", "serve"]
     with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -90,7 +90,7 @@ async def _serve() -> None:
 
 async def _send(redis_url: str, url: str, waves: int) -> None:
     gateway = Webhook(url, SECRET)
-    namespace = f"bench-{os.getpid()}"  # Each process counts its phones from the first.
+    namespace = f"bench-{os.getpid()}"  # Each process counts its phones from the beginning.
     options = {"namespace": namespace, "policy": POLICY, "gateway_wait": 60}
     async with AsyncOTP(redis_url, gateway, TEMPLATE, SECRET, **options) as otp:
 
@@ -109,7 +109,7 @@ async def _send(redis_url: str, url: str, waves: int) -> None:
 
 
 def _memory() -> float:
-    """Return the memory of this process that is in use, in kB; 0 where it can't be told."""
+    """Return the memory that this process uses, in kB, or 0 if it is unknown."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE / 1024
     except OSError:
@@ -117,7 +117,7 @@ def _memory() -> float:
 
 
 def main() -> None:
-    """Serve, or send, as the command line says."""
+    """Run the server or the sender, depending on the command line."""
     if sys.argv[1] == "serve":
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_serve())

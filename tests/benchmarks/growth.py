@@ -1,10 +1,10 @@
-"""Growth: what a call costs among more and more live challenges, and what more servers carry.
+"""Growth: the cost of a call with more and more live challenges, and the throughput of more servers.
 
     python -m tests.benchmarks.growth                 some minutes
-    python -m tests.benchmarks.growth --most 10000    a look
+    python -m tests.benchmarks.growth --most 10000    a short run
 
-Clients and servers share this machine's processors. Where there are few, the clients are the bottleneck, and the
-throughput says what they could ask, not what the servers could answer: that is what the servers' own time a call says.
+Clients and servers share this machine's processors. With few processors the clients are the bottleneck, and the
+throughput is that of the clients. The servers' own time for a call shows the capacity of the servers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.benchmarks.table import Row, render
 Step = Callable[[str], None]
 CALLS = ("issue", "verify", "redeem")
 FEWEST = 1000
-_SHARE = 10_000_000  # phone numbers for each process
+_SHARE = 10_000_000  # Phone numbers for each process.
 
 
 def main() -> int:
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def _costs(options: argparse.Namespace) -> Iterator[Row]:
-    """One caller, one server: the trip, and the server's share of it, as the store fills."""
+    """Yield the cost of a trip and the server's share of it as the store fills, with one caller and one server."""
     single = Single(appendfsync="none")
     server, crowd = single.nodes[0], 0
     otp, steps = _open(single.url)
@@ -78,7 +78,7 @@ def _script_us(server: Node) -> float:
 
 
 def _throughputs(options: argparse.Namespace) -> Iterator[Row]:
-    """Several processes, one server and three primaries: issue, verify and redeem in turn."""
+    """Yield the throughput of several processes that issue, verify and redeem, on one server and on three primaries."""
     for make, figure in ((lambda: Single(appendfsync="none"), "one server"), (_three, "three primaries")):
         store: Any = make()
         _say(f"{figure} …")
@@ -98,7 +98,7 @@ def _three() -> Cluster:
 
 
 def _together(store: Any, options: argparse.Namespace) -> tuple[int, float, float, int]:
-    """Return how many calls there were, in how many seconds, the servers' processor time in seconds, and the bytes."""
+    """Return the number of calls, the elapsed seconds, the servers' processor time in seconds, and the bytes."""
     context = multiprocessing.get_context("fork")
     gate, pipes = context.Barrier(options.processes + 1), []
     for number in range(options.processes):
@@ -130,7 +130,7 @@ def _net_bytes(node: Node) -> int:
 def _work(url: str, number: int, seconds: float, gate: Any, pipe: Any) -> None:
     steps = _open(url)[1]
     phones = map(phone_of, range(number * _SHARE, (number + 1) * _SHARE))
-    _turns(steps, islice(phones, 50))  # connects, and loads the scripts
+    _turns(steps, islice(phones, 50))  # This connects, and loads the scripts.
     gate.wait()
     calls, deadline = 0, time.perf_counter() + seconds
     while time.perf_counter() < deadline:

@@ -1,7 +1,7 @@
-"""The usual hand-written version, as tutorials have it: SETEX for the code, INCR for the limits.
+"""A usual hand-written version, as in tutorials: SETEX for the code, INCR for the limits.
 
-It takes four round trips to issue and three to four to verify, and nothing in it is one step. Tutorials have verify in
-two shapes: most check the count of wrong codes first, some count first.
+It needs four round trips to issue and three to four to verify, and no operation is atomic. Tutorials have two forms of
+verify: most check the count of wrong codes first, some increment it first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far a call goes: otpkit's files that it passes, its Python calls, and its frames above the socket."""
+"""The path of a call: the files of otpkit that it enters, its Python calls, and its frames above the socket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PACKAGE = str(Path(otpkit.__file__).parent)
 
 
 class Hops:
-    """What a profiler saw of one call. A generator that goes on is no further call."""
+    """A profiler's record of one call. The resumption of a generator is not counted as a call."""
 
     def __init__(self) -> None:
         self.files: set[str] = set()
@@ -25,7 +25,7 @@ class Hops:
         self.depth = 0
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
-        """Note a call, and how deep it is where something is written to the socket."""
+        """Record a call, and the depth of the stack when the socket is written to."""
         if event == "call" and frame.f_code.co_filename.startswith(_PACKAGE):
             self.frames.add(frame)
             self.files.add(frame.f_code.co_filename)
@@ -34,7 +34,7 @@ class Hops:
 
 
 def hops(server: str, _sizes: Sizes) -> Iterator[Row]:
-    """Profile one verify and one issue by a URL, once everything is loaded and connected."""
+    """Profile one verify and one issue by URL, after everything is loaded and connected."""
     with tcp_server(server) as url:
         bench = open_bench(url)
         (warm, code), (phone, right) = bench.issued(2)
@@ -50,7 +50,7 @@ def hops(server: str, _sizes: Sizes) -> Iterator[Row]:
 
 
 def followed(call: Callable[[], object]) -> Hops:
-    """Return what a call passes."""
+    """Return the record of a call."""
     found = Hops()
     sys.setprofile(found)
     try:

@@ -1,4 +1,4 @@
-"""What `import otpkit` costs beyond `import redis`, in processor time, once both are compiled."""
+"""The processor time of `import otpkit` beyond `import redis`, after both are compiled."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ print((time.process_time() - start) * 1000)
 
 
 def imports(_server: str, sizes: Sizes) -> Iterator[Row]:
-    """Import it in new processes that have imported redis. `python -X importtime -c "import otpkit"` tells more."""
+    """Import it in new processes that have imported redis.
+
+    `python -X importtime -c "import otpkit"` shows the details.
+    """
     (found,) = import_ms([ROOT], sizes.imports)
     yield at_most("import otpkit, beyond import redis", median(found), 60, "{:.0f} ms".format)
 
 
 def import_ms(trees: list[str], rounds: int) -> list[list[float]]:
-    """Return for each tree the milliseconds that its import took in each round."""
+    """Return for each tree the milliseconds of its import in each round."""
     with tempfile.TemporaryDirectory(prefix="otpkit-compiled-") as compiled:
         env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         env["PYTHONPYCACHEPREFIX"] = compiled
@@ -42,6 +45,6 @@ def import_ms(trees: list[str], rounds: int) -> list[list[float]]:
             return float(done.stdout)
 
         for tree in trees:
-            measured(tree)  # compiles it
+            measured(tree)  # This compiles it.
         by_round = [[measured(tree) for tree in trees] for _ in range(rounds)]
     return [list(each) for each in zip(*by_round, strict=True)]

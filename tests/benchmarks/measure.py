@@ -1,8 +1,8 @@
-"""Ratios of two things done by turns, so that whatever else the machine does falls on both alike.
+"""Ratios of two things that are run alternately, so that other load on the machine affects both.
 
-There are two set-ups. Pinned, this process and every server that it starts share one processor, and a thing costs the
-processor time that all of them spend: this repeats within a few hundredths, on a busy machine too. Not pinned, a thing
-costs the time that passes; then each trip waits for a sleeping processor, which flatters whatever makes few trips.
+There are two modes. Pinned, this process and its servers share one processor, and the cost is their processor time. It
+repeats within a few hundredths, on a busy machine too. Not pinned, the cost is the elapsed time. Then each trip waits
+for a sleeping processor, which favours whatever makes few trips.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ Run = Callable[[], object]
 AsyncRun = Callable[[], Awaitable[object]]
 
 _ALL: AbstractSet[int] = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else frozenset[int]()
-_CPUCLOCK_SCHED = 2  # Linux names the clock of a process so: see clock_getcpuclockid(3).
+_CPUCLOCK_SCHED = 2  # Linux has this name for the clock of a process: see clock_getcpuclockid(3).
 _servers: set[int] = set()
 _is_pinned = False
 
 
 def can_pin() -> bool:
-    """Whether processes can be pinned here, and the processor time of servers be read."""
+    """Return whether this system can pin processes and read the processor time of servers."""
     return sys.platform == "linux" and bool(_ALL)
 
 
 def pin(*, to_one: bool) -> None:
-    """Keep this process, and what it starts from now on, to one processor, or let all run wherever they like."""
+    """Pin this process and its later children to one processor, or let all run on any."""
     global _is_pinned
     _is_pinned = to_one and can_pin()
     if can_pin():
@@ -39,18 +39,18 @@ def pin(*, to_one: bool) -> None:
 
 
 def keep_apart() -> None:
-    """Move this process, a child that is part of no measurement, to the processors that are left."""
+    """Move this process, a child that is not measured, to the other processors."""
     if _is_pinned and len(_ALL) > 1:
         os.sched_setaffinity(0, _ALL - {max(_ALL)})
 
 
 def is_pinned() -> bool:
-    """Whether all is kept to one processor now."""
+    """Return whether everything is pinned to one processor now."""
     return _is_pinned
 
 
 def set_up() -> str:
-    """Say how things are measured now."""
+    """Return a description of the current mode."""
     if _is_pinned:
         return f"pinned to processor {max(_ALL)}; ratios are of the processor time of client and servers"
     return "not pinned; ratios are of the time that passes"
@@ -58,7 +58,7 @@ def set_up() -> str:
 
 @contextlib.contextmanager
 def counted(*pids: int) -> Iterator[None]:
-    """Count what these processes spend as a cost, for the length of a with block."""
+    """Count the cost of these processes during a with block."""
     _servers.update(pids)
     try:
         yield
@@ -67,21 +67,21 @@ def counted(*pids: int) -> Iterator[None]:
 
 
 def cost_ns() -> int:
-    """Return the nanoseconds that this process and the servers have spent; only differences count."""
+    """Return the nanoseconds that this process and the servers have used. Only differences are meaningful."""
     return spent_ns([os.getpid(), *_servers])
 
 
 def spent_ns(pids: Iterable[int]) -> int:
-    """Return the nanoseconds of processor time that processes have spent; not pinned, those that have passed."""
+    """Return the nanoseconds of processor time that processes have used. Not pinned, return the elapsed time."""
     if not _is_pinned:
         return time.perf_counter_ns()
     return sum(time.clock_gettime_ns(~pid << 3 | _CPUCLOCK_SCHED) for pid in pids)
 
 
 def ratio(yardstick: Callable[[], Run], subject: Callable[[], Run], rounds: int) -> float:
-    """Return how many subjects cost what one yardstick does: the median over `rounds`.
+    """Return the number of subjects with the cost of one yardstick: the median over `rounds`.
 
-    Each argument prepares a run of its own, which alone is measured.
+    Each argument prepares a run of its own. Only the run is measured.
     """
     found = []
     for number in range(rounds + 1):
@@ -90,7 +90,7 @@ def ratio(yardstick: Callable[[], Run], subject: Callable[[], Run], rounds: int)
         else:
             taken, base = cost_of(subject()), cost_of(yardstick())
         found.append(base / taken)
-    return median(found[1:])  # the first round warms up
+    return median(found[1:])  # The first round warms up.
 
 
 async def async_ratio(
@@ -117,13 +117,13 @@ def cost_of(run: Run) -> int:
 
 
 def spread(values: Sequence[int]) -> str:
-    """Write minimum, median and maximum; one number where they are all the same."""
+    """Return minimum, median and maximum, or one number if they are equal."""
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low}/{median(values):g}/{high}"
 
 
 def at_once(runs: Sequence[Run]) -> None:
-    """Run each on a thread of its own, all let go together."""
+    """Start each run on its own thread, all at the same moment."""
     gate = threading.Barrier(len(runs))
 
     def wait_and(run: Run) -> None:

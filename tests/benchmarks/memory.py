@@ -1,4 +1,4 @@
-"""What a phone takes of Redis's memory, and whether a crowd of live challenges slows a verify."""
+"""Redis's memory for a phone, and the effect of many live challenges on the speed of verify."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.benchmarks.subjects import Bench, open_bench, tcp_server
 from tests.benchmarks.table import Row, at_least, at_most
 
 FEW = 1000
-BATCH = 1000  # commands of a pipeline
+BATCH = 1000  # Commands of a pipeline.
 
 
 def memory(server: str, sizes: Sizes) -> Iterator[Row]:
-    """Weigh phones that were each sent one code, which is live."""
+    """Measure phones that each have one live code."""
     with tcp_server(server) as url:
         bench = open_bench(url)
-        bench.issued(1)  # loads the scripts
+        bench.issued(1)  # This loads the scripts.
         before = _used_memory(bench.client)
         bench.issuing(sizes.phones)()
         each = (_used_memory(bench.client) - before) / sizes.phones
@@ -30,7 +30,7 @@ def memory(server: str, sizes: Sizes) -> Iterator[Row]:
 
 
 def crowd(server: str, sizes: Sizes) -> Iterator[Row]:
-    """Verify among a thousand live challenges, and among a million, by turns."""
+    """Verify with a thousand live challenges and with a million, alternately."""
     with tcp_server(server) as small_url, tcp_server(server) as large_url:
         small, large = open_bench(small_url), open_bench(large_url)
         small.issued(FEW)
@@ -48,7 +48,7 @@ def crowd(server: str, sizes: Sizes) -> Iterator[Row]:
 
 
 def fill(bench: Bench, count: int) -> None:
-    """Store challenges of `count` phones, made by the library's own script of identities drawn at random."""
+    """Store challenges of `count` phones, by the library's own script, for random subjects."""
     config = bench.otp._config
     with bench.client.pipeline(transaction=False) as pipe:
         for start in range(0, count, BATCH):

@@ -1,4 +1,4 @@
-"""Servers that are killed and come back: one with an append-only file, and clusters. Linux alone."""
+"""Servers that are killed and restarted: one with an append-only file, and clusters. This needs Linux."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ import redis
 from tests.support.servers import find_redis
 
 NODE_TIMEOUT_MS = 2000
-PATIENCE_S = 60.0  # until a server has loaded its file, or a cluster has agreed
-_BUS = 10_000  # a node's second port is its first and this
+PATIENCE_S = 60.0  # Time for a server to load its file, or for a cluster to agree.
+_BUS = 10_000  # A node's second port is its first plus this.
 _SLOTS = 16_384
 _PR_SET_PDEATHSIG = 1
 
 
 class Node:
-    """One server on a TCP port and in a directory of its own, which outlive its process."""
+    """One server on its own TCP port and in its own directory. Both outlive its process."""
 
     def __init__(self, *options: str, settings: str = "") -> None:
         binary = find_redis()
@@ -46,17 +46,17 @@ class Node:
         atexit.register(self.remove)
 
     def start(self) -> None:
-        """Start the process; it ends with this one. `wait` tells when it answers."""
+        """Start the process, which ends with this one, and wait until it answers."""
         self._process = subprocess.Popen(self._command, preexec_fn=_die_with_parent)  # noqa: PLW1509 - no thread runs here
         self.wait(lambda: bool(self.client.ping()))
 
     def kill(self) -> None:
-        """End the process as kill -9 does."""
+        """Kill the process like kill -9."""
         self._process.kill()
         self._process.wait()
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        """Wait until the node says so; raises RuntimeError after a minute."""
+        """Wait until a condition holds. Raise RuntimeError after a minute."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             with contextlib.suppress(redis.RedisError):
@@ -66,7 +66,7 @@ class Node:
         raise RuntimeError(f"the server of port {self.port} did not come round in {PATIENCE_S:.0f} s")
 
     def used_memory(self) -> int:
-        """Return what its data takes, with the tables that hold it, in bytes."""
+        """Return the bytes of its data, with the tables that contain it."""
         info = self.client.info("memory")
         buffers = ("mem_clients_normal", "mem_clients_slaves", "mem_replication_backlog", "mem_aof_buffer")
         return int(info["used_memory"] - info["used_memory_startup"] - sum(info.get(name, 0) for name in buffers))
@@ -76,13 +76,13 @@ class Node:
         return self.client.execute_command(*words)
 
     def remove(self) -> None:
-        """End the process and remove its files."""
+        """Kill the process and remove its files."""
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
     def pid(self) -> int:
-        """The process that serves now."""
+        """The current process."""
         return self._process.pid
 
     @property
@@ -92,12 +92,12 @@ class Node:
 
     @property
     def is_primary(self) -> bool:
-        """Whether it is one now."""
+        """Whether it is a primary now."""
         return bool(self.client.info("replication")["role"] == "master")
 
 
 class Single:
-    """One server, whose append-only file is written through before each answer; "none" is no file."""
+    """One server whose append-only file is synced before each answer. With "none" it has no file."""
 
     def __init__(self, *, appendfsync: str = "always") -> None:
         self._has_file = appendfsync != "none"
@@ -108,17 +108,17 @@ class Single:
 
     @property
     def primaries(self) -> list[Node]:
-        """The nodes that hold data of their own."""
+        """The nodes that have data of their own."""
         return self.nodes
 
     def settle_down(self) -> None:
-        """Rewrite the append-only file, which a server does by itself in time."""
+        """Rewrite the append-only file, which a server would otherwise do later."""
         if self._has_file:
             self.nodes[0].say("BGREWRITEAOF")
             self.nodes[0].wait(lambda: not self.nodes[0].client.info("persistence")["aof_rewrite_in_progress"])
 
     def crash(self) -> tuple[float, str]:
-        """Kill the server and start it again; return when it died, in epoch seconds, and which it was."""
+        """Kill the server and restart it. Return the time of its death in epoch seconds, and its name."""
         died = time.time()
         self.nodes[0].kill()
         self.nodes[0].start()
@@ -127,7 +127,10 @@ class Single:
 
 
 class Cluster:
-    """Three primaries, or one, with a replica each where `replicas` is 1. Nothing is kept on disk but who is who."""
+    """Three primaries, or one, each with `replicas` replicas (0 or 1).
+
+    Only the cluster's own configuration is on disk.
+    """
 
     def __init__(self, *, replicas: int = 1, primaries: int = 3) -> None:
         self.name = f"cluster of {primaries} primaries, {replicas} replica{'s' * (replicas != 1)} each"
@@ -140,7 +143,7 @@ class Cluster:
 
     @property
     def primaries(self) -> list[Node]:
-        """The nodes that hold data of their own."""
+        """The nodes that have data of their own."""
         return [node for node in self.nodes if node.is_primary]
 
     def settle_down(self) -> None:
@@ -150,14 +153,15 @@ class Cluster:
             node.wait(lambda node=node: "cluster_state:ok" in _info(node))  # type: ignore[misc]
 
     def crash(self) -> tuple[float, str]:
-        """Kill a primary, wait until its replica has taken over, and start it again: without its data, as a replica."""
+        """Kill a primary, wait until its replica has taken over, and restart it: empty, as a replica."""
         victim = random.choice(self.primaries)
         others = [node for node in self.nodes if node is not victim]
         died = time.time()
         victim.kill()
-        others[0].wait(lambda: sum(node.is_primary for node in others) == 3)  # or an empty primary would come back
+        # Otherwise an empty primary would come back.
+        others[0].wait(lambda: sum(node.is_primary for node in others) == 3)
         others[0].wait(lambda: "cluster_state:ok" in _info(others[0]))
-        time.sleep(NODE_TIMEOUT_MS / 1000)  # some seconds with two primaries' replicas alone
+        time.sleep(NODE_TIMEOUT_MS / 1000)  # For some seconds, only two primaries have a replica.
         victim.start()
         victim.wait(lambda: not victim.is_primary)
         self.settle_down()

@@ -1,4 +1,4 @@
-"""What becomes of calls at once: over threads, and over processes."""
+"""The outcomes of concurrent calls, from threads and from processes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.benchmarks.subjects import POLICY, SECRET, TEMPLATE, Codes, new_phone
 from tests.benchmarks.table import Row
 
 PROCESSES = 8
-MOST_THREADS = 50  # a pool of redis-py holds 100 connections
-Call = tuple[str, ...]  # ("issue", phone) or ("verify", phone, code)
+MOST_THREADS = 50  # A pool of redis-py has 100 connections.
+Call = tuple[str, ...]  # ("issue", phone) or ("verify", phone, code).
 
 
 class Subject(Protocol):
-    """Something that issues and verifies. Outcomes are one word."""
+    """An implementation that issues and verifies. Its outcomes are single words."""
 
     codes: Codes
 
@@ -82,10 +82,10 @@ class Handwritten:
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """Calls made at once to one phone, which outcome of theirs is counted, and how often it should be."""
+    """Concurrent calls for one phone, the outcome that is counted, and the number that it should have."""
 
     figure: str
-    calls: Callable[[str, str], Sequence[Call]]  # of a phone and its code, "" where none was issued
+    calls: Callable[[str, str], Sequence[Call]]  # It takes a phone and its code, which is "" if none was issued.
     counted: str
     wanted: int
     issued: bool = True
@@ -114,7 +114,7 @@ RACES = (
 
 
 def races(server: str, sizes: Sizes) -> Iterator[Row]:
-    """Run the four races for both, over threads and over processes."""
+    """Run the four races for both implementations, from threads and from processes."""
     with tcp_server(server) as url:
         for kind in (Ours, Handwritten):
             with _Workers(kind, url) as workers:
@@ -158,11 +158,12 @@ def _perform(subject: Subject, calls: Sequence[Call], outcomes: list[str]) -> No
 
 
 class _Workers:
-    """Processes that each have a subject of their own, and are let go together."""
+    """Processes that each have their own implementation and start at the same moment."""
 
     def __init__(self, kind: Callable[[str], Subject], url: str) -> None:
-        context = multiprocessing.get_context("fork")  # quick; no thread runs here
-        self.gate = context.Barrier(PROCESSES)  # kept, or it would be gone before the processes have it
+        context = multiprocessing.get_context("fork")  # This is quick, and no thread runs here.
+        # Keep a reference: otherwise it would be freed before the processes have it.
+        self.gate = context.Barrier(PROCESSES)
         self.pipes: list[Connection[Any, Any]] = []
         self.processes = []
         for _ in range(PROCESSES):
@@ -182,7 +183,7 @@ class _Workers:
             process.join()
 
     def perform(self, calls: Sequence[Call]) -> list[str]:
-        """Return the outcomes of `calls`, dealt out to the processes."""
+        """Return the outcomes of `calls`, which are distributed over the processes."""
         for number, pipe in enumerate(self.pipes):
             pipe.send(list(calls[number::PROCESSES]))
         return [outcome for pipe in self.pipes for outcome in pipe.recv()]
@@ -191,7 +192,7 @@ class _Workers:
 def _work(kind: Callable[[str], Subject], url: str, gate: Any, pipe: Connection[Any, Any]) -> None:
     subject = kind(url)
     perform = _over_threads(subject)
-    perform([("verify", "+8619900000000", "000000")])  # connects
+    perform([("verify", "+8619900000000", "000000")])  # This connects.
     while (calls := pipe.recv()) is not None:
         gate.wait()
         pipe.send(perform(calls) if calls else [])

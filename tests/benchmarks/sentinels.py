@@ -1,4 +1,4 @@
-"""A primary, its replica and three Sentinels, of which the primary is killed."""
+"""A primary, its replica and three Sentinels. The primary is killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ sentinel failover-timeout {master} 5000
 
 
 class Sentinels:
-    """Nothing is kept on disk but what the Sentinels know."""
+    """Only the Sentinels' own configuration is on disk."""
 
     name = f"a primary and its replica behind three Sentinels (down-after {DOWN_AFTER_MS / 1000:g} s)"
 
@@ -36,7 +36,7 @@ class Sentinels:
 
     @property
     def primaries(self) -> list[Node]:
-        """The node that holds data of its own."""
+        """The node that has data of its own."""
         return [node for node in self.data if node.is_primary]
 
     def settle_down(self) -> None:
@@ -45,7 +45,7 @@ class Sentinels:
             node.wait(lambda node=node: _follows(node))  # type: ignore[misc]
 
     def crash(self) -> tuple[float, str]:
-        """Kill the primary, wait until its replica has taken over, and start it again: empty, as a replica."""
+        """Kill the primary, wait until its replica has taken over, and restart it: empty, as a replica."""
         (victim,) = self.primaries
         (other,) = (node for node in self.data if node is not victim)
         died = time.time()

@@ -1,11 +1,11 @@
-"""`otpkit serve` beside a bare Starlette route that makes one EVALSHA: one worker, 32 connections, a gateway that does
-nothing, a Redis of its own.
+"""`otpkit serve` compared with a bare Starlette route that makes one EVALSHA: one worker, 32 connections, a gateway
+that does nothing, and a Redis of its own.
 
     python -m tests.benchmarks.service [--quick | --tiny] [--unpinned]
 
-Both servers run with the same settings of uvicorn, and are asked by turns from one client. Where the system can, all of
-them are pinned to one processor, and a ratio is of the processor time of all three; `--unpinned` takes the time that
-passes, and no verdict. Only ratios mean something.
+Both servers have the same settings of uvicorn, and one client calls them alternately. If the system allows it, all are
+pinned to one processor, and a ratio is of the processor time of all three. `--unpinned` measures the elapsed time,
+without a verdict. Only ratios are meaningful.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Request = bytes
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """How a load went: requests a second, the 99th percentile of their seconds, and nanoseconds a request."""
+    """The result of a load: requests a second, the 99th percentile of their seconds, and nanoseconds a request."""
 
     rate: float
     p99: float
@@ -56,7 +56,7 @@ class Taken:
 
 
 def bare_app(url: str) -> Starlette:
-    """Return the yardstick: what one would write with Starlette to ask Redis one thing."""
+    """Return the yardstick: a minimal Starlette application that makes one call to Redis."""
     client = redis.asyncio.Redis.from_url(url)
     sha = ""
 
@@ -83,11 +83,11 @@ def bare_app(url: str) -> Starlette:
 
 
 async def accept(_: Message) -> None:
-    """Send nothing."""
+    """Accept a message without sending it."""
 
 
 def service_app(url: str) -> ASGIApp:
-    """Return the service as `otpkit serve` makes it."""
+    """Return the service as `otpkit serve` builds it."""
     metrics = Metrics()
     otp = AsyncOTP(url, accept, TEMPLATE, SECRET, policy=POLICY, on_event=metrics.on_event)
     return create_app(otp, [ApiKey.of("bench", KEY, ["signup"])], metrics=metrics)
@@ -101,7 +101,7 @@ def _serve(make: Any, url: str, listener: socket.socket) -> None:
 
 @contextlib.contextmanager
 def served(make: Any, url: str) -> Iterator[int]:
-    """Serve an application in a process of its own, and give its port."""
+    """Serve an application in its own process, and yield its port."""
     listener = listen("127.0.0.1", 0)
     listener.listen(128)
     process = multiprocessing.get_context("fork").Process(target=_serve, args=(make, url, listener))
@@ -117,7 +117,7 @@ def served(make: Any, url: str) -> Iterator[int]:
 
 
 def request(path: str, body: dict[str, str] | None) -> Request:
-    """Return a request as it goes over the wire."""
+    """Return the bytes of a request."""
     content = b"" if body is None else json.dumps(body).encode()
     kind = "" if body is None else "content-type: application/json\r\n"
     head = f"POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {KEY}\r\n{kind}"
@@ -125,7 +125,7 @@ def request(path: str, body: dict[str, str] | None) -> Request:
 
 
 class _Connection(asyncio.Protocol):
-    """One that asks again as soon as it was answered."""
+    """A connection that sends the next request as soon as it has its answer."""
 
     def __init__(
         self, todo: Iterator[Request], seconds: list[float], expect: bytes, bodies: list[bytes] | None
@@ -165,7 +165,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def load(port: int, requests: list[Request], expect: bytes, bodies: list[bytes] | None = None) -> Taken:
-    """Make the requests by 32 connections, and say how that went."""
+    """Send the requests on 32 connections, and return the result."""
     todo, seconds, loop = iter(requests), [], asyncio.get_running_loop()
     start, spent = time.perf_counter(), measure.cost_ns()
     made = [
@@ -180,7 +180,7 @@ async def load(port: int, requests: list[Request], expect: bytes, bodies: list[b
 
 
 class Subjects:
-    """Requests to the service, each made once: prepared by an `OTP` on the same Redis, which is not measured."""
+    """Requests to the service, each sent once. An `OTP` on the same Redis prepares them, which is not measured."""
 
     def __init__(self, url: str) -> None:
         self._codes = Codes()
@@ -191,16 +191,16 @@ class Subjects:
         return [request("/v1/challenges", {"phone": new_phone()}) for _ in range(calls)]
 
     def verifying(self, calls: int) -> list[Request]:
-        """Return requests that verify a right code each."""
+        """Return requests that each verify a right code."""
         return [request("/v1/verifications", {"phone": phone, "code": self._issue(phone)}) for phone in _phones(calls)]
 
     def redeeming(self, calls: int) -> list[Request]:
-        """Return requests that redeem a fresh proof each."""
+        """Return requests that each redeem a fresh proof."""
         proofs = [self._otp.verify(phone, self._issue(phone)) for phone in _phones(calls)]
         return [request("/v1/proofs/redeem", {"token": proof.token, "phone": proof.phone}) for proof in proofs]
 
     def mixed(self, calls: int) -> list[Request]:
-        """Return as many of each, by turns."""
+        """Return the same number of each, alternately."""
         third = calls // 3
         return list(
             itertools.chain(*zip(self.issuing(third), self.verifying(third), self.redeeming(third), strict=True))
@@ -230,7 +230,7 @@ async def rows(url: str, yardstick: int, service: int, calls: int, rounds: int) 
     bodiless = await load(yardstick, [request("/without-body", None)] * calls, ok)
     found.append(Row("the same without a body", _rate(bodiless)))
     for name, (make, expect) in kinds.items():
-        await load(service, make(calls), expect)  # warms up
+        await load(service, make(calls), expect)  # This warms up.
         ratios, tails, last = [], [], None
         for number in range(rounds):
             asked = make(calls)
@@ -253,7 +253,7 @@ def _rate(taken: Taken) -> str:
 
 
 def main() -> None:
-    """Run as the command line says."""
+    """Run the measurements of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="fewer calls and rounds")

@@ -1,4 +1,4 @@
-"""How much is measured."""
+"""The sizes of the measurements."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many there are of each thing.
+    """The number of each thing.
 
-    Calls of a round, rounds, phones whose memory is weighed, live challenges of a full store, rounds of a race,
-    imports, and the seconds for which the calls of one line of `tails` go on.
+    These are: calls of a round, rounds, phones whose memory is measured, live challenges of a full store, rounds of a
+    race, imports, and the seconds of one line of `tails`.
     """
 
     calls: int

@@ -1,4 +1,4 @@
-"""A soak: calls of every kind over a million phones while servers are killed, and then an audit.
+"""A soak: calls of every kind for a million phones while servers are killed, and then an audit.
 
     python -m tests.benchmarks.soak                        five minutes, one server with AOF always, kill -9 and restart
     python -m tests.benchmarks.soak --cluster --minutes 3  six nodes, kill -9 of primaries, Policy(replicas=1)
@@ -6,8 +6,8 @@
     python -m tests.benchmarks.soak --tasks 32             AsyncOTP by URL: 32 tasks on one connection that is cut, held
                                                            and reset, and calls that are cancelled
 
-What breaks without persistence or `replicas` shows with `--appendfsync none` and `--unconfirmed`. The status is 1 if
-an invariant is broken. It takes some minutes more than it is told: to fill the store, and to audit.
+The options `--appendfsync none` and `--unconfirmed` show the losses without persistence or `replicas`. The status is 1
+if an invariant is broken. A run takes some minutes more than its option: to fill the store, and to audit.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from tests.benchmarks.soak_callers import THREADS, Callers
 from tests.benchmarks.soak_journal import Board, Kind, policy_of
 from tests.benchmarks.table import Row, render
 
-BOUND_S = 3.0  # until StoreUnavailableError, or until a script is answered: then others were, and it is not counted
-BUSY_S = 1.0  # beyond it, for hosts whose processors are as busy as a soak makes them
+BOUND_S = 3.0  # Time of one script until its reply, or until StoreUnavailableError.
+BUSY_S = 1.0  # Additional time for hosts whose processors are as busy as in a soak.
 
 
 Options: TypeAlias = argparse.Namespace
 
 
 def main() -> int:
-    """Run it; print a table."""
+    """Run it, and print a table."""
     options = _options()
     started = time.monotonic()
-    logging.getLogger("otpkit").addHandler(logging.NullHandler())  # uncertain messages are meant
+    logging.getLogger("otpkit").addHandler(logging.NullHandler())  # Uncertain messages are intended.
     store: Any = _store(options)
     policy = policy_of(0 if options.unconfirmed or isinstance(store, Single) else 1)
     board = Board(options.phones)

@@ -1,4 +1,4 @@
-"""The soak's audit: what the journals and the store must show, whatever was killed."""
+"""The audit of the soak: the journals and the store must satisfy these invariants after any kill."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.benchmarks.nodes import Node
 from tests.benchmarks.soak_journal import Board, Kind, Record, read
 from tests.benchmarks.table import Row
 
-CLOCK_S = 0.002  # the server's times are whole milliseconds
-MARGIN_MS = 1000  # beyond the longest life, for the clocks
+CLOCK_S = 0.002  # The server's times are whole milliseconds.
+MARGIN_MS = 1000  # Additional time beyond the longest life, because clocks differ.
 DAY_MS = 86_400_000
 LONGEST_MS = {b"p": DAY_MS + 30_000 + MARGIN_MS, b"c": 400 * DAY_MS + MARGIN_MS}
 
@@ -40,7 +40,7 @@ class Audit:
             sent.sort(key=lambda message: message.at)
 
     def rows(self) -> Iterator[Row]:
-        """Give a row for each invariant."""
+        """Yield a row for each invariant."""
         yield broken("a send handed over twice", _repeated(m.id for m in self.of[Kind.MESSAGE]))
         yield broken("a proof given twice under one id", _repeated(p.id for p in self.of[Kind.PROOF]))
         yield broken("a code accepted twice", _repeated((p.phone, p.purpose, p.code) for p in self.of[Kind.PROOF]))
@@ -61,8 +61,8 @@ class Audit:
     def _is_late(self, proof: Record) -> bool:
         sent = [m for m in self._sent(proof) if m.began <= proof.at + CLOCK_S]
         if not sent:
-            return False  # counted as without a message
-        # A send that was not made may have renewed the life, and been undone or not: nothing says when.
+            return False  # This is counted as a proof without a message.
+        # A send that was not made may have renewed the life, and may have been undone at any time.
         tried = [r for r in self.unsent[proof.phone] if r.purpose == proof.purpose and r.began <= proof.at]
         last = max(record.at for record in (*sent, *tried))
         ends = min(last + self.policy.ttl, sent[0].at + self.policy.max_age)
@@ -79,7 +79,7 @@ class Audit:
 
 
 def _exceeds(records: list[Record], limit: int, seconds: float) -> bool:
-    # Redis counted each between `began` and `at`: so of those a window apart, no more than `limit` began within it.
+    # Redis counted each between `began` and `at`. So at most `limit` of them began within one window.
     return any(late.at - early.began < seconds - CLOCK_S for early, late in zip(records, records[limit:], strict=False))
 
 
@@ -88,12 +88,12 @@ def _repeated(items: Iterable[object]) -> int:
 
 
 def broken(figure: str, count: int) -> Row:
-    """Return the row of something that must not be."""
+    """Return the row of an event that must not happen."""
     return Row(figure, f"{count:,}", "0", count == 0)
 
 
 def keys(primaries: Iterable[Node], most_failures: int) -> Iterator[Row]:
-    """Look at the life of every key of the store."""
+    """Check the expiry of every key of the store."""
     found: Counter[bytes] = Counter()
     immortal = overlong = blocks = 0
     for node in primaries:

@@ -1,4 +1,4 @@
-"""The soak's callers: threads of several processes that call at random, and write down what they were answered.
+"""The callers of the soak: threads of several processes that make random calls, and record the outcomes.
 
 With tasks, each thread stands for a task of one `AsyncOTP`.
 """
@@ -43,12 +43,12 @@ from tests.benchmarks.soak_journal import (
 )
 from tests.benchmarks.soak_tasks import Tasks
 
-THREADS = 4  # callers of a process
-HOT, HOT_S = 600, 20.0  # phones that most calls are about, and for how long
+THREADS = 4  # Callers of a process.
+HOT, HOT_S = 600, 20.0  # The number of phones that most calls use, and the seconds until the next set.
 HOT_SHARE = 0.8
 began: ContextVar[float] = ContextVar("began")
-"""When the call under way was made, in epoch seconds; of the thread, or of its task."""
-REJECTED, UNCERTAIN = 0.05, 0.03  # of messages
+"""The time in epoch seconds when the current call was made, of the thread or of its task."""
+REJECTED, UNCERTAIN = 0.05, 0.03  # Shares of the messages.
 
 
 class Callers:
@@ -73,12 +73,12 @@ class Callers:
         ]
 
     def fill(self, numbers: range) -> None:
-        """Send every phone of `numbers` its first code, fast."""
+        """Send every phone of `numbers` its first code, quickly."""
         for phone, code, began, ended in Filler(self.otp, self.url).fill(map(phone_of, numbers)):
             self.board.fill(number_of(phone), int(code), began, ended)
 
     def call_until(self, deadline: float) -> None:
-        """Call from all threads until then, in epoch seconds."""
+        """Call from all threads until this time in epoch seconds."""
         threads = [threading.Thread(target=self._loop, args=(deadline,)) for _ in range(self.threads)]
         for thread in threads:
             thread.start()
@@ -102,7 +102,7 @@ class Callers:
         phones = self.board.phones
         if random.random() < HOT_SHARE:
             return (int(time.time() / HOT_S) * HOT + random.randrange(HOT)) % phones
-        return random.randrange(phones)  # whose first code is late, some time after the filling
+        return random.randrange(phones)  # The first code of these phones comes late, some time after the filling.
 
     def _deliver(self, message: Message) -> None:
         phone, purpose, luck = number_of(message.phone), int(message.template.code[4:]), random.random()

@@ -1,4 +1,4 @@
-"""What the soak's processes share, and what they write down: records of one size, in a file each."""
+"""The shared data of the soak's processes, and their journals: records of one size, in a file each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECRET = "a secret of the soak, of 32 bytes or more"
 
 
 def policy_of(replicas: int) -> Policy:
-    """Return the soak's policy: short lives and windows, so that all pass; codes too long to guess."""
+    """Return the soak's policy: short lives and windows, so that all of them end, and codes too long to guess."""
     return Policy(
         code_length=10,
         ttl=30,
@@ -33,19 +33,19 @@ def policy_of(replicas: int) -> Policy:
 
 
 class Kind(IntEnum):
-    """What a record is of."""
+    """The type of a record."""
 
-    MESSAGE = 1  # the gateway had it: `began` is when issue was called, `at` when the gateway was
-    PROOF = 2  # `at` is when it was issued, by the server
+    MESSAGE = 1  # The gateway received it. `began` is the time of the call, `at` the time of the gateway.
+    PROOF = 2  # `at` is the time of issue, by the server.
     WRONG = 3
     REDEEMED = 4
-    LOST = 5  # a proof that was given, never redeemed, and is gone
+    LOST = 5  # A proof that was granted, was never redeemed, and is gone.
     UNAVAILABLE = 6
-    UNSENT = 7  # an issue that may have reserved, and sent nothing
+    UNSENT = 7  # An issue that may have reserved, and sent nothing.
 
 
 class Record(NamedTuple):
-    """One line of a journal; times in epoch seconds, `id` of a send or a proof."""
+    """One line of a journal. Times are epoch seconds, and `id` is that of a send or a proof."""
 
     kind: int
     purpose: int
@@ -60,7 +60,7 @@ _RECORD = struct.Struct("<BBIddQ16s")
 
 
 class Journal:
-    """A file of records that threads of one process write."""
+    """A file of records that the threads of one process write."""
 
     def __init__(self, path: Path) -> None:
         self._file, self._lock = path.open("wb"), Lock()
@@ -71,18 +71,18 @@ class Journal:
             self._file.write(_RECORD.pack(*record))
 
     def close(self) -> None:
-        """Write out what is buffered."""
+        """Write the buffered records."""
         self._file.close()
 
 
 def read(path: Path) -> Iterator[Record]:
-    """Give the records of a journal."""
+    """Yield the records of a journal."""
     for fields in _RECORD.iter_unpack(path.read_bytes()):
         yield Record(*fields)
 
 
 class Board:
-    """Arrays that all processes see: the latest code sent to each phone and purpose, and how the store was filled."""
+    """Arrays in shared memory: the latest code sent to each phone and purpose, and the filling of the store."""
 
     def __init__(self, phones: int) -> None:
         self.phones = phones
@@ -97,11 +97,11 @@ class Board:
         return found - 1 if found else None
 
     def put(self, phone: int, purpose: int, code: int) -> None:
-        """Remember a code that was sent."""
+        """Record a code that was sent."""
         self._codes[phone * len(PURPOSES) + purpose] = code + 1
 
     def fill(self, phone: int, code: int, began: float, ended: float) -> None:
-        """Remember how a phone was filled."""
+        """Record the filling of a phone."""
         self.put(phone, 0, code)
         self.first_codes[phone] = code
         self.filled_from[phone], self.filled_until[phone] = began, ended

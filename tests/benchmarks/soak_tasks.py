@@ -1,4 +1,4 @@
-"""The soak's `AsyncOTP`: the calls of many threads are tasks of one loop, on one connection that often breaks."""
+"""The `AsyncOTP` of the soak: the calls of many threads are tasks of one loop, on one connection that often breaks."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from otpkit.gateways import Message
 from tests.support.echoes import echo
 from tests.support.wire import FOREVER, Wire
 
-CANCELLED = 0.03  # of calls
-LONGEST_S = 0.05  # until a call is cancelled
-BREAK_S = (0.2, 1.5)  # between two faults of the wire
-TICK_S = 0.02  # between two looks at the loop's delay
-HELD_S = 1.3  # replies are held back for so long at most; a client waits for a second
+CANCELLED = 0.03  # Share of the calls.
+LONGEST_S = 0.05  # Time until a call is cancelled.
+BREAK_S = (0.2, 1.5)  # Time between two faults of the connection.
+TICK_S = 0.02  # Time between two measurements of the loop's delay.
+HELD_S = 1.3  # Replies are held back for this time at most. A client waits for a second.
 
 
 class Tasks:
-    """An `AsyncOTP` by URL whose calls block. Some are cancelled; then they raise `CancelledError`.
+    """An `AsyncOTP` by URL whose calls block. Some are cancelled, and then raise `CancelledError`.
 
-    A single server stands behind a wire that is cut, reset and held back.
+    A proxy before a single server cuts, resets and holds back its connection.
     """
 
     def __init__(self, url: str, deliver: Callable[[Message], None], *arguments: Any, **options: Any) -> None:
@@ -35,7 +35,7 @@ class Tasks:
         self.wire = Wire(url) if url.startswith("redis://") else None
         self.breaks = 0
         self.late_s = 0.0
-        """The loop's longest delay: its processor had other work, and no call can end sooner."""
+        """The loop's longest delay. Its processor had other work, and no call could end sooner."""
         asyncio.run_coroutine_threadsafe(self._watch(), self._loop)
         if self.wire is not None:
             self._run(self.wire.__aenter__())
@@ -64,14 +64,14 @@ class Tasks:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def asks_for_another(self) -> bool:
-        """Ask the server for a text; return whether another one came."""
+        """Send the server a text, and return whether another one came back."""
         text = uuid4().hex
         found: str = self._call(echo(self._otp._store, text))
         return found != text
 
     @property
     def connections(self) -> int:
-        """How many connections are open through the wire."""
+        """The number of open connections through the proxy."""
         return 0 if self.wire is None else self.wire.open
 
     async def _watch(self) -> None:

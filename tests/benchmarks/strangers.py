@@ -1,9 +1,10 @@
-"""`otpkit serve` while a thousand connections of strangers do it harm: its memory, and how long honest clients wait.
+"""`otpkit serve` under attack from a thousand connections of strangers: its memory, and the waits of honest clients.
 
     python -m tests.benchmarks.strangers [--seconds 120] [--connections 1000] [--kind NAME]
 
-The strangers have no API key, come from another process, and reach a server on this machine alone. Honest clients keep
-a connection and have a key, or come anew and have none. Run it where nothing else runs: the strangers take a processor.
+The strangers have no API key, run in another process, and attack only a server on this machine. Honest clients keep a
+connection and have a key, or open a new one each time and have none. Run it on an idle machine: the strangers use up a
+processor.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from tests.benchmarks.subjects import tcp_server
 from tests.benchmarks.table import Row, at_most, render
 
 KEY, SECRET = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-MEMORY_GOAL, P99_GOAL = 150, 3.0  # MB, and times the seconds without strangers
-HONEST = 8  # connections that are kept, and as many that are made anew
-PACE = 0.02  # s between two requests of one honest client
+MEMORY_GOAL, P99_GOAL = 150, 3.0  # MB, and a multiple of the seconds without strangers.
+HONEST = 8  # Connections that are kept. The same number are opened again each time.
+PACE = 0.02  # Seconds between two requests of one honest client.
 HEALTH = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 DOCUMENT = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST /v1/challenges HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
@@ -59,7 +60,7 @@ async def _drop(reader: asyncio.StreamReader) -> None:
 
 
 def sends(first: bytes, then: bytes = b"", *, reads: bool = False, slow: bool = False) -> Kind:
-    """Return a stranger that sends something, and then something else without end."""
+    """Return a stranger that sends `first`, and then `then` without end."""
 
     async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(first)
@@ -74,21 +75,21 @@ def sends(first: bytes, then: bytes = b"", *, reads: bool = False, slow: bool = 
 
 
 async def leaves(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Ask and go away, without an answer."""
+    """Send requests and disconnect before the answer."""
     writer.write(HEALTH * 8)
     await writer.drain()
     writer.transport.abort()
 
 
 async def ends(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Ask, close one direction, and read no answer."""
+    """Send requests, close one direction, and read no answer."""
     writer.write(DOCUMENT * 8)
     writer.write_eof()
     await asyncio.sleep(30)
 
 
 async def asks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Ask, read the answer, wait a little, and ask again: nothing is wrong but that there are so many."""
+    """Send a request, read the answer, wait a little, and repeat. Only the number of these clients does harm."""
     while True:
         writer.write(HEALTH)
         if not await reader.read(65_536):
@@ -136,8 +137,8 @@ async def _attack(port: int, kinds: list[Kind], connections: int, seconds: float
 
 
 def attack(port: int, names: list[str], connections: int, seconds: float) -> None:
-    """Do harm for so many seconds, from so many connections at once."""
-    os.nice(10)  # How long honest clients wait is measured beside it, on two processors.
+    """Attack for so many seconds, from so many connections at once."""
+    os.nice(10)  # Meanwhile the waits of honest clients are measured, on two processors.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4_096), hard))
     asyncio.run(_attack(port, [KINDS[name] for name in names], connections, seconds))
@@ -151,7 +152,7 @@ async def _answer(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _kept(port: int, ends_at: float, seconds: list[float]) -> None:
-    """Ask with a key for what there is not, by one connection."""
+    """Request an unknown challenge with a key, on one connection."""
     body = b'{"phone": "+8613800138000"}'
     head = POST.replace(b"/v1/challenges", b"/v1/challenges/status") + f"authorization: Bearer {KEY}\r\n".encode()
     asked = head + b"content-length: %d\r\n\r\n" % len(body) + body
@@ -166,7 +167,7 @@ async def _kept(port: int, ends_at: float, seconds: list[float]) -> None:
 
 
 async def _new(port: int, ends_at: float, seconds: list[float]) -> None:
-    """Ask without a key whether the service lives, by a new connection each time."""
+    """Request the health check without a key, on a new connection each time."""
     while time.perf_counter() < ends_at:
         start = time.perf_counter()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -178,7 +179,7 @@ async def _new(port: int, ends_at: float, seconds: list[float]) -> None:
 
 
 async def honest(port: int, seconds: float) -> tuple[float, float]:
-    """Ask as honest clients do, and return the 99th percentiles: of kept connections, and of new ones."""
+    """Send requests like honest clients, and return the 99th percentiles: on kept connections, and on new ones."""
     ends_at, kept, new = time.perf_counter() + seconds, list[float](), list[float]()
     await asyncio.gather(
         *(_kept(port, ends_at, kept) for _ in range(HONEST)), *(_new(port, ends_at, new) for _ in range(HONEST))
@@ -188,7 +189,7 @@ async def honest(port: int, seconds: float) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def service(url: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run `otpkit serve`, and give its process and its port."""
+    """Run `otpkit serve`, and yield its process and its port."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("OTPKIT_")}
     own |= {
         "OTPKIT_REDIS_URL": url,
@@ -213,7 +214,7 @@ def service(url: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 def memory(pid: int, field: str = "VmHWM") -> float:
-    """Return a process's memory in MB: its peak, or `VmRSS`, what it has now."""
+    """Return a process's memory in MB: its peak, or with `VmRSS` its current value."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) / 1024
@@ -221,9 +222,9 @@ def memory(pid: int, field: str = "VmHWM") -> float:
 
 
 def rows(url: str, names: list[str], connections: int, seconds: float) -> Iterator[Row]:
-    """Measure without strangers, and then beside them."""
+    """Measure without strangers, and then with them."""
     with service(url) as (process, port):
-        asyncio.run(honest(port, 1))  # warms up
+        asyncio.run(honest(port, 1))  # This warms up.
         alone = asyncio.run(honest(port, max(1, seconds / 6)))
         yield Row("memory without strangers", f"{memory(process.pid, 'VmRSS'):.0f} MB")
         context: Any = multiprocessing.get_context("spawn")
@@ -245,7 +246,7 @@ def rows(url: str, names: list[str], connections: int, seconds: float) -> Iterat
 
 
 def main() -> None:
-    """Run as the command line says."""
+    """Run the measurements of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--connections", type=int, default=1_000)

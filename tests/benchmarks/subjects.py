@@ -1,4 +1,4 @@
-"""What is measured: an OTP on a real server over TCP, the bare call through the same client, and trips."""
+"""The objects of the measurements: an OTP on a real server over TCP, the bare call by the same client, and trips."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.servers import find_redis, find_valkey, running
 
 SECRET = "a secret of the benchmarks, 32 bytes or more"
 TEMPLATE = Template("SMS_585014", "阿里大鱼", {"code": "{code}", "product": "alidayu"})
-POLICY = Policy(ttl=600, max_age=600)  # longer than it takes to fill a store
+POLICY = Policy(ttl=600, max_age=600)  # Longer than the time to fill a store.
 BINARIES: dict[str, Callable[[], str | None]] = {"redis": find_redis, "valkey": find_valkey}
 
 _numbers, _addresses = itertools.count(), itertools.count()
@@ -30,14 +30,14 @@ def new_phone() -> str:
 
 
 def new_address() -> str:
-    """Return an IPv4 address that no call of this process returned among the last 16 million."""
+    """Return an IPv4 address that is not among the last 16 million of this process."""
     number = next(_addresses)
     return f"{1 + number % 9}.{number // 9 % 256}.{number // 2304 % 256}.{number // 589824 % 256}"
 
 
 @contextlib.contextmanager
 def tcp_server(name: str) -> Iterator[str]:
-    """Run a server of its own, and give the URL of its TCP port."""
+    """Run a server, and yield the URL of its TCP port."""
     binary = BINARIES[name]()
     if binary is None:
         raise SystemExit(f"there is no {name} server here; choose another by --server")
@@ -49,14 +49,14 @@ def tcp_server(name: str) -> Iterator[str]:
 
 
 class Codes(dict[str, str]):
-    """A gateway that sends nothing: it keeps the latest code of each phone."""
+    """A gateway that sends nothing and keeps the latest code of each phone."""
 
     def __call__(self, message: Message) -> None:
         self[message.phone] = message.code
 
 
 class CountingConnection(redis.Connection):
-    """A connection that counts what it writes: each time is one round trip."""
+    """A connection that counts its writes. Each write is one round trip."""
 
     trips = 0
 
@@ -66,8 +66,8 @@ class CountingConnection(redis.Connection):
 
 
 def trips(client: redis.Redis, call: Callable[[], object]) -> int:
-    """Return how many round trips `call` takes over a client of `counting_client`."""
-    client.ping()  # so that connecting is not counted
+    """Return the number of round trips of `call` over a client of `counting_client`."""
+    client.ping()  # The connection setup is not counted.
     before = CountingConnection.trips
     call()
     return CountingConnection.trips - before
@@ -125,7 +125,7 @@ class Bench:
         return run
 
     def verifying_from(self, pairs: list[tuple[str, str]]) -> Callable[[], None]:
-        """Return a run that verifies each pair of phone and code for a visitor of an address of its own."""
+        """Return a run that verifies each pair of phone and code, with a different address for each."""
         visits = [(phone, code, new_address()) for phone, code in pairs]
 
         def run() -> None:
@@ -147,7 +147,7 @@ class Bench:
         return run
 
     def issuing_from(self, calls: int) -> Callable[[], None]:
-        """Return a run that issues to new phones, each for a visitor of an address of its own."""
+        """Return a run that issues to new phones, with a different address for each."""
         visits = [(new_phone(), new_address()) for _ in range(calls)]
 
         def run() -> None:
@@ -159,12 +159,12 @@ class Bench:
 
 
 def make_bench(client: redis.Redis, *, policy: Policy = POLICY) -> Bench:
-    """Return a `Bench` whose OTP was given a client, and works through its pool."""
+    """Return a `Bench` whose OTP uses a client that was passed in, and its pool."""
     codes = Codes()
     return Bench(client, OTP(client, codes, TEMPLATE, SECRET, policy=policy), codes, client.script_load("return 1"))
 
 
 def open_bench(url: str) -> Bench:
-    """Return a `Bench` whose OTP was given the URL, beside redis-py's client of that URL with its own settings."""
+    """Return a `Bench` whose OTP uses the URL, with redis-py's client of that URL and its own settings."""
     client, codes = redis.Redis.from_url(url), Codes()
     return Bench(client, OTP(url, codes, TEMPLATE, SECRET, policy=POLICY), codes, client.script_load("return 1"))

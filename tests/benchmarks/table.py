@@ -1,4 +1,4 @@
-"""The table: figure, measured, goal, met or not."""
+"""The table: figure, measured value, goal, met or not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unicodedata import east_asian_width
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. `met` is None where there is nothing to meet, as for the hand-written version."""
+    """One figure. `met` is None if there is no goal, as for the hand-written version."""
 
     figure: str
     measured: str

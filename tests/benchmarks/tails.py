@@ -1,6 +1,6 @@
-"""How long calls take, at the median and in the tails: 1, 8 and 64 callers, with 0, 1 and 5 ms of network.
+"""The duration of calls, median and tails: 1, 8 and 64 callers, with 0, 1 and 5 ms of network.
 
-The network is a proxy that holds each answer back for so long. It runs on the other processors, where there are any.
+The network is a proxy that delays each answer. It runs on the other processors, if there are any.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.benchmarks.table import Row
 
 CALLERS = (1, 8, 64)
 NETWORKS_MS = (0, 1, 5)
-GOAL_MS = 35.0  # for p99.9 of issue by 64 tasks, without a network between
+GOAL_MS = 35.0  # For p99.9 of issue by 64 tasks, without a network delay.
 
 
 def tails(server: str, sizes: Sizes) -> Iterator[Row]:
@@ -66,7 +66,7 @@ def _by_threads(url: str, callers: int, sizes: Sizes) -> Found:
                 otp.verify(phone, codes.pop(phone))
                 found["verify"].append(time.perf_counter() - start)
 
-        for seconds in (sizes.tail_s / 4, sizes.tail_s):  # the first round warms up
+        for seconds in (sizes.tail_s / 4, sizes.tail_s):  # The first round warms up.
             for each in found.values():
                 each.clear()
             until = time.monotonic() + seconds
@@ -111,7 +111,7 @@ async def _tasks(url: str, callers: int, sizes: Sizes) -> Found:
 
 @contextlib.contextmanager
 def _network(url: str, delay_ms: int) -> Iterator[str]:
-    """Give the URL of a server that is so many milliseconds away."""
+    """Yield the URL of a server that is so many milliseconds away."""
     if not delay_ms:
         yield url
         return
@@ -130,7 +130,7 @@ def _network(url: str, delay_ms: int) -> Iterator[str]:
 
 def _carry(listener: object, port: int, delay_s: float) -> None:
     measure.keep_apart()
-    # Of asyncio's selectors, this one alone wakes to the microsecond.
+    # Of asyncio's selectors, only this one wakes to the microsecond.
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
         runner.run(_serve(listener, port, delay_s))
 
@@ -139,7 +139,7 @@ async def _serve(listener: object, port: int, delay_s: float) -> None:
     loop = asyncio.get_running_loop()
 
     class Server(asyncio.Protocol):
-        """The connection to Redis: what it says is held back."""
+        """The connection to Redis, whose replies are delayed."""
 
         def __init__(self, client: asyncio.Transport) -> None:
             self.client = client

@@ -1,4 +1,4 @@
-"""Verify and issue by many tasks of one event loop, beside as many that make the bare call by redis.asyncio."""
+"""Verify and issue by many tasks of one event loop, compared with as many bare calls by redis.asyncio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real browser for the pages: Debian's Chromium, by Playwright, and axe-core to look for what shuts people out."""
+"""A real browser for the pages: Debian's Chromium, by Playwright, and axe-core for accessibility."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from support.servers import unavailable
 
-if "CI" not in os.environ:  # there, a test that is skipped would pass for a tested page
+if "CI" not in os.environ:  # In CI, a skipped test would count as a tested page.
     pytest.importorskip("playwright.sync_api")
 
 from axe_playwright_python.sync_playwright import Axe
@@ -22,7 +22,7 @@ ARGS = (
 TIMEOUT_MS = 20_000
 
 
-@pytest.fixture(scope="module")  # while it lives an event loop runs in this thread, and no async test could
+@pytest.fixture(scope="module")  # While it is open an event loop runs in this thread, so no async test could run.
 def browser() -> Iterator[Browser]:
     """Start Chromium: `OTPKIT_TEST_CHROMIUM`, or the one on the PATH."""
     chromium = os.environ.get("OTPKIT_TEST_CHROMIUM") or shutil.which("chromium")
@@ -36,9 +36,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Return a function that opens a URL as a visitor who has not been there, with options of `new_context`.
+    """Return a function that opens a URL as a new visitor, with options of `new_context`.
 
-    Afterwards no page may have had an error of its scripts, or asked for what its Content-Security-Policy forbids.
+    Afterwards no page may have had a script error, or a violation of its Content-Security-Policy.
     """
     contexts: list[BrowserContext] = []
     failures: list[str] = []
@@ -61,7 +61,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(scope="session")
 def shut_out() -> Callable[[Page], list[str]]:
-    """Return a function that has axe-core look at a page, and gives what it finds: nothing, where all is well."""
+    """Return a function that checks a page with axe-core, and returns the violations."""
     axe = Axe()
 
     def shut_out(page: Page) -> list[str]:

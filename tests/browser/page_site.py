@@ -1,4 +1,4 @@
-"""The pages of the FastAPI integration on a socket: an outbox for a gateway, and a clock that moves when told to."""
+"""The pages of the FastAPI integration on a socket, with an outbox as gateway, and a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOME = "<!doctype html><html lang=en><title>Home</title><main><h1>Welcome</h1></
 
 
 class Calls(Outbox):
-    """A gateway that can only call."""
+    """A gateway that only makes calls."""
 
     name = "calls"
     channels = frozenset({"voice"})
@@ -56,7 +56,7 @@ class PageSite:
 def page_site(
     purpose: str = "signup", policy: Policy | None = None, brand: Brand | None = None, calls: Outbox | None = None
 ) -> Iterator[PageSite]:
-    """Serve the pages of a purpose inside the with block. A verified visitor is welcomed at `/`."""
+    """Serve the pages of a purpose inside the with block. `/` welcomes a verified visitor."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         site = PageSite(f"http://127.0.0.1:{listener.getsockname()[1]}/{purpose}")
         otp = AsyncOTP(

@@ -1,4 +1,4 @@
-"""What a person does on the pages, in few words."""
+"""The actions of a person on the pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PHONE = "138 0013 8000"
 
 
 def ask_for_code(page: Page, phone: str = PHONE) -> None:
-    """Type a number, and come to the form for the code."""
+    """Type a number, and wait for the form for the code."""
     page.get_by_label("Mobile number").fill(phone)
     page.get_by_role("button", name="Send code").click()
     expect(code_field(page)).to_be_focused()
@@ -21,7 +21,7 @@ def code_field(page: Page) -> Locator:
 
 
 def type_code(page: Page, code: str) -> None:
-    """Type a code key by key; the last digit sends it."""
+    """Type a code key by key. The last digit sends it."""
     code_field(page).press_sequentially(code)
 
 
@@ -31,11 +31,11 @@ def is_welcomed(page: Page) -> None:
 
 
 def problem(page: Page) -> Locator:
-    """Return what the page says went wrong."""
+    """Return the problem that the page shows."""
     return page.get_by_role("alert")
 
 
 def come_back_after(site: PageSite, page: Page, seconds: float) -> None:
-    """Look at the page again, some time later."""
+    """Open the page again, some time later."""
     site.clock.advance(seconds)
     page.goto(site.url)

@@ -37,7 +37,7 @@ def test_a_person_signs_up_with_the_inbox_beside(stage: DemoStage, open_page: Op
     signup.get_by_label("Mobile number").press("Enter")
     expect(signup.get_by_label("6-digit code")).to_be_visible()
     if not scripts:
-        page.reload()  # with them, or after a while, the inbox looks by itself
+        page.reload()  # With scripts, or after a while, the inbox reloads by itself.
     message = inbox.get_by_text("Your otpkit code is")
     expect(message).to_be_visible()
     found = re.search(r"[0-9]{6}", message.inner_text())
@@ -75,7 +75,7 @@ def test_the_sides_are_stacked_on_a_narrow_screen(stage: DemoStage, open_page: O
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
-def test_the_demonstration_shuts_nobody_out(
+def test_the_demonstration_is_accessible(
     stage: DemoStage, open_page: Open, shut_out: Callable[[Page], list[str]], look: str
 ) -> None:
     page = open_page(f"{stage.base_url}/signup", color_scheme=look)
@@ -94,9 +94,9 @@ def test_the_demonstration_shuts_nobody_out(
 
 
 PLAIN = re.compile(r"\{[a-z]*\}").split
-# What the inbox shows of the wire is in no language.
+# These names from the requests are the same in every language.
 TECHNICAL = {"code", "Code", "Id"}
-# All that a page shows or reads aloud, without the names of other languages and the request as it was sent.
+# All text that a page shows or reads aloud, without the names of other languages and the request as it was sent.
 SHOWN = """body => {
   const copy = body.cloneNode(true);
   for (const each of copy.querySelectorAll("script, style, pre, code, [hreflang], #api")) each.remove();
@@ -124,7 +124,7 @@ def words(language: str) -> set[str]:
 
 @pytest.mark.parametrize(("language", "locale"), [("en", "en-GB"), ("zh", "zh-CN")])
 def test_demo_is_in_one_language(stage: DemoStage, open_page: Open, language: str, locale: str) -> None:
-    """All that is shown or read aloud, from the first form to the account, is in the page's language."""
+    """All text that is shown or read aloud, from the first form to the account, is in the page's language."""
     page = open_page(f"{stage.base_url}/signup", locale=locale)
     signup, inbox = sides(page)
     shown = [page.locator("body").evaluate(SHOWN)]
@@ -189,7 +189,7 @@ def test_each_region_takes_its_example(stage: DemoStage, open_page: Open, script
     assert set(values) == set(EXAMPLES)
     for region, number in EXAMPLES.items():
         page.get_by_label("Country or region").select_option(region)
-        if scripts or region == "CN":  # Without a script, the page keeps the example of the region it came with.
+        if scripts or region == "CN":  # Without a script, the page keeps its first region's example.
             expect(page.locator("#example")).to_have_text(f"For example: {number}")
         page.get_by_label("Mobile number").fill(number)
         page.get_by_label("Mobile number").press("Enter")

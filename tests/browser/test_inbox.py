@@ -1,4 +1,4 @@
-"""The inbox in a real browser: messages as they come, the copy button, the forms, and everyone."""
+"""The inbox in a real browser: new messages, the copy button, the forms, and accessibility."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def inbox() -> Iterator[Inbox]:
 
 @pytest.fixture
 def page(inbox: Inbox, open_page: Open) -> Page:
-    """The page, once it watches."""
+    """Return the page with its stream open."""
     page = open_page(inbox.address.base_url)
     watched(page)
     return page
@@ -76,7 +76,7 @@ def page(inbox: Inbox, open_page: Open) -> Page:
 def watched(page: Page) -> None:
     """Wait until the stream is open."""
     while not page.evaluate("stream !== null && stream.readyState === EventSource.OPEN && !looking"):
-        page.wait_for_timeout(20)  # Playwright's own way to wait needs the eval that the page's policy forbids
+        page.wait_for_timeout(20)  # Playwright's own wait function needs eval, which the page's policy forbids.
 
 
 def messages(page: Page):  # type: ignore[no-untyped-def]
@@ -279,7 +279,7 @@ def fill(inbox: Inbox) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("is_full", [False, True], ids=["empty", "full"])
-def test_nobody_is_shut_out(
+def test_the_inbox_is_accessible(
     inbox: Inbox, open_page: Open, shut_out: Callable[[Page], list[str]], scheme: str, is_full: bool
 ) -> None:
     page = open_page(inbox.address.base_url, color_scheme=scheme)

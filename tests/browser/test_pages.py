@@ -1,4 +1,4 @@
-"""Signing up in a real browser: the way to the end, and what goes wrong on it."""
+"""A sign-up in a real browser: the whole way, and the possible mistakes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_full_width_digits_are_digits_without_scripts_too(site: PageSite, open_p
     is_welcomed(page)
 
 
-def test_what_is_no_number_is_refused_and_can_be_mended(site: PageSite, open_page: Open) -> None:
+def test_an_invalid_number_is_refused_and_can_be_corrected(site: PageSite, open_page: Open) -> None:
     page = open_page(site.url)
     field = page.get_by_label("Mobile number")
     field.fill("12")
@@ -132,7 +132,8 @@ def test_sending_again_waits_for_its_minute(site: PageSite, open_page: Open) -> 
     expect(again).to_be_disabled()
     page.clock.fast_forward(30_000)
     expect(page.get_by_text(re.compile("^in (30|29|28) s$"))).to_be_visible()
-    assert page.locator("[role=status]:has(.wait), .wait [role=status]").count() == 0  # nobody hears each second
+    # A screen reader does not announce each second.
+    assert page.locator("[role=status]:has(.wait), .wait [role=status]").count() == 0
     page.clock.fast_forward(31_000)
     expect(again).to_be_enabled()
     expect(page.get_by_role("status").filter(has_text="You can send it again now.")).to_have_count(1)
@@ -151,7 +152,7 @@ def test_the_script_tells_times_as_the_page_does(site: PageSite, open_page: Open
 
 
 def test_the_sixth_message_within_an_hour_must_wait(site: PageSite, open_page: Open) -> None:
-    page = open_page(site.url, java_script_enabled=False)  # with it the button waits
+    page = open_page(site.url, java_script_enabled=False)  # With scripts the button would wait.
     ask_for_code(page)
     for _ in range(4):
         site.clock.advance(61)

@@ -1,4 +1,4 @@
-"""The field for the code in a real browser: pasting, filling in, WebOTP, and what is sent once alone."""
+"""The field for the code in a real browser: pasting, autofill, WebOTP, and automatic sending, only once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_code_is_pasted_as_it_was_copied(site: PageSite, open_page: Open, spel
 
 
 def paste(page: Page, text: str) -> None:
-    """Put a text into the field at once, as pasting does."""
+    """Insert a text into the field at once, as pasting does."""
     code_field(page).evaluate(
         "(field, text) => { field.value = text; field.dispatchEvent(new Event('input', { bubbles: true })); }", text
     )
@@ -72,6 +72,9 @@ PASTED = [
     "Order 123456: your code is {code}.",
     "{code} is your code for order 123456.",
     "订单 123456 的验证码 {spaced}",
+    "尾号 654321 的卡，动态密码：{code}",
+    "登录码{code}，订单 123456",
+    "安全码: {code} 订单 123456",
     "Call 13800138000. Your code: {code}",
     "+86 138 0013 8000, {spaced}",
     "\u202d{spaced}\u202c",
@@ -162,7 +165,7 @@ def test_letters_are_left_out_and_surplus_digits_too(site: PageSite, open_page: 
     expect(code_field(page)).to_have_value("1234")
 
 
-def test_a_digit_is_mended_where_it_stands(site: PageSite, open_page: Open) -> None:
+def test_a_missing_digit_can_be_inserted(site: PageSite, open_page: Open) -> None:
     page = open_page(site.url)
     ask_for_code(page)
     type_code(page, site.code[1:])
@@ -224,7 +227,7 @@ def test_reloading_and_going_back_do_no_harm(site: PageSite, open_page: Open) ->
     expect(code_field(page)).to_be_focused()
     type_code(page, site.wrong_code)
     expect(problem(page)).to_have_text("That code is not right. Attempts left: 4.")
-    page.reload()  # the form is sent again
+    page.reload()  # This sends the form again.
     expect(problem(page)).to_have_text("That code is not right. Attempts left: 4.")
     page.go_back()
     expect(code_field(page)).to_have_count(1)

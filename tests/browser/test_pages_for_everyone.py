@@ -1,4 +1,4 @@
-"""The pages for everyone: both languages, a keyboard alone, a screen reader, a narrow screen, forced colours."""
+"""The accessibility of the pages: both languages, keyboard only, a screen reader, a narrow screen, forced colours."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def site() -> Iterator[PageSite]:
 
 
 def states(site: PageSite, page: Page) -> Iterator[str]:
-    """Bring a page to each state that it can be in, by its fields alone, whatever the language."""
+    """Bring a page into each of its states, with selectors that do not depend on the language."""
     yield "number"
     for phone, what in (("12", "no number"), ("13800138000", "code")):
         page.locator("#phone").fill(phone)
@@ -45,7 +45,7 @@ def states(site: PageSite, page: Page) -> Iterator[str]:
 
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
 @pytest.mark.parametrize("look", ["light", "dark"])
-def test_nobody_is_shut_out(
+def test_axe_finds_no_violation(
     open_page: Open, shut_out: Callable[[Page], list[str]], locale: str, look: Literal["light", "dark"]
 ) -> None:
     with page_site(policy=Policy(regions={"CN", "HK"})) as site:
@@ -60,7 +60,7 @@ def test_nobody_is_shut_out(
 def test_branded_pages_are_accessible(
     open_page: Open, shut_out: Callable[[Page], list[str]], locale: str, look: Literal["light", "dark"], accent: str
 ) -> None:
-    """Each state fits a phone's width, can be read, and shows the logo, which the policy of the page allows."""
+    """Each state fits a phone's width, can be read, and shows the logo, which the page's policy allows."""
     brand = Brand(name="Acme", logo="/logo.svg", accent=accent, terms="/terms", privacy="https://acme.example/privacy")
     with page_site(policy=Policy(regions={"CN", "HK"}), brand=brand) as site:
         page = open_page(site.url, locale=locale, color_scheme=look, viewport={"width": 320, "height": 568})
@@ -88,7 +88,7 @@ def test_nothing_sticks_out_at_320_pixels(site: PageSite, open_page: Open, local
         for each in page.locator("button, a, #phone, .code, select").all():
             box = each.bounding_box()
             assert box, state
-            assert box["height"] >= 43, state  # WCAG 2.2 §2.5.5: 44 pixels, less a rounding
+            assert box["height"] >= 43, state  # WCAG 2.2 §2.5.5: 44 pixels, minus a rounding.
 
 
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
@@ -96,7 +96,7 @@ def test_nothing_is_lost_where_text_is_twice_as_large(site: PageSite, open_page:
     page = open_page(site.url, locale=locale, viewport={"width": 320, "height": 568})
     twice = "document.documentElement.style.fontSize = '200%'"
     for state in states(site, page):
-        page.evaluate(twice)  # WCAG 2.2 §1.4.4
+        page.evaluate(twice)  # WCAG 2.2 §1.4.4.
         for each in page.locator("h1, header a, .steps li, .number, p:visible, label, button").all():
             box = each.bounding_box()
             assert box, state
@@ -119,12 +119,12 @@ def test_what_the_browser_fills_in_hides_no_box(site: PageSite, open_page: Open)
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
 def test_a_keyboard_is_enough(site: PageSite, open_page: Open, scripts: bool) -> None:
     page = open_page(site.url, java_script_enabled=scripts)
-    expect(page.get_by_label("Mobile number")).to_be_focused()  # the browser heeds `autofocus` a little later
+    expect(page.get_by_label("Mobile number")).to_be_focused()  # The browser applies `autofocus` a little later.
     page.keyboard.type("13800138000\n")
     expect(code_field(page)).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Verify")).to_be_focused()
-    if not scripts:  # with them the button waits, and is passed over
+    if not scripts:  # With scripts the button waits, and the focus skips it.
         page.keyboard.press("Tab")
         expect(page.get_by_role("button", name="Send again")).to_be_focused()
     page.keyboard.press("Tab")

@@ -1,4 +1,4 @@
-"""What the pages say of waits, resends, other tabs and languages, in a browser."""
+"""Messages of the pages about waits, resends, other tabs and languages, in a browser."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def consoled(page: Page) -> list[str]:
 def test_after_the_last_wrong_code_the_page_says_when_a_new_one_can_be_had(
     site: PageSite, open_page: Open, locale: str, heading: str, said: list[str], button: str, wait: str
 ) -> None:
-    """It names no attempts, for there are none, and fits a narrow screen."""
+    """It mentions no attempts, because none are left, and fits a narrow screen."""
     page = open_page(site.url, locale=locale, viewport={"width": 375, "height": 667})
     page.locator("#phone").fill(PHONE)
     page.locator("#phone").press("Enter")
@@ -70,7 +70,7 @@ def test_after_the_last_wrong_code_the_page_says_when_a_new_one_can_be_had(
     expect(page.locator(".wait")).to_have_text(re.compile(wait))
     expect(page.get_by_role("main")).not_to_contain_text(re.compile(r"\b0\b|left: |还可"))
     assert page.evaluate("document.documentElement.scrollWidth") == 375
-    page.goto(site.url)  # looked at again
+    page.goto(site.url)  # The visitor opens the page again.
     expect(renew).to_be_disabled()
     come_back_after(site, page, 60)
     expect(page.locator(".wait")).to_have_count(0)
@@ -80,7 +80,7 @@ def test_after_the_last_wrong_code_the_page_says_when_a_new_one_can_be_had(
 
 
 def test_last_wrong_code_that_locks_the_number_asks_for_no_new_one(open_page: Open) -> None:
-    """Nobody sends one."""
+    """No new code would be sent."""
     with page_site(policy=Policy(attempts=2, max_consecutive_failures=2)) as site:
         page = open_page(site.url)
         ask_for_code(page)
@@ -116,6 +116,20 @@ def test_used_up_failures_hold_the_button_back(open_page: Open) -> None:
         expect(problem(page)).to_contain_text("Too many requests")
         expect(page.get_by_role("button", name="Verify")).to_be_disabled()
         expect(page.locator(".wait").first).to_have_text(re.compile(r"^in \d+ min$"))
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_used_up_failures_offer_no_attempts(open_page: Open, locale: str) -> None:
+    """The page does not count attempts, or the life of the code, which can't be used before the code is over."""
+    with page_site(policy=Policy(failures="2/hour")) as site:
+        page = open_page(site.url, locale=locale)
+        page.locator("#phone").fill(PHONE)
+        page.locator("button").click()
+        for _ in range(3):
+            page.locator("#code").press_sequentially(site.wrong_code)
+            expect(problem(page)).to_be_visible()
+        expect(page.locator("button").first).to_be_disabled()
+        expect(page.locator("#hint")).to_have_text("")
 
 
 def test_a_resend_is_confirmed_and_the_code_is_the_same(site: PageSite, open_page: Open) -> None:
@@ -275,7 +289,7 @@ def test_a_page_that_lacks_a_proof_leads_to_the_form_and_back(
         assert page.url == account
 
 
-def test_notices_shut_nobody_out(site: PageSite, open_page: Open, shut_out: Callable[[Page], list[str]]) -> None:
+def test_notices_are_accessible(site: PageSite, open_page: Open, shut_out: Callable[[Page], list[str]]) -> None:
     page = open_page(site.url)
     ask_for_code(page)
     come_back_after(site, page, 60)

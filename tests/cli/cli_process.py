@@ -1,4 +1,4 @@
-"""Running the command as a person does: a process of its own, with an environment that holds nothing of ours."""
+"""Run the command as a person does: in its own process, with an environment without variables of otpkit."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 COMMAND = [sys.executable, "-m", "otpkit"]
-SECONDS = 30  # that any command may take
+SECONDS = 30  # Time limit of any command.
 PHONE = "13800138000"
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a process ended."""
+    """The end of a process."""
 
     status: int
     out: str
@@ -26,7 +26,7 @@ class Ended:
 
 
 def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return this environment without otpkit's variables, but with those given."""
+    """Return this environment without otpkit's variables, but with those of the argument."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("OTPKIT_")}
     return own | {"PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "error"} | dict(given or {})
 
@@ -51,7 +51,7 @@ def python(*args: str, env: Mapping[str, str] | None = None, stdin: str = "") ->
 
 
 class Serving:
-    """A command that serves until it is interrupted; `head` is what it printed up to the line that `running` named."""
+    """A command that serves until it is interrupted. `head` is its output up to the line that `running` waits for."""
 
     def __init__(self, process: subprocess.Popen[str], head: str) -> None:
         self._process = process
@@ -65,7 +65,7 @@ class Serving:
         return found[0]
 
     def interrupt(self) -> Ended:
-        """Press Ctrl-C, and return how it ended."""
+        """Press Ctrl-C, and return the end of the process."""
         self._process.send_signal(signal.SIGINT)
         out, err = self._process.communicate(timeout=SECONDS)
         return Ended(self._process.returncode, out, err)
@@ -73,7 +73,7 @@ class Serving:
 
 @contextlib.contextmanager
 def running(*args: str, until: str, env: Mapping[str, str] | None = None) -> Iterator[Serving]:
-    """Run `otpkit` with `args`, once it has printed a line with `until`; it is gone after the block."""
+    """Run `otpkit` with `args`, and yield after it has printed a line with `until`. Stop it after the block."""
     with subprocess.Popen(
         [*COMMAND, *args],
         stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""What the commands work against: a Redis server, and a gateway in this process."""
+"""The environment of the commands: a Redis server, and a gateway in this process."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from otpkit.sandbox import Sandbox, running
 
 @pytest.fixture
 def sandbox() -> Sandbox:
-    """The gateway that the commands send by; its receipts come in at once."""
+    """Yield the gateway that the commands use. Its receipts come at once."""
     return Sandbox(receipt_after=0)
 
 
 @pytest.fixture
 def configured(valkey_url: str, namespace: str, sandbox: Sandbox) -> Iterator[dict[str, str]]:
-    """The environment variables of a deployment of this test's own."""
+    """Return the environment variables of this test's own deployment."""
     with running(sandbox) as address:
         yield {
             "OTPKIT_REDIS_URL": valkey_url,

@@ -1,4 +1,4 @@
-"""`keygen`, `issue`, `verify`, `delivery`, `standing` and `unblock`, each in a process of its own."""
+"""`keygen`, `issue`, `verify`, `delivery`, `standing` and `unblock`, each in its own process."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ DAY_S = 86_400
 
 
 def succeeded(done: Ended) -> str:
-    """Return what a command printed that went well, and left standard error empty."""
+    """Return the output of a command that succeeded. Its standard error must be empty."""
     assert (done.status, done.err) == (0, "")
     return done.out
 
 
 def refused(done: Ended, status: int) -> str:
-    """Return the one line of a command that failed with `status`."""
+    """Return the only line of a command that failed with `status`."""
     assert (done.status, done.out) == (status, "")
     assert done.err.startswith("otpkit: ")
     assert done.err.count("\n") == 1
@@ -47,7 +47,7 @@ def code_of(sandbox: Sandbox) -> str:
 
 
 def test_the_environments_policy_and_templates_hold_for_commands_too(configured: Env, sandbox: Sandbox) -> None:
-    """Not for `otpkit serve` alone."""
+    """Both are not limited to `otpkit serve`."""
     template = {"code": "SMS_2", "sign_name": "阿里大鱼"}
     own = configured | {
         "OTPKIT_POLICY": '{"code_length": 8, "sends": "1/hour"}',
@@ -63,7 +63,7 @@ def test_the_environments_policy_and_templates_hold_for_commands_too(configured:
 
 
 def test_commands_read_the_file_of_the_service(configured: Env, sandbox: Sandbox, tmp_path: Path) -> None:
-    """The same one, its API keys included; the environment wins."""
+    """They read the same file, with its API keys. The environment takes precedence."""
     file = tmp_path / "otpkit.toml"
     text = 'namespace = "no:where"\n[policy]\ncode_length = 8\n[keys.shop]\nkey_sha256 = "%s"\npurposes = ["signup"]\n'
     file.write_text(text % ("0" * 64), encoding="utf-8")
@@ -83,7 +83,8 @@ def other_than(code: str) -> str:
 def block(sandbox: Sandbox) -> None:
     """Type a hundred wrong codes in a row, some days ago."""
     clock = MovableClock(time.time() - 9 * DAY_S)
-    with OTP.from_env(clock=clock, policy=Policy(sends="32/day", failures="64/day", attempts=10)) as otp:
+    policy = Policy(sends="32/day", failures="64/day", attempts=10, device_failures=0, device_consecutive=0)
+    with OTP.from_env(clock=clock, policy=policy) as otp:
         for _ in range(10):
             otp.issue(PHONE)
             for _ in range(10):
@@ -93,7 +94,7 @@ def block(sandbox: Sandbox) -> None:
 
 
 def leaks(env: Env, sandbox: Sandbox, *texts: str) -> list[str]:
-    """Return what in `texts` may never be printed: a secret, a code, a whole number."""
+    """Return the parts of `texts` that must never be printed: a secret, a code, a whole number."""
     secrets = [env["OTPKIT_SECRET"], env["OTPKIT_ALIDAYU_APP_SECRET"], PHONE]
     secrets += [message.code for message in sandbox.messages() if message.code]
     return [secret for secret in secrets if any(secret in text for text in texts)]
@@ -142,11 +143,11 @@ def test_json_has_the_same_values(configured: Env, sandbox: Sandbox) -> None:
     challenge = run("issue", PHONE)
     assert challenge["delivery"] == "accepted"
     assert (challenge["phone"], challenge["purpose"]) == ("+*********8000", "signup")
-    assert (challenge["attempts_left"], challenge["sends_left"], challenge["replayed"]) == (5, 9, False)
+    assert (challenge["attempts_left"], challenge["sends_left"], challenge["replayed"]) == (5, 6, False)
     delivery = run("delivery", PHONE)
     assert (delivery["state"], delivery["gateway"]) == ("delivered", "alidayu")
     proof = run("verify", PHONE, code_of(sandbox))
-    assert set(proof) == {"id", "phone", "purpose", "verified_at", "expires_at", "fixed"}
+    assert set(proof) == {"id", "phone", "purpose", "verified_at", "expires_at", "fixed", "device"}
     assert proof["fixed"] is False
 
 
@@ -183,7 +184,7 @@ def test_the_code_typed_at_a_terminal_is_not_echoed(configured: Env, sandbox: Sa
         try:
             assert process.stderr is not None
             asked = ""
-            while not asked.endswith("Code: "):  # its blank comes once the echo is off
+            while not asked.endswith("Code: "):  # The prompt's last space comes after the echo is off.
                 letter = process.stderr.read(1)
                 assert letter
                 asked += letter
@@ -232,12 +233,29 @@ def test_a_limit_says_how_long_to_wait(configured: Env, sandbox: Sandbox) -> Non
 def test_an_operator_sees_how_a_phone_stands(configured: Env, sandbox: Sandbox) -> None:
     clear = succeeded(otpkit("standing", "138 0013 8000", env=configured))
     assert clear.startswith("The phone +*********8000: all clear\n")
-    assert re.search(r"^  sends left +10$", clear, re.MULTILINE)
+    assert re.search(r"^  sends left +7$", clear, re.MULTILINE)
     succeeded(otpkit("issue", PHONE, env=configured))
     limited = succeeded(otpkit("standing", PHONE, env=configured))
     assert limited.startswith("The phone +*********8000: limited\n")
     assert re.search(r"^  send in +\d\d? s$", limited, re.MULTILINE)
     assert leaks(configured, sandbox, clear, limited) == []
+
+
+def test_device_is_known_until_it_is_forgotten(configured: Env, sandbox: Sandbox) -> None:
+    env = configured | {"OTPKIT_POLICY": '{"sends": "3/day", "device_sends": "1/day"}'}
+    succeeded(otpkit("issue", PHONE, env=env))
+    shown = succeeded(otpkit("verify", PHONE, code_of(sandbox), "--json", env=env))
+    device = json.loads(shown)["device"]
+    succeeded(otpkit("issue", PHONE, env=env))
+    refused(otpkit("issue", PHONE, env=env), 6)
+    refused(otpkit("issue", PHONE, "--device", "junk", env=env), 6)
+    succeeded(otpkit("issue", PHONE, "--device", device, env=env))
+    text = succeeded(otpkit("verify", PHONE, code_of(sandbox), "--device", device, env=env))
+    assert device.partition(".")[0] not in text  # Only --json prints it.
+    forgotten = succeeded(otpkit("forget-devices", PHONE, env=env))
+    assert forgotten.startswith("Forgot the devices of +*********8000\n")
+    refused(otpkit("issue", PHONE, "--device", device, env=env), 6)
+    assert leaks(env, sandbox, shown, text, forgotten) == []
 
 
 def test_an_operator_lifts_a_block(configured: Env, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,10 +270,15 @@ def test_an_operator_lifts_a_block(configured: Env, sandbox: Sandbox, monkeypatc
         "blocked": True,
         "limited": False,
         "consecutive_failures": 100,
-        "sends_left": 10,
+        "sends_left": 7,
         "send_in": 0,
-        "failures_left": 20,
+        "failures_left": 15,
         "verify_in": 0,
+        "device_blocked": True,
+        "device_sends_left": 10,
+        "device_send_in": 0,
+        "device_failures_left": 20,
+        "device_verify_in": 0,
     }
     assert "unblock" in refused(otpkit("issue", PHONE, env=configured), 7)
     lifted = succeeded(otpkit("unblock", PHONE, env=configured))
@@ -263,7 +286,7 @@ def test_an_operator_lifts_a_block(configured: Env, sandbox: Sandbox, monkeypatc
     assert re.search(r"^  blocked +no$", lifted, re.MULTILINE)
     succeeded(otpkit("issue", PHONE, env=configured))
     row = json.loads(succeeded(otpkit("unblock", PHONE, "--json", env=configured)))
-    assert (row["phone"], row["consecutive_failures"], row["sends_left"]) == ("+*********8000", 0, 9)
+    assert (row["phone"], row["consecutive_failures"], row["sends_left"]) == ("+*********8000", 0, 6)
     assert leaks(configured, sandbox, found, lifted) == []
 
 
@@ -306,7 +329,7 @@ def test_a_store_that_is_away_is_told(configured: Env) -> None:
 
 @pytest.mark.parametrize("args", [("issue", PHONE), ("verify", PHONE, "123456"), ("redeem", "x"), ("serve",)])
 def test_with_nothing_configured_three_short_lines_are_printed(args: tuple[str, ...]) -> None:
-    """They name what is needed, and where to go on."""
+    """They name the required variables, and the next step."""
     done = otpkit(*args, env={"OTPKIT_NAMESPACE": "  "})
     assert (done.status, done.out) == (2, "")
     lines = done.err.splitlines()
@@ -355,9 +378,11 @@ def test_wrong_usage_is_one_line_that_repeats_nothing_typed(args: tuple[str, ...
 def test_help_names_every_command() -> None:
     out = succeeded(otpkit("--help"))
     commands = ("keygen", "issue", "verify", "redeem", "status", "revoke", "delivery", "standing", "unblock", "erase")
+    commands += ("forget-devices",)
     for name in (*commands, "numbers", "doctor", "sandbox", "serve", "demo"):
         assert f" {name} " in out
-        helped = CliRunner().invoke(app, [name, "--help"], prog_name="otpkit")  # Here: a process each takes a while.
+        # Run in this process: a process for each would take a while.
+        helped = CliRunner().invoke(app, [name, "--help"], prog_name="otpkit")
         assert (helped.exit_code, helped.stderr) == (0, "")
         assert f"Usage: otpkit {name}" in helped.stdout
     assert succeeded(otpkit("-h")) == out

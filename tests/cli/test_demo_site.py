@@ -1,4 +1,4 @@
-"""The demonstration's site over HTTP: what a browser without scripts sends, and what nobody should send."""
+"""The demonstration's site over HTTP: the requests of a browser without scripts, and forged ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PHONE = "+8613800138000"
 
 
 class Visitor:
-    """A browser without scripts; `page` is what it shows."""
+    """A browser without scripts. `page` is the current page."""
 
     def __init__(self, stage: DemoStage, language: str = "en") -> None:
         self.stage = stage
@@ -27,7 +27,7 @@ class Visitor:
         return self.send(self.page.url, self.fields() | {"action": action} | typed)
 
     def send(self, url: str, form: dict[str, str]) -> requests.Response:
-        """Send a form, and go where the answer leads."""
+        """Send a form, and follow the redirect."""
         self.page = self.session.post(url, form, timeout=10)
         return self.page
 
@@ -36,13 +36,13 @@ class Visitor:
         return dict(re.findall(r'name="(csrf|key)" value="([^"]*)"', self.page.text))
 
     def verify(self, phone: str = PHONE) -> None:
-        """Come to the form for the name."""
+        """Go as far as the form for the name."""
         self.post("send", phone=phone)
         self.post("verify", code=self.stage.code(phone))
         assert 'name="name"' in self.page.text
 
     def sign_up(self, name: str = "Ada", phone: str = PHONE) -> None:
-        """Come to the end."""
+        """Go through the whole sign-up."""
         self.verify(phone)
         self.post("create", name=name)
         assert "Account created" in self.page.text
@@ -109,7 +109,7 @@ def test_a_proof_is_used_up_by_one_account(visitor: Visitor) -> None:
     visitor.verify()
     url, cookies = visitor.page.url, visitor.session.cookies.get_dict()
     visitor.post("create", name="Ada")
-    copy = requests.get(url, cookies=cookies, timeout=10)  # of the cookie from before
+    copy = requests.get(url, cookies=cookies, timeout=10)  # The request has the cookie from before.
     form = dict(re.findall(r'name="(csrf|key)" value="([^"]*)"', copy.text)) | {"action": "create", "name": "Eve"}
     answer = requests.post(url, form, cookies=cookies, timeout=10)
     assert answer.status_code == 401

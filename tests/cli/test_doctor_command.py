@@ -1,4 +1,4 @@
-"""`otpkit doctor` as a person runs it: what it prints, and how it ends."""
+"""`otpkit doctor` as a person runs it: its output, and its exit status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = [
 
 
 def doctor(env: Env, *args: str) -> Ended:
-    """Run it, and make sure that it printed nothing that it may not, and no traceback."""
+    """Run it, and check that it printed no secret and no traceback."""
     done = otpkit("doctor", *args, env=env)
     assert done.err == ""
     secrets = [value for name, value in env.items() if name.endswith("SECRET")]
@@ -30,7 +30,7 @@ def doctor(env: Env, *args: str) -> Ended:
 
 
 def checks(env: Env, status: int, *args: str) -> dict[str, dict[str, str]]:
-    """Run it with `--json`, and return the checks by name once it has ended with `status`."""
+    """Run it with `--json` and an expected exit `status`, and return the checks by name."""
     done = doctor(env, "--json", *args)
     assert done.status == status
     assert done.out.count("\n") == 1
@@ -68,7 +68,7 @@ def test_wrong_credentials_are_a_problem(configured: Env) -> None:
 
 
 def test_what_the_configuration_lacks_hides_nothing_else(configured: Env) -> None:
-    """Each missing part is a finding; the others are checked."""
+    """Each missing part is a finding, and the others are checked."""
     del configured["OTPKIT_TEMPLATE_CODE"]
     found = checks(configured | {"OTPKIT_SECRET": "short"}, 1)
     problems = {name for name, check in found.items() if check["status"] == "problem"}
@@ -109,7 +109,7 @@ purposes = ["signup"]
 
 
 def test_the_file_of_the_service_is_examined(configured: Env, tmp_path: Path) -> None:
-    """With its policy, its templates and its keys; the environment wins over it."""
+    """Its policy, its templates and its keys are examined. The environment takes precedence."""
     file = tmp_path / "otpkit.toml"
     file.write_text(FILE % SECRET, encoding="utf-8")
     del configured["OTPKIT_TEMPLATE_CODE"]
@@ -125,7 +125,7 @@ def test_the_file_of_the_service_is_examined(configured: Env, tmp_path: Path) ->
 
 
 def test_what_is_wrong_in_the_file_is_a_problem(configured: Env, tmp_path: Path) -> None:
-    """In the policy, in the keys, and a setting that there is not."""
+    """The cases are the policy, the keys, and an unknown setting."""
     file = tmp_path / "otpkit.toml"
     text = FILE.replace("code_length = 8", "code_lenght = 8").replace('["signup"]', '["login"]') % SECRET
     file.write_text(f'namepsace = "x"\n{text}', encoding="utf-8")

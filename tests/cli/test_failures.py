@@ -1,14 +1,17 @@
-"""How commands end: a status for each kind of error, and what they write of it, as text or as JSON."""
+"""Failures of commands: an exit status for each kind of error, and its output as text or as JSON."""
 
 from __future__ import annotations
 
 import inspect
 import json
 import re
+import shlex
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import PHONE, otpkit
+from cli_process import COMMAND, PHONE, SECONDS, environment, otpkit
 from support.secrets import SECRET
 
 import otpkit as package
@@ -21,7 +24,7 @@ KINDS = [each for each in vars(package).values() if inspect.isclass(each) and OT
 
 
 def failed(*args: str, env: Env | None = None) -> dict[str, Any]:
-    """Run a command with `--json` that fails, and return what it wrote, with its status."""
+    """Run a command with `--json` that fails, and return its output and its status."""
     done = otpkit(*args, "--json", env=env)
     assert done.out == ""
     assert done.err.count("\n") == 1
@@ -33,7 +36,7 @@ def failed(*args: str, env: Env | None = None) -> dict[str, Any]:
 
 
 def test_every_kind_of_error_has_a_status_of_its_own() -> None:
-    """A new kind needs one; all are in the help. The reference is made from the same table."""
+    """A new kind needs a status, and the help lists all of them. The reference is made from the same table."""
     assert set(EXIT_STATUS) == set(KINDS)
     assert len(set(EXIT_STATUS.values())) == len(EXIT_STATUS)
     assert exit_status(OTPError()) == 1
@@ -42,7 +45,7 @@ def test_every_kind_of_error_has_a_status_of_its_own() -> None:
 
 
 def test_errors_are_json_on_standard_error(configured: Env, sandbox: Sandbox) -> None:
-    """With the evidence that a script needs."""
+    """They contain the evidence that a script needs."""
     typed = failed("issue", "12345", env=configured)
     assert (typed["code"], typed["message"]) == ("phone", f"{typed['problem']} {typed['remedy']}")
     assert failed("issue", "+85251234567", env=configured)["exit_status"] == 3
@@ -61,13 +64,54 @@ def test_errors_are_json_on_standard_error(configured: Env, sandbox: Sandbox) ->
 
 
 def test_usage_and_settings_are_json_too() -> None:
-    """Also where the command line can't be parsed, and with nothing configured."""
+    """This includes a malformed command line and an empty environment."""
     assert failed("issue")["code"] == "usage"
     assert failed("nonsense")["code"] == "usage"
     assert failed("issue", PHONE, "--nonsense")["code"] == "usage"
     assert failed("issue", PHONE)["code"] == "configuration"
     assert failed("numbers", "/nowhere.csv")["code"] == "configuration"
     assert failed("doctor", "--config", "/nowhere.toml")["code"] == "configuration"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("isue", PHONE), ("versin",), ("issue", PHONE, "--purpos", "x"), ("issue",), (), ("serve", "--port", "x")],
+    ids=" ".join,
+)
+def test_wrong_usage_is_told_in_sentences(args: tuple[str, ...]) -> None:
+    """Also where the parser asks a question, such as "Did you mean 'issue'?"."""
+    line = otpkit(*args).err
+    assert re.fullmatch(r"otpkit: [^\n]*[^\s.?!][.?] Try: otpkit --help\n", line), line
+
+
+def shell(command: str, env: Env) -> tuple[int, str, str]:
+    """Run a command by a shell, for its redirections. `otpkit` in it is the command."""
+    script = command.replace("otpkit", shlex.join(COMMAND))
+    done = subprocess.run(["sh", "-c", script], env=environment(env), capture_output=True, timeout=SECONDS, check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("command", ["keygen", f"status {PHONE}", f"status {PHONE} --json", "numbers /dev/null"])
+def test_output_that_can_not_be_written_is_told_in_a_sentence(configured: Env, command: str) -> None:
+    status, _, err = shell(f"otpkit {command} >/dev/full", configured)
+    assert status == 1
+    assert "The output can't be written: No space left on device. Check where standard output goes." in err
+    assert err.count("\n") == 1
+    assert err.startswith("{" if "--json" in command else "otpkit: ")
+
+
+@pytest.mark.parametrize(("command", "status"), [("verify 13800138000", 4), ("redeem", 5)])
+@pytest.mark.parametrize("source", ["<&-", "</dev/null"])
+def test_input_that_is_closed_or_empty_is_no_code(configured: Env, command: str, status: int, source: str) -> None:
+    found = shell(f"otpkit {command} {source}", configured)
+    assert (found[0], found[2].count("\n")) == (status, 1)
+
+
+@pytest.mark.parametrize(("command", "status"), [("verify 13800138000", 4), ("redeem", 5)])
+def test_input_that_is_no_text_is_no_code(configured: Env, command: str, status: int) -> None:
+    found = shell(f"printf '\\377\\376\\n' | otpkit {command}", configured)
+    assert (found[0], found[2].count("\n")) == (status, 1)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +155,7 @@ def test_where_nothing_can_listen_is_told_in_a_sentence(command: str, args: tupl
 
 
 def test_a_phone_is_erased_and_its_code_revoked(configured: Env, sandbox: Sandbox) -> None:
-    """`status` shows what there is."""
+    """`status` shows the state after each command."""
 
     def row(*args: str) -> dict[str, Any]:
         done = otpkit(*args, "--json", env=configured)
@@ -123,12 +167,12 @@ def test_a_phone_is_erased_and_its_code_revoked(configured: Env, sandbox: Sandbo
     assert row("status", PHONE) == {"live": False}
     otpkit("issue", PHONE, env=configured)
     live = row("status", PHONE)
-    assert (live["live"], live["phone"], live["sends_left"]) == (True, "+*********8000", 9)
+    assert (live["live"], live["phone"], live["sends_left"]) == (True, "+*********8000", 6)
     assert row("revoke", PHONE) == {"phone": "+*********8000", "purpose": "signup", "live": False}
     assert row("status", PHONE) == {"live": False}
     assert row("standing", PHONE)["limited"] is True
     erased = row("erase", "138 0013 8000")
-    assert (erased["phone"], erased["limited"], erased["sends_left"]) == ("+*********8000", False, 10)
+    assert (erased["phone"], erased["limited"], erased["sends_left"]) == ("+*********8000", False, 7)
     assert len(sandbox.messages()) == 1
     assert otpkit("status", PHONE, env=configured).out.startswith("No code is live\n")
     assert otpkit("erase", PHONE, env=configured).out.startswith("Erased +*********8000\n")
@@ -136,7 +180,7 @@ def test_a_phone_is_erased_and_its_code_revoked(configured: Env, sandbox: Sandbo
 
 
 def test_a_token_is_redeemed_once(configured: Env, sandbox: Sandbox) -> None:
-    """It is an argument or the input; a key makes it repeatable."""
+    """The token is an argument or the input. A key makes the call repeatable."""
     otpkit("issue", PHONE, "--bind", "b", env=configured)
     code = sandbox.messages(PHONE)[0].code or ""
     proved = json.loads(otpkit("verify", PHONE, code, "--bind", "b", "--token", "--json", env=configured).out)

@@ -1,4 +1,4 @@
-"""What the command says where libraries are missing: which extra to install, without a traceback."""
+"""If libraries are missing, the command names the extra to install, without a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`otpkit numbers`: a table of users, checked in a process of its own; no row is lost."""
+"""`otpkit numbers` checks a table of users, in its own process. No row is lost."""
 
 from __future__ import annotations
 

@@ -74,12 +74,12 @@ def test_the_demo_serves_its_page_and_the_inbox_until_interrupted() -> None:
         assert f"{demo.base_url}/signup\n" in demo.head
         page = session.get(f"{demo.base_url}/signup", timeout=10)
         assert page.status_code == 200
-        page = session.get(f"{demo.base_url}/signup/account", timeout=10)  # the frame beside the inbox
+        page = session.get(f"{demo.base_url}/signup/account", timeout=10)  # This is the frame next to the inbox.
         fields = dict(re.findall(r'name="(action|csrf|key)" value="([^"]*)"', page.text))
         shown = session.post(page.url, data=fields | {"phone": PHONE}, timeout=10)
         assert "+86 138 0013 8000" in shown.text
         assert "【otpkit】" in session.get(demo.base_url, timeout=10).text
-        assert demo.interrupt() == QUIET  # with a connection still open
+        assert demo.interrupt() == QUIET  # A connection is still open.
 
 
 @pytest.mark.parametrize(("command", "until"), [("sandbox", "APP_SECRET"), ("demo", "Ctrl-C")])

@@ -1,7 +1,7 @@
-"""The contract is held by both shells on every store: each test runs eight times, unless it says otherwise.
+"""Both shells keep the contract on every store: a test runs eight times unless it states otherwise.
 
-OTPs share a client that was passed in, so that they share the embedded store too. An `AsyncOTP` by URL goes another
-way, on a connection of its own that its tasks share: so the real servers are asked by URL as well.
+The OTPs of a test share a client that is passed in, so that they also share the embedded store. An `AsyncOTP` by URL
+uses different code: its tasks share one connection of its own. For that reason, real servers are tested by URL as well.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from otpkit import GatewayRejectedError
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out `OTP` by URL: it takes the same way as with a client that was passed in."""
+    """Deselect `OTP` by URL: it runs the same code as with a client that is passed in."""
     left_out = [item for item in items if {"sync", "by URL"} <= _words(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -43,20 +43,20 @@ def is_async(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(params=["memory", "valkey", "redis", "valkey by URL", "redis by URL"])
 def backend(request: pytest.FixtureRequest) -> str:
-    """Give the name of each store, and of each way to it."""
+    """Return the name of each store, and of each way to connect to it."""
     return str(request.param)
 
 
 @pytest.fixture
 def store_url(backend: str, request: pytest.FixtureRequest) -> str:
-    """Give the URL of each store in turn; what a test writes is its own only under `namespace`."""
+    """Return the URL of each store in turn. A test owns only the keys under `namespace`."""
     server = backend.removesuffix(" by URL")
     return MEMORY if server == "memory" else str(request.getfixturevalue(f"{server}_url"))
 
 
 @pytest.fixture
 def rig(is_async: bool, backend: str, store_url: str, namespace: str, loop_thread: LoopThread) -> Iterator[Rig]:
-    """Give a rig on each store."""
+    """Yield a rig on each store."""
     rig = Rig(store_url, namespace, loop_thread if is_async else None, is_by_url=backend.endswith("by URL"))
     yield rig
     rig.close()
@@ -64,7 +64,7 @@ def rig(is_async: bool, backend: str, store_url: str, namespace: str, loop_threa
 
 @pytest.fixture
 def memory_rig(is_async: bool, namespace: str, loop_thread: LoopThread) -> Iterator[Rig]:
-    """Give a rig on the embedded store alone, for what no store has a say in."""
+    """Yield a rig on the embedded store, for behaviour that does not depend on the store."""
     rig = Rig("memory://", namespace, loop_thread if is_async else None)
     yield rig
     rig.close()
@@ -72,13 +72,13 @@ def memory_rig(is_async: bool, namespace: str, loop_thread: LoopThread) -> Itera
 
 @pytest.fixture
 def otp(rig: Rig) -> Any:
-    """Give an OTP with the default policy."""
+    """Return an OTP with the default policy."""
     return rig.otp()
 
 
 @pytest.fixture
 def proved(rig: Rig) -> Callable[..., Any]:
-    """Give a function that issues a code to a phone and verifies it."""
+    """Return a function that issues a code to a phone and verifies it."""
 
     def prove(otp: Any, phone: str = PHONE, *args: Any, **kwargs: Any) -> Any:
         otp.issue(phone, *args, **kwargs)
@@ -89,7 +89,7 @@ def proved(rig: Rig) -> Callable[..., Any]:
 
 @pytest.fixture
 def rejected(rig: Rig) -> Callable[..., GatewayRejectedError]:
-    """Give a function that makes the outbox reject the next message, by category."""
+    """Return a function that makes the outbox reject the next message with a category."""
 
     def reject(category: Any, **evidence: Any) -> GatewayRejectedError:
         error = GatewayRejectedError("as the test asked", gateway="outbox", category=category, **evidence)

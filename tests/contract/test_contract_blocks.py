@@ -1,4 +1,4 @@
-"""Consecutive failures: a phone is blocked for good, until an operator lifts it."""
+"""Consecutive failures block a phone permanently, until an operator unblocks it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def fail(otp: Any, rig: Rig, times: int) -> None:
 
 @pytest.fixture
 def strict(rig: Rig) -> Any:
-    """Give an OTP that blocks after three failures."""
+    """Return an OTP that blocks after three failures."""
     return rig.otp(policy=POLICY)
 
 
 def test_a_blocked_phone_gets_neither_message_nor_proof(rig: Rig, strict: Any) -> None:
-    """The third failure in a row blocks, the right code and a year of waiting change nothing."""
+    """After the third failure in a row, neither the right code nor a year of waiting helps."""
     strict.issue(PHONE)
     fail(strict, rig, 3)
     code = rig.outbox[-1].code
@@ -42,7 +42,7 @@ def test_a_blocked_phone_gets_neither_message_nor_proof(rig: Rig, strict: Any) -
 
 
 def test_the_failures_need_not_be_of_one_challenge(rig: Rig, strict: Any) -> None:
-    """Resends and fresh codes don't start the count anew."""
+    """Resends and fresh codes do not reset the count."""
     strict.issue(PHONE)
     fail(strict, rig, 2)
     rig.advance(2000)
@@ -53,7 +53,7 @@ def test_the_failures_need_not_be_of_one_challenge(rig: Rig, strict: Any) -> Non
 
 
 def test_a_right_code_resets_the_count(rig: Rig, strict: Any) -> None:
-    """Consecutive means without a success in between; then nothing is left to count."""
+    """A success in between ends the row of consecutive failures, and nothing stays counted."""
     for _ in range(3):
         strict.issue(PHONE)
         fail(strict, rig, 2)
@@ -64,12 +64,12 @@ def test_a_right_code_resets_the_count(rig: Rig, strict: Any) -> None:
 
 
 def test_the_count_lives_400_days_after_the_last_failure(rig: Rig, strict: Any) -> None:
-    """Each failure renews the life; a reached block has none, and all else has."""
+    """Each failure renews the counter's life. At the block it has no expiry. All other keys have one."""
     strict.issue(PHONE)
     fail(strict, rig, 1)
     (counter,) = rig.stored(":c")
     assert 399 * DAY_MS < rig.server.pttl(counter) <= 400 * DAY_MS
-    rig.server.pexpire(counter, DAY_MS)  # as if 399 days had passed
+    rig.server.pexpire(counter, DAY_MS)  # This simulates that 399 days have passed.
     fail(strict, rig, 1)
     assert 399 * DAY_MS < rig.server.pttl(counter) <= 400 * DAY_MS
     fail(strict, rig, 1)
@@ -78,7 +78,7 @@ def test_the_count_lives_400_days_after_the_last_failure(rig: Rig, strict: Any) 
 
 
 def test_a_stricter_policy_makes_the_block_it_finds_last(rig: Rig) -> None:
-    """A count that one policy lets pass is a reached block for another, and never expires from then on."""
+    """A count below one policy's limit can be a reached block for another. Once it is a block, it never expires."""
     rig.otp(policy=Policy(sends="32/day")).issue(PHONE)
     loose, strict = rig.otp(), rig.otp(policy=POLICY)
     fail(loose, rig, 3)
@@ -90,7 +90,7 @@ def test_a_stricter_policy_makes_the_block_it_finds_last(rig: Rig) -> None:
 
 
 def test_unblock_lifts_the_block_and_clears_the_failures(rig: Rig) -> None:
-    """Afterwards the phone has its day's failures again, and its sends stay counted."""
+    """Afterwards the day's failures are available again, and the sends stay counted."""
     otp = rig.otp(policy=Policy(sends="2/hour", failures="3/day", max_consecutive_failures=3))
     otp.issue(PHONE)
     fail(otp, rig, 3)
@@ -107,7 +107,7 @@ def test_unblock_lifts_the_block_and_clears_the_failures(rig: Rig) -> None:
 
 
 def test_unblock_of_a_phone_that_is_not_blocked_changes_no_challenge(rig: Rig, otp: Any) -> None:
-    """Nor does it create anything where nothing is."""
+    """It also creates no key for an unknown phone."""
     otp.unblock(OTHER_PHONE)
     assert rig.stored() == []
     challenge = otp.issue(PHONE)

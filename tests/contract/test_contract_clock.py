@@ -1,4 +1,4 @@
-"""A clock that goes back, as after a failover: nothing is stuck until it has caught up, nothing outlives its life."""
+"""The store's clock goes back, as after a failover: no call waits for it to catch up, and nothing lives too long."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BACK = -3600
 
 
 def test_a_send_of_the_future_counts_as_now(rig: Rig, otp: Any) -> None:
-    """The next one is a minute away, not an hour and a minute."""
+    """The next send is allowed after a minute, not after an hour and a minute."""
     otp.issue(PHONE)
     rig.advance(BACK)
     with pytest.raises(RateLimitError) as refused:
@@ -32,7 +32,7 @@ def test_a_send_of_the_future_counts_as_now(rig: Rig, otp: Any) -> None:
 
 
 def test_a_challenge_of_the_future_ends_within_its_life_from_now(rig: Rig, otp: Any) -> None:
-    """It still verifies, and it is dead after five minutes by the new clock."""
+    """The code still verifies, and it expires after five minutes by the new clock."""
     challenge = otp.issue(PHONE)
     rig.advance(BACK)
     live = otp.status(PHONE)
@@ -48,7 +48,7 @@ def test_a_challenge_of_the_future_ends_within_its_life_from_now(rig: Rig, otp: 
 
 
 def test_resends_do_not_stretch_it_beyond_max_age_from_now(rig: Rig) -> None:
-    """Its whole life is at most ten minutes from the moment that the clock went back."""
+    """Its total life ends at most ten minutes after the moment when the clock went back."""
     otp = rig.otp(policy=Policy(sends="32/day"))
     first = otp.issue(PHONE)
     rig.advance(BACK)
@@ -61,7 +61,7 @@ def test_resends_do_not_stretch_it_beyond_max_age_from_now(rig: Rig) -> None:
 
 
 def test_a_pending_send_of_the_future_is_uncertain_after_30_seconds(rig: Rig) -> None:
-    """Its half minute runs from now."""
+    """Its 30 seconds start at the new time."""
 
     def gateway(message: Any) -> None:
         raise Killed
@@ -76,7 +76,7 @@ def test_a_pending_send_of_the_future_is_uncertain_after_30_seconds(rig: Rig) ->
 
 
 def test_a_send_whose_clock_went_back_at_the_gateway_settles(rig: Rig) -> None:
-    """The answer moves it to the new now."""
+    """The gateway's answer moves the send to the new time."""
     otp = rig.otp(gateway=lambda message: rig.advance(BACK))
     challenge = otp.issue(PHONE)
     assert (challenge.delivery, challenge.resend_in, challenge.resend_at) == ("accepted", 60, rig.at(60))
@@ -84,7 +84,7 @@ def test_a_send_whose_clock_went_back_at_the_gateway_settles(rig: Rig) -> None:
 
 
 def test_failures_of_the_future_count_as_now(rig: Rig) -> None:
-    """Waiting as told is enough."""
+    """Waiting for `retry_after` is enough."""
     otp = rig.otp(policy=Policy(sends="32/day", failures="2/hour"))
     otp.issue(PHONE)
     for _ in range(2):
@@ -100,7 +100,7 @@ def test_failures_of_the_future_count_as_now(rig: Rig) -> None:
 
 @pytest.mark.parametrize("scope", ["ip", "total"])
 def test_a_window_of_the_future_counts_as_the_current_one(rig: Rig, scope: str) -> None:
-    """What it holds is not lost, and waiting as told is enough."""
+    """The counts in it are kept, and waiting for `retry_after` is enough."""
     rates = {"ip": Policy(ip_sends="2/hour"), "total": Policy(total_sends="2/hour")}
     otp = rig.otp(policy=rates[scope])
     rig.advance(1800)
@@ -115,7 +115,7 @@ def test_a_window_of_the_future_counts_as_the_current_one(rig: Rig, scope: str) 
 
 
 def test_a_proof_of_the_future_is_redeemed_within_its_life_from_now(rig: Rig, otp: Any, proved: Any) -> None:
-    """The record's five minutes start anew with the clock, and then it is over."""
+    """The record's five minutes restart at the new time. After that the proof can't be redeemed."""
     first, second = proved(otp), proved(otp, OTHER_PHONE)
     rig.advance(BACK)
     assert otp.redeem(first.token) == first
@@ -129,7 +129,7 @@ def test_a_proof_of_the_future_is_redeemed_within_its_life_from_now(rig: Rig, ot
 
 
 def test_a_proof_of_the_future_does_not_check(rig: Rig, otp: Any, proved: Any) -> None:
-    """Thirty seconds between the clocks are allowed, no more."""
+    """At most thirty seconds between the two clocks are allowed."""
     proof = proved(otp)
     rig.advance(-30)
     assert otp.check(proof.token) == proof

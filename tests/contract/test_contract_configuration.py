@@ -1,4 +1,4 @@
-"""Configuration errors: raised when an OTP is built, naming the field and the remedy."""
+"""Building an OTP raises configuration errors that name the field and the remedy."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from otpkit import ConfigurationError, OTPError, Policy, Rate
     ["", "localhost", "http://localhost", "redis:/localhost", "memory:", "memory://x", "redis://localhost:port/0"],
 )
 def test_a_url_that_names_no_store_is_refused(memory_rig: Rig, url: str) -> None:
-    """With what to pass instead."""
+    """The error states which values are valid."""
     with pytest.raises(ConfigurationError, match=r"redis.*redis://localhost:6379/0"):
         memory_rig.build(redis=url)
 
 
 def test_a_url_is_not_shown(memory_rig: Rig) -> None:
-    """It may hold the password; nor is the original error kept, which holds it too."""
+    """The URL may contain the password. The original error contains it too, so it is not chained."""
     with pytest.raises(ConfigurationError) as refused:
         memory_rig.build(redis="redis://user:hunter22@localhost:port/0")
     assert "hunter22" not in str(refused.value)
@@ -33,13 +33,13 @@ def test_a_url_is_not_shown(memory_rig: Rig) -> None:
 
 @pytest.mark.parametrize("client", [None, 7, object(), redis.Redis, redis.ConnectionPool()])
 def test_what_is_no_client_is_refused(memory_rig: Rig, client: Any) -> None:
-    """A class and a pool are none."""
+    """A class and a pool are not clients."""
     with pytest.raises(ConfigurationError, match="redis must be"):
         memory_rig.build(redis=client)
 
 
 def test_the_other_shells_client_is_refused(memory_rig: Rig) -> None:
-    """The error names the shell that takes it."""
+    """The error names the shell that accepts it."""
     twins = (
         (fakeredis.FakeRedis, redis.Redis) if memory_rig.is_async else (fakeredis.FakeAsyncRedis, redis.asyncio.Redis)
     )
@@ -66,7 +66,7 @@ def test_the_other_shells_client_is_refused(memory_rig: Rig) -> None:
     ],
 )
 def test_each_argument_is_checked_when_built(memory_rig: Rig, arguments: Any, match: str) -> None:
-    """Not at the first visitor's call."""
+    """The error comes when the OTP is built, not at the first visitor's call."""
     with pytest.raises(ConfigurationError, match=match) as refused:
         memory_rig.build(**arguments)
     assert isinstance(refused.value, OTPError)
@@ -77,7 +77,7 @@ def test_each_argument_is_checked_when_built(memory_rig: Rig, arguments: Any, ma
     "ip", ["", "localhost", "203.0.113.7:80", "203.0.113.0/24", "1.2.3", "2001:db8::x", 7, object()]
 )
 def test_an_ip_that_is_none_is_an_error_before_anything_is_counted(rig: Rig, otp: Any, ip: Any) -> None:
-    """It is the caller's code that must be mended: a proxy's header was passed on unread."""
+    """The caller's code is wrong: it passed on a proxy's header without parsing it."""
     with pytest.raises(ConfigurationError, match="ip must be"):
         otp.issue(PHONE, ip=ip)
     with pytest.raises(ConfigurationError, match="ip must be"):
@@ -88,7 +88,7 @@ def test_an_ip_that_is_none_is_an_error_before_anything_is_counted(rig: Rig, otp
 
 @pytest.mark.parametrize("bind", [None, 7, b"session", ["session"]])
 def test_a_bind_is_a_text(memory_rig: Rig, bind: Any) -> None:
-    """In every call that takes one."""
+    """Every call with a `bind` refuses other types."""
     otp = memory_rig.otp()
     otp.issue(PHONE)
     token = otp.verify(PHONE, memory_rig.outbox[-1].code).token
@@ -117,7 +117,7 @@ BOUNDS = {
 
 @pytest.mark.parametrize(("field", "low", "high"), [(field, *bounds) for field, bounds in BOUNDS.items()])
 def test_a_policys_numbers_have_bounds(field: str, low: int, high: int) -> None:
-    """Both bounds are allowed, and what lies beyond is an error that names them."""
+    """Both bounds are allowed. A value beyond a bound is an error that names both."""
     room = {"ttl": 120} if field == "max_age" else {"max_age": 600}
     for value in (low, high):
         assert getattr(Policy(**(room | {field: value})), field) == value
@@ -127,7 +127,7 @@ def test_a_policys_numbers_have_bounds(field: str, low: int, high: int) -> None:
 
 
 def test_max_age_is_at_least_ttl() -> None:
-    """A code can't outlive its whole life."""
+    """A code can't live longer than its own maximum."""
     assert Policy(ttl=300, max_age=300)
     with pytest.raises(ConfigurationError, match=r"max_age.*ttl"):
         Policy(ttl=301, max_age=300)
@@ -159,13 +159,13 @@ def test_max_age_is_at_least_ttl() -> None:
     ],
 )
 def test_a_policys_rates_and_regions_are_checked(field: str, rate: Any) -> None:
-    """A limit that was mistyped is never no limit."""
+    """A mistyped limit is an error. It never means that there is no limit."""
     with pytest.raises(ConfigurationError):
         Policy(**{field: rate})
 
 
 def test_a_rate_may_be_written_in_several_ways() -> None:
-    """They mean the same."""
+    """All spellings mean the same rate."""
     for sends in (
         "1/minute, 5/hour",
         "5/60 minutes,1/minute",
@@ -177,7 +177,7 @@ def test_a_rate_may_be_written_in_several_ways() -> None:
 
 
 def test_the_defaults_are_the_contracts() -> None:
-    """Number by number."""
+    """Each number of the default policy is the documented one."""
     policy = Policy()
     assert (policy.code_length, policy.ttl, policy.max_age, policy.attempts) == (6, 300, 600, 5)
     assert policy.sends == (Rate(1, 60), Rate(5, 3600), Rate(10, 86400))
@@ -189,7 +189,7 @@ def test_the_defaults_are_the_contracts() -> None:
 
 
 def test_building_connects_to_nothing(memory_rig: Rig) -> None:
-    """A store that is down is told of by the first call."""
+    """The first call reports that the store is down."""
     otp = memory_rig.otp(redis="redis://127.0.0.1:1/0")
     assert otp
     assert memory_rig.otp(redis=MEMORY)

@@ -1,4 +1,4 @@
-"""Events: what an operator is told of each call, and nothing that identifies a person."""
+"""Events describe each call to the operator, and contain nothing that identifies a person."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from otpkit import (
 
 
 def test_each_call_is_told_once_as_it_went(rig: Rig) -> None:
-    """Name, operation, outcome and the word that says more."""
+    """Each call causes one event, with its name, operation, outcome and detail."""
     otp = rig.heard(policy=Policy(max_consecutive_failures=2))
     otp.issue(PHONE)
     with pytest.raises(RateLimitError):
@@ -58,7 +58,7 @@ def test_each_call_is_told_once_as_it_went(rig: Rig) -> None:
 
 
 def test_a_replay_is_told_as_such(rig: Rig) -> None:
-    """What an idempotency key found was sent, counted and used up once."""
+    """The call that an idempotency key found was sent, counted and consumed only once."""
     otp = rig.heard()
     for _ in range(2):
         otp.issue(PHONE, idempotency_key="form-1")
@@ -84,7 +84,7 @@ def test_a_replay_is_told_as_such(rig: Rig) -> None:
 
 
 def test_an_event_names_gateway_region_and_scope(rig: Rig) -> None:
-    """Each in a field of its own, for the labels of metrics."""
+    """Each has a field of its own, for the labels of metrics."""
     otp = rig.heard()
     otp.issue(PHONE)
     with pytest.raises(RateLimitError):
@@ -104,7 +104,7 @@ def test_an_event_names_gateway_region_and_scope(rig: Rig) -> None:
 
 
 def test_a_rejection_is_told_with_the_gateways_code(rig: Rig) -> None:
-    """So that an operator can look it up."""
+    """An operator can look the code up."""
     otp = rig.heard()
     rig.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", gateway_code="15", category="account"))
     with pytest.raises(GatewayRejectedError):
@@ -114,7 +114,7 @@ def test_a_rejection_is_told_with_the_gateways_code(rig: Rig) -> None:
 
 
 def test_a_block_is_told(rig: Rig) -> None:
-    """And each call that it refuses."""
+    """Each call that the block refuses has an event too."""
     otp = rig.heard(policy=Policy(max_consecutive_failures=1))
     otp.issue(PHONE)
     with pytest.raises(WrongCodeError):
@@ -126,7 +126,7 @@ def test_a_block_is_told(rig: Rig) -> None:
 
 
 def test_the_same_phone_is_the_same_pseudonym_and_no_phone_code_or_bind(rig: Rig) -> None:
-    """Neither the text nor the repr of an event shows whose it is."""
+    """Neither the text nor the repr of an event identifies the person."""
     otp = rig.heard()
     for phone, bind in ((PHONE, "a secret session"), ("+8613900139000", "")):
         otp.issue(phone, bind=bind, ip=VISITOR, idempotency_key="a form's key")
@@ -143,12 +143,12 @@ def test_the_same_phone_is_the_same_pseudonym_and_no_phone_code_or_bind(rig: Rig
 
 
 class Listening(Exception):
-    """Holds what must not be logged."""
+    """Contains values that must not be logged."""
 
 
 @pytest.mark.parametrize("error", [Listening("13800138000"), OTPError("a listener's own"), StopIteration()])
 def test_a_listener_that_raises_changes_nothing(rig: Rig, caplog: Any, error: Exception) -> None:
-    """It is logged by its class alone."""
+    """The log names only the class of its error."""
 
     def listener(event: Any) -> None:
         raise error
@@ -167,13 +167,13 @@ def test_a_listener_that_raises_changes_nothing(rig: Rig, caplog: Any, error: Ex
 
 
 def test_without_a_listener_all_goes_as_ever(rig: Rig, otp: Any, proved: Any) -> None:
-    """Nothing is told to anybody."""
+    """No event is sent, and every call works as usual."""
     assert otp.redeem(proved(otp).token)
     assert rig.events == []
 
 
 def test_a_resend_is_told_as_such(rig: Rig) -> None:
-    """In place of `issued`: the code is that of the first message. A fresh code is issued."""
+    """The event is named `resent`, because the message has the first message's code. A fresh code is `issued`."""
     otp = rig.heard(policy=Policy(sends="9/day"))
     challenges = [otp.issue(PHONE), otp.issue(PHONE)]
     otp.revoke(PHONE)
@@ -185,7 +185,7 @@ def test_a_resend_is_told_as_such(rig: Rig) -> None:
 
 
 def test_an_event_names_operation_time_and_channel(rig: Rig) -> None:
-    """As far as the call knows them."""
+    """A field that the call does not know is empty."""
     otp = rig.heard()
     challenge = otp.issue(PHONE)
     rig.advance(2)
@@ -201,7 +201,7 @@ def test_an_event_names_operation_time_and_channel(rig: Rig) -> None:
 
 
 def test_a_calls_duration_is_told(rig: Rig) -> None:
-    """In milliseconds, whether it returns or raises."""
+    """The duration is in milliseconds. Calls that raise have one too."""
     otp = rig.heard(gateway=lambda message: rig.advance(1.5))
     otp.issue(PHONE)
     (issued,) = rig.events

@@ -1,4 +1,4 @@
-"""Several gateways: the next after a rejection that it can mend, rest for one that keeps failing, regions, voice."""
+"""Several gateways: failover after a rejection, a pause for a failing gateway, routes by region, and voice calls."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from support.rig import PHONE, Rig
+from support.rig import PHONE, Rig, whole
 
 from otpkit import (
     ConfigurationError,
     FixedCode,
     GatewayRejectedError,
     MalformedCodeError,
-    Policy,
     RateLimitError,
     RegionError,
     Template,
@@ -25,18 +24,18 @@ from otpkit.gateways import Failover, Message, Route
 from otpkit.testing import Outbox
 
 MENDABLE = ["account", "configuration", "connection", "quota", "request"]
-OFTEN = Policy(sends="32/day", ttl=600, max_age=600)
+OFTEN = whole(sends="32/day", ttl=600, max_age=600)
 HONG_KONG = "+85251234567"
 
 
 class TwoWords(Outbox):
-    """A gateway whose name could not be told from what stands after it."""
+    """A gateway whose name is ambiguous in front of the words that follow it."""
 
     name = "two words"
 
 
 class Phonebox(Outbox):
-    """A gateway that calls, and can do nothing else."""
+    """A gateway that only makes calls."""
 
     name = "phonebox"
     channels = frozenset({"voice"})
@@ -53,15 +52,15 @@ def spare() -> Outbox:
 
 @pytest.fixture
 def both(rig: Rig, spare: Outbox) -> Any:
-    """Give an OTP whose `rig.outbox` is tried before `spare`."""
+    """Return an OTP that uses `rig.outbox` first, then `spare`."""
     return rig.otp(gateway=Failover([rig.outbox, spare]), policy=OFTEN)
 
 
 @pytest.mark.parametrize("category", MENDABLE)
-def test_the_next_one_is_tried_after_a_rejection_that_it_can_mend(
+def test_the_next_gateway_is_tried_after_a_retryable_rejection(
     rig: Rig, both: Any, spare: Outbox, category: str
 ) -> None:
-    """The challenge says who served, status too, and the code is the one that was sent."""
+    """The challenge and `status` name the gateway that sent, and the code is the one in the message."""
     rig.outbox.reject_next(refusal(category))
     challenge = both.issue(PHONE)
     assert (challenge.delivery, challenge.gateway, challenge.sends_left) == ("accepted", "outbox-2", 31)
@@ -71,7 +70,7 @@ def test_the_next_one_is_tried_after_a_rejection_that_it_can_mend(
 
 
 def test_no_other_is_tried_for_a_bad_number(rig: Rig, both: Any, spare: Outbox) -> None:
-    """It is one everywhere."""
+    """The number is invalid for every gateway."""
     rig.outbox.reject_next(error := refusal("number"))
     with pytest.raises(GatewayRejectedError) as raised:
         both.issue(PHONE)
@@ -80,7 +79,7 @@ def test_no_other_is_tried_for_a_bad_number(rig: Rig, both: Any, spare: Outbox) 
 
 
 def test_a_gateways_own_limit_is_not_got_round(rig: Rig, both: Any, spare: Outbox) -> None:
-    """That would defeat the carriers' protection of a number."""
+    """Another gateway would bypass the carriers' protection of a number."""
     rig.outbox.reject_next(refusal("rate_limit"))
     with pytest.raises(RateLimitError) as raised:
         both.issue(PHONE)
@@ -89,7 +88,7 @@ def test_a_gateways_own_limit_is_not_got_round(rig: Rig, both: Any, spare: Outbo
 
 
 def test_where_all_reject_nothing_is_left_behind(rig: Rig, both: Any, spare: Outbox) -> None:
-    """The last one's evidence is raised, and all is given back."""
+    """The last rejection is raised, and all limits are refunded."""
     rig.outbox.reject_next(refusal("account"))
     spare.reject_next(last := refusal("quota", gateway_code="isv.DAY_LIMIT_CONTROL"))
     with pytest.raises(GatewayRejectedError) as raised:
@@ -100,7 +99,7 @@ def test_where_all_reject_nothing_is_left_behind(rig: Rig, both: Any, spare: Out
 
 
 def test_an_uncertain_send_stays_where_it_is(rig: Rig, both: Any, spare: Outbox) -> None:
-    """It may be on its way: nothing else is put on the wire."""
+    """The message may arrive, so no second one is sent."""
     rig.outbox.lose_next()
     challenge = both.issue(PHONE)
     assert (challenge.delivery, challenge.gateway, len(spare)) == ("uncertain", "outbox", 0)
@@ -112,7 +111,10 @@ def test_an_uncertain_send_stays_where_it_is(rig: Rig, both: Any, spare: Outbox)
 def test_the_next_one_gets_the_same_code_after_an_uncertain_send_where_that_is_asked_for(
     rig: Rig, spare: Outbox, second: str, outcome: str, gateway: str
 ) -> None:
-    """One message more; and no later rejection makes it certain that nothing was sent."""
+    """The option permits a second message.
+
+    A later rejection does not change the outcome: the first message may arrive.
+    """
     otp = rig.otp(gateway=Failover([rig.outbox, spare], on_uncertain="next"), policy=OFTEN)
     otp.issue(PHONE)
     rig.outbox.lose_next()
@@ -125,7 +127,7 @@ def test_the_next_one_gets_the_same_code_after_an_uncertain_send_where_that_is_a
 
 
 def test_where_all_are_uncertain_the_first_is_the_one_that_may_have_served(rig: Rig, spare: Outbox) -> None:
-    """It is the one to be asked."""
+    """Delivery queries go to the first gateway."""
     otp = rig.otp(gateway=Failover([rig.outbox, spare], on_uncertain="next"), policy=OFTEN)
     rig.outbox.lose_next()
     spare.lose_next()
@@ -133,8 +135,8 @@ def test_where_all_are_uncertain_the_first_is_the_one_that_may_have_served(rig: 
     assert (challenge.delivery, challenge.gateway) == ("uncertain", "outbox")
 
 
-def test_who_served_is_forgotten_with_the_send(rig: Rig, both: Any) -> None:
-    """After a day, when the next one is written."""
+def test_the_gateway_of_a_send_is_forgotten_with_it(rig: Rig, both: Any) -> None:
+    """The next send after a day removes the entry."""
     both.issue(PHONE)
     rig.advance(2 * 86_400)
     both.issue(PHONE)
@@ -143,7 +145,10 @@ def test_who_served_is_forgotten_with_the_send(rig: Rig, both: Any) -> None:
 
 
 def test_one_that_keeps_failing_rests_in_all_processes(rig: Rig, both: Any, spare: Outbox) -> None:
-    """Three failures in a row; a minute later it is tried again, and one success clears it."""
+    """Three failures in a row pause a gateway for a minute.
+
+    Then it is tried again, and one success resets the count.
+    """
     for number in range(3):
         rig.outbox.reject_next(refusal("account"))
         assert both.issue(f"+861380000000{number}").gateway == "outbox-2"
@@ -152,7 +157,7 @@ def test_one_that_keeps_failing_rests_in_all_processes(rig: Rig, both: Any, spar
     rig.advance(60)
     rig.outbox.reject_next(refusal("account"))
     assert elsewhere.issue(PHONE).gateway == "outbox-2"
-    assert both.issue(PHONE).gateway == "outbox-2"  # the trial failed: it rests again
+    assert both.issue(PHONE).gateway == "outbox-2"  # The trial failed, so it is paused again.
     rig.advance(60)
     for _ in range(2):
         assert both.issue(PHONE).gateway == "outbox"
@@ -163,7 +168,10 @@ def test_one_that_keeps_failing_rests_in_all_processes(rig: Rig, both: Any, spar
 
 @pytest.mark.parametrize("category", ["number", "rate_limit", "configuration", "request"])
 def test_what_concerns_one_message_sends_no_gateway_to_rest(rig: Rig, both: Any, spare: Outbox, category: str) -> None:
-    """A number, a region, a template, a text: a stranger can repeat it, and it says nothing of anybody else's."""
+    """A stranger can repeat errors about a number, a region, a template or a text.
+
+    They do not concern other messages.
+    """
     for number in range(3):
         rig.outbox.reject_next(refusal(category))
         with suppress(GatewayRejectedError, RateLimitError):
@@ -190,7 +198,7 @@ def test_what_a_rejection_concerns_decides_whether_it_counts(
 
 @pytest.mark.parametrize("category", ["number", "rate_limit"])
 def test_an_answer_about_a_phone_breaks_a_row_of_failures(rig: Rig, both: Any, category: str) -> None:
-    """The gateway works: it judged a phone."""
+    """The gateway works: its answer was about a phone."""
     for number, each in enumerate(["account", "account", category, "account", "account"]):
         rig.outbox.reject_next(refusal(each))
         with suppress(GatewayRejectedError, RateLimitError):
@@ -199,7 +207,7 @@ def test_an_answer_about_a_phone_breaks_a_row_of_failures(rig: Rig, both: Any, c
 
 
 def test_what_concerns_one_message_breaks_no_row_of_failures(rig: Rig, both: Any) -> None:
-    """It may be refused before the gateway is asked at all."""
+    """Such a rejection may happen before any request to the gateway."""
     for number, each in enumerate(["account", "account", "configuration", "account"]):
         rig.outbox.reject_next(refusal(each))
         both.issue(f"+861380000000{number}")
@@ -207,7 +215,7 @@ def test_what_concerns_one_message_breaks_no_row_of_failures(rig: Rig, both: Any
 
 
 def test_a_gateway_that_rests_serves_where_no_other_does(rig: Rig, spare: Outbox) -> None:
-    """Rest changes the order, and nothing else."""
+    """The pause changes only the order of the gateways."""
     otp = rig.otp(gateway=Failover([rig.outbox, spare], rest_after=1), policy=OFTEN)
     rig.outbox.reject_next(refusal("account"))
     otp.issue(PHONE)
@@ -215,8 +223,8 @@ def test_a_gateway_that_rests_serves_where_no_other_does(rig: Rig, spare: Outbox
     assert otp.issue(PHONE).gateway == "outbox"
 
 
-def test_events_tell_who_failed_and_who_served(rig: Rig, spare: Outbox) -> None:
-    """With the gateway's code."""
+def test_events_name_the_gateways_that_failed_and_served(rig: Rig, spare: Outbox) -> None:
+    """The events contain the gateway's code."""
     otp = rig.heard(gateway=Failover([rig.outbox, spare]), policy=OFTEN)
     rig.outbox.reject_next(refusal("account", gateway_code="isv.OUT_OF_SERVICE"))
     otp.issue(PHONE)
@@ -227,7 +235,7 @@ def test_events_tell_who_failed_and_who_served(rig: Rig, spare: Outbox) -> None:
 
 
 def test_each_gateway_may_have_templates_and_a_name_of_its_own(rig: Rig, spare: Outbox) -> None:
-    """A template approved by one provider means nothing to another."""
+    """A template that one provider approved is not valid at another."""
     other = Route(spare, template={"signup": Template("T-2", "spare", {"1": "{code}"})}, name="second")
     otp = rig.otp(gateway=Failover([rig.outbox, other]), policy=OFTEN)
     rig.outbox.reject_next(refusal("account"))
@@ -238,8 +246,8 @@ def test_each_gateway_may_have_templates_and_a_name_of_its_own(rig: Rig, spare: 
 
 
 def test_a_region_has_gateways_of_its_own(rig: Rig, spare: Outbox) -> None:
-    """And `*` is for all others."""
-    policy = Policy(regions={"CN", "HK"})
+    """`*` stands for all other regions."""
+    policy = whole(regions={"CN", "HK"})
     otp = rig.otp(gateway={"CN": rig.outbox, "*": Route(spare, name="abroad")}, policy=policy)
     assert otp.issue(PHONE).gateway == "outbox"
     assert otp.issue(HONG_KONG).gateway == "abroad"
@@ -249,7 +257,7 @@ def test_a_region_has_gateways_of_its_own(rig: Rig, spare: Outbox) -> None:
 
 
 def test_voice_speaks_the_live_code_within_the_same_limits(rig: Rig) -> None:
-    """The same challenge, code and life; a gateway that only writes is not asked."""
+    """The call has the same challenge, code and life as the message. A gateway without voice is skipped."""
     calls = Phonebox()
     otp = rig.otp(gateway=Failover([rig.outbox, calls]))
     first = otp.issue(PHONE)
@@ -264,7 +272,7 @@ def test_voice_speaks_the_live_code_within_the_same_limits(rig: Rig) -> None:
 
 
 def test_a_call_can_be_the_last_resort_of_a_message(rig: Rig) -> None:
-    """Who lists a gateway that calls after those that write means so."""
+    """A list with text gateways first and a voice gateway last is used in this order."""
     otp = rig.otp(gateway=Failover([rig.outbox, calls := Phonebox()]))
     rig.outbox.reject_next(refusal("account"))
     assert otp.issue(PHONE).gateway == "phonebox"
@@ -272,15 +280,15 @@ def test_a_call_can_be_the_last_resort_of_a_message(rig: Rig) -> None:
 
 
 def test_voice_without_a_gateway_that_calls_is_a_configuration_error(rig: Rig, otp: Any) -> None:
-    """Before anything is reserved; so is a channel that there is not."""
+    """The error comes before anything is reserved. An unknown channel is a configuration error too."""
     for channel, said in (("voice", "AliyunVoice"), ("fax", "channel")):
         with pytest.raises(ConfigurationError, match=said):
             otp.issue(PHONE, channel=channel)
     assert otp.issue(PHONE).sends_left == 9
 
 
-def test_a_fixed_code_is_sent_by_nobody(rig: Rig, spare: Outbox) -> None:
-    """Whatever the gateways are."""
+def test_no_gateway_sends_a_fixed_code(rig: Rig, spare: Outbox) -> None:
+    """No gateway is called, for any configuration."""
     fixed = FixedCode(PHONE, code="135790", until=rig.at() + timedelta(days=1), purposes={"signup"})
     otp = rig.otp(gateway=Failover([rig.outbox, spare]), fixed_codes=[fixed])
     assert otp.issue(PHONE).gateway == "fixed"
@@ -290,7 +298,7 @@ def test_a_fixed_code_is_sent_by_nobody(rig: Rig, spare: Outbox) -> None:
 
 
 def test_gateways_at_once_send_one_message(rig: Rig, both: Any, spare: Outbox) -> None:
-    """Fifty double clicks, the first gateway out of order."""
+    """Fifty concurrent clicks send one message, also when the first gateway is down."""
     otp = rig.otp(gateway=Failover([rig.outbox, spare]))
     for _ in range(50):
         rig.outbox.reject_next(refusal("account"))
@@ -322,7 +330,7 @@ WRONG: dict[str, Any] = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_failover_that_can_not_be_is_an_error_when_it_is_built(wrong: str) -> None:
-    """It names the field."""
+    """The error names the field."""
     with pytest.raises(ConfigurationError):
         WRONG[wrong]()
 
@@ -340,19 +348,19 @@ CHOICES: dict[str, Any] = {
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_gateways_that_can_not_be_are_an_error_when_the_otp_is_built(rig: Rig, choice: str) -> None:
-    """Not when the first message is sent."""
+    """The error comes when the OTP is built, not when the first message is sent."""
     with pytest.raises(ConfigurationError):
-        rig.otp(gateway=CHOICES[choice](), policy=Policy(regions={"CN", "HK"}))
+        rig.otp(gateway=CHOICES[choice](), policy=whole(regions={"CN", "HK"}))
 
 
 def test_a_route_names_a_gateway_whose_own_name_will_not_do(rig: Rig) -> None:
-    """It is the name that is kept."""
+    """The route keeps its own name for the gateway."""
     otp = rig.otp(gateway=Failover([Route(TwoWords(), name="words"), rig.outbox]))
     assert otp.issue(PHONE).gateway == otp.delivery(PHONE).gateway == "words"
 
 
 def test_a_gateway_refuses_a_template_that_it_can_not_send_when_the_otp_is_built(rig: Rig) -> None:
-    """Its own, where it has one, and each purpose's."""
+    """The gateway's own template and each purpose's template are checked."""
 
     class Picky(Outbox):
         def check(self, template: Template) -> None:
@@ -369,12 +377,12 @@ def test_a_gateway_refuses_a_template_that_it_can_not_send_when_the_otp_is_built
 
 
 def test_its_repr_shows_no_arguments(spare: Outbox) -> None:
-    """A partial's may hold a secret."""
+    """The arguments of a `partial` may contain a secret."""
     assert "a secret" not in repr(Failover([partial(print, "a secret"), spare]))
 
 
 def test_a_function_may_be_one_of_several(rig: Rig) -> None:
-    """What it raises that is no rejection is uncertain."""
+    """Any error that is not a rejection makes the send uncertain."""
     sent: list[Message] = []
 
     def broken(message: Message) -> None:
@@ -387,7 +395,10 @@ def test_a_function_may_be_one_of_several(rig: Rig) -> None:
 
 
 def test_a_function_may_raise_what_ends_generators(rig: Rig) -> None:
-    """As `next()` does on a list of nothing: it is uncertain like all else, and nobody waits for ever."""
+    """`next()` on an empty list raises StopIteration.
+
+    It makes the send uncertain like other errors, and no caller hangs.
+    """
 
     def exhausted(message: Message) -> object:
         return next(iter([]))
@@ -397,14 +408,12 @@ def test_a_function_may_raise_what_ends_generators(rig: Rig) -> None:
 
 @pytest.fixture
 def overdue(rig: Rig, spare: Outbox) -> Any:
-    """Give an OTP whose messages are overdue after 20 s."""
+    """Return an OTP that counts messages as overdue after 20 s."""
     return rig.otp(gateway=Failover([rig.outbox, spare], undelivered_after=20), policy=OFTEN)
 
 
-def test_who_asks_again_is_served_by_the_next_gateway_where_the_message_did_not_arrive(
-    rig: Rig, overdue: Any, spare: Outbox
-) -> None:
-    """After so many seconds without a receipt, with the same code; and then by the first one again."""
+def test_resend_uses_next_gateway_after_undelivered_send(rig: Rig, overdue: Any, spare: Outbox) -> None:
+    """Each resend after 20 s without a receipt goes to the other gateway. The code stays the same."""
     assert overdue.issue(PHONE).gateway == "outbox"
     rig.advance(19)
     assert overdue.issue(PHONE).gateway == "outbox"
@@ -416,7 +425,7 @@ def test_who_asks_again_is_served_by_the_next_gateway_where_the_message_did_not_
 
 
 def test_what_was_delivered_is_not_overdue(rig: Rig, overdue: Any, spare: Outbox) -> None:
-    """Nor is another challenge of the same phone; what failed is, at once."""
+    """Another challenge of the same phone is not overdue either. A failed message is overdue at once."""
     overdue.issue(PHONE)
     assert overdue.delivery(PHONE).state == "delivered"
     rig.advance(30)

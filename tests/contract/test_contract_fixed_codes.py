@@ -1,4 +1,4 @@
-"""Fixed codes for reviewers of app stores: nothing is sent, and all limits hold."""
+"""Fixed codes for reviewers of app stores: nothing is sent, and all limits apply."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from otpkit import BlockedError, ConfigurationError, ExpiredCodeError, FixedCode
 
 @pytest.fixture
 def fixed(rig: Rig) -> FixedCode:
-    """Give a code that is in force for a day."""
+    """Return a code that is valid for a day."""
     return FixedCode(PHONE, "246810", rig.at(86400), {"signup", "login"})
 
 
 def test_nothing_is_sent_and_the_proof_says_so(rig: Rig, fixed: FixedCode) -> None:
-    """The proof, and what is read from its token, say `fixed`."""
+    """The proof and the claims of its token have `fixed` set."""
     otp = rig.otp(fixed_codes=[fixed])
     challenge = otp.issue("138 0013 8000")
     assert (challenge.delivery, challenge.sends_left, challenge.expires_in) == ("accepted", 9, 300)
@@ -31,7 +31,7 @@ def test_nothing_is_sent_and_the_proof_says_so(rig: Rig, fixed: FixedCode) -> No
 
 
 def test_other_phones_and_purposes_are_as_ever(rig: Rig, fixed: FixedCode) -> None:
-    """A real message goes out, and its proof is not fixed."""
+    """A real message is sent, and its proof is not fixed."""
     otp = rig.otp(fixed_codes=[fixed])
     for phone, purpose in ((OTHER_PHONE, "signup"), (PHONE, "payment")):
         otp.issue(phone, purpose)
@@ -40,7 +40,7 @@ def test_other_phones_and_purposes_are_as_ever(rig: Rig, fixed: FixedCode) -> No
 
 
 def test_it_is_worth_nothing_before_issue_and_once_after(rig: Rig, fixed: FixedCode) -> None:
-    """It needs a challenge like any code, and is used up."""
+    """Like any code, it needs a challenge and verifies once."""
     otp = rig.otp(fixed_codes=[fixed])
     with pytest.raises(ExpiredCodeError):
         otp.verify(PHONE, "246810")
@@ -51,7 +51,7 @@ def test_it_is_worth_nothing_before_issue_and_once_after(rig: Rig, fixed: FixedC
 
 
 def test_all_limits_hold(rig: Rig, fixed: FixedCode) -> None:
-    """Sends, addresses, wrong codes and the block."""
+    """The limits of sends, addresses and wrong codes and the block apply."""
     policy = Policy(sends="2/hour", ip_sends="1/hour", max_consecutive_failures=2)
     otp = rig.otp(fixed_codes=[fixed], policy=policy)
     otp.issue(PHONE, ip=VISITOR)
@@ -70,7 +70,7 @@ def test_all_limits_hold(rig: Rig, fixed: FixedCode) -> None:
 
 
 def test_a_resend_is_the_same_challenge(rig: Rig, fixed: FixedCode) -> None:
-    """As with any code."""
+    """Every code behaves like this."""
     otp = rig.otp(fixed_codes=[fixed])
     first = otp.issue(PHONE)
     rig.advance(60)
@@ -79,7 +79,7 @@ def test_a_resend_is_the_same_challenge(rig: Rig, fixed: FixedCode) -> None:
 
 
 def test_after_its_day_the_phone_is_one_like_any_other(rig: Rig, fixed: FixedCode) -> None:
-    """A message is sent, with a code of its own."""
+    """A message with a random code is sent."""
     otp = rig.otp(fixed_codes=[fixed])
     rig.advance(86399)
     otp.issue(PHONE)
@@ -94,7 +94,7 @@ def test_after_its_day_the_phone_is_one_like_any_other(rig: Rig, fixed: FixedCod
 
 
 def refused(otp: Any, code: str, error: type[Exception] = ExpiredCodeError, **options: Any) -> None:
-    """Fail where a code verifies, and where there seems to be a challenge although no code could."""
+    """Assert that a code is refused twice, and that a challenge is shown only if some code could verify."""
     for _ in range(2):
         with pytest.raises(error):
             otp.verify(PHONE, code, **options)
@@ -103,7 +103,10 @@ def refused(otp: Any, code: str, error: type[Exception] = ExpiredCodeError, **op
 
 @pytest.mark.parametrize("bind", ["", "session"])
 def test_removed_code_verifies_no_live_challenge(rig: Rig, fixed: FixedCode, bind: str) -> None:
-    """What is configured now decides. A guess costs nothing, for none can be right; a resend is a real code."""
+    """The current configuration decides. A guess is not counted, because no code can be right.
+
+    A resend sends a real code.
+    """
     rig.otp(fixed_codes=[fixed]).issue(PHONE, bind=bind)
     elsewhere = FixedCode(OTHER_PHONE, "246810", rig.at(86400), {"signup"})
     for codes in ([], [elsewhere], [FixedCode(PHONE, "246810", rig.at(86400), {"payment"})]):
@@ -116,7 +119,7 @@ def test_removed_code_verifies_no_live_challenge(rig: Rig, fixed: FixedCode, bin
 
 
 def test_changed_code_replaces_that_of_a_live_challenge(rig: Rig, fixed: FixedCode) -> None:
-    """The old one is a wrong code from then on, and is counted; the new one verifies."""
+    """The old code then counts as a wrong code, and the new one verifies."""
     rig.otp(fixed_codes=[fixed]).issue(PHONE)
     otp = rig.otp(fixed_codes=[FixedCode(PHONE, "135790", rig.at(86400), {"signup"})])
     refused(otp, "246810", WrongCodeError)
@@ -128,7 +131,7 @@ def test_changed_code_replaces_that_of_a_live_challenge(rig: Rig, fixed: FixedCo
 
 
 def test_changed_code_needs_a_challenge_of_a_fixed_code(rig: Rig, fixed: FixedCode) -> None:
-    """One that was sent is verified by what was sent."""
+    """A challenge whose code was sent is verified by the sent code."""
     rig.otp().issue(PHONE)
     otp, sent = rig.otp(fixed_codes=[fixed]), rig.outbox[-1].code
     with pytest.raises(WrongCodeError):
@@ -137,7 +140,7 @@ def test_changed_code_needs_a_challenge_of_a_fixed_code(rig: Rig, fixed: FixedCo
 
 
 def test_code_ends_with_its_until(rig: Rig) -> None:
-    """To the millisecond, by the clock of the store; the challenge says so when it is issued."""
+    """It ends at the exact millisecond of the store's clock. The challenge shows this end when it is issued."""
     otp = rig.otp(fixed_codes=[FixedCode(PHONE, "246810", rig.at(100), {"signup"})])
     assert otp.issue(PHONE).expires_in == 100
     rig.advance(99.999)
@@ -152,7 +155,7 @@ def test_code_ends_with_its_until(rig: Rig) -> None:
 
 
 def test_longer_until_is_in_force_at_once(rig: Rig) -> None:
-    """For a live challenge too."""
+    """It applies to a live challenge too."""
     rig.otp(fixed_codes=[FixedCode(PHONE, "246810", rig.at(10), {"signup"})]).issue(PHONE)
     otp = rig.otp(fixed_codes=[FixedCode(PHONE, "246810", rig.at(86400), {"signup"})])
     rig.advance(20)
@@ -161,7 +164,10 @@ def test_longer_until_is_in_force_at_once(rig: Rig) -> None:
 
 
 def test_ended_code_is_no_challenge_in_a_refusal(rig: Rig, fixed: FixedCode) -> None:
-    """Where a limit refuses, no form for the code is offered; nor by an earlier answer under the same key."""
+    """A refusal by a limit then shows no form for the code.
+
+    Neither does an earlier answer that an idempotency key finds.
+    """
     rig.otp(fixed_codes=[fixed]).issue(PHONE, idempotency_key="form")
     otp = rig.otp(policy=Policy(sends="1/day", failures="1/day"))
     with pytest.raises(RateLimitError) as limited:
@@ -172,7 +178,7 @@ def test_ended_code_is_no_challenge_in_a_refusal(rig: Rig, fixed: FixedCode) -> 
 
 
 def test_ended_code_is_refused_by_the_servers_own_time(rig: Rig) -> None:
-    """Without a clock of the caller's, and with limits for the visitor's address."""
+    """The caller passes no clock, and the visitor's address has limits."""
     if rig.store_url == "memory://":
         pytest.skip("the embedded store has the clock of this host")
     until = datetime.now(UTC) + timedelta(seconds=1.5)
@@ -188,21 +194,21 @@ def test_ended_code_is_refused_by_the_servers_own_time(rig: Rig) -> None:
 
 
 def test_a_code_may_be_written_as_people_type_it(rig: Rig) -> None:
-    """Blanks and hyphens are dropped on both sides."""
+    """Spaces and hyphens are removed from the configured and the entered code."""
     otp = rig.otp(fixed_codes=[FixedCode("138 0013 8000", "246 810", rig.at(86400), {"signup"})])
     otp.issue(PHONE)
     assert otp.verify(PHONE, "246810").fixed
 
 
 def test_ninety_days_is_the_longest(rig: Rig) -> None:
-    """To the second, when it is built."""
+    """The check is exact to the second, when the code is built."""
     rig.otp(fixed_codes=[FixedCode(PHONE, "246810", rig.at() + timedelta(days=90), {"signup"})])
     with pytest.raises(ConfigurationError, match=r"until.*90 days"):
         rig.build(fixed_codes=[FixedCode(PHONE, "246810", rig.at() + timedelta(days=90, seconds=1), {"signup"})])
 
 
 def test_the_servers_time_decides_about_the_ninety_days(rig: Rig) -> None:
-    """A host whose clock runs ahead can't have one for longer."""
+    """A host whose clock runs ahead can't use a code for longer."""
     otp = rig.otp(fixed_codes=[FixedCode(PHONE, "246810", rig.at() + timedelta(days=90), {"signup"})])
     rig.advance(-1)
     with pytest.raises(ConfigurationError, match="until"):
@@ -223,13 +229,13 @@ def test_the_servers_time_decides_about_the_ninety_days(rig: Rig) -> None:
 def test_what_can_not_work_is_refused_when_built(
     memory_rig: Rig, phone: str, code: str, purposes: Any, match: str
 ) -> None:
-    """Wrong length, no digits, no phone, no purposes."""
+    """A wrong length, other characters than digits, a missing phone and missing purposes are errors."""
     with pytest.raises(ConfigurationError, match=match):
         memory_rig.build(fixed_codes=[FixedCode(phone, code, memory_rig.at(60), purposes)])
 
 
 def test_two_for_the_same_phone_and_purpose_are_refused(memory_rig: Rig, is_async: bool) -> None:
-    """Which of them would it be?"""
+    """It would be unclear which one applies."""
     until = memory_rig.at(60)
     both = [FixedCode(PHONE, "111111", until, {"signup"}), FixedCode("138-0013-8000", "222222", until, {"signup"})]
     with pytest.raises(ConfigurationError, match="twice"):
@@ -237,7 +243,7 @@ def test_two_for_the_same_phone_and_purpose_are_refused(memory_rig: Rig, is_asyn
 
 
 def test_a_naive_until_is_refused() -> None:
-    """Nobody knows when it would be."""
+    """A time without a zone is ambiguous."""
     with pytest.raises(ConfigurationError, match="until"):
         FixedCode(PHONE, "246810", datetime(2030, 1, 1), {"signup"})  # noqa: DTZ001
     assert "246810" not in repr(FixedCode(PHONE, "246810", datetime(2030, 1, 1, tzinfo=UTC), {"signup"}))

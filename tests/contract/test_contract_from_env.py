@@ -1,4 +1,4 @@
-"""`from_env` reads the environment and says exactly what is missing."""
+"""`from_env` reads the environment, and its error lists exactly the variables that are missing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMPLETE = {
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Give a function that sets the environment to these variables of ours, and no others."""
+    """Return a function that sets these variables of otpkit and removes all others."""
 
     def become(variables: dict[str, str]) -> None:
         for name in [name for name in os.environ if name.startswith("OTPKIT_")]:
@@ -37,7 +37,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def from_env(rig: Rig, **overrides: Any) -> Any:
-    """Build the world's shell from the environment, and call it like its sync twin."""
+    """Build the rig's shell from the environment, and call it like its sync twin."""
     return rig.adopt(rig.shell.from_env(**overrides))
 
 
@@ -46,13 +46,13 @@ def missing(refused: Any) -> set[str]:
 
 
 def test_a_complete_environment_is_enough(memory_rig: Rig, environment: Any) -> None:
-    """Nothing is connected to yet."""
+    """Building opens no connection."""
     environment(COMPLETE)
     assert from_env(memory_rig).status(PHONE) is None
 
 
 def test_an_empty_one_lacks_all_seven(memory_rig: Rig, environment: Any) -> None:
-    """All are named at once, each with what belongs into it."""
+    """One error names all of them, each with the value that it needs."""
     environment({})
     with pytest.raises(ConfigurationError) as refused:
         from_env(memory_rig)
@@ -65,7 +65,7 @@ def test_an_empty_one_lacks_all_seven(memory_rig: Rig, environment: Any) -> None
 def test_each_that_is_missing_or_blank_is_named(
     memory_rig: Rig, environment: Any, name: str, value: str | None
 ) -> None:
-    """That one alone, and the secret that is there is not shown."""
+    """The error names only that variable, and does not show the secret that is set."""
     environment({n: v for n, v in COMPLETE.items() if n != name} | ({} if value is None else {name: value}))
     with pytest.raises(ConfigurationError) as refused:
         from_env(memory_rig)
@@ -74,7 +74,7 @@ def test_each_that_is_missing_or_blank_is_named(
 
 
 def test_what_overrides_give_need_not_be_there(memory_rig: Rig, environment: Any) -> None:
-    """They are arguments of OTP, and win."""
+    """They are arguments of OTP, and take precedence."""
     environment({"OTPKIT_SECRET": COMPLETE["OTPKIT_SECRET"], "OTPKIT_REDIS_URL": "http://nonsense"})
     template = Template("SMS_1", sign_name="otpkit")
     otp = from_env(memory_rig, redis="memory://", gateway=memory_rig.outbox, template=template, clock=memory_rig.clock)
@@ -84,7 +84,7 @@ def test_what_overrides_give_need_not_be_there(memory_rig: Rig, environment: Any
 
 
 def test_the_template_is_read_whole(memory_rig: Rig, environment: Any) -> None:
-    """Its variables as JSON, its text to check them against."""
+    """The template has variables as JSON, and a text that they are checked against."""
     environment(
         COMPLETE
         | {
@@ -102,14 +102,14 @@ def test_the_template_is_read_whole(memory_rig: Rig, environment: Any) -> None:
 
 @pytest.mark.parametrize("params", ["{", "[]", '"code"', '{"code": 1}', '{"x": "{code}"}'])
 def test_template_variables_that_can_not_work_are_refused(memory_rig: Rig, environment: Any, params: str) -> None:
-    """No JSON object, no text, not those of the body."""
+    """Invalid are: no JSON object, values that are not texts, and variables that differ from those of the body."""
     environment(COMPLETE | {"OTPKIT_TEMPLATE_PARAMS": params, "OTPKIT_TEMPLATE_BODY": "${code}"})
     with pytest.raises(ConfigurationError, match=r"(?i)params"):
         from_env(memory_rig)
 
 
 def test_another_gateway_is_refused(memory_rig: Rig, environment: Any) -> None:
-    """With the name of the one that there is; whichever case it is written in."""
+    """The error names the only valid gateway. Its case does not matter."""
     environment(COMPLETE | {"OTPKIT_GATEWAY": "pigeon"})
     with pytest.raises(ConfigurationError, match=r"OTPKIT_GATEWAY.*alidayu"):
         from_env(memory_rig)
@@ -118,7 +118,7 @@ def test_another_gateway_is_refused(memory_rig: Rig, environment: Any) -> None:
 
 
 def test_several_secrets_are_separated_by_blanks(memory_rig: Rig, environment: Any) -> None:
-    """Then the index secret is needed, as ever."""
+    """With several secrets, the index secret is required as usual."""
     old, new = SECRET.replace(" ", "-"), OTHER_SECRET
     environment(COMPLETE | {"OTPKIT_SECRET": f"{old} {new}"})
     with pytest.raises(ConfigurationError, match="index_secret"):
@@ -132,7 +132,7 @@ def test_several_secrets_are_separated_by_blanks(memory_rig: Rig, environment: A
 
 
 def test_the_namespace_and_the_gateways_address_may_be_set(memory_rig: Rig, environment: Any) -> None:
-    """A bad one is refused as ever: the secret would go over the wire in clear."""
+    """An address without TLS is refused as usual, because the secret would be sent in clear text."""
     environment(COMPLETE | {"OTPKIT_NAMESPACE": "a b"})
     with pytest.raises(ConfigurationError, match="namespace"):
         from_env(memory_rig)

@@ -1,4 +1,4 @@
-"""What may be a gateway, what its answers mean, and which template a message takes."""
+"""Valid gateways, the meaning of their answers, and the choice of a message's template."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from otpkit.gateways import Gateway, Message, Receipt
 
 
 class Odd(Gateway):
-    """Fails in a way that no gateway should."""
+    """Raises errors that a gateway should never raise."""
 
     name = "odd"
 
@@ -27,7 +27,7 @@ class Odd(Gateway):
 
 
 class AsyncCallable:
-    """A gateway function that does not look async."""
+    """A gateway function that is async but does not look like it."""
 
     def __init__(self) -> None:
         self.codes: list[str] = []
@@ -38,7 +38,7 @@ class AsyncCallable:
 
 @pytest.mark.parametrize("returned", [None, "message id", 7, False, {"code": 1}])
 def test_a_function_that_returns_has_accepted(rig: Rig, returned: Any) -> None:
-    """Whatever it returns."""
+    """Any return value means accepted."""
     codes: list[str] = []
 
     def gateway(message: Message) -> Any:
@@ -52,7 +52,7 @@ def test_a_function_that_returns_has_accepted(rig: Rig, returned: Any) -> None:
 
 
 def test_a_function_that_raises_a_rejection_has_rejected(rig: Rig) -> None:
-    """The error is the caller's as it was raised, with no other behind it."""
+    """The caller receives the same error object, without another error chained to it."""
     error = GatewayRejectedError("no credit", gateway="mine", gateway_code="42", category="account")
 
     def gateway(message: Message) -> None:
@@ -69,7 +69,7 @@ def test_a_function_that_raises_a_rejection_has_rejected(rig: Rig) -> None:
     "error", [ValueError("odd"), ZeroDivisionError(), RateLimitError("of another library's use"), TimeoutError()]
 )
 def test_a_gateway_class_that_raises_something_odd_is_uncertain(rig: Rig, error: Exception) -> None:
-    """It may have sent before it failed; the operator hears of it, by the class alone."""
+    """The message may have been sent before the error. The log names only the class of the error."""
     otp = rig.heard(gateway=Odd(error))
     assert otp.issue(PHONE).delivery == "uncertain"
     failed, issued = rig.events
@@ -79,7 +79,7 @@ def test_a_gateway_class_that_raises_something_odd_is_uncertain(rig: Rig, error:
 
 
 def test_a_gateways_configuration_error_is_never_swallowed(rig: Rig) -> None:
-    """It is the deployment that is wrong; the send stays uncertain."""
+    """The configuration is wrong, so the error is raised, and the send stays uncertain."""
     otp = rig.otp(gateway=Odd(ConfigurationError("mend me")))
     with pytest.raises(ConfigurationError, match="mend me"):
         otp.issue(PHONE)
@@ -87,7 +87,7 @@ def test_a_gateways_configuration_error_is_never_swallowed(rig: Rig) -> None:
 
 
 def test_an_async_function_is_awaited_by_the_async_shell_and_refused_by_the_other(memory_rig: Rig) -> None:
-    """Never is one called and not awaited: that would be an accepted message that nobody sent."""
+    """It is never called without an await: the message would count as accepted although it was not sent."""
     codes: list[str] = []
 
     async def gateway(message: Message) -> str:
@@ -106,7 +106,7 @@ def test_an_async_function_is_awaited_by_the_async_shell_and_refused_by_the_othe
 
 
 def test_an_async_function_in_disguise_is_awaited_or_never_called_accepted(memory_rig: Rig) -> None:
-    """An object with an async `__call__`, a plain one around an async function."""
+    """Examples are an object with an async `__call__` and a sync function that returns a coroutine."""
     gateway = AsyncCallable()
 
     def around(message: Message) -> Any:
@@ -125,7 +125,7 @@ def test_an_async_function_in_disguise_is_awaited_or_never_called_accepted(memor
 
 @pytest.mark.parametrize("outcome", ["rejected", "uncertain"])
 def test_what_an_async_function_raises_means_the_same(memory_rig: Rig, outcome: str) -> None:
-    """A rejection rejects, all else is uncertain."""
+    """A rejection rejects the send. Any other error makes it uncertain."""
 
     async def gateway(message: Message) -> None:
         if outcome == "rejected":
@@ -145,13 +145,13 @@ def test_what_an_async_function_raises_means_the_same(memory_rig: Rig, outcome: 
 
 @pytest.mark.parametrize("gateway", [None, "alidayu", 7, Gateway, AsyncCallable])
 def test_what_is_no_gateway_is_refused(memory_rig: Rig, gateway: Any) -> None:
-    """A class is none: it must be made first."""
+    """A class is not a gateway: it must be instantiated first."""
     with pytest.raises(ConfigurationError, match="gateway must be"):
         memory_rig.build(gateway=gateway)
 
 
 def test_each_purpose_has_its_template(rig: Rig) -> None:
-    """One that is missing is an error before anything is reserved, at issue alone."""
+    """A missing template raises in `issue` only, before anything is reserved."""
     templates = {"signup": Template("SMS_1", sign_name="otpkit"), "login": Template("SMS_2", sign_name="otpkit")}
     otp = rig.otp(template=templates)
     with pytest.raises(ConfigurationError, match="'payment'"):
@@ -166,13 +166,13 @@ def test_each_purpose_has_its_template(rig: Rig) -> None:
 
 @pytest.mark.parametrize("template", [None, "SMS_1", {}, {"signup": "SMS_1"}, {"": Template("SMS_1", sign_name="x")}])
 def test_what_is_no_template_is_refused(memory_rig: Rig, template: Any) -> None:
-    """Nor a mapping that holds none."""
+    """A mapping without a template is refused too."""
     with pytest.raises(ConfigurationError, match=r"template must be|purpose"):
         memory_rig.build(template=template)
 
 
 def test_a_message_tells_the_minutes_that_its_code_still_has(rig: Rig) -> None:
-    """A resend late in max_age says what is left, and never none."""
+    """Late in `max_age`, a resend states the minutes that are left, and never zero."""
     params = {"code": "{code}", "min": "{minutes}"}
     otp = rig.otp(template=Template("SMS_1", sign_name="otpkit", params=params))
     for wait in (0, 240, 240, 59):

@@ -1,4 +1,4 @@
-"""Idempotency keys: a form that is sent twice gets its answer twice, and costs once."""
+"""With an idempotency key, a form that is sent twice gets the same answer twice and is counted once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY = "the form's hidden id"
 
 
 def test_a_replay_sends_nothing_and_repeats_the_outcome(rig: Rig, otp: Any) -> None:
-    """It is found before any limit is looked at, and says that it is a replay."""
+    """The key is looked up before any limit is checked, and the answer is marked as a replay."""
     first = otp.issue(PHONE, idempotency_key=KEY)
     rig.advance(20)
     again = otp.issue("138 0013 8000", idempotency_key=KEY)
@@ -36,7 +36,7 @@ def test_a_replay_sends_nothing_and_repeats_the_outcome(rig: Rig, otp: Any) -> N
 
 
 def test_another_key_and_no_key_are_other_requests(rig: Rig, otp: Any) -> None:
-    """They meet the limits."""
+    """The limits apply to them."""
     otp.issue(PHONE, idempotency_key=KEY)
     for key in ("another", None):
         with pytest.raises(RateLimitError):
@@ -57,7 +57,7 @@ def test_an_uncertain_send_is_replayed_as_uncertain(rig: Rig, otp: Any) -> None:
 
 
 def test_while_it_is_under_way_a_replay_is_pending(rig: Rig) -> None:
-    """The second request arrives while the first is at the gateway."""
+    """The second request arrives while the gateway still handles the first."""
     seen: list[Any] = []
 
     def gateway(message: Message) -> None:
@@ -73,7 +73,7 @@ def test_while_it_is_under_way_a_replay_is_pending(rig: Rig) -> None:
 
 @pytest.mark.parametrize("category", ["account", "number", "rate_limit"])
 def test_after_a_rejection_the_key_is_free(rig: Rig, otp: Any, category: Any) -> None:
-    """The same form may be tried again, as soon as the limits let it."""
+    """The same form can be sent again as soon as the limits allow it."""
     rig.outbox.reject_next(GatewayRejectedError("asked", gateway="outbox", category=category))
     with pytest.raises((GatewayRejectedError, RateLimitError)):
         otp.issue(PHONE, idempotency_key=KEY)
@@ -87,7 +87,7 @@ def test_after_a_rejection_the_key_is_free(rig: Rig, otp: Any, category: Any) ->
     ("phone", "purpose", "bind"), [(OTHER_PHONE, "signup", ""), (PHONE, "login", ""), (PHONE, "signup", "session")]
 )
 def test_a_key_belongs_to_one_phone_purpose_and_bind(rig: Rig, phone: str, purpose: str, bind: str) -> None:
-    """Somebody else's form with the same key is another request."""
+    """Another person's form with the same key is a different request."""
     otp = rig.otp(policy=Policy(sends="5/hour"))
     first = otp.issue(PHONE, idempotency_key=KEY)
     other = otp.issue(phone, purpose, bind=bind, idempotency_key=KEY)
@@ -97,7 +97,7 @@ def test_a_key_belongs_to_one_phone_purpose_and_bind(rig: Rig, phone: str, purpo
 
 
 def test_a_key_is_found_even_where_the_phone_is_blocked(rig: Rig) -> None:
-    """The answer was given before the block."""
+    """The first answer is older than the block."""
     otp = rig.otp(policy=Policy(max_consecutive_failures=1))
     first = otp.issue(PHONE, idempotency_key=KEY)
     with pytest.raises(WrongCodeError):
@@ -108,7 +108,7 @@ def test_a_key_is_found_even_where_the_phone_is_blocked(rig: Rig) -> None:
 
 
 def test_a_key_is_kept_hashed(rig: Rig, otp: Any) -> None:
-    """Neither the key nor the phone can be read in the store."""
+    """The store contains neither the key nor the phone in clear text."""
     otp.issue(PHONE, idempotency_key=KEY)
     (name,) = rig.stored()
     kept = b"".join(part for item in rig.server.hgetall(name).items() for part in item)
@@ -118,7 +118,7 @@ def test_a_key_is_kept_hashed(rig: Rig, otp: Any) -> None:
 
 @pytest.mark.parametrize("key", ["", 7, b"bytes"])
 def test_a_key_is_a_text(rig: Rig, otp: Any, proved: Any, key: Any) -> None:
-    """Anything else is an error in the code that calls."""
+    """Another type is an error in the calling code."""
     token = proved(otp, OTHER_PHONE).token
     calls = (
         lambda: otp.issue(PHONE, idempotency_key=key),
@@ -131,7 +131,7 @@ def test_a_key_is_a_text(rig: Rig, otp: Any, proved: Any, key: Any) -> None:
 
 
 def test_a_right_form_sent_twice_gets_one_proof_twice(rig: Rig, otp: Any) -> None:
-    """Equal in all but the moment of its signature, while it lives; then there is nothing any more."""
+    """The two proofs are equal. When the proof has expired, there is no replay."""
     otp.issue(PHONE)
     code = rig.outbox[-1].code
     proof = otp.verify(PHONE, code, idempotency_key=KEY)
@@ -146,8 +146,8 @@ def test_a_right_form_sent_twice_gets_one_proof_twice(rig: Rig, otp: Any) -> Non
         otp.verify(PHONE, code, idempotency_key=KEY)
 
 
-def test_another_code_with_the_same_key_is_judged_anew(rig: Rig, otp: Any) -> None:
-    """A key gives no proof to whoever typed something else, before or after."""
+def test_another_code_with_the_same_key_is_another_request(rig: Rig, otp: Any) -> None:
+    """A request with another code never receives the proof of the key, neither before nor after the right one."""
     otp.issue(PHONE)
     code = rig.outbox[-1].code
     first, second = other_codes(code, 2)
@@ -162,7 +162,7 @@ def test_another_code_with_the_same_key_is_judged_anew(rig: Rig, otp: Any) -> No
 
 
 def test_a_wrong_form_sent_twice_is_counted_once_for_the_address_too(rig: Rig) -> None:
-    """The second one is no second guess."""
+    """The second form does not count as a second guess."""
     otp = rig.otp(policy=Policy(ip_failures="2/hour"))
     otp.issue(PHONE)
     code = rig.outbox[-1].code
@@ -177,7 +177,7 @@ def test_a_wrong_form_sent_twice_is_counted_once_for_the_address_too(rig: Rig) -
 
 
 def test_a_burning_form_sent_twice_is_told_twice_that_none_is_left(rig: Rig) -> None:
-    """The last attempt's answer is kept beyond the challenge that it burnt."""
+    """The answer of the last attempt is kept after its challenge has ended."""
     otp = rig.otp(policy=Policy(attempts=1))
     otp.issue(PHONE)
     for _ in range(2):
@@ -188,7 +188,7 @@ def test_a_burning_form_sent_twice_is_told_twice_that_none_is_left(rig: Rig) -> 
 
 
 def test_a_redemption_sent_twice_gets_the_proof_twice(rig: Rig, otp: Any, proved: Any) -> None:
-    """With the same key, while the proof lives; with another key, or none, it is used."""
+    """This holds while the proof lives. With another key, or without one, the proof is already used."""
     proof = proved(otp)
     assert otp.redeem(proof.token, idempotency_key=KEY) == proof
     rig.advance(299)

@@ -1,28 +1,27 @@
-"""Issue: what a challenge says, what is sent, and what a resend changes."""
+"""Issue: the fields of a challenge, the message that is sent, and the effects of a resend."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from support.rig import OTHER_PHONE, PHONE, SECRET, Rig, wrong
+from support.rig import OTHER_PHONE, PHONE, SECRET, Rig, whole, wrong
 
 from otpkit import (
     Challenge,
     ConfigurationError,
     ExpiredCodeError,
     PhoneError,
-    Policy,
     RegionError,
     Template,
     WrongCodeError,
 )
 
-LONG = Policy(ttl=600, max_age=600, sends="32/day")
+LONG = whole(ttl=600, max_age=600, sends="32/day")
 
 
 def test_a_challenge_says_when_it_ends_and_when_a_resend_may_be(rig: Rig, otp: Any) -> None:
-    """The defaults: five minutes, a minute, five attempts, nine more today."""
+    """The defaults are five minutes of life, a minute between sends, five attempts, and nine more sends today."""
     challenge = otp.issue(PHONE)
     assert challenge == Challenge(
         id=challenge.id,
@@ -42,7 +41,7 @@ def test_a_challenge_says_when_it_ends_and_when_a_resend_may_be(rig: Rig, otp: A
 
 
 def test_what_is_handed_over_is_the_code_in_the_template(rig: Rig) -> None:
-    """`{code}` and `{minutes}` are filled in; values of the call are taken literally."""
+    """The library fills in `{code}` and `{minutes}`. The call's own values are not interpreted."""
     params = {"code": "{code}", "min": "{minutes}", "product": "otpkit"}
     otp = rig.otp(template=Template("SMS_1", sign_name="otpkit", params=params))
     otp.issue("138 0013 8000", params={"product": "{code}"})
@@ -56,7 +55,7 @@ def test_what_is_handed_over_is_the_code_in_the_template(rig: Rig) -> None:
 
 
 def test_params_that_the_template_refuses_cost_nothing(rig: Rig, otp: Any) -> None:
-    """They are an error before anything is reserved."""
+    """The error comes before anything is reserved."""
     with pytest.raises(ConfigurationError, match="params"):
         otp.issue(PHONE, params={"code": "123456"})
     assert rig.stored() == []
@@ -64,7 +63,7 @@ def test_params_that_the_template_refuses_cost_nothing(rig: Rig, otp: Any) -> No
 
 
 def test_an_id_belongs_to_one_challenge_and_shows_nothing(rig: Rig, otp: Any) -> None:
-    """A resend keeps it; another phone has another."""
+    """A resend keeps the id. Another phone has another id."""
     first = otp.issue(PHONE)
     other = otp.issue(OTHER_PHONE)
     rig.advance(60)
@@ -77,13 +76,13 @@ def test_an_id_belongs_to_one_challenge_and_shows_nothing(rig: Rig, otp: Any) ->
     "spelling", ["13800138000", "86 138-0013-8000", "0086 13800138000", "＋８６１３８００１３８０００"]
 )
 def test_every_spelling_is_one_phone(rig: Rig, otp: Any, spelling: str) -> None:
-    """A code sent to one spelling is verified with another."""
+    """A code that was sent to one spelling verifies with another."""
     assert otp.issue(spelling).phone == PHONE
     assert otp.verify(PHONE, rig.outbox[-1].code).phone == PHONE
 
 
 def test_what_is_no_phone_reaches_neither_store_nor_gateway(rig: Rig, otp: Any) -> None:
-    """Not a mobile number, and a region that is not allowed."""
+    """Refused are numbers that are not mobile numbers, and regions that are not allowed."""
     with pytest.raises(PhoneError) as refused:
         otp.issue("010 6552 9988")
     assert not isinstance(refused.value, RegionError)
@@ -94,7 +93,7 @@ def test_what_is_no_phone_reaches_neither_store_nor_gateway(rig: Rig, otp: Any) 
 
 
 def test_a_resend_sends_the_same_code_and_renews_its_life(rig: Rig, otp: Any) -> None:
-    """The end is ttl from now, the attempts are what they were."""
+    """The code ends one ttl from now. The wrong attempts stay counted."""
     first = otp.issue(PHONE)
     code = rig.outbox[-1].code
     with pytest.raises(WrongCodeError) as counted:
@@ -108,7 +107,7 @@ def test_a_resend_sends_the_same_code_and_renews_its_life(rig: Rig, otp: Any) ->
 
 
 def test_a_late_first_message_still_works_after_a_resend(rig: Rig, otp: Any) -> None:
-    """The code that came first verifies after its own five minutes, for it is the same."""
+    """The first message's code also verifies after its first five minutes, because the resend has the same code."""
     otp.issue(PHONE)
     late = rig.outbox[0].code
     rig.advance(290)
@@ -118,7 +117,7 @@ def test_a_late_first_message_still_works_after_a_resend(rig: Rig, otp: Any) -> 
 
 
 def test_a_life_over_all_resends_ends_with_max_age(rig: Rig, otp: Any) -> None:
-    """Resent at 4:00 and 8:00, the code is dead at 10:00 to the millisecond."""
+    """A code that was resent at 4:00 and 8:00 expires at exactly 10:00."""
     first = otp.issue(PHONE)
     born = rig.clock.now
     for _ in range(2):
@@ -134,7 +133,7 @@ def test_a_life_over_all_resends_ends_with_max_age(rig: Rig, otp: Any) -> None:
 
 @pytest.mark.parametrize(("age", "is_same"), [(540, True), (540.001, False)])
 def test_with_less_than_a_minute_of_max_age_left_a_fresh_code_is_sent(rig: Rig, age: float, is_same: bool) -> None:
-    """A fresh code has a whole life and all attempts, and the old one is worth nothing."""
+    """The fresh code has a whole life and all attempts, and the old code no longer verifies."""
     otp = rig.otp(policy=LONG)
     first = otp.issue(PHONE)
     with pytest.raises(WrongCodeError):
@@ -151,8 +150,8 @@ def test_with_less_than_a_minute_of_max_age_left_a_fresh_code_is_sent(rig: Rig, 
 
 
 def test_another_length_asks_for_a_fresh_code(rig: Rig) -> None:
-    """A host with 8 digits can't resend a code of 6; it shares the phone's history."""
-    short, long = rig.otp(), rig.otp(policy=Policy(code_length=8))
+    """A host with 8 digits can't resend a code with 6. The limits of the phone are shared."""
+    short, long = rig.otp(), rig.otp(policy=whole(code_length=8))
     first = short.issue(PHONE)
     rig.advance(60)
     second = long.issue(PHONE)
@@ -163,7 +162,7 @@ def test_another_length_asks_for_a_fresh_code(rig: Rig) -> None:
 
 
 def test_a_host_without_the_secret_sends_a_fresh_code(rig: Rig) -> None:
-    """It can't derive the old one; what it sends is verified by it."""
+    """The host can't derive the old code. Its own code verifies."""
     rig.otp().issue(PHONE)
     rig.advance(60)
     newer = rig.otp(secret="a secret that the first host lacks......", index_secret=SECRET)
@@ -172,7 +171,7 @@ def test_a_host_without_the_secret_sends_a_fresh_code(rig: Rig) -> None:
 
 
 def test_purposes_and_binds_have_challenges_of_their_own(rig: Rig) -> None:
-    """At most one for each, and the phone's quota is one for all."""
+    """Each has at most one challenge, and all share the phone's limit of sends."""
     otp = rig.otp(policy=LONG)
     one, two, three = (otp.issue(PHONE), otp.issue(PHONE, "login"), otp.issue(PHONE, "login", bind="session"))
     assert len({one.id, two.id, three.id}) == 3
@@ -182,7 +181,7 @@ def test_purposes_and_binds_have_challenges_of_their_own(rig: Rig) -> None:
 
 
 def test_by_the_servers_clock_times_are_the_servers(rig: Rig) -> None:
-    """Without a `clock` the store's own TIME decides."""
+    """Without `clock`, the store's TIME decides."""
     otp = rig.otp(clock=None)
     before = rig.server.time()
     challenge = otp.issue(PHONE)

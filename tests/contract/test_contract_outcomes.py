@@ -1,4 +1,4 @@
-"""Accepted, uncertain, not settled: what is told of a send, and when its minute starts."""
+"""Accepted, uncertain and unsettled sends: their reported outcome, and the start of their minute."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from otpkit.gateways import Message
 
 
 def test_an_uncertain_send_stays(rig: Rig, otp: Any) -> None:
-    """Its quota is spent, the challenge lives, and nothing is sent again by itself."""
+    """It stays counted, the challenge lives, and the library sends nothing again."""
     rig.outbox.lose_next()
     challenge = otp.issue(PHONE)
     assert (challenge.delivery, challenge.sends_left, challenge.expires_in) == ("uncertain", 9, 300)
@@ -46,7 +46,7 @@ def test_whatever_else_a_gateway_function_raises_is_uncertain(rig: Rig, odd: Exc
 
 
 def test_a_send_under_way_is_pending_and_after_30_seconds_uncertain(rig: Rig) -> None:
-    """While it is under way the code can be verified already: it may have arrived."""
+    """While it is pending the code already verifies, because the message may have arrived."""
     arrived, release = threading.Event(), threading.Event()
     codes: list[str] = []
 
@@ -70,7 +70,7 @@ def test_a_send_under_way_is_pending_and_after_30_seconds_uncertain(rig: Rig) ->
 
 
 def test_a_process_that_died_at_the_gateway_left_the_send_uncertain(rig: Rig) -> None:
-    """Nothing is undone: it may have been sent."""
+    """The send is not undone, because the message may have been sent."""
     codes: list[str] = []
 
     def die(message: Message) -> None:
@@ -90,7 +90,7 @@ def test_a_process_that_died_at_the_gateway_left_the_send_uncertain(rig: Rig) ->
 
 
 def test_the_minute_starts_with_the_gateways_answer(rig: Rig) -> None:
-    """There the carrier's own minute starts; the code's life is counted from before the hand-over."""
+    """The carrier's own minute starts then. The life of the code starts before the request to the gateway."""
 
     def slow(message: Message) -> None:
         rig.advance(10)
@@ -110,7 +110,7 @@ def test_the_minute_starts_with_the_gateways_answer(rig: Rig) -> None:
 
 
 def test_an_uncertain_answer_starts_the_minute_too(rig: Rig) -> None:
-    """The carrier may have sent it a moment ago."""
+    """The carrier may have sent the message a moment ago."""
 
     def slow(message: Message) -> None:
         rig.advance(10)
@@ -121,7 +121,7 @@ def test_an_uncertain_answer_starts_the_minute_too(rig: Rig) -> None:
 
 
 def test_a_late_answer_still_settles(rig: Rig) -> None:
-    """After the 30 seconds too the gateway's word counts."""
+    """The gateway's answer also counts after the 30 seconds."""
 
     def very_slow(message: Message) -> None:
         rig.advance(45)
@@ -133,7 +133,7 @@ def test_a_late_answer_still_settles(rig: Rig) -> None:
 
 @pytest.mark.parametrize("outcome", ["accepted", "uncertain"])
 def test_a_settlement_that_fails_changes_no_answer(rig: Rig, outcome: str) -> None:
-    """The store is gone when the gateway answers: the caller gets the gateway's outcome, and the code works later."""
+    """The store fails when the gateway answers. The caller gets the gateway's outcome, and the code verifies later."""
     client = rig.client(wrap=rig.breakable)
     codes: list[str] = []
 
@@ -153,7 +153,7 @@ def test_a_settlement_that_fails_changes_no_answer(rig: Rig, outcome: str) -> No
 
 
 def test_a_cancelled_call_does_nothing_further(rig: Rig) -> None:
-    """It is never a rejection: the send stays under way, then uncertain, and its code works."""
+    """A cancellation is never a rejection: the send is pending, then uncertain, and its code verifies."""
     if not rig.is_async:
         return
     codes: list[str] = []

@@ -1,13 +1,13 @@
-"""The limits of a phone: sends and wrong codes over rolling windows, exact to the millisecond."""
+"""The limits of a phone count sends and wrong codes over rolling windows, exact to the millisecond."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from support.rig import OTHER_PHONE, PHONE, Rig, other_codes, wrong
+from support.rig import OTHER_PHONE, PHONE, Rig, other_codes, whole, wrong
 
-from otpkit import ExpiredCodeError, Policy, Rate, RateLimitError, WrongCodeError
+from otpkit import ExpiredCodeError, Rate, RateLimitError, WrongCodeError
 
 
 def fail(otp: Any, rig: Rig, times: int, **kwargs: Any) -> None:
@@ -17,7 +17,7 @@ def fail(otp: Any, rig: Rig, times: int, **kwargs: Any) -> None:
 
 
 def test_a_second_send_within_the_minute_is_refused(rig: Rig, otp: Any) -> None:
-    """The refusal says whose limit, how long, and what lives; a millisecond early is refused too."""
+    """The error has the scope, the wait and the live challenge. One millisecond too early is refused too."""
     challenge = otp.issue(PHONE)
     rig.advance(59.999)
     with pytest.raises(RateLimitError) as refused:
@@ -32,7 +32,7 @@ def test_a_second_send_within_the_minute_is_refused(rig: Rig, otp: Any) -> None:
 
 
 def test_waiting_exactly_retry_after_is_enough(rig: Rig, otp: Any) -> None:
-    """As fast as the limits let it, a day takes ten messages and the eleventh comes a day after the first."""
+    """At the highest allowed speed, ten messages fit in a day, and the eleventh is sent a day after the first."""
     born, times = rig.clock.now, []
     while len(times) < 12:
         try:
@@ -49,7 +49,7 @@ def test_waiting_exactly_retry_after_is_enough(rig: Rig, otp: Any) -> None:
 
 
 def test_a_refused_send_is_not_counted(rig: Rig, otp: Any) -> None:
-    """Knocking all the time does not put the next send off."""
+    """Refused calls do not delay the next send."""
     otp.issue(PHONE)
     for _ in range(5):
         rig.advance(10)
@@ -60,7 +60,7 @@ def test_a_refused_send_is_not_counted(rig: Rig, otp: Any) -> None:
 
 
 def test_sends_are_counted_over_all_purposes_and_binds(rig: Rig, otp: Any) -> None:
-    """The challenge of a refusal is the one of the same purpose and bind alone; another phone is free."""
+    """A refusal shows only the challenge of the same purpose and bind. Other phones are not limited."""
     otp.issue(PHONE)
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE, "login", bind="session")
@@ -71,7 +71,7 @@ def test_sends_are_counted_over_all_purposes_and_binds(rig: Rig, otp: Any) -> No
 
 
 def test_a_used_code_still_counts_as_a_send(rig: Rig, otp: Any, proved: Any) -> None:
-    """Verifying gives no send back, and a revoked challenge none either."""
+    """Neither `verify` nor `revoke` refunds the send."""
     proved(otp)
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE)
@@ -79,8 +79,8 @@ def test_a_used_code_still_counts_as_a_send(rig: Rig, otp: Any, proved: Any) -> 
 
 
 def test_the_longest_windows_have_the_largest_limits(rig: Rig) -> None:
-    """Thirty-two sends a day can be told from thirty-three."""
-    otp = rig.otp(policy=Policy(sends="32/day"))
+    """The counter distinguishes 32 sends a day from 33."""
+    otp = rig.otp(policy=whole(sends="32/day"))
     for i in range(32):
         assert otp.issue(PHONE).sends_left == 31 - i
         rig.advance(600)
@@ -90,9 +90,9 @@ def test_the_longest_windows_have_the_largest_limits(rig: Rig) -> None:
 
 
 def test_two_policies_share_the_history_of_a_phone(rig: Rig) -> None:
-    """Each judges by its own numbers what both have sent and seen fail."""
-    loose = rig.otp(policy=Policy(sends="32/day", failures="64/day"))
-    strict = rig.otp(policy=Policy(sends="2/hour", failures="3/hour"))
+    """Each applies its own numbers to the sends and failures of both."""
+    loose = rig.otp(policy=whole(sends="32/day", failures="64/day"))
+    strict = rig.otp(policy=whole(sends="2/hour", failures="3/hour"))
     loose.issue(PHONE)
     rig.advance(1)
     strict.issue(PHONE)
@@ -108,19 +108,19 @@ def test_two_policies_share_the_history_of_a_phone(rig: Rig) -> None:
 
 
 def test_no_policy_shortens_what_another_remembers(rig: Rig) -> None:
-    """The life of a phone's record is a day whoever writes to it last."""
-    rig.otp(policy=Policy(sends="32/day")).issue(PHONE)
+    """A phone's record lives for a day or more, for any policy that writes to it."""
+    rig.otp(policy=whole(sends="32/day")).issue(PHONE)
     (key,) = rig.stored()
     before = rig.server.pttl(key)
     rig.advance(1)
-    rig.otp(policy=Policy(sends="1/second", ttl=30, max_age=120)).issue(PHONE)
+    rig.otp(policy=whole(sends="1/second", ttl=30, max_age=120)).issue(PHONE)
     assert before > 86_400_000
     assert rig.server.pttl(key) > 86_400_000
 
 
 @pytest.mark.parametrize("late_s", [0, 29, 31, 600])
 def test_a_late_settlement_shortens_no_life(rig: Rig, late_s: int) -> None:
-    """However long the gateway takes to answer."""
+    """A gateway may take any time to answer."""
     lives: list[int] = []
 
     def gateway(message: object) -> None:
@@ -133,8 +133,8 @@ def test_a_late_settlement_shortens_no_life(rig: Rig, late_s: int) -> None:
 
 
 def test_wrong_codes_are_counted_over_all_purposes(rig: Rig) -> None:
-    """The limit refuses a right code and a new message alike, and ends an hour after the first failure."""
-    otp = rig.otp(policy=Policy(sends="32/day", failures="4/hour"))
+    """The limit refuses a right code and a new message, and ends an hour after the first failure."""
+    otp = rig.otp(policy=whole(sends="32/day", failures="4/hour"))
     otp.issue(PHONE)
     fail(otp, rig, 2)
     rig.advance(100)
@@ -157,8 +157,8 @@ def test_wrong_codes_are_counted_over_all_purposes(rig: Rig) -> None:
 
 
 def test_a_right_code_gives_no_failure_back(rig: Rig) -> None:
-    """The day's wrong codes stay counted when one was right in between."""
-    otp = rig.otp(policy=Policy(sends="32/day", failures="3/day"))
+    """A success in between does not reset the day's wrong codes."""
+    otp = rig.otp(policy=whole(sends="32/day", failures="3/day"))
     otp.issue(PHONE)
     fail(otp, rig, 2)
     assert otp.verify(PHONE, rig.outbox[-1].code)
@@ -170,8 +170,8 @@ def test_a_right_code_gives_no_failure_back(rig: Rig) -> None:
 
 
 def test_sixty_four_failures_a_day_are_told_from_sixty_five(rig: Rig) -> None:
-    """The largest limit of failures holds."""
-    otp = rig.otp(policy=Policy(sends="32/day", failures="64/day", attempts=10))
+    """The largest limit of failures is exact."""
+    otp = rig.otp(policy=whole(sends="32/day", failures="64/day", attempts=10))
     for left in (10, 10, 10, 10, 10, 10, 4):
         otp.issue(PHONE)
         rig.advance(1)
@@ -182,8 +182,8 @@ def test_sixty_four_failures_a_day_are_told_from_sixty_five(rig: Rig) -> None:
 
 
 def test_a_guess_where_no_challenge_is_costs_the_phone_nothing(rig: Rig) -> None:
-    """A stranger can neither block a phone nor use up its failures by guessing at what is not there."""
-    otp = rig.otp(policy=Policy(failures="1/day", max_consecutive_failures=1))
+    """Guesses without a challenge neither block a phone nor use up its failures."""
+    otp = rig.otp(policy=whole(failures="1/day", max_consecutive_failures=1))
     for purpose in ("signup", "login", "signup"):
         with pytest.raises(ExpiredCodeError):
             otp.verify(PHONE, "123456", purpose)
@@ -196,8 +196,8 @@ def test_a_guess_where_no_challenge_is_costs_the_phone_nothing(rig: Rig) -> None
 
 
 def test_the_longest_wait_is_the_one_that_is_told(rig: Rig) -> None:
-    """Where several limits refuse, waiting as told passes them all."""
-    otp = rig.otp(policy=Policy(sends="1/hour", failures="1/10 minutes"))
+    """When several limits refuse, waiting for `retry_after` satisfies all of them."""
+    otp = rig.otp(policy=whole(sends="1/hour", failures="1/10 minutes"))
     otp.issue(PHONE)
     with pytest.raises(WrongCodeError):
         otp.verify(PHONE, wrong(rig.outbox[-1].code))
@@ -209,33 +209,33 @@ def test_the_longest_wait_is_the_one_that_is_told(rig: Rig) -> None:
 
 
 def test_of_several_rates_of_sends_the_one_that_takes_longest_is_told(rig: Rig) -> None:
-    """At each moment, whichever of them are used up; the developer reads it too."""
-    otp = rig.otp(policy=Policy(sends="1/minute, 2/10 minutes, 3/hour"))
+    """It is the right one at any moment and for any set of used-up rates. The error's text names it too."""
+    otp = rig.otp(policy=whole(sends="1/minute, 2/10 minutes, 3/hour"))
 
     def told() -> tuple[Rate | None, int | None]:
         with pytest.raises(RateLimitError) as refused:
             otp.issue(PHONE)
-        assert f"Policy.sends allows ({refused.value.rate})." in str(refused.value)
+        assert f"Policy.sends and device_sends allow ({refused.value.rate})." in str(refused.value)
         return refused.value.rate, refused.value.retry_after
 
     otp.issue(PHONE)
     assert told() == (Rate(1, 60), 60)
     rig.advance(60)
     otp.issue(PHONE)
-    assert told() == (Rate(2, 600), 540)  # the minute's has 60 s to go
+    assert told() == (Rate(2, 600), 540)  # The minute's rate would end sooner, in 60 s.
     rig.advance(540)
     otp.issue(PHONE)
-    assert told() == (Rate(3, 3600), 3000)  # of all three
+    assert told() == (Rate(3, 3600), 3000)  # All three rates are used up.
     rig.advance(60)
-    assert told() == (Rate(3, 3600), 2940)  # the others have room again
+    assert told() == (Rate(3, 3600), 2940)  # The other two rates allow a send again.
     rig.advance(2940)
     otp.issue(PHONE)
-    assert told() == (Rate(1, 60), 60)  # the hour's next one is 60 s away too
+    assert told() == (Rate(1, 60), 60)  # The hour's rate also allows a send in 60 s.
 
 
 def test_the_shortest_of_rates_that_end_together_is_told(rig: Rig) -> None:
-    """Which is enough: the others then allow one more as well."""
-    otp = rig.otp(policy=Policy(sends="1/minute, 2/2 minutes"))
+    """Its wait is enough: the other rates then allow one more call too."""
+    otp = rig.otp(policy=whole(sends="1/minute, 2/2 minutes"))
     otp.issue(PHONE)
     rig.advance(60)
     otp.issue(PHONE)
@@ -245,12 +245,14 @@ def test_the_shortest_of_rates_that_end_together_is_told(rig: Rig) -> None:
 
 
 def test_the_rate_of_wrong_codes_is_told_in_both_calls(rig: Rig) -> None:
-    """With its own name in the text, and of a replay's limits as well as of a first call's."""
-    otp = rig.otp(policy=Policy(sends="32/day", failures="2/10 minutes, 3/day"))
+    """The text names this limit, on a replay too."""
+    otp = rig.otp(policy=whole(sends="32/day", failures="2/10 minutes, 3/day"))
     otp.issue(PHONE)
     fail(otp, rig, 2)
     for call in (lambda: otp.verify(PHONE, rig.outbox[-1].code), lambda: otp.issue(PHONE, idempotency_key="form")):
-        with pytest.raises(RateLimitError, match=r"Policy\.failures allows \(2/600 seconds\)\.") as refused:
+        with pytest.raises(
+            RateLimitError, match=r"Policy\.failures and device_failures allow \(2/600 seconds\)\."
+        ) as refused:
             call()
         assert (refused.value.scope, refused.value.rate) == ("failures", Rate(2, 600))
     rig.advance(600)
@@ -262,12 +264,12 @@ def test_the_rate_of_wrong_codes_is_told_in_both_calls(rig: Rig) -> None:
 
 
 def test_the_rate_is_that_of_the_limit_that_is_told(rig: Rig) -> None:
-    """Of sends and wrong codes, both used up, the one that takes longer, whichever that is."""
+    """When sends and wrong codes are both used up, the rate is that of the longer wait."""
     for sends, failures, scope, rate in (
         ("1/hour", "1/10 minutes", "phone", Rate(1, 3600)),
         ("1/10 minutes", "1/hour", "failures", Rate(1, 3600)),
     ):
-        otp = rig.otp(policy=Policy(sends=sends, failures=failures))
+        otp = rig.otp(policy=whole(sends=sends, failures=failures))
         otp.issue(PHONE)
         fail(otp, rig, 1)
         with pytest.raises(RateLimitError) as refused:

@@ -1,4 +1,4 @@
-"""Proofs: checked without the store any number of times, redeemed with it once ever."""
+"""Proofs: `check` works without the store any number of times, and `redeem` works once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from otpkit import (
 
 
 def test_check_needs_no_store_and_uses_nothing_up(rig: Rig, proved: Any) -> None:
-    """Twice with the store gone; redeem then says that it is gone, and works once it is back."""
+    """`check` succeeds twice without the store.
+
+    `redeem` raises StoreUnavailableError, and succeeds when the store is back.
+    """
     client = rig.client(wrap=rig.breakable)
     otp = rig.otp(redis=client)
     proof = proved(otp)
@@ -37,7 +40,7 @@ def test_check_needs_no_store_and_uses_nothing_up(rig: Rig, proved: Any) -> None
 
 
 def test_a_proof_is_redeemed_once_ever(rig: Rig, otp: Any, proved: Any) -> None:
-    """By whichever OTP on the store; check still knows the token."""
+    """Any OTP on the store can redeem it. `check` accepts the token afterwards."""
     proof = proved(otp)
     otp.redeem(proof.token)
     for other in (otp, rig.otp()):
@@ -62,7 +65,7 @@ def test_a_proof_is_redeemed_once_ever(rig: Rig, otp: Any, proved: Any) -> None:
 )
 @pytest.mark.parametrize("call", ["check", "redeem"])
 def test_another_purpose_bind_or_phone_is_refused(rig: Rig, otp: Any, proved: Any, call: str, wrong: Any) -> None:
-    """And the refusal uses nothing up."""
+    """The refusal does not use up the proof."""
     right = {"purpose": "login", "bind": "session", "phone": PHONE}
     proof = proved(otp, PHONE, "login", bind="session")
     with pytest.raises(InvalidTokenError) as refused:
@@ -72,7 +75,7 @@ def test_another_purpose_bind_or_phone_is_refused(rig: Rig, otp: Any, proved: An
 
 
 def test_a_purpose_left_out_is_signup(rig: Rig, otp: Any, proved: Any) -> None:
-    """A payment must name its own."""
+    """A payment has to name its own purpose."""
     proof = proved(otp, PHONE, "payment")
     for call in (otp.check, otp.redeem):
         with pytest.raises(InvalidTokenError):
@@ -81,7 +84,7 @@ def test_a_purpose_left_out_is_signup(rig: Rig, otp: Any, proved: Any) -> None:
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", None, 7, b"bytes", "é", "x" * 5000])
 def test_what_is_no_token_is_refused(memory_rig: Rig, token: Any) -> None:
-    """Whatever it is."""
+    """Other texts and other types are refused."""
     otp = memory_rig.otp()
     for call in (otp.check, otp.redeem):
         with pytest.raises(InvalidTokenError):
@@ -89,7 +92,7 @@ def test_what_is_no_token_is_refused(memory_rig: Rig, token: Any) -> None:
 
 
 def test_a_token_that_was_changed_or_is_another_sites_is_refused(rig: Rig, otp: Any, proved: Any) -> None:
-    """The signature is over all of it."""
+    """The signature covers the whole token."""
     token = proved(otp).token
     payload, signature = token.rsplit(".", 1)
     stranger = rig.otp(secret="the secret of another site altogether")
@@ -101,7 +104,7 @@ def test_a_token_that_was_changed_or_is_another_sites_is_refused(rig: Rig, otp: 
 
 
 def test_a_proof_lives_five_minutes(rig: Rig, otp: Any, proved: Any) -> None:
-    """To the millisecond, for both calls."""
+    """Both calls are exact to the millisecond."""
     proof = proved(otp)
     rig.advance(299.999)
     assert otp.check(proof.token)
@@ -113,7 +116,7 @@ def test_a_proof_lives_five_minutes(rig: Rig, otp: Any, proved: Any) -> None:
 
 
 def test_a_proofs_life_is_the_policys(rig: Rig, proved: Any) -> None:
-    """An hour at most, and the record lasts as long as the token."""
+    """It is an hour at most, and the record lives as long as the token."""
     otp = rig.otp(policy=Policy(proof_ttl=3600))
     proof = proved(otp)
     assert (proof.expires_at - proof.verified_at).total_seconds() == 3600
@@ -122,7 +125,7 @@ def test_a_proofs_life_is_the_policys(rig: Rig, proved: Any) -> None:
 
 
 def test_a_token_from_the_future_is_allowed_30_seconds(rig: Rig, otp: Any, proved: Any) -> None:
-    """A host's clock may be that much behind the server's, for check."""
+    """For `check`, a host's clock may be 30 seconds behind the server's."""
     proof = proved(otp)
     now = rig.clock.now
     assert rig.otp(clock=lambda: now - 30).check(proof.token) == proof
@@ -131,7 +134,7 @@ def test_a_token_from_the_future_is_allowed_30_seconds(rig: Rig, otp: Any, prove
 
 
 def test_redeem_judges_by_the_servers_time_and_check_by_the_hosts(rig: Rig, proved: Any) -> None:
-    """The clock given stands for both; without one, the store's TIME and the host's are what they are."""
+    """A `clock` replaces both. Without it, `redeem` uses the store's TIME and `check` the host's clock."""
     otp = rig.otp(clock=None)
     proof = proved(otp)
     assert otp.check(proof.token) == otp.redeem(proof.token) == proof
@@ -140,7 +143,7 @@ def test_redeem_judges_by_the_servers_time_and_check_by_the_hosts(rig: Rig, prov
 
 
 def test_several_proofs_of_a_phone_live_beside_each_other(rig: Rig, proved: Any) -> None:
-    """Each has an id, and is redeemed by itself."""
+    """Each has its own id, and is redeemed separately."""
     otp = rig.otp(policy=Policy(sends="5/hour"))
     one, two = proved(otp), proved(otp)
     assert one.id != two.id
@@ -151,7 +154,7 @@ def test_several_proofs_of_a_phone_live_beside_each_other(rig: Rig, proved: Any)
 
 
 def test_an_erased_phones_proof_is_used(rig: Rig, otp: Any, proved: Any) -> None:
-    """A missing record fails closed; check can't know."""
+    """`redeem` refuses a proof without a record. `check` does not read the store."""
     proof = proved(otp)
     otp.erase(PHONE)
     with pytest.raises(UsedTokenError):
@@ -160,7 +163,7 @@ def test_an_erased_phones_proof_is_used(rig: Rig, otp: Any, proved: Any) -> None
 
 
 def test_lost_data_fails_closed(rig: Rig, otp: Any, proved: Any) -> None:
-    """As after a restart of a store without persistence."""
+    """This happens after a restart of a store without persistence."""
     proof = proved(otp)
     for key in rig.stored():
         rig.server.delete(key)
@@ -169,7 +172,7 @@ def test_lost_data_fails_closed(rig: Rig, otp: Any, proved: Any) -> None:
 
 
 def test_a_proof_outlives_its_challenge_and_the_next_one(rig: Rig, otp: Any, proved: Any) -> None:
-    """A new code in between takes nothing from it, nor does a wrong guess at that."""
+    """Neither a new code nor a wrong guess at it affects an earlier proof."""
     proof = proved(otp)
     rig.advance(60)
     otp.issue(PHONE)
@@ -180,7 +183,7 @@ def test_a_proof_outlives_its_challenge_and_the_next_one(rig: Rig, otp: Any, pro
 
 
 def test_a_proof_can_be_pickled_and_loses_nothing(rig: Rig, otp: Any, proved: Any) -> None:
-    """For a session store or a task queue."""
+    """Session stores and task queues pickle their values."""
     proof = proved(otp)
     copy = pickle.loads(pickle.dumps(proof))
     assert (copy, copy.token) == (proof, proof.token)
@@ -188,7 +191,7 @@ def test_a_proof_can_be_pickled_and_loses_nothing(rig: Rig, otp: Any, proved: An
 
 @pytest.mark.parametrize("purpose", ["", None, 7, "x" * 129])
 def test_a_purpose_is_a_short_text(memory_rig: Rig, purpose: Any) -> None:
-    """The caller names it, so anything else is an error in the code that calls."""
+    """The caller's code names it, so another value is an error in that code."""
     otp = memory_rig.otp()
     otp.issue(PHONE)
     token = otp.verify(PHONE, memory_rig.outbox[-1].code).token

@@ -1,4 +1,4 @@
-"""Receipts: pushed by providers or asked for, kept with the challenge, told as events; strangers change nothing."""
+"""Receipts, pushed or queried, are stored with the challenge and reported as events. Strangers can change nothing."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Pushing(Outbox):
     name = "pushing"
 
     def receipts(self, push: Push) -> Receipts:
-        """Take what stands there at its word."""
+        """Return the deliveries of a push without any check."""
         told = tuple(Delivery(gateway=self.name, **each) for each in json.loads(push.body))
         return Receipts(told, body=b'{"code":0}')
 
 
 class Numbered(Pushing):
-    """One that knows messages by its own ids alone."""
+    """A gateway that knows messages only by its own ids."""
 
     name = "numbered"
     knows_message_id = True
@@ -55,7 +55,7 @@ def otp(rig: Rig, pushing: Pushing) -> Any:
 def test_a_pushed_receipt_is_kept_with_the_challenge_and_told(
     rig: Rig, otp: Any, pushing: Pushing, state: str, event: str
 ) -> None:
-    """Once, however often it is pushed; the provider gets the answer that it wants."""
+    """A repeated push creates no second event. The provider gets the answer that it expects."""
     otp.issue(PHONE)
     for _ in range(2):
         answer = otp.receive(push(receipt(pushing, state, result_code="DELIVRD")))
@@ -67,7 +67,7 @@ def test_a_pushed_receipt_is_kept_with_the_challenge_and_told(
 
 
 def test_receipts_may_overtake_each_other(otp: Any, pushing: Pushing) -> None:
-    """What was delivered stays so; what failed may be delivered after all."""
+    """A delivered message stays delivered. A failed one can become delivered."""
     otp.issue(PHONE)
     for state, kept in (("failed", "failed"), ("delivered", "delivered"), ("failed", "delivered")):
         otp.receive(push(receipt(pushing, state)))
@@ -75,7 +75,7 @@ def test_receipts_may_overtake_each_other(otp: Any, pushing: Pushing) -> None:
 
 
 def test_the_beginning_of_a_send_id_is_enough(otp: Any, pushing: Pushing) -> None:
-    """Some providers carry back no more than 15 characters."""
+    """Some providers return no more than 15 characters."""
     otp.issue(PHONE)
     otp.receive(push(receipt(pushing, send_id=pushing[-1].send_id[:15])))
     assert otp.status(PHONE).delivery == "delivered"
@@ -98,7 +98,7 @@ def test_the_beginning_of_a_send_id_is_enough(otp: Any, pushing: Pushing) -> Non
     ids=str,
 )
 def test_what_strangers_push_changes_nothing(rig: Rig, otp: Any, pushing: Pushing, changed: dict[str, str]) -> None:
-    """Ids that were never sent, other phones, nonsense: the provider's answer is the same."""
+    """A push with unknown ids, other phones or nonsense gets the provider's usual answer."""
     otp.issue(PHONE)
     before = rig.stored()
     assert otp.receive(push(receipt(pushing) | changed)).status == 200
@@ -108,7 +108,7 @@ def test_what_strangers_push_changes_nothing(rig: Rig, otp: Any, pushing: Pushin
 
 
 def test_a_message_is_found_by_the_gateways_own_id_where_that_is_all_it_tells(rig: Rig) -> None:
-    """Of several gateways it is the one that the push is of."""
+    """Ids are separate for each gateway, so a push finds only messages of its gateway."""
     first, second = Numbered(), Numbered()
     otp = rig.otp(gateway=Failover([first, second]))
     otp.issue(PHONE)
@@ -121,7 +121,7 @@ def test_a_message_is_found_by_the_gateways_own_id_where_that_is_all_it_tells(ri
 
 
 def test_a_gateway_is_asked_by_its_own_id_of_the_message(rig: Rig) -> None:
-    """And the one that served is asked, not another."""
+    """The query goes to the gateway that sent the message."""
     asked: list[tuple[str, str]] = []
 
     class Asked(Outbox):
@@ -141,7 +141,7 @@ def test_a_gateway_is_asked_by_its_own_id_of_the_message(rig: Rig) -> None:
 
 
 def test_what_a_push_told_is_known_where_the_gateway_can_not_be_asked(rig: Rig) -> None:
-    """Nothing else is: accepted is not delivered."""
+    """Without a push, the delivery is unknown: accepted does not mean delivered."""
     otp = rig.otp(gateway=(numbered := Numbered()))
     otp.issue(PHONE)
     assert otp.delivery(PHONE).state == "unknown"
@@ -150,7 +150,7 @@ def test_what_a_push_told_is_known_where_the_gateway_can_not_be_asked(rig: Rig) 
 
 
 def test_an_answer_that_knows_less_than_a_push_does_not_replace_it(otp: Any, pushing: Pushing) -> None:
-    """The gateway's own records may lag behind what it pushed."""
+    """The gateway's records may be older than its push."""
     otp.issue(PHONE)
     for pushed, asked, known in (
         ("failed", "pending", "failed"),
@@ -164,7 +164,7 @@ def test_an_answer_that_knows_less_than_a_push_does_not_replace_it(otp: Any, pus
 
 
 def test_a_failure_at_another_gateway_than_the_one_that_served_says_nothing(rig: Rig) -> None:
-    """Two were given the message, for the first send was uncertain; what arrived has arrived, whoever brought it."""
+    """After an uncertain send, both gateways have the message. If one of them delivers it, it is delivered."""
     first, second = Pushing(), Pushing()
     otp = rig.heard(gateway=Failover([first, second], on_uncertain="next"))
     first.lose_next()
@@ -180,7 +180,7 @@ def test_a_failure_at_another_gateway_than_the_one_that_served_says_nothing(rig:
 
 @pytest.mark.parametrize("odd", ["\ud800", "号" * 30, " ", "a\nb", "x" * 60, None], ids=lambda odd: ascii(odd)[:12])
 def test_an_id_of_a_message_that_can_not_be_kept_is_none(rig: Rig, odd: Any) -> None:
-    """The message was sent all the same; no value in Redis exceeds 64 bytes, and no push is refused for such an id."""
+    """The message was sent. No value in Redis exceeds 64 bytes, and no push is refused because of such an id."""
 
     class Odd(Numbered):
         def send(self, message: Any) -> Any:
@@ -196,7 +196,7 @@ def test_an_id_of_a_message_that_can_not_be_kept_is_none(rig: Rig, odd: Any) -> 
 
 
 def test_a_push_of_many_receipts_takes_few_connections(rig: Rig, pushing: Pushing) -> None:
-    """A client that was passed in has as many as it has; and a push that fails would come again, for ever."""
+    """A client that was passed in has a limited pool. A push that fails would be repeated forever."""
     otp = rig.otp(gateway=pushing, redis=rig.client(max_connections=20))
     otp.issue(PHONE)
     crowd = [receipt(pushing, phone=f"+86139{number:08d}") for number in range(300)]
@@ -206,7 +206,7 @@ def test_a_push_of_many_receipts_takes_few_connections(rig: Rig, pushing: Pushin
 
 @pytest.mark.parametrize("size", [999, 1001, 2600])
 def test_no_row_of_a_long_push_is_lost(memory_rig: Rig, pushing: Pushing, size: int) -> None:
-    """The first and the last count like any other: the provider was answered, and tells none of them again."""
+    """The first and the last row count too: the provider got its answer and does not repeat any row."""
     otp = memory_rig.otp(gateway=pushing)
     for phone in (PHONE, OTHER_PHONE):
         otp.issue(phone)
@@ -219,7 +219,7 @@ def test_no_row_of_a_long_push_is_lost(memory_rig: Rig, pushing: Pushing, size: 
 
 
 def test_a_long_push_is_repeated_whole_where_the_store_goes_away_halfway(rig: Rig, pushing: Pushing) -> None:
-    """The provider is told so by the error's 503; what was recorded before changes nothing the second time."""
+    """Status 503 makes the provider repeat it. Rows that are already recorded change nothing the second time."""
     client = rig.client(rig.breakable)
     otp = rig.otp(gateway=pushing, redis=client)
     for phone in (PHONE, OTHER_PHONE):
@@ -238,7 +238,10 @@ def test_a_long_push_is_repeated_whole_where_the_store_goes_away_halfway(rig: Ri
 
 
 def test_a_push_that_is_refused_is_logged_once_in_a_while(memory_rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    """With the gateway's reason, and as one event: a stranger who repeats it must not fill the log."""
+    """The log has the gateway's reason, and there is one event.
+
+    A stranger who repeats the push must not fill the log.
+    """
 
     class Refusing(Pushing):
         def receipts(self, push: Push) -> Receipts:
@@ -260,7 +263,7 @@ def test_a_push_that_is_refused_is_logged_once_in_a_while(memory_rig: Rig, caplo
 
 
 def test_what_the_gateway_says_is_told_although_it_can_not_be_kept(rig: Rig) -> None:
-    """Redis goes away after it said whom to ask."""
+    """Redis fails during the query to the gateway. The gateway's answer is returned anyway."""
     client = rig.client(rig.breakable)
 
     class Last(Outbox):
@@ -276,7 +279,7 @@ def test_what_the_gateway_says_is_told_although_it_can_not_be_kept(rig: Rig) -> 
 
 
 def test_a_receipt_before_the_settlement_stands(rig: Rig) -> None:
-    """A quick provider: the message is delivered before its acceptance is recorded."""
+    """A quick provider delivers the message before its acceptance is recorded."""
 
     class Quick(Pushing):
         def send(self, message: Any) -> Any:
@@ -295,7 +298,7 @@ def test_a_receipt_before_the_settlement_stands(rig: Rig) -> None:
 def test_a_gateway_without_pushes_and_one_that_there_is_not_are_configuration_errors(
     rig: Rig, pushing: Pushing
 ) -> None:
-    """They name the gateway, and the ones that there are."""
+    """The error names the gateway and lists the valid ones."""
     otp = rig.otp(gateway=Failover([rig.outbox, pushing]))
     for name, said in (("outbox", "outbox"), ("other", "outbox, pushing"), ("", "outbox, pushing")):
         with pytest.raises(ConfigurationError, match=said):
@@ -303,14 +306,14 @@ def test_a_gateway_without_pushes_and_one_that_there_is_not_are_configuration_er
 
 
 def test_a_gateway_without_pushes_is_asked_only_where_it_can_be(rig: Rig) -> None:
-    """The remedy can be followed: a function has no queries either."""
+    """The remedy must be possible: a gateway function has no queries either."""
     for gateway, said in ((rig.outbox, "Call OTP.delivery"), (lambda _: None, "it has no queries either")):
         with pytest.raises(ConfigurationError, match=said):
             rig.otp(gateway=gateway).receive(push())
 
 
 def test_a_push_is_to_come_again_where_the_store_is_away(rig: Rig, pushing: Pushing) -> None:
-    """The error's status, 503, tells the provider so."""
+    """Status 503 of the error makes the provider push again."""
     client = rig.client(rig.breakable)
     otp = rig.otp(gateway=pushing, redis=client)
     otp.issue(PHONE)

@@ -1,4 +1,4 @@
-"""What a proof is good for: one account, in one namespace, for the phone that is shown beside it."""
+"""A proof is valid for one account, in one namespace, and for the phone that is compared with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from otpkit.core.tokens import TokenSigner
 KEY = "the visitor's own"
 REQUEST = "the fields of the form"
 ABSENT = [None, "", " ", 0, False]
-"""What stands in a form, a query or a JSON document where there is no phone."""
+"""Values of a form, a query or a JSON document without a phone."""
 
 
 def _without_audience(token: str) -> str:
@@ -30,11 +30,11 @@ def _without_audience(token: str) -> str:
     return str(serializer.dumps(claims))
 
 
-# One proof makes one account, whoever chooses the key
+# One proof creates one account, for any choice of keys
 
 
 def test_redeem_with_one_key_is_new_once(rig: Rig, otp: Any, proved: Any) -> None:
-    """Twenty times with the key that the visitor chose: one of them is not a replay."""
+    """Twenty calls use the visitor's key. Exactly one result is not a replay."""
     proof = proved(otp)
     answers = [otp.redeem(proof.token, idempotency_key=KEY) for _ in range(20)]
     assert [answer.replayed for answer in answers] == [False] + [True] * 19
@@ -43,7 +43,7 @@ def test_redeem_with_one_key_is_new_once(rig: Rig, otp: Any, proved: Any) -> Non
 
 @pytest.mark.parametrize("request_", [None, REQUEST])
 def test_redeem_at_once_with_one_key_is_new_once(rig: Rig, otp: Any, proved: Any, request_: str | None) -> None:
-    """Fifty forms at the same moment."""
+    """Fifty forms arrive at the same time."""
     token = proved(otp).token
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda _: otp.redeem(token, idempotency_key=KEY, request=request_).replayed, range(50)))
@@ -51,7 +51,7 @@ def test_redeem_at_once_with_one_key_is_new_once(rig: Rig, otp: Any, proved: Any
 
 
 def test_redeem_of_another_request_is_used(rig: Rig, otp: Any, proved: Any) -> None:
-    """Under the same key, before and after; a request that is not told is another one too."""
+    """This holds for the same key, before and after. A call without a request is a different request too."""
     proof = proved(otp)
     assert otp.redeem(proof.token, idempotency_key=KEY, request=REQUEST).replayed is False
     for other in ("other fields", "", REQUEST + " ", None):
@@ -63,7 +63,7 @@ def test_redeem_of_another_request_is_used(rig: Rig, otp: Any, proved: Any) -> N
 
 
 def test_key_and_request_are_not_joined(rig: Rig, otp: Any, proved: Any) -> None:
-    """No other division of the same characters is the same operation."""
+    """The same characters, divided differently, are a different operation."""
     proof = proved(otp)
     otp.redeem(proof.token, idempotency_key="ab", request="c")
     for key, request in (("a", "bc"), ("abc", ""), ("abc", None), ("ab1:c", None)):
@@ -72,7 +72,7 @@ def test_key_and_request_are_not_joined(rig: Rig, otp: Any, proved: Any) -> None
 
 
 def test_redeem_without_a_key_is_never_replayed(rig: Rig, otp: Any, proved: Any) -> None:
-    """The first call is not, and there is no second one."""
+    """The first call is no replay, and a second call raises."""
     proof = proved(otp)
     assert otp.redeem(proof.token, request=REQUEST).replayed is False
     with pytest.raises(UsedTokenError):
@@ -80,7 +80,7 @@ def test_redeem_without_a_key_is_never_replayed(rig: Rig, otp: Any, proved: Any)
 
 
 def test_a_key_is_new_for_each_proof(rig: Rig, proved: Any) -> None:
-    """A fixed key of a client redeems its next proof like the first."""
+    """A client with a constant key can redeem its next proof like the first one."""
     otp = rig.otp(policy=Policy(sends="5/hour"))
     for _ in range(2):
         token = proved(otp).token
@@ -88,7 +88,7 @@ def test_a_key_is_new_for_each_proof(rig: Rig, proved: Any) -> None:
 
 
 def test_verify_and_check_are_not_replayed(rig: Rig, otp: Any) -> None:
-    """Verify's proof may come twice, and is one proof: redeem tells the second use."""
+    """`verify` may return the same proof twice. Only `redeem` detects the second use."""
     otp.issue(PHONE)
     proofs = [otp.verify(PHONE, rig.outbox[-1].code, idempotency_key=KEY) for _ in range(2)]
     assert [proof.replayed for proof in proofs] == [False, False]
@@ -99,7 +99,7 @@ def test_verify_and_check_are_not_replayed(rig: Rig, otp: Any) -> None:
 
 
 def test_replayed_is_in_a_pickle_and_a_repr(rig: Rig, otp: Any, proved: Any) -> None:
-    """A process of the version before reads the pickle of a proof that is not replayed."""
+    """A process of the previous version can read the pickle. It treats the proof as not replayed."""
     token = proved(otp).token
     first, second = (otp.redeem(token, idempotency_key=KEY) for _ in range(2))
     assert [pickle.loads(pickle.dumps(each)).replayed for each in (first, second)] == [False, True]
@@ -109,7 +109,7 @@ def test_replayed_is_in_a_pickle_and_a_repr(rig: Rig, otp: Any, proved: Any) -> 
 
 @pytest.mark.parametrize("request_", [b"bytes", 7, {"name": "Ada"}, ["a"]])
 def test_a_request_is_a_text(rig: Rig, otp: Any, proved: Any, request_: Any) -> None:
-    """Anything else is the developer's error, with a key or without, and uses nothing up."""
+    """Another type is the developer's error, with or without a key, and does not use up the proof."""
     token = proved(otp).token
     for key in (KEY, None):
         with pytest.raises(ConfigurationError, match="request"):
@@ -118,7 +118,10 @@ def test_a_request_is_a_text(rig: Rig, otp: Any, proved: Any, request_: Any) -> 
 
 
 def test_the_record_is_what_the_version_before_reads(rig: Rig, otp: Any, proved: Any) -> None:
-    """It compares all after byte 13 with its operation, and takes the first bytes of an unknown field for a time."""
+    """The previous version compares all bytes after byte 13 with its operation.
+
+    It reads the first bytes of an unknown field as a time.
+    """
     proof = proved(otp)
     otp.redeem(proof.token, idempotency_key=KEY)
     (name,) = rig.stored(":p")
@@ -127,13 +130,13 @@ def test_the_record_is_what_the_version_before_reads(rig: Rig, otp: Any, proved:
     (call,) = [value for field, value in fields.items() if field[:1] == b"r"]
     assert (len(record), len(call)) == (13 + 16, 6 + 8)
     assert int.from_bytes(call[:6], "big") <= rig.clock.now * 1000
-    # That version redeemed by key and knew no calls: its form, sent again, is repeated here.
+    # The previous version redeemed by key and had no requests. Its form is sent again here.
     rig.server.hdel(name, *[field for field in fields if field[:1] == b"r"])
     assert otp.redeem(proof.token, idempotency_key=KEY).replayed is True
 
 
 def test_the_record_of_a_call_goes_with_its_proof(rig: Rig, proved: Any) -> None:
-    """Nothing of it is left once the proof's life is over and the phone is written again."""
+    """When the proof has expired and the phone is written again, nothing of the record is left."""
     otp = rig.otp(policy=Policy(sends="5/hour"))
     otp.redeem(proved(otp).token, idempotency_key=KEY)
     rig.advance(301)
@@ -142,12 +145,12 @@ def test_the_record_of_a_call_goes_with_its_proof(rig: Rig, proved: Any) -> None
     assert sorted(field[:1] for field in rig.server.hgetall(name)) == [b"c", b"s", b"s"]
 
 
-# A token is good in one namespace
+# A token is valid in one namespace
 
 
 @pytest.mark.parametrize(("maker", "other"), [("shop", "bank"), ("otpkit", "bank"), ("bank", "otpkit")])
 def test_a_proof_of_another_namespace_is_refused(rig: Rig, maker: str, other: str, proved: Any) -> None:
-    """With the same secret, by check and by redeem."""
+    """`check` and `redeem` refuse it although the secret is the same."""
     shop, bank = (rig.otp(namespace=f"{rig.namespace}.{name}") for name in (maker, other))
     proof = proved(shop)
     for call in (bank.check, bank.redeem):
@@ -157,7 +160,7 @@ def test_a_proof_of_another_namespace_is_refused(rig: Rig, maker: str, other: st
 
 
 def test_a_namespace_is_not_compared_by_its_beginning(memory_rig: Rig) -> None:
-    """Nor without regard to its case."""
+    """The comparison is exact, and case matters."""
     rig = memory_rig
     otp = rig.otp(namespace="shop")
     otp.issue(PHONE)
@@ -168,7 +171,7 @@ def test_a_namespace_is_not_compared_by_its_beginning(memory_rig: Rig) -> None:
 
 
 def test_a_token_without_a_namespace_is_redeemed(rig: Rig, otp: Any, proved: Any) -> None:
-    """It is of a process of the version before: the record shows whose it is, where there is one."""
+    """It comes from a process of the previous version. Its record proves the namespace."""
     token = _without_audience(proved(otp).token)
     with pytest.raises(UsedTokenError):
         rig.otp(namespace=f"{rig.namespace}.bank").redeem(token)
@@ -176,7 +179,7 @@ def test_a_token_without_a_namespace_is_redeemed(rig: Rig, otp: Any, proved: Any
 
 
 def test_a_token_without_a_namespace_is_checked_in_the_default_one_alone(memory_rig: Rig) -> None:
-    """There it may be this one's; elsewhere nothing says so."""
+    """It may belong to the default namespace. Other namespaces have no evidence for it."""
     rig = memory_rig
     default = rig.otp(namespace="otpkit")
     default.issue(PHONE)
@@ -188,7 +191,7 @@ def test_a_token_without_a_namespace_is_checked_in_the_default_one_alone(memory_
 
 
 def test_the_version_before_reads_a_token_of_ours(memory_rig: Rig) -> None:
-    """The same signature over the same claims and one more, which it does not look at."""
+    """The token has the same signature and claims, and one more claim that the previous version ignores."""
     rig = memory_rig
     otp = rig.otp(namespace="shop")
     otp.issue(PHONE)
@@ -200,13 +203,16 @@ def test_the_version_before_reads_a_token_of_ours(memory_rig: Rig) -> None:
     assert len(token) <= 1024
 
 
-# No phone is not any phone
+# A missing phone does not match any phone
 
 
 @pytest.mark.parametrize("phone", ABSENT)
 @pytest.mark.parametrize("call", ["check", "redeem"])
 def test_a_phone_that_is_missing_is_not_the_tokens(rig: Rig, otp: Any, proved: Any, call: str, phone: Any) -> None:
-    """As `form.get("phone")` gives it; the refusal uses nothing up. Left out, it is not compared."""
+    """`form.get("phone")` returns None, which is refused and does not use up the proof.
+
+    An omitted phone is not compared.
+    """
     proof = proved(otp)
     with pytest.raises(InvalidTokenError):
         getattr(otp, call)(proof.token, phone=phone)
@@ -216,7 +222,7 @@ def test_a_phone_that_is_missing_is_not_the_tokens(rig: Rig, otp: Any, proved: A
 @pytest.mark.parametrize("argument", ["purpose", "bind"])
 @pytest.mark.parametrize("call", ["check", "redeem"])
 def test_a_missing_purpose_or_bind_is_never_any(rig: Rig, otp: Any, proved: Any, call: str, argument: str) -> None:
-    """None is refused as the developer's error: nothing falls back to a default."""
+    """None is the developer's error. It never selects a default."""
     token = proved(otp).token
     with pytest.raises(ConfigurationError, match=argument):
         getattr(otp, call)(token, **{argument: None})

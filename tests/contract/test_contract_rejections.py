@@ -1,4 +1,4 @@
-"""Rejected: that send alone is undone, once, and nothing is created that was taken away meanwhile."""
+"""A rejection undoes only its own send, once, and creates nothing that was removed in the meantime."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, in_thread, wrong
+from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, in_thread, whole, wrong
 
-from otpkit import ExpiredCodeError, GatewayRejectedError, Policy, RateLimitError, WrongCodeError
+from otpkit import ExpiredCodeError, GatewayRejectedError, RateLimitError, WrongCodeError
 from otpkit.gateways import Message
 
 REFUNDED = ["account", "configuration", "request", "connection"]
@@ -19,7 +19,7 @@ Reject = Callable[..., GatewayRejectedError]
 
 @pytest.mark.parametrize("category", REFUNDED)
 def test_a_rejected_first_send_leaves_nothing_behind(rig: Rig, otp: Any, rejected: Reject, category: str) -> None:
-    """The caller gets the gateway's own evidence, and may try again at once with all that it had."""
+    """The caller gets the gateway's evidence, and can try again at once with all limits refunded."""
     error = rejected(category, gateway_code="isv.OUT_OF_SERVICE")
     with pytest.raises(GatewayRejectedError) as raised:
         otp.issue(PHONE)
@@ -32,7 +32,7 @@ def test_a_rejected_first_send_leaves_nothing_behind(rig: Rig, otp: Any, rejecte
 
 
 def test_a_bad_number_keeps_its_quota_spent(rig: Rig, otp: Any, rejected: Reject) -> None:
-    """A loop on bad numbers is not free; the challenge is withdrawn all the same."""
+    """Repeated calls with bad numbers stay counted. The challenge is withdrawn."""
     rejected("number")
     with pytest.raises(GatewayRejectedError):
         otp.issue(PHONE)
@@ -48,7 +48,10 @@ def test_a_bad_number_keeps_its_quota_spent(rig: Rig, otp: Any, rejected: Reject
 def test_the_gateways_own_limit_is_a_rate_limit(
     rig: Rig, otp: Any, rejected: Reject, said: int | None, told: int
 ) -> None:
-    """Scope gateway; the send stays counted, the challenge is withdrawn, and waiting as told is enough."""
+    """The scope is `gateway`.
+
+    The send stays counted, the challenge is withdrawn, and waiting for `retry_after` is enough.
+    """
     rejected("rate_limit", retry_after=said)
     with pytest.raises(RateLimitError) as refused:
         otp.issue(PHONE)
@@ -60,8 +63,8 @@ def test_the_gateways_own_limit_is_a_rate_limit(
 
 
 def test_the_gateways_limit_knows_how_long_the_phones_own_last(rig: Rig, rejected: Reject) -> None:
-    """The counted send may have been the hour's last one: then the hour is what is told."""
-    otp = rig.otp(policy=Policy(sends="2/hour"))
+    """If the counted send was the hour's last one, the error has the hour's wait."""
+    otp = rig.otp(policy=whole(sends="2/hour"))
     otp.issue(PHONE)
     rig.advance(600)
     rejected("rate_limit", retry_after=60)
@@ -74,7 +77,7 @@ def test_the_gateways_limit_knows_how_long_the_phones_own_last(rig: Rig, rejecte
 
 
 def test_the_gateways_limit_shows_the_challenge_that_lives_on(rig: Rig, otp: Any, rejected: Reject) -> None:
-    """A resend that the carrier limits leaves the first message's code to be typed."""
+    """After a limited resend, the first message's code still verifies."""
     first = otp.issue(PHONE)
     rig.advance(60)
     rejected("rate_limit")
@@ -90,7 +93,7 @@ def test_the_gateways_limit_shows_the_challenge_that_lives_on(rig: Rig, otp: Any
 def test_a_rejected_resend_leaves_the_first_code_with_its_former_end(
     rig: Rig, otp: Any, rejected: Reject, category: str
 ) -> None:
-    """The renewal of life that the resend brought goes with it; the wrong codes stay counted."""
+    """The undo also removes the resend's longer life. The wrong codes stay counted."""
     first = otp.issue(PHONE)
     code = rig.outbox[0].code
     with pytest.raises(WrongCodeError):
@@ -108,7 +111,7 @@ def test_a_rejected_resend_leaves_the_first_code_with_its_former_end(
 
 
 def test_after_the_former_end_the_first_code_is_dead(rig: Rig, otp: Any, rejected: Reject) -> None:
-    """Not a millisecond of the rejected renewal is left."""
+    """The end is exact to the millisecond."""
     otp.issue(PHONE)
     rig.advance(100)
     rejected("account")
@@ -121,7 +124,7 @@ def test_after_the_former_end_the_first_code_is_dead(rig: Rig, otp: Any, rejecte
 
 
 def test_a_middle_send_can_be_undone(rig: Rig, otp: Any, rejected: Reject) -> None:
-    """Accepted, rejected, accepted: the life is that of the third, the quota that of two."""
+    """The three sends are accepted, rejected and accepted. The life is the third's, and two sends are counted."""
     otp.issue(PHONE)
     rig.advance(100)
     rejected("account")
@@ -145,7 +148,7 @@ def test_a_rejected_resend_after_an_uncertain_send_withdraws_nothing(rig: Rig, o
 
 
 def test_a_challenge_with_another_send_under_way_stays(rig: Rig) -> None:
-    """The first is still at its gateway while the second is rejected, and is accepted later."""
+    """The first send is still pending when the second is rejected. Later the first is accepted."""
     arrived, release = threading.Event(), threading.Event()
     codes: list[str] = []
 
@@ -157,7 +160,7 @@ def test_a_challenge_with_another_send_under_way_stays(rig: Rig) -> None:
     def refuse(message: Message) -> None:
         raise GatewayRejectedError("asked", gateway="refuse", category="account")
 
-    policy = Policy(sends="5/hour")
+    policy = whole(sends="5/hour")
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(rig.otp(gateway=slow, policy=policy).issue, PHONE)
         assert arrived.wait(30)
@@ -174,8 +177,8 @@ def test_a_challenge_with_another_send_under_way_stays(rig: Rig) -> None:
 
 @pytest.mark.parametrize("category", [None, "account", "number", "rate_limit"])
 @pytest.mark.parametrize("meanwhile", ["erase", "revoke"])
-def test_what_was_taken_away_meanwhile_is_not_created_anew(rig: Rig, category: Any, meanwhile: str) -> None:
-    """Neither a settlement nor an undo brings back an erased phone or a revoked challenge."""
+def test_nothing_removed_in_the_meantime_is_created_again(rig: Rig, category: Any, meanwhile: str) -> None:
+    """Neither a settlement nor an undo restores an erased phone or a revoked challenge."""
     other = rig.otp()
 
     def gateway(message: Message) -> None:
@@ -191,11 +194,14 @@ def test_what_was_taken_away_meanwhile_is_not_created_anew(rig: Rig, category: A
             otp.issue(PHONE)
     assert other.status(PHONE) is None
     if meanwhile == "erase":
-        assert rig.stored() == []
+        assert [key[-2:] for key in rig.stored()] == [":d"]  # that its devices are forgotten
 
 
 def test_an_undo_finds_its_own_send_alone(rig: Rig) -> None:
-    """Erased and issued anew while the gateway thought it over: the new challenge is not the rejected one."""
+    """During the gateway's call the phone was erased and issued to again.
+
+    The undo does not change the new challenge.
+    """
     other = rig.otp()
 
     def gateway(message: Message) -> None:
@@ -210,7 +216,7 @@ def test_an_undo_finds_its_own_send_alone(rig: Rig) -> None:
 
 
 def test_a_rejection_that_can_not_be_undone_is_told_all_the_same(rig: Rig) -> None:
-    """With the store gone the send stays counted and in the end uncertain: the safe side."""
+    """Without the store the send stays counted and becomes uncertain, which is the safe outcome."""
     client = rig.client(wrap=rig.breakable)
 
     def gateway(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""Secrets rotate without a wrong answer: deployed first in the sequence, then last, then the old one is dropped."""
+"""Secrets rotate without a wrong answer: the new one is deployed first, moves to the end, then the old one goes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ STAGES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_a_live_challenge_survives_each_step(rig: Rig, stage: int) -> None:
-    """Issued by the hosts of one stage, verified by those of the next, and the other way about while both run."""
+    """Hosts of each stage verify codes from hosts of the next stage, and the reverse, while both run."""
     before, after = rig.otp(**STAGES[stage]), rig.otp(**STAGES[stage + 1])
-    if stage < 2:  # the last step waits until the old codes are gone
+    if stage < 2:  # The last step waits until the old codes have expired.
         before.issue(PHONE)
         assert after.verify(PHONE, rig.outbox[-1].code).phone == PHONE
     after.issue(OTHER_PHONE)
@@ -33,7 +33,7 @@ def test_a_live_challenge_survives_each_step(rig: Rig, stage: int) -> None:
 
 @pytest.mark.parametrize("stage", [0, 1])
 def test_a_resend_in_mid_rotation_is_the_same_code(rig: Rig, stage: int) -> None:
-    """The record names the secret that it was made with."""
+    """The record names the secret of its code."""
     first = rig.otp(**STAGES[stage]).issue(PHONE)
     rig.advance(60)
     after = rig.otp(**STAGES[stage + 1])
@@ -43,7 +43,7 @@ def test_a_resend_in_mid_rotation_is_the_same_code(rig: Rig, stage: int) -> None
 
 
 def test_wrong_codes_and_sends_stay_counted_over_a_rotation(rig: Rig) -> None:
-    """Limits don't start anew: the pseudonym of a phone stays what it was."""
+    """The limits are not reset, because a phone's pseudonym does not change."""
     rig.otp(**STAGES[0]).issue(PHONE)
     (key,) = rig.stored()
     with pytest.raises(WrongCodeError):
@@ -60,7 +60,7 @@ def test_wrong_codes_and_sends_stay_counted_over_a_rotation(rig: Rig) -> None:
 
 
 def test_a_token_of_an_older_secret_is_accepted_until_it_is_dropped(rig: Rig, proved: Any) -> None:
-    """By check and by redeem; a stolen secret is dropped at once."""
+    """`check` and `redeem` accept it. A stolen secret is dropped at once."""
     proof = proved(rig.otp(**STAGES[0]), bind="session")
     for stage in STAGES[1:3]:
         assert rig.otp(**stage).check(proof.token, bind="session") == proof
@@ -72,7 +72,10 @@ def test_a_token_of_an_older_secret_is_accepted_until_it_is_dropped(rig: Rig, pr
 
 
 def test_the_last_secret_signs(rig: Rig, proved: Any) -> None:
-    """Hosts of the first stage read only what the first secret signed, so it is accepted before it is used."""
+    """Hosts of the first stage verify only the first secret's signatures.
+
+    So every host accepts the new secret before one signs with it.
+    """
     first, second, third = (rig.otp(**stage) for stage in STAGES[:3])
     proof = proved(second)
     assert first.check(proof.token) == proof
@@ -83,7 +86,7 @@ def test_the_last_secret_signs(rig: Rig, proved: Any) -> None:
 
 
 def test_a_dropped_secret_takes_its_live_codes_with_it(rig: Rig) -> None:
-    """A code made with a stolen secret is wrong; a resend is a fresh one."""
+    """A code of a stolen secret is wrong. A resend sends a fresh code."""
     first = rig.otp(**STAGES[0]).issue(PHONE)
     dropped = rig.otp(**STAGES[3])
     with pytest.raises((WrongCodeError, ExpiredCodeError)):
@@ -96,7 +99,7 @@ def test_a_dropped_secret_takes_its_live_codes_with_it(rig: Rig) -> None:
 
 
 def test_the_index_secret_may_be_any_secret_that_stays(rig: Rig) -> None:
-    """It alone decides whose history a phone's is."""
+    """It alone determines the phone's pseudonym, and so the phone's history."""
     one = rig.otp(secret=OLD, index_secret=NEW, policy=Policy(sends="1/day"))
     two = rig.otp(secret=NEW, index_secret=NEW, policy=Policy(sends="1/day"))
     one.issue(PHONE)
@@ -120,14 +123,14 @@ def test_the_index_secret_may_be_any_secret_that_stays(rig: Rig) -> None:
     ],
 )
 def test_secrets_that_can_not_work_are_refused(memory_rig: Rig, arguments: Any, match: str) -> None:
-    """The error names the field, and shows no secret."""
+    """The error names the field and shows no secret."""
     with pytest.raises(ConfigurationError, match=match) as refused:
         memory_rig.build(**arguments)
     assert OLD not in str(refused.value)
 
 
 def test_32_bytes_are_enough_and_bytes_are_counted(memory_rig: Rig) -> None:
-    """Eleven Chinese characters are 33 bytes; one secret in a sequence needs no index_secret."""
+    """Eleven Chinese characters are 33 bytes. A single secret needs no index_secret."""
     assert memory_rig.otp(secret=SECRET[:32])
     assert memory_rig.otp(secret="天地玄黄宇宙洪荒日月盈")
     assert memory_rig.otp(secret=[OLD])

@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, other_codes, wrong
+from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, other_codes, whole, wrong
 
-from otpkit import BlockedError, ExpiredCodeError, Policy, RateLimitError, Standing, WrongCodeError
+from otpkit import BlockedError, ExpiredCodeError, RateLimitError, Standing, WrongCodeError
 
 ALL_CLEAR = Standing(
-    phone=PHONE, blocked=False, consecutive_failures=0, sends_left=10, send_in=0, failures_left=20, verify_in=0
+    phone=PHONE,
+    blocked=False,
+    consecutive_failures=0,
+    sends_left=10,
+    send_in=0,
+    failures_left=20,
+    verify_in=0,
+    device_sends_left=10,
+    device_failures_left=20,
 )
 
 
@@ -21,14 +29,14 @@ def fail(otp: Any, rig: Rig, times: int) -> None:
 
 
 def test_an_unknown_phone_may_do_all(rig: Rig, otp: Any) -> None:
-    """In any spelling; looking leaves nothing behind."""
+    """Any spelling has the same answer, and the call stores nothing."""
     assert otp.standing("138 0013 8000") == ALL_CLEAR
     assert not ALL_CLEAR.limited
     assert rig.stored() == []
 
 
 def test_a_send_makes_the_phone_wait_for_the_next_one_alone(rig: Rig, otp: Any) -> None:
-    """As many seconds as a refusal tells, rounded up; the code may be tried meanwhile."""
+    """The wait equals that of a refusal, rounded up. Meanwhile the code can be verified."""
     otp.issue(PHONE)
     rig.advance(10.5)
     standing = otp.standing(PHONE)
@@ -46,8 +54,8 @@ def test_a_send_makes_the_phone_wait_for_the_next_one_alone(rig: Rig, otp: Any) 
 
 
 def test_used_up_failures_make_it_wait_for_both(rig: Rig) -> None:
-    """As long as the longest of their rates says, until the millisecond."""
-    otp = rig.otp(policy=Policy(sends="32/day", failures="2/minute, 3/hour"))
+    """The wait is the longest of their rates, exact to the millisecond."""
+    otp = rig.otp(policy=whole(sends="32/day", failures="2/minute, 3/hour"))
     otp.issue(PHONE)
     fail(otp, rig, 2)
     standing = otp.standing(PHONE)
@@ -65,8 +73,8 @@ def test_used_up_failures_make_it_wait_for_both(rig: Rig) -> None:
 
 
 def test_the_longer_of_two_waits_is_the_one_for_a_send(rig: Rig) -> None:
-    """A send waits for the sends and the failures, a try for the failures."""
-    otp = rig.otp(policy=Policy(sends="1/hour", failures="1/10 minutes"))
+    """A send waits for the limits of sends and failures, a verification for those of failures only."""
+    otp = rig.otp(policy=whole(sends="1/hour", failures="1/10 minutes"))
     otp.issue(PHONE)
     fail(otp, rig, 1)
     standing = otp.standing(PHONE)
@@ -75,7 +83,7 @@ def test_the_longer_of_two_waits_is_the_one_for_a_send(rig: Rig) -> None:
 
 
 def test_a_right_code_ends_the_consecutive_failures_and_gives_no_other_back(rig: Rig, otp: Any) -> None:
-    """A guess where no code is was never counted."""
+    """A guess without a challenge is never counted."""
     otp.issue(PHONE)
     fail(otp, rig, 2)
     otp.verify(PHONE, rig.outbox[-1].code)
@@ -86,8 +94,8 @@ def test_a_right_code_ends_the_consecutive_failures_and_gives_no_other_back(rig:
 
 
 def test_a_blocked_phone_says_so_until_it_is_unblocked(rig: Rig) -> None:
-    """However long ago it was; unblocking clears its failures and leaves its sends."""
-    policy = Policy(sends="2/day", failures="3/day", max_consecutive_failures=3)
+    """The block has no end. `unblock` clears the failures and keeps the sends."""
+    policy = whole(sends="2/day", failures="3/day", max_consecutive_failures=3)
     otp = rig.otp(policy=policy)
     otp.issue(PHONE)
     fail(otp, rig, 3)
@@ -110,9 +118,9 @@ def test_a_blocked_phone_says_so_until_it_is_unblocked(rig: Rig) -> None:
 
 
 def test_each_policy_judges_the_same_history_by_its_own_numbers(rig: Rig) -> None:
-    """Where a strict one finds a reached block, looking does not make it last: that is for a call that refuses."""
-    loose = rig.otp(policy=Policy(sends="32/day"))
-    strict = rig.otp(policy=Policy(sends="2/hour", failures="1/hour", max_consecutive_failures=2))
+    """A strict policy may find a reached block. `standing` does not make it permanent: only a refusing call does."""
+    loose = rig.otp(policy=whole(sends="32/day"))
+    strict = rig.otp(policy=whole(sends="2/hour", failures="1/hour", max_consecutive_failures=2))
     loose.issue(PHONE)
     fail(loose, rig, 3)
     assert not loose.standing(PHONE).blocked
@@ -123,8 +131,8 @@ def test_each_policy_judges_the_same_history_by_its_own_numbers(rig: Rig) -> Non
 
 
 def test_looking_changes_nothing(rig: Rig) -> None:
-    """Neither what is kept, byte for byte, nor how long; and no event tells of it."""
-    otp = rig.heard(policy=Policy(sends="1/day", failures="2/day", max_consecutive_failures=2))
+    """It changes neither the stored bytes nor their expiry, and sends no event."""
+    otp = rig.heard(policy=whole(sends="1/day", failures="2/day", max_consecutive_failures=2))
     otp.issue(PHONE)
     fail(otp, rig, 2)
     kept = {key: rig.server.dump(key) for key in rig.stored()}
@@ -137,17 +145,17 @@ def test_looking_changes_nothing(rig: Rig) -> None:
 
 
 def test_no_wider_limit_is_a_phones(rig: Rig) -> None:
-    """What an address, a region and all phones together have used up is not in it."""
+    """The counts of an address, a region and all phones together are not part of it."""
     rates = {"ip_sends": "1/day", "region_sends": {"CN": "1/day"}, "total_sends": "1/day"}
-    otp = rig.otp(policy=Policy(**rates))
+    otp = rig.otp(policy=whole(**rates))
     otp.issue(OTHER_PHONE, ip=VISITOR)
     with pytest.raises(RateLimitError):
         otp.issue(PHONE, ip=VISITOR)
     assert otp.standing(PHONE) == ALL_CLEAR
 
 
-def test_a_clock_that_went_back_makes_nobody_wait_longer(rig: Rig, otp: Any) -> None:
-    """After a failover to a slower clock a recorded time in the future counts as now."""
+def test_a_clock_that_went_back_makes_no_wait_longer(rig: Rig, otp: Any) -> None:
+    """After a failover to a slower clock, a recorded time in the future counts as now."""
     otp.issue(PHONE)
     with pytest.raises(WrongCodeError):
         otp.verify(PHONE, wrong(rig.outbox[-1].code))
@@ -159,7 +167,7 @@ def test_a_clock_that_went_back_makes_nobody_wait_longer(rig: Rig, otp: Any) -> 
 
 
 def test_a_client_that_decodes_gives_the_same(rig: Rig) -> None:
-    """Scripts answer in ASCII and integers."""
+    """Scripts reply with ASCII and integers."""
     plain = rig.otp()
     plain.issue(PHONE)
     fail(plain, rig, 2)
@@ -169,8 +177,9 @@ def test_a_client_that_decodes_gives_the_same(rig: Rig) -> None:
 
 
 def test_its_repr_shows_no_whole_number() -> None:
-    """As no value's does."""
+    """No value's repr shows a whole number."""
     assert repr(ALL_CLEAR) == (
         "Standing(phone='+*********8000', blocked=False, consecutive_failures=0, sends_left=10, send_in=0, "
-        "failures_left=20, verify_in=0)"
+        "failures_left=20, verify_in=0, device_blocked=False, device_sends_left=10, device_send_in=0, "
+        "device_failures_left=20, device_verify_in=0)"
     )

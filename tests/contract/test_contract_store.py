@@ -1,4 +1,4 @@
-"""The store: fail closed within the timeouts, whose clients are closed, and which answers a client may decode."""
+"""The store: calls fail closed within the timeouts, owned clients are closed, and decoding clients work."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.rig import MEMORY, PHONE, VISITOR, LoopThread, Rig, wrong
+from support.rig import MEMORY, PHONE, VISITOR, LoopThread, Rig, whole, wrong
 
 from otpkit import (
     ConfigurationError,
     GatewayRejectedError,
-    Policy,
     Rate,
     RateLimitError,
     StoreUnavailableError,
@@ -23,14 +22,14 @@ from otpkit import (
 
 @pytest.fixture
 def silent_url() -> Iterator[str]:
-    """Give the URL of a server that takes connections and never answers."""
+    """Yield the URL of a server that accepts connections and never replies."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
 
 
 @pytest.fixture
 def closed_url() -> str:
-    """Give a URL where nobody listens."""
+    """Return a URL where no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"redis://127.0.0.1:{server.getsockname()[1]}/0"
 
@@ -50,7 +49,7 @@ def calls(otp: Any, token: str) -> list[Callable[[], Any]]:
 
 
 def test_with_the_store_down_nothing_is_sent_and_nothing_granted(memory_rig: Rig, closed_url: str) -> None:
-    """Every call but check says so, with Redis's own error as its cause, and soon."""
+    """Every call except `check` raises StoreUnavailableError quickly, with Redis's own error as its cause."""
     usual = memory_rig.otp()
     usual.issue(PHONE)
     proof = usual.verify(PHONE, memory_rig.outbox[-1].code)
@@ -70,7 +69,7 @@ def test_with_the_store_down_nothing_is_sent_and_nothing_granted(memory_rig: Rig
 
 
 def test_a_store_that_never_answers_is_given_up_within_bounds(memory_rig: Rig, silent_url: str) -> None:
-    """A second to answer, and a few tries."""
+    """The call waits a second for a reply, a few times."""
     otp = memory_rig.otp(redis=silent_url)
     start = time.monotonic()
     with pytest.raises(StoreUnavailableError) as down:
@@ -81,7 +80,7 @@ def test_a_store_that_never_answers_is_given_up_within_bounds(memory_rig: Rig, s
 
 
 def test_nothing_of_a_failed_call_is_left(rig: Rig) -> None:
-    """Once the store is back, all is as it was before."""
+    """When the store is back, its contents are the same as before."""
     client = rig.client(wrap=rig.breakable)
     otp = rig.otp(redis=client)
     otp.issue(PHONE)
@@ -98,8 +97,8 @@ def test_nothing_of_a_failed_call_is_left(rig: Rig) -> None:
 
 
 def test_a_client_that_decodes_works_too(rig: Rig) -> None:
-    """Scripts answer in ASCII and integers."""
-    otp = rig.otp(redis=rig.client(decode_responses=True), policy=Policy(ip_sends="3/hour", failures="2/day"))
+    """Scripts reply with ASCII and integers."""
+    otp = rig.otp(redis=rig.client(decode_responses=True), policy=whole(ip_sends="3/hour", failures="2/day"))
     challenge = otp.issue(PHONE, ip=VISITOR, idempotency_key="form")
     assert otp.issue(PHONE, idempotency_key="form").id == challenge.id
     code = rig.outbox[-1].code
@@ -124,7 +123,7 @@ def test_a_client_that_decodes_works_too(rig: Rig) -> None:
 
 
 def test_namespaces_are_apart(rig: Rig) -> None:
-    """Two on one store know nothing of each other."""
+    """Two namespaces on one store share nothing."""
     one, two = rig.otp(), rig.otp(namespace=f"{rig.namespace}.two_-2")
     one.issue(PHONE)
     assert two.status(PHONE) is None
@@ -140,7 +139,7 @@ def use(otp: Any) -> None:
 
 
 def test_async_by_url_shares_one_connection(rig: Rig, backend: str) -> None:
-    """For all its calls; what goes on a pool's connection does so with a client that was passed in."""
+    """All its calls use this connection. With a client that was passed in, they use the client's pool."""
     otp = rig.otp()
     use(otp)
     otp.issue(PHONE)
@@ -157,7 +156,7 @@ def test_async_by_url_shares_one_connection(rig: Rig, backend: str) -> None:
 def server_world(
     request: pytest.FixtureRequest, is_async: bool, namespace: str, loop_thread: LoopThread
 ) -> Iterator[Rig]:
-    """Give a rig on each real server, which can tell who is connected."""
+    """Yield a rig on each real server that can list its connections."""
     url = request.getfixturevalue(f"{request.param}_url")
     rig = Rig(url, namespace, loop_thread if is_async else None)
     yield rig
@@ -165,7 +164,7 @@ def server_world(
 
 
 def test_a_client_made_from_a_url_is_closed(server_world: Rig, namespace: str) -> None:
-    """By close(); a second time does no harm."""
+    """`close` closes it. A second call does no harm."""
     otp = server_world.otp(redis=f"{server_world.store_url}&client_name={namespace}")
     use(otp)
     assert connections(server_world, namespace) == 1
@@ -173,12 +172,12 @@ def test_a_client_made_from_a_url_is_closed(server_world: Rig, namespace: str) -
     otp.close()
     deadline = time.monotonic() + 5
     while connections(server_world, namespace) and time.monotonic() < deadline:
-        pass  # the server notices a closed socket a moment later
+        pass  # The server notices a closed socket a moment later.
     assert connections(server_world, namespace) == 0
 
 
 def test_a_borrowed_client_is_never_closed(server_world: Rig, namespace: str) -> None:
-    """It is its owner's."""
+    """Its owner closes it."""
     client = server_world.client(client_name=namespace)
     otp = server_world.otp(redis=client)
     use(otp)
@@ -189,7 +188,7 @@ def test_a_borrowed_client_is_never_closed(server_world: Rig, namespace: str) ->
 
 
 def test_with_closes(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The block gives the object itself, and leaving it closes it."""
+    """The block receives the object itself, and its end closes it."""
     closed: list[Any] = []
     shell = memory_rig.shell
 
@@ -219,7 +218,7 @@ def test_with_closes(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_memory_is_a_store_of_its_own_each_time(memory_rig: Rig) -> None:
-    """Two OTPs from memory:// share nothing."""
+    """Two OTPs with `memory://` share nothing."""
     one, two = memory_rig.otp(redis=MEMORY), memory_rig.otp(redis=MEMORY)
     one.issue(PHONE)
     assert two.status(PHONE) is None
@@ -227,7 +226,7 @@ def test_memory_is_a_store_of_its_own_each_time(memory_rig: Rig) -> None:
 
 
 def test_refused_credentials_are_a_configuration_error(server_world: Rig) -> None:
-    """Waiting would not help: an operator must mend the URL; the password is not shown."""
+    """A retry would not help: an operator must correct the URL. The error does not show the password."""
     otp = server_world.otp(redis=server_world.store_url.replace("unix://", "unix://nobody:hunter22@"))
     with pytest.raises(ConfigurationError, match="credentials") as refused:
         otp.issue(PHONE)

@@ -1,4 +1,4 @@
-"""What a store's URL may say: redis-py's options in every scheme; anything else is refused when an OTP is built."""
+"""A store's URL may have redis-py's options in every scheme. Building an OTP refuses any other option."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ OWN = ["max_connections=5", "retry_on_timeout=yes", "retry_on_error=x", "decode_
 
 
 def unread(url: str) -> str:
-    """Return why a URL is refused by what both shells read it with when one is built."""
+    """Return the error of the functions that both shells parse a URL with."""
     return _refusal(read_url, url)
 
 
 def refusal(rig: Rig, url: str) -> str:
-    """Same as `unread`, but of a shell; never at the first visitor's call."""
+    """Same as `unread`, but of a shell. The error never waits for the first visitor's call."""
     return _refusal(lambda url: rig.build(redis=url), url)
 
 
@@ -76,7 +76,7 @@ def _refusal(read: Callable[[str], object], url: str) -> str:
 @pytest.mark.parametrize("url", [MEMORY, *PLAIN, *TLS])
 @pytest.mark.parametrize("option", ["nonsense=1", "nonsense", "host=other", "encoding=latin-1", "retry=3", *OWN])
 def test_an_unknown_option_is_refused_by_name(url: str, option: str) -> None:
-    """Also one that redis-py knows, and that would lift a bound of otpkit's."""
+    """This includes options that redis-py knows and that would remove a limit of otpkit."""
     assert f"option {option.partition('=')[0]} " in unread(f"{url}?{option}")
 
 
@@ -133,13 +133,13 @@ def test_what_does_not_fit_the_scheme_is_refused(memory_rig: Rig, url: str, name
     ],
 )
 def test_no_refusal_shows_a_password(memory_rig: Rig, url: str) -> None:
-    """Not even one whose special characters were not encoded."""
+    """This includes passwords whose special characters were not encoded."""
     assert PASSWORD not in refusal(memory_rig, url)
 
 
 @pytest.mark.parametrize("name", GOOD | GOOD_TLS)
 def test_options_reach_the_connection_in_every_scheme(memory_rig: Rig, name: str) -> None:
-    """As redis-py itself reads them."""
+    """The connection has the value that redis-py itself would use."""
     value = (GOOD | GOOD_TLS)[name]
     for url in TLS if name in GOOD_TLS else (*PLAIN, *TLS):
         pair = f"&ssl_certfile={PEM}" if name == "ssl_keyfile" else ""
@@ -150,7 +150,7 @@ def test_options_reach_the_connection_in_every_scheme(memory_rig: Rig, name: str
 
 
 def test_redis_pys_own_table_is_covered() -> None:
-    """What a later redis-py adds is allowed at once; what breaks a bound is refused."""
+    """Options of a later redis-py are allowed at once. Options that remove a limit are refused."""
     for name in set(URL_QUERY_ARGUMENT_PARSERS) - {option.partition("=")[0] for option in OWN}:
         value = {"ssl_min_version": "771", "protocol": "2"}.get(name, "1")
         value = "VERIFY_X509_STRICT" if "verify_flags" in name else value
@@ -161,7 +161,7 @@ def test_redis_pys_own_table_is_covered() -> None:
     "url", ["redis+sentinel://bob:p%40w@h/otp?", "redis+sentinel://h/otp?username=bob&password=p%40w&"]
 )
 def test_sentinels_have_credentials_of_their_own(url: str) -> None:
-    """The primary's are never shown to them."""
+    """The sentinels never receive the primary's credentials."""
     address = read_url(f"{url}sentinel_username=eve&sentinel_password=q%2F%2B")
     assert (address.options["username"], address.options["password"]) == ("bob", "p@w")
     assert address.sentinel_options == {"username": "eve", "password": "q/+"}
@@ -170,7 +170,7 @@ def test_sentinels_have_credentials_of_their_own(url: str) -> None:
 
 
 def test_replicas_need_a_store_that_has_some(memory_rig: Rig) -> None:
-    """Which an embedded store, a client of another class and one of a single connection never have."""
+    """An embedded store, a client of another class and a client of a single connection have none."""
     real: Any = redis.asyncio.Redis if memory_rig.is_async else redis.Redis
     fake: Any = fakeredis.FakeAsyncRedis if memory_rig.is_async else fakeredis.FakeRedis
     own = type("Own", (real,), {})

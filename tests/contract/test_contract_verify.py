@@ -1,4 +1,4 @@
-"""Verify: one step, a right code is used up, a wrong one counted."""
+"""Verify is one step: a right code is consumed, and a wrong one is counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from otpkit import ExpiredCodeError, MalformedCodeError, OTPError, PhoneError, P
 
 
 def test_a_proof_says_whose_phone_for_what_and_until_when(rig: Rig, otp: Any) -> None:
-    """It is truthy, in E.164, and lives five minutes from the verification."""
+    """It is truthy, has the phone in E.164, and lives five minutes from the verification."""
     otp.issue("138 0013 8000", "login")
     rig.advance(100)
     proof = otp.verify("86-13800138000", rig.outbox[-1].code, "login")
@@ -24,7 +24,7 @@ def test_a_proof_says_whose_phone_for_what_and_until_when(rig: Rig, otp: Any) ->
 
 
 def test_a_code_is_used_up(rig: Rig, otp: Any) -> None:
-    """The second time there is no challenge, as if there never had been."""
+    """The second verification finds no challenge, as if none had existed."""
     otp.issue(PHONE)
     code = rig.outbox[-1].code
     otp.verify(PHONE, code)
@@ -37,7 +37,7 @@ def test_a_code_is_used_up(rig: Rig, otp: Any) -> None:
     ("purpose", "bind"), [("login", "session"), ("signup", "another"), ("signup", ""), ("signupsession", "")]
 )
 def test_a_code_is_worth_nothing_for_another_purpose_or_bind(rig: Rig, otp: Any, purpose: str, bind: str) -> None:
-    """And trying it there costs the challenge nothing."""
+    """The attempt does not count against the challenge."""
     otp.issue(PHONE, "signup", bind="session")
     code = rig.outbox[-1].code
     with pytest.raises(ExpiredCodeError):
@@ -47,7 +47,7 @@ def test_a_code_is_worth_nothing_for_another_purpose_or_bind(rig: Rig, otp: Any,
 
 
 def test_a_code_of_one_phone_is_worth_nothing_on_another(rig: Rig, otp: Any) -> None:
-    """Both have a live challenge; each takes its own code alone."""
+    """Both phones have a live challenge, and each accepts only its own code."""
     otp.issue(PHONE)
     otp.issue(OTHER_PHONE)
     one, other = (message.code for message in list(rig.outbox))
@@ -59,7 +59,7 @@ def test_a_code_of_one_phone_is_worth_nothing_on_another(rig: Rig, otp: Any) -> 
 
 
 def test_wrong_codes_count_down_and_burn_the_challenge(rig: Rig, otp: Any) -> None:
-    """After the fifth the right one is worth nothing, and a fresh one has a code and attempts of its own."""
+    """After the fifth wrong code, the right one is refused. A fresh challenge has a new code and all attempts."""
     first = otp.issue(PHONE)
     code = rig.outbox[-1].code
     for left, typed in zip((4, 3, 2, 1, 0), other_codes(code, 5), strict=True):
@@ -77,7 +77,7 @@ def test_wrong_codes_count_down_and_burn_the_challenge(rig: Rig, otp: Any) -> No
 
 
 def test_three_wrong_beside_a_right_one(rig: Rig, otp: Any) -> None:
-    """The right one passes."""
+    """The right code is accepted after three wrong ones."""
     otp.issue(PHONE)
     code = rig.outbox[-1].code
     for typed in other_codes(code, 3):
@@ -100,7 +100,7 @@ def test_a_challenge_takes_as_many_wrong_codes_as_the_policy_says(rig: Rig, atte
 
 
 def test_a_burnt_challenge_leaves_the_others_alone(rig: Rig) -> None:
-    """Whoever burns the open one does not burn the one with a secret bind."""
+    """Wrong codes for a challenge without a bind do not end the challenge with a secret bind."""
     otp = rig.otp(policy=Policy(sends="5/hour", attempts=1))
     otp.issue(PHONE)
     otp.issue(PHONE, bind="secret")
@@ -112,7 +112,7 @@ def test_a_burnt_challenge_leaves_the_others_alone(rig: Rig) -> None:
 
 
 def test_a_code_lives_until_its_end_and_no_longer(rig: Rig, otp: Any) -> None:
-    """A millisecond before it verifies, at the end it does not."""
+    """It verifies a millisecond before its end, and not at its end."""
     otp.issue(PHONE)
     otp.issue(OTHER_PHONE)
     rig.advance(299.999)
@@ -124,7 +124,7 @@ def test_a_code_lives_until_its_end_and_no_longer(rig: Rig, otp: Any) -> None:
 
 
 def test_never_issued_expired_used_revoked_and_burnt_are_all_the_same(rig: Rig) -> None:
-    """Whoever guesses learns nothing from the error."""
+    """The error reveals nothing to a person who guesses."""
     otp = rig.otp(policy=Policy(attempts=1))
     phones = [f"+861390013900{i}" for i in range(5)]
     for phone in phones[1:]:
@@ -134,7 +134,7 @@ def test_never_issued_expired_used_revoked_and_burnt_are_all_the_same(rig: Rig) 
     otp.revoke(phones[3])
     with pytest.raises(WrongCodeError):
         otp.verify(phones[4], wrong(codes[4]))
-    rig.advance(300)  # the end of phones[1]
+    rig.advance(300)  # phones[1] expires.
     told = set()
     for phone, code in zip(phones, codes, strict=True):
         with pytest.raises(OTPError) as gone:
@@ -145,7 +145,7 @@ def test_never_issued_expired_used_revoked_and_burnt_are_all_the_same(rig: Rig) 
 
 @pytest.mark.parametrize("typed", ["{0}", " {0} ", "{1}-{2}", "{1} {2}", "- {1} - {2} -"])
 def test_blanks_and_hyphens_are_dropped(rig: Rig, otp: Any, typed: str) -> None:
-    """As people type codes."""
+    """People type codes with them."""
     otp.issue(PHONE)
     code = rig.outbox[-1].code
     assert otp.verify(PHONE, typed.format(code, code[:3], code[3:]))
@@ -155,7 +155,7 @@ def test_blanks_and_hyphens_are_dropped(rig: Rig, otp: Any, typed: str) -> None:
     "typed", ["", "12345", "1234567", "12345a", "１２３４５６", "123\u00a0456", 123456, None, b"123456"]
 )
 def test_what_is_no_code_goes_no_further(rig: Rig, typed: Any) -> None:
-    """The store is not asked, and no attempt is spent."""
+    """The store is not called, and no attempt is counted."""
     client = rig.client(wrap=rig.breakable)
     otp = rig.otp(redis=client)
     otp.issue(PHONE)
@@ -168,14 +168,14 @@ def test_what_is_no_code_goes_no_further(rig: Rig, typed: Any) -> None:
 
 
 def test_what_is_no_phone_is_told_first(rig: Rig, otp: Any) -> None:
-    """As in issue."""
+    """An invalid phone is reported before an invalid code. `issue` checks the phone first too."""
     with pytest.raises(PhoneError):
         otp.verify("12345", "123456")
     assert rig.stored() == []
 
 
 def test_all_lengths_verify(rig: Rig) -> None:
-    """From six digits to ten, leading zeros kept."""
+    """Codes have six to ten digits, and leading zeros are kept."""
     for length in range(6, 11):
         otp = rig.otp(policy=Policy(code_length=length, sends="32/day"))
         otp.issue(PHONE)

@@ -1,4 +1,4 @@
-"""Two versions share a store while they are deployed: what a later one writes, this one skips and keeps."""
+"""Two versions share a store during a deployment: this one skips and keeps fields that a later one writes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from support.rig import PHONE, VISITOR, Rig
 from otpkit import Policy, UsedTokenError, WrongCodeError
 from otpkit.errors import ExpiredCodeError, OTPError
 
-FUTURE = b"\xff" * 6  # of a time, as known kinds begin with one
+FUTURE = b"\xff" * 6  # The bytes of a time, because known kinds of fields begin with one.
 UNKNOWN = {
     b"": b"an empty name",
     b"x": b"",
     b"x" + bytes(16): b"1",
     b"X" + bytes(16): FUTURE + bytes(40),
     b"\xff": FUTURE,
-    b"s": FUTURE,  # of a known letter, yet no send
+    b"s": FUTURE,  # A known letter whose value is not a send.
     b"settings": FUTURE + bytes(30),
     b"s" + bytes(16): b"short",
     b"c" + b"\1" * 8: b"short",
@@ -29,7 +29,7 @@ UNKNOWN = {
 
 
 def use(otp: object, rig: Rig, log: list[object]) -> None:
-    """Make every call, and log what each gives."""
+    """Make every call, and record each result."""
 
     def call(name: str, *args: object, **options: object) -> object:
         try:
@@ -61,7 +61,7 @@ def use(otp: object, rig: Rig, log: list[object]) -> None:
 
 
 def test_fields_of_an_unknown_kind_change_nothing(rig: Rig) -> None:
-    """Short, long, without a name, or as if they began with a time in the future; and none is ever written."""
+    """The fields are short, long, unnamed, or begin with bytes of a future time. This version never writes one."""
     expected: list[object] = []
     use(rig.otp(namespace=f"{rig.namespace}.plain"), rig, expected)
     otp = rig.otp()
@@ -78,7 +78,7 @@ def test_fields_of_an_unknown_kind_change_nothing(rig: Rig) -> None:
 
 
 def test_longer_values_of_known_kinds_mean_the_same(rig: Rig) -> None:
-    """A later version may append to them; what is appended stays where the value is written again."""
+    """A later version may append to them. The appended bytes stay when the value is written again."""
     otp = rig.otp(policy=Policy(sends="32/day"))
     tail = b"appended"
 

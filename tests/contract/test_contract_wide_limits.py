@@ -1,4 +1,4 @@
-"""The limits wider than a phone (IP addresses, regions, all sends), on one server and, a trip more, on a cluster."""
+"""The limits of IP addresses, regions and all sends, on one server and, with one more round trip, on a cluster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from otpkit.store.aio import AsyncStore
 from otpkit.store.sync import SyncStore
 
 NEXT = [f"+861390013{i:04d}" for i in range(200)]
-"""Phones, a fresh one for each send, so that no phone's own limit is met."""
+"""Phones. Each send uses a fresh one, so that no phone's own limit applies."""
 
 
 @pytest.fixture(params=["one server", "cluster"])
@@ -33,7 +33,7 @@ def rig(
     namespace: str,
     loop_thread: LoopThread,
 ) -> Iterator[Rig]:
-    """Give a rig whose wider limits are charged by the phone's script, or one by one as on a cluster."""
+    """Yield a rig whose wide limits are charged in the phone's script, or one by one as on a cluster."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "cluster":
             for store in (SyncStore, AsyncStore):
@@ -51,7 +51,7 @@ def refusal(call: Any, *args: Any, **kwargs: Any) -> RateLimitError:
 
 
 def test_an_address_may_send_so_many_an_hour(rig: Rig) -> None:
-    """Over all phones; waiting as told is enough, and the hour is one of UTC."""
+    """The limit counts over all phones. Waiting for `retry_after` is enough, and hours begin by UTC."""
     otp = rig.otp(policy=Policy(ip_sends="3/hour"))
     rig.advance(600)
     for phone in NEXT[:3]:
@@ -68,7 +68,7 @@ def test_an_address_may_send_so_many_an_hour(rig: Rig) -> None:
 
 
 def test_an_ipv6_network_is_one_visitor_with_a_fifth(rig: Rig) -> None:
-    """A /64 shares one count, and the next /64 has its own."""
+    """A /64 shares one count. The next /64 has its own."""
     otp = rig.otp(policy=Policy(ip_sends="10/hour", ip_failures="5/hour"))
     otp.issue(NEXT[0], ip="2001:db8:1:2::1")
     otp.issue(NEXT[1], ip="2001:db8:1:2:ffff::2")
@@ -80,14 +80,14 @@ def test_an_ipv6_network_is_one_visitor_with_a_fifth(rig: Rig) -> None:
 
 
 def test_a_share_is_never_less_than_one(rig: Rig) -> None:
-    """A fifth of three is one, not none."""
+    """A fifth of three is rounded up to one."""
     otp = rig.otp(policy=Policy(ip_sends="3/hour"))
     otp.issue(NEXT[0], ip="2001:db8::1")
     assert refusal(otp.issue, NEXT[1], ip="2001:db8::2").scope == "ip"
 
 
 def test_the_default_shares_are_20_and_30(rig: Rig) -> None:
-    """100 and 150 an hour for an IPv4 address, a fifth for an IPv6 /64."""
+    """An IPv4 address has 100 and 150 an hour. An IPv6 /64 has a fifth."""
     otp = rig.otp()
     for phone in NEXT[:20]:
         otp.issue(phone, ip="2001:db8::1")
@@ -99,7 +99,7 @@ def test_the_default_shares_are_20_and_30(rig: Rig) -> None:
 
 
 def test_an_ipv4_address_mapped_into_ipv6_is_that_address(rig: Rig) -> None:
-    """It has the whole share, and one count with its plain spelling."""
+    """It has the whole share, and the same count as its plain form."""
     otp = rig.otp(policy=Policy(ip_sends="2/hour"))
     otp.issue(NEXT[0], ip=VISITOR)
     otp.issue(NEXT[1], ip=f"::ffff:{VISITOR}")
@@ -122,7 +122,7 @@ def test_an_ipv4_address_mapped_into_ipv6_is_that_address(rig: Rig) -> None:
     ],
 )
 def test_a_proxys_address_is_not_counted_and_an_event_says_so(rig: Rig, ip: str) -> None:
-    """Counting it would lock the whole site."""
+    """A count for the proxy would block the whole site."""
     otp = rig.heard(policy=Policy(ip_sends="1/hour", ip_failures="1/hour"))
     for phone in NEXT[:3]:
         otp.issue(phone, ip=ip)
@@ -134,7 +134,7 @@ def test_a_proxys_address_is_not_counted_and_an_event_says_so(rig: Rig, ip: str)
 
 
 def test_a_visitors_address_raises_no_such_event(rig: Rig) -> None:
-    """Nor does no address at all."""
+    """A call without an address raises none either."""
     otp = rig.heard()
     otp.issue(NEXT[0], ip=VISITOR)
     otp.issue(NEXT[1])
@@ -142,7 +142,10 @@ def test_a_visitors_address_raises_no_such_event(rig: Rig) -> None:
 
 
 def test_an_address_may_guess_so_often(rig: Rig) -> None:
-    """Wrong codes and guesses where none is count; a right code, a malformed one and the limit's own refusal don't."""
+    """Wrong codes and guesses without a challenge count.
+
+    Right codes, malformed codes and refusals by the limit don't.
+    """
     otp = rig.otp(policy=Policy(ip_failures="3/hour"))
     for phone in NEXT[:5]:
         otp.issue(phone)
@@ -166,7 +169,7 @@ def test_an_address_may_guess_so_often(rig: Rig) -> None:
 
 
 def test_a_region_and_all_sends_have_utc_days(rig: Rig) -> None:
-    """What an SMS bill may come to: refused until midnight, whatever the phone and the address."""
+    """This limits an SMS bill: sends are refused until midnight, for any phone and address."""
     rig.advance(80_000)
     otp = rig.otp(policy=Policy(region_sends={"CN": "2/day"}, total_sends="3/day", regions={"CN", "HK"}))
     otp.issue(NEXT[0])
@@ -183,7 +186,7 @@ def test_a_region_and_all_sends_have_utc_days(rig: Rig) -> None:
 
 
 def test_several_rates_of_one_limit_all_hold(rig: Rig) -> None:
-    """The minute's and the hour's are counted beside each other."""
+    """The minute's and the hour's rates are counted separately."""
     otp = rig.otp(policy=Policy(total_sends="1/minute, 2/hour"))
     otp.issue(NEXT[0])
     error = refusal(otp.issue, NEXT[1])
@@ -196,7 +199,7 @@ def test_several_rates_of_one_limit_all_hold(rig: Rig) -> None:
 
 @pytest.mark.parametrize("scope", ["phone", "ip", "region", "total"])
 def test_when_one_limit_refuses_none_is_charged(rig: Rig, scope: str) -> None:
-    """After as many refusals as one likes, the others have all that they had."""
+    """After any number of refusals, the other limits are unchanged."""
     rates = {"phone": 3, "ip": 3, "region": 3, "total": 3} | {scope: 1}
     policy = Policy(
         sends=f"{rates['phone']}/day",
@@ -226,7 +229,10 @@ RETURNED = {
 
 @pytest.mark.parametrize("category", RETURNED)
 def test_what_a_rejection_gives_back_depends_on_whose_fault_it_was(rig: Rig, category: Any) -> None:
-    """All, save the phone's and the address's after a bad number, and save everything where the carrier counted it."""
+    """Most rejections refund all limits.
+
+    A bad number stays charged to the phone and the address; a carrier's limit to all.
+    """
     policy = Policy(sends="1/day", ip_sends="1/day", region_sends={"CN": "1/day"}, total_sends="1/day")
     otp = rig.otp(policy=policy)
     rig.outbox.reject_next(GatewayRejectedError("asked", gateway="outbox", category=category))
@@ -247,7 +253,7 @@ def test_what_a_rejection_gives_back_depends_on_whose_fault_it_was(rig: Rig, cat
 
 
 def test_a_rejection_after_the_window_gives_nothing_to_the_next_one(rig: Rig) -> None:
-    """What was taken before midnight is not credited to the new day."""
+    """A charge from before midnight is not refunded to the new day."""
     policy = Policy(total_sends="2/day")
     otp = rig.otp(policy=policy)
     rig.advance(86400 - 5)
@@ -264,7 +270,7 @@ def test_a_rejection_after_the_window_gives_nothing_to_the_next_one(rig: Rig) ->
 
 
 def test_a_key_finds_its_send_before_any_limit_is_looked_at(rig: Rig) -> None:
-    """A form that is sent twice gets its answer, whatever the address or the site has used up meanwhile."""
+    """A form that is sent twice gets its answer even if the address or the site is over its limit by then."""
     otp = rig.otp(policy=Policy(ip_sends="1/hour", total_sends="1/hour"))
     first = otp.issue(PHONE, ip=VISITOR, idempotency_key="form 1")
     again = otp.issue(PHONE, ip=VISITOR, idempotency_key="form 1")
@@ -273,7 +279,7 @@ def test_a_key_finds_its_send_before_any_limit_is_looked_at(rig: Rig) -> None:
 
 
 def test_a_form_that_is_verified_twice_gets_its_answer_twice(rig: Rig) -> None:
-    """Even where the address has used up its failures meanwhile."""
+    """This holds even if the address has used up its failures by then."""
     otp = rig.otp(policy=Policy(ip_failures="2/hour"))
     otp.issue(PHONE)
     code = rig.outbox[-1].code
@@ -290,7 +296,7 @@ def test_a_form_that_is_verified_twice_gets_its_answer_twice(rig: Rig) -> None:
 
 
 def test_the_rate_that_is_used_up_is_told(rig: Rig) -> None:
-    """Whose scope it is, and of its rates the one that takes longest; the developer reads it too."""
+    """The error has the scope and the rate with the longest wait. Its text names them for the developer."""
     limits = {
         "ip": Policy(sends="9/day", ip_sends="1/10 minutes, 5/day"),
         "region": Policy(sends="9/day", region_sends={"CN": "1/10 minutes, 5/day"}),
@@ -306,7 +312,7 @@ def test_the_rate_that_is_used_up_is_told(rig: Rig) -> None:
 
 
 def test_of_several_limits_the_one_that_takes_longest_is_told_with_its_rate(rig: Rig) -> None:
-    """The phone's, the address's, the region's and all sends' used up at once."""
+    """The limits of the phone, the address, the region and all sends are used up together."""
     rates = {"ip_sends": "1/hour", "region_sends": {"CN": "1/minute"}, "total_sends": "1/minute"}
     otp = rig.otp(policy=Policy(sends="1/minute", **rates))
     otp.issue(PHONE, ip=VISITOR)
@@ -320,7 +326,7 @@ def test_of_several_limits_the_one_that_takes_longest_is_told_with_its_rate(rig:
 
 
 def test_of_an_addresss_and_a_phones_wrong_codes_the_longer_wait_is_told(rig: Rig) -> None:
-    """Whichever it is, and neither call is charged to the address."""
+    """Neither call is charged to the address."""
     for ip_failures, failures, scope, rate in (
         ("2/hour", "2/10 minutes", "ip", Rate(2, 3600)),
         ("2/minute", "2/10 minutes", "failures", Rate(2, 600)),
@@ -338,7 +344,7 @@ def test_of_an_addresss_and_a_phones_wrong_codes_the_longer_wait_is_told(rig: Ri
 
 
 def test_of_a_windows_rates_the_longest_wait_is_told_until_the_end(rig: Rig) -> None:
-    """A window in UTC may end before a shorter one's wait would: it is the wait that counts, not the length."""
+    """A window by UTC may end before the wait of a shorter one does. The wait decides, not the length of the window."""
     rig.advance(86400 - 100)
     otp = rig.otp(policy=Policy(sends="9/day", total_sends="1/hour, 1/7 minutes"))
     otp.issue(NEXT[0])
@@ -351,7 +357,7 @@ def test_of_a_windows_rates_the_longest_wait_is_told_until_the_end(rig: Rig) -> 
 
 
 def test_a_network_is_told_its_share_of_guesses_and_of_sends(rig: Rig) -> None:
-    """A /64 has a fifth, and is told that; an IPv4 address the whole."""
+    """A /64 has a fifth, and its errors show that. An IPv4 address has the whole."""
     otp = rig.otp(policy=Policy(ip_sends="5/hour", ip_failures="5/day"))
     otp.issue(NEXT[0], ip="2001:db8::1")
     assert refusal(otp.issue, NEXT[1], ip="2001:db8::2").rate == Rate(1, 3600)
@@ -366,7 +372,7 @@ def test_a_network_is_told_its_share_of_guesses_and_of_sends(rig: Rig) -> None:
 
 
 def test_a_gateways_limit_has_no_rate(rig: Rig) -> None:
-    """It does not tell."""
+    """The gateway does not report one."""
     rig.outbox.reject_next(GatewayRejectedError("asked", gateway="outbox", category="rate_limit"))
     error = refusal(rig.otp().issue, PHONE)
     assert (error.scope, error.rate) == ("gateway", None)

@@ -14,7 +14,7 @@ PAGES = sorted(
     if path.name != "CHANGELOG.md" and "_build" not in path.parts
 )
 
-# Each block that is not run as it stands, by its page and its first line, and why. "" stands for every page.
+# The blocks that are not run unchanged, by page and first line, with the reason. "" stands for every page.
 _INSTALLS = "it installs packages; test_doc_commands.py does so once, in a clone"
 _BUILT = "it needs the extra docs; `nox -s docs` runs it"
 NOT_RUN = {
@@ -45,7 +45,7 @@ NOT_RUN = {
     ("", "pip install django-allauth"): _INSTALLS,
     ("docs/operating/proxies.md", "location / {"): "it is for nginx, which the tests do not start",
 }
-NOT_CODE = {"mermaid", "text"}  # A picture; and what the block before it prints, which is compared there.
+NOT_CODE = {"mermaid", "text"}  # A picture, and the output of the block before it, which is compared there.
 
 _FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$(?:\n*^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ([\w./-]+\.(?:py|toml|html|conf))(: add .*|：加在末尾)?\n")
@@ -53,7 +53,7 @@ _FILE = re.compile(r"# ([\w./-]+\.(?:py|toml|html|conf))(: add .*|：加在末�
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a page: its language, its text, and what it must print, None where the page does not show it."""
+    """A block of a page: its language, its text, and its expected output (None if the page does not show it)."""
 
     page: str
     line: int
@@ -63,19 +63,19 @@ class Block:
 
     @property
     def file(self) -> str:
-        """The file that a reader keeps the block in, named by its first line; "" for one that is run at once."""
+        """The file that a reader saves the block in, named by its first line; "" for a block that is run at once."""
         found = _FILE.match(self.text)
         return found[1] if found else ""
 
     @property
     def is_added(self) -> bool:
-        """Whether it goes to the end of a file that exists."""
+        """Whether the block is appended to an existing file."""
         found = _FILE.match(self.text)
         return bool(found and found[2])
 
     @property
     def reason(self) -> str:
-        """Why the block is not run; "" for one that is."""
+        """The reason why the block is not run; "" for one that is."""
         first = self.text.partition("\n")[0]
         return NOT_RUN.get((self.page, first)) or NOT_RUN.get(("", first)) or ""
 
@@ -84,7 +84,7 @@ class Block:
 
 
 def blocks_of(page: str) -> list[Block]:
-    """Return the blocks of a page in their order; Sphinx's directives are no blocks."""
+    """Return the blocks of a page in their order, without Sphinx's directives."""
     return list(_blocks(page, (ROOT / page).read_text(encoding="utf-8")))
 
 

@@ -1,4 +1,4 @@
-"""A reader of a page: runs its blocks in their order, in one folder, with what the shell exported before."""
+"""A reader of a page, who runs its blocks in order, in one folder, with the shell's earlier exports."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from support.servers import unavailable
 from otpkit.sandbox import Sandbox, running
 
 BIN = Path(sys.executable).parent
-# A last line that serves until Ctrl-C.
+# The last line of a block that serves until Ctrl-C.
 SERVES = re.compile(
     r"otpkit (sandbox|demo|serve)\b|flask --app|uvicorn|python manage\.py runserver|python with_\w+\.py$"
 )
 _SECONDS_LEFT = re.compile(r'"(expires_in|resend_in)":[0-9]+')
-STARTS_IN = 60.0  # seconds
+STARTS_IN = 60.0  # Seconds.
 RUNS_IN = 120.0
 
 
 @dataclass
 class Reader:
-    """`folder` is where the reader works, `env` the shell's environment, `inbox` the URL of the local gateway.
+    """The state of a reader: `folder` for their files, `env` of their shell, `inbox` as the URL of the local gateway.
 
-    What a reader replaces is replaced: addresses of servers, and the placeholders of keys.
+    Like a reader, it replaces the addresses of servers and the placeholders of keys.
     """
 
     folder: Path
@@ -50,7 +50,7 @@ class Reader:
     server: subprocess.Popen[str] | None = field(default=None, repr=False)
 
     def run(self, block: Block) -> None:
-        """Run one block, or save it where it is a file."""
+        """Run one block, or save it if it is a file."""
         text = self.replaced(block.text)
         if block.file:
             self._save(block, text)
@@ -66,7 +66,7 @@ class Reader:
             raise AssertionError(f"{block}: nothing runs a block of {block.language!r}; give a reason in NOT_RUN.")
 
     def replaced(self, text: str) -> str:
-        """Return a text with this machine's servers and the local gateway's keys in it."""
+        """Return a text with the addresses of this machine's servers and the local gateway's keys."""
         changes = {
             "redis://localhost:6379/0": self.redis_url,
             "http://127.0.0.1:8025": self.inbox,
@@ -92,17 +92,17 @@ class Reader:
 
     @property
     def url(self) -> str:
-        """Where the page's server listens."""
+        """The address of the page's server."""
         return f"http://127.0.0.1:{self.port}"
 
     def stop(self) -> None:
-        """End the page's server and all that it started."""
+        """Stop the page's server and all its children."""
         if self.server is None:
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.server.pid, signal.SIGTERM)  # A test that runs in the background may ignore SIGINT.
         try:
-            print(self.server.communicate(timeout=20)[0])  # Pytest shows it where the test fails.
+            print(self.server.communicate(timeout=20)[0])  # Pytest shows it if the test fails.
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.server.pid, signal.SIGKILL)
@@ -165,11 +165,11 @@ class Reader:
             timeout=RUNS_IN,
             check=False,
         )
-        assert done.returncode == 0, f"{block} ends with {done.returncode}:\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{block} exits with {done.returncode}:\n{done.stdout}{done.stderr}"
         if block.output is not None:
             wanted = ".*?".join(map(re.escape, stripped(self.replaced(block.output)).split("…")))
             said = stripped(done.stdout)
-            assert re.fullmatch(wanted, said, re.DOTALL), f"{block} prints:\n{said}\nand not:\n{block.output}"
+            assert re.fullmatch(wanted, said, re.DOTALL), f"{block} prints:\n{said}\ninstead of:\n{block.output}"
 
     def _environment(self) -> dict[str, str]:
         ports = dict.fromkeys(("PORT", "FLASK_RUN_PORT", "UVICORN_PORT", "LITESTAR_PORT"), str(self.port))
@@ -178,7 +178,7 @@ class Reader:
 
 @contextlib.contextmanager
 def reading(folder: Path, redis_url: str, namespace: str) -> Iterator[Reader]:
-    """Give a reader in a folder, with a local gateway and a namespace on a real server."""
+    """Yield a reader in a folder, with a local gateway and a namespace on a real server."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTPKIT_", "DJANGO_"))}
     with running(Sandbox(receipt_after=0)) as local:
         env: dict[str, Any] = {
@@ -200,14 +200,15 @@ def reading(folder: Path, redis_url: str, namespace: str) -> Iterator[Reader]:
 
 
 def stripped(text: str) -> str:
-    """Return a text without blanks at the ends of its lines, and with one number for seconds, which count down."""
+    """Return a text without spaces at the ends of its lines. Seconds that count down become 0."""
     return _SECONDS_LEFT.sub(r'"\1":0', "\n".join(map(str.rstrip, text.strip().splitlines())))
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on.
+    """Return a port that no process listens on.
 
-    It is below those that systems give to connections: one that waits for the server could otherwise meet itself.
+    It is below the ports that systems assign to connections. Otherwise a client that waits for the server
+    could connect to itself.
     """
     while True:
         port = random.randrange(20_000, 32_000)

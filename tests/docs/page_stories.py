@@ -1,4 +1,4 @@
-"""What a visitor does with the applications that the pages serve, by page and the line that serves."""
+"""The steps of a visitor in the applications that the pages serve, by page and the line that serves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PHONE = "+8613800138000"
 
 
 class OverHttp(RequestsCookieJar):
-    """Sends cookies that are for HTTPS alone by HTTP too."""
+    """Sends HTTPS-only cookies over HTTP too."""
 
     def set_cookie(self, cookie: Any, *args: Any, **kwargs: Any) -> Any:
         cookie.secure = False
@@ -25,7 +25,7 @@ class OverHttp(RequestsCookieJar):
 
 
 class FreshConnections(HTTPAdapter):
-    """Makes a connection for each request: a server may close a kept one at any time."""
+    """Opens a connection for each request: a server may close a kept one at any time."""
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         self.poolmanager.clear()
@@ -42,7 +42,7 @@ def browser() -> requests.Session:
 
 
 def through_forms(reader: Reader, session: requests.Session, path: str) -> FormVisitor:
-    """Go through the two forms at a path, to the page that they lead to."""
+    """Go through the two forms at a path, to the page after them."""
     erase(reader)  # A number gets one message a minute.
     visitor = FormVisitor(f"{reader.url}{path}", session)
     visitor.url = visitor.look().url  # Django adds a slash.
@@ -54,7 +54,7 @@ def through_forms(reader: Reader, session: requests.Session, path: str) -> FormV
 
 
 def sign_up(reader: Reader) -> None:
-    """Sign up: the account is made once; without a proof there is a way back to the phone's form."""
+    """Sign up: the account is created once, and a visitor without a proof gets a link to the phone's form."""
     with browser() as session:
         visitor = through_forms(reader, session, "/signup")
         assert visitor.url.startswith(f"{reader.url}/account"), visitor.page.text[-3000:]
@@ -70,7 +70,7 @@ def sign_up(reader: Reader) -> None:
 
 
 def sign_up_and_log_in(reader: Reader) -> None:
-    """Sign up, and log in by the same number in another browser."""
+    """Sign up, and log in with the same number in another browser."""
     sign_up(reader)
     with browser() as session:
         visitor = through_forms(reader, session, "/login")
@@ -78,7 +78,7 @@ def sign_up_and_log_in(reader: Reader) -> None:
 
 
 def erase(reader: Reader) -> None:
-    """Remove what is kept of the phone."""
+    """Remove the stored data of the phone."""
     names = {"REDIS_URL": "redis", "SECRET": "secret", "NAMESPACE": "namespace"}
     given: dict[str, Any] = {argument: reader.env[f"OTPKIT_{name}"] for name, argument in names.items()}
     with OTP(gateway=print, template=Template("SMS_1", "otpkit"), **given) as otp:
@@ -100,7 +100,7 @@ def sign_up_by_json(reader: Reader) -> None:
 
 
 def sign_up_for_allauth(reader: Reader) -> None:
-    """Sign up by phone, and open a page of allauth's that is for users alone."""
+    """Sign up by phone, and open a page of allauth's that requires a login."""
     with browser() as session:
         assert "/accounts/login/" in session.get(f"{reader.url}/accounts/email/", timeout=20).url
         visitor = through_forms(reader, session, "/signup")
@@ -110,7 +110,7 @@ def sign_up_for_allauth(reader: Reader) -> None:
 
 
 def answer(reader: Reader) -> None:
-    """Ask for the first page of what is served."""
+    """Request the first page of the server."""
     assert requests.get(reader.url, timeout=20).status_code < 500
 
 

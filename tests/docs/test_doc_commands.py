@@ -1,4 +1,4 @@
-"""The commands of the README and of the start page work in a fresh clone, and what they serve stops at Ctrl-C."""
+"""The commands of the README and of the start page work in a fresh clone, and their servers stop at Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BIN = Path(sys.executable).parent
 
 
 def shell_block(page: str, mark: str) -> str:
-    """Return the block of the shell that holds `mark`."""
+    """Return the shell block that contains `mark`."""
     (found,) = [block.text for block in blocks_of(page) if block.language == "sh" and mark in block.text]
     return found
 
@@ -42,7 +42,7 @@ def in_shell(script: str, **options: Any) -> None:
 
 @pytest.mark.timeout(900)
 def test_commands_work_in_fresh_clone(tmp_path: Path) -> None:
-    """The first command, and then the others in a shell of another day and another project."""
+    """The first command runs, and then the others, in a new shell and in another project."""
     clone = tmp_path / "clone"
     ignored = shutil.ignore_patterns(
         ".venv", ".git", ".*_cache", "__pycache__", "build", "dist", "_build", "node_modules"
@@ -59,7 +59,7 @@ def test_commands_work_in_fresh_clone(tmp_path: Path) -> None:
 
 
 def test_whole_check_runs_second_command() -> None:
-    """The pipeline takes it from the README."""
+    """The pipeline reads the command from the README."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert """grep -m1 -F "pip install -e '.[test]'" README.md""" in script
     for name in ("README.md", "README.zh-CN.md"):
@@ -84,7 +84,7 @@ def test_commands_serve_and_stop_at_ctrl_c(command: str) -> None:
     try:
         assert process.stdout is not None
         printed = ""
-        wanted = 2 if "examples" in command else 1  # the inbox first, then the example itself
+        wanted = 2 if "examples" in command else 1  # First the inbox, then the example itself.
         while len(found := re.findall(r"http://127\.0\.0\.1:\d+", printed)) < wanted:
             line = process.stdout.readline()
             assert line, printed

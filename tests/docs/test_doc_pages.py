@@ -1,4 +1,4 @@
-"""Every block of the READMEs and of the documentation is run as it stands, as a reader of the page runs it."""
+"""Every block of the READMEs and of the documentation is run unchanged, as a reader of the page runs it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WITH_BLOCKS = [page for page in PAGES if blocks_of(page)]
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", WITH_BLOCKS)
 def test_blocks_of_page_run(page: str, tmp_path: Path, redis_url: str, namespace: str) -> None:
-    """In their order, in one folder; a visitor uses what the page serves."""
+    """The blocks run in their order, in one folder, and a visitor uses the servers of the page."""
     with reading(tmp_path, redis_url, namespace) as reader:
         for block in blocks_of(page):
             if block.language in NOT_CODE or block.reason:
@@ -29,20 +29,23 @@ def test_blocks_of_page_run(page: str, tmp_path: Path, redis_url: str, namespace
 
 @pytest.mark.parametrize("page", WITH_BLOCKS)
 def test_blocks_name_what_they_use(page: str) -> None:
-    """A block imports or defines all that it names; one that is added to a file may use what stands there."""
+    """A block imports or defines all names that it uses.
+
+    A block that is appended to a file may use the file's names.
+    """
     for block in blocks_of(page):
         if block.language == "python" and not block.is_added:
             assert lacking(block.text) == set(), str(block)
 
 
 def test_served_pages_have_a_visitor() -> None:
-    """A story belongs to a block that is there."""
+    """Each story belongs to an existing block."""
     lasts = {(page, block.text.strip().splitlines()[-1]) for page in PAGES for block in blocks_of(page)}
     assert set(STORIES) <= lasts
 
 
 def test_reasons_belong_to_blocks() -> None:
-    """A reason that no block has any more is removed."""
+    """A reason without a block must be removed."""
     firsts = {(block.page, block.text.partition("\n")[0]) for page in PAGES for block in blocks_of(page)}
     used = firsts | {("", first) for _, first in firsts}
     assert set(NOT_RUN) <= used
@@ -50,7 +53,7 @@ def test_reasons_belong_to_blocks() -> None:
 
 @pytest.mark.parametrize("page", WITH_BLOCKS)
 def test_saved_files_are_used(page: str) -> None:
-    """A block that is a file is run by a later block of the page."""
+    """A later block of the page runs a block that is a file."""
     blocks = blocks_of(page)
     for place, block in enumerate(blocks):
         if block.file:
@@ -64,7 +67,7 @@ def uses(later: Block, block: Block) -> bool:
 
 
 def lacking(block: str) -> set[str]:
-    """Return the names that a block reads and neither imports nor assigns nor takes as an argument."""
+    """Return the names that a block reads but neither imports, nor assigns, nor takes as an argument."""
     tree = ast.parse(block)
     has = set(dir(builtins)) | {"__file__"}
     for node in ast.walk(tree):

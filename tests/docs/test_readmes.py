@@ -1,4 +1,4 @@
-"""The READMEs are short, say the same in both languages, and lead somewhere, as do the pages."""
+"""The READMEs are short, have the same content in both languages, and their links work, as do those of the pages."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from page_blocks import PAGES, ROOT
 
 READMES = ("README.md", "README.zh-CN.md")
 ENGLISH, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in READMES)
-OWN_SECTION = "从《阿里云大鱼 API 使用文档》来"  # for readers of that document; the English one has no such section
+OWN_SECTION = (
+    "从《阿里云大鱼 API 使用文档》来"  # It is for readers of that document. The English README has no such section.
+)
 MOST_WORDS = 1200
-WORDS_OF_CHARACTERS = 0.6  # Two Chinese characters are a little more than a word.
+WORDS_OF_CHARACTERS = 0.6  # Two Chinese characters count as a little more than a word.
 
 
 def prose(text: str) -> str:
@@ -20,7 +22,7 @@ def prose(text: str) -> str:
 
 
 def blocks(text: str) -> list[str]:
-    """Return the code blocks with their languages, without comments: these are translated, as is the picture."""
+    """Return the code blocks with their languages, without comments, which are translated, and without the picture."""
     found = re.findall(r"^```(\w+\n.*?)^```", text, re.MULTILINE | re.DOTALL)
     return [re.sub(r"(^| +)# .*$", "", block, flags=re.MULTILINE) for block in found if not block.startswith("mermaid")]
 
@@ -57,7 +59,7 @@ def test_names_are_the_same_in_both_languages() -> None:
 
 @pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
 def test_links_lead_to_files_and_headings(page: str) -> None:
-    """Every link within the project, in all Markdown; Sphinx checks those between its pages once more."""
+    """This covers all links within the project, in all Markdown. Sphinx checks those between its pages again."""
     text = prose((ROOT / page).read_text(encoding="utf-8"))
     for link in re.findall(r"\]\(\s*([^)\s]+)\s*\)", text):
         if "://" in link or link.startswith("mailto:"):
@@ -70,7 +72,7 @@ def test_links_lead_to_files_and_headings(page: str) -> None:
 
 
 def headings(path: Path) -> set[str]:
-    """Return what the headings of a page are called in links, as GitHub and Sphinx have it."""
+    """Return the anchors of a page's headings, as GitHub and Sphinx form them."""
     found = re.findall(r"^#+ (.+)$", prose(path.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in found}
 

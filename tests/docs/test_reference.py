@@ -1,4 +1,4 @@
-"""What the reference lists by hand is what the code has."""
+"""The lists in the reference that are written by hand match the code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def page(name: str) -> str:
 
 
 def test_event_names_are_listed() -> None:
-    """The docstring of `Event` has them; `ip` there is an argument."""
+    """The docstring of `Event` has them. There, `ip` is an argument."""
     sentence = re.split(r"`operation`\s+is", re.split("`name`", str(Event.__doc__), maxsplit=1)[1], maxsplit=1)[0]
     names = set(re.findall(r"`([a-z_]+)`", sentence)) - {"ip"}
     table = page("events.md").partition("## Names")[2].partition("## Fields")[0]

@@ -1,4 +1,4 @@
-"""Running an example as its reader does: one command, then HTTP."""
+"""Run an example as its reader does: one command, then HTTP."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from typing import Any
 import requests
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SECONDS = 30  # that a start or an end may take
+SECONDS = 30  # Time limit of a start or an end.
 
 
 @dataclass
 class Example:
-    """A running example: `url` is its own, `inbox` that of its messages, `printed` what it has said so far."""
+    """A running example: `url` is its own, `inbox` that of its messages, `printed` its output so far."""
 
     url: str
     inbox: str
@@ -41,7 +41,7 @@ class Example:
 
 @contextlib.contextmanager
 def example(name: str, env: Mapping[str, str] | None = None) -> Iterator[Example]:
-    """Run an example on a free port for the length of the block; it must then end quietly on Ctrl-C."""
+    """Run an example on a free port during the block. Afterwards it must end quietly on Ctrl-C."""
     own = {key: value for key, value in os.environ.items() if not key.startswith("OTPKIT_")}
     with subprocess.Popen(
         [sys.executable, str(EXAMPLES / name)],

@@ -1,4 +1,4 @@
-"""examples/custom_gateway.py, as it stands: its one command, and its gateway's three outcomes over HTTP."""
+"""examples/custom_gateway.py, unchanged: its one command, and its gateway's three outcomes over HTTP."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEMPLATE = Template("text", "otpkit", body="Your code is ${code}")
 
 @contextmanager
 def carrier(answer: bytes) -> Iterator[str]:
-    """Give the URL of a server that reads one request and answers it so, or hangs up."""
+    """Yield the URL of a server that reads one request, and sends this answer or closes the connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

@@ -1,4 +1,4 @@
-"""examples/django_project, as it stands, over HTTP."""
+"""examples/django_project, unchanged, over HTTP."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def hidden(page: requests.Response) -> dict[str, str]:
 
 
 def fill(browser: requests.Session, url: str, **fields: str) -> requests.Response:
-    """Open a page, fill in its first form, send it, and go where that leads."""
+    """Open a page, fill in its first form, send it, and follow the redirect."""
     page = browser.get(url, timeout=20)
     return browser.post(page.url, hidden(page) | fields, timeout=20)
 
@@ -57,7 +57,7 @@ def test_a_person_signs_up_leaves_and_logs_in(app: Example, browser: requests.Se
     assert f"Welcome, Ada! Your number is {ADA}." in profile.text
     left = browser.post(f"{app.url}/logout/", hidden(profile), timeout=20)
     assert left.url == f"{app.url}/login/?next=/"
-    limited = fill(browser, f"{app.url}/login/", phone=ADA)  # a message a minute, whatever for
+    limited = fill(browser, f"{app.url}/login/", phone=ADA)  # The limit is one message a minute for all purposes.
     assert limited.status_code == 429
 
 
@@ -81,7 +81,7 @@ def test_a_person_logs_in(app: Example, browser: requests.Session) -> None:
     form = hidden(wrong) | {"code": app.code(FAY)}
     assert f"Welcome, Fay! Your number is {FAY}." in browser.post(wrong.url, form, timeout=20).text
     assert browser.cookies["sessionid"] != planted
-    with requests.Session() as thief:  # who had planted the session, or has seen the form since
+    with requests.Session() as thief:  # The thief planted the session, or saw the form later.
         thief.cookies.set("sessionid", planted)
         assert thief.get(app.url, timeout=20).url.startswith(f"{app.url}/login/")
         thief.cookies.set("csrftoken", browser.cookies["csrftoken"])
@@ -90,7 +90,7 @@ def test_a_person_logs_in(app: Example, browser: requests.Session) -> None:
 
 
 def test_an_sms_does_not_open_the_administrators_account(app: Example, browser: requests.Session) -> None:
-    """Neither by the login nor by the form that creates accounts, which says why."""
+    """Neither the login nor the form that creates accounts opens it. The form shows the reason."""
     phone, _ = administrator_of(app)
     refused = sign_up(app, browser, phone, "Mallory")
     assert "No account that can log in by phone has this number." in refused.text
@@ -102,7 +102,7 @@ def test_forms_sent_many_times_at_once_make_one_message_and_one_account(
     app: Example, browser: requests.Session
 ) -> None:
     def send(url: str, form: dict[str, str]) -> list[requests.Response]:
-        """Send a form eight times at once, each as the browser stood before."""
+        """Send a form eight times at once, each with the browser's earlier cookies."""
 
         def once(_: int) -> requests.Response:
             with requests.Session() as twin:
@@ -125,10 +125,10 @@ def test_forms_sent_many_times_at_once_make_one_message_and_one_account(
     assert {each.url for each in send(signup, look(signup) | {"code": app.code(BOB)})} == {account}
     pages = send(account, look(account) | {"name": "Bob"})
     assert {f"Welcome, Bob! Your number is {BOB}." in each.text for each in pages} == {True}
-    assert "Welcome, Bob" in browser.get(app.url, timeout=20).text  # in the session of the last answer too
+    assert "Welcome, Bob" in browser.get(app.url, timeout=20).text  # The session of the last answer works too.
 
 
-def test_whoever_has_no_account_is_told_so_once_the_code_is_right(app: Example, browser: requests.Session) -> None:
+def test_a_missing_account_is_reported_once_the_code_is_right(app: Example, browser: requests.Session) -> None:
     sent = fill(browser, f"{app.url}/login/", phone=DAN)
     assert sent.status_code == 200
     assert "account" not in sent.text
@@ -198,7 +198,7 @@ def test_the_administrator_unblocks_a_number_and_redis_may_go_away() -> None:
 
 
 def spend_failures(url: str) -> None:
-    """Use up what the default policy takes of wrong codes for a phone in a day."""
+    """Use up a day's wrong codes of the default policy for a phone."""
     outbox = Outbox()
     with OTP(url, outbox, Template("SMS_1", "otpkit"), SECRET, policy=Policy(sends="32/day")) as otp:
         for _ in range(4):

@@ -1,4 +1,4 @@
-"""examples/login_fastapi.py, as it stands, over HTTP."""
+"""examples/login_fastapi.py, unchanged, over HTTP."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_person_logs_in_by_the_pages(app: Example) -> None:
     planted = visitor.twin()
     assert "Hello, Ada!" in visitor.post("verify", code=app.code(ADA)).text
     assert get(app, "/me").json() == {"name": "Ada"}
-    # Whoever planted the session before has none of the login.
+    # A person who planted the session before is not logged in.
     assert planted.session.get(f"{app.url}/me", timeout=10).status_code == 401
     assert 'href="/login"' in post(app, "/logout").text
     assert get(app, "/me").status_code == 401
@@ -68,7 +68,7 @@ def test_an_application_logs_in(app: Example) -> None:
     assert wrong.status_code == 422
     assert wrong.json()["detail"] == "验证码不正确，还可以尝试 4 次。"
     proof = post(app, "/api/login/verifications", {"phone": ADA, "code": app.code(ADA)}).json()
-    assert get(app, "/me").status_code == 401  # a proof is no session
+    assert get(app, "/me").status_code == 401  # A proof is not a session.
     stolen = requests.post(f"{app.url}/api/session", headers={"Phone-Proof": proof["token"]}, timeout=10)
     assert stolen.status_code == 401
     assert post(app, "/api/session", Phone_Proof=proof["token"]).json() == {"welcome": "Ada"}
@@ -84,7 +84,7 @@ def test_a_code_is_worth_nothing_in_another_session(app: Example) -> None:
     assert post(app, "/api/login/verifications", body).status_code == 200
 
 
-def test_who_has_no_account_learns_it_with_the_code_alone(app: Example) -> None:
+def test_a_missing_account_is_revealed_only_after_the_code(app: Example) -> None:
     answers = [post(app, "/api/login/challenges", {"phone": phone}) for phone in (NOBODY, GRACE)]
     assert answers[0].json() == answers[1].json()
     proof = post(app, "/api/login/verifications", {"phone": NOBODY, "code": app.code(NOBODY)}).json()
@@ -92,8 +92,9 @@ def test_who_has_no_account_learns_it_with_the_code_alone(app: Example) -> None:
     assert get(app, "/me").status_code == 401
 
 
-def test_a_forged_cookie_is_nobodys(app: Example) -> None:
-    app.session.cookies.set("session", "eyJwaG9uZSI6ICIrODYxMzgwMDEzODAwMCJ9.Z.Z")  # {"phone": Ada's}
+def test_a_forged_cookie_logs_in_no_user(app: Example) -> None:
+    # The cookie contains {"phone": Ada's}.
+    app.session.cookies.set("session", "eyJwaG9uZSI6ICIrODYxMzgwMDEzODAwMCJ9.Z.Z")
     assert get(app, "/me").status_code == 401
 
 

@@ -1,4 +1,4 @@
-"""examples/payment.py, as it stands, over HTTP."""
+"""examples/payment.py, unchanged, over HTTP."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def app() -> Iterator[Example]:
 
 
 class Payment:
-    """A payment of a person's."""
+    """A person's payment."""
 
     def __init__(self, app: Example, who: tuple[str, str] = ADA, number: str = "") -> None:
         self.app, self.who, self.number = app, who, number or str(uuid4())
@@ -56,9 +56,9 @@ def test_a_change_of_amount_or_payee_makes_the_code_worthless(app: Example, chan
     payment.enter()
     code = app.code(ADAS_PHONE)
     changed = payment.enter(**change)
-    assert changed.status_code == 429  # a minute has not passed: no code is sent, and the payment is changed
+    assert changed.status_code == 429  # A minute has not passed, so no code is sent, but the payment is changed.
     assert payment.confirm(code).json()["code"] == "expired_code"
-    assert payment.enter().status_code == 429  # as it was when the code was asked for
+    assert payment.enter().status_code == 429  # The payment is again the one that the code was sent for.
     assert payment.confirm(code).json()["booked"] is True
 
 
@@ -77,7 +77,7 @@ def test_a_code_confirms_nothing_of_another_persons(app: Example) -> None:
     code = app.code(ADAS_PHONE)
     assert payment.confirm(code, GRACE).status_code == 404
     Payment(app, GRACE, payment.number).enter()
-    assert payment.confirm(code, GRACE).json()["code"] == "wrong_code"  # of hers
+    assert payment.confirm(code, GRACE).json()["code"] == "wrong_code"  # It is wrong for her own code.
     assert payment.confirm(code, ("ada", "byron")).status_code == 401
     assert payment.confirm(code, ("eve", "")).status_code == 401
     assert payment.confirm(code).status_code == 200

@@ -1,4 +1,4 @@
-"""examples/signup_flask.py, as it stands, over HTTP."""
+"""examples/signup_flask.py, unchanged, over HTTP."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def visitor(app: Example) -> Iterator[Person]:
 
 
 class Person(FormVisitor):
-    """Somebody who signs up."""
+    """A person who signs up."""
 
     def __init__(self, url: str, session: requests.Session, *, app: Example) -> None:
         super().__init__(url, session)
@@ -51,7 +51,7 @@ class Person(FormVisitor):
 
 
 def test_a_person_signs_up(app: Example, visitor: Person, phone: str) -> None:
-    assert visitor.session.get(app.url, timeout=10).url == visitor.url  # the way in
+    assert visitor.session.get(app.url, timeout=10).url == visitor.url  # The start page redirects to the form.
     assert visitor.post("send", phone=phone).status_code == 200
     code = app.code(phone)
     wrong = visitor.post("verify", code=other_than(code))
@@ -66,7 +66,7 @@ def test_a_person_signs_up(app: Example, visitor: Person, phone: str) -> None:
     assert [answer.status_code for answer in answers] == [200, 200]
     assert "Welcome, &lt;Ada&gt;!" in answers[1].text
     again = visitor.create(form | {"key": "another form", "name": "Eve"})
-    assert again.url == visitor.url  # to begin anew
+    assert again.url == visitor.url  # The person must start again.
 
 
 def test_a_form_sent_twice_at_once_is_one_account(app: Example, visitor: Person, phone: str) -> None:

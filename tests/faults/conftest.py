@@ -9,7 +9,7 @@ from support.servers import find_redis, find_valkey, unavailable
 
 @pytest.fixture(params=["redis", "valkey"])
 def binary(request: pytest.FixtureRequest) -> str:
-    """Give the path of each server program in turn."""
+    """Return the path of each server program in turn."""
     found = find_redis() if request.param == "redis" else find_valkey()
     if found is None:
         unavailable(f"no {request.param} server")
@@ -18,20 +18,20 @@ def binary(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def own(binary: str) -> Iterator[Mortal]:
-    """Give a server of the test's own, which it may stop, kill, fill and start again."""
+    """Yield a server that the test may stop, kill, fill and restart."""
     with Mortal(binary) as server:
         yield server
 
 
 @pytest.fixture
 def durable(binary: str) -> Iterator[Mortal]:
-    """Give a server of the test's own that has written to its disk whatever it has answered."""
+    """Yield a server of the test's own that syncs each write to its disk before it replies."""
     with Mortal(binary, "--appendonly", "yes", "--appendfsync", "always") as server:
         yield server
 
 
 @pytest.fixture(params=["sync-url", "async-url"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """Give a kind of caller with a client of otpkit's own: threads, then tasks."""
+    """Return a kind of caller with a client of otpkit: first threads, then tasks."""
     kind: str = request.param
     return kind

@@ -1,6 +1,6 @@
 """A process that is killed in the middle of `issue`: python doomed.py url namespace now kind before|after.
 
-Its gateway kills it before it has sent the message, or after; a sent message's code goes to the standard output.
+Its gateway kills it before or after sending the message. It prints the code of a sent message.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tasks of which one is interrupted at every line of the async store: no reply reaches another, none waits for ever.
+"""One task is interrupted at every line of the async store: no reply reaches another caller, and no caller hangs.
 
 test_multiplexed_interrupted.py runs these tests in a process of their own: an interrupt leaves traces in libraries.
 """
@@ -20,23 +20,23 @@ from otpkit import StoreUnavailableError
 from otpkit.store import multiplexed
 from otpkit.store.aio import AsyncStore
 
-LINES = 3000  # No scene runs as many.
+LINES = 3000  # The upper bound: every scene runs fewer lines.
 FILES = ("store/multiplexed.py", "store/aio.py", "store/binding.py", "store/loops.py", "store/protocol.py")
 CALLERS = 4
-FEW = 2  # commands at once, so that there is a queue
+FEW = 2  # Commands at once. With so few, callers have to queue.
 ENDS_S = 8.0
 
 
 class TimeLimit(BaseException):
-    """What a signal's handler raises in the middle of anything."""
+    """A signal handler's error that may be raised at any line."""
 
 
 class SoftTimeLimit(Exception):
-    """What a handler raises that means to be caught."""
+    """A signal handler's error that application code may catch."""
 
 
 class Interruption:
-    """Raises an error at the `number`th line of those files that runs, in a task or in a callback of the loop."""
+    """Raises an error when the `number`th line of these files runs, in a task or in a callback of the loop."""
 
     def __init__(self, number: int, error: type[BaseException]) -> None:
         self.left, self.error, self.place = number, error, ""
@@ -60,13 +60,13 @@ class Interruption:
 
 
 class Scene:
-    """A loop that goes on after an interrupt, and what its callers were told."""
+    """A loop that continues after an interrupt, and a store whose callers check their replies."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, store: AsyncStore) -> None:
         self.loop, self.store = loop, store
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine to its end; the loop goes on where an interrupt stopped it."""
+        """Run a coroutine to its end. After an interrupt, run the loop again."""
         task = self.loop.create_task(work)
         while not task.done():
             with contextlib.suppress(KeyboardInterrupt):
@@ -74,11 +74,11 @@ class Scene:
         return task.result()
 
     async def told(self, names: list[str], interruption: Interruption | None = None) -> None:
-        """Have a caller ask for each name at once; each is told its own, or fails, in time."""
+        """Send each name concurrently. Each caller gets its own name or an error, before the deadline."""
         with interruption or contextlib.nullcontext():
             tasks = [asyncio.ensure_future(echo(self.store, name)) for name in names]
             _, pending = await asyncio.wait(tasks, timeout=ENDS_S)
-        assert not pending, "a caller waits for ever"
+        assert not pending, "a caller hangs"
         for task, name in zip(tasks, names, strict=True):
             failure = task.exception()
             if failure is None:
@@ -93,10 +93,10 @@ class Scene:
 def test_interrupt_spoils_no_other_call(
     valkey_url: str, is_cold: bool, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At every line in turn, of tasks and of callbacks."""
+    """The interrupt comes at every line in turn, in tasks and in callbacks."""
     monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", FEW)
     loop = asyncio.new_event_loop()
-    loop.set_exception_handler(lambda _, context: None)  # which asyncio writes a log of
+    loop.set_exception_handler(lambda _, context: None)  # asyncio would log the interrupt.
     store = AsyncStore(f"{valkey_url}&socket_timeout=0.2")
     scene = Scene(loop, store)
     try:

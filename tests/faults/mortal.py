@@ -1,4 +1,4 @@
-"""A server that is stopped, killed and started again, with the same address and the same files."""
+"""A server that a test stops, kills and restarts. Its address and its files stay the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.servers import START_SECONDS, Server, ping, start
 
 
 class Mortal:
-    """A server of a test's own. What is done to it is undone when the block ends."""
+    """A server of a test's own. It is killed and removed when the block ends, in any state."""
 
     def __init__(self, binary: str, *options: str) -> None:
         self._server: Server = start(binary, *options)
@@ -29,33 +29,33 @@ class Mortal:
         self._server.stop()
 
     def hang(self) -> None:
-        """Let it answer nothing from here on; its socket takes connections and requests all the same."""
+        """Stop its process: connections and requests are still accepted, but not answered."""
         os.kill(self._process.pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let it run whatever has reached it meanwhile."""
+        """Continue its process. It then runs the requests that arrived in the meantime."""
         os.kill(self._process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it at once, as a lost machine does."""
+        """Kill it, which is like the loss of its machine."""
         self._process.kill()
         self._process.wait()
 
     def restart(self) -> None:
-        """Start it again on the files that it left, and wait until it answers."""
+        """Start it again with its former files, and wait until it answers."""
         self._process = subprocess.Popen(self._process.args, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS
         while not ping(self._server.socket_path):
-            assert self._process.poll() is None, "the server ended"
-            assert time.monotonic() < deadline, "the server is silent"
+            assert self._process.poll() is None, "the server has ended"
+            assert time.monotonic() < deadline, "the server does not answer"
             time.sleep(0.005)
 
     def client(self) -> redis.Redis:
-        """Return a client, for a look past the library."""
+        """Return a client that bypasses the library."""
         return redis.Redis.from_url(self.url)
 
     def dump(self) -> dict[bytes, Any]:
-        """Return all that it keeps: each key's value, and its life in milliseconds since the epoch."""
+        """Return each key's value and expiry (milliseconds since the epoch)."""
         with self.client() as client:
             return {
                 key: (client.dump(key), client.execute_command("PEXPIRETIME", key)) for key in client.scan_iter("*")

@@ -1,4 +1,7 @@
-"""What people do, one script of which is spoilt: `stage.spoil()` stands before the call that it is in."""
+"""Sequences of calls, with a fault in one script.
+
+A story calls `stage.spoil()` before the call that runs the script.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,20 @@ IP = "203.0.113.7"
 
 
 async def issue(stage: Proxied) -> Any:
-    """A first message."""
+    """Send a first message."""
     stage.spoil()
     return await result(stage.caller.issue(PHONE, ip=IP))
 
 
 async def resend(stage: Proxied) -> Any:
-    """The same code again."""
+    """Resend the same code."""
     await stage.caller.issue(PHONE, ip=IP)
     stage.clock.advance(60)
     return await issue(stage)
 
 
 async def issue_rejected(stage: Proxied) -> Any:
-    """A message that the gateway refuses, and the phone's next one."""
+    """Issue when the gateway rejects the message, and issue again."""
     stage.outbox.reject_next()
     first = await issue(stage)
     assert (await stage.caller.issue(PHONE, ip=IP)).sends_left == 31
@@ -35,33 +38,33 @@ async def issue_rejected(stage: Proxied) -> Any:
 
 
 async def issue_uncertain(stage: Proxied) -> Any:
-    """A message that may have been sent."""
+    """Issue when the gateway's answer is lost."""
     stage.outbox.lose_next()
     return await issue(stage)
 
 
 async def verify_right(stage: Proxied) -> Any:
-    """The code that was sent."""
+    """Verify the code that was sent."""
     await stage.caller.issue(PHONE)
     stage.spoil()
     return await result(stage.caller.verify(PHONE, stage.code, ip=IP))
 
 
 async def verify_wrong(stage: Proxied) -> Any:
-    """Another one."""
+    """Verify a wrong code."""
     await stage.caller.issue(PHONE)
     stage.spoil()
     return await result(stage.caller.verify(PHONE, wrong(stage.code), ip=IP))
 
 
 async def verify_none(stage: Proxied) -> Any:
-    """A code where none was sent: it is charged to the address alone."""
+    """Verify a code without a challenge. Only the address is charged."""
     stage.spoil()
     return await result(stage.caller.verify(PHONE, "123456", ip=IP))
 
 
 async def redeem(stage: Proxied) -> Any:
-    """A proof, used."""
+    """Redeem a proof."""
     await stage.caller.issue(PHONE)
     proof = await stage.caller.verify(PHONE, stage.code)
     stage.spoil()
@@ -69,21 +72,21 @@ async def redeem(stage: Proxied) -> Any:
 
 
 async def status(stage: Proxied) -> Any:
-    """A look."""
+    """Read the status of a challenge."""
     await stage.caller.issue(PHONE)
     stage.spoil()
     return await result(stage.caller.status(PHONE))
 
 
 async def standing(stage: Proxied) -> Any:
-    """A look at a phone."""
+    """Read the standing of a phone."""
     await stage.caller.issue(PHONE)
     stage.spoil()
     return await result(stage.caller.standing(PHONE))
 
 
 async def revoke(stage: Proxied) -> Any:
-    """A code withdrawn."""
+    """Revoke a challenge, and try its code."""
     await stage.caller.issue(PHONE)
     stage.spoil()
     await stage.caller.revoke(PHONE)
@@ -91,7 +94,7 @@ async def revoke(stage: Proxied) -> Any:
 
 
 async def unblock(stage: Proxied) -> Any:
-    """Failures cleared."""
+    """Unblock a phone after a wrong code."""
     await stage.caller.issue(PHONE)
     await result(stage.caller.verify(PHONE, wrong(stage.code)))
     stage.spoil()
@@ -100,7 +103,7 @@ async def unblock(stage: Proxied) -> Any:
 
 
 async def erase(stage: Proxied) -> Any:
-    """A phone forgotten."""
+    """Erase a phone."""
     await stage.caller.issue(PHONE)
     stage.spoil()
     await stage.caller.erase(PHONE)

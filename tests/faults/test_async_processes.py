@@ -1,4 +1,4 @@
-"""AsyncOTP in a forked child, and under an event loop that is not asyncio's."""
+"""AsyncOTP in a forked child, and in an event loop of another library than asyncio."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def build(way: str, url: str, namespace: str) -> tuple[AsyncOTP, list[Any]]:
-    """Return an AsyncOTP whose gateway needs a thread, and what it sent."""
+    """Return an AsyncOTP whose gateway function needs a thread, and the list of its messages."""
     sent: list[Any] = []
     store: Any = url if way == "url" else redis.asyncio.Redis.from_url(url)
     return AsyncOTP(store, sent.append, TEMPLATE, SECRET, policy=BROAD, namespace=namespace), sent
 
 
 async def work(otp: AsyncOTP, sent: list[Any], area: int) -> bool:
-    """Issue, verify and redeem, some at once."""
+    """Issue, verify and redeem for several phones concurrently."""
 
     async def verified(phone: str) -> bool:
         await otp.issue(phone)
@@ -52,7 +52,7 @@ async def in_a_child(otp: AsyncOTP, sent: list[Any]) -> bool:
 @pytest.mark.parametrize("way", ["url", "client"])
 @pytest.mark.parametrize("place", ["between calls", "in a call's loop"])
 def test_a_child_and_its_parent_go_on_after_a_fork(url: str, namespace: str, way: str, place: str) -> None:
-    """Each with threads and connections of its own, wherever the fork was made."""
+    """Each process uses its own threads and connections, whether the fork was inside or outside a running loop."""
     otp, sent = build(way, url, namespace)
 
     def child() -> bool:
@@ -80,7 +80,7 @@ def test_a_child_and_its_parent_go_on_after_a_fork(url: str, namespace: str, way
 
 
 def test_a_child_forked_while_the_parent_calls(url: str, namespace: str) -> None:
-    """The parent's tasks hold connections, turns and threads, which the child has none of."""
+    """The parent's tasks hold connections, permits and threads. The child has none of them."""
     sent: list[Any] = []
     busy, go_on = threading.Event(), threading.Event()
 
@@ -112,7 +112,7 @@ def test_a_child_forked_while_the_parent_calls(url: str, namespace: str) -> None
 
 
 def test_a_child_may_close_while_its_parent_calls(url: str, namespace: str) -> None:
-    """The parent's calls never end in the child, and its connections close all the same."""
+    """The parent's pending calls never end in the child. `close` works anyway."""
     begun, go_on = threading.Event(), threading.Event()
 
     def gateway(_: Any) -> None:
@@ -146,7 +146,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_under_trio_asyncio_is_asked_for(url: str, namespace: str, name: str) -> None:
-    """Before anything is written or sent."""
+    """The error comes before anything is written or sent."""
     otp, sent = build("url", url, namespace)
 
     async def main() -> None:
@@ -160,7 +160,7 @@ def test_under_trio_asyncio_is_asked_for(url: str, namespace: str, name: str) ->
 
 
 def test_as_a_guest_of_asyncio_trio_is_no_asyncio(url: str, namespace: str) -> None:
-    """There is a loop of asyncio's then, and no task of it."""
+    """An asyncio loop is running then, but the code does not run in one of its tasks."""
     otp, _ = build("url", url, namespace)
 
     async def guest() -> None:

@@ -1,4 +1,4 @@
-"""How long a call waits: 3 s in all for a server that hangs, no time for one that refuses, its turn in a crowd."""
+"""The time limits of a call: 3 s in all with a hanging server, no wait after a refusal, and a queue under load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALLS = ["issue", "verify", "status", "standing", "revoke", "unblock", "erase"]
 
 @pytest.fixture(params=["redis://", "redis+cluster://", "redis+sentinel://"])
 def silent_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Give the URL of a socket that takes connections and never answers."""
+    """Yield the URL of a socket that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         path = "/primary/0" if "sentinel" in request.param else ""
         yield f"{request.param}127.0.0.1:{server.getsockname()[1]}{path}"
@@ -32,14 +32,14 @@ def silent_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(params=["redis://", "redis+cluster://", "redis+sentinel://"])
 def closed_url(request: pytest.FixtureRequest) -> str:
-    """Give a URL where nobody listens."""
+    """Return a URL where no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         path = "/primary/0" if "sentinel" in request.param else ""
         return f"{request.param}127.0.0.1:{server.getsockname()[1]}{path}"
 
 
 async def _unavailable(url: str, kind: str, call: str) -> float:
-    """Return how many seconds a call takes to say that the store is not there."""
+    """Return the seconds until a call raises StoreUnavailableError."""
     async with calling(kind, url, Outbox()) as caller:
         code = ("123456",) if call == "verify" else ()
         began = time.monotonic()
@@ -48,18 +48,21 @@ async def _unavailable(url: str, kind: str, call: str) -> float:
 
 
 async def test_a_silent_socket_is_given_up_within_bounds(silent_url: str, kind: str) -> None:
-    """It takes the connection and the request, and that is all; every call gives up alike."""
+    """The socket accepts the connection and the request, and does not answer. Every call has the same limit."""
     times = await asyncio.gather(*[_unavailable(silent_url, kind, call) for call in CALLS])
     assert max(times) < TOTAL_S + SLACK_S
 
 
 async def test_a_refused_connection_is_given_up_at_once(closed_url: str, kind: str) -> None:
-    """A few tries cost no time worth the name."""
+    """A few retries together take less than a second."""
     assert min([await _unavailable(closed_url, kind, "issue") for _ in range(2)]) < 1.0
 
 
 async def test_a_server_that_hangs_is_given_up_within_bounds(own: Mortal, kind: str) -> None:
-    """Known connections, and new ones beyond them; those who wait for a connection too. Then all is well by itself."""
+    """The limit holds on open and new connections, and for callers that wait for one.
+
+    Afterwards all calls work again.
+    """
     async with calling(kind, own.url, outbox := Outbox()) as caller:
         await caller.issue(PHONE)
         own.hang()
@@ -75,12 +78,12 @@ async def test_a_server_that_hangs_is_given_up_within_bounds(own: Mortal, kind: 
 
 
 async def test_a_call_under_which_the_server_hangs_counts_once(own: Mortal, kind: str) -> None:
-    """The client gave up, yet the server runs what has reached it: twice the same operation, counted once."""
+    """The client gives up and repeats the request, and the server later runs both. The operation is counted once."""
     async with calling(kind, own.url, outbox := Outbox()) as caller:
         await caller.issue(PHONE)
         code = outbox[-1].code
-        await asyncio.gather(*[caller.status(PHONE) for _ in range(20)])  # for several connections
-        with loaded(own.url):  # an unknown script would be refused rather than run
+        await asyncio.gather(*[caller.status(PHONE) for _ in range(20)])  # This opens several connections.
+        with loaded(own.url):  # The server would refuse an unknown script instead of running it.
             own.hang()
         try:
             calls = caller.verify(PHONE, wrong(code)), caller.issue(PHONE, "login")
@@ -95,7 +98,7 @@ async def test_a_call_under_which_the_server_hangs_counts_once(own: Mortal, kind
 
 
 async def test_a_short_hang_is_not_noticed(own: Mortal, kind: str) -> None:
-    """Half a second more than a client waits: the second attempt gets the first one's answer."""
+    """The hang is half a second longer than a client's timeout. The second attempt gets the first one's result."""
     async with calling(kind, own.url, outbox := Outbox()) as caller:
         await caller.issue(PHONE)
         with short_hang(own, outbox, after=1):
@@ -104,28 +107,28 @@ async def test_a_short_hang_is_not_noticed(own: Mortal, kind: str) -> None:
 
 
 def test_a_thousand_threads_wait_their_turn(own: Mortal) -> None:
-    """A few connections serve them all; none is refused."""
+    """They share a few connections, and no call is refused."""
     with OTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
         outcomes = together(CROWD, lambda number: otp.issue(f"+86138{number:08d}"))
     assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
 
 
 async def test_a_thousand_tasks_wait_their_turn(own: Mortal) -> None:
-    """Likewise."""
+    """They share a few connections, and no call is refused."""
     async with AsyncOTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
         outcomes = await asyncio.gather(*[result(otp.issue(f"+86138{number:08d}")) for number in range(CROWD)])
     assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
 
 
 def test_a_thousand_threads_wait_through_a_short_hang(own: Mortal) -> None:
-    """Neither those who wait for a connection nor those who have one give up sooner than a lone caller would."""
+    """A caller under load gives up no earlier than a single caller, with or without a connection."""
     with OTP(own.url, outbox := Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp, short_hang(own, outbox, after=50):
         outcomes = together(CROWD, lambda number: otp.issue(f"+86138{number:08d}"))
     assert {getattr(outcome, "delivery", outcome) for outcome in outcomes} == {"accepted"}
 
 
 async def test_a_thousand_tasks_wait_through_a_short_hang(own: Mortal) -> None:
-    """Likewise."""
+    """A caller under load gives up no earlier than a single caller, with or without a connection."""
     async with AsyncOTP(own.url, outbox := Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
         with short_hang(own, outbox, after=50):
             outcomes = await asyncio.gather(*[result(otp.issue(f"+86138{number:08d}")) for number in range(CROWD)])
@@ -133,7 +136,7 @@ async def test_a_thousand_tasks_wait_through_a_short_hang(own: Mortal) -> None:
 
 
 def test_a_crowd_gives_a_server_up_that_hangs(own: Mortal) -> None:
-    """Everybody, whether or not he ever had a connection; what starting so many threads takes is allowed for."""
+    """Every thread gives up, with or without a connection. The bound includes the time to start the threads."""
     with OTP(own.url, Outbox(), TEMPLATE, SECRET, policy=BROAD) as otp:
         otp.issue(PHONE)
         own.hang()
@@ -149,7 +152,7 @@ def test_a_crowd_gives_a_server_up_that_hangs(own: Mortal) -> None:
 
 @contextmanager
 def short_hang(server: Mortal, outbox: Outbox, *, after: int) -> Iterator[None]:
-    """Let a server hang once `after` messages were sent, somewhat longer than a client waits for an answer."""
+    """Stop a server after `after` messages, for somewhat longer than a client's timeout."""
     hangs = threading.Event()
 
     def hang() -> None:
@@ -168,4 +171,4 @@ def short_hang(server: Mortal, outbox: Outbox, *, after: int) -> Iterator[None]:
             hangs.wait()
         yield
     finally:
-        thread.join()  # The server must not end before.
+        thread.join()  # The server must outlive the thread.

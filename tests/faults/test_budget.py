@@ -1,4 +1,4 @@
-"""A call waits 3 s at most for Redis, over all its scripts; what a gateway takes is not counted."""
+"""A call waits 3 s at most for Redis, over all its scripts. The gateway's time is not included."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ GATEWAYS: dict[str, Callable[[Callable[[], object]], Any]] = {
 async def test_a_server_that_hangs_at_the_hand_over(
     own: Mortal, kind: str, gateway: str, clustered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is left to be said to Redis shares the time that is left: settle, undo, reports, what is given back."""
+    """The remaining scripts share the remaining time: settle, undo, the gateway's state, refunds."""
     for store in (SyncStore, AsyncStore):
         monkeypatch.setattr(store, "clustered", clustered)
     with loaded(own.url):
@@ -64,7 +64,7 @@ async def test_a_server_that_hangs_at_the_hand_over(
 
 
 async def test_what_a_gateway_takes_is_not_counted(own: Mortal, kind: str) -> None:
-    """A message that took longer than all of Redis's time is settled all the same."""
+    """A message that took longer than the whole limit for Redis is settled anyway."""
     with loaded(own.url):
         async with calling(kind, own.url, lambda message: time.sleep(TOTAL_S + 0.5)) as caller:
             assert (await caller.issue(PHONE)).delivery == "accepted"
@@ -81,7 +81,7 @@ async def proxied(kind: str, url: str, gateway: Any, **options: Any) -> AsyncIte
 @pytest.mark.parametrize("seconds", [0.3, 0.9])
 @pytest.mark.parametrize("call", ["status", "standing", "issue", "verify"])
 async def test_a_reply_that_drips_in(own: Mortal, kind: str, call: str, seconds: float) -> None:
-    """Each byte comes in time, the whole never."""
+    """Each byte arrives in time, but the whole reply never does."""
     async with proxied(kind, own.url, Outbox()) as (caller, proxy):
         await caller.issue("+8613900139000")
         script = {"issue": "reserve"}.get(call, call)
@@ -95,7 +95,7 @@ async def test_a_reply_that_drips_in(own: Mortal, kind: str, call: str, seconds:
 
 
 async def test_slow_answers_add_up(own: Mortal, kind: str) -> None:
-    """Each script's answer takes 0.8 s: the call's time is over before its last script."""
+    """Each script takes 0.8 s, so the call's time is over before its last script."""
     async with proxied(kind, own.url, Failover([rejecting(lambda: None)] * 1 + [rejecting(lambda: None)])) as (
         caller,
         proxy,
@@ -109,7 +109,7 @@ async def test_slow_answers_add_up(own: Mortal, kind: str) -> None:
 
 
 async def test_many_quick_scripts_are_no_slow_call(own: Mortal, kind: str) -> None:
-    """Hundreds of receipts, each answered at once, take as long as they take."""
+    """Hundreds of receipts that are each answered at once have no common time limit."""
     async with proxied(kind, own.url, Outbox()) as (caller, _):
         from otpkit.effects import Together
 

@@ -1,4 +1,4 @@
-"""A task cancelled at its first await, its second, and so on: a whole state, no rejection, and a pool that works."""
+"""A task is cancelled at each await: the state stays consistent, no send counts as rejected, and the pool works."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from otpkit import AsyncOTP, Challenge, ExpiredCodeError, Policy
 from otpkit.gateways import Message
 from otpkit.testing import MovableClock
 
-MANY = 200  # awaits; no call has as many
-FEW = 2  # connections, or commands at once, so that one that is lost is missed
+MANY = 200  # Awaits. Every call has fewer.
+FEW = 2  # Connections, or commands at once. With so few, a lost one is noticed.
 
 
 class Stepped:
-    """A coroutine whose task is cancelled when it waits for the `number`th time, as the event loop sees it."""
+    """A coroutine whose task is cancelled when it yields to the event loop for the `number`th time."""
 
     def __init__(self, call: Coroutine[Any, Any, Any], number: int) -> None:
         self._call, self._number = call, number
@@ -49,7 +49,7 @@ class Stepped:
 
 
 async def cancelled_at(number: int, call: Coroutine[Any, Any, Any]) -> Any:
-    """Return what a call gave that was over before its `number`th wait, or None where it was cancelled there."""
+    """Return the result of a call that ended before its `number`th await, or None if it was cancelled there."""
     stepped = Stepped(call, number)
     try:
         outcome = await asyncio.ensure_future(stepped.run())
@@ -61,13 +61,13 @@ async def cancelled_at(number: int, call: Coroutine[Any, Any, Any]) -> Any:
 
 
 class FewConnections:
-    """An AsyncOTP of few connections, what its gateway was handed, and its clock."""
+    """An AsyncOTP with few connections, its sent messages, and its clock."""
 
     def __init__(self, otp: AsyncOTP, sent: list[Message], clock: MovableClock) -> None:
         self.otp, self.sent, self.clock = otp, sent, clock
 
     async def is_sound(self) -> None:
-        """All connections are there, and each gives its own caller's answer."""
+        """Check that all connections work, and that each caller gets its own reply."""
         phones = [f"+861380013{number:04d}" for number in range(4 * FEW)]
         issued = await asyncio.gather(*[self.otp.issue(phone) for phone in phones])
         assert [challenge.phone for challenge in issued] == phones
@@ -76,7 +76,7 @@ class FewConnections:
 
 @pytest.fixture(params=["shared connection", "pool"])
 def way(request: pytest.FixtureRequest) -> str:
-    """Whether hiredis is there, without which each call has a connection of a pool."""
+    """Return the kind of connection. Without hiredis, each call uses a connection of the pool."""
     return str(request.param)
 
 
@@ -102,7 +102,7 @@ async def few(
 
 
 async def each_await(few: FewConnections, cold: bool, story: Callable[[int], Awaitable[Any]]) -> None:
-    """Tell a story with a cancellation at each await in turn, until it is over before."""
+    """Run a story with a cancellation at each await in turn, until it ends earlier."""
     for number in itertools.count(1):
         assert number < MANY
         if cold:
@@ -117,7 +117,7 @@ async def each_await(few: FewConnections, cold: bool, story: Callable[[int], Awa
 
 
 async def disconnect(otp: AsyncOTP) -> None:
-    """Close the idle connections, so that the next call has to connect."""
+    """Close the idle connections, so that the next call must connect."""
     store: Any = otp._store
     for binding in store._bindings.values():
         binding.endpoint(None).abandon()
@@ -126,12 +126,12 @@ async def disconnect(otp: AsyncOTP) -> None:
 
 @pytest.fixture(params=["known connections", "new connections"])
 def cold(request: pytest.FixtureRequest) -> bool:
-    """Whether the cancelled call has to connect first."""
+    """Return whether the cancelled call must connect first."""
     return request.param == "new connections"
 
 
 async def test_issue_cancelled_at_every_await(few: FewConnections, cold: bool) -> None:
-    """Nothing reserved and nothing sent, or one send that is verifiable; never one that was sent and not reserved."""
+    """The result is either nothing reserved and nothing sent, or one send that can be verified."""
 
     async def story(number: int) -> Any:
         outcome = await cancelled_at(number, few.otp.issue(PHONE))
@@ -154,7 +154,7 @@ async def test_issue_cancelled_at_every_await(few: FewConnections, cold: bool) -
 
 
 async def test_verify_cancelled_at_every_await(few: FewConnections, cold: bool) -> None:
-    """The code is used up or it is not; with a key the form that is sent again has its proof."""
+    """The code is either consumed or not. With a key, the same form gets its proof when it is sent again."""
 
     async def story(number: int) -> Any:
         await few.otp.issue(PHONE)
@@ -177,7 +177,7 @@ async def test_verify_cancelled_at_every_await(few: FewConnections, cold: bool) 
 
 
 def _quiet(verify: Any) -> Any:
-    """Return `verify`, which gives what a wrong code raises; other errors stay."""
+    """Wrap `verify` so that it returns a WrongCodeError. Other errors are raised."""
     from otpkit import WrongCodeError
 
     async def quiet(*args: Any, **options: Any) -> Any:
@@ -190,7 +190,7 @@ def _quiet(verify: Any) -> Any:
 
 
 async def test_a_crowd_of_which_many_are_cancelled(few: FewConnections) -> None:
-    """While they wait for a connection, for an answer, anywhere: the rest is served, and no turn is lost."""
+    """Half of them are cancelled at any await. The others get their results, and no permit is lost."""
     for delay in range(20):
         tasks = [asyncio.ensure_future(few.otp.status(PHONE)) for _ in range(40)]
         for _ in range(delay):

@@ -1,4 +1,4 @@
-"""An OTP closed while it works, a thread pool shut down, and a thread interrupted in the middle of a call."""
+"""An OTP that is closed during calls, a thread pool that is shut down, and a thread that is interrupted in a call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from otpkit.testing import Outbox
 ROOMY = Policy(sends="32/day")
 HTTP = {f"http, {kind}": kind for kind in TRANSPORTS}
 
-LINES = 400  # no call runs as many of the store
+LINES = 400  # Every call runs fewer lines of the store.
 
 
 @pytest.fixture(params=["valkey", "redis"])
@@ -35,7 +35,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 class Hook:
-    """An HTTP server that accepts each message of a `Webhook`, after `pause` seconds."""
+    """An HTTP server that accepts the messages of a `Webhook` gateway, each after `pause` seconds."""
 
     def __init__(self) -> None:
         hook = self
@@ -83,7 +83,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
 
 
 def test_every_public_call_is_in_the_table() -> None:
-    """But `check`, which needs nothing that closing ends."""
+    """`check` is not in the table, because it needs nothing that `close` ends."""
     public = {name for name in vars(OTP) if not name.startswith("_") and callable(getattr(OTP, name))}
     assert public - {"check", "close", "from_env"} == set(CALLS)
 
@@ -100,7 +100,7 @@ def test_every_public_call_is_in_the_table() -> None:
 async def test_a_closed_otp_refuses_every_call(
     own: Mortal, every_kind: str, gateway: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before anything is written or sent, in both shells, for a URL and a client alike; a second close does nothing."""
+    """A call is refused before it writes or sends anything, in both shells, with a URL and with a client."""
     outbox, sent = Outbox(), []
 
     async def send(message: Any) -> None:
@@ -133,7 +133,7 @@ async def test_a_closed_otp_refuses_every_call(
 
 
 def token_of(caller: Any) -> str:
-    """Return the token of a proof, made without a call."""
+    """Return a proof's token, signed without a call."""
     now_ms = int(time.time() * 1000)
     signer = caller.otp._config.signer
     token: str = signer.proof("A" * 22, PHONE, "signup", "", now_ms, now_ms + 60_000, False).token
@@ -141,7 +141,7 @@ def token_of(caller: Any) -> str:
 
 
 async def enter(otp: Any) -> None:
-    """Enter the with statement of an OTP of either kind."""
+    """Enter the with statement of a sync or async OTP."""
     if isinstance(otp, AsyncOTP):
         async with otp:
             return
@@ -154,7 +154,10 @@ async def enter(otp: Any) -> None:
 async def test_calls_under_way_end_as_usual(
     own: Mortal, every_kind: str, gateway: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whenever it is closed: what was sent is settled, what was refused is not reserved, and the last one cleans up."""
+    """The OTP is closed at various moments.
+
+    Sent messages are settled, refused calls reserve nothing, connections close.
+    """
     sent: list[str] = []
 
     def send(message: Any) -> None:
@@ -195,7 +198,7 @@ async def test_calls_under_way_end_as_usual(
 async def test_closed_while_a_gateway_hangs(
     own: Mortal, kind: str, gateway: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The hand-over is finished and settled, though the OTP was closed in its midst."""
+    """The message that was being sent is settled."""
     begun, go_on = threading.Event(), threading.Event()
 
     def send(_: Any) -> None:
@@ -222,14 +225,14 @@ async def test_closed_while_a_gateway_hangs(
 
 
 def test_closed_from_a_gateway_function(url: str, namespace: str) -> None:
-    """It waits for nobody, so a call that closes its own OTP is not stuck."""
+    """`close` does not wait for calls, so a gateway function that closes its own OTP does not hang."""
     otp = OTP(url, lambda _: otp.close(), TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
     assert otp.issue(PHONE).delivery == "accepted"
     assert isinstance(outcome(otp.issue, PHONE), ConfigurationError)
 
 
 async def test_closed_from_an_async_gateway(url: str, namespace: str) -> None:
-    """Likewise."""
+    """`close` does not wait for calls here either."""
 
     async def send(_: Any) -> None:
         await otp.close()
@@ -240,7 +243,7 @@ async def test_closed_from_an_async_gateway(url: str, namespace: str) -> None:
 
 
 def test_a_thread_pool_shut_down(url: str, namespace: str) -> None:
-    """What had begun ends; what had not is never made, and nothing is half-done."""
+    """Calls that had started end normally. The others never start."""
     outbox = Outbox()
     with OTP(url, outbox, TEMPLATE, SECRET, policy=ROOMY, namespace=namespace) as otp:
         pool = ThreadPoolExecutor(4)
@@ -253,11 +256,11 @@ def test_a_thread_pool_shut_down(url: str, namespace: str) -> None:
 
 
 class _Interrupted(BaseException):
-    """What a worker's time limit raises in the middle of anything."""
+    """An error that a worker's time limit raises at any line."""
 
 
 def test_a_thread_interrupted_at_every_line(url: str, namespace: str) -> None:
-    """A signal's handler may raise anywhere: the next call never reads the interrupted one's answer."""
+    """A signal handler may raise anywhere. The next call never reads the interrupted call's reply."""
 
     def interrupt(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal left
@@ -288,7 +291,7 @@ def test_a_thread_interrupted_at_every_line(url: str, namespace: str) -> None:
 
 
 async def test_closed_twice_and_never_used(kind: str, url: str) -> None:
-    """Closing is harmless at any time."""
+    """`close` works before any call and after a first `close`."""
     async with calling(kind, url, Outbox()) as caller:
         for _ in range(2):
             closing = caller.otp.close()

@@ -1,4 +1,4 @@
-"""One AsyncOTP in several event loops, one after the other, in turn, and at once: no code is ever lost."""
+"""One AsyncOTP in several event loops, one after another, alternating, and at once: no code is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOMY = Policy(sends="32/day")
 
 
 class Subclass(redis.asyncio.Redis):
-    """A client that is not redis-py's own plain one."""
+    """A subclass of redis-py's client."""
 
 
 CLIENTS: dict[str, Callable[[str], Any]] = {
@@ -54,7 +54,8 @@ def place(request: pytest.FixtureRequest, url: str) -> Any:
 
 async def closed(otp: AsyncOTP, place: Any) -> None:
     if not isinstance(place, str):
-        await otp.status(PHONE)  # The connections of other loops are dropped; then the client is closed in its loop.
+        # This drops the connections of the other loops. Then the client is closed in its own loop.
+        await otp.status(PHONE)
         await place.aclose()
     await otp.close()
 
@@ -76,7 +77,7 @@ def test_each_call_in_a_loop_of_its_own(place: Any, namespace: str) -> None:
 
 @pytest.mark.parametrize("way", ["url", "memory"])
 def test_loops_in_turn_by_url(way: str, url: str, namespace: str) -> None:
-    """None is closed meanwhile; several connections each."""
+    """Both loops stay open, and each has several connections."""
     outbox = Outbox()
     store = url if way == "url" else "memory://"
     otp = AsyncOTP(store, outbox, TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
@@ -96,7 +97,7 @@ def test_loops_in_turn_by_url(way: str, url: str, namespace: str) -> None:
 
 
 def test_loops_at_once_by_url(url: str, namespace: str) -> None:
-    """On threads of their own, many calls each: every one gets its own answer."""
+    """Each loop runs on a thread of its own and makes many calls. Each call gets its own reply."""
     otp = AsyncOTP(url, Outbox(), TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
     start = threading.Barrier(4)
 
@@ -119,7 +120,7 @@ def test_loops_at_once_by_url(url: str, namespace: str) -> None:
 
 
 def test_a_client_in_two_open_loops_is_refused(url: str, namespace: str) -> None:
-    """Clearly, and before Redis is asked: the code is not used up."""
+    """The error comes before Redis is called, so the code is not consumed."""
     outbox = Outbox()
     client = redis.asyncio.Redis.from_url(url)
     otp = AsyncOTP(client, outbox, TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
@@ -139,7 +140,7 @@ def test_a_client_in_two_open_loops_is_refused(url: str, namespace: str) -> None
 
 
 def test_a_client_used_elsewhere_meanwhile(url: str, namespace: str) -> None:
-    """The application's own commands in other loops leave connections that are not this loop's."""
+    """The application's own commands in other loops leave connections of those loops in the pool."""
     outbox = Outbox()
     client = redis.asyncio.Redis.from_url(url)
     otp = AsyncOTP(client, outbox, TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
@@ -157,7 +158,7 @@ def test_a_client_used_elsewhere_meanwhile(url: str, namespace: str) -> None:
 
 
 def test_cancelled_loops_leave_nothing_behind(url: str, namespace: str) -> None:
-    """A loop ended in the middle of calls: the next one works, with as many connections as ever."""
+    """A loop ends while calls are pending. The next loop works, and no connections pile up."""
     otp = AsyncOTP(url, Outbox(), TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
 
     async def unfinished() -> None:

@@ -1,4 +1,4 @@
-"""Real servers that refuse all writes, or one command: no guess is free, and what was not written is not granted."""
+"""Real servers that refuse all writes, or one command: no guess is free, and no grant lacks its record."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ IP, OTHER_PHONE = "203.0.113.7", "+8613900139000"
 
 
 def fail_to_save(client: redis.Redis) -> None:
-    """Let a snapshot fail, after which Redis takes no writes."""
-    (Path(client.config_get("dir")["dir"]) / "dump.rdb").mkdir()  # the new file can't take its place
+    """Make a snapshot fail. Redis then refuses writes."""
+    (Path(client.config_get("dir")["dir"]) / "dump.rdb").mkdir()  # The new file can't replace a directory.
     client.config_set("save", "900 1")
     client.bgsave()
     deadline = time.monotonic() + 10
@@ -50,7 +50,7 @@ STATES: dict[str, tuple[Change, Change]] = {
 
 @pytest.mark.parametrize("state", STATES)
 async def test_a_server_that_takes_no_writes_answers_no_guess(own: Mortal, kind: str, state: str) -> None:
-    """Right and wrong codes get the same error, whatever was there before, and no proof is redeemed."""
+    """Right and wrong codes get the same error in any state, and no proof is redeemed."""
     begin, end = STATES[state]
     async with calling(kind, own.url, outbox := Outbox()) as caller:
         for purpose in ("signup", "login", "tidied"):
@@ -82,7 +82,7 @@ async def test_a_server_that_takes_no_writes_answers_no_guess(own: Mortal, kind:
 
 @pytest.mark.parametrize("ip", [None, IP])
 async def test_parallel_guesses_at_a_full_server_learn_nothing(own: Mortal, kind: str, ip: str | None) -> None:
-    """Thousands of them, the right one among them."""
+    """The right code is among several hundred guesses."""
     async with calling(kind, own.url, outbox := Outbox()) as caller:
         await caller.issue(PHONE)
         code = outbox[0].code
@@ -103,7 +103,7 @@ async def test_parallel_guesses_at_a_full_server_learn_nothing(own: Mortal, kind
 
 
 async def test_what_works_at_a_full_server(own: Mortal, kind: str) -> None:
-    """Reading, taking away, and the same answer to the same form again."""
+    """Reads, deletions and replays need no new memory."""
     async with calling(kind, own.url, outbox := Outbox()) as caller:
         for purpose in ("signup", "login"):
             await caller.issue(PHONE, purpose)
@@ -127,7 +127,7 @@ async def test_what_works_at_a_full_server(own: Mortal, kind: str) -> None:
 async def test_a_command_that_a_user_may_not_run_makes_no_guess_free(
     own: Mortal, kind: str, command: str, ip: str | None
 ) -> None:
-    """Either the right code is refused too, or the wrong one was counted in full; and keys have their lives at last."""
+    """Either the right code is refused too, or the wrong one was fully counted. In the end every key has an expiry."""
     async with calling(kind, own.url, outbox := Outbox()) as caller:
         await caller.issue(PHONE)
         with own.client() as client:

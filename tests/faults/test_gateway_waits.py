@@ -1,4 +1,4 @@
-"""Crowds before slow gateways: a message leaves while its code lives, or certainly not at all."""
+"""Many calls for a slow gateway: a message is sent while its code lives, or certainly not at all."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 class Slow:
-    """A gateway function that hangs until it is let go."""
+    """A gateway function that hangs until the test releases it."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
@@ -57,7 +57,7 @@ def build(url: str, gateway: Any, namespace: str, **options: Any) -> AsyncOTP:
 
 
 async def crowd(otp: AsyncOTP, slow: Slow) -> list[Any]:
-    """Return the outcomes of as many issues at once; the gateway goes on when all that can be refused are."""
+    """Return the outcomes of many concurrent issues. The gateway continues when all refusals have come."""
     tasks = [asyncio.ensure_future(result(otp.issue(phone))) for phone in PHONES]
     await asyncio.wait(tasks, timeout=4)
     slow.go_on.set()
@@ -65,7 +65,7 @@ async def crowd(otp: AsyncOTP, slow: Slow) -> list[Any]:
 
 
 async def test_a_message_without_a_thread_is_rejected_and_undone(url: str, namespace: str, slow: Slow) -> None:
-    """In the time that was set, with all that it took given back: the same call is then served."""
+    """The rejection comes after `gateway_wait`, and all limits are refunded. The same call then succeeds."""
     async with build(url, slow, namespace, gateway_wait=0.3) as otp:
         outcomes = await crowd(otp, slow)
         accepted = [each for each in outcomes if isinstance(each, Challenge)]
@@ -81,7 +81,7 @@ async def test_a_message_without_a_thread_is_rejected_and_undone(url: str, names
 
 
 async def test_the_next_gateway_serves_those_without_a_thread(url: str, namespace: str, slow: Slow) -> None:
-    """Each gateway has threads of its own."""
+    """Each gateway has its own threads."""
     outbox = Outbox()
     async with build(url, Failover([slow, outbox]), namespace, gateway_wait=0.3) as otp:
         outcomes = await crowd(otp, slow)
@@ -91,7 +91,7 @@ async def test_the_next_gateway_serves_those_without_a_thread(url: str, namespac
 
 
 async def test_a_hung_gateway_holds_up_no_other(url: str, namespace: str, slow: Slow) -> None:
-    """Of another region, or one that is asked what became of its messages."""
+    """The other gateway serves another region."""
     quick: list[Message] = []
     policy = Policy(sends="32/day", regions={"CN", "HK"})
     gateway = {"CN": slow, "HK": quick.append}
@@ -107,7 +107,7 @@ async def test_a_hung_gateway_holds_up_no_other(url: str, namespace: str, slow: 
 
 
 class Traced(Gateway):
-    """A gateway that sends at once, and hangs when it is asked."""
+    """A gateway that sends at once and hangs when it is queried."""
 
     name = "traced"
     can_trace = True
@@ -128,7 +128,7 @@ class Traced(Gateway):
 
 
 async def test_questions_hold_up_no_message(url: str, namespace: str, slow: Slow) -> None:
-    """And one without a thread is answered by what is known."""
+    """A query without a free thread returns the recorded state."""
     gateway = Traced(slow)
     async with build(url, gateway, namespace, gateway_wait=0.3) as otp:
         await otp.issue(PHONES[0])
@@ -144,7 +144,7 @@ async def test_questions_hold_up_no_message(url: str, namespace: str, slow: Slow
 
 
 async def test_a_call_cancelled_while_it_waits_is_never_made(url: str, namespace: str, slow: Slow) -> None:
-    """Nobody is sent a message that its caller has given up."""
+    """The message of a cancelled call is never sent."""
     async with build(url, slow, namespace, gateway_wait=20) as otp:
         tasks = [asyncio.ensure_future(otp.issue(phone)) for phone in PHONES]
         await asyncio.to_thread(slow.busy.wait, 10)
@@ -162,7 +162,7 @@ async def test_a_call_cancelled_while_it_waits_is_never_made(url: str, namespace
 async def test_no_message_waits_beyond_its_codes_life(
     url: str, namespace: str, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long it may wait: of a code of 30 s, here with 1.5 s of them left for leaving."""
+    """This holds for any `gateway_wait`. The code lives for 30 s, and 28.5 s of them must be left when it is sent."""
     monkeypatch.setattr("otpkit.core.issue._LEAST_LIFE_S", 28.5)
     async with build(url, slow, namespace, gateway_wait=3600) as otp:
         outcomes = await crowd(otp, slow)
@@ -202,7 +202,7 @@ def losing(clock: MovableClock, sent: list[str]) -> Any:
 @pytest.mark.parametrize("first", [rejecting, losing])
 @pytest.mark.parametrize("library", ["sync", "async"])
 async def test_a_failover_too_slow_for_its_code_stops(library: str, first: Gateways) -> None:
-    """The first gateway's word stands; the second is handed nothing."""
+    """The first gateway's outcome is reported. The second gateway is not called."""
     clock, sent, outbox = MovableClock(), list[str](), Outbox()
     gateway = Failover([first(clock, sent), outbox], on_uncertain="next")
     arguments: Any = ("memory://", gateway, TEMPLATE, SECRET)
@@ -222,7 +222,7 @@ async def test_a_failover_too_slow_for_its_code_stops(library: str, first: Gatew
 
 @pytest.mark.parametrize("transport_kind", ON_UVLOOP)
 def test_a_request_that_connected_too_late_is_not_written(transport_kind: str) -> None:
-    """However long connecting took."""
+    """Nothing is written after the latest allowed time, for any time that connecting took."""
     import socket
 
     with opened(transport_kind) as make, socket.create_server(("127.0.0.1", 0)) as server:
@@ -239,7 +239,7 @@ def test_a_request_that_connected_too_late_is_not_written(transport_kind: str) -
 
 
 async def test_closed_while_calls_wait_for_a_thread(url: str, namespace: str, slow: Slow) -> None:
-    """They are under way, and end as usual."""
+    """They count as calls in progress, and end normally."""
     otp = build(url, slow, namespace, gateway_wait=20)
     tasks = [asyncio.ensure_future(otp.issue(phone)) for phone in PHONES]
     await asyncio.to_thread(slow.busy.wait, 10)

@@ -1,4 +1,4 @@
-"""A client that was passed in: its pool is left as redis-py would leave it, and what broke while idle is not used."""
+"""A client that is passed in: its pool stays as redis-py would leave it, and broken idle connections are not used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Lend = Callable[..., tuple[OTP, redis.Redis]]
 
 @pytest.fixture
 def lend(url: str, namespace: str) -> Iterator[Lend]:
-    """Give a function that returns an OTP with a client of a pool, which tries once, and that client."""
+    """Yield a function that returns a client of a pool, which tries once, and an OTP with it."""
     with contextlib.ExitStack() as stack:
 
         def make(pool: Any = redis.ConnectionPool, **options: Any) -> tuple[OTP, redis.Redis]:
@@ -43,7 +43,7 @@ def lend(url: str, namespace: str) -> Iterator[Lend]:
 
 
 def close_all(url: str, name: str) -> int:
-    """Have the server close the connections of a name; return how many they were."""
+    """Close the connections of a name at the server, and return their number."""
     with redis.Redis.from_url(url, decode_responses=True) as admin:
         ids = [each["id"] for each in admin.client_list() if each["name"] == name]
         for each in ids:
@@ -52,7 +52,7 @@ def close_all(url: str, name: str) -> int:
 
 
 def test_idle_connections_that_the_server_closed_are_not_used(lend: Lend, url: str, namespace: str) -> None:
-    """As a server's `timeout` does; the client tries once, so one of them would be an error."""
+    """A server's `timeout` closes them. The client tries once, so a closed connection would cause an error."""
     otp, client = lend(client_name=namespace)
     assert otp.status(PHONE) is None
     for _ in range(3):
@@ -62,19 +62,19 @@ def test_idle_connections_that_the_server_closed_are_not_used(lend: Lend, url: s
 
 
 def test_a_connection_with_a_reply_to_come_is_not_used(lend: Lend) -> None:
-    """Whoever gave it back so: the reply is not ours."""
+    """Other code returned it to the pool too early. The reply belongs to another call."""
     otp, client = lend()
     assert otp.status(PHONE) is None
     connection = client.connection_pool.get_connection()
     connection.send_command("ECHO", "a reply of another call")
-    assert connection.can_read(timeout=10)  # It has come.
+    assert connection.can_read(timeout=10)  # The reply has arrived.
     client.connection_pool.release(connection)
     for _ in range(3):
         assert otp.status(PHONE) is None
 
 
 def test_one_connection_serves_one_caller_after_the_other(lend: Lend) -> None:
-    """A pool of one: none stays in use, whatever a call's end, and the client's own calls find it too."""
+    """The pool has one connection. After every call it is free again, for the client's own commands too."""
     otp, client = lend(max_connections=1)
     for _ in range(5):
         otp.issue(PHONE)
@@ -85,7 +85,7 @@ def test_one_connection_serves_one_caller_after_the_other(lend: Lend) -> None:
 
 
 class Wary(redis.ConnectionPool):
-    """A pool of the user's own, which wants to know of each connection that is taken."""
+    """A user's own pool that counts the connections taken from it."""
 
     taken = 0
 
@@ -95,7 +95,7 @@ class Wary(redis.ConnectionPool):
 
 
 def test_a_pool_of_the_users_own_gives_each_connection(lend: Lend) -> None:
-    """Nothing of it is passed by."""
+    """otpkit takes each connection by the pool's own method."""
     otp, client = lend(Wary)
     pool: Any = client.connection_pool
     before = pool.taken
@@ -105,7 +105,7 @@ def test_a_pool_of_the_users_own_gives_each_connection(lend: Lend) -> None:
 
 
 def test_a_client_that_asks_for_new_connections_gets_them(lend: Lend) -> None:
-    """As redis-py does where a server announces that it moves."""
+    """redis-py sets this mark when a server announces that it moves."""
     otp, client = lend()
     otp.status(PHONE)
     (connection,) = client.connection_pool._available_connections  # type: ignore[attr-defined]
@@ -119,7 +119,7 @@ def test_a_client_that_asks_for_new_connections_gets_them(lend: Lend) -> None:
 
 
 def test_a_forked_child_takes_connections_of_its_own(lend: Lend) -> None:
-    """The parent's are the parent's, though the pool has them."""
+    """The inherited connections stay in the pool, but they belong to the parent."""
     otp, client = lend()
     otp.status(PHONE)
     (connection,) = client.connection_pool._available_connections  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Managed clusters check the text of a script: all of otpkit's pass; a refusal is an error of the configuration."""
+"""Managed clusters check a script's text: all scripts of otpkit pass, and a refusal is a configuration error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NARROW = Policy(sends="32/day")
 
 @pytest.fixture(params=[False, True], ids=["lenient", "strict"])
 def proxy(own: Mortal, request: pytest.FixtureRequest) -> Iterator[ManagedProxy]:
-    """Give a proxy that checks scripts, before a server of its own."""
+    """Yield a proxy that checks scripts, before a server of its own."""
     with ManagedProxy(own.url, strict=request.param) as proxy:
         yield proxy
 
@@ -37,7 +37,7 @@ def proxy(own: Mortal, request: pytest.FixtureRequest) -> Iterator[ManagedProxy]
 @pytest.mark.parametrize("loaded", [SCRIPTS, GUARDED], ids=["plain", "guarded"])
 @pytest.mark.parametrize("name", [field.name for field in fields(SCRIPTS)])
 def test_each_script_passes_the_check(name: str, loaded: scripts.Scripts) -> None:
-    """In the stricter form too."""
+    """The stricter form of the check passes too."""
     text = getattr(loaded, name).text
     assert is_accepted(text, LENIENT)
     assert is_accepted(text, STRICT)
@@ -57,14 +57,14 @@ def test_each_script_passes_the_check(name: str, loaded: scripts.Scripts) -> Non
     ],
 )
 def test_the_check_refuses_what_they_refuse(text: str, lenient: bool) -> None:
-    """Or the other tests would prove nothing."""
+    """Without this, the other tests would prove nothing."""
     assert is_accepted(text, LENIENT) == lenient
     assert is_accepted(text, STRICT) == (text == "return redis.call('GET', KEYS[1])")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_every_call_passes_the_check(proxy: ManagedProxy, kind: str) -> None:
-    """By URL and by a client, sync and async, with the wider limits and a failover."""
+    """The calls use a URL and a client, sync and async, with wide limits and a failover."""
     outbox, other = Outbox(), Outbox()
     async with calling(kind, proxy.url, Failover([outbox, other])) as caller:
         await caller.issue(PHONE, ip=IP)
@@ -83,7 +83,7 @@ async def test_every_call_passes_the_check(proxy: ManagedProxy, kind: str) -> No
 
 
 def test_the_doctor_runs_every_script_with_every_command(own: Mortal) -> None:
-    """Nothing that a script may do is left untried, and nothing is left behind."""
+    """Every command of every script is run, and no key is left."""
     with own.client() as client, own.client() as watcher, watcher.monitor() as monitor:
         finding = examine_scripts(client, "otpkit")
         client.echo("the end")
@@ -128,7 +128,7 @@ def test_the_doctor_names_a_renamed_command(binary: str) -> None:
 
 
 def test_the_doctor_names_what_a_server_refuses(own: Mortal) -> None:
-    """All writes, for now."""
+    """The server refuses all writes until its limit is raised."""
     with own.client() as client:
         client.config_set("maxmemory", 1)
         finding = settings_of(own.url)["scripts"]
@@ -140,7 +140,7 @@ def test_the_doctor_names_what_a_server_refuses(own: Mortal) -> None:
 async def test_a_refused_script_is_a_configuration_error(
     own: Mortal, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says which parameter, and so does the doctor."""
+    """The error names the parameter, and so does the doctor."""
     monkeypatch.setattr("support.managed.is_accepted", lambda text, key: "'HGETALL'" not in text)
     with ManagedProxy(own.url) as proxy:
         async with calling(kind, proxy.url, Outbox()) as caller:
@@ -153,7 +153,7 @@ async def test_a_refused_script_is_a_configuration_error(
 
 
 async def test_a_cluster_behind_a_proxy_takes_keys_of_one_slot(own: Mortal, kind: str) -> None:
-    """Limits that are wider than a phone lie elsewhere; without them all works, and the doctor says why."""
+    """The wide limits have keys in other slots, so they are refused. Other calls work, and the doctor explains it."""
     with ManagedProxy(own.url, strict=True, one_slot=True) as proxy:
         async with calling(kind, proxy.url, outbox := Outbox(), policy=NARROW) as caller:
             refused = await result(caller.issue(PHONE, ip=IP))
@@ -167,7 +167,7 @@ async def test_a_cluster_behind_a_proxy_takes_keys_of_one_slot(own: Mortal, kind
 
 
 def test_scripts_are_no_check_of_a_servers_facts(own: Mortal) -> None:
-    """They are run where the environment's namespace is known."""
+    """The doctor runs them only when it knows the environment's namespace."""
     with own.client() as client:
         assert "scripts" not in found_of(client)
         assert isinstance(client, redis.Redis)

@@ -1,4 +1,4 @@
-"""Every error of redis-py is one of ours: unavailable, or misconfigured where no waiting will help."""
+"""Every error of redis-py becomes one of otpkit: unavailable, or misconfigured if a retry can't help."""
 
 from __future__ import annotations
 
@@ -98,13 +98,13 @@ MISCONFIGURED: dict[str, list[Exception]] = {
 
 
 def pairs(table: dict[str, list[Exception]]) -> list[tuple[str, Exception]]:
-    """Return each error with the words that tell of it."""
+    """Return each error with the words that its text must contain."""
     return [(words, error) for words, errors in table.items() for error in errors]
 
 
 @pytest.mark.parametrize(("words", "error"), pairs(UNAVAILABLE))
 def test_what_may_pass_is_unavailable(words: str, error: Exception) -> None:
-    """The text names the cause, and that nothing was granted."""
+    """The text names the cause, and states that nothing was granted."""
     ours = store_error(error)
     assert isinstance(ours, StoreUnavailableError)
     assert words in str(ours)
@@ -115,7 +115,7 @@ def test_what_may_pass_is_unavailable(words: str, error: Exception) -> None:
     ("words", "error"), [(words, error) for words, all_ in MISCONFIGURED.items() for error in all_]
 )
 def test_what_will_not_pass_is_misconfigured(words: str, error: Exception) -> None:
-    """The text names the remedy; redis.asyncio's wrapping hides nothing."""
+    """The text names the remedy, also when redis.asyncio wraps the error."""
     wrapped = exceptions.ConnectionError("Error connecting")
     wrapped.__cause__ = error
     for each in (error, wrapped):
@@ -125,7 +125,7 @@ def test_what_will_not_pass_is_misconfigured(words: str, error: Exception) -> No
 
 
 def test_no_error_of_redis_py_gets_past() -> None:
-    """But those of what otpkit never does: caches' policies."""
+    """The exception is an error about cache policies, which otpkit does not use."""
     classes = [each for _, each in inspect.getmembers(exceptions, inspect.isclass) if issubclass(each, Exception)]
     past = {each.__name__ for each in classes if not issubclass(each, REDIS_ERRORS)}
     assert past <= {"IncorrectPolicyType"}

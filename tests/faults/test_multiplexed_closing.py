@@ -1,4 +1,4 @@
-"""A shared connection that the server closed, and one that its loop, its fork or its owner left: nothing stays open."""
+"""A shared connection that the server closes, or that its loop, its process or its owner leaves: none stays open."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 @pytest.fixture(params=LOOPS)
 def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
-    """Give a loop that the test runs, and may close."""
+    """Yield a loop that the test runs and may close."""
     loop = LOOPS[request.param]()
     yield loop
     if not loop.is_closed():
@@ -41,7 +41,7 @@ def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
 
 @pytest.fixture(autouse=True)
 def no_leaks(valkey_url: str) -> Iterator[None]:
-    """Find what a test left open: in this process, which warns when it is collected, and at the server."""
+    """Fail if a connection stays open: in this process, where it warns when it is collected, or at the server."""
     gc.collect()
     with redis.Redis.from_url(valkey_url) as client:
         before = len(client.client_list())
@@ -57,7 +57,7 @@ def no_leaks(valkey_url: str) -> Iterator[None]:
 
 
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
-    """Return a list that notes each failed attempt."""
+    """Return a list that records each failed attempt."""
     noted: list[float | None] = []
     pause_s = RetryBudget.pause_s
 
@@ -71,7 +71,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
 
 @pytest.mark.parametrize("way", ["close_all", "reset_all"])
 async def test_closed_idle_connection_costs_nothing(valkey_url: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whenever the server closed it: also between the question and the write."""
+    """The server may close it at any moment, also between the check and the write."""
     failed = pauses(monkeypatch)
     async with Wire(valkey_url) as wire, storing(wire.url) as store:
         for turns in range(12):
@@ -80,14 +80,14 @@ async def test_closed_idle_connection_costs_nothing(valkey_url: str, way: str, m
                 await asyncio.sleep(0)
             assert await echo_all(store, texts(8)) == texts(8)
             if turns < 4:
-                failed.clear()  # It may have been written before the end was there.
+                failed.clear()  # The command may have been written before the end was noticed.
         assert failed == []
 
 
 def test_connection_closed_while_the_loop_stood_still(
     loop: asyncio.AbstractEventLoop, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between two runs of a loop: the next call notices before it writes."""
+    """The loop is not running then. The next call notices the end before it writes."""
     failed = pauses(monkeypatch)
     store = AsyncStore(f"{valkey_url}&client_name=idle")
     with redis.Redis.from_url(valkey_url) as client:
@@ -101,7 +101,7 @@ def test_connection_closed_while_the_loop_stood_still(
 
 
 async def test_killed_server_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the first call after the restart, which fails nowhere."""
+    """The first call after the restart succeeds without a failed attempt."""
     with Mortal(find_redis() or "") as server:
         async with storing(server.url) as store:
             for _ in range(3):
@@ -121,7 +121,7 @@ def test_close_in_its_own_loop(loop: asyncio.AbstractEventLoop, valkey_url: str)
 
 
 def test_close_while_replies_are_due(loop: asyncio.AbstractEventLoop, valkey_url: str) -> None:
-    """To a call that was cancelled, on a connection that was given up: that is closed as well."""
+    """A retired connection still waits for the reply of a cancelled call. `close` closes it too."""
 
     async def scene() -> None:
         async with Wire(valkey_url) as wire:
@@ -143,7 +143,10 @@ def test_close_while_replies_are_due(loop: asyncio.AbstractEventLoop, valkey_url
 
 
 def test_close_from_another_loop(loop: asyncio.AbstractEventLoop, valkey_url: str) -> None:
-    """The loop that runs elsewhere closes its own; one that is closed, or stands still, is closed from here."""
+    """A loop that runs in another thread closes its own connections.
+
+    Those of a stopped or closed loop are closed here.
+    """
     store = AsyncStore(valkey_url)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -166,7 +169,7 @@ async def _call_and_close(store: AsyncStore) -> None:
 @pytest.mark.parametrize("is_cold", [False, True], ids=["open", "connecting"])
 @pytest.mark.parametrize("is_uvloop", [False, True], ids=LOOPS)
 def test_end_of_asyncio_run(valkey_url: str, is_uvloop: bool, is_cold: bool, turns: int) -> None:
-    """Whatever was under way: it is closed with the loop, and the store works in the next one."""
+    """The connection is closed with the loop, with any number of pending calls. The store works in the next loop."""
     store = AsyncStore(valkey_url)
 
     async def scene() -> None:
@@ -184,7 +187,7 @@ def test_end_of_asyncio_run(valkey_url: str, is_uvloop: bool, is_cold: bool, tur
 
 @pytest.mark.parametrize("is_busy", [False, True])
 def test_loop_that_was_closed_under_it(valkey_url: str, is_busy: bool) -> None:
-    """Without a word: the next call in another loop closes what the first one left."""
+    """The loop was closed without notice. The next call in another loop closes the first loop's connection."""
     store = AsyncStore(valkey_url)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(echo(store, "first"))
@@ -199,7 +202,7 @@ def test_loop_that_was_closed_under_it(valkey_url: str, is_busy: bool) -> None:
 
 
 def test_loop_that_was_closed_while_a_connection_ended(valkey_url: str) -> None:
-    """The transport is aborted already, but the loop never closes its socket."""
+    """The transport is already aborted, but the closed loop can't close its socket."""
     store = AsyncStore(valkey_url)
 
     async def scene() -> None:
@@ -221,7 +224,7 @@ async def _turns(count: int) -> None:
 
 
 def test_two_loops_in_two_threads(valkey_url: str) -> None:
-    """Each has a connection of its own, and its own replies."""
+    """Each loop has its own connection and its own replies."""
     store = AsyncStore(f"{valkey_url}&client_name=two")
     start, counted = threading.Barrier(3), []
 
@@ -245,7 +248,7 @@ def test_two_loops_in_two_threads(valkey_url: str) -> None:
 
 
 def test_fork_with_replies_due(valkey_url: str) -> None:
-    """Parent and child go on, each on connections of its own."""
+    """Parent and child continue, each on its own connections."""
     store = AsyncStore(valkey_url)
 
     async def parent() -> None:
@@ -275,7 +278,7 @@ def test_fork_with_replies_due(valkey_url: str) -> None:
 
 
 async def test_idle_for_longer_than_the_health_check(valkey_url: str) -> None:
-    """`health_check_interval` of the URL: a connection that was idle for so long is not trusted."""
+    """A connection that was idle for longer than `health_check_interval` of the URL is not used."""
     async with Wire(valkey_url) as wire, storing(f"{wire.url}?health_check_interval=1") as store:
         assert await echo(store, "one") == "one"
         opened = wire.opened
@@ -285,7 +288,7 @@ async def test_idle_for_longer_than_the_health_check(valkey_url: str) -> None:
 
 
 async def test_replicas_are_waited_for_elsewhere(valkey_url: str) -> None:
-    """WAIT blocks a connection, so it goes on one of the pool's."""
+    """WAIT blocks a connection, so it uses one of the pool."""
     async with Wire(valkey_url) as wire, storing(wire.url) as store:
         with pytest.raises(Exception, match="0 of 1 replicas"):
             await asyncio.gather(

@@ -1,4 +1,4 @@
-"""Wires cut at every byte with sixty-four tasks on one connection: each has its own reply, or is told; none twice."""
+"""Connections are cut at every byte under 64 tasks: each gets its own reply or an error, and nothing runs twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from otpkit.testing import Outbox
 TASKS = 64
 CALL_S = 3.5
 STEP = 7
-"""The suite cuts at every seventh byte, which begins elsewhere from run to run; 1 is every byte."""
+"""The suite cuts at every seventh byte, from a random start. With 1, it cuts at every byte."""
 
 
 @pytest.fixture(params=["valkey", "redis"])
@@ -38,7 +38,7 @@ async def store(wire: Wire) -> AsyncIterator[AsyncStore]:
 
 
 async def length(wire: Wire, store: AsyncStore) -> tuple[int, int]:
-    """Return how many bytes all requests have, and all replies."""
+    """Return the number of bytes of all requests and of all replies."""
     wire.requests = wire.replies = before = 1 << 40
     assert await echo_all(store, texts(TASKS)) == texts(TASKS)
     return before - wire.requests, before - wire.replies
@@ -46,7 +46,7 @@ async def length(wire: Wire, store: AsyncStore) -> tuple[int, int]:
 
 @pytest.mark.parametrize("direction", ["requests", "replies"])
 async def test_cut_at_every_byte(wire: Wire, store: AsyncStore, direction: str) -> None:
-    """Of two requests and of all replies; every call is made again, on one other connection."""
+    """The cuts cover two requests and all replies. Every call is repeated on one other connection."""
     sizes = await length(wire, store)
     end = sizes[0] * 2 // TASKS if direction == "requests" else sizes[1]
     begin = random.randrange(STEP)
@@ -62,7 +62,7 @@ async def test_cut_at_every_byte(wire: Wire, store: AsyncStore, direction: str) 
 
 @pytest.mark.parametrize("direction", ["requests", "replies"])
 async def test_cut_at_every_byte_of_connecting(wire: Wire, store: AsyncStore, direction: str) -> None:
-    """While sixty-four wait for the connection."""
+    """Meanwhile 64 tasks wait for the connection."""
     for place in range(0, 400, STEP):
         wire.reset_all()
         await asyncio.sleep(0.002)
@@ -72,7 +72,7 @@ async def test_cut_at_every_byte_of_connecting(wire: Wire, store: AsyncStore, di
 
 
 async def test_cut_again_and_again(wire: Wire, store: AsyncStore) -> None:
-    """Each attempt is cut: every call ends with its own reply or an error, and the next one works."""
+    """Each attempt is cut. Every call ends with its own reply or an error, and the next one works."""
     for number in range(20):
         wire.replies = 40 * number
         cutting = asyncio.ensure_future(_keep_cutting(wire))
@@ -101,7 +101,7 @@ def options(namespace: str) -> dict[str, Any]:
 async def test_cut_among_verifications(
     wire: Wire, valkey_url: str, redis_url: str, options: dict[str, Any], direction: str
 ) -> None:
-    """A code is verified once and a proof redeemed once, and never by another's reply, wherever the wire is cut."""
+    """At any cut, a code is verified once and a proof redeemed once, and no caller gets another's reply."""
     outbox = Outbox()
     with loaded(valkey_url), loaded(redis_url):
         async with AsyncOTP(wire.url, outbox, **options) as otp:
@@ -127,7 +127,7 @@ async def test_cut_among_verifications(
 
 
 async def test_one_connection_after_faults(wire: Wire, valkey_url: str, redis_url: str, store: AsyncStore) -> None:
-    """The server knows of one connection of this store, whatever was cut."""
+    """The server lists one connection of this store after any cut."""
     for place in range(0, 500, 50):
         wire.replies = place
         await echo_all(store, texts(TASKS))

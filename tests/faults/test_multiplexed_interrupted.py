@@ -1,4 +1,4 @@
-"""Calls on a shared connection that are interrupted: see interrupted_tasks.py for every line."""
+"""Interrupted calls on a shared connection. The tests of every line are in interrupted_tasks.py."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILE = Path(__file__).with_name("interrupted_tasks.py")
 
 @pytest.mark.parametrize("error", ["KeyboardInterrupt", "SoftTimeLimit", "TimeLimit"])
 def test_interrupt_at_every_line(error: str) -> None:
-    """With a connection that is open, and with one that is yet to be opened."""
+    """The connection is open, or is being opened."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-o", "addopts=", "-k", f"[{error}-", str(FILE)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=110, cwd=FILE.parents[2])
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -33,7 +33,10 @@ def test_interrupt_at_every_line(error: str) -> None:
 def test_loop_interrupted_before_a_reply_was_read(
     valkey_url: str, new_loop: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C raises out of the loop, which goes on to clean up: what it had read is lost, and no other is given it."""
+    """Ctrl-C raises out of the loop, which then runs again to clean up.
+
+    The bytes read are lost, and no caller gets them.
+    """
     received = MultiplexedConnection.data_received
     loop = new_loop()
     store = AsyncStore(valkey_url)

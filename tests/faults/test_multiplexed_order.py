@@ -1,4 +1,4 @@
-"""The order of replies on a shared connection: cancelled tasks, late and dripping replies, and what no script gives."""
+"""The order of replies on a shared connection: with cancelled tasks, with late and slow replies, and with garbage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GARBAGE = {
     "nested": b"*1\r\n*1\r\n:1\r\n",
 }
 REPLIES = {"an error": b"-\r\n", "a text": b"+OK\r\n", "a number": b":1\r\n", "a list": b"*2\r\n:7\r\n+proved\r\n"}
-"""Whole replies: they are told from a caller's own by the operation that scripts begin theirs with."""
+"""Complete replies. They lack the operation that begins each reply of a script, so they are recognised."""
 
 
 @pytest.fixture(params=["valkey", "redis"])
@@ -45,19 +45,19 @@ async def store(wire: Wire) -> AsyncIterator[AsyncStore]:
 
 
 def asked_for(store: AsyncStore, names: list[str]) -> list[asyncio.Task[str]]:
-    """Return tasks that ask for each name at once."""
+    """Return tasks that send each name concurrently."""
     return [asyncio.ensure_future(echo(store, name)) for name in names]
 
 
 async def told(tasks: list[asyncio.Task[str]], names: list[str], but: int) -> None:
-    """Wait for all tasks: each has its own reply, but one that was cancelled."""
+    """Wait for all tasks. Each has its own reply, except the cancelled one."""
     await asyncio.wait(tasks)
     assert tasks[but].cancelled()
     assert [task.result() for task in tasks if task is not tasks[but]] == names[:but] + names[but + 1 :]
 
 
 async def test_one_of_many_is_cancelled_at_each_turn(wire: Wire, store: AsyncStore) -> None:
-    """Before the write, after it, and when its reply has just come."""
+    """It is cancelled before the write, after it, or when its reply has just arrived."""
     for turns in range(8):
         for but in (0, 31, 63):
             names = texts(TASKS, f"{turns}.{but}.")
@@ -71,7 +71,7 @@ async def test_one_of_many_is_cancelled_at_each_turn(wire: Wire, store: AsyncSto
 
 
 async def test_one_of_many_is_cancelled_while_its_reply_drips(wire: Wire, store: AsyncStore) -> None:
-    """At each byte of the reply, and of its neighbours'."""
+    """It is cancelled at each byte of its reply and of its neighbours' replies."""
     wire.drip_s = 0.001
     for delay in range(0, 60, 3):
         names = texts(TASKS // 4, f"{delay}.")
@@ -83,7 +83,7 @@ async def test_one_of_many_is_cancelled_while_its_reply_drips(wire: Wire, store:
 
 
 async def test_cancelled_command_is_not_sent(wire: Wire, store: AsyncStore) -> None:
-    """Unless it was sent already: then it may run, and its reply is dropped."""
+    """A command that was already sent may run. Its reply is dropped."""
     for turns in range(6):
         names = texts(8, f"sent{turns}.")
         tasks = [asyncio.ensure_future(echo(store, name, SEEN, "seen")) for name in names]
@@ -97,7 +97,7 @@ async def test_cancelled_command_is_not_sent(wire: Wire, store: AsyncStore) -> N
 
 
 async def test_late_reply_is_not_the_next_callers(wire: Wire, store: AsyncStore) -> None:
-    """Callers that stop waiting keep their place in the order."""
+    """Cancelled callers keep their place in the order."""
     wire.flows.clear()
     tasks = asked_for(store, texts(TASKS, "late"))
     await asyncio.sleep(0.02)
@@ -111,7 +111,7 @@ async def test_late_reply_is_not_the_next_callers(wire: Wire, store: AsyncStore)
 
 
 async def test_silent_connection_is_given_up(wire: Wire, store: AsyncStore) -> None:
-    """After a second, and all callers ask again on the next one."""
+    """After a second without a reply, all callers retry on the next connection."""
     wire.flows.clear()
     began = time.monotonic()
     crowd = asyncio.ensure_future(echo_all(store, texts(TASKS)))
@@ -123,7 +123,7 @@ async def test_silent_connection_is_given_up(wire: Wire, store: AsyncStore) -> N
 
 
 async def test_silent_server_is_given_up_within_bounds(wire: Wire, store: AsyncStore) -> None:
-    """Every caller is told within its three seconds."""
+    """Every caller gets an error within its three seconds."""
     wire.flows.clear()
 
     async def timed(text: str) -> float:
@@ -139,14 +139,14 @@ async def test_silent_server_is_given_up_within_bounds(wire: Wire, store: AsyncS
 
 
 async def test_dripping_replies_keep_their_order(wire: Wire, store: AsyncStore) -> None:
-    """A byte at a time, for as long as the oldest reply is whole within its time."""
+    """Replies arrive byte by byte, and the oldest one is complete in time."""
     wire.drip_s = 0.001
     assert await echo_all(store, texts(TASKS)) == texts(TASKS)
     assert wire.opened == 1
 
 
 async def test_reply_that_drips_for_ever_is_given_up(wire: Wire, store: AsyncStore) -> None:
-    """It counts when it is whole, not when a byte came."""
+    """The time limit applies to the whole reply, not to each byte."""
     wire.drip_s = 0.4
     began = time.monotonic()
     outcomes = await echo_all(store, texts(8))
@@ -157,7 +157,7 @@ async def test_reply_that_drips_for_ever_is_given_up(wire: Wire, store: AsyncSto
 
 
 async def test_blocked_loop_finds_its_replies(wire: Wire, store: AsyncStore) -> None:
-    """Code that blocks the loop for longer than a reply may take costs no attempt: the replies are there."""
+    """Code blocks the loop for longer than a reply's time limit. The replies have arrived, so no attempt fails."""
     tasks = asked_for(store, texts(TASKS))
     await until(lambda: awaits_replies(store))
     loop = asyncio.get_running_loop()
@@ -171,7 +171,7 @@ async def test_blocked_loop_finds_its_replies(wire: Wire, store: AsyncStore) -> 
 async def test_idle_connection_that_speaks_is_given_up(
     wire: Wire, store: AsyncStore, garbage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Before the next call, which notices nothing; and asyncio has nothing to report."""
+    """It is replaced before the next call, which does not fail, and asyncio logs no error."""
     wire.say(garbage)
     await asyncio.sleep(0.05)
     assert await echo_all(store, texts(TASKS)) == texts(TASKS)
@@ -180,10 +180,10 @@ async def test_idle_connection_that_speaks_is_given_up(
 
 
 async def test_reply_left_over_from_connecting(wire: Wire, store: AsyncStore) -> None:
-    """It would be the first caller's; the connection is not used."""
+    """It would reach the first caller, so the connection is not used."""
     wire.reset_all()
     await until(lambda: not wire.open)
-    wire.greeting = b"+OK\r\n" * 8  # Some are taken for the answers to what redis-py says while it connects.
+    wire.greeting = b"+OK\r\n" * 8  # redis-py takes some of them as the replies to its own commands while it connects.
     assert await echo_all(store, texts(TASKS)) == texts(TASKS)
     assert (wire.opened, wire.open) == (3, 1)
 
@@ -192,7 +192,7 @@ async def test_reply_left_over_from_connecting(wire: Wire, store: AsyncStore) ->
 async def test_garbage_for_replies_ends_the_connection(
     wire: Wire, store: AsyncStore, garbage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Everyone asks again, or is told."""
+    """Every caller retries or gets an error."""
     wire.flows.clear()
     crowd = [asyncio.ensure_future(_outcome(store, text)) for text in texts(TASKS)]
     await asyncio.sleep(0.05)
@@ -212,7 +212,7 @@ async def test_garbage_for_replies_ends_the_connection(
 async def test_reply_too_many_is_told_by_its_operation(
     wire: Wire, valkey_url: str, redis_url: str, namespace: str, reply: bytes
 ) -> None:
-    """Whatever comes between: nobody has another's proof, and no code is accepted twice."""
+    """The surplus reply reaches no caller as a proof, and no code is accepted twice."""
     outbox = Outbox()
     phones = [f"+86138{number:08d}" for number in range(TASKS)]
     with loaded(valkey_url), loaded(redis_url):
@@ -227,7 +227,7 @@ async def test_reply_too_many_is_told_by_its_operation(
             wire.flows.set()
             proofs = await asyncio.gather(*calls)
             failed = [each for each in proofs if not isinstance(each, Proof)]
-            assert len(failed) <= reply.startswith(b"-")  # An error may be the server's own.
+            assert len(failed) <= reply.startswith(b"-")  # An error reply may be the server's own.
             for phone, proof in zip(phones, proofs, strict=True):
                 assert proof in failed or proof.phone == phone
             again = [await result(otp.verify(phone, codes[phone])) for phone in phones]
@@ -243,7 +243,7 @@ async def _outcome(store: AsyncStore, text: str) -> object:
 
 @pytest.mark.parametrize("push", [b">2\r\n+message\r\n+hello\r\n", b">1\r\n+invalidate\r\n"])
 async def test_pushes_between_replies_are_skipped(wire: Wire, push: bytes) -> None:
-    """Of RESP3: before the first reply, between others, and when nothing is due."""
+    """RESP3 pushes arrive before the first reply, between replies, and when no reply is due."""
     async with storing(f"{wire.url}?protocol=3") as store:
         for _ in range(5):
             wire.say(push)

@@ -1,4 +1,4 @@
-"""Callers of a shared connection: so many at once, the others first come, first served, and none is forgotten."""
+"""The queue of a shared connection: a limited number of commands at once, in order, and no caller is lost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def store(wire: Wire) -> AsyncIterator[AsyncStore]:
 
 
 class Load:
-    """Notes the most commands that were on their way at once."""
+    """Records the highest number of commands that were sent and not yet answered."""
 
     def __init__(self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
         self.most = 0
@@ -47,7 +47,7 @@ class Load:
 
 
 async def test_burst_is_served_in_order(wire: Wire, store: AsyncStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not more at once than are allowed."""
+    """No more commands than the limit are unanswered at once."""
     load, served = Load(endpoint_of(store), monkeypatch), []
 
     async def call(text: str) -> None:
@@ -60,7 +60,10 @@ async def test_burst_is_served_in_order(wire: Wire, store: AsyncStore, monkeypat
 
 
 async def test_burst_that_asks_for_an_unknown_script(wire: Wire, store: AsyncStore, namespace: str) -> None:
-    """The first ones send its text at once: they do not wait behind those who are to be told that it is unknown."""
+    """The first callers send the script's text at once.
+
+    They do not queue behind callers with the same error to come.
+    """
     script = Text("new", f"return ARGV[1] -- {namespace}")
     wire.asked.clear()
     calls = [echo(store, text, script) for text in texts(CROWD)]
@@ -70,7 +73,7 @@ async def test_burst_that_asks_for_an_unknown_script(wire: Wire, store: AsyncSto
 
 
 async def test_burst_whose_connection_is_lost(wire: Wire, store: AsyncStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those on their way ask again, those in the queue keep their order, and no more are on their way than ever."""
+    """Sent commands are repeated, queued ones keep their order, and the limit still holds."""
     load = Load(endpoint_of(store), monkeypatch)
     wire.flows.clear()
     crowd = asyncio.ensure_future(echo_all(store, texts(CROWD)))
@@ -83,7 +86,7 @@ async def test_burst_whose_connection_is_lost(wire: Wire, store: AsyncStore, mon
 
 
 async def test_burst_of_which_half_is_cancelled(wire: Wire, store: AsyncStore) -> None:
-    """In the queue, before the write and after it: the others are served in order."""
+    """They are cancelled in the queue, before the write, and after it. The others are served in order."""
     for turns in range(12):
         served = []
 
@@ -103,7 +106,7 @@ async def test_burst_of_which_half_is_cancelled(wire: Wire, store: AsyncStore) -
 
 
 async def test_all_on_their_way_are_cancelled(wire: Wire, store: AsyncStore) -> None:
-    """Their places are free when their replies have come."""
+    """Their places become free when their replies arrive."""
     wire.flows.clear()
     names = texts(3 * MAX_UNANSWERED)
     tasks = [asyncio.ensure_future(echo(store, text)) for text in names]
@@ -118,9 +121,9 @@ async def test_all_on_their_way_are_cancelled(wire: Wire, store: AsyncStore) -> 
 async def test_waits_that_time_out_keep_their_place(
     wire: Wire, store: AsyncStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long the queue is: those who come later are served later."""
+    """A caller that came later is served later, for any length of the queue."""
     monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", 1)
-    monkeypatch.setattr(retry, "TOTAL_S", retry.ANSWER_S + 0.5)  # so that half a second of waiting is a try
+    monkeypatch.setattr(retry, "TOTAL_S", retry.ANSWER_S + 0.5)  # Then a wait of half a second counts as one attempt.
     wire.drip_s = 0.001
     served = []
 
@@ -137,7 +140,7 @@ async def test_waits_that_time_out_keep_their_place(
 
 
 async def test_connecting_fails_while_a_crowd_waits(wire: Wire, store: AsyncStore) -> None:
-    """Every call ends, some attempts are made and not thousands, and the next crowd is served."""
+    """Every call ends, the number of attempts is small, and the next callers are served."""
     wire.is_refusing = True
     wire.reset_all()
     await asyncio.sleep(0.01)
@@ -152,7 +155,10 @@ async def test_connecting_fails_while_a_crowd_waits(wire: Wire, store: AsyncStor
 async def test_place_before_another_node_is_given_back(
     wire: Wire, store: AsyncStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slot may move while a caller waits for its node; the next in the queue there is let in."""
+    """A slot may move to another node while a caller waits for its node.
+
+    The next caller in that node's queue is admitted.
+    """
     monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", 1)
     binding: Binding = store._bindings[asyncio.get_running_loop()]
     endpoints = {name: Endpoint(binding.loop, binding.client.connection_pool.make_connection) for name in "ab"}
@@ -175,7 +181,7 @@ async def test_place_before_another_node_is_given_back(
 
 
 async def test_full_endpoint_is_said_at_once(wire: Wire, store: AsyncStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The generator waits then, as long as its budget allows."""
+    """The generator then waits within its time limit."""
     monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", 1)
     endpoint = endpoint_of(store)
     first = endpoint.place()
@@ -185,6 +191,6 @@ async def test_full_endpoint_is_said_at_once(wire: Wire, store: AsyncStore, monk
     with pytest.raises(Crowded):
         await lease.say(PING)
     assert await lease.say(ASKING) is None
-    assert await lease.say(PING)  # A cluster's other node has sent the caller here.
+    assert await lease.say(PING)  # A redirection by another node is exempt from the limit.
     endpoint.leave(first)
     assert await lease.say(PING)

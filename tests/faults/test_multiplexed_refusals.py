@@ -1,4 +1,4 @@
-"""A server's refusal on a shared connection: it is one caller's, and the others have their replies."""
+"""A server's refusal on a shared connection affects one caller. The others get their replies."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def store(wire: Wire) -> AsyncIterator[AsyncStore]:
 
 
 async def refused(store: AsyncStore, refusal: str) -> OTPError:
-    """Return what a caller is told whose script is refused."""
+    """Return the error of a call whose script is refused."""
     script = Text("refused", f'return redis.error_reply("{refusal}")')
     with pytest.raises(OTPError) as told:
         await store.run(RunScript(script, ("key",), ()), RetryBudget())
@@ -45,7 +45,7 @@ async def refused(store: AsyncStore, refusal: str) -> OTPError:
 
 @pytest.mark.parametrize("refusal", GIVEN_UP)
 async def test_connection_is_given_up_after_the_others_replies(wire: Wire, store: AsyncStore, refusal: str) -> None:
-    """The next connection may lead to another server; one for each attempt of the one caller, not of all."""
+    """A new connection may lead to another server. The refused caller causes one for each of its attempts."""
     names = texts(TASKS)
     early = asyncio.ensure_future(echo_all(store, names[: TASKS // 2]))
     told = asyncio.ensure_future(refused(store, refusal))
@@ -59,7 +59,7 @@ async def test_connection_is_given_up_after_the_others_replies(wire: Wire, store
 
 @pytest.mark.parametrize("refusal", KEPT)
 async def test_connection_is_kept(wire: Wire, store: AsyncStore, refusal: str) -> None:
-    """However often the server is asked again."""
+    """The refused callers retry on the same connection."""
     told = [asyncio.ensure_future(refused(store, refusal)) for _ in range(8)]
     assert await echo_all(store, texts(TASKS)) == texts(TASKS)
     assert {type(error) for error in await asyncio.gather(*told)} == {StoreUnavailableError}
@@ -68,16 +68,16 @@ async def test_connection_is_kept(wire: Wire, store: AsyncStore, refusal: str) -
 
 @pytest.mark.parametrize("refusal", GIVEN_UP)
 async def test_all_are_refused_at_once(wire: Wire, store: AsyncStore, refusal: str) -> None:
-    """A crowd makes few connections: its callers share each."""
+    """The callers share each new connection, so there are few of them."""
     told = await asyncio.gather(*[refused(store, refusal) for _ in range(TASKS)])
     assert {type(error) for error in told} == {StoreUnavailableError}
-    assert wire.opened < TASKS  # Of 192 attempts.
+    assert wire.opened < TASKS  # There are 192 attempts.
     assert len({id(error) for error in told}) == TASKS
 
 
 @pytest.mark.parametrize("refusal", ["MOVED 1 127.0.0.1:1", "ASK 1 127.0.0.1:1", "NOPERM this user has no permissions"])
 async def test_misconfiguration_is_told(wire: Wire, store: AsyncStore, refusal: str) -> None:
-    """A single server is a cluster's node, or its user may not: no waiting helps."""
+    """The server is a cluster's node, or the user lacks a permission. A retry can't help."""
     assert isinstance(await refused(store, refusal), ConfigurationError)
     assert await echo_all(store, texts(TASKS)) == texts(TASKS)
     assert wire.opened == 1

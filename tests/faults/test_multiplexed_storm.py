@@ -1,4 +1,4 @@
-"""A shared connection in a storm: whatever breaks, no reply is another's, and no caller waits for ever."""
+"""Random faults on a shared connection: no caller gets another's reply, and no caller hangs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from otpkit.store import multiplexed
 from otpkit.store.aio import AsyncStore
 
 CALLERS, CALLS = 24, 25
-FEW = 3  # commands at once
+FEW = 3  # Commands at once.
 ENDS_S = 8.0
 
 
@@ -33,7 +33,7 @@ async def store(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[As
 
 
 async def rage(wire: Wire, store: AsyncStore, chance: random.Random) -> None:
-    """Break the wire in every way, again and again."""
+    """Break the connection in every way, repeatedly."""
     try:
         while True:
             await asyncio.sleep(chance.choice([0, 0.001, 0.003, 0.01]))
@@ -67,7 +67,7 @@ async def rage(wire: Wire, store: AsyncStore, chance: random.Random) -> None:
 
 
 async def live(store: AsyncStore, name: str, chance: random.Random) -> int:
-    """Call again and again, and give some calls up; return how many were answered."""
+    """Call repeatedly, cancel some calls, and return the number of answered ones."""
     answered = 0
     for number in range(CALLS):
         call = asyncio.ensure_future(echo(store, f"{name}.{number}"))
@@ -75,7 +75,7 @@ async def live(store: AsyncStore, name: str, chance: random.Random) -> int:
             await asyncio.wait({call}, timeout=chance.choice([0, 0.001, 0.01, 0.05]))
             call.cancel()
         _, pending = await asyncio.wait({call}, timeout=ENDS_S)
-        assert not pending, "a caller waits for ever"
+        assert not pending, "a caller hangs"
         if call.cancelled():
             continue
         if isinstance(call.exception(), StoreUnavailableError):
@@ -87,7 +87,7 @@ async def live(store: AsyncStore, name: str, chance: random.Random) -> int:
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_storm(wire: Wire, store: AsyncStore, seed: int) -> None:
-    """With three commands at once, twenty-four callers, and a wire that breaks every few milliseconds."""
+    """Twenty-four callers share three commands at once, and the connection breaks every few milliseconds."""
     chance = random.Random(seed)
     raging = asyncio.ensure_future(rage(wire, store, chance))
     answered = await asyncio.gather(*[live(store, name, chance) for name in texts(CALLERS)])

@@ -1,4 +1,4 @@
-"""Without the extra `speed` an AsyncOTP by URL serves as ever, with connections of a pool."""
+"""Without the extra `speed`, an AsyncOTP by URL uses connections of a pool."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ asyncio.run(story())
 
 @pytest.mark.parametrize("hiredis", ["missing", "older"])
 def test_pool_serves_without_it(valkey_url: str, hiredis: str) -> None:
-    """Sixty-four tasks at once, with warnings as errors."""
+    """Sixty-four tasks run concurrently, with warnings as errors."""
     command = [sys.executable, "-W", "error", "-c", STORY, valkey_url, hiredis]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr[-2000:]

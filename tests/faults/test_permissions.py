@@ -1,4 +1,4 @@
-"""A server that keeps a command from otpkit, by an ACL or by another name: the error names the command."""
+"""A server that denies a command, by an ACL or by another name: the error names the command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_IN_EVERY_STORY = {"PERSIST"}
 
 
 async def story(kind: str, url: str, **options: Any) -> list[Any]:
-    """Return the outcomes of every call, each made in a state in which it has something to do."""
+    """Return the outcomes of every call, each made in a state in which it has an effect."""
     async with calling(kind, url, outbox := Outbox(), **options) as caller:
         outcomes = [await result(caller.issue(PHONE, ip=IP)), await result(caller.issue(PHONE, "login", ip=IP))]
         sent = len(outbox)
@@ -35,7 +35,7 @@ async def story(kind: str, url: str, **options: Any) -> list[Any]:
         ]
         if not isinstance(outcomes[-1], Exception):
             outcomes.append(await result(caller.redeem(outcomes[-1].token)))
-        outcomes.append(await result(caller.verify(PHONE, code, ip=IP)))  # where no challenge is
+        outcomes.append(await result(caller.verify(PHONE, code, ip=IP)))  # There is no challenge now.
         for call in (caller.status, caller.delivery, caller.standing, caller.revoke, caller.unblock, caller.erase):
             outcomes.append(await result(call(PHONE)))
         return outcomes
@@ -50,7 +50,7 @@ def assert_named(outcomes: list[Any], command: str, *, needed: bool = True) -> N
 
 @pytest.mark.parametrize("command", [*IN_SCRIPTS, "EVALSHA", "EVAL"])
 async def test_a_command_that_the_user_lacks_is_named(own: Mortal, kind: str, command: str) -> None:
-    """Each that a script calls, and those that run scripts."""
+    """The commands are those that scripts call, and those that run scripts."""
     with own.client() as client:
         client.execute_command("ACL", "SETUSER", "bob", "on", ">password", "~*", "+@all", f"-{command.lower()}")
     outcomes = await story(kind, own.url.replace("unix://", "unix://bob:password@"))
@@ -59,14 +59,14 @@ async def test_a_command_that_the_user_lacks_is_named(own: Mortal, kind: str, co
 
 @pytest.mark.parametrize("command", [*IN_SCRIPTS, "EVALSHA", "EVAL"])
 async def test_a_command_that_was_renamed_is_named(binary: str, kind: str, command: str) -> None:
-    """As some providers do with those that they find dangerous."""
+    """Some providers rename commands that they consider dangerous."""
     with Mortal(binary, "--rename-command", command, "") as server:
         outcomes = await story(kind, server.url)
     assert_named(outcomes, command, needed=command not in NOT_IN_EVERY_STORY)
 
 
 async def test_waiting_for_replicas_needs_wait(binary: str, kind: str) -> None:
-    """Nothing is sent by a deployment that can't keep what its policy says."""
+    """Without WAIT the policy can't be met, so nothing is sent."""
     policy = Policy(sends=BROAD.sends, replicas=1)
     with Mortal(binary, "--rename-command", "WAIT", "") as server:
         assert_named(await story(kind, server.url, policy=policy), "WAIT")

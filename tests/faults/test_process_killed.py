@@ -1,4 +1,4 @@
-"""A process killed between reserve and send, or between send and settle: uncertain after 30 s, and nothing stuck."""
+"""A process is killed before or after it sends a message: the send is uncertain after 30 s, and nothing is stuck."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DOOMED = Path(__file__).parent / "doomed.py"
 
 
 class Survivor:
-    """Another process's view: its caller, what it sends, and the clock that both have."""
+    """A second process: its caller, its messages, and the clock that both processes use."""
 
     def __init__(self, caller: Caller, outbox: Outbox, clock: MovableClock) -> None:
         self.caller, self.outbox, self.clock = caller, outbox, clock
         self.code = ""
-        """What the killed process sent, if it did."""
+        """The code that the killed process sent, or an empty text."""
 
 
 @pytest.fixture(params=["valkey", "redis"])
@@ -35,7 +35,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=["before", "after"])
 async def survivor(request: pytest.FixtureRequest, url: str, namespace: str, kind: str) -> AsyncIterator[Survivor]:
-    """Give the state that a process leaves which dies before, or after, it has sent its message."""
+    """Yield the second process after the first has died before, or after, sending its message."""
     clock, outbox = MovableClock(), Outbox()
     command = [sys.executable, str(DOOMED), url, namespace, str(clock.now), kind.partition("-")[0], request.param]
     killed = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60, check=False)
@@ -48,7 +48,7 @@ async def survivor(request: pytest.FixtureRequest, url: str, namespace: str, kin
 
 
 async def test_it_is_pending_and_then_uncertain(survivor: Survivor) -> None:
-    """Nobody can know whether it was sent; the send is counted either way."""
+    """It is unknown if the message was sent. The send is counted in both cases."""
     for seconds, delivery in ((0, "pending"), (29.9, "pending"), (0.1, "uncertain"), (200, "uncertain")):
         survivor.clock.advance(seconds)
         challenge = await survivor.caller.status(PHONE)
@@ -58,7 +58,7 @@ async def test_it_is_pending_and_then_uncertain(survivor: Survivor) -> None:
 
 
 async def test_the_next_issue_waits_its_minute_and_sends_the_same_code(survivor: Survivor) -> None:
-    """No second message within the minute that the first may have begun; then the same code again."""
+    """The first message may have been sent, so the next one waits a minute. It has the same code."""
     refused = await result(survivor.caller.issue(PHONE))
     assert isinstance(refused, RateLimitError)
     assert refused.retry_after is not None
@@ -72,7 +72,7 @@ async def test_the_next_issue_waits_its_minute_and_sends_the_same_code(survivor:
 
 
 async def test_what_was_sent_can_be_verified(survivor: Survivor) -> None:
-    """A code that could be received is verifiable, and a wrong one is counted."""
+    """The sent code verifies, and a wrong one is counted."""
     if survivor.code:
         with pytest.raises(WrongCodeError):
             await survivor.caller.verify(PHONE, wrong(survivor.code))
@@ -84,7 +84,7 @@ async def test_what_was_sent_can_be_verified(survivor: Survivor) -> None:
 
 
 async def test_nothing_is_stuck_longer_than_its_window(survivor: Survivor) -> None:
-    """After the challenge's life it is gone, and after a day its send is no longer counted."""
+    """The challenge ends with its life, and after a day the send is no longer counted."""
     survivor.clock.advance(600)
     assert await survivor.caller.status(PHONE) is None
     assert (await survivor.caller.issue(PHONE)).sends_left == 8

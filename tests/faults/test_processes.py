@@ -1,4 +1,4 @@
-"""Processes: a fork after use, in threads' midst, and an OTP built in each process of a pool."""
+"""Processes: a fork after use, a fork while threads run, and an OTP built in each process of a pool."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def build(url: str, namespace: str) -> tuple[OTP, Outbox]:
 
 
 def work(otp: OTP, outbox: Outbox, area: int) -> int:
-    """Issue, verify and redeem for phones of an area; return how many went as they should."""
+    """Issue, verify and redeem for phones of an area. Return the number of successes."""
     done = 0
     for number in range(ROUNDS):
         phone = f"+86138{area:04d}{number:04d}"
@@ -49,15 +49,16 @@ def work(otp: OTP, outbox: Outbox, area: int) -> int:
 
 
 def in_a_fork(child: Callable[[], bool]) -> int:
-    """Run `child` in a fork of this process; return its process id."""
+    """Run `child` in a fork of this process. Return its process id."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads, which are the point
+        # Python 3.12 warns about forks with threads. This test needs them.
+        warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid:
         return pid
     status = 1
     try:
-        signal.alarm(int(CHILD_S))  # a deadlock ends the child
+        signal.alarm(int(CHILD_S))  # The alarm ends a child that is deadlocked.
         status = 0 if child() else 1
     finally:
         os._exit(status)
@@ -69,7 +70,7 @@ def status_of(pid: int) -> int:
 
 
 def test_a_child_and_its_parent_go_on_after_a_fork(url: str, namespace: str) -> None:
-    """Each on connections of its own: nobody reads another's answer."""
+    """Each process has its own connections, so no caller reads another's reply."""
     otp, outbox = build(url, namespace)
     with otp:
         assert work(otp, outbox, 0) == ROUNDS
@@ -80,7 +81,7 @@ def test_a_child_and_its_parent_go_on_after_a_fork(url: str, namespace: str) -> 
 
 
 def test_a_child_may_close_what_it_inherited(url: str, namespace: str) -> None:
-    """The parent's connections stay."""
+    """The parent's connections stay open."""
     otp, outbox = build(url, namespace)
     with otp:
         work(otp, outbox, 0)
@@ -89,10 +90,10 @@ def test_a_child_may_close_what_it_inherited(url: str, namespace: str) -> None:
 
 
 def test_no_thread_of_a_child_takes_a_connection_of_the_parents(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even one that asks at the very moment when another one has noticed the fork."""
+    """This includes a thread that asks at the moment when another thread has noticed the fork."""
     pool = Pool.from_url("redis://127.0.0.1:1")
     pool.release(parents := pool.get_connection())
-    pool.pid = -1  # as it is in a child
+    pool.pid = -1  # A child sees this value.
     taken: list[Any] = []
     reset = redis.ConnectionPool.reset
 
@@ -107,7 +108,7 @@ def test_no_thread_of_a_child_takes_a_connection_of_the_parents(monkeypatch: pyt
 
 
 def test_forks_in_the_midst_of_threads(url: str, namespace: str) -> None:
-    """Whatever the other threads held when the process was forked, the child is not stuck on it."""
+    """The child does not wait for locks that other threads held at the fork."""
     otp, _ = build(url, namespace)
     stop = threading.Event()
     failures: list[BaseException] = []
@@ -136,7 +137,7 @@ def test_forks_in_the_midst_of_threads(url: str, namespace: str) -> None:
 
 
 def in_a_worker(url: str, namespace: str, area: int) -> int:
-    """Build an OTP in this process, and work."""
+    """Build an OTP in this process, and use it."""
     otp, outbox = build(url, namespace)
     with otp:
         return work(otp, outbox, area)
@@ -144,7 +145,7 @@ def in_a_worker(url: str, namespace: str, area: int) -> int:
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_an_otp_in_each_process(url: str, namespace: str, method: Any) -> None:
-    """Started afresh, they share what Redis keeps, and no more."""
+    """New processes share only the data in Redis."""
     context = multiprocessing.get_context(method)
     with ProcessPoolExecutor(2, context) as pool:
         areas = range(2)

@@ -1,7 +1,7 @@
-"""A server that refuses one write of a script: what was written before it stays, and must be safe as it is.
+"""A server refuses one write of a script: the earlier writes stay, and this state must be safe.
 
-Each fault is a write by its number, a command, or a command on one kind of key, as an ACL, a renamed command or a
-value of another type brings it. The scripts run in a bare Lua, on one server and on a cluster.
+A fault is a write by its number, a command, or a command on one kind of key. An ACL, a renamed command or a value of
+another type has this effect. The scripts run in plain Lua, as on one server and as on a cluster.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ POLICY = Policy(
     ip_sends="20/hour, 90/day",
     ip_failures="20/hour, 90/day",
     attempts=3,
+    device_sends="10/day",
 )
+DEVICE_TTL_MS = 180 * 86_400_000
 LAST_WRITE = 21
-KEYS = (":p", ":c", ":w", ":u", ":CN", "")
+KEYS = (":p", ":c", ":d", ":w", ":u", ":CN", "")
 BY_COMMAND = [Fault(command=command, key_end=key) for command in WRITES for key in KEYS]
 FAULTS = [*(Fault(nth=nth) for nth in range(1, LAST_WRITE)), *BY_COMMAND]
 FAULTS_OF_SENDS = [
@@ -54,13 +56,13 @@ def named(fault: Fault) -> str:
 
 @pytest.fixture(params=["server", "cluster", "guarded"])
 def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
-    """Give a shell, on one server, there with a guard too, and on a cluster."""
+    """Return a shell for one server, then one for a cluster."""
     guard = Guard() if request.param == "guarded" else None
     return Shell(clustered=request.param == "cluster", policy=POLICY, guard=guard)
 
 
 class Bench:
-    """The calls of one shell, and what is counted there."""
+    """The calls of one shell, and its counters."""
 
     proof: Any = None
 
@@ -68,17 +70,25 @@ class Bench:
         self.shell, self.lua = shell, shell.lua
 
     def call(self, name: str, *args: Any) -> Any:
-        """Return what a call gives or raises."""
+        """Return the result of a call, or the OTPError that it raises."""
         try:
             return self.shell.drive(getattr(self.shell.flows, name)(*args))
         except OTPError as error:
             return error
 
+    device: str | None = None
+    """The token that this bench shows."""
+
     def issue(self, bind: str = "", key: str | None = None) -> Any:
-        return self.call("issue", IssueRequest(PHONE, "signup", bind, IP, None, key, "sms", None))
+        return self.call("issue", IssueRequest(PHONE, "signup", bind, IP, None, key, "sms", None, self.device))
 
     def verify(self, code: str, key: str | None = None, ip: str | None = IP) -> Any:
-        return self.call("verify", PHONE, code, "signup", "", ip, key)
+        return self.call("verify", PHONE, code, "signup", "", ip, key, None, self.device)
+
+    def enrol(self) -> None:
+        """Verify the phone, and show the device's token from now on."""
+        self.issue("enrolled")
+        self.device = self.call("verify", PHONE, self.right(), "signup", "enrolled", None, None).device
 
     def right(self) -> str:
         return self.shell.sent[-1].code
@@ -92,7 +102,7 @@ class Bench:
         return standing
 
     def windows(self) -> list[int]:
-        """Return what is counted in each window of the wider limits."""
+        """Return the count in each window of the wide limits."""
         hashes = [fields for key, fields in self.lua.data.items() if key.endswith(b":w")]
         return [int(value.split()[1]) for fields in hashes for _, value in sorted(fields.items())]
 
@@ -103,19 +113,19 @@ class Bench:
         return [sum(int.from_bytes(ring[i : i + 3]) for i in range(0, 24, 6)) for ring in rings]
 
     def guesses(self) -> tuple[int, ...]:
-        """Return what guesses have cost so far: the challenge, the phone, its counter, the IP address."""
+        """Return the counted guesses: of the challenge, the phone, its counter, the IP address."""
         challenge = self.call("status", PHONE, "signup", "")
         standing = self.standing()
         attempts = 0 if challenge is None else challenge.attempts_left
         return (
             POLICY.attempts - attempts,
-            20 - standing.failures_left,
+            20 - standing.device_failures_left,
             standing.consecutive_failures,
             sum(self.windows()),
         )
 
     def saved(self) -> Callable[[], None]:
-        """Return a function that brings back the state as it is now."""
+        """Return a function that restores the current state."""
         data, lives = copy.deepcopy(self.lua.data), dict(self.lua.lives)
 
         def restore() -> None:
@@ -124,20 +134,23 @@ class Bench:
         return restore
 
 
-def ready(shell: Shell, failures: int) -> Bench:
+def ready(shell: Shell, failures: int, *, device: bool = False) -> Bench:
     bench = Bench(shell)
+    if device:
+        bench.enrol()
     assert bench.issue().delivery == "accepted"
     for _ in range(failures):
         assert isinstance(bench.verify(bench.wrong()), WrongCodeError)
     return bench
 
 
+@pytest.mark.parametrize("device", [False, True], ids=["stranger", "device"])
 @pytest.mark.parametrize("ip", [None, IP], ids=["no ip", "ip"])
 @pytest.mark.parametrize("failures", [0, 1, POLICY.attempts - 1])
 @pytest.mark.parametrize("fault", FAULTS, ids=named)
-def test_no_guess_is_free(shell: Shell, fault: Fault, failures: int, ip: str | None) -> None:
-    """Where a wrong code is not counted in full, the right one is refused just so."""
-    bench = ready(shell, failures)
+def test_no_guess_is_free(shell: Shell, fault: Fault, failures: int, ip: str | None, device: bool) -> None:
+    """If a wrong code is not fully counted, the right code is refused with the same error."""
+    bench = ready(shell, failures, device=device)
     restore, before = bench.saved(), bench.guesses()
     bench.lua.fault = fault
     outcome = bench.verify(bench.wrong(), ip=ip)
@@ -159,7 +172,7 @@ def test_no_guess_is_free(shell: Shell, fault: Fault, failures: int, ip: str | N
 @pytest.mark.parametrize("failures", [0, 1])
 @pytest.mark.parametrize("fault", FAULTS, ids=named)
 def test_a_code_is_one_proof_whatever_is_refused(shell: Shell, fault: Fault, failures: int) -> None:
-    """The same form again, another form, and the first again: together they get one proof, which is good once."""
+    """One form, another form, and the first again get at most one proof together. It can be redeemed once."""
     bench = ready(shell, failures)
     bench.lua.fault = fault
     tries = [bench.verify(bench.right(), "one")]
@@ -183,10 +196,11 @@ def test_a_code_is_one_proof_whatever_is_refused(shell: Shell, fault: Fault, fai
         assert isinstance(second, (Proof, UsedTokenError))
 
 
+@pytest.mark.parametrize("device", [False, True], ids=["stranger", "device"])
 @pytest.mark.parametrize("fault", FAULTS_OF_SENDS, ids=named)
-def test_every_message_is_counted(shell: Shell, fault: Fault) -> None:
-    """What went out is charged to all its limits, whatever is refused; what did not may be."""
-    bench = ready(shell, 0)
+def test_every_message_is_counted(shell: Shell, fault: Fault, device: bool) -> None:
+    """A sent message is charged to all its limits, for any refused write. An unsent one may be charged too."""
+    bench = ready(shell, 0, device=device)
     bench.lua.fault = fault
     outcomes = [bench.issue(bind) for bind in ("", "a", "a")]
     shell.rejects = True
@@ -194,9 +208,9 @@ def test_every_message_is_counted(shell: Shell, fault: Fault) -> None:
     shell.rejects, shell.suspends = False, True
     outcomes.append(bench.issue("c"))
     bench.lua.fault = None
-    # An outbox took the message that the first gateway's account could not send.
+    # The outbox accepted the message that the first gateway's account could not send.
     went_out = len(shell.sent) + (not isinstance(outcomes[-1], OTPError))
-    assert 30 - bench.standing().sends_left >= went_out
+    assert 30 - bench.standing().device_sends_left >= went_out
     assert len(bench.windows()) == 5
     assert min(bench.windows()) >= went_out
     assert min(bench.unverified(), default=99) >= went_out
@@ -218,9 +232,27 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
 }
 
 
+@pytest.mark.parametrize("call", ["forget_devices", "erase"])
+@pytest.mark.parametrize("fault", FAULTS, ids=named)
+def test_a_device_is_forgotten_or_the_operator_is_told(shell: Shell, fault: Fault, call: str) -> None:
+    """Whatever is refused: after a call that returned, no token is valid, and the key that says so has its life."""
+    bench = ready(shell, 1, device=True)
+    bench.lua.fault = fault
+    outcome = bench.call(call, PHONE)
+    bench.lua.fault = None
+    if outcome is None:
+        assert bench.call("check_device", bench.device, PHONE) is None
+        assert [life for key, life in bench.lua.lives.items() if key.endswith(b":d")] == [DEVICE_TTL_MS]
+    else:
+        assert isinstance(outcome, StoreUnavailableError)
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_the_next_call_gives_a_key_its_life(shell: Shell, name: str) -> None:
-    """Where a server refused PEXPIRE before: that of a phone, and of the limits that the same script charges."""
+    """The server refused PEXPIRE before.
+
+    The next call sets the expiry of the phone's key, and of the limits it charges.
+    """
     bench = Bench(shell)
     bench.lua.fault = Fault(command="PEXPIRE", script="reserve")
     assert isinstance(bench.issue("", "key"), StoreUnavailableError)
@@ -235,7 +267,7 @@ def test_the_next_call_gives_a_key_its_life(shell: Shell, name: str) -> None:
 
 @pytest.mark.parametrize("command", WRITES)
 def test_no_key_stays_without_a_life(shell: Shell, command: str) -> None:
-    """A user who may not run one command writes keys that never end; once it is allowed, they end."""
+    """A user without one command leaves keys without an expiry. Once the command is allowed, later calls set it."""
     bench = ready(shell, 0)
     for fault in (Fault(command=command), None):
         bench.lua.fault = fault
@@ -249,7 +281,7 @@ def test_no_key_stays_without_a_life(shell: Shell, command: str) -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_no_call_shortens_a_life(shell: Shell, name: str) -> None:
-    """A later version may give a longer one."""
+    """A later version may set a longer one."""
     bench = ready(shell, 1)
     bench.issue("proved")
     bench.proof = bench.call("verify", PHONE, bench.right(), "signup", "proved", None, None)

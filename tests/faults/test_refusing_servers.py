@@ -1,4 +1,4 @@
-"""What real servers refuse, each with the error that says who must act, and nothing half-written."""
+"""Refusals of real servers: each error shows who must act, and nothing is written in part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IP = "203.0.113.7"
 
 
 async def issued(kind: str, url: str) -> Any:
-    """Return the outcome of an issue; where it fails, nothing was sent."""
+    """Return the outcome of an issue, and check that a failed one sent nothing."""
     async with calling(kind, url, outbox := Outbox()) as caller:
         outcome = await result(caller.issue(PHONE, ip=IP))
         assert len(outbox) == 0 or not isinstance(outcome, Exception)
@@ -32,7 +32,7 @@ def login(url: str, user: str) -> str:
 
 
 async def test_a_full_server_refuses_and_keeps_what_it_has(own: Mortal, kind: str) -> None:
-    """Neither a send nor a failure is half-written, and a right code proves nothing; once there is room, it does."""
+    """Neither a send nor a failure is written in part, and a right code is refused. It verifies once there is room."""
     async with calling(kind, own.url, outbox := Outbox()) as caller:
         for purpose in ("signup", "login"):
             await caller.issue(PHONE, purpose, ip=IP)
@@ -60,7 +60,7 @@ async def test_a_full_server_refuses_and_keeps_what_it_has(own: Mortal, kind: st
 
 
 async def test_a_server_that_fills_up_after_the_reservation(own: Mortal, kind: str) -> None:
-    """The message is out: the gateway's word stands, and so does the code."""
+    """The message was sent, so the gateway's outcome is returned, and the code verifies."""
     sent: list[str] = []
 
     def gateway(message: Any) -> None:
@@ -90,7 +90,7 @@ RESTORED: dict[str, Change] = {
 
 @pytest.mark.parametrize("state", PASSING)
 async def test_a_state_that_may_pass_is_unavailable(own: Mortal, kind: str, state: str) -> None:
-    """And once it has passed, the same object serves by itself."""
+    """When the state has passed, the same object works without a restart."""
     with own.client() as client:
         async with calling(kind, own.url, Outbox()) as caller:
             PASSING[state](client)
@@ -100,7 +100,7 @@ async def test_a_state_that_may_pass_is_unavailable(own: Mortal, kind: str, stat
 
 
 async def test_credentials_that_do_not_do(own: Mortal, kind: str) -> None:
-    """Wrong, missing, or too weak for a script, its keys or what it does."""
+    """They are wrong, missing, or lack a permission for scripts, keys or commands."""
     with own.client() as client:
         for user, rules in {
             "no-scripts": ["~*", "+@all", "-evalsha", "-eval"],
@@ -118,14 +118,14 @@ async def test_credentials_that_do_not_do(own: Mortal, kind: str) -> None:
 
 
 async def test_a_database_that_is_not_there(own: Mortal, kind: str) -> None:
-    """The number in the URL is to be mended."""
+    """The error names the database, so that an operator can correct the number in the URL."""
     refused = await issued(kind, own.url.replace("db=0", "db=99"))
     assert isinstance(refused, ConfigurationError)
     assert "database" in str(refused)
 
 
 def free_port() -> int:
-    """Return a port that is free, as is the one 10000 above, of a cluster's bus."""
+    """Return a free port. The port 10000 above, for a cluster's bus, is free too."""
     while True:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port: int = server.getsockname()[1]
@@ -143,7 +143,7 @@ def wait_for_cluster(client: redis.Redis) -> None:
 
 
 async def test_the_wrong_scheme_for_a_server(binary: str, kind: str) -> None:
-    """Neither a cluster nor a Sentinel is here."""
+    """The URLs are those of a cluster and of a Sentinel, but the server is neither."""
     port = free_port()
     with Mortal(binary, "--port", str(port)):
         for url in (f"redis+cluster://127.0.0.1:{port}", f"redis+sentinel://127.0.0.1:{port}/primary/0"):
@@ -153,19 +153,19 @@ async def test_the_wrong_scheme_for_a_server(binary: str, kind: str) -> None:
 
 
 async def test_a_clusters_node_asked_alone(binary: str, kind: str) -> None:
-    """It has all slots, and scripts need several; or a database's number, which clusters don't have."""
+    """The node has all slots, but scripts need several. In Redis, clusters have no numbered databases either."""
     with Mortal(binary, "--cluster-enabled", "yes", "--port", str(free_port())) as node, node.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         wait_for_cluster(client)
         refused = await issued(kind, node.url)
         assert isinstance(refused, ConfigurationError)
         assert "redis+cluster://" in str(refused)
-        if "valkey" not in binary:  # whose clusters have databases
+        if "valkey" not in binary:  # Valkey's clusters have databases.
             assert isinstance(await issued(kind, node.url.replace("db=0", "db=1")), ConfigurationError)
 
 
 async def test_one_of_two_nodes_asked_alone(binary: str, kind: str) -> None:
-    """MOVED says that the slot is another's."""
+    """The node replies MOVED, because another node has the slot."""
     ports = [free_port(), free_port()]
     with (
         Mortal(binary, "--cluster-enabled", "yes", "--port", str(ports[0])) as one,
@@ -183,7 +183,7 @@ async def test_one_of_two_nodes_asked_alone(binary: str, kind: str) -> None:
 
 
 async def test_scripts_that_were_flushed_are_loaded_again(own: Mortal, kind: str) -> None:
-    """Before each script of a story: never an error, nothing counted twice."""
+    """They are flushed before each script of a story. No call fails, and nothing is counted twice."""
 
     def gateway(message: Any) -> None:
         codes.append(message.code)

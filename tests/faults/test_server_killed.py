@@ -1,4 +1,4 @@
-"""A server that is killed and started again under load: nothing granted twice, nothing lost that was given."""
+"""A server is killed and restarted under load: nothing is granted twice, and no grant is lost."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from otpkit.testing import Outbox
 CALLERS, KILLS, FEW = 16, 3, 5
 SENDS = 3
 POLICY = Policy(sends=f"{SENDS}/day")
-BACK_S = 10.0  # within which service must be back
+BACK_S = 10.0  # Service must be back within this time.
 
 
 @dataclass
 class Ledger:
-    """What callers were told, to be held against what may be."""
+    """The outcomes of all calls, for a comparison with the limits."""
 
     sent: Counter[str] = field(default_factory=Counter)
     proofs: list[Proof] = field(default_factory=list)
     uncertain: set[str] = field(default_factory=set)
-    """The proofs whose redemption may have been lost with its answer."""
+    """The proofs whose redemption may have succeeded although its reply was lost."""
     redeemed: Counter[str] = field(default_factory=Counter)
     down: int = 0
 
 
 async def live(caller: Any, outbox: Outbox, ledger: Ledger, phone: str) -> None:
-    """Issue, mistype, verify twice and redeem twice, whatever the store does meanwhile."""
+    """Issue, make a mistake, verify and redeem repeatedly. The store may fail at any call."""
 
     async def tell(call: Any) -> Any:
         answer = await result(call)
@@ -64,7 +64,7 @@ async def live(caller: Any, outbox: Outbox, ledger: Ledger, phone: str) -> None:
 
 
 async def under_load(server: Mortal, kind: str) -> Ledger:
-    """Kill the server again and again while callers work; return what they were told."""
+    """Kill the server repeatedly while callers work. Return their outcomes."""
     ledger, outbox = Ledger(), Outbox()
     phones = iter(f"+86138{number:08d}" for number in range(10_000))
     killing = True
@@ -87,7 +87,7 @@ async def under_load(server: Mortal, kind: str) -> Ledger:
         began = time.monotonic()
         assert (await caller.issue("+8613900139000")).delivery == "accepted"
         assert time.monotonic() - began < BACK_S
-        # What was given is there, whatever was killed after it.
+        # A granted proof is in the store after any number of kills.
         for proof in ledger.proofs:
             answer = await result(caller.redeem(proof.token))
             ledger.redeemed[proof.id] += isinstance(answer, Proof)
@@ -96,7 +96,7 @@ async def under_load(server: Mortal, kind: str) -> Ledger:
 
 
 async def test_what_was_answered_outlives_a_kill(durable: Mortal, kind: str) -> None:
-    """With appendfsync always: limits hold, codes and proofs work once, and no proof is lost."""
+    """With `appendfsync always`, limits hold, codes and proofs work once, and no proof is lost."""
     ledger = await under_load(durable, kind)
     assert ledger.down > 0
     assert len(ledger.proofs) > FEW
@@ -104,13 +104,13 @@ async def test_what_was_answered_outlives_a_kill(durable: Mortal, kind: str) -> 
     assert Counter(proof.phone for proof in ledger.proofs).most_common(1)[0][1] == 1
     assert max(ledger.redeemed.values()) == 1
     lost = {proof.id for proof in ledger.proofs if not ledger.redeemed[proof.id]}
-    assert lost <= ledger.uncertain  # redeemed by a call whose answer was lost
+    assert lost <= ledger.uncertain  # They were redeemed by a call whose reply was lost.
 
 
 async def test_what_the_system_has_outlives_a_killed_process(binary: str, kind: str) -> None:
-    """Without a flush too: each reply follows its write, which stays with the system when the process is killed.
+    """No flush is needed: each reply follows its write, and the system keeps written data when the process is killed.
 
-    With appendfsync everysec that holds but while a flush is under way: then the server answers before it writes.
+    With `appendfsync everysec` this does not hold during a flush, because the server then replies before it writes.
     """
     with Mortal(binary, "--appendonly", "yes", "--appendfsync", "no") as server:
         ledger = await under_load(server, kind)
@@ -120,7 +120,7 @@ async def test_what_the_system_has_outlives_a_killed_process(binary: str, kind: 
 
 
 def wait_until_written(server: Mortal) -> None:
-    """Wait until the system has all that the server answered: during a flush, everysec writes later."""
+    """Wait until the system has all replied data. During a flush, `everysec` writes later."""
     deadline = time.monotonic() + BACK_S
     with server.client() as client:
         while client.info("persistence")["aof_buffer_length"]:
@@ -130,7 +130,7 @@ def wait_until_written(server: Mortal) -> None:
 
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
 async def test_limits_outlive_a_kill(binary: str, fsync: str, kind: str) -> None:
-    """A burnt challenge stays burnt, a spent limit spent, a proof redeemable once."""
+    """An ended challenge stays ended, a used-up limit stays used up, and a proof can be redeemed once."""
     policy = Policy(sends="3/day", attempts=2)
     with Mortal(binary, "--appendonly", "yes", "--appendfsync", fsync) as server:
         async with calling(kind, server.url, outbox := Outbox(), policy=policy) as caller:

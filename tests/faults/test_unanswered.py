@@ -1,6 +1,6 @@
-"""A reply that is swallowed, or comes after its time: the second attempt's answer is the first one's, counted once.
+"""A reply is lost, or arrives after the timeout: the second attempt gets the first one's result, counted once.
 
-Replies that are cut, or lost with their connection, are among the attacks.
+The folder `attacks` has the tests of replies that are cut or that are lost with their connection.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from support.rig import PHONE
 
 from otpkit.store import retry
 
-ANSWER_S = 0.3  # in place of a second, for the tests' sake
+ANSWER_S = 0.3  # Shorter than otpkit's one second, so that the tests are fast.
 FAULTS = {"swallowed": Fault("swallow"), "late": Fault("delay", seconds=2 * ANSWER_S)}
 
 
 @pytest.fixture(params=["valkey sync-url", "redis async-url"])
 def seat(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """Give a shared server's URL and a kind of caller: each server, and each kind."""
+    """Return a shared server's URL and a kind of caller. The cases cover each server and each kind."""
     server, kind = request.param.split()
     return request.getfixturevalue(f"{server}_url"), kind
 
 
 @pytest.fixture
 def proxy(seat: tuple[str, str]) -> Iterator[Proxy]:
-    """A proxy before a server that knows the scripts."""
+    """Yield a proxy before a server that has the scripts."""
     with loaded(seat[0]) as by_sha, Proxy(seat[0], by_sha) as proxy:
         yield proxy
 
@@ -46,7 +46,7 @@ async def test_a_story_ends_as_with_every_answer_in_time(
     fault: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The same answer, the same counts, the same messages."""
+    """The outcome, the counts and the messages are the same."""
     monkeypatch.setattr(retry, "ANSWER_S", ANSWER_S)
     url, kind = seat
     ends = []
@@ -60,7 +60,7 @@ async def test_a_story_ends_as_with_every_answer_in_time(
 
 
 async def test_a_swallowed_reply_costs_a_second(proxy: Proxy, seat: tuple[str, str], namespace: str) -> None:
-    """With the timeouts that a URL's client has."""
+    """This is with the timeouts of a client by URL."""
     url, kind = seat
     async with staged(kind, proxy, url, namespace) as stage:
         proxy.expect("reserve", Fault("swallow"))

@@ -1,4 +1,4 @@
-"""The limits that a cluster keeps on other nodes: a lost reply of theirs counts nothing twice, nor gives it back."""
+"""The limits that a cluster keeps on other nodes: after a lost reply, nothing is counted or refunded twice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAULTS: list[Action] = ["drop", "cut", "swallow", "refuse"]
 
 @asynccontextmanager
 async def staged(kind: str, node: Mortal, proxy: Proxy, namespace: str) -> AsyncIterator[Proxied]:
-    """Give a caller who knows the node by the proxy's address alone."""
+    """Yield a caller that knows only the proxy's address of the node."""
     outbox, clock = Outbox(), MovableClock()
     url = f"redis+cluster://127.0.0.1:{proxy.port}"
     with node.client() as server:
@@ -31,7 +31,7 @@ async def staged(kind: str, node: Mortal, proxy: Proxy, namespace: str) -> Async
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_story_ends_as_over_a_clean_connection(binary: str, kind: str, fault: Action, monkeypatch: Any) -> None:
-    """The same answer, the same counts: one cluster of one node, all stories."""
+    """The outcome and the counts are the same, for all stories on a cluster of one node."""
     monkeypatch.setattr("otpkit.store.retry.ANSWER_S", 0.3)
     with (
         Mortal(binary, "--cluster-enabled", "yes", "--port", str(free_port())) as node,
@@ -53,7 +53,7 @@ async def test_a_story_ends_as_over_a_clean_connection(binary: str, kind: str, f
 async def told_of(
     story: Story, kind: str, node: Mortal, proxy: Proxy, namespace: str, spoil: Callable[[], None]
 ) -> tuple[Any, Any]:
-    """Return how a story ends, and what is kept of it."""
+    """Return the outcome of a story, and the stored state after it."""
     async with staged(kind, node, proxy, namespace) as stage:
         stage.spoil = spoil
         return told(await story(stage)), stage.kept()

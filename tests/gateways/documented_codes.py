@@ -115,6 +115,25 @@ ALIYUN_SMS: Final[Codes] = {
     "uncertain": _words("isp.SYSTEM_ERROR isp.GATEWAY_ERROR"),
 }
 
+# help.aliyun.com/zh/sms/developer-reference/error-codes, 国际/港澳台短信错误码, and its older edition
+# help.aliyun.com/zh/sms/error-code-intl: the codes of messages to other regions, without the prefix isv.
+ALIYUN_SMS_ELSEWHERE: Final[Codes] = {
+    "quota": ["QPS_LIMIT_CONTROL"],
+    "account": [
+        *_words("FORBIDDEN_ACTION OUT_OF_SERVICE ACCOUNT_NOT_EXISTS ACCOUNT_ILLEGAL AMOUNT_NOT_ENOUGH"),
+        *_words("RAM_PERMISSION_DENY PRODUCT_NOT_SUBSCRIBED"),
+    ],
+    "configuration": [
+        *_words("INVALID_SENDERID SMS_CONTENT_CODE_ILLEGAL SMS_SIGN_NAME_ILLEGAL CONTENT_MISSING_PARAMETERS"),
+        *_words("INVALID_PARAMETERS INVALID_JSON_PARAM PARAM_LENGTH_LIMIT SMS_CONTENT_ILLEGAL"),
+        *_words("BLACK_KEY_CONTROL_LIMIT NOT_SUPPORTED_COUNTRY"),
+        "SENDERID_BL",  # The beginning of the code for a blocked sender id.
+    ],
+    "number": _words("MOBILE_NUMBER_ILLEGAL SMS_SECURITY_INTERCEPTED"),
+    "request": _words("MOBILE_COUNT_OVER_LIMIT QUERY_DATE_ILLEGAL"),
+    "uncertain": _words("SYSTEM_ERROR ONLINE_BILLING_FAILED DATA_NOT_EXIST"),
+}
+
 # help.aliyun.com/document_detail/178344.html, and the list of Dyvmsapi 2017-05-25 next to it.
 ALIYUN_VOICE: Final[Codes] = {
     "rate_limit": ["isv.BUSINESS_LIMIT_CONTROL"],
@@ -191,7 +210,7 @@ TWILIO: Final[Codes] = {
         *_words("13214 13227 13247 14102 14103 14105 14108 20011 20012 20404 21203 21205 21210 21212 21213 21215"),
         *_words("21264 21267 21402 21408 21601 21602 21603 21605 21606 21607 21609 21612 21616 21617 21618 21619"),
         *_words("21626 21657 21659 21660 21661 21701 21702 21703 21704 21705 21900 21901 30007 30010 30015 30016"),
-        *_words("30018 30019 30024 30032 30033 30034 30035 30038 30039 30040 30041 30042 30043 32017"),
+        *_words("30018 30019 30024 30032 30033 30034 30035 30038 30039 30040 30041 30042 30043 30044 32017"),
     ],
     "request": [
         *_words("14104 20001 20004 20007 20409 20410 20413 20422 20423 20426 21201 21204 21206 21207 21208 21209"),

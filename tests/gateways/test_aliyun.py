@@ -22,7 +22,7 @@ from aliyun_stage import (
     at_send,
     refusal_of,
 )
-from documented_codes import ALIYUN_PUBLIC, ALIYUN_SMS, refusals
+from documented_codes import ALIYUN_PUBLIC, ALIYUN_SMS, ALIYUN_SMS_ELSEWHERE, refusals
 from leaks import reachable_text
 from support.secrets import OTHER_SECRET
 from support.transports import AnyTransport
@@ -158,7 +158,7 @@ class TestSending:
             error = refused(lambda: drive(gateway.send(message()), transport))
         assert (error.category, error.gateway_code) == ("connection", "")
 
-    @pytest.mark.parametrize(("code", "category"), refusals(ALIYUN_PUBLIC, ALIYUN_SMS))
+    @pytest.mark.parametrize(("code", "category"), refusals(ALIYUN_PUBLIC, ALIYUN_SMS, ALIYUN_SMS_ELSEWHERE))
     @pytest.mark.parametrize("status", [200, 400, 403, 404])
     def test_refuses_with_each_documented_code(
         self, transport: AnyTransport, code: str, category: str, status: int

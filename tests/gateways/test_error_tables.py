@@ -29,6 +29,7 @@ LISTS: dict[str, tuple[Tables, documents.Codes]] = {
     "Alidayu": ((alidayu_errors.BUSINESS_ERRORS, NONE), documents.ALIDAYU),
     "the API gateway": ((alidayu_errors.GATEWAY_ERRORS, alidayu_errors.UNCERTAIN), documents.API_GATEWAY),
     "Aliyun SMS": (ALIYUN_SMS, documents.ALIYUN_SMS),
+    "Aliyun SMS, other regions": (ALIYUN_SMS, documents.ALIYUN_SMS_ELSEWHERE),
     "Aliyun SMS, public": (ALIYUN_SMS, documents.ALIYUN_PUBLIC),
     "Aliyun Voice": (ALIYUN_VOICE, documents.ALIYUN_VOICE),
     "Aliyun Voice, public": (ALIYUN_VOICE, documents.ALIYUN_PUBLIC),

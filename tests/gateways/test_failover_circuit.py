@@ -63,6 +63,7 @@ OF_ONE: list[tuple[str, str]] = [
     *(("alidayu", code) for code in ("50009", "70001", "70003", "99998")),
     *(("aliyun", f"isv.{code}") for code in ("BUSINESS_LIMIT_CONTROL", "MOBILE_NUMBER_ILLEGAL", "DENY_IP_RANGE")),
     *(("aliyun", f"isv.{code}") for code in ("SMS_TEST_NUMBER_LIMIT", "PARAM_NOT_SUPPORT_URL", "CUSTOMER_REFUSED")),
+    *(("aliyun", code) for code in ("OUT_OF_SERVICE", "QPS_LIMIT_CONTROL", "NOT_SUPPORTED_COUNTRY")),
     *(("aliyun-voice", f"isv.{code}") for code in ("COMPLAINT_REJECT", "BLACK_KEY_CONTROL_LIMIT")),
     *(("tencent", f"LimitExceeded.{code}") for code in ("AppCountryOrRegionInBlacklist", "PhoneNumberDailyLimit")),
     *(("tencent", f"LimitExceeded.{code}") for code in ("AppCountryOrRegionDailyLimit", "AppGlobalDailyLimit")),

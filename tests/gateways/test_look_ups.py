@@ -21,7 +21,7 @@ from wire_server import WireServer, refusing_port, reply
 
 from otpkit import OTP, AsyncOTP, GatewayRejectedError, Template
 from otpkit.effects import HttpRequest, NotConnected
-from otpkit.gateways import Webhook
+from otpkit.gateways import Apprise, Webhook
 from otpkit.transport.connecting import MAX_LOOK_UPS, THREAD_NAME, connect, look_up
 
 KINDS = ON_UVLOOP  # The kinds of transports to test.
@@ -100,6 +100,18 @@ def test_look_up_that_hangs_means_that_nothing_was_sent(
         calls["sync" if shell == "sync" else "async"]()
     assert caught.value.category == "connection"
     assert time.monotonic() - began < 3
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("proxy", [None, f"http://{NAME}:3128"])
+def test_look_up_by_apprise_takes_no_longer_than_connecting_may(resolver: Resolver, proxy: str | None) -> None:
+    """Apprise's own timeout `cto` bounds only the connection. The look-up of a proxy's name is bounded too."""
+    gateway = Apprise(f"jsons://{'127.0.0.1' if proxy else NAME}/{{phone}}?cto=0.3&rto=5", proxy=proxy)
+    with OTP("memory://", gateway, Template("text", body="${code}"), OTP_SECRET) as otp:
+        began = time.monotonic()
+        assert otp.issue("13800138000").delivery == "uncertain"
+        assert time.monotonic() - began < 3
+    assert resolver.asked == 1
 
 
 def test_look_ups_that_hang_do_not_pile_up(transport: AnyTransport, resolver: Resolver) -> None:

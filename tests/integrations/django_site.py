@@ -1,6 +1,6 @@
-"""A Django site in the test process: set up once, when this module is imported, with a database in memory.
+"""A Django site in the test process, with a database in memory. It is set up once, when this module is imported.
 
-Its users are Django's own, whose `username` holds the phone. Tests take the models from here, for they can't be
+Its users are Django's own, with the phone as `username`. Tests import the models from here, because they can't be
 imported before.
 """
 
@@ -115,7 +115,7 @@ def account(request: HttpRequest) -> HttpResponse:
 
 
 def redeem_twice(request: HttpRequest) -> HttpResponse:
-    """Tell whether a proof is a replay, and what file came with it."""
+    """Redeem, and return whether the proof is a replay, with the contents of uploaded files."""
     if "Read-Before" in request.headers:
         request.read()
     try:
@@ -170,7 +170,7 @@ def _migrate() -> None:
 
 @dataclass
 class Site:
-    """The site as a test sees it: its outbox, its clock, and browsers."""
+    """The site for tests: its outbox, its clock, and its browsers."""
 
     outbox: Outbox = field(default_factory=Outbox)
     clock: MovableClock = field(default_factory=MovableClock)
@@ -196,7 +196,7 @@ class Site:
 
 @contextmanager
 def site(**more: Any) -> Iterator[Site]:
-    """Give the site, without users, for the length of the block; `more` are options of the setting `OTPKIT`."""
+    """Yield the site, without users, during the block. `more` are options of the setting `OTPKIT`."""
     found = Site()
     _migrate()
     call_command("flush", verbosity=0, interactive=False)
@@ -205,7 +205,7 @@ def site(**more: Any) -> Iterator[Site]:
 
 
 class Browser(Client):
-    """A browser that sends what a form's hidden fields hold."""
+    """A browser that sends the hidden fields of a form."""
 
     def __init__(self, **defaults: Any) -> None:
         super().__init__(enforce_csrf_checks=True, **defaults)
@@ -215,11 +215,11 @@ class Browser(Client):
         return super().post(path, urlencode(data or {}, doseq=True), "application/x-www-form-urlencoded", **kwargs)
 
     def fill(self, url: str, **fields: str) -> Any:
-        """Open a page, fill in its first form and send it, without following where that leads."""
+        """Open a page, fill in its first form and send it. Do not follow a redirect."""
         return self.post(url, hidden(self.get(url)) | fields)
 
     def verify(self, site: Site, url: str, phone: str = PHONE) -> Any:
-        """Ask for a code on a page and send it back."""
+        """Request a code on a page, and send it back."""
         assert self.fill(url, phone=phone).status_code == 303
         return self.fill(url, code=site.code)
 

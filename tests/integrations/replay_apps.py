@@ -1,4 +1,4 @@
-"""Applications of FastAPI and Flask that redeem a proof in endpoints which read their bodies in every way there is."""
+"""Applications of FastAPI and Flask that redeem a proof. Their endpoints read the body in every possible way."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Body(BaseModel):
 
 
 def told(proof: Proof, what: str) -> dict[str, Any]:
-    """Return what an endpoint answers: what it read, so that reading twice is seen to work."""
+    """Return an endpoint's answer with the body that it read, which shows that reading twice works."""
     return {"phone": proof.phone, "replayed": proof.replayed, "read": what}
 
 
 @contextlib.contextmanager
 def replaying(framework: Framework, store: str = "memory://", **options: Any) -> Iterator[tuple[str, Outbox]]:
-    """Serve the application; `options` are the OTP's."""
+    """Serve the application. `options` are the OTP's."""
     outbox = Outbox()
     if framework == "fastapi":
         otp = AsyncOTP(store, outbox, TEMPLATE, SECRET, **options)
@@ -99,7 +99,7 @@ def _flask(otp: OTP) -> flask.Flask:
 
     @app.post("/declared")
     def declared() -> Any:
-        name = flask.request.form["name"]  # read before
+        name = flask.request.form["name"]  # The body is read before the redemption.
         return told(redeem(), name)
 
     @app.post("/read")

@@ -1,4 +1,4 @@
-"""Applications of FastAPI and Flask on a socket, alike to a visitor: sign-up pages, an account form, a login page."""
+"""Equal applications of FastAPI and Flask on a socket: sign-up pages, an account form, a login page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TEMPLATE = Template("SMS_1", "otpkit")
 
 @dataclass
 class Served:
-    """An application that is served, and the messages it sends."""
+    """A served application and its messages."""
 
     url: str
     outbox: Outbox
@@ -41,7 +41,7 @@ class Served:
 
 @contextlib.contextmanager
 def serving(framework: Framework, store: str = "memory://", *, hops: int = 0, **options: Any) -> Iterator[Served]:
-    """Serve the application for the length of the block; `options` are the OTP's."""
+    """Serve the application during the block. `options` are the OTP's."""
     outbox = Outbox()
     if framework == "fastapi":
         app = fastapi_app(AsyncOTP(store, outbox, TEMPLATE, SECRET, **options), hops)

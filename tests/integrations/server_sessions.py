@@ -1,4 +1,4 @@
-"""Applications whose sessions are kept on the server, by the libraries that people use: Flask-Session, starsessions."""
+"""Applications with sessions on the server, by the usual libraries: Flask-Session, starsessions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Kind = Literal["fastapi", "fastapi-async", "flask", "flask-redis"]
 
 @contextlib.contextmanager
 def serving(kind: Kind, redis_url: str = "") -> Iterator[Served]:
-    """Serve pages, JSON, and two ways to log in: by the login page, and by the form that creates the account."""
+    """Serve pages, JSON calls, and two ways to log in: the login page, and the form that creates the account."""
     outbox = Outbox()
     if kind.startswith("fastapi"):
         app = fastapi_app(AsyncOTP("memory://", outbox, TEMPLATE, SECRET), is_async=kind == "fastapi-async")

@@ -1,4 +1,4 @@
-"""The look of a site on the pages of each framework: passed once, shown on the forms and on error pages."""
+"""The look of a site on the pages of each framework: it is passed once, and shown on forms and error pages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HTML = {"Accept": "text/html"}
 
 
 def has_brand(html: str, policy: str) -> None:
-    """Expect the logo, the colour, the link and the header that allows the logo."""
+    """Check the logo, the colour, the link, and the header that allows the logo."""
     assert '<img src="https://cdn.acme.example/logo.png" alt="Acme"' in html
     assert "--fill: #07815c" in html
     assert '<a href="/terms"' in html

@@ -1,6 +1,6 @@
-"""What a stranger is shown of a number: with `discreet` the same, whatever was sent to it or guessed for it before.
+"""The pages for a stranger: with `discreet` they are the same for any number, after any earlier sends and guesses.
 
-A stranger's session has no live code for the number. The history is made by others, on the same store.
+The stranger's session has no live code for the number. Others make the number's history on the same store.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def other_than(code: str) -> str:
 
 @dataclass
 class Store:
-    """A store that a site shares with whoever made a number's history."""
+    """A store that a site shares with another OTP, which makes the histories of numbers."""
 
     url: str
     namespace: str
@@ -108,7 +108,7 @@ HISTORIES: dict[str, Callable[[Store, str], Any]] = {
 
 
 def plain(text: str, phone: str) -> str:
-    """Return a page without what differs between any two visits."""
+    """Return a page without the parts that differ between any two visits."""
     text = re.sub(r'(name="(?:key|csrf|csrfmiddlewaretoken)" value=|nonce=)"[^"]*"', r"\1", text)
     return re.sub(r"\d+", "#", text.replace(phone, "phone"))
 
@@ -119,7 +119,7 @@ def told(answer: Any, body: str, phone: str) -> tuple[Any, ...]:
 
 
 def on_pages(url: str, phone: str, code: Callable[[], str]) -> Transcript:
-    """Do what a stranger can on the pages, and return all that is told."""
+    """Make all steps of a stranger on the pages, and return all answers."""
     with requests.Session() as session:
         visitor = FormVisitor(url, session)
         visitor.look()
@@ -221,7 +221,7 @@ SITES: dict[str, tuple[Any, Stranger, list[str]]] = {
 
 
 def transcripts(store: Store, name: str, *, discreet: bool) -> dict[str, list[Transcript]]:
-    """Return what a stranger is told of numbers with each history, at each page of a site."""
+    """Return the answers for numbers with each history, on each page of a site."""
     serve, visit, urls = SITES[name]
 
     def code() -> str:
@@ -247,14 +247,14 @@ def test_strangers_are_told_the_same_whatever_was_before(store: Store, name: str
 
 @pytest.mark.parametrize("name", SITES)
 def test_without_it_the_limits_are_told(store: Store, name: str) -> None:
-    """To people who have used them up, and so to strangers too."""
+    """The people who used them up see the limits, and so do strangers."""
     found = transcripts(store, name, discreet=False)
     assert all(found[history] != found["nothing"] for history in ("sent", "guessed", "blocked", "rejected"))
 
 
 @pytest.mark.parametrize("name", ["fastapi", "flask"])
 def test_the_person_at_the_form_verifies_as_ever(store: Store, name: str) -> None:
-    """Also after a wrong code, and after a code that was asked for too soon."""
+    """The person can verify after a wrong code, and after a resend that came too soon."""
     phone = f"+86{next(_numbers)}"
     with SITES[name][0](store, discreet=True) as url, requests.Session() as session:
         visitor = FormVisitor(f"{url}/signup", session)
@@ -272,7 +272,7 @@ def test_the_person_at_the_form_verifies_as_ever(store: Store, name: str) -> Non
 
 
 def test_what_the_visitor_has_done_is_told_all_the_same(store: Store) -> None:
-    """No number, no code, and the limit of the address."""
+    """The pages report an invalid number, an invalid code, and the limit of the address."""
     policy = Policy(ip_sends="1/hour")
     app = flask.Flask(__name__)
     app.secret_key = SECRET
@@ -321,7 +321,7 @@ def test_an_error_that_tells_of_the_number_is_known(error: OTPError, tells: bool
 
 @pytest.mark.parametrize("sends", ["1/minute, 5/hour, 10/day", "32/day", "1/hour", "1/day"])
 def test_presumed_challenge_is_that_of_a_first_message(store: Store, sends: str) -> None:
-    """But that it does not say whether the message was sent."""
+    """It differs only in the delivery state, which is unknown."""
     policy = Policy(sends=sends)
     phone = f"+86{next(_numbers)}"
     with OTP(store.url, store.outbox, TEMPLATE, SECRET, namespace=store.namespace, policy=policy) as otp:

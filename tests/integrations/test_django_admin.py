@@ -1,4 +1,4 @@
-"""The admin page: how a number stands, and an unblocking that the log remembers."""
+"""The admin page: it shows the standing of a number, and an unblocking is logged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def live() -> Iterator[Site]:
 
 
 def staff(*permissions: str) -> Browser:
-    """Return the browser of a member of the staff with some permissions for numbers."""
+    """Return the browser of a staff member with some permissions for numbers."""
     user = User.objects.create(username="staff", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=[f"{each}_phone" for each in permissions]))
     browser = Browser()
@@ -80,7 +80,7 @@ def test_it_unblocks_a_number_and_the_log_remembers(live: Site) -> None:
     assert "+*********9000" in browser.get("/admin/").content.decode()
 
 
-def test_who_may_only_view_does_not_unblock(live: Site) -> None:
+def test_a_viewer_can_not_unblock(live: Site) -> None:
     block(live)
     browser = staff("view")
     shown = post(browser, phone=PHONE)
@@ -92,7 +92,7 @@ def test_who_may_only_view_does_not_unblock(live: Site) -> None:
     assert not LogEntry.objects.exists()
 
 
-def test_who_may_neither_sees_nothing(live: Site) -> None:
+def test_a_user_without_permissions_sees_nothing(live: Site) -> None:
     browser = staff()
     assert browser.get(URL).status_code == 403
     assert browser.post(URL, {"csrfmiddlewaretoken": token_of(browser), "phone": PHONE}).status_code == 403

@@ -1,4 +1,4 @@
-"""The authentication backend: a proof is let in, and nothing else."""
+"""The authentication backend accepts a proof and nothing else."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_proof_is_the_user_with_its_number(live: Site) -> None:
     assert authenticate(None, proof=proof).backend == BACKEND
 
 
-def test_a_number_without_a_user_and_an_inactive_user_are_nobody(live: Site) -> None:
+def test_a_number_without_a_user_and_an_inactive_user_are_refused(live: Site) -> None:
     assert authenticate(None, proof=proof_of(live)) is None
     User.objects.create(username=PHONE, is_active=False)
     assert authenticate(None, proof=proof_of(live)) is None
@@ -62,7 +62,7 @@ def test_a_number_without_a_user_and_an_inactive_user_are_nobody(live: Site) -> 
 def test_nothing_but_a_proof_is_let_in(live: Site, credentials: dict[str, Any]) -> None:
     User.objects.create_user(PHONE, password="right")
     assert authenticate(None, **credentials) is None
-    # Awaited too: ModelBackend's own would take the password.
+    # ModelBackend's own `aauthenticate` would accept the password.
     assert async_to_sync(backend().aauthenticate)(None, **credentials) is None
 
 
@@ -71,7 +71,7 @@ def test_a_proof_is_let_in_when_awaited_too(live: Site) -> None:
     assert async_to_sync(backend().aauthenticate)(None, proof=proof_of(live)) == user
 
 
-def test_a_number_of_two_users_is_nobodys(live: Site) -> None:
+def test_a_number_of_two_users_is_an_error(live: Site) -> None:
     for name in ("a", "b"):
         User.objects.create(username=name, first_name=PHONE)
     with override_settings(OTPKIT=live.options(USER_PHONE_FIELD="first_name")):

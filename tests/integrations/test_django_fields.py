@@ -1,4 +1,4 @@
-"""Form fields of the Django integration: what they clean to, and what they say."""
+"""Form fields of the Django integration: their cleaned values, and their messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Django view without a valid proof leads the visitor on, and a login keeps nothing that a stranger planted."""
+"""A Django view without a valid proof links to the next step, and a login keeps no session data of a stranger."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def live() -> Iterator[Site]:
 
 
 def link(answer: Any) -> str:
-    """Return the one link of a page."""
+    """Return the only link of a page."""
     assert answer["Content-Type"] == "text/html; charset=utf-8"
     (found,) = re.findall(r'<a [^>]*href="([^"]+)"', answer.content.decode())
     return unescape(found)
@@ -69,6 +69,16 @@ def test_the_page_speaks_djangos_language(live: Site) -> None:
     assert "请重新验证手机号码。" in answer.content.decode()
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_language_that_was_chosen_on_the_pages_is_kept(live: Site, engine: str, tmp_path: Any) -> None:
+    """It is kept for a purpose; other purposes have Django's."""
+    with override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}", SESSION_FILE_PATH=tmp_path):
+        browser = Browser()
+        browser.get("/signup/?lang=zh")
+        assert "请重新验证手机号码。" in browser.get("/plain/", **HTML).content.decode()
+        assert "Please verify your phone number again." in browser.get("/pay/42/", **HTML).content.decode()
+
+
 def test_an_async_view_is_answered_alike(live: Site) -> None:
     with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies"):
         answer = asyncio.run(_get("/async/"))
@@ -111,7 +121,7 @@ class TeapotMiddleware:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("url", ["/login/", "/signup/"])
 def test_a_login_keeps_nothing_that_was_planted(live: Site, engine: str, url: str, tmp_path: Any) -> None:
-    """By the login page, and by `log_in` after a sign-up."""
+    """The login is by the login page, or by `log_in` after a sign-up."""
     with override_settings(
         SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}", SESSION_FILE_PATH=str(tmp_path)
     ):

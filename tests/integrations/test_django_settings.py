@@ -1,4 +1,4 @@
-"""The setting `OTPKIT`, and the system checks, each provoked once."""
+"""The setting `OTPKIT`, and the system checks. Each check is triggered once."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_threads_share_one_otp(live: Site) -> None:
         assert len({id(each.result()) for each in [threads.submit(get_otp) for _ in range(64)]}) == 1
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forks beside threads
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # The warning is about forks while threads run.
 def test_it_can_be_used_after_a_fork(live: Site, valkey_url: str, namespace: str) -> None:
     with override_settings(OTPKIT=live.options(REDIS=valkey_url, NAMESPACE=namespace)):
         get_otp().issue(PHONE)
@@ -150,7 +150,7 @@ def test_another_setting_makes_another_otp(live: Site) -> None:
 
 
 def found(**options: Any) -> dict[str, str]:
-    """Return the texts of otpkit's findings by their ids; each has a hint."""
+    """Return the texts of otpkit's findings by id. Each has a hint."""
     ours = [each for each in run_checks(**options) if str(each.id).startswith("otpkit.")]
     assert all(each.hint for each in ours)
     return {str(each.id): each.msg for each in ours}

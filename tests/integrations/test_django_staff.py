@@ -1,4 +1,4 @@
-"""An SMS opens no account of the staff, in any way that leads to a session, and no proof of another purpose logs in."""
+"""An SMS opens no staff account in any way that leads to a session, and a proof of another purpose does not log in."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_signup_view_that_logs_in_refuses_staff(live: Site, staff: User) -> None
 
 
 def test_refusal_looks_like_a_number_without_account(live: Site) -> None:
-    """The page does not tell that the number is an administrator's."""
+    """The page does not reveal that the number is an administrator's."""
     User.objects.create(username=PHONE, is_staff=True)
     User.objects.create(username="+8613700137000", is_active=False)
     pages = []
@@ -105,7 +105,7 @@ def test_staff_session_made_by_password_stays(live: Site, staff: User) -> None:
     browser = Browser()
     browser.force_login(staff, PASSWORDS)
     assert browser.get("/home/").content.decode() == PHONE
-    assert browser.verify(live, "/login/").status_code == 403  # refused, and still who they were
+    assert browser.verify(live, "/login/").status_code == 403  # The login is refused, and the session stays the same.
     assert browser.get("/home/").content.decode() == PHONE
 
 
@@ -116,7 +116,7 @@ def test_setting_allows_staff(live: Site, staff: User) -> None:
         assert browser.get("/home/").content.decode() == PHONE
         staff.is_active = False
         staff.save()
-        assert is_anonymous(browser)  # inactive is inactive
+        assert is_anonymous(browser)  # The setting does not admit inactive users.
 
 
 def test_user_model_without_the_flags_is_a_person(live: Site) -> None:
@@ -127,7 +127,7 @@ def test_user_model_without_the_flags_is_a_person(live: Site) -> None:
 
 
 def test_permissions_alone_do_not_make_staff(live: Site) -> None:
-    """Groups and permissions say what a person may do in the site's own views; the admin site asks for `is_staff`."""
+    """Groups and permissions apply to the site's own views. The admin site requires `is_staff`."""
     user = User.objects.create(username=PHONE)
     user.user_permissions.set(Permission.objects.all())
     browser = Browser()
@@ -157,7 +157,7 @@ def test_refusal_is_told_to_signal_and_log(live: Site, staff: User, caplog: pyte
 
 
 @pytest.mark.parametrize("purpose", ["payment", "reset", "change number", "Login", "logins"])
-def test_proof_of_another_purpose_logs_nobody_in(live: Site, purpose: str) -> None:
+def test_proof_of_another_purpose_logs_no_user_in(live: Site, purpose: str) -> None:
     User.objects.create(username=PHONE)
     proof = proof_of(live, purpose)
     assert authenticate(None, proof=proof) is None
@@ -219,7 +219,7 @@ class QuickLogin(LoginView):
 
 
 @pytest.mark.parametrize("view", [QuickLogin.as_view(), LoginView.as_view(purpose="quick login")])
-def test_login_page_of_a_purpose_that_logs_nobody_in_is_told(live: Site, view: Any) -> None:
+def test_login_page_of_a_purpose_without_login_is_reported(live: Site, view: Any) -> None:
     with override_settings(ROOT_URLCONF=(path("a/", include([path("b/", view)])), *urlpatterns)):
         assert "quick login" in findings()["otpkit.E006"]
         with override_settings(OTPKIT=live.options(LOGIN_PURPOSES=["login", "quick login"])):

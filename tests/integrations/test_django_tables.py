@@ -1,4 +1,4 @@
-"""The database check: it finds users that could not log in with their number, where Django checks databases."""
+"""The database check finds users that could not log in with their number. Django runs it with its database checks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def live() -> Iterator[Site]:
 
 
 def found(databases: list[str] | None = ["default"]) -> dict[str, str]:  # noqa: B006 - never changed
-    """Return the texts of otpkit's findings by their ids; each has a hint."""
+    """Return the texts of otpkit's findings by id. Each has a hint."""
     ours = [each for each in run_checks(databases=databases) if str(each.id).startswith("otpkit.")]
     assert all(each.hint for each in ours)
     return {str(each.id): each.msg for each in ours}
@@ -61,7 +61,7 @@ def test_a_number_that_stands_twice_is_found_in_any_spelling(live: Site) -> None
 
 
 def test_a_number_that_stands_twice_as_e164_is_found(live: Site) -> None:
-    """Where the field is not unique, which E005 says."""
+    """This needs a field that is not unique, which E005 reports."""
     for name in ("a", "b"):
         User.objects.create(username=name, first_name="+8613900139009")
     User.objects.create(username="c", first_name="+8613900139010")
@@ -110,7 +110,7 @@ def test_without_a_login_by_phone_nothing_is_read(live: Site) -> None:
 
 
 def test_normalized_numbers_log_in(live: Site) -> None:
-    """What the check says: after it the user who could not log in can."""
+    """After this remedy of the check, the user can log in."""
     (key,) = users("139 0013 9009")
     page = Browser().verify(live, "/login/", "13900139009")
     assert page.status_code == 403

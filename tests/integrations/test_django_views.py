@@ -1,4 +1,4 @@
-"""The forms of the Django integration, through Django's own client."""
+"""The forms of the Django integration, tested with Django's own client."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_person_signs_up(live: Site) -> None:
     browser = Browser()
     answer = browser.verify(live, "/signup/")
     assert (answer.status_code, answer["Location"], answer["Cache-Control"]) == (302, "/account/", "no-store")
-    assert browser.get("/signup/")["Location"] == "/account/"  # while the proof lives
+    assert browser.get("/signup/")["Location"] == "/account/"  # This holds while the proof lives.
     token = browser.get("/custom/")
     answer = browser.post("/account/", {"csrfmiddlewaretoken": hidden(token)["csrfmiddlewaretoken"]})
     assert answer.content.decode() == PHONE
@@ -64,7 +64,7 @@ def test_a_proof_stands_in_a_session_of_its_own_too(live: Site) -> None:
 @pytest.mark.parametrize("is_logged_in", [False, True])
 @pytest.mark.parametrize("engine", ["db", "cache", "cached_db"])
 def test_a_planted_session_redeems_nothing(live: Site, engine: str, is_logged_in: bool) -> None:
-    """Also one that the attacker is logged in to, which goes on under the same id."""
+    """This includes a session in which the attacker is logged in, whose id does not change."""
     with override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}"):
         attacker, victim = Browser(), Browser()
         if is_logged_in:
@@ -102,7 +102,7 @@ def test_a_login_form_that_comes_twice_logs_in_twice_alike(live: Site, engine: s
     browser.fill("/login/", phone=PHONE)
     form = hidden(browser.get("/login/")) | {"code": live.code}
     before = dict(browser.cookies)
-    for _ in range(2):  # the first answer never reached the browser
+    for _ in range(2):  # The browser never received the first answer.
         browser.cookies.clear()
         browser.cookies.update(before)
         assert browser.post("/login/", form)["Location"] == "/home/"
@@ -134,7 +134,7 @@ def test_a_login_without_an_account_says_so_once_the_code_was_right(live: Site) 
     User.objects.create(username="+8613700137000", is_active=False)
     for phone in (PHONE, "+8613700137000"):
         browser = Browser()
-        assert browser.fill("/login/", phone=phone).status_code == 303  # as for any number
+        assert browser.fill("/login/", phone=phone).status_code == 303  # The answer is the same for any number.
         answer = browser.fill("/login/", code=live.code)
         assert answer.status_code == 403
         assert "There is no account with this number." in answer.content.decode()
@@ -211,7 +211,7 @@ def test_next_leads_to_this_site_alone(live: Site, asked: str, leads_to: str) ->
 def test_a_sign_up_hands_next_on_to_the_account_form(live: Site) -> None:
     browser = Browser()
     browser.get("/signup/", {"next": "/cart/?a=1&b=2"})
-    browser.get("/signup/", {"lang": "zh"})  # which leads back to the page without its query
+    browser.get("/signup/", {"lang": "zh"})  # This redirects to the page without its query.
     assert browser.verify(live, "/signup/")["Location"] == "/account/?next=%2Fcart%2F%3Fa%3D1%26b%3D2"
 
 
@@ -236,7 +236,7 @@ def test_reports_of_errors_hide_the_number_and_the_code(live: Site, url: str) ->
     assert answer.wsgi_request.sensitive_post_parameters == ("phone", "code")
 
 
-def test_who_is_logged_in_stays_so_while_a_number_is_verified(live: Site) -> None:
+def test_a_verification_keeps_the_current_login(live: Site) -> None:
     browser = Browser()
     browser.force_login(User.objects.create(username="ada"), "django.contrib.auth.backends.ModelBackend")
     assert browser.verify(live, "/payment/")["Location"] == "/paid/"
@@ -386,7 +386,7 @@ def redeemed(browser: Browser, form: Any, path: str = "/redeem/", **options: Any
 
 @pytest.mark.parametrize("kind", ["multipart", "urlencoded", "json"])
 def test_another_request_under_the_same_key_is_used(live: Site, kind: str) -> None:
-    """In its fields, its query or its path; the same one is replayed, with any CSRF token."""
+    """The fields, the query or the path differ. The same request is a replay, with any CSRF token."""
     browser = Browser()
     browser.handler.enforce_csrf_checks = False
     browser.verify(live, "/signup/")
@@ -413,7 +413,7 @@ def test_another_request_under_the_same_key_is_used(live: Site, kind: str) -> No
 
 
 def test_another_file_under_the_same_key_is_used(live: Site) -> None:
-    """Its content counts, and the view can read it."""
+    """Its content is part of the fingerprint, and the view can still read it."""
     browser = Browser()
     browser.handler.enforce_csrf_checks = False
     browser.verify(live, "/signup/")
@@ -423,7 +423,7 @@ def test_another_file_under_the_same_key_is_used(live: Site) -> None:
 
 
 def test_a_body_that_was_read_as_a_stream_is_not_looked_at(live: Site) -> None:
-    """As Django REST framework reads it: the second request is still known to be a replay."""
+    """Django REST framework reads the body like this. A second request then counts as a replay."""
     browser = Browser()
     browser.handler.enforce_csrf_checks = False
     browser.verify(live, "/signup/")

@@ -50,7 +50,7 @@ async def device(device: Annotated[str, Header()]) -> str:
 
 
 class App:
-    """An application that calls the router, with a cookie jar of its own."""
+    """An application that calls the router, with its own cookie jar."""
 
     def __init__(self, served: Served, session: requests.Session) -> None:
         self.served, self.session = served, session
@@ -82,7 +82,7 @@ def test_an_application_signs_up(app: App, phone: str) -> None:
         "expires_in": 300,
         "resend_in": 60,
         "attempts_left": 5,
-        "sends_left": 9,
+        "sends_left": 6,
     }
     refused = app.verify(phone, wrong(app.served.code(phone)), Accept_Language="zh")
     assert refused.status_code == 422
@@ -203,7 +203,7 @@ def test_a_body_that_cant_be_read_is_told_so(app: App, body: str) -> None:
 
 
 def test_a_huge_body_is_not_read(app: App, phone: str) -> None:
-    pieces = (b"1" * 1000 for _ in range(1000))  # in chunks, of which no length is said before
+    pieces = (b"1" * 1000 for _ in range(1000))  # Chunked, so that no length is announced.
     for body in (b"1" * 1_000_000, pieces):
         answer = app.session.post(
             f"{app.served.url}/api/signup/challenges",
@@ -258,7 +258,7 @@ def test_a_proof_can_be_of_another_purpose_and_tied_to_what_one_likes(phone: str
         assert post("/payment/verifications", answer, device="other").json()["code"] == "expired_code"
         token = {"Phone-Proof": post("/payment/verifications", answer, device="mine").json()["token"]}
         assert post("/pay", device="other", **token).status_code == 401
-        assert post("/pay", device="", **token).status_code == 500  # bound to nothing
+        assert post("/pay", device="", **token).status_code == 500  # The proof would be bound to nothing.
         assert post("/pay", device="mine", **token).json() == phone
         assert post("/payment/challenges", {"phone": phone}).json()["code"] == "malformed_request"
         assert post("/payment/challenges", {"phone": phone}, device="").status_code == 500

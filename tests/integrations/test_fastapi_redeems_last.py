@@ -1,4 +1,4 @@
-"""FastAPI redeems a proof last: a request that fails elsewhere leaves it for the corrected one."""
+"""FastAPI redeems a proof last: a request that fails elsewhere leaves it unused for the corrected request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Account(BaseModel):
 
 
 def allowed(x_name: Annotated[str, Header()] = "Anna") -> None:
-    """Refuse a short name, as a dependency of the application does."""
+    """Refuse a short name, as a dependency of an application might."""
     if len(x_name) < 2:
         raise HTTPException(403)
 
@@ -43,6 +43,21 @@ async def opened(x_name: Annotated[str, Header()] = "Anna") -> AsyncIterator[str
 
 async def phone_of(proof: VerifiedPhone) -> str:
     return proof.phone
+
+
+async def named_phone(proof: VerifiedPhone, name: Annotated[str, Query(min_length=2)]) -> str:
+    return proof.phone
+
+
+def name_of(account: Account) -> str:
+    return account.name
+
+
+class Holder:
+    """A dependency that is a class."""
+
+    def __init__(self, phone: Annotated[str, Depends(phone_of)]) -> None:
+        self.phone = phone
 
 
 class Create:
@@ -110,6 +125,39 @@ def make_app(otp: AsyncOTP) -> FastAPI:
     async def streamed(proof: VerifiedPhone) -> AsyncIterator[str]:
         yield proof.phone
 
+    @router.post("/nested-form")
+    async def nested_form(phone: Annotated[str, Depends(phone_of)], name: Name) -> str:
+        return phone
+
+    @router.post("/nested-sync")
+    def nested_sync(name: Name, holder: Annotated[Holder, Depends()]) -> str:
+        return holder.phone
+
+    @router.post("/nested-json")
+    async def nested_json(account: Account, phone: Annotated[str, Depends(phone_of)]) -> str:
+        return phone
+
+    @router.post("/nested-json-twice")  # The same body, of a dependency too.
+    async def json_twice(
+        account: Account, phone: Annotated[str, Depends(phone_of)], name: Annotated[str, Depends(name_of)]
+    ) -> str:
+        return phone
+
+    @router.post("/nested-upload")
+    async def nested_upload(
+        phone: Annotated[str, Depends(phone_of)], name: Name, file: Annotated[bytes, File()]
+    ) -> str:
+        assert file == b"1"
+        return phone
+
+    @router.post("/nested-query")
+    async def nested_query(phone: Annotated[str, Depends(named_phone)]) -> str:
+        return phone
+
+    @router.post("/streamed-form", response_class=StreamingResponse, response_model=None)
+    async def streamed_form(proof: VerifiedPhone, name: Name) -> AsyncIterator[str]:
+        yield proof.phone
+
     app.include_router(router)
     app.include_router(router, prefix="/again")
     sub = FastAPI()
@@ -119,12 +167,24 @@ def make_app(otp: AsyncOTP) -> FastAPI:
     return app
 
 
+NESTED = [
+    "/nested-form",
+    "/nested-sync",
+    "/nested-json",
+    "/nested-json-twice",
+    "/nested-upload",
+    "/nested-query",
+    "/streamed-form",
+]
 PATHS = ["/form", "/sync", "/json", "/upload", "/query", "/later", "/opened", "/undeclared", "/object"]
 
 
+BROWSER = {"Accept": "text/html,*/*;q=0.8"}
+
+
 def content(path: str, name: str) -> dict[str, Any]:
-    """Return a request with a name that is too short, or not."""
-    kind = path.rpartition("/")[2]
+    """Return a request with a name of any length."""
+    kind = path.rpartition("/")[2].removeprefix("nested-").removesuffix("-twice")
     if kind in {"later", "opened"}:
         return {"headers": {"X-Name": name}}
     kinds = {"json": {"json": {"name": name}}, "query": {"params": {"name": name}}}
@@ -140,7 +200,7 @@ class Visitor:
     session: requests.Session
 
     def verify(self) -> str:
-        """Go through the two forms; the session keeps a proof."""
+        """Go through the two forms. Afterwards the session has a proof."""
         phone = f"+86{next(_numbers)}"
         forms = FormVisitor(f"{self.url}/signup", self.session)
         forms.look()
@@ -197,12 +257,9 @@ def test_without_a_proof_nothing_else_is_looked_at(visitor: Visitor, path: str) 
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
 
 
-BROWSER = {"Accept": "text/html,*/*;q=0.8"}
-
-
 @pytest.mark.parametrize("prefix", ["", "/again", "/sub"])
 def test_a_visitor_who_made_a_mistake_gets_a_page_that_leads_back(visitor: Visitor, prefix: str) -> None:
-    """A client gets FastAPI's own answer."""
+    """A client that is not a browser gets FastAPI's own answer."""
     phone, path = visitor.verify(), f"{prefix}/form"
     request = content(path, "A")
     answer = visitor.post(path, headers={**BROWSER, "Referer": f"{visitor.url}/account?a=1"}, **request)
@@ -217,9 +274,24 @@ def test_a_form_of_the_applications_own_is_its_own_matter(visitor: Visitor) -> N
     assert visitor.post("/own", headers=BROWSER, data={"name": "A"}).json()["detail"]
 
 
+@pytest.mark.parametrize("prefix", ["", "/again", "/sub"])
+@pytest.mark.parametrize("path", NESTED)
+def test_a_mistake_in_a_field_costs_no_proof_of_a_dependency(visitor: Visitor, path: str, prefix: str) -> None:
+    """Also where a body streams. The endpoint finds files as they were sent."""
+    phone = visitor.verify()
+    for _ in range(2):
+        refused = visitor.post(prefix + path, **content(path, "A"))
+        assert (refused.status_code, refused.json()["detail"][0]["type"]) == (422, "string_too_short")
+    page = visitor.post(prefix + path, headers=BROWSER, **content(path, "A"))
+    assert (page.status_code, "stays verified" in page.text) == (422, True)
+    answer = visitor.post(prefix + path, **content(path, "Anna"))
+    assert (answer.status_code, phone in answer.text) == (200, True)
+    assert visitor.post(prefix + path, **content(path, "Anna")).json()["code"] == "used_token"
+
+
 @pytest.mark.parametrize("path", ["/nested", "/twice", "/streamed"])
 def test_where_it_is_needed_before_the_endpoint_it_is_redeemed_before(visitor: Visitor, path: str) -> None:
-    """By a dependency of the application, or a body that streams."""
+    """A dependency of the application, or a body that streams, needs it earlier."""
     phone = visitor.verify()
     assert phone in visitor.post(path).text
     assert visitor.post(path).json()["code"] == "used_token"
@@ -227,7 +299,7 @@ def test_where_it_is_needed_before_the_endpoint_it_is_redeemed_before(visitor: V
 
 @pytest.mark.parametrize("path", ["/form", "/sync", "/undeclared"])
 def test_an_override_takes_its_place(visitor: Visitor, served: tuple[str, Outbox, FastAPI], path: str) -> None:
-    """Also after requests that redeemed."""
+    """This also holds after requests that redeemed."""
 
     async def ada() -> Proof:
         return Proof("id", "+8613800138000", "signup", *[None] * 3, "token")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What is Flask's own: the extension, its configuration, and its answers for errors."""
+"""The parts specific to Flask: the extension, its configuration, and its error responses."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_one_extension_serves_applications_with_an_otp_each(monkeypatch: pytest.
     for name, value in env.items():
         monkeypatch.setenv(f"OTPKIT_{name}", value)
     phones = PhoneVerification()
-    pages = phones.blueprint("password.reset")  # before there is an application
+    pages = phones.blueprint("password.reset")  # There is no application yet.
     otps = []
     for _ in range(2):
         app = flask.Flask(__name__)
@@ -103,7 +103,7 @@ def test_an_otp_that_must_be_awaited_is_refused() -> None:
 
 
 def test_a_form_without_a_key_is_redeemed_once(otp: OTP) -> None:
-    outbox = otp._config.routing.members["outbox"].gateway  # the fixture's
+    outbox = otp._config.routing.members["outbox"].gateway  # The outbox of the fixture.
     app = flask_app(otp)
 
     with on_werkzeug(app) as url, requests.Session() as session:
@@ -124,8 +124,8 @@ def test_an_application_that_is_mounted_below_a_path_leads_back_there(otp: OTP) 
 
 @pytest.mark.parametrize("name", ["csrf_token", "my_token"])
 def test_a_form_with_a_fresh_token_of_flask_wtf_is_the_same(otp: OTP, name: str) -> None:
-    """By the field's own name, which can be set."""
-    outbox = otp._config.routing.members["outbox"].gateway  # the fixture's
+    """The field has its own name, which can be configured."""
+    outbox = otp._config.routing.members["outbox"].gateway  # The outbox of the fixture.
     app = flask_app(otp)
     if name != "csrf_token":
         app.config["WTF_CSRF_FIELD_NAME"] = name

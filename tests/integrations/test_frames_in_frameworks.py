@@ -1,4 +1,4 @@
-"""A form's code and number in no frame of otpkit, nor of FastAPI's reading of it, when an error ends the request."""
+"""When an error ends a request, no frame of otpkit or of FastAPI's form parsing contains the form's code or number."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from otpkit.integrations.django.conf import get_otp
 from otpkit.testing import Outbox
 
 NUMBER = "13800138000"
-POLICY = Policy(code_length=10, sends="32/day")  # ten digits are found nowhere by chance
+POLICY = Policy(code_length=10, sends="32/day")  # Ten digits do not occur elsewhere by chance.
 ERRORS = [ConfigurationError("Redis refused the script."), RuntimeError("a fault of ours")]
 
 
 class Refusing:
-    """Takes the place of a store's `run`, once `error` is set."""
+    """Replaces a store's `run`, and raises `error` once it is set."""
 
     def __init__(self, otp: Any) -> None:
         self.error: Exception | None = None
@@ -37,19 +37,19 @@ class Refusing:
 
 
 def check(send: Any, refusing: Refusing, error: Exception, outbox: Outbox, form: dict[str, str]) -> None:
-    """Fail where the request does not raise, or its error shows a code or the number."""
+    """Check that the request raises, and that its error shows no code and no number."""
     refusing.error = error
     with pytest.raises(type(error)) as caught:
         send(form)
     codes = [each.code for each in outbox]
     assert held(caught.value, NUMBER, *codes) == []
-    # Once a code was sent, the session holds the number, and FastAPI's own frames hold the session.
+    # After a code was sent, the session contains the number, and FastAPI's own frames contain the session.
     typed = [NUMBER] if form.get("phone") == NUMBER and "code" not in form else []
     assert held(caught.value, *codes, *typed, modules=("fastapi",)) == []
 
 
 class Client:
-    """A client of an ASGI application that is raised what the application raises."""
+    """A client of an ASGI application that raises the application's errors."""
 
     def __init__(self, app: Any) -> None:
         self._app, self._cookie = app, b""
@@ -143,7 +143,7 @@ def test_json_of_fastapi_shows_nothing(path: str, error: Exception) -> None:
     otp = AsyncOTP("memory://", outbox, TEMPLATE, SECRET, policy=POLICY)
     refusing = Refusing(otp)
     client, body = Client(fastapi_app(otp)), {"phone": NUMBER}
-    client.get("/signup")  # a session
+    client.get("/signup")  # This creates a session.
     client.post_json("/api/signup/challenges", body)
     if path == "verifications":
         body["code"] = outbox[-1].code

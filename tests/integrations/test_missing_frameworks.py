@@ -1,4 +1,4 @@
-"""Where a framework is not installed, its integration says what to install."""
+"""Without its framework, an integration's error names the package to install."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages and the form behind them, in FastAPI and in Flask, over a socket: one behaviour."""
+"""The pages and the form after them behave the same in FastAPI and in Flask, over a socket."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_proof_is_redeemed_once(served: Served, visitor: FormVisitor, phone: s
     verified(served, visitor, phone)
     before = visitor.twin()
     assert account(served, visitor).status_code == 200
-    for again in (visitor, before):  # an old cookie sent anew brings nothing back
+    for again in (visitor, before):  # An old cookie that is sent again restores nothing.
         answer = account(served, again)
         assert answer.status_code == 401
         assert answer.json()["code"] == "used_token"
@@ -123,7 +123,7 @@ def test_a_code_is_worth_nothing_in_another_session(served: Served, visitor: For
     with requests.Session() as session:
         other = FormVisitor(visitor.url, session)
         other.look()
-        assert other.post("send", phone=phone).status_code == 429  # the same phone, a minute has not passed
+        assert other.post("send", phone=phone).status_code == 429  # It is the same phone, and a minute has not passed.
         assert other.post("verify", code=code).url == other.url
         assert account(served, other).status_code == 401
     assert visitor.post("verify", code=code).url == f"{served.url}/account"
@@ -145,9 +145,9 @@ def test_a_login_clears_what_was_in_the_session(served: Served, phone: str) -> N
         visitor.post("send", phone=phone)
         twin, form = visitor.twin(), visitor.form("verify", code=served.code(phone))
         assert visitor.send(form).json() == {"user": phone}
-        assert twin.send(form).json() == {"user": phone}  # the second click
+        assert twin.send(form).json() == {"user": phone}  # This is the second click.
         assert session.get(f"{served.url}/me", timeout=20).json() == phone
-        assert visitor.send(form).status_code == 403  # of the session before
+        assert visitor.send(form).status_code == 403  # The form belongs to the session before.
 
 
 def test_another_sites_page_redeems_nothing(served: Served, visitor: FormVisitor, phone: str) -> None:

@@ -1,4 +1,4 @@
-"""Numbers and codes as people paste them: pages, JSON calls and the service read them, and say what is wrong."""
+"""Numbers and codes in pasted form: pages, JSON calls and the service accept them, or explain the problem."""
 
 from __future__ import annotations
 

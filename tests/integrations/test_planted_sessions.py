@@ -1,7 +1,7 @@
-"""A session whose id somebody planted: who knows the id can't use the proof of the person who verified a number in it.
+"""A session with a planted id: an attacker who knows the id can't use the proof of a number that the victim verified.
 
-The attacker visits the site, puts the id of their session into the victim's browser (by a cookie of a subdomain, say),
-and shares the session from then on.
+The attacker visits the site, puts the id of their session into the victim's browser (for example by a cookie of a
+subdomain), and shares the session from then on.
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ def test_planted_session_redeems_nothing(served: Served, phone: str) -> None:
     for _ in range(2):
         assert is_refused(account(served, attacker))
         assert is_refused(account(served, attacker, Idempotency_Key="one"))
-        assert attacker.look().url == attacker.url  # nor do the pages take it for verified
+        assert attacker.look().url == attacker.url  # The pages do not count the attacker as verified either.
     assert account(served, victim, Idempotency_Key="one").json() == {"phone": phone}
 
 
 def test_repeat_of_the_victims_form_is_refused_too(served: Served, phone: str) -> None:
-    """With the victim's own key, which makes a repeat safe for the victim, before and after the redemption."""
+    """The attacker uses the victim's key, which makes a repeat safe for the victim, before and after the redemption."""
     victim, attacker = planted(served)
     verify(served, victim, phone)
     assert is_refused(account(served, attacker, Idempotency_Key="one"))
@@ -106,7 +106,7 @@ def test_cookie_of_another_proof_is_refused(served: Served, phone: str) -> None:
     elsewhere = FormVisitor(attacker.url)
     verify(served, elsewhere, f"+86{next(_numbers)}")
     victim.look()
-    assert victim.page.url == victim.url  # the attacker's number is not the victim's
+    assert victim.page.url == victim.url  # The attacker's number does not count for the victim.
     verify(served, victim, phone)
     assert is_refused(account(served, attacker))
     attacker.session.cookies.update(proof_cookies(elsewhere))
@@ -115,7 +115,7 @@ def test_cookie_of_another_proof_is_refused(served: Served, phone: str) -> None:
 
 
 def test_cookie_set_before_the_verification_is_replaced(served: Served, phone: str) -> None:
-    """An attacker who can set cookies gains nothing by setting this one."""
+    """An attacker who can set this cookie gains nothing."""
     victim, attacker = planted(served)
     elsewhere = FormVisitor(attacker.url)
     verify(served, elsewhere, f"+86{next(_numbers)}")
@@ -149,7 +149,7 @@ def test_purposes_have_cookies_of_their_own(served: Served, phone: str) -> None:
 
 
 def test_lost_cookie_leads_back_to_the_form(served: Served, phone: str) -> None:
-    """And to no loop between the pages and the form behind them."""
+    """There is no redirect loop between the pages and the form after them."""
     visitor = FormVisitor(f"{served.url}/signup")
     verify(served, visitor, phone)
     for name in proof_cookies(visitor):
@@ -167,11 +167,11 @@ def test_login_page_leaves_the_planted_session(served: Served, phone: str) -> No
     victim, attacker = planted(served, "/login")
     assert verify(served, victim, phone).json() == {"user": phone}
     assert (me(served, victim), me(served, attacker)) == (phone, None)
-    assert proof_cookies(victim) == {}  # nothing is kept
+    assert proof_cookies(victim) == {}  # No proof is kept.
 
 
 def test_account_form_leaves_the_planted_session(served: Served, phone: str) -> None:
-    """It logs in the person whose account it has created."""
+    """The form logs in the person whose account it has created."""
     victim, attacker = planted(served)
     verify(served, victim, phone)
     assert is_refused(account(served, attacker))
@@ -215,12 +215,12 @@ def test_cookie_is_for_this_site_and_for_no_script(framework: str, phone: str) -
         (line,) = [each for each in answer.raw.headers.getlist("Set-Cookie") if each.startswith("otpkit")]
     parts = {each.strip().lower() for each in line.split(";")[1:]}
     assert {"httponly", "path=/", "samesite=lax", "max-age=300"} <= parts
-    assert "secure" not in parts  # as the connection is
+    assert "secure" not in parts  # The connection is not HTTPS.
     assert phone[1:] not in line
 
 
 def set_cookies(url: str, served: Served, phone: str, **headers: str) -> list[str]:
-    """Verify a number and return the attributes of the cookie that the proof is tied to."""
+    """Verify a number, and return the attributes of the proof's cookie."""
     with requests.Session() as session:
         visitor = FormVisitor(url, session)
         visitor.look()

@@ -1,4 +1,4 @@
-"""Twilio's receipts behind a proxy that speaks TLS: a setting of each framework makes the URL the signed one."""
+"""Twilio's receipts behind a proxy with TLS: a setting of each framework makes the URL match the signed one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ARGUMENTS = ("memory://", Twilio("AC0", TOKEN, voice_sender="+15551234567"), Tem
 
 
 def called(url: str, headers: Mapping[str, str]) -> int:
-    """Return the status that the proxy gets, which calls `url` for Twilio."""
+    """Call `url` as the proxy does for Twilio, and return the status."""
     headers = {"X-Twilio-Signature": SIGNATURE, "X-Forwarded-Proto": "https", **headers}
     return requests.post(url + PATH, data=PARAMS, headers=headers, timeout=10).status_code
 
@@ -105,7 +105,7 @@ def by_django(knows: bool) -> Iterator[int]:
 def test_setting_of_the_framework_makes_the_signature_right(
     serve: Callable[[bool], Iterator[int]], knows: bool, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without it the receipt is refused, and the log says why."""
+    """Without the setting the receipt is refused, and the log has the reason."""
     for answered in serve(knows):
         assert answered == status
     said = [record.getMessage() for record in caplog.records if record.name == "otpkit"]

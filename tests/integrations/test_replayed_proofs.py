@@ -1,4 +1,4 @@
-"""One proof makes one account, though the visitor chooses the idempotency key: in every framework, over a socket."""
+"""One proof creates one account for any idempotency key of the visitor, in every framework, over a socket."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _numbers = count(15900000000)
 
 @dataclass
 class Visitor:
-    """A visitor whose session keeps a proof."""
+    """A visitor whose session has a proof."""
 
     url: str
     outbox: Outbox
@@ -60,7 +60,7 @@ def visitor(served: tuple[str, Outbox]) -> Iterator[Visitor]:
 
 
 def content(path: str, name: str) -> dict[str, Any]:
-    """Return what is sent to a path: a form, JSON, a file, or nothing."""
+    """Return the request body for a path: a form, JSON, a file, or nothing."""
     if path in FORMS:
         return {"data": {"name": name, "csrf_token": "first"}}
     return {"/json": {"json": {"name": name}}, "/upload": {"files": {"file": ("name", name)}}}.get(path, {})
@@ -68,7 +68,7 @@ def content(path: str, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_the_same_request_again_is_replayed(visitor: Visitor, path: str) -> None:
-    """It reaches the endpoint, which reads the same and is told that an account exists."""
+    """The endpoint runs again, reads the same body, and learns from `replayed` that an account exists."""
     phone = visitor.verify()
     answers = [visitor.post(path, **content(path, "Ada")).json() for _ in range(3)]
     assert [answer.pop("replayed") for answer in answers] == [False, True, True]
@@ -79,7 +79,7 @@ def test_the_same_request_again_is_replayed(visitor: Visitor, path: str) -> None
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path != "/nothing"])
 def test_another_request_under_the_same_key_is_used(visitor: Visitor, path: str) -> None:
-    """Other fields, another address, another query; the first one stays what it was."""
+    """The fields, the path, the query or the key differ. The first request is still a replay afterwards."""
     visitor.verify()
     assert visitor.post(path, **content(path, "Ada")).json()["replayed"] is False
     others = [
@@ -96,7 +96,7 @@ def test_another_request_under_the_same_key_is_used(visitor: Visitor, path: str)
 @pytest.mark.parametrize("field", ["csrf", "csrf_token", "csrfmiddlewaretoken"])
 @pytest.mark.parametrize("path", ["/declared", "/read"])
 def test_a_form_with_a_fresh_csrf_token_is_the_same(visitor: Visitor, path: str, field: str) -> None:
-    """And its fields may come in another order, or as multipart."""
+    """The order of its fields may differ, and it may be multipart."""
     visitor.verify()
     forms = [
         [("name", "Ada"), ("more", "1"), (field, "first")],
@@ -112,7 +112,7 @@ def test_a_form_with_a_fresh_csrf_token_is_the_same(visitor: Visitor, path: str,
 
 
 def test_twenty_requests_at_once_are_new_once(visitor: Visitor) -> None:
-    """Each may be the first to arrive."""
+    """Any of them may arrive first."""
     visitor.verify()
     cookies = visitor.session.cookies.get_dict()
 
@@ -131,7 +131,7 @@ def test_twenty_requests_at_once_are_new_once(visitor: Visitor) -> None:
 
 
 def test_verified_phone_refuses_replays() -> None:
-    """Unless `verified_phone(replay=True)`: whoever does not ask for replays makes no second account."""
+    """With `verified_phone(replay=True)` they are accepted. Other applications never create a second account."""
     with replaying("fastapi", policy=POLICY) as (url, outbox), requests.Session() as session:
         visitor = Visitor(url, outbox, session)
         visitor.verify()
@@ -141,8 +141,8 @@ def test_verified_phone_refuses_replays() -> None:
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_lost_reply_keeps_nobody_out(framework: Framework, valkey_url: str, namespace: str) -> None:
-    """The store's reply is lost and asked for again: it is no replay. Where it stays away, the next number is free."""
+def test_a_lost_reply_locks_no_visitor_out(framework: Framework, valkey_url: str, namespace: str) -> None:
+    """The store's lost reply is retried, which is not a replay. If the store stays away, the next number works."""
     path = "/once" if framework == "fastapi" else "/nothing"
     with (
         loaded(valkey_url, POLICY) as names,

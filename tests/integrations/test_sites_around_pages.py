@@ -1,4 +1,4 @@
-"""The pages in sites that others lay out: below a prefix, at any path, behind something that reads the form first."""
+"""The pages in sites of various layouts: below a prefix, at any path, behind code that reads the form first."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def flask_app(otp: OTP, prefix: str) -> flask.Flask:
 
 @contextmanager
 def serving(framework: Framework, prefix: str) -> Iterator[Served]:
-    """Serve the pages at a prefix, behind a CAPTCHA."""
+    """Serve the pages below a prefix, behind a CAPTCHA."""
     outbox = Outbox()
     if framework == "fastapi":
         with on_uvicorn(fastapi_app(AsyncOTP("memory://", outbox, TEMPLATE, SECRET), prefix)) as url:
@@ -85,7 +85,7 @@ def test_a_huge_form_that_a_captcha_has_read_is_none(framework: Framework) -> No
         assert not served.outbox
 
 
-@pytest.mark.filterwarnings("ignore:.*root_path.*")  # deprecated, and often used
+@pytest.mark.filterwarnings("ignore:.*root_path.*")  # The option is deprecated, but widely used.
 def test_behind_a_proxy_that_strips_a_prefix_the_pages_lead_back_there() -> None:
     app = FastAPI(root_path="/shop")
     app.add_middleware(SessionMiddleware, secret_key=SECRET)
@@ -93,7 +93,7 @@ def test_behind_a_proxy_that_strips_a_prefix_the_pages_lead_back_there() -> None
     phones.install(app)
     app.include_router(phones.pages(), prefix="/signup")
     with on_uvicorn(app) as url, requests.Session() as session:
-        for path in ("/signup", "/shop/signup"):  # stripped, and not
+        for path in ("/signup", "/shop/signup"):  # The proxy strips the prefix, or keeps it.
             assert 'action="/shop/signup"' in session.get(url + path, timeout=20).text
             asked = session.get(f"{url}{path}?lang=zh", allow_redirects=False, timeout=20)
             assert asked.headers["Location"] == "/shop/signup"

@@ -1,4 +1,4 @@
-"""A visitor of a page whose proof is missing, used or too old gets a page that leads on; a client gets a document."""
+"""A page with a missing, used or expired proof links a visitor to the next step. A client gets a problem document."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _numbers = count(15700000000)
 
 
 class Site:
-    """An application that is served, and a browser at it."""
+    """A served application and a browser."""
 
     def __init__(self, url: str, outbox: Outbox, clock: MovableClock, session: requests.Session) -> None:
         self.url, self.outbox, self.clock, self.session = url, outbox, clock, session
         session.headers["Accept"] = BROWSER
 
     def verify(self, page: str = "/signup") -> requests.Response:
-        """Go through the two forms at a path; where they lead is not followed."""
+        """Go through the two forms at a path. Do not follow the last redirect."""
         forms = FormVisitor(f"{self.url}{page}", self.session)
         forms.look()
         forms.url = self.url + unescape(re.findall('action="([^"]+)"', forms.page.text)[0])
@@ -49,7 +49,7 @@ class Site:
         return self.session.request(method, self.url + path, headers=headers, timeout=20)
 
     def link(self, answer: requests.Response) -> str:
-        """Return the one link of a page."""
+        """Return the only link of a page."""
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
         (found,) = re.findall(r'<a [^>]*href="([^"]+)"', answer.text)
         return unescape(found)
@@ -195,7 +195,7 @@ def test_the_language_that_was_chosen_on_the_pages_is_kept(site: Site) -> None:
     [("/signup", "/account?next=%2Fcart%3Fa%3D1"), ("/verify", "/cart?a=1"), ("/login", "/cart?a=1")],
 )
 def test_what_was_wanted_is_kept(site: Site, page: str, goes_to: str) -> None:
-    """On each of the forms, and when the language changes."""
+    """The target is kept on each form, and when the language changes."""
     assert site.verify(f"{page}?next=%2Fcart%3Fa%3D1").headers["Location"] == goes_to
     with requests.Session() as session:
         answer = session.get(f"{site.url}{page}?lang=zh&next=%2Fcart%3Fa%3D1", timeout=20)
@@ -205,7 +205,7 @@ def test_what_was_wanted_is_kept(site: Site, page: str, goes_to: str) -> None:
 
 @pytest.mark.parametrize("wanted", EVIL)
 @pytest.mark.parametrize(("page", "goes_to"), [("/signup", "/account"), ("/verify", "/paid"), ("/login", "/home")])
-def test_nobody_is_sent_to_another_site(site: Site, page: str, goes_to: str, wanted: str) -> None:
+def test_no_visitor_is_sent_to_another_site(site: Site, page: str, goes_to: str, wanted: str) -> None:
     url = requests.Request("GET", site.url + page, params={"next": wanted}).prepare().path_url
     assert site.verify(url).headers["Location"] == goes_to
     switched = site.session.get(f"{site.url}{url}&lang=zh", allow_redirects=False, timeout=20)
@@ -214,7 +214,7 @@ def test_nobody_is_sent_to_another_site(site: Site, page: str, goes_to: str, wan
 
 @pytest.mark.parametrize("wanted", EVIL)
 def test_not_by_a_form_either(site: Site, wanted: str) -> None:
-    """Its address may be anything, where the visitor wrote it."""
+    """A visitor can send the form to any address."""
     url = requests.Request("GET", f"{site.url}/verify", params={"next": wanted}).prepare().url
     forms = FormVisitor(f"{site.url}/verify", site.session)
     forms.look()

@@ -1,4 +1,4 @@
-"""Drives an `OTP` and the model of its rules side by side, and compares what each call gives."""
+"""Run an `OTP` and the model of its rules side by side, and compare the results of each call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from otpkit.errors import GatewayRejectedError, RateLimitError
 from otpkit.gateways import Message
 from otpkit.testing import MovableClock
 
-COUNTED_AS = {"::ffff:203.0.113.9": "203.0.113.9", "10.0.0.1": None}  # any other address as itself
+COUNTED_AS = {"::ffff:203.0.113.9": "203.0.113.9", "10.0.0.1": None}  # Any other address counts as itself.
 NO_ANSWER = {"down", "lost"}
 OTHER_CLAIMS: dict[str, dict[str, str]] = {
     "": {},
@@ -33,11 +33,11 @@ Faults = Mapping[str, str]
 
 
 class Died(BaseException):
-    """The process dies while a message is handed over."""
+    """The process dies while the gateway sends a message."""
 
 
 class Handover(NamedTuple):
-    """How a gateway behaves: its outcome, how long it takes, and which calls others make meanwhile."""
+    """A gateway's behaviour: its outcome, its duration, and the calls that others make in the meantime."""
 
     outcome: str = "accepted"
     takes_s: float = 0.0
@@ -45,7 +45,7 @@ class Handover(NamedTuple):
 
 
 class Driver:
-    """Makes every call on both."""
+    """Makes every call on the OTP and on the model."""
 
     def __init__(self, client: type[redis.Redis], options: Mapping[str, Any], policy: Policy, start_s: float) -> None:
         self.clock = MovableClock()
@@ -180,26 +180,26 @@ class Driver:
         self._compare(actual, _unless_faulty(Answer("none"), faults.get(name)))
 
     def wait(self, seconds: float) -> None:
-        if self.wire.call.gateway is None or seconds < 3600:  # no gateway takes longer to answer
+        if self.wire.call.gateway is None or seconds < 3600:  # No gateway takes an hour to answer.
             self.clock.advance(max(0.0, seconds))
 
     def wait_until(self, kind: str, index: int, offset_s: float) -> None:
-        """Let time pass until just before, or on, or just after an instant at which something changes by itself."""
+        """Move the clock to just before, exactly at, or just after a time at which the state changes by itself."""
         instants = self.model.instants(kind, self.wire.now())
         if instants:
             self.wait(instants[index % len(instants)] / 1000 + offset_s - self.clock.now)
 
     def close(self) -> None:
-        """Check what is left in the store, and leave it."""
+        """Check the keys that are left in the store, and disconnect."""
         client, self.wire.call = self.wire.client, Call({})
         for key in client.scan_iter(f"{self.namespace}:*"):
-            reached_block = key.endswith(b":c") and int(client.get(key)) >= self.model.policy.max_consecutive_failures
+            reached_block = key.endswith(b":c") and int(client.get(key)) >= self.model.most_consecutive
             assert (client.pttl(key) == -1) == reached_block, key
             if client.type(key) == b"hash":
                 assert max(map(len, client.hvals(key))) <= 64
         client.close()
 
-    # How they are made and compared
+    # Execution and comparison
 
     @contextmanager
     def _during(self, call: Call) -> Iterator[None]:
@@ -232,7 +232,7 @@ class Driver:
     def _compare(self, actual: Answer, expected: Answer) -> None:
         if (actual.word, actual.evidence) != (expected.word, expected.evidence):
             raise AssertionError(f"it gave {actual}, and the rules say {expected}")
-        if actual.subject is not None:  # one id for one challenge or proof, and for no other
+        if actual.subject is not None:  # One id belongs to exactly one challenge or proof.
             assert self._ids.setdefault(actual.subject, expected.subject) is expected.subject
             assert self._subjects.setdefault(expected.subject, actual.subject) == actual.subject
 
@@ -251,7 +251,7 @@ class Driver:
         assert message.code == answer.subject.code
 
     def _pick(self, who: Who, pick: str) -> str:
-        """Return a code that is right, wrong, an earlier one, that of somebody else, or none at all."""
+        """Return a code that is right, wrong, an earlier one, that of another challenge, or malformed."""
         own = self.codes.get(who, ["000000"])
         others = [codes[-1] for other, codes in self.codes.items() if other != who]
         return {

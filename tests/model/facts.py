@@ -1,4 +1,4 @@
-"""What the model of the rules keeps: phones, challenges, sends, proofs. Times are milliseconds since the epoch."""
+"""The state of the model: phones, challenges, sends, proofs. Times are milliseconds since the epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SETTLE_MS = 30_000
 
 
 class OneOf:
-    """Equal to any of several values, where the design leaves open which."""
+    """Equal to any of several values, where the design allows more than one."""
 
     def __init__(self, values: Iterable[object]) -> None:
         self.values = tuple(values)
@@ -37,7 +37,7 @@ class Who(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call gives: a word, its evidence, and the challenge or proof that it is about (or the id of it)."""
+    """The result of a call: a word, its evidence, and its challenge or proof (or the id of it)."""
 
     word: str
     evidence: dict[str, Any] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Answer:
 
 @dataclass(eq=False)
 class Challenge:
-    """A live question. `code` is None until it was seen."""
+    """A live challenge. `code` is None until the test has seen it."""
 
     start: int
     wrong: int = 0
@@ -55,7 +55,7 @@ class Challenge:
 
 @dataclass(eq=False)
 class Send:
-    """A message handed over, or under way."""
+    """A message that was sent, or is being sent."""
 
     op: Hashable
     time: int
@@ -80,10 +80,10 @@ class Proof:
 
 @dataclass(eq=False)
 class Phone:
-    """All that is kept of a phone."""
+    """All stored data of a phone."""
 
     sends: list[Send] = field(default_factory=list)
-    failures: dict[Hashable, tuple[int, int]] = field(default_factory=dict)  # when, attempts left
+    failures: dict[Hashable, tuple[int, int]] = field(default_factory=dict)  # Time, attempts left.
     challenges: dict[tuple[str, str], Challenge] = field(default_factory=dict)
     proofs: dict[Hashable, Proof] = field(default_factory=dict)
     consecutive: int = 0
@@ -103,12 +103,12 @@ class Phone:
 
 
 def whole_seconds(ms: int) -> OneOf:
-    """Rounded either way."""
+    """Return the seconds, rounded down or up."""
     return OneOf({ms // 1000, -(-ms // 1000)})
 
 
 def rolling_waits(times: Iterable[int], rates: Iterable[Rate], now: int) -> dict[Rate, int]:
-    """How long until a rate allows one more, of each that has been used so often."""
+    """Return the wait until each used-up rate allows one more."""
     newest = sorted(times, reverse=True)
     return {
         rate: max(0, newest[rate.limit - 1] + rate.seconds * 1000 - now) for rate in rates if len(newest) >= rate.limit
@@ -116,10 +116,10 @@ def rolling_waits(times: Iterable[int], rates: Iterable[Rate], now: int) -> dict
 
 
 def rolling_wait(times: Iterable[int], rates: Iterable[Rate], now: int) -> int:
-    """How long until every rate allows one more."""
+    """Return the wait until all rates allow one more."""
     return max(rolling_waits(times, rates, now).values(), default=0)
 
 
 def rolling_left(times: Iterable[int], rates: Sequence[Rate], now: int) -> int:
-    """What the longest window still allows."""
+    """Return the number that the longest window still allows."""
     return max(0, rates[-1].limit - sum(time > now - rates[-1].seconds * 1000 for time in times))

@@ -1,7 +1,7 @@
-"""The rules of otpkit, written down once more, as plainly as they can be: no Redis, no hashes, no bytes.
+"""The rules of otpkit, written a second time, as plainly as possible: without Redis, hashes and bytes.
 
-Times are milliseconds since the epoch. Each method that changes something stands for one script, and answers an
-operation that it remembers with the same words again.
+Times are milliseconds since the epoch. Each method that changes the state stands for one script. It returns the same
+result again for an operation that it has already seen.
 """
 
 from __future__ import annotations
@@ -38,9 +38,14 @@ class Model:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        # Nobody here shows a device token, so all are strangers: parts of the limits are kept from them.
+        kept = {rate.seconds: rate.limit for rate in policy.device_sends}
+        self.sends = tuple(Rate(rate.limit - kept.get(rate.seconds, 0), rate.seconds) for rate in policy.sends)
+        self.failures = tuple(Rate(rate.limit - policy.device_failures, rate.seconds) for rate in policy.failures)
+        self.most_consecutive = policy.max_consecutive_failures - policy.device_consecutive
         self.phones: dict[str, Phone] = defaultdict(Phone)
         self.windows: dict[tuple[Hashable, int], tuple[int, int]] = {}
-        self.guesses: set[Hashable] = set()  # charged to an address, and leaving no trace in a phone
+        self.guesses: set[Hashable] = set()  # Operations that are charged to an address and stored in no phone.
 
     # Sending
 
@@ -54,14 +59,14 @@ class Model:
             if is_same and send.state != "rejected":
                 described = self._describe(now, who, send, live if live is send.challenge else None)
                 return Answer("replayed", described | {"replayed": True}, send.challenge)
-        if mine:  # its challenge is gone: it begins anew, and has been charged
+        if mine:  # Its challenge has ended, so it starts again. It is already charged.
             phone.sends.remove(mine)
         wide = [] if mine else self._wide(ip)
         if self._is_blocked(who.phone):
             return Answer("blocked")
         waits = {
-            "failures": rolling_waits((at for at, _ in phone.failures.values()), policy.failures, now),
-            "phone": rolling_waits((send.time for send in phone.sends), policy.sends, now),
+            "failures": rolling_waits((at for at, _ in phone.failures.values()), self.failures, now),
+            "phone": rolling_waits((send.time for send in phone.sends), self.sends, now),
         }
         waits |= {scope: self._window_waits(subject, rates, now) for scope, subject, rates in wide}
         if any(wait for its_waits in waits.values() for wait in its_waits.values()):
@@ -86,7 +91,7 @@ class Model:
     def undo(self, now: int, op: Hashable, who: Who, ip: str | None, category: str, taken: int) -> int:
         phone = self.phones[who.phone]
         send, kept = phone.find(op), KEPT.get(category, set())
-        wait = rolling_wait((send.time for send in phone.sends), self.policy.sends, now)
+        wait = rolling_wait((send.time for send in phone.sends), self.sends, now)
         if send is None or send.state != "pending":
             return wait
         send.state = "rejected"
@@ -111,7 +116,7 @@ class Model:
         if op in phone.failures:
             return Answer("wrong_code", {"attempts_left": phone.failures[op][1]})
         charged = [] if ip is None or op in self.guesses else [("ip", ("failures", ip), policy.ip_failures)]
-        waits = rolling_waits((at for at, _ in phone.failures.values()), policy.failures, now)
+        waits = rolling_waits((at for at, _ in phone.failures.values()), self.failures, now)
         wait = max(waits.values(), default=0)
         for _, subject, rates in charged:
             if ip_waits := self._window_waits(subject, rates, now):
@@ -148,23 +153,31 @@ class Model:
         proof.redeemed_by = op
         return self._proved(proof)
 
-    # Looking and ending
+    # Reading and ending
 
     def status(self, now: int, who: Who) -> Answer:
         live = self.phones[who.phone].live(who, now)
         return Answer("none") if live is None else Answer("challenge", self._describe(now, who, None, live), live)
 
     def standing(self, now: int, phone: str) -> Answer:
-        policy, sends = self.policy, [send.time for send in self.phones[phone].sends]
+        sends = [send.time for send in self.phones[phone].sends]
         failures = [at for at, _ in self.phones[phone].failures.values()]
-        verify_ms = rolling_wait(failures, policy.failures, now)
+
+        def left(prefix: str, of_sends: Iterable[Rate], of_failures: Iterable[Rate], most: int) -> dict[str, Any]:
+            verify_ms = rolling_wait(failures, of_failures, now)
+            return {
+                f"{prefix}blocked": self.phones[phone].consecutive >= most,
+                f"{prefix}sends_left": rolling_left(sends, of_sends, now),
+                f"{prefix}send_in": math.ceil(max(verify_ms, rolling_wait(sends, of_sends, now)) / 1000),
+                f"{prefix}failures_left": rolling_left(failures, of_failures, now),
+                f"{prefix}verify_in": math.ceil(verify_ms / 1000),
+            }
+
+        whole = self.policy.max_consecutive_failures
         evidence = {
-            "blocked": self._is_blocked(phone),
             "consecutive_failures": self.phones[phone].consecutive,
-            "sends_left": rolling_left(sends, policy.sends, now),
-            "send_in": math.ceil(max(verify_ms, rolling_wait(sends, policy.sends, now)) / 1000),
-            "failures_left": rolling_left(failures, policy.failures, now),
-            "verify_in": math.ceil(verify_ms / 1000),
+            **left("", self.sends, self.failures, self.most_consecutive),
+            **left("device_", self.policy.sends, self.policy.failures, whole),
         }
         return Answer("standing", evidence)
 
@@ -179,7 +192,7 @@ class Model:
         self.phones.pop(phone, None)
 
     def instants(self, kind: str, now: int) -> list[int]:
-        """When, from now on, something of a kind changes by itself."""
+        """Return the future times at which something of a kind changes by itself."""
         policy, phones = self.policy, self.phones.values()
         sends = [send for phone in phones for send in phone.sends]
         failures = [at for phone in phones for at, _ in phone.failures.values()]
@@ -187,23 +200,23 @@ class Model:
             "life": [send.ends for send in sends],
             "fresh code": [send.challenge.start + policy.max_age * 1000 - FRESH_MS for send in sends],
             "settled": [send.time + SETTLE_MS for send in sends],
-            "sends": [send.time + rate.seconds * 1000 for send in sends for rate in policy.sends],
-            "failures": [at + rate.seconds * 1000 for at in failures for rate in policy.failures],
+            "sends": [send.time + rate.seconds * 1000 for send in sends for rate in self.sends],
+            "failures": [at + rate.seconds * 1000 for at in failures for rate in self.failures],
             "proof": [proof.ends for phone in phones for proof in phone.proofs.values()],
             "window": [start + seconds * 1000 for (_, seconds), (start, _) in self.windows.items()],
         }[kind]
         return sorted({instant for instant in found if instant > now})
 
     def remembers(self, now: int, who: Who, key: str) -> bool:
-        """Whether the design still says what becomes of a key that was used before: for a day."""
+        """Return whether the result for a used key is still defined, which it is for a day."""
         used = [send.time for send in self.phones[who.phone].sends if (send.who, send.key) == (who, key)]
         used += [at for op, (at, _) in self.phones[who.phone].failures.items() if op[:2] == (who, key)]
         return all(now - at < DAY_MS - 3_600_000 for at in used)
 
-    # What these lean on
+    # Helpers of the rules
 
     def _is_blocked(self, phone: str) -> bool:
-        return self.phones[phone].consecutive >= self.policy.max_consecutive_failures
+        return self.phones[phone].consecutive >= self.most_consecutive
 
     def _wide(self, ip: str | None) -> list[tuple[str, Hashable, tuple[Rate, ...]]]:
         limits = [("region", "CN", self.policy.region_sends.get("CN", ())), ("total", "all", self.policy.total_sends)]
@@ -249,11 +262,11 @@ class Model:
 
     def _sends_evidence(self, now: int, who: Who) -> dict[str, Any]:
         times = [send.time for send in self.phones[who.phone].sends]
-        wait = rolling_wait(times, self.policy.sends, now)
+        wait = rolling_wait(times, self.sends, now)
         return {
             "resend_at": now + wait,
             "resend_in": math.ceil(wait / 1000),
-            "sends_left": rolling_left(times, self.policy.sends, now),
+            "sends_left": rolling_left(times, self.sends, now),
         }
 
     def _proved(self, proof: Proof) -> Answer:

@@ -1,6 +1,6 @@
-"""Whatever happens to it, in whatever order, an `OTP` gives what the rules say.
+"""For any sequence of calls and faults, an `OTP` follows the rules of the model.
 
-The default run is the same each time. `OTPKIT_MODEL_EXAMPLES=20000` looks further, at random.
+The default run is always the same. `OTPKIT_MODEL_EXAMPLES=20000` tests more examples, at random.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ outcomes = st.sampled_from(
 
 
 def faults(*scripts: str) -> st.SearchStrategy[Mapping[str, str]]:
-    """Say how the network treats these scripts: mostly well."""
+    """Return the network's behaviour for these scripts. In most cases it has no fault."""
     return st.sampled_from(
         [{}] * 4 + [dict.fromkeys(scripts, "twice")] * 2 + [{s: f} for s in scripts for f in ("lost", "down")]
     )
@@ -112,7 +112,7 @@ CALLS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 
 
 def issues(during: st.SearchStrategy[tuple[Any, ...]]) -> st.SearchStrategy[dict[str, Any]]:
-    """Give the arguments of an issue, with what others do during its hand-over."""
+    """Return the arguments of an issue, with the calls of others during its send."""
     return st.fixed_dictionaries(
         {
             "who": whos,
@@ -206,7 +206,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def client_of(url: str) -> tuple[type[redis.Redis], dict[str, Any]]:
-    """Return the class and the arguments of a client of its own for a store."""
+    """Return the class and the arguments of a client for a store."""
     if url != "memory://":
         return redis.Redis, {"unix_socket_path": url.removeprefix("unix://").partition("?")[0]}
     import fakeredis
@@ -216,7 +216,7 @@ def client_of(url: str) -> tuple[type[redis.Redis], dict[str, Any]]:
 
 @pytest.mark.parametrize("store", ["memory", "valkey"])
 def test_an_otp_follows_the_rules(store: str, request: pytest.FixtureRequest) -> None:
-    """Compare each call's answer, evidence, messages and codes with the model's."""
+    """Compare each call's result, evidence, messages and codes with the model's."""
     if store == "memory":
         if find_spec("fakeredis") is None:
             unavailable("no embedded store; run: pip install 'otpkit[embedded]'")

@@ -1,4 +1,4 @@
-"""The network between an `OTP` and its store, as it may be: replies are lost, scripts run twice or never arrive."""
+"""A faulty network between an `OTP` and its store: replies are lost, scripts run twice or never arrive."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from otpkit import OTP
 from otpkit.gateways import Message
 from otpkit.testing import MovableClock
 
-GAP_S = 0.125  # between a script and the same script again
+GAP_S = 0.125  # Seconds between a script and its repetition.
 
 
 @dataclass
 class Call:
-    """One call under way: what each script does to the model, how the network treats it, and what the gateway does.
+    """One call: the effect of each script on the model, the network's faults, and the gateway's behaviour.
 
-    Faults are, for a script: `twice` (its reply was lost, and it was run again), `lost` (it ran, and no answer ever
-    came), and `down` (it never ran).
+    Faults of a script are `twice` (its reply was lost, and it was run again), `lost` (it ran, and no reply ever came),
+    and `down` (it never ran).
     """
 
     steps: Mapping[str, Callable[[int], object]]
@@ -29,7 +29,7 @@ class Call:
 
 
 class Wire:
-    """What lies around the calls: the clock, the call under way, and what was found wrong in the middle of it."""
+    """The environment of the calls: the clock, the current call, and the errors found during it."""
 
     def __init__(self, client: type[redis.Redis], options: Mapping[str, Any], clock: MovableClock) -> None:
         self.client = type("WiredClient", (_Wired, client), {"wire": self})(**options)
@@ -39,24 +39,27 @@ class Wire:
         self._names: dict[str, str] = {}
 
     def learn(self, otp: OTP) -> None:
-        """Learn which script is which."""
+        """Record the name of each script."""
         scripts = otp._config.scripts
         listed = [getattr(scripts, each.name) for each in fields(scripts)]
         self._names = {text: script.name for script in listed for text in (script.sha, script.text)}
 
     def now(self) -> int:
-        """The time in milliseconds."""
+        """Return the time in milliseconds."""
         return int(self.clock.now * 1000)
 
     def note(self, check: Callable[[], object]) -> None:
-        """Keep what a check raises until the call is over: inside of it, it would pass for a failure of the gateway."""
+        """Keep the error of a check until the call is over.
+
+        Raised inside the call, it would count as a gateway's failure.
+        """
         try:
             check()
         except BaseException as error:
             self.broken.append(error)
 
     def run(self, execute: Callable[..., Any], command: tuple[Any, ...]) -> Any:
-        """Run one script, its model beside it, as the call's faults will have it."""
+        """Run one script and its model, with the call's faults."""
         name, call = self._names[command[1]], self.call
         fault = call.faults.get(name, "")
         if fault == "down":
@@ -64,7 +67,7 @@ class Wire:
         reply = self._run_once(execute, command, call.steps[name])
         if fault == "twice":
             self.clock.advance(GAP_S)
-            now_at = 3 + command[2]  # what the server's own clock would say the second time
+            now_at = 3 + command[2]  # The server's own clock would show this the second time.
             command = (*command[:now_at], *[self.now()][: len(command) - now_at], *command[now_at + 1 :])
             reply = self._run_once(execute, command, call.steps[name])
         if fault == "lost":
@@ -81,7 +84,7 @@ class Wire:
 
 
 class _Wired:
-    """Mixed into a client."""
+    """The commands of a wired client. It is mixed into a client class."""
 
     wire: Wire
 

@@ -1,4 +1,4 @@
-"""The official SDKs, pointed at a sandbox. They sign; the date is the sandbox's, so that its clock can be moved."""
+"""The official SDKs, pointed at a sandbox. They sign with the sandbox's date, so that tests can move its clock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["CODE", "PRODUCTS", "Alibaba", "AlibabaCloudException"]
 
 
 class Alibaba:
-    """Both official clients of one sandbox; results are as they came over the wire."""
+    """Both official clients of one sandbox. Results are as received."""
 
     def __init__(self, client: Client, secret: str = "sandbox-secret", **config: str) -> None:
         endpoint = f"{client.address.host}:{client.address.port}"
@@ -43,7 +43,7 @@ class Alibaba:
         return self.sms.send_sms_with_options(request, self.runtime()).body.to_map()
 
     def send_batch(self, *phones: str, **changes: Any) -> dict[str, Any]:
-        """Call SendBatchSms, each number with a signature and a code of its own."""
+        """Call SendBatchSms. Each number has its own signature and code."""
         fields = {
             "phone_number_json": json.dumps(phones),
             "sign_name_json": json.dumps([f"签名{n}" for n in range(len(phones))]),
@@ -60,7 +60,7 @@ class Alibaba:
         return self.sms.query_send_details_with_options(request, self.runtime()).body.to_map()
 
     def sent(self, phone: str = "13800138000", **changes: Any) -> list[dict[str, Any]]:
-        """Return the rows that QuerySendDetails shows."""
+        """Return the rows of QuerySendDetails."""
         rows: list[dict[str, Any]] = self.details(phone, **changes)["SmsSendDetailDTOs"]["SmsSendDetailDTO"]
         return rows
 
@@ -76,20 +76,20 @@ class Alibaba:
         return self.voice.single_call_by_voice_with_options(request, self.runtime()).body.to_map()
 
     def call_detail(self, call_id: str, product: int = PRODUCTS["SingleCallByTts"], **changes: Any) -> dict[str, Any]:
-        """Call QueryCallDetailByCallId for the calls of now."""
+        """Call QueryCallDetailByCallId at the current time."""
         fields = {"query_date": int(self.client.clock.now * 1000), **changes}
         request = voice.QueryCallDetailByCallIdRequest(call_id=call_id, prod_id=product, **fields)
         return self.voice.query_call_detail_by_call_id_with_options(request, self.runtime()).body.to_map()
 
     def state(self, call_id: str, product: int = PRODUCTS["SingleCallByTts"], **changes: Any) -> dict[str, Any]:
-        """Return what QueryCallDetailByCallId has in `Data`, or {}."""
+        """Return `Data` of QueryCallDetailByCallId, or {}."""
         data = self.call_detail(call_id, product, **changes).get("Data")
         return json.loads(data) if data else {}
 
     def call(
         self, action: str, query: dict[str, str] | None = None, *, form: dict[str, str] | None = None, **options: str
     ) -> dict[str, Any]:
-        """Make any call with the SDK's signature; `options` are its method and version."""
+        """Make any call with the SDK's signature. `options` are its method and version."""
         params = Params(
             action=action,
             version=options.pop("version", "2017-05-25"),

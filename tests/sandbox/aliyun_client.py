@@ -1,4 +1,4 @@
-"""Aliyun's older SDK for Python, pointed at a sandbox: signature version 1.0. Its dates are the sandbox's."""
+"""Aliyun's older SDK for Python (signature version 1.0), pointed at a sandbox. Its dates are the sandbox's."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REQUESTS: dict[str, type[RpcRequest]] = {
 
 
 class Aliyun:
-    """The client of one sandbox; results are as they came over the wire."""
+    """The client of one sandbox. Results are as received."""
 
     def __init__(
         self, client: Client, *, key: str = "sandbox", secret: str = "sandbox-secret", token: str | None = None
@@ -44,7 +44,7 @@ class Aliyun:
         self.acs = AcsClient(region_id="cn-hangzhou", credential=credential, auto_retry=False)
 
     def call(self, action: str, fields: dict[str, Any], *, method: str | None = None) -> Any:
-        """Make a call by its own request class."""
+        """Make a call with its own request class."""
         request = REQUESTS[action]()
         for name, value in fields.items():
             getattr(request, f"set_{name}")(value)

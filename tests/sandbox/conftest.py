@@ -29,13 +29,13 @@ def _strict_client() -> Iterator[Client]:
 
 @pytest.fixture
 def client(_open_client: Client) -> Client:
-    """A sandbox on a socket that accepts any template and signature."""
+    """Yield a sandbox on a socket that accepts any template and signature."""
     return _fresh(_open_client)
 
 
 @pytest.fixture
 def strict_client(_strict_client: Client) -> Client:
-    """A sandbox on a socket with one template and one signature."""
+    """Yield a sandbox on a socket with one template and one signature."""
     return _fresh(_strict_client)
 
 

@@ -1,4 +1,4 @@
-"""A server that takes the receipts which a sandbox pushes."""
+"""A server that receives the receipts of a sandbox."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 
 class Pushed(NamedTuple):
-    """One push: a body of JSON is decoded, and a form is a list of pairs."""
+    """One push. A JSON body is decoded, and a form is a list of pairs."""
 
     path: str
     headers: dict[str, str]
@@ -21,7 +21,7 @@ class Pushed(NamedTuple):
 
 
 class Receiver:
-    """Takes pushes, and answers each with the next of `answers`, or with 200."""
+    """Receives pushes, and answers each with the next status of `answers`, or with 200."""
 
     def __init__(self) -> None:
         self.pushes: list[Pushed] = []
@@ -46,7 +46,7 @@ class Receiver:
         self.url = f"{self.base_url}/hook/secret?via={{provider}}"
 
     def wait_for(self, number: int) -> list[Any]:
-        """Return all receipts that were pushed, once so many pushes have come."""
+        """Wait for so many pushes, and return their receipts."""
         until = time.monotonic() + 10
         while len(self.pushes) < number and time.monotonic() < until:
             time.sleep(0.01)
@@ -56,7 +56,7 @@ class Receiver:
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """Give a receiver for the length of a with block."""
+    """Yield a receiver during the with block."""
     receiver = Receiver()
     thread = threading.Thread(target=receiver.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -1,4 +1,4 @@
-"""What the tests of the sandbox share: a clock that moves when told to, and a client."""
+"""A clock that tests move, and a client, for the tests of the sandbox."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import requests
 
 from otpkit.sandbox import Address, Sandbox
 
-NOON = 1_800_000_000.0 - 1_800_000_000 % 86_400 + 4 * 3600  # 2027-01-15, noon in Shanghai
+NOON = 1_800_000_000.0 - 1_800_000_000 % 86_400 + 4 * 3600  # 2027-01-15, noon in Shanghai.
 TEMPLATES = {
     "SMS_585014": "验证码${code},您正在进行${product}身份验证,打死不要告诉别人哦!",
     "TTS_1": "您的验证码是${code}",
@@ -19,7 +19,7 @@ TEMPLATES = {
 
 
 class Clock:
-    """A clock that moves when told to."""
+    """A clock that tests move."""
 
     def __init__(self) -> None:
         self.now = NOON
@@ -39,11 +39,11 @@ class Client:
     headers = {"X-Ca-Key": "sandbox", "X-Ca-Secret": "sandbox-secret"}  # noqa: RUF012
 
     def utc(self, after: float = 0) -> str:
-        """Return the sandbox's time as signed requests write it."""
+        """Return the sandbox's time in the format of signed requests."""
         return f"{datetime.fromtimestamp(self.clock.now + after, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
     def send(self, phone: str = "13800138000", **params: str | None) -> requests.Response:
-        """Call sendSms; a parameter given as None is left out."""
+        """Call sendSms. A parameter of None is left out."""
         return self.call("sendSms", {**sms(phone), **params})
 
     def query(self, phone: str = "13800138000", **params: str | None) -> requests.Response:
@@ -58,7 +58,7 @@ class Client:
         return self.session.request(method, f"{self.address.base_url}{path}", timeout=10, **options)
 
     def sent(self, phone: str = "13800138000") -> list[dict[str, object]]:
-        """Return the rows that querySmsDetail shows."""
+        """Return the rows of querySmsDetail."""
         return self.query(phone).json()["values"]
 
 

@@ -1,4 +1,4 @@
-"""Tencent Cloud's official SDK for Python, pointed at a sandbox, its time the sandbox's."""
+"""Tencent Cloud's official SDK for Python, pointed at a sandbox. Its time is the sandbox's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tencentcloud.common.credential import Credential
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
+from tencentcloud.sms.v20190711 import models as old_models
+from tencentcloud.sms.v20190711.sms_client import SmsClient as OldSmsClient
 from tencentcloud.sms.v20210111 import models
 from tencentcloud.sms.v20210111.sms_client import SmsClient
 
@@ -19,7 +21,7 @@ __all__ = ["TencentCloud", "TencentCloudSDKException"]
 
 
 class TencentCloud:
-    """The client of one sandbox; results are plain objects."""
+    """The client of one sandbox. Results are plain objects."""
 
     def __init__(
         self,
@@ -37,9 +39,10 @@ class TencentCloud:
         )
         profile = ClientProfile(signMethod=sign, httpProfile=http)
         self.sms = SmsClient(Credential(secret_id, secret_key, token), "ap-guangzhou", profile)
+        self.old_sms = OldSmsClient(Credential(secret_id, secret_key, token), "ap-guangzhou", profile)
 
     def send(self, *phones: str, **changes: Any) -> list[dict[str, Any]]:
-        """Call SendSms, and return what became of each number."""
+        """Call SendSms, and return the status of each number."""
         fields = {
             "PhoneNumberSet": list(phones or ("+8613800138000",)),
             "SmsSdkAppId": "1400006666",
@@ -70,8 +73,14 @@ class TencentCloud:
         rows: list[dict[str, Any]] = self._call("PullSmsSendStatusByPhoneNumber", request)["PullSmsSendStatusSet"]
         return rows
 
-    def _call(self, action: str, request: Any) -> dict[str, Any]:
+    def call_old(self, action: str, **fields: Any) -> dict[str, Any]:
+        """Make a call of version 2019-07-11, and return its answer."""
+        request = getattr(old_models, f"{action}Request")()
+        request._deserialize(fields)
+        return self._call(action, request, self.old_sms)
+
+    def _call(self, action: str, request: Any, sms: Any = None) -> dict[str, Any]:
         with mock.patch.object(abstract_client.time, "time", mock.Mock(return_value=self.client.clock.now)):
-            answer = getattr(self.sms, action)(request)
+            answer = getattr(sms or self.sms, action)(request)
         decoded: dict[str, Any] = json.loads(answer.to_json_string())
         return decoded

@@ -28,7 +28,7 @@ ASKING: dict[str, Calling] = {
     "QueryCallDetailByCallId": lambda alibaba, phone: alibaba.call_detail(call_to(alibaba, phone)),
 }
 
-# What a fault is called, its numbers (sent, not sent), and how the call looks to the SDK.
+# The name of each fault, its number, whether the message is sent, and the outcome for the SDK.
 SPOILT = [
     ("http_500", "13900100011", True, "500 InternalError"),
     ("http_500", "13900100010", False, "500 InternalError"),
@@ -57,12 +57,12 @@ def alibaba(client: Client) -> Alibaba:
 
 
 def call_to(alibaba: Alibaba, phone: str) -> str:
-    """Return the id of the call to a phone that was made before."""
+    """Return the id of an earlier call to a phone."""
     return next((message.biz_id for message in alibaba.client.sandbox.messages(phone)), "1^1")
 
 
 def look(calling: Calling, alibaba: Alibaba, phone: str = "13800138000") -> str:
-    """Make a call and say in words what came of it."""
+    """Make a call, and return its outcome in words."""
     try:
         return str(calling(alibaba, phone)["Code"])
     except AlibabaCloudException as exc:

@@ -1,4 +1,4 @@
-"""The lines of Alidayu's document, run as they stand there but for the host; and other targets beyond ASCII."""
+"""The commands of Alidayu's document run unchanged except for the host. Other targets beyond ASCII work too."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from otpkit.sandbox.server import encoded
 
 HOST = "https://ca.aliyuncs.com"
 
-# As in the document, its lines no longer broken to fit the page.
+# From the document, without the line breaks of its page.
 CURL_SEND = (
     "curl --get -include '{host}/gw/alidayu/sendSms?rec_num=18000000000&sms_template_code=SMS_10000"
     "&sms_free_sign_name=测试签名001&sms_type=normal&extend=1234' "
@@ -75,7 +75,7 @@ if content:
 
 @pytest.fixture
 def sandbox(clock: Clock) -> Sandbox:
-    clock.now = datetime(2016, 1, 7, 4, tzinfo=UTC).timestamp()  # noon in Shanghai on the document's day
+    clock.now = datetime(2016, 1, 7, 4, tzinfo=UTC).timestamp()  # Noon in Shanghai on the document's day.
     return Sandbox(app_key="appKey", app_secret="appSecret", clock=clock)
 
 
@@ -86,7 +86,7 @@ def address(sandbox: Sandbox) -> Iterator[Address]:
 
 
 def curl(line: str, address: Address, directory: Path) -> tuple[str, Any]:
-    """Run a line in a shell, and return the answer's status line and its JSON."""
+    """Run a command in a shell, and return the answer's status line and its JSON."""
     if shutil.which("curl") is None:
         unavailable("curl is not installed")
     command = ["sh", "-c", line.format(host=address.base_url)]
@@ -96,7 +96,7 @@ def curl(line: str, address: Address, directory: Path) -> tuple[str, Any]:
 
 
 class _Connection(http.client.HTTPConnection):
-    """Sends a target as Python 2 does: as it stands, in UTF-8."""
+    """Sends a target as Python 2 does: unquoted, in UTF-8."""
 
     def _encode_request(self, request: str) -> bytes:
         return request.encode()
@@ -152,7 +152,7 @@ def request_of(name: str, headers: str = "") -> bytes:
 
 
 def answers(connection: socket.socket, number: int) -> list[tuple[int, Any]]:
-    """Read answers of one connection."""
+    """Read answers from one connection."""
     found = []
     for _ in range(number):
         response = http.client.HTTPResponse(connection)
@@ -164,7 +164,7 @@ def answers(connection: socket.socket, number: int) -> list[tuple[int, Any]]:
 @pytest.mark.parametrize("name", ["登录验证", "a b", "é", "😀", "登录 验证 001", "%E7%99%BB"])
 @pytest.mark.parametrize("size", [1, 7, 65_536])
 def test_target_is_read_as_it_stands(address: Address, sandbox: Sandbox, name: str, size: int) -> None:
-    """However the request is cut into pieces on its way."""
+    """The request may arrive in pieces of any size."""
     sent = request_of(name)
     with socket.create_connection((address.host, address.port), timeout=10) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -183,7 +183,7 @@ def test_connection_is_kept_for_further_targets(address: Address, sandbox: Sandb
 
 
 def test_text_that_is_not_utf8_is_refused_by_the_gateway(address: Address) -> None:
-    """GBK, of a shell on Windows: the answer is the gateway's own."""
+    """A shell on Windows sends GBK. The error is the gateway's own."""
     with socket.create_connection((address.host, address.port), timeout=10) as connection:
         connection.sendall(request_of("登录").decode().encode("gbk"))
         [(status, body)] = answers(connection, 1)

@@ -1,15 +1,18 @@
-"""Dysmsapi's two calls, as its official SDK sees them."""
+"""Dysmsapi's two calls, tested with its official SDK."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 from alibaba_client import CODE, Alibaba, AlibabaCloudException
+from alibabacloud_dysmsapi20170525 import models as sms
+from alibabacloud_dyvmsapi20170525 import models as voice
 from sandbox_client import NOON, Client
 
-DAY = 86_400  # s
+DAY = 86_400  # Seconds.
 
 
 @pytest.fixture
@@ -28,6 +31,37 @@ def test_an_accepted_message_has_the_documented_reply(alibaba: Alibaba) -> None:
     assert (body["Code"], body["Message"]) == ("OK", "OK")
     assert body["BizId"].endswith("^0")
     assert body["BizId"] != alibaba.send()["BizId"]
+
+
+@pytest.mark.parametrize("phones", ["13800138000", "13800138000,85251234567"])
+def test_sdk_makes_each_call_awaited(client: Client, alibaba: Alibaba, phones: str) -> None:
+    """Its HTTP library then adds an unsigned Content-Type to a request without a body."""
+
+    async def calls() -> list[dict[str, Any]]:
+        send = sms.SendSmsRequest(phone_numbers=phones, sign_name="签 名", template_code="SMS_1", template_param=CODE)
+        batch = sms.SendBatchSmsRequest(
+            phone_number_json='["13700137000"]',
+            sign_name_json='["签名"]',
+            template_code="SMS_1",
+            template_param_json=f"[{CODE}]",
+        )
+        details = sms.QuerySendDetailsRequest(
+            phone_number="13700137000", send_date="20270115", page_size=10, current_page=1
+        )
+        say = voice.SingleCallByTtsRequest(called_number="13800138000", tts_code="TTS_1", tts_param=CODE)
+        runtime = alibaba.runtime()
+        answers = [
+            await alibaba.sms.send_sms_with_options_async(send, runtime),
+            await alibaba.sms.send_batch_sms_with_options_async(batch, runtime),
+            await alibaba.sms.query_send_details_with_options_async(details, runtime),
+            await alibaba.voice.single_call_by_tts_with_options_async(say, runtime),
+        ]
+        return [answer.body.to_map() for answer in answers]
+
+    answers = asyncio.run(calls())
+    assert [answer["Code"] for answer in answers] == ["OK"] * 4
+    assert len(answers[2]["SmsSendDetailDTOs"]["SmsSendDetailDTO"]) == 1
+    assert len(client.sandbox.messages()) == len(phones.split(",")) + 2
 
 
 def test_messages_of_all_providers_are_in_one_inbox(client: Client, alibaba: Alibaba) -> None:

@@ -1,4 +1,4 @@
-"""The stream of what happens: what it tells, where it takes up again, and how it ends."""
+"""The stream of events: its contents, its resumption, and its end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Stream:
     def __init__(self, reply: requests.Response) -> None:
         self.reply = reply
         self.last_id = ""
-        self._lines = reply.iter_lines(chunk_size=None, decode_unicode=True)  # a chunk as it comes
+        self._lines = reply.iter_lines(chunk_size=None, decode_unicode=True)  # Yields a chunk as soon as it arrives.
         assert self._next_block() == {"retry": "1000"}
 
     def next(self) -> Told:
@@ -125,7 +125,7 @@ def test_an_id_that_is_none_begins_with_what_comes_next(client: Client, last: st
         assert stream.next()[1]["phone"] == "13800138000"
 
 
-def test_who_missed_too_much_is_told_to_look_anew(clock: Clock) -> None:
+def test_a_client_that_missed_too_much_must_reload(clock: Clock) -> None:
     sandbox = Sandbox(clock=clock)
     first = sandbox.last_event()
     for _ in range(MAX_EVENTS + 1):
@@ -134,7 +134,7 @@ def test_who_missed_too_much_is_told_to_look_anew(clock: Clock) -> None:
     assert (missed.name, missed.id) == ("missed", sandbox.last_event())
     assert sandbox.events(missed.id) == []
     assert len(sandbox.events(first + 1)) == MAX_EVENTS
-    [unheard_of] = sandbox.events(first + 10 * MAX_EVENTS)  # as of a sandbox that was started anew
+    [unheard_of] = sandbox.events(first + 10 * MAX_EVENTS)  # Such an id comes from before a restart of the sandbox.
     assert unheard_of.name == "missed"
 
 
@@ -150,10 +150,10 @@ def test_what_was_cleared_is_told_of_no_more(clock: Clock) -> None:
     assert {event.message.phone for event in told[1:] if event.message} == {"13700137000"}
 
 
-def test_receipts_come_in_the_order_of_their_times_and_once_for_all_who_watch(clock: Clock) -> None:
+def test_receipts_come_in_order_of_time_and_once_for_all_watchers(clock: Clock) -> None:
     sandbox = Sandbox(clock=clock)
     first = sandbox.last_event()
-    sandbox.record(sms("13900100082", "13800138000"), "1")  # the former's is late
+    sandbox.record(sms("13900100082", "13800138000"), "1")  # The receipt of the first number is late.
     clock.now += 100
     told = sandbox.events(first)
     assert [(event.name, event.message and event.message.phone) for event in told][2:] == [
@@ -202,7 +202,7 @@ def test_open_streams_do_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -
     assert caplog.records == []
 
 
-def test_a_reader_that_reads_nothing_holds_nobody_up(client: Client) -> None:
+def test_a_reader_that_reads_nothing_delays_no_other(client: Client) -> None:
     with socket.create_connection((client.address.host, client.address.port), timeout=10) as idle:
         idle.sendall(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         idle.recv(10)
@@ -213,7 +213,7 @@ def test_a_reader_that_reads_nothing_holds_nobody_up(client: Client) -> None:
             assert client.send().json()["success"]
 
 
-def test_a_long_queue_that_changes_often_holds_nobody_up(client: Client) -> None:
+def test_a_long_queue_that_changes_often_delays_no_send(client: Client) -> None:
     first = str(client.sandbox.last_event())
     for _ in range(MAX_FAULTS - 1):
         client.sandbox.add_fault(Fault("drop", phone="13700137000"))

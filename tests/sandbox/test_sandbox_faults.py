@@ -27,7 +27,7 @@ SEND_CODES = [
 ]
 QUERY_CODES = ["50001", "50009", "80001", "80002", "99998", "50003", "12345"]
 
-# What a fault is called, its numbers (sent, not sent), and how the call looks to the client.
+# The name of each fault, its number, whether the message is sent, and the outcome for the client.
 SPOILT = [
     ("http_500", "13900100011", True, "500 InternalError"),
     ("http_500", "13900100010", False, "500 InternalError"),
@@ -49,7 +49,7 @@ QUERY_SPOILT = [row for row in SPOILT if row[0] not in {"receipt_failed", "recei
 
 
 def look(client: Client, api: str, phone: str) -> str:
-    """Make a call and say in words what came of it."""
+    """Make a call, and return its outcome in words."""
     try:
         reply = client.call(api, sms(phone) if api == "sendSms" else lookup(phone))
     except requests.RequestException as exc:
@@ -192,7 +192,7 @@ def test_any_fault_can_be_held_back(client: Client) -> None:
 
 
 def raw_call(client: Client, phone: str) -> bytes:
-    """Write a request on a bare socket and read until the server closes it."""
+    """Write a request on a bare socket, and read until the server closes it."""
     request = f"GET /gw/alidayu/sendSms?{urlencode(sms(phone))} HTTP/1.1\r\nHost: localhost\r\n"
     request += "".join(f"{name}: {value}\r\n" for name, value in client.headers.items())
     with socket.create_connection((client.address.host, client.address.port), timeout=5) as connection:

@@ -1,4 +1,4 @@
-"""The inbox page without scripts: the search, the forms, and the request behind each message."""
+"""The inbox page without scripts: the search, the forms, and the request of each message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def alibaba(client: Client) -> Alibaba:
 
 
 def post(client: Client, path: str, form: dict[str, str] | None = None, **headers: str | None) -> requests.Response:
-    """Post a form as a browser does from the page itself; a header given as None is left out."""
+    """Post a form as a browser does from the page itself. A header of None is left out."""
     sent = {"Origin": client.address.base_url} | {name.replace("_", "-"): value for name, value in headers.items()}
     return client.api("POST", path, data=form or {}, headers=sent, allow_redirects=False)
 
@@ -272,7 +272,7 @@ def test_a_hostile_message_is_text_throughout(client: Client, text: str) -> None
     assert len(html.unescape(news[1])) < 100
 
 
-def test_no_code_is_shown_big_that_nobody_could_type(client: Client) -> None:
+def test_a_code_too_long_to_type_is_not_highlighted(client: Client) -> None:
     client.send(sms_param=json.dumps({"code": "1" * 13}))
     assert 'class="code"' not in client.api("GET", "/").text
     client.send(sms_param=json.dumps({"code": "1" * 12}))

@@ -47,7 +47,7 @@ def address(sandbox: Sandbox) -> Iterator[Address]:
 
 
 def run(node: str, name: str, address: Address, *secret: str) -> dict[str, Any]:
-    """Return what a client returned, by the names of its calls; or its error."""
+    """Return a client's results by the names of its calls, or its error."""
     command = [node, str(DIRECTORY / "clients.js"), name, address.base_url, *secret]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -82,6 +82,13 @@ def test_sdk_of_tencent_cloud_runs(node: str, address: Address, sandbox: Sandbox
     [row] = result["details"]["PullSmsSendStatusSet"]
     assert (row["SerialNo"], row["ReportStatus"], row["SessionContext"]) == (sent["13800138000"], "SUCCESS", "send-1")
     assert len(result["pulled"]["PullSmsSendStatusSet"]) == 2
+
+
+def test_older_version_of_tencent_cloud_runs(node: str, address: Address, sandbox: Sandbox) -> None:
+    result = run(node, "tencent 2019-07-11", address)
+    [status], [row] = result["send"]["SendStatusSet"], result["pulled"]["PullSmsSendStatusSet"]
+    assert (status["Code"], status["SerialNo"]) == ("Ok", sandbox.messages()[0].biz_id)
+    assert (row["SerialNo"], row["NationCode"], row["PurePhoneNumber"]) == (status["SerialNo"], "86", "13800138000")
 
 
 @pytest.mark.parametrize("name", TWILIO)

@@ -1,4 +1,4 @@
-"""Numbers of the mainland and of other regions, as the documents spell them; and SendBatchSms."""
+"""Numbers of the mainland and of other regions, spelt as in the documents; and SendBatchSms."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ def strict(strict_client: Client) -> Alibaba:
         ("6591234567", "+6591234567"),
         ("4915123456789", "+4915123456789"),
         ("0012125551234", "+12125551234"),
+        ("12125551234", "+12125551234"),
+        ("12045551234", "+12045551234"),
     ],
 )
 def test_number_is_taken_as_documented(client: Client, alibaba: Alibaba, spelt: str, phone: str) -> None:
@@ -135,7 +137,7 @@ def test_batch_has_a_signature_and_variables_for_each(client: Client, alibaba: A
     ],
 )
 def test_what_is_wrong_with_a_batch_has_its_code(strict: Alibaba, changes: dict[str, Any], code: str) -> None:
-    """And nothing of it is sent."""
+    """No message of the batch is sent."""
     fields = {"sign_name_json": '["阿里大鱼","阿里大鱼"]', **changes}
     assert strict.send_batch("13800138000", "13700137000", **fields)["Code"] == code
     assert strict.client.sandbox.messages() == []

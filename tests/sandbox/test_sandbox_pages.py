@@ -1,4 +1,4 @@
-"""The inbox page, the JSON interface, and who may use them."""
+"""The inbox page, the JSON interface, and the access to them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_every_request_is_counted_whatever_became_of_it(client: Client) -> None:
     client.send("13800138000")
     client.send("13800138000", sms_type="voice")
     client.send("13900050001")
-    client.api("GET", "/gw/alidayu/sendSms?rec_num=13800138000")  # without credentials
+    client.api("GET", "/gw/alidayu/sendSms?rec_num=13800138000")  # This call has no credentials.
     with pytest.raises(OSError, match="Connection aborted"):
         client.send("13900100040")
     client.send("13800138000,13700137000,13700137000,1")

@@ -1,4 +1,4 @@
-"""Receipts that the server pushes: what they say, when they come, how often, and that they never hold it up."""
+"""Receipts that the server pushes: their contents, their times, their repeats. They never delay the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from otpkit.errors import ConfigurationError
 from otpkit.sandbox import Fault, Sandbox, running
 from otpkit.sandbox.messages import Sms
 
-QUIET = 0.3  # s in which a push that is not due would have come
+QUIET = 0.3  # Seconds, within which a push that is not due would have arrived.
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def pushing(client: Client, receiver: Receiver) -> Iterator[Client]:
-    """A sandbox that pushes to the receiver."""
+    """Yield a sandbox that pushes to the receiver."""
     client.sandbox.push_receipts_to(receiver.url)
     yield client
     client.sandbox.push_receipts_to(None)
@@ -185,7 +185,7 @@ def _hanging_up(listener: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("behave", [_silent, _hanging_up])
-def test_nobody_who_answers_holds_nothing_up(behave: Callable[[socket.socket], None]) -> None:
+def test_a_receiver_that_does_not_answer_delays_nothing(behave: Callable[[socket.socket], None]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         behave(listener)
@@ -231,7 +231,7 @@ def test_an_answer_that_is_not_whole_is_none(answer: bytes) -> None:
     ids=["gbk", "long"],
 )
 def test_any_answer_of_status_200_takes_a_push(answer: bytes) -> None:
-    """Whatever its text is, and in whatever encoding."""
+    """The text of the answer and its encoding do not matter."""
     seen = _pushed_to(answer)
     assert len(seen) == 1
     assert seen[0].startswith(b"POST /hook?a=1 HTTP/1.1\r\n")
@@ -245,7 +245,7 @@ def test_a_push_follows_no_redirect() -> None:
 
 
 def _pushed_to(answer: bytes) -> list[bytes]:
-    """Return the requests that come in where each is answered like this, and an untaken push is repeated once."""
+    """Return the requests of a push that gets this answer. The sandbox repeats a failed push once."""
     seen: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(QUIET)

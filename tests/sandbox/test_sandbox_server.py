@@ -1,4 +1,4 @@
-"""Starting and stopping the server."""
+"""The start and the stop of the server."""
 
 from __future__ import annotations
 

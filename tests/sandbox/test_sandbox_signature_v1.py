@@ -1,4 +1,4 @@
-"""Aliyun's older clients, which sign with version 1.0: the official SDK for Python, and requests made by hand."""
+"""Aliyun's older clients with signature version 1.0: the official SDK for Python, and requests made by hand."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_secrets_of_a_request_are_not_shown(client: Client, method: str) -> None
 @pytest.mark.parametrize(
     ("credentials", "seen"),
     [
-        ({"secret": "wrong"}, (400, "InvalidAccessKeySecret")),  # which the SDK makes of SignatureDoesNotMatch
+        ({"secret": "wrong"}, (400, "InvalidAccessKeySecret")),  # The SDK turns SignatureDoesNotMatch into this.
         ({"key": "stranger"}, (404, "InvalidAccessKeyId.NotFound")),
     ],
 )
@@ -141,7 +141,7 @@ def encode(text: str) -> str:
 def signed(
     client: Client, method: str = "GET", secret: str = "sandbox-secret", **changes: str | None
 ) -> dict[str, str]:
-    """Return the parameters of a request, signed as the document says; a change to None leaves one out."""
+    """Return the parameters of a request, signed as in the document. A change to None removes a parameter."""
     said = {
         **SMS,
         "AccessKeyId": "sandbox",
@@ -168,7 +168,7 @@ def get(client: Client, params: dict[str, str]) -> tuple[int, str]:
 
 
 def test_document_s_own_example_is_signed_alike() -> None:
-    """The one of the page on signatures: access key `testid`, secret `testsecret`."""
+    """The example is on the page about signatures: access key `testid`, secret `testsecret`."""
     params = {
         "Timestamp": "2016-02-23T12:46:24Z",
         "Format": "XML",
@@ -287,7 +287,7 @@ def test_answer_is_json_where_no_format_is_named(client: Client) -> None:
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_page_of_another_site_sends_nothing(client: Client, site: str) -> None:
-    """The default secret is known, so such a page could sign."""
+    """The default secret is public, so such a page could sign."""
     reply = client.api("GET", "/", params=signed(client), headers={"Sec-Fetch-Site": site})
     assert (reply.status_code, client.sandbox.messages()) == (403, [])
     url = f"{client.address.base_url}/2010-04-01/Accounts/ACsandbox/Messages.json"

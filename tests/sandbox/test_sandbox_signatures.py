@@ -1,4 +1,4 @@
-"""Who may make a signed call, with the official SDK and with requests spoilt after it has signed."""
+"""The credentials of signed calls, with the official SDK, and with requests that are changed after the signature."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def alibaba(client: Client) -> Alibaba:
 
 
 def signed(client: Client, monkeypatch: pytest.MonkeyPatch, **config: str) -> requests.PreparedRequest:
-    """Return the request that the SDK puts on the wire for SendSms, unsent."""
+    """Return the SDK's request for SendSms without sending it."""
     caught: list[requests.PreparedRequest] = []
 
     def catch(_: requests.Session, request: requests.PreparedRequest, **__: object) -> None:

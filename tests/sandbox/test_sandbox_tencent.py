@@ -1,4 +1,4 @@
-"""Tencent Cloud's calls, as its official SDK sees them."""
+"""Tencent Cloud's calls, tested with its official SDK."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tencent_client import TencentCloud, TencentCloudSDKException
 
 from otpkit.gateways.tencent import signing
 from otpkit.sandbox import Fault, Sandbox, running
+from otpkit.sandbox.providers.shared import time_text
 
 
 @pytest.fixture
@@ -31,6 +32,33 @@ def test_sdk_makes_each_call_with_each_signature(client: Client, sign: str, meth
     [row] = tencent.pull_by_number()
     assert tencent.pull() == [row]
     assert (row["SerialNo"], row["ReportStatus"]) == (status["SerialNo"], "SUCCESS")
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize("sign", ["TC3-HMAC-SHA256", "HmacSHA1"])
+def test_sdk_makes_each_call_of_the_older_version(client: Client, sign: str, method: str) -> None:
+    """The SDK contains version 2019-07-11 too, whose fields have other names."""
+    tencent = TencentCloud(client, sign=sign, method=method)
+    app = {"SmsSdkAppid": "1400006666"}
+    sms = {"PhoneNumberSet": ["+8613800138000"], "TemplateID": "1110", "Sign": "腾讯云", "TemplateParamSet": ["123456"]}
+    [status] = tencent.call_old("SendSms", SessionContext="send-1", **sms, **app)["SendStatusSet"]
+    assert (status["Code"], status["SessionContext"]) == ("Ok", "send-1")
+    [message] = client.sandbox.messages()
+    assert (message.text, message.biz_id) == ("【腾讯云】1=123456", status["SerialNo"])
+    client.clock.now += 1
+    asked = {"SendDateTime": int(client.clock.now) - 3600, "Offset": 0, "Limit": 10, "PhoneNumber": "+8613800138000"}
+    [row] = tencent.call_old("PullSmsSendStatusByPhoneNumber", **asked, **app)["PullSmsSendStatusSet"]
+    assert row == {
+        "UserReceiveTime": time_text(client.clock.now),
+        "UserReceiveUnixTime": int(client.clock.now),
+        "NationCode": "86",
+        "PurePhoneNumber": "13800138000",
+        "PhoneNumber": "+8613800138000",
+        "SerialNo": status["SerialNo"],
+        "ReportStatus": "SUCCESS",
+        "Description": "DELIVRD",
+    }
+    assert tencent.call_old("PullSmsSendStatus", Limit=10, **app)["PullSmsSendStatusSet"] == [row]
 
 
 def test_accepted_message_has_the_documented_reply(client: Client, tencent: TencentCloud) -> None:
@@ -129,7 +157,7 @@ BODY = json.dumps({"PhoneNumberSet": ["13800138000"], "SmsSdkAppId": "1", "Templ
 
 
 def post(client: Client, body: bytes = BODY, *, after: int = 0, **changes: str | None) -> str:
-    """Send a request that was signed as it should be and changed then, and return the code of its error or status."""
+    """Change a correctly signed request, send it, and return the code of its error or status."""
     host, now = f"{client.address.host}:{client.address.port}", int(client.clock.now) + after
     signed = signing.authorization("sandbox", "sandbox-secret", service="sms", host=host, body=BODY, timestamp=now)
     headers = {
@@ -162,7 +190,7 @@ def post(client: Client, body: bytes = BODY, *, after: int = 0, **changes: str |
         ({"after": -301}, "AuthFailure.SignatureExpire"),
         ({"after": 299}, "Ok"),
         ({"X_TC_Action": "AddSmsTemplate"}, "InvalidAction"),
-        ({"X_TC_Version": "2019-07-11"}, "NoSuchVersion"),
+        ({"X_TC_Version": "2013-01-01"}, "NoSuchVersion"),
     ],
 )
 def test_request_changed_on_its_way_is_refused(client: Client, changes: dict[str, Any], code: str) -> None:

@@ -1,4 +1,4 @@
-"""Twilio's resources, as its official SDK sees them."""
+"""Twilio's resources, tested with its official SDK."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_strangers_are_turned_away(client: Client, who: dict[str, str], seen: tu
 
 
 def test_half_a_request_sends_nothing(client: Client) -> None:
-    """Its sender hung up in the middle of the body, so that a part of it could read like a whole message."""
+    """The client disconnects in the middle of the body. The received part must not be taken as a whole message."""
     body = b"To=%2B8613800138000&From=%2B15005550006&Body=Your+code+is+1234"
     user = base64.b64encode(b"ACsandbox:sandbox-secret").decode()
     head = (

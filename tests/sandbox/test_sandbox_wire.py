@@ -1,4 +1,4 @@
-"""The gateway's two calls over HTTP, as any client sees them."""
+"""The gateway's two calls over HTTP, as any client makes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import requests
 from sandbox_client import NOON, Client
 
-DAY = 86_400  # s
+DAY = 86_400  # Seconds.
 
 
 def test_an_accepted_message_has_the_documented_reply(client: Client) -> None:
@@ -206,7 +206,7 @@ def test_biz_id_narrows_the_records(client: Client) -> None:
 
 
 def test_a_day_is_a_day_in_shanghai(client: Client) -> None:
-    client.clock.now = NOON + 12 * 3600 - 1  # the last second of the 15th, still 15:59:59 in UTC
+    client.clock.now = NOON + 12 * 3600 - 1  # The last second of the 15th in Shanghai is 15:59:59 in UTC.
     client.send(extend="before midnight")
     client.clock.now += 1
     client.send(extend="at midnight")

@@ -1,4 +1,4 @@
-"""Twilio's official SDK for Python, pointed at a sandbox by an HTTP client of its own, as Twilio's guide has it."""
+"""Twilio's official SDK for Python with an HTTP client that calls a sandbox, as Twilio's guide describes."""
 
 from __future__ import annotations
 

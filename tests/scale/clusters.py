@@ -1,4 +1,4 @@
-"""Redis as it is run at scale: a cluster of three primaries with a replica each, and a primary behind Sentinels."""
+"""Redis as in production: a cluster of three primaries with a replica each, and a primary behind Sentinels."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ NODE_TIMEOUT_MS = 2000
 DOWN_AFTER_MS = 1000
 RECOVERY_SECONDS = 30.0
 _SLOTS = 16_384
-_TRIES = 3  # another process may take a port between the look and the start
+_TRIES = 3  # Another process may take a free port before the node starts.
 
 T = TypeVar("T", "Cluster", "Watched")
 
 
 class _Row(NamedTuple):
-    """What a node says of another, or of itself."""
+    """One node's record of another node, or of itself."""
 
     flags: list[str]
     ranges: list[list[str]]
 
 
 class Cluster:
-    """Six nodes. Who is a primary changes with failovers; `heal` makes it whole again."""
+    """Six nodes. Failovers change the primaries. `heal` restores the cluster."""
 
     def __init__(self, directory: Path) -> None:
         timeout = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)]
         self.nodes = [server_node(directory, *timeout, "--cluster-replica-validity-factor", "0") for _ in range(6)]
 
     def start(self) -> None:
-        """Start it, and wait until it is whole."""
+        """Start the nodes, and wait until the cluster is complete."""
         for node in self.nodes:
             node.start()
         self._join()
@@ -45,7 +45,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """The URL of two of its nodes: the others are found."""
+        """The URL of two nodes. A client discovers the others."""
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
 
     def _join(self) -> None:
@@ -61,7 +61,7 @@ class Cluster:
             replica.ask("CLUSTER", "REPLICATE", primary.ask("CLUSTER", "MYID"))
 
     def heal(self) -> None:
-        """Start again what was killed, let go on what was frozen, and wait until each primary has its replica."""
+        """Restart killed nodes, resume frozen ones, and wait until each primary has its replica."""
         for node in self.nodes:
             if node.runs:
                 node.resume()
@@ -80,7 +80,7 @@ class Cluster:
         return len(primaries) == 3 and all(_replicas(node) == 1 for node in primaries)
 
     def primaries(self) -> list[Node]:
-        """Return the nodes that are primaries, as each says of itself."""
+        """Return the nodes that report to be primaries."""
         return [node for node in self.nodes if node.runs and node.is_master]
 
     def owner(self, slot: int) -> Node:
@@ -97,7 +97,7 @@ class Cluster:
 
     def _table(self, node: Node) -> list[_Row]:
         rows = [line.split() for line in node.ask("CLUSTER", "NODES").splitlines()]
-        # A "[" marks a slot that is on its way.
+        # A "[" marks a slot that is being moved.
         return [
             _Row(row[2].split(","), [part.split("-") for part in row[8:] if part[0] != "["])
             for row in rows
@@ -105,7 +105,10 @@ class Cluster:
         ]
 
     def move_slot(self, slot: int, source: Node, target: Node, pause: Callable[[], object] = lambda: None) -> None:
-        """Move a slot as `redis-cli --cluster reshard` does, key by key, with a pause before and after each."""
+        """Move a slot as `redis-cli --cluster reshard` does, key by key.
+
+        Call `pause` before the first key and after each.
+        """
         target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.ask("CLUSTER", "MYID"))
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.ask("CLUSTER", "MYID"))
         pause()
@@ -116,13 +119,13 @@ class Cluster:
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.ask("CLUSTER", "MYID"))
 
     def discard(self) -> None:
-        """End all nodes."""
+        """Stop and remove all nodes."""
         for node in self.nodes:
             node.discard()
 
 
 class Watched:
-    """A primary with two replicas and three Sentinels that watch it."""
+    """A primary with two replicas, and three Sentinels that monitor it."""
 
     def __init__(self, directory: Path) -> None:
         primary = server_node(directory)
@@ -131,11 +134,12 @@ class Watched:
         self.sentinels = [_sentinel(directory, primary.port) for _ in range(3)]
 
     def start(self) -> None:
-        """Start it, and wait until it is whole."""
+        """Start all processes, and wait until the replicas follow."""
         for node in (*self.servers, *self.sentinels):
             node.start()
         for sentinel in self.sentinels:
-            sentinel.ask("SENTINEL", "DEBUG", "INFO-PERIOD", 500, "PUBLISH-PERIOD", 500)  # ms; 10 s and 2 s otherwise
+            # In ms. The defaults are 10 s and 2 s.
+            sentinel.ask("SENTINEL", "DEBUG", "INFO-PERIOD", 500, "PUBLISH-PERIOD", 500)
         self.heal()
 
     @property
@@ -144,13 +148,13 @@ class Watched:
         return f"redis+sentinel://{','.join(f'127.0.0.1:{node.port}' for node in self.sentinels)}/{MASTER_NAME}"
 
     def primaries_named(self) -> list[Node]:
-        """Return the server that each Sentinel names: one and the same, but in a failover."""
+        """Return the primary that each Sentinel reports. They differ only during a failover."""
         ports = [int(_pairs(each.ask("SENTINEL", "MASTER", MASTER_NAME))["port"]) for each in self.sentinels]
         return [next(node for node in self.servers if node.port == port) for port in ports]
 
     @property
     def primary(self) -> Node:
-        """The server that the first Sentinel names."""
+        """The primary that the first Sentinel reports."""
         return self.primaries_named()[0]
 
     def replicas(self) -> list[Node]:
@@ -158,7 +162,7 @@ class Watched:
         return [node for node in self.servers if node is not self.primary]
 
     def heal(self) -> None:
-        """Start again what was killed, let go on what was frozen, and wait until two replicas follow."""
+        """Restart killed servers, resume frozen ones, and wait until two replicas follow."""
         for node in self.servers:
             if node.runs:
                 node.resume()
@@ -179,7 +183,7 @@ class Watched:
         return all(node.info("replication")["master_link_status"] == "up" for node in self.replicas())
 
     def discard(self) -> None:
-        """End all servers and Sentinels."""
+        """Stop and remove all servers and Sentinels."""
         for node in (*self.sentinels, *self.servers):
             node.discard()
 
@@ -207,14 +211,14 @@ def _pairs(flat: list[str]) -> dict[str, str]:
 
 
 def _replicas(primary: Node) -> int:
-    """Return how many replicas follow a primary and have all of its data."""
+    """Return the number of replicas that follow a primary and have all its data."""
     state = primary.info("replication")
     return sum(state[f"slave{index}"]["state"] == "online" for index in range(state["connected_slaves"]))
 
 
 @contextlib.contextmanager
 def started(build: Callable[[Path], T]) -> Iterator[T]:
-    """Give what `build` makes in a directory of its own, started; end it and clear it away afterwards."""
+    """Build a cluster in a new directory, start it, and yield it. Stop and remove it at the end."""
     directory = Path(tempfile.mkdtemp(prefix="otpkit-scale-"))
     try:
         for remaining in reversed(range(_TRIES)):

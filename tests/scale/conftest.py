@@ -1,4 +1,4 @@
-"""Clusters and Sentinels for the tests, one of each per test process, whole at the start of each test."""
+"""Clusters and Sentinels for the tests. Each test process has one of each, complete at the start of every test."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def watched_of_process() -> Iterator[Watched]:
 
 @pytest.fixture
 def cluster(cluster_of_process: Cluster) -> Iterator[Cluster]:
-    """Give six nodes of which three are primaries, and mend afterwards what the test broke."""
+    """Yield six nodes, three of them primaries. Afterwards restore the nodes that the test stopped."""
     yield cluster_of_process
     cluster_of_process.heal()
 
 
 @pytest.fixture
 def watched(watched_of_process: Watched) -> Iterator[Watched]:
-    """Give a primary, two replicas and three Sentinels, and mend afterwards what the test broke."""
+    """Yield a primary, two replicas and three Sentinels. Afterwards restore the nodes that the test stopped."""
     yield watched_of_process
     watched_of_process.heal()
 
@@ -43,7 +43,7 @@ def library(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest) -> Any:
-    """Give what `opened` takes for each kind of store in turn."""
+    """Return the argument of `opened` for each kind of store in turn."""
     kind, _, way = request.param.partition("-")
     place = request.getfixturevalue("cluster_of_process" if kind == "cluster" else "watched_of_process")
     if way == "url":
@@ -53,6 +53,6 @@ def store(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 async def counter(library: str, store: Any, namespace: str) -> AsyncIterator[Counter]:
-    """Give the library before each kind of store, sync and async, with ten sends a day."""
+    """Yield the sync and the async library on each kind of store, with ten sends a day."""
     async with opened(library, store, namespace=namespace) as counter:
         yield counter

@@ -1,4 +1,4 @@
-"""The sync and the async library before each kind of store, behind one face, so that a test of all is written once."""
+"""One interface to the sync and the async library on each kind of store, so that a test of all is written once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STORES = ["cluster-url", "cluster-client", "sentinel-url", "sentinel-client"]
 LIBRARIES = ["sync", "async"]
 SECRET = "a secret of these tests, longer than 32 bytes"
 TEMPLATE = Template("SMS_585014", sign_name="otpkit")
-VISITOR = "203.0.113.7"  # RFC 5737: an address of nobody
+VISITOR = "203.0.113.7"  # A documentation address (RFC 5737).
 CALLERS = 16
 BROAD = Policy(sends="10/day")
 
@@ -33,7 +33,7 @@ _numbers = count()
 
 
 class Counter:
-    """An `OTP` on threads or an `AsyncOTP`, both awaited; every method of theirs is here under its name."""
+    """An `OTP` on threads or an `AsyncOTP`, both awaited. It has every method of both, under the same name."""
 
     def __init__(self, otp: OTP | AsyncOTP, outbox: Outbox, threads: ThreadPoolExecutor | None) -> None:
         self.otp, self.outbox, self._threads = otp, outbox, threads
@@ -68,7 +68,7 @@ def wrong(code: str) -> str:
 
 @contextlib.asynccontextmanager
 async def opened(library: str, store: Any, **options: Any) -> AsyncIterator[Counter]:
-    """Open a counter before a URL, or before a maker of clients that takes a stack to close them with."""
+    """Open a counter by URL, or with a function that makes a client and takes an exit stack to close it."""
     outbox = Outbox()
     options = {"template": TEMPLATE, "secret": SECRET, "policy": BROAD} | options
     async with contextlib.AsyncExitStack() as stack:
@@ -82,7 +82,7 @@ async def opened(library: str, store: Any, **options: Any) -> AsyncIterator[Coun
 
 
 def cluster_client(cluster: Cluster) -> Callable[[contextlib.AsyncExitStack, str], Any]:
-    """Return a maker of a `RedisCluster` as a user would make it, with timeouts of 1 s."""
+    """Return a function that makes a `RedisCluster` like a user's, with timeouts of 1 s."""
 
     def make(stack: contextlib.AsyncExitStack, library: str) -> Any:
         port, bounds = cluster.nodes[0].port, {"socket_timeout": 1, "socket_connect_timeout": 1}
@@ -97,7 +97,7 @@ def cluster_client(cluster: Cluster) -> Callable[[contextlib.AsyncExitStack, str
 
 
 def sentinel_client(watched: Watched) -> Callable[[contextlib.AsyncExitStack, str], Any]:
-    """Return a maker of the client that a Sentinel of the user's gives for its master."""
+    """Return a function that makes the client of a user's own Sentinel object for its master."""
 
     def make(stack: contextlib.AsyncExitStack, library: str) -> Any:
         places, bounds = [("127.0.0.1", node.port) for node in watched.sentinels], {"socket_timeout": 1}
@@ -116,14 +116,14 @@ def sentinel_client(watched: Watched) -> Callable[[contextlib.AsyncExitStack, st
 
 
 def plain(nodes: list[Node]) -> Iterator[redis.Redis]:
-    """Give a client of each node, to look at what is kept."""
+    """Yield a client of each node, to read the stored data."""
     for node in nodes:
         with redis.Redis(port=node.port, protocol=2) as client:
             yield client
 
 
 async def result(call: Awaitable[Any]) -> Any:
-    """Return what a call gives, or the OTPError that it raises."""
+    """Return the result of a call, or the OTPError that it raises."""
     try:
         return await call
     except OTPError as error:

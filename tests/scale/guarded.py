@@ -1,4 +1,4 @@
-"""Servers, Sentinels and a cluster that want a password, TLS by a private CA, or both."""
+"""Servers, Sentinels and a cluster that require a password, TLS by a private CA, or both."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SENTINEL = ("eve", "s@ntinel:/?#&%+2 é")
 
 
 def encoded(pair: tuple[str, str]) -> str:
-    """Return a user and a password as they stand in a URL."""
+    """Return a user and a password, encoded for a URL."""
     return ":".join(quote(part, safe="") for part in pair)
 
 
 class Guarded(Node):
-    """A node that is asked as `client` says."""
+    """A node whose client uses the credentials and the TLS of its arguments."""
 
     def __init__(self, directory: Path, settings: list[str], *, sentinel: bool, tls: bool, **client: Any) -> None:
         port = free_port()
@@ -47,7 +47,7 @@ _TLS = [f"tls-cert-file {PEM}", f"tls-key-file {PEM}", f"tls-ca-cert-file {PEM}"
 
 @contextmanager
 def directory() -> Iterator[Path]:
-    """Give a directory of its own, and remove it afterwards."""
+    """Yield a new directory, and remove it at the end."""
     place = Path(tempfile.mkdtemp(prefix="otpkit-guarded-"))
     try:
         yield place
@@ -56,7 +56,7 @@ def directory() -> Iterator[Path]:
 
 
 def _user(pair: tuple[str, str]) -> list[str]:
-    # The default user is off, so that credentials which are not given are missed.
+    # The default user is off, so that a client without credentials fails.
     return ["user default off", f'user {pair[0]} on ">{pair[1]}" ~* &* +@all']
 
 
@@ -64,7 +64,7 @@ def _user(pair: tuple[str, str]) -> list[str]:
 def watched(
     *, tls: bool = False, primary_user: bool = True, sentinel_user: bool = True
 ) -> Iterator[tuple[str, list[Node]]]:
-    """Give the hosts of two Sentinels as a URL has them, and the nodes, the primary first."""
+    """Yield the hosts of two Sentinels in the form of a URL, and the nodes, the primary first."""
     with directory() as place:
         user, password = PRIMARY
         own = {"username": user, "password": password} if primary_user else {}
@@ -97,7 +97,7 @@ def _flags(node: Node) -> Any:
 
 @contextmanager
 def single(*, tls: bool = False) -> Iterator[Node]:
-    """Give a server that wants a user."""
+    """Yield a server that requires a user."""
     user, password = PRIMARY
     with directory() as place:
         node = Guarded(place, ['save ""', *_user(PRIMARY)], sentinel=False, tls=tls, username=user, password=password)
@@ -110,7 +110,7 @@ def single(*, tls: bool = False) -> Iterator[Node]:
 
 @contextmanager
 def cluster(*, tls: bool = False) -> Iterator[Node]:
-    """Give a cluster of one node that wants a user."""
+    """Yield a cluster of one node that requires a user."""
     with directory() as place:
         settings = ['save ""', "cluster-enabled yes", *_user(PRIMARY), *(["tls-cluster yes"] if tls else [])]
         node = Guarded(place, settings, sentinel=False, tls=tls, username=PRIMARY[0], password=PRIMARY[1])

@@ -1,4 +1,4 @@
-"""A call interrupted at every line of the store and of redis-py: the next one never reads its reply, nothing leaks.
+"""A call is interrupted at every line of the store and of redis-py: no reply reaches the next call, and nothing leaks.
 
 test_scale_interrupted.py runs these tests in processes of their own: an interrupt leaves traces in libraries.
 """
@@ -21,8 +21,8 @@ from otpkit import OTP, ExpiredCodeError, OTPError, Policy
 from otpkit.store import retry
 from otpkit.testing import Outbox
 
-LINES = 3000  # No call runs as many.
-FEW = 8  # connections and turns, so that lost ones are missed
+LINES = 3000  # Every call runs fewer lines.
+FEW = 8  # Connections and permits. With so few, a lost one is noticed.
 FILES = (
     "store/sync.py",
     "store/pool.py",
@@ -46,15 +46,15 @@ STORES = [
 
 
 class TimeLimit(BaseException):
-    """What a worker's time limit raises in the middle of anything."""
+    """The error of a worker's hard time limit, which is raised at any line."""
 
 
 class SoftTimeLimit(Exception):
-    """What a task queue's soft limit raises: an exception like any other."""
+    """The error of a task queue's soft limit. It is an ordinary exception."""
 
 
 class Subclass(redis.Redis):
-    """A client that is not redis-py's own plain one."""
+    """A subclass of redis-py's client."""
 
 
 CLIENTS: dict[str, Callable[[str], Any]] = {
@@ -66,7 +66,10 @@ CLIENTS: dict[str, Callable[[str], Any]] = {
 
 @pytest.fixture(params=STORES)
 def place(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Give what an OTP takes for each kind of store; with few connections, so that a lost one is missed."""
+    """Yield the store argument of an OTP for each kind of store.
+
+    It has few connections, so that a lost one is noticed.
+    """
     kind, _, way = request.param.partition("-")
     if kind == "unix":
         url = request.getfixturevalue("redis_url")
@@ -82,7 +85,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 class Interruption:
-    """Raises an error at the `number`th line of those files that a call runs."""
+    """Raises an error when a call runs the `number`th line of these files."""
 
     def __init__(self, number: int, error: type[BaseException]) -> None:
         self.left, self.error = number, error
@@ -105,7 +108,10 @@ class Interruption:
 
 
 def interrupted(call: Callable[[], object], interruption: Interruption) -> None:
-    """Make a call in a generator, whose state ends with it: what was handled where a trace function raises may stay."""
+    """Make a call inside a generator.
+
+    When it ends, no exception that was being handled at the interrupt stays current.
+    """
 
     def run() -> Iterator[None]:
         with contextlib.suppress(interruption.error, OTPError), interruption:
@@ -129,7 +135,8 @@ def test_no_reply_reaches_the_next_call(
     phone, stranger = new_phone(), new_phone()
     with OTP(place, Outbox(), TEMPLATE, SECRET, policy=ROOMY, namespace=namespace) as otp:
         otp.issue(phone)
-        gc.freeze()  # What there is stays: each collection below looks at what came since, in a hundredth of the time.
+        # Freeze older objects: each collection below then checks only new ones, in a hundredth of the time.
+        gc.freeze()
         for number in range(1, LINES):
             if is_cold:
                 drop(otp)
@@ -138,7 +145,7 @@ def test_no_reply_reaches_the_next_call(
             if interruption.left > 0:
                 break
             if number % (FEW - 2) == 0:
-                gc.collect()  # What an interrupted call lost comes back when Python drops it.
+                gc.collect()  # Python returns the interrupted call's objects when it collects them.
             assert otp.status(stranger) is None, number
             with pytest.raises(ExpiredCodeError):
                 otp.verify(stranger, "123456")
@@ -147,7 +154,7 @@ def test_no_reply_reaches_the_next_call(
 
 
 def drop(otp: OTP) -> None:
-    """Close the idle connections, so that the next call has to connect."""
+    """Close the idle connections, so that the next call must connect."""
     client: Any = otp._store.client
     if isinstance(client, redis.RedisCluster):
         for node in client.get_nodes():

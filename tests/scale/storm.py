@@ -1,4 +1,4 @@
-"""Sixteen callers at work while Redis breaks, and an account of what they were told."""
+"""Sixteen callers work while Redis fails, and all their outcomes are recorded."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from otpkit import (
     WrongCodeError,
 )
 
-SENDS = 2  # a day to a phone
-LONGEST_CALL = 7.0  # seconds: otpkit's three for each of an issue's two scripts that may fail, and a noisy machine's
-QUIET = 1.5  # seconds without an error, after which service is back
-_PAUSE = 0.05  # seconds before a caller tries again
+SENDS = 2  # Sends a day to one phone.
+LONGEST_CALL = 7.0  # Seconds. Both scripts of an issue may fail after otpkit's three, and the machine may be busy.
+QUIET = 1.5  # Seconds without an error, after which Redis counts as available again.
+_PAUSE = 0.05  # Seconds before a caller tries again.
 _REFUSALS: dict[str, tuple[type[Exception], ...]] = {
     "issue": (StoreUnavailableError, RateLimitError),
     "verify": (StoreUnavailableError, ExpiredCodeError, WrongCodeError),
@@ -35,13 +35,13 @@ _REFUSALS: dict[str, tuple[type[Exception], ...]] = {
 
 
 def storm_policy(replicas: int) -> Policy:
-    """Return a policy that a storm's callers run into at once."""
+    """Return a policy whose limits the callers reach at once."""
     return Policy(sends=f"{SENDS}/day", replicas=replicas)
 
 
 @dataclass
 class Case:
-    """One phone's story. A code is sent once, then a second time when the first was used."""
+    """One phone and its calls. A code is sent once, and a second time after the first was used."""
 
     phone: str
     code: str = ""
@@ -50,7 +50,7 @@ class Case:
 
 
 class Storm:
-    """The callers' work, and the account."""
+    """The work of the callers, and the record of their outcomes."""
 
     def __init__(self, counter: Counter) -> None:
         self.counter = counter
@@ -62,7 +62,7 @@ class Storm:
         self._over = False
 
     async def _call(self, name: str, *args: Any, **options: Any) -> Any:
-        """Return a call's answer, or None where it was refused."""
+        """Return a call's result, or None if it was refused."""
         began = time.monotonic()
         try:
             answer = await getattr(self.counter, name)(*args, **options)
@@ -81,7 +81,7 @@ class Storm:
             self.longest = max(self.longest, time.monotonic() - began)
 
     async def _until(self, name: str, *args: Any, **options: Any) -> Any:
-        """Call until it is answered or refused for another reason than the store's, and for ten seconds at most."""
+        """Call until there is a result or a refusal that is not the store's, for ten seconds at most."""
         for _ in range(200):
             refused = self.calls[f"{name} StoreUnavailableError"]
             answer = await self._call(name, *args, **options)
@@ -114,19 +114,19 @@ class Storm:
             case.redemptions[proof.id] += 1
 
     async def quiet(self, seconds: float) -> None:
-        """Wait until no call has failed for a while; raises AssertionError where that takes too long."""
+        """Wait until no call has failed for a while. Raise AssertionError if that takes too long."""
         deadline = time.monotonic() + seconds
         while time.monotonic() - max(self.last_error_at, self.broken_at) < QUIET:
-            assert time.monotonic() < deadline, f"service is not back within {seconds} s: {self}"
+            assert time.monotonic() < deadline, f"calls still fail after {seconds} s: {self}"
             await asyncio.sleep(0.05)
 
     def breaks(self) -> None:
-        """Say that from here on Redis is broken."""
+        """Mark the moment at which the test breaks Redis."""
         self.broken_at = time.monotonic()
         self.first_error_at = self.last_error_at = 0.0
 
     async def audit(self) -> None:
-        """Try every code and every proof once more, and every phone for another message: what was used is used."""
+        """Try every code and every proof once more, and issue to every phone: used ones must be refused."""
         places = asyncio.Semaphore(CALLERS)
 
         async def again(case: Case) -> None:
@@ -141,19 +141,19 @@ class Storm:
 
     @property
     def accepted_twice(self) -> int:
-        """How many codes gave a second proof, and proofs a second redemption."""
+        """The number of second proofs of a code, and of second redemptions of a proof."""
         proofs = sum(max(0, len(case.proofs) - 1) for case in self.cases)
         return proofs + sum(times - 1 for case in self.cases for times in case.redemptions.values())
 
     @property
     def limits_exceeded(self) -> int:
-        """How many messages were sent beyond what a phone is allowed."""
+        """The number of messages that were sent beyond a phone's limit."""
         sent = Tally(message.phone for message in self.counter.outbox)
         return sum(max(0, number - SENDS) for number in sent.values())
 
     @property
     def outage(self) -> float:
-        """Seconds from the break to the last call that failed of it."""
+        """Seconds from the break to the last call that failed because of it."""
         return max(0.0, self.last_error_at - self.broken_at)
 
     def __str__(self) -> str:
@@ -164,7 +164,7 @@ class Storm:
         )
 
     def require_sound(self) -> None:
-        """Hold what a storm may not do, whatever was lost."""
+        """Assert the rules that hold even if Redis lost data."""
         print(self)
         assert not self.foreign, self
         assert self.longest < LONGEST_CALL, self
@@ -172,7 +172,7 @@ class Storm:
 
 @asynccontextmanager
 async def raging(counter: Counter) -> AsyncIterator[Storm]:
-    """Set sixteen callers to work for the length of a with block."""
+    """Run sixteen callers during a with block."""
     storm = Storm(counter)
     workers = [asyncio.create_task(storm._serve()) for _ in range(CALLERS)]
     try:

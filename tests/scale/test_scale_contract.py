@@ -1,4 +1,4 @@
-"""The core of the contract, sync and async, on a cluster and behind Sentinels; tests/contract has single servers."""
+"""The core of the contract, sync and async, on a cluster and behind Sentinels. tests/contract covers single servers."""
 
 from __future__ import annotations
 

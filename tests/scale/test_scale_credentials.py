@@ -1,4 +1,4 @@
-"""Passwords, users and private CAs by URL alone: one server, Sentinels and a cluster, sync and async."""
+"""Passwords, users and private CAs by URL only: one server, Sentinels and a cluster, sync and async."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tls(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="module")
 def place(tls: bool) -> Iterator[tuple[str, list[Node]]]:
-    """Give Sentinels with a user, that watch a primary with another."""
+    """Yield Sentinels with a user, and a primary with another user."""
     with guarded.watched(tls=tls) as found:
         yield found
 
@@ -54,7 +54,7 @@ async def refused(kind: str, url: str, namespace: str) -> Any:
 
 
 async def verified(kind: str, url: str, namespace: str) -> Any:
-    """Return the proof of a whole verification, or the error that refuses one."""
+    """Return the proof of a whole verification, or the error that refuses it."""
     async with calling(kind, url, outbox := Outbox(), namespace=namespace) as caller:
         issued = await result(caller.issue(PHONE))
         if isinstance(issued, Exception):
@@ -64,7 +64,7 @@ async def verified(kind: str, url: str, namespace: str) -> Any:
 
 
 def assert_refused(outcome: Any, words: str) -> None:
-    """Check that an error names what is wrong and no secret, nor do those that it came from."""
+    """Check that an error contains the words. Neither it nor its cause may contain a secret."""
     assert isinstance(outcome, ConfigurationError), outcome
     assert words in str(outcome)
     assert not any(secret in repr(outcome) + str(outcome.__cause__) for secret in SECRETS)
@@ -76,7 +76,7 @@ def url_of(tls: bool, hosts: str, *, primary: str = encoded(PRIMARY) + "@", quer
 
 
 async def test_sentinels_and_primary_have_users(place: Any, tls: bool, kind: str, namespace: str) -> None:
-    """Of different names, with passwords of every special character; the primary's in the query too."""
+    """Their names differ, and their passwords contain every special character. The query may have the primary's too."""
     hosts, _ = place
     assert (await verified(kind, url_of(tls, hosts), namespace)).phone == PHONE
     user, password = encoded(PRIMARY).split(":")
@@ -99,12 +99,12 @@ async def test_sentinels_and_primary_have_users(place: Any, tls: bool, kind: str
 async def test_what_is_wrong_is_named(
     place: Any, tls: bool, kind: str, namespace: str, given: dict[str, str], words: str
 ) -> None:
-    """As an error of configuration, of whichever of the two refuses."""
+    """The configuration error names the server that refuses: the Sentinel or the primary."""
     assert_refused(await refused(kind, url_of(tls, place[0], **given), namespace), words)
 
 
 async def test_a_sentinel_that_is_down_hides_no_wrong_name(place: Any, tls: bool, kind: str, namespace: str) -> None:
-    """And where none can be reached, the store is unavailable."""
+    """If no Sentinel can be reached, the store is unavailable."""
     dead = f"127.0.0.1:{free_port()}"
     assert_refused(await refused(kind, url_of(tls, f"{dead},{place[0]}", name="other"), namespace), "name")
     assert_refused(await refused(kind, url_of(tls, f"{dead},{place[0]}", query=""), namespace), "sentinel_password")
@@ -113,13 +113,13 @@ async def test_a_sentinel_that_is_down_hides_no_wrong_name(place: Any, tls: bool
 
 
 async def test_a_primary_that_is_down_is_unavailable(kind: str, namespace: str) -> None:
-    """Its name is known, so nothing is wrong with the URL."""
+    """The Sentinels know its name, so the URL is correct."""
     with guarded.watched() as (hosts, nodes):
         nodes[0].kill()
         url = url_of(False, hosts)
         for _ in range(3):
             assert isinstance(await verified(kind, url, namespace), StoreUnavailableError)
-        nodes[1].pause()  # hangs, and the other one answers
+        nodes[1].pause()  # This Sentinel hangs, and the other one answers.
         assert isinstance(await verified(kind, url, namespace), StoreUnavailableError)
         nodes[1].resume()
 
@@ -127,7 +127,7 @@ async def test_a_primary_that_is_down_is_unavailable(kind: str, namespace: str) 
 @pytest.mark.parametrize("primary_user", [False, True])
 @pytest.mark.parametrize("sentinel_user", [False, True])
 async def test_either_may_be_open(kind: str, namespace: str, primary_user: bool, sentinel_user: bool) -> None:
-    """A password that is not wanted is refused as one that is wrong is."""
+    """A password that a server does not require is refused like a wrong one."""
     with guarded.watched(primary_user=primary_user, sentinel_user=sentinel_user) as (hosts, _):
         fits = url_of(
             False,
@@ -145,7 +145,7 @@ async def test_either_may_be_open(kind: str, namespace: str, primary_user: bool,
 
 
 async def test_a_cluster_by_url_alone(tls: bool, kind: str, namespace: str) -> None:
-    """With a user, and with a private CA."""
+    """The cluster has a user, and a private CA."""
     with guarded.cluster(tls=tls) as node:
         hosts = f"127.0.0.1:{node.port}"
         scheme, query = ("rediss+cluster", f"?{CA}&socket_timeout=0.9&protocol=3") if tls else ("redis+cluster", "")
@@ -158,7 +158,7 @@ async def test_a_cluster_by_url_alone(tls: bool, kind: str, namespace: str) -> N
 
 
 async def test_sentinels_of_a_private_ca(kind: str, namespace: str) -> None:
-    """Without it the error says which option is missing, and the option is taken."""
+    """Without the CA, the error names the missing option. With it, the call works."""
     with guarded.watched(tls=True) as (hosts, _):
         url = f"rediss+sentinel://{encoded(PRIMARY)}@{hosts}/{NAME}?{OWN}"
         assert_refused(await refused(kind, url, namespace), "ssl_ca_certs")
@@ -168,7 +168,7 @@ async def test_sentinels_of_a_private_ca(kind: str, namespace: str) -> None:
 
 @pytest.mark.parametrize("library", ["sync", "async"])
 async def test_a_client_passed_in_is_told_the_same(place: Any, tls: bool, library: str, namespace: str) -> None:
-    """Its Sentinels know no such name, or want a password."""
+    """The error names the unknown name, or the missing password."""
     nodes = [("127.0.0.1", int(part.rpartition(":")[2])) for part in place[0].split(",")]
     module: Any = redis.sentinel if library == "sync" else redis.asyncio.sentinel
     shared: dict[str, Any] = {"ssl": True, "ssl_ca_certs": str(PEM)} if tls else {}

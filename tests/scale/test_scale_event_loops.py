@@ -1,4 +1,4 @@
-"""One AsyncOTP in several event loops, before clusters and Sentinels: no code is ever lost."""
+"""One AsyncOTP in several event loops, on clusters and Sentinels: no code is lost."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_each_call_in_a_loop_of_its_own(place: Any, namespace: str) -> None:
     async def close() -> None:
         await otp.close()
         if not isinstance(place, str):
-            abandon_all(place)  # what the loops before have left in the user's client
+            abandon_all(place)  # Close the connections that earlier loops left in the user's client.
             await place.aclose()
 
     asyncio.run(close())
@@ -67,7 +67,7 @@ def test_each_call_in_a_loop_of_its_own(place: Any, namespace: str) -> None:
 
 
 def test_loops_at_once_by_url(url: str, namespace: str) -> None:
-    """On threads of their own: every call gets its own answer."""
+    """Each loop runs on its own thread. Each call gets its own reply."""
     otp = AsyncOTP(url, Outbox(), TEMPLATE, SECRET, policy=ROOMY, namespace=namespace)
     start = threading.Barrier(3)
 

@@ -1,4 +1,4 @@
-"""A primary is killed while sixteen callers work: what they are told, for how long, and what is lost."""
+"""A primary is killed while sixteen callers work: their errors, the length of the outage, and the lost data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from storm import raging, storm_policy
 
 from otpkit import StoreUnavailableError
 
-BACK_WITHIN = 25.0  # seconds; a failover takes two to five
+BACK_WITHIN = 25.0  # Seconds. A failover takes two to five.
 
 
 @pytest.mark.parametrize("replicas", [0, 1])
 async def test_a_clusters_primary_is_killed(library: str, cluster: Cluster, namespace: str, replicas: int) -> None:
-    """Its replica takes over; with `replicas=1` its slots are served again when it has a replica of its own."""
+    """Its replica takes over. With `replicas=1`, its slots work again when it has a replica of its own."""
     async with opened(library, cluster.url, namespace=namespace, policy=storm_policy(replicas)) as counter:
         async with raging(counter) as storm:
             await asyncio.sleep(0.8)
@@ -27,16 +27,16 @@ async def test_a_clusters_primary_is_killed(library: str, cluster: Cluster, name
             storm.breaks()
             victim.kill()
             await asyncio.to_thread(wait_until, lambda: heir.is_master, "the replica is promoted")
-            victim.start()  # as a supervisor does; it becomes the replica
+            victim.start()  # A supervisor restarts it like this. It becomes the replica.
             await storm.quiet(BACK_WITHIN)
         await storm.audit()
         storm.require_sound()
-        assert storm.outage, "the callers noticed nothing"
+        assert storm.outage, "no call failed"
         if replicas:
             assert (storm.accepted_twice, storm.limits_exceeded) == (0, 0), storm
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # see the end
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # The reason is at the end of the test.
 @pytest.mark.parametrize("replicas", [0, 1])
 async def test_the_primary_behind_sentinels_is_killed(
     library: str, watched: Watched, namespace: str, replicas: int
@@ -50,14 +50,14 @@ async def test_the_primary_behind_sentinels_is_killed(
             await storm.quiet(BACK_WITHIN)
         await storm.audit()
         storm.require_sound()
-        assert storm.outage, "the callers noticed nothing"
+        assert storm.outage, "no call failed"
         if replicas:
             assert (storm.accepted_twice, storm.limits_exceeded) == (0, 0), storm
-    gc.collect()  # with redis.asyncio, connections to the dead primary may be left to the collector
+    gc.collect()  # redis.asyncio may leave connections to the dead primary to the garbage collector.
 
 
 async def test_a_cluster_that_hangs_is_given_up_in_time(library: str, cluster: Cluster, namespace: str) -> None:
-    """All nodes frozen, before the first call and after it: an error within seconds for all callers at once."""
+    """All nodes are frozen, before the first call and after it. Each caller gets an error within seconds."""
     async with opened(library, cluster.url, namespace=namespace) as known, opened(library, cluster.url) as fresh:
         await known.issue("13800138000")
         for node in cluster.nodes:

@@ -1,4 +1,4 @@
-"""A child forked from a process that uses a cluster or Sentinels: it takes over no lock, thread or connection."""
+"""A child is forked from a process that uses a cluster or Sentinels: it inherits no held lock, thread or connection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHILD_S = 20
 
 @contextlib.contextmanager
 def store(place: str) -> Iterator[str]:
-    """Give the URL of a cluster, or of Sentinels."""
+    """Yield the URL of a cluster, or of Sentinels."""
     if place == "cluster":
         with guarded.cluster() as node:
             yield f"redis+cluster://{encoded(PRIMARY)}@127.0.0.1:{node.port}"
@@ -38,7 +38,7 @@ def store(place: str) -> Iterator[str]:
 
 
 def in_a_fork(child: Callable[[], Any]) -> int:
-    """Run `child` in a fork of this process, and return its exit code: 0 where it gave something true."""
+    """Run `child` in a fork of this process, and return its exit code: 0 if its result was true."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
@@ -54,7 +54,7 @@ def in_a_fork(child: Callable[[], Any]) -> int:
 
 @pytest.mark.parametrize("place", ["cluster", "sentinels"])
 def test_a_fork_while_other_threads_hold_locks(place: str) -> None:
-    """Ours, and those of redis-py's cluster client."""
+    """The locks are those of otpkit and of redis-py's cluster client."""
     with store(place) as url, OTP(url, Outbox(), TEMPLATE, SECRET) as otp:
         assert otp.issue(PHONE).sends_left == 9
         locks = [otp._store._lock]
@@ -84,7 +84,7 @@ def test_a_fork_while_other_threads_hold_locks(place: str) -> None:
 
 @pytest.mark.parametrize("place", ["cluster", "sentinels"])
 def test_a_fork_of_an_async_one(place: str) -> None:
-    """Both go on, and neither reads the other's answers."""
+    """Both processes continue, and neither reads the other's replies."""
     with store(place) as url:
         otp = AsyncOTP(url, lambda _: None, TEMPLATE, SECRET)
 

@@ -1,4 +1,4 @@
-"""One connection for each node: in a cluster whose slots move, and behind Sentinels in a failover."""
+"""One connection to each node: in a cluster whose slots move, and behind Sentinels during a failover."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ROOMY = Policy(sends="32/day")
 
 
 def named(node: Node, name: str) -> list[str]:
-    """Return what each connection of this name did last on a node."""
+    """Return the last command of each connection of this name on a node."""
     rows = [dict(pair.partition("=")[::2] for pair in row.split()) for row in node.ask("CLIENT", "LIST").splitlines()]
     return [row["cmd"] for row in rows if row["name"] == name]
 
 
 def shared(counter: Counter) -> dict[str, int]:
-    """Return how many shared connections are open to each node."""
+    """Return the number of shared connections that are open to each node."""
     store: Any = counter.otp._store
     assert isinstance(store, AsyncStore)
     (binding,) = store._bindings.values()
@@ -33,12 +33,15 @@ def shared(counter: Counter) -> dict[str, int]:
 
 
 def accepted(nodes: list[Node]) -> int:
-    """Return how many connections nodes have accepted in all."""
+    """Return the number of connections that nodes have accepted in all."""
     return sum(int(node.info("stats")["total_connections_received"]) for node in nodes if node.runs)
 
 
 async def test_slot_moves_under_many_tasks(cluster: Cluster, namespace: str) -> None:
-    """MOVED, ASK and TRYAGAIN: every caller has its own answer, on one connection for each node; no storm of them."""
+    """After MOVED, ASK and TRYAGAIN every caller gets its own reply.
+
+    Each node has one connection, and few were opened.
+    """
     async with opened("async", f"{cluster.url}?client_name={namespace}", namespace=namespace, policy=ROOMY) as counter:
         first = new_phone()
         slot = slot_of(counter.keys(first)[0])
@@ -68,7 +71,7 @@ async def test_slot_moves_under_many_tasks(cluster: Cluster, namespace: str) -> 
         assert {type(proof) for proof in proofs} == {Proof}
         assert set(shared(counter).values()) == {1}
         made = accepted(cluster.nodes) - before
-        asked_by_test = 60  # Each `ask` of the move is a connection too.
+        asked_by_test = 60  # Each `ask` of the move opens a connection too.
         assert made < asked_by_test + 20, made
         for node in cluster.primaries():
             assert sum(command.startswith("eval") for command in named(node, namespace)) <= 1
@@ -76,7 +79,7 @@ async def test_slot_moves_under_many_tasks(cluster: Cluster, namespace: str) -> 
 
 
 async def test_failover_behind_sentinels(watched: Watched, namespace: str) -> None:
-    """READONLY of the old primary leads to the new one, on one connection; and the crowd made few."""
+    """READONLY from the old primary leads to the new one. One connection is used, and the callers opened few."""
     async with opened("async", f"{watched.url}?client_name={namespace}", namespace=namespace, policy=ROOMY) as counter:
         phones = [new_phone() for _ in range(TASKS)]
         await asyncio.gather(*map(counter.issue, phones))

@@ -1,4 +1,4 @@
-"""`Policy(replicas=1)`: nothing is granted or sent that a replica does not have, whatever the replica does."""
+"""With `Policy(replicas=1)`, nothing is granted or sent that no replica has, in any state of the replica."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONFIRMED = Policy(sends="10/day", replicas=1)
 
 @pytest.fixture(scope="module", params=["redis", "valkey"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]]:
-    """Give a primary and its replica, of Redis and of Valkey: what WAIT waits for is not the same there."""
+    """Yield a primary and its replica, of Redis and of Valkey: their WAIT differs."""
     program = binary() if request.param == "redis" else find_valkey() or unavailable("no Valkey server")
     place: Path = tmp_path_factory.mktemp("pair")
     primary = server_node(place, program=program)
@@ -44,7 +44,10 @@ def follows(replica: Node) -> bool:
 
 
 def confirms(primary: Node) -> bool:
-    """Whether the primary hears of its replica: that follows a while after the replica says that the link is up."""
+    """Return whether the primary has confirmations from its replica.
+
+    They begin after the replica reports the link as up.
+    """
     with redis.Redis(port=primary.port, protocol=2) as client:
         client.set("heard", "1", px=1000)
         return bool(client.wait(1, 200) == 1)
@@ -52,7 +55,7 @@ def confirms(primary: Node) -> bool:
 
 @contextlib.contextmanager
 def paused(replica: Node) -> Iterator[None]:
-    """Freeze a replica for the length of a with block."""
+    """Freeze a replica during a with block."""
     replica.pause()
     try:
         yield
@@ -93,10 +96,10 @@ async def test_without_a_replica_nothing_is_sent(library: str, pair: tuple[Node,
         assert len(counter.outbox) == 1
 
 
-async def test_a_retry_is_confirmed_anew_and_gives_the_answer(
+async def test_a_retry_is_confirmed_again_and_returns_the_answer(
     library: str, pair: tuple[Node, Node], namespace: str
 ) -> None:
-    """On any connection: also one that has written nothing of it."""
+    """This works on any connection, also on one that has not written the record."""
     async with opened(library, url(pair[0]), namespace=namespace, policy=CONFIRMED) as counter:
         phone = new_phone()
         await counter.issue(phone)
@@ -130,10 +133,10 @@ async def test_a_wrong_code_is_confirmed_before_it_is_told(
                 with pytest.raises(StoreUnavailableError):
                     await counter.verify(phone, other_code, idempotency_key="form")
         answer: Any = await result(counter.verify(phone, other_code, idempotency_key="form"))
-        assert answer.attempts_left == 4  # counted once
+        assert answer.attempts_left == 4  # The wrong code was counted once.
 
 
-async def test_without_the_policy_an_absent_replica_hinders_nobody(
+async def test_without_the_policy_an_absent_replica_changes_nothing(
     library: str, pair: tuple[Node, Node], namespace: str
 ) -> None:
     async with opened(library, url(pair[0]), namespace=namespace, policy=BROAD) as counter:
@@ -144,7 +147,7 @@ async def test_without_the_policy_an_absent_replica_hinders_nobody(
 
 
 async def test_an_unconfirmed_call_can_be_repeated(library: str, pair: tuple[Node, Node], namespace: str) -> None:
-    """The code and the proof are given back, without any idempotency key; each is worth one answer all the same."""
+    """The code and the proof are restored, without any idempotency key. Each still succeeds only once."""
     async with opened(library, url(pair[0]), namespace=namespace, policy=CONFIRMED) as counter:
         phone = new_phone()
         await counter.issue(phone)
@@ -157,7 +160,7 @@ async def test_an_unconfirmed_call_can_be_repeated(library: str, pair: tuple[Nod
                     await counter.verify(phone, code)
             with pytest.raises(StoreUnavailableError, match="the same call may succeed"):
                 await counter.verify(phone, wrong(code))
-            assert (await counter.status(phone)).attempts_left == 3  # the wrong ones stay counted
+            assert (await counter.status(phone)).attempts_left == 3  # The wrong codes stay counted.
             assert (await counter.standing(phone)).consecutive_failures == 2
         proof = await counter.verify(phone, code)
         with pytest.raises(ExpiredCodeError):
@@ -173,7 +176,7 @@ async def test_an_unconfirmed_call_can_be_repeated(library: str, pair: tuple[Nod
 
 
 async def test_fifty_unconfirmed_at_once_are_worth_one(library: str, pair: tuple[Node, Node], namespace: str) -> None:
-    """Whatever order they are taken back in; while some are confirmed, one proof is given."""
+    """The calls may be undone in any order. While the replica confirms, there is one proof."""
     async with opened(library, url(pair[0]), namespace=namespace, policy=CONFIRMED) as counter:
         phone = new_phone()
         await counter.issue(phone)
@@ -191,7 +194,7 @@ async def test_fifty_unconfirmed_at_once_are_worth_one(library: str, pair: tuple
 
 
 async def test_a_code_that_was_ended_is_not_given_back(library: str, pair: tuple[Node, Node], namespace: str) -> None:
-    """Revoked or erased between the verification and its being taken back."""
+    """The code is revoked or erased after the verification and before its undo."""
     async with (
         opened(library, url(pair[0]), namespace=namespace, policy=CONFIRMED) as counter,
         opened(library, url(pair[0]), namespace=namespace, policy=BROAD) as other,
@@ -212,7 +215,7 @@ async def test_a_code_that_was_ended_is_not_given_back(library: str, pair: tuple
 
 @contextlib.contextmanager
 def watching(node: Node) -> Iterator[list[tuple[str, str]]]:
-    """Give a list that holds, once the with block is over, who sent a server which commands."""
+    """Yield a list. After the with block it has each command of a server with its client's address."""
     heard: list[tuple[str, str]] = []
     with socket.create_connection(("127.0.0.1", node.port)) as monitor:
         monitor.sendall(b"MONITOR\r\n")
@@ -226,7 +229,7 @@ def watching(node: Node) -> Iterator[list[tuple[str, str]]]:
 
 
 async def test_wait_runs_where_the_script_ran(library: str, cluster: Cluster, namespace: str) -> None:
-    """In a cluster on the primary of the phone's slot, next on the very connection, and on no other node."""
+    """In a cluster, WAIT runs on the primary of the phone's slot, as the next command of the same connection."""
     async with opened(library, cluster.url, namespace=namespace, policy=CONFIRMED) as counter:
         phone = new_phone()
         primary = cluster.owner(slot_of(counter.keys(phone)[0]))

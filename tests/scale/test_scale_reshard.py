@@ -14,7 +14,7 @@ from otpkit import ExpiredCodeError, Policy, Proof, StoreUnavailableError, Wrong
 
 
 def one_slots_phones(counter: Counter, count: int) -> tuple[int, list[str]]:
-    """Return a slot, and phones that lie in it."""
+    """Return a slot, and phones whose keys are in it."""
     slot = slot_of(counter.keys(new_phone())[0])
     phones: list[str] = []
     while len(phones) < count:
@@ -25,7 +25,7 @@ def one_slots_phones(counter: Counter, count: int) -> tuple[int, list[str]]:
 
 
 async def guess(counter: Counter, phone: str, until: asyncio.Event) -> list[Any]:
-    """Guess wrongly at a phone's code until told to stop, four times a second."""
+    """Try wrong codes for a phone four times a second until the event is set."""
     told = []
     while not until.is_set():
         told.append(await result(counter.verify(phone, wrong(counter.code(phone)))))
@@ -34,7 +34,7 @@ async def guess(counter: Counter, phone: str, until: asyncio.Event) -> list[Any]
 
 
 async def test_a_slot_moves_while_it_is_used(library: str, cluster: Cluster, namespace: str) -> None:
-    """MOVED, ASK and TRYAGAIN are followed, or told as `StoreUnavailableError`; each guess is counted once."""
+    """MOVED, ASK and TRYAGAIN are followed, or become `StoreUnavailableError`. Each guess is counted once."""
     policy = Policy(attempts=10, sends="10/day")
     async with opened(library, cluster.url, namespace=namespace, policy=policy) as counter:
         slot, phones = one_slots_phones(counter, 8)

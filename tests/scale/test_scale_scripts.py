@@ -1,4 +1,4 @@
-"""Where a phone's keys lie, and scripts that a server does not know."""
+"""The nodes of a phone's keys, and scripts that a server does not know."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nodes import Node, wait_until
 
 
 async def use(counter: Counter) -> str:
-    """Call all that is called every day, and return the phone."""
+    """Make all common calls, and return the phone."""
     phone = new_phone()
     await counter.issue(phone, ip="198.51.100.9")
     with pytest.raises(Exception, match="Attempts left: 4"):
@@ -52,7 +52,7 @@ async def test_forgotten_scripts_cost_a_reload(counter: Counter, request: pytest
 
 
 def promote(heir: Node, old: Node) -> None:
-    """Make a replica the primary; an election on a busy machine may come to nothing, and Redis gives up after 5 s."""
+    """Make a replica the primary. On a busy machine an election may fail, and Redis gives up after 5 s."""
     for tries_left in (2, 1, 0):
         heir.ask("CLUSTER", "FAILOVER", "FORCE")
         try:
@@ -88,5 +88,5 @@ async def test_a_promoted_replica_behind_sentinels_learns_the_scripts(
             replica.ask("SCRIPT", "FLUSH")
         watched.sentinels[0].ask("SENTINEL", "FAILOVER", "otp")
         wait_until(lambda: old not in watched.primaries_named(), "a replica is promoted", 20.0)
-        old.kill()  # which would take some time to learn that it is a replica now
+        old.kill()  # It would take some time to notice that it is a replica now.
         await use(counter)

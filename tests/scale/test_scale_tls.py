@@ -1,4 +1,4 @@
-"""A server that is reached by TLS alone."""
+"""A server that accepts only TLS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PHONE, TEMPLATE, SECRET = "13800138000", Template("SMS_1", "otpkit"), "a secret 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """Give the port of a server that speaks TLS there."""
+    """Yield the port of a server that accepts TLS there."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         found: int = probe.getsockname()[1]
@@ -54,7 +54,7 @@ async def test_a_phone_is_verified_by_tls_with_asyncio(port: int, namespace: str
 
 @pytest.mark.parametrize("loop_kind", ["asyncio", "uvloop"])
 def test_a_shared_connection_by_tls(port: int, loop_kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many tasks; killed by the server while it is idle and while it is used; closed with its loop."""
+    """Many tasks share it. The server kills it while it is idle and while it is used. The end of its loop closes it."""
     url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={PEM}&client_name=shared"
     store, failed, pause_s = AsyncStore(url), [], RetryBudget.pause_s
 
@@ -87,8 +87,8 @@ def test_a_shared_connection_by_tls(port: int, loop_kind: str, monkeypatch: pyte
     assert kill() == 0
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_a_configuration_error(port: int, namespace: str) -> None:
-    """No waiting will help: it says what to mend, and nothing is sent."""
+async def test_an_untrusted_certificate_is_a_configuration_error(port: int, namespace: str) -> None:
+    """A retry can't help: the error names the option to set, and nothing is sent."""
     outbox = Outbox()
     url = f"rediss://127.0.0.1:{port}/0"
     otp = OTP(url, outbox, TEMPLATE, SECRET, namespace=namespace)

@@ -1,4 +1,4 @@
-"""TLS connections that are given up: their sockets close, also where the server hangs and confirms nothing."""
+"""Abandoned TLS connections: their sockets close, even if the server hangs and confirms nothing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from support.rig import PHONE
 from otpkit import AsyncOTP, StoreUnavailableError
 from otpkit.testing import Outbox
 
-MANY = 2000  # callbacks of an event loop; no call has as many
-CONFIRM_S = 1.0  # asyncio's own bound is 30 seconds
+MANY = 2000  # Callbacks of an event loop. Every call has fewer.
+CONFIRM_S = 1.0  # asyncio's own limit is 30 seconds.
 
 
 @contextmanager
@@ -49,7 +49,7 @@ PLACES: dict[str, Any] = {"single": _single, "sentinel": _watched, "cluster": _c
 
 @pytest.fixture(params=PLACES, scope="module")
 def place(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[Node]]]:
-    """Give a URL and the nodes behind it, all by TLS."""
+    """Yield a URL and its nodes, all with TLS."""
     with PLACES[request.param]() as found:
         yield found
 
@@ -62,7 +62,7 @@ async def otp(place: tuple[str, list[Node]], namespace: str) -> AsyncIterator[As
 
 @contextmanager
 def hung(nodes: list[Node]) -> Iterator[None]:
-    """Freeze nodes: they keep their connections and answer nothing."""
+    """Freeze nodes: their connections stay open, and they answer nothing."""
     for node in nodes:
         node.pause()
     try:
@@ -73,7 +73,7 @@ def hung(nodes: list[Node]) -> Iterator[None]:
 
 
 def open_sockets(nodes: list[Node]) -> int:
-    """Count the connections of this process to nodes."""
+    """Return the number of this process's connections to nodes."""
     ports = {node.port for node in nodes}
     return sum(_peer(descriptor) in ports for descriptor in _sockets())
 
@@ -82,7 +82,7 @@ def _sockets() -> list[int]:
     place = Path("/proc/self/fd")
     found = []
     for name in os.listdir(place):
-        with suppress(OSError):  # the listing's own
+        with suppress(OSError):  # The descriptor of the listing itself is already closed.
             if os.readlink(place / name).startswith("socket:"):
                 found.append(int(name))
     return found
@@ -95,7 +95,7 @@ def _peer(descriptor: int) -> int | None:
 
 
 async def test_giving_up_on_a_hung_server_closes(place: Any, otp: AsyncOTP) -> None:
-    """Known connections and new ones, after calls that timed out side by side."""
+    """The connections are old and new ones, after concurrent calls that timed out."""
     await asyncio.gather(*[otp.issue(f"+86138001380{number:02d}") for number in range(5)])
     with hung(place[1]):
         phones = [f"+86138001381{number:02d}" for number in range(10)]
@@ -114,8 +114,11 @@ async def test_closing_waits_for_no_hung_server(place: Any, otp: AsyncOTP) -> No
 
 
 async def test_a_cancelled_call_leaves_no_socket(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cancelled before each callback of the event loop in turn, while it connects and asks; the server hangs then."""
-    # The wait_for of Python 3.11 swallows some cancellations, and such a call goes on until its time is over.
+    """It is cancelled before each callback of the event loop in turn, while it connects and calls.
+
+    The server hangs then.
+    """
+    # The wait_for of Python 3.11 swallows some cancellations. Such a call continues until its time limit.
     monkeypatch.setattr("otpkit.store.retry.TOTAL_S", 0.3)
     with _single() as (url, nodes):
         for number in itertools.count():
@@ -137,13 +140,13 @@ async def test_a_cancelled_call_leaves_no_socket(namespace: str, monkeypatch: py
 
 
 class Hanging:
-    """A call that is cancelled before the event loop's callback of a number, when its nodes hang."""
+    """A call that is cancelled before the event loop's callback of a number. At that moment its nodes hang."""
 
     def __init__(self, nodes: list[Node], number: int) -> None:
         self._nodes, self._left = nodes, number
 
     async def outcome(self, call: Coroutine[Any, Any, Any]) -> Any:
-        """Return what the call gave that was over before, or None where it was cancelled."""
+        """Return the result of a call that ended earlier, or None if it was cancelled."""
         loop = asyncio.get_running_loop()
         usual = loop.call_soon
         task = asyncio.ensure_future(call)
@@ -171,6 +174,6 @@ class Hanging:
             node.pause()
 
     def resume(self) -> None:
-        """Let the nodes go on."""
+        """Resume the nodes."""
         for node in self._nodes:
             node.resume()

@@ -13,12 +13,12 @@ _numbers = itertools.count(10_000_000)
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Served]:
-    """A service on an embedded store, whose gateway is an outbox."""
+    """Yield a service on an embedded store, with an outbox as its gateway."""
     with serving("memory://", receipts_secret=RECEIPTS_SECRET) as served:
         yield served
 
 
 @pytest.fixture
 def phone() -> str:
-    """A number of this test's own."""
+    """Return a number of this test's own."""
     return f"+86138{next(_numbers)}"

@@ -1,6 +1,6 @@
-"""Verifies a phone by a client that openapi-python-client made: `python generated_caller.py URL KEY PHONE`.
+"""Verify a phone with a client made by openapi-python-client: `python generated_caller.py URL KEY PHONE`.
 
-The code is read from standard input; what was answered is printed as JSON.
+The code is read from standard input. The answer is printed as JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def required(answer: T | ProblemDocument | None) -> T:
-    """Return what was answered, or end with what was refused."""
+    """Return the answer, or exit with the refusal."""
     if answer is None or isinstance(answer, ProblemDocument):
         raise SystemExit(f"refused: {answer}")
     return answer

@@ -1,4 +1,4 @@
-"""`otpkit serve` as a process, with a webhook that gets its messages."""
+"""`otpkit serve` as a process, with a webhook that receives its messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS = 20
 
 
 class Slow(ThreadingHTTPServer):
-    """A webhook that answers when it is told to."""
+    """A webhook that answers when the test allows it."""
 
     daemon_threads = True
 
@@ -46,7 +46,7 @@ class SlowHandler(BaseHTTPRequestHandler):
 
 
 def config(path: Path, redis_url: str, webhook: Slow, namespace: str = "process") -> Path:
-    """Write a file of settings."""
+    """Write a settings file."""
     file = path / "otpkit.toml"
     file.write_text(
         f"""
@@ -84,7 +84,7 @@ def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
 def serving(
     file: Path, *args: str, env: Mapping[str, str] | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the command, and give the process and its URL."""
+    """Run the command, and yield the process and its URL."""
     command = [sys.executable, "-m", "otpkit", "serve", "--config", str(file), *args]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(env)

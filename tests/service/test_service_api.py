@@ -1,4 +1,4 @@
-"""What the operations answer, over HTTP."""
+"""The answers of the operations over HTTP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import requests
 from support.service import KEY, OTHER_KEY, SECRET, TEMPLATE, Served, serving
 
-from otpkit import AsyncOTP, ConfigurationError
+from otpkit import AsyncOTP, ConfigurationError, Policy
 from otpkit.errors import GatewayRejectedError
 from otpkit.service import ApiKey, create_app
 from otpkit.testing import Outbox
@@ -22,7 +22,7 @@ def wrong(code: str) -> str:
 
 
 def refusal(answer: requests.Response, status: int, code: str) -> dict[str, Any]:
-    """Return a problem document, once it is certain that it is one."""
+    """Return a problem document, after a check that the answer is one."""
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["content-language"] in {"en", "zh-CN"}
@@ -67,7 +67,21 @@ def test_a_wrong_code_is_counted_and_says_what_is_left(stage: Served, phone: str
     refusal(stage.post("/v1/verifications", {"phone": phone, "code": code}), 409, "expired_code")
 
 
-def test_a_limit_says_how_long_to_wait_and_for_whom_in_his_language(stage: Served, phone: str) -> None:
+def test_device_may_use_what_is_kept_from_strangers(phone: str) -> None:
+    """The token of a verification, in the body of later requests; a wrong one counts as none."""
+    with serving("memory://", otp_options={"policy": Policy(sends="3/day", device_sends="1/day")}) as stage:
+        device = stage.post("/v1/verifications", {"phone": phone, "code": stage.issue(phone)}).json()["device"]
+        stage.issue(phone)
+        for given in ({}, {"device": "junk"}, {"device": "x" * 10_000}, {"device": None}):
+            refusal(stage.post("/v1/challenges", {"phone": phone, **given}), 429, "rate_limit")
+        refusal(stage.post("/v1/challenges", {"phone": phone, "device": [device]}), 422, "invalid_request")
+        assert stage.post("/v1/challenges", {"phone": phone, "device": device}).json()["sends_left"] == 0
+        proof = stage.post("/v1/verifications", {"phone": phone, "code": stage.outbox[-1].code, "device": device})
+        redeemed = stage.post("/v1/proofs/redeem", {"token": proof.json()["token"]}).json()
+        assert redeemed["device"] is None
+
+
+def test_a_limit_has_its_scope_and_wait_in_the_clients_language(stage: Served, phone: str) -> None:
     stage.issue(phone)
     answer = stage.post("/v1/challenges", {"phone": phone}, headers={"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"})
     found = refusal(answer, 429, "rate_limit")
@@ -88,12 +102,12 @@ def test_a_message_that_may_be_on_its_way_is_202_and_its_code_works(stage: Serve
     assert (answer.status_code, answer.json()["delivery"]) == (202, "uncertain")
 
 
-def test_a_gateways_refusal_is_502_and_tells_who_must_act(stage: Served, phone: str) -> None:
+def test_a_gateways_refusal_is_502_with_its_category(stage: Served, phone: str) -> None:
     stage.outbox.reject_next(GatewayRejectedError("no money: 123456", gateway="outbox", category="account"))
     answer = stage.post("/v1/challenges", {"phone": phone})
     assert refusal(answer, 502, "gateway_rejected")["category"] == "account"
     assert "123456" not in answer.text
-    stage.issue(phone)  # nothing was counted
+    stage.issue(phone)  # No send was counted.
 
 
 def test_a_request_sent_twice_with_one_key_has_one_effect_and_one_answer(stage: Served, phone: str) -> None:
@@ -330,11 +344,11 @@ def test_forty_double_clicks_send_one_message_and_give_one_proof(stage: Served, 
 
 
 def post(stage: Served, path: str, body: dict[str, str]) -> requests.Response:
-    """POST by a connection of its own: a session is no thing for threads."""
+    """POST on a connection of its own: threads can't share a session."""
     return requests.post(stage.base_url + path, json=body, headers={"Authorization": f"Bearer {KEY}"}, timeout=20)
 
 
-def test_a_fault_of_our_own_is_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_internal_error_is_not_shown_to_clients(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Outbox):
         def trace(self, *args: Any) -> Any:
             raise ZeroDivisionError(f"the code is {self[-1].code}")

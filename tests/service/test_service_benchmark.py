@@ -1,4 +1,4 @@
-"""The benchmark runs, and prints a row for each figure. What the figures are is not tested."""
+"""The benchmark runs, and prints a row for each figure. The figures themselves are not tested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a body may hold, whose address counts, and what the metrics tell."""
+"""The limit of a body, the address that is counted, and the contents of the metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEAD = f"POST /v1/challenges HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\
 
 
 def answered(stage: Served, *sent: bytes) -> bytes:
-    """Send bytes, and return all that comes back until the connection is closed."""
+    """Send bytes, and return the whole answer until the connection is closed."""
     with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as connection:
         for each in sent:
             connection.sendall(each)
@@ -74,7 +74,7 @@ def test_what_is_no_http_is_answered_by_a_problem(stage: Served) -> None:
 
 @pytest.fixture
 def strict() -> Iterator[Served]:
-    """A service behind two proxies, that sends once an hour to an address."""
+    """A service behind two proxies, with a limit of one send an hour for an address."""
     options = {"policy": Policy(ip_sends="1/hour")}
     with serving("memory://", otp_options=options, forwarded_hops=2) as served:
         yield served
@@ -94,9 +94,10 @@ def test_where_it_is_left_out_the_proxies_are_believed_so_far_as_they_are_ours(s
         return strict.post("/v1/challenges", {"phone": phone}, headers=headers).status_code
 
     assert ask("13800138001", "203.0.113.7", "10.0.0.1") == 201
-    assert ask("13800138002", "198.51.100.1", "203.0.113.7", "10.0.0.1") == 429  # what the visitor wrote counts nothing
+    # The entries that the visitor wrote do not count.
+    assert ask("13800138002", "198.51.100.1", "203.0.113.7", "10.0.0.1") == 429
     assert ask("13800138003", "203.0.113.9", "10.0.0.1") == 201
-    assert [ask(f"1380013800{n}") for n in (4, 5)] == [201, 201]  # nobody can tell: nobody's limit
+    assert [ask(f"1380013800{n}") for n in (4, 5)] == [201, 201]  # The address is unknown, so no limit applies.
 
 
 def test_without_proxies_the_header_counts_nothing() -> None:
@@ -143,7 +144,7 @@ def purposes_in(text: str) -> set[str]:
 
 
 def test_a_key_reads_the_metrics_of_its_purposes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One without purposes is the operator's and reads all, and so does one that has them all."""
+    """A key without purposes is the operator's and reads all metrics. So does a key with all purposes."""
     login = "key-of-the-login-page-" + KEY[::-1]
     keys = [ApiKey.of("login", login, ["login"]), *service_stage.KEYS]
     monkeypatch.setattr(service_stage, "KEYS", keys)
@@ -161,7 +162,7 @@ def test_a_key_reads_the_metrics_of_its_purposes(monkeypatch: pytest.MonkeyPatch
 
 
 def test_replays_are_counted_as_such(stage: Served, phone: str) -> None:
-    """However often a form is sent: one message, one verification, one redemption."""
+    """A repeated form counts as one message, one verification and one redemption."""
 
     def counted(name: str, operation: str) -> float:
         text = stage.get("/metrics", key=OTHER_KEY).text
@@ -207,7 +208,7 @@ def test_a_head_without_end_is_cut_off(stage: Served, where: str) -> None:
 def test_a_head_that_is_too_long_is_told_so(stage: Served) -> None:
     with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n")
-        time.sleep(0.05)  # so that the next bytes are another read
+        time.sleep(0.05)  # The server then reads the next bytes separately.
         connection.sendall(b"x-flood: " + b"a" * 65_536)
         found = connection.recv(65_536)
     assert found.startswith(b"HTTP/1.1 431 ")

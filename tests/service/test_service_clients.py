@@ -1,4 +1,4 @@
-"""Clients that are generated from `/openapi.json` compile, and verify a phone with `otpkit serve`."""
+"""Clients generated from `/openapi.json` compile, and verify a phone with `otpkit serve`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from support.service import KEY
 
 HERE = Path(__file__).parent
 NPM = HERE / "npm"
-SECONDS = 100  # on a machine that does much else
-GO_SECONDS = 300  # The first build compiles Go's own library too; later ones find it in the cache.
+SECONDS = 100  # Enough for a busy machine.
+GO_SECONDS = 300  # The first build compiles Go's own library too. Later builds find it in the cache.
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def webhook() -> Iterator[Slow]:
 
 @pytest.fixture(scope="module")
 def base_url(webhook: Slow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a service on the embedded store, whose templates have a variable."""
+    """Yield the URL of a service on the embedded store, whose templates have a variable."""
     file = config(tmp_path_factory.mktemp("service"), "memory://", webhook, "clients")
     text = file.read_text(encoding="utf-8")
     parameters = 'sign_name = "阿里大鱼"\nparams = { code = "{code}", product = "otpkit" }'
@@ -46,7 +46,7 @@ def base_url(webhook: Slow, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def run(*command: str | Path, cwd: Path, seconds: float = SECONDS, **env: str) -> None:
-    """Run a command to its end; it must succeed."""
+    """Run a command to its end. It must succeed."""
     done = subprocess.run(
         command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=seconds, check=False
     )
@@ -54,7 +54,7 @@ def run(*command: str | Path, cwd: Path, seconds: float = SECONDS, **env: str) -
 
 
 def verify(command: list[str | Path], webhook: Slow, cwd: Path, url: str, phone: str, **env: str) -> dict[str, Any]:
-    """Run a program that verifies a phone, give it the code that was sent, and return what it was answered."""
+    """Run a program that verifies a phone, send it the code, and return its output."""
     with subprocess.Popen(
         [*command, url, KEY, phone],
         cwd=cwd,
@@ -85,7 +85,7 @@ def expected(phone: str) -> dict[str, Any]:
 
 
 def test_typescript_client_compiles_and_verifies(base_url: str, webhook: Slow, tmp_path: Path, phone: str) -> None:
-    """The types are openapi-typescript's, the calls openapi-fetch's."""
+    """openapi-typescript makes the types, and openapi-fetch makes the calls."""
     node, tools = shutil.which("node"), NPM / "node_modules" / ".bin"
     if node is None:
         unavailable("node is not installed")
@@ -101,13 +101,14 @@ def test_typescript_client_compiles_and_verifies(base_url: str, webhook: Slow, t
 
 
 def test_python_client_is_typed_and_verifies(base_url: str, webhook: Slow, tmp_path: Path, phone: str) -> None:
-    """The client is openapi-python-client's, without a warning."""
+    """openapi-python-client makes the client without a warning."""
     generate = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none", "--fail-on-warning"]
-    environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}  # It formats by ruff.
+    # The generator formats with ruff.
+    environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     client = tmp_path / "otpkit_client"
     run(*generate, "--url", f"{base_url}/openapi.json", "--output-path", client, cwd=tmp_path, **environment)
     caller = shutil.copy(HERE / "generated_caller.py", tmp_path)
-    # The generator's own client.py is not strict; what is made from the document is.
+    # The generator's own client.py does not pass strict checks. The files made from the document do.
     checked = [caller, client / "api", client / "models"]
     options = ["--strict", "--follow-imports", "silent", "--cache-dir", str(tmp_path / "mypy")]
     run(sys.executable, "-m", "mypy", "--config-file", "", *options, *checked, cwd=tmp_path, MYPYPATH=str(tmp_path))
@@ -116,7 +117,7 @@ def test_python_client_is_typed_and_verifies(base_url: str, webhook: Slow, tmp_p
 
 @pytest.mark.timeout(GO_SECONDS + SECONDS)
 def test_go_client_has_plain_types_and_verifies(base_url: str, webhook: Slow, tmp_path: Path, phone: str) -> None:
-    """The client is OpenAPI Generator's: no field of a model is of any type, as one of several alternatives is."""
+    """OpenAPI Generator makes the client. No field has the type `any`, which alternatives would become."""
     tools = Path(sys.executable).parent
     if not (tools / "openapi-generator-cli").exists() or not (tools / "go").exists():
         unavailable("the generator or Go is not installed; run: pip install -e '.[test]'")
@@ -135,6 +136,6 @@ def test_go_client_has_plain_types_and_verifies(base_url: str, webhook: Slow, tm
     }
     (tmp_path / "go.mod").write_text("module caller\n\ngo 1.23\n", encoding="utf-8")
     shutil.copy(HERE / "go" / "main.go", tmp_path)
-    alone = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}  # It needs no module of others.
+    alone = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}  # The client needs no other module.
     run(tools / "go", "build", "-o", "caller", ".", cwd=tmp_path, seconds=GO_SECONDS, **alone)
     assert verify([tmp_path / "caller"], webhook, tmp_path, base_url, phone) == expected(phone)

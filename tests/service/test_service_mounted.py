@@ -1,4 +1,4 @@
-"""`create_app` is an ASGI application: it answers alike under a path of another one."""
+"""`create_app` is an ASGI application, which can be mounted under a path of another one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from otpkit.testing import Outbox
 
 @pytest.fixture
 async def app() -> AsyncIterator[ASGIApp]:
-    """A site that serves otpkit under `/phones`."""
+    """Return a site that serves otpkit under `/phones`."""
     async with AsyncOTP("memory://", Outbox(), TEMPLATE, SECRET) as otp:
         yield Starlette(routes=[Mount("/phones", create_app(otp, KEYS))])
 

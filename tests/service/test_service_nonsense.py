@@ -1,4 +1,4 @@
-"""Ten thousand requests of nonsense: none is a fault, nothing is written, and the service lives on."""
+"""Ten thousand requests of nonsense: none causes a fault or a write, and the service stays available."""
 
 from __future__ import annotations
 
@@ -104,19 +104,19 @@ RAW: Final = (
 
 @pytest.fixture
 def target() -> Iterator[Served]:
-    """A service of this test's own."""
+    """Yield a service of this test's own."""
     with serving("memory://", receipts_secret=RECEIPTS_SECRET, forwarded_hops=1) as stage:
         yield stage
 
 
 def body(rng: random.Random) -> bytes:
-    """Return something like JSON."""
+    """Return a body that resembles JSON."""
     if rng.random() < 0.1:
         return rng.randbytes(rng.randrange(300))
     if rng.random() < 0.1:
         return rng.choice(VALUES)
     pairs = [b'"%b": %b' % (rng.choice(FIELDS), rng.choice(VALUES)) for _ in range(rng.randrange(1, 6))]
-    if rng.random() < 0.6:  # most of it looks like what is asked for
+    if rng.random() < 0.6:  # Most bodies resemble valid ones.
         pairs = [b'"phone": "138%08d"' % rng.randrange(10**8), *pairs[:1]]
     text = b"{" + b", ".join(pairs) + b"}"
     return text if rng.random() < 0.9 else text[: rng.randrange(len(text))]
@@ -149,7 +149,7 @@ def request(rng: random.Random) -> tuple[str, bytes]:
 
 
 def exchange(connection: socket.socket, rng: random.Random) -> Iterator[tuple[int, bytes]]:
-    """Make some requests, ten at a time, and give each answer's status and body; 413 ends the connection."""
+    """Send requests, ten at a time, and yield the status and body of each answer. Status 413 ends the connection."""
     with connection.makefile("rb") as stream:
         for _ in range(10):
             made = [request(rng) for _ in range(10)]
@@ -197,7 +197,7 @@ def test_ten_thousand_requests_of_nonsense_are_no_fault(
 
 
 def raw(target: Served, rng: random.Random) -> None:
-    """Send what is no HTTP at all, and read whatever comes."""
+    """Send bytes that are not HTTP, and read any answer."""
     for n in range(200):
         sent = RAW[n % len(RAW)] if n < 5 * len(RAW) else rng.randbytes(rng.randrange(1, 2_000))
         with socket.create_connection(("127.0.0.1", target.port), timeout=5) as connection:

@@ -1,4 +1,4 @@
-"""The service reads numbers and codes as people paste them, and `region` beside a national number."""
+"""The service accepts pasted numbers and codes, and `region` with a national number."""
 
 from __future__ import annotations
 

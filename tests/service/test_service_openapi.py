@@ -1,4 +1,4 @@
-"""The contract holds: schemathesis asks whatever the OpenAPI document allows and forbids, and finds nothing."""
+"""The service matches its OpenAPI document: schemathesis sends valid and invalid requests, and finds no difference."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from support.service import KEY, Served, serving
 from otpkit import PhoneError, Policy
 from otpkit.phone import parse
 
-SECONDS = 115  # on a machine that does much else; alone it takes 6
-EXAMPLES = 20  # of each operation, beside those that cover every keyword of the document
+SECONDS = 115  # Enough for a busy machine. Alone it takes 6 s.
+EXAMPLES = 20  # For each operation, besides those that cover every keyword of the document.
 
 
 @pytest.fixture(scope="module")
 def served(valkey_url: str) -> Iterator[Served]:
-    """A service on a real server."""
+    """Yield a service on a real server."""
     with serving(valkey_url, namespace=f"t{uuid4().hex[:12]}") as stage:
         yield stage
 
 
 @pytest.fixture(scope="module")
 def document(served: Served) -> dict[str, Any]:
-    """The document, as anybody may read it."""
+    """Return the document, which needs no key."""
     found: dict[str, Any] = served.get("/openapi.json").json()
     return found
 
@@ -47,7 +47,7 @@ def test_schemathesis_finds_nothing_with_its_default_checks(served: Served, tmp_
     assert generated, done.stdout
     assert generated[1] == generated[2]
     assert int(generated[1]) > 500
-    assert served.outbox, "no example was good enough to send a message"
+    assert served.outbox, "no example sent a message"
 
 
 def test_every_operation_tells_all_its_answers(document: dict[str, Any]) -> None:
@@ -125,7 +125,7 @@ def test_ip_pattern_takes_what_ipaddress_reads(document: dict[str, Any], text: s
 
 
 def test_no_schema_has_what_clients_can_not_express(document: dict[str, Any]) -> None:
-    """A default makes a field required in TypeScript; `anyOf` is a class of its own in Go."""
+    """A default makes a field required in TypeScript, and `anyOf` becomes a separate class in Go."""
     schemas = document["components"]["schemas"]
     assert "anyOf" not in str(schemas)
     assert not [

@@ -1,4 +1,4 @@
-"""`otpkit serve` as a process: how it starts, how it stops, and what it prints."""
+"""`otpkit serve` as a process: its start, its stop, and its output."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def webhook() -> Iterator[Slow]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Wait, and return the status and what was printed since."""
+    """Wait for the end, and return the status and the output since."""
     out, err = process.communicate(timeout=SECONDS)
     return process.returncode, out, err
 
@@ -53,7 +53,7 @@ def test_a_request_under_way_is_finished_and_no_new_one_is_taken(
         assert webhook.asked.wait(SECONDS)
         idle = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
         process.send_signal(how)
-        with idle:  # is closed, and so are the doors
+        with idle:  # The connection is closed, and no new ones are accepted.
             idle.settimeout(SECONDS)
             assert idle.recv(1) == b""
         with pytest.raises(requests.ConnectionError):
@@ -81,7 +81,7 @@ def test_what_is_asked_is_never_printed(valkey_url: str, namespace: str, tmp_pat
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGPIPE"])
 def test_a_signal_that_asks_for_no_end_ends_nothing(name: str, tmp_path: Path, webhook: Slow) -> None:
-    """Supervisors send them to have settings or logs opened anew; neither is done yet."""
+    """Supervisors send these signals to reload settings or reopen logs. Neither is implemented yet."""
     with serving(config(tmp_path, "memory://", webhook)) as (process, url):
         for _ in range(3):
             process.send_signal(getattr(signal, name))

@@ -1,4 +1,4 @@
-"""Receipts that gateways push: whose URL is believed, and what they are told."""
+"""Receipts that gateways push: the URL that is verified, and the answers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def gateway() -> Pushing:
 
 @pytest.fixture
 def pushed(gateway: Pushing) -> Iterator[Served]:
-    """A service that is known by another URL from outside."""
+    """Yield a service with another public URL."""
     with serving(
         "memory://", gateway=gateway, receipts_secret=RECEIPTS_SECRET, public_url="https://otp.example.com/in/"
     ) as served:
@@ -111,7 +111,7 @@ def test_a_batch_of_the_size_that_providers_push_is_taken(count: int) -> None:
 def test_a_longer_push_than_the_gateways_own_bound_is_refused(
     gateway: Pushing, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And logged; the bound is the gateway's, and a name that no gateway has is not found before the body is read."""
+    """The limit is the gateway's, and the refusal is logged. An unknown name gets 404 before the body is read."""
     with serving("memory://", gateway=gateway, receipts_secret=RECEIPTS_SECRET) as stage:
         path = f"/receipts/{RECEIPTS_SECRET}/pushing"
         for size, status in ((gateway.max_push, 200), (gateway.max_push + 1, 413), (2_000_000, 413)):
@@ -129,7 +129,10 @@ def test_a_longer_push_than_the_gateways_own_bound_is_refused(
 
 
 def test_receipts_of_twilio_behind_a_proxy_say_what_is_missing(caplog: pytest.LogCaptureFixture) -> None:
-    """Signed for the URL that the proxy serves: refused without `public_url`, and logged once; taken with it."""
+    """The receipt is signed for the proxy's URL.
+
+    Without `public_url` it is refused and logged once; with it, accepted.
+    """
     twilio = Twilio("AC0", "auth-token", voice_sender="+15551234567")
     outside, path = "https://otp.example.com", f"/receipts/{RECEIPTS_SECRET}/twilio?send_id={'A' * 22}"
     params = {"MessageSid": f"SM{'1' * 32}", "MessageStatus": "delivered", "To": "+8613800138000"}

@@ -1,4 +1,4 @@
-"""What `otpkit serve` is told: a file, the environment over it, and everything that is wrong with them at once."""
+"""The settings of `otpkit serve`: a file, overridden by the environment, and one error for all problems."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def written(path: Path, text: str) -> str:
 
 
 def problems(environ: dict[str, str], path: str | None = None) -> list[str]:
-    """Return what is said of settings that are wrong, line by line."""
+    """Return the problems of wrong settings, line by line."""
     with pytest.raises(ConfigurationError) as caught:
         read_settings(environ, path, serves=True)
     text = str(caught.value)
@@ -140,11 +140,11 @@ def test_the_environment_says_the_same_and_wins(tmp_path: Path) -> None:
     assert list(settings.otp["template"]) == ["reset"]
     assert [key.name for key in settings.keys] == ["reset"]
     assert (settings.otp["namespace"], settings.service.forwarded_hops) == ("other", 1)
-    assert (settings.service.host, settings.service.port) == ("::1", 8443)  # Kubernetes' own
+    assert (settings.service.host, settings.service.port) == ("::1", 8443)  # Kubernetes sets these variables itself.
 
 
 def test_a_tables_name_and_its_field_are_the_variable(tmp_path: Path) -> None:
-    """For every variable of every gateway."""
+    """This holds for every variable of every gateway."""
     for setting in known_settings().values():
         if not setting.is_json:
             name = "OTPKIT_" + "_".join(setting.path).upper()

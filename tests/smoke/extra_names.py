@@ -1,4 +1,4 @@
-"""Print the extras that are for users, as pip takes them: all but those for examples, tests and documentation."""
+"""Print the extras for users in pip's format: all except those for examples, tests and documentation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NOT_FOR_USERS = {"dev", "docs", "examples", "test"}
 
 
 def names() -> list[str]:
-    """Return them."""
+    """Return their names."""
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     return sorted(set(tomllib.loads(text)["project"]["optional-dependencies"]) - NOT_FOR_USERS)
 

@@ -1,9 +1,9 @@
-"""Each extra does its main thing once, with the versions that are installed beside this Python.
+"""Each extra works once, with the versions that are installed for this Python.
 
     python tests/smoke/extras.py [NAME …]
 
-A script of the standard library and otpkit alone, for environments without the tests' own libraries: those of the
-lowest versions, and of another Python.
+The script uses only the standard library and otpkit, so that it runs in environments without the tests' libraries:
+those with the lowest versions, and those of another Python.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def verify(otp: OTP, codes: Callable[[], str], phone: str = PHONE) -> None:
 
 
 def embedded() -> None:
-    """Verify on the store in the process, by both shells."""
+    """Verify on the embedded store, with both shells."""
     outbox = Outbox()
     with OTP("memory://", outbox, TEMPLATE, SECRET) as otp:
         verify(otp, lambda: outbox[-1].code)
@@ -66,7 +66,7 @@ def embedded() -> None:
 
 
 def speed() -> None:
-    """Read a server's replies by hiredis; OTPKIT_SMOKE_REDIS is the URL of one, where there is one."""
+    """Read a server's replies with hiredis. OTPKIT_SMOKE_REDIS is the URL of a server, if there is one."""
     import hiredis
     from redis.connection import DefaultParser
 
@@ -138,7 +138,7 @@ def apprise() -> None:
 
 
 def command(*args: str, **env: str) -> str:
-    """Run the command line, and return what it prints."""
+    """Run the command line, and return its output."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("OTPKIT_")}
     done = subprocess.run(
         [sys.executable, "-m", "otpkit", *args],
@@ -153,14 +153,14 @@ def command(*args: str, **env: str) -> str:
 
 
 def cli() -> None:
-    """Print the help, each command's too, and make a key."""
+    """Print the help, that of each command too, and make a key."""
     for name in ("", "issue", "verify", "serve", "doctor", "demo", "sandbox"):
         assert "Usage" in command(*filter(None, (name,)), "--help")
     assert len(command("keygen").strip()) >= 32
 
 
 def settings() -> None:
-    """Read a file, with the environment over it, and name what is wrong with both."""
+    """Read a file, overridden by the environment, and name the problems of both."""
     from otpkit import ConfigurationError
     from otpkit.settings import read_settings
 
@@ -197,12 +197,12 @@ def sandbox() -> None:
 
 
 def demo() -> None:
-    """Tell the whole story, with the local gateway."""
+    """Run the whole demonstration with the local gateway."""
     command("demo", "--check")
 
 
 def json_schemas() -> None:
-    """Read a request by its schema, and refuse another one."""
+    """Validate a request by its schema, and refuse another one."""
     from pydantic import ValidationError
 
     from otpkit.web.schemas import ChallengeRequest
@@ -217,7 +217,7 @@ def json_schemas() -> None:
 
 
 def fastapi() -> None:
-    """Show the page and take a number, by ASGI."""
+    """Show the page and accept a number, by ASGI."""
     from fastapi import FastAPI
     from starlette.middleware.sessions import SessionMiddleware
 
@@ -260,7 +260,7 @@ def fastapi() -> None:
 
 
 def flask() -> None:
-    """Take a number and a code by the pages."""
+    """Accept a number and a code by the pages."""
     from flask import Flask
 
     from otpkit.integrations.flask import PhoneVerification
@@ -276,7 +276,7 @@ def flask() -> None:
 
 
 def django() -> None:
-    """Take a number and a code by the views, and run the system checks."""
+    """Accept a number and a code by the views, and run the system checks."""
     import django as library
     from django.conf import settings
 
@@ -395,7 +395,7 @@ CHECKS: dict[str, Callable[[], None]] = {
 
 
 def main() -> None:
-    """Check the extras that the command line names, or all; the status is 1 where one fails."""
+    """Check the extras of the command line, or all. The status is 1 if one fails."""
     names = sys.argv[1:] or list(CHECKS)
     print(f"Python {sys.version.split()[0]}, otpkit {version('otpkit')}")
     failed = 0

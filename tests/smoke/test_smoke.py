@@ -1,4 +1,4 @@
-"""Every extra has a smoke check, which passes here; CI runs it with the lowest versions and on another Python."""
+"""Every extra has a smoke check, which passes here. CI runs it with the lowest versions and on another Python."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_an_extra_does_its_main_thing(name: str) -> None:
 
 
 def test_every_dependency_has_a_lowest_version() -> None:
-    """CI installs that one: without a bound it would be the first that was ever published."""
+    """CI installs this version. Without a bound it would install the first version ever published."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     asked = project["dependencies"] + [each for name in names() for each in extras[name]]
@@ -37,7 +37,7 @@ def test_every_dependency_has_a_lowest_version() -> None:
 
 
 def test_ci_takes_half_an_hour_at_most() -> None:
-    """Each part has a bound of its own, and all together have one."""
+    """Each part has its own bound, and all together have one."""
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     budgets = [int(each) for each in re.findall(r'^ *part "[^"]+" (\d+) ', script, re.MULTILINE)]
     assert len(budgets) >= 8

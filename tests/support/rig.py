@@ -18,7 +18,7 @@ import fakeredis
 import redis
 import redis.asyncio
 
-from otpkit import OTP, AsyncOTP, Event, OTPError, Template
+from otpkit import OTP, AsyncOTP, Event, OTPError, Policy, Template
 from otpkit.testing import MovableClock, Outbox
 from support.secrets import SECRET
 
@@ -27,6 +27,13 @@ VISITOR = "203.0.113.7"  # RFC 5737: an address for documentation.
 MEMORY = "memory://"
 MINUTE, HOUR, DAY = 60, 3600, 86_400  # seconds
 TEMPLATE = Template("SMS_585014", sign_name="阿里大鱼", params={"code": "{code}", "product": "alidayu"})
+WHOLE: dict[str, Any] = {"device_failures": 0, "device_consecutive": 0, "device_sends": ()}
+"""The fields of a policy that keeps no part for devices: strangers may use the whole of each limit."""
+
+
+def whole(**fields: Any) -> Policy:
+    """Return a policy that keeps no part for devices."""
+    return Policy(**(WHOLE | fields))
 
 
 class Killed(BaseException):
@@ -142,6 +149,7 @@ class Rig:
             "secret": SECRET,
             "namespace": self.namespace,
             "clock": self.clock,
+            "policy": whole(),
         }
         return self.shell(**(usual | arguments))
 

@@ -1,4 +1,4 @@
-"""Code as users write it, which `mypy --strict` checks with the types that otpkit ships. It is not run."""
+"""Code as users write it. `mypy --strict` checks it with otpkit's types. It is not run."""
 
 from __future__ import annotations
 

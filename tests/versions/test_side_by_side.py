@@ -1,4 +1,4 @@
-"""Two versions of otpkit on one Redis, as during a rolling deploy: each reads what the other wrote, mid-challenge."""
+"""Two versions of otpkit on one Redis, as during a rolling deploy: each reads the other's records, in mid-challenge."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WORKER = Path(__file__).with_name("worker.py")
 BEFORE = "41db2903e692301e24eb8c6504217879820d6128"  # A version with all modules in one folder.
-NOW = 1_798_761_600.0  # 2027-01-01, in seconds since 1970
+NOW = 1_798_761_600.0  # 2027-01-01, in seconds since 1970.
 PHONE, MINUTE, DAY = "+8613800138000", 60.0, 86_400.0
 OPEN = {"sends": "32/day", "failures": "64/day"}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call gave in its process."""
+    """The result of a call in its process."""
 
     result: Any
     error: str
@@ -55,7 +55,7 @@ class Version:
         self._write({"name": name, "arguments": arguments, "now": NOW + at, "outcome": outcome})
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line, "the process ended; its error is above"
+        assert line, "the process ended; see its error above"
         answer = json.loads(line)
         return Answer(answer.get("result"), answer.get("error", ""), answer.get("evidence", {}), answer["sent"])
 
@@ -66,7 +66,7 @@ class Version:
         return self("verify", at, **{"phone": PHONE, "code": code, **more})
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the process."""
         self._process.communicate(timeout=20)
         assert self._process.returncode == 0
 
@@ -78,7 +78,7 @@ class Version:
 
 @pytest.fixture(scope="session")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with the version before. The history must be there: clone the repository whole."""
+    """Return a folder with the previous version. This needs a clone with the whole history."""
     archive = subprocess.run(["git", "archive", BEFORE, "otpkit"], cwd=ROOT, capture_output=True, check=False)
     assert archive.returncode == 0, f"commit {BEFORE:.7} is missing; fetch the whole history"
     folder = tmp_path_factory.mktemp("before")
@@ -88,7 +88,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Pair:
-    """Builds a process of each version on one store: the first writes, the second reads."""
+    """Builds a process of each version on one store. The first writes, and the second reads."""
 
     def __init__(self, folders: tuple[Path, Path], redis: str, namespace: str) -> None:
         self._folders = folders
@@ -104,7 +104,7 @@ class Pair:
 
 @pytest.fixture(params=["old first", "new first"])
 def pair(request: pytest.FixtureRequest, before: Path, redis_url: str, namespace: str) -> Iterator[Pair]:
-    """Give a maker of both versions, in both orders."""
+    """Yield a function that builds both versions, in both orders."""
     folders = (before, ROOT) if request.param == "old first" else (ROOT, before)
     made = Pair(folders, redis_url, namespace)
     with made.stack:
@@ -117,7 +117,7 @@ def wrong(code: str) -> str:
 
 
 def test_each_folder_is_the_version_that_it_says(before: Path) -> None:
-    """Or both sides of the other tests would be one."""
+    """Without this, both sides of the other tests could be the same version."""
     script = "import otpkit, sys; print(otpkit.__file__)"
     for folder in (before, ROOT):
         env = {**os.environ, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
@@ -128,7 +128,7 @@ def test_each_folder_is_the_version_that_it_says(before: Path) -> None:
 
 
 def test_code_of_one_is_verified_by_the_other(pair: Pair) -> None:
-    """Its proof is checked and redeemed by either, once."""
+    """Either can check its proof, and one of them can redeem it, once."""
     first, second = pair()
     code = first.issue().code
     proof = second.verify(code).result
@@ -140,7 +140,7 @@ def test_code_of_one_is_verified_by_the_other(pair: Pair) -> None:
 
 
 def test_wrong_codes_count_in_both(pair: Pair) -> None:
-    """The fifth uses the challenge up, whoever counted it."""
+    """The fifth ends the challenge, in whichever version it was counted."""
     first, second = pair()
     code = first.issue().code
     left = [process.verify(wrong(code)).evidence["attempts_left"] for process in (second, first, second, first, second)]
@@ -150,7 +150,7 @@ def test_wrong_codes_count_in_both(pair: Pair) -> None:
 
 
 def test_resend_carries_the_same_code(pair: Pair) -> None:
-    """The challenge keeps its id, and what is left of its attempts."""
+    """The challenge keeps its id and its remaining attempts."""
     first, second = pair()
     sent = first.issue(bind="session")
     second.verify(wrong(sent.code), bind="session")
@@ -163,7 +163,7 @@ def test_resend_carries_the_same_code(pair: Pair) -> None:
 
 
 def test_limit_of_sends_holds_for_both(pair: Pair) -> None:
-    """With the same wait."""
+    """The wait is the same."""
     first, second = pair()
     first.issue()
     refusals = [process.issue(at=10) for process in (first, second)]
@@ -181,7 +181,7 @@ def test_limit_of_sends_holds_for_both(pair: Pair) -> None:
     ],
 )
 def test_wide_limit_holds_for_both(pair: Pair, policy: dict[str, Any], scope: str) -> None:
-    """Each charges the same counter."""
+    """Both charge the same counter."""
     first, second = pair(policy=policy)
     for process, phone in ((first, "+8613800138001"), (second, "+8613800138002")):
         assert process.issue(phone=phone, ip="203.0.113.7").sent
@@ -191,7 +191,7 @@ def test_wide_limit_holds_for_both(pair: Pair, policy: dict[str, Any], scope: st
 
 
 def test_failures_of_an_address_count_in_both(pair: Pair) -> None:
-    """A right code gives its own back."""
+    """A right code is not charged, and the failures before it stay counted."""
     first, second = pair(policy={**OPEN, "ip_failures": "3/hour"})
     code = first.issue().code
     for process in (first, second):
@@ -205,7 +205,7 @@ def test_failures_of_an_address_count_in_both(pair: Pair) -> None:
 
 
 def test_block_is_reached_and_lifted_by_either(pair: Pair) -> None:
-    """Consecutive failures are one count."""
+    """Consecutive failures share one count."""
     first, second = pair(policy={**OPEN, "attempts": 10, "max_consecutive_failures": 6})
     code = first.issue().code
     for number in range(6):
@@ -216,7 +216,7 @@ def test_block_is_reached_and_lifted_by_either(pair: Pair) -> None:
 
 
 def test_idempotency_key_is_known_to_both(pair: Pair) -> None:
-    """One message, one proof, one redemption."""
+    """There is one message, one proof, and one redemption."""
     first, second = pair()
     sent = first.issue(idempotency_key="form 1")
     again = second.issue(idempotency_key="form 1")
@@ -231,7 +231,7 @@ def test_idempotency_key_is_known_to_both(pair: Pair) -> None:
 
 
 def test_rejected_send_is_given_back_for_both(pair: Pair) -> None:
-    """The other may send at once."""
+    """The other version can send at once."""
     first, second = pair(policy={"ip_sends": "1/hour"})
     assert first.issue(outcome="account", ip="203.0.113.7").error == "GatewayRejectedError"
     assert second.issue(ip="203.0.113.7").sent
@@ -246,7 +246,7 @@ def test_uncertain_send_is_counted_for_both(pair: Pair) -> None:
 
 
 def test_open_circuit_is_skipped_by_both(pair: Pair) -> None:
-    """Failures in a row are counted together, and so is the rest."""
+    """Consecutive failures share one count, and the pause of a gateway applies to both."""
     first, second = pair(policy=OPEN, gateways=["one", "two"])
     for number, process in enumerate((first, second, first)):
         process.issue(phone=f"+861380013810{number}", outcome="account")
@@ -255,15 +255,15 @@ def test_open_circuit_is_skipped_by_both(pair: Pair) -> None:
     assert second.issue(phone="+8613800138201", at=DAY).sent[0]["gateway"] == "one"
 
 
-def test_who_served_is_known_to_both(pair: Pair) -> None:
-    """Where there are several gateways, the send says which."""
+def test_gateway_of_a_send_is_known_to_both(pair: Pair) -> None:
+    """With several gateways, the send names the gateway."""
     first, second = pair(gateways=["one", "two"])
     first.issue()
     assert second("delivery", phone=PHONE).result == {"state": "unknown", "gateway": "one"}
 
 
 def test_revoked_and_erased_for_both(pair: Pair) -> None:
-    """Nothing is left to verify."""
+    """Afterwards no code verifies."""
     first, second = pair(policy=OPEN)
     code = first.issue().code
     second("revoke", phone=PHONE)
@@ -275,7 +275,7 @@ def test_revoked_and_erased_for_both(pair: Pair) -> None:
 
 
 def test_fixed_code_of_one_is_verified_by_the_other(pair: Pair) -> None:
-    """While both have it."""
+    """Both versions must have it in their settings."""
     first, second = pair(fixed_codes={PHONE: "000000"})
     assert first.issue().sent == []
     assert second.verify("111111").error == "WrongCodeError"
@@ -283,7 +283,7 @@ def test_fixed_code_of_one_is_verified_by_the_other(pair: Pair) -> None:
 
 
 def test_two_live_challenges_stay_apart(pair: Pair) -> None:
-    """Each purpose has its own."""
+    """Each purpose has its own challenge."""
     first, second = pair(policy=OPEN)
     signup, login = first.issue().code, second.issue(purpose="login", at=1).code
     assert second.verify(signup, at=2).result

@@ -1,6 +1,7 @@
-"""Runs the calls of one version of otpkit: a JSON object a line in, one a line out.
+"""Run the calls of one version of otpkit: read a JSON object from each line, and print one.
 
-A process of its own, so that two versions can share one Redis. It uses public names alone, for any version must run it.
+This is a process of its own, so that two versions can share one Redis. It uses only public names, because any version
+must run it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from otpkit.gateways import Delivery, Failover, Message, Route
 
 
 class Process:
-    """One OTP of this version, with a clock and gateways that the test rules."""
+    """One OTP of this version, with a clock and gateways that the test controls."""
 
     def __init__(self, redis: str, namespace: str, secret: str, now: float, options: dict[str, Any]) -> None:
         self.now = now
         self.sent: list[dict[str, str]] = []
         self.outcome = "accepted"
-        policy = Policy(**options.pop("policy", {}))
+        fields = options.pop("policy", {})
+        if not options.pop("parts", False) and "device_sends" in Policy.__dataclass_fields__:
+            fields = {"device_failures": 0, "device_consecutive": 0, "device_sends": []} | fields
+        policy = Policy(**fields)
         gateways = [Route(self._carrier(name), name=name) for name in options.pop("gateways", ["one"])]
         until = datetime(2027, 1, 31, tzinfo=UTC)
         fixed = [FixedCode(phone, code, until, ["signup"]) for phone, code in options.pop("fixed_codes", {}).items()]
@@ -49,7 +53,7 @@ class Process:
         return carry
 
     def call(self, name: str, arguments: dict[str, Any], now: float, outcome: str) -> dict[str, Any]:
-        """Make a call at `now`, where gateways answer by `outcome`; return what it gave, and what was sent."""
+        """Make a call at `now`, with `outcome` for the gateways. Return its result and the sent messages."""
         self.now, self.outcome, self.sent = now, outcome, []
         try:
             answer = {"result": describe(getattr(self.otp, name)(**arguments))}
@@ -59,28 +63,30 @@ class Process:
 
 
 def describe(value: object) -> Any:
-    """Return a result as JSON can hold it."""
+    """Return a result in a form that JSON can represent."""
     if isinstance(value, Challenge):
         return {name: getattr(value, name) for name in ("id", "phone", "delivery", "expires_in", "attempts_left")}
     if isinstance(value, Proof):
-        return {"id": value.id, "phone": value.phone, "token": value.token, "replayed": value.replayed}
+        device = getattr(value, "device", None)
+        shown = {"id": value.id, "phone": value.phone, "token": value.token, "replayed": value.replayed}
+        return shown if device is None else shown | {"device": device}
     if isinstance(value, Standing):
         return {
             name: getattr(value, name) for name in ("blocked", "consecutive_failures", "sends_left", "failures_left")
         }
     if isinstance(value, Delivery):
         return {"state": value.state, "gateway": value.gateway}
-    return None
+    return value.isoformat() if isinstance(value, datetime) else None
 
 
 def evidence(error: OTPError) -> dict[str, Any]:
-    """Return what an error carries beside its text."""
+    """Return an error's attributes besides its text."""
     found = {name: getattr(error, name, None) for name in ("retry_after", "attempts_left", "scope", "category")}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def main() -> None:
-    """Build the OTP by the first line, and make a call for each other one."""
+    """Build the OTP from the first line, and make a call for each later line."""
     process = Process(**json.loads(sys.stdin.readline()))
     for line in sys.stdin:
         print(json.dumps(process.call(**json.loads(line))), flush=True)

@@ -1,4 +1,4 @@
-"""A body is read within a bound, whatever its client sends."""
+"""A body is read up to a limit, for any data from the client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from otpkit.web.bodies import read_bounded
 
 
 class Sender:
-    """A client that sends chunks of one size, and how many it got rid of."""
+    """A client that sends chunks of one size, and counts the chunks that were read."""
 
     def __init__(self, chunks: int, size: int = 10) -> None:
         self.chunks, self.size, self.taken = chunks, size, 0

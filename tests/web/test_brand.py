@@ -1,4 +1,4 @@
-"""The look of a site on the pages: what a `Brand` takes, which colours follow, and what the HTML then holds."""
+"""The look of a site on the pages: valid values of a `Brand`, the derived colours, and the HTML."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_logo_needs_a_name() -> None:
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast ratio, by the formula of WCAG 2.2."""
+    """Return the contrast ratio by the formula of WCAG 2.2."""
 
     def luminance(colour: str) -> float:
         parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]

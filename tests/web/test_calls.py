@@ -1,4 +1,4 @@
-"""The page's form that asks for a call with the same code, where a gateway can call."""
+"""The form that requests a call with the same code, on pages of a site whose gateway can call."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from otpkit.web.forms import Asked
 
 
 class Calls(Outbox):
-    """A gateway that can only call."""
+    """A gateway that only makes calls."""
 
     name = "calls"
     channels = frozenset({"voice"})
 
 
 class Both(Outbox):
-    """A gateway that sends messages and calls."""
+    """A gateway that sends messages and makes calls."""
 
     name = "both"
     channels = frozenset({"sms", "voice"})
@@ -36,7 +36,7 @@ def calls() -> Calls:
 
 @pytest.fixture
 def page(calls: Calls) -> Iterator[Page]:
-    """Give a page at the form for the code, of a site with a gateway for messages and one for calls."""
+    """Yield a page at the form for the code, of a site with a gateway for messages and one for calls."""
     yield from page_of(Failover([outbox := Outbox(), calls]), outbox)
 
 
@@ -71,7 +71,7 @@ def test_uncertain_call_says_so(page: Page, calls: Calls) -> None:
 
 def test_call_keeps_the_limits_of_a_resend(page: Page, calls: Calls) -> None:
     page.post("send", phone=PHONE)
-    page.post("call")  # too soon
+    page.post("call")  # This is too soon.
     assert (page.view.error, page.view.notice, len(calls)) == ("rate_limit", "", 0)
     assert page.view.retry_in > 0
 
@@ -96,7 +96,7 @@ def test_call_form_sent_twice_calls_once(page: Page, calls: Calls) -> None:
 
 
 def test_call_after_a_resend_of_the_same_page(page: Page, calls: Calls) -> None:
-    """Both forms have one key. Going back and asking for a call still calls."""
+    """Both forms have one key. A visitor who goes back and requests a call gets one."""
     page.post("send", phone=PHONE)
     page.clock.advance(60)
     page.show()
@@ -109,7 +109,7 @@ def test_call_after_a_resend_of_the_same_page(page: Page, calls: Calls) -> None:
 
 @pytest.mark.parametrize("gateway", [Outbox, Calls])
 def test_no_call_is_offered_without_a_second_way(gateway: type[Outbox]) -> None:
-    """A forged form gets the one way that there is, and no error of configuration."""
+    """A forged form uses the only channel, and causes no configuration error."""
     outbox = gateway()
     for page in page_of(outbox, outbox):
         page.post("send", phone=PHONE)

@@ -1,4 +1,4 @@
-"""A request's fingerprint: the same for the same request, another for any other."""
+"""A request's fingerprint is the same for the same request, and differs for any other."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SAME = fingerprint("POST", "/account?a=1", FORM)
         (pair for pair in FORM),
     ],
 )
-def test_the_same_form_has_the_same(fields: list[tuple[str, str]]) -> None:
-    """Whatever the order and the token against forgery."""
+def test_the_same_form_has_the_same_fingerprint(fields: list[tuple[str, str]]) -> None:
+    """The order of the fields and the CSRF token do not matter."""
     assert fingerprint("POST", "/account?a=1", fields) == SAME
 
 
@@ -43,13 +43,13 @@ def test_the_same_form_has_the_same(fields: list[tuple[str, str]]) -> None:
         ("POST", "/account?a=1", b"name=Ada&name=Grace&key=k&csrf=t"),
     ],
 )
-def test_another_request_has_another(method: str, url: str, fields: list[tuple[str, str]] | bytes) -> None:
-    """In its method, its URL, one field, or how its characters are divided."""
+def test_another_request_has_another_fingerprint(method: str, url: str, fields: list[tuple[str, str]] | bytes) -> None:
+    """The method, the URL, one field, or the division of characters differs."""
     assert fingerprint(method, url, fields) != SAME
 
 
 def test_a_file_counts_with_its_content_and_can_be_read_again() -> None:
-    """Wherever it stood before."""
+    """Its read position before does not matter."""
     files = [BytesIO(b"picture"), BytesIO(b"picture"), BytesIO(b"another")]
     files[1].seek(4)
     one, same, other = (fingerprint("POST", "/", [("file", file)]) for file in files)
@@ -59,15 +59,15 @@ def test_a_file_counts_with_its_content_and_can_be_read_again() -> None:
 
 
 def test_a_token_of_another_name_is_left_out_if_it_is_named() -> None:
-    """Such as Flask-WTF's, which can be renamed."""
+    """Flask-WTF's token can be renamed, for example."""
     with_it = [*FORM, ("my_token", "x")]
     assert fingerprint("POST", "/account?a=1", with_it) != SAME
     assert fingerprint("POST", "/account?a=1", with_it, csrf_field="my_token") == SAME
 
 
 @pytest.mark.parametrize("text", ["\ud800", "\x00", "é" * 1000, "'\"\\"])
-def test_any_text_has_one(text: str) -> None:
-    """Half a character, which JSON or a form may hold, included."""
+def test_any_text_has_a_fingerprint(text: str) -> None:
+    """This includes lone surrogates, which JSON or a form may contain."""
     found = {fingerprint("POST", f"/{text}", [(text, text)]), fingerprint("POST", f"/{text}", [(text, text + "x")])}
     assert len(found) == 2
     assert all(len(each) == 64 for each in found)

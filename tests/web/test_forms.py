@@ -1,4 +1,4 @@
-"""The two forms without a web framework: what a page shows, and what a form does."""
+"""The two forms without a web framework: the contents of a page, and the effects of a form."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ASKED = Asked(url="/signup", ip="203.0.113.7")
 
 @dataclass
 class Page:
-    """A page with a visitor: his session, and what he was shown."""
+    """A page and its visitor: their session, and the views that they saw."""
 
     otp: OTP
     outbox: Outbox
@@ -61,14 +61,14 @@ class Page:
         return drive(self.forms.submit(self.state, form, asked), self.otp)
 
     def post(self, action: str, **typed: str) -> Answer:
-        """Fill in the form that is shown, send it, and look where it leads."""
+        """Fill in the current form, send it, and follow the redirect."""
         answer = self.send(self.fill(action, **typed))
         if answer.headers.get("Location"):
             self.show()
         return answer
 
     def redeem(self, state: dict[str, str], key: str | None = None) -> Proof:
-        """Do what an application's next form does."""
+        """Redeem as the next form of an application does."""
         return self.otp.redeem(take_proof(state), bind=bind_of(state), idempotency_key=key)
 
     def verify(self) -> Answer:
@@ -92,7 +92,7 @@ def page() -> Iterator[Page]:
     page.otp.close()
 
 
-def test_a_visitor_is_first_asked_for_his_number(page: Page) -> None:
+def test_a_visitor_is_first_asked_for_a_number(page: Page) -> None:
     answer = page.show()
     assert (answer.status, answer.body, answer.proof) == (200, "page 2", None)
     assert (page.view.step, page.view.problem, page.view.challenge) == ("phone", "", None)
@@ -176,7 +176,7 @@ def test_a_right_code_keeps_the_proof_for_the_next_form(page: Page) -> None:
     answer = page.verify()
     assert answer.proof is not None
     assert answer.status == 303
-    assert "Location" not in answer.headers  # where to is the application's
+    assert "Location" not in answer.headers  # The application decides the target.
     assert page.state["token"] == answer.proof.token
     again = page.show()
     assert again.proof == answer.proof
@@ -195,7 +195,7 @@ def test_where_the_application_takes_the_proof_at_once_none_is_kept() -> None:
 
 
 def test_a_kept_proof_is_found_by_the_browser_that_has_its_cookie(page: Page) -> None:
-    """Where the framework gives the cookie; without it, as with sessions that are signed cookies, all is as before."""
+    """The framework passes the cookie. Without one, as with sessions in signed cookies, the session is enough."""
     cookie = page.verify().cookie
     assert cookie is not None
     assert (cookie.name, cookie.max_age) == (cookie_name("signup"), 300)
@@ -211,7 +211,7 @@ def test_a_kept_proof_is_found_by_the_browser_that_has_its_cookie(page: Page) ->
 
 
 def test_a_token_that_was_taken_is_found_beside_a_newer_one(page: Page) -> None:
-    """Two browsers share the session: each goes on with the proof of its own."""
+    """Two browsers share the session, and each continues with its own proof."""
     first = page.verify().cookie
     taken = take_proof(page.state)
     page.post("restart")
@@ -245,7 +245,7 @@ def test_a_form_that_comes_twice_is_answered_twice_alike(page: Page) -> None:
         page.redeem(page.state, "other")
 
 
-def test_a_proof_whose_life_is_over_begins_anew(page: Page) -> None:
+def test_an_expired_proof_leads_to_a_new_start(page: Page) -> None:
     page.verify()
     kept = dict(page.state)
     page.clock.advance(301)

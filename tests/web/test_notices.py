@@ -1,4 +1,4 @@
-"""What a page says once of what was done: a code sent again, a form of a number that another tab left."""
+"""Notices that a page shows once: a code was sent again, or the form belongs to another tab's number."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_a_code_that_is_sent_again_is_said_to_be_the_same_once(page: Page) -> No
 
 def test_a_form_that_comes_twice_is_no_resend(page: Page) -> None:
     form = page.fill("send", phone=PHONE)
-    for _ in range(2):  # the session is kept on the server, and knows of the first
+    for _ in range(2):  # The session is on the server, so the second form meets the state after the first.
         page.send(form)
         page.show()
         assert page.view.notice == ""
     page.clock.advance(60)
     form = page.fill("send")
     before = dict(page.state)
-    for _ in range(2):  # or it is a cookie, and the second has the one before
+    for _ in range(2):  # Or the session is a cookie, so the second form comes with the state before the first.
         page.state = dict(before)
         page.send(form)
         page.show()
@@ -61,7 +61,7 @@ def test_another_number_gets_another_code(page: Page) -> None:
     assert page.view.notice == ""
 
 
-def test_where_nobody_knows_whether_it_was_sent_the_page_says_no_more(page: Page) -> None:
+def test_an_uncertain_resend_has_a_notice_of_its_own(page: Page) -> None:
     page.post("send", phone=PHONE)
     page.clock.advance(60)
     page.show()
@@ -72,7 +72,7 @@ def test_where_nobody_knows_whether_it_was_sent_the_page_says_no_more(page: Page
 
 def test_what_was_refused_was_not_sent_again(page: Page) -> None:
     page.post("send", phone=PHONE)
-    page.post("send")  # too soon
+    page.post("send")  # This is too soon.
     assert (page.view.notice, page.view.error) == ("", "rate_limit")
     page.clock.advance(60)
     page.show()

@@ -1,4 +1,4 @@
-"""A page flow makes the same calls with both OTPs, and gets their errors where it called."""
+"""A page flow makes the same calls with both OTPs, and their errors are raised inside the flow."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def async_otp(outbox: Outbox) -> AsyncIterator[AsyncOTP]:
 
 
 def sign_up(outbox: Outbox) -> PageFlow[Proof]:
-    """Go astray twice, and arrive."""
+    """Make two mistakes, and finish."""
     for astray in (lambda otp: otp.issue("12"), lambda otp: otp.verify(PHONE, "123456")):
         try:
             yield astray

@@ -1,4 +1,4 @@
-"""The HTML of the forms, without a browser: what each state says, in both languages."""
+"""The HTML of the forms, without a browser: the text of each state, in both languages."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ VIEW = View(
 
 
 def text_of(**changes: Any) -> str:
-    """Return what a page shows, without its markup."""
+    """Return the text of a page, without its markup."""
     body = render(dataclasses.replace(VIEW, **changes)).partition("<body>")[2].partition("<script")[0]
     return " ".join(re.sub(r"<[^>]*>", "", body).split())
 
@@ -77,7 +77,7 @@ def test_what_became_of_the_message_is_told_honestly(delivery: DeliveryState, en
     [("wrong_code", "was entered wrongly too many times"), ("", "has expired, was already used, or was")],
 )
 def test_code_that_is_gone_is_told_why_where_that_is_known(error: str, said: str) -> None:
-    """And when there can be a new one, without a script too."""
+    """The page also states when a new code is possible, even without a script."""
     shown = text_of(challenge=None, error=error)
     assert f"The code for +86 138 0013 8000 {said}" in shown
     assert "Send a new code You can get a new code in 60 s." in shown
@@ -127,7 +127,7 @@ def test_nothing_is_styled_or_scripted_where_the_policy_forbids_it() -> None:
         page = render(dataclasses.replace(VIEW, step=step))  # type: ignore[arg-type]
         assert not re.search(r"<[^>]* (style|on[a-z]+)=", page)
         assert re.findall(r"<(?:style|script)[^>]*>", page) == ['<style nonce="n">', '<script nonce="n">']
-        assert "http" not in page  # no third party
+        assert "http" not in page  # There is no third party.
 
 
 @pytest.mark.parametrize(

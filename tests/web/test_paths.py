@@ -1,4 +1,4 @@
-"""Where a visitor may be sent back to: a path of this site, whatever a stranger wrote into a link."""
+"""The redirect target of a visitor is always a path of this site, for any link that a stranger wrote."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_a_path_of_this_site_is_kept(text: str) -> None:
     assert urlsplit(urljoin("https://shop.example/signup", text)).netloc == "shop.example"
 
 
-def test_a_sign_up_hands_on_what_was_wanted() -> None:
-    """Any other purpose goes there."""
+def test_a_sign_up_passes_the_wanted_page_on() -> None:
+    """Other purposes redirect there directly."""
     assert onward("signup", "/account", "/cart?a=1") == "/account?next=%2Fcart%3Fa%3D1"
     assert onward("signup", "/account?b=2", "/cart") == "/account?b=2&next=%2Fcart"
     assert onward("payment", "/paid", "/cart") == "/cart"

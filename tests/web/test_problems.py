@@ -1,4 +1,4 @@
-"""What a web client is told of every error: a problem document (RFC 9457), its headers, and nothing that is secret."""
+"""Every error as a problem document for web clients (RFC 9457), with its headers and without secrets."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from otpkit.web import MEDIA_TYPE, Problem, plain_problem, problem
 PHONE, VISITOR = "+8613800138000", "203.0.113.7"
 SECRET = "a secret of these tests, longer than 32 bytes"
 TEMPLATE = Template("SMS_1", "otpkit")
-DEPLOYED: dict[str, dict[str, Any]] = {  # where it takes another deployment than the usual one
+DEPLOYED: dict[str, dict[str, Any]] = {  # Options for errors that need other settings than the usual ones.
     "configuration": {"template": {"login": TEMPLATE}},
     "store_unavailable": {"redis": "redis://127.0.0.1:1/0"},
     "blocked": {"policy": Policy(max_consecutive_failures=1)},
 }
 LANGUAGES = {"en": "en", "zh": "zh-CN"}
-# The numbers of a parameter are integers of RFC 9651, the name is one of its strings.
+# The numeric parameters are integers of RFC 9651, and the name is one of its strings.
 POLICY_FIELD = re.compile(r'"([a-z]+)";q=(\d{1,15});w=(\d{1,15})')
 LIMIT_FIELD = re.compile(r'"([a-z]+)";r=0;t=(\d{1,15})')
 
@@ -35,14 +35,14 @@ Provoked = tuple[OTPError, list[str]]
 
 
 class Site:
-    """An OTP of the library's own, and what must never be told of what it did."""
+    """An OTP of the library, and the values that no document may contain."""
 
     def __init__(self) -> None:
         self.outbox, self.clock = Outbox(), MovableClock()
         self.tokens: list[str] = []
 
     def refusal(self, code: str) -> OTPError:
-        """Return the error of a code, provoked as it happens to people."""
+        """Return the error with a code, provoked in a realistic way."""
         arguments = {"redis": "memory://", "gateway": self.outbox, "template": TEMPLATE, "clock": self.clock}
         with OTP(**arguments | {"secret": SECRET} | DEPLOYED.get(code, {})) as otp:
             with pytest.raises(OTPError) as raised:
@@ -51,7 +51,7 @@ class Site:
             return raised.value
 
     def secrets(self) -> list[str]:
-        """Return what no document may hold."""
+        """Return the values that no document may contain."""
         return [SECRET, PHONE[3:], *(message.code for message in self.outbox), *self.tokens]
 
     def phone(self, otp: OTP) -> None:
@@ -116,19 +116,19 @@ def wrong(code: str) -> str:
 
 
 KINDS = {kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, OTPError)}
-RAISED = sorted(KINDS.keys() - {"error", "code", "token"})  # these are families of errors
+RAISED = sorted(KINDS.keys() - {"error", "code", "token"})  # These are families of errors.
 
 
 @pytest.fixture(scope="module", params=RAISED)
 def provoked(request: pytest.FixtureRequest) -> Provoked:
-    """Give each error that the library raises, and what may not be told of it."""
+    """Return each error that the library raises, and the values that its document may not contain."""
     site = Site()
     return site.refusal(request.param), site.secrets()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_error_is_a_problem_document_in_both_languages(provoked: Provoked, language: Any) -> None:
-    """Its members are those of RFC 9457, and the words are for the person at the form."""
+    """Its members are those of RFC 9457, and its text is for the visitor."""
     error, _ = provoked
     told = problem(error, language)
     document = json.loads(told.json())
@@ -142,7 +142,7 @@ def test_an_error_is_a_problem_document_in_both_languages(provoked: Provoked, la
 
 
 def test_no_document_may_be_cached_and_no_header_is_more_than_a_line(provoked: Provoked) -> None:
-    """And a client that is to wait is told how long in both places alike (RFC 9110 §10.2.3)."""
+    """The wait is the same in both places (RFC 9110 §10.2.3)."""
     error, _ = provoked
     told = problem(error)
     assert told.headers["Cache-Control"] == "no-store"
@@ -154,7 +154,7 @@ def test_no_document_may_be_cached_and_no_header_is_more_than_a_line(provoked: P
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_document_holds_a_phone_a_code_or_a_secret(provoked: Provoked, language: Any) -> None:
-    """Nor what a gateway said: that is for the log."""
+    """The gateway's text is not in it either: it belongs in the log."""
     error, secrets = provoked
     told = problem(error, language)
     text = told.json().decode() + str(dict(told.headers))
@@ -163,7 +163,7 @@ def test_no_document_holds_a_phone_a_code_or_a_secret(provoked: Provoked, langua
 
 
 def test_an_errors_evidence_is_in_its_document() -> None:
-    """What a client may do next: type again, or ask for another code."""
+    """A client can decide from it: another attempt, or another code."""
     assert problem(Site().refusal("wrong_code")).body["attempts_left"] == 4
     used_up = problem(WrongCodeError(attempts_left=0)).body
     assert (used_up["attempts_left"], used_up["code"]) == (0, "wrong_code")
@@ -174,8 +174,8 @@ def test_an_errors_evidence_is_in_its_document() -> None:
     assert (limited["violated-policies"], limited["scope"], limited["code_is_live"]) == (["phone"], "phone", True)
 
 
-def test_types_are_each_an_errors_own() -> None:
-    """And so are their titles."""
+def test_every_error_has_a_type_of_its_own() -> None:
+    """Their titles differ too."""
     told = [problem(KINDS[code]()).body for code in RAISED]
     assert len({document["type"] for document in told}) == len({document["title"] for document in told}) == len(RAISED)
 
@@ -191,7 +191,7 @@ LIMITED = {
 
 @pytest.mark.parametrize("limit", LIMITED)
 def test_a_limit_is_told_by_the_rate_that_is_used_up(limit: str) -> None:
-    """As the RateLimit fields of HTTP have it (draft-ietf-httpapi-ratelimit-headers §3, §4)."""
+    """The format is that of the RateLimit header fields (draft-ietf-httpapi-ratelimit-headers §3, §4)."""
     policy, scope, quota, window_s = LIMITED[limit]
     outbox = Outbox()
     with OTP("memory://", outbox, TEMPLATE, SECRET, policy=policy, clock=MovableClock()) as otp:
@@ -215,7 +215,7 @@ def test_a_limit_is_told_by_the_rate_that_is_used_up(limit: str) -> None:
 
 
 def test_a_gateways_limit_has_no_policy_to_tell() -> None:
-    """It says for how long, and that is all that is known."""
+    """Only the wait is known."""
     site = Site()
     site.outbox.reject_next(GatewayRejectedError("no", gateway="g", category="rate_limit", retry_after=90))
     with OTP("memory://", site.outbox, TEMPLATE, SECRET) as otp, pytest.raises(RateLimitError) as it:
@@ -226,22 +226,22 @@ def test_a_gateways_limit_has_no_policy_to_tell() -> None:
 
 
 def test_a_limit_of_unknown_length_is_told_by_its_policy_alone() -> None:
-    """There is no wait to tell."""
+    """The wait is unknown."""
     headers = problem(RateLimitError("x", scope="ip", rate=Rate(100, 3600))).headers
     assert headers["RateLimit-Policy"] == '"ip";q=100;w=3600'
     assert not {"RateLimit", "Retry-After"} & set(headers)
 
 
 @pytest.mark.parametrize("text", ["\ud800", "\x00\r\nSet-Cookie: a=b", "1" * 2**20, '"}{', "验证码"])
-def test_a_document_is_json_whatever_it_says(text: str) -> None:
-    """What a client sent may be in it, half a character too."""
+def test_a_document_is_json_for_any_text(text: str) -> None:
+    """The document may contain a client's text, including lone surrogates."""
     told = plain_problem(400, "odd", "Odd", text, evidence={"given": text})
     assert json.loads(told.json()) == told.body
 
 
 @contextmanager
 def served(otp: OTP) -> Iterator[str]:
-    """Serve one endpoint, the way a framework of the reader's own might, and give its URL."""
+    """Serve one endpoint as in a user's own framework, and yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -259,7 +259,7 @@ def served(otp: OTP) -> Iterator[str]:
             self.wfile.write(told.json())
 
         def log_message(self, *_: Any) -> None:
-            """Be silent."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -272,7 +272,7 @@ def served(otp: OTP) -> Iterator[str]:
 
 
 def test_a_client_reads_the_limit_over_http() -> None:
-    """The second of two requests is told what it ran into, how long to wait, and in which language."""
+    """The second of two requests gets the limit, the wait, and the language."""
     with (
         OTP("memory://", Outbox(), TEMPLATE, SECRET, clock=MovableClock()) as otp,
         served(otp) as url,

@@ -1,4 +1,4 @@
-"""Who asks: the address that can be believed, whatever a visitor writes, and the language."""
+"""The visitor's address, which a visitor can't forge, and the visitor's language."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PROXY, VISITOR, LIE = "10.0.0.1", "203.0.113.7", "198.51.100.9"
 
 @pytest.mark.parametrize("forwarded_for", ["", VISITOR, f"{LIE}, {VISITOR}", "unknown", ",", "\r\n"])
 def test_without_proxies_the_header_is_not_looked_at(forwarded_for: str) -> None:
-    """Anybody can write it."""
+    """Any client can write the header."""
     assert client_ip(LIE, forwarded_for) == LIE
     assert client_ip(LIE, forwarded_for, hops=0) == LIE
     assert client_ip(LIE, forwarded_for, hops=-1) == LIE
 
 
 def test_of_the_header_the_entries_of_ones_own_proxies_are_believed() -> None:
-    """Each adds who asked it on the right; what stands left of them is the visitor's own writing."""
+    """Each proxy appends its client on the right. The entries left of them are written by the visitor."""
     written = f"{LIE}, 127.0.0.1"
     assert client_ip(PROXY, VISITOR, 1) == VISITOR
     assert client_ip(PROXY, f"{written}, {VISITOR}", 1) == VISITOR
@@ -35,15 +35,15 @@ def test_of_the_header_the_entries_of_ones_own_proxies_are_believed() -> None:
 
 
 @pytest.mark.parametrize("forwarded_for", ["", VISITOR, "unknown, x", f"_hidden, {VISITOR}", f", {VISITOR}"])
-def test_who_came_past_a_proxy_is_taken_by_the_connection(forwarded_for: str) -> None:
-    """Fewer entries than proxies, or no address where the outermost one's entry should be."""
+def test_a_visitor_who_bypasses_the_proxy_counts_by_connection(forwarded_for: str) -> None:
+    """There are fewer entries than proxies, or the entry of the outermost proxy is not an address."""
     assert client_ip(LIE, forwarded_for, 2) == LIE
 
 
 SPELLINGS = {
     VISITOR: VISITOR,
     f" \t{VISITOR} ": VISITOR,
-    f"{VISITOR}:49152": VISITOR,  # Azure's gateways write a port
+    f"{VISITOR}:49152": VISITOR,  # Azure's gateways append a port.
     "2001:db8::1": "2001:db8::1",
     "2001:DB8:0:0::1": "2001:db8::1",
     "[2001:db8::1]": "2001:db8::1",
@@ -57,7 +57,7 @@ SPELLINGS = {
 
 @pytest.mark.parametrize("spelling", SPELLINGS, ids=lambda text: ascii(text[:24]))
 def test_an_address_is_read_in_every_spelling_of_a_proxys(spelling: str) -> None:
-    """Without its port, and without the zone of a link, which is any text."""
+    """The port is removed, and so is the zone of a link, which can be any text."""
     assert client_ip(PROXY, spelling, 1) == SPELLINGS[spelling]
     assert client_ip(spelling.strip()) == SPELLINGS[spelling]
 
@@ -70,21 +70,21 @@ NO_ADDRESSES += [f"[{'1' * 2**20}]:1", f"{VISITOR}%eth0", "2001:db8::1::2", "\ud
 
 @pytest.mark.parametrize("text", NO_ADDRESSES, ids=lambda text: ascii(text[:24]))
 def test_what_is_no_address_is_the_peers(text: str) -> None:
-    """And None where the peer has none either, as behind a unix socket: then nothing is counted."""
+    """It is None if the peer has no address either, as with a unix socket. Then nothing is counted."""
     assert client_ip(PROXY, text, 1) == PROXY
     assert client_ip(text, text, 1) is None
     assert client_ip(None, text, 1) is None
 
 
-def test_nobody_can_tell_without_a_peer() -> None:
-    """A test client has none."""
+def test_without_a_peer_the_address_is_unknown() -> None:
+    """A test client has no peer."""
     assert client_ip(None) is None
     assert client_ip("") is None
     assert client_ip(None, VISITOR, 1) == VISITOR
 
 
 def test_whatever_is_written_the_answer_is_an_address_that_otpkit_takes() -> None:
-    """Or None. Ten thousand headers of nonsense."""
+    """The result may also be None. The test sends ten thousand headers of nonsense."""
     nonsense = random.Random(20261124)
     letters = [*"0123456789abcdef:.,[]% \t\r\n", "１", "::ffff:", "127.0.0.1", "fe80::", string.punctuation]
     for _ in range(10_000):
@@ -94,8 +94,8 @@ def test_whatever_is_written_the_answer_is_an_address_that_otpkit_takes() -> Non
         assert found is None or "%" not in found
 
 
-def test_a_visitor_who_writes_the_header_himself_stays_one_visitor() -> None:
-    """However he changes it: his sends are counted under the address that the proxy saw."""
+def test_a_visitor_who_forges_the_header_stays_one_visitor() -> None:
+    """The sends are counted under the address that the proxy saw, for any header of the visitor."""
     policy = Policy(ip_sends="3/hour")
     with OTP("memory://", Outbox(), Template("SMS_1", "otpkit"), SECRET, policy=policy) as otp:
         for number in range(3):
@@ -135,20 +135,20 @@ PREFERENCES = {
 
 @pytest.mark.parametrize("header", PREFERENCES, ids=ascii)
 def test_the_language_is_the_one_that_weighs_most(header: str) -> None:
-    """Of the two that are spoken; English where neither is asked for, or what is asked can't be read."""
+    """The choice is between two languages. It is English if the header names neither or is malformed."""
     assert preferred_language(header) == PREFERENCES[header]
 
 
 @pytest.mark.parametrize("part", ["zh", "zh;", ",", "zh;q=0.5,", "zh;q=", " ", "zh "])
 def test_a_huge_header_is_read_in_linear_time(part: str) -> None:
-    """A server lets some 64 kB through."""
+    """Servers accept about 64 kB."""
     assert preferred_language(part * (2**18 // len(part))) in {"en", "zh"}
     assert client_ip(PROXY, f"{LIE}," * 2**17 + VISITOR, 1) == VISITOR
 
 
 @pytest.mark.parametrize("part", ["en,", "en;q=0.1,", ",", " ", "zh ", "en;", "x" * 100 + ",", "\t\t,"])
 def test_a_long_header_costs_no_time(part: str) -> None:
-    """64 KB of it are what servers let through."""
+    """Servers accept 64 KB of it."""
     header = part * (65_536 // len(part))
     start = time.perf_counter()
     for _ in range(10):
@@ -167,7 +167,7 @@ def test_a_long_header_costs_no_time(part: str) -> None:
         "application/json;q=0.8, text/html;q=0.8",
     ],
 )
-def test_who_names_html_gets_pages(accept: str) -> None:
+def test_a_client_that_accepts_html_gets_pages(accept: str) -> None:
     assert prefers_html(accept)
 
 

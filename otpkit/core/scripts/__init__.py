@@ -14,12 +14,12 @@ from typing import get_type_hints
 from otpkit.core.scripts.circuit import CircuitState, RecordFailure
 from otpkit.core.scripts.guard import Look, Note, Notes, Override, Remember
 from otpkit.core.scripts.limits import Consume, Refund
-from otpkit.core.scripts.phone import Erase, Revoke, StandingOf, Status, Unblock
+from otpkit.core.scripts.phone import CheckDevice, Erase, ForgetDevices, Revoke, StandingOf, Status, Unblock
 from otpkit.core.scripts.redemption import Redeem, Unredeem
 from otpkit.core.scripts.sends import Receive, Reserve, Settle, Undo
 from otpkit.core.scripts.verification import Unverify, Verify
 from otpkit.guard.rule import Rule, numbers_of
-from otpkit.policy import Policy, Rate, rates_of
+from otpkit.policy import Policy, Rate, rates_of, stranger_consecutive, stranger_failures, stranger_sends
 
 _INCLUDE = re.compile(r"^ *--# (include|guard) (.+)\n", re.MULTILINE)
 
@@ -40,6 +40,8 @@ class Scripts:
     revoke: Revoke
     unblock: Unblock
     erase: Erase
+    check_device: CheckDevice
+    forget_devices: ForgetDevices
     consume: Consume
     refund: Refund
     receive: Receive
@@ -89,11 +91,15 @@ def _numbers(policy: Policy) -> dict[str, str]:
         "TTL": str(policy.ttl * 1000),
         "MAX_AGE": str(policy.max_age * 1000),
         "PROOF_TTL": str(policy.proof_ttl * 1000),
+        "DEVICE_TTL": str(policy.device_ttl * 1000),
         "ATTEMPTS": str(policy.attempts),
         "MAX_CONSECUTIVE_FAILURES": str(policy.max_consecutive_failures),
+        "STRANGER_CONSECUTIVE": str(stranger_consecutive(policy)),
         "REPLICAS": str(policy.replicas),
         "SENDS": _table(rates_of(policy.sends)),
         "FAILURES": _table(rates_of(policy.failures)),
+        "STRANGER_SENDS": _table(stranger_sends(policy)),
+        "STRANGER_FAILURES": _table(stranger_failures(policy)),
     }
 
 

@@ -2,14 +2,15 @@
 
 local CONSECUTIVE_LIFE_MS = 400 * DAY_MS
 
--- Return whether the phone is blocked, and the number of consecutive wrong codes. A block never expires.
-local function blocked()
+-- Return whether `most` consecutive wrong codes block the phone, and their number. A block never expires, and strangers are
+-- blocked first.
+local function blocked(most)
   local count = redis.call('GET', KEYS[2])
   if not count then return false, 0 end
   count = tonumber(count)
-  if count >= MAX_CONSECUTIVE_FAILURES then
+  if count >= STRANGER_CONSECUTIVE then
     redis.call('PERSIST', KEYS[2])
-    return true, count
+    return count >= most, count
   end
   -- A first failure without expiry lost it to a refused write. A higher count without one is a stricter policy's block.
   if count == 1 and redis.call('PTTL', KEYS[2]) == -1 then redis.call('PEXPIRE', KEYS[2], CONSECUTIVE_LIFE_MS) end

@@ -1,6 +1,6 @@
--- Describe a send and its challenge for callers.
+-- Describe a send and its challenge for callers, whose device may be known: `device_valid`.
 
-local SEND_RATES = SENDS -- One table for all uses.
+local SEND_RATES = device_valid and SENDS or STRANGER_SENDS -- One table for all uses.
 
 local function hex(text)
   return string.format(string.rep('%02x', #text), byte(text, 1, #text))

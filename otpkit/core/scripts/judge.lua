@@ -1,7 +1,7 @@
 -- Judge a send by its scopes. The guard's argument has one character for each flag, then the region:
 --
---   1 mode: o(bserve) or e(nforce); 2 captcha: p(assed), w(aived) or n(one); 3 known; 4 safe; 5 device: it is valid;
---   6 refuses: a range may be refused; 7 asked: a captcha is asked in any case; 8 address: it is known; 9 total: it is counted
+--   1 mode: o(bserve) or e(nforce); 2 captcha: p(assed), w(aived) or n(one); 3 known; 4 safe; 5 refuses: a range may be refused;
+--   6 asked: a captcha is asked in any case; 7 address: it is known; 8 total: it is counted
 --
 -- `judged` is the sum of the scopes over their allowance: 1 range, 2 ip, 4 net, 8 region, 16 total, 32 guesses; and 64 if a
 -- captcha was asked in any case, 128 if one was passed, 256 if the send would be refused.
@@ -9,29 +9,31 @@
 local RANGE_MS, ADDRESS_MS, SHORT_MS = 21600000, 900000, 300000
 local SLOT_MS = 600000 -- A scope that refuses lets one send through in this time.
 
-local guard, counts_send = ARGV[7], false
-local mode, captcha, known, safe, device, refuses, asked, has_address, has_total = byte(guard, 1, 9)
+local guard, counts_send = ARGV[8], false
+local mode, captcha, known, safe, refuses, asked, has_address, has_total = byte(guard, 1, 8)
+local device = device_valid
 local range, range_new, address, address_new, network, network_new, region, region_new, total
 local takes_range, takes_address, region_newest = false, false, 0
 
 if mode and not (own and field(phone, 'u' .. op)) then
   counts_send = true
-  known, safe, device, has_address, has_total = known == 49, safe == 49, device == 49, has_address == 49, has_total == 49
-  if device then -- A device is known as long as at most three of its phone's sends are unverified.
-    local unverified = 0
+  known, safe, has_address, has_total = known == 49, safe == 49, has_address == 49, has_total == 49
+  if device then -- A device is exempt as long as at most three of its phone's sends since its verification are unverified.
+    local since, unverified = tonumber(ARGV[7]), 0
     for i = 1, #phone.fields, 2 do
-      if byte(phone.fields[i]) == 117 and byte(phone.fields[i + 1], 7) < 128 then unverified = unverified + 1 end
+      local value = phone.fields[i + 1]
+      if byte(phone.fields[i]) == 117 and byte(value, 7) < 128 and unpack_ms(value, 1) > since then unverified = unverified + 1 end
     end
     device = unverified <= 3
   end
   local is_used = false
   if captcha == 112 then
-    is_used = sub(redis.call('GET', KEYS[11]) or '', 1, 1) == 'u'
+    is_used = sub(redis.call('GET', KEYS[13]) or '', 1, 1) == 'u'
     if is_used then captcha = 110 end
   end
 
   -- A record whose newest bucket is not the current one is moved on, and written whole.
-  range, region = redis.call('GET', KEYS[6]), redis.call('GET', KEYS[7])
+  range, region = redis.call('GET', KEYS[8]), redis.call('GET', KEYS[9])
   if range then
     local a, b, c = byte(range, 1, 3)
     if (a * 256 + b) * 256 + c ~= (now - now % RANGE_MS) / RANGE_MS then
@@ -49,7 +51,7 @@ if mode and not (own and field(phone, 'u' .. op)) then
   end
   if has_address then
     local index = (now - now % ADDRESS_MS) / ADDRESS_MS
-    address, network = redis.call('GET', KEYS[8]), redis.call('GET', KEYS[9])
+    address, network = redis.call('GET', KEYS[10]), redis.call('GET', KEYS[11])
     local a, b, c
     if address then
       a, b, c = byte(address, 1, 3)
@@ -67,7 +69,7 @@ if mode and not (own and field(phone, 'u' .. op)) then
   end
   if has_total then
     --# include records rolled region
-    total = region_rolled(redis.call('GET', KEYS[10]))
+    total = region_rolled(redis.call('GET', KEYS[12]))
   end
 
   if not own then

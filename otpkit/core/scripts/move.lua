@@ -9,12 +9,12 @@ for i = 1, #records do
   local at, counted_in = unpack_ms(record, 1), byte(record, 7)
   local value, place
   if counted_in % 2 == 1 then
-    value = redis.call('GET', KEYS[6])
+    value = redis.call('GET', KEYS[8])
     place = value and place_of(value, 9, at, RANGE_MS)
-    if place then redis.call('SETRANGE', KEYS[6], place - 1, shifted(value, place, unverified, verified)) end
+    if place then redis.call('SETRANGE', KEYS[8], place - 1, shifted(value, place, unverified, verified)) end
     if has_address and (verified ~= 0 or counted_in % 4 >= 2) then
       --# include rolled
-      local address, network = rolled(redis.call('GET', KEYS[8]), ADDRESS_MS), rolled(redis.call('GET', KEYS[9]), ADDRESS_MS)
+      local address, network = rolled(redis.call('GET', KEYS[10]), ADDRESS_MS), rolled(redis.call('GET', KEYS[11]), ADDRESS_MS)
       place = place_of(address, 9, at, ADDRESS_MS)
       if place then
         address = sub(address, 1, place - 1) .. shifted(address, place, unverified, verified) .. sub(address, place + 6)
@@ -25,20 +25,20 @@ for i = 1, #records do
     end
   end
   if counted_in % 8 >= 4 then
-    value = redis.call('GET', KEYS[7])
+    value = redis.call('GET', KEYS[9])
     place = value and place_of(value, 4, at, SHORT_MS)
-    if place then redis.call('SETRANGE', KEYS[7], place - 1, shifted(value, place, unverified, verified)) end
+    if place then redis.call('SETRANGE', KEYS[9], place - 1, shifted(value, place, unverified, verified)) end
   end
   if counted_in % 16 >= 8 then
-    value = redis.call('GET', KEYS[10])
+    value = redis.call('GET', KEYS[12])
     place = value and place_of(value, 4, at, SHORT_MS)
-    if place then redis.call('SETRANGE', KEYS[10], place - 1, shifted(value, place, unverified, verified)) end
+    if place then redis.call('SETRANGE', KEYS[12], place - 1, shifted(value, place, unverified, verified)) end
   end
   if counted_in % 32 >= 16 and verified ~= 0 then
-    value = redis.call('GET', KEYS[7])
+    value = redis.call('GET', KEYS[9])
     if value then
       --# include guesses
-      redis.call('SETRANGE', KEYS[7], guess_place(at) - 1, guessed_by(value, at, unverified))
+      redis.call('SETRANGE', KEYS[9], guess_place(at) - 1, guessed_by(value, at, unverified))
     end
   end
 end

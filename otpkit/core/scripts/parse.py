@@ -34,11 +34,11 @@ SCOPES: Mapping[str, RateLimitScope] = {
     "failures": "failures",
 }
 _REASONS: Mapping[RateLimitScope, str] = {
-    "phone": "This phone was sent as many messages as Policy.sends allows",
+    "phone": "This phone was sent as many messages as Policy.sends and device_sends allow",
     "ip": "This IP address has used up Policy.ip_sends or Policy.ip_failures",
     "region": "The phone's region has used up Policy.region_sends",
     "total": "All phones together have used up Policy.total_sends",
-    "failures": "This phone has had as many wrong codes as Policy.failures allows",
+    "failures": "This phone has had as many wrong codes as Policy.failures and device_failures allow",
 }
 
 

@@ -1,4 +1,4 @@
-"""The typed faces of the scripts for one phone: status, standing, revoke, unblock, erase."""
+"""The typed faces of the scripts for one phone: status, standing, revoke, unblock, erase, and those of its devices."""
 
 from __future__ import annotations
 
@@ -34,9 +34,18 @@ class Status(ListScript[StatusReply]):
 
     lists = (LatestSend, NoSend)
 
-    def __call__(self, *, phone_key: str, now: int | str, challenge_field: bytes) -> RunScript[StatusReply]:
-        """Read the latest send."""
-        return RunScript(self, (phone_key,), (now, challenge_field))
+    def __call__(
+        self,
+        *,
+        phone_key: str,
+        now: int | str,
+        challenge_field: bytes,
+        device_key: str = "",
+        device_since: int | str = "",
+    ) -> RunScript[StatusReply]:
+        """Read the latest send. Pass `device_key` and `device_since` if a device token's signature is right."""
+        keys = (phone_key, device_key) if device_key else (phone_key,)
+        return RunScript(self, keys, (now, challenge_field, device_since))
 
     def read(self, reply: Raw, args: Raw) -> StatusReply:
         """Return the latest send, or `NoSend`."""
@@ -51,7 +60,10 @@ class Status(ListScript[StatusReply]):
 
 
 class PhoneStanding(NamedTuple):
-    """The block of a phone, and what its own limits still allow. `sends_left` and the like count, waits are in ms."""
+    """The block of a phone, and what its own limits still allow, without and with a valid device token.
+
+    `sends_left` and the like count, waits are in ms.
+    """
 
     blocked: bool
     consecutive_failures: int
@@ -59,6 +71,11 @@ class PhoneStanding(NamedTuple):
     send_wait_ms: int
     failures_left: int
     verify_wait_ms: int
+    device_blocked: bool
+    device_sends_left: int
+    device_send_wait_ms: int
+    device_failures_left: int
+    device_verify_wait_ms: int
 
 
 class StandingOf(ListScript[PhoneStanding]):
@@ -74,8 +91,8 @@ class StandingOf(ListScript[PhoneStanding]):
 
     def read(self, reply: Raw, args: Raw) -> PhoneStanding:
         """Return the standing of a phone."""
-        blocked, *counts = numbers_of(reply, 6)
-        return PhoneStanding(blocked == 1, *counts)
+        blocked, failures, sends, send, wrong, verify, device_blocked, *device = numbers_of(reply, 11)
+        return PhoneStanding(blocked == 1, failures, sends, send, wrong, verify, device_blocked == 1, *device)
 
 
 class Revoke(Script[bool]):
@@ -111,10 +128,38 @@ class Erase(Script[int]):
 
     __slots__ = ()
 
-    def __call__(self, *, phone_key: str, counter_key: str) -> RunScript[int]:
-        """Remove all that is stored about a phone."""
-        return RunScript(self, (phone_key, counter_key), ())
+    def __call__(self, *, device_key: str, phone_key: str, counter_key: str, now: int | str) -> RunScript[int]:
+        """Remove all that is stored about a phone, and forget its devices."""
+        return RunScript(self, (device_key, phone_key, counter_key), (now,))
 
     def read(self, reply: Raw, args: Raw) -> int:
         """Return the number of removed keys."""
         return count_of(reply, 2)
+
+
+class CheckDevice(Script[bool]):
+    """The face of check_device.lua. Its reply is True if the token is valid."""
+
+    __slots__ = ()
+
+    def __call__(self, *, device_key: str, now: int | str, device_since: int) -> RunScript[bool]:
+        """Check a token that a verification made at `device_since` (server ms)."""
+        return RunScript(self, (device_key,), (now, device_since))
+
+    def read(self, reply: Raw, args: Raw) -> bool:
+        """Return True if the token is valid."""
+        return count_of(reply, 1) == 1
+
+
+class ForgetDevices(Script[bool]):
+    """The face of forget_devices.lua. Its reply is True."""
+
+    __slots__ = ()
+
+    def __call__(self, *, device_key: str, now: int | str) -> RunScript[bool]:
+        """Forget the devices of a phone."""
+        return RunScript(self, (device_key,), (now,), self.replicas)
+
+    def read(self, reply: Raw, args: Raw) -> bool:
+        """Return True."""
+        return count_of(reply, 1) == 1

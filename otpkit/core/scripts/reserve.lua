@@ -1,23 +1,33 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3… limits: one a wider limit; 6… guard_keys: range, region,
---       address, network, all regions, and the captcha's answer; the phone's key stands in for each that is not used]
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3… limits: one a wider limit; 6 device_key: the time up to which
+--       the phone's device tokens are void; 8… guard_keys: range, region, address, network, all regions, and the captcha's answer;
+--       the phone's key stands in for each that is not used]
 -- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
 --       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has;
---       7 guard: see judge.lua, or ''; 8 captcha: the ms for which a used answer is remembered, or ''
---       [; 9… limits: the scope and the rates of each; without their keys, 9… refusal: the scope of one that refused on another
+--       7 device_since: the time of the verification that made the device's token, in ms, or ''; 8 guard: see judge.lua, or '';
+--       9 captcha: the ms for which a used answer is remembered, or ''
+--       [; 10… limits: the scope and the rates of each; without their keys, 10… refusal: the scope of one that refused on another
 --       node, the ms until it allows one more, and the limit and window in ms of that rate]
 -- Returns, after the operation (see operation.lua):
---         {'reserved', now_ms, nonce, key_id, before, judged, …described} send the code of that nonce; both are hexadecimal, and empty
---           for the fresh code; `before` is the last gateway of the same code, that send's state and time in ms, or ''; `judged`
---           is what the guard found, see judge.lua
+--         {'reserved', now_ms, nonce, key_id, before, device, judged, …described} send the code of that nonce; both are hexadecimal,
+--           and empty for the fresh code; `before` is the last gateway of the same code, that send's state and time in ms, or '';
+--           `device` is 1 if the device's token is valid, else 0; `judged` is what the guard found, see judge.lua
 --         {'replayed', now_ms, …described} an earlier send under the same idempotency key, or this same send, settled long ago
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
 --         {'blocked'}
 --         {'refused', now_ms, scope, wait_ms, judged [, …described]} the guard refuses, and the live challenge
 --         {'captcha', now_ms, judged, is_used} the guard asks for a captcha; is_used is 1 if the answer was used before, or 0
 
---# include clock phone operation challenge rolling describe
+--# include clock phone operation challenge rolling
+
+local device_valid = ARGV[7] ~= ''
+if device_valid then
+  --# include device
+  device_valid = is_valid_device(6, tonumber(ARGV[7]))
+end
+
+--# include describe
 
 local FRESH_CODE_MS = 60000 -- A code with less of its maximum life left is not worth another message.
 
@@ -42,7 +52,8 @@ end
 local function reserved(send)
   local nonce, key_id = '', ''
   if sub(challenge, 7, 22) ~= sub(fresh, 1, 16) then nonce, key_id = hex(sub(challenge, 7, 22)), hex(sub(challenge, 39, 42)) end
-  return { operation, 'reserved', now, nonce, key_id, before(send), judged, describe(phone, send, challenge, ends) }
+  return { operation, 'reserved', now, nonce, key_id, before(send), device_valid and 1 or 0, judged,
+    describe(phone, send, challenge, ends) }
 end
 
 local own
@@ -70,10 +81,10 @@ end
 if own then table.remove(phone.sends, own) end
 
 --# include blocked
-if blocked() then return { operation, 'blocked' } end
+if blocked(device_valid and MAX_CONSECUTIVE_FAILURES or STRANGER_CONSECUTIVE) then return { operation, 'blocked' } end
 
 local scope, wait, limit, window = 'failures', 0
-if phone.failures[1] then wait, limit, window = rolling_wait(phone.failures, FAILURES, now) end
+if phone.failures[1] then wait, limit, window = rolling_wait(phone.failures, device_valid and FAILURES or STRANGER_FAILURES, now) end
 local function consider(its_scope, its_wait, its_limit, its_window)
   if its_wait > wait then scope, wait, limit, window = its_scope, its_wait, its_limit, its_window end
 end
@@ -81,21 +92,21 @@ if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, n
 local consume_limits, keep_limits
 if own then
   -- Nothing has to be checked or charged.
-elseif KEYS[3] then
+elseif KEYS[3] and KEYS[3] ~= KEYS[1] then
   --# include window
-  local limits = {}
-  for i = 3, #ARGV / 2 - 2 do
-    limits[i] = window_read(i, ARGV[2 * i + 4], now)
-    consider(ARGV[2 * i + 3], limits[i].wait, limits[i].limit, limits[i].window)
+  local limits, last_limit = {}, (#ARGV - 5) / 2
+  for i = 3, last_limit do
+    limits[i] = window_read(i, ARGV[2 * i + 5], now)
+    consider(ARGV[2 * i + 4], limits[i].wait, limits[i].limit, limits[i].window)
   end
   consume_limits = function()
-    for i = 3, #ARGV / 2 - 2 do window_consume(i, limits[i]) end
+    for i = 3, last_limit do window_consume(i, limits[i]) end
   end
   keep_limits = function()
-    for i = 3, #ARGV / 2 - 2 do window_keep(i, limits[i]) end
+    for i = 3, last_limit do window_keep(i, limits[i]) end
   end
-elseif ARGV[9] then
-  consider(ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]))
+elseif ARGV[10] then
+  consider(ARGV[10], tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]))
 end
 if wait > 0 then
   --# include limited

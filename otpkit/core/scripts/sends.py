@@ -32,13 +32,18 @@ MOST_JUDGED: Final = 511
 _REFUSING: Final[Mapping[str | bytes, RateLimitScope]] = by_word(
     {"range": "range", "guard_ip": "guard_ip", "region": "region", "total": "total"}
 )
-_GUARD_KEYS_AT: Final = 5  # The keys in front of the guard's.
+_ALWAYS: Final = 5  # The places of keys that have no fixed one.
 
 
-def behind(guard_keys: tuple[str, ...], *keys: str) -> tuple[str, ...]:
-    """Return a script's keys, with those of the guard in their fixed places; the first key stands in for others."""
+def placed(
+    keys: tuple[str, ...], device_key: str = "", money_key: str = "", guard_keys: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Return a script's keys, with those that few calls have in fixed places; the first key stands in for others."""
+    if not (device_key or money_key or guard_keys):
+        return keys
     first = keys[0]
-    return (*keys, first, first, first, first)[:_GUARD_KEYS_AT] + guard_keys
+    keys = (*keys, first, first, first, first)[:_ALWAYS]
+    return (*keys, device_key or first, money_key or first, *guard_keys)
 
 
 class Before(NamedTuple):
@@ -60,21 +65,22 @@ class Before(NamedTuple):
 class Reserved(NamedTuple):
     """The send is reserved. Send the code of `nonce` and `key_id`; both are empty for the fresh challenge's code.
 
-    `judged` is what the guard found; see judge.lua.
+    `device` is True if the device token is valid, `judged` what the guard found; see judge.lua.
     """
 
     now_ms: int
     nonce: bytes
     key_id: bytes
     before: Before | None
+    device: bool
     judged: int
     described: Described
 
     @classmethod
     def parse(cls, reply: Raw, args: Raw) -> Self:
         """Return a reservation; raise ValueError if this host lacks the key of its code."""
-        now_ms, nonce, key_id, before, judged = reply[2:7]
-        if not (0 <= now_ms <= LATEST_MS and 0 <= judged <= MOST_JUDGED):
+        now_ms, nonce, key_id, before, device, judged = reply[2:8]
+        if not (0 <= now_ms <= LATEST_MS and 0 <= device <= 1 and 0 <= judged <= MOST_JUDGED):
             raise unfit()
         if nonce in EMPTY and key_id in EMPTY:
             nonce = key_id = b""
@@ -83,7 +89,7 @@ class Reserved(NamedTuple):
             if key_id not in {known[i : i + 4] for i in range(0, len(known), 4)}:
                 raise unfit()
         served = None if before in EMPTY else Before.parse(before)
-        return cls(now_ms, nonce, key_id, served, judged, Described.parse(reply[7:]))
+        return cls(now_ms, nonce, key_id, served, device == 1, judged, Described.parse(reply[8:]))
 
 
 class Replayed(NamedTuple):
@@ -171,24 +177,28 @@ class Reserve(WordScript[ReserveReply]):
         fresh: bytes,
         idempotency: bytes,
         known_keys: bytes,
+        device_key: str = "",
+        device_since: int | str = "",
         guard: str = "",
         captcha: int | str = "",
         limits: Sequence[WideLimit] = (),
         refusal: Refusal | None = None,
         guard_keys: tuple[str, ...] = (),
     ) -> RunScript[ReserveReply]:
-        """Charge `limits`, or pass on `refusal`, which another node's limit returned. Never pass both."""
+        """Charge `limits`, or pass on `refusal`, which another node's limit returned. Never pass both.
+
+        Pass `device_key` and `device_since` if a device token was passed and its signature is right.
+        """
         keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
-        args = (now, operation, challenge_field, fresh, idempotency, known_keys, guard, captcha)
-        if guard_keys:
-            keys = behind(guard_keys, phone_key, counter_key, *[limit.key for limit in limits])
-        elif limits:
+        args = (now, operation, challenge_field, fresh, idempotency, known_keys, device_since, guard, captcha)
+        if limits:
             keys += tuple([limit.key for limit in limits])
         if limits:
             args += tuple([part for limit in limits for part in (limit.scope, limit.rates)])
         elif refusal is not None:
             args += refusal
+        keys = placed(keys, device_key, guard_keys=guard_keys)
         return RunScript(self, keys, args, self.replicas)
 
 
@@ -215,12 +225,13 @@ class Settle(ListScript[Settled | None]):
         operation: bytes,
         outcome: str,
         served_by: str,
+        device: int,
         guard: str = "",
         guard_keys: tuple[str, ...] = (),
     ) -> RunScript[Settled | None]:
         """Settle the send `operation`. With `guard`, the guard no longer counts it."""
-        keys = behind(guard_keys, phone_key) if guard_keys else (phone_key,)
-        return RunScript(self, keys, (now, operation, outcome, served_by, guard))
+        keys = placed((phone_key,), guard_keys=guard_keys)
+        return RunScript(self, keys, (now, operation, outcome, served_by, device, guard))
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
         """Return what the limits allow now, or None."""
@@ -249,15 +260,15 @@ class Undo(ListScript[Undone]):
         operation: bytes,
         stays_counted: int,
         reserved_ms: int,
+        device: int,
         guard: str = "",
         limits: Sequence[WideLimit] = (),
         guard_keys: tuple[str, ...] = (),
     ) -> RunScript[Undone]:
         """Undo the send `operation`, and refund `limits`. With `guard`, the guard no longer counts it."""
         keys = (phone_key, *[limit.key for limit in limits])
-        if guard_keys:
-            keys = behind(guard_keys, *keys)
-        args = (now, operation, stays_counted, reserved_ms, guard, *[limit.rates for limit in limits])
+        keys = placed(keys, guard_keys=guard_keys)
+        args = (now, operation, stays_counted, reserved_ms, device, guard, *[limit.rates for limit in limits])
         return RunScript(self, keys, args)
 
     def read(self, reply: Raw, args: Raw) -> Undone:

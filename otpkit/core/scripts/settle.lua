@@ -1,14 +1,15 @@
 -- Settle a send that was not rejected: record its outcome, and move its time to the gateway's answer, when the carrier's
 -- own windows start. It never creates anything.
 --
--- KEYS  1 phone_key [; 6… guard_keys: see reserve.lua, without the last]
+-- KEYS  1 phone_key [; 8… guard_keys: see reserve.lua, without the last]
 -- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or '';
---       5 guard: see verify.lua, if the guard shall not count the send, or ''
+--       5 device: 1 if the send was reserved with a valid device token, or 0; 6 guard: see verify.lua, if the guard shall not count
+--       the send, or ''
 -- Returns {now_ms, resend_ms, sends_left}, or {} if the send is gone
 
 --# include clock phone rolling pack
 
-local rates, name = SENDS, 's' .. ARGV[2]
+local rates, name = ARGV[5] == '1' and SENDS or STRANGER_SENDS, 's' .. ARGV[2]
 local phone = load_phone(now)
 local sends = phone.sends
 for i = 1, #sends do

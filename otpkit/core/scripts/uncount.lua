@@ -1,9 +1,9 @@
 -- Take back what the send counts in, once: its record is removed first.
-if ARGV[5] ~= '' then
+if ARGV[6] ~= '' then
   local record = field(phone, 'u' .. ARGV[2])
   if record then
     redis.call('HDEL', KEYS[1], 'u' .. ARGV[2])
-    local has_address, verified, records = byte(ARGV[5], 1) == 49, 0, { record }
+    local has_address, verified, records = byte(ARGV[6], 1) == 49, 0, { record }
     --# include move
   end
 end

@@ -2,14 +2,15 @@
 --
 -- KEYS  1 phone_key; 2… limits: the wider limits to refund [; 6… guard_keys: see reserve.lua, without the last]
 -- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 stays_counted: whether the phone's quota stays spent (0 or 1);
---       4 reserved_ms: when the send was reserved; 5 guard: see verify.lua, or '' [; 6… limits: the rates of each]
+--       4 reserved_ms: when the send was reserved; 5 device: 1 if it was with a valid device token, or 0; 6 guard: see verify.lua,
+--       or '' [; 7… limits: the rates of each]
 -- Returns {undone, wait_ms}: undone is 1 if this call undid it, else 0. The wait is until the phone's own limits allow another
 --         send
 
 --# include clock phone challenge rolling window
 
 local phone = load_phone(now)
-local wait = rolling_wait(phone.sends, SENDS, now)
+local wait = rolling_wait(phone.sends, ARGV[5] == '1' and SENDS or STRANGER_SENDS, now)
 local name = 's' .. ARGV[2]
 local value = field(phone, name)
 if not value or byte(value, 13) ~= 112 then return { 0, wait } end
@@ -26,6 +27,6 @@ local challenge = field(phone, 'c' .. sub(link, 1, 8))
 if challenge and sub(challenge, 7, 10) == sub(link, 9) and not challenge_ends(phone, link) then
   redis.call('HDEL', KEYS[1], 'c' .. sub(link, 1, 8))
 end
-for i = 2, #ARGV - 4 do window_refund(i, ARGV[i + 4], tonumber(ARGV[4])) end
+for i = 2, #ARGV - 5 do window_refund(i, ARGV[i + 5], tonumber(ARGV[4])) end
 --# guard uncount
 return { 1, wait }

@@ -15,7 +15,11 @@ if #proof > 13 or not challenge or sub(challenge, 47, 62) ~= ARGV[2] then return
 local consecutive = byte(challenge, 46)
 if consecutive > 0 then
   local since = redis.call('GET', KEYS[2]) or 0
-  redis.call('SET', KEYS[2], since + consecutive, 'PX', CONSECUTIVE_LIFE_MS)
+  if since + consecutive >= STRANGER_CONSECUTIVE then
+    redis.call('SET', KEYS[2], since + consecutive) -- A block never expires.
+  else
+    redis.call('SET', KEYS[2], since + consecutive, 'PX', CONSECUTIVE_LIFE_MS)
+  end
 end
 --# guard unverified
 redis.call('HDEL', KEYS[1], 'p' .. ARGV[2])

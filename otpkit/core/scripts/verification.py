@@ -6,7 +6,7 @@ from typing import NamedTuple, Self, TypeAlias
 
 from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.core.scripts.parse import LATEST_MS, Blocked, Limited, Raw, Word, WordScript, by_word, count_of, unfit
-from otpkit.core.scripts.sends import behind
+from otpkit.core.scripts.sends import placed
 from otpkit.effects import RunScript, Script
 
 
@@ -82,22 +82,26 @@ class Verify(WordScript[VerifyReply]):
         digests: bytes,
         fixed_ends_ms: int,
         is_fixed_code: int,
+        device_key: str = "",
+        device_since: int | str = "",
         guard: str = "",
         ip_limit: WideLimit | None = None,
         memory_key: str = "",
         refusal: Refusal | None = None,
         guard_keys: tuple[str, ...] = (),
     ) -> RunScript[VerifyReply]:
-        """Charge `ip_limit`, or pass on `refusal`, which another node's limit returned. Never pass both."""
+        """Charge `ip_limit`, or pass on `refusal`, which another node's limit returned. Never pass both.
+
+        Pass `device_key` and `device_since` if a device token was passed and its signature is right.
+        """
         keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
-        args = (now, operation, challenge_field, digests, fixed_ends_ms, is_fixed_code, guard)
+        args = (now, operation, challenge_field, digests, fixed_ends_ms, is_fixed_code, device_since, guard)
         if ip_limit is not None:
             keys, args = (*keys, ip_limit.key, memory_key), (*args, ip_limit.rates)
         elif refusal is not None:
             args += refusal[1:]
-        if guard_keys:
-            keys = behind(guard_keys, *keys)
+        keys = placed(keys, device_key, guard_keys=guard_keys)
         return RunScript(self, keys, args, self.replicas)
 
 
@@ -119,8 +123,7 @@ class Unverify(Script[bool]):
     ) -> RunScript[bool]:
         """Take back the verification `operation`. With `guard`, its sends count as unverified again."""
         keys: tuple[str, ...] = (phone_key, counter_key)
-        if guard_keys:
-            keys = behind(guard_keys, *keys)
+        keys = placed(keys, guard_keys=guard_keys)
         return RunScript(self, keys, (now, operation, challenge_field, guard))
 
     def read(self, reply: Raw, args: Raw) -> bool:

@@ -1,5 +1,5 @@
 -- The sends of the challenge are verified. Their records are removed first, so that nothing is taken back twice.
-if records[1] and ARGV[7] ~= '' then
+if records[1] and ARGV[8] ~= '' then
   for i = 1, #names do
     if REPLICAS > 0 then -- Keep them: unverify.lua restores what they count.
       redis.call('HSET', KEYS[1], names[i], sub(records[i], 1, 6) .. char(byte(records[i], 7) + 128) .. sub(records[i], 8))
@@ -7,6 +7,6 @@ if records[1] and ARGV[7] ~= '' then
       redis.call('HDEL', KEYS[1], names[i])
     end
   end
-  local has_address, verified = byte(ARGV[7], 1) == 49, 1
+  local has_address, verified = byte(ARGV[8], 1) == 49, 1
   --# include move
 end

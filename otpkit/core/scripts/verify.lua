@@ -1,12 +1,13 @@
 -- Verify a code: consume the challenge or count a failure, in one step.
 --
 -- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3 ip_limit: the IP address's failures; 4 memory_key: it remembers
---       this guess for a minute; 6… guard_keys: see reserve.lua, without the last]
+--       this guess for a minute; 6 device_key: the time up to which the phone's device tokens are void; 8… guard_keys: see
+--       reserve.lua, without the last]
 -- ARGV  1 now: in ms, or ''; 2 operation: its id; 3 challenge_field; 4 digests: for each active key the digest of the typed code
 --       under it, and the key's id; 5 fixed_ends_ms: the end of the phone's fixed code, or 0; 6 is_fixed_code: 1 if the
---       typed code is that one, or 0; 7 guard: 1 or 0 if the visitor's address is known, 1 or 0 if
---       guesses are counted; or ''
---       [; 8 ip_limit: its rates; without its key, 8… refusal: the ms until another node allows one more, and the limit
+--       typed code is that one, or 0; 7 device_since: the time of the verification that made the device's token, in ms, or '';
+--       8 guard: 1 or 0 if the visitor's address is known, 1 or 0 if guesses are counted; or ''
+--       [; 9 ip_limit: its rates; without its key, 9… refusal: the ms until another node allows one more, and the limit
 --       and window in ms of that rate]
 -- Returns, after the operation (see operation.lua), with times in ms:
 --         {'proved', issued_ms, expires_ms, fixed [, repeated]} the operation id is the proof's; fixed is 0 or 1, repeated is 1
@@ -33,12 +34,18 @@ if failure then
   return { operation, 'wrong', byte(failure, 7), 1 }
 end
 
+local device_valid = ARGV[7] ~= ''
+if device_valid then
+  --# include device
+  device_valid = is_valid_device(6, tonumber(ARGV[7]))
+end
+
 --# include blocked
-local is_blocked, consecutive = blocked()
+local is_blocked, consecutive = blocked(device_valid and MAX_CONSECUTIVE_FAILURES or STRANGER_CONSECUTIVE)
 local wait, limit, window = 0
 if phone.failures[1] then
   --# include rolling
-  wait, limit, window = rolling_wait(phone.failures, FAILURES, now)
+  wait, limit, window = rolling_wait(phone.failures, device_valid and FAILURES or STRANGER_FAILURES, now)
 end
 --# include challenge
 local challenge = live_challenge(phone, challenge_field)
@@ -50,13 +57,13 @@ if is_fixed and now >= tonumber(ARGV[5]) then challenge = nil end
 -- guess then refuses both, so a refusal never reveals which it was. The code below is flat: a function with so many locals
 -- costs a twentieth of a call.
 local ip, ip_wait, ip_limit, ip_window = nil, 0
-if not ARGV[8] then
+if not ARGV[9] then
   -- No address is known.
-elseif ARGV[9] then
-  ip_wait, ip_limit, ip_window = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+elseif ARGV[10] then
+  ip_wait, ip_limit, ip_window = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 elseif redis.call('EXISTS', KEYS[4]) == 0 then -- If it exists, this is a retry of a guess that the phone's key does not record.
   --# include window
-  ip = window_read(3, ARGV[8], now)
+  ip = window_read(3, ARGV[9], now)
   ip_wait, ip_limit, ip_window = ip.wait, ip.limit, ip.window
   if ip_wait == 0 then
     window_consume(3, ip)
@@ -106,7 +113,7 @@ end
 local wrong = byte(challenge, 43) + 1
 local left = max(0, ATTEMPTS - wrong)
 local life = consecutive > 0 and redis.call('PTTL', KEYS[2]) or 0
-if consecutive + 1 >= MAX_CONSECUTIVE_FAILURES or life == -1 then
+if consecutive + 1 >= STRANGER_CONSECUTIVE or life == -1 then
   redis.call('SET', KEYS[2], consecutive + 1) -- A block never expires, nor does that of a stricter policy.
 else
   local longest = life > CONSECUTIVE_LIFE_MS and life or '34560000000' -- CONSECUTIVE_LIFE_MS as text.

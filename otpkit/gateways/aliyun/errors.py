@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from otpkit.errors import RejectionCategory
 from otpkit.gateways.provider import DAY, HOUR, MINUTE, Doubt, Provider, Refusal, documented
 from otpkit.gateways.provider import row_of as row_of
 
@@ -24,6 +25,7 @@ NO_RECORD: Final = frozenset({"100008", "100008.0"})  # 数据不存在, with HT
 _PUBLIC_PAGE: Final = "https://error-center.alibabacloud.com/status/product/Public"
 _CLIENT_PAGE: Final = "https://help.aliyun.com/document_detail/51132.html"  # 客户端错误码
 _SMS_PAGE: Final = "https://help.aliyun.com/document_detail/101346.html"  # 国内消息API错误码
+_ELSEWHERE_PAGE: Final = "https://help.aliyun.com/zh/sms/developer-reference/error-codes"  # 国际/港澳台短信错误码
 _VOICE_PAGE: Final = "https://help.aliyun.com/document_detail/178344.html"  # 语音服务API错误码
 _VOICE_LIST: Final = "https://help.aliyun.com/zh/vms/developer-reference/api-dyvmsapi-2017-05-25-errorcodes"
 
@@ -39,6 +41,8 @@ _ADDRESS = "the operator must check base_url"
 _SHOWN = "the developer must set called_show_number to a number that the account bought, or leave it out"
 _OTHER_NUMBER = "the person at the form must enter another mobile number"
 _EXTENSION = "its owner must have the signature's extension code (扩展码) checked by Aliyun's support"
+_OPEN = "the account's owner must open it in the console"
+_SENDER_ID = "the developer must use a sender id that is approved in the console, as it is written there"
 _OWN = "the developer must use a signature and a template of the account's own"
 _FASTER = "its owner must have the limit raised, or the operator must add another gateway"
 _ASK = "the operator must check the records, and contact Aliyun's support if it continues"
@@ -109,9 +113,7 @@ _BOTH: Final = {
     "isv.OUT_OF_SERVICE": Refusal("account", "the account is suspended (业务停机)", _PAY),
     "isv.AMOUNT_NOT_ENOUG*": Refusal("account", "the balance is too small (账户余额不足)", _PAY),
     "isv.ACCOUNT_*": Refusal("account", "the account does not exist or is abnormal (账户不存在或异常)", _SUPPORT),
-    "isv.PRODUCT_UN*": Refusal(
-        "account", "the service is not opened (产品未开通)", "the account's owner must open it in the console"
-    ),
+    "isv.PRODUCT_UN*": Refusal("account", "the service is not opened (产品未开通)", _OPEN),
     # The documents write isp., the prefix of provider faults. Users have reported isv., so both are listed.
     "isp.RAM_PERMISSION_DENY": Refusal("account", "the RAM user may not make this call (RAM权限不足)", _GRANT),
     "isv.RAM_PERMISSION_DENY": Refusal("account", "the RAM user may not make this call (RAM权限不足)", _GRANT),
@@ -135,9 +137,55 @@ _BOTH: Final = {
 _ANOTHER_CALL: Final = Refusal("configuration", "the code belongs to another call", _ADDRESS)
 _UNFIT_SIGN: Final = Refusal("configuration", "the signature is not valid (签名不合法)", _SIGN)
 
+
+def _elsewhere(category: RejectionCategory, problem: str, remedy: str) -> Refusal:
+    """Return a row for a fault in messages to other regions. Messages to the mainland are sent in spite of it."""
+    return Refusal(category, problem, remedy, concerns="message")
+
+
+# The codes of messages to other regions (国际/港澳台).
+_ELSEWHERE: Final = documented(
+    _ELSEWHERE_PAGE,
+    {
+        "FORBIDDEN_ACTION": _elsewhere("account", "the account may not make this call (用户接口降级)", _SUPPORT),
+        "OUT_OF_SERVICE": _elsewhere("account", "messages abroad are suspended (国际短信业务停机)", _PAY),
+        "ACCOUNT_NOT_EXISTS": _elsewhere("account", "the account does not exist (账户信息不存在)", _SUPPORT),
+        "ACCOUNT_ILLEGAL": _elsewhere("account", "the account is on a blacklist (账号被列入黑名单)", _SUPPORT),
+        "AMOUNT_NOT_ENOUGH": _elsewhere("account", "the package or the balance is used up (资源包或额度不足)", _PAY),
+        "RAM_PERMISSION_DENY": _elsewhere("account", "the RAM user may not make this call (RAM校验失败)", _GRANT),
+        "PRODUCT_NOT_SUBSCRIBED": _elsewhere("account", "messages abroad are not opened (短信服务没开通)", _OPEN),
+        "QPS_LIMIT_CONTROL": _elsewhere("quota", "too many messages a second (到达系统QPS发送限制)", _FASTER),
+        "INVALID_SENDERID": Refusal(
+            "configuration", "the sender id is not valid or not approved (SenderID无效)", _SENDER_ID
+        ),
+        "SENDERID_BL*": Refusal("configuration", "the sender id is blocked", _SENDER_ID),
+        "SMS_SIGN_NAME_ILLEGAL": Refusal("configuration", "the signature is not valid (签名不合法)", _SIGN),
+        "SMS_CONTENT_CODE_ILLEGAL": Refusal("configuration", "the template is not valid (模板不合法)", _TEMPLATE),
+        "SMS_CONTENT_ILLEGAL": Refusal("configuration", "the text may not be sent (短信内容不合法)", _VALUES),
+        "CONTENT_MISSING_PARAMETERS": Refusal("configuration", "a variable is missing (模板变量缺少参数)", _VALUES),
+        "BLACK_KEY_CONTROL_LIMIT": Refusal(
+            "configuration", "a variable contains a blacklisted word (模板变量中存在黑名单关键字)", _VALUES
+        ),
+        "PARAM_LENGTH_LIMIT": Refusal("configuration", "a variable is too long (变量长度受限)", _VALUES),
+        "INVALID_JSON_PARAM": Refusal("configuration", "the variables are not JSON (JSON串解析错误)", _VALUES),
+        "INVALID_PARAMETERS": Refusal("configuration", "a parameter is not valid (输入的参数异常)", _REPORT),
+        "NOT_SUPPORTED_COUNTRY": Refusal(
+            "configuration",
+            "the region is not served (暂不支持该国家)",
+            "the operator must route this region to another gateway",
+        ),
+        "MOBILE_NUMBER_ILLEGAL": Refusal("number", "the number is not valid (手机号码格式错误)", _OTHER_NUMBER),
+        # Another gateway must not be used to bypass Aliyun's protection of the number.
+        "SMS_SECURITY_INTERCEPTED": Refusal("number", "Aliyun blocks it as a risk (风控策略拦截)", _OTHER_NUMBER),
+        "MOBILE_COUNT_OVER_LIMIT": Refusal("request", "there are too many numbers (手机号码数量超过限制)", _REPORT),
+        "QUERY_DATE_ILLEGAL": Refusal("request", "the date is not valid (查询时间非法)", _REPORT),
+    },
+)
+
 SMS_REFUSALS: Final[dict[str, Refusal]] = (
     _PUBLIC
     | _CLIENT
+    | _ELSEWHERE
     | documented(
         _SMS_PAGE,
         _BOTH
@@ -306,6 +354,14 @@ UNCERTAIN: Final[dict[str, Doubt]] = (
             "isp.*": Doubt("an error occurred at Aliyun", _ASK),
             "isp.SYSTEM_ERROR": Doubt("an error occurred at Aliyun (系统错误)", _ASK),
             "isp.GATEWAY_ERROR": Doubt("the module that sends did not answer (调用发送应用模块失败)", _ASK),
+        },
+    )
+    | documented(
+        _ELSEWHERE_PAGE,
+        {
+            "SYSTEM_ERROR": Doubt("an error occurred at Aliyun (内部系统错误)", _ASK),
+            "ONLINE_BILLING_FAILED": Doubt("the charge failed, or an error occurred at Aliyun (在线计费失败)", _ASK),
+            "DATA_NOT_EXIST": Doubt("there is no such record yet (短信记录不存在)", _ASK),
         },
     )
     | documented(_VOICE_LIST, {"isp.UNKNOWN": Doubt("an unknown error occurred (未知异常)", _ASK)})

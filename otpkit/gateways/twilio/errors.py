@@ -19,7 +19,7 @@ PROVIDER: Final = Provider("twilio", "Twilio")
 
 _DICTIONARY: Final = "https://www.twilio.com/docs/api/errors"
 
-_KEYS: Final = "the operator must check account_sid and auth_token"
+KEYS: Final = "the operator must check account_sid, and auth_token or the API key"
 _OWNER: Final = "the account's owner must contact Twilio's support"
 _UPGRADE: Final = "the account's owner must upgrade it"
 _OTHER: Final = "the person at the form must enter another mobile number"
@@ -50,15 +50,15 @@ REFUSALS: Final[dict[str, Refusal]] = documented(
         "10001": Refusal("account", "the account is not active", _OWNER),
         "10002": Refusal("account", "a trial account can't do this", _UPGRADE),
         "10005": Refusal("account", "the account may not call", _OWNER),
-        "20003": Refusal("account", "the keys are not accepted, or the account is suspended", _KEYS),
+        "20003": Refusal("account", "the keys are not accepted, or the account is suspended", KEYS),
         "20005": Refusal("account", "the account is not active", _OWNER),
-        "20006": Refusal("account", "access is denied", _KEYS),
-        "20008": Refusal("account", "these are test credentials", _KEYS),
+        "20006": Refusal("account", "access is denied", KEYS),
+        "20008": Refusal("account", "these are test credentials", KEYS),
         "20010": Refusal("account", "the account may not do this", _OWNER),
-        "20403": Refusal("account", "access is denied", _KEYS),
+        "20403": Refusal("account", "access is denied", KEYS),
         "20404": _all("configuration", "there is no such account or service", "the operator must check account_sid"),
-        "21470": Refusal("account", "account_sid is not valid", _KEYS),
-        "21471": Refusal("account", "there is no such account", _KEYS),
+        "21470": Refusal("account", "account_sid is not valid", KEYS),
+        "21471": Refusal("account", "there is no such account", KEYS),
         "21472": Refusal("account", "the account is not active", _OWNER),
         "30002": Refusal("account", "the account is suspended", _OWNER),
         "30037": Refusal("account", "the account may not send messages", _OWNER),
@@ -154,6 +154,7 @@ REFUSALS: Final[dict[str, Refusal]] = documented(
         **dict.fromkeys(
             ("30018", "30040"), Refusal("configuration", "the carrier accepts registered senders only", _REGISTER)
         ),
+        "30044": Refusal("configuration", "a trial account sends shorter texts only", _TEXT),
         "30024": Refusal("configuration", "the carrier does not know the sender", _REGISTER),
         "30032": Refusal("configuration", "the toll-free sender is not verified", _REGISTER),
         "30033": Refusal("configuration", "the campaign is suspended", _REGISTER),

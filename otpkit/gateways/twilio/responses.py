@@ -11,7 +11,7 @@ from otpkit.effects import HttpResponse
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.base import Delivery, Receipt
 from otpkit.gateways.provider import json_object, mail_date, matched, phone, seconds, text_of, token
-from otpkit.gateways.twilio.errors import PROVIDER, REFUSALS, UNCERTAIN
+from otpkit.gateways.twilio.errors import KEYS, PROVIDER, REFUSALS, UNCERTAIN
 
 SEND_ID: Final = "send_id"  # A parameter in the query of the callback's URL.
 SID: Final = re.compile(r"(?:SM|MM|CA)[0-9A-Za-z]{32}")
@@ -78,7 +78,7 @@ def _refused(response: HttpResponse) -> GatewayRejectedError | None:
         return PROVIDER.refused(REFUSALS["20429"], code, wait)
     problem = f"the request is refused (HTTP {response.status})"
     if response.status == 401:
-        return PROVIDER.rejection("account", problem, "the operator must check account_sid and auth_token", code)
+        return PROVIDER.rejection("account", problem, KEYS, code)
     act = "look up the error code at twilio.com/docs" if code else "check base_url and account_sid"
     return PROVIDER.rejection("request", problem, f"the operator must {act}", code)
 

@@ -12,7 +12,7 @@ from django.urls import Resolver404, get_resolver, resolve
 from otpkit import ConfigurationError, OTPError
 from otpkit.integrations.django.conf import brand, language
 from otpkit.integrations.django.views import PhoneView
-from otpkit.web import back_path, refusal, verify_again
+from otpkit.web import back_path, language_of, refusal, verify_again
 
 
 class PhoneErrorMiddleware:
@@ -45,8 +45,8 @@ class PhoneErrorMiddleware:
         page = _page_of(purpose)
         page = page and request.path.removesuffix(request.path_info) + page  # The site may be served below a prefix.
         verify_url = verify_again(page, purpose, back)
-        accept = headers.get("Accept", "")
-        found = refusal(error, language(), accept=accept, verify_url=verify_url, back_url=back, brand=brand())
+        accept, spoken = headers.get("Accept", ""), language_of(getattr(request, "session", {}), purpose, language())
+        found = refusal(error, spoken, accept=accept, verify_url=verify_url, back_url=back, brand=brand())
         return HttpResponse(found.body, status=found.status, headers=dict(found.headers))
 
 

@@ -16,7 +16,7 @@ from otpkit import ConfigurationError, Proof
 from otpkit.frames import without_locals
 from otpkit.integrations.django.backends import has_phone_backend
 from otpkit.integrations.django.conf import get_otp
-from otpkit.web import ProofCookie, bind_of, cookie_name, fingerprint, take_proof, visit
+from otpkit.web import DeviceCookie, ProofCookie, bind_of, cookie_name, fingerprint, take_proof, visit
 from otpkit.web.fingerprints import Fields, is_form
 from otpkit.web.sessions import redeemed
 
@@ -105,8 +105,8 @@ def proof_cookie(request: HttpRequest, purpose: str) -> str:
     return request.COOKIES.get(cookie_name(purpose), "")
 
 
-def set_proof_cookie(response: HttpResponse, cookie: ProofCookie) -> None:
-    """Set the cookie that the kept proof is tied to, with the scope of the session's own cookie."""
+def set_cookie(response: HttpResponse, cookie: ProofCookie | DeviceCookie) -> None:
+    """Set the cookie that a kept proof is tied to, or that of the devices, with the scope of the session's own."""
     response.set_cookie(
         cookie.name,
         cookie.value,

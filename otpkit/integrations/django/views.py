@@ -20,7 +20,7 @@ from otpkit import ConfigurationError, Proof, web
 from otpkit.errors import Language
 from otpkit.frames import without_locals
 from otpkit.integrations.django.conf import brand, forwarded_hops, get_otp, language
-from otpkit.integrations.django.sessions import leave_session, log_in, proof_cookie, session_of, set_proof_cookie
+from otpkit.integrations.django.sessions import leave_session, log_in, proof_cookie, session_of, set_cookie
 from otpkit.languages import languages, texts
 from otpkit.web import pages
 
@@ -112,6 +112,7 @@ class PhoneView(View):
             language=self.request.GET.get("lang", ""),
             hidden={"csrfmiddlewaretoken": get_token(self.request)},
             cookie=proof_cookie(self.request, self.purpose),
+            devices=self.request.COOKIES.get(web.DEVICES_COOKIE, ""),
         )
 
     def _answer(self, flow: Callable[[web.PhoneForms, web.State], web.PageFlow[web.Answer]]) -> HttpResponse:
@@ -130,8 +131,8 @@ class PhoneView(View):
             leave_session(self.request)
         response = self.verified(answer.proof)
         response.headers.setdefault("Cache-Control", "no-store")
-        if answer.cookie is not None:
-            set_proof_cookie(response, answer.cookie)
+        for cookie in answer.cookies:
+            set_cookie(response, cookie)
         return response
 
     def _end(self, state: web.State) -> None:

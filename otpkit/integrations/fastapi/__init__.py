@@ -43,6 +43,7 @@ from typing import Any
 
 from otpkit import OTP, AsyncOTP, ConfigurationError, OTPError, Proof
 from otpkit.web import (
+    DEVICES_COOKIE,
     MAX_BODY,
     Answer,
     Asked,
@@ -104,9 +105,9 @@ class PhoneVerification:
         otp: the `AsyncOTP`. Close it where you create it, such as in the application's lifespan.
         forwarded_hops: the number of your own proxies in front of the application, to find the visitor's address in
             `X-Forwarded-For`. Use 0 if the server itself handles the header (uvicorn's `--forwarded-allow-ips`).
-        cookie: arguments of `Response.set_cookie` for the cookie that a kept proof is tied to. Set them if the
-            session's cookie differs from `path="/"`, `samesite="lax"` and (with HTTPS) `secure=True`, such as in its
-            `domain`.
+        cookie: arguments of `Response.set_cookie` for the cookie that a kept proof is tied to, and for that of the
+            device tokens. Set them if the session's cookie differs from `path="/"`, `samesite="lax"` and (with HTTPS)
+            `secure=True`, such as in its `domain`.
         brand: the look of your site on the pages: its name, logo, colour and legal links. None keeps otpkit's own.
 
     Raises:
@@ -194,8 +195,9 @@ class PhoneVerification:
             if on_verified is None:
                 return self._go_on(request, onward(purpose, next_url, _next(request)), found)
             leave_session(request)
-            response = await run_in_threadpool(on_verified, request, found.proof)
-            return await response if isawaitable(response) else response
+            made = await run_in_threadpool(on_verified, request, found.proof)
+            response = await made if isawaitable(made) else made
+            return self._with_cookies(request, response, found)
 
         @router.get("", name=_name(purpose))
         async def show(request: Request, otp: Otp) -> Response:
@@ -214,6 +216,9 @@ class PhoneVerification:
         - `POST /challenges` `{"phone"}` sends a code: 202 with its `delivery`, `expires_in`, `resend_in`, …
         - `POST /challenges/status` `{"phone"}` returns the same for the live challenge, or null. It sends nothing.
         - `POST /verifications` `{"phone", "code"}` returns a `token`. `VerifiedPhone` reads it from `Phone-Proof`.
+
+        The last call also returns a `device` token. Keep it on the visitor's device, and send it as `device` with each
+        of these calls: the device may then use the parts of the limits that are kept from strangers.
 
         `region` is the region of a phone without a country code. Pasted characters such as full-width digits are
         normalized first. An `Idempotency-Key` makes the first and the last call safe to repeat.
@@ -238,9 +243,11 @@ class PhoneVerification:
         return json_router(purpose, bind or session_bind(purpose), self._ip, discreet=discreet)
 
     def _go_on(self, request: Request, url: str, found: Answer) -> Response:
-        response = RedirectResponse(url, found.status, dict(found.headers))
-        if found.cookie is not None:
-            cookie, secure = found.cookie, request.url.scheme == "https"
+        return self._with_cookies(request, RedirectResponse(url, found.status, dict(found.headers)), found)
+
+    def _with_cookies(self, request: Request, response: Response, found: Answer) -> Response:
+        for cookie in found.cookies:
+            secure = request.url.scheme == "https"
             usual: dict[str, Any] = {"max_age": cookie.max_age, "httponly": True, "secure": secure, "samesite": "lax"}
             response.set_cookie(cookie.name, cookie.value, **(usual | self._cookie))
         return response
@@ -252,6 +259,7 @@ class PhoneVerification:
             accept_language=request.headers.get("accept-language", ""),
             language=request.query_params.get("lang", ""),
             cookie=proof_cookie(request, purpose),
+            devices=request.cookies.get(DEVICES_COOKIE, ""),
             next=_next(request),
         )
 

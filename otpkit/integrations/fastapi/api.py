@@ -80,7 +80,7 @@ def json_router(
         """Send a code. While one is live, send the same code again."""
         ip, phone = address(request), _phone(body, otp)
         try:
-            challenge = await otp.issue(phone, purpose, bind=own, ip=ip, idempotency_key=key)
+            challenge = await otp.issue(phone, purpose, bind=own, ip=ip, idempotency_key=key, device=body.device)
         except OTPError as error:
             if not (discreet and tells_of_number(error)):
                 raise
@@ -88,7 +88,7 @@ def json_router(
 
     async def status(body: PhoneToVerify, otp: Otp, own: str = Depends(bound)) -> PhoneChallenge | None:
         """Return the live challenge that this client requested, or null."""
-        found = await otp.status(_phone(body, otp), purpose, bind=own)
+        found = await otp.status(_phone(body, otp), purpose, bind=own, device=body.device)
         return None if found is None else _live(found)
 
     if not discreet:
@@ -101,13 +101,16 @@ def json_router(
         """Verify a code. A correct code is used up, a wrong one is counted."""
         ip, phone = address(request), _phone(body, otp)
         try:
-            proof = await otp.verify(phone, fold(body.code), purpose, bind=own, ip=ip, idempotency_key=key)
+            proof = await otp.verify(
+                phone, fold(body.code), purpose, bind=own, ip=ip, idempotency_key=key, device=body.device
+            )
         except OTPError as error:
             if discreet and tells_of_number(error):
                 raise CodeRefusedError from None
             raise
         life = proof.expires_at - proof.verified_at
-        return PhoneProof(token=proof.token, phone=proof.phone, expires_in=int(life.total_seconds()))
+        expires_in = int(life.total_seconds())
+        return PhoneProof(token=proof.token, phone=proof.phone, expires_in=expires_in, device=proof.device)
 
     return router
 

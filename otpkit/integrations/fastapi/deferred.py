@@ -3,6 +3,8 @@
 FastAPI solves dependencies before it validates the endpoint's own fields, so no dependency can know if they are valid.
 Therefore the endpoint's call is wrapped the first time a route redeems. The wrapper also receives the request. Before
 it calls the endpoint, it runs the redeems that wait in the request's scope.
+
+A redeem that can't wait, because a dependency needs its proof, runs after FastAPI's own check of all fields.
 """
 
 from __future__ import annotations
@@ -10,13 +12,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from functools import wraps
 from typing import Any, Final, TypeAlias, cast
 
 from anyio import from_thread
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_dependant
+from fastapi.dependencies.utils import get_dependant, solve_dependencies
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import FormData, UploadFile
 
 from otpkit import Proof
 
@@ -41,12 +46,12 @@ def defer(request: Request, dependency: Callable[..., Any], redeem: Redeem) -> D
 
     Return None if that would be too late: another dependency needs the proof, or the endpoint streams its response.
     """
-    dependant = _dependant_of(request)
+    dependant = _dependant_of(_route_of(request))
     if dependant is None or _streams(dependant.call):
         return None
-    overrides = getattr(request.app, "dependency_overrides", {})
+    overrides = _overrides(request)
     own = [_overridden(each, overrides) for each in dependant.dependencies]
-    nested = [call for each in own for call in _calls_below(each, overrides)]
+    nested = [found.call for each in own for found in _below(each, overrides)]
     if dependency in nested or dependency not in [each.call for each in own]:
         return None
     if not getattr(dependant.call, _IS_WRAPPED, False):
@@ -56,15 +61,69 @@ def defer(request: Request, dependency: Callable[..., Any], redeem: Redeem) -> D
     return deferred
 
 
-def _dependant_of(request: Request) -> Dependant | None:
-    """Return the dependency tree that FastAPI solves for the request, or None if this FastAPI stores it elsewhere."""
+async def check_fields(request: Request) -> None:
+    """Check all fields of the endpoint and its dependencies, before a redeem that can't wait for FastAPI's own check.
+
+    Raises:
+        RequestValidationError: a field is not valid.
+    """
+    route = _route_of(request)
+    dependant, embeds = _dependant_of(route), getattr(route, "_embed_body_fields", None)
+    if dependant is None or embeds is None:
+        return
+    body, errors = _body_of(request), []
+    places = _places(body.get("body"))
+    async with AsyncExitStack() as stack:
+        for each in (dependant, *_below(dependant, _overrides(request))):
+            fields = Dependant(
+                path_params=each.path_params,
+                query_params=each.query_params,
+                header_params=each.header_params,
+                cookie_params=each.cookie_params,
+                body_params=each.body_params,
+            )
+            found = await solve_dependencies(
+                request=request, dependant=fields, async_exit_stack=stack, embed_body_fields=embeds, **body
+            )
+            errors += found.errors
+    for file, place in places:  # The check may have read them.
+        file.seek(place)
+    if errors:
+        raise RequestValidationError(errors, **body)
+
+
+def _body_of(request: Request) -> dict[str, Any]:
+    """Return the body as FastAPI has read it, as an argument; {} if there is none. The request keeps what was read."""
+    form, raw = getattr(request, "_form", None), getattr(request, "_body", b"")
+    if form is not None:
+        return {"body": form}
+    if hasattr(request, "_json"):
+        return {"body": request._json}
+    return {"body": raw} if raw else {}
+
+
+def _places(body: object) -> list[tuple[Any, int]]:
+    """Return the files of a form, each with its position."""
+    items = body.multi_items() if isinstance(body, FormData) else ()
+    return [(each.file, each.file.tell()) for _, each in items if isinstance(each, UploadFile)]
+
+
+def _route_of(request: Request) -> object:
+    """Return the object that has the dependency tree: the route, or what FastAPI made of one of an included router."""
     route = request.scope.get("route")
-    # Set if the route was included from a router.
     included = request.scope.get("fastapi", {}).get("effective_route_context")
-    if getattr(included, "original_route", None) is route and included is not None:
-        route = included
+    return included if included is not None and getattr(included, "original_route", None) is route else route
+
+
+def _dependant_of(route: object) -> Dependant | None:
+    """Return the dependency tree that FastAPI solves for a request, or None if this FastAPI stores it elsewhere."""
     found = getattr(route, "dependant", None)
     return found if isinstance(found, Dependant) and found.call is not None else None
+
+
+def _overrides(request: Request) -> Mapping[Any, Any]:
+    found: Mapping[Any, Any] = getattr(request.app, "dependency_overrides", {})
+    return found
 
 
 def _overridden(dependant: Dependant, overrides: Mapping[Any, Any]) -> Dependant:
@@ -72,11 +131,12 @@ def _overridden(dependant: Dependant, overrides: Mapping[Any, Any]) -> Dependant
     return dependant if call is None else get_dependant(path=dependant.path or "", call=call)
 
 
-def _calls_below(dependant: Dependant, overrides: Mapping[Any, Any]) -> Iterator[Any]:
+def _below(dependant: Dependant, overrides: Mapping[Any, Any]) -> Iterator[Dependant]:
+    """Yield all dependencies of a dependency tree, in the order in which FastAPI reaches them."""
     for each in dependant.dependencies:
         found = _overridden(each, overrides)
-        yield found.call
-        yield from _calls_below(found, overrides)
+        yield found
+        yield from _below(found, overrides)
 
 
 def _streams(call: Any) -> bool:

@@ -12,7 +12,7 @@ from fastapi import Depends, Header, Request
 from otpkit import AsyncOTP, ConfigurationError, Proof, TokenError, UsedTokenError
 from otpkit.frames import without_locals
 from otpkit.integrations.fastapi.bodies import fingerprint_of
-from otpkit.integrations.fastapi.deferred import Redeem, defer
+from otpkit.integrations.fastapi.deferred import Redeem, check_fields, defer
 from otpkit.web import State, bind_of, cookie_name, take_proof, visit
 
 Bind: TypeAlias = Callable[..., str | Awaitable[str]]
@@ -106,8 +106,8 @@ def verified_phone(
 
     The proof is redeemed right before the endpoint runs. If a field or another dependency is refused, the proof stays
     usable for the corrected request. If the endpoint itself refuses, the proof is used up. There are two exceptions: if
-    a dependency of yours takes the proof, or the endpoint streams its response, the proof is redeemed before the
-    endpoint's fields are validated.
+    a dependency of yours takes the proof, or the endpoint streams its response, the proof is redeemed once all fields
+    are valid, but before the dependencies that come after it.
 
     A repeated `Idempotency-Key` raises `UsedTokenError` by default, because the client chooses the key and one proof
     must create one account. With `replay=True`, a repeated request reaches the endpoint while the proof lives, if its
@@ -202,7 +202,10 @@ async def _redeem_last(
         # This raises the same error, or accepts a token of the previous version, which `check` does not.
         return await redeem()
     deferred = defer(redemption.request, dependency, redeem)
-    return await redeem() if deferred is None else cast("Proof", deferred)
+    if deferred is not None:
+        return cast("Proof", deferred)
+    await check_fields(redemption.request)
+    return await redeem()
 
 
 async def _redeem(redemption: _Redemption, token: str, bind: str) -> Proof:

@@ -52,7 +52,8 @@ if (code) {
 
   const length = boxes.length;
   const group = "(\\d(?:[ -]?\\d)*)"; // digits as they are often written, such as 482 913
-  const word = "验证码|驗證碼|校验码|校驗碼|动态码|動態碼|确认码|code|password|pin|otp";
+  const word =
+    "验证码|驗證碼|校验码|校驗碼|动态码|動態碼|动态密码|動態密碼|动态口令|确认码|安全码|登录码|随机码|code|password|pin|otp";
   const after = new RegExp(`(?:${word})(?:\\s|[:：=#"'“”「」【】()（）]|is|为|為|是)*${group}`, "gi");
   const before = new RegExp(`${group}\\s*(?:is|为|為|是)[^\\d.,;，。；]{0,40}?(?:${word})`, "gi");
 

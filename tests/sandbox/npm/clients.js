@@ -88,6 +88,24 @@ async function tencent(signMethod, reqMethod) {
   };
 }
 
+async function tencentOfOld() {
+  const { sms: service } = require("tencentcloud-sdk-nodejs-sms");
+  const client = new service.v20190711.Client({
+    credential: { secretId: "sandbox", secretKey: secret },
+    region: "ap-guangzhou",
+    profile: { httpProfile: { endpoint, protocol: "http://" } },
+  });
+  const app = { SmsSdkAppid: "1400006666" };
+  const send = await client.SendSms({
+    ...app,
+    PhoneNumberSet: ["+8613800138000"],
+    TemplateID: "1110",
+    Sign: "腾讯云",
+    TemplateParamSet: ["123456", "5"],
+  });
+  return { send, pulled: await client.PullSmsSendStatus({ ...app, Limit: 10 }) };
+}
+
 async function twilio(user) {
   const { Twilio, RequestClient } = require("twilio");
   const http = new RequestClient();
@@ -112,6 +130,7 @@ const clients = {
   "tencent TC3 GET": () => tencent("TC3-HMAC-SHA256", "GET"),
   "tencent HmacSHA256 POST": () => tencent("HmacSHA256", "POST"),
   "tencent HmacSHA1 GET": () => tencent("HmacSHA1", "GET"),
+  "tencent 2019-07-11": tencentOfOld,
   twilio: () => twilio("ACsandbox"),
   "twilio with an API key": () => twilio("SKsandbox"),
 };

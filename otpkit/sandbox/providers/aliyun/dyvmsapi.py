@@ -1,7 +1,8 @@
 """Dyvmsapi 2017-05-25: SingleCallByTts, SingleCallByVoice, ClickToDial and QueryCallDetailByCallId. No I/O.
 
-Only mobile numbers can be called. ClickToDial follows the older official SDK, but with the current signature. Editions
-of the document differ on which calls QueryDate finds: those of its day, or of the 24 hours after it. Both work here.
+Only mobile numbers can be called, and by ClickToDial only those of the mainland. ClickToDial follows the older official
+SDK, but with the current signature. Editions of the document differ on which calls QueryDate finds: those of its day,
+or of the 24 hours after it. Both work here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 
 from otpkit.sandbox.calls import HEARD, Api, Unacceptable, WireRequest, WireResponse
 from otpkit.sandbox.messages import Message, Sms, shanghai
-from otpkit.sandbox.phones import NUMBER
+from otpkit.sandbox.phones import NUMBER, callee
 from otpkit.sandbox.providers.aliyun.responses import FAILURES, done, mandatory
 from otpkit.sandbox.providers.shared import Params, apply_fault, template_values, time_text
 from otpkit.sandbox.state import Sandbox
@@ -43,17 +44,22 @@ def single_call_by_voice(sandbox: Sandbox, params: Params, request: WireRequest)
 
 
 def _read_call(sandbox: Sandbox, api: Api, params: Params, phone: str, template: str, values: Mapping[str, str]) -> Sms:
-    out_id = _checked(params, phone)
+    called = callee(phone)
+    if called is None:
+        raise Unacceptable("isv.MOBILE_NUMBER_ILLEGAL")
+    out_id = _checked(params)
     text = sandbox.compose(template, None, values)
     shown = params.get("CalledShowNumber", "")
-    return Sms((phone,), template, shown, values, text, out_id, api)
+    return Sms((called,), template, shown, values, text, out_id, api)
 
 
 def click_to_dial(sandbox: Sandbox, params: Params, request: WireRequest) -> WireResponse:
     """Answer ClickToDial: connect two people."""
     names = ("CallerNumber", "CalledNumber", "CallerShowNumber", "CalledShowNumber")
     caller, called, _, shown = mandatory(params, *names)
-    out_id = _checked(params, caller, called)
+    if not all(map(NUMBER.fullmatch, (caller, called))):
+        raise Unacceptable("isv.MOBILE_NUMBER_ILLEGAL")
+    out_id = _checked(params)
     sms = Sms((called,), "", shown, {"CallerNumber": caller}, f"{caller} ↔ {called}", out_id, "ClickToDial")
     return _submit(sandbox, sms, request)
 
@@ -63,10 +69,8 @@ def _submit(sandbox: Sandbox, sms: Sms, request: WireRequest) -> WireResponse:
     return apply_fault(done(CallId=call_id), sms.api, fault, FAILURES)
 
 
-def _checked(params: Params, *phones: str) -> str:
+def _checked(params: Params) -> str:
     """Check the parameters that all calls share. Return OutId."""
-    if not all(map(NUMBER.fullmatch, phones)):
-        raise Unacceptable("isv.MOBILE_NUMBER_ILLEGAL")
     for name, (least, most) in _BOUNDS.items():
         if name in params and not least <= _whole(params[name]) <= most:
             raise Unacceptable("isv.INVALID_PARAMETERS")
@@ -108,7 +112,7 @@ def _detail(message: Message, now: float) -> str:
     answered = message.result_code in ANSWERED
     detail = {
         "caller": message.params.get("CallerNumber", message.sign_name),
-        "callee": message.phone,
+        "callee": message.phone.removeprefix("+"),
         "callerShowNumber": message.sign_name,
         "calleeShowNumber": message.sign_name,
         "gmtCreate": time_text(message.sent_at),
@@ -158,7 +162,7 @@ def voice_report(message: Message) -> dict[str, object]:
         "start_time": time_text(message.sent_at) if answered else "",
         "end_time": time_text(message.receipt_at or message.sent_at),
         "caller": message.sign_name,
-        "callee": message.phone,
+        "callee": message.phone.removeprefix("+"),
         "duration": str(seconds_heard(message)),
         "status_code": message.result_code,
         "status_msg": STATES.get(message.result_code, ""),

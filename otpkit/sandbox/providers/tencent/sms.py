@@ -1,4 +1,6 @@
-"""Tencent Cloud SMS 2021-01-11: SendSms, PullSmsSendStatus and PullSmsSendStatusByPhoneNumber. No I/O.
+"""Tencent Cloud SMS: SendSms, PullSmsSendStatus and PullSmsSendStatusByPhoneNumber. No I/O.
+
+The versions 2021-01-11 and 2019-07-11 differ in the names of fields. The official SDKs have both.
 
 It also dispatches the calls of Tencent Cloud's captcha, which come to the same path.
 
@@ -23,10 +25,27 @@ from otpkit.sandbox.providers.tencent.signatures import check_v1, check_v3
 from otpkit.sandbox.state import Sandbox
 
 VERSION: Final = "2021-01-11"
+OLD_VERSION: Final = "2019-07-11"
 MAX_NUMBERS: Final = 200  # numbers in one call
 MAX_ROWS: Final = 100  # rows in one call
 Fields = Mapping[str, Any]
+Row = Callable[[Message], dict[str, object]]
 
+_CAPTCHA: Final[Api] = "tencent.DescribeCaptchaResult"
+_APIS: Final[tuple[Api, ...]] = (
+    "tencent.SendSms",
+    "tencent.PullSmsSendStatus",
+    "tencent.PullSmsSendStatusByPhoneNumber",
+    _CAPTCHA,
+)
+# The names of fields in the older version, and those of today.
+_OLD_NAMES: Final[Mapping[str, str]] = {
+    "SmsSdkAppid": "SmsSdkAppId",
+    "Sign": "SignName",
+    "TemplateID": "TemplateId",
+    "SendDateTime": "BeginTime",
+    "EndDateTime": "EndTime",
+}
 _ITEM: Final = re.compile(r"([A-Za-z]+)\.([0-9]{1,3})")
 _INTERNATIONAL: Final = re.compile(r"\+(?!86)([1-9][0-9]{6,14})")
 
@@ -50,18 +69,26 @@ def _answer(sandbox: Sandbox, request: WireRequest) -> WireResponse:
         raise TencentError("InvalidParameter", "The parameters can't be read, or one of them comes twice.")
     is_v1 = b"x-tc-action" not in request.headers
     named = params if is_v1 else {name: request.header(f"x-tc-{name.lower()}") for name in ("Action", "Version")}
-    api = next((api for api in _CALLS if api == f"tencent.{named.get('Action')}"), None)
+    api = next((api for api in _APIS if api == f"tencent.{named.get('Action')}"), None)
     if api is None:
         raise TencentError("InvalidAction", "The request with the action is not supported or valid.")
-    if named.get("Version") != _VERSIONS.get(api, VERSION):
+    version = named.get("Version")
+    if version not in ((captcha.VERSION,) if api == _CAPTCHA else _ROWS):
         raise TencentError("NoSuchVersion", "The API version does not exist.")
     fields = _fields(request, params)
+    if version == OLD_VERSION:
+        fields = {_OLD_NAMES.get(name, name): value for name, value in fields.items()}
     sandbox.count(api, _numbers_in(fields))
     if is_v1:
         check_v1(sandbox, request, params)
     else:
         check_v3(sandbox, request)
-    return _CALLS[api](sandbox, fields, request)
+    if api == _CAPTCHA:
+        return captcha.describe_captcha_result(sandbox, fields, request)
+    if api == "tencent.SendSms":
+        return _send_sms(sandbox, fields, request)
+    pull = _pull if api == "tencent.PullSmsSendStatus" else _pull_by_number
+    return pull(sandbox, fields, _ROWS[version])
 
 
 def _numbers_in(fields: Fields) -> set[str]:
@@ -127,15 +154,15 @@ def _read_sms(sandbox: Sandbox, fields: Fields, phone: str, context: str) -> Sms
     return Sms((phone,), template, sign_name, values, text, context, "tencent.SendSms")
 
 
-def _pull(sandbox: Sandbox, fields: Fields, _: WireRequest) -> WireResponse:
+def _pull(sandbox: Sandbox, fields: Fields, row_of: Row) -> WireResponse:
     limit = _whole(fields, "Limit", 1, MAX_ROWS)
     _text(fields, "SmsSdkAppId")
     fault = sandbox.take_fault("tencent.PullSmsSendStatus", ())
-    rows = [_row(message) for message in sandbox.pull("tencent", limit)]
+    rows = [row_of(message) for message in sandbox.pull("tencent", limit)]
     return apply_fault(done(PullSmsSendStatusSet=rows), "tencent.PullSmsSendStatus", fault, failures())
 
 
-def _pull_by_number(sandbox: Sandbox, fields: Fields, _: WireRequest) -> WireResponse:
+def _pull_by_number(sandbox: Sandbox, fields: Fields, row_of: Row) -> WireResponse:
     begin, offset = _whole(fields, "BeginTime", 0), _whole(fields, "Offset", 0)
     limit = _whole(fields, "Limit", 1, MAX_ROWS)
     end = _whole(fields, "EndTime", 0) if "EndTime" in fields else None
@@ -153,7 +180,7 @@ def _pull_by_number(sandbox: Sandbox, fields: Fields, _: WireRequest) -> WireRes
         and message.sent_at >= begin
         and (end is None or message.sent_at <= end)
     ]
-    rows = [_row(message) for message in found[offset : offset + limit]]
+    rows = [row_of(message) for message in found[offset : offset + limit]]
     return apply_fault(done(PullSmsSendStatusSet=rows), api, fault, failures())
 
 
@@ -169,6 +196,24 @@ def _row(message: Message) -> dict[str, object]:
         "Description": message.result_code,
         "SessionContext": message.extend,
     }
+
+
+def _old_row(message: Message) -> dict[str, object]:
+    country, number = country_and_number(message.phone)
+    received_at = message.receipt_at or message.sent_at
+    return {
+        "UserReceiveTime": time_text(received_at),
+        "UserReceiveUnixTime": int(received_at),
+        "NationCode": country,
+        "PurePhoneNumber": number,
+        "PhoneNumber": e164(message.phone),
+        "SerialNo": message.biz_id,
+        "ReportStatus": "FAIL" if message.fails else "SUCCESS",
+        "Description": message.result_code,
+    }
+
+
+_ROWS: Final[Mapping[str | None, Row]] = {VERSION: _row, OLD_VERSION: _old_row}
 
 
 def _recipient(number: str) -> str | None:
@@ -200,15 +245,6 @@ def _whole(fields: Fields, name: str, least: int, most: int = 2**33) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise TencentError("InvalidParameterValue", f"{name} is not a number from {least} to {most}.")
     return value
-
-
-_CALLS: Final[Mapping[Api, Callable[[Sandbox, Fields, WireRequest], WireResponse]]] = {
-    "tencent.SendSms": _send_sms,
-    "tencent.PullSmsSendStatus": _pull,
-    "tencent.PullSmsSendStatusByPhoneNumber": _pull_by_number,
-    "tencent.DescribeCaptchaResult": captcha.describe_captcha_result,
-}
-_VERSIONS: Final[Mapping[Api, str]] = {"tencent.DescribeCaptchaResult": captcha.VERSION}
 
 
 def status_report(message: Message) -> dict[str, object]:
