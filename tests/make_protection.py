@@ -49,6 +49,7 @@ SHOWN = {
     ("lockout-office-1200", "00:00"): "1,200 an hour from an office's address",
     ("lockout-range-1200-proxies", "00:00"): "1,200 an hour, to lock out a range",
     ("lockout-phone-60-proxies", "00:00"): "60 an hour, to lock out one phone without a device",
+    ("lockout-device-60-proxies", "00:00"): "… whose owner has a device",
     ("gateway-down", "20:00"): "no attack; the gateway loses messages for 20 minutes",
     ("flash-crowd", "20:00"): "no attack; 10 % more people within a minute",
     ("conversion-falls", "10:00"): "no attack; conversion falls to 75 %",

@@ -158,7 +158,7 @@ def _devices() -> Iterator[Attack]:
             campaign=Campaign(count=rate * 24, lasts=DAY_S, target=victim, guesses=1),
             days=2,
             device=True,
-            usual=False,
+            usual=rate == 60,
             largest=1_000,
         )
 

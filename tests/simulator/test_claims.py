@@ -87,6 +87,13 @@ def test_nobody_is_locked_out(valkey_url: str, attack: str) -> None:
     assert row_of(valkey_url, attack).honest_refused == 0
 
 
+@pytest.mark.parametrize("rate", [60, 1_200])
+def test_owner_with_a_device_is_not_locked_out(valkey_url: str, rate: int) -> None:
+    """The same attack locks an owner without one out."""
+    assert row_of(valkey_url, f"lockout-device-{rate}-proxies").honest_refused == 0
+    assert row_of(valkey_url, f"lockout-phone-{rate}-proxies").honest_refused > 0
+
+
 def test_a_sprayer_opens_no_account(valkey_url: str) -> None:
     """Not even one in a hundred days."""
     for attack in ("sprayer", "sprayer-proxies"):
