@@ -23,7 +23,7 @@ from sphinx.util.typing import ExtensionMetadata
 from otpkit import AsyncOTP, OTPError, Policy, RateLimitError, RegionError, WrongCodeError, errors
 from otpkit.cli.commands import app as command_line
 from otpkit.cli.failures import EXIT_STATUS
-from otpkit.environment import TEMPLATE, gateway_class, tables, variable_of
+from otpkit.environment import GATEWAYS, TEMPLATE, gateway_class, tables, variable_of
 from otpkit.gateways import Failover
 from otpkit.gateways.parameters import parameters_of
 from otpkit.gateways.provider import Doubt, Refusal
@@ -145,6 +145,7 @@ def settings_tables() -> str:
         "": "The OTP",
         "template": "The template",
         "failover": "Several gateways: `[failover]`",
+        "guard": "The guard: `[guard]`",
     }
     builds: dict[str, Any] = {"failover": Failover, "template": Template}
     of_each = {f"template_{each.name}" for each in TEMPLATE} | {"templates"}
@@ -161,7 +162,8 @@ def settings_tables() -> str:
             for each in settings.values()
             if not (name in _gateways() and each.name in of_each)
         ]
-        parts.append(f"## {titles.get(name, f'The gateway `{name}`')}\n\n{table(head, rows)}")
+        kind = "gateway" if name in _gateways() else "captcha"
+        parts.append(f"## {titles.get(name, f'The {kind} `{name}`')}\n\n{table(head, rows)}")
     service = [
         [code(variable_of("service", name)), code(f"service.{name}"), "", code(field.default or "")]
         for name, field in Service.model_fields.items()
@@ -171,7 +173,7 @@ def settings_tables() -> str:
 
 
 def _gateways() -> set[str]:
-    return set(tables()) - {"", "template", "failover"}
+    return set(GATEWAYS)
 
 
 _SERVICE: Final = {
