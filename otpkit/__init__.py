@@ -21,6 +21,7 @@ from otpkit.errors import (
     UsedTokenError,
     WrongCodeError,
 )
+from otpkit.guard.budgets import Budget, Spending
 from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
@@ -30,6 +31,7 @@ __all__ = [
     "OTP",
     "AsyncOTP",
     "BlockedError",
+    "Budget",
     "Challenge",
     "CodeError",
     "ConfigurationError",
@@ -47,6 +49,7 @@ __all__ = [
     "Rate",
     "RateLimitError",
     "RegionError",
+    "Spending",
     "Standing",
     "StoreUnavailableError",
     "Template",

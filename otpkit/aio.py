@@ -21,6 +21,7 @@ from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, Pag
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
+from otpkit.guard.budgets import Budget, Spending
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
@@ -66,6 +67,8 @@ class AsyncOTP:
         namespace: str = "otpkit",
         on_event: Listener | None = None,
         clock: Clock | None = None,
+        budgets: Iterable[Budget] = (),
+        prices: Mapping[str, str] | None = None,
         gateway_wait: float = 5,
         gateway_concurrency: int | None = None,
     ) -> None:
@@ -84,6 +87,8 @@ class AsyncOTP:
                 namespace=namespace,
                 on_event=on_event,
                 clock=clock,
+                budgets=budgets,
+                prices=prices,
                 clustered=has_store and store.clustered,
                 confirms=not has_store or store.confirms,
                 awaits=True,
@@ -118,9 +123,10 @@ class AsyncOTP:
         idempotency_key: str | None = None,
         channel: Channel = "sms",
         region: str | None = None,
+        budget_key: str | None = None,
     ) -> Challenge:
         """Same as `OTP.issue`, but awaited."""
-        request = IssueRequest(phone, purpose, bind, ip, params, idempotency_key, channel, region)
+        request = IssueRequest(phone, purpose, bind, ip, params, idempotency_key, channel, region, budget_key)
         return await self._drive(self._flows.issue(request))
 
     async def verify(
@@ -194,6 +200,10 @@ class AsyncOTP:
     async def erase(self, phone: str, *, region: str | None = None) -> None:
         """Same as `OTP.erase`, but awaited."""
         await self._drive(self._flows.erase(phone, region))
+
+    async def spending(self) -> tuple[Spending, ...]:
+        """Same as `OTP.spending`, but awaited."""
+        return await self._drive(self._flows.spending())
 
     async def close(self) -> None:
         """Same as `OTP.close`, but awaited. Running calls in other tasks end as usual."""

@@ -35,7 +35,7 @@ from otpkit.languages import DEFAULT, duration, languages, texts
 from otpkit.models import Challenge
 
 Language: TypeAlias = str  # One of `otpkit.languages.languages()`, such as "en" and "zh".
-RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway"]
+RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway", "budget"]
 RejectionCategory = Literal["account", "configuration", "number", "request", "rate_limit", "quota", "connection"]
 RejectionConcern = Literal["gateway", "message"]
 PhoneProblem = Literal["spelling", "landline", "unknown"]
@@ -214,11 +214,11 @@ class RateLimitError(OTPError):
     """A limit is used up.
 
     `scope` is the owner of the limit: the phone's sends, an IP address, a region, all sends in total, the phone's wrong
-    codes, or the gateway. `rate` is the rate that is used up; of several, it is the one with the longest wait. For an
-    IPv6 /64 it is the /64's share. It is None if a gateway refuses, because gateways do not report it. `challenge` is
-    the live challenge of the same phone, purpose and bind, or None. If there is one, show the form for the code. If
-    there is none and the scope is `phone`, `retry_after` reveals when someone else requested a code for the number:
-    `otpkit.web.discreet` answers every stranger alike.
+    codes, the gateway, or a budget of money. `rate` is the rate that is used up; of several, it is the one with the
+    longest wait. For an IPv6 /64 it is the /64's share. It is None if a budget refuses, or a gateway, because gateways
+    do not report it. `challenge` is the live challenge of the same phone, purpose and bind, or None. If there is one,
+    show the form for the code. If there is none and the scope is `phone`, `retry_after` reveals when someone else
+    requested a code for the number: `otpkit.web.discreet` answers every stranger alike.
     """
 
     code = "rate_limit"
@@ -241,7 +241,8 @@ class RateLimitError(OTPError):
         self.challenge = challenge
 
     def _key(self) -> str:
-        return "rate_limit" if self.retry_after is None else "rate_limit_wait"
+        text = "rate_limit_budget" if self.scope == "budget" else "rate_limit"
+        return text if self.retry_after is None else f"{text}_wait"
 
 
 class BlockedError(OTPError):

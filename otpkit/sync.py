@@ -20,6 +20,7 @@ from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, Pag
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
+from otpkit.guard.budgets import Budget, Spending
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.retry import RetryBudget
@@ -53,6 +54,9 @@ class OTP:
         namespace: the prefix of all keys in Redis: letters, digits, `_`, `.`, `-`.
         on_event: a function that is called with every `Event`. Its exceptions are logged and dropped.
         clock: a function that returns seconds since the epoch, for tests. None uses the Redis server's clock.
+        budgets: what messages may cost in a day or a month, as `Budget`s. They need `prices`.
+        prices: the price of a message by region, `{"CN": "0.045 CNY"}`, in one currency. `"*"` is any other region,
+            `"CN/voice"` a call, `"twilio:US"` one gateway's price. A text of several SMS costs it several times.
 
     Raises:
         ConfigurationError: an argument can't work. The error names the field and the remedy. The constructor does not
@@ -72,6 +76,8 @@ class OTP:
         namespace: str = "otpkit",
         on_event: Listener | None = None,
         clock: Clock | None = None,
+        budgets: Iterable[Budget] = (),
+        prices: Mapping[str, str] | None = None,
     ) -> None:
         with Checks() as checks:
             store = checks.of("redis", SyncStore, redis)
@@ -88,6 +94,8 @@ class OTP:
                 namespace=namespace,
                 on_event=on_event,
                 clock=clock,
+                budgets=budgets,
+                prices=prices,
                 clustered=has_store and store.clustered,
                 confirms=not has_store or store.confirms,
                 awaits=False,
@@ -139,6 +147,7 @@ class OTP:
         idempotency_key: str | None = None,
         channel: Channel = "sms",
         region: str | None = None,
+        budget_key: str | None = None,
     ) -> Challenge:
         """Send a one-time code to a phone. While a code is live, send the same code again.
 
@@ -158,6 +167,8 @@ class OTP:
                 code, within the same limits.
             region: the region of a number without a country code, one of `Policy.regions`; None is
                 `Policy.default_region`.
+            budget_key: the name of the API key or tenant on whose account the message goes, for `Budget.key`. None is
+                no one's.
 
         Returns:
             The `Challenge`. Its `delivery` is `accepted` or `uncertain`: show the form for the code in both cases.
@@ -170,7 +181,7 @@ class OTP:
             GatewayRejectedError: certainly not sent, and refunded.
             StoreUnavailableError: Redis did not answer; nothing was sent.
         """
-        request = IssueRequest(phone, purpose, bind, ip, params, idempotency_key, channel, region)
+        request = IssueRequest(phone, purpose, bind, ip, params, idempotency_key, channel, region, budget_key)
         return self._drive(self._flows.issue(request))
 
     def verify(
@@ -398,6 +409,17 @@ class OTP:
             StoreUnavailableError: Redis did not answer.
         """
         self._drive(self._flows.erase(phone, region))
+
+    def spending(self) -> tuple[Spending, ...]:
+        """Return what each budget has spent in its day or month, and change nothing. For operators.
+
+        Returns:
+            A `Spending` for each budget, in the order of `OTP(budgets=…)`.
+
+        Raises:
+            StoreUnavailableError: Redis did not answer.
+        """
+        return self._drive(self._flows.spending())
 
     def close(self) -> None:
         """Refuse further calls, and close the connections that this object made.

@@ -33,6 +33,7 @@ LAYERS = [
     ["core.checks"],
     ["phone"],
     ["core.addresses", "core.arguments", "core.spelling", "policy", "template"],
+    ["guard.budgets", "guard.money", "guard.prices"],
     ["transport.connecting", "transport.exchange", "transport.hosts"],
     ["core.crypto"],
     ["core.serializer"],
@@ -41,10 +42,11 @@ LAYERS = [
     ["gateways.provider"],
     ["gateways"],
     ["core.routing"],
+    ["core.budgets"],
     ["core.config"],
     ["core.subject"],
     ["core.report"],
-    ["core.dispatch", "core.limits"],
+    ["core.dispatch", "core.limits", "core.spending"],
     ["core.issue"],
     ["core.flows"],
     ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
@@ -55,7 +57,7 @@ LAYERS = [
     ["store.aio", "store.sync"],
     ["sync"],
     ["aio"],
-    ["core", "store", "transport"],  # Their `__init__` is empty.
+    ["core", "guard", "store", "transport"],  # Their `__init__` is empty.
     [""],  # the public names
     ["listening", "settings", "testing"],
     ["web"],

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from otpkit.core import scripts
 from otpkit.core.arguments import check_purpose
+from otpkit.core.budgets import Purse, open_purse
 from otpkit.core.checks import Checks
 from otpkit.core.crypto import Keys, clean_code
 from otpkit.core.routing import GatewayChoice, Routing, TemplateChoice, is_async, route
@@ -19,6 +20,7 @@ from otpkit.core.scripts.limits import WideRates, wide_rates
 from otpkit.core.tokens import TokenSigner
 from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
 from otpkit.frames import without_locals
+from otpkit.guard.budgets import Budget
 from otpkit.models import Event, mask
 from otpkit.phone import parse
 from otpkit.policy import Policy
@@ -87,6 +89,7 @@ class Config:
     signer: TokenSigner
     scripts: scripts.Scripts
     wide_rates: WideRates
+    purse: Purse | None
     fixed: Mapping[tuple[str, str], FixedCode]
     namespace: str
     listener: Listener | None
@@ -122,6 +125,8 @@ def build(
     clustered: bool,
     confirms: bool = True,
     awaits: bool = True,
+    budgets: Iterable[Budget] = (),
+    prices: Mapping[str, str] | None = None,
 ) -> Config:
     """Check the arguments of `OTP` or `AsyncOTP` and return their `Config`.
 
@@ -130,6 +135,7 @@ def build(
         clustered: True if the store's keys lie on several nodes.
         confirms: True if the store can wait for replicas.
         awaits: True if a gateway may be an async function.
+        budgets: as `OTP` documents it, like `prices`.
 
     Raises:
         ConfigurationError: arguments are wrong. The error names each of them with its remedy.
@@ -146,6 +152,9 @@ def build(
         routing = checks.of("gateway", route, gateway, template, regions)
         if checks.passed("policy", "clock"):
             fixed = checks.of("fixed_codes", _fixed, fixed_codes, policy, clock or time.time)
+        purse = None
+        if checks.passed("policy", "gateway", "template", "secret", "index_secret", "namespace"):
+            purse = checks.of("budgets", open_purse, budgets, prices, routing, policy.regions, namespace, keys)
         if checks.passed("policy") and policy.replicas and not confirms:
             checks.add("policy", *NO_REPLICAS)
         if not awaits and checks.passed("gateway", "template") and any(map(is_async, routing.gateways())):
@@ -156,8 +165,9 @@ def build(
         policy,
         keys,
         TokenSigner(keys, namespace),
-        scripts.load(policy),
+        scripts.load(policy, () if purse is None else ("money",)),
         wide_rates(policy),
+        purse,
         fixed,
         namespace,
         on_event,

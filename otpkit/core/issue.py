@@ -10,17 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from otpkit.core.budgets import Bill, segments_of
 from otpkit.core.config import Config, FixedCode, check_fixed_life
 from otpkit.core.crypto import encode_id, new_ids
 from otpkit.core.dispatch import Dispatch, send_by
 from otpkit.core.limits import NOTHING_CONSUMED, Charge, consume, ip_limits, refund, send_limits
 from otpkit.core.report import Report
 from otpkit.core.routing import Member
-from otpkit.core.scripts.limits import WideLimit
+from otpkit.core.scripts.limits import Refusal, WideLimit
+from otpkit.core.scripts.money import MoneyCharge, Shortage
 from otpkit.core.scripts.parse import Blocked, Described, Limited
-from otpkit.core.scripts.sends import Replayed, Reserved, ReserveReply, Settled
+from otpkit.core.scripts.sends import Misdated, Replayed, Reserved, ReserveReply, Settled, Unaffordable
+from otpkit.core.spending import Payment
 from otpkit.core.subject import IDEMPOTENCY_BYTES, Subject
 from otpkit.core.tokens import from_ms
 from otpkit.effects import Flow, Unconfirmed, run
@@ -28,6 +31,8 @@ from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError
 from otpkit.gateways.base import Channel, Message, Receipt
 from otpkit.gateways.provider import message_id
 from otpkit.models import Challenge
+
+_Decision: TypeAlias = Reserved | Replayed | Limited | Unaffordable | Blocked
 
 _MAX_RECORD = 64  # In bytes. For longer values, Redis gives up its compact encoding.
 _LEAST_LIFE_S = 10  # The life of a code when its message leaves: the user must still receive and type it.
@@ -50,6 +55,7 @@ class IssueRequest(NamedTuple):
     idempotency_key: str | None
     channel: Channel
     region: str | None
+    budget_key: str | None = None
 
 
 class Issue:
@@ -69,6 +75,9 @@ class Issue:
             template = member.template_for(subject.purpose)
             if request.params is not None:  # Raise the template's errors before anything is reserved.
                 template.sms_params("0" * config.policy.code_length, params=request.params)
+        self.payment = Payment(config, report, self._bill() if config.purse is not None else None)
+        self.privileged = False  # True if the message may spend what budgets keep.
+        self.refunds = ""  # What budgets get back when the send is settled.
         self.op, self.nonce = new_ids()
         report.operation_id = self.op
         self.leaves_by = 0.0  # The deadline by `Config.elapsed_s`.
@@ -81,6 +90,8 @@ class Issue:
         match (yield from self._reserve(fixed)):
             case Reserved() as reserved:
                 self.report.now_ms, self.report.resent = reserved.now_ms, bool(reserved.nonce)
+                if reserved.alerts:
+                    yield from self.payment.tell(reserved.alerts)
                 return (yield from self._send(reserved, fixed))
             case Replayed() as earlier:
                 self.report.now_ms, self.report.replayed = earlier.now_ms, True
@@ -88,6 +99,9 @@ class Issue:
             case Limited() as hit:
                 self.report.now_ms = hit.now_ms
                 raise hit.error(self.subject)
+            case Unaffordable() as short:
+                self.report.now_ms = short.now_ms
+                raise (yield from self.payment.refuse(short, self.subject))
             case Blocked():
                 raise BlockedError(*BLOCKED)
 
@@ -98,6 +112,7 @@ class Issue:
             self.leaves_by += (described.ends_ms - reserved.now_ms) / 1000
             member, receipt = yield from self._dispatch(reserved)
             record = self._record(member, receipt)
+            self.refunds = self.payment.unspent(self.report.served or (member.name,))
         else:
             receipt, record = Receipt("fixed"), ""
         settled = yield from self._settle(receipt, record)
@@ -121,9 +136,53 @@ class Issue:
         check_fixed_life(fixed, now_ms / 1000)
         return fixed if now_ms < subject.fixed_ends_ms else None
 
-    def _reserve(self, fixed: FixedCode | None) -> Flow[ReserveReply]:
+    def _bill(self) -> Bill | None:
+        """Return what the message may cost, or None if no budget counts it."""
+        config, request, purpose = self.config, self.request, self.subject.purpose
+        if config.purse is None or (self.subject.phone, purpose) in config.fixed:
+            return None  # A fixed code is not sent.
+        segments = {}
+        for member in self.candidates:
+            is_call = member.channel_for(request.channel) == "voice"
+            segments[member.name] = (
+                1
+                if is_call
+                else segments_of(
+                    member.template_for(purpose),
+                    config.policy.code_length,
+                    max(1, config.policy.ttl // 60),
+                    request.params,
+                    signed=member.gateway.adds_signature,
+                )
+            )
+        return config.purse.bill(
+            plan=self.plan,
+            candidates=self.candidates,
+            region=self.subject.region,
+            purpose=purpose,
+            channel=request.channel,
+            key=request.budget_key,
+            segments=segments,
+        )
+
+    def _reserve(self, fixed: FixedCode | None) -> Flow[_Decision]:
+        self.charges, refusal = (yield from consume(self.config, self.limits)) if self.limits else NOTHING_CONSUMED
+        while True:
+            money = yield from self.payment.charge(privileged=self.privileged)
+            reply = yield from self._reserve_once(fixed, refusal, money)
+            if not isinstance(reply, Misdated):
+                break
+            self.payment.misdated(reply)
+        if not isinstance(reply, Reserved):
+            if self.charges:
+                yield from refund(self.config, self.charges)
+            yield from self.payment.give_back(self.payment.unspent())
+        return reply
+
+    def _reserve_once(
+        self, fixed: FixedCode | None, refusal: Refusal | None, money: MoneyCharge | Shortage | None
+    ) -> Flow[ReserveReply]:
         config, subject = self.config, self.subject
-        self.charges, refusal = (yield from consume(config, self.limits)) if self.limits else NOTHING_CONSUMED
         call = config.scripts.reserve(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
@@ -135,6 +194,8 @@ class Issue:
             known_keys=config.keys.ids,
             limits=self._charged(),
             refusal=refusal,
+            money_key=self.payment.money_key,
+            money=money,
         )
         unconfirmed: Unconfirmed | None = None
         self.leaves_by = config.elapsed_s() - _LEAST_LIFE_S
@@ -145,8 +206,6 @@ class Issue:
         if unconfirmed is not None:
             yield from self._withdraw()
             raise unconfirmed
-        if self.charges and not isinstance(reply, Reserved):
-            yield from refund(config, self.charges)
         return reply
 
     def _withdraw(self) -> Flow[None]:
@@ -158,10 +217,13 @@ class Issue:
             operation=self.op,
             stays_counted=0,
             reserved_ms=0,
+            refunds=self.payment.unspent(),
+            money_key=self.payment.money_key,
         )
         with suppress(OTPError):
             if (yield from run(undo)).undone:
                 yield from refund(config, self.charges)
+                yield from self.payment.give_back(self.payment.unspent())
 
     def _fresh(self, fixed: FixedCode | None) -> bytes:
         """Return a fresh challenge. The code is a local of this frame only, and of none that waits for Redis."""
@@ -233,11 +295,14 @@ class Issue:
             operation=self.op,
             outcome=receipt.outcome[0],
             served_by=record,
+            refunds=self.refunds,
+            money_key=self.payment.money_key,
         )
-        try:
-            return (yield from run(settle))
-        except OTPError:
-            return None  # The gateway has the message: its outcome counts.
+        settled = None
+        with suppress(OTPError):  # The gateway has the message: its outcome counts.
+            settled = yield from run(settle)
+        yield from self.payment.give_back(self.refunds)
+        return settled
 
     def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[int]:
         # A loop over bad numbers must not be free. After "rate_limit", the carriers have counted the message too.
@@ -250,11 +315,14 @@ class Issue:
             stays_counted=int("phone" in kept),
             reserved_ms=reserved_ms,
             limits=[limit for limit in self._charged() if limit.scope not in kept],
+            refunds=self.payment.unspent(),
+            money_key=self.payment.money_key,
         )
         try:
             undone, wait_ms = yield from run(undo)
             if undone:
                 yield from refund(config, [charge for charge in self.charges if charge.limit.scope not in kept])
+                yield from self.payment.give_back(self.payment.unspent())
         except OTPError:
             return 0  # The send stays counted, and the challenge's delivery uncertain, which is the safe side.
         return wait_ms

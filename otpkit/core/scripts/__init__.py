@@ -6,6 +6,7 @@ Call a face with a script's keys and arguments by name. Its `read` returns a rep
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,6 +14,7 @@ from typing import get_type_hints
 
 from otpkit.core.scripts.circuit import CircuitState, RecordFailure
 from otpkit.core.scripts.limits import Consume, Refund
+from otpkit.core.scripts.money import Spend, SpendingOf, Unspend
 from otpkit.core.scripts.phone import Erase, Revoke, StandingOf, Status, Unblock
 from otpkit.core.scripts.redemption import Redeem, Unredeem
 from otpkit.core.scripts.sends import Receive, Reserve, Settle, Undo
@@ -21,6 +23,7 @@ from otpkit.policy import Policy, Rate, rates_of
 
 _NUMBER = re.compile(r"\b(?:TTL|MAX_AGE|PROOF_TTL|ATTEMPTS|MAX_CONSECUTIVE_FAILURES|REPLICAS|SENDS|FAILURES)\b")
 _INCLUDE = re.compile(r"^ *--# include (.+)$", re.MULTILINE)
+_PART = re.compile(r"^ *--# if (\w+)\n(.*?)^ *--# end\n", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -44,20 +47,32 @@ class Scripts:
     receive: Receive
     circuit_state: CircuitState
     record_failure: RecordFailure
+    spend: Spend
+    unspend: Unspend
+    spending: SpendingOf
 
 
-def load(policy: Policy) -> Scripts:
-    """Return the scripts with the numbers of `policy` in their text."""
+def load(policy: Policy, parts: Collection[str] = ()) -> Scripts:
+    """Return the scripts of a policy.
+
+    Args:
+        policy: the policy, whose numbers are in the text.
+        parts: the features whose parts are in the text: `money`. A script without a part costs nothing for it.
+    """
     numbers = _numbers(policy)
     return Scripts(
-        **{name: face(name, _script(name, numbers), policy.replicas) for name, face in get_type_hints(Scripts).items()}
+        **{
+            name: face(name, _script(name, numbers, parts), policy.replicas)
+            for name, face in get_type_hints(Scripts).items()
+        }
     )
 
 
-def _script(name: str, numbers: dict[str, str]) -> str:
+def _script(name: str, numbers: dict[str, str], parts: Collection[str]) -> str:
     # Defining a function or a variable costs Lua time in every call. So an included part stands where it is first
     # needed, and the policy's numbers stand where they are used.
-    return _NUMBER.sub(lambda match: numbers[match[0]], _text(name))
+    text = _PART.sub(lambda match: match[2] if match[1] in parts else "", _text(name))
+    return _NUMBER.sub(lambda match: numbers[match[0]], text)
 
 
 @cache

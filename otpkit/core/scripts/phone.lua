@@ -7,6 +7,7 @@
 --   p<op 16>    a proof        time 6, ends 6, fixed 1 [, redeemed by op 16]
 --   r<op 16>    the call that redeemed that proof by an idempotency key, to recognise its own retry   time 6, call 8
 --   g<op 16>    who served that send, if it must be known: the gateway's name [, a blank, its message id]
+--   m<op 16>    that send is charged to budgets and not settled    time 6 [, alerts: see charge.lua]
 --
 -- A later version may write other kinds of fields, and longer values. This version skips them and never writes them.
 --

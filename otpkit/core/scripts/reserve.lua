@@ -1,15 +1,20 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3… limits: one a wider limit
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3… limits: one a wider limit [; last money_key]
 -- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
---       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has
---       [; 7… limits: the scope and the rates of each; without their keys, 7… refusal: the scope of one that refused on another
+--       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has;
+--       7 money: '', or for money_key 1 or 0 for a privileged message, and its budgets (see charge.lua), or without its key the
+--       place of the budget that refused on another node, its reason, and the ms until it can afford the message
+--       [; 8… limits: the scope and the rates of each; without their keys, 8… refusal: the scope of one that refused on another
 --       node, the ms until it allows one more, and the limit and window in ms of that rate]
 -- Returns, after the operation (see operation.lua):
---         {'reserved', now_ms, nonce, key_id, before, …described} send the code of that nonce; both are hexadecimal, and empty
---           for the fresh code; `before` is the last gateway of the same code, that send's state and time in ms, or ''
+--         {'reserved', now_ms, nonce, key_id, before, …described [, alerts]} send the code of that nonce; both are hexadecimal,
+--           and empty for the fresh code; `before` is the last gateway of the same code, that send's state and time in ms, or '';
+--           with budgets, `alerts` are those that are reached now (see charge.lua)
 --         {'replayed', now_ms, …described} an earlier send under the same idempotency key, or this same send, settled long ago
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
+--         {'unaffordable', now_ms, budget, reason, wait_ms [, …described]} the budget with the longest wait, and the live challenge
+--         {'misdated', now_ms} the bounds of a budget's windows don't contain that time
 --         {'blocked'}
 
 --# include clock phone operation challenge rolling describe
@@ -33,10 +38,14 @@ local function before(send)
   return ''
 end
 
-local function reserved(send)
+local function reserved(send, marks)
   local nonce, key_id = '', ''
   if sub(challenge, 7, 22) ~= sub(fresh, 1, 16) then nonce, key_id = hex(sub(challenge, 7, 22)), hex(sub(challenge, 39, 42)) end
-  return { operation, 'reserved', now, nonce, key_id, before(send), describe(phone, send, challenge, ends) }
+  local reply = { operation, 'reserved', now, nonce, key_id, before(send), describe(phone, send, challenge, ends) }
+  --# if money
+  reply[#reply + 1] = marks or sub(redis.call('HGET', KEYS[1], 'm' .. op) or '', 7)
+  --# end
+  return reply
 end
 
 local own
@@ -71,29 +80,59 @@ local function consider(its_scope, its_wait, its_limit, its_window)
   if its_wait > wait then scope, wait, limit, window = its_scope, its_wait, its_limit, its_window end
 end
 if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, now)) end
-local keep_limits
+local consume_limits, keep_limits
+local last_limit = #KEYS
+--# if money
+local is_charged = KEYS[3] and ARGV[7] ~= ''
+if is_charged then last_limit = last_limit - 1 end
+--# end
 if own then
   -- Nothing has to be checked or charged.
 elseif KEYS[3] then
   --# include window
   local limits = {}
-  for i = 3, #KEYS do
-    limits[i] = window_read(i, ARGV[2 * i + 2], now)
-    consider(ARGV[2 * i + 1], limits[i].wait, limits[i].limit, limits[i].window)
+  for i = 3, last_limit do
+    limits[i] = window_read(i, ARGV[2 * i + 3], now)
+    consider(ARGV[2 * i + 2], limits[i].wait, limits[i].limit, limits[i].window)
   end
-  if wait == 0 then -- No check below refuses.
-    for i = 3, #KEYS do window_consume(i, limits[i]) end
-    keep_limits = function()
-      for i = 3, #KEYS do window_keep(i, limits[i]) end
-    end
+  consume_limits = function()
+    for i = 3, last_limit do window_consume(i, limits[i]) end
   end
-elseif ARGV[7] then
-  consider(ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]))
+  keep_limits = function()
+    for i = 3, last_limit do window_keep(i, limits[i]) end
+  end
+elseif ARGV[8] then
+  consider(ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]))
 end
 if wait > 0 then
   --# include limited
   return limited(phone, challenge_field, scope, wait, limit, window)
 end
+--# if money
+local marks = ''
+if not own and ARGV[7] ~= '' then
+  --# include money charge
+  local place, reason, its_wait, bill
+  if is_charged then
+    -- A privileged message may spend what a budget keeps.
+    bill = money_read(#KEYS, sub(ARGV[7], 2), now, sub(ARGV[7], 1, 1) == '1')
+    if bill.misdated then return { operation, 'misdated', now } end
+    if bill.wait > 0 then
+      money_refuse(#KEYS, bill)
+      place, reason, its_wait = bill.place, bill.reason, bill.wait
+    end
+  else
+    place, reason, its_wait = string.match(ARGV[7], '^(%d+) (%a+) (%d+)$')
+  end
+  if place then
+    place, its_wait = tonumber(place), tonumber(its_wait)
+    if not challenge then return { operation, 'unaffordable', now, place, reason, its_wait } end
+    return { operation, 'unaffordable', now, place, reason, its_wait, describe(phone, latest_send(phone, link), challenge, ends) }
+  end
+  marks = money_charge(#KEYS, bill)
+end
+--# end
+if consume_limits then consume_limits() end -- No check below refuses.
 
 --# include pack contains keep
 -- Send the same code again, so that a late first message still works. Use a fresh code if that is not possible or useful.
@@ -110,6 +149,9 @@ else
 end
 local send = { name = 's' .. op, value = packed_now .. pack_ms(its_end) .. 'p' .. link .. idempotency, time = now }
 redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value)
+--# if money
+if is_charged and not own then redis.call('HSET', KEYS[1], 'm' .. op, packed_now .. sub(marks, 1, 58)) end
+--# end
 if phone.fields[1] then
   --# include prune
   prune(phone, 'c' .. challenge_field)
@@ -117,4 +159,7 @@ end
 if keep_limits then keep_limits() end
 keep(phone, '86430000') -- DAY_MS + SETTLE_MS: it outlasts the settlement by a day.
 table.insert(phone.sends, 1, send)
+--# if money
+if not own then return reserved(send, marks) end
+--# end
 return reserved(send)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self, TypeAlias
 
 from otpkit.core.scripts.limits import Refusal, WideLimit
+from otpkit.core.scripts.money import MoneyCharge, Shortage, alerts_of, shortage_of, start_of
 from otpkit.core.scripts.parse import (
     EMPTY,
     LATEST_MS,
@@ -24,6 +25,7 @@ from otpkit.core.scripts.parse import (
     unfit,
 )
 from otpkit.effects import RunScript, Script
+from otpkit.guard.budgets import BudgetReason
 from otpkit.models import DeliveryState
 
 
@@ -51,6 +53,7 @@ class Reserved(NamedTuple):
     key_id: bytes
     before: Before | None
     described: Described
+    alerts: bytes
 
     @classmethod
     def parse(cls, reply: Raw, args: Raw) -> Self:
@@ -65,7 +68,8 @@ class Reserved(NamedTuple):
             if key_id not in {known[i : i + 4] for i in range(0, len(known), 4)}:
                 raise unfit()
         served = None if before in EMPTY else Before.parse(before)
-        return cls(now_ms, nonce, key_id, served, Described.parse(reply[6:]))
+        described, alerts = (reply[6:], "") if len(reply) == 14 else (reply[6:14], *reply[14:])
+        return cls(now_ms, nonce, key_id, served, Described.parse(described), alerts_of(alerts))
 
 
 class Replayed(NamedTuple):
@@ -83,7 +87,37 @@ class Replayed(NamedTuple):
         return cls(now_ms, Described.parse(reply[3:]))
 
 
-ReserveReply: TypeAlias = Reserved | Replayed | Limited | Blocked
+class Unaffordable(NamedTuple):
+    """A budget can't afford the message. `described` is the live challenge."""
+
+    now_ms: int
+    budget: int
+    reason: BudgetReason
+    wait_ms: int
+    described: Described | None
+
+    @classmethod
+    def parse(cls, reply: Raw, _args: Raw) -> Self:
+        """Return the budget that refused."""
+        _, _, now_ms, place, reason, wait_ms, *described = reply
+        if not 0 <= now_ms <= LATEST_MS:
+            raise unfit()
+        return cls(now_ms, *shortage_of(place, reason, wait_ms), Described.parse(described) if described else None)
+
+
+class Misdated(NamedTuple):
+    """The bounds of the budgets' windows don't contain the server's time."""
+
+    now_ms: int
+
+    @classmethod
+    def parse(cls, reply: Raw, _args: Raw) -> Self:
+        """Return the server's time."""
+        _, _, now_ms = reply
+        return cls(start_of(now_ms))
+
+
+ReserveReply: TypeAlias = Reserved | Replayed | Limited | Unaffordable | Misdated | Blocked
 
 
 class Reserve(WordScript[ReserveReply]):
@@ -96,6 +130,8 @@ class Reserve(WordScript[ReserveReply]):
             "reserved": Reserved.parse,
             "replayed": Replayed.parse,
             "limited": Limited.parse,
+            "unaffordable": Unaffordable.parse,
+            "misdated": Misdated.parse,
             "blocked": Blocked.parse,
         }
     )
@@ -113,16 +149,23 @@ class Reserve(WordScript[ReserveReply]):
         known_keys: bytes,
         limits: Sequence[WideLimit] = (),
         refusal: Refusal | None = None,
+        money_key: str = "",
+        money: MoneyCharge | Shortage | None = None,
     ) -> RunScript[ReserveReply]:
-        """Charge `limits`, or pass on `refusal`, which another node's limit returned. Never pass both."""
+        """MoneyCharge `limits` and `money`, or pass on a refusal that another node returned. Never pass both.
+
+        A `MoneyCharge` is with its `money_key`, a `Shortage` without.
+        """
         keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
-        args = (now, operation, challenge_field, fresh, idempotency, known_keys)
+        args = (now, operation, challenge_field, fresh, idempotency, known_keys, "" if money is None else str(money))
         if limits:
             keys += tuple([limit.key for limit in limits])
             args += tuple([part for limit in limits for part in (limit.scope, limit.rates)])
         elif refusal is not None:
             args += refusal
+        if money_key:
+            keys += (money_key,)
         return RunScript(self, keys, args, self.replicas)
 
 
@@ -142,10 +185,19 @@ class Settle(ListScript[Settled | None]):
     lists = (Settled,)
 
     def __call__(
-        self, *, phone_key: str, now: int | str, operation: bytes, outcome: str, served_by: str
+        self,
+        *,
+        phone_key: str,
+        now: int | str,
+        operation: bytes,
+        outcome: str,
+        served_by: str,
+        refunds: str = "",
+        money_key: str = "",
     ) -> RunScript[Settled | None]:
-        """Settle the send `operation`."""
-        return RunScript(self, (phone_key,), (now, operation, outcome, served_by))
+        """Settle the send `operation`, and give back `refunds` of what it reserved."""
+        keys = (phone_key, money_key) if money_key else (phone_key,)
+        return RunScript(self, keys, (now, operation, outcome, served_by, refunds))
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
         """Return what the limits allow now, or None."""
@@ -175,10 +227,14 @@ class Undo(ListScript[Undone]):
         stays_counted: int,
         reserved_ms: int,
         limits: Sequence[WideLimit] = (),
+        refunds: str = "",
+        money_key: str = "",
     ) -> RunScript[Undone]:
-        """Undo the send `operation`, and refund `limits`."""
+        """Undo the send `operation`, refund `limits`, and give back `refunds` of what it reserved."""
         keys = (phone_key, *[limit.key for limit in limits])
-        args = (now, operation, stays_counted, reserved_ms, *[limit.rates for limit in limits])
+        if money_key:
+            keys += (money_key,)
+        args = (now, operation, stays_counted, reserved_ms, refunds, *[limit.rates for limit in limits])
         return RunScript(self, keys, args)
 
     def read(self, reply: Raw, args: Raw) -> Undone:

@@ -1,0 +1,54 @@
+-- Budgets: one hash for all of them. A field is a budget's name, its value "start spent hour in_hour alerted": the start of its
+-- window in ms, what the window has spent, the latest hour counted from the start, what that hour has spent, and the highest
+-- alert so far, in millionths of the whole. The field name! counts refusals, "start amount keep hour", by what was used up.
+-- Amounts are whole millionths of the currency. The hash is named by its place in KEYS.
+
+local HOUR_MS = 3600000
+
+-- Managed clusters accept a script only if each key is written as KEYS[digit], so each place has a line.
+local function money_get(i, name)
+  if i == 1 then return redis.call('HGET', KEYS[1], name) end
+  if i == 2 then return redis.call('HGET', KEYS[2], name) end
+  if i == 3 then return redis.call('HGET', KEYS[3], name) end
+  if i == 4 then return redis.call('HGET', KEYS[4], name) end
+  if i == 5 then return redis.call('HGET', KEYS[5], name) end
+  if i == 6 then return redis.call('HGET', KEYS[6], name) end
+  if i == 7 then return redis.call('HGET', KEYS[7], name) end
+  if i == 8 then return redis.call('HGET', KEYS[8], name) end
+  if i == 9 then return redis.call('HGET', KEYS[9], name) end
+end
+
+local function money_set(i, name, value)
+  if i == 1 then redis.call('HSET', KEYS[1], name, value) end
+  if i == 2 then redis.call('HSET', KEYS[2], name, value) end
+  if i == 3 then redis.call('HSET', KEYS[3], name, value) end
+  if i == 4 then redis.call('HSET', KEYS[4], name, value) end
+  if i == 5 then redis.call('HSET', KEYS[5], name, value) end
+  if i == 6 then redis.call('HSET', KEYS[6], name, value) end
+  if i == 7 then redis.call('HSET', KEYS[7], name, value) end
+  if i == 8 then redis.call('HSET', KEYS[8], name, value) end
+  if i == 9 then redis.call('HSET', KEYS[9], name, value) end
+end
+
+-- Return the numbers of a budget: start, spent, hour, in_hour, alerted; or nil.
+local function money_of(i, name)
+  local start, spent, hour, in_hour, alerted = string.match(money_get(i, name) or '', '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+  if start then return tonumber(start), tonumber(spent), tonumber(hour), tonumber(in_hour), tonumber(alerted) end
+end
+
+local function money_write(i, name, start, spent, hour, in_hour, alerted)
+  money_set(i, name, string.format('%.0f %.0f %.0f %.0f %.0f', start, spent, hour, in_hour, alerted))
+end
+
+-- Give back what was reserved at `reserved`, in the windows and hours that still run. `text` is "name amount;name amount;".
+local function money_refund(i, text, reserved)
+  for name, amount in string.gmatch(text, '(%S+) (%d+);') do
+    local start, spent, hour, in_hour, alerted = money_of(i, name)
+    if start and start <= reserved then
+      amount = tonumber(amount)
+      local elapsed = reserved - start
+      if elapsed - elapsed % HOUR_MS == hour * HOUR_MS then in_hour = max(0, in_hour - amount) end
+      money_write(i, name, start, max(0, spent - amount), hour, in_hour, alerted)
+    end
+  end
+end

@@ -1,0 +1,1 @@
+"""Abuse protection: what messages may cost, and who may have them."""
