@@ -18,6 +18,7 @@ from otpkit import Policy
 from otpkit.core import scripts
 from otpkit.core.issue import IssueRequest
 from otpkit.core.scripts.limits import Refusal, WideLimit
+from otpkit.core.scripts.money import Shortage
 from otpkit.effects import RunScript, Script
 from otpkit.errors import ExpiredCodeError, GatewayRejectedError, UsedTokenError, WrongCodeError
 
@@ -27,18 +28,30 @@ INCLUDED = [
     *(
         "blocked",
         "challenge",
+        "charge",
         "clock",
         "contains",
         "describe",
         "keep",
         "limited",
+        "money",
         "operation",
         "pack",
         "phone",
         "prune",
     ),
-    *("repeated", "rolling", "window"),
+    *("refund_money", "repeated", "rolling", "window"),
 ]
+
+
+ALL_PARTS = ("money",)
+"""The features whose parts the loader leaves out if they are not used."""
+
+
+def whole(name: str) -> Script[Any]:
+    """Return a script with all its parts."""
+    script: Script[Any] = getattr(scripts.load(Policy(), ALL_PARTS), name)
+    return script
 
 
 def parts_of(name: str) -> tuple[str, str]:
@@ -54,15 +67,18 @@ def section(header: str, name: str) -> str:
     return found[1] if found else ""
 
 
+LAST = 32  # The place of what is `last`: behind all others.
+
+
 def entries(text: str) -> list[tuple[int, bool, str]]:
     """Return what stands under KEYS or ARGV: a place, whether it is all from there on (`3…`), and its name."""
-    found = re.findall(r"(?:\A|;|without (?:its|their) keys?,)\s*(\d+)(…?)\s+([a-z_]+)\b", text)
-    return [(int(place), bool(more), name) for place, more, name in found]
+    found = re.findall(r"(?:\A|;|without (?:its|their) keys?,)\s*(\d+|last)(…?)\s+([a-z_]+)\b", text)
+    return [(LAST if place == "last" else int(place), bool(more), name) for place, more, name in found]
 
 
 def documented(text: str) -> set[int]:
     """Return the places that a section speaks of."""
-    return {each for place, more, _ in entries(text) for each in range(place, 32 if more else place + 1)}
+    return {each for place, more, _ in entries(text) for each in range(place, LAST if more else place + 1)}
 
 
 def replies(text: str) -> list[tuple[str, tuple[str, ...]]]:
@@ -97,7 +113,7 @@ def test_a_file_begins_by_saying_what_it_is(name: str) -> None:
 def test_a_header_gives_keys_arguments_and_answer(name: str) -> None:
     """All that is used is documented."""
     header, body = parts_of(name)
-    text = scripts.load(Policy()).__getattribute__(name).text
+    text = whole(name).text
     assert section(header, "Returns").strip()
     assert documented(section(header, "KEYS")) >= used("KEYS", body)
     assert 1 in documented(section(header, "KEYS"))
@@ -111,6 +127,7 @@ SAMPLES = {
     "ip_limit": WideLimit("ip", "key of an address", "3/3"),
     "refusal": Refusal("ip", 71, 72, 73),
     "names": ["one", "two"],
+    "money": Shortage(1, "hour", 81),
 }
 """Values of faces' arguments that are no single key or argument."""
 
@@ -118,12 +135,14 @@ SAMPLES = {
 def sampled(face: Script[Any], *, refused: bool) -> dict[str, Any]:
     """Return a value for each argument of a face, no two alike; either limits that are charged or one that refused."""
     names = list(inspect.signature(face.__call__).parameters)  # type: ignore[operator]
-    left_out = {"limits", "ip_limit", "memory_key"} if refused and "refusal" in names else {"refusal"}
+    left_out = {"limits", "ip_limit", "memory_key", "money_key"} if refused and "refusal" in names else {"refusal"}
     return {name: SAMPLES.get(name, f"a value of {name}") for name in names if name not in left_out}
 
 
 def parts(value: Any) -> list[Any]:
     """Return the single values of an argument."""
+    if isinstance(value, Shortage):
+        return [str(value)]
     return [part for each in value for part in parts(each)] if isinstance(value, (list, tuple)) else [value]
 
 
@@ -132,7 +151,7 @@ def parts(value: Any) -> list[Any]:
 def test_a_face_puts_arguments_where_the_header_says(name: str, refused: bool) -> None:
     """Under the same names, and nowhere else."""
     header, _ = parts_of(name)
-    face = getattr(scripts.load(Policy()), name)
+    face = whole(name)
     arguments = sampled(face, refused=refused)
     call = face(**arguments)
     said: set[str] = set()
@@ -140,8 +159,10 @@ def test_a_face_puts_arguments_where_the_header_says(name: str, refused: bool) -
         given = [entry for entry in entries(text) if entry[2] in arguments]
         said |= {name for _, _, name in given}
         places: set[int] = set()
-        for place, more, argument in given:
-            own = values[place - 1 :] if more else values[place - 1 : place]
+        has_last = any(place == LAST for place, _, _ in given)
+        for entry, more, argument in given:
+            place = len(values) if entry == LAST else entry
+            own = values[place - 1 : len(values) - has_last] if more else values[place - 1 : place]
             assert own, f"{argument} is not at {place}"
             assert [each for each in own if each not in parts(arguments[argument])] == []
             places |= set(range(place, place + len(own)))
@@ -153,7 +174,7 @@ def test_a_face_puts_arguments_where_the_header_says(name: str, refused: bool) -
 def test_a_header_names_no_argument_that_the_face_lacks(name: str) -> None:
     """Every argument has to be named."""
     header, _ = parts_of(name)
-    face = getattr(scripts.load(Policy()), name)
+    face = whole(name)
     parameters = inspect.signature(face.__call__).parameters
     assert {each.kind for each in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
     assert set(parameters) == {argument for part in ("KEYS", "ARGV") for *_, argument in entries(section(header, part))}
@@ -163,7 +184,7 @@ def test_a_header_names_no_argument_that_the_face_lacks(name: str) -> None:
 def test_a_face_reads_what_the_header_says_it_returns(name: str) -> None:
     """Each word and each list has a class, with the values' names; the script answers these words and no others."""
     header, _ = parts_of(name)
-    face = getattr(scripts.load(Policy()), name)
+    face = whole(name)
     said = replies(section(header, "Returns"))
     classes: list[tuple[str, Any]] = [("", each) for each in getattr(face, "lists", ())]
     words = getattr(face, "words", {})
@@ -179,8 +200,8 @@ def test_a_face_reads_what_the_header_says_it_returns(name: str) -> None:
 def test_what_is_included_reads_no_argument_but_the_time(name: str) -> None:
     """It is the same in each script; a phone is the first key, its counter the second. `operation` reads the id."""
     _, body = parts_of(name)
-    assert used("ARGV", body) <= {1, *([2] if name == "operation" else [])}
-    assert used("KEYS", body) <= {1, 2} or name == "window"
+    assert used("ARGV", body) <= {1, *([2] if name in {"operation", "refund_money"} else [])}
+    assert used("KEYS", body) <= {1, 2} or name in {"window", "money", "charge"}
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, *INCLUDED])
@@ -194,7 +215,7 @@ def test_every_key_is_an_element_of_keys(name: str) -> None:
         command, *rest = map(str.strip, call.split(","))
         assert re.fullmatch(r"'[A-Z]+'", command)
         keys = {"'TIME'": 0, "'DEL'": len(rest)}.get(command, 1)
-        assert all(re.fullmatch(r"KEYS\[[1-5]\]", key) for key in rest[:keys])
+        assert all(re.fullmatch(r"KEYS\[[1-9]\]", key) for key in rest[:keys])
         assert not any("KEYS" in argument for argument in rest[keys:])
     others = re.sub(r"redis\.call\([^()]*", "", code)
     assert set(re.findall(r"[^\s(]*KEYS\S*", others)) <= {"#KEYS", "KEYS[3]"}  # whether there are further keys
@@ -208,10 +229,19 @@ REDIS_GIVES = {"ARGV", "KEYS", "ipairs", "math", "redis", "string", "table", "to
 def test_a_script_reads_no_global_but_what_redis_gives(name: str) -> None:
     """In any branch: what it uses is included before, and in a block around it."""
     lua: Any = lua51.LuaRuntime(encoding=None)
-    compiled = lua.compile(getattr(scripts.load(Policy()), name).text.encode())
-    read, written = Bytecode(lua.eval("string.dump")(compiled)).globals()
-    assert read <= REDIS_GIVES
-    assert not written
+    for parts in ((), ALL_PARTS):
+        compiled = lua.compile(getattr(scripts.load(Policy(), parts), name).text.encode())
+        read, written = Bytecode(lua.eval("string.dump")(compiled)).globals()
+        assert read <= REDIS_GIVES
+        assert not written
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_holds_no_part_that_is_not_used(name: str) -> None:
+    """Without budgets, no command and no function for them is in the text."""
+    code = re.sub(r"--.*", "", getattr(scripts.load(Policy()), name).text)
+    assert name in {"spend", "unspend", "spending"} or "money" not in code
+    assert not re.search(r"--# (?:if|end)", whole(name).text)
 
 
 class Bytecode:
@@ -307,9 +337,12 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     assert drive(flows.standing(PHONE)).failures_left == 18
     drive(flows.unblock(PHONE))
     drive(flows.erase(PHONE))
+    assert drive(flows.spending())[0].left > 0
     shell.now += 90_000
     issue()
-    unused = {"unverify", "unredeem"} | (set() if flows._config.clustered else {"consume", "refund"})
+    unused = {"unverify", "unredeem"} | (
+        set() if flows._config.clustered else {"consume", "refund", "spend", "unspend"}
+    )
     assert shell.lua.seen == set(SCRIPTS) - unused
 
 

@@ -168,7 +168,8 @@ class Issue:
     def _reserve(self, fixed: FixedCode | None) -> Flow[_Decision]:
         self.charges, refusal = (yield from consume(self.config, self.limits)) if self.limits else NOTHING_CONSUMED
         while True:
-            money = yield from self.payment.charge(privileged=self.privileged)
+            # A limit that refused on another node outranks the money.
+            money = (yield from self.payment.charge(privileged=self.privileged)) if refusal is None else None
             reply = yield from self._reserve_once(fixed, refusal, money)
             if not isinstance(reply, Misdated):
                 break

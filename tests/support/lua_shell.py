@@ -7,7 +7,7 @@ from typing import Any
 
 from lupa import lua51
 
-from otpkit import Policy, Template
+from otpkit import Budget, Policy, Template
 from otpkit.core.config import build
 from otpkit.core.flows import Flows
 from otpkit.effects import Call, Emit, Outbound, RunScript, Together
@@ -16,6 +16,7 @@ from otpkit.gateways import Failover, Message
 from otpkit.testing import Outbox
 
 MAX_VALUE = 64  # Bytes. Above this, Redis no longer uses its compact encoding of a hash.
+PRICES = {"CN": "0.05 CNY"}
 WRITES = ("HSET", "HDEL", "DEL", "SET", "PEXPIRE", "PERSIST")
 GLOBALS = b"string math table tonumber tostring ipairs pairs unpack type redis KEYS ARGV"
 
@@ -155,7 +156,9 @@ class Lua:
 class Shell:
     """The smallest possible shell: it runs flows without Redis and without a network."""
 
-    def __init__(self, *, clustered: bool, policy: Policy | None = None) -> None:
+    def __init__(
+        self, *, clustered: bool, policy: Policy | None = None, budgets: tuple[Budget, ...] = (Budget("9 CNY/day"),)
+    ) -> None:
         self.lua = Lua()
         self.sent: list[Message] = []
         self.rejects = False
@@ -176,6 +179,8 @@ class Shell:
                 on_event=None,
                 clock=lambda: self.now,
                 clustered=clustered,
+                budgets=budgets,
+                prices=PRICES if budgets else None,
             )
         )
 

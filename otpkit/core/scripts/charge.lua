@@ -2,7 +2,9 @@
 -- the whole amount, the part that is open to unknown numbers, what an hour may cost, four starts of windows around now in
 -- ms, and the alerts as share:amount, in millionths, or a hyphen.
 
-local function money_life(i, ms)
+-- Extend the expiry to the longest window and a day; never shorten it.
+local function money_keep(i, bill)
+  local ms = bill.life
   if i == 1 and redis.call('PTTL', KEYS[1]) < ms then redis.call('PEXPIRE', KEYS[1], ms) end
   if i == 2 and redis.call('PTTL', KEYS[2]) < ms then redis.call('PEXPIRE', KEYS[2], ms) end
   if i == 3 and redis.call('PTTL', KEYS[3]) < ms then redis.call('PEXPIRE', KEYS[3], ms) end
@@ -82,6 +84,5 @@ local function money_charge(i, bill)
     marks = marks .. string.format('%02x', bits)
     money_write(i, budget.name, budget.start, budget.spent, budget.hour, budget.in_hour, alerted)
   end
-  money_life(i, bill.life)
   return reached and marks or ''
 end

@@ -83,7 +83,7 @@ if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, n
 local consume_limits, keep_limits
 local last_limit = #KEYS
 --# if money
-local is_charged = KEYS[3] and ARGV[7] ~= ''
+local is_charged = KEYS[3] and ARGV[7] ~= '' -- Else another node has charged it, or refused it.
 if is_charged then last_limit = last_limit - 1 end
 --# end
 if own then
@@ -109,16 +109,16 @@ if wait > 0 then
   return limited(phone, challenge_field, scope, wait, limit, window)
 end
 --# if money
-local marks = ''
+local marks, keep_money = ''
 if not own and ARGV[7] ~= '' then
   --# include money charge
   local place, reason, its_wait, bill
   if is_charged then
     -- A privileged message may spend what a budget keeps.
-    bill = money_read(#KEYS, sub(ARGV[7], 2), now, sub(ARGV[7], 1, 1) == '1')
+    bill = money_read(last_limit + 1, sub(ARGV[7], 2), now, sub(ARGV[7], 1, 1) == '1')
     if bill.misdated then return { operation, 'misdated', now } end
     if bill.wait > 0 then
-      money_refuse(#KEYS, bill)
+      money_refuse(last_limit + 1, bill)
       place, reason, its_wait = bill.place, bill.reason, bill.wait
     end
   else
@@ -129,7 +129,8 @@ if not own and ARGV[7] ~= '' then
     if not challenge then return { operation, 'unaffordable', now, place, reason, its_wait } end
     return { operation, 'unaffordable', now, place, reason, its_wait, describe(phone, latest_send(phone, link), challenge, ends) }
   end
-  marks = money_charge(#KEYS, bill)
+  marks = money_charge(last_limit + 1, bill)
+  keep_money = function() money_keep(last_limit + 1, bill) end
 end
 --# end
 if consume_limits then consume_limits() end -- No check below refuses.
@@ -150,13 +151,16 @@ end
 local send = { name = 's' .. op, value = packed_now .. pack_ms(its_end) .. 'p' .. link .. idempotency, time = now }
 redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value)
 --# if money
-if is_charged and not own then redis.call('HSET', KEYS[1], 'm' .. op, packed_now .. sub(marks, 1, 58)) end
+if keep_money then redis.call('HSET', KEYS[1], 'm' .. op, packed_now .. sub(marks, 1, 58)) end
 --# end
 if phone.fields[1] then
   --# include prune
   prune(phone, 'c' .. challenge_field)
 end
 if keep_limits then keep_limits() end
+--# if money
+if keep_money then keep_money() end
+--# end
 keep(phone, '86430000') -- DAY_MS + SETTLE_MS: it outlasts the settlement by a day.
 table.insert(phone.sends, 1, send)
 --# if money

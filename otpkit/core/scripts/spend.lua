@@ -21,4 +21,5 @@ if bill.wait > 0 then
 end
 marks = money_charge(1, bill)
 redis.call('SET', KEYS[2], string.format('%.0f %s', now, marks), 'PX', MEMORY_MS)
+money_keep(1, bill)
 return { now, marks }

@@ -32,7 +32,7 @@ local last_limit = #KEYS
 if ARGV[5] ~= '' then
   last_limit = last_limit - 1
   --# include refund_money
-  refund_money(#KEYS, ARGV[5])
+  refund_money(last_limit + 1, ARGV[5])
 end
 --# end
 for i = 2, last_limit do window_refund(i, ARGV[i + 4], tonumber(ARGV[4])) end
