@@ -51,9 +51,9 @@ def examine(environ: Mapping[str, str], config: str | None = None) -> Report:
     policy, judged = _examine_policy(reading)
     there = _examine_redis(reading, keys, policy.replicas)
     rest = (
+        *_examine_budgets(reading),
         *_examine_template(reading),
         *_examine_gateway(reading),
-        *_examine_budgets(reading),
         *_examine_others(reading, config),
     )
     return Report((*there, *found, *judged, *rest))
@@ -173,7 +173,9 @@ def _examine_gateway(reading: Reading) -> list[Finding]:
 
 def _examine_budgets(reading: Reading) -> list[Finding]:
     problems = [*_problems(reading, "budgets"), *_problems(reading, "prices")]
-    return problems or [settings.budgets(reading.otp.get("budgets", ()))]
+    if problems or reading.otp.get("gateway") is None:
+        return problems
+    return [settings.budgets(reading.otp.get("budgets", ()))]
 
 
 def _ask(gateway: Any) -> Finding:
