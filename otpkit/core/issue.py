@@ -61,6 +61,9 @@ class IssueRequest(NamedTuple):
 class Issue:
     """One call of `issue`, from the checks of its arguments to its settlement."""
 
+    privileged = False
+    """True if the message may spend what budgets keep."""
+
     def __init__(self, config: Config, subject: Subject, report: Report, request: IssueRequest) -> None:
         self.config = config
         self.subject = subject
@@ -76,7 +79,6 @@ class Issue:
             if request.params is not None:  # Raise the template's errors before anything is reserved.
                 template.sms_params("0" * config.policy.code_length, params=request.params)
         self.payment = Payment(config, report, self._bill() if config.purse is not None else None)
-        self.privileged = False  # True if the message may spend what budgets keep.
         self.refunds = ""  # What budgets get back when the send is settled.
         self.op, self.nonce = new_ids()
         report.operation_id = self.op
