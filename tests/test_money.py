@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.rig import MEMORY, SECRET, TEMPLATE
 
@@ -41,7 +41,21 @@ def test_millionths_survive_their_text(micros: int) -> None:
     "text",
     [
         *("1,5 CNY", "1.000,5 CNY", "-1 CNY", "+1 CNY", "nan CNY", "NaN", "inf CNY", "1e3 CNY", "1.2345678 CNY"),
-        *("1", "CNY", "", "1 cny", "1 CN", "1. CNY", ".5 CNY", "1234567890 CNY", "\uff11 CNY", "1 CNY/day", 1, 1.5, None),
+        *(
+            "1",
+            "CNY",
+            "",
+            "1 cny",
+            "1 CN",
+            "1. CNY",
+            ".5 CNY",
+            "1234567890 CNY",
+            "\uff11 CNY",
+            "1 CNY/day",
+            1,
+            1.5,
+            None,
+        ),
     ],
 )
 def test_what_is_no_amount_is_refused(text: Any) -> None:
@@ -170,9 +184,7 @@ def test_budgets_of_different_windows_or_subjects_stand_together() -> None:
     assert len(otp(budgets=budgets, prices={"*": "1 CNY"}).spending()) == 4
 
 
-PRICES = Prices(
-    {"CN": "1 CNY", "CN/voice": "2 CNY", "one:CN": "3 CNY", "one:*": "4 CNY", "*": "5 CNY"}
-)
+PRICES = Prices({"CN": "1 CNY", "CN/voice": "2 CNY", "one:CN": "3 CNY", "one:*": "4 CNY", "*": "5 CNY"})
 
 
 @pytest.mark.parametrize(
@@ -204,10 +216,19 @@ def local_day(zone: str, at: datetime) -> datetime:
     return at.astimezone(ZoneInfo(zone))
 
 
-ZONES = ["UTC", "Europe/Berlin", "America/Sao_Paulo", "Asia/Shanghai", "Pacific/Apia", "Atlantic/Azores", "Africa/Cairo"]
+ZONES = [
+    "UTC",
+    "Europe/Berlin",
+    "America/Sao_Paulo",
+    "Asia/Shanghai",
+    "Pacific/Apia",
+    "Atlantic/Azores",
+    "Africa/Cairo",
+]
 
 
 @pytest.mark.parametrize("zone", ZONES)
+@settings(deadline=None)
 @given(st.datetimes(datetime(2008, 1, 1), datetime(2035, 1, 1)))  # noqa: DTZ001 - They get their zone below.
 def test_a_moment_lies_in_the_window_of_its_date(zone: str, moment: datetime) -> None:
     """In its day and in its month, whatever the clocks do; the windows adjoin."""
@@ -239,7 +260,7 @@ DAYS = [
 ]
 
 
-@pytest.mark.parametrize(("zone", "day", "hours"), DAYS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("zone", "day", "hours"), DAYS, ids=str)
 def test_days_with_a_change_of_clocks(zone: str, day: str, hours: int) -> None:
     noon = datetime.fromisoformat(f"{day}T12:00").replace(tzinfo=ZoneInfo(zone))
     bounds = Calendar("day", zone).bounds(round(noon.timestamp() * 1000))

@@ -226,7 +226,7 @@ class Issue:
         with suppress(OTPError):
             if (yield from run(undo)).undone:
                 yield from refund(config, self.charges)
-                yield from self.payment.give_back(self.payment.unspent())
+        yield from self.payment.give_back(self.payment.unspent())
 
     def _fresh(self, fixed: FixedCode | None) -> bytes:
         """Return a fresh challenge. The code is a local of this frame only, and of none that waits for Redis."""
@@ -321,13 +321,12 @@ class Issue:
             refunds=self.payment.unspent(),
             money_key=self.payment.money_key,
         )
-        try:
+        wait_ms = 0
+        with suppress(OTPError):  # The send then stays counted, and its delivery uncertain, which is the safe side.
             undone, wait_ms = yield from run(undo)
             if undone:
                 yield from refund(config, [charge for charge in self.charges if charge.limit.scope not in kept])
-                yield from self.payment.give_back(self.payment.unspent())
-        except OTPError:
-            return 0  # The send stays counted, and the challenge's delivery uncertain, which is the safe side.
+        yield from self.payment.give_back(self.payment.unspent())
         return wait_ms
 
     def _gateway_limit(self, rejection: GatewayRejectedError, wait_ms: int) -> Flow[RateLimitError]:

@@ -114,7 +114,9 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
             return Finding("scripts", "ok", f"All {len(fields(scripts.Scripts))} run.")
         denied = _denied(client, key)
     finally:
-        _clean(client, [*(f"{key}:{end}" for end in ("p", "c", "g", "m", "m:m", "t", "t:n")), f"{limit}:w", f"{limit}:w:m"])
+        _clean(
+            client, [*(f"{key}:{end}" for end in ("p", "c", "g", "m", "m:m", "t", "t:n")), f"{limit}:w", f"{limit}:w:m"]
+        )
     if denied:
         return Finding(
             "scripts",

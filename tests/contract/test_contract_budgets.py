@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 from support.rig import DAY, HOUR, MINUTE, OTHER_PHONE, PHONE, Rig, outcome, together
 
-from otpkit import Budget, Challenge, ConfigurationError, FixedCode, GatewayRejectedError, Policy, RateLimitError, Template
+from otpkit import (
+    Budget,
+    Challenge,
+    ConfigurationError,
+    FixedCode,
+    GatewayRejectedError,
+    Policy,
+    RateLimitError,
+    Template,
+)
 from otpkit.aio import config_of
 from otpkit.core.issue import Issue
 from otpkit.gateways import Failover, Message, Route

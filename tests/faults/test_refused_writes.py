@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.lua_shell import WRITES, Fault, Shell
 
-from otpkit import Policy
+from otpkit import Budget, Policy
 from otpkit.core.issue import IssueRequest
 from otpkit.errors import (
     ExpiredCodeError,
@@ -34,14 +34,15 @@ POLICY = Policy(
     ip_failures="20/hour, 90/day",
     attempts=3,
 )
-LAST_WRITE = 16
-KEYS = (":p", ":c", ":w", "")
+LAST_WRITE = 18
+PRICE = 50_000  # In millionths: see `support.lua_shell.PRICES`.
+KEYS = (":p", ":c", ":w", ":m", "")
 BY_COMMAND = [Fault(command=command, key_end=key) for command in WRITES for key in KEYS]
 FAULTS = [*(Fault(nth=nth) for nth in range(1, LAST_WRITE)), *BY_COMMAND]
 FAULTS_OF_SENDS = [
     *(
         Fault(nth, script=script)
-        for script in ("reserve", "settle", "undo", "consume", "refund", "record_failure")
+        for script in ("reserve", "settle", "undo", "consume", "refund", "record_failure", "spend", "unspend")
         for nth in range(1, LAST_WRITE)
     ),
     *BY_COMMAND,
@@ -94,6 +95,11 @@ class Bench:
         """Return what is counted in each window of the wider limits."""
         hashes = [fields for key, fields in self.lua.data.items() if key.endswith(b":w")]
         return [int(value.split()[1]) for fields in hashes for _, value in sorted(fields.items())]
+
+    def spent(self) -> int:
+        """Return what the budget has spent, in millionths."""
+        (spending,) = self.call("spending")
+        return int(spending.spent * 10**6)
 
     def guesses(self) -> tuple[int, ...]:
         """Return what guesses have cost so far: the challenge, the phone, its counter, the IP address."""
@@ -192,9 +198,27 @@ def test_every_message_is_counted(shell: Shell, fault: Fault) -> None:
     assert 30 - bench.standing().sends_left >= went_out
     assert len(bench.windows()) == 5
     assert min(bench.windows()) >= went_out
+    assert bench.spent() >= PRICE * went_out
     for outcome in outcomes:
         if isinstance(outcome, OTPError):
             assert isinstance(outcome, (StoreUnavailableError, GatewayRejectedError))
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_SENDS, ids=named)
+def test_no_message_is_sent_beyond_the_budget(fault: Fault, shell: Shell) -> None:
+    """A budget for two messages sends two, whatever is refused, and gives back only what was not sent."""
+    clustered = shell.flows._config.clustered
+    bench = Bench(Shell(clustered=clustered, policy=POLICY, budgets=(Budget("0.1 CNY/day", keep=0, hourly=1),)))
+    bench.lua.fault = fault
+    for rejects in (False, True, False):
+        bench.shell.rejects = rejects
+        bench.issue(f"{rejects}")
+    bench.lua.fault = None
+    bench.shell.rejects = False
+    for bind in "abc":
+        bench.issue(bind)
+    assert len(bench.shell.sent) <= 2
+    assert 2 * PRICE >= bench.spent() >= PRICE * len(bench.shell.sent)
 
 
 CALLS: dict[str, Callable[[Bench], Any]] = {
