@@ -80,13 +80,11 @@ class Payment:
 
     def tell(self, alerts: bytes) -> Flow[None]:
         """Report the alerts that a charge has reached: see charge.lua."""
-        for place, bits in enumerate(alerts, 1):
-            if self._bill is not None and bits:
-                budget = self._bill.budget(place)
-                reached = [each for bit, each in enumerate(budget.alerts) if bits >> bit & 1]
-                for share in reached:
-                    event = self._event("alert", budget, f"{share:g}")
-                    yield Emit(event, warning=f"The budget {budget} has reached {100 * share:g} % of its amount.")
+        for item, bits in zip(() if self._bill is None else self._bill.items, alerts, strict=False):
+            budget = item.account.budget
+            for share in [each for bit, each in enumerate(budget.alerts) if bits >> bit & 1]:
+                event = self._event("alert", budget, f"{share:g}")
+                yield Emit(event, warning=f"The budget {budget} has reached {100 * share:g} % of its amount.")
 
     def refuse(self, hit: Unaffordable, subject: Describable) -> Flow[RateLimitError]:
         """Report that a budget can't afford the message, and return the error to raise."""
