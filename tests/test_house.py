@@ -386,6 +386,7 @@ def test_core_dependencies_are_three() -> None:
 
 
 VALUES = [
+    otpkit.Budget("400 CNY/day", alerts=(0.5,)),
     otpkit.Rate(5, 3600),
     otpkit.Policy(region_sends={"CN": "5/day"}),
     otpkit.Template("SMS_1", "otpkit"),
@@ -408,7 +409,7 @@ def test_a_value_survives_a_pickle(value: object) -> None:
     assert pickle.loads(pickle.dumps(value)) == value
 
 
-FROZEN = ["Challenge", "Event", "FixedCode", "Policy", "Proof", "Rate", "Standing", "Template"]
+FROZEN = ["Budget", "Challenge", "Event", "FixedCode", "Policy", "Proof", "Rate", "Spending", "Standing", "Template"]
 
 
 @pytest.mark.parametrize("name", FROZEN)

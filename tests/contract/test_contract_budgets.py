@@ -294,6 +294,26 @@ def test_the_servers_clock_decides_whatever_the_hosts_is(rig: Rig) -> None:
     assert (spending.spent, spending.starts_at) == (Decimal("0.3"), rig.at())
 
 
+def test_a_clock_that_steps_back_spends_no_amount_twice(rig: Rig) -> None:
+    """The later window goes on, so each of the two days has one amount. The same holds for an hour."""
+    otp = rig.otp(budgets=[Budget("0.6 CNY/day", keep=0, hourly=0.5)], prices=CN)
+    rig.advance(DAY - 1)
+    assert served(outcomes(otp, 2)) == 1
+    rig.advance(1)
+    assert served(outcomes(otp, 2, 10)) == 1
+    rig.advance(-1)
+    assert served(outcomes(otp, 2, 20)) == 0
+    rig.advance(1)
+    assert served(outcomes(otp, 2, 30)) == 0
+    rig.advance(HOUR)
+    assert served(outcomes(otp, 2, 40)) == 1
+    assert spent(otp) == ["0.6"]
+    rig.advance(-1)
+    assert served(outcomes(otp, 2, 50)) == 0
+    rig.advance(DAY)
+    assert served(outcomes(otp, 2, 60)) == 1
+
+
 def test_by_the_servers_own_clock(rig: Rig) -> None:
     otp = rig.otp(clock=None, budgets=[Budget("0.6 CNY/month", **FREE)], prices=CN)
     assert served(outcomes(otp, 4)) == 2
