@@ -23,11 +23,18 @@ from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.core.scripts.money import MoneyCharge, Shortage
 from otpkit.core.scripts.parse import Blocked, Described, Limited
 from otpkit.core.scripts.sends import Misdated, Replayed, Reserved, ReserveReply, Settled, Unaffordable
-from otpkit.core.spending import Payment
+from otpkit.core.spending import FOREIGN_REPLY, Payment
 from otpkit.core.subject import IDEMPOTENCY_BYTES, Subject
 from otpkit.core.tokens import from_ms
 from otpkit.effects import Flow, Unconfirmed, run
-from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError, OTPError, RateLimitError
+from otpkit.errors import (
+    BlockedError,
+    ConfigurationError,
+    GatewayRejectedError,
+    OTPError,
+    RateLimitError,
+    StoreUnavailableError,
+)
 from otpkit.gateways.base import Channel, Message, Receipt
 from otpkit.gateways.provider import message_id
 from otpkit.models import Challenge
@@ -61,6 +68,11 @@ class IssueRequest(NamedTuple):
 class Issue:
     """One call of `issue`, from the checks of its arguments to its settlement."""
 
+    # Class attributes: most calls change none of them.
+    payment: Payment | None = None
+    money_key = ""
+    refunds = ""
+    """What budgets get back when the send is settled."""
     privileged = False
     """True if the message may spend what budgets keep."""
 
@@ -78,8 +90,9 @@ class Issue:
             template = member.template_for(subject.purpose)
             if request.params is not None:  # Raise the template's errors before anything is reserved.
                 template.sms_params("0" * config.policy.code_length, params=request.params)
-        self.payment = Payment(config, report, self._bill() if config.purse is not None else None)
-        self.refunds = ""  # What budgets get back when the send is settled.
+        if config.purse is not None and (bill := self._bill()) is not None:
+            self.payment = Payment(config, report, bill)
+            self.money_key = self.payment.money_key
         self.op, self.nonce = new_ids()
         report.operation_id = self.op
         self.leaves_by = 0.0  # The deadline by `Config.elapsed_s`.
@@ -92,7 +105,7 @@ class Issue:
         match (yield from self._reserve(fixed)):
             case Reserved() as reserved:
                 self.report.now_ms, self.report.resent = reserved.now_ms, bool(reserved.nonce)
-                if reserved.alerts:
+                if reserved.alerts and self.payment is not None:
                     yield from self.payment.tell(reserved.alerts)
                 return (yield from self._send(reserved, fixed))
             case Replayed() as earlier:
@@ -103,6 +116,8 @@ class Issue:
                 raise hit.error(self.subject)
             case Unaffordable() as short:
                 self.report.now_ms = short.now_ms
+                if self.payment is None:
+                    raise StoreUnavailableError(*FOREIGN_REPLY)
                 raise (yield from self.payment.refuse(short, self.subject))
             case Blocked():
                 raise BlockedError(*BLOCKED)
@@ -114,7 +129,8 @@ class Issue:
             self.leaves_by += (described.ends_ms - reserved.now_ms) / 1000
             member, receipt = yield from self._dispatch(reserved)
             record = self._record(member, receipt)
-            self.refunds = self.payment.unspent(self.report.served or (member.name,))
+            if self.payment is not None:
+                self.refunds = self.payment.unspent(self.report.served or (member.name,))
         else:
             receipt, record = Receipt("fixed"), ""
         settled = yield from self._settle(receipt, record)
@@ -169,18 +185,30 @@ class Issue:
 
     def _reserve(self, fixed: FixedCode | None) -> Flow[_Decision]:
         self.charges, refusal = (yield from consume(self.config, self.limits)) if self.limits else NOTHING_CONSUMED
+        payment, money = self.payment, None
         while True:
-            # A limit that refused on another node outranks the money.
-            money = (yield from self.payment.charge(privileged=self.privileged)) if refusal is None else None
+            if payment is not None and refusal is None:  # A limit that refused on another node outranks the money.
+                money = yield from payment.charge(privileged=self.privileged)
             reply = yield from self._reserve_once(fixed, refusal, money)
             if not isinstance(reply, Misdated):
                 break
-            self.payment.misdated(reply)
+            if payment is None:
+                raise StoreUnavailableError(*FOREIGN_REPLY)
+            payment.misdated(reply)
         if not isinstance(reply, Reserved):
             if self.charges:
                 yield from refund(self.config, self.charges)
-            yield from self.payment.give_back(self.payment.unspent())
+            yield from self._give_back(self._unspent())
         return reply
+
+    def _unspent(self) -> str:
+        """Return what budgets get back if nothing was sent."""
+        return "" if self.payment is None else self.payment.unspent()
+
+    def _give_back(self, refunds: str) -> Flow[None]:
+        """On a cluster, give money back to budgets. On one server, the phone's own scripts do."""
+        if refunds and self.payment is not None:
+            yield from self.payment.give_back(refunds)
 
     def _reserve_once(
         self, fixed: FixedCode | None, refusal: Refusal | None, money: MoneyCharge | Shortage | None
@@ -197,7 +225,7 @@ class Issue:
             known_keys=config.keys.ids,
             limits=self._charged(),
             refusal=refusal,
-            money_key=self.payment.money_key,
+            money_key=self.money_key,
             money=money,
         )
         unconfirmed: Unconfirmed | None = None
@@ -220,13 +248,13 @@ class Issue:
             operation=self.op,
             stays_counted=0,
             reserved_ms=0,
-            refunds=self.payment.unspent(),
-            money_key=self.payment.money_key,
+            refunds=self._unspent(),
+            money_key=self.money_key,
         )
         with suppress(OTPError):
             if (yield from run(undo)).undone:
                 yield from refund(config, self.charges)
-        yield from self.payment.give_back(self.payment.unspent())
+        yield from self._give_back(self._unspent())
 
     def _fresh(self, fixed: FixedCode | None) -> bytes:
         """Return a fresh challenge. The code is a local of this frame only, and of none that waits for Redis."""
@@ -299,12 +327,13 @@ class Issue:
             outcome=receipt.outcome[0],
             served_by=record,
             refunds=self.refunds,
-            money_key=self.payment.money_key,
+            money_key=self.money_key,
         )
         settled = None
         with suppress(OTPError):  # The gateway has the message: its outcome counts.
             settled = yield from run(settle)
-        yield from self.payment.give_back(self.refunds)
+        if self.refunds:
+            yield from self._give_back(self.refunds)
         return settled
 
     def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[int]:
@@ -318,15 +347,15 @@ class Issue:
             stays_counted=int("phone" in kept),
             reserved_ms=reserved_ms,
             limits=[limit for limit in self._charged() if limit.scope not in kept],
-            refunds=self.payment.unspent(),
-            money_key=self.payment.money_key,
+            refunds=self._unspent(),
+            money_key=self.money_key,
         )
         wait_ms = 0
         with suppress(OTPError):  # The send then stays counted, and its delivery uncertain, which is the safe side.
             undone, wait_ms = yield from run(undo)
             if undone:
                 yield from refund(config, [charge for charge in self.charges if charge.limit.scope not in kept])
-        yield from self.payment.give_back(self.payment.unspent())
+        yield from self._give_back(self._unspent())
         return wait_ms
 
     def _gateway_limit(self, rejection: GatewayRejectedError, wait_ms: int) -> Flow[RateLimitError]:

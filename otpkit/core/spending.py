@@ -28,6 +28,7 @@ _REASONS: Final[Mapping[BudgetReason, str]] = {
     "keep": "is used up, except for what it keeps for known numbers",
     "hour": "has spent what one hour may cost",
 }
+FOREIGN_REPLY: Final = "Redis returned a reply to another request.", "Check the proxy in front of Redis."
 _UNDATED: Final = (
     "The server's clock jumps by days, so the window of a budget is not known. Nothing was sent.",
     "The operator should set the clock of the Redis server by NTP.",
@@ -145,7 +146,7 @@ class Payment:
 
     def _budget(self, place: int) -> Budget:
         if self._bill is None or place > len(self._bill.items):
-            raise StoreUnavailableError("Redis returned a reply to another request.", "Check the proxy before Redis.")
+            raise StoreUnavailableError(*FOREIGN_REPLY)
         return self._bill.budget(place)
 
     def _event(self, outcome: str, budget: Budget, reason: str) -> Event:
