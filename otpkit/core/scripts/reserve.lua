@@ -80,7 +80,7 @@ local function consider(its_scope, its_wait, its_limit, its_window)
   if its_wait > wait then scope, wait, limit, window = its_scope, its_wait, its_limit, its_window end
 end
 if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, now)) end
-local consume_limits, keep_limits
+local charge_limits
 local last_limit = #KEYS
 --# if money
 local is_charged = KEYS[3] and ARGV[7] ~= '' -- Else another node has charged it, or refused it.
@@ -95,11 +95,10 @@ elseif KEYS[3] then
     limits[i] = window_read(i, ARGV[2 * i + 3], now)
     consider(ARGV[2 * i + 2], limits[i].wait, limits[i].limit, limits[i].window)
   end
-  consume_limits = function()
-    for i = 3, last_limit do window_consume(i, limits[i]) end
-  end
-  keep_limits = function()
-    for i = 3, last_limit do window_keep(i, limits[i]) end
+  charge_limits = function(step) -- One function for both steps: making one takes time.
+    for i = 3, last_limit do
+      if step == 'consume' then window_consume(i, limits[i]) else window_keep(i, limits[i]) end
+    end
   end
 elseif ARGV[8] then
   consider(ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]))
@@ -133,7 +132,7 @@ if not own and ARGV[7] ~= '' then
   keep_money = function() money_keep(last_limit + 1, bill) end
 end
 --# end
-if consume_limits then consume_limits() end -- No check below refuses.
+if charge_limits then charge_limits('consume') end -- No check below refuses.
 
 --# include pack contains keep
 -- Send the same code again, so that a late first message still works. Use a fresh code if that is not possible or useful.
@@ -157,7 +156,7 @@ if phone.fields[1] then
   --# include prune
   prune(phone, 'c' .. challenge_field)
 end
-if keep_limits then keep_limits() end
+if charge_limits then charge_limits('keep') end
 --# if money
 if keep_money then keep_money() end
 --# end

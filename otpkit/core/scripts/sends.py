@@ -68,8 +68,9 @@ class Reserved(NamedTuple):
             if key_id not in {known[i : i + 4] for i in range(0, len(known), 4)}:
                 raise unfit()
         served = None if before in EMPTY else Before.parse(before)
-        described, alerts = (reply[6:], "") if len(reply) == 14 else (reply[6:14], *reply[14:])
-        return cls(now_ms, nonce, key_id, served, Described.parse(described), alerts_of(alerts))
+        if len(reply) == 14:  # Without budgets.
+            return cls(now_ms, nonce, key_id, served, Described.parse(reply[6:]), b"")
+        return cls(now_ms, nonce, key_id, served, Described.parse(reply[6:14]), alerts_of(*reply[14:]))
 
 
 class Replayed(NamedTuple):
