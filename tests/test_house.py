@@ -76,7 +76,7 @@ LAYERS = [
     ["sandbox.app"],
     ["sandbox.server"],
     ["sandbox"],
-    ["doctor", "service"],
+    ["doctor", "service", "simulator"],
     ["cli"],
     ["__main__"],
 ]
@@ -107,12 +107,12 @@ LIBRARIES = {
     "pytest": {"testing.plugin"},
     "redis": {"store"},
     "requests": {"transport"},
-    "rich": {"cli.output"},
+    "rich": {"cli.output", "cli.simulate"},
     "starlette": {
         *("sandbox.access", "sandbox.app", "sandbox.inbox", "sandbox.interface", "sandbox.server"),
         *("cli.demo_site", "integrations.fastapi", "service"),
     },
-    "typer": {"cli.commands", "cli.failures", "cli.output", "cli.serving"},
+    "typer": {"cli.commands", "cli.failures", "cli.output", "cli.serving", "cli.simulate"},
     "urllib3": {"transport"},
     "uvicorn": {"sandbox.server", "service"},
     "werkzeug": {"integrations.flask"},

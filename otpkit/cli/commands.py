@@ -27,6 +27,7 @@ from otpkit.cli.output import (
     standing_word,
 )
 from otpkit.cli.serving import Config, demo, sandbox, serve
+from otpkit.cli.simulate import simulate
 from otpkit.core.arguments import NOT_GIVEN
 from otpkit.environment import REQUIRED
 from otpkit.errors import OTPError
@@ -324,7 +325,7 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if report.ok else 1)
 
 
-for _command in (sandbox, serve, demo):
+for _command in (sandbox, serve, demo, simulate):
     app.command()(_command)
 
 

@@ -1,8 +1,8 @@
 -- Move the record of a region, or of all regions, on to the time. Fold the buckets of 5 minutes that leave their ring into
 -- those of 6 hours, and close the UTC days that are folded completely.
 
-local EMPTY_REGION = string.rep('\0', 82) .. '\13\172\0' .. string.rep('\0', 33)
-local FIRST_SHARE, LEAST_SHARE, MOST_SHARE, LEARNING_DAYS = 3500, 300, 5000, 7
+local EMPTY_REGION = string.rep('\0', 82) .. '\10\240\0' .. string.rep('\0', 33)
+local FIRST_SHARE, LEAST_SHARE, MOST_SHARE, LEARNING_DAYS = 2800, 300, 5000, 7
 
 local function pack_number(number)
   local d = number % 256
