@@ -25,6 +25,7 @@ from otpkit.errors import (
     UsedTokenError,
     WrongCodeError,
 )
+from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Decision, Guard, RiskContext
 from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.policy import Policy, Rate
@@ -35,6 +36,7 @@ __all__ = [
     "OTP",
     "AsyncOTP",
     "BlockedError",
+    "Budget",
     "CaptchaRejectedError",
     "CaptchaRequiredError",
     "CaptchaUnavailableError",
@@ -59,6 +61,7 @@ __all__ = [
     "RefusedError",
     "RegionError",
     "RiskContext",
+    "Spending",
     "Standing",
     "StoreUnavailableError",
     "Template",

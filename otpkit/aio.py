@@ -22,6 +22,7 @@ from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, Pag
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
+from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Guard
 from otpkit.guard.report import GuardReport, OverrideScope
 from otpkit.models import Challenge, Proof, Standing
@@ -70,6 +71,8 @@ class AsyncOTP:
         on_event: Listener | None = None,
         clock: Clock | None = None,
         guard: Guard | None = None,
+        budgets: Iterable[Budget] = (),
+        prices: Mapping[str, str] | None = None,
         gateway_wait: float = 5,
         gateway_concurrency: int | None = None,
     ) -> None:
@@ -88,6 +91,8 @@ class AsyncOTP:
                 namespace=namespace,
                 on_event=on_event,
                 clock=clock,
+                budgets=budgets,
+                prices=prices,
                 clustered=has_store and store.clustered,
                 confirms=not has_store or store.confirms,
                 awaits=True,
@@ -126,10 +131,11 @@ class AsyncOTP:
         device: str | None = None,
         captcha: str | None = None,
         known: bool = False,
+        budget_key: str | None = None,
     ) -> Challenge:
         """Same as `OTP.issue`, but awaited."""
         request = IssueRequest(
-            phone, purpose, bind, ip, params, idempotency_key, channel, region, device, captcha, bool(known)
+            phone, purpose, bind, ip, params, idempotency_key, channel, region, device, captcha, bool(known), budget_key
         )
         return await self._drive(self._flows.issue(request))
 
@@ -235,6 +241,10 @@ class AsyncOTP:
     async def guard_clear(self, scope: OverrideScope, subject: str = "") -> None:
         """Same as `OTP.guard_clear`, but awaited."""
         await self._drive(self._flows.override("clear", scope, subject, 60))
+
+    async def spending(self) -> tuple[Spending, ...]:
+        """Same as `OTP.spending`, but awaited."""
+        return await self._drive(self._flows.spending())
 
     async def close(self) -> None:
         """Same as `OTP.close`, but awaited. Running calls in other tasks end as usual."""

@@ -21,6 +21,8 @@ from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.gateways.base import Gateway
 from otpkit.gateways.failover import Failover, Route
 from otpkit.gateways.parameters import Parameter, parameters_of
+from otpkit.guard.budgets import Budget
+from otpkit.guard.prices import Prices
 from otpkit.policy import Policy
 from otpkit.template import Template
 
@@ -44,6 +46,8 @@ ROOT: Final = (
     Parameter("namespace", "text", "the prefix of all keys; otpkit by default"),
     Parameter("policy", "json", "a policy"),
     Parameter("templates", "json", "a template for each purpose"),
+    Parameter("budgets", "list", 'what messages may cost, such as ["400 CNY/day"], or the fields of a Budget'),
+    Parameter("prices", "json", 'the price of a message for each region, such as {"CN": "0.045 CNY"}'),
 )
 TEMPLATE: Final = (
     Parameter("code", "text", "the approved template, such as SMS_585014", required=True),
@@ -54,11 +58,22 @@ TEMPLATE: Final = (
     Parameter("body", "text", "the approved text, to check the variables against"),
 )
 GUARD: Final = (Parameter("captcha", "text", f"the captcha: {', '.join(CAPTCHAS)}; proof-of-work by default"),)
-ARGUMENTS: Final = ("redis", "secret", "index_secret", "namespace", "gateway", "template", "policy")
+ARGUMENTS: Final = (
+    "redis",
+    "secret",
+    "index_secret",
+    "namespace",
+    "gateway",
+    "template",
+    "policy",
+    "budgets",
+    "prices",
+)
 """The arguments of an `OTP` that variables can set."""
 
 # The console is the only gateway with an argument that is in no table.
 _WITHOUT_TABLE: Final = {("console", "development")}
+_BUDGET_FIELDS: Final = tuple(each.name for each in fields(Budget))
 _POLICY_FIELDS: Final = tuple(each.name for each in fields(Policy))
 _TEMPLATE_FIELDS: Final = tuple(each.name for each in TEMPLATE)
 _NAMES: Final = re.compile(r"[\s,]+")
@@ -134,6 +149,11 @@ def placed(problem: FieldProblem, where: str) -> FieldProblem:
     return problem._replace(field=where, problem=text)
 
 
+def price_variable(field: str) -> str:
+    """Return the variable for a field of `prices`, such as `OTPKIT_PRICES.CN` for `prices.CN`."""
+    return f"OTPKIT_PRICES{field.removeprefix('prices')}"
+
+
 class Reader:
     """A reader of the arguments of an `OTP`. It reads each one separately, so that it reports all that are wrong.
 
@@ -197,6 +217,32 @@ class Reader:
             known["regions"] = frozenset(map(str, known["regions"]))
         found = self._tried("OTPKIT_POLICY", Policy, **known)
         return None if self._is_wrong("OTPKIT_POLICY") else found
+
+    def _read_budgets(self) -> list[Budget] | None:
+        if "OTPKIT_BUDGETS" not in self._given:
+            return None
+        listed = self._parsed("OTPKIT_BUDGETS")
+        if not isinstance(listed, list):
+            self._wrong("OTPKIT_BUDGETS", 'OTPKIT_BUDGETS must be a JSON list of budgets, such as ["400 CNY/day"].')
+            return None
+        found = [self._budget(f"OTPKIT_BUDGETS.{place}", each) for place, each in enumerate(listed, 1)]
+        return None if self._is_wrong("OTPKIT_BUDGETS") else [each for each in found if each is not None]
+
+    def _budget(self, place: str, given: Any) -> Budget | None:
+        table = given if isinstance(given, dict) else {"amount": given}
+        self._refuse_unknown(place, "budgets", table, _BUDGET_FIELDS)
+        known = {name: table[name] for name in _BUDGET_FIELDS if name in table}
+        return self._tried(place, Budget, **{"amount": None, **known})
+
+    def _read_prices(self) -> dict[str, str] | None:
+        if "OTPKIT_PRICES" not in self._given:
+            return None
+        table = self._object("OTPKIT_PRICES", 'a price for each region, such as {"CN": "0.045 CNY"}')
+        try:
+            Prices(table)
+        except ConfigurationError as error:
+            self.problems += (each._replace(field=price_variable(each.field)) for each in error.problems)
+        return None if self._is_wrong("OTPKIT_PRICES") else table
 
     def _required(self, variable: str) -> str | None:
         if variable not in self._given:
@@ -339,14 +385,18 @@ class Reader:
 
     def _object(self, variable: str, what: str) -> dict[str, Any]:
         """Return the JSON object of a variable, or {} with a problem added."""
-        try:
-            found = json.loads(self._given[variable])
-        except (ValueError, RecursionError):
-            found = None
+        found = self._parsed(variable)
         if isinstance(found, dict):
             return found
         self._wrong(variable, f"{variable} must be a JSON object with {what}.")
         return {}
+
+    def _parsed(self, variable: str) -> Any:
+        """Return the JSON value of a variable, or None if it is not JSON."""
+        try:
+            return json.loads(self._given[variable])
+        except (ValueError, RecursionError):
+            return None
 
     def _refuse_unknown(self, variable: str, where: str, table: Iterable[str], known: tuple[str, ...]) -> None:
         for name in table:

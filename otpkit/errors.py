@@ -39,7 +39,7 @@ from otpkit.languages import DEFAULT, duration, languages, texts
 from otpkit.models import Challenge
 
 Language: TypeAlias = str  # One of `otpkit.languages.languages()`, such as "en" and "zh".
-RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway", "range", "guard_ip"]
+RateLimitScope = Literal["phone", "ip", "region", "total", "failures", "gateway", "range", "guard_ip", "budget"]
 RejectionCategory = Literal["account", "configuration", "number", "request", "rate_limit", "quota", "connection"]
 RejectionConcern = Literal["gateway", "message"]
 PhoneProblem = Literal["spelling", "landline", "unknown"]
@@ -218,11 +218,12 @@ class RateLimitError(OTPError):
     """A limit is used up.
 
     `scope` is the owner of the limit: the phone's sends, an IP address, a region, all sends in total, the phone's wrong
-    codes, the gateway, or what the guard refuses: a range of numbers (`range`) or an address (`guard_ip`). `rate` is
-    the rate that is used up; of several, it is the one with the longest wait. For an IPv6 /64 it is the /64's share. It
-    is None if a gateway or the guard refuses. `challenge` is the live challenge of the same phone, purpose and bind, or
-    None. If there is one, show the form for the code. If there is none and the scope is `phone`, `retry_after` reveals
-    when someone else requested a code for the number: `otpkit.web.discreet` answers every stranger alike.
+    codes, the gateway, what the guard refuses (a range of numbers, `range`, or an address, `guard_ip`), or a budget of
+    money (`budget`). `rate` is the rate that is used up; of several, it is the one with the longest wait. For an IPv6
+    /64 it is the /64's share. It is None if a gateway, the guard or a budget refuses. `challenge` is the live challenge
+    of the same phone, purpose and bind, or None. If there is one, show the form for the code. If there is none and the
+    scope is `phone`, `retry_after` reveals when someone else requested a code for the number: `otpkit.web.discreet`
+    answers every stranger alike.
     """
 
     code = "rate_limit"
@@ -245,7 +246,8 @@ class RateLimitError(OTPError):
         self.challenge = challenge
 
     def _key(self) -> str:
-        return "rate_limit" if self.retry_after is None else "rate_limit_wait"
+        text = "rate_limit_budget" if self.scope == "budget" else "rate_limit"
+        return text if self.retry_after is None else f"{text}_wait"
 
 
 class BlockedError(OTPError):

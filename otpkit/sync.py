@@ -21,6 +21,7 @@ from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, Pag
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
+from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Guard
 from otpkit.guard.report import GuardReport, OverrideScope
 from otpkit.models import Challenge, Proof, Standing
@@ -57,6 +58,9 @@ class OTP:
         on_event: a function that is called with every `Event`. Its exceptions are logged and dropped.
         clock: a function that returns seconds since the epoch, for tests. None uses the Redis server's clock.
         guard: the protection against abuse; None counts nothing.
+        budgets: what messages may cost in a day or a month, as `Budget`s. They need `prices`.
+        prices: the price of a message by region, `{"CN": "0.045 CNY"}`, in one currency. `"*"` is any other region,
+            `"CN/voice"` a call, `"twilio:US"` one gateway's price. A text of several SMS costs it several times.
 
     Raises:
         ConfigurationError: an argument can't work. The error names the field and the remedy. The constructor does not
@@ -77,6 +81,8 @@ class OTP:
         on_event: Listener | None = None,
         clock: Clock | None = None,
         guard: Guard | None = None,
+        budgets: Iterable[Budget] = (),
+        prices: Mapping[str, str] | None = None,
     ) -> None:
         with Checks() as checks:
             store = checks.of("redis", SyncStore, redis)
@@ -93,6 +99,8 @@ class OTP:
                 namespace=namespace,
                 on_event=on_event,
                 clock=clock,
+                budgets=budgets,
+                prices=prices,
                 clustered=has_store and store.clustered,
                 confirms=not has_store or store.confirms,
                 awaits=False,
@@ -148,6 +156,7 @@ class OTP:
         device: str | None = None,
         captcha: str | None = None,
         known: bool = False,
+        budget_key: str | None = None,
     ) -> Challenge:
         """Send a one-time code to a phone. While a code is live, send the same code again.
 
@@ -175,6 +184,8 @@ class OTP:
             known: True if your application knows that this very number is verified for this account
                 (`user is not None and user.verified_phone == phone`). The guard then asks for a captcha where it would
                 refuse a range or an address. Never pass True for a number that was merely typed.
+            budget_key: the name of the API key or tenant on whose account the message goes, for `Budget.key`. None is
+                no one's.
 
         Returns:
             The `Challenge`. Its `delivery` is `accepted` or `uncertain`: show the form for the code in both cases.
@@ -192,7 +203,7 @@ class OTP:
             StoreUnavailableError: Redis did not answer; nothing was sent.
         """
         request = IssueRequest(
-            phone, purpose, bind, ip, params, idempotency_key, channel, region, device, captcha, bool(known)
+            phone, purpose, bind, ip, params, idempotency_key, channel, region, device, captcha, bool(known), budget_key
         )
         return self._drive(self._flows.issue(request))
 
@@ -509,6 +520,17 @@ class OTP:
     def guard_clear(self, scope: OverrideScope, subject: str = "") -> None:
         """End an override of `guard_allow` or `guard_block`. The arguments and errors are those of `guard_allow`."""
         self._drive(self._flows.override("clear", scope, subject, 60))
+
+    def spending(self) -> tuple[Spending, ...]:
+        """Return what each budget has spent in its day or month, and change nothing. For operators.
+
+        Returns:
+            A `Spending` for each budget, in the order of `OTP(budgets=…)`.
+
+        Raises:
+            StoreUnavailableError: Redis did not answer.
+        """
+        return self._drive(self._flows.spending())
 
     def close(self) -> None:
         """Refuse further calls, and close the connections that this object made.

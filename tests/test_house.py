@@ -33,6 +33,8 @@ LAYERS = [
     ["core.checks"],
     ["guard.rule", "phone"],
     ["core.addresses", "core.arguments", "core.spelling", "policy", "template"],
+    ["guard.money"],
+    ["guard.budgets", "guard.prices"],
     ["transport.connecting", "transport.exchange", "transport.hosts"],
     ["core.crypto"],
     ["core.devices", "core.serializer"],
@@ -42,12 +44,12 @@ LAYERS = [
     ["gateways"],
     ["captcha"],
     ["core.routing"],
-    ["guard.options"],
+    ["core.budgets", "guard.options"],
     ["guard.protection"],
     ["core.config"],
     ["core.subject"],
     ["core.report"],
-    ["core.dispatch", "core.limits", "guard.report"],
+    ["core.dispatch", "core.limits", "core.spending", "guard.report"],
     ["guard.screening"],
     ["core.issue"],
     ["core.flows"],
@@ -395,6 +397,7 @@ def test_core_dependencies_are_three() -> None:
 
 
 VALUES = [
+    otpkit.Budget("400 CNY/day", alerts=(0.5,)),
     otpkit.Rate(5, 3600),
     otpkit.Policy(region_sends={"CN": "5/day"}),
     otpkit.Template("SMS_1", "otpkit"),
@@ -418,8 +421,8 @@ def test_a_value_survives_a_pickle(value: object) -> None:
 
 
 FROZEN = [
-    *("Challenge", "Decision", "Event", "FixedCode", "Guard", "Policy", "Proof", "Rate", "RiskContext", "Standing"),
-    "Template",
+    *("Budget", "Challenge", "Decision", "Event", "FixedCode", "Guard", "Policy", "Proof", "Rate", "RiskContext"),
+    *("Spending", "Standing", "Template"),
 ]
 
 

@@ -121,6 +121,7 @@ def test_every_error_has_its_text() -> None:
     used |= {errors.PhoneError(kind=kind)._key() for kind in ("landline", "unknown")}
     used |= {errors.RegionError(served=("+86",))._key(), errors.WrongCodeError(attempts_left=1)._key()}
     used |= {errors.GatewayRejectedError(category="number")._key()}
+    used |= {errors.RateLimitError(scope="budget", retry_after=wait)._key() for wait in (None, 5)}
     assert used == set(read("en")["errors"])
 
 

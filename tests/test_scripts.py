@@ -18,6 +18,7 @@ from otpkit import Guard, Policy
 from otpkit.core import scripts
 from otpkit.core.issue import IssueRequest
 from otpkit.core.scripts.limits import Refusal, WideLimit
+from otpkit.core.scripts.money import Shortage
 from otpkit.effects import RunScript, Script
 from otpkit.errors import ExpiredCodeError, GatewayRejectedError, UsedTokenError, WrongCodeError
 from otpkit.guard.rule import Rule
@@ -28,6 +29,7 @@ INCLUDED = [
     *(
         "blocked",
         "challenge",
+        "charge",
         "clock",
         "contains",
         "describe",
@@ -35,12 +37,13 @@ INCLUDED = [
         "forget",
         "keep",
         "limited",
+        "money",
         "operation",
         "pack",
         "phone",
         "prune",
     ),
-    *("repeated", "rolling", "window"),
+    *("refund_money", "repeated", "rolling", "window"),
 ]
 # The parts that only scripts of a guard include. They share the scripts' locals and arguments.
 GUARDED = [
@@ -48,7 +51,18 @@ GUARDED = [
     *("move", "overrides", "records", "refused", "region", "rolled", "uncount", "unverified", "verified"),
     *("write_address", "write_network", "write_range", "write_region", "write_total"),
 ]
-LOADED = {"plain": scripts.load(Policy()), "guarded": scripts.load(Policy(), Rule())}
+LOADED = {
+    "plain": scripts.load(Policy()),
+    "guarded": scripts.load(Policy(), Rule()),
+    "budgeted": scripts.load(Policy(), has_budgets=True),
+    "whole": scripts.load(Policy(), Rule(), has_budgets=True),
+}
+
+
+def whole(name: str) -> Script[Any]:
+    """Return a script with all its parts."""
+    script: Script[Any] = getattr(LOADED["whole"], name)
+    return script
 
 
 def parts_of(name: str) -> tuple[str, str]:
@@ -107,7 +121,7 @@ def test_a_file_begins_by_saying_what_it_is(name: str) -> None:
 def test_a_header_gives_keys_arguments_and_answer(name: str) -> None:
     """Everything that the script uses is documented."""
     header, body = parts_of(name)
-    text = scripts.load(Policy()).__getattribute__(name).text
+    text = whole(name).text
     assert section(header, "Returns").strip()
     assert documented(section(header, "KEYS")) >= used("KEYS", body)
     assert 1 in documented(section(header, "KEYS"))
@@ -123,6 +137,7 @@ SAMPLES = {
     "names": ["one", "two"],
     "guard_keys": ("key of a range", "key of its region"),
     "decisions": [("captcha", "range", "name of a range", 7)],
+    "money": Shortage(1, "hour", 81),
 }
 """Sample values for arguments that are not a single key or argument."""
 
@@ -130,15 +145,14 @@ SAMPLES = {
 def sampled(face: Script[Any], *, refused: bool) -> dict[str, Any]:
     """Return distinct values for the arguments of a script class: either limits to charge, or one that refused."""
     names = list(inspect.signature(face.__call__).parameters)  # type: ignore[operator]
-    charged = {"limits", "ip_limit", "memory_key"}
-    left_out = charged if refused and "refusal" in names else {"refusal"}
-    if charged & set(names) - left_out:  # The header can't say where the device's key is after so many limits.
-        left_out |= {"device_key"}
+    left_out = {"limits", "ip_limit", "memory_key", "money_key"} if refused and "refusal" in names else {"refusal"}
     return {name: SAMPLES.get(name, f"a value of {name}") for name in names if name not in left_out}
 
 
 def parts(value: Any) -> list[Any]:
     """Return the single values of an argument."""
+    if isinstance(value, Shortage):
+        return [str(value)]
     return [part for each in value for part in parts(each)] if isinstance(value, (list, tuple)) else [value]
 
 
@@ -147,7 +161,7 @@ def parts(value: Any) -> list[Any]:
 def test_a_face_puts_arguments_where_the_header_says(name: str, refused: bool) -> None:
     """The names are the same, and there are no other arguments."""
     header, _ = parts_of(name)
-    face = getattr(scripts.load(Policy()), name)
+    face = whole(name)
     arguments = sampled(face, refused=refused)
     call = face(**arguments)
     said: set[str] = set()
@@ -171,7 +185,7 @@ def test_a_face_puts_arguments_where_the_header_says(name: str, refused: bool) -
 def test_a_header_names_no_argument_that_the_face_lacks(name: str) -> None:
     """The class has keyword-only arguments with the header's names."""
     header, _ = parts_of(name)
-    face = getattr(scripts.load(Policy()), name)
+    face = whole(name)
     parameters = inspect.signature(face.__call__).parameters
     assert {each.kind for each in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
     assert set(parameters) == {argument for part in ("KEYS", "ARGV") for *_, argument in entries(section(header, part))}
@@ -181,9 +195,9 @@ def test_a_header_names_no_argument_that_the_face_lacks(name: str) -> None:
 def test_a_face_reads_what_the_header_says_it_returns(name: str) -> None:
     """Each word and each list has a class with the values' names. The script replies with these words and no others."""
     header, _ = parts_of(name)
-    face = getattr(scripts.load(Policy()), name)
+    face = whole(name)
     said = replies(section(header, "Returns"))
-    text = getattr(LOADED["guarded"], name).text
+    text = getattr(LOADED["whole"], name).text
     classes: list[tuple[str, Any]] = [("", each) for each in getattr(face, "lists", ())]
     words = getattr(face, "words", {})
     classes += [(word, parse.__self__) for word, parse in words.items() if isinstance(word, str)]
@@ -201,8 +215,8 @@ def test_what_is_included_reads_no_argument_but_the_time(name: str) -> None:
     Only `operation` reads the id.
     """
     _, body = parts_of(name)
-    assert used("ARGV", body) <= {1, *([2] if name == "operation" else [])}
-    assert used("KEYS", body) <= {1, 2} or name in ("window", "device")
+    assert used("ARGV", body) <= {1, *([2] if name in {"operation", "refund_money"} else [])}
+    assert used("KEYS", body) <= {1, 2} or name in {"window", "device", "money", "charge"}
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, *INCLUDED, *GUARDED])
@@ -219,7 +233,11 @@ def test_every_key_is_an_element_of_keys(name: str) -> None:
         assert all(re.fullmatch(r"KEYS\[\d+\]", key) for key in rest[:keys])
         assert not any("KEYS" in argument for argument in rest[keys:])
     others = re.sub(r"redis\.call\([^()]*", "", code)
-    assert set(re.findall(r"[^\s(]*KEYS\S*", others)) <= {"KEYS[1]", "KEYS[3]"}  # This checks for limits.
+    assert set(re.findall(r"[^\s(]*KEYS\S*", others)) <= {
+        "KEYS[1]",
+        "KEYS[3]",
+        "KEYS[7]",
+    }  # This checks for further keys.
     assert not re.search(r"\bunpack\b|\bpcall\b", code)
 
 
@@ -235,6 +253,14 @@ def test_a_script_reads_no_global_but_what_redis_gives(name: str, kind: str) -> 
     read, written = Bytecode(lua.eval("string.dump")(compiled)).globals()
     assert read <= REDIS_GIVES
     assert not written
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_holds_no_part_that_is_not_used(name: str) -> None:
+    """Without budgets, no command and no function for them is in the text."""
+    code = re.sub(r"--.*", "", getattr(scripts.load(Policy()), name).text)
+    assert name in {"spend", "unspend", "spending"} or "money" not in code
+    assert not re.search(r"--# (?:if|end)", whole(name).text)
 
 
 class Bytecode:
@@ -337,10 +363,11 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     drive(flows.forget_devices(PHONE))
     drive(flows.unblock(PHONE))
     drive(flows.erase(PHONE))
+    assert drive(flows.spending())[0].left > 0
     shell.now += 90_000
     issue()
     unused = {"unverify", "unredeem", "look", "note", "notes", "override", "remember"} | (
-        set() if flows._config.clustered else {"consume", "refund"}
+        set() if flows._config.clustered else {"consume", "refund", "spend", "unspend"}
     )
     assert shell.lua.seen == set(SCRIPTS) - unused
 

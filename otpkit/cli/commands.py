@@ -16,7 +16,16 @@ import typer
 from otpkit import fold
 from otpkit.cli.configured import configured
 from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_output, fail_usage, wants_json
-from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report, standing_row, standing_word
+from otpkit.cli.output import (
+    challenge_row,
+    delivery_row,
+    proof_row,
+    show,
+    show_budgets,
+    show_report,
+    standing_row,
+    standing_word,
+)
 from otpkit.cli.serving import Config, demo, sandbox, serve
 from otpkit.cli.simulate import simulate
 from otpkit.core.arguments import NOT_GIVEN
@@ -29,10 +38,11 @@ KEY_BYTES = 32
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, doctor and "
-    f"serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and "
-    "OTPKIT_TEMPLATES are JSON objects: the policy's fields, and a template for each purpose. --config FILE reads the "
-    f"same from TOML.\n\n{HELP}",
+    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, doctor "
+    f"and serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and "
+    "OTPKIT_TEMPLATES are JSON objects: the policy's fields, and a template for each purpose. OTPKIT_BUDGETS is a JSON "
+    "list, and OTPKIT_PRICES an object with the price of a message for each region. --config FILE reads the same from "
+    f"TOML.\n\n{HELP}",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # typer's tracebacks would show local variables
 )
@@ -264,6 +274,14 @@ def erase(phone: Phone, region: Region = None, config: Config = None, as_json: A
         otp.erase(phone, region=region)
         found = otp.standing(phone, region=region)
     show(f"Erased {mask(found.phone)}", standing_row(found), as_json=as_json)
+
+
+@app.command()
+def budgets(config: Config = None, as_json: AsJson = False) -> None:
+    """Show what each budget has spent in its day or month, and what is left."""
+    with configured(config) as otp:
+        found = otp.spending()
+    show_budgets(found, as_json=as_json)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from otpkit.doctor.findings import Report, Status
 from otpkit.gateways.base import Delivery
+from otpkit.guard.budgets import Spending
 from otpkit.models import Challenge, Proof, Standing, mask
 
 Row = dict[str, object]
@@ -86,6 +88,37 @@ def standing_row(standing: Standing) -> Row:
 def standing_word(standing: Standing) -> str:
     """Return a phone's standing as one or two words."""
     return "blocked" if standing.blocked else "limited" if standing.limited else "all clear"
+
+
+def spending_row(spending: Spending) -> Row:
+    """Return what a budget has spent. Amounts are decimal numbers in `currency`."""
+    budget = spending.budget
+    return {
+        "budget": str(budget),
+        "currency": spending.currency,
+        "amount": f"{budget.limit}".partition(" ")[0],
+        "spent": f"{spending.spent}",
+        "left": f"{spending.left}",
+        "open": f"{spending.open}",
+        "spent_this_hour": f"{spending.spent_this_hour}",
+        "hour_left": f"{spending.hour_left}",
+        "starts_at": spending.starts_at,
+        "ends_at": spending.ends_at,
+        **{f"refused_by_{reason}": count for reason, count in spending.refused.items()},
+    }
+
+
+def show_budgets(found: Sequence[Spending], *, as_json: bool) -> None:
+    """Print what each budget has spent, or one JSON object."""
+    rows = [spending_row(each) for each in found]
+    if as_json:
+        budgets = [{name: _plain(value) for name, value in row.items()} for row in rows]
+        typer.echo(json.dumps({"budgets": budgets}, ensure_ascii=False))
+    elif not rows:
+        typer.echo("There is no budget. Set OTPKIT_BUDGETS and OTPKIT_PRICES.")
+    for row in [] if as_json else rows:
+        title = f"{row['budget']}: {row['spent']} {row['currency']} spent, {row['left']} {row['currency']} left"
+        show(title, {name: value for name, value in row.items() if name != "budget"}, as_json=False)
 
 
 def show(title: str, row: Row, *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from otpkit.core import scripts
 from otpkit.core.arguments import check_purpose
+from otpkit.core.budgets import Purse, open_purse
 from otpkit.core.checks import Checks
 from otpkit.core.crypto import Keys, clean_code
 from otpkit.core.devices import DeviceTokens
@@ -20,6 +21,7 @@ from otpkit.core.scripts.limits import WideRates, wide_rates
 from otpkit.core.tokens import TokenSigner
 from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
 from otpkit.frames import without_locals
+from otpkit.guard.budgets import Budget
 from otpkit.guard.options import Guard
 from otpkit.guard.protection import Protection
 from otpkit.models import Event, mask
@@ -91,6 +93,7 @@ class Config:
     devices: DeviceTokens
     scripts: scripts.Scripts
     wide_rates: WideRates
+    purse: Purse | None
     fixed: Mapping[tuple[str, str], FixedCode]
     namespace: str
     listener: Listener | None
@@ -128,6 +131,8 @@ def build(
     confirms: bool = True,
     awaits: bool = True,
     guard: Guard | None = None,
+    budgets: Iterable[Budget] = (),
+    prices: Mapping[str, str] | None = None,
 ) -> Config:
     """Check the arguments of `OTP` or `AsyncOTP` and return their `Config`.
 
@@ -137,6 +142,7 @@ def build(
         confirms: True if the store can wait for replicas.
         awaits: True if a gateway may be an async function.
         guard: as `OTP` documents it.
+        budgets: as `OTP` documents it, like `prices`.
 
     Raises:
         ConfigurationError: arguments are wrong. The error names each of them with its remedy.
@@ -153,6 +159,9 @@ def build(
         routing = checks.of("gateway", route, gateway, template, regions)
         if checks.passed("policy", "clock"):
             fixed = checks.of("fixed_codes", _fixed, fixed_codes, policy, clock or time.time)
+        purse = None
+        if checks.passed("policy", "gateway", "template", "secret", "index_secret", "namespace"):
+            purse = checks.of("budgets", open_purse, budgets, prices, routing, policy.regions, namespace, keys)
         if checks.passed("policy") and policy.replicas and not confirms:
             checks.add("policy", *NO_REPLICAS)
         if not awaits and checks.passed("gateway", "template") and any(map(is_async, routing.gateways())):
@@ -175,8 +184,9 @@ def build(
         keys,
         TokenSigner(keys, namespace),
         DeviceTokens(keys.device, namespace),
-        scripts.load(policy, None if guard is None else guard.rule),
+        scripts.load(policy, None if guard is None else guard.rule, has_budgets=purse is not None),
         wide_rates(policy),
+        purse,
         fixed,
         namespace,
         on_event,

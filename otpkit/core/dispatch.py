@@ -92,6 +92,7 @@ class Dispatch(NamedTuple):
                 break  # The code would expire on the way.
             outcome = yield from self._attempt(member)
             if isinstance(outcome, Receipt):
+                self.report.served += (member.name,)
                 if outcome.outcome == "accepted":
                     if states[member.name]:
                         yield from self._record(member, served=True)

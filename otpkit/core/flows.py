@@ -21,6 +21,7 @@ from otpkit.core.scripts.phone import NoSend
 from otpkit.core.scripts.redemption import Expired, Redeemed, Repeated, Used
 from otpkit.core.scripts.verification import NoChallenge, Proved, Wrong
 from otpkit.core.spelling import check_region
+from otpkit.core.spending import spending
 from otpkit.core.subject import NO_DEVICE, Subject
 from otpkit.core.tokens import Claims, from_ms
 from otpkit.effects import Emit, Flow, NotStarted, RunScript, Unconfirmed, outbound, run, run_together
@@ -37,6 +38,7 @@ from otpkit.errors import (
 )
 from otpkit.gateways.base import Delivery, Push, Receipts
 from otpkit.gateways.provider import message_id
+from otpkit.guard.budgets import Spending
 from otpkit.guard.protection import NOT_GUARDED
 from otpkit.guard.report import GuardReport, guard_report, override
 from otpkit.models import Challenge, Event, Proof, Standing
@@ -384,6 +386,9 @@ class Flows:
             config.scripts.unblock(phone_key=subject.phone_key, counter_key=subject.counter_key, now=config.now_arg())
         )
         yield from self._tell(Report(subject, "unblock"), "unblocked")
+
+    def spending(self) -> Flow[tuple[Spending, ...]]:
+        return spending(self._config)
 
     def erase(self, phone: object, region: str | None = None) -> Flow[None]:
         subject = self._subject(phone, "operator", "", region)

@@ -10,26 +10,47 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+from otpkit.core.budgets import Bill, segments_of
 from otpkit.core.config import Config, FixedCode, check_fixed_life
 from otpkit.core.crypto import encode_id, new_ids
 from otpkit.core.dispatch import Dispatch, send_by
 from otpkit.core.limits import NOTHING_CONSUMED, Charge, consume, ip_limits, refund, send_limits
 from otpkit.core.report import Report
 from otpkit.core.routing import Member
-from otpkit.core.scripts.limits import WideLimit
+from otpkit.core.scripts.limits import Refusal, WideLimit
+from otpkit.core.scripts.money import MoneyCharge, Shortage
 from otpkit.core.scripts.parse import Blocked, Described, Limited
-from otpkit.core.scripts.sends import CaptchaAsked, Refused, Replayed, Reserved, ReserveReply, Settled
+from otpkit.core.scripts.sends import (
+    CaptchaAsked,
+    Misdated,
+    Refused,
+    Replayed,
+    Reserved,
+    ReserveReply,
+    Settled,
+    Unaffordable,
+)
+from otpkit.core.spending import FOREIGN_REPLY, Payment
 from otpkit.core.subject import IDEMPOTENCY_BYTES, NO_DEVICE, Subject
 from otpkit.core.tokens import from_ms
 from otpkit.effects import Flow, Unconfirmed, run
-from otpkit.errors import BlockedError, ConfigurationError, GatewayRejectedError, OTPError, RateLimitError
+from otpkit.errors import (
+    BlockedError,
+    ConfigurationError,
+    GatewayRejectedError,
+    OTPError,
+    RateLimitError,
+    StoreUnavailableError,
+)
 from otpkit.gateways.base import Channel, Message, Receipt
 from otpkit.gateways.provider import message_id
 from otpkit.guard.protection import NOT_GUARDED
 from otpkit.guard.screening import Screening
 from otpkit.models import Challenge
+
+_Decision: TypeAlias = Reserved | Replayed | Limited | Unaffordable | Blocked | Refused | CaptchaAsked
 
 _MAX_RECORD = 64  # In bytes. For longer values, Redis gives up its compact encoding.
 _LEAST_LIFE_S = 10  # The life of a code when its message leaves: the user must still receive and type it.
@@ -55,10 +76,17 @@ class IssueRequest(NamedTuple):
     device: object = None
     captcha: object = None
     known: bool = False
+    budget_key: str | None = None
 
 
 class Issue:
     """One call of `issue`, from the checks of its arguments to its settlement."""
+
+    # Class attributes: most calls change none of them.
+    payment: Payment | None = None
+    money_key = ""
+    refunds = ""
+    """What budgets get back when the send is settled."""
 
     def __init__(self, config: Config, subject: Subject, report: Report, request: IssueRequest) -> None:
         self.config = config
@@ -74,6 +102,9 @@ class Issue:
             template = member.template_for(subject.purpose)
             if request.params is not None:  # Raise the template's errors before anything is reserved.
                 template.sms_params("0" * config.policy.code_length, params=request.params)
+        if config.purse is not None and (bill := self._bill()) is not None:
+            self.payment = Payment(config, report, bill)
+            self.money_key = self.payment.money_key
         self.op, self.nonce = new_ids()
         report.operation_id = self.op
         self.device = 0  # 1 if the send was reserved with a valid device token.
@@ -98,6 +129,8 @@ class Issue:
                 self.report.now_ms, self.report.resent = reserved.now_ms, bool(reserved.nonce)
                 if self.screening is not None and self.screening.is_news(reserved.judged):
                     yield from self.screening.found(reserved.judged)
+                if reserved.alerts and self.payment is not None:
+                    yield from self.payment.tell(reserved.alerts)
                 return (yield from self._send(reserved, fixed))
             case Replayed() as earlier:
                 self.report.now_ms, self.report.replayed = earlier.now_ms, True
@@ -105,6 +138,11 @@ class Issue:
             case Limited() as hit:
                 self.report.now_ms = hit.now_ms
                 raise hit.error(self.subject)
+            case Unaffordable() as short:
+                self.report.now_ms = short.now_ms
+                if self.payment is None:
+                    raise StoreUnavailableError(*FOREIGN_REPLY)
+                raise (yield from self.payment.refuse(short, self.subject))
             case Blocked():
                 raise BlockedError(*BLOCKED)
             case (Refused() | CaptchaAsked()) as refusal if self.screening is not None:
@@ -120,6 +158,8 @@ class Issue:
             self.leaves_by += (described.ends_ms - reserved.now_ms) / 1000
             member, receipt = yield from self._dispatch(reserved)
             record = self._record(member, receipt)
+            if self.payment is not None:
+                self.refunds = self.payment.unspent(self.report.served or (member.name,))
         else:
             receipt, record = Receipt("fixed"), ""
         settled = yield from self._settle(receipt, record)
@@ -143,12 +183,74 @@ class Issue:
         check_fixed_life(fixed, now_ms / 1000)
         return fixed if now_ms < subject.fixed_ends_ms else None
 
-    def _reserve(self, fixed: FixedCode | None) -> Flow[ReserveReply]:
+    def _bill(self) -> Bill | None:
+        """Return what the message may cost, or None if no budget counts it."""
+        config, request, purpose = self.config, self.request, self.subject.purpose
+        if config.purse is None or (self.subject.phone, purpose) in config.fixed:
+            return None  # A fixed code is not sent.
+        segments = {}
+        for member in self.candidates:
+            is_call = member.channel_for(request.channel) == "voice"
+            segments[member.name] = (
+                1
+                if is_call
+                else segments_of(
+                    member.template_for(purpose),
+                    config.policy.code_length,
+                    max(1, config.policy.ttl // 60),
+                    request.params,
+                    signed=member.gateway.adds_signature,
+                )
+            )
+        return config.purse.bill(
+            plan=self.plan,
+            candidates=self.candidates,
+            region=self.subject.region,
+            purpose=purpose,
+            channel=request.channel,
+            key=request.budget_key,
+            segments=segments,
+        )
+
+    def _reserve(self, fixed: FixedCode | None) -> Flow[_Decision]:
+        self.charges, refusal = (yield from consume(self.config, self.limits)) if self.limits else NOTHING_CONSUMED
+        payment, money = self.payment, None
+        while True:
+            if payment is not None and refusal is None:  # A limit that refused on another node outranks the money.
+                money = yield from payment.charge(privileged=self._is_privileged())
+            reply = yield from self._reserve_once(fixed, refusal, money)
+            if not isinstance(reply, Misdated):
+                break
+            if payment is None:
+                raise StoreUnavailableError(*FOREIGN_REPLY)
+            payment.misdated(reply)
+        if not isinstance(reply, Reserved):
+            if self.charges:
+                yield from refund(self.config, self.charges)
+            yield from self._give_back(self._unspent())
+        return reply
+
+    def _is_privileged(self) -> bool:
+        """Return True if the message may spend what budgets keep. A valid device may too, as the script finds."""
+        request, protection = self.request, self.config.protection
+        return request.known or (protection is not None and protection.is_safe(self.subject.phone, request.ip))
+
+    def _unspent(self) -> str:
+        """Return what budgets get back if nothing was sent."""
+        return "" if self.payment is None else self.payment.unspent()
+
+    def _give_back(self, refunds: str) -> Flow[None]:
+        """On a cluster, give money back to budgets. On one server, the phone's own scripts do."""
+        if refunds and self.payment is not None:
+            yield from self.payment.give_back(refunds)
+
+    def _reserve_once(
+        self, fixed: FixedCode | None, refusal: Refusal | None, money: MoneyCharge | Shortage | None
+    ) -> Flow[ReserveReply]:
         config, subject = self.config, self.subject
         device_key, device_since = (
             NO_DEVICE if self.request.device is None else subject.device_claim(self.request.device)
         )
-        self.charges, refusal = (yield from consume(config, self.limits)) if self.limits else NOTHING_CONSUMED
         guard, guard_keys = NOT_GUARDED if self.screening is None else self.screening.arguments()
         call = config.scripts.reserve(
             phone_key=subject.phone_key,
@@ -166,6 +268,8 @@ class Issue:
             guard=guard,
             guard_keys=guard_keys,
             captcha="" if self.screening is None else self.screening.remember_ms,
+            money_key=self.money_key,
+            money=money,
         )
         unconfirmed: Unconfirmed | None = None
         self.leaves_by = config.elapsed_s() - _LEAST_LIFE_S
@@ -176,8 +280,6 @@ class Issue:
         if unconfirmed is not None:
             yield from self._withdraw()
             raise unconfirmed
-        if self.charges and not isinstance(reply, Reserved):
-            yield from refund(config, self.charges)
         return reply
 
     def _withdraw(self) -> Flow[None]:
@@ -191,10 +293,13 @@ class Issue:
             reserved_ms=0,
             device=0,
             **self._uncounting(),
+            refunds=self._unspent(),
+            money_key=self.money_key,
         )
         with suppress(OTPError):
             if (yield from run(undo)).undone:
                 yield from refund(config, self.charges)
+        yield from self._give_back(self._unspent())
 
     def _fresh(self, fixed: FixedCode | None) -> bytes:
         """Return a fresh challenge. The code is a local of this frame only, and of none that waits for Redis."""
@@ -275,11 +380,15 @@ class Issue:
             served_by=record,
             device=self.device,
             **(self._uncounting() if is_uncounted else {}),
+            refunds=self.refunds,
+            money_key=self.money_key,
         )
-        try:
-            return (yield from run(settle))
-        except OTPError:
-            return None  # The gateway has the message: its outcome counts.
+        settled = None
+        with suppress(OTPError):  # The gateway has the message: its outcome counts.
+            settled = yield from run(settle)
+        if self.refunds:
+            yield from self._give_back(self.refunds)
+        return settled
 
     def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[int]:
         # A loop over bad numbers must not be free. After "rate_limit", the carriers have counted the message too.
@@ -294,13 +403,15 @@ class Issue:
             device=self.device,
             limits=[limit for limit in self._charged() if limit.scope not in kept],
             **self._uncounting(),
+            refunds=self._unspent(),
+            money_key=self.money_key,
         )
-        try:
+        wait_ms = 0
+        with suppress(OTPError):  # The send then stays counted, and its delivery uncertain, which is the safe side.
             undone, wait_ms = yield from run(undo)
             if undone:
                 yield from refund(config, [charge for charge in self.charges if charge.limit.scope not in kept])
-        except OTPError:
-            return 0  # The send stays counted, and the challenge's delivery uncertain, which is the safe side.
+        yield from self._give_back(self._unspent())
         return wait_ms
 
     def _gateway_limit(self, rejection: GatewayRejectedError, wait_ms: int) -> Flow[RateLimitError]:

@@ -50,7 +50,12 @@ def examine(environ: Mapping[str, str], config: str | None = None) -> Report:
     keys, found = _examine_secrets(reading)
     policy, judged = _examine_policy(reading)
     there = _examine_redis(reading, keys, policy.replicas)
-    rest = (*_examine_template(reading), *_examine_gateway(reading), *_examine_others(reading, config))
+    rest = (
+        *_examine_budgets(reading),
+        *_examine_template(reading),
+        *_examine_gateway(reading),
+        *_examine_others(reading, config),
+    )
     return Report((*there, *found, *judged, *rest))
 
 
@@ -164,6 +169,13 @@ def _examine_gateway(reading: Reading) -> list[Finding]:
     if not members or reading.of_part("gateway"):
         return _problems(reading, "gateway")
     return [_ask(member.gateway) for member in members]
+
+
+def _examine_budgets(reading: Reading) -> list[Finding]:
+    problems = [*_problems(reading, "budgets"), *_problems(reading, "prices")]
+    if problems or reading.otp.get("gateway") is None:
+        return problems
+    return [settings.budgets(reading.otp.get("budgets", ()))]
 
 
 def _ask(gateway: Any) -> Finding:

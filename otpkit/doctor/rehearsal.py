@@ -10,6 +10,7 @@ from typing import Any, Final
 from otpkit.core import scripts
 from otpkit.core.crypto import encode_id, new_id
 from otpkit.core.scripts.limits import WideLimit
+from otpkit.core.scripts.money import MoneyCharge
 from otpkit.doctor.findings import Finding, refused, worst
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError
@@ -23,6 +24,7 @@ _RATES: Final = "9/60000"
 _FIELD: Final = b"field-8b"
 _RIGHT, _WRONG, _KEY_ID = b"digest-16-bytes.", b"other-16-bytes..", b"key4"
 _FAR_MS: Final = 10**14
+_BUDGET: Final = f"budget 1 9 9 9 0,1,{_FAR_MS // 10} -;"  # A window from 1970 to 2286: see charge.lua.
 _DRAWS: Final = 10_000
 
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -112,7 +114,7 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
             return Finding("scripts", "ok", f"All {len(fields(scripts.Scripts))} run.")
         denied = _denied(client, key)
     finally:
-        ends = ("p", "c", "d", "g", "a", "u", "notes", "t", "t:n")
+        ends = ("p", "c", "d", "g", "a", "u", "notes", "m", "m:m", "t", "t:n")
         _clean(client, [*(f"{key}:{end}" for end in ends), f"{limit}:w", f"{limit}:w:m"])
     if denied:
         return Finding(
@@ -134,6 +136,7 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     counted = phone | {"counter_key": counter_key}
     gateways, memory = {"gateways_key": f"{key}:g"}, {"limit_key": limit_key, "memory_key": f"{limit_key}:m"}
     limit = WideLimit("total", limit_key, _RATES)
+    money = {"money_key": f"{key}:m", "memory_key": f"{key}:m:m"}
 
     def reserve(op: bytes) -> RunScript[object]:
         return _SCRIPTS.reserve(
@@ -197,6 +200,9 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.note(notes_key=f"{key}:notes", now="", decisions=[("captcha", "range", "doctor", 1)])
     yield s.notes(notes_key=f"{key}:notes", now="")
     yield s.remember(answer_key=f"{key}:a", now="", life_ms=1000)
+    yield s.spend(**money, now="", money=MoneyCharge(_BUDGET, privileged=False))
+    yield s.unspend(**money, now="", refunds="budget 1;", charged_ms=_FAR_MS)
+    yield s.spending(money_key=money["money_key"], now="", names=["budget"])
     yield s.circuit_state(**gateways, now="", names=["gateway"])
 
 

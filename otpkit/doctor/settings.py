@@ -9,6 +9,7 @@ from typing import Final, Literal
 from otpkit.doctor.findings import Finding, refused
 from otpkit.effects import NotConnected, TransportFailure
 from otpkit.errors import GatewayRejectedError
+from otpkit.guard.budgets import Budget
 from otpkit.policy import Policy, rates_of
 from otpkit.template import Template
 
@@ -63,6 +64,18 @@ def policy(chosen: Policy) -> Finding:
     total = ", ".join(map(str, rates_of(chosen.total_sends))) or "any number"
     found = f"Codes of {chosen.code_length} digits, valid for {chosen.ttl} s; {sends} to a phone, {total} in total."
     return Finding("policy", "ok", found)
+
+
+def budgets(chosen: Sequence[Budget]) -> Finding:
+    """Report the budgets. Without one, nothing bounds the bill."""
+    if chosen:
+        return Finding("budgets", "ok", f"{', '.join(map(str, chosen))}.")
+    return Finding(
+        "budgets",
+        "warning",
+        "There is none, so nothing bounds what messages cost.",
+        'Set OTPKIT_BUDGETS, such as ["400 CNY/day"], and OTPKIT_PRICES, such as {"CN": "0.045 CNY"}.',
+    )
 
 
 def template(chosen: Template, purpose: str | None = None, *, signed: bool = True) -> Finding:

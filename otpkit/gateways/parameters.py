@@ -14,8 +14,8 @@ from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
 from otpkit.errors import ConfigurationError
 
-Kind = Literal["text", "flag", "whole", "number", "numbers", "json"]
-"""The form of a setting's value. `numbers` is one number or two; `json` is a JSON object."""
+Kind = Literal["text", "flag", "whole", "number", "numbers", "json", "list"]
+"""The form of a setting's value. `numbers` is one number or two; `json` is a JSON object, and `list` a JSON list."""
 
 _EXPECTED: Final[dict[Kind, str]] = {
     "whole": "a whole number",
@@ -49,7 +49,7 @@ class Parameter(NamedTuple):
             ConfigurationError: the kind is a number and the text is not.
         """
         words = text.split()
-        if self.kind in {"text", "json"}:
+        if self.kind in {"text", "json", "list"}:
             return text
         if self.kind == "flag":
             return text == "1"

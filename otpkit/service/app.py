@@ -116,7 +116,7 @@ class _Service:
             if sends:
                 self._check_sendable(body)
             ip = (body.ip if takes_ip else None) or self._forwarded_ip(request)
-            call = Call(body, ip, idempotency_key(request) if operation.takes_key else None)
+            call = Call(body, ip, idempotency_key(request) if operation.takes_key else None, key.name)
             return await operation.run(self._otp, call)
 
         return handle

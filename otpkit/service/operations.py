@@ -21,11 +21,15 @@ ALWAYS: Final = (400, 401, 403, 413, 415, 422, 500, 503)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The parts of a request that an operation needs: its body, the visitor's IP address and its idempotency key."""
+    """The parts of a request that an operation needs.
+
+    These are its body, the visitor's IP address, its idempotency key, and the name of its API key.
+    """
 
     body: Any
     ip: str | None
     idempotency_key: str | None
+    api_key: str
 
 
 Run = Callable[[AsyncOTP, Call], Awaitable[Response]]
@@ -78,6 +82,7 @@ async def _issue(otp: AsyncOTP, call: Call) -> Response:
         idempotency_key=call.idempotency_key,
         channel=body.channel,
         device=body.device,
+        budget_key=call.api_key,
     )
     status = 202 if challenge.delivery in {"pending", "uncertain"} else 201
     return json_response(schemas.ChallengeAnswer, challenge, status)

@@ -10,11 +10,12 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from otpkit.core.budgets import open_purse
 from otpkit.core.checks import nearest, problems_of
 from otpkit.core.config import check_namespace
 from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
-from otpkit.environment import ARGUMENTS, Reader, placed
+from otpkit.environment import ARGUMENTS, Reader, placed, price_variable
 from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.policy import DEFAULT_POLICY
 from otpkit.settings.keys import ApiKey, require_distinct
@@ -86,6 +87,7 @@ class Reading:
         self.otp = self._read_otp()
         self.service, tables = self._read_tables()
         self.keys, keys = self._read_keys(serves=serves)
+        self._check_owners()
         names = (problem for source in self._sources for problem in source.problems)
         self.others = tuple(dict.fromkeys((*names, *self._beside(), *tables, *keys)))
         parts = (each for name in ARGUMENTS for each in self.of_part(name))
@@ -113,7 +115,33 @@ class Reading:
             variable = "OTPKIT_GATEWAYS" if "OTPKIT_GATEWAYS" in self._given else "OTPKIT_GATEWAY"
             regions = found.get("policy", DEFAULT_POLICY).regions
             self._try("gateway", variable, route, found["gateway"], found["template"], regions)
+        if "budgets" in found or "prices" in found:
+            self._check_money(found)
         return found
+
+    def _check_money(self, found: Mapping[str, Any]) -> None:
+        """Check budgets and prices against the gateways and the policy, if these can be used."""
+        if any(self._of_part[name] for name in ARGUMENTS) or not found.keys() >= {"gateway", "template", "secret"}:
+            return
+        regions = found.get("policy", DEFAULT_POLICY).regions
+        routing = route(found["gateway"], found["template"], regions)
+        keys = Keys(found["secret"], found.get("index_secret"))
+        try:
+            open_purse(found.get("budgets", ()), found.get("prices"), routing, regions, "otpkit", keys)
+        except ConfigurationError as error:
+            for each in error.problems:
+                is_price = each.field.partition(".")[0] == "prices"
+                field = price_variable(each.field) if is_price else "OTPKIT_BUDGETS"
+                self._of_part["prices" if is_price else "budgets"].append(each._replace(field=field))
+
+    def _check_owners(self) -> None:
+        """Check that each budget of an API key is for one that there is."""
+        names = {key.name for key in self.keys}
+        for budget in self.otp.get("budgets", ()):
+            if names and budget.key is not None and budget.key not in names:
+                problem = f"budgets: {budget} is for no API key{nearest(budget.key, names)}"
+                remedy = f"Name one of {', '.join(sorted(names))}."
+                self._of_part["budgets"].append(FieldProblem("OTPKIT_BUDGETS", problem, remedy))
 
     def _try(self, name: str, variable: str, build: Any, *args: Any) -> None:
         try:

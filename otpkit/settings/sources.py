@@ -109,8 +109,8 @@ def _read(path: str, table: Mapping[str, Any]) -> Source:
             hint = nearest(dotted, sorted(each.dotted for each in known.values()))
             problem = f"{path} has a setting {dotted!r:.60} that there is not{hint}"
             source.problems.append(FieldProblem(dotted, problem, "Correct its name, or remove it."))
-        elif (text := _text(value, is_json=setting.is_json)) is None:
-            expected = "a table" if setting.is_json else "a text"
+        elif (text := _text(value, setting)) is None:
+            expected = "a list" if setting.is_list else "a table" if setting.is_json else "a text"
             source.problems.append(
                 FieldProblem(f"{path}: {dotted}", f"{path}: {dotted} must be {expected}, not {_kind(value)}.")
             )
@@ -134,10 +134,10 @@ def _key(names: tuple[str, ...]) -> str:
     return "_".join(names).replace("-", "_").upper()
 
 
-def _text(value: Any, *, is_json: bool) -> str | None:
+def _text(value: Any, setting: Setting) -> str | None:
     """Return a value as the text of a variable, or None if it has another type."""
-    if is_json:
-        return json.dumps(value, default=str) if isinstance(value, dict) else None
+    if setting.is_json:
+        return json.dumps(value, default=str) if isinstance(value, list if setting.is_list else dict) else None
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, list) and all(type(each) in {str, int, float} for each in value):

@@ -109,11 +109,12 @@ class _Settings(BaseSettings):
 
 
 class Setting(NamedTuple):
-    """A known setting: its path in a file, its variable, and True if its value is a JSON object."""
+    """A known setting: its path in a file, its variable, and True if its value is JSON, and a list in it."""
 
     path: tuple[str, ...]
     variable: str
     is_json: bool
+    is_list: bool = False
 
     @property
     def dotted(self) -> str:
@@ -128,7 +129,8 @@ def known_settings() -> dict[str, Setting]:
         Setting(
             (name,) if not table or variable_of(table, name) == variable_of("", name) else (_name(table), name),
             variable_of(table, name),
-            each.kind == "json",
+            each.kind in {"json", "list"},
+            each.kind == "list",
         )
         for table, settings in otp_tables().items()
         for name, each in settings.items()
@@ -142,7 +144,8 @@ def known_settings() -> dict[str, Setting]:
 def _model() -> type[_Settings]:
     roots: dict[str, Any] = {}
     nested: dict[str, dict[str, Any]] = {}
-    for path, _, _ in known_settings().values():
+    for setting in known_settings().values():
+        path = setting.path
         if path[0] not in _Settings.model_fields:
             (roots if len(path) == 1 else nested.setdefault(path[0], {}))[path[-1]] = (str | None, None)
     for table, fields in nested.items():

@@ -317,7 +317,7 @@ class CommonProblem(ResponseModel):
     code: str = Field(examples=["phone"])
     retry_after: int = Field(1, ge=1, description="Seconds to wait; only if waiting helps.", examples=[60])
     attempts_left: int = Field(0, ge=0, description="With `wrong_code`.")
-    scope: str = Field("", description="With `rate_limit`: phone, ip, region, total, failures or gateway.")
+    scope: str = Field("", description="With `rate_limit`: phone, ip, region, total, failures, gateway or budget.")
     code_is_live: bool = Field(False, description="With `rate_limit`: a code can still be entered; show its form.")
     category: str = Field("", description="With `gateway_rejected`: the category, which shows who must act.")
 

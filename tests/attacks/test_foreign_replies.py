@@ -15,6 +15,7 @@ from support.rig import OTHER_PHONE, PHONE, SECRET, TEMPLATE, wrong
 
 from otpkit import OTP, AsyncOTP, Challenge, GatewayRejectedError, Proof, StoreUnavailableError
 from otpkit.core import scripts
+from otpkit.core.scripts.money import MoneyCharge
 from otpkit.gateways import Failover
 from otpkit.testing import Outbox
 
@@ -26,6 +27,7 @@ PHONE_KEYS = PHONE_KEY | {"counter_key": "t:{p}:c"}
 DEVICE_KEY = {"device_key": "t:{p}:d"}
 FIELD = {"challenge_field": b"12345678"}
 LIMIT_KEYS = {"limit_key": "t:{l}:w", "memory_key": "t:{l}:w:1"}
+MONEY_KEYS = {"money_key": "t:{m}:m", "memory_key": "t:{m}:m:1"}
 GATEWAYS_KEY = {"gateways_key": "t:{g}:g"}
 NOW, NOW_OP = {"now": ""}, {"now": "", "operation": OP}
 VERIFY = {"digests": b"d" * 20, "fixed_ends_ms": 0, "is_fixed_code": 0}
@@ -51,6 +53,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "record_failure": GATEWAYS_KEY
     | NOW
     | {"name": "one", "most_failures": 3, "rest_ms": 1000, "operation": "operation"},
+    "spend": MONEY_KEYS | NOW | {"money": MoneyCharge("b 1 9 9 9 0,1,9000000000000 -;", privileged=False)},
+    "unspend": MONEY_KEYS | NOW | {"refunds": "b 1;", "charged_ms": 1},
+    "spending": {"money_key": "t:{m}:m"} | NOW | {"names": ["one", "two"]},
 }
 _DESCRIBED = b":%d\r\n:%d\r\n:5\r\n:4\r\n$1\r\n%s\r\n$8\r\nabcdef01\r\n:0\r\n$0\r\n\r\n"
 SHAPES = {

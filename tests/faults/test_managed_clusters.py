@@ -23,7 +23,7 @@ from otpkit.testing import Outbox
 
 IP = "203.0.113.7"
 SCRIPTS = scripts.load(Policy())
-GUARDED = scripts.load(Policy(), Rule())
+GUARDED = scripts.load(Policy(), Rule(), has_budgets=True)
 NARROW = Policy(sends="32/day")
 
 

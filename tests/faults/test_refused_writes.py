@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.lua_shell import WRITES, Fault, Shell
 
-from otpkit import Guard, Policy
+from otpkit import Budget, Guard, Policy
 from otpkit.core.issue import IssueRequest
 from otpkit.errors import (
     ExpiredCodeError,
@@ -36,14 +36,15 @@ POLICY = Policy(
     device_sends="10/day",
 )
 DEVICE_TTL_MS = 180 * 86_400_000
-LAST_WRITE = 21
-KEYS = (":p", ":c", ":d", ":w", ":u", ":CN", "")
+LAST_WRITE = 23
+PRICE = 50_000  # In millionths: see `support.lua_shell.PRICES`.
+KEYS = (":p", ":c", ":d", ":w", ":u", ":CN", ":m", "")
 BY_COMMAND = [Fault(command=command, key_end=key) for command in WRITES for key in KEYS]
 FAULTS = [*(Fault(nth=nth) for nth in range(1, LAST_WRITE)), *BY_COMMAND]
 FAULTS_OF_SENDS = [
     *(
         Fault(nth, script=script)
-        for script in ("reserve", "settle", "undo", "consume", "refund", "record_failure")
+        for script in ("reserve", "settle", "undo", "consume", "refund", "record_failure", "spend", "unspend")
         for nth in range(1, LAST_WRITE)
     ),
     *BY_COMMAND,
@@ -111,6 +112,11 @@ class Bench:
         rings = [value[8:32] for key, value in self.lua.data.items() if key.endswith(b":u")]
         rings += [value[3:27] for key, value in self.lua.data.items() if key.endswith(b":CN")]
         return [sum(int.from_bytes(ring[i : i + 3]) for i in range(0, 24, 6)) for ring in rings]
+
+    def spent(self) -> int:
+        """Return what the budget has spent, in millionths."""
+        (spending,) = self.call("spending")
+        return int(spending.spent * 10**6)
 
     def guesses(self) -> tuple[int, ...]:
         """Return the counted guesses: of the challenge, the phone, its counter, the IP address."""
@@ -213,11 +219,32 @@ def test_every_message_is_counted(shell: Shell, fault: Fault, device: bool) -> N
     assert 30 - bench.standing().device_sends_left >= went_out
     assert len(bench.windows()) == 5
     assert min(bench.windows()) >= went_out
-    assert min(bench.unverified(), default=99) >= went_out
-    assert len(bench.unverified()) == (4 if shell.flows._config.protection else 0)
+    if shell.flows._config.protection:
+        *narrow, region = bench.unverified()
+        assert len(narrow) == 3
+        assert min(narrow) >= went_out - device  # The device has verified one.
+        assert region >= went_out or device  # A known device is not counted in the region.
+    assert bench.spent() >= PRICE * went_out
     for outcome in outcomes:
         if isinstance(outcome, OTPError):
             assert isinstance(outcome, (StoreUnavailableError, GatewayRejectedError))
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_SENDS, ids=named)
+def test_no_message_is_sent_beyond_the_budget(fault: Fault, shell: Shell) -> None:
+    """A budget for two messages sends two, whatever is refused, and gives back only what was not sent."""
+    clustered = shell.flows._config.clustered
+    bench = Bench(Shell(clustered=clustered, policy=POLICY, budgets=(Budget("0.1 CNY/day", keep=0, hourly=1),)))
+    bench.lua.fault = fault
+    for rejects in (False, True, False):
+        bench.shell.rejects = rejects
+        bench.issue(f"{rejects}")
+    bench.lua.fault = None
+    bench.shell.rejects = False
+    for bind in "abc":
+        bench.issue(bind)
+    assert len(bench.shell.sent) <= 2
+    assert 2 * PRICE >= bench.spent() >= PRICE * len(bench.shell.sent)
 
 
 CALLS: dict[str, Callable[[Bench], Any]] = {

@@ -92,7 +92,7 @@ def test_without_it_all_is_read_from_the_environment(live: Site, monkeypatch: py
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"REDIS_URL": "memory://"}, r"no option 'REDIS_URL'\. Use one of its options: BRAND, CLOCK"),
+        ({"REDIS_URL": "memory://"}, r"no option 'REDIS_URL'\. Use one of its options: BRAND, BUDGETS, CLOCK"),
         ({1: 2}, r"no option 1\."),
         (["OTP"], "is not a dict"),
         (None, "is not a dict"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lupa import lua51
 
-from otpkit import Guard, Policy, Template
+from otpkit import Budget, Event, Guard, Policy, Template
 from otpkit.core.config import build
 from otpkit.core.flows import Flows
 from otpkit.effects import Call, Emit, Outbound, RunScript, Together
@@ -16,6 +17,7 @@ from otpkit.gateways import Failover, Message
 from otpkit.testing import Outbox
 
 MAX_VALUE = 64  # Bytes. Above this, Redis no longer uses its compact encoding of a hash.
+PRICES = {"CN": "0.05 CNY"}
 WRITES = ("HSET", "HDEL", "DEL", "SET", "SETRANGE", "PEXPIRE", "PERSIST")
 GLOBALS = b"string math table tonumber tostring ipairs pairs unpack type redis KEYS ARGV"
 
@@ -163,8 +165,18 @@ class Lua:
 class Shell:
     """The smallest possible shell: it runs flows without Redis and without a network."""
 
-    def __init__(self, *, clustered: bool, policy: Policy | None = None, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        clustered: bool,
+        policy: Policy | None = None,
+        guard: Guard | None = None,
+        budgets: tuple[Budget, ...] = (Budget("9 CNY/day"),),
+        prices: Mapping[str, str] = PRICES,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> None:
         self.lua = Lua()
+        self._on_event = on_event
         self.sent: list[Message] = []
         self.rejects = False
         self.suspends = False
@@ -181,10 +193,12 @@ class Shell:
                 index_secret=None,
                 fixed_codes=(),
                 namespace="t",
-                on_event=None,
+                on_event=on_event,
                 clock=lambda: self.now,
                 clustered=clustered,
                 guard=guard,
+                budgets=budgets,
+                prices=prices if budgets else None,
             )
         )
 
@@ -200,7 +214,7 @@ class Shell:
         if isinstance(effect, Together):
             return [self._run(script) for script in effect.scripts]
         if isinstance(effect, Emit):
-            return None
+            return None if self._on_event is None else self._on_event(effect.event)
         if isinstance(effect, RunScript):
             return self._run(effect)
         assert isinstance(effect, Outbound)
@@ -221,7 +235,7 @@ class Shell:
             while True:
                 try:
                     reply = self._perform(effect)
-                except OTPError as error:
+                except (OTPError, TimeoutError) as error:
                     failure = error
                 else:
                     effect = flow.send(reply)

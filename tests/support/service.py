@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,7 @@ def serving(
     namespace: str = "service",
     gateway: Any = None,
     otp_options: Mapping[str, Any] | None = None,
+    keys: Iterable[ApiKey] = KEYS,
     **options: Any,
 ) -> Iterator[Served]:
     """Run the service in a thread, with the server that `otpkit serve` uses."""
@@ -94,7 +95,7 @@ def serving(
         on_event=metrics.on_event,
         **(otp_options or {}),
     )
-    server = Server(create_app(otp, KEYS, metrics=metrics, **options), ready.set, otp.close)
+    server = Server(create_app(otp, keys, metrics=metrics, **options), ready.set, otp.close)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert ready.wait(10)

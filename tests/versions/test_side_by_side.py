@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 ROOT = Path(__file__).parents[2]
 WORKER = Path(__file__).with_name("worker.py")
@@ -288,3 +289,22 @@ def test_two_live_challenges_stay_apart(pair: Pair) -> None:
     signup, login = first.issue().code, second.issue(purpose="login", at=1).code
     assert second.verify(signup, at=2).result
     assert first.verify(login, at=2, purpose="login").result
+
+
+def test_version_without_budgets_skips_what_they_write(pair: Pair, redis_url: str, namespace: str) -> None:
+    """It counts no money, and serves a phone with a charge under way. The amount holds in the version with budgets."""
+    first, second = pair(budget="4 CNY/day", policy=OPEN)
+    code = first.issue().code
+    with redis.Redis.from_url(redis_url) as server:
+        (key,) = server.scan_iter(f"{namespace}:*:p")
+        (send,) = [name for name in server.hkeys(key) if name.startswith(b"s")]
+        server.hset(key, b"m" + send[1:], server.hget(key, send)[:6])  # As if the call had ended before it was settled.
+    assert second.issue(30).code == code
+    assert first.issue(60).code == code
+    assert first.verify(wrong(code), 61).error == "WrongCodeError"
+    assert second.verify(code, 62).result
+    answers = [
+        [version.issue(70, phone=f"+86139{number:04d}{place:04d}").error for number in range(6)]
+        for place, version in enumerate((first, second))
+    ]
+    assert sorted(answer.count("RateLimitError") for answer in answers) in ([0, 3], [0, 4])

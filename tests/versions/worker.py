@@ -16,6 +16,15 @@ from otpkit.errors import GatewayRejectedError
 from otpkit.gateways import Delivery, Failover, Message, Route
 
 
+def budgets(amount: str) -> dict[str, Any]:
+    """Return the arguments for one budget, where this version has budgets; a message costs 1 CNY."""
+    try:
+        from otpkit import Budget
+    except ImportError:
+        return {}
+    return {"budgets": [Budget(amount, keep=0, hourly=1)], "prices": {"CN": "1 CNY"}}
+
+
 class Process:
     """One OTP of this version, with a clock and gateways that the test controls."""
 
@@ -30,6 +39,8 @@ class Process:
         gateways = [Route(self._carrier(name), name=name) for name in options.pop("gateways", ["one"])]
         until = datetime(2027, 1, 31, tzinfo=UTC)
         fixed = [FixedCode(phone, code, until, ["signup"]) for phone, code in options.pop("fixed_codes", {}).items()]
+        if amount := options.pop("budget", ""):
+            options |= budgets(amount)
         self.otp = OTP(
             redis,
             Failover(gateways) if len(gateways) > 1 else gateways[0],

@@ -14,6 +14,7 @@ from typing import get_type_hints
 from otpkit.core.scripts.circuit import CircuitState, RecordFailure
 from otpkit.core.scripts.guard import Look, Note, Notes, Override, Remember
 from otpkit.core.scripts.limits import Consume, Refund
+from otpkit.core.scripts.money import Spend, SpendingOf, Unspend
 from otpkit.core.scripts.phone import CheckDevice, Erase, ForgetDevices, Revoke, StandingOf, Status, Unblock
 from otpkit.core.scripts.redemption import Redeem, Unredeem
 from otpkit.core.scripts.sends import Receive, Reserve, Settle, Undo
@@ -22,6 +23,7 @@ from otpkit.guard.rule import Rule, numbers_of
 from otpkit.policy import Policy, Rate, rates_of, stranger_consecutive, stranger_failures, stranger_sends
 
 _INCLUDE = re.compile(r"^ *--# (include|guard) (.+)\n", re.MULTILINE)
+_BLOCK = re.compile(r"^ *--# if (\w+)\n(.*?)^ *--# end\n", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -52,22 +54,27 @@ class Scripts:
     override: Override
     note: Note
     notes: Notes
+    spend: Spend
+    unspend: Unspend
+    spending: SpendingOf
 
 
-def load(policy: Policy, rule: Rule | None = None) -> Scripts:
+def load(policy: Policy, rule: Rule | None = None, *, has_budgets: bool = False) -> Scripts:
     """Return the scripts with the numbers of `policy` in their text.
 
     Args:
         policy: the policy.
         rule: the rule of the guard; None leaves out all that a guard needs.
+        has_budgets: False leaves out all that budgets need.
     """
     numbers = _numbers(policy) | ({} if rule is None else numbers_of(rule))
     pattern = re.compile(rf"\b(?:{'|'.join(numbers)})\b")
+    parts = frozenset(name for name, is_on in (("guard", rule is not None), ("money", has_budgets)) if is_on)
 
     def script(name: str) -> str:
         # Defining a function or a variable costs Lua time in every call. So an included part stands where it is first
         # needed, and the numbers stand where they are used.
-        return pattern.sub(lambda match: numbers[match[0]], _text(name, is_guarded=rule is not None))
+        return pattern.sub(lambda match: numbers[match[0]], _text(name, parts))
 
     return Scripts(
         **{name: face(name, script(name), policy.replicas) for name, face in get_type_hints(Scripts).items()}
@@ -75,13 +82,15 @@ def load(policy: Policy, rule: Rule | None = None) -> Scripts:
 
 
 @cache
-def _text(name: str, *, is_guarded: bool) -> str:
+def _text(name: str, parts: frozenset[str]) -> str:
+    """Return a script's text with all that it includes, and with the blocks of those `parts` alone."""
     text = files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    text = _BLOCK.sub(lambda match: match[2] if match[1] in parts else "", text)
 
     def included(match: re.Match[str]) -> str:
-        if match[1] == "guard" and not is_guarded:
+        if match[1] == "guard" and "guard" not in parts:
             return ""
-        return "\n".join(_text(part, is_guarded=is_guarded) for part in match[2].split()) + "\n"
+        return "\n".join(_text(part, parts) for part in match[2].split()) + "\n"
 
     return _INCLUDE.sub(included, text)
 

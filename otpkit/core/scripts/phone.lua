@@ -10,6 +10,7 @@
 --   u<op 16>    what that send counts in, if a guard counts sends: start of its challenge 6, scopes 1, judged 2, region (judge.lua);
 --               scopes are the sum of 1 range, 2 address and network, 4 region, 8 total, 16 a guess at its challenge, and
 --               128 if it was taken back by a verification that replicas must confirm
+--   m<op 16>    that send is charged to budgets and not settled    time 6 [, alerts: see charge.lua]
 --
 -- A later version may write other kinds of fields, and longer values. This version skips them and never writes them.
 --

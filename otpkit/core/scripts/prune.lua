@@ -9,6 +9,9 @@ local function prune(phone, written)
     if (i >= MOST_SENDS or send.time <= now - DAY_MS) and unpack_ms(send.value, 7) <= now then
       gone[#gone + 1] = send.name
       gone[#gone + 1] = 'g' .. sub(send.name, 2)
+      --# if money
+      gone[#gone + 1] = 'm' .. sub(send.name, 2)
+      --# end
     end
   end
   for i, failure in ipairs(phone.failures) do

@@ -1,20 +1,25 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
 -- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3… limits: one a wider limit; 6 device_key: the time up to which
---       the phone's device tokens are void; 8… guard_keys: range, region, address, network, all regions, and the captcha's answer;
---       the phone's key stands in for each that is not used]
+--       the phone's device tokens are void; 7 money_key; 8… guard_keys: range, region, address, network, all regions, and the
+--       captcha's answer; the phone's key stands in for each that is not used]
 -- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
 --       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has;
 --       7 device_since: the time of the verification that made the device's token, in ms, or ''; 8 guard: see judge.lua, or '';
---       9 captcha: the ms for which a used answer is remembered, or ''
---       [; 10… limits: the scope and the rates of each; without their keys, 10… refusal: the scope of one that refused on another
+--       9 captcha: the ms for which a used answer is remembered, or ''; 10 money: '', or for money_key 1 or 0 for a privileged
+--       message, and its budgets (see charge.lua), or without its key the place of the budget that refused on another node, its
+--       reason, and the ms until it can afford the message
+--       [; 11… limits: the scope and the rates of each; without their keys, 11… refusal: the scope of one that refused on another
 --       node, the ms until it allows one more, and the limit and window in ms of that rate]
 -- Returns, after the operation (see operation.lua):
---         {'reserved', now_ms, nonce, key_id, before, device, judged, …described} send the code of that nonce; both are hexadecimal,
---           and empty for the fresh code; `before` is the last gateway of the same code, that send's state and time in ms, or '';
---           `device` is 1 if the device's token is valid, else 0; `judged` is what the guard found, see judge.lua
+--         {'reserved', now_ms, nonce, key_id, before, device, judged, …described [, alerts]} send the code of that nonce; both are
+--           hexadecimal, and empty for the fresh code; `before` is the last gateway of the same code, that send's state and time
+--           in ms, or ''; `device` is 1 if the device's token is valid, else 0; `judged` is what the guard found, see judge.lua;
+--           with budgets, `alerts` are those that are reached now (see charge.lua)
 --         {'replayed', now_ms, …described} an earlier send under the same idempotency key, or this same send, settled long ago
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
+--         {'unaffordable', now_ms, budget, reason, wait_ms [, …described]} the budget with the longest wait, and the live challenge
+--         {'misdated', now_ms} the bounds of a budget's windows don't contain that time
 --         {'blocked'}
 --         {'refused', now_ms, scope, wait_ms, judged [, …described]} the guard refuses, and the live challenge
 --         {'captcha', now_ms, judged, is_used} the guard asks for a captcha; is_used is 1 if the answer was used before, or 0
@@ -49,11 +54,15 @@ local function before(send)
   return ''
 end
 
-local function reserved(send)
+local function reserved(send, marks)
   local nonce, key_id = '', ''
   if sub(challenge, 7, 22) ~= sub(fresh, 1, 16) then nonce, key_id = hex(sub(challenge, 7, 22)), hex(sub(challenge, 39, 42)) end
-  return { operation, 'reserved', now, nonce, key_id, before(send), device_valid and 1 or 0, judged,
+  local reply = { operation, 'reserved', now, nonce, key_id, before(send), device_valid and 1 or 0, judged,
     describe(phone, send, challenge, ends) }
+  --# if money
+  reply[#reply + 1] = marks or sub(redis.call('HGET', KEYS[1], 'm' .. op) or '', 7)
+  --# end
+  return reply
 end
 
 local own
@@ -89,31 +98,56 @@ local function consider(its_scope, its_wait, its_limit, its_window)
   if its_wait > wait then scope, wait, limit, window = its_scope, its_wait, its_limit, its_window end
 end
 if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, now)) end
-local consume_limits, keep_limits
+local charge_limits
 if own then
   -- Nothing has to be checked or charged.
 elseif KEYS[3] and KEYS[3] ~= KEYS[1] then
   --# include window
-  local limits, last_limit = {}, (#ARGV - 5) / 2
+  local limits, last_limit = {}, (#ARGV - 6) / 2
   for i = 3, last_limit do
-    limits[i] = window_read(i, ARGV[2 * i + 5], now)
-    consider(ARGV[2 * i + 4], limits[i].wait, limits[i].limit, limits[i].window)
+    limits[i] = window_read(i, ARGV[2 * i + 6], now)
+    consider(ARGV[2 * i + 5], limits[i].wait, limits[i].limit, limits[i].window)
   end
-  consume_limits = function()
-    for i = 3, last_limit do window_consume(i, limits[i]) end
+  charge_limits = function(step) -- One function for both steps: making one takes time.
+    for i = 3, last_limit do
+      if step == 'consume' then window_consume(i, limits[i]) else window_keep(i, limits[i]) end
+    end
   end
-  keep_limits = function()
-    for i = 3, last_limit do window_keep(i, limits[i]) end
-  end
-elseif ARGV[10] then
-  consider(ARGV[10], tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]))
+elseif ARGV[11] then
+  consider(ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14]))
 end
 if wait > 0 then
   --# include limited
   return limited(phone, challenge_field, scope, wait, limit, window)
 end
+--# if money
+--# include money charge
+local marks, bill = ''
+if not own and ARGV[10] ~= '' then
+  local place, reason, its_wait
+  if KEYS[7] and KEYS[7] ~= KEYS[1] then
+    -- A privileged message may spend what a budget keeps.
+    bill = money_read(7, sub(ARGV[10], 2), now, device_valid or sub(ARGV[10], 1, 1) == '1')
+    if bill.misdated then return { operation, 'misdated', now } end
+    if bill.wait > 0 then
+      money_refuse(7, bill)
+      place, reason, its_wait = bill.place, bill.reason, bill.wait
+    end
+  else
+    place, reason, its_wait = string.match(ARGV[10], '^(%d+) (%a+) (%d+)$')
+  end
+  if place then
+    place, its_wait = tonumber(place), tonumber(its_wait)
+    if not challenge then return { operation, 'unaffordable', now, place, reason, its_wait } end
+    return { operation, 'unaffordable', now, place, reason, its_wait, describe(phone, latest_send(phone, link), challenge, ends) }
+  end
+end
+--# end
 --# guard judge
-if consume_limits then consume_limits() end -- No check below refuses.
+--# if money
+if bill then marks = money_charge(7, bill) end
+--# end
+if charge_limits then charge_limits('consume') end -- No check below refuses.
 
 --# include pack contains keep
 -- Send the same code again, so that a late first message still works. Use a fresh code if that is not possible or useful.
@@ -135,11 +169,20 @@ if counted then
 else
   redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value)
 end
+--# if money
+if bill then redis.call('HSET', KEYS[1], 'm' .. op, packed_now .. sub(marks, 1, 58)) end
+--# end
 if phone.fields[1] then
   --# include prune
   prune(phone, 'c' .. challenge_field)
 end
-if keep_limits then keep_limits() end
+if charge_limits then charge_limits('keep') end
+--# if money
+if bill then money_keep(7, bill) end
+--# end
 keep(phone, '86430000') -- DAY_MS + SETTLE_MS: it outlasts the settlement by a day.
 table.insert(phone.sends, 1, send)
+--# if money
+if not own then return reserved(send, marks) end
+--# end
 return reserved(send)

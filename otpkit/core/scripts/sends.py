@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Self, TypeAlias
 
 from otpkit.core.scripts.limits import Refusal, WideLimit
+from otpkit.core.scripts.money import MoneyCharge, Shortage, alerts_of, shortage_of, start_of
 from otpkit.core.scripts.parse import (
     EMPTY,
     LATEST_MS,
@@ -25,6 +26,7 @@ from otpkit.core.scripts.parse import (
 )
 from otpkit.effects import RunScript, Script
 from otpkit.errors import RateLimitScope
+from otpkit.guard.budgets import BudgetReason
 from otpkit.models import DeliveryState
 
 MOST_JUDGED: Final = 511
@@ -75,6 +77,7 @@ class Reserved(NamedTuple):
     device: bool
     judged: int
     described: Described
+    alerts: bytes
 
     @classmethod
     def parse(cls, reply: Raw, args: Raw) -> Self:
@@ -89,7 +92,10 @@ class Reserved(NamedTuple):
             if key_id not in {known[i : i + 4] for i in range(0, len(known), 4)}:
                 raise unfit()
         served = None if before in EMPTY else Before.parse(before)
-        return cls(now_ms, nonce, key_id, served, device == 1, judged, Described.parse(reply[8:]))
+        if len(reply) == 16:  # Without budgets.
+            return cls(now_ms, nonce, key_id, served, device == 1, judged, Described.parse(reply[8:]), b"")
+        described, alerts = Described.parse(reply[8:16]), alerts_of(*reply[16:])
+        return cls(now_ms, nonce, key_id, served, device == 1, judged, described, alerts)
 
 
 class Replayed(NamedTuple):
@@ -147,7 +153,37 @@ class CaptchaAsked(NamedTuple):
         return cls(now_ms, judged, is_used == 1)
 
 
-ReserveReply: TypeAlias = Reserved | Replayed | Limited | Blocked | Refused | CaptchaAsked
+class Unaffordable(NamedTuple):
+    """A budget can't afford the message. `described` is the live challenge."""
+
+    now_ms: int
+    budget: int
+    reason: BudgetReason
+    wait_ms: int
+    described: Described | None
+
+    @classmethod
+    def parse(cls, reply: Raw, _args: Raw) -> Self:
+        """Return the budget that refused."""
+        _, _, now_ms, place, reason, wait_ms, *described = reply
+        if not 0 <= now_ms <= LATEST_MS:
+            raise unfit()
+        return cls(now_ms, *shortage_of(place, reason, wait_ms), Described.parse(described) if described else None)
+
+
+class Misdated(NamedTuple):
+    """The bounds of the budgets' windows don't contain the server's time."""
+
+    now_ms: int
+
+    @classmethod
+    def parse(cls, reply: Raw, _args: Raw) -> Self:
+        """Return the server's time."""
+        _, _, now_ms = reply
+        return cls(start_of(now_ms))
+
+
+ReserveReply: TypeAlias = Reserved | Replayed | Limited | Unaffordable | Misdated | Blocked | Refused | CaptchaAsked
 
 
 class Reserve(WordScript[ReserveReply]):
@@ -160,6 +196,8 @@ class Reserve(WordScript[ReserveReply]):
             "reserved": Reserved.parse,
             "replayed": Replayed.parse,
             "limited": Limited.parse,
+            "unaffordable": Unaffordable.parse,
+            "misdated": Misdated.parse,
             "blocked": Blocked.parse,
             "refused": Refused.parse,
             "captcha": CaptchaAsked.parse,
@@ -184,21 +222,24 @@ class Reserve(WordScript[ReserveReply]):
         limits: Sequence[WideLimit] = (),
         refusal: Refusal | None = None,
         guard_keys: tuple[str, ...] = (),
+        money_key: str = "",
+        money: MoneyCharge | Shortage | None = None,
     ) -> RunScript[ReserveReply]:
-        """Charge `limits`, or pass on `refusal`, which another node's limit returned. Never pass both.
+        """Charge `limits` and `money`, or pass on a refusal that another node returned. Never pass both.
 
-        Pass `device_key` and `device_since` if a device token was passed and its signature is right.
+        Pass `device_key` and `device_since` if a device token was passed and its signature is right. A `MoneyCharge`
+        needs its `money_key`; a `Shortage` has none.
         """
         keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
         args = (now, operation, challenge_field, fresh, idempotency, known_keys, device_since, guard, captcha)
+        args += ("" if money is None else str(money),)
         if limits:
             keys += tuple([limit.key for limit in limits])
-        if limits:
             args += tuple([part for limit in limits for part in (limit.scope, limit.rates)])
         elif refusal is not None:
             args += refusal
-        keys = placed(keys, device_key, guard_keys=guard_keys)
+        keys = placed(keys, device_key, money_key, guard_keys)
         return RunScript(self, keys, args, self.replicas)
 
 
@@ -228,10 +269,12 @@ class Settle(ListScript[Settled | None]):
         device: int,
         guard: str = "",
         guard_keys: tuple[str, ...] = (),
+        refunds: str = "",
+        money_key: str = "",
     ) -> RunScript[Settled | None]:
-        """Settle the send `operation`. With `guard`, the guard no longer counts it."""
-        keys = placed((phone_key,), guard_keys=guard_keys)
-        return RunScript(self, keys, (now, operation, outcome, served_by, device, guard))
+        """Settle the send `operation`, and give back `refunds`. With `guard`, the guard no longer counts the send."""
+        keys = placed((phone_key,), "", money_key, guard_keys)
+        return RunScript(self, keys, (now, operation, outcome, served_by, device, guard, refunds))
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
         """Return what the limits allow now, or None."""
@@ -264,11 +307,15 @@ class Undo(ListScript[Undone]):
         guard: str = "",
         limits: Sequence[WideLimit] = (),
         guard_keys: tuple[str, ...] = (),
+        refunds: str = "",
+        money_key: str = "",
     ) -> RunScript[Undone]:
-        """Undo the send `operation`, and refund `limits`. With `guard`, the guard no longer counts it."""
-        keys = (phone_key, *[limit.key for limit in limits])
-        keys = placed(keys, guard_keys=guard_keys)
-        args = (now, operation, stays_counted, reserved_ms, device, guard, *[limit.rates for limit in limits])
+        """Undo the send `operation`, refund `limits`, and give back `refunds`.
+
+        With `guard`, the guard no longer counts the send.
+        """
+        keys = placed((phone_key, *[limit.key for limit in limits]), "", money_key, guard_keys)
+        args = (now, operation, stays_counted, reserved_ms, device, guard, refunds, *[limit.rates for limit in limits])
         return RunScript(self, keys, args)
 
     def read(self, reply: Raw, args: Raw) -> Undone:

@@ -1,0 +1,81 @@
+-- Charge a message to its budgets. `text` has for each one "name cost amount open hourly bounds alerts;": what the message costs,
+-- the whole amount, the part that is open to unknown numbers, what an hour may cost, four starts of windows around now in
+-- ms, and the alerts as share:amount, in millionths, or a hyphen.
+
+-- Extend the expiry to the longest window and a day; never shorten it.
+local function money_keep(i, bill)
+  local ms = bill.life
+  if i == 1 and redis.call('PTTL', KEYS[1]) < ms then redis.call('PEXPIRE', KEYS[1], ms) end
+  if i == 7 and redis.call('PTTL', KEYS[7]) < ms then redis.call('PEXPIRE', KEYS[7], ms) end
+end
+
+-- Read the budgets. `wait` is the ms until all of them can afford the message, with the place of the budget with the longest
+-- wait and the reason. `misdated` is true if now is not within the bounds.
+local function money_read(i, text, now, privileged)
+  local bill = { wait = 0, life = 0 }
+  for name, cost, amount, open, hourly, bounds, alerts in string.gmatch(text, '(%S+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+);') do
+    cost, amount, open, hourly = tonumber(cost), tonumber(amount), tonumber(open), tonumber(hourly)
+    local start, ends, last
+    for bound in string.gmatch(bounds, '%d+') do
+      last = tonumber(bound)
+      if last <= now then start = last elseif not ends then ends = last end
+    end
+    if not start or not ends then
+      bill.misdated = true
+      return bill
+    end
+    local hour = (now - start - (now - start) % HOUR_MS) / HOUR_MS
+    local spent, in_hour, alerted = 0, 0, 0
+    local its_start, its_spent, its_hour, its_in_hour, its_alerted = money_of(i, name)
+    if its_start and its_start >= start then
+      spent, alerted = its_spent, its_alerted
+      -- A window or hour in the future (after a failover to a slower clock) goes on; one that is too far away becomes the current one.
+      if its_start > start and its_start <= last then start, hour = its_start, its_hour end
+      if its_start > start or its_hour >= hour then in_hour = its_in_hour end
+      if its_start == start and its_hour > hour then hour = its_hour end
+    end
+    local wait, reason = 0
+    if spent + cost > (privileged and amount or open) then
+      wait, reason = ends - now, spent + cost > amount and 'amount' or 'keep'
+    elseif in_hour > 0 and in_hour + cost > hourly then
+      wait, reason = min(ends, start + (hour + 1) * HOUR_MS) - now, 'hour'
+    end
+    bill[#bill + 1] = {
+      name = name, start = start, spent = spent + cost, hour = hour, in_hour = in_hour + cost, alerted = alerted,
+      alerts = alerts, is_known = its_start ~= nil,
+    }
+    if wait > bill.wait then bill.wait, bill.place, bill.reason = wait, #bill, reason end
+    bill.life = max(bill.life, ends - now + DAY_MS)
+  end
+  return bill
+end
+
+-- Count a refusal by the budget that refused. It creates no key.
+local function money_refuse(i, bill)
+  local budget = bill[bill.place]
+  if not budget.is_known then return end
+  local name, reason = budget.name .. '!', bill.reason
+  local start, amount, keep, hour = string.match(money_get(i, name) or '', '^(%d+) (%d+) (%d+) (%d+)$')
+  if not start or tonumber(start) < budget.start then amount, keep, hour = 0, 0, 0 end
+  money_set(i, name, string.format('%.0f %d %d %d', budget.start, amount + (reason == 'amount' and 1 or 0),
+    keep + (reason == 'keep' and 1 or 0), hour + (reason == 'hour' and 1 or 0)))
+end
+
+-- Charge what `money_read` found. Return the alerts that are reached now: two hexadecimal digits for each budget, with a bit
+-- for each of its alerts, the first one in the lowest; or '' if there are none.
+local function money_charge(i, bill)
+  local marks, reached = '', false
+  for _, budget in ipairs(bill) do
+    local bits, bit, alerted = 0, 1, budget.alerted
+    for share, least in string.gmatch(budget.alerts, '(%d+):(%d+)') do
+      share = tonumber(share)
+      if share > budget.alerted and budget.spent >= tonumber(least) then
+        bits, alerted, reached = bits + bit, max(alerted, share), true
+      end
+      bit = bit * 2
+    end
+    marks = marks .. string.format('%02x', bits)
+    money_write(i, budget.name, budget.start, budget.spent, budget.hour, budget.in_hour, alerted)
+  end
+  return reached and marks or ''
+end
