@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ NEVER = 10**6
 class Part:
     """A part of the rule: how to take it out, and the row that then fails.
 
-    `rule` are numbers that switch it off. `text` and `instead` change a script, for a part that is no number.
+    `rule` are numbers that switch it off. `text`, a pattern, and `instead` change a script.
     """
 
     name: str
@@ -50,7 +51,7 @@ PARTS = [
         "lockout-office-60",
         lambda row: row.honest_refused == 0,
         {"bot_pass": 1.0},
-        text="byte(address, 8) >= 96",
+        text=r"byte\(address, 8\) >= 96",
         instead="true",
     ),
     Part("network", "burst-scattered", lambda row: row.honest_captcha <= 0.02, {}, Rule(network_floor=NEVER)),
@@ -82,7 +83,7 @@ PARTS = [
         "none",
         lambda row: row.honest_captcha < 0.005,
         {},
-        text="if records[1] and ARGV[7] ~= '' then",
+        text=r"if records\[1\] and ARGV\[\d+\] ~= '' then",
         instead="if false then",
     ),
     Part(
@@ -90,8 +91,8 @@ PARTS = [
         "gateway-rejects",
         lambda row: row.honest_captcha < 0.005,
         {},
-        text="if ARGV[5] ~= '' then\n  local record",
-        instead="if false then\n  local record",
+        text=r"if ARGV\[\d+\] ~= '' then(?=\n  local record)",
+        instead="if false then",
     ),
     Part(
         "passed-captchas-do-not-count-widely",
@@ -106,15 +107,15 @@ PARTS = [
 
 @pytest.fixture
 def changed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Return a function that replaces a text in the scripts. It fails if no script has the text."""
+    """Return a function that replaces a pattern in the scripts. It fails if no script has it."""
 
     def change(text: str, instead: str) -> None:
         read, seen = scripts._text, []
 
-        def text_of(name: str, **options: Any) -> str:
-            found = read(name, **options)
-            seen.extend([name] if text in found else [])
-            return found.replace(text, instead)
+        def text_of(name: str, *options: Any, **more: Any) -> str:
+            found, count = re.subn(text, instead, read(name, *options, **more))
+            seen.extend([name] * count)
+            return found
 
         monkeypatch.setattr(scripts, "_text", text_of)
         scripts.load(Deployment().policy, Rule())
