@@ -105,6 +105,12 @@ def table(rows: list[Found]) -> str:
         refused = ", ".join(share(row["honest_refused"]) for row in of_rules)
         guesses = f"{guard['expected_guesses']:.4f}" if ATTACKS[attack].campaign else "–"
         lines.append(f"| {name} | {sent} | {refused} | {share(guard['honest_captcha'])} | {guesses} |")
+        if attack == "buyer-proxies":
+            row = by_run[attack, start, "budget"]
+            refused = f"{share(row['honest_refused'])}; {share(row['refused_by_money'])} by the budget"
+            name = "… `Guard` with a budget of twice an ordinary day's cost"
+            guesses = f"{row['expected_guesses']:.4f}"
+            lines.append(f"| {name} | {row['sent']:,} | {refused} | {share(row['honest_captcha'])} | {guesses} |")
     return "\n".join(lines)
 
 

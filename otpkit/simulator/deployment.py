@@ -12,7 +12,8 @@ from otpkit.errors import ConfigurationError
 from otpkit.phone import MAINLAND
 from otpkit.policy import DEFAULT_POLICY, Policy
 
-PRICE: Final = Decimal("0.045")  # CNY, of one message to the mainland.
+CURRENCY: Final = "CNY"
+PRICE: Final = Decimal("0.045")  # Of one message to the mainland.
 PROOF_OF_WORK: Final = Decimal("0.00006")  # CNY, of a second of a rented processor at 0.2 CNY an hour.
 _AS_THEY_ARE: Final = ("budgets", "prices")  # Arguments of the `OTP` that need no change.
 

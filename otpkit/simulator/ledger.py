@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Literal
 
 from otpkit.errors import OTPError
+from otpkit.simulator.timeline import DAY_S
 
 Party = Literal["honest", "attacker"]
 Kind = Literal["sent", "captcha", "refused", "money", "rejected"]
@@ -32,10 +33,25 @@ class Ledger:
     rejected: int = 0
     paid: Decimal = Decimal(0)
     cost: dict[Party, Decimal] = field(default_factory=lambda: {"honest": Decimal(0), "attacker": Decimal(0)})
+    paid_on: dict[int, Decimal] = field(default_factory=dict)  # By the day of the run, from 0.
     events: Counter[str] = field(default_factory=Counter)
 
-    def check(self) -> None:
+    def pay(self, price: Decimal, second: float) -> None:
+        """Write down that the gateway was given a message.
+
+        Args:
+            price: its price.
+            second: when, in seconds since the run began.
+        """
+        day = int(second // DAY_S)
+        self.paid += price
+        self.paid_on[day] = self.paid_on.get(day, Decimal(0)) + price
+
+    def check(self, budget: Decimal | None = None) -> None:
         """Check that everything adds up.
+
+        Args:
+            budget: what a day may cost, or None.
 
         Raises:
             ConservationError: it does not. The error names each sum that differs.
@@ -51,6 +67,8 @@ class Ledger:
             "money of the parties and money of the gateway": (sum(self.cost.values()), self.paid),
         }
         wrong = [f"{name}: {first} and {second}" for name, (first, second) in sums.items() if first != second]
+        if budget is not None and (most := max(self.paid_on.values(), default=Decimal(0))) > budget:
+            wrong.append(f"the budget of a day and what it cost: {budget} and {most}")
         if wrong:
             raise ConservationError(
                 f"The books of the run do not balance. {'; '.join(wrong)}.", "This is a bug. Report it with the seed."

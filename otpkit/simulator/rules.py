@@ -173,6 +173,7 @@ class Rule(NamedTuple):
 
 
 GUARD: Final = "guard"
+BUDGET: Final = "budget"
 RULES: Final[Mapping[str, Rule]] = {
     each.name: each
     for each in (
@@ -184,6 +185,12 @@ RULES: Final[Mapping[str, Rule]] = {
             GUARD,
             "otpkit's Guard: captchas where the scope is wide, refusals where it is narrow",
             ("enforce", "observe"),
+            None,
+        ),
+        Rule(
+            BUDGET,
+            "the same Guard with a budget of twice an ordinary day's cost",
+            ("enforce",),
             None,
         ),
     )

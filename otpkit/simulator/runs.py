@@ -15,14 +15,15 @@ from random import Random
 from typing import Literal
 from uuid import uuid4
 
+from otpkit import Budget
 from otpkit.errors import OTPError
 from otpkit.simulator.attackers import VICTIM, Attacker, Haul, victim
 from otpkit.simulator.attacks import ATTACKS, DOWN_S, FALLEN, RUSH
 from otpkit.simulator.captcha import SimulatedCaptcha
-from otpkit.simulator.deployment import Deployment
+from otpkit.simulator.deployment import CURRENCY, Deployment
 from otpkit.simulator.people import OWNER_HOURS, Crowd, Habits, Tally
 from otpkit.simulator.rows import Row
-from otpkit.simulator.rules import RULES
+from otpkit.simulator.rules import BUDGET, RULES
 from otpkit.simulator.scenarios import Scenario
 from otpkit.simulator.site import Site
 from otpkit.simulator.stores import measure_and_clear
@@ -49,6 +50,13 @@ def run(scenario: Scenario, url: str, deployment: Deployment, log: Trace | None 
         options["guard"] = replace(
             deployment.guard, mode=scenario.mode, captcha=SimulatedCaptcha(), fallback="refuse", risk=None
         )
+    amount = None
+    if rule.name == BUDGET and not deployment.options.get("budgets"):
+        amount = 2 * scenario.honest_per_day * deployment.price
+        options |= {
+            "budgets": [Budget(f"{amount} {CURRENCY}/day")],
+            "prices": {"*": f"{deployment.price} {CURRENCY}"},
+        }
     decider = None if rule.decider is None else rule.decider(scenario.honest_per_day * scenario.conversion)
     site = Site(
         url,
@@ -61,7 +69,7 @@ def run(scenario: Scenario, url: str, deployment: Deployment, log: Trace | None 
     try:
         days = _Days(scenario, site, log)
         site.timeline.run()
-        site.ledger.check()
+        site.ledger.check(amount)
     except BaseException:
         with suppress(OTPError):  # The run's own error is reported.
             measure_and_clear(url, namespace)

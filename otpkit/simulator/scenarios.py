@@ -6,14 +6,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from otpkit.simulator.attacks import ATTACKS
-from otpkit.simulator.rules import GUARD, RULES, Mode
+from otpkit.simulator.attacks import ATTACKS, Attack
+from otpkit.simulator.rules import BUDGET, GUARD, RULES, Mode, Rule
 
 DEFAULT_SEED: Final = 1
 BOT_PASS: Final = (0.01, 0.03, 1.0)
 HONEST_PER_DAY: Final = (1_000, 20_000)
 CONVERSION: Final = (0.70, 0.85, 0.95)
 USUAL_CONVERSION: Final = 0.85
+BUDGETED: Final = ("none", "burst-scattered-proxies", "buyer-proxies")  # Where a budget is shown, in all runs.
 OBSERVED: Final = ("none", "burst-scattered-proxies")  # The attacks of the default run that `observe` is shown in.
 
 
@@ -69,7 +70,7 @@ def default_scenarios(
         if attack.name not in only if only else not attack.usual:
             continue
         for start in attack.starts:
-            for rule in RULES.values():
+            for rule in _rules_for(attack):
                 for mode in rule.modes:
                     if mode != "observe" or attack.name in OBSERVED:
                         yield Scenario(
@@ -98,7 +99,7 @@ def grid_scenarios(seed: int = DEFAULT_SEED, *, only: Collection[str] = ()) -> I
                 if honest_per_day > attack.largest or (only and attack.name not in only):
                     continue
                 for start in attack.starts:
-                    for rule in RULES.values():
+                    for rule in _rules_for(attack):
                         for mode in rule.modes:
                             varies = mode != "observe" and rule.name == GUARD and attack.campaign is not None
                             for bot_pass in BOT_PASS if varies and conversion == USUAL_CONVERSION else BOT_PASS[:1]:
@@ -112,3 +113,7 @@ def grid_scenarios(seed: int = DEFAULT_SEED, *, only: Collection[str] = ()) -> I
                                     bot_pass=bot_pass,
                                     seed=seed,
                                 )
+
+
+def _rules_for(attack: Attack) -> list[Rule]:
+    return [rule for rule in RULES.values() if rule.name != BUDGET or attack.name in BUDGETED]

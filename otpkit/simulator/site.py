@@ -28,22 +28,24 @@ class PocketGateway(Gateway):
     Args:
         name: the gateway's name.
         ledger: the books to write to.
-        prices: the price of one message.
+        price: the price of one message.
+        timeline: the clock.
     """
 
-    def __init__(self, name: str, ledger: Ledger, price: Decimal) -> None:
+    def __init__(self, name: str, ledger: Ledger, price: Decimal, timeline: Timeline) -> None:
         self.name = name  # type: ignore[misc]  # Two gateways of a run have two names.
         self.codes: dict[str, str] = {}
         self.state: Literal["up", "silent", "refusing"] = "up"
         self._ledger = ledger
         self._price = price
+        self._timeline = timeline
 
     def send(self, message: Message) -> Flow[Receipt]:
         """Keep the code of a message. The outcome is uncertain while the gateway is silent."""
         if self.state == "refusing":
             self._ledger.rejected += 1
             raise GatewayRejectedError("The simulated gateway is down.", gateway=self.name, category="connection")
-        self._ledger.paid += self._price
+        self._ledger.pay(self._price, self._timeline.second)
         if self.state == "silent":
             self._ledger.uncertain += 1
             return Receipt(self.name, outcome="uncertain")
@@ -108,7 +110,7 @@ class Site:
     ) -> None:
         self.ledger = Ledger()
         self.timeline = timeline
-        self.gateway = PocketGateway("pocket", self.ledger, price)
+        self.gateway = PocketGateway("pocket", self.ledger, price, timeline)
         self._price = price
         self._decider = decider
         self._answers = 0

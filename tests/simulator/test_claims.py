@@ -108,6 +108,16 @@ def test_observing_stops_nothing_and_refuses_nobody(valkey_url: str) -> None:
     assert (row.honest_refused, row.honest_captcha) == (0, 0)
 
 
+def test_only_money_holds_a_buyer_of_conversions(valkey_url: str) -> None:
+    """A budget does, exactly: the run's own books check it for the day."""
+    assert row_of(valkey_url, "buyer-proxies").sent == 10_000
+    row = row_of(valkey_url, "buyer-proxies", "budget")
+    assert (row.sent + row.honest_sent) * 0.045 <= 90.0
+    assert row.honest_refused == 0
+    assert row.refused_by_money > 0
+    assert row_of(valkey_url, "none", "budget").refused_by_money == 0
+
+
 OTHERS: list[tuple[str, str, Callable[[Row], bool]]] = [
     ("none", "burst-scattered-proxies", lambda row: row.sent == row.attempted),
     ("authgear", "burst-scattered-proxies", lambda row: row.sent < 100),

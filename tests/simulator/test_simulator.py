@@ -24,7 +24,7 @@ from otpkit.simulator.plot import bar, svg
 from otpkit.simulator.rows import Row
 from otpkit.simulator.rules import RULES, AuthgearAdaptive, PrefixConversion
 from otpkit.simulator.runs import run_all
-from otpkit.simulator.scenarios import Scenario, default_scenarios, grid_scenarios
+from otpkit.simulator.scenarios import BUDGETED, Scenario, default_scenarios, grid_scenarios
 from otpkit.simulator.stores import store_url
 from otpkit.simulator.timeline import Timeline
 from otpkit.simulator.traces import read_trace
@@ -114,6 +114,14 @@ def test_each_imbalance_is_an_error(change: object, said: str) -> None:
         ledger.check()
 
 
+def test_budget_that_was_exceeded_is_an_error() -> None:
+    ledger = balanced()
+    ledger.paid_on = {0: Decimal("0.3"), 1: Decimal("0.2")}
+    ledger.check(Decimal("0.3"))
+    with pytest.raises(ConservationError, match="budget of a day"):
+        ledger.check(Decimal("0.299999"))
+
+
 # Rows and scenarios
 
 
@@ -132,7 +140,8 @@ def test_the_default_run_has_each_rule_for_each_usual_attack() -> None:
     scenarios = list(default_scenarios())
     for attack in ATTACKS.values():
         rules = {each.rule for each in scenarios if each.attack == attack.name}
-        assert rules == (set(RULES) if attack.usual else set())
+        assert rules - {"budget"} == (set(RULES) - {"budget"} if attack.usual else set())
+    assert {each.attack for each in scenarios if each.rule == "budget"} == set(BUDGETED)
     assert len(set(scenarios)) == len(scenarios)
     assert {(each.honest_per_day, each.conversion, each.bot_pass) for each in scenarios} == {(1_000, 0.85, 0.01)}
 
