@@ -108,9 +108,9 @@ def table(rows: list[Found]) -> str:
         if attack == "buyer-proxies":
             row = by_run[attack, start, "budget"]
             refused = f"{share(row['honest_refused'])}; {share(row['refused_by_money'])} by the budget"
-            name = "… `Guard` with a budget of twice an ordinary day's cost"
+            title = "… `Guard` with a budget of twice an ordinary day's cost"
             guesses = f"{row['expected_guesses']:.4f}"
-            lines.append(f"| {name} | {row['sent']:,} | {refused} | {share(row['honest_captcha'])} | {guesses} |")
+            lines.append(f"| {title} | {row['sent']:,} | {refused} | {share(row['honest_captcha'])} | {guesses} |")
     return "\n".join(lines)
 
 
