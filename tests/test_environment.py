@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support.secrets import OTHER_SECRET, SECRET
 
-from otpkit import OTP, AsyncOTP, ConfigurationError, Policy, Rate, gateways
-from otpkit.environment import GATEWAYS, arguments_from, tables, variable_of
+from otpkit import OTP, AsyncOTP, ConfigurationError, Policy, Rate, captcha, gateways
+from otpkit.environment import CAPTCHAS, GATEWAYS, Reader, arguments_from, tables, variable_of
 from otpkit.gateways.parameters import parameters_of
 from otpkit.settings import read_settings
 
@@ -215,3 +215,95 @@ def test_what_is_wrong_with_them_is_named_with_the_variable(variable: str, text:
         arguments_from(deployed(**{variable: text}), {})
     assert {each.field.partition(".")[0] for each in refused.value.problems} == {variable}
     assert words in str(refused.value)
+
+
+CAPTCHA_SETTINGS = {
+    "turnstile": {"OTPKIT_TURNSTILE_SITE_KEY": "site", "OTPKIT_TURNSTILE_SECRET_KEY": "captcha's secret"},
+    "hcaptcha": {"OTPKIT_HCAPTCHA_SITE_KEY": "site", "OTPKIT_HCAPTCHA_SECRET_KEY": "captcha's secret"},
+    "recaptcha": {"OTPKIT_RECAPTCHA_SITE_KEY": "site", "OTPKIT_RECAPTCHA_SECRET_KEY": "captcha's secret"},
+    "aliyun-captcha": {
+        "OTPKIT_ALIYUN_CAPTCHA_ACCESS_KEY_ID": "id",
+        "OTPKIT_ALIYUN_CAPTCHA_ACCESS_KEY_SECRET": "captcha's secret",
+        "OTPKIT_ALIYUN_CAPTCHA_SCENE_ID": "scene",
+        "OTPKIT_ALIYUN_CAPTCHA_PREFIX": "abc",
+    },
+    "tencent-captcha": {
+        "OTPKIT_TENCENT_CAPTCHA_SECRET_ID": "id",
+        "OTPKIT_TENCENT_CAPTCHA_SECRET_KEY": "captcha's secret",
+        "OTPKIT_TENCENT_CAPTCHA_APP_ID": "190000001",
+        "OTPKIT_TENCENT_CAPTCHA_APP_SECRET_KEY": "captcha's secret",
+    },
+    "geetest": {"OTPKIT_GEETEST_CAPTCHA_ID": "site", "OTPKIT_GEETEST_CAPTCHA_KEY": "captcha's secret"},
+    "proof-of-work": {},
+}
+
+
+def captcha_of(name: str, **variables: str) -> tuple[Any, list[str]]:
+    """Return the captcha of variables, and the fields that are wrong."""
+    reader = Reader({"OTPKIT_GUARD_CAPTCHA": name, **variables})
+    found = reader.captcha()
+    shown = " ".join(map(str, reader.problems))
+    assert "captcha's secret" not in shown
+    return found, [each.field for each in reader.problems]
+
+
+def test_every_captcha_has_settings_here() -> None:
+    assert set(CAPTCHA_SETTINGS) == set(CAPTCHAS)
+
+
+@pytest.mark.parametrize("name", CAPTCHAS)
+def test_captcha_is_built_from_its_variables(name: str) -> None:
+    for spelling in (name, name.upper(), name.replace("-", "_")):
+        found, wrong = captcha_of(spelling, **CAPTCHA_SETTINGS[name])
+        assert type(found) is getattr(captcha, CAPTCHAS[name])
+        assert found.name == name
+        assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"), [(name, each) for name, settings in CAPTCHA_SETTINGS.items() for each in settings]
+)
+def test_missing_variable_of_a_captcha_is_named(name: str, variable: str) -> None:
+    given = {each: value for each, value in CAPTCHA_SETTINGS[name].items() if each != variable}
+    assert captcha_of(name, **given) == (None, [variable])
+
+
+def test_settings_of_a_captcha_reach_it() -> None:
+    found, wrong = captcha_of(
+        "turnstile",
+        **CAPTCHA_SETTINGS["turnstile"],
+        OTPKIT_TURNSTILE_HOSTNAMES="www.example.com, example.com",
+        OTPKIT_TURNSTILE_BASE_URL="http://127.0.0.1:8025",
+        OTPKIT_TURNSTILE_TIMEOUT="1 2.5",
+    )
+    assert wrong == []
+    assert found.hostnames == {"www.example.com", "example.com"}
+    assert (found.base_url, found.timeout) == ("http://127.0.0.1:8025", (1, 2.5))
+    found, wrong = captcha_of("proof-of-work", OTPKIT_PROOF_OF_WORK_DIFFICULTY="5000", OTPKIT_PROOF_OF_WORK_FORMAT="2")
+    assert (found.difficulty, found.format) == (5000, 2)
+    found, _ = captcha_of("recaptcha", **CAPTCHA_SETTINGS["recaptcha"], OTPKIT_RECAPTCHA_MIN_SCORE="0.7")
+    assert found.min_score == 0.7
+    found, _ = captcha_of(
+        "tencent-captcha", **CAPTCHA_SETTINGS["tencent-captcha"], OTPKIT_TENCENT_CAPTCHA_INTERNATIONAL="1"
+    )
+    assert found.base_url == "https://captcha.intl.tencentcloudapi.com"
+
+
+def test_wrong_settings_of_a_captcha_are_named() -> None:
+    assert captcha_of("pigeon") == (None, ["OTPKIT_GUARD_CAPTCHA"])
+    assert captcha_of("") == (None, [])
+    wrong = {"OTPKIT_PROOF_OF_WORK_DIFFICULTY": "many", "OTPKIT_PROOF_OF_WORK_TTL": "1"}
+    assert captcha_of("proof-of-work", **wrong) == (None, list(wrong))
+    enterprise = {"OTPKIT_RECAPTCHA_SITE_KEY": "site", "OTPKIT_RECAPTCHA_API_KEY": "captcha's secret"}
+    named = captcha_of("recaptcha", **enterprise, OTPKIT_RECAPTCHA_VERSION="enterprise")
+    assert named == (None, ["OTPKIT_RECAPTCHA_PROJECT"])
+
+
+def test_settings_of_a_captcha_may_stand_in_a_file(tmp_path: Any) -> None:
+    """Their names are known, and a wrong one is refused."""
+    path = tmp_path / "otpkit.toml"
+    path.write_text('[guard]\ncaptcha = "turnstile"\n[turnstile]\nsite_key = "s"\nsecret_ky = "x"\n')
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(COMMON | {"OTPKIT_GATEWAY": "console", "OTPKIT_DEVELOPMENT": "1"}, str(path))
+    assert [each.field for each in refused.value.problems] == ["turnstile.secret_ky"]
+    assert "turnstile.secret_key" in str(refused.value)

@@ -312,7 +312,8 @@ def test_importing_otpkit_imports_no_extra_and_no_http_library() -> None:
         *("aiohttp", "h11", "hypothesis", "jinja2", "pydantic", "pydantic_settings", "pytest", "rich", "starlette"),
         *("tomllib", "typer", "uvicorn"),
     }
-    script = f"import sys, otpkit, otpkit.captcha, otpkit.gateways, otpkit.web; print(sorted({unwanted!r} & set(sys.modules)))"
+    imports = "import sys, otpkit, otpkit.captcha, otpkit.gateways, otpkit.web"
+    script = f"{imports}; print(sorted({unwanted!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"
 
