@@ -5,6 +5,7 @@
   const form = box.closest("form"), answer = box.querySelector("[name=captcha]");
   const place = box.querySelector(".widget"), status = box.querySelector("[role=status]");
   const { nonce } = document.currentScript, language = document.documentElement.lang;
+  box.querySelector(".unscripted").remove();
   const isChinese = language.startsWith("zh");
   let isWanted = false; // True if the form is to be sent as soon as there is an answer.
   let ask; // Opens the captcha, for those that open only when the form is sent.
@@ -123,6 +124,7 @@
       say(isQuiet ? texts.waiting : texts.first);
       ask?.();
     });
+    if (isWanted) say(texts.waiting);
     start().catch(failed);
   }
 }
