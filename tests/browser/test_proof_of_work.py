@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
+from support.servers import unavailable
 
 from otpkit.captcha import CaptchaCheck, ProofOfWork
 from otpkit.transport.http import drive
@@ -121,3 +125,31 @@ def test_any_salt_and_number_hash_right(page: Page) -> None:
 
 def test_script_fits_into_a_script_element() -> None:
     assert "</script" not in solver_script().lower()
+
+
+NPM = Path(__file__).parent.parent / "sandbox" / "npm"
+WIDGETS = {1: ("altcha-v2/dist/altcha.js", "challengejson"), 2: ("altcha/dist/main/altcha.js", "challenge")}
+
+
+@pytest.mark.parametrize("form", WIDGETS)
+def test_widget_of_altcha_solves_our_challenge(browser: Browser, form: int) -> None:
+    """ALTCHA's own widgets, as npm has them: version 2 for format 1, version 3 for format 2."""
+    name, attribute = WIDGETS[form]
+    script = NPM / "node_modules" / name
+    if not script.is_file():
+        unavailable(f"ALTCHA's widget is not installed; run: npm ci --ignore-scripts --prefix {NPM}")
+    captcha = ProofOfWork(20_000, format=form).bind_key(b"k" * 32)
+    now_ms = int(time.time() * 1000)
+    challenge = escape(json.dumps(captcha.parameters("login", now_ms)["challenge"]))
+    widget = f'<altcha-widget {attribute}="{challenge}" auto="onload" name="altcha"></altcha-widget>'
+    page = browser.new_context().new_page()
+    body = f"<!doctype html><form>{widget}</form>"
+    page.route("**/*", lambda route: route.fulfill(body=body, content_type="text/html"))
+    page.route("**/altcha.js", lambda route: route.fulfill(path=script, content_type="text/javascript"))
+    page.goto("http://localhost/")  # A secure context: the widget needs crypto.subtle.
+    page.add_script_tag(url="/altcha.js", type="module")
+    page.wait_for_function("document.querySelector('input[name=altcha]')?.value", timeout=30_000)
+    answer = page.eval_on_selector("input[name=altcha]", "(field) => field.value")
+    page.context.close()
+    check = CaptchaCheck(purpose="login", ip=None, now_ms=now_ms)
+    assert drive(captcha.verify(answer, check)).passed

@@ -189,6 +189,28 @@ def says_passed(name: str, body: Any) -> bool:
     return body["success"] is True and has_action and (name != "recaptcha v3" or body["score"] >= 0.5)
 
 
+RIGHT: dict[str, dict[str, Any]] = {
+    "turnstile": {"success": True, "action": PURPOSE},
+    "hcaptcha": {"success": True},
+    "recaptcha v2": {"success": True},
+    "recaptcha v3": {"success": True, "action": PURPOSE, "score": 0.9},
+    "recaptcha enterprise": {
+        "tokenProperties": {"valid": True, "action": PURPOSE},
+        "riskAnalysis": {"score": 0.9},
+    },
+    "aliyun": {"Code": "Success", "Result": {"VerifyResult": True, "VerifyCode": "T001"}},
+    "tencent": {"Response": {"CaptchaCode": 1, "EvilLevel": 0}},
+    "geetest": {"status": "success", "result": "success", "reason": ""},
+}
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 302, 304, 400, 401, 403, 404, 429, 500, 503])
+def test_only_a_200_passes(name: str, status: int) -> None:
+    """A proxy's page or a redirect is no provider's word."""
+    found = judged(CAPTCHAS[name]("http://127.0.0.1:1"), ANSWERS[name], RIGHT[name], status)
+    assert (isinstance(found, Verdict) and found.passed) == (status == 200)
+
+
 @pytest.mark.parametrize("status", [200, 400, 403])
 @given(body=st.dictionaries(words, values, max_size=6))
 @settings(max_examples=150, deadline=None)
@@ -197,4 +219,5 @@ def test_odd_answer_is_a_verdict_or_silence(status: int, body: dict[str, Any]) -
     for name in CAPTCHAS:
         found = judged(CAPTCHAS[name]("http://127.0.0.1:1"), ANSWERS[name], body, status)
         if isinstance(found, Verdict) and found.passed:
+            assert status == 200
             assert says_passed(name, body)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +36,7 @@ from otpkit import captcha as captchas
 from otpkit.captcha import Captcha, CaptchaSilent, Geetest, HCaptcha, ReCaptcha, TencentCaptcha, Turnstile, Verdict
 from otpkit.gateways import Credentials
 from otpkit.sandbox import Address, Fault, Sandbox, SolvedCaptcha, running
+from otpkit.testing import FailingCaptcha, PassingCaptcha, SilentCaptcha
 from otpkit.transport.http import Transport, drive
 
 Place = tuple[Sandbox, Address]
@@ -388,3 +391,49 @@ def test_base64_of_nothing_is_no_answer() -> None:
     pow_ = captchas.ProofOfWork().bind_key(b"k" * 32)
     for odd in (base64.b64encode(b"{}").decode(), base64.b64encode(b"[]").decode(), "", "=", "eyJ9"):
         assert drive(pow_.verify(odd, check())).reason == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("captcha", "answer", "verdict"),
+    [
+        (PassingCaptcha(), "anything", Verdict(True)),
+        (PassingCaptcha(), "", Verdict(False, "malformed")),
+        (FailingCaptcha(), "anything", Verdict(False, "wrong")),
+    ],
+)
+def test_captchas_of_the_testing_kit(captcha: Captcha, answer: str, verdict: Verdict) -> None:
+    assert drive(captcha.verify(answer, check())) == verdict
+    assert captcha.parameters("login") == {"provider": captcha.name, "field": "captcha"}
+    assert captcha.bind_key(b"k" * 32) is captcha
+    assert (captcha.origins, captcha.identity("x"), captcha.single_use) == ((), "x", False)
+
+
+@pytest.mark.parametrize("misconfigured", [True, False])
+def test_silent_captcha_of_the_testing_kit(misconfigured: bool) -> None:
+    with pytest.raises(CaptchaSilent) as caught:
+        drive(SilentCaptcha(misconfigured=misconfigured).verify("x", check()))
+    assert caught.value.misconfigured == misconfigured
+
+
+def test_a_captcha_is_imported_when_it_is_used() -> None:
+    script = """
+import sys
+from otpkit import captcha
+assert not {name for name in sys.modules if name.startswith("otpkit.captcha.")} - {"otpkit.captcha.base"}
+assert {"Captcha", "CaptchaCheck", "CaptchaSilent", "Verdict", *captcha.CLASSES.values()} == set(captcha.__all__)
+captcha.Geetest
+assert "otpkit.captcha.geetest" in sys.modules and "otpkit.captcha.aliyun" not in sys.modules
+try:
+    captcha.Pigeon
+except AttributeError as error:
+    assert "Pigeon" in str(error)
+else:
+    raise SystemExit("an unknown name")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_names_of_captchas_are_those_of_the_registry() -> None:
+    for name, kind in captchas.CLASSES.items():
+        assert getattr(captchas, kind).name == name

@@ -203,6 +203,11 @@ def test_a_receipts_fault_is_of_no_captcha() -> None:
         Fault("receipt_failed", api="turnstile.siteverify")
 
 
+def test_a_captcha_has_no_phone() -> None:
+    with pytest.raises(ConfigurationError, match="no phone"):
+        Fault("http_500", api="turnstile.siteverify", phone="13800138000")
+
+
 def test_the_oldest_answers_are_dropped() -> None:
     made = Sandbox()
     first = made.solve_captcha("turnstile")
