@@ -22,6 +22,7 @@ from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.guard.options import Guard
+from otpkit.guard.report import GuardReport, OverrideScope
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
@@ -201,6 +202,22 @@ class AsyncOTP:
     async def erase(self, phone: str, *, region: str | None = None) -> None:
         """Same as `OTP.erase`, but awaited."""
         await self._drive(self._flows.erase(phone, region))
+
+    async def guard_report(self, hours: int = 24, *, phone: str | None = None, ip: str | None = None) -> GuardReport:
+        """Same as `OTP.guard_report`, but awaited."""
+        return await self._drive(self._flows.guard_report(hours, phone, ip))
+
+    async def guard_allow(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
+        """Same as `OTP.guard_allow`, but awaited."""
+        await self._drive(self._flows.override("allow", scope, subject, seconds))
+
+    async def guard_block(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
+        """Same as `OTP.guard_block`, but awaited."""
+        await self._drive(self._flows.override("block", scope, subject, seconds))
+
+    async def guard_clear(self, scope: OverrideScope, subject: str = "") -> None:
+        """Same as `OTP.guard_clear`, but awaited."""
+        await self._drive(self._flows.override("clear", scope, subject, 60))
 
     async def close(self) -> None:
         """Same as `OTP.close`, but awaited. Running calls in other tasks end as usual."""

@@ -21,6 +21,7 @@ from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
 from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.guard.options import Guard
+from otpkit.guard.report import GuardReport, OverrideScope
 from otpkit.models import Challenge, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.retry import RetryBudget
@@ -415,6 +416,50 @@ class OTP:
             StoreUnavailableError: Redis did not answer.
         """
         self._drive(self._flows.erase(phone, region))
+
+    def guard_report(self, hours: int = 24, *, phone: str | None = None, ip: str | None = None) -> GuardReport:
+        """Return what the guard decided, and what it counts now. For operators, never for visitors.
+
+        Args:
+            hours: the last hours whose decisions are counted, 1 to 168.
+            phone: a number, to see the counts of its range and its region; None is the subjects with most decisions.
+            ip: an address, to see its counts and those of its network.
+
+        Returns:
+            The `GuardReport`. It names ranges and addresses by pseudonyms.
+
+        Raises:
+            ConfigurationError: there is no guard, or `hours` is wrong.
+            PhoneError: not a mobile number.
+            StoreUnavailableError: Redis did not answer.
+        """
+        return self._drive(self._flows.guard_report(hours, phone, ip))
+
+    def guard_allow(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
+        """Let a scope neither refuse nor ask for a captcha for some time. It still counts, and budgets still hold.
+
+        Args:
+            scope: `range`, `ip`, `net`, `region` or `total`.
+            subject: a number of the range, an address, or a region's code; "" for the total.
+            seconds: how long it holds, 60 to 2,592,000 (30 days).
+
+        Raises:
+            ConfigurationError: there is no guard, or an argument is wrong.
+            PhoneError: not a mobile number.
+            StoreUnavailableError: Redis did not answer.
+        """
+        self._drive(self._flows.override("allow", scope, subject, seconds))
+
+    def guard_block(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
+        """Refuse all sends of a scope for some time, also to known users, safe phones and known devices.
+
+        In mode `observe` it is reported and refuses nothing. The arguments and errors are those of `guard_allow`.
+        """
+        self._drive(self._flows.override("block", scope, subject, seconds))
+
+    def guard_clear(self, scope: OverrideScope, subject: str = "") -> None:
+        """End an override of `guard_allow` or `guard_block`. The arguments and errors are those of `guard_allow`."""
+        self._drive(self._flows.override("clear", scope, subject, 60))
 
     def close(self) -> None:
         """Refuse further calls, and close the connections that this object made.

@@ -18,8 +18,11 @@ NETWORKS = [ipaddress.ip_network(each) for each in addresses._NOT_VISITORS]
 def expected(text: str) -> Visitor | None:
     """Return how an address is counted, by `ipaddress` alone; raises ValueError for what is none."""
     address = ipaddress.ip_address(text)
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped if mapped is not None else address
+    if isinstance(address, ipaddress.IPv6Address):
+        translated = address in ipaddress.ip_network("64:ff9b::/96")
+        behind = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if translated else None
+        found = next((each for each in (address.ipv4_mapped, address.sixtofour, behind) if each is not None), None)
+        address = address if found is None else found
     if any(address in network for network in NETWORKS):
         return None
     if address.version == 4:
@@ -46,6 +49,7 @@ ODD = [
         "2001:db8::\0",
         "2001:DB8::1",
     ),
+    *("64:ff9b::203.0.113.9", "64:ff9b::10.0.0.1", "2002:cb00:7109::1", "2002:a00:1::1", "64:ff9b:1::1", "2003::1"),
     *("0:0:0:1::", "1:0:0:0:0:0:0:0", "0:0:1::", "::1:0:0:0:0", "64:ff9b::1.2.3.4", "::ffff:01.2.3.4", "\ud800:"),
 ]
 

@@ -20,6 +20,10 @@ TREE = {  # class: parent, code, status
     "RegionError": ("PhoneError", "region", 422),
     "RateLimitError": ("OTPError", "rate_limit", 429),
     "BlockedError": ("OTPError", "blocked", 423),
+    "RefusedError": ("OTPError", "refused", 403),
+    "CaptchaRequiredError": ("OTPError", "captcha_required", 403),
+    "CaptchaRejectedError": ("CaptchaRequiredError", "captcha_rejected", 403),
+    "CaptchaUnavailableError": ("OTPError", "captcha_unavailable", 503),
     "CodeError": ("OTPError", "code", 422),
     "MalformedCodeError": ("CodeError", "malformed_code", 422),
     "WrongCodeError": ("CodeError", "wrong_code", 422),
@@ -45,6 +49,9 @@ CHALLENGE = Challenge(
 )
 EVIDENCE: dict[str, dict[str, Any]] = {
     "RateLimitError": {"scope": "ip", "rate": Rate(1, 90), "retry_after": 90, "challenge": CHALLENGE},
+    "RefusedError": {"reasons": ("risk",)},
+    "CaptchaRequiredError": {"provider": "turnstile", "parameters": {"site_key": "k"}, "reasons": ("range",)},
+    "CaptchaRejectedError": {"provider": "turnstile", "parameters": {"site_key": "k"}, "reasons": ("region",)},
     "WrongCodeError": {"attempts_left": 3},
     "GatewayRejectedError": {"gateway": "g", "gateway_code": "isv.X", "category": "account", "retry_after": 7},
 }

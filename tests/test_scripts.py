@@ -14,12 +14,13 @@ import pytest
 from lupa import lua51
 from support.lua_shell import MAX_VALUE, Lua, Shell
 
-from otpkit import Policy
+from otpkit import Guard, Policy
 from otpkit.core import scripts
 from otpkit.core.issue import IssueRequest
 from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.effects import RunScript, Script
 from otpkit.errors import ExpiredCodeError, GatewayRejectedError, UsedTokenError, WrongCodeError
+from otpkit.guard.rule import Rule
 
 FOLDER = Path(scripts.__file__).parent
 SCRIPTS = [each.name for each in fields(scripts.Scripts)]
@@ -39,6 +40,13 @@ INCLUDED = [
     ),
     *("repeated", "rolling", "window"),
 ]
+# The parts that only scripts of a guard include. They share the scripts' locals and arguments.
+GUARDED = [
+    *("count", "count_address", "count_network", "count_range", "counted", "guessed", "guesses", "judge", "judged"),
+    *("move", "overrides", "records", "refused", "region", "rolled", "uncount", "unverified", "verified"),
+    *("write_address", "write_network", "write_range", "write_region", "write_total"),
+]
+LOADED = {"plain": scripts.load(Policy()), "guarded": scripts.load(Policy(), Rule())}
 
 
 def parts_of(name: str) -> tuple[str, str]:
@@ -82,10 +90,10 @@ def used(name: str, body: str) -> set[int]:
 
 def test_there_is_a_file_for_each_script_and_no_other() -> None:
     """One a script, one copy."""
-    assert sorted(path.stem for path in FOLDER.glob("*.lua")) == sorted([*SCRIPTS, *INCLUDED])
+    assert sorted(path.stem for path in FOLDER.glob("*.lua")) == sorted([*SCRIPTS, *INCLUDED, *GUARDED])
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, *INCLUDED])
+@pytest.mark.parametrize("name", [*SCRIPTS, *INCLUDED, *GUARDED])
 def test_a_file_begins_by_saying_what_it_is(name: str) -> None:
     """In a sentence."""
     header, body = parts_of(name)
@@ -111,6 +119,8 @@ SAMPLES = {
     "ip_limit": WideLimit("ip", "key of an address", "3/3"),
     "refusal": Refusal("ip", 71, 72, 73),
     "names": ["one", "two"],
+    "guard_keys": ("key of a range", "key of its region"),
+    "subjects": [("range", "name of a range")],
 }
 """Values of faces' arguments that are no single key or argument."""
 
@@ -140,12 +150,15 @@ def test_a_face_puts_arguments_where_the_header_says(name: str, refused: bool) -
         given = [entry for entry in entries(text) if entry[2] in arguments]
         said |= {name for _, _, name in given}
         places: set[int] = set()
-        for place, more, argument in given:
-            own = values[place - 1 :] if more else values[place - 1 : place]
+        for (place, more, argument), after in zip(given, [*given, None][1:], strict=True):
+            end = None if after is None or after[0] < place else after[0] - 1
+            own = values[place - 1 : end] if more else values[place - 1 : place]
             assert own, f"{argument} is not at {place}"
-            assert [each for each in own if each not in parts(arguments[argument])] == []
             places |= set(range(place, place + len(own)))
-        assert places == set(range(1, len(values) + 1))
+            own = [each for each in own if place == 1 or each != arguments.get("phone_key")]  # It stands in for others.
+            assert [each for each in own if each not in parts(arguments[argument])] == []
+        stand_ins = {place for place, value in enumerate(values, 1) if value == arguments.get("phone_key")}
+        assert places | stand_ins == set(range(1, len(values) + 1))
     assert said == set(arguments)
 
 
@@ -165,11 +178,12 @@ def test_a_face_reads_what_the_header_says_it_returns(name: str) -> None:
     header, _ = parts_of(name)
     face = getattr(scripts.load(Policy()), name)
     said = replies(section(header, "Returns"))
+    text = getattr(LOADED["guarded"], name).text
     classes: list[tuple[str, Any]] = [("", each) for each in getattr(face, "lists", ())]
     words = getattr(face, "words", {})
     classes += [(word, parse.__self__) for word, parse in words.items() if isinstance(word, str)]
     assert sorted(said) == sorted((word, getattr(each, "_fields", ())) for word, each in classes)
-    assert set(re.findall(r"\{ operation, '(\w+)'", face.text)) == {word for word, _ in classes if word}
+    assert set(re.findall(r"\{ operation, '(\w+)'", text)) == {word for word, _ in classes if word}
     assert {word.encode() for word in words if isinstance(word, str)} == {
         word for word in words if isinstance(word, bytes)
     }
@@ -183,7 +197,7 @@ def test_what_is_included_reads_no_argument_but_the_time(name: str) -> None:
     assert used("KEYS", body) <= {1, 2} or name == "window"
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, *INCLUDED])
+@pytest.mark.parametrize("name", [*SCRIPTS, *INCLUDED, *GUARDED])
 def test_every_key_is_an_element_of_keys(name: str) -> None:
     """Proxies of managed clusters read the text: each key is KEYS[digit], each command a literal, no call is nested."""
     _, body = parts_of(name)
@@ -194,7 +208,7 @@ def test_every_key_is_an_element_of_keys(name: str) -> None:
         command, *rest = map(str.strip, call.split(","))
         assert re.fullmatch(r"'[A-Z]+'", command)
         keys = {"'TIME'": 0, "'DEL'": len(rest)}.get(command, 1)
-        assert all(re.fullmatch(r"KEYS\[[1-5]\]", key) for key in rest[:keys])
+        assert all(re.fullmatch(r"KEYS\[\d+\]", key) for key in rest[:keys])
         assert not any("KEYS" in argument for argument in rest[keys:])
     others = re.sub(r"redis\.call\([^()]*", "", code)
     assert set(re.findall(r"[^\s(]*KEYS\S*", others)) <= {"#KEYS", "KEYS[3]"}  # whether there are further keys
@@ -204,11 +218,12 @@ def test_every_key_is_an_element_of_keys(name: str) -> None:
 REDIS_GIVES = {"ARGV", "KEYS", "ipairs", "math", "redis", "string", "table", "tonumber"}
 
 
+@pytest.mark.parametrize("kind", LOADED)
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_script_reads_no_global_but_what_redis_gives(name: str) -> None:
+def test_a_script_reads_no_global_but_what_redis_gives(name: str, kind: str) -> None:
     """In any branch: what it uses is included before, and in a block around it."""
     lua: Any = lua51.LuaRuntime(encoding=None)
-    compiled = lua.compile(getattr(scripts.load(Policy()), name).text.encode())
+    compiled = lua.compile(getattr(LOADED[kind], name).text.encode())
     read, written = Bytecode(lua.eval("string.dump")(compiled)).globals()
     assert read <= REDIS_GIVES
     assert not written
@@ -262,10 +277,10 @@ class Bytecode:
 PHONE, IP = "13800138000", "203.0.113.9"
 
 
-@pytest.fixture(params=[False, True], ids=["one server", "cluster"])
+@pytest.fixture(params=["one server", "cluster", "guarded"])
 def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
     """Give a shell, on one server and on a cluster."""
-    return Shell(clustered=request.param)
+    return Shell(clustered=request.param == "cluster", guard=Guard() if request.param == "guarded" else None)
 
 
 def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
@@ -309,7 +324,7 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     drive(flows.erase(PHONE))
     shell.now += 90_000
     issue()
-    unused = {"unverify", "unredeem"} | (set() if flows._config.clustered else {"consume", "refund"})
+    unused = {"unverify", "unredeem", "look", "note", "notes", "override", "remember"} | (set() if flows._config.clustered else {"consume", "refund"})
     assert shell.lua.seen == set(SCRIPTS) - unused
 
 

@@ -163,6 +163,9 @@ def build(
             if not awaits and iscoroutinefunction(guard.risk):
                 problem = "Guard.risk is an async function, which OTP can't await."
                 checks.add("guard", problem, "Use AsyncOTP, or pass a plain function.")
+            if clustered:
+                problem = "A guard can't count on a Redis Cluster yet: its counts lie on several nodes."
+                checks.add("guard", problem, "Use a single server, with replicas or Sentinels, or leave out the guard.")
             protection = checks.of("guard", Protection, guard, policy, keys, namespace)
     return Config(
         routing,
@@ -179,7 +182,7 @@ def build(
         str if clock is None else lambda: int(clock() * 1000),
         clock or time.monotonic,
         clustered,
-        None if clustered else protection,
+        protection,
     )
 
 

@@ -37,6 +37,7 @@ from otpkit.errors import (
 from otpkit.gateways.base import Delivery, Push, Receipts
 from otpkit.gateways.provider import message_id
 from otpkit.guard.protection import NOT_GUARDED
+from otpkit.guard.report import GuardReport, guard_report, override
 from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.phone import resolve
 
@@ -368,6 +369,12 @@ class Flows:
         subject = self._subject(phone, "operator", "", region)
         yield from run(self._config.scripts.erase(phone_key=subject.phone_key, counter_key=subject.counter_key))
         yield from self._tell(Report(subject, "erase"), "erased")
+
+    def guard_report(self, hours: int, phone: str | None, ip: str | None) -> Flow[GuardReport]:
+        return guard_report(self._config, hours, phone, ip)
+
+    def override(self, action: str, scope: str, subject: str, seconds: int) -> Flow[None]:
+        return override(self._config, action, scope, subject, seconds)
 
     def _resolve(self, phone: object, region: str | None) -> tuple[str, str]:
         """Return a phone as E.164, and the region whose rules apply to it."""

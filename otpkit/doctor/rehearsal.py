@@ -112,7 +112,10 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
             return Finding("scripts", "ok", f"All {len(fields(scripts.Scripts))} run.")
         denied = _denied(client, key)
     finally:
-        _clean(client, [*(f"{key}:{end}" for end in ("p", "c", "g", "a", "t", "t:n")), f"{limit}:w", f"{limit}:w:m"])
+        _clean(
+            client,
+            [*(f"{key}:{end}" for end in ("p", "c", "g", "a", "u", "notes", "t", "t:n")), f"{limit}:w", f"{limit}:w:m"],
+        )
     if denied:
         return Finding(
             "scripts",
@@ -187,6 +190,11 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.refund(**memory, now="", rates=_RATES, consumed_ms=0)
     yield record_failure(1)
     yield record_failure(0)
+    record = f"{key}:u"
+    yield s.override(record_key=record, now="", letter="a", life_ms=1000, size=32)
+    yield s.look(record_key=record, now="", length_ms=900_000)
+    yield s.note(notes_key=f"{key}:notes", now="", outcome="captcha", subjects=[("range", "doctor")])
+    yield s.notes(notes_key=f"{key}:notes", now="")
     yield s.remember(answer_key=f"{key}:a", now="", life_ms=1000)
     yield s.circuit_state(**gateways, now="", names=["gateway"])
 

@@ -45,6 +45,7 @@ class Protection:
         if not isinstance(guard.fallback, str):
             self.fallback = _bound(guard.fallback, keys.fallback_captchas)
         self._keys, self._namespace = keys, namespace
+        self.notes_key = f"{namespace}:{{guard}}:notes"
         self._networks = tuple(map(ipaddress.ip_network, guard.safe_networks))
         self._phones = _phones(guard, policy)
         self._range_key = lru_cache(maxsize=1024)(lambda prefix: self.scope_key("range", prefix))
@@ -89,7 +90,11 @@ class Protection:
 
     def scope_key(self, scope: str, name: str) -> str:
         """Return the key of the record of a range, an address or a network."""
-        return f"{self._namespace}:{{{self.pseudonym(scope, name)}}}:u"
+        return self.record_key(self.pseudonym(scope, name))
+
+    def record_key(self, pseudonym: str) -> str:
+        """Return the key of the record of a pseudonym."""
+        return f"{self._namespace}:{{{pseudonym}}}:u"
 
     def answer_key(self, captcha: Captcha, answer: str) -> str:
         """Return the key that remembers an answer of a captcha."""

@@ -22,6 +22,7 @@ from otpkit.errors import (
 )
 from otpkit.guard.options import Decision, RiskContext
 from otpkit.guard.protection import Protection
+from otpkit.guard.report import note
 from otpkit.phone import has_many_ranges
 
 SCOPES: Final[Mapping[int, str]] = {1: "range", 2: "ip", 4: "net", 8: "region", 16: "total", 32: "guesses"}
@@ -133,6 +134,7 @@ class Screening:
         if not self._protection.enforces:
             more = ("refused",) if judged & _WOULD_REFUSE else ()
             yield from self._tell("guard", "observed", (*reasons, *more))
+            yield from self._note("observed", reasons)
         elif judged & _PASSED:
             yield from self._tell("captcha", "passed", reasons)
 
@@ -143,6 +145,7 @@ class Screening:
     def _refused(self, reply: Refused) -> Flow[OTPError]:
         reasons = self._reasons(reply.judged)
         yield from self._tell("guard", "refused", (reply.scope, *(each for each in reasons if each != reply.scope)))
+        yield from self._note("refused", (reply.scope,))
         seconds = max(1, -(-reply.wait_ms // 1000))
         return RateLimitError(
             f"The guard refuses the scope {reply.scope}: too few of its codes were verified. Nothing was sent.",
@@ -156,6 +159,7 @@ class Screening:
         reasons = self._reasons(reply.judged)
         answer = "rejected" if reply.is_used else self._answer
         yield from self._tell("guard", "captcha", reasons)
+        yield from self._note("captcha", reasons)
         yield from self._tell("captcha", answer, reasons, self._failure if answer == "unavailable" else "")
         protection, captcha = self._protection, self._protection.captcha
         if answer == "unavailable":
@@ -289,6 +293,9 @@ class Screening:
             failure = f"{type(error).__name__} was raised."
         self._failure = f"The captcha {captcha.name} gave no verdict. {failure}"
         return None
+
+    def _note(self, outcome: str, scopes: tuple[str, ...]) -> Flow[None]:
+        yield from note(self._config, self._protection, self._subject, self._visit.ip, outcome, scopes)
 
     def _reasons(self, judged: int) -> tuple[str, ...]:
         scopes = tuple(name for bit, name in SCOPES.items() if judged & bit)

@@ -18,10 +18,12 @@ from otpkit.core import scripts
 from otpkit.doctor.rehearsal import COMMANDS, _steps, examine_scripts
 from otpkit.errors import ExpiredCodeError
 from otpkit.gateways import Failover
+from otpkit.guard.rule import Rule
 from otpkit.testing import Outbox
 
 IP = "203.0.113.7"
 SCRIPTS = scripts.load(Policy())
+GUARDED = scripts.load(Policy(), Rule())
 NARROW = Policy(sends="32/day")
 
 
@@ -32,10 +34,11 @@ def proxy(own: Mortal, request: pytest.FixtureRequest) -> Iterator[ManagedProxy]
         yield proxy
 
 
+@pytest.mark.parametrize("loaded", [SCRIPTS, GUARDED], ids=["plain", "guarded"])
 @pytest.mark.parametrize("name", [field.name for field in fields(SCRIPTS)])
-def test_each_script_passes_the_check(name: str) -> None:
+def test_each_script_passes_the_check(name: str, loaded: scripts.Scripts) -> None:
     """In the stricter form too."""
-    text = getattr(SCRIPTS, name).text
+    text = getattr(loaded, name).text
     assert is_accepted(text, LENIENT)
     assert is_accepted(text, STRICT)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lupa import lua51
 
-from otpkit import Policy, Template
+from otpkit import Guard, Policy, Template
 from otpkit.core.config import build
 from otpkit.core.flows import Flows
 from otpkit.effects import Call, Emit, Outbound, RunScript, Together
@@ -16,7 +16,7 @@ from otpkit.gateways import Failover, Message
 from otpkit.testing import Outbox
 
 MAX_VALUE = 64  # Bytes. Above this, Redis no longer uses its compact encoding of a hash.
-WRITES = ("HSET", "HDEL", "DEL", "SET", "PEXPIRE", "PERSIST")
+WRITES = ("HSET", "HDEL", "DEL", "SET", "SETRANGE", "PEXPIRE", "PERSIST")
 GLOBALS = b"string math table tonumber tostring ipairs pairs unpack type redis KEYS ARGV"
 
 
@@ -126,8 +126,16 @@ class Lua:
     def _get(self, key: bytes) -> Any:
         return self.data.get(key, False)
 
+    def _setrange(self, key: bytes, place: bytes, value: bytes) -> int:
+        old, start = self.data[key], int(place)
+        assert start + len(value) <= len(old)
+        self.data[key] = old[:start] + value + old[start + len(value) :]
+        return len(old)
+
     def _set(self, key: bytes, value: bytes, *options: bytes) -> Any:
-        if options == (b"XX", b"KEEPTTL"):
+        if options == (b"KEEPTTL",):
+            pass
+        elif options == (b"XX", b"KEEPTTL"):
             if key not in self.data:
                 return False
         elif options:
@@ -155,7 +163,7 @@ class Lua:
 class Shell:
     """The smallest possible shell: it runs flows without Redis and without a network."""
 
-    def __init__(self, *, clustered: bool, policy: Policy | None = None) -> None:
+    def __init__(self, *, clustered: bool, policy: Policy | None = None, guard: Guard | None = None) -> None:
         self.lua = Lua()
         self.sent: list[Message] = []
         self.rejects = False
@@ -176,6 +184,7 @@ class Shell:
                 on_event=None,
                 clock=lambda: self.now,
                 clustered=clustered,
+                guard=guard,
             )
         )
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import get_type_hints
 
 from otpkit.core.scripts.circuit import CircuitState, RecordFailure
-from otpkit.core.scripts.guard import Remember
+from otpkit.core.scripts.guard import Look, Note, Notes, Override, Remember
 from otpkit.core.scripts.limits import Consume, Refund
 from otpkit.core.scripts.phone import Erase, Revoke, StandingOf, Status, Unblock
 from otpkit.core.scripts.redemption import Redeem, Unredeem
@@ -46,6 +46,10 @@ class Scripts:
     circuit_state: CircuitState
     record_failure: RecordFailure
     remember: Remember
+    look: Look
+    override: Override
+    note: Note
+    notes: Notes
 
 
 def load(policy: Policy, rule: Rule | None = None) -> Scripts:

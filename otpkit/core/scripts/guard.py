@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import NamedTuple
 
-from otpkit.core.scripts.parse import Raw, count_of
+from otpkit.core.scripts.parse import LATEST_MS, ListScript, Raw, count_of, numbers_of, text_of, unfit
 from otpkit.effects import RunScript, Script
 
 
@@ -28,3 +30,106 @@ class Remember(Script[Answer]):
     def read(self, reply: Raw, args: Raw) -> Answer:
         """Return what is remembered."""
         return Answer(count_of(reply, 2))
+
+
+class Counts(NamedTuple):
+    """The counts of a range, an address or a network."""
+
+    now_ms: int
+    override: int
+    ends_ms: int
+    slot_ms: int
+    quiet: int
+    unverified: int
+    verified: int
+
+
+class RegionCounts(NamedTuple):
+    """The counts of a region, or of all regions together."""
+
+    now_ms: int
+    override: int
+    ends_ms: int
+    short_unverified: int
+    short_verified: int
+    unverified: int
+    verified: int
+    guesses: int
+    share: int
+    days: int
+    regions: int
+
+
+class Look(ListScript[Counts | RegionCounts]):
+    """The face of look.lua."""
+
+    __slots__ = ()
+
+    lists = (Counts, RegionCounts)
+
+    def __call__(self, *, record_key: str, now: int | str, length_ms: int) -> RunScript[Counts | RegionCounts]:
+        """Read the counts of a scope."""
+        return RunScript(self, (record_key,), (now, length_ms))
+
+    def read(self, reply: Raw, args: Raw) -> Counts | RegionCounts:
+        """Return the counts."""
+        if type(reply) is list and len(reply) == len(Counts._fields):
+            return Counts(*numbers_of(reply, len(Counts._fields)))
+        return RegionCounts(*numbers_of(reply, len(RegionCounts._fields)))
+
+
+class Override(Script[bool]):
+    """The face of override.lua. Its reply is True."""
+
+    __slots__ = ()
+
+    def __call__(self, *, record_key: str, now: int | str, letter: str, life_ms: int, size: int) -> RunScript[bool]:
+        """Override a scope, or end that."""
+        return RunScript(self, (record_key,), (now, letter, life_ms, size))
+
+    def read(self, reply: Raw, args: Raw) -> bool:
+        """Return True."""
+        return count_of(reply, 1) == 1
+
+
+class Note(Script[bool]):
+    """The face of note.lua. Its reply is True."""
+
+    __slots__ = ()
+
+    def __call__(
+        self, *, notes_key: str, now: int | str, outcome: str, subjects: Sequence[tuple[str, str]]
+    ) -> RunScript[bool]:
+        """Note a decision about the scopes of a send."""
+        parts = [part for subject in subjects for part in subject]
+        return RunScript(self, (notes_key,), (now, outcome, *parts))
+
+    def read(self, reply: Raw, args: Raw) -> bool:
+        """Return True."""
+        return count_of(reply, 1) == 1
+
+
+class Noted(NamedTuple):
+    """What was noted: fields and values in turn, each on a line."""
+
+    now_ms: int
+    noted: str
+
+
+class Notes(ListScript[Noted]):
+    """The face of notes.lua."""
+
+    __slots__ = ()
+
+    lists = (Noted,)
+
+    def __call__(self, *, notes_key: str, now: int | str) -> RunScript[Noted]:
+        """Read what was noted."""
+        return RunScript(self, (notes_key,), (now,))
+
+    def read(self, reply: Raw, args: Raw) -> Noted:
+        """Return what was noted."""
+        now_ms, noted = reply
+        if not 0 <= now_ms <= LATEST_MS:
+            raise unfit()
+        return Noted(now_ms, text_of(noted))

@@ -44,7 +44,7 @@ if mode and not (own and field(phone, 'u' .. op)) then
     region_newest = (a * 256 + b) * 256 + c
   end
   if region_newest ~= (now - now % SHORT_MS) / SHORT_MS then
-    --# include rolled region
+    --# include records rolled region
     region, region_new = region_rolled(region), true
   end
   if has_address then
@@ -66,7 +66,7 @@ if mode and not (own and field(phone, 'u' .. op)) then
     end
   end
   if has_total then
-    --# include rolled region
+    --# include records rolled region
     total = region_rolled(redis.call('GET', KEYS[10]))
   end
 

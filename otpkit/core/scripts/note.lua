@@ -1,0 +1,42 @@
+-- Note what the guard decided, for the report. Nothing that is noted is judged.
+--
+-- KEYS  1 notes_key: one hash. A field is an hour since 1970, an outcome and a scope, or "s", a scope and a subject's name; the
+--       value is the number of decisions, of a subject behind the hour of the latest
+-- ARGV  1 now: in ms, or ''; 2 outcome: captcha, refused or observed; 3… subjects: a scope and its name each
+-- Returns 1
+
+--# include clock
+
+local HOURS, MOST_SUBJECTS, LIFE_MS = 168, 500, '691200000'
+local hour = (now - now % 3600000) / 3600000
+local latest = tonumber(redis.call('HGET', KEYS[1], 'latest') or 0)
+if hour > latest then
+  local fields, subjects = redis.call('HGETALL', KEYS[1]), 0
+  for i = 1, #fields, 2 do
+    local its_hour = tonumber(string.match(fields[i], '^%d+') or string.match(fields[i + 1], '^%d+'))
+    if its_hour and its_hour <= hour - HOURS then
+      redis.call('HDEL', KEYS[1], fields[i])
+    elseif byte(fields[i]) == 115 then
+      subjects = subjects + 1
+    end
+  end
+  redis.call('HSET', KEYS[1], 'latest', string.format('%.0f', hour), 'subjects', subjects)
+  if redis.call('PTTL', KEYS[1]) < tonumber(LIFE_MS) then redis.call('PEXPIRE', KEYS[1], LIFE_MS) end
+end
+for i = 3, #ARGV, 2 do
+  local field = string.format('%.0f %s %s', hour, ARGV[2], ARGV[i])
+  local decisions = redis.call('HGET', KEYS[1], field) or 0
+  redis.call('HSET', KEYS[1], field, decisions + 1)
+  if ARGV[i + 1] ~= '' then
+    field = string.format('s %s %s', ARGV[i], ARGV[i + 1])
+    local noted = redis.call('HGET', KEYS[1], field)
+    local subjects = tonumber(redis.call('HGET', KEYS[1], 'subjects') or 0)
+    if noted or subjects < MOST_SUBJECTS then
+      local count = noted and string.match(noted, '%d+$') or 0
+      redis.call('HSET', KEYS[1], field, string.format('%.0f %d', hour, count + 1))
+      if not noted then redis.call('HSET', KEYS[1], 'subjects', subjects + 1) end
+    end
+  end
+end
+if redis.call('PTTL', KEYS[1]) == -1 then redis.call('PEXPIRE', KEYS[1], LIFE_MS) end
+return 1
