@@ -71,6 +71,7 @@ LAYERS = [
     ["sandbox.providers"],
     ["sandbox.access", "sandbox.callbacks"],
     ["sandbox.inbox", "sandbox.interface"],
+    ["sandbox.widget"],
     ["sandbox.app"],
     ["sandbox.server"],
     ["sandbox"],

@@ -14,7 +14,18 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from otpkit import OTP, GatewayRejectedError, Guard, OTPError, Policy, Rate, RateLimitError, Template, WrongCodeError, errors
+from otpkit import (
+    OTP,
+    GatewayRejectedError,
+    Guard,
+    OTPError,
+    Policy,
+    Rate,
+    RateLimitError,
+    Template,
+    WrongCodeError,
+    errors,
+)
 from otpkit.testing import FailingCaptcha, MovableClock, Outbox, PassingCaptcha, SilentCaptcha
 from otpkit.web import MEDIA_TYPE, Problem, plain_problem, problem
 

@@ -7,6 +7,7 @@
   const { nonce } = document.currentScript, language = document.documentElement.lang;
   box.querySelector(".unscripted").remove();
   const isChinese = language.startsWith("zh");
+  const size = place?.clientWidth < 305 ? "compact" : "normal"; // The widgets are some 300 pixels wide.
   let isWanted = false; // True if the form is to be sent as soon as there is an answer.
   let ask; // Opens the captcha, for those that open only when the form is sent.
 
@@ -49,14 +50,14 @@
     async turnstile() {
       await load(parameters.script, { render: "explicit" });
       turnstile.render(place, {
-        sitekey: parameters.site_key, action: parameters.action, language, "response-field": false,
+        sitekey: parameters.site_key, action: parameters.action, language, size, "response-field": false,
         callback: solved, "expired-callback": expired, "error-callback": failed,
       });
     },
     async hcaptcha() {
       await load(parameters.script, { render: "explicit", hl: language });
       hcaptcha.render(place, {
-        sitekey: parameters.site_key, callback: solved, "expired-callback": expired, "error-callback": failed,
+        sitekey: parameters.site_key, size, callback: solved, "expired-callback": expired, "error-callback": failed,
       });
     },
     async recaptcha() {
@@ -66,7 +67,7 @@
       await new Promise((resolve) => api.ready(resolve));
       if (isBox) {
         api.render(place, {
-          sitekey: parameters.site_key, callback: solved, "expired-callback": expired, "error-callback": failed,
+          sitekey: parameters.site_key, size, callback: solved, "expired-callback": expired, "error-callback": failed,
         });
       } else { // Its answer lives for two minutes, so it is asked for when the form is sent.
         ask = () => api.execute(parameters.site_key, { action: parameters.action }).then(solved, failed);
