@@ -29,6 +29,7 @@ _EXPECTED: Final = {
     "string_type": "must be a text",
     "list_type": 'must be a list, such as ["signup"]',
     "model_type": "must be a table",
+    "bool_type": "must be true or false",
 }
 
 
@@ -195,8 +196,8 @@ class Reading:
             return None
         try:
             if found.key is not None:
-                return ApiKey.of(name, found.key.get_secret_value(), found.purposes)
-            return ApiKey.of_digest(name, found.key_sha256, found.purposes)
+                return ApiKey.of(name, found.key.get_secret_value(), found.purposes, known=found.known)
+            return ApiKey.of_digest(name, found.key_sha256, found.purposes, known=found.known)
         except ConfigurationError as error:
             problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, f"keys.{name}"))
             return None
