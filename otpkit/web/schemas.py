@@ -124,7 +124,7 @@ Token = Annotated[
 Captcha = Annotated[
     str,
     Field(
-        max_length=16_384,
+        max_length=8192,
         description="The answer to the captcha of an earlier `captcha_required`, as the visitor's page made it. It is "
         "used up only if a message is sent.",
         examples=["XXXX.DUMMY.TOKEN.XXXX"],

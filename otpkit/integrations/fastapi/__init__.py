@@ -109,9 +109,10 @@ class PhoneVerification:
             session's cookie differs from `path="/"`, `samesite="lax"` and (with HTTPS) `secure=True`, such as in its
             `domain`.
         brand: the look of your site on the pages: its name, logo, colour and legal links. None keeps otpkit's own.
-        known: a function (async or not) that gets the request and a number as E.164. It returns True if this very number is
-            verified for the account that is logged in (`user is not None and user.verified_phone == phone`). The guard
-            then asks for a captcha where it would refuse. It must not answer from the form. None knows no number.
+        known: a function (async or not) that gets the request and a number as E.164. It returns True if this very
+            number is verified for the account that is logged in (`user is not None and user.verified_phone == phone`).
+            The guard then asks for a captcha where it would refuse. It must not answer from the form. None knows no
+            number.
 
     Raises:
         ConfigurationError: `otp` is an `OTP`, which would block the event loop.
