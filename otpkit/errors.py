@@ -263,8 +263,15 @@ class RefusedError(OTPError):
     status = 403
     _text = "refused"
 
-    def __init__(self, problem: str = "", remedy: str = "", *, reasons: tuple[str, ...] = ()) -> None:
-        super().__init__(problem, remedy)
+    def __init__(
+        self,
+        problem: str = "",
+        remedy: str = "",
+        *,
+        reasons: tuple[str, ...] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(problem, remedy, retry_after=retry_after)
         self.reasons = reasons
 
 
@@ -288,8 +295,9 @@ class CaptchaRequiredError(OTPError):
         provider: str = "",
         parameters: Mapping[str, object] | None = None,
         reasons: tuple[str, ...] = (),
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(problem, remedy)
+        super().__init__(problem, remedy, retry_after=retry_after)
         self.provider = provider
         self.parameters = dict(parameters or {})
         self.reasons = reasons

@@ -314,8 +314,8 @@ def test_importing_otpkit_imports_no_extra_and_no_http_library() -> None:
         *("aiohttp", "h11", "hypothesis", "jinja2", "pydantic", "pydantic_settings", "pytest", "rich", "starlette"),
         *("tomllib", "typer", "uvicorn"),
     }
-    imports = "import sys, otpkit, otpkit.captcha, otpkit.gateways, otpkit.web"
-    script = f"{imports}; print(sorted({unwanted!r} & set(sys.modules)))"
+    names = "otpkit, otpkit.captcha, otpkit.gateways, otpkit.web"
+    script = f"import sys, {names}; print(sorted({unwanted!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"
 
@@ -414,7 +414,10 @@ def test_a_value_survives_a_pickle(value: object) -> None:
     assert pickle.loads(pickle.dumps(value)) == value
 
 
-FROZEN = ["Challenge", "Event", "FixedCode", "Policy", "Proof", "Rate", "Standing", "Template"]
+FROZEN = [
+    *("Challenge", "Decision", "Event", "FixedCode", "Guard", "Policy", "Proof", "Rate", "RiskContext", "Standing"),
+    "Template",
+]
 
 
 @pytest.mark.parametrize("name", FROZEN)

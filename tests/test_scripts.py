@@ -324,7 +324,9 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     drive(flows.erase(PHONE))
     shell.now += 90_000
     issue()
-    unused = {"unverify", "unredeem", "look", "note", "notes", "override", "remember"} | (set() if flows._config.clustered else {"consume", "refund"})
+    unused = {"unverify", "unredeem", "look", "note", "notes", "override", "remember"} | (
+        set() if flows._config.clustered else {"consume", "refund"}
+    )
     assert shell.lua.seen == set(SCRIPTS) - unused
 
 

@@ -39,7 +39,8 @@ class Rule:
         guesses_share: how many more there may be for each verified send.
 
     Raises:
-        ConfigurationError: a number is not at least 0, or a multiple is less than 1. The error names each wrong one.
+        ConfigurationError: a number is less than 0, or a multiple or the floor of a range, an address or a network less
+            than 1. The error names each wrong one.
     """
 
     range_floor: float = 6
@@ -65,7 +66,8 @@ class Rule:
 
 
 def _check(name: str, value: object) -> None:
-    least = 1 if name.endswith("_refusal") else 0
+    # A scope without any count has no record to judge.
+    least = 1 if name.endswith("_refusal") or name in {"range_floor", "address_floor", "network_floor"} else 0
     if type(value) not in {int, float} or not least <= value <= 10**6:  # type: ignore[operator]
         raise ConfigurationError(f"Rule.{name} is {value!r:.20}.", f"Set a number from {least} to 1000000.")
 

@@ -13,7 +13,9 @@ import redis
 from support.rig import DAY, MINUTE, OTHER_PHONE, PHONE, SECRET, Rig, outcome, wrong
 from support.servers import find_redis, find_valkey, running, unavailable
 
-from otpkit import OTP, GatewayRejectedError, Policy
+from otpkit import OTP, GatewayRejectedError, Guard, Policy
+from otpkit.captcha.base import Captcha, Verdict
+from otpkit.guard.rule import Rule
 
 PURPOSE, BIND, KEY, IP = "a-rare-purpose", "a-rare-bind:of 42", "a-rare-idempotency-key", "203.0.113.77"
 NAMESPACE = "rest"
@@ -44,6 +46,19 @@ def rest(own_server: str) -> Iterator[Rig]:
     with Rig(own_server, NAMESPACE) as rig:
         rig.shared.flushall()
         yield rig
+
+
+class RightCaptcha(Captcha):
+    """A captcha that passes every answer."""
+
+    name = "right"
+
+    def parameters(self, purpose: str, now_ms: int | None = None) -> dict[str, object]:
+        return {}
+
+    def verify(self, answer: str, check: Any) -> Any:
+        return Verdict(passed=True)
+        yield
 
 
 class Wire:
@@ -116,6 +131,31 @@ def test_nothing_is_kept_in_clear(rest: Rig) -> None:
         raw = needle.encode()
         for form in (raw, raw.hex().encode(), base64.b64encode(raw).rstrip(b"="), needle.encode("utf-16-le")):
             assert form not in text, (where, needle)
+
+
+def test_a_guard_keeps_nothing_in_clear(rest: Rig) -> None:
+    """Neither the range of a phone, an address, its network, nor a captcha's answer; nor any unkeyed hash of them."""
+    answer = "a-rare-answer-of-a-captcha"
+    guard = Guard("enforce", RightCaptcha(), rule=Rule(range_floor=1, address_floor=1), fallback="refuse")
+    client = rest.client()
+    wire = Wire(client)
+    otp = rest.heard(redis=client, policy=EXTREME, guard=guard)
+    for number, captcha in enumerate((None, None, answer)):
+        outcome(otp.issue, f"{PHONE[:-1]}{number}", PURPOSE, bind=BIND, ip=IP, captcha=captcha)
+    otp.verify(PHONE, rest.outbox[0].code, PURPOSE, bind=BIND, ip=IP)
+    otp.guard_block("ip", IP, seconds=60)
+    otp.guard_report()
+    texts = [PHONE[:-4], PHONE[1:-4], PHONE[3:-4], answer, IP, "203.0.113.0/24", "203.0.113"]
+    kept, said = dump(rest.shared), b"\n".join(wire.said)
+    assert len(kept) > 500
+    for text in texts:
+        for form in (text.encode(), text.encode().hex().encode(), base64.b64encode(text.encode()).rstrip(b"=")):
+            assert form not in kept, text
+            assert form not in said, text
+        digest = hashlib.sha256(text.encode()).digest()
+        for form in (digest[:8], digest.hex()[:16].encode(), base64.urlsafe_b64encode(digest)[:10]):
+            assert form not in kept, text
+    assert all(0 < life <= 21 * DAY * 1000 for life in rest.lives().values())
 
 
 def test_nothing_can_be_searched_offline(rest: Rig) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.lua_shell import WRITES, Fault, Shell
 
-from otpkit import Policy
+from otpkit import Guard, Policy
 from otpkit.core.issue import IssueRequest
 from otpkit.errors import (
     ExpiredCodeError,
@@ -34,8 +34,8 @@ POLICY = Policy(
     ip_failures="20/hour, 90/day",
     attempts=3,
 )
-LAST_WRITE = 16
-KEYS = (":p", ":c", ":w", "")
+LAST_WRITE = 21
+KEYS = (":p", ":c", ":w", ":u", ":CN", "")
 BY_COMMAND = [Fault(command=command, key_end=key) for command in WRITES for key in KEYS]
 FAULTS = [*(Fault(nth=nth) for nth in range(1, LAST_WRITE)), *BY_COMMAND]
 FAULTS_OF_SENDS = [
@@ -52,10 +52,11 @@ def named(fault: Fault) -> str:
     return f"{fault.script}{fault.nth or fault.command}{fault.key_end}"
 
 
-@pytest.fixture(params=[False, True], ids=["server", "cluster"])
+@pytest.fixture(params=["server", "cluster", "guarded"])
 def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
-    """Give a shell, on one server and on a cluster."""
-    return Shell(clustered=request.param, policy=POLICY)
+    """Give a shell, on one server, there with a guard too, and on a cluster."""
+    guard = Guard() if request.param == "guarded" else None
+    return Shell(clustered=request.param == "cluster", policy=POLICY, guard=guard)
 
 
 class Bench:
@@ -94,6 +95,12 @@ class Bench:
         """Return what is counted in each window of the wider limits."""
         hashes = [fields for key, fields in self.lua.data.items() if key.endswith(b":w")]
         return [int(value.split()[1]) for fields in hashes for _, value in sorted(fields.items())]
+
+    def unverified(self) -> list[int]:
+        """Return what the guard has counted as unverified: in the range, the address, its network and the region."""
+        rings = [value[8:32] for key, value in self.lua.data.items() if key.endswith(b":u")]
+        rings += [value[3:27] for key, value in self.lua.data.items() if key.endswith(b":CN")]
+        return [sum(int.from_bytes(ring[i : i + 3]) for i in range(0, 24, 6)) for ring in rings]
 
     def guesses(self) -> tuple[int, ...]:
         """Return what guesses have cost so far: the challenge, the phone, its counter, the IP address."""
@@ -192,6 +199,8 @@ def test_every_message_is_counted(shell: Shell, fault: Fault) -> None:
     assert 30 - bench.standing().sends_left >= went_out
     assert len(bench.windows()) == 5
     assert min(bench.windows()) >= went_out
+    assert min(bench.unverified(), default=99) >= went_out
+    assert len(bench.unverified()) == (4 if shell.flows._config.protection else 0)
     for outcome in outcomes:
         if isinstance(outcome, OTPError):
             assert isinstance(outcome, (StoreUnavailableError, GatewayRejectedError))

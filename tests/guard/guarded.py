@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from support.rig import Rig, outcome
+
 from otpkit import Challenge, Guard, Policy
 from otpkit.captcha.base import Captcha, CaptchaCheck, CaptchaSilent, Verdict
 from otpkit.core.scripts.guard import Counts, RegionCounts
 from otpkit.effects import Flow
+from otpkit.guard.rule import Rule
 from otpkit.models import Event
-from support.rig import Rig, outcome
 
 FREE = Policy(ip_sends=None, ip_failures=None, sends="32/day")
+WIDE = Rule(range_floor=10**6, address_floor=10**6, network_floor=10**6, short_floor=10**6, day_floor=10**6)
+"""A rule that asks nobody, from which each test takes one scope."""
 ADDRESS, OTHER_ADDRESS = "198.51.100.7", "198.51.100.8"
 
 

@@ -1,0 +1,132 @@
+"""Lost replies, replicas that do not confirm, and processes without a guard beside those with one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from guarded import ADDRESS, FREE, WIDE, FakeCaptcha, Guarded
+from support.lua_shell import Shell
+from support.proxy import Fault, Proxy
+from support.rig import SECRET, TEMPLATE, outcome, wrong
+
+from otpkit import OTP, Guard, Policy
+from otpkit.core.issue import IssueRequest
+from otpkit.testing import Outbox
+
+PHONE = "13800138000"
+
+
+def total(value: bytes, start: int) -> tuple[int, int]:
+    """Return the unverified and the verified sends of a ring."""
+    ring = value[start : start + 24]
+    return (
+        sum(int.from_bytes(ring[i : i + 3]) for i in range(0, 24, 6)),
+        sum(int.from_bytes(ring[i : i + 3]) for i in range(3, 24, 6)),
+    )
+
+
+def counts(shell: Shell) -> dict[str, Any]:
+    """Return what each record of a shell counts."""
+    found: dict[str, Any] = {}
+    for key, value in shell.lua.data.items():
+        if key.endswith(b":u"):
+            found.setdefault("narrow", []).append(total(value, 8))
+        elif key.endswith(b":CN"):
+            found["region"] = total(value, 3)
+            found["guesses"] = sum(int.from_bytes(value[i : i + 3]) for i in range(59, 71, 3))
+    return found
+
+
+def test_unverify_restores_every_count() -> None:
+    """Of a verification that too few replicas confirm: sends, guesses, and once."""
+    shell = Shell(clustered=False, policy=Policy(sends="30/day", replicas=1), guard=Guard(captcha=FakeCaptcha()))
+    flows, drive = shell.flows, shell.drive
+    config = flows._config
+    drive(flows.issue(IssueRequest(PHONE, "signup", "", None, None, None, "sms", None)))
+    drive(flows.issue(IssueRequest(PHONE, "signup", "", None, None, None, "sms", None)))
+    with pytest.raises(Exception, match="wrong"):
+        drive(flows.verify(PHONE, wrong(shell.sent[-1].code), "signup", "", None, None))
+    before = counts(shell)
+    assert (before["narrow"], before["region"], before["guesses"]) == ([(2, 0)], (2, 0), 1)
+    proof = drive(flows.verify(PHONE, shell.sent[-1].code, "signup", "", None, None))
+    after = counts(shell)
+    assert (after["narrow"], after["region"], after["guesses"]) == ([(0, 2)], (0, 2), 0)
+    subject = flows._subject(PHONE, "signup", "")
+    guard, guard_keys = config.protection.moving(subject.phone, subject.region, None, subject.phone_key)
+    from otpkit.core.crypto import decode_id
+
+    undo = config.scripts.unverify(
+        phone_key=subject.phone_key,
+        counter_key=subject.counter_key,
+        now=config.now_arg(),
+        operation=decode_id(proof.id),
+        challenge_field=subject.challenge_field,
+        guard=guard,
+        guard_keys=guard_keys,
+    )
+    for _ in range(2):
+        assert shell._run(undo)
+        assert counts(shell) == before
+    drive(flows.verify(PHONE, shell.sent[-1].code, "signup", "", None, None))
+    assert counts(shell) == after
+
+
+def test_repeated_script_counts_once() -> None:
+    """redis-py runs a script again whose reply was lost."""
+    shell = Shell(clustered=False, policy=FREE, guard=Guard(captcha=FakeCaptcha(), rule=WIDE))
+    run = shell._run
+    shell._run = lambda effect: (run(effect), run(effect))[1]  # type: ignore[method-assign]
+    flows, drive = shell.flows, shell.drive
+    for phone in (PHONE, "13800138001"):
+        drive(flows.issue(IssueRequest(phone, "signup", "", ADDRESS, None, None, "sms", None)))
+    assert counts(shell) == {"narrow": [(2, 0)] * 3, "region": (2, 0), "guesses": 0}
+    with pytest.raises(Exception, match="wrong"):
+        drive(flows.verify(PHONE, wrong(shell.sent[0].code), "signup", "", ADDRESS, None))
+    drive(flows.verify(PHONE, shell.sent[0].code, "signup", "", ADDRESS, None))
+    assert counts(shell) == {"narrow": [(1, 1)] * 3, "region": (1, 1), "guesses": 0}
+    shell.rejects = True
+    with pytest.raises(Exception, match="no"):
+        drive(flows.issue(IssueRequest("13800138002", "signup", "", ADDRESS, None, None, "sms", None)))
+    assert counts(shell) == {"narrow": [(1, 1)] * 3, "region": (1, 1), "guesses": 0}
+
+
+def test_process_without_a_guard_counts_and_takes_back_nothing(fast: Guarded) -> None:
+    """As a process of the version before: so observe until all processes have the guard."""
+    guarded, plain = fast.guarded(rule=WIDE), fast.otp(policy=FREE)
+    phone = fast.phone(1)
+    fast.send(guarded, phone)
+    fast.verify(plain, phone)
+    assert fast.count(guarded, "range", phone) == (1, 0)
+    other = fast.phone(1)
+    fast.send(plain, other)
+    fast.verify(guarded, other)
+    assert fast.count(guarded, "range", phone) == (1, 0)
+    again = fast.phone(1)
+    fast.send(guarded, again)
+    assert fast.send(plain, again) == "sent"
+    fast.verify(guarded, again)
+    assert fast.count(guarded, "range", phone) == (1, 1)
+
+
+@pytest.mark.parametrize("script", ["reserve", "verify", "settle"])
+@pytest.mark.parametrize("action", ["drop", "cut", "refuse"])
+def test_lost_reply_counts_once(proxy: Proxy, seat_url: str, namespace: str, script: str, action: Any) -> None:
+    """Over a real connection, whichever script's reply is lost."""
+    guard = Guard("enforce", FakeCaptcha(), fallback="refuse", rule=WIDE)
+    outbox = Outbox()
+    with (
+        Guarded(seat_url, namespace) as rig,
+        OTP(proxy.url, outbox, TEMPLATE, SECRET, policy=FREE, namespace=namespace, guard=guard, clock=rig.clock) as otp,
+    ):
+        looker = rig.guarded(rule=WIDE)
+        proxy.expect(script, Fault(action))
+        assert outcome(otp.issue, PHONE, ip=ADDRESS).delivery == "accepted"
+        if script != "verify":
+            assert proxy.planned() == 0
+        assert rig.count(looker, "range", PHONE) == (1, 0)
+        otp.verify(PHONE, outbox[-1].code, ip=ADDRESS)
+        assert proxy.planned() == 0
+        assert rig.count(looker, "range", PHONE) == (0, 1)
+        assert rig.count(looker, "region", "CN") == (0, 1)
+        assert rig.count(looker, "ip", ADDRESS) == (0, 1)
