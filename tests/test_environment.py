@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 import pytest
 from support.secrets import OTHER_SECRET, SECRET
 
-from otpkit import OTP, AsyncOTP, ConfigurationError, Policy, Rate, captcha, gateways
+from otpkit import OTP, AsyncOTP, ConfigurationError, Guard, Policy, Rate, Template, captcha, gateways
+from otpkit.aio import config_of
 from otpkit.environment import CAPTCHAS, GATEWAYS, Reader, arguments_from, tables, variable_of
 from otpkit.gateways.parameters import parameters_of
 from otpkit.settings import read_settings
+from otpkit.testing import Outbox
 
 COMMON = {
     "OTPKIT_REDIS_URL": "memory://",
@@ -305,5 +308,105 @@ def test_settings_of_a_captcha_may_stand_in_a_file(tmp_path: Any) -> None:
     path.write_text('[guard]\ncaptcha = "turnstile"\n[turnstile]\nsite_key = "s"\nsecret_ky = "x"\n')
     with pytest.raises(ConfigurationError) as refused:
         read_settings(COMMON | {"OTPKIT_GATEWAY": "console", "OTPKIT_DEVELOPMENT": "1"}, str(path))
-    assert [each.field for each in refused.value.problems] == ["turnstile.secret_ky"]
+    missing, unknown = refused.value.problems
+    assert missing.field.startswith("OTPKIT_TURNSTILE_SECRET_KEY (turnstile.secret_key in ")
+    assert unknown.field == "turnstile.secret_ky"
     assert "turnstile.secret_key" in str(refused.value)
+
+
+GUARDED = COMMON | {"OTPKIT_GATEWAY": "console", "OTPKIT_DEVELOPMENT": "1"}
+
+
+def test_no_guard_without_its_variables() -> None:
+    """The settings of a captcha alone make none."""
+    assert "guard" not in arguments_from(GUARDED | CAPTCHA_SETTINGS["turnstile"], {})
+
+
+def test_guard_is_built_from_its_variables(tmp_path: Any) -> None:
+    """And an OTP of it, with the lists of the variables and of the files."""
+    phones, networks = tmp_path / "phones.txt", tmp_path / "networks.txt"
+    phones.write_text("# the office\n+8613800138000\n\n+8613800138001  # the boss\n")
+    networks.write_text("203.0.113.0/24\n")
+    found = arguments_from(
+        GUARDED
+        | CAPTCHA_SETTINGS["turnstile"]
+        | {
+            "OTPKIT_GUARD_MODE": "enforce",
+            "OTPKIT_GUARD_CAPTCHA": "turnstile",
+            "OTPKIT_GUARD_ASK": "always",
+            "OTPKIT_GUARD_FALLBACK": "proof-of-work",
+            "OTPKIT_PROOF_OF_WORK_DIFFICULTY": "5000",
+            "OTPKIT_GUARD_SAFE_PHONES": "+8613800138002, +8613800138003",
+            "OTPKIT_GUARD_SAFE_PHONES_FILE": str(phones),
+            "OTPKIT_GUARD_SAFE_NETWORKS": "2001:db8::/48 198.51.100.7",
+            "OTPKIT_GUARD_SAFE_NETWORKS_FILE": str(networks),
+        },
+        {},
+    )
+    guard = found["guard"]
+    assert (guard.mode, guard.ask, guard.captcha.name) == ("enforce", "always", "turnstile")
+    assert (guard.fallback.name, guard.fallback.difficulty) == ("proof-of-work", 5000)
+    assert guard.safe_phones == {f"+861380013800{digit}" for digit in range(4)}
+    assert guard.safe_networks == {"203.0.113.0/24", "2001:db8::/48", "198.51.100.7/32"}
+    OTP(**found).close()
+
+
+@pytest.mark.parametrize("fallback", ["refuse", "allow"])
+def test_fallback_may_be_a_decision(fallback: str) -> None:
+    guard = arguments_from(GUARDED | {"OTPKIT_GUARD_FALLBACK": fallback}, {})["guard"]
+    assert (guard.mode, guard.fallback) == ("observe", fallback)
+
+
+def test_all_wrong_settings_of_a_guard_are_named(tmp_path: Any) -> None:
+    """In one error, each by its variable; without a number in it."""
+    wrong = {
+        "OTPKIT_GUARD_MODE": "on",
+        "OTPKIT_GUARD_ASK": "never",
+        "OTPKIT_GUARD_CAPTCHA": "turnstile",
+        "OTPKIT_GUARD_FALLBACK": "pigeon",
+        "OTPKIT_GUARD_SAFE_NETWORKS": "203.0.113.0/33",
+        "OTPKIT_GUARD_SAFE_PHONES_FILE": str(tmp_path / "none.txt"),
+    }
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(GUARDED | wrong)
+    named = {each.field for each in refused.value.problems}
+    assert named == wrong.keys() - {"OTPKIT_GUARD_CAPTCHA"} | {
+        "OTPKIT_TURNSTILE_SITE_KEY",
+        "OTPKIT_TURNSTILE_SECRET_KEY",
+    }
+
+
+def test_safe_phone_that_is_none_is_named() -> None:
+    given = GUARDED | {"OTPKIT_GUARD_SAFE_PHONES": "+861380013800 +8613800138000"}
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(given)
+    assert [each.field for each in refused.value.problems] == ["OTPKIT_GUARD_SAFE_PHONES"]
+    with pytest.raises(ConfigurationError, match="safe_phones"):
+        OTP(**arguments_from(given, {}))
+
+
+def test_guard_in_a_file_reaches_the_service(tmp_path: Any) -> None:
+    path = tmp_path / "otpkit.toml"
+    path.write_text(
+        '[guard]\nmode = "enforce"\ncaptcha = "turnstile"\nsafe_phones = ["+8613800138000", "+8613800138001"]\n'
+        '[turnstile]\nsite_key = "s"\nsecret_key = "x"\n'
+    )
+    guard = read_settings(GUARDED, str(path)).otp["guard"]
+    assert (guard.mode, guard.captcha.name, len(guard.safe_phones)) == ("enforce", "turnstile", 2)
+
+
+def test_many_safe_networks_are_found_fast() -> None:
+    """By their length, not one after another."""
+    guard = Guard(safe_networks=[f"81.{i >> 8}.{i & 255}.0/24" for i in range(65_536)] + ["2a01:db8::/48"])
+    otp = OTP("memory://", Outbox(), Template("SMS_1", "otpkit"), SECRET, guard=guard)
+    protection = config_of(otp).protection
+    assert protection is not None
+    inside = ("81.7.8.9", "81.255.255.255", "2a01:db8::1", "::ffff:81.1.2.3")
+    assert [protection.is_safe("+8613800138000", ip) for ip in (*inside, "82.0.0.1", "2a01:db9::1")] == [
+        *[True] * 4,
+        *[False] * 2,
+    ]
+    start = time.process_time()
+    for _ in range(1000):
+        protection.is_safe("+8613800138000", "82.0.0.1")
+    assert time.process_time() - start < 0.5

@@ -16,6 +16,7 @@ from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
 from otpkit.environment import ARGUMENTS, Reader, placed
 from otpkit.errors import ConfigurationError, FieldProblem
+from otpkit.guard.protection import safe_phones
 from otpkit.policy import DEFAULT_POLICY
 from otpkit.settings.keys import ApiKey, require_distinct
 from otpkit.settings.sources import Given, read_environment, read_file
@@ -110,6 +111,9 @@ class Reading:
             self._try("secret", "OTPKIT_SECRET", Keys, found["secret"], found.get("index_secret"))
         if "namespace" in found:
             self._try("namespace", "OTPKIT_NAMESPACE", check_namespace, found["namespace"])
+        if "guard" in found and not self._of_part["policy"]:
+            policy = found.get("policy", DEFAULT_POLICY)
+            self._try("guard", "OTPKIT_GUARD_SAFE_PHONES", safe_phones, found["guard"], policy)
         if found.keys() >= {"gateway", "template"} and not self._of_part["policy"]:
             variable = "OTPKIT_GATEWAYS" if "OTPKIT_GATEWAYS" in self._given else "OTPKIT_GATEWAY"
             regions = found.get("policy", DEFAULT_POLICY).regions
