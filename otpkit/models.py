@@ -135,20 +135,21 @@ class Event:
     - `gateway_failed`: the gateway raised an error that is not a rejection, or the next gateway was tried.
     - `push_refused`: a push of receipts was rejected or unreadable; at most once a minute for each gateway.
     - `ip_not_counted`: `ip` was a loopback or private address, perhaps that of a proxy.
-    - `guard`: the guard decided about a send: `outcome` is `captcha`, `refused` or `observed` (in that mode nothing is
-      refused), or `error` if `Guard.risk` failed; or an operator overrode a scope: `allowed`, `blocked`, `cleared`.
-    - `captcha`: `outcome` is `required`, `passed`, `rejected`, or `unavailable` if the provider did not answer.
+    - `guard`: the guard decided about a send, or an operator overrode a scope.
+    - `captcha`: a captcha was asked for, or judged.
 
     `operation` is the name of the call. `operation_id` is its id in Redis: for an issue the id of the send, which the
     gateway also received, for a verify the id of the proof. `challenge_id` is `Challenge.id`. `at` is the time of the
     server's latest reply, an aware UTC datetime. `duration_ms` is the duration of the call. `phone_id` is a keyed
     pseudonym: it is the same for the same phone, and does not reveal the phone. `outcome` is the delivery of an issue,
-    the `code` of an error, the way in which a gateway failed, or "". `gateway` is the name of the gateway that served
-    or failed, `channel` the channel of its message (`sms` or `voice`), `region` the phone's region, and `scope` the
-    scope of the limit that refused. `detail` has one or two more words: the gateway that served, the scope of a limit,
-    a gateway's code, or the class of its exception. `reasons` are the scopes that are over their allowance, or the
-    words of `Guard.risk`; the first one is also the `detail`. Unknown values are "", None or (). `segments` and `price`
-    are always unknown, because no call reports them yet.
+    the `code` of an error, the way in which a gateway failed, or "". For the guard it is `captcha`, `refused`,
+    `observed` (nothing was refused in that mode), `error` (`Guard.risk` failed), `allowed`, `blocked` or `cleared`; for
+    a captcha `required`, `passed`, `rejected`, or `unavailable` (its provider did not answer). `gateway` is the name of
+    the gateway that served or failed, `channel` the channel of its message (`sms` or `voice`), `region` the phone's
+    region, and `scope` the scope of the limit that refused. `detail` has one or two more words: the gateway that
+    served, the scope of a limit, a gateway's code, or the class of its exception. `reasons` are the scopes that are
+    over their allowance, or the words of `Guard.risk`; the first one is also the `detail`. Unknown values are "", None
+    or (). `segments` and `price` are always unknown, because no call reports them yet.
     """
 
     name: str

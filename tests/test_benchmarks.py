@@ -22,6 +22,11 @@ SECTIONS = {
     "races": ["50 issues at once: messages, threads", "hand-written: 200 wrong at once: compared, 8 processes"],
     "hops": ["verify: files passed", "verify: Python calls", "issue: frames above the socket"],
     "gateways": ["gateway of 300 ms, with aiohttp", "memory of a waiting issue, on 32 threads"],
+    "guard": [
+        "verify, with a guard / without",
+        "issue with ip=, with a guard / without",
+        "memory of a range or an address",
+    ],
     "imports": ["import otpkit, beyond import redis"],
 }
 

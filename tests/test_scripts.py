@@ -120,7 +120,7 @@ SAMPLES = {
     "refusal": Refusal("ip", 71, 72, 73),
     "names": ["one", "two"],
     "guard_keys": ("key of a range", "key of its region"),
-    "subjects": [("range", "name of a range")],
+    "decisions": [("captcha", "range", "name of a range", 7)],
 }
 """Values of faces' arguments that are no single key or argument."""
 

@@ -16,8 +16,9 @@ import typer
 from otpkit import fold
 from otpkit.cli.configured import configured
 from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_usage, wants_json
+from otpkit.cli.guarding import guard
 from otpkit.cli.output import challenge_row, delivery_row, proof_row, show, show_report, standing_row, standing_word
-from otpkit.cli.serving import Config, demo, sandbox, serve
+from otpkit.cli.serving import AsJson, Config, demo, sandbox, serve
 from otpkit.core.arguments import NOT_GIVEN
 from otpkit.environment import REQUIRED
 from otpkit.errors import OTPError
@@ -28,9 +29,10 @@ KEY_BYTES = 32
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, erase, doctor and serve read their "
-    f"settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and OTPKIT_TEMPLATES are JSON "
-    f"objects: the policy's fields, and a template for each purpose. --config FILE reads the same from TOML.\n\n{HELP}",
+    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, erase, guard, doctor and serve read "
+    f"their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and OTPKIT_TEMPLATES are "
+    "JSON objects: the policy's fields, and a template for each purpose. --config FILE reads the same from TOML."
+    f"\n\n{HELP}",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # typer's tracebacks would show local variables
 )
@@ -46,7 +48,6 @@ Region = Annotated[
 ]
 Purpose = Annotated[str, typer.Option(help="The purpose of the code.")]
 Bind = Annotated[str, typer.Option(help="A text that the code is tied to, such as a session id.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @without_locals
@@ -102,6 +103,12 @@ def issue(
         typer.Option(help="Identifies this request. A repeated key sends no second message.", show_default=False),
     ] = None,
     voice: Annotated[bool, typer.Option("--voice", help="Call the phone and read the code aloud.")] = False,
+    captcha: Annotated[
+        str | None, typer.Option(help="The answer to the captcha that the guard asks for.", show_default=False)
+    ] = None,
+    known: Annotated[
+        bool, typer.Option("--known", help="The number is verified for this account: the guard does not refuse it.")
+    ] = False,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -116,6 +123,8 @@ def issue(
             idempotency_key=idempotency_key,
             channel="voice" if voice else "sms",
             region=region,
+            captcha=captcha,
+            known=known,
         )
     show(f"A code for {mask(challenge.phone)}: {challenge.delivery}", challenge_row(challenge), as_json=as_json)
 
@@ -291,6 +300,7 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
 
 for _command in (sandbox, serve, demo):
     app.command()(_command)
+app.add_typer(guard)
 
 
 def _name_and_value(text: str) -> tuple[str, str]:

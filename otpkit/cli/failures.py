@@ -12,12 +12,15 @@ import typer
 
 from otpkit.errors import (
     BlockedError,
+    CaptchaRequiredError,
+    CaptchaUnavailableError,
     CodeError,
     ConfigurationError,
     GatewayRejectedError,
     OTPError,
     PhoneError,
     RateLimitError,
+    RefusedError,
     StoreUnavailableError,
     TokenError,
 )
@@ -34,15 +37,29 @@ EXIT_STATUS: Final[Mapping[type[OTPError], int]] = {
     BlockedError: 7,
     GatewayRejectedError: 8,
     StoreUnavailableError: 9,
+    CaptchaRequiredError: 10,
+    CaptchaUnavailableError: 10,
+    RefusedError: 10,
 }
 HELP: Final = (
     "Exit status: 0 success; 1 finding of doctor or numbers; 2 wrong usage or settings; 3 not a mobile number, or its "
     "region is not allowed; 4 code not verified; 5 token not valid; 6 limit reached; 7 phone blocked; 8 message "
-    "rejected by the gateway; 9 store unavailable; 130 interrupted. With --json the error is one JSON object on "
-    "standard error."
+    "rejected by the gateway; 9 store unavailable; 10 the guard asks for a captcha, or the application refuses; 130 "
+    "interrupted. With --json the error is one JSON object on standard error."
 )
 
-_EVIDENCE: Final = ("retry_after", "attempts_left", "scope", "kind", "gateway", "gateway_code", "category")
+_EVIDENCE: Final = (
+    "retry_after",
+    "attempts_left",
+    "scope",
+    "kind",
+    "gateway",
+    "gateway_code",
+    "category",
+    "provider",
+    "parameters",
+    "reasons",
+)
 _LONG: Final = 300  # characters; a longer message is wrapped
 _WIDTH: Final = 100
 # Click's UsageError. Typer does not export it.

@@ -193,7 +193,7 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     record = f"{key}:u"
     yield s.override(record_key=record, now="", letter="a", life_ms=1000, size=32)
     yield s.look(record_key=record, now="", length_ms=900_000)
-    yield s.note(notes_key=f"{key}:notes", now="", outcome="captcha", subjects=[("range", "doctor")])
+    yield s.note(notes_key=f"{key}:notes", now="", decisions=[("captcha", "range", "doctor", 1)])
     yield s.notes(notes_key=f"{key}:notes", now="")
     yield s.remember(answer_key=f"{key}:a", now="", life_ms=1000)
     yield s.circuit_state(**gateways, now="", names=["gateway"])

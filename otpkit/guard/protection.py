@@ -44,11 +44,15 @@ class Protection:
         self.fallback: Fallback = guard.fallback
         if not isinstance(guard.fallback, str):
             self.fallback = _bound(guard.fallback, keys.fallback_captchas)
+        self._moving = tuple(f"{has_address}{self.is_on:d}" for has_address in (0, 1))
         self._keys, self._namespace = keys, namespace
         self.notes_key = f"{namespace}:{{guard}}:notes"
+        self.noted: dict[tuple[str, str, str], int] = {}  # Decisions that this process has not written yet.
+        self.noted_s = 0.0  # When it wrote last, by `Config.elapsed_s`.
         self._networks = _networks(guard)
         self._phones = safe_phones(guard, policy)
         self._range_key = lru_cache(maxsize=1024)(lambda prefix: self.scope_key("range", prefix))
+        self._region_key = lru_cache(maxsize=512)(self.region_key)
         self._address_keys = lru_cache(maxsize=1024)(
             lambda visitor: (self.scope_key("ip", visitor.name), self.scope_key("net", network_of(visitor)))
         )
@@ -62,18 +66,18 @@ class Protection:
             ip: the visitor's address, or None.
             unused: the key that stands in for those of an address that does not count.
         """
-        keys: tuple[str, ...] = (self._range_key(phone[:-RANGE_DIGITS]), self.region_key(region))
+        keys: tuple[str, ...] = (self._range_key(phone[:-RANGE_DIGITS]), self._region_key(region))
         visitor = None if ip is None else read_visitor(ip)
         if visitor is not None:
             keys += self._address_keys(visitor)
         if self.has_total:
-            keys = (*keys, *[unused] * (4 - len(keys)), self.region_key(TOTAL))
+            keys = (*keys, *[unused] * (4 - len(keys)), self._region_key(TOTAL))
         return keys, visitor is not None
 
     def moving(self, phone: str, region: str, ip: object, unused: str) -> tuple[str, tuple[str, ...]]:
         """Return the guard's argument and keys of the scripts that verify, and that take a verification back."""
         keys, has_address = self.keys(phone, region, ip, unused)
-        return f"{has_address:d}{self.is_on:d}", keys
+        return self._moving[has_address], keys
 
     def is_safe(self, phone: str, ip: object) -> bool:
         """Return True if a phone or a visitor's address is exempt."""

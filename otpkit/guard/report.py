@@ -29,8 +29,9 @@ _RECORD_SIZE, _REGION_SIZE = 32, 118  # In bytes, without an override.
 _LEAST_S, _MOST_S = 60, 30 * 86_400  # The life of an override.
 _MOST_HOURS: Final = 168
 _MOST_SUBJECTS: Final = 20  # Of one scope, in a report.
+_MOST_NOTED: Final = 100  # The decisions that a process holds before it writes them.
 _LETTERS: Final = {"allow": "a", "block": "b", "clear": "-"}
-_NO_GUARD = "This OTP has no guard.", "Pass guard=Guard()."
+_NO_GUARD = "This OTP has no guard.", "Pass guard=Guard(), or set OTPKIT_GUARD_MODE."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,7 @@ def guard_report(config: Config, hours: int, phone: str | None, ip: str | None) 
     protection = _protection(config)
     if type(hours) is not int or not 1 <= hours <= _MOST_HOURS:
         raise ConfigurationError(f"hours is {hours!r:.20}.", f"Pass a whole number from 1 to {_MOST_HOURS}.")
+    yield from _write_notes(config, protection)
     noted = yield from run(config.scripts.notes(notes_key=protection.notes_key, now=config.now_arg()))
     lines = noted.noted.split("\n") if noted.noted else []
     decisions: dict[tuple[str, str], int] = {}
@@ -155,22 +157,29 @@ def override(config: Config, action: str, scope: str, subject: str, seconds: int
 def note(
     config: Config, protection: Protection, subject: Subject, ip: object, outcome: str, scopes: Sequence[str]
 ) -> Flow[None]:
-    """Note a decision for the report. A note that Redis refuses changes nothing."""
+    """Note a decision for the report, in this process. Once a second, what it has noted is written."""
     names = {"range": protection.pseudonym("range", subject.phone[:-RANGE_DIGITS])}
     visitor = None if ip is None else read_visitor(ip)
     if visitor is not None:
-        names |= {
-            "ip": protection.pseudonym("ip", visitor.name),
-            "net": protection.pseudonym("net", network_of(visitor)),
-        }
-    noted = [("ip" if scope == "guard_ip" else scope) for scope in scopes]
-    subjects = [(scope, names.get(scope, "")) for scope in dict.fromkeys(noted) if scope in SCOPES]
-    if subjects:
+        names["ip"] = protection.pseudonym("ip", visitor.name)
+        names["net"] = protection.pseudonym("net", network_of(visitor))
+    noted = protection.noted
+    for scope in dict.fromkeys("ip" if scope == "guard_ip" else scope for scope in scopes):
+        if scope in SCOPES:
+            decision = (outcome, scope, names.get(scope, ""))
+            noted[decision] = noted.get(decision, 0) + 1
+    if len(noted) >= _MOST_NOTED or abs(config.elapsed_s() - protection.noted_s) >= 1:
+        yield from _write_notes(config, protection)
+
+
+def _write_notes(config: Config, protection: Protection) -> Flow[None]:
+    """Write what this process has noted. What Redis refuses is lost, for it is only for the report."""
+    noted, protection.noted, protection.noted_s = protection.noted, {}, config.elapsed_s()
+    if noted:
+        decisions = [(*decision, count) for decision, count in noted.items()]
         with suppress(OTPError):
             yield from run(
-                config.scripts.note(
-                    notes_key=protection.notes_key, now=config.now_arg(), outcome=outcome, subjects=subjects
-                )
+                config.scripts.note(notes_key=protection.notes_key, now=config.now_arg(), decisions=decisions)
             )
 
 

@@ -22,6 +22,7 @@ from tests.benchmarks.beside import beside
 from tests.benchmarks.calls import cluster, issue, verify
 from tests.benchmarks.compare import compare
 from tests.benchmarks.gateways import gateways
+from tests.benchmarks.guard import guard
 from tests.benchmarks.hops import hops
 from tests.benchmarks.imports import imports
 from tests.benchmarks.memory import crowd, memory
@@ -44,10 +45,11 @@ SECTIONS: dict[str, Callable[[str, Sizes], Iterator[Row]]] = {
     "races": races,
     "hops": hops,
     "gateways": gateways,
+    "guard": guard,
     "imports": imports,
 }
-PINNED = {"verify", "issue", "tasks", "cluster", "tails", "crowd", "beside", "imports"}
-RATIOS = {"verify", "issue", "tasks", "cluster", "crowd", "beside"}
+PINNED = {"verify", "issue", "tasks", "cluster", "tails", "crowd", "beside", "guard", "imports"}
+RATIOS = {"verify", "issue", "tasks", "cluster", "crowd", "beside", "guard"}
 ON_REDIS = {"cluster": "redis", "imports": "python"}  # The sections for which no server is chosen, and what they show.
 
 

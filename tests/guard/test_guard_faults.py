@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from guarded import ADDRESS, FREE, WIDE, FakeCaptcha, Guarded
 from support.lua_shell import Shell
 from support.proxy import Fault, Proxy
-from support.rig import SECRET, TEMPLATE, outcome, wrong
+from support.rig import DAY, SECRET, TEMPLATE, outcome, wrong
 
 from otpkit import OTP, Guard, Policy
 from otpkit.core.issue import IssueRequest
@@ -89,6 +91,34 @@ def test_repeated_script_counts_once() -> None:
     with pytest.raises(Exception, match="no"):
         drive(flows.issue(IssueRequest("13800138002", "signup", "", ADDRESS, None, None, "sms", None)))
     assert counts(shell) == {"narrow": [(1, 1)] * 3, "region": (1, 1), "guesses": 0}
+
+
+_DOOMED = """
+import os, signal, sys
+from otpkit import OTP, Guard, Template
+url, namespace, secret, now, phone, ip = sys.argv[1:]
+def gateway(message):
+    os.kill(os.getpid(), signal.SIGKILL)
+options = {"namespace": namespace, "clock": lambda: float(now), "guard": Guard("enforce")}
+OTP(url, gateway, Template("SMS_1", "otpkit"), secret, **options).issue(phone, ip=ip)
+"""
+
+
+def test_killed_process_leaves_its_send_counted(redis_url: str, namespace: str) -> None:
+    """The message may be on its way. It leaves with its window."""
+    with Guarded(redis_url, namespace) as rig:
+        command = [sys.executable, "-c", _DOOMED, redis_url, namespace, SECRET, str(rig.clock.now), PHONE, ADDRESS]
+        assert subprocess.run(command, check=False, timeout=60).returncode == -9
+        otp = rig.guarded(rule=WIDE)
+        for scope, subject in (("range", PHONE), ("region", "CN"), ("ip", ADDRESS)):
+            assert rig.count(otp, scope, subject) == (1, 0)
+        rig.advance(60)
+        otp.issue(PHONE, ip=ADDRESS)
+        otp.verify(PHONE, rig.outbox[-1].code, ip=ADDRESS)
+        for scope, subject in (("range", PHONE), ("region", "CN"), ("ip", ADDRESS)):
+            assert rig.count(otp, scope, subject) == (0, 2)
+        rig.advance(DAY)
+        assert rig.count(otp, "range", PHONE) == (0, 0)
 
 
 def test_process_without_a_guard_counts_and_takes_back_nothing(fast: Guarded) -> None:

@@ -98,11 +98,10 @@ class Note(Script[bool]):
     __slots__ = ()
 
     def __call__(
-        self, *, notes_key: str, now: int | str, outcome: str, subjects: Sequence[tuple[str, str]]
+        self, *, notes_key: str, now: int | str, decisions: Sequence[tuple[str, str, str, int]]
     ) -> RunScript[bool]:
-        """Note a decision about the scopes of a send."""
-        parts = [part for subject in subjects for part in subject]
-        return RunScript(self, (notes_key,), (now, outcome, *parts))
+        """Note decisions: the outcome, the scope, the name of its subject or "", and how many there were."""
+        return RunScript(self, (notes_key,), (now, *[part for each in decisions for part in each]))
 
     def read(self, reply: Raw, args: Raw) -> bool:
         """Return True."""

@@ -2,7 +2,8 @@
 --
 -- KEYS  1 notes_key: one hash. A field is an hour since 1970, an outcome and a scope, or "s", a scope and a subject's name; the
 --       value is the number of decisions, of a subject behind the hour of the latest
--- ARGV  1 now: in ms, or ''; 2 outcome: captcha, refused or observed; 3… subjects: a scope and its name each
+-- ARGV  1 now: in ms, or ''; 2… decisions: an outcome (captcha, refused or observed), a scope, the name of its subject or '',
+--       and how many there were
 -- Returns 1
 
 --# include clock
@@ -23,17 +24,17 @@ if hour > latest then
   redis.call('HSET', KEYS[1], 'latest', string.format('%.0f', hour), 'subjects', subjects)
   if redis.call('PTTL', KEYS[1]) < tonumber(LIFE_MS) then redis.call('PEXPIRE', KEYS[1], LIFE_MS) end
 end
-for i = 3, #ARGV, 2 do
-  local field = string.format('%.0f %s %s', hour, ARGV[2], ARGV[i])
+for i = 2, #ARGV, 4 do
+  local field, more = string.format('%.0f %s %s', hour, ARGV[i], ARGV[i + 1]), tonumber(ARGV[i + 3])
   local decisions = redis.call('HGET', KEYS[1], field) or 0
-  redis.call('HSET', KEYS[1], field, decisions + 1)
-  if ARGV[i + 1] ~= '' then
-    field = string.format('s %s %s', ARGV[i], ARGV[i + 1])
+  redis.call('HSET', KEYS[1], field, decisions + more)
+  if ARGV[i + 2] ~= '' then
+    field = string.format('s %s %s', ARGV[i + 1], ARGV[i + 2])
     local noted = redis.call('HGET', KEYS[1], field)
     local subjects = tonumber(redis.call('HGET', KEYS[1], 'subjects') or 0)
     if noted or subjects < MOST_SUBJECTS then
       local count = noted and string.match(noted, '%d+$') or 0
-      redis.call('HSET', KEYS[1], field, string.format('%.0f %d', hour, count + 1))
+      redis.call('HSET', KEYS[1], field, string.format('%.0f %d', hour, count + more))
       if not noted then redis.call('HSET', KEYS[1], 'subjects', subjects + 1) end
     end
   end

@@ -38,13 +38,18 @@ _MAX_DETAIL = 300  # characters; the text may contain anything that the client s
 
 _MEANINGS: Final = {
     **{status: MEANINGS[status] for status in (413, 415, 423, 429, 502, 503)},
-    403: "A captcha is needed, or its answer is not accepted: `captcha_required`, `captcha_rejected`. `parameters` is "
-    "what a page needs to show it. Or the application refuses the request: `refused`.",
     422: "Not a number, not a code, a wrong or dead code, or a body that can't be read.",
 }
 _CONTENT: Final = {MEDIA_TYPE: {"schema": CommonProblem.model_json_schema()}}
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"description": meaning, "content": _CONTENT} for status, meaning in sorted(_MEANINGS.items())
+}
+GUARD_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    403: {
+        "description": "A captcha is needed, or its answer is not accepted: `captcha_required`, `captcha_rejected`. "
+        "`parameters` is what a page needs to show it. Or the application refuses the request: `refused`.",
+        "content": _CONTENT,
+    }
 }
 
 
@@ -92,7 +97,7 @@ def json_router(
     async def bound(given: str = Depends(bind)) -> str:
         return require_bind(given)
 
-    @router.post("/challenges", status_code=202)
+    @router.post("/challenges", status_code=202, responses=GUARD_PROBLEMS)
     async def issue(
         body: CodeToSend, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None
     ) -> PhoneChallenge:

@@ -1,0 +1,57 @@
+"""What a guard costs: calls with one beside calls without, and what a range or an address takes of Redis's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import redis
+
+from otpkit import OTP, Guard
+from tests.benchmarks.measure import ratio
+from tests.benchmarks.sizes import Sizes
+from tests.benchmarks.subjects import POLICY, SECRET, TEMPLATE, Bench, Codes, open_bench, tcp_server
+from tests.benchmarks.table import Row, at_least, at_most
+
+LIFE_MS = 108_000_000
+
+
+def guard(server: str, sizes: Sizes) -> Iterator[Row]:
+    """Measure calls with a guard beside calls without, by turns, then weigh the records of ranges."""
+    with tcp_server(server) as url:
+        plain, guarded = open_bench(url), _guarded(url)
+        calls = sizes.calls
+
+        def row(what: str, run: Callable[[Bench], Callable[[], None]], goal: float) -> Row:
+            speed = ratio(lambda: run(plain), lambda: run(guarded), sizes.rounds)
+            return at_least(f"{what}, with a guard / without", speed, goal)
+
+        yield row("verify", lambda it: it.verifying(it.issued(calls)), 0.95)
+        yield row("verify with ip=", lambda it: it.verifying_from(it.issued(calls)), 0.95)
+        yield row("issue", lambda it: it.issuing(calls), 0.90)
+        yield row("issue with ip=", lambda it: it.issuing_from(calls), 0.90)
+    with tcp_server(server) as url:
+        bench = _guarded(url)
+        bench.issued(1)
+        yield at_most("memory of a range or an address", _weight(bench, sizes.phones), 220, "{:.0f} bytes".format)
+
+
+def _guarded(url: str) -> Bench:
+    client, codes = redis.Redis.from_url(url), Codes()
+    otp = OTP(url, codes, TEMPLATE, SECRET, policy=POLICY, namespace="guarded", guard=Guard())
+    return Bench(client, otp, codes, client.script_load("return 1"))
+
+
+def _weight(bench: Bench, count: int) -> float:
+    """Return the bytes of a record, written as count_range.lua does: whole at first, then in its bucket."""
+    protection = bench.otp._config.protection
+    assert protection is not None
+    before = int(bench.client.info("memory")["used_memory"])
+    with bench.client.pipeline(transaction=False) as pipe:
+        for number in range(count):
+            key = protection.scope_key("range", f"+86{number}")
+            pipe.set(key, bytes(32), px=LIFE_MS)
+            pipe.setrange(key, 11, b"\1")
+            if number % 1000 == 999:
+                pipe.execute()
+        pipe.execute()
+    return (int(bench.client.info("memory")["used_memory"]) - before) / count
