@@ -52,7 +52,7 @@ def test_override_holds_until_it_is_cleared(guarded: Env) -> None:
         (("block", "range", PHONE, "--for", "5x"), 2, "use --for with a number"),
         (("block", "range", PHONE, "--for", "90d"), 2, "seconds is"),
         (("block", "planet"), 2, "can't be overridden"),
-        (("block", "range", "12"), 3, "not a mobile number"),
+        (("block", "range", "12"), 3, "Not a mobile number"),
         (("--hours", "9999"), 2, "hours is"),
     ],
 )
