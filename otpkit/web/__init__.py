@@ -8,6 +8,7 @@ from otpkit.effects import PageFlow
 from otpkit.effects import PageFlow as Turn  # the earlier name
 from otpkit.sync import drive
 from otpkit.web.brand import Brand
+from otpkit.web.captchas import ShownCaptcha
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.fingerprints import fingerprint
 from otpkit.web.forms import MAX_BODY, Answer, Asked, PhoneForms, View, read_form
@@ -28,6 +29,7 @@ __all__ = [
     "PhoneForms",
     "Problem",
     "ProofCookie",
+    "ShownCaptcha",
     "State",
     "Turn",
     "View",
