@@ -505,6 +505,7 @@ def page_headers(
         "base-uri": ("'none'",),
         "frame-ancestors": ("'self'",),
     }
+    has_provider = any("://" in source for sources in csp.values() for source in sources)
     for directive, sources in csp.items():
         policy[directive] = (*policy.get(directive, ()), *sources)
     headers = {
@@ -512,7 +513,8 @@ def page_headers(
         "Content-Language": tag(language),
         "Content-Security-Policy": "; ".join(f"{name} {' '.join(sources)}" for name, sources in policy.items()),
         "Cache-Control": "no-store",
-        "Referrer-Policy": "same-origin",
+        # Providers of captchas may check the site by the referrer. Without them, no other site gets it.
+        "Referrer-Policy": "strict-origin-when-cross-origin" if has_provider else "same-origin",
         "X-Content-Type-Options": "nosniff",
         "Vary": "Accept-Language, Cookie",
     }

@@ -114,6 +114,7 @@ def test_policy_is_wider_only_where_the_captcha_is(framework: Framework, phone: 
         policy = dict(each.split(" ", 1) for each in asked.headers["Content-Security-Policy"].split("; "))
         assert re.fullmatch(f"'nonce-[^']+' {origin}", policy["script-src"])
         assert policy["frame-src"] == origin
+        assert asked.headers["Referrer-Policy"] == "strict-origin-when-cross-origin"
         assert "connect-src" not in policy
         assert origin in visitor.look().text, "It is still asked for when the page is reloaded."
         assert origin not in visitor.post("restart").text

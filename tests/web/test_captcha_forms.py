@@ -120,11 +120,11 @@ def test_silent_provider_is_told() -> None:
 
 
 def test_fallback_is_shown_after_a_silent_provider() -> None:
-    page = page_with(asking(captcha=SilentCaptcha(), fallback=PassingCaptcha()))
+    page = page_with(asking(captcha=SilentCaptcha(), fallback=FailingCaptcha()))
     page.post("send", phone=PHONE, captcha="an answer")
     page.show()
     assert page.view.captcha is not None
-    assert page.view.captcha.provider == "passing"
+    assert page.view.captcha.provider == "failing"
 
 
 def test_discreet_page_shows_captchas() -> None:
