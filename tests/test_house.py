@@ -109,9 +109,10 @@ LIBRARIES = {
     "rich": {"cli.output"},
     "starlette": {
         *("sandbox.access", "sandbox.app", "sandbox.inbox", "sandbox.interface", "sandbox.server"),
+        "sandbox.widget",
         *("cli.demo_site", "integrations.fastapi", "service"),
     },
-    "typer": {"cli.commands", "cli.failures", "cli.output", "cli.serving"},
+    "typer": {"cli.commands", "cli.failures", "cli.guarding", "cli.output", "cli.serving"},
     "urllib3": {"transport"},
     "uvicorn": {"sandbox.server", "service"},
     "werkzeug": {"integrations.flask"},

@@ -9,13 +9,12 @@ from datetime import datetime
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from otpkit import fold
 from otpkit.cli.configured import configured
+from otpkit.cli.output import show_guard
 from otpkit.cli.serving import AsJson, Config
-from otpkit.guard.report import GuardReport, OverrideScope, SubjectReport
+from otpkit.guard.report import OverrideScope
 
 guard = typer.Typer(
     name="guard",
@@ -62,7 +61,7 @@ def report(
     if as_json:
         typer.echo(json.dumps(asdict(found), ensure_ascii=False, default=datetime.isoformat))
     else:
-        _show(found)
+        show_guard(found)
 
 
 @guard.command()
@@ -111,27 +110,3 @@ def _done(outcome: str, scope: str, time: str, *, as_json: bool) -> None:
         typer.echo(json.dumps({"scope": scope, "outcome": outcome, "for": time or None}))
     else:
         typer.echo(f"The scope {scope} is {outcome}{f' for {time}' if time else ''}")
-
-
-def _show(report: GuardReport) -> None:
-    console = Console()
-    console.print(Text(f"Mode {report.mode}, the last {report.hours} h", "bold"), soft_wrap=True)
-    for scope in report.scopes:
-        line = (
-            f"captcha {scope.captcha}, refused {scope.refused}, observed {scope.observed}; "
-            f"over the allowance now: {scope.over}"
-        )
-        console.print(Text.assemble("  ", (scope.scope.ljust(8), "bold"), line), soft_wrap=True)
-        for subject in scope.subjects:
-            console.print(Text.assemble("    ", _line(subject)), soft_wrap=True)
-
-
-def _line(subject: SubjectReport) -> Text:
-    override = ""
-    if subject.override_ends is not None:
-        override = f", {subject.override} until {subject.override_ends.isoformat(sep=' ', timespec='seconds')}"
-    counts = f"unverified {subject.unverified} of {subject.allowance:g}, verified {subject.verified}"
-    return Text.assemble(
-        (subject.name, "yellow" if subject.is_over else "dim"),
-        f"  {counts}{', over' if subject.is_over else ''}{override}",
-    )

@@ -328,7 +328,8 @@ def test_parameters_are_json_without_secrets(name: str, place: Place) -> None:
     assert SECRET not in shown + repr(captcha)
     assert json.loads(shown)["provider"] == captcha.name
     assert captcha.origins
-    assert all(each.startswith("https://") and each.count("/") == 2 for each in captcha.origins)
+    origins = set(captcha.origins) - {captcha.base_url}  # A sandbox serves the script itself.
+    assert all(each.startswith("https://") and each.count("/") == 2 for each in origins)
     place_of_script = json.loads(shown)["script"].split("/")[2]
     assert any(place_of_script.endswith(each.split("/")[2].lstrip("*")) for each in captcha.csp["script-src"])
 
@@ -437,3 +438,15 @@ else:
 def test_names_of_captchas_are_those_of_the_registry() -> None:
     for name, kind in captchas.CLASSES.items():
         assert getattr(captchas, kind).name == name
+
+
+def test_script_of_turnstile_is_cloudflares_or_a_sandboxs() -> None:
+    """A proxy of the application's own is not there for visitors."""
+    for base_url, origin in (
+        ("https://challenges.cloudflare.com", "https://challenges.cloudflare.com"),
+        ("https://proxy.internal/cf", "https://challenges.cloudflare.com"),
+        ("http://127.0.0.1:8025", "http://127.0.0.1:8025"),
+    ):
+        captcha = Turnstile("site", SECRET, base_url=base_url)
+        assert captcha.parameters("login")["script"] == f"{origin}/turnstile/v0/api.js"
+        assert captcha.origins == (origin,)
