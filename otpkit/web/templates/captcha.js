@@ -16,7 +16,7 @@
   function solved(text) {
     answer.value = text;
     say(texts.done);
-    if (isWanted) form.requestSubmit();
+    if (isWanted) setTimeout(() => form.requestSubmit()); // A form can't be sent while it handles `submit`.
   }
   function expired() {
     answer.value = "";
