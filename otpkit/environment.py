@@ -22,6 +22,7 @@ from otpkit.gateways.base import Gateway
 from otpkit.gateways.failover import Failover, Route
 from otpkit.gateways.parameters import Parameter, parameters_of
 from otpkit.guard.budgets import Budget
+from otpkit.guard.options import Guard
 from otpkit.guard.prices import Prices
 from otpkit.policy import Policy
 from otpkit.template import Template
@@ -57,7 +58,20 @@ TEMPLATE: Final = (
     Parameter("params", "json", 'the variables of the template; {"code": "{code}"} by default'),
     Parameter("body", "text", "the approved text, to check the variables against"),
 )
-GUARD: Final = (Parameter("captcha", "text", f"the captcha: {', '.join(CAPTCHAS)}; proof-of-work by default"),)
+GUARD: Final = (
+    Parameter(
+        "mode", "text", "off, observe or enforce; observe by default. Without any setting of it there is no guard"
+    ),
+    Parameter("captcha", "text", f"the captcha: {', '.join(CAPTCHAS)}; proof-of-work by default"),
+    Parameter("ask", "text", "over_allowance, or always; over_allowance by default"),
+    Parameter(
+        "fallback", "text", "if the captcha's provider is silent: refuse, allow, or a captcha that is asked for instead"
+    ),
+    Parameter("safe_phones", "text", "numbers that are exempt, as E.164"),
+    Parameter("safe_phones_file", "text", "the path of a file with more of them, one a line"),
+    Parameter("safe_networks", "text", "addresses and networks that are exempt, such as 203.0.113.0/24"),
+    Parameter("safe_networks_file", "text", "the path of a file with more of them, one a line"),
+)
 ARGUMENTS: Final = (
     "redis",
     "secret",
@@ -66,6 +80,7 @@ ARGUMENTS: Final = (
     "gateway",
     "template",
     "policy",
+    "guard",
     "budgets",
     "prices",
 )
@@ -279,9 +294,44 @@ class Reader:
         """Return the gateway for a region: a single one, or a `Failover` of several."""
         return members[0] if len(members) < 2 else self._made("failover", Failover, members)
 
-    def captcha(self) -> Captcha | None:
-        """Return the captcha that `OTPKIT_GUARD_CAPTCHA` names, or None if it names none or its settings are wrong."""
-        variable = variable_of("guard", "captcha")
+    def _read_guard(self) -> Guard | None:
+        """Return the guard, or None if no variable of it is set, or one is wrong."""
+        variables = {each.name: variable_of("guard", each.name) for each in GUARD}
+        if self._given.keys().isdisjoint(variables.values()):
+            return None
+        before = len(self.problems)
+        options: dict[str, Any] = {
+            name: self._given[variables[name]] for name in ("mode", "ask") if variables[name] in self._given
+        }
+        options["captcha"] = self.captcha()
+        fallback = self._given.get(variables["fallback"], "")
+        is_word = fallback in {"", "refuse", "allow"}
+        options["fallback"] = (fallback or None) if is_word else self.captcha("fallback")
+        for name in ("safe_phones", "safe_networks"):
+            listed = _NAMES.split(self._given.get(variables[name], ""))
+            options[name] = {each for each in (*listed, *self._lines(variables[f"{name}_file"])) if each}
+        try:
+            found = Guard(**options)
+        except ConfigurationError as error:
+            self.problems += (each._replace(field=variables[each.field]) for each in problems_of(error, "mode"))
+        return None if len(self.problems) > before else found
+
+    def _lines(self, variable: str) -> list[str]:
+        """Return the lines of the file that a variable names, without comments."""
+        path = self._given.get(variable)
+        if path is None:
+            return []
+        try:
+            with open(path, encoding="utf-8") as file:
+                return [line.partition("#")[0].strip() for line in file]
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else "") or "it is not a text in UTF-8"
+            self._wrong(variable, f"{path!r:.200} can't be read: {reason}.", "Check the path and its permissions.")
+            return []
+
+    def captcha(self, setting: str = "captcha") -> Captcha | None:
+        """Return the captcha that a setting of the guard names, or None if it names none or its settings are wrong."""
+        variable = variable_of("guard", setting)
         name = self._given.get(variable, "").lower().replace("_", "-")
         if not name:
             return None

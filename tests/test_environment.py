@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 import pytest
 from support.secrets import OTHER_SECRET, SECRET
 
-from otpkit import OTP, AsyncOTP, ConfigurationError, Policy, Rate, gateways
-from otpkit.environment import GATEWAYS, arguments_from, tables, variable_of
+from otpkit import OTP, AsyncOTP, ConfigurationError, Guard, Policy, Rate, Template, captcha, gateways
+from otpkit.aio import config_of
+from otpkit.environment import CAPTCHAS, GATEWAYS, Reader, arguments_from, tables, variable_of
 from otpkit.gateways.parameters import parameters_of
 from otpkit.settings import read_settings
+from otpkit.testing import Outbox
 
 COMMON = {
     "OTPKIT_REDIS_URL": "memory://",
@@ -215,3 +218,195 @@ def test_what_is_wrong_with_them_is_named_with_the_variable(variable: str, text:
         arguments_from(deployed(**{variable: text}), {})
     assert {each.field.partition(".")[0] for each in refused.value.problems} == {variable}
     assert words in str(refused.value)
+
+
+CAPTCHA_SETTINGS = {
+    "turnstile": {"OTPKIT_TURNSTILE_SITE_KEY": "site", "OTPKIT_TURNSTILE_SECRET_KEY": "captcha's secret"},
+    "hcaptcha": {"OTPKIT_HCAPTCHA_SITE_KEY": "site", "OTPKIT_HCAPTCHA_SECRET_KEY": "captcha's secret"},
+    "recaptcha": {"OTPKIT_RECAPTCHA_SITE_KEY": "site", "OTPKIT_RECAPTCHA_SECRET_KEY": "captcha's secret"},
+    "aliyun-captcha": {
+        "OTPKIT_ALIYUN_CAPTCHA_ACCESS_KEY_ID": "id",
+        "OTPKIT_ALIYUN_CAPTCHA_ACCESS_KEY_SECRET": "captcha's secret",
+        "OTPKIT_ALIYUN_CAPTCHA_SCENE_ID": "scene",
+        "OTPKIT_ALIYUN_CAPTCHA_PREFIX": "abc",
+    },
+    "tencent-captcha": {
+        "OTPKIT_TENCENT_CAPTCHA_SECRET_ID": "id",
+        "OTPKIT_TENCENT_CAPTCHA_SECRET_KEY": "captcha's secret",
+        "OTPKIT_TENCENT_CAPTCHA_APP_ID": "190000001",
+        "OTPKIT_TENCENT_CAPTCHA_APP_SECRET_KEY": "captcha's secret",
+    },
+    "geetest": {"OTPKIT_GEETEST_CAPTCHA_ID": "site", "OTPKIT_GEETEST_CAPTCHA_KEY": "captcha's secret"},
+    "proof-of-work": {},
+}
+
+
+def captcha_of(name: str, **variables: str) -> tuple[Any, list[str]]:
+    """Return the captcha of variables, and the fields that are wrong."""
+    reader = Reader({"OTPKIT_GUARD_CAPTCHA": name, **variables})
+    found = reader.captcha()
+    shown = " ".join(map(str, reader.problems))
+    assert "captcha's secret" not in shown
+    return found, [each.field for each in reader.problems]
+
+
+def test_every_captcha_has_settings_here() -> None:
+    assert set(CAPTCHA_SETTINGS) == set(CAPTCHAS)
+
+
+@pytest.mark.parametrize("name", CAPTCHAS)
+def test_captcha_is_built_from_its_variables(name: str) -> None:
+    for spelling in (name, name.upper(), name.replace("-", "_")):
+        found, wrong = captcha_of(spelling, **CAPTCHA_SETTINGS[name])
+        assert type(found) is getattr(captcha, CAPTCHAS[name])
+        assert found.name == name
+        assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"), [(name, each) for name, settings in CAPTCHA_SETTINGS.items() for each in settings]
+)
+def test_missing_variable_of_a_captcha_is_named(name: str, variable: str) -> None:
+    given = {each: value for each, value in CAPTCHA_SETTINGS[name].items() if each != variable}
+    assert captcha_of(name, **given) == (None, [variable])
+
+
+def test_settings_of_a_captcha_reach_it() -> None:
+    found, wrong = captcha_of(
+        "turnstile",
+        **CAPTCHA_SETTINGS["turnstile"],
+        OTPKIT_TURNSTILE_HOSTNAMES="www.example.com, example.com",
+        OTPKIT_TURNSTILE_BASE_URL="http://127.0.0.1:8025",
+        OTPKIT_TURNSTILE_TIMEOUT="1 2.5",
+    )
+    assert wrong == []
+    assert found.hostnames == {"www.example.com", "example.com"}
+    assert (found.base_url, found.timeout) == ("http://127.0.0.1:8025", (1, 2.5))
+    found, wrong = captcha_of("proof-of-work", OTPKIT_PROOF_OF_WORK_DIFFICULTY="5000", OTPKIT_PROOF_OF_WORK_FORMAT="2")
+    assert (found.difficulty, found.format) == (5000, 2)
+    found, _ = captcha_of("recaptcha", **CAPTCHA_SETTINGS["recaptcha"], OTPKIT_RECAPTCHA_MIN_SCORE="0.7")
+    assert found.min_score == 0.7
+    found, _ = captcha_of(
+        "tencent-captcha", **CAPTCHA_SETTINGS["tencent-captcha"], OTPKIT_TENCENT_CAPTCHA_INTERNATIONAL="1"
+    )
+    assert found.base_url == "https://captcha.intl.tencentcloudapi.com"
+
+
+def test_wrong_settings_of_a_captcha_are_named() -> None:
+    assert captcha_of("pigeon") == (None, ["OTPKIT_GUARD_CAPTCHA"])
+    assert captcha_of("") == (None, [])
+    wrong = {"OTPKIT_PROOF_OF_WORK_DIFFICULTY": "many", "OTPKIT_PROOF_OF_WORK_TTL": "1"}
+    assert captcha_of("proof-of-work", **wrong) == (None, list(wrong))
+    enterprise = {"OTPKIT_RECAPTCHA_SITE_KEY": "site", "OTPKIT_RECAPTCHA_API_KEY": "captcha's secret"}
+    named = captcha_of("recaptcha", **enterprise, OTPKIT_RECAPTCHA_VERSION="enterprise")
+    assert named == (None, ["OTPKIT_RECAPTCHA_PROJECT"])
+
+
+def test_settings_of_a_captcha_may_stand_in_a_file(tmp_path: Any) -> None:
+    """Their names are known, and a wrong one is refused."""
+    path = tmp_path / "otpkit.toml"
+    path.write_text('[guard]\ncaptcha = "turnstile"\n[turnstile]\nsite_key = "s"\nsecret_ky = "x"\n')
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(COMMON | {"OTPKIT_GATEWAY": "console", "OTPKIT_DEVELOPMENT": "1"}, str(path))
+    missing, unknown = refused.value.problems
+    assert missing.field.startswith("OTPKIT_TURNSTILE_SECRET_KEY (turnstile.secret_key in ")
+    assert unknown.field == "turnstile.secret_ky"
+    assert "turnstile.secret_key" in str(refused.value)
+
+
+GUARDED = COMMON | {"OTPKIT_GATEWAY": "console", "OTPKIT_DEVELOPMENT": "1"}
+
+
+def test_no_guard_without_its_variables() -> None:
+    """The settings of a captcha alone make none."""
+    assert "guard" not in arguments_from(GUARDED | CAPTCHA_SETTINGS["turnstile"], {})
+
+
+def test_guard_is_built_from_its_variables(tmp_path: Any) -> None:
+    """And an OTP of it, with the lists of the variables and of the files."""
+    phones, networks = tmp_path / "phones.txt", tmp_path / "networks.txt"
+    phones.write_text("# the office\n+8613800138000\n\n+8613800138001  # the boss\n")
+    networks.write_text("203.0.113.0/24\n")
+    found = arguments_from(
+        GUARDED
+        | CAPTCHA_SETTINGS["turnstile"]
+        | {
+            "OTPKIT_GUARD_MODE": "enforce",
+            "OTPKIT_GUARD_CAPTCHA": "turnstile",
+            "OTPKIT_GUARD_ASK": "always",
+            "OTPKIT_GUARD_FALLBACK": "proof-of-work",
+            "OTPKIT_PROOF_OF_WORK_DIFFICULTY": "5000",
+            "OTPKIT_GUARD_SAFE_PHONES": "+8613800138002, +8613800138003",
+            "OTPKIT_GUARD_SAFE_PHONES_FILE": str(phones),
+            "OTPKIT_GUARD_SAFE_NETWORKS": "2001:db8::/48 198.51.100.7",
+            "OTPKIT_GUARD_SAFE_NETWORKS_FILE": str(networks),
+        },
+        {},
+    )
+    guard = found["guard"]
+    assert (guard.mode, guard.ask, guard.captcha.name) == ("enforce", "always", "turnstile")
+    assert (guard.fallback.name, guard.fallback.difficulty) == ("proof-of-work", 5000)
+    assert guard.safe_phones == {f"+861380013800{digit}" for digit in range(4)}
+    assert guard.safe_networks == {"203.0.113.0/24", "2001:db8::/48", "198.51.100.7/32"}
+    OTP(**found).close()
+
+
+@pytest.mark.parametrize("fallback", ["refuse", "allow"])
+def test_fallback_may_be_a_decision(fallback: str) -> None:
+    guard = arguments_from(GUARDED | {"OTPKIT_GUARD_FALLBACK": fallback}, {})["guard"]
+    assert (guard.mode, guard.fallback) == ("observe", fallback)
+
+
+def test_all_wrong_settings_of_a_guard_are_named(tmp_path: Any) -> None:
+    """In one error, each by its variable; without a number in it."""
+    wrong = {
+        "OTPKIT_GUARD_MODE": "on",
+        "OTPKIT_GUARD_ASK": "never",
+        "OTPKIT_GUARD_CAPTCHA": "turnstile",
+        "OTPKIT_GUARD_FALLBACK": "pigeon",
+        "OTPKIT_GUARD_SAFE_NETWORKS": "203.0.113.0/33",
+        "OTPKIT_GUARD_SAFE_PHONES_FILE": str(tmp_path / "none.txt"),
+    }
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(GUARDED | wrong)
+    named = {each.field for each in refused.value.problems}
+    assert named == wrong.keys() - {"OTPKIT_GUARD_CAPTCHA"} | {
+        "OTPKIT_TURNSTILE_SITE_KEY",
+        "OTPKIT_TURNSTILE_SECRET_KEY",
+    }
+
+
+def test_safe_phone_that_is_none_is_named() -> None:
+    given = GUARDED | {"OTPKIT_GUARD_SAFE_PHONES": "+861380013800 +8613800138000"}
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(given)
+    assert [each.field for each in refused.value.problems] == ["OTPKIT_GUARD_SAFE_PHONES"]
+    with pytest.raises(ConfigurationError, match="safe_phones"):
+        OTP(**arguments_from(given, {}))
+
+
+def test_guard_in_a_file_reaches_the_service(tmp_path: Any) -> None:
+    path = tmp_path / "otpkit.toml"
+    path.write_text(
+        '[guard]\nmode = "enforce"\ncaptcha = "turnstile"\nsafe_phones = ["+8613800138000", "+8613800138001"]\n'
+        '[turnstile]\nsite_key = "s"\nsecret_key = "x"\n'
+    )
+    guard = read_settings(GUARDED, str(path)).otp["guard"]
+    assert (guard.mode, guard.captcha.name, len(guard.safe_phones)) == ("enforce", "turnstile", 2)
+
+
+def test_many_safe_networks_are_found_fast() -> None:
+    """By their length, not one after another."""
+    guard = Guard(safe_networks=[f"81.{i >> 8}.{i & 255}.0/24" for i in range(65_536)] + ["2a01:db8::/48"])
+    otp = OTP("memory://", Outbox(), Template("SMS_1", "otpkit"), SECRET, guard=guard)
+    protection = config_of(otp).protection
+    assert protection is not None
+    inside = ("81.7.8.9", "81.255.255.255", "2a01:db8::1", "::ffff:81.1.2.3")
+    assert [protection.is_safe("+8613800138000", ip) for ip in (*inside, "82.0.0.1", "2a01:db9::1")] == [
+        *[True] * 4,
+        *[False] * 2,
+    ]
+    start = time.process_time()
+    for _ in range(1000):
+        protection.is_safe("+8613800138000", "82.0.0.1")
+    assert time.process_time() - start < 0.5

@@ -23,7 +23,7 @@ from sphinx.util.typing import ExtensionMetadata
 from otpkit import AsyncOTP, OTPError, Policy, RateLimitError, RegionError, WrongCodeError, errors
 from otpkit.cli.commands import app as command_line
 from otpkit.cli.failures import EXIT_STATUS
-from otpkit.environment import GATEWAYS, TEMPLATE, gateway_class, tables, variable_of
+from otpkit.environment import CAPTCHAS, GATEWAYS, TEMPLATE, captcha_class, gateway_class, tables, variable_of
 from otpkit.gateways import Failover
 from otpkit.gateways.parameters import parameters_of
 from otpkit.gateways.provider import Doubt, Refusal
@@ -146,12 +146,14 @@ def settings_tables() -> str:
         "template": "The template",
         "failover": "Several gateways: `[failover]`",
         "guard": "The guard: `[guard]`",
+        **{name: f"The captcha `{name}`" for name in CAPTCHAS},
     }
     builds: dict[str, Any] = {"failover": Failover, "template": Template}
+    builds |= {name: gateway_class(name) for name in GATEWAYS} | {name: captcha_class(name) for name in CAPTCHAS}
     of_each = {f"template_{each.name}" for each in TEMPLATE} | {"templates"}
     parts = []
     for name, settings in tables().items():
-        build = builds.get(name) or (gateway_class(name) if name in CODES or name in _gateways() else None)
+        build = builds.get(name)
         rows = [
             [
                 code(variable_of(name, each.name)),
@@ -160,9 +162,9 @@ def settings_tables() -> str:
                 "" if build is None else _default(build, each.name),
             ]
             for each in settings.values()
-            if not (name in _gateways() and each.name in of_each)
+            if not (name in GATEWAYS and each.name in of_each)
         ]
-        kind = "gateway" if name in _gateways() else "captcha"
+        kind = "gateway" if name in GATEWAYS else "captcha"
         parts.append(f"## {titles.get(name, f'The {kind} `{name}`')}\n\n{table(head, rows)}")
     service = [
         [code(variable_of("service", name)), code(f"service.{name}"), "", code(field.default or "")]
@@ -170,10 +172,6 @@ def settings_tables() -> str:
     ]
     parts.append(f"## The service\n\n{table(['Variable', 'In a file', 'What it is', 'Default'], _described(service))}")
     return "\n\n".join(parts)
-
-
-def _gateways() -> set[str]:
-    return set(GATEWAYS)
 
 
 _SERVICE: Final = {

@@ -79,7 +79,7 @@ VERIFY_CODES: Mapping[str, Meaning] = {
 CODES: Mapping[str, Meaning] = {
     # An answer can cause it, so it is no trouble of the deployment's.
     "InvalidParameter*": "wrong",
-    "MissingParameter": Trouble("a parameter is missing", _REPORT, misconfigured=True),
+    "Missing*": Trouble("a parameter is missing", _REPORT, misconfigured=True),
     "Forbidden*": Trouble("the account or RAM user may not make this call (无权限)", _GRANT, misconfigured=True),
     "Forbidden.AccountAccessDenied": Trouble(
         "the service is not active (未开通服务或已欠费)", _OPEN, misconfigured=True

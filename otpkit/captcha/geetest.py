@@ -138,7 +138,7 @@ def _meaning(response: HttpResponse, body: Mapping[str, Any]) -> Meaning:
     if body.get("status") == "error":
         return CODES.get(text_of(body.get("code")), "wrong")
     match body.get("result"):
-        case "success":
+        case "success" if response.status == 200:
             return ""
         case "fail":
             return _reason(body.get("reason"))

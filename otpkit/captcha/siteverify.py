@@ -54,7 +54,7 @@ class SiteVerify(RemoteCaptcha):
         request = self._request(path, headers={"Content-Type": FORM}, body=urlencode(fields).encode())
         response, body = yield from self._exchange(request)
         match body.get("success"):
-            case True:
+            case True if response.status == 200:
                 return self._judged(self._passed(body, check), self.life_s)
             case False:
                 return self._judged(self._refusal(body.get("error-codes")), self.life_s)

@@ -182,7 +182,7 @@ class TencentCaptcha(RemoteCaptcha):
 def _meaning(response: HttpResponse, body: object) -> Meaning:
     answer: Mapping[str, Any] = body if isinstance(body, dict) else {}
     error, number = answer.get("Error"), answer.get("CaptchaCode")
-    if isinstance(number, int) and not isinstance(number, bool):
+    if response.status == 200 and isinstance(number, int) and not isinstance(number, bool):
         meaning = CAPTCHA_CODES.get(number, "wrong")
         # Without a challenge for the visitor (无感验证), CaptchaCode is 1 for attackers too.
         return "score" if meaning == "" and answer.get("EvilLevel") == _EVIL else meaning

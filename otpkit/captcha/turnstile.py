@@ -41,7 +41,8 @@ class Turnstile(SiteVerify):
         secret_key: the widget's secret key.
         hostnames: the host names on which the captcha may be solved, such as `www.example.com`; none accepts all that
             the widget allows.
-        base_url: the URL to which `/turnstile/v0/siteverify` is appended; `http://` is allowed for loopback only.
+        base_url: the URL to which `/turnstile/v0/siteverify` is appended; `http://` is allowed for loopback only. From
+            such a URL, which is a sandbox's, the page also loads its script.
         timeout: connect timeout and response timeout, in seconds; one number sets both.
         proxy: the URL of an HTTP proxy, such as `http://user:password@proxy.example:3128`; None connects directly.
 
@@ -57,7 +58,6 @@ class Turnstile(SiteVerify):
     }
     life_s: ClassVar[int] = 300
     max_answer: ClassVar[int] = 2048
-    csp: Mapping[str, tuple[str, ...]] = MappingProxyType({"script-src": (_ORIGIN,), "frame-src": (_ORIGIN,)})
 
     def __init__(
         self,
@@ -75,6 +75,10 @@ class Turnstile(SiteVerify):
             self.hostnames = checks.value("hostnames", read_hostnames, hostnames)
             self._connect(checks, base_url, timeout, proxy)
         self.uses_test_keys = secret_key == _ALWAYS_PASSES
+        # A proxy of the application's own is not there for visitors, but a sandbox is.
+        self._place = self.base_url if self.base_url.startswith("http:") else _ORIGIN
+        source = "/".join(self._place.split("/")[:3])
+        self.csp = MappingProxyType({"script-src": (source,), "frame-src": (source,)})
 
     def parameters(self, purpose: str, now_ms: int | None = None) -> dict[str, object]:
         """Return the site key, the action for `turnstile.render`, the script, and the name of the form field."""
@@ -82,7 +86,7 @@ class Turnstile(SiteVerify):
             "provider": self.name,
             "site_key": self.site_key,
             "action": action_of(purpose, _ACTION),
-            "script": f"{_ORIGIN}/turnstile/v0/api.js",
+            "script": f"{self._place}/turnstile/v0/api.js",
             "field": "cf-turnstile-response",
         }
 

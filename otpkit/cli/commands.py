@@ -16,6 +16,7 @@ import typer
 from otpkit import fold
 from otpkit.cli.configured import configured
 from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_output, fail_usage, wants_json
+from otpkit.cli.guarding import guard
 from otpkit.cli.output import (
     challenge_row,
     delivery_row,
@@ -26,7 +27,7 @@ from otpkit.cli.output import (
     standing_row,
     standing_word,
 )
-from otpkit.cli.serving import Config, demo, sandbox, serve
+from otpkit.cli.serving import AsJson, Config, demo, sandbox, serve
 from otpkit.cli.simulate import simulate
 from otpkit.core.arguments import NOT_GIVEN
 from otpkit.environment import REQUIRED
@@ -38,8 +39,8 @@ KEY_BYTES = 32
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, doctor "
-    f"and serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and "
+    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, guard, "
+    f"doctor and serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and "
     "OTPKIT_TEMPLATES are JSON objects: the policy's fields, and a template for each purpose. OTPKIT_BUDGETS is a JSON "
     "list, and OTPKIT_PRICES an object with the price of a message for each region. --config FILE reads the same from "
     f"TOML.\n\n{HELP}",
@@ -59,7 +60,6 @@ Region = Annotated[
 Purpose = Annotated[str, typer.Option(help="The purpose of the code.")]
 Bind = Annotated[str, typer.Option(help="A text that the code is tied to, such as a session id.", show_default=False)]
 Device = Annotated[str | None, typer.Option(help="The device token that `verify --json` printed.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @without_locals
@@ -118,6 +118,12 @@ def issue(
     ] = None,
     voice: Annotated[bool, typer.Option("--voice", help="Call the phone and read the code aloud.")] = False,
     device: Device = None,
+    captcha: Annotated[
+        str | None, typer.Option(help="The answer to the captcha that the guard asks for.", show_default=False)
+    ] = None,
+    known: Annotated[
+        bool, typer.Option("--known", help="The number is verified for this account: the guard does not refuse it.")
+    ] = False,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -133,6 +139,8 @@ def issue(
             channel="voice" if voice else "sms",
             region=region,
             device=device,
+            captcha=captcha,
+            known=known,
         )
     show(f"A code for {mask(challenge.phone)}: {challenge.delivery}", challenge_row(challenge), as_json=as_json)
 
@@ -327,6 +335,7 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
 
 for _command in (sandbox, serve, demo, simulate):
     app.command()(_command)
+app.add_typer(guard)
 
 
 def _name_and_value(text: str) -> tuple[str, str]:

@@ -49,7 +49,18 @@ HELP: Final = (
     "error."
 )
 
-_EVIDENCE: Final = ("retry_after", "attempts_left", "scope", "kind", "gateway", "gateway_code", "category")
+_EVIDENCE: Final = (
+    "retry_after",
+    "attempts_left",
+    "scope",
+    "kind",
+    "gateway",
+    "gateway_code",
+    "category",
+    "provider",
+    "parameters",
+    "reasons",
+)
 _LONG: Final = 300  # characters; a longer message is wrapped
 _WIDTH: Final = 100
 # Click's UsageError. Typer does not export it.

@@ -14,6 +14,7 @@ from rich.text import Text
 from otpkit.doctor.findings import Report, Status
 from otpkit.gateways.base import Delivery
 from otpkit.guard.budgets import Spending
+from otpkit.guard.report import GuardReport, SubjectReport
 from otpkit.models import Challenge, Proof, Standing, mask
 
 Row = dict[str, object]
@@ -150,6 +151,20 @@ def show_report(report: Report, *, as_json: bool) -> None:
     console.print(f"Problems: {report.count('problem')}, warnings: {report.count('warning')}.", soft_wrap=True)
 
 
+def show_guard(report: GuardReport) -> None:
+    """Print the guard's report: a line for each scope, and one for each of its subjects."""
+    console = Console()
+    console.print(Text(f"Mode {report.mode}, the last {report.hours} h", "bold"), soft_wrap=True)
+    for scope in report.scopes:
+        line = (
+            f"captcha {scope.captcha}, refused {scope.refused}, observed {scope.observed}; "
+            f"over the allowance now: {scope.over}"
+        )
+        console.print(Text.assemble("  ", (scope.scope.ljust(8), "bold"), line), soft_wrap=True)
+        for subject in scope.subjects:
+            console.print(Text.assemble("    ", _subject_line(subject)), soft_wrap=True)
+
+
 def _plain(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
@@ -162,3 +177,14 @@ def _text(name: str, value: object) -> str:
     if value is None or value == "":
         return "-"
     return f"{value} s" if name.endswith("_in") else str(value)
+
+
+def _subject_line(subject: SubjectReport) -> Text:
+    override = ""
+    if subject.override_ends is not None:
+        override = f", {subject.override} until {subject.override_ends.isoformat(sep=' ', timespec='seconds')}"
+    counts = f"unverified {subject.unverified} of {subject.allowance:g}, verified {subject.verified}"
+    return Text.assemble(
+        (subject.name, "yellow" if subject.is_over else "dim"),
+        f"  {counts}{', over' if subject.is_over else ''}{override}",
+    )

@@ -11,6 +11,7 @@ import typer
 
 from otpkit.cli.configured import require_settings
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Config = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="A TOML file with settings. The environment overrides it.", show_default=False),

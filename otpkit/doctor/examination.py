@@ -12,6 +12,7 @@ from otpkit.core.crypto import Keys, encode_id
 from otpkit.doctor import settings
 from otpkit.doctor.findings import Finding, Report, refused
 from otpkit.doctor.probe import ask_gateway, connect, facts, remember
+from otpkit.doctor.protection import examine_guard
 from otpkit.doctor.rehearsal import examine_replicas, examine_scripts
 from otpkit.doctor.server import examine_server, unreached
 from otpkit.errors import ConfigurationError, FieldProblem, OTPError
@@ -31,7 +32,8 @@ def examine(environ: Mapping[str, str], config: str | None = None) -> Report:
     """Check the settings, and the services that they connect to.
 
     It sends no message. In Redis it runs every script on keys of its own and removes the keys. It stores a keyed
-    fingerprint of the index secret, which reveals nothing, for 400 days.
+    fingerprint of the index secret, which reveals nothing, for 400 days. It asks a captcha's provider about an answer
+    that is never right.
 
     Args:
         environ: the environment variables.
@@ -54,6 +56,7 @@ def examine(environ: Mapping[str, str], config: str | None = None) -> Report:
         *_examine_budgets(reading),
         *_examine_template(reading),
         *_examine_gateway(reading),
+        *_examine_guard(reading),
         *_examine_others(reading, config),
     )
     return Report((*there, *found, *judged, *rest))
@@ -176,6 +179,10 @@ def _examine_budgets(reading: Reading) -> list[Finding]:
     if problems or reading.otp.get("gateway") is None:
         return problems
     return [settings.budgets(reading.otp.get("budgets", ()))]
+
+
+def _examine_guard(reading: Reading) -> list[Finding]:
+    return _problems(reading, "guard") if reading.of_part("guard") else examine_guard(reading)
 
 
 def _ask(gateway: Any) -> Finding:

@@ -115,7 +115,7 @@ def eviction(node: Node) -> Finding:
             "problem" if most else "warning",
             f"maxmemory-policy is {policy}. "
             + ("When memory is full" if most else "maxmemory is 0 now; if it is set and memory is full")
-            + f", Redis evicts {dropped} early.",
+            + f", Redis evicts {dropped} early, and the guard's counts.",
             "Set maxmemory-policy noeviction. A full Redis then refuses new codes, but loses no limit.",
         )
     if most and int(node.info.get("used_memory", 0)) > FULL * most:

@@ -49,8 +49,8 @@ class Protection:
         self.notes_key = f"{namespace}:{{guard}}:notes"
         self.noted: dict[tuple[str, str, str], int] = {}  # Decisions that this process has not written yet.
         self.noted_s = 0.0  # When it wrote last, by `Config.elapsed_s`.
-        self._networks = tuple(map(ipaddress.ip_network, guard.safe_networks))
-        self._phones = _phones(guard, policy)
+        self._networks = _networks(guard)
+        self._phones = safe_phones(guard, policy)
         self._range_key = lru_cache(maxsize=1024)(lambda prefix: self.scope_key("range", prefix))
         self._region_key = lru_cache(maxsize=512)(self.region_key)
         self._address_keys = lru_cache(maxsize=1024)(
@@ -86,7 +86,11 @@ class Protection:
         if ip is None or not self._networks or (visitor := read_visitor(ip)) is None:
             return False
         address = ipaddress.ip_address(visitor.name.partition("/")[0])
-        return any(address in network for network in self._networks)
+        number, bits = int(address), address.max_prefixlen
+        return any(
+            version == address.version and number >> (bits - length) in networks
+            for (version, length), networks in self._networks.items()
+        )
 
     def pseudonym(self, scope: str, name: str) -> str:
         """Return the name that stands for a range, an address or a network at rest."""
@@ -118,7 +122,24 @@ def _bound(captcha: Captcha | None, keys: tuple[bytes, ...]) -> Captcha:
     return captcha.bind_key(*keys)
 
 
-def _phones(guard: Guard, policy: Policy) -> frozenset[str]:
+def _networks(guard: Guard) -> dict[tuple[int, int], set[int]]:
+    """Return the guard's safe networks by version and length, as numbers without their last bits.
+
+    There are at most 162 lengths, so a million networks are looked up as fast as a few.
+    """
+    found: dict[tuple[int, int], set[int]] = {}
+    for each in map(ipaddress.ip_network, guard.safe_networks):
+        number = int(each.network_address) >> (each.max_prefixlen - each.prefixlen)
+        found.setdefault((each.version, each.prefixlen), set()).add(number)
+    return found
+
+
+def safe_phones(guard: Guard, policy: Policy) -> frozenset[str]:
+    """Return the guard's safe phones as E.164.
+
+    Raises:
+        ConfigurationError: some are not mobile numbers of the policy's regions. The error names each of them.
+    """
     found = set()
     with Checks() as checks:
         for text in guard.safe_phones:

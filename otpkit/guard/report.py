@@ -31,7 +31,7 @@ _MOST_HOURS: Final = 168
 _MOST_SUBJECTS: Final = 20  # Of one scope, in a report.
 _MOST_NOTED: Final = 100  # The decisions that a process holds before it writes them.
 _LETTERS: Final = {"allow": "a", "block": "b", "clear": "-"}
-_NO_GUARD = "This OTP has no guard.", "Pass guard=Guard()."
+_NO_GUARD = "This OTP has no guard.", "Pass guard=Guard(), or set OTPKIT_GUARD_MODE."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,7 @@ from otpkit.web import (
 from otpkit.web.fingerprints import Fields, is_form
 
 try:
-    from flask import Blueprint, Flask, Response, current_app, g, redirect, request, session, url_for
+    from flask import Blueprint, Flask, Request, Response, current_app, g, redirect, request, session, url_for
     from flask.sessions import NullSession
     from flask.typing import ResponseReturnValue
     from werkzeug.local import LocalProxy
@@ -74,6 +74,7 @@ except ImportError as missing:
 _EXTENSION: Final = "otpkit"
 
 Verified = Callable[[Proof], ResponseReturnValue]
+Known = Callable[[Request, str], bool]
 
 
 def _installed() -> OTP:
@@ -97,6 +98,9 @@ class PhoneVerification:
         forwarded_hops: the number of your own proxies in front of the application, to find the visitor's address in
             `X-Forwarded-For`. Use 0 if werkzeug's `ProxyFix` handles the header.
         brand: the look of your site on the pages: its name, logo, colour and legal links. None keeps otpkit's own.
+        known: a function that gets the request and a number as E.164. It returns True if this very number is
+            verified for the account that is logged in (`user is not None and user.verified_phone == phone`). The guard
+            then asks for a captcha where it would refuse. It must not answer from the form. None knows no number.
 
     Raises:
         ConfigurationError: `otp` is an `AsyncOTP`, or `OTP.from_env` fails.
@@ -109,6 +113,7 @@ class PhoneVerification:
         *,
         forwarded_hops: int = 0,
         brand: Brand | None = None,
+        known: Known | None = None,
     ) -> None:
         if isinstance(otp, AsyncOTP):
             raise ConfigurationError(
@@ -117,6 +122,7 @@ class PhoneVerification:
         self._otp = otp
         self._hops = forwarded_hops
         self._brand = brand or Brand()
+        self._known = known
         if app is not None:
             self.init_app(app)
 
@@ -251,6 +257,7 @@ class PhoneVerification:
             cookie=_proof_cookie(purpose),
             devices=request.cookies.get(DEVICES_COOKIE, ""),
             next=_next(),
+            known=None if self._known is None else partial(self._known, request),
         )
 
 

@@ -24,6 +24,7 @@ from otpkit.sandbox.providers.alidayu import system_error
 from otpkit.sandbox.providers.aliyun import dispatch as aliyun
 from otpkit.sandbox.providers.tencent import sms as tencent
 from otpkit.sandbox.state import Sandbox
+from otpkit.sandbox.widget import widget_routes
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -55,7 +56,9 @@ def create_app(
             The gateways accept any name, because they check credentials.
     """
     pages = _Pages(sandbox, frozenset(allowed_hosts))
-    return Starlette(routes=[*_gateway_routes(sandbox), *pages.routes(), *asset_routes(), *extra_routes])
+    return Starlette(
+        routes=[*_gateway_routes(sandbox), *pages.routes(), *asset_routes(), *widget_routes(), *extra_routes]
+    )
 
 
 def _gateway_routes(sandbox: Sandbox) -> list[BaseRoute]:

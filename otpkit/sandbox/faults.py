@@ -203,6 +203,8 @@ def _check_scope(fault: Fault) -> None:
         raise ConfigurationError(
             f"{fault.fault!r} only applies to {', '.join(sending)}.", "Set 'api' to one of these, or to null."
         )
+    if fault.api is not None and CALLS[fault.api].is_captcha and fault.phone is not None:
+        raise ConfigurationError(f"{fault.api!r} has no phone number.", "Leave 'phone' out.")
     if fault.code is None:
         return
     if fault.fault not in {"reject", "receipt_failed"}:

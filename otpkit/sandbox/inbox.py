@@ -26,13 +26,24 @@ from otpkit.web.visitors import preferred_language
 
 PATH: Final = "/static"
 
-_TYPES: Final = {"inbox.css": "text/css", "inbox.js": "text/javascript"}
+_TYPES: Final = {
+    "inbox.css": "text/css",
+    "inbox.js": "text/javascript",
+    "turnstile.css": "text/css",
+    "turnstile.js": "text/javascript",
+    "turnstile-frame.js": "text/javascript",
+}
 _FILES: Final = {name: (Path(__file__).parent / "static" / name).read_bytes() for name in _TYPES}
 
 
 def asset_url(name: str) -> str:
     """Return the URL of a static file. It contains a digest of the contents, so browsers may cache the file forever."""
     return f"{PATH}/{name}?{sha256(_FILES[name]).hexdigest()[:16]}"
+
+
+def static_file(name: str) -> bytes:
+    """Return the contents of a static file."""
+    return _FILES[name]
 
 
 def asset_routes() -> list[BaseRoute]:

@@ -115,6 +115,10 @@ class _Service:
                 )
             if sends:
                 self._check_sendable(body)
+                if body.known and not key.known:
+                    raise refused(
+                        403, "forbidden", "Not trusted", "This API key is not allowed to say that a number is known."
+                    )
             ip = (body.ip if takes_ip else None) or self._forwarded_ip(request)
             call = Call(body, ip, idempotency_key(request) if operation.takes_key else None, key.name)
             return await operation.run(self._otp, call)

@@ -19,10 +19,10 @@ JSON = dict[str, Any]
 _REFERENCE: Final = "#/components/schemas/"
 _DESCRIPTION: Final = """Phone verification by one-time codes: issue, verify, redeem.
 
-Every error is a problem document (RFC 9457) with a stable word in `code`. **401** and **403** are about the API key.
-**422** means that the same request can never succeed. **409** means that the code or the proof is not valid. **429**
-and **503** mean that it may succeed later. `Accept-Language` selects English or Chinese for `detail`. Unknown fields
-are refused. Times are RFC 3339, durations are whole seconds.
+Every error is a problem document (RFC 9457) with a stable word in `code`. **401** is about the API key. **403** is
+about what the key may do, or about a captcha. **422** means that the same request can never succeed. **409** means that
+the code or the proof is not valid. **429** and **503** mean that it may succeed later. `Accept-Language` selects
+English or Chinese for `detail`. Unknown fields are refused. Times are RFC 3339, durations are whole seconds.
 
 With an `Idempotency-Key`, a request that is sent twice has one effect. Its answer is the same while its result lives.
 For a challenge and a redemption, `replayed` marks the second answer.
@@ -30,7 +30,8 @@ For a challenge and a redemption, `replayed` marks the second answer.
 _MEANINGS: Final = schemas.MEANINGS | {
     400: "The body is not JSON.",
     401: "The API key is missing or unknown.",
-    403: "The API key may not be used for this purpose.",
+    403: "The API key may not be used for this purpose: `forbidden`. For a challenge also `captcha_required`, "
+    "`captcha_rejected` and `refused`.",
     404: "There is no live challenge, or no such path.",
     409: "The code or the proof is not valid: `wrong_code`, `expired_code`, `invalid_token`, `expired_token`, "
     "`used_token`.",

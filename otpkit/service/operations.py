@@ -83,6 +83,8 @@ async def _issue(otp: AsyncOTP, call: Call) -> Response:
         channel=body.channel,
         device=body.device,
         budget_key=call.api_key,
+        captcha=body.captcha,
+        known=body.known,
     )
     status = 202 if challenge.delivery in {"pending", "uncertain"} else 201
     return json_response(schemas.ChallengeAnswer, challenge, status)
@@ -141,7 +143,9 @@ OPERATIONS: Final = (
         name="issue",
         summary="Send a code",
         description="While a code for the same phone, purpose and bind is live, the same code is sent again. "
-        "Each request can cost you an SMS, so put a CAPTCHA, a first factor or a risk check before it. "
+        "Each request can cost you an SMS: configure the guard, or put a first factor or a risk check before it. "
+        "403 with `captcha_required` or `captcha_rejected` has the `provider` and `parameters` of a captcha: show it, "
+        "and repeat the request with the visitor's answer as `captcha`. "
         "423 and 429 (scopes `phone`, `failures`, `gateway`) reveal what others did with the number. Nothing is sent "
         "then: show strangers the answer of 202 instead.",
         body=schemas.ChallengeRequest,

@@ -30,6 +30,8 @@ class ApiKey:
         name: a name for people.
         digest: the SHA-256 of the key's text, 32 bytes.
         purposes: the purposes that the key may issue, verify and redeem for.
+        known: True if the key's owner is trusted to say that a number is verified for an account, as `known` of
+            `OTP.issue`.
 
     Raises:
         ConfigurationError: `purposes` is not a collection of valid purposes.
@@ -38,6 +40,7 @@ class ApiKey:
     name: str
     digest: bytes
     purposes: frozenset[str]
+    known: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.purposes, str) or not isinstance(self.purposes, Iterable):
@@ -45,28 +48,31 @@ class ApiKey:
         object.__setattr__(self, "purposes", frozenset(map(check_purpose, self.purposes)))
 
     @classmethod
-    def of(cls, name: str, key: object, purposes: Iterable[str]) -> Self:
+    def of(cls, name: str, key: object, purposes: Iterable[str], *, known: bool = False) -> Self:
         """Return the API key with a text.
 
         Args:
             name: a name for people.
             key: the text, at least 32 characters, as from `otpkit keygen`.
             purposes: the purposes that the key may be used for.
+            known: True if the key's owner is trusted to say that a number is known.
 
         Raises:
             ConfigurationError: the text is too short or not random, or a purpose is not valid.
         """
         require_strong(name, key)
-        return cls(name, sha256(str(key).encode()).digest(), purposes)  # type: ignore[arg-type]  # __post_init__ converts it
+        digest = sha256(str(key).encode()).digest()
+        return cls(name, digest, purposes, known)  # type: ignore[arg-type]  # __post_init__ converts it
 
     @classmethod
-    def of_digest(cls, name: str, digest: object, purposes: Iterable[str]) -> Self:
+    def of_digest(cls, name: str, digest: object, purposes: Iterable[str], *, known: bool = False) -> Self:
         """Return the API key with a digest. A weak key is detected only on its first use.
 
         Args:
             name: a name for people.
             digest: the SHA-256 of the key's text, 64 hexadecimal digits.
             purposes: the purposes that the key may be used for.
+            known: True if the key's owner is trusted to say that a number is known.
 
         Raises:
             ConfigurationError: the digest or a purpose is not valid.
@@ -76,7 +82,7 @@ class ApiKey:
                 f"The key {name!r} must have a SHA-256 of 64 hexadecimal digits.",
                 "Write the SHA-256 of the key, as `sha256sum` prints it.",
             )
-        return cls(name, bytes.fromhex(digest), purposes)  # type: ignore[arg-type]
+        return cls(name, bytes.fromhex(digest), purposes, known)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         return f"ApiKey(name={self.name!r}, purposes={sorted(self.purposes)!r})"

@@ -17,6 +17,7 @@ from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
 from otpkit.environment import ARGUMENTS, Reader, placed, price_variable
 from otpkit.errors import ConfigurationError, FieldProblem
+from otpkit.guard.protection import safe_phones
 from otpkit.policy import DEFAULT_POLICY
 from otpkit.settings.keys import ApiKey, require_distinct
 from otpkit.settings.sources import Given, read_environment, read_file
@@ -30,6 +31,7 @@ _EXPECTED: Final = {
     "string_type": "must be a text",
     "list_type": 'must be a list, such as ["signup"]',
     "model_type": "must be a table",
+    "bool_type": "must be true or false",
 }
 
 
@@ -111,6 +113,9 @@ class Reading:
             self._try("secret", "OTPKIT_SECRET", Keys, found["secret"], found.get("index_secret"))
         if "namespace" in found:
             self._try("namespace", "OTPKIT_NAMESPACE", check_namespace, found["namespace"])
+        if "guard" in found and not self._of_part["policy"]:
+            policy = found.get("policy", DEFAULT_POLICY)
+            self._try("guard", "OTPKIT_GUARD_SAFE_PHONES", safe_phones, found["guard"], policy)
         if found.keys() >= {"gateway", "template"} and not self._of_part["policy"]:
             variable = "OTPKIT_GATEWAYS" if "OTPKIT_GATEWAYS" in self._given else "OTPKIT_GATEWAY"
             regions = found.get("policy", DEFAULT_POLICY).regions
@@ -223,8 +228,8 @@ class Reading:
             return None
         try:
             if found.key is not None:
-                return ApiKey.of(name, found.key.get_secret_value(), found.purposes)
-            return ApiKey.of_digest(name, found.key_sha256, found.purposes)
+                return ApiKey.of(name, found.key.get_secret_value(), found.purposes, known=found.known)
+            return ApiKey.of_digest(name, found.key_sha256, found.purposes, known=found.known)
         except ConfigurationError as error:
             problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, f"keys.{name}"))
             return None

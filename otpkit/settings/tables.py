@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, StrictBool, create_model
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -91,11 +91,15 @@ class Service(Table):
 
 
 class Key(Table):
-    """The table `[keys.NAME]`: an API key, as text or as its SHA-256, with its purposes."""
+    """The table `[keys.NAME]`: an API key, as text or as its SHA-256, with its purposes.
+
+    `known = true` trusts the key's owner to say that a number is verified for an account.
+    """
 
     key: SecretStr | None = None
     key_sha256: str | None = None
     purposes: list[Any]  # `ApiKey` checks the purposes.
+    known: StrictBool = False
 
 
 class _Settings(BaseSettings):

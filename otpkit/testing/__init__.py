@@ -1,4 +1,5 @@
-"""Test code that uses otpkit: an outbox in place of a gateway, and a clock that tests can move.
+"""Test code that uses otpkit: an outbox in place of a gateway, captchas that pass or fail, and a clock that tests can
+move.
 
 The pytest plug-in next to this module provides both as fixtures, with an `OTP` on the embedded store.
 """
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, overload
 
+from otpkit.captcha.base import Captcha, CaptchaCheck, CaptchaSilent, Verdict
 from otpkit.effects import Flow
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.base import Delivery, Gateway, Message, Receipt
@@ -85,6 +87,55 @@ class Outbox(Gateway, Sequence[Message]):
         return f"Outbox({self._messages!r})"
 
 
+class _TestCaptcha(Captcha):
+    def parameters(self, purpose: str, now_ms: int | None = None) -> dict[str, object]:
+        """Return the captcha's name, and the name of the form field."""
+        return {"provider": self.name, "field": "captcha"}
+
+
+class PassingCaptcha(_TestCaptcha):
+    """A captcha that every answer passes, except the empty text. It asks nothing outside."""
+
+    name = "passing"
+
+    def verify(self, answer: str, check: CaptchaCheck) -> Flow[Verdict]:
+        """Return a verdict that passes."""
+        passed = isinstance(answer, str) and bool(answer)
+        return Verdict(passed, "" if passed else "malformed")
+        yield  # makes this function a flow, without effects
+
+
+class FailingCaptcha(_TestCaptcha):
+    """A captcha that no answer passes. It asks nothing outside."""
+
+    name = "failing"
+
+    def verify(self, answer: str, check: CaptchaCheck) -> Flow[Verdict]:
+        """Return a verdict that does not pass."""
+        return Verdict(False, "wrong")
+        yield  # makes this function a flow, without effects
+
+
+class SilentCaptcha(_TestCaptcha):
+    """A captcha whose provider never answers, to test `Guard(fallback=…)`.
+
+    Args:
+        misconfigured: True as if the provider refused the keys.
+    """
+
+    name = "silent"
+
+    def __init__(self, *, misconfigured: bool = False) -> None:
+        self.misconfigured = misconfigured
+
+    def verify(self, answer: str, check: CaptchaCheck) -> Flow[Verdict]:
+        """Raise `CaptchaSilent`."""
+        raise CaptchaSilent(
+            "The captcha is silent, as the test asked.", provider=self.name, misconfigured=self.misconfigured
+        )
+        yield  # makes this function a flow, without effects
+
+
 class MovableClock:
     """A clock that stands still until it is moved. Pass it as `OTP(clock=…)`.
 
@@ -107,4 +158,4 @@ class MovableClock:
         self.now += seconds
 
 
-__all__ = ["DeliveryOutcome", "MovableClock", "Outbox"]
+__all__ = ["DeliveryOutcome", "FailingCaptcha", "MovableClock", "Outbox", "PassingCaptcha", "SilentCaptcha"]

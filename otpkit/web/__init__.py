@@ -8,6 +8,7 @@ from otpkit.effects import PageFlow
 from otpkit.effects import PageFlow as Turn  # the earlier name
 from otpkit.sync import drive
 from otpkit.web.brand import Brand
+from otpkit.web.captchas import ShownCaptcha
 from otpkit.web.devices import DEVICES_COOKIE, DeviceCookie, device_cookie
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.fingerprints import fingerprint
@@ -31,6 +32,7 @@ __all__ = [
     "PhoneForms",
     "Problem",
     "ProofCookie",
+    "ShownCaptcha",
     "State",
     "Turn",
     "View",

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, quote
 
 from otpkit import (
     OTP,
     AsyncOTP,
     BlockedError,
+    CaptchaRequiredError,
     Challenge,
     ConfigurationError,
     OTPError,
@@ -37,6 +38,7 @@ from otpkit.gateways.base import Channel
 from otpkit.languages import DEFAULT, languages, tag
 from otpkit.phone import resolve
 from otpkit.web.brand import Brand
+from otpkit.web.captchas import NO_SOURCES, ShownCaptcha, answer_in, asks_always, captcha_of_error, fresh_captcha
 from otpkit.web.devices import DeviceCookie, device_cookie
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
 from otpkit.web.paths import own_path, with_next
@@ -50,6 +52,7 @@ MAX_FIELDS: Final = 20
 NO_BRAND: Final = Brand()
 
 Step = Literal["phone", "code"]
+Known: TypeAlias = Callable[[str], bool | Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,8 @@ class Asked:
             (`take_proof`).
         devices: the value of the cookie `DEVICES_COOKIE`, "" if there is none.
         next: the `?next=` of the request. It is kept in the page's address if it is a path of this site.
+        known: a function that gets a number as E.164 and returns True if it is the verified number of the account that
+            is logged in, for `OTP.issue(known=…)`; None knows none. It must never depend on the form.
     """
 
     url: str
@@ -76,6 +81,7 @@ class Asked:
     cookie: str | None = field(default=None, repr=False)
     devices: str = field(default="", repr=False)
     next: str = ""
+    known: Known | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +112,7 @@ class View:
         verify_in: seconds until a code may be tried; 0 is now.
         brand: the look of the site.
         can_call: True if a gateway can also call this number. Then a form with the action `call` may be shown.
+        captcha: the captcha to show in the form of its `action`, or None.
     """
 
     purpose: str
@@ -129,6 +136,7 @@ class View:
     verify_in: int = 0
     brand: Brand = NO_BRAND
     can_call: bool = False
+    captcha: ShownCaptcha | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +241,9 @@ class PhoneForms:
         except OTPError as error:
             if isinstance(error, RateLimitError) and error.challenge is not None:
                 state["phone"] = error.challenge.phone  # A code is live and can still be entered.
+            if isinstance(error, CaptchaRequiredError):
+                # It is kept for when the page is reloaded, such as in another language.
+                state["captcha"], state["captcha_action"] = error.provider, form["action"]
             shown = CodeRefusedError() if self._hides(error) else error
             return (yield from self._page(state, asked, error=shown, form=form))
 
@@ -247,7 +258,7 @@ class PhoneForms:
             problem: the message by language. If the visitor's language is missing, English is used.
             status: the HTTP status.
         """
-        for name in ("phone", "token"):
+        for name in ("phone", "token", "captcha"):
             state.pop(name, None)
         _begin(state)
         return (yield from self._page(state, asked, problem.get(_language(state, asked)) or problem[DEFAULT], status))
@@ -255,13 +266,16 @@ class PhoneForms:
     def _take(self, state: State, form: Mapping[str, str], asked: Asked) -> PageFlow[Answer]:
         action, key = form.get("action"), form.get("key") or None
         device = asked.devices or None
-        options = {"bind": state["id"], "ip": asked.ip, "idempotency_key": key, "device": device}
+        options: dict[str, Any] = {"bind": state["id"], "ip": asked.ip, "idempotency_key": key, "device": device}
         if action in {"send", "call"}:
             phone = self._number(form) if "phone" in form else state.get("phone", "")
             # The form may be forged: a call that no gateway can make is a mistake of the developer's for `issue`.
             by_call = action == "call" and (yield lambda otp: _can_call(otp, phone))
             if by_call and key:
                 options["idempotency_key"] = f"{key}.call"  # The page's other forms have the same key.
+            options["captcha"] = answer_in(form)
+            known = asked.known
+            options["known"] = known is not None and (yield lambda _: known(phone))
             yield from self._issue(state, phone, options, "voice" if by_call else "sms")
         elif action == "verify" and form.get("phone") not in {None, state.get("phone")}:
             state["notice"] = "switched"
@@ -274,11 +288,11 @@ class PhoneForms:
             state["token"] = proof.token
             return _verified(proof, cookie_of(proof), devices)
         elif action == "restart":
-            for name in ("phone", "token", "challenge", "key"):
+            for name in ("phone", "token", "challenge", "key", "captcha"):
                 state.pop(name, None)
         return _redirect(asked)
 
-    def _issue(self, state: State, phone: str, options: Mapping[str, str | None], channel: Channel) -> PageFlow[None]:
+    def _issue(self, state: State, phone: str, options: Mapping[str, Any], channel: Channel) -> PageFlow[None]:
         key = options["idempotency_key"] or ""
         try:
             challenge = yield lambda otp: otp.issue(phone, self.purpose, channel=channel, **options)
@@ -298,6 +312,8 @@ class PhoneForms:
             notice = "called" if channel == "voice" else "again"
             state["notice"] = notice if delivery in {"accepted", "delivered"} else f"{notice}_unsure"
         state["phone"], state["key"] = phone, key
+        for name in ("captcha", "captcha_action"):
+            state.pop(name, None)
 
     def _hides(self, error: OTPError) -> bool:
         return self._discreet and tells_of_number(error)
@@ -335,6 +351,10 @@ class PhoneForms:
             problem, status = problem or error.message(language), max(status, error.status)
         retry_after = (error and error.retry_after) or 0
         is_failures = isinstance(error, RateLimitError) and error.scope == "failures"
+        is_gone = bool(phone) and challenge is None
+        captcha = yield lambda otp: self._captcha(
+            otp, state, typed, error, can_call=can_call, is_at_once=not phone or is_gone
+        )
         nonce = secrets.token_urlsafe(16)
         view = View(
             purpose=self.purpose,
@@ -364,8 +384,32 @@ class PhoneForms:
             verify_in=retry_after if is_failures else 0,
             brand=self._brand,
             can_call=can_call,
+            captcha=captcha,
         )
-        return Answer(status, page_headers(language, nonce, retry_after, self._brand), self._render(view))
+        csp = NO_SOURCES if captcha is None else captcha.csp
+        return Answer(status, page_headers(language, nonce, retry_after, self._brand, csp), self._render(view))
+
+    def _captcha(
+        self,
+        otp: OTP | AsyncOTP,
+        state: State,
+        form: Mapping[str, str],
+        error: OTPError | None,
+        *,
+        can_call: bool,
+        is_at_once: bool,
+    ) -> ShownCaptcha | None:
+        """Return the captcha to show: that of the error, the one asked for before, or the one asked for every time."""
+        action = "call" if can_call and form.get("action") == "call" else "send"
+        if isinstance(error, CaptchaRequiredError):
+            return captcha_of_error(otp, error, action)
+        # An answer is not used up by another error. If it has become too old, the next page shows a new captcha.
+        is_kept = error is not None and form.get("action") in {"send", "call"}
+        answer = (answer_in(form) or "") if is_kept else ""
+        if provider := state.get("captcha"):
+            action = "call" if can_call and state.get("captcha_action") == "call" else "send"
+            return fresh_captcha(otp, self.purpose, action, provider, answer)
+        return fresh_captcha(otp, self.purpose, "send", answer=answer) if is_at_once and asks_always(otp) else None
 
     def _live(self, state: State, device: str | None) -> PageFlow[tuple[Challenge | None, int, OTPError | None]]:
         """Return the live challenge (or None), the seconds until a code may be sent, and any error of these calls."""
@@ -450,18 +494,41 @@ def _verified(proof: Proof, cookie: ProofCookie | None = None, devices: DeviceCo
     return Answer(303, {"Cache-Control": "no-store"}, proof=proof, cookie=cookie, devices=devices)
 
 
-def page_headers(language: Language, nonce: str, retry_after: int, brand: Brand = NO_BRAND) -> dict[str, str]:
-    """Return a page's headers: what the page may load, and that it must not be cached."""
-    images = f"data: {brand.logo_source}".strip()
+def page_headers(
+    language: Language,
+    nonce: str,
+    retry_after: int,
+    brand: Brand = NO_BRAND,
+    csp: Mapping[str, tuple[str, ...]] = NO_SOURCES,
+) -> dict[str, str]:
+    """Return a page's headers: what the page may load, and that it must not be cached.
+
+    Args:
+        language: the language of the page.
+        nonce: the nonce of inline scripts and styles.
+        retry_after: seconds to wait before the next request; 0 if it need not wait.
+        brand: the look of the site.
+        csp: more sources of the Content-Security-Policy by directive, such as a captcha's.
+    """
+    policy = {
+        "default-src": ("'none'",),
+        "style-src": (f"'nonce-{nonce}'",),
+        "script-src": (f"'nonce-{nonce}'",),
+        "img-src": ("data:", *([brand.logo_source] if brand.logo_source else ())),
+        "form-action": ("'self'",),
+        "base-uri": ("'none'",),
+        "frame-ancestors": ("'self'",),
+    }
+    has_provider = any("://" in source for sources in csp.values() for source in sources)
+    for directive, sources in csp.items():
+        policy[directive] = (*policy.get(directive, ()), *sources)
     headers = {
         "Content-Type": "text/html; charset=utf-8",
         "Content-Language": tag(language),
-        "Content-Security-Policy": (
-            f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src {images}; "
-            "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
-        ),
+        "Content-Security-Policy": "; ".join(f"{name} {' '.join(sources)}" for name, sources in policy.items()),
         "Cache-Control": "no-store",
-        "Referrer-Policy": "same-origin",
+        # Providers of captchas may check the site by the referrer. Without them, no other site gets it.
+        "Referrer-Policy": "strict-origin-when-cross-origin" if has_provider else "same-origin",
         "X-Content-Type-Options": "nosniff",
         "Vary": "Accept-Language, Cookie",
     }

@@ -6,6 +6,7 @@ that folder and this file, and pass your `render`.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -31,6 +32,9 @@ except ImportError as missing:
 
 NO_EXAMPLES: Final[Mapping[str, str]] = MappingProxyType({})
 TEMPLATES: Final = Path(__file__).parent / "templates"
+_SCRIPT_TEXTS: Final = ("done", "waiting", "first", "expired", "failed")
+_WIDGETS: Final = frozenset({"turnstile", "hcaptcha", "recaptcha", "aliyun-captcha", "tencent-captcha", "geetest"})
+"""The captchas that captcha.js can show, beside the proof of work. Any other is a field for an answer."""
 
 
 def render(view: View, *, examples: Mapping[str, str] = NO_EXAMPLES) -> str:
@@ -45,7 +49,11 @@ def render(view: View, *, examples: Mapping[str, str] = NO_EXAMPLES) -> str:
     is_code, is_blocked = view.step == "code", view.step == "code" and view.error == "blocked"
     is_gone = is_blocked or (is_code and view.challenge is None and view.error != "store_unavailable")
     title = t["title"][purpose]
-    problem = {"stale": t["stale"], "switched": t["switched"][view.step]}.get(view.problem, view.problem)
+    kind = _captcha_kind(view)
+    asked = kind and view.error == "captcha_required"  # The next step, and no fault of the visitor's.
+    problem = (
+        "" if asked else {"stale": t["stale"], "switched": t["switched"][view.step]}.get(view.problem, view.problem)
+    )
     return _template("phone.html").render(
         view=view,
         examples=examples,
@@ -58,7 +66,10 @@ def render(view: View, *, examples: Mapping[str, str] = NO_EXAMPLES) -> str:
         title=title,
         heading=t[_heading(is_gone, is_blocked)] if is_code else title,
         problem=problem,
-        notice=t[view.notice] if view.notice and not is_gone else "",
+        notice=t["captcha"]["needed"][kind] if asked else t[view.notice] if view.notice and not is_gone else "",
+        captcha_kind=kind,
+        captcha_json=json.dumps(view.captcha.parameters) if view.captcha else "",
+        captcha_texts=json.dumps({name: t["captcha"][name] for name in _SCRIPT_TEXTS}, ensure_ascii=False),
         is_gone=is_gone,
         is_blocked=is_blocked,
         query=urlencode({"next": view.next}) if view.next else "",
@@ -82,6 +93,14 @@ def render_refusal(
         verify_url=verify_url if is_token else "",
         back_url=back_url,
     )
+
+
+def _captcha_kind(view: View) -> str:
+    if view.captcha is None:
+        return ""
+    if view.captcha.provider == "proof-of-work":
+        return "work"
+    return "widget" if view.captcha.provider in _WIDGETS else "field"
 
 
 def _heading(is_gone: bool, is_blocked: bool) -> str:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from otpkit.errors import (
+    CaptchaRequiredError,
     GatewayRejectedError,
     Language,
     OTPError,
     RateLimitError,
+    RefusedError,
     WrongCodeError,
 )
 from otpkit.languages import DEFAULT, tag
@@ -84,6 +86,10 @@ def problem(error: OTPError, language: Language = DEFAULT) -> Problem:
         evidence["attempts_left"] = error.attempts_left
     elif isinstance(error, GatewayRejectedError):
         evidence["category"] = error.category
+    elif isinstance(error, CaptchaRequiredError):
+        evidence |= {"provider": error.provider, "parameters": error.parameters, "reasons": list(error.reasons)}
+    elif isinstance(error, RefusedError):
+        evidence["reasons"] = list(error.reasons)
     title = _TITLES.get(error.code, "The request failed")
     return plain_problem(error.status, error.code, title, error.message(language), headers, evidence)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from otpkit.errors import ConfigurationError
 
@@ -130,6 +130,17 @@ Device = Annotated[
 ]
 
 
+Captcha = Annotated[
+    str,
+    Field(
+        max_length=8192,
+        description="The answer to the captcha of an earlier `captcha_required`, as the visitor's page made it. It is "
+        "used up only if a message is sent.",
+        examples=["XXXX.DUMMY.TOKEN.XXXX"],
+    ),
+]
+
+
 class _About(RequestModel):
     phone: Phone = Field(repr=False)
     region: Region | None = None
@@ -148,6 +159,12 @@ class ChallengeRequest(_About):
         "sms", description="A text message, or a call that reads the code aloud. Default: `sms`."
     )
     device: Device | None = Field(None, repr=False)
+    captcha: Captcha | None = Field(None, repr=False)
+    known: bool = Field(
+        False,
+        description="True if your application knows that this very number is verified for this account. The guard then "
+        "asks for a captcha where it would refuse. The API key must be allowed to say so. Default: false.",
+    )
 
 
 class ChallengeQuery(_About):
@@ -191,6 +208,12 @@ class PhoneToVerify(BaseModel):
     phone: Phone = Field(repr=False)
     region: Region | None = None
     device: Device | None = Field(None, repr=False)
+
+
+class CodeToSend(PhoneToVerify):
+    """The phone to send a code to, and the answer of a captcha if one was asked for."""
+
+    captcha: Captcha | None = Field(None, repr=False)
 
 
 class CodeToVerify(PhoneToVerify):
@@ -317,9 +340,24 @@ class CommonProblem(ResponseModel):
     code: str = Field(examples=["phone"])
     retry_after: int = Field(1, ge=1, description="Seconds to wait; only if waiting helps.", examples=[60])
     attempts_left: int = Field(0, ge=0, description="With `wrong_code`.")
-    scope: str = Field("", description="With `rate_limit`: phone, ip, region, total, failures, gateway or budget.")
+    scope: str = Field(
+        "", description="With `rate_limit`: phone, ip, region, total, failures, gateway, range, guard_ip or budget."
+    )
     code_is_live: bool = Field(False, description="With `rate_limit`: a code can still be entered; show its form.")
     category: str = Field("", description="With `gateway_rejected`: the category, which shows who must act.")
+    provider: str = Field(
+        "", description="With `captcha_required` and `captcha_rejected`: the captcha's name.", examples=["turnstile"]
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description="With `captcha_required` and `captcha_rejected`: what a page needs to show the captcha.",
+    )
+    reasons: list[str] = Field(
+        default_factory=list,
+        description="With `captcha_required`, `captcha_rejected` and `refused`: the scopes over their allowance, or "
+        "the words of your own judgement. They are not for the visitor.",
+        examples=[["range"]],
+    )
 
 
 class ProblemDocument(CommonProblem):

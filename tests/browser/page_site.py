@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse
 from starlette.middleware.sessions import SessionMiddleware
 from support.secrets import SECRET
 
-from otpkit import AsyncOTP, Policy, Proof, Template
+from otpkit import AsyncOTP, Guard, Policy, Proof, Template
 from otpkit.gateways import Failover
 from otpkit.integrations.fastapi import PhoneVerification, verified_phone
 from otpkit.testing import MovableClock, Outbox
@@ -54,7 +54,11 @@ class PageSite:
 
 @contextlib.contextmanager
 def page_site(
-    purpose: str = "signup", policy: Policy | None = None, brand: Brand | None = None, calls: Outbox | None = None
+    purpose: str = "signup",
+    policy: Policy | None = None,
+    brand: Brand | None = None,
+    calls: Outbox | None = None,
+    guard: Guard | None = None,
 ) -> Iterator[PageSite]:
     """Serve the pages of a purpose inside the with block. `/` welcomes a verified visitor."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -66,6 +70,7 @@ def page_site(
             SECRET,
             policy=policy or Policy(),
             clock=site.clock,
+            guard=guard,
         )
         app = FastAPI()
         app.add_middleware(SessionMiddleware, secret_key="a secret for tests alone")

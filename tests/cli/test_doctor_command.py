@@ -15,7 +15,7 @@ from otpkit.sandbox import Sandbox
 Env = dict[str, str]
 NAMES = [
     *("redis", "version", "latency", "clock", "eviction", "persistence", "replication", "cluster"),
-    *("scripts", "index_secret", "secret", "budgets", "template", "gateway"),
+    *("scripts", "index_secret", "secret", "budgets", "template", "gateway", "guard"),
 ]
 
 
@@ -47,9 +47,9 @@ def test_warnings_are_shown_and_the_status_is_0(configured: Env, sandbox: Sandbo
     assert done.status == 0
     lines = done.out.splitlines()
     assert lines[0].split() == ["ok", "redis", "The", "server", "responds."]
-    assert lines[-1] == "Problems: 0, warnings: 3."
-    assert [line.split()[0] for line in lines if not line.startswith((" ", "Problems"))].count("warning") == 3
-    assert sum(line.lstrip().startswith("-> ") for line in lines) == 3
+    assert lines[-1] == "Problems: 0, warnings: 4."
+    assert [line.split()[0] for line in lines if not line.startswith((" ", "Problems"))].count("warning") == 4
+    assert sum(line.lstrip().startswith("-> ") for line in lines) == 4
     assert sandbox.messages() == []
 
 
@@ -57,7 +57,7 @@ def test_json_has_every_check(configured: Env) -> None:
     body = "验证码${code}，请勿告诉他人"
     found = checks(configured | {"OTPKIT_TEMPLATE_BODY": body}, 0)
     assert list(found) == NAMES
-    assert {name for name, check in found.items() if check["status"] != "ok"} == {"persistence", "budgets"}
+    assert {name for name, check in found.items() if check["status"] != "ok"} == {"persistence", "budgets", "guard"}
     assert "accepts the credentials" in found["gateway"]["found"]
 
 
@@ -115,7 +115,7 @@ def test_the_file_of_the_service_is_examined(configured: Env, tmp_path: Path) ->
     del configured["OTPKIT_TEMPLATE_CODE"]
     config = ("--config", str(file))
     found = checks(configured, 0, *config)
-    assert list(found) == [*NAMES[:-3], "policy", *NAMES[-3:], "service"]
+    assert list(found) == [*NAMES[:-4], "policy", *NAMES[-4:], "service"]
     assert found["policy"]["found"].startswith("Codes of 8 digits")
     assert found["template"]["found"].startswith("For 'signup': ")
     assert found["service"]["status"] == "ok"

@@ -40,19 +40,21 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(framework: Framework, store: str = "memory://", *, hops: int = 0, **options: Any) -> Iterator[Served]:
+def serving(
+    framework: Framework, store: str = "memory://", *, hops: int = 0, known: Any = None, **options: Any
+) -> Iterator[Served]:
     """Serve the application during the block. `options` are the OTP's."""
     outbox = Outbox()
     if framework == "fastapi":
-        app = fastapi_app(AsyncOTP(store, outbox, TEMPLATE, SECRET, **options), hops)
+        app = fastapi_app(AsyncOTP(store, outbox, TEMPLATE, SECRET, **options), hops, known)
         with on_uvicorn(app) as url:
             yield Served(url, outbox)
     else:
-        with OTP(store, outbox, TEMPLATE, SECRET, **options) as otp, on_werkzeug(flask_app(otp, hops)) as url:
+        with OTP(store, outbox, TEMPLATE, SECRET, **options) as otp, on_werkzeug(flask_app(otp, hops, known)) as url:
             yield Served(url, outbox)
 
 
-def fastapi_app(otp: AsyncOTP, hops: int = 0) -> FastAPI:
+def fastapi_app(otp: AsyncOTP, hops: int = 0, known: Any = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> Any:
         async with otp:
@@ -60,7 +62,7 @@ def fastapi_app(otp: AsyncOTP, hops: int = 0) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan)
     app.add_middleware(SessionMiddleware, secret_key=SECRET)
-    phones = in_fastapi.PhoneVerification(otp, forwarded_hops=hops)
+    phones = in_fastapi.PhoneVerification(otp, forwarded_hops=hops, known=known)
     phones.install(app)
 
     def logged_in(request: Request, proof: Proof) -> Response:
@@ -89,10 +91,10 @@ def fastapi_app(otp: AsyncOTP, hops: int = 0) -> FastAPI:
     return app
 
 
-def flask_app(otp: OTP, hops: int = 0) -> flask.Flask:
+def flask_app(otp: OTP, hops: int = 0, known: Any = None) -> flask.Flask:
     app = flask.Flask(__name__)
     app.secret_key = SECRET
-    phones = in_flask.PhoneVerification(app, otp, forwarded_hops=hops)
+    phones = in_flask.PhoneVerification(app, otp, forwarded_hops=hops, known=known)
 
     def logged_in(proof: Proof) -> dict[str, str]:
         flask.session.clear()

@@ -132,7 +132,7 @@ def test_go_client_has_plain_types_and_verifies(base_url: str, webhook: Slow, tm
     types = {line.split()[1] for struct in structs for line in struct.splitlines() if not line.strip().startswith("//")}
     assert types == {
         *("string", "*string", "NullableString", "int32", "*int32", "bool", "*bool", "time.Time", "NullableTime"),
-        *("map[string]string", "[]FieldError"),
+        *("map[string]string", "map[string]interface{}", "[]string", "[]FieldError"),
     }
     (tmp_path / "go.mod").write_text("module caller\n\ngo 1.23\n", encoding="utf-8")
     shutil.copy(HERE / "go" / "main.go", tmp_path)

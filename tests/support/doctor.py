@@ -15,10 +15,13 @@ OTHER = "another-secret-that-no-finding-may-show-987654321"
 
 def settings_of(url: str, **variables: str) -> dict[str, Finding]:
     """Examine an environment with a store and secrets only. Return the findings by name."""
+    left_out = set() if any(name.startswith("guard") for name in variables) else {"guard"}
     named = {f"OTPKIT_{name.upper()}": value for name, value in variables.items()}
     report = examine({"OTPKIT_REDIS_URL": url, "OTPKIT_SECRET": SECRET} | named)
     assert not re.search(rf"{SECRET}|{OTHER}|13000000000", repr(report))
-    return {finding.name: finding for finding in report.findings if finding.name not in {"template", "gateway"}}
+    return {
+        finding.name: finding for finding in report.findings if finding.name not in {"template", "gateway", *left_out}
+    }
 
 
 def found_of(client: Any) -> dict[str, Finding]:

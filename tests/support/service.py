@@ -23,7 +23,12 @@ SECRET = "the-secret-that-no-output-may-ever-show"
 RECEIPTS_SECRET = "receipts-secret-of-the-tests-0123456789"
 PHONE = "+8613800138000"
 TEMPLATE = Template("SMS_585014", "阿里大鱼", {"code": "{code}", "product": "alidayu"})
-KEYS = (ApiKey.of("shop", KEY, ["signup", "login"]), ApiKey.of("scraper", OTHER_KEY, []))
+TRUSTED_KEY = "key-of-the-account-service-0123456789"
+KEYS = (
+    ApiKey.of("shop", KEY, ["signup", "login"]),
+    ApiKey.of("scraper", OTHER_KEY, []),
+    ApiKey.of("accounts", TRUSTED_KEY, ["signup", "login"], known=True),
+)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,19 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from otpkit import OTP, GatewayRejectedError, OTPError, Policy, Rate, RateLimitError, Template, WrongCodeError, errors
-from otpkit.testing import MovableClock, Outbox
+from otpkit import (
+    OTP,
+    GatewayRejectedError,
+    Guard,
+    OTPError,
+    Policy,
+    Rate,
+    RateLimitError,
+    Template,
+    WrongCodeError,
+    errors,
+)
+from otpkit.testing import FailingCaptcha, MovableClock, Outbox, PassingCaptcha, SilentCaptcha
 from otpkit.web import MEDIA_TYPE, Problem, plain_problem, problem
 
 PHONE, VISITOR = "+8613800138000", "203.0.113.7"
@@ -25,6 +36,10 @@ DEPLOYED: dict[str, dict[str, Any]] = {  # Options for errors that need other se
     "configuration": {"template": {"login": TEMPLATE}},
     "store_unavailable": {"redis": "redis://127.0.0.1:1/0"},
     "blocked": {"policy": Policy(max_consecutive_failures=1)},
+    "captcha_required": {"guard": Guard("enforce", PassingCaptcha(), ask="always")},
+    "captcha_rejected": {"guard": Guard("enforce", FailingCaptcha(), ask="always")},
+    "captcha_unavailable": {"guard": Guard("enforce", SilentCaptcha(), ask="always", fallback="refuse")},
+    "refused": {"guard": Guard("enforce", risk=lambda _: "refuse")},
 }
 LANGUAGES = {"en": "en", "zh": "zh-CN"}
 # The numeric parameters are integers of RFC 9651, and the name is one of its strings.
@@ -100,6 +115,18 @@ class Site:
     def store_unavailable(self, otp: OTP) -> None:
         otp.issue(PHONE)
 
+    def refused(self, otp: OTP) -> None:
+        otp.issue(PHONE)
+
+    def captcha_required(self, otp: OTP) -> None:
+        otp.issue(PHONE)
+
+    def captcha_rejected(self, otp: OTP) -> None:
+        otp.issue(PHONE, captcha="an answer")
+
+    def captcha_unavailable(self, otp: OTP) -> None:
+        otp.issue(PHONE, captcha="an answer")
+
     def configuration(self, otp: OTP) -> None:
         otp.issue(PHONE)
 
@@ -169,6 +196,11 @@ def test_an_errors_evidence_is_in_its_document() -> None:
     assert (used_up["attempts_left"], used_up["code"]) == (0, "wrong_code")
     assert used_up["detail"] == "That code is not right, and there are no attempts left. Please request a new one."
     assert problem(Site().refusal("gateway_rejected")).body["category"] == "account"
+    for code, provider in {"captcha_required": "passing", "captcha_rejected": "failing"}.items():
+        asked = problem(Site().refusal(code)).body
+        assert (asked["provider"], asked["reasons"]) == (provider, ["always"])
+        assert asked["parameters"] == {"provider": provider, "field": "captcha"}
+    assert problem(Site().refusal("refused")).body["reasons"] == ["risk"]
     limited = problem(Site().refusal("rate_limit")).body
     assert limited["type"] == "https://iana.org/assignments/http-problem-types#quota-exceeded"
     assert (limited["violated-policies"], limited["scope"], limited["code_is_live"]) == (["phone"], "phone", True)

@@ -31,7 +31,7 @@ class PhoneView(View):
     """The two forms for one purpose. It is the base class of the views below, and of your own for other purposes.
 
     The code is tied to the visitor's session. The page uses Django's active language, if otpkit has it, else English.
-    Each sent form can cost you a message, so put a CAPTCHA or a risk check in `post`, before `super().post(…)`.
+    Each sent form can cost you a message: set `OTP(guard=…)`, or put a risk check in `post`, before `super().post(…)`.
 
     Attributes (also arguments of `as_view`):
         purpose: the purpose of the codes, such as `payment`.
@@ -79,6 +79,17 @@ class PhoneView(View):
         """Return the URL to redirect to after a correct code."""
         return self._next_url or self._own_url()
 
+    def known(self, phone: str) -> bool:
+        """Return True if this very number is verified for the account that is logged in. Override it.
+
+        The guard then asks for a captcha where it would refuse. Never answer from the form: it would exempt every
+        stranger, and tell them who has an account.
+
+        Args:
+            phone: the number as E.164.
+        """
+        return False
+
     def render(self, view: web.View) -> str:
         """Return the HTML of the page. Override it to use your own template.
 
@@ -113,6 +124,7 @@ class PhoneView(View):
             hidden={"csrfmiddlewaretoken": get_token(self.request)},
             cookie=proof_cookie(self.request, self.purpose),
             devices=self.request.COOKIES.get(web.DEVICES_COOKIE, ""),
+            known=self.known,
         )
 
     def _answer(self, flow: Callable[[web.PhoneForms, web.State], web.PageFlow[web.Answer]]) -> HttpResponse:

@@ -96,6 +96,7 @@ from otpkit.integrations.fastapi.dependencies import (
 __all__ = ["Otp", "PhoneVerification", "VerifiedPhone", "get_otp", "verified_phone"]
 
 Verified = Callable[[Request, Proof], Response | Awaitable[Response]]
+Known = Callable[[Request, str], bool | Awaitable[bool]]
 
 
 class PhoneVerification:
@@ -109,6 +110,10 @@ class PhoneVerification:
             device tokens. Set them if the session's cookie differs from `path="/"`, `samesite="lax"` and (with HTTPS)
             `secure=True`, such as in its `domain`.
         brand: the look of your site on the pages: its name, logo, colour and legal links. None keeps otpkit's own.
+        known: a function (async or not) that gets the request and a number as E.164. It returns True if this very
+            number is verified for the account that is logged in (`user is not None and user.verified_phone == phone`).
+            The guard then asks for a captcha where it would refuse. It must not answer from the form. None knows no
+            number.
 
     Raises:
         ConfigurationError: `otp` is an `OTP`, which would block the event loop.
@@ -121,6 +126,7 @@ class PhoneVerification:
         forwarded_hops: int = 0,
         cookie: Mapping[str, Any] | None = None,
         brand: Brand | None = None,
+        known: Known | None = None,
     ) -> None:
         if isinstance(otp, OTP):
             raise ConfigurationError(
@@ -130,6 +136,7 @@ class PhoneVerification:
         self._hops = forwarded_hops
         self._cookie = dict(cookie or {})
         self._brand = brand or Brand()
+        self._known = known
 
     def install(self, app: FastAPI) -> None:
         """Store the `AsyncOTP` in `app.state.otpkit`, and handle every `OTPError`.
@@ -223,8 +230,9 @@ class PhoneVerification:
         `region` is the region of a phone without a country code. Pasted characters such as full-width digits are
         normalized first. An `Idempotency-Key` makes the first and the last call safe to repeat.
 
-        Each call to `/challenges` can cost you an SMS, so put a CAPTCHA or a risk check before it, as a dependency
-        (`include_router(…, dependencies=[…])`).
+        Each call to `/challenges` can cost you an SMS. With `OTP(guard=…)`, a call may get 403 `captcha_required` with
+        the `provider` and `parameters` of a captcha: show it, and repeat the call with its answer as `captcha`. Without
+        a guard, put a risk check before it, as a dependency (`include_router(…, dependencies=[…])`).
 
         Other sites can't use the visitor's cookie here. It is `SameSite=Lax`, and the router reads only
         `application/json`, which browsers send to another site only if that site allows it (CORS). Do not allow
@@ -240,7 +248,7 @@ class PhoneVerification:
         Returns:
             The router.
         """
-        return json_router(purpose, bind or session_bind(purpose), self._ip, discreet=discreet)
+        return json_router(purpose, bind or session_bind(purpose), self._ip, self._is_known, discreet=discreet)
 
     def _go_on(self, request: Request, url: str, found: Answer) -> Response:
         return self._with_cookies(request, RedirectResponse(url, found.status, dict(found.headers)), found)
@@ -261,7 +269,14 @@ class PhoneVerification:
             cookie=proof_cookie(request, purpose),
             devices=request.cookies.get(DEVICES_COOKIE, ""),
             next=_next(request),
+            known=partial(self._is_known, request),
         )
+
+    async def _is_known(self, request: Request, phone: str) -> bool:
+        if self._known is None:
+            return False
+        found = await run_in_threadpool(self._known, request, phone)
+        return bool(await found if isawaitable(found) else found)
 
     def _ip(self, request: Request) -> str | None:
         peer = request.client.host if request.client else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -23,7 +23,15 @@ from otpkit.web import (
     tells_of_number,
 )
 from otpkit.web.bodies import read_bounded
-from otpkit.web.schemas import MEANINGS, CodeToVerify, CommonProblem, PhoneChallenge, PhoneProof, PhoneToVerify
+from otpkit.web.schemas import (
+    MEANINGS,
+    CodeToSend,
+    CodeToVerify,
+    CommonProblem,
+    PhoneChallenge,
+    PhoneProof,
+    PhoneToVerify,
+)
 
 _MAX_DETAIL = 300  # characters; the text may contain anything that the client sent
 
@@ -35,6 +43,13 @@ _MEANINGS: Final = {
 _CONTENT: Final = {MEDIA_TYPE: {"schema": CommonProblem.model_json_schema()}}
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"description": meaning, "content": _CONTENT} for status, meaning in sorted(_MEANINGS.items())
+}
+GUARD_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    403: {
+        "description": "A captcha is needed, or its answer is not accepted: `captcha_required`, `captcha_rejected`. "
+        "`parameters` is what a page needs to show it. Or the application refuses the request: `refused`.",
+        "content": _CONTENT,
+    }
 }
 
 
@@ -65,22 +80,41 @@ class _Route(APIRoute):
 
 
 def json_router(
-    purpose: str, bind: Bind, address: Callable[[Request], str | None], *, discreet: bool = False
+    purpose: str,
+    bind: Bind,
+    address: Callable[[Request], str | None],
+    is_known: Callable[[Request, str], Awaitable[bool]],
+    *,
+    discreet: bool = False,
 ) -> APIRouter:
-    """Return the router of `PhoneVerification.router`. `address` returns a request's client IP address, or None."""
+    """Return the router of `PhoneVerification.router`.
+
+    `address` returns a request's client IP address, or None. `is_known` returns True if a number is the verified number
+    of the account that is logged in.
+    """
     router = APIRouter(route_class=_Route, responses=PROBLEMS)
 
     async def bound(given: str = Depends(bind)) -> str:
         return require_bind(given)
 
-    @router.post("/challenges", status_code=202)
+    @router.post("/challenges", status_code=202, responses=GUARD_PROBLEMS)
     async def issue(
-        body: PhoneToVerify, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None
+        body: CodeToSend, request: Request, otp: Otp, own: str = Depends(bound), key: Key = None
     ) -> PhoneChallenge:
         """Send a code. While one is live, send the same code again."""
         ip, phone = address(request), _phone(body, otp)
+        known = await is_known(request, phone)
         try:
-            challenge = await otp.issue(phone, purpose, bind=own, ip=ip, idempotency_key=key, device=body.device)
+            challenge = await otp.issue(
+                phone,
+                purpose,
+                bind=own,
+                ip=ip,
+                idempotency_key=key,
+                device=body.device,
+                captcha=body.captcha,
+                known=known,
+            )
         except OTPError as error:
             if not (discreet and tells_of_number(error)):
                 raise

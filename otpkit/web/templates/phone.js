@@ -23,7 +23,7 @@ requestAnimationFrame(() => setTimeout(() => {
 
 // Keep what was typed when the visitor switches the language, which reloads the page.
 const TYPED = "otpkit.typed";
-const fields = [...document.querySelectorAll("input:not([type=hidden]), select")];
+const fields = [...document.querySelectorAll("input:not([type=hidden], #captcha), select")];
 const kept = () => JSON.stringify([location.pathname, ...fields.map((field) => field.id)]);
 try { // Storage may be disabled.
   const [where, values] = JSON.parse(sessionStorage.getItem(TYPED)) ?? [];

@@ -1,0 +1,81 @@
+"""What the doctor finds of a guard, and of the captcha's provider."""
+
+from __future__ import annotations
+
+import pytest
+from support.doctor import SECRET, settings_of
+
+from otpkit import OTP, Guard, Template
+from otpkit.captcha import ProofOfWork, Turnstile
+from otpkit.doctor import examine
+from otpkit.doctor.protection import examine_captcha
+from otpkit.sandbox import Sandbox, running
+from otpkit.testing import Outbox, PassingCaptcha, SilentCaptcha
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "said"),
+    [
+        ("", "warning", "There is none"),
+        ("off", "warning", "counts nothing"),
+        ("observe", "warning", "only observes"),
+        ("enforce", "ok", "enforces"),
+        ("on", "problem", "OTPKIT_GUARD_MODE"),
+    ],
+)
+def test_mode_is_judged(mode: str, status: str, said: str) -> None:
+    found = settings_of("memory://", guard_mode=mode)["guard"]
+    assert found.status == status
+    assert said in found.found
+    assert bool(found.remedy) == (status != "ok")
+
+
+def test_decisions_of_an_observer_are_counted(valkey_url: str, namespace: str) -> None:
+    with OTP(
+        valkey_url,
+        Outbox(),
+        Template("SMS_1", "otpkit"),
+        SECRET,
+        namespace=namespace,
+        guard=Guard(),
+    ) as otp:
+        for number in range(10, 22):
+            otp.issue(f"+86138001380{number}", ip="81.2.3.4")
+        otp.guard_report()  # It writes what this process has noted.
+    complete = {"gateway": "console", "development": "1", "template_code": "SMS_1", "template_sign_name": "otpkit"}
+    found = settings_of(valkey_url, namespace=namespace, guard_mode="observe", **complete)["guard"]
+    assert "Decisions about its scopes in the last week: " in found.found
+    assert "last week: 0" not in found.found
+
+
+def test_captcha_is_asked() -> None:
+    """About an answer that is never right, as the sandbox counts."""
+    sandbox = Sandbox()
+    with running(sandbox) as address:
+        right = Turnstile("sandbox", "sandbox-secret", base_url=address.base_url)
+        wrong = Turnstile("sandbox", "another-secret", base_url=address.base_url)
+        assert examine_captcha(right).status == "ok"
+        refused = examine_captcha(wrong)
+    assert refused.status == "problem"
+    assert refused.remedy
+    assert "another-secret" not in f"{refused.found} {refused.remedy}"
+    assert examine_captcha(right).status == "warning", "It does not answer any more."
+
+
+def test_captchas_without_a_provider() -> None:
+    assert examine_captcha(ProofOfWork()).status == "ok"
+    assert examine_captcha(PassingCaptcha()).status == "warning"
+    assert examine_captcha(SilentCaptcha()).status == "warning"
+    assert examine_captcha(Turnstile("site", "1x0000000000000000000000000000000AA")).status == "problem"
+
+
+def test_captcha_of_the_settings_is_asked() -> None:
+    with running(Sandbox()) as address:
+        given = {
+            "OTPKIT_GUARD_CAPTCHA": "turnstile",
+            "OTPKIT_TURNSTILE_SITE_KEY": "sandbox",
+            "OTPKIT_TURNSTILE_SECRET_KEY": "sandbox-secret",
+            "OTPKIT_TURNSTILE_BASE_URL": address.base_url,
+        }
+        found = {finding.name: finding for finding in examine(given).findings}
+    assert found["captcha"].found == "turnstile responds and accepts the keys."
