@@ -15,7 +15,7 @@ row   reason
 from __future__ import annotations
 
 import pytest
-from support.rig import DAY, HOUR, MINUTE, PHONE, Rig, names, outcome, together, wrong
+from support.rig import DAY, HOUR, MINUTE, PHONE, Rig, names, outcome, together, whole, wrong
 
 from otpkit import (
     BlockedError,
@@ -57,7 +57,7 @@ def test_row_3_a_resend_renews_no_attempts(rig: Rig) -> None:
 
 def test_row_3_guessing_and_resending_ends_at_the_failure_budget(rig: Rig) -> None:
     """Row 3: ten rounds of an issue and five guesses allow twenty comparisons, not fifty."""
-    otp = rig.heard(policy=Policy(sends=MANY_SENDS))
+    otp = rig.heard(policy=whole(sends=MANY_SENDS))
     compared = 0
     for _ in range(10):
         outcome(otp.issue, PHONE)
@@ -122,7 +122,7 @@ def test_row_7_the_sixth_guess_is_refused_unread(rig: Rig) -> None:
 
 def test_row_8_a_code_ends_with_its_life(rig: Rig) -> None:
     """Row 8: a code verifies until its end and has expired then. Its key has an expiry in Redis."""
-    otp = rig.heard(policy=Policy(sends=MANY_SENDS))
+    otp = rig.heard(policy=whole(sends=MANY_SENDS))
     challenge = otp.issue(PHONE)
     assert all(0 < life <= (DAY + MINUTE) * 1000 for life in rig.lives().values())
     rig.clock.advance(299)
@@ -135,7 +135,7 @@ def test_row_8_a_code_ends_with_its_life(rig: Rig) -> None:
 
 def test_row_8_resends_prolong_no_code_beyond_ten_minutes(rig: Rig) -> None:
     """Row 8: a code that is resent repeatedly expires 600 s after the first send."""
-    otp = rig.heard(policy=Policy(sends=MANY_SENDS))
+    otp = rig.heard(policy=whole(sends=MANY_SENDS))
     otp.issue(PHONE)
     first = rig.outbox[0].code
     for _ in range(9):

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from support.rig import DAY, HOUR, MINUTE, OTHER_PHONE, PHONE, SECRET, Rig, names, outcome, together, wrong
+from support.rig import DAY, HOUR, MINUTE, OTHER_PHONE, PHONE, SECRET, Rig, names, outcome, together, whole, wrong
 
 from otpkit import ExpiredCodeError, GatewayRejectedError, Policy, RateLimitError, WrongCodeError
 from otpkit.core.crypto import CodeKey
@@ -147,7 +147,7 @@ def test_defect_12_a_late_consume_touches_no_newer_code(rig: Rig) -> None:
 
 def test_defect_13_a_new_code_resets_no_count(rig: Rig) -> None:
     """New codes do not reset the day's failures when an attacker guesses, waits, and asks for the next code."""
-    otp = rig.heard(policy=Policy(sends="32/day", failures="7/day"))
+    otp = rig.heard(policy=whole(sends="32/day", failures="7/day"))
     guesses: list[Any] = []
     for _ in range(4):
         guesses.append(outcome(otp.issue, PHONE))

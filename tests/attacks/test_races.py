@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.callers import Caller, calling, together
-from support.rig import PHONE, SECRET, Rig, names, wrong
+from support.rig import PHONE, SECRET, Rig, names, whole, wrong
 
 from otpkit import Policy
 from otpkit.testing import MovableClock, Outbox
@@ -62,7 +62,7 @@ async def test_two_hundred_wrong_answers_stop_at_the_days_failures(
     library: str, server_url: str, namespace: str, outbox: Outbox
 ) -> None:
     """The phone's own limit is exact too, over many concurrent challenges."""
-    policy = Policy(sends="32/day", failures="7/day")
+    policy = whole(sends="32/day", failures="7/day")
     async with calling(library, server_url, outbox, namespace=namespace, policy=policy) as caller:
         for number in range(8):
             await caller.issue(PHONE, bind=str(number))

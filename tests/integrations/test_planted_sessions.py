@@ -66,7 +66,7 @@ def is_refused(answer: requests.Response) -> bool:
 
 
 def proof_cookies(visitor: FormVisitor) -> dict[str, str]:
-    return {name: value for name, value in visitor.cookies().items() if name.startswith("otpkit")}
+    return {name: value for name, value in visitor.cookies().items() if name.startswith("otpkit_proof")}
 
 
 def test_planted_session_redeems_nothing(served: Served, phone: str) -> None:
@@ -212,7 +212,7 @@ def test_cookie_is_for_this_site_and_for_no_script(framework: str, phone: str) -
         visitor.look()
         visitor.post("send", phone=phone)
         answer = visitor.send(visitor.form("verify", code=served.code(phone)), follow=False)
-        (line,) = [each for each in answer.raw.headers.getlist("Set-Cookie") if each.startswith("otpkit")]
+        (line,) = [each for each in answer.raw.headers.getlist("Set-Cookie") if each.startswith("otpkit_proof")]
     parts = {each.strip().lower() for each in line.split(";")[1:]}
     assert {"httponly", "path=/", "samesite=lax", "max-age=300"} <= parts
     assert "secure" not in parts  # The connection is not HTTPS.
@@ -226,7 +226,7 @@ def set_cookies(url: str, served: Served, phone: str, **headers: str) -> list[st
         visitor.look()
         visitor.post("send", phone=phone)
         answer = visitor.send(visitor.form("verify", code=served.code(phone)), follow=False, **headers)
-        found = [each for each in answer.raw.headers.getlist("Set-Cookie") if each.startswith("otpkit")]
+        found = [each for each in answer.raw.headers.getlist("Set-Cookie") if each.startswith("otpkit_proof")]
     return [part.strip().lower() for part in found[0].split(";")[1:]]
 
 

@@ -17,8 +17,9 @@ from clusters import MASTER_NAME, Cluster, Watched
 from nodes import Node
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
 from redis.cluster import ClusterNode
+from support.rig import whole
 
-from otpkit import OTP, AsyncOTP, OTPError, Policy, Template
+from otpkit import OTP, AsyncOTP, OTPError, Template
 from otpkit.testing import Outbox
 
 STORES = ["cluster-url", "cluster-client", "sentinel-url", "sentinel-client"]
@@ -27,7 +28,7 @@ SECRET = "a secret of these tests, longer than 32 bytes"
 TEMPLATE = Template("SMS_585014", sign_name="otpkit")
 VISITOR = "203.0.113.7"  # A documentation address (RFC 5737).
 CALLERS = 16
-BROAD = Policy(sends="10/day")
+BROAD = whole(sends="10/day")
 
 _numbers = count()
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import redis
 from counters import SECRET, TEMPLATE, cluster_client, new_phone, sentinel_client
+from support.rig import whole
 
-from otpkit import OTP, ExpiredCodeError, OTPError, Policy
+from otpkit import OTP, ExpiredCodeError, OTPError
 from otpkit.store import retry
 from otpkit.testing import Outbox
 
@@ -32,7 +33,7 @@ FILES = (
     "redis/sentinel.py",
     "redis/retry.py",
 )
-ROOMY = Policy(sends="32/day")
+ROOMY = whole(sends="32/day")
 STORES = [
     "unix-url",
     "unix-client",

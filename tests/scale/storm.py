@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from counters import CALLERS, Counter, new_phone
+from support.rig import whole
 
 from otpkit import (
     Challenge,
@@ -36,7 +37,7 @@ _REFUSALS: dict[str, tuple[type[Exception], ...]] = {
 
 def storm_policy(replicas: int) -> Policy:
     """Return a policy whose limits the callers reach at once."""
-    return Policy(sends=f"{SENDS}/day", replicas=replicas)
+    return whole(sends=f"{SENDS}/day", replicas=replicas)
 
 
 @dataclass

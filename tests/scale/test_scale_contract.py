@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from counters import CALLERS, VISITOR, Counter, new_phone, opened, result, wrong
+from support.rig import whole
 
 from otpkit import (
     BlockedError,
@@ -22,10 +23,10 @@ from otpkit import (
 )
 
 LIMITED: dict[str, Policy] = {
-    "phone": Policy(sends="2/day"),
-    "ip": Policy(sends="10/day", ip_sends="2/hour"),
-    "region": Policy(sends="10/day", region_sends={"CN": "2/day"}),
-    "total": Policy(sends="10/day", total_sends="2/day"),
+    "phone": whole(sends="2/day"),
+    "ip": whole(sends="10/day", ip_sends="2/hour"),
+    "region": whole(sends="10/day", region_sends={"CN": "2/day"}),
+    "total": whole(sends="10/day", total_sends="2/day"),
 }
 RATES = {"phone": Rate(2, 86400), "ip": Rate(2, 3600), "region": Rate(2, 86400), "total": Rate(2, 86400)}
 
@@ -81,7 +82,7 @@ async def test_many_issues_at_once_send_as_many_as_a_limit_allows(
 async def test_guesses_from_one_address_are_limited_and_a_right_code_is_not_counted(
     library: str, store: Any, namespace: str
 ) -> None:
-    policy = Policy(sends="10/day", ip_failures="2/hour")
+    policy = whole(sends="10/day", ip_failures="2/hour")
     async with opened(library, store, namespace=namespace, policy=policy) as counter:
         phone = new_phone()
         for _ in range(4):
@@ -121,7 +122,7 @@ async def test_a_key_repeats_the_answer(counter: Counter) -> None:
 
 
 async def test_operators_can_revoke_erase_and_unblock(library: str, store: Any, namespace: str) -> None:
-    policy = Policy(sends="1/day", max_consecutive_failures=1)
+    policy = whole(sends="1/day", max_consecutive_failures=1)
     async with opened(library, store, namespace=namespace, policy=policy) as counter:
         phone = new_phone()
         await counter.issue(phone)

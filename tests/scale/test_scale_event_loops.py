@@ -14,13 +14,13 @@ import redis.asyncio
 import redis.asyncio.sentinel
 from clusters import MASTER_NAME, Cluster, Watched
 from redis.asyncio.cluster import ClusterNode
-from support.rig import PHONE, SECRET, TEMPLATE
+from support.rig import PHONE, SECRET, TEMPLATE, whole
 
-from otpkit import AsyncOTP, Policy
+from otpkit import AsyncOTP
 from otpkit.store.loops import abandon_all
 from otpkit.testing import Outbox
 
-ROOMY = Policy(sends="32/day")
+ROOMY = whole(sends="32/day")
 
 
 def cluster_client(cluster: Cluster) -> Any:

@@ -10,12 +10,13 @@ from typing import Any
 from clusters import MASTER_NAME, Cluster, Watched, slot_of
 from counters import Counter, new_phone, opened, result
 from nodes import Node, wait_until
+from support.rig import whole
 
-from otpkit import Challenge, Policy, Proof, StoreUnavailableError
+from otpkit import Challenge, Proof, StoreUnavailableError
 from otpkit.store.aio import AsyncStore
 
 TASKS = 64
-ROOMY = Policy(sends="32/day")
+ROOMY = whole(sends="32/day")
 
 
 def named(node: Node, name: str) -> list[str]:

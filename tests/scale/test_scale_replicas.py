@@ -15,11 +15,12 @@ import redis
 from clusters import Cluster, slot_of
 from counters import BROAD, Counter, new_phone, opened, result
 from nodes import Node, binary, server_node, wait_until
+from support.rig import whole
 from support.servers import find_valkey, unavailable
 
-from otpkit import ExpiredCodeError, Policy, Proof, StoreUnavailableError, UsedTokenError, WrongCodeError
+from otpkit import ExpiredCodeError, Proof, StoreUnavailableError, UsedTokenError, WrongCodeError
 
-CONFIRMED = Policy(sends="10/day", replicas=1)
+CONFIRMED = whole(sends="10/day", replicas=1)
 
 
 @pytest.fixture(scope="module", params=["redis", "valkey"])

@@ -9,8 +9,9 @@ from typing import Any
 
 from clusters import Cluster, slot_of
 from counters import Counter, new_phone, opened, result, wrong
+from support.rig import whole
 
-from otpkit import ExpiredCodeError, Policy, Proof, StoreUnavailableError, WrongCodeError
+from otpkit import ExpiredCodeError, Proof, StoreUnavailableError, WrongCodeError
 
 
 def one_slots_phones(counter: Counter, count: int) -> tuple[int, list[str]]:
@@ -35,7 +36,7 @@ async def guess(counter: Counter, phone: str, until: asyncio.Event) -> list[Any]
 
 async def test_a_slot_moves_while_it_is_used(library: str, cluster: Cluster, namespace: str) -> None:
     """MOVED, ASK and TRYAGAIN are followed, or become `StoreUnavailableError`. Each guess is counted once."""
-    policy = Policy(attempts=10, sends="10/day")
+    policy = whole(attempts=10, sends="10/day")
     async with opened(library, cluster.url, namespace=namespace, policy=policy) as counter:
         slot, phones = one_slots_phones(counter, 8)
         for phone in phones:

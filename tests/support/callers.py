@@ -17,10 +17,10 @@ from redis.retry import Retry
 
 from otpkit import OTP, AsyncOTP, OTPError, Policy
 from otpkit.core import scripts
-from support.rig import SECRET, TEMPLATE
+from support.rig import SECRET, TEMPLATE, whole
 
 KINDS = ["sync-url", "sync-client", "async-url", "async-client"]
-BROAD = Policy(sends="32/day", ip_sends="90/day", ip_failures="90/day", total_sends="1000/day")
+BROAD = whole(sends="32/day", ip_sends="90/day", ip_failures="90/day", total_sends="1000/day")
 _LOST = [redis.ConnectionError, redis.TimeoutError]
 _THREADS = 220
 
