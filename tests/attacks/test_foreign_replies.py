@@ -56,6 +56,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "spend": MONEY_KEYS | NOW | {"money": MoneyCharge("b 1 9 9 9 0,1,9000000000000 -;", privileged=False)},
     "unspend": MONEY_KEYS | NOW | {"refunds": "b 1;", "charged_ms": 1},
     "spending": {"money_key": "t:{m}:m"} | NOW | {"names": ["one", "two"]},
+    "look": {"record_key": "t:{r}:u"} | NOW | {"length_ms": 900_000},
+    "override": {"record_key": "t:{r}:u"} | NOW | {"letter": "a", "life_ms": 1000, "size": 32},
+    "note": {"notes_key": "t:{n}:n"} | NOW | {"decisions": [("captcha", "range", "name", 1)]},
+    "notes": {"notes_key": "t:{n}:n"} | NOW,
+    "remember": {"answer_key": "t:{a}:a"} | NOW | {"life_ms": 1000},
 }
 _DESCRIBED = b":%d\r\n:%d\r\n:5\r\n:4\r\n$1\r\n%s\r\n$8\r\nabcdef01\r\n:0\r\n$0\r\n\r\n"
 SHAPES = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
 from otpkit.core.scripts.parse import LATEST_MS, ListScript, Raw, count_of, numbers_of, text_of, unfit
 from otpkit.effects import RunScript, Script
+
+_VALUE = re.compile(r"[0-9]+(?: [0-9]+)?")
 
 
 class Answer(IntEnum):
@@ -131,4 +134,8 @@ class Notes(ListScript[Noted]):
         now_ms, noted = reply
         if not 0 <= now_ms <= LATEST_MS:
             raise unfit()
-        return Noted(now_ms, text_of(noted))
+        text = text_of(noted)
+        lines = text.split("\n") if text else []
+        if len(lines) % 2 or not all(map(_VALUE.fullmatch, lines[1::2])):
+            raise unfit()
+        return Noted(now_ms, text)
