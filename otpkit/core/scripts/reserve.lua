@@ -4,7 +4,7 @@
 --       the phone's device tokens are void; 7 money_key; 8… guard_keys: range, region, address, network, all regions, and the
 --       captcha's answer; the phone's key stands in for each that is not used]
 -- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
---       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has;
+--       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has [;
 --       7 device_since: the time of the verification that made the device's token, in ms, or ''; 8 guard: see judge.lua, or '';
 --       9 captcha: the ms for which a used answer is remembered, or ''; 10 money: '', or for money_key 1 or 0 for a privileged
 --       message, and its budgets (see charge.lua), or without its key the place of the budget that refused on another node, its
@@ -26,7 +26,7 @@
 
 --# include clock phone operation challenge rolling
 
-local device_valid = ARGV[7] ~= ''
+local device_valid = (ARGV[7] or '') ~= ''
 if device_valid then
   --# include device
   device_valid = is_valid_device(6, tonumber(ARGV[7]))
@@ -123,7 +123,7 @@ end
 --# if money
 --# include money charge
 local marks, bill = ''
-if not own and ARGV[10] ~= '' then
+if not own and (ARGV[10] or '') ~= '' then
   local place, reason, its_wait
   if KEYS[7] and KEYS[7] ~= KEYS[1] then
     -- A privileged message may spend what a budget keeps.
