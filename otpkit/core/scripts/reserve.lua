@@ -60,7 +60,7 @@ local function reserved(send, marks)
   local reply = { operation, 'reserved', now, nonce, key_id, before(send), device_valid and 1 or 0, judged,
     describe(phone, send, challenge, ends) }
   --# if money
-  reply[#reply + 1] = marks or sub(redis.call('HGET', KEYS[1], 'm' .. op) or '', 7)
+  reply[#reply + 1] = marks or sub(field(phone, 'm' .. op) or '', 7)
   --# end
   return reply
 end
@@ -164,17 +164,23 @@ else
 end
 local send = { name = 's' .. op, value = packed_now .. pack_ms(its_end) .. 'p' .. link .. idempotency, time = now }
 --# guard count
-if counted then
-  redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value, 'u' .. op, counted)
-else
-  redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value)
-end
+local charged -- What one command writes with the send.
 --# if money
-if bill then redis.call('HSET', KEYS[1], 'm' .. op, packed_now .. sub(marks, 1, 58)) end
+if bill then charged = packed_now .. sub(marks, 1, 58) end
 --# end
+local name = 'c' .. challenge_field
+if counted and charged then
+  redis.call('HSET', KEYS[1], name, challenge, send.name, send.value, 'u' .. op, counted, 'm' .. op, charged)
+elseif counted then
+  redis.call('HSET', KEYS[1], name, challenge, send.name, send.value, 'u' .. op, counted)
+elseif charged then
+  redis.call('HSET', KEYS[1], name, challenge, send.name, send.value, 'm' .. op, charged)
+else
+  redis.call('HSET', KEYS[1], name, challenge, send.name, send.value)
+end
 if phone.fields[1] then
   --# include prune
-  prune(phone, 'c' .. challenge_field)
+  prune(phone, name)
 end
 if charge_limits then charge_limits('keep') end
 --# if money

@@ -44,8 +44,7 @@ def placed(
     if not (device_key or money_key or guard_keys):
         return keys
     first = keys[0]
-    keys = (*keys, first, first, first, first)[:_ALWAYS]
-    return (*keys, device_key or first, money_key or first, *guard_keys)
+    return keys + (first,) * (_ALWAYS - len(keys)) + (device_key or first, money_key or first, *guard_keys)
 
 
 class Before(NamedTuple):
@@ -83,7 +82,8 @@ class Reserved(NamedTuple):
     def parse(cls, reply: Raw, args: Raw) -> Self:
         """Return a reservation; raise ValueError if this host lacks the key of its code."""
         now_ms, nonce, key_id, before, device, judged = reply[2:8]
-        if not (0 <= now_ms <= LATEST_MS and 0 <= device <= 1 and 0 <= judged <= MOST_JUDGED):
+        # Most are strangers of whom nothing was found; adding fails if one is no number.
+        if not 0 <= now_ms <= LATEST_MS or (device + judged and not (0 <= device <= 1 and 0 <= judged <= MOST_JUDGED)):
             raise unfit()
         if nonce in EMPTY and key_id in EMPTY:
             nonce = key_id = b""
@@ -92,9 +92,8 @@ class Reserved(NamedTuple):
             if key_id not in {known[i : i + 4] for i in range(0, len(known), 4)}:
                 raise unfit()
         served = None if before in EMPTY else Before.parse(before)
-        if len(reply) == 16:  # Without budgets.
-            return cls(now_ms, nonce, key_id, served, device == 1, judged, Described.parse(reply[8:]), b"")
-        described, alerts = Described.parse(reply[8:16]), alerts_of(*reply[16:])
+        described = Described.parse(reply[8:16])
+        alerts = alerts_of(*reply[16:]) if len(reply) > 16 else b""  # Without budgets there is none.
         return cls(now_ms, nonce, key_id, served, device == 1, judged, described, alerts)
 
 
@@ -278,7 +277,9 @@ class Settle(ListScript[Settled | None]):
         args = (now, operation, outcome, served_by)
         if not (device or guard_keys or money_key):
             return RunScript(self, (phone_key,), args)
-        keys = placed((phone_key,), "", money_key, guard_keys)
+        keys: tuple[str, ...] = (phone_key,)
+        if refunds or guard_keys:
+            keys = placed(keys, "", money_key, guard_keys)
         return RunScript(self, keys, (*args, device, guard, refunds))
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:

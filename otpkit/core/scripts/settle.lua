@@ -29,7 +29,7 @@ for i = 1, #sends do
     end
     --# if money
     --# include refund_money
-    if ARGV[7] then refund_money(7, ARGV[7]) end
+    if ARGV[7] then refund_money(7, phone, ARGV[7]) end
     --# end
     return { now, now + rolling_wait(sends, rates, now), rolling_left(sends, rates, now) }
   end
