@@ -100,9 +100,8 @@ class Screening:
             captcha = "w"
         is_safe = protection.has_safe and protection.is_safe(subject.phone, visit.ip)
         refuses = has_many_ranges(subject.phone, subject.region)
-        guard = (
-            f"{protection.letter}{captcha}{visit.known:d}{is_safe:d}{refuses:d}"
-            f"{bool(self._asked):d}{self._has_address:d}{protection.has_total:d}{subject.region}"
+        guard = protection.flags(
+            captcha, visit.known, is_safe, refuses, bool(self._asked), self._has_address, subject.region
         )
         if not self._answer_key:
             return guard, self._keys

@@ -48,7 +48,7 @@ if phone.failures[1] then
   wait, limit, window = rolling_wait(phone.failures, device_valid and FAILURES or STRANGER_FAILURES, now)
 end
 --# include challenge
-local challenge = live_challenge(phone, challenge_field)
+local challenge, link = live_challenge(phone, challenge_field)
 -- A fixed challenge lives while its phone has a fixed code, and accepts the current one.
 local is_fixed = challenge and byte(challenge, 45) == 1
 if is_fixed and now >= tonumber(ARGV[5]) then challenge = nil end
@@ -94,9 +94,11 @@ if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challen
   end
   -- Write both at once: a proof beside a live challenge would be two grants for one code.
   redis.call('HSET', KEYS[1], 'p' .. op, pack_ms(now) .. pack_ms(now + PROOF_TTL) .. char(fixed), name, spent)
+  --# if plain
   if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
-  if consecutive > 0 then redis.call('DEL', KEYS[2]) end
+  --# end
   --# guard verified
+  if consecutive > 0 then redis.call('DEL', KEYS[2]) end
   if ip then
     for _, each in ipairs(ip) do
       if each[3] > 0 then
