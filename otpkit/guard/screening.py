@@ -100,9 +100,8 @@ class Screening:
             captcha = "w"
         is_safe = protection.has_safe and protection.is_safe(subject.phone, visit.ip)
         refuses = has_many_ranges(subject.phone, subject.region)
-        guard = (
-            f"{protection.letter}{captcha}{visit.known:d}{is_safe:d}{refuses:d}"
-            f"{bool(self._asked):d}{self._has_address:d}{protection.has_total:d}{subject.region}"
+        guard = protection.flags(
+            captcha, visit.known, is_safe, refuses, bool(self._asked), self._has_address, subject.region
         )
         if not self._answer_key:
             return guard, self._keys
@@ -114,9 +113,9 @@ class Screening:
         """The milliseconds for which the captcha's answer is remembered as used; "" without one."""
         return self._remember_ms
 
-    def uncounting(self) -> dict[str, Any]:
-        """Return the guard's arguments of a script that no longer counts the send."""
-        return {"guard": f"{int(self._has_address)}0", "guard_keys": self._keys}
+    def uncounting(self) -> tuple[str, tuple[str, ...]]:
+        """Return the guard's argument and keys of a script that no longer counts the send."""
+        return f"{int(self._has_address)}0", self._keys
 
     def is_news(self, judged: int) -> bool:
         """Return True if `found` has something to report."""

@@ -69,7 +69,9 @@ def load(policy: Policy, rule: Rule | None = None, *, has_budgets: bool = False)
     """
     numbers = _numbers(policy) | ({} if rule is None else numbers_of(rule))
     pattern = re.compile(rf"\b(?:{'|'.join(numbers)})\b")
-    parts = frozenset(name for name, is_on in (("guard", rule is not None), ("money", has_budgets)) if is_on)
+    parts = frozenset(
+        name for name, is_on in (("plain", rule is None), ("guard", rule is not None), ("money", has_budgets)) if is_on
+    )
 
     def script(name: str) -> str:
         # Defining a function or a variable costs Lua time in every call. So an included part stands where it is first
@@ -83,7 +85,10 @@ def load(policy: Policy, rule: Rule | None = None, *, has_budgets: bool = False)
 
 @cache
 def _text(name: str, parts: frozenset[str]) -> str:
-    """Return a script's text with all that it includes, and with the blocks of those `parts` alone."""
+    """Return a script's text with all that it includes, and with the blocks of those `parts` alone.
+
+    The part `plain` stands for no guard.
+    """
     text = files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
     text = _BLOCK.sub(lambda match: match[2] if match[1] in parts else "", text)
 
