@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 import threading
+import time
 from collections.abc import MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from otpkit.simulator.places import any_number, ipv4
 from otpkit.transport.http import drive
 
 REQUESTS: Final = 120
-PAUSE: Final = 0.25  # s between two requests
+PACE: Final = 0.25  # s from one post to the next
 
 Phase: TypeAlias = Literal["ready", "sending", "asking", "stopped", "over"]
 
@@ -52,13 +53,13 @@ class Attack:
 
     Args:
         requests: the numbers to post.
-        pause: the seconds between two posts.
+        pace: the seconds from one post to the next, if the site answers sooner.
     """
 
-    def __init__(self, requests: int = REQUESTS, pause: float = PAUSE) -> None:
+    def __init__(self, requests: int = REQUESTS, pace: float = PACE) -> None:
         self.token = secrets.token_urlsafe(16)  # The demo's page has it, so no other site can start the attack.
         self.counts = Counts()
-        self._requests, self._pause = requests, pause
+        self._requests, self._pace = requests, pace
         self._secret = secrets.token_urlsafe(16)
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -114,12 +115,13 @@ class Attack:
     def _run(self, form_url: str) -> None:
         random = Random()  # noqa: S311  The numbers need no secrecy.
         for _ in range(self._requests):
+            due = time.monotonic() + self._pace
             try:
                 self._post(form_url, any_number(random), ipv4(random))
             except TransportFailure:  # The site has stopped.
                 return
             self.counts.requests += 1
-            if self._stop.wait(self._pause):
+            if self._stop.wait(max(0, due - time.monotonic())):
                 return
 
     def _post(self, form_url: str, phone: str, address: str) -> None:

@@ -18,6 +18,7 @@ from otpkit.cli.demo import EXAMPLES
 from otpkit.languages import texts
 
 Open = Callable[..., Page]
+TIMEOUT_MS = 20_000  # for what takes many requests, or a proof of work
 
 
 @pytest.fixture
@@ -173,26 +174,26 @@ def test_switch_of_the_demo_changes_all_of_it(stage: DemoStage, open_page: Open,
 @pytest.mark.parametrize("width", [320, 1080])
 def test_person_signs_up_during_an_attack(open_page: Open, shut_out: Callable[[Page], list[str]], width: int) -> None:
     """The guard stops the script's messages, and the person's browser computes the captcha by itself."""
-    with demo_stage(Attack(requests=100_000, pause=0.05)) as stage:
+    with demo_stage(Attack(requests=100_000, pace=0.05)) as stage:
         page = open_page(f"{stage.base_url}/signup", viewport={"width": width, "height": 700})
         signup, _ = sides(page)
         signup.get_by_label("Mobile number").fill("13800138000")
         page.get_by_role("button", name="Start an attack").click()
-        expect(page.locator("#captchas")).to_have_text(re.compile("[1-9]"))
+        expect(page.locator("#captchas")).to_have_text(re.compile("[1-9]"), timeout=TIMEOUT_MS)
         status = page.locator("#attack").get_by_role("status")
         expect(status).to_contain_text("The guard now asks every visitor for a captcha.")
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert shut_out(page) == []
         expect(signup.get_by_label("Mobile number")).to_have_value("13800138000")  # The page was not loaded again.
         signup.get_by_label("Mobile number").press("Enter")
-        expect(signup.get_by_label("6-digit code")).to_be_visible()
+        expect(signup.get_by_label("6-digit code")).to_be_visible(timeout=TIMEOUT_MS)
         signup.get_by_label("6-digit code").fill(stage.code("+8613800138000"))
         signup.get_by_label("Your name").fill("Ada")
         signup.get_by_label("Your name").press("Enter")
-        expect(signup.get_by_text("Welcome, Ada!")).to_be_visible()
+        expect(signup.get_by_text("Welcome, Ada!")).to_be_visible(timeout=TIMEOUT_MS)
         assert stage.attack.is_running, "the sign-up must have been during the attack"
         page.get_by_role("button", name="Stop the attack").click()
-        expect(page.get_by_role("button", name="Start an attack")).to_be_visible()
+        expect(page.get_by_role("button", name="Start an attack")).to_be_visible(timeout=TIMEOUT_MS)
         expect(status).to_contain_text("The script has stopped.")
         assert not stage.attack.is_running
         assert 0 < stage.attack.counts.messages < 30 < stage.attack.counts.requests
@@ -201,13 +202,13 @@ def test_person_signs_up_during_an_attack(open_page: Open, shut_out: Callable[[P
 
 @pytest.mark.parametrize(("language", "locale"), [("en", "en-GB"), ("zh", "zh-CN")])
 def test_attack_ends_by_itself(open_page: Open, language: str, locale: str) -> None:
-    with demo_stage(Attack(requests=30, pause=0.01)) as stage:
+    with demo_stage(Attack(requests=30, pace=0.01)) as stage:
         page = open_page(f"{stage.base_url}/signup", locale=locale)
         phases = texts(language)["demo"]["attack"]["phases"]
         status = page.locator("#attack").get_by_role("status")
         expect(status).to_have_text(phases["ready"])
         page.locator("#attack button").click()
-        expect(status).to_have_text(phases["over"])
+        expect(status).to_have_text(phases["over"], timeout=TIMEOUT_MS)
         expect(page.locator("#requests")).to_have_text("30")
         page.reload()
         expect(status).to_have_text(phases["over"])

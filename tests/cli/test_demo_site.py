@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 import pytest
 import requests
@@ -242,7 +243,7 @@ def test_attack_needs_the_pages_token(stage: DemoStage, form: dict[str, str]) ->
 
 def test_attack_is_stopped_by_the_guard() -> None:
     """The script's posts get messages up to the allowance of the region, and captchas from then on."""
-    with demo_stage(Attack(requests=40, pause=0)) as stage:
+    with demo_stage(Attack(requests=40, pace=0)) as stage:
         visitor = Visitor(stage)
         page = visitor.session.get(f"{stage.base_url}/signup", timeout=10).text
         token = re.findall(r'name="token" value="([^"]+)"', page)[0]
@@ -262,7 +263,7 @@ def test_attack_is_stopped_by_the_guard() -> None:
 
 
 def test_attack_runs_once_at_a_time() -> None:
-    with demo_stage(Attack(requests=100_000, pause=0.01)) as stage:
+    with demo_stage(Attack(requests=100_000, pace=0.01)) as stage:
         clicks = [
             threading.Thread(target=control, args=(stage,), kwargs={"do": "start", "token": stage.attack.token})
             for _ in range(8)
@@ -277,9 +278,29 @@ def test_attack_runs_once_at_a_time() -> None:
 
 
 def test_attack_ends_with_the_site() -> None:
-    with demo_stage(Attack(requests=100_000, pause=0)) as stage:
+    with demo_stage(Attack(requests=100_000, pace=0)) as stage:
         control(stage, do="start", token=stage.attack.token)
     finish(stage)
+
+
+class RecordedAttack(Attack):
+    """An attack that keeps the addresses of all requests, as the site sees them."""
+
+    def mark(self, scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        marked = super().mark(scope)
+        self.__dict__.setdefault("addresses", set()).add(marked["client"][0])
+        return marked
+
+
+def test_each_number_comes_from_another_address() -> None:
+    attack = RecordedAttack(requests=10, pace=0)
+    with demo_stage(attack) as stage:
+        control(stage, do="start", token=attack.token)
+        finish(stage)
+        requests.get(f"{stage.base_url}/signup", timeout=10)
+    addresses: set[str] = vars(attack)["addresses"]
+    assert "127.0.0.1" in addresses
+    assert len(addresses) == 11
 
 
 def test_address_is_believed_from_the_script_alone(stage: DemoStage) -> None:
