@@ -286,9 +286,13 @@ def test_attack_ends_with_the_site() -> None:
 class RecordedAttack(Attack):
     """An attack that keeps the addresses of all requests, as the site sees them."""
 
+    def __init__(self, requests: int, pace: float) -> None:
+        super().__init__(requests, pace)
+        self.addresses: set[str] = set()
+
     def mark(self, scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         marked = super().mark(scope)
-        self.__dict__.setdefault("addresses", set()).add(marked["client"][0])
+        self.addresses.add(marked["client"][0])
         return marked
 
 
@@ -298,9 +302,8 @@ def test_each_number_comes_from_another_address() -> None:
         control(stage, do="start", token=attack.token)
         finish(stage)
         requests.get(f"{stage.base_url}/signup", timeout=10)
-    addresses: set[str] = vars(attack)["addresses"]
-    assert "127.0.0.1" in addresses
-    assert len(addresses) == 11
+    assert "127.0.0.1" in attack.addresses
+    assert len(attack.addresses) == 11
 
 
 def test_address_is_believed_from_the_script_alone(stage: DemoStage) -> None:
