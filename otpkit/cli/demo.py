@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 
-from otpkit import OTP, AsyncOTP, Policy, Template
+from otpkit import OTP, AsyncOTP, Guard, Policy, Template
 from otpkit.effects import HttpRequest, TransportFailure, http
 from otpkit.errors import ExpiredCodeError, Language, OTPError, RateLimitError, UsedTokenError, WrongCodeError
 from otpkit.gateways import Alidayu, Gateway, Twilio
@@ -60,18 +60,18 @@ def page_otps(gateway: Address, **options: Any) -> dict[Language, AsyncOTP]:
     """Return an `AsyncOTP` for each language of the page, whose messages are in that language.
 
     They share the store and the secret, so a code is valid after the visitor switches the language. Numbers of China
-    go through Alidayu's format, all others through Twilio's.
+    go through Alidayu's format, all others through Twilio's. A guard asks for a proof of work over the allowance.
 
     Args:
         gateway: the address of the sandbox.
-        options: more arguments of `AsyncOTP`, such as `clock`.
+        options: more arguments of `AsyncOTP`, such as `clock` or `on_event`.
     """
     regions = set(EXAMPLES) if find_spec("phonenumbers") else {"CN"}
     library = embedded_library()
     server, shared = library.FakeServer(), settings(gateway)
     twilio = Twilio("ACsandbox", "sandbox-secret", sender="+15005550006", base_url=gateway.base_url)
     gateways: dict[str, Gateway] = {region: shared["gateway"] if region == "CN" else twilio for region in regions}
-    shared |= {"gateway": gateways, "policy": Policy(regions=regions)} | options
+    shared |= {"gateway": gateways, "policy": Policy(regions=regions), "guard": Guard("enforce")} | options
     return {
         language: AsyncOTP(**shared | {"redis": library.FakeAsyncRedis(server=server), "template": template})
         for language, template in TEMPLATES.items()
@@ -100,7 +100,7 @@ def serve_page(write: Write, host: str, port: int) -> None:
     site = DemoSite()
 
     def ready(address: Address) -> None:
-        otps = page_otps(address)
+        otps = page_otps(address, on_event=site.attack.on_event)
         ending.callback(lambda: asyncio.run(close(otps)))
         site.connect(otps, EXAMPLES)
         write(f"Sign up: {address.base_url}{PATH}\nInbox:   {address.base_url}/")

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from otpkit import AsyncOTP, ConfigurationError, Proof, TokenError
+from otpkit.cli.attack import Attack
 from otpkit.errors import Language
 from otpkit.integrations.fastapi import PhoneVerification, get_otp
 from otpkit.languages import DEFAULT, languages, tag, texts
+from otpkit.sandbox import Address
 from otpkit.web import State, bind_of, cookie_name, language_of, preferred_language, read_form, take_proof, visit
 from otpkit.web.pages import TEMPLATES, render, safe_format, spaced
 from otpkit.web.regions import regions_of
@@ -23,9 +26,9 @@ from otpkit.web.regions import regions_of
 try:
     import jinja2
     from fastapi import FastAPI, Request, Response
-    from fastapi.responses import HTMLResponse, RedirectResponse
+    from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
     from starlette.middleware.sessions import SessionMiddleware
-    from starlette.routing import BaseRoute, Mount
+    from starlette.routing import BaseRoute, Mount, Route
     from starlette.types import ASGIApp, Receive, Scope, Send
 except ImportError as missing:
     raise ConfigurationError("The demo needs FastAPI.", "Run: pip install 'otpkit[demo]'.") from missing
@@ -33,6 +36,7 @@ except ImportError as missing:
 PATH: Final = "/signup"
 PHONE_PATH: Final = f"{PATH}/phone"
 ACCOUNT_PATH: Final = f"{PATH}/account"
+ATTACK_PATH: Final = f"{PATH}/attack"
 PURPOSE: Final = "signup"
 MAX_NAME: Final = 40  # characters
 
@@ -47,9 +51,14 @@ _templates.filters["safe_format"] = safe_format
 
 
 class DemoSite:
-    """The demo site beside a sandbox. It can serve requests after `connect`."""
+    """The demo site beside a sandbox. It can serve requests after `connect`.
 
-    def __init__(self) -> None:
+    Args:
+        attack: the attack that the page can start; None is one of 30 s. Pass its `on_event` to the `AsyncOTP`s.
+    """
+
+    def __init__(self, attack: Attack | None = None) -> None:
+        self.attack = attack or Attack()
         self._app: ASGIApp | None = None
 
     def connect(self, otps: Mapping[Language, AsyncOTP], examples: Mapping[str, str]) -> None:
@@ -59,25 +68,43 @@ class DemoSite:
             otps: an `AsyncOTP` for each language, which sends through this sandbox. The caller closes them.
             examples: an example of a number by region code.
         """
-        self._app = create_app(otps, examples)
+        self._app = create_app(otps, examples, self.attack)
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes, for `serve(…, extra_routes=…)`."""
-        return [Mount("", app=self)]
+        # The attack's route is outside the application: a response with an old session would undo a visitor's step.
+        return [Route(ATTACK_PATH, self._control, methods=["GET", "POST"]), Mount("", app=self)]
+
+    async def _control(self, request: Request) -> Response:
+        """Start or stop the attack (POST), or return its progress as JSON (GET)."""
+        attack = self.attack
+        if request.method != "POST":
+            chosen = request.query_params.get("lang", "")
+            progress = attack_progress(attack, chosen if chosen in languages() else DEFAULT)
+            return JSONResponse(progress, headers={"cache-control": "no-store"})
+        form = read_form(await request.body())
+        if not secrets.compare_digest(form.get("token", "").encode(), attack.token.encode()):
+            return Response(status_code=403)
+        if form.get("do") == "stop":
+            attack.stop()
+        else:
+            attack.start(Address(*request.scope["server"]).base_url + PHONE_PATH)
+        return _go(PATH)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an ASGI application."""
         if self._app is None:
             raise ConfigurationError("The demo has no OTP yet.", "Call connect(…) before the first request.")
-        await self._app(scope, receive, send)
+        await self._app(self.attack.mark(scope), receive, send)
 
 
-def create_app(otps: Mapping[Language, AsyncOTP], examples: Mapping[str, str]) -> FastAPI:
+def create_app(otps: Mapping[Language, AsyncOTP], examples: Mapping[str, str], attack: Attack) -> FastAPI:
     """Return the application. It keeps its accounts in memory.
 
     Args:
         otps: an `AsyncOTP` for each language. They share one store.
         examples: an example of a number by region code.
+        attack: the attack that the page can start.
     """
 
     async def in_language(request: Request) -> AsyncOTP:
@@ -85,6 +112,7 @@ def create_app(otps: Mapping[Language, AsyncOTP], examples: Mapping[str, str]) -
         return otps.get(language) or otps[DEFAULT]
 
     app = FastAPI(openapi_url=None)
+    app.state.attack = attack
     app.add_middleware(SessionMiddleware, secret_key=secrets.token_urlsafe(32), session_cookie="otpkit_demo")
     app.dependency_overrides[get_otp] = in_language
     phones = PhoneVerification(otps[DEFAULT])
@@ -98,6 +126,13 @@ def create_app(otps: Mapping[Language, AsyncOTP], examples: Mapping[str, str]) -
     return app
 
 
+def attack_progress(attack: Attack, language: Language) -> dict[str, object]:
+    """Return the progress of the attack, with a sentence that says what happens."""
+    t = texts(language)["demo"]["attack"]
+    is_running, counts = attack.is_running, asdict(attack.counts)
+    return {"is_running": is_running, "counts": counts, "text": t["phases"][attack.phase]}
+
+
 async def _show_both(request: Request) -> Response:
     chosen = request.query_params.get("lang", "")
     with visit(request.session, PURPOSE) as state:
@@ -107,7 +142,19 @@ async def _show_both(request: Request) -> Response:
         language = _language(request, state)
     others = [(each, tag(each), texts(each)["name"]) for each in languages() if each != language]
     t = texts(language)["demo"]
-    return _page("demo.html", language, t, account_path=ACCOUNT_PATH, path=PATH, others=others)
+    attack: Attack = request.app.state.attack
+    return _page(
+        "demo.html",
+        language,
+        t,
+        connect="'self'",
+        account_path=ACCOUNT_PATH,
+        path=PATH,
+        others=others,
+        attack_path=ATTACK_PATH,
+        token=attack.token,
+        progress=attack_progress(attack, language),
+    )
 
 
 class _Accounts:
@@ -184,12 +231,20 @@ def _go(path: str) -> Response:
     return RedirectResponse(path, 303, {"cache-control": "no-store"})
 
 
-def _page(template: str, language: Language, t: Mapping[str, Any], status: int = 200, **values: object) -> Response:
+def _page(
+    template: str,
+    language: Language,
+    t: Mapping[str, Any],
+    status: int = 200,
+    *,
+    connect: str = "'none'",
+    **values: object,
+) -> Response:
     nonce = secrets.token_urlsafe(16)
     html = _templates.get_template(template).render(t=t, tag=tag(language), language=language, nonce=nonce, **values)
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; frame-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+        f"connect-src {connect}; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
     )
     headers = {"content-security-policy": policy, "cache-control": "no-store", "referrer-policy": "same-origin"}
     return HTMLResponse(

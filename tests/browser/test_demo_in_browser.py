@@ -13,10 +13,12 @@ from playwright.sync_api import FrameLocator, Page, expect
 from support.demo import DemoStage, demo_stage
 
 from otpkit import normalize
+from otpkit.cli.attack import Attack
 from otpkit.cli.demo import EXAMPLES
 from otpkit.languages import texts
 
 Open = Callable[..., Page]
+TIMEOUT_MS = 20_000  # for what takes many requests, or a proof of work
 
 
 @pytest.fixture
@@ -167,6 +169,58 @@ def test_switch_of_the_demo_changes_all_of_it(stage: DemoStage, open_page: Open,
     signup, inbox = sides(page)
     expect(signup.get_by_role("heading")).to_have_text("注册")
     expect(inbox.get_by_role("heading", level=1)).to_have_text("收件箱")
+
+
+@pytest.mark.parametrize("width", [320, 1080])
+def test_person_signs_up_during_an_attack(open_page: Open, shut_out: Callable[[Page], list[str]], width: int) -> None:
+    """The guard stops the script's messages, and the person's browser computes the captcha by itself."""
+    with demo_stage(Attack(requests=100_000, pace=0.05)) as stage:
+        page = open_page(f"{stage.base_url}/signup", viewport={"width": width, "height": 700})
+        signup, _ = sides(page)
+        signup.get_by_label("Mobile number").fill("13800138000")
+        page.get_by_role("button", name="Start an attack").click()
+        expect(page.locator("#captchas")).to_have_text(re.compile("[1-9]"), timeout=TIMEOUT_MS)
+        status = page.locator("#attack").get_by_role("status")
+        expect(status).to_contain_text("The guard now asks every visitor for a captcha.")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert shut_out(page) == []
+        expect(signup.get_by_label("Mobile number")).to_have_value("13800138000")  # The page was not loaded again.
+        signup.get_by_label("Mobile number").press("Enter")
+        expect(signup.get_by_label("6-digit code")).to_be_visible(timeout=TIMEOUT_MS)
+        signup.get_by_label("6-digit code").fill(stage.code("+8613800138000"))
+        signup.get_by_label("Your name").fill("Ada")
+        signup.get_by_label("Your name").press("Enter")
+        expect(signup.get_by_text("Welcome, Ada!")).to_be_visible(timeout=TIMEOUT_MS)
+        assert stage.attack.is_running, "the sign-up must have been during the attack"
+        page.get_by_role("button", name="Stop the attack").click()
+        expect(page.get_by_role("button", name="Start an attack")).to_be_visible(timeout=TIMEOUT_MS)
+        expect(status).to_contain_text("The script has stopped.")
+        assert not stage.attack.is_running
+        assert 0 < stage.attack.counts.messages < 30 < stage.attack.counts.requests
+        assert page.locator("#requests").inner_text() == str(stage.attack.counts.requests)
+
+
+@pytest.mark.parametrize(("language", "locale"), [("en", "en-GB"), ("zh", "zh-CN")])
+def test_attack_ends_by_itself(open_page: Open, language: str, locale: str) -> None:
+    with demo_stage(Attack(requests=30, pace=0.01)) as stage:
+        page = open_page(f"{stage.base_url}/signup", locale=locale)
+        phases = texts(language)["demo"]["attack"]["phases"]
+        status = page.locator("#attack").get_by_role("status")
+        expect(status).to_have_text(phases["ready"])
+        page.locator("#attack button").click()
+        expect(status).to_have_text(phases["over"], timeout=TIMEOUT_MS)
+        expect(page.locator("#requests")).to_have_text("30")
+        page.reload()
+        expect(status).to_have_text(phases["over"])
+        expect(page.locator("#messages")).to_have_text(str(len(stage.sandbox.messages())))
+
+
+def test_attack_is_started_without_scripts(open_page: Open) -> None:
+    with demo_stage(Attack(requests=100_000)) as stage:
+        page = open_page(f"{stage.base_url}/signup", java_script_enabled=False)
+        page.get_by_role("button", name="Start an attack").click()
+        page.get_by_role("button", name="Stop the attack").click()
+        page.wait_for_url(f"{stage.base_url}/signup")
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])

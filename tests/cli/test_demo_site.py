@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 import pytest
 import requests
 from support.demo import DemoStage, demo_stage
+
+from otpkit.cli.attack import Attack
 
 PHONE = "+8613800138000"
 
@@ -208,3 +212,103 @@ def test_code_is_valid_after_the_language_is_switched(visitor: Visitor) -> None:
     visitor.post("verify", code=visitor.stage.code(PHONE))
     assert 'lang="zh-CN"' in visitor.page.text
     assert 'name="name"' in visitor.page.text
+
+
+def control(stage: DemoStage, **form: str) -> requests.Response:
+    """Send the form that starts and stops the attack."""
+    return requests.post(f"{stage.base_url}/signup/attack", form, allow_redirects=False, timeout=10)
+
+
+def finish(stage: DemoStage) -> None:
+    """Wait until the attack has ended."""
+    latest = time.monotonic() + 30
+    while stage.attack.is_running:
+        assert time.monotonic() < latest, "the attack did not end"
+        time.sleep(0.02)
+
+
+def progress(stage: DemoStage, language: str = "en") -> dict[str, object]:
+    """Return the attack's progress, as the page reads it."""
+    found: dict[str, object] = requests.get(f"{stage.base_url}/signup/attack", {"lang": language}, timeout=10).json()
+    return found
+
+
+@pytest.mark.parametrize("form", [{}, {"token": ""}, {"token": "x"}, {"token": "é"}], ids=repr)
+def test_attack_needs_the_pages_token(stage: DemoStage, form: dict[str, str]) -> None:
+    assert control(stage, do="start", **form).status_code == 403
+    assert not stage.attack.is_running
+    assert requests.get(f"{stage.base_url}/signup/attack", {"do": "start"} | form, timeout=10).ok
+    assert progress(stage)["counts"] == {"requests": 0, "messages": 0, "captchas": 0}
+
+
+def test_attack_is_stopped_by_the_guard() -> None:
+    """The script's posts get messages up to the allowance of the region, and captchas from then on."""
+    with demo_stage(Attack(requests=40, pace=0)) as stage:
+        visitor = Visitor(stage)
+        page = visitor.session.get(f"{stage.base_url}/signup", timeout=10).text
+        token = re.findall(r'name="token" value="([^"]+)"', page)[0]
+        assert control(stage, do="start", token=token).status_code == 303
+        finish(stage)
+        counts = stage.attack.counts
+        assert counts.requests == 40 == counts.messages + counts.captchas
+        assert counts.messages == len(stage.sandbox.messages()) == 15
+        visitor.post("send", phone=PHONE)  # A visitor gets a captcha too, and is not counted.
+        visitor.session.close()
+        assert "data-captcha" in visitor.page.text
+        assert progress(stage)["counts"] == {"requests": 40, "messages": 15, "captchas": 25}
+        assert str(progress(stage, "zh")["text"]).startswith("脚本已停止")
+        assert control(stage, do="start", token=token).status_code == 303  # It can be started again.
+        finish(stage)
+        assert stage.attack.counts.messages == 0
+
+
+def test_attack_runs_once_at_a_time() -> None:
+    with demo_stage(Attack(requests=100_000, pace=0.01)) as stage:
+        clicks = [
+            threading.Thread(target=control, args=(stage,), kwargs={"do": "start", "token": stage.attack.token})
+            for _ in range(8)
+        ]
+        for click in clicks:
+            click.start()
+        for click in clicks:
+            click.join()
+        assert [thread.name for thread in threading.enumerate()].count("otpkit-attack") == 1
+        control(stage, do="stop", token=stage.attack.token)
+        finish(stage)
+
+
+def test_attack_ends_with_the_site() -> None:
+    with demo_stage(Attack(requests=100_000, pace=0)) as stage:
+        control(stage, do="start", token=stage.attack.token)
+    finish(stage)
+
+
+class RecordedAttack(Attack):
+    """An attack that keeps the addresses of all requests, as the site sees them."""
+
+    def __init__(self, requests: int, pace: float) -> None:
+        super().__init__(requests, pace)
+        self.addresses: set[str] = set()
+
+    def mark(self, scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        marked = super().mark(scope)
+        self.addresses.add(marked["client"][0])
+        return marked
+
+
+def test_each_number_comes_from_another_address() -> None:
+    attack = RecordedAttack(requests=10, pace=0)
+    with demo_stage(attack) as stage:
+        control(stage, do="start", token=attack.token)
+        finish(stage)
+        requests.get(f"{stage.base_url}/signup", timeout=10)
+    assert "127.0.0.1" in attack.addresses
+    assert len(attack.addresses) == 11
+
+
+def test_address_is_believed_from_the_script_alone(stage: DemoStage) -> None:
+    """Requests with another secret keep the address of their connection."""
+    for header in ("", "x 61.135.20.7", " 61.135.20.7", "é 61.135.20.7"):
+        scope = {"headers": [(b"x-otpkit-demo-attack", header.encode())], "client": ("127.0.0.1", 5)}
+        assert stage.attack.mark(scope) == scope
+    assert "x-otpkit-demo-attack" not in Visitor(stage).page.text
