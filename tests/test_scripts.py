@@ -50,12 +50,16 @@ GUARDED = [
     *("count", "count_address", "count_network", "count_range", "counted", "guessed", "guesses", "judge", "judged"),
     *("move", "overrides", "records", "refused", "region", "rolled", "uncount", "unverified", "verified"),
     *("write_address", "write_network", "write_range", "write_region", "write_total"),
+    *("exempt", "slot", "write_all", "write_narrow", "write_wide"),
+    *("count_elsewhere", "guessed_again", "guessed_elsewhere", "judge_elsewhere", "moved", "proved_again"),
+    *("uncount_elsewhere", "unverified_elsewhere", "verified_elsewhere"),
 ]
 LOADED = {
     "plain": scripts.load(Policy()),
     "guarded": scripts.load(Policy(), Rule()),
     "budgeted": scripts.load(Policy(), has_budgets=True),
     "whole": scripts.load(Policy(), Rule(), has_budgets=True),
+    "elsewhere": scripts.load(Policy(), Rule(), has_budgets=True, clustered=True),
 }
 
 
