@@ -336,8 +336,8 @@ class Issue:
         with suppress(OTPError):
             if (yield from run(undo)).undone:
                 yield from refund(config, self.charges)
-                if self.counting is not None:
-                    yield from self.counting.give_back()
+            if self.counting is not None:
+                yield from self.counting.give_back()
         yield from self._give_back(self._unspent())
 
     def _fresh(self, fixed: FixedCode | None) -> bytes:
@@ -425,7 +425,7 @@ class Issue:
         settled = None
         with suppress(OTPError):  # The gateway has the message: its outcome counts.
             settled = yield from run(settle)
-            if is_uncounted and self.counting is not None and settled is not None:
+            if is_uncounted and self.counting is not None:
                 yield from self.counting.uncount()
         if self.refunds:
             yield from self._give_back(self.refunds)
@@ -452,8 +452,8 @@ class Issue:
             undone, wait_ms = yield from run(undo)
             if undone:
                 yield from refund(config, [charge for charge in self.charges if charge.limit.scope not in kept])
-                if self.counting is not None:
-                    yield from self.counting.uncount()
+            if self.counting is not None:
+                yield from self.counting.uncount()
         yield from self._give_back(self._unspent())
         return wait_ms
 

@@ -203,7 +203,7 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.claim(answer_key=f"{key}:a", now="", operation=send, life_ms=1000)
     # 0 and 1 make the scripts judge and count; a record that was moved back is deleted.
     counts: dict[str, Any] = {"record_key": f"{key}:n", "memory_key": f"{key}:n:n", "now": ""}
-    yield s.count_narrow(**counts, guard="en00n", floor=1, share=1, refusal=1, length_ms=900_000)
+    yield s.count_narrow(**counts, guard="en00n", floor="1", share="1", far="1", length_ms=900_000)
     yield s.move_narrow(**counts, move="b", at_ms=0, length_ms=900_000)
     region = {"region_key": f"{key}:r", "memory_key": f"{key}:r:n", "total_key": f"{key}:r"}
     yield s.count_wide(**region, now="", guard="ep000")

@@ -94,16 +94,16 @@ class Counting:
         }
         calls: list[RunScript[Raw]] = []
         for scope in self._narrow:
-            refuses, floor, share, refusal = numbers[scope.name]
+            refuses, floor, share, far = numbers[scope.name]
             calls.append(
                 config.scripts.count_narrow(
                     record_key=scope.key,
                     memory_key=_memory(scope.key, operation),
                     now=config.now_arg(),
                     guard=f"{flags.mode}{flags.captcha}{flags.safe:d}{flags.asked:d}{refuses}",
-                    floor=floor,
-                    share=share,
-                    refusal=refusal,
+                    floor=repr(floor),
+                    share=repr(share),
+                    far=repr(far),
                     length_ms=LENGTHS_MS[scope.name],
                 )
             )
@@ -117,7 +117,7 @@ class Counting:
         return calls
 
     def take(self, replies: Sequence[Raw]) -> Flow[None]:
-        """Take the replies of `calls`. Count the send in the region after all if its captcha's answer was used before."""
+        """Take the replies of `calls`. If its captcha's answer was used before, count the send in the region too."""
         places = len(self._narrow)
         self._found, self._wide_found = list(replies[:places]), replies[places]
         self._is_used = bool(self._answer_key) and not replies[-1]
@@ -144,17 +144,28 @@ class Counting:
         return self._is_used
 
     def give_back(self) -> Flow[None]:
-        """Take back what was counted, once, and release the captcha's answer. What fails stays counted."""
+        """Take back what was counted for a refused send, once, and release the captcha's answer.
+
+        What fails stays counted.
+        """
+        yield from self._take_back("b")
+
+    def uncount(self) -> Flow[None]:
+        """Take back what was counted for a send that was not made, once. Its captcha's answer stays used."""
+        self._answer_key = ""
+        yield from self._take_back("u")
+
+    def _take_back(self, move: str) -> Flow[None]:
         if self._flags is None:
             return
         config = self._config
         calls: list[RunScript[Raw]] = [
-            _move_narrow(config, scope, self._operation, "b", 0)
+            _move_narrow(config, scope, self._operation, move, 0)
             for place, scope in enumerate(self._narrow)
             if not self._found or self._found[place].is_counted
         ]
         if not self._found or self._wide_found.counted_in:
-            calls.append(_move_wide(config, self._wide, self._operation, "b", 0, 0))
+            calls.append(_move_wide(config, self._wide, self._operation, move, 0, 0))
         if self._answer_key and not self._is_used:
             calls.append(
                 config.scripts.claim(
@@ -163,15 +174,10 @@ class Counting:
             )
         yield from _quietly(calls)
 
-    def uncount(self) -> Flow[None]:
-        """Take back what was counted for a send that may not have been made. Its captcha's answer stays used."""
-        self._answer_key = ""
-        yield from self.give_back()
-
     def exempt(self) -> Flow[None]:
         """Take back what the region and all regions counted: the send's device is exempt from them."""
         if self._wide_found.counted_in:
-            yield from _quietly([_move_wide(self._config, self._wide, self._operation, "b", 0, 0)])
+            yield from _quietly([_move_wide(self._config, self._wide, self._operation, "u", 0, 0)])
 
     def _count_wide(self, captcha: str) -> RunScript[WideCount]:
         config, flags = self._config, self._flags
@@ -210,9 +216,7 @@ def move_verified(
     return calls
 
 
-def count_guesses(
-    config: Config, protection: Protection, region: str, moves: Iterable[Move]
-) -> list[RunScript[Raw]]:
+def count_guesses(config: Config, protection: Protection, region: str, moves: Iterable[Move]) -> list[RunScript[Raw]]:
     """Return the scripts that count guesses at challenges in a region. The arguments are those of `move_verified`."""
     wide = _Wide(protection.region_key(region), protection.region_key(region))
     return [_move_wide(config, wide, each.operation, "g", each.counted_ms, _GUESS) for each in moves]

@@ -2,9 +2,9 @@
 -- that the scope refuses, or that needs a captcha for it, is not counted. A repeated run counts nothing, and returns the same.
 --
 -- KEYS  1 record_key: see records.lua; 2 memory_key: it remembers for two minutes how this send was counted
--- ARGV  1 now: in ms, or ''; 2 guard: a character for each flag: 1 mode: o(bserve) or e(nforce); 2 captcha: p(assed), w(aived) or
---       n(one); 3 safe; 4 asked: a captcha is asked in any case; 5 refuses: n(ever), f(ar over the allowance), or q: far over and
---       if nothing was verified in the last day; 3 floor; 4 share; 5 refusal: see `Rule`; 6 length_ms: of a bucket
+-- ARGV  1 now: in ms, or ''; 2 guard: a character for each of: mode, o(bserve) or e(nforce); captcha, p(assed), w(aived) or n(one);
+--       safe, 0 or 1; asked, 1 if a captcha is asked in any case; refuses, n(ever), f(ar over the allowance), or q, far over and if
+--       nothing was verified in the last day; 3 floor; 4 share; 5 far: see `Rule`; 6 length_ms: of a bucket
 -- Returns {now_ms, is_over, wait_ms, is_counted}: is_over and is_counted are 0 or 1, wait_ms is 0 unless the scope refuses, and
 --         now_ms is the time of the count
 

@@ -3,8 +3,8 @@
 -- the same.
 --
 -- KEYS  1 region_key: see records.lua; 2 memory_key: it remembers for two minutes how this send was counted; 3 total_key
--- ARGV  1 now: in ms, or ''; 2 guard: a character for each flag: 1 mode: o(bserve) or e(nforce); 2 captcha: p(assed), w(aived) or
---       n(one); 3 safe; 4 asked: a captcha is asked in any case; 5 total: it is counted
+-- ARGV  1 now: in ms, or ''; 2 guard: a character for each of: mode, captcha, safe, asked, as in count_narrow.lua; and 1 if all
+--       regions together are counted, else 0
 -- Returns {now_ms, judged, scope, wait_ms, counted_in}: judged is the sum of the scopes over their allowance (see judge.lua), scope
 --         that of the one that refuses or 0, counted_in the sum of the scopes that count the send (see phone.lua), and now_ms the
 --         time of the count

@@ -1,7 +1,8 @@
 -- Move a send that count_narrow.lua counted: from unverified to verified, or out, because it is not made. Each is done once.
 --
 -- KEYS  1 record_key: see records.lua; 2 memory_key: see count_narrow.lua
--- ARGV  1 now: in ms, or ''; 2 move: v(erified), or b(ack): out, while the memory of the send lasts; 3 at_ms: when a verified send
+-- ARGV  1 now: in ms, or ''; 2 move: v(erified), or b(ack), because it was refused, or u(nsent):
+--       out, while the memory of the send lasts; 3 at_ms: when a verified send
 --       was counted; 4 length_ms: of a bucket
 -- Returns 1 if it is moved now, else 0
 
@@ -9,12 +10,16 @@
 
 local MEMORY_MS = '120000'
 
--- A memory begins with c(ounted), b(ack), v(erified), or d(one): first back, then verified.
+-- A memory begins with c(ounted), u(nsent), v(erified), or d(one): first unsent, then verified.
 local state, at, slot = string.match(redis.call('GET', KEYS[2]) or '', '^(%a) ?(%d*) ?%d* ?%d* ?(.*)$')
 local length, record, unverified, verified = tonumber(ARGV[4]), redis.call('GET', KEYS[1]), -1, 0
-if ARGV[2] == 'b' then
+if ARGV[2] == 'b' or ARGV[2] == 'u' then
   if state ~= 'c' then return 0 end
-  redis.call('SET', KEYS[2], 'b', 'PX', MEMORY_MS)
+  if ARGV[2] == 'b' then
+    redis.call('DEL', KEYS[2]) -- A refused send can't be verified, and leaves no key.
+  else
+    redis.call('SET', KEYS[2], 'u', 'PX', MEMORY_MS)
+  end
   if not record then return 0 end
   at = tonumber(at)
   local s = (at - at % 1000) / 1000
@@ -26,8 +31,8 @@ if ARGV[2] == 'b' then
   end
 else
   if state == 'v' or state == 'd' then return 0 end
-  redis.call('SET', KEYS[2], state == 'b' and 'd' or 'v', 'PX', MEMORY_MS)
-  if state == 'b' then unverified = 0 end
+  redis.call('SET', KEYS[2], state == 'u' and 'd' or 'v', 'PX', MEMORY_MS)
+  if state == 'u' then unverified = 0 end
   at, verified = tonumber(ARGV[3]), 1
   record = rolled(record, length)
 end

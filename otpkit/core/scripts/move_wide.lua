@@ -2,7 +2,8 @@
 -- challenge is guessed at. Each is done once.
 --
 -- KEYS  1 region_key: see records.lua; 2 memory_key: see count_wide.lua, or another one for a guess; 3 total_key
--- ARGV  1 now: in ms, or ''; 2 move: v(erified); g(uess); or b(ack): out, while the memory of the send lasts; 3 at_ms: when it was
+-- ARGV  1 now: in ms, or ''; 2 move: v(erified); g(uess); or b(ack), because it was refused, or u(nsent):
+--       out, while the memory of the send lasts; 3 at_ms: when it was
 --       counted; 4 counted_in: the sum of the scopes that count it, see phone.lua
 -- Returns 1 if it is moved now, else 0
 
@@ -13,9 +14,13 @@ local MEMORY_MS = '120000'
 -- A memory begins with c(ounted), b(ack), v(erified), d(one): first back, then verified, or g(uess).
 local state, back_at, back_in = string.match(redis.call('GET', KEYS[2]) or '', '^(%a) ?(%d*) ?%d* ?%d* ?%d* ?(%d*)$')
 local move, at, counted_in, unverified, verified = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), -1, 0
-if move == 'b' then
+if move == 'b' or move == 'u' then
   if state ~= 'c' then return 0 end
-  redis.call('SET', KEYS[2], 'b', 'PX', MEMORY_MS)
+  if move == 'b' then
+    redis.call('DEL', KEYS[2]) -- A refused send can't be verified, and leaves no key.
+  else
+    redis.call('SET', KEYS[2], 'u', 'PX', MEMORY_MS)
+  end
   at, counted_in = tonumber(back_at), tonumber(back_in)
 elseif move == 'g' then
   if state then return 0 end
@@ -23,8 +28,8 @@ elseif move == 'g' then
   counted_in = 16
 else
   if state == 'v' or state == 'd' then return 0 end
-  redis.call('SET', KEYS[2], state == 'b' and 'd' or 'v', 'PX', MEMORY_MS)
-  if state == 'b' then unverified = 0 end
+  redis.call('SET', KEYS[2], state == 'u' and 'd' or 'v', 'PX', MEMORY_MS)
+  if state == 'u' then unverified = 0 end
   verified = 1
 end
 

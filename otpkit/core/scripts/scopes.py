@@ -1,4 +1,4 @@
-"""The typed faces of the scripts that count a guard's scopes on a cluster, where they lie on other nodes than phones."""
+"""The typed faces of the scripts that count a guard's scopes on a cluster: they lie on other nodes than phones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from otpkit.effects import RunScript, Script
 
 
 class Move(NamedTuple):
-    """A send whose count must be moved on other nodes, see moved.lua: when it was counted in the region and the range."""
+    """A send whose counts must be moved on other nodes (see moved.lua), and their times in region and range."""
 
     operation: bytes
     scopes: int
@@ -49,13 +49,13 @@ class CountNarrow(ListScript[NarrowCount]):
         memory_key: str,
         now: int | str,
         guard: str,
-        floor: float,
-        share: float,
-        refusal: float,
+        floor: str,
+        share: str,
+        far: str,
         length_ms: int,
     ) -> RunScript[NarrowCount]:
-        """Judge a send by a range, an address or a network, and count it."""
-        args = (now, guard, repr(floor), repr(share), repr(refusal), length_ms)
+        """Judge a send by a range, an address or a network, and count it. `far` is the multiple at which it refuses."""
+        args = (now, guard, floor, share, far, length_ms)
         return RunScript(self, (record_key, memory_key), args)
 
     def read(self, reply: Raw, args: Raw) -> NarrowCount:

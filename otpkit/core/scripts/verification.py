@@ -28,9 +28,7 @@ class Proved(NamedTuple):
         """Return the proof; raise ValueError unless it ends after it began."""
         _, _, issued_ms, expires_ms, fixed, *repeated = reply
         if not (
-            type(issued_ms + expires_ms + fixed) is int
-            and 0 <= issued_ms < expires_ms <= LATEST_MS
-            and 0 <= fixed <= 1
+            type(issued_ms + expires_ms + fixed) is int and 0 <= issued_ms < expires_ms <= LATEST_MS and 0 <= fixed <= 1
         ):
             raise unfit()
         return cls(issued_ms, expires_ms, fixed == 1, *_repeated(repeated))
