@@ -1,4 +1,4 @@
-"""A guard's scopes on other nodes than phones: each move is done once, in any order, and what is refused leaves nothing."""
+"""A guard's scopes on other nodes than phones: each move is done once, and what is refused leaves nothing."""
 
 from __future__ import annotations
 
