@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from bisect import bisect_right
 from collections.abc import Mapping
+from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Final, NamedTuple
 
@@ -34,7 +35,13 @@ def read_visitor(ip: object) -> Visitor | None:
     Raises:
         ConfigurationError: `ip` is not an address.
     """
-    packed = _packed(str(ip))
+    return _visitor(str(ip))
+
+
+@lru_cache(maxsize=1024)
+def _visitor(text: str) -> Visitor | None:
+    """Return the same for a text. A call with a guard asks twice, and many visitors come again."""
+    packed = _packed(text)
     starts, ends = _RANGES[len(packed)]
     place = bisect_right(starts, packed)
     if place and packed <= ends[place - 1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from otpkit.core.arguments import check_purpose
@@ -17,6 +17,7 @@ from otpkit.guard.prices import Prices
 from otpkit.template import Template
 
 _NAME_BYTES: Final = 8
+_MOST_BILLS: Final = 1024  # Purposes and keys are callers' texts.
 
 
 class _Account(NamedTuple):
@@ -46,26 +47,41 @@ class Item(NamedTuple):
     costs: Mapping[str, int]
 
 
-class Bill(NamedTuple):
-    """What one message may cost its budgets. `most` is what it may cost at most, in millionths."""
+class Bill:
+    """What one message may cost its budgets. `most` is what it may cost at most, in millionths.
 
-    items: tuple[Item, ...]
-    most: int
+    Messages of the same kind share a bill. It keeps the texts that are the same for all of them in one window.
+    """
+
+    __slots__ = ("_dated", "_refunds", "items", "most")
+
+    def __init__(self, items: tuple[Item, ...], most: int) -> None:
+        self.items = items
+        self.most = most
+        self._dated: tuple[list[tuple[int, ...]], str] = ([], "")
+        """The bounds of the latest windows, and the text for them. Threads replace both at once."""
+        self._refunds: dict[tuple[str, ...], str] = {}
 
     def charge(self, at_ms: int, *, privileged: bool) -> MoneyCharge:
         """Return what to reserve, for windows around `at_ms`, in server milliseconds."""
-        text = ""
-        for account, reserved, _ in self.items:
-            bounds = ",".join(map(str, account.calendar.bounds(at_ms)))
-            text += f"{account.name} {reserved} {account.limits} {bounds} {account.alerts};"
+        bounds = [item.account.calendar.bounds(at_ms) for item in self.items]
+        its_bounds, text = self._dated
+        if bounds != its_bounds:
+            text = ""
+            for (account, reserved, _), starts in zip(self.items, bounds, strict=True):
+                text += f"{account.name} {reserved} {account.limits} {','.join(map(str, starts))} {account.alerts};"
+            self._dated = bounds, text
         return MoneyCharge(text, privileged)
 
-    def refunds(self, served: Iterable[str]) -> str:
+    def refunds(self, served: tuple[str, ...]) -> str:
         """Return what was reserved and not spent, if these gateways sent the message; "" if that is nothing."""
-        text, names = "", tuple(served)
-        for account, reserved, costs in self.items:
-            if rest := reserved - sum(costs[name] for name in names):
-                text += f"{account.name} {rest};"
+        text = self._refunds.get(served)
+        if text is None:
+            text = ""
+            for account, reserved, costs in self.items:
+                if rest := reserved - sum(costs[name] for name in served):
+                    text += f"{account.name} {rest};"
+            self._refunds[served] = text
         return text
 
     def budget(self, place: int) -> Budget:
@@ -89,6 +105,24 @@ class Purse:
         self.skew_ms = 0
         """The difference between the server's clock and this host's, as far as it was found to matter."""
         self.accounts = tuple(_account(budget, keys) for budget in budgets)
+        self._bills: dict[tuple[str, str, Channel, str | None], Bill | None] = {}
+
+    def remembered(self, kind: tuple[str, str, Channel, str | None], make: Callable[[], Bill | None]) -> Bill | None:
+        """Return the bill of a kind of messages, made once: computing it would cost an issue a fifth.
+
+        Args:
+            kind: the region, purpose and channel, and the name of the API key, or None.
+            make: a function that returns the bill of these messages.
+        """
+        bills = self._bills
+        try:
+            return bills[kind]
+        except KeyError:
+            pass
+        if len(bills) >= _MOST_BILLS:
+            bills = self._bills = {}
+        bill = bills[kind] = make()
+        return bill
 
     def bill(
         self,

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from otpkit.core.budgets import Bill, segments_of
+from otpkit.core.budgets import Bill, Purse, segments_of
 from otpkit.core.config import Config, FixedCode, check_fixed_life
 from otpkit.core.crypto import encode_id, new_ids
 from otpkit.core.dispatch import Dispatch, send_by
@@ -35,7 +35,7 @@ from otpkit.core.scripts.sends import (
 from otpkit.core.spending import FOREIGN_REPLY, Payment
 from otpkit.core.subject import IDEMPOTENCY_BYTES, NO_DEVICE, Subject
 from otpkit.core.tokens import from_ms
-from otpkit.effects import Flow, Unconfirmed, run
+from otpkit.effects import Flow, RunScript, Unconfirmed, run
 from otpkit.errors import (
     BlockedError,
     ConfigurationError,
@@ -88,6 +88,11 @@ class Issue:
     money_key = ""
     refunds = ""
     """What budgets get back when the send is settled."""
+    screening: Screening | None = None
+    device = 0
+    """1 if the send was reserved with a valid device token."""
+    is_open = False
+    """True if the circuit of the gateway that served was open."""
 
     def __init__(self, config: Config, subject: Subject, report: Report, request: IssueRequest) -> None:
         self.config = config
@@ -103,17 +108,14 @@ class Issue:
             template = member.template_for(subject.purpose)
             if request.params is not None:  # Raise the template's errors before anything is reserved.
                 template.sms_params("0" * config.policy.code_length, params=request.params)
-        if config.purse is not None and (bill := self._bill()) is not None:
+        if config.purse is not None and (bill := self._known_bill(config.purse)) is not None:
             self.payment = Payment(config, report, bill)
             self.money_key = self.payment.money_key
         self.op, self.nonce = new_ids()
         report.operation_id = self.op
-        self.device = 0  # 1 if the send was reserved with a valid device token.
         self.leaves_by = 0.0  # The deadline by `Config.elapsed_s`.
-        self.is_open = False  # True if the circuit of the gateway that served was open.
         key = request.idempotency_key
         self.idempotency = b"" if key is None else subject.operation(b"issue", key, size=IDEMPOTENCY_BYTES)
-        self.screening: Screening | None = None
         if config.protection is not None:
             self.screening = Screening(config.protection, config, subject, report, request)
 
@@ -126,7 +128,8 @@ class Issue:
             yield from self.screening.before()
         match (yield from self._reserve(fixed)):
             case Reserved() as reserved:
-                self.device = int(reserved.device)
+                if reserved.device:
+                    self.device = 1
                 self.report.now_ms, self.report.resent = reserved.now_ms, bool(reserved.nonce)
                 if self.screening is not None and self.screening.is_news(reserved.judged):
                     yield from self.screening.found(reserved.judged)
@@ -184,11 +187,18 @@ class Issue:
         check_fixed_life(fixed, now_ms / 1000)
         return fixed if now_ms < subject.fixed_ends_ms else None
 
-    def _bill(self) -> Bill | None:
+    def _known_bill(self, purse: Purse) -> Bill | None:
         """Return what the message may cost, or None if no budget counts it."""
-        config, request, purpose = self.config, self.request, self.subject.purpose
-        if config.purse is None or (self.subject.phone, purpose) in config.fixed:
+        request, subject = self.request, self.subject
+        if (subject.phone, subject.purpose) in self.config.fixed:
             return None  # A fixed code is not sent.
+        key = request.budget_key
+        if request.params is not None or not (key is None or type(key) is str):
+            return self._bill(purse)
+        return purse.remembered((subject.region, subject.purpose, request.channel, key), lambda: self._bill(purse))
+
+    def _bill(self, purse: Purse) -> Bill | None:
+        config, request, purpose = self.config, self.request, self.subject.purpose
         segments = {}
         for member in self.candidates:
             is_call = member.channel_for(request.channel) == "voice"
@@ -203,7 +213,7 @@ class Issue:
                     signed=member.gateway.adds_signature,
                 )
             )
-        return config.purse.bill(
+        return purse.bill(
             plan=self.plan,
             candidates=self.candidates,
             region=self.subject.region,
@@ -222,7 +232,16 @@ class Issue:
         while True:
             if payment is not None and refusal is None:  # A limit that refused on another node outranks the money.
                 money = yield from payment.charge(privileged=(yield from self._is_privileged()))
-            reply = yield from self._reserve_once(fixed, refusal, money)
+            unconfirmed: Unconfirmed | None = None
+            call = self._reservation(fixed, refusal, money)
+            self.leaves_by = self.config.elapsed_s() - _LEAST_LIFE_S
+            try:
+                reply = yield from run(call)
+            except Unconfirmed as error:
+                unconfirmed = error
+            if unconfirmed is not None:
+                yield from self._withdraw()
+                raise unconfirmed
             if not isinstance(reply, Misdated):
                 break
             if payment is None:
@@ -281,15 +300,15 @@ class Issue:
         if refunds and self.payment is not None:
             yield from self.payment.give_back(refunds)
 
-    def _reserve_once(
+    def _reservation(
         self, fixed: FixedCode | None, refusal: Refusal | None, money: MoneyCharge | Shortage | None
-    ) -> Flow[ReserveReply]:
+    ) -> RunScript[ReserveReply]:
         config, subject = self.config, self.subject
         device_key, device_since = (
             NO_DEVICE if self.request.device is None else subject.device_claim(self.request.device)
         )
         guard, guard_keys = NOT_GUARDED if self.screening is None else self.screening.arguments()
-        call = config.scripts.reserve(
+        return config.scripts.reserve(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
             now=config.now_arg(),
@@ -308,20 +327,10 @@ class Issue:
             money_key=self.money_key,
             money=money,
         )
-        unconfirmed: Unconfirmed | None = None
-        self.leaves_by = config.elapsed_s() - _LEAST_LIFE_S
-        try:
-            reply = yield from run(call)
-        except Unconfirmed as error:
-            unconfirmed = error
-        if unconfirmed is not None:
-            yield from self._withdraw()
-            raise unconfirmed
-        return reply
 
     def _withdraw(self) -> Flow[None]:
         """Undo a reservation that too few replicas confirmed. Nothing is sent; the idempotency key is free again."""
-        config = self.config
+        config, (guard, guard_keys) = self.config, self._uncounting()
         undo = config.scripts.undo(
             phone_key=self.subject.phone_key,
             now=config.now_arg(),
@@ -329,7 +338,8 @@ class Issue:
             stays_counted=0,
             reserved_ms=0,
             device=0,
-            **self._uncounting(),
+            guard=guard,
+            guard_keys=guard_keys,
             refunds=self._unspent(),
             money_key=self.money_key,
         )
@@ -403,14 +413,16 @@ class Issue:
         record = f"{member.name} {its_id}".rstrip()
         return record if len(record) <= _MAX_RECORD else member.name
 
-    def _uncounting(self) -> dict[str, Any]:
-        """Return the guard's arguments of a script that no longer counts the send."""
-        return {} if self.screening is None else self.screening.uncounting()
+    def _uncounting(self) -> tuple[str, tuple[str, ...]]:
+        """Return the guard's argument and keys of a script that no longer counts the send."""
+        return NOT_GUARDED if self.screening is None else self.screening.uncounting()
 
     def _settle(self, receipt: Receipt, record: str) -> Flow[Settled | None]:
         config = self.config
+        guard, guard_keys = NOT_GUARDED
         # While a gateway's circuit is open, an uncertain send says more about the gateway than about the visitor.
-        is_uncounted = receipt.outcome == "uncertain" and self.is_open
+        if self.is_open and receipt.outcome == "uncertain" and self.screening is not None:
+            guard, guard_keys = self.screening.uncounting()
         settle = config.scripts.settle(
             phone_key=self.subject.phone_key,
             now=config.now_arg(),
@@ -418,15 +430,18 @@ class Issue:
             outcome=receipt.outcome[0],
             served_by=record,
             device=self.device,
-            **(self._uncounting() if is_uncounted else {}),
+            guard=guard,
+            guard_keys=guard_keys,
             refunds=self.refunds,
             money_key=self.money_key,
         )
         settled = None
-        with suppress(OTPError):  # The gateway has the message: its outcome counts.
+        try:  # `suppress` would cost every issue half a microsecond.
             settled = yield from run(settle)
-            if is_uncounted and self.counting is not None:
+            if guard and self.counting is not None:
                 yield from self.counting.uncount()
+        except OTPError:
+            pass  # The gateway has the message: its outcome counts.
         if self.refunds:
             yield from self._give_back(self.refunds)
         return settled
@@ -435,6 +450,7 @@ class Issue:
         # A loop over bad numbers must not be free. After "rate_limit", the carriers have counted the message too.
         config, category = self.config, rejection.category
         kept = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "region", "total"}}.get(category, set())
+        guard, guard_keys = self._uncounting()
         undo = config.scripts.undo(
             phone_key=self.subject.phone_key,
             now=config.now_arg(),
@@ -443,7 +459,8 @@ class Issue:
             reserved_ms=reserved_ms,
             device=self.device,
             limits=[limit for limit in self._charged() if limit.scope not in kept],
-            **self._uncounting(),
+            guard=guard,
+            guard_keys=guard_keys,
             refunds=self._unspent(),
             money_key=self.money_key,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -49,12 +49,9 @@ class Payment:
         self._tries = 0
         self._memory_key = ""
         self._charged_ms = 0
-
-    @property
-    def money_key(self) -> str:
+        purse = config.purse
+        self.money_key = "" if bill is None or purse is None or config.clustered else purse.key
         """The key that the phone's own scripts charge; "" if they charge none."""
-        purse = self._config.purse
-        return "" if self._bill is None or purse is None or self._config.clustered else purse.key
 
     def charge(self, *, privileged: bool) -> Flow[MoneyCharge | Shortage | None]:
         """Return what the reservation charges, or on a cluster charge it now: then return only a refusal.
@@ -99,7 +96,7 @@ class Payment:
             challenge=None if hit.described is None else subject.live_challenge(hit.now_ms, hit.described),
         )
 
-    def unspent(self, served: Iterable[str] = ()) -> str:
+    def unspent(self, served: tuple[str, ...] = ()) -> str:
         """Return what budgets get back, if these gateways have the message or may have it; "" if nothing."""
         return "" if self._bill is None else self._bill.refunds(served)
 

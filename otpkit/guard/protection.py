@@ -51,8 +51,12 @@ class Protection:
         self.noted_s = 0.0  # When it wrote last, by `Config.elapsed_s`.
         self._networks = tuple(map(ipaddress.ip_network, guard.safe_networks))
         self._phones = _phones(guard, policy)
-        self._range_key = lru_cache(maxsize=1024)(lambda prefix: self.scope_key("range", prefix))
-        self._region_key = lru_cache(maxsize=512)(self.region_key)
+        self._phone_keys = lru_cache(maxsize=1024)(
+            lambda prefix, region: (self.scope_key("range", prefix), self.region_key(region))
+        )
+        self._total_key = self.region_key(TOTAL)
+        self.flags = lru_cache(maxsize=512)(self._flags)
+        """Return the guard's argument of reserve.lua."""
         self._address_keys = lru_cache(maxsize=1024)(
             lambda visitor: (self.scope_key("ip", visitor.name), self.scope_key("net", network_of(visitor)))
         )
@@ -66,18 +70,24 @@ class Protection:
             ip: the visitor's address, or None.
             unused: the key that stands in for those of an address that does not count.
         """
-        keys: tuple[str, ...] = (self._range_key(phone[:-RANGE_DIGITS]), self._region_key(region))
+        keys: tuple[str, ...] = self._phone_keys(phone[:-RANGE_DIGITS], region)
         visitor = None if ip is None else read_visitor(ip)
         if visitor is not None:
             keys += self._address_keys(visitor)
         if self.has_total:
-            keys = (*keys, *[unused] * (4 - len(keys)), self._region_key(TOTAL))
+            keys = (*keys, *[unused] * (4 - len(keys)), self._total_key)
         return keys, visitor is not None
 
     def moving(self, phone: str, region: str, ip: object, unused: str) -> tuple[str, tuple[str, ...]]:
         """Return the guard's argument and keys of the scripts that verify, and that take a verification back."""
         keys, has_address = self.keys(phone, region, ip, unused)
         return self._moving[has_address], keys
+
+    def _flags(
+        self, captcha: str, known: bool, is_safe: bool, refuses: bool, is_asked: bool, has_address: bool, region: str
+    ) -> str:
+        flags = f"{self.letter}{captcha}{known:d}{is_safe:d}{refuses:d}{is_asked:d}{has_address:d}{self.has_total:d}"
+        return flags + region
 
     def is_safe(self, phone: str, ip: object) -> bool:
         """Return True if a phone or a visitor's address is exempt."""

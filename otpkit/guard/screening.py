@@ -136,9 +136,9 @@ class Screening:
         """The milliseconds for which the captcha's answer is remembered as used; "" without one."""
         return self._remember_ms
 
-    def uncounting(self) -> dict[str, Any]:
-        """Return the guard's arguments of a script that no longer counts the send."""
-        return {"guard": f"{int(self._has_address)}0", "guard_keys": self._keys}
+    def uncounting(self) -> tuple[str, tuple[str, ...]]:
+        """Return the guard's argument and keys of a script that no longer counts the send."""
+        return f"{int(self._has_address)}0", self._keys
 
     def is_news(self, judged: int) -> bool:
         """Return True if `found` has something to report."""

@@ -78,7 +78,12 @@ def load(policy: Policy, rule: Rule | None = None, *, has_budgets: bool = False,
     """
     numbers = _numbers(policy) | numbers_of(rule or DEFAULT_RULE)
     pattern = re.compile(rf"\b(?:{'|'.join(numbers)})\b")
-    wanted = {"guard": rule is not None, "elsewhere": rule is not None and clustered, "money": has_budgets}
+    wanted = {
+        "plain": rule is None,
+        "guard": rule is not None,
+        "elsewhere": rule is not None and clustered,
+        "money": has_budgets,
+    }
     parts = frozenset(name for name, is_on in wanted.items() if is_on)
 
     def script(name: str) -> str:
@@ -93,7 +98,10 @@ def load(policy: Policy, rule: Rule | None = None, *, has_budgets: bool = False,
 
 @cache
 def _text(name: str, parts: frozenset[str]) -> str:
-    """Return a script's text with all that it includes, and with the blocks of those `parts` alone."""
+    """Return a script's text with all that it includes, and with the blocks of those `parts` alone.
+
+    The part `plain` stands for no guard.
+    """
     text = files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
     text = _BLOCK.sub(lambda match: match[2] if match[1] in parts else "", text)
 

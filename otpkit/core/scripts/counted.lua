@@ -1,5 +1,5 @@
 -- Find what the sends of the challenge count in. `guessed` is true if a guess at it is counted.
-local link, names, records, guessed = challenge_field .. sub(challenge, 7, 10), {}, {}, false
+local names, records, guessed = {}, {}, false
 for i = 1, #phone.sends do
   local send = phone.sends[i]
   if sub(send.value, 14, 25) == link then

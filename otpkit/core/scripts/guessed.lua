@@ -1,6 +1,6 @@
 -- Count the challenge as guessed at, once. It is counted before that is recorded: if the record is refused, the guess counts
 -- until it leaves with its window.
-if records[1] and not guessed and byte(ARGV[8], 2) == 49 then
+if records[1] and not guessed and byte(ARGV[8] or '', 2) == 49 then
   --# include records rolled region guesses
   local record, at = records[1], unpack_ms(records[1], 1)
   local region = region_rolled(redis.call('GET', KEYS[9]))

@@ -9,7 +9,7 @@
 local RANGE_MS, ADDRESS_MS, SHORT_MS = 21600000, 900000, 300000
 --# include slot
 
-local guard, counts_send = ARGV[8], false
+local guard, counts_send = ARGV[8] or '', false
 local mode, captcha, known, safe, refuses, asked, has_address, has_total = byte(guard, 1, 8)
 local device = device_valid
 local range, range_new, address, address_new, network, network_new, region, region_new, total

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from otpkit.core.scripts.parse import LATEST_MS, ListScript, Raw, by_word, count_of, numbers_of, text_of, unfit
+from otpkit.core.scripts.parse import EMPTY, LATEST_MS, ListScript, Raw, by_word, count_of, numbers_of, text_of, unfit
 from otpkit.effects import RunScript, Script
 from otpkit.guard.budgets import BudgetReason
 
@@ -45,7 +45,7 @@ def reason_of(value: Raw) -> BudgetReason:
 
 def alerts_of(value: Raw) -> bytes:
     """Return the bits of the alerts that a charge has reached, a byte for each budget; b"" if there are none."""
-    return bytes.fromhex(text_of(value))
+    return b"" if value in EMPTY else bytes.fromhex(text_of(value))
 
 
 def start_of(now_ms: Raw) -> int:

@@ -3,6 +3,11 @@
 -- verified is credited to the address that verifies it; what was counted at another one leaves with its window.
 --# include records
 
+local function is_current(record)
+  local a, b, c = byte(record, 1, 3)
+  return (a * 256 + b) * 256 + c == (now - now % ADDRESS_MS) / ADDRESS_MS
+end
+
 local unverified = verified == -1 and 1 or -1
 for i = 1, #records do
   local record = records[i]
@@ -13,14 +18,28 @@ for i = 1, #records do
     place = value and place_of(value, 9, at, RANGE_MS)
     if place then redis.call('SETRANGE', KEYS[8], place - 1, shifted(value, place, unverified, verified)) end
     if has_address and (verified ~= 0 or counted_in % 4 >= 2) then
-      --# include rolled
-      local address, network = rolled(redis.call('GET', KEYS[10]), ADDRESS_MS), rolled(redis.call('GET', KEYS[11]), ADDRESS_MS)
-      place = place_of(address, 9, at, ADDRESS_MS)
-      if place then
-        address = sub(address, 1, place - 1) .. shifted(address, place, unverified, verified) .. sub(address, place + 6)
-        network = sub(network, 1, place - 1) .. shifted(network, place, unverified, verified) .. sub(network, place + 6)
-        if verified > 0 then address = sub(address, 1, 7) .. '\0' .. sub(address, 9) end
-        --# include write_address write_network
+      local address, network = redis.call('GET', KEYS[10]), redis.call('GET', KEYS[11])
+      if address and network and is_current(address) and is_current(network) then -- Write in their buckets alone.
+        place = place_of(address, 9, at, ADDRESS_MS)
+        if place then
+          local bucket = shifted(address, place, unverified, verified)
+          if verified > 0 and byte(address, 8) > 0 then
+            redis.call('SETRANGE', KEYS[10], '7', '\0' .. sub(address, 9, place - 1) .. bucket)
+          else
+            redis.call('SETRANGE', KEYS[10], place - 1, bucket)
+          end
+          redis.call('SETRANGE', KEYS[11], place - 1, shifted(network, place, unverified, verified))
+        end
+      else
+        --# include rolled
+        address, network = rolled(address, ADDRESS_MS), rolled(network, ADDRESS_MS)
+        place = place_of(address, 9, at, ADDRESS_MS)
+        if place then
+          address = sub(address, 1, place - 1) .. shifted(address, place, unverified, verified) .. sub(address, place + 6)
+          network = sub(network, 1, place - 1) .. shifted(network, place, unverified, verified) .. sub(network, place + 6)
+          if verified > 0 then address = sub(address, 1, 7) .. '\0' .. sub(address, 9) end
+          --# include write_address write_network
+        end
       end
     end
   end

@@ -53,7 +53,7 @@ local function load_phone(now)
       elseif kind == 102 then
         failures[#failures + 1] = { name = name, value = value, time = time }
       end
-    elseif kind ~= 103 and kind ~= 117 then
+    elseif kind ~= 103 and kind ~= 117 and kind ~= 109 then
       fields[i] = ''
     end
   end

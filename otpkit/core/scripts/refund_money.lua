@@ -2,8 +2,8 @@
 
 --# include money
 
-local function refund_money(i, refunds)
+local function refund_money(i, phone, refunds)
   local name = 'm' .. ARGV[2]
-  local charged = redis.call('HGET', KEYS[1], name)
-  if charged and redis.call('HDEL', KEYS[1], name) == 1 then money_refund(i, refunds, unpack_ms(charged, 1)) end
+  local charged = field(phone, name)
+  if charged and redis.call('HDEL', KEYS[1], name) == 1 and refunds ~= '' then money_refund(i, refunds, unpack_ms(charged, 1)) end
 end

@@ -4,7 +4,7 @@
 --       the phone's device tokens are void; 7 money_key; 8… guard_keys: range, region, address, network, all regions, and the
 --       captcha's answer; the phone's key stands in for each that is not used]
 -- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
---       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has;
+--       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has [;
 --       7 device_since: the time of the verification that made the device's token, in ms, or ''; 8 guard: see judge.lua, or '';
 --       9 captcha: the ms for which a used answer is remembered, or ''; 10 money: '', or for money_key 1 or 0 for a privileged
 --       message, and its budgets (see charge.lua), or without its key the place of the budget that refused on another node, its
@@ -26,7 +26,7 @@
 
 --# include clock phone operation challenge rolling
 
-local device_valid = ARGV[7] ~= ''
+local device_valid = (ARGV[7] or '') ~= ''
 if device_valid then
   --# include device
   device_valid = is_valid_device(6, tonumber(ARGV[7]))
@@ -60,7 +60,7 @@ local function reserved(send, marks)
   local reply = { operation, 'reserved', now, nonce, key_id, before(send), device_valid and 1 or 0, judged,
     describe(phone, send, challenge, ends) }
   --# if money
-  reply[#reply + 1] = marks or sub(redis.call('HGET', KEYS[1], 'm' .. op) or '', 7)
+  reply[#reply + 1] = marks or sub(field(phone, 'm' .. op) or '', 7)
   --# end
   return reply
 end
@@ -123,7 +123,7 @@ end
 --# if money
 --# include money charge
 local marks, bill = ''
-if not own and ARGV[10] ~= '' then
+if not own and (ARGV[10] or '') ~= '' then
   local place, reason, its_wait
   if KEYS[7] and KEYS[7] ~= KEYS[1] then
     -- A privileged message may spend what a budget keeps.
@@ -164,17 +164,23 @@ else
 end
 local send = { name = 's' .. op, value = packed_now .. pack_ms(its_end) .. 'p' .. link .. idempotency, time = now }
 --# guard count
-if counted then
-  redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value, 'u' .. op, counted)
-else
-  redis.call('HSET', KEYS[1], 'c' .. challenge_field, challenge, send.name, send.value)
-end
+local charged -- What one command writes with the send.
 --# if money
-if bill then redis.call('HSET', KEYS[1], 'm' .. op, packed_now .. sub(marks, 1, 58)) end
+if bill then charged = packed_now .. sub(marks, 1, 58) end
 --# end
+local name = 'c' .. challenge_field
+if counted and charged then
+  redis.call('HSET', KEYS[1], name, challenge, send.name, send.value, 'u' .. op, counted, 'm' .. op, charged)
+elseif counted then
+  redis.call('HSET', KEYS[1], name, challenge, send.name, send.value, 'u' .. op, counted)
+elseif charged then
+  redis.call('HSET', KEYS[1], name, challenge, send.name, send.value, 'm' .. op, charged)
+else
+  redis.call('HSET', KEYS[1], name, challenge, send.name, send.value)
+end
 if phone.fields[1] then
   --# include prune
-  prune(phone, 'c' .. challenge_field)
+  prune(phone, name)
 end
 if charge_limits then charge_limits('keep') end
 --# if money

@@ -2,8 +2,8 @@
 -- own windows start. It never creates anything.
 --
 -- KEYS  1 phone_key [; 7 money_key; 8… guard_keys: see reserve.lua, without the last]
--- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or '';
---       5 device: 1 if the send was reserved with a valid device token, or 0; 6 guard: see verify.lua, if the guard shall not count
+-- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or ''
+--       [; 5 device: 1 if the send was reserved with a valid device token, or 0; 6 guard: see verify.lua, if the guard shall not count
 --       the send, or ''; 7 refunds: what its budgets get back, "name amount;" for each, or ''
 -- Returns {now_ms, resend_ms, sends_left}, or {} if the send is gone
 
@@ -29,7 +29,7 @@ for i = 1, #sends do
     end
     --# if money
     --# include refund_money
-    refund_money(7, ARGV[7])
+    if ARGV[7] then refund_money(7, phone, ARGV[7]) end
     --# end
     return { now, now + rolling_wait(sends, rates, now), rolling_left(sends, rates, now) }
   end

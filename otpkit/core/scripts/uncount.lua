@@ -1,5 +1,5 @@
 -- Take back what the send counts in, once: its record is removed first.
-if ARGV[6] ~= '' then
+if (ARGV[6] or '') ~= '' then
   local record = field(phone, 'u' .. ARGV[2])
   if record then
     redis.call('HDEL', KEYS[1], 'u' .. ARGV[2])

@@ -30,7 +30,7 @@ end
 --# if money
 if ARGV[7] ~= '' then
   --# include refund_money
-  refund_money(7, ARGV[7])
+  refund_money(7, phone, ARGV[7])
 end
 --# end
 for i = 2, #ARGV - 6 do window_refund(i, ARGV[i + 6], tonumber(ARGV[4])) end

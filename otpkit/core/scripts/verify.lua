@@ -5,7 +5,7 @@
 --       reserve.lua, without the last]
 -- ARGV  1 now: in ms, or ''; 2 operation: its id; 3 challenge_field; 4 digests: for each active key the digest of the typed code
 --       under it, and the key's id; 5 fixed_ends_ms: the end of the phone's fixed code, or 0; 6 is_fixed_code: 1 if the
---       typed code is that one, or 0; 7 device_since: the time of the verification that made the device's token, in ms, or '';
+--       typed code is that one, or 0 [; 7 device_since: the time of the verification that made the device's token, in ms, or '';
 --       8 guard: 1 or 0 if the visitor's address is known, 1 or 0 if guesses are counted; or ''
 --       [; 9 ip_limit: its rates; without its key, 9… refusal: the ms until another node allows one more, and the limit
 --       and window in ms of that rate]
@@ -41,7 +41,7 @@ if failure then
   return { operation, 'wrong', byte(failure, 7), 1 }
 end
 
-local device_valid = ARGV[7] ~= ''
+local device_valid = (ARGV[7] or '') ~= ''
 if device_valid then
   --# include device
   device_valid = is_valid_device(6, tonumber(ARGV[7]))
@@ -55,7 +55,7 @@ if phone.failures[1] then
   wait, limit, window = rolling_wait(phone.failures, device_valid and FAILURES or STRANGER_FAILURES, now)
 end
 --# include challenge
-local challenge = live_challenge(phone, challenge_field)
+local challenge, link = live_challenge(phone, challenge_field)
 -- A fixed challenge lives while its phone has a fixed code, and accepts the current one.
 local is_fixed = challenge and byte(challenge, 45) == 1
 if is_fixed and now >= tonumber(ARGV[5]) then challenge = nil end
@@ -101,9 +101,11 @@ if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challen
   end
   -- Write both at once: a proof beside a live challenge would be two grants for one code.
   redis.call('HSET', KEYS[1], 'p' .. op, pack_ms(now) .. pack_ms(now + PROOF_TTL) .. char(fixed), name, spent)
+  --# if plain
   if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
-  if consecutive > 0 then redis.call('DEL', KEYS[2]) end
+  --# end
   --# guard verified
+  if consecutive > 0 then redis.call('DEL', KEYS[2]) end
   if ip then
     for _, each in ipairs(ip) do
       if each[3] > 0 then
