@@ -50,6 +50,7 @@ LAYERS = [
     ["core.subject"],
     ["core.report"],
     ["core.dispatch", "core.limits", "core.spending", "guard.report"],
+    ["guard.elsewhere"],
     ["guard.screening"],
     ["core.issue"],
     ["core.flows"],

@@ -50,12 +50,16 @@ GUARDED = [
     *("count", "count_address", "count_network", "count_range", "counted", "guessed", "guesses", "judge", "judged"),
     *("move", "overrides", "records", "refused", "region", "rolled", "uncount", "unverified", "verified"),
     *("write_address", "write_network", "write_range", "write_region", "write_total"),
+    *("exempt", "slot", "write_all", "write_narrow", "write_wide"),
+    *("count_elsewhere", "guessed_again", "guessed_elsewhere", "judge_elsewhere", "moved", "proved_again"),
+    *("uncount_elsewhere", "unverified_elsewhere", "verified_elsewhere"),
 ]
 LOADED = {
     "plain": scripts.load(Policy()),
     "guarded": scripts.load(Policy(), Rule()),
     "budgeted": scripts.load(Policy(), has_budgets=True),
     "whole": scripts.load(Policy(), Rule(), has_budgets=True),
+    "elsewhere": scripts.load(Policy(), Rule(), has_budgets=True, clustered=True),
 }
 
 
@@ -311,10 +315,10 @@ class Bytecode:
 PHONE, IP = "13800138000", "203.0.113.9"
 
 
-@pytest.fixture(params=["one server", "cluster", "guarded"])
+@pytest.fixture(params=["one server", "cluster", "guarded", "guarded cluster"])
 def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
     """Return a shell for one server, then one for a cluster."""
-    return Shell(clustered=request.param == "cluster", guard=Guard() if request.param == "guarded" else None)
+    return Shell(clustered="cluster" in request.param, guard=Guard() if "guarded" in request.param else None)
 
 
 def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
@@ -366,9 +370,11 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     assert drive(flows.spending())[0].left > 0
     shell.now += 90_000
     issue()
-    unused = {"unverify", "unredeem", "look", "note", "notes", "override", "remember"} | (
-        set() if flows._config.clustered else {"consume", "refund", "spend", "unspend"}
-    )
+    unused = {"unverify", "unredeem", "look", "note", "notes", "override", "remember", "claim"}
+    if not flows._config.clustered:
+        unused |= {"consume", "refund", "spend", "unspend"}
+    if not flows._config.clustered or flows._config.protection is None:
+        unused |= {"count_narrow", "move_narrow", "count_wide", "move_wide"}
     assert shell.lua.seen == set(SCRIPTS) - unused
 
 

@@ -174,9 +174,6 @@ def build(
             if not awaits and iscoroutinefunction(guard.risk):
                 problem = "Guard.risk is an async function, which OTP can't await."
                 checks.add("guard", problem, "Use AsyncOTP, or pass a plain function.")
-            if clustered:
-                problem = "A guard can't count on a Redis Cluster yet: its counts lie on several nodes."
-                checks.add("guard", problem, "Use a single server, with replicas or Sentinels, or leave out the guard.")
             protection = checks.of("guard", Protection, guard, policy, keys, namespace)
     return Config(
         routing,
@@ -184,7 +181,7 @@ def build(
         keys,
         TokenSigner(keys, namespace),
         DeviceTokens(keys.device, namespace),
-        scripts.load(policy, None if guard is None else guard.rule, has_budgets=purse is not None),
+        scripts.load(policy, None if guard is None else guard.rule, has_budgets=purse is not None, clustered=clustered),
         wide_rates(policy),
         purse,
         fixed,

@@ -39,6 +39,7 @@ from otpkit.errors import (
 from otpkit.gateways.base import Delivery, Push, Receipts
 from otpkit.gateways.provider import message_id
 from otpkit.guard.budgets import Spending
+from otpkit.guard.elsewhere import count_guesses, move_verified
 from otpkit.guard.protection import NOT_GUARDED
 from otpkit.guard.report import GuardReport, guard_report, override
 from otpkit.models import Challenge, Event, Proof, Standing
@@ -125,6 +126,8 @@ class Flows:
         guard, guard_keys = NOT_GUARDED
         if config.protection is not None:
             guard, guard_keys = config.protection.moving(subject.phone, subject.region, ip, subject.phone_key)
+            if config.clustered:
+                guard_keys = (subject.phone_key,)  # It stands in: the scopes lie on other nodes.
         call = config.scripts.verify(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
@@ -168,6 +171,11 @@ class Flows:
                     report.now_ms = 0 if proved.repeated else proved.issued_ms
                 if charges:
                     yield from refund(config, charges)
+                if proved.moves and config.protection is not None:
+                    with suppress(OTPError):  # The sends then stay unverified, and leave with their windows.
+                        yield from run_together(
+                            move_verified(config, config.protection, subject.phone, subject.region, ip, proved.moves)
+                        )
                 return config.signer.proof(
                     encode_id(op),
                     subject.phone,
@@ -178,9 +186,12 @@ class Flows:
                     proved.fixed,
                     None if proved.fixed else subject.sign_device,
                 )
-            case Wrong(attempts_left=left, repeated=is_repeated):
+            case Wrong(attempts_left=left, repeated=is_repeated) as wrong:
                 if report is not None:
                     report.replayed = is_keyed and is_repeated
+                if wrong.moves and config.protection is not None:
+                    with suppress(OTPError):
+                        yield from run_together(count_guesses(config, config.protection, subject.region, wrong.moves))
                 raise WrongCodeError(*_wrong(left), attempts_left=left)
             case Limited() as hit:
                 if report is not None:

@@ -16,7 +16,7 @@ from otpkit.core.budgets import Bill, Purse, segments_of
 from otpkit.core.config import Config, FixedCode, check_fixed_life
 from otpkit.core.crypto import encode_id, new_ids
 from otpkit.core.dispatch import Dispatch, send_by
-from otpkit.core.limits import NOTHING_CONSUMED, Charge, consume, ip_limits, refund, send_limits
+from otpkit.core.limits import NOTHING_CONSUMED, Charge, consume, consume_beside, ip_limits, refund, send_limits
 from otpkit.core.report import Report
 from otpkit.core.routing import Member
 from otpkit.core.scripts.limits import Refusal, WideLimit
@@ -46,6 +46,7 @@ from otpkit.errors import (
 )
 from otpkit.gateways.base import Channel, Message, Receipt
 from otpkit.gateways.provider import message_id
+from otpkit.guard.elsewhere import Counting
 from otpkit.guard.protection import NOT_GUARDED
 from otpkit.guard.screening import Screening
 from otpkit.models import Challenge
@@ -223,11 +224,14 @@ class Issue:
         )
 
     def _reserve(self, fixed: FixedCode | None) -> Flow[_Decision]:
-        self.charges, refusal = (yield from consume(self.config, self.limits)) if self.limits else NOTHING_CONSUMED
+        if self.counting is not None:
+            refusal = yield from self._count_elsewhere()
+        else:
+            self.charges, refusal = (yield from consume(self.config, self.limits)) if self.limits else NOTHING_CONSUMED
         payment, money = self.payment, None
         while True:
             if payment is not None and refusal is None:  # A limit that refused on another node outranks the money.
-                money = yield from payment.charge(privileged=self._is_privileged())
+                money = yield from payment.charge(privileged=(yield from self._is_privileged()))
             unconfirmed: Unconfirmed | None = None
             call = self._reservation(fixed, refusal, money)
             self.leaves_by = self.config.elapsed_s() - _LEAST_LIFE_S
@@ -246,13 +250,46 @@ class Issue:
         if not isinstance(reply, Reserved):
             if self.charges:
                 yield from refund(self.config, self.charges)
+            if self.counting is not None:
+                yield from self.counting.give_back()
             yield from self._give_back(self._unspent())
         return reply
 
-    def _is_privileged(self) -> bool:
-        """Return True if the message may spend what budgets keep. A valid device may too, as the script finds."""
-        request, protection = self.request, self.config.protection
-        return request.known or (protection is not None and protection.is_safe(self.subject.phone, request.ip))
+    @property
+    def counting(self) -> Counting | None:
+        """The guard's scopes, if they lie on other nodes than the phone."""
+        return None if self.screening is None else self.screening.counting
+
+    def _count_elsewhere(self) -> Flow[Refusal | None]:
+        """On a cluster, take from the wide limits and count in the guard's scopes, side by side."""
+        screening, counting = self.screening, self.counting
+        if screening is None or counting is None:
+            return None
+        others, failure = screening.counts(self.op), None
+        try:
+            self.charges, refusal, found = yield from consume_beside(self.config, self.limits, others)
+            yield from counting.take(found)
+        except OTPError as error:
+            failure = error
+        if failure is not None:  # Some of the nodes may have counted it.
+            yield from counting.give_back()
+            raise failure
+        return refusal
+
+    def _is_privileged(self) -> Flow[bool]:
+        """Return True if the message may spend what budgets keep.
+
+        A valid device may too. On one server, the phone's own script finds that; on a cluster, it is asked first.
+        """
+        request, protection, config = self.request, self.config.protection, self.config
+        if request.known or (protection is not None and protection.is_safe(self.subject.phone, request.ip)):
+            return True
+        if not config.clustered or request.device is None:
+            return False
+        key, since = self.subject.device_claim(request.device)
+        if not isinstance(since, int):
+            return False
+        return (yield from run(config.scripts.check_device(device_key=key, now=config.now_arg(), device_since=since)))
 
     def _unspent(self) -> str:
         """Return what budgets get back if nothing was sent."""
@@ -309,6 +346,8 @@ class Issue:
         with suppress(OTPError):
             if (yield from run(undo)).undone:
                 yield from refund(config, self.charges)
+            if self.counting is not None:
+                yield from self.counting.give_back()
         yield from self._give_back(self._unspent())
 
     def _fresh(self, fixed: FixedCode | None) -> bytes:
@@ -397,8 +436,10 @@ class Issue:
             money_key=self.money_key,
         )
         settled = None
-        try:  # noqa: SIM105 - `suppress` would cost every issue half a microsecond.
+        try:  # `suppress` would cost every issue half a microsecond.
             settled = yield from run(settle)
+            if guard and self.counting is not None:
+                yield from self.counting.uncount()
         except OTPError:
             pass  # The gateway has the message: its outcome counts.
         if self.refunds:
@@ -428,6 +469,8 @@ class Issue:
             undone, wait_ms = yield from run(undo)
             if undone:
                 yield from refund(config, [charge for charge in self.charges if charge.limit.scope not in kept])
+            if self.counting is not None:
+                yield from self.counting.uncount()
         yield from self._give_back(self._unspent())
         return wait_ms
 

@@ -10,7 +10,8 @@ from otpkit.core.addresses import read_visitor
 from otpkit.core.config import Config
 from otpkit.core.crypto import encode_id, new_id
 from otpkit.core.scripts.limits import Consumed, Refusal, WideLimit
-from otpkit.effects import Flow, run_together
+from otpkit.core.scripts.parse import Raw
+from otpkit.effects import Flow, RunScript, run_together
 from otpkit.errors import OTPError, RateLimitScope
 
 
@@ -55,19 +56,34 @@ NOTHING_CONSUMED: Final[tuple[Sequence[Charge], Refusal | None]] = ((), None)
 def consume(config: Config, limits: Sequence[WideLimit]) -> Flow[tuple[Sequence[Charge], Refusal | None]]:
     """Take one unit from each limit that the phone's own script can't charge; return the charges, or the refusal.
 
+    See `consume_beside`.
+    """
+    if not config.clustered or not limits:
+        return NOTHING_CONSUMED
+    charges, refusal, _ = yield from consume_beside(config, limits, ())
+    return charges, refusal
+
+
+def consume_beside(
+    config: Config, limits: Sequence[WideLimit], others: Sequence[RunScript[Raw]]
+) -> Flow[tuple[Sequence[Charge], Refusal | None, list[Raw]]]:
+    """Take one unit from each limit of a cluster, with `others` side by side; return the charges, or the refusal.
+
+    The replies of `others` are the last value.
+
     On a single server, the phone's script charges all limits in one step. On a cluster, the limits lie on other nodes.
     There, each unit is taken first, and refunded if the call is refused: after a crash it stays counted, never
     uncounted. A refusal is passed to the phone's script, which first checks whether it has already answered this call.
     """
-    if not config.clustered or not limits:
-        return NOTHING_CONSUMED
     # A memory key lies in its limit's slot. It is needed because redis-py reruns a script whose reply was lost.
     memory_keys = [memory_key(limit, new_id()) for limit in limits]
     script, now = config.scripts.consume, config.now_arg()
-    replies = yield from run_together(
+    calls: list[RunScript[Raw]] = [
         script(limit_key=limit.key, memory_key=memory, now=now, rates=limit.rates)
         for limit, memory in zip(limits, memory_keys, strict=True)
-    )
+    ]
+    found = yield from run_together([*calls, *others])
+    replies, rest = found[: len(calls)], found[len(calls) :]
     charges: list[Charge] = []
     longest: Refusal | None = None
     for limit, memory, reply in zip(limits, memory_keys, replies, strict=True):
@@ -77,8 +93,8 @@ def consume(config: Config, limits: Sequence[WideLimit]) -> Flow[tuple[Sequence[
             longest = Refusal(limit.scope, reply.wait_ms, reply.limit, reply.window_ms)
     if longest is not None:
         yield from refund(config, charges)
-        return (), longest
-    return charges, None
+        return (), longest, rest
+    return charges, None, rest
 
 
 def memory_key(limit: WideLimit, op: bytes) -> str:

@@ -114,7 +114,7 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
             return Finding("scripts", "ok", f"All {len(fields(scripts.Scripts))} run.")
         denied = _denied(client, key)
     finally:
-        ends = ("p", "c", "d", "g", "a", "u", "notes", "m", "m:m", "t", "t:n")
+        ends = ("p", "c", "d", "g", "a", "u", "notes", "m", "m:m", "t", "t:n", "n", "n:n", "r", "r:n")
         _clean(client, [*(f"{key}:{end}" for end in ends), f"{limit}:w", f"{limit}:w:m"])
     if denied:
         return Finding(
@@ -200,6 +200,14 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.note(notes_key=f"{key}:notes", now="", decisions=[("captcha", "range", "doctor", 1)])
     yield s.notes(notes_key=f"{key}:notes", now="")
     yield s.remember(answer_key=f"{key}:a", now="", life_ms=1000)
+    yield s.claim(answer_key=f"{key}:a", now="", operation=send, life_ms=1000)
+    # 0 and 1 make the scripts judge and count; a record that was moved back is deleted.
+    counts: dict[str, Any] = {"record_key": f"{key}:n", "memory_key": f"{key}:n:n", "now": ""}
+    yield s.count_narrow(**counts, guard="en00n", floor="1", share="1", far="1", length_ms=900_000)
+    yield s.move_narrow(**counts, move="b", at_ms=0, length_ms=900_000)
+    region = {"region_key": f"{key}:r", "memory_key": f"{key}:r:n", "total_key": f"{key}:r"}
+    yield s.count_wide(**region, now="", guard="ep000")
+    yield s.move_wide(**region, now="", move="g", at_ms=0, counted_in=16)
     yield s.spend(**money, now="", money=MoneyCharge(_BUDGET, privileged=False))
     yield s.unspend(**money, now="", refunds="budget 1;", charged_ms=_FAR_MS)
     yield s.spending(money_key=money["money_key"], now="", names=["budget"])

@@ -92,6 +92,12 @@ class Guard:
     honest use would have. Over that, it asks for a captcha; far over it, it refuses a range or an address, and never
     anything wider.
 
+    On a Redis Cluster, the counts lie on other nodes than phones. There, `issue` takes one trip more, beside that for
+    other wide limits, and so does a verification after its result. All scopes judge and count side by side, each in one
+    step, and what the call then does not send is given back. So a parallel call may for a moment meet a count, a used
+    captcha's answer or a refusing scope's turn that is given back. A send counts when it is made, not at the start of
+    its challenge. After a crash, or an error of one of these nodes, it stays counted.
+
     Args:
         mode: `observe` decides and reports by events, and refuses nothing; `enforce` does; `off` counts nothing new,
             and still takes back what is counted. Deploy `observe` first, until all processes have it: those without a

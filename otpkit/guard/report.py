@@ -24,7 +24,8 @@ OverrideScope: TypeAlias = Literal["range", "ip", "net", "region", "total"]
 SCOPES: Final = ("range", "ip", "net", "region", "total", "guesses")
 OUTCOMES: Final = ("captcha", "refused", "observed")
 
-_LENGTHS_MS: Final = {"range": 21_600_000, "ip": 900_000, "net": 900_000}
+LENGTHS_MS: Final = {"range": 21_600_000, "ip": 900_000, "net": 900_000}
+"""The length of a bucket of the records that have one."""
 _RECORD_SIZE, _REGION_SIZE = 32, 118  # In bytes, without an override.
 _LEAST_S, _MOST_S = 60, 30 * 86_400  # The life of an override.
 _MOST_HOURS: Final = 168
@@ -113,7 +114,7 @@ def guard_report(config: Config, hours: int, phone: str | None, ip: str | None) 
         if protection.has_total:
             wanted.append(_Wanted("total", TOTAL, protection.region_key(TOTAL)))
     looks: list[RunScript[Counts | RegionCounts]] = [
-        config.scripts.look(record_key=each.key, now=config.now_arg(), length_ms=_LENGTHS_MS.get(each.scope, 0))
+        config.scripts.look(record_key=each.key, now=config.now_arg(), length_ms=LENGTHS_MS.get(each.scope, 0))
         for each in wanted
     ]
     found = (yield from run_together(looks)) if looks else []
@@ -139,7 +140,7 @@ def override(config: Config, action: str, scope: str, subject: str, seconds: int
         raise ConfigurationError(f"The scope {scope!r:.20} can't be overridden.", f"Choose one of {known}.")
     if type(seconds) is not int or not _LEAST_S <= seconds <= _MOST_S:
         raise ConfigurationError(f"seconds is {seconds!r:.20}.", f"Pass a whole number from {_LEAST_S} to {_MOST_S}.")
-    size = _RECORD_SIZE if scope in _LENGTHS_MS else _REGION_SIZE
+    size = _RECORD_SIZE if scope in LENGTHS_MS else _REGION_SIZE
     yield from run(
         config.scripts.override(
             record_key=_key_of(config, protection, scope, subject),

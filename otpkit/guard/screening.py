@@ -9,9 +9,10 @@ from otpkit.captcha.base import MAX_ANSWER, Captcha, CaptchaCheck, CaptchaSilent
 from otpkit.core.config import Config
 from otpkit.core.report import Report
 from otpkit.core.scripts.guard import Answer
+from otpkit.core.scripts.parse import Raw
 from otpkit.core.scripts.sends import CaptchaAsked, Refused
 from otpkit.core.subject import Subject
-from otpkit.effects import Call, Emit, Flow, NotStarted, outbound, run
+from otpkit.effects import Call, Emit, Flow, NotStarted, RunScript, outbound, run
 from otpkit.errors import (
     CaptchaRejectedError,
     CaptchaRequiredError,
@@ -20,6 +21,7 @@ from otpkit.errors import (
     RateLimitError,
     RefusedError,
 )
+from otpkit.guard.elsewhere import EXEMPT, Counting, Flags
 from otpkit.guard.options import Decision, RiskContext
 from otpkit.guard.protection import Protection
 from otpkit.guard.report import note
@@ -67,6 +69,12 @@ class Screening:
         self._report = report
         self._visit = visit
         self._keys, self._has_address = protection.keys(subject.phone, subject.region, visit.ip, subject.phone_key)
+        self.counting: Counting | None = None
+        """The scopes, if they lie on other nodes than the phone."""
+        if config.clustered:
+            if protection.is_on:
+                self.counting = Counting(config, protection, self._keys, has_address=self._has_address)
+            self._keys = (subject.phone_key,)  # It stands in for all of them.
 
     @property
     def has_questions(self) -> bool:
@@ -90,23 +98,38 @@ class Screening:
 
     def arguments(self) -> tuple[str, tuple[str, ...]]:
         """Return the guard's argument and keys of the script that reserves the send."""
-        protection, subject, visit = self._protection, self._subject, self._visit
-        if not protection.is_on:
+        if not self._protection.is_on:
             return "", self._keys
+        mode, captcha, known, is_safe, refuses, asked = self._flags()
+        counting, verdict = self.counting, ""
+        if counting is not None:
+            verdict = counting.verdict()
+            captcha = "u" if counting.is_used else captcha
+        guard = (
+            f"{mode}{captcha}{known:d}{is_safe:d}{refuses:d}{asked:d}{self._has_address:d}"
+            f"{self._protection.has_total:d}{self._subject.region}{verdict}"
+        )
+        if not self._answer_key or counting is not None:
+            return guard, self._keys
+        unused = [self._subject.phone_key] * (5 - len(self._keys))
+        return guard, (*self._keys, *unused, self._answer_key)
+
+    def counts(self, operation: bytes) -> list[RunScript[Raw]]:
+        """Return the scripts that count the send on other nodes."""
+        if self.counting is None:
+            return []
+        return self.counting.calls(operation, self._flags(), self._answer_key, self._remember_ms)
+
+    def _flags(self) -> Flags:
+        protection, subject, visit = self._protection, self._subject, self._visit
         captcha = "n"
         if self._answer == "passed":
             captcha = "p"
         elif self._answer == "unavailable" and protection.fallback == "allow":
             captcha = "w"
         is_safe = protection.has_safe and protection.is_safe(subject.phone, visit.ip)
-        refuses = has_many_ranges(subject.phone, subject.region)
-        guard = protection.flags(
-            captcha, visit.known, is_safe, refuses, bool(self._asked), self._has_address, subject.region
-        )
-        if not self._answer_key:
-            return guard, self._keys
-        unused = [subject.phone_key] * (5 - len(self._keys))
-        return guard, (*self._keys, *unused, self._answer_key)
+        many = has_many_ranges(subject.phone, subject.region)
+        return Flags(protection.letter, captcha, visit.known, is_safe, many, bool(self._asked))
 
     @property
     def remember_ms(self) -> int | str:
@@ -119,10 +142,12 @@ class Screening:
 
     def is_news(self, judged: int) -> bool:
         """Return True if `found` has something to report."""
-        return judged != 0 or self._answer == "unavailable"
+        return judged != 0 or self._answer == "unavailable"  # A device that is exempt is news on a cluster.
 
     def found(self, judged: int) -> Flow[None]:
         """Report what the script found for a send that it reserved."""
+        if judged & EXEMPT and self.counting is not None:
+            yield from self.counting.exempt()
         reasons = self._reasons(judged)
         if self._answer == "unavailable":
             yield from self._tell("captcha", "unavailable", reasons, self._failure)

@@ -24,6 +24,7 @@ from otpkit.testing import Outbox
 IP = "203.0.113.7"
 SCRIPTS = scripts.load(Policy())
 GUARDED = scripts.load(Policy(), Rule(), has_budgets=True)
+ELSEWHERE = scripts.load(Policy(), Rule(), has_budgets=True, clustered=True)
 NARROW = Policy(sends="32/day")
 
 
@@ -34,7 +35,7 @@ def proxy(own: Mortal, request: pytest.FixtureRequest) -> Iterator[ManagedProxy]
         yield proxy
 
 
-@pytest.mark.parametrize("loaded", [SCRIPTS, GUARDED], ids=["plain", "guarded"])
+@pytest.mark.parametrize("loaded", [SCRIPTS, GUARDED, ELSEWHERE], ids=["plain", "guarded", "elsewhere"])
 @pytest.mark.parametrize("name", [field.name for field in fields(SCRIPTS)])
 def test_each_script_passes_the_check(name: str, loaded: scripts.Scripts) -> None:
     """The stricter form of the check passes too."""

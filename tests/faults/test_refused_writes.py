@@ -44,7 +44,10 @@ FAULTS = [*(Fault(nth=nth) for nth in range(1, LAST_WRITE)), *BY_COMMAND]
 FAULTS_OF_SENDS = [
     *(
         Fault(nth, script=script)
-        for script in ("reserve", "settle", "undo", "consume", "refund", "record_failure", "spend", "unspend")
+        for script in (
+            *("reserve", "settle", "undo", "consume", "refund", "record_failure", "spend", "unspend"),
+            *("count_narrow", "move_narrow", "count_wide", "move_wide"),
+        )
         for nth in range(1, LAST_WRITE)
     ),
     *BY_COMMAND,
@@ -55,11 +58,11 @@ def named(fault: Fault) -> str:
     return f"{fault.script}{fault.nth or fault.command}{fault.key_end}"
 
 
-@pytest.fixture(params=["server", "cluster", "guarded"])
+@pytest.fixture(params=["server", "cluster", "guarded", "guarded cluster"])
 def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
     """Return a shell for one server, then one for a cluster."""
-    guard = Guard() if request.param == "guarded" else None
-    return Shell(clustered=request.param == "cluster", policy=POLICY, guard=guard)
+    guard = Guard() if "guarded" in request.param else None
+    return Shell(clustered="cluster" in request.param, policy=POLICY, guard=guard)
 
 
 class Bench:

@@ -13,20 +13,23 @@ from support.proxy import Proxy
 from support.rig import MEMORY
 
 from otpkit.core import scripts
+from otpkit.store.sync import SyncStore
 
 
-@pytest.fixture(params=["memory", "valkey", "redis"])
-def guarded(request: pytest.FixtureRequest, namespace: str) -> Iterator[Guarded]:
-    """Give a rig with a guard, on each kind of store."""
+@pytest.fixture(params=["memory", "valkey", "redis", "cluster"])
+def guarded(request: pytest.FixtureRequest, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guarded]:
+    """Give a rig with a guard, on each kind of store, and with the scripts of a cluster."""
     kind: Any = request.param
-    url = MEMORY if kind == "memory" else request.getfixturevalue(f"{kind}_url")
+    url = MEMORY if kind in {"memory", "cluster"} else request.getfixturevalue(f"{kind}_url")
+    monkeypatch.setattr(SyncStore, "clustered", kind == "cluster")
     with Guarded(url, namespace) as rig:
         yield rig
 
 
-@pytest.fixture
-def fast(namespace: str) -> Iterator[Guarded]:
-    """Give a rig with a guard, on the embedded store alone."""
+@pytest.fixture(params=["one server", "cluster"])
+def fast(request: pytest.FixtureRequest, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guarded]:
+    """Give a rig with a guard, on the embedded store alone, and with the scripts of a cluster."""
+    monkeypatch.setattr(SyncStore, "clustered", request.param == "cluster")
     with Guarded(MEMORY, namespace) as rig:
         yield rig
 
@@ -41,10 +44,11 @@ def seat_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def proxy(seat_url: str) -> Iterator[Proxy]:
     """Give a proxy before a real server that knows the scripts of `FREE` and `WIDE`."""
-    found = scripts.load(FREE, WIDE)
-    by_sha = {getattr(found, each.name).sha: each.name for each in fields(found)}
+    found = [scripts.load(FREE, WIDE, clustered=clustered) for clustered in (False, True)]
+    loaded = [(each.name, getattr(all_of, each.name)) for all_of in found for each in fields(all_of)]
+    by_sha = {script.sha: name for name, script in loaded}
     with redis.Redis.from_url(seat_url) as client:
-        for each in fields(found):
-            client.script_load(getattr(found, each.name).text)
+        for _, script in loaded:
+            client.script_load(script.text)
     with Proxy(seat_url, by_sha) as proxy:
         yield proxy

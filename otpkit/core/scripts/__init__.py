@@ -17,13 +17,16 @@ from otpkit.core.scripts.limits import Consume, Refund
 from otpkit.core.scripts.money import Spend, SpendingOf, Unspend
 from otpkit.core.scripts.phone import CheckDevice, Erase, ForgetDevices, Revoke, StandingOf, Status, Unblock
 from otpkit.core.scripts.redemption import Redeem, Unredeem
+from otpkit.core.scripts.scopes import Claim, CountNarrow, CountWide, MoveNarrow, MoveWide
 from otpkit.core.scripts.sends import Receive, Reserve, Settle, Undo
 from otpkit.core.scripts.verification import Unverify, Verify
-from otpkit.guard.rule import Rule, numbers_of
+from otpkit.guard.rule import DEFAULT_RULE, Rule, numbers_of
 from otpkit.policy import Policy, Rate, rates_of, stranger_consecutive, stranger_failures, stranger_sends
 
 _INCLUDE = re.compile(r"^ *--# (include|guard) (.+)\n", re.MULTILINE)
 _BLOCK = re.compile(r"^ *--# if (\w+)\n(.*?)^ *--# end\n", re.MULTILINE | re.DOTALL)
+_ELSEWHERE = frozenset({"judge", "count", "verified", "unverified", "guessed", "uncount"})
+"""The parts of a guard that are others on a cluster, where its scopes lie on other nodes than phones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -54,24 +57,34 @@ class Scripts:
     override: Override
     note: Note
     notes: Notes
+    count_narrow: CountNarrow
+    move_narrow: MoveNarrow
+    count_wide: CountWide
+    move_wide: MoveWide
+    claim: Claim
     spend: Spend
     unspend: Unspend
     spending: SpendingOf
 
 
-def load(policy: Policy, rule: Rule | None = None, *, has_budgets: bool = False) -> Scripts:
+def load(policy: Policy, rule: Rule | None = None, *, has_budgets: bool = False, clustered: bool = False) -> Scripts:
     """Return the scripts with the numbers of `policy` in their text.
 
     Args:
         policy: the policy.
         rule: the rule of the guard; None leaves out all that a guard needs.
         has_budgets: False leaves out all that budgets need.
+        clustered: True if the guard's scopes lie on other nodes than phones.
     """
-    numbers = _numbers(policy) | ({} if rule is None else numbers_of(rule))
+    numbers = _numbers(policy) | numbers_of(rule or DEFAULT_RULE)
     pattern = re.compile(rf"\b(?:{'|'.join(numbers)})\b")
-    parts = frozenset(
-        name for name, is_on in (("plain", rule is None), ("guard", rule is not None), ("money", has_budgets)) if is_on
-    )
+    wanted = {
+        "plain": rule is None,
+        "guard": rule is not None,
+        "elsewhere": rule is not None and clustered,
+        "money": has_budgets,
+    }
+    parts = frozenset(name for name, is_on in wanted.items() if is_on)
 
     def script(name: str) -> str:
         # Defining a function or a variable costs Lua time in every call. So an included part stands where it is first
@@ -95,7 +108,10 @@ def _text(name: str, parts: frozenset[str]) -> str:
     def included(match: re.Match[str]) -> str:
         if match[1] == "guard" and "guard" not in parts:
             return ""
-        return "\n".join(_text(part, parts) for part in match[2].split()) + "\n"
+        names = match[2].split()
+        if match[1] == "guard" and "elsewhere" in parts:
+            names = [f"{name}_elsewhere" if name in _ELSEWHERE else name for name in names]
+        return "\n".join(_text(name, parts) for name in names) + "\n"
 
     return _INCLUDE.sub(included, text)
 

@@ -2,4 +2,5 @@
 -- never moves back, and its life never gets shorter.
 
 local void = max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
-redis.call('SET', KEYS[1], string.format('%.0f', void), 'PX', max(DEVICE_TTL, redis.call('PTTL', KEYS[1])))
+local life = max(DEVICE_TTL, redis.call('PTTL', KEYS[1]))
+redis.call('SET', KEYS[1], string.format('%.0f', void), 'PX', life)

@@ -7,7 +7,7 @@
 -- captcha was asked in any case, 128 if one was passed, 256 if the send would be refused.
 
 local RANGE_MS, ADDRESS_MS, SHORT_MS = 21600000, 900000, 300000
-local SLOT_MS = 600000 -- A scope that refuses lets one send through in this time.
+--# include slot
 
 local guard, counts_send = ARGV[8] or '', false
 local mode, captcha, known, safe, refuses, asked, has_address, has_total = byte(guard, 1, 8)
@@ -18,14 +18,7 @@ local takes_range, takes_address, region_newest = false, false, 0
 if mode and not (own and field(phone, 'u' .. op)) then
   counts_send = true
   known, safe, has_address, has_total = known == 49, safe == 49, has_address == 49, has_total == 49
-  if device then -- A device is exempt as long as at most three of its phone's sends since its verification are unverified.
-    local since, unverified = tonumber(ARGV[7]), 0
-    for i = 1, #phone.fields, 2 do
-      local value = phone.fields[i + 1]
-      if byte(phone.fields[i]) == 117 and byte(value, 7) < 128 and unpack_ms(value, 1) > since then unverified = unverified + 1 end
-    end
-    device = unverified <= 3
-  end
+  --# include exempt
   local is_used = false
   if captcha == 112 then
     is_used = sub(redis.call('GET', KEYS[13]) or '', 1, 1) == 'u'

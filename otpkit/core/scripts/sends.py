@@ -29,8 +29,8 @@ from otpkit.errors import RateLimitScope
 from otpkit.guard.budgets import BudgetReason
 from otpkit.models import DeliveryState
 
-MOST_JUDGED: Final = 511
-"""The sum of all that judge.lua can find."""
+MOST_JUDGED: Final = 1023
+"""The sum of all that judge.lua and judge_elsewhere.lua can find."""
 _REFUSING: Final[Mapping[str | bytes, RateLimitScope]] = by_word(
     {"range": "range", "guard_ip": "guard_ip", "region": "region", "total": "total"}
 )

@@ -6,45 +6,58 @@ from typing import NamedTuple, Self, TypeAlias
 
 from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.core.scripts.parse import LATEST_MS, Blocked, Limited, Raw, Word, WordScript, by_word, count_of, unfit
+from otpkit.core.scripts.scopes import Move, moves_of
 from otpkit.core.scripts.sends import placed
 from otpkit.effects import RunScript, Script
 
 
 class Proved(NamedTuple):
-    """The code was right. `repeated` is True if the operation had already proved it."""
+    """The code was right. `repeated` is True if the operation had already proved it.
+
+    On a cluster, `moves` are the sends whose counts are to be moved on other nodes.
+    """
 
     issued_ms: int
     expires_ms: int
     fixed: bool
     repeated: bool
+    moves: tuple[Move, ...] = ()
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
         """Return the proof; raise ValueError unless it ends after it began."""
         _, _, issued_ms, expires_ms, fixed, *repeated = reply
         if not (
-            type(issued_ms + expires_ms + fixed) is int
-            and 0 <= issued_ms < expires_ms <= LATEST_MS
-            and 0 <= fixed <= 1
-            and repeated in ([], [1])
+            type(issued_ms + expires_ms + fixed) is int and 0 <= issued_ms < expires_ms <= LATEST_MS and 0 <= fixed <= 1
         ):
             raise unfit()
-        return cls(issued_ms, expires_ms, fixed == 1, bool(repeated))
+        return cls(issued_ms, expires_ms, fixed == 1, *_repeated(repeated))
 
 
 class Wrong(NamedTuple):
-    """The code was wrong. `repeated` is True if the operation had already counted it."""
+    """The code was wrong. `repeated` is True if the operation had already counted it. `moves` is as in `Proved`."""
 
     attempts_left: int
     repeated: bool
+    moves: tuple[Move, ...] = ()
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
         """Return the number of attempts left."""
         _, _, left, *repeated = reply
-        if type(left) is not int or not 0 <= left <= LATEST_MS or repeated not in ([], [1]):
+        if type(left) is not int or not 0 <= left <= LATEST_MS:
             raise unfit()
-        return cls(left, bool(repeated))
+        return cls(left, *_repeated(repeated))
+
+
+def _repeated(rest: Raw) -> tuple[bool, tuple[Move, ...]]:
+    """Return whether a reply is repeated, and its moves, from the values at its end."""
+    if rest in ([], [1]):
+        return bool(rest), ()
+    repeated, moves = rest
+    if repeated not in {0, 1}:
+        raise unfit()
+    return repeated == 1, moves_of(moves)
 
 
 class NoChallenge(Word):

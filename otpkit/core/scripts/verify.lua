@@ -10,8 +10,9 @@
 --       [; 9 ip_limit: its rates; without its key, 9… refusal: the ms until another node allows one more, and the limit
 --       and window in ms of that rate]
 -- Returns, after the operation (see operation.lua), with times in ms:
---         {'proved', issued_ms, expires_ms, fixed [, repeated]} the operation id is the proof's; fixed is 0 or 1, repeated is 1
---         {'wrong', attempts_left [, repeated]}
+--         {'proved', issued_ms, expires_ms, fixed [, repeated [, moves]]} the operation id is the proof's; fixed is 0 or 1, repeated is 1,
+--           or 0 before `moves`: what its sends count on other nodes (see moved.lua)
+--         {'wrong', attempts_left [, repeated [, moves]]}
 --         {'none'} there is no live challenge
 --         {'blocked'}
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
@@ -26,11 +27,17 @@ local proof, failure = field(phone, 'p' .. op), field(phone, 'f' .. op)
 if proof and unpack_ms(proof, 7) > now then
   --# include repeated
   repeated(phone, 'p' .. op)
+  --# if elsewhere
+  --# include moved proved_again
+  --# end
   return { operation, 'proved', unpack_ms(proof, 1), unpack_ms(proof, 7), byte(proof, 13), 1 }
 end
 if failure then
   --# include repeated
   repeated(phone, 'f' .. op)
+  --# if elsewhere
+  --# include moved guessed_again
+  --# end
   return { operation, 'wrong', byte(failure, 7), 1 }
 end
 

@@ -1,0 +1,6 @@
+-- Write a whole record, which lives for 20 days after that. Never shorten its life.
+if redis.call('PTTL', KEYS[3]) < 1728000000 then
+  redis.call('SET', KEYS[3], total, 'PX', '1728000000')
+else
+  redis.call('SET', KEYS[3], total, 'KEEPTTL')
+end
