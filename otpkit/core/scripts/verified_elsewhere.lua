@@ -1,5 +1,6 @@
 -- The sends of the challenge are verified. Mark their records, so that nothing is moved twice, and let the caller move what they
 -- count on other nodes.
+if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
 if records[1] and (ARGV[8] or '') ~= '' then
   --# include moved
   local moves = ''
@@ -12,5 +13,6 @@ if records[1] and (ARGV[8] or '') ~= '' then
       moves = moves .. move_of(names[i], record)
     end
   end
+  if consecutive > 0 then redis.call('DEL', KEYS[2]) end
   return { operation, 'proved', now, now + PROOF_TTL, fixed, 0, moves }
 end
