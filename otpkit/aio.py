@@ -226,9 +226,11 @@ class AsyncOTP:
         """Same as `OTP.erase`, but awaited."""
         await self._drive(self._flows.erase(phone, region))
 
-    async def guard_report(self, hours: int = 24, *, phone: str | None = None, ip: str | None = None) -> GuardReport:
+    async def guard_report(
+        self, hours: int = 24, *, phone: str | None = None, ip: str | None = None, region: str | None = None
+    ) -> GuardReport:
         """Same as `OTP.guard_report`, but awaited."""
-        return await self._drive(self._flows.guard_report(hours, phone, ip))
+        return await self._drive(self._flows.guard_report(hours, phone, ip, region))
 
     async def guard_allow(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
         """Same as `OTP.guard_allow`, but awaited."""

@@ -477,13 +477,16 @@ class OTP:
         """
         self._drive(self._flows.erase(phone, region))
 
-    def guard_report(self, hours: int = 24, *, phone: str | None = None, ip: str | None = None) -> GuardReport:
+    def guard_report(
+        self, hours: int = 24, *, phone: str | None = None, ip: str | None = None, region: str | None = None
+    ) -> GuardReport:
         """Return what the guard decided, and what it counts now. For operators, never for visitors.
 
         Args:
             hours: the last hours whose decisions are counted, 1 to 168.
             phone: a number, to see the counts of its range and its region; None is the subjects with most decisions.
             ip: an address, to see its counts and those of its network.
+            region: the same as for `issue`.
 
         Returns:
             The `GuardReport`. It names ranges and addresses by pseudonyms.
@@ -493,7 +496,7 @@ class OTP:
             PhoneError: not a mobile number.
             StoreUnavailableError: Redis did not answer.
         """
-        return self._drive(self._flows.guard_report(hours, phone, ip))
+        return self._drive(self._flows.guard_report(hours, phone, ip, region))
 
     def guard_allow(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
         """Let a scope neither refuse nor ask for a captcha for some time. It still counts, and budgets still hold.

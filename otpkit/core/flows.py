@@ -429,8 +429,11 @@ class Flows:
         yield from run(config.scripts.forget_devices(device_key=subject.device_key, now=config.now_arg()))
         yield from self._tell(Report(subject, "forget_devices"), "devices_forgotten")
 
-    def guard_report(self, hours: int, phone: str | None, ip: str | None) -> Flow[GuardReport]:
-        return guard_report(self._config, hours, phone, ip)
+    def guard_report(
+        self, hours: int, phone: str | None, ip: str | None, region: str | None = None
+    ) -> Flow[GuardReport]:
+        number = None if phone is None else self._resolve(phone, region)[0]
+        return guard_report(self._config, hours, number, ip)
 
     def override(self, action: str, scope: str, subject: str, seconds: int) -> Flow[None]:
         return override(self._config, action, scope, subject, seconds)

@@ -11,7 +11,7 @@ from mortal import Mortal
 from support.callers import BROAD, calling, result
 from support.rig import PHONE, wrong
 
-from otpkit import ConfigurationError, Policy
+from otpkit import ConfigurationError, Guard, Policy
 from otpkit.core import scripts
 from otpkit.testing import Outbox
 
@@ -41,6 +41,11 @@ async def story(kind: str, url: str, **options: Any) -> list[Any]:
         return outcomes
 
 
+def options_of(command: str) -> dict[str, Any]:
+    """Return the options with which the story needs a command."""
+    return {"guard": Guard()} if command == "SETRANGE" else {}
+
+
 def assert_named(outcomes: list[Any], command: str, *, needed: bool = True) -> None:
     told = [str(each) for each in outcomes if isinstance(each, ConfigurationError)]
     assert not needed or told, f"{command}: {outcomes}"
@@ -53,7 +58,7 @@ async def test_a_command_that_the_user_lacks_is_named(own: Mortal, kind: str, co
     """The commands are those that scripts call, and those that run scripts."""
     with own.client() as client:
         client.execute_command("ACL", "SETUSER", "bob", "on", ">password", "~*", "+@all", f"-{command.lower()}")
-    outcomes = await story(kind, own.url.replace("unix://", "unix://bob:password@"))
+    outcomes = await story(kind, own.url.replace("unix://", "unix://bob:password@"), **options_of(command))
     assert_named(outcomes, command, needed=command not in NOT_IN_EVERY_STORY)
 
 
@@ -61,7 +66,7 @@ async def test_a_command_that_the_user_lacks_is_named(own: Mortal, kind: str, co
 async def test_a_command_that_was_renamed_is_named(binary: str, kind: str, command: str) -> None:
     """Some providers rename commands that they consider dangerous."""
     with Mortal(binary, "--rename-command", command, "") as server:
-        outcomes = await story(kind, server.url)
+        outcomes = await story(kind, server.url, **options_of(command))
     assert_named(outcomes, command, needed=command not in NOT_IN_EVERY_STORY)
 
 

@@ -65,7 +65,7 @@ async def test_the_next_issue_waits_its_minute_and_sends_the_same_code(survivor:
     assert refused.retry_after <= 60
     survivor.clock.advance(refused.retry_after)
     challenge = await survivor.caller.issue(PHONE)
-    assert (challenge.delivery, challenge.sends_left) == ("accepted", 8)
+    assert (challenge.delivery, challenge.sends_left) == ("accepted", 5)
     if survivor.code:
         assert survivor.outbox[-1].code == survivor.code
     assert await survivor.caller.verify(PHONE, survivor.outbox[-1].code)
@@ -87,6 +87,6 @@ async def test_nothing_is_stuck_longer_than_its_window(survivor: Survivor) -> No
     """The challenge ends with its life, and after a day the send is no longer counted."""
     survivor.clock.advance(600)
     assert await survivor.caller.status(PHONE) is None
-    assert (await survivor.caller.issue(PHONE)).sends_left == 8
+    assert (await survivor.caller.issue(PHONE)).sends_left == 5
     survivor.clock.advance(86_400)
-    assert (await survivor.caller.issue(PHONE)).sends_left == 9
+    assert (await survivor.caller.issue(PHONE)).sends_left == 6
