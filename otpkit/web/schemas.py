@@ -133,9 +133,10 @@ Device = Annotated[
 Captcha = Annotated[
     str,
     Field(
-        max_length=8192,
-        description="The answer to the captcha of an earlier `captcha_required`, as the visitor's page made it. It is "
-        "used up only if a message is sent.",
+        max_length=6000,  # With every character escaped, it still fits into a body.
+        pattern=r"^[ -~]*$",
+        description="The answer to the captcha of an earlier `captcha_required`, as the visitor's page made it, in "
+        "printable ASCII. It is used up only if a message is sent.",
         examples=["XXXX.DUMMY.TOKEN.XXXX"],
     ),
 ]

@@ -28,6 +28,8 @@ DEVICE_KEY = {"device_key": "t:{p}:d"}
 FIELD = {"challenge_field": b"12345678"}
 LIMIT_KEYS = {"limit_key": "t:{l}:w", "memory_key": "t:{l}:w:1"}
 MONEY_KEYS = {"money_key": "t:{m}:m", "memory_key": "t:{m}:m:1"}
+SCOPE_KEYS = {"record_key": "t:{r}:u", "memory_key": "t:{r}:u:1"}
+REGION_KEYS = {"region_key": "t:{guard}:CN", "memory_key": "t:{guard}:1", "total_key": "t:{guard}:*"}
 GATEWAYS_KEY = {"gateways_key": "t:{g}:g"}
 NOW, NOW_OP = {"now": ""}, {"now": "", "operation": OP}
 VERIFY = {"digests": b"d" * 20, "fixed_ends_ms": 0, "is_fixed_code": 0}
@@ -60,6 +62,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "override": {"record_key": "t:{r}:u"} | NOW | {"letter": "a", "life_ms": 1000, "size": 32},
     "note": {"notes_key": "t:{n}:n"} | NOW | {"decisions": [("captcha", "range", "name", 1)]},
     "notes": {"notes_key": "t:{n}:n"} | NOW,
+    "count_narrow": SCOPE_KEYS | NOW | {"guard": "en00", "floor": "6", "share": "1", "far": "2", "length_ms": 900_000},
+    "move_narrow": SCOPE_KEYS | NOW | {"move": "v", "at_ms": 1, "length_ms": 900_000},
+    "count_wide": REGION_KEYS | NOW | {"guard": "en000000CN"},
+    "move_wide": REGION_KEYS | NOW | {"move": "v", "at_ms": 1, "counted_in": 4},
+    "claim": {"answer_key": "t:{a}:a"} | NOW_OP | {"life_ms": 1000},
     "remember": {"answer_key": "t:{a}:a"} | NOW | {"life_ms": 1000},
 }
 _DESCRIBED = b":%d\r\n:%d\r\n:5\r\n:4\r\n$1\r\n%s\r\n$8\r\nabcdef01\r\n:0\r\n$0\r\n\r\n"
