@@ -103,7 +103,7 @@ def test_page_tells_of_the_work_and_keeps_what_was_typed(open_page: Open) -> Non
         expect(progress).to_be_visible()
         expect(page.get_by_text("a short security check by your device")).to_be_visible()
         expect(problem(page)).to_have_count(0)
-        page.wait_for_function("document.querySelector('progress').value > 0")
+        expect(progress).not_to_have_js_property("value", 0)
         expect(page.get_by_label("Mobile number")).to_have_value("6123 4567")
         expect(page.get_by_label("Country or region")).to_have_value("HK")
         page.get_by_role("link", name="中文").click()
