@@ -83,7 +83,7 @@ PARTS = [
         "none",
         lambda row: row.honest_captcha < 0.005,
         {},
-        text=r"if records\[1\] and ARGV\[\d+\] ~= '' then",
+        text=r"if records\[1\] and ARGV\[\d+\] then",
         instead="if false then",
     ),
     Part(
@@ -91,7 +91,7 @@ PARTS = [
         "gateway-rejects",
         lambda row: row.honest_captcha < 0.005,
         {},
-        text=r"if ARGV\[\d+\] ~= '' then(?=\n  local record)",
+        text=r"if \(ARGV\[\d+\] or ''\) ~= '' then(?=\n  local record)",
         instead="if false then",
     ),
     Part(
