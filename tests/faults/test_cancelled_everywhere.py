@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from support.callers import calling, loaded
-from support.rig import PHONE, wrong
+from support.rig import PHONE, whole, wrong
 
-from otpkit import AsyncOTP, Challenge, ExpiredCodeError, Policy
+from otpkit import AsyncOTP, Challenge, ExpiredCodeError
 from otpkit.gateways import Message
 from otpkit.testing import MovableClock
 
@@ -95,8 +95,8 @@ async def few(
         await asyncio.sleep(0)
 
     url = request.getfixturevalue(f"{request.param}_url")
-    options: dict[str, Any] = {"namespace": namespace, "clock": clock, "policy": Policy()}
-    with loaded(url, Policy()):
+    options: dict[str, Any] = {"namespace": namespace, "clock": clock, "policy": whole()}
+    with loaded(url, whole()):
         async with calling("async-url", url, gateway, **options) as caller:
             yield FewConnections(caller.otp, sent, clock)
 

@@ -79,6 +79,13 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "revoke": (PHONE,),
     "unblock": (PHONE,),
     "erase": (PHONE,),
+    "check_device": ("token", PHONE),
+    "forget_devices": (PHONE,),
+    "guard_report": (),
+    "guard_allow": ("total",),
+    "guard_block": ("total",),
+    "guard_clear": ("total",),
+    "spending": (),
 }
 
 

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 from support.callers import result
-from support.rig import SECRET, TEMPLATE, outcome
+from support.rig import SECRET, TEMPLATE, outcome, whole
 from support.transports import ON_UVLOOP, opened
 
-from otpkit import OTP, AsyncOTP, Challenge, ConfigurationError, GatewayRejectedError, Policy
+from otpkit import OTP, AsyncOTP, Challenge, ConfigurationError, GatewayRejectedError
 from otpkit.effects import Call, Flow, HttpRequest, NotConnected
 from otpkit.gateways import Delivery, Failover, Gateway, Message, Receipt
 from otpkit.testing import MovableClock, Outbox
 from otpkit.transport.lanes import THREADS
 
-POLICY = Policy(sends="32/day", ttl=30)
+POLICY = whole(sends="32/day", ttl=30)
 CROWD = THREADS + 20
 PHONES = [f"+86138{number:08d}" for number in range(CROWD)]
 
@@ -93,7 +93,7 @@ async def test_the_next_gateway_serves_those_without_a_thread(url: str, namespac
 async def test_a_hung_gateway_holds_up_no_other(url: str, namespace: str, slow: Slow) -> None:
     """The other gateway serves another region."""
     quick: list[Message] = []
-    policy = Policy(sends="32/day", regions={"CN", "HK"})
+    policy = whole(sends="32/day", regions={"CN", "HK"})
     gateway = {"CN": slow, "HK": quick.append}
     async with build(url, gateway, namespace, policy=policy, gateway_wait=20) as otp:
         tasks = [asyncio.ensure_future(otp.issue(phone)) for phone in PHONES]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import redis
-from guarded import FREE, WIDE, Guarded
+from guard_rig import FREE, WIDE, Guarded
 from support.proxy import Proxy
 from support.rig import MEMORY
 

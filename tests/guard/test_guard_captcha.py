@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from typing import Any
 
 import pytest
-from guarded import FREE, FakeCaptcha, Guarded
+from guard_rig import FREE, FakeCaptcha, Guarded
 from support.rig import SECRET, TEMPLATE, outcome, together
 
 from otpkit import (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from guarded import ADDRESS, FREE, WIDE, FakeCaptcha, Guarded
+from guard_rig import ADDRESS, FREE, WIDE, FakeCaptcha, Guarded
 from support.lua_shell import Shell
 from support.rig import MEMORY, outcome
 

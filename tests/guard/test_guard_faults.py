@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from guarded import ADDRESS, FREE, WIDE, FakeCaptcha, Guarded
+from guard_rig import ADDRESS, FREE, WIDE, FakeCaptcha, Guarded
 from support.lua_shell import Shell
 from support.proxy import Fault, Proxy
 from support.rig import DAY, SECRET, TEMPLATE, outcome, wrong

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from guarded import FREE, WIDE, Guarded
+from guard_rig import FREE, WIDE, Guarded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.rig import MEMORY, outcome, wrong

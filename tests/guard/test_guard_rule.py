@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from guarded import ADDRESS, FREE, OTHER_ADDRESS, WIDE, Guarded
+from guard_rig import ADDRESS, FREE, OTHER_ADDRESS, WIDE, Guarded
 from support.rig import DAY, HOUR, MINUTE, outcome, wrong
 
 from otpkit import CaptchaRequiredError, ExpiredCodeError, Policy, RateLimitError
