@@ -153,7 +153,7 @@ class Issue:
                 self.report.now_ms = refusal.now_ms
                 raise (yield from self.screening.error(refusal))
             case _:
-                raise AssertionError("the script has no guard")
+                raise StoreUnavailableError(*FOREIGN_REPLY)  # There is no guard.
 
     def _send(self, reserved: Reserved, fixed: FixedCode | None) -> Flow[Challenge]:
         """Send the message of a reservation, and settle it. A fixed code is not sent."""

@@ -15,7 +15,9 @@ from support.rig import OTHER_PHONE, PHONE, SECRET, TEMPLATE, wrong
 
 from otpkit import OTP, AsyncOTP, Challenge, GatewayRejectedError, Proof, StoreUnavailableError
 from otpkit.core import scripts
+from otpkit.core.issue import IssueRequest
 from otpkit.core.scripts.money import MoneyCharge
+from otpkit.core.scripts.sends import CaptchaAsked, Refused
 from otpkit.gateways import Failover
 from otpkit.testing import Outbox
 
@@ -250,3 +252,12 @@ def _failover() -> Failover:
         sent.append(message.code)
 
     return Failover([broken, sound])
+
+
+@pytest.mark.parametrize("reply", [CaptchaAsked(1, 64, False), Refused(1, "range", 1000, 1, None)])
+def test_the_reply_of_a_guard_where_there_is_none_is_unavailable(reply: object) -> None:
+    with OTP("memory://", Outbox(), TEMPLATE, SECRET) as otp:
+        flow = otp._flows.issue(IssueRequest("13800138000", "signup", "", None, None, None, "sms", None))
+        next(flow)
+        with pytest.raises(StoreUnavailableError, match="reply to another request"):
+            flow.send(reply)
