@@ -27,7 +27,7 @@ from otpkit.errors import (
 )
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Decision, Guard, RiskContext
-from otpkit.models import Challenge, Event, Proof, Standing
+from otpkit.models import Challenge, Event, Figures, Proof, Standing, Stats
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
 from otpkit.template import Template
@@ -47,6 +47,7 @@ __all__ = [
     "Event",
     "ExpiredCodeError",
     "ExpiredTokenError",
+    "Figures",
     "FixedCode",
     "GatewayRejectedError",
     "Guard",
@@ -63,6 +64,7 @@ __all__ = [
     "RiskContext",
     "Spending",
     "Standing",
+    "Stats",
     "StoreUnavailableError",
     "Template",
     "TokenError",
