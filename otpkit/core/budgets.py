@@ -48,16 +48,19 @@ class Item(NamedTuple):
 
 
 class Bill:
-    """What one message may cost its budgets. `most` is what it may cost at most, in millionths.
+    """What one message may cost: `items` are its budgets, `costs` what each gateway costs, in millionths.
+
+    `most` is what it may cost at most.
 
     Messages of the same kind share a bill. It keeps the texts that are the same for all of them in one window.
     """
 
-    __slots__ = ("_dated", "_refunds", "items", "most")
+    __slots__ = ("_dated", "_refunds", "costs", "items", "most")
 
-    def __init__(self, items: tuple[Item, ...], most: int) -> None:
+    def __init__(self, items: tuple[Item, ...], most: int, costs: Mapping[str, int]) -> None:
         self.items = items
         self.most = most
+        self.costs = costs
         self._dated: tuple[list[tuple[int, ...]], str] = ([], "")
         """The bounds of the latest windows, and the text for them. Threads replace both at once."""
         self._refunds: dict[tuple[str, ...], str] = {}
@@ -105,9 +108,9 @@ class Purse:
         self.skew_ms = 0
         """The difference between the server's clock and this host's, as far as it was found to matter."""
         self.accounts = tuple(_account(budget, keys) for budget in budgets)
-        self._bills: dict[tuple[str, str, Channel, str | None], Bill | None] = {}
+        self._bills: dict[tuple[str, str, Channel, str | None], Bill] = {}
 
-    def remembered(self, kind: tuple[str, str, Channel, str | None], make: Callable[[], Bill | None]) -> Bill | None:
+    def remembered(self, kind: tuple[str, str, Channel, str | None], make: Callable[[], Bill]) -> Bill:
         """Return the bill of a kind of messages, made once: computing it would cost an issue a fifth.
 
         Args:
@@ -134,8 +137,8 @@ class Purse:
         channel: Channel,
         key: str | None,
         segments: Mapping[str, int],
-    ) -> Bill | None:
-        """Return what a message may cost, or None if no budget counts it.
+    ) -> Bill:
+        """Return what a message may cost.
 
         The dearest gateway is reserved. If several may send the same message (`Failover(on_uncertain="next")`), the
         sum of them is.
@@ -162,7 +165,7 @@ class Purse:
                     its = {name: cost if name == only else 0 for name, cost in costs.items()}
                 if reserved := combine(its.values()):
                     items.append(Item(account, reserved, its))
-        return Bill(tuple(items), combine(costs.values())) if items else None
+        return Bill(tuple(items), combine(costs.values()), costs)
 
 
 def open_purse(
@@ -173,7 +176,7 @@ def open_purse(
     namespace: str,
     keys: Keys,
 ) -> Purse | None:
-    """Check `OTP(budgets=…, prices=…)`; return None without budgets.
+    """Check `OTP(budgets=…, prices=…)`; return None without either.
 
     Args:
         budgets: the budgets.
@@ -204,7 +207,7 @@ def open_purse(
                     f"prices has no price for {name}, which a budget needs.",
                     f'Add one, such as {{"{name}": "0.05 {chosen[0].limit.currency}"}}, or one for "*".',
                 )
-    return Purse(chosen, known, namespace, keys) if chosen else None
+    return Purse(chosen, known, namespace, keys) if chosen or known.currency else None
 
 
 def segments_of(

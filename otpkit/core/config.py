@@ -18,6 +18,7 @@ from otpkit.core.crypto import Keys, clean_code
 from otpkit.core.devices import DeviceTokens
 from otpkit.core.routing import GatewayChoice, Routing, TemplateChoice, is_async, route
 from otpkit.core.scripts.limits import WideRates, wide_rates
+from otpkit.core.tallies import Tallies
 from otpkit.core.tokens import TokenSigner
 from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
 from otpkit.frames import without_locals
@@ -104,6 +105,7 @@ class Config:
     """Return seconds by the given clock or this host's monotonic clock. Only differences are meaningful."""
     clustered: bool
     protection: Protection | None
+    tallies: Tallies
 
     def host_ms(self) -> int:
         """Return the time of the given clock, or of this host, in milliseconds."""
@@ -181,7 +183,12 @@ def build(
         keys,
         TokenSigner(keys, namespace),
         DeviceTokens(keys.device, namespace),
-        scripts.load(policy, None if guard is None else guard.rule, has_budgets=purse is not None, clustered=clustered),
+        scripts.load(
+            policy,
+            None if guard is None else guard.rule,
+            has_budgets=purse is not None and bool(purse.accounts),
+            clustered=clustered,
+        ),
         wide_rates(policy),
         purse,
         fixed,
@@ -193,6 +200,7 @@ def build(
         clock or time.monotonic,
         clustered,
         protection,
+        Tallies(namespace, "" if routing.only is None else routing.only.name, clustered=clustered),
     )
 
 

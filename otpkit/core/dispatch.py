@@ -103,6 +103,7 @@ class Dispatch(NamedTuple):
                     break
             else:
                 refusal = outcome
+                self.report.rejected += (member.name,)
                 if refusal.category in _ABOUT_THE_PHONE:
                     if states[member.name]:
                         yield from self._record(member, served=True)  # It judged the phone, so it works.

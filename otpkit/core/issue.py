@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from otpkit.core.budgets import Bill, Purse, segments_of
 from otpkit.core.config import Config, FixedCode, check_fixed_life
 from otpkit.core.crypto import encode_id, new_ids
 from otpkit.core.dispatch import Dispatch, send_by
+from otpkit.core.figures import add, add_refusal
 from otpkit.core.limits import NOTHING_CONSUMED, Charge, consume, consume_beside, ip_limits, refund, send_limits
 from otpkit.core.report import Report
 from otpkit.core.routing import Member
@@ -34,8 +36,9 @@ from otpkit.core.scripts.sends import (
 )
 from otpkit.core.spending import FOREIGN_REPLY, Payment
 from otpkit.core.subject import IDEMPOTENCY_BYTES, NO_DEVICE, Subject
+from otpkit.core.tallies import NO_GATEWAY
 from otpkit.core.tokens import from_ms
-from otpkit.effects import Flow, RunScript, Unconfirmed, run
+from otpkit.effects import Flow, RunScript, SeveralSlots, Unconfirmed, run
 from otpkit.errors import (
     BlockedError,
     ConfigurationError,
@@ -85,6 +88,10 @@ class Issue:
 
     # Class attributes: most calls change none of them.
     payment: Payment | None = None
+    costs: Mapping[str, int] = MappingProxyType({})
+    """What the message costs by gateway, in millionths. Without prices it is nothing."""
+    stats_key = ""
+    """The key of the figures, if the phone's own scripts count; else ""."""
     money_key = ""
     refunds = ""
     """What budgets get back when the send is settled."""
@@ -109,8 +116,10 @@ class Issue:
             if request.params is not None:  # Raise the template's errors before anything is reserved.
                 template.sms_params("0" * config.policy.code_length, params=request.params)
         if config.purse is not None and (bill := self._known_bill(config.purse)) is not None:
-            self.payment = Payment(config, report, bill)
-            self.money_key = self.payment.money_key
+            self.costs = bill.costs
+            if bill.items:
+                self.payment = Payment(config, report, bill)
+                self.money_key = self.payment.money_key
         self.op, self.nonce = new_ids()
         report.operation_id = self.op
         self.leaves_by = 0.0  # The deadline by `Config.elapsed_s`.
@@ -162,11 +171,12 @@ class Issue:
             self.leaves_by += (described.ends_ms - reserved.now_ms) / 1000
             member, receipt = yield from self._dispatch(reserved)
             record = self._record(member, receipt)
+            figures = self._sent(member, receipt)
             if self.payment is not None:
                 self.refunds = self.payment.unspent(self.report.served or (member.name,))
         else:
-            receipt, record = Receipt("fixed"), ""
-        settled = yield from self._settle(receipt, record)
+            receipt, record, figures = Receipt("fixed"), "", []
+        settled = yield from self._settle(receipt, record, figures)
         now_ms, resend_ms, sends_left = settled or (reserved.now_ms, described.resend_ms, described.sends_left)
         self.report.now_ms = now_ms
         ends_ms, _, attempts_left, _, _, generation, is_fixed, _ = described
@@ -188,7 +198,7 @@ class Issue:
         return fixed if now_ms < subject.fixed_ends_ms else None
 
     def _known_bill(self, purse: Purse) -> Bill | None:
-        """Return what the message may cost, or None if no budget counts it."""
+        """Return what the message may cost, or None if none is sent."""
         request, subject = self.request, self.subject
         if (subject.phone, subject.purpose) in self.config.fixed:
             return None  # A fixed code is not sent.
@@ -197,7 +207,7 @@ class Issue:
             return self._bill(purse)
         return purse.remembered((subject.region, subject.purpose, request.channel, key), lambda: self._bill(purse))
 
-    def _bill(self, purse: Purse) -> Bill | None:
+    def _bill(self, purse: Purse) -> Bill:
         config, request, purpose = self.config, self.request, self.subject.purpose
         segments = {}
         for member in self.candidates:
@@ -228,7 +238,7 @@ class Issue:
             refusal = yield from self._count_elsewhere()
         else:
             self.charges, refusal = (yield from consume(self.config, self.limits)) if self.limits else NOTHING_CONSUMED
-        payment, money = self.payment, None
+        config, payment, money = self.config, self.payment, None
         while True:
             if payment is not None and refusal is None:  # A limit that refused on another node outranks the money.
                 money = yield from payment.charge(privileged=(yield from self._is_privileged()))
@@ -239,6 +249,11 @@ class Issue:
                 reply = yield from run(call)
             except Unconfirmed as error:
                 unconfirmed = error
+            except SeveralSlots:
+                if not self.stats_key:
+                    raise
+                config.tallies.part()
+                continue
             if unconfirmed is not None:
                 yield from self._withdraw()
                 raise unconfirmed
@@ -253,7 +268,26 @@ class Issue:
             if self.counting is not None:
                 yield from self.counting.give_back()
             yield from self._give_back(self._unspent())
+        if not self.stats_key and (what := self._refusal_figure(reply)):
+            yield from add_refusal(config, self.op, self.subject.region, what)
         return reply
+
+    def _refusal_figure(self, reply: _Decision) -> str:
+        """Return what is counted of a reservation's reply; "" for nothing."""
+        match reply:
+            case Limited():
+                return f"l{reply.scope}"
+            case Unaffordable():
+                return "lbudget"
+            case Blocked():
+                return "lblocked"
+            case Refused():
+                return "grefused"
+            case CaptchaAsked():
+                return "gcaptcha"
+            case Reserved() if self.screening is not None and self.screening.observes(reply.judged):
+                return "gobserved"
+        return ""
 
     @property
     def counting(self) -> Counting | None:
@@ -308,10 +342,13 @@ class Issue:
             NO_DEVICE if self.request.device is None else subject.device_claim(self.request.device)
         )
         guard, guard_keys = NOT_GUARDED if self.screening is None else self.screening.arguments()
+        self.stats_key, label = config.tallies.place(subject.region)
         return config.scripts.reserve(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
+            stats_key=self.stats_key,
             now=config.now_arg(),
+            label=label,
             operation=self.op,
             challenge_field=subject.challenge_field,
             fresh=self._fresh(fixed),
@@ -371,10 +408,13 @@ class Issue:
         except (GatewayRejectedError, ConfigurationError) as error:
             failure = error
         if isinstance(failure, GatewayRejectedError):
+            if not self.report.rejected:
+                self.report.rejected = (self.candidates[0].name,)
             wait_ms = yield from self._undo(failure, reserved_ms=reserved.now_ms)
             raise (yield from self._gateway_limit(failure, wait_ms)) if failure.category == "rate_limit" else failure
         # The message may still be on its way.
-        yield from self._settle(Receipt("", outcome="uncertain"), "")
+        receipt = Receipt("", outcome="uncertain")
+        yield from self._settle(receipt, "", self._sent(self.candidates[0], receipt))
         raise failure
 
     def _in_turn(self, reserved: Reserved) -> Flow[tuple[Member, Receipt]]:
@@ -417,7 +457,20 @@ class Issue:
         """Return the guard's argument and keys of a script that no longer counts the send."""
         return NOT_GUARDED if self.screening is None else self.screening.uncounting()
 
-    def _settle(self, receipt: Receipt, record: str) -> Flow[Settled | None]:
+    def _sent(self, member: Member, receipt: Receipt) -> list[str]:
+        """Return what is counted of a message that `member` has or may have, and of the other gateways' answers."""
+        region, report = self.subject.region, self.report
+        figures = [f" {region} {member.name} {receipt.outcome[0]}{self.costs.get(member.name, 0)}"]
+        if len(report.served) > 1 or report.rejected:
+            others = [name for name in report.served if name != member.name]
+            figures += [f" {region} {name} u{self.costs.get(name, 0)}" for name in others]
+            figures += self._rejected()
+        return figures
+
+    def _rejected(self) -> list[str]:
+        return [f" {self.subject.region} {name} r" for name in self.report.rejected]
+
+    def _settle(self, receipt: Receipt, record: str, figures: list[str]) -> Flow[Settled | None]:
         config = self.config
         guard, guard_keys = NOT_GUARDED
         # While a gateway's circuit is open, an uncertain send says more about the gateway than about the visitor.
@@ -425,7 +478,9 @@ class Issue:
             guard, guard_keys = self.screening.uncounting()
         settle = config.scripts.settle(
             phone_key=self.subject.phone_key,
+            stats_key=self.stats_key,
             now=config.now_arg(),
+            figures="\n".join(figures) if self.stats_key else "",
             operation=self.op,
             outcome=receipt.outcome[0],
             served_by=record,
@@ -444,6 +499,8 @@ class Issue:
             pass  # The gateway has the message: its outcome counts.
         if self.refunds:
             yield from self._give_back(self.refunds)
+        if not self.stats_key:
+            yield from add(config, self.op, figures)
         return settled
 
     def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[int]:
@@ -451,9 +508,14 @@ class Issue:
         config, category = self.config, rejection.category
         kept = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "region", "total"}}.get(category, set())
         guard, guard_keys = self._uncounting()
+        figures = self._rejected()
+        if category == "rate_limit":
+            figures.append(f" {self.subject.region} {NO_GATEWAY} lgateway")
         undo = config.scripts.undo(
             phone_key=self.subject.phone_key,
+            stats_key=self.stats_key,
             now=config.now_arg(),
+            figures="\n".join(figures) if self.stats_key else "",
             operation=self.op,
             stays_counted=int("phone" in kept),
             reserved_ms=reserved_ms,
@@ -472,6 +534,8 @@ class Issue:
             if self.counting is not None:
                 yield from self.counting.uncount()
         yield from self._give_back(self._unspent())
+        if not self.stats_key:
+            yield from add(config, self.op, figures)
         return wait_ms
 
     def _gateway_limit(self, rejection: GatewayRejectedError, wait_ms: int) -> Flow[RateLimitError]:

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import get_type_hints
 
 from otpkit.core.scripts.circuit import CircuitState, RecordFailure
+from otpkit.core.scripts.figures import AddFigures, FiguresOf
 from otpkit.core.scripts.guard import Look, Note, Notes, Override, Remember
 from otpkit.core.scripts.limits import Consume, Refund
 from otpkit.core.scripts.money import Spend, SpendingOf, Unspend
@@ -25,6 +26,8 @@ from otpkit.policy import Policy, Rate, rates_of, stranger_consecutive, stranger
 
 _INCLUDE = re.compile(r"^ *--# (include|guard) (.+)\n", re.MULTILINE)
 _BLOCK = re.compile(r"^ *--# if (\w+)\n(.*?)^ *--# end\n", re.MULTILINE | re.DOTALL)
+_FIGURES = {"add_figures": 1, "settle": 2, "undo": 2, "receive": 2}
+"""The place of the key of figures in KEYS, where it is not 3: tally.lua and fold.lua are parts of several scripts."""
 _ELSEWHERE = frozenset({"judge", "count", "verified", "unverified", "guessed", "uncount"})
 """The parts of a guard that are others on a cluster, where its scopes lie on other nodes than phones."""
 
@@ -65,6 +68,8 @@ class Scripts:
     spend: Spend
     unspend: Unspend
     spending: SpendingOf
+    add_figures: AddFigures
+    figures: FiguresOf
 
 
 def load(policy: Policy, rule: Rule | None = None, *, has_budgets: bool = False, clustered: bool = False) -> Scripts:
@@ -89,7 +94,8 @@ def load(policy: Policy, rule: Rule | None = None, *, has_budgets: bool = False,
     def script(name: str) -> str:
         # Defining a function or a variable costs Lua time in every call. So an included part stands where it is first
         # needed, and the numbers stand where they are used.
-        return pattern.sub(lambda match: numbers[match[0]], _text(name, parts))
+        text = _text(name, parts).replace("KEYS[FIGURES]", f"KEYS[{_FIGURES.get(name, 3)}]")
+        return pattern.sub(lambda match: numbers[match[0]], text)
 
     return Scripts(
         **{name: face(name, script(name), policy.replicas) for name, face in get_type_hints(Scripts).items()}

@@ -3,7 +3,7 @@
 if records[1] and not guessed and byte(ARGV[8] or '', 2) == 49 then
   --# include records rolled region guesses
   local record, at = records[1], unpack_ms(records[1], 1)
-  local region = region_rolled(redis.call('GET', KEYS[9]))
+  local region = region_rolled(redis.call('GET', KEYS[10]))
   local place = guess_place(at)
   region = sub(region, 1, place - 1) .. guessed_by(region, at, 1) .. sub(region, place + 3)
   --# include write_region

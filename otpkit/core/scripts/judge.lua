@@ -21,12 +21,12 @@ if mode and not (own and field(phone, 'u' .. op)) then
   --# include exempt
   local is_used = false
   if captcha == 112 then
-    is_used = sub(redis.call('GET', KEYS[13]) or '', 1, 1) == 'u'
+    is_used = sub(redis.call('GET', KEYS[14]) or '', 1, 1) == 'u'
     if is_used then captcha = 110 end
   end
 
   -- A record whose newest bucket is not the current one is moved on, and written whole.
-  range, region = redis.call('GET', KEYS[8]), redis.call('GET', KEYS[9])
+  range, region = redis.call('GET', KEYS[9]), redis.call('GET', KEYS[10])
   if range then
     local a, b, c = byte(range, 1, 3)
     if (a * 256 + b) * 256 + c ~= (now - now % RANGE_MS) / RANGE_MS then
@@ -44,7 +44,7 @@ if mode and not (own and field(phone, 'u' .. op)) then
   end
   if has_address then
     local index = (now - now % ADDRESS_MS) / ADDRESS_MS
-    address, network = redis.call('GET', KEYS[10]), redis.call('GET', KEYS[11])
+    address, network = redis.call('GET', KEYS[11]), redis.call('GET', KEYS[12])
     local a, b, c
     if address then
       a, b, c = byte(address, 1, 3)
@@ -62,7 +62,7 @@ if mode and not (own and field(phone, 'u' .. op)) then
   end
   if has_total then
     --# include records rolled region
-    total = region_rolled(redis.call('GET', KEYS[12]))
+    total = region_rolled(redis.call('GET', KEYS[13]))
   end
 
   if not own then
@@ -149,10 +149,15 @@ if mode and not (own and field(phone, 'u' .. op)) then
     if asked == 49 then judged = judged + 64 end
     if mode == 101 then
       if guard_wait > 0 then
-        --# include refused
+        --# include refused refusal
+        refusal('grefused')
         return refused(phone, challenge_field, guard_scope, guard_wait, judged)
       end
-      if judged > 0 and captcha == 110 then return { operation, 'captcha', now, judged, is_used and 1 or 0 } end
+      if judged > 0 and captcha == 110 then
+        --# include refusal
+        refusal('gcaptcha')
+        return { operation, 'captcha', now, judged, is_used and 1 or 0 }
+      end
       if guesses_are_over and captcha ~= 112 and not known and not device and ATTEMPTS > 2 then
         fresh = sub(fresh, 1, 36) .. char(ATTEMPTS - 2) .. sub(fresh, 38)
       end

@@ -1,9 +1,9 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3… limits: one a wider limit; 6 device_key: the time up to which
---       the phone's device tokens are void; 7 money_key; 8… guard_keys: range, region, address, network, all regions, and the
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3 stats_key: see fold.lua, or the phone's [; 4… limits: one a wider
+--       limit; 7 device_key: the time up to which the phone's device tokens are void; 8 money_key; 9… guard_keys: range, region, address, network, all regions, and the
 --       captcha's answer; the phone's key stands in for each that is not used]
--- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
+-- ARGV  1 now: in ms, or '' for the server's clock, then the label: see tally.lua; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
 --       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has [;
 --       7 device_since: the time of the verification that made the device's token, in ms, or ''; 8 guard: see judge.lua, or '';
 --       9 captcha: the ms for which a used answer is remembered, or ''; 10 money: '', or for money_key 1 or 0 for a privileged
@@ -29,7 +29,7 @@
 local device_valid = (ARGV[7] or '') ~= ''
 if device_valid then
   --# include device
-  device_valid = is_valid_device(6, tonumber(ARGV[7]))
+  device_valid = is_valid_device(7, tonumber(ARGV[7]))
 end
 
 --# include describe
@@ -90,7 +90,11 @@ end
 if own then table.remove(phone.sends, own) end
 
 --# include blocked
-if blocked(device_valid and MAX_CONSECUTIVE_FAILURES or STRANGER_CONSECUTIVE) then return { operation, 'blocked' } end
+if blocked(device_valid and MAX_CONSECUTIVE_FAILURES or STRANGER_CONSECUTIVE) then
+  --# include refusal
+  refusal('lblocked')
+  return { operation, 'blocked' }
+end
 
 local scope, wait, limit, window = 'failures', 0
 if phone.failures[1] then wait, limit, window = rolling_wait(phone.failures, device_valid and FAILURES or STRANGER_FAILURES, now) end
@@ -101,15 +105,15 @@ if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, n
 local charge_limits
 if own then
   -- Nothing has to be checked or charged.
-elseif KEYS[3] and KEYS[3] ~= KEYS[1] then
+elseif KEYS[4] and KEYS[4] ~= KEYS[1] then
   --# include window
-  local limits, last_limit = {}, (#ARGV - 6) / 2
-  for i = 3, last_limit do
-    limits[i] = window_read(i, ARGV[2 * i + 6], now)
-    consider(ARGV[2 * i + 5], limits[i].wait, limits[i].limit, limits[i].window)
+  local limits, last_limit = {}, (#ARGV - 4) / 2
+  for i = 4, last_limit do
+    limits[i] = window_read(i, ARGV[2 * i + 4], now)
+    consider(ARGV[2 * i + 3], limits[i].wait, limits[i].limit, limits[i].window)
   end
   charge_limits = function(step) -- One function for both steps: making one takes time.
-    for i = 3, last_limit do
+    for i = 4, last_limit do
       if step == 'consume' then window_consume(i, limits[i]) else window_keep(i, limits[i]) end
     end
   end
@@ -117,7 +121,8 @@ elseif ARGV[11] then
   consider(ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14]))
 end
 if wait > 0 then
-  --# include limited
+  --# include limited refusal
+  refusal('l' .. scope)
   return limited(phone, challenge_field, scope, wait, limit, window)
 end
 --# if money
@@ -125,12 +130,12 @@ end
 local marks, bill = ''
 if not own and (ARGV[10] or '') ~= '' then
   local place, reason, its_wait
-  if KEYS[7] and KEYS[7] ~= KEYS[1] then
+  if KEYS[8] and KEYS[8] ~= KEYS[1] then
     -- A privileged message may spend what a budget keeps.
-    bill = money_read(7, sub(ARGV[10], 2), now, device_valid or sub(ARGV[10], 1, 1) == '1')
+    bill = money_read(8, sub(ARGV[10], 2), now, device_valid or sub(ARGV[10], 1, 1) == '1')
     if bill.misdated then return { operation, 'misdated', now } end
     if bill.wait > 0 then
-      money_refuse(7, bill)
+      money_refuse(8, bill)
       place, reason, its_wait = bill.place, bill.reason, bill.wait
     end
   else
@@ -138,6 +143,8 @@ if not own and (ARGV[10] or '') ~= '' then
   end
   if place then
     place, its_wait = tonumber(place), tonumber(its_wait)
+    --# include refusal
+    refusal('lbudget')
     if not challenge then return { operation, 'unaffordable', now, place, reason, its_wait } end
     return { operation, 'unaffordable', now, place, reason, its_wait, describe(phone, latest_send(phone, link), challenge, ends) }
   end
@@ -145,7 +152,7 @@ end
 --# end
 --# guard judge
 --# if money
-if bill then marks = money_charge(7, bill) end
+if bill then marks = money_charge(8, bill) end
 --# end
 if charge_limits then charge_limits('consume') end -- No check below refuses.
 
@@ -184,9 +191,15 @@ if phone.fields[1] then
 end
 if charge_limits then charge_limits('keep') end
 --# if money
-if bill then money_keep(7, bill) end
+if bill then money_keep(8, bill) end
 --# end
 keep(phone, '86430000') -- DAY_MS + SETTLE_MS: it outlasts the settlement by a day.
+--# if guard
+if mode == 111 and judged % 128 > 0 and byte(label) == 32 then
+  --# include tally
+  tally(sub(label, 1, 4) .. '. gobserved')
+end
+--# end
 table.insert(phone.sends, 1, send)
 --# if money
 if not own then return reserved(send, marks) end

@@ -17,7 +17,6 @@ from otpkit.core.scripts.parse import (
     Raw,
     WordScript,
     by_word,
-    count_of,
     delivery_of,
     hex_of,
     numbers_of,
@@ -34,7 +33,7 @@ MOST_JUDGED: Final = 1023
 _REFUSING: Final[Mapping[str | bytes, RateLimitScope]] = by_word(
     {"range": "range", "guard_ip": "guard_ip", "region": "region", "total": "total"}
 )
-_ALWAYS: Final = 5  # The places of keys that have no fixed one.
+_ALWAYS: Final = 6  # The places of keys that have no fixed one.
 
 
 def placed(
@@ -208,7 +207,9 @@ class Reserve(WordScript[ReserveReply]):
         *,
         phone_key: str,
         counter_key: str,
+        stats_key: str = "",
         now: int | str,
+        label: str = "",
         operation: bytes,
         challenge_field: bytes,
         fresh: bytes,
@@ -229,9 +230,9 @@ class Reserve(WordScript[ReserveReply]):
         Pass `device_key` and `device_since` if a device token was passed and its signature is right. A `MoneyCharge`
         needs its `money_key`; a `Shortage` has none.
         """
-        keys: tuple[str, ...] = (phone_key, counter_key)
+        keys: tuple[str, ...] = (phone_key, counter_key, stats_key or phone_key)
         args: tuple[bytes | str | int, ...]
-        args = (now, operation, challenge_field, fresh, idempotency, known_keys)
+        args = (f"{now}{label}", operation, challenge_field, fresh, idempotency, known_keys)
         if not (device_key or guard_keys or limits or money or refusal):
             return RunScript(self, keys, args, self.replicas)  # An argument costs a call 0.2 %, though it is empty.
         args += (device_since, guard, captcha, "" if money is None else str(money))
@@ -263,7 +264,9 @@ class Settle(ListScript[Settled | None]):
         self,
         *,
         phone_key: str,
+        stats_key: str = "",
         now: int | str,
+        figures: str = "",
         operation: bytes,
         outcome: str,
         served_by: str,
@@ -273,11 +276,14 @@ class Settle(ListScript[Settled | None]):
         refunds: str = "",
         money_key: str = "",
     ) -> RunScript[Settled | None]:
-        """Settle the send `operation`, and give back `refunds`. With `guard`, the guard no longer counts the send."""
-        args = (now, operation, outcome, served_by)
+        """Settle the send `operation`, count `figures`, and give back `refunds`.
+
+        With `guard`, the guard no longer counts the send.
+        """
+        keys: tuple[str, ...] = (phone_key, stats_key or phone_key)
+        args = (f"{now}{figures}", operation, outcome, served_by)
         if not (device or guard_keys or money_key):
-            return RunScript(self, (phone_key,), args)
-        keys: tuple[str, ...] = (phone_key,)
+            return RunScript(self, keys, args)
         if refunds or guard_keys:
             keys = placed(keys, "", money_key, guard_keys)
         return RunScript(self, keys, (*args, device, guard, refunds))
@@ -305,7 +311,9 @@ class Undo(ListScript[Undone]):
         self,
         *,
         phone_key: str,
+        stats_key: str = "",
         now: int | str,
+        figures: str = "",
         operation: bytes,
         stays_counted: int,
         reserved_ms: int,
@@ -316,13 +324,13 @@ class Undo(ListScript[Undone]):
         refunds: str = "",
         money_key: str = "",
     ) -> RunScript[Undone]:
-        """Undo the send `operation`, refund `limits`, and give back `refunds`.
+        """Undo the send `operation`, count `figures`, refund `limits`, and give back `refunds`.
 
         With `guard`, the guard no longer counts the send.
         """
-        keys = placed((phone_key, *[limit.key for limit in limits]), "", money_key, guard_keys)
-        args = (now, operation, stays_counted, reserved_ms, device, guard, refunds, *[limit.rates for limit in limits])
-        return RunScript(self, keys, args)
+        keys = placed((phone_key, stats_key or phone_key, *[limit.key for limit in limits]), "", money_key, guard_keys)
+        args = (f"{now}{figures}", operation, stays_counted, reserved_ms, device, guard, refunds)
+        return RunScript(self, keys, (*args, *[limit.rates for limit in limits]))
 
     def read(self, reply: Raw, args: Raw) -> Undone:
         """Return `Undone`."""
@@ -330,17 +338,34 @@ class Undo(ListScript[Undone]):
         return Undone(undone == 1, wait_ms)
 
 
-class Receive(Script[bool]):
-    """The face of receive.lua. Its reply is True if the receipt is new."""
+class Received(NamedTuple):
+    """A receipt that is new. `elapsed_ms` is the time since the send."""
+
+    elapsed_ms: int
+
+
+class Receive(ListScript[Received | None]):
+    """The face of receive.lua. Its reply is None if the receipt is not new."""
 
     __slots__ = ()
 
-    def __call__(
-        self, *, phone_key: str, now: int | str, operation: bytes, served_by: str, state: str
-    ) -> RunScript[bool]:
-        """Record the delivery of the send with the id `operation`, or of the send with the record `served_by`."""
-        return RunScript(self, (phone_key,), (now, operation, served_by, state))
+    lists = (Received,)
 
-    def read(self, reply: Raw, args: Raw) -> bool:
-        """Return True if the receipt is new."""
-        return count_of(reply, 1) == 1
+    def __call__(
+        self,
+        *,
+        phone_key: str,
+        stats_key: str = "",
+        now: int | str,
+        label: str = "",
+        operation: bytes,
+        served_by: str,
+        state: str,
+    ) -> RunScript[Received | None]:
+        """Record the delivery of the send with the id `operation`, or of the send with the record `served_by`."""
+        keys = (phone_key, stats_key or phone_key)
+        return RunScript(self, keys, (f"{now}{label}", operation, served_by, state))
+
+    def read(self, reply: Raw, args: Raw) -> Received | None:
+        """Return the receipt if it is new."""
+        return None if reply == [] else Received(*numbers_of(reply, 1))

@@ -1,8 +1,8 @@
 -- Settle a send that was not rejected: record its outcome, and move its time to the gateway's answer, when the carrier's
 -- own windows start. It never creates anything.
 --
--- KEYS  1 phone_key [; 7 money_key; 8… guard_keys: see reserve.lua, without the last]
--- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or ''
+-- KEYS  1 phone_key; 2 stats_key: see fold.lua, or the phone's [; 8 money_key; 9… guard_keys: see reserve.lua, without the last]
+-- ARGV  1 now: in ms, or '', then the figures, one a line: see tally.lua; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or ''
 --       [; 5 device: 1 if the send was reserved with a valid device token, or 0; 6 guard: see verify.lua, if the guard shall not count
 --       the send, or ''; 7 refunds: what its budgets get back, "name amount;" for each, or ''
 -- Returns {now_ms, resend_ms, sends_left}, or {} if the send is gone
@@ -17,6 +17,8 @@ for i = 1, #sends do
   if send.name == name then
     if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'g' .. ARGV[2], ARGV[4]) end
     local value = send.value
+    -- A receipt may be faster than this call: see receive.lua.
+    local is_news = byte(value, 13) == 112 or #value == 26 or #value == 34
     if byte(value, 13) == 112 then
       redis.call('HSET', KEYS[1], name, pack_ms(now) .. sub(value, 7, 12) .. ARGV[3] .. sub(value, 14))
       if now - send.time >= SETTLE_MS then
@@ -29,8 +31,13 @@ for i = 1, #sends do
     end
     --# if money
     --# include refund_money
-    if ARGV[7] then refund_money(7, phone, ARGV[7]) end
+    if ARGV[7] then refund_money(8, phone, ARGV[7]) end
     --# end
+    if is_news and label ~= '' then
+      if byte(value, 13) ~= 112 then redis.call('HSET', KEYS[1], name, sub(value, 1, #value - 1)) end
+      --# include tally
+      for figure in string.gmatch(label, '[^\n]+') do tally(figure) end
+    end
     return { now, now + rolling_wait(sends, rates, now), rolling_left(sends, rates, now) }
   end
 end

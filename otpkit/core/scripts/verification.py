@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import NamedTuple, Self, TypeAlias
 
+from otpkit.core.scripts.figures import figure_of
 from otpkit.core.scripts.limits import Refusal, WideLimit
-from otpkit.core.scripts.parse import LATEST_MS, Blocked, Limited, Raw, Word, WordScript, by_word, count_of, unfit
+from otpkit.core.scripts.parse import (
+    LATEST_MS,
+    Blocked,
+    Limited,
+    Raw,
+    Word,
+    WordScript,
+    by_word,
+    count_of,
+    text_of,
+    unfit,
+)
 from otpkit.core.scripts.scopes import Move, moves_of
 from otpkit.core.scripts.sends import placed
 from otpkit.effects import RunScript, Script
@@ -14,7 +26,7 @@ from otpkit.effects import RunScript, Script
 class Proved(NamedTuple):
     """The code was right. `repeated` is True if the operation had already proved it.
 
-    On a cluster, `moves` are the sends whose counts are to be moved on other nodes.
+    On a cluster, `moves` are the sends whose counts are to be moved on other nodes, and `figure` is to be counted.
     """
 
     issued_ms: int
@@ -22,6 +34,7 @@ class Proved(NamedTuple):
     fixed: bool
     repeated: bool
     moves: tuple[Move, ...] = ()
+    figure: str = ""
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
@@ -35,11 +48,12 @@ class Proved(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """The code was wrong. `repeated` is True if the operation had already counted it. `moves` is as in `Proved`."""
+    """The code was wrong. `repeated` is True if the operation had already counted it. `moves` and `figure` are as in `Proved`."""
 
     attempts_left: int
     repeated: bool
     moves: tuple[Move, ...] = ()
+    figure: str = ""
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
@@ -50,14 +64,20 @@ class Wrong(NamedTuple):
         return cls(left, *_repeated(repeated))
 
 
-def _repeated(rest: Raw) -> tuple[bool, tuple[Move, ...]]:
-    """Return whether a reply is repeated, and its moves, from the values at its end."""
+def _repeated(rest: Raw) -> tuple[bool, tuple[Move, ...], str]:
+    """Return whether a reply is repeated, its moves and its figure, from the values at its end."""
     if rest in ([], [1]):
-        return bool(rest), ()
+        return bool(rest), (), ""
+    figure = ""
+    if type(rest[-1]) is not int and text_of(rest[-1])[:1] == "!":
+        *rest, last = rest
+        figure = figure_of(last)
+        if rest in ([], [1]):
+            return bool(rest), (), figure
     repeated, moves = rest
     if repeated not in {0, 1}:
         raise unfit()
-    return repeated == 1, moves_of(moves)
+    return repeated == 1, moves_of(moves), figure
 
 
 class NoChallenge(Word):
@@ -89,7 +109,9 @@ class Verify(WordScript[VerifyReply]):
         *,
         phone_key: str,
         counter_key: str,
+        stats_key: str = "",
         now: int | str,
+        label: str = "",
         operation: bytes,
         challenge_field: bytes,
         digests: bytes,
@@ -107,9 +129,9 @@ class Verify(WordScript[VerifyReply]):
 
         Pass `device_key` and `device_since` if a device token was passed and its signature is right.
         """
-        keys: tuple[str, ...] = (phone_key, counter_key)
+        keys: tuple[str, ...] = (phone_key, counter_key, stats_key or phone_key)
         args: tuple[bytes | str | int, ...]
-        args = (now, operation, challenge_field, digests, fixed_ends_ms, is_fixed_code)
+        args = (f"{now}{label}", operation, challenge_field, digests, fixed_ends_ms, is_fixed_code)
         if not (device_key or guard_keys or ip_limit or refusal):
             return RunScript(self, keys, args, self.replicas)  # An argument costs a call 0.3 %, though it is empty.
         args += (device_since, guard)
@@ -131,16 +153,17 @@ class Unverify(Script[bool]):
         *,
         phone_key: str,
         counter_key: str,
+        stats_key: str = "",
         now: int | str,
+        label: str = "",
         operation: bytes,
         challenge_field: bytes,
         guard: str = "",
         guard_keys: tuple[str, ...] = (),
     ) -> RunScript[bool]:
         """Take back the verification `operation`. With `guard`, its sends count as unverified again."""
-        keys: tuple[str, ...] = (phone_key, counter_key)
-        keys = placed(keys, guard_keys=guard_keys)
-        return RunScript(self, keys, (now, operation, challenge_field, guard))
+        keys = placed((phone_key, counter_key, stats_key or phone_key), guard_keys=guard_keys)
+        return RunScript(self, keys, (f"{now}{label}", operation, challenge_field, guard))
 
     def read(self, reply: Raw, args: Raw) -> bool:
         """Return True if it is taken back."""

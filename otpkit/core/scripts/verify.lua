@@ -1,18 +1,18 @@
 -- Verify a code: consume the challenge or count a failure, in one step.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3 ip_limit: the IP address's failures; 4 memory_key: it remembers
---       this guess for a minute; 6 device_key: the time up to which the phone's device tokens are void; 8… guard_keys: see
---       reserve.lua, without the last]
--- ARGV  1 now: in ms, or ''; 2 operation: its id; 3 challenge_field; 4 digests: for each active key the digest of the typed code
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3 stats_key: see fold.lua, or the phone's [; 4 ip_limit: the IP
+--       address's failures; 5 memory_key: it remembers this guess for a minute; 7 device_key: the time up to which the phone's
+--       device tokens are void; 9… guard_keys: see reserve.lua, without the last]
+-- ARGV  1 now: in ms, or '', then the label: see tally.lua; 2 operation: its id; 3 challenge_field; 4 digests: for each active key the digest of the typed code
 --       under it, and the key's id; 5 fixed_ends_ms: the end of the phone's fixed code, or 0; 6 is_fixed_code: 1 if the
 --       typed code is that one, or 0 [; 7 device_since: the time of the verification that made the device's token, in ms, or '';
 --       8 guard: 1 or 0 if the visitor's address is known, 1 or 0 if guesses are counted; or ''
 --       [; 9 ip_limit: its rates; without its key, 9… refusal: the ms until another node allows one more, and the limit
 --       and window in ms of that rate]
 -- Returns, after the operation (see operation.lua), with times in ms:
---         {'proved', issued_ms, expires_ms, fixed [, repeated [, moves]]} the operation id is the proof's; fixed is 0 or 1, repeated is 1,
+--         {'proved', issued_ms, expires_ms, fixed [, repeated [, moves]] [, figure]} the operation id is the proof's; fixed is 0 or 1, repeated is 1,
 --           or 0 before `moves`: what its sends count on other nodes (see moved.lua)
---         {'wrong', attempts_left [, repeated [, moves]]}
+--         {'wrong', attempts_left [, repeated [, moves]] [, figure]} the figure is for the caller to count
 --         {'none'} there is no live challenge
 --         {'blocked'}
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
@@ -27,24 +27,36 @@ local proof, failure = field(phone, 'p' .. op), field(phone, 'f' .. op)
 if proof and unpack_ms(proof, 7) > now then
   --# include repeated
   repeated(phone, 'p' .. op)
+  local apart
+  if byte(label) == 33 and byte(proof, 13) == 0 then
+    local link = challenge_field
+    --# include served
+    apart = figure .. 'v'
+  end
   --# if elsewhere
   --# include moved proved_again
   --# end
-  return { operation, 'proved', unpack_ms(proof, 1), unpack_ms(proof, 7), byte(proof, 13), 1 }
+  return { operation, 'proved', unpack_ms(proof, 1), unpack_ms(proof, 7), byte(proof, 13), 1, apart }
 end
 if failure then
   --# include repeated
   repeated(phone, 'f' .. op)
+  local apart
+  if byte(label) == 33 then
+    local link = challenge_field
+    --# include served
+    apart = figure .. 'w'
+  end
   --# if elsewhere
   --# include moved guessed_again
   --# end
-  return { operation, 'wrong', byte(failure, 7), 1 }
+  return { operation, 'wrong', byte(failure, 7), 1, apart }
 end
 
 local device_valid = (ARGV[7] or '') ~= ''
 if device_valid then
   --# include device
-  device_valid = is_valid_device(6, tonumber(ARGV[7]))
+  device_valid = is_valid_device(7, tonumber(ARGV[7]))
 end
 
 --# include blocked
@@ -68,28 +80,35 @@ if not ARGV[9] then
   -- No address is known.
 elseif ARGV[10] then
   ip_wait, ip_limit, ip_window = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-elseif redis.call('EXISTS', KEYS[4]) == 0 then -- If it exists, this is a retry of a guess that the phone's key does not record.
+elseif redis.call('EXISTS', KEYS[5]) == 0 then -- If it exists, this is a retry of a guess that the phone's key does not record.
   --# include window
-  ip = window_read(3, ARGV[9], now)
+  ip = window_read(4, ARGV[9], now)
   ip_wait, ip_limit, ip_window = ip.wait, ip.limit, ip.window
   if ip_wait == 0 then
-    window_consume(3, ip)
+    window_consume(4, ip)
     if is_blocked or wait > 0 or not challenge then
-      redis.call('SET', KEYS[4], '', 'PX', '60000')
-      window_keep(3, ip)
+      redis.call('SET', KEYS[5], '', 'PX', '60000')
+      window_keep(4, ip)
     end
   end
 end
-if ip_wait == 0 and is_blocked then return { operation, 'blocked' } end
+if ip_wait == 0 and is_blocked then
+  --# include refusal
+  refusal('lblocked')
+  return { operation, 'blocked' }
+end
 if ip_wait > 0 or wait > 0 then
-  --# include rolling describe limited
+  --# include rolling describe limited refusal
+  refusal(ip_wait >= wait and 'lip' or 'lfailures')
   if ip_wait >= wait then return limited(phone, challenge_field, 'ip', ip_wait, ip_limit, ip_window) end
   return limited(phone, challenge_field, 'failures', wait, limit, window)
 end
 if not challenge then return { operation, 'none' } end -- A guess without a challenge costs the phone nothing.
 
 --# include pack contains
-local name = 'c' .. challenge_field
+local name, apart = 'c' .. challenge_field, nil -- apart: a figure that the caller counts.
+local counts = label ~= '' and not is_fixed
+--# include served
 --# guard counted
 -- It replaces a challenge: it has more wrong codes than any policy allows.
 local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0'
@@ -104,18 +123,23 @@ if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challen
   --# if plain
   if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
   --# end
+  if counts and byte(label) == 33 then apart = figure .. 'v' end
   --# guard verified
   if consecutive > 0 then redis.call('DEL', KEYS[2]) end
   if ip then
     for _, each in ipairs(ip) do
       if each[3] > 0 then
-        redis.call('HSET', KEYS[3], each[1], string.format('%.0f %d', each[2], each[3]))
+        redis.call('HSET', KEYS[4], each[1], string.format('%.0f %d', each[2], each[3]))
       else
-        redis.call('HDEL', KEYS[3], each[1])
+        redis.call('HDEL', KEYS[4], each[1])
       end
     end
   end
-  return { operation, 'proved', now, now + PROOF_TTL, fixed }
+  if counts then
+    --# include tally
+    tally(figure .. 'v')
+  end
+  return { operation, 'proved', now, now + PROOF_TTL, fixed, apart }
 end
 
 --# include keep prune
@@ -133,6 +157,11 @@ redis.call('HSET', KEYS[1], 'f' .. op, pack_ms(now) .. char(left), name, counted
 if left == 0 then redis.call('HDEL', KEYS[1], name) end
 prune(phone, name)
 keep(phone, '86400000')
-if ip and redis.call('PTTL', KEYS[3]) < ip.longest then redis.call('PEXPIRE', KEYS[3], ip.life) end
+if ip and redis.call('PTTL', KEYS[4]) < ip.longest then redis.call('PEXPIRE', KEYS[4], ip.life) end
+if counts and byte(label) == 33 then apart = figure .. 'w' end
 --# guard guessed
-return { operation, 'wrong', left }
+if counts then
+  --# include tally
+  tally(figure .. 'w')
+end
+return { operation, 'wrong', left, apart }

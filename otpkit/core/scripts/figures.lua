@@ -1,0 +1,27 @@
+-- Read the figures of a span that ends now.
+--
+-- KEYS  1 stats_key: see fold.lua
+-- ARGV  1 now: in ms, or ''; 2 hours: how many, up to 840; 0 reads everything
+-- Returns {now_ms, names, values}: the names and values of fields, without the letters of their kind for hours, in this order:
+--         open counters, then hours, then days (these begin with d)
+
+--# include clock
+
+local names, values = {}, {}
+local function add(name)
+  local value = redis.call('HGET', KEYS[1], name)
+  if value then names[#names + 1], values[#values + 1] = name, value end
+end
+
+for name in string.gmatch(redis.call('HGET', KEYS[1], 'open') or '', '[^\n]+') do add(name) end
+local hour, hours = (now - now % 3600000) / 3600000, tonumber(ARGV[2])
+if hours > 0 then
+  for i = hour - hours + 1, hour do add(string.format('h%.0f', i)) end
+else
+  local first_hour, first_day = string.match(redis.call('HGET', KEYS[1], 'first') or '', '^(%d+) (%d+)$')
+  if first_hour then
+    for i = first_hour, hour do add(string.format('h%.0f', i)) end
+    for i = first_day, (hour - hour % 24) / 24 do add(string.format('d%.0f', i)) end
+  end
+end
+return { now, names, values }

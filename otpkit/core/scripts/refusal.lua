@@ -1,0 +1,15 @@
+-- Count a refused call, once. Nothing else remembers it, so the latest ids do: a retry whose reply was lost has the same one.
+
+local MOST_RECENT = 256
+
+local function refusal(what)
+  if byte(label) == 32 then
+    local recent, id = redis.pcall('HGET', KEYS[FIGURES], 'recent'), sub(ARGV[2], 1, 6)
+    if type(recent) ~= 'string' then recent = '' end
+    if not string.find(recent, id, 1, true) then
+      redis.pcall('HSET', KEYS[FIGURES], 'recent', sub(id .. recent, 1, 6 * MOST_RECENT))
+      --# include tally
+      tally(sub(label, 1, 4) .. '. ' .. what)
+    end
+  end
+end
