@@ -52,8 +52,7 @@ def add(config: Config, operation: bytes, figures: Sequence[str], *, end: str = 
 
 def add_refusal(config: Config, operation: bytes, region: str, what: str) -> Flow[None]:
     """Count a refused call apart. `what` is `l` and the scope of a limit, or `g` and the guard's decision."""
-    if config.tallies.is_apart:
-        yield from add(config, operation, [f" {region} {NO_GATEWAY} {what}"], end=":r")
+    yield from add(config, operation, [f" {region} {NO_GATEWAY} {what}"], end=":r")
 
 
 def stats(config: Config, hours: object) -> Flow[Stats]:

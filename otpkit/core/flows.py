@@ -133,7 +133,7 @@ class Flows:
         tallies = config.tallies
         unconfirmed: Unconfirmed | None = None
         while True:
-            stats_key, label = tallies.place(subject.region)
+            stats_key, label = tallies.places[subject.region]
             call = config.scripts.verify(
                 phone_key=subject.phone_key,
                 counter_key=subject.counter_key,
@@ -215,10 +215,12 @@ class Flows:
             case Limited() as hit:
                 if report is not None:
                     report.now_ms = hit.now_ms
-                yield from add_refusal(config, op, subject.region, f"l{hit.scope}")
+                if not stats_key:
+                    yield from add_refusal(config, op, subject.region, f"l{hit.scope}")
                 raise hit.error(subject)
             case Blocked():
-                yield from add_refusal(config, op, subject.region, "lblocked")
+                if not stats_key:
+                    yield from add_refusal(config, op, subject.region, "lblocked")
                 raise BlockedError(*BLOCKED)
             case NoChallenge():
                 raise ExpiredCodeError(*_NO_CHALLENGE)
@@ -388,7 +390,7 @@ class Flows:
             try:
                 replies = yield from run_together(receipts)
             except SeveralSlots:
-                if receipts[0].keys[0] == receipts[0].keys[1]:
+                if receipts[0].keys[0] == receipts[0].keys[1]:  # They count nothing.
                     raise
                 tallies.part()
                 continue
@@ -403,12 +405,12 @@ class Flows:
                 report.operation_id = each.operation if len(each.operation) == ID_BYTES else b""
                 detail = f"{name} {each.delivery.result_code}".strip()
                 yield from self._tell(report, _ARRIVED[each.delivery.state], detail=detail, gateway=name)
-        if tallies.is_apart:
+        if receipts[0].keys[0] == receipts[0].keys[1]:
             yield from add(config, new_id(), figures)
 
     def _receipt(self, each: Reported) -> RunScript[Received | None]:
         config, region = self._config, each.subject.region
-        stats_key, _ = config.tallies.place(region)
+        stats_key, _ = config.tallies.places[region]
         name = each.served_by.partition(" ")[0] or each.delivery.gateway
         return config.scripts.receive(
             phone_key=each.subject.phone_key,

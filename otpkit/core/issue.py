@@ -342,7 +342,7 @@ class Issue:
             NO_DEVICE if self.request.device is None else subject.device_claim(self.request.device)
         )
         guard, guard_keys = NOT_GUARDED if self.screening is None else self.screening.arguments()
-        self.stats_key, label = config.tallies.place(subject.region)
+        self.stats_key, label = config.tallies.places[subject.region]
         return config.scripts.reserve(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
@@ -480,7 +480,7 @@ class Issue:
             phone_key=self.subject.phone_key,
             stats_key=self.stats_key,
             now=config.now_arg(),
-            figures="\n".join(figures) if self.stats_key else "",
+            figures=figures if self.stats_key else (),
             operation=self.op,
             outcome=receipt.outcome[0],
             served_by=record,
@@ -515,7 +515,7 @@ class Issue:
             phone_key=self.subject.phone_key,
             stats_key=self.stats_key,
             now=config.now_arg(),
-            figures="\n".join(figures) if self.stats_key else "",
+            figures=figures if self.stats_key else (),
             operation=self.op,
             stays_counted=int("phone" in kept),
             reserved_ms=reserved_ms,

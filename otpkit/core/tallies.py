@@ -10,6 +10,21 @@ NO_GATEWAY: Final = "."
 """The gateway of what concerns none, and of messages whose gateway is not known."""
 
 
+class Places(dict[str, tuple[str, str]]):
+    """The key and the label that scripts count under, by the region of a phone. One is made when it is first needed.
+
+    Apart, the key is "", and the label begins with `!`: the caller counts.
+    """
+
+    def __init__(self, key: str, gateway: str) -> None:
+        super().__init__()
+        self._key, self._gateway = key, gateway
+
+    def __missing__(self, region: str) -> tuple[str, str]:
+        place = self[region] = self._key, f"{' ' if self._key else '!'}{region} {self._gateway} "
+        return place
+
+
 class Tallies:
     """The figures of one `OTP`: their key, and what its calls are counted under. See tally.lua.
 
@@ -25,27 +40,11 @@ class Tallies:
     def __init__(self, namespace: str, only: str, *, clustered: bool) -> None:
         # It is no secret, and no phone's: like the budgets, it has a plain name.
         self.key = f"{namespace}:{{stats}}:s"
-        self.is_apart = clustered
         self.resumes_s = 0.0
         """When to count again after Redis has refused to, by `Config.elapsed_s`. Only used apart."""
         self._gateway = only or NO_GATEWAY
-        self._places: dict[str, tuple[str, str]] = {}
-
-    def place(self, region: str) -> tuple[str, str]:
-        """Return the key and the label that scripts of a region's phones count under.
-
-        Apart, the key is "", and the label begins with `!`: the caller counts.
-        """
-        places = self._places
-        try:
-            return places[region]
-        except KeyError:
-            pass
-        place = ("", f"!{region} {self._gateway} ") if self.is_apart else (self.key, f" {region} {self._gateway} ")
-        places[region] = place
-        return place
+        self.places = Places("" if clustered else self.key, self._gateway)
 
     def part(self) -> None:
         """Count apart from now on."""
-        self.is_apart = True
-        self._places = {}  # Another thread may still write to the old one.
+        self.places = Places("", self._gateway)

@@ -8,12 +8,16 @@
 --# include clock
 
 local names, values = {}, {}
-local function add(name)
-  local value = redis.call('HGET', KEYS[1], name)
+local function add(name, field_name)
+  local value = redis.call('HGET', KEYS[1], field_name or name)
   if value then names[#names + 1], values[#values + 1] = name, value end
 end
 
-for name in string.gmatch(redis.call('HGET', KEYS[1], 'open') or '', '[^\n]+') do add(name) end
+for line in string.gmatch(redis.call('HGET', KEYS[1], 'open') or '', '[^\n]+') do
+  local digits, figure = string.match(line, '^(%d+)( .+)$')
+  local hour = tonumber(digits)
+  if hour then add(line, char(hour / 65536, hour / 256 % 256, hour % 256) .. figure) end
+end
 local hour, hours = (now - now % 3600000) / 3600000, tonumber(ARGV[2])
 if hours > 0 then
   for i = hour - hours + 1, hour do add(string.format('h%.0f', i)) end

@@ -1,9 +1,8 @@
--- Figures: counts of one namespace, without anything about a person. One hash, whose field names begin with an hour since 1970
--- or with the letter of a kind:
+-- Figures: counts of one namespace, without anything about a person. One hash, with hours since 1970 and these fields:
 --
---   490123 CN twilio v   an open counter: the hour, the region, the gateway or '.', and what is counted; see below
---   open                 the open counters, each on a line, behind a line "hour pairs": the latest hour, and how many different
---                        pairs of a region and a gateway it counts
+--   <hour 3> CN twilio v an open counter: the hour in three bytes, the region, the gateway or '.', and what is counted, see below
+--   open                 the open counters, each on a line such as "490123 CN twilio v", behind a line "hour pairs": the latest
+--                        hour, and how many different pairs of a region and a gateway it counts
 --   h490122              a closed hour, kept for 35 days: a line for each pair, "CN twilio a45000=7,v=5"
 --   d20421               a UTC day: the sum of hours that are older, kept for 400 days
 --   first                "hour day": no hour and no day is kept before these
@@ -15,11 +14,12 @@
 -- A new counter is rare. It is listed, and then the counters of hours before are folded into their hours. More pairs than
 -- MOST_PAIRS in one hour are counted together, as region and gateway '*'.
 
-local function fold(figure, number, its_hour)
+local function fold(figure, ms, number)
   local MOST_PAIRS, HOURS, DAYS, LIFE_MS, AT_ONCE = 100, 840, 400, '34560000000', 24
   local gmatch, match, find = string.gmatch, string.match, string.find
 
   local function get(name) return redis.call('HGET', KEYS[FIGURES], name) or '' end
+  local function open_field(hour, its_figure) return char(hour / 65536, hour / 256 % 256, hour % 256) .. its_figure end
 
   -- Add a packed text to a table: pair, what is counted, number.
   local function unpacked(text, into)
@@ -50,7 +50,7 @@ local function fold(figure, number, its_hour)
     return table.concat(lines)
   end
 
-  local hour = (now - now % 3600000) / 3600000
+  local hour, its_hour = (now - now % 3600000) / 3600000, (ms - ms % 3600000) / 3600000
   local today = (hour - hour % 24) / 24
   local open = get('open')
   local latest, found = match(open, '^(%d+) (%d+)\n')
@@ -62,17 +62,18 @@ local function fold(figure, number, its_hour)
     -- Close the hours before. Their counters are removed in the same script, so that nothing counts twice.
     local closed, gone, stays = {}, {}, '\n'
     for name in gmatch(listed, '[^\n]+') do
-      local its_hour, pair, what = match(name, '^(%d+) (%S+ %S+) (%S+)$')
-      local closing = tonumber(its_hour)
+      local digits, pair, what = match(name, '^(%d+) (%S+ %S+) (%S+)$')
+      local closing = tonumber(digits)
       if closing and closing < hour then
-        local count = tonumber(get(name))
+        local field_name = open_field(closing, sub(name, #digits + 1))
+        local count = tonumber(get(field_name))
         if count then
           local its = closed[closing] or {}
           closed[closing] = its
           its[pair] = its[pair] or {}
           its[pair][what] = (its[pair][what] or 0) + count
         end
-        gone[#gone + 1] = name
+        gone[#gone + 1] = field_name
       else
         stays = stays .. name .. '\n'
       end
@@ -111,9 +112,10 @@ local function fold(figure, number, its_hour)
     local start = its_hour .. match(figure, '^ %S+ %S+ ')
     if not find(listed, '\n' .. start, 1, true) then
       if found >= MOST_PAIRS and find(figure, ' * * ', 1, true) ~= 1 then
-        redis.call('HDEL', KEYS[FIGURES], name)
-        name = its_hour .. ' * * ' .. match(figure, '%S+$')
-        redis.call('HINCRBY', KEYS[FIGURES], name, number)
+        redis.call('HDEL', KEYS[FIGURES], open_field(its_hour, figure))
+        figure = ' * * ' .. match(figure, '%S+$')
+        name = its_hour .. figure
+        redis.call('HINCRBY', KEYS[FIGURES], open_field(its_hour, figure), number)
       else
         found = found + 1
       end

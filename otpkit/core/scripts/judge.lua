@@ -149,7 +149,8 @@ if mode and not (own and field(phone, 'u' .. op)) then
     if asked == 49 then judged = judged + 64 end
     if mode == 101 then
       if guard_wait > 0 then
-        --# include refused refusal
+        --# include refused
+        --# include refusal
         refusal('grefused')
         return refused(phone, challenge_field, guard_scope, guard_wait, judged)
       end

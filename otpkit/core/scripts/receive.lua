@@ -25,18 +25,18 @@ for _, send in ipairs(phone.sends) do
     -- Two gateways may have got the message. A failure of one says nothing about the other, which served.
     local served = string.match(field(phone, 'g' .. sub(send.name, 2)) or '', '^%S+')
     if ARGV[4] == 'f' and served and served ~= string.match(ARGV[3], '^%S+') then return {} end
-    local is_early = state == 'p' and label ~= ''
+    local is_early = state == 'p' and mark == 32
     redis.call('HSET', KEYS[1], send.name, sub(send.value, 1, 12) .. ARGV[4] .. sub(send.value, 14) .. (is_early and '\0' or ''))
     local elapsed = now - send.time
-    if label ~= '' then
+    if mark == 32 then
       local bucket = ''
       if ARGV[4] == 'd' then
         local ms, doublings = elapsed, 0
         while ms >= 512 and doublings < 18 do ms, doublings = (ms - ms % 2) / 2, doublings + 1 end
         bucket = elapsed < 256 and 0 or 1 + 4 * doublings + min(3, (ms - ms % 64 - 256) / 64)
       end
+      local figure, what = label, ARGV[4] .. bucket
       --# include tally
-      tally(label .. ARGV[4] .. bucket)
     end
     return { elapsed }
   end

@@ -3,13 +3,13 @@
 local MOST_RECENT = 256
 
 local function refusal(what)
-  if byte(label) == 32 then
+  if mark == 32 then
     local recent, id = redis.pcall('HGET', KEYS[FIGURES], 'recent'), sub(ARGV[2], 1, 6)
     if type(recent) ~= 'string' then recent = '' end
     if not string.find(recent, id, 1, true) then
       redis.pcall('HSET', KEYS[FIGURES], 'recent', sub(id .. recent, 1, 6 * MOST_RECENT))
+      local figure = sub(label, 1, 4) .. '. '
       --# include tally
-      tally(sub(label, 1, 4) .. '. ' .. what)
     end
   end
 end

@@ -195,9 +195,9 @@ if bill then money_keep(8, bill) end
 --# end
 keep(phone, '86430000') -- DAY_MS + SETTLE_MS: it outlasts the settlement by a day.
 --# if guard
-if mode == 111 and judged % 128 > 0 and byte(label) == 32 then
+if mode == 111 and judged % 128 > 0 and mark == 32 then
+  local figure, what = sub(label, 1, 4) .. '. ', 'gobserved'
   --# include tally
-  tally(sub(label, 1, 4) .. '. gobserved')
 end
 --# end
 table.insert(phone.sends, 1, send)

@@ -266,7 +266,7 @@ class Settle(ListScript[Settled | None]):
         phone_key: str,
         stats_key: str = "",
         now: int | str,
-        figures: str = "",
+        figures: Sequence[str] = (),
         operation: bytes,
         outcome: str,
         served_by: str,
@@ -281,12 +281,12 @@ class Settle(ListScript[Settled | None]):
         With `guard`, the guard no longer counts the send.
         """
         keys: tuple[str, ...] = (phone_key, stats_key or phone_key)
-        args = (f"{now}{figures}", operation, outcome, served_by)
-        if not (device or guard_keys or money_key):
+        args = (f"{now}{figures[0]}" if figures else now, operation, outcome, served_by)
+        if not (device or guard_keys or money_key or len(figures) > 1):
             return RunScript(self, keys, args)
         if refunds or guard_keys:
             keys = placed(keys, "", money_key, guard_keys)
-        return RunScript(self, keys, (*args, device, guard, refunds))
+        return RunScript(self, keys, (*args, device, guard, refunds, *figures[1:]))
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
         """Return what the limits allow now, or None."""
@@ -313,7 +313,7 @@ class Undo(ListScript[Undone]):
         phone_key: str,
         stats_key: str = "",
         now: int | str,
-        figures: str = "",
+        figures: Sequence[str] = (),
         operation: bytes,
         stays_counted: int,
         reserved_ms: int,
@@ -329,7 +329,15 @@ class Undo(ListScript[Undone]):
         With `guard`, the guard no longer counts the send.
         """
         keys = placed((phone_key, stats_key or phone_key, *[limit.key for limit in limits]), "", money_key, guard_keys)
-        args = (f"{now}{figures}", operation, stays_counted, reserved_ms, device, guard, refunds)
+        args = (
+            "\n".join((f"{now}{figures[0]}", *figures[1:])) if figures else now,
+            operation,
+            stays_counted,
+            reserved_ms,
+            device,
+            guard,
+            refunds,
+        )
         return RunScript(self, keys, (*args, *[limit.rates for limit in limits]))
 
     def read(self, reply: Raw, args: Raw) -> Undone:

@@ -2,9 +2,10 @@
 -- own windows start. It never creates anything.
 --
 -- KEYS  1 phone_key; 2 stats_key: see fold.lua, or the phone's [; 8 money_key; 9… guard_keys: see reserve.lua, without the last]
--- ARGV  1 now: in ms, or '', then the figures, one a line: see tally.lua; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or ''
+-- ARGV  1 now: in ms, or '', then what is counted: see tally.lua; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or ''
 --       [; 5 device: 1 if the send was reserved with a valid device token, or 0; 6 guard: see verify.lua, if the guard shall not count
 --       the send, or ''; 7 refunds: what its budgets get back, "name amount;" for each, or ''
+--       [; 8… figures: what else is counted]
 -- Returns {now_ms, resend_ms, sends_left}, or {} if the send is gone
 
 --# include clock phone rolling pack
@@ -33,10 +34,14 @@ for i = 1, #sends do
     --# include refund_money
     if ARGV[7] then refund_money(8, phone, ARGV[7]) end
     --# end
-    if is_news and label ~= '' then
+    if is_news and mark == 32 then
       if byte(value, 13) ~= 112 then redis.call('HSET', KEYS[1], name, sub(value, 1, #value - 1)) end
+      local figure, what = label, ''
       --# include tally
-      for figure in string.gmatch(label, '[^\n]+') do tally(figure) end
+      for i = 8, #ARGV do
+        figure = ARGV[i]
+        --# include tally
+      end
     end
     return { now, now + rolling_wait(sends, rates, now), rolling_left(sends, rates, now) }
   end

@@ -35,8 +35,10 @@ end
 --# end
 for i = 3, #ARGV - 5 do window_refund(i, ARGV[i + 5], tonumber(ARGV[4])) end
 --# guard uncount
-if label ~= '' then
-  --# include tally
-  for figure in string.gmatch(label, '[^\n]+') do tally(figure) end
+if mark == 32 then
+  for figure in string.gmatch(label, '[^\n]+') do
+    local what = ''
+    --# include tally
+  end
 end
 return { 1, wait }

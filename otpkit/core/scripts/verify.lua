@@ -28,7 +28,7 @@ if proof and unpack_ms(proof, 7) > now then
   --# include repeated
   repeated(phone, 'p' .. op)
   local apart
-  if byte(label) == 33 and byte(proof, 13) == 0 then
+  if mark == 33 and byte(proof, 13) == 0 then
     local link = challenge_field
     --# include served
     apart = figure .. 'v'
@@ -42,7 +42,7 @@ if failure then
   --# include repeated
   repeated(phone, 'f' .. op)
   local apart
-  if byte(label) == 33 then
+  if mark == 33 then
     local link = challenge_field
     --# include served
     apart = figure .. 'w'
@@ -107,7 +107,6 @@ if not challenge then return { operation, 'none' } end -- A guess without a chal
 
 --# include pack contains
 local name, apart = 'c' .. challenge_field, nil -- apart: a figure that the caller counts.
-local counts = label ~= '' and not is_fixed
 --# include served
 --# guard counted
 -- It replaces a challenge: it has more wrong codes than any policy allows.
@@ -123,7 +122,7 @@ if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challen
   --# if plain
   if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
   --# end
-  if counts and byte(label) == 33 then apart = figure .. 'v' end
+  if mark == 33 and not is_fixed then apart = figure .. 'v' end
   --# guard verified
   if consecutive > 0 then redis.call('DEL', KEYS[2]) end
   if ip then
@@ -135,9 +134,9 @@ if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challen
       end
     end
   end
-  if counts then
+  if mark == 32 and not is_fixed then
+    local what = 'v'
     --# include tally
-    tally(figure .. 'v')
   end
   return { operation, 'proved', now, now + PROOF_TTL, fixed, apart }
 end
@@ -158,10 +157,10 @@ if left == 0 then redis.call('HDEL', KEYS[1], name) end
 prune(phone, name)
 keep(phone, '86400000')
 if ip and redis.call('PTTL', KEYS[4]) < ip.longest then redis.call('PEXPIRE', KEYS[4], ip.life) end
-if counts and byte(label) == 33 then apart = figure .. 'w' end
+if mark == 33 and not is_fixed then apart = figure .. 'w' end
 --# guard guessed
-if counts then
+if mark == 32 and not is_fixed then
+  local what = 'w'
   --# include tally
-  tally(figure .. 'w')
 end
 return { operation, 'wrong', left, apart }
