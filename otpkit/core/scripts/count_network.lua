@@ -5,7 +5,7 @@ if not network then
   local c = index % 256
   local b = (index - c) / 256 % 256
   local zeros = string.rep('\0', 18)
-  redis.call('SET', KEYS[11], char((index - c - 256 * b) / 65536, b, c) .. '\0\0\0\0\255' .. sub(zeros, 1, place - 9)
+  redis.call('SET', KEYS[NETWORK_KEY], char((index - c - 256 * b) / 65536, b, c) .. '\0\0\0\0\255' .. sub(zeros, 1, place - 9)
     .. '\0\0\1\0\0\0' .. sub(zeros, place - 8), 'PX', '108000000')
 elseif network_new then
   --# include records
@@ -14,9 +14,9 @@ elseif network_new then
 else
   local c = byte(network, place + 2)
   if c < 255 then
-    redis.call('SETRANGE', KEYS[11], place + 1, char(c + 1))
+    redis.call('SETRANGE', KEYS[NETWORK_KEY], place + 1, char(c + 1))
   else
     --# include records
-    redis.call('SETRANGE', KEYS[11], place - 1, shifted(network, place, 1, 0))
+    redis.call('SETRANGE', KEYS[NETWORK_KEY], place - 1, shifted(network, place, 1, 0))
   end
 end

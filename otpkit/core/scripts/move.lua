@@ -14,21 +14,21 @@ for i = 1, #records do
   local at, counted_in = unpack_ms(record, 1), byte(record, 7)
   local value, place
   if counted_in % 2 == 1 then
-    value = redis.call('GET', KEYS[8])
+    value = redis.call('GET', KEYS[RANGE_KEY])
     place = value and place_of(value, 9, at, RANGE_MS)
-    if place then redis.call('SETRANGE', KEYS[8], place - 1, shifted(value, place, unverified, verified)) end
+    if place then redis.call('SETRANGE', KEYS[RANGE_KEY], place - 1, shifted(value, place, unverified, verified)) end
     if has_address and (verified ~= 0 or counted_in % 4 >= 2) then
-      local address, network = redis.call('GET', KEYS[10]), redis.call('GET', KEYS[11])
+      local address, network = redis.call('GET', KEYS[ADDRESS_KEY]), redis.call('GET', KEYS[NETWORK_KEY])
       if address and network and is_current(address) and is_current(network) then -- Write in their buckets alone.
         place = place_of(address, 9, at, ADDRESS_MS)
         if place then
           local bucket = shifted(address, place, unverified, verified)
           if verified > 0 and byte(address, 8) > 0 then
-            redis.call('SETRANGE', KEYS[10], '7', '\0' .. sub(address, 9, place - 1) .. bucket)
+            redis.call('SETRANGE', KEYS[ADDRESS_KEY], '7', '\0' .. sub(address, 9, place - 1) .. bucket)
           else
-            redis.call('SETRANGE', KEYS[10], place - 1, bucket)
+            redis.call('SETRANGE', KEYS[ADDRESS_KEY], place - 1, bucket)
           end
-          redis.call('SETRANGE', KEYS[11], place - 1, shifted(network, place, unverified, verified))
+          redis.call('SETRANGE', KEYS[NETWORK_KEY], place - 1, shifted(network, place, unverified, verified))
         end
       else
         --# include rolled
@@ -44,20 +44,22 @@ for i = 1, #records do
     end
   end
   if counted_in % 8 >= 4 then
-    value = redis.call('GET', KEYS[9])
+    value = redis.call('GET', KEYS[REGION_KEY])
     place = value and place_of(value, 4, at, SHORT_MS)
-    if place then redis.call('SETRANGE', KEYS[9], place - 1, shifted(value, place, unverified, verified)) end
+    if place then redis.call('SETRANGE', KEYS[REGION_KEY], place - 1, shifted(value, place, unverified, verified)) end
   end
+  --# if total
   if counted_in % 16 >= 8 then
-    value = redis.call('GET', KEYS[12])
+    value = redis.call('GET', KEYS[TOTAL_KEY])
     place = value and place_of(value, 4, at, SHORT_MS)
-    if place then redis.call('SETRANGE', KEYS[12], place - 1, shifted(value, place, unverified, verified)) end
+    if place then redis.call('SETRANGE', KEYS[TOTAL_KEY], place - 1, shifted(value, place, unverified, verified)) end
   end
+  --# end
   if counted_in % 32 >= 16 and verified ~= 0 then
-    value = redis.call('GET', KEYS[9])
+    value = redis.call('GET', KEYS[REGION_KEY])
     if value then
       --# include guesses
-      redis.call('SETRANGE', KEYS[9], guess_place(at) - 1, guessed_by(value, at, unverified))
+      redis.call('SETRANGE', KEYS[REGION_KEY], guess_place(at) - 1, guessed_by(value, at, unverified))
     end
   end
 end

@@ -1,10 +1,10 @@
 -- Settle a send that was not rejected: record its outcome, and move its time to the gateway's answer, when the carrier's
 -- own windows start. It never creates anything.
 --
--- KEYS  1 phone_key [; 7 money_key; 8… guard_keys: see reserve.lua, without the last]
+-- KEYS  1 phone_key [; RANGE_KEY… guard_keys: see reserve.lua; MONEY_KEY money_key]
 -- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or ''
---       [; 5 device: 1 if the send was reserved with a valid device token, or 0; 6 guard: see verify.lua, if the guard shall not count
---       the send, or ''; 7 refunds: what its budgets get back, "name amount;" for each, or ''
+--       [; 5 device: 1 if the send was reserved with a valid device token, or 0; 6 guard: 1 if the guard shall not count the send,
+--       or ''; 7 refunds: what its budgets get back, "name amount;" for each, or ''
 -- Returns {now_ms, resend_ms, sends_left}, or {} if the send is gone
 
 --# include clock phone rolling pack
@@ -29,7 +29,7 @@ for i = 1, #sends do
     end
     --# if money
     --# include refund_money
-    if ARGV[7] then refund_money(7, phone, ARGV[7]) end
+    if ARGV[7] then refund_money(MONEY_KEY, phone, ARGV[7]) end
     --# end
     return { now, now + rolling_wait(sends, rates, now), rolling_left(sends, rates, now) }
   end
