@@ -52,6 +52,7 @@ GUARDED = [
     *("count", "count_address", "count_network", "count_range", "counted", "guessed", "guesses", "judge", "judged"),
     *("move", "overrides", "records", "refused", "region", "rolled", "uncount", "unverified", "verified"),
     *("write_address", "write_network", "write_range", "write_region", "write_total"),
+    *("move_address", "move_network", "one_unverified", "one_verified"),
     *("exempt", "slot", "write_all", "write_narrow", "write_wide"),
     *("count_elsewhere", "guessed_again", "guessed_elsewhere", "judge_elsewhere", "moved", "proved_again"),
     *("uncount_elsewhere", "unverified_elsewhere", "verified_elsewhere"),

@@ -24,10 +24,12 @@ if counts_send then
     end
     if not device and captcha ~= 112 then
       counted_in = counted_in + 4
-      local place = 4 + 6 * ((start - start % SHORT_MS) / SHORT_MS % 4)
+      local quarter = (start - start % SHORT_MS) / SHORT_MS % 4
+      local place = 4 + 6 * quarter
       local c = byte(region, place + 2)
       if c < 255 and not region_new then
-        redis.call('SETRANGE', KEYS[REGION_KEY], place + 1, char(c + 1))
+        local offset = quarter == 0 and '5' or quarter == 1 and '11' or quarter == 2 and '17' or '23'
+        redis.call('SETRANGE', KEYS[REGION_KEY], offset, char(c + 1))
       else
         --# include records
         region = sub(region, 1, place - 1) .. shifted(region, place, 1, 0) .. sub(region, place + 6)
