@@ -186,6 +186,7 @@ def build(
         scripts.load(
             policy,
             None if guard is None else guard.rule,
+            counts=protection is not None and protection.is_on,
             has_budgets=purse is not None and bool(purse.accounts),
             clustered=clustered,
         ),

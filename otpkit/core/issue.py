@@ -361,6 +361,7 @@ class Issue:
             guard=guard,
             guard_keys=guard_keys,
             captcha="" if self.screening is None else self.screening.remember_ms,
+            answer_key="" if self.screening is None else self.screening.answer_key,
             money_key=self.money_key,
             money=money,
         )

@@ -23,9 +23,8 @@ from otpkit.errors import (
 )
 from otpkit.guard.elsewhere import EXEMPT, Counting, Flags
 from otpkit.guard.options import Decision, RiskContext
-from otpkit.guard.protection import Protection
+from otpkit.guard.protection import NOT_GUARDED, RANGE_DIGITS, Protection
 from otpkit.guard.report import note
-from otpkit.phone import has_many_ranges
 
 SCOPES: Final[Mapping[int, str]] = {1: "range", 2: "ip", 4: "net", 8: "region", 16: "total", 32: "guesses"}
 """The scopes by their values in judge.lua."""
@@ -68,13 +67,14 @@ class Screening:
         self._subject = subject
         self._report = report
         self._visit = visit
-        self._keys, self._has_address = protection.keys(subject.phone, subject.region, visit.ip, subject.phone_key)
+        self._range = protection.range_of(subject.phone[:-RANGE_DIGITS], subject.region)
+        self._keys = self._range.keys if visit.ip is None else self._range.keys + protection.address_keys(str(visit.ip))
         self.counting: Counting | None = None
         """The scopes, if they lie on other nodes than the phone."""
         if config.clustered:
             if protection.is_on:
-                self.counting = Counting(config, protection, self._keys, has_address=self._has_address)
-            self._keys = (subject.phone_key,)  # It stands in for all of them.
+                self.counting = Counting(config, protection, self._keys)
+            self._keys = ()
 
     @property
     def has_questions(self) -> bool:
@@ -98,21 +98,25 @@ class Screening:
 
     def arguments(self) -> tuple[str, tuple[str, ...]]:
         """Return the guard's argument and keys of the script that reserves the send."""
-        if not self._protection.is_on:
-            return "", self._keys
-        mode, captcha, known, is_safe, refuses, asked = self._flags()
+        protection, visit = self._protection, self._visit
+        if not protection.is_on:
+            return NOT_GUARDED
+        if not (visit.captcha or visit.known or protection.has_safe or protection.asks or self.counting):
+            return self._range.guard, self._keys  # Nearly all sends.
+        _, captcha, known, is_safe, refuses, asked = self._flags()
         counting, verdict = self.counting, ""
         if counting is not None:
             verdict = counting.verdict()
             captcha = "u" if counting.is_used else captcha
-        guard = (
-            f"{mode}{captcha}{known:d}{is_safe:d}{refuses:d}{asked:d}{self._has_address:d}"
-            f"{self._protection.has_total:d}{self._subject.region}{verdict}"
+        guard = protection.argument(
+            captcha=captcha, known=known, is_safe=is_safe, refuses=refuses, is_asked=asked, region=self._subject.region
         )
-        if not self._answer_key or counting is not None:
-            return guard, self._keys
-        unused = [self._subject.phone_key] * (5 - len(self._keys))
-        return guard, (*self._keys, *unused, self._answer_key)
+        return guard + verdict, self._keys
+
+    @property
+    def answer_key(self) -> str:
+        """The key of the captcha's answer, for the script that reserves the send; "" without one."""
+        return "" if self.counting is not None else self._answer_key
 
     def counts(self, operation: bytes) -> list[RunScript[Raw]]:
         """Return the scripts that count the send on other nodes."""
@@ -128,7 +132,7 @@ class Screening:
         elif self._answer == "unavailable" and protection.fallback == "allow":
             captcha = "w"
         is_safe = protection.has_safe and protection.is_safe(subject.phone, visit.ip)
-        many = has_many_ranges(subject.phone, subject.region)
+        many = self._range.has_many_ranges
         return Flags(protection.letter, captcha, visit.known, is_safe, many, bool(self._asked))
 
     @property
@@ -138,7 +142,7 @@ class Screening:
 
     def uncounting(self) -> tuple[str, tuple[str, ...]]:
         """Return the guard's argument and keys of a script that no longer counts the send."""
-        return f"{int(self._has_address)}0", self._keys
+        return "1", self._keys
 
     def is_news(self, judged: int) -> bool:
         """Return True if `found` has something to report."""

@@ -6,7 +6,7 @@
 local function money_keep(i, bill)
   local ms = bill.life
   if i == 1 and redis.call('PTTL', KEYS[1]) < ms then redis.call('PEXPIRE', KEYS[1], ms) end
-  if i == 8 and redis.call('PTTL', KEYS[8]) < ms then redis.call('PEXPIRE', KEYS[8], ms) end
+  if i == MONEY_KEY and redis.call('PTTL', KEYS[MONEY_KEY]) < ms then redis.call('PEXPIRE', KEYS[MONEY_KEY], ms) end
 end
 
 -- Read the budgets. `wait` is the ms until all of them can afford the message, with the place of the budget with the longest

@@ -18,7 +18,7 @@ local function fold(figure, ms, number)
   local MOST_PAIRS, HOURS, DAYS, LIFE_MS, AT_ONCE = 100, 840, 400, '34560000000', 24
   local gmatch, match, find = string.gmatch, string.match, string.find
 
-  local function get(name) return redis.call('HGET', KEYS[FIGURES], name) or '' end
+  local function get(name) return redis.call('HGET', KEYS[STATS_KEY], name) or '' end
   local function open_field(hour, its_figure) return char(hour / 65536, hour / 256 % 256, hour % 256) .. its_figure end
 
   -- Add a packed text to a table: pair, what is counted, number.
@@ -82,10 +82,10 @@ local function fold(figure, ms, number)
     first_hour, first_day = tonumber(first_hour or hour), tonumber(first_day or today)
     for closing, its in pairs(closed) do
       local name = string.format('h%.0f', closing)
-      redis.call('HSET', KEYS[FIGURES], name, packed(unpacked(get(name), its)))
+      redis.call('HSET', KEYS[STATS_KEY], name, packed(unpacked(get(name), its)))
       first_hour = min(first_hour, closing)
     end
-    for i = 1, #gone do redis.call('HDEL', KEYS[FIGURES], gone[i]) end
+    for i = 1, #gone do redis.call('HDEL', KEYS[STATS_KEY], gone[i]) end
     -- Move old hours to their days, some of them at once: after a long pause there may be many.
     local days, last_hour = {}, min(hour - HOURS, first_hour + AT_ONCE - 1)
     for old = first_hour, last_hour do
@@ -96,14 +96,14 @@ local function fold(figure, ms, number)
       end
     end
     for day, its in pairs(days) do
-      redis.call('HSET', KEYS[FIGURES], string.format('d%.0f', day), packed(its))
+      redis.call('HSET', KEYS[STATS_KEY], string.format('d%.0f', day), packed(its))
       first_day = min(first_day, day)
     end
-    for old = first_hour, last_hour do redis.call('HDEL', KEYS[FIGURES], string.format('h%.0f', old)) end
+    for old = first_hour, last_hour do redis.call('HDEL', KEYS[STATS_KEY], string.format('h%.0f', old)) end
     local last_day = min(today - DAYS, first_day + AT_ONCE - 1)
-    for day = first_day, last_day do redis.call('HDEL', KEYS[FIGURES], string.format('d%.0f', day)) end
+    for day = first_day, last_day do redis.call('HDEL', KEYS[STATS_KEY], string.format('d%.0f', day)) end
     first_hour, first_day = max(first_hour, last_hour + 1), max(first_day, last_day + 1)
-    redis.call('HSET', KEYS[FIGURES], 'first', string.format('%.0f %.0f', first_hour, first_day))
+    redis.call('HSET', KEYS[STATS_KEY], 'first', string.format('%.0f %.0f', first_hour, first_day))
     latest, found, listed = hour, 0, stays
   end
 
@@ -112,16 +112,16 @@ local function fold(figure, ms, number)
     local start = its_hour .. match(figure, '^ %S+ %S+ ')
     if not find(listed, '\n' .. start, 1, true) then
       if found >= MOST_PAIRS and find(figure, ' * * ', 1, true) ~= 1 then
-        redis.call('HDEL', KEYS[FIGURES], open_field(its_hour, figure))
+        redis.call('HDEL', KEYS[STATS_KEY], open_field(its_hour, figure))
         figure = ' * * ' .. match(figure, '%S+$')
         name = its_hour .. figure
-        redis.call('HINCRBY', KEYS[FIGURES], open_field(its_hour, figure), number)
+        redis.call('HINCRBY', KEYS[STATS_KEY], open_field(its_hour, figure), number)
       else
         found = found + 1
       end
     end
     if not find(listed, '\n' .. name .. '\n', 1, true) then listed = listed .. name .. '\n' end
   end
-  redis.call('HSET', KEYS[FIGURES], 'open', string.format('%.0f %.0f', latest, found) .. listed)
-  redis.call('PEXPIRE', KEYS[FIGURES], LIFE_MS)
+  redis.call('HSET', KEYS[STATS_KEY], 'open', string.format('%.0f %.0f', latest, found) .. listed)
+  redis.call('PEXPIRE', KEYS[STATS_KEY], LIFE_MS)
 end

@@ -8,12 +8,12 @@ local HOUR_MS = 3600000
 -- Managed clusters accept a script only if each key is written as KEYS[digit], so each place has a line.
 local function money_get(i, name)
   if i == 1 then return redis.call('HGET', KEYS[1], name) end
-  if i == 8 then return redis.call('HGET', KEYS[8], name) end
+  if i == MONEY_KEY then return redis.call('HGET', KEYS[MONEY_KEY], name) end
 end
 
 local function money_set(i, name, value)
   if i == 1 then redis.call('HSET', KEYS[1], name, value) end
-  if i == 8 then redis.call('HSET', KEYS[8], name, value) end
+  if i == MONEY_KEY then redis.call('HSET', KEYS[MONEY_KEY], name, value) end
 end
 
 -- Return the numbers of a budget: start, spent, hour, in_hour, alerted; or nil.

@@ -4,10 +4,10 @@ local MOST_RECENT = 256
 
 local function refusal(what)
   if mark == 32 then
-    local recent, id = redis.pcall('HGET', KEYS[FIGURES], 'recent'), sub(ARGV[2], 1, 6)
+    local recent, id = redis.pcall('HGET', KEYS[STATS_KEY], 'recent'), sub(ARGV[2], 1, 6)
     if type(recent) ~= 'string' then recent = '' end
     if not string.find(recent, id, 1, true) then
-      redis.pcall('HSET', KEYS[FIGURES], 'recent', sub(id .. recent, 1, 6 * MOST_RECENT))
+      redis.pcall('HSET', KEYS[STATS_KEY], 'recent', sub(id .. recent, 1, 6 * MOST_RECENT))
       local figure = sub(label, 1, 4) .. '. '
       --# include tally
     end

@@ -1,8 +1,8 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3 stats_key: see fold.lua, or the phone's [; 4… limits: one a wider
---       limit; 7 device_key: the time up to which the phone's device tokens are void; 8 money_key; 9… guard_keys: range, region, address, network, all regions, and the
---       captcha's answer; the phone's key stands in for each that is not used]
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3 stats_key: see fold.lua, or the phone's [; RANGE_KEY… guard_keys: range,
+--       region [, all regions, if several are served] [, address, network]; MONEY_KEY money_key; FIRST_LIMIT… limits: one a wider limit; DEVICE_KEY device_key: the
+--       time up to which the phone's device tokens are void; ANSWER_KEY answer_key: the captcha's answer; see places.py]
 -- ARGV  1 now: in ms, or '' for the server's clock, then the label: see tally.lua; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
 --       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has [;
 --       7 device_since: the time of the verification that made the device's token, in ms, or ''; 8 guard: see judge.lua, or '';
@@ -29,7 +29,7 @@
 local device_valid = (ARGV[7] or '') ~= ''
 if device_valid then
   --# include device
-  device_valid = is_valid_device(7, tonumber(ARGV[7]))
+  device_valid = is_valid_device(DEVICE_KEY, tonumber(ARGV[7]))
 end
 
 --# include describe
@@ -105,15 +105,16 @@ if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, n
 local charge_limits
 if own then
   -- Nothing has to be checked or charged.
-elseif KEYS[4] and KEYS[4] ~= KEYS[1] then
+elseif KEYS[FIRST_LIMIT] and KEYS[FIRST_LIMIT] ~= KEYS[1] then
   --# include window
-  local limits, last_limit = {}, (#ARGV - 4) / 2
-  for i = 4, last_limit do
-    limits[i] = window_read(i, ARGV[2 * i + 4], now)
-    consider(ARGV[2 * i + 3], limits[i].wait, limits[i].limit, limits[i].window)
+  local limits, last_limit = {}, FIRST_LIMIT + (#ARGV - 12) / 2
+  for i = FIRST_LIMIT, last_limit do
+    local place = 11 + 2 * (i - FIRST_LIMIT)
+    limits[i] = window_read(i, ARGV[place + 1], now)
+    consider(ARGV[place], limits[i].wait, limits[i].limit, limits[i].window)
   end
   charge_limits = function(step) -- One function for both steps: making one takes time.
-    for i = 4, last_limit do
+    for i = FIRST_LIMIT, last_limit do
       if step == 'consume' then window_consume(i, limits[i]) else window_keep(i, limits[i]) end
     end
   end
@@ -130,12 +131,12 @@ end
 local marks, bill = ''
 if not own and (ARGV[10] or '') ~= '' then
   local place, reason, its_wait
-  if KEYS[8] and KEYS[8] ~= KEYS[1] then
+  if KEYS[MONEY_KEY] and KEYS[MONEY_KEY] ~= KEYS[1] then
     -- A privileged message may spend what a budget keeps.
-    bill = money_read(8, sub(ARGV[10], 2), now, device_valid or sub(ARGV[10], 1, 1) == '1')
+    bill = money_read(MONEY_KEY, sub(ARGV[10], 2), now, device_valid or sub(ARGV[10], 1, 1) == '1')
     if bill.misdated then return { operation, 'misdated', now } end
     if bill.wait > 0 then
-      money_refuse(8, bill)
+      money_refuse(MONEY_KEY, bill)
       place, reason, its_wait = bill.place, bill.reason, bill.wait
     end
   else
@@ -152,7 +153,7 @@ end
 --# end
 --# guard judge
 --# if money
-if bill then marks = money_charge(8, bill) end
+if bill then marks = money_charge(MONEY_KEY, bill) end
 --# end
 if charge_limits then charge_limits('consume') end -- No check below refuses.
 
@@ -191,7 +192,7 @@ if phone.fields[1] then
 end
 if charge_limits then charge_limits('keep') end
 --# if money
-if bill then money_keep(8, bill) end
+if bill then money_keep(MONEY_KEY, bill) end
 --# end
 keep(phone, '86430000') -- DAY_MS + SETTLE_MS: it outlasts the settlement by a day.
 --# if guard

@@ -1,10 +1,10 @@
 -- Settle a send that was not rejected: record its outcome, and move its time to the gateway's answer, when the carrier's
 -- own windows start. It never creates anything.
 --
--- KEYS  1 phone_key; 2 stats_key: see fold.lua, or the phone's [; 8 money_key; 9… guard_keys: see reserve.lua, without the last]
+-- KEYS  1 phone_key; 2 stats_key: see fold.lua, or the phone's [; RANGE_KEY… guard_keys: see reserve.lua; MONEY_KEY money_key]
 -- ARGV  1 now: in ms, or '', then what is counted: see tally.lua; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or ''
---       [; 5 device: 1 if the send was reserved with a valid device token, or 0; 6 guard: see verify.lua, if the guard shall not count
---       the send, or ''; 7 refunds: what its budgets get back, "name amount;" for each, or ''
+--       [; 5 device: 1 if the send was reserved with a valid device token, or 0; 6 guard: 1 if the guard shall not count the send,
+--       or ''; 7 refunds: what its budgets get back, "name amount;" for each, or ''
 --       [; 8… figures: what else is counted]
 -- Returns {now_ms, resend_ms, sends_left}, or {} if the send is gone
 
@@ -32,7 +32,7 @@ for i = 1, #sends do
     end
     --# if money
     --# include refund_money
-    if ARGV[7] then refund_money(8, phone, ARGV[7]) end
+    if ARGV[7] then refund_money(MONEY_KEY, phone, ARGV[7]) end
     --# end
     if is_news and mark == 32 then
       if byte(value, 13) ~= 112 then redis.call('HSET', KEYS[1], name, sub(value, 1, #value - 1)) end

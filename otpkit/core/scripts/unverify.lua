@@ -1,7 +1,7 @@
 -- Take back a verification that too few replicas confirmed: remove its proof, so that the challenge can be tried again.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3 stats_key: see fold.lua, or the phone's [; 9… guard_keys: see reserve.lua, without the last]
--- ARGV  1 now: in ms, or '', then the label: see tally.lua; 2 operation: the verification's id; 3 challenge_field; 4 guard: see verify.lua, or ''
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures; 3 stats_key: see fold.lua, or the phone's [; RANGE_KEY… guard_keys: see reserve.lua]
+-- ARGV  1 now: in ms, or '', then the label: see tally.lua; 2 operation: the verification's id; 3 challenge_field
 -- Returns 1 if no proof is left, removed now or never made; 0 if its proof stays
 
 --# include clock phone blocked
@@ -28,7 +28,7 @@ if mark == 32 and byte(proof, 13) == 0 then
   local link, at = ARGV[3] .. sub(challenge, 7, 10), unpack_ms(proof, 1)
   --# include served
   figure = figure .. 'v'
-  if redis.pcall('HINCRBY', KEYS[FIGURES], char(at / 235929600000, at / 921600000 % 256, at / 3600000 % 256) .. figure, '-1') == -1 then
+  if redis.pcall('HINCRBY', KEYS[STATS_KEY], char(at / 235929600000, at / 921600000 % 256, at / 3600000 % 256) .. figure, '-1') == -1 then
     --# include fold
     pcall(fold, figure, at, '-1')
   end

@@ -18,9 +18,9 @@ from otpkit.core.scripts.parse import (
     text_of,
     unfit,
 )
+from otpkit.core.scripts.places import PlacedScript
 from otpkit.core.scripts.scopes import Move, moves_of
-from otpkit.core.scripts.sends import placed
-from otpkit.effects import RunScript, Script
+from otpkit.effects import RunScript
 
 
 class Proved(NamedTuple):
@@ -48,7 +48,10 @@ class Proved(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """The code was wrong. `repeated` is True if the operation had already counted it. `moves` and `figure` are as in `Proved`."""
+    """The code was wrong. `repeated` is True if the operation had already counted it.
+
+    `moves` and `figure` are as in `Proved`.
+    """
 
     attempts_left: int
     repeated: bool
@@ -89,7 +92,7 @@ class NoChallenge(Word):
 VerifyReply: TypeAlias = Proved | Wrong | NoChallenge | Blocked | Limited
 
 
-class Verify(WordScript[VerifyReply]):
+class Verify(PlacedScript[VerifyReply], WordScript[VerifyReply]):
     """The face of verify.lua."""
 
     __slots__ = ()
@@ -119,7 +122,6 @@ class Verify(WordScript[VerifyReply]):
         is_fixed_code: int,
         device_key: str = "",
         device_since: int | str = "",
-        guard: str = "",
         ip_limit: WideLimit | None = None,
         memory_key: str = "",
         refusal: Refusal | None = None,
@@ -129,21 +131,25 @@ class Verify(WordScript[VerifyReply]):
 
         Pass `device_key` and `device_since` if a device token was passed and its signature is right.
         """
-        keys: tuple[str, ...] = (phone_key, counter_key, stats_key or phone_key)
         args: tuple[bytes | str | int, ...]
         args = (f"{now}{label}", operation, challenge_field, digests, fixed_ends_ms, is_fixed_code)
-        if not (device_key or guard_keys or ip_limit or refusal):
-            return RunScript(self, keys, args, self.replicas)  # An argument costs a call 0.3 %, though it is empty.
-        args += (device_since, guard)
+        stats_key = stats_key or phone_key
+        if not (device_key or ip_limit or refusal):
+            # An argument costs a call 0.3 %, though it is empty.
+            return RunScript(self, (phone_key, counter_key, stats_key, *guard_keys), args, self.replicas)
+        args += (device_since,)
+        limit_keys: tuple[str, ...] = ()
         if ip_limit is not None:
-            keys, args = (*keys, ip_limit.key, memory_key), (*args, ip_limit.rates)
+            limit_keys, args = (ip_limit.key, memory_key), (*args, ip_limit.rates)
         elif refusal is not None:
             args += refusal[1:]
-        keys = placed(keys, device_key, guard_keys=guard_keys)
+        keys = self.places.keys(
+            phone_key, counter_key, stats_key, guard_keys=guard_keys, limit_keys=limit_keys, device_key=device_key
+        )
         return RunScript(self, keys, args, self.replicas)
 
 
-class Unverify(Script[bool]):
+class Unverify(PlacedScript[bool]):
     """The face of unverify.lua. Its reply is True if the verification left no proof."""
 
     __slots__ = ()
@@ -158,12 +164,11 @@ class Unverify(Script[bool]):
         label: str = "",
         operation: bytes,
         challenge_field: bytes,
-        guard: str = "",
         guard_keys: tuple[str, ...] = (),
     ) -> RunScript[bool]:
-        """Take back the verification `operation`. With `guard`, its sends count as unverified again."""
-        keys = placed((phone_key, counter_key, stats_key or phone_key), guard_keys=guard_keys)
-        return RunScript(self, keys, (f"{now}{label}", operation, challenge_field, guard))
+        """Take back the verification `operation`. With a guard, its sends count as unverified again."""
+        keys = (phone_key, counter_key, stats_key or phone_key, *guard_keys)
+        return RunScript(self, keys, (f"{now}{label}", operation, challenge_field))
 
     def read(self, reply: Raw, args: Raw) -> bool:
         """Return True if it is taken back."""
