@@ -25,10 +25,10 @@ for _, send in ipairs(phone.sends) do
     -- Two gateways may have got the message. A failure of one says nothing about the other, which served.
     local served = string.match(field(phone, 'g' .. sub(send.name, 2)) or '', '^%S+')
     if ARGV[4] == 'f' and served and served ~= string.match(ARGV[3], '^%S+') then return {} end
-    local is_early = state == 'p' and mark == 32
+    local is_early = state == 'p' and label ~= ''
     redis.call('HSET', KEYS[1], send.name, sub(send.value, 1, 12) .. ARGV[4] .. sub(send.value, 14) .. (is_early and '\0' or ''))
     local elapsed = now - send.time
-    if mark == 32 then
+    if label ~= '' then
       local bucket = ''
       if ARGV[4] == 'd' then
         local ms, doublings = elapsed, 0

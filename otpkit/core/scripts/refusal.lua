@@ -3,7 +3,7 @@
 local MOST_RECENT = 256
 
 local function refusal(what)
-  if mark == 32 then
+  if KEYS[STATS_KEY] ~= KEYS[1] then
     local recent, id = redis.pcall('HGET', KEYS[STATS_KEY], 'recent'), sub(ARGV[2], 1, 6)
     if type(recent) ~= 'string' then recent = '' end
     if not string.find(recent, id, 1, true) then

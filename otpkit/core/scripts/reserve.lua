@@ -90,7 +90,7 @@ end
 if own then table.remove(phone.sends, own) end
 
 --# include blocked
-if blocked(device_valid and MAX_CONSECUTIVE_FAILURES or STRANGER_CONSECUTIVE) then
+if is_blocked then
   --# include refusal
   refusal('lblocked')
   return { operation, 'blocked' }
@@ -157,10 +157,15 @@ if bill then marks = money_charge(MONEY_KEY, bill) end
 --# end
 if charge_limits then charge_limits('consume') end -- No check below refuses.
 
---# include pack contains keep
+--# include pack keep
 -- Send the same code again, so that a late first message still works. Use a fresh code if that is not possible or useful.
 local resend = challenge and sub(challenge, 44, 45) == sub(fresh, 38) -- The length and the fixed flag must match.
-  and unpack_ms(challenge, 1) + MAX_AGE - now >= FRESH_CODE_MS and contains(ARGV[6], sub(challenge, 39, 42))
+  and unpack_ms(challenge, 1) + MAX_AGE - now >= FRESH_CODE_MS
+if resend then
+  local list, item = ARGV[6], sub(challenge, 39, 42)
+  --# include contains
+  resend = is_contained
+end
 local packed_now = pack_ms(now)
 local start = resend and unpack_ms(challenge, 1) or now
 local its_end = min(now + TTL, start + MAX_AGE)
@@ -196,7 +201,7 @@ if bill then money_keep(MONEY_KEY, bill) end
 --# end
 keep(phone, '86430000') -- DAY_MS + SETTLE_MS: it outlasts the settlement by a day.
 --# if guard
-if mode == 111 and judged % 128 > 0 and mark == 32 then
+if mode == 111 and judged % 128 > 0 and KEYS[STATS_KEY] ~= KEYS[1] then
   local figure, what = sub(label, 1, 4) .. '. ', 'gobserved'
   --# include tally
 end

@@ -34,7 +34,7 @@ for i = 1, #sends do
     --# include refund_money
     if ARGV[7] then refund_money(MONEY_KEY, phone, ARGV[7]) end
     --# end
-    if is_news and mark == 32 then
+    if is_news and label ~= '' then
       if byte(value, 13) ~= 112 then redis.call('HSET', KEYS[1], name, sub(value, 1, #value - 1)) end
       local figure, what = label, ''
       --# include tally

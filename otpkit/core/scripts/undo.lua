@@ -35,7 +35,7 @@ end
 --# end
 for i = 8, #ARGV do window_refund(FIRST_LIMIT + i - 8, ARGV[i], tonumber(ARGV[4])) end
 --# guard uncount
-if mark == 32 then
+if label ~= '' then
   for figure in string.gmatch(label, '[^\n]+') do
     local what = ''
     --# include tally

@@ -4,7 +4,9 @@
 -- ARGV  1 now: in ms, or '', then the label: see tally.lua; 2 operation: the verification's id; 3 challenge_field
 -- Returns 1 if no proof is left, removed now or never made; 0 if its proof stays
 
---# include clock phone blocked
+--# include clock phone
+
+local CONSECUTIVE_LIFE_MS = 34560000000 -- 400 days.
 
 local phone = load_phone(now)
 local proof = field(phone, 'p' .. ARGV[2])
@@ -24,7 +26,7 @@ end
 --# guard unverified
 redis.call('HDEL', KEYS[1], 'p' .. ARGV[2])
 redis.call('HSET', KEYS[1], 'c' .. ARGV[3], sub(challenge, 1, 42) .. char(byte(challenge, 43) - 128) .. sub(challenge, 44, 45))
-if mark == 32 and byte(proof, 13) == 0 then
+if KEYS[STATS_KEY] ~= KEYS[1] and byte(proof, 13) == 0 then
   local link, at = ARGV[3] .. sub(challenge, 7, 10), unpack_ms(proof, 1)
   --# include served
   figure = figure .. 'v'

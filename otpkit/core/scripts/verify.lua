@@ -27,7 +27,7 @@ if proof and unpack_ms(proof, 7) > now then
   --# include repeated
   repeated(phone, 'p' .. op)
   local apart
-  if mark == 33 and byte(proof, 13) == 0 then
+  if label ~= '' and KEYS[STATS_KEY] == KEYS[1] and byte(proof, 13) == 0 then
     local link = challenge_field
     --# include served
     apart = figure .. 'v'
@@ -41,7 +41,7 @@ if failure then
   --# include repeated
   repeated(phone, 'f' .. op)
   local apart
-  if mark == 33 then
+  if label ~= '' and KEYS[STATS_KEY] == KEYS[1] then
     local link = challenge_field
     --# include served
     apart = figure .. 'w'
@@ -59,7 +59,6 @@ if device_valid then
 end
 
 --# include blocked
-local is_blocked, consecutive = blocked(device_valid and MAX_CONSECUTIVE_FAILURES or STRANGER_CONSECUTIVE)
 local wait, limit, window = 0
 if phone.failures[1] then
   --# include rolling
@@ -104,13 +103,21 @@ if ip_wait > 0 or wait > 0 then
 end
 if not challenge then return { operation, 'none' } end -- A guess without a challenge costs the phone nothing.
 
---# include pack contains
+--# include pack
 local name, apart = 'c' .. challenge_field, nil -- apart: a figure that the caller counts.
+local counts = label ~= '' and not is_fixed
+local counts_here = counts and KEYS[STATS_KEY] ~= KEYS[1]
 --# include served
 --# guard counted
 -- It replaces a challenge: it has more wrong codes than any policy allows.
 local spent = '\0\0\0\0\0\0used up, by a right code or failures\255\0\0'
-if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challenge, 23, 42)) then
+local is_right = is_fixed and ARGV[6] == '1'
+if not is_fixed then
+  local list, item = ARGV[4], sub(challenge, 23, 42)
+  --# include contains
+  is_right = is_contained
+end
+if is_right then
   local fixed = byte(challenge, 45)
   redis.call('SET', KEYS[2], consecutive > 0 and consecutive or '0', 'XX', 'KEEPTTL') -- Write the current value, or nothing.
   if REPLICAS > 0 then -- Keep it: unverify.lua restores it if too few replicas confirm.
@@ -121,7 +128,7 @@ if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challen
   --# if plain
   if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
   --# end
-  if mark == 33 and not is_fixed then apart = figure .. 'v' end
+  if counts and not counts_here then apart = figure .. 'v' end
   --# guard verified
   if consecutive > 0 then redis.call('DEL', KEYS[2]) end
   if ip then
@@ -133,7 +140,7 @@ if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challen
       end
     end
   end
-  if mark == 32 and not is_fixed then
+  if counts_here then
     local what = 'v'
     --# include tally
   end
@@ -156,11 +163,11 @@ if left == 0 then redis.call('HDEL', KEYS[1], name) end
 prune(phone, name)
 keep(phone, '86400000')
 if ip and redis.call('PTTL', KEYS[FIRST_LIMIT]) < ip.longest then redis.call('PEXPIRE', KEYS[FIRST_LIMIT], ip.life) end
-if mark == 33 and not is_fixed then apart = figure .. 'w' end
+if counts and not counts_here then apart = figure .. 'w' end
 --# if counting
 --# guard guessed
 --# end
-if mark == 32 and not is_fixed then
+if counts_here then
   local what = 'w'
   --# include tally
 end
