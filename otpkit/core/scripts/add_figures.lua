@@ -7,10 +7,8 @@
 --# include clock
 
 if redis.call('SET', KEYS[2], '', 'PX', '60000', 'NX') then
-  for i = 2, #ARGV do
-    local figure, what = ARGV[i], ''
-    --# include tally
-  end
+  --# include tally
+  for i = 2, #ARGV do tally(ARGV[i], now, '1') end
   return 1
 end
 return 0

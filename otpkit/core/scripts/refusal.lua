@@ -8,8 +8,7 @@ local function refusal(what)
     if type(recent) ~= 'string' then recent = '' end
     if not string.find(recent, id, 1, true) then
       redis.pcall('HSET', KEYS[STATS_KEY], 'recent', sub(id .. recent, 1, 6 * MOST_RECENT))
-      local figure = sub(label, 1, 4) .. '. '
-      --# include tally
+      tally(sub(label, 1, 4) .. '. ' .. what, now, '1')
     end
   end
 end

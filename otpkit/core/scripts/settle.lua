@@ -36,12 +36,9 @@ for i = 1, #sends do
     --# end
     if is_news and label ~= '' then
       if byte(value, 13) ~= 112 then redis.call('HSET', KEYS[1], name, sub(value, 1, #value - 1)) end
-      local figure, what = label, ''
       --# include tally
-      for i = 8, #ARGV do
-        figure = ARGV[i]
-        --# include tally
-      end
+      tally(label, now, '1')
+      for i = 8, #ARGV do tally(ARGV[i], now, '1') end
     end
     return { now, now + rolling_wait(sends, rates, now), rolling_left(sends, rates, now) }
   end

@@ -36,9 +36,7 @@ end
 for i = 8, #ARGV do window_refund(FIRST_LIMIT + i - 8, ARGV[i], tonumber(ARGV[4])) end
 --# guard uncount
 if label ~= '' then
-  for figure in string.gmatch(label, '[^\n]+') do
-    local what = ''
-    --# include tally
-  end
+  --# include tally
+  for figure in string.gmatch(label, '[^\n]+') do tally(figure, now, '1') end
 end
 return { 1, wait }

@@ -16,7 +16,7 @@
 --         {'blocked'}
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
 
---# include clock phone operation
+--# include clock phone operation tally
 
 local op, challenge_field = ARGV[2], ARGV[3]
 local phone = load_phone(now)
@@ -141,8 +141,7 @@ if is_right then
     end
   end
   if counts_here then
-    local what = 'v'
-    --# include tally
+    tally(figure .. 'v', now, '1')
   end
   return { operation, 'proved', now, now + PROOF_TTL, fixed, apart }
 end
@@ -168,7 +167,6 @@ if counts and not counts_here then apart = figure .. 'w' end
 --# guard guessed
 --# end
 if counts_here then
-  local what = 'w'
-  --# include tally
+  tally(figure .. 'w', now, '1')
 end
 return { operation, 'wrong', left, apart }
