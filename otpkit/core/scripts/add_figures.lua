@@ -7,8 +7,10 @@
 --# include clock
 
 if redis.call('SET', KEYS[2], '', 'PX', '60000', 'NX') then
-  --# include tally
-  for i = 2, #ARGV do tally(ARGV[i], now, '1') end
+  for i = 2, #ARGV do
+    local figure, what = ARGV[i], ''
+    --# include tally
+  end
   return 1
 end
 return 0

@@ -14,10 +14,9 @@
 -- A new counter is rare. It is listed, and then the counters of hours before are folded into their hours. More pairs than
 -- MOST_PAIRS in one hour are counted together, as region and gateway '*'.
 
-local function fold()
+local function fold(figure, ms, number)
   local MOST_PAIRS, HOURS, DAYS, LIFE_MS, AT_ONCE = 100, 840, 400, '34560000000', 24
-  local char, find, gmatch, match, max, min, sub =
-    string.char, string.find, string.gmatch, string.match, math.max, math.min, string.sub
+  local gmatch, match, find = string.gmatch, string.match, string.find
 
   local function get(name) return redis.call('HGET', KEYS[STATS_KEY], name) or '' end
   local function open_field(hour, its_figure) return char(hour / 65536, hour / 256 % 256, hour % 256) .. its_figure end
@@ -116,7 +115,7 @@ local function fold()
         redis.call('HDEL', KEYS[STATS_KEY], open_field(its_hour, figure))
         figure = ' * * ' .. match(figure, '%S+$')
         name = its_hour .. figure
-        redis.call('HINCRBY', KEYS[STATS_KEY], open_field(its_hour, figure), one)
+        redis.call('HINCRBY', KEYS[STATS_KEY], open_field(its_hour, figure), number)
       else
         found = found + 1
       end

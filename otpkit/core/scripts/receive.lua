@@ -35,8 +35,8 @@ for _, send in ipairs(phone.sends) do
         while ms >= 512 and doublings < 18 do ms, doublings = (ms - ms % 2) / 2, doublings + 1 end
         bucket = elapsed < 256 and 0 or 1 + 4 * doublings + min(3, (ms - ms % 64 - 256) / 64)
       end
+      local figure, what = label, ARGV[4] .. bucket
       --# include tally
-      tally(label .. ARGV[4] .. bucket, now, '1')
     end
     return { elapsed }
   end

@@ -8,7 +8,8 @@ local function refusal(what)
     if type(recent) ~= 'string' then recent = '' end
     if not string.find(recent, id, 1, true) then
       redis.pcall('HSET', KEYS[STATS_KEY], 'recent', sub(id .. recent, 1, 6 * MOST_RECENT))
-      tally(sub(label, 1, 4) .. '. ' .. what, now, '1')
+      local figure = sub(label, 1, 4) .. '. '
+      --# include tally
     end
   end
 end

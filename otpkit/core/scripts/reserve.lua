@@ -24,7 +24,7 @@
 --         {'refused', now_ms, scope, wait_ms, judged [, …described]} the guard refuses, and the live challenge
 --         {'captcha', now_ms, judged, is_used} the guard asks for a captcha; is_used is 1 if the answer was used before, or 0
 
---# include clock phone operation challenge rolling tally
+--# include clock phone operation challenge rolling
 
 local device_valid = (ARGV[7] or '') ~= ''
 if device_valid then
@@ -202,7 +202,8 @@ if bill then money_keep(MONEY_KEY, bill) end
 keep(phone, '86430000') -- DAY_MS + SETTLE_MS: it outlasts the settlement by a day.
 --# if guard
 if mode == 111 and judged % 128 > 0 and KEYS[STATS_KEY] ~= KEYS[1] then
-  tally(sub(label, 1, 4) .. '. gobserved', now, '1')
+  local figure, what = sub(label, 1, 4) .. '. ', 'gobserved'
+  --# include tally
 end
 --# end
 table.insert(phone.sends, 1, send)

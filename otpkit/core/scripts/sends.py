@@ -222,7 +222,7 @@ class Reserve(PlacedScript[ReserveReply], WordScript[ReserveReply]):
         needs its `money_key`; a `Shortage` has none.
         """
         args: tuple[bytes | str | int, ...]
-        args = (f"{now}{label}", operation, challenge_field, fresh, idempotency, known_keys)
+        args = (label if now == "" else f"{now}{label}", operation, challenge_field, fresh, idempotency, known_keys)
         stats_key = stats_key or phone_key
         if not (device_key or guard or guard_keys or limits or money or refusal):
             # An argument costs a call 0.2 %, though it is empty.

@@ -28,7 +28,11 @@ redis.call('HDEL', KEYS[1], 'p' .. ARGV[2])
 redis.call('HSET', KEYS[1], 'c' .. ARGV[3], sub(challenge, 1, 42) .. char(byte(challenge, 43) - 128) .. sub(challenge, 44, 45))
 if KEYS[STATS_KEY] ~= KEYS[1] and byte(proof, 13) == 0 then
   local link, at = ARGV[3] .. sub(challenge, 7, 10), unpack_ms(proof, 1)
-  --# include served tally
-  tally(figure .. 'v', at, '-1')
+  --# include served
+  figure = figure .. 'v'
+  if redis.pcall('HINCRBY', KEYS[STATS_KEY], char(at / 235929600000, at / 921600000 % 256, at / 3600000 % 256) .. figure, '-1') == -1 then
+    --# include fold
+    pcall(fold, figure, at, '-1')
+  end
 end
 return 1

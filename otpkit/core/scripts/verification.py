@@ -132,7 +132,14 @@ class Verify(PlacedScript[VerifyReply], WordScript[VerifyReply]):
         Pass `device_key` and `device_since` if a device token was passed and its signature is right.
         """
         args: tuple[bytes | str | int, ...]
-        args = (f"{now}{label}", operation, challenge_field, digests, fixed_ends_ms, is_fixed_code)
+        args = (
+            label if now == "" else f"{now}{label}",
+            operation,
+            challenge_field,
+            digests,
+            fixed_ends_ms,
+            is_fixed_code,
+        )
         stats_key = stats_key or phone_key
         if not (device_key or ip_limit or refusal):
             # An argument costs a call 0.3 %, though it is empty.
