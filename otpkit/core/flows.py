@@ -25,6 +25,7 @@ from otpkit.core.scripts.verification import NoChallenge, Proved, Wrong
 from otpkit.core.spelling import check_region
 from otpkit.core.spending import spending
 from otpkit.core.subject import NO_DEVICE, Subject
+from otpkit.core.tallies import dated
 from otpkit.core.tokens import Claims, from_ms
 from otpkit.effects import Emit, Flow, NotStarted, RunScript, SeveralSlots, Unconfirmed, outbound, run, run_together
 from otpkit.errors import (
@@ -135,8 +136,7 @@ class Flows:
                 phone_key=subject.phone_key,
                 counter_key=subject.counter_key,
                 stats_key=stats_key,
-                now=config.now_arg(),
-                label=label,
+                now=dated(config.now_arg(), label),
                 operation=op,
                 challenge_field=subject.challenge_field,
                 digests=config.keys.digests(subject.packed, digits),
@@ -166,8 +166,7 @@ class Flows:
                 phone_key=subject.phone_key,
                 counter_key=subject.counter_key,
                 stats_key=stats_key,
-                now=config.now_arg(),
-                label=label,
+                now=dated(config.now_arg(), label),
                 operation=op,
                 challenge_field=subject.challenge_field,
                 guard_keys=guard_keys,
@@ -410,8 +409,7 @@ class Flows:
         return config.scripts.receive(
             phone_key=each.subject.phone_key,
             stats_key=stats_key,
-            now=config.now_arg(),
-            label=f" {region} {name} " if stats_key else "",
+            now=dated(config.now_arg(), f" {region} {name} " if stats_key else ""),
             operation=each.operation,
             served_by=each.served_by,
             state=each.delivery.state[0],

@@ -36,7 +36,7 @@ from otpkit.core.scripts.sends import (
 )
 from otpkit.core.spending import FOREIGN_REPLY, Payment
 from otpkit.core.subject import IDEMPOTENCY_BYTES, NO_DEVICE, Subject
-from otpkit.core.tallies import NO_GATEWAY
+from otpkit.core.tallies import NO_GATEWAY, dated
 from otpkit.core.tokens import from_ms
 from otpkit.effects import Flow, RunScript, SeveralSlots, Unconfirmed, run
 from otpkit.errors import (
@@ -347,8 +347,7 @@ class Issue:
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
             stats_key=self.stats_key,
-            now=config.now_arg(),
-            label=label,
+            now=dated(config.now_arg(), label),
             operation=self.op,
             challenge_field=subject.challenge_field,
             fresh=self._fresh(fixed),
@@ -480,8 +479,8 @@ class Issue:
         settle = config.scripts.settle(
             phone_key=self.subject.phone_key,
             stats_key=self.stats_key,
-            now=config.now_arg(),
-            figures=figures if self.stats_key else (),
+            now=dated(config.now_arg(), figures[0] if figures and self.stats_key else ""),
+            figures=figures[1:] if self.stats_key else (),
             operation=self.op,
             outcome=receipt.outcome[0],
             served_by=record,
@@ -515,8 +514,7 @@ class Issue:
         undo = config.scripts.undo(
             phone_key=self.subject.phone_key,
             stats_key=self.stats_key,
-            now=config.now_arg(),
-            figures=figures if self.stats_key else (),
+            now=dated(config.now_arg(), "\n".join(figures) if self.stats_key else ""),
             operation=self.op,
             stays_counted=int("phone" in kept),
             reserved_ms=reserved_ms,

@@ -48,3 +48,13 @@ class Tallies:
     def part(self) -> None:
         """Count apart from now on."""
         self.places = Places("", self._gateway)
+
+
+def dated(now: int | str, counted: str) -> str:
+    """Return a script's time with what it counts behind it: a label, or figures.
+
+    Args:
+        now: the time for the script, or "" for the server's own clock.
+        counted: what it counts; "" counts nothing.
+    """
+    return counted if now == "" else f"{now}{counted}"

@@ -34,6 +34,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "HGET": ("{key}", "a"),
     "HSET": ("{key}", "a", "1"),
     "HDEL": ("{key}", "b"),
+    "HINCRBY": ("{key}", "c", "1"),
     "PTTL": ("{key}",),
     "PEXPIRE": ("{key}", "60000"),
     "PERSIST": ("{key}",),
@@ -114,7 +115,7 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
             return Finding("scripts", "ok", f"All {len(fields(scripts.Scripts))} run.")
         denied = _denied(client, key)
     finally:
-        ends = ("p", "c", "d", "g", "a", "u", "notes", "m", "m:m", "t", "t:n", "n", "n:n", "r", "r:n")
+        ends = ("p", "c", "d", "g", "a", "u", "notes", "m", "m:m", "t", "t:n", "n", "n:n", "r", "r:n", "s", "s:n")
         _clean(client, [*(f"{key}:{end}" for end in ends), f"{limit}:w", f"{limit}:w:m"])
     if denied:
         return Finding(
@@ -172,7 +173,8 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
 
     s = _SCRIPTS
     yield reserve(send)
-    yield s.settle(**phone, now="", operation=send, outcome="a", served_by="gateway", device=0)
+    stats = {"stats_key": f"{key}:s"}
+    yield s.settle(**phone, **stats, now=" CN gateway a0", operation=send, outcome="a", served_by="gateway", device=0)
     yield s.receive(**phone, now="", operation=send, served_by="gateway", state="d")
     yield s.status(**phone, now="", challenge_field=_FIELD)
     yield verify(taken_back, _RIGHT)
@@ -211,6 +213,8 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.spend(**money, now="", money=MoneyCharge(_BUDGET, privileged=False))
     yield s.unspend(**money, now="", refunds="budget 1;", charged_ms=_FAR_MS)
     yield s.spending(money_key=money["money_key"], now="", names=["budget"])
+    yield s.add_figures(**stats, memory_key=f"{key}:s:n", now="", figures=[" CN gateway r"])
+    yield s.figures(**stats, now="", hours=1)
     yield s.circuit_state(**gateways, now="", names=["gateway"])
 
 

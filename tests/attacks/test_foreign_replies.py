@@ -69,6 +69,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "count_wide": REGION_KEYS | NOW | {"guard": "en000000CN"},
     "move_wide": REGION_KEYS | NOW | {"move": "v", "at_ms": 1, "counted_in": 4},
     "claim": {"answer_key": "t:{a}:a"} | NOW_OP | {"life_ms": 1000},
+    "add_figures": {"stats_key": "t:{stats}:s", "memory_key": "t:{stats}:s:1"} | NOW | {"figures": [" CN one v"]},
+    "figures": {"stats_key": "t:{stats}:s"} | NOW | {"hours": 24},
     "remember": {"answer_key": "t:{a}:a"} | NOW | {"life_ms": 1000},
 }
 _DESCRIBED = b":%d\r\n:%d\r\n:5\r\n:4\r\n$1\r\n%s\r\n$8\r\nabcdef01\r\n:0\r\n$0\r\n\r\n"

@@ -6,10 +6,11 @@ Call a face with a script's keys and arguments by name. Its `read` returns a rep
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import get_type_hints
+from typing import Final, get_type_hints
 
 from otpkit.core.scripts.circuit import CircuitState, RecordFailure
 from otpkit.core.scripts.figures import AddFigures, FiguresOf
@@ -27,8 +28,8 @@ from otpkit.policy import Policy, Rate, rates_of, stranger_consecutive, stranger
 
 _INCLUDE = re.compile(r"^ *--# (include|guard) (.+)\n", re.MULTILINE)
 _BLOCK = re.compile(r"^ *--# if (\w+)\n(.*?)^ *--# end\n", re.MULTILINE | re.DOTALL)
-_STATS_KEY = {"add_figures": "1", "settle": "2", "undo": "2", "receive": "2"}
-"""The place of the key of the figures, by script, where it is not 3: tally.lua and fold.lua are parts of all of them."""
+STATS_KEY: Final[Mapping[str, str]] = {"add_figures": "1", "settle": "2", "undo": "2", "receive": "2"}
+"""The place of the figures' key, by script, where it is not 3: tally.lua is a part of all of them."""
 _ELSEWHERE = frozenset({"judge", "count", "verified", "unverified", "guessed", "uncount"})
 """The parts of a guard that are others on a cluster, where its scopes lie on other nodes than phones."""
 
@@ -110,7 +111,7 @@ def load(
     def script(name: str) -> str:
         # Defining a function or a variable costs Lua time in every call. So an included part stands where it is first
         # needed, and the numbers stand where they are used.
-        its_numbers = numbers | {"STATS_KEY": _STATS_KEY.get(name, "3")}
+        its_numbers = numbers | {"STATS_KEY": STATS_KEY.get(name, "3")}
         return pattern.sub(lambda match: its_numbers[match[0]], _text(name, parts))
 
     faces = {name: face(name, script(name), policy.replicas) for name, face in get_type_hints(Scripts).items()}

@@ -1,16 +1,15 @@
 -- Read the figures of a span that ends now.
 --
 -- KEYS  1 stats_key: see fold.lua
--- ARGV  1 now: in ms, or ''; 2 hours: how many, up to 840; 0 reads everything
--- Returns {now_ms, names, values}: the names and values of fields, without the letters of their kind for hours, in this order:
---         open counters, then hours, then days (these begin with d)
+-- ARGV  1 now: in ms, or ''; 2 hours: a number up to 840, or 0 for everything
+-- Returns {now_ms, counters}: the names of fields, each with its value behind it; that of an open counter as in the field "open"
 
 --# include clock
 
-local names, values = {}, {}
+local counters = {}
 local function add(name, field_name)
   local value = redis.call('HGET', KEYS[1], field_name or name)
-  if value then names[#names + 1], values[#values + 1] = name, value end
+  if value then counters[#counters + 1], counters[#counters + 2] = name, value end
 end
 
 for line in string.gmatch(redis.call('HGET', KEYS[1], 'open') or '', '[^\n]+') do
@@ -28,4 +27,4 @@ else
     for i = first_day, (hour - hour % 24) / 24 do add(string.format('d%.0f', i)) end
   end
 end
-return { now, names, values }
+return { now, counters }

@@ -73,11 +73,11 @@ class FiguresOf(ListScript[Counted]):
 
     def read(self, reply: Raw, args: Raw) -> Counted:
         """Return the counters."""
-        now_ms, names, values = reply
-        if not 0 <= now_ms <= LATEST_MS or type(names) is not list or type(values) is not list:
+        now_ms, fields = reply
+        if not 0 <= now_ms <= LATEST_MS or type(fields) is not list:
             raise unfit()
         found: list[Counter] = []
-        for name, value in zip(map(text_of, names), map(text_of, values), strict=True):
+        for name, value in zip(map(text_of, fields[::2]), map(text_of, fields[1::2]), strict=True):
             found += _counters(name, value)
         return Counted(now_ms, tuple(found))
 

@@ -18,7 +18,10 @@ local function fold(figure, ms, number)
   local MOST_PAIRS, HOURS, DAYS, LIFE_MS, AT_ONCE = 100, 840, 400, '34560000000', 24
   local gmatch, match, find = string.gmatch, string.match, string.find
 
-  local function get(name) return redis.call('HGET', KEYS[STATS_KEY], name) or '' end
+  local function get(name)
+    local value = redis.pcall('HGET', KEYS[STATS_KEY], name)
+    return value and not value.err and value or ''
+  end
   local function open_field(hour, its_figure) return char(hour / 65536, hour / 256 % 256, hour % 256) .. its_figure end
 
   -- Add a packed text to a table: pair, what is counted, number.
@@ -82,10 +85,11 @@ local function fold(figure, ms, number)
     first_hour, first_day = tonumber(first_hour or hour), tonumber(first_day or today)
     for closing, its in pairs(closed) do
       local name = string.format('h%.0f', closing)
-      redis.call('HSET', KEYS[STATS_KEY], name, packed(unpacked(get(name), its)))
+      local text = packed(unpacked(get(name), its))
+      redis.pcall('HSET', KEYS[STATS_KEY], name, text)
       first_hour = min(first_hour, closing)
     end
-    for i = 1, #gone do redis.call('HDEL', KEYS[STATS_KEY], gone[i]) end
+    for i = 1, #gone do redis.pcall('HDEL', KEYS[STATS_KEY], gone[i]) end
     -- Move old hours to their days, some of them at once: after a long pause there may be many.
     local days, last_hour = {}, min(hour - HOURS, first_hour + AT_ONCE - 1)
     for old = first_hour, last_hour do
@@ -96,14 +100,22 @@ local function fold(figure, ms, number)
       end
     end
     for day, its in pairs(days) do
-      redis.call('HSET', KEYS[STATS_KEY], string.format('d%.0f', day), packed(its))
+      local name, text = string.format('d%.0f', day), packed(its)
+      redis.pcall('HSET', KEYS[STATS_KEY], name, text)
       first_day = min(first_day, day)
     end
-    for old = first_hour, last_hour do redis.call('HDEL', KEYS[STATS_KEY], string.format('h%.0f', old)) end
+    for old = first_hour, last_hour do
+      local name = string.format('h%.0f', old)
+      redis.pcall('HDEL', KEYS[STATS_KEY], name)
+    end
     local last_day = min(today - DAYS, first_day + AT_ONCE - 1)
-    for day = first_day, last_day do redis.call('HDEL', KEYS[STATS_KEY], string.format('d%.0f', day)) end
+    for day = first_day, last_day do
+      local name = string.format('d%.0f', day)
+      redis.pcall('HDEL', KEYS[STATS_KEY], name)
+    end
     first_hour, first_day = max(first_hour, last_hour + 1), max(first_day, last_day + 1)
-    redis.call('HSET', KEYS[STATS_KEY], 'first', string.format('%.0f %.0f', first_hour, first_day))
+    local first = string.format('%.0f %.0f', first_hour, first_day)
+    redis.pcall('HSET', KEYS[STATS_KEY], 'first', first)
     latest, found, listed = hour, 0, stays
   end
 
@@ -112,16 +124,18 @@ local function fold(figure, ms, number)
     local start = its_hour .. match(figure, '^ %S+ %S+ ')
     if not find(listed, '\n' .. start, 1, true) then
       if found >= MOST_PAIRS and find(figure, ' * * ', 1, true) ~= 1 then
-        redis.call('HDEL', KEYS[STATS_KEY], open_field(its_hour, figure))
+        local counter = open_field(its_hour, figure)
+        redis.pcall('HDEL', KEYS[STATS_KEY], counter)
         figure = ' * * ' .. match(figure, '%S+$')
-        name = its_hour .. figure
-        redis.call('HINCRBY', KEYS[STATS_KEY], open_field(its_hour, figure), number)
+        name, counter = its_hour .. figure, open_field(its_hour, figure)
+        redis.pcall('HINCRBY', KEYS[STATS_KEY], counter, number)
       else
         found = found + 1
       end
     end
     if not find(listed, '\n' .. name .. '\n', 1, true) then listed = listed .. name .. '\n' end
   end
-  redis.call('HSET', KEYS[STATS_KEY], 'open', string.format('%.0f %.0f', latest, found) .. listed)
-  redis.call('PEXPIRE', KEYS[STATS_KEY], LIFE_MS)
+  listed = string.format('%.0f %.0f', latest, found) .. listed
+  redis.pcall('HSET', KEYS[STATS_KEY], 'open', listed)
+  redis.pcall('PEXPIRE', KEYS[STATS_KEY], LIFE_MS)
 end

@@ -199,7 +199,6 @@ class Reserve(PlacedScript[ReserveReply], WordScript[ReserveReply]):
         counter_key: str,
         stats_key: str = "",
         now: int | str,
-        label: str = "",
         operation: bytes,
         challenge_field: bytes,
         fresh: bytes,
@@ -222,7 +221,7 @@ class Reserve(PlacedScript[ReserveReply], WordScript[ReserveReply]):
         needs its `money_key`; a `Shortage` has none.
         """
         args: tuple[bytes | str | int, ...]
-        args = (label if now == "" else f"{now}{label}", operation, challenge_field, fresh, idempotency, known_keys)
+        args = (now, operation, challenge_field, fresh, idempotency, known_keys)
         stats_key = stats_key or phone_key
         if not (device_key or guard or guard_keys or limits or money or refusal):
             # An argument costs a call 0.2 %, though it is empty.
@@ -278,19 +277,19 @@ class Settle(PlacedScript[Settled | None], ListScript[Settled | None]):
         refunds: str = "",
         money_key: str = "",
     ) -> RunScript[Settled | None]:
-        """Settle the send `operation`, count `figures`, and give back `refunds`.
+        """Settle the send `operation`, count it and `figures`, and give back `refunds`.
 
         With `guard`, the guard no longer counts the send.
         """
-        args = (f"{now}{figures[0]}" if figures else now, operation, outcome, served_by)
+        args = (now, operation, outcome, served_by)
         keys: tuple[str, ...] = (phone_key, stats_key or phone_key)
-        if not (device or guard or money_key or len(figures) > 1):
+        if not (device or guard or money_key or figures):
             return RunScript(self, keys, args)
         if refunds or guard_keys:
             keys = self.places.keys(
                 phone_key, stats_key or phone_key, phone_key, guard_keys=guard_keys, money_key=money_key
             )
-        return RunScript(self, keys, (*args, device, guard, refunds, *figures[1:]))
+        return RunScript(self, keys, (*args, device, guard, refunds, *figures))
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
         """Return what the limits allow now, or None."""
@@ -317,7 +316,6 @@ class Undo(PlacedScript[Undone], ListScript[Undone]):
         phone_key: str,
         stats_key: str = "",
         now: int | str,
-        figures: Sequence[str] = (),
         operation: bytes,
         stays_counted: int,
         reserved_ms: int,
@@ -328,7 +326,7 @@ class Undo(PlacedScript[Undone], ListScript[Undone]):
         refunds: str = "",
         money_key: str = "",
     ) -> RunScript[Undone]:
-        """Undo the send `operation`, count `figures`, refund `limits`, and give back `refunds`.
+        """Undo the send `operation`, count that, refund `limits`, and give back `refunds`.
 
         With `guard`, the guard no longer counts the send.
         """
@@ -340,8 +338,7 @@ class Undo(PlacedScript[Undone], ListScript[Undone]):
             money_key=money_key,
             limit_keys=tuple([limit.key for limit in limits]),
         )
-        counted = "\n".join((f"{now}{figures[0]}", *figures[1:])) if figures else now
-        args = (counted, operation, stays_counted, reserved_ms, device, guard, refunds)
+        args = (now, operation, stays_counted, reserved_ms, device, guard, refunds)
         return RunScript(self, keys, (*args, *[limit.rates for limit in limits]))
 
     def read(self, reply: Raw, args: Raw) -> Undone:
@@ -369,14 +366,13 @@ class Receive(ListScript[Received | None]):
         phone_key: str,
         stats_key: str = "",
         now: int | str,
-        label: str = "",
         operation: bytes,
         served_by: str,
         state: str,
     ) -> RunScript[Received | None]:
         """Record the delivery of the send with the id `operation`, or of the send with the record `served_by`."""
         keys = (phone_key, stats_key or phone_key)
-        return RunScript(self, keys, (f"{now}{label}", operation, served_by, state))
+        return RunScript(self, keys, (now, operation, served_by, state))
 
     def read(self, reply: Raw, args: Raw) -> Received | None:
         """Return the receipt if it is new."""

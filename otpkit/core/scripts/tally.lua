@@ -3,8 +3,9 @@
 -- the figures lie on another node: then the caller counts them. A call without a label is not counted.
 --
 -- A figure is counted last, and a refusal changes nothing: a server that refuses writes has refused the script's others before.
--- `char` cuts off what is behind the point. Text is converted faster than a number.
-if redis.pcall('HINCRBY', KEYS[STATS_KEY], char(now / 235929600000, now / 921600000 % 256, now / 3600000 % 256) .. figure .. what, '1') == 1 then
+-- `char` cuts off what is behind the point. Text is converted faster than a number. A function would cost a fiftieth of a call.
+local counter = char(now / 235929600000, now / 921600000 % 256, now / 3600000 % 256) .. figure .. what
+if redis.pcall('HINCRBY', KEYS[STATS_KEY], counter, '1') == 1 then
   --# include fold
-  pcall(fold, figure .. what, now, '1')
+  fold(figure .. what, now, '1')
 end

@@ -30,9 +30,10 @@ if KEYS[STATS_KEY] ~= KEYS[1] and byte(proof, 13) == 0 then
   local link, at = ARGV[3] .. sub(challenge, 7, 10), unpack_ms(proof, 1)
   --# include served
   figure = figure .. 'v'
-  if redis.pcall('HINCRBY', KEYS[STATS_KEY], char(at / 235929600000, at / 921600000 % 256, at / 3600000 % 256) .. figure, '-1') == -1 then
+  local counter = char(at / 235929600000, at / 921600000 % 256, at / 3600000 % 256) .. figure
+  if redis.pcall('HINCRBY', KEYS[STATS_KEY], counter, '-1') == -1 then
     --# include fold
-    pcall(fold, figure, at, '-1')
+    fold(figure, at, '-1')
   end
 end
 return 1

@@ -114,7 +114,6 @@ class Verify(PlacedScript[VerifyReply], WordScript[VerifyReply]):
         counter_key: str,
         stats_key: str = "",
         now: int | str,
-        label: str = "",
         operation: bytes,
         challenge_field: bytes,
         digests: bytes,
@@ -133,7 +132,7 @@ class Verify(PlacedScript[VerifyReply], WordScript[VerifyReply]):
         """
         args: tuple[bytes | str | int, ...]
         args = (
-            label if now == "" else f"{now}{label}",
+            now,
             operation,
             challenge_field,
             digests,
@@ -168,14 +167,13 @@ class Unverify(PlacedScript[bool]):
         counter_key: str,
         stats_key: str = "",
         now: int | str,
-        label: str = "",
         operation: bytes,
         challenge_field: bytes,
         guard_keys: tuple[str, ...] = (),
     ) -> RunScript[bool]:
         """Take back the verification `operation`. With a guard, its sends count as unverified again."""
         keys = (phone_key, counter_key, stats_key or phone_key, *guard_keys)
-        return RunScript(self, keys, (f"{now}{label}", operation, challenge_field))
+        return RunScript(self, keys, (now, operation, challenge_field))
 
     def read(self, reply: Raw, args: Raw) -> bool:
         """Return True if it is taken back."""
