@@ -49,8 +49,8 @@ class Books:
         return len(self.fields(phone, "p"))
 
     def of_address(self, use: str, ip: str) -> int:
-        """Return what an address has used of its limit: of `sends` or `failures`."""
-        return self._used(ip_limits(self._config, use, ip)[0].key)
+        """Return what an address has used of its limit of `sends` or `failures`; 0 without one."""
+        return sum(self._used(limit.key) for limit in ip_limits(self._config, use, ip))
 
     def of_all(self, region: str = "CN") -> list[int]:
         """Return what is used of the limits of a region and of all sends, as far as the policy has them."""

@@ -236,7 +236,7 @@ class Explorer:
         self.config = config if scenario.seed is None else scenario.seed(config)
         self._flows = Flows(self.config)
         snapshots.reset()
-        self._positions = Positions(snapshots, clock, moments)
+        self._positions = Positions(self.config, snapshots, clock, moments)
         self._roots: dict[tuple[int, Any, int], int] = {}
         self._came_from: dict[State, tuple[State, Label] | None] = {}
         self.start = 0

@@ -6,6 +6,7 @@ counts nothing more than that. A call with another fault may stay counted once: 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ from otpkit import (
 
 _KEPT = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "wide"}}
 """The limits that stay charged after a rejection of a category."""
+_GUESSES = (b"wrong", b"none", b"blocked")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,7 @@ def _check_limits(end: Ending, books: Books, earlier: Books) -> None:
             counted = len(books.sends(phone)) - len(earlier.sends(phone))
             _sum(end, calls, "phone").check(counted, "the phone's sends")
             assert_codes_work(end, phone)
-    for ip in dict.fromkeys(step.ip for step in steps if step.ip):
+    for ip in dict.fromkeys(step.ip for step in steps if step.ip and end.config.policy.ip_sends):
         calls = _issues(end, lambda step: step.ip == ip)  # noqa: B023
         counted = books.of_address("sends", ip) - earlier.of_address("sends", ip)
         _sum(end, calls, "ip").check(counted, "the address's sends")
@@ -196,12 +198,19 @@ def _check_guesses(end: Ending, books: Books, earlier: Books) -> None:
     if not proved:
         counted = books.consecutive(phone) - earlier.consecutive(phone)
         assert counted == len(wrong), f"{len(wrong)} consecutive wrong codes, and {counted} are counted"
-    for ip in dict.fromkeys(step.ip for step in steps if step.ip):
-        # A right code is refunded, and a guess without a challenge counts.
-        counts = len(wrong | _operations(end, b"none") | _operations(end, b"blocked"))
-        hurt = sum(end.is_hurt(call) for call, step in enumerate(end.steps) if isinstance(step, Verifying))
-        counted = books.of_address("failures", ip) - earlier.of_address("failures", ip)
-        Bounds(counts, counts + hurt * end.config.clustered).check(counted, "the address's failures")
+    for ip in dict.fromkeys(step.ip for step in steps if step.ip and end.config.policy.ip_failures):
+        _check_address(end, ip, books.of_address("failures", ip) - earlier.of_address("failures", ip))
+
+
+def _check_address(end: Ending, ip: str, counted: int) -> None:
+    """Check the guesses of an address: wrong codes count, and guesses that could not be compared. Right ones do not."""
+    calls = [call for call, step in enumerate(end.steps) if isinstance(step, Verifying) and step.ip == ip]
+    replies = [reply for call, reply in end.replies("verify") if call in calls]
+    guesses = {
+        reply[0] for reply in replies if reply[1] in _GUESSES or (reply[1] == b"limited" and reply[3] != b"ip")
+    }
+    hurt = sum(map(end.is_hurt, calls)) if end.config.clustered else 0
+    Bounds(len(guesses), len(guesses) + hurt).check(counted, "the address's failures")
 
 
 def _check_redeemed(end: Ending) -> None:
@@ -265,7 +274,17 @@ def _check_guard(end: Ending, books: Books, earlier: Books) -> None:
 
 
 def _guarded(end: Ending, calls: list[int]) -> Bounds:
-    return _sum(end, calls, "guard")
+    """Return what calls may count in the guard.
+
+    A verification counts all sends of its challenge as verified, even one that is on its way. If that one is then
+    rejected, or reserved again because its reply was lost, it stays counted as verified.
+    """
+    bounds = _sum(end, calls, "guard")
+    if not _operations(end, b"proved"):
+        return bounds
+    reserved = Counter(call for call, reply in end.replies("reserve") if reply[1] == b"reserved")
+    more = sum(reserved[call] > 1 or isinstance(end.result(call), GatewayRejectedError) for call in calls)
+    return bounds + Bounds(0, more)
 
 
 def _check_records(end: Ending, books: Books) -> None:
@@ -277,8 +296,9 @@ def _check_records(end: Ending, books: Books) -> None:
     assert books.range_of(steps[0].phone).unverified == unverified, (
         f"the range counts {books.range_of(steps[0].phone).unverified} unverified sends, and phones have {unverified}"
     )
-    guessed = sum(each % 32 >= 16 for each in scopes)
-    assert books.guesses(steps[0].phone) == guessed, "a guess is counted twice, or lost"
+    # A guess stays counted when its send is undone. It was made.
+    guessed, guesses = sum(each % 32 >= 16 for each in scopes), len(_operations(end, b"wrong"))
+    Bounds(guessed, max(guessed, guesses)).check(books.guesses(steps[0].phone), "the challenges with a wrong code")
 
 
 def _phones_before(end: Ending) -> list[str]:

@@ -17,6 +17,7 @@ from snapshots import Command, Snapshots, thawed
 
 from otpkit import OTPError
 from otpkit.core import crypto
+from otpkit.core.config import Config
 from otpkit.effects import Emit, Flow, NoAnswer, Outbound, RunScript, Together, Unconfirmed
 from otpkit.errors import StoreUnavailableError
 from otpkit.store.errors import UNFIT
@@ -83,7 +84,8 @@ class _Running:
 class Positions:
     """All positions of a scenario's calls, numbered."""
 
-    def __init__(self, snapshots: Snapshots, clock: MovableClock, moments: list[float]) -> None:
+    def __init__(self, config: Config, snapshots: Snapshots, clock: MovableClock, moments: list[float]) -> None:
+        self._config = config
         self._snapshots = snapshots
         self._clock = clock
         self._moments = moments
@@ -145,8 +147,7 @@ class Positions:
 
     def _opened(self, position: Position) -> _Running:
         running = _Running(position.root)
-        self._now = running
-        self._clock.now = self._moments[position.tick]
+        self._enter(running, position.tick)
         running.flow = position.root.start()
         return running
 
@@ -159,14 +160,21 @@ class Positions:
         running = self._opened(path[0])
         effect = _silent(running.flow, next(running.flow))
         for before, after in zip(path, path[1:], strict=False):
-            self._clock.now = self._moments[after.tick]
+            self._enter(running, after.tick)
             effect = _silent(running.flow, self._give(running.flow, before.effect, after.event))
         assert type(effect) is type(position.effect)
         return running
 
-    def _go_on(self, position: Position, running: _Running, step: Callable[[Any], Any]) -> None:
+    def _enter(self, running: _Running, tick: int) -> None:
+        """Let a call go on as if it were alone in its process: nothing is left there by other calls."""
         self._now = running
-        self._clock.now = self._moments[position.tick]
+        self._clock.now = self._moments[tick]
+        protection = self._config.protection
+        if protection is not None:
+            protection.noted, protection.noted_s = {}, 0.0
+
+    def _go_on(self, position: Position, running: _Running, step: Callable[[Any], Any]) -> None:
+        self._enter(running, position.tick)
         try:
             effect = _silent(running.flow, step(running.flow))
         except StopIteration as stop:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from books import Books
 from callings import (
     IP,
     code_before,
@@ -238,9 +239,336 @@ VERIFIES = [
             verifying("wrong", right=False, message=code_of(0)),
             redeeming("redeem", token=token_of(1)),
         ),
-        audit(messages=1, extra=lambda end: _confirmed(end)),
+        audit(messages=1, extra=lambda end: _confirmed(end, proof=1, redeemed=3)),
         _of(Wire(), whole(sends="4/day", attempts=3, replicas=1, ip_sends="4/day")),
         faults=2,
+        kinds=FAULTS - {"late"},
+    ),
+]
+
+PRICES = {"CN": "0.05 CNY", "first:CN": "0.04 CNY", "second:CN": "0.07 CNY"}
+
+FAILOVERS = [
+    Scenario(
+        "failover of two issues",
+        (issuing("first"), issuing("second")),
+        audit(messages=2, extra=delivery_is_known),
+        _of(
+            _two(Wire("first", ANY), Wire("second", ("accepted", "account")), rest_after=2),
+            budgets=[Budget("0.20 CNY/day", keep=0, hourly=1), Budget("1 CNY/day", gateway="first", keep=0, hourly=1)],
+            prices=PRICES,
+        ),
+    ),
+    Scenario(
+        "failover after an uncertain send",
+        (issuing("issue"), verifying("verify", message=code_of(0))),
+        audit(messages=2, repeats=2),
+        _of(
+            _two(Wire("first", ANY), Wire("second", ANY), on_uncertain="next", rest_after=1),
+            budgets=[Budget("0.30 CNY/day", keep=0, hourly=1)],
+            prices=PRICES,
+        ),
+        faults=2,
+    ),
+    Scenario(
+        "failover of two issues after uncertain sends",
+        (issuing("first"), issuing("second")),
+        audit(messages=4, repeats=2),
+        _of(
+            _two(Wire("first", ("accepted", "uncertain")), Wire("second", ("accepted", "account")), on_uncertain="next"),
+            budgets=[Budget("0.30 CNY/day", keep=0, hourly=1)],
+            prices=PRICES,
+        ),
+        kinds=frozenset({"lost", "unanswered", "dies"}),
+    ),
+    Scenario(
+        "receipts beside failover and a resend",
+        (
+            issuing("issue"),
+            receiving("failed", "failed", call=0, gateway="first"),
+            receiving("delivered", "delivered", call=0, gateway="second"),
+            issuing("resend"),
+        ),
+        audit(messages=2, extra=lambda end: _delivered_stays(end)),
+        _of(_two(Wire("first", ("accepted", "account")), Wire("second"), undelivered_after=60), whole(sends="3/day")),
+    ),
+    Scenario(
+        "receipts beside a verification",
+        (
+            issuing("issue"),
+            receiving("delivered", "delivered", call=0, gateway="wire"),
+            receiving("failed", "failed", call=0, gateway="wire"),
+            verifying("verify", message=code_of(0)),
+        ),
+        audit(messages=1, extra=lambda end: _delivered_stays(end)),
+        _of(Wire(), whole(sends="3/day", ip_sends="3/day")),
+        faults=2,
+        kinds=FAULTS - {"late"},
+    ),
+]
+
+BUDGETS = [
+    Scenario(
+        "two issues within a budget for one",
+        (issuing("first"), issuing("second")),
+        audit(messages=2, extra=lambda end: _within_budget(end, 1)),
+        _of(budgets=[Budget("0.05 CNY/day", keep=0, hourly=1)], prices={"CN": "0.05 CNY"}),
+        faults=2,
+    ),
+    Scenario(
+        "three issues, and what a budget keeps",
+        (issuing("first"), issuing("second"), issuing("known", known=True)),
+        audit(messages=3, extra=lambda end: _within_budget(end, 2)),
+        _of(Wire(outcomes=("accepted", "account")), budgets=[Budget("0.10 CNY/day", keep=0.5, hourly=1)], prices={"CN": "0.05 CNY"}),
+    ),
+    Scenario(
+        "one form that costs, sent twice",
+        (issuing("form 1", key="form"), issuing("form 2", key="form")),
+        audit(messages=2),
+        _of(budgets=[Budget("1 CNY/day"), Budget("1 CNY/month", region="CN")], prices={"CN": "0.05 CNY"}),
+    ),
+]
+
+
+def _guard(captcha: Any = None, mode: Any = "enforce", **numbers: float) -> Guard:
+    return Guard(mode, captcha or Puzzle(), fallback="refuse", rule=_rule(**numbers))
+
+
+GUARDS = [
+    Scenario(
+        "three sends to a range that may have two",
+        tuple(issuing(f"issue {place}", phone=phone) for place, phone in enumerate(NEIGHBOURS[:3], 1)),
+        audit(messages=2),
+        _of(Wire(outcomes=("accepted", "account")), guard=_guard(range_floor=2)),
+    ),
+    Scenario(
+        "three sends to a range, observed",
+        tuple(issuing(f"issue {place}", phone=phone) for place, phone in enumerate(NEIGHBOURS[:3], 1)),
+        audit(messages=3),
+        _of(Wire(outcomes=("accepted", "account")), guard=_guard(mode="observe", range_floor=2)),
+    ),
+    Scenario(
+        "one captcha's answer for two sends",
+        (
+            issuing("first", phone=NEIGHBOURS[1], captcha="solved"),
+            issuing("second", phone=NEIGHBOURS[2], captcha="solved"),
+        ),
+        audit(messages=1),
+        _of(Wire(outcomes=("accepted", "account")), guard=_guard(range_floor=1)),
+        before=(issued(),),
+        faults=2,
+    ),
+    Scenario(
+        "one answer for two sends, and its provider accepts it once",
+        (
+            issuing("first", phone=NEIGHBOURS[1], captcha="solved"),
+            issuing("second", phone=NEIGHBOURS[2], captcha="solved"),
+        ),
+        audit(messages=1),
+        _of(Wire(outcomes=("accepted", "account")), guard=_guard(Provided(), range_floor=1)),
+        before=(issued(),),
+    ),
+    Scenario(
+        "one form with a captcha, sent twice",
+        (issuing("form 1", captcha="solved", key="form"), issuing("form 2", captcha="solved", key="form")),
+        audit(messages=1),
+        _of(Wire(outcomes=("accepted",)), guard=_guard(range_floor=1)),
+        before=(issued(phone=NEIGHBOURS[1]),),
+        faults=2,
+    ),
+    Scenario(
+        "a guarded send, its verification and its resend",
+        (
+            verifying("right", ip=IP),
+            verifying("wrong", ip=IP, right=False),
+            issuing("resend"),
+            issuing("neighbour", phone=NEIGHBOURS[1]),
+        ),
+        audit(messages=2),
+        _of(Wire(outcomes=("accepted", "account")), guard=_guard()),
+        before=(issued(ip=IP),),
+    ),
+    Scenario(
+        "two verifications of a guarded send, two faults",
+        (verifying("right", ip=IP), verifying("right again", ip=IP, key="form"), verifying("wrong", ip=IP, right=False)),
+        audit(messages=0),
+        _of(guard=_guard()),
+        before=(issued(ip=IP), issued(ip=IP)),
+        faults=2,
+    ),
+    Scenario(
+        "guarded sends within a budget, rejected",
+        (issuing("first"), issuing("second", phone=NEIGHBOURS[1])),
+        audit(messages=2),
+        _of(guard=_guard(), budgets=[Budget("1 CNY/day")], prices={"CN": "0.05 CNY"}, policy=whole(sends="4/day", **WIDE)),
+    ),
+]
+
+DEVICES = [
+    Scenario(
+        "a device beside strangers",
+        (
+            issuing("device", needs=lambda view: view.results_before[1].device, device=""),
+            issuing("stranger"),
+            issuing("stranger again"),
+            Step("forget devices", lambda flows, _: flows.forget_devices(PHONE)),
+        ),
+        audit(messages=2),
+        _of(
+            Wire(outcomes=("accepted", "account")),
+            Policy(sends="3/day", device_sends="1/day", device_failures=0, device_consecutive=0, ip_sends="9/day"),
+        ),
+        before=(issued(ip=IP), verified()),
+    ),
+    Scenario(
+        "failures that are kept for a device",
+        (
+            verifying("stranger", right=False),
+            verifying("stranger again", right=False, step=2),
+            verifying("device", right=False, step=3),
+            verifying("right"),
+        ),
+        audit(messages=0),
+        _of(policy=Policy(failures="3/day", device_failures=1, device_consecutive=0, device_sends=())),
+        before=(issued(ip=IP),),
+        faults=2,
+    ),
+]
+
+ONE_SERVER = (*SENDS, *VERIFIES, *FAILOVERS, *BUDGETS, *GUARDS, *DEVICES)
+
+
+CLUSTER = [
+    Scenario(
+        "cluster: two issues of one address",
+        (issuing("first"), issuing("second", phone=NEIGHBOURS[1])),
+        audit(messages=2),
+        _of(policy=whole(sends="2/day", ip_sends="3/day", total_sends="3/day")),
+        clustered=True,
+    ),
+    Scenario(
+        "cluster: two issues within limits of one, scripts in order",
+        (issuing("first"), issuing("second")),
+        audit(messages=1),
+        _of(Wire(outcomes=("accepted", "account")), whole(ip_sends="1/day", region_sends={"CN": "2/day"})),
+        clustered=True,
+        in_order=True,
+    ),
+    Scenario(
+        "cluster: rejections because of the number",
+        (issuing("first"), issuing("second")),
+        audit(messages=2),
+        _of(Wire(outcomes=("number", "rate_limit")), whole(ip_sends="3/day", total_sends="3/day")),
+        clustered=True,
+    ),
+    Scenario(
+        "cluster: one form that is sent twice",
+        (issuing("form 1", key="form"), issuing("form 2", key="form")),
+        audit(messages=2),
+        _of(Wire(outcomes=("accepted", "account")), whole(sends="3/day", ip_sends="3/day")),
+        clustered=True,
+    ),
+    Scenario(
+        "cluster: two issues within a budget for one",
+        (issuing("first", ip=None), issuing("second", ip=None)),
+        audit(messages=2, extra=lambda end: _within_budget(end, 1)),
+        _of(budgets=[Budget("0.05 CNY/day", keep=0, hourly=1)], prices={"CN": "0.05 CNY"}),
+        clustered=True,
+    ),
+    Scenario(
+        "cluster: failover within a budget",
+        (issuing("first", ip=None), issuing("second", ip=None)),
+        audit(messages=2),
+        _of(
+            _two(Wire("first", ("accepted", "account")), Wire("second", ("accepted", "account"))),
+            budgets=[Budget("0.12 CNY/day", keep=0, hourly=1)],
+            prices=PRICES,
+        ),
+        clustered=True,
+        kinds=FAULTS - {"late"},
+    ),
+    Scenario(
+        "cluster: two sends to a range that may have one",
+        (issuing("first", ip=None), issuing("second", ip=None, phone=NEIGHBOURS[1])),
+        audit(messages=1),
+        _of(Wire(outcomes=("accepted", "account")), guard=_guard(range_floor=1)),
+        clustered=True,
+        kinds=FAULTS - {"late"},
+    ),
+    Scenario(
+        "cluster: two sends to a range, observed",
+        (issuing("first", ip=None), issuing("second", ip=None, phone=NEIGHBOURS[1])),
+        audit(messages=2),
+        _of(Wire(outcomes=("accepted", "account")), guard=_guard(mode="observe", range_floor=1)),
+        clustered=True,
+        in_order=True,
+        kinds=FAULTS - {"late"},
+    ),
+    Scenario(
+        "cluster: one captcha's answer for two sends",
+        (
+            issuing("first", ip=None, phone=NEIGHBOURS[1], captcha="solved"),
+            issuing("second", ip=None, phone=NEIGHBOURS[2], captcha="solved"),
+        ),
+        audit(messages=1),
+        _of(Wire(), guard=_guard(range_floor=1)),
+        before=(issued(),),
+        clustered=True,
+        kinds=FAULTS - {"late"},
+    ),
+    Scenario(
+        "cluster: a guarded send with address and network",
+        (issuing("issue"), verifying("verify", ip=IP, message=code_of(0))),
+        audit(messages=1),
+        _of(Wire(outcomes=("accepted", "account")), whole(ip_sends=None, ip_failures=None), guard=_guard()),
+        clustered=True,
+    ),
+    Scenario(
+        "cluster: verifications of a guarded send",
+        (verifying("right", key="form"), verifying("right again", key="form"), verifying("wrong", right=False)),
+        audit(messages=0, extra=lambda end: _verified_once(end)),
+        _of(guard=_guard()),
+        before=(issued(ip=IP),),
+        clustered=True,
+    ),
+    Scenario(
+        "cluster: two right and two wrong codes of one address",
+        (
+            verifying("right", ip=IP),
+            verifying("right again", ip=IP),
+            verifying("wrong", ip=IP, right=False),
+            verifying("wrong again", ip=IP, right=False, step=2),
+        ),
+        audit(messages=0),
+        _of(policy=whole(attempts=2, ip_failures="9/day")),
+        before=(issued(),),
+        clustered=True,
+    ),
+    Scenario(
+        "cluster: a device within a budget",
+        (
+            issuing("device", ip=None, needs=lambda view: view.results_before[1].device, device=""),
+            issuing("stranger", ip=None),
+            Step("forget devices", lambda flows, _: flows.forget_devices(PHONE)),
+        ),
+        audit(messages=2),
+        _of(
+            Wire(outcomes=("accepted", "account")),
+            Policy(sends="3/day", device_sends="1/day", device_failures=0, device_consecutive=0),
+            budgets=[Budget("0.20 CNY/day", keep=0.5, hourly=1)],
+            prices={"CN": "0.05 CNY"},
+        ),
+        before=(issued(ip=None), verified()),
+        clustered=True,
+        kinds=FAULTS - {"late"},
+    ),
+    Scenario(
+        "cluster: replicas that do not confirm",
+        (issuing("issue"), verifying("right", message=code_of(0)), redeeming("redeem", token=token_of(1))),
+        audit(messages=1, extra=lambda end: _confirmed(end, proof=1, redeemed=2)),
+        _of(Wire(), whole(sends="4/day", replicas=1, ip_sends="4/day"), guard=_guard()),
+        clustered=True,
+        kinds=frozenset({"lost", "unconfirmed", "dies"}),
     ),
 ]
 
@@ -263,10 +591,30 @@ def _nothing_after(end: Ending) -> None:
         assert not isinstance(again, Proof), "a revoked code was proved"
 
 
-def _confirmed(end: Ending) -> None:
+def _confirmed(end: Ending, *, proof: int, redeemed: int) -> None:
     """Check that an unconfirmed verification or redemption grants nothing, and takes nothing for good."""
-    proof, redeemed = end.result(1), end.result(3)
-    assert isinstance(proof, Proof) or not isinstance(redeemed, Proof), "a proof was redeemed that nobody got"
-    if isinstance(proof, Proof) and isinstance(redeemed, Proof):
-        again = end.call(lambda flows: flows.redeem(proof.token, "signup", "", PHONE, None))
+    got, used = end.result(proof), end.result(redeemed)
+    assert isinstance(got, Proof) or not isinstance(used, Proof), "a proof was redeemed that nobody got"
+    if isinstance(got, Proof) and isinstance(used, Proof):
+        again = end.call(lambda flows: flows.redeem(got.token, "signup", "", PHONE, None))
         assert not isinstance(again, Proof), "a proof was redeemed twice"
+
+
+def _delivered_stays(end: Ending) -> None:
+    """Check that a receipt is kept: what was delivered stays delivered."""
+    delivered = [call for call, step in enumerate(end.steps) if step.name == "delivered"]
+    for call in delivered:
+        if end.result(call) is not None and not end.is_hurt(call) and not isinstance(end.result(call), Exception):
+            status = end.call(lambda flows: flows.delivery(PHONE, "signup", ""))
+            assert status.state in ("delivered", "failed", "unknown"), status
+
+
+def _within_budget(end: Ending, most: int) -> None:
+    assert len(end.messages) <= most, f"{len(end.messages)} messages, and the budget affords {most}"
+
+
+def _verified_once(end: Ending) -> None:
+    """Check that a verified send is not counted as verified twice."""
+    books = Books(end.config, end.stored)
+    for name, scope in (("range", books.range_of(PHONE)), ("region", books.region_of(PHONE))):
+        assert scope.verified <= 1, f"the {name} has {scope.verified} verified sends, and one was made"

@@ -288,7 +288,10 @@ class Settle(ListScript[Settled | None]):
 
 
 class Undone(NamedTuple):
-    """The result of undoing. `wait_ms` is the time until the phone's own limits allow another send."""
+    """The result of undoing.
+
+    `undone` is True if the send is undone or gone. `wait_ms` is the time until the phone's own limits allow another send.
+    """
 
     undone: bool
     wait_ms: int
