@@ -295,10 +295,10 @@ class Issue:
         """Return what budgets get back if nothing was sent."""
         return "" if self.payment is None else self.payment.unspent()
 
-    def _give_back(self, refunds: str) -> Flow[None]:
+    def _give_back(self, refunds: str, *, was_sent: bool = False) -> Flow[None]:
         """On a cluster, give money back to budgets. On one server, the phone's own scripts do."""
         if refunds and self.payment is not None:
-            yield from self.payment.give_back(refunds)
+            yield from self.payment.give_back(refunds, was_sent=was_sent)
 
     def _reservation(
         self, fixed: FixedCode | None, refusal: Refusal | None, money: MoneyCharge | Shortage | None
@@ -443,7 +443,7 @@ class Issue:
         except OTPError:
             pass  # The gateway has the message: its outcome counts.
         if self.refunds:
-            yield from self._give_back(self.refunds)
+            yield from self._give_back(self.refunds, was_sent=True)
         return settled
 
     def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[int]:

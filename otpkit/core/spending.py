@@ -100,7 +100,7 @@ class Payment:
         """Return what budgets get back, if these gateways have the message or may have it; "" if nothing."""
         return "" if self._bill is None else self._bill.refunds(served)
 
-    def give_back(self, refunds: str) -> Flow[None]:
+    def give_back(self, refunds: str, *, was_sent: bool) -> Flow[None]:
         """On a cluster, give money back, once. If Redis refuses, it stays charged."""
         config, purse = self._config, self._config.purse
         if not self._memory_key or not refunds or purse is None:
@@ -111,6 +111,7 @@ class Payment:
             now=config.now_arg(),
             refunds=refunds,
             charged_ms=self._charged_ms,
+            was_sent=int(was_sent),
         )
         self._memory_key = ""
         with suppress(OTPError):

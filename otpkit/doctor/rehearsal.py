@@ -209,7 +209,7 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.count_wide(**region, now="", guard="ep000")
     yield s.move_wide(**region, now="", move="g", at_ms=0, counted_in=16)
     yield s.spend(**money, now="", money=MoneyCharge(_BUDGET, privileged=False))
-    yield s.unspend(**money, now="", refunds="budget 1;", charged_ms=_FAR_MS)
+    yield s.unspend(**money, now="", refunds="budget 1;", charged_ms=_FAR_MS, was_sent=0)
     yield s.spending(money_key=money["money_key"], now="", names=["budget"])
     yield s.circuit_state(**gateways, now="", names=["gateway"])
 

@@ -58,7 +58,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     | NOW
     | {"name": "one", "most_failures": 3, "rest_ms": 1000, "operation": "operation"},
     "spend": MONEY_KEYS | NOW | {"money": MoneyCharge("b 1 9 9 9 0,1,9000000000000 -;", privileged=False)},
-    "unspend": MONEY_KEYS | NOW | {"refunds": "b 1;", "charged_ms": 1},
+    "unspend": MONEY_KEYS | NOW | {"refunds": "b 1;", "charged_ms": 1, "was_sent": 1},
     "spending": {"money_key": "t:{m}:m"} | NOW | {"names": ["one", "two"]},
     "look": {"record_key": "t:{r}:u"} | NOW | {"length_ms": 900_000},
     "override": {"record_key": "t:{r}:u"} | NOW | {"letter": "a", "life_ms": 1000, "size": 32},

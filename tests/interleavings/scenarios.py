@@ -77,7 +77,7 @@ SENDS = [
         tuple(issuing(f"issue {place}", phone=phone) for place, phone in enumerate(NEIGHBOURS, 1)),
         audit(messages=2),
         _of(Wire(outcomes=("accepted", "account")), whole(sends="2/day", ip_sends="2/day")),
-        faults=0,
+        kinds=FAULTS - {"late"},
     ),
     Scenario(
         "two issues that are rejected because of the number",
@@ -467,6 +467,7 @@ CLUSTER = [
         audit(messages=2),
         _of(Wire(outcomes=("accepted", "account")), whole(sends="3/day", ip_sends="3/day")),
         clustered=True,
+        faults=2,
     ),
     Scenario(
         "cluster: two issues within a budget for one",
@@ -474,6 +475,7 @@ CLUSTER = [
         audit(messages=2, extra=lambda end: _within_budget(end, 1)),
         _of(budgets=[Budget("0.05 CNY/day", keep=0, hourly=1)], prices={"CN": "0.05 CNY"}),
         clustered=True,
+        faults=2,
     ),
     Scenario(
         "cluster: failover within a budget",
@@ -485,7 +487,6 @@ CLUSTER = [
             prices=PRICES,
         ),
         clustered=True,
-        kinds=FAULTS - {"late"},
     ),
     Scenario(
         "cluster: two sends to a range that may have one",
@@ -493,7 +494,6 @@ CLUSTER = [
         audit(messages=1),
         _of(Wire(outcomes=("accepted", "account")), guard=_guard(range_floor=1)),
         clustered=True,
-        kinds=FAULTS - {"late"},
     ),
     Scenario(
         "cluster: two sends to a range, observed",
@@ -502,7 +502,6 @@ CLUSTER = [
         _of(Wire(outcomes=("accepted", "account")), guard=_guard(mode="observe", range_floor=1)),
         clustered=True,
         in_order=True,
-        kinds=FAULTS - {"late"},
     ),
     Scenario(
         "cluster: one captcha's answer for two sends",
@@ -514,7 +513,6 @@ CLUSTER = [
         _of(Wire(), guard=_guard(range_floor=1)),
         before=(issued(),),
         clustered=True,
-        kinds=FAULTS - {"late"},
     ),
     Scenario(
         "cluster: a guarded send with address and network",
@@ -530,6 +528,15 @@ CLUSTER = [
         _of(guard=_guard()),
         before=(issued(ip=IP),),
         clustered=True,
+    ),
+    Scenario(
+        "cluster: a form that verifies, sent twice, two faults",
+        (verifying("form 1", key="form"), verifying("form 2", key="form")),
+        audit(messages=0, extra=lambda end: _verified_once(end)),
+        _of(guard=_guard()),
+        before=(issued(ip=IP),),
+        clustered=True,
+        faults=2,
     ),
     Scenario(
         "cluster: two right and two wrong codes of one address",
@@ -560,7 +567,6 @@ CLUSTER = [
         ),
         before=(issued(ip=None), verified()),
         clustered=True,
-        kinds=FAULTS - {"late"},
     ),
     Scenario(
         "cluster: replicas that do not confirm",
@@ -568,9 +574,13 @@ CLUSTER = [
         audit(messages=1, extra=lambda end: _confirmed(end, proof=1, redeemed=2)),
         _of(Wire(), whole(sends="4/day", replicas=1, ip_sends="4/day"), guard=_guard()),
         clustered=True,
-        kinds=frozenset({"lost", "unconfirmed", "dies"}),
+        faults=2,
+        kinds=FAULTS - {"late"},
     ),
 ]
+
+
+SCENARIOS = (*ONE_SERVER, *CLUSTER)
 
 
 def _same_tokens(end: Ending) -> None:

@@ -92,8 +92,6 @@ class Snapshots:
         self._reader = hiredis.Reader()
         self._take = self._load(_TAKE)
         self._loaded: set[str] = set()
-        self.runs = 0
-        """The scripts that were run."""
         self.reset()
 
     def reset(self) -> None:
@@ -122,7 +120,6 @@ class Snapshots:
                     self._reply()
                 reply, found = self._reply(), self._reply()
                 self._done[job] = Done(self.replies.number(_frozen(reply)), self._kept(found))
-            self.runs += len(batch)
 
     def done(self, job: Job) -> Done:
         """Return the result of a job that was run."""

@@ -117,10 +117,10 @@ class Unspend(Script[bool]):
     __slots__ = ()
 
     def __call__(
-        self, *, money_key: str, memory_key: str, now: int | str, refunds: str, charged_ms: int
+        self, *, money_key: str, memory_key: str, now: int | str, refunds: str, charged_ms: int, was_sent: int
     ) -> RunScript[bool]:
-        """Give back `refunds` of what was charged at `charged_ms`."""
-        return RunScript(self, (money_key, memory_key), (now, refunds, charged_ms))
+        """Give back `refunds` of what was charged at `charged_ms`. `was_sent` is 1 if the message was sent, else 0."""
+        return RunScript(self, (money_key, memory_key), (now, refunds, charged_ms, was_sent))
 
     def read(self, reply: Raw, args: Raw) -> bool:
         """Return True."""
