@@ -50,15 +50,15 @@ def verifying(
     ip: str | None = None,
     key: str | None = None,
     device: str | None = None,
-    message: Callable[[View], Any] = lambda view: code_before(view),
+    message: Callable[[View], Any] | None = None,
 ) -> Verifying:
-    """Return a call of `verify` with the code that `message` returns, or with the `step`th wrong one."""
+    """Return a call of `verify` with the code of a message, or with the `step`th wrong one."""
 
     def start(flows: Flows, code: Any) -> Flow[Any]:
         typed = code if right else wrong(code, step)
         return flows.verify(phone, typed, "signup", "", ip, key, None, device)
 
-    return Verifying(name=name, start=start, needs=message, phone=phone, ip=ip, is_right=right, key=key)
+    return Verifying(name=name, start=start, needs=message or code_before, phone=phone, ip=ip, is_right=right, key=key)
 
 
 def redeeming(name: str, *, token: Callable[[View], Any], key: str | None = None) -> Redeeming:

@@ -1,9 +1,9 @@
 """Run the calls of a scenario through every order of their steps, with faults, and check each end.
 
-A call is a flow: a generator that yields effects and gets their replies. Its next step depends on what it has got so far
-alone, and calls meet only in Redis and at providers. So a state of a run is what Redis holds, what each call has got, and
-what is still on its way. The explorer takes every possible step from every state, once: two orders that lead to the same
-state go on together. It searches by the number of steps, so the first counterexample is a shortest one.
+A call is a flow: a generator that yields effects and gets their replies. Its next step depends on what it has got so
+far alone, and calls meet only in Redis and at providers. So a state of a run is what Redis holds, what each call has
+got, and what is still on its way. The explorer takes every possible step from every state, once: two orders that lead
+to the same state go on together. It searches by the number of steps, so the first counterexample is a shortest one.
 
 Steps, for each call that has not ended:
 
@@ -15,12 +15,13 @@ Steps, for each call that has not ended:
 - `unconfirmed`: it runs and too few replicas confirm it, if the policy has replicas;
 - `dies`: the call ends before or after the script, because its process dies or its task is cancelled.
 
-A driver that is cancelled drops the flow, and Python closes it. A closed flow must not take another step: that is checked
-for each position at which a call can die. A gateway accepts, rejects, or leaves the outcome open, as the scenario allows,
-and a call may die before and after it.
+A driver that is cancelled drops the flow, and Python closes it. A closed flow must not take another step: that is
+checked for each position at which a call can die. A gateway accepts, rejects, or leaves the outcome open, as the
+scenario allows, and a call may die before and after it.
 
-Only what touches Redis or a captcha's provider is a step whose place in the order matters. A message to a gateway depends
-on no other call, so the explorer takes it at once, unless the clock moves meanwhile.
+Only what touches Redis or a captcha's provider is a step whose place in the order matters. A message to a gateway
+depends on no other call, so the explorer takes it at once, unless the clock moves meanwhile. Each call is as if alone
+in its process: it shares no memory with others.
 """
 
 from __future__ import annotations
@@ -253,7 +254,8 @@ class Explorer:
         with self._positions.drawing():
             for number, make in enumerate(self.scenario.before):
                 so_far = Ending(self, State(self.start, 0, (), (), 0, 0, ()))
-                result, self.start, sent = self.alone(lambda flows: make(flows, so_far), self.start, 0, f"before {number}")  # noqa: B023
+                start = _made(make, so_far)
+                result, self.start, sent = self.alone(start, self.start, 0, f"before {number}")
                 self.results_before.append(result)
                 self.messages_before += sent
             first = self._begun(
@@ -301,9 +303,12 @@ class Explorer:
         for call in range(len(state.places)):
             position = self.position(state, call)
             while position is not None and position.parent is not None:
-                effect = position.parent.effect
-                if isinstance(effect, RunScript) and effect.script.name == script and position.event[0] == "reply":
-                    found.append((call, position.event[1]))
+                effect, event = position.parent.effect, position.event
+                if isinstance(effect, RunScript) and effect.script.name == script and event[0] == "reply":
+                    found.append((call, event[1]))
+                elif isinstance(effect, Together) and event[0] == "replies":
+                    pairs = zip(effect.scripts, event[1], strict=True)
+                    found += [(call, reply) for each, reply in pairs if each.script.name == script]
                 position = position.parent
         return [(call, thawed(replies[reply])) for call, reply in found]
 
@@ -389,7 +394,9 @@ class Explorer:
             if not state.faults:
                 continue
             lost = self._with_unseen(ran, call, command, done)._replace(faults=state.faults - 1)
-            is_ours = not isinstance(effect, Outbound)  # The store retries scripts. Nobody retries a provider's request.
+            is_ours = not isinstance(
+                effect, Outbound
+            )  # The store retries scripts. Nobody retries a provider's request.
             if "lost" in kinds and is_ours:
                 yield ("lost", call, command, done.reply), lost
             lost = _hurt(lost, call)
@@ -464,7 +471,7 @@ class Explorer:
             for key, _, value, life in self.snapshots.stored(state.stored):
                 is_block = key.endswith(b":c") and int(value) >= stranger_consecutive(self.config.policy)
                 if life < 0 and not (is_block or key.startswith(b"provider:")):
-                    self._fail(state, f"{key.decode()} has no life: {value!r}")
+                    self._fail(state, f"the key {key.decode()} has no life")
 
     def _check_end(self, state: State) -> None:
         try:
@@ -500,7 +507,7 @@ class Explorer:
                 "dies after": f"{name} dies after {doing} has the message",
             }[kind]
         script = self.snapshots.commands.values[what].name
-        reply = "" if more is None else _short(self.snapshots.replies.values[more])
+        reply = "" if more is None else _short(self.snapshots.replies.values[more], self._ms[0])
         return {
             "runs": f"{name}: {script} → {reply}",
             "lost": f"{name}: {script} → {reply}, but the reply is lost; it will run again",
@@ -515,6 +522,10 @@ class Explorer:
         }[kind]
 
 
+def _made(make: Callable[[Flows, Ending], Flow[Any]], so_far: Ending) -> Callable[[Flows], Flow[Any]]:
+    return lambda flows: make(flows, so_far)
+
+
 def _starter(step: Step, flows: Flows, given: Any) -> Callable[[], Flow[Any]]:
     return lambda: step.start(flows, given)
 
@@ -527,14 +538,15 @@ def _placed(state: State, call: int, number: int, parts: tuple[Event | None, ...
     return state._replace(places=(*state.places[:call], (number, parts), *state.places[call + 1 :]))
 
 
-def _short(reply: Any) -> str:
-    """Return the word of a reply, or the reply."""
+def _short(reply: Any, began_ms: int) -> str:
+    """Return the word of a reply, or the reply. Times are shown from the start."""
     if isinstance(reply, tuple):
-        if len(reply) > 1 and isinstance(reply[1], bytes):  # An operation and a word.
-            rest = [f" {each}" for each in reply[2:] if isinstance(each, int) and each < 1000]
-            return reply[1].decode() + "".join(rest[:1])
-        return "[" + ", ".join(map(_short, reply)) + "]"
-    return reply.decode("ascii", "replace") if isinstance(reply, bytes) else str(reply)
+        if len(reply) > 1 and isinstance(reply[1], bytes) and reply[1]:  # An operation and a word.
+            return reply[1].decode("ascii", "replace")
+        return "[" + ", ".join(_short(each, began_ms) for each in reply) + "]"
+    if isinstance(reply, bytes):
+        return reply.decode("ascii", "replace")
+    return str(reply) if reply < began_ms else f"{(reply - began_ms) // 1000} s"
 
 
 def _outcome(position: Position | None) -> str:

@@ -206,9 +206,7 @@ def _check_address(end: Ending, ip: str, counted: int) -> None:
     """Check the guesses of an address: wrong codes count, and guesses that could not be compared. Right ones do not."""
     calls = [call for call, step in enumerate(end.steps) if isinstance(step, Verifying) and step.ip == ip]
     replies = [reply for call, reply in end.replies("verify") if call in calls]
-    guesses = {
-        reply[0] for reply in replies if reply[1] in _GUESSES or (reply[1] == b"limited" and reply[3] != b"ip")
-    }
+    guesses = {reply[0] for reply in replies if reply[1] in _GUESSES or (reply[1] == b"limited" and reply[3] != b"ip")}
     hurt = sum(map(end.is_hurt, calls)) if end.config.clustered else 0
     Bounds(len(guesses), len(guesses) + hurt).check(counted, "the address's failures")
 
@@ -312,3 +310,48 @@ def delivery_is_known(end: Ending) -> None:
         if isinstance(result, Challenge) and not result.replayed and not end.is_hurt(call):
             expected = "uncertain" if end.sent(call)[-1].outcome == UNCERTAIN else "accepted"
             assert result.delivery == expected, f"{end.steps[call].name}: the delivery is {result.delivery}"
+
+
+def same_tokens(end: Ending) -> None:
+    """Check that a form that is sent twice gets the same proof."""
+    tokens = {each.token for each in end.results if isinstance(each, Proof)}
+    assert len(tokens) <= 1, "one form got two proofs"
+
+
+def at_most_wrong(end: Ending, most: int) -> None:
+    wrong = {reply[0] for _, reply in end.replies("verify") if reply[1] == b"wrong"}
+    assert len(wrong) <= most, f"{len(wrong)} wrong codes, and the limit is {most}"
+
+
+def nothing_after(end: Ending) -> None:
+    """Check that nothing is granted after a revocation that has ended, and that a used code proves nothing."""
+    if end.result(0) is None and not end.is_hurt(0):
+        again = end.call(lambda flows: flows.verify(PHONE, end.messages_before[-1].code, "signup", "", None, None))
+        assert not isinstance(again, Proof), "a revoked code was proved"
+
+
+def confirmed(end: Ending, *, proof: int, redeemed: int) -> None:
+    """Check that an unconfirmed verification or redemption grants nothing, and takes nothing for good."""
+    got, used = end.result(proof), end.result(redeemed)
+    assert isinstance(got, Proof) or not isinstance(used, Proof), "a proof was redeemed that nobody got"
+    if isinstance(got, Proof) and isinstance(used, Proof):
+        again = end.call(lambda flows: flows.redeem(got.token, "signup", "", PHONE, None))
+        assert not isinstance(again, Proof), "a proof was redeemed twice"
+
+
+def delivered_stays(end: Ending) -> None:
+    """Check that a receipt that was recorded stays: what was delivered is never anything else again."""
+    calls = [call for call, step in enumerate(end.steps) if step.name == "delivered"]
+    recorded = any(call in calls and reply == 1 for call, reply in end.replies("receive"))
+    assert not recorded or "d" in Books(end.config, end.stored).sends(PHONE), "a delivery was forgotten"
+
+
+def within_budget(end: Ending, most: int) -> None:
+    assert len(end.messages) <= most, f"{len(end.messages)} messages, and the budget affords {most}"
+
+
+def verified_once(end: Ending) -> None:
+    """Check that a verified send is not counted as verified twice."""
+    books = Books(end.config, end.stored)
+    for name, scope in (("range", books.range_of(PHONE)), ("region", books.region_of(PHONE))):
+        assert scope.verified <= 1, f"the {name} has {scope.verified} verified sends, and one was made"

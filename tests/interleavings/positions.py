@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 from unittest import mock
 
@@ -24,7 +25,7 @@ from otpkit.store.errors import UNFIT
 from otpkit.testing import MovableClock
 
 Event: TypeAlias = tuple[Any, ...]
-"""What a call got: `("reply", number)`, `("replies", numbers)`, `("error", kind)`, `("word", outcome)` or `("dies",)`."""
+"""What a call got: `("reply", number)`, `("replies", numbers)`, `("error", kind)`, `("word", outcome)`, or `DIES`."""
 
 DIES: Event = ("dies",)
 _DIES_SENT = "dies"
@@ -106,7 +107,7 @@ class Positions:
     def first(self, root: Beginning, tick: int) -> Position:
         """Return the first position of a call."""
         position = Position(root, None, (), tick)
-        self._go_on(position, self._opened(position), lambda flow: next(flow))
+        self._go_on(position, self._opened(position), next)
         return position
 
     def next(self, number: int, event: Event, tick: int) -> int:
@@ -159,7 +160,7 @@ class Positions:
         path.reverse()
         running = self._opened(path[0])
         effect = _silent(running.flow, next(running.flow))
-        for before, after in zip(path, path[1:], strict=False):
+        for before, after in pairwise(path):
             self._enter(running, after.tick)
             effect = _silent(running.flow, self._give(running.flow, before.effect, after.event))
         assert type(effect) is type(position.effect)

@@ -16,7 +16,7 @@ JUDGE = """
 -- KEYS  1 an answer
 return redis.call('SET', KEYS[1], '', 'NX') and 'right' or 'used'
 """
-"""The provider of a captcha: it accepts an answer once. Its memory lies beside the product's, so that a state has it."""
+"""A captcha's provider, which accepts an answer once. Its memory is in Redis too, so that it is part of a state."""
 
 
 def never(_: object) -> NoReturn:

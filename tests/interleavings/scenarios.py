@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from books import Books
 from callings import (
     IP,
-    code_before,
     code_of,
     issued,
     issuing,
@@ -20,13 +18,22 @@ from callings import (
     verified,
     verifying,
 )
-from explorer import FAULTS, Ending, Scenario, Step
-from invariants import audit, delivery_is_known
+from explorer import FAULTS, Scenario, Step
+from invariants import (
+    at_most_wrong,
+    audit,
+    confirmed,
+    delivered_stays,
+    delivery_is_known,
+    nothing_after,
+    same_tokens,
+    verified_once,
+    within_budget,
+)
 from providers import Provided, Puzzle, Wire
 from support.rig import PHONE, whole
 
-from otpkit import Budget, Guard, Policy, Proof
-from otpkit.core.flows import Flows
+from otpkit import Budget, Guard, Policy
 from otpkit.gateways import Failover
 from otpkit.guard.rule import Rule
 
@@ -108,7 +115,12 @@ SENDS = [
     ),
     Scenario(
         "a resend beside right and wrong codes",
-        (issuing("resend"), verifying("right"), verifying("wrong", right=False), verifying("again", right=False, step=2)),
+        (
+            issuing("resend"),
+            verifying("right"),
+            verifying("wrong", right=False),
+            verifying("again", right=False, step=2),
+        ),
         audit(messages=1),
         _of(Wire(outcomes=("accepted", "account")), whole(sends="3/day", attempts=2)),
         before=(issued(ip=IP),),
@@ -155,14 +167,18 @@ VERIFIES = [
             verifying("wrong", key="wrong", right=False),
             verifying("wrong again", key="wrong", right=False),
         ),
-        audit(messages=0, extra=lambda end: _same_tokens(end)),
+        audit(messages=0, extra=same_tokens),
         _of(policy=whole(attempts=2)),
         before=(issued(),),
     ),
     Scenario(
         "a form that is sent twice, two faults",
-        (verifying("right", key="right", ip=IP), verifying("right again", key="right", ip=IP), verifying("wrong", right=False)),
-        audit(messages=0, extra=lambda end: _same_tokens(end)),
+        (
+            verifying("right", key="right", ip=IP),
+            verifying("right again", key="right", ip=IP),
+            verifying("wrong", right=False),
+        ),
+        audit(messages=0, extra=same_tokens),
         _of(policy=whole(attempts=2, ip_failures="9/day")),
         before=(issued(),),
         faults=2,
@@ -170,7 +186,7 @@ VERIFIES = [
     Scenario(
         "wrong codes up to the limit of failures",
         tuple(verifying(f"wrong {step}", right=False, step=step, ip=IP) for step in (1, 2, 3)),
-        audit(messages=0, extra=lambda end: _at_most_wrong(end, 2)),
+        audit(messages=0, extra=lambda end: at_most_wrong(end, 2)),
         _of(policy=whole(failures="2/day", ip_failures="3/day")),
         before=(issued(),),
         faults=2,
@@ -182,7 +198,7 @@ VERIFIES = [
             verifying("right"),
             issuing("issue"),
         ),
-        audit(messages=1, extra=lambda end: _at_most_wrong(end, 2)),
+        audit(messages=1, extra=lambda end: at_most_wrong(end, 2)),
         _of(Wire(), whole(sends="4/day", max_consecutive_failures=2)),
         before=(issued(),),
         kinds=FAULTS - {"late"},
@@ -213,7 +229,8 @@ VERIFIES = [
     Scenario(
         "a form that redeems, sent three times",
         tuple(
-            redeeming(f"form {place}", token=lambda view: view.results_before[1].token, key="form") for place in (1, 2, 3)
+            redeeming(f"form {place}", token=lambda view: view.results_before[1].token, key="form")
+            for place in (1, 2, 3)
         ),
         audit(messages=0),
         before=(issued(), verified()),
@@ -227,7 +244,7 @@ VERIFIES = [
             redeeming("redeem", token=token_of(1)),
             redeeming("redeem again", token=token_of(1)),
         ),
-        audit(messages=0, extra=lambda end: _nothing_after(end)),
+        audit(messages=0, extra=nothing_after),
         before=(issued(),),
         faults=2,
     ),
@@ -239,7 +256,7 @@ VERIFIES = [
             verifying("wrong", right=False, message=code_of(0)),
             redeeming("redeem", token=token_of(1)),
         ),
-        audit(messages=1, extra=lambda end: _confirmed(end, proof=1, redeemed=3)),
+        audit(messages=1, extra=lambda end: confirmed(end, proof=1, redeemed=3)),
         _of(Wire(), whole(sends="4/day", attempts=3, replicas=1, ip_sends="4/day")),
         faults=2,
         kinds=FAULTS - {"late"},
@@ -275,7 +292,9 @@ FAILOVERS = [
         (issuing("first"), issuing("second")),
         audit(messages=4, repeats=2),
         _of(
-            _two(Wire("first", ("accepted", "uncertain")), Wire("second", ("accepted", "account")), on_uncertain="next"),
+            _two(
+                Wire("first", ("accepted", "uncertain")), Wire("second", ("accepted", "account")), on_uncertain="next"
+            ),
             budgets=[Budget("0.30 CNY/day", keep=0, hourly=1)],
             prices=PRICES,
         ),
@@ -289,7 +308,7 @@ FAILOVERS = [
             receiving("delivered", "delivered", call=0, gateway="second"),
             issuing("resend"),
         ),
-        audit(messages=2, extra=lambda end: _delivered_stays(end)),
+        audit(messages=2, extra=delivered_stays),
         _of(_two(Wire("first", ("accepted", "account")), Wire("second"), undelivered_after=60), whole(sends="3/day")),
     ),
     Scenario(
@@ -300,7 +319,7 @@ FAILOVERS = [
             receiving("failed", "failed", call=0, gateway="wire"),
             verifying("verify", message=code_of(0)),
         ),
-        audit(messages=1, extra=lambda end: _delivered_stays(end)),
+        audit(messages=1, extra=delivered_stays),
         _of(Wire(), whole(sends="3/day", ip_sends="3/day")),
         faults=2,
         kinds=FAULTS - {"late"},
@@ -311,15 +330,19 @@ BUDGETS = [
     Scenario(
         "two issues within a budget for one",
         (issuing("first"), issuing("second")),
-        audit(messages=2, extra=lambda end: _within_budget(end, 1)),
+        audit(messages=2, extra=lambda end: within_budget(end, 1)),
         _of(budgets=[Budget("0.05 CNY/day", keep=0, hourly=1)], prices={"CN": "0.05 CNY"}),
         faults=2,
     ),
     Scenario(
         "three issues, and what a budget keeps",
         (issuing("first"), issuing("second"), issuing("known", known=True)),
-        audit(messages=3, extra=lambda end: _within_budget(end, 2)),
-        _of(Wire(outcomes=("accepted", "account")), budgets=[Budget("0.10 CNY/day", keep=0.5, hourly=1)], prices={"CN": "0.05 CNY"}),
+        audit(messages=3, extra=lambda end: within_budget(end, 2)),
+        _of(
+            Wire(outcomes=("accepted", "account")),
+            budgets=[Budget("0.10 CNY/day", keep=0.5, hourly=1)],
+            prices={"CN": "0.05 CNY"},
+        ),
     ),
     Scenario(
         "one form that costs, sent twice",
@@ -390,7 +413,11 @@ GUARDS = [
     ),
     Scenario(
         "two verifications of a guarded send, two faults",
-        (verifying("right", ip=IP), verifying("right again", ip=IP, key="form"), verifying("wrong", ip=IP, right=False)),
+        (
+            verifying("right", ip=IP),
+            verifying("right again", ip=IP, key="form"),
+            verifying("wrong", ip=IP, right=False),
+        ),
         audit(messages=0),
         _of(guard=_guard()),
         before=(issued(ip=IP), issued(ip=IP)),
@@ -400,7 +427,12 @@ GUARDS = [
         "guarded sends within a budget, rejected",
         (issuing("first"), issuing("second", phone=NEIGHBOURS[1])),
         audit(messages=2),
-        _of(guard=_guard(), budgets=[Budget("1 CNY/day")], prices={"CN": "0.05 CNY"}, policy=whole(sends="4/day", **WIDE)),
+        _of(
+            guard=_guard(),
+            budgets=[Budget("1 CNY/day")],
+            prices={"CN": "0.05 CNY"},
+            policy=whole(sends="4/day", **WIDE),
+        ),
     ),
 ]
 
@@ -472,7 +504,7 @@ CLUSTER = [
     Scenario(
         "cluster: two issues within a budget for one",
         (issuing("first", ip=None), issuing("second", ip=None)),
-        audit(messages=2, extra=lambda end: _within_budget(end, 1)),
+        audit(messages=2, extra=lambda end: within_budget(end, 1)),
         _of(budgets=[Budget("0.05 CNY/day", keep=0, hourly=1)], prices={"CN": "0.05 CNY"}),
         clustered=True,
         faults=2,
@@ -524,7 +556,7 @@ CLUSTER = [
     Scenario(
         "cluster: verifications of a guarded send",
         (verifying("right", key="form"), verifying("right again", key="form"), verifying("wrong", right=False)),
-        audit(messages=0, extra=lambda end: _verified_once(end)),
+        audit(messages=0, extra=verified_once),
         _of(guard=_guard()),
         before=(issued(ip=IP),),
         clustered=True,
@@ -532,7 +564,7 @@ CLUSTER = [
     Scenario(
         "cluster: a form that verifies, sent twice, two faults",
         (verifying("form 1", key="form"), verifying("form 2", key="form")),
-        audit(messages=0, extra=lambda end: _verified_once(end)),
+        audit(messages=0, extra=verified_once),
         _of(guard=_guard()),
         before=(issued(ip=IP),),
         clustered=True,
@@ -571,7 +603,7 @@ CLUSTER = [
     Scenario(
         "cluster: replicas that do not confirm",
         (issuing("issue"), verifying("right", message=code_of(0)), redeeming("redeem", token=token_of(1))),
-        audit(messages=1, extra=lambda end: _confirmed(end, proof=1, redeemed=2)),
+        audit(messages=1, extra=lambda end: confirmed(end, proof=1, redeemed=2)),
         _of(Wire(), whole(sends="4/day", replicas=1, ip_sends="4/day"), guard=_guard()),
         clustered=True,
         faults=2,
@@ -581,50 +613,3 @@ CLUSTER = [
 
 
 SCENARIOS = (*ONE_SERVER, *CLUSTER)
-
-
-def _same_tokens(end: Ending) -> None:
-    """Check that a form that is sent twice gets the same proof."""
-    tokens = {each.token for each in end.results if isinstance(each, Proof)}
-    assert len(tokens) <= 1, "one form got two proofs"
-
-
-def _at_most_wrong(end: Ending, most: int) -> None:
-    wrong = {reply[0] for _, reply in end.replies("verify") if reply[1] == b"wrong"}
-    assert len(wrong) <= most, f"{len(wrong)} wrong codes, and the limit is {most}"
-
-
-def _nothing_after(end: Ending) -> None:
-    """Check that nothing is granted after a revocation that has ended, and that a used code proves nothing."""
-    if end.result(0) is None and not end.is_hurt(0):
-        again = end.call(lambda flows: flows.verify(PHONE, end.messages_before[-1].code, "signup", "", None, None))
-        assert not isinstance(again, Proof), "a revoked code was proved"
-
-
-def _confirmed(end: Ending, *, proof: int, redeemed: int) -> None:
-    """Check that an unconfirmed verification or redemption grants nothing, and takes nothing for good."""
-    got, used = end.result(proof), end.result(redeemed)
-    assert isinstance(got, Proof) or not isinstance(used, Proof), "a proof was redeemed that nobody got"
-    if isinstance(got, Proof) and isinstance(used, Proof):
-        again = end.call(lambda flows: flows.redeem(got.token, "signup", "", PHONE, None))
-        assert not isinstance(again, Proof), "a proof was redeemed twice"
-
-
-def _delivered_stays(end: Ending) -> None:
-    """Check that a receipt is kept: what was delivered stays delivered."""
-    delivered = [call for call, step in enumerate(end.steps) if step.name == "delivered"]
-    for call in delivered:
-        if end.result(call) is not None and not end.is_hurt(call) and not isinstance(end.result(call), Exception):
-            status = end.call(lambda flows: flows.delivery(PHONE, "signup", ""))
-            assert status.state in ("delivered", "failed", "unknown"), status
-
-
-def _within_budget(end: Ending, most: int) -> None:
-    assert len(end.messages) <= most, f"{len(end.messages)} messages, and the budget affords {most}"
-
-
-def _verified_once(end: Ending) -> None:
-    """Check that a verified send is not counted as verified twice."""
-    books = Books(end.config, end.stored)
-    for name, scope in (("range", books.range_of(PHONE)), ("region", books.region_of(PHONE))):
-        assert scope.verified <= 1, f"the {name} has {scope.verified} verified sends, and one was made"

@@ -1,7 +1,7 @@
 """The number of states of each scenario, kept in states.json, which the page on conformance cites.
 
-    python tests/interleavings/states.py           # prints the numbers
-    python tests/interleavings/states.py --write   # also saves them, after a change of a flow, a script or a scenario
+python tests/interleavings/states.py           # prints the numbers
+python tests/interleavings/states.py --write   # also saves them, after a change of a flow, a script or a scenario
 """
 
 from __future__ import annotations

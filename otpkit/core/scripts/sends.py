@@ -290,7 +290,7 @@ class Settle(ListScript[Settled | None]):
 class Undone(NamedTuple):
     """The result of undoing.
 
-    `undone` is True if the send is undone or gone. `wait_ms` is the time until the phone's own limits allow another send.
+    `undone` is True if the send is undone or gone. `wait_ms` is the time until the phone's own limits allow another.
     """
 
     undone: bool
