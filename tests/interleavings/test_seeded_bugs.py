@@ -205,6 +205,29 @@ def test_guard_is_left_without_its_undo(finds: Finds) -> None:
     in_order(found, "unverified", "the gateway wire: account", "undo")
 
 
+def test_lost_undo_refunds_nothing_elsewhere(finds: Finds) -> None:
+    """On a cluster, the retry of an undo says that it has undone nothing."""
+    seed = patched("undo", ("return { state == 114 and 1 or 0, wait }", "return { 0, wait }"))
+    found = finds("cluster: two issues of one address", seed)
+    in_order(found, "the address's sends", "undo → [1, 0], but the reply is lost", "undo → [0, 0]")
+
+
+def test_late_request_counts_a_moved_send_again(finds: Finds) -> None:
+    """On a cluster, a hanging server counts a send that was verified meanwhile."""
+    seed = patched("count_wide", ("if memory then return { now, 0, 0, 0, 0 } end", ""))
+    found = finds("cluster: a guarded send with address and network", seed)
+    in_order(
+        found, "the guard's region, 1 unverified and 1 verified", "move_wide → 1", "count_wide, sent long ago, runs"
+    )
+
+
+def test_late_request_charges_a_paid_message_again(finds: Finds) -> None:
+    """On a cluster, a hanging server charges a message whose rest was given back meanwhile."""
+    seed = patched("spend", ("if memory then return { now, '' } end", ""))
+    found = finds("cluster: failover within a budget", seed)
+    in_order(found, "the budget 0.12 CNY/day", "unspend → 1", "spend, sent long ago, runs")
+
+
 def test_write_without_a_life_is_found(finds: Finds) -> None:
     seed = patched("reserve", ("keep(phone, '86430000')", "local _ = keep"))
     assert "has no life" in finds("two issues, two faults", seed)
