@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, TypeAlias
 import hiredis
 
 _BATCH = 200  # Scripts that are sent before their replies are read.
+_REPORTS = (b":{stats}:", b":{audit}:")
+"""Parts of keys that are not kept: nothing is decided by them, and their order of entries would multiply the states."""
 _LIFE_MS = 10_000  # Lives are kept in such steps: the time that a run takes must not make states differ.
 
 # Read the keys and remove them.
@@ -166,6 +168,7 @@ class Snapshots:
         rows = sorted(
             (key, kind, tuple(value) if kind == b"hash" else value, -1 if life < 0 else _stepped(life))
             for key, kind, value, life in found
+            if not any(part in key for part in _REPORTS)
         )
         return self.states.number(tuple(rows))
 
