@@ -142,6 +142,8 @@ def read_audit(config: Config, phone_id: str, since: datetime | None, limit: int
     if since is not None and (not isinstance(since, datetime) or since.tzinfo is None):
         raise ConfigurationError("since must be an aware datetime or None.", "Pass one such as datetime.now(UTC).")
     since_ms = 0 if since is None else max(0, to_ms(since))
+    if config.trail.pending:
+        yield from _flush(config)
     found: list[AuditEntry] = []
     oldest, is_capped = [], False
     for key in (config.trail.actions_key, config.trail.events_key):

@@ -108,7 +108,7 @@ def live(store: Any, client: redis.Redis | redis.RedisCluster, namespace: str, p
         "namespace": namespace,
         "policy": POLICY,
         "fixed_codes": [FixedCode(REVIEWER, FIXED, datetime.now(UTC) + timedelta(days=9), {"signup"})],
-        "budgets": [Budget("9 CNY/day"), Budget("99 CNY/month")],
+        "budgets": [Budget("9 CNY/day"), Budget("99 CNY/month"), Budget("0.10 CNY/day", purpose="dear")],
         "prices": {"CN": "0.05 CNY"},
     }
     for one_guard in (None, guard):
@@ -128,6 +128,8 @@ def _all_calls(otp: Called, gateway: Traceable, phones: list[str], *, is_guarded
         gateway.rejects = category
         otp.issue(phone, ip=IP, idempotency_key=f"form-{number}", captcha=f"{answer}{number}")
     otp.issue(one, "unsolved", ip=IP)
+    for bind in "abc":
+        otp.issue(erased, "dear", bind=bind, captcha=f"{answer}{bind}")  # The budget can't afford all of them.
     otp.status(one)
     otp.standing(one)
     otp.delivery(one)
@@ -144,6 +146,8 @@ def _all_calls(otp: Called, gateway: Traceable, phones: list[str], *, is_guarded
     code = next(message.code for message in gateway.sent if message.phone == blocked)
     for step in range(5):
         otp.verify(blocked, wrong(code, step + 1), ip=IP)
+    code = next(message.code for message in gateway.sent if message.phone == near)
+    otp.verify(near, wrong(code), ip=IP)
     otp.issue(REVIEWER)
     otp.verify(REVIEWER, FIXED)
     otp.revoke(near, actor="ann", reason="用户来电 12")
