@@ -255,3 +255,59 @@ class Stats:
     regions: Mapping[str, Figures]
     gateways: Mapping[str, Figures]
     spans: tuple[tuple[datetime, Figures], ...]
+
+
+class AuditEntry:
+    """One entry of the audit: what an operator did, or a security event. It names phones by their pseudonyms.
+
+    `action` is what an operator did: `unblocked`, `revoked`, `devices_forgotten`, `erased`, `guard_allowed`,
+    `guard_blocked`, `guard_cleared`, `circuit_opened` or `circuit_closed`; or what happened: `blocked` (a phone, after
+    too many wrong codes), `guard_refused`, `fixed_code_used` or `key_rejected` (an API key of the service). `actor` and
+    `reason` are the operator's; both are "" for what happened by itself. `phone_id` is the pseudonym of the phone, or
+    "". `scope` is the scope of the guard's decision or override, and `subject` its subject: the pseudonym of a range or
+    an address, the code of a region, or the name of a gateway.
+
+    `outcome` of an operator's action is `done`, the `code` of the error, or `begun` if no end was recorded: it may or
+    may not have been carried out. Otherwise it is "". `count` is how often it has happened in this hour so far: the
+    guard's refusals and rejected keys are written at the first, the tenth, the hundredth … time.
+    """
+
+    id: str
+    at: datetime
+    action: str
+    actor: str = ""
+    reason: str = ""
+    phone_id: str = ""
+    scope: str = ""
+    subject: str = ""
+    outcome: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """The entries of an audit, newest first.
+
+    `is_capped` is True if the audit has reached its greatest length, so that entries younger than `Policy.audit_days`
+    may be gone. `oldest` is the time of the oldest entry that is kept, of any phone; None if there is none.
+    """
+
+    entries: tuple[AuditEntry, ...] = ()
+    is_capped: bool = False
+    oldest: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """What `erase` removed of a phone: how many sends, challenges, proofs and so on, and whether a block was lifted.
+
+    `wrong_codes` are those of `Policy.failures`, `consecutive_failures` the count that leads to a block. `records` is
+    the number of all records of the phone, including those that only belong to one of the others.
+    """
+
+    sends: int = 0
+    challenges: int = 0
+    wrong_codes: int = 0
+    proofs: int = 0
+    consecutive_failures: int = 0
+    records: int = 0

@@ -42,7 +42,7 @@ from otpkit.guard.budgets import Spending
 from otpkit.guard.elsewhere import count_guesses, move_verified
 from otpkit.guard.protection import NOT_GUARDED
 from otpkit.guard.report import GuardReport, guard_report, override
-from otpkit.models import Challenge, Event, Proof, Standing
+from otpkit.models import Audit, Challenge, Erased, Event, Proof, Standing
 from otpkit.phone import resolve
 
 T = TypeVar("T")
@@ -380,7 +380,16 @@ class Flows:
                 detail = f"{name} {each.delivery.result_code}".strip()
                 yield from self._tell(report, _ARRIVED[each.delivery.state], detail=detail, gateway=name)
 
-    def revoke(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[None]:
+    def revoke(
+        self,
+        phone: object,
+        purpose: str,
+        bind: str,
+        region: str | None = None,
+        *,
+        actor: object = "",
+        reason: object = "",
+    ) -> Flow[None]:
         config = self._config
         subject = self._subject(phone, purpose, bind, region)
         yield from run(
@@ -390,7 +399,9 @@ class Flows:
         )
         yield from self._tell(Report(subject, "revoke"), "revoked")
 
-    def unblock(self, phone: object, region: str | None = None) -> Flow[None]:
+    def unblock(
+        self, phone: object, region: str | None = None, *, actor: object = "", reason: object = ""
+    ) -> Flow[None]:
         config = self._config
         subject = self._subject(phone, "operator", "", region)
         yield from run(
@@ -401,7 +412,9 @@ class Flows:
     def spending(self) -> Flow[tuple[Spending, ...]]:
         return spending(self._config)
 
-    def erase(self, phone: object, region: str | None = None) -> Flow[None]:
+    def erase(
+        self, phone: object, region: str | None = None, *, actor: object = "", reason: object = ""
+    ) -> Flow[Erased]:
         subject = self._subject(phone, "operator", "", region)
         config = self._config
         yield from run(
@@ -413,6 +426,11 @@ class Flows:
             )
         )
         yield from self._tell(Report(subject, "erase"), "erased")
+        return Erased()
+
+    def audit(self, phone: str | None, since: datetime | None, limit: int, region: str | None = None) -> Flow[Audit]:
+        yield from ()
+        return Audit()
 
     def check_device(self, token: object, phone: object, region: str | None = None) -> Flow[datetime | None]:
         config = self._config
@@ -423,7 +441,9 @@ class Flows:
         check = config.scripts.check_device(device_key=subject.device_key, now=config.now_arg(), device_since=since)
         return from_ms(since) if (yield from run(check)) else None
 
-    def forget_devices(self, phone: object, region: str | None = None) -> Flow[None]:
+    def forget_devices(
+        self, phone: object, region: str | None = None, *, actor: object = "", reason: object = ""
+    ) -> Flow[None]:
         config = self._config
         subject = self._subject(phone, "operator", "", region)
         yield from run(config.scripts.forget_devices(device_key=subject.device_key, now=config.now_arg()))
@@ -435,7 +455,9 @@ class Flows:
         number = None if phone is None else self._resolve(phone, region)[0]
         return guard_report(self._config, hours, number, ip)
 
-    def override(self, action: str, scope: str, subject: str, seconds: int) -> Flow[None]:
+    def override(
+        self, action: str, scope: str, subject: str, seconds: int, *, actor: object = "", reason: object = ""
+    ) -> Flow[None]:
         return override(self._config, action, scope, subject, seconds)
 
     def _resolve(self, phone: object, region: str | None) -> tuple[str, str]:
