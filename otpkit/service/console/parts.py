@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from otpkit.aio import AsyncOTP, config_of
 from otpkit.errors import OTPError, StoreUnavailableError
 from otpkit.guard.budgets import Spending
 from otpkit.guard.report import GuardReport
-from otpkit.models import Audit, Challenge, GatewayStanding, Standing, Stats
+from otpkit.models import Audit, Challenge, Standing, Stats
 from otpkit.service.middleware import log_fault
+
+if TYPE_CHECKING:
+    from otpkit.models import GatewayStanding
 
 T = TypeVar("T")
 Missing = Literal["", "store", "error", "unset"]
@@ -36,7 +39,7 @@ class Overview:
     stats: Part[Stats]
     spending: Part[tuple[Spending, ...]]
     guard: Part[GuardReport]
-    gateways: Part[tuple[GatewayStanding, ...]]
+    gateways: Part[tuple[...]]
 
     @property
     def is_store_down(self) -> bool:
@@ -53,10 +56,10 @@ class NumberParts:
     challenges: Part[tuple[Challenge, ...]]
 
 
-async def part(call: Awaitable[T]) -> Part[T]:
-    """Await a call, and return its value or the reason why it is missing."""
+async def part(call: Callable[[], Awaitable[T]]) -> Part[T]:
+    """Make a call, and return its value or the reason why it is missing."""
     try:
-        return Part(await call)
+        return Part(await call())
     except StoreUnavailableError:
         return Part(problem="store")
     except OTPError:
@@ -69,10 +72,10 @@ async def part(call: Awaitable[T]) -> Part[T]:
 async def overview(otp: AsyncOTP, hours: int) -> Overview:
     """Return the parts of the overview for the last `hours`."""
     stats, spending, guard, gateways = await asyncio.gather(
-        part(otp.stats(hours=hours)),
-        part(otp.spending()),
+        part(lambda: otp.stats(hours=hours)),
+        part(otp.spending),
         guard_part(otp, hours),
-        part(otp.gateways()),
+        part(lambda: otp.gateways()),
     )
     return Overview(stats, spending, guard, gateways)
 
@@ -81,7 +84,7 @@ async def guard_part(otp: AsyncOTP, hours: int) -> Part[GuardReport]:
     """Return the report of the guard for at most a week, or a part that is unset without a guard."""
     if config_of(otp).protection is None:
         return Part(problem="unset")
-    return await part(otp.guard_report(min(hours, _MOST_GUARD_HOURS)))
+    return await part(lambda: otp.guard_report(min(hours, _MOST_GUARD_HOURS)))
 
 
 async def number(otp: AsyncOTP, phone: str, purposes: tuple[str, ...]) -> NumberParts:
@@ -92,6 +95,6 @@ async def number(otp: AsyncOTP, phone: str, purposes: tuple[str, ...]) -> Number
         return tuple(each for each in found if each is not None)
 
     standing, audit, challenges = await asyncio.gather(
-        part(otp.standing(phone)), part(otp.audit(phone, limit=20)), part(live())
+        part(lambda: otp.standing(phone)), part(lambda: otp.audit(phone, limit=20)), part(live)
     )
     return NumberParts(standing, audit, challenges)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from otpkit.guard.budgets import Spending
 from otpkit.guard.report import GuardReport
-from otpkit.models import Figures, GatewayStanding, Stats
+from otpkit.models import Figures, Stats
 from otpkit.service.console.parts import Part
 from otpkit.service.console.words import Words
+
+if TYPE_CHECKING:
+    from otpkit.models import GatewayStanding
 
 Level = Literal["good", "watch", "bad", "quiet", "unknown"]
 """`quiet` is nothing to judge, `unknown` is that the figures are missing."""
@@ -39,7 +42,7 @@ class Verdict:
     label: str = ""
 
 
-def arriving(stats: Part[Stats], gateways: Part[tuple[GatewayStanding, ...]], words: Words) -> Verdict:
+def arriving(stats: Part[Stats], gateways: Part[tuple[...]], words: Words) -> Verdict:
     """Judge if codes reach people, by the last hours where there are enough of them."""
     if stats.value is None:
         return _unknown("arriving", stats, words)

@@ -1,0 +1,81 @@
+"use strict";
+/* Without this script the pages show the same: times in UTC, and figures as of the request. */
+const tag = document.documentElement.lang;
+const style = (options) => new Intl.DateTimeFormat(tag, { hourCycle: "h23", ...options });
+const two = "2-digit";
+const formats = {
+  second: style({ hour: two, minute: two, second: two }),
+  minute: style({ year: "numeric", month: two, day: two, hour: two, minute: two }),
+  hour: style({ hour: two, minute: two }),
+  day: style({ month: two, day: two }),
+};
+
+/* Show times by the clock of this browser. */
+function localize(scope) {
+  for (const time of scope.querySelectorAll("time[data-format]")) {
+    const format = formats[time.dataset.format];
+    time.textContent = format.format(new Date(time.dateTime));
+    time.title = format.resolvedOptions().timeZone;
+  }
+}
+localize(document);
+
+const live = document.querySelector("[data-live]");
+if (live) watch(live.dataset.live);
+
+/* Fetch the figures every few seconds while the page is seen, and replace the parts that have changed. */
+function watch(url) {
+  const EVERY = 5000;
+  const away = document.querySelector("[data-away]");
+  const news = document.querySelector("[data-news]");
+  const button = document.querySelector("[data-pause]");
+  let timer = 0, paused = false, running = null;
+
+  const verdicts = () => [...document.querySelectorAll("[data-announce]")].map(
+    (each) => `${each.dataset.announce} ${each.textContent.trim()}`);
+
+  function show(html) {
+    const next = new DOMParser().parseFromString(html, "text/html"), before = verdicts();
+    localize(next);
+    let strange = false;
+    for (const part of document.querySelectorAll("[data-part]")) {
+      const fresh = next.querySelector(`[data-part="${part.dataset.part}"]`);
+      if (!fresh) strange = true;
+      else if (fresh.outerHTML !== part.outerHTML) part.replaceWith(fresh);
+    }
+    if (strange || next.querySelectorAll("[data-part]").length !== document.querySelectorAll("[data-part]").length)
+      return location.reload(); /* The page has other parts now, such as the first drawing. */
+    const changed = verdicts().filter((each) => !before.includes(each));
+    if (changed.length) news.textContent = changed.join(" ");
+  }
+
+  async function look() {
+    clearTimeout(timer);
+    if (paused || document.hidden || running) return;
+    running = new AbortController();
+    const limit = setTimeout(() => running?.abort(), 4 * EVERY);
+    try {
+      const answer = await fetch(url, { cache: "no-store", signal: running.signal });
+      if (answer.status === 401) return location.reload();
+      if (!answer.ok) throw new Error("away");
+      show(await answer.text());
+      away.hidden = true;
+    } catch {
+      away.hidden = false;
+    } finally {
+      clearTimeout(limit);
+      running = null;
+      timer = setTimeout(look, EVERY);
+    }
+  }
+
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    paused = !paused;
+    button.textContent = paused ? button.dataset.resumeText : button.dataset.pauseText;
+    document.body.classList.toggle("paused", paused);
+    look();
+  });
+  document.addEventListener("visibilitychange", look);
+  timer = setTimeout(look, EVERY);
+}
