@@ -21,19 +21,19 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from otpkit.aio import AsyncOTP, config_of, drive_async
+from otpkit.aio import AsyncOTP, config_of
 from otpkit.core.tokens import from_ms
 from otpkit.errors import ConfigurationError, OTPError, PhoneError, StoreUnavailableError
 from otpkit.guard.report import GuardReport, SubjectReport
 from otpkit.languages import DEFAULT, languages
-from otpkit.models import mask
+from otpkit.models import Figures, mask
 from otpkit.phone import resolve
 from otpkit.service.console import charts, parts, verdicts
 from otpkit.service.console.attempts import KeyAttempts
 from otpkit.service.console.operators import Operators
 from otpkit.service.console.pages import DURATIONS, HEADERS, PAGES, asset, render
 from otpkit.service.console.sessions import FORM_LIFE, LIFE, Session, Sessions
-from otpkit.service.console.words import Words, day_of, hour_of, minute_of
+from otpkit.service.console.words import Words, day_of, hour_of
 from otpkit.service.keys import KNOWN
 from otpkit.settings.operators import Operator
 from otpkit.web import client_ip, preferred_language
@@ -53,6 +53,7 @@ _ENTRIES, _MOST_ENTRIES = 100, 500
 _YEAR: Final = 31_536_000
 _MODES: Final = {"observe": "observing", "enforce": "enforcing", "off": "off"}
 
+Act = Callable[..., Awaitable[object]]
 Handler = Callable[["Visit"], Awaitable[Response]]
 
 
@@ -123,7 +124,7 @@ class Visit:
     def page(self, template: str, page: str, status: int = 200, **values: Any) -> Response:
         """Return a page for this visit."""
         query = "&".join(
-            f"{quote(name)}={quote(value)}" for name, value in self.request.query_params.items() if name in {"hours"}
+            f"{quote(name)}={quote(value)}" for name, value in self.request.query_params.items() if name == "hours"
         )
         found = {"token": self.token, "here": f"?{query}&" if query else "?"} | values
         if self.request.method == "POST":  # Other languages are links to what GET shows.
@@ -270,7 +271,9 @@ class Console:
             ),
             chart=chart,
             chart_title=t["chart"]["hour" if not chart or chart.hours == 1 else "hours" if chart.hours < 24 else "day"],
-            chart_summary="" if not chart or not stats else _summary(chart, stats.total.sent, stats.total.verified, words),
+            chart_summary=""
+            if not chart or not stats
+            else _summary(chart, stats.total.sent, stats.total.verified, words),
             bar_time=lambda bar: hour_of(bar.start) if chart and chart.hours < 6 else day_of(bar.start),
             width=charts.WIDTH,
             height=charts.HEIGHT,
@@ -358,9 +361,7 @@ class Console:
         missing = "" if visit.form.get("sure") == "yes" else visit.words.t["confirm"]["missing"]
         return await self._act_on_number(visit, "erase", "erased", self._otp.erase, missing)
 
-    async def _act_on_number(
-        self, visit: Visit, name: str, done: str, call: Callable[..., Awaitable[object]], problem: str = ""
-    ) -> Response:
+    async def _act_on_number(self, visit: Visit, name: str, done: str, call: Act, problem: str = "") -> Response:
         opened = self._sessions.open("number", visit.form.get("phone", "")) or {}
         if visit.session is None or opened.get("session") != visit.session.id:
             return visit.page("problem", "number", 403, problem=visit.words.t["refused_form"])
@@ -372,7 +373,7 @@ class Console:
         visit.set_cookie(response, NUMBER, self._seal_number(visit, phone), LIFE)
         return response
 
-    async def _try(self, visit: Visit, call: Callable[..., Awaitable[object]], *args: Any, **named: Any) -> tuple[int, str]:
+    async def _try(self, visit: Visit, call: Act, *args: Any, **named: Any) -> tuple[int, str]:
         """Make a call as the operator with the form's reason; return a status and "", or what went wrong."""
         t, reason = visit.words.t, " ".join(visit.form.get("reason", "").split())
         if not reason:
@@ -382,7 +383,10 @@ class Console:
         except StoreUnavailableError:
             return 503, f"{t['wrong']} {t['store_down']}"
         except OTPError as error:
-            return 422, f"{t['wrong']} {error if visit.words.language == DEFAULT else error.message(visit.words.language)}"
+            return (
+                422,
+                f"{t['wrong']} {error if visit.words.language == DEFAULT else error.message(visit.words.language)}",
+            )
         return 303, ""
 
     # The guard
@@ -406,7 +410,7 @@ class Console:
     async def _override(self, visit: Visit) -> Response:
         action, scope = visit.form.get("action", ""), visit.form.get("scope", "")
         subject = "" if scope == "total" else visit.form.get("subject", "")
-        calls: Mapping[str, tuple[Callable[..., Awaitable[object]], dict[str, Any], str]] = {
+        calls: Mapping[str, tuple[Act, dict[str, Any], str]] = {
             "allow": (self._otp.guard_allow, {"seconds": _seconds(visit)}, "guard_allowed"),
             "block": (self._otp.guard_block, {"seconds": _seconds(visit)}, "guard_blocked"),
             "clear": (self._otp.guard_clear, {}, "guard_cleared"),
@@ -425,7 +429,7 @@ class Console:
         return await self._gateways_page(visit, notice=_notice(visit))
 
     async def _gateways_page(self, visit: Visit, status: int = 200, **values: str) -> Response:
-        found = await parts.part(lambda: self._otp.gateways())
+        found = await parts.part(self._otp.gateways)
         return visit.page("gateways", "gateways", status, **values, found=found)
 
     async def _open(self, visit: Visit) -> Response:
@@ -437,7 +441,7 @@ class Console:
     async def _close(self, visit: Visit) -> Response:
         return await self._act_on_gateway(visit, self._otp.close_circuit, "circuit_closed")
 
-    async def _act_on_gateway(self, visit: Visit, call: Callable[..., Awaitable[object]], done: str) -> Response:
+    async def _act_on_gateway(self, visit: Visit, call: Act, done: str) -> Response:
         status, problem = await self._try(visit, call, visit.form.get("gateway", ""))
         if problem:
             return await self._gateways_page(visit, status, problem=problem)
@@ -487,7 +491,8 @@ class _Endpoint:
         if request.method == "POST":
             visit.form = await _read_form(request)
             if not _is_own(request, visit.base, self.public_url) or (
-                self.needs and not self.sessions.is_form_token(session.id if session else "", visit.form.get("token", ""))
+                self.needs
+                and not self.sessions.is_form_token(session.id if session else "", visit.form.get("token", ""))
             ):
                 return visit.page("problem", "", 403, problem=visit.words.t["refused_form"], token=visit.token)
         if self.needs == "operator" and not visit.operator.may_act:
@@ -531,7 +536,7 @@ async def _read_form(request: Request) -> dict[str, str]:
     return {name: value.strip() for name, value in pairs}
 
 
-def _is_own(request: Request, base: str, public_url: str) -> bool:
+def _is_own(request: Request, public_url: str) -> bool:
     """Return True unless the browser says that a page of another site sent the form (W3C, Fetch Metadata)."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:
@@ -568,9 +573,9 @@ def _subjects(report: GuardReport | None) -> list[SubjectReport]:
     return [each for each in found if each.is_over or (each.override and each.scope != "guesses")]
 
 
-def _summary(chart: charts.Chart, sent: int, verified: int, words: Words) -> str:
-    numbers = {"sent": words.number(sent), "verified": words.number(verified), "top": words.number(chart.top)}
-    return str(words.t["chart"]["summary"].format(**numbers))
+def _summary(chart: charts.Chart, total: Figures, words: Words) -> str:
+    numbers = {"sent": total.sent, "verified": total.verified, "top": chart.top}
+    return str(words.t["chart"]["summary"].format(**{name: words.number(each) for name, each in numbers.items()}))
 
 
 def _budget_row(spending: Any, words: Words) -> dict[str, Any]:

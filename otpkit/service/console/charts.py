@@ -35,7 +35,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The drawing of the messages and verifications. `hours` is what one bar stands for, `top` the number at its top."""
+    """The messages and verifications, drawn. `hours` is what one bar stands for, `top` the number at its top."""
 
     bars: tuple[Bar, ...]
     hours: int

@@ -22,7 +22,8 @@ class Operators:
     """
 
     def __init__(self, operators: Iterable[Operator]) -> None:
-        self._by_name = {each.name: each for each in (found := tuple(operators))}
+        found = tuple(operators)
+        self._by_name = {each.name: each for each in found}
         require_distinct_operators(found)
         if not found:
             raise ConfigurationError("The console has no operator.", "Add one: `otpkit operator-key NAME` prints it.")

@@ -60,16 +60,20 @@ def render(
         session: the session of the operator, or None.
         values: what the template needs.
     """
-    html = _environment().get_template(f"{template}.html").render(
-        **{"notice": "", "problem": "", "here": "?"} | values,
-        words=words,
-        t=words.t,
-        base=base,
-        page=page,
-        pages=PAGES,
-        session=session,
-        asset=lambda name: asset_url(base, name),
-        others=[(each, tag(each), texts(each)["name"]) for each in languages() if each != words.language],
+    html = (
+        _environment()
+        .get_template(f"{template}.html")
+        .render(
+            **{"notice": "", "problem": "", "here": "?"} | values,
+            words=words,
+            t=words.t,
+            base=base,
+            page=page,
+            pages=PAGES,
+            session=session,
+            asset=lambda name: asset_url(base, name),
+            others=[(each, tag(each), texts(each)["name"]) for each in languages() if each != words.language],
+        )
     )
     return HTMLResponse(html, status, HEADERS | {"content-language": words.tag})
 

@@ -39,7 +39,7 @@ class Overview:
     stats: Part[Stats]
     spending: Part[tuple[Spending, ...]]
     guard: Part[GuardReport]
-    gateways: Part[tuple[...]]
+    gateways: Part[tuple[GatewayStanding, ...]]
 
     @property
     def is_store_down(self) -> bool:

@@ -42,7 +42,7 @@ class Verdict:
     label: str = ""
 
 
-def arriving(stats: Part[Stats], gateways: Part[tuple[...]], words: Words) -> Verdict:
+def arriving(stats: Part[Stats], gateways: Part[tuple[GatewayStanding, ...]], words: Words) -> Verdict:
     """Judge if codes reach people, by the last hours where there are enough of them."""
     if stats.value is None:
         return _unknown("arriving", stats, words)
