@@ -98,7 +98,7 @@ LIBRARIES = {
     "hiredis": {"store"},
     "httptools": {"service"},
     "itsdangerous": {"core.serializer"},
-    "jinja2": {"cli.demo_site", "sandbox.inbox", "web.pages"},
+    "jinja2": {"cli.demo_site", "sandbox.inbox", "service.console", "web.pages"},
     "lupa": {"store"},
     "markupsafe": {"web.pages"},
     "phonenumbers": {"phone"},

@@ -70,12 +70,12 @@ async def part(call: Callable[[], Awaitable[T]]) -> Part[T]:
 
 
 async def overview(otp: AsyncOTP, hours: int) -> Overview:
-    """Return the parts of the overview for the last `hours`."""
+    """Return the parts of the overview for the last `hours`. They are fetched side by side."""
     stats, spending, guard, gateways = await asyncio.gather(
         part(lambda: otp.stats(hours=hours)),
         part(otp.spending),
         guard_part(otp, hours),
-        part(lambda: otp.gateways()),
+        part(otp.gateways),
     )
     return Overview(stats, spending, guard, gateways)
 
