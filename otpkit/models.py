@@ -257,6 +257,7 @@ class Stats:
     spans: tuple[tuple[datetime, Figures], ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
     """One entry of the audit: what an operator did, or a security event. It names phones by their pseudonyms.
 

@@ -12,15 +12,14 @@ from hashlib import sha256
 from typing import Any
 from unittest.mock import patch
 
-from support.secrets import SECRET
-from support.service import TEMPLATE
-
 from otpkit import AsyncOTP, Budget, Guard, Policy
 from otpkit.listening import listen
 from otpkit.models import Figures, Stats
 from otpkit.service import Operator, create_console
 from otpkit.service.server import Server
 from otpkit.testing import Outbox
+from support.secrets import SECRET
+from support.service import TEMPLATE
 
 OPERATOR_KEY = "key-of-ann-the-operator-0123456789-abc"
 VIEWER_KEY = "key-of-bob-the-viewer-0123456789-abcde"

@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from otpkit.aio import AsyncOTP, config_of
+from otpkit.aio import AsyncOTP, config_of, drive_async
+from otpkit.core.audit import count_event
 from otpkit.core.tokens import from_ms
 from otpkit.errors import ConfigurationError, OTPError, PhoneError, StoreUnavailableError
 from otpkit.guard.report import GuardReport, SubjectReport
@@ -148,8 +149,8 @@ class Console:
         return response
 
     async def _note_rejected(self) -> None:
-        """Write to the audit that a key was rejected. Without Redis, only the log has it."""
-        _log.warning("A wrong key was typed at the console.")
+        """Write to the audit that a key was rejected. If Redis refuses, it is lost."""
+        await drive_async(count_event(self._config, "key_rejected", scope="console"), self._otp)
 
     async def _sign_out(self, visit: Visit) -> Response:
         response = visit.go("/sign-in?done=out")
@@ -182,8 +183,8 @@ class Console:
             bar_time=lambda bar: hour_of(bar.start) if chart and chart.hours < 6 else day_of(bar.start),
             width=charts.WIDTH,
             height=charts.HEIGHT,
-            regions=charts.rows_of(stats.regions.items(), stats.currency, words) if stats else (),
-            gateways=charts.rows_of(stats.gateways.items(), stats.currency, words) if stats else (),
+            regions=charts.rows_of(stats.regions.items(), words) if stats else (),
+            gateways=charts.rows_of(stats.gateways.items(), words) if stats else (),
             currency=stats.currency if stats else "",
             most_rows=_MOST_ROWS,
             budgets=[_budget_row(each, words) for each in found.spending.value or ()],
@@ -214,7 +215,7 @@ class Console:
                 "verify": visit.words.duration(standing.verify_in),
             }
             hint = t[f"{state}_hint"].format(**wait)
-        regions = [] if policy.regions is None or len(policy.regions) > 20 else sorted(policy.regions)  # type: ignore[redundant-expr]
+        regions = [] if policy.regions is None or len(policy.regions) > 20 else sorted(policy.regions)
         return visit.page(
             "number",
             "number",

@@ -78,7 +78,7 @@ def _nice(most: int) -> int:
     """Return the smallest of 4, 10, 20, 40, 60, 80, 100, 200, … that is not less than `most`: half of it is whole."""
     if most <= 4:
         return 4
-    size = 10 ** int(math.log10(most))
+    size = int(10 ** math.floor(math.log10(most)))
     return next(times * size for times in (1, 2, 4, 6, 8, 10) if times * size >= most)
 
 
@@ -95,8 +95,8 @@ class Row:
     cost: str
 
 
-def rows_of(by_name: Iterable[tuple[str, Figures]], currency: str, words: Words) -> tuple[Row, ...]:
-    """Return the rows of a table, the one with most messages first, and "other" last."""
+def rows_of(by_name: Iterable[tuple[str, Figures]], words: Words) -> tuple[Row, ...]:
+    """Return the rows of a table, the one with most messages first, and "other" last. Costs have no currency."""
     found = sorted(by_name, key=lambda each: (each[0] == "other", -each[1].sent, each[0]))
     return tuple(
         Row(
@@ -106,7 +106,7 @@ def rows_of(by_name: Iterable[tuple[str, Figures]], currency: str, words: Words)
             conversion=words.share(figures.conversion),
             share=min(1.0, figures.conversion or 0.0),
             receipt=words.seconds(figures.receipt_p50),
-            cost=words.money(figures.cost, currency),
+            cost=f"{figures.cost:,.2f}",
         )
         for name, figures in found
     )

@@ -11,6 +11,7 @@ from typing import Any, Final
 import jinja2
 from starlette.responses import HTMLResponse, Response
 
+from otpkit.core.audit import MAX_TEXT
 from otpkit.languages import languages, tag, texts
 from otpkit.service.console.sessions import Session
 from otpkit.service.console.words import Words, day_of, hour_of, minute_of
@@ -24,7 +25,6 @@ PAGES: Final = (
     ("audit", "/audit"),
 )
 """The pages that the navigation shows, with their paths below the console's."""
-MAX_REASON: Final = 256  # characters
 DURATIONS: Final = (3600, 43_200, 86_400, 604_800, 2_592_000)
 """The seconds that an override or an open circuit may be chosen to last."""
 
@@ -106,7 +106,7 @@ def _environment() -> jinja2.Environment:
         "hour": hour_of,
         "day": day_of,
         "durations": DURATIONS,
-        "max_reason": MAX_REASON,
+        "max_reason": MAX_TEXT,
     }
     environment.globals.update(helpers)
     return environment

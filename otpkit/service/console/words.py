@@ -13,6 +13,7 @@ from otpkit.languages import duration, tag, texts
 _TEN_THOUSANDTH: Final = Decimal("0.0001")
 _CENT: Final = Decimal("0.01")
 NONE: Final = "–"
+_JOINED: Final = str.maketrans({" ": "\u00a0"})  # A number and its unit stay on one line.
 
 
 class Words:
@@ -56,21 +57,22 @@ class Words:
         if value is None:
             return NONE
         unit = str(texts(self.language)["units"][0])
-        return unit.format(n=f"{value:.1f}") if value < 9.95 else duration(round(value), self.language)
+        return unit.format(n=f"{value:.1f}").translate(_JOINED) if value < 9.95 else self.duration(value)
 
     def duration(self, seconds: float) -> str:
         """Return a number of seconds in its fitting unit."""
-        return duration(max(0, round(seconds)), self.language)
+        return duration(max(0, round(seconds)), self.language).translate(_JOINED)
 
     def money(self, value: Decimal | None, currency: str) -> str:
         """Return an amount of money: with four digits after the point where it is less than one."""
-        if value is None or not currency:
-            return NONE
+        return f"{self.amount(value)} {currency}".translate(_JOINED) if value is not None and currency else NONE
+
+    def amount(self, value: Decimal) -> str:
+        """Return an amount of money without its currency."""
         if 0 < abs(value) < 1:
-            text = f"{value.quantize(_TEN_THOUSANDTH):f}".rstrip("0")
-            whole, _, rest = text.partition(".")
-            return f"{whole}.{rest:0<2} {currency}"
-        return f"{value.quantize(_CENT):,f} {currency}"
+            whole, _, rest = f"{value.quantize(_TEN_THOUSANDTH):f}".rstrip("0").partition(".")
+            return f"{whole}.{rest:0<2}"
+        return f"{value.quantize(_CENT):,f}"
 
 
 def hour_of(at: datetime) -> str:

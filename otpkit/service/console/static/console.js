@@ -37,14 +37,12 @@ function watch(url) {
   function show(html) {
     const next = new DOMParser().parseFromString(html, "text/html"), before = verdicts();
     localize(next);
-    let strange = false;
-    for (const part of document.querySelectorAll("[data-part]")) {
-      const fresh = next.querySelector(`[data-part="${part.dataset.part}"]`);
-      if (!fresh) strange = true;
-      else if (fresh.outerHTML !== part.outerHTML) part.replaceWith(fresh);
-    }
-    if (strange || next.querySelectorAll("[data-part]").length !== document.querySelectorAll("[data-part]").length)
+    const names = (scope) => [...scope.querySelectorAll("[data-part]")].map((part) => part.dataset.part);
+    if (names(next).join() !== names(document).join())
       return location.reload(); /* The page has other parts now, such as the first drawing. */
+    const fresh = [...next.querySelectorAll("[data-part]")];
+    for (const [place, part] of [...document.querySelectorAll("[data-part]")].entries())
+      if (fresh[place].outerHTML !== part.outerHTML) part.replaceWith(fresh[place]);
     const changed = verdicts().filter((each) => !before.includes(each));
     if (changed.length) news.textContent = changed.join(" ");
   }
