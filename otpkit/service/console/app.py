@@ -418,7 +418,7 @@ def _budget_row(spending: Any, words: Words) -> dict[str, Any]:
         "name": str(spending.budget),
         "spent": words.share(share),
         "share": min(1.0, share),
-        "level": "bad" if share >= 1 or not spending.open else "watch" if share >= 0.8 else "",
+        "level": "bad" if (used := verdicts.used(spending)) >= 1 else "watch" if used >= verdicts.NEARLY else "",
         "left": t["left"].format(left=words.money(spending.left, currency)),
         "hour": t["hour"].format(
             spent=words.money(spending.spent_this_hour, currency), left=words.money(spending.hour_left, currency)

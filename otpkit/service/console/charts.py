@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Final
 
 from otpkit.models import Figures, Stats
@@ -69,7 +70,7 @@ def _grouped(spans: Sequence[tuple[datetime, Figures]], hours: int) -> Iterable[
     size = 1 if len(spans) > 1 and spans[1][0] - spans[0][0] >= timedelta(days=1) else hours
     first = len(spans) % size
     starts = [0, *range(first, len(spans), size)] if first else list(range(0, len(spans), size))
-    for start, end in zip(starts, [*starts[1:], len(spans)], strict=True):
+    for start, end in pairwise([*starts, len(spans)]):
         group = [figures for _, figures in spans[start:end]]
         yield spans[start][0], sum(each.sent for each in group), sum(each.verified for each in group)
 

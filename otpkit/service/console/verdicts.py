@@ -21,7 +21,7 @@ Level = Literal["good", "watch", "bad", "quiet", "unknown"]
 
 RECENT: Final = 3  # spans: the running hour and the two before it
 LEAST: Final = 20  # messages, below which a share says nothing
-_NEARLY: Final = Decimal("0.8")  # the share of a budget from which it is worth a look
+NEARLY: Final = Decimal("0.8")  # the used share of what a budget has for all, from which it is worth a look
 # (share from which it is worth a look, share from which it is bad)
 UNCERTAIN: Final = (0.1, 0.3)
 REJECTED: Final = (0.05, 0.25)
@@ -108,7 +108,7 @@ def cost(stats: Part[Stats], spending: Part[tuple[Spending, ...]], words: Words)
         if not currency:
             return _verdict("cost", "quiet", "no_prices", words, figures)
         return _verdict("cost", "quiet", "no_budget", words, figures, each=each_one)
-    most = max(spending.value, key=lambda each: each.spent / (each.spent + each.left or 1))
+    most = max(spending.value, key=used)
     share = most.spent / (most.spent + most.left or 1)
     values = {
         "budget": str(most.budget),
@@ -117,15 +117,20 @@ def cost(stats: Part[Stats], spending: Part[tuple[Spending, ...]], words: Words)
         "refused": words.number(sum(sum(each.refused.values()) for each in spending.value)),
         "each": each_one,
     }
-    if share >= 1 or not most.open:
+    if used(most) >= 1:
         return _verdict("cost", "bad", "used_up", words, figures, **values)
     if any(sum(each.refused.values()) for each in spending.value) and not all(
         each.hour_left > 0 for each in spending.value
     ):
         return _verdict("cost", "bad", "hour", words, figures, **values)
-    if share >= _NEARLY:
+    if used(most) >= NEARLY:
         return _verdict("cost", "watch", "nearly", words, figures, **values)
     return _verdict("cost", "good", "good" if total.verified else "good_unverified", words, figures, **values)
+
+
+def used(spending: Spending) -> Decimal:
+    """Return the share that is used of what a budget has for all numbers: without what it keeps for known ones."""
+    return spending.spent / (spending.spent + spending.open) if spending.open else Decimal(1)
 
 
 def attacked(guard: Part[GuardReport], words: Words) -> Verdict:
