@@ -165,6 +165,7 @@ class Event:
     - `ip_not_counted`: `ip` was a loopback or private address, perhaps that of a proxy.
     - `guard`: the guard decided about a send, or an operator overrode a scope.
     - `captcha`: a captcha was asked for, or judged.
+    - `operator`: an operator's action was carried out. `outcome` is the action, `detail` the operator's name.
 
     `operation` is the name of the call. `operation_id` is its id in Redis: for an issue the id of the send, which the
     gateway also received, for a verify the id of the proof. `challenge_id` is `Challenge.id`. `at` is the time of the

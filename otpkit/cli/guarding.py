@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from otpkit import fold
+from otpkit.cli.auditing import Actor, Reason, operator
 from otpkit.cli.configured import configured
 from otpkit.cli.output import show_guard
 from otpkit.cli.serving import AsJson, Config
@@ -66,31 +67,50 @@ def report(
 
 @guard.command()
 def allow(
-    scope: Scope, subject: Subject = "", time: For = "12h", config: Config = None, as_json: AsJson = False
+    scope: Scope,
+    subject: Subject = "",
+    time: For = "12h",
+    actor: Actor = None,
+    reason: Reason = "",
+    config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let SCOPE neither refuse nor ask for a captcha. Budgets still hold."""
     seconds = _seconds(time)
     with configured(config) as otp:
-        otp.guard_allow(_scope(scope), subject, seconds=seconds)
+        otp.guard_allow(_scope(scope), subject, seconds=seconds, **operator(actor, reason))
     _done("allowed", scope, time, as_json=as_json)
 
 
 @guard.command()
 def block(
-    scope: Scope, subject: Subject = "", time: For = "12h", config: Config = None, as_json: AsJson = False
+    scope: Scope,
+    subject: Subject = "",
+    time: For = "12h",
+    actor: Actor = None,
+    reason: Reason = "",
+    config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Refuse all sends of SCOPE, also to known users and safe phones. In mode observe it refuses nothing."""
     seconds = _seconds(time)
     with configured(config) as otp:
-        otp.guard_block(_scope(scope), subject, seconds=seconds)
+        otp.guard_block(_scope(scope), subject, seconds=seconds, **operator(actor, reason))
     _done("blocked", scope, time, as_json=as_json)
 
 
 @guard.command()
-def clear(scope: Scope, subject: Subject = "", config: Config = None, as_json: AsJson = False) -> None:
+def clear(
+    scope: Scope,
+    subject: Subject = "",
+    actor: Actor = None,
+    reason: Reason = "",
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
     """End what `allow` or `block` set."""
     with configured(config) as otp:
-        otp.guard_clear(_scope(scope), subject)
+        otp.guard_clear(_scope(scope), subject, **operator(actor, reason))
     _done("cleared", scope, "", as_json=as_json)
 
 

@@ -112,17 +112,30 @@ def audited(
     return result
 
 
-def write_event(config: Config, action: str, *, phone_id: str = "", scope: str = "", subject: str = "") -> Flow[None]:
-    """Write a security event, and those that are counted. If Redis refuses, it is lost: it never breaks a call."""
-    yield from _flush(config, (Occurrence(encode_id(new_id()), action, phone_id, scope, subject),))
-
-
-def count_event(
-    config: Config, action: str, *, phone_id: str = "", scope: str = "", subject: str = "", times: int = 1
+def write_event(
+    config: Config, action: str, *, phone_id: str = "", scope: str = "", subject: str = "", times: int | None = None
 ) -> Flow[None]:
+    """Write a security event, and those that are counted. If Redis refuses, it is lost: it never breaks a call.
+
+    Args:
+        config: the checked arguments of the `OTP`.
+        action: the event's name in the audit.
+        phone_id: the pseudonym of the phone, or "".
+        scope: its scope, or "".
+        subject: the name of its subject at rest, or "".
+        times: how often it happened, for an event that is counted by its scope and subject; None for one that is
+            written each time.
+    """
+    is_single = int(times is None)
+    yield from _flush(
+        config, (Occurrence(encode_id(new_id()), action, phone_id, scope, subject, times or 1, is_single),)
+    )
+
+
+def count_event(config: Config, action: str, *, phone_id: str = "", scope: str = "", subject: str = "") -> Flow[None]:
     """Count a security event of a kind that can be frequent. Once a second, what is counted is written."""
     trail = config.trail
-    trail.count(Occurrence(encode_id(new_id()), action, phone_id, scope, subject, times, 0))
+    trail.count(Occurrence(encode_id(new_id()), action, phone_id, scope, subject, 1, 0))
     if len(trail.pending) >= _MOST_PENDING or abs(config.elapsed_s() - trail.written_s) >= 1:
         yield from _flush(config)
 

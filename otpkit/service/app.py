@@ -23,6 +23,7 @@ from otpkit.service.middleware import ServiceMiddleware, log_fault
 from otpkit.service.openapi import document
 from otpkit.service.operations import OPERATIONS, Call, Operation
 from otpkit.service.parsing import idempotency_key, invalid, read_body, read_json
+from otpkit.service.rejected import RejectedKeys
 from otpkit.service.responses import Refused, error_response, json_response, problem_response, refused
 from otpkit.settings.operators import Operator
 from otpkit.web import client_ip, preferred_language
@@ -122,6 +123,7 @@ class _Service:
         self._otp = otp
         self._capabilities = Capabilities(otp)
         self._keys = Keyring(keys)
+        self._rejected = RejectedKeys(otp)
         for purpose in self._keys.purposes:
             self._capabilities.takes(purpose, {})  # Raises if no template fits the purpose.
         self._forwarded_hops = forwarded_hops
@@ -156,8 +158,10 @@ class _Service:
 
         async def handle(request: Request) -> Response:
             key = self._key_of(request)
+            if operation.for_operators and not key.operator:
+                raise refused(403, "forbidden", "Not an operator", "This API key is not allowed to read the audit.")
             body: Any = await read_json(request, operation.body)
-            if body.purpose not in key.purposes:
+            if not operation.for_operators and body.purpose not in key.purposes:
                 raise refused(
                     403, "forbidden", "Purpose not allowed", "This API key is not allowed to use the purpose."
                 )
@@ -176,6 +180,8 @@ class _Service:
     def _key_of(self, request: Request) -> ApiKey:
         key = self._keys.find(request.headers.get("authorization", ""))
         if key is None:
+            if request.headers.get("authorization"):
+                self._rejected.count()
             raise refused(
                 401,
                 "unauthorized",

@@ -234,9 +234,10 @@ class Reading:
             problems.append(FieldProblem(f"keys.{name}", text))
             return None
         try:
+            allowed = {"known": found.known, "operator": found.operator}
             if found.key is not None:
-                return ApiKey.of(name, found.key.get_secret_value(), found.purposes, known=found.known)
-            return ApiKey.of_digest(name, found.key_sha256, found.purposes, known=found.known)
+                return ApiKey.of(name, found.key.get_secret_value(), found.purposes, **allowed)
+            return ApiKey.of_digest(name, found.key_sha256, found.purposes, **allowed)
         except ConfigurationError as error:
             problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, f"keys.{name}"))
             return None

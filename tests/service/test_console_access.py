@@ -14,7 +14,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
-from support.console import OPERATOR_KEY, OPERATORS
+from support.console import OPERATOR_KEY, OPERATORS, Seen, told
 from support.secrets import SECRET
 from support.service import KEYS, TEMPLATE
 
@@ -49,10 +49,18 @@ class Visitor:
         given = {"host": "console.test", "cookie": "; ".join(f"{name}={value}" for name, value in self.jar.items())}
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "root_path": "",
-            "path": f"{self.base}{path}", "raw_path": f"{self.base}{path}".encode(), "query_string": query.encode(),
-            "scheme": "http", "headers": [(name.encode(), value.encode()) for name, value in given.items()],
-            "client": (self.address, 1), "server": ("console.test", 80),
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "root_path": "",
+            "path": f"{self.base}{path}",
+            "raw_path": f"{self.base}{path}".encode(),
+            "query_string": query.encode(),
+            "scheme": "http",
+            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+            "client": (self.address, 1),
+            "server": ("console.test", 80),
         }
         sent: list[Any] = []
 
@@ -87,7 +95,8 @@ async def clock() -> MovableClock:
 @pytest.fixture
 async def otp(redis_url: str, namespace: str, clock: MovableClock) -> AsyncIterator[AsyncOTP]:
     async with AsyncOTP(redis_url, Outbox(), TEMPLATE, SECRET, namespace=namespace, clock=clock) as otp:
-        yield otp
+        with told(Seen()):
+            yield otp
 
 
 @pytest.fixture

@@ -128,6 +128,26 @@ def nothing(until: datetime | None = None) -> Stats:
 
 
 @contextlib.contextmanager
+def told(seen: Seen) -> Iterator[None]:
+    """Let figures and gateways be those of `seen`, for every `AsyncOTP`."""
+
+    def call(name: str) -> Any:
+        async def answer(self: AsyncOTP, *args: Any, **given: Any) -> Any:
+            seen.calls.append((name, args, given))
+            found = getattr(seen, name, None)
+            if isinstance(found, Exception):
+                raise found
+            return (found or nothing()) if name == "stats" else found
+
+        return answer
+
+    with contextlib.ExitStack() as stack:
+        for name in ("stats", "gateways", "open_circuit", "close_circuit"):
+            stack.enter_context(patch.object(AsyncOTP, name, call(name), create=True))
+        yield
+
+
+@contextlib.contextmanager
 def serving_console(
     url: str,
     namespace: str,
@@ -143,24 +163,11 @@ def serving_console(
     named["prices"] = {"*": "0.045 CNY"}
     otp = AsyncOTP(url, outbox, TEMPLATE, SECRET, namespace=namespace, **(named | options))
 
-    def call(name: str) -> Any:
-        async def told(self: AsyncOTP, *args: Any, **given: Any) -> Any:
-            seen.calls.append((name, args, given))
-            found = getattr(seen, name, None)
-            if isinstance(found, Exception):
-                raise found
-            return (found or nothing()) if name == "stats" else found
-
-        return told
-
     listener = listen("127.0.0.1", 0)
     app = create_console(otp, operators, purposes=["signup", "login"], **(console or {}))
     server = Server(app, ready.set, otp.close)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    names = ("stats", "gateways", "open_circuit", "close_circuit")
-    with contextlib.ExitStack() as stack:
-        for name in names:
-            stack.enter_context(patch.object(AsyncOTP, name, call(name), create=True))
+    with told(seen):
         thread.start()
         assert ready.wait(10)
         try:
