@@ -12,7 +12,8 @@ from hashlib import sha256
 from typing import Any
 from unittest.mock import patch
 
-from otpkit import AsyncOTP, Budget, Guard, Policy
+from otpkit import AsyncOTP, Budget, Guard, Policy, Spending
+from otpkit.guard.report import GuardReport, ScopeReport, SubjectReport
 from otpkit.listening import listen
 from otpkit.models import Figures, Stats
 from otpkit.service import Operator, create_console
@@ -52,6 +53,8 @@ class Seen:
 
     stats: Stats | Exception | None = None
     gateways: tuple[Standing, ...] = (Standing(name="alidayu"), Standing(name="twilio"))
+    spending: tuple[Spending, ...] | None = None  # None is the store's own, as for the guard.
+    guard_report: GuardReport | None = None
     calls: list[tuple[str, tuple[Any, ...], Mapping[str, Any]]] = field(default_factory=list)
 
 
@@ -127,22 +130,72 @@ def nothing(until: datetime | None = None) -> Stats:
     return Stats(since=start, until=until, currency="", total=Figures(), regions={}, gateways={}, spans=spans)
 
 
+def spent(amount: str = "283.40", hour: str = "19.20", *, refused: int = 0, at: datetime | None = None) -> Spending:
+    """Return what a budget of 400 CNY a day has spent."""
+    spent, limit, hourly = Decimal(amount), Decimal(400), Decimal(60)
+    start = (at or datetime(2026, 3, 2, 14, 20, tzinfo=UTC)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return Spending(
+        budget=Budget("400 CNY/day"),
+        currency="CNY",
+        spent=spent,
+        left=limit - spent,
+        open=max(Decimal(0), limit - spent - 80),
+        spent_this_hour=Decimal(hour),
+        hour_left=max(Decimal(0), hourly - Decimal(hour)),
+        starts_at=start,
+        ends_at=start + timedelta(days=1),
+        refused={"amount": 0, "keep": 0, "hour": refused},
+    )
+
+
+def guarded(*, attacked: bool, at: datetime | None = None) -> GuardReport:
+    """Return a report of the guard: of a calm day, or while ranges of numbers are attacked."""
+    at = at or datetime(2026, 3, 2, 14, 20, tzinfo=UTC)
+    counts = {"range": (412, 1893, 0, 37), "ip": (208, 960, 0, 12), "net": (64, 0, 0, 3), "region": (18, 0, 0, 1)}
+    scopes = []
+    for name in ("range", "ip", "net", "region", "total", "guesses"):
+        captcha, refused, observed, over = counts.get(name, (0, 0, 0, 0)) if attacked else (0, 0, 0, 0)
+        pseudonyms = (f"{name}-8kQ2vT{place}xWn4Zr" if name != "region" else "CN" for place in range(min(over, 3)))
+        subjects = tuple(
+            SubjectReport(
+                scope=name,
+                name=pseudonym,
+                unverified=412 - 97 * place,
+                verified=3 * place,
+                allowance=20 + 1.5 * place,
+                is_over=True,
+                decisions=900 - 200 * place,
+                override="block" if name == "range" and not place else "",
+                override_ends=at + timedelta(hours=11) if name == "range" and not place else None,
+            )
+            for place, pseudonym in enumerate(pseudonyms)
+        )
+        scopes.append(
+            ScopeReport(scope=name, captcha=captcha, refused=refused, observed=observed, over=over, subjects=subjects)
+        )
+    return GuardReport(at=at, hours=24, mode="enforce", scopes=tuple(scopes))
+
+
 @contextlib.contextmanager
 def told(seen: Seen) -> Iterator[None]:
     """Let figures and gateways be those of `seen`, for every `AsyncOTP`."""
 
     def call(name: str) -> Any:
+        real = getattr(AsyncOTP, name, None)
+
         async def answer(self: AsyncOTP, *args: Any, **given: Any) -> Any:
             seen.calls.append((name, args, given))
             found = getattr(seen, name, None)
             if isinstance(found, Exception):
                 raise found
+            if name in {"spending", "guard_report"} and found is None and real is not None:
+                return await real(self, *args, **given)
             return (found or nothing()) if name == "stats" else found
 
         return answer
 
     with contextlib.ExitStack() as stack:
-        for name in ("stats", "gateways", "open_circuit", "close_circuit"):
+        for name in ("stats", "spending", "guard_report", "gateways", "open_circuit", "close_circuit"):
             stack.enter_context(patch.object(AsyncOTP, name, call(name), create=True))
         yield
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from otpkit.aio import AsyncOTP, config_of, drive_async
-from otpkit.core.audit import count_event
+from otpkit.core.audit import write_event
 from otpkit.core.tokens import from_ms
 from otpkit.errors import ConfigurationError, OTPError, PhoneError, StoreUnavailableError
 from otpkit.guard.report import GuardReport, SubjectReport
@@ -150,7 +150,7 @@ class Console:
 
     async def _note_rejected(self) -> None:
         """Write to the audit that a key was rejected. If Redis refuses, it is lost."""
-        await drive_async(count_event(self._config, "key_rejected", scope="console"), self._otp)
+        await drive_async(write_event(self._config, "key_rejected", scope="console", times=1), self._otp)
 
     async def _sign_out(self, visit: Visit) -> Response:
         response = visit.go("/sign-in?done=out")
