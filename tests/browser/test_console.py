@@ -174,7 +174,7 @@ class TestOverview:
     def test_shows_what_is_missing_when_a_call_fails(self, console: ServedConsole, seen: Seen, open_page: Open) -> None:
         seen.stats = RuntimeError("a bug")
         page = sign_in(console, open_page)
-        expect(page.get_by_text("This part could not be read.")).to_have_count(4)
+        expect(page.get_by_text("it could not be read.")).to_have_count(4)
         expect(page.locator(".verdict").nth(2)).to_contain_text("No")
         assert "a bug" not in page.content()
 
@@ -183,7 +183,7 @@ class TestOverview:
         resting = Standing(name="twilio", state="open", failures=3, open_until=open_until, last_error="30003")
         seen.gateways = (seen.gateways[0], replace(resting, remedy="the user must switch the phone on"))
         page = sign_in(console, open_page)
-        expect(page.locator(".verdict").first).to_contain_text("Yes, by other gateways")
+        expect(page.locator(".verdict").first).to_contain_text("Yes, by others")
         expect(page.locator(".resting")).to_contain_text("the user must switch the phone on")
 
     def test_needs_no_script(self, console: ServedConsole, open_page: Open) -> None:
@@ -214,7 +214,7 @@ class TestRedisDown:
         expect(page.locator(".verdict").nth(2)).to_contain_text("Not known")
         for path in PATHS[1:]:
             assert page.goto(f"{console.url}{path}").status == 200  # type: ignore[union-attr]
-        expect(page.get_by_text("Redis does not answer, so this part is missing.")).to_be_visible()
+        expect(page.get_by_text("Missing: Redis does not answer.")).to_be_visible()
         page.goto(f"{console.url}/number")
         look_up(page)
         act(page, "Unblock")

@@ -126,7 +126,7 @@ class TestAttacked:
             (guarded(range=(9, 3, 0, 2)), "watch", "Yes, and it is held back"),
             (guarded("observe", range=(0, 0, 9, 2)), "bad", "Yes, and nothing stops it"),
             (Part(problem="unset"), "quiet", "There is no guard"),
-            (Part(problem="store"), "unknown", "Not known at the moment"),
+            (Part(problem="store"), "unknown", "Not known"),
         ],
     )
     def test_says_if_and_if_it_is_held_back(self, part: Part[GuardReport], level: str, text: str) -> None:
@@ -140,7 +140,7 @@ def test_every_sentence_fits_its_values(language: str) -> None:
     words = Words(language)
     for question, values in (
         ("arriving", ("time", "rejected", "sent", "uncertain", "failed", "now", "before", "gateways")),
-        ("cost", ("each", "share", "budget", "left", "refused")),
+        ("cost", ("each", "share", "budget", "open", "refused")),
         ("attacked", ("scopes",)),
     ):
         for sentence, detail in words.t[question].values():

@@ -419,7 +419,7 @@ def _budget_row(spending: Any, words: Words) -> dict[str, Any]:
         "spent": words.share(share),
         "share": min(1.0, share),
         "level": "bad" if (used := verdicts.used(spending)) >= 1 else "watch" if used >= verdicts.NEARLY else "",
-        "left": t["left"].format(left=words.money(spending.left, currency)),
+        "left": t["left"].format(left=words.money(spending.left, currency), open=words.money(spending.open, currency)),
         "hour": t["hour"].format(
             spent=words.money(spending.spent_this_hour, currency), left=words.money(spending.hour_left, currency)
         ),

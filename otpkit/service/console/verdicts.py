@@ -112,7 +112,7 @@ def cost(stats: Part[Stats], spending: Part[tuple[Spending, ...]], words: Words)
     share = most.spent / (most.spent + most.left or 1)
     values = {
         "budget": str(most.budget),
-        "left": words.money(most.left, most.currency),
+        "open": words.money(most.open, most.currency),
         "share": words.share(float(share)),
         "refused": words.number(sum(sum(each.refused.values()) for each in spending.value)),
         "each": each_one,

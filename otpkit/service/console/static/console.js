@@ -5,16 +5,19 @@ const style = (options) => new Intl.DateTimeFormat(tag, { hourCycle: "h23", ...o
 const two = "2-digit";
 const formats = {
   second: style({ hour: two, minute: two, second: two }),
-  minute: style({ year: "numeric", month: two, day: two, hour: two, minute: two }),
+  minute: style({ month: "short", day: "numeric", hour: two, minute: two }),
+  year: style({ year: "numeric", month: "short", day: "numeric", hour: two, minute: two }),
   hour: style({ hour: two, minute: two }),
-  day: style({ month: two, day: two }),
+  day: style({ month: "short", day: "numeric" }),
 };
 
 /* Show times by the clock of this browser. */
 function localize(scope) {
   for (const time of scope.querySelectorAll("time[data-format]")) {
-    const format = formats[time.dataset.format];
-    time.textContent = format.format(new Date(time.dateTime));
+    const at = new Date(time.dateTime), name = time.dataset.format;
+    const isOld = name === "minute" && at.getFullYear() !== new Date().getFullYear();
+    const format = formats[isOld ? "year" : name];
+    time.textContent = format.format(at);
     time.title = format.resolvedOptions().timeZone;
   }
 }
