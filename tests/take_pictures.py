@@ -32,7 +32,7 @@ def main() -> None:
                 take(browser, stage).screenshot(path=PICTURES / f"{take.__name__}.png")
         with running(find_redis() or "redis-server") as server:
             for name, page in console_pages(browser, server):
-                page.screenshot(path=PICTURES / f"console-{name}.png", full_page=True)
+                page.screenshot(path=PICTURES / f"console-{name}.png", full_page=not name.endswith("phone"))
                 page.context.close()
         browser.close()
 
@@ -69,7 +69,7 @@ def console_pages(browser: Browser, server: Server) -> Iterator[tuple[str, Page]
     )
     with console(server, attack) as opened:
         yield "attack", opened(browser)
-        yield "attack-phone", opened(browser, viewport={"width": 375, "height": 740}, color_scheme="dark")
+        yield "attack-phone", opened(browser, viewport={"width": 375, "height": 1000}, color_scheme="dark")
         yield "guard", opened(browser, "/guard")
         yield "gateways", opened(browser, "/gateways")
     with console(server, Seen(stats=nothing(), gateways=(Standing(name="alidayu"),)), budgets=[], guard=None) as opened:

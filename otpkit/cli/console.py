@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import secrets
 from hashlib import sha256
@@ -11,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from otpkit.cli.configured import require_settings
-from otpkit.cli.serving import Config
+from otpkit.cli.serving import AsJson, Config
 from otpkit.errors import ConfigurationError
 from otpkit.store.url import MEMORY_URL
 
@@ -22,7 +23,7 @@ _LOCAL: Final = "local"  # the name of the operator that is made for one run
 def console(
     config: Config = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on. 0 picks a free one.")] = 8001,
+    port: Annotated[int, typer.Option(envvar="PORT", help="The port to listen on. 0 picks a free one.")] = 8001,
 ) -> None:
     """Serve the console for operators alone, until SIGTERM or Ctrl-C.
 
@@ -63,8 +64,9 @@ def console(
 
 
 def operator_key(
-    name: Annotated[str, typer.Argument(help="The operator's name, which the audit shows.")] = "ann",
+    name: Annotated[str, typer.Argument(help="The operator's name, which the audit shows.", show_default=False)],
     role: Annotated[str, typer.Option(help="viewer (may look) or operator (may act).")] = "operator",
+    as_json: AsJson = False,
 ) -> None:
     """Print a new key for an operator of the console, and the settings that accept it.
 
@@ -75,6 +77,9 @@ def operator_key(
     key = secrets.token_urlsafe(KEY_BYTES)
     digest = sha256(key.encode()).hexdigest()
     operator = Operator.of_digest(name, digest, role)
+    if as_json:
+        typer.echo(json.dumps({"name": name, "role": role, "key": key, "key_sha256": digest}))
+        return
     typer.echo(f"Key: {key}\n")
     typer.echo(f'[operators."{operator.name}"]' if "." in operator.name else f"[operators.{operator.name}]")
     typer.echo(f'key_sha256 = "{digest}"')
