@@ -118,6 +118,7 @@ LIBRARIES = {
     "typer": {
         "cli.auditing",
         "cli.commands",
+        "cli.console",
         "cli.failures",
         "cli.guarding",
         "cli.output",

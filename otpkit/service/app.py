@@ -95,7 +95,7 @@ def create_console(
         ConfigurationError: the operators are not valid.
     """
     routes = console_routes(otp, operators, purposes=purposes, forwarded_hops=forwarded_hops, public_url=public_url)
-    routes.append(Route("/", _to_console, methods=["GET"]))
+    routes.append(Route("/", _Endpoint(_to_console), methods=["GET"]))
     return ServiceMiddleware(Router(routes, redirect_slashes=False), routes, Metrics())
 
 

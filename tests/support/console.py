@@ -155,7 +155,9 @@ def guarded(*, attacked: bool, at: datetime | None = None) -> GuardReport:
     scopes = []
     for name in ("range", "ip", "net", "region", "total", "guesses"):
         captcha, refused, observed, over = counts.get(name, (0, 0, 0, 0)) if attacked else (0, 0, 0, 0)
-        pseudonyms = (f"UKIrj0XAbGb5WZ{name[0]}Ck2G5p{place}" if name != "region" else "CN" for place in range(min(over, 3)))
+        pseudonyms = (
+            f"UKIrj0XAbGb5WZ{name[0]}Ck2G5p{place}" if name != "region" else "CN" for place in range(min(over, 3))
+        )
         subjects = tuple(
             SubjectReport(
                 scope=name,
