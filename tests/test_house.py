@@ -33,7 +33,7 @@ LAYERS = [
     ["core.checks"],
     ["guard.rule", "phone"],
     ["core.addresses", "core.arguments", "core.spelling", "policy", "template"],
-    ["guard.money"],
+    ["core.mentions", "core.stored", "guard.money"],
     ["guard.budgets", "guard.prices"],
     ["transport.connecting", "transport.exchange", "transport.hosts"],
     ["core.crypto"],

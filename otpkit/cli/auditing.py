@@ -13,11 +13,14 @@ from typing import Annotated, Final
 
 import typer
 
-from otpkit import fold
+from otpkit import OTPError, fold
 from otpkit.cli.configured import configured
-from otpkit.cli.output import audit_row, plain, show_audit
+from otpkit.cli.output import audit_row, plain, show_audit, show_keys
 from otpkit.cli.serving import AsJson, Config
+from otpkit.core.arguments import DEFAULT_NAMESPACE
 from otpkit.models import Audit
+from otpkit.policy import DEFAULT_POLICY
+from otpkit.store.errors import REDIS_ERRORS, store_error
 
 _AGO: Final = re.compile(r"([0-9]{1,5})([mhd])")
 _SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400}
@@ -82,6 +85,36 @@ def audit(
         typer.echo(_table(found), nl=False)
     else:
         show_audit(found)
+
+
+def audit_keys(config: Config = None, as_json: AsJson = False) -> None:
+    """Check every key in Redis: its form, its life, and that nothing in it can be read. Changes nothing.
+
+    Run it where otpkit has been used. The Redis user also needs scan, type and xrange. Keys that no version of otpkit
+    writes, and those of a later version, are reported.
+
+    Exit status: 0 if there is no problem, 1 with a problem, 2 for wrong usage.
+    """
+    from otpkit.doctor.keys import examine_keys
+    from otpkit.doctor.probe import connect
+    from otpkit.settings import read_settings
+
+    with configured(config):  # It checks the settings, and refuses a store in memory.
+        arguments = read_settings(os.environ, config).otp
+    client = connect(arguments["redis"])
+    failure: OTPError | None = None
+    try:
+        report = examine_keys(
+            client, arguments.get("namespace", DEFAULT_NAMESPACE), arguments.get("policy", DEFAULT_POLICY)
+        )
+    except REDIS_ERRORS as error:
+        failure = store_error(error)
+    finally:
+        client.close()
+    if failure is not None:
+        raise failure
+    show_keys(report, as_json=as_json)
+    raise typer.Exit(0 if report.ok else 1)
 
 
 def _table(found: Audit) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from otpkit.doctor.findings import Report, Status
+from otpkit.doctor.keys import KeyReport
 from otpkit.gateways.base import Delivery
 from otpkit.guard.budgets import Spending
 from otpkit.guard.report import GuardReport, SubjectReport
@@ -141,6 +142,20 @@ def show_audit(audit: Audit) -> None:
     if audit.is_capped:
         warning = "The audit has reached its greatest length: older entries may be gone before their time."
         console.print(Text(warning, "yellow"), soft_wrap=True)
+
+
+def show_keys(report: KeyReport, *, as_json: bool) -> None:
+    """Print what a walk through the keys found, or one JSON object."""
+    if as_json:
+        typer.echo(json.dumps({"ok": report.ok, **asdict(report)}, ensure_ascii=False))
+        return
+    console = Console()
+    for name, count in sorted(report.kinds.items()):
+        console.print(Text(f"  {count:>9}  {name}"), soft_wrap=True)
+    for finding in report.findings:
+        line = Text.assemble(("problem  ", "bold red"), f"{finding.key}  ({finding.kind})  {finding.problem}")
+        console.print(line, soft_wrap=True)
+    console.print(f"Keys: {report.keys}, problems: {report.problems}.", soft_wrap=True)
 
 
 def show_budgets(found: Sequence[Spending], *, as_json: bool) -> None:

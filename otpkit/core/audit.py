@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -11,12 +9,12 @@ from typing import Final, NamedTuple, TypeVar
 
 from otpkit.core.config import Config
 from otpkit.core.crypto import encode_id, new_id
+from otpkit.core.mentions import mentions_phone
 from otpkit.core.scripts.audit import LENGTH, AuditPage, Occurrence, Row
 from otpkit.core.tokens import from_ms, to_ms
 from otpkit.effects import Emit, Flow, run
-from otpkit.errors import ConfigurationError, OTPError, PhoneError
+from otpkit.errors import ConfigurationError, OTPError
 from otpkit.models import Audit, AuditEntry, Event
-from otpkit.phone import resolve
 from otpkit.policy import DAY_S
 
 T = TypeVar("T")
@@ -26,9 +24,6 @@ MOST_ENTRIES: Final = 10_000
 _PAGE: Final = 500  # The entries that one script looks at.
 _MOST_PENDING: Final = 100
 _BEGUN, _DONE = "begun", "done"
-_DIGITS = re.compile(r"[0-9]+")
-_JOINTS = re.compile(r"[-. ()/_]{1,3}")
-_FEWEST_DIGITS, _MOST_DIGITS = 7, 15  # Of a phone number (ITU-T E.164).
 _LEAVE_OUT = "Leave the number out: the entry names it by its pseudonym."
 
 
@@ -58,7 +53,7 @@ def read_operator(config: Config, actor: object, reason: object) -> Operator:
     """
     who, why = _line("actor", actor), _line("reason", reason)
     for name, text in (("actor", who), ("reason", why)):
-        if text and _has_phone(config, text, any_digits=name == "reason"):
+        if text and mentions_phone(text, config.policy, any_digits=name == "reason"):
             raise ConfigurationError(f"{name} seems to hold a phone number.", _LEAVE_OUT)
     return Operator(who, why)
 
@@ -147,6 +142,8 @@ def read_audit(config: Config, phone_id: str, since: datetime | None, limit: int
     if since is not None and (not isinstance(since, datetime) or since.tzinfo is None):
         raise ConfigurationError("since must be an aware datetime or None.", "Pass one such as datetime.now(UTC).")
     since_ms = 0 if since is None else max(0, to_ms(since))
+    if config.trail.pending:
+        yield from _flush(config)
     found: list[AuditEntry] = []
     oldest, is_capped = [], False
     for key in (config.trail.actions_key, config.trail.events_key):
@@ -231,45 +228,3 @@ def _line(name: str, value: object) -> str:
     if len(text) > MAX_TEXT or len(value) > 4 * MAX_TEXT:
         raise ConfigurationError(f"{name} is longer than {MAX_TEXT} characters.", "Shorten it.")
     return text
-
-
-def _has_phone(config: Config, text: str, *, any_digits: bool) -> bool:
-    """Return True if a text seems to hold a phone number.
-
-    Args:
-        config: the checked arguments, whose policy has the regions of numbers.
-        text: the text.
-        any_digits: True if seven digits in a row are taken for a number; False if only a valid number is.
-    """
-    text = "".join(_folded(each) for each in unicodedata.normalize("NFKC", text))
-    groups = [*_DIGITS.finditer(text)]
-    if any_digits and any(len(group[0]) >= _FEWEST_DIGITS for group in groups):
-        return True
-    for first, group in enumerate(groups):
-        has_code = text[: group.start()].rstrip(" (").endswith("+") or group[0].startswith("00")
-        digits, end = "", group.start()
-        for other in groups[first:]:
-            if other.start() > end and digits and not _JOINTS.fullmatch(text, end, other.start()):
-                break
-            digits, end = digits + other[0], other.end()
-            if len(digits) > _MOST_DIGITS + 2:
-                break
-            if len(digits) >= _FEWEST_DIGITS and (has_code or _is_phone(config, digits)):
-                return True
-    return False
-
-
-def _folded(character: str) -> str:
-    kind = unicodedata.category(character)
-    if kind == "Nd":
-        return str(unicodedata.decimal(character))
-    return "-" if kind == "Pd" else "" if kind == "Cf" else character
-
-
-def _is_phone(config: Config, digits: str) -> bool:
-    policy = config.policy
-    for text in (digits, f"+{digits}"):
-        with suppress(PhoneError):  # This includes numbers of other regions: any digits after a + may be one.
-            resolve(text, policy.regions, policy.default_region)
-            return True
-    return False

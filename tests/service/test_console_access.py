@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import redis
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
@@ -18,8 +19,9 @@ from support.console import OPERATOR_KEY, OPERATORS, Seen, told
 from support.secrets import SECRET
 from support.service import KEYS, TEMPLATE
 
-from otpkit import AsyncOTP, ConfigurationError
+from otpkit import AsyncOTP, ConfigurationError, Policy
 from otpkit.aio import config_of
+from otpkit.doctor.keys import examine_keys
 from otpkit.service import Operator, create_app, create_console
 from otpkit.service.console.attempts import KeyAttempts
 from otpkit.service.console.operators import Operators
@@ -205,6 +207,14 @@ class TestWrongKeys:
         for place in range(5000):
             attempts._count_here(str(place))
         assert len(attempts._here) == 4096
+
+    async def test_what_is_counted_has_a_known_form(self, visitor: Visitor, redis_url: str, namespace: str) -> None:
+        await visitor.sign_in("wrong")
+        await visitor.sign_in()
+        with redis.Redis.from_url(redis_url) as client:
+            report = examine_keys(client, namespace, Policy())
+        assert report.ok, report.findings
+        assert report.kinds["limit"] == 1
 
     async def test_the_key_is_in_no_log(self, visitor: Visitor, caplog: pytest.LogCaptureFixture) -> None:
         await visitor.sign_in("a-wrong-key-that-nobody-may-see")

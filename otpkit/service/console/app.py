@@ -1,7 +1,7 @@
 """The console for operators: its routes, who may use it, and the calls that its forms make.
 
-A number never stands in the address of a page: it is looked up by POST, and then kept in a signed cookie for as long as
-the session. Each form that acts carries the number itself: with two tabs open, each acts on the number it shows.
+A number never stands in the address of a page: it is looked up by POST, and then kept in a signed cookie for a quarter
+of an hour. Each form that acts carries the number itself: with two tabs open, each acts on the number it shows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from otpkit.service.console import charts, parts, verdicts
 from otpkit.service.console.attempts import KeyAttempts
 from otpkit.service.console.operators import Operators
 from otpkit.service.console.pages import DURATIONS, HEADERS, PAGES, asset
-from otpkit.service.console.sessions import FORM_LIFE, LIFE, Sessions
+from otpkit.service.console.sessions import FORM_LIFE, LIFE, NUMBER_LIFE, Sessions
 from otpkit.service.console.visits import NUMBER, PATH, SESSION, SIGN_IN, Endpoint, Visit
 from otpkit.service.console.words import Words, day_of, hour_of
 from otpkit.settings.operators import Operator
@@ -246,7 +246,7 @@ class Console:
         except OTPError:
             return await self._number_page(visit, "", 422, problem=visit.words.t["number"]["not_a_phone"])
         response = visit.go("/number")
-        visit.set_cookie(response, NUMBER, self._seal_number(visit, phone), LIFE)
+        visit.set_cookie(response, NUMBER, self._seal_number(visit, phone), NUMBER_LIFE)
         return response
 
     async def _unblock(self, visit: Visit) -> Response:
@@ -276,7 +276,7 @@ class Console:
         if problem:
             return await self._number_page(visit, phone, status, problem=problem, opened=name)
         response = visit.go(f"/number?done={done}")
-        visit.set_cookie(response, NUMBER, self._seal_number(visit, phone), LIFE)
+        visit.set_cookie(response, NUMBER, self._seal_number(visit, phone), NUMBER_LIFE)
         return response
 
     async def _try(self, visit: Visit, call: Act, *args: Any, **named: Any) -> tuple[int, str]:

@@ -18,6 +18,7 @@ from otpkit.service.console.operators import Operators
 from otpkit.settings.operators import Operator
 
 LIFE: Final = 8 * 3600  # seconds
+NUMBER_LIFE: Final = 900  # seconds that a number stays looked up
 FORM_LIFE: Final = 3600  # seconds that the form for the key may stay open
 _MAX_CHARS: Final = 1024
 
