@@ -27,7 +27,7 @@ from otpkit.errors import (
 )
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Decision, Guard, RiskContext
-from otpkit.models import Audit, AuditEntry, Challenge, Erased, Event, Proof, Standing
+from otpkit.models import Audit, AuditEntry, Challenge, Erased, Event, GatewayStanding, Proof, Standing
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
 from otpkit.template import Template
@@ -52,6 +52,7 @@ __all__ = [
     "ExpiredTokenError",
     "FixedCode",
     "GatewayRejectedError",
+    "GatewayStanding",
     "Guard",
     "InvalidTokenError",
     "MalformedCodeError",

@@ -16,6 +16,7 @@ import typer
 from otpkit import fold
 from otpkit.cli.configured import configured
 from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_output, fail_usage, wants_json
+from otpkit.cli.gateways import gateways
 from otpkit.cli.guarding import guard
 from otpkit.cli.output import (
     challenge_row,
@@ -39,7 +40,7 @@ KEY_BYTES = 32
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, guard, "
+    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, guard, gateways, "
     f"doctor and serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and "
     "OTPKIT_TEMPLATES are JSON objects: the policy's fields, and a template for each purpose. OTPKIT_BUDGETS is a JSON "
     "list, and OTPKIT_PRICES an object with the price of a message for each region. --config FILE reads the same from "
@@ -335,6 +336,7 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
 
 for _command in (sandbox, serve, demo, simulate):
     app.command()(_command)
+app.add_typer(gateways)
 app.add_typer(guard)
 
 

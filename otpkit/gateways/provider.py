@@ -76,6 +76,15 @@ def row_of(code: str, rows: Mapping[str, Row]) -> Row | None:
     return None if family is None else rows[family]
 
 
+def remedy_in(code: str, *tables: Mapping[str, Refusal] | Mapping[str, Doubt]) -> str:
+    """Return what a provider's tables say of a code, and what to do about it; "" if none has it."""
+    for rows in tables:
+        row = row_of(code, rows)  # type: ignore[misc]  # Both kinds of rows have these two texts.
+        if row is not None:
+            return f"{sentence(row.problem)} {sentence(row.remedy)}"
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """The names of a provider in errors and receipts.

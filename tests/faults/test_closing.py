@@ -86,6 +86,9 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "guard_block": ("total",),
     "guard_clear": ("total",),
     "spending": (),
+    "gateways": (),
+    "open_circuit": ("",),
+    "close_circuit": ("",),
 }
 
 
