@@ -117,6 +117,9 @@ LIBRARIES = {
         *("cli.demo_site", "integrations.fastapi", "service"),
     },
     "typer": {
+        *("cli.commands", "cli.durations", "cli.failures", "cli.gateways", "cli.guarding", "cli.output", "cli.serving"),
+        "cli.simulate",
+    },
         "cli.commands",
         "cli.durations",
         "cli.failures",

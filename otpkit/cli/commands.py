@@ -40,8 +40,8 @@ KEY_BYTES = 32
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
-    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, guard, gateways, "
-    f"doctor and serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and "
+    epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, guard, "
+    f"gateways, doctor and serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and "
     "OTPKIT_TEMPLATES are JSON objects: the policy's fields, and a template for each purpose. OTPKIT_BUDGETS is a JSON "
     "list, and OTPKIT_PRICES an object with the price of a message for each region. --config FILE reads the same from "
     f"TOML.\n\n{HELP}",

@@ -13,9 +13,9 @@ from contextlib import suppress
 from typing import NamedTuple, TypeAlias
 
 from otpkit.core.budgets import Bill, Purse, segments_of
+from otpkit.core.circuits import note_error
 from otpkit.core.config import Config, FixedCode, check_fixed_life
 from otpkit.core.crypto import encode_id, new_ids
-from otpkit.core.circuits import note_error
 from otpkit.core.dispatch import ABOUT_THE_PHONE, Dispatch, send_by
 from otpkit.core.limits import NOTHING_CONSUMED, Charge, consume, consume_beside, ip_limits, refund, send_limits
 from otpkit.core.report import Report
