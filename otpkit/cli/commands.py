@@ -41,10 +41,10 @@ app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
     epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, guard, "
-    f"gateways, doctor and serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY "
-    "and OTPKIT_TEMPLATES are JSON objects: the policy's fields, and a template for each purpose. OTPKIT_BUDGETS is a JSON "
-    "list, and OTPKIT_PRICES an object with the price of a message for each region. --config FILE reads the same from "
-    f"TOML.\n\n{HELP}",
+    f"gateways, doctor and serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. "
+    "OTPKIT_POLICY and OTPKIT_TEMPLATES are JSON objects: the policy's fields, and a template for each purpose. "
+    "OTPKIT_BUDGETS is a JSON list, and OTPKIT_PRICES an object with the price of a message for each region. "
+    f"--config FILE reads the same from TOML.\n\n{HELP}",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # typer's tracebacks would show local variables
 )
