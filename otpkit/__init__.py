@@ -27,7 +27,7 @@ from otpkit.errors import (
 )
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Decision, Guard, RiskContext
-from otpkit.models import Audit, AuditEntry, Challenge, Erased, Event, Figures, Proof, Standing, Stats
+from otpkit.models import Audit, AuditEntry, Challenge, Erased, Event, Figures, GatewayStanding, Proof, Standing, Stats
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
 from otpkit.template import Template
@@ -53,6 +53,7 @@ __all__ = [
     "Figures",
     "FixedCode",
     "GatewayRejectedError",
+    "GatewayStanding",
     "Guard",
     "InvalidTokenError",
     "MalformedCodeError",

@@ -259,6 +259,30 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayStanding:
+    """The circuit of a gateway, and its last error. For operators.
+
+    `name` is its name in challenges and events. `state` is `closed`; `open`: it is tried after all others; or
+    `half_open`: its rest has ended, and the next message decides. `failures` counts those in a row that concern every
+    message; a gateway without a `Failover` has none. `open_until` is an aware UTC datetime, or None. `by_hand` is True
+    if an operator opened the circuit.
+
+    `last_error` is the gateway's own code, the category of the rejection, or `uncertain`; "" if none is known of the
+    last week. `last_error_at` is its time, an aware UTC datetime, or None. `remedy` is what to do about it, by the
+    provider's table of errors.
+    """
+
+    name: str
+    state: Literal["closed", "open", "half_open"]
+    failures: int = 0
+    open_until: datetime | None = None
+    last_error: str = ""
+    last_error_at: datetime | None = None
+    remedy: str = ""
+    by_hand: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
     """One entry of the audit: what an operator did, or a security event. It names phones by their pseudonyms.
 
