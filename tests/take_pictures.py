@@ -71,6 +71,7 @@ def console_pages(browser: Browser, server: Server) -> Iterator[tuple[str, Page]
         yield "attack", opened(browser)
         yield "attack-phone", opened(browser, viewport={"width": 375, "height": 1000}, color_scheme="dark")
         yield "guard", opened(browser, "/guard")
+        yield "guard-phone", opened(browser, "/guard", viewport={"width": 375, "height": 1000}, locale="zh-CN")
         yield "gateways", opened(browser, "/gateways")
     with console(server, Seen(stats=nothing(), gateways=(Standing(name="alidayu"),)), budgets=[], guard=None) as opened:
         yield "empty", opened(browser)

@@ -17,6 +17,7 @@ from support.console import (
     ServedConsole,
     Standing,
     figures_of,
+    guarded,
     nothing,
     serving_console,
 )
@@ -184,7 +185,7 @@ class TestOverview:
         seen.gateways = (seen.gateways[0], replace(resting, remedy="the user must switch the phone on"))
         page = sign_in(console, open_page)
         expect(page.locator(".verdict").first).to_contain_text("Yes, by others")
-        expect(page.locator(".resting")).to_contain_text("the user must switch the phone on")
+        expect(page.locator(".resting")).to_contain_text("The user must switch the phone on")
 
     def test_needs_no_script(self, console: ServedConsole, open_page: Open) -> None:
         page = sign_in(console, open_page, java_script_enabled=False)
@@ -434,7 +435,7 @@ class TestForEveryone:
     ) -> None:
         error = Standing(name="twilio", state="open", last_error="30003", remedy="call them", by_hand=True)
         seen.gateways = (seen.gateways[0], error)
-        seen.stats = figures_of(rejected=3000)
+        seen.stats, seen.guard_report = figures_of(rejected=3000), guarded(attacked=True)
         page = sign_in(console, open_page, path=path, color_scheme=scheme)
         if path == "/number":
             look_up(page)
@@ -450,7 +451,12 @@ class TestForEveryone:
 
     @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
     @pytest.mark.parametrize("path", PATHS)
-    def test_fits_a_phone(self, console: ServedConsole, open_page: Open, path: str, locale: str) -> None:
+    def test_fits_a_phone(
+        self, console: ServedConsole, seen: Seen, beside: OTP, open_page: Open, path: str, locale: str
+    ) -> None:
+        error = Standing(name="a-gateway-with-a-long-name", state="open", last_error="isv.BUSINESS_LIMIT_CONTROL")
+        seen.gateways, seen.guard_report = (seen.gateways[0], error), guarded(attacked=True)
+        beside.unblock(PHONE, actor="somebody-with-a-long-name", reason="w" * 200)
         page = sign_in(console, open_page, path=path, locale=locale, viewport={"width": 375, "height": 740})
         if path == "/number":
             page.locator("#phone").fill(SPELT)

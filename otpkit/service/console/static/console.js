@@ -24,11 +24,10 @@ function localize(scope) {
 localize(document);
 
 const live = document.querySelector("[data-live]");
-if (live) watch(live.dataset.live);
+if (live) watch(live.dataset.live, 1000 * live.dataset.every);
 
 /* Fetch the figures every few seconds while the page is seen, and replace the parts that have changed. */
-function watch(url) {
-  const EVERY = 5000;
+function watch(url, every) {
   const away = document.querySelector("[data-away]");
   const news = document.querySelector("[data-news]");
   const button = document.querySelector("[data-pause]");
@@ -54,7 +53,7 @@ function watch(url) {
     clearTimeout(timer);
     if (paused || document.hidden || running) return;
     running = new AbortController();
-    const limit = setTimeout(() => running?.abort(), 4 * EVERY);
+    const limit = setTimeout(() => running?.abort(), 20_000);
     try {
       const answer = await fetch(url, { cache: "no-store", signal: running.signal });
       if (answer.status === 401) return location.reload();
@@ -66,7 +65,7 @@ function watch(url) {
     } finally {
       clearTimeout(limit);
       running = null;
-      timer = setTimeout(look, EVERY);
+      timer = setTimeout(look, every);
     }
   }
 
@@ -78,5 +77,5 @@ function watch(url) {
     look();
   });
   document.addEventListener("visibilitychange", look);
-  timer = setTimeout(look, EVERY);
+  timer = setTimeout(look, every);
 }
