@@ -184,7 +184,7 @@ class TestOverview:
         resting = Standing(name="twilio", state="open", failures=3, open_until=open_until, last_error="30003")
         seen.gateways = (seen.gateways[0], replace(resting, remedy="the user must switch the phone on"))
         page = sign_in(console, open_page)
-        expect(page.locator(".verdict").first).to_contain_text("Yes, by others")
+        expect(page.locator(".verdict").first).to_contain_text("By other gateways")
         expect(page.locator(".resting")).to_contain_text("The user must switch the phone on")
 
     def test_needs_no_script(self, console: ServedConsole, open_page: Open) -> None:
