@@ -28,6 +28,7 @@ TRANSLATED = (
     "gateways/alidayu",
     "gateways/aliyun",
     "gateways/tencent",
+    "operating/console",
     "operating/production",
     "operating/privacy",
     "reference/errors",

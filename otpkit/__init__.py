@@ -27,7 +27,7 @@ from otpkit.errors import (
 )
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Decision, Guard, RiskContext
-from otpkit.models import Audit, AuditEntry, Challenge, Erased, Event, Proof, Standing
+from otpkit.models import Audit, AuditEntry, Challenge, Erased, Event, Figures, GatewayStanding, Proof, Standing, Stats
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
 from otpkit.template import Template
@@ -50,8 +50,10 @@ __all__ = [
     "Event",
     "ExpiredCodeError",
     "ExpiredTokenError",
+    "Figures",
     "FixedCode",
     "GatewayRejectedError",
+    "GatewayStanding",
     "Guard",
     "InvalidTokenError",
     "MalformedCodeError",
@@ -66,6 +68,7 @@ __all__ = [
     "RiskContext",
     "Spending",
     "Standing",
+    "Stats",
     "StoreUnavailableError",
     "Template",
     "TokenError",

@@ -25,7 +25,7 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Guard
 from otpkit.guard.report import GuardReport, OverrideScope
-from otpkit.models import Audit, Challenge, Erased, Proof, Standing
+from otpkit.models import Audit, Challenge, Erased, GatewayStanding, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
 from otpkit.store.retry import RetryBudget
@@ -268,6 +268,18 @@ class AsyncOTP:
     async def guard_clear(self, scope: OverrideScope, subject: str = "", *, actor: str = "", reason: str = "") -> None:
         """Same as `OTP.guard_clear`, but awaited."""
         await self._drive(self._flows.override("clear", scope, subject, 60, actor=actor, reason=reason))
+
+    async def gateways(self) -> tuple[GatewayStanding, ...]:
+        """Same as `OTP.gateways`, but awaited."""
+        return await self._drive(self._flows.gateways())
+
+    async def open_circuit(self, gateway: str, *, seconds: int = 3600, actor: str = "", reason: str = "") -> None:
+        """Same as `OTP.open_circuit`, but awaited."""
+        await self._drive(self._flows.open_circuit(gateway, seconds, actor=actor, reason=reason))
+
+    async def close_circuit(self, gateway: str, *, actor: str = "", reason: str = "") -> None:
+        """Same as `OTP.close_circuit`, but awaited."""
+        await self._drive(self._flows.close_circuit(gateway, actor=actor, reason=reason))
 
     async def spending(self) -> tuple[Spending, ...]:
         """Same as `OTP.spending`, but awaited."""

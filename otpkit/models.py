@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Literal
 
 DeliveryState = Literal["pending", "accepted", "uncertain", "delivered", "failed"]
+
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 def mask(phone: str) -> str:
@@ -195,6 +199,87 @@ class Event:
     price: str = ""
     duration_ms: int | None = None
     reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What happened in a span of time: messages, verifications, refusals and cost.
+
+    `sent` counts messages that a gateway accepted or may have sent, `uncertain` those of them that it may have sent,
+    and `rejected` those that were certainly not sent. `delivered` and `failed` count receipts. `verified` counts
+    verified challenges, `wrong_codes` wrong codes. `limited` counts refused calls by the scope of the limit, or
+    `budget`. `guard` counts the guard's decisions by outcome: `captcha`, `refused`, or `observed`. `cost` is what the
+    sent messages cost by `OTP(prices=…)`. `receipt_p50` and `receipt_p95` are the seconds from a send to its receipt
+    that half, and 95 %, of the delivered messages took at most; None without receipts. They are at most 10 % off.
+
+    Each count has the time at which it happened: a code that is sent at 9:59 and verified at 10:01 is in two hours.
+    """
+
+    sent: int = 0
+    uncertain: int = 0
+    rejected: int = 0
+    delivered: int = 0
+    failed: int = 0
+    verified: int = 0
+    wrong_codes: int = 0
+    limited: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    guard: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    cost: Decimal = Decimal(0)
+    receipt_p50: float | None = None
+    receipt_p95: float | None = None
+
+    @property
+    def conversion(self) -> float | None:
+        """Verified challenges for each sent message; None if none was sent."""
+        return self.verified / self.sent if self.sent else None
+
+    @property
+    def cost_per_verified(self) -> Decimal | None:
+        """The cost for each verified challenge; None if none was verified."""
+        return self.cost / self.verified if self.verified else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """The figures of a span of time, from counters that lie in Redis. They contain nothing about a person.
+
+    `since` and `until` are aware UTC datetimes by the Redis server's clock. `since` is the start of an hour, or of a
+    day if the span is longer than the hours that are kept. `currency` is that of the prices, or "". `total` is all of
+    it, `regions` and `gateways` the same by the phone's region and by the gateway's name; those beyond the kept number
+    of names are under `other`. `spans` are the hours of the span, or its days, each with its start, oldest first.
+    """
+
+    since: datetime
+    until: datetime
+    currency: str
+    total: Figures
+    regions: Mapping[str, Figures]
+    gateways: Mapping[str, Figures]
+    spans: tuple[tuple[datetime, Figures], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayStanding:
+    """The circuit of a gateway, and its last error. For operators.
+
+    `name` is its name in challenges and events. `state` is `closed`; `open`: it is tried after all others; or
+    `half_open`: its rest has ended, and the next message decides. `failures` counts those in a row that concern every
+    message; a gateway without a `Failover` has none. `open_until` is an aware UTC datetime, or None. `by_hand` is True
+    if an operator opened the circuit.
+
+    `last_error` is the gateway's own code, the category of the rejection, or `uncertain`; "" if none is known of the
+    last week. `last_error_at` is its time, an aware UTC datetime, or None. `remedy` is what to do about it, by the
+    provider's table of errors.
+    """
+
+    name: str
+    state: Literal["closed", "open", "half_open"]
+    failures: int = 0
+    open_until: datetime | None = None
+    last_error: str = ""
+    last_error_at: datetime | None = None
+    remedy: str = ""
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Guard
 from otpkit.guard.report import GuardReport, OverrideScope
-from otpkit.models import Audit, Challenge, Erased, Proof, Standing
+from otpkit.models import Audit, Challenge, Erased, GatewayStanding, Proof, Standing
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.retry import RetryBudget
 from otpkit.store.sync import SyncStore
@@ -566,6 +566,39 @@ class OTP:
     def guard_clear(self, scope: OverrideScope, subject: str = "", *, actor: str = "", reason: str = "") -> None:
         """End an override of `guard_allow` or `guard_block`. The arguments and errors are those of `guard_allow`."""
         self._drive(self._flows.override("clear", scope, subject, 60, actor=actor, reason=reason))
+
+    def gateways(self) -> tuple[GatewayStanding, ...]:
+        """Return the circuit and the last error of each gateway, and change nothing. For operators.
+
+        Returns:
+            One `GatewayStanding` for each gateway, in their order.
+
+        Raises:
+            StoreUnavailableError: Redis did not answer.
+        """
+        return self._drive(self._flows.gateways())
+
+    def open_circuit(self, gateway: str, *, seconds: int = 3600, actor: str = "", reason: str = "") -> None:
+        """Skip a gateway for some time: the others are tried before it. A gateway without others still sends.
+
+        Args:
+            gateway: its name, as `gateways` returns it; "" if there is only one.
+            seconds: how long it is skipped, 60 to 86,400 (a day).
+            actor: the same as for `unblock`.
+            reason: the same as for `unblock`.
+
+        Raises:
+            ConfigurationError: there is no such gateway, or an argument is wrong.
+            StoreUnavailableError: Redis did not answer.
+        """
+        self._drive(self._flows.open_circuit(gateway, seconds, actor=actor, reason=reason))
+
+    def close_circuit(self, gateway: str, *, actor: str = "", reason: str = "") -> None:
+        """Use a gateway again: forget its failures, and what `open_circuit` set. Its last error stays.
+
+        The arguments and errors are those of `open_circuit`.
+        """
+        self._drive(self._flows.close_circuit(gateway, actor=actor, reason=reason))
 
     def spending(self) -> tuple[Spending, ...]:
         """Return what each budget has spent in its day or month, and change nothing. For operators.

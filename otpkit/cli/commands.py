@@ -16,7 +16,9 @@ import typer
 from otpkit import fold
 from otpkit.cli.auditing import Actor, Reason, audit, audit_keys, operator
 from otpkit.cli.configured import configured
+from otpkit.cli.console import KEY_BYTES, console, operator_key
 from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_output, fail_usage, wants_json
+from otpkit.cli.gateways import gateways
 from otpkit.cli.guarding import guard
 from otpkit.cli.output import (
     challenge_row,
@@ -37,15 +39,14 @@ from otpkit.errors import OTPError
 from otpkit.frames import without_locals
 from otpkit.models import mask
 
-KEY_BYTES = 32
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
     epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, guard, "
-    f"audit, audit-keys, doctor and serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. "
-    "OTPKIT_POLICY and OTPKIT_TEMPLATES are JSON objects: the policy's fields, and a template for each purpose. "
-    "OTPKIT_BUDGETS is a JSON list, and OTPKIT_PRICES an object with the price of a message for each region. --config "
-    "FILE reads the same from "
+    "audit, audit-keys, gateways, doctor, serve and console read their settings from "
+    f"{', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and OTPKIT_TEMPLATES are JSON objects: the "
+    "policy's fields, and a template for each purpose. OTPKIT_BUDGETS is a JSON list, and OTPKIT_PRICES an object with "
+    "the price of a message for each region. --config FILE reads the same from "
     f"TOML.\n\n{HELP}",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # typer's tracebacks would show local variables
@@ -359,8 +360,9 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if report.ok else 1)
 
 
-for _command in (audit, audit_keys, sandbox, serve, demo, simulate):
+for _command in (audit, audit_keys, sandbox, serve, console, operator_key, demo, simulate):
     app.command()(_command)
+app.add_typer(gateways)
 app.add_typer(guard)
 
 

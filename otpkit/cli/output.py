@@ -16,7 +16,7 @@ from otpkit.doctor.keys import KeyReport
 from otpkit.gateways.base import Delivery
 from otpkit.guard.budgets import Spending
 from otpkit.guard.report import GuardReport, SubjectReport
-from otpkit.models import Audit, AuditEntry, Challenge, Erased, Proof, Standing, mask
+from otpkit.models import Audit, AuditEntry, Challenge, Erased, GatewayStanding, Proof, Standing, mask
 
 Row = dict[str, object]
 _AUDIT_FIELDS = tuple(field.name for field in fields(AuditEntry))
@@ -198,6 +198,23 @@ def show_report(report: Report, *, as_json: bool) -> None:
         if finding.remedy:
             console.print(Text.assemble(" " * (len("problem") + width + 4), "-> ", finding.remedy), soft_wrap=True)
     console.print(f"Problems: {report.count('problem')}, warnings: {report.count('warning')}.", soft_wrap=True)
+
+
+def show_gateways(found: Sequence[GatewayStanding]) -> None:
+    """Print a line for each gateway, with its last error and the remedy."""
+    console = Console()
+    width = max(len(each.name) for each in found)
+    for each in found:
+        colour = "green" if each.state == "closed" else "yellow"
+        until = "" if each.open_until is None else f" until {_text('', each.open_until)}"
+        by_hand = ", by hand" if each.by_hand else ""
+        state = Text.assemble((each.state.replace("_", " "), colour), f"{until}{by_hand}")
+        failures = f", failures in a row: {each.failures}" if each.failures else ""
+        console.print(Text.assemble((each.name.ljust(width), "bold"), "  ", state, failures), soft_wrap=True)
+        if each.last_error:
+            error = f"last error {each.last_error} at {_text('', each.last_error_at)}"
+            console.print(Text.assemble(" " * (width + 2), error), soft_wrap=True)
+            console.print(Text.assemble(" " * (width + 2), "-> ", each.remedy), soft_wrap=True)
 
 
 def show_guard(report: GuardReport) -> None:

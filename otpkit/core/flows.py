@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 from otpkit.core.addresses import read_visitor
 from otpkit.core.arguments import DEFAULT_NAMESPACE, NOT_GIVEN, check_bind, check_purpose, check_request
 from otpkit.core.audit import Operator, Target, audited, read_audit, read_operator, write_event
+from otpkit.core.circuits import close_circuit, gateways, open_circuit
 from otpkit.core.config import Config
 from otpkit.core.crypto import ID_BYTES, clean_code, decode_start, encode_id, new_id
 from otpkit.core.issue import BLOCKED, Issue, IssueRequest
@@ -43,7 +44,7 @@ from otpkit.guard.budgets import Spending
 from otpkit.guard.elsewhere import count_guesses, move_verified
 from otpkit.guard.protection import NOT_GUARDED
 from otpkit.guard.report import GuardReport, guard_report, override
-from otpkit.models import Audit, Challenge, Erased, Event, Proof, Standing
+from otpkit.models import Audit, Challenge, Erased, Event, GatewayStanding, Proof, Standing
 from otpkit.phone import resolve
 
 T = TypeVar("T")
@@ -423,6 +424,15 @@ class Flows:
             config.scripts.unblock(phone_key=subject.phone_key, counter_key=subject.counter_key, now=config.now_arg())
         )
         yield from self._tell(Report(subject, "unblock"), "unblocked")
+
+    def gateways(self) -> Flow[tuple[GatewayStanding, ...]]:
+        return gateways(self._config)
+
+    def open_circuit(self, gateway: object, seconds: object, *, actor: object, reason: object) -> Flow[None]:
+        return open_circuit(self._config, gateway, seconds, read_operator(self._config, actor, reason))
+
+    def close_circuit(self, gateway: object, *, actor: object, reason: object) -> Flow[None]:
+        return close_circuit(self._config, gateway, read_operator(self._config, actor, reason))
 
     def spending(self) -> Flow[tuple[Spending, ...]]:
         return spending(self._config)

@@ -85,15 +85,28 @@ class ApiKey:
         Raises:
             ConfigurationError: the digest or a purpose is not valid.
         """
-        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-            raise ConfigurationError(
-                f"The key {name!r} must have a SHA-256 of 64 hexadecimal digits.",
-                "Write the SHA-256 of the key, as `sha256sum` prints it.",
-            )
-        return cls(name, bytes.fromhex(digest), purposes, known, operator)  # type: ignore[arg-type]
+        return cls(name, digest_of(f"The key {name!r}", digest), purposes, known, operator)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         return f"ApiKey(name={self.name!r}, purposes={sorted(self.purposes)!r})"
+
+
+def digest_of(owner: str, text: object) -> bytes:
+    """Return the 32 bytes of a SHA-256 that is written as 64 hexadecimal digits.
+
+    Args:
+        owner: the beginning of an error's sentence.
+        text: the digits.
+
+    Raises:
+        ConfigurationError: they are not valid.
+    """
+    if not isinstance(text, str) or not _DIGEST.fullmatch(text):
+        raise ConfigurationError(
+            f"{owner} must have a SHA-256 of 64 hexadecimal digits.",
+            "Write the SHA-256 of the key, as `sha256sum` prints it.",
+        )
+    return bytes.fromhex(text)
 
 
 def require_distinct(keys: Iterable[ApiKey]) -> None:

@@ -104,11 +104,19 @@ class Key(Table):
     operator: StrictBool = False
 
 
+class OperatorTable(Table):
+    """The table `[operators.NAME]`: a person who may use the console, by the SHA-256 of their key."""
+
+    key_sha256: str
+    role: str = "viewer"  # `Operator` checks it.
+
+
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     service: Service = Service()
     keys: str | None = None  # JSON, like all tables with free names
+    operators: str | None = None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
@@ -143,6 +151,7 @@ def known_settings() -> dict[str, Setting]:
     ]
     found += [Setting(("service", name), variable_of("service", name), False) for name in Service.model_fields]
     found.append(Setting(("keys",), "OTPKIT_API_KEYS", True))
+    found.append(Setting(("operators",), "OTPKIT_OPERATORS", True))
     return {"_".join(setting.path).upper(): setting for setting in found}
 
 

@@ -35,6 +35,7 @@ SCOPE_KEYS = {"record_key": "t:{r}:u", "memory_key": "t:{r}:u:1"}
 REGION_KEYS = {"region_key": "t:{guard}:CN", "memory_key": "t:{guard}:1", "total_key": "t:{guard}:*"}
 GATEWAYS_KEY = {"gateways_key": "t:{g}:g"}
 AUDIT_TEXTS = ("action", "actor", "reason", "phone_id", "scope", "subject", "outcome")
+NOTES_KEY = {"notes_key": "t:{g}:e"}
 NOW, NOW_OP = {"now": ""}, {"now": "", "operation": OP}
 VERIFY = {"digests": b"d" * 20, "fixed_ends_ms": 0, "is_fixed_code": 0}
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -55,10 +56,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "consume": LIMIT_KEYS | NOW | {"rates": "5/1000"},
     "refund": LIMIT_KEYS | NOW | {"rates": "5/1000", "consumed_ms": 1},
     "receive": PHONE_KEY | NOW_OP | {"served_by": "", "state": "d"},
-    "circuit_state": GATEWAYS_KEY | NOW | {"names": ["one", "two"]},
+    "circuit_state": GATEWAYS_KEY | NOTES_KEY | NOW | {"names": ["one", "two"]},
     "record_failure": GATEWAYS_KEY
     | NOW
     | {"name": "one", "most_failures": 3, "rest_ms": 1000, "operation": "operation"},
+    "note_gateway": NOTES_KEY | NOW | {"field": "E:one", "value": "quota -"},
+    "close_circuit": GATEWAYS_KEY | NOTES_KEY | NOW | {"name": "one"},
+    "gateway_records": GATEWAYS_KEY | NOTES_KEY | NOW | {"names": ["one", "two"]},
     "spend": MONEY_KEYS | NOW | {"money": MoneyCharge("b 1 9 9 9 0,1,9000000000000 -;", privileged=False)},
     "unspend": MONEY_KEYS | NOW | {"refunds": "b 1;", "charged_ms": 1},
     "spending": {"money_key": "t:{m}:m"} | NOW | {"names": ["one", "two"]},

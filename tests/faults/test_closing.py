@@ -87,6 +87,9 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "guard_clear": ("total",),
     "spending": (),
     "audit": (),
+    "gateways": (),
+    "open_circuit": ("",),
+    "close_circuit": ("",),
 }
 
 

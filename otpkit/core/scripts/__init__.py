@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import get_type_hints
 
 from otpkit.core.scripts.audit import LENGTH, AuditAction, AuditEntries, AuditEvents
-from otpkit.core.scripts.circuit import CircuitState, RecordFailure
+from otpkit.core.scripts.circuit import CircuitState, CloseCircuit, GatewayRecords, NoteGateway, RecordFailure
 from otpkit.core.scripts.guard import Look, Note, Notes, Override, Remember
 from otpkit.core.scripts.limits import Consume, Refund
 from otpkit.core.scripts.money import Spend, SpendingOf, Unspend
@@ -53,6 +53,9 @@ class Scripts:
     receive: Receive
     circuit_state: CircuitState
     record_failure: RecordFailure
+    note_gateway: NoteGateway
+    close_circuit: CloseCircuit
+    gateway_records: GatewayRecords
     remember: Remember
     look: Look
     override: Override
