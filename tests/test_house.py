@@ -60,6 +60,7 @@ LAYERS = [
     ["store.multiplexed"],
     ["store.binding"],
     ["store.aio", "store.sync"],
+    ["telemetry"],
     ["sync"],
     ["aio"],
     ["core", "guard", "store", "transport"],  # Their `__init__` is empty.
@@ -343,7 +344,10 @@ def test_the_root_holds_few_modules() -> None:
     assert len(names) <= 12
 
 
-PUBLIC = ["otpkit", "otpkit.captcha", "otpkit.gateways", "otpkit.testing", "otpkit.sandbox", "otpkit.web"]
+PUBLIC = [
+    *("otpkit", "otpkit.captcha", "otpkit.gateways", "otpkit.testing", "otpkit.sandbox", "otpkit.telemetry"),
+    "otpkit.web",
+]
 
 
 def _sorting(name: str) -> tuple[int, str]:

@@ -125,7 +125,7 @@ def build(
     index_secret: str | bytes | None,
     fixed_codes: Iterable[FixedCode],
     namespace: str,
-    on_event: Listener | None,
+    listener: Listener | None,
     clock: Clock | None,
     clustered: bool,
     confirms: bool = True,
@@ -138,6 +138,7 @@ def build(
 
     Args:
         gateway: as `OTP` documents it, like all arguments that follow, up to `clock`.
+        listener: all listeners as one, or None: see `otpkit.telemetry.listeners`.
         clustered: True if the store's keys lie on several nodes.
         confirms: True if the store can wait for replicas.
         awaits: True if a gateway may be an async function.
@@ -151,9 +152,8 @@ def build(
         if not isinstance(policy, Policy):
             checks.add("policy", "policy must be a Policy.", "Write policy=Policy(code_length=8).")
         checks.of("namespace", check_namespace, namespace)
-        for name, function in (("on_event", on_event), ("clock", clock)):
-            if function is not None and (not callable(function) or iscoroutinefunction(function)):
-                checks.add(name, f"{name} must be a plain function or None.", "Pass one that is not async.")
+        if clock is not None and (not callable(clock) or iscoroutinefunction(clock)):
+            checks.add("clock", "clock must be a plain function or None.", "Pass one that is not async.")
         keys = checks.of("secret", Keys, secret, index_secret)
         regions = policy.regions if checks.passed("policy") else None
         routing = checks.of("gateway", route, gateway, template, regions)
@@ -186,7 +186,7 @@ def build(
         purse,
         fixed,
         namespace,
-        on_event,
+        listener,
         clock,
         # Without a clock these are built-in functions, which add no Python frame to a call. `str()` returns "".
         str if clock is None else lambda: int(clock() * 1000),

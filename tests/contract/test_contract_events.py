@@ -148,12 +148,12 @@ class Listening(Exception):
 
 @pytest.mark.parametrize("error", [Listening("13800138000"), OTPError("a listener's own"), StopIteration()])
 def test_a_listener_that_raises_changes_nothing(rig: Rig, caplog: Any, error: Exception) -> None:
-    """The log names only the class of its error."""
+    """The log names the class of its error, once, and nothing else of it. Other listeners get every event."""
 
     def listener(event: Any) -> None:
         raise error
 
-    otp = rig.otp(on_event=listener)
+    otp = rig.otp(on_event=listener, listeners=[rig.events.append])
     with caplog.at_level(logging.ERROR, "otpkit"):
         otp.issue(PHONE)
         with pytest.raises(RateLimitError):
@@ -161,9 +161,35 @@ def test_a_listener_that_raises_changes_nothing(rig: Rig, caplog: Any, error: Ex
         proof = otp.verify(PHONE, rig.outbox[-1].code)
         assert otp.redeem(proof.token) == proof
         otp.erase(PHONE)
-    assert len(caplog.records) == 5
+    assert len(caplog.records) == 1
+    assert [event.name for event in rig.events] == ["issued", "refused", "verified", "redeemed", "erased"]
     assert type(error).__name__ in caplog.text
     assert "13800138000" not in caplog.text
+
+
+def test_each_listener_is_logged_by_itself(rig: Rig, caplog: Any) -> None:
+    """A second listener, and a second class of error, are news for the operator."""
+    errors: list[Exception] = [KeyError(), KeyError(), OSError()]
+
+    def first(event: Any) -> None:
+        raise errors.pop(0)
+
+    def second(event: Any) -> None:
+        raise KeyError
+
+    otp = rig.otp(listeners=[first, second])
+    with caplog.at_level(logging.ERROR, "otpkit"):
+        for _ in range(3):
+            otp.unblock(PHONE)
+    shown = [(record.args[0].rpartition(".")[2], record.args[1]) for record in caplog.records]
+    assert shown == [("first", "KeyError"), ("second", "KeyError"), ("first", "OSError")]
+
+
+def test_a_listener_that_is_passed_twice_gets_each_event_once(rig: Rig) -> None:
+    """`on_event` and `listeners` may name the same function."""
+    listen = rig.events.append
+    rig.otp(on_event=listen, listeners=[listen, listen]).unblock(PHONE)
+    assert len(rig.events) == 1
 
 
 def test_without_a_listener_all_goes_as_ever(rig: Rig, otp: Any, proved: Any) -> None:
