@@ -30,6 +30,7 @@ from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
 from otpkit.store.retry import RetryBudget
 from otpkit.sync import OTP, tell
+from otpkit.telemetry.listeners import join
 from otpkit.transport.lanes import Lanes
 
 T = TypeVar("T")
@@ -69,6 +70,7 @@ class AsyncOTP:
         fixed_codes: Iterable[FixedCode] = (),
         namespace: str = "otpkit",
         on_event: Listener | None = None,
+        listeners: Iterable[Listener] = (),
         clock: Clock | None = None,
         guard: Guard | None = None,
         budgets: Iterable[Budget] = (),
@@ -79,6 +81,7 @@ class AsyncOTP:
         with Checks() as checks:
             store = checks.of("redis", AsyncStore, redis)
             has_store = checks.passed("redis")
+            listener = checks.of("listeners", join, on_event, listeners)
             config = checks.of(
                 "",
                 build,
@@ -89,7 +92,7 @@ class AsyncOTP:
                 index_secret=index_secret,
                 fixed_codes=fixed_codes,
                 namespace=namespace,
-                on_event=on_event,
+                listener=listener,
                 clock=clock,
                 budgets=budgets,
                 prices=prices,
@@ -99,7 +102,7 @@ class AsyncOTP:
                 guard=guard,
             )
             lanes = checks.of("", Lanes, gateway_wait, gateway_concurrency)
-        self._store, self._config = store, config
+        self._store, self._config, self._listeners = store, config, listener
         self._flows = Flows(self._config)
         self._lanes = lanes
         self._calls = Calls()
@@ -301,6 +304,8 @@ class AsyncOTP:
         _require_asyncio()
         if self._calls.close():
             await self._release()
+        if self._listeners is not None and self._listeners.has_queues:
+            await asyncio.to_thread(self._listeners.close)
 
     def _after_fork(self) -> None:
         """Leave the parent's threads, tasks and connections alone. Python calls this in a forked child."""

@@ -28,6 +28,7 @@ from otpkit.models import Audit, Challenge, Erased, GatewayStanding, Proof, Stan
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.retry import RetryBudget
 from otpkit.store.sync import SyncStore
+from otpkit.telemetry.listeners import join
 from otpkit.transport.http import Transport
 
 T = TypeVar("T")
@@ -55,7 +56,9 @@ class OTP:
             required: pass the first one.
         fixed_codes: `FixedCode`s for the reviewers of app stores.
         namespace: the prefix of all keys in Redis: letters, digits, `_`, `.`, `-`.
-        on_event: a function that is called with every `Event`. Its exceptions are logged and dropped.
+        on_event: a function that is called with every `Event`. Its exceptions are logged by their class, and dropped.
+        listeners: more such functions, such as those of `otpkit.telemetry`. What one of them raises concerns neither
+            the others nor the call. `close` lets those with a queue pass on what waits in it, for a few seconds.
         clock: a function that returns seconds since the epoch, for tests. None uses the Redis server's clock.
         guard: the protection against abuse; None counts nothing.
         budgets: what messages may cost in a day or a month, as `Budget`s. They need `prices`.
@@ -79,6 +82,7 @@ class OTP:
         fixed_codes: Iterable[FixedCode] = (),
         namespace: str = "otpkit",
         on_event: Listener | None = None,
+        listeners: Iterable[Listener] = (),
         clock: Clock | None = None,
         guard: Guard | None = None,
         budgets: Iterable[Budget] = (),
@@ -87,6 +91,7 @@ class OTP:
         with Checks() as checks:
             store = checks.of("redis", SyncStore, redis)
             has_store = checks.passed("redis")
+            listener = checks.of("listeners", join, on_event, listeners)
             config = checks.of(
                 "",
                 build,
@@ -97,7 +102,7 @@ class OTP:
                 index_secret=index_secret,
                 fixed_codes=fixed_codes,
                 namespace=namespace,
-                on_event=on_event,
+                listener=listener,
                 clock=clock,
                 budgets=budgets,
                 prices=prices,
@@ -106,7 +111,7 @@ class OTP:
                 awaits=False,
                 guard=guard,
             )
-        self._store, self._config = store, config
+        self._store, self._config, self._listeners = store, config, listener
         self._flows = Flows(self._config)
         self._transport = Transport()
         self._calls = Calls()
@@ -646,6 +651,8 @@ class OTP:
         """
         if self._calls.close():
             self._release()
+        if self._listeners is not None:
+            self._listeners.close()
 
     def _after_fork(self) -> None:
         """Leave the parent's locks and connections alone. Python calls this in a forked child."""
@@ -718,15 +725,11 @@ def refuse_awaitable(result: Any) -> Any:
 
 
 def tell(listener: Listener | None, effect: Emit) -> None:
-    """Pass an event to the listener. Log only the class of its exceptions, whose text may contain anything."""
+    """Log an effect's warning, and pass its event to the listeners, which never raise: see `Listeners`."""
     if effect.warning:
         _log.warning("%s", effect.warning)
-    if listener is None:
-        return
-    try:
+    if listener is not None:
         listener(effect.event)
-    except Exception as error:  # noqa: BLE001 - A listener must not undo what has happened.
-        _log.error("on_event raised %s for the event %s", type(error).__name__, effect.event.name)
 
 
 @without_locals

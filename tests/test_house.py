@@ -45,7 +45,7 @@ LAYERS = [
     ["captcha"],
     ["core.routing"],
     ["core.budgets", "core.trail", "guard.options"],
-    ["guard.protection"],
+    ["core.costs", "guard.protection"],
     ["core.config"],
     ["core.subject"],
     ["core.audit", "core.report"],
@@ -61,6 +61,7 @@ LAYERS = [
     ["store.multiplexed"],
     ["store.binding"],
     ["store.aio", "store.sync"],
+    ["telemetry"],
     ["sync"],
     ["aio"],
     ["core", "guard", "store", "transport"],  # Their `__init__` is empty.
@@ -103,7 +104,7 @@ LIBRARIES = {
     "lupa": {"store"},
     "markupsafe": {"web.pages"},
     "phonenumbers": {"phone"},
-    "prometheus_client": {"service"},
+    "prometheus_client": {"service", "telemetry.prometheus"},
     "pydantic": {"integrations.fastapi", "service", "settings", "web.schemas"},
     "pydantic_core": {"service.openapi", "settings"},
     "pydantic_settings": {"settings"},
@@ -271,6 +272,7 @@ PRIVATE = {
     "environment": {"_chosen", "_names_by_region"},
     "store.retry": {"_spent"},
     "sync": {"_after_fork", "_drive"},
+    "telemetry.queue": {"_renew"},
     # Private names of redis-py and asyncio that the drivers of the store need: see `store.library`.
     "store.aio": {"_available_connections"},
     "store.loops": {
@@ -354,7 +356,10 @@ def test_the_root_holds_few_modules() -> None:
     assert len(names) <= 12
 
 
-PUBLIC = ["otpkit", "otpkit.captcha", "otpkit.gateways", "otpkit.testing", "otpkit.sandbox", "otpkit.web"]
+PUBLIC = [
+    *("otpkit", "otpkit.captcha", "otpkit.gateways", "otpkit.testing", "otpkit.sandbox", "otpkit.telemetry"),
+    "otpkit.web",
+]
 
 
 def _sorting(name: str) -> tuple[int, str]:
