@@ -54,6 +54,7 @@ LAYERS = [
     ["guard.screening"],
     ["core.issue"],
     ["core.flows"],
+    ["core.tracing"],
     ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
     ["store.errors", "store.loops", "store.pool", "store.tls", "store.url"],
     ["store.protocol"],

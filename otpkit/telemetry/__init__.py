@@ -19,6 +19,8 @@ def _lazy(module: str, *names: str) -> bool:
 # The registry, one entry for each module. Type checkers read the imports; at run time only the names are registered.
 if TYPE_CHECKING or _lazy("otpkit.core.config", "Listener"):
     from otpkit.core.config import Listener as Listener
+if TYPE_CHECKING or _lazy("otpkit.telemetry.opentelemetry", "OpenTelemetryListener"):
+    from otpkit.telemetry.opentelemetry import OpenTelemetryListener as OpenTelemetryListener
 
 __all__ = sorted(_modules, key=lambda name: (name[0].islower(), name))  # noqa: PLE0605 - type checkers read the imports
 
