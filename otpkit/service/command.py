@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from otpkit import AsyncOTP
@@ -27,11 +28,17 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
         ConfigurationError: the settings can't work. It is raised before anything is served.
     """
     metrics = Metrics()
+    exporting = None
+    if settings.telemetry.otel:
+        from otpkit.service.tracing import Exporting  # It needs the extra `otlp`.
+
+        exporting = Exporting()
     otp = AsyncOTP(
         **settings.otp,
         gateway_wait=settings.service.gateway_wait,
         gateway_concurrency=settings.service.gateway_concurrency,
         on_event=metrics.on_event,
+        listeners=[] if exporting is None else [exporting.listener],
     )
     app = create_app(
         otp,
@@ -41,7 +48,15 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
         receipts_secret=settings.service.receipts_secret,
         public_url=settings.service.public_url,
     )
+
+    async def stop() -> None:
+        await otp.close()
+        if exporting is not None:
+            await asyncio.to_thread(exporting.close)
+
+    if exporting is not None:
+        app = exporting.traced(app)
     with listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
-        serve(app, listener, on_ready=lambda: on_ready(url), on_stop=otp.close)
+        serve(app, listener, on_ready=lambda: on_ready(url), on_stop=stop)

@@ -15,8 +15,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from otlp_receiver import Collector, labels
 from support.callers import calling, result
+from support.otlp import Collector, labels
 from support.rig import PHONE, wrong
 
 from otpkit.telemetry import OpenTelemetryListener
