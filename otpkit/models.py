@@ -146,11 +146,12 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """An event for `on_event`, for logs and metrics. It contains no code, phone, secret, address or bind.
+    """An event for the listeners of an `OTP`, for logs and metrics.
 
-    `name` is one of:
+    It contains no code, phone, secret, address or bind. `name` is one of:
 
     - `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `devices_forgotten`, `erased`.
+    - `sent`: a gateway was given a message. There is one for each message, and an issue may send none or several.
     - `resent`: in place of `issued`, if the code of the live challenge was sent again.
     - `replayed`: an idempotency key found the answer of an earlier call. Nothing was sent, counted or used up.
     - `delivered` and `undelivered`: a receipt reported it.
@@ -161,12 +162,15 @@ class Event:
     - `ip_not_counted`: `ip` was a loopback or private address, perhaps that of a proxy.
     - `guard`: the guard decided about a send, or an operator overrode a scope.
     - `captcha`: a captcha was asked for, or judged.
+    - `circuit_opened` and `circuit_closed`: a gateway is skipped for a while, or used again.
+    - `operator`: an operator's call changed something, beside the event that names the change.
 
     `operation` is the name of the call. `operation_id` is its id in Redis: for an issue the id of the send, which the
     gateway also received, for a verify the id of the proof. `challenge_id` is `Challenge.id`. `at` is the time of the
-    server's latest reply, an aware UTC datetime. `duration_ms` is the duration of the call. `phone_id` is a keyed
-    pseudonym: it is the same for the same phone, and does not reveal the phone. `outcome` is the delivery of an issue,
-    the `code` of an error, the way in which a gateway failed, `alert` or `refused` of a budget, or "". For the guard it
+    server's latest reply, an aware UTC datetime. `duration_ms` is the duration of the call, for `sent` that of the
+    gateway's part of it. `phone_id` is a keyed pseudonym: it is the same for the same phone, and does not reveal the
+    phone. `outcome` is the delivery of an issue, the `code` of an error, the way in which a gateway failed, `alert` or
+    `refused` of a budget, or "". For `sent` it is `accepted`, `rejected` or `uncertain`. For the guard it
     is `captcha`, `refused`, `observed` (nothing was refused in that mode), `error` (`Guard.risk` failed), `allowed`,
     `blocked` or `cleared`; for a captcha `required`, `passed`, `rejected`, or `unavailable` (its provider did not
     answer). `gateway` is the name of the gateway that served or failed, `channel` the channel of its message (`sms` or
@@ -174,7 +178,10 @@ class Event:
     words: the gateway that served, the scope of a limit, a gateway's code, the class of its exception, or the budget.
     `reasons` are the scopes that are over their allowance, or the words of `Guard.risk`; the first one is also the
     `detail`. For a budget they are the share of an alert, or what is used up. Unknown values are "", None or ().
-    `segments` and `price` are always unknown, because no call reports them yet.
+
+    `segments` and `price` are those of one message, so only `sent` has them. `segments` is None for a call, and if the
+    template has no `body`. `price` is the price of the segments with its currency, such as `0.09 CNY`, by
+    `OTP(prices=…)`; "" if there is no price, or the message was rejected.
     """
 
     name: str

@@ -45,7 +45,7 @@ LAYERS = [
     ["captcha"],
     ["core.routing"],
     ["core.budgets", "guard.options"],
-    ["guard.protection"],
+    ["core.costs", "guard.protection"],
     ["core.config"],
     ["core.subject"],
     ["core.report"],

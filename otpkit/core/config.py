@@ -14,6 +14,7 @@ from otpkit.core import scripts
 from otpkit.core.arguments import check_purpose
 from otpkit.core.budgets import Purse, open_purse
 from otpkit.core.checks import Checks
+from otpkit.core.costs import Costs
 from otpkit.core.crypto import Keys, clean_code
 from otpkit.core.devices import DeviceTokens
 from otpkit.core.routing import GatewayChoice, Routing, TemplateChoice, is_async, route
@@ -23,6 +24,7 @@ from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
 from otpkit.frames import without_locals
 from otpkit.guard.budgets import Budget
 from otpkit.guard.options import Guard
+from otpkit.guard.prices import Prices
 from otpkit.guard.protection import Protection
 from otpkit.models import Event, mask
 from otpkit.phone import parse
@@ -94,6 +96,7 @@ class Config:
     scripts: scripts.Scripts
     wide_rates: WideRates
     purse: Purse | None
+    costs: Costs
     fixed: Mapping[tuple[str, str], FixedCode]
     namespace: str
     listener: Listener | None
@@ -184,6 +187,7 @@ def build(
         scripts.load(policy, None if guard is None else guard.rule, has_budgets=purse is not None, clustered=clustered),
         wide_rates(policy),
         purse,
+        Costs(purse.prices if purse is not None else Prices(prices or {}), policy),
         fixed,
         namespace,
         listener,

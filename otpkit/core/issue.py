@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, TypeAlias
 
-from otpkit.core.budgets import Bill, Purse, segments_of
+from otpkit.core.budgets import Bill, Purse
 from otpkit.core.config import Config, FixedCode, check_fixed_life
 from otpkit.core.crypto import encode_id, new_ids
 from otpkit.core.dispatch import Dispatch, send_by
@@ -198,21 +198,11 @@ class Issue:
         return purse.remembered((subject.region, subject.purpose, request.channel, key), lambda: self._bill(purse))
 
     def _bill(self, purse: Purse) -> Bill | None:
-        config, request, purpose = self.config, self.request, self.subject.purpose
-        segments = {}
-        for member in self.candidates:
-            is_call = member.channel_for(request.channel) == "voice"
-            segments[member.name] = (
-                1
-                if is_call
-                else segments_of(
-                    member.template_for(purpose),
-                    config.policy.code_length,
-                    max(1, config.policy.ttl // 60),
-                    request.params,
-                    signed=member.gateway.adds_signature,
-                )
-            )
+        costs, request, purpose = self.config.costs, self.request, self.subject.purpose
+        segments = {
+            member.name: costs.segments(member, purpose, member.channel_for(request.channel), request.params) or 1
+            for member in self.candidates
+        }
         return purse.bill(
             plan=self.plan,
             candidates=self.candidates,
@@ -366,7 +356,9 @@ class Issue:
             if len(self.candidates) == 1:
                 member = self.candidates[0]
                 message = self._message(member, reserved)
-                return member, (yield from send_by(self.report, member, message, self._left_s))
+                params = self.request.params
+                sent = send_by(self.config, self.report, member, message, self._left_s, params)
+                return member, (yield from sent)
             return (yield from self._in_turn(reserved))
         except (GatewayRejectedError, ConfigurationError) as error:
             failure = error
@@ -388,6 +380,7 @@ class Issue:
             candidates=self.candidates,
             compose=compose,
             left=self._left_s,
+            params=self.request.params,
         )
         member, receipt, self.is_open = yield from dispatch.run(reserved.before, reserved.now_ms)
         return member, receipt

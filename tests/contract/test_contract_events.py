@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import logging
+import pickle
+from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from support.rig import PHONE, VISITOR, Rig, wrong
+from support.rig import PHONE, VISITOR, Rig, whole, wrong
 
 from otpkit import (
     BlockedError,
+    Event,
     ExpiredCodeError,
+    FixedCode,
     GatewayRejectedError,
     OTPError,
     Policy,
     RateLimitError,
+    Template,
     UsedTokenError,
     WrongCodeError,
 )
+from otpkit.gateways import Failover
 
 
 def test_each_call_is_told_once_as_it_went(rig: Rig) -> None:
@@ -162,7 +169,7 @@ def test_a_listener_that_raises_changes_nothing(rig: Rig, caplog: Any, error: Ex
         assert otp.redeem(proof.token) == proof
         otp.erase(PHONE)
     assert len(caplog.records) == 1
-    assert [event.name for event in rig.events] == ["issued", "refused", "verified", "redeemed", "erased"]
+    assert [event.name for event in rig.events] == ["sent", "issued", "refused", "verified", "redeemed", "erased"]
     assert type(error).__name__ in caplog.text
     assert "13800138000" not in caplog.text
 
@@ -232,3 +239,103 @@ def test_a_calls_duration_is_told(rig: Rig) -> None:
     otp.issue(PHONE)
     (issued,) = rig.events
     assert issued.duration_ms == 1500
+
+
+LONG = Template("SMS_1", "otpkit", body="验证码 ${code}。" + "长" * 70)
+UNKNOWN = Template("SMS_1", "otpkit")
+
+
+def test_each_message_is_told_with_its_cost(rig: Rig) -> None:
+    """The event has the gateway's part of the time, and the price of all segments."""
+
+    def slow(message: Any) -> None:
+        rig.advance(2)
+
+    otp = rig.heard(gateway=slow, template=LONG, prices={"CN": "0.045 CNY"})
+    otp.issue(PHONE)
+    (sent,) = rig.sends
+    (issued,) = rig.events
+    assert (sent.outcome, sent.gateway, sent.channel) == ("accepted", issued.gateway, "sms")
+    assert (sent.segments, sent.price, sent.duration_ms) == (2, "0.09 CNY", 2000)
+    assert (sent.operation_id, sent.phone_id, sent.region) == (issued.operation_id, issued.phone_id, "CN")
+    assert (issued.segments, issued.price) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("template", "prices", "cost"),
+    [
+        (LONG, None, (2, "")),
+        (LONG, {"US": "1 CNY"}, (2, "")),
+        (UNKNOWN, None, (None, "")),
+        (UNKNOWN, {"*": "0.4 CNY"}, (None, "0.4 CNY")),
+    ],
+)
+def test_a_cost_that_is_not_known_is_left_out(rig: Rig, template: Any, prices: Any, cost: Any) -> None:
+    """Without a price there is none. A text that is not known counts as one segment."""
+    otp = rig.heard(template=template, prices=prices, policy=whole(regions=frozenset({"CN", "US"})))
+    otp.issue(PHONE)
+    assert [(event.segments, event.price) for event in rig.sends] == [cost]
+
+
+def test_params_of_a_message_count_in_its_segments(rig: Rig) -> None:
+    """A cost that was computed for other params is not used."""
+    template = Template("SMS_1", "otpkit", {"code": "{code}", "note": "-"}, body="${code}，${note}")
+    otp = rig.heard(template=template, prices={"*": "1 CNY"})
+    for phone, note in ((PHONE, "-"), ("+8613900139000", "长" * 64)):
+        otp.issue(phone, params={"note": note})
+    assert [(event.segments, event.price) for event in rig.sends] == [(1, "1 CNY"), (2, "2 CNY")]
+
+
+def test_each_outcome_of_a_message_is_told(rig: Rig) -> None:
+    """A rejected message costs nothing. An uncertain one may have been sent."""
+    otp = rig.heard(prices={"*": "1 CNY"})
+    rig.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", gateway_code="15", category="account"))
+    with pytest.raises(GatewayRejectedError):
+        otp.issue(PHONE)
+    rig.outbox.lose_next()
+    otp.issue(PHONE)
+
+    def broken(message: Any) -> None:
+        raise ZeroDivisionError(message.code)
+
+    rig.heard(gateway=broken, prices={"*": "1 CNY"}).issue("+8613900139000")
+    assert [(event.outcome, event.detail, event.price) for event in rig.sends] == [
+        ("rejected", "account 15", ""),
+        ("uncertain", "", "1 CNY"),
+        ("uncertain", "ZeroDivisionError", "1 CNY"),
+    ]
+
+
+def test_a_failover_tells_each_message(rig: Rig) -> None:
+    """The call's own event names the gateway that served."""
+
+    def first(message: Any) -> None:
+        raise GatewayRejectedError("no", gateway="first", category="account")
+
+    otp = rig.heard(gateway=Failover([first, rig.outbox]))
+    otp.issue(PHONE)
+    assert [(event.outcome, event.gateway) for event in rig.sends] == [("rejected", "function"), ("accepted", "outbox")]
+
+
+def test_nothing_sent_is_told_as_nothing(rig: Rig) -> None:
+    """A fixed code, an idempotent replay and a refusal put no message on the wire."""
+    fixed = FixedCode("+8613900139000", "123456", datetime.fromtimestamp(rig.clock() + 3600, UTC), {"signup"})
+    otp = rig.heard(fixed_codes=[fixed])
+    otp.issue(fixed.phone)
+    assert not rig.sends
+    for _ in range(2):
+        otp.issue(PHONE, idempotency_key="form")
+    with pytest.raises(RateLimitError):
+        otp.issue(PHONE)
+    assert len(rig.sends) == 1
+
+
+def test_an_event_of_a_call_is_a_plain_event(rig: Rig) -> None:
+    """It equals one that is built by its constructor, and survives a pickle."""
+    otp = rig.heard()
+    otp.issue(PHONE)
+    for event in (*rig.events, *rig.sends):
+        copy = Event(**{field.name: getattr(event, field.name) for field in fields(Event)})
+        assert type(event) is Event
+        assert event == copy == pickle.loads(pickle.dumps(event))
+        assert repr(event) == repr(copy)

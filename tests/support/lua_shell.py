@@ -193,7 +193,7 @@ class Shell:
                 index_secret=None,
                 fixed_codes=(),
                 namespace="t",
-                on_event=on_event,
+                listener=on_event,
                 clock=lambda: self.now,
                 clustered=clustered,
                 guard=guard,

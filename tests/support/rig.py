@@ -103,7 +103,9 @@ class Rig:
         self.clock = MovableClock()
         self.outbox = Outbox()
         self.events: list[Event] = []
-        """The events of the OTPs that `heard` made."""
+        """The events of the OTPs that `heard` made, without those of sends."""
+        self.sends: list[Event] = []
+        """The `sent` events of the OTPs that `heard` made."""
         self._loop = loop
         self._memory = fakeredis.FakeServer()
         self._opened: list[Any] = []
@@ -131,8 +133,11 @@ class Rig:
         return self.adopt(self.build(**arguments))
 
     def heard(self, **arguments: Any) -> Any:
-        """Return another OTP whose events are recorded in `events`."""
-        return self.otp(**{"on_event": self.events.append, **arguments})
+        """Return another OTP whose events are recorded in `events` and `sends`."""
+        return self.otp(**{"on_event": self._hear, **arguments})
+
+    def _hear(self, event: Event) -> None:
+        (self.sends if event.name == "sent" else self.events).append(event)
 
     def adopt(self, otp: Any) -> Any:
         """Return a bare OTP or AsyncOTP as one that blocks. The rig closes it."""
