@@ -103,6 +103,7 @@ LIBRARIES = {
     "jinja2": {"cli.demo_site", "sandbox.inbox", "web.pages"},
     "lupa": {"store"},
     "markupsafe": {"web.pages"},
+    "opentelemetry": {"service.tracing", "telemetry.opentelemetry", "telemetry.spans"},
     "phonenumbers": {"phone"},
     "prometheus_client": {"service"},
     "pydantic": {"integrations.fastapi", "service", "settings", "web.schemas"},
