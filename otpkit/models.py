@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+EVENT_NAMES: Final = (
+    *("issued", "resent", "replayed", "sent", "verified", "redeemed", "revoked", "unblocked", "devices_forgotten"),
+    *("erased", "refused", "delivered", "undelivered", "push_refused", "gateway_failed", "circuit_opened"),
+    *("circuit_closed", "guard", "captcha", "budget", "ip_not_counted", "operator"),
+)
+"""The names of events."""
 DeliveryState = Literal["pending", "accepted", "uncertain", "delivered", "failed"]
 
 

@@ -105,7 +105,7 @@ LIBRARIES = {
     "markupsafe": {"web.pages"},
     "opentelemetry": {"service.tracing", "telemetry.opentelemetry", "telemetry.spans"},
     "phonenumbers": {"phone"},
-    "prometheus_client": {"service"},
+    "prometheus_client": {"service", "telemetry.prometheus"},
     "pydantic": {"integrations.fastapi", "service", "settings", "web.schemas"},
     "pydantic_core": {"service.openapi", "settings"},
     "pydantic_settings": {"settings"},
@@ -263,6 +263,7 @@ PRIVATE = {
     "environment": {"_chosen", "_names_by_region"},
     "store.retry": {"_spent"},
     "sync": {"_after_fork", "_drive"},
+    "telemetry.queue": {"_renew"},
     # Private names of redis-py and asyncio that the drivers of the store need: see `store.library`.
     "store.aio": {"_available_connections"},
     "store.loops": {

@@ -19,8 +19,16 @@ def _lazy(module: str, *names: str) -> bool:
 # The registry, one entry for each module. Type checkers read the imports; at run time only the names are registered.
 if TYPE_CHECKING or _lazy("otpkit.core.config", "Listener"):
     from otpkit.core.config import Listener as Listener
+if TYPE_CHECKING or _lazy("otpkit.telemetry.log", "LogListener"):
+    from otpkit.telemetry.log import *
 if TYPE_CHECKING or _lazy("otpkit.telemetry.opentelemetry", "OpenTelemetryListener"):
-    from otpkit.telemetry.opentelemetry import OpenTelemetryListener as OpenTelemetryListener
+    from otpkit.telemetry.opentelemetry import *
+if TYPE_CHECKING or _lazy("otpkit.telemetry.prometheus", "PrometheusListener"):
+    from otpkit.telemetry.prometheus import *
+if TYPE_CHECKING or _lazy("otpkit.telemetry.queue", "QueuedListener"):
+    from otpkit.telemetry.queue import QueuedListener as QueuedListener
+if TYPE_CHECKING or _lazy("otpkit.telemetry.webhook", "WebhookListener"):
+    from otpkit.telemetry.webhook import *
 
 __all__ = sorted(_modules, key=lambda name: (name[0].islower(), name))  # noqa: PLE0605 - type checkers read the imports
 
