@@ -6,15 +6,18 @@ It needs the API of OpenTelemetry alone. Without an SDK, nothing is recorded.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from otpkit.core.tracing import Server
 from otpkit.effects import Flow
 from otpkit.errors import ConfigurationError
 from otpkit.models import Event
+from otpkit.telemetry.metrics import METRICS, Counting, Metric
 
 try:
+    from opentelemetry.metrics import Counter, Histogram, Meter, MeterProvider, get_meter
     from opentelemetry.trace import TracerProvider, get_tracer
 
     from otpkit.telemetry.spans import Spans
@@ -26,33 +29,46 @@ except ModuleNotFoundError as missing:
 __all__ = ["OpenTelemetryListener"]
 
 T = TypeVar("T")
-_SCOPE = "otpkit"
-_SCHEMA = "https://opentelemetry.io/schemas/1.34.0"
+_SCOPE: Final = "otpkit"
+_SCHEMA: Final = "https://opentelemetry.io/schemas/1.34.0"  # The version of the semantic conventions.
 
 
 class OpenTelemetryListener:
-    """A listener that traces calls, and counts and times events, by OpenTelemetry.
+    """A listener that traces calls and counts events by OpenTelemetry. It does no I/O.
 
         otp = OTP(…, listeners=[OpenTelemetryListener()])
 
     Each call is a span, such as `otpkit.issue`, below the current span of its caller. Its children are the scripts in
-    Redis, the HTTP requests of gateways, and the functions that were passed in. No span or metric holds a code, a
-    phone, a pseudonym of one, a secret, an address or a bind. If a span can't be made, the call runs on without it.
+    Redis, the HTTP requests of gateways, and the functions that were passed in. The metrics are those of
+    `PrometheusListener`. No span or metric holds a code, a phone, a pseudonym of one, a secret, an address or a bind.
+    If a span can't be made, the call runs without it.
 
     Args:
         tracer_provider: the provider of tracers; None is the one that your program set for the process.
         meter_provider: the provider of meters; None is the one that your program set for the process.
     """
 
-    def __init__(self, *, tracer_provider: TracerProvider | None = None, meter_provider: Any = None) -> None:
+    def __init__(
+        self, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+    ) -> None:
         try:
             release = version("otpkit")
         except PackageNotFoundError:
             release = ""
         self._tracer = get_tracer(_SCOPE, release, tracer_provider, _SCHEMA)
+        meter = get_meter(_SCOPE, release, meter_provider, _SCHEMA)
+        self._metrics = {name: _made(metric, meter) for name, metric in METRICS.items()}
+        self._count = Counting(self._find)
 
     def __call__(self, event: Event) -> None:
         """Count an event."""
+        self._count(event)
+
+    def _find(self, metric: Metric, values: tuple[str, ...]) -> Callable[[float], object]:
+        instrument = self._metrics[metric.name]
+        add: Callable[..., None] = instrument.record if isinstance(instrument, Histogram) else instrument.add
+        labels = {name: value for name, value in zip(metric.labels, values, strict=True) if value}
+        return partial(add, attributes=labels)
 
     def trace_call(self, operation: str, begin: Callable[[], Flow[T]], server: Server | None) -> Flow[T]:
         """Run a call's flow in a span, with a child for each of its effects; see `Tracing.trace_call`."""
@@ -81,3 +97,10 @@ class OpenTelemetryListener:
         finally:
             if flow is not None:
                 flow.close()
+
+
+def _made(metric: Metric, meter: Meter) -> Counter | Histogram:
+    if metric.kind == "histogram":
+        buckets = metric.buckets
+        return meter.create_histogram(metric.name, "s", metric.about, explicit_bucket_boundaries_advisory=buckets)
+    return meter.create_counter(metric.name, description=metric.about)

@@ -24,6 +24,7 @@ from otpkit.core.tracing import Server
 from otpkit.effects import Call, Effect, Emit, HttpRequest, HttpResponse, Outbound, RunScript, Together
 from otpkit.errors import OTPError
 from otpkit.models import Event
+from otpkit.telemetry.metrics import purpose_of
 
 _log = logging.getLogger("otpkit")
 P = ParamSpec("P")
@@ -35,8 +36,6 @@ _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST"
 _PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 # A part of a path that is a word of an API, or its version. Any other part may be an id, a key or a number.
 _WORD: Final = re.compile(r"[A-Za-z]{1,16}(?:[._-][A-Za-z]{1,16})*|v[0-9]{1,2}")
-# A purpose that could be a number, a code or an address was passed in its place by mistake.
-_PURPOSE: Final = re.compile(r"(?!.*\d{4})[^\W\d_].*", re.DOTALL)
 _CANCELLED: Final = "cancelled"
 
 
@@ -175,7 +174,7 @@ class Spans:
         if event.name in _RESULTS:
             found |= {
                 "otpkit.event": event.name,
-                "otpkit.purpose": event.purpose if _PURPOSE.fullmatch(event.purpose) else "",
+                "otpkit.purpose": purpose_of(event),
                 "otpkit.operation_id": event.operation_id,
                 "otpkit.challenge_id": event.challenge_id,
             }

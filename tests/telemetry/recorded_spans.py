@@ -1,4 +1,4 @@
-"""The spans that calls record by the real SDK, and what a test asks of them."""
+"""The spans and metrics that calls record by the real SDK, and what a test asks of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -22,7 +24,10 @@ class Recorded:
         self._kept = InMemorySpanExporter()
         self.provider.add_span_processor(SimpleSpanProcessor(self._kept))
         self.tracer = self.provider.get_tracer("tests")
-        self.listener = OpenTelemetryListener(tracer_provider=self.provider)
+        self.meters = InMemoryMetricReader()
+        self.listener = OpenTelemetryListener(
+            tracer_provider=self.provider, meter_provider=MeterProvider([self.meters], shutdown_on_exit=False)
+        )
 
     @property
     def spans(self) -> list[ReadableSpan]:
@@ -53,6 +58,8 @@ class Recorded:
         """Yield everything that is recorded, as text."""
         for span in self.spans:
             yield json.dumps(json.loads(span.to_json()), ensure_ascii=False)
+        if (metrics := self.meters.get_metrics_data()) is not None:
+            yield json.dumps(json.loads(metrics.to_json()), ensure_ascii=False)
 
 
 def seconds(span: ReadableSpan) -> float:

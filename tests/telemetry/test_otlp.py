@@ -6,6 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from math import inf
+from typing import Any
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -15,11 +17,15 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from prometheus_client import CollectorRegistry
+from prometheus_client.utils import floatToGoString
 from support.callers import calling, result
 from support.otlp import Collector, labels
 from support.rig import PHONE, wrong
 
-from otpkit.telemetry import OpenTelemetryListener
+from otpkit import Template
+from otpkit.gateways import Message
+from otpkit.telemetry import OpenTelemetryListener, PrometheusListener
 from otpkit.testing import Outbox
 
 SHELLS = ("sync-url", "async-url")
@@ -70,6 +76,61 @@ async def test_collector_receives_the_trace(shell: str, redis_url: str, namespac
     assert issue.start_time_unix_nano <= reserve.start_time_unix_nano
     assert reserve.end_time_unix_nano <= issue.end_time_unix_nano
     exported.stop()
+
+
+async def test_collector_receives_the_metrics_of_prometheus(
+    redis_url: str, namespace: str, collector: Collector
+) -> None:
+    """The same names, labels, buckets and values: a dashboard works with either of them."""
+    exported, registry, sent = Exported(collector.url), CollectorRegistry(), list[Message]()
+    options: dict[str, Any] = {
+        "namespace": namespace,
+        "listeners": [exported.listener, PrometheusListener(registry)],
+        "template": Template("SMS_1", "otpkit", {"code": "{code}"}, body="Your code is ${code}."),
+        "prices": {"CN": "0.045 CNY"},
+    }
+    async with calling("async-url", redis_url, sent.append, **options) as caller:
+        for number in range(5):
+            phone = f"+86138{number:08d}"
+            await caller.issue(phone, "login" if number % 2 else "signup", idempotency_key=f"{number}")
+            await caller.issue(phone, "login" if number % 2 else "signup", idempotency_key=f"{number}")
+            await result(caller.verify(phone, wrong(sent[-1].code), "login" if number % 2 else "signup"))
+            await result(caller.verify(phone, sent[-1].code, "login" if number % 2 else "signup"))
+        await result(caller.issue("+86138", "login"))
+    exported.flush()
+    assert _of_collector(collector) == _of_registry(registry)
+    assert len(_of_collector(collector)) > 20
+    exported.stop()
+
+
+def _of_collector(collector: Collector) -> dict[Any, float]:
+    """Return the samples in Prometheus' form: names with suffixes, and cumulative buckets."""
+    found: dict[Any, float] = {}
+    for name, metric in collector.metrics.items():
+        if metric.HasField("sum"):
+            assert metric.sum.is_monotonic
+            found |= {
+                (f"{name}_total", frozenset(labels(point).items())): point.as_double or point.as_int
+                for point in metric.sum.data_points
+            }
+        else:
+            assert metric.unit == "s"
+            for point in metric.histogram.data_points:
+                own, total = labels(point), 0
+                found[f"{name}_count", frozenset(own.items())] = point.count
+                for bound, count in zip((*point.explicit_bounds, inf), point.bucket_counts, strict=True):
+                    total += count
+                    found[f"{name}_bucket", frozenset((own | {"le": floatToGoString(bound)}).items())] = total
+    return found
+
+
+def _of_registry(registry: CollectorRegistry) -> dict[Any, float]:
+    return {
+        (sample.name, frozenset((name, value) for name, value in sample.labels.items() if value)): sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if not sample.name.endswith(("_created", "_sum")) and (sample.labels or sample.value)
+    }
 
 
 @pytest.mark.parametrize("shell", SHELLS)

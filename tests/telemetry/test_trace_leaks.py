@@ -146,7 +146,8 @@ async def test_nothing_secret_is_recorded(
     async with calling(kind, "memory://", gateway, **options) as caller:
         made = await use(caller, channel)
     assert CODES
-    assert len(recorded.spans) > 20  # Without spans the test would prove nothing.
+    assert len(recorded.spans) > 20  # Without spans and metrics the test would prove nothing.
+    assert "otpkit_refused" in list(recorded.texts())[-1]
     assert found(recorded, *made) == set()
 
 
