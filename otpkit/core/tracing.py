@@ -25,10 +25,10 @@ class Tracing(Protocol):
     """A listener that also traces calls. `OTP` and `AsyncOTP` look for the method `trace_call` when they are built."""
 
     def trace_call(self, operation: str, begin: Callable[[], Flow[T]], server: Server | None) -> Flow[T]:
-        """Return a flow that runs the call's own flow and passes its effects on.
+        """Return a flow that runs the call's own flow and passes its effects on, or the call's own flow as it is.
 
-        It runs in the thread or task of the call, and it must close the call's flow. It may replace an `HttpRequest` by
-        one with more headers, if the request `takes_trace`.
+        This method and the flow run in the thread or task of the call, and the flow must close the call's own one. It
+        may replace an `HttpRequest` by one with more headers, if the request `takes_trace`.
 
         Args:
             operation: the name of the call, such as `issue`.
@@ -55,14 +55,20 @@ def traced(flows: Flows, tracers: Iterable[Tracing], server: Server | None) -> F
 
 
 def _traced(tracer: Tracing, name: str, call: Callable[..., Any], server: Server | None) -> Callable[..., Any]:
+    trace_call = tracer.trace_call
+
     def begin(*args: Any, **kwargs: Any) -> Any:
-        operation = f"guard_{args[0]}" if name == "override" else name
-        return tracer.trace_call(operation, partial(call, *args, **kwargs), server)
+        return trace_call(name, partial(call, *args, **kwargs), server)
+
+    def override(action: str, *args: Any, **kwargs: Any) -> Any:
+        return trace_call(f"guard_{action}", partial(call, action, *args, **kwargs), server)
 
     def at_once(*args: Any, **kwargs: Any) -> Any:
-        return _result_of(tracer.trace_call(name, partial(_flow_of, partial(call, *args, **kwargs)), server))
+        return _result_of(trace_call(name, partial(_flow_of, partial(call, *args, **kwargs)), server))
 
-    return at_once if name in _WITHOUT_EFFECTS else begin
+    if name in _WITHOUT_EFFECTS:
+        return at_once
+    return override if name == "override" else begin
 
 
 _WITHOUT_EFFECTS = frozenset({"check"})

@@ -20,7 +20,7 @@ try:
     from opentelemetry.metrics import Counter, Histogram, Meter, MeterProvider, get_meter
     from opentelemetry.trace import TracerProvider, get_tracer
 
-    from otpkit.telemetry.spans import Spans
+    from otpkit.telemetry.spans import Spans, start
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
         f"OpenTelemetryListener needs {missing.name!r}, which is not installed.", "Run: pip install 'otpkit[otel]'."
@@ -71,32 +71,39 @@ class OpenTelemetryListener:
         return partial(add, attributes=labels)
 
     def trace_call(self, operation: str, begin: Callable[[], Flow[T]], server: Server | None) -> Flow[T]:
-        """Run a call's flow in a span, with a child for each of its effects; see `Tracing.trace_call`."""
-        spans = Spans(self._tracer, operation, server)
-        reply: Any = None
-        failure: Exception | None = None
-        flow: Flow[T] | None = None
-        try:
-            flow = begin()
-            while True:
-                effect = flow.send(reply) if failure is None else flow.throw(failure)
-                reply = failure = None
-                effect = spans.begin(effect)
-                try:
-                    reply = yield effect
-                except Exception as error:  # noqa: BLE001 - The flow decides what it means.
-                    failure = error
+        """Return a flow that runs a call in a span, with a child for each of its effects; see `Tracing.trace_call`."""
+        span = start(self._tracer, f"otpkit.{operation}")
+        if span is None or not (span.is_recording() or span.get_span_context().is_valid):
+            return begin()  # There is no SDK, and no trace to continue.
+        return _traced(Spans(self._tracer, span, server), begin)
+
+
+def _traced(spans: Spans, begin: Callable[[], Flow[T]]) -> Flow[T]:
+    reply: Any = None
+    failure: Exception | None = None
+    flow: Flow[T] | None = None
+    try:
+        flow = begin()
+        while True:
+            effect = flow.send(reply) if failure is None else flow.throw(failure)
+            reply = failure = None
+            effect = spans.begin(effect)
+            try:
+                reply = yield effect
+            except Exception as error:  # noqa: BLE001 - The flow decides what it means.
+                failure = error
+            if spans.child is not None:
                 spans.end(reply, failure)
-        except StopIteration as stop:
-            spans.finish(None)
-            value: T = stop.value
-            return value
-        except BaseException as error:
-            spans.finish(error)
-            raise
-        finally:
-            if flow is not None:
-                flow.close()
+    except StopIteration as stop:
+        spans.finish(None)
+        value: T = stop.value
+        return value
+    except BaseException as error:
+        spans.finish(error)
+        raise
+    finally:
+        if flow is not None:
+            flow.close()
 
 
 def _made(metric: Metric, meter: Meter) -> Counter | Histogram:

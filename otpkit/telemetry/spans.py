@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import wraps
+from functools import cache, wraps
 from inspect import iscoroutinefunction
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -53,50 +53,47 @@ def _guarded(method: Callable[P, R]) -> Callable[P, R | None]:
     return guarded
 
 
+@_guarded
+def start(tracer: Tracer, name: str) -> Span:
+    """Start the span of a call below the current span. None if that fails."""
+    return tracer.start_span(name, record_exception=False, set_status_on_exception=False)
+
+
 class Spans:
-    """The spans of one call. Its methods never raise.
+    """The spans of one call, from the call's own on. Its methods never raise.
 
     Args:
         tracer: the tracer that makes the spans.
-        operation: the name of the call.
+        span: the call's own span.
         server: the Redis server, or None.
     """
 
-    __slots__ = ("_child", "_context", "_is_recording", "_operation", "_server", "_span", "_tracer")
+    __slots__ = ("_context", "_is_recording", "_server", "_span", "_tracer", "child")
 
-    def __init__(self, tracer: Tracer, operation: str, server: Server | None) -> None:
+    def __init__(self, tracer: Tracer, span: Span, server: Server | None) -> None:
         self._tracer = tracer
-        self._operation = operation
+        self._span = span
         self._server = server
-        self._span: Span | None = None
-        self._child: Span | None = None
-        self._context: Context | None = None
-        self._is_recording = False
-        self._start()
-
-    @_guarded
-    def _start(self) -> None:
-        self._span = self._tracer.start_span(f"otpkit.{self._operation}")
         # Children name their parent. Attaching a context here would leave it behind if the call is cancelled.
-        self._context = set_span_in_context(self._span)
-        self._is_recording = self._span.is_recording()
+        self._context = set_span_in_context(span)
+        self._is_recording = span.is_recording()
+        self.child: Span | None = None
+        """The span of the effect that is being performed."""
 
     def begin(self, effect: Effect) -> Effect:
         """Start the span of an effect, if it takes time. Return the effect to perform."""
-        return effect if self._context is None else self._begin(effect) or effect
+        if self._is_recording or type(effect) is Outbound:
+            return self._begin(effect) or effect
+        return effect
 
     @_guarded
     def _begin(self, effect: Effect) -> Effect:
         if isinstance(effect, RunScript):
-            if self._is_recording:
-                self._open(*_script(effect.script.name, self._server), SpanKind.CLIENT)
+            self._open(*_script(effect.script.name, self._server), SpanKind.CLIENT)
         elif isinstance(effect, Emit):
-            if self._is_recording:
-                self._note(effect.event)
+            self._note(effect.event)
         elif isinstance(effect, Together):
-            if self._is_recording:
-                names = [each.script.name for each in effect.scripts]
-                self._open(*_batch(names, self._server), SpanKind.CLIENT)
+            self._open(*_batch([each.script.name for each in effect.scripts], self._server), SpanKind.CLIENT)
         elif isinstance(effect, Outbound):
             return Outbound(effect.lane, self._outbound(effect.lane, effect.effect), effect.within)
         else:
@@ -118,11 +115,12 @@ class Spans:
 
     def _inner(self) -> Context:
         """Return the context of what the running effect does."""
-        context = self._context or Context()
-        return context if self._child is None else set_span_in_context(self._child, context)
+        return self._context if self.child is None else set_span_in_context(self.child, self._context)
 
     def _open(self, name: str, attributes: Attributes, kind: SpanKind) -> None:
-        self._child = self._tracer.start_span(name, self._context, kind, attributes)
+        self.child = self._tracer.start_span(
+            name, self._context, kind, attributes, record_exception=False, set_status_on_exception=False
+        )
 
     @_guarded
     def end(self, reply: object, failure: BaseException | None) -> None:
@@ -132,7 +130,7 @@ class Spans:
             reply: the reply of the effect.
             failure: the error that it raised, or None.
         """
-        child, self._child = self._child, None
+        child, self.child = self.child, None
         if child is None:
             return
         if failure is not None:
@@ -149,21 +147,19 @@ class Spans:
         Args:
             error: the error that ended the call, or None.
         """
-        self.end(None, error)
-        self._finish(error)
+        if self.child is not None:
+            self.end(None, error)
+        if self._is_recording:
+            self._finish(error)
 
     @_guarded
     def _finish(self, error: BaseException | None) -> None:
-        if self._span is None:
-            return
         if error is not None:
             _fail(self._span, _kind(error))
         self._span.end()
 
     def _note(self, event: Event) -> None:
         """Add an event to the call's span: as attributes if it is about the whole call, or else as an event."""
-        if self._span is None:
-            return
         found = {
             "otpkit.outcome": event.outcome,
             "otpkit.gateway": event.gateway,
@@ -192,8 +188,9 @@ _RESULTS: Final = frozenset(
 """The events that report the result of a call. Any other event is a part of it."""
 
 
+@cache
 def _script(name: str, server: Server | None) -> tuple[str, Attributes]:
-    """Return the name and the attributes of a script's span."""
+    """Return the name and the attributes of a script's span. The scripts and the servers of a process are few."""
     return f"EVALSHA {name}", {"db.operation.name": "EVALSHA", "db.stored_procedure.name": name} | _redis(server)
 
 
