@@ -29,6 +29,7 @@ TRANSLATED = (
     "gateways/aliyun",
     "gateways/tencent",
     "operating/production",
+    "operating/tracing",
     "reference/errors",
 )
 _CODE = re.compile(r"`[^`]*`|\[[0-9]+\]|<[^>]*>|https?://\S+|\{[a-z]+\}")
