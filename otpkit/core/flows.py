@@ -470,19 +470,17 @@ class Flows:
         return flow if self._config.listener is None else self._watched(report, done, flow, ip)
 
     def _watched(self, report: Report, done: str, flow: Flow[T], ip: object) -> Flow[T]:
-        began_s = self._config.elapsed_s()
+        elapsed_s = self._config.elapsed_s
+        began_s = elapsed_s()
         if ip is not None and read_visitor(ip) is None:
             yield Emit(report.event("ip_not_counted"))
         try:
             result = yield from flow
         except OTPError as error:
-            yield Emit(report.refused(error, self._ms_since(began_s)))
+            yield Emit(report.refused(error, round(1000 * (elapsed_s() - began_s))))
             raise
-        yield Emit(report.done(done, result, self._ms_since(began_s)))
+        yield Emit(report.done(done, result, round(1000 * (elapsed_s() - began_s))))
         return result
-
-    def _ms_since(self, began_s: float) -> int:
-        return round(1000 * (self._config.elapsed_s() - began_s))
 
     def _tell(self, report: Report, name: str, *, detail: str = "", gateway: str = "") -> Flow[None]:
         if self._config.listener is not None:

@@ -101,7 +101,7 @@ class Report:
             return self.event(
                 name, result.delivery, gateway, gateway=gateway, challenge_id=result.id, duration_ms=duration_ms
             )
-        return self.event(name, duration_ms=duration_ms)
+        return _Draft(self, name, "", "", "", "", "", duration_ms, (), None, "")  # type: ignore[return-value]
 
     def refused(self, error: OTPError, duration_ms: int) -> Event:
         """Return the event of a call that raised `error` after `duration_ms` milliseconds."""

@@ -86,8 +86,7 @@ class LogListener:
         logger.handle(logger.makeRecord(logger.name, self._level, "", 0, self._text(found), (), None, "", extra=found))
 
 
-def _as_json(found: dict[str, Any]) -> str:
-    return _json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+_as_json = _json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _as_text(found: dict[str, Any]) -> str:

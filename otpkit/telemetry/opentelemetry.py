@@ -15,6 +15,7 @@ from otpkit.effects import Flow
 from otpkit.errors import ConfigurationError
 from otpkit.models import Event
 from otpkit.telemetry.metrics import METRICS, Counting, Metric
+from otpkit.telemetry.queue import CAPACITY, QueuedListener
 
 try:
     from opentelemetry.metrics import Counter, Histogram, Meter, MeterProvider, get_meter
@@ -33,23 +34,31 @@ _SCOPE: Final = "otpkit"
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.34.0"  # The version of the semantic conventions.
 
 
-class OpenTelemetryListener:
-    """A listener that traces calls and counts events by OpenTelemetry. It does no I/O.
+class OpenTelemetryListener(QueuedListener):
+    """A listener that traces calls and counts events by OpenTelemetry.
 
         otp = OTP(…, listeners=[OpenTelemetryListener()])
 
     Each call is a span, such as `otpkit.issue`, below the current span of its caller. Its children are the scripts in
     Redis, the HTTP requests of gateways, and the functions that were passed in. The metrics are those of
     `PrometheusListener`. No span or metric holds a code, a phone, a pseudonym of one, a secret, an address or a bind.
-    If a span can't be made, the call runs without it.
+    If a span can't be made, the call runs without it. Events are counted on a thread.
 
     Args:
         tracer_provider: the provider of tracers; None is the one that your program set for the process.
         meter_provider: the provider of meters; None is the one that your program set for the process.
+        capacity: the events that may wait to be counted. Further ones are dropped.
+
+    Raises:
+        ConfigurationError: `capacity` is not a whole number above 0.
     """
 
     def __init__(
-        self, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+        self,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        capacity: int = CAPACITY,
     ) -> None:
         try:
             release = version("otpkit")
@@ -59,8 +68,9 @@ class OpenTelemetryListener:
         meter = get_meter(_SCOPE, release, meter_provider, _SCHEMA)
         self._metrics = {name: _made(metric, meter) for name, metric in METRICS.items()}
         self._count = Counting(self._find)
+        super().__init__(capacity=capacity)
 
-    def __call__(self, event: Event) -> None:
+    def deliver(self, event: Event) -> None:
         """Count an event."""
         self._count(event)
 

@@ -100,6 +100,12 @@ class EventQueue(Generic[T]):
         with suppress(RuntimeError):  # The interpreter is ending.
             threading.Thread(target=_log.warning, args=(text, self._name, problem), daemon=True).start()
 
+    def drain(self) -> None:
+        """Pass on what waits, on the caller's thread. The function must allow calls by several threads."""
+        with suppress(IndexError):
+            while True:
+                self._hand_over(self._items.popleft())
+
     def pause(self, seconds: float) -> bool:
         """Wait on the queue's thread; return False at once while the queue closes."""
         return not self._closing.wait(seconds)
@@ -145,8 +151,7 @@ class EventQueue(Generic[T]):
         items = self._items
         while True:
             self._closing.wait(_GATHER_S)
-            while items:
-                self._hand_over(items.popleft())
+            self.drain()
             self._arrived.clear()
             self._is_idle = True
             if not items and (self._closing.is_set() or not self._arrived.wait(_IDLE_S)):
