@@ -45,7 +45,7 @@ INCLUDED = [
         "phone",
         "prune",
     ),
-    *("refund_money", "repeated", "rolling", "window"),
+    *("give_back", "refund_money", "repeated", "rolling", "unaffordable", "window"),
 ]
 # The parts that only scripts of a guard include. They share the scripts' locals and arguments.
 GUARDED = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from otpkit.captcha.base import MAX_ANSWER, Captcha, CaptchaCheck, CaptchaSilent, Verdict
 from otpkit.core.config import Config
@@ -23,7 +23,7 @@ from otpkit.errors import (
 )
 from otpkit.guard.elsewhere import EXEMPT, Counting, Flags
 from otpkit.guard.options import Decision, RiskContext
-from otpkit.guard.protection import NOT_GUARDED, RANGE_DIGITS, Protection
+from otpkit.guard.protection import RANGE_DIGITS, Protection
 from otpkit.guard.report import note
 
 SCOPES: Final[Mapping[int, str]] = {1: "range", 2: "ip", 4: "net", 8: "region", 16: "total", 32: "guesses"}
@@ -32,6 +32,11 @@ _ASKED, _PASSED, _WOULD_REFUSE = 64, 128, 256
 _MARGIN_MS: Final = 60_000  # An answer is remembered for longer than it could be accepted.
 _KEPT_MS: Final = 600_000  # A provider that accepts an answer once refuses it from then on; only its verdict is kept.
 _RETRY = "Ask the visitor to solve the captcha, and call again with the answer."
+
+
+Arguments: TypeAlias = tuple[str, tuple[str, ...], str, int | str]
+"""The guard's argument of reserve.lua, its keys, the key of a captcha's answer, and for how long that is remembered."""
+NO_ARGUMENTS: Final[Arguments] = "", (), "", ""
 
 
 class Visit(Protocol):
@@ -59,7 +64,9 @@ class Screening:
     _reason = ""
     _failure = ""
     _answer_key = ""
-    _remember_ms: int | str = ""
+    _remember_ms: int | str = ""  # For how long the answer is remembered as used.
+    counting: Counting | None = None
+    """The scopes, if they lie on other nodes than the phone."""
 
     def __init__(self, protection: Protection, config: Config, subject: Subject, report: Report, visit: Visit) -> None:
         self._protection = protection
@@ -69,8 +76,6 @@ class Screening:
         self._visit = visit
         self._range = protection.range_of(subject.phone[:-RANGE_DIGITS], subject.region)
         self._keys = self._range.keys if visit.ip is None else self._range.keys + protection.address_keys(str(visit.ip))
-        self.counting: Counting | None = None
-        """The scopes, if they lie on other nodes than the phone."""
         if config.clustered:
             if protection.is_on:
                 self.counting = Counting(config, protection, self._keys)
@@ -96,13 +101,13 @@ class Screening:
             if self._visit.captcha not in (None, ""):
                 yield from self._check_answer(str(self._visit.captcha))
 
-    def arguments(self) -> tuple[str, tuple[str, ...]]:
-        """Return the guard's argument and keys of the script that reserves the send."""
+    def arguments(self) -> Arguments:
+        """Return the arguments and keys of the script that reserves the send."""
         protection, visit = self._protection, self._visit
         if not protection.is_on:
-            return NOT_GUARDED
+            return NO_ARGUMENTS
         if not (visit.captcha or visit.known or protection.has_safe or protection.asks or self.counting):
-            return self._range.guard, self._keys  # Nearly all sends.
+            return self._range.guard, self._keys, "", ""  # Nearly all sends.
         _, captcha, known, is_safe, refuses, asked = self._flags()
         counting, verdict = self.counting, ""
         if counting is not None:
@@ -111,12 +116,9 @@ class Screening:
         guard = protection.argument(
             captcha=captcha, known=known, is_safe=is_safe, refuses=refuses, is_asked=asked, region=self._subject.region
         )
-        return guard + verdict, self._keys
-
-    @property
-    def answer_key(self) -> str:
-        """The key of the captcha's answer, for the script that reserves the send; "" without one."""
-        return "" if self.counting is not None else self._answer_key
+        # On a cluster, the answer was used up before.
+        answer_key = self._answer_key if counting is None else ""
+        return guard + verdict, self._keys, answer_key, self._remember_ms
 
     def counts(self, operation: bytes) -> list[RunScript[Raw]]:
         """Return the scripts that count the send on other nodes."""
@@ -134,11 +136,6 @@ class Screening:
         is_safe = protection.has_safe and protection.is_safe(subject.phone, visit.ip)
         many = self._range.has_many_ranges
         return Flags(protection.letter, captcha, visit.known, is_safe, many, bool(self._asked))
-
-    @property
-    def remember_ms(self) -> int | str:
-        """The milliseconds for which the captcha's answer is remembered as used; "" without one."""
-        return self._remember_ms
 
     def uncounting(self) -> tuple[str, tuple[str, ...]]:
         """Return the guard's argument and keys of a script that no longer counts the send."""

@@ -16,7 +16,7 @@ from support.rig import OTHER_PHONE, PHONE, SECRET, TEMPLATE, wrong
 from otpkit import OTP, AsyncOTP, Challenge, GatewayRejectedError, Proof, StoreUnavailableError
 from otpkit.core import scripts
 from otpkit.core.issue import IssueRequest
-from otpkit.core.scripts.money import MoneyCharge
+from otpkit.core.scripts.money import MoneyCharge, charge_of
 from otpkit.core.scripts.sends import CaptchaAsked, Refused
 from otpkit.gateways import Failover
 from otpkit.testing import Outbox
@@ -29,6 +29,7 @@ PHONE_KEYS = PHONE_KEY | {"counter_key": "t:{p}:c"}
 DEVICE_KEY = {"device_key": "t:{p}:d"}
 FIELD = {"challenge_field": b"12345678"}
 LIMIT_KEYS = {"limit_key": "t:{l}:w", "memory_key": "t:{l}:w:1"}
+BUDGET = charge_of("11 letters.", (1, 9, 9, 9), (0, 1, 9_000_000_000_000, 9_100_000_000_000), "-")
 MONEY_KEYS = {"money_key": "t:{m}:m", "memory_key": "t:{m}:m:1"}
 SCOPE_KEYS = {"record_key": "t:{r}:u", "memory_key": "t:{r}:u:1"}
 REGION_KEYS = {"region_key": "t:{guard}:CN", "memory_key": "t:{guard}:1", "total_key": "t:{guard}:*"}
@@ -57,7 +58,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "record_failure": GATEWAYS_KEY
     | NOW
     | {"name": "one", "most_failures": 3, "rest_ms": 1000, "operation": "operation"},
-    "spend": MONEY_KEYS | NOW | {"money": MoneyCharge("b 1 9 9 9 0,1,9000000000000 -;", privileged=False)},
+    "spend": MONEY_KEYS | NOW | {"money": MoneyCharge(BUDGET, privileged=False)},
     "unspend": MONEY_KEYS | NOW | {"refunds": "b 1;", "charged_ms": 1},
     "spending": {"money_key": "t:{m}:m"} | NOW | {"names": ["one", "two"]},
     "look": {"record_key": "t:{r}:u"} | NOW | {"length_ms": 900_000},

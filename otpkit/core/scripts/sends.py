@@ -225,22 +225,26 @@ class Reserve(PlacedScript[ReserveReply], WordScript[ReserveReply]):
         if not (device_key or guard or guard_keys or limits or money or refusal):
             # An argument costs a call 0.2 %, though it is empty.
             return RunScript(self, (phone_key, counter_key), args, self.replicas)
-        args += (device_since, guard, captcha, "" if money is None else str(money))
+        args += (guard,) if money is None else (guard, str(money))
+        if device_since or captcha or limits or refusal:
+            args = (*args, "", device_since, captcha) if money is None else (*args, device_since, captcha)
         limit_keys: tuple[str, ...] = ()
         if limits:
             limit_keys = tuple([limit.key for limit in limits])
             args += tuple([part for limit in limits for part in (limit.scope, limit.rates)])
         elif refusal is not None:
             args += refusal
-        keys = self.places.keys(
-            phone_key,
-            counter_key,
-            guard_keys=guard_keys,
-            money_key=money_key,
-            limit_keys=limit_keys,
-            device_key=device_key,
-            answer_key=answer_key,
-        )
+        keys: tuple[str, ...] = (phone_key, counter_key, *guard_keys)
+        if money_key or limit_keys or device_key or answer_key:
+            keys = self.places.keys(
+                phone_key,
+                counter_key,
+                guard_keys=guard_keys,
+                money_key=money_key,
+                limit_keys=limit_keys,
+                device_key=device_key,
+                answer_key=answer_key,
+            )
         return RunScript(self, keys, args, self.replicas)
 
 
@@ -274,13 +278,14 @@ class Settle(PlacedScript[Settled | None], ListScript[Settled | None]):
         money_key: str = "",
     ) -> RunScript[Settled | None]:
         """Settle the send `operation`, and give back `refunds`. With `guard`, the guard no longer counts the send."""
-        args = (now, operation, outcome, served_by)
+        args: tuple[bytes | str | int, ...] = (now, operation, outcome, served_by)
         if not (device or guard or money_key):
             return RunScript(self, (phone_key,), args)
         keys: tuple[str, ...] = (phone_key,)
         if refunds or guard_keys:
             keys = self.places.keys(phone_key, phone_key, guard_keys=guard_keys, money_key=money_key)
-        return RunScript(self, keys, (*args, device, guard, refunds))
+        args += (refunds, guard, device) if device or guard else (refunds,)
+        return RunScript(self, keys, args)
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
         """Return what the limits allow now, or None."""

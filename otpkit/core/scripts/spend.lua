@@ -16,6 +16,7 @@ if charged then return { tonumber(charged), marks } end
 local bill = money_read(1, sub(ARGV[2], 2), now, sub(ARGV[2], 1, 1) == '1')
 if bill.misdated then return { now } end
 if bill.wait > 0 then
+  --# include unaffordable
   money_refuse(1, bill)
   return { now, bill.place, bill.reason, bill.wait }
 end
