@@ -14,9 +14,7 @@ import pytest
 import redis
 from test_side_by_side import MINUTE, OPEN, ROOT, Pair, Version, wrong
 
-LAST = (
-    "bba58970f996b5cacdf6892527da237f88eb8d9f"  # Its guard has the same places of keys in every script.
-)
+LAST = "bba58970f996b5cacdf6892527da237f88eb8d9f"  # Its guard has the same places of keys in every script.
 HOUR = 60 * MINUTE
 ADDRESSES = (None, "198.51.100.7", "198.51.100.8", "203.0.113.9", "2001:db8::1", "2001:db8:0:1::1", "10.0.0.1")
 FLOORS: dict[str, float] = {"range_floor": 3, "address_floor": 3, "network_floor": 4, "short_floor": 6, "day_floor": 9}
