@@ -42,7 +42,6 @@ from otpkit.gateways.base import Delivery, Push, Receipts
 from otpkit.gateways.provider import message_id
 from otpkit.guard.budgets import Spending
 from otpkit.guard.elsewhere import count_guesses, move_verified
-from otpkit.guard.protection import NOT_GUARDED
 from otpkit.guard.report import GuardReport, guard_report, override
 from otpkit.models import Audit, Challenge, Erased, Event, GatewayStanding, Proof, Standing
 from otpkit.phone import resolve
@@ -125,11 +124,9 @@ class Flows:
         ip_limit = limits[0] if limits and not config.clustered else None
         device_key, device_since = NO_DEVICE if device is None else subject.device_claim(device)
         fixed_ends_ms, is_fixed_code = subject.fixed(digits) if config.fixed else (0, 0)
-        guard, guard_keys = NOT_GUARDED
-        if config.protection is not None:
-            guard, guard_keys = config.protection.moving(subject.phone, subject.region, ip, subject.phone_key)
-            if config.clustered:
-                guard_keys = (subject.phone_key,)  # It stands in: the scopes lie on other nodes.
+        guard_keys: tuple[str, ...] = ()
+        if config.protection is not None and not config.clustered:  # On a cluster, the scopes lie on other nodes.
+            guard_keys = config.protection.keys(subject.phone, subject.region, ip)
         call = config.scripts.verify(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
@@ -144,7 +141,6 @@ class Flows:
             ip_limit=ip_limit,
             memory_key="" if ip_limit is None else memory_key(ip_limit, op),
             refusal=refusal,
-            guard=guard,
             guard_keys=guard_keys,
         )
         unconfirmed: Unconfirmed | None = None
@@ -161,7 +157,6 @@ class Flows:
                 now=config.now_arg(),
                 operation=op,
                 challenge_field=subject.challenge_field,
-                guard=guard,
                 guard_keys=guard_keys,
             )
             raise (yield from _take_back(undo, unconfirmed))

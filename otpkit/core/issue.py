@@ -49,7 +49,7 @@ from otpkit.gateways.base import Channel, Message, Receipt
 from otpkit.gateways.provider import message_id
 from otpkit.guard.elsewhere import Counting
 from otpkit.guard.protection import NOT_GUARDED
-from otpkit.guard.screening import Screening
+from otpkit.guard.screening import NO_ARGUMENTS, Screening
 from otpkit.models import Challenge
 
 _Decision: TypeAlias = Reserved | Replayed | Limited | Unaffordable | Blocked | Refused | CaptchaAsked
@@ -191,7 +191,7 @@ class Issue:
     def _known_bill(self, purse: Purse) -> Bill | None:
         """Return what the message may cost, or None if no budget counts it."""
         request, subject = self.request, self.subject
-        if (subject.phone, subject.purpose) in self.config.fixed:
+        if self.config.fixed and (subject.phone, subject.purpose) in self.config.fixed:
             return None  # A fixed code is not sent.
         key = request.budget_key
         if request.params is not None or not (key is None or type(key) is str):
@@ -219,10 +219,14 @@ class Issue:
             refusal = yield from self._count_elsewhere()
         else:
             self.charges, refusal = (yield from consume(self.config, self.limits)) if self.limits else NOTHING_CONSUMED
-        payment, money = self.payment, None
+        payment = self.payment
+        money: MoneyCharge | Shortage | None = None
         while True:
             if payment is not None and refusal is None:  # A limit that refused on another node outranks the money.
-                money = yield from payment.charge(privileged=(yield from self._is_privileged()))
+                if self.config.clustered:
+                    money = yield from payment.charge(privileged=(yield from self._is_privileged_elsewhere()))
+                else:
+                    money = payment.due(privileged=self._is_privileged())
             unconfirmed: Unconfirmed | None = None
             call = self._reservation(fixed, refusal, money)
             self.leaves_by = self.config.elapsed_s() - _LEAST_LIFE_S
@@ -267,15 +271,19 @@ class Issue:
             raise failure
         return refusal
 
-    def _is_privileged(self) -> Flow[bool]:
-        """Return True if the message may spend what budgets keep.
+    def _is_privileged(self) -> bool:
+        """Return True if the message may spend what budgets keep. A valid device may too: see reserve.lua."""
+        request, protection = self.request, self.config.protection
+        return request.known or (
+            protection is not None and protection.has_safe and protection.is_safe(self.subject.phone, request.ip)
+        )
 
-        A valid device may too. On one server, the phone's own script finds that; on a cluster, it is asked first.
-        """
-        request, protection, config = self.request, self.config.protection, self.config
-        if request.known or (protection is not None and protection.is_safe(self.subject.phone, request.ip)):
+    def _is_privileged_elsewhere(self) -> Flow[bool]:
+        """Return the same on a cluster, where the phone's script is asked first whether its device is valid."""
+        request, config = self.request, self.config
+        if self._is_privileged():
             return True
-        if not config.clustered or request.device is None:
+        if request.device is None:
             return False
         key, since = self.subject.device_claim(request.device)
         if not isinstance(since, int):
@@ -298,7 +306,8 @@ class Issue:
         device_key, device_since = (
             NO_DEVICE if self.request.device is None else subject.device_claim(self.request.device)
         )
-        guard, guard_keys = NOT_GUARDED if self.screening is None else self.screening.arguments()
+        screened = NO_ARGUMENTS if self.screening is None else self.screening.arguments()
+        guard, guard_keys, answer_key, captcha = screened
         return config.scripts.reserve(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
@@ -314,7 +323,8 @@ class Issue:
             refusal=refusal,
             guard=guard,
             guard_keys=guard_keys,
-            captcha="" if self.screening is None else self.screening.remember_ms,
+            captcha=captcha,
+            answer_key=answer_key,
             money_key=self.money_key,
             money=money,
         )

@@ -11,7 +11,7 @@ from otpkit.core import scripts
 from otpkit.core.crypto import encode_id, new_id
 from otpkit.core.scripts.audit import Occurrence
 from otpkit.core.scripts.limits import WideLimit
-from otpkit.core.scripts.money import MoneyCharge
+from otpkit.core.scripts.money import MoneyCharge, charge_of
 from otpkit.doctor.findings import Finding, refused, worst
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError
@@ -25,7 +25,7 @@ _RATES: Final = "9/60000"
 _FIELD: Final = b"field-8b"
 _RIGHT, _WRONG, _KEY_ID = b"digest-16-bytes.", b"other-16-bytes..", b"key4"
 _FAR_MS: Final = 10**14
-_BUDGET: Final = f"budget 1 9 9 9 0,1,{_FAR_MS // 10} -;"  # A window from 1970 to 2286: see charge.lua.
+_BUDGET: Final = charge_of("the doctor.", (1, 9, 9, 9), (0, 1, _FAR_MS // 10, _FAR_MS), "-")  # From 1970 to 2286.
 _DRAWS: Final = 10_000
 
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
