@@ -109,10 +109,7 @@ class _Service:
         async def handle(request: Request) -> Response:
             key = self._key_of(request)
             body: Any = await read_json(request, operation.body)
-            if body.purpose not in key.purposes:
-                raise refused(
-                    403, "forbidden", "Purpose not allowed", "This API key is not allowed to use the purpose."
-                )
+            _require_right(key, operation, body)
             if sends:
                 self._check_sendable(body)
                 if body.known and not key.known:
@@ -190,6 +187,16 @@ class _Service:
 
     async def _openapi(self, request: Request) -> Response:
         return Response(self._document, media_type="application/json")
+
+
+def _require_right(key: ApiKey, operation: Operation, body: Any) -> None:
+    """Refuse a request that its API key does not allow."""
+    if operation.right == "devices" and not key.devices:
+        raise refused(403, "forbidden", "Not trusted", "This API key is not allowed to forget devices.")
+    if operation.right == "purpose" and not key.purposes:
+        raise refused(403, "forbidden", "Purpose not allowed", "This API key only reads metrics.")
+    if operation.right is None and body.purpose not in key.purposes:
+        raise refused(403, "forbidden", "Purpose not allowed", "This API key is not allowed to use the purpose.")
 
 
 class _Endpoint:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -33,6 +33,8 @@ class Call:
 
 
 Run = Callable[[AsyncOTP, Call], Awaitable[Response]]
+Right = Literal["purpose", "devices"]
+"""What an API key needs for an operation on all purposes: a purpose of its own, or `devices = true`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,8 @@ class Operation:
     """One operation: a POST with a JSON body.
 
     `answers` maps the statuses of success to their meaning and model. `problems` are the statuses of its errors, beside
-    `ALWAYS`. `takes_key`: it reads the header `Idempotency-Key`.
+    `ALWAYS`. `takes_key`: it reads the header `Idempotency-Key`. `right`: the right that its API key needs, if its body
+    has no purpose.
     """
 
     path: str
@@ -51,6 +54,7 @@ class Operation:
     answers: Mapping[int, tuple[str, type[BaseModel] | None]]
     problems: tuple[int, ...] = ()
     takes_key: bool = False
+    right: Right | None = None
     run: Run
 
 
@@ -137,6 +141,17 @@ async def _revoke(otp: AsyncOTP, call: Call) -> Response:
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
+async def _check_device(otp: AsyncOTP, call: Call) -> Response:
+    body: schemas.DeviceQuery = call.body
+    verified_at = await otp.check_device(body.device, _phone(otp, body))
+    return json_response(schemas.DeviceAnswer, {"verified_at": verified_at})
+
+
+async def _forget_devices(otp: AsyncOTP, call: Call) -> Response:
+    await otp.forget_devices(_phone(otp, call.body))
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+
 OPERATIONS: Final = (
     Operation(
         path="/v1/challenges",
@@ -208,5 +223,27 @@ OPERATIONS: Final = (
         body=schemas.ChallengeQuery,
         answers={204: ("There is no live challenge now.", None)},
         run=_revoke,
+    ),
+    Operation(
+        path="/v1/devices/check",
+        name="check_device",
+        summary="Get when a device last verified a phone",
+        description="Nothing is sent or counted. Use it to skip the code on a device that verified the phone lately. "
+        "A device is one for all purposes, so any key with a purpose may ask.",
+        body=schemas.DeviceQuery,
+        answers={200: ("The time of its verification, or null.", schemas.DeviceAnswer)},
+        right="purpose",
+        run=_check_device,
+    ),
+    Operation(
+        path="/v1/devices/forget",
+        name="forget_devices",
+        summary="End all device tokens of a phone",
+        description="For a user who lost a device. Each device of the phone becomes a stranger's until it verifies the "
+        "phone again. It holds for all purposes, so the API key needs `devices = true`.",
+        body=schemas.DevicesQuery,
+        answers={204: ("The phone has no device now.", None)},
+        right="devices",
+        run=_forget_devices,
     ),
 )

@@ -227,9 +227,10 @@ class Reading:
             problems.append(FieldProblem(f"keys.{name}", text))
             return None
         try:
+            trusted = {"known": found.known, "devices": found.devices}
             if found.key is not None:
-                return ApiKey.of(name, found.key.get_secret_value(), found.purposes, known=found.known)
-            return ApiKey.of_digest(name, found.key_sha256, found.purposes, known=found.known)
+                return ApiKey.of(name, found.key.get_secret_value(), found.purposes, **trusted)
+            return ApiKey.of_digest(name, found.key_sha256, found.purposes, **trusted)
         except ConfigurationError as error:
             problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, f"keys.{name}"))
             return None

@@ -93,13 +93,15 @@ class Service(Table):
 class Key(Table):
     """The table `[keys.NAME]`: an API key, as text or as its SHA-256, with its purposes.
 
-    `known = true` trusts the key's owner to say that a number is verified for an account.
+    `known = true` trusts the key's owner to say that a number is verified for an account, `devices = true` to forget
+    the devices of a phone for all purposes.
     """
 
     key: SecretStr | None = None
     key_sha256: str | None = None
     purposes: list[Any]  # `ApiKey` checks the purposes.
     known: StrictBool = False
+    devices: StrictBool = False
 
 
 class _Settings(BaseSettings):

@@ -202,6 +202,21 @@ class RedemptionRequest(RequestModel):
     )
 
 
+class DeviceQuery(RequestModel):
+    """Identify a phone and one of its devices."""
+
+    phone: Phone = Field(repr=False)
+    region: Region | None = None
+    device: Device = Field(repr=False)
+
+
+class DevicesQuery(RequestModel):
+    """Identify the phone whose devices are meant."""
+
+    phone: Phone = Field(repr=False)
+    region: Region | None = None
+
+
 class PhoneToVerify(BaseModel):
     """The phone to send a code to. The application sets the purpose and the bind."""
 
@@ -315,6 +330,15 @@ class DeliveryAnswer(ResponseModel):
     result_code: str = Field(description="The carrier's code; empty if there is none.", examples=["DELIVERED"])
     sent_at: Time | None
     received_at: Time | None
+
+
+class DeviceAnswer(ResponseModel):
+    """When a device last verified a phone."""
+
+    verified_at: Time | None = Field(
+        description="The time of the verification that made the token. Null if the token is wrong, expired, forgotten, "
+        "or not for this phone."
+    )
 
 
 class HealthAnswer(ResponseModel):
