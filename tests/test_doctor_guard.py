@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from support.doctor import SECRET, settings_of
 
@@ -79,3 +81,17 @@ def test_captcha_of_the_settings_is_asked() -> None:
         }
         found = {finding.name: finding for finding in examine(given).findings}
     assert found["captcha"].found == "turnstile responds and accepts the keys."
+
+
+def test_captcha_of_each_purpose_is_asked() -> None:
+    """Each finding says what its captcha is for."""
+    with running(Sandbox()) as address:
+        table = {"provider": "turnstile", "site_key": "sandbox", "base_url": address.base_url}
+        captchas = {
+            "signup": {**table, "secret_key": "sandbox-secret"},
+            "login": {**table, "secret_key": "another-secret"},
+            "*": "proof-of-work",
+        }
+        findings = examine({"OTPKIT_GUARD_CAPTCHAS": json.dumps(captchas)}).findings
+    found = {each.found.partition(":")[0]: each.status for each in findings if each.name == "captcha"}
+    assert found == {"signup": "ok", "login": "problem", "all other purposes": "ok"}

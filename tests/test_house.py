@@ -257,7 +257,7 @@ PRIVATE = {
     # Names of the module's own classes.
     "aio": {"_after_fork", "_config", "_drive"},
     "captcha.proof_of_work": {"_keys"},
-    "environment": {"_chosen", "_names_by_region"},
+    "environment": {"_named_captcha", "_chosen", "_names_by_region"},
     "store.retry": {"_spent"},
     "sync": {"_after_fork", "_drive"},
     # Private names of redis-py and asyncio that the drivers of the store need: see `store.library`.

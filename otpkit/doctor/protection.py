@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from otpkit import OTP
@@ -12,7 +13,7 @@ from otpkit.captcha.base import Captcha, CaptchaCheck, CaptchaSilent
 from otpkit.doctor.findings import Finding
 from otpkit.environment import ARGUMENTS
 from otpkit.errors import OTPError
-from otpkit.guard.options import Guard
+from otpkit.guard.options import OTHERS, Guard
 from otpkit.store.url import MEMORY_URL
 from otpkit.transport.http import drive
 
@@ -32,8 +33,21 @@ def examine_guard(reading: Reading) -> list[Finding]:
     if guard is None:
         found = "There is none: nothing but the policy's limits stops SMS pumping and bombing."
         return [Finding("guard", "warning", found, "Set OTPKIT_GUARD_MODE=observe, and later enforce.")]
-    captchas = dict.fromkeys(each for each in (guard.captcha, guard.fallback) if isinstance(each, Captcha))
-    return [_mode(guard, reading), *map(examine_captcha, captchas)]
+    return [_mode(guard, reading), *_examine_captchas(guard)]
+
+
+def _examine_captchas(guard: Guard) -> list[Finding]:
+    """Return a finding for each captcha. If there are several, each says what it is for."""
+    uses: dict[Captcha, list[str]] = {}
+    for purpose, captcha in guard.captchas().items():
+        if captcha is not None:
+            uses.setdefault(captcha, []).append("all other purposes" if purpose == OTHERS else purpose)
+    if isinstance(guard.fallback, Captcha):
+        uses.setdefault(guard.fallback, []).append("the fallback")
+    found = [(examine_captcha(captcha), ", ".join(names)) for captcha, names in uses.items()]
+    if len(found) < 2:
+        return [finding for finding, _ in found]
+    return [replace(finding, found=f"{use}: {finding.found}") for finding, use in found]
 
 
 def examine_captcha(captcha: Captcha) -> Finding:

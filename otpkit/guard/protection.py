@@ -10,8 +10,9 @@ from otpkit.captcha.base import Captcha
 from otpkit.core.addresses import network_of, read_visitor
 from otpkit.core.checks import Checks
 from otpkit.core.crypto import Keys, encode_id
+from otpkit.core.routing import Routing
 from otpkit.errors import ConfigurationError, PhoneError
-from otpkit.guard.options import Fallback, Guard
+from otpkit.guard.options import OTHERS, Fallback, Guard
 from otpkit.phone import parse
 from otpkit.policy import Policy
 
@@ -40,7 +41,11 @@ class Protection:
         self.has_safe = bool(guard.safe_phones or guard.safe_networks)
         self.enforces = guard.mode == "enforce"
         self.has_total = len(policy.regions) > 1
-        self.captcha = _bound(guard.captcha, keys.captchas)
+        bound: dict[int, Captcha] = {}  # One captcha for several purposes is bound once.
+        self._captchas = {
+            purpose: bound.setdefault(id(captcha), _bound(captcha, keys.captchas))
+            for purpose, captcha in guard.captchas().items()
+        }
         self.fallback: Fallback = guard.fallback
         if not isinstance(guard.fallback, str):
             self.fallback = _bound(guard.fallback, keys.fallback_captchas)
@@ -114,9 +119,18 @@ class Protection:
         """Return the key of the record of a pseudonym."""
         return f"{self._namespace}:{{{pseudonym}}}:u"
 
-    def answer_key(self, captcha: Captcha, answer: str) -> str:
-        """Return the key that remembers an answer of a captcha."""
-        name = encode_id(self._keys.name(b"captcha", captcha.name, captcha.identity(answer)))
+    def captcha_for(self, purpose: str) -> Captcha:
+        """Return the captcha of a purpose."""
+        return self._captchas.get(purpose) or self._captchas[OTHERS]
+
+    def answer_key(self, captcha: Captcha, purpose: str, answer: str) -> str:
+        """Return the key that remembers an answer of a captcha.
+
+        If the provider accepts an answer once, the key is the purpose's own: a verdict that is kept is worth nothing
+        for another purpose, for which the provider refuses the answer. Otherwise one key serves all purposes.
+        """
+        own = (purpose,) if captcha.single_use else ()
+        name = encode_id(self._keys.name(b"captcha", captcha.name, captcha.identity(answer), *own))
         return f"{self._namespace}:{{{name}}}:a"
 
     def region_key(self, region: str) -> str:
@@ -159,6 +173,13 @@ def safe_phones(guard: Guard, policy: Policy) -> frozenset[str]:
                 problem, remedy = f"Guard.safe_phones: {error.problem}", error.remedy
                 checks.of("guard.safe_phones", _raise, problem, remedy)
     return frozenset(found)
+
+
+def check_captchas(guard: Guard, routing: Routing) -> None:
+    """Raise `ConfigurationError` if the guard has a captcha for a purpose that no template serves."""
+    with Checks() as checks:
+        for purpose in guard.captchas().keys() - {OTHERS}:
+            checks.of("guard.captcha", routing.require_template, purpose, "Guard.captcha")
 
 
 def _raise(problem: str, remedy: str) -> None:

@@ -77,6 +77,10 @@ class Screening:
             self._keys = (subject.phone_key,)  # It stands in for all of them.
 
     @property
+    def _captcha(self) -> Captcha:
+        return self._protection.captcha_for(self._subject.purpose)
+
+    @property
     def has_questions(self) -> bool:
         """True if the application or a captcha's provider must be asked before the send is reserved."""
         return self._visit.captcha is not None or self._protection.asks
@@ -183,7 +187,7 @@ class Screening:
         yield from self._tell("guard", "captcha", reasons)
         yield from self._note("captcha", reasons)
         yield from self._tell("captcha", answer, reasons, self._failure if answer == "unavailable" else "")
-        protection, captcha = self._protection, self._protection.captcha
+        protection, captcha = self._protection, self._captcha
         if answer == "unavailable":
             if not isinstance(protection.fallback, Captcha):
                 return CaptchaUnavailableError(
@@ -206,7 +210,7 @@ class Screening:
         answer = self._visit.captcha
         if answer is None or (isinstance(answer, str) and len(answer) <= MAX_ANSWER):
             return
-        captcha = self._protection.captcha
+        captcha = self._captcha
         raise CaptchaRejectedError(
             f"The captcha's answer is not a text of at most {MAX_ANSWER} characters. Nothing was sent.",
             _RETRY,
@@ -259,7 +263,7 @@ class Screening:
 
     def _check_answer(self, answer: str) -> Flow[None]:
         """Judge a captcha's answer: by the verdict that was kept, by the fallback, or by its provider."""
-        captcha, fallback = self._protection.captcha, self._protection.fallback
+        captcha, fallback = self._captcha, self._protection.fallback
         second = fallback if isinstance(fallback, Captcha) else None
         # A fallback of our own is judged first: no request is needed, and its challenges are given out only while the
         # provider is silent.
@@ -277,7 +281,7 @@ class Screening:
 
     def _judged_by(self, captcha: Captcha, answer: str) -> Flow[bool]:
         """Judge an answer by one captcha; return False if its provider is silent."""
-        key, config = self._protection.answer_key(captcha, answer), self._config
+        key, config = self._protection.answer_key(captcha, self._subject.purpose, answer), self._config
         kept = Answer.UNKNOWN
         if captcha.single_use:
             kept = yield from run(config.scripts.remember(answer_key=key, now=config.now_arg(), life_ms=0))

@@ -402,7 +402,7 @@ class PhoneForms:
         """Return the captcha to show: that of the error, the one asked for before, or the one asked for every time."""
         action = "call" if can_call and form.get("action") == "call" else "send"
         if isinstance(error, CaptchaRequiredError):
-            return captcha_of_error(otp, error, action)
+            return captcha_of_error(otp, self.purpose, error, action)
         # An answer is not used up by another error. If it has become too old, the next page shows a new captcha.
         is_kept = error is not None and form.get("action") in {"send", "call"}
         answer = (answer_in(form) or "") if is_kept else ""

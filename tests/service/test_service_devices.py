@@ -94,7 +94,7 @@ def test_right_is_a_setting(tmp_path: Any) -> None:
     file.write_text(f"{table}devices = true\n")
     assert [key.devices for key in read_settings(environ, str(file)).keys] == [True]
     file.write_text(f'{table}devices = "yes"\n')
-    with pytest.raises(ConfigurationError, match="keys.desk.devices must be true or false"):
+    with pytest.raises(ConfigurationError, match=r"keys\.desk\.devices must be true or false"):
         read_settings(environ, str(file))
     assert ApiKey.of_digest("desk", _DIGEST, ["signup"], devices=True).devices
 
