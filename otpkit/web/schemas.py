@@ -366,7 +366,7 @@ class CommonProblem(ResponseModel):
     retry_after: int = Field(1, ge=1, description="Seconds to wait; only if waiting helps.", examples=[60])
     attempts_left: int = Field(0, ge=0, description="With `wrong_code`.")
     scope: str = Field(
-        "", description="With `rate_limit`: phone, ip, region, total, failures, gateway, range, guard_ip or budget."
+        "", description="With `rate_limit`: phone, ip, region, total, failures, gateway, guard or budget."
     )
     code_is_live: bool = Field(False, description="With `rate_limit`: a code can still be entered; show its form.")
     category: str = Field("", description="With `gateway_rejected`: the category, which shows who must act.")
@@ -377,15 +377,18 @@ class CommonProblem(ResponseModel):
         default_factory=dict,
         description="With `captcha_required` and `captcha_rejected`: what a page needs to show the captcha.",
     )
+
+
+class ProblemDocument(CommonProblem):
+    """RFC 9457. `code` is a stable word to branch on. `detail` is for the person at the form."""
+
+    scope: str = Field(
+        "", description="With `rate_limit`: phone, ip, region, total, failures, gateway, range, guard_ip or budget."
+    )
     reasons: list[str] = Field(
         default_factory=list,
         description="With `captcha_required`, `captcha_rejected` and `refused`: the scopes over their allowance, or "
         "the words of your own judgement. They are not for the visitor.",
         examples=[["range"]],
     )
-
-
-class ProblemDocument(CommonProblem):
-    """RFC 9457. `code` is a stable word to branch on. `detail` is for the person at the form."""
-
     errors: list[FieldError] = Field(default_factory=list, description="With `invalid_request`.")
