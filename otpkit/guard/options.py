@@ -117,7 +117,9 @@ class Guard:
         on_risk_error: what counts if `risk` raises an exception or returns something else.
         safe_phones: numbers, as `OTP.issue` accepts them, that are neither judged nor counted in ranges, addresses,
             networks, regions and the total.
-        safe_networks: addresses and networks, such as `"203.0.113.0/24"`, whose visitors are neither.
+        safe_networks: addresses and networks, such as `"203.0.113.0/24"`, whose visitors are neither. Private ones,
+            such as `"10.0.0.0/8"`, work too. If a proxy has such an address, declare it (`forwarded_hops`): otherwise
+            all visitors come from it, and are safe.
         rule: the numbers of the rule.
 
     Raises:

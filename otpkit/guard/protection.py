@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from otpkit.captcha.base import Captcha
-from otpkit.core.addresses import network_of, read_visitor
+from otpkit.core.addresses import network_of, read_address, read_network, read_visitor
 from otpkit.core.checks import Checks
 from otpkit.core.crypto import Keys, encode_id
 from otpkit.core.routing import Routing
@@ -98,13 +98,13 @@ class Protection:
         """Return True if a phone or a visitor's address is exempt."""
         if phone in self._phones:
             return True
-        if ip is None or not self._networks or (visitor := read_visitor(ip)) is None:
+        if ip is None or not self._networks:
             return False
-        address = ipaddress.ip_address(visitor.name.partition("/")[0])
-        number, bits = int(address), address.max_prefixlen
+        packed = read_address(str(ip))
+        number, bits = int.from_bytes(packed), 8 * len(packed)
         return any(
-            version == address.version and number >> (bits - length) in networks
-            for (version, length), networks in self._networks.items()
+            size == len(packed) and number >> (bits - length) in networks
+            for (size, length), networks in self._networks.items()
         )
 
     def pseudonym(self, scope: str, name: str) -> str:
@@ -147,14 +147,15 @@ def _bound(captcha: Captcha | None, keys: tuple[bytes, ...]) -> Captcha:
 
 
 def _networks(guard: Guard) -> dict[tuple[int, int], set[int]]:
-    """Return the guard's safe networks by version and length, as numbers without their last bits.
+    """Return the guard's safe networks by the bytes of an address and their length, as numbers without their last bits.
 
-    There are at most 162 lengths, so a million networks are looked up as fast as a few.
+    There are at most 162 pairs of these, so a million networks are looked up as fast as a few.
     """
     found: dict[tuple[int, int], set[int]] = {}
     for each in map(ipaddress.ip_network, guard.safe_networks):
-        number = int(each.network_address) >> (each.max_prefixlen - each.prefixlen)
-        found.setdefault((each.version, each.prefixlen), set()).add(number)
+        first, length = read_network(each)
+        number = int.from_bytes(first) >> (8 * len(first) - length)
+        found.setdefault((len(first), length), set()).add(number)
     return found
 
 
