@@ -27,6 +27,8 @@ from otpkit.errors import (
 )
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Decision, Guard, RiskContext
+from otpkit.guard.report import GuardReport, ScopeReport, SubjectReport
+from otpkit.guard.rule import Rule
 from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
@@ -50,6 +52,7 @@ __all__ = [
     "FixedCode",
     "GatewayRejectedError",
     "Guard",
+    "GuardReport",
     "InvalidTokenError",
     "MalformedCodeError",
     "OTPError",
@@ -61,9 +64,12 @@ __all__ = [
     "RefusedError",
     "RegionError",
     "RiskContext",
+    "Rule",
+    "ScopeReport",
     "Spending",
     "Standing",
     "StoreUnavailableError",
+    "SubjectReport",
     "Template",
     "TokenError",
     "UsedTokenError",
