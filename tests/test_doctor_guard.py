@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import redis
 from support.doctor import SECRET, settings_of
 
 from otpkit import OTP, Guard, Template
@@ -48,6 +49,23 @@ def test_decisions_of_an_observer_are_counted(valkey_url: str, namespace: str) -
     found = settings_of(valkey_url, namespace=namespace, guard_mode="observe", **complete)["guard"]
     assert "Decisions about its scopes in the last week: " in found.found
     assert "last week: 0" not in found.found
+
+
+@pytest.mark.parametrize(("days", "said"), [(3, "It only observes"), (21, "It has only observed for 3 weeks, since 2")])
+def test_long_observation_is_a_warning(valkey_url: str, namespace: str, days: int, said: str) -> None:
+    complete = {"gateway": "console", "development": "1", "template_code": "SMS_1", "template_sign_name": "otpkit"}
+    settings = {"namespace": namespace, "guard_mode": "observe", **complete}
+    first = settings_of(valkey_url, **settings)["guard"]
+    assert (first.status, first.found.partition(":")[0]) == ("warning", "It only observes")
+    with redis.Redis.from_url(valkey_url) as client:
+        since = f"{namespace}:{{guard}}:since"
+        ago_ms = int(client.get(since) or 0) - days * 86_400_000
+        assert 0 < client.pttl(since) <= 400 * 86_400_000
+        client.set(since, ago_ms, keepttl=True)
+    found = settings_of(valkey_url, **settings)["guard"]
+    assert found.status == "warning"
+    assert said in found.found
+    assert "Decisions about its scopes in the last week: 0" in found.found
 
 
 def test_captcha_is_asked() -> None:

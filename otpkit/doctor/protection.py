@@ -14,6 +14,7 @@ from otpkit.doctor.findings import Finding
 from otpkit.environment import ARGUMENTS
 from otpkit.errors import OTPError
 from otpkit.guard.options import OTHERS, Guard
+from otpkit.guard.report import GuardReport
 from otpkit.store.url import MEMORY_URL
 from otpkit.transport.http import drive
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _PURPOSE: Final = "doctor"
 _WEEK_H: Final = 168
+_LONG_DAYS: Final = 14  # Some days show what the guard would do.
 _ENFORCE: Final = (
     "Look at its decisions with `otpkit guard`. Set OTPKIT_GUARD_MODE=enforce once all processes have the guard."
 )
@@ -74,17 +76,21 @@ def _mode(guard: Guard, reading: Reading) -> Finding:
         return Finding("guard", "warning", "Its mode is off: it counts nothing.", "Set OTPKIT_GUARD_MODE=observe.")
     if guard.mode == "enforce":
         return Finding("guard", "ok", "It enforces its decisions.")
-    found = "It only observes: it refuses nothing and asks for no captcha."
-    decisions = _observed(reading)
-    if decisions is not None:
-        found += f" Decisions about its scopes in the last week: {decisions}."
+    found, report = "It only observes", _report(reading)
+    if report is not None and report.observing_since is not None:
+        days = (report.at - report.observing_since).days
+        if days >= _LONG_DAYS:
+            found = f"It has only observed for {days // 7} weeks, since {report.observing_since:%Y-%m-%d}"
+    found += ": it refuses nothing and asks for no captcha."
+    if report is not None:
+        found += f" Decisions about its scopes in the last week: {sum(scope.observed for scope in report.scopes)}."
     return Finding("guard", "warning", found, _ENFORCE)
 
 
-def _observed(reading: Reading) -> int | None:
-    """Return how often the guard would have asked or refused in the last week, or None if that can't be read."""
+def _report(reading: Reading) -> GuardReport | None:
+    """Return what the guard decided in the last week, or None if that can't be read."""
     if any(map(reading.of_part, ARGUMENTS)) or reading.otp.get("redis") == MEMORY_URL:
         return None
     with suppress(OTPError), OTP(**reading.otp) as otp:
-        return sum(scope.observed for scope in otp.guard_report(_WEEK_H).scopes)
+        return otp.guard_report(_WEEK_H)
     return None

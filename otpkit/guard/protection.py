@@ -52,6 +52,7 @@ class Protection:
         self._moving = tuple(f"{has_address}{self.is_on:d}" for has_address in (0, 1))
         self._keys, self._namespace = keys, namespace
         self.notes_key = f"{namespace}:{{guard}}:notes"
+        self.since_key = f"{namespace}:{{guard}}:since"
         self.noted: dict[tuple[str, str, str], int] = {}  # Decisions that this process has not written yet.
         self.noted_s = 0.0  # When it wrote last, by `Config.elapsed_s`.
         self._networks = _networks(guard)

@@ -323,11 +323,11 @@ def test_refused_attempt_adds_nothing(guarded: Guarded) -> None:
     otp = guarded.guarded(rule=only(range_floor=1))
     phones = guarded.fill(otp, 1, block=1)
     before = guarded.count(otp, "range", phones[0])
-    kept = [key for key in guarded.stored() if not key.endswith(":notes")]
+    kept = [key for key in guarded.stored() if not key.endswith((":notes", ":since"))]
     for _ in range(5):
         assert guarded.send(otp, guarded.phone(1)) == ASKED
     assert guarded.count(otp, "range", phones[0]) == before
-    assert [key for key in guarded.stored() if not key.endswith(":notes")] == kept
+    assert [key for key in guarded.stored() if not key.endswith((":notes", ":since"))] == kept
 
 
 @pytest.mark.parametrize("category", ["number", "account", "rate_limit"])
@@ -404,6 +404,21 @@ def test_observe_reports_and_refuses_nothing(guarded: Guarded) -> None:
     told = guarded.told("guard")
     assert [(event.outcome, event.detail) for event in told] == [("observed", "range")] * 4
     assert told[-1].reasons == ("range", "refused")
+
+
+def test_report_says_since_when_a_guard_observes(guarded: Guarded) -> None:
+    """Weeks later too, and without decisions; a guard that enforces ends it."""
+    observer, enforcer = guarded.guarded(mode="observe", rule=only(range_floor=1)), guarded.guarded(rule=WIDE)
+    began = guarded.at(0)
+    assert observer.guard_report().observing_since == began
+    guarded.advance(20 * DAY)
+    guarded.fill(observer, 3, block=1)
+    assert observer.guard_report().observing_since == began
+    assert enforcer.guard_report().observing_since is None
+    guarded.advance(DAY)
+    off = guarded.guarded(mode="off")
+    assert off.guard_report().observing_since is None
+    assert observer.guard_report().observing_since == guarded.at(0)
 
 
 def test_off_counts_nothing_and_takes_back(guarded: Guarded) -> None:
