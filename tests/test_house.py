@@ -53,6 +53,7 @@ LAYERS = [
     ["guard.elsewhere"],
     ["guard.screening"],
     ["core.issue"],
+    ["core.discreet"],
     ["core.flows"],
     ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
     ["store.errors", "store.loops", "store.pool", "store.tls", "store.url"],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from copy import copy
+from typing import Any, Final, Protocol, Self
 
 from otpkit.captcha.base import MAX_ANSWER, Captcha, CaptchaCheck, CaptchaSilent, Verdict
 from otpkit.core.config import Config
@@ -61,13 +62,19 @@ class Screening:
     _failure = ""
     _answer_key = ""
     _remember_ms: int | str = ""
+    is_asked = False  # True once the application and the provider were asked.
 
     def __init__(self, protection: Protection, config: Config, subject: Subject, report: Report, visit: Visit) -> None:
         self._protection = protection
         self._config = config
-        self._subject = subject
         self._report = report
         self._visit = visit
+        self.bind(subject)
+
+    def bind(self, subject: Subject) -> None:
+        """Judge a subject: its range, its region, and the keys of its phone."""
+        protection, config, visit = self._protection, self._config, self._visit
+        self._subject = subject
         self._keys, self._has_address = protection.keys(subject.phone, subject.region, visit.ip, subject.phone_key)
         self.counting: Counting | None = None
         """The scopes, if they lie on other nodes than the phone."""
@@ -83,7 +90,14 @@ class Screening:
     @property
     def has_questions(self) -> bool:
         """True if the application or a captcha's provider must be asked before the send is reserved."""
-        return self._visit.captcha is not None or self._protection.asks
+        return not self.is_asked and (self._visit.captcha is not None or self._protection.asks)
+
+    def of_subject(self, subject: Subject) -> Self:
+        """Return the same screening for another subject, about which nobody is asked again."""
+        found = copy(self)
+        found.is_asked = True
+        found.bind(subject)
+        return found
 
     def before(self) -> Flow[None]:
         """Ask the application and the captcha's provider, before anything is reserved.

@@ -89,6 +89,7 @@ async def _issue(otp: AsyncOTP, call: Call) -> Response:
         budget_key=call.api_key,
         captcha=body.captcha,
         known=body.known,
+        discreet=body.discreet,
     )
     status = 202 if challenge.delivery in {"pending", "uncertain"} else 201
     return json_response(schemas.ChallengeAnswer, challenge, status)
@@ -162,7 +163,7 @@ OPERATIONS: Final = (
         "403 with `captcha_required` or `captcha_rejected` has the `provider` and `parameters` of a captcha: show it, "
         "and repeat the request with the visitor's answer as `captcha`. "
         "423 and 429 (scopes `phone`, `failures`, `gateway`) reveal what others did with the number. Nothing is sent "
-        "then: show strangers the answer of 202 instead.",
+        "then: set `discreet`, and show strangers the answer of 202 instead.",
         body=schemas.ChallengeRequest,
         answers={
             201: ("The gateway accepted the message.", schemas.ChallengeAnswer),

@@ -275,6 +275,7 @@ class PhoneForms:
                 options["idempotency_key"] = f"{key}.call"  # The page's other forms have the same key.
             options["captcha"] = answer_in(form)
             known = asked.known
+            options["discreet"] = self._discreet
             options["known"] = known is not None and (yield lambda _: known(phone))
             yield from self._issue(state, phone, options, "voice" if by_call else "sms")
         elif action == "verify" and form.get("phone") not in {None, state.get("phone")}:

@@ -166,6 +166,12 @@ class ChallengeRequest(_About):
         description="True if your application knows that this very number is verified for this account. The guard then "
         "asks for a captcha where it would refuse. The API key must be allowed to say so. Default: false.",
     )
+    discreet: bool = Field(
+        False,
+        description="True if the visitor must not see what others did with the number. If it is blocked or at its own "
+        "limits, the answer is first that of a number without a history: its captcha, or a limit of the visitor's. "
+        "423 and 429 (`phone`, `failures`) come last: show the answer of 202 instead. Default: false.",
+    )
 
 
 class ChallengeQuery(_About):
