@@ -16,7 +16,7 @@ from otpkit.core.tokens import from_ms
 from otpkit.effects import Emit, Flow, RunScript, run, run_together
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.guard.protection import RANGE_DIGITS, TOTAL, Protection
-from otpkit.guard.rule import Rule
+from otpkit.guard.rule import Rule, allowances
 from otpkit.models import Event
 from otpkit.phone import resolve
 
@@ -261,12 +261,7 @@ def _reports(wanted: _Wanted, counts: Counts | RegionCounts, rule: Rule) -> list
         )
 
     if isinstance(counts, Counts):
-        floor, share = {
-            "range": (rule.range_floor, rule.range_share),
-            "ip": (rule.address_floor, rule.address_share),
-            "net": (rule.network_floor, rule.network_share),
-        }[wanted.scope]
-        allowance = floor + share * counts.verified
+        allowance = allowances(rule)[wanted.scope].of(counts.verified)
         return [report(wanted.scope, counts.unverified, allowance, is_over=counts.unverified >= allowance)]
     regions, usual = (max(1, counts.regions) if wanted.name == TOTAL else 1), counts.share / 10_000
     short = rule.short_floor * regions + (rule.short_times * usual + rule.short_share) * counts.short_verified
