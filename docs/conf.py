@@ -14,7 +14,7 @@ author = "the otpkit authors"
 copyright = "the otpkit authors"
 version = release = otpkit_reference.VERSION
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "otpkit_reference"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "otpkit_conformance", "otpkit_reference"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"otpkit {release}"

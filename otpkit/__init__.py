@@ -29,7 +29,7 @@ from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Decision, Guard, RiskContext
 from otpkit.guard.report import GuardReport, ScopeReport, SubjectReport
 from otpkit.guard.rule import Rule
-from otpkit.models import Challenge, Event, Proof, Standing
+from otpkit.models import Audit, AuditEntry, Challenge, Erased, Event, Figures, GatewayStanding, Proof, Standing, Stats
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
 from otpkit.template import Template
@@ -37,6 +37,8 @@ from otpkit.template import Template
 __all__ = [
     "OTP",
     "AsyncOTP",
+    "Audit",
+    "AuditEntry",
     "BlockedError",
     "Budget",
     "CaptchaRejectedError",
@@ -46,11 +48,14 @@ __all__ = [
     "CodeError",
     "ConfigurationError",
     "Decision",
+    "Erased",
     "Event",
     "ExpiredCodeError",
     "ExpiredTokenError",
+    "Figures",
     "FixedCode",
     "GatewayRejectedError",
+    "GatewayStanding",
     "Guard",
     "GuardReport",
     "InvalidTokenError",
@@ -68,6 +73,7 @@ __all__ = [
     "ScopeReport",
     "Spending",
     "Standing",
+    "Stats",
     "StoreUnavailableError",
     "SubjectReport",
     "Template",

@@ -154,7 +154,7 @@ class Outbound:
 
 
 class Emit(NamedTuple):
-    """An effect: call `on_event`, and log `warning` unless it is "". Exceptions of the listener are dropped."""
+    """An effect: call the listeners, and log `warning` unless it is "". Exceptions of listeners are dropped."""
 
     event: Event
     warning: str = ""

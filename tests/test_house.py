@@ -33,7 +33,7 @@ LAYERS = [
     ["core.checks"],
     ["guard.rule", "phone"],
     ["core.addresses", "core.arguments", "core.spelling", "policy", "template"],
-    ["guard.money"],
+    ["core.mentions", "core.stored", "guard.money"],
     ["guard.budgets", "guard.prices"],
     ["transport.connecting", "transport.exchange", "transport.hosts"],
     ["core.crypto"],
@@ -44,11 +44,12 @@ LAYERS = [
     ["gateways"],
     ["captcha"],
     ["core.routing"],
-    ["core.budgets", "guard.options"],
-    ["guard.protection"],
+    ["core.budgets", "core.trail", "guard.options"],
+    ["core.costs", "guard.protection"],
     ["core.config"],
     ["core.subject"],
-    ["core.report"],
+    ["core.audit", "core.report"],
+    ["core.circuits"],
     ["core.dispatch", "core.limits", "core.spending", "guard.report"],
     ["guard.elsewhere"],
     ["guard.screening"],
@@ -61,6 +62,7 @@ LAYERS = [
     ["store.multiplexed"],
     ["store.binding"],
     ["store.aio", "store.sync"],
+    ["telemetry"],
     ["sync"],
     ["aio"],
     ["core", "guard", "store", "transport"],  # Their `__init__` is empty.
@@ -99,11 +101,11 @@ LIBRARIES = {
     "hiredis": {"store"},
     "httptools": {"service"},
     "itsdangerous": {"core.serializer"},
-    "jinja2": {"cli.demo_site", "sandbox.inbox", "web.pages"},
+    "jinja2": {"cli.demo_site", "sandbox.inbox", "service.console", "web.pages"},
     "lupa": {"store"},
     "markupsafe": {"web.pages"},
     "phonenumbers": {"phone"},
-    "prometheus_client": {"service"},
+    "prometheus_client": {"service", "telemetry.prometheus"},
     "pydantic": {"integrations.fastapi", "service", "settings", "web.schemas"},
     "pydantic_core": {"service.openapi", "settings"},
     "pydantic_settings": {"settings"},
@@ -116,7 +118,17 @@ LIBRARIES = {
         "sandbox.widget",
         *("cli.demo_site", "integrations.fastapi", "service"),
     },
-    "typer": {"cli.commands", "cli.failures", "cli.guarding", "cli.output", "cli.serving", "cli.simulate"},
+    "typer": {
+        "cli.auditing",
+        "cli.commands",
+        "cli.console",
+        "cli.failures",
+        "cli.guarding",
+        "cli.output",
+        "cli.serving",
+        *("cli.durations", "cli.gateways"),
+        "cli.simulate",
+    },
     "urllib3": {"transport"},
     "uvicorn": {"sandbox.server", "service"},
     "werkzeug": {"integrations.flask"},
@@ -261,6 +273,7 @@ PRIVATE = {
     "environment": {"_named_captcha", "_chosen", "_names_by_region"},
     "store.retry": {"_spent"},
     "sync": {"_after_fork", "_drive"},
+    "telemetry.queue": {"_renew"},
     # Private names of redis-py and asyncio that the drivers of the store need: see `store.library`.
     "store.aio": {"_available_connections"},
     "store.loops": {
@@ -344,7 +357,10 @@ def test_the_root_holds_few_modules() -> None:
     assert len(names) <= 12
 
 
-PUBLIC = ["otpkit", "otpkit.captcha", "otpkit.gateways", "otpkit.testing", "otpkit.sandbox", "otpkit.web"]
+PUBLIC = [
+    *("otpkit", "otpkit.captcha", "otpkit.gateways", "otpkit.testing", "otpkit.sandbox", "otpkit.telemetry"),
+    "otpkit.web",
+]
 
 
 def _sorting(name: str) -> tuple[int, str]:

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, TypeAlias
 
-from otpkit.core.budgets import Bill, Purse, segments_of
+from otpkit.core.budgets import Bill, Purse
+from otpkit.core.circuits import note_error
 from otpkit.core.config import Config, FixedCode, check_fixed_life
 from otpkit.core.crypto import encode_id, new_ids
-from otpkit.core.dispatch import Dispatch, send_by
+from otpkit.core.dispatch import ABOUT_THE_PHONE, Dispatch, send_by
 from otpkit.core.limits import NOTHING_CONSUMED, Charge, consume, consume_beside, ip_limits, refund, send_limits
 from otpkit.core.report import Report
 from otpkit.core.routing import Member
@@ -202,21 +203,11 @@ class Issue:
         return purse.remembered((subject.region, subject.purpose, request.channel, key), lambda: self._bill(purse))
 
     def _bill(self, purse: Purse) -> Bill | None:
-        config, request, purpose = self.config, self.request, self.subject.purpose
-        segments = {}
-        for member in self.candidates:
-            is_call = member.channel_for(request.channel) == "voice"
-            segments[member.name] = (
-                1
-                if is_call
-                else segments_of(
-                    member.template_for(purpose),
-                    config.policy.code_length,
-                    max(1, config.policy.ttl // 60),
-                    request.params,
-                    signed=member.gateway.adds_signature,
-                )
-            )
+        costs, request, purpose = self.config.costs, self.request, self.subject.purpose
+        segments = {
+            member.name: costs.segments(member, purpose, member.channel_for(request.channel), request.params) or 1
+            for member in self.candidates
+        }
         return purse.bill(
             plan=self.plan,
             candidates=self.candidates,
@@ -370,12 +361,18 @@ class Issue:
             if len(self.candidates) == 1:
                 member = self.candidates[0]
                 message = self._message(member, reserved)
-                return member, (yield from send_by(self.report, member, message, self._left_s))
+                params = self.request.params
+                receipt = yield from send_by(self.config, self.report, member, message, self._left_s, params)
+                if receipt.outcome == "uncertain":
+                    yield from note_error(self.config, member, "uncertain", "")
+                return member, receipt
             return (yield from self._in_turn(reserved))
         except (GatewayRejectedError, ConfigurationError) as error:
             failure = error
         if isinstance(failure, GatewayRejectedError):
             wait_ms = yield from self._undo(_KEPT.get(failure.category, frozenset()), reserved_ms=reserved.now_ms)
+            if len(self.candidates) == 1 and failure.category not in ABOUT_THE_PHONE:
+                yield from note_error(self.config, self.candidates[0], failure.category, failure.gateway_code)
             raise (yield from self._gateway_limit(failure, wait_ms)) if failure.category == "rate_limit" else failure
         # The message may still be on its way.
         yield from self._settle(Receipt("", outcome="uncertain"), "")
@@ -392,6 +389,7 @@ class Issue:
             candidates=self.candidates,
             compose=compose,
             left=self._left_s,
+            params=self.request.params,
         )
         member, receipt, self.is_open = yield from dispatch.run(reserved.before, reserved.now_ms)
         return member, receipt

@@ -1,15 +1,17 @@
-"""Run `otpkit serve` with its settings."""
+"""Run `otpkit serve` and `otpkit console` with their settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+from starlette.types import ASGIApp
 
 from otpkit import AsyncOTP
 from otpkit.listening import listen
-from otpkit.service.app import create_app
+from otpkit.service.app import create_app, create_console
 from otpkit.service.metrics import Metrics
 from otpkit.service.server import serve
-from otpkit.settings import Settings
+from otpkit.settings import Operator, Settings
 
 
 def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], object]) -> None:
@@ -40,7 +42,40 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
         forwarded_hops=settings.service.forwarded_hops,
         receipts_secret=settings.service.receipts_secret,
         public_url=settings.service.public_url,
+        operators=settings.operators,
     )
+    _serve(app, otp, host, port, on_ready)
+
+
+def run_console(
+    settings: Settings, operators: Iterable[Operator], host: str, port: int, on_ready: Callable[[str], object]
+) -> None:
+    """Serve the console alone until SIGTERM or Ctrl-C.
+
+    Redis need not be available at the start.
+
+    Args:
+        settings: the settings of the `AsyncOTP` and the service.
+        operators: the people who may use it.
+        host: the name or IP address to listen on.
+        port: the TCP port; 0 picks a free one.
+        on_ready: called with the URL when the server accepts requests.
+
+    Raises:
+        ConfigurationError: the settings can't work. It is raised before anything is served.
+    """
+    otp = AsyncOTP(**settings.otp)
+    app = create_console(
+        otp,
+        operators,
+        purposes=frozenset().union(*(key.purposes for key in settings.keys)),
+        forwarded_hops=settings.service.forwarded_hops,
+        public_url=settings.service.public_url,
+    )
+    _serve(app, otp, host, port, lambda url: on_ready(f"{url}/console"))
+
+
+def _serve(app: ASGIApp, otp: AsyncOTP, host: str, port: int, on_ready: Callable[[str], object]) -> None:
     with listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"

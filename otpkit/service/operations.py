@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from otpkit import AsyncOTP, PhoneError, fold, normalize
+from otpkit import AsyncOTP, ConfigurationError, PhoneError, fold, normalize
+from otpkit.aio import config_of
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
+from otpkit.core.audit import read_operator
 from otpkit.core.spelling import check_region
+from otpkit.service.parsing import invalid
 from otpkit.service.responses import json_response, refused
 from otpkit.web import schemas
 
@@ -33,8 +36,6 @@ class Call:
 
 
 Run = Callable[[AsyncOTP, Call], Awaitable[Response]]
-Right = Literal["purpose", "devices"]
-"""What an API key needs for an operation on all purposes: a purpose of its own, or `devices = true`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +43,8 @@ class Operation:
     """One operation: a POST with a JSON body.
 
     `answers` maps the statuses of success to their meaning and model. `problems` are the statuses of its errors, beside
-    `ALWAYS`. `takes_key`: it reads the header `Idempotency-Key`. `right`: the right that its API key needs, if its body
-    has no purpose.
+    `ALWAYS`. `takes_key`: it reads the header `Idempotency-Key`. `for_operators`: the key needs no purpose, but
+    `operator`.
     """
 
     path: str
@@ -54,7 +55,7 @@ class Operation:
     answers: Mapping[int, tuple[str, type[BaseModel] | None]]
     problems: tuple[int, ...] = ()
     takes_key: bool = False
-    right: Right | None = None
+    for_operators: bool = False
     run: Run
 
 
@@ -73,6 +74,17 @@ def _phone_of_proof(otp: AsyncOTP, body: schemas.RedemptionRequest) -> str | Not
         return _phone(otp, body)
     except PhoneError:
         return ""  # A text that is not a phone can't be the proof's phone.
+
+
+def _check_reason(otp: AsyncOTP, reason: str) -> None:
+    """Refuse a reason that the audit does not keep, such as one with a phone number."""
+    problem = ""
+    try:
+        read_operator(config_of(otp), "", reason)
+    except ConfigurationError as error:
+        problem = error.problem
+    if problem:
+        raise invalid("#/reason", problem)
 
 
 async def _issue(otp: AsyncOTP, call: Call) -> Response:
@@ -149,8 +161,16 @@ async def _check_device(otp: AsyncOTP, call: Call) -> Response:
 
 
 async def _forget_devices(otp: AsyncOTP, call: Call) -> Response:
-    await otp.forget_devices(_phone(otp, call.body))
+    body: schemas.DevicesQuery = call.body
+    _check_reason(otp, body.reason)
+    await otp.forget_devices(_phone(otp, body), actor=call.api_key, reason=body.reason)
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+
+async def _audit(otp: AsyncOTP, call: Call) -> Response:
+    body: schemas.AuditQuery = call.body
+    phone = None if body.phone is None else _phone(otp, body)
+    return json_response(schemas.AuditAnswer, await otp.audit(phone, since=body.since, limit=body.limit))
 
 
 OPERATIONS: Final = (
@@ -233,7 +253,6 @@ OPERATIONS: Final = (
         "A device is one for all purposes, so any key with a purpose may ask.",
         body=schemas.DeviceQuery,
         answers={200: ("The time of its verification, or null.", schemas.DeviceAnswer)},
-        right="purpose",
         run=_check_device,
     ),
     Operation(
@@ -241,10 +260,21 @@ OPERATIONS: Final = (
         name="forget_devices",
         summary="End all device tokens of a phone",
         description="For a user who lost a device. Each device of the phone becomes a stranger's until it verifies the "
-        "phone again. It holds for all purposes, so the API key needs `devices = true`.",
+        "phone again. It holds for all purposes, so it is only for keys with `operator`. The audit has the key's name "
+        "and the reason.",
         body=schemas.DevicesQuery,
         answers={204: ("The phone has no device now.", None)},
-        right="devices",
+        for_operators=True,
         run=_forget_devices,
+    ),
+    Operation(
+        path="/v1/audit",
+        name="audit",
+        summary="Read the audit",
+        description="What operators did and why, and security events, by pseudonym. Only for keys with `operator`.",
+        body=schemas.AuditQuery,
+        answers={200: ("The entries, newest first.", schemas.AuditAnswer)},
+        for_operators=True,
+        run=_audit,
     ),
 )

@@ -20,8 +20,9 @@ from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.guard.protection import check_captchas, safe_phones
 from otpkit.policy import DEFAULT_POLICY
 from otpkit.settings.keys import ApiKey, require_distinct
+from otpkit.settings.operators import Operator, require_distinct_operators
 from otpkit.settings.sources import Given, read_environment, read_file
-from otpkit.settings.tables import MUST, SENTENCE, Key, Service, check, known_settings
+from otpkit.settings.tables import MUST, SENTENCE, Key, OperatorTable, Service, check, known_settings
 from otpkit.store.url import read_url
 
 # Only one of each pair may be set: the setting for many, and the setting (or prefix) for one.
@@ -42,10 +43,11 @@ _EXPECTED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
-    """The checked settings: the arguments of the `OTP`, the API keys, and the table `[service]`."""
+    """The checked settings: the arguments of the `OTP`, the API keys, the operators, and the table `[service]`."""
 
     otp: Mapping[str, Any]
     keys: tuple[ApiKey, ...]
+    operators: tuple[Operator, ...]
     service: Service
 
 
@@ -63,7 +65,7 @@ def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves
     reading = Reading(environ, path, serves=serves)
     if reading.problems:
         raise ConfigurationError(problems=reading.problems)
-    return Settings(otp=reading.otp, keys=reading.keys, service=reading.service)
+    return Settings(otp=reading.otp, keys=reading.keys, operators=reading.operators, service=reading.service)
 
 
 class Reading:
@@ -94,9 +96,10 @@ class Reading:
         self.otp = self._read_otp()
         self.service, tables = self._read_tables()
         self.keys, keys = self._read_keys(serves=serves)
+        self.operators, operators = self._read_operators()
         self._check_owners()
         names = (problem for source in self._sources for problem in source.problems)
-        self.others = tuple(dict.fromkeys((*names, *self._beside(), *tables, *keys)))
+        self.others = tuple(dict.fromkeys((*names, *self._beside(), *tables, *keys, *operators)))
         parts = (each for name in ARGUMENTS for each in self.of_part(name))
         self.problems = tuple(dict.fromkeys((*parts, *self.others)))
 
@@ -185,7 +188,8 @@ class Reading:
         if error["type"] == SENTENCE:
             text, remedy = error["ctx"]["problem"], error["ctx"]["remedy"]
         elif error["type"] == "extra_forbidden":
-            text = f"{'.'.join(path[:-1])} has no field {path[-1]!r:.40}{nearest(path[-1], Key.model_fields)}"
+            fields = OperatorTable.model_fields if before[:1] == ("operators",) else Key.model_fields
+            text = f"{'.'.join(path[:-1])} has no field {path[-1]!r:.40}{nearest(path[-1], fields)}"
         else:
             said = error["msg"] if error["type"] == MUST else _EXPECTED.get(error["type"], "has a wrong value")
             text = f"{name} {said}."
@@ -193,7 +197,8 @@ class Reading:
 
     def _read_keys(self, *, serves: bool) -> tuple[tuple[ApiKey, ...], list[FieldProblem]]:
         problems: list[FieldProblem] = []
-        keys = [key for name, table in self._tables_of_keys(problems) if (key := self._key(name, table, problems))]
+        tables = self._tables_of("OTPKIT_API_KEYS", "keys", "an API key", problems)
+        keys = [key for name, table in tables if (key := self._key(name, table, problems))]
         if declared := self._purposes():
             problems += (
                 FieldProblem(
@@ -212,15 +217,17 @@ class Reading:
                 problems += problems_of(error, "keys")
         return tuple(keys), problems
 
-    def _tables_of_keys(self, problems: list[FieldProblem]) -> Iterable[tuple[str, Any]]:
+    def _tables_of(
+        self, variable: str, table: str, value: str, problems: list[FieldProblem]
+    ) -> Iterable[tuple[str, Any]]:
+        """Return the tables with free names that a variable holds as a JSON object."""
         try:
-            found = json.loads(self._texts.get("OTPKIT_API_KEYS", "{}"))
+            found = json.loads(self._texts.get(variable, "{}"))
         except (ValueError, RecursionError):
             found = None
         if isinstance(found, dict):
             return found.items()
-        text = "OTPKIT_API_KEYS must be a JSON object with an API key for each name."
-        problems.append(FieldProblem("keys", text))
+        problems.append(FieldProblem(table, f"{variable} must be a JSON object with {value} for each name."))
         return ()
 
     def _key(self, name: str, table: Any, problems: list[FieldProblem]) -> ApiKey | None:
@@ -235,12 +242,36 @@ class Reading:
             problems.append(FieldProblem(f"keys.{name}", text))
             return None
         try:
-            trusted = {"known": found.known, "devices": found.devices}
+            allowed = {"known": found.known, "operator": found.operator}
             if found.key is not None:
-                return ApiKey.of(name, found.key.get_secret_value(), found.purposes, **trusted)
-            return ApiKey.of_digest(name, found.key_sha256, found.purposes, **trusted)
+                return ApiKey.of(name, found.key.get_secret_value(), found.purposes, **allowed)
+            return ApiKey.of_digest(name, found.key_sha256, found.purposes, **allowed)
         except ConfigurationError as error:
             problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, f"keys.{name}"))
+            return None
+
+    def _read_operators(self) -> tuple[tuple[Operator, ...], list[FieldProblem]]:
+        problems: list[FieldProblem] = []
+        tables = self._tables_of("OTPKIT_OPERATORS", "operators", "an operator", problems)
+        found = [each for name, table in tables if (each := self._operator(name, table, problems))]
+        try:
+            require_distinct_operators(found, self.keys)
+        except ConfigurationError as error:
+            problems += problems_of(error, "operators")
+        return tuple(found), problems
+
+    def _operator(self, name: str, table: Any, problems: list[FieldProblem]) -> Operator | None:
+        where = f"{self._given['OTPKIT_OPERATORS'].source}: "
+        try:
+            found = OperatorTable.model_validate(table)
+        except ValidationError as error:
+            problems += [self._describe(each, ("operators", name)) for each in _errors(error)]
+            return None
+        try:
+            return Operator.of_digest(name, found.key_sha256, found.role)
+        except ConfigurationError as error:
+            place = f"operators.{name:.80}"
+            problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, place))
             return None
 
     def _purposes(self) -> set[str]:

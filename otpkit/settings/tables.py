@@ -93,15 +93,22 @@ class Service(Table):
 class Key(Table):
     """The table `[keys.NAME]`: an API key, as text or as its SHA-256, with its purposes.
 
-    `known = true` trusts the key's owner to say that a number is verified for an account, `devices = true` to forget
-    the devices of a phone for all purposes.
+    `known = true` trusts the key's owner to say that a number is verified for an account. `operator = true` lets them
+    read the audit, and forget the devices of a phone for all purposes.
     """
 
     key: SecretStr | None = None
     key_sha256: str | None = None
     purposes: list[Any]  # `ApiKey` checks the purposes.
     known: StrictBool = False
-    devices: StrictBool = False
+    operator: StrictBool = False
+
+
+class OperatorTable(Table):
+    """The table `[operators.NAME]`: a person who may use the console, by the SHA-256 of their key."""
+
+    key_sha256: str
+    role: str = "viewer"  # `Operator` checks it.
 
 
 class _Settings(BaseSettings):
@@ -109,6 +116,7 @@ class _Settings(BaseSettings):
 
     service: Service = Service()
     keys: str | None = None  # JSON, like all tables with free names
+    operators: str | None = None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
@@ -143,6 +151,7 @@ def known_settings() -> dict[str, Setting]:
     ]
     found += [Setting(("service", name), variable_of("service", name), False) for name in Service.model_fields]
     found.append(Setting(("keys",), "OTPKIT_API_KEYS", True))
+    found.append(Setting(("operators",), "OTPKIT_OPERATORS", True))
     return {"_".join(setting.path).upper(): setting for setting in found}
 
 

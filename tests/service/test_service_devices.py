@@ -9,12 +9,6 @@ import pytest
 import requests
 from support.service import KEY, OTHER_KEY, TRUSTED_KEY, Served, serving
 
-from otpkit import ConfigurationError
-from otpkit.service import ApiKey
-from otpkit.settings import read_settings
-
-_DIGEST = "ab" * 32
-
 
 def device_of(stage: Served, phone: str) -> str:
     """Return the device token of a verification of `phone`."""
@@ -78,25 +72,20 @@ def test_key_needs_the_right(stage: Served, phone: str) -> None:
     assert checked(stage, phone, device).json()["verified_at"] is not None
 
 
-def test_right_is_a_setting(tmp_path: Any) -> None:
-    file = tmp_path / "otpkit.toml"
-    environ = {
-        "OTPKIT_REDIS_URL": "redis://localhost",
-        "OTPKIT_SECRET": "DVJ4C0aG7xLwy0oYzX5v8d7nJm1rQe2t",
-        "OTPKIT_GATEWAY": "console",
-        "OTPKIT_DEVELOPMENT": "1",
-        "OTPKIT_TEMPLATE_CODE": "SMS_1",
-        "OTPKIT_TEMPLATE_SIGN_NAME": "otpkit",
-    }
-    table = f'[keys.desk]\nkey_sha256 = "{_DIGEST}"\npurposes = ["signup"]\n'
-    file.write_text(table)
-    assert [key.devices for key in read_settings(environ, str(file)).keys] == [False]
-    file.write_text(f"{table}devices = true\n")
-    assert [key.devices for key in read_settings(environ, str(file)).keys] == [True]
-    file.write_text(f'{table}devices = "yes"\n')
-    with pytest.raises(ConfigurationError, match=r"keys\.desk\.devices must be true or false"):
-        read_settings(environ, str(file))
-    assert ApiKey.of_digest("desk", _DIGEST, ["signup"], devices=True).devices
+def test_forgetting_is_in_the_audit(stage: Served, phone: str) -> None:
+    """By the key's name, with its reason."""
+    body = {"phone": phone, "reason": "lost the phone"}
+    assert stage.post("/v1/devices/forget", body, key=TRUSTED_KEY).status_code == 204
+    (entry,) = stage.post("/v1/audit", {"phone": phone}, key=TRUSTED_KEY).json()["entries"]
+    assert (entry["action"], entry["actor"], entry["reason"]) == ("devices_forgotten", "accounts", "lost the phone")
+
+
+@pytest.mark.parametrize("reason", ["call 13800138000 back", "x" * 1000, 5, None])
+def test_reason_that_the_audit_refuses(stage: Served, phone: str, reason: Any) -> None:
+    body = {"phone": phone, "reason": reason}
+    refused = stage.post("/v1/devices/forget", body, key=TRUSTED_KEY)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "#/reason")
+    assert "13800138000" not in refused.text
 
 
 def test_document_has_the_operations() -> None:
