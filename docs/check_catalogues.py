@@ -31,6 +31,7 @@ TRANSLATED = (
     "operating/console",
     "operating/production",
     "operating/privacy",
+    "operating/tracing",
     "reference/errors",
 )
 _CODE = re.compile(r"`[^`]*`|\[[0-9]+\]|<[^>]*>|https?://\S+|\{[a-z]+\}")

@@ -18,6 +18,7 @@ from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
+from otpkit.core.tracing import traced
 from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, PageFlow, RunScript, Together
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
@@ -103,7 +104,9 @@ class AsyncOTP:
             )
             lanes = checks.of("", Lanes, gateway_wait, gateway_concurrency)
         self._store, self._config, self._listeners = store, config, listener
-        self._flows = Flows(self._config)
+        self._flows = Flows(config)
+        if listener is not None and (tracers := listener.tracers):
+            self._flows = traced(self._flows, tracers, store.server)
         self._lanes = lanes
         self._calls = Calls()
         renew_in_children(self, type(self)._after_fork)
@@ -363,6 +366,7 @@ class AsyncOTP:
             result: T = stop.value
             return result
         finally:
+            flow.close()  # After a cancellation, end what the flow began.
             if self._calls.end(flow):
                 await self._release()
 

@@ -17,6 +17,7 @@ from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
+from otpkit.core.tracing import traced
 from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, PageFlow, RunScript, Together
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
@@ -112,7 +113,9 @@ class OTP:
                 guard=guard,
             )
         self._store, self._config, self._listeners = store, config, listener
-        self._flows = Flows(self._config)
+        self._flows = Flows(config)
+        if listener is not None and (tracers := listener.tracers):
+            self._flows = traced(self._flows, tracers, store.server)
         self._transport = Transport()
         self._calls = Calls()
         renew_in_children(self, type(self)._after_fork)
@@ -709,6 +712,7 @@ class OTP:
             result: T = stop.value
             return result
         finally:
+            flow.close()  # After an interrupt, end what the flow began.
             calls.discard(flow)
             if calls.is_closed and not calls:
                 self._release()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 
 from starlette.types import ASGIApp
 
@@ -29,13 +30,19 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
         ConfigurationError: the settings can't work. It is raised before anything is served.
     """
     metrics = Metrics()
+    exporting = None
+    if settings.telemetry.otel:
+        from otpkit.service.tracing import Exporting  # It needs the extra `otlp`.
+
+        exporting = Exporting()
     otp = AsyncOTP(
         **settings.otp,
         gateway_wait=settings.service.gateway_wait,
         gateway_concurrency=settings.service.gateway_concurrency,
         on_event=metrics.on_event,
+        listeners=[] if exporting is None else [exporting.listener],
     )
-    app = create_app(
+    app: ASGIApp = create_app(
         otp,
         settings.keys,
         metrics=metrics,
@@ -44,7 +51,15 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
         public_url=settings.service.public_url,
         operators=settings.operators,
     )
-    _serve(app, otp, host, port, on_ready)
+
+    async def stop() -> None:
+        await otp.close()
+        if exporting is not None:
+            await asyncio.to_thread(exporting.close)
+
+    if exporting is not None:
+        app = exporting.traced(app)
+    _serve(app, host, port, on_ready, stop)
 
 
 def run_console(
@@ -72,11 +87,17 @@ def run_console(
         forwarded_hops=settings.service.forwarded_hops,
         public_url=settings.service.public_url,
     )
-    _serve(app, otp, host, port, lambda url: on_ready(f"{url}/console"))
+    _serve(app, host, port, lambda url: on_ready(f"{url}/console"), otp.close)
 
 
-def _serve(app: ASGIApp, otp: AsyncOTP, host: str, port: int, on_ready: Callable[[str], object]) -> None:
+def _serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    on_ready: Callable[[str], object],
+    on_stop: Callable[[], Awaitable[None]],
+) -> None:
     with listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
-        serve(app, listener, on_ready=lambda: on_ready(url), on_stop=otp.close)
+        serve(app, listener, on_ready=lambda: on_ready(url), on_stop=on_stop)

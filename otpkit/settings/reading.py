@@ -22,7 +22,7 @@ from otpkit.policy import DEFAULT_POLICY
 from otpkit.settings.keys import ApiKey, require_distinct
 from otpkit.settings.operators import Operator, require_distinct_operators
 from otpkit.settings.sources import Given, read_environment, read_file
-from otpkit.settings.tables import MUST, SENTENCE, Key, OperatorTable, Service, check, known_settings
+from otpkit.settings.tables import MUST, SENTENCE, Key, OperatorTable, Service, Telemetry, check, known_settings
 from otpkit.store.url import read_url
 
 # Only one of each pair may be set: the setting for many, and the setting (or prefix) for one.
@@ -43,12 +43,13 @@ _EXPECTED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
-    """The checked settings: the arguments of the `OTP`, the API keys, the operators, and the table `[service]`."""
+    """The checked settings: the arguments of the `OTP`, the API keys, the operators, and the tables of the service."""
 
     otp: Mapping[str, Any]
     keys: tuple[ApiKey, ...]
     operators: tuple[Operator, ...]
     service: Service
+    telemetry: Telemetry
 
 
 def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves: bool = False) -> Settings:
@@ -65,7 +66,13 @@ def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves
     reading = Reading(environ, path, serves=serves)
     if reading.problems:
         raise ConfigurationError(problems=reading.problems)
-    return Settings(otp=reading.otp, keys=reading.keys, operators=reading.operators, service=reading.service)
+    return Settings(
+        otp=reading.otp,
+        keys=reading.keys,
+        operators=reading.operators,
+        service=reading.service,
+        telemetry=reading.telemetry,
+    )
 
 
 class Reading:
@@ -94,7 +101,7 @@ class Reading:
         self._texts = {variable: given.text for variable, given in self._given.items()}
         self._of_part: dict[str, list[FieldProblem]] = {name: [] for name in ARGUMENTS}
         self.otp = self._read_otp()
-        self.service, tables = self._read_tables()
+        self.service, self.telemetry, tables = self._read_tables()
         self.keys, keys = self._read_keys(serves=serves)
         self.operators, operators = self._read_operators()
         self._check_owners()
@@ -172,11 +179,12 @@ class Reading:
     def _template_variable(self) -> str:
         return "OTPKIT_TEMPLATES" if "OTPKIT_TEMPLATES" in self._given else "OTPKIT_TEMPLATE_…"
 
-    def _read_tables(self) -> tuple[Service, list[FieldProblem]]:
+    def _read_tables(self) -> tuple[Service, Telemetry, list[FieldProblem]]:
         try:
-            return check(*(source.nested() for source in self._sources)).service, []
+            found = check(*(source.nested() for source in self._sources))
+            return found.service, found.telemetry, []
         except ValidationError as error:
-            return Service(), [self._describe(each) for each in _errors(error)]
+            return Service(), Telemetry(), [self._describe(each) for each in _errors(error)]
 
     def _describe(self, error: ErrorDetails, before: tuple[str, ...] = ()) -> FieldProblem:
         """Return the problem for one of pydantic's errors, with its place."""

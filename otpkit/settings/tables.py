@@ -39,6 +39,14 @@ def _whole(low: int, high: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _flag(value: object) -> bool:
+    """Return a truth value, which is true or false in a file, and 1 or 0 in a variable."""
+    text = str(value).lower()
+    if text not in {"0", "1", "false", "true"}:
+        raise PydanticCustomError(MUST, "must be true or false, or 1 or 0 in a variable")
+    return text in {"1", "true"}
+
+
 def _checked(check: Callable[[Any], object]) -> Callable[[T], T]:
     """Return a pydantic validator for a check that raises `ConfigurationError`."""
 
@@ -90,6 +98,16 @@ class Service(Table):
     public_url: Annotated[str, AfterValidator(_check_url)] | None = None
 
 
+class Telemetry(Table):
+    """The table `[telemetry]`: what `otpkit serve` reports to other systems.
+
+    Attributes:
+        otel: True to export traces and metrics by OTLP, as the variables `OTEL_…` configure it.
+    """
+
+    otel: Annotated[bool, BeforeValidator(_flag)] = False
+
+
 class Key(Table):
     """The table `[keys.NAME]`: an API key, as text or as its SHA-256, with its purposes.
 
@@ -115,6 +133,7 @@ class _Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     service: Service = Service()
+    telemetry: Telemetry = Telemetry()
     keys: str | None = None  # JSON, like all tables with free names
     operators: str | None = None
 
@@ -149,7 +168,8 @@ def known_settings() -> dict[str, Setting]:
         for table, settings in otp_tables().items()
         for name, each in settings.items()
     ]
-    found += [Setting(("service", name), variable_of("service", name), False) for name in Service.model_fields]
+    for table, fields in (("service", Service.model_fields), ("telemetry", Telemetry.model_fields)):
+        found += [Setting((table, name), variable_of(table, name), False) for name in fields]
     found.append(Setting(("keys",), "OTPKIT_API_KEYS", True))
     found.append(Setting(("operators",), "OTPKIT_OPERATORS", True))
     return {"_".join(setting.path).upper(): setting for setting in found}

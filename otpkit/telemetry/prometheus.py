@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from otpkit.errors import ConfigurationError
 from otpkit.models import Event
 from otpkit.telemetry.listeners import CLOSE_S
-from otpkit.telemetry.metrics import METRICS, Bounds, Metric, Rule, rules_of
+from otpkit.telemetry.metrics import METRICS, Counting, Metric
 from otpkit.telemetry.queue import CAPACITY, EventQueue
 
 try:
@@ -21,9 +21,6 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 __all__ = ["PrometheusListener"]
-
-_MOST_KINDS: Final = 4096
-_Add = tuple[Callable[[float], object], Callable[[Event], float | None]]
 
 
 class PrometheusListener:
@@ -90,9 +87,7 @@ class _Family(Collector):
             raise ConfigurationError(
                 "registry has a metric with the name of one of otpkit's.", "Pass a registry of its own."
             ) from None
-        self._bounds = Bounds()
-        # Keep what an event of each kind adds: `labels()` takes a lock, and takes longer than counting.
-        self._kinds: dict[tuple[str, ...], tuple[_Add, ...]] = {}
+        self.count = Counting(self._find)
 
     def collect(self) -> Iterable[Any]:
         """Count what waits; return no metrics."""
@@ -100,34 +95,10 @@ class _Family(Collector):
             queue.drain()
         return ()
 
-    def count(self, event: Event) -> None:
-        """Count an event."""
-        for add, value_of in self._adds(event):
-            value = value_of(event)
-            if value is not None:
-                add(value)
-
-    def _adds(self, event: Event) -> tuple[_Add, ...]:
-        kind = (
-            event.name,
-            event.operation,
-            event.outcome,
-            event.region,
-            event.gateway,
-            event.channel,
-            event.purpose,
-        )
-        found = self._kinds.get(kind)
-        if found is None:
-            if len(self._kinds) >= _MOST_KINDS:
-                self._kinds = {}
-            found = self._kinds[kind] = tuple(self._add(rule, event) for rule in rules_of(event))
-        return found
-
-    def _add(self, rule: Rule, event: Event) -> _Add:
-        values = self._bounds.fold(rule.metric.labels, rule.labels(event))
-        child: Any = self._metrics[rule.metric.name].labels(*values)
-        return child.observe if rule.metric.kind == "histogram" else child.inc, rule.value
+    def _find(self, metric: Metric, values: tuple[str, ...]) -> Callable[[float], object]:
+        child: Any = self._metrics[metric.name].labels(*values)
+        add: Callable[[float], object] = child.observe if metric.kind == "histogram" else child.inc
+        return add
 
 
 def _made(metric: Metric, registry: CollectorRegistry) -> Counter | Histogram:

@@ -191,7 +191,7 @@ def test_each_listener_is_logged_by_itself(rig: Rig, caplog: Any) -> None:
     otp = rig.otp(listeners=[first, second])
     with caplog.at_level(logging.ERROR, "otpkit"):
         for _ in range(3):
-            otp.unblock(PHONE)
+            otp.revoke(PHONE)
     shown = [(record.args[0].rpartition(".")[2], record.args[1]) for record in caplog.records]
     assert shown == [("first", "KeyError"), ("second", "KeyError"), ("first", "OSError")]
 
@@ -199,7 +199,7 @@ def test_each_listener_is_logged_by_itself(rig: Rig, caplog: Any) -> None:
 def test_a_listener_that_is_passed_twice_gets_each_event_once(rig: Rig) -> None:
     """`on_event` and `listeners` may name the same function."""
     listen = rig.events.append
-    rig.otp(on_event=listen, listeners=[listen, listen]).unblock(PHONE)
+    rig.otp(on_event=listen, listeners=[listen, listen]).revoke(PHONE)
     assert len(rig.events) == 1
 
 

@@ -195,4 +195,5 @@ class Tencent(Gateway):
             timeout=self.timeout,
             body=body,
             proxy=self._proxy,
+            takes_trace=True,  # Two headers are signed. Tencent Cloud's SDK adds others of the caller's too.
         )

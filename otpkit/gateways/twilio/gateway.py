@@ -26,6 +26,7 @@ from otpkit.template import Template
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9]+")
 _COPY: Final = "Copy it from Twilio's console"
+_TAKES_TRACE: Final = True  # Requests are not signed. Twilio's SDK sends further headers of the caller's.
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*")
 
 
@@ -174,7 +175,14 @@ class Twilio(Gateway):
         resource = "Calls" if message_id.startswith("CA") else "Messages"
         url = f"{self._account_url}/{resource}/{message_id}.json"
         answer = yield from ask(
-            HttpRequest(method="GET", url=url, headers=self._headers, timeout=self.timeout, proxy=self._proxy)
+            HttpRequest(
+                method="GET",
+                url=url,
+                headers=self._headers,
+                timeout=self.timeout,
+                proxy=self._proxy,
+                takes_trace=_TAKES_TRACE,
+            )
         )
         found = None if isinstance(answer, TransportFailure) else judge_trace(answer)
         if isinstance(found, GatewayRejectedError):
@@ -232,6 +240,7 @@ class Twilio(Gateway):
             timeout=self.timeout,
             body=urlencode(fields).encode(),
             proxy=self._proxy,
+            takes_trace=_TAKES_TRACE,
         )
 
 
