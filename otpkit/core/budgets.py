@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from otpkit.core.arguments import check_purpose
 from otpkit.core.checks import Checks, nearest
 from otpkit.core.crypto import Keys, encode_id
 from otpkit.core.routing import Member, Plan, Routing
 from otpkit.core.scripts.money import MoneyCharge, charge_of
-from otpkit.errors import ConfigurationError
 from otpkit.gateways.base import Channel
 from otpkit.guard.budgets import Budget, Calendar, distinct
 from otpkit.guard.prices import Prices
@@ -245,16 +243,7 @@ def _check_budget(checks: Checks, budget: Budget, routing: Routing, allowed: fro
         problem = f"budgets: {budget} is for no gateway of this OTP{nearest(budget.gateway, routing.members)}"
         checks.add("budgets", problem, f"Name one of {', '.join(routing.members)}.")
     if budget.purpose is not None:
-        checks.of("budgets", _check_served, budget, routing)
-
-
-def _check_served(budget: Budget, routing: Routing) -> None:
-    purpose = check_purpose(budget.purpose)
-    mapped = [each.templates for each in routing.members.values() if not isinstance(each.templates, Template)]
-    known = {each for templates in mapped for each in templates}
-    if len(mapped) == len(routing.members) and purpose not in known:
-        problem = f"budgets: {budget} is for a purpose without a template{nearest(purpose, known)}"
-        raise ConfigurationError(problem, "Correct the purpose, or add a template for it.")
+        checks.of("budgets", routing.require_template, budget.purpose, f"budgets: {budget}")
 
 
 def _missing(budgets: Iterable[Budget], prices: Prices, routing: Routing, allowed: frozenset[str]) -> list[str]:

@@ -15,6 +15,7 @@ from otpkit.core.audit import Operator, Target, audited, read_audit, read_operat
 from otpkit.core.circuits import close_circuit, gateways, open_circuit
 from otpkit.core.config import Config
 from otpkit.core.crypto import ID_BYTES, clean_code, decode_start, encode_id, new_id
+from otpkit.core.discreet import issue_discreetly
 from otpkit.core.issue import BLOCKED, Issue, IssueRequest
 from otpkit.core.limits import NOTHING_CONSUMED, consume, ip_limits, memory_key, refund
 from otpkit.core.report import Report
@@ -83,7 +84,9 @@ class Flows:
     def issue(self, request: IssueRequest) -> Flow[Challenge]:
         subject = self._subject(request.phone, request.purpose, request.bind, request.region)
         report = Report(subject, "issue")
-        return self._watch(report, "issued", Issue(self._config, subject, report, request).run(), request.ip)
+        issue = Issue(self._config, subject, report, request)
+        flow = issue_discreetly(issue) if request.discreet else issue.run()
+        return self._watch(report, "issued", flow, request.ip)
 
     def verify(
         self,

@@ -56,6 +56,9 @@ _Decision: TypeAlias = Reserved | Replayed | Limited | Unaffordable | Blocked | 
 
 _MAX_RECORD = 64  # In bytes. For longer values, Redis gives up its compact encoding.
 _LEAST_LIFE_S = 10  # The life of a code when its message leaves: the user must still receive and type it.
+# The scopes that keep a rejected send counted. A loop over bad numbers must not be free, and after "rate_limit" the
+# carriers have counted the message too.
+_KEPT = {"number": frozenset({"phone", "ip"}), "rate_limit": frozenset({"phone", "ip", "region", "total"})}
 _GATEWAY_WAIT_S = 60  # The shortest window of carriers, for a gateway that reports no waiting time.
 
 BLOCKED = (
@@ -79,6 +82,7 @@ class IssueRequest(NamedTuple):
     captcha: object = None
     known: bool = False
     budget_key: str | None = None
+    discreet: bool = False
 
 
 class Issue:
@@ -376,7 +380,7 @@ class Issue:
         except (GatewayRejectedError, ConfigurationError) as error:
             failure = error
         if isinstance(failure, GatewayRejectedError):
-            wait_ms = yield from self._undo(failure, reserved_ms=reserved.now_ms)
+            wait_ms = yield from self._undo(_KEPT.get(failure.category, frozenset()), reserved_ms=reserved.now_ms)
             if len(self.candidates) == 1 and failure.category not in ABOUT_THE_PHONE:
                 yield from note_error(self.config, self.candidates[0], failure.category, failure.gateway_code)
             raise (yield from self._gateway_limit(failure, wait_ms)) if failure.category == "rate_limit" else failure
@@ -454,10 +458,9 @@ class Issue:
             yield from self._give_back(self.refunds, was_sent=True)
         return settled
 
-    def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[int]:
-        # A loop over bad numbers must not be free. After "rate_limit", the carriers have counted the message too.
-        config, category = self.config, rejection.category
-        kept = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "region", "total"}}.get(category, set())
+    def _undo(self, kept: frozenset[str], *, reserved_ms: int) -> Flow[int]:
+        """Take back a send that was certainly not made, except from the scopes that keep it counted."""
+        config = self.config
         guard, guard_keys = self._uncounting()
         undo = config.scripts.undo(
             phone_key=self.subject.phone_key,

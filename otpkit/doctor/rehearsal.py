@@ -222,8 +222,10 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     record = f"{key}:u"
     yield s.override(record_key=record, now="", letter="a", life_ms=1000, size=32)
     yield s.look(record_key=record, now="", length_ms=900_000)
-    yield s.note(notes_key=f"{key}:notes", now="", decisions=[("captcha", "range", "doctor", 1)])
-    yield s.notes(notes_key=f"{key}:notes", now="")
+    notes: dict[str, Any] = {"notes_key": f"{key}:notes", "since_key": f"{key}:since", "now": ""}
+    yield s.note(**notes, mode="o", decisions=[("observed", "range", "doctor", 1)])
+    yield s.note(**notes, mode="e", decisions=[("captcha", "range", "doctor", 1)])
+    yield s.notes(**notes)
     yield s.remember(answer_key=f"{key}:a", now="", life_ms=1000)
     yield s.claim(answer_key=f"{key}:a", now="", operation=send, life_ms=1000)
     # 0 and 1 make the scripts judge and count; a record that was moved back is deleted.

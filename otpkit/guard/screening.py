@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol, TypeAlias
+from copy import copy
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 from otpkit.captcha.base import MAX_ANSWER, Captcha, CaptchaCheck, CaptchaSilent, Verdict
 from otpkit.core.audit import count_event
@@ -66,15 +67,21 @@ class Screening:
     _failure = ""
     _answer_key = ""
     _remember_ms: int | str = ""  # For how long the answer is remembered as used.
+    is_asked = False  # True once the application and the provider were asked.
     counting: Counting | None = None
     """The scopes, if they lie on other nodes than the phone."""
 
     def __init__(self, protection: Protection, config: Config, subject: Subject, report: Report, visit: Visit) -> None:
         self._protection = protection
         self._config = config
-        self._subject = subject
         self._report = report
         self._visit = visit
+        self.bind(subject)
+
+    def bind(self, subject: Subject) -> None:
+        """Judge a subject: its range, its region, and the keys of its phone."""
+        protection, config, visit = self._protection, self._config, self._visit
+        self._subject = subject
         self._range = protection.range_of(subject.phone[:-RANGE_DIGITS], subject.region)
         self._keys = self._range.keys if visit.ip is None else self._range.keys + protection.address_keys(str(visit.ip))
         if config.clustered:
@@ -83,9 +90,20 @@ class Screening:
             self._keys = ()
 
     @property
+    def _captcha(self) -> Captcha:
+        return self._protection.captcha_for(self._subject.purpose)
+
+    @property
     def has_questions(self) -> bool:
         """True if the application or a captcha's provider must be asked before the send is reserved."""
-        return self._visit.captcha is not None or self._protection.asks
+        return not self.is_asked and (self._visit.captcha is not None or self._protection.asks)
+
+    def of_subject(self, subject: Subject) -> Self:
+        """Return the same screening for another subject, about which nobody is asked again."""
+        found = copy(self)
+        found.is_asked = True
+        found.bind(subject)
+        return found
 
     def before(self) -> Flow[None]:
         """Ask the application and the captcha's provider, before anything is reserved.
@@ -185,7 +203,7 @@ class Screening:
         yield from self._tell("guard", "captcha", reasons)
         yield from self._note("captcha", reasons)
         yield from self._tell("captcha", answer, reasons, self._failure if answer == "unavailable" else "")
-        protection, captcha = self._protection, self._protection.captcha
+        protection, captcha = self._protection, self._captcha
         if answer == "unavailable":
             if not isinstance(protection.fallback, Captcha):
                 return CaptchaUnavailableError(
@@ -208,7 +226,7 @@ class Screening:
         answer = self._visit.captcha
         if answer is None or (isinstance(answer, str) and len(answer) <= MAX_ANSWER):
             return
-        captcha = self._protection.captcha
+        captcha = self._captcha
         raise CaptchaRejectedError(
             f"The captcha's answer is not a text of at most {MAX_ANSWER} characters. Nothing was sent.",
             _RETRY,
@@ -262,7 +280,7 @@ class Screening:
 
     def _check_answer(self, answer: str) -> Flow[None]:
         """Judge a captcha's answer: by the verdict that was kept, by the fallback, or by its provider."""
-        captcha, fallback = self._protection.captcha, self._protection.fallback
+        captcha, fallback = self._captcha, self._protection.fallback
         second = fallback if isinstance(fallback, Captcha) else None
         # A fallback of our own is judged first: no request is needed, and its challenges are given out only while the
         # provider is silent.
@@ -280,7 +298,7 @@ class Screening:
 
     def _judged_by(self, captcha: Captcha, answer: str) -> Flow[bool]:
         """Judge an answer by one captcha; return False if its provider is silent."""
-        key, config = self._protection.answer_key(captcha, answer), self._config
+        key, config = self._protection.answer_key(captcha, self._subject.purpose, answer), self._config
         kept = Answer.UNKNOWN
         if captcha.single_use:
             kept = yield from run(config.scripts.remember(answer_key=key, now=config.now_arg(), life_ms=0))

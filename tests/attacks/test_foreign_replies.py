@@ -69,8 +69,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "spending": {"money_key": "t:{m}:m"} | NOW | {"names": ["one", "two"]},
     "look": {"record_key": "t:{r}:u"} | NOW | {"length_ms": 900_000},
     "override": {"record_key": "t:{r}:u"} | NOW | {"letter": "a", "life_ms": 1000, "size": 32},
-    "note": {"notes_key": "t:{n}:n"} | NOW | {"decisions": [("captcha", "range", "name", 1)]},
-    "notes": {"notes_key": "t:{n}:n"} | NOW,
+    "note": {"notes_key": "t:{n}:n", "since_key": "t:{n}:s"}
+    | NOW
+    | {"mode": "o", "decisions": [("captcha", "range", "name", 1)]},
+    "notes": {"notes_key": "t:{n}:n", "since_key": "t:{n}:s"} | NOW,
     "count_narrow": SCOPE_KEYS | NOW | {"guard": "en00", "floor": "6", "share": "1", "far": "2", "length_ms": 900_000},
     "move_narrow": SCOPE_KEYS | NOW | {"move": "v", "at_ms": 1, "length_ms": 900_000},
     "count_wide": REGION_KEYS | NOW | {"guard": "en000000CN"},
