@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from otpkit import AsyncOTP
@@ -26,12 +27,15 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
     Raises:
         ConfigurationError: the settings can't work. It is raised before anything is served.
     """
-    metrics = Metrics()
+    metrics = Metrics(settings.listeners)
+    if settings.telemetry.log is not None:
+        _show_events(as_json=settings.telemetry.log == "json")
     otp = AsyncOTP(
         **settings.otp,
         gateway_wait=settings.service.gateway_wait,
         gateway_concurrency=settings.service.gateway_concurrency,
         on_event=metrics.on_event,
+        listeners=settings.listeners,
     )
     app = create_app(
         otp,
@@ -45,3 +49,12 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
         serve(app, listener, on_ready=lambda: on_ready(url), on_stop=otp.close)
+
+
+def _show_events(*, as_json: bool) -> None:
+    """Write the events of `LogListener` to standard error, one a line."""
+    logger, handler = logging.getLogger("otpkit.events"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s" if as_json else "otpkit: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from otpkit.core.budgets import open_purse
 from otpkit.core.checks import nearest, problems_of
-from otpkit.core.config import check_namespace
+from otpkit.core.config import Listener, check_namespace
 from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
 from otpkit.environment import ARGUMENTS, Reader, placed, price_variable
@@ -21,7 +21,8 @@ from otpkit.guard.protection import safe_phones
 from otpkit.policy import DEFAULT_POLICY
 from otpkit.settings.keys import ApiKey, require_distinct
 from otpkit.settings.sources import Given, read_environment, read_file
-from otpkit.settings.tables import MUST, SENTENCE, Key, Service, check, known_settings
+from otpkit.settings.tables import MUST, SENTENCE, Key, Service, Telemetry, check, known_settings
+from otpkit.settings.telemetry import listeners_of
 from otpkit.store.url import read_url
 
 # Only one of each pair may be set: the setting for many, and the setting (or prefix) for one.
@@ -37,11 +38,16 @@ _EXPECTED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
-    """The checked settings: the arguments of the `OTP`, the API keys, and the table `[service]`."""
+    """The checked settings: the arguments of the `OTP`, the API keys, and the tables `[service]` and `[telemetry]`.
+
+    `listeners` are those of `[telemetry]`.
+    """
 
     otp: Mapping[str, Any]
     keys: tuple[ApiKey, ...]
     service: Service
+    telemetry: Telemetry
+    listeners: tuple[Listener, ...]
 
 
 def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves: bool = False) -> Settings:
@@ -58,7 +64,13 @@ def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves
     reading = Reading(environ, path, serves=serves)
     if reading.problems:
         raise ConfigurationError(problems=reading.problems)
-    return Settings(otp=reading.otp, keys=reading.keys, service=reading.service)
+    return Settings(
+        otp=reading.otp,
+        keys=reading.keys,
+        service=reading.service,
+        telemetry=reading.telemetry,
+        listeners=reading.listeners,
+    )
 
 
 class Reading:
@@ -87,11 +99,12 @@ class Reading:
         self._texts = {variable: given.text for variable, given in self._given.items()}
         self._of_part: dict[str, list[FieldProblem]] = {name: [] for name in ARGUMENTS}
         self.otp = self._read_otp()
-        self.service, tables = self._read_tables()
+        self.service, self.telemetry, tables = self._read_tables()
+        self.listeners, telemetry = self._read_listeners()
         self.keys, keys = self._read_keys(serves=serves)
         self._check_owners()
         names = (problem for source in self._sources for problem in source.problems)
-        self.others = tuple(dict.fromkeys((*names, *self._beside(), *tables, *keys)))
+        self.others = tuple(dict.fromkeys((*names, *self._beside(), *tables, *telemetry, *keys)))
         parts = (each for name in ARGUMENTS for each in self.of_part(name))
         self.problems = tuple(dict.fromkeys((*parts, *self.others)))
 
@@ -161,11 +174,18 @@ class Reading:
     def _template_variable(self) -> str:
         return "OTPKIT_TEMPLATES" if "OTPKIT_TEMPLATES" in self._given else "OTPKIT_TEMPLATE_…"
 
-    def _read_tables(self) -> tuple[Service, list[FieldProblem]]:
+    def _read_tables(self) -> tuple[Service, Telemetry, list[FieldProblem]]:
         try:
-            return check(*(source.nested() for source in self._sources)).service, []
+            found = check(*(source.nested() for source in self._sources))
         except ValidationError as error:
-            return Service(), [self._describe(each) for each in _errors(error)]
+            return Service(), Telemetry(), [self._describe(each) for each in _errors(error)]
+        return found.service, found.telemetry, []
+
+    def _read_listeners(self) -> tuple[tuple[Listener, ...], list[FieldProblem]]:
+        try:
+            return listeners_of(self.telemetry), []
+        except ConfigurationError as error:
+            return (), [self._placed(each) for each in problems_of(error, "OTPKIT_TELEMETRY_…")]
 
     def _describe(self, error: ErrorDetails, before: tuple[str, ...] = ()) -> FieldProblem:
         """Return the problem for one of pydantic's errors, with its place."""

@@ -23,7 +23,6 @@ except ModuleNotFoundError as missing:
 __all__ = ["PrometheusListener"]
 
 _MOST_KINDS: Final = 4096
-_Add = tuple[Callable[[float], object], Callable[[Event], float | None]]
 
 
 class PrometheusListener:
@@ -92,7 +91,7 @@ class _Family(Collector):
             ) from None
         self._bounds = Bounds()
         # Keep what an event of each kind adds: `labels()` takes a lock, and takes longer than counting.
-        self._kinds: dict[tuple[str, ...], tuple[_Add, ...]] = {}
+        self._kinds: dict[tuple[str, ...], tuple[_Addition, ...]] = {}
 
     def collect(self) -> Iterable[Any]:
         """Count what waits; return no metrics."""
@@ -102,12 +101,10 @@ class _Family(Collector):
 
     def count(self, event: Event) -> None:
         """Count an event."""
-        for add, value_of in self._adds(event):
-            value = value_of(event)
-            if value is not None:
-                add(value)
+        for addition in self._additions(event):
+            addition(event)
 
-    def _adds(self, event: Event) -> tuple[_Add, ...]:
+    def _additions(self, event: Event) -> tuple[_Addition, ...]:
         kind = (
             event.name,
             event.operation,
@@ -121,13 +118,32 @@ class _Family(Collector):
         if found is None:
             if len(self._kinds) >= _MOST_KINDS:
                 self._kinds = {}
-            found = self._kinds[kind] = tuple(self._add(rule, event) for rule in rules_of(event))
+            found = self._kinds[kind] = tuple(_Addition(rule, self._labelled(rule, event)) for rule in rules_of(event))
         return found
 
-    def _add(self, rule: Rule, event: Event) -> _Add:
-        values = self._bounds.fold(rule.metric.labels, rule.labels(event))
-        child: Any = self._metrics[rule.metric.name].labels(*values)
-        return child.observe if rule.metric.kind == "histogram" else child.inc, rule.value
+    def _labelled(self, rule: Rule, event: Event) -> Callable[[], Any]:
+        metric, values = self._metrics[rule.metric.name], self._bounds.fold(rule.metric.labels, rule.labels(event))
+        return lambda: metric.labels(*values)
+
+
+class _Addition:
+    """What events of one kind add to one time series. The series begins with the first value."""
+
+    __slots__ = ("_add", "_method", "_open", "_value")
+
+    def __init__(self, rule: Rule, labelled: Callable[[], Any]) -> None:
+        self._open = labelled
+        self._value = rule.value
+        self._method = "observe" if rule.metric.kind == "histogram" else "inc"
+        self._add: Callable[[float], object] | None = None
+
+    def __call__(self, event: Event) -> None:
+        value = self._value(event)
+        if value is None:
+            return
+        if self._add is None:
+            self._add = getattr(self._open(), self._method)
+        self._add(value)
 
 
 def _made(metric: Metric, registry: CollectorRegistry) -> Counter | Histogram:
