@@ -61,9 +61,11 @@ class Receiver:
     hangs: bool = False
     """True lets every request wait until the server is closed or `released`."""
     released: threading.Event = field(default_factory=threading.Event)
+    port: int = 0
+    """The port to listen on; 0 picks a free one."""
 
     def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), self._handler())
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
