@@ -102,7 +102,9 @@ def test_a_log_that_hangs_slows_no_call() -> None:
         def emit(self, record: logging.LogRecord) -> None:
             time.sleep(10)
 
-    logger = logging.Logger("stuck", logging.INFO)
+    logger = logging.getLogger("stuck")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
     logger.addHandler(Stuck())
     otp = OTP("memory://", Outbox(), TEMPLATE, KEY, listeners=[LogListener(logger)])
     taken = []
