@@ -22,13 +22,16 @@ CATALOGUES = HERE / "locale" / "zh_CN" / "LC_MESSAGES"
 TRANSLATED = (
     "index",
     "start",
+    "how-it-works",
     "guides/flask",
     "guides/fastapi",
     "guides/django",
     "gateways/alidayu",
     "gateways/aliyun",
     "gateways/tencent",
+    "operating/console",
     "operating/production",
+    "operating/privacy",
     "operating/tracing",
     "reference/errors",
 )

@@ -17,16 +17,20 @@ from support.lua_shell import MAX_VALUE, Lua, Shell
 from otpkit import Guard, Policy
 from otpkit.core import scripts
 from otpkit.core.issue import IssueRequest
+from otpkit.core.scripts.audit import Occurrence
 from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.core.scripts.money import Shortage
+from otpkit.core.scripts.places import Places
 from otpkit.effects import RunScript, Script
 from otpkit.errors import ExpiredCodeError, GatewayRejectedError, UsedTokenError, WrongCodeError
 from otpkit.guard.rule import Rule
 
 FOLDER = Path(scripts.__file__).parent
+PLACES = Places(has_guard=True, has_budgets=True).numbers()
 SCRIPTS = [each.name for each in fields(scripts.Scripts)]
 INCLUDED = [
     *(
+        "append_audit",
         "blocked",
         "challenge",
         "charge",
@@ -43,13 +47,14 @@ INCLUDED = [
         "phone",
         "prune",
     ),
-    *("refund_money", "repeated", "rolling", "window"),
+    *("give_back", "refund_money", "repeated", "rolling", "unaffordable", "window"),
 ]
 # The parts that only scripts of a guard include. They share the scripts' locals and arguments.
 GUARDED = [
     *("count", "count_address", "count_network", "count_range", "counted", "guessed", "guesses", "judge", "judged"),
     *("move", "overrides", "records", "refused", "region", "rolled", "uncount", "unverified", "verified"),
     *("write_address", "write_network", "write_range", "write_region", "write_total"),
+    *("move_address", "move_network", "one_unverified", "one_verified"),
     *("exempt", "slot", "write_all", "write_narrow", "write_wide"),
     *("count_elsewhere", "guessed_again", "guessed_elsewhere", "judge_elsewhere", "moved", "proved_again"),
     *("uncount_elsewhere", "unverified_elsewhere", "verified_elsewhere"),
@@ -59,6 +64,7 @@ LOADED = {
     "guarded": scripts.load(Policy(), Rule()),
     "budgeted": scripts.load(Policy(), has_budgets=True),
     "whole": scripts.load(Policy(), Rule(), has_budgets=True),
+    "several regions": scripts.load(Policy(regions={"CN", "US"}), Rule(), has_budgets=True),
     "elsewhere": scripts.load(Policy(), Rule(), has_budgets=True, clustered=True),
 }
 
@@ -70,8 +76,9 @@ def whole(name: str) -> Script[Any]:
 
 
 def parts_of(name: str) -> tuple[str, str]:
-    """Return a script's header without its dashes, and the rest of the script."""
-    lines = (FOLDER / f"{name}.lua").read_text(encoding="utf-8").splitlines()
+    """Return a script's header without its dashes, with numbers for places of keys, and the rest of the script."""
+    text = (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+    lines = re.sub("|".join(PLACES), lambda match: PLACES[match[0]], text).splitlines()
     end = next(i for i, line in enumerate(lines) if not line.startswith("--") or line.startswith("--#"))
     return "\n".join(line.removeprefix("--").removeprefix(" ") for line in lines[:end]), "\n".join(lines[end:])
 
@@ -142,6 +149,7 @@ SAMPLES = {
     "guard_keys": ("key of a range", "key of its region"),
     "decisions": [("captcha", "range", "name of a range", 7)],
     "money": Shortage(1, "hour", 81),
+    "events": [Occurrence("an id", "an action", "a phone's", "a scope", "a subject", 91, 0)],
 }
 """Sample values for arguments that are not a single key or argument."""
 
@@ -237,11 +245,7 @@ def test_every_key_is_an_element_of_keys(name: str) -> None:
         assert all(re.fullmatch(r"KEYS\[\d+\]", key) for key in rest[:keys])
         assert not any("KEYS" in argument for argument in rest[keys:])
     others = re.sub(r"redis\.call\([^()]*", "", code)
-    assert set(re.findall(r"[^\s(]*KEYS\S*", others)) <= {
-        "KEYS[1]",
-        "KEYS[3]",
-        "KEYS[7]",
-    }  # This checks for further keys.
+    assert all(re.fullmatch(r"KEYS\[\d+\]", each) for each in re.findall(r"[^\s(]*KEYS[^\s,)]*", others))
     assert not re.search(r"\bunpack\b|\bpcall\b", code)
 
 
@@ -370,7 +374,12 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     assert drive(flows.spending())[0].left > 0
     shell.now += 90_000
     issue()
-    unused = {"unverify", "unredeem", "look", "note", "notes", "override", "remember", "claim"}
+    assert [each.action for each in drive(flows.audit(None, None, 9)).entries] == [
+        "erased",
+        "unblocked",
+        "devices_forgotten",
+    ]
+    unused = {"unverify", "unredeem", "look", "note", "notes", "override", "remember", "claim", "audit_events"}
     if not flows._config.clustered:
         unused |= {"consume", "refund", "spend", "unspend"}
     if not flows._config.clustered or flows._config.protection is None:

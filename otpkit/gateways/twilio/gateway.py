@@ -18,8 +18,8 @@ from otpkit.effects import Flow, HttpRequest, TransportFailure
 from otpkit.errors import ConfigurationError, GatewayRejectedError
 from otpkit.gateways import validation
 from otpkit.gateways.base import Channel, Delivery, Gateway, Message, Push, Receipt, Receipts
-from otpkit.gateways.provider import ask, header, matched
-from otpkit.gateways.twilio.errors import PROVIDER
+from otpkit.gateways.provider import ask, header, matched, remedy_in
+from otpkit.gateways.twilio.errors import PROVIDER, REFUSALS, UNCERTAIN
 from otpkit.gateways.twilio.responses import SEND_ID, SID, judge_send, judge_trace, origin, read_form, read_push
 from otpkit.gateways.twilio.signing import is_signed
 from otpkit.template import Template
@@ -149,6 +149,10 @@ class Twilio(Gateway):
                 "configuration", f"no sender is set for {message.channel}", f"the operator must pass {field}"
             )
         return (yield from PROVIDER.hand_over(self._send_request(message), judge_send))
+
+    def remedy_for(self, code: str) -> str:
+        """Return what to do about one of the provider's error codes."""
+        return remedy_in(code, REFUSALS, UNCERTAIN)
 
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
         """Query the delivery of a message or a call by its message id.
