@@ -27,7 +27,7 @@ from otpkit.errors import (
 )
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Decision, Guard, RiskContext
-from otpkit.models import Challenge, Event, Proof, Standing
+from otpkit.models import Audit, AuditEntry, Challenge, Erased, Event, Figures, GatewayStanding, Proof, Standing, Stats
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
 from otpkit.template import Template
@@ -35,6 +35,8 @@ from otpkit.template import Template
 __all__ = [
     "OTP",
     "AsyncOTP",
+    "Audit",
+    "AuditEntry",
     "BlockedError",
     "Budget",
     "CaptchaRejectedError",
@@ -44,11 +46,14 @@ __all__ = [
     "CodeError",
     "ConfigurationError",
     "Decision",
+    "Erased",
     "Event",
     "ExpiredCodeError",
     "ExpiredTokenError",
+    "Figures",
     "FixedCode",
     "GatewayRejectedError",
+    "GatewayStanding",
     "Guard",
     "InvalidTokenError",
     "MalformedCodeError",
@@ -63,6 +68,7 @@ __all__ = [
     "RiskContext",
     "Spending",
     "Standing",
+    "Stats",
     "StoreUnavailableError",
     "Template",
     "TokenError",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 EVENT_NAMES: Final = (
@@ -14,6 +16,8 @@ EVENT_NAMES: Final = (
 )
 """The names of events."""
 DeliveryState = Literal["pending", "accepted", "uncertain", "delivered", "failed"]
+
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 def mask(phone: str) -> str:
@@ -169,7 +173,8 @@ class Event:
     - `guard`: the guard decided about a send, or an operator overrode a scope.
     - `captcha`: a captcha was asked for, or judged.
     - `circuit_opened` and `circuit_closed`: a gateway is skipped for a while, or used again.
-    - `operator`: an operator's call changed something, beside the event that names the change.
+    - `operator`: an operator's action was carried out, beside the event that names the change. `outcome` is the
+      action, `detail` the operator's name.
 
     `operation` is the name of the call. `operation_id` is its id in Redis: for an issue the id of the send, which the
     gateway also received, for a verify the id of the proof. `challenge_id` is `Challenge.id`. `at` is the time of the
@@ -207,3 +212,141 @@ class Event:
     price: str = ""
     duration_ms: int | None = None
     reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What happened in a span of time: messages, verifications, refusals and cost.
+
+    `sent` counts messages that a gateway accepted or may have sent, `uncertain` those of them that it may have sent,
+    and `rejected` those that were certainly not sent. `delivered` and `failed` count receipts. `verified` counts
+    verified challenges, `wrong_codes` wrong codes. `limited` counts refused calls by the scope of the limit, or
+    `budget`. `guard` counts the guard's decisions by outcome: `captcha`, `refused`, or `observed`. `cost` is what the
+    sent messages cost by `OTP(prices=…)`. `receipt_p50` and `receipt_p95` are the seconds from a send to its receipt
+    that half, and 95 %, of the delivered messages took at most; None without receipts. They are at most 10 % off.
+
+    Each count has the time at which it happened: a code that is sent at 9:59 and verified at 10:01 is in two hours.
+    """
+
+    sent: int = 0
+    uncertain: int = 0
+    rejected: int = 0
+    delivered: int = 0
+    failed: int = 0
+    verified: int = 0
+    wrong_codes: int = 0
+    limited: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    guard: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    cost: Decimal = Decimal(0)
+    receipt_p50: float | None = None
+    receipt_p95: float | None = None
+
+    @property
+    def conversion(self) -> float | None:
+        """Verified challenges for each sent message; None if none was sent."""
+        return self.verified / self.sent if self.sent else None
+
+    @property
+    def cost_per_verified(self) -> Decimal | None:
+        """The cost for each verified challenge; None if none was verified."""
+        return self.cost / self.verified if self.verified else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """The figures of a span of time, from counters that lie in Redis. They contain nothing about a person.
+
+    `since` and `until` are aware UTC datetimes by the Redis server's clock. `since` is the start of an hour, or of a
+    day if the span is longer than the hours that are kept. `currency` is that of the prices, or "". `total` is all of
+    it, `regions` and `gateways` the same by the phone's region and by the gateway's name; those beyond the kept number
+    of names are under `other`. `spans` are the hours of the span, or its days, each with its start, oldest first.
+    """
+
+    since: datetime
+    until: datetime
+    currency: str
+    total: Figures
+    regions: Mapping[str, Figures]
+    gateways: Mapping[str, Figures]
+    spans: tuple[tuple[datetime, Figures], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayStanding:
+    """The circuit of a gateway, and its last error. For operators.
+
+    `name` is its name in challenges and events. `state` is `closed`; `open`: it is tried after all others; or
+    `half_open`: its rest has ended, and the next message decides. `failures` counts those in a row that concern every
+    message; a gateway without a `Failover` has none. `open_until` is an aware UTC datetime, or None. `by_hand` is True
+    if an operator opened the circuit.
+
+    `last_error` is the gateway's own code, the category of the rejection, or `uncertain`; "" if none is known of the
+    last week. `last_error_at` is its time, an aware UTC datetime, or None. `remedy` is what to do about it, by the
+    provider's table of errors.
+    """
+
+    name: str
+    state: Literal["closed", "open", "half_open"]
+    failures: int = 0
+    open_until: datetime | None = None
+    last_error: str = ""
+    last_error_at: datetime | None = None
+    remedy: str = ""
+    by_hand: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One entry of the audit: what an operator did, or a security event. It names phones by their pseudonyms.
+
+    `action` is what an operator did: `unblocked`, `revoked`, `devices_forgotten`, `erased`, `guard_allowed`,
+    `guard_blocked`, `guard_cleared`, `circuit_opened` or `circuit_closed`; or what happened: `blocked` (a phone, after
+    too many wrong codes), `guard_refused`, `fixed_code_used` or `key_rejected` (an API key of the service). `actor` and
+    `reason` are the operator's; both are "" for what happened by itself. `phone_id` is the pseudonym of the phone, or
+    "". `scope` is the scope of the guard's decision or override, and `subject` its subject: the pseudonym of a range or
+    an address, the code of a region, or the name of a gateway.
+
+    `outcome` of an operator's action is `done`, the `code` of the error, or `begun` if no end was recorded: it may or
+    may not have been carried out. Otherwise it is "". `count` is how often it has happened in this hour so far: the
+    guard's refusals and rejected keys are written at the first, the tenth, the hundredth … time.
+    """
+
+    id: str
+    at: datetime
+    action: str
+    actor: str = ""
+    reason: str = ""
+    phone_id: str = ""
+    scope: str = ""
+    subject: str = ""
+    outcome: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """The entries of an audit, newest first.
+
+    `is_capped` is True if the audit has reached its greatest length, so that entries younger than `Policy.audit_days`
+    may be gone. `oldest` is the time of the oldest entry that is kept, of any phone; None if there is none.
+    """
+
+    entries: tuple[AuditEntry, ...] = ()
+    is_capped: bool = False
+    oldest: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """What `erase` removed of a phone: how many sends, challenges, proofs and so on, and whether a block was lifted.
+
+    `wrong_codes` are those of `Policy.failures`, `consecutive_failures` the count that leads to a block. `records` is
+    the number of all records of the phone, including those that only belong to one of the others.
+    """
+
+    sends: int = 0
+    challenges: int = 0
+    wrong_codes: int = 0
+    proofs: int = 0
+    consecutive_failures: int = 0
+    records: int = 0

@@ -17,6 +17,7 @@ from support.lua_shell import MAX_VALUE, Lua, Shell
 from otpkit import Guard, Policy
 from otpkit.core import scripts
 from otpkit.core.issue import IssueRequest
+from otpkit.core.scripts.audit import Occurrence
 from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.core.scripts.money import Shortage
 from otpkit.effects import RunScript, Script
@@ -27,6 +28,7 @@ FOLDER = Path(scripts.__file__).parent
 SCRIPTS = [each.name for each in fields(scripts.Scripts)]
 INCLUDED = [
     *(
+        "append_audit",
         "blocked",
         "challenge",
         "charge",
@@ -142,6 +144,7 @@ SAMPLES = {
     "guard_keys": ("key of a range", "key of its region"),
     "decisions": [("captcha", "range", "name of a range", 7)],
     "money": Shortage(1, "hour", 81),
+    "events": [Occurrence("an id", "an action", "a phone's", "a scope", "a subject", 91, 0)],
 }
 """Sample values for arguments that are not a single key or argument."""
 
@@ -370,7 +373,12 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     assert drive(flows.spending())[0].left > 0
     shell.now += 90_000
     issue()
-    unused = {"unverify", "unredeem", "look", "note", "notes", "override", "remember", "claim"}
+    assert [each.action for each in drive(flows.audit(None, None, 9)).entries] == [
+        "erased",
+        "unblocked",
+        "devices_forgotten",
+    ]
+    unused = {"unverify", "unredeem", "look", "note", "notes", "override", "remember", "claim", "audit_events"}
     if not flows._config.clustered:
         unused |= {"consume", "refund", "spend", "unspend"}
     if not flows._config.clustered or flows._config.protection is None:

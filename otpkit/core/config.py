@@ -20,6 +20,7 @@ from otpkit.core.devices import DeviceTokens
 from otpkit.core.routing import GatewayChoice, Routing, TemplateChoice, is_async, route
 from otpkit.core.scripts.limits import WideRates, wide_rates
 from otpkit.core.tokens import TokenSigner
+from otpkit.core.trail import Trail
 from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
 from otpkit.frames import without_locals
 from otpkit.guard.budgets import Budget
@@ -107,6 +108,7 @@ class Config:
     """Return seconds by the given clock or this host's monotonic clock. Only differences are meaningful."""
     clustered: bool
     protection: Protection | None
+    trail: Trail
 
     def host_ms(self) -> int:
         """Return the time of the given clock, or of this host, in milliseconds."""
@@ -197,6 +199,7 @@ def build(
         clock or time.monotonic,
         clustered,
         protection,
+        Trail(namespace),
     )
 
 

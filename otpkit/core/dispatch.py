@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from otpkit.core.circuits import gateways_key, note_error, notes_key
 from otpkit.core.config import Config
 from otpkit.core.crypto import encode_id
 from otpkit.core.report import Report
@@ -21,7 +22,7 @@ from otpkit.errors import ConfigurationError, GatewayRejectedError, OTPError
 from otpkit.gateways.base import Channel, Message, Receipt
 from otpkit.models import Event
 
-_ABOUT_THE_PHONE = frozenset({"number", "rate_limit"})
+ABOUT_THE_PHONE = frozenset({"number", "rate_limit"})
 """The rejections after which no other gateway is tried: another one would bypass the carriers' limits."""
 
 
@@ -144,7 +145,7 @@ class Dispatch(NamedTuple):
                 self.report.served += (member.name,)
                 if outcome.outcome == "accepted":
                     if states[member.name]:
-                        yield from self._record(member, served=True)
+                        yield from self._served(member)
                     return member, outcome, states[member.name] is Circuit.OPEN
                 uncertain = uncertain or (member, outcome)
                 yield from self._failed(member, "uncertain")
@@ -152,9 +153,9 @@ class Dispatch(NamedTuple):
                     break
             else:
                 refusal = outcome
-                if refusal.category in _ABOUT_THE_PHONE:
+                if refusal.category in ABOUT_THE_PHONE:
                     if states[member.name]:
-                        yield from self._record(member, served=True)  # It judged the phone, so it works.
+                        yield from self._served(member)  # It judged the phone, so it works.
                     break
                 counts = refusal.concerns == "gateway"
                 yield from self._failed(member, refusal.category, refusal.gateway_code, counts=counts)
@@ -185,7 +186,10 @@ class Dispatch(NamedTuple):
         names = [member.name for member in members]
         states = [Circuit.CLOSED] * len(names)
         circuit_state = self.config.scripts.circuit_state(
-            gateways_key=self._key, now=self.config.now_arg(), names=names
+            gateways_key=gateways_key(self.config),
+            notes_key=notes_key(self.config),
+            now=self.config.now_arg(),
+            names=names,
         )
         with suppress(OTPError):  # The message is more important than the order.
             states = yield from run(circuit_state)
@@ -193,6 +197,7 @@ class Dispatch(NamedTuple):
 
     def _failed(self, member: Member, how: str, code: str = "", *, counts: bool = True) -> Flow[None]:
         """Report a failure. It `counts` towards opening the circuit if it concerns every message."""
+        yield from note_error(self.config, member, how, code)
         opens = counts and (yield from self._record(member, served=False))
         detail = f"{member.name} {code}".strip()
         yield Emit(
@@ -201,11 +206,18 @@ class Dispatch(NamedTuple):
             if opens
             else "",
         )
+        if opens:
+            yield Emit(self.report.event("circuit_opened", how, detail, gateway=member.name))
+
+    def _served(self, member: Member) -> Flow[None]:
+        """Record that a gateway works again, and report it if its circuit was open."""
+        if (yield from self._record(member, served=True)):
+            yield Emit(self.report.event("circuit_closed", gateway=member.name))
 
     def _record(self, member: Member, *, served: bool) -> Flow[bool]:
-        """Record that a gateway served or failed; return whether its circuit opens now."""
+        """Record that a gateway served or failed; return whether its circuit closes or opens now."""
         record_failure = self.config.scripts.record_failure(
-            gateways_key=self._key,
+            gateways_key=gateways_key(self.config),
             now=self.config.now_arg(),
             name=member.name,
             most_failures=0 if served else self.plan.rest_after,
@@ -215,7 +227,3 @@ class Dispatch(NamedTuple):
         with suppress(OTPError):
             return (yield from run(record_failure))
         return False
-
-    @property
-    def _key(self) -> str:
-        return f"{self.config.namespace}:{{gateways}}:g"

@@ -13,9 +13,10 @@ from contextlib import suppress
 from typing import NamedTuple, TypeAlias
 
 from otpkit.core.budgets import Bill, Purse
+from otpkit.core.circuits import note_error
 from otpkit.core.config import Config, FixedCode, check_fixed_life
 from otpkit.core.crypto import encode_id, new_ids
-from otpkit.core.dispatch import Dispatch, send_by
+from otpkit.core.dispatch import ABOUT_THE_PHONE, Dispatch, send_by
 from otpkit.core.limits import NOTHING_CONSUMED, Charge, consume, consume_beside, ip_limits, refund, send_limits
 from otpkit.core.report import Report
 from otpkit.core.routing import Member
@@ -357,13 +358,17 @@ class Issue:
                 member = self.candidates[0]
                 message = self._message(member, reserved)
                 params = self.request.params
-                sent = send_by(self.config, self.report, member, message, self._left_s, params)
-                return member, (yield from sent)
+                receipt = yield from send_by(self.config, self.report, member, message, self._left_s, params)
+                if receipt.outcome == "uncertain":
+                    yield from note_error(self.config, member, "uncertain", "")
+                return member, receipt
             return (yield from self._in_turn(reserved))
         except (GatewayRejectedError, ConfigurationError) as error:
             failure = error
         if isinstance(failure, GatewayRejectedError):
             wait_ms = yield from self._undo(failure, reserved_ms=reserved.now_ms)
+            if len(self.candidates) == 1 and failure.category not in ABOUT_THE_PHONE:
+                yield from note_error(self.config, self.candidates[0], failure.category, failure.gateway_code)
             raise (yield from self._gateway_limit(failure, wait_ms)) if failure.category == "rate_limit" else failure
         # The message may still be on its way.
         yield from self._settle(Receipt("", outcome="uncertain"), "")

@@ -16,6 +16,7 @@ from otpkit.doctor.protection import examine_guard
 from otpkit.doctor.rehearsal import examine_replicas, examine_scripts
 from otpkit.doctor.server import examine_server, unreached
 from otpkit.doctor.telemetry import examine_telemetry
+from otpkit.doctor.trail import examine_audit
 from otpkit.errors import ConfigurationError, FieldProblem, OTPError
 from otpkit.gateways.failover import Failover, Route, TemplateChoice
 from otpkit.policy import DEFAULT_POLICY, Policy
@@ -59,6 +60,7 @@ def examine(environ: Mapping[str, str], config: str | None = None) -> Report:
         *_examine_gateway(reading),
         *_examine_guard(reading),
         *examine_telemetry(reading),
+        *examine_audit(reading),
         *_examine_others(reading, config),
     )
     return Report((*there, *found, *judged, *rest))

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from otpkit.core import scripts
 from otpkit.core.crypto import encode_id, new_id
+from otpkit.core.scripts.audit import Occurrence
 from otpkit.core.scripts.limits import WideLimit
 from otpkit.core.scripts.money import MoneyCharge
 from otpkit.doctor.findings import Finding, refused, worst
@@ -40,7 +41,12 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "EXISTS": ("{key}",),
     "GET": ("{key}:n",),
     "SET": ("{key}:n", "1", "PX", "60000"),
-    "DEL": ("{key}", "{key}:n"),
+    "XADD": ("{key}:x", "*", "a", "1"),
+    "XTRIM": ("{key}:x", "MINID", "0"),
+    "XLEN": ("{key}:x",),
+    "XRANGE": ("{key}:x", "-", "+"),
+    "XREVRANGE": ("{key}:x", "+", "-"),
+    "DEL": ("{key}", "{key}:n", "{key}:x"),
     "EVALSHA": ("0" * 40, "1", "{key}"),  # This is the last one, because no script has this digest.
 }
 """Every command that scripts need, with arguments to try it alone."""
@@ -114,7 +120,26 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
             return Finding("scripts", "ok", f"All {len(fields(scripts.Scripts))} run.")
         denied = _denied(client, key)
     finally:
-        ends = ("p", "c", "d", "g", "a", "u", "notes", "m", "m:m", "t", "t:n", "n", "n:n", "r", "r:n")
+        ends = (
+            "p",
+            "c",
+            "d",
+            "g",
+            "a",
+            "u",
+            "notes",
+            "m",
+            "m:m",
+            "t",
+            "t:n",
+            "t:x",
+            "n",
+            "n:n",
+            "r",
+            "r:n",
+            "o",
+            "s:n",
+        )
         _clean(client, [*(f"{key}:{end}" for end in ends), f"{limit}:w", f"{limit}:w:m"])
     if denied:
         return Finding(
@@ -211,6 +236,11 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.spend(**money, now="", money=MoneyCharge(_BUDGET, privileged=False))
     yield s.unspend(**money, now="", refunds="budget 1;", charged_ms=_FAR_MS)
     yield s.spending(money_key=money["money_key"], now="", names=["budget"])
+    audit = {"stream_key": f"{key}:o", "now": ""}
+    texts = {"actor": "doctor", "reason": "", "phone_id": "", "scope": "", "subject": "", "outcome": "done"}
+    yield s.audit_action(**audit, operation="doctor", action="checked", **texts)
+    yield s.audit_events(**audit, counts_key=f"{key}:s:n", events=[Occurrence("doctor", "checked", is_single=0)])
+    yield s.audit_entries(**audit, start="+", since_ms=0, phone_id="", count=1)
     yield s.circuit_state(**gateways, now="", names=["gateway"])
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from otpkit.core.addresses import network_of, read_visitor
+from otpkit.core.audit import Operator, Target, audited, count_event
 from otpkit.core.config import Config
 from otpkit.core.scripts.guard import Counts, RegionCounts
 from otpkit.core.subject import Subject
@@ -32,6 +33,7 @@ _MOST_HOURS: Final = 168
 _MOST_SUBJECTS: Final = 20  # Of one scope, in a report.
 _MOST_NOTED: Final = 100  # The decisions that a process holds before it writes them.
 _LETTERS: Final = {"allow": "a", "block": "b", "clear": "-"}
+_DONE: Final = {"allow": "allowed", "block": "blocked", "clear": "cleared"}
 _NO_GUARD = "This OTP has no guard.", "Pass guard=Guard(), or set OTPKIT_GUARD_MODE."
 
 
@@ -132,18 +134,30 @@ def guard_report(config: Config, hours: int, phone: str | None, ip: str | None) 
     return GuardReport(at=from_ms(noted.now_ms), hours=hours, mode=protection.guard.mode, scopes=scopes)
 
 
-def override(config: Config, action: str, scope: str, subject: str, seconds: int) -> Flow[None]:
-    """Allow or block a scope for some time, or clear that; report it by an event."""
+def override(config: Config, action: str, scope: str, subject: str, seconds: int, operator: Operator) -> Flow[None]:
+    """Allow or block a scope for some time, or clear that; write it to the audit, and report it by events."""
     protection = _protection(config)
     if scope not in get_args(OverrideScope):
         known = ", ".join(get_args(OverrideScope))
         raise ConfigurationError(f"The scope {scope!r:.20} can't be overridden.", f"Choose one of {known}.")
     if type(seconds) is not int or not _LEAST_S <= seconds <= _MOST_S:
         raise ConfigurationError(f"seconds is {seconds!r:.20}.", f"Pass a whole number from {_LEAST_S} to {_MOST_S}.")
+    name = _name_of(config, protection, scope, subject)
+    yield from audited(
+        config,
+        _override(config, action, scope, _key_of(protection, scope, name), seconds),
+        operation=f"guard_{action}",
+        action=f"guard_{_DONE[action]}",
+        operator=operator,
+        target=Target(scope=scope, subject=name),
+    )
+
+
+def _override(config: Config, action: str, scope: str, record_key: str, seconds: int) -> Flow[None]:
     size = _RECORD_SIZE if scope in LENGTHS_MS else _REGION_SIZE
     yield from run(
         config.scripts.override(
-            record_key=_key_of(config, protection, scope, subject),
+            record_key=record_key,
             now=config.now_arg(),
             letter=_LETTERS[action],
             life_ms=seconds * 1000,
@@ -151,8 +165,7 @@ def override(config: Config, action: str, scope: str, subject: str, seconds: int
         )
     )
     if config.listener is not None:
-        outcome = {"allow": "allowed", "block": "blocked", "clear": "cleared"}[action]
-        yield Emit(Event(name="guard", operation=f"guard_{action}", outcome=outcome, detail=scope, scope=scope))
+        yield Emit(Event(name="guard", operation=f"guard_{action}", outcome=_DONE[action], detail=scope, scope=scope))
 
 
 def note(
@@ -169,6 +182,10 @@ def note(
         if scope in SCOPES:
             decision = (outcome, scope, names.get(scope, ""))
             noted[decision] = noted.get(decision, 0) + 1
+            if outcome == "refused":
+                yield from count_event(
+                    config, "guard_refused", phone_id=subject.phone_id, scope=scope, subject=names.get(scope, "")
+                )
     if len(noted) >= _MOST_NOTED or abs(config.elapsed_s() - protection.noted_s) >= 1:
         yield from _write_notes(config, protection)
 
@@ -210,21 +227,26 @@ def _subjects_of(config: Config, protection: Protection, phone: str | None, ip: 
     return found
 
 
-def _key_of(config: Config, protection: Protection, scope: str, subject: str) -> str:
+def _name_of(config: Config, protection: Protection, scope: str, subject: str) -> str:
+    """Return the name of a subject at rest: a pseudonym, a region's code, or `TOTAL`."""
     policy = config.policy
     if scope == "range":
         number, _ = resolve(subject, policy.regions, policy.default_region)
-        return protection.scope_key("range", number[:-RANGE_DIGITS])
+        return protection.pseudonym("range", number[:-RANGE_DIGITS])
     if scope == "region":
         if subject not in policy.regions:
             raise ConfigurationError(f"{subject!r:.20} is not among Policy.regions.", "Pass one of them, such as 'CN'.")
-        return protection.region_key(subject)
+        return subject
     if scope == "total":
-        return protection.region_key(TOTAL)
+        return TOTAL
     visitor = read_visitor(subject)
     if visitor is None:
         raise ConfigurationError("No visitor has this address.", "Pass a public IP address.")
-    return protection.scope_key(scope, visitor.name if scope == "ip" else network_of(visitor))
+    return protection.pseudonym(scope, visitor.name if scope == "ip" else network_of(visitor))
+
+
+def _key_of(protection: Protection, scope: str, name: str) -> str:
+    return protection.record_key(name) if scope in LENGTHS_MS else protection.region_key(name)
 
 
 def _reports(wanted: _Wanted, counts: Counts | RegionCounts, rule: Rule) -> list[SubjectReport]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from otpkit.captcha.base import MAX_ANSWER, Captcha, CaptchaCheck, CaptchaSilent, Verdict
+from otpkit.core.audit import count_event
 from otpkit.core.config import Config
 from otpkit.core.report import Report
 from otpkit.core.scripts.guard import Answer
@@ -253,6 +254,7 @@ class Screening:
                 yield from self._tell("guard", "observed", (*reasons, "refused"))
                 return
             yield from self._tell("guard", "refused", reasons)
+            yield from count_event(self._config, "guard_refused", phone_id=self._subject.phone_id, scope="risk")
             raise RefusedError(
                 "Guard.risk refused the send. Nothing was sent.", "Look at the reasons of the event.", reasons=reasons
             )

@@ -40,7 +40,8 @@ class Operation:
     """One operation: a POST with a JSON body.
 
     `answers` maps the statuses of success to their meaning and model. `problems` are the statuses of its errors, beside
-    `ALWAYS`. `takes_key`: it reads the header `Idempotency-Key`.
+    `ALWAYS`. `takes_key`: it reads the header `Idempotency-Key`. `for_operators`: the key needs no purpose, but
+    `operator`.
     """
 
     path: str
@@ -51,6 +52,7 @@ class Operation:
     answers: Mapping[int, tuple[str, type[BaseModel] | None]]
     problems: tuple[int, ...] = ()
     takes_key: bool = False
+    for_operators: bool = False
     run: Run
 
 
@@ -137,6 +139,12 @@ async def _revoke(otp: AsyncOTP, call: Call) -> Response:
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
+async def _audit(otp: AsyncOTP, call: Call) -> Response:
+    body: schemas.AuditQuery = call.body
+    phone = None if body.phone is None else _phone(otp, body)
+    return json_response(schemas.AuditAnswer, await otp.audit(phone, since=body.since, limit=body.limit))
+
+
 OPERATIONS: Final = (
     Operation(
         path="/v1/challenges",
@@ -208,5 +216,15 @@ OPERATIONS: Final = (
         body=schemas.ChallengeQuery,
         answers={204: ("There is no live challenge now.", None)},
         run=_revoke,
+    ),
+    Operation(
+        path="/v1/audit",
+        name="audit",
+        summary="Read the audit",
+        description="What operators did and why, and security events, by pseudonym. Only for keys with `operator`.",
+        body=schemas.AuditQuery,
+        answers={200: ("The entries, newest first.", schemas.AuditAnswer)},
+        for_operators=True,
+        run=_audit,
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache
 from typing import Any, Final
@@ -49,8 +50,14 @@ def refused(
     return Refused(plain_problem(status, code, title, detail, {"Content-Language": "en", **(headers or {})}, evidence))
 
 
+TRACE_ID: Final = ContextVar("otpkit_trace_id", default="")
+"""The id of the trace of the current request, or "". Problem documents have it, so that the trace can be looked up."""
+
+
 def problem_response(found: Problem) -> Response:
     """Return the response of a problem document."""
+    if trace_id := TRACE_ID.get():
+        found = replace(found, body={**found.body, "trace_id": trace_id})
     return Response(found.json(), found.status, dict(found.headers), MEDIA_TYPE)
 
 

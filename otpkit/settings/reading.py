@@ -20,8 +20,9 @@ from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.guard.protection import safe_phones
 from otpkit.policy import DEFAULT_POLICY
 from otpkit.settings.keys import ApiKey, require_distinct
+from otpkit.settings.operators import Operator, require_distinct_operators
 from otpkit.settings.sources import Given, read_environment, read_file
-from otpkit.settings.tables import MUST, SENTENCE, Key, Service, Telemetry, check, known_settings
+from otpkit.settings.tables import MUST, SENTENCE, Key, OperatorTable, Service, Telemetry, check, known_settings
 from otpkit.settings.telemetry import listeners_of
 from otpkit.store.url import read_url
 
@@ -38,13 +39,14 @@ _EXPECTED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
-    """The checked settings: the arguments of the `OTP`, the API keys, and the tables `[service]` and `[telemetry]`.
+    """The checked settings: the arguments of the `OTP`, the API keys, the operators, and the tables of the service.
 
     `listeners` are those of `[telemetry]`.
     """
 
     otp: Mapping[str, Any]
     keys: tuple[ApiKey, ...]
+    operators: tuple[Operator, ...]
     service: Service
     telemetry: Telemetry
     listeners: tuple[Listener, ...]
@@ -67,6 +69,7 @@ def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves
     return Settings(
         otp=reading.otp,
         keys=reading.keys,
+        operators=reading.operators,
         service=reading.service,
         telemetry=reading.telemetry,
         listeners=reading.listeners,
@@ -102,9 +105,10 @@ class Reading:
         self.service, self.telemetry, tables = self._read_tables()
         self.listeners, telemetry = self._read_listeners()
         self.keys, keys = self._read_keys(serves=serves)
+        self.operators, operators = self._read_operators()
         self._check_owners()
         names = (problem for source in self._sources for problem in source.problems)
-        self.others = tuple(dict.fromkeys((*names, *self._beside(), *tables, *telemetry, *keys)))
+        self.others = tuple(dict.fromkeys((*names, *self._beside(), *tables, *telemetry, *keys, *operators)))
         parts = (each for name in ARGUMENTS for each in self.of_part(name))
         self.problems = tuple(dict.fromkeys((*parts, *self.others)))
 
@@ -197,7 +201,8 @@ class Reading:
         if error["type"] == SENTENCE:
             text, remedy = error["ctx"]["problem"], error["ctx"]["remedy"]
         elif error["type"] == "extra_forbidden":
-            text = f"{'.'.join(path[:-1])} has no field {path[-1]!r:.40}{nearest(path[-1], Key.model_fields)}"
+            fields = OperatorTable.model_fields if before[:1] == ("operators",) else Key.model_fields
+            text = f"{'.'.join(path[:-1])} has no field {path[-1]!r:.40}{nearest(path[-1], fields)}"
         else:
             said = error["msg"] if error["type"] == MUST else _EXPECTED.get(error["type"], "has a wrong value")
             text = f"{name} {said}."
@@ -205,7 +210,8 @@ class Reading:
 
     def _read_keys(self, *, serves: bool) -> tuple[tuple[ApiKey, ...], list[FieldProblem]]:
         problems: list[FieldProblem] = []
-        keys = [key for name, table in self._tables_of_keys(problems) if (key := self._key(name, table, problems))]
+        tables = self._tables_of("OTPKIT_API_KEYS", "keys", "an API key", problems)
+        keys = [key for name, table in tables if (key := self._key(name, table, problems))]
         if declared := self._purposes():
             problems += (
                 FieldProblem(
@@ -224,15 +230,17 @@ class Reading:
                 problems += problems_of(error, "keys")
         return tuple(keys), problems
 
-    def _tables_of_keys(self, problems: list[FieldProblem]) -> Iterable[tuple[str, Any]]:
+    def _tables_of(
+        self, variable: str, table: str, value: str, problems: list[FieldProblem]
+    ) -> Iterable[tuple[str, Any]]:
+        """Return the tables with free names that a variable holds as a JSON object."""
         try:
-            found = json.loads(self._texts.get("OTPKIT_API_KEYS", "{}"))
+            found = json.loads(self._texts.get(variable, "{}"))
         except (ValueError, RecursionError):
             found = None
         if isinstance(found, dict):
             return found.items()
-        text = "OTPKIT_API_KEYS must be a JSON object with an API key for each name."
-        problems.append(FieldProblem("keys", text))
+        problems.append(FieldProblem(table, f"{variable} must be a JSON object with {value} for each name."))
         return ()
 
     def _key(self, name: str, table: Any, problems: list[FieldProblem]) -> ApiKey | None:
@@ -247,11 +255,36 @@ class Reading:
             problems.append(FieldProblem(f"keys.{name}", text))
             return None
         try:
+            allowed = {"known": found.known, "operator": found.operator}
             if found.key is not None:
-                return ApiKey.of(name, found.key.get_secret_value(), found.purposes, known=found.known)
-            return ApiKey.of_digest(name, found.key_sha256, found.purposes, known=found.known)
+                return ApiKey.of(name, found.key.get_secret_value(), found.purposes, **allowed)
+            return ApiKey.of_digest(name, found.key_sha256, found.purposes, **allowed)
         except ConfigurationError as error:
             problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, f"keys.{name}"))
+            return None
+
+    def _read_operators(self) -> tuple[tuple[Operator, ...], list[FieldProblem]]:
+        problems: list[FieldProblem] = []
+        tables = self._tables_of("OTPKIT_OPERATORS", "operators", "an operator", problems)
+        found = [each for name, table in tables if (each := self._operator(name, table, problems))]
+        try:
+            require_distinct_operators(found, self.keys)
+        except ConfigurationError as error:
+            problems += problems_of(error, "operators")
+        return tuple(found), problems
+
+    def _operator(self, name: str, table: Any, problems: list[FieldProblem]) -> Operator | None:
+        where = f"{self._given['OTPKIT_OPERATORS'].source}: "
+        try:
+            found = OperatorTable.model_validate(table)
+        except ValidationError as error:
+            problems += [self._describe(each, ("operators", name)) for each in _errors(error)]
+            return None
+        try:
+            return Operator.of_digest(name, found.key_sha256, found.role)
+        except ConfigurationError as error:
+            place = f"operators.{name:.80}"
+            problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, place))
             return None
 
     def _purposes(self) -> set[str]:

@@ -117,6 +117,7 @@ class Telemetry(Table):
         webhook_source: the name of this program in the events.
         prometheus: True to count events in the default registry of `prometheus_client`. `otpkit serve` always counts
             them, in its own.
+        otel: True to export traces and metrics by OTLP from `otpkit serve`, as the variables `OTEL_…` configure it.
     """
 
     log: Annotated[str | None, BeforeValidator(_log)] = None
@@ -125,18 +126,28 @@ class Telemetry(Table):
     webhook_names: str | None = None
     webhook_source: str | None = None
     prometheus: Annotated[bool, BeforeValidator(_flag)] = False
+    otel: Annotated[bool, BeforeValidator(_flag)] = False
 
 
 class Key(Table):
     """The table `[keys.NAME]`: an API key, as text or as its SHA-256, with its purposes.
 
-    `known = true` trusts the key's owner to say that a number is verified for an account.
+    `known = true` trusts the key's owner to say that a number is verified for an account. `operator = true` lets them
+    read the audit.
     """
 
     key: SecretStr | None = None
     key_sha256: str | None = None
     purposes: list[Any]  # `ApiKey` checks the purposes.
     known: StrictBool = False
+    operator: StrictBool = False
+
+
+class OperatorTable(Table):
+    """The table `[operators.NAME]`: a person who may use the console, by the SHA-256 of their key."""
+
+    key_sha256: str
+    role: str = "viewer"  # `Operator` checks it.
 
 
 class _Settings(BaseSettings):
@@ -145,6 +156,7 @@ class _Settings(BaseSettings):
     service: Service = Service()
     telemetry: Telemetry = Telemetry()
     keys: str | None = None  # JSON, like all tables with free names
+    operators: str | None = None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
@@ -180,6 +192,7 @@ def known_settings() -> dict[str, Setting]:
     for table, fields in (("service", Service.model_fields), ("telemetry", Telemetry.model_fields)):
         found += [Setting((table, name), variable_of(table, name), False) for name in fields]
     found.append(Setting(("keys",), "OTPKIT_API_KEYS", True))
+    found.append(Setting(("operators",), "OTPKIT_OPERATORS", True))
     return {"_".join(setting.path).upper(): setting for setting in found}
 
 

@@ -77,11 +77,12 @@ class AsyncStore(Store):
             raise ConfigurationError(
                 "redis must be a URL or a client of redis.asyncio.", "Pass one of these; OTP takes the sync client."
             )
+        server = None if self._address is None else self._address.server
         if isinstance(client, redis.RedisCluster):
-            super().__init__("cluster", is_borrowed=self._address is None)
+            super().__init__("cluster", is_borrowed=self._address is None, server=server)
         else:
             is_plain = type(client) is redis.Redis and not client.single_connection_client
-            super().__init__("pool" if is_plain else "client", is_borrowed=self._address is None)
+            super().__init__("pool" if is_plain else "client", is_borrowed=self._address is None, server=server)
 
     @property
     def client(self) -> RedisObject:

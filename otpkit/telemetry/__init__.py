@@ -21,6 +21,8 @@ if TYPE_CHECKING or _lazy("otpkit.core.config", "Listener"):
     from otpkit.core.config import Listener as Listener
 if TYPE_CHECKING or _lazy("otpkit.telemetry.log", "LogListener"):
     from otpkit.telemetry.log import *
+if TYPE_CHECKING or _lazy("otpkit.telemetry.opentelemetry", "OpenTelemetryListener"):
+    from otpkit.telemetry.opentelemetry import *
 if TYPE_CHECKING or _lazy("otpkit.telemetry.prometheus", "PrometheusListener"):
     from otpkit.telemetry.prometheus import *
 if TYPE_CHECKING or _lazy("otpkit.telemetry.queue", "QueuedListener"):

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from otpkit.core.checks import Checks
 from otpkit.core.config import Listener
+from otpkit.core.tracing import Tracing
 from otpkit.models import Event
 
 _log = logging.getLogger("otpkit")
@@ -47,6 +48,12 @@ class Listeners:
             _log.error(
                 "%s raised %s for the event %s. Further ones of this listener are not logged.", name, kind, event.name
             )
+
+    @property
+    def tracers(self) -> tuple[Tracing, ...]:
+        """The listeners that also trace calls."""
+        listeners: Iterable[object] = (listener for _, listener in self._calls)
+        return tuple(listener for listener in listeners if isinstance(listener, Tracing))
 
     @property
     def has_queues(self) -> bool:

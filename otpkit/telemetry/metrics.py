@@ -6,10 +6,11 @@ combination is affordable. A purpose is a text of the application, so only its f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from otpkit.errors import StoreUnavailableError
 from otpkit.models import Event
@@ -22,6 +23,8 @@ MOST: Final[Mapping[Label, int]] = {"region": 300, "gateway": 32, "channel": 8, 
 """The values of each label. All further ones become `OTHER`."""
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """The bounds of the buckets of a call's duration."""
+# A purpose that could be a number, a code or an address was passed in its place by mistake.
+_PURPOSE: Final = re.compile(r"(?!.*\d{4})[^\W\d_].*", re.DOTALL)
 RECEIPT_SECONDS: Final = (1, 2.5, 5, 10, 20, 30, 60, 120, 300, 900, 3600)
 
 
@@ -79,6 +82,10 @@ METRICS: Final = _metrics(
 """All metrics by name. A counter's name has the suffix `_total` in Prometheus."""
 
 
+Find: TypeAlias = Callable[[Metric, tuple[str, ...]], Callable[[float], object]]
+_MOST_KINDS: Final = 4096
+
+
 class Rule(NamedTuple):
     """What one event adds to a metric: `value` of the event, or nothing if that is None."""
 
@@ -88,7 +95,8 @@ class Rule(NamedTuple):
 
     def labels(self, event: Event) -> tuple[str, ...]:
         """Return the values of the metric's labels for an event."""
-        return tuple(self.outcome(event) if name == "outcome" else getattr(event, name) for name in self.metric.labels)
+        own = {"outcome": self.outcome, "purpose": purpose_of}
+        return tuple(own[name](event) if name in own else getattr(event, name) for name in self.metric.labels)
 
 
 def _one(_: Event) -> float:
@@ -153,6 +161,11 @@ def rules_of(event: Event) -> tuple[Rule, ...]:
     return rules
 
 
+def purpose_of(event: Event) -> str:
+    """Return the purpose of an event, or `OTHER` if it may be a phone, a code or an address."""
+    return event.purpose if not event.purpose or _PURPOSE.fullmatch(event.purpose) else OTHER
+
+
 class Bounds:
     """The values of labels that were used so far. When a label has its most, further ones become `OTHER`.
 
@@ -175,3 +188,59 @@ class Bounds:
             return OTHER
         used.add(value)
         return value
+
+
+class Counting:
+    """What events add to the metrics of one place. Call it with an event.
+
+    Args:
+        find: a function that returns how to add to a metric with these values of its labels: a function of the number.
+    """
+
+    def __init__(self, find: Find) -> None:
+        self._find = find
+        self._bounds = Bounds()
+        # Keep what an event of each kind adds: most events are of a few kinds, and finding it takes longer than adding.
+        self._kinds: dict[tuple[str, ...], tuple[_Addition, ...]] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Add what the event adds."""
+        kind = (
+            event.name,
+            event.operation,
+            event.outcome,
+            event.region,
+            event.gateway,
+            event.channel,
+            event.purpose,
+        )
+        found = self._kinds.get(kind)
+        if found is None:
+            if len(self._kinds) >= _MOST_KINDS:
+                self._kinds = {}
+            found = self._kinds[kind] = tuple(self._addition(rule, event) for rule in rules_of(event))
+        for addition in found:
+            addition(event)
+
+    def _addition(self, rule: Rule, event: Event) -> _Addition:
+        return _Addition(rule, self._bounds.fold(rule.metric.labels, rule.labels(event)), self._find)
+
+
+class _Addition:
+    """What events of one kind add to one time series. The series begins with the first value."""
+
+    __slots__ = ("_add", "_find", "_rule", "_values")
+
+    def __init__(self, rule: Rule, values: tuple[str, ...], find: Find) -> None:
+        self._rule = rule
+        self._values = values
+        self._find = find
+        self._add: Callable[[float], object] | None = None
+
+    def __call__(self, event: Event) -> None:
+        value = self._rule.value(event)
+        if value is None:
+            return
+        if self._add is None:
+            self._add = self._find(self._rule.metric, self._values)
+        self._add(value)

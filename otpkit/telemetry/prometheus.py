@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from otpkit.errors import ConfigurationError
 from otpkit.models import Event
 from otpkit.telemetry.listeners import CLOSE_S
-from otpkit.telemetry.metrics import METRICS, Bounds, Metric, Rule, rules_of
+from otpkit.telemetry.metrics import METRICS, Counting, Metric
 from otpkit.telemetry.queue import CAPACITY, EventQueue
 
 try:
@@ -21,8 +21,6 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 __all__ = ["PrometheusListener"]
-
-_MOST_KINDS: Final = 4096
 
 
 class PrometheusListener:
@@ -89,9 +87,7 @@ class _Family(Collector):
             raise ConfigurationError(
                 "registry has a metric with the name of one of otpkit's.", "Pass a registry of its own."
             ) from None
-        self._bounds = Bounds()
-        # Keep what an event of each kind adds: `labels()` takes a lock, and takes longer than counting.
-        self._kinds: dict[tuple[str, ...], tuple[_Addition, ...]] = {}
+        self.count = Counting(self._find)
 
     def collect(self) -> Iterable[Any]:
         """Count what waits; return no metrics."""
@@ -99,51 +95,10 @@ class _Family(Collector):
             queue.drain()
         return ()
 
-    def count(self, event: Event) -> None:
-        """Count an event."""
-        for addition in self._additions(event):
-            addition(event)
-
-    def _additions(self, event: Event) -> tuple[_Addition, ...]:
-        kind = (
-            event.name,
-            event.operation,
-            event.outcome,
-            event.region,
-            event.gateway,
-            event.channel,
-            event.purpose,
-        )
-        found = self._kinds.get(kind)
-        if found is None:
-            if len(self._kinds) >= _MOST_KINDS:
-                self._kinds = {}
-            found = self._kinds[kind] = tuple(_Addition(rule, self._labelled(rule, event)) for rule in rules_of(event))
-        return found
-
-    def _labelled(self, rule: Rule, event: Event) -> Callable[[], Any]:
-        metric, values = self._metrics[rule.metric.name], self._bounds.fold(rule.metric.labels, rule.labels(event))
-        return lambda: metric.labels(*values)
-
-
-class _Addition:
-    """What events of one kind add to one time series. The series begins with the first value."""
-
-    __slots__ = ("_add", "_method", "_open", "_value")
-
-    def __init__(self, rule: Rule, labelled: Callable[[], Any]) -> None:
-        self._open = labelled
-        self._value = rule.value
-        self._method = "observe" if rule.metric.kind == "histogram" else "inc"
-        self._add: Callable[[float], object] | None = None
-
-    def __call__(self, event: Event) -> None:
-        value = self._value(event)
-        if value is None:
-            return
-        if self._add is None:
-            self._add = getattr(self._open(), self._method)
-        self._add(value)
+    def _find(self, metric: Metric, values: tuple[str, ...]) -> Callable[[float], object]:
+        child: Any = self._metrics[metric.name].labels(*values)
+        add: Callable[[float], object] = child.observe if metric.kind == "histogram" else child.inc
+        return add
 
 
 def _made(metric: Metric, registry: CollectorRegistry) -> Counter | Histogram:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from otpkit.errors import ConfigurationError
 
 try:
-    from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+    from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 except ModuleNotFoundError as missing:
     raise ConfigurationError("otpkit.web.schemas needs pydantic.", "Run: pip install 'otpkit[json]'.") from missing
 
@@ -202,6 +202,17 @@ class RedemptionRequest(RequestModel):
     )
 
 
+class AuditQuery(RequestModel):
+    """Select entries of the audit."""
+
+    phone: Phone | None = Field(None, repr=False, description="Only entries of this phone; null or omitted is all.")
+    region: Region | None = None
+    since: AwareDatetime | None = Field(
+        None, strict=False, description="The earliest time of an entry; null or omitted is all that is kept."
+    )
+    limit: int = Field(100, ge=1, le=10_000, description="The most entries to return. Default: 100.")
+
+
 class PhoneToVerify(BaseModel):
     """The phone to send a code to. The application sets the purpose and the bind."""
 
@@ -315,6 +326,29 @@ class DeliveryAnswer(ResponseModel):
     result_code: str = Field(description="The carrier's code; empty if there is none.", examples=["DELIVERED"])
     sent_at: Time | None
     received_at: Time | None
+
+
+class AuditEntryAnswer(ResponseModel):
+    """What an operator did, or a security event. `outcome` of an action is `done`, `begun` or the code of an error."""
+
+    id: Id
+    at: Time
+    action: str = Field(examples=["unblocked"])
+    actor: str = Field(examples=["ann"])
+    reason: str = Field(examples=["the user called"])
+    phone_id: str = Field(description="The pseudonym of the phone; empty if it is about none.", examples=[EXAMPLE_ID])
+    scope: str = Field(description="With the guard and circuits.", examples=["range"])
+    subject: str = Field(description="The subject of the scope, by its pseudonym or name.", examples=[EXAMPLE_ID])
+    outcome: str = Field(examples=["done"])
+    count: int = Field(ge=0, description="How often it has happened in this hour so far.", examples=[1])
+
+
+class AuditAnswer(ResponseModel):
+    """The entries of the audit, newest first."""
+
+    entries: list[AuditEntryAnswer]
+    is_capped: bool = Field(description="The audit has reached its greatest length: older entries may be gone.")
+    oldest: Time | None = Field(description="The time of the oldest entry that is kept.")
 
 
 class HealthAnswer(ResponseModel):

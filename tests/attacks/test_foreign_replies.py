@@ -16,6 +16,7 @@ from support.rig import OTHER_PHONE, PHONE, SECRET, TEMPLATE, wrong
 from otpkit import OTP, AsyncOTP, Challenge, GatewayRejectedError, Proof, StoreUnavailableError
 from otpkit.core import scripts
 from otpkit.core.issue import IssueRequest
+from otpkit.core.scripts.audit import Occurrence
 from otpkit.core.scripts.money import MoneyCharge
 from otpkit.core.scripts.sends import CaptchaAsked, Refused
 from otpkit.gateways import Failover
@@ -33,6 +34,8 @@ MONEY_KEYS = {"money_key": "t:{m}:m", "memory_key": "t:{m}:m:1"}
 SCOPE_KEYS = {"record_key": "t:{r}:u", "memory_key": "t:{r}:u:1"}
 REGION_KEYS = {"region_key": "t:{guard}:CN", "memory_key": "t:{guard}:1", "total_key": "t:{guard}:*"}
 GATEWAYS_KEY = {"gateways_key": "t:{g}:g"}
+AUDIT_TEXTS = ("action", "actor", "reason", "phone_id", "scope", "subject", "outcome")
+NOTES_KEY = {"notes_key": "t:{g}:e"}
 NOW, NOW_OP = {"now": ""}, {"now": "", "operation": OP}
 VERIFY = {"digests": b"d" * 20, "fixed_ends_ms": 0, "is_fixed_code": 0}
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -53,10 +56,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "consume": LIMIT_KEYS | NOW | {"rates": "5/1000"},
     "refund": LIMIT_KEYS | NOW | {"rates": "5/1000", "consumed_ms": 1},
     "receive": PHONE_KEY | NOW_OP | {"served_by": "", "state": "d"},
-    "circuit_state": GATEWAYS_KEY | NOW | {"names": ["one", "two"]},
+    "circuit_state": GATEWAYS_KEY | NOTES_KEY | NOW | {"names": ["one", "two"]},
     "record_failure": GATEWAYS_KEY
     | NOW
     | {"name": "one", "most_failures": 3, "rest_ms": 1000, "operation": "operation"},
+    "note_gateway": NOTES_KEY | NOW | {"field": "E:one", "value": "quota -"},
+    "close_circuit": GATEWAYS_KEY | NOTES_KEY | NOW | {"name": "one"},
+    "gateway_records": GATEWAYS_KEY | NOTES_KEY | NOW | {"names": ["one", "two"]},
     "spend": MONEY_KEYS | NOW | {"money": MoneyCharge("b 1 9 9 9 0,1,9000000000000 -;", privileged=False)},
     "unspend": MONEY_KEYS | NOW | {"refunds": "b 1;", "charged_ms": 1},
     "spending": {"money_key": "t:{m}:m"} | NOW | {"names": ["one", "two"]},
@@ -69,6 +75,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "count_wide": REGION_KEYS | NOW | {"guard": "en000000CN"},
     "move_wide": REGION_KEYS | NOW | {"move": "v", "at_ms": 1, "counted_in": 4},
     "claim": {"answer_key": "t:{a}:a"} | NOW_OP | {"life_ms": 1000},
+    "audit_action": {"stream_key": "t:{audit}:o"} | NOW | {"operation": "id", **dict.fromkeys(AUDIT_TEXTS, "text")},
+    "audit_events": {"stream_key": "t:{audit}:s", "counts_key": "t:{audit}:n"}
+    | NOW
+    | {"events": [Occurrence("id", "blocked")]},
+    "audit_entries": {"stream_key": "t:{audit}:o"} | NOW | {"start": "+", "since_ms": 0, "phone_id": "", "count": 9},
     "remember": {"answer_key": "t:{a}:a"} | NOW | {"life_ms": 1000},
 }
 _DESCRIBED = b":%d\r\n:%d\r\n:5\r\n:4\r\n$1\r\n%s\r\n$8\r\nabcdef01\r\n:0\r\n$0\r\n\r\n"

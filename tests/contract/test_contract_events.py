@@ -28,7 +28,7 @@ from otpkit.gateways import Failover
 
 
 def test_each_call_is_told_once_as_it_went(rig: Rig) -> None:
-    """Each call causes one event, with its name, operation, outcome and detail."""
+    """Each call causes one event, with its name, operation, outcome and detail. An operator's call causes one more."""
     otp = rig.heard(policy=Policy(max_consecutive_failures=2))
     otp.issue(PHONE)
     with pytest.raises(RateLimitError):
@@ -45,7 +45,7 @@ def test_each_call_is_told_once_as_it_went(rig: Rig) -> None:
     rig.outbox.lose_next()
     otp.issue(PHONE, "login")
     otp.revoke(PHONE, "login")
-    otp.unblock(PHONE)
+    otp.unblock(PHONE, actor="ann", reason="the user called")
     otp.erase(PHONE)
     told = [(event.name, event.operation, event.outcome, event.detail) for event in rig.events]
     assert told == [
@@ -59,7 +59,9 @@ def test_each_call_is_told_once_as_it_went(rig: Rig) -> None:
         ("issued", "issue", "uncertain", "outbox"),
         ("revoked", "revoke", "", ""),
         ("unblocked", "unblock", "", ""),
+        ("operator", "unblock", "unblocked", "ann"),
         ("erased", "erase", "", ""),
+        ("operator", "erase", "erased", ""),
     ]
     assert [event.purpose for event in rig.events[:9]] == ["signup"] * 7 + ["login"] * 2
 
@@ -169,7 +171,9 @@ def test_a_listener_that_raises_changes_nothing(rig: Rig, caplog: Any, error: Ex
         assert otp.redeem(proof.token) == proof
         otp.erase(PHONE)
     assert len(caplog.records) == 1
-    assert [event.name for event in rig.events] == ["sent", "issued", "refused", "verified", "redeemed", "erased"]
+    assert [event.name for event in rig.events] == [
+        *("sent", "issued", "refused", "verified", "redeemed", "erased", "operator"),
+    ]
     assert type(error).__name__ in caplog.text
     assert "13800138000" not in caplog.text
 
@@ -187,7 +191,7 @@ def test_each_listener_is_logged_by_itself(rig: Rig, caplog: Any) -> None:
     otp = rig.otp(listeners=[first, second])
     with caplog.at_level(logging.ERROR, "otpkit"):
         for _ in range(3):
-            otp.unblock(PHONE)
+            otp.revoke(PHONE)
     shown = [(record.args[0].rpartition(".")[2], record.args[1]) for record in caplog.records]
     assert shown == [("first", "KeyError"), ("second", "KeyError"), ("first", "OSError")]
 
@@ -195,7 +199,7 @@ def test_each_listener_is_logged_by_itself(rig: Rig, caplog: Any) -> None:
 def test_a_listener_that_is_passed_twice_gets_each_event_once(rig: Rig) -> None:
     """`on_event` and `listeners` may name the same function."""
     listen = rig.events.append
-    rig.otp(on_event=listen, listeners=[listen, listen]).unblock(PHONE)
+    rig.otp(on_event=listen, listeners=[listen, listen]).revoke(PHONE)
     assert len(rig.events) == 1
 
 

@@ -86,6 +86,10 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "guard_block": ("total",),
     "guard_clear": ("total",),
     "spending": (),
+    "audit": (),
+    "gateways": (),
+    "open_circuit": ("",),
+    "close_circuit": ("",),
 }
 
 

@@ -176,12 +176,16 @@ class Rig:
         return redis.Redis.from_url(self.store_url)
 
     def stored(self, suffix: str = "*") -> list[str]:
+        """Return the keys of the namespace that are not the audit's, or those that end with `suffix`."""
+        return [key for key in self.keys(suffix) if ":{audit}:" not in key]
+
+    def keys(self, suffix: str = "*") -> list[str]:
         """Return all keys of the namespace, or those that end with `suffix`."""
         return sorted(key.decode() for key in self.server.scan_iter(f"{self.namespace}:*{suffix}", count=1000))
 
     def lives(self) -> dict[str, int]:
         """Return the remaining time to live of each key in milliseconds; -1 means no limit."""
-        return {key: self.server.pttl(key) for key in self.stored()}
+        return {key: self.server.pttl(key) for key in self.keys()}
 
     def kinds(self) -> Counter[str]:
         """Count the stored records of phones: s(ends), c(hallenges), f(ailures), p(roofs)."""

@@ -35,11 +35,15 @@ class Proved(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """The code was wrong. `repeated` is True if the operation had already counted it. `moves` is as in `Proved`."""
+    """The code was wrong. `repeated` is True if the operation had already counted it. `moves` is as in `Proved`.
+
+    `blocks` is True if this wrong code blocks the phone for strangers.
+    """
 
     attempts_left: int
     repeated: bool
     moves: tuple[Move, ...] = ()
+    blocks: bool = False
 
     @classmethod
     def parse(cls, reply: Raw, _args: Raw) -> Self:
@@ -47,7 +51,12 @@ class Wrong(NamedTuple):
         _, _, left, *repeated = reply
         if type(left) is not int or not 0 <= left <= LATEST_MS:
             raise unfit()
-        return cls(left, *_repeated(repeated))
+        if len(repeated) < 3:
+            return cls(left, *_repeated(repeated))
+        *repeated, blocks = repeated
+        if blocks != 1:
+            raise unfit()
+        return cls(left, *_repeated(repeated), blocks=True)
 
 
 def _repeated(rest: Raw) -> tuple[bool, tuple[Move, ...]]:

@@ -12,7 +12,7 @@
 -- Returns, after the operation (see operation.lua), with times in ms:
 --         {'proved', issued_ms, expires_ms, fixed [, repeated [, moves]]} the operation id is the proof's; fixed is 0 or 1, repeated is 1,
 --           or 0 before `moves`: what its sends count on other nodes (see moved.lua)
---         {'wrong', attempts_left [, repeated [, moves]]}
+--         {'wrong', attempts_left [, repeated [, moves [, blocks]]]} blocks is 1 if this wrong code blocks the phone for strangers
 --         {'none'} there is no live challenge
 --         {'blocked'}
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
@@ -134,5 +134,7 @@ if left == 0 then redis.call('HDEL', KEYS[1], name) end
 prune(phone, name)
 keep(phone, '86400000')
 if ip and redis.call('PTTL', KEYS[3]) < ip.longest then redis.call('PEXPIRE', KEYS[3], ip.life) end
+local blocks = consecutive + 1 == STRANGER_CONSECUTIVE
 --# guard guessed
+if blocks then return { operation, 'wrong', left, 0, '', 1 } end
 return { operation, 'wrong', left }

@@ -84,6 +84,7 @@ class Api:
             headers=headers,
             timeout=timeout or self.timeout,
             proxy=self._proxy,
+            takes_trace=True,  # Only the named headers are signed. Alibaba Cloud's SDK adds others of the caller's too.
         )
 
     def read_receipt(self, response: HttpResponse, id_field: str) -> Receipt | GatewayRejectedError:

@@ -16,9 +16,9 @@ from otpkit.errors import GatewayRejectedError
 from otpkit.gateways import validation
 from otpkit.gateways.base import MAX_BATCH, Delivery, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.credentials import Credentials, CredentialsSource, current, source
-from otpkit.gateways.provider import NO_ROWS, ask, read_json
+from otpkit.gateways.provider import NO_ROWS, ask, read_json, remedy_in
 from otpkit.gateways.tencent import signing
-from otpkit.gateways.tencent.errors import PROVIDER
+from otpkit.gateways.tencent.errors import PROVIDER, REFUSALS, UNCERTAIN
 from otpkit.gateways.tencent.responses import judge_send, judge_trace, read_push, read_row
 
 VERSION: Final = "2021-01-11"
@@ -107,6 +107,10 @@ class Tencent(Gateway):
         credentials = yield from current(PROVIDER, self._source)
         return (yield from PROVIDER.hand_over(self._send_request(credentials, message), judge_send))
 
+    def remedy_for(self, code: str) -> str:
+        """Return what to do about one of the provider's error codes."""
+        return remedy_in(code, REFUSALS, UNCERTAIN)
+
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
         """Query the delivery of a message by `PullSmsSendStatusByPhoneNumber`, which keeps the last seven days.
 
@@ -191,4 +195,5 @@ class Tencent(Gateway):
             timeout=self.timeout,
             body=body,
             proxy=self._proxy,
+            takes_trace=True,  # Two headers are signed. Tencent Cloud's SDK adds others of the caller's too.
         )
