@@ -54,6 +54,7 @@ LAYERS = [
     ["guard.elsewhere"],
     ["guard.screening"],
     ["core.issue"],
+    ["core.discreet"],
     ["core.flows"],
     ["core.tracing"],
     ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
@@ -271,7 +272,7 @@ PRIVATE = {
     # Names of the module's own classes.
     "aio": {"_after_fork", "_config", "_drive"},
     "captcha.proof_of_work": {"_keys"},
-    "environment": {"_chosen", "_names_by_region"},
+    "environment": {"_named_captcha", "_chosen", "_names_by_region"},
     "store.retry": {"_spent"},
     "sync": {"_after_fork", "_drive"},
     "telemetry.queue": {"_renew"},

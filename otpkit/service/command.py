@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from starlette.types import ASGIApp
@@ -29,7 +30,9 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
     Raises:
         ConfigurationError: the settings can't work. It is raised before anything is served.
     """
-    metrics = Metrics()
+    metrics = Metrics(settings.listeners)
+    if settings.telemetry.log is not None:
+        _show_events(as_json=settings.telemetry.log == "json")
     exporting = None
     if settings.telemetry.otel:
         from otpkit.service.tracing import Exporting  # It needs the extra `otlp`.
@@ -40,7 +43,7 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
         gateway_wait=settings.service.gateway_wait,
         gateway_concurrency=settings.service.gateway_concurrency,
         on_event=metrics.on_event,
-        listeners=[] if exporting is None else [exporting.listener],
+        listeners=settings.listeners if exporting is None else (*settings.listeners, exporting.listener),
     )
     app: ASGIApp = create_app(
         otp,
@@ -101,3 +104,12 @@ def _serve(
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
         serve(app, listener, on_ready=lambda: on_ready(url), on_stop=on_stop)
+
+
+def _show_events(*, as_json: bool) -> None:
+    """Write the events of `LogListener` to standard error, one a line."""
+    logger, handler = logging.getLogger("otpkit.events"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s" if as_json else "otpkit: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

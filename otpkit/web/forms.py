@@ -275,6 +275,7 @@ class PhoneForms:
                 options["idempotency_key"] = f"{key}.call"  # The page's other forms have the same key.
             options["captcha"] = answer_in(form)
             known = asked.known
+            options["discreet"] = self._discreet
             options["known"] = known is not None and (yield lambda _: known(phone))
             yield from self._issue(state, phone, options, "voice" if by_call else "sms")
         elif action == "verify" and form.get("phone") not in {None, state.get("phone")}:
@@ -402,7 +403,7 @@ class PhoneForms:
         """Return the captcha to show: that of the error, the one asked for before, or the one asked for every time."""
         action = "call" if can_call and form.get("action") == "call" else "send"
         if isinstance(error, CaptchaRequiredError):
-            return captcha_of_error(otp, error, action)
+            return captcha_of_error(otp, self.purpose, error, action)
         # An answer is not used up by another error. If it has become too old, the next page shows a new captcha.
         is_kept = error is not None and form.get("action") in {"send", "call"}
         answer = (answer_in(form) or "") if is_kept else ""

@@ -19,6 +19,7 @@ if memory then return { now, '' } end
 local bill = money_read(1, sub(ARGV[2], 2), now, sub(ARGV[2], 1, 1) == '1')
 if bill.misdated then return { now } end
 if bill.wait > 0 then
+  --# include unaffordable
   money_refuse(1, bill)
   return { now, bill.place, bill.reason, bill.wait }
 end

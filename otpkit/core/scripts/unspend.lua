@@ -5,7 +5,7 @@
 --       the message was sent for less than was charged, or 0 if nothing was sent
 -- Returns 1
 
---# include clock money
+--# include clock give_back
 
 if (redis.call('GET', KEYS[2]) or '') ~= '' then
   if ARGV[4] == '1' then
