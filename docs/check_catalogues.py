@@ -28,7 +28,10 @@ TRANSLATED = (
     "gateways/alidayu",
     "gateways/aliyun",
     "gateways/tencent",
+    "operating/console",
     "operating/production",
+    "operating/privacy",
+    "operating/tracing",
     "reference/errors",
 )
 _CODE = re.compile(r"`[^`]*`|\[[0-9]+\]|<[^>]*>|https?://\S+|\{[a-z]+\}")

@@ -27,7 +27,9 @@ from otpkit.errors import (
 )
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Decision, Guard, RiskContext
-from otpkit.models import Challenge, Event, Figures, Proof, Standing, Stats
+from otpkit.guard.report import GuardReport, ScopeReport, SubjectReport
+from otpkit.guard.rule import Rule
+from otpkit.models import Audit, AuditEntry, Challenge, Erased, Event, Figures, GatewayStanding, Proof, Standing, Stats
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
 from otpkit.template import Template
@@ -35,6 +37,8 @@ from otpkit.template import Template
 __all__ = [
     "OTP",
     "AsyncOTP",
+    "Audit",
+    "AuditEntry",
     "BlockedError",
     "Budget",
     "CaptchaRejectedError",
@@ -44,13 +48,16 @@ __all__ = [
     "CodeError",
     "ConfigurationError",
     "Decision",
+    "Erased",
     "Event",
     "ExpiredCodeError",
     "ExpiredTokenError",
     "Figures",
     "FixedCode",
     "GatewayRejectedError",
+    "GatewayStanding",
     "Guard",
+    "GuardReport",
     "InvalidTokenError",
     "MalformedCodeError",
     "OTPError",
@@ -62,10 +69,13 @@ __all__ = [
     "RefusedError",
     "RegionError",
     "RiskContext",
+    "Rule",
+    "ScopeReport",
     "Spending",
     "Standing",
     "Stats",
     "StoreUnavailableError",
+    "SubjectReport",
     "Template",
     "TokenError",
     "UsedTokenError",

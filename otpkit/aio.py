@@ -18,6 +18,7 @@ from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
+from otpkit.core.tracing import traced
 from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, PageFlow, RunScript, Together
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
@@ -25,11 +26,12 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Guard
 from otpkit.guard.report import GuardReport, OverrideScope
-from otpkit.models import Challenge, Proof, Standing, Stats
+from otpkit.models import Audit, Challenge, Erased, GatewayStanding, Proof, Standing, Stats
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.aio import AsyncStore
 from otpkit.store.retry import RetryBudget
 from otpkit.sync import OTP, tell
+from otpkit.telemetry.listeners import join
 from otpkit.transport.lanes import Lanes
 
 T = TypeVar("T")
@@ -69,6 +71,7 @@ class AsyncOTP:
         fixed_codes: Iterable[FixedCode] = (),
         namespace: str = "otpkit",
         on_event: Listener | None = None,
+        listeners: Iterable[Listener] = (),
         clock: Clock | None = None,
         guard: Guard | None = None,
         budgets: Iterable[Budget] = (),
@@ -79,6 +82,7 @@ class AsyncOTP:
         with Checks() as checks:
             store = checks.of("redis", AsyncStore, redis)
             has_store = checks.passed("redis")
+            listener = checks.of("listeners", join, on_event, listeners)
             config = checks.of(
                 "",
                 build,
@@ -89,7 +93,7 @@ class AsyncOTP:
                 index_secret=index_secret,
                 fixed_codes=fixed_codes,
                 namespace=namespace,
-                on_event=on_event,
+                listener=listener,
                 clock=clock,
                 budgets=budgets,
                 prices=prices,
@@ -99,8 +103,10 @@ class AsyncOTP:
                 guard=guard,
             )
             lanes = checks.of("", Lanes, gateway_wait, gateway_concurrency)
-        self._store, self._config = store, config
-        self._flows = Flows(self._config)
+        self._store, self._config, self._listeners = store, config, listener
+        self._flows = Flows(config)
+        if listener is not None and (tracers := listener.tracers):
+            self._flows = traced(self._flows, tracers, store.server)
         self._lanes = lanes
         self._calls = Calls()
         renew_in_children(self, type(self)._after_fork)
@@ -132,10 +138,23 @@ class AsyncOTP:
         captcha: str | None = None,
         known: bool = False,
         budget_key: str | None = None,
+        discreet: bool = False,
     ) -> Challenge:
         """Same as `OTP.issue`, but awaited."""
         request = IssueRequest(
-            phone, purpose, bind, ip, params, idempotency_key, channel, region, device, captcha, bool(known), budget_key
+            phone,
+            purpose,
+            bind,
+            ip,
+            params,
+            idempotency_key,
+            channel,
+            region,
+            device,
+            captcha,
+            bool(known),
+            budget_key,
+            bool(discreet),
         )
         return await self._drive(self._flows.issue(request))
 
@@ -206,25 +225,34 @@ class AsyncOTP:
         """Same as `OTP.receive`, but awaited."""
         return await self._drive(self._flows.receive(push, gateway))
 
-    async def revoke(self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None) -> None:
+    async def revoke(
+        self,
+        phone: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        region: str | None = None,
+        actor: str = "",
+        reason: str = "",
+    ) -> None:
         """Same as `OTP.revoke`, but awaited."""
-        await self._drive(self._flows.revoke(phone, purpose, bind, region))
+        await self._drive(self._flows.revoke(phone, purpose, bind, region, actor=actor, reason=reason))
 
-    async def unblock(self, phone: str, *, region: str | None = None) -> None:
+    async def unblock(self, phone: str, *, region: str | None = None, actor: str = "", reason: str = "") -> None:
         """Same as `OTP.unblock`, but awaited."""
-        await self._drive(self._flows.unblock(phone, region))
+        await self._drive(self._flows.unblock(phone, region, actor=actor, reason=reason))
 
     async def check_device(self, token: str | None, phone: str, *, region: str | None = None) -> datetime | None:
         """Same as `OTP.check_device`, but awaited."""
         return await self._drive(self._flows.check_device(token, phone, region))
 
-    async def forget_devices(self, phone: str, *, region: str | None = None) -> None:
+    async def forget_devices(self, phone: str, *, region: str | None = None, actor: str = "", reason: str = "") -> None:
         """Same as `OTP.forget_devices`, but awaited."""
-        await self._drive(self._flows.forget_devices(phone, region))
+        await self._drive(self._flows.forget_devices(phone, region, actor=actor, reason=reason))
 
-    async def erase(self, phone: str, *, region: str | None = None) -> None:
+    async def erase(self, phone: str, *, region: str | None = None, actor: str = "", reason: str = "") -> Erased:
         """Same as `OTP.erase`, but awaited."""
-        await self._drive(self._flows.erase(phone, region))
+        return await self._drive(self._flows.erase(phone, region, actor=actor, reason=reason))
 
     async def guard_report(
         self, hours: int = 24, *, phone: str | None = None, ip: str | None = None, region: str | None = None
@@ -232,17 +260,45 @@ class AsyncOTP:
         """Same as `OTP.guard_report`, but awaited."""
         return await self._drive(self._flows.guard_report(hours, phone, ip, region))
 
-    async def guard_allow(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
+    async def guard_allow(
+        self,
+        scope: OverrideScope,
+        subject: str = "",
+        *,
+        seconds: int = 43_200,
+        actor: str = "",
+        reason: str = "",
+    ) -> None:
         """Same as `OTP.guard_allow`, but awaited."""
-        await self._drive(self._flows.override("allow", scope, subject, seconds))
+        await self._drive(self._flows.override("allow", scope, subject, seconds, actor=actor, reason=reason))
 
-    async def guard_block(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
+    async def guard_block(
+        self,
+        scope: OverrideScope,
+        subject: str = "",
+        *,
+        seconds: int = 43_200,
+        actor: str = "",
+        reason: str = "",
+    ) -> None:
         """Same as `OTP.guard_block`, but awaited."""
-        await self._drive(self._flows.override("block", scope, subject, seconds))
+        await self._drive(self._flows.override("block", scope, subject, seconds, actor=actor, reason=reason))
 
-    async def guard_clear(self, scope: OverrideScope, subject: str = "") -> None:
+    async def guard_clear(self, scope: OverrideScope, subject: str = "", *, actor: str = "", reason: str = "") -> None:
         """Same as `OTP.guard_clear`, but awaited."""
-        await self._drive(self._flows.override("clear", scope, subject, 60))
+        await self._drive(self._flows.override("clear", scope, subject, 60, actor=actor, reason=reason))
+
+    async def gateways(self) -> tuple[GatewayStanding, ...]:
+        """Same as `OTP.gateways`, but awaited."""
+        return await self._drive(self._flows.gateways())
+
+    async def open_circuit(self, gateway: str, *, seconds: int = 3600, actor: str = "", reason: str = "") -> None:
+        """Same as `OTP.open_circuit`, but awaited."""
+        await self._drive(self._flows.open_circuit(gateway, seconds, actor=actor, reason=reason))
+
+    async def close_circuit(self, gateway: str, *, actor: str = "", reason: str = "") -> None:
+        """Same as `OTP.close_circuit`, but awaited."""
+        await self._drive(self._flows.close_circuit(gateway, actor=actor, reason=reason))
 
     async def spending(self) -> tuple[Spending, ...]:
         """Same as `OTP.spending`, but awaited."""
@@ -252,11 +308,24 @@ class AsyncOTP:
         """Same as `OTP.stats`, but awaited."""
         return await self._drive(self._flows.stats(hours))
 
+    async def audit(
+        self,
+        phone: str | None = None,
+        *,
+        since: datetime | None = None,
+        limit: int = 100,
+        region: str | None = None,
+    ) -> Audit:
+        """Same as `OTP.audit`, but awaited."""
+        return await self._drive(self._flows.audit(phone, since, limit, region))
+
     async def close(self) -> None:
         """Same as `OTP.close`, but awaited. Running calls in other tasks end as usual."""
         _require_asyncio()
         if self._calls.close():
             await self._release()
+        if self._listeners is not None and self._listeners.has_queues:
+            await asyncio.to_thread(self._listeners.close)
 
     def _after_fork(self) -> None:
         """Leave the parent's threads, tasks and connections alone. Python calls this in a forked child."""
@@ -301,6 +370,7 @@ class AsyncOTP:
             result: T = stop.value
             return result
         finally:
+            flow.close()  # After a cancellation, end what the flow began.
             if self._calls.end(flow):
                 await self._release()
 

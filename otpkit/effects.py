@@ -91,6 +91,8 @@ class HttpRequest:
         proxy: the URL of the proxy for https:// requests, such as `http://proxy.example:3128`; None connects directly.
         max_response: the largest response to accept, in bytes: on the wire with its header, and again after decoding. A
             larger one is `NoAnswer`.
+        takes_trace: True if a tracer may add the headers `traceparent` and `tracestate`: the server accepts them, and
+            no signature covers all headers.
     """
 
     method: str
@@ -101,6 +103,7 @@ class HttpRequest:
     body: bytes | None = field(default=None, repr=False)
     proxy: str | None = field(default=None, repr=False)
     max_response: int = MAX_RESPONSE
+    takes_trace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,7 @@ class Outbound:
 
 
 class Emit(NamedTuple):
-    """An effect: call `on_event`, and log `warning` unless it is "". Exceptions of the listener are dropped."""
+    """An effect: call the listeners, and log `warning` unless it is "". Exceptions of listeners are dropped."""
 
     event: Event
     warning: str = ""

@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+EVENT_NAMES: Final = (
+    *("issued", "resent", "replayed", "sent", "verified", "redeemed", "revoked", "unblocked", "devices_forgotten"),
+    *("erased", "refused", "delivered", "undelivered", "push_refused", "gateway_failed", "circuit_opened"),
+    *("circuit_closed", "guard", "captcha", "budget", "ip_not_counted", "operator"),
+)
+"""The names of events."""
 DeliveryState = Literal["pending", "accepted", "uncertain", "delivered", "failed"]
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
@@ -150,11 +156,12 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """An event for `on_event`, for logs and metrics. It contains no code, phone, secret, address or bind.
+    """An event for the listeners of an `OTP`, for logs and metrics.
 
-    `name` is one of:
+    It contains no code, phone, secret, address or bind. `name` is one of:
 
     - `issued`, `verified`, `redeemed`, `revoked`, `unblocked`, `devices_forgotten`, `erased`.
+    - `sent`: a gateway was given a message. There is one for each message, and an issue may send none or several.
     - `resent`: in place of `issued`, if the code of the live challenge was sent again.
     - `replayed`: an idempotency key found the answer of an earlier call. Nothing was sent, counted or used up.
     - `delivered` and `undelivered`: a receipt reported it.
@@ -165,12 +172,16 @@ class Event:
     - `ip_not_counted`: `ip` was a loopback or private address, perhaps that of a proxy.
     - `guard`: the guard decided about a send, or an operator overrode a scope.
     - `captcha`: a captcha was asked for, or judged.
+    - `circuit_opened` and `circuit_closed`: a gateway is skipped for a while, or used again.
+    - `operator`: an operator's action was carried out, beside the event that names the change. `outcome` is the
+      action, `detail` the operator's name.
 
     `operation` is the name of the call. `operation_id` is its id in Redis: for an issue the id of the send, which the
     gateway also received, for a verify the id of the proof. `challenge_id` is `Challenge.id`. `at` is the time of the
-    server's latest reply, an aware UTC datetime. `duration_ms` is the duration of the call. `phone_id` is a keyed
-    pseudonym: it is the same for the same phone, and does not reveal the phone. `outcome` is the delivery of an issue,
-    the `code` of an error, the way in which a gateway failed, `alert` or `refused` of a budget, or "". For the guard it
+    server's latest reply, an aware UTC datetime. `duration_ms` is the duration of the call, for `sent` that of the
+    gateway's part of it. `phone_id` is a keyed pseudonym: it is the same for the same phone, and does not reveal the
+    phone. `outcome` is the delivery of an issue, the `code` of an error, the way in which a gateway failed, `alert` or
+    `refused` of a budget, or "". For `sent` it is `accepted`, `rejected` or `uncertain`. For the guard it
     is `captcha`, `refused`, `observed` (nothing was refused in that mode), `error` (`Guard.risk` failed), `allowed`,
     `blocked` or `cleared`; for a captcha `required`, `passed`, `rejected`, or `unavailable` (its provider did not
     answer). `gateway` is the name of the gateway that served or failed, `channel` the channel of its message (`sms` or
@@ -178,7 +189,10 @@ class Event:
     words: the gateway that served, the scope of a limit, a gateway's code, the class of its exception, or the budget.
     `reasons` are the scopes that are over their allowance, or the words of `Guard.risk`; the first one is also the
     `detail`. For a budget they are the share of an alert, or what is used up. Unknown values are "", None or ().
-    `segments` and `price` are always unknown, because no call reports them yet.
+
+    `segments` and `price` are those of one message, so only `sent` has them. `segments` is None for a call, and if the
+    template has no `body`. `price` is the price of the segments with its currency, such as `0.09 CNY`, by
+    `OTP(prices=…)`; "" if there is no price, or the message was rejected.
     """
 
     name: str
@@ -255,3 +269,84 @@ class Stats:
     regions: Mapping[str, Figures]
     gateways: Mapping[str, Figures]
     spans: tuple[tuple[datetime, Figures], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayStanding:
+    """The circuit of a gateway, and its last error. For operators.
+
+    `name` is its name in challenges and events. `state` is `closed`; `open`: it is tried after all others; or
+    `half_open`: its rest has ended, and the next message decides. `failures` counts those in a row that concern every
+    message; a gateway without a `Failover` has none. `open_until` is an aware UTC datetime, or None. `by_hand` is True
+    if an operator opened the circuit.
+
+    `last_error` is the gateway's own code, the category of the rejection, or `uncertain`; "" if none is known of the
+    last week. `last_error_at` is its time, an aware UTC datetime, or None. `remedy` is what to do about it, by the
+    provider's table of errors.
+    """
+
+    name: str
+    state: Literal["closed", "open", "half_open"]
+    failures: int = 0
+    open_until: datetime | None = None
+    last_error: str = ""
+    last_error_at: datetime | None = None
+    remedy: str = ""
+    by_hand: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One entry of the audit: what an operator did, or a security event. It names phones by their pseudonyms.
+
+    `action` is what an operator did: `unblocked`, `revoked`, `devices_forgotten`, `erased`, `guard_allowed`,
+    `guard_blocked`, `guard_cleared`, `circuit_opened` or `circuit_closed`; or what happened: `blocked` (a phone, after
+    too many wrong codes), `guard_refused`, `fixed_code_used` or `key_rejected` (an API key of the service). `actor` and
+    `reason` are the operator's; both are "" for what happened by itself. `phone_id` is the pseudonym of the phone, or
+    "". `scope` is the scope of the guard's decision or override, and `subject` its subject: the pseudonym of a range or
+    an address, the code of a region, or the name of a gateway.
+
+    `outcome` of an operator's action is `done`, the `code` of the error, or `begun` if no end was recorded: it may or
+    may not have been carried out. Otherwise it is "". `count` is how often it has happened in this hour so far: the
+    guard's refusals and rejected keys are written at the first, the tenth, the hundredth … time.
+    """
+
+    id: str
+    at: datetime
+    action: str
+    actor: str = ""
+    reason: str = ""
+    phone_id: str = ""
+    scope: str = ""
+    subject: str = ""
+    outcome: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """The entries of an audit, newest first.
+
+    `is_capped` is True if the audit has reached its greatest length, so that entries younger than `Policy.audit_days`
+    may be gone. `oldest` is the time of the oldest entry that is kept, of any phone; None if there is none.
+    """
+
+    entries: tuple[AuditEntry, ...] = ()
+    is_capped: bool = False
+    oldest: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """What `erase` removed of a phone: how many sends, challenges, proofs and so on, and whether a block was lifted.
+
+    `wrong_codes` are those of `Policy.failures`, `consecutive_failures` the count that leads to a block. `records` is
+    the number of all records of the phone, including those that only belong to one of the others.
+    """
+
+    sends: int = 0
+    challenges: int = 0
+    wrong_codes: int = 0
+    proofs: int = 0
+    consecutive_failures: int = 0
+    records: int = 0

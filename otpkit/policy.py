@@ -130,6 +130,8 @@ class Policy:
             than its limit; `1/hour, 3/day` if it is left out, likewise. None keeps nothing. A window without a part,
             such as the carriers' minute, is shared.
         device_ttl: seconds that a device token is valid, 3600–34560000 (400 days); 180 days by default.
+        audit_days: days that an entry of the audit is kept, 1–1095. China's Cybersecurity Law asks for at least six
+            months of logs.
 
     Raises:
         ConfigurationError: a field is wrong. The error names each wrong field and its bounds.
@@ -154,6 +156,7 @@ class Policy:
     device_consecutive: int = _CONSECUTIVE_LEFT_OUT
     device_sends: Rates = _SENDS_LEFT_OUT
     device_ttl: int = 180 * DAY_S
+    audit_days: int = 180
 
     def __post_init__(self) -> None:
         with Checks() as checks:
@@ -166,6 +169,7 @@ class Policy:
                 ("proof_ttl", 30, 3600),
                 ("replicas", 0, 8),
                 ("device_ttl", 3600, 400 * DAY_S),
+                ("audit_days", 1, 1095),
             ):
                 checks.of(name, _check_int, name, getattr(self, name), low, high)
             if checks.passed("ttl", "max_age") and self.max_age < self.ttl:

@@ -17,6 +17,7 @@ from otpkit.core.flows import Flows
 from otpkit.core.issue import IssueRequest
 from otpkit.core.lifetime import Calls, renew_in_children
 from otpkit.core.routing import GatewayChoice, TemplateChoice
+from otpkit.core.tracing import traced
 from otpkit.effects import Call, Emit, Flow, HttpRequest, OTPCall, Outbound, PageFlow, RunScript, Together
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
@@ -24,10 +25,11 @@ from otpkit.gateways.base import Channel, Delivery, Push, Receipts
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Guard
 from otpkit.guard.report import GuardReport, OverrideScope
-from otpkit.models import Challenge, Proof, Standing, Stats
+from otpkit.models import Audit, Challenge, Erased, GatewayStanding, Proof, Standing, Stats
 from otpkit.policy import DEFAULT_POLICY, Policy
 from otpkit.store.retry import RetryBudget
 from otpkit.store.sync import SyncStore
+from otpkit.telemetry.listeners import join
 from otpkit.transport.http import Transport
 
 T = TypeVar("T")
@@ -55,7 +57,9 @@ class OTP:
             required: pass the first one.
         fixed_codes: `FixedCode`s for the reviewers of app stores.
         namespace: the prefix of all keys in Redis: letters, digits, `_`, `.`, `-`.
-        on_event: a function that is called with every `Event`. Its exceptions are logged and dropped.
+        on_event: a function that is called with every `Event`. Its exceptions are logged by their class, and dropped.
+        listeners: more such functions, such as those of `otpkit.telemetry`. What one of them raises concerns neither
+            the others nor the call. `close` lets those with a queue pass on what waits in it, for a few seconds.
         clock: a function that returns seconds since the epoch, for tests. None uses the Redis server's clock.
         guard: the protection against abuse; None counts nothing.
         budgets: what messages may cost in a day or a month, as `Budget`s. They need `prices`.
@@ -79,6 +83,7 @@ class OTP:
         fixed_codes: Iterable[FixedCode] = (),
         namespace: str = "otpkit",
         on_event: Listener | None = None,
+        listeners: Iterable[Listener] = (),
         clock: Clock | None = None,
         guard: Guard | None = None,
         budgets: Iterable[Budget] = (),
@@ -87,6 +92,7 @@ class OTP:
         with Checks() as checks:
             store = checks.of("redis", SyncStore, redis)
             has_store = checks.passed("redis")
+            listener = checks.of("listeners", join, on_event, listeners)
             config = checks.of(
                 "",
                 build,
@@ -97,7 +103,7 @@ class OTP:
                 index_secret=index_secret,
                 fixed_codes=fixed_codes,
                 namespace=namespace,
-                on_event=on_event,
+                listener=listener,
                 clock=clock,
                 budgets=budgets,
                 prices=prices,
@@ -106,8 +112,10 @@ class OTP:
                 awaits=False,
                 guard=guard,
             )
-        self._store, self._config = store, config
-        self._flows = Flows(self._config)
+        self._store, self._config, self._listeners = store, config, listener
+        self._flows = Flows(config)
+        if listener is not None and (tracers := listener.tracers):
+            self._flows = traced(self._flows, tracers, store.server)
         self._transport = Transport()
         self._calls = Calls()
         renew_in_children(self, type(self)._after_fork)
@@ -157,6 +165,7 @@ class OTP:
         captcha: str | None = None,
         known: bool = False,
         budget_key: str | None = None,
+        discreet: bool = False,
     ) -> Challenge:
         """Send a one-time code to a phone. While a code is live, send the same code again.
 
@@ -186,6 +195,10 @@ class OTP:
                 refuse a range or an address. Never pass True for a number that was merely typed.
             budget_key: the name of the API key or tenant on whose account the message goes, for `Budget.key`. None is
                 no one's.
+            discreet: True for a page that hides what others did with the number (`otpkit.web.discreet`). If the number
+                is blocked or at its own limits, this first decides the call for a number without a history, which is
+                sent nothing: its captcha, its refusal or a limit of the visitor's is then raised instead. It counts at
+                the visitor's address, and uses up the captcha's answer, as a message does.
 
         Returns:
             The `Challenge`. Its `delivery` is `accepted` or `uncertain`: show the form for the code in both cases.
@@ -203,7 +216,19 @@ class OTP:
             StoreUnavailableError: Redis did not answer; nothing was sent.
         """
         request = IssueRequest(
-            phone, purpose, bind, ip, params, idempotency_key, channel, region, device, captcha, bool(known), budget_key
+            phone,
+            purpose,
+            bind,
+            ip,
+            params,
+            idempotency_key,
+            channel,
+            region,
+            device,
+            captcha,
+            bool(known),
+            budget_key,
+            bool(discreet),
         )
         return self._drive(self._flows.issue(request))
 
@@ -401,7 +426,16 @@ class OTP:
         """
         return self._drive(self._flows.receive(push, gateway))
 
-    def revoke(self, phone: str, purpose: str = "signup", *, bind: str = "", region: str | None = None) -> None:
+    def revoke(
+        self,
+        phone: str,
+        purpose: str = "signup",
+        *,
+        bind: str = "",
+        region: str | None = None,
+        actor: str = "",
+        reason: str = "",
+    ) -> None:
         """End the live challenge. Its messages stay counted.
 
         Args:
@@ -409,25 +443,32 @@ class OTP:
             purpose: the same as for `issue`.
             bind: the same as for `issue`.
             region: the same as for `issue`.
+            actor: the operator's name. With an `actor` or a `reason` the call is audited; without them it is the
+                application's own, for its user.
+            reason: the operator's reason, as for `unblock`.
 
         Raises:
+            ConfigurationError: `actor` or `reason` can't be written.
             PhoneError: not a mobile number.
             StoreUnavailableError: Redis did not answer.
         """
-        self._drive(self._flows.revoke(phone, purpose, bind, region))
+        self._drive(self._flows.revoke(phone, purpose, bind, region, actor=actor, reason=reason))
 
-    def unblock(self, phone: str, *, region: str | None = None) -> None:
+    def unblock(self, phone: str, *, region: str | None = None, actor: str = "", reason: str = "") -> None:
         """Remove a block and clear the failures: for an operator who knows the user, never for visitors.
 
         Args:
             phone: any spelling of the number.
             region: the same as for `issue`.
+            actor: the operator's name, for the audit: at most 256 characters.
+            reason: the reason, for the audit: at most 256 characters, without the number.
 
         Raises:
+            ConfigurationError: `actor` or `reason` can't be written.
             PhoneError: not a mobile number.
             StoreUnavailableError: Redis did not answer.
         """
-        self._drive(self._flows.unblock(phone, region))
+        self._drive(self._flows.unblock(phone, region, actor=actor, reason=reason))
 
     def check_device(self, token: str | None, phone: str, *, region: str | None = None) -> datetime | None:
         """Return when this device last verified this phone, such as to skip the code for 30 days.
@@ -447,7 +488,7 @@ class OTP:
         """
         return self._drive(self._flows.check_device(token, phone, region))
 
-    def forget_devices(self, phone: str, *, region: str | None = None) -> None:
+    def forget_devices(self, phone: str, *, region: str | None = None, actor: str = "", reason: str = "") -> None:
         """End all device tokens of a phone: for its user who lost a device, or for an operator.
 
         Each device becomes a stranger until it verifies the phone again.
@@ -455,14 +496,17 @@ class OTP:
         Args:
             phone: any spelling of the number.
             region: the same as for `issue`.
+            actor: the same as for `unblock`; "" if the phone's user asks for it.
+            reason: the same as for `unblock`.
 
         Raises:
+            ConfigurationError: `actor` or `reason` can't be written.
             PhoneError: not a mobile number.
             StoreUnavailableError: Redis did not answer.
         """
-        self._drive(self._flows.forget_devices(phone, region))
+        self._drive(self._flows.forget_devices(phone, region, actor=actor, reason=reason))
 
-    def erase(self, phone: str, *, region: str | None = None) -> None:
+    def erase(self, phone: str, *, region: str | None = None, actor: str = "", reason: str = "") -> Erased:
         """Remove all that is stored about a phone, with its limits (GDPR Art. 17, PIPL Art. 47). Never for visitors.
 
         Its device tokens end too: the time of this call stays for `Policy.device_ttl`, under the phone's pseudonym.
@@ -470,12 +514,18 @@ class OTP:
         Args:
             phone: any spelling of the number.
             region: the same as for `issue`.
+            actor: the same as for `unblock`.
+            reason: the same as for `unblock`.
+
+        Returns:
+            What was removed, as `Erased`.
 
         Raises:
+            ConfigurationError: `actor` or `reason` can't be written.
             PhoneError: not a mobile number.
             StoreUnavailableError: Redis did not answer.
         """
-        self._drive(self._flows.erase(phone, region))
+        return self._drive(self._flows.erase(phone, region, actor=actor, reason=reason))
 
     def guard_report(
         self, hours: int = 24, *, phone: str | None = None, ip: str | None = None, region: str | None = None
@@ -498,31 +548,82 @@ class OTP:
         """
         return self._drive(self._flows.guard_report(hours, phone, ip, region))
 
-    def guard_allow(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
+    def guard_allow(
+        self,
+        scope: OverrideScope,
+        subject: str = "",
+        *,
+        seconds: int = 43_200,
+        actor: str = "",
+        reason: str = "",
+    ) -> None:
         """Let a scope neither refuse nor ask for a captcha for some time. It still counts, and budgets still hold.
 
         Args:
             scope: `range`, `ip`, `net`, `region` or `total`.
             subject: a number of the range, an address, or a region's code; "" for the total.
             seconds: how long it holds, 60 to 2,592,000 (30 days).
+            actor: the same as for `unblock`.
+            reason: the same as for `unblock`.
 
         Raises:
             ConfigurationError: there is no guard, or an argument is wrong.
             PhoneError: not a mobile number.
             StoreUnavailableError: Redis did not answer.
         """
-        self._drive(self._flows.override("allow", scope, subject, seconds))
+        self._drive(self._flows.override("allow", scope, subject, seconds, actor=actor, reason=reason))
 
-    def guard_block(self, scope: OverrideScope, subject: str = "", *, seconds: int = 43_200) -> None:
+    def guard_block(
+        self,
+        scope: OverrideScope,
+        subject: str = "",
+        *,
+        seconds: int = 43_200,
+        actor: str = "",
+        reason: str = "",
+    ) -> None:
         """Refuse all sends of a scope for some time, also to known users, safe phones and known devices.
 
         In mode `observe` it is reported and refuses nothing. The arguments and errors are those of `guard_allow`.
         """
-        self._drive(self._flows.override("block", scope, subject, seconds))
+        self._drive(self._flows.override("block", scope, subject, seconds, actor=actor, reason=reason))
 
-    def guard_clear(self, scope: OverrideScope, subject: str = "") -> None:
+    def guard_clear(self, scope: OverrideScope, subject: str = "", *, actor: str = "", reason: str = "") -> None:
         """End an override of `guard_allow` or `guard_block`. The arguments and errors are those of `guard_allow`."""
-        self._drive(self._flows.override("clear", scope, subject, 60))
+        self._drive(self._flows.override("clear", scope, subject, 60, actor=actor, reason=reason))
+
+    def gateways(self) -> tuple[GatewayStanding, ...]:
+        """Return the circuit and the last error of each gateway, and change nothing. For operators.
+
+        Returns:
+            One `GatewayStanding` for each gateway, in their order.
+
+        Raises:
+            StoreUnavailableError: Redis did not answer.
+        """
+        return self._drive(self._flows.gateways())
+
+    def open_circuit(self, gateway: str, *, seconds: int = 3600, actor: str = "", reason: str = "") -> None:
+        """Skip a gateway for some time: the others are tried before it. A gateway without others still sends.
+
+        Args:
+            gateway: its name, as `gateways` returns it; "" if there is only one.
+            seconds: how long it is skipped, 60 to 86,400 (a day).
+            actor: the same as for `unblock`.
+            reason: the same as for `unblock`.
+
+        Raises:
+            ConfigurationError: there is no such gateway, or an argument is wrong.
+            StoreUnavailableError: Redis did not answer.
+        """
+        self._drive(self._flows.open_circuit(gateway, seconds, actor=actor, reason=reason))
+
+    def close_circuit(self, gateway: str, *, actor: str = "", reason: str = "") -> None:
+        """Use a gateway again: forget its failures, and what `open_circuit` set. Its last error stays.
+
+        The arguments and errors are those of `open_circuit`.
+        """
+        self._drive(self._flows.close_circuit(gateway, actor=actor, reason=reason))
 
     def spending(self) -> tuple[Spending, ...]:
         """Return what each budget has spent in its day or month, and change nothing. For operators.
@@ -553,6 +654,32 @@ class OTP:
         """
         return self._drive(self._flows.stats(hours))
 
+    def audit(
+        self,
+        phone: str | None = None,
+        *,
+        since: datetime | None = None,
+        limit: int = 100,
+        region: str | None = None,
+    ) -> Audit:
+        """Return what operators did, and which security events happened, newest first. For operators.
+
+        Args:
+            phone: any spelling of a number, to see only its entries; None is all entries.
+            since: an aware datetime: the earliest time of an entry; None is `Policy.audit_days` ago.
+            limit: the most entries to return, 1 to 10,000.
+            region: the same as for `issue`.
+
+        Returns:
+            The `Audit`. It names phones, ranges and addresses by pseudonyms.
+
+        Raises:
+            ConfigurationError: an argument is wrong.
+            PhoneError: not a mobile number.
+            StoreUnavailableError: Redis did not answer.
+        """
+        return self._drive(self._flows.audit(phone, since, limit, region))
+
     def close(self) -> None:
         """Refuse further calls, and close the connections that this object made.
 
@@ -562,6 +689,8 @@ class OTP:
         """
         if self._calls.close():
             self._release()
+        if self._listeners is not None:
+            self._listeners.close()
 
     def _after_fork(self) -> None:
         """Leave the parent's locks and connections alone. Python calls this in a forked child."""
@@ -601,6 +730,7 @@ class OTP:
             result: T = stop.value
             return result
         finally:
+            flow.close()  # After an interrupt, end what the flow began.
             calls.discard(flow)
             if calls.is_closed and not calls:
                 self._release()
@@ -634,15 +764,11 @@ def refuse_awaitable(result: Any) -> Any:
 
 
 def tell(listener: Listener | None, effect: Emit) -> None:
-    """Pass an event to the listener. Log only the class of its exceptions, whose text may contain anything."""
+    """Log an effect's warning, and pass its event to the listeners, which never raise: see `Listeners`."""
     if effect.warning:
         _log.warning("%s", effect.warning)
-    if listener is None:
-        return
-    try:
+    if listener is not None:
         listener(effect.event)
-    except Exception as error:  # noqa: BLE001 - A listener must not undo what has happened.
-        _log.error("on_event raised %s for the event %s", type(error).__name__, effect.event.name)
 
 
 @without_locals

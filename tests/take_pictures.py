@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
+from support.console import OPERATOR_KEY, Seen, Standing, figures_of, guarded, nothing, serving_console, spent
 from support.demo import DemoStage, demo_stage
+from support.servers import Server, find_redis, running
+
+from otpkit import StoreUnavailableError
 
 PICTURES = Path(__file__).parents[1] / "examples" / "pictures"
 NUMBER = "138 0013 8000"
@@ -21,7 +30,81 @@ def main() -> None:
         for take in (demo, phone, inbox):
             with demo_stage() as stage:
                 take(browser, stage).screenshot(path=PICTURES / f"{take.__name__}.png")
+        with running(find_redis() or "redis-server") as server:
+            for name, page in console_pages(browser, server):
+                page.screenshot(path=PICTURES / f"console-{name}.png", full_page=not name.endswith("phone"))
+                page.context.close()
         browser.close()
+
+
+def console_pages(browser: Browser, server: Server) -> Iterator[tuple[str, Page]]:
+    """Yield the pages of the console with the names of their pictures."""
+    at = datetime(2026, 3, 2, 14, 20, tzinfo=UTC)
+    usual = Seen(stats=figures_of(), spending=(spent(),), guard_report=guarded(attacked=False))
+    with console(server, usual) as opened:
+        yield "overview", opened(browser)
+        yield "dark", opened(browser, color_scheme="dark")
+        yield "chinese", opened(browser, locale="zh-CN")
+        yield "phone", opened(browser, viewport={"width": 375, "height": 740})
+        yield "sign-in", opened(browser, "/sign-in")
+        page = opened(browser, "/number")
+        page.get_by_label("Phone number").fill(NUMBER)
+        page.get_by_role("button", name="Look up").click()
+        act(page, "Unblock", "Called from the shop in Hangzhou, knows the last order")
+        page.locator("summary", has_text="Erase").click()
+        yield "number", page
+        page = opened(browser, "/number", color_scheme="dark", viewport={"width": 375, "height": 740})
+        page.get_by_label("Phone number").fill(NUMBER)
+        page.get_by_role("button", name="Look up").click()
+        yield "number-phone", page
+        yield "audit", opened(browser, "/audit")
+    until = at + timedelta(minutes=9)
+    remedy = "the developer must pass a region that the account may send to"
+    resting = Standing(name="twilio", state="open", failures=3, open_until=until, last_error="21408", last_error_at=at)
+    attack = Seen(
+        stats=figures_of(verified=140, rejected=30),
+        spending=(spent("338.75", "60.00", refused=41),),
+        guard_report=guarded(attacked=True),
+        gateways=(Standing(name="alidayu"), replace(resting, remedy=remedy)),
+    )
+    with console(server, attack) as opened:
+        yield "attack", opened(browser)
+        yield "attack-phone", opened(browser, viewport={"width": 375, "height": 1000}, color_scheme="dark")
+        yield "guard", opened(browser, "/guard")
+        yield "guard-phone", opened(browser, "/guard", viewport={"width": 375, "height": 1000}, locale="zh-CN")
+        yield "gateways", opened(browser, "/gateways")
+    with console(server, Seen(stats=nothing(), gateways=(Standing(name="alidayu"),)), budgets=[], guard=None) as opened:
+        yield "empty", opened(browser)
+    with console(server, Seen(stats=StoreUnavailableError("down"))) as opened:
+        server.stop()
+        yield "redis-down", opened(browser)
+
+
+@contextmanager
+def console(server: Server, seen: Seen, **options: Any) -> Iterator[Any]:
+    """Serve the console, and yield a function that opens a page of it as an operator."""
+    with serving_console(server.url, "pictures", seen, **options) as served:
+
+        def opened(browser: Browser, path: str = "", **how: Any) -> Page:
+            how = {"locale": "en-US", "timezone_id": "UTC", "viewport": {"width": 1280, "height": 800}} | how
+            page = browser.new_context(**how).new_page()
+            page.goto(f"{served.url}/sign-in")
+            if path != "/sign-in":
+                page.locator("#key").fill(OPERATOR_KEY)
+                page.locator("#key").press("Enter")
+                page.locator("[aria-current=page]").wait_for()
+                page.goto(f"{served.url}{path}")
+            return page
+
+        yield opened
+
+
+def act(page: Page, name: str, reason: str) -> None:
+    """Carry out an action on a number."""
+    details = page.locator("details", has=page.locator("summary", has_text=name))
+    details.locator("summary").click()
+    details.get_by_label("Reason").fill(reason)
+    details.get_by_role("button", name=name).click()
 
 
 def demo(browser: Browser, stage: DemoStage) -> Page:

@@ -27,6 +27,10 @@ SECTIONS = {
         "issue with ip=, with a guard / without",
         "memory of a range or an address",
     ],
+    "tracing": [
+        "verify, traced, without an SDK / without a listener",
+        "issue, traced, all sampled / without a listener",
+    ],
     "imports": ["import otpkit, beyond import redis"],
 }
 

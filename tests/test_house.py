@@ -33,7 +33,7 @@ LAYERS = [
     ["core.checks"],
     ["guard.rule", "phone"],
     ["core.addresses", "core.arguments", "core.spelling", "policy", "template"],
-    ["guard.money"],
+    ["core.mentions", "core.stored", "guard.money"],
     ["guard.budgets", "guard.prices"],
     ["transport.connecting", "transport.exchange", "transport.hosts"],
     ["core.crypto"],
@@ -44,22 +44,27 @@ LAYERS = [
     ["gateways"],
     ["captcha"],
     ["core.routing"],
-    ["core.budgets", "guard.options"],
-    ["guard.protection"],
+    ["core.budgets", "core.trail", "guard.options"],
+    ["core.costs", "guard.protection"],
     ["core.config"],
     ["core.subject"],
-    ["core.report"],
+    ["core.audit", "core.report"],
+    ["core.circuits"],
     ["core.dispatch", "core.limits", "core.spending", "guard.report"],
     ["guard.elsewhere"],
     ["guard.screening"],
     ["core.issue"],
+    ["core.discreet"],
     ["core.flows"],
+    ["core.tracing"],
     ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
     ["store.errors", "store.loops", "store.pool", "store.tls", "store.url"],
     ["store.protocol"],
     ["store.multiplexed"],
+    ["store.endpoint"],
     ["store.binding"],
     ["store.aio", "store.sync"],
+    ["telemetry"],
     ["sync"],
     ["aio"],
     ["core", "guard", "store", "transport"],  # Their `__init__` is empty.
@@ -98,11 +103,12 @@ LIBRARIES = {
     "hiredis": {"store"},
     "httptools": {"service"},
     "itsdangerous": {"core.serializer"},
-    "jinja2": {"cli.demo_site", "sandbox.inbox", "web.pages"},
+    "jinja2": {"cli.demo_site", "sandbox.inbox", "service.console", "web.pages"},
     "lupa": {"store"},
     "markupsafe": {"web.pages"},
+    "opentelemetry": {"service.tracing", "telemetry.opentelemetry", "telemetry.spans"},
     "phonenumbers": {"phone"},
-    "prometheus_client": {"service"},
+    "prometheus_client": {"service", "telemetry.prometheus"},
     "pydantic": {"integrations.fastapi", "service", "settings", "web.schemas"},
     "pydantic_core": {"service.openapi", "settings"},
     "pydantic_settings": {"settings"},
@@ -115,7 +121,17 @@ LIBRARIES = {
         "sandbox.widget",
         *("cli.demo_site", "integrations.fastapi", "service"),
     },
-    "typer": {"cli.commands", "cli.failures", "cli.guarding", "cli.output", "cli.serving", "cli.simulate"},
+    "typer": {
+        "cli.auditing",
+        "cli.commands",
+        "cli.console",
+        "cli.failures",
+        "cli.guarding",
+        "cli.output",
+        "cli.serving",
+        *("cli.durations", "cli.gateways"),
+        "cli.simulate",
+    },
     "urllib3": {"transport"},
     "uvicorn": {"sandbox.server", "service"},
     "werkzeug": {"integrations.flask"},
@@ -257,16 +273,18 @@ PRIVATE = {
     # Names of the module's own classes.
     "aio": {"_after_fork", "_config", "_drive"},
     "captcha.proof_of_work": {"_keys"},
-    "environment": {"_chosen", "_names_by_region"},
+    "environment": {"_named_captcha", "_chosen", "_names_by_region"},
     "store.retry": {"_spent"},
     "sync": {"_after_fork", "_drive"},
+    "telemetry.queue": {"_renew"},
     # Private names of redis-py and asyncio that the drivers of the store need: see `store.library`.
     "store.aio": {"_available_connections"},
     "store.loops": {
         *("_available_connections", "_connections", "_free", "_in_use_connections", "_loop", "_parser", "_reader"),
         *("_sock", "_ssl_protocol", "_transport", "_writer"),
     },
-    "store.multiplexed": {"_buffer", "_parser", "_reader", "_writer"},
+    "store.endpoint": {"_buffer", "_parser", "_reader"},
+    "store.multiplexed": {"_parser", "_writer"},
     "store.pool": {"_available_connections", "_idle", "_in_use_connections", "_lock", "_parser", "_sock"},
     # Names of its own class, and of redis-py's pools and connections.
     "store.sync": {"_checkpid", "_client", "_hiredis_PushNotificationType", "_parser", "_reader", "_sock"},
@@ -343,7 +361,10 @@ def test_the_root_holds_few_modules() -> None:
     assert len(names) <= 12
 
 
-PUBLIC = ["otpkit", "otpkit.captcha", "otpkit.gateways", "otpkit.testing", "otpkit.sandbox", "otpkit.web"]
+PUBLIC = [
+    *("otpkit", "otpkit.captcha", "otpkit.gateways", "otpkit.testing", "otpkit.sandbox", "otpkit.telemetry"),
+    "otpkit.web",
+]
 
 
 def _sorting(name: str) -> tuple[int, str]:

@@ -98,6 +98,7 @@ NUMBERS = [  # Field, least, most.
     ("device_failures", 0, 19),
     ("device_consecutive", 0, 99),
     ("device_ttl", 3600, 400 * DAY),
+    ("audit_days", 1, 1095),
 ]
 
 
@@ -267,6 +268,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "device_consecutive": 20,
         "device_sends": (Rate(1, 3600), Rate(3, DAY)),
         "device_ttl": 180 * DAY,
+        "audit_days": 180,
     }
 
 

@@ -17,6 +17,7 @@ from support.lua_shell import MAX_VALUE, Lua, Shell
 from otpkit import Guard, Policy
 from otpkit.core import scripts
 from otpkit.core.issue import IssueRequest
+from otpkit.core.scripts.audit import Occurrence
 from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.core.scripts.money import Shortage
 from otpkit.core.scripts.places import Places
@@ -30,6 +31,7 @@ SCRIPTS = [each.name for each in fields(scripts.Scripts)]
 FIGURES = ["fold", "refusal", "served", "tally"]
 INCLUDED = [
     *(
+        "append_audit",
         "blocked",
         "challenge",
         "charge",
@@ -46,7 +48,7 @@ INCLUDED = [
         "phone",
         "prune",
     ),
-    *("refund_money", "repeated", "rolling", "window"),
+    *("give_back", "refund_money", "repeated", "rolling", "unaffordable", "window"),
     *FIGURES,
 ]
 # The parts that only scripts of a guard include. They share the scripts' locals and arguments.
@@ -151,6 +153,7 @@ SAMPLES = {
     "decisions": [("captcha", "range", "name of a range", 7)],
     "figures": [" CN twilio r", " CN next r"],
     "money": Shortage(1, "hour", 81),
+    "events": [Occurrence("an id", "an action", "a phone's", "a scope", "a subject", 91, 0)],
 }
 """Sample values for arguments that are not a single key or argument."""
 
@@ -380,7 +383,12 @@ def test_no_script_sets_or_reads_an_undeclared_global(shell: Shell) -> None:
     assert drive(flows.stats(24)).total.sent > 4
     shell.now += 90_000
     issue()
-    unused = {"unverify", "unredeem", "look", "note", "notes", "override", "remember", "claim"}
+    assert [each.action for each in drive(flows.audit(None, None, 9)).entries] == [
+        "erased",
+        "unblocked",
+        "devices_forgotten",
+    ]
+    unused = {"unverify", "unredeem", "look", "note", "notes", "override", "remember", "claim", "audit_events"}
     if not flows._config.clustered:
         unused |= {"consume", "refund", "spend", "unspend", "add_figures"}
     if not flows._config.clustered or flows._config.protection is None:

@@ -30,7 +30,7 @@ from otpkit.gateways.provider import Doubt, Refusal
 from otpkit.models import Challenge, Event, Proof, Standing
 from otpkit.service.capabilities import Capabilities
 from otpkit.service.openapi import document
-from otpkit.settings.tables import Service
+from otpkit.settings.tables import Service, Telemetry
 from otpkit.template import Template
 from otpkit.testing import Outbox
 
@@ -171,9 +171,15 @@ def settings_tables() -> str:
         for name, field in Service.model_fields.items()
     ]
     parts.append(f"## The service\n\n{table(['Variable', 'In a file', 'What it is', 'Default'], _described(service))}")
+    telemetry = [
+        [code(variable_of("telemetry", name)), code(f"telemetry.{name}"), _TELEMETRY.get(name, ""), code("0")]
+        for name in Telemetry.model_fields
+    ]
+    parts.append(f"## Telemetry\n\n{table(['Variable', 'In a file', 'What it is', 'Default'], telemetry)}")
     return "\n\n".join(parts)
 
 
+_TELEMETRY: Final = {"otel": "1 exports traces and metrics by OTLP, for which it needs the extra `otlp`"}
 _SERVICE: Final = {
     "host": "the address to listen on",
     "port": "the port to listen on; 0 takes a free one",

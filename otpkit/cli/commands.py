@@ -8,18 +8,23 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from base64 import b64encode
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from otpkit import fold
+from otpkit.cli.auditing import Actor, Reason, audit, audit_keys, operator
 from otpkit.cli.configured import configured
+from otpkit.cli.console import KEY_BYTES, console, operator_key
 from otpkit.cli.failures import HELP, USAGE_ERROR, fail, fail_aborted, fail_output, fail_usage, wants_json
+from otpkit.cli.gateways import gateways
 from otpkit.cli.guarding import guard
 from otpkit.cli.output import (
     challenge_row,
     delivery_row,
+    erased_row,
     proof_row,
     show,
     show_budgets,
@@ -35,14 +40,14 @@ from otpkit.errors import OTPError
 from otpkit.frames import without_locals
 from otpkit.models import mask
 
-KEY_BYTES = 32
 app = typer.Typer(
     name="otpkit",
     help="Phone verification by one-time codes.",
     epilog="issue, verify, redeem, status, delivery, revoke, standing, unblock, forget-devices, erase, budgets, guard, "
-    f"doctor and serve read their settings from {', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and "
-    "OTPKIT_TEMPLATES are JSON objects: the policy's fields, and a template for each purpose. OTPKIT_BUDGETS is a JSON "
-    "list, and OTPKIT_PRICES an object with the price of a message for each region. --config FILE reads the same from "
+    "audit, audit-keys, gateways, doctor, serve and console read their settings from "
+    f"{', '.join(REQUIRED)} and the gateway's variables. OTPKIT_POLICY and OTPKIT_TEMPLATES are JSON objects: the "
+    "policy's fields, and a template for each purpose. OTPKIT_BUDGETS is a JSON list, and OTPKIT_PRICES an object with "
+    "the price of a message for each region. --config FILE reads the same from "
     f"TOML.\n\n{HELP}",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # typer's tracebacks would show local variables
@@ -97,9 +102,16 @@ def _options(
 
 
 @app.command()
-def keygen() -> None:
+def keygen(
+    webhook: Annotated[
+        bool, typer.Option("--webhook", help="Print one for the webhook of events, which begins with whsec_.")
+    ] = False,
+) -> None:
     """Print a new random secret, for OTPKIT_SECRET or an API key."""
-    typer.echo(secrets.token_urlsafe(KEY_BYTES))
+    if webhook:
+        typer.echo(f"whsec_{b64encode(secrets.token_bytes(KEY_BYTES)).decode()}")
+    else:
+        typer.echo(secrets.token_urlsafe(KEY_BYTES))
 
 
 @app.command()
@@ -223,12 +235,14 @@ def revoke(
     purpose: Purpose = "signup",
     bind: Bind = "",
     region: Region = None,
+    actor: Actor = None,
+    reason: Reason = "",
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Cancel the live code of PHONE, if there is one. Its messages still count."""
     with configured(config) as otp:
-        otp.revoke(phone, purpose, bind=bind, region=region)
+        otp.revoke(phone, purpose, bind=bind, region=region, **operator(actor, reason))
         found = otp.standing(phone, region=region)
     shown = mask(found.phone)
     show(f"No code for {shown} is live", {"phone": shown, "purpose": purpose, "live": False}, as_json=as_json)
@@ -258,30 +272,51 @@ def standing(phone: Phone, region: Region = None, config: Config = None, as_json
 
 
 @app.command()
-def unblock(phone: Phone, region: Region = None, config: Config = None, as_json: AsJson = False) -> None:
+def unblock(
+    phone: Phone,
+    region: Region = None,
+    actor: Actor = None,
+    reason: Reason = "",
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
     """Remove a block of PHONE and reset its wrong codes. Its messages still count."""
     with configured(config) as otp:
-        otp.unblock(phone, region=region)
+        otp.unblock(phone, region=region, **operator(actor, reason))
         found = otp.standing(phone, region=region)
     show(f"Unblocked {mask(found.phone)}", standing_row(found), as_json=as_json)
 
 
 @app.command()
-def forget_devices(phone: Phone, region: Region = None, config: Config = None, as_json: AsJson = False) -> None:
+def forget_devices(
+    phone: Phone,
+    region: Region = None,
+    actor: Actor = None,
+    reason: Reason = "",
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
     """End the device tokens of PHONE: each device is a stranger until it verifies the phone again."""
     with configured(config) as otp:
-        otp.forget_devices(phone, region=region)
+        otp.forget_devices(phone, region=region, **operator(actor, reason))
         found = otp.standing(phone, region=region)
     show(f"Forgot the devices of {mask(found.phone)}", standing_row(found), as_json=as_json)
 
 
 @app.command()
-def erase(phone: Phone, region: Region = None, config: Config = None, as_json: AsJson = False) -> None:
+def erase(
+    phone: Phone,
+    region: Region = None,
+    actor: Actor = None,
+    reason: Reason = "",
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
     """Delete all data about PHONE, including its limits and a block, and end its device tokens."""
     with configured(config) as otp:
-        otp.erase(phone, region=region)
+        removed = otp.erase(phone, region=region, **operator(actor, reason))
         found = otp.standing(phone, region=region)
-    show(f"Erased {mask(found.phone)}", standing_row(found), as_json=as_json)
+    show(f"Erased {mask(found.phone)}", erased_row(removed) | standing_row(found), as_json=as_json)
 
 
 @app.command()
@@ -333,8 +368,9 @@ def doctor(config: Config = None, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if report.ok else 1)
 
 
-for _command in (sandbox, serve, demo, simulate):
+for _command in (audit, audit_keys, sandbox, serve, console, operator_key, demo, simulate):
     app.command()(_command)
+app.add_typer(gateways)
 app.add_typer(guard)
 
 

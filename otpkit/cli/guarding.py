@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from otpkit import fold
+from otpkit.cli.auditing import Actor, Reason, operator
 from otpkit.cli.configured import configured
+from otpkit.cli.durations import For, seconds_of
 from otpkit.cli.output import show_guard
 from otpkit.cli.serving import AsJson, Config
 from otpkit.guard.report import OverrideScope
@@ -22,8 +23,6 @@ guard = typer.Typer(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_DURATION: Final = re.compile(r"([0-9]{1,7})([smhd])")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 Scope = Annotated[str, typer.Argument(help="range, ip, net, region or total.", show_default=False)]
 Subject = Annotated[
@@ -34,7 +33,6 @@ Subject = Annotated[
         callback=fold,
     ),
 ]
-For = Annotated[str, typer.Option("--for", help="How long it holds, such as 90m, 12h or 7d.", metavar="TIME")]
 
 
 @guard.callback()
@@ -66,43 +64,55 @@ def report(
 
 @guard.command()
 def allow(
-    scope: Scope, subject: Subject = "", time: For = "12h", config: Config = None, as_json: AsJson = False
+    scope: Scope,
+    subject: Subject = "",
+    time: For = "12h",
+    actor: Actor = None,
+    reason: Reason = "",
+    config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let SCOPE neither refuse nor ask for a captcha. Budgets still hold."""
-    seconds = _seconds(time)
+    seconds = seconds_of(time)
     with configured(config) as otp:
-        otp.guard_allow(_scope(scope), subject, seconds=seconds)
+        otp.guard_allow(_scope(scope), subject, seconds=seconds, **operator(actor, reason))
     _done("allowed", scope, time, as_json=as_json)
 
 
 @guard.command()
 def block(
-    scope: Scope, subject: Subject = "", time: For = "12h", config: Config = None, as_json: AsJson = False
+    scope: Scope,
+    subject: Subject = "",
+    time: For = "12h",
+    actor: Actor = None,
+    reason: Reason = "",
+    config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Refuse all sends of SCOPE, also to known users and safe phones. In mode observe it refuses nothing."""
-    seconds = _seconds(time)
+    seconds = seconds_of(time)
     with configured(config) as otp:
-        otp.guard_block(_scope(scope), subject, seconds=seconds)
+        otp.guard_block(_scope(scope), subject, seconds=seconds, **operator(actor, reason))
     _done("blocked", scope, time, as_json=as_json)
 
 
 @guard.command()
-def clear(scope: Scope, subject: Subject = "", config: Config = None, as_json: AsJson = False) -> None:
+def clear(
+    scope: Scope,
+    subject: Subject = "",
+    actor: Actor = None,
+    reason: Reason = "",
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
     """End what `allow` or `block` set."""
     with configured(config) as otp:
-        otp.guard_clear(_scope(scope), subject)
+        otp.guard_clear(_scope(scope), subject, **operator(actor, reason))
     _done("cleared", scope, "", as_json=as_json)
 
 
 def _scope(text: str) -> OverrideScope:
     return text  # type: ignore[return-value]  # The call checks it.
-
-
-def _seconds(text: str) -> int:
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise typer.BadParameter("use --for with a number and s, m, h or d, such as 12h")
-    return int(found[1]) * _SECONDS[found[2]]
 
 
 def _done(outcome: str, scope: str, time: str, *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 
 import typer
@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.text import Text
 
 from otpkit.doctor.findings import Report, Status
+from otpkit.doctor.keys import KeyReport
 from otpkit.gateways.base import Delivery
 from otpkit.guard.budgets import Spending
 from otpkit.guard.report import GuardReport, SubjectReport
-from otpkit.models import Challenge, Proof, Standing, mask
+from otpkit.models import Audit, AuditEntry, Challenge, Erased, GatewayStanding, Proof, Standing, mask
 
 Row = dict[str, object]
+_AUDIT_FIELDS = tuple(field.name for field in fields(AuditEntry))
 _COLOURS: dict[Status, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 
@@ -109,11 +111,58 @@ def spending_row(spending: Spending) -> Row:
     }
 
 
+def audit_row(entry: AuditEntry) -> Row:
+    """Return the fields of an entry of the audit."""
+    return {name: getattr(entry, name) for name in _AUDIT_FIELDS}
+
+
+def erased_row(erased: Erased) -> Row:
+    """Return what was removed of a phone."""
+    return {f"erased_{name}": value for name, value in asdict(erased).items()}
+
+
+def show_audit(audit: Audit) -> None:
+    """Print the entries of an audit: a line for each, with its reason below."""
+    console = Console()
+    if not audit.entries:
+        console.print("No entries.", soft_wrap=True)
+    for entry in audit.entries:
+        about = " ".join(filter(None, (entry.scope, entry.subject, entry.phone_id)))
+        times = f" x{entry.count}" if entry.count > 1 else ""
+        line = Text.assemble(
+            (entry.at.isoformat(sep=" ", timespec="seconds"), "dim"),
+            f"  {entry.action}{times}",
+            f"  {about}" if about else "",
+            (f"  by {entry.actor}" if entry.actor else "", "bold"),
+            (f"  {entry.outcome}" if entry.outcome else "", "green" if entry.outcome == "done" else "yellow"),
+        )
+        console.print(line, soft_wrap=True)
+        if entry.reason:
+            console.print(Text.assemble("    ", entry.reason), soft_wrap=True)
+    if audit.is_capped:
+        warning = "The audit has reached its greatest length: older entries may be gone before their time."
+        console.print(Text(warning, "yellow"), soft_wrap=True)
+
+
+def show_keys(report: KeyReport, *, as_json: bool) -> None:
+    """Print what a walk through the keys found, or one JSON object."""
+    if as_json:
+        typer.echo(json.dumps({"ok": report.ok, **asdict(report)}, ensure_ascii=False))
+        return
+    console = Console()
+    for name, count in sorted(report.kinds.items()):
+        console.print(Text(f"  {count:>9}  {name}"), soft_wrap=True)
+    for finding in report.findings:
+        line = Text.assemble(("problem  ", "bold red"), f"{finding.key}  ({finding.kind})  {finding.problem}")
+        console.print(line, soft_wrap=True)
+    console.print(f"Keys: {report.keys}, problems: {report.problems}.", soft_wrap=True)
+
+
 def show_budgets(found: Sequence[Spending], *, as_json: bool) -> None:
     """Print what each budget has spent, or one JSON object."""
     rows = [spending_row(each) for each in found]
     if as_json:
-        budgets = [{name: _plain(value) for name, value in row.items()} for row in rows]
+        budgets = [{name: plain(value) for name, value in row.items()} for row in rows]
         typer.echo(json.dumps({"budgets": budgets}, ensure_ascii=False))
     elif not rows:
         typer.echo("There is no budget. Set OTPKIT_BUDGETS and OTPKIT_PRICES.")
@@ -125,7 +174,7 @@ def show_budgets(found: Sequence[Spending], *, as_json: bool) -> None:
 def show(title: str, row: Row, *, as_json: bool) -> None:
     """Print a result: a title and a line for each value, or one JSON object."""
     if as_json:
-        typer.echo(json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False))
+        typer.echo(json.dumps({name: plain(value) for name, value in row.items()}, ensure_ascii=False))
         return
     console, width = Console(), max(map(len, row))
     console.print(Text(title, "bold"), soft_wrap=True)
@@ -151,10 +200,28 @@ def show_report(report: Report, *, as_json: bool) -> None:
     console.print(f"Problems: {report.count('problem')}, warnings: {report.count('warning')}.", soft_wrap=True)
 
 
+def show_gateways(found: Sequence[GatewayStanding]) -> None:
+    """Print a line for each gateway, with its last error and the remedy."""
+    console = Console()
+    width = max(len(each.name) for each in found)
+    for each in found:
+        colour = "green" if each.state == "closed" else "yellow"
+        until = "" if each.open_until is None else f" until {_text('', each.open_until)}"
+        by_hand = ", by hand" if each.by_hand else ""
+        state = Text.assemble((each.state.replace("_", " "), colour), f"{until}{by_hand}")
+        failures = f", failures in a row: {each.failures}" if each.failures else ""
+        console.print(Text.assemble((each.name.ljust(width), "bold"), "  ", state, failures), soft_wrap=True)
+        if each.last_error:
+            error = f"last error {each.last_error} at {_text('', each.last_error_at)}"
+            console.print(Text.assemble(" " * (width + 2), error), soft_wrap=True)
+            console.print(Text.assemble(" " * (width + 2), "-> ", each.remedy), soft_wrap=True)
+
+
 def show_guard(report: GuardReport) -> None:
     """Print the guard's report: a line for each scope, and one for each of its subjects."""
     console = Console()
-    console.print(Text(f"Mode {report.mode}, the last {report.hours} h", "bold"), soft_wrap=True)
+    since = "" if report.observing_since is None else f" since {_text('', report.observing_since)}"
+    console.print(Text(f"Mode {report.mode}{since}, the last {report.hours} h", "bold"), soft_wrap=True)
     for scope in report.scopes:
         line = (
             f"captcha {scope.captcha}, refused {scope.refused}, observed {scope.observed}; "
@@ -165,7 +232,8 @@ def show_guard(report: GuardReport) -> None:
             console.print(Text.assemble("    ", _subject_line(subject)), soft_wrap=True)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Return a value as JSON has it."""
     return value.isoformat() if isinstance(value, datetime) else value
 
 

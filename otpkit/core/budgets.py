@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from otpkit.core.arguments import check_purpose
 from otpkit.core.checks import Checks, nearest
 from otpkit.core.crypto import Keys, encode_id
 from otpkit.core.routing import Member, Plan, Routing
-from otpkit.core.scripts.money import MoneyCharge
-from otpkit.errors import ConfigurationError
+from otpkit.core.scripts.money import MoneyCharge, charge_of
 from otpkit.gateways.base import Channel
 from otpkit.guard.budgets import Budget, Calendar, distinct
 from otpkit.guard.prices import Prices
@@ -25,7 +23,7 @@ class _Account(NamedTuple):
 
     budget: Budget
     name: str
-    limits: str
+    limits: tuple[int, int, int]
     calendar: Calendar
     alerts: str
 
@@ -48,33 +46,32 @@ class Item(NamedTuple):
 
 
 class Bill:
-    """What one message may cost: `items` are its budgets, `costs` what each gateway costs, in millionths.
-
-    `most` is what it may cost at most.
+    """What one message may cost its budgets. `most` is what it may cost at most, in millionths.
 
     Messages of the same kind share a bill. It keeps the texts that are the same for all of them in one window.
     """
 
-    __slots__ = ("_dated", "_refunds", "costs", "items", "most")
+    __slots__ = ("_dated", "_refunds", "items", "most")
 
-    def __init__(self, items: tuple[Item, ...], most: int, costs: Mapping[str, int]) -> None:
+    def __init__(self, items: tuple[Item, ...], most: int) -> None:
         self.items = items
         self.most = most
-        self.costs = costs
-        self._dated: tuple[list[tuple[int, ...]], str] = ([], "")
-        """The bounds of the latest windows, and the text for them. Threads replace both at once."""
+        self._dated = (0, 0, MoneyCharge("", privileged=False), MoneyCharge("", privileged=True))
+        """The time for which the two charges hold, of no and of a privileged message. Threads replace all at once."""
         self._refunds: dict[tuple[str, ...], str] = {}
 
     def charge(self, at_ms: int, *, privileged: bool) -> MoneyCharge:
         """Return what to reserve, for windows around `at_ms`, in server milliseconds."""
-        bounds = [item.account.calendar.bounds(at_ms) for item in self.items]
-        its_bounds, text = self._dated
-        if bounds != its_bounds:
+        starts_ms, ends_ms, plain, for_privileged = self._dated
+        if not starts_ms <= at_ms < ends_ms:
+            bounds = [item.account.calendar.bounds(at_ms) for item in self.items]
             text = ""
             for (account, reserved, _), starts in zip(self.items, bounds, strict=True):
-                text += f"{account.name} {reserved} {account.limits} {','.join(map(str, starts))} {account.alerts};"
-            self._dated = bounds, text
-        return MoneyCharge(text, privileged)
+                text += charge_of(account.name, (reserved, *account.limits), starts, account.alerts)
+            plain, for_privileged = (MoneyCharge(text, privileged=each) for each in (False, True))
+            starts_ms, ends_ms = max(starts[1] for starts in bounds), min(starts[2] for starts in bounds)
+            self._dated = starts_ms, ends_ms, plain, for_privileged
+        return for_privileged if privileged else plain
 
     def refunds(self, served: tuple[str, ...]) -> str:
         """Return what was reserved and not spent, if these gateways sent the message; "" if that is nothing."""
@@ -108,9 +105,9 @@ class Purse:
         self.skew_ms = 0
         """The difference between the server's clock and this host's, as far as it was found to matter."""
         self.accounts = tuple(_account(budget, keys) for budget in budgets)
-        self._bills: dict[tuple[str, str, Channel, str | None], Bill] = {}
+        self._bills: dict[tuple[str, str, Channel, str | None], Bill | None] = {}
 
-    def remembered(self, kind: tuple[str, str, Channel, str | None], make: Callable[[], Bill]) -> Bill:
+    def remembered(self, kind: tuple[str, str, Channel, str | None], make: Callable[[], Bill | None]) -> Bill | None:
         """Return the bill of a kind of messages, made once: computing it would cost an issue a fifth.
 
         Args:
@@ -137,8 +134,8 @@ class Purse:
         channel: Channel,
         key: str | None,
         segments: Mapping[str, int],
-    ) -> Bill:
-        """Return what a message may cost.
+    ) -> Bill | None:
+        """Return what a message may cost, or None if no budget counts it.
 
         The dearest gateway is reserved. If several may send the same message (`Failover(on_uncertain="next")`), the
         sum of them is.
@@ -165,7 +162,7 @@ class Purse:
                     its = {name: cost if name == only else 0 for name, cost in costs.items()}
                 if reserved := combine(its.values()):
                     items.append(Item(account, reserved, its))
-        return Bill(tuple(items), combine(costs.values()), costs)
+        return Bill(tuple(items), combine(costs.values())) if items else None
 
 
 def open_purse(
@@ -176,7 +173,7 @@ def open_purse(
     namespace: str,
     keys: Keys,
 ) -> Purse | None:
-    """Check `OTP(budgets=…, prices=…)`; return None without either.
+    """Check `OTP(budgets=…, prices=…)`; return None without budgets.
 
     Args:
         budgets: the budgets.
@@ -207,7 +204,7 @@ def open_purse(
                     f"prices has no price for {name}, which a budget needs.",
                     f'Add one, such as {{"{name}": "0.05 {chosen[0].limit.currency}"}}, or one for "*".',
                 )
-    return Purse(chosen, known, namespace, keys) if chosen or known.currency else None
+    return Purse(chosen, known, namespace, keys) if chosen else None
 
 
 def segments_of(
@@ -232,7 +229,7 @@ def _account(budget: Budget, keys: Keys) -> _Account:
     return _Account(
         budget,
         encode_id(keys.name(b"budget", *budget.identity(), size=_NAME_BYTES)),
-        f"{budget.limit.micros} {budget.open_micros} {budget.hourly_micros}",
+        (budget.limit.micros, budget.open_micros, budget.hourly_micros),
         Calendar(budget.unit, budget.timezone),
         alerts,
     )
@@ -246,16 +243,7 @@ def _check_budget(checks: Checks, budget: Budget, routing: Routing, allowed: fro
         problem = f"budgets: {budget} is for no gateway of this OTP{nearest(budget.gateway, routing.members)}"
         checks.add("budgets", problem, f"Name one of {', '.join(routing.members)}.")
     if budget.purpose is not None:
-        checks.of("budgets", _check_served, budget, routing)
-
-
-def _check_served(budget: Budget, routing: Routing) -> None:
-    purpose = check_purpose(budget.purpose)
-    mapped = [each.templates for each in routing.members.values() if not isinstance(each.templates, Template)]
-    known = {each for templates in mapped for each in templates}
-    if len(mapped) == len(routing.members) and purpose not in known:
-        problem = f"budgets: {budget} is for a purpose without a template{nearest(purpose, known)}"
-        raise ConfigurationError(problem, "Correct the purpose, or add a template for it.")
+        checks.of("budgets", routing.require_template, budget.purpose, f"budgets: {budget}")
 
 
 def _missing(budgets: Iterable[Budget], prices: Prices, routing: Routing, allowed: frozenset[str]) -> list[str]:

@@ -14,17 +14,20 @@ from otpkit.core import scripts
 from otpkit.core.arguments import check_purpose
 from otpkit.core.budgets import Purse, open_purse
 from otpkit.core.checks import Checks
+from otpkit.core.costs import Costs
 from otpkit.core.crypto import Keys, clean_code
 from otpkit.core.devices import DeviceTokens
 from otpkit.core.routing import GatewayChoice, Routing, TemplateChoice, is_async, route
 from otpkit.core.scripts.limits import WideRates, wide_rates
 from otpkit.core.tallies import Tallies
 from otpkit.core.tokens import TokenSigner
+from otpkit.core.trail import Trail
 from otpkit.errors import ConfigurationError, MalformedCodeError, PhoneError
 from otpkit.frames import without_locals
 from otpkit.guard.budgets import Budget
 from otpkit.guard.options import Guard
-from otpkit.guard.protection import Protection
+from otpkit.guard.prices import Prices
+from otpkit.guard.protection import Protection, check_captchas
 from otpkit.models import Event, mask
 from otpkit.phone import parse
 from otpkit.policy import Policy
@@ -95,6 +98,7 @@ class Config:
     scripts: scripts.Scripts
     wide_rates: WideRates
     purse: Purse | None
+    costs: Costs
     fixed: Mapping[tuple[str, str], FixedCode]
     namespace: str
     listener: Listener | None
@@ -106,6 +110,7 @@ class Config:
     clustered: bool
     protection: Protection | None
     tallies: Tallies
+    trail: Trail
 
     def host_ms(self) -> int:
         """Return the time of the given clock, or of this host, in milliseconds."""
@@ -127,7 +132,7 @@ def build(
     index_secret: str | bytes | None,
     fixed_codes: Iterable[FixedCode],
     namespace: str,
-    on_event: Listener | None,
+    listener: Listener | None,
     clock: Clock | None,
     clustered: bool,
     confirms: bool = True,
@@ -140,6 +145,7 @@ def build(
 
     Args:
         gateway: as `OTP` documents it, like all arguments that follow, up to `clock`.
+        listener: all listeners as one, or None: see `otpkit.telemetry.listeners`.
         clustered: True if the store's keys lie on several nodes.
         confirms: True if the store can wait for replicas.
         awaits: True if a gateway may be an async function.
@@ -153,9 +159,8 @@ def build(
         if not isinstance(policy, Policy):
             checks.add("policy", "policy must be a Policy.", "Write policy=Policy(code_length=8).")
         checks.of("namespace", check_namespace, namespace)
-        for name, function in (("on_event", on_event), ("clock", clock)):
-            if function is not None and (not callable(function) or iscoroutinefunction(function)):
-                checks.add(name, f"{name} must be a plain function or None.", "Pass one that is not async.")
+        if clock is not None and (not callable(clock) or iscoroutinefunction(clock)):
+            checks.add("clock", "clock must be a plain function or None.", "Pass one that is not async.")
         keys = checks.of("secret", Keys, secret, index_secret)
         regions = policy.regions if checks.passed("policy") else None
         routing = checks.of("gateway", route, gateway, template, regions)
@@ -176,6 +181,8 @@ def build(
             if not awaits and iscoroutinefunction(guard.risk):
                 problem = "Guard.risk is an async function, which OTP can't await."
                 checks.add("guard", problem, "Use AsyncOTP, or pass a plain function.")
+            if checks.passed("gateway", "template"):
+                checks.of("guard", check_captchas, guard, routing)
             protection = checks.of("guard", Protection, guard, policy, keys, namespace)
     return Config(
         routing,
@@ -192,9 +199,10 @@ def build(
         ),
         wide_rates(policy),
         purse,
+        Costs(purse.prices if purse is not None else Prices(prices or {}), policy),
         fixed,
         namespace,
-        on_event,
+        listener,
         clock,
         # Without a clock these are built-in functions, which add no Python frame to a call. `str()` returns "".
         str if clock is None else lambda: int(clock() * 1000),
@@ -202,6 +210,7 @@ def build(
         clustered,
         protection,
         Tallies(namespace, "" if routing.only is None else routing.only.name, clustered=clustered),
+        Trail(namespace),
     )
 
 

@@ -144,7 +144,8 @@ class Keys:
     """
 
     __slots__ = (
-        *("_index", "_mac_of", "by_id", "captchas", "codes", "current", "device", "fallback_captchas", "ids", "phone"),
+        *("_index", "_mac_of", "by_id", "captchas", "codes", "consoles", "current", "device", "fallback_captchas"),
+        *("ids", "phone"),
         *("place_remembered", "tokens"),
     )
 
@@ -169,6 +170,7 @@ class Keys:
         # Two kinds, so that a challenge of the fallback is worth nothing to the captcha that it stands in for.
         self.captchas = tuple(_derive(raw, b"captcha") for raw in active)
         self.fallback_captchas = tuple(_derive(raw, b"fallback captcha") for raw in active)
+        self.consoles = tuple(_derive(raw, b"console") for raw in active)
         index_key = _derive(index, b"index")
         self.device = Mac(_derive(index, b"device"))
         self._index, self.phone = Mac(index_key), Mac(index_key, b"phone\0")

@@ -6,10 +6,11 @@ After an uncertain send, no later rejection can make it certain that nothing was
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from otpkit.core.circuits import gateways_key, note_error, notes_key
 from otpkit.core.config import Config
 from otpkit.core.crypto import encode_id
 from otpkit.core.report import Report
@@ -18,28 +19,40 @@ from otpkit.core.scripts.circuit import Circuit
 from otpkit.core.scripts.sends import Before
 from otpkit.effects import Emit, Flow, NotStarted, outbound, run
 from otpkit.errors import ConfigurationError, GatewayRejectedError, OTPError
-from otpkit.gateways.base import Message, Receipt
+from otpkit.gateways.base import Channel, Message, Receipt
+from otpkit.models import Event
 
-_ABOUT_THE_PHONE = frozenset({"number", "rate_limit"})
+ABOUT_THE_PHONE = frozenset({"number", "rate_limit"})
 """The rejections after which no other gateway is tried: another one would bypass the carriers' limits."""
 
 
-def send_by(report: Report, member: Member, message: Message, left: Callable[[], float]) -> Flow[Receipt]:
+def send_by(
+    config: Config,
+    report: Report,
+    member: Member,
+    message: Message,
+    left: Callable[[], float],
+    params: Mapping[str, str] | None,
+) -> Flow[Receipt]:
     """Let one gateway send the message. An exception that is not a rejection makes the outcome uncertain.
 
     Args:
+        config: the configuration.
         report: the report of the call.
         member: the gateway.
         message: the message.
         left: a function that returns the seconds within which the message must leave.
+        params: the further variables of the message.
 
     Raises:
         GatewayRejectedError: it is certain that nothing was sent.
         ConfigurationError: the gateway raised it.
     """
+    began_s = config.elapsed_s()
+    receipt: Receipt | None = None
     failure: Exception
     try:
-        return (yield from outbound(member.name, member.gateway.send(message), left))
+        receipt = yield from outbound(member.name, member.gateway.send(message), left)
     except NotStarted as error:
         failure = GatewayRejectedError(
             f"The gateway {member.name} did not receive the message, so nothing was sent: {error}.",
@@ -50,6 +63,10 @@ def send_by(report: Report, member: Member, message: Message, left: Callable[[],
         )
     except Exception as error:  # noqa: BLE001 - Each kind is handled below.
         failure = error
+    if config.listener is not None:
+        yield Emit(_sent(config, report, member, message.channel, params, receipt or failure, began_s))
+    if receipt is not None:
+        return receipt
     if isinstance(failure, (GatewayRejectedError, ConfigurationError)):
         raise failure
     # In any other case the message may be on its way. The error's text may contain the code, so it is not shown.
@@ -61,10 +78,42 @@ def send_by(report: Report, member: Member, message: Message, left: Callable[[],
     return Receipt(member.gateway.name, outcome="uncertain")
 
 
+def _sent(
+    config: Config,
+    report: Report,
+    member: Member,
+    channel: Channel,
+    params: Mapping[str, str] | None,
+    outcome: Receipt | Exception,
+    began_s: float,
+) -> Event:
+    """Return the event of one send. A rejected message costs nothing."""
+    cost = config.costs.of(member, report.subject.region, report.subject.purpose, channel, params)
+    word: str
+    word, detail, price = "uncertain", "", cost.price
+    match outcome:
+        case Receipt():
+            word = outcome.outcome
+        case GatewayRejectedError():
+            word, detail, price = "rejected", f"{outcome.category} {outcome.gateway_code}".strip(), ""
+        case _:
+            detail = type(outcome).__name__
+    return report.event(
+        "sent",
+        word,
+        detail,
+        gateway=member.name,
+        duration_ms=round(1000 * (config.elapsed_s() - began_s)),
+        segments=cost.segments,
+        price=price,
+    )
+
+
 class Dispatch(NamedTuple):
     """One message, and the gateways that may carry it, in order.
 
     `compose` returns the message for one gateway. `left` returns the seconds within which the message must leave.
+    `params` are its further variables.
     """
 
     config: Config
@@ -73,6 +122,7 @@ class Dispatch(NamedTuple):
     candidates: tuple[Member, ...]
     compose: Callable[[Member], Message]
     left: Callable[[], float]
+    params: Mapping[str, str] | None
 
     def run(self, before: Before | None, now_ms: int) -> Flow[tuple[Member, Receipt, bool]]:
         """Send the message and return the gateway that served, its receipt, and True if its circuit was open.
@@ -95,7 +145,7 @@ class Dispatch(NamedTuple):
                 self.report.served += (member.name,)
                 if outcome.outcome == "accepted":
                     if states[member.name]:
-                        yield from self._record(member, served=True)
+                        yield from self._served(member)
                     return member, outcome, states[member.name] is Circuit.OPEN
                 uncertain = uncertain or (member, outcome)
                 yield from self._failed(member, "uncertain")
@@ -104,9 +154,9 @@ class Dispatch(NamedTuple):
             else:
                 refusal = outcome
                 self.report.rejected += (member.name,)
-                if refusal.category in _ABOUT_THE_PHONE:
+                if refusal.category in ABOUT_THE_PHONE:
                     if states[member.name]:
-                        yield from self._record(member, served=True)  # It judged the phone, so it works.
+                        yield from self._served(member)  # It judged the phone, so it works.
                     break
                 counts = refusal.concerns == "gateway"
                 yield from self._failed(member, refusal.category, refusal.gateway_code, counts=counts)
@@ -117,7 +167,8 @@ class Dispatch(NamedTuple):
     def _attempt(self, member: Member) -> Flow[Receipt | GatewayRejectedError]:
         """Let one gateway send; return a rejection as a value."""
         try:
-            return (yield from send_by(self.report, member, self.compose(member), self.left))
+            message = self.compose(member)
+            return (yield from send_by(self.config, self.report, member, message, self.left, self.params))
         except GatewayRejectedError as rejection:
             return rejection
 
@@ -136,7 +187,10 @@ class Dispatch(NamedTuple):
         names = [member.name for member in members]
         states = [Circuit.CLOSED] * len(names)
         circuit_state = self.config.scripts.circuit_state(
-            gateways_key=self._key, now=self.config.now_arg(), names=names
+            gateways_key=gateways_key(self.config),
+            notes_key=notes_key(self.config),
+            now=self.config.now_arg(),
+            names=names,
         )
         with suppress(OTPError):  # The message is more important than the order.
             states = yield from run(circuit_state)
@@ -144,6 +198,7 @@ class Dispatch(NamedTuple):
 
     def _failed(self, member: Member, how: str, code: str = "", *, counts: bool = True) -> Flow[None]:
         """Report a failure. It `counts` towards opening the circuit if it concerns every message."""
+        yield from note_error(self.config, member, how, code)
         opens = counts and (yield from self._record(member, served=False))
         detail = f"{member.name} {code}".strip()
         yield Emit(
@@ -152,11 +207,18 @@ class Dispatch(NamedTuple):
             if opens
             else "",
         )
+        if opens:
+            yield Emit(self.report.event("circuit_opened", how, detail, gateway=member.name))
+
+    def _served(self, member: Member) -> Flow[None]:
+        """Record that a gateway works again, and report it if its circuit was open."""
+        if (yield from self._record(member, served=True)):
+            yield Emit(self.report.event("circuit_closed", gateway=member.name))
 
     def _record(self, member: Member, *, served: bool) -> Flow[bool]:
-        """Record that a gateway served or failed; return whether its circuit opens now."""
+        """Record that a gateway served or failed; return whether its circuit closes or opens now."""
         record_failure = self.config.scripts.record_failure(
-            gateways_key=self._key,
+            gateways_key=gateways_key(self.config),
             now=self.config.now_arg(),
             name=member.name,
             most_failures=0 if served else self.plan.rest_after,
@@ -166,7 +228,3 @@ class Dispatch(NamedTuple):
         with suppress(OTPError):
             return (yield from run(record_failure))
         return False
-
-    @property
-    def _key(self) -> str:
-        return f"{self.config.namespace}:{{gateways}}:g"

@@ -11,8 +11,11 @@ from typing import NamedTuple, TypeVar
 
 from otpkit.core.addresses import read_visitor
 from otpkit.core.arguments import DEFAULT_NAMESPACE, NOT_GIVEN, check_bind, check_purpose, check_request
+from otpkit.core.audit import Operator, Target, audited, read_audit, read_operator, write_event
+from otpkit.core.circuits import close_circuit, gateways, open_circuit
 from otpkit.core.config import Config
 from otpkit.core.crypto import ID_BYTES, clean_code, decode_start, encode_id, new_id
+from otpkit.core.discreet import issue_discreetly
 from otpkit.core.figures import add, add_refusal, bucket_of, stats
 from otpkit.core.issue import BLOCKED, Issue, IssueRequest
 from otpkit.core.limits import NOTHING_CONSUMED, consume, ip_limits, memory_key, refund
@@ -44,7 +47,7 @@ from otpkit.gateways.provider import message_id
 from otpkit.guard.budgets import Spending
 from otpkit.guard.elsewhere import count_guesses, move_verified
 from otpkit.guard.report import GuardReport, guard_report, override
-from otpkit.models import Challenge, Event, Proof, Standing, Stats
+from otpkit.models import Audit, Challenge, Erased, Event, GatewayStanding, Proof, Standing, Stats
 from otpkit.phone import resolve
 
 T = TypeVar("T")
@@ -84,7 +87,9 @@ class Flows:
     def issue(self, request: IssueRequest) -> Flow[Challenge]:
         subject = self._subject(request.phone, request.purpose, request.bind, request.region)
         report = Report(subject, "issue")
-        return self._watch(report, "issued", Issue(self._config, subject, report, request).run(), request.ip)
+        issue = Issue(self._config, subject, report, request)
+        flow = issue_discreetly(issue) if request.discreet else issue.run()
+        return self._watch(report, "issued", flow, request.ip)
 
     def verify(
         self,
@@ -180,6 +185,8 @@ class Flows:
                     report.now_ms = 0 if proved.repeated else proved.issued_ms
                 if charges:
                     yield from refund(config, charges)
+                if proved.fixed and not proved.repeated:
+                    yield from write_event(config, "fixed_code_used", phone_id=subject.phone_id)
                 if proved.moves and config.protection is not None:
                     with suppress(OTPError):  # The sends then stay unverified, and leave with their windows.
                         yield from run_together(
@@ -200,6 +207,8 @@ class Flows:
             case Wrong(attempts_left=left, repeated=is_repeated) as wrong:
                 if report is not None:
                     report.replayed = is_keyed and is_repeated
+                if wrong.blocks:
+                    yield from write_event(config, "blocked", phone_id=subject.phone_id)
                 if wrong.moves and config.protection is not None:
                     with suppress(OTPError):
                         yield from run_together(count_guesses(config, config.protection, subject.region, wrong.moves))
@@ -415,9 +424,24 @@ class Flows:
             state=each.delivery.state[0],
         )
 
-    def revoke(self, phone: object, purpose: str, bind: str, region: str | None = None) -> Flow[None]:
-        config = self._config
+    def revoke(
+        self,
+        phone: object,
+        purpose: str,
+        bind: str,
+        region: str | None = None,
+        *,
+        actor: object = "",
+        reason: object = "",
+    ) -> Flow[None]:
         subject = self._subject(phone, purpose, bind, region)
+        operator = read_operator(self._config, actor, reason)
+        flow = self._revoke(subject)
+        # Without an operator, it is the application's own call, as when its user asks for another number.
+        return self._audited("revoke", "revoked", subject, operator, flow) if any(operator) else flow
+
+    def _revoke(self, subject: Subject) -> Flow[None]:
+        config = self._config
         yield from run(
             config.scripts.revoke(
                 phone_key=subject.phone_key, now=config.now_arg(), challenge_field=subject.challenge_field
@@ -425,13 +449,28 @@ class Flows:
         )
         yield from self._tell(Report(subject, "revoke"), "revoked")
 
-    def unblock(self, phone: object, region: str | None = None) -> Flow[None]:
-        config = self._config
+    def unblock(
+        self, phone: object, region: str | None = None, *, actor: object = "", reason: object = ""
+    ) -> Flow[None]:
         subject = self._subject(phone, "operator", "", region)
+        operator = read_operator(self._config, actor, reason)
+        return self._audited("unblock", "unblocked", subject, operator, self._unblock(subject))
+
+    def _unblock(self, subject: Subject) -> Flow[None]:
+        config = self._config
         yield from run(
             config.scripts.unblock(phone_key=subject.phone_key, counter_key=subject.counter_key, now=config.now_arg())
         )
         yield from self._tell(Report(subject, "unblock"), "unblocked")
+
+    def gateways(self) -> Flow[tuple[GatewayStanding, ...]]:
+        return gateways(self._config)
+
+    def open_circuit(self, gateway: object, seconds: object, *, actor: object, reason: object) -> Flow[None]:
+        return open_circuit(self._config, gateway, seconds, read_operator(self._config, actor, reason))
+
+    def close_circuit(self, gateway: object, *, actor: object, reason: object) -> Flow[None]:
+        return close_circuit(self._config, gateway, read_operator(self._config, actor, reason))
 
     def spending(self) -> Flow[tuple[Spending, ...]]:
         return spending(self._config)
@@ -439,10 +478,16 @@ class Flows:
     def stats(self, hours: object) -> Flow[Stats]:
         return stats(self._config, hours)
 
-    def erase(self, phone: object, region: str | None = None) -> Flow[None]:
+    def erase(
+        self, phone: object, region: str | None = None, *, actor: object = "", reason: object = ""
+    ) -> Flow[Erased]:
         subject = self._subject(phone, "operator", "", region)
+        operator = read_operator(self._config, actor, reason)
+        return self._audited("erase", "erased", subject, operator, self._erase(subject))
+
+    def _erase(self, subject: Subject) -> Flow[Erased]:
         config = self._config
-        yield from run(
+        removed = yield from run(
             config.scripts.erase(
                 device_key=subject.device_key,
                 phone_key=subject.phone_key,
@@ -451,6 +496,22 @@ class Flows:
             )
         )
         yield from self._tell(Report(subject, "erase"), "erased")
+        return Erased(
+            sends=removed.sends,
+            challenges=removed.challenges,
+            wrong_codes=removed.wrong_codes,
+            proofs=removed.proofs,
+            consecutive_failures=removed.consecutive_failures,
+            records=removed.records,
+        )
+
+    def audit(self, phone: object, since: datetime | None, limit: int, region: str | None = None) -> Flow[Audit]:
+        phone_id = "" if phone is None else self._subject(phone, "operator", "", region).phone_id
+        return read_audit(self._config, phone_id, since, limit)
+
+    def _audited(self, operation: str, action: str, subject: Subject, operator: Operator, flow: Flow[T]) -> Flow[T]:
+        target = Target(phone_id=subject.phone_id, region=subject.region)
+        return audited(self._config, flow, operation=operation, action=action, operator=operator, target=target)
 
     def check_device(self, token: object, phone: object, region: str | None = None) -> Flow[datetime | None]:
         config = self._config
@@ -461,9 +522,15 @@ class Flows:
         check = config.scripts.check_device(device_key=subject.device_key, now=config.now_arg(), device_since=since)
         return from_ms(since) if (yield from run(check)) else None
 
-    def forget_devices(self, phone: object, region: str | None = None) -> Flow[None]:
-        config = self._config
+    def forget_devices(
+        self, phone: object, region: str | None = None, *, actor: object = "", reason: object = ""
+    ) -> Flow[None]:
         subject = self._subject(phone, "operator", "", region)
+        operator = read_operator(self._config, actor, reason)
+        return self._audited("forget_devices", "devices_forgotten", subject, operator, self._forget_devices(subject))
+
+    def _forget_devices(self, subject: Subject) -> Flow[None]:
+        config = self._config
         yield from run(config.scripts.forget_devices(device_key=subject.device_key, now=config.now_arg()))
         yield from self._tell(Report(subject, "forget_devices"), "devices_forgotten")
 
@@ -473,8 +540,11 @@ class Flows:
         number = None if phone is None else self._resolve(phone, region)[0]
         return guard_report(self._config, hours, number, ip)
 
-    def override(self, action: str, scope: str, subject: str, seconds: int) -> Flow[None]:
-        return override(self._config, action, scope, subject, seconds)
+    def override(
+        self, action: str, scope: str, subject: str, seconds: int, *, actor: object = "", reason: object = ""
+    ) -> Flow[None]:
+        operator = read_operator(self._config, actor, reason)
+        return override(self._config, action, scope, subject, seconds, operator)
 
     def _resolve(self, phone: object, region: str | None) -> tuple[str, str]:
         """Return a phone as E.164, and the region whose rules apply to it."""
@@ -508,19 +578,17 @@ class Flows:
         return flow if self._config.listener is None else self._watched(report, done, flow, ip)
 
     def _watched(self, report: Report, done: str, flow: Flow[T], ip: object) -> Flow[T]:
-        began_s = self._config.elapsed_s()
+        elapsed_s = self._config.elapsed_s
+        began_s = elapsed_s()
         if ip is not None and read_visitor(ip) is None:
             yield Emit(report.event("ip_not_counted"))
         try:
             result = yield from flow
         except OTPError as error:
-            yield Emit(report.refused(error, self._ms_since(began_s)))
+            yield Emit(report.refused(error, round(1000 * (elapsed_s() - began_s))))
             raise
-        yield Emit(report.done(done, result, self._ms_since(began_s)))
+        yield Emit(report.done(done, result, round(1000 * (elapsed_s() - began_s))))
         return result
-
-    def _ms_since(self, began_s: float) -> int:
-        return round(1000 * (self._config.elapsed_s() - began_s))
 
     def _tell(self, report: Report, name: str, *, detail: str = "", gateway: str = "") -> Flow[None]:
         if self._config.listener is not None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
-from otpkit.core.budgets import Bill, Purse, segments_of
+from otpkit.core.budgets import Bill, Purse
+from otpkit.core.circuits import note_error
 from otpkit.core.config import Config, FixedCode, check_fixed_life
 from otpkit.core.crypto import encode_id, new_ids
-from otpkit.core.dispatch import Dispatch, send_by
+from otpkit.core.dispatch import ABOUT_THE_PHONE, Dispatch, send_by
 from otpkit.core.figures import add, add_refusal
 from otpkit.core.limits import NOTHING_CONSUMED, Charge, consume, consume_beside, ip_limits, refund, send_limits
 from otpkit.core.report import Report
@@ -51,13 +51,16 @@ from otpkit.gateways.base import Channel, Message, Receipt
 from otpkit.gateways.provider import message_id
 from otpkit.guard.elsewhere import Counting
 from otpkit.guard.protection import NOT_GUARDED
-from otpkit.guard.screening import Screening
+from otpkit.guard.screening import NO_ARGUMENTS, Screening
 from otpkit.models import Challenge
 
 _Decision: TypeAlias = Reserved | Replayed | Limited | Unaffordable | Blocked | Refused | CaptchaAsked
 
 _MAX_RECORD = 64  # In bytes. For longer values, Redis gives up its compact encoding.
 _LEAST_LIFE_S = 10  # The life of a code when its message leaves: the user must still receive and type it.
+# The scopes that keep a rejected send counted. A loop over bad numbers must not be free, and after "rate_limit" the
+# carriers have counted the message too.
+_KEPT = {"number": frozenset({"phone", "ip"}), "rate_limit": frozenset({"phone", "ip", "region", "total"})}
 _GATEWAY_WAIT_S = 60  # The shortest window of carriers, for a gateway that reports no waiting time.
 
 BLOCKED = (
@@ -81,6 +84,7 @@ class IssueRequest(NamedTuple):
     captcha: object = None
     known: bool = False
     budget_key: str | None = None
+    discreet: bool = False
 
 
 class Issue:
@@ -88,8 +92,6 @@ class Issue:
 
     # Class attributes: most calls change none of them.
     payment: Payment | None = None
-    costs: Mapping[str, int] = MappingProxyType({})
-    """What the message costs by gateway, in millionths. Without prices it is nothing."""
     stats_key = ""
     """The key of the figures, if the phone's own scripts count; else ""."""
     money_key = ""
@@ -116,10 +118,8 @@ class Issue:
             if request.params is not None:  # Raise the template's errors before anything is reserved.
                 template.sms_params("0" * config.policy.code_length, params=request.params)
         if config.purse is not None and (bill := self._known_bill(config.purse)) is not None:
-            self.costs = bill.costs
-            if bill.items:
-                self.payment = Payment(config, report, bill)
-                self.money_key = self.payment.money_key
+            self.payment = Payment(config, report, bill)
+            self.money_key = self.payment.money_key
         self.op, self.nonce = new_ids()
         report.operation_id = self.op
         self.leaves_by = 0.0  # The deadline by `Config.elapsed_s`.
@@ -198,31 +198,21 @@ class Issue:
         return fixed if now_ms < subject.fixed_ends_ms else None
 
     def _known_bill(self, purse: Purse) -> Bill | None:
-        """Return what the message may cost, or None if none is sent."""
+        """Return what the message may cost, or None if no budget counts it."""
         request, subject = self.request, self.subject
-        if (subject.phone, subject.purpose) in self.config.fixed:
+        if self.config.fixed and (subject.phone, subject.purpose) in self.config.fixed:
             return None  # A fixed code is not sent.
         key = request.budget_key
         if request.params is not None or not (key is None or type(key) is str):
             return self._bill(purse)
         return purse.remembered((subject.region, subject.purpose, request.channel, key), lambda: self._bill(purse))
 
-    def _bill(self, purse: Purse) -> Bill:
-        config, request, purpose = self.config, self.request, self.subject.purpose
-        segments = {}
-        for member in self.candidates:
-            is_call = member.channel_for(request.channel) == "voice"
-            segments[member.name] = (
-                1
-                if is_call
-                else segments_of(
-                    member.template_for(purpose),
-                    config.policy.code_length,
-                    max(1, config.policy.ttl // 60),
-                    request.params,
-                    signed=member.gateway.adds_signature,
-                )
-            )
+    def _bill(self, purse: Purse) -> Bill | None:
+        costs, request, purpose = self.config.costs, self.request, self.subject.purpose
+        segments = {
+            member.name: costs.segments(member, purpose, member.channel_for(request.channel), request.params) or 1
+            for member in self.candidates
+        }
         return purse.bill(
             plan=self.plan,
             candidates=self.candidates,
@@ -238,10 +228,14 @@ class Issue:
             refusal = yield from self._count_elsewhere()
         else:
             self.charges, refusal = (yield from consume(self.config, self.limits)) if self.limits else NOTHING_CONSUMED
-        config, payment, money = self.config, self.payment, None
+        config, payment = self.config, self.payment
+        money: MoneyCharge | Shortage | None = None
         while True:
             if payment is not None and refusal is None:  # A limit that refused on another node outranks the money.
-                money = yield from payment.charge(privileged=(yield from self._is_privileged()))
+                if self.config.clustered:
+                    money = yield from payment.charge(privileged=(yield from self._is_privileged_elsewhere()))
+                else:
+                    money = payment.due(privileged=self._is_privileged())
             unconfirmed: Unconfirmed | None = None
             call = self._reservation(fixed, refusal, money)
             self.leaves_by = self.config.elapsed_s() - _LEAST_LIFE_S
@@ -310,15 +304,19 @@ class Issue:
             raise failure
         return refusal
 
-    def _is_privileged(self) -> Flow[bool]:
-        """Return True if the message may spend what budgets keep.
+    def _is_privileged(self) -> bool:
+        """Return True if the message may spend what budgets keep. A valid device may too: see reserve.lua."""
+        request, protection = self.request, self.config.protection
+        return request.known or (
+            protection is not None and protection.has_safe and protection.is_safe(self.subject.phone, request.ip)
+        )
 
-        A valid device may too. On one server, the phone's own script finds that; on a cluster, it is asked first.
-        """
-        request, protection, config = self.request, self.config.protection, self.config
-        if request.known or (protection is not None and protection.is_safe(self.subject.phone, request.ip)):
+    def _is_privileged_elsewhere(self) -> Flow[bool]:
+        """Return the same on a cluster, where the phone's script is asked first whether its device is valid."""
+        request, config = self.request, self.config
+        if self._is_privileged():
             return True
-        if not config.clustered or request.device is None:
+        if request.device is None:
             return False
         key, since = self.subject.device_claim(request.device)
         if not isinstance(since, int):
@@ -329,10 +327,10 @@ class Issue:
         """Return what budgets get back if nothing was sent."""
         return "" if self.payment is None else self.payment.unspent()
 
-    def _give_back(self, refunds: str) -> Flow[None]:
+    def _give_back(self, refunds: str, *, was_sent: bool = False) -> Flow[None]:
         """On a cluster, give money back to budgets. On one server, the phone's own scripts do."""
         if refunds and self.payment is not None:
-            yield from self.payment.give_back(refunds)
+            yield from self.payment.give_back(refunds, was_sent=was_sent)
 
     def _reservation(
         self, fixed: FixedCode | None, refusal: Refusal | None, money: MoneyCharge | Shortage | None
@@ -341,7 +339,8 @@ class Issue:
         device_key, device_since = (
             NO_DEVICE if self.request.device is None else subject.device_claim(self.request.device)
         )
-        guard, guard_keys = NOT_GUARDED if self.screening is None else self.screening.arguments()
+        screened = NO_ARGUMENTS if self.screening is None else self.screening.arguments()
+        guard, guard_keys, answer_key, captcha = screened
         self.stats_key, label = config.tallies.places[subject.region]
         return config.scripts.reserve(
             phone_key=subject.phone_key,
@@ -359,8 +358,8 @@ class Issue:
             refusal=refusal,
             guard=guard,
             guard_keys=guard_keys,
-            captcha="" if self.screening is None else self.screening.remember_ms,
-            answer_key="" if self.screening is None else self.screening.answer_key,
+            captcha=captcha,
+            answer_key=answer_key,
             money_key=self.money_key,
             money=money,
         )
@@ -403,14 +402,22 @@ class Issue:
             if len(self.candidates) == 1:
                 member = self.candidates[0]
                 message = self._message(member, reserved)
-                return member, (yield from send_by(self.report, member, message, self._left_s))
+                params = self.request.params
+                receipt = yield from send_by(self.config, self.report, member, message, self._left_s, params)
+                if receipt.outcome == "uncertain":
+                    yield from note_error(self.config, member, "uncertain", "")
+                return member, receipt
             return (yield from self._in_turn(reserved))
         except (GatewayRejectedError, ConfigurationError) as error:
             failure = error
         if isinstance(failure, GatewayRejectedError):
             if not self.report.rejected:
                 self.report.rejected = (self.candidates[0].name,)
-            wait_ms = yield from self._undo(failure, reserved_ms=reserved.now_ms)
+            wait_ms = yield from self._undo(
+                _KEPT.get(failure.category, frozenset()), self._rejected(failure.category), reserved_ms=reserved.now_ms
+            )
+            if len(self.candidates) == 1 and failure.category not in ABOUT_THE_PHONE:
+                yield from note_error(self.config, self.candidates[0], failure.category, failure.gateway_code)
             raise (yield from self._gateway_limit(failure, wait_ms)) if failure.category == "rate_limit" else failure
         # The message may still be on its way.
         receipt = Receipt("", outcome="uncertain")
@@ -428,6 +435,7 @@ class Issue:
             candidates=self.candidates,
             compose=compose,
             left=self._left_s,
+            params=self.request.params,
         )
         member, receipt, self.is_open = yield from dispatch.run(reserved.before, reserved.now_ms)
         return member, receipt
@@ -460,15 +468,26 @@ class Issue:
     def _sent(self, member: Member, receipt: Receipt) -> list[str]:
         """Return what is counted of a message that `member` has or may have, and of the other gateways' answers."""
         region, report = self.subject.region, self.report
-        figures = [f" {region} {member.name} {receipt.outcome[0]}{self.costs.get(member.name, 0)}"]
+        figures = [f" {region} {member.name} {receipt.outcome[0]}{self._micros(member)}"]
         if len(report.served) > 1 or report.rejected:
-            others = [name for name in report.served if name != member.name]
-            figures += [f" {region} {name} u{self.costs.get(name, 0)}" for name in others]
+            others = [other for other in self.candidates if other.name in report.served and other is not member]
+            figures += [f" {region} {other.name} u{self._micros(other)}" for other in others]
             figures += self._rejected()
         return figures
 
-    def _rejected(self) -> list[str]:
-        return [f" {self.subject.region} {name} r" for name in self.report.rejected]
+    def _micros(self, member: Member) -> int:
+        """Return what the message costs by a gateway, in millionths; 0 without a price."""
+        costs, request, subject = self.config.costs, self.request, self.subject
+        if not costs.currency:
+            return 0
+        channel = member.channel_for(request.channel)
+        return costs.of(member, subject.region, subject.purpose, channel, request.params).micros or 0
+
+    def _rejected(self, category: str = "") -> list[str]:
+        """Return what is counted of the gateways that refused the message, the last of them for this reason."""
+        region = self.subject.region
+        limited = [f" {region} {NO_GATEWAY} lgateway"] if category == "rate_limit" else []
+        return [f" {region} {name} r" for name in self.report.rejected] + limited
 
     def _settle(self, receipt: Receipt, record: str, figures: list[str]) -> Flow[Settled | None]:
         config = self.config
@@ -498,19 +517,15 @@ class Issue:
         except OTPError:
             pass  # The gateway has the message: its outcome counts.
         if self.refunds:
-            yield from self._give_back(self.refunds)
+            yield from self._give_back(self.refunds, was_sent=True)
         if not self.stats_key:
             yield from add(config, self.op, figures)
         return settled
 
-    def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[int]:
-        # A loop over bad numbers must not be free. After "rate_limit", the carriers have counted the message too.
-        config, category = self.config, rejection.category
-        kept = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "region", "total"}}.get(category, set())
+    def _undo(self, kept: frozenset[str], figures: list[str], *, reserved_ms: int) -> Flow[int]:
+        """Take back a send that was certainly not made, except from the scopes that keep it counted."""
+        config = self.config
         guard, guard_keys = self._uncounting()
-        figures = self._rejected()
-        if category == "rate_limit":
-            figures.append(f" {self.subject.region} {NO_GATEWAY} lgateway")
         undo = config.scripts.undo(
             phone_key=self.subject.phone_key,
             stats_key=self.stats_key,

@@ -37,7 +37,7 @@ def ip_limits(config: Config, use: str, ip: object) -> tuple[WideLimit, ...]:
     if ip is None or (visitor := read_visitor(ip)) is None:
         return ()
     rates = config.wide_rates.of_network if visitor.is_network else config.wide_rates.of_address
-    return _limit(config, "ip", (use, visitor.name), rates[use])
+    return wide_limit(config, "ip", (use, visitor.name), rates[use])
 
 
 def send_limits(config: Config, region: str) -> tuple[WideLimit, ...]:
@@ -45,8 +45,8 @@ def send_limits(config: Config, region: str) -> tuple[WideLimit, ...]:
     wide = config.wide_rates
     if not wide.of_region and not wide.of_all:
         return ()
-    regional = _limit(config, "region", (region,), wide.of_region.get(region, ""))
-    return regional + _limit(config, "total", (), wide.of_all)
+    regional = wide_limit(config, "region", (region,), wide.of_region.get(region, ""))
+    return regional + wide_limit(config, "total", (), wide.of_all)
 
 
 NOTHING_CONSUMED: Final[tuple[Sequence[Charge], Refusal | None]] = ((), None)
@@ -120,7 +120,8 @@ def refund(config: Config, charges: Iterable[Charge]) -> Flow[None]:
             yield from run_together(calls)
 
 
-def _limit(config: Config, scope: RateLimitScope, parts: tuple[str, ...], rates: str) -> tuple[WideLimit, ...]:
+def wide_limit(config: Config, scope: RateLimitScope, parts: tuple[str, ...], rates: str) -> tuple[WideLimit, ...]:
+    """Return the limit that `parts` name, or none without rates. `rates` is in the format of `window.lua`."""
     if not rates:
         return ()
     name = encode_id(config.keys.name(scope.encode(), *parts))

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from otpkit.core import scripts
 from otpkit.core.crypto import encode_id, new_id
+from otpkit.core.scripts.audit import Occurrence
 from otpkit.core.scripts.limits import WideLimit
-from otpkit.core.scripts.money import MoneyCharge
+from otpkit.core.scripts.money import MoneyCharge, charge_of
 from otpkit.doctor.findings import Finding, refused, worst
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError
@@ -24,7 +25,7 @@ _RATES: Final = "9/60000"
 _FIELD: Final = b"field-8b"
 _RIGHT, _WRONG, _KEY_ID = b"digest-16-bytes.", b"other-16-bytes..", b"key4"
 _FAR_MS: Final = 10**14
-_BUDGET: Final = f"budget 1 9 9 9 0,1,{_FAR_MS // 10} -;"  # A window from 1970 to 2286: see charge.lua.
+_BUDGET: Final = charge_of("the doctor.", (1, 9, 9, 9), (0, 1, _FAR_MS // 10, _FAR_MS), "-")  # From 1970 to 2286.
 _DRAWS: Final = 10_000
 
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -41,7 +42,12 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "EXISTS": ("{key}",),
     "GET": ("{key}:n",),
     "SET": ("{key}:n", "1", "PX", "60000"),
-    "DEL": ("{key}", "{key}:n"),
+    "XADD": ("{key}:x", "*", "a", "1"),
+    "XTRIM": ("{key}:x", "MINID", "0"),
+    "XLEN": ("{key}:x",),
+    "XRANGE": ("{key}:x", "-", "+"),
+    "XREVRANGE": ("{key}:x", "+", "-"),
+    "DEL": ("{key}", "{key}:n", "{key}:x"),
     "EVALSHA": ("0" * 40, "1", "{key}"),  # This is the last one, because no script has this digest.
 }
 """Every command that scripts need, with arguments to try it alone."""
@@ -115,7 +121,28 @@ def _rehearse(client: Any, namespace: str, tag: str) -> Finding:
             return Finding("scripts", "ok", f"All {len(fields(scripts.Scripts))} run.")
         denied = _denied(client, key)
     finally:
-        ends = ("p", "c", "d", "g", "a", "u", "notes", "m", "m:m", "t", "t:n", "n", "n:n", "r", "r:n", "s", "s:n")
+        ends = (
+            "p",
+            "c",
+            "d",
+            "g",
+            "a",
+            "u",
+            "notes",
+            "m",
+            "m:m",
+            "t",
+            "t:n",
+            "t:x",
+            "n",
+            "n:n",
+            "r",
+            "r:n",
+            "o",
+            "s",
+            "s:m",
+            "s:n",
+        )
         _clean(client, [*(f"{key}:{end}" for end in ends), f"{limit}:w", f"{limit}:w:m"])
     if denied:
         return Finding(
@@ -173,7 +200,7 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
 
     s = _SCRIPTS
     yield reserve(send)
-    stats = {"stats_key": f"{key}:s"}
+    stats: dict[str, Any] = {"stats_key": f"{key}:s"}
     yield s.settle(**phone, **stats, now=" CN gateway a0", operation=send, outcome="a", served_by="gateway", device=0)
     yield s.receive(**phone, now="", operation=send, served_by="gateway", state="d")
     yield s.status(**phone, now="", challenge_field=_FIELD)
@@ -199,8 +226,10 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     record = f"{key}:u"
     yield s.override(record_key=record, now="", letter="a", life_ms=1000, size=32)
     yield s.look(record_key=record, now="", length_ms=900_000)
-    yield s.note(notes_key=f"{key}:notes", now="", decisions=[("captcha", "range", "doctor", 1)])
-    yield s.notes(notes_key=f"{key}:notes", now="")
+    notes: dict[str, Any] = {"notes_key": f"{key}:notes", "since_key": f"{key}:since", "now": ""}
+    yield s.note(**notes, mode="o", decisions=[("observed", "range", "doctor", 1)])
+    yield s.note(**notes, mode="e", decisions=[("captcha", "range", "doctor", 1)])
+    yield s.notes(**notes)
     yield s.remember(answer_key=f"{key}:a", now="", life_ms=1000)
     yield s.claim(answer_key=f"{key}:a", now="", operation=send, life_ms=1000)
     # 0 and 1 make the scripts judge and count; a record that was moved back is deleted.
@@ -211,10 +240,15 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.count_wide(**region, now="", guard="ep000")
     yield s.move_wide(**region, now="", move="g", at_ms=0, counted_in=16)
     yield s.spend(**money, now="", money=MoneyCharge(_BUDGET, privileged=False))
-    yield s.unspend(**money, now="", refunds="budget 1;", charged_ms=_FAR_MS)
+    yield s.unspend(**money, now="", refunds="budget 1;", charged_ms=_FAR_MS, was_sent=0)
     yield s.spending(money_key=money["money_key"], now="", names=["budget"])
-    yield s.add_figures(**stats, memory_key=f"{key}:s:n", now="", figures=[" CN gateway r"])
+    yield s.add_figures(**stats, memory_key=f"{key}:s:m", now="", figures=[" CN gateway r"])
     yield s.figures(**stats, now="", hours=1)
+    audit = {"stream_key": f"{key}:o", "now": ""}
+    texts = {"actor": "doctor", "reason": "", "phone_id": "", "scope": "", "subject": "", "outcome": "done"}
+    yield s.audit_action(**audit, operation="doctor", action="checked", **texts)
+    yield s.audit_events(**audit, counts_key=f"{key}:s:n", events=[Occurrence("doctor", "checked", is_single=0)])
+    yield s.audit_entries(**audit, start="+", since_ms=0, phone_id="", count=1)
     yield s.circuit_state(**gateways, now="", names=["gateway"])
 
 

@@ -218,6 +218,17 @@ class Gateway(ABC):
         """
         return self.knows_message_id
 
+    def remedy_for(self, code: str) -> str:
+        """Return what to do about one of the provider's error codes, for operators.
+
+        Args:
+            code: the provider's error code, as in `GatewayRejectedError.gateway_code`.
+
+        Returns:
+            A sentence, or "" for an unknown code. By default every code is unknown.
+        """
+        return ""
+
     def receipts(self, push: Push) -> Receipts:
         """Parse a push from the provider. This does no I/O, and ignores a push that fails authentication.
 

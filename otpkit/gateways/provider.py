@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -62,7 +62,7 @@ def documented(source: str, rows: Mapping[str, Row]) -> dict[str, Row]:
     return {code: row._replace(source=source) for code, row in rows.items()}
 
 
-def family_of(text: str, rows: Mapping[str, Row]) -> str | None:
+def family_of(text: str, rows: Iterable[str]) -> str | None:
     """Return the table's key for a text: the same code, or the longest matching prefix that is written `prefix*`."""
     if text in rows:
         return text
@@ -74,6 +74,15 @@ def row_of(code: str, rows: Mapping[str, Row]) -> Row | None:
     """Return the row of a code, or of the longest prefix (`prefix*`) that matches it."""
     family = family_of(code, rows)
     return None if family is None else rows[family]
+
+
+def remedy_in(code: str, *tables: Mapping[str, Refusal] | Mapping[str, Doubt]) -> str:
+    """Return what a provider's tables say of a code, and what to do about it; "" if none has it."""
+    for rows in tables:
+        family = family_of(code, rows)
+        if family is not None:
+            return f"{sentence(rows[family].problem)} {sentence(rows[family].remedy)}"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,7 @@ class Webhook(Gateway):
             timeout=self.timeout,
             body=body,
             proxy=self._proxy,
+            takes_trace=True,  # The signature covers the body and the timestamp.
         )
 
 

@@ -19,6 +19,7 @@ from otpkit.effects import Flow, RunScript, run, run_together
 from otpkit.errors import OTPError
 from otpkit.guard.protection import Protection
 from otpkit.guard.report import LENGTHS_MS
+from otpkit.guard.rule import allowances
 
 _RANGE, _ADDRESS, _GUESS = 1, 2, 16  # The scopes of phone.lua.
 _WIDE_NAMES: Final = {8: "region", 16: "total"}
@@ -85,22 +86,21 @@ class Counting:
         """Return the scripts that count the send, to run side by side."""
         self._operation, self._flags = operation, flags
         self._answer_key, self._answer_ms = answer_key, answer_ms
-        config, rule = self._config, self._protection.guard.rule
-        range_refuses = "f" if flags.has_many_ranges and not flags.known else "n"
-        numbers = {
-            "range": (range_refuses, rule.range_floor, rule.range_share, rule.range_refusal),
-            "ip": ("n" if flags.known else "q", rule.address_floor, rule.address_share, rule.address_refusal),
-            "net": ("n", rule.network_floor, rule.network_share, 1),
+        config, allowed = self._config, allowances(self._protection.guard.rule)
+        refuses = {
+            "range": "f" if flags.has_many_ranges and not flags.known else "n",
+            "ip": "n" if flags.known else "q",
+            "net": "n",
         }
         calls: list[RunScript[Raw]] = []
         for scope in self._narrow:
-            refuses, floor, share, far = numbers[scope.name]
+            floor, share, far = allowed[scope.name]
             calls.append(
                 config.scripts.count_narrow(
                     record_key=scope.key,
                     memory_key=_memory(scope.key, operation),
                     now=config.now_arg(),
-                    guard=f"{flags.mode}{flags.captcha}{flags.safe:d}{flags.asked:d}{refuses}",
+                    guard=f"{flags.mode}{flags.captcha}{flags.safe:d}{flags.asked:d}{refuses[scope.name]}",
                     floor=repr(floor),
                     share=repr(share),
                     far=repr(far),

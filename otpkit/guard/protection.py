@@ -7,11 +7,12 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from otpkit.captcha.base import Captcha
-from otpkit.core.addresses import network_of, read_visitor
+from otpkit.core.addresses import network_of, read_address, read_network, read_visitor
 from otpkit.core.checks import Checks
 from otpkit.core.crypto import ID_BYTES, Keys, encode_id
+from otpkit.core.routing import Routing
 from otpkit.errors import ConfigurationError, PhoneError
-from otpkit.guard.options import Fallback, Guard
+from otpkit.guard.options import OTHERS, Fallback, Guard
 from otpkit.phone import has_many_ranges, parse
 from otpkit.policy import Policy
 
@@ -51,12 +52,17 @@ class Protection:
         self.has_safe = bool(guard.safe_phones or guard.safe_networks)
         self.enforces = guard.mode == "enforce"
         self.has_total = len(policy.regions) > 1
-        self.captcha = _bound(guard.captcha, keys.captchas)
+        bound: dict[int, Captcha] = {}  # One captcha for several purposes is bound once.
+        self._captchas = {
+            purpose: bound.setdefault(id(captcha), _bound(captcha, keys.captchas))
+            for purpose, captcha in guard.captchas().items()
+        }
         self.fallback: Fallback = guard.fallback
         if not isinstance(guard.fallback, str):
             self.fallback = _bound(guard.fallback, keys.fallback_captchas)
         self._keys, self._namespace = keys, namespace
         self.notes_key = f"{namespace}:{{guard}}:notes"
+        self.since_key = f"{namespace}:{{guard}}:since"
         self.noted: dict[tuple[str, str, str], int] = {}  # Decisions that this process has not written yet.
         self.noted_s = 0.0  # When it wrote last, by `Config.elapsed_s`.
         self._networks = _networks(guard)
@@ -103,13 +109,13 @@ class Protection:
         """Return True if a phone or a visitor's address is exempt."""
         if phone in self._phones:
             return True
-        if ip is None or not self._networks or (visitor := read_visitor(ip)) is None:
+        if ip is None or not self._networks:
             return False
-        address = ipaddress.ip_address(visitor.name.partition("/")[0])
-        number, bits = int(address), address.max_prefixlen
+        packed = read_address(str(ip))
+        number, bits = int.from_bytes(packed), 8 * len(packed)
         return any(
-            version == address.version and number >> (bits - length) in networks
-            for (version, length), networks in self._networks.items()
+            size == len(packed) and number >> (bits - length) in networks
+            for (size, length), networks in self._networks.items()
         )
 
     def pseudonym(self, scope: str, name: str) -> str:
@@ -125,9 +131,18 @@ class Protection:
         """Return the key of the record of a pseudonym."""
         return f"{self._namespace}:{{{pseudonym}}}:u"
 
-    def answer_key(self, captcha: Captcha, answer: str) -> str:
-        """Return the key that remembers an answer of a captcha."""
-        name = encode_id(self._keys.name(b"captcha", captcha.name, captcha.identity(answer)))
+    def captcha_for(self, purpose: str) -> Captcha:
+        """Return the captcha of a purpose."""
+        return self._captchas.get(purpose) or self._captchas[OTHERS]
+
+    def answer_key(self, captcha: Captcha, purpose: str, answer: str) -> str:
+        """Return the key that remembers an answer of a captcha.
+
+        If the provider accepts an answer once, the key is the purpose's own: a verdict that is kept is worth nothing
+        for another purpose, for which the provider refuses the answer. Otherwise one key serves all purposes.
+        """
+        own = (purpose,) if captcha.single_use else ()
+        name = encode_id(self._keys.name(b"captcha", captcha.name, captcha.identity(answer), *own))
         return f"{self._namespace}:{{{name}}}:a"
 
     def region_key(self, region: str) -> str:
@@ -144,14 +159,15 @@ def _bound(captcha: Captcha | None, keys: tuple[bytes, ...]) -> Captcha:
 
 
 def _networks(guard: Guard) -> dict[tuple[int, int], set[int]]:
-    """Return the guard's safe networks by version and length, as numbers without their last bits.
+    """Return the guard's safe networks by the bytes of an address and their length, as numbers without their last bits.
 
-    There are at most 162 lengths, so a million networks are looked up as fast as a few.
+    There are at most 162 pairs of these, so a million networks are looked up as fast as a few.
     """
     found: dict[tuple[int, int], set[int]] = {}
     for each in map(ipaddress.ip_network, guard.safe_networks):
-        number = int(each.network_address) >> (each.max_prefixlen - each.prefixlen)
-        found.setdefault((each.version, each.prefixlen), set()).add(number)
+        first, length = read_network(each)
+        number = int.from_bytes(first) >> (8 * len(first) - length)
+        found.setdefault((len(first), length), set()).add(number)
     return found
 
 
@@ -170,6 +186,13 @@ def safe_phones(guard: Guard, policy: Policy) -> frozenset[str]:
                 problem, remedy = f"Guard.safe_phones: {error.problem}", error.remedy
                 checks.of("guard.safe_phones", _raise, problem, remedy)
     return frozenset(found)
+
+
+def check_captchas(guard: Guard, routing: Routing) -> None:
+    """Raise `ConfigurationError` if the guard has a captcha for a purpose that no template serves."""
+    with Checks() as checks:
+        for purpose in guard.captchas().keys() - {OTHERS}:
+            checks.of("guard.captcha", routing.require_template, purpose, "Guard.captcha")
 
 
 def _raise(problem: str, remedy: str) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from otpkit.core.addresses import network_of, read_visitor
+from otpkit.core.audit import Operator, Target, audited, count_event
 from otpkit.core.config import Config
 from otpkit.core.scripts.guard import Counts, RegionCounts
 from otpkit.core.subject import Subject
@@ -16,7 +17,7 @@ from otpkit.core.tokens import from_ms
 from otpkit.effects import Emit, Flow, RunScript, run, run_together
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.guard.protection import RANGE_DIGITS, TOTAL, Protection
-from otpkit.guard.rule import Rule
+from otpkit.guard.rule import Rule, allowances
 from otpkit.models import Event
 from otpkit.phone import resolve
 
@@ -32,6 +33,7 @@ _MOST_HOURS: Final = 168
 _MOST_SUBJECTS: Final = 20  # Of one scope, in a report.
 _MOST_NOTED: Final = 100  # The decisions that a process holds before it writes them.
 _LETTERS: Final = {"allow": "a", "block": "b", "clear": "-"}
+_DONE: Final = {"allow": "allowed", "block": "blocked", "clear": "cleared"}
 _NO_GUARD = "This OTP has no guard.", "Pass guard=Guard(), or set OTPKIT_GUARD_MODE."
 
 
@@ -73,12 +75,17 @@ class ScopeReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardReport:
-    """What the guard decided in the last `hours`, and what it counts at `at`. `scopes` are in the order of the rule."""
+    """What the guard decided in the last `hours`, and what it counts at `at`. `scopes` are in the order of the rule.
+
+    `observing_since` is when a guard in the mode `observe` first decided something or made a report, since the latest
+    decision or report of one in the mode `enforce`. It is None in another mode.
+    """
 
     at: datetime
     hours: int
     mode: str
     scopes: tuple[ScopeReport, ...]
+    observing_since: datetime | None = None
 
 
 class _Wanted(NamedTuple):
@@ -94,7 +101,8 @@ def guard_report(config: Config, hours: int, phone: str | None, ip: str | None) 
     if type(hours) is not int or not 1 <= hours <= _MOST_HOURS:
         raise ConfigurationError(f"hours is {hours!r:.20}.", f"Pass a whole number from 1 to {_MOST_HOURS}.")
     yield from _write_notes(config, protection)
-    noted = yield from run(config.scripts.notes(notes_key=protection.notes_key, now=config.now_arg()))
+    notes = config.scripts.notes(notes_key=protection.notes_key, since_key=protection.since_key, now=config.now_arg())
+    noted = yield from run(notes)
     lines = noted.noted.split("\n") if noted.noted else []
     decisions: dict[tuple[str, str], int] = {}
     wanted: list[_Wanted] = []
@@ -129,21 +137,40 @@ def guard_report(config: Config, hours: int, phone: str | None, ip: str | None) 
         )
         for scope in SCOPES
     )
-    return GuardReport(at=from_ms(noted.now_ms), hours=hours, mode=protection.guard.mode, scopes=scopes)
+    mode, since_ms = protection.guard.mode, noted.since_ms
+    return GuardReport(
+        at=from_ms(noted.now_ms),
+        hours=hours,
+        mode=mode,
+        scopes=scopes,
+        observing_since=from_ms(since_ms) if since_ms and mode == "observe" else None,
+    )
 
 
-def override(config: Config, action: str, scope: str, subject: str, seconds: int) -> Flow[None]:
-    """Allow or block a scope for some time, or clear that; report it by an event."""
+def override(config: Config, action: str, scope: str, subject: str, seconds: int, operator: Operator) -> Flow[None]:
+    """Allow or block a scope for some time, or clear that; write it to the audit, and report it by events."""
     protection = _protection(config)
     if scope not in get_args(OverrideScope):
         known = ", ".join(get_args(OverrideScope))
         raise ConfigurationError(f"The scope {scope!r:.20} can't be overridden.", f"Choose one of {known}.")
     if type(seconds) is not int or not _LEAST_S <= seconds <= _MOST_S:
         raise ConfigurationError(f"seconds is {seconds!r:.20}.", f"Pass a whole number from {_LEAST_S} to {_MOST_S}.")
+    name = _name_of(config, protection, scope, subject)
+    yield from audited(
+        config,
+        _override(config, action, scope, _key_of(protection, scope, name), seconds),
+        operation=f"guard_{action}",
+        action=f"guard_{_DONE[action]}",
+        operator=operator,
+        target=Target(scope=scope, subject=name),
+    )
+
+
+def _override(config: Config, action: str, scope: str, record_key: str, seconds: int) -> Flow[None]:
     size = _RECORD_SIZE if scope in LENGTHS_MS else _REGION_SIZE
     yield from run(
         config.scripts.override(
-            record_key=_key_of(config, protection, scope, subject),
+            record_key=record_key,
             now=config.now_arg(),
             letter=_LETTERS[action],
             life_ms=seconds * 1000,
@@ -151,8 +178,7 @@ def override(config: Config, action: str, scope: str, subject: str, seconds: int
         )
     )
     if config.listener is not None:
-        outcome = {"allow": "allowed", "block": "blocked", "clear": "cleared"}[action]
-        yield Emit(Event(name="guard", operation=f"guard_{action}", outcome=outcome, detail=scope, scope=scope))
+        yield Emit(Event(name="guard", operation=f"guard_{action}", outcome=_DONE[action], detail=scope, scope=scope))
 
 
 def note(
@@ -169,19 +195,26 @@ def note(
         if scope in SCOPES:
             decision = (outcome, scope, names.get(scope, ""))
             noted[decision] = noted.get(decision, 0) + 1
+            if outcome == "refused":
+                yield from count_event(
+                    config, "guard_refused", phone_id=subject.phone_id, scope=scope, subject=names.get(scope, "")
+                )
     if len(noted) >= _MOST_NOTED or abs(config.elapsed_s() - protection.noted_s) >= 1:
         yield from _write_notes(config, protection)
 
 
 def _write_notes(config: Config, protection: Protection) -> Flow[None]:
-    """Write what this process has noted. What Redis refuses is lost, for it is only for the report."""
+    """Write the mode and what this process has noted. What Redis refuses is lost, for it is only for the report."""
     noted, protection.noted, protection.noted_s = protection.noted, {}, config.elapsed_s()
-    if noted:
-        decisions = [(*decision, count) for decision, count in noted.items()]
-        with suppress(OTPError):
-            yield from run(
-                config.scripts.note(notes_key=protection.notes_key, now=config.now_arg(), decisions=decisions)
-            )
+    note = config.scripts.note(
+        notes_key=protection.notes_key,
+        since_key=protection.since_key,
+        now=config.now_arg(),
+        mode=protection.letter if protection.is_on else "-",
+        decisions=[(*decision, count) for decision, count in noted.items()],
+    )
+    with suppress(OTPError):
+        yield from run(note)
 
 
 def _protection(config: Config) -> Protection:
@@ -210,21 +243,26 @@ def _subjects_of(config: Config, protection: Protection, phone: str | None, ip: 
     return found
 
 
-def _key_of(config: Config, protection: Protection, scope: str, subject: str) -> str:
+def _name_of(config: Config, protection: Protection, scope: str, subject: str) -> str:
+    """Return the name of a subject at rest: a pseudonym, a region's code, or `TOTAL`."""
     policy = config.policy
     if scope == "range":
         number, _ = resolve(subject, policy.regions, policy.default_region)
-        return protection.scope_key("range", number[:-RANGE_DIGITS])
+        return protection.pseudonym("range", number[:-RANGE_DIGITS])
     if scope == "region":
         if subject not in policy.regions:
             raise ConfigurationError(f"{subject!r:.20} is not among Policy.regions.", "Pass one of them, such as 'CN'.")
-        return protection.region_key(subject)
+        return subject
     if scope == "total":
-        return protection.region_key(TOTAL)
+        return TOTAL
     visitor = read_visitor(subject)
     if visitor is None:
         raise ConfigurationError("No visitor has this address.", "Pass a public IP address.")
-    return protection.scope_key(scope, visitor.name if scope == "ip" else network_of(visitor))
+    return protection.pseudonym(scope, visitor.name if scope == "ip" else network_of(visitor))
+
+
+def _key_of(protection: Protection, scope: str, name: str) -> str:
+    return protection.record_key(name) if scope in LENGTHS_MS else protection.region_key(name)
 
 
 def _reports(wanted: _Wanted, counts: Counts | RegionCounts, rule: Rule) -> list[SubjectReport]:
@@ -245,12 +283,7 @@ def _reports(wanted: _Wanted, counts: Counts | RegionCounts, rule: Rule) -> list
         )
 
     if isinstance(counts, Counts):
-        floor, share = {
-            "range": (rule.range_floor, rule.range_share),
-            "ip": (rule.address_floor, rule.address_share),
-            "net": (rule.network_floor, rule.network_share),
-        }[wanted.scope]
-        allowance = floor + share * counts.verified
+        allowance = allowances(rule)[wanted.scope].of(counts.verified)
         return [report(wanted.scope, counts.unverified, allowance, is_over=counts.unverified >= allowance)]
     regions, usual = (max(1, counts.regions) if wanted.name == TOTAL else 1), counts.share / 10_000
     short = rule.short_floor * regions + (rule.short_times * usual + rule.short_share) * counts.short_verified

@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,7 +23,9 @@ from otpkit.service.middleware import ServiceMiddleware, log_fault
 from otpkit.service.openapi import document
 from otpkit.service.operations import OPERATIONS, Call, Operation
 from otpkit.service.parsing import idempotency_key, invalid, read_body, read_json
+from otpkit.service.rejected import RejectedKeys
 from otpkit.service.responses import Refused, error_response, json_response, problem_response, refused
+from otpkit.settings.operators import Operator
 from otpkit.web import client_ip, preferred_language
 from otpkit.web.schemas import ChallengeRequest, HealthAnswer
 
@@ -40,6 +42,7 @@ def create_app(
     forwarded_hops: int = 0,
     receipts_secret: str | None = None,
     public_url: str | None = None,
+    operators: Iterable[Operator] = (),
 ) -> ASGIApp:
     """Return the service as an ASGI application.
 
@@ -53,17 +56,58 @@ def create_app(
             address is never used: it belongs to your own server, so its limits would lock out the whole site.
         receipts_secret: the secret in the URL that gateways push receipts to. With None, receipts are not accepted.
         public_url: the start of that URL as the gateway knows it. Set it if a proxy changes the URL: Twilio signs it.
+        operators: the people who may use the console at `/console`. Without any, there is no console.
 
     Returns:
         The application.
 
     Raises:
-        ConfigurationError: a key, a secret or a purpose is not valid.
+        ConfigurationError: a key, a secret, a purpose or an operator is not valid.
     """
     service = _Service(otp, keys, metrics or Metrics(), forwarded_hops, receipts_secret, public_url)
     routes = list(service.routes())
+    if people := tuple(operators):
+        routes += console_routes(
+            otp, people, purposes=service.purposes, forwarded_hops=forwarded_hops, public_url=public_url
+        )
     router = Router(routes, redirect_slashes=False)
     return ServiceMiddleware(router, routes, service.metrics)
+
+
+def create_console(
+    otp: AsyncOTP,
+    operators: Iterable[Operator],
+    *,
+    purposes: Iterable[str] = (),
+    forwarded_hops: int = 0,
+    public_url: str | None = None,
+) -> ASGIApp:
+    """Return the console alone as an ASGI application, at `/console`.
+
+    Args:
+        otp: the `AsyncOTP` to show and to act on. Close it where you create it.
+        operators: the people who may use it.
+        purposes: the purposes whose live codes it shows.
+        forwarded_hops: the number of your own proxies that append to the header `X-Forwarded-For`.
+        public_url: the start of the console's URL as browsers know it.
+
+    Raises:
+        ConfigurationError: the operators are not valid.
+    """
+    routes = console_routes(otp, operators, purposes=purposes, forwarded_hops=forwarded_hops, public_url=public_url)
+    routes.append(Route("/", _Endpoint(_to_console), methods=["GET"]))
+    return ServiceMiddleware(Router(routes, redirect_slashes=False), routes, Metrics())
+
+
+def console_routes(otp: AsyncOTP, operators: Iterable[Operator], **options: Any) -> list[Route]:
+    """Return the routes of the console. Its templates are loaded only where there are operators."""
+    from otpkit.service.console import Console
+
+    return list(Console(otp, operators, **options).routes())
+
+
+async def _to_console(request: Request) -> Response:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/console", 303)
 
 
 class _Service:
@@ -79,6 +123,7 @@ class _Service:
         self._otp = otp
         self._capabilities = Capabilities(otp)
         self._keys = Keyring(keys)
+        self._rejected = RejectedKeys(otp)
         for purpose in self._keys.purposes:
             self._capabilities.takes(purpose, {})  # Raises if no template fits the purpose.
         self._forwarded_hops = forwarded_hops
@@ -88,6 +133,11 @@ class _Service:
         self._public_url = (public_url or "").rstrip("/")
         self.metrics = metrics
         self._document = json.dumps(document(self._capabilities), ensure_ascii=False).encode()
+
+    @property
+    def purposes(self) -> frozenset[str]:
+        """The purposes of all keys."""
+        return self._keys.purposes
 
     def routes(self) -> Iterable[Route]:
         """Yield every route."""
@@ -108,11 +158,11 @@ class _Service:
 
         async def handle(request: Request) -> Response:
             key = self._key_of(request)
+            if operation.for_operators and not key.operator:
+                raise refused(403, "forbidden", "Not an operator", "This API key is not an operator's.")
             body: Any = await read_json(request, operation.body)
-            if body.purpose not in key.purposes:
-                raise refused(
-                    403, "forbidden", "Purpose not allowed", "This API key is not allowed to use the purpose."
-                )
+            if not operation.for_operators:
+                _require_purpose(key, getattr(body, "purpose", None))
             if sends:
                 self._check_sendable(body)
                 if body.known and not key.known:
@@ -128,6 +178,8 @@ class _Service:
     def _key_of(self, request: Request) -> ApiKey:
         key = self._keys.find(request.headers.get("authorization", ""))
         if key is None:
+            if request.headers.get("authorization"):
+                self._rejected.count()
             raise refused(
                 401,
                 "unauthorized",
@@ -190,6 +242,12 @@ class _Service:
 
     async def _openapi(self, request: Request) -> Response:
         return Response(self._document, media_type="application/json")
+
+
+def _require_purpose(key: ApiKey, purpose: str | None) -> None:
+    """Refuse an API key that does not have a purpose, or that has none if the request is about all purposes."""
+    if (purpose is None and not key.purposes) or (purpose is not None and purpose not in key.purposes):
+        raise refused(403, "forbidden", "Purpose not allowed", "This API key is not allowed to use the purpose.")
 
 
 class _Endpoint:

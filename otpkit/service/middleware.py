@@ -9,6 +9,7 @@ import logging
 import time
 import traceback
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -21,7 +22,9 @@ from otpkit.service.responses import no_route_response, problem_response
 from otpkit.web import plain_problem
 
 _log = logging.getLogger("otpkit.service")
-OTHER = "other"
+OTHER: Final = "other"
+ROUTE: Final = "otpkit.route"
+"""The key in a request's scope of the path of the route that answers it, with its parameters' names, or `OTHER`."""
 
 
 class ServiceMiddleware:
@@ -57,9 +60,8 @@ class ServiceMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._metrics.on_answer(
-                    self._paths.get(scope.get("endpoint"), OTHER), status, time.perf_counter() - start
-                )
+                route = scope[ROUTE] = self._paths.get(scope.get("endpoint"), OTHER)
+                self._metrics.on_answer(route, status, time.perf_counter() - start)
             await send(message)
 
         try:

@@ -30,8 +30,8 @@ For a challenge and a redemption, `replayed` marks the second answer.
 _MEANINGS: Final = schemas.MEANINGS | {
     400: "The body is not JSON.",
     401: "The API key is missing or unknown.",
-    403: "The API key may not be used for this purpose: `forbidden`. For a challenge also `captcha_required`, "
-    "`captcha_rejected` and `refused`.",
+    403: "The API key may not be used for this purpose or operation: `forbidden`. For a challenge also "
+    "`captcha_required`, `captcha_rejected` and `refused`.",
     404: "There is no live challenge, or no such path.",
     409: "The code or the proof is not valid: `wrong_code`, `expired_code`, `invalid_token`, `expired_token`, "
     "`used_token`.",
@@ -55,9 +55,14 @@ _MODELS: Final = (
     schemas.ChallengeQuery,
     schemas.VerificationRequest,
     schemas.RedemptionRequest,
+    schemas.DeviceQuery,
+    schemas.DevicesQuery,
+    schemas.AuditQuery,
     schemas.ChallengeAnswer,
     schemas.ProofAnswer,
     schemas.DeliveryAnswer,
+    schemas.DeviceAnswer,
+    schemas.AuditAnswer,
     schemas.HealthAnswer,
     schemas.ProblemDocument,
 )

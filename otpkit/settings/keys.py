@@ -32,6 +32,7 @@ class ApiKey:
         purposes: the purposes that the key may issue, verify and redeem for.
         known: True if the key's owner is trusted to say that a number is verified for an account, as `known` of
             `OTP.issue`.
+        operator: True if the key's owner may read the audit and forget the devices of a phone.
 
     Raises:
         ConfigurationError: `purposes` is not a collection of valid purposes.
@@ -41,6 +42,7 @@ class ApiKey:
     digest: bytes
     purposes: frozenset[str]
     known: bool = False
+    operator: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.purposes, str) or not isinstance(self.purposes, Iterable):
@@ -48,7 +50,9 @@ class ApiKey:
         object.__setattr__(self, "purposes", frozenset(map(check_purpose, self.purposes)))
 
     @classmethod
-    def of(cls, name: str, key: object, purposes: Iterable[str], *, known: bool = False) -> Self:
+    def of(
+        cls, name: str, key: object, purposes: Iterable[str], *, known: bool = False, operator: bool = False
+    ) -> Self:
         """Return the API key with a text.
 
         Args:
@@ -56,16 +60,19 @@ class ApiKey:
             key: the text, at least 32 characters, as from `otpkit keygen`.
             purposes: the purposes that the key may be used for.
             known: True if the key's owner is trusted to say that a number is known.
+            operator: True if the key's owner may read the audit and forget the devices of a phone.
 
         Raises:
             ConfigurationError: the text is too short or not random, or a purpose is not valid.
         """
         require_strong(name, key)
         digest = sha256(str(key).encode()).digest()
-        return cls(name, digest, purposes, known)  # type: ignore[arg-type]  # __post_init__ converts it
+        return cls(name, digest, purposes, known, operator)  # type: ignore[arg-type]  # __post_init__ converts it
 
     @classmethod
-    def of_digest(cls, name: str, digest: object, purposes: Iterable[str], *, known: bool = False) -> Self:
+    def of_digest(
+        cls, name: str, digest: object, purposes: Iterable[str], *, known: bool = False, operator: bool = False
+    ) -> Self:
         """Return the API key with a digest. A weak key is detected only on its first use.
 
         Args:
@@ -73,19 +80,33 @@ class ApiKey:
             digest: the SHA-256 of the key's text, 64 hexadecimal digits.
             purposes: the purposes that the key may be used for.
             known: True if the key's owner is trusted to say that a number is known.
+            operator: True if the key's owner may read the audit and forget the devices of a phone.
 
         Raises:
             ConfigurationError: the digest or a purpose is not valid.
         """
-        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-            raise ConfigurationError(
-                f"The key {name!r} must have a SHA-256 of 64 hexadecimal digits.",
-                "Write the SHA-256 of the key, as `sha256sum` prints it.",
-            )
-        return cls(name, bytes.fromhex(digest), purposes, known)  # type: ignore[arg-type]
+        return cls(name, digest_of(f"The key {name!r}", digest), purposes, known, operator)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         return f"ApiKey(name={self.name!r}, purposes={sorted(self.purposes)!r})"
+
+
+def digest_of(owner: str, text: object) -> bytes:
+    """Return the 32 bytes of a SHA-256 that is written as 64 hexadecimal digits.
+
+    Args:
+        owner: the beginning of an error's sentence.
+        text: the digits.
+
+    Raises:
+        ConfigurationError: they are not valid.
+    """
+    if not isinstance(text, str) or not _DIGEST.fullmatch(text):
+        raise ConfigurationError(
+            f"{owner} must have a SHA-256 of 64 hexadecimal digits.",
+            "Write the SHA-256 of the key, as `sha256sum` prints it.",
+        )
+    return bytes.fromhex(text)
 
 
 def require_distinct(keys: Iterable[ApiKey]) -> None:

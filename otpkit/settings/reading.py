@@ -12,20 +12,27 @@ from pydantic_core import ErrorDetails
 
 from otpkit.core.budgets import open_purse
 from otpkit.core.checks import nearest, problems_of
-from otpkit.core.config import check_namespace
+from otpkit.core.config import Listener, check_namespace
 from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
 from otpkit.environment import ARGUMENTS, Reader, placed, price_variable
 from otpkit.errors import ConfigurationError, FieldProblem
-from otpkit.guard.protection import safe_phones
+from otpkit.guard.protection import check_captchas, safe_phones
 from otpkit.policy import DEFAULT_POLICY
 from otpkit.settings.keys import ApiKey, require_distinct
+from otpkit.settings.operators import Operator, require_distinct_operators
 from otpkit.settings.sources import Given, read_environment, read_file
-from otpkit.settings.tables import MUST, SENTENCE, Key, Service, check, known_settings
+from otpkit.settings.tables import MUST, SENTENCE, Key, OperatorTable, Service, Telemetry, check, known_settings
+from otpkit.settings.telemetry import listeners_of
 from otpkit.store.url import read_url
 
 # Only one of each pair may be set: the setting for many, and the setting (or prefix) for one.
-_INSTEAD_OF: Final = {"OTPKIT_GATEWAYS": "OTPKIT_GATEWAY", "OTPKIT_TEMPLATES": "OTPKIT_TEMPLATE_"}
+_INSTEAD_OF: Final = {
+    "OTPKIT_GATEWAYS": "OTPKIT_GATEWAY",
+    "OTPKIT_TEMPLATES": "OTPKIT_TEMPLATE_",
+    "OTPKIT_GUARD_CAPTCHAS": "OTPKIT_GUARD_CAPTCHA",
+}
+_ALONE: Final = {"OTPKIT_GATEWAY", "OTPKIT_TEMPLATE_CODE", "OTPKIT_GUARD_CAPTCHA"}
 _EXPECTED: Final = {
     "missing": "is missing",
     "string_type": "must be a text",
@@ -37,11 +44,17 @@ _EXPECTED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
-    """The checked settings: the arguments of the `OTP`, the API keys, and the table `[service]`."""
+    """The checked settings: the arguments of the `OTP`, the API keys, the operators, and the tables of the service.
+
+    `listeners` are those of `[telemetry]`.
+    """
 
     otp: Mapping[str, Any]
     keys: tuple[ApiKey, ...]
+    operators: tuple[Operator, ...]
     service: Service
+    telemetry: Telemetry
+    listeners: tuple[Listener, ...]
 
 
 def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves: bool = False) -> Settings:
@@ -58,7 +71,14 @@ def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves
     reading = Reading(environ, path, serves=serves)
     if reading.problems:
         raise ConfigurationError(problems=reading.problems)
-    return Settings(otp=reading.otp, keys=reading.keys, service=reading.service)
+    return Settings(
+        otp=reading.otp,
+        keys=reading.keys,
+        operators=reading.operators,
+        service=reading.service,
+        telemetry=reading.telemetry,
+        listeners=reading.listeners,
+    )
 
 
 class Reading:
@@ -87,11 +107,13 @@ class Reading:
         self._texts = {variable: given.text for variable, given in self._given.items()}
         self._of_part: dict[str, list[FieldProblem]] = {name: [] for name in ARGUMENTS}
         self.otp = self._read_otp()
-        self.service, tables = self._read_tables()
+        self.service, self.telemetry, tables = self._read_tables()
+        self.listeners, telemetry = self._read_listeners()
         self.keys, keys = self._read_keys(serves=serves)
+        self.operators, operators = self._read_operators()
         self._check_owners()
         names = (problem for source in self._sources for problem in source.problems)
-        self.others = tuple(dict.fromkeys((*names, *self._beside(), *tables, *keys)))
+        self.others = tuple(dict.fromkeys((*names, *self._beside(), *tables, *telemetry, *keys, *operators)))
         parts = (each for name in ARGUMENTS for each in self.of_part(name))
         self.problems = tuple(dict.fromkeys((*parts, *self.others)))
 
@@ -120,6 +142,9 @@ class Reading:
             variable = "OTPKIT_GATEWAYS" if "OTPKIT_GATEWAYS" in self._given else "OTPKIT_GATEWAY"
             regions = found.get("policy", DEFAULT_POLICY).regions
             self._try("gateway", variable, route, found["gateway"], found["template"], regions)
+            if "guard" in found and not self._of_part["gateway"] and not self._of_part["template"]:
+                routing = route(found["gateway"], found["template"], regions)
+                self._try("guard", "OTPKIT_GUARD_CAPTCHAS", check_captchas, found["guard"], routing)
         if "budgets" in found or "prices" in found:
             self._check_money(found)
         return found
@@ -161,11 +186,18 @@ class Reading:
     def _template_variable(self) -> str:
         return "OTPKIT_TEMPLATES" if "OTPKIT_TEMPLATES" in self._given else "OTPKIT_TEMPLATE_…"
 
-    def _read_tables(self) -> tuple[Service, list[FieldProblem]]:
+    def _read_tables(self) -> tuple[Service, Telemetry, list[FieldProblem]]:
         try:
-            return check(*(source.nested() for source in self._sources)).service, []
+            found = check(*(source.nested() for source in self._sources))
         except ValidationError as error:
-            return Service(), [self._describe(each) for each in _errors(error)]
+            return Service(), Telemetry(), [self._describe(each) for each in _errors(error)]
+        return found.service, found.telemetry, []
+
+    def _read_listeners(self) -> tuple[tuple[Listener, ...], list[FieldProblem]]:
+        try:
+            return listeners_of(self.telemetry), []
+        except ConfigurationError as error:
+            return (), [self._placed(each) for each in problems_of(error, "OTPKIT_TELEMETRY_…")]
 
     def _describe(self, error: ErrorDetails, before: tuple[str, ...] = ()) -> FieldProblem:
         """Return the problem for one of pydantic's errors, with its place."""
@@ -177,7 +209,8 @@ class Reading:
         if error["type"] == SENTENCE:
             text, remedy = error["ctx"]["problem"], error["ctx"]["remedy"]
         elif error["type"] == "extra_forbidden":
-            text = f"{'.'.join(path[:-1])} has no field {path[-1]!r:.40}{nearest(path[-1], Key.model_fields)}"
+            fields = OperatorTable.model_fields if before[:1] == ("operators",) else Key.model_fields
+            text = f"{'.'.join(path[:-1])} has no field {path[-1]!r:.40}{nearest(path[-1], fields)}"
         else:
             said = error["msg"] if error["type"] == MUST else _EXPECTED.get(error["type"], "has a wrong value")
             text = f"{name} {said}."
@@ -185,7 +218,8 @@ class Reading:
 
     def _read_keys(self, *, serves: bool) -> tuple[tuple[ApiKey, ...], list[FieldProblem]]:
         problems: list[FieldProblem] = []
-        keys = [key for name, table in self._tables_of_keys(problems) if (key := self._key(name, table, problems))]
+        tables = self._tables_of("OTPKIT_API_KEYS", "keys", "an API key", problems)
+        keys = [key for name, table in tables if (key := self._key(name, table, problems))]
         if declared := self._purposes():
             problems += (
                 FieldProblem(
@@ -204,15 +238,17 @@ class Reading:
                 problems += problems_of(error, "keys")
         return tuple(keys), problems
 
-    def _tables_of_keys(self, problems: list[FieldProblem]) -> Iterable[tuple[str, Any]]:
+    def _tables_of(
+        self, variable: str, table: str, value: str, problems: list[FieldProblem]
+    ) -> Iterable[tuple[str, Any]]:
+        """Return the tables with free names that a variable holds as a JSON object."""
         try:
-            found = json.loads(self._texts.get("OTPKIT_API_KEYS", "{}"))
+            found = json.loads(self._texts.get(variable, "{}"))
         except (ValueError, RecursionError):
             found = None
         if isinstance(found, dict):
             return found.items()
-        text = "OTPKIT_API_KEYS must be a JSON object with an API key for each name."
-        problems.append(FieldProblem("keys", text))
+        problems.append(FieldProblem(table, f"{variable} must be a JSON object with {value} for each name."))
         return ()
 
     def _key(self, name: str, table: Any, problems: list[FieldProblem]) -> ApiKey | None:
@@ -227,11 +263,36 @@ class Reading:
             problems.append(FieldProblem(f"keys.{name}", text))
             return None
         try:
+            allowed = {"known": found.known, "operator": found.operator}
             if found.key is not None:
-                return ApiKey.of(name, found.key.get_secret_value(), found.purposes, known=found.known)
-            return ApiKey.of_digest(name, found.key_sha256, found.purposes, known=found.known)
+                return ApiKey.of(name, found.key.get_secret_value(), found.purposes, **allowed)
+            return ApiKey.of_digest(name, found.key_sha256, found.purposes, **allowed)
         except ConfigurationError as error:
             problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, f"keys.{name}"))
+            return None
+
+    def _read_operators(self) -> tuple[tuple[Operator, ...], list[FieldProblem]]:
+        problems: list[FieldProblem] = []
+        tables = self._tables_of("OTPKIT_OPERATORS", "operators", "an operator", problems)
+        found = [each for name, table in tables if (each := self._operator(name, table, problems))]
+        try:
+            require_distinct_operators(found, self.keys)
+        except ConfigurationError as error:
+            problems += problems_of(error, "operators")
+        return tuple(found), problems
+
+    def _operator(self, name: str, table: Any, problems: list[FieldProblem]) -> Operator | None:
+        where = f"{self._given['OTPKIT_OPERATORS'].source}: "
+        try:
+            found = OperatorTable.model_validate(table)
+        except ValidationError as error:
+            problems += [self._describe(each, ("operators", name)) for each in _errors(error)]
+            return None
+        try:
+            return Operator.of_digest(name, found.key_sha256, found.role)
+        except ConfigurationError as error:
+            place = f"operators.{name:.80}"
+            problems += (each._replace(problem=f"{where}{each.problem}") for each in problems_of(error, place))
             return None
 
     def _purposes(self) -> set[str]:
@@ -249,7 +310,7 @@ class Reading:
                 continue
             for variable, given in self._given.items():
                 # A signature alone in the environment may be for other programs, so it is no second template.
-                is_second = given.is_in_file or variable in {"OTPKIT_GATEWAY", "OTPKIT_TEMPLATE_CODE"}
+                is_second = given.is_in_file or variable in _ALONE
                 if is_second and (variable == single or (single.endswith("_") and variable.startswith(single))):
                     text = f"{given.where} stands beside {self._given[whole].where}."
                     yield FieldProblem(given.where, text, "Keep one of them.")

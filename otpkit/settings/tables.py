@@ -39,6 +39,22 @@ def _whole(low: int, high: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _flag(value: object) -> bool:
+    """Return a truth value, which is true or false in a file, and 1 or 0 in a variable."""
+    text = str(value).lower()
+    if text not in {"0", "1", "false", "true"}:
+        raise PydanticCustomError(MUST, "must be true or false, or 1 or 0 in a variable")
+    return text in {"1", "true"}
+
+
+def _log(value: object) -> str | None:
+    """Return how events are logged: "text", "json", or None for not at all."""
+    text = str(value).lower()
+    if text not in {"0", "1", "false", "true", "text", "json"}:
+        raise PydanticCustomError(MUST, 'must be true, false, or "json"')
+    return {"0": None, "false": None, "json": "json"}.get(text, "text")
+
+
 def _checked(check: Callable[[Any], object]) -> Callable[[T], T]:
     """Return a pydantic validator for a check that raises `ConfigurationError`."""
 
@@ -90,23 +106,57 @@ class Service(Table):
     public_url: Annotated[str, AfterValidator(_check_url)] | None = None
 
 
+class Telemetry(Table):
+    """The table `[telemetry]`: what is reported to other systems.
+
+    Attributes:
+        log: how events are logged: `text`, `json` or None.
+        webhook_url: the URL to post events to, or None.
+        webhook_secret: the secret that signs them, or several, separated by blanks.
+        webhook_names: the names of the events to post, separated by blanks or commas; None posts all.
+        webhook_source: the name of this program in the events.
+        prometheus: True to count events in the default registry of `prometheus_client`. `otpkit serve` always counts
+            them, in its own.
+        otel: True to export traces and metrics by OTLP from `otpkit serve`, as the variables `OTEL_…` configure it.
+    """
+
+    log: Annotated[str | None, BeforeValidator(_log)] = None
+    webhook_url: str | None = None
+    webhook_secret: SecretStr | None = None
+    webhook_names: str | None = None
+    webhook_source: str | None = None
+    prometheus: Annotated[bool, BeforeValidator(_flag)] = False
+    otel: Annotated[bool, BeforeValidator(_flag)] = False
+
+
 class Key(Table):
     """The table `[keys.NAME]`: an API key, as text or as its SHA-256, with its purposes.
 
-    `known = true` trusts the key's owner to say that a number is verified for an account.
+    `known = true` trusts the key's owner to say that a number is verified for an account. `operator = true` lets them
+    read the audit, and forget the devices of a phone for all purposes.
     """
 
     key: SecretStr | None = None
     key_sha256: str | None = None
     purposes: list[Any]  # `ApiKey` checks the purposes.
     known: StrictBool = False
+    operator: StrictBool = False
+
+
+class OperatorTable(Table):
+    """The table `[operators.NAME]`: a person who may use the console, by the SHA-256 of their key."""
+
+    key_sha256: str
+    role: str = "viewer"  # `Operator` checks it.
 
 
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     service: Service = Service()
+    telemetry: Telemetry = Telemetry()
     keys: str | None = None  # JSON, like all tables with free names
+    operators: str | None = None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
@@ -139,8 +189,10 @@ def known_settings() -> dict[str, Setting]:
         for table, settings in otp_tables().items()
         for name, each in settings.items()
     ]
-    found += [Setting(("service", name), variable_of("service", name), False) for name in Service.model_fields]
+    for table, fields in (("service", Service.model_fields), ("telemetry", Telemetry.model_fields)):
+        found += [Setting((table, name), variable_of(table, name), False) for name in fields]
     found.append(Setting(("keys",), "OTPKIT_API_KEYS", True))
+    found.append(Setting(("operators",), "OTPKIT_OPERATORS", True))
     return {"_".join(setting.path).upper(): setting for setting in found}
 
 

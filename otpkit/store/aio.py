@@ -20,6 +20,7 @@ from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.store import retry as budgets
 from otpkit.store.binding import Binding
+from otpkit.store.endpoint import SharedLease
 from otpkit.store.errors import REDIS_ERRORS, store_error, unnamed_primary
 from otpkit.store.library import Options, RedisObject, embedded_library
 from otpkit.store.loops import (
@@ -31,7 +32,7 @@ from otpkit.store.loops import (
     is_foreign,
     leave_to_parent,
 )
-from otpkit.store.multiplexed import IS_POSSIBLE, SharedLease
+from otpkit.store.multiplexed import IS_POSSIBLE
 from otpkit.store.protocol import (
     DISCARD,
     OPEN,
@@ -77,11 +78,12 @@ class AsyncStore(Store):
             raise ConfigurationError(
                 "redis must be a URL or a client of redis.asyncio.", "Pass one of these; OTP takes the sync client."
             )
+        server = None if self._address is None else self._address.server
         if isinstance(client, redis.RedisCluster):
-            super().__init__("cluster", is_borrowed=self._address is None)
+            super().__init__("cluster", is_borrowed=self._address is None, server=server)
         else:
             is_plain = type(client) is redis.Redis and not client.single_connection_client
-            super().__init__("pool" if is_plain else "client", is_borrowed=self._address is None)
+            super().__init__("pool" if is_plain else "client", is_borrowed=self._address is None, server=server)
 
     @property
     def client(self) -> RedisObject:

@@ -192,8 +192,9 @@ class Attempt(Protocol):
 class Store:
     """The state of a store that the generator reads, and both drivers have."""
 
-    def __init__(self, shape: Shape, *, is_borrowed: bool) -> None:
+    def __init__(self, shape: Shape, *, is_borrowed: bool, server: tuple[str, int, int] | None = None) -> None:
         self.shape = shape
+        self.server = server  # The host, port and database that a URL names; None for several servers.
         self.is_borrowed = is_borrowed  # A client that was passed in has timeouts and retries of its own.
         self.attempt = _ATTEMPTS[shape, is_borrowed]
         self.is_closed = False  # redis-py raises all kinds of errors if a connection in use is closed.

@@ -91,11 +91,12 @@ class SyncStore(Store):
                 "Pass one of these; AsyncOTP takes the client of redis.asyncio.",
             )
         client: RedisObject = self._client
+        server = None if self._address is None else self._address.server
         if client is None or isinstance(client, redis.RedisCluster):
-            super().__init__("cluster", is_borrowed=self._address is None)
+            super().__init__("cluster", is_borrowed=self._address is None, server=server)
         else:
             is_plain = type(client) is redis.Redis and client.connection is None
-            super().__init__("pool" if is_plain else "client", is_borrowed=self._address is None)
+            super().__init__("pool" if is_plain else "client", is_borrowed=self._address is None, server=server)
 
     @property
     def client(self) -> RedisObject:

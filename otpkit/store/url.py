@@ -92,6 +92,13 @@ class Address:
     options: Options = field(default_factory=dict, repr=False)
     sentinel_options: Options = field(default_factory=dict, repr=False)
 
+    @property
+    def server(self) -> tuple[str, int, int] | None:
+        """The host, port and database of the only server; None for several servers, and for a unix socket."""
+        if self.kind != "single" or self.path:
+            return None
+        return *self.nodes[0], self.options.get("db", 0)
+
     def connection(self, library: RedisObject) -> Options:
         """Return the options with which a pool of `redis` or `redis.asyncio` reaches the single server."""
         options = self.options.copy()

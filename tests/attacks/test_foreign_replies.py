@@ -16,7 +16,8 @@ from support.rig import OTHER_PHONE, PHONE, SECRET, TEMPLATE, wrong
 from otpkit import OTP, AsyncOTP, Challenge, GatewayRejectedError, Proof, StoreUnavailableError
 from otpkit.core import scripts
 from otpkit.core.issue import IssueRequest
-from otpkit.core.scripts.money import MoneyCharge
+from otpkit.core.scripts.audit import Occurrence
+from otpkit.core.scripts.money import MoneyCharge, charge_of
 from otpkit.core.scripts.sends import CaptchaAsked, Refused
 from otpkit.gateways import Failover
 from otpkit.testing import Outbox
@@ -29,10 +30,13 @@ PHONE_KEYS = PHONE_KEY | {"counter_key": "t:{p}:c"}
 DEVICE_KEY = {"device_key": "t:{p}:d"}
 FIELD = {"challenge_field": b"12345678"}
 LIMIT_KEYS = {"limit_key": "t:{l}:w", "memory_key": "t:{l}:w:1"}
+BUDGET = charge_of("11 letters.", (1, 9, 9, 9), (0, 1, 9_000_000_000_000, 9_100_000_000_000), "-")
 MONEY_KEYS = {"money_key": "t:{m}:m", "memory_key": "t:{m}:m:1"}
 SCOPE_KEYS = {"record_key": "t:{r}:u", "memory_key": "t:{r}:u:1"}
 REGION_KEYS = {"region_key": "t:{guard}:CN", "memory_key": "t:{guard}:1", "total_key": "t:{guard}:*"}
 GATEWAYS_KEY = {"gateways_key": "t:{g}:g"}
+AUDIT_TEXTS = ("action", "actor", "reason", "phone_id", "scope", "subject", "outcome")
+NOTES_KEY = {"notes_key": "t:{g}:e"}
 NOW, NOW_OP = {"now": ""}, {"now": "", "operation": OP}
 VERIFY = {"digests": b"d" * 20, "fixed_ends_ms": 0, "is_fixed_code": 0}
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -53,17 +57,22 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "consume": LIMIT_KEYS | NOW | {"rates": "5/1000"},
     "refund": LIMIT_KEYS | NOW | {"rates": "5/1000", "consumed_ms": 1},
     "receive": PHONE_KEY | NOW_OP | {"served_by": "", "state": "d"},
-    "circuit_state": GATEWAYS_KEY | NOW | {"names": ["one", "two"]},
+    "circuit_state": GATEWAYS_KEY | NOTES_KEY | NOW | {"names": ["one", "two"]},
     "record_failure": GATEWAYS_KEY
     | NOW
     | {"name": "one", "most_failures": 3, "rest_ms": 1000, "operation": "operation"},
-    "spend": MONEY_KEYS | NOW | {"money": MoneyCharge("b 1 9 9 9 0,1,9000000000000 -;", privileged=False)},
-    "unspend": MONEY_KEYS | NOW | {"refunds": "b 1;", "charged_ms": 1},
+    "note_gateway": NOTES_KEY | NOW | {"field": "E:one", "value": "quota -"},
+    "close_circuit": GATEWAYS_KEY | NOTES_KEY | NOW | {"name": "one"},
+    "gateway_records": GATEWAYS_KEY | NOTES_KEY | NOW | {"names": ["one", "two"]},
+    "spend": MONEY_KEYS | NOW | {"money": MoneyCharge(BUDGET, privileged=False)},
+    "unspend": MONEY_KEYS | NOW | {"refunds": "b 1;", "charged_ms": 1, "was_sent": 1},
     "spending": {"money_key": "t:{m}:m"} | NOW | {"names": ["one", "two"]},
     "look": {"record_key": "t:{r}:u"} | NOW | {"length_ms": 900_000},
     "override": {"record_key": "t:{r}:u"} | NOW | {"letter": "a", "life_ms": 1000, "size": 32},
-    "note": {"notes_key": "t:{n}:n"} | NOW | {"decisions": [("captcha", "range", "name", 1)]},
-    "notes": {"notes_key": "t:{n}:n"} | NOW,
+    "note": {"notes_key": "t:{n}:n", "since_key": "t:{n}:s"}
+    | NOW
+    | {"mode": "o", "decisions": [("captcha", "range", "name", 1)]},
+    "notes": {"notes_key": "t:{n}:n", "since_key": "t:{n}:s"} | NOW,
     "count_narrow": SCOPE_KEYS | NOW | {"guard": "en00", "floor": "6", "share": "1", "far": "2", "length_ms": 900_000},
     "move_narrow": SCOPE_KEYS | NOW | {"move": "v", "at_ms": 1, "length_ms": 900_000},
     "count_wide": REGION_KEYS | NOW | {"guard": "en000000CN"},
@@ -71,6 +80,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "claim": {"answer_key": "t:{a}:a"} | NOW_OP | {"life_ms": 1000},
     "add_figures": {"stats_key": "t:{stats}:s", "memory_key": "t:{stats}:s:1"} | NOW | {"figures": [" CN one v"]},
     "figures": {"stats_key": "t:{stats}:s"} | NOW | {"hours": 24},
+    "audit_action": {"stream_key": "t:{audit}:o"} | NOW | {"operation": "id", **dict.fromkeys(AUDIT_TEXTS, "text")},
+    "audit_events": {"stream_key": "t:{audit}:s", "counts_key": "t:{audit}:n"}
+    | NOW
+    | {"events": [Occurrence("id", "blocked")]},
+    "audit_entries": {"stream_key": "t:{audit}:o"} | NOW | {"start": "+", "since_ms": 0, "phone_id": "", "count": 9},
     "remember": {"answer_key": "t:{a}:a"} | NOW | {"life_ms": 1000},
 }
 _DESCRIBED = b":%d\r\n:%d\r\n:5\r\n:4\r\n$1\r\n%s\r\n$8\r\nabcdef01\r\n:0\r\n$0\r\n\r\n"

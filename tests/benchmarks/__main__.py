@@ -32,6 +32,7 @@ from tests.benchmarks.subjects import BINARIES
 from tests.benchmarks.table import Row, render
 from tests.benchmarks.tails import tails
 from tests.benchmarks.tasks import tasks
+from tests.benchmarks.tracing import tracing
 
 SECTIONS: dict[str, Callable[[str, Sizes], Iterator[Row]]] = {
     "verify": verify,
@@ -46,10 +47,11 @@ SECTIONS: dict[str, Callable[[str, Sizes], Iterator[Row]]] = {
     "hops": hops,
     "gateways": gateways,
     "guard": guard,
+    "tracing": tracing,
     "imports": imports,
 }
-PINNED = {"verify", "issue", "tasks", "cluster", "tails", "crowd", "beside", "guard", "imports"}
-RATIOS = {"verify", "issue", "tasks", "cluster", "crowd", "beside", "guard"}
+PINNED = {"verify", "issue", "tasks", "cluster", "tails", "crowd", "beside", "guard", "tracing", "imports"}
+RATIOS = {"verify", "issue", "tasks", "cluster", "crowd", "beside", "guard", "tracing"}
 ON_REDIS = {"cluster": "redis", "imports": "python"}  # The sections for which no server is chosen, and what they show.
 
 

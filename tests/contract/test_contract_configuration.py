@@ -61,6 +61,8 @@ def test_the_other_shells_client_is_refused(memory_rig: Rig) -> None:
         ({"policy": None}, "policy must be a Policy"),
         ({"policy": {"ttl": 60}}, "policy must be a Policy"),
         ({"on_event": "log"}, "on_event must be"),
+        ({"listeners": "log"}, "listeners must be"),
+        ({"listeners": [print, 5]}, "listeners: number 2 is not"),
         ({"clock": 1_700_000_000}, "clock must be"),
         ({"fixed_codes": ["123456"]}, "fixed_codes must hold FixedCode"),
     ],

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import logging
+import pickle
+from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from support.rig import PHONE, VISITOR, Rig, wrong
+from support.rig import PHONE, VISITOR, Rig, whole, wrong
 
 from otpkit import (
     BlockedError,
+    Event,
     ExpiredCodeError,
+    FixedCode,
     GatewayRejectedError,
     OTPError,
     Policy,
     RateLimitError,
+    Template,
     UsedTokenError,
     WrongCodeError,
 )
+from otpkit.gateways import Failover
 
 
 def test_each_call_is_told_once_as_it_went(rig: Rig) -> None:
-    """Each call causes one event, with its name, operation, outcome and detail."""
+    """Each call causes one event, with its name, operation, outcome and detail. An operator's call causes one more."""
     otp = rig.heard(policy=Policy(max_consecutive_failures=2))
     otp.issue(PHONE)
     with pytest.raises(RateLimitError):
@@ -38,7 +45,7 @@ def test_each_call_is_told_once_as_it_went(rig: Rig) -> None:
     rig.outbox.lose_next()
     otp.issue(PHONE, "login")
     otp.revoke(PHONE, "login")
-    otp.unblock(PHONE)
+    otp.unblock(PHONE, actor="ann", reason="the user called")
     otp.erase(PHONE)
     told = [(event.name, event.operation, event.outcome, event.detail) for event in rig.events]
     assert told == [
@@ -52,7 +59,9 @@ def test_each_call_is_told_once_as_it_went(rig: Rig) -> None:
         ("issued", "issue", "uncertain", "outbox"),
         ("revoked", "revoke", "", ""),
         ("unblocked", "unblock", "", ""),
+        ("operator", "unblock", "unblocked", "ann"),
         ("erased", "erase", "", ""),
+        ("operator", "erase", "erased", ""),
     ]
     assert [event.purpose for event in rig.events[:9]] == ["signup"] * 7 + ["login"] * 2
 
@@ -148,12 +157,12 @@ class Listening(Exception):
 
 @pytest.mark.parametrize("error", [Listening("13800138000"), OTPError("a listener's own"), StopIteration()])
 def test_a_listener_that_raises_changes_nothing(rig: Rig, caplog: Any, error: Exception) -> None:
-    """The log names only the class of its error."""
+    """The log names the class of its error, once, and nothing else of it. Other listeners get every event."""
 
     def listener(event: Any) -> None:
         raise error
 
-    otp = rig.otp(on_event=listener)
+    otp = rig.otp(on_event=listener, listeners=[rig.events.append])
     with caplog.at_level(logging.ERROR, "otpkit"):
         otp.issue(PHONE)
         with pytest.raises(RateLimitError):
@@ -161,9 +170,37 @@ def test_a_listener_that_raises_changes_nothing(rig: Rig, caplog: Any, error: Ex
         proof = otp.verify(PHONE, rig.outbox[-1].code)
         assert otp.redeem(proof.token) == proof
         otp.erase(PHONE)
-    assert len(caplog.records) == 5
+    assert len(caplog.records) == 1
+    assert [event.name for event in rig.events] == [
+        *("sent", "issued", "refused", "verified", "redeemed", "erased", "operator"),
+    ]
     assert type(error).__name__ in caplog.text
     assert "13800138000" not in caplog.text
+
+
+def test_each_listener_is_logged_by_itself(rig: Rig, caplog: Any) -> None:
+    """A second listener, and a second class of error, are news for the operator."""
+    errors: list[Exception] = [KeyError(), KeyError(), OSError()]
+
+    def first(event: Any) -> None:
+        raise errors.pop(0)
+
+    def second(event: Any) -> None:
+        raise KeyError
+
+    otp = rig.otp(listeners=[first, second])
+    with caplog.at_level(logging.ERROR, "otpkit"):
+        for _ in range(3):
+            otp.revoke(PHONE)
+    shown = [(record.args[0].rpartition(".")[2], record.args[1]) for record in caplog.records]
+    assert shown == [("first", "KeyError"), ("second", "KeyError"), ("first", "OSError")]
+
+
+def test_a_listener_that_is_passed_twice_gets_each_event_once(rig: Rig) -> None:
+    """`on_event` and `listeners` may name the same function."""
+    listen = rig.events.append
+    rig.otp(on_event=listen, listeners=[listen, listen]).revoke(PHONE)
+    assert len(rig.events) == 1
 
 
 def test_without_a_listener_all_goes_as_ever(rig: Rig, otp: Any, proved: Any) -> None:
@@ -206,3 +243,103 @@ def test_a_calls_duration_is_told(rig: Rig) -> None:
     otp.issue(PHONE)
     (issued,) = rig.events
     assert issued.duration_ms == 1500
+
+
+LONG = Template("SMS_1", "otpkit", body="验证码 ${code}。" + "长" * 70)
+UNKNOWN = Template("SMS_1", "otpkit")
+
+
+def test_each_message_is_told_with_its_cost(rig: Rig) -> None:
+    """The event has the gateway's part of the time, and the price of all segments."""
+
+    def slow(message: Any) -> None:
+        rig.advance(2)
+
+    otp = rig.heard(gateway=slow, template=LONG, prices={"CN": "0.045 CNY"})
+    otp.issue(PHONE)
+    (sent,) = rig.sends
+    (issued,) = rig.events
+    assert (sent.outcome, sent.gateway, sent.channel) == ("accepted", issued.gateway, "sms")
+    assert (sent.segments, sent.price, sent.duration_ms) == (2, "0.09 CNY", 2000)
+    assert (sent.operation_id, sent.phone_id, sent.region) == (issued.operation_id, issued.phone_id, "CN")
+    assert (issued.segments, issued.price) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("template", "prices", "cost"),
+    [
+        (LONG, None, (2, "")),
+        (LONG, {"US": "1 CNY"}, (2, "")),
+        (UNKNOWN, None, (None, "")),
+        (UNKNOWN, {"*": "0.4 CNY"}, (None, "0.4 CNY")),
+    ],
+)
+def test_a_cost_that_is_not_known_is_left_out(rig: Rig, template: Any, prices: Any, cost: Any) -> None:
+    """Without a price there is none. A text that is not known counts as one segment."""
+    otp = rig.heard(template=template, prices=prices, policy=whole(regions=frozenset({"CN", "US"})))
+    otp.issue(PHONE)
+    assert [(event.segments, event.price) for event in rig.sends] == [cost]
+
+
+def test_params_of_a_message_count_in_its_segments(rig: Rig) -> None:
+    """A cost that was computed for other params is not used."""
+    template = Template("SMS_1", "otpkit", {"code": "{code}", "note": "-"}, body="${code}，${note}")
+    otp = rig.heard(template=template, prices={"*": "1 CNY"})
+    for phone, note in ((PHONE, "-"), ("+8613900139000", "长" * 64)):
+        otp.issue(phone, params={"note": note})
+    assert [(event.segments, event.price) for event in rig.sends] == [(1, "1 CNY"), (2, "2 CNY")]
+
+
+def test_each_outcome_of_a_message_is_told(rig: Rig) -> None:
+    """A rejected message costs nothing. An uncertain one may have been sent."""
+    otp = rig.heard(prices={"*": "1 CNY"})
+    rig.outbox.reject_next(GatewayRejectedError("no", gateway="outbox", gateway_code="15", category="account"))
+    with pytest.raises(GatewayRejectedError):
+        otp.issue(PHONE)
+    rig.outbox.lose_next()
+    otp.issue(PHONE)
+
+    def broken(message: Any) -> None:
+        raise ZeroDivisionError(message.code)
+
+    rig.heard(gateway=broken, prices={"*": "1 CNY"}).issue("+8613900139000")
+    assert [(event.outcome, event.detail, event.price) for event in rig.sends] == [
+        ("rejected", "account 15", ""),
+        ("uncertain", "", "1 CNY"),
+        ("uncertain", "ZeroDivisionError", "1 CNY"),
+    ]
+
+
+def test_a_failover_tells_each_message(rig: Rig) -> None:
+    """The call's own event names the gateway that served."""
+
+    def first(message: Any) -> None:
+        raise GatewayRejectedError("no", gateway="first", category="account")
+
+    otp = rig.heard(gateway=Failover([first, rig.outbox]))
+    otp.issue(PHONE)
+    assert [(event.outcome, event.gateway) for event in rig.sends] == [("rejected", "function"), ("accepted", "outbox")]
+
+
+def test_nothing_sent_is_told_as_nothing(rig: Rig) -> None:
+    """A fixed code, an idempotent replay and a refusal put no message on the wire."""
+    fixed = FixedCode("+8613900139000", "123456", datetime.fromtimestamp(rig.clock() + 3600, UTC), {"signup"})
+    otp = rig.heard(fixed_codes=[fixed])
+    otp.issue(fixed.phone)
+    assert not rig.sends
+    for _ in range(2):
+        otp.issue(PHONE, idempotency_key="form")
+    with pytest.raises(RateLimitError):
+        otp.issue(PHONE)
+    assert len(rig.sends) == 1
+
+
+def test_an_event_of_a_call_is_a_plain_event(rig: Rig) -> None:
+    """It equals one that is built by its constructor, and survives a pickle."""
+    otp = rig.heard()
+    otp.issue(PHONE)
+    for event in (*rig.events, *rig.sends):
+        copy = Event(**{field.name: getattr(event, field.name) for field in fields(Event)})
+        assert type(event) is Event
+        assert event == copy == pickle.loads(pickle.dumps(event))
+        assert repr(event) == repr(copy)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.rig import OTHER_PHONE, PHONE, VISITOR, Rig, whole, wrong
 
-from otpkit import ExpiredCodeError, GatewayRejectedError, PhoneError, RateLimitError, WrongCodeError
+from otpkit import Erased, ExpiredCodeError, GatewayRejectedError, PhoneError, RateLimitError, WrongCodeError
 from otpkit.effects import Flow
 from otpkit.gateways import Delivery, Gateway, Message, Receipt
 
@@ -116,7 +116,7 @@ def test_revoke_ends_the_live_challenge_alone(rig: Rig) -> None:
 
 
 def test_revoke_where_nothing_is_creates_nothing(rig: Rig, otp: Any) -> None:
-    """The other operators' calls create no key either."""
+    """The other operators' calls create no key either, but the audit's."""
     for call in (otp.revoke, otp.unblock, otp.status, otp.standing, otp.delivery):
         call(PHONE)
     assert rig.stored() == []
@@ -143,7 +143,8 @@ def test_erase_removes_all_that_is_kept_of_a_phone(rig: Rig) -> None:
     otp.issue(PHONE)
     with pytest.raises(WrongCodeError):
         otp.verify(PHONE, wrong(rig.outbox[-1].code))
-    assert otp.erase("138 0013 8000") is None
+    assert otp.erase("138 0013 8000") == Erased(sends=1, challenges=1, wrong_codes=1, consecutive_failures=1, records=3)
+    assert otp.erase(PHONE) == Erased()
     assert [key for key in rig.stored() if not key.endswith(":d")] == others
     assert otp.status(PHONE) is None
     with pytest.raises(ExpiredCodeError):

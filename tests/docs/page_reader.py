@@ -28,7 +28,7 @@ from otpkit.sandbox import Sandbox, running
 BIN = Path(sys.executable).parent
 # The last line of a block that serves until Ctrl-C.
 SERVES = re.compile(
-    r"otpkit (sandbox|demo|serve)\b|flask --app|uvicorn|python manage\.py runserver|python with_\w+\.py$"
+    r"otpkit (sandbox|demo|serve|console)\b|flask --app|uvicorn|python manage\.py runserver|python with_\w+\.py$"
 )
 _SECONDS_LEFT = re.compile(r'"(expires_in|resend_in)":[0-9]+')
 STARTS_IN = 60.0  # Seconds.
@@ -79,7 +79,7 @@ class Reader:
             "your-secret-id": "sandbox",
             "your-secret-key": "sandbox-secret",
         }
-        for old in ("127.0.0.1:5000", "127.0.0.1:8000", "localhost:8000"):
+        for old in ("127.0.0.1:5000", "127.0.0.1:8000", "localhost:8000", "localhost:8001"):
             changes[old] = f"127.0.0.1:{self.port}"
         for old, new in changes.items():
             text = text.replace(old, new)

@@ -87,6 +87,10 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "guard_clear": ("total",),
     "spending": (),
     "stats": (),
+    "audit": (),
+    "gateways": (),
+    "open_circuit": ("",),
+    "close_circuit": ("",),
 }
 
 

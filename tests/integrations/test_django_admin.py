@@ -74,6 +74,8 @@ def test_it_unblocks_a_number_and_the_log_remembers(live: Site) -> None:
     assert "The number is unblocked." in done
     assert BLOCKED not in done
     assert not is_blocked(live)
+    audited = next(each for each in get_otp().audit(PHONE).entries if each.action == "unblocked")
+    assert (audited.actor, audited.outcome) == (f"django user {User.objects.get(username='staff').pk}", "done")
     entry = LogEntry.objects.get()
     assert (entry.user.username, entry.object_repr, entry.object_id) == ("staff", "+*********9000", None)
     assert entry.get_admin_url() is None

@@ -27,6 +27,7 @@ class Slow(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), SlowHandler)
         self.asked, self.answer = threading.Event(), threading.Event()
         self.codes: list[str] = []
+        self.traceparents: list[str | None] = []
 
 
 class SlowHandler(BaseHTTPRequestHandler):
@@ -35,6 +36,7 @@ class SlowHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         told = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.codes.append(told["code"])
+        self.server.traceparents.append(self.headers["traceparent"])
         self.server.asked.set()
         self.server.answer.wait(SECONDS)
         self.send_response(200)

@@ -307,3 +307,47 @@ def test_what_is_no_object_is_told_once() -> None:
 @pytest.mark.parametrize("url", ["https://", "https:// a", "http://x y", "https://x/?a=1", "https://x\nhost: y"])
 def test_a_public_url_that_no_provider_could_ask_is_refused(url: str) -> None:
     assert any("service.public_url" in line for line in problems(ENVIRONMENT | {"OTPKIT_SERVICE_PUBLIC_URL": url}))
+
+
+class TestOperators:
+    DIGEST = "ab" * 32
+
+    def read(self, tmp_path: Path, text: str) -> list[str]:
+        """Return the problems of operators in a file."""
+        return problems({}, written(tmp_path, WHOLE + text))
+
+    def test_are_read_from_a_file_and_the_environment(self, tmp_path: Path) -> None:
+        text = f'[operators.ann]\nkey_sha256 = "{self.DIGEST}"\nrole = "operator"\n'
+        (ann,) = read_settings({}, written(tmp_path, WHOLE + text)).operators
+        assert (ann.name, ann.role, ann.digest.hex()) == ("ann", "operator", self.DIGEST)
+        given = json.dumps({"bob": {"key_sha256": self.DIGEST}})
+        (bob,) = read_settings({"OTPKIT_OPERATORS": given}, written(tmp_path, WHOLE + text)).operators
+        assert (bob.name, bob.role, bob.may_act) == ("bob", "viewer", False)
+        assert read_settings({}, written(tmp_path, WHOLE)).operators == ()
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ('[operators.ann]\nrole = "viewer"', "operators.ann.key_sha256 is missing"),
+            ('[operators.ann]\nkey_sha256 = "abc"', "64 hexadecimal digits"),
+            (f'[operators.ann]\nkey_sha256 = "{DIGEST}"\nrole = "root"', "has the role 'root'"),
+            (f'[operators.ann]\nkey_sha256 = "{DIGEST}"\nrol = "viewer"', "has no field 'rol'; did you mean"),
+            (f'[operators."ann lee"]\nkey_sha256 = "{DIGEST}"', "is not valid"),
+            (f'[operators.{"a" * 65}]\nkey_sha256 = "{DIGEST}"', "is not valid"),
+            (
+                f'[operators.ann]\nkey_sha256 = "{DIGEST}"\n[operators.bob]\nkey_sha256 = "{DIGEST.upper()}"',
+                "Two operators have the same key",
+            ),
+            (
+                f'[operators.ann]\nkey_sha256 = "{sha256(OTHER_KEY.encode()).hexdigest()}"',
+                "has the key of the API key 'scraper'",
+            ),
+        ],
+    )
+    def test_that_are_wrong_are_named(self, tmp_path: Path, text: str, words: str) -> None:
+        (problem,) = self.read(tmp_path, text)
+        assert words in problem
+
+    def test_in_the_environment_must_be_an_object(self, tmp_path: Path) -> None:
+        (problem,) = problems({"OTPKIT_OPERATORS": "[]"}, written(tmp_path, WHOLE))
+        assert "OTPKIT_OPERATORS must be a JSON object" in problem

@@ -137,6 +137,49 @@ def apprise() -> None:
         verify(otp, lambda: re.findall(r"\d{6}", found[-1]["message"])[0])
 
 
+def otel() -> None:
+    """Trace calls with the API alone, or with the SDK if it is installed."""
+    from otpkit.telemetry import OpenTelemetryListener
+
+    outbox = Outbox()
+    with OTP("memory://", outbox, TEMPLATE, SECRET, listeners=[OpenTelemetryListener()]) as otp:
+        verify(otp, lambda: outbox[-1].code)
+
+
+def otlp() -> None:
+    """Export the traces and metrics of the service, as it does."""
+    from otpkit.service.tracing import Exporting
+
+    with traces() as (port, paths):
+        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{port}"
+        exporting, outbox = Exporting(), Outbox()
+        with OTP("memory://", outbox, TEMPLATE, SECRET, listeners=[exporting.listener]) as otp:
+            verify(otp, lambda: outbox[-1].code)
+        exporting.close()
+        assert set(paths) == {"/v1/traces", "/v1/metrics"}, paths
+
+
+@contextmanager
+def traces() -> Iterator[tuple[int, list[str]]]:
+    """Listen for OTLP on a port of this machine."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            assert self.rfile.read(int(self.headers["content-length"]))
+            paths.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port, paths
+        server.shutdown()
+
+
 def command(*args: str, **env: str) -> str:
     """Run the command line, and return its output."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("OTPKIT_")}
@@ -390,7 +433,10 @@ def service() -> None:
 
 CHECKS: dict[str, Callable[[], None]] = {
     each.__name__: each
-    for each in (embedded, speed, intl, aiohttp, apprise, settings, cli, sandbox, demo, fastapi, flask, django, service)
+    for each in (
+        *(embedded, speed, intl, aiohttp, apprise, settings, cli, sandbox, demo, fastapi, flask, django, otel, otlp),
+        service,
+    )
 } | {"json": json_schemas}
 
 

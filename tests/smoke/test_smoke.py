@@ -40,7 +40,7 @@ def test_ci_takes_half_an_hour_at_most() -> None:
     """Each part has its own bound, and all together have one."""
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     budgets = [int(each) for each in re.findall(r'^ *part "[^"]+" (\d+) ', script, re.MULTILINE)]
-    assert len(budgets) >= 8
+    assert len(budgets) >= 5
     total = re.search(r"^total=(\d+)", script, re.MULTILINE)
     assert total
     assert max(budgets) < int(total[1]) <= 30 * 60

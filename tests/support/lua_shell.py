@@ -19,7 +19,7 @@ from otpkit.testing import Outbox
 FIGURES = b":{stats}:s"  # The one key whose values may be longer.
 MAX_VALUE = 64  # Bytes. Above this, Redis no longer uses its compact encoding of a hash.
 PRICES = {"CN": "0.05 CNY"}
-WRITES = ("HSET", "HDEL", "DEL", "SET", "SETRANGE", "PEXPIRE", "PERSIST", "HINCRBY")
+WRITES = ("HSET", "HDEL", "DEL", "SET", "SETRANGE", "PEXPIRE", "PERSIST", "XADD", "XTRIM", "HINCRBY")
 GLOBALS = b"string math table tonumber tostring ipairs pairs unpack type redis KEYS ARGV"
 
 
@@ -172,8 +172,47 @@ class Lua:
             self.lives[key] = int(ms)
         return int(key in self.data)
 
+    def _xadd(self, key: bytes, *words: bytes) -> bytes:
+        assert words[0] == b"MAXLEN"
+        most, entry, *fields = words[1:]
+        stream = self.data.setdefault(key, [])
+        assert not stream or _place(stream[-1][0]) < _place(entry)
+        stream.append((entry, fields))
+        del stream[: -int(most)]
+        return entry
+
+    def _xtrim(self, key: bytes, kind: bytes, least: bytes) -> int:
+        assert kind == b"MINID"
+        kept = [entry for entry in self.data.get(key, []) if _place(entry[0]) >= _place(least)]
+        gone = len(self.data.get(key, [])) - len(kept)
+        if gone:
+            self.data[key] = kept
+        return gone
+
+    def _xlen(self, key: bytes) -> int:
+        return len(self.data.get(key, []))
+
+    def _xrange(self, key: bytes, start: bytes, end: bytes, _: bytes, count: bytes) -> Any:
+        assert (start, end) == (b"-", b"+")
+        return self._entries(self.data.get(key, [])[: int(count)])
+
+    def _xrevrange(self, key: bytes, end: bytes, start: bytes, _: bytes, count: bytes) -> Any:
+        assert end == b"+"
+        least = (0, 0) if start == b"-" else _place(start)
+        found = [entry for entry in reversed(self.data.get(key, [])) if _place(entry[0]) >= least]
+        return self._entries(found[: int(count)])
+
+    def _entries(self, entries: list[Any]) -> Any:
+        return self._table([self._table([entry, self._table(fields)]) for entry, fields in entries])
+
     def _persist(self, key: bytes) -> int:
         return int(self.lives.pop(key, None) is not None)
+
+
+def _place(entry: bytes) -> tuple[int, int]:
+    """Return the id of a stream's entry as numbers."""
+    ms, _, number = entry.partition(b"-")
+    return int(ms), int(number or 0)
 
 
 class Shell:
@@ -207,7 +246,7 @@ class Shell:
                 index_secret=None,
                 fixed_codes=(),
                 namespace="t",
-                on_event=on_event,
+                listener=on_event,
                 clock=lambda: self.now,
                 clustered=clustered,
                 guard=guard,

@@ -103,7 +103,9 @@ class Rig:
         self.clock = MovableClock()
         self.outbox = Outbox()
         self.events: list[Event] = []
-        """The events of the OTPs that `heard` made."""
+        """The events of the OTPs that `heard` made, without those of sends."""
+        self.sends: list[Event] = []
+        """The `sent` events of the OTPs that `heard` made."""
         self._loop = loop
         self._memory = fakeredis.FakeServer()
         self._opened: list[Any] = []
@@ -131,8 +133,11 @@ class Rig:
         return self.adopt(self.build(**arguments))
 
     def heard(self, **arguments: Any) -> Any:
-        """Return another OTP whose events are recorded in `events`."""
-        return self.otp(**{"on_event": self.events.append, **arguments})
+        """Return another OTP whose events are recorded in `events` and `sends`."""
+        return self.otp(**{"on_event": self._hear, **arguments})
+
+    def _hear(self, event: Event) -> None:
+        (self.sends if event.name == "sent" else self.events).append(event)
 
     def adopt(self, otp: Any) -> Any:
         """Return a bare OTP or AsyncOTP as one that blocks. The rig closes it."""
@@ -171,12 +176,16 @@ class Rig:
         return redis.Redis.from_url(self.store_url)
 
     def stored(self, suffix: str = "*") -> list[str]:
+        """Return the keys of the namespace that are not the audit's, or those that end with `suffix`."""
+        return [key for key in self.keys(suffix) if ":{audit}:" not in key]
+
+    def keys(self, suffix: str = "*") -> list[str]:
         """Return all keys of the namespace, or those that end with `suffix`."""
         return sorted(key.decode() for key in self.server.scan_iter(f"{self.namespace}:*{suffix}", count=1000))
 
     def lives(self) -> dict[str, int]:
         """Return the remaining time to live of each key in milliseconds; -1 means no limit."""
-        return {key: self.server.pttl(key) for key in self.stored()}
+        return {key: self.server.pttl(key) for key in self.keys()}
 
     def kinds(self) -> Counter[str]:
         """Count the stored records of phones: s(ends), c(hallenges), f(ailures), p(roofs)."""

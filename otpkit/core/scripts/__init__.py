@@ -12,7 +12,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, get_type_hints
 
-from otpkit.core.scripts.circuit import CircuitState, RecordFailure
+from otpkit.core.scripts.audit import LENGTH, AuditAction, AuditEntries, AuditEvents
+from otpkit.core.scripts.circuit import CircuitState, CloseCircuit, GatewayRecords, NoteGateway, RecordFailure
 from otpkit.core.scripts.figures import AddFigures, FiguresOf
 from otpkit.core.scripts.guard import Look, Note, Notes, Override, Remember
 from otpkit.core.scripts.limits import Consume, Refund
@@ -24,7 +25,7 @@ from otpkit.core.scripts.scopes import Claim, CountNarrow, CountWide, MoveNarrow
 from otpkit.core.scripts.sends import Receive, Reserve, Settle, Undo
 from otpkit.core.scripts.verification import Unverify, Verify
 from otpkit.guard.rule import DEFAULT_RULE, Rule, numbers_of
-from otpkit.policy import Policy, Rate, rates_of, stranger_consecutive, stranger_failures, stranger_sends
+from otpkit.policy import DAY_S, Policy, Rate, rates_of, stranger_consecutive, stranger_failures, stranger_sends
 
 _INCLUDE = re.compile(r"^ *--# (include|guard) (.+)\n", re.MULTILINE)
 _BLOCK = re.compile(r"^ *--# if (\w+)\n(.*?)^ *--# end\n", re.MULTILINE | re.DOTALL)
@@ -57,6 +58,9 @@ class Scripts:
     receive: Receive
     circuit_state: CircuitState
     record_failure: RecordFailure
+    note_gateway: NoteGateway
+    close_circuit: CloseCircuit
+    gateway_records: GatewayRecords
     remember: Remember
     look: Look
     override: Override
@@ -72,6 +76,9 @@ class Scripts:
     spending: SpendingOf
     add_figures: AddFigures
     figures: FiguresOf
+    audit_action: AuditAction
+    audit_events: AuditEvents
+    audit_entries: AuditEntries
 
 
 def load(
@@ -151,6 +158,8 @@ def _numbers(policy: Policy) -> dict[str, str]:
         "MAX_CONSECUTIVE_FAILURES": str(policy.max_consecutive_failures),
         "STRANGER_CONSECUTIVE": str(stranger_consecutive(policy)),
         "REPLICAS": str(policy.replicas),
+        "AUDIT_LIFE": str(policy.audit_days * DAY_S * 1000),
+        "AUDIT_LENGTH": str(LENGTH),
         "SENDS": _table(rates_of(policy.sends)),
         "FAILURES": _table(rates_of(policy.failures)),
         "STRANGER_SENDS": _table(stranger_sends(policy)),

@@ -53,6 +53,6 @@ if counts_send then
       --# end
     end
   end
-  if captcha == 112 then redis.call('SET', KEYS[ANSWER_KEY], 'u', 'PX', ARGV[9]) end
+  if captcha == 112 then redis.call('SET', KEYS[ANSWER_KEY], 'u', 'PX', ARGV[10]) end
   counted = sub(challenge, 1, 6) .. char(counted_in, (judged - judged % 256) / 256, judged % 256) .. sub(guard, 7)
 end

@@ -9,7 +9,7 @@
 local RANGE_MS, ADDRESS_MS, SHORT_MS = 21600000, 900000, 300000
 --# include slot
 
-local guard, counts_send = ARGV[8] or '', false
+local guard, counts_send = ARGV[7] or '', false
 local mode, captcha, known, safe, refuses, asked = byte(guard, 1, 6)
 local has_address = (KEYS[ADDRESS_KEY] or KEYS[1]) ~= KEYS[1]
 local device = device_valid

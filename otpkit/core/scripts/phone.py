@@ -123,18 +123,31 @@ class Unblock(Script[int]):
         return count_of(reply)
 
 
-class Erase(Script[int]):
-    """The face of erase.lua. Its reply is the number of removed keys."""
+class Removed(NamedTuple):
+    """What was removed of a phone. `records` is the number of all its records."""
+
+    records: int
+    sends: int
+    challenges: int
+    wrong_codes: int
+    proofs: int
+    consecutive_failures: int
+
+
+class Erase(ListScript[Removed]):
+    """The face of erase.lua."""
 
     __slots__ = ()
 
-    def __call__(self, *, device_key: str, phone_key: str, counter_key: str, now: int | str) -> RunScript[int]:
+    lists = (Removed,)
+
+    def __call__(self, *, device_key: str, phone_key: str, counter_key: str, now: int | str) -> RunScript[Removed]:
         """Remove all that is stored about a phone, and forget its devices."""
         return RunScript(self, (device_key, phone_key, counter_key), (now,))
 
-    def read(self, reply: Raw, args: Raw) -> int:
-        """Return the number of removed keys."""
-        return count_of(reply, 2)
+    def read(self, reply: Raw, args: Raw) -> Removed:
+        """Return what was removed."""
+        return Removed(*numbers_of(reply, 6))
 
 
 class CheckDevice(Script[bool]):

@@ -5,10 +5,10 @@
 --       time up to which the phone's device tokens are void; ANSWER_KEY answer_key: the captcha's answer; see places.py]
 -- ARGV  1 now: in ms, or '' for the server's clock, then the label: see tally.lua; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
 --       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has [;
---       7 device_since: the time of the verification that made the device's token, in ms, or ''; 8 guard: see judge.lua, or '';
---       9 captcha: the ms for which a used answer is remembered, or ''; 10 money: '', or for money_key 1 or 0 for a privileged
---       message, and its budgets (see charge.lua), or without its key the place of the budget that refused on another node, its
---       reason, and the ms until it can afford the message
+--       7 guard: see judge.lua, or ''; 8 money: '', or for money_key 1 or 0 for a privileged message, and its budgets (see
+--       charge.lua), or without its key the place of the budget that refused on another node, its reason, and the ms until it
+--       can afford the message; 9 device_since: the time of the verification that made the device's token, in ms, or '';
+--       10 captcha: the ms for which a used answer is remembered, or ''
 --       [; 11… limits: the scope and the rates of each; without their keys, 11… refusal: the scope of one that refused on another
 --       node, the ms until it allows one more, and the limit and window in ms of that rate]
 -- Returns, after the operation (see operation.lua):
@@ -26,10 +26,10 @@
 
 --# include clock phone operation challenge rolling
 
-local device_valid = (ARGV[7] or '') ~= ''
+local device_valid = (ARGV[9] or '') ~= ''
 if device_valid then
   --# include device
-  device_valid = is_valid_device(DEVICE_KEY, tonumber(ARGV[7]))
+  device_valid = is_valid_device(DEVICE_KEY, tonumber(ARGV[9]))
 end
 
 --# include describe
@@ -129,18 +129,19 @@ end
 --# if money
 --# include money charge
 local marks, bill = ''
-if not own and (ARGV[10] or '') ~= '' then
+if not own and (ARGV[8] or '') ~= '' then
   local place, reason, its_wait
   if KEYS[MONEY_KEY] and KEYS[MONEY_KEY] ~= KEYS[1] then
     -- A privileged message may spend what a budget keeps.
-    bill = money_read(MONEY_KEY, sub(ARGV[10], 2), now, device_valid or sub(ARGV[10], 1, 1) == '1')
+    bill = money_read(MONEY_KEY, sub(ARGV[8], 2), now, device_valid or sub(ARGV[8], 1, 1) == '1')
     if bill.misdated then return { operation, 'misdated', now } end
     if bill.wait > 0 then
+      --# include unaffordable
       money_refuse(MONEY_KEY, bill)
       place, reason, its_wait = bill.place, bill.reason, bill.wait
     end
   else
-    place, reason, its_wait = string.match(ARGV[10], '^(%d+) (%a+) (%d+)$')
+    place, reason, its_wait = string.match(ARGV[8], '^(%d+) (%a+) (%d+)$')
   end
   if place then
     place, its_wait = tonumber(place), tonumber(its_wait)

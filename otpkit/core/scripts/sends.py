@@ -226,23 +226,27 @@ class Reserve(PlacedScript[ReserveReply], WordScript[ReserveReply]):
         if not (device_key or guard or guard_keys or limits or money or refusal):
             # An argument costs a call 0.2 %, though it is empty.
             return RunScript(self, (phone_key, counter_key, stats_key), args, self.replicas)
-        args += (device_since, guard, captcha, "" if money is None else str(money))
+        args += (guard,) if money is None else (guard, str(money))
+        if device_since or captcha or limits or refusal:
+            args = (*args, "", device_since, captcha) if money is None else (*args, device_since, captcha)
         limit_keys: tuple[str, ...] = ()
         if limits:
             limit_keys = tuple([limit.key for limit in limits])
             args += tuple([part for limit in limits for part in (limit.scope, limit.rates)])
         elif refusal is not None:
             args += refusal
-        keys = self.places.keys(
-            phone_key,
-            counter_key,
-            stats_key,
-            guard_keys=guard_keys,
-            money_key=money_key,
-            limit_keys=limit_keys,
-            device_key=device_key,
-            answer_key=answer_key,
-        )
+        keys: tuple[str, ...] = (phone_key, counter_key, stats_key, *guard_keys)
+        if money_key or limit_keys or device_key or answer_key:
+            keys = self.places.keys(
+                phone_key,
+                counter_key,
+                stats_key,
+                guard_keys=guard_keys,
+                money_key=money_key,
+                limit_keys=limit_keys,
+                device_key=device_key,
+                answer_key=answer_key,
+            )
         return RunScript(self, keys, args, self.replicas)
 
 
@@ -281,15 +285,14 @@ class Settle(PlacedScript[Settled | None], ListScript[Settled | None]):
 
         With `guard`, the guard no longer counts the send.
         """
-        args = (now, operation, outcome, served_by)
+        args: tuple[bytes | str | int, ...] = (now, operation, outcome, served_by)
         keys: tuple[str, ...] = (phone_key, stats_key or phone_key)
         if not (device or guard or money_key or figures):
             return RunScript(self, keys, args)
         if refunds or guard_keys:
-            keys = self.places.keys(
-                phone_key, stats_key or phone_key, phone_key, guard_keys=guard_keys, money_key=money_key
-            )
-        return RunScript(self, keys, (*args, device, guard, refunds, *figures))
+            keys = self.places.keys(keys[0], keys[1], phone_key, guard_keys=guard_keys, money_key=money_key)
+        args += (refunds, guard, device, *figures) if device or guard or figures else (refunds,)
+        return RunScript(self, keys, args)
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
         """Return what the limits allow now, or None."""
@@ -297,7 +300,10 @@ class Settle(PlacedScript[Settled | None], ListScript[Settled | None]):
 
 
 class Undone(NamedTuple):
-    """The result of undoing. `wait_ms` is the time until the phone's own limits allow another send."""
+    """The result of undoing.
+
+    `undone` is True if the send is undone or gone. `wait_ms` is the time until the phone's own limits allow another.
+    """
 
     undone: bool
     wait_ms: int

@@ -3,14 +3,14 @@
 --
 -- KEYS  1 phone_key; 2 stats_key: see fold.lua, or the phone's [; RANGE_KEY… guard_keys: see reserve.lua; MONEY_KEY money_key]
 -- ARGV  1 now: in ms, or '', then what is counted: see tally.lua; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or ''
---       [; 5 device: 1 if the send was reserved with a valid device token, or 0; 6 guard: 1 if the guard shall not count the send,
---       or ''; 7 refunds: what its budgets get back, "name amount;" for each, or ''
+--       [; 5 refunds: what its budgets get back, "name amount;" for each, or ''; 6 guard: 1 if the guard shall not count the send, or '';
+--       7 device: 1 if the send was reserved with a valid device token, or 0
 --       [; 8… figures: what else is counted]
 -- Returns {now_ms, resend_ms, sends_left}, or {} if the send is gone
 
 --# include clock phone rolling
 
-local rates, name = ARGV[5] == '1' and SENDS or STRANGER_SENDS, 's' .. ARGV[2]
+local rates, name = ARGV[7] == '1' and SENDS or STRANGER_SENDS, 's' .. ARGV[2]
 local phone = load_phone(now)
 local sends = phone.sends
 for i = 1, #sends do
@@ -32,8 +32,12 @@ for i = 1, #sends do
       send.time = now
     end
     --# if money
-    --# include refund_money
-    if ARGV[7] then refund_money(MONEY_KEY, phone, ARGV[7]) end
+    if ARGV[5] == '' then
+      redis.call('HDEL', KEYS[1], 'm' .. ARGV[2]) -- Nearly all messages cost what was reserved.
+    elseif ARGV[5] then
+      --# include refund_money
+      refund_money(MONEY_KEY, phone, ARGV[5])
+    end
     --# end
     if not is_news and (#value == 26 or #value == 34) then -- A receipt was faster than this call: see receive.lua.
       redis.call('HSET', KEYS[1], name, sub(value, 1, #value - 1))

@@ -44,18 +44,20 @@ class Proved(NamedTuple):
             type(issued_ms + expires_ms + fixed) is int and 0 <= issued_ms < expires_ms <= LATEST_MS and 0 <= fixed <= 1
         ):
             raise unfit()
-        return cls(issued_ms, expires_ms, fixed == 1, *_repeated(repeated))
+        repeated, figure = _figure(repeated)
+        return cls(issued_ms, expires_ms, fixed == 1, *_repeated(repeated), figure=figure)
 
 
 class Wrong(NamedTuple):
     """The code was wrong. `repeated` is True if the operation had already counted it.
 
-    `moves` and `figure` are as in `Proved`.
+    `moves` and `figure` are as in `Proved`. `blocks` is True if this wrong code blocks the phone for strangers.
     """
 
     attempts_left: int
     repeated: bool
     moves: tuple[Move, ...] = ()
+    blocks: bool = False
     figure: str = ""
 
     @classmethod
@@ -64,23 +66,30 @@ class Wrong(NamedTuple):
         _, _, left, *repeated = reply
         if type(left) is not int or not 0 <= left <= LATEST_MS:
             raise unfit()
-        return cls(left, *_repeated(repeated))
+        repeated, figure = _figure(repeated)
+        if len(repeated) < 3:
+            return cls(left, *_repeated(repeated), figure=figure)
+        *repeated, blocks = repeated
+        if blocks != 1:
+            raise unfit()
+        return cls(left, *_repeated(repeated), blocks=True, figure=figure)
 
 
-def _repeated(rest: Raw) -> tuple[bool, tuple[Move, ...], str]:
-    """Return whether a reply is repeated, its moves and its figure, from the values at its end."""
+def _figure(rest: Raw) -> tuple[Raw, str]:
+    """Return the values at the end of a reply without the figure, and the figure or ""."""
+    if not rest or type(rest[-1]) is int or text_of(rest[-1])[:1] != "!":
+        return rest, ""
+    return rest[:-1], figure_of(rest[-1])
+
+
+def _repeated(rest: Raw) -> tuple[bool, tuple[Move, ...]]:
+    """Return whether a reply is repeated, and its moves, from the values at its end."""
     if rest in ([], [1]):
-        return bool(rest), (), ""
-    figure = ""
-    if type(rest[-1]) is not int and text_of(rest[-1])[:1] == "!":
-        *rest, last = rest
-        figure = figure_of(last)
-        if rest in ([], [1]):
-            return bool(rest), (), figure
+        return bool(rest), ()
     repeated, moves = rest
     if repeated not in {0, 1}:
         raise unfit()
-    return repeated == 1, moves_of(moves), figure
+    return repeated == 1, moves_of(moves)
 
 
 class NoChallenge(Word):

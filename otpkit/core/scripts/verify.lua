@@ -11,7 +11,8 @@
 -- Returns, after the operation (see operation.lua), with times in ms:
 --         {'proved', issued_ms, expires_ms, fixed [, repeated [, moves]] [, figure]} the operation id is the proof's; fixed is 0 or 1, repeated is 1,
 --           or 0 before `moves`: what its sends count on other nodes (see moved.lua)
---         {'wrong', attempts_left [, repeated [, moves]] [, figure]} the figure is for the caller to count
+--         {'wrong', attempts_left [, repeated [, moves [, blocks]]] [, figure]} blocks is 1 if this wrong code blocks the phone for
+--           strangers; the figure is for the caller to count
 --         {'none'} there is no live challenge
 --         {'blocked'}
 --         {'limited', now_ms, scope, wait_ms, limit, window_ms [, …described]} the rate with the longest wait, and the live challenge
@@ -166,6 +167,7 @@ if left == 0 then redis.call('HDEL', KEYS[1], name) end
 prune(phone, name)
 keep(phone, '86400000')
 if ip and redis.call('PTTL', KEYS[FIRST_LIMIT]) < ip.longest then redis.call('PEXPIRE', KEYS[FIRST_LIMIT], ip.life) end
+local blocks = consecutive + 1 == STRANGER_CONSECUTIVE
 if counts and not counts_here then apart = figure .. 'w' end
 --# if counting
 --# guard guessed
@@ -174,4 +176,5 @@ if counts_here then
   local what = 'w'
   --# include tally
 end
+if blocks then return { operation, 'wrong', left, 0, '', 1, apart } end
 return { operation, 'wrong', left, apart }

@@ -12,7 +12,7 @@ from typing import ClassVar
 from otpkit.core.checks import Checks
 from otpkit.effects import Flow, HttpRequest, TransportFailure
 from otpkit.gateways import validation
-from otpkit.gateways.alidayu.errors import ALIDAYU, BAD_DATE
+from otpkit.gateways.alidayu.errors import ALIDAYU, BAD_DATE, BUSINESS_ERRORS, GATEWAY_ERRORS, UNCERTAIN
 from otpkit.gateways.alidayu.requests import (
     QUERY,
     SEND,
@@ -27,7 +27,7 @@ from otpkit.gateways.alidayu.requests import (
 )
 from otpkit.gateways.alidayu.responses import SmsDetail, SmsDetailPage, read_delivery, read_page, read_receipt
 from otpkit.gateways.base import Delivery, Gateway, Message, Receipt
-from otpkit.gateways.provider import ask
+from otpkit.gateways.provider import ask, remedy_in
 from otpkit.gateways.records import MAX_PAGE_SIZE, Query, Records, answered
 from otpkit.transport.http import drive
 
@@ -99,6 +99,10 @@ class Alidayu(Gateway):
         ):
             return Receipt(self.name)
         return receipt
+
+    def remedy_for(self, code: str) -> str:
+        """Return what to do about one of the provider's error codes."""
+        return remedy_in(code, BUSINESS_ERRORS, GATEWAY_ERRORS, UNCERTAIN)
 
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
         """Query the delivery of a message by `querySmsDetail`.

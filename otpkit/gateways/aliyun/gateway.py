@@ -14,12 +14,13 @@ from typing import ClassVar, Final
 from otpkit.effects import Flow
 from otpkit.errors import GatewayRejectedError
 from otpkit.gateways.aliyun.api import NEEDED_CREDENTIALS, Api
-from otpkit.gateways.aliyun.errors import BAD_PARAMETERS, SMS, SMS_REFUSALS
+from otpkit.gateways.aliyun.errors import BAD_PARAMETERS, SMS, SMS_REFUSALS, UNCERTAIN
 from otpkit.gateways.aliyun.phones import local_number, read_phone
 from otpkit.gateways.aliyun.responses import SendDetail, SendDetailPage, read_delivery, read_page, read_receipts
 from otpkit.gateways.base import MAX_BATCH, Delivery, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.china_time import recent_day
 from otpkit.gateways.credentials import CredentialsSource
+from otpkit.gateways.provider import remedy_in
 from otpkit.gateways.records import MAX_PAGE_SIZE, Query, Records, answered, is_page
 
 __all__ = ["Aliyun", "SendDetail", "SendDetailPage"]
@@ -99,6 +100,10 @@ class Aliyun(Gateway):
         ):
             return Receipt(self.name)
         return receipt
+
+    def remedy_for(self, code: str) -> str:
+        """Return what to do about one of the provider's error codes."""
+        return remedy_in(code, SMS_REFUSALS, UNCERTAIN)
 
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
         """Query the delivery of a message by `QuerySendDetails`.

@@ -30,11 +30,12 @@ from otpkit.gateways.aliyun.calls import (
     tts_params,
     word,
 )
-from otpkit.gateways.aliyun.errors import BAD_PARAMETERS, VOICE, VOICE_REFUSALS
+from otpkit.gateways.aliyun.errors import BAD_PARAMETERS, UNCERTAIN, VOICE, VOICE_REFUSALS
 from otpkit.gateways.aliyun.phones import local_number, read_phone
 from otpkit.gateways.base import MAX_BATCH, Channel, Delivery, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.china_time import days_around, recent_day
 from otpkit.gateways.credentials import CredentialsSource
+from otpkit.gateways.provider import remedy_in
 from otpkit.transport.http import drive
 
 __all__ = ["AliyunVoice", "CallDetail"]
@@ -161,6 +162,10 @@ class AliyunVoice(Gateway):
             if call is not None:
                 return read_call_delivery(call)
         return Delivery(state="unknown", gateway=self.name)
+
+    def remedy_for(self, code: str) -> str:
+        """Return what to do about one of the provider's error codes."""
+        return remedy_in(code, VOICE_REFUSALS, UNCERTAIN)
 
     def receipts(self, push: Push) -> Receipts:
         """Parse a VoiceReport.

@@ -16,9 +16,9 @@ from otpkit.errors import GatewayRejectedError
 from otpkit.gateways import validation
 from otpkit.gateways.base import MAX_BATCH, Delivery, Gateway, Message, Push, Receipt, Receipts
 from otpkit.gateways.credentials import Credentials, CredentialsSource, current, source
-from otpkit.gateways.provider import NO_ROWS, ask, read_json
+from otpkit.gateways.provider import NO_ROWS, ask, read_json, remedy_in
 from otpkit.gateways.tencent import signing
-from otpkit.gateways.tencent.errors import PROVIDER
+from otpkit.gateways.tencent.errors import PROVIDER, REFUSALS, UNCERTAIN
 from otpkit.gateways.tencent.responses import judge_send, judge_trace, read_push, read_row
 
 VERSION: Final = "2021-01-11"
@@ -81,12 +81,7 @@ class Tencent(Gateway):
             self.timeout = checks.value("timeout", validation.timeouts, timeout)
             self._proxy = checks.value("proxy", validation.proxy_url, proxy)
         self._host = self.base_url.partition("://")[2].partition("/")[0]
-        self._headers = {
-            "Content-Type": signing.CONTENT_TYPE,
-            "Host": self._host,
-            "X-TC-Version": VERSION,
-            "X-TC-Region": region,
-        }
+        self._region = region
 
     def __repr__(self) -> str:
         return f"Tencent(base_url={self.base_url!r}, timeout={self.timeout!r})"
@@ -106,6 +101,10 @@ class Tencent(Gateway):
         """
         credentials = yield from current(PROVIDER, self._source)
         return (yield from PROVIDER.hand_over(self._send_request(credentials, message), judge_send))
+
+    def remedy_for(self, code: str) -> str:
+        """Return what to do about one of the provider's error codes."""
+        return remedy_in(code, REFUSALS, UNCERTAIN)
 
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
         """Query the delivery of a message by `PullSmsSendStatusByPhoneNumber`, which keeps the last seven days.
@@ -178,17 +177,23 @@ class Tencent(Gateway):
     def _request(
         self, credentials: Credentials, action: str, fields: Mapping[str, Any], moment: datetime
     ) -> HttpRequest:
-        body, timestamp = json.dumps(fields).encode(), int(moment.timestamp())
-        key_id, key = credentials.access_key_id, credentials.access_key_secret
-        signature = signing.authorization(key_id, key, service="sms", host=self._host, body=body, timestamp=timestamp)
-        headers = {"X-TC-Action": action, "X-TC-Timestamp": str(timestamp), "Authorization": signature}
-        if credentials.security_token is not None:
-            headers["X-TC-Token"] = credentials.security_token
+        body = json.dumps(fields).encode()
+        headers = signing.signed_headers(
+            credentials,
+            service="sms",
+            host=self._host,
+            action=action,
+            version=VERSION,
+            body=body,
+            timestamp=int(moment.timestamp()),
+            region=self._region,
+        )
         return HttpRequest(
             method="POST",
             url=f"{self.base_url}/",
-            headers=self._headers | headers,
+            headers=headers,
             timeout=self.timeout,
             body=body,
             proxy=self._proxy,
+            takes_trace=True,  # Two headers are signed. Tencent Cloud's SDK adds others of the caller's too.
         )

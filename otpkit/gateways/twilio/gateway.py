@@ -18,14 +18,15 @@ from otpkit.effects import Flow, HttpRequest, TransportFailure
 from otpkit.errors import ConfigurationError, GatewayRejectedError
 from otpkit.gateways import validation
 from otpkit.gateways.base import Channel, Delivery, Gateway, Message, Push, Receipt, Receipts
-from otpkit.gateways.provider import ask, header, matched
-from otpkit.gateways.twilio.errors import PROVIDER
+from otpkit.gateways.provider import ask, header, matched, remedy_in
+from otpkit.gateways.twilio.errors import PROVIDER, REFUSALS, UNCERTAIN
 from otpkit.gateways.twilio.responses import SEND_ID, SID, judge_send, judge_trace, origin, read_form, read_push
 from otpkit.gateways.twilio.signing import is_signed
 from otpkit.template import Template
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9]+")
 _COPY: Final = "Copy it from Twilio's console"
+_TAKES_TRACE: Final = True  # Requests are not signed. Twilio's SDK sends further headers of the caller's.
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*")
 
 
@@ -149,6 +150,10 @@ class Twilio(Gateway):
             )
         return (yield from PROVIDER.hand_over(self._send_request(message), judge_send))
 
+    def remedy_for(self, code: str) -> str:
+        """Return what to do about one of the provider's error codes."""
+        return remedy_in(code, REFUSALS, UNCERTAIN)
+
     def trace(self, phone: str, send_id: str, sent_at: datetime, message_id: str = "") -> Flow[Delivery]:
         """Query the delivery of a message or a call by its message id.
 
@@ -170,7 +175,14 @@ class Twilio(Gateway):
         resource = "Calls" if message_id.startswith("CA") else "Messages"
         url = f"{self._account_url}/{resource}/{message_id}.json"
         answer = yield from ask(
-            HttpRequest(method="GET", url=url, headers=self._headers, timeout=self.timeout, proxy=self._proxy)
+            HttpRequest(
+                method="GET",
+                url=url,
+                headers=self._headers,
+                timeout=self.timeout,
+                proxy=self._proxy,
+                takes_trace=_TAKES_TRACE,
+            )
         )
         found = None if isinstance(answer, TransportFailure) else judge_trace(answer)
         if isinstance(found, GatewayRejectedError):
@@ -228,6 +240,7 @@ class Twilio(Gateway):
             timeout=self.timeout,
             body=urlencode(fields).encode(),
             proxy=self._proxy,
+            takes_trace=_TAKES_TRACE,
         )
 
 

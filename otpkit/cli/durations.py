@@ -1,0 +1,21 @@
+"""Lengths of time on the command line, such as 90m, 12h or 7d."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+import typer
+
+_DURATION: Final = re.compile(r"([0-9]{1,7})([smhd])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+For = Annotated[str, typer.Option("--for", help="How long it holds, such as 90m, 12h or 7d.", metavar="TIME")]
+
+
+def seconds_of(text: str) -> int:
+    """Return a length of time in seconds; raise `typer.BadParameter` if it is none."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter("use --for with a number and s, m, h or d, such as 12h")
+    return int(found[1]) * _SECONDS[found[2]]
