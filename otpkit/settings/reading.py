@@ -17,7 +17,7 @@ from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
 from otpkit.environment import ARGUMENTS, Reader, placed, price_variable
 from otpkit.errors import ConfigurationError, FieldProblem
-from otpkit.guard.protection import safe_phones
+from otpkit.guard.protection import check_captchas, safe_phones
 from otpkit.policy import DEFAULT_POLICY
 from otpkit.settings.keys import ApiKey, require_distinct
 from otpkit.settings.operators import Operator, require_distinct_operators
@@ -27,7 +27,12 @@ from otpkit.settings.telemetry import listeners_of
 from otpkit.store.url import read_url
 
 # Only one of each pair may be set: the setting for many, and the setting (or prefix) for one.
-_INSTEAD_OF: Final = {"OTPKIT_GATEWAYS": "OTPKIT_GATEWAY", "OTPKIT_TEMPLATES": "OTPKIT_TEMPLATE_"}
+_INSTEAD_OF: Final = {
+    "OTPKIT_GATEWAYS": "OTPKIT_GATEWAY",
+    "OTPKIT_TEMPLATES": "OTPKIT_TEMPLATE_",
+    "OTPKIT_GUARD_CAPTCHAS": "OTPKIT_GUARD_CAPTCHA",
+}
+_ALONE: Final = {"OTPKIT_GATEWAY", "OTPKIT_TEMPLATE_CODE", "OTPKIT_GUARD_CAPTCHA"}
 _EXPECTED: Final = {
     "missing": "is missing",
     "string_type": "must be a text",
@@ -137,6 +142,9 @@ class Reading:
             variable = "OTPKIT_GATEWAYS" if "OTPKIT_GATEWAYS" in self._given else "OTPKIT_GATEWAY"
             regions = found.get("policy", DEFAULT_POLICY).regions
             self._try("gateway", variable, route, found["gateway"], found["template"], regions)
+            if "guard" in found and not self._of_part["gateway"] and not self._of_part["template"]:
+                routing = route(found["gateway"], found["template"], regions)
+                self._try("guard", "OTPKIT_GUARD_CAPTCHAS", check_captchas, found["guard"], routing)
         if "budgets" in found or "prices" in found:
             self._check_money(found)
         return found
@@ -302,7 +310,7 @@ class Reading:
                 continue
             for variable, given in self._given.items():
                 # A signature alone in the environment may be for other programs, so it is no second template.
-                is_second = given.is_in_file or variable in {"OTPKIT_GATEWAY", "OTPKIT_TEMPLATE_CODE"}
+                is_second = given.is_in_file or variable in _ALONE
                 if is_second and (variable == single or (single.endswith("_") and variable.startswith(single))):
                     text = f"{given.where} stands beside {self._given[whole].where}."
                     yield FieldProblem(given.where, text, "Keep one of them.")

@@ -133,7 +133,7 @@ class Key(Table):
     """The table `[keys.NAME]`: an API key, as text or as its SHA-256, with its purposes.
 
     `known = true` trusts the key's owner to say that a number is verified for an account. `operator = true` lets them
-    read the audit.
+    read the audit, and forget the devices of a phone for all purposes.
     """
 
     key: SecretStr | None = None
