@@ -22,7 +22,6 @@ CATALOGUES = HERE / "locale" / "zh_CN" / "LC_MESSAGES"
 TRANSLATED = (
     "index",
     "start",
-    "how-it-works",
     "guides/flask",
     "guides/fastapi",
     "guides/django",

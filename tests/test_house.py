@@ -61,6 +61,7 @@ LAYERS = [
     ["store.errors", "store.loops", "store.pool", "store.tls", "store.url"],
     ["store.protocol"],
     ["store.multiplexed"],
+    ["store.endpoint"],
     ["store.binding"],
     ["store.aio", "store.sync"],
     ["telemetry"],
@@ -282,7 +283,8 @@ PRIVATE = {
         *("_available_connections", "_connections", "_free", "_in_use_connections", "_loop", "_parser", "_reader"),
         *("_sock", "_ssl_protocol", "_transport", "_writer"),
     },
-    "store.multiplexed": {"_buffer", "_parser", "_reader", "_writer"},
+    "store.endpoint": {"_buffer", "_parser", "_reader"},
+    "store.multiplexed": {"_parser", "_writer"},
     "store.pool": {"_available_connections", "_idle", "_in_use_connections", "_lock", "_parser", "_sock"},
     # Names of its own class, and of redis-py's pools and connections.
     "store.sync": {"_checkpid", "_client", "_hiredis_PushNotificationType", "_parser", "_reader", "_sock"},

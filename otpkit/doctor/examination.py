@@ -59,8 +59,8 @@ def examine(environ: Mapping[str, str], config: str | None = None) -> Report:
         *_examine_template(reading),
         *_examine_gateway(reading),
         *_examine_guard(reading),
-        *examine_audit(reading),
         *examine_telemetry(reading),
+        *examine_audit(reading),
         *_examine_others(reading, config),
     )
     return Report((*there, *found, *judged, *rest))

@@ -30,7 +30,7 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
     Raises:
         ConfigurationError: the settings can't work. It is raised before anything is served.
     """
-    metrics = Metrics(settings.listeners)
+    listeners = list(settings.listeners)
     if settings.telemetry.log is not None:
         _show_events(as_json=settings.telemetry.log == "json")
     exporting = None
@@ -38,12 +38,14 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str], obje
         from otpkit.service.tracing import Exporting  # It needs the extra `otlp`.
 
         exporting = Exporting()
+        listeners.append(exporting.listener)
+    metrics = Metrics(listeners)
     otp = AsyncOTP(
         **settings.otp,
         gateway_wait=settings.service.gateway_wait,
         gateway_concurrency=settings.service.gateway_concurrency,
         on_event=metrics.on_event,
-        listeners=settings.listeners if exporting is None else (*settings.listeners, exporting.listener),
+        listeners=listeners,
     )
     app: ASGIApp = create_app(
         otp,
@@ -82,7 +84,9 @@ def run_console(
     Raises:
         ConfigurationError: the settings can't work. It is raised before anything is served.
     """
-    otp = AsyncOTP(**settings.otp)
+    if settings.telemetry.log is not None:
+        _show_events(as_json=settings.telemetry.log == "json")
+    otp = AsyncOTP(**settings.otp, listeners=settings.listeners)
     app = create_console(
         otp,
         operators,

@@ -110,8 +110,6 @@ class Telemetry(Table):
     """The table `[telemetry]`: what is reported to other systems.
 
     Attributes:
-        otel: True to export traces and metrics by OTLP, as the variables `OTEL_…` configure it. `otpkit serve` alone
-            reads it.
         log: how events are logged: `text`, `json` or None.
         webhook_url: the URL to post events to, or None.
         webhook_secret: the secret that signs them, or several, separated by blanks.
@@ -119,15 +117,16 @@ class Telemetry(Table):
         webhook_source: the name of this program in the events.
         prometheus: True to count events in the default registry of `prometheus_client`. `otpkit serve` always counts
             them, in its own.
+        otel: True to export traces and metrics by OTLP from `otpkit serve`, as the variables `OTEL_…` configure it.
     """
 
-    otel: Annotated[bool, BeforeValidator(_flag)] = False
     log: Annotated[str | None, BeforeValidator(_log)] = None
     webhook_url: str | None = None
     webhook_secret: SecretStr | None = None
     webhook_names: str | None = None
     webhook_source: str | None = None
     prometheus: Annotated[bool, BeforeValidator(_flag)] = False
+    otel: Annotated[bool, BeforeValidator(_flag)] = False
 
 
 class Key(Table):

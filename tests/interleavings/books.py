@@ -91,7 +91,7 @@ class Books:
 
     def _keys(self, phone: str, ip: str | None) -> tuple[str, ...]:
         assert self._config.protection is not None
-        return self._config.protection.keys(phone, "CN", ip, "")[0]
+        return self._config.protection.keys(phone, "CN", ip)
 
     def _used(self, key: str) -> int:
         flat = self._values.get(key, ())

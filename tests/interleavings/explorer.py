@@ -19,9 +19,9 @@ A driver that is cancelled drops the flow, and Python closes it. A closed flow m
 checked for each position at which a call can die. A gateway accepts, rejects, or leaves the outcome open, as the
 scenario allows, and a call may die before and after it.
 
-Only what touches Redis or a captcha's provider is a step whose place in the order matters. A message to a gateway
-depends on no other call, so the explorer takes it at once, unless the clock moves meanwhile. Each call is as if alone
-in its process: it shares no memory with others.
+The place of a step in the order matters if it touches what another call reads. A message to a gateway does not, nor
+does a script that writes for a report alone, so the explorer takes these at once, with their faults (unless the clock
+moves meanwhile). Each call is as if alone in its process: it shares no memory with others.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ from otpkit.testing import MovableClock
 
 NAMESPACE = "o"
 FAULTS = frozenset({"lost", "unanswered", "refused", "late", "unconfirmed", "dies"})
+REPORTS = frozenset({"add_figures", "audit_action", "audit_events", "note", "note_gateway"})
+"""The scripts that write for a report alone. No other call reads that."""
 MOST_STATES = 300_000
 _FAULT = ("error", "unanswered")
 
@@ -228,7 +230,7 @@ class Explorer:
             "index_secret": None,
             "fixed_codes": (),
             "namespace": NAMESPACE,
-            "on_event": None,
+            "listener": None,
             "clock": clock,
             "clustered": scenario.clustered,
             "policy": whole(),
@@ -336,26 +338,30 @@ class Explorer:
 
     def _jobs(self, state: State) -> Iterator[Job]:
         """Yield the scripts that may run next."""
-        if self._at_gateway(state) is None:
-            now_ms = self._ms[state.tick]
-            for number, parts in state.places:
-                if number >= 0:
-                    for _, command in self._open(number, parts):
-                        yield Job(state.stored, command, now_ms)
+        now_ms, only = self._ms[state.tick], self._on_its_own(state)
+        for call, (number, parts) in enumerate(state.places):
+            if number >= 0 and only in (None, call):
+                for _, command in self._open(number, parts):
+                    yield Job(state.stored, command, now_ms)
+        if only is None:
             for _, command in state.late:
                 yield Job(state.stored, command, now_ms)
 
-    def _at_gateway(self, state: State) -> int | None:
-        """Return a call whose next step is a gateway's, if the place of that step in the order does not matter."""
+    def _on_its_own(self, state: State) -> int | None:
+        """Return a call whose next step touches nothing that another call reads; None if there is none."""
         if state.tick == len(self._ms) - 1:
             for call, (number, _) in enumerate(state.places):
-                if number >= 0 and self._is_at_gateway(number):
+                if number >= 0 and (self._is_at_gateway(number) or self._is_at_report(number)):
                     return call
         return None
 
     def _is_at_gateway(self, number: int) -> bool:
         position = self._positions.all[number]
         return isinstance(position.effect, Outbound) and not position.commands
+
+    def _is_at_report(self, number: int) -> bool:
+        effect = self._positions.all[number].effect
+        return isinstance(effect, RunScript) and effect.script.name in REPORTS
 
     def _open(self, number: int, parts: tuple[Event | None, ...]) -> list[tuple[int, int]]:
         """Return the places and commands of a call's scripts that may run next."""
@@ -367,14 +373,13 @@ class Explorer:
 
     def _successors(self, state: State) -> Iterator[tuple[Label, State]]:
         """Yield each possible step, with the state after it."""
-        only = self._at_gateway(state)
-        if only is not None:
-            yield from self._gateway_steps(state, only)
-            return
+        only = self._on_its_own(state)
         for call, (number, _) in enumerate(state.places):
-            if number >= 0 and self._positions.all[number].effect is not None:
+            if number >= 0 and only in (None, call) and self._positions.all[number].effect is not None:
                 is_at_gateway = self._is_at_gateway(number)
                 yield from self._gateway_steps(state, call) if is_at_gateway else self._script_steps(state, call)
+        if only is not None:
+            return
         for place, (call, command) in enumerate(state.late):
             done = self._done(state, command)
             left = state._replace(stored=done.stored, late=state.late[:place] + state.late[place + 1 :])
@@ -405,7 +410,7 @@ class Explorer:
                 yield ("unanswered", call, command, done.reply), self._got(lost, call, place, _FAULT)
             if "refused" in kinds:
                 yield ("refused", call, command, None), self._got(missed, call, place, _FAULT)
-            if "late" in kinds and is_ours:
+            if "late" in kinds and is_ours and not self._is_at_report(number):
                 late = missed._replace(late=tuple(sorted([*state.late, (call, command)])))
                 yield ("late", call, command, None), late
                 yield ("late, given up", call, command, None), self._got(late, call, place, _FAULT)

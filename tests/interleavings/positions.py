@@ -170,7 +170,8 @@ class Positions:
         """Let a call go on as if it were alone in its process: nothing is left there by other calls."""
         self._now = running
         self._clock.now = self._moments[tick]
-        protection = self._config.protection
+        trail, protection = self._config.trail, self._config.protection
+        trail.pending, trail.written_s = {}, 0.0
         if protection is not None:
             protection.noted, protection.noted_s = {}, 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -34,6 +35,9 @@ def rig(request: pytest.FixtureRequest, redis_url: str, namespace: str) -> Itera
         loop.stop()
 
 
+_answers = itertools.count()
+
+
 def spilling(message: Message) -> None:
     """Fail in a different way each time, with all that a gateway knows in the texts of the errors."""
     text = f"{message.code} {message.phone} {dict(message.params)} {message.send_id}"
@@ -46,38 +50,43 @@ def spilling(message: Message) -> None:
 def life_of(otp: Any, rig: Rig, phone: str) -> Iterable[Any]:
     """Make every call for a phone, in each way that it can end. Yield what must be passed on by no listener."""
     yield from (phone, phone.removeprefix("+86"))
-    common = {"bind": BIND, "ip": VISITOR, "captcha": ANSWER}
-    outcome(otp.issue, phone, bind=BIND, ip=VISITOR)  # It asks for a captcha.
-    outcome(otp.issue, phone, **common, idempotency_key=FORM, params={"product": PARAM})
-    outcome(otp.issue, phone, **common, idempotency_key=FORM, params={"product": PARAM})
-    outcome(otp.issue, phone, **common)
+    form = {"idempotency_key": f"{FORM} {phone}", "params": {"product": PARAM}}
+
+    def issue(purpose: str = "signup", **options: Any) -> None:
+        answer = f"{ANSWER} {next(_answers)}"  # Each answer passes once.
+        outcome(otp.issue, phone, purpose, **{"bind": BIND, "ip": VISITOR, "captcha": answer, **options})
+
+    issue(captcha=None)  # It asks for a captcha.
+    issue(**form)
+    issue(**form)
+    issue()
     code = rig.outbox[-1].code
     yield code
     outcome(otp.status, phone, bind=BIND)
     outcome(otp.standing, phone)
     outcome(otp.delivery, phone, bind=BIND)
     rig.advance(61)
-    outcome(otp.issue, phone, **common | {"ip": "127.0.0.1"})
+    issue(ip="127.0.0.1")
     for tried in ("12", wrong(code), wrong(code)):
-        outcome(otp.verify, phone, tried, bind=BIND, ip=NEIGHBOUR, idempotency_key=FORM)
+        outcome(otp.verify, phone, tried, bind=BIND, ip=NEIGHBOUR, idempotency_key=f"{FORM} {phone}")
     outcome(otp.unblock, phone)
     proof = otp.verify(phone, rig.outbox[-1].code, bind=BIND, ip=NEIGHBOUR)
     yield from (proof.token, proof.device)
     outcome(otp.verify, phone, code, bind=BIND)
     outcome(otp.check, proof.token, bind=BIND)
     for _ in range(2):
-        outcome(otp.redeem, proof.token, bind=BIND, idempotency_key=FORM, request="a request")
+        outcome(otp.redeem, proof.token, bind=BIND, idempotency_key=f"{FORM} {phone}", request="a request")
     outcome(otp.redeem, proof.token, bind=BIND)
     rig.advance(61)
     rig.outbox.lose_next()
-    outcome(otp.issue, phone, "login", device=proof.device, captcha=ANSWER)
+    issue("login", device=proof.device)
     rig.advance(61)
     rig.outbox.reject_next()
-    outcome(otp.issue, phone, "login", captcha=ANSWER)
-    outcome(otp.revoke, phone, "login")
+    issue("login")
+    outcome(otp.revoke, phone, "login", bind=BIND)
     for scope, subject in (("range", phone), ("ip", VISITOR), ("net", VISITOR)):
         outcome(otp.guard_block, scope, subject, seconds=60)
-        outcome(otp.issue, phone, **common)
+        issue()
         outcome(otp.guard_allow, scope, subject)
         outcome(otp.guard_clear, scope, subject)
     outcome(otp.guard_report, phone=phone, ip=VISITOR)
@@ -105,7 +114,7 @@ def test_no_listener_passes_on_anything_of_a_person(rig: Rig, caplog: Any) -> No
             policy=whole(code_length=10, sends="30/day", max_consecutive_failures=2),
             fixed_codes=[FixedCode(FIXED, FIXED_CODE, datetime.fromtimestamp(rig.clock() + 9999, UTC), {"signup"})],
             guard=Guard("enforce", ask="always", captcha=PassingCaptcha()),
-            budgets=[Budget("0.9 CNY/day", alerts=(0.1,))],
+            budgets=[Budget("9 CNY/day", alerts=(0.01,))],
             prices={"*": "0.045 CNY"},
             listeners=[events.append, *listeners],
         )

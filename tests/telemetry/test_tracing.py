@@ -45,10 +45,9 @@ OTHER_CALLS: dict[str, tuple[Any, ...]] = {
 }
 SCRIPTS = {
     "delivery": ["status"],
-    "guard_report": ["notes", "look"],
-    "guard_allow": ["override"],
-    "guard_block": ["override"],
-    "guard_clear": ["override"],
+    "guard_report": ["note", "notes", "look"],
+    **{name: ["audit_action", name, "audit_action"] for name in ("unblock", "forget_devices", "erase")},
+    **{f"guard_{name}": ["audit_action", "override", "audit_action"] for name in ("allow", "block", "clear")},
     "spending": [],
     "gateways": ["gateway_records"],
 }
