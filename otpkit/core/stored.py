@@ -186,6 +186,7 @@ KINDS: Final = (
         ),
         400 * _DAY_S,
     ),
+    StoredKind("figures' memory", rf"\{{stats\}}:s:{_ID}(?::[a-z]{{1,8}})?", "string", _string(""), 60),
     StoredKind("operators' actions", r"\{audit\}:o", "stream", _ENTRY, 1095 * _DAY_S),
     StoredKind("security events", r"\{audit\}:s", "stream", _ENTRY, 1095 * _DAY_S),
     StoredKind(

@@ -20,7 +20,7 @@ from otpkit.doctor.keys import KeyReport, examine_keys
 NAMESPACE = "life"
 PHONES = ["+8613800138000", "+8613800138001", "+8613900139000", "+8613600136000"]
 TABLE = Path(__file__).parents[2] / "docs/operating/privacy.md"
-ONLY_CLUSTERS = {"limit's memory", "scope's memory", "region's memory", "budgets' memory"}
+ONLY_CLUSTERS = {"limit's memory", "scope's memory", "region's memory", "budgets' memory", "figures' memory"}
 UNITS = {"seconds": 1, "minutes": MINUTE, "hours": 3600, "days": 86_400}
 ID = "Abcdefghijklmnopqrstuw"
 
