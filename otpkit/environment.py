@@ -25,6 +25,7 @@ from otpkit.guard.budgets import Budget
 from otpkit.guard.options import Guard
 from otpkit.guard.prices import Prices
 from otpkit.policy import Policy
+from otpkit.secret_files import explained, read_secrets, takes_file
 from otpkit.template import Template
 
 T = TypeVar("T")
@@ -146,12 +147,28 @@ def arguments_from(environ: Mapping[str, str], overrides: Mapping[str, Any]) -> 
     Raises:
         ConfigurationError: variables are missing or wrong. The error names each of them, and its expected value.
     """
-    given = {name: value.strip() for name, value in environ.items() if name.startswith("OTPKIT_") and value.strip()}
+    given, unread = read_variables(environ)
+    for name in overrides:
+        unread.pop(variable_of("", name), None)  # The argument counts, whatever the file has.
     reader = Reader(given, overrides.get("gateway"))
     arguments = reader.arguments(name for name in ARGUMENTS if name not in overrides)
-    if reader.problems:
-        raise ConfigurationError(problems=[placed(each, each.field) for each in reader.problems])
+    problems = dict.fromkeys((*explained(reader.problems, unread), *unread.values()))
+    if problems:
+        raise ConfigurationError(problems=[placed(each, each.field) for each in problems])
     return arguments | dict(overrides)
+
+
+def read_variables(environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, FieldProblem]]:
+    """Return the variables that are set, with secrets from files, and by variable the problem with its file."""
+    given = {name: value.strip() for name, value in environ.items() if name.startswith("OTPKIT_") and value.strip()}
+    return read_secrets(given, _secret_variables())
+
+
+@cache
+def _secret_variables() -> tuple[str, ...]:
+    """Return the variables whose value may be in a file."""
+    names = (variable_of(table, name) for table, settings in tables().items() for name in settings)
+    return tuple(name for name in dict.fromkeys(names) if takes_file(name))
 
 
 def placed(problem: FieldProblem, where: str) -> FieldProblem:
