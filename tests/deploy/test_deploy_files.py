@@ -121,8 +121,9 @@ def test_settings_are_whole_with_the_secrets_of_files(tmp_path: Path) -> None:
                 secret.touch(0o400)
                 secret.chmod(0o600)
                 secret.write_text(hashlib.sha256(name.encode()).hexdigest() + "\n")
-                value = str(secret)
-            environ[name] = value
+                environ[name] = str(secret)
+            else:
+                environ[name] = value
         if kind == "kubernetes":
             config = tmp_path / "kubernetes.toml"
             config.write_text(manifest("configmap")["data"]["otpkit.toml"], encoding="utf-8")
