@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from otpkit import captcha, gateways
 from otpkit.captcha.base import Captcha
 from otpkit.core.checks import nearest, problems_of
+from otpkit.core.secret_files import explained, read_secrets, takes_file
 from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.gateways.base import Gateway
 from otpkit.gateways.failover import Failover, Route
@@ -25,7 +26,6 @@ from otpkit.guard.budgets import Budget
 from otpkit.guard.options import Guard
 from otpkit.guard.prices import Prices
 from otpkit.policy import Policy
-from otpkit.secret_files import explained, read_secrets, takes_file
 from otpkit.template import Template
 
 T = TypeVar("T")

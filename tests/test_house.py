@@ -56,7 +56,7 @@ LAYERS = [
     ["core.issue"],
     ["core.flows"],
     ["core.tracing"],
-    ["secret_files"],
+    ["core.secret_files"],
     ["core.lifetime", "environment", "store.library", "store.retry", "transport.lanes"],
     ["store.errors", "store.loops", "store.pool", "store.tls", "store.url"],
     ["store.protocol"],

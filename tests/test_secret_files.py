@@ -10,9 +10,9 @@ import pytest
 from support.secrets import OTHER_SECRET, SECRET
 
 from otpkit import OTP, ConfigurationError
+from otpkit.core.secret_files import MAX_BYTES, read_secret, takes_file
 from otpkit.doctor import examine
 from otpkit.environment import arguments_from
-from otpkit.secret_files import MAX_BYTES, read_secret, takes_file
 from otpkit.settings import Reading, read_settings
 from otpkit.settings.tables import known_settings
 

@@ -15,11 +15,11 @@ from otpkit.core.checks import nearest, problems_of
 from otpkit.core.config import check_namespace
 from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
+from otpkit.core.secret_files import explained
 from otpkit.environment import ARGUMENTS, Reader, placed, price_variable
 from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.guard.protection import safe_phones
 from otpkit.policy import DEFAULT_POLICY
-from otpkit.secret_files import explained
 from otpkit.settings.keys import ApiKey, require_distinct
 from otpkit.settings.operators import Operator, require_distinct_operators
 from otpkit.settings.sources import Given, read_environment, read_file
@@ -112,9 +112,14 @@ class Reading:
         self._given: dict[str, Given] = {}
         for source in reversed(self._sources):
             self._given |= source.known
-        unread = {name: each for source in reversed(self._sources) for name, each in source.unread.items()}
+        environment, *files = self._sources
         # A variable in the environment replaces a file that the settings' file names.
-        self._unread = {name: each for name, each in unread.items() if name not in self._sources[0].known}
+        self._unread = {
+            variable: each
+            for file in files
+            for variable, each in file.unread.items()
+            if variable not in environment.known
+        } | environment.unread
         self._texts = {variable: given.text for variable, given in self._given.items()}
         self._of_part: dict[str, list[FieldProblem]] = {name: [] for name in ARGUMENTS}
         self.otp = self._read_otp()

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from otpkit.core.checks import nearest
+from otpkit.core.secret_files import read_secret
 from otpkit.errors import ConfigurationError, FieldProblem
-from otpkit.secret_files import read_secret
 from otpkit.settings.tables import Setting, known_settings
 
 # Kubernetes sets such variables in every container for each Service. A Service "otpkit" causes OTPKIT_SERVICE_HOST.

@@ -15,10 +15,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Sec
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from otpkit.core.secret_files import SUFFIX, takes_file
 from otpkit.environment import tables as otp_tables
 from otpkit.environment import variable_of
 from otpkit.errors import ConfigurationError
-from otpkit.secret_files import SUFFIX, takes_file
 from otpkit.settings.keys import require_receipts_secret
 
 T = TypeVar("T")

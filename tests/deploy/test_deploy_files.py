@@ -16,7 +16,7 @@ import pytest
 import yaml
 from support.servers import unavailable
 
-from otpkit.secret_files import SUFFIX, takes_file
+from otpkit.core.secret_files import SUFFIX, takes_file
 from otpkit.settings import read_settings
 from otpkit.settings.tables import known_settings
 
