@@ -27,6 +27,8 @@ from otpkit.errors import (
 )
 from otpkit.guard.budgets import Budget, Spending
 from otpkit.guard.options import Decision, Guard, RiskContext
+from otpkit.guard.report import GuardReport, ScopeReport, SubjectReport
+from otpkit.guard.rule import Rule
 from otpkit.models import Audit, AuditEntry, Challenge, Erased, Event, Figures, GatewayStanding, Proof, Standing, Stats
 from otpkit.policy import Policy, Rate
 from otpkit.sync import OTP
@@ -55,6 +57,7 @@ __all__ = [
     "GatewayRejectedError",
     "GatewayStanding",
     "Guard",
+    "GuardReport",
     "InvalidTokenError",
     "MalformedCodeError",
     "OTPError",
@@ -66,10 +69,13 @@ __all__ = [
     "RefusedError",
     "RegionError",
     "RiskContext",
+    "Rule",
+    "ScopeReport",
     "Spending",
     "Standing",
     "Stats",
     "StoreUnavailableError",
+    "SubjectReport",
     "Template",
     "TokenError",
     "UsedTokenError",

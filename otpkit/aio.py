@@ -138,10 +138,23 @@ class AsyncOTP:
         captcha: str | None = None,
         known: bool = False,
         budget_key: str | None = None,
+        discreet: bool = False,
     ) -> Challenge:
         """Same as `OTP.issue`, but awaited."""
         request = IssueRequest(
-            phone, purpose, bind, ip, params, idempotency_key, channel, region, device, captcha, bool(known), budget_key
+            phone,
+            purpose,
+            bind,
+            ip,
+            params,
+            idempotency_key,
+            channel,
+            region,
+            device,
+            captcha,
+            bool(known),
+            budget_key,
+            bool(discreet),
         )
         return await self._drive(self._flows.issue(request))
 

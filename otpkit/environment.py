@@ -64,6 +64,7 @@ GUARD: Final = (
         "mode", "text", "off, observe or enforce; observe by default. Without any setting of it there is no guard"
     ),
     Parameter("captcha", "text", f"the captcha: {', '.join(CAPTCHAS)}; proof-of-work by default"),
+    Parameter("captchas", "json", 'a captcha for each purpose, such as {"signup": "turnstile", "*": "hcaptcha"}'),
     Parameter("ask", "text", "over_allowance, or always; over_allowance by default"),
     Parameter(
         "fallback", "text", "if the captcha's provider is silent: refuse, allow, or a captcha that is asked for instead"
@@ -92,6 +93,7 @@ _WITHOUT_TABLE: Final = {("console", "development")}
 _BUDGET_FIELDS: Final = tuple(each.name for each in fields(Budget))
 _POLICY_FIELDS: Final = tuple(each.name for each in fields(Policy))
 _TEMPLATE_FIELDS: Final = tuple(each.name for each in TEMPLATE)
+_CAPTCHA_REMEDY: Final = 'Write it like {"signup": "turnstile"}, or with its settings beside "provider".'
 _NAMES: Final = re.compile(r"[\s,]+")
 
 
@@ -320,16 +322,20 @@ class Reader:
         options: dict[str, Any] = {
             name: self._given[variables[name]] for name in ("mode", "ask") if variables[name] in self._given
         }
-        options["captcha"] = self.captcha()
+        chosen = "captchas" if variables["captchas"] in self._given else "captcha"
+        options["captcha"] = self._captchas() if chosen == "captchas" else self.captcha()
         fallback = self._given.get(variables["fallback"], "")
         is_word = fallback in {"", "refuse", "allow"}
         options["fallback"] = (fallback or None) if is_word else self.captcha("fallback")
         for name in ("safe_phones", "safe_networks"):
             listed = _NAMES.split(self._given.get(variables[name], ""))
             options[name] = {each for each in (*listed, *self._lines(variables[f"{name}_file"])) if each}
+        if len(self.problems) > before and not options["captcha"]:
+            options["captcha"] = None  # Its problem is named already.
         try:
             found = Guard(**options)
         except ConfigurationError as error:
+            variables["captcha"] = variables[chosen]
             self.problems += (each._replace(field=variables[each.field]) for each in problems_of(error, "mode"))
         return None if len(self.problems) > before else found
 
@@ -349,9 +355,56 @@ class Reader:
     def captcha(self, setting: str = "captcha") -> Captcha | None:
         """Return the captcha that a setting of the guard names, or None if it names none or its settings are wrong."""
         variable = variable_of("guard", setting)
-        name = self._given.get(variable, "").lower().replace("_", "-")
-        if not name:
-            return None
+        name = self._given.get(variable, "")
+        return self._named_captcha(variable, name) if name else None
+
+    def _captchas(self) -> dict[str, Captcha]:
+        """Return the captchas of `[guard.captchas]` by purpose, without those whose settings are wrong."""
+        variable, found = variable_of("guard", "captchas"), {}
+        for purpose, table in self._object(variable, "a captcha for each purpose").items():
+            place, where, captcha = f"{variable}.{purpose:.40}", f"guard.captchas.{purpose:.40}", None
+            if isinstance(table, dict) and isinstance(table.get("provider"), str):
+                captcha = self._captcha_of_table(place, where, table)
+            elif isinstance(table, str) and table.strip():
+                captcha = self._named_captcha(place, table.strip())
+            else:
+                self._wrong(place, f"{where} must name a captcha.", _CAPTCHA_REMEDY)
+            if captcha is not None:
+                found[purpose] = captcha
+        if not found and not self._is_wrong(variable):
+            self._wrong(variable, f"{variable} names no captcha.", _CAPTCHA_REMEDY)
+        return found
+
+    def _captcha_of_table(self, place: str, where: str, table: Mapping[str, Any]) -> Captcha | None:
+        """Return a captcha with settings of its own, which outrank those of the provider's table."""
+        name = _captcha_name(table["provider"])
+        own = {field: value for field, value in table.items() if field != "provider"}
+        given, variables = dict(self._given), {}
+        for field, value in own.items():
+            text = text_of(value)
+            if text is None:
+                self._wrong(f"{place}.{field:.40}", f"{where}.{field:.40} must be a text, a number or a list of them.")
+            else:
+                given[variable_of(name, field)] = text
+        if name in CAPTCHAS:
+            self._refuse_unknown(place, where, own, tuple(tables()[name]))
+            variables = {variable_of(name, field): field for field in tables()[name]}
+        reader = Reader(given)
+        captcha = reader._named_captcha(place, name)
+        for each in reader.problems:
+            name_here = variables.get(each.field, "")
+            found = each
+            if name_here and each.is_missing:
+                problem = f"{where} must have {name_here}: {each.problem}."
+                found = FieldProblem(f"{place}.{name_here}", problem, "Set it.")
+            elif name_here in own:
+                found = each._replace(field=f"{place}.{name_here}")
+            self.problems.append(found)
+        return captcha
+
+    def _named_captcha(self, variable: str, text: str) -> Captcha | None:
+        """Return the captcha with a name, or None after adding a problem of `variable` or of the captcha's settings."""
+        name = _captcha_name(text)
         if name not in CAPTCHAS:
             text = f"{name!r:.40} is no captcha{nearest(name, CAPTCHAS)}"
             self._wrong(variable, text, f"Choose from {', '.join(CAPTCHAS)}.")
@@ -485,6 +538,19 @@ class Reader:
 
     def _is_wrong(self, variable: str) -> bool:
         return any(each.field.partition(".")[0] == variable for each in self.problems)
+
+
+def text_of(value: Any) -> str | None:
+    """Return a value of a TOML file or of JSON as the text of a variable; None if no variable can hold it."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, list) and all(type(each) in {str, int, float} for each in value):
+        return " ".join(map(str, value))  # several secrets, gateways or numbers
+    return str(value) if isinstance(value, (str, int, float)) else None
+
+
+def _captcha_name(text: str) -> str:
+    return text.lower().replace("_", "-")
 
 
 def _missing(variable: str, about: str) -> FieldProblem:

@@ -165,6 +165,7 @@ class OTP:
         captcha: str | None = None,
         known: bool = False,
         budget_key: str | None = None,
+        discreet: bool = False,
     ) -> Challenge:
         """Send a one-time code to a phone. While a code is live, send the same code again.
 
@@ -194,6 +195,10 @@ class OTP:
                 refuse a range or an address. Never pass True for a number that was merely typed.
             budget_key: the name of the API key or tenant on whose account the message goes, for `Budget.key`. None is
                 no one's.
+            discreet: True for a page that hides what others did with the number (`otpkit.web.discreet`). If the number
+                is blocked or at its own limits, this first decides the call for a number without a history, which is
+                sent nothing: its captcha, its refusal or a limit of the visitor's is then raised instead. It counts at
+                the visitor's address, and uses up the captcha's answer, as a message does.
 
         Returns:
             The `Challenge`. Its `delivery` is `accepted` or `uncertain`: show the form for the code in both cases.
@@ -211,7 +216,19 @@ class OTP:
             StoreUnavailableError: Redis did not answer; nothing was sent.
         """
         request = IssueRequest(
-            phone, purpose, bind, ip, params, idempotency_key, channel, region, device, captcha, bool(known), budget_key
+            phone,
+            purpose,
+            bind,
+            ip,
+            params,
+            idempotency_key,
+            channel,
+            region,
+            device,
+            captcha,
+            bool(known),
+            budget_key,
+            bool(discreet),
         )
         return self._drive(self._flows.issue(request))
 

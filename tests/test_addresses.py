@@ -92,3 +92,31 @@ def test_other_values_are_read_by_their_text() -> None:
     assert read_visitor(ipaddress.ip_address("203.0.113.9")) == ("203.0.113.9", False)
     with pytest.raises(ConfigurationError):
         read_visitor(3405803785)
+
+
+@pytest.mark.parametrize(
+    ("network", "address", "length"),
+    [
+        ("203.0.113.0/24", "203.0.113.0", 24),
+        ("10.0.0.0/8", "10.0.0.0", 8),
+        ("2001:db8::7", "2001:db8::7", 128),
+        ("::ffff:10.0.0.0/104", "10.0.0.0", 8),
+        ("64:ff9b::203.0.113.0/120", "203.0.113.0", 24),
+        ("2002:cb00:7107::/48", "203.0.113.7", 32),
+        ("2002:cb00:7107:1::/64", "203.0.113.7", 32),
+        # All addresses behind NAT64 or 6to4 are all IPv4 addresses. They are not meant.
+        ("64:ff9b::/96", "64:ff9b::", 96),
+        ("2002::/16", "2002::", 16),
+        ("::/0", "::", 0),
+    ],
+)
+def test_network_is_read_as_its_addresses_are(network: str, address: str, length: int) -> None:
+    found = addresses.read_network(ipaddress.ip_network(network))  # type: ignore[arg-type]
+    assert found == (ipaddress.ip_address(address).packed, length)
+
+
+@given(st.ip_addresses().map(str))
+def test_address_is_in_its_own_network(text: str) -> None:
+    """Also a private one, which no visitor has."""
+    first, length = addresses.read_network(ipaddress.ip_network(text))  # type: ignore[arg-type]
+    assert (addresses.read_address(text), 8 * len(first)) == (first, length)

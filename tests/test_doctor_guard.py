@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import redis
 from support.doctor import SECRET, settings_of
 
 from otpkit import OTP, Guard, Template
@@ -48,6 +51,23 @@ def test_decisions_of_an_observer_are_counted(valkey_url: str, namespace: str) -
     assert "last week: 0" not in found.found
 
 
+@pytest.mark.parametrize(("days", "said"), [(3, "It only observes"), (21, "It has only observed for 3 weeks, since 2")])
+def test_long_observation_is_a_warning(valkey_url: str, namespace: str, days: int, said: str) -> None:
+    complete = {"gateway": "console", "development": "1", "template_code": "SMS_1", "template_sign_name": "otpkit"}
+    settings = {"namespace": namespace, "guard_mode": "observe", **complete}
+    first = settings_of(valkey_url, **settings)["guard"]
+    assert (first.status, first.found.partition(":")[0]) == ("warning", "It only observes")
+    with redis.Redis.from_url(valkey_url) as client:
+        since = f"{namespace}:{{guard}}:since"
+        ago_ms = int(client.get(since) or 0) - days * 86_400_000
+        assert 0 < client.pttl(since) <= 400 * 86_400_000
+        client.set(since, ago_ms, keepttl=True)
+    found = settings_of(valkey_url, **settings)["guard"]
+    assert found.status == "warning"
+    assert said in found.found
+    assert "Decisions about its scopes in the last week: 0" in found.found
+
+
 def test_captcha_is_asked() -> None:
     """About an answer that is never right, as the sandbox counts."""
     sandbox = Sandbox()
@@ -79,3 +99,17 @@ def test_captcha_of_the_settings_is_asked() -> None:
         }
         found = {finding.name: finding for finding in examine(given).findings}
     assert found["captcha"].found == "turnstile responds and accepts the keys."
+
+
+def test_captcha_of_each_purpose_is_asked() -> None:
+    """Each finding says what its captcha is for."""
+    with running(Sandbox()) as address:
+        table = {"provider": "turnstile", "site_key": "sandbox", "base_url": address.base_url}
+        captchas = {
+            "signup": {**table, "secret_key": "sandbox-secret"},
+            "login": {**table, "secret_key": "another-secret"},
+            "*": "proof-of-work",
+        }
+        findings = examine({"OTPKIT_GUARD_CAPTCHAS": json.dumps(captchas)}).findings
+    found = {each.found.partition(":")[0]: each.status for each in findings if each.name == "captcha"}
+    assert found == {"signup": "ok", "login": "problem", "all other purposes": "ok"}

@@ -351,6 +351,120 @@ def test_guard_is_built_from_its_variables(tmp_path: Any) -> None:
     OTP(**found).close()
 
 
+CAPTCHAS_BY_PURPOSE = """
+[guard]
+mode = "enforce"
+[guard.captchas]
+"*" = "proof_of_work"
+payment = "turnstile"
+[guard.captchas.signup]
+provider = "hcaptcha"
+site_key = "signup-key"
+hostnames = ["www.example.com", "example.com"]
+timeout = [2, 4]
+[guard.captchas.login]
+provider = "HCaptcha"
+site_key = "login-key"
+secret_key = "another-secret"
+[hcaptcha]
+secret_key = "shared-secret"
+[turnstile]
+site_key = "s"
+secret_key = "x"
+"""
+
+
+def test_each_purpose_may_have_a_captcha(tmp_path: Any) -> None:
+    """By a name, or by a table of its own, which outranks the provider's."""
+    path = tmp_path / "otpkit.toml"
+    path.write_text(CAPTCHAS_BY_PURPOSE)
+    found = read_settings(GUARDED, str(path)).otp
+    captchas = found["guard"].captcha
+    assert {purpose: captcha.name for purpose, captcha in captchas.items()} == {
+        "*": "proof-of-work",
+        "payment": "turnstile",
+        "signup": "hcaptcha",
+        "login": "hcaptcha",
+    }
+    signup, login = captchas["signup"], captchas["login"]
+    assert (signup.site_key, signup._secret_key, signup.timeout) == ("signup-key", "shared-secret", (2, 4))
+    assert signup.hostnames == {"www.example.com", "example.com"}
+    assert (login.site_key, login._secret_key, login.timeout) == ("login-key", "another-secret", (3, 5))
+    OTP(**found).close()
+
+
+def test_captchas_of_purposes_are_a_variable() -> None:
+    given = GUARDED | CAPTCHA_SETTINGS["turnstile"]
+    guard = arguments_from(given | {"OTPKIT_GUARD_CAPTCHAS": '{"signup": "turnstile"}'}, {})["guard"]
+    assert [(purpose, captcha.name) for purpose, captcha in guard.captcha.items()] == [("signup", "turnstile")]
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "said"),
+    [
+        ("turnstile", "", "must be a JSON object"),
+        ("{}", "", "names no captcha"),
+        ('{"signup": "turnstyle"}', ".signup", "is no captcha; did you mean turnstile"),
+        ('{"signup": 5}', ".signup", "guard.captchas.signup must name a captcha"),
+        ('{"signup": {"site_key": "a"}}', ".signup", "guard.captchas.signup must name a captcha"),
+        ('{"signup": {"provider": "pigeon"}}', ".signup", "is no captcha"),
+        ('{"": "proof-of-work"}', "", "purpose must be a text"),
+        ('{"signup": {"provider": "hcaptcha", "secret_key": "x"}}', ".signup.site_key", "must have site_key"),
+        (
+            '{"signup": {"provider": "hcaptcha", "secret_key": "x", "site_key": "k", "sitekey": "l"}}',
+            ".signup.sitekey",
+            "guard.captchas.signup has no field 'sitekey'; did you mean site_key",
+        ),
+        (
+            '{"signup": {"provider": "hcaptcha", "secret_key": "x", "site_key": {"a": 1}}}',
+            ".signup.site_key",
+            "must be a text",
+        ),
+        (
+            '{"signup": {"provider": "hcaptcha", "secret_key": "hidden word", "site_key": "k", "timeout": "soon"}}',
+            ".signup.timeout",
+            "timeout must be a number, or two",
+        ),
+    ],
+)
+def test_wrong_captcha_of_a_purpose_is_named(tmp_path: Any, text: str, field: str, said: str) -> None:
+    """By its variable or its place in the file, without its keys."""
+    variable = "OTPKIT_GUARD_CAPTCHAS"
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(GUARDED | {variable: text})
+    assert f"{variable}{field}" in {each.field for each in refused.value.problems}
+    assert said in str(refused.value)
+    assert "hidden word" not in str(refused.value)
+    if text.startswith("{"):
+        path = tmp_path / "otpkit.json.toml"
+        path.write_text(f"[guard]\ncaptchas = {_toml(json.loads(text))}\n")
+        with pytest.raises(ConfigurationError) as refused:
+            read_settings(GUARDED, str(path))
+        assert f"{path}: guard.captchas{field}" in {each.field for each in refused.value.problems}
+
+
+def _toml(value: Any) -> str:
+    """Return a value as an inline table of TOML."""
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    return "{" + ", ".join(f"{json.dumps(name)} = {_toml(each)}" for name, each in value.items()) + "}"
+
+
+def test_captcha_of_a_purpose_without_template_is_named() -> None:
+    templates = '{"signup": {"code": "SMS_1", "sign_name": "otpkit"}}'
+    given = {name: value for name, value in GUARDED.items() if not name.startswith("OTPKIT_TEMPLATE")}
+    wrong = {"OTPKIT_TEMPLATES": templates, "OTPKIT_GUARD_CAPTCHAS": '{"singup": "proof-of-work"}'}
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(given | wrong)
+    assert [each.field for each in refused.value.problems] == ["OTPKIT_GUARD_CAPTCHAS"]
+
+
+def test_captcha_stands_not_beside_captchas(tmp_path: Any) -> None:
+    both = {"OTPKIT_GUARD_CAPTCHA": "proof-of-work", "OTPKIT_GUARD_CAPTCHAS": '{"*": "proof-of-work"}'}
+    with pytest.raises(ConfigurationError, match="OTPKIT_GUARD_CAPTCHA stands beside OTPKIT_GUARD_CAPTCHAS"):
+        read_settings(GUARDED | both)
+
+
 @pytest.mark.parametrize("fallback", ["refuse", "allow"])
 def test_fallback_may_be_a_decision(fallback: str) -> None:
     guard = arguments_from(GUARDED | {"OTPKIT_GUARD_FALLBACK": fallback}, {})["guard"]

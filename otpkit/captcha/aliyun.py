@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from otpkit.captcha.base import CaptchaCheck, Verdict
 from otpkit.captcha.provider import FORM, WAIT, Meaning, RemoteCaptcha, Trouble, meaning_of, read_site_key
@@ -41,7 +41,6 @@ _DEVICES: Final[Mapping[str, str]] = {
 }
 _SCRIPT: Final = "https://o.alicdn.com/captcha-frontend/aliyunCaptcha/AliyunCaptcha.js"
 _ANSWER: Final = re.compile(r"[ -~]{1,16384}")  # Version 2 of the client sends JSON, version 3 Base64.
-_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _KEY: Final = "the operator must check the AccessKey, or the credentials function"
 _GRANT: Final = "the account's owner must grant the RAM user AliyunYundunAFSFullAccess"
 _OPEN: Final = "the account's owner must activate the captcha, or pay for it, in the console"
@@ -157,9 +156,7 @@ class AliyunCaptcha(RemoteCaptcha):
             self.prefix = checks.value("prefix", read_site_key, prefix)
             self.region = checks.value("region", _read_region, region)
             self._connect(checks, _ENDPOINTS.get(str(region), "") if base_url is None else base_url, timeout, proxy)
-        parts = urlsplit(self.base_url)
-        self._host = parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])
-        self._path = f"{parts.path}/"
+        self._host, self._path = signing.place_of(self.base_url)
         self.csp = MappingProxyType(
             {
                 "script-src": ("https://o.alicdn.com", "https://g.alicdn.com"),

@@ -161,20 +161,16 @@ class TencentCaptcha(RemoteCaptcha):
             "CaptchaAppId": self.app_id,
             "AppSecretKey": self._app_secret_key,
         }
-        body, timestamp = json.dumps(asked).encode(), check.now_ms // 1000
-        key_id, key = credentials.access_key_id, credentials.access_key_secret
-        headers = {
-            "Content-Type": signing.CONTENT_TYPE,
-            "Host": self._host,
-            "X-TC-Action": "DescribeCaptchaResult",
-            "X-TC-Version": VERSION,
-            "X-TC-Timestamp": str(timestamp),
-            "Authorization": signing.authorization(
-                key_id, key, service="captcha", host=self._host, body=body, timestamp=timestamp
-            ),
-        }
-        if credentials.security_token is not None:
-            headers["X-TC-Token"] = credentials.security_token
+        body = json.dumps(asked).encode()
+        headers = signing.signed_headers(
+            credentials,
+            service="captcha",
+            host=self._host,
+            action="DescribeCaptchaResult",
+            version=VERSION,
+            body=body,
+            timestamp=check.now_ms // 1000,
+        )
         response, found = yield from self._exchange(self._request("/", headers=headers, body=body))
         return self._judged(_meaning(response, found.get("Response")), self.life_s)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from base64 import b64encode
 from importlib.metadata import version
 from typing import Annotated
 
@@ -102,9 +103,16 @@ def _options(
 
 
 @app.command()
-def keygen() -> None:
+def keygen(
+    webhook: Annotated[
+        bool, typer.Option("--webhook", help="Print one for the webhook of events, which begins with whsec_.")
+    ] = False,
+) -> None:
     """Print a new random secret, for OTPKIT_SECRET or an API key."""
-    typer.echo(secrets.token_urlsafe(KEY_BYTES))
+    if webhook:
+        typer.echo(f"whsec_{b64encode(secrets.token_bytes(KEY_BYTES)).decode()}")
+    else:
+        typer.echo(secrets.token_urlsafe(KEY_BYTES))
 
 
 @app.command()

@@ -220,7 +220,8 @@ def show_gateways(found: Sequence[GatewayStanding]) -> None:
 def show_guard(report: GuardReport) -> None:
     """Print the guard's report: a line for each scope, and one for each of its subjects."""
     console = Console()
-    console.print(Text(f"Mode {report.mode}, the last {report.hours} h", "bold"), soft_wrap=True)
+    since = "" if report.observing_since is None else f" since {_text('', report.observing_since)}"
+    console.print(Text(f"Mode {report.mode}{since}, the last {report.hours} h", "bold"), soft_wrap=True)
     for scope in report.scopes:
         line = (
             f"captcha {scope.captcha}, refused {scope.refused}, observed {scope.observed}; "

@@ -6,6 +6,7 @@ import ipaddress
 from bisect import bisect_right
 from collections.abc import Mapping
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Final, NamedTuple
 
@@ -49,6 +50,28 @@ def _visitor(text: str) -> Visitor | None:
     if len(packed) == 4:
         return Visitor(inet_ntop(AF_INET, packed), is_network=False)
     return Visitor(inet_ntop(AF_INET6, packed[:8] + bytes(8)) + "/64", is_network=True)
+
+
+@lru_cache(maxsize=1024)
+def read_address(text: str) -> bytes:
+    """Return the bytes of an address, also of one that no visitor can have.
+
+    Args:
+        text: the address. An IPv6 address that stands for an IPv4 one counts as that.
+
+    Raises:
+        ConfigurationError: the text is not an address.
+    """
+    return _packed(text)
+
+
+def read_network(network: IPv4Network | IPv6Network) -> tuple[bytes, int]:
+    """Return the bytes of a network's first address as `read_address` counts it, and the length of its prefix."""
+    packed = network.network_address.packed
+    first = _unmapped(packed)
+    # The bits in front of the IPv4 address are not part of it.
+    length = network.prefixlen - (0 if first is packed else 16 if packed.startswith(_6TO4) else 96)
+    return (packed, network.prefixlen) if length < 1 else (first, min(length, 8 * len(first)))
 
 
 def network_of(visitor: Visitor) -> str:

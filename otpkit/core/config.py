@@ -26,7 +26,7 @@ from otpkit.frames import without_locals
 from otpkit.guard.budgets import Budget
 from otpkit.guard.options import Guard
 from otpkit.guard.prices import Prices
-from otpkit.guard.protection import Protection
+from otpkit.guard.protection import Protection, check_captchas
 from otpkit.models import Event, mask
 from otpkit.phone import parse
 from otpkit.policy import Policy
@@ -179,6 +179,8 @@ def build(
             if not awaits and iscoroutinefunction(guard.risk):
                 problem = "Guard.risk is an async function, which OTP can't await."
                 checks.add("guard", problem, "Use AsyncOTP, or pass a plain function.")
+            if checks.passed("gateway", "template"):
+                checks.of("guard", check_captchas, guard, routing)
             protection = checks.of("guard", Protection, guard, policy, keys, namespace)
     return Config(
         routing,
@@ -186,7 +188,13 @@ def build(
         keys,
         TokenSigner(keys, namespace),
         DeviceTokens(keys.device, namespace),
-        scripts.load(policy, None if guard is None else guard.rule, has_budgets=purse is not None, clustered=clustered),
+        scripts.load(
+            policy,
+            None if guard is None else guard.rule,
+            counts=protection is not None and protection.is_on,
+            has_budgets=purse is not None,
+            clustered=clustered,
+        ),
         wide_rates(policy),
         purse,
         Costs(purse.prices if purse is not None else Prices(prices or {}), policy),

@@ -15,6 +15,7 @@ from otpkit.core.audit import Operator, Target, audited, read_audit, read_operat
 from otpkit.core.circuits import close_circuit, gateways, open_circuit
 from otpkit.core.config import Config
 from otpkit.core.crypto import ID_BYTES, clean_code, decode_start, encode_id, new_id
+from otpkit.core.discreet import issue_discreetly
 from otpkit.core.issue import BLOCKED, Issue, IssueRequest
 from otpkit.core.limits import NOTHING_CONSUMED, consume, ip_limits, memory_key, refund
 from otpkit.core.report import Report
@@ -42,7 +43,6 @@ from otpkit.gateways.base import Delivery, Push, Receipts
 from otpkit.gateways.provider import message_id
 from otpkit.guard.budgets import Spending
 from otpkit.guard.elsewhere import count_guesses, move_verified
-from otpkit.guard.protection import NOT_GUARDED
 from otpkit.guard.report import GuardReport, guard_report, override
 from otpkit.models import Audit, Challenge, Erased, Event, GatewayStanding, Proof, Standing
 from otpkit.phone import resolve
@@ -84,7 +84,9 @@ class Flows:
     def issue(self, request: IssueRequest) -> Flow[Challenge]:
         subject = self._subject(request.phone, request.purpose, request.bind, request.region)
         report = Report(subject, "issue")
-        return self._watch(report, "issued", Issue(self._config, subject, report, request).run(), request.ip)
+        issue = Issue(self._config, subject, report, request)
+        flow = issue_discreetly(issue) if request.discreet else issue.run()
+        return self._watch(report, "issued", flow, request.ip)
 
     def verify(
         self,
@@ -125,11 +127,9 @@ class Flows:
         ip_limit = limits[0] if limits and not config.clustered else None
         device_key, device_since = NO_DEVICE if device is None else subject.device_claim(device)
         fixed_ends_ms, is_fixed_code = subject.fixed(digits) if config.fixed else (0, 0)
-        guard, guard_keys = NOT_GUARDED
-        if config.protection is not None:
-            guard, guard_keys = config.protection.moving(subject.phone, subject.region, ip, subject.phone_key)
-            if config.clustered:
-                guard_keys = (subject.phone_key,)  # It stands in: the scopes lie on other nodes.
+        guard_keys: tuple[str, ...] = ()
+        if config.protection is not None and not config.clustered:  # On a cluster, the scopes lie on other nodes.
+            guard_keys = config.protection.keys(subject.phone, subject.region, ip)
         call = config.scripts.verify(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
@@ -144,7 +144,6 @@ class Flows:
             ip_limit=ip_limit,
             memory_key="" if ip_limit is None else memory_key(ip_limit, op),
             refusal=refusal,
-            guard=guard,
             guard_keys=guard_keys,
         )
         unconfirmed: Unconfirmed | None = None
@@ -161,7 +160,6 @@ class Flows:
                 now=config.now_arg(),
                 operation=op,
                 challenge_field=subject.challenge_field,
-                guard=guard,
                 guard_keys=guard_keys,
             )
             raise (yield from _take_back(undo, unconfirmed))

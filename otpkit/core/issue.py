@@ -49,13 +49,16 @@ from otpkit.gateways.base import Channel, Message, Receipt
 from otpkit.gateways.provider import message_id
 from otpkit.guard.elsewhere import Counting
 from otpkit.guard.protection import NOT_GUARDED
-from otpkit.guard.screening import Screening
+from otpkit.guard.screening import NO_ARGUMENTS, Screening
 from otpkit.models import Challenge
 
 _Decision: TypeAlias = Reserved | Replayed | Limited | Unaffordable | Blocked | Refused | CaptchaAsked
 
 _MAX_RECORD = 64  # In bytes. For longer values, Redis gives up its compact encoding.
 _LEAST_LIFE_S = 10  # The life of a code when its message leaves: the user must still receive and type it.
+# The scopes that keep a rejected send counted. A loop over bad numbers must not be free, and after "rate_limit" the
+# carriers have counted the message too.
+_KEPT = {"number": frozenset({"phone", "ip"}), "rate_limit": frozenset({"phone", "ip", "region", "total"})}
 _GATEWAY_WAIT_S = 60  # The shortest window of carriers, for a gateway that reports no waiting time.
 
 BLOCKED = (
@@ -79,6 +82,7 @@ class IssueRequest(NamedTuple):
     captcha: object = None
     known: bool = False
     budget_key: str | None = None
+    discreet: bool = False
 
 
 class Issue:
@@ -191,7 +195,7 @@ class Issue:
     def _known_bill(self, purse: Purse) -> Bill | None:
         """Return what the message may cost, or None if no budget counts it."""
         request, subject = self.request, self.subject
-        if (subject.phone, subject.purpose) in self.config.fixed:
+        if self.config.fixed and (subject.phone, subject.purpose) in self.config.fixed:
             return None  # A fixed code is not sent.
         key = request.budget_key
         if request.params is not None or not (key is None or type(key) is str):
@@ -219,10 +223,14 @@ class Issue:
             refusal = yield from self._count_elsewhere()
         else:
             self.charges, refusal = (yield from consume(self.config, self.limits)) if self.limits else NOTHING_CONSUMED
-        payment, money = self.payment, None
+        payment = self.payment
+        money: MoneyCharge | Shortage | None = None
         while True:
             if payment is not None and refusal is None:  # A limit that refused on another node outranks the money.
-                money = yield from payment.charge(privileged=(yield from self._is_privileged()))
+                if self.config.clustered:
+                    money = yield from payment.charge(privileged=(yield from self._is_privileged_elsewhere()))
+                else:
+                    money = payment.due(privileged=self._is_privileged())
             unconfirmed: Unconfirmed | None = None
             call = self._reservation(fixed, refusal, money)
             self.leaves_by = self.config.elapsed_s() - _LEAST_LIFE_S
@@ -267,15 +275,19 @@ class Issue:
             raise failure
         return refusal
 
-    def _is_privileged(self) -> Flow[bool]:
-        """Return True if the message may spend what budgets keep.
+    def _is_privileged(self) -> bool:
+        """Return True if the message may spend what budgets keep. A valid device may too: see reserve.lua."""
+        request, protection = self.request, self.config.protection
+        return request.known or (
+            protection is not None and protection.has_safe and protection.is_safe(self.subject.phone, request.ip)
+        )
 
-        A valid device may too. On one server, the phone's own script finds that; on a cluster, it is asked first.
-        """
-        request, protection, config = self.request, self.config.protection, self.config
-        if request.known or (protection is not None and protection.is_safe(self.subject.phone, request.ip)):
+    def _is_privileged_elsewhere(self) -> Flow[bool]:
+        """Return the same on a cluster, where the phone's script is asked first whether its device is valid."""
+        request, config = self.request, self.config
+        if self._is_privileged():
             return True
-        if not config.clustered or request.device is None:
+        if request.device is None:
             return False
         key, since = self.subject.device_claim(request.device)
         if not isinstance(since, int):
@@ -286,10 +298,10 @@ class Issue:
         """Return what budgets get back if nothing was sent."""
         return "" if self.payment is None else self.payment.unspent()
 
-    def _give_back(self, refunds: str) -> Flow[None]:
+    def _give_back(self, refunds: str, *, was_sent: bool = False) -> Flow[None]:
         """On a cluster, give money back to budgets. On one server, the phone's own scripts do."""
         if refunds and self.payment is not None:
-            yield from self.payment.give_back(refunds)
+            yield from self.payment.give_back(refunds, was_sent=was_sent)
 
     def _reservation(
         self, fixed: FixedCode | None, refusal: Refusal | None, money: MoneyCharge | Shortage | None
@@ -298,7 +310,8 @@ class Issue:
         device_key, device_since = (
             NO_DEVICE if self.request.device is None else subject.device_claim(self.request.device)
         )
-        guard, guard_keys = NOT_GUARDED if self.screening is None else self.screening.arguments()
+        screened = NO_ARGUMENTS if self.screening is None else self.screening.arguments()
+        guard, guard_keys, answer_key, captcha = screened
         return config.scripts.reserve(
             phone_key=subject.phone_key,
             counter_key=subject.counter_key,
@@ -314,7 +327,8 @@ class Issue:
             refusal=refusal,
             guard=guard,
             guard_keys=guard_keys,
-            captcha="" if self.screening is None else self.screening.remember_ms,
+            captcha=captcha,
+            answer_key=answer_key,
             money_key=self.money_key,
             money=money,
         )
@@ -366,7 +380,7 @@ class Issue:
         except (GatewayRejectedError, ConfigurationError) as error:
             failure = error
         if isinstance(failure, GatewayRejectedError):
-            wait_ms = yield from self._undo(failure, reserved_ms=reserved.now_ms)
+            wait_ms = yield from self._undo(_KEPT.get(failure.category, frozenset()), reserved_ms=reserved.now_ms)
             if len(self.candidates) == 1 and failure.category not in ABOUT_THE_PHONE:
                 yield from note_error(self.config, self.candidates[0], failure.category, failure.gateway_code)
             raise (yield from self._gateway_limit(failure, wait_ms)) if failure.category == "rate_limit" else failure
@@ -441,13 +455,12 @@ class Issue:
         except OTPError:
             pass  # The gateway has the message: its outcome counts.
         if self.refunds:
-            yield from self._give_back(self.refunds)
+            yield from self._give_back(self.refunds, was_sent=True)
         return settled
 
-    def _undo(self, rejection: GatewayRejectedError, *, reserved_ms: int) -> Flow[int]:
-        # A loop over bad numbers must not be free. After "rate_limit", the carriers have counted the message too.
-        config, category = self.config, rejection.category
-        kept = {"number": {"phone", "ip"}, "rate_limit": {"phone", "ip", "region", "total"}}.get(category, set())
+    def _undo(self, kept: frozenset[str], *, reserved_ms: int) -> Flow[int]:
+        """Take back a send that was certainly not made, except from the scopes that keep it counted."""
+        config = self.config
         guard, guard_keys = self._uncounting()
         undo = config.scripts.undo(
             phone_key=self.subject.phone_key,

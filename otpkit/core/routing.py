@@ -88,6 +88,19 @@ class Routing(NamedTuple):
         """Return each gateway once."""
         return (member.gateway for member in self.members.values())
 
+    def purposes(self) -> frozenset[str] | None:
+        """Return the purposes that have a template, or None if a gateway's template serves all purposes."""
+        templates = [member.templates for member in self.members.values()]
+        mapped = [each for each in templates if not isinstance(each, Template)]
+        return frozenset().union(*mapped) if len(mapped) == len(templates) else None
+
+    def require_template(self, purpose: str, place: str) -> None:
+        """Raise `ConfigurationError` if no template serves a purpose that is named at `place`."""
+        known = self.purposes()
+        if known is not None and purpose not in known:
+            problem = f"{place} is for the purpose {purpose!r:.40}, which no template serves{nearest(purpose, known)}"
+            raise ConfigurationError(problem, "Correct the purpose, or add a template for it.")
+
     def plan_for(self, region: str) -> Plan:
         """Return the plan of an allowed region."""
         return self.plans.get(region) or self.plans[_OTHERS]

@@ -147,6 +147,7 @@ KINDS: Final = (
         ),
         8 * _DAY_S,
     ),
+    StoredKind("guard's observation", r"\{guard\}:since", "string", _string(_MS), 400 * _DAY_S),
     StoredKind("captcha's answer", rf"\{{{_ID}\}}:a", "string", _string("r|u|u.{16}[r-]", "opaque"), _DAY_S),
     StoredKind("gateways", r"\{gateways\}:g", "hash", (Field(_NAME, f"{_COUNT} (?:0|{_MS}) (?:-|{_ID})"),), 7200),
     StoredKind(

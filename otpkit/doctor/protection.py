@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from otpkit import OTP
@@ -12,7 +13,8 @@ from otpkit.captcha.base import Captcha, CaptchaCheck, CaptchaSilent
 from otpkit.doctor.findings import Finding
 from otpkit.environment import ARGUMENTS
 from otpkit.errors import OTPError
-from otpkit.guard.options import Guard
+from otpkit.guard.options import OTHERS, Guard
+from otpkit.guard.report import GuardReport
 from otpkit.store.url import MEMORY_URL
 from otpkit.transport.http import drive
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _PURPOSE: Final = "doctor"
 _WEEK_H: Final = 168
+_LONG_DAYS: Final = 14  # Some days show what the guard would do.
 _ENFORCE: Final = (
     "Look at its decisions with `otpkit guard`. Set OTPKIT_GUARD_MODE=enforce once all processes have the guard."
 )
@@ -32,8 +35,21 @@ def examine_guard(reading: Reading) -> list[Finding]:
     if guard is None:
         found = "There is none: nothing but the policy's limits stops SMS pumping and bombing."
         return [Finding("guard", "warning", found, "Set OTPKIT_GUARD_MODE=observe, and later enforce.")]
-    captchas = dict.fromkeys(each for each in (guard.captcha, guard.fallback) if isinstance(each, Captcha))
-    return [_mode(guard, reading), *map(examine_captcha, captchas)]
+    return [_mode(guard, reading), *_examine_captchas(guard)]
+
+
+def _examine_captchas(guard: Guard) -> list[Finding]:
+    """Return a finding for each captcha. If there are several, each says what it is for."""
+    uses: dict[Captcha, list[str]] = {}
+    for purpose, captcha in guard.captchas().items():
+        if captcha is not None:
+            uses.setdefault(captcha, []).append("all other purposes" if purpose == OTHERS else purpose)
+    if isinstance(guard.fallback, Captcha):
+        uses.setdefault(guard.fallback, []).append("the fallback")
+    found = [(examine_captcha(captcha), ", ".join(names)) for captcha, names in uses.items()]
+    if len(found) < 2:
+        return [finding for finding, _ in found]
+    return [replace(finding, found=f"{use}: {finding.found}") for finding, use in found]
 
 
 def examine_captcha(captcha: Captcha) -> Finding:
@@ -60,17 +76,21 @@ def _mode(guard: Guard, reading: Reading) -> Finding:
         return Finding("guard", "warning", "Its mode is off: it counts nothing.", "Set OTPKIT_GUARD_MODE=observe.")
     if guard.mode == "enforce":
         return Finding("guard", "ok", "It enforces its decisions.")
-    found = "It only observes: it refuses nothing and asks for no captcha."
-    decisions = _observed(reading)
-    if decisions is not None:
-        found += f" Decisions about its scopes in the last week: {decisions}."
+    found, report = "It only observes", _report(reading)
+    if report is not None and report.observing_since is not None:
+        days = (report.at - report.observing_since).days
+        if days >= _LONG_DAYS:
+            found = f"It has only observed for {days // 7} weeks, since {report.observing_since:%Y-%m-%d}"
+    found += ": it refuses nothing and asks for no captcha."
+    if report is not None:
+        found += f" Decisions about its scopes in the last week: {sum(scope.observed for scope in report.scopes)}."
     return Finding("guard", "warning", found, _ENFORCE)
 
 
-def _observed(reading: Reading) -> int | None:
-    """Return how often the guard would have asked or refused in the last week, or None if that can't be read."""
+def _report(reading: Reading) -> GuardReport | None:
+    """Return what the guard decided in the last week, or None if that can't be read."""
     if any(map(reading.of_part, ARGUMENTS)) or reading.otp.get("redis") == MEMORY_URL:
         return None
     with suppress(OTPError), OTP(**reading.otp) as otp:
-        return sum(scope.observed for scope in otp.guard_report(_WEEK_H).scopes)
+        return otp.guard_report(_WEEK_H)
     return None

@@ -11,7 +11,7 @@ from otpkit.core import scripts
 from otpkit.core.crypto import encode_id, new_id
 from otpkit.core.scripts.audit import Occurrence
 from otpkit.core.scripts.limits import WideLimit
-from otpkit.core.scripts.money import MoneyCharge
+from otpkit.core.scripts.money import MoneyCharge, charge_of
 from otpkit.doctor.findings import Finding, refused, worst
 from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError
@@ -25,7 +25,7 @@ _RATES: Final = "9/60000"
 _FIELD: Final = b"field-8b"
 _RIGHT, _WRONG, _KEY_ID = b"digest-16-bytes.", b"other-16-bytes..", b"key4"
 _FAR_MS: Final = 10**14
-_BUDGET: Final = f"budget 1 9 9 9 0,1,{_FAR_MS // 10} -;"  # A window from 1970 to 2286: see charge.lua.
+_BUDGET: Final = charge_of("the doctor.", (1, 9, 9, 9), (0, 1, _FAR_MS // 10, _FAR_MS), "-")  # From 1970 to 2286.
 _DRAWS: Final = 10_000
 
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -222,8 +222,10 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     record = f"{key}:u"
     yield s.override(record_key=record, now="", letter="a", life_ms=1000, size=32)
     yield s.look(record_key=record, now="", length_ms=900_000)
-    yield s.note(notes_key=f"{key}:notes", now="", decisions=[("captcha", "range", "doctor", 1)])
-    yield s.notes(notes_key=f"{key}:notes", now="")
+    notes: dict[str, Any] = {"notes_key": f"{key}:notes", "since_key": f"{key}:since", "now": ""}
+    yield s.note(**notes, mode="o", decisions=[("observed", "range", "doctor", 1)])
+    yield s.note(**notes, mode="e", decisions=[("captcha", "range", "doctor", 1)])
+    yield s.notes(**notes)
     yield s.remember(answer_key=f"{key}:a", now="", life_ms=1000)
     yield s.claim(answer_key=f"{key}:a", now="", operation=send, life_ms=1000)
     # 0 and 1 make the scripts judge and count; a record that was moved back is deleted.
@@ -234,7 +236,7 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.count_wide(**region, now="", guard="ep000")
     yield s.move_wide(**region, now="", move="g", at_ms=0, counted_in=16)
     yield s.spend(**money, now="", money=MoneyCharge(_BUDGET, privileged=False))
-    yield s.unspend(**money, now="", refunds="budget 1;", charged_ms=_FAR_MS)
+    yield s.unspend(**money, now="", refunds="budget 1;", charged_ms=_FAR_MS, was_sent=0)
     yield s.spending(money_key=money["money_key"], now="", names=["budget"])
     audit = {"stream_key": f"{key}:o", "now": ""}
     texts = {"actor": "doctor", "reason": "", "phone_id": "", "scope": "", "subject": "", "outcome": "done"}

@@ -19,6 +19,7 @@ from otpkit.effects import Flow, RunScript, run, run_together
 from otpkit.errors import OTPError
 from otpkit.guard.protection import Protection
 from otpkit.guard.report import LENGTHS_MS
+from otpkit.guard.rule import allowances
 
 _RANGE, _ADDRESS, _GUESS = 1, 2, 16  # The scopes of phone.lua.
 _WIDE_NAMES: Final = {8: "region", 16: "total"}
@@ -42,12 +43,12 @@ class _Wide(NamedTuple):
     total: str
 
 
-def _placed(protection: Protection, keys: Sequence[str], *, has_address: bool) -> tuple[list[_Narrow], _Wide]:
+def _placed(protection: Protection, keys: tuple[str, ...]) -> tuple[list[_Narrow], _Wide]:
     """Return the scopes whose keys `Protection.keys` returned."""
     narrow = [_Narrow("range", 1, "range", keys[0])]
-    if has_address:
-        narrow += [_Narrow("ip", 2, "guard_ip", keys[2]), _Narrow("net", 4, "guard_ip", keys[3])]
-    return narrow, _Wide(keys[1], keys[4] if protection.has_total else keys[1])
+    if protection.has_address(keys):
+        narrow += [_Narrow("ip", 2, "guard_ip", keys[-2]), _Narrow("net", 4, "guard_ip", keys[-1])]
+    return narrow, _Wide(keys[1], keys[2] if protection.has_total else keys[1])
 
 
 def _memory(key: str, operation: bytes, end: str = "") -> str:
@@ -69,10 +70,10 @@ class Flags(NamedTuple):
 class Counting:
     """The scopes of one send, and the captcha's answer that it uses up."""
 
-    def __init__(self, config: Config, protection: Protection, keys: Sequence[str], *, has_address: bool) -> None:
+    def __init__(self, config: Config, protection: Protection, keys: tuple[str, ...]) -> None:
         self._config = config
         self._protection = protection
-        self._narrow, self._wide = _placed(protection, keys, has_address=has_address)
+        self._narrow, self._wide = _placed(protection, keys)
         self._operation = b""
         self._answer_key = ""
         self._answer_ms: int | str = 0
@@ -85,22 +86,21 @@ class Counting:
         """Return the scripts that count the send, to run side by side."""
         self._operation, self._flags = operation, flags
         self._answer_key, self._answer_ms = answer_key, answer_ms
-        config, rule = self._config, self._protection.guard.rule
-        range_refuses = "f" if flags.has_many_ranges and not flags.known else "n"
-        numbers = {
-            "range": (range_refuses, rule.range_floor, rule.range_share, rule.range_refusal),
-            "ip": ("n" if flags.known else "q", rule.address_floor, rule.address_share, rule.address_refusal),
-            "net": ("n", rule.network_floor, rule.network_share, 1),
+        config, allowed = self._config, allowances(self._protection.guard.rule)
+        refuses = {
+            "range": "f" if flags.has_many_ranges and not flags.known else "n",
+            "ip": "n" if flags.known else "q",
+            "net": "n",
         }
         calls: list[RunScript[Raw]] = []
         for scope in self._narrow:
-            refuses, floor, share, far = numbers[scope.name]
+            floor, share, far = allowed[scope.name]
             calls.append(
                 config.scripts.count_narrow(
                     record_key=scope.key,
                     memory_key=_memory(scope.key, operation),
                     now=config.now_arg(),
-                    guard=f"{flags.mode}{flags.captcha}{flags.safe:d}{flags.asked:d}{refuses}",
+                    guard=f"{flags.mode}{flags.captcha}{flags.safe:d}{flags.asked:d}{refuses[scope.name]}",
                     floor=repr(floor),
                     share=repr(share),
                     far=repr(far),
@@ -205,8 +205,7 @@ def move_verified(
         ip: the address that verified it, or None: it is credited.
         moves: what the phone's script returned.
     """
-    keys, has_address = protection.keys(phone, region, ip, "")
-    narrow, wide = _placed(protection, keys, has_address=has_address)
+    narrow, wide = _placed(protection, protection.keys(phone, region, ip))
     calls: list[RunScript[Raw]] = []
     for move in moves:
         if move.scopes & _RANGE:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from otpkit.captcha.base import Captcha
+from otpkit.core.arguments import check_purpose
 from otpkit.core.checks import Checks
 from otpkit.errors import ConfigurationError
 from otpkit.frames import without_locals
@@ -17,8 +18,11 @@ from otpkit.models import mask
 Mode: TypeAlias = Literal["off", "observe", "enforce"]
 Ask: TypeAlias = Literal["over_allowance", "always"]
 Outcome: TypeAlias = Literal["allow", "captcha", "refuse"]
+CaptchaChoice: TypeAlias = Captcha | Mapping[str, Captcha] | None
 Fallback: TypeAlias = Captcha | Literal["refuse", "allow"] | None
 
+OTHERS: Final = "*"
+"""The key of all other purposes in a mapping of purposes to captchas."""
 _MOST_REASONS: Final = 8
 _REASON_CHARS: Final = 64
 
@@ -102,7 +106,9 @@ class Guard:
         mode: `observe` decides and reports by events, and refuses nothing; `enforce` does; `off` counts nothing new,
             and still takes back what is counted. Deploy `observe` first, until all processes have it: those without a
             guard don't take anything back.
-        captcha: the captcha that is asked for; None is `otpkit.captcha.ProofOfWork`.
+        captcha: the captcha that is asked for, or one for each purpose, with `"*"` for all others:
+            `{"signup": Turnstile(…), "*": HCaptcha(…)}`. None, or no `"*"`, is `otpkit.captcha.ProofOfWork`. A provider
+            without actions ties no answer to a purpose: give each purpose a site key of its own.
         ask: `over_allowance`, or `always` for a captcha before every send.
         fallback: what happens if the captcha's provider does not answer: another captcha, None for
             `otpkit.captcha.ProofOfWork`, `"refuse"` for a `CaptchaUnavailableError`, or `"allow"`.
@@ -111,7 +117,9 @@ class Guard:
         on_risk_error: what counts if `risk` raises an exception or returns something else.
         safe_phones: numbers, as `OTP.issue` accepts them, that are neither judged nor counted in ranges, addresses,
             networks, regions and the total.
-        safe_networks: addresses and networks, such as `"203.0.113.0/24"`, whose visitors are neither.
+        safe_networks: addresses and networks, such as `"203.0.113.0/24"`, whose visitors are neither. Private ones,
+            such as `"10.0.0.0/8"`, work too. If a proxy has such an address, declare it (`forwarded_hops`): otherwise
+            all visitors come from it, and are safe.
         rule: the numbers of the rule.
 
     Raises:
@@ -119,7 +127,7 @@ class Guard:
     """
 
     mode: Mode = "observe"
-    captcha: Captcha | None = None
+    captcha: CaptchaChoice = field(default=None, hash=False)  # A mapping has no hash.
     ask: Ask = field(default="over_allowance", kw_only=True)
     fallback: Fallback = field(default=None, kw_only=True)
     risk: Risk | None = field(default=None, kw_only=True)
@@ -134,8 +142,7 @@ class Guard:
                 if getattr(self, name) not in get_args(choices):
                     known = ", ".join(get_args(choices))
                     checks.add(name, f"Guard.{name} is {getattr(self, name)!r:.20}.", f"Choose one of {known}.")
-            if not isinstance(self.captcha, (Captcha, type(None))):
-                checks.add("captcha", "Guard.captcha is not a captcha.", "Pass one of otpkit.captcha, or None.")
+            self._set("captcha", checks.of("captcha", _captchas, self.captcha))
             if not isinstance(self.fallback, (Captcha, type(None))) and self.fallback not in {"refuse", "allow"}:
                 remedy = 'Pass one of otpkit.captcha, "refuse", "allow", or None.'
                 checks.add("fallback", "Guard.fallback is no captcha and no decision.", remedy)
@@ -148,6 +155,26 @@ class Guard:
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+    def captchas(self) -> dict[str, Captcha | None]:
+        """Return the captcha of each purpose that has its own, and of all others as `OTHERS`."""
+        chosen = self.captcha if isinstance(self.captcha, Mapping) else {OTHERS: self.captcha}
+        return {OTHERS: None, **chosen}
+
+
+def _captchas(value: Any) -> CaptchaChoice:
+    if isinstance(value, (Captcha, type(None))):
+        return value
+    if not isinstance(value, Mapping) or not value:
+        remedy = 'Pass one of otpkit.captcha, a mapping such as {"signup": Turnstile(…)}, or None.'
+        raise ConfigurationError("Guard.captcha is not a captcha.", remedy)
+    with Checks() as checks:
+        for purpose, captcha in value.items():
+            checks.of("captcha", check_purpose, purpose)
+            if not isinstance(captcha, Captcha):
+                problem = f"Guard.captcha has no captcha for {purpose!r:.40}."
+                checks.add("captcha", problem, "Pass one of otpkit.captcha.")
+    return dict(value)
 
 
 def _texts(name: str, values: Any) -> frozenset[str]:

@@ -17,7 +17,7 @@ from otpkit.core.tokens import from_ms
 from otpkit.effects import Emit, Flow, RunScript, run, run_together
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.guard.protection import RANGE_DIGITS, TOTAL, Protection
-from otpkit.guard.rule import Rule
+from otpkit.guard.rule import Rule, allowances
 from otpkit.models import Event
 from otpkit.phone import resolve
 
@@ -75,12 +75,17 @@ class ScopeReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardReport:
-    """What the guard decided in the last `hours`, and what it counts at `at`. `scopes` are in the order of the rule."""
+    """What the guard decided in the last `hours`, and what it counts at `at`. `scopes` are in the order of the rule.
+
+    `observing_since` is when a guard in the mode `observe` first decided something or made a report, since the latest
+    decision or report of one in the mode `enforce`. It is None in another mode.
+    """
 
     at: datetime
     hours: int
     mode: str
     scopes: tuple[ScopeReport, ...]
+    observing_since: datetime | None = None
 
 
 class _Wanted(NamedTuple):
@@ -96,7 +101,8 @@ def guard_report(config: Config, hours: int, phone: str | None, ip: str | None) 
     if type(hours) is not int or not 1 <= hours <= _MOST_HOURS:
         raise ConfigurationError(f"hours is {hours!r:.20}.", f"Pass a whole number from 1 to {_MOST_HOURS}.")
     yield from _write_notes(config, protection)
-    noted = yield from run(config.scripts.notes(notes_key=protection.notes_key, now=config.now_arg()))
+    notes = config.scripts.notes(notes_key=protection.notes_key, since_key=protection.since_key, now=config.now_arg())
+    noted = yield from run(notes)
     lines = noted.noted.split("\n") if noted.noted else []
     decisions: dict[tuple[str, str], int] = {}
     wanted: list[_Wanted] = []
@@ -131,7 +137,14 @@ def guard_report(config: Config, hours: int, phone: str | None, ip: str | None) 
         )
         for scope in SCOPES
     )
-    return GuardReport(at=from_ms(noted.now_ms), hours=hours, mode=protection.guard.mode, scopes=scopes)
+    mode, since_ms = protection.guard.mode, noted.since_ms
+    return GuardReport(
+        at=from_ms(noted.now_ms),
+        hours=hours,
+        mode=mode,
+        scopes=scopes,
+        observing_since=from_ms(since_ms) if since_ms and mode == "observe" else None,
+    )
 
 
 def override(config: Config, action: str, scope: str, subject: str, seconds: int, operator: Operator) -> Flow[None]:
@@ -191,14 +204,17 @@ def note(
 
 
 def _write_notes(config: Config, protection: Protection) -> Flow[None]:
-    """Write what this process has noted. What Redis refuses is lost, for it is only for the report."""
+    """Write the mode and what this process has noted. What Redis refuses is lost, for it is only for the report."""
     noted, protection.noted, protection.noted_s = protection.noted, {}, config.elapsed_s()
-    if noted:
-        decisions = [(*decision, count) for decision, count in noted.items()]
-        with suppress(OTPError):
-            yield from run(
-                config.scripts.note(notes_key=protection.notes_key, now=config.now_arg(), decisions=decisions)
-            )
+    note = config.scripts.note(
+        notes_key=protection.notes_key,
+        since_key=protection.since_key,
+        now=config.now_arg(),
+        mode=protection.letter if protection.is_on else "-",
+        decisions=[(*decision, count) for decision, count in noted.items()],
+    )
+    with suppress(OTPError):
+        yield from run(note)
 
 
 def _protection(config: Config) -> Protection:
@@ -267,12 +283,7 @@ def _reports(wanted: _Wanted, counts: Counts | RegionCounts, rule: Rule) -> list
         )
 
     if isinstance(counts, Counts):
-        floor, share = {
-            "range": (rule.range_floor, rule.range_share),
-            "ip": (rule.address_floor, rule.address_share),
-            "net": (rule.network_floor, rule.network_share),
-        }[wanted.scope]
-        allowance = floor + share * counts.verified
+        allowance = allowances(rule)[wanted.scope].of(counts.verified)
         return [report(wanted.scope, counts.unverified, allowance, is_over=counts.unverified >= allowance)]
     regions, usual = (max(1, counts.regions) if wanted.name == TOTAL else 1), counts.share / 10_000
     short = rule.short_floor * regions + (rule.short_times * usual + rule.short_share) * counts.short_verified

@@ -7,7 +7,7 @@ share × verified`, once it has as many unverified sends as that in one of its w
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, NamedTuple
 
 from otpkit.core.checks import Checks
 from otpkit.errors import ConfigurationError
@@ -75,6 +75,27 @@ def _check(name: str, value: object) -> None:
 def numbers_of(rule: Rule) -> dict[str, str]:
     """Return the numbers of a rule by their names in the scripts."""
     return {each.name.upper(): repr(getattr(rule, each.name)) for each in fields(rule)}
+
+
+class Allowance(NamedTuple):
+    """What a range, an address or a network may have unverified, and the multiple of it from which it is refused."""
+
+    floor: float
+    share: float
+    refusal: float
+
+    def of(self, verified: int) -> float:
+        """Return the allowance of a subject with so many verified sends."""
+        return self.floor + self.share * verified
+
+
+def allowances(rule: Rule) -> dict[str, Allowance]:
+    """Return the allowance of each scope that is narrower than a region."""
+    return {
+        "range": Allowance(rule.range_floor, rule.range_share, rule.range_refusal),
+        "ip": Allowance(rule.address_floor, rule.address_share, rule.address_refusal),
+        "net": Allowance(rule.network_floor, rule.network_share, 1),  # The scripts never refuse a network.
+    }
 
 
 DEFAULT_RULE: Final = Rule()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from copy import copy
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 from otpkit.captcha.base import MAX_ANSWER, Captcha, CaptchaCheck, CaptchaSilent, Verdict
 from otpkit.core.audit import count_event
@@ -24,9 +25,8 @@ from otpkit.errors import (
 )
 from otpkit.guard.elsewhere import EXEMPT, Counting, Flags
 from otpkit.guard.options import Decision, RiskContext
-from otpkit.guard.protection import Protection
+from otpkit.guard.protection import RANGE_DIGITS, Protection
 from otpkit.guard.report import note
-from otpkit.phone import has_many_ranges
 
 SCOPES: Final[Mapping[int, str]] = {1: "range", 2: "ip", 4: "net", 8: "region", 16: "total", 32: "guesses"}
 """The scopes by their values in judge.lua."""
@@ -34,6 +34,11 @@ _ASKED, _PASSED, _WOULD_REFUSE = 64, 128, 256
 _MARGIN_MS: Final = 60_000  # An answer is remembered for longer than it could be accepted.
 _KEPT_MS: Final = 600_000  # A provider that accepts an answer once refuses it from then on; only its verdict is kept.
 _RETRY = "Ask the visitor to solve the captcha, and call again with the answer."
+
+
+Arguments: TypeAlias = tuple[str, tuple[str, ...], str, int | str]
+"""The guard's argument of reserve.lua, its keys, the key of a captcha's answer, and for how long that is remembered."""
+NO_ARGUMENTS: Final[Arguments] = "", (), "", ""
 
 
 class Visit(Protocol):
@@ -61,26 +66,44 @@ class Screening:
     _reason = ""
     _failure = ""
     _answer_key = ""
-    _remember_ms: int | str = ""
+    _remember_ms: int | str = ""  # For how long the answer is remembered as used.
+    is_asked = False  # True once the application and the provider were asked.
+    counting: Counting | None = None
+    """The scopes, if they lie on other nodes than the phone."""
 
     def __init__(self, protection: Protection, config: Config, subject: Subject, report: Report, visit: Visit) -> None:
         self._protection = protection
         self._config = config
-        self._subject = subject
         self._report = report
         self._visit = visit
-        self._keys, self._has_address = protection.keys(subject.phone, subject.region, visit.ip, subject.phone_key)
-        self.counting: Counting | None = None
-        """The scopes, if they lie on other nodes than the phone."""
+        self.bind(subject)
+
+    def bind(self, subject: Subject) -> None:
+        """Judge a subject: its range, its region, and the keys of its phone."""
+        protection, config, visit = self._protection, self._config, self._visit
+        self._subject = subject
+        self._range = protection.range_of(subject.phone[:-RANGE_DIGITS], subject.region)
+        self._keys = self._range.keys if visit.ip is None else self._range.keys + protection.address_keys(str(visit.ip))
         if config.clustered:
             if protection.is_on:
-                self.counting = Counting(config, protection, self._keys, has_address=self._has_address)
-            self._keys = (subject.phone_key,)  # It stands in for all of them.
+                self.counting = Counting(config, protection, self._keys)
+            self._keys = ()
+
+    @property
+    def _captcha(self) -> Captcha:
+        return self._protection.captcha_for(self._subject.purpose)
 
     @property
     def has_questions(self) -> bool:
         """True if the application or a captcha's provider must be asked before the send is reserved."""
-        return self._visit.captcha is not None or self._protection.asks
+        return not self.is_asked and (self._visit.captcha is not None or self._protection.asks)
+
+    def of_subject(self, subject: Subject) -> Self:
+        """Return the same screening for another subject, about which nobody is asked again."""
+        found = copy(self)
+        found.is_asked = True
+        found.bind(subject)
+        return found
 
     def before(self) -> Flow[None]:
         """Ask the application and the captcha's provider, before anything is reserved.
@@ -97,23 +120,24 @@ class Screening:
             if self._visit.captcha not in (None, ""):
                 yield from self._check_answer(str(self._visit.captcha))
 
-    def arguments(self) -> tuple[str, tuple[str, ...]]:
-        """Return the guard's argument and keys of the script that reserves the send."""
-        if not self._protection.is_on:
-            return "", self._keys
-        mode, captcha, known, is_safe, refuses, asked = self._flags()
+    def arguments(self) -> Arguments:
+        """Return the arguments and keys of the script that reserves the send."""
+        protection, visit = self._protection, self._visit
+        if not protection.is_on:
+            return NO_ARGUMENTS
+        if not (visit.captcha or visit.known or protection.has_safe or protection.asks or self.counting):
+            return self._range.guard, self._keys, "", ""  # Nearly all sends.
+        _, captcha, known, is_safe, refuses, asked = self._flags()
         counting, verdict = self.counting, ""
         if counting is not None:
             verdict = counting.verdict()
             captcha = "u" if counting.is_used else captcha
-        guard = (
-            f"{mode}{captcha}{known:d}{is_safe:d}{refuses:d}{asked:d}{self._has_address:d}"
-            f"{self._protection.has_total:d}{self._subject.region}{verdict}"
+        guard = protection.argument(
+            captcha=captcha, known=known, is_safe=is_safe, refuses=refuses, is_asked=asked, region=self._subject.region
         )
-        if not self._answer_key or counting is not None:
-            return guard, self._keys
-        unused = [self._subject.phone_key] * (5 - len(self._keys))
-        return guard, (*self._keys, *unused, self._answer_key)
+        # On a cluster, the answer was used up before.
+        answer_key = self._answer_key if counting is None else ""
+        return guard + verdict, self._keys, answer_key, self._remember_ms
 
     def counts(self, operation: bytes) -> list[RunScript[Raw]]:
         """Return the scripts that count the send on other nodes."""
@@ -129,17 +153,12 @@ class Screening:
         elif self._answer == "unavailable" and protection.fallback == "allow":
             captcha = "w"
         is_safe = protection.has_safe and protection.is_safe(subject.phone, visit.ip)
-        many = has_many_ranges(subject.phone, subject.region)
+        many = self._range.has_many_ranges
         return Flags(protection.letter, captcha, visit.known, is_safe, many, bool(self._asked))
-
-    @property
-    def remember_ms(self) -> int | str:
-        """The milliseconds for which the captcha's answer is remembered as used; "" without one."""
-        return self._remember_ms
 
     def uncounting(self) -> tuple[str, tuple[str, ...]]:
         """Return the guard's argument and keys of a script that no longer counts the send."""
-        return f"{int(self._has_address)}0", self._keys
+        return "1", self._keys
 
     def is_news(self, judged: int) -> bool:
         """Return True if `found` has something to report."""
@@ -184,7 +203,7 @@ class Screening:
         yield from self._tell("guard", "captcha", reasons)
         yield from self._note("captcha", reasons)
         yield from self._tell("captcha", answer, reasons, self._failure if answer == "unavailable" else "")
-        protection, captcha = self._protection, self._protection.captcha
+        protection, captcha = self._protection, self._captcha
         if answer == "unavailable":
             if not isinstance(protection.fallback, Captcha):
                 return CaptchaUnavailableError(
@@ -207,7 +226,7 @@ class Screening:
         answer = self._visit.captcha
         if answer is None or (isinstance(answer, str) and len(answer) <= MAX_ANSWER):
             return
-        captcha = self._protection.captcha
+        captcha = self._captcha
         raise CaptchaRejectedError(
             f"The captcha's answer is not a text of at most {MAX_ANSWER} characters. Nothing was sent.",
             _RETRY,
@@ -261,7 +280,7 @@ class Screening:
 
     def _check_answer(self, answer: str) -> Flow[None]:
         """Judge a captcha's answer: by the verdict that was kept, by the fallback, or by its provider."""
-        captcha, fallback = self._protection.captcha, self._protection.fallback
+        captcha, fallback = self._captcha, self._protection.fallback
         second = fallback if isinstance(fallback, Captcha) else None
         # A fallback of our own is judged first: no request is needed, and its challenges are given out only while the
         # provider is silent.
@@ -279,7 +298,7 @@ class Screening:
 
     def _judged_by(self, captcha: Captcha, answer: str) -> Flow[bool]:
         """Judge an answer by one captcha; return False if its provider is silent."""
-        key, config = self._protection.answer_key(captcha, answer), self._config
+        key, config = self._protection.answer_key(captcha, self._subject.purpose, answer), self._config
         kept = Answer.UNKNOWN
         if captcha.single_use:
             kept = yield from run(config.scripts.remember(answer_key=key, now=config.now_arg(), life_ms=0))

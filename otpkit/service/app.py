@@ -159,12 +159,10 @@ class _Service:
         async def handle(request: Request) -> Response:
             key = self._key_of(request)
             if operation.for_operators and not key.operator:
-                raise refused(403, "forbidden", "Not an operator", "This API key is not allowed to read the audit.")
+                raise refused(403, "forbidden", "Not an operator", "This API key is not an operator's.")
             body: Any = await read_json(request, operation.body)
-            if not operation.for_operators and body.purpose not in key.purposes:
-                raise refused(
-                    403, "forbidden", "Purpose not allowed", "This API key is not allowed to use the purpose."
-                )
+            if not operation.for_operators:
+                _require_purpose(key, getattr(body, "purpose", None))
             if sends:
                 self._check_sendable(body)
                 if body.known and not key.known:
@@ -244,6 +242,12 @@ class _Service:
 
     async def _openapi(self, request: Request) -> Response:
         return Response(self._document, media_type="application/json")
+
+
+def _require_purpose(key: ApiKey, purpose: str | None) -> None:
+    """Refuse an API key that does not have a purpose, or that has none if the request is about all purposes."""
+    if (purpose is None and not key.purposes) or (purpose is not None and purpose not in key.purposes):
+        raise refused(403, "forbidden", "Purpose not allowed", "This API key is not allowed to use the purpose.")
 
 
 class _Endpoint:

@@ -9,9 +9,12 @@ from typing import Any, Final
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from otpkit import AsyncOTP, PhoneError, fold, normalize
+from otpkit import AsyncOTP, ConfigurationError, PhoneError, fold, normalize
+from otpkit.aio import config_of
 from otpkit.core.arguments import NOT_GIVEN, NotGiven
+from otpkit.core.audit import read_operator
 from otpkit.core.spelling import check_region
+from otpkit.service.parsing import invalid
 from otpkit.service.responses import json_response, refused
 from otpkit.web import schemas
 
@@ -73,6 +76,17 @@ def _phone_of_proof(otp: AsyncOTP, body: schemas.RedemptionRequest) -> str | Not
         return ""  # A text that is not a phone can't be the proof's phone.
 
 
+def _check_reason(otp: AsyncOTP, reason: str) -> None:
+    """Refuse a reason that the audit does not keep, such as one with a phone number."""
+    problem = ""
+    try:
+        read_operator(config_of(otp), "", reason)
+    except ConfigurationError as error:
+        problem = error.problem
+    if problem:
+        raise invalid("#/reason", problem)
+
+
 async def _issue(otp: AsyncOTP, call: Call) -> Response:
     body: schemas.ChallengeRequest = call.body
     challenge = await otp.issue(
@@ -87,6 +101,7 @@ async def _issue(otp: AsyncOTP, call: Call) -> Response:
         budget_key=call.api_key,
         captcha=body.captcha,
         known=body.known,
+        discreet=body.discreet,
     )
     status = 202 if challenge.delivery in {"pending", "uncertain"} else 201
     return json_response(schemas.ChallengeAnswer, challenge, status)
@@ -139,6 +154,19 @@ async def _revoke(otp: AsyncOTP, call: Call) -> Response:
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
+async def _check_device(otp: AsyncOTP, call: Call) -> Response:
+    body: schemas.DeviceQuery = call.body
+    verified_at = await otp.check_device(body.device, _phone(otp, body))
+    return json_response(schemas.DeviceAnswer, {"verified_at": verified_at})
+
+
+async def _forget_devices(otp: AsyncOTP, call: Call) -> Response:
+    body: schemas.DevicesQuery = call.body
+    _check_reason(otp, body.reason)
+    await otp.forget_devices(_phone(otp, body), actor=call.api_key, reason=body.reason)
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+
 async def _audit(otp: AsyncOTP, call: Call) -> Response:
     body: schemas.AuditQuery = call.body
     phone = None if body.phone is None else _phone(otp, body)
@@ -155,7 +183,7 @@ OPERATIONS: Final = (
         "403 with `captcha_required` or `captcha_rejected` has the `provider` and `parameters` of a captcha: show it, "
         "and repeat the request with the visitor's answer as `captcha`. "
         "423 and 429 (scopes `phone`, `failures`, `gateway`) reveal what others did with the number. Nothing is sent "
-        "then: show strangers the answer of 202 instead.",
+        "then: set `discreet`, and show strangers the answer of 202 instead.",
         body=schemas.ChallengeRequest,
         answers={
             201: ("The gateway accepted the message.", schemas.ChallengeAnswer),
@@ -216,6 +244,28 @@ OPERATIONS: Final = (
         body=schemas.ChallengeQuery,
         answers={204: ("There is no live challenge now.", None)},
         run=_revoke,
+    ),
+    Operation(
+        path="/v1/devices/check",
+        name="check_device",
+        summary="Get when a device last verified a phone",
+        description="Nothing is sent or counted. Use it to skip the code on a device that verified the phone lately. "
+        "A device is one for all purposes, so any key with a purpose may ask.",
+        body=schemas.DeviceQuery,
+        answers={200: ("The time of its verification, or null.", schemas.DeviceAnswer)},
+        run=_check_device,
+    ),
+    Operation(
+        path="/v1/devices/forget",
+        name="forget_devices",
+        summary="End all device tokens of a phone",
+        description="For a user who lost a device. Each device of the phone becomes a stranger's until it verifies the "
+        "phone again. It holds for all purposes, so it is only for keys with `operator`. The audit has the key's name "
+        "and the reason.",
+        body=schemas.DevicesQuery,
+        answers={204: ("The phone has no device now.", None)},
+        for_operators=True,
+        run=_forget_devices,
     ),
     Operation(
         path="/v1/audit",

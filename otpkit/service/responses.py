@@ -70,13 +70,13 @@ def no_route_response(error: HTTPException) -> Response:
 
 
 def error_response(error: OTPError, language: Language) -> Response:
-    """Return the response to an error.
+    """Return the response to an error. The service's callers are servers with a key, so it names what the guard found.
 
     A code or a token that is not valid is 409, not 422 or 401. The request is well-formed and its API key is valid,
     but it conflicts with the state in the store (RFC 9110 §15.5.10). So 401 is only about API keys, and 422 means that
     the same request can never succeed.
     """
-    found = problem(error, language)
+    found = problem(error, language, for_server=True)
     if isinstance(error, (CodeError, TokenError)) and not isinstance(error, MalformedCodeError):
         found = replace(found, status=CONFLICT, body={**found.body, "status": CONFLICT})
     return problem_response(found)

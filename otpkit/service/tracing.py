@@ -50,7 +50,7 @@ _UNTRACED: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"
 class Exporting:
     """The SDK of one service, and the listener for its `AsyncOTP`.
 
-    If the program set the SDK's providers already, as `opentelemetry-instrument otpkit serve` does, these are used.
+    If the program set the SDK's providers already, as `opentelemetry-instrument -- otpkit serve` does, these are used.
 
     Raises:
         ConfigurationError: a variable of the SDK has a value that the service does not support.
@@ -135,7 +135,7 @@ def _exports(variable: str) -> bool:
         name, shown = (variable, value) if value not in {"none", "otlp"} else ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
         raise ConfigurationError(
             f"{name} is {shown!r:.40}, and otpkit serve exports by OTLP over HTTP.",
-            "Remove it, or run: opentelemetry-instrument otpkit serve.",
+            "Remove it, or install opentelemetry-distro and run: opentelemetry-instrument -- otpkit serve.",
         )
     return value == "otlp"
 

@@ -32,7 +32,7 @@ class ApiKey:
         purposes: the purposes that the key may issue, verify and redeem for.
         known: True if the key's owner is trusted to say that a number is verified for an account, as `known` of
             `OTP.issue`.
-        operator: True if the key's owner may read the audit.
+        operator: True if the key's owner may read the audit and forget the devices of a phone.
 
     Raises:
         ConfigurationError: `purposes` is not a collection of valid purposes.
@@ -60,7 +60,7 @@ class ApiKey:
             key: the text, at least 32 characters, as from `otpkit keygen`.
             purposes: the purposes that the key may be used for.
             known: True if the key's owner is trusted to say that a number is known.
-            operator: True if the key's owner may read the audit.
+            operator: True if the key's owner may read the audit and forget the devices of a phone.
 
         Raises:
             ConfigurationError: the text is too short or not random, or a purpose is not valid.
@@ -80,7 +80,7 @@ class ApiKey:
             digest: the SHA-256 of the key's text, 64 hexadecimal digits.
             purposes: the purposes that the key may be used for.
             known: True if the key's owner is trusted to say that a number is known.
-            operator: True if the key's owner may read the audit.
+            operator: True if the key's owner may read the audit and forget the devices of a phone.
 
         Raises:
             ConfigurationError: the digest or a purpose is not valid.

@@ -12,22 +12,28 @@ from pydantic_core import ErrorDetails
 
 from otpkit.core.budgets import open_purse
 from otpkit.core.checks import nearest, problems_of
-from otpkit.core.config import check_namespace
+from otpkit.core.config import Listener, check_namespace
 from otpkit.core.crypto import Keys
 from otpkit.core.routing import route
 from otpkit.core.secret_files import explained
 from otpkit.environment import ARGUMENTS, Reader, placed, price_variable
 from otpkit.errors import ConfigurationError, FieldProblem
-from otpkit.guard.protection import safe_phones
+from otpkit.guard.protection import check_captchas, safe_phones
 from otpkit.policy import DEFAULT_POLICY
 from otpkit.settings.keys import ApiKey, require_distinct
 from otpkit.settings.operators import Operator, require_distinct_operators
 from otpkit.settings.sources import Given, read_environment, read_file
 from otpkit.settings.tables import MUST, SENTENCE, Key, OperatorTable, Service, Telemetry, check, known_settings
+from otpkit.settings.telemetry import listeners_of
 from otpkit.store.url import read_url
 
 # Only one of each pair may be set: the setting for many, and the setting (or prefix) for one.
-_INSTEAD_OF: Final = {"OTPKIT_GATEWAYS": "OTPKIT_GATEWAY", "OTPKIT_TEMPLATES": "OTPKIT_TEMPLATE_"}
+_INSTEAD_OF: Final = {
+    "OTPKIT_GATEWAYS": "OTPKIT_GATEWAY",
+    "OTPKIT_TEMPLATES": "OTPKIT_TEMPLATE_",
+    "OTPKIT_GUARD_CAPTCHAS": "OTPKIT_GUARD_CAPTCHA",
+}
+_ALONE: Final = {"OTPKIT_GATEWAY", "OTPKIT_TEMPLATE_CODE", "OTPKIT_GUARD_CAPTCHA"}
 _EXPECTED: Final = {
     "missing": "is missing",
     "string_type": "must be a text",
@@ -39,13 +45,17 @@ _EXPECTED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
-    """The checked settings: the arguments of the `OTP`, the API keys, the operators, and the tables of the service."""
+    """The checked settings: the arguments of the `OTP`, the API keys, the operators, and the tables of the service.
+
+    `listeners` are those of `[telemetry]`.
+    """
 
     otp: Mapping[str, Any]
     keys: tuple[ApiKey, ...]
     operators: tuple[Operator, ...]
     service: Service
     telemetry: Telemetry
+    listeners: tuple[Listener, ...]
 
 
 def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves: bool = False) -> Settings:
@@ -68,6 +78,7 @@ def read_settings(environ: Mapping[str, str], path: str | None = None, *, serves
         operators=reading.operators,
         service=reading.service,
         telemetry=reading.telemetry,
+        listeners=reading.listeners,
     )
 
 
@@ -124,13 +135,14 @@ class Reading:
         self._of_part: dict[str, list[FieldProblem]] = {name: [] for name in ARGUMENTS}
         self.otp = self._read_otp()
         self.service, self.telemetry, tables = self._read_tables()
+        self.listeners, telemetry = self._read_listeners()
         self.keys, keys = self._read_keys(serves=serves)
         self.operators, operators = self._read_operators()
         self._check_owners()
         names = (problem for source in self._sources for problem in source.problems)
         parts = [each for name in ARGUMENTS for each in self.of_part(name)]
         files = (each for each in self._unread.values() if each not in parts)
-        self.others = tuple(dict.fromkeys((*names, *files, *self._beside(), *tables, *keys, *operators)))
+        self.others = tuple(dict.fromkeys((*names, *files, *self._beside(), *tables, *telemetry, *keys, *operators)))
         self.problems = tuple(dict.fromkeys((*parts, *self.others)))
 
     def of_part(self, name: str) -> list[FieldProblem]:
@@ -158,6 +170,9 @@ class Reading:
             variable = "OTPKIT_GATEWAYS" if "OTPKIT_GATEWAYS" in self._given else "OTPKIT_GATEWAY"
             regions = found.get("policy", DEFAULT_POLICY).regions
             self._try("gateway", variable, route, found["gateway"], found["template"], regions)
+            if "guard" in found and not self._of_part["gateway"] and not self._of_part["template"]:
+                routing = route(found["gateway"], found["template"], regions)
+                self._try("guard", "OTPKIT_GUARD_CAPTCHAS", check_captchas, found["guard"], routing)
         if "budgets" in found or "prices" in found:
             self._check_money(found)
         return found
@@ -202,9 +217,15 @@ class Reading:
     def _read_tables(self) -> tuple[Service, Telemetry, list[FieldProblem]]:
         try:
             found = check(*(source.nested() for source in self._sources))
-            return found.service, found.telemetry, []
         except ValidationError as error:
             return Service(), Telemetry(), [self._describe(each) for each in _errors(error)]
+        return found.service, found.telemetry, []
+
+    def _read_listeners(self) -> tuple[tuple[Listener, ...], list[FieldProblem]]:
+        try:
+            return listeners_of(self.telemetry), []
+        except ConfigurationError as error:
+            return (), [self._placed(each) for each in problems_of(error, "OTPKIT_TELEMETRY_…")]
 
     def _describe(self, error: ErrorDetails, before: tuple[str, ...] = ()) -> FieldProblem:
         """Return the problem for one of pydantic's errors, with its place."""
@@ -317,7 +338,7 @@ class Reading:
                 continue
             for variable, given in self._given.items():
                 # A signature alone in the environment may be for other programs, so it is no second template.
-                is_second = given.is_in_file or variable in {"OTPKIT_GATEWAY", "OTPKIT_TEMPLATE_CODE"}
+                is_second = given.is_in_file or variable in _ALONE
                 if is_second and (variable == single or (single.endswith("_") and variable.startswith(single))):
                     text = f"{given.where} stands beside {self._given[whole].where}."
                     yield FieldProblem(given.where, text, "Keep one of them.")

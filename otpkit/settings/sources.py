@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from otpkit.core.checks import nearest
 from otpkit.core.secret_files import read_secret
+from otpkit.environment import text_of
 from otpkit.errors import ConfigurationError, FieldProblem
 from otpkit.settings.tables import Setting, known_settings
 
@@ -164,11 +165,7 @@ def _text(value: Any, setting: Setting) -> str | None:
     """Return a value as the text of a variable, or None if it has another type."""
     if setting.is_json:
         return json.dumps(value, default=str) if isinstance(value, list if setting.is_list else dict) else None
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, list) and all(type(each) in {str, int, float} for each in value):
-        return " ".join(map(str, value))  # several secrets, gateways or numbers
-    return str(value) if isinstance(value, (str, int, float)) else None
+    return text_of(value)
 
 
 def _kind(value: Any) -> str:

@@ -48,6 +48,14 @@ def _flag(value: object) -> bool:
     return text in {"1", "true"}
 
 
+def _log(value: object) -> str | None:
+    """Return how events are logged: "text", "json", or None for not at all."""
+    text = str(value).lower()
+    if text not in {"0", "1", "false", "true", "text", "json"}:
+        raise PydanticCustomError(MUST, 'must be true, false, or "json"')
+    return {"0": None, "false": None, "json": "json"}.get(text, "text")
+
+
 def _checked(check: Callable[[Any], object]) -> Callable[[T], T]:
     """Return a pydantic validator for a check that raises `ConfigurationError`."""
 
@@ -100,12 +108,25 @@ class Service(Table):
 
 
 class Telemetry(Table):
-    """The table `[telemetry]`: what `otpkit serve` reports to other systems.
+    """The table `[telemetry]`: what is reported to other systems.
 
     Attributes:
-        otel: True to export traces and metrics by OTLP, as the variables `OTEL_…` configure it.
+        log: how events are logged: `text`, `json` or None.
+        webhook_url: the URL to post events to, or None.
+        webhook_secret: the secret that signs them, or several, separated by blanks.
+        webhook_names: the names of the events to post, separated by blanks or commas; None posts all.
+        webhook_source: the name of this program in the events.
+        prometheus: True to count events in the default registry of `prometheus_client`. `otpkit serve` always counts
+            them, in its own.
+        otel: True to export traces and metrics by OTLP from `otpkit serve`, as the variables `OTEL_…` configure it.
     """
 
+    log: Annotated[str | None, BeforeValidator(_log)] = None
+    webhook_url: str | None = None
+    webhook_secret: SecretStr | None = None
+    webhook_names: str | None = None
+    webhook_source: str | None = None
+    prometheus: Annotated[bool, BeforeValidator(_flag)] = False
     otel: Annotated[bool, BeforeValidator(_flag)] = False
 
 
@@ -113,7 +134,7 @@ class Key(Table):
     """The table `[keys.NAME]`: an API key, as text or as its SHA-256, with its purposes.
 
     `known = true` trusts the key's owner to say that a number is verified for an account. `operator = true` lets them
-    read the audit.
+    read the audit, and forget the devices of a phone for all purposes.
     """
 
     key: SecretStr | None = None

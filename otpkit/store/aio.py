@@ -20,6 +20,7 @@ from otpkit.effects import RunScript
 from otpkit.errors import ConfigurationError, OTPError
 from otpkit.store import retry as budgets
 from otpkit.store.binding import Binding
+from otpkit.store.endpoint import SharedLease
 from otpkit.store.errors import REDIS_ERRORS, store_error, unnamed_primary
 from otpkit.store.library import Options, RedisObject, embedded_library
 from otpkit.store.loops import (
@@ -31,7 +32,7 @@ from otpkit.store.loops import (
     is_foreign,
     leave_to_parent,
 )
-from otpkit.store.multiplexed import IS_POSSIBLE, SharedLease
+from otpkit.store.multiplexed import IS_POSSIBLE
 from otpkit.store.protocol import (
     DISCARD,
     OPEN,

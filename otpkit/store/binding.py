@@ -10,9 +10,9 @@ from redis.asyncio import retry
 from redis.backoff import NoBackoff
 
 from otpkit.store import retry as budgets
+from otpkit.store.endpoint import Endpoint
 from otpkit.store.library import RedisObject
 from otpkit.store.loops import abandon_all, sentinels
-from otpkit.store.multiplexed import Endpoint
 
 
 class Binding:

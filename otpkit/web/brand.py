@@ -176,3 +176,7 @@ def _parse(text: str) -> _Colour:
 
 def _css(colour: _Colour) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+NO_BRAND: Final = Brand()
+"""The look of the pages without one of a site's own."""

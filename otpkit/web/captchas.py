@@ -60,9 +60,9 @@ def answer_in(form: Mapping[str, str]) -> str | None:
     return None
 
 
-def captcha_of_error(otp: OTP | AsyncOTP, error: CaptchaRequiredError, action: str) -> ShownCaptcha:
+def captcha_of_error(otp: OTP | AsyncOTP, purpose: str, error: CaptchaRequiredError, action: str) -> ShownCaptcha:
     """Return the captcha that an error asks for."""
-    captcha = _named(config_of(otp).protection, error.provider)
+    captcha = _named(config_of(otp).protection, purpose, error.provider)
     csp = NO_SOURCES if captcha is None else captcha.csp
     return ShownCaptcha(provider=error.provider, parameters=error.parameters, action=action, csp=csp)
 
@@ -76,11 +76,11 @@ def fresh_captcha(
         otp: the `OTP`.
         purpose: the purpose of the codes.
         action: the `action` of the captcha's form.
-        provider: the captcha's name; "" is the guard's own captcha.
+        provider: the captcha's name; "" is the guard's captcha for the purpose.
         answer: an answer that was not used up, or "".
     """
     config = config_of(otp)
-    captcha = _named(config.protection, provider)
+    captcha = _named(config.protection, purpose, provider)
     if captcha is None:
         return None
     parameters = captcha.parameters(purpose, config.host_ms())
@@ -93,8 +93,9 @@ def asks_always(otp: OTP | AsyncOTP) -> bool:
     return protection is not None and protection.enforces and protection.guard.ask == "always"
 
 
-def _named(protection: Protection | None, provider: str) -> Captcha | None:
+def _named(protection: Protection | None, purpose: str, provider: str) -> Captcha | None:
+    """Return the captcha of a purpose with this name. A page needs no other purpose's sources."""
     if protection is None:
         return None
-    own = [each for each in (protection.captcha, protection.fallback) if isinstance(each, Captcha)]
+    own = [each for each in (protection.captcha_for(purpose), protection.fallback) if isinstance(each, Captcha)]
     return next((each for each in own if provider in {"", each.name}), None)

@@ -5,9 +5,9 @@ number, and no message warns its owner. `RateLimitError.retry_after` reveals whe
 `failures` and `BlockedError` reveal that codes were guessed. Instead, return the answer of a code that was sent::
 
     try:
-        otp.issue(phone, "login", bind=session_id, ip=ip)
+        otp.issue(phone, "login", bind=session_id, ip=ip, captcha=answer, discreet=True)
     except OTPError as error:
-        if not tells_of_number(error):  # not a number, the visitor's own address, Redis
+        if not tells_of_number(error):  # not a number, a captcha, the visitor's own address, Redis
             raise
     challenge = presumed_challenge(phone, "login", otp.policy)  # show the form for the code from this alone
 
@@ -18,9 +18,13 @@ number, and no message warns its owner. `RateLimitError.retry_after` reveals whe
             raise CodeRefusedError from None
         raise
 
+With `issue(discreet=True)`, a number that can get no code asks for a captcha, and is refused by the guard, the
+visitor's limits or a budget, as any other of its range is. Otherwise the missing captcha would reveal it.
+
 The pages and the JSON router do this with `discreet=True`. Visitors then do not see that they have reached a limit, so
 show beside the form how many codes a number can get. The response time still reveals if a gateway was called. To hide
-that too, respond first and call `issue` in a queue's task.
+that too, respond first and call `issue` in a queue's task. The guard counts only what was sent, so a visitor who makes
+many requests meets its captcha later if some of the numbers got no code.
 """
 
 from __future__ import annotations

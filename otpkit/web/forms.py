@@ -35,12 +35,13 @@ from otpkit.core.arguments import check_purpose
 from otpkit.effects import PageFlow
 from otpkit.errors import Language
 from otpkit.gateways.base import Channel
-from otpkit.languages import DEFAULT, languages, tag
+from otpkit.languages import DEFAULT, languages
 from otpkit.phone import resolve
-from otpkit.web.brand import Brand
+from otpkit.web.brand import NO_BRAND, Brand
 from otpkit.web.captchas import NO_SOURCES, ShownCaptcha, answer_in, asks_always, captcha_of_error, fresh_captcha
 from otpkit.web.devices import DeviceCookie, device_cookie
 from otpkit.web.discreet import CodeRefusedError, presumed_challenge, tells_of_number
+from otpkit.web.headers import page_headers
 from otpkit.web.paths import own_path, with_next
 from otpkit.web.regions import Region, regions_of
 from otpkit.web.sessions import ProofCookie, State, bind_of, cookie_of, is_tied
@@ -48,8 +49,6 @@ from otpkit.web.visitors import preferred_language
 
 MAX_BODY: Final = 16_384  # bytes of a form
 MAX_FIELDS: Final = 20
-
-NO_BRAND: Final = Brand()
 
 Step = Literal["phone", "code"]
 Known: TypeAlias = Callable[[str], bool | Awaitable[bool]]
@@ -275,6 +274,7 @@ class PhoneForms:
                 options["idempotency_key"] = f"{key}.call"  # The page's other forms have the same key.
             options["captcha"] = answer_in(form)
             known = asked.known
+            options["discreet"] = self._discreet
             options["known"] = known is not None and (yield lambda _: known(phone))
             yield from self._issue(state, phone, options, "voice" if by_call else "sms")
         elif action == "verify" and form.get("phone") not in {None, state.get("phone")}:
@@ -402,7 +402,7 @@ class PhoneForms:
         """Return the captcha to show: that of the error, the one asked for before, or the one asked for every time."""
         action = "call" if can_call and form.get("action") == "call" else "send"
         if isinstance(error, CaptchaRequiredError):
-            return captcha_of_error(otp, error, action)
+            return captcha_of_error(otp, self.purpose, error, action)
         # An answer is not used up by another error. If it has become too old, the next page shows a new captcha.
         is_kept = error is not None and form.get("action") in {"send", "call"}
         answer = (answer_in(form) or "") if is_kept else ""
@@ -492,44 +492,3 @@ def _address(asked: Asked) -> str:
 
 def _verified(proof: Proof, cookie: ProofCookie | None = None, devices: DeviceCookie | None = None) -> Answer:
     return Answer(303, {"Cache-Control": "no-store"}, proof=proof, cookie=cookie, devices=devices)
-
-
-def page_headers(
-    language: Language,
-    nonce: str,
-    retry_after: int,
-    brand: Brand = NO_BRAND,
-    csp: Mapping[str, tuple[str, ...]] = NO_SOURCES,
-) -> dict[str, str]:
-    """Return a page's headers: what the page may load, and that it must not be cached.
-
-    Args:
-        language: the language of the page.
-        nonce: the nonce of inline scripts and styles.
-        retry_after: seconds to wait before the next request; 0 if it need not wait.
-        brand: the look of the site.
-        csp: more sources of the Content-Security-Policy by directive, such as a captcha's.
-    """
-    policy = {
-        "default-src": ("'none'",),
-        "style-src": (f"'nonce-{nonce}'",),
-        "script-src": (f"'nonce-{nonce}'",),
-        "img-src": ("data:", *([brand.logo_source] if brand.logo_source else ())),
-        "form-action": ("'self'",),
-        "base-uri": ("'none'",),
-        "frame-ancestors": ("'self'",),
-    }
-    has_provider = any("://" in source for sources in csp.values() for source in sources)
-    for directive, sources in csp.items():
-        policy[directive] = (*policy.get(directive, ()), *sources)
-    headers = {
-        "Content-Type": "text/html; charset=utf-8",
-        "Content-Language": tag(language),
-        "Content-Security-Policy": "; ".join(f"{name} {' '.join(sources)}" for name, sources in policy.items()),
-        "Cache-Control": "no-store",
-        # Providers of captchas may check the site by the referrer. Without them, no other site gets it.
-        "Referrer-Policy": "strict-origin-when-cross-origin" if has_provider else "same-origin",
-        "X-Content-Type-Options": "nosniff",
-        "Vary": "Accept-Language, Cookie",
-    }
-    return headers | ({"Retry-After": str(retry_after)} if retry_after else {})

@@ -18,8 +18,8 @@ from urllib.parse import urlencode
 
 from otpkit.errors import ConfigurationError, Language, OTPError, TokenError
 from otpkit.languages import duration, languages, tag, texts
-from otpkit.web.brand import Brand
-from otpkit.web.forms import NO_BRAND, View
+from otpkit.web.brand import NO_BRAND, Brand
+from otpkit.web.forms import View
 from otpkit.web.regions import Region
 
 try:

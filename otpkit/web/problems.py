@@ -22,6 +22,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 # A registered type that clients may know (draft-ietf-httpapi-ratelimit-headers §7.1). Other types are otpkit's own.
 QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
+_OF_THE_GUARD: Final = frozenset({"range", "guard_ip"})
 _TITLES: Final = {
     "configuration": "The service is not configured correctly",
     "phone": "Not a mobile number",
@@ -57,17 +58,20 @@ class Problem:
         return json.dumps(self.body, ensure_ascii=False).encode(errors="backslashreplace")
 
 
-def problem(error: OTPError, language: Language = DEFAULT) -> Problem:
+def problem(error: OTPError, language: Language = DEFAULT, *, for_server: bool = False) -> Problem:
     """Return the problem document for an error.
 
     `detail` is for the person at the form; `code` is the error's stable word. When a limit is reached, the headers are
     `Retry-After`, `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers). The response must not be
     cached (RFC 6585 §4). It contains no code, no secret and no phone. It does reveal what others did with the number;
-    `otpkit.web.discreet` has one answer for strangers.
+    `otpkit.web.discreet` has one answer for strangers. It does not reveal what the guard found: its reasons are left
+    out, and its scopes are all called `guard`. Otherwise an attacker would know which of them to change.
 
     Args:
         error: the error.
         language: the language of `detail`.
+        for_server: True if it goes to a server of your own and not to a visitor. It then has `reasons`, and the guard's
+            scopes by their names.
     """
     headers = {"Content-Language": tag(language)}
     evidence: dict[str, object] = {}
@@ -75,11 +79,12 @@ def problem(error: OTPError, language: Language = DEFAULT) -> Problem:
         headers["Retry-After"] = str(error.retry_after)
         evidence["retry_after"] = error.retry_after
     if isinstance(error, RateLimitError):
-        headers |= _rate_limit_headers(error)
+        scope = error.scope if for_server or error.scope not in _OF_THE_GUARD else "guard"
+        headers |= _rate_limit_headers(error, scope)
         evidence |= {
             "type": QUOTA_EXCEEDED,
-            "violated-policies": [error.scope],
-            "scope": error.scope,
+            "violated-policies": [scope],
+            "scope": scope,
             "code_is_live": error.challenge is not None,
         }
     elif isinstance(error, WrongCodeError):
@@ -87,8 +92,8 @@ def problem(error: OTPError, language: Language = DEFAULT) -> Problem:
     elif isinstance(error, GatewayRejectedError):
         evidence["category"] = error.category
     elif isinstance(error, CaptchaRequiredError):
-        evidence |= {"provider": error.provider, "parameters": error.parameters, "reasons": list(error.reasons)}
-    elif isinstance(error, RefusedError):
+        evidence |= {"provider": error.provider, "parameters": error.parameters}
+    if for_server and isinstance(error, (CaptchaRequiredError, RefusedError)):
         evidence["reasons"] = list(error.reasons)
     title = _TITLES.get(error.code, "The request failed")
     return plain_problem(error.status, error.code, title, error.message(language), headers, evidence)
@@ -116,8 +121,8 @@ def plain_problem(
     return Problem(status, {"Cache-Control": "no-store", **(headers or {})}, body | dict(evidence or {}))
 
 
-def _rate_limit_headers(error: RateLimitError) -> dict[str, str]:
-    name, wait = f'"{error.scope}"', error.retry_after
+def _rate_limit_headers(error: RateLimitError, scope: str) -> dict[str, str]:
+    name, wait = f'"{scope}"', error.retry_after
     headers = {}
     if wait is not None:
         headers["RateLimit"] = f"{name};r=0;t={wait}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 
 from otpkit.errors import Language, OTPError
-from otpkit.web.brand import Brand
-from otpkit.web.forms import NO_BRAND, Answer, page_headers
+from otpkit.web.brand import NO_BRAND, Brand
+from otpkit.web.forms import Answer
+from otpkit.web.headers import page_headers
 from otpkit.web.problems import MEDIA_TYPE, problem
 from otpkit.web.visitors import prefers_html
 

@@ -9,6 +9,7 @@ import ipaddress
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
+from otpkit.core.audit import MAX_TEXT
 from otpkit.errors import ConfigurationError
 
 try:
@@ -166,6 +167,12 @@ class ChallengeRequest(_About):
         description="True if your application knows that this very number is verified for this account. The guard then "
         "asks for a captcha where it would refuse. The API key must be allowed to say so. Default: false.",
     )
+    discreet: bool = Field(
+        False,
+        description="True if the visitor must not see what others did with the number. If it is blocked or at its own "
+        "limits, the answer is first that of a number without a history: its captcha, or a limit of the visitor's. "
+        "423 and 429 (`phone`, `failures`) come last: show the answer of 202 instead. Default: false.",
+    )
 
 
 class ChallengeQuery(_About):
@@ -199,6 +206,27 @@ class RedemptionRequest(RequestModel):
         description="A text that identifies the content of the form, such as a digest of its fields. With the same "
         "Idempotency-Key, a different text is `used_token`.",
         examples=["9f86d081884c7d65"],
+    )
+
+
+class DeviceQuery(RequestModel):
+    """Identify a phone and one of its devices."""
+
+    phone: Phone = Field(repr=False)
+    region: Region | None = None
+    device: Device = Field(repr=False)
+
+
+class DevicesQuery(RequestModel):
+    """Identify the phone whose devices are meant."""
+
+    phone: Phone = Field(repr=False)
+    region: Region | None = None
+    reason: str = Field(
+        "",
+        max_length=MAX_TEXT,
+        description="Why, for the audit: one line without a phone number. Default: empty.",
+        examples=["reported a loss"],
     )
 
 
@@ -328,6 +356,15 @@ class DeliveryAnswer(ResponseModel):
     received_at: Time | None
 
 
+class DeviceAnswer(ResponseModel):
+    """When a device last verified a phone."""
+
+    verified_at: Time | None = Field(
+        description="The time of the verification that made the token. Null if the token is wrong, expired, forgotten, "
+        "or not for this phone."
+    )
+
+
 class AuditEntryAnswer(ResponseModel):
     """What an operator did, or a security event. `outcome` of an action is `done`, `begun` or the code of an error."""
 
@@ -376,7 +413,7 @@ class CommonProblem(ResponseModel):
     retry_after: int = Field(1, ge=1, description="Seconds to wait; only if waiting helps.", examples=[60])
     attempts_left: int = Field(0, ge=0, description="With `wrong_code`.")
     scope: str = Field(
-        "", description="With `rate_limit`: phone, ip, region, total, failures, gateway, range, guard_ip or budget."
+        "", description="With `rate_limit`: phone, ip, region, total, failures, gateway, guard or budget."
     )
     code_is_live: bool = Field(False, description="With `rate_limit`: a code can still be entered; show its form.")
     category: str = Field("", description="With `gateway_rejected`: the category, which shows who must act.")
@@ -387,15 +424,18 @@ class CommonProblem(ResponseModel):
         default_factory=dict,
         description="With `captcha_required` and `captcha_rejected`: what a page needs to show the captcha.",
     )
+
+
+class ProblemDocument(CommonProblem):
+    """RFC 9457. `code` is a stable word to branch on. `detail` is for the person at the form."""
+
+    scope: str = Field(
+        "", description="With `rate_limit`: phone, ip, region, total, failures, gateway, range, guard_ip or budget."
+    )
     reasons: list[str] = Field(
         default_factory=list,
         description="With `captcha_required`, `captcha_rejected` and `refused`: the scopes over their allowance, or "
         "the words of your own judgement. They are not for the visitor.",
         examples=[["range"]],
     )
-
-
-class ProblemDocument(CommonProblem):
-    """RFC 9457. `code` is a stable word to branch on. `detail` is for the person at the form."""
-
     errors: list[FieldError] = Field(default_factory=list, description="With `invalid_request`.")

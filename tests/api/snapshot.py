@@ -22,6 +22,7 @@ MODULES = (
     "otpkit.gateways",
     "otpkit.web",
     "otpkit.web.pages",
+    "otpkit.web.proof_of_work",
     "otpkit.testing",
     "otpkit.sandbox",
     "otpkit.settings",

@@ -17,11 +17,18 @@ import pytest
 from support.echoes import echo, endpoint_of, texts
 
 from otpkit import StoreUnavailableError
-from otpkit.store import multiplexed
+from otpkit.store import endpoint
 from otpkit.store.aio import AsyncStore
 
 LINES = 3000  # The upper bound: every scene runs fewer lines.
-FILES = ("store/multiplexed.py", "store/aio.py", "store/binding.py", "store/loops.py", "store/protocol.py")
+FILES = (
+    "store/multiplexed.py",
+    "store/endpoint.py",
+    "store/aio.py",
+    "store/binding.py",
+    "store/loops.py",
+    "store/protocol.py",
+)
 CALLERS = 4
 FEW = 2  # Commands at once. With so few, callers have to queue.
 ENDS_S = 8.0
@@ -94,7 +101,7 @@ def test_interrupt_spoils_no_other_call(
     valkey_url: str, is_cold: bool, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The interrupt comes at every line in turn, in tasks and in callbacks."""
-    monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", FEW)
+    monkeypatch.setattr(endpoint, "MAX_UNANSWERED", FEW)
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda _, context: None)  # asyncio would log the interrupt.
     store = AsyncStore(f"{valkey_url}&socket_timeout=0.2")

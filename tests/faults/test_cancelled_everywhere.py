@@ -85,7 +85,7 @@ async def few(
     request: pytest.FixtureRequest, namespace: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[FewConnections]:
     monkeypatch.setattr("otpkit.store.retry.MAX_CONNECTIONS", FEW)
-    monkeypatch.setattr("otpkit.store.multiplexed.MAX_UNANSWERED", FEW)
+    monkeypatch.setattr("otpkit.store.endpoint.MAX_UNANSWERED", FEW)
     monkeypatch.setattr("otpkit.store.aio.IS_POSSIBLE", way == "shared connection")
     sent: list[Message] = []
     clock = MovableClock()

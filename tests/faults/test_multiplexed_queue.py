@@ -9,10 +9,11 @@ import pytest
 from support.echoes import Text, echo, echo_all, endpoint_of, storing, texts
 from support.wire import Wire
 
+from otpkit.store import endpoint as endpoint_module
 from otpkit.store import multiplexed, retry
 from otpkit.store.aio import AsyncStore
 from otpkit.store.binding import Binding
-from otpkit.store.multiplexed import MAX_UNANSWERED, Endpoint, SharedLease
+from otpkit.store.endpoint import MAX_UNANSWERED, Endpoint, SharedLease
 from otpkit.store.protocol import ASKING, Crowded
 from otpkit.store.retry import RetryBudget
 
@@ -122,7 +123,7 @@ async def test_waits_that_time_out_keep_their_place(
     wire: Wire, store: AsyncStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A caller that came later is served later, for any length of the queue."""
-    monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", 1)
+    monkeypatch.setattr(endpoint_module, "MAX_UNANSWERED", 1)
     monkeypatch.setattr(retry, "TOTAL_S", retry.ANSWER_S + 0.5)  # Then a wait of half a second counts as one attempt.
     wire.drip_s = 0.001
     served = []
@@ -159,7 +160,7 @@ async def test_place_before_another_node_is_given_back(
 
     The next caller in that node's queue is admitted.
     """
-    monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", 1)
+    monkeypatch.setattr(endpoint_module, "MAX_UNANSWERED", 1)
     binding: Binding = store._bindings[asyncio.get_running_loop()]
     endpoints = {name: Endpoint(binding.loop, binding.client.connection_pool.make_connection) for name in "ab"}
     lease = SharedLease(lambda node: endpoints[node], RetryBudget())
@@ -182,7 +183,7 @@ async def test_place_before_another_node_is_given_back(
 
 async def test_full_endpoint_is_said_at_once(wire: Wire, store: AsyncStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The generator then waits within its time limit."""
-    monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", 1)
+    monkeypatch.setattr(endpoint_module, "MAX_UNANSWERED", 1)
     endpoint = endpoint_of(store)
     first = endpoint.place()
     endpoint.queue(first)

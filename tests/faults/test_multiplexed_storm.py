@@ -11,7 +11,7 @@ from support.echoes import echo, echo_all, endpoint_of, storing, texts, until
 from support.wire import FOREVER, Wire
 
 from otpkit import StoreUnavailableError
-from otpkit.store import multiplexed
+from otpkit.store import endpoint
 from otpkit.store.aio import AsyncStore
 
 CALLERS, CALLS = 24, 25
@@ -27,7 +27,7 @@ async def wire(valkey_url: str) -> AsyncIterator[Wire]:
 
 @pytest.fixture
 async def store(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncStore]:
-    monkeypatch.setattr(multiplexed, "MAX_UNANSWERED", FEW)
+    monkeypatch.setattr(endpoint, "MAX_UNANSWERED", FEW)
     async with storing(f"{wire.url}?socket_timeout=0.1") as store:
         yield store
 

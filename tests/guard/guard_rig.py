@@ -90,10 +90,10 @@ class Guarded(Rig):
         """Return what is counted in a scope; without an OTP, a client of the store."""
         if otp is None:
             return super().look()
-        from otpkit.guard.report import LENGTHS_MS, _key_of
+        from otpkit.guard.report import LENGTHS_MS, _key_of, _name_of
 
-        config = otp._config
-        key = _key_of(config, config.protection, scope, subject)
+        config, protection = otp._config, otp._config.protection
+        key = _key_of(protection, scope, _name_of(config, protection, scope, subject))
         effect = config.scripts.look(record_key=key, now=config.now_arg(), length_ms=LENGTHS_MS.get(scope, 0))
         found: Counts | RegionCounts = otp._store.run(effect, None)
         return found

@@ -73,6 +73,80 @@ def test_answer_is_not_used_up_by_another_limit(guarded: Guarded, single_use: bo
     assert isinstance(outcome(otp.issue, guarded.phone(3), captcha="ok2"), CaptchaRejectedError)
 
 
+def test_kept_verdict_is_worth_nothing_for_another_purpose(guarded: Guarded) -> None:
+    """The provider is asked again, and it accepts an answer once."""
+    guarded.captcha = FakeCaptcha(single_use=True)
+    otp = guarded.guarded(Policy(ip_sends=None), ask="always")
+    phone = guarded.phone(1)
+    assert guarded.send(otp, phone, captcha="ok1") == "sent"
+    assert guarded.send(otp, phone, captcha="ok2") == "phone"
+    assert isinstance(outcome(otp.issue, guarded.phone(2), "login", captcha="ok2"), CaptchaRejectedError)
+    assert guarded.send(otp, guarded.phone(3), captcha="ok2") == "sent"
+
+
+def test_answer_is_used_once_for_all_purposes(guarded: Guarded) -> None:
+    """Also where its provider would accept it again."""
+    otp = guarded.guarded(ask="always")
+    assert guarded.send(otp, guarded.phone(), captcha="ok") == "sent"
+    assert isinstance(outcome(otp.issue, guarded.phone(), "login", captcha="ok"), CaptchaRejectedError)
+
+
+# One captcha for each purpose
+
+
+def test_purpose_has_its_own_captcha(guarded: Guarded) -> None:
+    """It alone is asked about an answer. Another purpose has that of "*"."""
+    own, rest = FakeCaptcha(), FakeCaptcha()
+    otp = guarded.guarded(ask="always", captcha={"signup": own, "*": rest})
+    assert guarded.send(otp, guarded.phone(), captcha="ok1") == "sent"
+    assert (own.asked, rest.asked) == (["ok1"], [])
+    outcome(otp.issue, guarded.phone(), "login", captcha="ok2")
+    outcome(otp.issue, guarded.phone(), "payment", captcha="no")
+    assert (own.asked, rest.asked) == (["ok1"], ["ok2", "no"])
+
+
+def test_purpose_without_a_captcha_has_the_proof_of_work(guarded: Guarded) -> None:
+    otp = guarded.guarded(ask="always", captcha={"signup": guarded.captcha})
+    asked = [outcome(otp.issue, guarded.phone(), purpose) for purpose in ("signup", "login")]
+    assert [error.provider for error in asked] == ["fake", "proof-of-work"]
+    assert [error.provider for error in (outcome(otp.issue, guarded.phone(), captcha="x" * 10**6),)] == ["fake"]
+
+
+@pytest.mark.parametrize(
+    ("captcha", "said"),
+    [
+        ({}, "Guard.captcha is not a captcha"),
+        ("turnstile", "Guard.captcha is not a captcha"),
+        ([FakeCaptcha()], "Guard.captcha is not a captcha"),
+        ({"signup": None}, "no captcha for 'signup'"),
+        ({"signup": "turnstile", "*": 5}, "no captcha for 'signup'.*no captcha for '[*]'"),
+        ({"": FakeCaptcha()}, "purpose must be a text"),
+        ({7: FakeCaptcha()}, "purpose must be a text"),
+    ],
+)
+def test_what_is_no_captcha_is_refused(captcha: Any, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"(?s){said}"):
+        Guard(captcha=captcha)
+
+
+def test_captcha_of_a_purpose_without_template_is_refused() -> None:
+    """It is a typing error: that purpose would get another captcha than the one meant."""
+    captchas = {"signup": FakeCaptcha(), "singup": FakeCaptcha(), "*": FakeCaptcha()}
+    with pytest.raises(ConfigurationError, match=r"Guard.captcha is for the purpose 'singup'.*did you mean signup"):
+        OTP("memory://", Outbox(), {"signup": TEMPLATE}, SECRET, guard=Guard(captcha=captchas))
+    OTP("memory://", Outbox(), TEMPLATE, SECRET, guard=Guard(captcha=captchas)).close()
+
+
+def test_guard_with_captchas_is_a_value() -> None:
+    """It has a hash, and what changes in the mapping later changes no guard."""
+    captcha = FakeCaptcha()
+    captchas = {"signup": captcha}
+    guard = Guard(captcha=captchas)
+    captchas.clear()
+    assert guard == Guard(captcha={"signup": captcha})
+    assert hash(guard) == hash(Guard(captcha={"signup": captcha}))
+
+
 @pytest.mark.parametrize("answer", ["x" * 1_000_000, "x" * (MAX_ANSWER + 1), 5, b"bytes"])
 def test_answer_that_can_be_none_is_refused_before_anything(guarded: Guarded, answer: Any) -> None:
     otp = guarded.guarded(rule=Rule(range_floor=100))
@@ -98,7 +172,7 @@ def test_fallback_is_worth_nothing_unless_it_was_asked_for(guarded: Guarded) -> 
 
     plain = guarded.guarded(ask="always", captcha=None)
     parameters = outcome(plain.issue, guarded.phone()).parameters
-    own = plain._config.protection.captcha
+    own = plain._config.protection.captcha_for("signup")
     assert isinstance(own, ProofOfWork)
     assert parameters["provider"] == own.name
     falling = guarded.guarded(ask="always", fallback=None)._config.protection

@@ -279,6 +279,29 @@ def test_safe_send_is_neither_judged_nor_counted(guarded: Guarded, safe: dict[st
     assert guarded.send(otp, guarded.phone(1), ip="203.0.113.1") == ASKED
 
 
+@pytest.mark.parametrize(
+    ("network", "address"),
+    [
+        ("10.0.0.0/8", "10.1.2.3"),
+        ("192.168.0.0/16", "192.168.7.1"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("fd00::/8", "fd12::1"),
+        ("10.0.0.0/8", "::ffff:10.1.2.3"),
+        ("::ffff:10.0.0.0/104", "10.1.2.3"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("64:ff9b::203.0.113.0/120", "203.0.113.9"),
+        ("203.0.113.0/24", "64:ff9b::203.0.113.9"),
+    ],
+)
+def test_visitor_from_a_safe_network_is_safe(guarded: Guarded, network: str, address: str) -> None:
+    """Also from a private one, whose addresses are not counted, and from one IPv6 address of a /64."""
+    otp = guarded.guarded(rule=only(short_floor=0, day_floor=0), safe_networks=[network])
+    assert guarded.send(otp, guarded.phone(), ip=address) == "sent"
+    assert guarded.send(otp, guarded.phone(), ip="8.8.8.8") == ASKED
+    if address == "2001:db8::7":
+        assert guarded.send(otp, guarded.phone(), ip="2001:db8::8") == ASKED
+
+
 def test_valid_device_is_exempt_from_region_with_few_unverified(guarded: Guarded) -> None:
     """The sends before its verification do not count."""
     phone, unguarded = guarded.phone(), guarded.heard(policy=FREE)
@@ -300,11 +323,11 @@ def test_refused_attempt_adds_nothing(guarded: Guarded) -> None:
     otp = guarded.guarded(rule=only(range_floor=1))
     phones = guarded.fill(otp, 1, block=1)
     before = guarded.count(otp, "range", phones[0])
-    kept = [key for key in guarded.stored() if not key.endswith(":notes")]
+    kept = [key for key in guarded.stored() if not key.endswith((":notes", ":since"))]
     for _ in range(5):
         assert guarded.send(otp, guarded.phone(1)) == ASKED
     assert guarded.count(otp, "range", phones[0]) == before
-    assert [key for key in guarded.stored() if not key.endswith(":notes")] == kept
+    assert [key for key in guarded.stored() if not key.endswith((":notes", ":since"))] == kept
 
 
 @pytest.mark.parametrize("category", ["number", "account", "rate_limit"])
@@ -381,6 +404,21 @@ def test_observe_reports_and_refuses_nothing(guarded: Guarded) -> None:
     told = guarded.told("guard")
     assert [(event.outcome, event.detail) for event in told] == [("observed", "range")] * 4
     assert told[-1].reasons == ("range", "refused")
+
+
+def test_report_says_since_when_a_guard_observes(guarded: Guarded) -> None:
+    """Weeks later too, and without decisions; a guard that enforces ends it."""
+    observer, enforcer = guarded.guarded(mode="observe", rule=only(range_floor=1)), guarded.guarded(rule=WIDE)
+    began = guarded.at(0)
+    assert observer.guard_report().observing_since == began
+    guarded.advance(20 * DAY)
+    guarded.fill(observer, 3, block=1)
+    assert observer.guard_report().observing_since == began
+    assert enforcer.guard_report().observing_since is None
+    guarded.advance(DAY)
+    off = guarded.guarded(mode="off")
+    assert off.guard_report().observing_since is None
+    assert observer.guard_report().observing_since == guarded.at(0)
 
 
 def test_off_counts_nothing_and_takes_back(guarded: Guarded) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -31,6 +31,7 @@ from otpkit import (
     ConfigurationError,
     ExpiredCodeError,
     GatewayRejectedError,
+    Guard,
     MalformedCodeError,
     OTPError,
     PhoneError,
@@ -43,7 +44,7 @@ from otpkit import (
 from otpkit.integrations import fastapi as in_fastapi
 from otpkit.integrations import flask as in_flask
 from otpkit.integrations.django.views import LoginView, SignupView
-from otpkit.testing import Outbox
+from otpkit.testing import Outbox, PassingCaptcha
 from otpkit.web import CodeRefusedError, presumed_challenge, tells_of_number
 
 POLICY = Policy(failures="4/day", max_consecutive_failures=5)
@@ -64,9 +65,10 @@ class Store:
     namespace: str
     outbox: Outbox
     others: OTP
+    more: dict[str, Any] = field(default_factory=dict)
 
     def options(self) -> dict[str, Any]:
-        return {"namespace": self.namespace, "policy": POLICY}
+        return {"namespace": self.namespace, "policy": POLICY, **self.more}
 
     def guess(self, phone: str, times: int) -> None:
         self.others.issue(phone)
@@ -141,6 +143,12 @@ STEPS: list[tuple[str, dict[str, Callable[[str, Callable[[], str]], str]]]] = [
     ("restart", {}),
     ("send", {"phone": lambda phone, code: phone}),
     *[("verify", {"code": lambda phone, code: other_than(code())})] * 6,
+    ("restart", {}),
+    # With a guard: a captcha is asked for, its answer is right, and the same answer is used.
+    ("send", {"phone": lambda phone, code: phone}),
+    ("send", {"phone": lambda phone, code: phone, "captcha": lambda phone, code: f"solved for {phone}"}),
+    ("restart", {}),
+    ("send", {"phone": lambda phone, code: phone, "captcha": lambda phone, code: f"solved for {phone}"}),
 ]
 
 
@@ -162,6 +170,7 @@ def on_json(url: str, phone: str, code: Callable[[], str]) -> Transcript:
         steps: list[tuple[str, dict[str, str]]] = [("challenges", {"phone": phone})]
         steps += [("verifications", {"phone": phone, "code": other_than(code())})] * 7
         steps += [("challenges", {"phone": phone}), ("challenges/status", {"phone": phone})]
+        steps += [("challenges", {"phone": phone, "captcha": f"solved for {phone}"})] * 2
         return [
             told(answer, answer.text, phone)
             for answer in (session.post(f"{url}/{path}", json=body, timeout=20) for path, body in steps)
@@ -207,6 +216,7 @@ def django_site(store: Store, *, discreet: bool) -> Iterator[str]:
         path("discreet-login/", LoginView.as_view(discreet=discreet)),
     ]
     more = {"REDIS": store.url, "NAMESPACE": store.namespace, "GATEWAY": store.outbox, "SECRET": SECRET, "CLOCK": None}
+    more |= {name.upper(): value for name, value in store.more.items()}
     with site(POLICY=POLICY, **more), override_settings(ROOT_URLCONF=(*views, *urlpatterns)):
         yield ""
 
@@ -241,6 +251,18 @@ def transcripts(store: Store, name: str, *, discreet: bool) -> dict[str, list[Tr
 @pytest.mark.parametrize("name", SITES)
 def test_strangers_are_told_the_same_whatever_was_before(store: Store, name: str) -> None:
     found = transcripts(store, name, discreet=True)
+    for history, answers in found.items():
+        assert answers == found["nothing"], history
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_guard_asks_the_same_of_strangers_whatever_was_before(store: Store, name: str) -> None:
+    """For a captcha too, and an answer is used up for a number that gets no code."""
+    store.more["guard"] = Guard("enforce", PassingCaptcha(), ask="always")
+    found = transcripts(store, name, discreet=True)
+    statuses = {answer[0] for answer in found["nothing"][0] if isinstance(answer, tuple)}
+    assert 403 in statuses
+    assert statuses & {202, 303}
     for history, answers in found.items():
         assert answers == found["nothing"], history
 

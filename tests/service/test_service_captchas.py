@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from support.service import KEY, PHONE, TRUSTED_KEY, Served, serving
@@ -47,3 +48,18 @@ def test_only_trusted_keys_may_say_known(guarded: Served) -> None:
     assert len(guarded.outbox) == 0
     assert guarded.post("/v1/challenges", body, key=TRUSTED_KEY).status_code == 201
     assert guarded.post("/v1/challenges", {"phone": "+8613800138001"}, key=TRUSTED_KEY).status_code == 403
+
+
+def test_discreet_number_asks_as_any_other() -> None:
+    """Its own limit comes last."""
+    options = {"guard": Guard("enforce", PassingCaptcha(), ask="always")}
+    with serving("memory://", otp_options=options) as served:
+        body: dict[str, Any] = {"phone": PHONE}
+        assert served.post("/v1/challenges", {**body, "captcha": "first"}).status_code == 201
+        assert served.post("/v1/challenges", body).json()["scope"] == "phone"
+        body["discreet"] = True
+        assert served.post("/v1/challenges", body).json()["code"] == "captcha_required"
+        assert served.post("/v1/challenges", {**body, "captcha": "first"}).json()["code"] == "captcha_rejected"
+        assert served.post("/v1/challenges", {**body, "captcha": "second"}).json()["scope"] == "phone"
+        assert served.post("/v1/challenges", {**body, "captcha": "second"}).json()["code"] == "captcha_rejected"
+        assert len(served.outbox) == 1

@@ -21,6 +21,8 @@ PATHS: Final = (
     "/v1/challenges/status",
     "/v1/challenges/delivery",
     "/v1/challenges/revoke",
+    "/v1/devices/check",
+    "/v1/devices/forget",
     f"/receipts/{RECEIPTS_SECRET}/outbox",
     f"/receipts/{RECEIPTS_SECRET}/%00",
     "/receipts/%ED%A0%80/x",

@@ -11,7 +11,7 @@ from typing import Any
 from otpkit import StoreUnavailableError
 from otpkit.effects import RunScript, Script
 from otpkit.store.aio import AsyncStore
-from otpkit.store.multiplexed import Endpoint
+from otpkit.store.endpoint import Endpoint
 from otpkit.store.retry import RetryBudget
 
 

@@ -27,7 +27,7 @@ TRUSTED_KEY = "key-of-the-account-service-0123456789"
 KEYS = (
     ApiKey.of("shop", KEY, ["signup", "login"]),
     ApiKey.of("scraper", OTHER_KEY, []),
-    ApiKey.of("accounts", TRUSTED_KEY, ["signup", "login"], known=True),
+    ApiKey.of("accounts", TRUSTED_KEY, ["signup", "login"], known=True, operator=True),
 )
 
 

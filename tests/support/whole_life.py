@@ -114,6 +114,8 @@ def live(store: Any, client: redis.Redis | redis.RedisCluster, namespace: str, p
     for one_guard in (None, guard):
         with OTP(store, Failover([gateway, other]), guard=one_guard, **options) as plain:
             _all_calls(Called(plain, names), gateway, phones, is_guarded=one_guard is not None)
+    with OTP(store, gateway, guard=Guard(), **options) as observer:
+        observer.guard_report()
     keys = Keys(SECRET, None)
     remember(client, f"{namespace}:{{index}}:i", encode_id(keys.name(b"index check")))
     return names

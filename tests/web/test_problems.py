@@ -16,12 +16,15 @@ import requests
 
 from otpkit import (
     OTP,
+    CaptchaRejectedError,
+    CaptchaRequiredError,
     GatewayRejectedError,
     Guard,
     OTPError,
     Policy,
     Rate,
     RateLimitError,
+    RefusedError,
     Template,
     WrongCodeError,
     errors,
@@ -198,12 +201,37 @@ def test_an_errors_evidence_is_in_its_document() -> None:
     assert problem(Site().refusal("gateway_rejected")).body["category"] == "account"
     for code, provider in {"captcha_required": "passing", "captcha_rejected": "failing"}.items():
         asked = problem(Site().refusal(code)).body
-        assert (asked["provider"], asked["reasons"]) == (provider, ["always"])
+        assert asked["provider"] == provider
         assert asked["parameters"] == {"provider": provider, "field": "captcha"}
-    assert problem(Site().refusal("refused")).body["reasons"] == ["risk"]
     limited = problem(Site().refusal("rate_limit")).body
     assert limited["type"] == "https://iana.org/assignments/http-problem-types#quota-exceeded"
     assert (limited["violated-policies"], limited["scope"], limited["code_is_live"]) == (["phone"], "phone", True)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_visitor_is_not_told_what_the_guard_found(language: Any) -> None:
+    """A server of the site's is: it has the reasons, and the scopes by their names."""
+    inner = ("range", "guard_ip", "net", "the-word-of-the-judgement", "guesses")
+    errors: list[OTPError] = [
+        CaptchaRequiredError(provider="passing", reasons=inner),
+        CaptchaRejectedError(provider="passing", reasons=inner),
+        RefusedError(reasons=inner),
+        RateLimitError(scope="range", retry_after=60),
+        RateLimitError(scope="guard_ip", retry_after=60),
+    ]
+    seen = []
+    for error in errors:
+        told, trusted = problem(error, language), problem(error, language, for_server=True)
+        text = told.json().decode() + str(dict(told.headers))
+        assert [word for word in inner if re.search(rf"\b{word}\b", text)] == [], text
+        if isinstance(error, RateLimitError):
+            assert (trusted.body["scope"], trusted.body["violated-policies"]) == (error.scope, [error.scope])
+            assert f'"{error.scope}"' in trusted.headers["RateLimit"]
+            seen.append(told)
+        else:
+            assert trusted.body["reasons"] == list(inner)
+    assert seen[0] == seen[1], "A range and an address are told apart by nothing."
+    assert seen[0].body["scope"] == "guard"
 
 
 def test_every_error_has_a_type_of_its_own() -> None:

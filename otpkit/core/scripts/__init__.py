@@ -17,6 +17,7 @@ from otpkit.core.scripts.guard import Look, Note, Notes, Override, Remember
 from otpkit.core.scripts.limits import Consume, Refund
 from otpkit.core.scripts.money import Spend, SpendingOf, Unspend
 from otpkit.core.scripts.phone import CheckDevice, Erase, ForgetDevices, Revoke, StandingOf, Status, Unblock
+from otpkit.core.scripts.places import PlacedScript, Places
 from otpkit.core.scripts.redemption import Redeem, Unredeem
 from otpkit.core.scripts.scopes import Claim, CountNarrow, CountWide, MoveNarrow, MoveWide
 from otpkit.core.scripts.sends import Receive, Reserve, Settle, Undo
@@ -74,20 +75,35 @@ class Scripts:
     audit_entries: AuditEntries
 
 
-def load(policy: Policy, rule: Rule | None = None, *, has_budgets: bool = False, clustered: bool = False) -> Scripts:
+def load(
+    policy: Policy,
+    rule: Rule | None = None,
+    *,
+    counts: bool = True,
+    has_budgets: bool = False,
+    clustered: bool = False,
+) -> Scripts:
     """Return the scripts with the numbers of `policy` in their text.
 
     Args:
         policy: the policy.
         rule: the rule of the guard; None leaves out all that a guard needs.
+        counts: False for a guard that is off: it only takes back what others counted.
         has_budgets: False leaves out all that budgets need.
         clustered: True if the guard's scopes lie on other nodes than phones.
     """
-    numbers = _numbers(policy) | numbers_of(rule or DEFAULT_RULE)
+    places = Places(
+        has_guard=rule is not None and not clustered,
+        has_total=len(policy.regions) > 1,
+        has_budgets=has_budgets and not clustered,
+    )
+    numbers = _numbers(policy) | numbers_of(rule or DEFAULT_RULE) | places.numbers()
     pattern = re.compile(rf"\b(?:{'|'.join(numbers)})\b")
     wanted = {
         "plain": rule is None,
         "guard": rule is not None,
+        "counting": rule is not None and counts,
+        "total": places.has_total,
         "elsewhere": rule is not None and clustered,
         "money": has_budgets,
     }
@@ -98,9 +114,11 @@ def load(policy: Policy, rule: Rule | None = None, *, has_budgets: bool = False,
         # needed, and the numbers stand where they are used.
         return pattern.sub(lambda match: numbers[match[0]], _text(name, parts))
 
-    return Scripts(
-        **{name: face(name, script(name), policy.replicas) for name, face in get_type_hints(Scripts).items()}
-    )
+    faces = {name: face(name, script(name), policy.replicas) for name, face in get_type_hints(Scripts).items()}
+    for each in faces.values():
+        if isinstance(each, PlacedScript):
+            each.places = places
+    return Scripts(**faces)
 
 
 @cache

@@ -101,10 +101,20 @@ class Note(Script[bool]):
     __slots__ = ()
 
     def __call__(
-        self, *, notes_key: str, now: int | str, decisions: Sequence[tuple[str, str, str, int]]
+        self,
+        *,
+        notes_key: str,
+        since_key: str,
+        now: int | str,
+        mode: str,
+        decisions: Sequence[tuple[str, str, str, int]],
     ) -> RunScript[bool]:
-        """Note decisions: the outcome, the scope, the name of its subject or "", and how many there were."""
-        return RunScript(self, (notes_key,), (now, *[part for each in decisions for part in each]))
+        """Note the guard's mode, as in judge.lua, and its decisions.
+
+        A decision is the outcome, the scope, the name of its subject or "", and how many there were.
+        """
+        args = (now, mode, *[part for each in decisions for part in each])
+        return RunScript(self, (notes_key, since_key), args)
 
     def read(self, reply: Raw, args: Raw) -> bool:
         """Return True."""
@@ -112,9 +122,10 @@ class Note(Script[bool]):
 
 
 class Noted(NamedTuple):
-    """What was noted: fields and values in turn, each on a line."""
+    """What was noted: since when a guard has only observed, or 0; fields and values in turn, each on a line."""
 
     now_ms: int
+    since_ms: int
     noted: str
 
 
@@ -125,17 +136,17 @@ class Notes(ListScript[Noted]):
 
     lists = (Noted,)
 
-    def __call__(self, *, notes_key: str, now: int | str) -> RunScript[Noted]:
+    def __call__(self, *, notes_key: str, since_key: str, now: int | str) -> RunScript[Noted]:
         """Read what was noted."""
-        return RunScript(self, (notes_key,), (now,))
+        return RunScript(self, (notes_key, since_key), (now,))
 
     def read(self, reply: Raw, args: Raw) -> Noted:
         """Return what was noted."""
-        now_ms, noted = reply
-        if not 0 <= now_ms <= LATEST_MS:
+        now_ms, since_ms, noted = reply
+        if not (0 <= now_ms <= LATEST_MS and 0 <= since_ms <= LATEST_MS and type(since_ms) is int):
             raise unfit()
         text = text_of(noted)
         lines = text.split("\n") if text else []
         if len(lines) % 2 or not all(map(_VALUE.fullmatch, lines[1::2])):
             raise unfit()
-        return Noted(now_ms, text)
+        return Noted(now_ms, since_ms, text)

@@ -5,7 +5,7 @@
 --
 -- `judged` is as in judge.lua, and 512 if a device is exempt from region and total.
 
-local guard, counts_send = ARGV[8] or '', false
+local guard, counts_send = ARGV[7] or '', false
 local mode, captcha, known, _, _, asked = byte(guard, 1, 6)
 local device, counted_in, counted_at, range_at = device_valid, 0, 0, 0
 

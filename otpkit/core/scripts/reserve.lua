@@ -1,14 +1,14 @@
 -- Reserve a send: check every limit, record the send, and store the challenge or renew its life.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3… limits: one a wider limit; 6 device_key: the time up to which
---       the phone's device tokens are void; 7 money_key; 8… guard_keys: range, region, address, network, all regions, and the
---       captcha's answer; the phone's key stands in for each that is not used]
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; RANGE_KEY… guard_keys: range, region [, all regions, if several are
+--       served] [, address, network]; MONEY_KEY money_key; FIRST_LIMIT… limits: one a wider limit; DEVICE_KEY device_key: the
+--       time up to which the phone's device tokens are void; ANSWER_KEY answer_key: the captcha's answer; see places.py]
 -- ARGV  1 now: in ms, or '' for the server's clock; 2 operation: its id; 3 challenge_field; 4 fresh: a fresh challenge in phone.lua's
 --       format, without its time; 5 idempotency: a key, or ''; 6 known_keys: the ids of all keys this host has [;
---       7 device_since: the time of the verification that made the device's token, in ms, or ''; 8 guard: see judge.lua, or '';
---       9 captcha: the ms for which a used answer is remembered, or ''; 10 money: '', or for money_key 1 or 0 for a privileged
---       message, and its budgets (see charge.lua), or without its key the place of the budget that refused on another node, its
---       reason, and the ms until it can afford the message
+--       7 guard: see judge.lua, or ''; 8 money: '', or for money_key 1 or 0 for a privileged message, and its budgets (see
+--       charge.lua), or without its key the place of the budget that refused on another node, its reason, and the ms until it
+--       can afford the message; 9 device_since: the time of the verification that made the device's token, in ms, or '';
+--       10 captcha: the ms for which a used answer is remembered, or ''
 --       [; 11… limits: the scope and the rates of each; without their keys, 11… refusal: the scope of one that refused on another
 --       node, the ms until it allows one more, and the limit and window in ms of that rate]
 -- Returns, after the operation (see operation.lua):
@@ -26,10 +26,10 @@
 
 --# include clock phone operation challenge rolling
 
-local device_valid = (ARGV[7] or '') ~= ''
+local device_valid = (ARGV[9] or '') ~= ''
 if device_valid then
   --# include device
-  device_valid = is_valid_device(6, tonumber(ARGV[7]))
+  device_valid = is_valid_device(DEVICE_KEY, tonumber(ARGV[9]))
 end
 
 --# include describe
@@ -101,15 +101,16 @@ if phone.sends[1] then consider('phone', rolling_wait(phone.sends, SEND_RATES, n
 local charge_limits
 if own then
   -- Nothing has to be checked or charged.
-elseif KEYS[3] and KEYS[3] ~= KEYS[1] then
+elseif KEYS[FIRST_LIMIT] and KEYS[FIRST_LIMIT] ~= KEYS[1] then
   --# include window
-  local limits, last_limit = {}, (#ARGV - 6) / 2
-  for i = 3, last_limit do
-    limits[i] = window_read(i, ARGV[2 * i + 6], now)
-    consider(ARGV[2 * i + 5], limits[i].wait, limits[i].limit, limits[i].window)
+  local limits, last_limit = {}, FIRST_LIMIT + (#ARGV - 12) / 2
+  for i = FIRST_LIMIT, last_limit do
+    local place = 11 + 2 * (i - FIRST_LIMIT)
+    limits[i] = window_read(i, ARGV[place + 1], now)
+    consider(ARGV[place], limits[i].wait, limits[i].limit, limits[i].window)
   end
   charge_limits = function(step) -- One function for both steps: making one takes time.
-    for i = 3, last_limit do
+    for i = FIRST_LIMIT, last_limit do
       if step == 'consume' then window_consume(i, limits[i]) else window_keep(i, limits[i]) end
     end
   end
@@ -123,18 +124,19 @@ end
 --# if money
 --# include money charge
 local marks, bill = ''
-if not own and (ARGV[10] or '') ~= '' then
+if not own and (ARGV[8] or '') ~= '' then
   local place, reason, its_wait
-  if KEYS[7] and KEYS[7] ~= KEYS[1] then
+  if KEYS[MONEY_KEY] and KEYS[MONEY_KEY] ~= KEYS[1] then
     -- A privileged message may spend what a budget keeps.
-    bill = money_read(7, sub(ARGV[10], 2), now, device_valid or sub(ARGV[10], 1, 1) == '1')
+    bill = money_read(MONEY_KEY, sub(ARGV[8], 2), now, device_valid or sub(ARGV[8], 1, 1) == '1')
     if bill.misdated then return { operation, 'misdated', now } end
     if bill.wait > 0 then
-      money_refuse(7, bill)
+      --# include unaffordable
+      money_refuse(MONEY_KEY, bill)
       place, reason, its_wait = bill.place, bill.reason, bill.wait
     end
   else
-    place, reason, its_wait = string.match(ARGV[10], '^(%d+) (%a+) (%d+)$')
+    place, reason, its_wait = string.match(ARGV[8], '^(%d+) (%a+) (%d+)$')
   end
   if place then
     place, its_wait = tonumber(place), tonumber(its_wait)
@@ -145,7 +147,7 @@ end
 --# end
 --# guard judge
 --# if money
-if bill then marks = money_charge(7, bill) end
+if bill then marks = money_charge(MONEY_KEY, bill) end
 --# end
 if charge_limits then charge_limits('consume') end -- No check below refuses.
 
@@ -184,7 +186,7 @@ if phone.fields[1] then
 end
 if charge_limits then charge_limits('keep') end
 --# if money
-if bill then money_keep(7, bill) end
+if bill then money_keep(MONEY_KEY, bill) end
 --# end
 keep(phone, '86430000') -- DAY_MS + SETTLE_MS: it outlasts the settlement by a day.
 table.insert(phone.sends, 1, send)

@@ -24,6 +24,7 @@ from otpkit.core.scripts.parse import (
     text_of,
     unfit,
 )
+from otpkit.core.scripts.places import PlacedScript
 from otpkit.effects import RunScript, Script
 from otpkit.errors import RateLimitScope
 from otpkit.guard.budgets import BudgetReason
@@ -34,17 +35,6 @@ MOST_JUDGED: Final = 1023
 _REFUSING: Final[Mapping[str | bytes, RateLimitScope]] = by_word(
     {"range": "range", "guard_ip": "guard_ip", "region": "region", "total": "total"}
 )
-_ALWAYS: Final = 5  # The places of keys that have no fixed one.
-
-
-def placed(
-    keys: tuple[str, ...], device_key: str = "", money_key: str = "", guard_keys: tuple[str, ...] = ()
-) -> tuple[str, ...]:
-    """Return a script's keys, with those that few calls have in fixed places; the first key stands in for others."""
-    if not (device_key or money_key or guard_keys):
-        return keys
-    first = keys[0]
-    return keys + (first,) * (_ALWAYS - len(keys)) + (device_key or first, money_key or first, *guard_keys)
 
 
 class Before(NamedTuple):
@@ -185,7 +175,7 @@ class Misdated(NamedTuple):
 ReserveReply: TypeAlias = Reserved | Replayed | Limited | Unaffordable | Misdated | Blocked | Refused | CaptchaAsked
 
 
-class Reserve(WordScript[ReserveReply]):
+class Reserve(PlacedScript[ReserveReply], WordScript[ReserveReply]):
     """The face of reserve.lua."""
 
     __slots__ = ()
@@ -221,6 +211,7 @@ class Reserve(WordScript[ReserveReply]):
         limits: Sequence[WideLimit] = (),
         refusal: Refusal | None = None,
         guard_keys: tuple[str, ...] = (),
+        answer_key: str = "",
         money_key: str = "",
         money: MoneyCharge | Shortage | None = None,
     ) -> RunScript[ReserveReply]:
@@ -229,18 +220,31 @@ class Reserve(WordScript[ReserveReply]):
         Pass `device_key` and `device_since` if a device token was passed and its signature is right. A `MoneyCharge`
         needs its `money_key`; a `Shortage` has none.
         """
-        keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
         args = (now, operation, challenge_field, fresh, idempotency, known_keys)
-        if not (device_key or guard_keys or limits or money or refusal):
-            return RunScript(self, keys, args, self.replicas)  # An argument costs a call 0.2 %, though it is empty.
-        args += (device_since, guard, captcha, "" if money is None else str(money))
+        if not (device_key or guard or guard_keys or limits or money or refusal):
+            # An argument costs a call 0.2 %, though it is empty.
+            return RunScript(self, (phone_key, counter_key), args, self.replicas)
+        args += (guard,) if money is None else (guard, str(money))
+        if device_since or captcha or limits or refusal:
+            args = (*args, "", device_since, captcha) if money is None else (*args, device_since, captcha)
+        limit_keys: tuple[str, ...] = ()
         if limits:
-            keys += tuple([limit.key for limit in limits])
+            limit_keys = tuple([limit.key for limit in limits])
             args += tuple([part for limit in limits for part in (limit.scope, limit.rates)])
         elif refusal is not None:
             args += refusal
-        keys = placed(keys, device_key, money_key, guard_keys)
+        keys: tuple[str, ...] = (phone_key, counter_key, *guard_keys)
+        if money_key or limit_keys or device_key or answer_key:
+            keys = self.places.keys(
+                phone_key,
+                counter_key,
+                guard_keys=guard_keys,
+                money_key=money_key,
+                limit_keys=limit_keys,
+                device_key=device_key,
+                answer_key=answer_key,
+            )
         return RunScript(self, keys, args, self.replicas)
 
 
@@ -252,7 +256,7 @@ class Settled(NamedTuple):
     sends_left: int
 
 
-class Settle(ListScript[Settled | None]):
+class Settle(PlacedScript[Settled | None], ListScript[Settled | None]):
     """The face of settle.lua. Its reply is None if the send is gone."""
 
     __slots__ = ()
@@ -274,13 +278,14 @@ class Settle(ListScript[Settled | None]):
         money_key: str = "",
     ) -> RunScript[Settled | None]:
         """Settle the send `operation`, and give back `refunds`. With `guard`, the guard no longer counts the send."""
-        args = (now, operation, outcome, served_by)
-        if not (device or guard_keys or money_key):
+        args: tuple[bytes | str | int, ...] = (now, operation, outcome, served_by)
+        if not (device or guard or money_key):
             return RunScript(self, (phone_key,), args)
         keys: tuple[str, ...] = (phone_key,)
         if refunds or guard_keys:
-            keys = placed(keys, "", money_key, guard_keys)
-        return RunScript(self, keys, (*args, device, guard, refunds))
+            keys = self.places.keys(phone_key, phone_key, guard_keys=guard_keys, money_key=money_key)
+        args += (refunds, guard, device) if device or guard else (refunds,)
+        return RunScript(self, keys, args)
 
     def read(self, reply: Raw, args: Raw) -> Settled | None:
         """Return what the limits allow now, or None."""
@@ -288,13 +293,16 @@ class Settle(ListScript[Settled | None]):
 
 
 class Undone(NamedTuple):
-    """The result of undoing. `wait_ms` is the time until the phone's own limits allow another send."""
+    """The result of undoing.
+
+    `undone` is True if the send is undone or gone. `wait_ms` is the time until the phone's own limits allow another.
+    """
 
     undone: bool
     wait_ms: int
 
 
-class Undo(ListScript[Undone]):
+class Undo(PlacedScript[Undone], ListScript[Undone]):
     """The face of undo.lua."""
 
     __slots__ = ()
@@ -320,7 +328,13 @@ class Undo(ListScript[Undone]):
 
         With `guard`, the guard no longer counts the send.
         """
-        keys = placed((phone_key, *[limit.key for limit in limits]), "", money_key, guard_keys)
+        keys = self.places.keys(
+            phone_key,
+            phone_key,
+            guard_keys=guard_keys,
+            money_key=money_key,
+            limit_keys=tuple([limit.key for limit in limits]),
+        )
         args = (now, operation, stays_counted, reserved_ms, device, guard, refunds, *[limit.rates for limit in limits])
         return RunScript(self, keys, args)
 

@@ -1,15 +1,15 @@
 -- Settle a send that was not rejected: record its outcome, and move its time to the gateway's answer, when the carrier's
 -- own windows start. It never creates anything.
 --
--- KEYS  1 phone_key [; 7 money_key; 8… guard_keys: see reserve.lua, without the last]
+-- KEYS  1 phone_key [; RANGE_KEY… guard_keys: see reserve.lua; MONEY_KEY money_key]
 -- ARGV  1 now: in ms, or ''; 2 operation: the send's id; 3 outcome: a(ccepted) or u(ncertain); 4 served_by: the gateway's record, or ''
---       [; 5 device: 1 if the send was reserved with a valid device token, or 0; 6 guard: see verify.lua, if the guard shall not count
---       the send, or ''; 7 refunds: what its budgets get back, "name amount;" for each, or ''
+--       [; 5 refunds: what its budgets get back, "name amount;" for each, or ''; 6 guard: 1 if the guard shall not count the send, or '';
+--       7 device: 1 if the send was reserved with a valid device token, or 0
 -- Returns {now_ms, resend_ms, sends_left}, or {} if the send is gone
 
 --# include clock phone rolling pack
 
-local rates, name = ARGV[5] == '1' and SENDS or STRANGER_SENDS, 's' .. ARGV[2]
+local rates, name = ARGV[7] == '1' and SENDS or STRANGER_SENDS, 's' .. ARGV[2]
 local phone = load_phone(now)
 local sends = phone.sends
 for i = 1, #sends do
@@ -28,8 +28,12 @@ for i = 1, #sends do
       send.time = now
     end
     --# if money
-    --# include refund_money
-    if ARGV[7] then refund_money(7, phone, ARGV[7]) end
+    if ARGV[5] == '' then
+      redis.call('HDEL', KEYS[1], 'm' .. ARGV[2]) -- Nearly all messages cost what was reserved.
+    elseif ARGV[5] then
+      --# include refund_money
+      refund_money(MONEY_KEY, phone, ARGV[5])
+    end
     --# end
     return { now, now + rolling_wait(sends, rates, now), rolling_left(sends, rates, now) }
   end

@@ -1,7 +1,7 @@
 -- Take back a verification that too few replicas confirmed: remove its proof, so that the challenge can be tried again.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 6… guard_keys: see reserve.lua, without the last]
--- ARGV  1 now: in ms, or ''; 2 operation: the verification's id; 3 challenge_field; 4 guard: see verify.lua, or ''
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; RANGE_KEY… guard_keys: see reserve.lua]
+-- ARGV  1 now: in ms, or ''; 2 operation: the verification's id; 3 challenge_field
 -- Returns 1 if no proof is left, removed now or never made; 0 if its proof stays
 
 --# include clock phone blocked

@@ -6,9 +6,9 @@ from typing import NamedTuple, Self, TypeAlias
 
 from otpkit.core.scripts.limits import Refusal, WideLimit
 from otpkit.core.scripts.parse import LATEST_MS, Blocked, Limited, Raw, Word, WordScript, by_word, count_of, unfit
+from otpkit.core.scripts.places import PlacedScript
 from otpkit.core.scripts.scopes import Move, moves_of
-from otpkit.core.scripts.sends import placed
-from otpkit.effects import RunScript, Script
+from otpkit.effects import RunScript
 
 
 class Proved(NamedTuple):
@@ -78,7 +78,7 @@ class NoChallenge(Word):
 VerifyReply: TypeAlias = Proved | Wrong | NoChallenge | Blocked | Limited
 
 
-class Verify(WordScript[VerifyReply]):
+class Verify(PlacedScript[VerifyReply], WordScript[VerifyReply]):
     """The face of verify.lua."""
 
     __slots__ = ()
@@ -106,7 +106,6 @@ class Verify(WordScript[VerifyReply]):
         is_fixed_code: int,
         device_key: str = "",
         device_since: int | str = "",
-        guard: str = "",
         ip_limit: WideLimit | None = None,
         memory_key: str = "",
         refusal: Refusal | None = None,
@@ -116,21 +115,24 @@ class Verify(WordScript[VerifyReply]):
 
         Pass `device_key` and `device_since` if a device token was passed and its signature is right.
         """
-        keys: tuple[str, ...] = (phone_key, counter_key)
         args: tuple[bytes | str | int, ...]
         args = (now, operation, challenge_field, digests, fixed_ends_ms, is_fixed_code)
-        if not (device_key or guard_keys or ip_limit or refusal):
-            return RunScript(self, keys, args, self.replicas)  # An argument costs a call 0.3 %, though it is empty.
-        args += (device_since, guard)
+        if not (device_key or ip_limit or refusal):
+            # An argument costs a call 0.3 %, though it is empty.
+            return RunScript(self, (phone_key, counter_key, *guard_keys), args, self.replicas)
+        args += (device_since,)
+        limit_keys: tuple[str, ...] = ()
         if ip_limit is not None:
-            keys, args = (*keys, ip_limit.key, memory_key), (*args, ip_limit.rates)
+            limit_keys, args = (ip_limit.key, memory_key), (*args, ip_limit.rates)
         elif refusal is not None:
             args += refusal[1:]
-        keys = placed(keys, device_key, guard_keys=guard_keys)
+        keys = self.places.keys(
+            phone_key, counter_key, guard_keys=guard_keys, limit_keys=limit_keys, device_key=device_key
+        )
         return RunScript(self, keys, args, self.replicas)
 
 
-class Unverify(Script[bool]):
+class Unverify(PlacedScript[bool]):
     """The face of unverify.lua. Its reply is True if the verification left no proof."""
 
     __slots__ = ()
@@ -143,13 +145,10 @@ class Unverify(Script[bool]):
         now: int | str,
         operation: bytes,
         challenge_field: bytes,
-        guard: str = "",
         guard_keys: tuple[str, ...] = (),
     ) -> RunScript[bool]:
-        """Take back the verification `operation`. With `guard`, its sends count as unverified again."""
-        keys: tuple[str, ...] = (phone_key, counter_key)
-        keys = placed(keys, guard_keys=guard_keys)
-        return RunScript(self, keys, (now, operation, challenge_field, guard))
+        """Take back the verification `operation`. With a guard, its sends count as unverified again."""
+        return RunScript(self, (phone_key, counter_key, *guard_keys), (now, operation, challenge_field))
 
     def read(self, reply: Raw, args: Raw) -> bool:
         """Return True if it is taken back."""

@@ -1,7 +1,7 @@
 -- The sends of the challenge are verified. Mark their records, so that nothing is moved twice, and let the caller move what they
 -- count on other nodes.
 if REPLICAS == 0 then redis.call('HDEL', KEYS[1], name) end
-if records[1] and (ARGV[8] or '') ~= '' then
+if records[1] then
   --# include moved
   local moves = ''
   for i = 1, #names do

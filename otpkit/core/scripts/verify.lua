@@ -1,13 +1,12 @@
 -- Verify a code: consume the challenge or count a failure, in one step.
 --
--- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; 3 ip_limit: the IP address's failures; 4 memory_key: it remembers
---       this guess for a minute; 6 device_key: the time up to which the phone's device tokens are void; 8… guard_keys: see
---       reserve.lua, without the last]
+-- KEYS  1 phone_key; 2 counter_key: its consecutive failures [; RANGE_KEY… guard_keys: see reserve.lua; FIRST_LIMIT ip_limit: the IP
+--       address's failures; MEMORY_KEY memory_key: it remembers this guess for a minute; DEVICE_KEY device_key: the time up to
+--       which the phone's device tokens are void]
 -- ARGV  1 now: in ms, or ''; 2 operation: its id; 3 challenge_field; 4 digests: for each active key the digest of the typed code
 --       under it, and the key's id; 5 fixed_ends_ms: the end of the phone's fixed code, or 0; 6 is_fixed_code: 1 if the
 --       typed code is that one, or 0 [; 7 device_since: the time of the verification that made the device's token, in ms, or '';
---       8 guard: 1 or 0 if the visitor's address is known, 1 or 0 if guesses are counted; or ''
---       [; 9 ip_limit: its rates; without its key, 9… refusal: the ms until another node allows one more, and the limit
+--       [; 8 ip_limit: its rates; without its key, 8… refusal: the ms until another node allows one more, and the limit
 --       and window in ms of that rate]
 -- Returns, after the operation (see operation.lua), with times in ms:
 --         {'proved', issued_ms, expires_ms, fixed [, repeated [, moves]]} the operation id is the proof's; fixed is 0 or 1, repeated is 1,
@@ -44,7 +43,7 @@ end
 local device_valid = (ARGV[7] or '') ~= ''
 if device_valid then
   --# include device
-  device_valid = is_valid_device(6, tonumber(ARGV[7]))
+  device_valid = is_valid_device(DEVICE_KEY, tonumber(ARGV[7]))
 end
 
 --# include blocked
@@ -64,19 +63,19 @@ if is_fixed and now >= tonumber(ARGV[5]) then challenge = nil end
 -- guess then refuses both, so a refusal never reveals which it was. The code below is flat: a function with so many locals
 -- costs a twentieth of a call.
 local ip, ip_wait, ip_limit, ip_window = nil, 0
-if not ARGV[9] then
+if not ARGV[8] then
   -- No address is known.
-elseif ARGV[10] then
-  ip_wait, ip_limit, ip_window = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-elseif redis.call('EXISTS', KEYS[4]) == 0 then -- If it exists, this is a retry of a guess that the phone's key does not record.
+elseif ARGV[9] then
+  ip_wait, ip_limit, ip_window = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+elseif redis.call('EXISTS', KEYS[MEMORY_KEY]) == 0 then -- If it exists, this is a retry of a guess that the phone's key does not record.
   --# include window
-  ip = window_read(3, ARGV[9], now)
+  ip = window_read(FIRST_LIMIT, ARGV[8], now)
   ip_wait, ip_limit, ip_window = ip.wait, ip.limit, ip.window
   if ip_wait == 0 then
-    window_consume(3, ip)
+    window_consume(FIRST_LIMIT, ip)
     if is_blocked or wait > 0 or not challenge then
-      redis.call('SET', KEYS[4], '', 'PX', '60000')
-      window_keep(3, ip)
+      redis.call('SET', KEYS[MEMORY_KEY], '', 'PX', '60000')
+      window_keep(FIRST_LIMIT, ip)
     end
   end
 end
@@ -109,9 +108,9 @@ if is_fixed and ARGV[6] == '1' or not is_fixed and contains(ARGV[4], sub(challen
   if ip then
     for _, each in ipairs(ip) do
       if each[3] > 0 then
-        redis.call('HSET', KEYS[3], each[1], string.format('%.0f %d', each[2], each[3]))
+        redis.call('HSET', KEYS[FIRST_LIMIT], each[1], string.format('%.0f %d', each[2], each[3]))
       else
-        redis.call('HDEL', KEYS[3], each[1])
+        redis.call('HDEL', KEYS[FIRST_LIMIT], each[1])
       end
     end
   end
@@ -133,8 +132,10 @@ redis.call('HSET', KEYS[1], 'f' .. op, pack_ms(now) .. char(left), name, counted
 if left == 0 then redis.call('HDEL', KEYS[1], name) end
 prune(phone, name)
 keep(phone, '86400000')
-if ip and redis.call('PTTL', KEYS[3]) < ip.longest then redis.call('PEXPIRE', KEYS[3], ip.life) end
+if ip and redis.call('PTTL', KEYS[FIRST_LIMIT]) < ip.longest then redis.call('PEXPIRE', KEYS[FIRST_LIMIT], ip.life) end
 local blocks = consecutive + 1 == STRANGER_CONSECUTIVE
+--# if counting
 --# guard guessed
+--# end
 if blocks then return { operation, 'wrong', left, 0, '', 1 } end
 return { operation, 'wrong', left }

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from otpkit.core.checks import Checks
 from otpkit.effects import Flow, HttpRequest, HttpResponse, TransportFailure
@@ -20,8 +19,6 @@ from otpkit.gateways.provider import Provider, Refusal, ask, json_object, messag
 
 VERSION: Final = "2017-05-25"  # Both APIs have this version.
 NEEDED_CREDENTIALS: Final = (("access_key_id", "credentials"), ("access_key_secret", "credentials"))
-
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class Api:
@@ -44,9 +41,7 @@ class Api:
             self.base_url = checks.value("base_url", validation.base_url, base_url)
             self.timeout = checks.value("timeout", validation.timeouts, timeout)
             self._proxy = checks.value("proxy", validation.proxy_url, proxy)
-        parts = urlsplit(self.base_url)
-        self._host = parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])  # The Host header omits a default port.
-        self._path = f"{parts.path}/"
+        self._host, self._path = signing.place_of(self.base_url)
 
     def credentials(self) -> Flow[Credentials]:
         """Return the credentials to sign with. If they come from a function, call it for each request.

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from otpkit.gateways.credentials import Credentials
 
 ALGORITHM: Final = "ACS3-HMAC-SHA256"
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 _AUTHORIZATION = re.compile(
     ALGORITHM + r" Credential=(?P<key>[^,\s]+), ?SignedHeaders=(?P<names>[a-z0-9;-]+), ?Signature=(?P<hex>[0-9a-f]{64})"
@@ -84,6 +85,12 @@ def signed_headers(
     body_sha256 = headers["x-acs-content-sha256"]
     signed = signature(method, path, params, headers, names, body_sha256, credentials.access_key_secret)
     return headers | {"authorization": authorization(Authorization(credentials.access_key_id, tuple(names), signed))}
+
+
+def place_of(base_url: str) -> tuple[str, str]:
+    """Return the value of the Host header, which omits a default port, and the path of an API's URL."""
+    parts = urlsplit(base_url)
+    return parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme]), f"{parts.path}/"
 
 
 def signature(

@@ -81,12 +81,7 @@ class Tencent(Gateway):
             self.timeout = checks.value("timeout", validation.timeouts, timeout)
             self._proxy = checks.value("proxy", validation.proxy_url, proxy)
         self._host = self.base_url.partition("://")[2].partition("/")[0]
-        self._headers = {
-            "Content-Type": signing.CONTENT_TYPE,
-            "Host": self._host,
-            "X-TC-Version": VERSION,
-            "X-TC-Region": region,
-        }
+        self._region = region
 
     def __repr__(self) -> str:
         return f"Tencent(base_url={self.base_url!r}, timeout={self.timeout!r})"
@@ -182,16 +177,21 @@ class Tencent(Gateway):
     def _request(
         self, credentials: Credentials, action: str, fields: Mapping[str, Any], moment: datetime
     ) -> HttpRequest:
-        body, timestamp = json.dumps(fields).encode(), int(moment.timestamp())
-        key_id, key = credentials.access_key_id, credentials.access_key_secret
-        signature = signing.authorization(key_id, key, service="sms", host=self._host, body=body, timestamp=timestamp)
-        headers = {"X-TC-Action": action, "X-TC-Timestamp": str(timestamp), "Authorization": signature}
-        if credentials.security_token is not None:
-            headers["X-TC-Token"] = credentials.security_token
+        body = json.dumps(fields).encode()
+        headers = signing.signed_headers(
+            credentials,
+            service="sms",
+            host=self._host,
+            action=action,
+            version=VERSION,
+            body=body,
+            timestamp=int(moment.timestamp()),
+            region=self._region,
+        )
         return HttpRequest(
             method="POST",
             url=f"{self.base_url}/",
-            headers=self._headers | headers,
+            headers=headers,
             timeout=self.timeout,
             body=body,
             proxy=self._proxy,

@@ -13,9 +13,53 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from otpkit.gateways.credentials import Credentials
+
 ALGORITHM: Final = "TC3-HMAC-SHA256"
 CONTENT_TYPE: Final = "application/json"
 _SIGNED_HEADERS: Final = ("content-type", "host")
+
+
+def signed_headers(
+    credentials: Credentials,
+    *,
+    service: str,
+    host: str,
+    action: str,
+    version: str,
+    body: bytes,
+    timestamp: int,
+    region: str | None = None,
+) -> dict[str, str]:
+    """Return all headers of a call, a POST of JSON to `/` of a host.
+
+    Args:
+        credentials: the key that signs.
+        service: the service's name, like `sms`.
+        host: the value of the `Host` header, with its port if it has one.
+        action: the name of the call, like `SendSms`.
+        version: the API's version, like `2021-01-11`.
+        body: the body, as it is sent.
+        timestamp: the current time in seconds since the epoch.
+        region: the region of the API; None for an API without regions.
+
+    Returns:
+        The headers by name.
+    """
+    key_id, key = credentials.access_key_id, credentials.access_key_secret
+    headers = {
+        "Content-Type": CONTENT_TYPE,
+        "Host": host,
+        "X-TC-Action": action,
+        "X-TC-Version": version,
+        "X-TC-Timestamp": str(timestamp),
+        "Authorization": authorization(key_id, key, service=service, host=host, body=body, timestamp=timestamp),
+    }
+    if region is not None:
+        headers["X-TC-Region"] = region
+    if credentials.security_token is not None:
+        headers["X-TC-Token"] = credentials.security_token
+    return headers
 
 
 def authorization(secret_id: str, secret_key: str, *, service: str, host: str, body: bytes, timestamp: int) -> str:

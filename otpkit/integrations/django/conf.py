@@ -29,7 +29,7 @@ from django.utils.translation import get_language
 from otpkit import OTP, ConfigurationError
 from otpkit.errors import Language
 from otpkit.web import Brand, preferred_language
-from otpkit.web.forms import NO_BRAND
+from otpkit.web.brand import NO_BRAND
 
 _ARGUMENTS: Final = {name.upper(): name for name in inspect.signature(OTP).parameters}
 _NAMES: Final = {"OTP", "BRAND", "FORWARDED_HOPS", "USER_PHONE_FIELD", "LOGIN_PURPOSES", "LOGIN_STAFF", *_ARGUMENTS}

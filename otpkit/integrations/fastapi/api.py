@@ -114,6 +114,7 @@ def json_router(
                 device=body.device,
                 captcha=body.captcha,
                 known=known,
+                discreet=discreet,
             )
         except OTPError as error:
             if not (discreet and tells_of_number(error)):
