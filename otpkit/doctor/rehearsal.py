@@ -243,7 +243,7 @@ def _steps(key: str, limit_key: str) -> Iterator[RunScript[object]]:
     yield s.audit_action(**audit, operation="doctor", action="checked", **texts)
     yield s.audit_events(**audit, counts_key=f"{key}:s:n", events=[Occurrence("doctor", "checked", is_single=0)])
     yield s.audit_entries(**audit, start="+", since_ms=0, phone_id="", count=1)
-    yield s.circuit_state(**gateways, now="", names=["gateway"])
+    yield s.circuit_state(**gateways, notes_key=f"{key}:g:n", now="", names=["gateway"])
 
 
 def _denied(client: Any, key: str) -> list[str]:

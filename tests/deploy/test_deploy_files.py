@@ -189,5 +189,16 @@ def test_files_that_compose_mounts_are_there() -> None:
         for volume in service.get("volumes", ())
         if volume.startswith(".")
     ]
-    assert len(mounted) >= 5
+    assert len(mounted) >= 4
     assert [path for path in mounted if not (DEPLOY / path).is_file()] == []
+
+
+def test_prometheus_is_that_of_the_monitoring_kit() -> None:
+    """But for the address: in a container, the service is not at 127.0.0.1."""
+    own = (ROOT / "examples" / "monitoring" / "prometheus.yml").read_text(encoding="utf-8")
+    assert "127.0.0.1:8000" in own
+    found = yaml.safe_load(compose()["configs"]["prometheus"]["content"])
+    assert found == yaml.safe_load(own.replace("127.0.0.1:8000", "otpkit:8000"))
+    key = found["scrape_configs"][0]["authorization"]["credentials_file"]
+    targets = [each["target"] for each in compose()["services"]["prometheus"]["secrets"]]
+    assert targets == [f"/etc/prometheus/{key}"]
