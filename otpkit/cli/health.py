@@ -35,7 +35,7 @@ def healthcheck(
     Exit status: 0 if it is healthy, 1 if not, 2 for wrong usage or settings.
     """
     if host is None or port is None:
-        from otpkit.settings import read_service
+        from otpkit.settings.reading import read_service
 
         service = read_service(os.environ, config)
         host, port = service.host if host is None else host, service.port if port is None else port

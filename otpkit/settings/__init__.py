@@ -9,11 +9,11 @@ from otpkit.errors import ConfigurationError
 try:
     from otpkit.settings.keys import ApiKey
     from otpkit.settings.operators import Operator
-    from otpkit.settings.reading import Reading, Settings, read_service, read_settings
+    from otpkit.settings.reading import Reading, Settings, read_settings
     from otpkit.settings.tables import Service, Telemetry
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
         f"Checked settings need {missing.name!r}, which is not installed.", "Run: pip install 'otpkit[settings]'."
     ) from missing
 
-__all__ = ["ApiKey", "Operator", "Reading", "Service", "Settings", "Telemetry", "read_service", "read_settings"]
+__all__ = ["ApiKey", "Operator", "Reading", "Service", "Settings", "Telemetry", "read_settings"]

@@ -141,8 +141,8 @@ class Reading:
         self._check_owners()
         names = (problem for source in self._sources for problem in source.problems)
         parts = [each for name in ARGUMENTS for each in self.of_part(name)]
-        files = (each for each in self._unread.values() if each not in parts)
-        self.others = tuple(dict.fromkeys((*names, *files, *self._beside(), *tables, *telemetry, *keys, *operators)))
+        unread = [each for each in self._unread.values() if each not in parts]
+        self.others = tuple(dict.fromkeys((*names, *unread, *self._beside(), *tables, *telemetry, *keys, *operators)))
         self.problems = tuple(dict.fromkeys((*parts, *self.others)))
 
     def of_part(self, name: str) -> list[FieldProblem]:
