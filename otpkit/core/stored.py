@@ -151,6 +151,13 @@ KINDS: Final = (
     StoredKind("captcha's answer", rf"\{{{_ID}\}}:a", "string", _string("r|u|u.{16}[r-]", "opaque"), _DAY_S),
     StoredKind("gateways", r"\{gateways\}:g", "hash", (Field(_NAME, f"{_COUNT} (?:0|{_MS}) (?:-|{_ID})"),), 7200),
     StoredKind(
+        "gateways' errors",
+        r"\{gateways\}:e",
+        "hash",
+        (Field(f"E:{_NAME}", rf"{_MS} {_WORD} \S{{1,64}}", "free"), Field(f"H:{_NAME}", _MS)),
+        7 * _DAY_S,
+    ),
+    StoredKind(
         "budgets",
         r"\{money\}:m",
         "hash",
