@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -28,6 +29,9 @@ _STEP = re.compile(r" +[0-9]+\. \S.*")
 
 def scenario_of(name: str) -> Scenario:
     return next(each for each in SCENARIOS if each.name == name)
+
+
+PACK = files("otpkit.core.scripts").joinpath("pack.lua").read_text(encoding="utf-8")
 
 
 def patched(script: str, *pairs: tuple[str, str]) -> Callable[[Config], Config]:
@@ -143,7 +147,8 @@ def test_send_is_settled_after_its_undo(finds: Finds, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Issue, "_undo", undo_and_settle)
     created = (
-        "redis.call('HSET', KEYS[1], name, pack_ms(now) .. pack_ms(now + 60000) .. ARGV[3] .. string.rep('\\0', 12))\n"
+        f"{PACK}local times = pack_ms(now) .. pack_ms(now + 60000)\n"
+        "redis.call('HSET', KEYS[1], name, times .. ARGV[3] .. string.rep('\\0', 12))\n"
         "redis.call('PEXPIRE', KEYS[1], DAY_MS)\nreturn {}\n"
     )
     seed = patched("settle", ("end\nreturn {}\n", f"end\n{created}"))
