@@ -29,6 +29,7 @@ TRANSLATED = (
     "gateways/aliyun",
     "gateways/tencent",
     "operating/console",
+    "operating/deploy",
     "operating/monitoring",
     "operating/production",
     "operating/privacy",
